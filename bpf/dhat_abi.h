@@ -1,0 +1,259 @@
+#pragma once
+/* dhat_abi: what the kernel side and the daemon agree on.
+ *
+ * The only header that both include. Fixed-width types, padding written out, sizes asserted.
+ * The records say what happened to a block, not how it was noticed: uprobes are one source of
+ * them, and others may follow.
+ */
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/* ---- records in the ring ------------------------------------------------------------------ */
+
+enum dhat_record_type {
+	DHAT_RECORD_ALLOC = 1,	   /* a block was handed out */
+	DHAT_RECORD_FREE,	   /* a block is about to be given back */
+	DHAT_RECORD_REALLOC_BEGIN, /* the old block is about to be resized */
+	DHAT_RECORD_REALLOC_END,   /* what became of it */
+	DHAT_RECORD_STACK,	   /* the frames of a stack id seen for the first time */
+	DHAT_RECORD_MAP,	   /* code of a file was mapped */
+	DHAT_RECORD_UNMAP,	   /* an address range with code of a file was unmapped */
+	DHAT_RECORD_EXEC,	   /* the target replaced its program */
+	DHAT_RECORD_FORK,	   /* the target made a child process */
+};
+
+struct dhat_record {
+	__u8 type;   /* enum dhat_record_type */
+	__u8 domain; /* address space of blocks: 0 = the process's allocators, 1… = custom ones */
+	__u16 size;  /* of the whole record, in bytes */
+	__u32 tid;   /* thread, as the initial pid namespace numbers it */
+};
+
+/* time_ns in all records: CLOCK_MONOTONIC. */
+struct dhat_record_alloc {
+	struct dhat_record head;
+	__u64 time_ns;
+	__u64 addr;
+	__u64 size_bytes; /* as asked for */
+	__u64 stack_id;	  /* 0: the stack could not be sent */
+};
+
+struct dhat_record_free {
+	struct dhat_record head;
+	__u64 time_ns;
+	__u64 addr;
+	__u64 chunk_size; /* the word before the block (glibc: chunk size and 3 flag bits); 0: not read */
+};
+
+struct dhat_record_realloc_begin {
+	struct dhat_record head;
+	__u64 time_ns;
+	__u64 old_addr; /* never 0 */
+	__u64 chunk_size; /* as in dhat_record_free, of the old block */
+};
+
+enum dhat_realloc_result {
+	DHAT_REALLOC_MOVED = 0,	 /* new_addr holds size_bytes; it may equal old_addr */
+	DHAT_REALLOC_FAILED = 1, /* the old block is alive as before */
+	DHAT_REALLOC_FREED = 2,	 /* size 0: the old block is gone, nothing was handed out */
+};
+
+struct dhat_record_realloc_end {
+	struct dhat_record head;
+	__u64 time_ns;
+	__u64 old_addr; /* 0: realloc(NULL, n), which has no BEGIN and is sent as ALLOC instead */
+	__u64 new_addr;
+	__u64 size_bytes;
+	__u64 stack_id;
+	__u32 result; /* enum dhat_realloc_result */
+	__u32 pad;
+};
+
+/* Why a stack ends where it ends. */
+enum dhat_stop {
+	DHAT_STOP_COMPLETE = 0,	  /* reached the end that the rules or the ABI mark */
+	DHAT_STOP_NO_TABLE = 1,	  /* code of a file whose table is not (yet) there */
+	DHAT_STOP_NO_RULE = 2,	  /* the table says that this place cannot be described */
+	DHAT_STOP_BAD_MEMORY = 3, /* a stack word could not be read, or the stack ran backwards */
+	DHAT_STOP_TOO_DEEP = 4,	  /* DHAT_MAX_FRAMES reached */
+	DHAT_STOP_JIT = 5,	  /* code of no file, and frame pointers led nowhere */
+	DHAT_STOP_NO_SCRATCH = 6, /* no scratch memory was free: the caller only */
+	DHAT_STOP_COUNT
+};
+
+#define DHAT_MAX_FRAMES 127
+
+/* A frame is the return address as it stood on the stack. With this bit it is an interrupted
+ * place (below a signal frame) and is looked up as it is; without it, at address - 1. */
+#define DHAT_FRAME_EXACT_PC (1ULL << 63)
+
+/* flags of a stack */
+#define DHAT_STACK_USED_FP 1 /* at least one step was by frame pointer, for want of a rule */
+
+struct dhat_record_stack {
+	struct dhat_record head;
+	__u64 stack_id; /* hash of frames, stop, flags and epoch; never 0 */
+	__u32 epoch;	/* counts unmaps of code: same addresses, other meaning */
+	__u16 frame_count;
+	__u8 stop; /* enum dhat_stop */
+	__u8 flags;
+	__u64 frames[]; /* innermost first; [0] is the allocator's caller */
+};
+
+struct dhat_record_map {
+	struct dhat_record head;
+	__u64 time_ns;
+	__u64 start;
+	__u64 end;
+	__u64 file_offset; /* bytes */
+	__u64 inode;
+	__u32 dev_major;
+	__u32 dev_minor;
+};
+
+struct dhat_record_unmap {
+	struct dhat_record head;
+	__u64 time_ns;
+	__u64 start;
+	__u64 end;
+	__u32 epoch; /* the epoch that begins with it */
+	__u32 pad;
+};
+
+struct dhat_record_life { /* EXEC, FORK */
+	struct dhat_record head;
+	__u64 time_ns;
+	__u32 child_pid; /* FORK: as the initial pid namespace numbers it */
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct dhat_record) == 8, "record head");
+_Static_assert(sizeof(struct dhat_record_alloc) == 40, "alloc");
+_Static_assert(sizeof(struct dhat_record_free) == 32, "free");
+_Static_assert(sizeof(struct dhat_record_realloc_begin) == 32, "realloc begin");
+_Static_assert(sizeof(struct dhat_record_realloc_end) == 56, "realloc end");
+_Static_assert(sizeof(struct dhat_record_stack) == 24, "stack");
+_Static_assert(sizeof(struct dhat_record_map) == 56, "map");
+_Static_assert(sizeof(struct dhat_record_unmap) == 40, "unmap");
+_Static_assert(sizeof(struct dhat_record_life) == 24, "life");
+
+/* ---- counters ----------------------------------------------------------------------------- */
+
+/* Each way out of the kernel side bumps exactly one of these. Names, meanings and whether a
+ * count makes a profile inexact: daemon/counters.c, in the same order. */
+enum dhat_counter {
+	DHAT_CTR_ALLOCS,	   /* ALLOC records sent */
+	DHAT_CTR_FREES,		   /* FREE records sent */
+	DHAT_CTR_REALLOCS,	   /* REALLOC_END records sent */
+	DHAT_CTR_FREE_NULL,	   /* free(NULL): nothing to do */
+	DHAT_CTR_FAILED,	   /* allocations that failed in the target */
+	DHAT_CTR_NESTED,	   /* calls inside an outer allocator call: not counted on purpose */
+	DHAT_CTR_ABANDONED,	   /* an outer call that never returned (longjmp, exception) */
+	DHAT_CTR_UNPAIRED,	   /* a return whose entry was before the attach */
+	DHAT_CTR_FOREIGN,	   /* another process hit a probe (kernel filter let it through) */
+	DHAT_CTR_NO_STATE,	   /* no per-thread state to be had: a call went uncounted */
+	DHAT_CTR_SHED_ALLOC,	   /* allocations given up because the ring was nearly full */
+	DHAT_CTR_DROP_ALLOC,	   /* allocations lost: ring full */
+	DHAT_CTR_DROP_FREE,	   /* frees lost: ring full */
+	DHAT_CTR_DROP_REALLOC,	   /* realloc records lost: ring full */
+	DHAT_CTR_DROP_STACK,	   /* stacks lost: ring full; their allocations are counted */
+	DHAT_CTR_DROP_LIFE,	   /* map, unmap, exec or fork records lost: ring full */
+	DHAT_CTR_STACKS,	   /* stacks sent */
+	DHAT_CTR_STACKS_FULL,	   /* stack table full: sent again each time, still exact */
+	DHAT_CTR_USED_FP,	   /* stacks with a frame-pointer step for want of a rule */
+	DHAT_CTR_STOP_FIRST,	   /* + enum dhat_stop: how many stacks ended so */
+	DHAT_CTR_COUNT = DHAT_CTR_STOP_FIRST + DHAT_STOP_COUNT,
+};
+
+/* ---- probes ------------------------------------------------------------------------------- */
+
+/* What a probed function does. Argument numbers of custom allocators travel in the cookie. */
+enum dhat_role {
+	DHAT_ROLE_MALLOC = 1,	  /* p = f(size) */
+	DHAT_ROLE_CALLOC,	  /* p = f(count, size) */
+	DHAT_ROLE_REALLOC,	  /* p = f(old, size) */
+	DHAT_ROLE_REALLOCARRAY,	  /* p = f(old, count, size) */
+	DHAT_ROLE_FREE,		  /* f(old) */
+	DHAT_ROLE_POSIX_MEMALIGN, /* error = f(&p, align, size) */
+	DHAT_ROLE_MEMALIGN,	  /* p = f(align, size); also aligned_alloc */
+	DHAT_ROLE_PVALLOC,	  /* p = f(size), size rounded up to whole pages */
+	DHAT_ROLE_COUNT
+};
+
+enum dhat_phase {
+	DHAT_PHASE_ENTRY = 0,
+	DHAT_PHASE_RETURN = 1, /* a return probe, or a session's second half */
+	DHAT_PHASE_EXIT = 2,   /* a probe on a ret instruction: rsp still points at the return address */
+};
+
+/* The cookie of a probe site. Registers are numbered as in the instruction encoding (Intel SDM
+ * vol. 2, table 2-2: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15). */
+struct dhat_cookie {
+	__u8 role : 4;	     /* enum dhat_role */
+	__u8 phase : 2;	     /* enum dhat_phase */
+	__u8 pad : 2;
+	__u8 domain;	     /* see struct dhat_record */
+	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site */
+	__u8 rsp_words;	     /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
+	__u16 site;	     /* index of the site in the daemon's list */
+};
+_Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
+
+/* ---- unwind tables ------------------------------------------------------------------------ */
+
+/* How to find the canonical frame address (DWARF 5, 6.4.1: the caller's rsp before the call). */
+enum dhat_cfa {
+	DHAT_CFA_NO_RULE = 0,	/* nothing describes this place, or it cannot be held in a row */
+	DHAT_CFA_RSP = 1,	/* rsp + cfa_offset */
+	DHAT_CFA_RBP = 2,	/* rbp + cfa_offset */
+	DHAT_CFA_PLT = 3,	/* rsp + 8 + (((rip & 15) >= cfa_offset) << 3): lazy binding stubs */
+	DHAT_CFA_SIGNAL = 4,	/* rsp points at a ucontext: all registers are in it */
+	DHAT_CFA_END = 5,	/* the return address is undefined: the outermost frame */
+	DHAT_CFA_RBP_DEREF = 6, /* *(rbp + cfa_offset): stack realigned through a saved pointer */
+};
+
+/* rbp of the caller. */
+#define DHAT_RBP_SAME 0		/* as in this frame */
+/* -128 … -1: saved at CFA + 8 * rbp */
+#define DHAT_RBP_AT_RBP 1	/* saved at *rbp (frames with a realigned stack) */
+#define DHAT_RBP_UNDEFINED 2	/* lost; a caller that needs it cannot be described */
+
+/* A row holds from its pc to the next row's. The return address is at CFA - 8 always; objects
+ * that say otherwise get DHAT_CFA_NO_RULE there. */
+struct dhat_row {
+	__u16 pc_low;	   /* low 16 bits of the pc, relative to the table's first page */
+	__u8 cfa;	   /* enum dhat_cfa */
+	__s8 rbp;	   /* DHAT_RBP_… or a negative slot number */
+	__s32 cfa_offset;  /* bytes; the biased rip threshold for DHAT_CFA_PLT */
+};
+_Static_assert(sizeof(struct dhat_row) == 8, "a row is one word");
+
+/* A table is an array of 8-byte words:
+ *   [0]                  u32 page_count, u32 row_count
+ *   [1 … page_count + 1] u64: number of the first row whose pc is in that 64 KiB page or later
+ *   [page_count + 2 …]   row_count rows, sorted by pc
+ * A pc below the first row of its page belongs to the row before. A pc before row 0 has no rule. */
+#define DHAT_TABLE_PAGE_SHIFT 16
+struct dhat_table_head {
+	__u32 page_count;
+	__u32 row_count;
+};
+
+/* What the kernel side knows of an executable mapping. */
+enum dhat_mapping_kind {
+	DHAT_MAPPING_PENDING = 0, /* a file whose table is being built */
+	DHAT_MAPPING_TABLE = 1,
+	DHAT_MAPPING_NO_TABLE = 2, /* a file that has no usable table */
+};
+
+struct dhat_mapping {
+	__u64 start;
+	__u64 end;
+	__u64 table_bias;   /* pc - table_bias = pc relative to the table's first page */
+	__u32 table_slot;   /* index in the outer map */
+	__u32 kind;	    /* enum dhat_mapping_kind */
+};
+
+#define DHAT_MAX_MAPPINGS 4096 /* executable file mappings of one target */
+#define DHAT_MAX_TABLES 2048   /* objects with a table in one target */

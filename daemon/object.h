@@ -1,0 +1,53 @@
+#pragma once
+/* object: what an ELF file tells about itself.
+ *
+ * The file comes from the target's owner and is hostile until proven otherwise: every offset and
+ * count is checked before use, nothing is allocated by an unchecked count. Runs inside the worker
+ * process (worker.h); here are only bytes of a file in, structs out. gABI chapters 4 and 5.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../proto/error.h"
+
+struct object_segment { /* a PT_LOAD */
+	uint64_t vaddr, file_offset, file_size, memory_size;
+	bool is_executable;
+};
+
+struct object_symbol { /* one that was asked for, and is defined here as a function */
+	char *name;
+	uint64_t vaddr, size_bytes; /* 0 size: not told */
+	uint64_t file_offset;
+	uint8_t *code; /* the bytes from its entry on, at most OBJECT_CODE_BYTES */
+	size_t code_size;
+	bool is_exported; /* from .dynsym */
+	bool is_ifunc;	  /* STT_GNU_IFUNC: resolved at run time, the address is the resolver's */
+};
+#define OBJECT_CODE_BYTES 16384
+
+struct object_desc {
+	uint8_t elf_class; /* ELFCLASS64 … */
+	uint16_t machine;  /* EM_X86_64 … */
+	bool is_static;	   /* no PT_INTERP and no PT_DYNAMIC needed libraries */
+	bool has_symtab;
+	bool is_go; /* .go.buildinfo or .gopclntab */
+	uint8_t build_id[64];
+	size_t build_id_size; /* 0: none */
+	char soname[128];
+	struct object_segment *segments;
+	size_t segment_count;
+	struct object_symbol *symbols;
+	size_t symbol_count;
+};
+
+/* names: NULL-terminated list of function names to look up in .symtab and .dynsym, exact names;
+ * several symbols at one address are all listed. fd stays the caller's. */
+int object_describe(int fd, const char *const *names, struct object_desc **ret,
+		    struct dhat_error *err);
+void object_desc_free(struct object_desc *desc);
+
+/* Link-time address of a file offset in an executable segment; false if there is none. */
+bool object_vaddr_of_offset(const struct object_desc *desc, uint64_t file_offset, uint64_t *ret);
+bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret);

@@ -1,0 +1,48 @@
+#pragma once
+/* stack: interned call stacks; their dense ids are the heap's point ids.
+ *
+ * Pure. The kernel side names a stack by a hash of raw addresses; what it means depends on the
+ * mappings of its time. A frame is therefore kept as (object, file offset), or as an address when
+ * it lies in no file. Stacks with equal frames, stop and flags are one point, whatever their hash.
+ * Bound: max_stacks; further ones become the point STACK_POINT_LOST and are counted.
+ */
+#include <stdint.h>
+
+#include "mappings.h"
+
+struct stacks;
+
+enum { /* points that are no stacks, always there */
+	STACK_POINT_LOST = 0,	/* stack record lost, or the table full */
+	STACK_POINT_BEFORE = 1, /* blocks from before the attach */
+	STACK_POINT_FIRST = 2,
+};
+
+struct stack_frame {
+	uint64_t addr;	      /* as on the stack, without DHAT_FRAME_EXACT_PC */
+	uint64_t file_offset; /* of addr in the object; 0 when there is none */
+	uint32_t object;      /* MAPPINGS_NO_OBJECT: addr is in no file */
+	uint32_t is_exact_pc;
+};
+
+struct stack_view { /* valid until the next stacks_… call that may add */
+	const struct stack_frame *frames;
+	uint32_t frame_count;
+	uint8_t stop;  /* enum dhat_stop */
+	uint8_t flags; /* DHAT_STACK_… */
+};
+
+int stacks_new(uint32_t max_stacks, struct stacks **ret);
+void stacks_free(struct stacks *stacks);
+
+/* Learn what stack_id means; frames as in struct dhat_record_stack. */
+int stacks_learn(struct stacks *stacks, uint64_t stack_id, const uint64_t *frames,
+		 uint32_t frame_count, uint8_t stop, uint8_t flags,
+		 const struct mappings *mappings);
+/* The point of a stack id; STACK_POINT_LOST if it was never learnt (or stack_id is 0). */
+uint32_t stacks_point(const struct stacks *stacks, uint64_t stack_id);
+
+uint32_t stacks_count(const struct stacks *stacks); /* points, the special ones included */
+void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view *ret);
+uint64_t stacks_refused(const struct stacks *stacks); /* not interned: table full */
+uint64_t stacks_memory_bytes(const struct stacks *stacks);
