@@ -1,48 +1,91 @@
-# dhatd: heap profiler for running processes.   make help
+# dhatd: a heap profiler for running processes.   make help
 MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
 O ?= build
-CC ?= gcc
+PREFIX ?= /usr/local
+VERSION := 0.1.0
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 CLANG ?= clang
-BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
-VERSION := 0.1.0
+RUSTC ?= $(firstword $(wildcard /usr/bin/rustc) rustc)
+BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+# Debian's own: it is the one that has python3-pytest
+PYTHON ?= /usr/bin/python3
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
-
-PACKAGES := libbpf libelf libdw libprotobuf-c json-c
-CFLAGS += -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter -g -MMD -MP -I$(O) \
-	-DDHAT_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-CFLAGS += $(if $(DEBUG),-O0,-O2)
-LDFLAGS += $(if $(SAN),-fsanitize=address$(comma)undefined)
 comma := ,
-CFLAGS += $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
-CFLAGS += $(if $(COVERAGE),--coverage)
-LDFLAGS += $(if $(COVERAGE),--coverage)
+
+# ---- what has to be there -------------------------------------------------------------------
+
+PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp
+# goals that install first, or need nothing
+standalone := deps demo test bench test-kernels fuzz stacks clean help format uninstall
+ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
+debian_of = $(patsubst json-c,libjson-c,$(1))-dev
+lacking := $(if $(shell command -v pkg-config),$(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) \
+	|| echo $(call debian_of,$(p)))),pkg-config) \
+	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
+	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \
+	$(foreach t,$(CC):gcc $(CLANG):clang protoc-c:protobuf-c-compiler llvm-objdump:llvm $(BPFTOOL):bpftool, \
+	$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
+ifneq ($(strip $(lacking)),)
+$(error missing: $(strip $(lacking)); run: sudo make deps)
+endif
+endif
+
+# ---- flags ----------------------------------------------------------------------------------
+
+sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+coverage := $(if $(COVERAGE),--coverage)
+CFLAGS += -std=gnu11 -D_GNU_SOURCE $(if $(DEBUG),-O0,-O2) -g -Wall -Wextra -Werror \
+	-Wno-unused-parameter -MMD -MP -I$(O) -DDHAT_VERSION='"$(VERSION)"' \
+	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(sanitize) $(coverage)
+LDFLAGS += $(sanitize) $(coverage)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
+	-Wno-unused-parameter -I/usr/include/x86_64-linux-gnu
+# Targets: as Debian builds, and every malloc in the source stays a call
+TARGET_FLAGS := -g -O2 -fno-builtin -fomit-frame-pointer -Wall -Wno-unused-result
 
-proto_src := $(wildcard proto/*.c)
-daemon_src := $(wildcard daemon/*.c)
-cli_src := $(wildcard cli/*.c)
-unit_src := $(wildcard tests/unit/test_*.c)
+# a change of flags or compilers rebuilds
+ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
+$(shell mkdir -p $(O); new='$(subst ','\'',$(CC) $(CFLAGS) $(LDFLAGS) $(LIBS) $(CLANG) $(BPF_CFLAGS))'; \
+	[ "$$(cat $(O)/.flags 2>/dev/null)" = "$$new" ] || printf '%s\n' "$$new" >$(O)/.flags)
+endif
 
-generated := $(O)/proto/dhat.pb-c.h
-proto_obj := $(proto_src:%.c=$(O)/%.o) $(O)/proto/dhat.pb-c.o
-daemon_obj := $(daemon_src:%.c=$(O)/%.o)
-daemon_lib_obj := $(filter-out $(O)/daemon/main.o,$(daemon_obj))
-cli_obj := $(cli_src:%.c=$(O)/%.o)
-cli_lib_obj := $(filter-out $(O)/cli/main.o,$(cli_obj))
-unit_bin := $(unit_src:tests/unit/%.c=$(O)/tests/unit/%)
+# ---- sources --------------------------------------------------------------------------------
 
-all: $(if $(wildcard daemon/main.c),$(O)/dhatd) $(if $(wildcard cli/main.c),$(O)/dhatctl)
+objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
+proto_obj := $(call objects,proto/*.c) $(O)/proto/dhat.pb-c.o
+daemon_obj := $(call objects,daemon/*.c)
+cli_obj := $(call objects,cli/*.c)
+lib_obj := $(filter-out $(O)/daemon/main.o $(O)/cli/main.o,$(daemon_obj) $(cli_obj)) $(proto_obj)
+# tests/unit/test_X.c, tests/judge/X.c: one program each, linked with all but the mains
+unit_bin := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+judge_bin := $(patsubst %.c,$(O)/%,$(wildcard tests/judge/*.c))
+bpf_skel := $(patsubst %.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
+bench_skel := $(patsubst %.bpf.c,$(O)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
+bench_bin := $(patsubst %.c,$(O)/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
+guest_bin := $(patsubst %.c,$(O)/%,$(filter-out %.bpf.c,$(wildcard tests/kernels/*.c)))
+fuzz_bin := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# tests/targets: X.c, X.cc, X.rs are programs, X.so.c and X.so.cc libraries
+targets := $(patsubst tests/%,$(O)/tests/%,$(basename $(wildcard tests/targets/*.c tests/targets/*.cc \
+	tests/targets/*.rs)))
+programs := $(if $(wildcard daemon/main.c),$(O)/dhatd) $(if $(wildcard cli/main.c),$(O)/dhatctl)
+
+all: $(programs)	## build dhatd and dhatctl (into O=build)
 
 $(O)/dhatd: $(daemon_obj) $(proto_obj)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
-
 $(O)/dhatctl: $(cli_obj) $(proto_obj)
+$(O)/dhatd $(O)/dhatctl:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -51,39 +94,169 @@ $(O)/proto/dhat.pb-c.c $(O)/proto/dhat.pb-c.h &: proto/dhat.proto
 	$(Q)mkdir -p $(O)/proto
 	$(Q)protoc-c --c_out=$(O) $<
 
-$(O)/proto/dhat.pb-c.o: $(O)/proto/dhat.pb-c.c
+$(O)/proto/dhat.pb-c.o: $(O)/proto/dhat.pb-c.c $(O)/.flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(O)/%.o: %.c $(generated)
+$(O)/%.o: %.c $(O)/.flags | $(O)/proto/dhat.pb-c.h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-# BPF side: compiled for the kernel, embedded as a skeleton
-$(O)/bpf/%.bpf.o: bpf/%.bpf.c
+# ---- the BPF side: compiled for the kernel, embedded as a skeleton --------------------------
+
+# program sections have no dot in front; subprograms are in .text
+count_insns = llvm-size -A -d $(1) | awk '$$2 > 0 && ($$1 == ".text" || $$1 !~ /^(\.|license|Total)/) \
+	&& NR > 2 { all += $$2 / 8; programs += $$1 != ".text"; if ($$2 > max) { max = $$2; name = $$1 } } \
+	END { printf "           %d instructions in %d programs; most in %s: %d\n", all, programs, \
+	name, max / 8 }'
+
+$(O)/%.bpf.o: %.bpf.c $(O)/.flags
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra -Werror -Wno-unused-parameter -MMD -MP -MT $@ -c -o $@ $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+	$(Q)$(call count_insns,$@)
 
-$(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
+$(O)/%.skel.h: $(O)/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name $(subst .,_,$*)_bpf > $@.tmp && mv $@.tmp $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
 
-bpf_skel := $(patsubst bpf/%.bpf.c,$(O)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
+# made before the first compilation; after it the dependency files know who includes them
 $(daemon_obj): | $(bpf_skel)
+$(unit_bin:=.o) $(judge_bin:=.o): | $(bpf_skel)
+$(bench_bin:=.o): | $(bench_skel)
 
-# unit tests: every tests/unit/test_X.c is one program, linked with all but the mains
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(daemon_lib_obj) $(cli_lib_obj) $(proto_obj)
+# ---- tests ----------------------------------------------------------------------------------
+
+$(unit_bin) $(judge_bin): $(O)/%: $(O)/%.o $(lib_obj)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-check: $(unit_bin)
-	$(Q)for t in $(unit_bin); do $$t || exit 1; done
+$(bench_bin) $(guest_bin): $(O)/%: $(O)/%.o $(lib_obj)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-clean:
+# A line "build: FLAGS" in a target's source adds flags (-static, -pthread, -O0, …)
+flags_of = $(TARGET_FLAGS) $(shell sed -n 's,^.*[ */]build: *\([^*]*\).*$$,\1,p' $< | head -n 1)
+$(O)/tests/targets/%: tests/targets/%.c
+	$(call say,TARGET,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -MMD -MP -MF $@.d $(if $(filter %.so,$@),-shared -fPIC) -o $@ $< $(flags_of)
+$(O)/tests/targets/%: tests/targets/%.cc
+	$(call say,TARGET,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) -MMD -MP -MF $@.d $(if $(filter %.so,$@),-shared -fPIC) -o $@ $< $(flags_of)
+$(O)/tests/targets/%: tests/targets/%.rs
+	$(call say,TARGET,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(RUSTC) --edition 2021 -O -g -o $@ $< $(shell sed -n 's,^// build: *,,p' $< | head -n 1)
+
+# Fuzz targets: our sources again, by clang with libFuzzer's counters and the sanitizers
+fuzz_san := -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=undefined
+fuzz_lib := $(patsubst $(O)/%,$(O)/fuzz/%,$(filter-out $(O)/proto/dhat.pb-c.o,$(lib_obj))) \
+	$(O)/fuzz/proto/dhat.pb-c.o
+fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(CFLAGS)) -O1 -Wno-unknown-warning-option $(fuzz_san)
+$(O)/fuzz/proto/dhat.pb-c.o: $(O)/proto/dhat.pb-c.c $(O)/.flags
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(fuzz_cflags) -c -o $@ $<
+$(O)/fuzz/%.o: %.c $(O)/.flags | $(O)/proto/dhat.pb-c.h $(bpf_skel)
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(fuzz_cflags) -c -o $@ $<
+$(fuzz_bin): $(O)/%: $(O)/fuzz/%.o $(fuzz_lib)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+check: $(unit_bin)	## unit tests: no root, under a minute
+	$(Q)tests/run -O $(O) unit
+
+.PHONY: test-programs targets
+test-programs: all $(unit_bin) $(judge_bin) $(fuzz_bin) $(guest_bin) $(targets)
+targets: $(targets)
+
+# What follows installs first, and then starts make again, because what this one learnt of
+# libraries was before the installation.
+again = $(Q)$(MAKE) --no-print-directory
+test:	## everything: installs what is missing, builds, runs every test; under ten minutes
+	$(Q)tests/deps build test kernels
+	$(again) $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) test-programs
+	$(Q)tests/run -O $(O) $(if $(SAN),-s) all
+
+test-kernels:	## boot Debian kernels in QEMU and run the guest test in each (KERNELS="6.1-cloud …")
+	$(Q)tests/deps build kernels
+	$(again) -j$$(nproc) all $(guest_bin) $(targets)
+	$(Q)tests/kernels/matrix
+
+fuzz:	## each parser's fuzz target, FUZZ_SECONDS=60 each
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) $(fuzz_bin)
+	$(Q)tests/run -O $(O) -f $(or $(FUZZ_SECONDS),60) fuzz
+
+stacks:	## the share of complete stacks, per program
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) test-programs
+	$(Q)$(PYTHON) tests/e2e/stacks.py -O $(O)
+
+bench:	## what a malloc+free pair costs under dhatd, and under others; drops; frames
+	$(Q)tests/deps build bench
+	$(again) -j$$(nproc) all $(bench_bin) $(targets)
+	$(Q)$(PYTHON) tests/bench/run.py -O $(O) $(BENCH)
+
+demo:	## a leaking service under load, attached to while it runs: from nothing to leak.json
+	$(Q)tests/deps build demo
+	$(again) -j$$(nproc) all $(O)/tests/targets/demo_service
+	$(Q)tests/demo $(O)
+
+deps:	## install the Debian packages that are missing
+	$(Q)tests/deps build demo test kernels bench lint
+
+# ---- looking after the source ---------------------------------------------------------------
+
+c_files = $(shell git ls-files '*.c' '*.h' '*.cc')
+tidy_files = $(filter daemon/%.c cli/%.c proto/%.c,$(c_files))
+shell_files = $(shell git grep -lE '^\#!/bin/(ba)?sh' -- . ':!*.md')
+.PHONY: lint-c
+lint-c: $(patsubst %,$(O)/lint/%.ok,$(wildcard daemon/*.c cli/*.c proto/*.c))
+$(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(O)/proto/dhat.pb-c.h $(bpf_skel)
+	$(call say,TIDY,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MMD -MP,$(CFLAGS)) 2>/dev/null
+	$(Q)touch $@
+# cppcheck: unusedStructMember and unusedFunction see one file at a time; missingIncludeSystem is
+# not about our code; the rest are style checks that .clang-tidy already has
+lint: lint-c	## clang-tidy, cppcheck, shellcheck, python syntax, formatting
+	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
+		--suppress=missingIncludeSystem -j2 -I$(O) -D__x86_64__ -D_GNU_SOURCE daemon cli proto
+	$(Q)shellcheck -S warning $(shell_files)
+	$(Q)$(PYTHON) -m compileall -q tests
+	$(Q)clang-format --dry-run -Werror $(c_files)
+
+format:	## clang-format, in place
+	$(Q)clang-format -i $(c_files)
+
+# ---- installation ---------------------------------------------------------------------------
+
+man := $(DESTDIR)$(PREFIX)/share/man
+install: all	## into PREFIX=/usr/local below DESTDIR
+	$(Q)install -D -m 755 $(O)/dhatd $(DESTDIR)$(PREFIX)/sbin/dhatd
+	$(Q)install -D -m 755 $(O)/dhatctl $(DESTDIR)$(PREFIX)/bin/dhatctl
+	$(Q)install -D -m 644 daemon/dhatd.8 $(man)/man8/dhatd.8
+	$(Q)install -D -m 644 cli/dhatctl.1 $(man)/man1/dhatctl.1
+
+uninstall:	## remove what install put there
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/dhatd $(DESTDIR)$(PREFIX)/bin/dhatctl \
+		$(man)/man8/dhatd.8 $(man)/man1/dhatctl.1
+
+clean:	## remove what was built
 	$(Q)rm -rf $(O)
 
-.PHONY: all check clean
-.SECONDARY:
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+help:	## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1:\2/p' Makefile | sort | awk -F: '{ n = $$1; sub(/^[^:]*:/, ""); \
+		printf "  make %-13s %s\n", n, $$0 }'
+	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 change the flags'
+
+.PHONY: all deps demo test test-kernels check bench fuzz stacks lint format install uninstall clean help
+
+-include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
