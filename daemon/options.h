@@ -1,0 +1,35 @@
+#pragma once
+/* options: dhatd's command line. Pure, but that help and complaints are printed. */
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "target.h"
+
+#define DHATD_DEFAULT_SOCKET "/run/dhatd.sock"
+#define DHATD_SOCKET_VARIABLE "DHATD_SOCKET"
+
+enum dhatd_command {
+	DHATD_DONE = 0, /* help or version was asked for and printed: nothing is left to do */
+	DHATD_ATTACH,	/* to running processes */
+	DHATD_RUN,	/* a program from its first instruction on */
+	DHATD_SERVE,	/* no target yet: `dhatctl attach` brings them */
+};
+
+struct dhatd_options {
+	enum dhatd_command command;
+	pid_t *pids; /* attach; each once, in the order given */
+	size_t pid_count;
+	const char *cgroup_path; /* attach; NULL: none */
+	const char *name_regex;	 /* attach; compiles as a POSIX extended regular expression */
+	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
+	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
+	const char *output_path; /* NULL: none */
+	const char *group;	 /* whose members may use the socket, too; NULL: none */
+	struct target_options target;
+};
+
+/* Strings point into argv, the environment or static memory. On a wrong command line: says why and
+ * what to do on stderr, returns -EINVAL, leaves *ret empty; the exit code is DHAT_EXIT_USAGE. Freed
+ * by dhatd_options_deinit() in any case. */
+int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret);
+void dhatd_options_deinit(struct dhatd_options *options);
