@@ -1,0 +1,46 @@
+#pragma once
+/* index: a hash table from (space, 64-bit key) to a small record, that never pauses.
+ *
+ * Pure. It holds the blocks of a heap by address, and stacks by their id: tens of millions of
+ * entries, filled by a thread that must not stall. So it is an extendible hash: a directory of
+ * leaves of fixed size, and a full leaf is split in two. No operation moves more than one leaf's
+ * entries (some microseconds), or the directory's pointers (8 bytes for some 500 entries).
+ * Hashing is seeded by the process, so that a hostile target cannot aim at one leaf.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct index;
+
+struct index_entry { /* key, space, home and is_used are the index's; the rest is the user's */
+	uint64_t key;
+	uint64_t value;
+	uint64_t time_ns;
+	uint32_t point;
+	uint16_t home; /* the slot it would like to have */
+	uint8_t space;
+	uint8_t is_used : 1;
+	uint8_t is_marked : 1;
+};
+
+int index_new(struct index **ret);
+void index_free(struct index *index);
+
+/* NULL if there is none. Entries stay where they are until the next claim or removal. */
+struct index_entry *index_find(const struct index *index, uint8_t space, uint64_t key);
+
+/* Find or make. 1: made, the user's fields are 0. 0: it was there. -ENOMEM: no memory; -ENOSPC:
+ * the directory is as large as it may be (half a billion entries). Nothing has changed then. */
+int index_claim(struct index *index, uint8_t space, uint64_t key, struct index_entry **ret);
+
+/* false if there is none. *ret (may be NULL): what it was. */
+bool index_remove(struct index *index, uint8_t space, uint64_t key, struct index_entry *ret);
+
+/* Remove all entries for which want() is true; O(entries). */
+void index_remove_if(struct index *index,
+		     bool (*want)(const struct index_entry *entry, const void *ctx),
+		     const void *ctx);
+
+uint64_t index_count(const struct index *index);
+uint64_t index_memory_bytes(const struct index *index);
