@@ -7,10 +7,14 @@
  * H2: an address seen twice without a free means that a free was lost: the old block is closed
  *     and counted in `seen_twice`, never kept as a leak.
  * H3: t-gmax is the highest live_bytes; among equals the latest. O(1) an event: the heap has a
- *     peak number, each point the peak number at which its peak values were last brought up to date.
+ *     peak number, each point the number of the peak that its peak values are of.
  * H4: realloc adds one block and its full new size to the totals; live changes by the
  *     difference; the block stays with its first point and keeps its birth.
  * H5: a block of size 0 counts as 1 byte.
+ * H6: a realloc whose END is lost closes its block as soon as its thread does anything else: the
+ *     block has most likely moved, and would stay as a leak that is none.
+ * H7: realloc of a block from before the observation ends it there and makes a new one: it has no
+ *     first stack to stay with, and its growth must show where it happens.
  * Keys: a block is (domain, address); see struct dhat_record.
  */
 #include <stdbool.h>
@@ -21,12 +25,15 @@ struct heap;
 
 struct heap_point { /* one per point id, in order; times in ns of CLOCK_MONOTONIC */
 	uint64_t total_bytes, total_blocks;
-	uint64_t max_bytes, max_blocks;	  /* the point's own maximum (latest among equals) */
-	uint64_t peak_bytes, peak_blocks; /* at t-gmax, if peak_number is the heap's: heap_copy() sees to it */
+	/* The point's own maximum; among equals the latest. */
+	uint64_t max_bytes, max_blocks;
+	/* At t-gmax, if peak_number is the heap's: heap_copy() sees to it. */
+	uint64_t peak_bytes, peak_blocks;
 	uint64_t live_bytes, live_blocks;
-	uint64_t dead_lifetimes_ns; /* sum over closed blocks */
-	uint64_t live_births_ns;    /* sum of the births of live blocks, modulo 2^64 */
-	uint64_t first_ns, last_ns; /* allocations */
+	/* Wide, since 2^64 ns are only half an hour of ten million blocks. */
+	unsigned __int128 dead_lifetimes_ns; /* sum over closed blocks */
+	unsigned __int128 live_births_ns;    /* sum of the births of live blocks */
+	uint64_t first_ns, last_ns;	     /* allocations, reallocations included; 0: none */
 	uint64_t peak_number;
 };
 
@@ -37,23 +44,25 @@ struct heap_totals {
 	uint64_t seen_twice;	      /* H2 */
 	uint64_t unknown_frees;	      /* frees of addresses that are no known block */
 	uint64_t unknown_free_bytes;  /* their bytes, where known */
-	uint64_t unfinished_reallocs; /* BEGIN without END, resolved by closing or keeping the block */
-	uint64_t blocks_refused;      /* allocations not tracked because max_blocks was reached */
+	uint64_t unfinished_reallocs; /* H6 */
+	uint64_t blocks_refused; /* allocations not tracked: max_blocks reached, or no memory */
 };
 
-/* max_blocks: bound of the block table; an allocation beyond it is counted in totals.blocks_refused
- * and its point's totals, but not in live figures. 0: no bound. */
+/* max_blocks: bound of the block table; an allocation beyond it is counted in blocks_refused, in
+ * the totals and in its point's totals, but not in live figures; its free will be an unknown one.
+ * 0: no bound. */
 int heap_new(uint64_t max_blocks, struct heap **ret);
 void heap_free(struct heap *heap);
 
-/* point: any id; the point table grows to hold it (ids are dense: see stack.h). */
+/* point: any id; the point table grows to hold it (ids are dense: see stack.h). -ENOMEM when it
+ * cannot; nothing has changed then, and the caller counts the event as lost. */
 int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 		   uint32_t point, uint64_t time_ns);
 /* chunk_bytes: usable size as the allocator tells, 0 if not known; used for unknown blocks only. */
 void heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns);
 /* A block from before the observation: live from time_ns on, part of no total but `live` and the
- * point's live figures (and so of peaks), not of total_bytes. */
+ * point's live figures (and so of peaks), not of total_bytes. -EEXIST: the address is known. */
 int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			    uint32_t point, uint64_t time_ns);
 
@@ -62,10 +71,14 @@ int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, ui
 void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
 			uint64_t chunk_bytes, uint64_t time_ns);
 /* result: enum dhat_realloc_result. point is used when the old block is unknown (from before the
- * observation: it counts as an unknown free, and the new one as an allocation of `point`). */
+ * observation: it counts as an unknown free, and the new one as an allocation of `point`), and
+ * for H7. Errors as heap_add_block(). */
 int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
 		     uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
 		     uint64_t time_ns);
+
+/* The thread does something that is no END: see H6. To be called before such an event is added. */
+void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns);
 
 void heap_totals(const struct heap *heap, struct heap_totals *ret);
 uint64_t heap_memory_bytes(const struct heap *heap); /* what the heap itself occupies */
@@ -74,5 +87,5 @@ uint64_t heap_memory_bytes(const struct heap *heap); /* what the heap itself occ
  * caller frees *ret_points with free(). */
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count);
-/* Sum of lifetimes of a point, live blocks up to now_ns. */
+/* Sum of lifetimes of a point, live blocks up to now_ns; UINT64_MAX if it is more than that. */
 uint64_t heap_point_lifetimes(const struct heap_point *point, uint64_t now_ns);
