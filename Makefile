@@ -173,8 +173,15 @@ check: $(unit_bin)	## unit tests: no root, under a minute
 	$(Q)tests/run -O $(O) unit
 
 .PHONY: test-programs targets
-test-programs: all $(unit_bin) $(judge_bin) $(fuzz_bin) $(guest_bin) $(targets)
-targets: $(targets)
+test-programs: all $(unit_bin) $(judge_bin) $(fuzz_bin) $(guest_bin) targets
+# folders of tests/targets are families of programs with a Makefile of their own
+families := $(patsubst tests/%/Makefile,$(O)/tests/%,$(wildcard tests/targets/*/Makefile))
+.PHONY: $(families)
+targets: $(targets) $(families)
+$(families): $(O)/tests/%:
+	$(call say,TARGETS,$@)
+	$(Q)$(MAKE) --no-print-directory -C tests/$* O=$(abspath $@)
+$(O)/tests/targets/tokio: $(O)/tests/targets/allocators
 
 # What follows installs first, and then starts make again, because what this one learnt of
 # libraries was before the installation.
