@@ -103,6 +103,11 @@ static inline uint64_t hash_of(const struct index *index, uint8_t space, uint64_
 	return fold(hash ^ space, 0x13198a2e03707345u);
 }
 
+uint64_t index_mix(const struct index *index, uint64_t state, uint64_t word)
+{
+	return fold(state ^ word ^ index->seed[0], index->seed[1] ^ 0xa4093822299f31d0u);
+}
+
 static inline struct leaf **slot_of_hash(const struct index *index, uint64_t hash)
 {
 	/* Two shifts: one by 64 would be undefined when the depth is 0. */

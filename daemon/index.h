@@ -42,5 +42,9 @@ void index_remove_if(struct index *index,
 		     bool (*want)(const struct index_entry *entry, const void *ctx),
 		     const void *ctx);
 
+/* One round of the index's own seeded hashing, for users whose keys are hashes of something longer
+ * that comes from the target. */
+uint64_t index_mix(const struct index *index, uint64_t state, uint64_t word);
+
 uint64_t index_count(const struct index *index);
 uint64_t index_memory_bytes(const struct index *index);

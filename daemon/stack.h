@@ -4,7 +4,9 @@
  * Pure. The kernel side names a stack by a hash of raw addresses; what it means depends on the
  * mappings of its time. A frame is therefore kept as (object, file offset), or as an address when
  * it lies in no file. Stacks with equal frames, stop and flags are one point, whatever their hash.
- * Bound: max_stacks; further ones become the point STACK_POINT_LOST and are counted.
+ * Bounds: max_stacks points, and STACKS_FRAMES_EACH frames for each of them on average; further
+ * stacks become the point STACK_POINT_LOST and are counted. Ids are bounded, too: when there are
+ * more than STACKS_IDS_EACH * max_stacks, those of past epochs are forgotten; their points stay.
  */
 #include <stdint.h>
 
@@ -12,10 +14,13 @@
 
 struct stacks;
 
-enum { /* points that are no stacks, always there */
-	STACK_POINT_LOST = 0,	/* stack record lost, or the table full */
-	STACK_POINT_BEFORE = 1, /* blocks from before the attach */
-	STACK_POINT_FIRST = 2,
+#define STACKS_FRAMES_EACH 32
+#define STACKS_IDS_EACH 2
+
+enum {			       /* points that are no stacks, always there */
+       STACK_POINT_LOST = 0,   /* stack record lost, or the table full */
+       STACK_POINT_BEFORE = 1, /* blocks from before the attach */
+       STACK_POINT_FIRST = 2,
 };
 
 struct stack_frame {
@@ -25,7 +30,7 @@ struct stack_frame {
 	uint32_t is_exact_pc;
 };
 
-struct stack_view { /* valid until the next stacks_… call that may add */
+struct stack_view { /* frames stay valid as long as the stacks do */
 	const struct stack_frame *frames;
 	uint32_t frame_count;
 	uint8_t stop;  /* enum dhat_stop */
@@ -35,14 +40,17 @@ struct stack_view { /* valid until the next stacks_… call that may add */
 int stacks_new(uint32_t max_stacks, struct stacks **ret);
 void stacks_free(struct stacks *stacks);
 
-/* Learn what stack_id means; frames as in struct dhat_record_stack. */
-int stacks_learn(struct stacks *stacks, uint64_t stack_id, const uint64_t *frames,
+/* Learn what stack_id means; frames, stop, flags and epoch as in struct dhat_record_stack. An id
+ * learnt again keeps its point. -ENOSPC: table full, counted. -ENOMEM; -EINVAL: stack_id is 0, or
+ * more than DHAT_MAX_FRAMES frames. The id then stands for STACK_POINT_LOST. */
+int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const uint64_t *frames,
 		 uint32_t frame_count, uint8_t stop, uint8_t flags,
 		 const struct mappings *mappings);
 /* The point of a stack id; STACK_POINT_LOST if it was never learnt (or stack_id is 0). */
 uint32_t stacks_point(const struct stacks *stacks, uint64_t stack_id);
 
 uint32_t stacks_count(const struct stacks *stacks); /* points, the special ones included */
+/* No frames for a special point, or for one that does not exist. */
 void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view *ret);
 uint64_t stacks_refused(const struct stacks *stacks); /* not interned: table full */
 uint64_t stacks_memory_bytes(const struct stacks *stacks);
