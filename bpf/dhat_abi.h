@@ -5,9 +5,7 @@
  * The records say what happened to a block, not how it was noticed: uprobes are one source of
  * them, and others may follow.
  */
-#ifndef __bpf__
 #include <linux/types.h>
-#endif
 
 /* ---- records in the ring ------------------------------------------------------------------ */
 
@@ -17,8 +15,8 @@ enum dhat_record_type {
 	DHAT_RECORD_REALLOC_BEGIN, /* the old block is about to be resized */
 	DHAT_RECORD_REALLOC_END,   /* what became of it */
 	DHAT_RECORD_STACK,	   /* the frames of a stack id seen for the first time */
-	DHAT_RECORD_MAP,	   /* code of a file was mapped */
-	DHAT_RECORD_UNMAP,	   /* an address range with code of a file was unmapped */
+	DHAT_RECORD_MAP,	   /* a stack led through a mapping that the daemon does not know */
+	DHAT_RECORD_UNMAP,	   /* code was mapped or unmapped: look again */
 	DHAT_RECORD_EXEC,	   /* the target replaced its program */
 	DHAT_RECORD_FORK,	   /* the target made a child process */
 };
@@ -94,7 +92,7 @@ enum dhat_stop {
 struct dhat_record_stack {
 	struct dhat_record head;
 	__u64 stack_id; /* hash of frames, stop, flags and epoch; never 0 */
-	__u32 epoch;	/* counts unmaps of code: same addresses, other meaning */
+	__u32 epoch;	/* counts changes of code mappings: same addresses, other meaning */
 	__u16 frame_count;
 	__u8 stop; /* enum dhat_stop */
 	__u8 flags;
@@ -115,7 +113,7 @@ struct dhat_record_map {
 struct dhat_record_unmap {
 	struct dhat_record head;
 	__u64 time_ns;
-	__u64 start;
+	__u64 start; /* 0, 0: not known what */
 	__u64 end;
 	__u32 epoch; /* the epoch that begins with it */
 	__u32 pad;
@@ -192,13 +190,19 @@ enum dhat_phase {
 struct dhat_cookie {
 	__u8 role : 4;	     /* enum dhat_role */
 	__u8 phase : 2;	     /* enum dhat_phase */
-	__u8 pad : 2;
+	__u8 is_by_exit : 1; /* its return is seen by exit probes */
+	__u8 pad : 1;
 	__u8 domain;	     /* see struct dhat_record */
 	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site */
 	__u8 rsp_words;	     /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
 	__u16 site;	     /* index of the site in the daemon's list */
 };
 _Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
+
+union dhat_cookie_word {
+	struct dhat_cookie parts;
+	__u64 word;
+};
 
 /* ---- unwind tables ------------------------------------------------------------------------ */
 
@@ -250,6 +254,8 @@ enum dhat_mapping_kind {
 struct dhat_mapping {
 	__u64 start;
 	__u64 end;
+	__u64 file_offset;  /* of start, bytes */
+	__u64 inode;
 	__u64 table_bias;   /* pc - table_bias = pc relative to the table's first page */
 	__u32 table_slot;   /* index in the outer map */
 	__u32 kind;	    /* enum dhat_mapping_kind */

@@ -1,0 +1,520 @@
+/* dhat.bpf: the kernel side of one target.
+ *
+ * A call of an allocator function is seen at its entry and at its return. Only the outermost call
+ * of a thread counts. Frees are sent at entry (another thread may be given the block before free
+ * returns), allocations at return, realloc at both. The stack is taken at the return, where the
+ * callee-saved registers are the caller's again, and starts with the caller.
+ *
+ * Programs run preemptible: nothing per-CPU is ours, so the state is per task and the scratch
+ * memory is claimed.
+ */
+#include "kernel.h"
+
+#include "dhat_abi.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* ---- settings and shared state ---------------------------------------------------------------- */
+
+const volatile __u32 cfg_tgid = 0;	  /* the target, in the initial pid namespace */
+const volatile __u8 cfg_check_tgid = 1;	  /* 0: dhatd cannot know that number; the link filters */
+const volatile __u32 cfg_scratch_count = 8;
+const volatile __u64 cfg_ring_bytes = 0;  /* shed allocations above 7/8 of it, wake above 1/4 */
+
+/* Written by the daemon while probes run. */
+volatile __u8 is_closed = 0;	    /* exec has ended the profile: count nothing more */
+volatile __u8 closes_on_exec = 1;
+volatile __u8 reads_chunk_size = 1; /* send the word before freed blocks */
+volatile __u8 stops_on_change = 0;  /* `dhatd run`: stop the target when it has mapped code */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64[DHAT_CTR_COUNT]);
+} counters SEC(".maps");
+
+/* Stacks that were sent: hash → 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 20);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} stacks SEC(".maps");
+
+struct call { /* an allocator call on its way, of one thread */
+	__u64 sp;	  /* at its entry: names the call */
+	__u64 size_bytes;
+	__u64 old_addr;	  /* realloc; posix_memalign: where the result will be stored */
+	__u8 is_active;
+	__u8 role;
+	__u8 domain;
+	__u8 is_by_exit;
+	__u8 pad[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+static __always_inline void count(__u32 counter)
+{
+	__u32 zero = 0;
+	__u64 *all = bpf_map_lookup_elem(&counters, &zero);
+
+	if (all && counter < DHAT_CTR_COUNT)
+		__sync_fetch_and_add(&all[counter], 1); /* preemptible: a plain add could lose one */
+}
+
+static __always_inline int is_target(void)
+{
+	return !cfg_check_tgid || bpf_get_current_pid_tgid() >> 32 == cfg_tgid;
+}
+
+/* ---- mappings and stacks ------------------------------------------------------------------------------------ */
+
+static __always_inline void fill_head(struct dhat_record *head, __u8 type, __u8 domain, __u16 size)
+{
+	head->type = type;
+	head->domain = domain;
+	head->size = size;
+	head->tid = (__u32)bpf_get_current_pid_tgid();
+}
+
+#include "unwind_types.h"
+
+/* Written by the daemon, but for `epoch` and `exec_pages`. */
+struct unwind_control unwind_control = {};
+
+#include "lifecycle.h"
+/* uses what lifecycle.h defines */
+#include "unwind_maps.h"
+/* uses what unwind_maps.h defines */
+#include "unwind.h"
+
+static __always_inline struct unwind_scratch *claim_scratch(void)
+{
+	__u32 first = bpf_get_smp_processor_id() * 4;
+
+	for (__u32 i = 0; i < 4; i++) {
+		__u32 key = (first + i) % cfg_scratch_count;
+		struct unwind_scratch *s = bpf_map_lookup_elem(&scratch, &key);
+
+		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static __always_inline void release_scratch(struct unwind_scratch *s)
+{
+	*(volatile __u64 *)&s->busy = 0;
+}
+
+static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 id, __u32 epoch,
+				       __u32 frames, __u32 stop, __u8 flags)
+{
+	record->head.type = DHAT_RECORD_STACK;
+	record->head.domain = 0;
+	record->head.size = sizeof(*record) + frames * 8;
+	record->head.tid = (__u32)bpf_get_current_pid_tgid();
+	record->stack_id = id;
+	record->epoch = epoch;
+	record->frame_count = frames;
+	record->stop = stop;
+	record->flags = flags;
+}
+
+#define STACK_MAX (sizeof(struct dhat_record_stack) + 8 * (DHAT_MAX_FRAMES + 1))
+
+/* Tell the daemon what a stack id means. In a buffer of few sizes: a reservation's size must be
+ * a constant. 0 if it went out. */
+#define SEND_STACK(words)                                                                          \
+	({                                                                                         \
+		struct dhat_record_stack *record_ = bpf_ringbuf_reserve(                           \
+			&ring, sizeof(struct dhat_record_stack) + 8 * (words), 0);                 \
+		if (record_) {                                                                     \
+			fill_stack(record_, id, epoch, frames, s->stop, s->flags);                 \
+			bpf_probe_read_kernel(record_->frames, 8 * (words), s->frames);            \
+			bpf_ringbuf_submit(record_, BPF_RB_NO_WAKEUP);                             \
+		}                                                                                  \
+		record_ ? 0 : -1;                                                                  \
+	})
+
+UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
+{
+	__u32 frames, epoch = unwind_control.epoch;
+	int error;
+
+	if (!s)
+		return -1;
+	frames = s->frame_count;
+	if (frames > DHAT_MAX_FRAMES)
+		return -1;
+	if (frames <= 16)
+		error = SEND_STACK(16);
+	else if (frames <= 48)
+		error = SEND_STACK(48);
+	else
+		error = SEND_STACK(128);
+	count(error ? DHAT_CTR_DROP_STACK : DHAT_CTR_STACKS);
+	return error;
+}
+
+/* The id of the stack above the call that has just returned to pc, with the caller's sp and bp. */
+static __always_inline __u64 take_stack(__u64 pc, __u64 sp, __u64 bp)
+{
+	struct unwind_scratch *s = claim_scratch();
+	__u64 id;
+	__u32 one = 1, stop = UNWIND_MORE;
+
+	if (!s) {
+		count(DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH);
+		return 0;
+	}
+	s->hash = 0;
+	s->frame_count = 0;
+	s->flags = 0;
+	s->is_exact_pc = 0;
+	s->is_bp_lost = 0;
+	s->pc = pc;
+	s->sp = sp;
+	s->bp = bp;
+	s->window_size = 0;
+	unwind_push(s, pc);
+	/* a step pushes one frame, or mends the last one once */
+	for (int i = 0; i < 2 * DHAT_MAX_FRAMES; i++) {
+		stop = unwind_step(s);
+		if (stop != UNWIND_MORE)
+			break;
+	}
+	if (stop >= DHAT_STOP_COUNT)
+		stop = DHAT_STOP_TOO_DEEP;
+	s->stop = stop;
+	count(DHAT_CTR_STOP_FIRST + stop);
+	if (s->flags & DHAT_STACK_USED_FP)
+		count(DHAT_CTR_USED_FP);
+	id = unwind_mix(unwind_mix(s->hash, stop | ((__u64)s->flags << 8)), unwind_control.epoch);
+	if (id == 0)
+		id = 1;
+	if (!bpf_map_lookup_elem(&stacks, &id) && send_stack(s, id) == 0 &&
+	    bpf_map_update_elem(&stacks, &id, &one, BPF_ANY))
+		count(DHAT_CTR_STACKS_FULL);
+	release_scratch(s);
+	return id;
+}
+
+/* ---- records ----------------------------------------------------------------------------------- */
+
+/* Keeps P3: allocations give way before frees when the ring is nearly full. */
+static __always_inline int is_ring_nearly_full(__u64 *flags)
+{
+	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+
+	*flags = used > cfg_ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return used > cfg_ring_bytes / 8 * 7;
+}
+
+static __always_inline void send_alloc(const struct call *call, __u64 addr, __u64 stack_id,
+				       __u64 time_ns)
+{
+	struct dhat_record_alloc *record;
+	__u64 flags;
+
+	if (is_ring_nearly_full(&flags)) {
+		count(DHAT_CTR_SHED_ALLOC);
+		return;
+	}
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count(DHAT_CTR_DROP_ALLOC);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_ALLOC, call->domain, sizeof(*record));
+	record->time_ns = time_ns;
+	record->addr = addr;
+	record->size_bytes = call->size_bytes;
+	record->stack_id = stack_id;
+	bpf_ringbuf_submit(record, flags);
+	count(DHAT_CTR_ALLOCS);
+}
+
+/* The word before a block, or 0. */
+static __always_inline __u64 chunk_size(__u64 addr)
+{
+	__u64 word = 0;
+
+	if (reads_chunk_size)
+		bpf_probe_read_user(&word, sizeof(word), (void *)(addr - 8));
+	return word;
+}
+
+static __always_inline void send_free(__u64 addr, __u8 domain)
+{
+	__u64 word = chunk_size(addr);
+	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_FREE);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_FREE, domain, sizeof(*record));
+	record->time_ns = bpf_ktime_get_ns();
+	record->addr = addr;
+	record->chunk_size = word;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	count(DHAT_CTR_FREES);
+}
+
+static __always_inline void send_realloc_begin(__u64 addr, __u8 domain)
+{
+	__u64 word = chunk_size(addr);
+	struct dhat_record_realloc_begin *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_REALLOC);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_REALLOC_BEGIN, domain, sizeof(*record));
+	record->time_ns = bpf_ktime_get_ns();
+	record->old_addr = addr;
+	record->chunk_size = word;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void send_realloc_end(const struct call *call, __u64 addr, __u64 stack_id,
+					     __u64 time_ns)
+{
+	struct dhat_record_realloc_end *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_REALLOC);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_REALLOC_END, call->domain, sizeof(*record));
+	record->time_ns = time_ns;
+	record->old_addr = call->old_addr;
+	record->new_addr = addr;
+	record->size_bytes = call->size_bytes;
+	record->stack_id = stack_id;
+	record->result = addr ? DHAT_REALLOC_MOVED :
+			 call->size_bytes ? DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
+	record->pad = 0;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	count(DHAT_CTR_REALLOCS);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------- */
+
+/* Any register by its number. The context may only be read at constant offsets; the first three
+ * arguments' usual places are, the rest goes through a helper. */
+static __always_inline __u64 reg(struct pt_regs *regs, __u8 number)
+{
+	/* offsets in struct pt_regs, in words: rax rcx rdx rbx rsp rbp rsi rdi | r8 … r15 */
+	const __u64 low = 0x0e0d0413050c0b0aULL, high = 0x0001020306070809ULL;
+	__u64 value;
+
+	/* each load with its own barrier, or clang merges them into one from a computed place */
+	if (number == 7) {
+		value = regs->rdi;
+		barrier_var(value);
+	} else if (number == 6) {
+		value = regs->rsi;
+		barrier_var(value);
+	} else if (number == 2) {
+		value = regs->rdx;
+		barrier_var(value);
+	} else {
+		__u8 shift = (number & 7) * 8;
+		__u64 word = ((number < 8 ? low : high) >> shift) & 31;
+
+		value = 0;
+		bpf_probe_read_kernel(&value, sizeof(value), (void *)regs + word * 8);
+	}
+	return value;
+}
+
+/* At the entry. 1: a return is to be awaited. */
+static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
+{
+	__u8 role = cookie.parts.role;
+	__u64 sp = regs->rsp + 8 * (__u64)cookie.parts.rsp_words;
+	__u64 arg0 = reg(regs, cookie.parts.arg_reg[0]), arg1, arg2;
+	struct call *call;
+
+	if (role == DHAT_ROLE_FREE && arg0 == 0) {
+		count(DHAT_CTR_FREE_NULL);
+		return 0;
+	}
+	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		count(DHAT_CTR_NO_STATE);
+		if (role == DHAT_ROLE_FREE) /* keeps P3: rather a free too many than one too few */
+			send_free(arg0, cookie.parts.domain);
+		return 0;
+	}
+	if (call->is_active) {
+		/* lower on the stack, or in the same place by a tail call: inside the outer one */
+		if (sp < call->sp || (sp == call->sp && role != call->role)) {
+			/* a longjmp or an exception may have left the outer call without a
+			 * return: the kernel knows the returns that are pending */
+			if (call->is_by_exit || find_pending_return(call->sp)) {
+				count(DHAT_CTR_NESTED);
+				return 0;
+			}
+		}
+		count(DHAT_CTR_ABANDONED);
+		call->is_active = 0;
+	}
+	if (role == DHAT_ROLE_FREE) {
+		send_free(arg0, cookie.parts.domain);
+		return 0;
+	}
+	arg1 = reg(regs, cookie.parts.arg_reg[1]);
+	arg2 = reg(regs, cookie.parts.arg_reg[2]);
+	call->old_addr = 0;
+	switch (role) {
+	case DHAT_ROLE_CALLOC:
+		call->size_bytes = arg0 * arg1; /* overflows only when the call fails */;
+		break;
+	case DHAT_ROLE_REALLOC:
+		call->old_addr = arg0;
+		call->size_bytes = arg1;
+		break;
+	case DHAT_ROLE_REALLOCARRAY:
+		call->old_addr = arg0;
+		call->size_bytes = arg1 * arg2;
+		break;
+	case DHAT_ROLE_POSIX_MEMALIGN:
+		call->old_addr = arg0; /* where the result goes */
+		call->size_bytes = arg2;
+		break;
+	case DHAT_ROLE_MEMALIGN:
+		call->size_bytes = arg1;
+		break;
+	case DHAT_ROLE_PVALLOC:
+		call->size_bytes = (arg0 + 4095) & ~4095ULL;
+		break;
+	default:
+		call->size_bytes = arg0;
+	}
+	call->role = role;
+	call->domain = cookie.parts.domain;
+	call->is_by_exit = cookie.parts.is_by_exit;
+	call->sp = sp;
+	call->is_active = 1;
+	if ((role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY) && call->old_addr)
+		send_realloc_begin(call->old_addr, call->domain);
+	return 1;
+}
+
+/* At the return: pc, sp and bp are the caller's. */
+static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
+{
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	__u64 addr = result, stack_id, now;
+	int is_realloc;
+
+	if (!call || !call->is_active) {
+		count(DHAT_CTR_UNPAIRED);
+		return 0;
+	}
+	if (sp - 8 != call->sp) /* an inner call's return */
+		return 0;
+	call->is_active = 0;
+	if (call->role == DHAT_ROLE_POSIX_MEMALIGN) {
+		addr = 0;
+		if ((__u32)result == 0)
+			bpf_probe_read_user(&addr, sizeof(addr), (void *)call->old_addr);
+	}
+	is_realloc = (call->role == DHAT_ROLE_REALLOC || call->role == DHAT_ROLE_REALLOCARRAY) &&
+		     call->old_addr;
+	now = bpf_ktime_get_ns();
+	if (!addr) {
+		if (is_realloc)
+			send_realloc_end(call, 0, 0, now);
+		if (!is_realloc || call->size_bytes)
+			count(DHAT_CTR_FAILED);
+		return 0;
+	}
+	stack_id = take_stack(pc, sp, bp);
+	if (is_realloc)
+		send_realloc_end(call, addr, stack_id, now);
+	else
+		send_alloc(call, addr, stack_id, now);
+	return 0;
+}
+
+/* ---- programs ---------------------------------------------------------------------------------- */
+
+static __always_inline int is_ours(void)
+{
+	if (is_closed)
+		return 0;
+	if (!is_target()) {
+		count(DHAT_CTR_FOREIGN);
+		return 0;
+	}
+	notice_change();
+	return 1;
+}
+
+/* At an exit probe the return address is still on the stack. */
+static __always_inline int leave_by_exit(struct pt_regs *regs)
+{
+	__u64 pc = 0;
+
+	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)regs->rsp))
+		return 0;
+	return leave(regs->rax, pc, regs->rsp + 8, regs->rbp);
+}
+
+SEC("uprobe")
+int dhat_entry(struct pt_regs *regs)
+{
+	union dhat_cookie_word cookie = { .word = bpf_get_attach_cookie(regs) };
+
+	if (!is_ours())
+		return 0;
+	if (cookie.parts.phase == DHAT_PHASE_EXIT)
+		leave_by_exit(regs);
+	else
+		enter(regs, cookie);
+	return 0;
+}
+
+SEC("uretprobe")
+int dhat_return(struct pt_regs *regs)
+{
+	if (!is_ours())
+		return 0;
+	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
+}
+
+extern _Bool bpf_session_is_return(void) __ksym __weak;
+
+/* Both halves in one link (kernel >= 6.13). 1 from the entry: no return wanted. */
+SEC("uprobe")
+int dhat_session(struct pt_regs *regs)
+{
+	union dhat_cookie_word cookie;
+
+	if (!is_ours())
+		return 1;
+	if (bpf_session_is_return())
+		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
+	cookie.word = bpf_get_attach_cookie(regs);
+	if (cookie.parts.phase == DHAT_PHASE_EXIT)
+		return 1 | leave_by_exit(regs);
+	return !enter(regs, cookie);
+}

@@ -1,0 +1,63 @@
+#pragma once
+/* kernel: the few kernel types that the BPF side looks into.
+ *
+ * Only the members used; CO-RE relocates them to the running kernel. struct pt_regs is ABI
+ * between the kernel and uprobe programs and is written out whole (arch/x86/include/asm/ptrace.h).
+ */
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_helpers.h>
+/* after bpf_helpers.h */
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#define CORE __attribute__((preserve_access_index))
+
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	unsigned long orig_rax, rip, cs, eflags, rsp, ss;
+};
+
+struct return_instance { /* kernel/events/uprobes.c: a pending return probe */
+	unsigned long stack;
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+} CORE;
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+} CORE;
+
+struct super_block {
+	__u32 s_dev; /* 12 bits major, 20 bits minor: include/linux/kdev_t.h */
+} CORE;
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+} CORE;
+
+struct file {
+	struct inode *f_inode;
+} CORE;
+
+struct mm_struct {
+	unsigned long exec_vm; /* executable pages mapped */
+} CORE;
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end, vm_pgoff, vm_flags;
+	struct file *vm_file;
+	struct mm_struct *vm_mm;
+} CORE;
+
+struct task_struct {
+	int pid, tgid;
+	struct mm_struct *mm;
+	struct uprobe_task *utask;
+} CORE;
+
+struct linux_binprm;
+
+#define VM_EXEC 0x4 /* include/linux/mm.h */

@@ -1,0 +1,90 @@
+#pragma once
+/* lifecycle: what happens to the target as a process: code mapped and unmapped, exec, fork.
+ * Part of dhat.bpf.c.
+ */
+
+static __always_inline void fill_life(struct dhat_record *head, __u64 *time_ns, __u8 type,
+				      __u16 size)
+{
+	fill_head(head, type, 0, size);
+	*time_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline void send_map(const struct vm_area_struct *vma, __u64 inode, __u32 dev)
+{
+	struct dhat_record_map *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_LIFE);
+		return;
+	}
+	fill_life(&record->head, &record->time_ns, DHAT_RECORD_MAP, sizeof(*record));
+	record->start = vma->vm_start;
+	record->end = vma->vm_end;
+	record->file_offset = vma->vm_pgoff << 12;
+	record->inode = inode;
+	record->dev_major = dev >> 20;
+	record->dev_minor = dev & 0xfffff;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+/* Called at every allocator call: has code been mapped or unmapped since the last? */
+static __always_inline void notice_change(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 pages = task->mm->exec_vm, before = unwind_control.exec_pages;
+	struct dhat_record_unmap *record;
+
+	if (pages == before ||
+	    __sync_val_compare_and_swap(&unwind_control.exec_pages, before, pages) != before)
+		return;
+	__sync_fetch_and_add(&unwind_control.epoch, 1);
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (record) {
+		fill_life(&record->head, &record->time_ns, DHAT_RECORD_UNMAP, sizeof(*record));
+		record->start = 0;
+		record->end = 0;
+		record->epoch = unwind_control.epoch;
+		record->pad = 0;
+		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+	} else {
+		count(DHAT_CTR_DROP_LIFE);
+	}
+	if (stops_on_change)
+		bpf_send_signal(19); /* SIGSTOP, until the daemon has looked for new allocators */
+}
+
+static __always_inline void send_life(__u8 type, __u32 child_pid)
+{
+	struct dhat_record_life *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_LIFE);
+		return;
+	}
+	fill_life(&record->head, &record->time_ns, type, sizeof(*record));
+	record->child_pid = child_pid;
+	record->pad = 0;
+	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
+		return 0;
+	send_life(DHAT_RECORD_EXEC, 0);
+	if (closes_on_exec)
+		is_closed = 1;
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(dhat_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
+		return 0;
+	if ((__u32)child->tgid != cfg_tgid) /* a process, not a thread */
+		send_life(DHAT_RECORD_FORK, child->tgid);
+	return 0;
+}

@@ -1,0 +1,334 @@
+#pragma once
+/* unwind: from the registers at an allocator's return to the addresses of its callers.
+ *
+ * Walks the tables of bpf/dhat_abi.h. A read of user memory costs 76 ns whatever its size, so a
+ * window of the stack is copied once and walked inside the copy; the window moves when a frame
+ * leaves it. A pc seen before is found in a memo instead of the tables.
+ *
+ * Compiles for the kernel and, for tests, as plain C: the includer provides
+ *   unwind_control                           a struct unwind_control
+ *   unwind_copy(dst, size, addr)             copy user memory; 0 or negative
+ *   unwind_memo(index)                       an entry of the memo, or NULL
+ *   unwind_mapping(index)                    an entry of both banks, or NULL
+ *   unwind_table(slot), unwind_word(t, i)    a table, and a word of it, or NULL
+ *   unwind_is_current(pc, inode, bias)       1 if the process maps that file there (inode 0: none)
+ *   unwind_hidden_return(slot_addr)          the address that a return probe hides, or 0
+ *   UNWIND_NOINLINE                          how a function is verified on its own
+ */
+#include "unwind_types.h"
+
+#define UNWIND_MORE 0xffffffffu
+
+/* What a row can also say, once it was looked up; memoised like the others. */
+enum {
+	UNWIND_ROW_JIT = 32,	  /* code of no file */
+	UNWIND_ROW_NO_TABLE = 33, /* a file without a table, or none yet */
+};
+
+static inline __attribute__((always_inline)) __u64 unwind_mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL; /* 2^64 / golden ratio */
+	return hash ^ (hash >> 29);
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+/* Number of the last mapping in the bank that starts at or below pc. Doubling steps with an
+ * unknown start, unrolled: verifiers from 6.8 on follow every path of the usual loop. */
+UNWIND_NOINLINE __u32 unwind_find_mapping(__u64 pc, __u32 bank, __u32 count, __u32 zero)
+{
+	__u32 at = zero;
+
+#pragma clang loop unroll(full)
+	for (int shift = 11; shift >= 0; shift--) {
+		__u32 next = at + (1u << shift);
+		const struct dhat_mapping *mapping;
+
+		if (next >= count)
+			continue;
+		mapping = unwind_mapping(bank * DHAT_MAX_MAPPINGS + next);
+		if (mapping && mapping->start <= pc)
+			at = next;
+	}
+	return at;
+}
+
+/* The row of a table that holds at a pc relative to its first page. */
+UNWIND_NOINLINE __u64 unwind_find_row(__u32 slot, __u64 pc, __u32 zero)
+{
+	__u64 *word, first_row, limit;
+	__u64 page = pc >> DHAT_TABLE_PAGE_SHIFT;
+	__u32 low = pc & 0xffff, page_count, at, end;
+	unwind_table_t *table = unwind_table(slot);
+	__u64 none = 0; /* DHAT_CFA_NO_RULE */
+
+	if (!table)
+		return UNWIND_ROW_NO_TABLE << 16;
+	word = unwind_word(table, 0);
+	if (!word)
+		return none;
+	page_count = (__u32)*word;
+	if (page >= page_count)
+		return none;
+	word = unwind_word(table, 1 + page);
+	if (!word)
+		return none;
+	at = (__u32)*word; /* row numbers */
+	word = unwind_word(table, 2 + page);
+	if (!word)
+		return none;
+	end = (__u32)*word;
+	first_row = page_count + 2;
+	limit = end;
+
+	/* the last row below `end` with pc_low <= low, or the one before the page's first */
+	at += zero;
+	if (at >= limit)
+		goto before;
+	word = unwind_word(table, first_row + at);
+	if (!word)
+		return none;
+	if ((*word & 0xffff) > low)
+		goto before;
+#pragma clang loop unroll(full)
+	for (int shift = 15; shift >= 0; shift--) {
+		__u64 next = (__u64)at + (1u << shift);
+
+		if (next >= limit)
+			continue;
+		word = unwind_word(table, first_row + next);
+		if (word && (*word & 0xffff) <= low)
+			at = next;
+	}
+	word = unwind_word(table, first_row + at);
+	return word ? *word : none;
+before:
+	if (at == 0)
+		return none;
+	word = unwind_word(table, first_row + at - 1);
+	return word ? *word : none;
+}
+
+/* The row that holds at pc, as one word (struct dhat_row); cfa may be an UNWIND_ROW_…. */
+UNWIND_NOINLINE __u64 unwind_row(__u64 pc, __u32 zero)
+{
+	const volatile struct unwind_control *control = &unwind_control;
+	__u32 active = control->active, epoch = control->epoch;
+	__u32 bank = active & 1, at, kind;
+	__u64 tag = unwind_mix(pc, ((__u64)active << 32) | epoch);
+	struct unwind_memo *memo = unwind_memo((pc ^ (pc >> 14)) & (UNWIND_MEMO_SIZE - 1));
+	const struct dhat_mapping *mapping;
+	__u64 row, bias;
+	__u32 slot;
+	int is_known;
+
+	if (!memo)
+		return 0;
+	row = *(volatile __u64 *)&memo->row;
+	if ((row ^ tag) == *(volatile __u64 *)&memo->check)
+		return row;
+
+	at = unwind_find_mapping(pc, bank, control->count[bank], zero);
+	mapping = unwind_mapping(bank * DHAT_MAX_MAPPINGS + at);
+	if (!mapping)
+		return 0;
+	is_known = at < control->count[bank] && pc >= mapping->start && pc < mapping->end;
+	if (epoch != control->bank_epoch[bank] &&
+	    !unwind_is_current(pc, is_known ? mapping->inode : 0,
+			       is_known ? mapping->start - mapping->file_offset : 0)) {
+		row = UNWIND_ROW_NO_TABLE << 16;
+	} else if (!is_known) {
+		row = UNWIND_ROW_JIT << 16;
+	} else {
+		kind = mapping->kind;
+		slot = mapping->table_slot;
+		bias = mapping->table_bias;
+		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero) :
+						   UNWIND_ROW_NO_TABLE << 16;
+	}
+	if (control->active != active) /* the bank may have been rewritten meanwhile */
+		return UNWIND_ROW_NO_TABLE << 16;
+	*(volatile __u64 *)&memo->row = row;
+	*(volatile __u64 *)&memo->check = row ^ tag;
+	return row;
+}
+
+/* ---- stack words ----------------------------------------------------------------------------- */
+
+/* Move the window so that it begins at addr. */
+static inline __attribute__((always_inline)) int unwind_slide(struct unwind_scratch *s, __u64 addr)
+{
+	__u64 size;
+
+	s->window_base = addr;
+	s->window_size = sizeof(s->window);
+	if (unwind_copy(s->window, sizeof(s->window), addr) == 0)
+		return 0;
+	/* the top of the stack is near: what is left of this page */
+	size = 4096 - (addr & 4095);
+	s->window_size = 0;
+	if (size < 8 || size > sizeof(s->window))
+		return -1;
+	if (unwind_copy(s->window, size, addr) != 0)
+		return -1;
+	s->window_size = size & ~7ULL;
+	return 0;
+}
+
+/* The word at addr. Callers ask for the lowest word they need first. */
+UNWIND_NOINLINE int unwind_read(struct unwind_scratch *s, __u64 addr)
+{
+	__u64 index;
+
+	if (!s)
+		return -1;
+	if (addr & 7)
+		return -1;
+	if (addr - s->window_base >= s->window_size) {
+		if (unwind_slide(s, addr))
+			return -1;
+	}
+	index = (addr - s->window_base) >> 3;
+	if (index >= UNWIND_WINDOW_WORDS)
+		return -1;
+	return index;
+}
+
+#define UNWIND_READ(s, addr, value)                                                                \
+	({                                                                                         \
+		int index_ = unwind_read(s, addr);                                                 \
+		if (index_ >= 0)                                                                   \
+			(value) = (s)->window[index_ & (UNWIND_WINDOW_WORDS - 1)];                 \
+		index_ < 0 ? -1 : 0;                                                               \
+	})
+
+/* ---- one step -------------------------------------------------------------------------------- */
+
+static inline __attribute__((always_inline)) __u32 unwind_push(struct unwind_scratch *s, __u64 pc)
+{
+	__u64 frame = pc | (s->is_exact_pc ? DHAT_FRAME_EXACT_PC : 0);
+	__u32 at = s->frame_count;
+
+	if (at >= DHAT_MAX_FRAMES)
+		return DHAT_STOP_TOO_DEEP;
+	s->frames[at & 127] = frame;
+	s->frame_count = at + 1;
+	s->hash_before = s->hash;
+	s->hash = unwind_mix(s->hash, frame);
+	return UNWIND_MORE;
+}
+
+/* For want of a rule: {saved rbp, return address} at rbp, if the code keeps frame pointers. */
+static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_scratch *s,
+								  __u32 stop)
+{
+	__u64 bp = s->bp, next_bp = 0, pc = 0;
+
+	if (s->is_bp_lost)
+		return stop;
+	if (bp == 0)
+		return DHAT_STOP_COMPLETE; /* psABI 3.4.1: the outermost frame's mark */
+	if (bp < s->sp || UNWIND_READ(s, bp, next_bp) || UNWIND_READ(s, bp + 8, pc))
+		return stop;
+	if (pc == 0)
+		return DHAT_STOP_COMPLETE;
+	if (pc < 4096 || pc >> 47)
+		return stop;
+	s->flags |= DHAT_STACK_USED_FP;
+	s->sp = bp + 16;
+	s->bp = next_bp;
+	s->pc = pc;
+	s->is_exact_pc = 0;
+	return unwind_push(s, pc);
+}
+
+/* Code of no file: perhaps the trampoline that a pending return probe put in the place of the return
+ * address (the kernel knows the real one), else code made at run time. */
+static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unwind_scratch *s)
+{
+	__u64 hidden = s->is_exact_pc ? 0 : unwind_hidden_return(s->sp - 8);
+	__u32 last = s->frame_count - 1;
+
+	if (!hidden || hidden == s->pc)
+		return unwind_step_fp(s, DHAT_STOP_JIT);
+	s->pc = hidden;
+	s->frames[last & 127] = hidden;
+	s->hash = unwind_mix(s->hash_before, hidden);
+	return UNWIND_MORE;
+}
+
+/* struct rt_sigframe's ucontext (arch/x86/include/uapi/asm/sigcontext.h): rbp, rsp and rip lie at
+ * 40 + 8 * {10, 15, 16} from its start, which is where rsp is when the handler has returned. */
+static inline __attribute__((always_inline)) __u32 unwind_step_signal(struct unwind_scratch *s)
+{
+	__u64 bp = 0, sp = 0, pc = 0;
+
+	if (UNWIND_READ(s, s->sp + 120, bp) || UNWIND_READ(s, s->sp + 160, sp) ||
+	    UNWIND_READ(s, s->sp + 168, pc))
+		return DHAT_STOP_BAD_MEMORY;
+	s->bp = bp;
+	s->sp = sp;
+	s->pc = pc;
+	s->is_bp_lost = 0;
+	s->is_exact_pc = 1;
+	return unwind_push(s, pc);
+}
+
+/* From the frame at s->pc to its caller. UNWIND_MORE, or why not (enum dhat_stop). */
+UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
+{
+	__u64 word, cfa, pc = 0, bp, at, lookup;
+	__s32 offset;
+	__s8 rbp;
+	__u8 kind;
+
+	if (!s)
+		return DHAT_STOP_NO_SCRATCH;
+	lookup = s->is_exact_pc ? s->pc : s->pc - 1;
+	word = unwind_row(lookup, (__u32)s->zero);
+	kind = word >> 16;
+	rbp = (__s8)(word >> 24);
+	offset = (__s32)(word >> 32);
+	bp = s->bp;
+	if (kind == DHAT_CFA_RSP) {
+		cfa = s->sp + offset;
+	} else if (kind == DHAT_CFA_RBP || kind == DHAT_CFA_RBP_DEREF) {
+		if (s->is_bp_lost)
+			return DHAT_STOP_NO_RULE;
+		cfa = bp + offset;
+		if (kind == DHAT_CFA_RBP_DEREF && UNWIND_READ(s, cfa, cfa))
+			return DHAT_STOP_BAD_MEMORY;
+	} else if (kind == DHAT_CFA_PLT) {
+		cfa = s->sp + 8 + ((lookup & 15) >= (__u32)offset ? 8 : 0);
+	} else if (kind == DHAT_CFA_SIGNAL) {
+		return unwind_step_signal(s);
+	} else if (kind == DHAT_CFA_END) {
+		return DHAT_STOP_COMPLETE;
+	} else if (kind == UNWIND_ROW_JIT) {
+		return unwind_step_nofile(s);
+	} else if (kind == UNWIND_ROW_NO_TABLE) {
+		return unwind_step_fp(s, DHAT_STOP_NO_TABLE);
+	} else {
+		return DHAT_STOP_NO_RULE;
+	}
+
+	if (cfa <= s->sp) /* a stack that does not grow is no stack */
+		return DHAT_STOP_BAD_MEMORY;
+	if (rbp < 0 || rbp == DHAT_RBP_AT_RBP) {
+		at = rbp < 0 ? cfa + 8 * (__s64)rbp : bp;
+		if (UNWIND_READ(s, at, bp))
+			return DHAT_STOP_BAD_MEMORY;
+		s->is_bp_lost = 0;
+	} else if (rbp == DHAT_RBP_UNDEFINED) {
+		s->is_bp_lost = 1;
+	}
+	if (UNWIND_READ(s, cfa - 8, pc))
+		return DHAT_STOP_BAD_MEMORY;
+	if (pc == 0)
+		return DHAT_STOP_COMPLETE;
+	s->sp = cfa;
+	s->bp = bp;
+	s->pc = pc;
+	s->is_exact_pc = 0;
+	return unwind_push(s, pc);
+}

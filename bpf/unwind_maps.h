@@ -1,0 +1,127 @@
+#pragma once
+/* unwind_maps: the maps behind the unwinder, and what unwind.h asks its includer for. */
+#include "unwind_types.h"
+
+#define UNWIND_NOINLINE __attribute__((noinline)) /* global: verified once, not at each call */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 8); /* the daemon sets 4 for each CPU */
+	__type(key, __u32);
+	__type(value, struct unwind_scratch);
+} scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNWIND_MEMO_SIZE);
+	__type(key, __u32);
+	__type(value, struct unwind_memo);
+} memo SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * DHAT_MAX_MAPPINGS);
+	__type(key, __u32);
+	__type(value, struct dhat_mapping);
+} mappings SEC(".maps");
+
+/* BPF_F_INNER_MAP (5.10): inner arrays of any length. */
+struct table_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, DHAT_MAX_TABLES);
+	__type(key, __u32);
+	__array(values, struct table_map);
+} tables SEC(".maps");
+
+typedef void unwind_table_t;
+
+static __always_inline int unwind_copy(void *dst, __u32 size, __u64 addr)
+{
+	return bpf_probe_read_user(dst, size, (const void *)addr);
+}
+
+static __always_inline struct unwind_memo *unwind_memo(__u32 index)
+{
+	return bpf_map_lookup_elem(&memo, &index);
+}
+
+static __always_inline const struct dhat_mapping *unwind_mapping(__u32 index)
+{
+	return bpf_map_lookup_elem(&mappings, &index);
+}
+
+static __always_inline unwind_table_t *unwind_table(__u32 slot)
+{
+	return bpf_map_lookup_elem(&tables, &slot);
+}
+
+static __always_inline __u64 *unwind_word(unwind_table_t *table, __u32 index)
+{
+	return bpf_map_lookup_elem(table, &index);
+}
+
+/* Is what the daemon knows of the mapping at pc still so? What it does not know it is told, in the
+ * order of the stacks that need it: a frame belongs to the mapping of its time. */
+struct vma_look {
+	__u64 inode, bias;
+	int is_same;
+};
+
+static long look_at_vma(struct task_struct *task, struct vm_area_struct *vma, void *ctx)
+{
+	struct vma_look *look = ctx;
+	struct file *file = vma->vm_file;
+	struct inode *inode;
+	__u64 number;
+
+	if (!file || !(vma->vm_flags & VM_EXEC)) {
+		look->is_same = look->inode == 0;
+		return 0;
+	}
+	inode = file->f_inode;
+	number = inode->i_ino;
+	look->is_same = number == look->inode &&
+			vma->vm_start - (vma->vm_pgoff << 12) == look->bias;
+	if (!look->is_same)
+		send_map(vma, number, inode->i_sb->s_dev);
+	return 0;
+}
+
+static __always_inline int unwind_is_current(__u64 pc, __u64 inode, __u64 bias)
+{
+	struct vma_look look = { .inode = inode, .bias = bias };
+
+	if (bpf_find_vma(bpf_get_current_task_btf(), pc, look_at_vma, &look, 0))
+		return 0; /* busy, or nothing mapped there */
+	return look.is_same;
+}
+
+/* The kernel's list of this task's pending return probes: kernel/events/uprobes.c. The list is
+ * the task's own and stands still while it is in here. */
+#define PENDING_MAX 16
+static __always_inline __u64 find_pending_return(__u64 slot_addr)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct return_instance *at = BPF_CORE_READ(task, utask, return_instances);
+
+	for (int i = 0; i < PENDING_MAX && at; i++) {
+		if (BPF_CORE_READ(at, stack) == slot_addr)
+			return BPF_CORE_READ(at, orig_ret_vaddr);
+		at = BPF_CORE_READ(at, next);
+	}
+	return 0;
+}
+
+static __always_inline __u64 unwind_hidden_return(__u64 slot_addr)
+{
+	return find_pending_return(slot_addr);
+}

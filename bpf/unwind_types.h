@@ -1,0 +1,48 @@
+#pragma once
+/* unwind_types: what the unwinder works on; see unwind.h. */
+#include "dhat_abi.h"
+
+/* The mappings lie in two banks of DHAT_MAX_MAPPINGS, sorted by start. The daemon fills the bank
+ * that is not in use, then sets `active`. A reader that finds `active` changed after its search may
+ * have read a half-written bank and forgets the result.
+ *
+ * `epoch` counts changes of the target's code mappings, noticed at each allocator call by the
+ * kernel's own sum of executable pages (mm_struct.exec_vm). U1: no rule of a mapping that is gone
+ * is used: while the bank in use is of an older epoch, a mapping counts only after a look at the
+ * process's real one. (What is left: code unmapped and other code of exactly the same size mapped
+ * in its place with no allocator call of the process between. glibc's dlopen and dlclose make
+ * some.)
+ */
+struct unwind_control {
+	__u32 active;	     /* generation << 1 | bank */
+	__u32 count[2];	     /* mappings in each bank */
+	__u32 bank_epoch[2]; /* the epoch that each bank knows of */
+	__u32 epoch;	     /* written by the kernel side */
+	__u64 exec_pages;    /* mm_struct.exec_vm when `epoch` began; kernel side */
+};
+
+/* Row found for a pc. Two words, so that one torn by two writers shows: check is made from all. */
+struct unwind_memo {
+	__u64 row;
+	__u64 check;
+};
+#define UNWIND_MEMO_SIZE 16384
+
+#define UNWIND_WINDOW_WORDS 512 /* 4 KiB: 105 ns to copy; 8 bytes cost 76 */
+
+struct unwind_scratch {
+	__u64 busy; /* claimed by a running program */
+	__u64 zero; /* always 0; the verifier cannot know, so that searches need no path a value */
+	__u64 hash, hash_before; /* of all frames; of all but the last */
+	__u64 pc, sp, bp;
+	__u64 window_base; /* address of window[0]; multiple of 8 */
+	__u64 window_size; /* valid bytes */
+	__u32 frame_count;
+	__u32 stop;
+	__u8 flags; /* DHAT_STACK_… */
+	__u8 is_exact_pc;
+	__u8 is_bp_lost;
+	__u8 pad[5];
+	__u64 frames[DHAT_MAX_FRAMES + 1];
+	__u64 window[UNWIND_WINDOW_WORDS];
+};
