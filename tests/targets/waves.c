@@ -1,0 +1,66 @@
+/* Blocks on command. Lines on stdin: "alloc COUNT SIZE", "free COUNT" (oldest first), "quit". After
+ * each the book is printed. */
+#include "ledger.h"
+
+#define MAX_BLOCKS (1 << 20)
+
+static struct {
+	void *block;
+	uint32_t size_bytes;
+} blocks[MAX_BLOCKS];
+static long first, end;
+
+static __attribute__((noinline)) void take(size_t size_bytes)
+{
+	void *p = malloc(size_bytes);
+
+	OPAQUE(p);
+	CHECK(p && end < MAX_BLOCKS);
+	ledger_add(size_bytes);
+	blocks[end].block = p;
+	blocks[end++].size_bytes = size_bytes;
+}
+
+static __attribute__((noinline)) void give_back(void)
+{
+	CHECK(first < end);
+	ledger_drop(blocks[first].size_bytes);
+	free(blocks[first++].block);
+}
+
+/* A line of stdin, without stdio's buffer. */
+static bool get_command(char *line, size_t size)
+{
+	size_t len = 0;
+
+	while (len + 1 < size && read(0, line + len, 1) == 1) {
+		if (line[len] == '\n') {
+			line[len] = 0;
+			return true;
+		}
+		len++;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	char line[64];
+	long count, size_bytes;
+
+	target_begin(argc, argv);
+	say("{\"ready\":true,\"pid\":%d}\n", (int)getpid());
+	while (get_command(line, sizeof(line)) && strcmp(line, "quit")) {
+		if (sscanf(line, "alloc %ld %ld", &count, &size_bytes) == 2) {
+			while (count-- > 0)
+				take(size_bytes);
+		} else if (sscanf(line, "free %ld", &count) == 1) {
+			while (count-- > 0)
+				give_back();
+		} else {
+			fail("unknown command");
+		}
+		target_print("");
+	}
+	return 0;
+}
