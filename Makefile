@@ -105,11 +105,10 @@ $(O)/%.o: %.c $(O)/.flags | $(O)/proto/dhat.pb-c.h
 
 # ---- the BPF side: compiled for the kernel, embedded as a skeleton --------------------------
 
-# program sections have no dot in front; subprograms are in .text
-count_insns = llvm-size -A -d $(1) | awk '$$2 > 0 && ($$1 == ".text" || $$1 !~ /^(\.|license|Total)/) \
-	&& NR > 2 { all += $$2 / 8; programs += $$1 != ".text"; if ($$2 > max) { max = $$2; name = $$1 } } \
-	END { printf "           %d instructions in %d programs; most in %s: %d\n", all, programs, \
-	name, max / 8 }'
+# by the sizes of the functions in the symbol table
+count_insns = readelf -sW $(1) | awk '$$4 == "FUNC" { n = $$3 / 8; all += n; functions++; \
+	if (n > most) { most = n; name = $$8 } } END { printf "           %d instructions in %d functions; " \
+	"most in %s: %d\n", all, functions, name, most }'
 
 $(O)/%.bpf.o: %.bpf.c $(O)/.flags
 	$(call say,BPF,$<)

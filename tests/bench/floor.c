@@ -1,0 +1,132 @@
+/* floor: places the probes that dhatd would place on malloc and free, with programs that do nothing.
+ *
+ * floor PID LINK empty|stack: LINK is session, multi or perf. Says "attached" on stdout and keeps the
+ * probes until its stdin ends. stack: bpf_get_stack at malloc; at the end prints the frames of a stack.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../../daemon/allocators.h"
+#include "../../daemon/procmaps.h"
+#include "../../daemon/uprobe.h"
+#include "../../proto/cleanup.h"
+#include "tests/bench/floor.skel.h"
+
+struct sites {
+	struct uprobe_site malloc, free;
+	char path[64]; /* libc by way of the target's mapping */
+};
+
+static int find_libc(int pid, char *path, size_t size)
+{
+	struct procmaps maps = { 0 };
+	int error = procmaps_read(pid, &maps);
+
+	if (error)
+		return error;
+	error = -ENOENT;
+	for (size_t i = 0; i < maps.count && error; i++) {
+		const struct procmaps_entry *entry = &maps.entries[i];
+
+		if (!entry->is_executable || !strstr(entry->path, "/libc.so.6"))
+			continue;
+		snprintf(path, size, "/proc/%d/map_files/%lx-%lx", pid, entry->start, entry->end);
+		error = 0;
+	}
+	procmaps_deinit(&maps);
+	return error;
+}
+
+/* As dhatd chooses them. */
+static int find_sites(struct sites *ret, struct dhat_error *err)
+{
+	static const char *const names[] = { "malloc", "free", NULL };
+	_cleanup_close_ int fd = open(ret->path, O_RDONLY | O_CLOEXEC);
+	struct allocator_site *sites = NULL;
+	struct object_desc *desc = NULL;
+	size_t count = 0;
+	int error;
+
+	if (fd < 0)
+		return dhat_error_errno(err, errno, "cannot open %s", ret->path);
+	error = object_describe(fd, names, &desc, err);
+	if (error)
+		return error;
+	error = allocators_find(desc, "libc.so.6", true, false, &sites, &count);
+	for (size_t i = 0; i < count && error == 0; i++) {
+		bool is_malloc = sites[i].function->role == DHAT_ROLE_MALLOC;
+		struct uprobe_site *site = is_malloc ? &ret->malloc : &ret->free;
+
+		*site = (struct uprobe_site){ .file_offset = sites[i].place_file_offset,
+					      .wants_return = is_malloc };
+		fprintf(stderr, "floor: %s+%#lx: %s\n", sites[i].function->name,
+			sites[i].place.offset, sites[i].place.instruction);
+	}
+	allocators_sites_free(sites, count);
+	object_desc_free(desc);
+	return error;
+}
+
+int main(int argc, char **argv)
+{
+	struct uprobe_links malloc_links = { 0 }, free_links = { 0 };
+	struct dhat_error err = { 0 };
+	struct sites sites = { 0 };
+	struct bpf_program *program;
+	struct floor_bpf *bpf;
+	enum uprobe_kind kind;
+	bool with_stack;
+	int pid, error;
+
+	if (argc != 4 || uprobe_kind_of_name(argv[2]) == UPROBE_KINDS) {
+		fprintf(stderr, "usage: floor PID session|multi|perf empty|stack\n");
+		return 2;
+	}
+	pid = atoi(argv[1]);
+	kind = uprobe_kind_of_name(argv[2]);
+	with_stack = strcmp(argv[3], "stack") == 0;
+	if (find_libc(pid, sites.path, sizeof(sites.path)) || find_sites(&sites, &err)) {
+		fprintf(stderr, "floor: no libc in %d %s\n", pid, err.message);
+		return 1;
+	}
+	bpf = floor_bpf__open();
+	if (!bpf)
+		return 1;
+	bpf->rodata->is_session = kind == UPROBE_SESSION;
+	bpf_object__for_each_program(program, bpf->obj)
+		bpf_program__set_expected_attach_type(program, uprobe_attach_type(kind));
+	error = floor_bpf__load(bpf);
+	if (error == 0) {
+		struct bpf_program *at_malloc =
+			with_stack ? bpf->progs.stack_entry : bpf->progs.floor_entry;
+		struct uprobe_programs malloc_programs = { bpf_program__fd(at_malloc),
+							   bpf_program__fd(bpf->progs.floor_return) };
+		struct uprobe_programs free_programs = { bpf_program__fd(bpf->progs.floor_free),
+							 malloc_programs.on_return };
+
+		error = uprobe_attach(kind, &malloc_programs, pid, sites.path, &sites.malloc, 1,
+				      &malloc_links, &err);
+		if (error == 0)
+			error = uprobe_attach(kind, &free_programs, pid, sites.path, &sites.free,
+					      1, &free_links, &err);
+	}
+	if (error) {
+		fprintf(stderr, "floor: %s (%s)\n", err.message, strerror(-error));
+		return 1;
+	}
+	puts("attached");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	uprobe_links_deinit(&malloc_links);
+	uprobe_links_deinit(&free_links);
+	if (with_stack && bpf->bss->stacks)
+		printf("%.1f frames\n", (double)bpf->bss->frames / bpf->bss->stacks);
+	floor_bpf__destroy(bpf);
+	return 0;
+}

@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+"""make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
+
+tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [drops]
+pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
+frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
+drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
+
+Figures are medians over rounds; within a round every tool has its turn on the same process, so that a
+busy moment of the machine does not fall on one of them alone. A ratio means more than a figure.
+"""
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BPFTRACE = """
+uprobe:LIBC:malloc { @size[tid] = arg0; }
+uretprobe:LIBC:malloc /@size[tid]/ {
+    @bytes[ustack(127)] = sum(@size[tid]); @live[retval] = @size[tid]; delete(@size[tid]); }
+uprobe:LIBC:free { delete(@live[arg0]); }
+"""
+DEADLINE = 60
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+class Pairs:
+    """The target. It measures itself."""
+
+    def __init__(self, build, frames, threads=1):
+        self.argv = [str(build / "tests/targets/pairs"), str(frames), str(threads)]
+        self.proc = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self.proc.pid
+        assert self.proc.stdout.readline() == "ready\n"
+
+    def begin(self, ms):
+        self.proc.stdin.write(f"run {ms}\n")
+        self.proc.stdin.flush()
+
+    def result(self):
+        pairs, ns = self.proc.stdout.readline().split()
+        return int(pairs), float(ns)
+
+    def measure(self, ms):
+        self.begin(ms)
+        return self.result()
+
+    def close(self):
+        self.proc.stdin.close()
+        self.proc.wait(DEADLINE)
+
+
+def wait_for(path, pattern, proc, what):
+    end = time.monotonic() + DEADLINE
+    while True:
+        text = Path(path).read_text(errors="replace")
+        if re.search(pattern, text):
+            return text
+        if proc.poll() is not None or time.monotonic() > end:
+            sys.exit(f"bench: {what} did not attach:\n{text}")
+        time.sleep(0.02)
+
+
+class Bench:
+    def __init__(self, args, tmp):
+        self.args, self.tmp, self.build = args, tmp, (ROOT / args.build).resolve()
+        self.socket = tmp / "socket"
+
+    @contextlib.contextmanager
+    def nothing(self, target):
+        yield {}
+
+    @contextlib.contextmanager
+    def floor(self, target, what="empty"):
+        proc = subprocess.Popen([self.build / "tests/bench/floor", str(target.pid), self.args.link, what],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                stderr=subprocess.DEVNULL)
+        if proc.stdout.readline() != "attached\n":
+            sys.exit("bench: floor did not attach")
+        about = {}
+        yield about
+        about["said"] = proc.communicate(timeout=DEADLINE)[0].strip()
+
+    def stack(self, target):
+        return self.floor(target, "stack")
+
+    @contextlib.contextmanager
+    def dhatd(self, target, *options):
+        log = self.tmp / "dhatd.log"
+        with open(log, "w") as out:
+            proc = subprocess.Popen([self.build / "dhatd", "attach", "--socket", self.socket, "--pid",
+                                     str(target.pid), *options], stderr=out, stdin=subprocess.DEVNULL)
+        try:
+            wait_for(log, "attached", proc, "dhatd")
+            about = {}
+            yield about
+            about.update(self.status())
+        finally:
+            proc.terminate()
+            proc.wait(DEADLINE)
+
+    def status(self):
+        out = subprocess.run([self.build / "dhatctl", "status", "--socket", self.socket, "--json"],
+                             capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
+        return json.loads(out)
+
+    @contextlib.contextmanager
+    def bpftrace(self, target):
+        maps = Path(f"/proc/{target.pid}/maps").read_text()
+        libc = re.search(r"/\S*/libc\.so\.6", maps)[0]
+        log = self.tmp / "bpftrace.log"
+        with open(log, "w") as out:
+            # its maps are too small for every block by default
+            proc = subprocess.Popen(["bpftrace", "-p", str(target.pid), "-e",
+                                     'BEGIN { printf("attached\\n"); }' + BPFTRACE.replace("LIBC", libc)],
+                                    stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                    env=os.environ | {"BPFTRACE_MAP_KEYS_MAX": "100000"})
+        try:
+            wait_for(log, "attached", proc, "bpftrace")
+            end = time.monotonic() + DEADLINE
+            while target.measure(10)[1] < 500:  # BEGIN comes before the probes; no trap is that cheap
+                if time.monotonic() > end:
+                    sys.exit("bench: bpftrace has no effect")
+            yield {}
+        finally:
+            proc.send_signal(2)
+            proc.wait(DEADLINE)
+
+    def under(self, *command):
+        """A tool that has to start its target."""
+        frames = self.frames
+
+        def measure():
+            argv = [*command, str(self.build / "tests/targets/pairs"), str(frames), "1", str(self.args.ms)]
+            done = subprocess.run(argv, capture_output=True, text=True, cwd=self.tmp, timeout=DEADLINE)
+            pairs = re.search(r"^(\d+) ([\d.]+)$", done.stdout, re.M)
+            if not pairs:
+                sys.exit(f"bench: {argv[0]}: {done.stdout}{done.stderr}")
+            return int(pairs[1]), float(pairs[2])
+        return measure
+
+    def heaptrack(self):
+        for old in self.tmp.glob("heaptrack*"):
+            old.unlink()
+        return self.under("heaptrack", "-o", str(self.tmp / "heaptrack"))()
+
+    def valgrind(self):
+        return self.under("valgrind", "--tool=dhat", f"--dhat-out-file={self.tmp}/dhat.out")()
+
+    def rounds(self, frames, attached, started):
+        """{tool: [ns, …]} and what the tools said at last."""
+        self.frames = frames
+        times, abouts = {}, {}
+        target = Pairs(self.build, frames)
+        target.measure(self.args.ms)  # warm
+        for _ in range(self.args.rounds):
+            for name, tool in attached.items():
+                with tool(target) as about:
+                    target.measure(20)  # the first events find caches cold and stacks new
+                    times.setdefault(name, []).append(target.measure(self.args.ms)[1])
+                abouts[name] = about
+            for name, measure in started.items():
+                times.setdefault(name, []).append(measure()[1])
+        target.close()
+        return {name: statistics.median(t) for name, t in times.items()}, abouts
+
+    def pairs(self):
+        tools = {"unprobed": self.nothing, "floor: our probes, empty programs": self.floor,
+                 "dhatd": self.dhatd, "bpftrace malloc/free script": self.bpftrace}
+        started = {"valgrind --tool=dhat": self.valgrind, "heaptrack": self.heaptrack}
+        ns, abouts = self.rounds(10, tools, started)
+        floor, script, ours = ns["floor: our probes, empty programs"], \
+            ns["bpftrace malloc/free script"], ns["dhatd"]
+        say(f"malloc+free pair, 10 frames, one thread, {self.args.link} links "
+            f"(median of {self.args.rounds} rounds of {self.args.ms} ms)")
+        for name, value in ns.items():
+            say(f"  {name:<36} {value:10,.0f} ns   {value / floor:6.2f} x floor")
+        say(f"  dhatd is {ours / floor:.2f} x the floor (at most 2 is wanted) and {ours / script:.2f} x the "
+            f"bpftrace script (at most 0.33)")
+        return {"ns": ns, "status": abouts["dhatd"]}
+
+    def frames_table(self):
+        say("malloc+free pair by depth: ns, and in brackets what stands above the floor")
+        say(f"  {'frames':>6} {'floor':>8} {'dhatd':>18} {'bpf_get_stack':>18} {'heaptrack':>10}")
+        rows = {}
+        for frames in (5, 10, 20, 40, 80):
+            tools = {"unprobed": self.nothing, "floor": self.floor, "dhatd": self.dhatd,
+                     "bpf_get_stack": self.stack}
+            ns, abouts = self.rounds(frames, tools, {"heaptrack": self.heaptrack})
+            rows[frames] = ns | {"walked": abouts["bpf_get_stack"]["said"]}
+            above = {k: f"{ns[k]:,.0f} ({ns[k] - ns['floor']:+,.0f})" for k in ("dhatd", "bpf_get_stack")}
+            say(f"  {frames:>6} {ns['floor']:>8,.0f} {above['dhatd']:>18} {above['bpf_get_stack']:>18} "
+                f"{ns['heaptrack']:>10,.0f}   bpf_get_stack saw {rows[frames]['walked']}")
+        for tool in ("dhatd", "bpf_get_stack"):
+            say(f"  {tool}: {(rows[80][tool] - rows[5][tool]) / 75:.1f} ns a frame from 5 to 80")
+        return rows
+
+    def drops(self):
+        target = Pairs(self.build, 10, os.cpu_count())
+        with self.dhatd(target) as about:
+            pairs, ns = target.measure(self.args.seconds * 1000)
+        target.close()
+        status = about["targets"][0]
+        counters = {c["name"]: c["value"] for c in status["counters"]}
+        lost = {c["name"]: c["value"] for c in status["counters"] if c["is_loss"] and c["value"]}
+        say(f"drops: {os.cpu_count()} threads, {self.args.seconds} s at full speed with the default ring: "
+            f"{2 * pairs:,} events, {2 * pairs / self.args.seconds:,.0f} a second")
+        say(f"  lost: {lost or 'none'}; dhatd's CPU time {about['daemon_cpu_seconds']:.1f} s "
+            f"({about['daemon_cpu_seconds'] * 1e9 / (2 * pairs):.0f} ns an event), "
+            f"RSS {about['daemon_rss_bytes'] / 2**20:.0f} MB; exact: {status['verdict']['exact']}")
+        return {"pairs": pairs, "ns": ns, "lost": lost, "counters": counters,
+                "cpu_seconds": about["daemon_cpu_seconds"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-O", dest="build", default="build")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ms", type=int, default=300, help="of one measurement")
+    parser.add_argument("--seconds", type=int, default=30, help="of the drop test")
+    parser.add_argument("--link", default="", choices=["", "session", "multi", "perf"])
+    parser.add_argument("--json", help="write all figures there, too")
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "drops"])
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("bench: needs root (BPF and uprobes); run: sudo make bench")
+    say(f"{platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f} before the run"
+        + (": BUSY, these figures will not do" if os.getloadavg()[0] > 0.7 else ""))
+    results = {"kernel": platform.release(), "load": os.getloadavg()}
+    with tempfile.TemporaryDirectory() as tmp:
+        bench = Bench(args, Path(tmp))
+        args.link = args.link or best_link(bench)
+        for part in args.parts:
+            run = {"pairs": bench.pairs, "frames": bench.frames_table, "drops": bench.drops}[part]
+            results[part] = run()
+    if args.json:
+        Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
+
+
+def best_link(bench):
+    """What dhatd would use here: the first kind that can be placed."""
+    target = Pairs(bench.build, 10)
+    try:
+        for kind in ("session", "multi", "perf"):
+            done = subprocess.run([bench.build / "tests/bench/floor", str(target.pid), kind, "empty"],
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE)
+            if done.returncode == 0:
+                return kind
+        sys.exit(f"bench: no probe can be placed: {done.stderr.decode()}")
+    finally:
+        target.close()
+
+
+if __name__ == "__main__":
+    main()
