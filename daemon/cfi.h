@@ -1,9 +1,11 @@
 #pragma once
 /* cfi: from an object's .eh_frame (or .debug_frame) to rows that the kernel side can walk by.
  *
- * The file is hostile; this runs inside the worker process (worker.h). libdw decodes the CFI
- * (dwarf_next_cfi, dwarf_cfi_addrframe and friends); rows are what bpf/dhat_abi.h says. Adjacent rows with equal rules
- * are merged; places between FDEs get DHAT_CFA_NO_RULE rows.
+ * The file is hostile; this runs inside the worker process (worker.h). libdw finds the entries
+ * (dwarf_next_cfi), cfi_program.h runs them, cfi_rows.h makes rows of bpf/dhat_abi.h of the result.
+ * .eh_frame goes first, .debug_frame fills in what it leaves out. Adjacent rows with equal rules
+ * are merged; places between FDEs get DHAT_CFA_NO_RULE rows; a program's or dynamic linker's entry
+ * point without CFI gets DHAT_CFA_END.
  */
 #include <stdint.h>
 
@@ -11,13 +13,14 @@
 #include "../proto/error.h"
 
 struct cfi_table {
-	uint64_t first_page_vaddr; /* link-time address of the table's first page; multiple of 64 KiB */
+	uint64_t first_page_vaddr; /* link-time address of the table's first page; multiple of 64
+				      KiB */
 	uint32_t word_count;	   /* of the table as the kernel side holds it */
 	uint64_t *words;	   /* head, page index, rows: bpf/dhat_abi.h */
 	uint32_t row_count;
-	uint64_t code_bytes;	    /* described by FDEs */
-	uint64_t code_bytes_by_cfa[8]; /* by enum dhat_cfa */
-	uint64_t unrepresentable_bytes; /* code whose rule exists but does not fit a row */
+	uint64_t code_bytes;		/* described by FDEs */
+	uint64_t code_bytes_by_cfa[8];	/* by enum dhat_cfa */
+	uint64_t unrepresentable_bytes; /* code whose rule exists but does not fit a row whole */
 };
 
 /* Builds the table of an ELF file. max_rows bounds memory (-E2BIG beyond it). -ENODATA: no CFI.
