@@ -1,0 +1,34 @@
+#pragma once
+/* flow: which instructions of a function can be reached from its entry, and where they jump.
+ *
+ * Pure. Follows direct jumps from the entry on, so it needs no size of the function and does not
+ * mistake data between functions for code. The work is bounded: each byte is decoded once.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <Zydis/Zydis.h>
+
+#define FLOW_MAX_BYTES 65536
+
+struct flow {
+	uint64_t *rets; /* offsets of ret instructions, in no order */
+	size_t ret_count;
+	uint64_t *targets; /* offsets in (0, size) that a jump or a call leads to, in no order */
+	size_t target_count;
+	uint64_t *tails; /* addresses outside of the code that are jumped to */
+	size_t tail_count;
+	bool jumps_to_entry;   /* a jump, not a call: the function starts over */
+	bool has_indirect;     /* jumps through a register or memory: there is more than we see */
+	bool has_undecodable;  /* reached bytes that are no instruction */
+	bool runs_over_end;    /* reached the end of the bytes other than behind a call */
+};
+
+/* code beyond FLOW_MAX_BYTES is not looked at. The caller releases with flow_deinit(). */
+int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, struct flow *ret);
+void flow_deinit(struct flow *flow);
+
+/* Decode one instruction of 64-bit code; false if it is none. */
+bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
+		 ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT]);
