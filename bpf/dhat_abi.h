@@ -176,6 +176,7 @@ enum dhat_role {
 	DHAT_ROLE_POSIX_MEMALIGN, /* error = f(&p, align, size) */
 	DHAT_ROLE_MEMALIGN,	  /* p = f(align, size); also aligned_alloc */
 	DHAT_ROLE_PVALLOC,	  /* p = f(size), size rounded up to whole pages */
+	DHAT_ROLE_RESIZE,	  /* n = f(old, size): in place; resized to size when n >= size */
 	DHAT_ROLE_COUNT
 };
 

@@ -16,24 +16,51 @@ struct allocator_function {
 	bool may_throw;	     /* a C++ exception may pass: no return probe, exit probes instead */
 };
 
+/* How the end of a call is to be seen. */
+enum allocator_returns {
+	ALLOCATOR_RETURNS_NOTHING, /* a free: the entry tells all */
+	ALLOCATOR_RETURNS_PROBE,   /* a return probe (or session) at the entry's site is safe */
+	ALLOCATOR_RETURNS_EXITS,   /* probes on exit_file_offsets; see allocator_site */
+	ALLOCATOR_RETURNS_UNKNOWN, /* a return probe may harm, and the exits cannot be known: only
+				      an inner allocator call, if there is one, will be seen */
+};
+
 /* A function found, and the place chosen for its probe. */
 struct allocator_site {
-	const struct allocator_function *function;
+	struct allocator_function function; /* a copy; the name is static, or the option's */
 	const struct object_symbol *symbol; /* borrowed from the desc */
 	struct prologue_site place;
 	uint64_t place_file_offset;
-	const char *allocator; /* "glibc", "jemalloc", … */
-	uint64_t *exit_file_offsets; /* when returns are to be seen by exit probes */
+	uint8_t arg_reg[3]; /* for the cookie: registers of the role's arguments at the place */
+	char allocator[64]; /* "glibc 2.36", "jemalloc 5.3.0", … */
+	bool is_refused;    /* cannot be probed: place.note says why; allocations go unseen */
+	enum allocator_returns returns;
+	/* ret instructions through which the function may be left, its tail-called ones' included.
+	 * Other functions may share them: an exit is this call's when rsp there is what rsp was at
+	 * the call's entry. Ascending. */
+	uint64_t *exit_file_offsets;
 	size_t exit_count;
 };
 
 /* NULL-terminated, for object_describe(). */
 const char *const *allocators_symbol_names(void);
 
+/* How many of the role's arguments there are. */
+unsigned allocators_role_args(uint8_t role);
+const char *allocators_role_name(uint8_t role);
+/* A role that hands out a block, or an answer, at its return. */
+bool allocators_role_returns(uint8_t role);
+
 /* The sites to probe in an object: one for each address (aliases once), sorted by file offset.
- * *ret_allocator names the allocator ("glibc", "jemalloc", …; NULL when the object has none).
+ * None when the object has no allocator. path: names an allocator that is none of the known ones.
  * use_exit_probes: for every returning function, not only those that may throw. The caller frees
- * *ret with allocators_sites_free(). */
+ * *ret with allocators_sites_free(), before the desc. */
 int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,
 		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count);
 void allocators_sites_free(struct allocator_site *sites, size_t count);
+
+/* One site for one function, whatever the object: for functions named by an option. -ENOTSUP: no
+ * place in it where a probe would be safe; -EINVAL: its bytes are no code. */
+int allocators_place(const struct object_desc *desc, const struct object_symbol *symbol,
+		     const struct allocator_function *function, bool may_fork, bool use_exit_probes,
+		     struct allocator_site *ret);

@@ -22,8 +22,8 @@ bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
 {
 	ZydisDecoder decoder;
 
-	if (ZYAN_FAILED(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
-					 ZYDIS_STACK_WIDTH_64)))
+	if (ZYAN_FAILED(
+		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
 		return false;
 	if (operands)
 		return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, size, ret, operands));
@@ -57,8 +57,9 @@ static void visit_later(struct walk *w, uint64_t offset)
 static int go_to(struct walk *w, uint64_t offset, bool is_call)
 {
 	if (offset >= w->size)
-		return is_call ? 0 : append(&w->flow.tails, &w->flow.tail_count, &w->tail_capacity,
-					    w->vaddr + offset);
+		return is_call ? 0
+			       : append(&w->flow.tails, &w->flow.tail_count, &w->tail_capacity,
+					w->vaddr + offset);
 	if (offset == 0) {
 		w->flow.jumps_to_entry |= !is_call;
 		return 0;

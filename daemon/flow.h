@@ -19,10 +19,10 @@ struct flow {
 	size_t target_count;
 	uint64_t *tails; /* addresses outside of the code that are jumped to */
 	size_t tail_count;
-	bool jumps_to_entry;   /* a jump, not a call: the function starts over */
-	bool has_indirect;     /* jumps through a register or memory: there is more than we see */
-	bool has_undecodable;  /* reached bytes that are no instruction */
-	bool runs_over_end;    /* reached the end of the bytes other than behind a call */
+	bool jumps_to_entry;  /* a jump, not a call: the function starts over */
+	bool has_indirect;    /* jumps through a register or memory: there is more than we see */
+	bool has_undecodable; /* reached bytes that are no instruction */
+	bool runs_over_end;   /* reached the end of the bytes other than behind a call */
 };
 
 /* code beyond FLOW_MAX_BYTES is not looked at. The caller releases with flow_deinit(). */

@@ -2,9 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gelf.h>
-#include <inttypes.h>
-#include <libelf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,27 +9,16 @@
 #include <unistd.h>
 
 #include "../proto/cleanup.h"
+#include "object_reader.h"
 #include "object_version.h"
 
 /* Bounds of what is read of one file. The largest symbol table seen in the field is about 200 MB
  * (a browser with all symbols). */
 #define MAX_SEGMENTS 1024
 #define MAX_SECTIONS 100000
-#define MAX_TABLE_BYTES (1ull << 30)
 #define MAX_DYNAMIC_BYTES (1u << 20)
 #define MAX_NOTE_BYTES (1u << 20)
 #define MAX_HASH_WORDS (4u << 20) /* each is a system call: seconds, not minutes, for a liar */
-
-struct reader {
-	int fd;
-	uint64_t file_size;
-	Elf *elf;
-	struct object_desc *desc;
-	const char **names; /* sorted by strcmp */
-	size_t name_count;
-	bool has_interp, has_needed, has_dynsym, is_pie, has_sections;
-	uint64_t strtab, strtab_size, symtab, hash, gnu_hash; /* of the dynamic segment, addresses */
-};
 
 static void close_elf(Elf **elf)
 {
@@ -45,7 +31,7 @@ static void free_names(const char ***names)
 	free(*names);
 }
 
-static bool in_file(const struct reader *r, uint64_t offset, uint64_t size)
+static bool in_file(const struct object_reader *r, uint64_t offset, uint64_t size)
 {
 	return size <= r->file_size && offset <= r->file_size - size;
 }
@@ -81,13 +67,13 @@ bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint
 	size_t i;
 
 	for (i = 0; i < desc->segment_count; i++)
-		if (desc->segments[i].is_executable && segment_holds(&desc->segments[i], vaddr, ret))
+		if (desc->segments[i].is_executable &&
+		    segment_holds(&desc->segments[i], vaddr, ret))
 			return true;
 	return false;
 }
 
-/* The file offset of an address, whatever the segment; the rest of the segment in *ret_left. */
-static bool offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret_offset,
+bool object_offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret_offset,
 			   uint64_t *ret_left)
 {
 	size_t i;
@@ -101,7 +87,7 @@ static bool offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint6
 	return false;
 }
 
-static void add_segment(struct reader *r, const GElf_Phdr *ph)
+static void add_segment(struct object_reader *r, const GElf_Phdr *ph)
 {
 	struct object_segment *s = &r->desc->segments[r->desc->segment_count];
 
@@ -119,7 +105,7 @@ static void add_segment(struct reader *r, const GElf_Phdr *ph)
 	r->desc->segment_count++;
 }
 
-static void read_build_id(struct reader *r, Elf_Data *data)
+static void read_build_id(struct object_reader *r, Elf_Data *data)
 {
 	size_t at = 0, next, name_at, desc_at;
 	GElf_Nhdr note;
@@ -136,14 +122,14 @@ static void read_build_id(struct reader *r, Elf_Data *data)
 	}
 }
 
-static void read_soname(struct reader *r, uint64_t strtab_index)
+static void read_soname(struct object_reader *r, uint64_t strtab_index)
 {
 	uint64_t offset, left;
 	char name[sizeof(r->desc->soname)];
 	ssize_t n;
 
 	if (strtab_index >= r->strtab_size || r->strtab + strtab_index < r->strtab ||
-	    !offset_of_data(r->desc, r->strtab + strtab_index, &offset, &left))
+	    !object_offset_of_data(r->desc, r->strtab + strtab_index, &offset, &left))
 		return;
 	if (left > sizeof(name))
 		left = sizeof(name);
@@ -152,7 +138,7 @@ static void read_soname(struct reader *r, uint64_t strtab_index)
 		strcpy(r->desc->soname, name);
 }
 
-static void read_dynamic(struct reader *r, const GElf_Phdr *ph)
+static void read_dynamic(struct object_reader *r, const GElf_Phdr *ph)
 {
 	uint64_t soname = UINT64_MAX;
 	Elf_Data *data;
@@ -188,13 +174,25 @@ static void read_dynamic(struct reader *r, const GElf_Phdr *ph)
 		case DT_GNU_HASH:
 			r->gnu_hash = dyn.d_un.d_ptr;
 			break;
+		case DT_RELA:
+			r->rela = dyn.d_un.d_ptr;
+			break;
+		case DT_RELASZ:
+			r->rela_size = dyn.d_un.d_val;
+			break;
+		case DT_JMPREL:
+			r->jmprel = dyn.d_un.d_ptr;
+			break;
+		case DT_PLTRELSZ:
+			r->jmprel_size = dyn.d_un.d_val;
+			break;
 		}
 	}
 	if (soname != UINT64_MAX)
 		read_soname(r, soname);
 }
 
-static int read_program_headers(struct reader *r, struct dhat_error *err)
+static int read_program_headers(struct object_reader *r, struct dhat_error *err)
 {
 	GElf_Phdr ph;
 	size_t count, i;
@@ -243,7 +241,7 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* The wanted name that `text` is, up to its end or an '@' (.symtab writes versions so). */
-static const char *find_name(const struct reader *r, const char *text)
+static const char *find_name(const struct object_reader *r, const char *text)
 {
 	size_t low = 0, high = r->name_count, middle, size = strcspn(text, "@");
 	int order;
@@ -263,13 +261,13 @@ static const char *find_name(const struct reader *r, const char *text)
 	return NULL;
 }
 
-static int read_code(struct reader *r, struct object_symbol *symbol)
+static int read_code(struct object_reader *r, struct object_symbol *symbol)
 {
 	uint64_t size = OBJECT_CODE_BYTES, left;
 	ssize_t n;
 
 	if (!object_offset_of_vaddr(r->desc, symbol->vaddr, &symbol->file_offset) ||
-	    !offset_of_data(r->desc, symbol->vaddr, &symbol->file_offset, &left))
+	    !object_offset_of_data(r->desc, symbol->vaddr, &symbol->file_offset, &left))
 		return 0;
 	if (symbol->size_bytes > 0 && symbol->size_bytes < size)
 		size = symbol->size_bytes;
@@ -283,7 +281,8 @@ static int read_code(struct reader *r, struct object_symbol *symbol)
 	return 0;
 }
 
-static int add_symbol(struct reader *r, const char *name, const GElf_Sym *sym, bool is_exported)
+int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym *sym,
+		      bool is_exported)
 {
 	struct object_desc *desc = r->desc;
 	struct object_symbol *symbol, *grown;
@@ -300,7 +299,7 @@ static int add_symbol(struct reader *r, const char *name, const GElf_Sym *sym, b
 	/* Not in code of this file: a lie, or nothing that a probe could sit on. */
 	if (!object_offset_of_vaddr(desc, sym->st_value, &offset))
 		return 0;
-	if (desc->symbol_count == OBJECT_MAX_SYMBOLS)
+	if (desc->symbol_count == OBJECT_MAX_SYMBOLS + OBJECT_MAX_TAILS)
 		return -E2BIG;
 	grown = reallocarray(desc->symbols, desc->symbol_count + 1, sizeof(*grown));
 	if (!grown)
@@ -320,7 +319,7 @@ static int add_symbol(struct reader *r, const char *name, const GElf_Sym *sym, b
 	return read_code(r, symbol);
 }
 
-static int look_at_symbol(struct reader *r, const GElf_Sym *sym, const char *strings,
+static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const char *strings,
 			  uint64_t strings_size, bool is_exported)
 {
 	unsigned type = GELF_ST_TYPE(sym->st_info);
@@ -331,7 +330,7 @@ static int look_at_symbol(struct reader *r, const GElf_Sym *sym, const char *str
 	    (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
 		return 0;
 	name = find_name(r, strings + sym->st_name);
-	return name ? add_symbol(r, name, sym, is_exported) : 0;
+	return name ? object_add_symbol(r, name, sym, is_exported) : 0;
 }
 
 /* `strings` must end in NUL; a table that does not is cut behind its last one. */
@@ -342,7 +341,8 @@ static uint64_t cut_strings(const char *strings, uint64_t size)
 	return size;
 }
 
-static int scan_symbols(struct reader *r, Elf_Data *symbols, Elf_Data *strings, bool is_exported)
+static int scan_symbols(struct object_reader *r, Elf_Data *symbols, Elf_Data *strings,
+			bool is_exported)
 {
 	uint64_t strings_size, i;
 	GElf_Sym sym;
@@ -361,19 +361,19 @@ static int scan_symbols(struct reader *r, Elf_Data *symbols, Elf_Data *strings, 
 	return 0;
 }
 
-static int read_symbol_section(struct reader *r, Elf_Scn *scn, const GElf_Shdr *sh)
+static int read_symbol_section(struct object_reader *r, Elf_Scn *scn, const GElf_Shdr *sh)
 {
 	Elf_Scn *strings = elf_getscn(r->elf, sh->sh_link);
 	GElf_Shdr strings_sh;
 
 	if (!strings || !gelf_getshdr(strings, &strings_sh) || strings_sh.sh_type != SHT_STRTAB ||
-	    sh->sh_size > MAX_TABLE_BYTES || strings_sh.sh_size > MAX_TABLE_BYTES)
+	    sh->sh_size > OBJECT_MAX_TABLE_BYTES || strings_sh.sh_size > OBJECT_MAX_TABLE_BYTES)
 		return 0;
 	return scan_symbols(r, elf_getdata(scn, NULL), elf_getdata(strings, NULL),
 			    sh->sh_type == SHT_DYNSYM);
 }
 
-static int read_sections(struct reader *r)
+static int read_sections(struct object_reader *r)
 {
 	Elf_Scn *scn = NULL;
 	size_t names = 0, count = 0;
@@ -404,17 +404,17 @@ static int read_sections(struct reader *r)
 
 /* ---- symbols without section headers ------------------------------------------------------ */
 
-static bool read_u32(const struct reader *r, uint64_t vaddr, uint32_t *ret)
+static bool read_u32(const struct object_reader *r, uint64_t vaddr, uint32_t *ret)
 {
 	uint64_t offset, left;
 
-	return offset_of_data(r->desc, vaddr, &offset, &left) && left >= 4 &&
+	return object_offset_of_data(r->desc, vaddr, &offset, &left) && left >= 4 &&
 	       pread(r->fd, ret, 4, offset) == 4;
 }
 
 /* The dynamic segment does not say how many symbols there are; DT_HASH has a chain entry for each
  * (gABI, "Hash Table"), DT_GNU_HASH ends its last chain with an odd word. */
-static uint64_t count_dynamic_symbols(const struct reader *r)
+static uint64_t count_dynamic_symbols(const struct object_reader *r)
 {
 	uint32_t buckets, first, bloom_words, bucket, last = 0, word = 0, i, steps = 0;
 	uint64_t at;
@@ -432,21 +432,22 @@ static uint64_t count_dynamic_symbols(const struct reader *r)
 	if (last < first)
 		return first;
 	at += 4ull * buckets;
-	while (read_u32(r, at + 4ull * (last - first), &word) && !(word & 1) &&
-	       last < UINT32_MAX && steps++ < MAX_HASH_WORDS)
+	while (read_u32(r, at + 4ull * (last - first), &word) && !(word & 1) && last < UINT32_MAX &&
+	       steps++ < MAX_HASH_WORDS)
 		last++;
 	return (uint64_t)last + 1;
 }
 
-static int read_dynamic_symbols(struct reader *r)
+static int read_dynamic_symbols(struct object_reader *r)
 {
 	uint64_t count = count_dynamic_symbols(r), symbols_at, strings_at, left, size;
 	Elf_Data *symbols, *strings;
 
 	size = count * sizeof(Elf64_Sym);
-	if (count == 0 || size > MAX_TABLE_BYTES || r->strtab_size > MAX_TABLE_BYTES ||
-	    !offset_of_data(r->desc, r->symtab, &symbols_at, &left) || left < size ||
-	    !offset_of_data(r->desc, r->strtab, &strings_at, &left) || left < r->strtab_size)
+	if (count == 0 || size > OBJECT_MAX_TABLE_BYTES ||
+	    r->strtab_size > OBJECT_MAX_TABLE_BYTES ||
+	    !object_offset_of_data(r->desc, r->symtab, &symbols_at, &left) || left < size ||
+	    !object_offset_of_data(r->desc, r->strtab, &strings_at, &left) || left < r->strtab_size)
 		return 0;
 	symbols = elf_getdata_rawchunk(r->elf, symbols_at, size, ELF_T_SYM);
 	strings = elf_getdata_rawchunk(r->elf, strings_at, r->strtab_size, ELF_T_BYTE);
@@ -456,7 +457,7 @@ static int read_dynamic_symbols(struct reader *r)
 /* ---- the whole ---------------------------------------------------------------------------- */
 
 /* "+0xADDR": code without a symbol. */
-static int add_addresses(struct reader *r)
+static int add_addresses(struct object_reader *r)
 {
 	GElf_Sym sym = { .st_info = GELF_ST_INFO(STB_LOCAL, STT_FUNC) };
 	size_t i;
@@ -470,14 +471,14 @@ static int add_addresses(struct reader *r)
 		sym.st_value = strtoull(r->names[i] + 1, &end, 16);
 		if (errno || *end || end == r->names[i] + 1)
 			continue;
-		result = add_symbol(r, r->names[i], &sym, false);
+		result = object_add_symbol(r, r->names[i], &sym, false);
 		if (result < 0)
 			return result;
 	}
 	return 0;
 }
 
-static int collect_names(struct reader *r, const char *const *names)
+static int collect_names(struct object_reader *r, const char *const *names)
 {
 	size_t count = 0;
 
@@ -493,7 +494,7 @@ static int collect_names(struct reader *r, const char *const *names)
 	return 0;
 }
 
-static int read_symbols(struct reader *r, const char *const *names)
+static int read_symbols(struct object_reader *r, const char *const *names)
 {
 	int result = collect_names(r, names);
 
@@ -503,10 +504,12 @@ static int read_symbols(struct reader *r, const char *const *names)
 		result = read_dynamic_symbols(r);
 	if (result == 0)
 		result = add_addresses(r);
+	if (result == 0)
+		result = object_add_tails(r);
 	return result;
 }
 
-static int read_all(struct reader *r, const char *const *names, struct dhat_error *err)
+static int read_all(struct object_reader *r, const char *const *names, struct dhat_error *err)
 {
 	GElf_Ehdr eh;
 	int result;
@@ -545,7 +548,7 @@ int object_describe(int fd, const char *const *names, struct object_desc **ret,
 	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
 	_cleanup_(close_elf) Elf *elf = NULL;
 	_cleanup_(free_names) const char **sorted = NULL;
-	struct reader r = { .fd = fd };
+	struct object_reader r = { .fd = fd };
 	struct stat st;
 	int result;
 
@@ -581,6 +584,7 @@ void object_desc_free(struct object_desc *desc)
 		free(desc->symbols[i].code);
 	}
 	free(desc->symbols);
+	free(desc->stubs);
 	free(desc->segments);
 	free(desc);
 }

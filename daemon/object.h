@@ -26,6 +26,14 @@ struct object_symbol { /* one that was asked for, and is defined here as a funct
 	bool is_ifunc;	  /* STT_GNU_IFUNC: resolved at run time, the address is the resolver's */
 };
 #define OBJECT_CODE_BYTES 16384
+/* Code that a wanted function jumps to outside of itself (a tail call, a cold part) is listed as a
+ * symbol with the name "" and of unknown size, so that all ways out of a function can be found. */
+#define OBJECT_MAX_TAILS 512
+
+struct object_stub { /* a PLT entry that leads to a function defined here */
+	uint64_t vaddr, target;
+};
+
 #define OBJECT_MAX_SYMBOLS 1024 /* beyond it the file is refused: nobody has so many mallocs */
 
 struct object_desc {
@@ -45,6 +53,8 @@ struct object_desc {
 	size_t segment_count;
 	struct object_symbol *symbols;
 	size_t symbol_count;
+	struct object_stub *stubs; /* those that wanted functions jump to */
+	size_t stub_count;
 };
 
 /* names: NULL-terminated list of function names to look up in .symtab and .dynsym (or, without

@@ -12,7 +12,8 @@
 #define OVERLAP_BYTES 256 /* more than the longest text looked for */
 
 /* Copies a version number ("2.36", "5.3.0") from text[0…]; false if there is none. */
-static bool copy_number(const char *text, size_t size, const char *maker, char *ret, size_t ret_size)
+static bool copy_number(const char *text, size_t size, const char *maker, char *ret,
+			size_t ret_size)
 {
 	size_t n = 0;
 
@@ -78,8 +79,8 @@ static void find_jemalloc(const char *block, size_t size, struct object_desc *de
 		for (start = at; start > block && isdigit((unsigned char)start[-1]); start--)
 			;
 		if (i == 40 && start < at && start > block && start[-1] == '-') {
-			for (start--; start > block && (isdigit((unsigned char)start[-1]) ||
-							start[-1] == '.');
+			for (start--; start > block &&
+				      (isdigit((unsigned char)start[-1]) || start[-1] == '.');
 			     start--)
 				;
 			if (copy_number(start, at - start, "jemalloc", desc->malloc_version,
@@ -134,8 +135,8 @@ void object_find_go(int fd, struct object_desc *desc)
 	for (i = 0; block && i < desc->segment_count && !desc->is_go; i++) {
 		if (desc->segments[i].is_executable)
 			continue;
-		n = desc->segments[i].file_size < BLOCK_BYTES ? desc->segments[i].file_size :
-								BLOCK_BYTES;
+		n = desc->segments[i].file_size < BLOCK_BYTES ? desc->segments[i].file_size
+							      : BLOCK_BYTES;
 		n = pread(fd, block, n, desc->segments[i].file_offset);
 		if (n > 0 && memmem(block, n, magic, sizeof(magic) - 1))
 			desc->is_go = true;

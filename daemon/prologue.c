@@ -240,8 +240,8 @@ static void fill_site(const struct step *s, const struct state *state, uint64_t 
 		if (state->holders[i] & 1u << abi_args[i])
 			ret->arg_reg[i] = abi_args[i];
 		else
-			ret->arg_reg[i] = state->holders[i] ? __builtin_ctz(state->holders[i]) :
-							      PROLOGUE_LOST;
+			ret->arg_reg[i] = state->holders[i] ? __builtin_ctz(state->holders[i])
+							    : PROLOGUE_LOST;
 	}
 	if (ZYAN_FAILED(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT)) ||
 	    ZYAN_FAILED(ZydisFormatterFormatInstruction(
@@ -269,8 +269,7 @@ static bool walk_line(const uint8_t *code, size_t size, uint64_t vaddr, uint64_t
 			break;
 		treatment = kernel_treatment(&s);
 		if (treatment != REFUSED && is_usable(&state, options) &&
-		    !(is_nop5(&s) && options->may_fork) &&
-		    (treatment == EMULATED || !is_found)) {
+		    !(is_nop5(&s) && options->may_fork) && (treatment == EMULATED || !is_found)) {
 			fill_site(&s, &state, offset, vaddr, ret);
 			is_found = true;
 			if (treatment == EMULATED)

@@ -1,10 +1,10 @@
 /* procmaps: real lines, odd lines, hostile lines. */
+#include <cmocka.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +27,15 @@ static void test_every_field(void **state)
 	struct procmaps maps = parse(
 		"7f0012345000-7f0012346000 r-xp 0001a000 fd:01 1234567 /usr/lib/x86 64/libc.so.6\n"
 		"7ffd0000-7ffe0000 rw-s 00000000 00:00 0 \n"
-		"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n"
+		"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  "
+		"[vsyscall]\n"
 		"1000-2000 r--p 0 0:1 7\n",
 		&bad);
 
 	assert_int_equal(bad, 0);
 	assert_int_equal(maps.count, 4);
-	assert_true(maps.entries[0].start == 0x7f0012345000 && maps.entries[0].end == 0x7f0012346000);
+	assert_true(maps.entries[0].start == 0x7f0012345000 &&
+		    maps.entries[0].end == 0x7f0012346000);
 	assert_true(maps.entries[0].file_offset == 0x1a000 && maps.entries[0].inode == 1234567);
 	assert_true(maps.entries[0].dev_major == 0xfd && maps.entries[0].dev_minor == 1);
 	assert_true(maps.entries[0].is_readable && !maps.entries[0].is_writable);
@@ -107,8 +109,9 @@ static void test_bad_lines_are_counted(void **state)
 /* Every prefix of a good text, and every single changed byte: no crash, bounded results. */
 static void test_mutations(void **state)
 {
-	const char good[] = "7f0012345000-7f0012346000 r-xp 0001a000 fd:01 1234567   /usr/lib/libc\n"
-			    "1000-2000 r--p 0 0:1 7\n";
+	const char good[] =
+		"7f0012345000-7f0012346000 r-xp 0001a000 fd:01 1234567   /usr/lib/libc\n"
+		"1000-2000 r--p 0 0:1 7\n";
 	char text[sizeof(good)];
 	struct procmaps maps;
 	size_t i, bad;
@@ -141,7 +144,8 @@ static void test_reads_itself(void **state)
 	assert_int_equal(procmaps_read(getpid(), &maps), 0);
 	for (i = 0; i < maps.count; i++) {
 		const struct procmaps_entry *e = &maps.entries[i];
-		uint64_t code = (uint64_t)(uintptr_t)test_reads_itself, data = (uint64_t)(uintptr_t)p;
+		uint64_t code = (uint64_t)(uintptr_t)test_reads_itself,
+			 data = (uint64_t)(uintptr_t)p;
 
 		if (code >= e->start && code < e->end)
 			code_found = e->is_executable && strstr(e->path, "test_procmaps");
@@ -165,9 +169,12 @@ static void test_no_such_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_field),	      cmocka_unit_test(test_odd_paths),
-		cmocka_unit_test(test_bad_lines_are_counted), cmocka_unit_test(test_mutations),
-		cmocka_unit_test(test_reads_itself),	      cmocka_unit_test(test_no_such_process),
+		cmocka_unit_test(test_every_field),
+		cmocka_unit_test(test_odd_paths),
+		cmocka_unit_test(test_bad_lines_are_counted),
+		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_reads_itself),
+		cmocka_unit_test(test_no_such_process),
 	};
 
 	return cmocka_run_group_tests_name("procmaps", tests, NULL, NULL);

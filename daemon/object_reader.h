@@ -1,0 +1,32 @@
+#pragma once
+/* object_reader: what the parts of object.c share while a file is being read. */
+#include <gelf.h>
+#include <libelf.h>
+
+#include "object.h"
+
+struct object_reader {
+	int fd;
+	uint64_t file_size;
+	Elf *elf;
+	struct object_desc *desc;
+	const char **names; /* sorted by strcmp */
+	size_t name_count;
+	bool has_interp, has_needed, has_dynsym, is_pie, has_sections;
+	/* of the dynamic segment: addresses, and sizes in bytes; 0: none */
+	uint64_t strtab, strtab_size, symtab, hash, gnu_hash;
+	uint64_t rela, rela_size, jmprel, jmprel_size;
+};
+
+#define OBJECT_MAX_TABLE_BYTES (1ull << 30)
+
+/* The file offset of an address, whatever the segment; the rest of the segment in *ret_left. */
+bool object_offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret_offset,
+			   uint64_t *ret_left);
+
+/* List a function; its code is read. 0 also when the address is no code of this file. */
+int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym *sym,
+		      bool is_exported);
+
+/* List what the functions found jump to outside of themselves, and what that jumps to. */
+int object_add_tails(struct object_reader *r);
