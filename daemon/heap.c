@@ -457,6 +457,13 @@ void heap_totals(const struct heap *heap, struct heap_totals *ret)
 	*ret = heap->totals;
 }
 
+uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
+{
+	if (point >= heap->point_count || !heap->chunks[point >> CHUNK_SHIFT])
+		return 0;
+	return point_at(heap, point)->total_blocks;
+}
+
 uint64_t heap_memory_bytes(const struct heap *heap)
 {
 	uint64_t bytes = sizeof(*heap) + heap->chunk_count * sizeof(*heap->chunks) +

@@ -17,10 +17,11 @@ struct stacks;
 #define STACKS_FRAMES_EACH 32
 #define STACKS_IDS_EACH 2
 
-enum {			       /* points that are no stacks, always there */
-       STACK_POINT_LOST = 0,   /* stack record lost, or the table full */
-       STACK_POINT_BEFORE = 1, /* blocks from before the attach */
-       STACK_POINT_FIRST = 2,
+/* Points that are no stacks, always there. */
+enum {
+	STACK_POINT_LOST = 0,	/* stack record lost, or the table full */
+	STACK_POINT_BEFORE = 1, /* blocks from before the attach */
+	STACK_POINT_FIRST = 2,
 };
 
 struct stack_frame {
