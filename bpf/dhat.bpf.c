@@ -501,7 +501,12 @@ int dhat_return(struct pt_regs *regs)
 	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
 }
 
-extern _Bool bpf_session_is_return(void) __ksym __weak;
+/* In the second half the function's address is the site's, and rip is the caller's already. (There is
+ * a kfunc to ask, but its prototype has changed: 7.3 refuses the one of 6.13.) */
+static __always_inline int is_session_return(struct pt_regs *regs)
+{
+	return bpf_get_func_ip(regs) != regs->rip;
+}
 
 /* Both halves in one link (kernel >= 6.13). 1 from the entry: no return wanted. */
 SEC("uprobe")
@@ -511,7 +516,7 @@ int dhat_session(struct pt_regs *regs)
 
 	if (!is_ours())
 		return 1;
-	if (bpf_session_is_return())
+	if (is_session_return(regs))
 		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
 	cookie.word = bpf_get_attach_cookie(regs);
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)

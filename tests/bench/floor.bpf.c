@@ -3,6 +3,7 @@
  * The same sites and kinds of link as dhatd uses (floor.c); what is left out is all that dhatd does.
  */
 #include <linux/bpf.h>
+#include <linux/ptrace.h>
 #include <stdbool.h>
 
 #include <bpf/bpf_helpers.h>
@@ -24,9 +25,6 @@ struct {
 const volatile bool is_session;
 __u64 stacks, frames;
 
-/* kernel >= 6.13 has it, and only session programs may call it */
-extern bool bpf_session_is_return(void) __ksym __weak;
-
 SEC("uprobe")
 int floor_entry(void *ctx)
 {
@@ -47,13 +45,13 @@ int floor_return(void *ctx)
 
 /* at malloc only; free's site gets floor_free */
 SEC("uprobe")
-int stack_entry(void *ctx)
+int stack_entry(struct pt_regs *ctx)
 {
 	__u32 slot = (__u32)bpf_get_current_pid_tgid() % SCRATCHES;
 	struct scratch *scratch = bpf_map_lookup_elem(&scratch_by_thread, &slot);
 	long bytes;
 
-	if (!scratch || (is_session && bpf_session_is_return()))
+	if (!scratch || (is_session && bpf_get_func_ip(ctx) != ctx->rip))
 		return 0;
 	bytes = bpf_get_stack(ctx, scratch->frames, sizeof(scratch->frames), BPF_F_USER_STACK);
 	if (bytes > 0) {
