@@ -1,0 +1,204 @@
+#pragma once
+/* sample: a small snapshot for tests, with one of everything. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../proto/frame.h"
+#include "../../proto/snapshot.h"
+
+/* The same message, owned as if it came from outside. */
+static inline Dhat__SnapshotPart *sample_own(const Dhat__SnapshotPart *part)
+{
+	size_t size = dhat__snapshot_part__get_packed_size(part);
+	uint8_t *bytes = malloc(size + 1);
+	Dhat__SnapshotPart *owned;
+
+	dhat__snapshot_part__pack(part, bytes);
+	owned = (Dhat__SnapshotPart *)dhat_frame_unpack(&dhat__snapshot_part__descriptor, bytes,
+							size);
+	free(bytes);
+	return owned;
+}
+
+static inline Dhat__SnapshotPart *sample_head(void)
+{
+	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
+	Dhat__SnapshotHead head = DHAT__SNAPSHOT_HEAD__INIT;
+	Dhat__Target target = DHAT__TARGET__INIT;
+	char *allocators[] = { "glibc 2.36 (libc.so.6)" };
+
+	target.pid = 4711;
+	target.uid = 1000;
+	target.command = "./service --name \"a\\b\" \x1b[31m\xff";
+	target.executable = "/usr/bin/service";
+	target.state = "attached";
+	target.state_detail = "";
+	target.observed_since_unix_ns = 1700000000000000000ull;
+	target.observed_ns = 90000000000ull;
+	target.allocators = allocators;
+	target.n_allocators = 1;
+	head.format_version = DHAT_SNAPSHOT_VERSION;
+	head.tool_version = "0.1.0";
+	head.kernel = "6.1.0";
+	head.host = "host";
+	head.target = &target;
+	head.taken_unix_ns = 1700000090000000000ull;
+	head.sample_rate = 1;
+	part.part_case = DHAT__SNAPSHOT_PART__PART_HEAD;
+	part.head = &head;
+	return sample_own(&part);
+}
+
+/* Frames 1 … 5: with an inlined function, with an object only, without a name, in no file, and one
+ * that renders as the first does. */
+static inline Dhat__SnapshotPart *sample_frames(void)
+{
+	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
+	Dhat__FrameBatch batch = DHAT__FRAME_BATCH__INIT;
+	Dhat__Frame f[5], *frames[5];
+	Dhat__Location l[3], *inlined[2] = { &l[0], &l[1] }, *plain[1] = { &l[2] };
+
+	for (int i = 0; i < 3; i++)
+		dhat__location__init(&l[i]);
+	l[0].function = "std::vector<int>::push_back(int const&)";
+	l[0].file = "/usr/include/c++/12/bits/stl_vector.h";
+	l[0].line = 1281;
+	l[0].column = 4;
+	l[1].function = "Cache::insert(int)";
+	l[1].file = "src/cache.cc";
+	l[1].line = 12;
+	l[2].function = "main";
+	for (int i = 0; i < 5; i++) {
+		dhat__frame__init(&f[i]);
+		f[i].address = 0x55550000abc0 + i;
+		f[i].object = "/usr/bin/service";
+		f[i].object_vaddr = 0xabc0 + i;
+		frames[i] = &f[i];
+	}
+	f[0].locations = f[4].locations = inlined;
+	f[0].n_locations = f[4].n_locations = 2;
+	f[1].locations = plain;
+	f[1].n_locations = 1;
+	f[3].object = "";
+	f[4].address = f[0].address;
+	batch.frames = frames;
+	batch.n_frames = 5;
+	part.part_case = DHAT__SNAPSHOT_PART__PART_FRAMES;
+	part.frames = &batch;
+	return sample_own(&part);
+}
+
+/* Points: a leak, churn, two that are one after rendering, one that ended early, blocks from
+ * before, anonymous memory. */
+#define SAMPLE_POINTS 7
+static inline Dhat__SnapshotPart *sample_points(void)
+{
+	static const uint64_t figures[SAMPLE_POINTS][9] = {
+		/* tb tbk tl mb mbk gb gbk eb ebk */
+		{ 1000000, 1000, 5000000000, 1000000, 1000, 900000, 900, 1000000, 1000 },
+		{ 5000000, 50000, 50000000, 200, 2, 100, 1, 0, 0 },
+		{ 300, 3, 3000, 200, 2, 100, 1, 100, 1 },
+		{ 500, 5, 5000, 300, 3, 100, 1, 0, 0 },
+		{ 4096, 1, 1000, 4096, 1, 4096, 1, 4096, 1 },
+		{ 0, 0, 7000, 777, 7, 777, 7, 770, 6 },
+		{ 8192, 2, 2000, 8192, 2, 8192, 2, 8192, 2 },
+	};
+	static uint32_t stacks[SAMPLE_POINTS][3] = { { 1, 2 }, { 3, 2 }, { 4, 1, 2 }, { 4, 5, 2 },
+						     { 1, 3 }, { 0 },	 { 1, 2 } };
+	static const size_t depths[SAMPLE_POINTS] = { 2, 2, 3, 3, 2, 0, 2 };
+	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
+	Dhat__PointBatch batch = DHAT__POINT_BATCH__INIT;
+	Dhat__ProgramPoint p[SAMPLE_POINTS], *points[SAMPLE_POINTS];
+
+	for (int i = 0; i < SAMPLE_POINTS; i++) {
+		dhat__program_point__init(&p[i]);
+		p[i].total_bytes = figures[i][0];
+		p[i].total_blocks = figures[i][1];
+		p[i].lifetimes_ns = figures[i][2];
+		p[i].max_bytes = figures[i][3];
+		p[i].max_blocks = figures[i][4];
+		p[i].peak_bytes = figures[i][5];
+		p[i].peak_blocks = figures[i][6];
+		p[i].live_bytes = figures[i][7];
+		p[i].live_blocks = figures[i][8];
+		p[i].frames = stacks[i];
+		p[i].n_frames = depths[i];
+		p[i].stop = "complete";
+		p[i].first_ns = 1000000000;
+		p[i].last_ns = 89000000000;
+		points[i] = &p[i];
+	}
+	p[4].stop = "no rule";
+	p[5].label = "[allocated before attach]";
+	p[5].stop = "";
+	p[6].kind = "mmap";
+	batch.points = points;
+	batch.n_points = SAMPLE_POINTS;
+	part.part_case = DHAT__SNAPSHOT_PART__PART_POINTS;
+	part.points = &batch;
+	return sample_own(&part);
+}
+
+static inline Dhat__SnapshotPart *sample_end(void)
+{
+	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
+	Dhat__SnapshotEnd end = DHAT__SNAPSHOT_END__INIT;
+	Dhat__Totals totals = DHAT__TOTALS__INIT;
+	Dhat__Verdict verdict = DHAT__VERDICT__INIT;
+	Dhat__Counter lost = DHAT__COUNTER__INIT, seen = DHAT__COUNTER__INIT;
+	Dhat__Probe probe = DHAT__PROBE__INIT;
+	Dhat__Counter *counters[] = { &seen, &lost };
+	Dhat__Probe *probes[] = { &probe };
+	char *reasons[] = { "3 allocations were lost because the ring was full" };
+
+	totals.total_bytes = 6013088;
+	totals.total_blocks = 51011;
+	totals.peak_bytes = 913365;
+	totals.peak_blocks = 913;
+	totals.peak_ns = 80000000000;
+	totals.live_bytes = 1013158;
+	totals.live_blocks = 1010;
+	totals.end_ns = 90000000000;
+	totals.stack_count = SAMPLE_POINTS;
+	verdict.reasons = reasons;
+	verdict.n_reasons = 1;
+	seen.name = "allocs";
+	seen.value = 51011;
+	seen.meaning = "allocations recorded";
+	lost.name = "drop_alloc";
+	lost.value = 3;
+	lost.meaning = "allocations lost: ring full";
+	lost.is_loss = true;
+	probe.function = probe.role = "malloc";
+	probe.object = "/lib/x86_64-linux-gnu/libc.so.6";
+	probe.function_vaddr = probe.site_vaddr = 0x98860;
+	probe.instruction = "push r12";
+	probe.is_emulated = true;
+	probe.returns_by = probe.link = "session";
+	probe.allocator = "glibc";
+	end.totals = &totals;
+	end.verdict = &verdict;
+	end.counters = counters;
+	end.n_counters = 2;
+	end.probes = probes;
+	end.n_probes = 1;
+	part.part_case = DHAT__SNAPSHOT_PART__PART_END;
+	part.end = &end;
+	return sample_own(&part);
+}
+
+/* The whole of it; the caller frees. */
+static inline struct dhat_snapshot *sample_snapshot(void)
+{
+	struct dhat_snapshot *snapshot = NULL;
+
+	if (dhat_snapshot_new(&snapshot) < 0 ||
+	    dhat_snapshot_add(snapshot, sample_head(), NULL) < 0 ||
+	    dhat_snapshot_add(snapshot, sample_frames(), NULL) < 0 ||
+	    dhat_snapshot_add(snapshot, sample_points(), NULL) < 0 ||
+	    dhat_snapshot_add(snapshot, sample_end(), NULL) < 0 ||
+	    dhat_snapshot_finish(snapshot, NULL) < 0)
+		abort();
+	return snapshot;
+}
