@@ -1,0 +1,179 @@
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+struct dhat_output {
+	FILE *stream;
+	char *path;
+	char *temporary; /* NULL: written to path itself */
+	bool is_stdout;
+};
+
+static int fail(struct dhat_error *err, int error, const char *path)
+{
+	if (error == ENOSPC || error == EDQUOT)
+		return dhat_error_set(err, error, DHAT_EXIT_OUTPUT,
+				      "cannot write %s: %s: free some space or write elsewhere; "
+				      "what was there before is unchanged",
+				      path, strerror(error));
+	if (error == EPIPE)
+		return dhat_error_set(err, error, DHAT_EXIT_OUTPUT,
+				      "cannot write %s: the reader has gone", path);
+	return dhat_error_set(err, error, DHAT_EXIT_OUTPUT, "cannot write %s: %s", path,
+			      strerror(error));
+}
+
+/* "dir/name" → "dir/.name.XXXXXX", opened. */
+static int open_temporary(struct dhat_output *output)
+{
+	const char *slash = strrchr(output->path, '/'), *name = slash ? slash + 1 : output->path;
+	_cleanup_close_ int fd = -1;
+
+	/* a file name has at most 255 characters: a long one is cut */
+	if (asprintf(&output->temporary, "%.*s.%.200s.XXXXXX", (int)(name - output->path),
+		     output->path, name) < 0) {
+		output->temporary = NULL;
+		return -ENOMEM;
+	}
+	fd = mkostemp(output->temporary, O_CLOEXEC); /* mode 0600 */
+	if (fd < 0) {
+		int error = errno;
+
+		free(output->temporary);
+		output->temporary = NULL;
+		return -error;
+	}
+	output->stream = fdopen(fd, "w");
+	if (!output->stream)
+		return -errno;
+	take_fd(fd);
+	return 0;
+}
+
+static int open_directly(struct dhat_output *output)
+{
+	_cleanup_close_ int fd = open(output->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	output->stream = fdopen(fd, "w");
+	if (!output->stream)
+		return -errno;
+	take_fd(fd);
+	return 0;
+}
+
+static int output_open(struct dhat_output *output)
+{
+	struct stat stat_;
+
+	if (!strcmp(output->path, "-")) {
+		output->stream = stdout;
+		output->is_stdout = true;
+		return 0;
+	}
+	if (!*output->path)
+		return -ENOENT;
+	if (stat(output->path, &stat_) == 0) {
+		if (S_ISDIR(stat_.st_mode))
+			return -EISDIR;
+		if (!S_ISREG(stat_.st_mode))
+			return open_directly(output);
+	}
+	return open_temporary(output);
+}
+
+int dhat_output_new(const char *path, struct dhat_output **ret, struct dhat_error *err)
+{
+	struct dhat_output *output = calloc(1, sizeof(*output));
+	int r;
+
+	if (!output)
+		return fail(err, ENOMEM, path);
+	output->path = strdup(path);
+	r = output->path ? output_open(output) : -ENOMEM;
+	if (r < 0) {
+		dhat_output_free(output);
+		return fail(err, -r, path);
+	}
+	*ret = output;
+	return 0;
+}
+
+void dhat_output_free(struct dhat_output *output)
+{
+	if (!output)
+		return;
+	if (output->stream && !output->is_stdout)
+		fclose(output->stream);
+	if (output->temporary)
+		unlink(output->temporary);
+	free(output->temporary);
+	free(output->path);
+	free(output);
+}
+
+FILE *dhat_output_stream(struct dhat_output *output)
+{
+	return output->stream;
+}
+
+/* So that the new name survives a crash, too. */
+static void sync_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *directory = slash ? strndup(path, slash - path + 1) : strdup(".");
+	_cleanup_close_ int fd = -1;
+
+	if (!directory)
+		return;
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		fsync(fd);
+}
+
+/* 0 or -errno: what was written is in the kernel, and on the disk if it is a file of ours. */
+static int flush(struct dhat_output *output)
+{
+	errno = 0;
+	if (fflush(output->stream) != 0)
+		return -errno;
+	/* it failed long ago and its errno is gone; there is one usual cause */
+	if (ferror(output->stream))
+		return -ENOSPC;
+	if (output->temporary && fsync(fileno(output->stream)) < 0)
+		return -errno;
+	return 0;
+}
+
+int dhat_output_commit(struct dhat_output *output, struct dhat_error *err)
+{
+	const char *name = output->is_stdout ? "the standard output" : output->path;
+	int r;
+
+	r = flush(output);
+	if (r < 0)
+		return fail(err, -r, name);
+	if (output->is_stdout)
+		return 0;
+	r = fclose(output->stream);
+	output->stream = NULL;
+	if (r != 0)
+		return fail(err, errno, name);
+	if (!output->temporary)
+		return 0;
+	if (rename(output->temporary, output->path) < 0)
+		return fail(err, errno, name);
+	free(output->temporary);
+	output->temporary = NULL;
+	sync_directory(output->path);
+	return 0;
+}

@@ -1,0 +1,21 @@
+#pragma once
+/* output: a result file that is there whole or not at all.
+ *
+ * It is written under another name in the same directory, readable by its owner only, brought to
+ * the disk, and then renamed: until then what was there before stays. A path that is no regular
+ * file (a terminal, a pipe, /dev/null) is written to as it is; "-" is the standard output.
+ */
+#include <stdio.h>
+
+#include "error.h"
+
+struct dhat_output;
+
+/* Fails early where possible: no such directory, no rights, a directory. */
+int dhat_output_new(const char *path, struct dhat_output **ret, struct dhat_error *err);
+/* Without a commit before: nothing has happened to the path. */
+void dhat_output_free(struct dhat_output *output);
+
+FILE *dhat_output_stream(struct dhat_output *output);
+/* Flush, check, rename. Each failed write until now shows here at the latest (disk full). */
+int dhat_output_commit(struct dhat_output *output, struct dhat_error *err);
