@@ -18,9 +18,10 @@
 #define DHAT_PROTOCOL_VERSION 1
 
 #define DHAT_FRAME_HEAD_BYTES 4
-#define DHAT_FRAME_REQUEST_MAX (64u << 10)  /* a request: some options, some custom allocators */
-#define DHAT_FRAME_RESPONSE_MAX (16u << 20) /* a batch of a snapshot; batches are kept far below   \
-					     */
+#define DHAT_FRAME_REQUEST_MAX (64u << 10) /* a request: some options, some custom allocators */
+#define DHAT_FRAME_RESPONSE_MAX                                                                    \
+	(16u << 20) /* a batch of a snapshot; batches are kept far below                           \
+		     */
 
 void dhat_frame_encode_head(uint8_t head[DHAT_FRAME_HEAD_BYTES], uint32_t size_bytes);
 uint32_t dhat_frame_decode_head(const uint8_t head[DHAT_FRAME_HEAD_BYTES]);
