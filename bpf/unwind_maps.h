@@ -26,10 +26,10 @@ struct {
 	__type(value, struct dhat_mapping);
 } mappings SEC(".maps");
 
-/* BPF_F_INNER_MAP (5.10): inner arrays of any length. */
+/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in daemon/tables.h. */
 struct table_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
