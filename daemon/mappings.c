@@ -175,8 +175,9 @@ int mappings_remove(struct mappings *mappings, uint64_t start, uint64_t end)
 		mappings->list[last].file_offset += end - mappings->list[last].start;
 		mappings->list[last].start = end;
 	}
-	memmove(mappings->list + first, mappings->list + last,
-		(mappings->count - last) * sizeof(*mappings->list));
+	if (last > first)
+		memmove(mappings->list + first, mappings->list + last,
+			(mappings->count - last) * sizeof(*mappings->list));
 	mappings->count -= last - first;
 	return 0;
 }
