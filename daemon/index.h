@@ -4,7 +4,8 @@
  * Pure. It holds the blocks of a heap by address, and stacks by their id: tens of millions of
  * entries, filled by a thread that must not stall. So it is an extendible hash: a directory of
  * leaves of fixed size, and a full leaf is split in two. No operation moves more than one leaf's
- * entries (some microseconds), or the directory's pointers (8 bytes for some 500 entries).
+ * entries (some microseconds), or the directory's pointers (8 bytes for some 500 entries). What
+ * remains is the kernel's zeroing of a fresh huge page for every 64 leaves.
  * Hashing is seeded by the process, so that a hostile target cannot aim at one leaf.
  */
 #include <stdbool.h>
