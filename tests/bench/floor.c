@@ -59,12 +59,12 @@ static int find_sites(struct sites *ret, struct dhat_error *err)
 		return error;
 	error = allocators_find(desc, "libc.so.6", true, false, &sites, &count);
 	for (size_t i = 0; i < count && error == 0; i++) {
-		bool is_malloc = sites[i].function->role == DHAT_ROLE_MALLOC;
+		bool is_malloc = sites[i].function.role == DHAT_ROLE_MALLOC;
 		struct uprobe_site *site = is_malloc ? &ret->malloc : &ret->free;
 
 		*site = (struct uprobe_site){ .file_offset = sites[i].place_file_offset,
 					      .wants_return = is_malloc };
-		fprintf(stderr, "floor: %s+%#lx: %s\n", sites[i].function->name,
+		fprintf(stderr, "floor: %s+%#lx: %s\n", sites[i].function.name,
 			sites[i].place.offset, sites[i].place.instruction);
 	}
 	allocators_sites_free(sites, count);

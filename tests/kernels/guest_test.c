@@ -1,0 +1,427 @@
+/* guest_test: does dhatd give exact numbers on this kernel, and the stacks that it gives on others?
+ *
+ * guest_test BUILD --write FILE | --compare FILE
+ *
+ * Profiles kernel_sample from its start and by attaching, with every kind of probe link. Each must
+ * have the numbers that follow from the sample's source, and each profile must be the same text:
+ * --write keeps it, --compare holds it against one that was written on another kernel.
+ * Prints "ok NAME" or "FAIL NAME: why" for each check.
+ *
+ * What the BPF side relies on was tried on Debian's 6.1.192, 6.12.117, 6.18.15 and 7.3.4 and on
+ * 6.18.44 without kprobes: task storage and bpf_find_vma in uprobe programs, bpf_loop, arrays of
+ * different length behind one outer map (only with BPF_F_INNER_MAP, and with the flags of the
+ * prototype: EINVAL otherwise), tp_btf on exec and fork. Not everywhere: fentry (6.18.44 answers
+ * EPERM), multi links (6.1: EINVAL), session links (6.1, 6.12: EINVAL, though the program loads),
+ * and the kfunc bpf_session_is_return, whose prototype has changed by 7.3.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../proto/cleanup.h"
+#include "../../proto/error.h"
+
+#define DEADLINE_MS 60000 /* an emulated CPU is 15 times slower */
+
+static char directory[] = "/tmp/guest_test.XXXXXX";
+static const char *build;
+static int failures;
+
+/* ---- checks ----------------------------------------------------------------------------------- */
+
+#define check(condition, name, ...)                                                                \
+	({                                                                                         \
+		bool holds_ = (condition);                                                         \
+		printf(holds_ ? "ok %s" : "FAIL %s: ", name);                                      \
+		if (!holds_)                                                                       \
+			printf(__VA_ARGS__);                                                       \
+		printf("\n");                                                                      \
+		failures += !holds_;                                                               \
+		holds_;                                                                            \
+	})
+
+/* What kernel_sample allocates in a function, counted from its source: of each block its full size,
+ * of a realloc one more block and the new size. */
+static const struct expectation {
+	const char *function;
+	uint64_t blocks, bytes, live_blocks, live_bytes;
+	int frames; /* with this name in the stack; 0: do not count */
+} expectations[] = {
+	{ "recurse", 1, 100, 1, 100, 51 },
+	{ "compare", 1, 48, 0, 0, 1 },
+	{ "sort_two", 1, 48, 0, 0, 1 },		   /* below qsort */
+	{ "on_signal", 1, 300, 1, 300, 1 },
+	{ "through_a_signal", 1, 300, 1, 300, 1 }, /* below the signal frame and raise */
+	{ "grow", 5, 64 + 128 + 256 + 512 + 1024, 1, 1024, 1 },
+	{ "all_functions", 4, 200 + 640 + 1280 + 77, 4, 200 + 640 + 1280 + 77, 1 },
+	{ "thread", 100, 50000, 1, 500, 1 },
+	{ "churn", 2000, 2 * 500500, 0, 0, 1 },
+};
+
+/* ---- processes -------------------------------------------------------------------------------- */
+
+struct process {
+	pid_t pid;
+	int in, out; /* pipes to its stdin and from its stdout and stderr; -1: none */
+};
+
+static void make_pipe(int fds[2])
+{
+	if (pipe2(fds, O_CLOEXEC)) {
+		perror("guest_test: pipe");
+		exit(1);
+	}
+}
+
+static struct process start(char *const argv[])
+{
+	struct process process;
+	int in[2], out[2];
+
+	make_pipe(in);
+	make_pipe(out);
+	fflush(stdout);
+	process.pid = fork();
+	if (process.pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		dup2(out[1], 2);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	process.in = in[1];
+	process.out = out[0];
+	return process;
+}
+
+/* Read until `word` (NULL: the end) comes, and show what came if it does not. */
+static bool wait_for(struct process *process, const char *word)
+{
+	static char text[65536];
+	struct pollfd poller = { .fd = process->out, .events = POLLIN };
+	size_t size = 0;
+	ssize_t n;
+
+	while (size < sizeof(text) - 1 && poll(&poller, 1, DEADLINE_MS) == 1) {
+		n = read(process->out, text + size, sizeof(text) - 1 - size);
+		if (n <= 0) {
+			if (word)
+				break;
+			return true;
+		}
+		size += n;
+		text[size] = 0;
+		if (word && strstr(text, word))
+			return true;
+	}
+	printf("# waited for %s:\n%.*s\n", word ?: "the end", (int)size, text);
+	return false;
+}
+
+/* Its exit status; 128 + signal. */
+static int end_of(struct process *process)
+{
+	int status = 0;
+
+	close(process->in);
+	waitpid(process->pid, &status, 0);
+	close(process->out);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- profiles --------------------------------------------------------------------------------- */
+
+struct profile {
+	struct json_object *root;
+	char *text; /* all program points, sorted, without addresses and times */
+};
+
+static void profile_deinit(struct profile *profile)
+{
+	json_object_put(profile->root);
+	free(profile->text);
+}
+
+static uint64_t number(struct json_object *object, const char *key)
+{
+	return json_object_get_uint64(json_object_object_get(object, key));
+}
+
+/* A frame without its address, which is another one in each process. */
+static const char *frame_name(struct json_object *frames, uint64_t index)
+{
+	const char *text = json_object_get_string(json_object_array_get_idx(frames, index));
+	const char *colon = text ? strstr(text, ": ") : NULL;
+
+	return colon ? colon + 2 : text ?: "";
+}
+
+static bool frame_is(const char *frame, const char *function)
+{
+	size_t size = strlen(function);
+
+	return strncmp(frame, function, size) == 0 && (frame[size] == ' ' || frame[size] == 0);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *print_point(struct json_object *point, struct json_object *frames)
+{
+	static const char *const keys[] = { "tb", "tbk", "mb", "mbk", "gb", "gbk", "eb", "ebk" };
+	struct json_object *stack = json_object_object_get(point, "fs");
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		fprintf(out, "%s %lu ", keys[i], number(point, keys[i]));
+	for (size_t i = 0; i < json_object_array_length(stack); i++)
+		fprintf(out, "\n  %s",
+			frame_name(frames, json_object_get_uint64(
+						   json_object_array_get_idx(stack, i))));
+	fclose(out);
+	return text;
+}
+
+static char *print_points(struct json_object *root)
+{
+	struct json_object *points = json_object_object_get(root, "pps");
+	struct json_object *frames = json_object_object_get(root, "ftbl");
+	size_t count = json_object_array_length(points), size = 0;
+	char **lines = calloc(count + 1, sizeof(*lines)), *text = NULL;
+	FILE *out = open_memstream(&text, &size);
+
+	for (size_t i = 0; i < count; i++)
+		lines[i] = print_point(json_object_array_get_idx(points, i), frames);
+	qsort(lines, count, sizeof(*lines), compare_lines);
+	for (size_t i = 0; i < count; i++) {
+		fprintf(out, "%s\n", lines[i]);
+		free(lines[i]);
+	}
+	free(lines);
+	fclose(out);
+	return text;
+}
+
+static bool profile_read(const char *path, struct profile *ret)
+{
+	ret->root = json_object_from_file(path);
+	if (!ret->root || !json_object_object_get(ret->root, "pps")) {
+		printf("# %s: %s\n", path, json_util_get_last_err() ?: "no profile");
+		return false;
+	}
+	ret->text = print_points(ret->root);
+	return true;
+}
+
+static void check_function(const char *how, const struct profile *profile,
+			   const struct expectation *want)
+{
+	struct json_object *points = json_object_object_get(profile->root, "pps");
+	struct json_object *frames = json_object_object_get(profile->root, "ftbl");
+	struct expectation got = { 0 };
+	char name[96];
+
+	for (size_t i = 0; i < json_object_array_length(points); i++) {
+		struct json_object *point = json_object_array_get_idx(points, i);
+		struct json_object *stack = json_object_object_get(point, "fs");
+		int named = 0;
+
+		for (size_t f = 0; f < json_object_array_length(stack); f++)
+			named += frame_is(frame_name(frames,
+						     json_object_get_uint64(
+							     json_object_array_get_idx(stack, f))),
+					  want->function);
+		if (!named)
+			continue;
+		got.frames = named;
+		got.blocks += number(point, "tbk");
+		got.bytes += number(point, "tb");
+		got.live_blocks += number(point, "ebk");
+		got.live_bytes += number(point, "eb");
+	}
+	snprintf(name, sizeof(name), "%s: %s", how, want->function);
+	check(got.blocks == want->blocks && got.bytes == want->bytes &&
+		      got.live_blocks == want->live_blocks && got.live_bytes == want->live_bytes &&
+		      got.frames == want->frames,
+	      name, "%lu blocks, %lu bytes, live %lu and %lu, %d frames; expected %lu, %lu, %lu, %lu, %d",
+	      got.blocks, got.bytes, got.live_blocks, got.live_bytes, got.frames, want->blocks,
+	      want->bytes, want->live_blocks, want->live_bytes, want->frames);
+}
+
+/* The verdict, and that every stack is whole. */
+static void check_verdict(const char *how, const struct profile *profile)
+{
+	struct json_object *about = json_object_object_get(profile->root, "dhatd");
+	struct json_object *exact = json_object_object_get(about, "exact");
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s: exact", how);
+	check(exact && json_object_get_boolean(exact), name, "%s",
+	      json_object_to_json_string(about));
+}
+
+static void check_profile(const char *how, const struct profile *profile)
+{
+	check_verdict(how, profile);
+	for (size_t i = 0; i < ARRAY_SIZE(expectations); i++)
+		check_function(how, profile, &expectations[i]);
+}
+
+/* Where two texts differ first. */
+static void check_same(const char *name, const char *got, const char *want)
+{
+	size_t line = 0, at = 0;
+
+	while (got[at] && got[at] == want[at]) {
+		at++;
+		if (got[at - 1] == '\n')
+			line = at;
+	}
+	check(got[at] == want[at], name, "\nhere:  %.300s\nthere: %.300s", got + line, want + line);
+}
+
+/* ---- the ways to profile ---------------------------------------------------------------------- */
+
+struct paths {
+	char dhatd[4096], sample[4096], socket[128], output[128];
+};
+
+static struct paths paths_for(const char *how)
+{
+	struct paths paths;
+
+	snprintf(paths.dhatd, sizeof(paths.dhatd), "%s/dhatd", build);
+	snprintf(paths.sample, sizeof(paths.sample), "%s/tests/targets/kernel_sample", build);
+	snprintf(paths.socket, sizeof(paths.socket), "%s/%s.sock", directory, how);
+	snprintf(paths.output, sizeof(paths.output), "%s/%s.json", directory, how);
+	return paths;
+}
+
+/* From the first allocation on. link NULL: what dhatd chooses. False: this kernel has no such link. */
+static bool profile_run(const char *how, char *link, struct profile *ret)
+{
+	struct paths paths = paths_for(how);
+	char *argv[12] = { paths.dhatd, "run", "--socket", paths.socket, "--output", paths.output };
+	struct process dhatd;
+	int n = 6, status;
+
+	if (link) {
+		argv[n++] = "--link";
+		argv[n++] = link;
+	}
+	argv[n++] = "--";
+	argv[n++] = paths.sample;
+	dhatd = start(argv);
+	if (!wait_for(&dhatd, NULL))
+		kill(dhatd.pid, SIGKILL);
+	status = end_of(&dhatd);
+	if (link && status == DHAT_EXIT_UNSUPPORTED && strcmp(link, "perf") != 0) {
+		printf("# %s: not in this kernel\n", how);
+		return false;
+	}
+	return check(status == 0 && profile_read(paths.output, ret), how, "exit status %d", status);
+}
+
+static bool profile_attach(const char *how, struct profile *ret)
+{
+	struct paths paths = paths_for(how);
+	struct process sample = start((char *[]){ paths.sample, "wait", NULL }), dhatd;
+	char pid[16];
+	int status;
+
+	snprintf(pid, sizeof(pid), "%d", sample.pid);
+	wait_for(&sample, "ready");
+	dhatd = start((char *[]){ paths.dhatd, "attach", "--socket", paths.socket, "--output",
+				  paths.output, "--pid", pid, NULL });
+	if (!check(wait_for(&dhatd, "attached"), how, "dhatd did not attach")) {
+		kill(dhatd.pid, SIGKILL);
+		kill(sample.pid, SIGKILL);
+	} else if (write(sample.in, "\n", 1) == 1) {
+		wait_for(&sample, "done");
+	}
+	kill(dhatd.pid, SIGTERM); /* detaches from the living target and writes its profile */
+	status = end_of(&dhatd);
+	check(end_of(&sample) == 0, "attach: the target is unharmed", "it ended otherwise");
+	return check(status == 0 && profile_read(paths.output, ret), "attach: profile",
+		     "exit status %d", status);
+}
+
+static char *read_file(const char *path)
+{
+	_cleanup_fclose_ FILE *in = fopen(path, "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	if (!in || getdelim(&text, &size, 0, in) < 0) {
+		fprintf(stderr, "guest_test: %s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+	return text;
+}
+
+static void run_all(const char *mode, const char *path)
+{
+	static char *const links[] = { "perf", "multi", "session" };
+	struct profile first = { 0 };
+
+	if (!profile_run("run", NULL, &first))
+		return;
+	check_profile("run", &first);
+	if (strcmp(mode, "--write") == 0) {
+		FILE *out = fopen(path, "we");
+
+		check(out && fputs(first.text, out) >= 0 && fclose(out) == 0, "written", "%s", path);
+	} else {
+		_cleanup_free_ char *expected = read_file(path);
+
+		check_same("the same profile as on the other kernel", first.text, expected);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		struct profile profile = { 0 };
+		char name[64];
+
+		if (profile_run(links[i], links[i], &profile)) {
+			snprintf(name, sizeof(name), "%s links: the same profile", links[i]);
+			check_same(name, profile.text, first.text);
+		}
+		profile_deinit(&profile);
+	}
+	profile_deinit(&first);
+}
+
+int main(int argc, char **argv)
+{
+	struct profile attached = { 0 };
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: guest_test BUILD --write|--compare FILE\n");
+		return 2;
+	}
+	build = argv[1];
+	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!mkdtemp(directory)) {
+		perror(directory);
+		return 1;
+	}
+	run_all(argv[2], argv[3]);
+	if (profile_attach("attach", &attached))
+		check_profile("attach", &attached);
+	profile_deinit(&attached);
+	return failures > 0;
+}
