@@ -19,10 +19,12 @@ static char printed[65536];
 
 static int parse(struct dhatd_options *options, const char *const *args)
 {
-	char *argv[32] = { "dhatd" };
+	static char *argv[32]; /* what is behind "--" points into it */
 	int argc = 1, out = dup(1), error = dup(2), r;
 	_cleanup_fclose_ FILE *file = tmpfile();
 
+	memset(argv, 0, sizeof(argv));
+	argv[0] = "dhatd";
 	for (; *args; args++)
 		argv[argc++] = (char *)*args;
 	fflush(stdout);
