@@ -1,0 +1,45 @@
+#pragma once
+/* rendering: the program points of a snapshot with their stacks as lines of text.
+ *
+ * Pure. Two frames may read alike (a library loaded twice, a stack seen before and after its table
+ * was ready), so points whose lines are all equal are merged into one. R1: no two points have the
+ * same lines. R2: sums over the points are those over the snapshot's; only a merged point's own
+ * maximum is not known exactly: see dhat_rendered_max_is_known(). A stack that ended early has one
+ * more line at its outer end that says why, so that it is never merged with a whole one.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "snapshot.h"
+
+struct dhat_rendered_point {
+	uint64_t total_bytes, total_blocks, lifetimes_ns;
+	uint64_t max_bytes,
+		max_blocks; /* sums over the parts: an upper bound if there are several */
+	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
+	uint64_t first_ns, last_ns;
+	uint64_t greatest_max_bytes; /* of a single part */
+	uint32_t part_count;	     /* points of the snapshot that this one stands for */
+	uint32_t line_count;
+	uint32_t lines[]; /* indices in dhat_rendering.lines; innermost first, never none */
+};
+
+struct dhat_rendering {
+	const struct dhat_snapshot *snapshot; /* borrowed */
+	char **lines;			      /* each once; [0] is "[root]", which no point has */
+	size_t line_count;
+	struct dhat_rendered_point **points; /* in the snapshot's order of their first parts */
+	size_t point_count;
+};
+
+/* How a location of a frame reads; location NULL: the frame has no name. The caller frees; NULL:
+ * out of memory. */
+typedef char *(*dhat_line_of_frame)(const Dhat__Frame *frame, const Dhat__Location *location);
+
+int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
+		       struct dhat_rendering **ret);
+void dhat_rendering_free(struct dhat_rendering *rendering);
+
+/* Is max_bytes what it was, and not just a bound? Its lower bound: dhat_rendered_least_max(). */
+bool dhat_rendered_max_is_known(const struct dhat_rendered_point *point);
+uint64_t dhat_rendered_least_max(const struct dhat_rendered_point *point);
