@@ -12,17 +12,7 @@
 
 /* Options without a letter have keys beyond the characters. */
 enum {
-	KEY_RING_SIZE = 0x100,
-	KEY_LINK,
-	KEY_ALLOC,
-	KEY_FREE,
-	KEY_REALLOC,
-	KEY_GROUP,
-	KEY_FOLLOW_FORK,
-	KEY_FOLLOW_EXEC,
-	KEY_ANONYMOUS,
-	KEY_NO_INVENTORY,
-	KEY_MAX_MEMORY,
+	KEY_GROUP = 0x100,
 	KEY_CGROUP,
 	KEY_NAME,
 };
@@ -36,27 +26,9 @@ static const struct argp_option attach_options[] = {
 	{ 0 },
 };
 
-static const struct argp_option target_options[] = {
+static const struct argp_option output_options[] = {
 	{ "output", 'o', "FILE", 0,
 	  "At the end write the profile to FILE: DHAT JSON, or lossless if it ends in .dhat", 2 },
-	{ "alloc", KEY_ALLOC, "SPEC", 0,
-	  "Count a custom allocator, too: 'BIN:FUNC(size=arg1)' or 'BIN+0xOFFSET(size=arg1)'", 3 },
-	{ "free", KEY_FREE, "SPEC", 0, "Its free function: 'BIN:FUNC(ptr=arg1)'", 3 },
-	{ "realloc", KEY_REALLOC, "SPEC", 0, "Its realloc function: 'BIN:FUNC(ptr=arg1,size=arg2)'",
-	  3 },
-	{ "anonymous", KEY_ANONYMOUS, 0, 0,
-	  "Record memory that the target maps itself (mmap, brk), too", 3 },
-	{ "no-inventory", KEY_NO_INVENTORY, 0, 0,
-	  "Do not take stock of the blocks from before the attach", 3 },
-	{ "follow-fork", KEY_FOLLOW_FORK, 0, 0, "Attach to the children that a target forks, too",
-	  4 },
-	{ "follow-exec", KEY_FOLLOW_EXEC, 0, 0, "Go on when a target executes another program", 4 },
-	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,
-	  "Size of a target's ring buffer, a power of two (default 16M)", 5 },
-	{ "max-memory", KEY_MAX_MEMORY, "BYTES", 0,
-	  "What dhatd may use for one target (default 2G)", 5 },
-	{ "link", KEY_LINK, "KIND", 0,
-	  "How probes are linked: session, multi or perf (default: the best this kernel has)", 5 },
 	{ 0 },
 };
 
@@ -82,64 +54,6 @@ static int add_pid(struct dhatd_options *options, uint32_t pid)
 		return -ENOMEM;
 	pids[options->pid_count++] = pid;
 	options->pids = pids;
-	return 0;
-}
-
-/* Custom allocators travel as "alloc:SPEC": see AttachOptions in dhat.proto. */
-static int add_custom(struct dhatd_options *options, const char *kind, const char *spec)
-{
-	size_t count = 0, size = strlen(kind) + 1 + strlen(spec) + 1;
-	char **custom = options->target.custom, *text;
-
-	while (custom && custom[count])
-		count++;
-	custom = reallocarray(custom, count + 2, sizeof(*custom));
-	if (!custom)
-		return -ENOMEM;
-	options->target.custom = custom;
-	custom[count] = custom[count + 1] = NULL;
-	text = malloc(size);
-	if (!text)
-		return -ENOMEM;
-	snprintf(text, size, "%s:%s", kind, spec);
-	custom[count] = text;
-	return 0;
-}
-
-static int parse_ring_size(struct argp_state *state, struct dhatd_options *options, const char *arg)
-{
-	uint64_t size;
-
-	/* the kernel wants a power of two of whole pages, and addresses records with 30 bits */
-	if (dhat_parse_size(arg, &size) < 0 || size < 4096 || size > 1u << 30 ||
-	    (size & (size - 1))) {
-		argp_error(state, "--ring-size %s: a power of two from 4K to 1G is needed", arg);
-		return EINVAL;
-	}
-	options->target.ring_bytes = size;
-	return 0;
-}
-
-static int parse_max_memory(struct argp_state *state, struct dhatd_options *options,
-			    const char *arg)
-{
-	uint64_t size;
-
-	if (dhat_parse_size(arg, &size) < 0 || size < 16u << 20) {
-		argp_error(state, "--max-memory %s: a size of at least 16M is needed", arg);
-		return EINVAL;
-	}
-	options->target.max_memory_bytes = size;
-	return 0;
-}
-
-static int parse_link(struct argp_state *state, struct dhatd_options *options, const char *arg)
-{
-	if (strcmp(arg, "session") && strcmp(arg, "multi") && strcmp(arg, "perf")) {
-		argp_error(state, "--link %s: there are session, multi and perf", arg);
-		return EINVAL;
-	}
-	options->target.link = arg;
 	return 0;
 }
 
@@ -188,41 +102,14 @@ static error_t parse_attach(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static error_t parse_target(int key, char *arg, struct argp_state *state)
+static error_t parse_output(int key, char *arg, struct argp_state *state)
 {
 	struct dhatd_options *options = state->input;
 
-	switch (key) {
-	case 'o':
-		options->output_path = arg;
-		return 0;
-	case KEY_RING_SIZE:
-		return parse_ring_size(state, options, arg);
-	case KEY_MAX_MEMORY:
-		return parse_max_memory(state, options, arg);
-	case KEY_LINK:
-		return parse_link(state, options, arg);
-	case KEY_ALLOC:
-		return -add_custom(options, "alloc", arg);
-	case KEY_FREE:
-		return -add_custom(options, "free", arg);
-	case KEY_REALLOC:
-		return -add_custom(options, "realloc", arg);
-	case KEY_FOLLOW_FORK:
-		options->target.follow_fork = true;
-		return 0;
-	case KEY_FOLLOW_EXEC:
-		options->target.follow_exec = true;
-		return 0;
-	case KEY_ANONYMOUS:
-		options->target.anonymous_memory = true;
-		return 0;
-	case KEY_NO_INVENTORY:
-		options->target.skip_inventory = true;
-		return 0;
-	default:
+	if (key != 'o')
 		return ARGP_ERR_UNKNOWN;
-	}
+	options->output_path = arg;
+	return 0;
 }
 
 /* Help and version print here and not in argp, which would exit. */
@@ -251,16 +138,28 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp attach_argp = { .options = attach_options, .parser = parse_attach };
-static const struct argp target_argp = { .options = target_options, .parser = parse_target };
+static const struct argp output_argp = { .options = output_options, .parser = parse_output };
 static const struct argp socket_argp = { .options = socket_options, .parser = parse_socket };
 
-static const struct argp_child attach_children[] = {
-	{ .argp = &attach_argp }, { .argp = &target_argp }, { .argp = &socket_argp }, { 0 }
+static const struct argp_child attach_children[] = { { .argp = &attach_argp },
+						     { .argp = &output_argp },
+						     { .argp = &dhat_attach_argp },
+						     { .argp = &socket_argp },
+						     { 0 } };
+static const struct argp_child run_children[] = {
+	{ .argp = &output_argp }, { .argp = &dhat_attach_argp }, { .argp = &socket_argp }, { 0 }
 };
-static const struct argp_child run_children[] = { { .argp = &target_argp },
-						  { .argp = &socket_argp },
-						  { 0 } };
 static const struct argp_child serve_children[] = { { .argp = &socket_argp }, { 0 } };
+
+static void give_inputs(struct argp_state *state, struct dhatd_options *options)
+{
+	const struct argp_child *children = state->root_argp->children;
+
+	for (size_t i = 0; children[i].argp; i++)
+		state->child_inputs[i] = children[i].argp == &dhat_attach_argp
+						 ? (void *)&options->attach
+						 : (void *)options;
+}
 
 /* What belongs to a command as a whole. */
 static error_t parse_command(int key, char *arg, struct argp_state *state)
@@ -269,8 +168,7 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		for (size_t i = 0; state->root_argp->children[i].argp; i++)
-			state->child_inputs[i] = options;
+		give_inputs(state, options);
 		return 0;
 	case ARGP_KEY_ARGS: /* the first argument that is no option, and all behind it */
 		if (options->command == DHATD_RUN) {
@@ -335,6 +233,24 @@ static const char usage[] =
 	"\n"
 	"dhatd COMMAND --help lists the options of a command. dhatctl asks a running dhatd.\n";
 
+/* The daemon's own form of what was asked for. */
+static void fill_target(struct dhatd_options *options)
+{
+	const struct dhat_attach_options *attach = &options->attach;
+
+	options->target = (struct target_options){
+		.ring_bytes = attach->ring_bytes,
+		.link = attach->link,
+		.custom = attach->custom,
+		.follow_fork = attach->follow_fork,
+		.follow_exec = attach->follow_exec,
+		.anonymous_memory = attach->anonymous_memory,
+		.skip_inventory = attach->skip_inventory,
+		.max_memory_bytes = attach->max_memory_bytes,
+		.from_start = options->command == DHATD_RUN,
+	};
+}
+
 static int parse_options(size_t command, int argc, char **argv, struct dhatd_options *options)
 {
 	/* --help is ours; argp's own would exit from inside */
@@ -346,6 +262,7 @@ static int parse_options(size_t command, int argc, char **argv, struct dhatd_opt
 	r = argp_parse(&commands[command].argp, argc, argv, flags, NULL, options);
 	if (r == ECANCELED && options->command == DHATD_DONE)
 		return 0;
+	fill_target(options);
 	return -r;
 }
 
@@ -377,9 +294,7 @@ int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret)
 
 void dhatd_options_deinit(struct dhatd_options *options)
 {
-	for (char **custom = options->target.custom; custom && *custom; custom++)
-		free(*custom);
-	free(options->target.custom);
+	dhat_attach_options_deinit(&options->attach);
 	free(options->pids);
 	memset(options, 0, sizeof(*options));
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "../proto/attach_options.h"
 #include "target.h"
 
 #define DHATD_DEFAULT_SOCKET "/run/dhatd.sock"
@@ -25,7 +26,8 @@ struct dhatd_options {
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
 	const char *group;	 /* whose members may use the socket, too; NULL: none */
-	struct target_options target;
+	struct target_options target; /* borrows from attach */
+	struct dhat_attach_options attach;
 };
 
 /* Strings point into argv, the environment or static memory. On a wrong command line: says why and
