@@ -9,6 +9,7 @@
 #include "frame_text.h"
 #include "json.h"
 #include "rendering.h"
+#include "text.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
@@ -64,16 +65,17 @@ static struct json_object *stops(const struct dhat_snapshot *snapshot)
 
 	for (size_t i = 0; object && i < snapshot->point_count; i++) {
 		const Dhat__ProgramPoint *point = snapshot->points[i];
-		const char *name = *point->label ? point->label : point->stop;
+		_cleanup_free_ char *name =
+			dhat_text_clean(*point->label ? point->label : point->stop);
 		uint64_t points = 1, blocks = point->total_blocks;
 
-		if (json_object_object_get_ex(object, name, &old)) {
+		if (name && json_object_object_get_ex(object, name, &old)) {
 			points += json_object_get_uint64(json_object_object_get(old, "points"));
 			blocks +=
 				json_object_get_uint64(json_object_object_get(old, "total_blocks"));
 		}
 		stop = json_object_new_object();
-		if (!stop || !set(stop, "points", json_object_new_uint64(points)) ||
+		if (!name || !stop || !set(stop, "points", json_object_new_uint64(points)) ||
 		    !set(stop, "total_blocks", json_object_new_uint64(blocks)) ||
 		    !set(object, name, stop)) {
 			json_object_put(object);

@@ -1,0 +1,16 @@
+#pragma once
+/* save: a snapshot into a result file. */
+#include "snapshot.h"
+
+enum dhat_format {
+	DHAT_FORMAT_BY_NAME = 0, /* "….dhat": lossless; anything else: DHAT JSON */
+	DHAT_FORMAT_DHAT_JSON,
+	DHAT_FORMAT_LOSSLESS,
+};
+
+/* "json" or "dhat"; -EINVAL: neither. */
+int dhat_parse_format(const char *text, enum dhat_format *ret);
+
+/* Written whole (proto/output.h); "-": the standard output. */
+int dhat_save(const struct dhat_snapshot *snapshot, const char *path, enum dhat_format format,
+	      struct dhat_error *err);
