@@ -1,0 +1,200 @@
+#include "client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/frame.h"
+#include "../proto/text.h"
+
+struct client {
+	int fd;
+};
+
+DEFINE_CLEANUP_PTR(struct client *, client_free)
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+
+void client_free(struct client *client)
+{
+	if (!client)
+		return;
+	close(client->fd);
+	free(client);
+}
+
+static int connect_error(const char *path, int error, struct dhat_error *err)
+{
+	if (error == ENOENT || error == ECONNREFUSED || error == ENOTSOCK)
+		return dhat_error_set(err, error, DHAT_EXIT_NO_DAEMON,
+				      "no dhatd answers at %s: start one by `sudo dhatd attach "
+				      "--pid N', or say where it is by --socket or DHATD_SOCKET",
+				      path);
+	if (error == EACCES || error == EPERM)
+		return dhat_error_set(err, error, DHAT_EXIT_NOT_PERMITTED,
+				      "not permitted to ask the dhatd at %s: be root or the user "
+				      "who started it (dhatd --group lets more people in)",
+				      path);
+	return dhat_error_errno(err, error, "cannot reach the dhatd at %s", path);
+}
+
+int client_new(const char *socket_path, struct client **ret, struct dhat_error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = -1;
+	struct client *client;
+
+	if (!*socket_path || strlen(socket_path) >= sizeof(address.sun_path))
+		return dhat_error_set(err, ENAMETOOLONG, DHAT_EXIT_USAGE,
+				      "the socket's path is too long or empty, at most %zu "
+				      "characters: %s",
+				      sizeof(address.sun_path) - 1, socket_path);
+	strcpy(address.sun_path, socket_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return dhat_error_errno(err, errno, "cannot make a socket");
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return connect_error(socket_path, errno, err);
+	client = malloc(sizeof(*client));
+	if (!client)
+		return dhat_error_errno(err, ENOMEM, "cannot reach dhatd");
+	client->fd = take_fd(fd);
+	*ret = client;
+	return 0;
+}
+
+int client_ask(struct client *client, Dhat__Request *request, struct dhat_error *err)
+{
+	int r;
+
+	request->protocol_version = DHAT_PROTOCOL_VERSION;
+	r = dhat_frame_send_message(client->fd, &request->base, DHAT_FRAME_REQUEST_MAX,
+				    dhat_clock_ns() + CLIENT_SEND_NS, NULL);
+	/* a dhatd that refuses us has closed its end already: the answer says why */
+	if (r == -EPIPE)
+		return 0;
+	return r < 0 ? dhat_error_errno(err, -r, "cannot ask dhatd") : 0;
+}
+
+static int take_error(const Dhat__Error *error, struct dhat_error *err)
+{
+	_cleanup_free_ char *message = dhat_text_clean(error->message);
+
+	return dhat_error_set(err, EREMOTEIO,
+			      error->exit_code ? error->exit_code : DHAT_EXIT_FAILED, "%s",
+			      message ? message : "dhatd reports an error");
+}
+
+int client_receive(struct client *client, Dhat__Response **ret, struct dhat_error *err)
+{
+	_cleanup_free_ uint8_t *payload = NULL;
+	Dhat__Response *response;
+	size_t size;
+	int r;
+
+	r = dhat_frame_receive(client->fd, DHAT_FRAME_RESPONSE_MAX,
+			       dhat_clock_ns() + CLIENT_RECEIVE_NS, &payload, &size, err);
+	if (r == -ENODATA)
+		return dhat_error_set(
+			err, EPIPE, DHAT_EXIT_PROTOCOL,
+			"dhatd closed the connection without an answer: has it ended?");
+	if (r < 0)
+		return r;
+	response = (Dhat__Response *)dhat_frame_unpack(&dhat__response__descriptor, payload, size);
+	if (!response)
+		return dhat_error_set(err, EPROTO, DHAT_EXIT_PROTOCOL,
+				      "dhatd's answer cannot be read: use the dhatctl that came "
+				      "with it");
+	if (response->body_case == DHAT__RESPONSE__BODY_ERROR) {
+		r = take_error(response->error, err);
+		dhat__response__free_unpacked(response, NULL);
+		return r;
+	}
+	*ret = response;
+	return 0;
+}
+
+static int unexpected(struct dhat_error *err)
+{
+	return dhat_error_set(err, EPROTO, DHAT_EXIT_PROTOCOL,
+			      "dhatd's answer is not what was asked for: use the dhatctl that came "
+			      "with it");
+}
+
+int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
+		Dhat__Response **ret, struct dhat_error *err)
+{
+	_cleanup_(client_free_ptr) struct client *client = NULL;
+	Dhat__Response *response;
+	int r;
+
+	r = client_new(socket_path, &client, err);
+	if (r == 0)
+		r = client_ask(client, request, err);
+	if (r == 0)
+		r = client_receive(client, &response, err);
+	if (r < 0)
+		return r;
+	if (response->body_case != expected || !response->is_last) {
+		dhat__response__free_unpacked(response, NULL);
+		return unexpected(err);
+	}
+	*ret = response;
+	return 0;
+}
+
+/* One part of a snapshot; *is_last: no more will come. */
+static int receive_part(struct client *client, struct dhat_snapshot *snapshot, bool *is_last,
+			struct dhat_error *err)
+{
+	Dhat__SnapshotPart *part = NULL;
+	Dhat__Response *response;
+	int r;
+
+	r = client_receive(client, &response, err);
+	if (r < 0)
+		return r;
+	*is_last = response->is_last;
+	if (response->body_case == DHAT__RESPONSE__BODY_SNAPSHOT) {
+		part = response->snapshot;
+		response->body_case = DHAT__RESPONSE__BODY__NOT_SET;
+		response->snapshot = NULL;
+	}
+	/* the stream may end with an empty Done */
+	if (!part && response->body_case != DHAT__RESPONSE__BODY_DONE)
+		r = unexpected(err);
+	dhat__response__free_unpacked(response, NULL);
+	return r < 0 || !part ? r : dhat_snapshot_add(snapshot, part, err);
+}
+
+int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+		    struct dhat_snapshot **ret, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	_cleanup_(client_free_ptr) struct client *client = NULL;
+	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
+	Dhat__Request request = DHAT__REQUEST__INIT;
+	bool is_last = false;
+	int r;
+
+	body.pid = pid;
+	body.without_names = without_names;
+	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
+	request.snapshot = &body;
+	r = client_new(socket_path, &client, err);
+	if (r == 0)
+		r = client_ask(client, &request, err);
+	if (r == 0 && dhat_snapshot_new(&snapshot) < 0)
+		r = dhat_error_errno(err, ENOMEM, "cannot hold a snapshot");
+	while (r == 0 && !is_last)
+		r = receive_part(client, snapshot, &is_last, err);
+	if (r == 0)
+		r = dhat_snapshot_finish(snapshot, err);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(snapshot);
+	return 0;
+}

@@ -1,0 +1,30 @@
+#pragma once
+/* client: dhatctl's side of the socket. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../proto/error.h"
+#include "../proto/snapshot.h"
+#include "proto/dhat.pb-c.h"
+
+#define CLIENT_SEND_NS 10000000000ull
+/* Naming the frames of a large program for the first time takes a while. */
+#define CLIENT_RECEIVE_NS 300000000000ull
+
+struct client;
+
+int client_new(const char *socket_path, struct client **ret, struct dhat_error *err);
+void client_free(struct client *client);
+
+/* Sends the request; sets its protocol version. */
+int client_ask(struct client *client, Dhat__Request *request, struct dhat_error *err);
+/* The next response, for the caller to free by dhat__response__free_unpacked(). An error response
+ * fills err with what the daemon said, and is not returned. */
+int client_receive(struct client *client, Dhat__Response **ret, struct dhat_error *err);
+
+/* A request with one response of a known kind. */
+int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
+		Dhat__Response **ret, struct dhat_error *err);
+/* pid 0: the only target. The caller frees the snapshot. */
+int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+		    struct dhat_snapshot **ret, struct dhat_error *err);
