@@ -25,7 +25,7 @@ comma := ,
 
 # ---- what has to be there -------------------------------------------------------------------
 
-PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp
+PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma
 # goals that install first, or need nothing
 standalone := deps demo test bench test-kernels fuzz stacks clean help format uninstall
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
