@@ -143,8 +143,8 @@ UNWIND_NOINLINE __u64 unwind_row(__u64 pc, __u32 zero)
 		kind = mapping->kind;
 		slot = mapping->table_slot;
 		bias = mapping->table_bias;
-		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero) :
-						   UNWIND_ROW_NO_TABLE << 16;
+		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero)
+						 : UNWIND_ROW_NO_TABLE << 16;
 	}
 	if (control->active != active) /* the bank may have been rewritten meanwhile */
 		return UNWIND_ROW_NO_TABLE << 16;
@@ -226,8 +226,9 @@ static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_
 
 	if (s->is_bp_lost)
 		return stop;
-	if (bp == 0)
-		return DHAT_STOP_COMPLETE; /* psABI 3.4.1: the outermost frame's mark */
+	if (bp ==
+	    0) /* psABI 3.4.1: the outermost frame's mark, if it ends a chain; else any number */
+		return s->flags & DHAT_STACK_USED_FP ? DHAT_STOP_COMPLETE : stop;
 	if (bp < s->sp || UNWIND_READ(s, bp, next_bp) || UNWIND_READ(s, bp + 8, pc))
 		return stop;
 	if (pc == 0)
@@ -242,8 +243,8 @@ static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_
 	return unwind_push(s, pc);
 }
 
-/* Code of no file: perhaps the trampoline that a pending return probe put in the place of the return
- * address (the kernel knows the real one), else code made at run time. */
+/* Code of no file: perhaps the trampoline that a pending return probe put in the place of the
+ * return address (the kernel knows the real one), else code made at run time. */
 static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unwind_scratch *s)
 {
 	__u64 hidden = s->is_exact_pc ? 0 : unwind_hidden_return(s->sp - 8);
