@@ -30,11 +30,10 @@ PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma
 standalone := deps demo test bench test-kernels fuzz stacks clean help format uninstall
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
 debian_of = $(patsubst json-c,libjson-c,$(1))-dev
-lacking := $(if $(shell command -v pkg-config),$(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) \
-	|| echo $(call debian_of,$(p)))),pkg-config) \
+lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
 	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
 	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \
-	$(foreach t,$(CC):gcc $(CLANG):clang protoc-c:protobuf-c-compiler llvm-objdump:llvm $(BPFTOOL):bpftool, \
+	$(foreach t,pkg-config:pkg-config $(CC):gcc $(CLANG):clang protoc-c:protobuf-c-compiler llvm-objdump:llvm $(BPFTOOL):bpftool, \
 	$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
 ifneq ($(strip $(lacking)),)
 $(error missing: $(strip $(lacking)); run: sudo make deps)
@@ -45,10 +44,12 @@ endif
 
 sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 coverage := $(if $(COVERAGE),--coverage)
+# dhatd is root's: what the compiler can catch of a mistake, it shall
+harden := $(if $(DEBUG)$(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
 CFLAGS += -std=gnu11 -D_GNU_SOURCE $(if $(DEBUG),-O0,-O2) -g -Wall -Wextra -Werror \
 	-Wno-unused-parameter -MMD -MP -I$(O) -DDHAT_VERSION='"$(VERSION)"' \
-	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(sanitize) $(coverage)
-LDFLAGS += $(sanitize) $(coverage)
+	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage)
+LDFLAGS += -Wl,-z,relro,-z,now $(sanitize) $(coverage)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
 	-Wno-unused-parameter -I/usr/include/x86_64-linux-gnu
