@@ -33,7 +33,7 @@ debian_of = $(patsubst json-c,libjson-c,$(1))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
 	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
 	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \
-	$(foreach t,pkg-config:pkg-config $(CC):gcc $(CLANG):clang protoc-c:protobuf-c-compiler llvm-objdump:llvm $(BPFTOOL):bpftool, \
+	$(foreach t,pkg-config:pkg-config $(CC):gcc $(CLANG):clang protoc-c:protobuf-c-compiler $(BPFTOOL):bpftool, \
 	$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
 ifneq ($(strip $(lacking)),)
 $(error missing: $(strip $(lacking)); run: sudo make deps)
