@@ -290,7 +290,8 @@ static int search_function(struct exit_search *search, const struct object_symbo
 	size_t i;
 	int r;
 
-	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr, &exits);
+	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr,
+				search->desc->noreturn, search->desc->noreturn_count, &exits);
 	if (r < 0)
 		return r;
 	for (i = 0; i < exits.tail_count; i++)

@@ -13,8 +13,10 @@ struct walk {
 	uint8_t *seen;	/* by offset: it is or was in work */
 	uint32_t *work; /* offsets to look at; each comes here once */
 	size_t work_count;
+	const uint64_t *noreturn;
+	size_t noreturn_count;
 	struct flow flow;
-	size_t ret_capacity, target_capacity, tail_capacity;
+	size_t ret_capacity, target_capacity, tail_capacity, call_capacity;
 };
 
 bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
@@ -56,17 +58,32 @@ static void visit_later(struct walk *w, uint64_t offset)
 /* offset is relative to the entry and wraps around for code before it. */
 static int go_to(struct walk *w, uint64_t offset, bool is_call)
 {
+	struct flow *flow = &w->flow;
+
+	if (is_call && (offset >= w->size || offset == 0))
+		return append(&flow->calls, &flow->call_count, &w->call_capacity,
+			      w->vaddr + offset);
 	if (offset >= w->size)
-		return is_call ? 0
-			       : append(&w->flow.tails, &w->flow.tail_count, &w->tail_capacity,
-					w->vaddr + offset);
+		return append(&flow->tails, &flow->tail_count, &w->tail_capacity,
+			      w->vaddr + offset);
 	if (offset == 0) {
-		w->flow.jumps_to_entry |= !is_call;
+		flow->jumps_to_entry = true;
 		return 0;
 	}
-	/* A call of a place inside is followed too: it is no function of its own for us. */
-	visit_later(w, offset);
-	return append(&w->flow.targets, &w->flow.target_count, &w->target_capacity, offset);
+	/* What is called is another function, even where the end of this one is not known. */
+	if (!is_call)
+		visit_later(w, offset);
+	return append(&flow->targets, &flow->target_count, &w->target_capacity, offset);
+}
+
+static bool returns(const struct walk *w, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < w->noreturn_count; i++)
+		if (w->noreturn[i] == vaddr)
+			return false;
+	return true;
 }
 
 static bool is_dead_end(const ZydisDecodedInstruction *insn)
@@ -98,6 +115,7 @@ static int visit(struct walk *w, uint64_t offset)
 			w->flow.has_undecodable = true;
 		return 0;
 	}
+	w->flow.instruction_count++;
 	next = offset + insn.length;
 	is_call = insn.meta.category == ZYDIS_CATEGORY_CALL;
 	is_branch = insn.meta.category == ZYDIS_CATEGORY_COND_BR ||
@@ -108,7 +126,7 @@ static int visit(struct walk *w, uint64_t offset)
 		return 0;
 	if ((is_branch || is_call) && insn.raw.imm[0].is_relative) {
 		r = go_to(w, next + insn.raw.imm[0].value.s, is_call);
-		if (r < 0)
+		if (r < 0 || (is_call && !returns(w, w->vaddr + next + insn.raw.imm[0].value.s)))
 			return r;
 	} else if (is_branch) {
 		w->flow.has_indirect = true;
@@ -149,11 +167,16 @@ static int sweep(struct walk *w)
 	return 0;
 }
 
-int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, struct flow *ret)
+int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
+		size_t noreturn_count, struct flow *ret)
 {
 	_cleanup_free_ uint8_t *seen = NULL;
 	_cleanup_free_ uint32_t *work = NULL;
-	struct walk w = { .code = code, .size = size, .vaddr = vaddr };
+	struct walk w = { .code = code,
+			  .size = size,
+			  .vaddr = vaddr,
+			  .noreturn = noreturn,
+			  .noreturn_count = noreturn_count };
 	int r = 0;
 
 	if (size == 0)
@@ -182,5 +205,6 @@ void flow_deinit(struct flow *flow)
 	free(flow->rets);
 	free(flow->targets);
 	free(flow->tails);
+	free(flow->calls);
 	*flow = (struct flow){ 0 };
 }

@@ -19,14 +19,19 @@ struct flow {
 	size_t target_count;
 	uint64_t *tails; /* addresses outside of the code that are jumped to */
 	size_t tail_count;
+	uint64_t *calls; /* addresses called, but those in targets */
+	size_t call_count;
+	size_t instruction_count; /* all that can be reached */
 	bool jumps_to_entry;  /* a jump, not a call: the function starts over */
 	bool has_indirect;    /* jumps through a register or memory: there is more than we see */
 	bool has_undecodable; /* reached bytes that are no instruction */
 	bool runs_over_end;   /* reached the end of the bytes other than behind a call */
 };
 
-/* code beyond FLOW_MAX_BYTES is not looked at. The caller releases with flow_deinit(). */
-int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, struct flow *ret);
+/* noreturn: addresses of functions that do not return: behind a call of one is other code. code
+ * beyond FLOW_MAX_BYTES is not looked at. The caller releases with flow_deinit(). */
+int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
+		size_t noreturn_count, struct flow *ret);
 void flow_deinit(struct flow *flow);
 
 /* Decode one instruction of 64-bit code; false if it is none. */

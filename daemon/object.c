@@ -329,6 +329,8 @@ static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const ch
 	if (sym->st_shndx == SHN_UNDEF || sym->st_name >= strings_size ||
 	    (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
 		return 0;
+	if (object_is_noreturn_name(strings + sym->st_name))
+		return object_add_noreturn(r->desc, sym->st_value);
 	name = find_name(r, strings + sym->st_name);
 	return name ? object_add_symbol(r, name, sym, is_exported) : 0;
 }
@@ -585,6 +587,7 @@ void object_desc_free(struct object_desc *desc)
 	}
 	free(desc->symbols);
 	free(desc->stubs);
+	free(desc->noreturn);
 	free(desc->segments);
 	free(desc);
 }

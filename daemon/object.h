@@ -55,6 +55,8 @@ struct object_desc {
 	size_t symbol_count;
 	struct object_stub *stubs; /* those that wanted functions jump to */
 	size_t stub_count;
+	uint64_t *noreturn; /* addresses of functions and PLT entries of functions like abort() */
+	size_t noreturn_count;
 };
 
 /* names: NULL-terminated list of function names to look up in .symtab and .dynsym (or, without

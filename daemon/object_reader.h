@@ -28,5 +28,9 @@ bool object_offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint6
 int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym *sym,
 		      bool is_exported);
 
+/* Functions that never return, by name and by address. */
+bool object_is_noreturn_name(const char *name);
+int object_add_noreturn(struct object_desc *desc, uint64_t vaddr);
+
 /* List what the functions found jump to outside of themselves, and what that jumps to. */
 int object_add_tails(struct object_reader *r);

@@ -4,13 +4,71 @@
 #include <unistd.h>
 
 #include "../proto/cleanup.h"
+#include "flow.h"
 #include "object_reader.h"
-#include "prologue.h"
+
+#define MAX_NORETURN 128 /* addresses; more are of no use: the list below is shorter */
+
+/* Sorted by strcmp. Behind a call of these a compiler lets other code follow. */
+static const char *const noreturn_names[] = {
+	"_Exit",
+	"_Unwind_Resume",
+	"_ZSt17__throw_bad_allocv",
+	"_ZSt20__throw_length_errorPKc",
+	"_ZSt28__throw_bad_array_new_lengthv",
+	"_ZSt9terminatev",
+	"__GI_abort",
+	"__assert_fail",
+	"__chk_fail",
+	"__clang_call_terminate",
+	"__cxa_bad_cast",
+	"__cxa_rethrow",
+	"__cxa_throw",
+	"__cxa_throw_bad_array_new_length",
+	"__fortify_fail",
+	"__libc_fatal",
+	"__stack_chk_fail",
+	"_exit",
+	"abort",
+	"exit",
+};
+
+static int compare_name(const void *key, const void *member)
+{
+	const char *name = key, *known = *(const char *const *)member;
+	size_t size = strcspn(name, "@");
+	int order = strncmp(name, known, size);
+
+	return order == 0 && known[size] ? -1 : order;
+}
+
+bool object_is_noreturn_name(const char *name)
+{
+	return (name[0] == '_' || name[0] == 'a' || name[0] == 'e') &&
+	       bsearch(name, noreturn_names, ARRAY_SIZE(noreturn_names), sizeof(char *),
+		       compare_name);
+}
+
+int object_add_noreturn(struct object_desc *desc, uint64_t vaddr)
+{
+	uint64_t *grown;
+
+	if (desc->noreturn_count == MAX_NORETURN)
+		return 0;
+	grown = reallocarray(desc->noreturn, desc->noreturn_count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	desc->noreturn = grown;
+	grown[desc->noreturn_count++] = vaddr;
+	return 0;
+}
+
+/* ---- PLT entries -------------------------------------------------------------------------- */
 
 /* A PLT entry: [endbr64] [bnd] jmp *slot(%rip). Returns the slot's address, 0 if it is none. */
-static uint64_t stub_slot(const struct object_symbol *code)
+static uint64_t stub_slot(const uint8_t *code, size_t size, uint64_t vaddr)
 {
-	const uint8_t *p = code->code, *end = p + code->code_size;
+	const uint8_t *p = code, *end = code + size;
 	int32_t distance;
 
 	if (end - p >= 4 && !memcmp(p, "\xf3\x0f\x1e\xfa", 4))
@@ -20,28 +78,49 @@ static uint64_t stub_slot(const struct object_symbol *code)
 	if (end - p < 6 || p[0] != 0xff || p[1] != 0x25)
 		return 0;
 	memcpy(&distance, p + 2, 4);
-	return code->vaddr + (p + 6 - code->code) + distance;
+	return vaddr + (p + 6 - code) + distance;
 }
 
-/* The function that dynamic symbol `index` defines here; 0 if it is not defined here. */
-static uint64_t dynamic_symbol_value(const struct object_reader *r, uint64_t index)
+/* Where a GOT slot will point, as far as this object tells. */
+struct slot {
+	uint64_t target; /* a function defined here; 0: not here */
+	bool is_noreturn;
+};
+
+static void read_name(const struct object_reader *r, uint64_t index, char *ret, size_t size)
 {
 	uint64_t offset, left;
+	ssize_t n = 0;
+
+	if (index < r->strtab_size &&
+	    object_offset_of_data(r->desc, r->strtab + index, &offset, &left))
+		n = pread(r->fd, ret, left < size ? left : size, offset);
+	ret[n > 0 && (size_t)n == size ? size - 1 : n > 0 ? n : 0] = '\0';
+}
+
+static struct slot dynamic_symbol(const struct object_reader *r, uint64_t index)
+{
+	struct slot slot = { 0 };
+	uint64_t offset, left;
+	char name[64];
 	Elf64_Sym sym;
 
 	if (index > UINT32_MAX ||
 	    !object_offset_of_data(r->desc, r->symtab + index * sizeof(sym), &offset, &left) ||
 	    left < sizeof(sym) || pread(r->fd, &sym, sizeof(sym), offset) != sizeof(sym))
-		return 0;
-	if (sym.st_shndx == SHN_UNDEF || ELF64_ST_TYPE(sym.st_info) != STT_FUNC)
-		return 0;
-	return sym.st_value;
+		return slot;
+	if (sym.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(sym.st_info) == STT_FUNC)
+		slot.target = sym.st_value;
+	read_name(r, sym.st_name, name, sizeof(name));
+	slot.is_noreturn = object_is_noreturn_name(name);
+	return slot;
 }
 
-/* Where a GOT slot will point, by its relocation (psABI 4.4.1), if that is in this object. */
-static uint64_t slot_target(struct object_reader *r, uint64_t slot)
+/* By the slot's relocation (psABI 4.4.1). */
+static struct slot slot_at(struct object_reader *r, uint64_t vaddr)
 {
 	const uint64_t tables[2][2] = { { r->jmprel, r->jmprel_size }, { r->rela, r->rela_size } };
+	struct slot slot = { 0 };
 	uint64_t offset, left;
 	GElf_Rela rela;
 	Elf_Data *data;
@@ -54,16 +133,20 @@ static uint64_t slot_target(struct object_reader *r, uint64_t slot)
 			continue;
 		data = elf_getdata_rawchunk(r->elf, offset, tables[t][1], ELF_T_RELA);
 		for (i = 0; data && gelf_getrela(data, i, &rela); i++) {
-			if (rela.r_offset != slot)
+			if (rela.r_offset != vaddr)
 				continue;
 			if (GELF_R_TYPE(rela.r_info) == R_X86_64_JUMP_SLOT ||
 			    GELF_R_TYPE(rela.r_info) == R_X86_64_GLOB_DAT)
-				return dynamic_symbol_value(r, GELF_R_SYM(rela.r_info));
-			return GELF_R_TYPE(rela.r_info) == R_X86_64_RELATIVE ? rela.r_addend : 0;
+				return dynamic_symbol(r, GELF_R_SYM(rela.r_info));
+			if (GELF_R_TYPE(rela.r_info) == R_X86_64_RELATIVE)
+				slot.target = rela.r_addend;
+			return slot;
 		}
 	}
-	return 0;
+	return slot;
 }
+
+/* ---- tails -------------------------------------------------------------------------------- */
 
 static bool is_listed(const struct object_desc *desc, uint64_t vaddr)
 {
@@ -94,28 +177,52 @@ static int add_stub(struct object_reader *r, uint64_t vaddr, uint64_t target)
 	return add_code(r, target);
 }
 
+/* Which of the functions called are PLT entries of functions that do not return. */
+static int add_noreturn_stubs(struct object_reader *r, const struct flow *flow)
+{
+	uint64_t offset, left, slot;
+	uint8_t code[16];
+	size_t i;
+	int result = 0;
+
+	for (i = 0; i < flow->call_count && result == 0; i++) {
+		if (!object_offset_of_data(r->desc, flow->calls[i], &offset, &left) ||
+		    left < sizeof(code) ||
+		    pread(r->fd, code, sizeof(code), offset) != sizeof(code))
+			continue;
+		slot = stub_slot(code, sizeof(code), flow->calls[i]);
+		if (slot && slot_at(r, slot).is_noreturn)
+			result = object_add_noreturn(r->desc, flow->calls[i]);
+	}
+	return result;
+}
+
 /* symbol i may move while others are added: so by index. */
 static int add_tails_of(struct object_reader *r, size_t i)
 {
-	_cleanup_(prologue_exits_deinit) struct prologue_exits exits = { 0 };
 	const struct object_symbol *symbol = &r->desc->symbols[i];
-	uint64_t slot = stub_slot(symbol), target, vaddr = symbol->vaddr;
+	_cleanup_(flow_deinit) struct flow first = { 0 }, flow = { 0 };
+	uint64_t slot, target;
 	size_t k;
 	int result;
 
+	if (symbol->code_size == 0)
+		return 0;
+	slot = stub_slot(symbol->code, symbol->code_size, symbol->vaddr);
 	if (slot) {
-		target = slot_target(r, slot);
-		return target ? add_stub(r, vaddr, target) : 0;
+		target = slot_at(r, slot).target;
+		return target ? add_stub(r, symbol->vaddr, target) : 0;
 	}
-	result = prologue_find_exits(symbol->code, symbol->code_size, vaddr, &exits);
-	if (result < 0)
-		return result == -ENOMEM ? result : 0;
-	for (k = 0; k < exits.tail_count; k++) {
-		result = add_code(r, exits.tails[k]);
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr, r->desc->noreturn,
+			     r->desc->noreturn_count, &first);
+	if (result == 0)
+		result = add_noreturn_stubs(r, &first);
+	if (result == 0)
+		result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr,
+				     r->desc->noreturn, r->desc->noreturn_count, &flow);
+	for (k = 0; k < flow.tail_count && result == 0; k++)
+		result = add_code(r, flow.tails[k]);
+	return result;
 }
 
 int object_add_tails(struct object_reader *r)

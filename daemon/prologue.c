@@ -302,7 +302,7 @@ int prologue_choose(const uint8_t *code, size_t size, uint64_t vaddr,
 
 	if (size == 0 || !flow_decode(code, size, &first, NULL))
 		return -EINVAL;
-	r = flow_follow(code, size, vaddr, &flow);
+	r = flow_follow(code, size, vaddr, NULL, 0, &flow);
 	if (r < 0)
 		return r;
 	/* Behind a place that is jumped to, a call may come by more than once, or a caller of that
@@ -339,11 +339,11 @@ static size_t sort_unique(uint64_t *values, size_t count)
 	return kept;
 }
 
-int prologue_find_exits(const uint8_t *code, size_t size, uint64_t vaddr,
-			struct prologue_exits *ret)
+int prologue_find_exits(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
+			size_t noreturn_count, struct prologue_exits *ret)
 {
 	_cleanup_(flow_deinit) struct flow flow = { 0 };
-	int r = flow_follow(code, size, vaddr, &flow);
+	int r = flow_follow(code, size, vaddr, noreturn, noreturn_count, &flow);
 
 	if (r < 0)
 		return r;

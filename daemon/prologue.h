@@ -54,7 +54,8 @@ struct prologue_exits {
 };
 
 /* Fails with -ENOTSUP when the ways out cannot all be known: a jump through a register or memory,
- * undecodable bytes, code that runs over the end. The caller releases with _deinit. */
-int prologue_find_exits(const uint8_t *code, size_t size, uint64_t vaddr,
-			struct prologue_exits *ret);
+ * undecodable bytes, code that runs over the end. noreturn: addresses of functions that do not
+ * return. The caller releases with _deinit. */
+int prologue_find_exits(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
+			size_t noreturn_count, struct prologue_exits *ret);
 void prologue_exits_deinit(struct prologue_exits *exits);
