@@ -118,7 +118,6 @@ const struct allocator_entry allocator_table[] = {
 	MIMALLOC("mi_", 0),
 	MIMALLOC("mi_heap_", 1),
 	F(MIMALLOC, "mi_free", FREE, 0, 0, 0),
-	F(MIMALLOC, "mi_cfree", FREE, 0, 0, 0),
 	F(MIMALLOC, "mi_free_size", FREE, 0, 0, 0),
 	F(MIMALLOC, "mi_free_aligned", FREE, 0, 0, 0),
 	F(MIMALLOC, "mi_free_size_aligned", FREE, 0, 0, 0),

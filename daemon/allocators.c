@@ -9,11 +9,10 @@
 
 #include "../bpf/dhat_abi.h"
 #include "../proto/cleanup.h"
+#include "allocator_flow.h"
 #include "allocator_table.h"
 
 #define MAX_NAMES 256
-#define MAX_EXITS 512 /* of one function, its tail-called ones' included */
-#define MAX_EXIT_FUNCTIONS 64
 
 static const char *names[MAX_NAMES + 1];
 
@@ -240,102 +239,6 @@ static void name_family(const struct object_desc *desc, const char *path,
 	}
 }
 
-/* ---- ways out ----------------------------------------------------------------------------- */
-
-struct exit_search {
-	const struct object_desc *desc;
-	const struct object_symbol *functions[MAX_EXIT_FUNCTIONS]; /* seen, or to be looked at */
-	size_t function_count;
-	uint64_t *offsets; /* in the file */
-	size_t count;
-};
-
-static const struct object_symbol *code_at(const struct object_desc *desc, uint64_t vaddr)
-{
-	size_t i;
-
-	for (i = 0; i < desc->stub_count; i++)
-		if (desc->stubs[i].vaddr == vaddr)
-			vaddr = desc->stubs[i].target;
-	for (i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].vaddr == vaddr)
-			return &desc->symbols[i];
-	return NULL;
-}
-
-static bool enqueue(struct exit_search *search, const struct object_symbol *symbol)
-{
-	size_t i;
-
-	for (i = 0; i < search->function_count; i++)
-		if (search->functions[i] == symbol)
-			return true;
-	if (!symbol || search->function_count == MAX_EXIT_FUNCTIONS)
-		return false;
-	search->functions[search->function_count++] = symbol;
-	return true;
-}
-
-static int compare_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static int search_function(struct exit_search *search, const struct object_symbol *symbol)
-{
-	_cleanup_(prologue_exits_deinit) struct prologue_exits exits = { 0 };
-	uint64_t *grown;
-	size_t i;
-	int r;
-
-	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr,
-				search->desc->noreturn, search->desc->noreturn_count, &exits);
-	if (r < 0)
-		return r;
-	for (i = 0; i < exits.tail_count; i++)
-		if (!enqueue(search, code_at(search->desc, exits.tails[i])))
-			return -ENOTSUP;
-	if (search->count + exits.ret_count > MAX_EXITS)
-		return -ENOTSUP;
-	if (exits.ret_count == 0)
-		return 0;
-	grown = reallocarray(search->offsets, search->count + exits.ret_count, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	search->offsets = grown;
-	for (i = 0; i < exits.ret_count; i++)
-		grown[search->count++] = symbol->file_offset + exits.rets[i];
-	return 0;
-}
-
-/* All rets of a function and of what it jumps to. -ENOTSUP: they cannot all be known. */
-static int find_exits(const struct object_desc *desc, const struct object_symbol *symbol,
-		      uint64_t **ret, size_t *ret_count)
-{
-	struct exit_search search = { .desc = desc };
-	size_t i, kept = 0;
-	int r = 0;
-
-	enqueue(&search, symbol);
-	for (i = 0; i < search.function_count && r == 0; i++)
-		r = search_function(&search, search.functions[i]);
-	if (r == 0 && search.count == 0)
-		r = -ENOTSUP;
-	if (r < 0) {
-		free(search.offsets);
-		return r;
-	}
-	qsort(search.offsets, search.count, sizeof(*search.offsets), compare_u64);
-	for (i = 0; i < search.count; i++)
-		if (kept == 0 || search.offsets[kept - 1] != search.offsets[i])
-			search.offsets[kept++] = search.offsets[i];
-	*ret = search.offsets;
-	*ret_count = kept;
-	return 0;
-}
-
 /* ---- sites -------------------------------------------------------------------------------- */
 
 int allocators_place(const struct object_desc *desc, const struct object_symbol *symbol,
@@ -360,7 +263,7 @@ int allocators_place(const struct object_desc *desc, const struct object_symbol 
 		site.arg_reg[i] = site.place.arg_reg[function->arg[i]];
 	site.place_file_offset = symbol->file_offset + site.place.offset;
 	if (site.returns == ALLOCATOR_RETURNS_EXITS) {
-		r = find_exits(desc, symbol, &site.exit_file_offsets, &site.exit_count);
+		r = allocator_find_exits(desc, symbol, &site.exit_file_offsets, &site.exit_count);
 		if (r == -ENOTSUP)
 			site.returns = ALLOCATOR_RETURNS_UNKNOWN;
 		else if (r < 0)
@@ -421,6 +324,33 @@ static bool is_alias(const struct object_desc *desc, const bool found[FAMILY_COU
 	return false;
 }
 
+/* mimalloc's cfree() asks whether the block is its own and then calls mi_free(). */
+static bool is_known_wrapper(const bool found[FAMILY_COUNT], const char *name)
+{
+	return found[FAMILY_MIMALLOC] && !strcmp(name, "cfree");
+}
+
+/* A function that only jumps on to another probed one needs no probe: the other sees the same
+ * caller and the same block. With two probes a free would count twice. */
+static size_t drop_forwarders(const struct object_desc *desc, struct allocator_site *sites,
+			      size_t count)
+{
+	_cleanup_free_ bool *is_forwarder = calloc(count + 1, sizeof(*is_forwarder));
+	size_t i, kept = 0;
+
+	if (!is_forwarder)
+		return count;
+	for (i = 0; i < count; i++)
+		is_forwarder[i] = allocator_forwards(desc, sites, count, &sites[i]);
+	for (i = 0; i < count; i++) {
+		if (is_forwarder[i])
+			free(sites[i].exit_file_offsets);
+		else
+			sites[kept++] = sites[i];
+	}
+	return kept;
+}
+
 static int compare_sites(const void *a, const void *b)
 {
 	const struct allocator_site *x = a, *y = b;
@@ -447,7 +377,8 @@ int allocators_find(const struct object_desc *desc, const char *path, bool may_f
 		const struct object_symbol *symbol = &desc->symbols[i];
 
 		entry = find_entry(symbol->name);
-		if (!entry || !found[entry->family] || is_alias(desc, found, symbol, entry))
+		if (!entry || !found[entry->family] || is_alias(desc, found, symbol, entry) ||
+		    is_known_wrapper(found, symbol->name))
 			continue;
 		r = place_or_refuse(desc, symbol, &entry->function, may_fork, use_exit_probes,
 				    &sites[count]);
@@ -459,6 +390,7 @@ int allocators_find(const struct object_desc *desc, const char *path, bool may_f
 			    sizeof(sites[count].allocator));
 		count++;
 	}
+	count = drop_forwarders(desc, sites, count);
 	qsort(sites, count, sizeof(*sites), compare_sites);
 	*ret = sites;
 	*ret_count = count;

@@ -51,8 +51,8 @@ const char *allocators_role_name(uint8_t role);
 /* A role that hands out a block, or an answer, at its return. */
 bool allocators_role_returns(uint8_t role);
 
-/* The sites to probe in an object: one for each address (aliases once), sorted by file offset.
- * None when the object has no allocator. path: names an allocator that is none of the known ones.
+/* The sites to probe in an object: one for each address (aliases once), sorted by file offset. A
+ * function that does nothing but jump on to another of them has none: reallocarray in glibc. None when the object has no allocator. path: names an allocator that is none of the known ones.
  * use_exit_probes: for every returning function, not only those that may throw. The caller frees
  * *ret with allocators_sites_free(), before the desc. */
 int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,

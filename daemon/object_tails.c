@@ -187,8 +187,7 @@ static int add_noreturn_stubs(struct object_reader *r, const struct flow *flow)
 
 	for (i = 0; i < flow->call_count && result == 0; i++) {
 		if (!object_offset_of_data(r->desc, flow->calls[i], &offset, &left) ||
-		    left < sizeof(code) ||
-		    pread(r->fd, code, sizeof(code), offset) != sizeof(code))
+		    left < sizeof(code) || pread(r->fd, code, sizeof(code), offset) != sizeof(code))
 			continue;
 		slot = stub_slot(code, sizeof(code), flow->calls[i]);
 		if (slot && slot_at(r, slot).is_noreturn)

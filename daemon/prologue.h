@@ -16,13 +16,14 @@
 
 #include "../bpf/dhat_abi.h"
 
-#define PROLOGUE_ARGS 6	     /* integer arguments in registers: psABI 3.2.3 */
-#define PROLOGUE_LOST 0xff   /* in arg_reg: in no register any more */
+#define PROLOGUE_ARGS 6	   /* integer arguments in registers: psABI 3.2.3 */
+#define PROLOGUE_LOST 0xff /* in arg_reg: in no register any more */
 
 struct prologue_site {
-	uint64_t offset;      /* from the function's entry, bytes */
-	uint8_t arg_reg[PROLOGUE_ARGS]; /* where the integer arguments are there, as dhat_cookie has it */
-	uint8_t rsp_words;    /* rsp there + 8 * rsp_words = rsp at the entry */
+	uint64_t offset;		/* from the function's entry, bytes */
+	uint8_t arg_reg[PROLOGUE_ARGS]; /* where the integer arguments are there, as dhat_cookie has
+					   it */
+	uint8_t rsp_words;		/* rsp there + 8 * rsp_words = rsp at the entry */
 	bool is_emulated;
 	bool is_repeated;     /* the function jumps back to its entry: several hits a call */
 	uint8_t length;	      /* of the instruction */
@@ -47,7 +48,7 @@ int prologue_choose(const uint8_t *code, size_t size, uint64_t vaddr,
  * jump leaves for code outside of [0, size): another function, or a cold part of this one; its
  * rets are this one's, too. */
 struct prologue_exits {
-	uint64_t *rets;	 /* offsets from the entry, ascending */
+	uint64_t *rets; /* offsets from the entry, ascending */
 	size_t ret_count;
 	uint64_t *tails; /* addresses jumped to */
 	size_t tail_count;

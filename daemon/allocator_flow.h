@@ -1,0 +1,14 @@
+#pragma once
+/* allocator_flow: how calls of an allocator's functions end, or go on in another of them. Part of
+ * allocators.c's work. */
+#include "allocators.h"
+
+/* The file offsets of all rets of a function and of what it jumps to, ascending; the caller frees.
+ * -ENOTSUP: they cannot all be known. */
+int allocator_find_exits(const struct object_desc *desc, const struct object_symbol *symbol,
+			 uint64_t **ret, size_t *ret_count);
+
+/* Whether a call of site's function always goes on, by a jump, in a function that has a site of its
+ * own (or ends without having done anything). */
+bool allocator_forwards(const struct object_desc *desc, const struct allocator_site *sites,
+			size_t count, const struct allocator_site *site);
