@@ -151,11 +151,11 @@ $(O)/tests/targets/%: tests/targets/%.rs
 	$(Q)mkdir -p $(@D)
 	$(Q)$(RUSTC) --edition 2021 -O -g -o $@ $< $(shell sed -n 's,^// build: *,,p' $< | head -n 1)
 
-# Fuzz targets: our sources again, by clang with libFuzzer's counters and the sanitizers
+# Fuzz targets: our sources again, by clang with libFuzzer's counters and the sanitizers; gcc has warned
 fuzz_san := -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=undefined
 fuzz_lib := $(patsubst $(O)/%,$(O)/fuzz/%,$(filter-out $(O)/proto/dhat.pb-c.o,$(lib_obj))) \
 	$(O)/fuzz/proto/dhat.pb-c.o
-fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(CFLAGS)) -O1 -Wno-unknown-warning-option $(fuzz_san)
+fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(CFLAGS)) -O1 -w $(fuzz_san)
 $(O)/fuzz/proto/dhat.pb-c.o: $(O)/proto/dhat.pb-c.c $(O)/.flags
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
