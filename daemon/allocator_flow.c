@@ -68,7 +68,7 @@ static int search_function(struct exit_search *search, const struct object_symbo
 	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr,
 				search->desc->noreturn, search->desc->noreturn_count, &exits);
 	if (r < 0)
-		return r;
+		return r == -ENOMEM ? r : -ENOTSUP;
 	for (i = 0; i < exits.tail_count; i++)
 		if (!enqueue(search, code_at(search->desc, exits.tails[i])))
 			return -ENOTSUP;

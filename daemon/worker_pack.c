@@ -13,6 +13,7 @@ enum { /* flags of a description and of a symbol */
 	DESC_STATIC = 1,
 	DESC_SYMTAB = 2,
 	DESC_GO = 4,
+	DESC_PROGRAM = 8,
 	SYMBOL_EXPORTED = 1,
 	SYMBOL_IFUNC = 2,
 };
@@ -34,9 +35,12 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 	wire_put_u32(writer, desc->machine);
 	wire_put_u32(writer, (desc->is_static ? DESC_STATIC : 0) |
 				     (desc->has_symtab ? DESC_SYMTAB : 0) |
-				     (desc->is_go ? DESC_GO : 0));
+				     (desc->is_go ? DESC_GO : 0) |
+				     (desc->is_program ? DESC_PROGRAM : 0));
 	wire_put_bytes(writer, desc->build_id, desc->build_id_size);
 	wire_put_string(writer, desc->soname);
+	wire_put_string(writer, desc->libc_version);
+	wire_put_string(writer, desc->malloc_version);
 	wire_put_u32(writer, desc->segment_count);
 	for (size_t i = 0; i < desc->segment_count; i++) {
 		const struct object_segment *segment = &desc->segments[i];
@@ -50,6 +54,14 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 	wire_put_u32(writer, desc->symbol_count);
 	for (size_t i = 0; i < desc->symbol_count; i++)
 		put_symbol(writer, &desc->symbols[i]);
+	wire_put_u32(writer, desc->stub_count);
+	for (size_t i = 0; i < desc->stub_count; i++) {
+		wire_put_u64(writer, desc->stubs[i].vaddr);
+		wire_put_u64(writer, desc->stubs[i].target);
+	}
+	wire_put_u32(writer, desc->noreturn_count);
+	for (size_t i = 0; i < desc->noreturn_count; i++)
+		wire_put_u64(writer, desc->noreturn[i]);
 }
 
 static int get_symbol(struct wire_reader *reader, struct object_symbol *symbol)
@@ -107,7 +119,39 @@ static int get_symbols(struct wire_reader *reader, struct object_desc *desc)
 		if (r)
 			return r;
 	}
+	return reader->is_short ? -EBADMSG : 0;
+}
+
+static int get_jumps(struct wire_reader *reader, struct object_desc *desc)
+{
+	uint32_t count = wire_get_count(reader, 2 * sizeof(uint64_t));
+
+	desc->stubs = calloc(count ? count : 1, sizeof(*desc->stubs));
+	if (!desc->stubs)
+		return -ENOMEM;
+	for (; desc->stub_count < count; desc->stub_count++) {
+		desc->stubs[desc->stub_count].vaddr = wire_get_u64(reader);
+		desc->stubs[desc->stub_count].target = wire_get_u64(reader);
+	}
+	count = wire_get_count(reader, sizeof(uint64_t));
+	desc->noreturn = calloc(count ? count : 1, sizeof(*desc->noreturn));
+	if (!desc->noreturn)
+		return -ENOMEM;
+	for (; desc->noreturn_count < count; desc->noreturn_count++)
+		desc->noreturn[desc->noreturn_count] = wire_get_u64(reader);
 	return reader->is_short || reader->size ? -EBADMSG : 0;
+}
+
+/* A text that fits into a field of the description; what the field held before were zeros. */
+static int get_text(struct wire_reader *reader, char *ret, size_t room)
+{
+	size_t size;
+	const void *bytes = wire_get_bytes(reader, &size);
+
+	if (!bytes || size >= room)
+		return -EBADMSG;
+	memcpy(ret, bytes, size);
+	return 0;
 }
 
 static int get_head(struct wire_reader *reader, struct object_desc *desc)
@@ -122,15 +166,16 @@ static int get_head(struct wire_reader *reader, struct object_desc *desc)
 	desc->is_static = flags & DESC_STATIC;
 	desc->has_symtab = flags & DESC_SYMTAB;
 	desc->is_go = flags & DESC_GO;
+	desc->is_program = flags & DESC_PROGRAM;
 	bytes = wire_get_bytes(reader, &size);
 	if (!bytes || size > sizeof(desc->build_id))
 		return -EBADMSG;
 	memcpy(desc->build_id, bytes, size);
 	desc->build_id_size = size;
-	bytes = wire_get_bytes(reader, &size);
-	if (!bytes || size >= sizeof(desc->soname))
+	if (get_text(reader, desc->soname, sizeof(desc->soname)) ||
+	    get_text(reader, desc->libc_version, sizeof(desc->libc_version)) ||
+	    get_text(reader, desc->malloc_version, sizeof(desc->malloc_version)))
 		return -EBADMSG;
-	memcpy(desc->soname, bytes, size);
 	return 0;
 }
 
@@ -143,6 +188,8 @@ int pack_get_desc(struct wire_reader *reader, struct object_desc **ret)
 		r = get_segments(reader, desc);
 	if (!r)
 		r = get_symbols(reader, desc);
+	if (!r)
+		r = get_jumps(reader, desc);
 	if (r)
 		return r;
 	*ret = take_ptr(desc);
