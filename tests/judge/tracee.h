@@ -1,0 +1,155 @@
+#pragma once
+/* tracee: a program under ptrace that stops where it allocates.
+ *
+ * Breakpoints are in the debug registers: nothing is written into the program's code, so this works
+ * beside uprobes at the same place. Threads are followed, child processes are not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TRACEE_PLACES 4 /* debug registers there are */
+
+struct tracee {
+	pid_t pid;
+	uint64_t places[TRACEE_PLACES]; /* 0: none */
+};
+
+/* Read the tracee's memory; all or nothing. */
+static inline int tracee_read(const struct tracee *tracee, void *dst, size_t size, uint64_t addr)
+{
+	struct iovec here = { dst, size }, there = { (void *)addr, size };
+
+	return process_vm_readv(tracee->pid, &here, 1, &there, 1, 0) == (ssize_t)size ? 0 : -1;
+}
+
+static inline int tracee_set_register(pid_t tid, int number, uint64_t value)
+{
+	size_t offset = offsetof(struct user, u_debugreg) + 8 * (size_t)number;
+
+	return ptrace(PTRACE_POKEUSER, tid, offset, value) < 0 ? -errno : 0;
+}
+
+/* Let this thread, which is stopped, stop at the places (Intel SDM vol. 3, 17.2.4). */
+static inline int tracee_arm(const struct tracee *tracee, pid_t tid)
+{
+	uint64_t enable = 0;
+	int i, r = tracee_set_register(tid, 7, 0);
+
+	for (i = 0; i < TRACEE_PLACES && r == 0; i++) {
+		if (!tracee->places[i])
+			continue;
+		r = tracee_set_register(tid, i, tracee->places[i]);
+		enable |= 1u << (2 * i);
+	}
+	return r ? r : tracee_set_register(tid, 7, enable);
+}
+
+/* Go on until a thread stops at a place. Returns it, or 0 when the program has ended. */
+static inline pid_t tracee_wait(const struct tracee *tracee)
+{
+	struct user_regs_struct regs;
+	int status, event, i;
+	pid_t tid;
+
+	for (;;) {
+		tid = waitpid(-1, &status, __WALL);
+		if (tid < 0 || (tid == tracee->pid && !WIFSTOPPED(status)))
+			return 0;
+		if (!WIFSTOPPED(status))
+			continue; /* a thread has ended */
+		event = status >> 16;
+		if (event == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP)
+			tracee_arm(tracee, tid); /* a new thread */
+		if (event == 0 && WSTOPSIG(status) == SIGTRAP &&
+		    ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0) {
+			for (i = 0; i < TRACEE_PLACES; i++) {
+				if (tracee->places[i] && tracee->places[i] == regs.rip)
+					return tid;
+			}
+		}
+		/* all other signals are the program's own */
+		ptrace(PTRACE_CONT, tid, NULL,
+		       event || WSTOPSIG(status) == SIGTRAP ? 0L : (long)WSTOPSIG(status));
+	}
+}
+
+static inline uint64_t tracee_entry(pid_t pid)
+{
+	uint64_t pairs[128] = {}, entry = 0;
+	char path[64];
+	size_t i;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, pairs, sizeof(pairs) - 16) < 0)
+		pairs[0] = AT_NULL;
+	for (i = 0; i + 1 < 128 && pairs[i] != AT_NULL; i += 2) {
+		if (pairs[i] == AT_ENTRY)
+			entry = pairs[i + 1];
+	}
+	if (fd >= 0)
+		close(fd);
+	return entry;
+}
+
+/* Start argv and stop it at its entry point, when its libraries are there. in, out: its standard
+ * input and output, or -1 for /dev/null. -errno. */
+static inline int tracee_start(struct tracee *tracee, char *const *argv, const char *in)
+{
+	int status, null;
+	pid_t pid;
+
+	*tracee = (struct tracee){};
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		null = open(in ? in : "/dev/null", O_RDONLY);
+		dup2(null, 0);
+		null = open("/dev/null", O_WRONLY);
+		dup2(null, 1);
+		dup2(null, 2);
+		raise(SIGSTOP);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	tracee->pid = pid;
+	if (waitpid(pid, &status, WUNTRACED) < 0 || !WIFSTOPPED(status) ||
+	    ptrace(PTRACE_SEIZE, pid, NULL,
+		   PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL) < 0)
+		return -errno;
+	kill(pid, SIGCONT);
+	do { /* the stops that SIGSTOP and SIGCONT make, then exec */
+		if (waitpid(pid, &status, __WALL) < 0 || !WIFSTOPPED(status))
+			return -ESRCH;
+		if (status >> 16 == PTRACE_EVENT_EXEC)
+			break;
+	} while (ptrace(PTRACE_CONT, pid, NULL, 0L) == 0);
+	tracee->places[0] = tracee_entry(pid);
+	if (tracee_arm(tracee, pid) < 0 || ptrace(PTRACE_CONT, pid, NULL, 0L) < 0)
+		return -errno;
+	return tracee_wait(tracee) == pid ? 0 : -ESRCH;
+}
+
+static inline void tracee_end(struct tracee *tracee)
+{
+	int status;
+
+	kill(tracee->pid, SIGKILL);
+	while (waitpid(-1, &status, __WALL) > 0)
+		;
+}
