@@ -258,6 +258,8 @@ static int parse_options(size_t command, int argc, char **argv, struct dhatd_opt
 	int r;
 
 	options->command = commands[command].command;
+	/* no lines about GNU's habits below each help */
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
 	argv[0] = (char *)commands[command].title; /* as messages shall name us */
 	r = argp_parse(&commands[command].argp, argc, argv, flags, NULL, options);
 	if (r == ECANCELED && options->command == DHATD_DONE)

@@ -245,6 +245,7 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 	point = calloc(1, sizeof(*point) + size);
 	if (!point)
 		return -ENOMEM;
+	point->part = part;
 	point->line_count = builder->stack.count;
 	memcpy(point->lines, builder->stack.at, size);
 	node = tsearch(point, &builder->points, compare_points);

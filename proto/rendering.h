@@ -13,6 +13,7 @@
 #include "snapshot.h"
 
 struct dhat_rendered_point {
+	const Dhat__ProgramPoint *part; /* the first of its parts */
 	uint64_t total_bytes, total_blocks, lifetimes_ns;
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */

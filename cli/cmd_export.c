@@ -1,0 +1,82 @@
+/* dhatctl export: a .dhat file in another form; needs no daemon. */
+#include <errno.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/save.h"
+#include "command.h"
+#include "input.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+
+struct export_options {
+	struct common common;
+	const char *input_path, *output_path;
+	enum dhat_format format;
+};
+
+enum { KEY_FORMAT = 0x100 };
+
+static const struct argp_option options[] = {
+	{ "output", 'o', "FILE", 0, "Where to; - is the standard output (the default)", 2 },
+	{ "format", KEY_FORMAT, "NAME", 0,
+	  "json (DHAT JSON) or dhat (lossless); default: dhat for a FILE.dhat, else json", 2 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct export_options *export_options = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		command_give_inputs(state, (void *[]){ &export_options->common });
+		return 0;
+	case 'o':
+		export_options->output_path = arg;
+		return 0;
+	case KEY_FORMAT:
+		if (dhat_parse_format(arg, &export_options->format) == 0)
+			return 0;
+		argp_error(state, "--format %s: there are json and dhat", arg);
+		return EINVAL;
+	case ARGP_KEY_ARG:
+		if (export_options->input_path) {
+			argp_error(state, "%s: one file at a time", arg);
+			return EINVAL;
+		}
+		export_options->input_path = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (export_options->input_path)
+			return 0;
+		argp_error(state, "which file? dhatctl export FILE.dhat -o FILE.json");
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_option,
+	.args_doc = "FILE.dhat",
+	.doc = "Turn a file made by `dhatctl snapshot -o FILE.dhat' into DHAT JSON for Valgrind's "
+	       "dh_view.html.",
+	.children = children,
+};
+
+int cmd_export(int argc, char **argv, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	struct export_options export_options = { .output_path = "-" };
+	int r;
+
+	r = command_parse(&argp, argc, argv, &export_options, &export_options.common, err);
+	if (r < 0 || export_options.common.is_done)
+		return r;
+	r = input_read(export_options.input_path, &snapshot, err);
+	if (r < 0)
+		return r;
+	return dhat_save(snapshot, export_options.output_path, export_options.format, err);
+}

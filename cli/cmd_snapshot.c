@@ -1,0 +1,160 @@
+/* dhatctl snapshot: a profile into a file. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/json.h"
+#include "../proto/save.h"
+#include "../proto/units.h"
+#include "client.h"
+#include "command.h"
+#include "view.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+
+struct snapshot_options {
+	struct common common;
+	uint32_t pid;
+	const char *output_path;
+	enum dhat_format format;
+	bool without_names, must_be_exact;
+};
+
+enum { KEY_FORMAT = 0x100, KEY_NO_NAMES, KEY_EXACT };
+
+static const struct argp_option options[] = {
+	{ "output", 'o', "FILE", 0, "Where to; - is the standard output", 2 },
+	{ "format", KEY_FORMAT, "NAME", 0,
+	  "json (DHAT JSON) or dhat (lossless); default: dhat for a FILE.dhat, else json", 2 },
+	{ "exact", KEY_EXACT, 0, 0, "Fail, with exit code 13, if the numbers are not exact", 2 },
+	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct snapshot_options *snapshot_options = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		command_give_inputs(
+			state, (void *[]){ &snapshot_options->pid, &snapshot_options->common });
+		return 0;
+	case 'o':
+		snapshot_options->output_path = arg;
+		return 0;
+	case KEY_FORMAT:
+		if (dhat_parse_format(arg, &snapshot_options->format) == 0)
+			return 0;
+		argp_error(state, "--format %s: there are json and dhat", arg);
+		return EINVAL;
+	case KEY_NO_NAMES:
+		snapshot_options->without_names = true;
+		return 0;
+	case KEY_EXACT:
+		snapshot_options->must_be_exact = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "%s: not an option; a file is given by -o", arg);
+		return EINVAL;
+	case ARGP_KEY_END:
+		/* a profile on a terminal helps nobody */
+		if (snapshot_options->output_path || !isatty(STDOUT_FILENO))
+			return 0;
+		argp_error(state, "where to? give -o FILE.json or -o FILE.dhat (`dhatctl stats' "
+				  "prints for people)");
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_option,
+	.doc = "Fetch the profile of a target into a file, whole or not at all: DHAT JSON for "
+	       "Valgrind's dh_view.html, or .dhat, which keeps everything.",
+	.children = children,
+};
+
+/* Keeps --exact's promise before anything is written. */
+static int insist(const Dhat__Verdict *verdict, struct dhat_error *err)
+{
+	if (verdict->exact)
+		return 0;
+	return dhat_error_set(err, ERANGE, DHAT_EXIT_INEXACT,
+			      "the numbers are not exact: %s%s; nothing was written",
+			      verdict->n_reasons ? verdict->reasons[0] : "no reason is known",
+			      verdict->n_reasons > 1 ? " (and more: see `dhatctl status')" : "");
+}
+
+static int print_json(const struct snapshot_options *options_, const struct dhat_snapshot *snapshot)
+{
+	struct json_object *object = json_object_new_object();
+	int r = -ENOMEM;
+
+	json_object_object_add(object, "file", dhat_json_string(options_->output_path));
+	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
+	    json_object_object_add(object, "totals",
+				   dhat_json_message(&snapshot->end->totals->base)) == 0 &&
+	    json_object_object_add(object, "verdict",
+				   dhat_json_message(&snapshot->end->verdict->base)) == 0)
+		r = dhat_json_put(stdout, object);
+	fputc('\n', stdout);
+	json_object_put(object);
+	return r;
+}
+
+/* What was written, and the answer in short. */
+static int print(const struct snapshot_options *options_, const struct dhat_snapshot *snapshot)
+{
+	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
+	struct screen screen;
+	int r;
+
+	r = dhat_rendering_new(snapshot, ranking_line, &rendering);
+	if (r < 0)
+		return r;
+	screen_init(&screen, stdout);
+	view_verdict(&screen, snapshot->end->verdict, "");
+	view_target(&screen, snapshot->head->target);
+	view_headline(&screen, rendering);
+	printf("%s live in %s blocks, %s stacks; written to ",
+	       view_size(snapshot->end->totals->live_bytes),
+	       view_count(snapshot->end->totals->live_blocks), view_count(rendering->point_count));
+	screen_text(&screen, options_->output_path);
+	fputc('\n', stdout);
+	return 0;
+}
+
+int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	struct snapshot_options snapshot_options = { 0 };
+	int r;
+
+	r = command_parse(&argp, argc, argv, &snapshot_options, &snapshot_options.common, err);
+	if (r < 0 || snapshot_options.common.is_done)
+		return r;
+	if (!snapshot_options.output_path)
+		snapshot_options.output_path = "-";
+	r = client_snapshot(snapshot_options.common.socket_path, snapshot_options.pid,
+			    snapshot_options.without_names, &snapshot, err);
+	if (r == 0 && snapshot_options.must_be_exact)
+		r = insist(snapshot->end->verdict, err);
+	if (r == 0)
+		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.format, err);
+	if (r < 0 || !strcmp(snapshot_options.output_path, "-"))
+		return r;
+	if (snapshot_options.common.as_json)
+		r = print_json(&snapshot_options, snapshot);
+	else
+		r = print(&snapshot_options, snapshot);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
+}

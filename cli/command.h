@@ -1,0 +1,42 @@
+#pragma once
+/* command: what dhatctl's commands have in common. */
+#include <argp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../proto/error.h"
+
+#define CLI_DEFAULT_SOCKET "/run/dhatd.sock"
+#define CLI_SOCKET_VARIABLE "DHATD_SOCKET"
+
+/* Options of every command: --socket, --json, --help. */
+struct common {
+	const char *socket_path; /* never NULL after command_parse() */
+	bool as_json;
+	bool is_done; /* help was printed */
+};
+extern const struct argp common_argp; /* input: struct common */
+
+/* --pid N; input: uint32_t, 0 if it was not given. */
+extern const struct argp pid_argp;
+
+struct command {
+	const char *name, *summary;
+	/* 0 or -errno with err filled; a wrong command line was complained about already and has
+	 * DHAT_EXIT_USAGE and no message. argv[0] is "dhatctl NAME". */
+	int (*run)(int argc, char **argv, struct dhat_error *err);
+};
+
+int cmd_status(int argc, char **argv, struct dhat_error *err);
+int cmd_stats(int argc, char **argv, struct dhat_error *err);
+int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
+int cmd_export(int argc, char **argv, struct dhat_error *err);
+int cmd_attach(int argc, char **argv, struct dhat_error *err);
+int cmd_detach(int argc, char **argv, struct dhat_error *err);
+
+/* Parse a command's options. common: the struct that common_argp fills in; when is_done is set
+ * afterwards, the command has nothing left to do. */
+int command_parse(const struct argp *argp, int argc, char **argv, void *input,
+		  struct common *common, struct dhat_error *err);
+/* For ARGP_KEY_INIT: the inputs of the children, in their order. */
+void command_give_inputs(struct argp_state *state, void *const *inputs);

@@ -1,0 +1,65 @@
+/* dhatctl: asks a dhatd, prints and exports. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../proto/cleanup.h"
+#include "command.h"
+
+static const struct command commands[] = {
+	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",
+	  cmd_stats },
+	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
+	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
+	{ "export", "turn a .dhat file into DHAT JSON", cmd_export },
+	{ "attach", "have dhatd watch another process", cmd_attach },
+	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
+};
+
+static void print_help(void)
+{
+	puts("Usage: dhatctl COMMAND [OPTION...]\n"
+	     "Ask dhatd what a process keeps on its heap.\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	puts("\ndhatctl COMMAND --help lists the options of a command.");
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	struct dhat_error err = { 0 };
+	char title[64];
+	int r;
+
+	snprintf(title, sizeof(title), "dhatctl %s", command->name);
+	argv[0] = title; /* as messages shall name us */
+	r = command->run(argc, argv, &err);
+	if (r == 0)
+		return DHAT_EXIT_OK;
+	if (*err.message)
+		fprintf(stderr, "dhatctl: %s: %s\n", command->name, err.message);
+	return err.code ? err.code : DHAT_EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(name, commands[i].name))
+			return run(&commands[i], argc - 1, argv + 1);
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-?") || !strcmp(name, "help")) {
+		print_help();
+		return DHAT_EXIT_OK;
+	}
+	if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+		puts("dhatctl " DHAT_VERSION);
+		return DHAT_EXIT_OK;
+	}
+	if (*name)
+		fprintf(stderr, "dhatctl: %s: no such command; `dhatctl --help' lists them\n",
+			name);
+	else
+		fprintf(stderr, "dhatctl: a command is missing; `dhatctl --help' lists them\n");
+	return DHAT_EXIT_USAGE;
+}

@@ -1,0 +1,95 @@
+#include "screen.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/text.h"
+
+#define LEAST_COLUMN 12 /* below this a cut text tells nothing */
+
+void screen_init(struct screen *screen, FILE *file)
+{
+	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+	struct winsize size;
+
+	*screen = (struct screen){ .file = file };
+	if (!isatty(fileno(file)))
+		return;
+	if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
+		screen->width = size.ws_col;
+	else
+		screen->width = 80;
+	screen->has_marks = term && strcmp(term, "dumb") && !(no_color && *no_color);
+}
+
+void screen_mark(struct screen *screen, enum mark mark)
+{
+	/* ECMA-48, 8.3.117: select graphic rendition */
+	static const char *const codes[] = { "\033[0m", "\033[1m", "\033[1;31m", "\033[2m" };
+
+	if (screen->has_marks)
+		fputs(codes[mark], screen->file);
+}
+
+void screen_print(struct screen *screen, enum mark mark, const char *format, ...)
+{
+	va_list args;
+
+	if (mark)
+		screen_mark(screen, mark);
+	va_start(args, format);
+	vfprintf(screen->file, format, args);
+	va_end(args);
+	if (mark)
+		screen_mark(screen, MARK_NONE);
+}
+
+/* The byte at which character number n begins. text is clean: valid UTF-8. */
+static const char *character_at(const char *text, size_t n)
+{
+	while (n-- && *text)
+		text += dhat_text_character(text);
+	return text;
+}
+
+void screen_column(struct screen *screen, const char *text, size_t columns)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(text);
+	size_t width, left, right;
+
+	if (!clean)
+		return;
+	width = dhat_text_width(clean);
+	if (width <= columns) {
+		fprintf(screen->file, "%s%*s", clean, (int)(columns - width), "");
+		return;
+	}
+	if (columns == 0)
+		return;
+	left = (columns - 1) / 2;
+	right = columns - 1 - left;
+	fprintf(screen->file, "%.*s…%s", (int)(character_at(clean, left) - clean), clean,
+		character_at(clean, width - right));
+}
+
+void screen_text(struct screen *screen, const char *text)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(text);
+
+	if (clean)
+		fputs(clean, screen->file);
+}
+
+size_t screen_room(const struct screen *screen, size_t wanted, size_t others)
+{
+	size_t room;
+
+	if (!screen->width)
+		return wanted;
+	room = screen->width > others + LEAST_COLUMN ? screen->width - others : LEAST_COLUMN;
+	return wanted < room ? wanted : room;
+}

@@ -1,0 +1,353 @@
+#include "view.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/text.h"
+#include "../proto/units.h"
+
+#define TEXTS 4
+
+const char *view_size(uint64_t bytes)
+{
+	static char texts[TEXTS][3 * DHAT_UNIT_CHARS];
+	static unsigned next;
+	char size[DHAT_UNIT_CHARS], count[DHAT_UNIT_CHARS], *text = texts[next++ % TEXTS];
+
+	dhat_format_count(bytes, count);
+	if (bytes < 1024)
+		snprintf(text, sizeof(texts[0]), "%s byte%s", count, bytes == 1 ? "" : "s");
+	else
+		snprintf(text, sizeof(texts[0]), "%s (%s bytes)", dhat_format_size(bytes, size),
+			 count);
+	return text;
+}
+
+const char *view_count(uint64_t count)
+{
+	static char texts[TEXTS][DHAT_UNIT_CHARS];
+	static unsigned next;
+
+	return dhat_format_count(count, texts[next++ % TEXTS]);
+}
+
+const char *view_moment(uint64_t unix_ns)
+{
+	static char text[64];
+	time_t then = unix_ns / 1000000000, now = time(NULL);
+	struct tm then_tm, now_tm;
+	bool is_today;
+
+	localtime_r(&then, &then_tm);
+	localtime_r(&now, &now_tm);
+	is_today = then_tm.tm_yday == now_tm.tm_yday && then_tm.tm_year == now_tm.tm_year;
+	strftime(text, sizeof(text), is_today ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then_tm);
+	return text;
+}
+
+void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent)
+{
+	if (verdict->exact)
+		return;
+	for (size_t i = 0; i < verdict->n_reasons; i++) {
+		fputs(indent, screen->file);
+		screen_print(screen, MARK_BAD, "%s", i ? "        " : "INEXACT:");
+		fputc(' ', screen->file);
+		screen_text(screen, verdict->reasons[i]);
+		fputc('\n', screen->file);
+	}
+	if (!verdict->n_reasons)
+		screen_print(screen, MARK_BAD, "%sINEXACT\n", indent);
+}
+
+void view_target(struct screen *screen, const Dhat__Target *target)
+{
+	char text[DHAT_UNIT_CHARS], tail[256];
+	size_t wanted = dhat_text_width(target->command), room;
+
+	snprintf(tail, sizeof(tail), " (pid %" PRIu32 "), %s for %s, since %s", target->pid,
+		 target->from_start ? "watched from its start" : "watched",
+		 dhat_format_duration(target->observed_ns, text),
+		 view_moment(target->observed_since_unix_ns));
+	room = screen_room(screen, wanted, strlen(tail));
+	screen_column(screen, target->command, room);
+	fputs(tail, screen->file);
+	if (*target->state && strcmp(target->state, "attached")) {
+		fputs("; ", screen->file);
+		screen_mark(screen, MARK_BOLD);
+		screen_text(screen, target->state);
+		screen_mark(screen, MARK_NONE);
+		if (*target->state_detail) {
+			fputs(": ", screen->file);
+			screen_text(screen, target->state_detail);
+		}
+	}
+	fputc('\n', screen->file);
+}
+
+/* One of Valgrind's closing lines; numbers end in the same columns. */
+static void view_total(struct screen *screen, const char *name, uint64_t bytes, uint64_t blocks,
+		       int byte_columns, int block_columns)
+{
+	char size[DHAT_UNIT_CHARS];
+
+	fprintf(screen->file, "%-10s %*s bytes in %*s blocks", name, byte_columns,
+		view_count(bytes), block_columns, view_count(blocks));
+	if (bytes >= 1024)
+		fprintf(screen->file, "  %8s", dhat_format_size(bytes, size));
+}
+
+static int greatest_width(uint64_t a, uint64_t b, uint64_t c)
+{
+	uint64_t greatest = a > b ? a : b;
+
+	return (int)strlen(view_count(greatest > c ? greatest : c));
+}
+
+void view_totals(struct screen *screen, const Dhat__Totals *totals)
+{
+	int bytes = greatest_width(totals->total_bytes, totals->peak_bytes, totals->live_bytes);
+	int blocks = greatest_width(totals->total_blocks, totals->peak_blocks, totals->live_blocks);
+	char text[DHAT_UNIT_CHARS];
+
+	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, bytes, blocks);
+	fputc('\n', screen->file);
+	view_total(screen, "At t-gmax:", totals->peak_bytes, totals->peak_blocks, bytes, blocks);
+	fprintf(screen->file, "  %s before the snapshot",
+		dhat_format_duration(totals->end_ns - totals->peak_ns, text));
+	fputc('\n', screen->file);
+	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, bytes, blocks);
+	fputc('\n', screen->file);
+	if (totals->freed_before_blocks)
+		fprintf(screen->file, "Also freed: %s of blocks from before the attach (%s)\n",
+			view_size(totals->freed_before_bytes),
+			view_count(totals->freed_before_blocks));
+}
+
+/* ---- stacks -------------------------------------------------------------------------------- */
+
+/* Functions that only hand memory on: a person wants to know who asked for it. */
+static bool is_plumbing(const char *function)
+{
+	static const char *const prefixes[] = {
+		"???",	    "std::",   "__gnu_cxx::", "operator new", "alloc::", "core::",
+		"<alloc::", "<core::", "hashbrown::", "__rust",	      "__rdl",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (!strncmp(function, prefixes[i], strlen(prefixes[i])))
+			return true;
+	}
+	return false;
+}
+
+/* The line that names a stack best: its innermost function that is no plumbing. */
+static const char *telling_line(const struct dhat_rendering *rendering,
+				const struct dhat_rendered_point *point)
+{
+	for (uint32_t i = 0; i < point->line_count; i++) {
+		const char *line = rendering->lines[point->lines[i]];
+		_cleanup_free_ char *function = NULL;
+		const char *place;
+
+		ranking_split_line(line, &function, &place);
+		if (function && place && !is_plumbing(function))
+			return line;
+	}
+	return rendering->lines[point->lines[0]];
+}
+
+static void view_line_of_code(struct screen *screen, const char *line)
+{
+	_cleanup_free_ char *function = NULL;
+	const char *place;
+
+	ranking_split_line(line, &function, &place);
+	if (!function)
+		return;
+	screen_mark(screen, MARK_BOLD);
+	screen_text(screen, function);
+	screen_mark(screen, MARK_NONE);
+	if (place) {
+		fputs(" at ", screen->file);
+		screen_text(screen, place);
+	}
+}
+
+/* "of its 1,000 blocks none was freed; the first came at 22:13:21, the last 1.0 s ago" */
+static void view_history(struct screen *screen, const struct dhat_rendering *rendering,
+			 const struct dhat_rendered_point *point)
+{
+	const Dhat__Target *target = rendering->snapshot->head->target;
+	uint64_t end_ns = rendering->snapshot->end->totals->end_ns, freed;
+	char text[DHAT_UNIT_CHARS];
+
+	if (!point->total_blocks) {
+		fputs("blocks from before the watch", screen->file);
+		return;
+	}
+	freed = point->total_blocks > point->live_blocks ? point->total_blocks - point->live_blocks
+							 : 0;
+	if (point->total_blocks == 1)
+		fprintf(screen->file, "one block, %s", freed ? "freed" : "never freed");
+	else if (!freed)
+		fprintf(screen->file, "%s allocated, none freed", view_count(point->total_blocks));
+	else if (freed == point->total_blocks)
+		fprintf(screen->file, "%s allocated, all freed", view_count(point->total_blocks));
+	else
+		fprintf(screen->file, "%s allocated, %s freed (%.1f%%)",
+			view_count(point->total_blocks), view_count(freed),
+			100.0 * freed / point->total_blocks);
+	fprintf(screen->file, "; first at %s",
+		view_moment(target->observed_since_unix_ns + point->first_ns));
+	if (point->total_blocks > 1 && end_ns >= point->last_ns)
+		fprintf(screen->file, ", last %s before the snapshot",
+			dhat_format_duration(end_ns - point->last_ns, text));
+}
+
+void view_headline(struct screen *screen, struct dhat_rendering *rendering)
+{
+	const Dhat__Totals *totals = rendering->snapshot->end->totals;
+	const struct dhat_rendered_point *most = NULL;
+	size_t count = ranking_sort(rendering, RANK_BY_LIVE);
+
+	for (size_t i = 0; i < count && !most; i++) {
+		if (rendering->points[i]->total_blocks)
+			most = rendering->points[i];
+	}
+	if (!most) {
+		screen_print(screen, MARK_BOLD, "Nothing is live");
+		fputs(" of what was allocated since the watch began.\n", screen->file);
+		return;
+	}
+	fputs("Most of what is live: ", screen->file);
+	screen_print(screen, MARK_BOLD, "%s", view_size(most->live_bytes));
+	fprintf(screen->file, " in %s block%s, %.1f%% of all, from\n  ",
+		view_count(most->live_blocks), most->live_blocks == 1 ? "" : "s",
+		100.0 * most->live_bytes / (totals->live_bytes ? totals->live_bytes : 1));
+	view_line_of_code(screen, telling_line(rendering, most));
+	fputs("\n  ", screen->file);
+	view_history(screen, rendering, most);
+	fputc('\n', screen->file);
+}
+
+/* Where the column of places begins: behind the longest function, but not too far right. */
+static size_t function_columns(const struct screen *screen, const struct dhat_rendering *rendering,
+			       const struct view_points *options, size_t count)
+{
+	size_t widest = 0, width, limit = screen->width ? screen->width * 6 / 10 : 100;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct dhat_rendered_point *point = rendering->points[i];
+
+		for (uint32_t j = 0; j < point->line_count; j++) {
+			_cleanup_free_ char *function = NULL;
+			const char *place;
+
+			if (options->depth && j >= options->depth)
+				break;
+			ranking_split_line(rendering->lines[point->lines[j]], &function, &place);
+			width = function && place ? dhat_text_width(function) : 0;
+			widest = width > widest ? width : widest;
+		}
+	}
+	return widest < limit ? widest : limit;
+}
+
+static void view_frame(struct screen *screen, const char *line, size_t columns,
+		       const struct view_points *options)
+{
+	_cleanup_free_ char *function = NULL;
+	const char *place;
+	size_t room;
+
+	ranking_split_line(line, &function, &place);
+	if (!function)
+		return;
+	fputs("      ", screen->file);
+	if (!place) {
+		screen_text(screen, function);
+		fputc('\n', screen->file);
+		return;
+	}
+	if (options->has_addresses)
+		fprintf(screen->file, "%16.*s  ", (int)strcspn(line, "\t"), line);
+	/* into a pipe: the whole name, however long */
+	if (!screen->width && dhat_text_width(function) > columns)
+		columns = dhat_text_width(function);
+	screen_column(screen, function, columns);
+	fputs("  ", screen->file);
+	room = screen_room(screen, dhat_text_width(place),
+			   6 + columns + 2 + (options->has_addresses ? 18 : 0));
+	screen_mark(screen, MARK_DIM);
+	screen_column(screen, place, room);
+	screen_mark(screen, MARK_NONE);
+	fputc('\n', screen->file);
+}
+
+static uint64_t sum_of(const Dhat__Totals *totals, enum ranking_key key)
+{
+	switch (key) {
+	case RANK_BY_TOTAL:
+		return totals->total_bytes;
+	case RANK_BY_PEAK:
+		return totals->peak_bytes;
+	case RANK_BY_MAX:
+		return 0; /* maxima of different times: no sum */
+	default:
+		return totals->live_bytes;
+	}
+}
+
+static void view_point(struct screen *screen, const struct dhat_rendering *rendering, size_t i,
+		       const struct view_points *options)
+{
+	static const char *const verbs[] = { "live", "allocated", "at the peak", "at its maximum" };
+	const struct dhat_rendered_point *point = rendering->points[i];
+	uint64_t sum = sum_of(rendering->snapshot->end->totals, options->key);
+	uint64_t bytes = ranking_bytes(point, options->key);
+	uint64_t blocks = ranking_blocks(point, options->key);
+	char text[DHAT_UNIT_CHARS];
+
+	fprintf(screen->file, "%4zu. ", i + 1);
+	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
+	if (options->key == RANK_BY_MAX && !dhat_rendered_max_is_known(point))
+		fputs(" at most", screen->file);
+	fprintf(screen->file, " %s in %s block%s", verbs[options->key], view_count(blocks),
+		blocks == 1 ? "" : "s");
+	if (sum)
+		fprintf(screen->file, ", %.1f%%", 100.0 * bytes / sum);
+	fputs("\n      ", screen->file);
+	view_history(screen, rendering, point);
+	if (options->key != RANK_BY_LIVE)
+		fprintf(screen->file, "; %s live", view_size(point->live_bytes));
+	if (options->key == RANK_BY_TOTAL && point->total_blocks)
+		fprintf(screen->file, "; a block lives %s on average",
+			dhat_format_duration(point->lifetimes_ns / point->total_blocks, text));
+	fputc('\n', screen->file);
+}
+
+void view_points(struct screen *screen, struct dhat_rendering *rendering,
+		 const struct view_points *options)
+{
+	size_t count = ranking_sort(rendering, options->key), columns;
+
+	count = count < options->top ? count : options->top;
+	columns = function_columns(screen, rendering, options, count);
+	for (size_t i = 0; i < count; i++) {
+		const struct dhat_rendered_point *point = rendering->points[i];
+
+		fputc('\n', screen->file);
+		view_point(screen, rendering, i, options);
+		for (uint32_t j = 0; j < point->line_count; j++) {
+			if (options->depth && j >= options->depth) {
+				fprintf(screen->file, "      … %" PRIu32 " more frames (--depth)\n",
+					point->line_count - j);
+				break;
+			}
+			view_frame(screen, rendering->lines[point->lines[j]], columns, options);
+		}
+	}
+}
