@@ -22,7 +22,7 @@ const volatile __u32 cfg_scratch_count = 8;
 const volatile __u64 cfg_ring_bytes = 0;  /* shed allocations above 7/8 of it, wake above 1/4 */
 
 /* Written by the daemon while probes run. */
-volatile __u8 is_closed = 0;	    /* exec has ended the profile: count nothing more */
+volatile __u8 is_closed = 1;	    /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
 volatile __u8 reads_chunk_size = 1; /* send the word before freed blocks */
 volatile __u8 stops_on_change = 0;  /* `dhatd run`: stop the target when it has mapped code */

@@ -16,9 +16,10 @@ enum dhat_record_type {
 	DHAT_RECORD_REALLOC_END,   /* what became of it */
 	DHAT_RECORD_STACK,	   /* the frames of a stack id seen for the first time */
 	DHAT_RECORD_MAP,	   /* a stack led through a mapping that the daemon does not know */
-	DHAT_RECORD_UNMAP,	   /* code was mapped or unmapped: look again */
+	DHAT_RECORD_CHANGE,	   /* code was mapped or unmapped: look again */
 	DHAT_RECORD_EXEC,	   /* the target replaced its program */
 	DHAT_RECORD_FORK,	   /* the target made a child process */
+	DHAT_RECORD_EXIT,	   /* the last thread of the target ends */
 };
 
 struct dhat_record {
@@ -110,20 +111,18 @@ struct dhat_record_map {
 	__u32 dev_minor;
 };
 
-struct dhat_record_unmap {
+struct dhat_record_change {
 	struct dhat_record head;
 	__u64 time_ns;
-	__u64 start; /* 0, 0: not known what */
-	__u64 end;
 	__u32 epoch; /* the epoch that begins with it */
 	__u32 pad;
 };
 
-struct dhat_record_life { /* EXEC, FORK */
+struct dhat_record_life { /* EXEC, FORK, EXIT */
 	struct dhat_record head;
 	__u64 time_ns;
-	__u32 child_pid; /* FORK: as the initial pid namespace numbers it */
-	__u32 pad;
+	__u32 child_pid;   /* FORK: as the initial pid namespace numbers it */
+	__u32 wait_status; /* EXIT: as wait(2) tells it */
 };
 
 _Static_assert(sizeof(struct dhat_record) == 8, "record head");
@@ -133,7 +132,7 @@ _Static_assert(sizeof(struct dhat_record_realloc_begin) == 32, "realloc begin");
 _Static_assert(sizeof(struct dhat_record_realloc_end) == 56, "realloc end");
 _Static_assert(sizeof(struct dhat_record_stack) == 24, "stack");
 _Static_assert(sizeof(struct dhat_record_map) == 56, "map");
-_Static_assert(sizeof(struct dhat_record_unmap) == 40, "unmap");
+_Static_assert(sizeof(struct dhat_record_change) == 24, "change");
 _Static_assert(sizeof(struct dhat_record_life) == 24, "life");
 
 /* ---- counters ----------------------------------------------------------------------------- */
@@ -156,7 +155,7 @@ enum dhat_counter {
 	DHAT_CTR_DROP_FREE,	   /* frees lost: ring full */
 	DHAT_CTR_DROP_REALLOC,	   /* realloc records lost: ring full */
 	DHAT_CTR_DROP_STACK,	   /* stacks lost: ring full; their allocations are counted */
-	DHAT_CTR_DROP_LIFE,	   /* map, unmap, exec or fork records lost: ring full */
+	DHAT_CTR_DROP_LIFE,	   /* map, change, exec or fork records lost: ring full */
 	DHAT_CTR_STACKS,	   /* stacks sent */
 	DHAT_CTR_STACKS_FULL,	   /* stack table full: sent again each time, still exact */
 	DHAT_CTR_USED_FP,	   /* stacks with a frame-pointer step for want of a rule */

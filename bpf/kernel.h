@@ -52,8 +52,16 @@ struct vm_area_struct {
 	struct mm_struct *vm_mm;
 } CORE;
 
+struct signal_struct {
+	struct {
+		int counter;
+	} live; /* threads that have not begun to exit */
+	int group_exit_code;
+} CORE;
+
 struct task_struct {
-	int pid, tgid;
+	int pid, tgid, exit_code;
+	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
 } CORE;

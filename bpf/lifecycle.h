@@ -33,7 +33,7 @@ static __always_inline void notice_change(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 pages = task->mm->exec_vm, before = unwind_control.exec_pages;
-	struct dhat_record_unmap *record;
+	struct dhat_record_change *record;
 
 	if (pages == before ||
 	    __sync_val_compare_and_swap(&unwind_control.exec_pages, before, pages) != before)
@@ -41,9 +41,7 @@ static __always_inline void notice_change(void)
 	__sync_fetch_and_add(&unwind_control.epoch, 1);
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (record) {
-		fill_life(&record->head, &record->time_ns, DHAT_RECORD_UNMAP, sizeof(*record));
-		record->start = 0;
-		record->end = 0;
+		fill_life(&record->head, &record->time_ns, DHAT_RECORD_CHANGE, sizeof(*record));
 		record->epoch = unwind_control.epoch;
 		record->pad = 0;
 		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
@@ -54,7 +52,7 @@ static __always_inline void notice_change(void)
 		bpf_send_signal(19); /* SIGSTOP, until the daemon has looked for new allocators */
 }
 
-static __always_inline void send_life(__u8 type, __u32 child_pid)
+static __always_inline void send_life(__u8 type, __u32 child_pid, __u32 wait_status)
 {
 	struct dhat_record_life *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -64,7 +62,7 @@ static __always_inline void send_life(__u8 type, __u32 child_pid)
 	}
 	fill_life(&record->head, &record->time_ns, type, sizeof(*record));
 	record->child_pid = child_pid;
-	record->pad = 0;
+	record->wait_status = wait_status;
 	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
 }
 
@@ -73,7 +71,7 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 {
 	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
 		return 0;
-	send_life(DHAT_RECORD_EXEC, 0);
+	send_life(DHAT_RECORD_EXEC, 0, 0);
 	if (closes_on_exec)
 		is_closed = 1;
 	return 0;
@@ -85,6 +83,19 @@ int BPF_PROG(dhat_fork, struct task_struct *parent, struct task_struct *child)
 	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
 		return 0;
 	if ((__u32)child->tgid != cfg_tgid) /* a process, not a thread */
-		send_life(DHAT_RECORD_FORK, child->tgid);
+		send_life(DHAT_RECORD_FORK, child->tgid, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(dhat_exit, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+	int status;
+
+	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || signal->live.counter != 0)
+		return 0;
+	status = signal->group_exit_code;
+	send_life(DHAT_RECORD_EXIT, 0, status ? status : task->exit_code);
 	return 0;
 }

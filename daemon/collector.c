@@ -104,14 +104,10 @@ static int feed_map(struct collector *collector, const struct dhat_record_map *r
 	return 0;
 }
 
-static int feed_unmap(struct collector *collector, const struct dhat_record_unmap *record)
+static int feed_change(struct collector *collector, const struct dhat_record_change *record)
 {
-	if (record->start >= record->end)
-		return -EBADMSG;
-	if (mappings_remove(collector->mappings, record->start, record->end) < 0)
-		collector->mappings_refused++;
-	if (collector->on.unmap)
-		collector->on.unmap(record, collector->on.ctx);
+	if (collector->on.change)
+		collector->on.change(record, collector->on.ctx);
 	return 0;
 }
 
@@ -146,12 +142,16 @@ static int feed_one(struct collector *collector, const struct dhat_record *head)
 		return feed_stack(collector, (const void *)head);
 	case DHAT_RECORD_MAP:
 		return feed_map(collector, (const void *)head);
-	case DHAT_RECORD_UNMAP:
-		return feed_unmap(collector, (const void *)head);
+	case DHAT_RECORD_CHANGE:
+		return feed_change(collector, (const void *)head);
 	case DHAT_RECORD_EXEC:
 		return feed_exec(collector, (const void *)head);
 	case DHAT_RECORD_FORK:
 		return feed_fork(collector, (const void *)head);
+	case DHAT_RECORD_EXIT:
+		if (collector->on.exit)
+			collector->on.exit((const void *)head, collector->on.ctx);
+		return 0;
 	}
 	return -EBADMSG;
 }
@@ -166,9 +166,10 @@ static size_t least_size(uint8_t type)
 		[DHAT_RECORD_REALLOC_END] = sizeof(struct dhat_record_realloc_end),
 		[DHAT_RECORD_STACK] = sizeof(struct dhat_record_stack),
 		[DHAT_RECORD_MAP] = sizeof(struct dhat_record_map),
-		[DHAT_RECORD_UNMAP] = sizeof(struct dhat_record_unmap),
+		[DHAT_RECORD_CHANGE] = sizeof(struct dhat_record_change),
 		[DHAT_RECORD_EXEC] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_FORK] = sizeof(struct dhat_record_life),
+		[DHAT_RECORD_EXIT] = sizeof(struct dhat_record_life),
 	};
 
 	return type < COLLECTOR_TYPES ? bytes[type] : 0;

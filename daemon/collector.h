@@ -17,15 +17,16 @@
 #include "mappings.h"
 #include "stack.h"
 
-#define COLLECTOR_TYPES (DHAT_RECORD_FORK + 1)
+#define COLLECTOR_TYPES (DHAT_RECORD_EXIT + 1)
 
 /* Called from within collector_feed(), for those who look after tables, probes and children. The
  * record is valid during the call only. mappings have been brought up to date before. */
 struct collector_callbacks {
 	void (*map)(const struct dhat_record_map *record, uint32_t object, void *ctx);
-	void (*unmap)(const struct dhat_record_unmap *record, void *ctx);
+	void (*change)(const struct dhat_record_change *record, void *ctx);
 	void (*exec)(const struct dhat_record_life *record, void *ctx);
 	void (*fork)(const struct dhat_record_life *record, void *ctx);
+	void (*exit)(const struct dhat_record_life *record, void *ctx);
 	void *ctx;
 };
 

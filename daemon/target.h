@@ -17,6 +17,7 @@
 #include "stack.h"
 
 struct target;
+struct tables;
 struct worker;
 
 struct target_options {
@@ -50,9 +51,9 @@ struct target_identity {
 	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
 };
 
-struct target_probe { /* what `status` shows of one probe; strings belong to the target */
-	const char *function, *allocator, *object_path, *link, *returns_by;
-	char instruction[64], note[96];
+struct target_probe { /* what `status` shows of one probe */
+	char function[128], allocator[64], object_path[256], instruction[64], note[96];
+	const char *link, *returns_by; /* static */
 	uint8_t role;
 	bool is_emulated;
 	uint64_t function_vaddr, site_vaddr, file_offset;
@@ -117,10 +118,25 @@ struct target_copy {
 	uint32_t tables_ready, tables_pending;
 };
 
+/* What a target asks of those who serve all targets. Called with no lock of the target held. */
+struct target_hooks {
+	void (*wants_mapper)(void *context, struct target *target); /* see target_map_work() */
+	void (*forked)(void *context, struct target *target, pid_t child);
+	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
+	void *context;
+};
+
+struct target_services { /* borrowed; outlive the target */
+	struct worker *worker;
+	struct tables *tables;
+	struct target_hooks hooks;
+};
+
 /* Attach to a running process. On return the probes are in place. Blocks for as long as preflight
  * checks and probe placement need (a second at most). */
-int target_attach(pid_t pid, const struct target_options *options, struct worker *worker,
-		  struct target **ret, struct dhat_error *err);
+int target_attach(pid_t pid, const struct target_options *options,
+		  const struct target_services *services, struct target **ret,
+		  struct dhat_error *err);
 struct target *target_ref(struct target *target);
 void target_unref(struct target *target); /* the last one detaches and frees */
 
@@ -128,7 +144,27 @@ void target_unref(struct target *target); /* the last one detaches and frees */
 void target_detach(struct target *target);
 
 pid_t target_pid(const struct target *target);
+bool target_follows_exec(const struct target *target);
+/* Options with which a child, or the program after an exec, is attached to. */
+void target_follow_options(const struct target *target, struct target_options *ret);
+/* Has the process ended? A child of ours (`dhatd run`) is reaped by that. */
+bool target_has_exited(struct target *target);
+/* wait(2) status of a process that has ended, if it is known. */
+bool target_wait_status(struct target *target, int *ret);
 enum target_state target_state_of(struct target *target);
+
+/* For the collector thread: take at most max records from the ring; how many there were. */
+size_t target_drain(struct target *target, size_t max);
+int target_ring_fd(const struct target *target);
+/* Readable when the process has ended; -1 when it cannot be watched so. */
+int target_pidfd(const struct target *target);
+/* The process has ended: take the last records, close the profile. */
+void target_finish(struct target *target);
+/* Once a second: brings rates up to date. */
+void target_tick(struct target *target);
+
+/* For the mapper thread: bring mappings, tables and probes up to date. May take seconds. */
+void target_map_work(struct target *target);
 
 /* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
  * so that what the target did before the call is in the copy. */

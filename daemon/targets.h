@@ -4,17 +4,26 @@
 
 struct targets;
 
-int targets_new(struct worker *worker, struct targets **ret, struct dhat_error *err);
+/* worker and tables are borrowed. */
+int targets_new(struct worker *worker, struct tables *tables, struct targets **ret,
+		struct dhat_error *err);
 void targets_free(struct targets *targets); /* detaches all */
 
 /* *ret (may be NULL): a reference for the caller. A target that has ended may be attached again;
  * its old profile is then replaced. */
 int targets_attach(struct targets *targets, pid_t pid, const struct target_options *options,
 		   struct target **ret, struct dhat_error *err);
+/* The same for a program that `dhatd run` starts: see run.h. */
+int targets_run(struct targets *targets, char *const argv[], const struct target_options *options,
+		struct target **ret, struct dhat_error *err);
 int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err);
 
 /* pid 0: the only target, or the only one still attached; an error that lists the choice
  * otherwise. *ret: a reference for the caller. */
 int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err);
+/* Targets that have not ended yet. */
+size_t targets_attached_count(struct targets *targets);
+/* Told (from a thread of its own) whenever a target has ended; at most one listener. */
+void targets_on_end(struct targets *targets, void (*ended)(void *context), void *context);
 /* References to all, in the order of attaching; the caller unrefs each and frees the array. */
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);

@@ -1,0 +1,12 @@
+#pragma once
+/* identity: who a process is, from /proc. */
+#include "target.h"
+
+/* Fill *ret from /proc/PID. DHAT_EXIT_NO_PROCESS when there is no such process. The caller
+ * deinits. */
+int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err);
+int identity_copy(const struct target_identity *from, struct target_identity *ret);
+void identity_deinit(struct target_identity *identity);
+
+/* /proc/PID/FILE, read whole and NUL-terminated; *ret_size without the NUL. The caller frees. */
+int proc_read(pid_t pid, const char *file, char **ret, size_t *ret_size);
