@@ -1,0 +1,298 @@
+/* dhatd: attach, serve, write the profile, detach. */
+#include "control.h"
+#include "options.h"
+#include "requests.h"
+#include "snapshot.h"
+#include "symbolizer.h"
+#include "tables.h"
+#include "targets.h"
+#include "worker.h"
+#include "worker_main.h"
+
+#include "../proto/cleanup.h"
+#include "../proto/save.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct dhatd {
+	struct dhatd_options options;
+	struct worker *worker;
+	struct tables *tables;
+	struct symbolizer *symbolizer;
+	struct targets *targets;
+	struct control *control;
+	struct requests_context requests;
+};
+
+DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
+DEFINE_CLEANUP_PTR(struct target *, target_unref)
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+
+/* A target has ended: sent to ourselves, so that the main thread need wait for one thing only. */
+#define SIGNAL_ENDED SIGUSR1
+
+static void on_target_end(void *context)
+{
+	kill(getpid(), SIGNAL_ENDED);
+}
+
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGNAL_ENDED);
+	sigprocmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* A target costs a descriptor for each object and each probe. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+static int start_services(struct dhatd *dhatd, struct dhat_error *err)
+{
+	struct tables_options tables = { .build = worker_build_cfi };
+	struct control_options control = {
+		.path = dhatd->options.socket_path,
+		.group = dhatd->options.group,
+		.table = requests_table,
+		.context = &dhatd->requests,
+	};
+	int error = worker_new(NULL, &dhatd->worker, err);
+
+	tables.worker = dhatd->worker;
+	if (error == 0)
+		error = tables_new(&tables, &dhatd->tables, err);
+	if (error == 0)
+		error = symbolizer_new(dhatd->worker, NULL, &dhatd->symbolizer, err);
+	if (error == 0)
+		error = targets_new(dhatd->worker, dhatd->tables, &dhatd->targets, err);
+	if (error)
+		return error;
+	targets_on_end(dhatd->targets, on_target_end, NULL);
+	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer };
+	return control_new(&control, &dhatd->control, err);
+}
+
+static void stop_services(struct dhatd *dhatd)
+{
+	control_free(dhatd->control);
+	targets_free(dhatd->targets);
+	symbolizer_free(dhatd->symbolizer);
+	tables_free(dhatd->tables);
+	worker_free(dhatd->worker);
+	dhatd_options_deinit(&dhatd->options);
+}
+
+static void say_attached(struct target *target, const char *socket_path)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+
+	if (target_copy(target, false, &copy, NULL))
+		return;
+	fprintf(stderr, "dhatd: attached to %d (%s), %zu probes\n", (int)copy->identity.pid,
+		copy->identity.command, copy->probe_count);
+	for (char **name = copy->allocators; *name; name++)
+		fprintf(stderr, "dhatd:   %s\n", *name);
+	fprintf(stderr, "dhatd: answering at %s\n", socket_path);
+}
+
+static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct dhatd_options *options = &dhatd->options;
+	int error = 0;
+
+	if (options->command == DHATD_RUN) {
+		_cleanup_(target_unref_ptr) struct target *target = NULL;
+
+		error = targets_run(dhatd->targets, options->program, &options->target, &target,
+				    err);
+		if (error == 0)
+			say_attached(target, options->socket_path);
+		return error;
+	}
+	for (size_t i = 0; i < options->pid_count && error == 0; i++) {
+		_cleanup_(target_unref_ptr) struct target *target = NULL;
+
+		error = targets_attach(dhatd->targets, options->pids[i], &options->target, &target,
+				       err);
+		if (error == 0)
+			say_attached(target, options->socket_path);
+	}
+	if (error == 0 && options->command == DHATD_SERVE)
+		fprintf(stderr, "dhatd: answering at %s\n", options->socket_path);
+	return error;
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+static int add_part(void *context, const Dhat__SnapshotPart *part)
+{
+	size_t size = dhat__snapshot_part__get_packed_size(part);
+	_cleanup_free_ uint8_t *bytes = malloc(size ? size : 1);
+	Dhat__SnapshotPart *copy;
+
+	if (!bytes)
+		return -ENOMEM;
+	dhat__snapshot_part__pack(part, bytes);
+	copy = dhat__snapshot_part__unpack(NULL, size, bytes);
+	return copy ? dhat_snapshot_add(context, copy, NULL) : -ENOMEM;
+}
+
+/* "leak.json" → "leak.1234.json", when there are several */
+static void name_output(char *ret, size_t size, const char *path, pid_t pid, bool is_only)
+{
+	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+
+	if (is_only || strcmp(path, "-") == 0)
+		snprintf(ret, size, "%s", path);
+	else if (dot && (!slash || dot > slash))
+		snprintf(ret, size, "%.*s.%d%s", (int)(dot - path), path, (int)pid, dot);
+	else
+		snprintf(ret, size, "%s.%d", path, (int)pid);
+}
+
+static int write_profile(struct dhatd *dhatd, struct target *target, bool is_only,
+			 struct dhat_error *err)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	char path[4096];
+	int error = target_copy(target, true, &copy, err);
+
+	if (error == 0)
+		error = dhat_snapshot_new(&snapshot);
+	if (error == 0)
+		error = snapshot_write(copy, dhatd->symbolizer, false, add_part, snapshot, err);
+	if (error == 0)
+		error = dhat_snapshot_finish(snapshot, err);
+	if (error)
+		return error;
+	name_output(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
+	error = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, err);
+	if (error == 0)
+		fprintf(stderr, "dhatd: wrote %s\n", path);
+	return error;
+}
+
+/* Like Valgrind's closing lines. */
+static void say_totals(struct target *target)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	const struct heap_totals *totals;
+
+	if (target_copy(target, false, &copy, NULL))
+		return;
+	totals = &copy->totals;
+	fprintf(stderr, "dhatd: %d %s%s%s\n", (int)copy->identity.pid,
+		target_state_name(copy->state), copy->state_detail[0] ? ": " : "",
+		copy->state_detail);
+	fprintf(stderr, "dhatd:   Total:     %" PRIu64 " bytes in %" PRIu64 " blocks\n",
+		totals->total_bytes, totals->total_blocks);
+	fprintf(stderr, "dhatd:   At t-gmax: %" PRIu64 " bytes in %" PRIu64 " blocks\n",
+		totals->peak_bytes, totals->peak_blocks);
+	fprintf(stderr, "dhatd:   At t-end:  %" PRIu64 " bytes in %" PRIu64 " blocks\n",
+		totals->live_bytes, totals->live_blocks);
+	for (char **reason = copy->reasons; *reason; reason++)
+		fprintf(stderr, "dhatd:   not exact: %s\n", *reason);
+}
+
+/* Detach from all, then write what was collected (P7: one failure does not stop the next). */
+static int finish(struct dhatd *dhatd, struct dhat_error *err)
+{
+	struct target **list = NULL;
+	size_t count = 0;
+	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
+
+	for (size_t i = 0; i < count; i++)
+		target_detach(list[i]);
+	for (size_t i = 0; i < count; i++) {
+		say_totals(list[i]);
+		if (dhatd->options.output_path)
+			failed = write_profile(dhatd, list[i], count == 1, err);
+		if (failed)
+			error = failed;
+		target_unref(list[i]);
+	}
+	free(list);
+	return error;
+}
+
+/* The status of the program of `dhatd run`, as a shell tells it. */
+static int program_status(struct dhatd *dhatd)
+{
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	int status;
+
+	if (dhatd->options.command != DHATD_RUN ||
+	    targets_find(dhatd->targets, 0, &target, NULL) ||
+	    !target_wait_status(target, &status))
+		return 0;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for
+ * dhatctl until it is told to end. */
+static void serve(struct dhatd *dhatd, const sigset_t *set)
+{
+	const struct dhatd_options *options = &dhatd->options;
+	bool ends_with_targets = options->command == DHATD_RUN ||
+				 (options->command == DHATD_ATTACH && options->output_path);
+	int signal_number = 0;
+
+	do {
+		if (ends_with_targets && targets_attached_count(dhatd->targets) == 0)
+			return;
+	} while (sigwait(set, &signal_number) || signal_number == SIGNAL_ENDED);
+}
+
+int main(int argc, char **argv)
+{
+	struct dhatd dhatd = { 0 };
+	struct dhat_error err = { 0 };
+	sigset_t set;
+	int error, status = 0;
+
+	if (argc > 1 && strcmp(argv[1], WORKER_ARGUMENT) == 0)
+		return worker_main(argc, argv);
+	if (dhatd_options_parse(argc, argv, &dhatd.options))
+		return DHAT_EXIT_USAGE;
+	if (dhatd.options.command == DHATD_DONE) {
+		dhatd_options_deinit(&dhatd.options);
+		return DHAT_EXIT_OK;
+	}
+	block_signals(&set);
+	raise_descriptor_limit();
+	error = start_services(&dhatd, &err);
+	if (error == 0)
+		error = start_targets(&dhatd, &err);
+	if (error == 0) {
+		serve(&dhatd, &set);
+		error = finish(&dhatd, &err);
+		status = program_status(&dhatd);
+	}
+	stop_services(&dhatd);
+	if (error) {
+		fprintf(stderr, "dhatd: %s\n", err.message[0] ? err.message : strerror(-error));
+		return err.code ? err.code : DHAT_EXIT_FAILED;
+	}
+	return status;
+}

@@ -1,0 +1,13 @@
+#pragma once
+/* requests: what dhatd answers to each request. */
+#include "control.h"
+#include "symbolizer.h"
+#include "targets.h"
+
+struct requests_context {
+	struct targets *targets;
+	struct symbolizer *symbolizer;
+};
+
+/* For control_new(), with a struct requests_context as its context. */
+extern const struct control_entry requests_table[];
