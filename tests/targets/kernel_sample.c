@@ -2,7 +2,7 @@
  * and nothing else; the same on every kernel. Waits for a line on stdin first if it has an argument.
  *
  * What it allocates, in calls and bytes: see expect_sample() in tests/kernels/guest_test.c.
- * build: -pthread
+ * build: -pthread -fno-optimize-sibling-calls
  */
 #include <pthread.h>
 #include <signal.h>
