@@ -109,14 +109,26 @@ before:
 	return word ? *word : none;
 }
 
-/* The row that holds at pc, as one word (struct dhat_row); cfa may be an UNWIND_ROW_…. */
-UNWIND_NOINLINE __u64 unwind_row(__u64 pc, __u32 zero)
+/* Where the memo keeps the row of a pc, and what marks it as that pc's, in this state of the
+ * mappings. */
+static inline __attribute__((always_inline)) struct unwind_memo *unwind_memo_of(__u64 pc)
+{
+	return unwind_memo((pc ^ (pc >> 14)) & (UNWIND_MEMO_SIZE - 1));
+}
+
+static inline __attribute__((always_inline)) __u64 unwind_tag(__u64 pc, __u32 active, __u32 epoch)
+{
+	return unwind_mix(pc, ((__u64)active << 32) | epoch);
+}
+
+/* The row that holds at pc, as one word (struct dhat_row); cfa may be an UNWIND_ROW_…. The way by
+ * the tables: the result goes into the memo. */
+UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 {
 	const volatile struct unwind_control *control = &unwind_control;
 	__u32 active = control->active, epoch = control->epoch;
 	__u32 bank = active & 1, at, kind;
-	__u64 tag = unwind_mix(pc, ((__u64)active << 32) | epoch);
-	struct unwind_memo *memo = unwind_memo((pc ^ (pc >> 14)) & (UNWIND_MEMO_SIZE - 1));
+	struct unwind_memo *memo = unwind_memo_of(pc);
 	const struct dhat_mapping *mapping;
 	__u64 row, bias;
 	__u32 slot;
@@ -124,10 +136,6 @@ UNWIND_NOINLINE __u64 unwind_row(__u64 pc, __u32 zero)
 
 	if (!memo)
 		return 0;
-	row = *(volatile __u64 *)&memo->row;
-	if ((row ^ tag) == *(volatile __u64 *)&memo->check)
-		return row;
-
 	at = unwind_find_mapping(pc, bank, control->count[bank], zero);
 	mapping = unwind_mapping(bank * DHAT_MAX_MAPPINGS + at);
 	if (!mapping)
@@ -143,23 +151,40 @@ UNWIND_NOINLINE __u64 unwind_row(__u64 pc, __u32 zero)
 		kind = mapping->kind;
 		slot = mapping->table_slot;
 		bias = mapping->table_bias;
-		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero)
-						 : UNWIND_ROW_NO_TABLE << 16;
+		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero) :
+						   UNWIND_ROW_NO_TABLE << 16;
 	}
 	if (control->active != active) /* the bank may have been rewritten meanwhile */
 		return UNWIND_ROW_NO_TABLE << 16;
 	*(volatile __u64 *)&memo->row = row;
-	*(volatile __u64 *)&memo->check = row ^ tag;
+	*(volatile __u64 *)&memo->check = row ^ unwind_tag(pc, active, epoch);
 	return row;
+}
+
+static inline __attribute__((always_inline)) __u64 unwind_row(__u64 pc, __u32 zero)
+{
+	const volatile struct unwind_control *control = &unwind_control;
+	struct unwind_memo *memo = unwind_memo_of(pc);
+	__u64 row, check;
+
+	if (!memo)
+		return 0;
+	row = *(volatile __u64 *)&memo->row;
+	check = *(volatile __u64 *)&memo->check;
+	if ((row ^ unwind_tag(pc, control->active, control->epoch)) == check)
+		return row;
+	return unwind_search_row(pc, zero);
 }
 
 /* ---- stack words ----------------------------------------------------------------------------- */
 
 /* Move the window so that it begins at addr. */
-static inline __attribute__((always_inline)) int unwind_slide(struct unwind_scratch *s, __u64 addr)
+UNWIND_NOINLINE int unwind_slide(struct unwind_scratch *s, __u64 addr)
 {
 	__u64 size;
 
+	if (!s)
+		return -1;
 	s->window_base = addr;
 	s->window_size = sizeof(s->window);
 	if (unwind_copy(s->window, sizeof(s->window), addr) == 0)
@@ -175,31 +200,24 @@ static inline __attribute__((always_inline)) int unwind_slide(struct unwind_scra
 	return 0;
 }
 
-/* The word at addr. Callers ask for the lowest word they need first. */
-UNWIND_NOINLINE int unwind_read(struct unwind_scratch *s, __u64 addr)
+/* Number in the window of the word at addr; out of range if it cannot be read. Callers ask for the
+ * lowest word they need first. */
+static inline __attribute__((always_inline)) __u64 unwind_index(struct unwind_scratch *s,
+								__u64 addr)
 {
-	__u64 index;
-
-	if (!s)
-		return -1;
 	if (addr & 7)
-		return -1;
-	if (addr - s->window_base >= s->window_size) {
-		if (unwind_slide(s, addr))
-			return -1;
-	}
-	index = (addr - s->window_base) >> 3;
-	if (index >= UNWIND_WINDOW_WORDS)
-		return -1;
-	return index;
+		return UNWIND_WINDOW_WORDS;
+	if (addr - s->window_base >= s->window_size && unwind_slide(s, addr))
+		return UNWIND_WINDOW_WORDS;
+	return (addr - s->window_base) >> 3;
 }
 
 #define UNWIND_READ(s, addr, value)                                                                \
 	({                                                                                         \
-		int index_ = unwind_read(s, addr);                                                 \
-		if (index_ >= 0)                                                                   \
-			(value) = (s)->window[index_ & (UNWIND_WINDOW_WORDS - 1)];                 \
-		index_ < 0 ? -1 : 0;                                                               \
+		__u64 index_ = unwind_index(s, addr);                                              \
+		if (index_ < UNWIND_WINDOW_WORDS)                                                  \
+			(value) = (s)->window[index_];                                             \
+		index_ < UNWIND_WINDOW_WORDS ? 0 : -1;                                             \
 	})
 
 /* ---- one step -------------------------------------------------------------------------------- */
