@@ -23,6 +23,8 @@ static void append(const char *text, size_t size, void *context)
 {
 	struct output *output = context;
 
+	if (!size) /* the text may then be NULL, which memcpy() does not allow */
+		return;
 	if (size >= sizeof(output->text) - output->size)
 		longjmp(output->too_long, 1);
 	memcpy(output->text + output->size, text, size);

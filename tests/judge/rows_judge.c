@@ -374,11 +374,12 @@ static void load_search_table(struct judge *judge)
 static void print_share(const char *name, uint64_t bytes, uint64_t all)
 {
 	if (bytes)
-		printf("  %-22s %12" PRIu64 " bytes %8.4f %%\n", name, bytes,
+		printf("#   %-22s %12" PRIu64 " bytes %8.4f %%\n", name, bytes,
 		       100.0 * (double)bytes / (double)all);
 }
 
-static bool print_verdict(const struct judge *judge, const struct cfi_table *table, double built)
+static bool print_verdict(const struct judge *judge, const struct cfi_table *table, double built,
+			  const char *path)
 {
 	double table_bytes = 8.0 * table->word_count;
 	uint64_t unfit = 0;
@@ -388,7 +389,7 @@ static bool print_verdict(const struct judge *judge, const struct cfi_table *tab
 	for (kind = 0; kind < 8; kind++)
 		print_share(cfa_names[kind] ?: "?", table->code_bytes_by_cfa[kind],
 			    table->code_bytes);
-	printf("  against libdw:\n");
+	printf("#   against libdw:\n");
 	for (kind = 0; kind < KIND_COUNT; kind++) {
 		print_share(kind_names[kind], judge->bytes_by_kind[kind], table->code_bytes);
 		if (kind >= KIND_CFA_REGISTER && kind <= KIND_BROKEN)
@@ -396,9 +397,9 @@ static bool print_verdict(const struct judge *judge, const struct cfi_table *tab
 	}
 	share = 100.0 * (double)unfit / (double)table->code_bytes;
 	size = table_bytes / 1024 / ((double)table->code_bytes / (1 << 20));
-	printf("  %u rows, %.1f KB, %.1f KB per MB of code, built in %.3f s; "
+	printf("# %s: %u rows, %.1f KB, %.1f KB per MB of code, built in %.3f s; "
 	       "not representable %.4f %%, wrong %" PRIu64 "\n",
-	       table->row_count, table_bytes / 1024, size, built, share, judge->wrong_count);
+	       path, table->row_count, table_bytes / 1024, size, built, share, judge->wrong_count);
 	if (unfit != table->unrepresentable_bytes)
 		printf("  the builder counted %" PRIu64 " bytes not representable\n",
 		       table->unrepresentable_bytes);
@@ -428,8 +429,8 @@ static bool judge_file(const char *path)
 	judge.entry = gelf_getehdr(judge.elf, &ehdr)->e_entry;
 	load_search_table(&judge);
 	judge_table(&judge, table);
-	printf("%s\n", path);
-	is_good = print_verdict(&judge, table, built);
+	printf("# %s\n", path);
+	is_good = print_verdict(&judge, table, built, path);
 	cfi_table_free(table);
 	if (judge.eh)
 		dwarf_cfi_end(judge.eh);

@@ -361,20 +361,20 @@ static bool print_tally(const char *name, const struct tally *tally)
 		       complete >= 99;
 	int i;
 
-	printf("%-10s %4u stacks, %5.1f frames (most %zu): equal to libdw's %6.2f %%, complete "
+	printf("# %-10s %4u stacks, %5.1f frames (most %zu): equal to libdw's %6.2f %%, complete "
 	       "%6.2f %%%s\n",
 	       name, tally->samples, (double)tally->frames / all, tally->deepest, share, complete,
 	       is_good ? "" : "   TOO FEW");
 	for (i = EQUAL_TOO_DEEP; i < OUTCOME_COUNT; i++) {
 		if (tally->outcomes[i])
-			printf("           %u %s\n", tally->outcomes[i], outcome_names[i]);
+			printf("#            %u %s\n", tally->outcomes[i], outcome_names[i]);
 	}
 	for (i = DHAT_STOP_COMPLETE + 1; i < DHAT_STOP_COUNT; i++) {
 		if (tally->stops[i])
-			printf("           %u stopped: %s\n", tally->stops[i], stop_names[i]);
+			printf("#            %u stopped: %s\n", tally->stops[i], stop_names[i]);
 	}
 	if (tally->used_fp)
-		printf("           %u with a step by frame pointer\n", tally->used_fp);
+		printf("#            %u with a step by frame pointer\n", tally->used_fp);
 	return is_good;
 }
 

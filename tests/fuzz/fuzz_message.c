@@ -1,0 +1,31 @@
+/* Messages from a socket, and .dhat files: a protobuf of any kind, and a whole snapshot. */
+#include "../../proto/frame.h"
+#include "../../proto/snapshot_file.h"
+#include "fuzz.h"
+#include "proto/dhat.pb-c.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const ProtobufCMessageDescriptor *kinds[] = { &dhat__request__descriptor,
+						      &dhat__response__descriptor,
+						      &dhat__snapshot_part__descriptor };
+	struct dhat_snapshot *snapshot = NULL;
+	struct dhat_error err = {};
+	ProtobufCMessage *message;
+	FILE *file;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		message = dhat_frame_unpack(kinds[i], data, size);
+		if (message)
+			protobuf_c_message_free_unpacked(message, NULL);
+	}
+	file = fmemopen((void *)data, size ? size : 1, "r");
+	FUZZ_CHECK(file);
+	if (dhat_snapshot_read(file, "input", &snapshot, &err) == 0)
+		dhat_snapshot_free(snapshot);
+	else
+		FUZZ_CHECK(err.code != DHAT_EXIT_OK && err.message[0]);
+	fclose(file);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* What an ELF file tells about itself, when it lies. */
+#include "../../daemon/object.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const names[] = { "malloc", "free", "_Znwm", "+0x1000", NULL };
+	struct object_desc *desc = NULL;
+	struct dhat_error err = {};
+	uint64_t vaddr = 0, offset = 0;
+	size_t i;
+
+	if (object_describe(fuzz_file(data, size), names, &desc, &err) < 0) {
+		FUZZ_CHECK(!desc && err.code != DHAT_EXIT_OK && err.message[0]);
+		return 0;
+	}
+	FUZZ_CHECK(desc->build_id_size <= sizeof(desc->build_id));
+	FUZZ_CHECK(memchr(desc->soname, 0, sizeof(desc->soname)));
+	for (i = 0; i < desc->symbol_count; i++) {
+		FUZZ_CHECK(desc->symbols[i].name);
+		FUZZ_CHECK(desc->symbols[i].code_size <= OBJECT_CODE_BYTES);
+		FUZZ_CHECK(desc->symbols[i].code_size <= size);
+	}
+	for (i = 0; i < desc->segment_count; i++) {
+		if (object_vaddr_of_offset(desc, desc->segments[i].file_offset, &vaddr))
+			object_offset_of_vaddr(desc, vaddr, &offset);
+	}
+	object_desc_free(desc);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* Names out of symbol tables and DWARF of hostile files. */
+#include "../../daemon/symbol.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct name_query queries[] = {
+		{ 0, false },	   { 0x1000, true },	 { 0x1010, false },
+		{ 0x1fff, false }, { 1ull << 63, true },
+	};
+	uint32_t i, j, count = sizeof(queries) / sizeof(queries[0]);
+	struct names *names = NULL;
+	const struct name_frame *frame;
+	const struct name_location *at;
+	struct dhat_error err = {};
+
+	if (symbol_name(fuzz_file(data, size), queries, count, false, NULL, &names, &err) < 0) {
+		FUZZ_CHECK(err.code != DHAT_EXIT_OK);
+		return 0;
+	}
+	FUZZ_CHECK(names->frame_count == count);
+	for (i = 0; i < count; i++) {
+		frame = &names->frames[i];
+		FUZZ_CHECK(frame->reason < names->string_count);
+		FUZZ_CHECK((uint64_t)frame->first_location + frame->location_count <=
+			   names->location_count);
+		for (j = 0; j < frame->location_count; j++) {
+			at = &names->locations[frame->first_location + j];
+			FUZZ_CHECK(at->function < names->string_count &&
+				   at->linkage_name < names->string_count &&
+				   at->file < names->string_count);
+		}
+	}
+	names_free(names);
+	return 0;
+}
