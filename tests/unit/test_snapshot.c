@@ -380,7 +380,7 @@ static void test_worker_dies(void **state)
 	struct world *world = *state;
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_(symbolizer_free_ptr) struct symbolizer *symbolizer = NULL;
-	struct worker_options options = { .name_seconds = 1 };
+	struct worker_options options = { .name_seconds = 2 };
 	struct receiver receiver = { 0 }, again = { 0 };
 	struct name_query query = { .is_exact_pc = true };
 	struct names *names = NULL;
@@ -402,7 +402,7 @@ static void test_worker_dies(void **state)
 	assert_int_equal(snapshot->points[0]->total_bytes, 100);
 	assert_int_equal(frame_of(snapshot, 0, 0)->n_locations, 0);
 	assert_string_equal(frame_of(snapshot, 0, 0)->unnamed_reason,
-			    "reading it took the ELF worker longer than 1 s");
+			    "reading it took the ELF worker longer than 2 s");
 	assert_int_equal(snapshot->end->n_notes, 3);
 	/* the file is held to blame; a new one of the same bytes is not */
 	small.objects[0].fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
