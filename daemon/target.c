@@ -427,7 +427,8 @@ int target_new(pid_t pid, const struct target_options *options,
 	return 0;
 }
 
-/* The best kind of link that worked for an earlier target; the first attach tries them in turn. */
+/* The best kind of link that worked for an earlier target; the first attach tries them in turn:
+ * session, multi, perf. */
 static _Atomic int best_kind = UPROBE_SESSION;
 
 /* Load the programs and place the probes with one kind of link. */
@@ -444,9 +445,9 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 
 	target->kind = kind;
 	error = tracer_new(&options, &target->tracer, err);
-	if (error)
-		return error;
-	return target_look(target, err);
+	if (error == 0)
+		error = tracer_try_links(target->tracer, err);
+	return error ? error : target_look(target, err);
 }
 
 int target_attach_links(struct target *target, const char *link, struct dhat_error *err)
@@ -462,9 +463,7 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 		struct dhat_error why = { 0 };
 
 		error = attach_with(target, kind, &why);
-		/* EINVAL: the kernel has no such link (6.1, 6.12: the program loads, the link fails) */
-		if (error == 0 || is_forced || kind == UPROBE_PERF ||
-		    (error != -EINVAL && why.code != DHAT_EXIT_UNSUPPORTED)) {
+		if (!error || is_forced || kind == UPROBE_PERF || why.code != DHAT_EXIT_UNSUPPORTED) {
 			if (error)
 				dhat_error_set(err, -error, why.code, "%s", why.message);
 			break;

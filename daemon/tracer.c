@@ -125,6 +125,24 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 	return 0;
 }
 
+static struct uprobe_programs programs_of(const struct tracer *tracer)
+{
+	const struct dhat_bpf *bpf = tracer->bpf;
+
+	return (struct uprobe_programs){
+		.entry = bpf_program__fd(tracer->kind == UPROBE_SESSION ? bpf->progs.dhat_session :
+									  bpf->progs.dhat_entry),
+		.on_return = bpf_program__fd(bpf->progs.dhat_return),
+	};
+}
+
+int tracer_try_links(const struct tracer *tracer, struct dhat_error *err)
+{
+	struct uprobe_programs programs = programs_of(tracer);
+
+	return uprobe_try(tracer->kind, &programs, err);
+}
+
 void tracer_free(struct tracer *tracer)
 {
 	if (!tracer)
@@ -140,12 +158,7 @@ void tracer_free(struct tracer *tracer)
 int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
 		  size_t count, struct dhat_error *err)
 {
-	struct dhat_bpf *bpf = tracer->bpf;
-	struct uprobe_programs programs = {
-		.entry = bpf_program__fd(tracer->kind == UPROBE_SESSION ? bpf->progs.dhat_session :
-									  bpf->progs.dhat_entry),
-		.on_return = bpf_program__fd(bpf->progs.dhat_return),
-	};
+	struct uprobe_programs programs = programs_of(tracer);
 
 	return uprobe_attach(tracer->kind, &programs, tracer->pid, path, sites, count,
 			     &tracer->links, err);

@@ -204,3 +204,45 @@ int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs,
 					uprobe_kind_name(kind), path);
 	return 0;
 }
+
+/* Where uprobe_try() puts its probe. */
+__attribute__((noinline, used)) void uprobe_try_site(void)
+{
+	__asm__ volatile("");
+}
+
+/* File offset of an address of our own executable. */
+static int own_file_offset(uintptr_t addr, uint64_t *ret)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start, end, offset;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) == 3 && addr >= start &&
+		    addr < end) {
+			*ret = addr - start + offset;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
+	       struct dhat_error *err)
+{
+	struct uprobe_site site = { .wants_return = true };
+	struct uprobe_links links = { 0 };
+	int error = own_file_offset((uintptr_t)uprobe_try_site, &site.file_offset);
+
+	if (error)
+		return dhat_error_errno(err, -error, "cannot find our own code");
+	error = uprobe_attach(kind, programs, getpid(), "/proc/self/exe", &site, 1, &links, NULL);
+	uprobe_links_deinit(&links);
+	if (error)
+		return dhat_error_set(err, -error, DHAT_EXIT_UNSUPPORTED,
+				      "this kernel has no %s links (%s): leave --link out, or try "
+				      "--link perf",
+				      uprobe_kind_name(kind), strerror(-error));
+	return 0;
+}

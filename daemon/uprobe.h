@@ -36,6 +36,11 @@ struct uprobe_links {
 	size_t count;
 };
 
+/* Does this kernel have links of this kind? A program that is loaded for one proves nothing: 6.12
+ * loads session programs and refuses the link. Tried on a function of our own that nobody calls. */
+int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
+	       struct dhat_error *err);
+
 /* Attach all sites of one file. path: any name that leads to it now, such as /proc/self/fd/N. Only
  * the process `pid` (as dhatd sees it) will trap. All or nothing: on failure no probe stays. */
 int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
