@@ -5,6 +5,17 @@
 
 #include "../proto/units.h"
 
+const struct command commands[] = {
+	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",
+	  cmd_stats },
+	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
+	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
+	{ "export", "turn a .dhat file into DHAT JSON", cmd_export },
+	{ "attach", "have dhatd watch another process", cmd_attach },
+	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
+	{ 0 },
+};
+
 static const struct argp_option common_options[] = {
 	{ "socket", 's', "PATH", 0,
 	  "Where dhatd answers (default: $" CLI_SOCKET_VARIABLE ", else " CLI_DEFAULT_SOCKET ")",

@@ -27,6 +27,8 @@ struct command {
 	int (*run)(int argc, char **argv, struct dhat_error *err);
 };
 
+extern const struct command commands[]; /* the last one has no name */
+
 int cmd_status(int argc, char **argv, struct dhat_error *err);
 int cmd_stats(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);

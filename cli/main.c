@@ -2,24 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../proto/cleanup.h"
 #include "command.h"
-
-static const struct command commands[] = {
-	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",
-	  cmd_stats },
-	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
-	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
-	{ "export", "turn a .dhat file into DHAT JSON", cmd_export },
-	{ "attach", "have dhatd watch another process", cmd_attach },
-	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
-};
 
 static void print_help(void)
 {
 	puts("Usage: dhatctl COMMAND [OPTION...]\n"
 	     "Ask dhatd what a process keeps on its heap.\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+	for (size_t i = 0; commands[i].name; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
 	puts("\ndhatctl COMMAND --help lists the options of a command.");
 }
@@ -44,7 +33,7 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+	for (size_t i = 0; commands[i].name; i++) {
 		if (!strcmp(name, commands[i].name))
 			return run(&commands[i], argc - 1, argv + 1);
 	}

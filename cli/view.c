@@ -9,6 +9,8 @@
 #include "../proto/units.h"
 
 #define TEXTS 4
+#define INDENT 6	   /* of a stack's lines */
+#define ADDRESS_COLUMNS 18 /* 16 digits, 2 blanks */
 
 const char *view_size(uint64_t bytes)
 {
@@ -33,18 +35,37 @@ const char *view_count(uint64_t count)
 	return dhat_format_count(count, texts[next++ % TEXTS]);
 }
 
+static bool is_same_day(const struct tm *a, const struct tm *b)
+{
+	return a->tm_yday == b->tm_yday && a->tm_year == b->tm_year;
+}
+
 const char *view_moment(uint64_t unix_ns)
 {
 	static char text[64];
 	time_t then = unix_ns / 1000000000, now = time(NULL);
 	struct tm then_tm, now_tm;
-	bool is_today;
 
 	localtime_r(&then, &then_tm);
 	localtime_r(&now, &now_tm);
-	is_today = then_tm.tm_yday == now_tm.tm_yday && then_tm.tm_year == now_tm.tm_year;
-	strftime(text, sizeof(text), is_today ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then_tm);
+	strftime(text, sizeof(text),
+		 is_same_day(&then_tm, &now_tm) ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then_tm);
 	return text;
+}
+
+/* "from 22:13:21 to 22:14:49" */
+static void view_span(struct screen *screen, uint64_t from_unix_ns, uint64_t to_unix_ns)
+{
+	time_t from = from_unix_ns / 1000000000, to = to_unix_ns / 1000000000;
+	struct tm from_tm, to_tm;
+	char text[64];
+
+	localtime_r(&from, &from_tm);
+	localtime_r(&to, &to_tm);
+	strftime(text, sizeof(text), "%H:%M:%S", &to_tm);
+	fprintf(screen->file, "from %s ", view_moment(from_unix_ns));
+	fprintf(screen->file, "to %s",
+		is_same_day(&from_tm, &to_tm) ? text : view_moment(to_unix_ns));
 }
 
 void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent)
@@ -176,35 +197,32 @@ static void view_line_of_code(struct screen *screen, const char *line)
 	}
 }
 
-/* "of its 1,000 blocks none was freed; the first came at 22:13:21, the last 1.0 s ago" */
+/* "1,000 allocated from 22:13:21 to 22:14:49, none freed" */
 static void view_history(struct screen *screen, const struct dhat_rendering *rendering,
 			 const struct dhat_rendered_point *point)
 {
-	const Dhat__Target *target = rendering->snapshot->head->target;
-	uint64_t end_ns = rendering->snapshot->end->totals->end_ns, freed;
-	char text[DHAT_UNIT_CHARS];
+	uint64_t since = rendering->snapshot->head->target->observed_since_unix_ns;
+	uint64_t total = point->total_blocks, live = point->live_blocks;
+	uint64_t freed = total > live ? total - live : 0;
 
-	if (!point->total_blocks) {
-		fputs("blocks from before the watch", screen->file);
+	if (!total) {
+		fputs("from before the watch", screen->file);
 		return;
 	}
-	freed = point->total_blocks > point->live_blocks ? point->total_blocks - point->live_blocks
-							 : 0;
-	if (point->total_blocks == 1)
-		fprintf(screen->file, "one block, %s", freed ? "freed" : "never freed");
-	else if (!freed)
-		fprintf(screen->file, "%s allocated, none freed", view_count(point->total_blocks));
-	else if (freed == point->total_blocks)
-		fprintf(screen->file, "%s allocated, all freed", view_count(point->total_blocks));
+	if (total == 1) {
+		fprintf(screen->file, "allocated at %s, %s", view_moment(since + point->first_ns),
+			freed ? "freed" : "never freed");
+		return;
+	}
+	fprintf(screen->file, "%s allocated ", view_count(total));
+	view_span(screen, since + point->first_ns, since + point->last_ns);
+	if (!freed)
+		fputs(", none freed", screen->file);
+	else if (freed == total)
+		fputs(", all freed", screen->file);
 	else
-		fprintf(screen->file, "%s allocated, %s freed (%.1f%%)",
-			view_count(point->total_blocks), view_count(freed),
-			100.0 * freed / point->total_blocks);
-	fprintf(screen->file, "; first at %s",
-		view_moment(target->observed_since_unix_ns + point->first_ns));
-	if (point->total_blocks > 1 && end_ns >= point->last_ns)
-		fprintf(screen->file, ", last %s before the snapshot",
-			dhat_format_duration(end_ns - point->last_ns, text));
+		fprintf(screen->file, ", %s freed (%.1f%%)", view_count(freed),
+			100.0 * freed / total);
 }
 
 void view_headline(struct screen *screen, struct dhat_rendering *rendering)
@@ -212,6 +230,7 @@ void view_headline(struct screen *screen, struct dhat_rendering *rendering)
 	const Dhat__Totals *totals = rendering->snapshot->end->totals;
 	const struct dhat_rendered_point *most = NULL;
 	size_t count = ranking_sort(rendering, RANK_BY_LIVE);
+	char text[DHAT_UNIT_CHARS];
 
 	for (size_t i = 0; i < count && !most; i++) {
 		if (rendering->points[i]->total_blocks)
@@ -230,6 +249,9 @@ void view_headline(struct screen *screen, struct dhat_rendering *rendering)
 	view_line_of_code(screen, telling_line(rendering, most));
 	fputs("\n  ", screen->file);
 	view_history(screen, rendering, most);
+	if (most->total_blocks > 1 && totals->end_ns >= most->last_ns)
+		fprintf(screen->file, "; the last %s before the snapshot",
+			dhat_format_duration(totals->end_ns - most->last_ns, text));
 	fputc('\n', screen->file);
 }
 
@@ -237,7 +259,11 @@ void view_headline(struct screen *screen, struct dhat_rendering *rendering)
 static size_t function_columns(const struct screen *screen, const struct dhat_rendering *rendering,
 			       const struct view_points *options, size_t count)
 {
-	size_t widest = 0, width, limit = screen->width ? screen->width * 6 / 10 : 100;
+	size_t others = INDENT + (options->has_addresses ? ADDRESS_COLUMNS : 0);
+	size_t widest = 0, width, limit = 100;
+
+	if (screen->width)
+		limit = screen->width > others ? (screen->width - others) * 6 / 10 : 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct dhat_rendered_point *point = rendering->points[i];
@@ -280,7 +306,7 @@ static void view_frame(struct screen *screen, const char *line, size_t columns,
 	screen_column(screen, function, columns);
 	fputs("  ", screen->file);
 	room = screen_room(screen, dhat_text_width(place),
-			   6 + columns + 2 + (options->has_addresses ? 18 : 0));
+			   INDENT + columns + 2 + (options->has_addresses ? ADDRESS_COLUMNS : 0));
 	screen_mark(screen, MARK_DIM);
 	screen_column(screen, place, room);
 	screen_mark(screen, MARK_NONE);
@@ -312,9 +338,9 @@ static void view_point(struct screen *screen, const struct dhat_rendering *rende
 	char text[DHAT_UNIT_CHARS];
 
 	fprintf(screen->file, "%4zu. ", i + 1);
-	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
 	if (options->key == RANK_BY_MAX && !dhat_rendered_max_is_known(point))
-		fputs(" at most", screen->file);
+		fputs("at most ", screen->file);
+	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
 	fprintf(screen->file, " %s in %s block%s", verbs[options->key], view_count(blocks),
 		blocks == 1 ? "" : "s");
 	if (sum)
@@ -322,7 +348,7 @@ static void view_point(struct screen *screen, const struct dhat_rendering *rende
 	fputs("\n      ", screen->file);
 	view_history(screen, rendering, point);
 	if (options->key != RANK_BY_LIVE)
-		fprintf(screen->file, "; %s live", view_size(point->live_bytes));
+		fprintf(screen->file, "\n      %s live now", view_size(point->live_bytes));
 	if (options->key == RANK_BY_TOTAL && point->total_blocks)
 		fprintf(screen->file, "; a block lives %s on average",
 			dhat_format_duration(point->lifetimes_ns / point->total_blocks, text));
@@ -343,7 +369,7 @@ void view_points(struct screen *screen, struct dhat_rendering *rendering,
 		view_point(screen, rendering, i, options);
 		for (uint32_t j = 0; j < point->line_count; j++) {
 			if (options->depth && j >= options->depth) {
-				fprintf(screen->file, "      … %" PRIu32 " more frames (--depth)\n",
+				fprintf(screen->file, "      … %" PRIu32 " more (--depth)\n",
 					point->line_count - j);
 				break;
 			}
