@@ -17,95 +17,120 @@
 #define MAX_CHECKING_THUNK 10
 #define MAX_THUNK_CHAIN 4
 
+#define REG_RAX 0
+#define REG_RDI 7
+
 struct exit_search {
 	const struct object_desc *desc;
 	const struct object_symbol *functions[MAX_EXIT_FUNCTIONS]; /* seen, or to be looked at */
 	size_t function_count;
-	uint64_t *offsets; /* in the file */
+	struct allocator_exit *exits;
 	size_t count;
 };
 
-static const struct object_symbol *code_at(const struct object_desc *desc, uint64_t vaddr)
+/* Through a PLT entry, where there is one. */
+static uint64_t jump_target(const struct object_desc *desc, uint64_t vaddr)
 {
 	size_t i;
 
 	for (i = 0; i < desc->stub_count; i++)
 		if (desc->stubs[i].vaddr == vaddr)
-			vaddr = desc->stubs[i].target;
+			return desc->stubs[i].target;
+	return vaddr;
+}
+
+static const struct object_symbol *code_at(const struct object_desc *desc, uint64_t vaddr)
+{
+	size_t i;
+
 	for (i = 0; i < desc->symbol_count; i++)
 		if (desc->symbols[i].vaddr == vaddr)
 			return &desc->symbols[i];
 	return NULL;
 }
 
-static bool enqueue(struct exit_search *search, const struct object_symbol *symbol)
+static int enqueue(struct exit_search *search, const struct object_symbol *symbol)
 {
 	size_t i;
 
 	for (i = 0; i < search->function_count; i++)
 		if (search->functions[i] == symbol)
-			return true;
+			return 0;
 	if (!symbol || search->function_count == MAX_EXIT_FUNCTIONS)
-		return false;
+		return -ENOTSUP;
 	search->functions[search->function_count++] = symbol;
-	return true;
+	return 0;
 }
 
-static int compare_u64(const void *a, const void *b)
+static int add_exit(struct exit_search *search, uint64_t file_offset, uint8_t result_reg)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	struct allocator_exit *grown;
 
-	return x < y ? -1 : x > y;
+	if (search->count == MAX_EXITS)
+		return -ENOTSUP;
+	grown = reallocarray(search->exits, search->count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	search->exits = grown;
+	grown[search->count++] = (struct allocator_exit){ file_offset, result_reg };
+	return 0;
+}
+
+static int follow_tail(struct exit_search *search, const struct object_symbol *symbol,
+		       const struct flow_tail *tail)
+{
+	uint64_t target = jump_target(search->desc, tail->target);
+
+	if (target != OBJECT_RETURNS_ARGUMENT)
+		return enqueue(search, code_at(search->desc, target));
+	/* A probe on a conditional jump is hit by calls that go on, too. */
+	if (tail->is_conditional)
+		return -ENOTSUP;
+	return add_exit(search, symbol->file_offset + tail->offset, REG_RDI);
 }
 
 static int search_function(struct exit_search *search, const struct object_symbol *symbol)
 {
 	_cleanup_(prologue_exits_deinit) struct prologue_exits exits = { 0 };
-	uint64_t *grown;
 	size_t i;
 	int r;
 
 	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr,
 				search->desc->noreturn, search->desc->noreturn_count, &exits);
-	if (r < 0)
-		return r == -ENOMEM ? r : -ENOTSUP;
-	for (i = 0; i < exits.tail_count; i++)
-		if (!enqueue(search, code_at(search->desc, exits.tails[i])))
-			return -ENOTSUP;
-	if (search->count + exits.ret_count > MAX_EXITS)
-		return -ENOTSUP;
-	if (exits.ret_count == 0)
-		return 0;
-	grown = reallocarray(search->offsets, search->count + exits.ret_count, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	search->offsets = grown;
-	for (i = 0; i < exits.ret_count; i++)
-		grown[search->count++] = symbol->file_offset + exits.rets[i];
-	return 0;
+	for (i = 0; i < exits.tail_count && r == 0; i++)
+		r = follow_tail(search, symbol, &exits.tails[i]);
+	for (i = 0; i < exits.ret_count && r == 0; i++)
+		r = add_exit(search, symbol->file_offset + exits.rets[i], REG_RAX);
+	return r < 0 && r != -ENOMEM ? -ENOTSUP : r;
+}
+
+static int compare_exits(const void *a, const void *b)
+{
+	const struct allocator_exit *x = a, *y = b;
+
+	return x->file_offset < y->file_offset ? -1 : x->file_offset > y->file_offset;
 }
 
 int allocator_find_exits(const struct object_desc *desc, const struct object_symbol *symbol,
-			 uint64_t **ret, size_t *ret_count)
+			 struct allocator_exit **ret, size_t *ret_count)
 {
 	struct exit_search search = { .desc = desc };
 	size_t i, kept = 0;
-	int r = 0;
+	int r = enqueue(&search, symbol);
 
-	enqueue(&search, symbol);
 	for (i = 0; i < search.function_count && r == 0; i++)
 		r = search_function(&search, search.functions[i]);
 	if (r == 0 && search.count == 0)
 		r = -ENOTSUP;
 	if (r < 0) {
-		free(search.offsets);
+		free(search.exits);
 		return r;
 	}
-	qsort(search.offsets, search.count, sizeof(*search.offsets), compare_u64);
+	qsort(search.exits, search.count, sizeof(*search.exits), compare_exits);
 	for (i = 0; i < search.count; i++)
-		if (kept == 0 || search.offsets[kept - 1] != search.offsets[i])
-			search.offsets[kept++] = search.offsets[i];
-	*ret = search.offsets;
+		if (kept == 0 || search.exits[kept - 1].file_offset != search.exits[i].file_offset)
+			search.exits[kept++] = search.exits[i];
+	*ret = search.exits;
 	*ret_count = kept;
 	return 0;
 }
@@ -122,7 +147,7 @@ static bool has_site(const struct allocator_site *sites, size_t count,
 
 	for (i = 0; i < count; i++)
 		if (sites[i].symbol->vaddr == symbol->vaddr && !sites[i].is_refused &&
-		    sites[i].returns != ALLOCATOR_RETURNS_UNKNOWN && is_free(&sites[i]) == frees)
+		    is_free(&sites[i]) == frees)
 			return true;
 	return false;
 }
@@ -147,7 +172,7 @@ static bool forwards(const struct object_desc *desc, const struct allocator_site
 	    !is_thunk(&flow))
 		return false;
 	for (i = 0; i < flow.tail_count; i++) {
-		next = code_at(desc, flow.tails[i]);
+		next = code_at(desc, jump_target(desc, flow.tails[i].target));
 		if (!next || next == symbol ||
 		    (!has_site(sites, count, next, frees) &&
 		     !forwards(desc, sites, count, next, frees, depth + 1)))

@@ -3,10 +3,10 @@
  * allocators.c's work. */
 #include "allocators.h"
 
-/* The file offsets of all rets of a function and of what it jumps to, ascending; the caller frees.
+/* All exits of a function and of what it jumps to, ascending; the caller frees.
  * -ENOTSUP: they cannot all be known. */
 int allocator_find_exits(const struct object_desc *desc, const struct object_symbol *symbol,
-			 uint64_t **ret, size_t *ret_count);
+			 struct allocator_exit **ret, size_t *ret_count);
 
 /* Whether a call of site's function always goes on, by a jump, in a function that has a site of its
  * own (or ends without having done anything). */

@@ -263,7 +263,7 @@ int allocators_place(const struct object_desc *desc, const struct object_symbol 
 		site.arg_reg[i] = site.place.arg_reg[function->arg[i]];
 	site.place_file_offset = symbol->file_offset + site.place.offset;
 	if (site.returns == ALLOCATOR_RETURNS_EXITS) {
-		r = allocator_find_exits(desc, symbol, &site.exit_file_offsets, &site.exit_count);
+		r = allocator_find_exits(desc, symbol, &site.exits, &site.exit_count);
 		if (r == -ENOTSUP)
 			site.returns = ALLOCATOR_RETURNS_UNKNOWN;
 		else if (r < 0)
@@ -284,6 +284,10 @@ static int place_or_refuse(const struct object_desc *desc, const struct object_s
 	if (!symbol->is_ifunc) {
 		r = allocators_place(desc, symbol, function, may_fork, use_exit_probes, ret);
 		why = r == -EINVAL ? "its bytes are no code" : "no place in it is safe for a probe";
+	}
+	if (r == 0 && ret->returns == ALLOCATOR_RETURNS_UNKNOWN) {
+		r = -ENOTSUP;
+		why = "a return probe may harm, and its ways out cannot all be known";
 	}
 	if (r == 0 || r == -ENOMEM)
 		return r;
@@ -344,7 +348,7 @@ static size_t drop_forwarders(const struct object_desc *desc, struct allocator_s
 		is_forwarder[i] = allocator_forwards(desc, sites, count, &sites[i]);
 	for (i = 0; i < count; i++) {
 		if (is_forwarder[i])
-			free(sites[i].exit_file_offsets);
+			free(sites[i].exits);
 		else
 			sites[kept++] = sites[i];
 	}
@@ -402,6 +406,6 @@ void allocators_sites_free(struct allocator_site *sites, size_t count)
 	size_t i;
 
 	for (i = 0; sites && i < count; i++)
-		free(sites[i].exit_file_offsets);
+		free(sites[i].exits);
 	free(sites);
 }

@@ -10,19 +10,25 @@
 #include "prologue.h"
 
 struct allocator_function {
-	const char *name;    /* symbol */
-	uint8_t role;	     /* enum dhat_role */
-	uint8_t arg[3];	     /* which psABI argument (0…5) is the role's argument 0, 1, 2 */
-	bool may_throw;	     /* a C++ exception may pass: no return probe, exit probes instead */
+	const char *name; /* symbol */
+	uint8_t role;	  /* enum dhat_role */
+	uint8_t arg[3];	  /* which psABI argument (0…5) is the role's argument 0, 1, 2 */
+	bool may_throw;	  /* a C++ exception may pass: no return probe, exit probes instead */
 };
 
 /* How the end of a call is to be seen. */
 enum allocator_returns {
 	ALLOCATOR_RETURNS_NOTHING, /* a free: the entry tells all */
 	ALLOCATOR_RETURNS_PROBE,   /* a return probe (or session) at the entry's site is safe */
-	ALLOCATOR_RETURNS_EXITS,   /* probes on exit_file_offsets; see allocator_site */
-	ALLOCATOR_RETURNS_UNKNOWN, /* a return probe may harm, and the exits cannot be known: only
-				      an inner allocator call, if there is one, will be seen */
+	ALLOCATOR_RETURNS_EXITS,   /* probes on exits; see allocator_site */
+	ALLOCATOR_RETURNS_UNKNOWN, /* a return probe may harm, and the exits cannot be known.
+				      Only from allocators_place(): allocators_find() refuses */
+};
+
+/* A ret instruction, or a jump to a function that returns its first argument. */
+struct allocator_exit {
+	uint64_t file_offset;
+	uint8_t result_reg; /* where the function's result is there, numbered as in dhat_cookie */
 };
 
 /* A function found, and the place chosen for its probe. */
@@ -35,10 +41,10 @@ struct allocator_site {
 	char allocator[64]; /* "glibc 2.36", "jemalloc 5.3.0", … */
 	bool is_refused;    /* cannot be probed: place.note says why; allocations go unseen */
 	enum allocator_returns returns;
-	/* ret instructions through which the function may be left, its tail-called ones' included.
-	 * Other functions may share them: an exit is this call's when rsp there is what rsp was at
-	 * the call's entry. Ascending. */
-	uint64_t *exit_file_offsets;
+	/* Where the function may be left, the ways out of those that it tail-calls included. Other
+	 * functions may share them: an exit is this call's when rsp there is what rsp was at the
+	 * call's entry. Ascending. */
+	struct allocator_exit *exits;
 	size_t exit_count;
 };
 
@@ -52,7 +58,8 @@ const char *allocators_role_name(uint8_t role);
 bool allocators_role_returns(uint8_t role);
 
 /* The sites to probe in an object: one for each address (aliases once), sorted by file offset. A
- * function that does nothing but jump on to another of them has none: reallocarray in glibc. None when the object has no allocator. path: names an allocator that is none of the known ones.
+ * function that does nothing but jump on to another of them has none: reallocarray in glibc. None
+ * when the object has no allocator. path: names an allocator that is none of the known ones.
  * use_exit_probes: for every returning function, not only those that may throw. The caller frees
  * *ret with allocators_sites_free(), before the desc. */
 int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,

@@ -16,7 +16,7 @@ struct walk {
 	const uint64_t *noreturn;
 	size_t noreturn_count;
 	struct flow flow;
-	size_t ret_capacity, target_capacity, tail_capacity, call_capacity;
+	size_t ret_capacity, target_capacity, call_capacity;
 };
 
 bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
@@ -47,6 +47,19 @@ static int append(uint64_t **list, size_t *count, size_t *capacity, uint64_t val
 	return 0;
 }
 
+static int append_tail(struct walk *w, struct flow_tail tail)
+{
+	struct flow *flow = &w->flow;
+	struct flow_tail *grown;
+
+	grown = reallocarray(flow->tails, flow->tail_count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	flow->tails = grown;
+	grown[flow->tail_count++] = tail;
+	return 0;
+}
+
 static void visit_later(struct walk *w, uint64_t offset)
 {
 	if (!w->seen[offset]) {
@@ -56,7 +69,7 @@ static void visit_later(struct walk *w, uint64_t offset)
 }
 
 /* offset is relative to the entry and wraps around for code before it. */
-static int go_to(struct walk *w, uint64_t offset, bool is_call)
+static int go_to(struct walk *w, uint64_t from, uint64_t offset, bool is_call, bool is_conditional)
 {
 	struct flow *flow = &w->flow;
 
@@ -64,8 +77,8 @@ static int go_to(struct walk *w, uint64_t offset, bool is_call)
 		return append(&flow->calls, &flow->call_count, &w->call_capacity,
 			      w->vaddr + offset);
 	if (offset >= w->size)
-		return append(&flow->tails, &flow->tail_count, &w->tail_capacity,
-			      w->vaddr + offset);
+		return append_tail(w,
+				   (struct flow_tail){ w->vaddr + offset, from, is_conditional });
 	if (offset == 0) {
 		flow->jumps_to_entry = true;
 		return 0;
@@ -125,7 +138,8 @@ static int visit(struct walk *w, uint64_t offset)
 	if (is_dead_end(&insn))
 		return 0;
 	if ((is_branch || is_call) && insn.raw.imm[0].is_relative) {
-		r = go_to(w, next + insn.raw.imm[0].value.s, is_call);
+		r = go_to(w, offset, next + insn.raw.imm[0].value.s, is_call,
+			  insn.meta.category == ZYDIS_CATEGORY_COND_BR);
 		if (r < 0 || (is_call && !returns(w, w->vaddr + next + insn.raw.imm[0].value.s)))
 			return r;
 	} else if (is_branch) {

@@ -12,17 +12,23 @@
 
 #define FLOW_MAX_BYTES 65536
 
+struct flow_tail {
+	uint64_t target; /* address */
+	uint64_t offset; /* of the jump */
+	bool is_conditional;
+};
+
 struct flow {
 	uint64_t *rets; /* offsets of ret instructions, in no order */
 	size_t ret_count;
 	uint64_t *targets; /* offsets in (0, size) that a jump or a call leads to, in no order */
 	size_t target_count;
-	uint64_t *tails; /* addresses outside of the code that are jumped to */
+	struct flow_tail *tails; /* jumps out of the code */
 	size_t tail_count;
 	uint64_t *calls; /* addresses called, but those in targets */
 	size_t call_count;
 	size_t instruction_count; /* all that can be reached */
-	bool jumps_to_entry;  /* a jump, not a call: the function starts over */
+	bool jumps_to_entry;	  /* a jump, not a call: the function starts over */
 	bool has_indirect;    /* jumps through a register or memory: there is more than we see */
 	bool has_undecodable; /* reached bytes that are no instruction */
 	bool runs_over_end;   /* reached the end of the bytes other than behind a call */

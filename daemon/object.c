@@ -329,6 +329,9 @@ static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const ch
 	if (sym->st_shndx == SHN_UNDEF || sym->st_name >= strings_size ||
 	    (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
 		return 0;
+	if (type == STT_GNU_IFUNC && object_returns_argument(strings + sym->st_name) &&
+	    r->resolver_count < ARRAY_SIZE(r->resolvers))
+		r->resolvers[r->resolver_count++] = sym->st_value;
 	if (object_is_noreturn_name(strings + sym->st_name))
 		return object_add_noreturn(r->desc, sym->st_value);
 	name = find_name(r, strings + sym->st_name);
@@ -391,6 +394,11 @@ static int read_sections(struct object_reader *r)
 		name = elf_strptr(r->elf, names, sh.sh_name);
 		if (name && (!strcmp(name, ".go.buildinfo") || !strcmp(name, ".gopclntab")))
 			r->desc->is_go = true;
+		/* A static program has no dynamic segment that names these. */
+		if (sh.sh_type == SHT_RELA && sh.sh_flags & SHF_ALLOC && r->jmprel_size == 0) {
+			r->jmprel = sh.sh_addr;
+			r->jmprel_size = sh.sh_size;
+		}
 		if (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM)
 			continue;
 		if (sh.sh_type == SHT_SYMTAB)

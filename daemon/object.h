@@ -30,9 +30,13 @@ struct object_symbol { /* one that was asked for, and is defined here as a funct
  * symbol with the name "" and of unknown size, so that all ways out of a function can be found. */
 #define OBJECT_MAX_TAILS 512
 
-struct object_stub { /* a PLT entry that leads to a function defined here */
-	uint64_t vaddr, target;
+struct object_stub { /* a PLT entry */
+	uint64_t vaddr;
+	uint64_t target; /* a function defined here, or OBJECT_RETURNS_ARGUMENT */
 };
+/* One of memset, memcpy and memmove, wherever they are and whatever the CPU chooses for them: what
+ * they return is their first argument, so that a jump to them can be taken for a return. */
+#define OBJECT_RETURNS_ARGUMENT UINT64_MAX
 
 #define OBJECT_MAX_SYMBOLS 1024 /* beyond it the file is refused: nobody has so many mallocs */
 

@@ -16,6 +16,9 @@ struct object_reader {
 	/* of the dynamic segment: addresses, and sizes in bytes; 0: none */
 	uint64_t strtab, strtab_size, symtab, hash, gnu_hash;
 	uint64_t rela, rela_size, jmprel, jmprel_size;
+	/* IFUNC resolvers of memset and its like; see OBJECT_RETURNS_ARGUMENT */
+	uint64_t resolvers[16];
+	size_t resolver_count;
 };
 
 #define OBJECT_MAX_TABLE_BYTES (1ull << 30)
@@ -31,6 +34,9 @@ int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym 
 /* Functions that never return, by name and by address. */
 bool object_is_noreturn_name(const char *name);
 int object_add_noreturn(struct object_desc *desc, uint64_t vaddr);
+
+/* memset, memcpy, memmove. */
+bool object_returns_argument(const char *name);
 
 /* List what the functions found jump to outside of themselves, and what that jumps to. */
 int object_add_tails(struct object_reader *r);

@@ -49,6 +49,17 @@ bool object_is_noreturn_name(const char *name)
 		       compare_name);
 }
 
+bool object_returns_argument(const char *name)
+{
+	static const char *const names[] = { "memset", "memcpy", "memmove" };
+	size_t i, size = strcspn(name, "@");
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == size && !strncmp(names[i], name, size))
+			return true;
+	return false;
+}
+
 int object_add_noreturn(struct object_desc *desc, uint64_t vaddr)
 {
 	uint64_t *grown;
@@ -113,7 +124,19 @@ static struct slot dynamic_symbol(const struct object_reader *r, uint64_t index)
 		slot.target = sym.st_value;
 	read_name(r, sym.st_name, name, sizeof(name));
 	slot.is_noreturn = object_is_noreturn_name(name);
+	if (object_returns_argument(name))
+		slot.target = OBJECT_RETURNS_ARGUMENT;
 	return slot;
+}
+
+static bool is_resolver(const struct object_reader *r, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < r->resolver_count; i++)
+		if (r->resolvers[i] == vaddr)
+			return true;
+	return false;
 }
 
 /* By the slot's relocation (psABI 4.4.1). */
@@ -140,6 +163,9 @@ static struct slot slot_at(struct object_reader *r, uint64_t vaddr)
 				return dynamic_symbol(r, GELF_R_SYM(rela.r_info));
 			if (GELF_R_TYPE(rela.r_info) == R_X86_64_RELATIVE)
 				slot.target = rela.r_addend;
+			if (GELF_R_TYPE(rela.r_info) == R_X86_64_IRELATIVE &&
+			    is_resolver(r, rela.r_addend))
+				slot.target = OBJECT_RETURNS_ARGUMENT;
 			return slot;
 		}
 	}
@@ -174,7 +200,7 @@ static int add_stub(struct object_reader *r, uint64_t vaddr, uint64_t target)
 		return -ENOMEM;
 	r->desc->stubs = grown;
 	grown[r->desc->stub_count++] = (struct object_stub){ vaddr, target };
-	return add_code(r, target);
+	return target == OBJECT_RETURNS_ARGUMENT ? 0 : add_code(r, target);
 }
 
 /* Which of the functions called are PLT entries of functions that do not return. */
@@ -220,7 +246,7 @@ static int add_tails_of(struct object_reader *r, size_t i)
 		result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr,
 				     r->desc->noreturn, r->desc->noreturn_count, &flow);
 	for (k = 0; k < flow.tail_count && result == 0; k++)
-		result = add_code(r, flow.tails[k]);
+		result = add_code(r, flow.tails[k].target);
 	return result;
 }
 

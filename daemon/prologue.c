@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "../proto/cleanup.h"
-#include "flow.h"
 
 /* Longest straight line looked at. The longest prologue of the allocators in Debian 12 has 15
  * instructions before its first branch. */
@@ -350,7 +349,6 @@ int prologue_find_exits(const uint8_t *code, size_t size, uint64_t vaddr, const 
 	if (flow.has_indirect || flow.has_undecodable || flow.runs_over_end)
 		return -ENOTSUP;
 	flow.ret_count = sort_unique(flow.rets, flow.ret_count);
-	flow.tail_count = sort_unique(flow.tails, flow.tail_count);
 	*ret = (struct prologue_exits){
 		.rets = take_ptr(flow.rets),
 		.ret_count = flow.ret_count,

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "../bpf/dhat_abi.h"
+#include "flow.h"
 
 #define PROLOGUE_ARGS 6	   /* integer arguments in registers: psABI 3.2.3 */
 #define PROLOGUE_LOST 0xff /* in arg_reg: in no register any more */
@@ -50,7 +51,7 @@ int prologue_choose(const uint8_t *code, size_t size, uint64_t vaddr,
 struct prologue_exits {
 	uint64_t *rets; /* offsets from the entry, ascending */
 	size_t ret_count;
-	uint64_t *tails; /* addresses jumped to */
+	struct flow_tail *tails; /* in no order */
 	size_t tail_count;
 };
 

@@ -260,11 +260,13 @@ static size_t make_uprobe_sites(const struct allocator_site *sites, size_t count
 			.wants_return = sites[i].returns == ALLOCATOR_RETURNS_PROBE,
 		};
 		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_EXIT);
-		for (size_t j = 0; j < sites[i].exit_count; j++)
+		for (size_t j = 0; j < sites[i].exit_count; j++) {
+			word.parts.arg_reg[0] = sites[i].exits[j].result_reg;
 			ret[n++] = (struct uprobe_site){
-				.file_offset = sites[i].exit_file_offsets[j],
+				.file_offset = sites[i].exits[j].file_offset,
 				.cookie = word.word,
 			};
+		}
 	}
 	qsort(ret, n, sizeof(*ret), compare_sites);
 	return n;

@@ -116,26 +116,62 @@ static void test_glibc(void **state)
 	assert_int_equal(f.count, 8);
 }
 
-static void test_glibc_by_exits(void **state)
+/* Every function of every allocator can be had by its exits, and each exit is a ret with the result
+ * in rax, or a jump to memset or the like with the result in rdi. */
+static size_t check_exits(const char *path)
+{
+	_cleanup_found_ struct found f = search_file(path, true);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t i, k, jumps = 0;
+	uint8_t byte;
+
+	for (i = 0; i < f.count; i++) {
+		const struct allocator_site *site = &f.sites[i];
+
+		if (site->is_refused)
+			fail_msg("%s: %s %s", path, site->function.name, site->place.note);
+		if (site->returns == ALLOCATOR_RETURNS_NOTHING)
+			continue;
+		assert_int_equal(site->returns, ALLOCATOR_RETURNS_EXITS);
+		assert_true(site->exit_count > 0);
+		for (k = 0; k < site->exit_count; k++) {
+			assert_true(k == 0 ||
+				    site->exits[k].file_offset > site->exits[k - 1].file_offset);
+			assert_int_equal(pread(fd, &byte, 1, site->exits[k].file_offset), 1);
+			if (site->exits[k].result_reg == RAX) {
+				assert_true(byte == 0xc3 || byte == 0xf3);
+				continue;
+			}
+			assert_int_equal(site->exits[k].result_reg, RDI);
+			assert_int_equal(byte, 0xe9);
+			jumps++;
+		}
+	}
+	return jumps;
+}
+
+static void test_exits(void **state)
+{
+	/* calloc of glibc returns memset's result */
+	assert_int_equal(check_exits("/lib/x86_64-linux-gnu/libc.so.6"), 1);
+	check_exits("/usr/lib/x86_64-linux-musl/libc.so");
+	check_exits(LIBRARIES "libjemalloc.so.2");
+	check_exits(LIBRARIES "libtcmalloc.so.4");
+	check_exits(LIBRARIES "libmimalloc.so.2.0");
+}
+
+/* realloc(NULL, n) of glibc jumps to malloc: its exits are realloc's, too. */
+static void test_shared_exits(void **state)
 {
 	_cleanup_found_ struct found f = search_file("/lib/x86_64-linux-gnu/libc.so.6", true);
 	const struct allocator_site *malloc_site = must_have(&f, "malloc", DHAT_ROLE_MALLOC);
 	const struct allocator_site *realloc_site = must_have(&f, "realloc", DHAT_ROLE_REALLOC);
 	size_t i, k, shared = 0;
-	int fd = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC);
-	uint8_t byte;
 
-	assert_int_equal(malloc_site->returns, ALLOCATOR_RETURNS_EXITS);
-	assert_true(malloc_site->exit_count > 0);
-	for (i = 0; i < malloc_site->exit_count; i++) {
-		assert_int_equal(pread(fd, &byte, 1, malloc_site->exit_file_offsets[i]), 1);
-		assert_int_equal(byte, 0xc3);
-		/* realloc(NULL, n) jumps to malloc: its exits are realloc's, too */
+	for (i = 0; i < malloc_site->exit_count; i++)
 		for (k = 0; k < realloc_site->exit_count; k++)
-			shared += realloc_site->exit_file_offsets[k] ==
-				  malloc_site->exit_file_offsets[i];
-	}
-	close(fd);
+			shared += realloc_site->exits[k].file_offset ==
+				  malloc_site->exits[i].file_offset;
 	assert_int_equal(shared, malloc_site->exit_count);
 	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, ALLOCATOR_RETURNS_NOTHING);
 }
@@ -202,7 +238,7 @@ static void test_mimalloc(void **state)
 	assert_int_equal(must_have(&f, "mi_new", DHAT_ROLE_MALLOC)->returns,
 			 ALLOCATOR_RETURNS_EXITS);
 	for (i = 0; i < f.count; i++)
-		assert_int_not_equal(f.sites[i].returns, ALLOCATOR_RETURNS_UNKNOWN);
+		assert_false(f.sites[i].is_refused);
 	assert_null(site_of(&f, "cfree"));
 	assert_null(site_of(&f, "realloc"));
 }
@@ -234,6 +270,7 @@ static void expect_static(const char *compiler, const char *name)
 	      cc);
 	assert_int_equal(pclose(cc), 0);
 	f = search_file(path, false);
+	check_exits(path);
 	unlink(path);
 	rmdir(directory);
 	assert_true(f.desc->is_static && f.desc->is_program);
@@ -436,10 +473,14 @@ static void test_unknown_exits(void **state)
 	struct object_desc *desc = make_desc(NAMES("malloc", "free", "_Znwm", "__asan_init"), true);
 	_cleanup_found_ struct found f = { 0 };
 
+	const struct allocator_site *site;
+
 	set_code(desc, 2, (const uint8_t[]){ 0x55, 0xff, 0xe0 }, 3); /* push; jmp *%rax */
 	f = search(desc);
-	assert_int_equal(must_have(&f, "_Znwm", DHAT_ROLE_MALLOC)->returns,
-			 ALLOCATOR_RETURNS_UNKNOWN);
+	site = site_of(&f, "_Znwm");
+	assert_non_null(site);
+	assert_true(site->is_refused);
+	assert_non_null(strstr(site->place.note, "ways out"));
 }
 
 static void test_roles(void **state)
@@ -460,7 +501,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_glibc),
-		cmocka_unit_test(test_glibc_by_exits),
+		cmocka_unit_test(test_exits),
+		cmocka_unit_test(test_shared_exits),
 		cmocka_unit_test(test_jemalloc),
 		cmocka_unit_test(test_tcmalloc),
 		cmocka_unit_test(test_mimalloc),

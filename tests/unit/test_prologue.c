@@ -279,7 +279,8 @@ static void test_exits(void **state)
 			 0);
 	assert_int_equal(exits.ret_count, 1);
 	assert_int_equal(exits.tail_count, 1);
-	assert_true(exits.tails[0] == 0x1000 + 7 + 0x100);
+	assert_true(exits.tails[0].target == 0x1000 + 7 + 0x100 && exits.tails[0].offset == 2 &&
+		    !exits.tails[0].is_conditional);
 	prologue_exits_deinit(&exits);
 	/* behind a call that does not return is other code */
 	assert_int_equal(prologue_find_exits(CODE(JE(1), RET, PUSH_RBP, 0xe8, 0, 1, 0, 0, 0x06),
