@@ -56,7 +56,8 @@ struct call { /* an allocator call on its way, of one thread */
 	__u8 role;
 	__u8 domain;
 	__u8 is_by_exit;
-	__u8 pad[4];
+	__u8 pad[2];
+	__u16 site;	  /* the function */
 };
 
 struct {
@@ -343,6 +344,12 @@ static __always_inline __u64 reg(struct pt_regs *regs, __u8 number)
 	return value;
 }
 
+static __always_inline int is_resizing(__u8 role)
+{
+	return role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY ||
+	       role == DHAT_ROLE_RESIZE;
+}
+
 /* At the entry. 1: a return is to be awaited. */
 static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
@@ -365,7 +372,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	}
 	if (call->is_active) {
 		/* lower on the stack, or in the same place by a tail call: inside the outer one */
-		if (sp < call->sp || (sp == call->sp && role != call->role)) {
+		if (sp < call->sp || (sp == call->sp && cookie.parts.site != call->site)) {
 			/* a longjmp or an exception may have left the outer call without a
 			 * return: the kernel knows the returns that are pending */
 			if (call->is_by_exit || find_pending_return(call->sp)) {
@@ -388,6 +395,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		call->size_bytes = arg0 * arg1; /* overflows only when the call fails */;
 		break;
 	case DHAT_ROLE_REALLOC:
+	case DHAT_ROLE_RESIZE:
 		call->old_addr = arg0;
 		call->size_bytes = arg1;
 		break;
@@ -411,22 +419,25 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	call->role = role;
 	call->domain = cookie.parts.domain;
 	call->is_by_exit = cookie.parts.is_by_exit;
+	call->site = cookie.parts.site;
 	call->sp = sp;
 	call->is_active = 1;
-	if ((role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY) && call->old_addr)
+	if (is_resizing(role) && call->old_addr)
 		send_realloc_begin(call->old_addr, call->domain);
 	return 1;
 }
 
-/* At the return: pc, sp and bp are the caller's. */
-static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
+/* At the return: pc, sp and bp are the caller's. is_exit: seen by an exit probe, which other
+ * functions than the probed ones may reach as well. */
+static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp, int is_exit)
 {
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	__u64 addr = result, stack_id, now;
 	int is_realloc;
 
 	if (!call || !call->is_active) {
-		count(DHAT_CTR_UNPAIRED);
+		if (!is_exit)
+			count(DHAT_CTR_UNPAIRED);
 		return 0;
 	}
 	if (sp - 8 != call->sp) /* an inner call's return */
@@ -437,8 +448,9 @@ static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
 		if ((__u32)result == 0)
 			bpf_probe_read_user(&addr, sizeof(addr), (void *)call->old_addr);
 	}
-	is_realloc = (call->role == DHAT_ROLE_REALLOC || call->role == DHAT_ROLE_REALLOCARRAY) &&
-		     call->old_addr;
+	if (call->role == DHAT_ROLE_RESIZE)
+		addr = result >= call->size_bytes ? call->old_addr : 0;
+	is_realloc = is_resizing(call->role) && call->old_addr;
 	now = bpf_ktime_get_ns();
 	if (!addr) {
 		if (is_realloc)
@@ -470,13 +482,18 @@ static __always_inline int is_ours(void)
 }
 
 /* At an exit probe the return address is still on the stack. */
-static __always_inline int leave_by_exit(struct pt_regs *regs)
+static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
-	__u64 pc = 0;
+	__u64 pc = 0, result = regs->rax, argument = regs->rdi;
 
+	/* each load by itself: see reg() */
+	barrier_var(result);
+	barrier_var(argument);
+	if (cookie.parts.arg_reg[0]) /* a jump to memset and its like, which return it */
+		result = argument;
 	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)regs->rsp))
 		return 0;
-	return leave(regs->rax, pc, regs->rsp + 8, regs->rbp);
+	return leave(result, pc, regs->rsp + 8, regs->rbp, 1);
 }
 
 SEC("uprobe")
@@ -487,7 +504,7 @@ int dhat_entry(struct pt_regs *regs)
 	if (!is_ours())
 		return 0;
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)
-		leave_by_exit(regs);
+		leave_by_exit(regs, cookie);
 	else
 		enter(regs, cookie);
 	return 0;
@@ -498,7 +515,7 @@ int dhat_return(struct pt_regs *regs)
 {
 	if (!is_ours())
 		return 0;
-	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
+	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp, 0);
 }
 
 /* In the second half the function's address is the site's, and rip is the caller's already. (There is
@@ -517,9 +534,9 @@ int dhat_session(struct pt_regs *regs)
 	if (!is_ours())
 		return 1;
 	if (is_session_return(regs))
-		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
+		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp, 0);
 	cookie.word = bpf_get_attach_cookie(regs);
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)
-		return 1 | leave_by_exit(regs);
+		return 1 | leave_by_exit(regs, cookie);
 	return !enter(regs, cookie);
 }

@@ -193,9 +193,10 @@ struct dhat_cookie {
 	__u8 is_by_exit : 1; /* its return is seen by exit probes */
 	__u8 pad : 1;
 	__u8 domain;	     /* see struct dhat_record */
-	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site */
+	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
+			      * is where the result is */
 	__u8 rsp_words;	     /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
-	__u16 site;	     /* index of the site in the daemon's list */
+	__u16 site;	     /* number of the function among the probed ones of the target */
 };
 _Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
 

@@ -219,7 +219,7 @@ static void open_object(struct target *target, uint32_t object)
 /* ---- allocators ------------------------------------------------------------------------------ */
 
 static struct dhat_cookie cookie_of(const struct allocator_site *site, uint8_t domain,
-				    uint8_t phase)
+				    uint8_t phase, uint16_t number)
 {
 	struct dhat_cookie cookie = {
 		.role = site->function.role,
@@ -227,6 +227,7 @@ static struct dhat_cookie cookie_of(const struct allocator_site *site, uint8_t d
 		.is_by_exit = site->returns == ALLOCATOR_RETURNS_EXITS,
 		.domain = domain,
 		.rsp_words = site->place.rsp_words,
+		.site = number,
 	};
 
 	memcpy(cookie.arg_reg, site->arg_reg, sizeof(cookie.arg_reg));
@@ -244,7 +245,7 @@ static int compare_sites(const void *a, const void *b)
 
 /* Frees first: an allocator that is probed while it runs must not look as if it leaked. */
 static size_t make_uprobe_sites(const struct allocator_site *sites, size_t count, uint8_t domain,
-				struct uprobe_site *ret)
+				size_t first_number, struct uprobe_site *ret)
 {
 	size_t n = 0;
 
@@ -253,13 +254,13 @@ static size_t make_uprobe_sites(const struct allocator_site *sites, size_t count
 
 		if (sites[i].is_refused)
 			continue;
-		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_ENTRY);
+		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_ENTRY, first_number + i);
 		ret[n++] = (struct uprobe_site){
 			.file_offset = sites[i].place_file_offset,
 			.cookie = word.word,
 			.wants_return = sites[i].returns == ALLOCATOR_RETURNS_PROBE,
 		};
-		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_EXIT);
+		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_EXIT, first_number + i);
 		for (size_t j = 0; j < sites[i].exit_count; j++) {
 			word.parts.arg_reg[0] = sites[i].exits[j].result_reg;
 			ret[n++] = (struct uprobe_site){
@@ -346,7 +347,7 @@ static int probe_sites(struct target *target, uint32_t object, const struct allo
 	list = calloc(most + 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
-	n = drop_doubles(list, make_uprobe_sites(sites, count, domain, list));
+	n = drop_doubles(list, make_uprobe_sites(sites, count, domain, target->probe_count, list));
 	if (n == 0)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", slot->fd);
