@@ -36,6 +36,8 @@ struct heap {
 	struct index *pending_by_tid; /* point: index in pendings */
 	struct pending *pendings;
 	uint32_t pending_capacity, first_free, pending_known;
+	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
+	bool gone_overflowed;
 };
 
 void heap_free(struct heap *heap)
@@ -46,6 +48,7 @@ void heap_free(struct heap *heap)
 		free(heap->chunks[i]);
 	free(heap->chunks);
 	free(heap->pendings);
+	index_free(heap->gone);
 	index_free(heap->pending_by_tid);
 	index_free(heap->block_by_addr);
 	free(heap);
@@ -200,7 +203,17 @@ static inline int claim_block(struct heap *heap, uint8_t domain, uint64_t addr,
 	return index_claim(heap->block_by_addr, domain, addr, ret);
 }
 
-/* Put a block under an address, closing whatever is there. Keeps H2. */
+/* An address comes that is taken. Keeps H2. */
+static void replace_block(struct heap *heap, const struct index_entry *old, uint64_t time_ns)
+{
+	if (old->is_marked)
+		heap->totals.existing_replaced++;
+	else
+		heap->totals.seen_twice++;
+	close_block(heap, old, time_ns);
+}
+
+/* Put a block under an address, closing whatever is there. */
 static inline int place_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			      uint32_t point, uint64_t birth_ns, uint64_t time_ns)
 {
@@ -209,10 +222,8 @@ static inline int place_block(struct heap *heap, uint8_t domain, uint64_t addr, 
 
 	if (made < 0)
 		return made;
-	if (!made) {
-		heap->totals.seen_twice++;
-		close_block(heap, entry, time_ns);
-	}
+	if (!made)
+		replace_block(heap, entry, time_ns);
 	entry->value = size_bytes;
 	entry->time_ns = birth_ns;
 	entry->point = point;
@@ -247,11 +258,24 @@ static void count_unknown_free(struct heap *heap, uint64_t chunk_bytes)
 	heap->totals.unknown_free_bytes += chunk_bytes;
 }
 
+/* During an inventory: what it says of this address will be out of date. */
+static inline void note_gone(struct heap *heap, uint8_t domain, uint64_t addr)
+{
+	struct index_entry *unused;
+
+	if (!heap->gone)
+		return;
+	if ((heap->max_blocks && index_count(heap->gone) >= heap->max_blocks) ||
+	    index_claim(heap->gone, domain, addr, &unused) < 0)
+		heap->gone_overflowed = true;
+}
+
 void heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns)
 {
 	struct index_entry block;
 
+	note_gone(heap, domain, addr);
 	if (index_remove(heap->block_by_addr, domain, addr, &block))
 		close_block(heap, &block, time_ns);
 	else
@@ -281,6 +305,32 @@ int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, ui
 	open_block(heap, point, size_bytes, time_ns);
 	note_peaks(heap, point, time_ns);
 	return 0;
+}
+
+int heap_begin_inventory(struct heap *heap)
+{
+	if (heap->gone)
+		return -EALREADY;
+	heap->gone_overflowed = false;
+	return index_new(&heap->gone);
+}
+
+int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			     uint32_t point, uint64_t time_ns)
+{
+	if (!heap->gone)
+		return -EINVAL;
+	if (heap->gone_overflowed)
+		return -ENOBUFS;
+	if (index_find(heap->gone, domain, addr))
+		return -EEXIST;
+	return heap_add_existing_block(heap, domain, addr, size_bytes, point, time_ns);
+}
+
+void heap_end_inventory(struct heap *heap)
+{
+	index_free(heap->gone);
+	heap->gone = NULL;
 }
 
 /* ---- realloc ------------------------------------------------------------------------------ */
@@ -356,6 +406,7 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 	struct pending *pending;
 
 	heap_thread_seen(heap, tid, time_ns);
+	note_gone(heap, domain, old_addr);
 	pending = pending_add(heap, tid);
 	if (!pending)
 		return; /* no memory: the block stays under its address, where END looks, too */
@@ -411,10 +462,8 @@ static void keep_block(struct heap *heap, const struct index_entry *block, uint6
 		close_block(heap, block, time_ns);
 		return;
 	}
-	if (!made) {
-		heap->totals.seen_twice++;
-		close_block(heap, entry, time_ns);
-	}
+	if (!made)
+		replace_block(heap, entry, time_ns);
 	entry->value = block->value;
 	entry->time_ns = block->time_ns;
 	entry->point = block->point;
@@ -435,8 +484,11 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 	if (result == DHAT_REALLOC_FAILED) {
 		if (old.is_known)
 			keep_block(heap, &old.block, time_ns);
+		else if (heap->gone) /* it is there as before */
+			index_remove(heap->gone, domain, old_addr, NULL);
 		return 0;
 	}
+	note_gone(heap, domain, old_addr); /* its BEGIN may have been lost */
 	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.is_marked) {
 		move_block(heap, &old.block, new_addr, size_bytes, time_ns);
 		return 0;
@@ -472,6 +524,8 @@ uint64_t heap_memory_bytes(const struct heap *heap)
 	for (uint32_t i = 0; i < heap->chunk_count; i++)
 		if (heap->chunks[i])
 			bytes += CHUNK_POINTS * sizeof(struct heap_point);
+	if (heap->gone)
+		bytes += index_memory_bytes(heap->gone);
 	return bytes + index_memory_bytes(heap->block_by_addr) +
 	       index_memory_bytes(heap->pending_by_tid);
 }

@@ -5,7 +5,8 @@
  * The rules are Valgrind DHAT's (its bugs apart):
  * H1: a point's live bytes and blocks are the sums over its live blocks, always.
  * H2: an address seen twice without a free means that a free was lost: the old block is closed
- *     and counted in `seen_twice`, never kept as a leak.
+ *     and counted in `seen_twice`, never kept as a leak. For a block of an inventory it means that
+ *     it was taken when being freed or allocated: `existing_replaced`.
  * H3: t-gmax is the highest live_bytes; among equals the latest. O(1) an event: the heap has a
  *     peak number, each point the number of the peak that its peak values are of.
  * H4: realloc adds one block and its full new size to the totals; live changes by the
@@ -42,6 +43,7 @@ struct heap_totals {
 	uint64_t live_bytes, live_blocks;
 	uint64_t peak_bytes, peak_blocks, peak_time_ns;
 	uint64_t seen_twice;	      /* H2 */
+	uint64_t existing_replaced;   /* blocks of an inventory whose address came again: H2 */
 	uint64_t unknown_frees;	      /* frees of addresses that are no known block */
 	uint64_t unknown_free_bytes;  /* their bytes, where known */
 	uint64_t unfinished_reallocs; /* H6 */
@@ -62,9 +64,21 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 void heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns);
 /* A block from before the observation: live from time_ns on, part of no total but `live` and the
- * point's live figures (and so of peaks), not of total_bytes. -EEXIST: the address is known. */
+ * point's live figures (and so of peaks), not of total_bytes. -EEXIST: the address is known.
+ * -ENOSPC, -ENOMEM: the bound, or no memory. */
 int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			    uint32_t point, uint64_t time_ns);
+
+/* An inventory of the blocks from before (inventory.h) is taken while events come in, and is older
+ * than they are when it is added. So between begin and end the heap remembers which addresses were
+ * freed: an address that an event has told about is refused with -EEXIST, live or not.
+ * begin: -EALREADY if one is under way. add, beside the errors above: -EINVAL without begin;
+ * -ENOBUFS: too many addresses were freed to remember them (max_blocks, or no memory); the
+ * inventory cannot be used then. */
+int heap_begin_inventory(struct heap *heap);
+int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			     uint32_t point, uint64_t time_ns);
+void heap_end_inventory(struct heap *heap);
 
 /* Two phases (design: another thread may be given the old address before realloc returns). Between
  * them the block is found under its thread, not under its address, and stays live. */
