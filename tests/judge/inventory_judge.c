@@ -1,0 +1,259 @@
+/* inventory_judge: is an inventory from outside what the process itself says of its heap?
+ *
+ * Programs with heaps of every kind print mallinfo2() and each block that they hold; the inventory
+ * must have the same sums to the byte, every one of these blocks with its usable size, and nothing
+ * else but what libc itself keeps.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../daemon/inventory.h"
+#include "../../daemon/procmaps.h"
+#include "../../proto/cleanup.h"
+
+DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
+
+struct subject {
+	pid_t pid;
+	FILE *out;
+	int in;
+	size_t arena, uordblks, fordblks, fsmblks, hblkhd, hblks;
+	struct inventory_block *blocks; /* what it says that it holds */
+	size_t count;
+};
+
+static void subject_stop(struct subject *subject)
+{
+	if (subject->pid) {
+		kill(subject->pid, SIGKILL);
+		waitpid(subject->pid, NULL, 0);
+	}
+	if (subject->out)
+		fclose(subject->out);
+	if (subject->in > 0)
+		close(subject->in);
+	free(subject->blocks);
+}
+
+static void subject_start(const char *program, const char *kind, struct subject *ret)
+{
+	const char *build = getenv("DHATD_BUILD") ?: "build";
+	char path[512];
+	int out[2], in[2];
+
+	snprintf(path, sizeof(path), "%s/tests/targets/%s", build, program);
+	assert_int_equal(pipe(out), 0);
+	assert_int_equal(pipe(in), 0);
+	ret->pid = fork();
+	if (ret->pid == 0) {
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		close(in[1]);
+		close(out[0]);
+		execl(path, path, kind, NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	ret->in = in[1];
+	ret->out = fdopen(out[0], "r");
+	assert_non_null(ret->out);
+}
+
+static void subject_read_report(struct subject *subject)
+{
+	char line[256];
+
+	assert_non_null(fgets(line, sizeof(line), subject->out));
+	assert_int_equal(sscanf(line, "mallinfo %zu %zu %zu %zu %zu %zu", &subject->arena,
+				&subject->uordblks, &subject->fordblks, &subject->fsmblks,
+				&subject->hblkhd, &subject->hblks),
+			 6);
+	while (fgets(line, sizeof(line), subject->out) && strcmp(line, "end\n") != 0) {
+		struct inventory_block block;
+
+		assert_int_equal(sscanf(line, "block %lx %lu", &block.addr, &block.usable_bytes),
+				 2);
+		subject->blocks = reallocarray(subject->blocks, subject->count + 1, sizeof(block));
+		assert_non_null(subject->blocks);
+		subject->blocks[subject->count++] = block;
+	}
+}
+
+static int take(const struct subject *subject, struct inventory **ret)
+{
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	struct dhat_error err = { 0 };
+	int error;
+
+	assert_int_equal(procmaps_read(subject->pid, &maps), 0);
+	error = inventory_take(subject->pid, &maps, ret, &err);
+	assert_int_equal(error == 0, err.code == DHAT_EXIT_OK);
+	return error;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct inventory_block *x = a, *y = b;
+
+	return (x->addr > y->addr) - (x->addr < y->addr);
+}
+
+static void has_all_blocks(const struct inventory *inventory, const struct subject *subject)
+{
+	for (size_t i = 0; i < subject->count; i++) {
+		const struct inventory_block *found =
+			bsearch(&subject->blocks[i], inventory->blocks, inventory->count,
+				sizeof(*inventory->blocks), by_addr);
+
+		assert_non_null(found);
+		assert_int_equal(found->usable_bytes, subject->blocks[i].usable_bytes);
+	}
+}
+
+/* libc_blocks: what libc allocates for itself, at most (a vector for each thread's TLS). */
+static void agrees(const char *program, const char *kind, size_t libc_blocks)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+
+	subject_start(program, kind, &subject);
+	subject_read_report(&subject);
+	assert_int_equal(take(&subject, &inventory), 0);
+	print_message("%s: %zu blocks, uordblks %zu, hblkhd %zu %s\n", kind, inventory->count,
+		      subject.uordblks, subject.hblkhd, inventory->note);
+	assert_true(inventory->is_complete);
+	assert_int_equal(inventory->arena_block_bytes + inventory->cached_bytes +
+				 inventory->internal_bytes,
+			 subject.uordblks);
+	assert_int_equal(inventory->arena_bytes, subject.arena);
+	assert_int_equal(inventory->free_bytes + inventory->fastbin_bytes, subject.fordblks);
+	assert_int_equal(inventory->fastbin_bytes, subject.fsmblks);
+	assert_int_equal(inventory->mmapped_bytes, subject.hblkhd);
+	assert_int_equal(inventory->mmapped_count, subject.hblks);
+	has_all_blocks(inventory, &subject);
+	assert_in_range(inventory->count, subject.count, subject.count + libc_blocks);
+}
+
+static void one_block(void **state)
+{
+	agrees("inventory", "one", 0);
+}
+
+static void a_fragmented_heap(void **state)
+{
+	agrees("inventory", "fragmented", 0);
+}
+
+static void large_and_aligned_blocks(void **state)
+{
+	agrees("inventory", "large", 0);
+}
+
+static void full_caches_and_fastbins(void **state)
+{
+	agrees("inventory", "all-freed", 0);
+}
+
+static void many_arenas(void **state)
+{
+	agrees("inventory", "threads", 24);
+}
+
+static void arenas_that_were_left(void **state)
+{
+	agrees("inventory", "ended-threads", 24);
+}
+
+static void an_arena_of_several_heaps(void **state)
+{
+	agrees("inventory", "several-heaps", 1);
+}
+
+static void a_static_program(void **state)
+{
+	agrees("inventory_static", "fragmented", 8);
+	agrees("inventory_static", "threads", 24 + 8);
+	agrees("inventory_static", "large", 8);
+}
+
+/* Not stopped, and changing all the time: what stands still is found all the same, every time. */
+static void a_busy_process(void **state)
+{
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+	int complete = 0;
+
+	subject_start("inventory", "busy", &subject);
+	subject_read_report(&subject);
+	for (int i = 0; i < 40; i++) {
+		_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+
+		assert_int_equal(take(&subject, &inventory), 0);
+		has_all_blocks(inventory, &subject);
+		/* the churning threads hold 64 each, and libc some */
+		assert_in_range(inventory->count, subject.count, subject.count + 2 * 64 + 4 + 256);
+		complete += inventory->is_complete;
+	}
+	print_message("# %d of 40 inventories of a busy process are complete\n", complete);
+	assert_int_equal(waitpid(subject.pid, NULL, WNOHANG), 0); /* and it lives */
+}
+
+static void where_there_is_no_heap(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+
+	subject_start("inventory", "nothing", &subject);
+	subject_read_report(&subject);
+	assert_int_equal(take(&subject, &inventory), -ENOENT);
+	assert_null(inventory);
+}
+
+static void a_process_that_is_gone(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	struct subject subject = { 0 };
+	struct dhat_error err = { 0 };
+	pid_t pid;
+
+	subject_start("inventory", "fragmented", &subject);
+	subject_read_report(&subject);
+	pid = subject.pid;
+	assert_int_equal(procmaps_read(pid, &maps), 0);
+	subject_stop(&subject);
+	assert_true(inventory_take(pid, &maps, &inventory, &err) < 0);
+	assert_null(inventory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_block),
+		cmocka_unit_test(a_fragmented_heap),
+		cmocka_unit_test(large_and_aligned_blocks),
+		cmocka_unit_test(full_caches_and_fastbins),
+		cmocka_unit_test(many_arenas),
+		cmocka_unit_test(arenas_that_were_left),
+		cmocka_unit_test(an_arena_of_several_heaps),
+		cmocka_unit_test(a_static_program),
+		cmocka_unit_test(a_busy_process),
+		cmocka_unit_test(where_there_is_no_heap),
+		cmocka_unit_test(a_process_that_is_gone),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests_name("inventory", tests, NULL, NULL);
+}

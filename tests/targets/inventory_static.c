@@ -1,0 +1,2 @@
+/* The same without a libc.so.  build: -static -pthread */
+#include "inventory.c"
