@@ -1,12 +1,16 @@
 /* stack_judge: are the stacks that our unwinder walks those that a debugger shows?
  *
- *   stack_judge [-n SAMPLES] [-v] [PROGRAM ARG...]
+ *   stack_judge [-n SAMPLES] [-v] [-l FILE] [NAME | PROGRAM ARG...]
  *
  * Runs a program under ptrace and stops it at random calls of its allocator. There, on the very
  * same registers and memory, bpf/unwind.h (compiled as plain C, with tables of cfi_build()) and
  * libdw's unwinder (dwfl_getthread_frames) each walk the stack, and every frame's address is
- * compared. Without a program: the six kinds that the project promises, and their shares. Exit 1
- * when less than 99.5 % of a program's stacks are equal, or less than 99 % complete.
+ * compared. NAME: one of the six programs below; without: all of them. Exit 1 when less than 99.5 %
+ * of a program's stacks are equal, or less than 99 % complete.
+ *
+ * -l: for dhatd, live. Prints the pid of the program, which is stopped before main, and waits for a
+ * line on stdin, so that dhatd can be attached. Then writes libdw's stacks to FILE, one a line, the
+ * allocator's caller first; says "done", with the program stopped, and waits for a line again.
  */
 #include <elfutils/libdwfl.h>
 #include <gelf.h>
@@ -180,6 +184,7 @@ static void forget_program(void)
 
 /* ---- places ------------------------------------------------------------------------------- */
 
+#define PLACE_REALLOC 2
 static const char *const place_names[TRACEE_PLACES] = { "malloc", "calloc", "realloc",
 							"posix_memalign" };
 
@@ -322,6 +327,48 @@ static void print_walk(const char *name, const struct walk *walk)
 	}
 }
 
+/* A stack inside of another allocator call: its return address is hidden by the return probe. */
+static bool is_nested(const struct walk *walk)
+{
+	const char *line = strstr(maps, "[uprobes]");
+	uint64_t start, end;
+	size_t i;
+
+	if (!line)
+		return false;
+	while (line > maps && line[-1] != '\n')
+		line--;
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) != 2)
+		return false;
+	for (i = 0; i < walk->count; i++) {
+		if (walk->pcs[i] >= start && walk->pcs[i] < end)
+			return true;
+	}
+	return false;
+}
+
+/* One line of libdw's stack; the line of the last sample is not written: dhatd may not have seen
+ * that call yet. */
+static int record(pid_t tid, struct tally *tally, FILE *file)
+{
+	static struct walk walk, last;
+	struct user_regs_struct regs;
+	size_t i;
+
+	if (learn_maps() < 0 || ptrace(PTRACE_GETREGS, tid, NULL, &regs) < 0)
+		return -EIO;
+	if (regs.rip == tracee.places[PLACE_REALLOC] && regs.rdi)
+		return 0; /* a resized block stays with the stack of its first allocation */
+	walk_libdw(tid, &walk);
+	if (is_nested(&walk))
+		return 0;
+	tally->samples++;
+	for (i = 1; i < last.count; i++)
+		fprintf(file, "%" PRIx64 "%c", last.pcs[i], i + 1 < last.count ? ' ' : '\n');
+	last = walk;
+	return 0;
+}
+
 static int sample(pid_t tid, struct tally *tally, bool is_verbose)
 {
 	static struct walk ours, theirs;
@@ -378,13 +425,46 @@ static bool print_tally(const char *name, const struct tally *tally)
 	return is_good;
 }
 
-static bool judge_program(const char *name, char *const *argv, const char *in, uint32_t samples,
-			  bool is_verbose)
+struct options {
+	uint32_t samples;
+	bool is_verbose;
+	FILE *live; /* NULL: compare here */
+};
+
+static void take_samples(struct tally *tally, const struct options *options)
 {
 	struct timespec now, limit;
+	pid_t tid = tracee.pid;
+	long skip = random() % 100;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &limit);
+	limit.tv_sec += 30; /* bounds a program that hardly allocates */
+	while (ptrace(PTRACE_CONT, tid, NULL, 0L) == 0 && (tid = tracee_wait(&tracee)) > 0) {
+		if (skip-- > 0)
+			continue;
+		skip = random() % 100;
+		r = options->live ? record(tid, tally, options->live)
+				  : sample(tid, tally, options->is_verbose);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (r < 0 || tally->samples == options->samples || now.tv_sec > limit.tv_sec)
+			return;
+	}
+}
+
+static void wait_for_line(void)
+{
+	int c;
+
+	do
+		c = getchar();
+	while (c != '\n' && c != EOF);
+}
+
+static bool judge_program(const char *name, char *const *argv, const char *in,
+			  const struct options *options)
+{
 	struct tally tally = {};
-	long skip;
-	pid_t tid;
 	int r;
 
 	r = tracee_start(&tracee, argv, in);
@@ -396,23 +476,19 @@ static bool judge_program(const char *name, char *const *argv, const char *in, u
 	if (learn_maps() == 0)
 		dwfl_getmodules(dwfl, find_in_module, NULL, 0);
 	tracee_arm(&tracee, tracee.pid);
-	clock_gettime(CLOCK_MONOTONIC, &limit);
-	limit.tv_sec += 30; /* bounds a program that hardly allocates */
-	tid = tracee.pid;
-	skip = random() % 100;
-	while (ptrace(PTRACE_CONT, tid, NULL, 0L) == 0 && (tid = tracee_wait(&tracee)) > 0) {
-		if (skip-- > 0)
-			continue;
-		skip = random() % 100;
-		if (sample(tid, &tally, is_verbose) < 0)
-			break;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (tally.samples == samples || now.tv_sec > limit.tv_sec)
-			break;
+	if (options->live) {
+		printf("%d\n", tracee.pid);
+		wait_for_line();
+	}
+	take_samples(&tally, options);
+	if (options->live) {
+		fflush(options->live);
+		printf("done\n");
+		wait_for_line();
 	}
 	tracee_end(&tracee);
 	forget_program();
-	return print_tally(name, &tally);
+	return options->live ? tally.samples == options->samples : print_tally(name, &tally);
 }
 
 /* One line each: name, standard input, arguments. {} is the folder of the built targets; other
@@ -437,17 +513,20 @@ static char *in_folder(const char *folder, const char *text)
 	return asprintf(&path, "%s%s", folder, text + 2) < 0 ? NULL : path;
 }
 
-static bool judge_all(const char *folder, uint32_t samples, bool is_verbose)
+/* only: the name of one; NULL: all. */
+static bool judge_listed(const char *folder, const char *only, const struct options *options)
 {
 	char *argv[8] = {}, *in;
 	bool is_good = true;
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(programs); i++) {
+		if (only && strcmp(only, programs[i][0]) != 0)
+			continue;
 		in = in_folder(folder, programs[i][1]);
 		for (j = 0; j < 6; j++)
 			argv[j] = in_folder(folder, programs[i][2 + j]);
-		is_good &= judge_program(programs[i][0], argv, in, samples, is_verbose);
+		is_good &= judge_program(programs[i][0], argv, in, options);
 		free(in);
 		for (j = 0; j < 6; j++)
 			free(argv[j]);
@@ -455,30 +534,42 @@ static bool judge_all(const char *folder, uint32_t samples, bool is_verbose)
 	return is_good;
 }
 
+static bool is_listed(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(programs); i++) {
+		if (!strcmp(name, programs[i][0]))
+			return true;
+	}
+	return false;
+}
+
 int main(int argc, char **argv)
 {
+	struct options options = { .samples = 400 };
 	char folder[4096] = "";
-	uint32_t samples = 400;
-	bool is_verbose = false;
 	ssize_t length;
 	int option;
 
-	while ((option = getopt(argc, argv, "+n:v")) != -1) {
+	while ((option = getopt(argc, argv, "+n:vl:")) != -1) {
 		if (option == 'n')
-			samples = (uint32_t)strtoul(optarg, NULL, 10);
+			options.samples = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (option == 'v')
-			is_verbose = true;
-		else
+			options.is_verbose = true;
+		else if (option == 'l')
+			options.live = fopen(optarg, "we");
+		if (option == '?' || (option == 'l' && !options.live))
 			return 2;
 	}
 	elf_version(EV_CURRENT);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	srandom(1);
-	if (optind < argc)
-		return !judge_program(argv[optind], argv + optind, NULL, samples, is_verbose);
+	if (optind < argc && !is_listed(argv[optind]))
+		return !judge_program(argv[optind], argv + optind, NULL, &options);
 	length = readlink("/proc/self/exe", folder, sizeof(folder) - 16);
 	while (length > 0 && folder[length - 1] != '/')
 		length--;
 	snprintf(folder + length, 16, "../targets");
-	return !judge_all(folder, samples, is_verbose);
+	return !judge_listed(folder, optind < argc ? argv[optind] : NULL, &options);
 }
