@@ -1,5 +1,6 @@
 /* dhatd: attach, serve, write the profile, detach. */
 #include "control.h"
+#include "discover.h"
 #include "options.h"
 #include "requests.h"
 #include "snapshot.h"
@@ -12,6 +13,7 @@
 #include "../proto/cleanup.h"
 #include "../proto/save.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -28,6 +30,7 @@ struct dhatd {
 	struct symbolizer *symbolizer;
 	struct targets *targets;
 	struct control *control;
+	struct discover *discover;
 	struct requests_context requests;
 };
 
@@ -94,6 +97,7 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 
 static void stop_services(struct dhatd *dhatd)
 {
+	discover_free(dhatd->discover);
 	control_free(dhatd->control);
 	targets_free(dhatd->targets);
 	symbolizer_free(dhatd->symbolizer);
@@ -102,7 +106,7 @@ static void stop_services(struct dhatd *dhatd)
 	dhatd_options_deinit(&dhatd->options);
 }
 
-static void say_attached(struct target *target, const char *socket_path)
+static void say_attached(struct target *target)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 
@@ -112,7 +116,31 @@ static void say_attached(struct target *target, const char *socket_path)
 		copy->identity.command, copy->probe_count);
 	for (char **name = copy->allocators; *name; name++)
 		fprintf(stderr, "dhatd:   %s\n", *name);
-	fprintf(stderr, "dhatd: answering at %s\n", socket_path);
+}
+
+static void on_discovered(void *context, struct target *target)
+{
+	say_attached(target);
+}
+
+static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
+{
+	fprintf(stderr, "dhatd: %s\n", err->message);
+}
+
+static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
+{
+	struct discover_options options = {
+		.cgroup_path = dhatd->options.cgroup_path,
+		.name_regex = dhatd->options.name_regex,
+		.target = &dhatd->options.target,
+		.attached = on_discovered,
+		.failed = on_not_attached,
+	};
+
+	if (!options.cgroup_path && !options.name_regex)
+		return 0;
+	return discover_new(&options, dhatd->targets, &dhatd->discover, err);
 }
 
 static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
@@ -126,8 +154,7 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 		error = targets_run(dhatd->targets, options->program, &options->target, &target,
 				    err);
 		if (error == 0)
-			say_attached(target, options->socket_path);
-		return error;
+			say_attached(target);
 	}
 	for (size_t i = 0; i < options->pid_count && error == 0; i++) {
 		_cleanup_(target_unref_ptr) struct target *target = NULL;
@@ -135,9 +162,11 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 		error = targets_attach(dhatd->targets, options->pids[i], &options->target, &target,
 				       err);
 		if (error == 0)
-			say_attached(target, options->socket_path);
+			say_attached(target);
 	}
-	if (error == 0 && options->command == DHATD_SERVE)
+	if (error == 0)
+		error = start_discovery(dhatd, err);
+	if (error == 0)
 		fprintf(stderr, "dhatd: answering at %s\n", options->socket_path);
 	return error;
 }
@@ -255,7 +284,8 @@ static void serve(struct dhatd *dhatd, const sigset_t *set)
 {
 	const struct dhatd_options *options = &dhatd->options;
 	bool ends_with_targets = options->command == DHATD_RUN ||
-				 (options->command == DHATD_ATTACH && options->output_path);
+				 (options->command == DHATD_ATTACH && options->output_path &&
+				  !dhatd->discover);
 	int signal_number = 0;
 
 	do {
@@ -281,6 +311,8 @@ int main(int argc, char **argv)
 	}
 	block_signals(&set);
 	raise_descriptor_limit();
+	if (!getenv("DHATD_LIBBPF_LOG")) /* what the verifier says, for who works on dhatd */
+		libbpf_set_print(NULL);
 	error = start_services(&dhatd, &err);
 	if (error == 0)
 		error = start_targets(&dhatd, &err);

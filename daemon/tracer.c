@@ -25,11 +25,6 @@ struct tracer {
 #define INIT_PID_NAMESPACE_INODE 0xEFFFFFFCu
 #define SCRATCH_PER_CPU 4
 
-static int print_nothing(enum libbpf_print_level level, const char *format, va_list args)
-{
-	return 0;
-}
-
 /* Can this process know the number of another in the initial pid namespace? Only from inside. */
 static bool is_in_initial_pid_namespace(void)
 {
@@ -101,8 +96,6 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 		return -ENOMEM;
 	tracer->kind = options->kind;
 	tracer->pid = options->pid;
-	if (!getenv("DHATD_LIBBPF_LOG"))
-		libbpf_set_print(print_nothing);
 	tracer->bpf = dhat_bpf__open();
 	if (!tracer->bpf)
 		return dhat_error_errno(err, errno, "cannot open the BPF object");
