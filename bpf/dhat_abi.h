@@ -19,6 +19,7 @@ enum dhat_record_type {
 	DHAT_RECORD_CHANGE,	   /* code was mapped or unmapped: look again */
 	DHAT_RECORD_EXEC,	   /* the target replaced its program */
 	DHAT_RECORD_FORK,	   /* the target made a child process */
+	DHAT_RECORD_THREAD_EXIT,   /* a thread ends, and not the last one */
 	DHAT_RECORD_EXIT,	   /* the last thread of the target ends */
 };
 
@@ -118,7 +119,7 @@ struct dhat_record_change {
 	__u32 pad;
 };
 
-struct dhat_record_life { /* EXEC, FORK, EXIT */
+struct dhat_record_life { /* EXEC, FORK, THREAD_EXIT, EXIT */
 	struct dhat_record head;
 	__u64 time_ns;
 	__u32 child_pid;   /* FORK: as the initial pid namespace numbers it */

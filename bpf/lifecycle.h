@@ -63,7 +63,8 @@ static __always_inline void send_life(__u8 type, __u32 child_pid, __u32 wait_sta
 	fill_life(&record->head, &record->time_ns, type, sizeof(*record));
 	record->child_pid = child_pid;
 	record->wait_status = wait_status;
-	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(record, type == DHAT_RECORD_THREAD_EXIT ? BPF_RB_NO_WAKEUP :
+								      BPF_RB_FORCE_WAKEUP);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -93,8 +94,12 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 	struct signal_struct *signal = task->signal;
 	int status;
 
-	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || signal->live.counter != 0)
+	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
 		return 0;
+	if (signal->live.counter != 0) {
+		send_life(DHAT_RECORD_THREAD_EXIT, 0, 0);
+		return 0;
+	}
 	status = signal->group_exit_code;
 	send_life(DHAT_RECORD_EXIT, 0, status ? status : task->exit_code);
 	return 0;

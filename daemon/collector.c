@@ -14,6 +14,12 @@ void collector_init(struct collector *collector, struct heap *heap, struct stack
 		collector->on = *on;
 }
 
+void collector_deinit(struct collector *collector)
+{
+	index_free(collector->unknown_frees_by_tid);
+	collector->unknown_frees_by_tid = NULL;
+}
+
 void collector_go_on(struct collector *collector, struct heap *heap, struct stacks *stacks,
 		     struct mappings *mappings)
 {
@@ -34,9 +40,32 @@ uint64_t collector_chunk_bytes(uint64_t chunk_size)
 	return bytes - (chunk_size & 2 ? 16 : 8);
 }
 
+/* An ending thread of glibc gives back what its cache (tcache) held: blocks that the program has
+ * freed before, and the cache itself. These are frees of unknown blocks and the last that is heard
+ * of the thread. So a thread's unknown frees in a row are remembered until something else comes:
+ * the entry's value counts them, its time_ns their bytes. */
+static void remember_unknown_free(struct collector *collector, uint32_t tid, uint64_t bytes)
+{
+	struct index_entry *entry;
+
+	if (!collector->unknown_frees_by_tid && index_new(&collector->unknown_frees_by_tid))
+		return;
+	if (index_claim(collector->unknown_frees_by_tid, 0, tid, &entry) < 0)
+		return;
+	entry->value++;
+	entry->time_ns += bytes;
+}
+
+static void forget_unknown_frees(struct collector *collector, uint32_t tid)
+{
+	if (collector->unknown_frees_by_tid && index_count(collector->unknown_frees_by_tid))
+		index_remove(collector->unknown_frees_by_tid, 0, tid, NULL);
+}
+
 static int feed_alloc(struct collector *collector, const struct dhat_record_alloc *record)
 {
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
+	forget_unknown_frees(collector, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	return heap_add_block(collector->heap, record->head.domain, record->addr,
 			      record->size_bytes, stacks_point(collector->stacks, record->stack_id),
@@ -45,16 +74,34 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 
 static int feed_free(struct collector *collector, const struct dhat_record_free *record)
 {
+	uint64_t bytes = collector_chunk_bytes(record->chunk_size);
+
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
 	collector->last_time_ns = record->time_ns;
-	heap_remove_block(collector->heap, record->head.domain, record->addr,
-			  collector_chunk_bytes(record->chunk_size), record->time_ns);
+	if (heap_remove_block(collector->heap, record->head.domain, record->addr, bytes,
+			      record->time_ns))
+		forget_unknown_frees(collector, record->head.tid);
+	else
+		remember_unknown_free(collector, record->head.tid, bytes);
+	return 0;
+}
+
+static int feed_thread_exit(struct collector *collector, const struct dhat_record_life *record)
+{
+	struct index_entry frees;
+
+	if (collector->unknown_frees_by_tid &&
+	    index_remove(collector->unknown_frees_by_tid, 0, record->head.tid, &frees)) {
+		heap_discount_unknown_frees(collector->heap, frees.value, frees.time_ns);
+		collector->thread_cache_frees += frees.value;
+	}
 	return 0;
 }
 
 static int feed_realloc_begin(struct collector *collector,
 			      const struct dhat_record_realloc_begin *record)
 {
+	forget_unknown_frees(collector, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	heap_realloc_begin(collector->heap, record->head.tid, record->head.domain, record->old_addr,
 			   collector_chunk_bytes(record->chunk_size), record->time_ns);
@@ -68,6 +115,7 @@ static int feed_realloc_end(struct collector *collector,
 
 	if (record->result > DHAT_REALLOC_FREED)
 		return -EBADMSG;
+	forget_unknown_frees(collector, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	return heap_realloc_end(collector->heap, record->head.tid, record->head.domain,
 				record->old_addr, record->new_addr, record->size_bytes, point,
@@ -148,6 +196,8 @@ static int feed_one(struct collector *collector, const struct dhat_record *head)
 		return feed_exec(collector, (const void *)head);
 	case DHAT_RECORD_FORK:
 		return feed_fork(collector, (const void *)head);
+	case DHAT_RECORD_THREAD_EXIT:
+		return feed_thread_exit(collector, (const void *)head);
 	case DHAT_RECORD_EXIT:
 		if (collector->on.exit)
 			collector->on.exit((const void *)head, collector->on.ctx);
@@ -169,6 +219,7 @@ static size_t least_size(uint8_t type)
 		[DHAT_RECORD_CHANGE] = sizeof(struct dhat_record_change),
 		[DHAT_RECORD_EXEC] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_FORK] = sizeof(struct dhat_record_life),
+		[DHAT_RECORD_THREAD_EXIT] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_EXIT] = sizeof(struct dhat_record_life),
 	};
 

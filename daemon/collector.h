@@ -14,6 +14,7 @@
 
 #include "../bpf/dhat_abi.h"
 #include "heap.h"
+#include "index.h"
 #include "mappings.h"
 #include "stack.h"
 
@@ -38,6 +39,8 @@ struct collector {
 	bool is_closed;		       /* an EXEC came */
 	uint64_t records[COLLECTOR_TYPES];
 	uint64_t malformed;
+	uint64_t thread_cache_frees; /* an ending thread's cache, given back: no program's frees */
+	struct index *unknown_frees_by_tid; /* owned; a thread's last ones, in a row */
 	uint64_t ignored;	   /* after the EXEC */
 	uint64_t out_of_memory;	   /* events that could not be recorded */
 	uint64_t mappings_refused; /* mappings beyond the bounds of mappings.h */
@@ -46,6 +49,8 @@ struct collector {
 
 void collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
 		    struct mappings *mappings, const struct collector_callbacks *on);
+
+void collector_deinit(struct collector *collector);
 
 /* record: size bytes, aligned to 8. -EBADMSG: malformed; -ENOMEM: not recorded; both are counted,
  * and the next record may follow. */

@@ -116,6 +116,8 @@ static const struct row rows[] = {
 				    "of blocks that were never seen allocated: a function "
 				    "that allocates is not probed, or its calls were "
 				    "lost" },
+	[COUNTER_THREAD_CACHE_FREES] = { "thread_cache_frees",
+					 "frees by which ending threads gave their cache back" },
 	[COUNTER_STACKS_REFUSED] = { "stacks_refused", "stacks not kept: stack table full", "stack",
 				     "not kept because the stack table was full: the bytes are "
 				     "counted, at [stack lost]" },
@@ -157,6 +159,7 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	values[COUNTER_UNFINISHED_REALLOCS] = totals.unfinished_reallocs;
 	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused;
 	values[COUNTER_UNKNOWN_FREES] = totals.unknown_frees;
+	values[COUNTER_THREAD_CACHE_FREES] = collector->thread_cache_frees;
 	values[COUNTER_STACKS_REFUSED] = stacks_refused(collector->stacks);
 	values[COUNTER_LOST_STACK_BLOCKS] =
 		heap_point_total_blocks(collector->heap, STACK_POINT_LOST);

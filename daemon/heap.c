@@ -270,16 +270,24 @@ static inline void note_gone(struct heap *heap, uint8_t domain, uint64_t addr)
 		heap->gone_overflowed = true;
 }
 
-void heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
+void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t bytes)
+{
+	heap->totals.unknown_frees -= frees;
+	heap->totals.unknown_free_bytes -= bytes;
+}
+
+bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns)
 {
 	struct index_entry block;
 
 	note_gone(heap, domain, addr);
-	if (index_remove(heap->block_by_addr, domain, addr, &block))
-		close_block(heap, &block, time_ns);
-	else
+	if (!index_remove(heap->block_by_addr, domain, addr, &block)) {
 		count_unknown_free(heap, chunk_bytes);
+		return false;
+	}
+	close_block(heap, &block, time_ns);
+	return true;
 }
 
 int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,

@@ -60,8 +60,9 @@ void heap_free(struct heap *heap);
  * cannot; nothing has changed then, and the caller counts the event as lost. */
 int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 		   uint32_t point, uint64_t time_ns);
-/* chunk_bytes: usable size as the allocator tells, 0 if not known; used for unknown blocks only. */
-void heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
+/* chunk_bytes: usable size as the allocator tells, 0 if not known; used for unknown blocks only.
+ * false: the block is unknown, and is counted so. */
+bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns);
 /* A block from before the observation: live from time_ns on, part of no total but `live` and the
  * point's live figures (and so of peaks), not of total_bytes. -EEXIST: the address is known.
@@ -79,6 +80,9 @@ int heap_begin_inventory(struct heap *heap);
 int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			     uint32_t point, uint64_t time_ns);
 void heap_end_inventory(struct heap *heap);
+
+/* So many unknown frees turned out to be an allocator's own: not of blocks from before, nor missed. */
+void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t bytes);
 
 /* Two phases (design: another thread may be given the old address before realloc returns). Between
  * them the block is found under its thread, not under its address, and stays live. */

@@ -289,6 +289,7 @@ static void target_free(struct target *target)
 {
 	tracer_free(target->tracer);
 	target_objects_deinit(target);
+	collector_deinit(&target->collector);
 	heap_free(target->heap);
 	stacks_free(target->stacks);
 	mappings_free(target->mappings);

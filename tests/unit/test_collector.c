@@ -69,6 +69,7 @@ static int teardown(void **state)
 {
 	struct world *world = *state;
 
+	collector_deinit(&world->collector);
 	heap_free(world->heap);
 	stacks_free(world->stacks);
 	mappings_free(world->mappings);
@@ -224,6 +225,27 @@ static void another_event_of_the_thread_ends_a_realloc_whose_end_is_lost(void **
 	assert_int_equal(totals_of(world).unfinished_reallocs, 1);
 }
 
+static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
+{
+	struct world *world = *state;
+
+	feed_alloc(world, 1, 0x100, 10, 0, 1);
+	feed_free(world, 1, 0x100, 0x21, 2);
+	feed_free(world, 1, 0x900, 0x31, 3); /* unknown, and then the thread goes on */
+	feed_alloc(world, 1, 0x200, 10, 0, 4);
+	feed_free(world, 1, 0x100, 0x21, 5); /* from its cache */
+	feed_free(world, 2, 0x700, 0x41, 6); /* another thread's, which goes on */
+	feed_free(world, 1, 0x300, 0x291, 7); /* the cache itself */
+	assert_int_equal(totals_of(world).unknown_frees, 4);
+	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
+	assert_int_equal(totals_of(world).unknown_frees, 2);
+	assert_int_equal(totals_of(world).unknown_free_bytes, 0x30 - 8 + 0x40 - 8);
+	assert_int_equal(world->collector.thread_cache_frees, 2);
+	assert_int_equal(totals_of(world).live_bytes, 10);
+	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
+	assert_int_equal(world->collector.thread_cache_frees, 2);
+}
+
 static void after_exec_the_old_profile_is_closed(void **state)
 {
 	struct world *world = *state;
@@ -262,7 +284,7 @@ static void chunk_words_tell_usable_bytes(void **state)
 /* Each type cut to each size: refused as long as something of it is missing. */
 static void short_records_are_malformed(void **state)
 {
-	static const size_t least[COLLECTOR_TYPES] = { 0, 40, 32, 32, 56, 24, 56, 24, 24, 24, 24 };
+	static const size_t least[COLLECTOR_TYPES] = { 0, 40, 32, 32, 56, 24, 56, 24, 24, 24, 24, 24 };
 	struct world *world = *state;
 	uint64_t malformed = 0;
 
@@ -328,7 +350,7 @@ static void impossible_values_are_malformed(void **state)
 /* Random bytes behind a plausible head: nothing may crash, and every record is accounted for. */
 static void random_bytes_do_no_harm(void **state)
 {
-	enum { STEPS = 300000 };
+	enum { STEPS = 400000 };
 	struct world *world = *state;
 	uint64_t fed = 0, sum;
 	unsigned seed = 99;
@@ -363,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			another_event_of_the_thread_ends_a_realloc_whose_end_is_lost, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			what_an_ending_thread_gives_back_is_no_program_s_free, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_exec_the_old_profile_is_closed, setup,
 						teardown),
 		cmocka_unit_test(chunk_words_tell_usable_bytes),
