@@ -12,6 +12,7 @@ struct export_options {
 	struct common common;
 	const char *input_path, *output_path;
 	enum dhat_format format;
+	struct trim_options trim;
 };
 
 enum { KEY_FORMAT = 0x100 };
@@ -29,7 +30,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &export_options->common });
+		command_give_inputs(state,
+				    (void *[]){ &export_options->trim, &export_options->common });
 		return 0;
 	case 'o':
 		export_options->output_path = arg;
@@ -40,6 +42,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "--format %s: there are json and dhat", arg);
 		return EINVAL;
 	case ARGP_KEY_ARG:
+		if (command_takes_trim_word(&export_options->trim, arg))
+			return 0;
 		if (export_options->input_path) {
 			argp_error(state, "%s: one file at a time", arg);
 			return EINVAL;
@@ -56,7 +60,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
+static const struct argp_child children[] = { { .argp = &trim_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -78,5 +84,6 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 	r = input_read(export_options.input_path, &snapshot, err);
 	if (r < 0)
 		return r;
-	return dhat_save(snapshot, export_options.output_path, export_options.format, err);
+	return dhat_save(snapshot, export_options.output_path, export_options.format,
+			 export_options.trim.rules, err);
 }

@@ -20,6 +20,7 @@ struct snapshot_options {
 	uint32_t pid;
 	const char *output_path;
 	enum dhat_format format;
+	struct trim_options trim;
 	bool without_names, must_be_exact;
 };
 
@@ -40,8 +41,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(
-			state, (void *[]){ &snapshot_options->pid, &snapshot_options->common });
+		command_give_inputs(state,
+				    (void *[]){ &snapshot_options->pid, &snapshot_options->trim,
+						&snapshot_options->common });
 		return 0;
 	case 'o':
 		snapshot_options->output_path = arg;
@@ -58,6 +60,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		snapshot_options->must_be_exact = true;
 		return 0;
 	case ARGP_KEY_ARG:
+		if (command_takes_trim_word(&snapshot_options->trim, arg))
+			return 0;
 		argp_error(state, "%s: not an option; a file is given by -o", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
@@ -72,9 +76,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = {
+	{ .argp = &pid_argp }, { .argp = &trim_argp }, { .argp = &common_argp }, { 0 }
+};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -118,7 +122,7 @@ static int print(const struct snapshot_options *options_, const struct dhat_snap
 	struct screen screen;
 	int r;
 
-	r = dhat_rendering_new(snapshot, ranking_line, &rendering);
+	r = dhat_rendering_new(snapshot, ranking_line, options_->trim.rules, &rendering);
 	if (r < 0)
 		return r;
 	screen_init(&screen, stdout);
@@ -149,7 +153,8 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 	if (r == 0 && snapshot_options.must_be_exact)
 		r = insist(snapshot->end->verdict, err);
 	if (r == 0)
-		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.format, err);
+		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.format,
+			      snapshot_options.trim.rules, err);
 	if (r < 0 || !strcmp(snapshot_options.output_path, "-"))
 		return r;
 	if (snapshot_options.common.as_json)

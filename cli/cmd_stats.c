@@ -19,6 +19,7 @@ struct stats {
 	uint32_t pid;
 	const char *path; /* a .dhat file instead of a daemon */
 	struct view_points points;
+	struct trim_options trim;
 	bool without_names;
 };
 
@@ -55,7 +56,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &stats->pid, &stats->common });
+		command_give_inputs(state, (void *[]){ &stats->pid, &stats->trim, &stats->common });
 		return 0;
 	case KEY_SORT:
 		if (ranking_parse_key(arg, &stats->points.key) == 0)
@@ -73,6 +74,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		stats->without_names = true;
 		return 0;
 	case ARGP_KEY_ARG:
+		if (command_takes_trim_word(&stats->trim, arg))
+			return 0;
 		if (stats->path) {
 			argp_error(state, "%s: one file is enough", arg);
 			return EINVAL;
@@ -84,9 +87,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = {
+	{ .argp = &pid_argp }, { .argp = &trim_argp }, { .argp = &common_argp }, { 0 }
+};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -220,7 +223,7 @@ int cmd_stats(int argc, char **argv, struct dhat_error *err)
 				    &snapshot, err);
 	if (r < 0)
 		return r;
-	r = dhat_rendering_new(snapshot, ranking_line, &rendering);
+	r = dhat_rendering_new(snapshot, ranking_line, stats.trim.rules, &rendering);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot sort the stacks");
 	if (stats.common.as_json)

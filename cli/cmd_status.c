@@ -56,8 +56,8 @@ static void print_figures(const Dhat__TargetStatus *target)
 	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
 
 	if (totals) {
-		printf("  live       %s in %s blocks, %s stacks\n", view_size(totals->live_bytes),
-		       view_count(totals->live_blocks), view_count(totals->stack_count));
+		printf("  live       %s in %s blocks\n", view_size(totals->live_bytes),
+		       view_count(totals->live_blocks));
 		printf("  peak       %s in %s blocks, %s ago\n", view_size(totals->peak_bytes),
 		       view_count(totals->peak_blocks),
 		       dhat_format_duration(totals->end_ns - totals->peak_ns, text));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../proto/trim.h"
 #include "../proto/units.h"
 
 const struct command commands[] = {
@@ -64,6 +65,41 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp pid_argp = { .options = pid_options, .parser = parse_pid };
+
+enum { KEY_TRIM = 0x300 };
+
+static const struct argp_option trim_options[] = {
+	{ "trim", KEY_TRIM, "RULES", OPTION_ARG_OPTIONAL,
+	  "Leave out frames that every allocation goes through: allocator (what lies between "
+	  "malloc "
+	  "and who wanted memory), tokio (its executor) or all (the default of --trim)",
+	  3 },
+	{ 0 },
+};
+
+static error_t parse_trim(int key, char *arg, struct argp_state *state)
+{
+	struct trim_options *trim = state->input;
+	struct dhat_error err = { 0 };
+
+	if (key != KEY_TRIM)
+		return ARGP_ERR_UNKNOWN;
+	trim->may_take_word = !arg;
+	if (dhat_trim_parse(arg ? arg : "all", &trim->rules, &err) == 0)
+		return 0;
+	argp_error(state, "%s", err.message);
+	return EINVAL;
+}
+
+const struct argp trim_argp = { .options = trim_options, .parser = parse_trim };
+
+bool command_takes_trim_word(struct trim_options *trim, const char *word)
+{
+	if (!trim->may_take_word || dhat_trim_parse(word, &trim->rules, NULL) < 0)
+		return false;
+	trim->may_take_word = false;
+	return true;
+}
 
 void command_give_inputs(struct argp_state *state, void *const *inputs)
 {

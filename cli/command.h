@@ -20,6 +20,15 @@ extern const struct argp common_argp; /* input: struct common */
 /* --pid N; input: uint32_t, 0 if it was not given. */
 extern const struct argp pid_argp;
 
+/* --trim; a rule may be a word of its own ("--trim tokio"), which argp does not know of optional
+ * arguments: a command asks command_takes_trim_word() first about each word that is no option. */
+struct trim_options {
+	unsigned rules;
+	bool may_take_word;
+};
+extern const struct argp trim_argp; /* input: struct trim_options */
+bool command_takes_trim_word(struct trim_options *trim, const char *word);
+
 struct command {
 	const char *name, *summary;
 	/* 0 or -errno with err filled; a wrong command line was complained about already and has

@@ -6,6 +6,7 @@
 
 #include "../proto/cleanup.h"
 #include "../proto/text.h"
+#include "../proto/trim.h"
 #include "../proto/units.h"
 
 #define TEXTS 4
@@ -153,8 +154,8 @@ void view_totals(struct screen *screen, const Dhat__Totals *totals)
 static bool is_plumbing(const char *function)
 {
 	static const char *const prefixes[] = {
-		"???",	    "std::",   "__gnu_cxx::", "operator new", "alloc::", "core::",
-		"<alloc::", "<core::", "hashbrown::", "__rust",	      "__rdl",
+		"[",	  "???",      "std::",	 "__gnu_cxx::", "operator new", "alloc::",
+		"core::", "<alloc::", "<core::", "hashbrown::", "__rust",	"__rdl",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
@@ -168,16 +169,28 @@ static bool is_plumbing(const char *function)
 static const char *telling_line(const struct dhat_rendering *rendering,
 				const struct dhat_rendered_point *point)
 {
-	for (uint32_t i = 0; i < point->line_count; i++) {
-		const char *line = rendering->lines[point->lines[i]];
-		_cleanup_free_ char *function = NULL;
-		const char *place;
+	const char *best = rendering->lines[point->lines[0]];
+	const char **functions = calloc(point->line_count, sizeof(*functions));
+	bool *keep = calloc(point->line_count, sizeof(*keep));
+	const char *place;
 
-		ranking_split_line(line, &function, &place);
-		if (function && place && !is_plumbing(function))
-			return line;
+	for (uint32_t i = 0; functions && i < point->line_count; i++)
+		ranking_split_line(rendering->lines[point->lines[i]], (char **)&functions[i],
+				   &place);
+	if (functions && keep)
+		dhat_trim_stack(functions, point->line_count, DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO,
+				keep);
+	for (uint32_t i = 0; functions && keep && i < point->line_count; i++) {
+		if (!keep[i] || !functions[i] || is_plumbing(functions[i]))
+			continue;
+		best = rendering->lines[point->lines[i]];
+		break;
 	}
-	return rendering->lines[point->lines[0]];
+	for (uint32_t i = 0; functions && i < point->line_count; i++)
+		free((char *)functions[i]);
+	free(functions);
+	free(keep);
+	return best;
 }
 
 static void view_line_of_code(struct screen *screen, const char *line)

@@ -216,7 +216,7 @@ static int write_profile(struct dhatd *dhatd, struct target *target, bool is_onl
 	if (error)
 		return error;
 	name_output(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
-	error = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, err);
+	error = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, 0, err);
 	if (error == 0)
 		fprintf(stderr, "dhatd: wrote %s\n", path);
 	return error;

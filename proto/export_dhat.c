@@ -10,6 +10,7 @@
 #include "json.h"
 #include "rendering.h"
 #include "text.h"
+#include "trim.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
@@ -109,6 +110,18 @@ static struct json_object *merged_points(const struct dhat_rendering *rendering)
 	return array;
 }
 
+/* The rules by which frames were left out. */
+static struct json_object *trimmed(unsigned trim_rules)
+{
+	struct json_object *array = json_object_new_array();
+
+	if (array && trim_rules & DHAT_TRIM_ALLOCATOR)
+		json_object_array_add(array, json_object_new_string("allocator"));
+	if (array && trim_rules & DHAT_TRIM_TOKIO)
+		json_object_array_add(array, json_object_new_string("tokio"));
+	return array;
+}
+
 static bool fill_block(struct json_object *block, const struct dhat_rendering *rendering)
 {
 	const Dhat__SnapshotHead *head = rendering->snapshot->head;
@@ -124,6 +137,7 @@ static bool fill_block(struct json_object *block, const struct dhat_rendering *r
 	       set(block, "from_start", json_object_new_boolean(target->from_start)) &&
 	       set(block, "taken", time_text(head->taken_unix_ns)) &&
 	       set(block, "stops", stops(rendering->snapshot)) &&
+	       set(block, "trimmed", trimmed(rendering->trim_rules)) &&
 	       set(block, "merged_points", merged_points(rendering)) &&
 	       dhat_json_add_fields(block, &head->base) == 0 &&
 	       dhat_json_add_fields(block, &end->base) == 0;
@@ -204,12 +218,13 @@ static int put_file(const struct dhat_rendering *rendering, FILE *file)
 	return r;
 }
 
-int dhat_export_dhat(const struct dhat_snapshot *snapshot, FILE *file, struct dhat_error *err)
+int dhat_export_dhat(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
+		     struct dhat_error *err)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
 	int r;
 
-	r = dhat_rendering_new(snapshot, dhat_frame_text, &rendering);
+	r = dhat_rendering_new(snapshot, dhat_frame_text, trim_rules, &rendering);
 	if (r == 0)
 		r = put_file(rendering, file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as DHAT JSON") : 0;

@@ -15,4 +15,6 @@
 #include "snapshot.h"
 
 /* Errors of the stream show when it is committed (dhat_output_commit). */
-int dhat_export_dhat(const struct dhat_snapshot *snapshot, FILE *file, struct dhat_error *err);
+/* trim_rules: as of dhat_rendering_new(); "trimmed" in the block names them. */
+int dhat_export_dhat(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
+		     struct dhat_error *err);

@@ -8,6 +8,7 @@
 
 #include "cleanup.h"
 #include "frame_text.h"
+#include "trim.h"
 
 struct text { /* a line, found by its text */
 	uint32_t index;
@@ -32,6 +33,10 @@ struct builder {
 	struct numbers frame_lines;
 	void *points;	      /* struct dhat_rendered_point by lines */
 	struct numbers stack; /* of the point at hand */
+	unsigned trim_rules;
+	const char **functions; /* of the frames in `stack`, for the rules; NULL: no name */
+	bool *keep;
+	size_t function_count, function_room;
 };
 
 static void keep_node(void *node)
@@ -45,6 +50,8 @@ static void builder_deinit(struct builder *builder)
 	free(builder->spans);
 	free(builder->frame_lines.at);
 	free(builder->stack.at);
+	free(builder->functions);
+	free(builder->keep);
 }
 
 static int push(struct numbers *numbers, uint32_t number)
@@ -164,15 +171,53 @@ static int push_note(struct builder *builder, const char *note)
 	return r < 0 ? r : push(&builder->stack, index);
 }
 
+static int push_function(struct builder *builder, const Dhat__Frame *frame, size_t location)
+{
+	if (builder->function_count == builder->function_room) {
+		size_t room = builder->function_room ? 2 * builder->function_room : 256;
+		const char **functions = reallocarray(builder->functions, room, sizeof(*functions));
+		bool *keep = functions ? reallocarray(builder->keep, room, sizeof(*keep)) : NULL;
+
+		if (functions)
+			builder->functions = functions;
+		if (!keep)
+			return -ENOMEM;
+		builder->keep = keep;
+		builder->function_room = room;
+	}
+	builder->functions[builder->function_count++] =
+		location < frame->n_locations ? frame->locations[location]->function : NULL;
+	return 0;
+}
+
 static int push_frame(struct builder *builder, uint32_t number)
 {
+	const Dhat__Frame *frame = builder->rendering->snapshot->frames[number - 1];
 	const struct span *span = &builder->spans[number - 1];
 	int r;
 
 	r = render_frame(builder, number);
-	for (uint32_t i = 0; r == 0 && i < span->count; i++)
+	for (uint32_t i = 0; r == 0 && i < span->count; i++) {
 		r = push(&builder->stack, builder->frame_lines.at[span->first + i]);
+		if (r == 0 && builder->trim_rules)
+			r = push_function(builder, frame, i);
+	}
 	return r;
+}
+
+/* Leave out what the rules say of the frames, which are the last lines of `stack`. */
+static void trim(struct builder *builder)
+{
+	size_t count = builder->function_count, first = builder->stack.count - count;
+
+	if (!count)
+		return;
+	dhat_trim_stack(builder->functions, count, builder->trim_rules, builder->keep);
+	builder->stack.count = first;
+	for (size_t i = 0; i < count; i++) {
+		if (builder->keep[i])
+			builder->stack.at[builder->stack.count++] = builder->stack.at[first + i];
+	}
 }
 
 static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point)
@@ -181,7 +226,7 @@ static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point
 	char note[128];
 	int r = 0;
 
-	builder->stack.count = 0;
+	builder->stack.count = builder->function_count = 0;
 	if (*point->label)
 		r = push_note(builder, point->label);
 	if (r == 0 && *point->kind) {
@@ -190,6 +235,8 @@ static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point
 	}
 	for (size_t i = 0; r == 0 && i < point->n_frames; i++)
 		r = push_frame(builder, point->frames[i]);
+	if (r == 0)
+		trim(builder);
 	if (r == 0 && stop) {
 		snprintf(note, sizeof(note), "[stack ends early: %s]", stop);
 		r = push_note(builder, note);
@@ -288,15 +335,16 @@ static int build(struct builder *builder)
 }
 
 int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
-		       struct dhat_rendering **ret)
+		       unsigned trim_rules, struct dhat_rendering **ret)
 {
-	struct builder builder = { .line_of_frame = line_of_frame };
+	struct builder builder = { .line_of_frame = line_of_frame, .trim_rules = trim_rules };
 	int r;
 
 	builder.rendering = calloc(1, sizeof(*builder.rendering));
 	if (!builder.rendering)
 		return -ENOMEM;
 	builder.rendering->snapshot = snapshot;
+	builder.rendering->trim_rules = trim_rules;
 	r = build(&builder);
 	builder_deinit(&builder);
 	if (r < 0) {

@@ -27,7 +27,8 @@ struct dhat_rendered_point {
 
 struct dhat_rendering {
 	const struct dhat_snapshot *snapshot; /* borrowed */
-	char **lines;			      /* each once; [0] is "[root]", which no point has */
+	unsigned trim_rules;
+	char **lines; /* each once; [0] is "[root]", which no point has */
 	size_t line_count;
 	struct dhat_rendered_point **points; /* in the snapshot's order of their first parts */
 	size_t point_count;
@@ -37,8 +38,10 @@ struct dhat_rendering {
  * out of memory. */
 typedef char *(*dhat_line_of_frame)(const Dhat__Frame *frame, const Dhat__Location *location);
 
+/* trim_rules: bits of enum dhat_trim; the lines they leave out are gone before points are compared,
+ * so that points that differ in nothing else become one. 0: all lines. */
 int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
-		       struct dhat_rendering **ret);
+		       unsigned trim_rules, struct dhat_rendering **ret);
 void dhat_rendering_free(struct dhat_rendering *rendering);
 
 /* Is max_bytes what it was, and not just a bound? Its lower bound: dhat_rendered_least_max(). */

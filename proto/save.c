@@ -40,7 +40,7 @@ static int write_lossless(const struct dhat_snapshot *snapshot, FILE *file, stru
 }
 
 int dhat_save(const struct dhat_snapshot *snapshot, const char *path, enum dhat_format format,
-	      struct dhat_error *err)
+	      unsigned trim_rules, struct dhat_error *err)
 {
 	_cleanup_(dhat_output_free_ptr) struct dhat_output *output = NULL;
 	int r;
@@ -53,6 +53,6 @@ int dhat_save(const struct dhat_snapshot *snapshot, const char *path, enum dhat_
 	if (format == DHAT_FORMAT_LOSSLESS)
 		r = write_lossless(snapshot, dhat_output_stream(output), err);
 	else
-		r = dhat_export_dhat(snapshot, dhat_output_stream(output), err);
+		r = dhat_export_dhat(snapshot, trim_rules, dhat_output_stream(output), err);
 	return r < 0 ? r : dhat_output_commit(output, err);
 }

@@ -11,6 +11,7 @@ enum dhat_format {
 /* "json" or "dhat"; -EINVAL: neither. */
 int dhat_parse_format(const char *text, enum dhat_format *ret);
 
-/* Written whole (proto/output.h); "-": the standard output. */
+/* Written whole (proto/output.h); "-": the standard output. trim_rules: bits of enum dhat_trim, for
+ * DHAT JSON; a lossless file keeps everything. */
 int dhat_save(const struct dhat_snapshot *snapshot, const char *path, enum dhat_format format,
-	      struct dhat_error *err);
+	      unsigned trim_rules, struct dhat_error *err);

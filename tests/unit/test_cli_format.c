@@ -82,7 +82,7 @@ static void test_ranking(void **state)
 	struct dhat_rendering *rendering = NULL;
 	enum ranking_key key;
 
-	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, &rendering), 0);
+	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, 0, &rendering), 0);
 	/* points 2 and 3 of the sample read alike */
 	assert_int_equal(rendering->point_count, SAMPLE_POINTS - 1);
 	assert_int_equal(ranking_sort(rendering, RANK_BY_LIVE), 5);
@@ -190,7 +190,7 @@ static void test_stacks_fit_the_terminal(void **state)
 	size_t size;
 	struct screen screen = { .width = 60, .file = open_memstream(&printed, &size) };
 
-	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, &rendering), 0);
+	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, 0, &rendering), 0);
 	ranking_sort(rendering, RANK_BY_LIVE);
 	view_points(&screen, rendering, &(struct view_points){ .top = 10, .has_addresses = true });
 	fclose(screen.file);
@@ -222,6 +222,16 @@ static void test_json(void **state)
 	json_object_put(root);
 }
 
+static void test_trim_words(void **state)
+{
+	_cleanup_free_ char *all = RUN("stats", 0, path, "--trim");
+	_cleanup_free_ char *next = RUN("stats", 0, "--trim", "allocator", path);
+	_cleanup_free_ char *joined = RUN("stats", 0, "--trim=allocator", path);
+
+	assert_string_equal(all, next);
+	assert_string_equal(next, joined);
+}
+
 static void test_export(void **state)
 {
 	_cleanup_free_ char *text = RUN("export", 0, path);
@@ -248,6 +258,8 @@ static void test_failures(void **state)
 		{ "stats", { "a", "b" }, DHAT_EXIT_USAGE, "one file" },
 		{ "stats", { "--sort", "size" }, DHAT_EXIT_USAGE, "live, total, peak and max" },
 		{ "stats", { "--top", "x" }, DHAT_EXIT_USAGE, "not a number" },
+		{ "stats", { "--trim=x" }, DHAT_EXIT_USAGE, "x" },
+		{ "stats", { "--trim", "x" }, DHAT_EXIT_BAD_FILE, "cannot read x" },
 		{ "stats", { "--frob" }, DHAT_EXIT_USAGE, "unrecognized option" },
 		{ "stats", { "--socket", "/nowhere/s" }, DHAT_EXIT_NO_DAEMON, "no dhatd answers" },
 		{ "status",
@@ -294,7 +306,7 @@ static int set_up(void **state)
 	if (fd < 0)
 		return -1;
 	close(fd);
-	r = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, NULL);
+	r = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, 0, NULL);
 	dhat_snapshot_free(snapshot);
 	return r;
 }
@@ -313,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_stats),
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_trim_words),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_failures),
 	};

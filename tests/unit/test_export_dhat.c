@@ -14,17 +14,23 @@
 #include "../../proto/export_dhat.h"
 #include "../../proto/frame_text.h"
 #include "../../proto/json.h"
+#include "../../proto/trim.h"
 #include "sample.h"
 
-static char *export(const struct dhat_snapshot *snapshot)
+static char *export_trimmed(const struct dhat_snapshot *snapshot, unsigned trim_rules)
 {
 	char *text = NULL;
 	size_t size;
 	FILE *file = open_memstream(&text, &size);
 
-	assert_int_equal(dhat_export_dhat(snapshot, file, NULL), 0);
+	assert_int_equal(dhat_export_dhat(snapshot, trim_rules, file, NULL), 0);
 	fclose(file);
 	return text;
+}
+
+static char *export(const struct dhat_snapshot *snapshot)
+{
+	return export_trimmed(snapshot, 0);
 }
 
 static struct json_object *get(struct json_object *object, const char *key)
@@ -102,6 +108,43 @@ static void test_merged_maximum_may_be_known(void **state)
 	text = export(snapshot);
 	root = json_tokener_parse(text);
 	assert_int_equal(json_object_array_length(get(get(root, "dhatd"), "merged_points")), 0);
+	json_object_put(root);
+	dhat_snapshot_free(snapshot);
+}
+
+/* Trimming leaves frames out before points are compared: what differs in nothing else is one. */
+static void test_trimming(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	_cleanup_free_ char *text = NULL;
+	struct json_object *root, *points, *stack;
+
+	/* the inlined push_back becomes two different kinds of noise in frames 1 and 5 */
+	free(snapshot->frames[0]->locations[0]->function);
+	snapshot->frames[0]->locations[0]->function = strdup("operator new(unsigned long)");
+	free(snapshot->frames[4]->locations[0]->function);
+	snapshot->frames[4]->locations[0]->function = strdup("operator new[](unsigned long)");
+	/* point 3 is then point 0, but for its innermost frame */
+	snapshot->points[3]->n_frames = 2;
+	snapshot->points[3]->frames[0] = 5;
+	snapshot->points[3]->frames[1] = 2;
+	text = export(snapshot);
+	root = json_tokener_parse(text);
+	assert_int_equal(json_object_array_length(get(root, "pps")), SAMPLE_POINTS);
+	json_object_put(root);
+	free(take_ptr(text));
+
+	text = export_trimmed(snapshot, DHAT_TRIM_ALLOCATOR);
+	root = json_tokener_parse(text);
+	points = get(root, "pps");
+	assert_int_equal(json_object_array_length(points), SAMPLE_POINTS - 1);
+	assert_int_equal(number(json_object_array_get_idx(points, 0), "tb"), 1000500);
+	stack = get(json_object_array_get_idx(points, 0), "fs");
+	assert_int_equal(json_object_array_length(stack), 2);
+	stack = get(get(root, "dhatd"), "trimmed");
+	assert_int_equal(json_object_array_length(stack), 1);
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(stack, 0)),
+			    "allocator");
 	json_object_put(root);
 	dhat_snapshot_free(snapshot);
 }
@@ -233,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_merging),
 		cmocka_unit_test(test_merged_maximum_may_be_known),
+		cmocka_unit_test(test_trimming),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_time_is_never_zero),
 		cmocka_unit_test(test_many_points),
