@@ -212,7 +212,7 @@ static void test_many_points(void **state)
 	Dhat__ProgramPoint *points = calloc(POINTS, sizeof(*points));
 	uint32_t *stacks = calloc((size_t)POINTS * DEPTH, sizeof(*stacks));
 	_cleanup_free_ char *text = NULL;
-	struct json_object *root;
+	size_t count = 0;
 
 	large.frames = calloc(FRAMES, sizeof(void *));
 	large.points = calloc(POINTS, sizeof(void *));
@@ -233,10 +233,9 @@ static void test_many_points(void **state)
 	large.frame_count = FRAMES;
 	large.point_count = POINTS;
 	text = export(&large);
-	root = json_tokener_parse(text);
-	assert_non_null(root);
-	assert_int_equal(json_object_array_length(get(root, "pps")), POINTS);
-	json_object_put(root);
+	for (const char *at = text; (at = strstr(at, "{\"tb\":")); at++)
+		count++;
+	assert_int_equal(count, POINTS);
 	free(large.frames);
 	free(large.points);
 	free(frames);
