@@ -103,8 +103,8 @@ def until_line(stream, wanted, what):
 
 
 def wait_for_tables(build, socket):
-    """What is allocated before an object's table is there is walked by frame pointers, and says so;
-    here the program waits for them."""
+    """What is allocated before an object's table is there is walked by frame pointers, and says so.
+    Here the program waits."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         status = subprocess.run([build / "dhatctl", "status", "--json", "--socket", socket], check=True, timeout=60,

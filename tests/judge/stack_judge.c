@@ -8,9 +8,10 @@
  * compared. NAME: one of the six programs below; without: all of them. Exit 1 when less than 99.5 %
  * of a program's stacks are equal, or less than 99 % complete.
  *
- * -l: for dhatd, live. Prints the pid of the program, which is stopped before main, and waits for a
- * line on stdin, so that dhatd can be attached. Then writes libdw's stacks to FILE, one a line, the
- * allocator's caller first; says "done", with the program stopped, and waits for a line again.
+ * -l: for dhatd, live. Lets the program begin (and load what it loads), stops it in an allocator
+ * call, prints its pid and waits for a line on stdin, so that dhatd can be attached. Then writes
+ * libdw's stacks to FILE, one a line, the allocator's caller first; says "done", with that thread
+ * stopped, and waits for a line again.
  */
 #include <elfutils/libdwfl.h>
 #include <gelf.h>
@@ -431,10 +432,25 @@ struct options {
 	FILE *live; /* NULL: compare here */
 };
 
-static void take_samples(struct tally *tally, const struct options *options)
+#define BEGINNING 8000 /* allocator calls; python3 has imported all it wants to before */
+
+/* The thread that stopped; 0 if the program has ended. */
+static pid_t pass_beginning(void)
+{
+	pid_t tid = tracee.pid;
+	int i;
+
+	for (i = 0; i < BEGINNING && tid > 0; i++) {
+		if (ptrace(PTRACE_CONT, tid, NULL, 0L) < 0)
+			return 0;
+		tid = tracee_wait(&tracee);
+	}
+	return tid;
+}
+
+static void take_samples(pid_t tid, struct tally *tally, const struct options *options)
 {
 	struct timespec now, limit;
-	pid_t tid = tracee.pid;
 	long skip = random() % 100;
 	int r;
 
@@ -465,6 +481,7 @@ static bool judge_program(const char *name, char *const *argv, const char *in,
 			  const struct options *options)
 {
 	struct tally tally = {};
+	pid_t tid;
 	int r;
 
 	r = tracee_start(&tracee, argv, in);
@@ -475,12 +492,14 @@ static bool judge_program(const char *name, char *const *argv, const char *in,
 	memset(tracee.places, 0, sizeof(tracee.places));
 	if (learn_maps() == 0)
 		dwfl_getmodules(dwfl, find_in_module, NULL, 0);
-	tracee_arm(&tracee, tracee.pid);
+	tid = tracee.pid;
+	tracee_arm(&tracee, tid);
 	if (options->live) {
-		printf("%d\n", tracee.pid);
+		tid = pass_beginning();
+		printf("%d\n", tid ? tracee.pid : 0);
 		wait_for_line();
 	}
-	take_samples(&tally, options);
+	take_samples(tid, &tally, options);
 	if (options->live) {
 		fflush(options->live);
 		printf("done\n");
