@@ -49,8 +49,9 @@ class Process:
         self.out_path = directory / f"{name}.out"
         self.err_path = directory / f"{name}.err"
         popen.setdefault("stdin", subprocess.PIPE)
+        popen.setdefault("cwd", directory)
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-            self.proc = subprocess.Popen(self.argv, stdout=out, stderr=err, cwd=directory,
+            self.proc = subprocess.Popen(self.argv, stdout=out, stderr=err,
                                          env=os.environ | (env or {}), **popen)
         self.pid = self.proc.pid
 
@@ -198,6 +199,15 @@ def ctl(request, tmp_path, socket_path):
         return Answer(done)
 
     return run
+
+
+@pytest.fixture
+def tables(ctl):
+    """tables(): returns when every object mapped now has its unwind table; stacks are whole from then on."""
+    def wait():
+        until(lambda: all(t["tables_pending"] == 0 < t["tables_ready"]
+                          for t in ctl("status", "--json").json()["targets"]), "the unwind tables")
+    return wait
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -142,6 +142,8 @@ static void resize(struct slot *slot)
 	slot->block = slot->api->resize(slot->block, &size);
 	if (!slot->block)
 		fail("a resize failed");
+	if (!size)
+		return;
 	slot->size = size;
 	mark(slot);
 	for (struct sums *s = slot->sums;; s = &all) {

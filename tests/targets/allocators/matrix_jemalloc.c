@@ -57,6 +57,19 @@ SITE void *resize_rallocx_aligned(void *block, size_t *size)
 	return JE(rallocx)(block, *size, ALIGN_64);
 }
 
+SITE void *use_mallocx_in_place(size_t size)
+{
+	return JE(mallocx)(size ? size : 1, 0);
+}
+
+/* In place or not at all: the answer is what the block has then. */
+SITE void *resize_xallocx(void *block, size_t *size)
+{
+	if (JE(xallocx)(block, *size, 0, 0) < *size)
+		*size = 0;
+	return block;
+}
+
 SITE void *use_je_malloc(size_t size)
 {
 	return JE(malloc)(size);
@@ -93,6 +106,7 @@ SITE void put_je_free(void *block, size_t size)
 const struct api jemalloc_apis[] = {
 	{ "use_mallocx", use_mallocx, put_dallocx, resize_rallocx, 0 },
 	{ "use_mallocx_aligned", use_mallocx_aligned, put_sdallocx, resize_rallocx_aligned, 0 },
+	{ "use_mallocx_in_place", use_mallocx_in_place, put_dallocx, resize_xallocx, 0 },
 	{ "use_je_malloc", use_je_malloc, put_je_free, resize_je_realloc, 0 },
 	{ "use_je_calloc", use_je_calloc, put_je_free, resize_je_realloc, 0 },
 	{ "use_je_posix_memalign", use_je_posix_memalign, put_je_free, NULL, 0 },

@@ -1,0 +1,186 @@
+"""One pattern through every allocator, however it is linked: totals, peak and residency to the byte.
+
+The programs (tests/targets/allocators) say what they did: per function of the allocator, by the
+rules of Valgrind's DHAT. dhatd attaches before the pattern begins.
+"""
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import TARGETS
+from oracle import Profile, plain_name
+
+PROGRAMS = TARGETS / "allocators"
+LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
+JEMALLOC = LIBRARIES / "libjemalloc.so.2"
+TCMALLOC = LIBRARIES / "libtcmalloc_minimal.so.4"
+MIMALLOC = LIBRARIES / "libmimalloc.so.2"
+
+
+class Row(NamedTuple):
+    program: str
+    allocators: str  # what status has to name, as a pattern for each, separated by blanks
+    preload: Path = None
+    arguments: tuple = ()
+
+    def __str__(self):
+        return self.program + (f"+{self.preload.name.partition('.')[0]}" if self.preload else "")
+
+
+ROWS = [
+    Row("glibc", "glibc"),
+    Row("glibc-static", "glibc"),
+    Row("musl", "musl"),
+    Row("musl-static", "musl"),
+    Row("jemalloc", "jemalloc"),
+    Row("jemalloc-static", "jemalloc"),
+    Row("jemalloc-fully-static", "jemalloc"),
+    Row("jemalloc-je", "glibc jemalloc"),
+    Row("jemalloc-rjem", "glibc jemalloc"),
+    Row("glibc", "jemalloc", JEMALLOC, ("-use_pvalloc",)),  # which jemalloc does not have
+    Row("tcmalloc", "tcmalloc"),
+    Row("tcmalloc-static", "tcmalloc"),
+    Row("glibc", "tcmalloc", TCMALLOC),
+    Row("mimalloc", "mimalloc"),
+    Row("glibc", "mimalloc", MIMALLOC),
+    Row("cxx-glibc", "glibc"),
+    Row("cxx-glibc-static", "glibc"),
+    Row("cxx-jemalloc", "jemalloc"),
+    Row("cxx-jemalloc-static", "jemalloc"),
+    Row("cxx-glibc", "jemalloc", JEMALLOC, ("-use_pvalloc",)),
+    Row("cxx-tcmalloc", "tcmalloc"),
+    Row("cxx-tcmalloc-static", "tcmalloc"),
+    Row("cxx-glibc", "tcmalloc", TCMALLOC),
+    Row("cxx-mimalloc", "mimalloc"),
+    Row("cxx-glibc", "mimalloc", MIMALLOC),
+]
+
+
+def sums_of(process):
+    """{function: sums} as the program says them; "all" and "peak" among them."""
+    process.expect("^done")
+    books = {}
+    for name, *numbers in re.findall(r"^(\w+) (\d+) (\d+) (\d+) (\d+)$", process.out, re.M):
+        books[name] = dict(zip(("tb", "tbk", "eb", "ebk"), map(int, numbers)))
+    return books
+
+
+def used_by(profile, name):
+    """Sums over the points under a function of this name, or one that begins so."""
+    return profile.sums(lambda p: any(plain_name(f.function) == name or (name == "use_" and f.function.startswith(name))
+                                      for f in profile.frames(p)))
+
+
+def pattern_sums(profile):
+    """What the pattern allocated: points of functions, not blocks from before the attach."""
+    return used_by(profile, "use_")
+
+
+def check_books(profile, books):
+    """Every function's points, and all of them together."""
+    total = pattern_sums(profile)
+    for name, book in books.items():
+        if name.startswith("use_"):
+            found = used_by(profile, name)
+            assert {key: found[key] for key in book} == book, name
+    assert {key: total[key] for key in books["all"]} == books["all"]
+    assert (total["gb"], total["gbk"]) == (books["peak"]["tb"], books["peak"]["tbk"])
+    # nothing but the pattern was allocated meanwhile
+    assert profile.sums()["tb"] == books["all"]["tb"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_matrix(row, daemon, ctl, tables, target, tmp_path):
+    env = {"LD_PRELOAD": str(row.preload)} if row.preload else {}
+    process = target(PROGRAMS / row.program, *row.arguments, env=env)
+    process.expect("^ready")
+    daemon("attach", "--pid", process.pid)
+    tables()
+    process.say("")
+    books = sums_of(process)
+
+    ctl("snapshot", "-o", tmp_path / "held.json")
+    held = Profile(tmp_path / "held.json")
+    assert held.exact, held.reasons
+    check_books(held, books)
+    status = ctl("status").out
+    for allocator in row.allocators.split():
+        assert re.search(allocator, status), status
+
+    process.say("")
+    assert process.wait() == 0
+    ctl("snapshot", "-o", tmp_path / "ended.json")
+    ended = pattern_sums(Profile(tmp_path / "ended.json"))
+    assert (ended["eb"], ended["ebk"]) == (0, 0)
+    assert (ended["tb"], ended["tbk"]) == (books["all"]["tb"], books["all"]["tbk"])
+
+
+def address_of(program, function):
+    """Link-time address of a function."""
+    out = subprocess.run(["nm", str(program)], capture_output=True, text=True, check=True).stdout
+    return int(re.search(rf"^([0-9a-f]+) \w {function}$", out, re.M)[1], 16)
+
+
+def test_pool_by_name(daemon, ctl, tables, target, tmp_path):
+    """A program's own allocator, by the names of its functions."""
+    pool = target(PROGRAMS / "pool")
+    pool.expect("^ready")
+    daemon("attach", "--pid", pool.pid, "--alloc", "pool:pool_take(size=arg2)",
+           "--free", "pool:pool_give(ptr=arg2)", "--realloc", "pool:pool_change(ptr=arg2,size=arg3)")
+    tables()
+    pool.say("")
+    books = sums_of(pool)
+    ctl("snapshot", "-o", tmp_path / "pool.json")
+    profile = Profile(tmp_path / "pool.json")
+    assert profile.exact, profile.reasons
+    check_books(profile, books)
+
+
+def test_pool_by_address(daemon, ctl, target, tmp_path):
+    """The same without symbols: totals are as exact, and places are addresses."""
+    at = {name: address_of(PROGRAMS / "pool-static", name)
+          for name in ("pool_take", "pool_give", "pool_change")}
+    pool = target(PROGRAMS / "pool-static-stripped")
+    pool.expect("^ready")
+    daemon("attach", "--pid", pool.pid,
+           "--alloc", f"pool-static-stripped+{at['pool_take']:#x}(size=arg2)",
+           "--free", f"pool-static-stripped+{at['pool_give']:#x}(ptr=arg2)",
+           "--realloc", f"pool-static-stripped+{at['pool_change']:#x}(ptr=arg2,size=arg3)")
+    pool.say("")
+    books = sums_of(pool)
+    ctl("snapshot", "-o", tmp_path / "pool.json")
+    profile = Profile(tmp_path / "pool.json")
+    assert profile.exact, profile.reasons
+    total = profile.sums()
+    assert {key: total[key] for key in books["all"]} == books["all"]
+    assert (total["gb"], total["gbk"]) == (books["peak"]["tb"], books["peak"]["tbk"])
+
+
+def test_stripped_and_unnamed(daemon, target):
+    """No symbol to go by: refused, and the way out is named."""
+    pool = target(PROGRAMS / "pool-static-stripped")
+    pool.expect("^ready")
+    dhatd = daemon("attach", "--pid", pool.pid, wait=False)
+    assert dhatd.wait() == 7  # DHAT_EXIT_NO_ALLOCATOR
+    assert "--alloc" in dhatd.err
+    pool.say("")
+    pool.expect("^done")
+    pool.say("")
+    assert pool.wait() == 0
+
+
+@pytest.mark.parametrize("spec, said", [
+    ("pool:pool_tkae(size=arg2)", "pool_tkae"),
+    ("pond:pool_take(size=arg2)", "pond"),
+    ("pool+0x10(size=arg2)", r"\+0x10"),
+    ("pool:pool_take(bytes=arg2)", "size="),
+])
+def test_mistyped(spec, said, daemon, target):
+    """A name that means nothing is said so; it is not an allocator that is never called."""
+    pool = target(PROGRAMS / "pool")
+    pool.expect("^ready")
+    dhatd = daemon("attach", "--pid", pool.pid, "--alloc", spec, wait=False)
+    assert dhatd.wait() == 2  # DHAT_EXIT_USAGE
+    assert re.search(said, dhatd.err)
