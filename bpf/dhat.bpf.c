@@ -427,16 +427,16 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	return 1;
 }
 
-/* At the return: pc, sp and bp are the caller's. is_exit: seen by an exit probe, which other
- * functions than the probed ones may reach as well. */
-static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp, int is_exit)
+/* At the return: pc, sp and bp are the caller's. */
+static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
 {
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	__u64 addr = result, stack_id, now;
 	int is_realloc;
 
 	if (!call || !call->is_active) {
-		if (!is_exit)
+		/* not that of an inner function whose tail call's return was the same */
+		if (!call || sp - 8 != call->sp)
 			count(DHAT_CTR_UNPAIRED);
 		return 0;
 	}
@@ -481,19 +481,25 @@ static __always_inline int is_ours(void)
 	return 1;
 }
 
-/* At an exit probe the return address is still on the stack. */
+/* At an exit probe the return address is still on the stack, unless the return probe of a function
+ * called in the same place by a tail call hides it. Other functions may share the ret instruction:
+ * only a call that waits for one is ended by it. */
 static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
-	__u64 pc = 0, result = regs->rax, argument = regs->rdi;
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	__u64 pc, result = regs->rax, argument = regs->rdi;
 
+	if (!call || !call->is_active || !call->is_by_exit || call->sp != regs->rsp)
+		return 0;
 	/* each load by itself: see reg() */
 	barrier_var(result);
 	barrier_var(argument);
 	if (cookie.parts.arg_reg[0]) /* a jump to memset and its like, which return it */
 		result = argument;
-	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)regs->rsp))
+	pc = find_pending_return(regs->rsp);
+	if (!pc && bpf_probe_read_user(&pc, sizeof(pc), (void *)regs->rsp))
 		return 0;
-	return leave(result, pc, regs->rsp + 8, regs->rbp, 1);
+	return leave(result, pc, regs->rsp + 8, regs->rbp);
 }
 
 SEC("uprobe")
@@ -515,7 +521,7 @@ int dhat_return(struct pt_regs *regs)
 {
 	if (!is_ours())
 		return 0;
-	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp, 0);
+	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
 }
 
 /* In the second half the function's address is the site's, and rip is the caller's already. (There is
@@ -534,7 +540,7 @@ int dhat_session(struct pt_regs *regs)
 	if (!is_ours())
 		return 1;
 	if (is_session_return(regs))
-		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp, 0);
+		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
 	cookie.word = bpf_get_attach_cookie(regs);
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)
 		return 1 | leave_by_exit(regs, cookie);
