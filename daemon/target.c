@@ -1,6 +1,7 @@
 #include "target_impl.h"
 
 #include "../proto/cleanup.h"
+#include "custom.h"
 #include "identity.h"
 
 #include <errno.h>
@@ -296,6 +297,7 @@ static void target_free(struct target *target)
 	identity_deinit(&target->identity);
 	list_free(target->allocators);
 	list_free(target->notes);
+	customs_free(target->customs);
 	free(target->probes);
 	free(target->forked);
 	if (target->pidfd >= 0)
@@ -401,12 +403,14 @@ int target_new(pid_t pid, const struct target_options *options,
 	target->services = *services;
 	target->options = *options;
 	target->options.link = NULL;
-	target->options.custom = NULL;
+	target->options.custom = NULL; /* the caller's: read into customs */
 	target->ring_bytes = options->ring_bytes ?: TARGET_RING_BYTES;
 	pthread_mutex_init(&target->gate, NULL);
 	pthread_mutex_init(&target->lock, NULL);
 	pthread_mutex_init(&target->map_lock, NULL);
 	error = check_ring_bytes(target->ring_bytes, err);
+	if (error == 0)
+		error = customs_new(options->custom, &target->customs, err);
 	if (error == 0)
 		error = identity_read(pid, &target->identity, err);
 	if (error)
@@ -494,11 +498,9 @@ int target_attach(pid_t pid, const struct target_options *options,
 	if (error)
 		return error;
 	pthread_mutex_lock(&target->map_lock);
-	target->options.custom = options->custom;
 	error = target_attach_links(target, options->link, err);
 	if (error == 0)
 		error = target_check_found(target, err);
-	target->options.custom = NULL;
 	if (error == 0) {
 		target->is_observed = true;
 		target_open(target);

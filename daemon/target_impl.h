@@ -8,6 +8,7 @@
 #include "target.h"
 #include "tracer.h"
 
+struct customs;
 struct table;
 
 /* A mapped file, beside the entry of the same number in mappings. Guarded by `lock`, but for desc and
@@ -32,6 +33,7 @@ struct target {
 	struct target_services services;
 	struct target_identity identity;
 	struct target_options options; /* strings in it are not kept */
+	struct customs *customs;       /* options.custom, read */
 	pid_t pid;
 	int pidfd;
 	uint32_t ring_bytes;

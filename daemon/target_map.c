@@ -3,6 +3,7 @@
 
 #include "../proto/cleanup.h"
 #include "allocators.h"
+#include "custom.h"
 #include "procmaps.h"
 #include "tables.h"
 #include "worker.h"
@@ -204,7 +205,7 @@ static void open_object(struct target *target, uint32_t object)
 					   open_mapped(target->pid, &mapping, path, inode);
 	if (found.fd < 0)
 		set_failure(&found, "the file could not be opened");
-	else if (worker_describe(target->services.worker, found.fd, allocators_symbol_names(),
+	else if (worker_describe(target->services.worker, found.fd, target->customs->names,
 				 &found.desc, &why))
 		set_failure(&found, why.message);
 	if (found.desc) {
@@ -355,6 +356,21 @@ static int probe_sites(struct target *target, uint32_t object, const struct allo
 	return error ? error : remember_probes(target, slot, sites, count);
 }
 
+/* Probe what the user has named in one object. */
+static int probe_customs(struct target *target, uint32_t object, struct dhat_error *err)
+{
+	const struct object_slot *slot = &target->objects[object];
+	struct allocator_site *sites = NULL;
+	size_t count = 0;
+	int error = customs_find(target->customs, slot->desc, slot->path, true, false, &sites,
+				 &count, err);
+
+	if (error == 0 && count > 0)
+		error = probe_sites(target, object, sites, count, CUSTOM_DOMAIN, err);
+	allocators_sites_free(sites, count);
+	return error;
+}
+
 /* Probe the allocators of one object, if it has any. */
 static int probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
@@ -369,7 +385,7 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 	if (error == 0 && count > 0)
 		error = probe_sites(target, object, sites, count, 0, err);
 	allocators_sites_free(sites, count);
-	return error;
+	return error ? error : probe_customs(target, object, err);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -390,8 +406,30 @@ static int check_machine(const struct target *target, struct dhat_error *err)
 	return 0;
 }
 
+/* A name that matches nothing is a mistake, not an allocator that is never called. */
+static int check_customs(const struct target *target, struct dhat_error *err)
+{
+	for (size_t i = 0; i < target->customs->count; i++) {
+		const struct custom *custom = &target->customs->list[i];
+		bool is_found = false;
+
+		for (size_t j = 0; j < target->object_count && !is_found; j++)
+			is_found = target->objects[j].path &&
+				   custom_is_in(custom, target->objects[j].path);
+		if (!is_found)
+			return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE,
+					      "process %d has mapped no file '%s', which '%s' names",
+					      (int)target->pid, custom->binary, custom->text);
+	}
+	return 0;
+}
+
 int target_check_found(const struct target *target, struct dhat_error *err)
 {
+	int error = check_customs(target, err);
+
+	if (error)
+		return error;
 	if (target->probe_count > 0)
 		return 0;
 	return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
