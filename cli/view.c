@@ -8,6 +8,7 @@
 #include "../proto/text.h"
 #include "../proto/trim.h"
 #include "../proto/units.h"
+#include "shorten.h"
 
 #define TEXTS 4
 #define INDENT 6	   /* of a stack's lines */
@@ -142,10 +143,6 @@ void view_totals(struct screen *screen, const Dhat__Totals *totals)
 	fputc('\n', screen->file);
 	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, bytes, blocks);
 	fputc('\n', screen->file);
-	if (totals->freed_before_blocks)
-		fprintf(screen->file, "Also freed: %s of blocks from before the attach (%s)\n",
-			view_size(totals->freed_before_bytes),
-			view_count(totals->freed_before_blocks));
 }
 
 /* ---- stacks -------------------------------------------------------------------------------- */
@@ -193,12 +190,21 @@ static const char *telling_line(const struct dhat_rendering *rendering,
 	return best;
 }
 
+/* The parts of a line as they are shown. */
+static void split_for_show(const char *line, char **ret_function, const char **ret_place)
+{
+	_cleanup_free_ char *function = NULL;
+
+	ranking_split_line(line, &function, ret_place);
+	*ret_function = function ? shorten_function(function) : NULL;
+}
+
 static void view_line_of_code(struct screen *screen, const char *line)
 {
 	_cleanup_free_ char *function = NULL;
 	const char *place;
 
-	ranking_split_line(line, &function, &place);
+	split_for_show(line, &function, &place);
 	if (!function)
 		return;
 	screen_mark(screen, MARK_BOLD);
@@ -254,7 +260,9 @@ void view_headline(struct screen *screen, struct dhat_rendering *rendering)
 		fputs(" of what was allocated since the watch began.\n", screen->file);
 		return;
 	}
-	fputs("Most of what is live: ", screen->file);
+	fputs(most->live_bytes > totals->live_bytes / 2 ? "Most of what is live: "
+							: "The largest part of what is live: ",
+	      screen->file);
 	screen_print(screen, MARK_BOLD, "%s", view_size(most->live_bytes));
 	fprintf(screen->file, " in %s block%s, %.1f%% of all, from\n  ",
 		view_count(most->live_blocks), most->live_blocks == 1 ? "" : "s",
@@ -273,7 +281,7 @@ static size_t function_columns(const struct screen *screen, const struct dhat_re
 			       const struct view_points *options, size_t count)
 {
 	size_t others = INDENT + (options->has_addresses ? ADDRESS_COLUMNS : 0);
-	size_t widest = 0, width, limit = 100;
+	size_t widest = 0, width, limit = 60;
 
 	if (screen->width)
 		limit = screen->width > others ? (screen->width - others) * 6 / 10 : 0;
@@ -287,7 +295,7 @@ static size_t function_columns(const struct screen *screen, const struct dhat_re
 
 			if (options->depth && j >= options->depth)
 				break;
-			ranking_split_line(rendering->lines[point->lines[j]], &function, &place);
+			split_for_show(rendering->lines[point->lines[j]], &function, &place);
 			width = function && place ? dhat_text_width(function) : 0;
 			widest = width > widest ? width : widest;
 		}
@@ -302,7 +310,7 @@ static void view_frame(struct screen *screen, const char *line, size_t columns,
 	const char *place;
 	size_t room;
 
-	ranking_split_line(line, &function, &place);
+	split_for_show(line, &function, &place);
 	if (!function)
 		return;
 	fputs("      ", screen->file);
