@@ -171,7 +171,7 @@ def daemon(started, tmp_path, socket_path):
     """daemon(command, *args): build/dhatd with the test's socket; returns when stderr says that it
     is ready (pattern), unless wait=False."""
 
-    def start(command, *args, wait=True, pattern=r"attached|listening", socket=None, **options):
+    def start(command, *args, wait=True, pattern=r"attached|answering", socket=None, **options):
         argv = [BUILD / "dhatd", command, "--socket", socket or socket_path, *args]
         process = Process(argv, tmp_path, f"dhatd-{len(started)}", **options)
         started.append(process)

@@ -298,7 +298,7 @@ static void check_same(const char *name, const char *got, const char *want)
 /* ---- the ways to profile ---------------------------------------------------------------------- */
 
 struct paths {
-	char dhatd[4096], sample[4096], socket[128], output[128];
+	char dhatd[4096], dhatctl[4096], sample[4096], socket[128], output[128];
 };
 
 static struct paths paths_for(const char *how)
@@ -306,6 +306,7 @@ static struct paths paths_for(const char *how)
 	struct paths paths;
 
 	snprintf(paths.dhatd, sizeof(paths.dhatd), "%s/dhatd", build);
+	snprintf(paths.dhatctl, sizeof(paths.dhatctl), "%s/dhatctl", build);
 	snprintf(paths.sample, sizeof(paths.sample), "%s/tests/targets/kernel_sample", build);
 	snprintf(paths.socket, sizeof(paths.socket), "%s/%s.sock", directory, how);
 	snprintf(paths.output, sizeof(paths.output), "%s/%s.json", directory, how);
@@ -337,6 +338,21 @@ static bool profile_run(const char *how, char *link, struct profile *ret)
 	return check(status == 0 && profile_read(paths.output, ret), how, "exit status %d", status);
 }
 
+/* Stacks from before the tables are there end early by design; this test wants them whole. */
+static void wait_for_tables(struct paths *paths)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		struct process ctl = start((char *[]){ paths->dhatctl, "status", "--socket",
+						       paths->socket, NULL });
+		bool is_ready = wait_for(&ctl, " ready, 0 being built");
+
+		wait_for(&ctl, NULL);
+		if (end_of(&ctl) == 0 && is_ready)
+			return;
+		usleep(100000);
+	}
+}
+
 static bool profile_attach(const char *how, struct profile *ret)
 {
 	struct paths paths = paths_for(how);
@@ -351,8 +367,10 @@ static bool profile_attach(const char *how, struct profile *ret)
 	if (!check(wait_for(&dhatd, "attached"), how, "dhatd did not attach")) {
 		kill(dhatd.pid, SIGKILL);
 		kill(sample.pid, SIGKILL);
-	} else if (write(sample.in, "\n", 1) == 1) {
-		wait_for(&sample, "done");
+	} else {
+		wait_for_tables(&paths);
+		if (write(sample.in, "\n", 1) == 1)
+			wait_for(&sample, "done");
 	}
 	kill(dhatd.pid, SIGTERM); /* detaches from the living target and writes its profile */
 	status = end_of(&dhatd);
