@@ -105,27 +105,25 @@ static struct process start(char *const argv[])
 	return process;
 }
 
-/* Read until `word` (NULL: the end) comes, and show what came if it does not. */
+static char said[65536]; /* by the process that was waited for last */
+
+/* Read until `word` (NULL: the end) comes. */
 static bool wait_for(struct process *process, const char *word)
 {
-	static char text[65536];
 	struct pollfd poller = { .fd = process->out, .events = POLLIN };
 	size_t size = 0;
 	ssize_t n;
 
-	while (size < sizeof(text) - 1 && poll(&poller, 1, DEADLINE_MS) == 1) {
-		n = read(process->out, text + size, sizeof(text) - 1 - size);
-		if (n <= 0) {
-			if (word)
-				break;
-			return true;
-		}
+	said[0] = 0;
+	while (size < sizeof(said) - 1 && poll(&poller, 1, DEADLINE_MS) == 1) {
+		n = read(process->out, said + size, sizeof(said) - 1 - size);
+		if (n <= 0)
+			return !word;
 		size += n;
-		text[size] = 0;
-		if (word && strstr(text, word))
+		said[size] = 0;
+		if (word && strstr(said, word))
 			return true;
 	}
-	printf("# waited for %s:\n%.*s\n", word ?: "the end", (int)size, text);
 	return false;
 }
 
@@ -335,7 +333,8 @@ static bool profile_run(const char *how, char *link, struct profile *ret)
 		printf("# %s: not in this kernel\n", how);
 		return false;
 	}
-	return check(status == 0 && profile_read(paths.output, ret), how, "exit status %d", status);
+	return check(status == 0 && profile_read(paths.output, ret), how, "exit status %d: %s", status,
+		     said);
 }
 
 /* Stacks from before the tables are there end early by design; this test wants them whole. */
@@ -344,10 +343,10 @@ static void wait_for_tables(struct paths *paths)
 	for (int tries = 0; tries < 100; tries++) {
 		struct process ctl = start((char *[]){ paths->dhatctl, "status", "--socket",
 						       paths->socket, NULL });
-		bool is_ready = wait_for(&ctl, " ready, 0 being built");
 
 		wait_for(&ctl, NULL);
-		if (end_of(&ctl) == 0 && is_ready)
+		end_of(&ctl);
+		if (strstr(said, " ready, 0 being built") && !strstr(said, " 0 ready"))
 			return;
 		usleep(100000);
 	}
@@ -364,7 +363,7 @@ static bool profile_attach(const char *how, struct profile *ret)
 	wait_for(&sample, "ready");
 	dhatd = start((char *[]){ paths.dhatd, "attach", "--socket", paths.socket, "--output",
 				  paths.output, "--pid", pid, NULL });
-	if (!check(wait_for(&dhatd, "attached"), how, "dhatd did not attach")) {
+	if (!check(wait_for(&dhatd, "attached"), how, "%s", said)) {
 		kill(dhatd.pid, SIGKILL);
 		kill(sample.pid, SIGKILL);
 	} else {
