@@ -36,7 +36,7 @@ def test_deps_knows_what_is_installed(tmp_path):
     dpkg.write_text("#!/bin/sh\necho installed gcc\n")
     dpkg.chmod(0o755)
     env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run([ROOT / "tests/deps", "-n", "build", "demo"], env=env, capture_output=True, text=True)
+    done = subprocess.run([ROOT / "tests/deps", "-n", "build", "bench"], env=env, capture_output=True, text=True)
     wanted = done.stdout.split()
     assert done.returncode == 0
     assert {"clang", "bpftool", "libbpf-dev", "libdw-dev", "g++"} <= set(wanted)
