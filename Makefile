@@ -269,5 +269,5 @@ help:	## this list
 .PHONY: all deps demo test test-kernels check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
-%.c %.cc %.h: ;
+bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;
 -include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
