@@ -126,6 +126,7 @@ static void fill_options(const struct dhat_attach_options *from, Dhat__AttachOpt
 	to->follow_exec = from->follow_exec;
 	to->anonymous_memory = from->anonymous_memory;
 	to->skip_inventory = from->skip_inventory;
+	to->no_return_probes = from->no_return_probes;
 	to->max_memory_bytes = from->max_memory_bytes;
 }
 

@@ -88,6 +88,11 @@ static const struct row rows[] = {
 				      "allocator",
 				      "mapped and perhaps used before the probes were "
 				      "there: its first blocks are missing" },
+	[COUNTER_UNSEEN_FUNCTIONS] = { "unseen_functions",
+				       "functions of allocators that could not be probed",
+				       "allocator function",
+				       "that could not be probed (status lists the probes): their "
+				       "calls are missing" },
 	[COUNTER_MALFORMED] = { "malformed", "records that are not as they should be", "record",
 				"malformed and left out: this is a fault of dhatd" },
 	[COUNTER_OUT_OF_MEMORY] = { "out_of_memory", "events lost because dhatd had no memory",

@@ -20,6 +20,7 @@ enum {
 	COUNTER_MISSED_RUNS =
 		DHAT_CTR_COUNT, /* recursion_misses of the BPF programs, all together */
 	COUNTER_LATE_ALLOCATORS,
+	COUNTER_UNSEEN_FUNCTIONS,
 	COUNTER_MALFORMED,
 	COUNTER_OUT_OF_MEMORY,
 	COUNTER_SEEN_TWICE,
@@ -50,7 +51,7 @@ struct counter {
 struct counter counters_at(unsigned i, const struct verdict_facts *facts);
 
 /* The daemon's own counters that a collector, its heap and its stacks know: all but
- * COUNTER_MISSED_RUNS and COUNTER_LATE_ALLOCATORS. */
+ * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS and COUNTER_UNSEEN_FUNCTIONS. */
 void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
 
 struct verdict {

@@ -246,6 +246,7 @@ static void fill_target(struct dhatd_options *options)
 		.follow_exec = attach->follow_exec,
 		.anonymous_memory = attach->anonymous_memory,
 		.skip_inventory = attach->skip_inventory,
+		.no_return_probes = attach->no_return_probes,
 		.max_memory_bytes = attach->max_memory_bytes,
 		.from_start = options->command == DHATD_RUN,
 	};

@@ -165,6 +165,7 @@ static int answer_attach(void *context, const Dhat__Request *request, struct con
 			.follow_exec = asked->follow_exec,
 			.anonymous_memory = asked->anonymous_memory,
 			.skip_inventory = asked->skip_inventory,
+			.no_return_probes = asked->no_return_probes,
 			.max_memory_bytes = asked->max_memory_bytes,
 		};
 	}

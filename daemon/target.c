@@ -410,6 +410,8 @@ int target_new(pid_t pid, const struct target_options *options,
 	pthread_mutex_init(&target->map_lock, NULL);
 	error = check_ring_bytes(target->ring_bytes, err);
 	if (error == 0)
+		error = target_preflight(target, err);
+	if (error == 0)
 		error = customs_new(options->custom, &target->customs, err);
 	if (error == 0)
 		error = identity_read(pid, &target->identity, err);
@@ -452,6 +454,8 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 	error = tracer_new(&options, &target->tracer, err);
 	if (error == 0)
 		error = tracer_try_links(target->tracer, err);
+	if (error == 0)
+		error = target_choose_returns(target);
 	return error ? error : target_look(target, err);
 }
 

@@ -25,6 +25,7 @@ struct target_options {
 	const char *link;	   /* NULL or "": the best there is; "session", "multi", "perf" */
 	char **custom;		   /* NULL-terminated; see AttachOptions.custom; may be NULL */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
+	bool no_return_probes;	   /* see the ends of calls by probes on their exits only */
 	uint64_t max_memory_bytes; /* 0: TARGET_MAX_MEMORY_BYTES */
 	bool from_start;	   /* stopped before its first instruction: `dhatd run` */
 };

@@ -41,6 +41,7 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	tracer_counters(target->tracer, values); /* the kernel side's come first */
 	values[COUNTER_MISSED_RUNS] = tracer_misses(target->tracer);
 	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
+	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
 	counters_fill(values, &target->collector);
 }
 

@@ -58,6 +58,8 @@ struct target {
 	size_t probe_count;
 	char **allocators, **notes; /* NULL-terminated; owned */
 	uint32_t late_allocators;   /* appeared after the observation began */
+	uint32_t unseen_functions;  /* of allocators: could not be probed */
+	bool has_seccomp, avoids_return_probes;
 	uint64_t last_allocs, last_frees, last_tick_ns;
 	double allocs_per_second, frees_per_second;
 
@@ -93,6 +95,11 @@ void target_open(struct target *target);
 int target_look(struct target *target, struct dhat_error *err);
 /* An error, with advice, if nothing has been probed. */
 int target_check_found(const struct target *target, struct dhat_error *err);
+/* target_check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
+ * note. */
+int target_preflight(struct target *target, struct dhat_error *err);
+/* How returns will be seen, once the kind of link is chosen. */
+int target_choose_returns(struct target *target);
 /* Does the object mapped at addr hold probes? */
 bool target_probes_in(struct target *target, uint64_t addr);
 /* Build or find the tables that are missing, telling the kernel side after each. */

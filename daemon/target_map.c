@@ -326,6 +326,7 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 			 site->place.instruction);
 		snprintf(probe->note, sizeof(probe->note), "%s", site->place.note);
 		target->probe_count++;
+		target->unseen_functions += site->is_refused;
 	}
 	snprintf(line, sizeof(line), "%s (%s)", sites[0].allocator, slot->path);
 	if (!error)
@@ -349,10 +350,8 @@ static int probe_sites(struct target *target, uint32_t object, const struct allo
 	if (!list)
 		return -ENOMEM;
 	n = drop_doubles(list, make_uprobe_sites(sites, count, domain, target->probe_count, list));
-	if (n == 0)
-		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", slot->fd);
-	error = tracer_attach(target->tracer, path, list, n, err);
+	error = n ? tracer_attach(target->tracer, path, list, n, err) : 0;
 	return error ? error : remember_probes(target, slot, sites, count);
 }
 
@@ -362,8 +361,8 @@ static int probe_customs(struct target *target, uint32_t object, struct dhat_err
 	const struct object_slot *slot = &target->objects[object];
 	struct allocator_site *sites = NULL;
 	size_t count = 0;
-	int error = customs_find(target->customs, slot->desc, slot->path, true, false, &sites,
-				 &count, err);
+	int error = customs_find(target->customs, slot->desc, slot->path, true,
+				 target->avoids_return_probes, &sites, &count, err);
 
 	if (error == 0 && count > 0)
 		error = probe_sites(target, object, sites, count, CUSTOM_DOMAIN, err);
@@ -381,7 +380,8 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 
 	if (!slot->desc)
 		return 0;
-	error = allocators_find(slot->desc, slot->path, true, false, &sites, &count);
+	error = allocators_find(slot->desc, slot->path, true, target->avoids_return_probes, &sites,
+				&count);
 	if (error == 0 && count > 0)
 		error = probe_sites(target, object, sites, count, 0, err);
 	allocators_sites_free(sites, count);
@@ -430,7 +430,7 @@ int target_check_found(const struct target *target, struct dhat_error *err)
 
 	if (error)
 		return error;
-	if (target->probe_count > 0)
+	if (target->probe_count > target->unseen_functions)
 		return 0;
 	return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 			      "no known allocator in process %d (%s): if it has its own, name it with "
@@ -606,6 +606,7 @@ void target_objects_deinit(struct target *target)
 	free(target->probes);
 	target->probes = NULL;
 	target->probe_count = 0;
+	target->unseen_functions = 0;
 	list_free(target->allocators);
 	target->allocators = NULL;
 }

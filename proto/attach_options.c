@@ -19,6 +19,7 @@ enum {
 	KEY_ANONYMOUS,
 	KEY_NO_INVENTORY,
 	KEY_MAX_MEMORY,
+	KEY_NO_RETURN_PROBES,
 };
 
 static const struct argp_option attach_options[] = {
@@ -42,6 +43,8 @@ static const struct argp_option attach_options[] = {
 	  "What dhatd may use for one target (default 2G)", 5 },
 	{ "link", KEY_LINK, "KIND", 0,
 	  "How probes are linked: session, multi or perf (default: the best this kernel has)", 5 },
+	{ "no-return-probes", KEY_NO_RETURN_PROBES, 0, 0,
+	  "Never touch a return address: probe the exits of functions instead", 5 },
 	{ 0 },
 };
 
@@ -133,6 +136,9 @@ static error_t parse_attach_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NO_INVENTORY:
 		options->skip_inventory = true;
+		return 0;
+	case KEY_NO_RETURN_PROBES:
+		options->no_return_probes = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -13,6 +13,7 @@ struct dhat_attach_options {
 	char **custom; /* owned, NULL-terminated, as AttachOptions.custom in dhat.proto; may be NULL
 			*/
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
+	bool no_return_probes;
 };
 
 /* A child parser; its input is a struct dhat_attach_options, zeroed before. */
