@@ -544,5 +544,6 @@ int dhat_session(struct pt_regs *regs)
 	cookie.word = bpf_get_attach_cookie(regs);
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)
 		return 1 | leave_by_exit(regs, cookie);
-	return !enter(regs, cookie);
+	/* with exit probes the return address must stay as it is: that is why there are any */
+	return !enter(regs, cookie) || cookie.parts.is_by_exit;
 }
