@@ -142,8 +142,6 @@ int debugfiles_grant(void *context, const struct wish *wish)
 		return fd < 0 ? find_build_id(files, wish) : fd;
 	case WISH_SPLIT:
 		return find_split(files, wish->name);
-	case WISH_PACKAGE:
-		return *files->object_path ? try(files, "%s.dwp", files->object_path) : -1;
 	default:
 		return -1;
 	}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../proto/cleanup.h"
+#include "split.h"
 
 #define MAX_NESTING 64 /* of namespaces, types and blocks that are walked; compilers make a few */
 
@@ -36,6 +37,7 @@ struct unit {
 };
 
 struct scopes {
+	const struct wish_granter *granter;
 	struct ranges ranges;
 	struct unit *units;
 	size_t count, capacity;
@@ -241,7 +243,7 @@ static int scopes_add_unit(struct scopes *scopes, Dwarf_CU *cu, const Dwarf_Die 
 
 DEFINE_CLEANUP_PTR(struct scopes *, scopes_free)
 
-int scopes_new(Dwarf *dwarf, struct scopes **ret)
+int scopes_new(Dwarf *dwarf, const struct wish_granter *granter, struct scopes **ret)
 {
 	_cleanup_(scopes_free_ptr) struct scopes *scopes = calloc(1, sizeof(*scopes));
 	Dwarf_CU *cu = NULL;
@@ -251,6 +253,7 @@ int scopes_new(Dwarf *dwarf, struct scopes **ret)
 
 	if (!scopes)
 		return -ENOMEM;
+	scopes->granter = granter;
 	while (dwarf_get_units(dwarf, cu, &cu, NULL, &type, &die, NULL) == 0) {
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
 			continue;
@@ -278,23 +281,18 @@ void scopes_free(struct scopes *scopes)
 	free(scopes);
 }
 
-/* A skeleton unit's functions are in its split unit; libdw finds and joins them. */
-static void open_unit(struct unit *unit)
+/* A skeleton unit's functions are in its split unit. */
+static void open_unit(struct scopes *scopes, struct unit *unit)
 {
 	uint8_t type = 0;
-	Dwarf_Die split = { 0 };
 
 	if (unit->is_opened)
 		return;
 	unit->is_opened = true;
 	unit->root = unit->die;
-	if (dwarf_cu_info(unit->cu, NULL, &type, NULL, &split, NULL, NULL, NULL) ||
-	    type != DW_UT_skeleton)
-		return;
-	if (split.addr)
-		unit->root = split;
-	else
-		unit->is_split_missing = true;
+	if (!dwarf_cu_info(unit->cu, NULL, &type, NULL, NULL, NULL, NULL, NULL) &&
+	    type == DW_UT_skeleton)
+		unit->is_split_missing = !split_open(unit->cu, scopes->granter, &unit->root);
 }
 
 static bool is_block(int tag)
@@ -348,7 +346,7 @@ bool scopes_find(struct scopes *scopes, uint64_t vaddr, struct scope_hit *ret)
 	if (!range)
 		return false;
 	unit = &scopes->units[range->owner];
-	open_unit(unit);
+	open_unit(scopes, unit);
 	ret->cu = unit->die;
 	ret->is_split_missing = unit->is_split_missing;
 	ret->depth = 0;

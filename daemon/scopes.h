@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "wish.h"
+
 #define SCOPES_MAX_DEPTH 128 /* of inlined calls in one another; deeper ones are left out */
 
 struct scopes;
 
-/* dwarf must outlive the result. */
-int scopes_new(Dwarf *dwarf, struct scopes **ret);
+/* dwarf and granter (may be NULL) must outlive the result. */
+int scopes_new(Dwarf *dwarf, const struct wish_granter *granter, struct scopes **ret);
 void scopes_free(struct scopes *scopes);
 
 struct scope_hit {

@@ -71,7 +71,8 @@ static void set_function(struct naming *naming, const char *name, struct name_lo
 	location->linkage_name = location->function == linkage ? 0 : linkage;
 }
 
-/* Paths of a line table may be relative to the unit's compilation directory. */
+/* Paths of the main directory come with the unit's compilation directory before them, those of
+ * other relative directories do not. (Debian compiles "in ./malloc": then all stay relative.) */
 static uint32_t intern_path(struct naming *naming, Dwarf_Die *cu, const char *path)
 {
 	char joined[MAX_PATH_BYTES];
@@ -83,10 +84,11 @@ static uint32_t intern_path(struct naming *naming, Dwarf_Die *cu, const char *pa
 	if (path[0] == '/')
 		return names_intern(naming->names, path);
 	directory = dwarf_formstring(dwarf_attr(cu, DW_AT_comp_dir, &attr));
-	if (!directory)
-		return names_intern(naming->names, path);
-	snprintf(joined, sizeof(joined), "%s/%s", directory, path);
-	return names_intern(naming->names, joined);
+	if (directory && strncmp(path, directory, strlen(directory)))
+		snprintf(joined, sizeof(joined), "%s/%s", directory, path);
+	else
+		snprintf(joined, sizeof(joined), "%s", path);
+	return names_intern(naming->names, strncmp(joined, "./", 2) ? joined : joined + 2);
 }
 
 /* ---- DWARF ---- */
@@ -228,7 +230,7 @@ static int name_place(struct naming *naming, uint64_t vaddr, struct name_frame *
 	if (naming->scopes && scopes_find(naming->scopes, vaddr, &hit)) {
 		if (hit.is_split_missing)
 			frame->reason = names_intern(
-				names, "inlined calls unknown: its .dwo or .dwp file was not found");
+				names, "inlined calls unknown: its split debug file (.dwo) was not found");
 		r = hit.depth ? add_chain(naming, &hit, vaddr) :
 				add_line_only(naming, &hit, vaddr);
 	}
@@ -334,7 +336,7 @@ static int open_sources(struct naming *naming, const struct wish_granter *grante
 	}
 	if (dwarf_file->dwarf) {
 		elffile_find_alt(dwarf_file, granter, &naming->alt);
-		r = scopes_new(dwarf_file->dwarf, &naming->scopes);
+		r = scopes_new(dwarf_file->dwarf, granter, &naming->scopes);
 		if (r)
 			return r;
 	}

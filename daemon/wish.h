@@ -14,7 +14,6 @@ enum wish_kind {
 	WISH_DEBUGLINK,	   /* .gnu_debuglink: a file name, beside the object or below /usr/lib/debug */
 	WISH_ALTLINK,	   /* .gnu_debugaltlink: what dwz moved to a common file */
 	WISH_SPLIT,	   /* a .dwo file: path as the compiler wrote it, directory first */
-	WISH_PACKAGE,	   /* the object's .dwp */
 	WISH_COUNT
 };
 
