@@ -105,6 +105,9 @@ static const struct row rows[] = {
 				 "free",
 				 "noticed only when the address was handed out again: until "
 				 "then live bytes and peaks were too high" },
+	[COUNTER_EXISTING_REPLACED] = { "existing_replaced", "blocks from before the attach that "
+							     "were found in the middle "
+							     "of being allocated or freed" },
 	[COUNTER_UNFINISHED_REALLOCS] = { "unfinished_reallocs", "reallocs whose result is unknown",
 					  "realloc",
 					  "of unknown result: their blocks are taken for "
@@ -161,6 +164,7 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	values[COUNTER_MALFORMED] = collector->malformed;
 	values[COUNTER_OUT_OF_MEMORY] = collector->out_of_memory;
 	values[COUNTER_SEEN_TWICE] = totals.seen_twice;
+	values[COUNTER_EXISTING_REPLACED] = totals.existing_replaced;
 	values[COUNTER_UNFINISHED_REALLOCS] = totals.unfinished_reallocs;
 	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused;
 	values[COUNTER_UNKNOWN_FREES] = totals.unknown_frees;

@@ -262,6 +262,19 @@ static void drain_all(struct target *target)
 		;
 }
 
+void target_drain_now(struct target *target)
+{
+	uint64_t used = ring_used_bytes(tracer_ring(target->tracer));
+
+	for (uint64_t taken = 0; taken < used;) {
+		size_t count = target_drain(target, 4096);
+
+		taken += count * sizeof(struct dhat_record_free); /* the smallest that is frequent */
+		if (count < 4096)
+			break;
+	}
+}
+
 void target_tick(struct target *target)
 {
 	uint64_t counters[DHAT_CTR_COUNT], now = clock_now_ns(CLOCK_MONOTONIC);
@@ -505,6 +518,8 @@ int target_attach(pid_t pid, const struct target_options *options,
 	error = target_attach_links(target, options->link, err);
 	if (error == 0)
 		error = target_check_found(target, err);
+	if (error == 0)
+		error = target_begin_inventory(target);
 	if (error == 0) {
 		target->is_observed = true;
 		target_open(target);

@@ -233,14 +233,7 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 
 	if (!copy)
 		return dhat_error_errno(err, ENOMEM, "cannot copy the profile");
-	/* what the target did before this call is in the ring by now */
-	for (uint64_t used = ring_used_bytes(tracer_ring(target->tracer)), taken = 0; taken < used;) {
-		size_t count = target_drain(target, 4096);
-
-		taken += count * sizeof(struct dhat_record_free);
-		if (count < 4096)
-			break;
-	}
+	target_drain_now(target);
 	target_lock(target);
 	error = copy_locked(target, with_points, copy);
 	target_unlock(target);

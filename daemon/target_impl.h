@@ -90,6 +90,12 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 /* The observation begins. */
 void target_open(struct target *target);
 
+/* Take what is in the ring now, so that what the target did before this call is accounted. */
+void target_drain_now(struct target *target);
+
+/* target_inventory.c: before target_open(), so that no free is missed; see inventory.h. */
+int target_begin_inventory(struct target *target);
+
 /* target_map.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);

@@ -381,11 +381,14 @@ int targets_attach(struct targets *targets, pid_t pid, const struct target_optio
 		error = target_attach(pid, options, &targets->services, &target, err);
 	if (error)
 		return error;
-	if (ret)
-		*ret = target_ref(target);
+	target_ref(target);
 	error = add_target(targets, target, err);
-	if (error && ret)
-		target_unref(take_ptr(*ret));
+	if (error == 0) /* from now on the collector drains its ring */
+		target_take_inventory(target);
+	if (error == 0 && ret)
+		*ret = target;
+	else
+		target_unref(target);
 	return error;
 }
 
