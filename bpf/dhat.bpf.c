@@ -52,6 +52,8 @@ struct call { /* an allocator call on its way, of one thread */
 	__u64 sp;	  /* at its entry: names the call */
 	__u64 size_bytes;
 	__u64 old_addr;	  /* realloc; posix_memalign: where the result will be stored */
+	__u64 old_bytes;  /* mremap */
+	__u64 return_pc;  /* of a call that is seen by exit probes: is it still on its way? */
 	__u8 is_active;
 	__u8 role;
 	__u8 domain;
@@ -172,7 +174,7 @@ UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
 }
 
 /* The id of the stack above the call that has just returned to pc, with the caller's sp and bp. */
-static __always_inline __u64 take_stack(__u64 pc, __u64 sp, __u64 bp)
+static __always_inline __u64 take_stack(__u64 pc, __u64 sp, __u64 bp, __u8 flags)
 {
 	struct unwind_scratch *s = claim_scratch();
 	__u64 id;
@@ -184,7 +186,7 @@ static __always_inline __u64 take_stack(__u64 pc, __u64 sp, __u64 bp)
 	}
 	s->hash = 0;
 	s->frame_count = 0;
-	s->flags = 0;
+	s->flags = flags;
 	s->is_exact_pc = 0;
 	s->is_bp_lost = 0;
 	s->pc = pc;
@@ -247,6 +249,23 @@ static __always_inline void send_alloc(const struct call *call, __u64 addr, __u6
 	record->stack_id = stack_id;
 	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_ALLOCS);
+}
+
+/* A range of anonymous memory is given back. */
+static __always_inline void send_unmap(__u64 addr, __u64 size_bytes)
+{
+	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_FREE);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_FREE, DHAT_DOMAIN_ANON, sizeof(*record));
+	record->time_ns = bpf_ktime_get_ns();
+	record->addr = addr;
+	record->chunk_size = (size_bytes + 4095) & ~4095ULL;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	count(DHAT_CTR_FREES);
 }
 
 /* The word before a block, or 0. */
@@ -350,6 +369,17 @@ static __always_inline int is_resizing(__u8 role)
 	       role == DHAT_ROLE_RESIZE;
 }
 
+/* Is the call still to return? Return probes are on the kernel's list until then; without one (exit
+ * probes) the return address stays where it was. */
+static __always_inline int is_on_its_way(const struct call *call)
+{
+	__u64 pc = 0;
+
+	if (!call->is_by_exit)
+		return find_pending_return(call->sp) != 0;
+	return bpf_probe_read_user(&pc, sizeof(pc), (void *)call->sp) == 0 && pc == call->return_pc;
+}
+
 /* At the entry. 1: a return is to be awaited. */
 static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
@@ -375,7 +405,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		if (sp < call->sp || (sp == call->sp && cookie.parts.site != call->site)) {
 			/* a longjmp or an exception may have left the outer call without a
 			 * return: the kernel knows the returns that are pending */
-			if (call->is_by_exit || find_pending_return(call->sp)) {
+			if (is_on_its_way(call)) {
 				count(DHAT_CTR_NESTED);
 				return 0;
 			}
@@ -388,11 +418,17 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		return 0;
 	}
 	arg1 = reg(regs, cookie.parts.arg_reg[1]);
+	if (role == DHAT_ROLE_MUNMAP) {
+		send_unmap(arg0, arg1);
+		return 0;
+	}
+	if (role == DHAT_ROLE_MMAP && !(arg1 & MAP_ANONYMOUS))
+		return 0;
 	arg2 = reg(regs, cookie.parts.arg_reg[2]);
 	call->old_addr = 0;
 	switch (role) {
 	case DHAT_ROLE_CALLOC:
-		call->size_bytes = arg0 * arg1; /* overflows only when the call fails */;
+		call->size_bytes = arg0 * arg1; /* overflows only when the call fails */
 		break;
 	case DHAT_ROLE_REALLOC:
 	case DHAT_ROLE_RESIZE:
@@ -411,7 +447,13 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		call->size_bytes = arg1;
 		break;
 	case DHAT_ROLE_PVALLOC:
+	case DHAT_ROLE_MMAP:
 		call->size_bytes = (arg0 + 4095) & ~4095ULL;
+		break;
+	case DHAT_ROLE_MREMAP:
+		call->old_addr = arg0;
+		call->old_bytes = arg1;
+		call->size_bytes = (arg2 + 4095) & ~4095ULL;
 		break;
 	default:
 		call->size_bytes = arg0;
@@ -421,10 +463,27 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	call->is_by_exit = cookie.parts.is_by_exit;
 	call->site = cookie.parts.site;
 	call->sp = sp;
+	if (call->is_by_exit)
+		bpf_probe_read_user(&call->return_pc, sizeof(call->return_pc), (void *)sp);
 	call->is_active = 1;
 	if (is_resizing(role) && call->old_addr)
 		send_realloc_begin(call->old_addr, call->domain);
 	return 1;
+}
+
+/* What a call for anonymous memory has handed out: its address, or 0 for nothing. */
+static __always_inline __u64 leave_mapping(struct call *call, __u64 result)
+{
+	if (result == ~0ULL) /* MAP_FAILED; sbrk says the same */
+		return 0;
+	if (call->role == DHAT_ROLE_MREMAP)
+		send_unmap(call->old_addr, call->old_bytes);
+	if (call->role == DHAT_ROLE_SBRK && (__s64)call->size_bytes <= 0) {
+		if (call->size_bytes)
+			send_unmap(result + call->size_bytes, -call->size_bytes);
+		return 0;
+	}
+	return result;
 }
 
 /* At the return: pc, sp and bp are the caller's. */
@@ -452,6 +511,10 @@ static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
 		addr = result >= call->size_bytes ? call->old_addr : 0;
 	is_realloc = is_resizing(call->role) && call->old_addr;
 	now = bpf_ktime_get_ns();
+	if (call->domain == DHAT_DOMAIN_ANON)
+		addr = leave_mapping(call, result);
+	if (!addr && call->role == DHAT_ROLE_SBRK)
+		return 0;
 	if (!addr) {
 		if (is_realloc)
 			send_realloc_end(call, 0, 0, now);
@@ -459,7 +522,7 @@ static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
 			count(DHAT_CTR_FAILED);
 		return 0;
 	}
-	stack_id = take_stack(pc, sp, bp);
+	stack_id = take_stack(pc, sp, bp, call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
 	if (is_realloc)
 		send_realloc_end(call, addr, stack_id, now);
 	else

@@ -30,6 +30,10 @@ struct dhat_record {
 	__u32 tid;   /* thread, as the initial pid namespace numbers it */
 };
 
+/* The domain of anonymous mappings: ranges, which may be cut. A FREE in it says where the range begins
+ * and, in chunk_size, how long it is. */
+#define DHAT_DOMAIN_ANON 255
+
 /* time_ns in all records: CLOCK_MONOTONIC. */
 struct dhat_record_alloc {
 	struct dhat_record head;
@@ -43,7 +47,8 @@ struct dhat_record_free {
 	struct dhat_record head;
 	__u64 time_ns;
 	__u64 addr;
-	__u64 chunk_size; /* the word before the block (glibc: chunk size and 3 flag bits); 0: not read */
+	__u64 chunk_size; /* the word before the block (glibc: chunk size and 3 flag bits); 0: not read.
+			   * DHAT_DOMAIN_ANON: the length in bytes */
 };
 
 struct dhat_record_realloc_begin {
@@ -90,6 +95,7 @@ enum dhat_stop {
 
 /* flags of a stack */
 #define DHAT_STACK_USED_FP 1 /* at least one step was by frame pointer, for want of a rule */
+#define DHAT_STACK_ANON 2    /* of a mapping, not of a block: DHAT_DOMAIN_ANON */
 
 struct dhat_record_stack {
 	struct dhat_record head;
@@ -177,6 +183,11 @@ enum dhat_role {
 	DHAT_ROLE_MEMALIGN,	  /* p = f(align, size); also aligned_alloc */
 	DHAT_ROLE_PVALLOC,	  /* p = f(size), size rounded up to whole pages */
 	DHAT_ROLE_RESIZE,	  /* n = f(old, size): in place; resized to size when n >= size */
+	/* anonymous memory that is not an allocator's (--anonymous); domain DHAT_DOMAIN_ANON */
+	DHAT_ROLE_MMAP,	  /* p = f(size, flags) */
+	DHAT_ROLE_MUNMAP, /* f(p, size) */
+	DHAT_ROLE_MREMAP, /* p = f(old, old size, new size) */
+	DHAT_ROLE_SBRK,	  /* old end = f(increment) */
 	DHAT_ROLE_COUNT
 };
 

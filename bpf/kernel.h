@@ -68,4 +68,5 @@ struct task_struct {
 
 struct linux_binprm;
 
-#define VM_EXEC 0x4 /* include/linux/mm.h */
+#define VM_EXEC 0x4	   /* include/linux/mm.h */
+#define MAP_ANONYMOUS 0x20 /* include/uapi/asm-generic/mman-common.h */

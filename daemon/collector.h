@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "../bpf/dhat_abi.h"
+#include "anon.h"
 #include "heap.h"
 #include "index.h"
 #include "mappings.h"
@@ -38,6 +39,7 @@ struct collector {
 	struct collector_callbacks on; /* any may be NULL */
 	bool is_closed;		       /* an EXEC came */
 	uint64_t records[COLLECTOR_TYPES];
+	struct anon anon; /* owned */
 	uint64_t malformed;
 	uint64_t thread_cache_frees; /* an ending thread's cache, given back: no program's frees */
 	struct index *unknown_frees_by_tid; /* owned; a thread's last ones, in a row */

@@ -139,7 +139,7 @@ static int copy_points(struct target *target, struct target_copy *copy)
 			.stop = view.stop,
 			.flags = view.flags,
 			.label = point_label(i),
-			.kind = "",
+			.kind = view.flags & DHAT_STACK_ANON ? "mmap" : "",
 		};
 		for (uint32_t j = 0; j < view.frame_count; j++)
 			copy->frames[copy->frame_count++] = (struct target_frame){
