@@ -14,17 +14,31 @@
 
 #define MAX_NAMES 256
 
+/* The C library's functions for memory without a file, by argument number (POSIX, mremap(2)). */
+static const struct allocator_function mappers[] = {
+	{ .name = "mmap", .role = DHAT_ROLE_MMAP, .arg = { 1, 3 } },
+	{ .name = "munmap", .role = DHAT_ROLE_MUNMAP, .arg = { 0, 1 } },
+	{ .name = "mremap", .role = DHAT_ROLE_MREMAP, .arg = { 0, 1, 2 } },
+	{ .name = "sbrk", .role = DHAT_ROLE_SBRK, .arg = { 0 } },
+};
+
+/* Whoever starts programs is the C library, or a program that was linked with it statically. */
+#define LIBC_MARK "__libc_start_main"
+
 static const char *names[MAX_NAMES + 1];
 
 static void collect_names(void)
 {
 	size_t i, n = 0;
 
-	assert(allocator_table_count + allocator_mark_count <= MAX_NAMES);
+	assert(allocator_table_count + allocator_mark_count + ARRAY_SIZE(mappers) + 1 <= MAX_NAMES);
 	for (i = 0; i < allocator_table_count; i++)
 		names[n++] = allocator_table[i].function.name;
 	for (i = 0; i < allocator_mark_count; i++)
 		names[n++] = allocator_marks[i];
+	for (i = 0; i < ARRAY_SIZE(mappers); i++)
+		names[n++] = mappers[i].name;
+	names[n++] = LIBC_MARK;
 }
 
 const char *const *allocators_symbol_names(void)
@@ -51,6 +65,10 @@ static const struct {
 	[DHAT_ROLE_MEMALIGN] = { "memalign", 2, true },
 	[DHAT_ROLE_PVALLOC] = { "pvalloc", 1, true },
 	[DHAT_ROLE_RESIZE] = { "resize in place", 2, true },
+	[DHAT_ROLE_MMAP] = { "mmap", 2, true },
+	[DHAT_ROLE_MUNMAP] = { "munmap", 2, false },
+	[DHAT_ROLE_MREMAP] = { "mremap", 3, true },
+	[DHAT_ROLE_SBRK] = { "sbrk", 1, true },
 };
 
 unsigned allocators_role_args(uint8_t role)
@@ -395,6 +413,35 @@ int allocators_find(const struct object_desc *desc, const char *path, bool may_f
 		count++;
 	}
 	count = drop_forwarders(desc, sites, count);
+	qsort(sites, count, sizeof(*sites), compare_sites);
+	*ret = sites;
+	*ret_count = count;
+	return 0;
+}
+
+int allocators_find_mappers(const struct object_desc *desc, bool may_fork, bool use_exit_probes,
+			    struct allocator_site **ret, size_t *ret_count)
+{
+	struct allocator_site *sites = calloc(ARRAY_SIZE(mappers), sizeof(*sites));
+	size_t count = 0;
+
+	if (!sites)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(mappers) && has(desc, LIBC_MARK); i++) {
+		const struct object_symbol *symbol = find_symbol(desc, mappers[i].name);
+		int r;
+
+		if (!symbol)
+			continue;
+		r = place_or_refuse(desc, symbol, &mappers[i], may_fork, use_exit_probes,
+				    &sites[count]);
+		if (r < 0) {
+			allocators_sites_free(sites, count);
+			return r;
+		}
+		snprintf(sites[count].allocator, sizeof(sites[count].allocator), "anonymous memory");
+		count++;
+	}
 	qsort(sites, count, sizeof(*sites), compare_sites);
 	*ret = sites;
 	*ret_count = count;

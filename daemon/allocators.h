@@ -64,6 +64,10 @@ bool allocators_role_returns(uint8_t role);
  * *ret with allocators_sites_free(), before the desc. */
 int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,
 		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count);
+/* The functions by which the program maps memory itself, if this object is the C library. What the
+ * allocator maps for itself is a nested call of those. */
+int allocators_find_mappers(const struct object_desc *desc, bool may_fork, bool use_exit_probes,
+			    struct allocator_site **ret, size_t *ret_count);
 void allocators_sites_free(struct allocator_site *sites, size_t count);
 
 /* One site for one function, whatever the object: for functions named by an option. -ENOTSUP: no

@@ -370,6 +370,20 @@ static int probe_customs(struct target *target, uint32_t object, struct dhat_err
 	return error;
 }
 
+static int probe_mappers(struct target *target, uint32_t object, struct dhat_error *err)
+{
+	const struct object_slot *slot = &target->objects[object];
+	struct allocator_site *sites = NULL;
+	size_t count = 0;
+	int error = allocators_find_mappers(slot->desc, true, target->avoids_return_probes, &sites,
+					    &count);
+
+	if (error == 0 && count > 0)
+		error = probe_sites(target, object, sites, count, DHAT_DOMAIN_ANON, err);
+	allocators_sites_free(sites, count);
+	return error;
+}
+
 /* Probe the allocators of one object, if it has any. */
 static int probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
@@ -385,6 +399,8 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 	if (error == 0 && count > 0)
 		error = probe_sites(target, object, sites, count, 0, err);
 	allocators_sites_free(sites, count);
+	if (error == 0 && target->options.anonymous_memory)
+		error = probe_mappers(target, object, err);
 	return error ? error : probe_customs(target, object, err);
 }
 
