@@ -41,6 +41,7 @@ extern const struct command commands[]; /* the last one has no name */
 int cmd_status(int argc, char **argv, struct dhat_error *err);
 int cmd_stats(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
+int cmd_rss(int argc, char **argv, struct dhat_error *err);
 int cmd_export(int argc, char **argv, struct dhat_error *err);
 int cmd_attach(int argc, char **argv, struct dhat_error *err);
 int cmd_detach(int argc, char **argv, struct dhat_error *err);

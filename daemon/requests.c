@@ -2,6 +2,7 @@
 
 #include "../proto/cleanup.h"
 #include "message.h"
+#include "rss.h"
 #include "snapshot.h"
 
 #include <errno.h>
@@ -193,10 +194,37 @@ static int answer_detach(void *context, const Dhat__Request *request, struct con
 	return reply_done(reply, text, err);
 }
 
+/* ---- resident memory ------------------------------------------------------------------------- */
+
+static int answer_rss(void *context, const Dhat__Request *request, struct control_reply *reply,
+		      struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	Dhat__Rss *table = NULL;
+	int error = targets_find(requests->targets, request->rss->pid, &target, err);
+
+	if (error == 0)
+		error = target_copy(target, true, &copy, err);
+	if (error == 0)
+		error = rss_explain(copy, &table, err);
+	if (error)
+		return error;
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_RSS;
+	response.rss = table;
+	error = control_reply(reply, &response, err);
+	dhat__rss__free_unpacked(table, NULL);
+	return error;
+}
+
 const struct control_entry requests_table[] = {
 	{ DHAT__REQUEST__BODY_STATUS, CONTROL_READ, answer_status },
 	{ DHAT__REQUEST__BODY_SNAPSHOT, CONTROL_READ, answer_snapshot },
 	{ DHAT__REQUEST__BODY_ATTACH, CONTROL_MANAGE, answer_attach },
 	{ DHAT__REQUEST__BODY_DETACH, CONTROL_MANAGE, answer_detach },
+	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
 	{ 0, CONTROL_READ, NULL },
 };

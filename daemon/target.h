@@ -81,13 +81,14 @@ struct target_frame { /* of a copy: like struct stack_frame */
 	bool is_exact_pc;
 };
 
+#define TARGET_LABEL_BEFORE "[allocated before attach]"
 struct target_point {
 	struct heap_point heap;
 	uint64_t lifetimes_ns;	/* up to the copy's time */
 	uint32_t first_frame;	/* index in frames */
 	uint32_t frame_count;
 	uint8_t stop, flags;
-	const char *label;	/* static; NULL for a point with a stack */
+	const char *label;	/* static; NULL for a point with a stack; TARGET_LABEL_BEFORE */
 	const char *kind;	/* static: "" or "mmap" */
 };
 

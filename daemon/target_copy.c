@@ -96,7 +96,7 @@ static const char *point_label(uint32_t point)
 	case STACK_POINT_LOST:
 		return "[stack lost]";
 	case STACK_POINT_BEFORE:
-		return "[allocated before attach]";
+		return TARGET_LABEL_BEFORE;
 	default:
 		return NULL;
 	}

@@ -1,0 +1,103 @@
+/* dhatctl rss: what resident memory consists of. */
+#include <errno.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/json.h"
+#include "../proto/text.h"
+#include "../proto/units.h"
+#include "client.h"
+#include "command.h"
+#include "view.h"
+
+struct rss {
+	struct common common;
+	uint32_t pid;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct rss *rss = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		command_give_inputs(state, (void *[]){ &rss->pid, &rss->common });
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "%s: not an option", arg);
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
+static const struct argp argp = {
+	.parser = parse_option,
+	.doc = "What the resident memory of a target consists of: its live blocks, what the "
+	       "allocator adds and keeps, other anonymous memory, files.",
+	.children = children,
+};
+
+static void print_row(struct screen *screen, const char *name, uint64_t bytes, uint64_t sum,
+		      const char *meaning)
+{
+	char size[DHAT_UNIT_CHARS];
+
+	fprintf(screen->file, "%10s %5.1f%%  ", dhat_format_size(bytes, size),
+		sum ? 100.0 * bytes / sum : 100.0);
+	screen_column(screen, name, 22);
+	fputs("  ", screen->file);
+	screen_mark(screen, MARK_DIM);
+	screen_column(screen, meaning, screen_room(screen, dhat_text_width(meaning), 43));
+	screen_mark(screen, MARK_NONE);
+	fputc('\n', screen->file);
+}
+
+static void print(const Dhat__Rss *table)
+{
+	struct screen screen;
+
+	screen_init(&screen, stdout);
+	for (size_t i = 0; i < table->n_rows; i++)
+		print_row(&screen, table->rows[i]->name, table->rows[i]->bytes, table->rss_bytes,
+			  table->rows[i]->meaning);
+	screen_mark(&screen, MARK_BOLD);
+	print_row(&screen, "resident memory", table->rss_bytes, table->rss_bytes, "RSS");
+	if (*table->note) {
+		fputs("\nNote: ", stdout);
+		screen_text(&screen, table->note);
+		fputc('\n', stdout);
+	}
+}
+
+int cmd_rss(int argc, char **argv, struct dhat_error *err)
+{
+	Dhat__RssRequest body = DHAT__RSS_REQUEST__INIT;
+	Dhat__Request request = DHAT__REQUEST__INIT;
+	Dhat__Response *response;
+	struct rss rss = { 0 };
+	int r;
+
+	r = command_parse(&argp, argc, argv, &rss, &rss.common, err);
+	if (r < 0 || rss.common.is_done)
+		return r;
+	body.pid = rss.pid;
+	request.body_case = DHAT__REQUEST__BODY_RSS;
+	request.rss = &body;
+	r = client_call(rss.common.socket_path, &request, DHAT__RESPONSE__BODY_RSS, &response, err);
+	if (r < 0)
+		return r;
+	if (rss.common.as_json) {
+		struct json_object *object = dhat_json_message(&response->rss->base);
+
+		r = object ? dhat_json_put(stdout, object) : -ENOMEM;
+		fputc('\n', stdout);
+		json_object_put(object);
+	} else {
+		print(response->rss);
+	}
+	dhat__response__free_unpacked(response, NULL);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
+}

@@ -1,0 +1,26 @@
+#pragma once
+/* smaps: the mappings of a process with what of them is in memory, as /proc/PID/smaps tells.
+ *
+ * Pure: text in, structs out (proc(5)).
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct smaps_entry {
+	uint64_t start, end;
+	uint64_t rss_bytes, anonymous_bytes; /* the second is part of the first */
+	bool is_file;			     /* has an inode */
+	bool is_executable, is_shared;
+	char name[32]; /* "[heap]", "[stack]", …; "" for files and nameless memory */
+};
+
+struct smaps {
+	struct smaps_entry *entries; /* by ascending address */
+	size_t count;
+};
+
+/* -EBADMSG: not of this format. The caller frees by smaps_deinit(). */
+int smaps_parse(FILE *file, struct smaps *ret);
+void smaps_deinit(struct smaps *smaps);
