@@ -29,7 +29,10 @@ static const char *skip_brackets(const char *text)
  * What follows is a '>' then, perhaps behind a blank that kept two of them apart. */
 static size_t default_argument(const char *text)
 {
-	static const char *const defaults[] = { ", std::allocator<", ", std::char_traits<" };
+	static const char *const defaults[] = {
+		", std::allocator<", ", std::char_traits<", ", std::less<",
+		", std::hash<",	     ", std::equal_to<",    ", std::default_delete<",
+	};
 	const char *end;
 
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
