@@ -234,7 +234,8 @@ size_t target_drain(struct target *target, size_t max)
 	const struct target_hooks *hooks = &target->services.hooks;
 
 	target_lock(target);
-	count = ring_drain(tracer_ring(target->tracer), max, take_record, target);
+	count = target->tracer ? ring_drain(tracer_ring(target->tracer), max, take_record, target) :
+				 0;
 	wants_mapper = target->wants_mapper;
 	was_replaced = target->was_replaced;
 	forked = take_ptr(target->forked);
@@ -264,8 +265,11 @@ static void drain_all(struct target *target)
 
 void target_drain_now(struct target *target)
 {
-	uint64_t used = ring_used_bytes(tracer_ring(target->tracer));
+	uint64_t used;
 
+	target_lock(target);
+	used = target->tracer ? ring_used_bytes(tracer_ring(target->tracer)) : 0;
+	target_unlock(target);
 	for (uint64_t taken = 0; taken < used;) {
 		size_t count = target_drain(target, 4096);
 
@@ -275,17 +279,24 @@ void target_drain_now(struct target *target)
 	}
 }
 
+void target_read_counters(struct target *target)
+{
+	if (!target->tracer)
+		return;
+	tracer_counters(target->tracer, target->kernel_counters);
+	target->missed_runs = tracer_misses(target->tracer);
+}
+
 void target_tick(struct target *target)
 {
-	uint64_t counters[DHAT_CTR_COUNT], now = clock_now_ns(CLOCK_MONOTONIC);
-	uint64_t allocs, frees;
+	const uint64_t *counters = target->kernel_counters;
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees;
 	double seconds;
 
-	if (tracer_counters(target->tracer, counters))
-		return;
+	target_lock(target);
+	target_read_counters(target);
 	allocs = counters[DHAT_CTR_ALLOCS] + counters[DHAT_CTR_REALLOCS];
 	frees = counters[DHAT_CTR_FREES];
-	target_lock(target);
 	seconds = (now - target->last_tick_ns) / 1e9;
 	if (seconds > 0.5) {
 		target->allocs_per_second = (allocs - target->last_allocs) / seconds;
@@ -348,8 +359,11 @@ static void describe_end(const struct target *target, char *ret, size_t size)
 		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
 }
 
+/* What the kernel holds for us is given back: ring, maps, links. What was counted stays. */
 static void remove_probes(struct target *target)
 {
+	struct tracer *tracer;
+
 	pthread_mutex_lock(&target->map_lock);
 	if (!target->finished) {
 		target->finished = true;
@@ -357,6 +371,12 @@ static void remove_probes(struct target *target)
 		drain_all(target);
 		tracer_detach(target->tracer);
 		drain_all(target); /* calls that were on their way */
+		target_lock(target);
+		target_read_counters(target);
+		tracer = take_ptr(target->tracer);
+		target_unlock(target);
+		target_drop_tables(target);
+		tracer_free(tracer);
 	}
 	pthread_mutex_unlock(&target->map_lock);
 }

@@ -38,8 +38,9 @@ DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 {
 	memset(values, 0, COUNTER_COUNT * sizeof(*values));
-	tracer_counters(target->tracer, values); /* the kernel side's come first */
-	values[COUNTER_MISSED_RUNS] = tracer_misses(target->tracer);
+	target_read_counters(target);
+	memcpy(values, target->kernel_counters, sizeof(target->kernel_counters));
+	values[COUNTER_MISSED_RUNS] = target->missed_runs;
 	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
 	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
 	counters_fill(values, &target->collector);
@@ -208,7 +209,8 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	copy->allocs_per_second = target->allocs_per_second;
 	copy->frees_per_second = target->frees_per_second;
 	copy->ring_bytes = target->ring_bytes;
-	copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
+	if (target->tracer)
+		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
 	copy_tables(target, copy);
 	copy->allocators = list_copy(target->allocators);
 	copy->probes = calloc(target->probe_count + 1, sizeof(*copy->probes));

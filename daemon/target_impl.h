@@ -38,7 +38,7 @@ struct target {
 	int pidfd;
 	uint32_t ring_bytes;
 	enum uprobe_kind kind;
-	struct tracer *tracer;
+	struct tracer *tracer; /* NULL after the end; freed under map_lock and `lock` */
 
 	/* Who wants `lock` takes `gate` first; the collector gives up both between batches, so that
 	 * nobody starves. */
@@ -60,6 +60,7 @@ struct target {
 	uint32_t late_allocators;   /* appeared after the observation began */
 	uint32_t unseen_functions;  /* of allocators: could not be probed */
 	bool has_seccomp, avoids_return_probes;
+	uint64_t kernel_counters[DHAT_CTR_COUNT], missed_runs; /* as of the last reading */
 	uint64_t last_allocs, last_frees, last_tick_ns;
 	double allocs_per_second, frees_per_second;
 
@@ -96,6 +97,9 @@ void target_drain_now(struct target *target);
 /* target_inventory.c: before target_open(), so that no free is missed; see inventory.h. */
 int target_begin_inventory(struct target *target);
 
+/* Bring kernel_counters up to date; with `lock`. */
+void target_read_counters(struct target *target);
+
 /* target_map.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
@@ -111,4 +115,6 @@ bool target_probes_in(struct target *target, uint64_t addr);
 /* Build or find the tables that are missing, telling the kernel side after each. */
 void target_get_tables(struct target *target, uint32_t epoch);
 void target_objects_deinit(struct target *target);
+/* What only unwinding and probing need; names need the descriptors, which stay. Holder of map_lock. */
+void target_drop_tables(struct target *target);
 uint64_t target_table_bytes(const struct object_slot *slot);

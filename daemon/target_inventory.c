@@ -105,6 +105,7 @@ void target_take_inventory(struct target *target)
 	struct heap_totals added = { 0 };
 	struct dhat_error err = { 0 };
 	char note[768];
+	bool is_worth_telling;
 	int error;
 
 	if (!wants_inventory(target))
@@ -117,9 +118,11 @@ void target_take_inventory(struct target *target)
 	} else {
 		snprintf(note, sizeof(note), "%s; live bytes are from the attach on", err.message);
 	}
+	/* a process that is gone needs no excuse, nor one that holds nothing a note */
+	is_worth_telling = error ? error != -ESRCH : added.live_blocks || !inventory->is_complete;
 	target_lock(target);
 	heap_end_inventory(target->heap);
-	if (error != -ESRCH) /* a process that is gone needs no excuse */
+	if (is_worth_telling)
 		list_add(&target->notes, note);
 	target_unlock(target);
 }

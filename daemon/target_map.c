@@ -604,6 +604,18 @@ void target_map_work(struct target *target)
 	pthread_mutex_unlock(&target->map_lock);
 }
 
+void target_drop_tables(struct target *target)
+{
+	for (uint32_t i = 0; i < target->object_count; i++) {
+		struct object_slot *slot = &target->objects[i];
+
+		target_lock(target);
+		tables_put(target->services.tables, take_ptr(slot->table));
+		object_desc_free(take_ptr(slot->desc));
+		target_unlock(target);
+	}
+}
+
 void target_objects_deinit(struct target *target)
 {
 	for (size_t i = 0; i < target->object_count; i++) {
