@@ -50,9 +50,8 @@ static void print_row(struct screen *screen, const char *name, uint64_t bytes, u
 	screen_column(screen, name, 22);
 	fputs("  ", screen->file);
 	screen_mark(screen, MARK_DIM);
-	screen_column(screen, meaning, screen_room(screen, dhat_text_width(meaning), 43));
+	screen_paragraph(screen, 43, meaning);
 	screen_mark(screen, MARK_NONE);
-	fputc('\n', screen->file);
 }
 
 static void print(const Dhat__Rss *table)
@@ -67,8 +66,7 @@ static void print(const Dhat__Rss *table)
 	print_row(&screen, "resident memory", table->rss_bytes, table->rss_bytes, "RSS");
 	if (*table->note) {
 		fputs("\nNote: ", stdout);
-		screen_text(&screen, table->note);
-		fputc('\n', stdout);
+		screen_paragraph(&screen, 6, table->note);
 	}
 }
 

@@ -185,8 +185,7 @@ static void print_notes(struct screen *screen, const Dhat__SnapshotEnd *end)
 {
 	for (size_t i = 0; i < end->n_notes; i++) {
 		fputs(i ? "      " : "\nNote: ", screen->file);
-		screen_text(screen, end->notes[i]);
-		fputc('\n', screen->file);
+		screen_paragraph(screen, 6, end->notes[i]);
 	}
 }
 

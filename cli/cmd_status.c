@@ -5,7 +5,6 @@
 
 #include "../proto/cleanup.h"
 #include "../proto/json.h"
-#include "../proto/text.h"
 #include "../proto/units.h"
 #include "client.h"
 #include "command.h"
@@ -77,24 +76,24 @@ static void print_figures(const Dhat__TargetStatus *target)
 	       dhat_format_size(target->code_bytes, more));
 }
 
-/* Losses first: they decide the verdict. Counters at zero say nothing. */
-static void print_counters(struct screen *screen, const Dhat__TargetStatus *target)
+/* Counters at zero say nothing. */
+static void print_counters(struct screen *screen, const Dhat__TargetStatus *target, bool are_losses)
 {
-	for (int losses = 1; losses >= 0; losses--) {
-		for (size_t i = 0; i < target->n_counters; i++) {
-			const Dhat__Counter *counter = target->counters[i];
-			size_t room;
+	bool has_title = false;
 
-			if (!counter->value || counter->is_loss != losses)
-				continue;
-			printf("    %s%14s  ", losses ? "LOSS " : "     ",
-			       view_count(counter->value));
-			screen_column(screen, counter->name, 20);
-			fputs("  ", stdout);
-			room = screen_room(screen, dhat_text_width(counter->meaning), 47);
-			screen_column(screen, counter->meaning, room);
-			fputc('\n', stdout);
-		}
+	for (size_t i = 0; i < target->n_counters; i++) {
+		const Dhat__Counter *counter = target->counters[i];
+
+		if (!counter->value || counter->is_loss != are_losses)
+			continue;
+		if (!has_title)
+			screen_print(screen, are_losses ? MARK_BAD : MARK_NONE, "  %s\n",
+				     are_losses ? "losses" : "counters");
+		has_title = true;
+		printf("%17s  ", view_count(counter->value));
+		screen_column(screen, counter->name, 18);
+		fputs("  ", stdout);
+		screen_paragraph(screen, 39, counter->meaning);
 	}
 }
 
@@ -105,31 +104,58 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static void print_probe(struct screen *screen, const Dhat__Probe *probe)
+/* link: of most probes; only what differs is said. */
+static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link)
 {
 	char place[512];
 
 	fputs("    ", stdout);
-	screen_column(screen, probe->function, 18);
+	screen_column(screen, probe->function, 16);
 	snprintf(place, sizeof(place), "%s+0x%" PRIx64, base_name(probe->object),
 		 probe->site_vaddr);
 	fputc(' ', stdout);
-	screen_column(screen, place, 26);
+	screen_column(screen, place, 20);
 	snprintf(place, sizeof(place), "+%" PRIu64, probe->site_vaddr - probe->function_vaddr);
 	fputc(' ', stdout);
-	screen_column(screen, place, 5);
+	screen_column(screen, place, 4);
 	fputc(' ', stdout);
 	screen_column(screen, probe->instruction, 22);
-	printf(" %s, %s", probe->is_emulated ? "emulated" : "STEPPED", probe->link);
+	fputs(probe->is_emulated ? " emulated" : " STEPPED", stdout);
+	if (strcmp(probe->link, link)) {
+		fputs(", ", stdout);
+		screen_text(screen, probe->link);
+	}
 	if (*probe->returns_by && strcmp(probe->returns_by, probe->link)) {
 		fputs(", ", stdout);
 		screen_text(screen, probe->returns_by);
 	}
-	if (*probe->note) {
-		fputs(": ", stdout);
-		screen_text(screen, probe->note);
-	}
 	fputc('\n', stdout);
+	if (*probe->note) {
+		fputs("      ", stdout);
+		screen_paragraph(screen, 6, probe->note);
+	}
+}
+
+static void print_probes(struct screen *screen, const Dhat__TargetStatus *target)
+{
+	const char *link = target->n_probes ? target->probes[0]->link : "";
+
+	if (!target->n_probes)
+		return;
+	printf("  probes     %zu, linked by ", target->n_probes);
+	screen_text(screen, link);
+	fputc('\n', stdout);
+	for (size_t i = 0; i < target->n_probes; i++)
+		print_probe(screen, target->probes[i], link);
+}
+
+/* Several lines behind one title. */
+static void print_list(struct screen *screen, const char *title, char **texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		printf("  %-10s ", i ? "" : title);
+		screen_paragraph(screen, 13, texts[i]);
+	}
 }
 
 static void print_target(struct screen *screen, const Dhat__TargetStatus *status)
@@ -141,36 +167,25 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	view_target(screen, target);
 	print_verdict(screen, status->verdict);
 	print_figures(status);
-	for (size_t i = 0; i < target->n_allocators; i++) {
-		printf("  %-10s ", i ? "" : "allocators");
-		screen_text(screen, target->allocators[i]);
-		fputc('\n', stdout);
-	}
-	for (size_t i = 0; i < status->n_notes; i++) {
-		printf("  %-10s ", i ? "" : "notes");
-		screen_text(screen, status->notes[i]);
-		fputc('\n', stdout);
-	}
-	puts("  counters");
-	print_counters(screen, status);
-	puts("  probes");
-	for (size_t i = 0; i < status->n_probes; i++)
-		print_probe(screen, status->probes[i]);
+	print_counters(screen, status, true);
+	print_list(screen, "allocators", target->allocators, target->n_allocators);
+	print_list(screen, "notes", status->notes, status->n_notes);
+	print_probes(screen, status);
+	print_counters(screen, status, false);
 }
 
 static void print(const struct status *options, const Dhat__Status *status)
 {
-	char size[DHAT_UNIT_CHARS];
+	char size[DHAT_UNIT_CHARS], line[512];
 	struct screen screen;
 
 	screen_init(&screen, stdout);
-	fputs("dhatd ", stdout);
-	screen_text(&screen, status->tool_version);
-	printf(" (pid %" PRIu32 ") on Linux ", status->daemon_pid);
-	screen_text(&screen, status->kernel);
-	printf(", uses %s of memory, %.1f s of CPU; %zu target%s\n",
-	       dhat_format_size(status->daemon_rss_bytes, size), status->daemon_cpu_seconds,
-	       status->n_targets, status->n_targets == 1 ? "" : "s");
+	snprintf(line, sizeof(line),
+		 "dhatd %s (pid %" PRIu32 ") on Linux %s: %s, %.1f s of CPU; %zu target%s",
+		 status->tool_version, status->daemon_pid, status->kernel,
+		 dhat_format_size(status->daemon_rss_bytes, size), status->daemon_cpu_seconds,
+		 status->n_targets, status->n_targets == 1 ? "" : "s");
+	screen_paragraph(&screen, 0, line);
 	for (size_t i = 0; i < status->n_targets; i++)
 		print_target(&screen, status->targets[i]);
 }

@@ -1,6 +1,7 @@
 #include "screen.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -82,6 +83,27 @@ void screen_text(struct screen *screen, const char *text)
 
 	if (clean)
 		fputs(clean, screen->file);
+}
+
+void screen_paragraph(struct screen *screen, size_t column, const char *text)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(text);
+	size_t room = screen_room(screen, SIZE_MAX, column), used = 0, width;
+	char *rest = clean, *word;
+
+	while (rest && (word = strsep(&rest, " "))) {
+		width = dhat_text_width(word);
+		if (used && used + 1 + width > room) {
+			fprintf(screen->file, "\n%*s", (int)column, "");
+			used = 0;
+		} else if (used) {
+			fputc(' ', screen->file);
+			used++;
+		}
+		fputs(word, screen->file);
+		used += width;
+	}
+	fputc('\n', screen->file);
 }
 
 size_t screen_room(const struct screen *screen, size_t wanted, size_t others)

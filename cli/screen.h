@@ -26,6 +26,9 @@ void screen_print(struct screen *screen, enum mark mark, const char *format, ...
  * or its middle cut out and replaced by "…". screen_text(): as much as it needs. */
 void screen_column(struct screen *screen, const char *text, size_t columns);
 void screen_text(struct screen *screen, const char *text);
+/* Cleaned text from the cursor on, which is in `column`, broken between words at the screen's edge;
+ * further lines begin in `column`, too. Ends the line. */
+void screen_paragraph(struct screen *screen, size_t column, const char *text);
 
 /* How wide a column may be that wants `wanted` beside `others` columns of other things. */
 size_t screen_room(const struct screen *screen, size_t wanted, size_t others);

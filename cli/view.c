@@ -78,8 +78,7 @@ void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const cha
 		fputs(indent, screen->file);
 		screen_print(screen, MARK_BAD, "%s", i ? "        " : "INEXACT:");
 		fputc(' ', screen->file);
-		screen_text(screen, verdict->reasons[i]);
-		fputc('\n', screen->file);
+		screen_paragraph(screen, strlen(indent) + strlen("INEXACT: "), verdict->reasons[i]);
 	}
 	if (!verdict->n_reasons)
 		screen_print(screen, MARK_BAD, "%sINEXACT\n", indent);
@@ -138,7 +137,7 @@ void view_totals(struct screen *screen, const Dhat__Totals *totals)
 	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, bytes, blocks);
 	fputc('\n', screen->file);
 	view_total(screen, "At t-gmax:", totals->peak_bytes, totals->peak_blocks, bytes, blocks);
-	fprintf(screen->file, "  %s before the snapshot",
+	fprintf(screen->file, "  %s before t-end",
 		dhat_format_duration(totals->end_ns - totals->peak_ns, text));
 	fputc('\n', screen->file);
 	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, bytes, blocks);
@@ -199,21 +198,26 @@ static void split_for_show(const char *line, char **ret_function, const char **r
 	*ret_function = function ? shorten_function(function) : NULL;
 }
 
-static void view_line_of_code(struct screen *screen, const char *line)
+/* "  from FUNCTION at PLACE" */
+static void view_origin(struct screen *screen, const char *line)
 {
 	_cleanup_free_ char *function = NULL;
 	const char *place;
+	size_t others;
 
 	split_for_show(line, &function, &place);
 	if (!function)
 		return;
+	others = strlen("  from ") + (place ? strlen(" at ") + dhat_text_width(place) : 0);
+	fputs("  from ", screen->file);
 	screen_mark(screen, MARK_BOLD);
-	screen_text(screen, function);
+	screen_column(screen, function, screen_room(screen, dhat_text_width(function), others));
 	screen_mark(screen, MARK_NONE);
 	if (place) {
 		fputs(" at ", screen->file);
 		screen_text(screen, place);
 	}
+	fputc('\n', screen->file);
 }
 
 /* "1,000 allocated from 22:13:21 to 22:14:49, none freed" */
@@ -249,7 +253,6 @@ void view_headline(struct screen *screen, struct dhat_rendering *rendering)
 	const Dhat__Totals *totals = rendering->snapshot->end->totals;
 	const struct dhat_rendered_point *most = NULL;
 	size_t count = ranking_sort(rendering, RANK_BY_LIVE);
-	char text[DHAT_UNIT_CHARS];
 
 	for (size_t i = 0; i < count && !most; i++) {
 		if (rendering->points[i]->total_blocks)
@@ -261,18 +264,15 @@ void view_headline(struct screen *screen, struct dhat_rendering *rendering)
 		return;
 	}
 	fputs(most->live_bytes > totals->live_bytes / 2 ? "Most of what is live: "
-							: "The largest part of what is live: ",
+							: "Largest part of what is live: ",
 	      screen->file);
 	screen_print(screen, MARK_BOLD, "%s", view_size(most->live_bytes));
-	fprintf(screen->file, " in %s block%s, %.1f%% of all, from\n  ",
-		view_count(most->live_blocks), most->live_blocks == 1 ? "" : "s",
+	fprintf(screen->file, " in %s block%s, %.1f%%\n", view_count(most->live_blocks),
+		most->live_blocks == 1 ? "" : "s",
 		100.0 * most->live_bytes / (totals->live_bytes ? totals->live_bytes : 1));
-	view_line_of_code(screen, telling_line(rendering, most));
-	fputs("\n  ", screen->file);
+	view_origin(screen, telling_line(rendering, most));
+	fputs("  ", screen->file);
 	view_history(screen, rendering, most);
-	if (most->total_blocks > 1 && totals->end_ns >= most->last_ns)
-		fprintf(screen->file, "; the last %s before the snapshot",
-			dhat_format_duration(totals->end_ns - most->last_ns, text));
 	fputc('\n', screen->file);
 }
 

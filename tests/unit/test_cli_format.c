@@ -59,6 +59,30 @@ static void test_columns(void **state)
 	}
 }
 
+static void expect_paragraph(size_t width, size_t column_, const char *text, const char *expected)
+{
+	char *printed = NULL;
+	size_t size;
+	struct screen screen = { .width = width, .file = open_memstream(&printed, &size) };
+
+	screen_paragraph(&screen, column_, text);
+	fclose(screen.file);
+	assert_string_equal(printed, expected);
+	free(printed);
+}
+
+static void test_paragraphs(void **state)
+{
+	expect_paragraph(20, 4, "one two three four", "one two three\n    four\n");
+	expect_paragraph(20, 4, "one two three fou", "one two three\n    fou\n");
+	expect_paragraph(21, 4, "one two three fou", "one two three fou\n");
+	expect_paragraph(20, 2, "a-very-long-word-of-its-own x",
+			 "a-very-long-word-of-its-own\n  x\n");
+	expect_paragraph(0, 4, "one two three four five six", "one two three four five six\n");
+	expect_paragraph(20, 4, "", "\n");
+	expect_paragraph(20, 0, "\x1b[1m", "?[1m\n");
+}
+
 static void test_no_codes_into_a_pipe(void **state)
 {
 	_cleanup_fclose_ FILE *file = tmpfile();
@@ -320,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_paragraphs),
 		cmocka_unit_test(test_no_codes_into_a_pipe),
 		cmocka_unit_test(test_ranking),
 		cmocka_unit_test(test_stats),
