@@ -124,7 +124,7 @@ static struct json_object *point_as_json(const struct dhat_snapshot *snapshot,
 		{ "live_bytes", point->live_bytes },	 { "live_blocks", point->live_blocks },
 		{ "peak_bytes", point->peak_bytes },	 { "peak_blocks", point->peak_blocks },
 		{ "max_bytes", point->max_bytes },	 { "max_blocks", point->max_blocks },
-		{ "lifetimes_ns", point->lifetimes_ns }, { "first_ns", point->first_ns },
+		{ "lifetimes_us", point->lifetimes_us }, { "first_ns", point->first_ns },
 		{ "last_ns", point->last_ns },		 { "merged_points", point->part_count },
 	};
 	struct json_object *object = json_object_new_object();

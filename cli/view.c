@@ -372,7 +372,8 @@ static void view_point(struct screen *screen, const struct dhat_rendering *rende
 		fprintf(screen->file, "\n      %s live now", view_size(point->live_bytes));
 	if (options->key == RANK_BY_TOTAL && point->total_blocks)
 		fprintf(screen->file, "; a block lives %s on average",
-			dhat_format_duration(point->lifetimes_ns / point->total_blocks, text));
+			dhat_format_duration(1000.0 * point->lifetimes_us / point->total_blocks,
+					     text));
 	fputc('\n', screen->file);
 }
 

@@ -562,13 +562,19 @@ int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	return 0;
 }
 
-uint64_t heap_point_lifetimes(const struct heap_point *point, uint64_t now_ns)
+unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns)
 {
-	unsigned __int128 now_sum = (unsigned __int128)point->live_blocks * now_ns, sum;
+	unsigned __int128 now_sum = (unsigned __int128)point->live_blocks * now_ns;
 
 	/* A record may carry a time some ns after the one at which the copy was taken. */
-	sum = point->dead_lifetimes_ns;
-	if (now_sum > point->live_births_ns)
-		sum += now_sum - point->live_births_ns;
-	return sum > UINT64_MAX ? UINT64_MAX : (uint64_t)sum;
+	if (now_sum <= point->live_births_ns)
+		return point->dead_lifetimes_ns;
+	return point->dead_lifetimes_ns + (now_sum - point->live_births_ns);
+}
+
+uint64_t heap_point_lifetimes_us(const struct heap_point *point, uint64_t now_ns)
+{
+	unsigned __int128 sum_us = heap_point_lifetimes_ns(point, now_ns) / 1000;
+
+	return sum_us > UINT64_MAX ? UINT64_MAX : (uint64_t)sum_us;
 }

@@ -81,7 +81,8 @@ int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, u
 			     uint32_t point, uint64_t time_ns);
 void heap_end_inventory(struct heap *heap);
 
-/* So many unknown frees turned out to be an allocator's own: not of blocks from before, nor missed. */
+/* So many unknown frees turned out to be an allocator's own: not of blocks from before, nor missed.
+ */
 void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t bytes);
 
 /* Two phases (design: another thread may be given the old address before realloc returns). Between
@@ -107,5 +108,6 @@ uint64_t heap_memory_bytes(const struct heap *heap); /* what the heap itself occ
  * caller frees *ret_points with free(). */
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count);
-/* Sum of lifetimes of a point, live blocks up to now_ns; UINT64_MAX if it is more than that. */
-uint64_t heap_point_lifetimes(const struct heap_point *point, uint64_t now_ns);
+/* Sum of lifetimes of a point, live blocks up to now_ns. In µs it is UINT64_MAX if it is more. */
+unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns);
+uint64_t heap_point_lifetimes_us(const struct heap_point *point, uint64_t now_ns);

@@ -379,7 +379,7 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	dhat__program_point__init(point);
 	point->total_bytes = heap->total_bytes;
 	point->total_blocks = heap->total_blocks;
-	point->lifetimes_ns = from->lifetimes_ns;
+	point->lifetimes_us = from->lifetimes_us;
 	point->max_bytes = heap->max_bytes;
 	point->max_blocks = heap->max_blocks;
 	point->peak_bytes = heap->peak_bytes;

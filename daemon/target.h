@@ -84,7 +84,7 @@ struct target_frame { /* of a copy: like struct stack_frame */
 #define TARGET_LABEL_BEFORE "[allocated before attach]"
 struct target_point {
 	struct heap_point heap;
-	uint64_t lifetimes_ns;	/* up to the copy's time */
+	uint64_t lifetimes_us;	/* up to the copy's time */
 	uint32_t first_frame;	/* index in frames */
 	uint32_t frame_count;
 	uint8_t stop, flags;

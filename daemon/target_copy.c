@@ -134,7 +134,7 @@ static int copy_points(struct target *target, struct target_copy *copy)
 		stacks_view(target->stacks, i, &view);
 		*point = (struct target_point){
 			.heap = points[i],
-			.lifetimes_ns = heap_point_lifetimes(&points[i], copy->end_ns),
+			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
 			.first_frame = copy->frame_count,
 			.frame_count = view.frame_count,
 			.stop = view.stop,

@@ -20,7 +20,7 @@ static void put_point(const struct dhat_rendered_point *point, FILE *file)
 		" {\"tb\":%" PRIu64 ",\"tbk\":%" PRIu64 ",\"tl\":%" PRIu64 "\n  ,\"mb\":%" PRIu64
 		",\"mbk\":%" PRIu64 "\n  ,\"gb\":%" PRIu64 ",\"gbk\":%" PRIu64
 		"\n  ,\"eb\":%" PRIu64 ",\"ebk\":%" PRIu64 "\n  ,\"fs\":[",
-		point->total_bytes, point->total_blocks, point->lifetimes_ns / 1000,
+		point->total_bytes, point->total_blocks, point->lifetimes_us,
 		point->max_bytes, point->max_blocks, point->peak_bytes, point->peak_blocks,
 		point->live_bytes, point->live_blocks);
 	for (uint32_t i = 0; i < point->line_count; i++)

@@ -14,7 +14,7 @@
 
 struct dhat_rendered_point {
 	const Dhat__ProgramPoint *part; /* the first of its parts */
-	uint64_t total_bytes, total_blocks, lifetimes_ns;
+	uint64_t total_bytes, total_blocks, lifetimes_us;
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;

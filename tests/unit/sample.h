@@ -96,13 +96,13 @@ static inline Dhat__SnapshotPart *sample_points(void)
 {
 	static const uint64_t figures[SAMPLE_POINTS][9] = {
 		/* tb tbk tl mb mbk gb gbk eb ebk */
-		{ 1000000, 1000, 5000000000, 1000000, 1000, 900000, 900, 1000000, 1000 },
-		{ 5000000, 50000, 50000000, 200, 2, 100, 1, 0, 0 },
-		{ 300, 3, 3000, 200, 2, 100, 1, 100, 1 },
-		{ 500, 5, 5000, 300, 3, 100, 1, 0, 0 },
-		{ 4096, 1, 1000, 4096, 1, 4096, 1, 4096, 1 },
-		{ 0, 0, 7000, 777, 7, 777, 7, 770, 6 },
-		{ 8192, 2, 2000, 8192, 2, 8192, 2, 8192, 2 },
+		{ 1000000, 1000, 5000000, 1000000, 1000, 900000, 900, 1000000, 1000 },
+		{ 5000000, 50000, 50000, 200, 2, 100, 1, 0, 0 },
+		{ 300, 3, 3, 200, 2, 100, 1, 100, 1 },
+		{ 500, 5, 5, 300, 3, 100, 1, 0, 0 },
+		{ 4096, 1, 1, 4096, 1, 4096, 1, 4096, 1 },
+		{ 0, 0, 7, 777, 7, 777, 7, 770, 6 },
+		{ 8192, 2, 2, 8192, 2, 8192, 2, 8192, 2 },
 	};
 	static uint32_t stacks[SAMPLE_POINTS][3] = { { 1, 2 }, { 3, 2 }, { 4, 1, 2 }, { 4, 5, 2 },
 						     { 1, 3 }, { 0 },	 { 1, 2 } };
@@ -115,7 +115,7 @@ static inline Dhat__SnapshotPart *sample_points(void)
 		dhat__program_point__init(&p[i]);
 		p[i].total_bytes = figures[i][0];
 		p[i].total_blocks = figures[i][1];
-		p[i].lifetimes_ns = figures[i][2];
+		p[i].lifetimes_us = figures[i][2];
 		p[i].max_bytes = figures[i][3];
 		p[i].max_blocks = figures[i][4];
 		p[i].peak_bytes = figures[i][5];

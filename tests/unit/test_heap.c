@@ -63,7 +63,7 @@ static void counts_a_block_from_birth_to_death(void **state)
 	add(0x2000, 0, 5, 20); /* H5 */
 	point = point_of(heap, 5);
 	assert_int_equal(point.live_bytes, 101);
-	assert_int_equal(heap_point_lifetimes(&point, 50), 40 + 30);
+	assert_int_equal((uint64_t)heap_point_lifetimes_ns(&point, 50), 40 + 30);
 	drop(0x1000, 60);
 	totals = totals_of(heap);
 	assert_int_equal(totals.total_bytes, 101);
@@ -75,7 +75,7 @@ static void counts_a_block_from_birth_to_death(void **state)
 	assert_int_equal(totals.peak_time_ns, 20);
 	assert_int_equal(totals.unknown_frees, 0);
 	point = point_of(heap, 5);
-	assert_int_equal(heap_point_lifetimes(&point, 100), 50 + 80);
+	assert_int_equal((uint64_t)heap_point_lifetimes_ns(&point, 100), 50 + 80);
 	assert_int_equal(point.first_ns, 10);
 	assert_int_equal(point.last_ns, 20);
 	assert_int_equal(point.peak_bytes, 101);
@@ -157,7 +157,8 @@ static void realloc_keeps_point_and_birth(void **state)
 	assert_int_equal(totals.peak_bytes, 100);
 	drop(0x90, 50);
 	point = point_of(heap, 2);
-	assert_int_equal(heap_point_lifetimes(&point, 99), 40); /* one life, from 10 to 50 */
+	assert_int_equal((uint64_t)heap_point_lifetimes_ns(&point, 99),
+			 40); /* one life, from 10 to 50 */
 	assert_int_equal(point.last_ns, 21);
 	assert_int_equal(point_of(heap, 3).total_blocks, 0);
 	assert_int_equal(totals_of(heap).unknown_frees, 0);
@@ -379,19 +380,21 @@ static void refuses_blocks_beyond_its_bound(void **state)
 	assert_int_equal(heap_add_existing_block(heap, 0, 0x60, 1, 1, 6), -ENOSPC);
 }
 
-static void lifetimes_outgrow_64_bits_without_wrapping(void **state)
+static void lifetimes_outgrow_64_bits_of_nanoseconds(void **state)
 {
-	const struct heap_point point = {
+	const struct heap_point many = {
 		.live_blocks = 10000000,
 		.live_births_ns = (unsigned __int128)10000000 * 1000,
 	};
-	struct heap_point dead = { .dead_lifetimes_ns = 5,
-				   .live_blocks = 1,
-				   .live_births_ns = 100 };
+	const struct heap_point dead = { .dead_lifetimes_ns = 5000,
+					 .live_blocks = 1,
+					 .live_births_ns = 100 };
+	const uint64_t hour_ns = 3600000000000;
 
-	assert_true(heap_point_lifetimes(&point, 3600000000000) == UINT64_MAX);
-	assert_true(heap_point_lifetimes(&point, 1001) == 10000000);
-	assert_int_equal(heap_point_lifetimes(&dead, 99), 5); /* a birth after `now` */
+	assert_true(heap_point_lifetimes_us(&many, hour_ns + 1000) == 10000000 * (hour_ns / 1000));
+	assert_true(heap_point_lifetimes_us(&many, UINT64_MAX) == UINT64_MAX);
+	assert_true(heap_point_lifetimes_ns(&many, 1001) == 10000000);
+	assert_int_equal(heap_point_lifetimes_us(&dead, 99), 5); /* a birth after `now` */
 }
 
 static void points_may_be_far_apart(void **state)
@@ -657,8 +660,8 @@ static void compare(struct heap *heap, struct model *m, uint64_t now)
 		assert_int_equal(is->live_blocks, sums[i].live_blocks);
 		assert_int_equal(is->first_ns, should->first_ns);
 		assert_int_equal(is->last_ns, should->last_ns);
-		assert_int_equal(heap_point_lifetimes(is, now),
-				 should->dead_lifetimes_ns + sums[i].live_births_ns);
+		assert_int_equal((uint64_t)heap_point_lifetimes_ns(is, now),
+				 (uint64_t)(should->dead_lifetimes_ns + sums[i].live_births_ns));
 		assert_int_equal(m->live_bytes[i], sums[i].live_bytes);
 	}
 }
@@ -844,7 +847,7 @@ int main(void)
 		cmocka_unit_test(an_inventory_needs_a_memory_of_what_is_gone),
 		cmocka_unit_test(a_failed_realloc_of_an_existing_block_leaves_it_existing),
 		cmocka_unit_test(refuses_blocks_beyond_its_bound),
-		cmocka_unit_test(lifetimes_outgrow_64_bits_without_wrapping),
+		cmocka_unit_test(lifetimes_outgrow_64_bits_of_nanoseconds),
 		cmocka_unit_test(points_may_be_far_apart),
 		cmocka_unit_test(random_events_equal_the_model),
 		cmocka_unit_test(inventories_of_a_busy_process_add_up),

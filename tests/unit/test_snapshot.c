@@ -113,7 +113,7 @@ static void make_copy(const struct world *world, struct small_copy *small)
 		.heap = { .total_bytes = 100, .total_blocks = 10, .max_bytes = 90, .max_blocks = 9,
 			  .peak_bytes = 80, .peak_blocks = 8, .live_bytes = 70, .live_blocks = 7,
 			  .first_ns = 1100, .last_ns = 1900 },
-		.lifetimes_ns = 555,
+		.lifetimes_us = 555,
 		.first_frame = 0,
 		.frame_count = 2,
 	};
@@ -300,7 +300,7 @@ static void test_points_and_frames(void **state)
 	assert_int_equal(point->peak_blocks, 8);
 	assert_int_equal(point->live_bytes, 70);
 	assert_int_equal(point->live_blocks, 7);
-	assert_int_equal(point->lifetimes_ns, 555);
+	assert_int_equal(point->lifetimes_us, 555);
 	assert_int_equal(point->first_ns, 100);
 	assert_int_equal(point->last_ns, 900);
 	assert_string_equal(point->stop, "complete");
