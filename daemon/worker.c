@@ -336,23 +336,46 @@ static int send_request(struct worker *worker, struct process *process, struct e
 	}
 }
 
-static int run_locked(struct worker *worker, struct process *process, struct exchange *exchange,
-		      const struct file_key *key, struct dhat_error *err)
+/* One try. *ret_is_stale: it failed in a worker that had served before, in a way that what it had
+ * left behind (memory it never got back) may explain. */
+static int try_locked(struct worker *worker, struct process *process, struct exchange *exchange,
+		      const struct file_key *key, bool *ret_is_stale, struct dhat_error *err)
 {
+	bool was_used = process->pid, is_guilty;
 	char reason[128];
-	bool is_guilty;
 	int r = send_request(worker, process, exchange, err), status;
 
+	*ret_is_stale = false;
 	if (r)
 		return r;
 	r = receive_answer(exchange, process->sock, err);
+	if (r == ENOMEM)
+		stop(process);
+	*ret_is_stale = was_used && r == ENOMEM;
 	if (r >= 0)
 		return -r;
 	status = status_after(process, -r);
+	*ret_is_stale = was_used && r == -EPIPE && WIFEXITED(status);
+	if (*ret_is_stale)
+		return r;
 	explain(-r, status, exchange->limit_ns, reason, sizeof(reason), &is_guilty);
 	if (is_guilty)
 		refuse(worker, key, reason);
 	return dhat_error_set(err, -r, DHAT_EXIT_FAILED, "%s", reason);
+}
+
+static int run_locked(struct worker *worker, struct process *process, struct exchange *exchange,
+		      const struct file_key *key, struct dhat_error *err)
+{
+	struct dhat_error first = { 0 };
+	bool is_stale;
+	int r = try_locked(worker, process, exchange, key, &is_stale, &first);
+
+	if (is_stale)
+		return try_locked(worker, process, exchange, key, &is_stale, err);
+	if (r)
+		dhat_error_set(err, -r, first.code, "%s", first.message);
+	return r;
 }
 
 /* Whoever made a file may have taken the worker over by it: what it says of other owners' files
