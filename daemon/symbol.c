@@ -10,6 +10,8 @@
 #include "../proto/cleanup.h"
 #include "demangle.h"
 #include "elffile.h"
+#include "index.h"
+#include "qualify.h"
 #include "scopes.h"
 #include "symtab.h"
 
@@ -22,6 +24,7 @@ struct naming {
 	struct names *names;
 	uint32_t *demangled; /* by string number of the linkage name: string number + 1 */
 	uint32_t demangled_count;
+	struct index *qualified; /* by origin DIE: string number of its whole name */
 };
 
 static void naming_deinit(struct naming *naming)
@@ -35,6 +38,7 @@ static void naming_deinit(struct naming *naming)
 	elffile_deinit(&naming->mini);
 	names_free(naming->names);
 	free(naming->demangled);
+	index_free(naming->qualified);
 }
 
 /* ---- strings ---- */
@@ -105,6 +109,22 @@ static bool is_mangled(const char *name)
 	return name && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
 }
 
+/* Finding a function's surroundings costs a walk through its unit, so it is done once for each. */
+static uint32_t intern_qualified(struct naming *naming, Dwarf_Die *die, const char *plain)
+{
+	_cleanup_free_ char *text = NULL;
+	struct index_entry *entry;
+	Dwarf_Die origin = qualify_origin(die);
+
+	if (index_claim(naming->qualified, 0, (uintptr_t)origin.addr, &entry) < 0)
+		return names_intern(naming->names, plain);
+	if (!entry->value) {
+		text = qualify(die, plain);
+		entry->value = names_intern(naming->names, text ? text : plain);
+	}
+	return entry->value;
+}
+
 /* C++ and Rust: the linkage name says the whole path and the types. For C it is an implementation's
  * alias (`__GI___libc_malloc`), and the plain name is what the source says. */
 static void name_function(struct naming *naming, Dwarf_Die *die, struct name_location *location)
@@ -124,7 +144,7 @@ static void name_function(struct naming *naming, Dwarf_Die *die, struct name_loc
 	if (is_mangled(linkage) || !plain) {
 		set_function(naming, linkage, location);
 	} else {
-		location->function = names_intern(naming->names, plain);
+		location->function = intern_qualified(naming, die, plain);
 		if (linkage && strcmp(linkage, plain))
 			location->linkage_name = names_intern(naming->names, linkage);
 	}
@@ -370,6 +390,8 @@ int symbol_name(int fd, const struct name_query *queries, uint32_t count, bool p
 		return r;
 	take_fd(own_fd);
 	r = names_new(count, &naming.names);
+	if (!r)
+		r = index_new(&naming.qualified);
 	if (r)
 		return dhat_error_errno(err, -r, "cannot name %u addresses", count);
 	naming.names->build_id_size = elffile_build_id(&naming.object, &build_id);

@@ -423,12 +423,42 @@ static void test_cxx(void **state)
 	compare("cxx5", ELFUTILS, "cxx5", NULL);
 }
 
+/* How many of the object's places are in a function whose name begins so. */
+static size_t count_named(const char *name, const char *beginning)
+{
+	static struct place places[MAX_PLACES];
+	size_t count = places_of_text(name, places, MAX_PLACES), found = 0;
+	_cleanup_(names_free_ptr) struct names *names = name_places(name, places, count, NULL);
+
+	for (uint32_t i = 0; i < names->location_count; i++)
+		found += !strncmp(names->strings[names->locations[i].function], beginning,
+				  strlen(beginning));
+	return found;
+}
+
+/* Functions without a linkage name say where they stand in the source; others are demangled. */
+static void test_whole_names(void **state)
+{
+	assert_true(count_named("cxx5", "shop::(anonymous namespace)::weigh") > 0);
+	/* lambdas: the two of work(), by their lines */
+	assert_true(count_named("cxx5", "shop::work::{lambda at line 24}::operator()") > 0);
+	assert_true(count_named("cxx5", "shop::work::{lambda at line 25}::operator()") > 0);
+	assert_int_equal(count_named("cxx5", "weigh"), 0);
+	assert_int_equal(count_named("cxx5", "operator()"), 0);
+	assert_int_equal(count_named("cxx5", "_Z"), 0);
+	assert_true(count_named("cxx5", "shop::work(int)") > 0);
+	assert_true(count_named("c5", "outer") > 0);
+}
+
 static void test_rust(void **state)
 {
 	sh("/usr/bin/rustc -g -O c.rs -o rust_legacy");
 	sh("/usr/bin/rustc -g -O -C symbol-mangling-version=v0 c.rs -o rust_v0");
 	compare("rust_legacy", BINUTILS, "rust_legacy", NULL);
 	compare("rust_v0", BINUTILS, "rust_v0", NULL);
+	assert_true(count_named("rust_legacy", "c::work") > 0); /* no hash, no linkage name */
+	assert_int_equal(count_named("rust_legacy", "_ZN"), 0);
+	assert_int_equal(count_named("rust_v0", "_R"), 0);
 }
 
 /* ---- separate debug information; the files are looked for as the daemon does ---- */
@@ -622,6 +652,7 @@ int main(void)
 		cmocka_unit_test(test_c),
 		cmocka_unit_test(test_clang),
 		cmocka_unit_test(test_cxx),
+		cmocka_unit_test(test_whole_names),
 		cmocka_unit_test(test_rust),
 		cmocka_unit_test(test_debuglink),
 		cmocka_unit_test(test_wrong_debuglink),
