@@ -144,7 +144,7 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 	if (epoch != control->bank_epoch[bank] &&
 	    !unwind_is_current(pc, is_known ? mapping->inode : 0,
 			       is_known ? mapping->start - mapping->file_offset : 0)) {
-		row = UNWIND_ROW_NO_TABLE << 16;
+		return UNWIND_ROW_NO_TABLE << 16; /* not kept: the look itself may have failed */
 	} else if (!is_known) {
 		row = UNWIND_ROW_JIT << 16;
 	} else {
@@ -165,15 +165,18 @@ static inline __attribute__((always_inline)) __u64 unwind_row(__u64 pc, __u32 ze
 {
 	const volatile struct unwind_control *control = &unwind_control;
 	struct unwind_memo *memo = unwind_memo_of(pc);
+	__u32 active = control->active;
 	__u64 row, check;
 
 	if (!memo)
 		return 0;
 	row = *(volatile __u64 *)&memo->row;
 	check = *(volatile __u64 *)&memo->check;
-	if ((row ^ unwind_tag(pc, control->active, control->epoch)) == check)
+	if ((row ^ unwind_tag(pc, active, control->epoch)) == check)
 		return row;
-	return unwind_search_row(pc, zero);
+	row = unwind_search_row(pc, zero);
+	/* the daemon has just turned to the other bank: what there was to know is in that one */
+	return control->active == active ? row : unwind_search_row(pc, zero);
 }
 
 /* ---- stack words ----------------------------------------------------------------------------- */
