@@ -256,13 +256,17 @@ static int parse_options(size_t command, int argc, char **argv, struct dhatd_opt
 {
 	/* --help is ours; argp's own would exit from inside */
 	const unsigned flags = ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER;
+	bool is_format_ours;
 	int r;
 
 	options->command = commands[command].command;
 	/* no lines about GNU's habits below each help */
+	is_format_ours = !getenv("ARGP_HELP_FMT");
 	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
 	argv[0] = (char *)commands[command].title; /* as messages shall name us */
 	r = argp_parse(&commands[command].argp, argc, argv, flags, NULL, options);
+	if (is_format_ours)
+		unsetenv("ARGP_HELP_FMT"); /* a program that we run gets our environment */
 	if (r == ECANCELED && options->command == DHATD_DONE)
 		return 0;
 	fill_target(options);
