@@ -35,6 +35,10 @@ class Profile:
     def reasons(self):
         return self.verdict["reasons"]
 
+    def losses(self):
+        """{counter: value} of what makes the profile inexact."""
+        return {c["name"]: c["value"] for c in self.verdict["counters"] if c.get("is_loss") and c.get("value")}
+
     def frames(self, point):
         """Innermost first."""
         frames = []
@@ -58,10 +62,15 @@ class Profile:
             frames = frames[run:]
         return result
 
-    def calls(self, point, sources):
-        """Plain names of the functions compiled from one of the source files, innermost first."""
-        return tuple(plain_name(f.function) for f in self.physical(point)
-                     if re.sub(r":[\d:]+$", "", f.place).rpartition("/")[2] in sources)
+    def functions_of(self, sources):
+        """Plain names of the functions that have code from one of the source files."""
+        return {plain_name(frame.function) for point in self.points for frame in self.physical(point)
+                if re.sub(r":[\d:]+$", "", frame.place).rpartition("/")[2] in sources}
+
+    def calls(self, point, functions):
+        """The plain names of these functions in the stack, innermost first."""
+        names = (plain_name(frame.function) for frame in self.physical(point))
+        return tuple(name for name in names if name in functions)
 
     def sums(self, select=lambda point: True):
         return {field: sum(p[field] for p in self.points if select(p)) for field in FIELDS}
@@ -77,11 +86,11 @@ class Profile:
             return bool(frames) and re.search(rf"(^|/){re.escape(source)}:\d", frames[0].place)
         return self.sums(is_own)
 
-    def by_calls(self, sources, depth=None):
-        """{the innermost `depth` calls in these sources: sums}; points without any are left out."""
+    def by_calls(self, functions, depth=None):
+        """{the innermost `depth` calls of these functions: sums}; points without any are left out."""
         result = defaultdict(lambda: dict.fromkeys(FIELDS, 0))
         for point in self.points:
-            calls = self.calls(point, sources)[:depth]
+            calls = self.calls(point, functions)[:depth]
             if calls:
                 for field in FIELDS:
                     result[calls][field] += point[field]
@@ -95,12 +104,27 @@ def plain_name(function):
 
 def last_line_json(text):
     """The book that a target printed last."""
+    text = text.decode() if isinstance(text, bytes) else text
     return json.loads([line for line in text.splitlines() if line.startswith("{")][-1])
 
 
 def book_sums(book, fields=FIELDS):
     """A target's book in the words of DHAT."""
     return {short: book[long] for long, short in BOOK.items() if long in book and short in fields}
+
+
+def status_of(ctl, pid):
+    """What `dhatctl status` says of a target, as a dict (TargetStatus in dhat.proto); None: not there."""
+    for status in ctl("status", "--json").json()["targets"]:
+        if status["target"]["pid"] == pid:
+            return status
+    return None
+
+
+def state_of(ctl, pid):
+    """"attached", "killed: signal 9 (SIGKILL)", …; "" for no target at all."""
+    status = status_of(ctl, pid)
+    return f"{status['target']['state']}: {status['target']['state_detail']}" if status else ""
 
 
 def valgrind_environment():
@@ -111,14 +135,18 @@ def valgrind_environment():
     return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
 
 
-def run_valgrind(argv, out, stdin=None, cwd=None):
-    """Profile a program by Valgrind; its stdout and the profile."""
-    done = subprocess.run(
-        ["valgrind", "-q", "--tool=dhat", f"--dhat-out-file={out}", "--run-libc-freeres=no",
-         "--run-cxx-freeres=no", "--num-callers=100", "--read-inline-info=no", *map(str, argv)],
-        env=ENVIRONMENT, capture_output=True, stdin=stdin or subprocess.DEVNULL, cwd=cwd, timeout=120)
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return done.stdout.decode(errors="replace"), Profile(out)
+def run_valgrind(argv, out):
+    """Profile a program by Valgrind; its stdout (bytes) and the profile.
+
+    Its standard descriptors are of the kinds that conftest.Process gives: python, for one, asks."""
+    argv = ["valgrind", "-q", "--tool=dhat", f"--dhat-out-file={out}", "--run-libc-freeres=no",
+            "--run-cxx-freeres=no", "--num-callers=100", "--read-inline-info=no", *map(str, argv)]
+    printed, complained = out.with_suffix(".out"), out.with_suffix(".err")
+    with open(printed, "wb") as stdout, open(complained, "wb") as stderr, subprocess.Popen(
+            argv, env=ENVIRONMENT, cwd="/", stdin=subprocess.PIPE, stdout=stdout, stderr=stderr) as process:
+        status = process.wait(120)
+    assert status == 0, complained.read_text(errors="replace")
+    return printed.read_bytes(), Profile(out)
 
 
 def code_differences(pid):
