@@ -69,8 +69,7 @@ static int sync_mappings(struct target *target, const struct procmaps *maps)
 	}
 	objects = mappings_object_count(mappings);
 	if (objects > target->object_count) {
-		struct object_slot *slots =
-			reallocarray(target->objects, objects, sizeof(*slots));
+		struct object_slot *slots = reallocarray(target->objects, objects, sizeof(*slots));
 
 		if (!slots)
 			return -ENOMEM;
@@ -99,6 +98,12 @@ static bool find_bias(const struct object_desc *desc, const struct mapping *mapp
 	return false;
 }
 
+/* With `lock`. NULL: the collector has it from a record, and we have not looked since. */
+static const struct object_slot *slot_of(const struct target *target, const struct mapping *mapping)
+{
+	return mapping->object < target->object_count ? &target->objects[mapping->object] : NULL;
+}
+
 /* Tell the kernel side. Holder of map_lock. */
 static int publish(struct target *target, uint32_t epoch)
 {
@@ -110,7 +115,7 @@ static int publish(struct target *target, uint32_t epoch)
 	list = calloc(count + 1, sizeof(*list));
 	for (size_t i = 0; list && i < count; i++) {
 		const struct mapping *mapping = mappings_at(target->mappings, i);
-		const struct object_slot *slot = &target->objects[mapping->object];
+		const struct object_slot *slot = slot_of(target, mapping);
 		uint64_t bias = 0;
 
 		list[i] = (struct dhat_mapping){
@@ -118,9 +123,10 @@ static int publish(struct target *target, uint32_t epoch)
 			.end = mapping->end,
 			.file_offset = mapping->file_offset,
 			.inode = mappings_object(target->mappings, mapping->object)->inode,
-			.kind = slot->table_was_tried ? DHAT_MAPPING_NO_TABLE : DHAT_MAPPING_PENDING,
+			.kind = slot && slot->table_was_tried ? DHAT_MAPPING_NO_TABLE
+							      : DHAT_MAPPING_PENDING,
 		};
-		if (slot->table && slot->table->map_fd >= 0 && slot->desc &&
+		if (slot && slot->table && slot->table->map_fd >= 0 && slot->desc &&
 		    find_bias(slot->desc, mapping, &bias)) {
 			list[i].kind = DHAT_MAPPING_TABLE;
 			list[i].table_slot = slot->table_slot;
@@ -201,8 +207,8 @@ static void open_object(struct target *target, uint32_t object)
 
 	found.path = path;
 	if (is_mapped && path && object < MAX_OBJECTS)
-		found.fd = found.is_vdso ? open_vdso(mapping.end - mapping.start) :
-					   open_mapped(target->pid, &mapping, path, inode);
+		found.fd = found.is_vdso ? open_vdso(mapping.end - mapping.start)
+					 : open_mapped(target->pid, &mapping, path, inode);
 	if (found.fd < 0)
 		set_failure(&found, "the file could not be opened");
 	else if (worker_describe(target->services.worker, found.fd, target->customs->names,
@@ -309,10 +315,11 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 
 		*probe = (struct target_probe){
 			.link = uprobe_kind_name(target->kind),
-			.returns_by = site->is_refused ? "not probed" :
-				      site->returns == ALLOCATOR_RETURNS_EXITS ? "exit probes" :
-				      site->returns != ALLOCATOR_RETURNS_PROBE ? "" :
-				      target->kind == UPROBE_SESSION ? "session" : "return probe",
+			.returns_by = site->is_refused				 ? "not probed"
+				      : site->returns == ALLOCATOR_RETURNS_EXITS ? "exit probes"
+				      : site->returns != ALLOCATOR_RETURNS_PROBE ? ""
+				      : target->kind == UPROBE_SESSION		 ? "session"
+										 : "return probe",
 			.role = site->function.role,
 			.is_emulated = site->place.is_emulated,
 			.function_vaddr = site->symbol->vaddr,
@@ -416,8 +423,7 @@ static int check_machine(const struct target *target, struct dhat_error *err)
 					      "process %d runs %s code: dhatd profiles 64-bit x86 "
 					      "programs only",
 					      (int)target->pid,
-					      desc->elf_class != ELFCLASS64 ? "32-bit" :
-									      "foreign");
+					      desc->elf_class != ELFCLASS64 ? "32-bit" : "foreign");
 	}
 	return 0;
 }
@@ -433,9 +439,10 @@ static int check_customs(const struct target *target, struct dhat_error *err)
 			is_found = target->objects[j].path &&
 				   custom_is_in(custom, target->objects[j].path);
 		if (!is_found)
-			return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE,
-					      "process %d has mapped no file '%s', which '%s' names",
-					      (int)target->pid, custom->binary, custom->text);
+			return dhat_error_set(
+				err, ENOENT, DHAT_EXIT_USAGE,
+				"process %d has mapped no file '%s', which '%s' names",
+				(int)target->pid, custom->binary, custom->text);
 	}
 	return 0;
 }
@@ -448,16 +455,17 @@ int target_check_found(const struct target *target, struct dhat_error *err)
 		return error;
 	if (target->probe_count > target->unseen_functions)
 		return 0;
-	return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-			      "no known allocator in process %d (%s): if it has its own, name it with "
-			      "--alloc 'BINARY:FUNCTION(size=arg1)' and --free 'BINARY:FUNCTION(ptr=arg1)'",
-			      (int)target->pid, target->identity.executable);
+	return dhat_error_set(
+		err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+		"no known allocator in process %d (%s): if it has its own, name it with "
+		"--alloc 'BINARY:FUNCTION(size=arg1)' and --free 'BINARY:FUNCTION(ptr=arg1)'",
+		(int)target->pid, target->identity.executable);
 }
 
 bool target_probes_in(struct target *target, uint64_t addr)
 {
 	const struct mapping *mapping = mappings_find(target->mappings, addr);
-	const struct object_slot *slot = mapping ? &target->objects[mapping->object] : NULL;
+	const struct object_slot *slot = mapping ? slot_of(target, mapping) : NULL;
 
 	for (size_t i = 0; slot && slot->path && i < target->probe_count; i++)
 		if (strcmp(target->probes[i].object_path, slot->path) == 0)
@@ -472,9 +480,10 @@ static int read_maps(struct target *target, struct dhat_error *err)
 
 	if (error == -ESRCH || (error == 0 && maps.count == 0)) {
 		procmaps_deinit(&maps);
-		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-				      "process %d has no memory: it has ended, or is a kernel thread",
-				      (int)target->pid);
+		return dhat_error_set(
+			err, ESRCH, DHAT_EXIT_NO_PROCESS,
+			"process %d has no memory: it has ended, or is a kernel thread",
+			(int)target->pid);
 	}
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
