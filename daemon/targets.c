@@ -42,9 +42,14 @@ struct targets {
 	size_t attach_count;
 };
 
-/* A child, or what a target's program was replaced by, to attach to as its forerunner was. */
+/* A child, or what a target's program was replaced by, to attach to as its forerunner was. Right
+ * after exec its libraries are not there yet: it is tried again for a second. */
+#define FOLLOW_TRIES 50
+#define FOLLOW_INTERVAL_NS 20000000ull
 struct follow {
 	pid_t pid;
+	int tries_left;
+	uint64_t not_before_ns;
 	struct target_options options;
 };
 
@@ -85,7 +90,7 @@ static void want_mapper(void *context, struct target *target)
 	pthread_mutex_unlock(&targets->lock);
 }
 
-static void queue_attach(struct targets *targets, pid_t pid, const struct target *forerunner)
+static void queue_follow(struct targets *targets, const struct follow *follow)
 {
 	struct follow *more;
 
@@ -93,11 +98,18 @@ static void queue_attach(struct targets *targets, pid_t pid, const struct target
 	more = reallocarray(targets->attach_queue, targets->attach_count + 1, sizeof(*more));
 	if (more) {
 		targets->attach_queue = more;
-		more[targets->attach_count].pid = pid;
-		target_follow_options(forerunner, &more[targets->attach_count++].options);
+		more[targets->attach_count++] = *follow;
 	}
 	pthread_cond_signal(&targets->mapper_wake);
 	pthread_mutex_unlock(&targets->lock);
+}
+
+static void queue_attach(struct targets *targets, pid_t pid, const struct target *forerunner)
+{
+	struct follow follow = { .pid = pid, .tries_left = FOLLOW_TRIES };
+
+	target_follow_options(forerunner, &follow.options);
+	queue_follow(targets, &follow);
 }
 
 static void on_forked(void *context, struct target *target, pid_t child)
@@ -181,7 +193,8 @@ static void *collect(void *context)
 		}
 		if (now_ns - last_tick_ns >= TICK_NS)
 			last_tick_ns = now_ns;
-		/* edge-triggered: only a forced wake-up ends the wait early (bpf: BPF_RB_FORCE_WAKEUP) */
+		/* edge-triggered: only a forced wake-up ends the wait early (bpf:
+		 * BPF_RB_FORCE_WAKEUP) */
 		if (epoll_wait(targets->epoll_fd, events, ARRAY_SIZE(events),
 			       count ? DRAIN_INTERVAL_MS : -1) < 0 &&
 		    errno != EINTR)
@@ -204,6 +217,53 @@ static struct target *take_map_job(struct targets *targets, bool *is_over)
 	return NULL;
 }
 
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* With `lock`: the first one whose time has come. */
+static bool take_follow(struct targets *targets, struct follow *ret)
+{
+	uint64_t now_ns = targets->attach_count ? monotonic_ns() : 0;
+
+	for (size_t i = 0; i < targets->attach_count; i++) {
+		if (targets->attach_queue[i].not_before_ns > now_ns)
+			continue;
+		*ret = targets->attach_queue[i];
+		targets->attach_queue[i] = targets->attach_queue[--targets->attach_count];
+		return true;
+	}
+	return false;
+}
+
+static void attach_follow(struct targets *targets, struct follow *follow)
+{
+	struct dhat_error err = { 0 };
+
+	if (targets_attach(targets, follow->pid, &follow->options, NULL, &err) == 0 ||
+	    err.code != DHAT_EXIT_NO_ALLOCATOR || --follow->tries_left <= 0)
+		return;
+	follow->not_before_ns = monotonic_ns() + FOLLOW_INTERVAL_NS;
+	queue_follow(targets, follow);
+}
+
+/* With `lock`: until there is something to do. */
+static void wait_for_work(struct targets *targets)
+{
+	uint64_t until_ns = monotonic_ns() + FOLLOW_INTERVAL_NS;
+	struct timespec until = { until_ns / 1000000000, until_ns % 1000000000 };
+
+	if (targets->attach_count)
+		pthread_cond_clockwait(&targets->mapper_wake, &targets->lock, CLOCK_MONOTONIC,
+				       &until);
+	else
+		pthread_cond_wait(&targets->mapper_wake, &targets->lock);
+}
+
 static void *map_forever(void *context)
 {
 	struct targets *targets = context;
@@ -214,10 +274,8 @@ static void *map_forever(void *context)
 		struct target *target = take_map_job(targets, &is_over);
 		struct follow follow = { 0 };
 
-		if (!target && targets->attach_count > 0)
-			follow = targets->attach_queue[--targets->attach_count];
-		if (!target && !follow.pid) {
-			pthread_cond_wait(&targets->mapper_wake, &targets->lock);
+		if (!target && !take_follow(targets, &follow)) {
+			wait_for_work(targets);
 			continue;
 		}
 		pthread_mutex_unlock(&targets->lock);
@@ -226,7 +284,7 @@ static void *map_forever(void *context)
 		else if (target)
 			target_map_work(target);
 		else
-			targets_attach(targets, follow.pid, &follow.options, NULL, NULL);
+			attach_follow(targets, &follow);
 		target_unref(target);
 		pthread_mutex_lock(&targets->lock);
 	}
@@ -326,10 +384,11 @@ static int check_free(struct targets *targets, pid_t pid, struct dhat_error *err
 	pthread_mutex_unlock(&targets->lock);
 	if (!is_taken)
 		return 0;
-	return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
-			      "process %d is already attached: ask for its profile with dhatctl stats "
-			      "--pid %d",
-			      (int)pid, (int)pid);
+	return dhat_error_set(
+		err, EALREADY, DHAT_EXIT_ALREADY,
+		"process %d is already attached: ask for its profile with dhatctl stats "
+		"--pid %d",
+		(int)pid, (int)pid);
 }
 
 /* Takes the reference. An ended profile of the same pid makes room. */
