@@ -113,18 +113,16 @@ def book_sums(book, fields=FIELDS):
     return {short: book[long] for long, short in BOOK.items() if long in book and short in fields}
 
 
-def status_of(ctl, pid):
-    """What `dhatctl status` says of a target, as a dict (TargetStatus in dhat.proto); None: not there."""
-    for status in ctl("status", "--json").json()["targets"]:
-        if status["target"]["pid"] == pid:
-            return status
-    return None
+def states_of(ctl, pid):
+    """What `dhatctl status` says of a process, "attached: ", "killed: signal 9 (SIGKILL)", …: one for
+    each program it was."""
+    targets = [status["target"] for status in ctl("status", "--json").json()["targets"]]
+    return [f"{t['state']}: {t['state_detail']}" for t in targets if t["pid"] == pid]
 
 
 def state_of(ctl, pid):
-    """"attached", "killed: signal 9 (SIGKILL)", …; "" for no target at all."""
-    status = status_of(ctl, pid)
-    return f"{status['target']['state']}: {status['target']['state_detail']}" if status else ""
+    """The latest of them; "" if it is no target."""
+    return ([""] + states_of(ctl, pid))[-1]
 
 
 def valgrind_environment():

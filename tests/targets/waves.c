@@ -16,6 +16,7 @@ static __attribute__((noinline)) void take(size_t size_bytes)
 
 	OPAQUE(p);
 	CHECK(p && end < MAX_BLOCKS);
+	memset(p, 'w', size_bytes); /* resident, as an OOM test needs it */
 	ledger_add(size_bytes);
 	blocks[end].block = p;
 	blocks[end++].size_bytes = size_bytes;

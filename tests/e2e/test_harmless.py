@@ -1,0 +1,233 @@
+"""P1: whatever happens to dhatd, the target goes on, unprobed; whatever happens to the target,
+dhatd keeps what it counted."""
+import os
+import random
+import re
+import signal
+import subprocess
+
+import pytest
+
+from conftest import BUILD, TARGETS, until
+from oracle import Profile, code_differences, last_line_json, state_of
+from served import Served
+
+LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
+NO_PROCESS = 3
+
+
+@pytest.fixture
+def served(target, tmp_path):
+    return Served(target, tmp_path)
+
+
+def is_serving(served, more=100):
+    seen = served.requests()
+    until(lambda: served.requests() > seen + more, "more requests to be served")
+    return True
+
+
+def process_state(pid):
+    """The letter of /proc/PID/stat."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+def test_killing_dhatd_under_load_leaves_a_clean_target(served, daemon):
+    served.start_load()
+    for _ in range(5):
+        dhatd = daemon("attach", "--pid", served.pid)
+        assert is_serving(served)
+        assert dhatd.kill() == -signal.SIGKILL
+        until(lambda: code_differences(served.pid) == {}, "clean code after kill -9")
+        assert is_serving(served)
+    served.end_load()
+    assert served.quit() == 0
+
+
+def test_killing_dhatd_while_it_attaches(served, daemon):
+    chance = random.Random(7)
+    served.start_load()
+    for _ in range(12):
+        dhatd = daemon("attach", "--pid", served.pid, wait=False)
+        try:
+            dhatd.wait(chance.uniform(0.0, 0.6))
+        except subprocess.TimeoutExpired:
+            pass
+        dhatd.kill()
+        until(lambda: code_differences(served.pid) == {}, "clean code after kill -9")
+        assert is_serving(served, more=20)
+    served.end_load()
+    assert served.quit() == 0
+
+
+def test_killed_target_leaves_its_profile(served, daemon, ctl, tmp_path):
+    out = tmp_path / "last.json"
+    dhatd = daemon("attach", "--pid", served.pid, "--no-inventory", "--output", out)
+    served.start_load(connections=2, requests=300, pause_us=0)
+    served.end_load()
+    served.process.send_signal(signal.SIGKILL)
+    served.process.wait()
+    until(lambda: re.search("SIGKILL", state_of(ctl, served.pid)), "status to tell of the kill")
+    ctl("snapshot", "-o", tmp_path / "kept.json")
+    assert Profile(tmp_path / "kept.json").with_function("remember_session")["ebk"] == 60
+    if dhatd.running:
+        dhatd.stop()
+    assert Profile(out).with_function("remember_session")["ebk"] == 60
+
+
+def test_targets_that_end_while_we_attach(daemon, ctl, target):
+    """Short-lived processes, each attached to at another moment of its life."""
+    chance = random.Random(11)
+    daemon("serve")
+    attached = 0
+    for _ in range(25):
+        sleeper = target("/usr/bin/perl", "-e", "select undef, undef, undef, shift; exit 7",
+                         f"{chance.uniform(0.0, 0.4):.3f}")
+        answer = ctl("attach", "--pid", sleeper.pid, ok=False)
+        assert answer.status in (0, NO_PROCESS), (answer.status, answer.err)
+        attached += answer.status == 0
+        assert sleeper.wait() == 7
+    assert attached > 0
+    assert ctl("status").status == 0
+
+
+def test_stopped_target(served, daemon, ctl, tmp_path):
+    """A process under SIGSTOP is attached to without waking it, and detached likewise."""
+    served.process.send_signal(signal.SIGSTOP)
+    until(lambda: process_state(served.pid) == "T", "the target to stop")
+    daemon("attach", "--pid", served.pid, "--no-inventory")
+    assert process_state(served.pid) == "T"
+    served.process.send_signal(signal.SIGCONT)
+    served.start_load(connections=1, requests=100, pause_us=0)
+    served.end_load()
+    ctl("snapshot", "-o", tmp_path / "s.json")
+    assert Profile(tmp_path / "s.json").with_function("remember_session")["ebk"] == 10
+    served.process.send_signal(signal.SIGSTOP)
+    until(lambda: process_state(served.pid) == "T", "the target to stop")
+    ctl("detach", "--pid", served.pid)
+    assert process_state(served.pid) == "T"
+    assert code_differences(served.pid) == {}
+    served.process.send_signal(signal.SIGCONT)
+    assert served.quit() == 0
+
+
+@pytest.mark.parametrize("tracer", ["gdb", "strace"])
+def test_traced_target(tracer, served, daemon, ctl, target, tmp_path):
+    """Another program holds the target by ptrace; it runs on, slowly under strace."""
+    argv = {"gdb": ["/usr/bin/gdb", "-q", "-batch", "-nx", "-ex", "set debuginfod enabled off",
+                    "-ex", "handle all nostop noprint pass", "-p", served.pid, "-ex", "continue"],
+            "strace": ["/usr/bin/strace", "-f", "-o", "/dev/null", "-p", served.pid]}[tracer]
+    tracing = target(*argv)
+
+    def is_traced():
+        with open(f"/proc/{served.pid}/status", encoding="utf-8") as status:
+            return re.search(r"^TracerPid:\s+[1-9]", status.read(), re.M)
+    until(is_traced, f"{tracer} to attach")
+    until(lambda: process_state(served.pid) == "S", "the target to run")
+    breakpoints = code_differences(served.pid)  # gdb has one in the dynamic loader
+    daemon("attach", "--pid", served.pid, "--no-inventory")
+    served.start_load(connections=2, requests=100, pause_us=0)
+    served.end_load()
+    ctl("snapshot", "-o", tmp_path / "t.json")
+    profile = Profile(tmp_path / "t.json")
+    assert profile.with_function("remember_session")["ebk"] == 20
+    assert profile.exact, profile.reasons
+    ctl("detach", "--pid", served.pid)
+    assert code_differences(served.pid) == breakpoints
+    assert served.quit() == 0
+    tracing.wait()
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_probes_of_another_tool(comes_first, served, daemon, ctl, target, tmp_path):
+    """bpftrace on the same functions, before us or after us; each sees every call."""
+    def start_bpftrace():
+        other = target("/usr/bin/bpftrace", "-p", served.pid, "-e",
+                       'BEGIN { printf("probing\\n"); }'
+                       f'uprobe:{LIBC}:malloc /pid == {served.pid}/ {{ @mallocs = count(); }}'
+                       f'uprobe:{LIBC}:free /pid == {served.pid}/ {{ @frees = count(); }}')
+        other.expect("probing", 60)
+        return other
+
+    if comes_first:
+        other = start_bpftrace()
+        dhatd = daemon("attach", "--pid", served.pid, "--no-inventory")
+    else:
+        dhatd = daemon("attach", "--pid", served.pid, "--no-inventory")
+        other = start_bpftrace()
+    served.start_load(connections=2, requests=250, pause_us=0)
+    served.end_load()
+    ctl("snapshot", "-o", tmp_path / "o.json")
+    profile = Profile(tmp_path / "o.json")
+    assert profile.with_function("remember_session")["ebk"] == 50
+    assert profile.exact, profile.reasons
+    if comes_first:
+        assert dhatd.stop() == 0
+        assert other.stop(signal.SIGINT) == 0
+    else:
+        assert other.stop(signal.SIGINT) == 0
+        served.start_load(connections=2, requests=50, pause_us=0)
+        served.end_load()
+        ctl("snapshot", "-o", tmp_path / "o2.json")
+        assert Profile(tmp_path / "o2.json").with_function("remember_session")["ebk"] == 60
+        assert dhatd.stop() == 0
+    # 550 requests at least: a malloc for the work and one for the answer each, one in ten a session
+    counted = int(re.search(r"@mallocs: (\d+)", other.out)[1])
+    assert counted >= 500 * 2 + 50
+    until(lambda: code_differences(served.pid) == {}, "clean code after both")
+    assert served.quit() == 0
+
+
+def test_longjmp_out_of_an_allocator_call(daemon, ctl, target, tmp_path):
+    """Calls that never return cost themselves only, and the verdict tells of them."""
+    jumps = target("jumps", "--gate", "--hold", "400")
+    jumps.expect("ready")
+    daemon("attach", "--pid", jumps.pid, "--no-inventory")
+    jumps.say("go")
+    jumps.expect("abandoned")
+    ctl("snapshot", "-o", tmp_path / "j.json")
+    book, profile = last_line_json(jumps.out), Profile(tmp_path / "j.json")
+    assert profile.sums()["tbk"] == book["total_blocks"]
+    assert profile.sums()["tb"] == book["total_bytes"]
+    assert profile.sums()["ebk"] == book["live_blocks"]
+    assert profile.sums()["eb"] == book["live_bytes"]
+    assert not profile.exact
+    assert any(str(book["abandoned"]) in reason for reason in profile.reasons), profile.reasons
+    jumps.say("end")
+    assert jumps.wait() == 0
+
+
+@pytest.mark.parametrize("link", ["session", "multi", "perf"])
+def test_exceptions_through_probed_calls(link, target, tmp_path, socket_path):
+    """operator new that fails throws out of the allocator's shims; nothing may be pending there."""
+    program = target(BUILD / "dhatd", "run", "--socket", socket_path, "--link", link, "--",
+                     TARGETS / "exceptions", "300")
+    assert program.wait() == 0, program.err
+    assert last_line_json(program.out)["caught"] == 300
+
+
+def test_memory_of_the_target_is_never_written(served, daemon, ctl):
+    """No page of the target's data becomes different by attaching: its idle writable memory is the
+    same before, during and after."""
+    def writable():
+        with open(f"/proc/{served.pid}/maps", encoding="utf-8") as maps:
+            ranges = [line.split()[0] for line in maps if " rw-p " in line and "[v" not in line]
+        with open(f"/proc/{served.pid}/mem", "rb", buffering=0) as memory:
+            content = {}
+            for text in ranges:
+                start, end = (int(x, 16) for x in text.split("-"))
+                memory.seek(start)
+                content[text] = memory.read(end - start)
+        return content
+
+    served.start_load(connections=1, requests=50, pause_us=0)
+    served.end_load()
+    until(lambda: len(os.listdir(f"/proc/{served.pid}/task")) == 1, "the connection's thread to end")
+    before = writable()
+    daemon("attach", "--pid", served.pid)
+    during = writable()
+    ctl("detach", "--pid", served.pid)
+    after = writable()
+    assert before == during
+    assert before == after
