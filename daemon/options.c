@@ -20,7 +20,7 @@ enum {
 static const struct argp_option attach_options[] = {
 	{ "pid", 'p', "N", 0, "Attach to process N; may be given several times", 1 },
 	{ "name", KEY_NAME, "REGEX", 0,
-	  "Attach to all processes whose command name matches, those that start later too", 1 },
+	  "Attach to all processes whose command line matches, those that start later too", 1 },
 	{ "cgroup", KEY_CGROUP, "PATH", 0,
 	  "Attach to all processes of a control group, those that start later too", 1 },
 	{ 0 },
