@@ -128,15 +128,16 @@ int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response_
 		Dhat__Response **ret, struct dhat_error *err)
 {
 	_cleanup_(client_free_ptr) struct client *client = NULL;
-	Dhat__Response *response;
+	Dhat__Response *response = NULL;
 	int r;
 
 	r = client_new(socket_path, &client, err);
-	if (r == 0)
-		r = client_ask(client, request, err);
+	if (!client)
+		return r;
+	r = client_ask(client, request, err);
 	if (r == 0)
 		r = client_receive(client, &response, err);
-	if (r < 0)
+	if (!response)
 		return r;
 	if (response->body_case != expected || !response->is_last) {
 		dhat__response__free_unpacked(response, NULL);
@@ -151,11 +152,11 @@ static int receive_part(struct client *client, struct dhat_snapshot *snapshot, b
 			struct dhat_error *err)
 {
 	Dhat__SnapshotPart *part = NULL;
-	Dhat__Response *response;
+	Dhat__Response *response = NULL;
 	int r;
 
 	r = client_receive(client, &response, err);
-	if (r < 0)
+	if (!response)
 		return r;
 	*is_last = response->is_last;
 	if (response->body_case == DHAT__RESPONSE__BODY_SNAPSHOT) {
@@ -185,8 +186,9 @@ int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
 	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
 	request.snapshot = &body;
 	r = client_new(socket_path, &client, err);
-	if (r == 0)
-		r = client_ask(client, &request, err);
+	if (!client)
+		return r;
+	r = client_ask(client, &request, err);
 	if (r == 0 && dhat_snapshot_new(&snapshot) < 0)
 		r = dhat_error_errno(err, ENOMEM, "cannot hold a snapshot");
 	while (r == 0 && !is_last)

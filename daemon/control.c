@@ -185,7 +185,7 @@ static int answer(struct control_reply *reply, const Dhat__Request *request)
 
 	reply->has_ended = false;
 	r = find_entry(reply, request, &entry, &err);
-	if (r < 0) {
+	if (!entry) {
 		reply_error(reply, &err);
 		return r;
 	}

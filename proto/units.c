@@ -8,21 +8,19 @@
 #include <string.h>
 #include <strings.h>
 
-/* strtoull takes a sign and leading blanks; a size has neither. */
-static int parse_number(const char *text, uint64_t *ret, const char **ret_end)
+/* strtoull takes a sign and leading blanks; a size has neither. Returns what is behind the number,
+ * NULL if there is none (-EINVAL) or too large a one (-ERANGE). */
+static const char *parse_number(const char *text, uint64_t *ret, int *ret_error)
 {
-	unsigned long long number;
 	char *end;
 
+	*ret_error = -EINVAL;
 	if (!isdigit((unsigned char)*text))
-		return -EINVAL;
+		return NULL;
 	errno = 0;
-	number = strtoull(text, &end, 10);
-	if (errno)
-		return -errno;
-	*ret = number;
-	*ret_end = end;
-	return 0;
+	*ret = strtoull(text, &end, 10);
+	*ret_error = -ERANGE;
+	return errno ? NULL : end;
 }
 
 int dhat_parse_size(const char *text, uint64_t *ret)
@@ -30,11 +28,11 @@ int dhat_parse_size(const char *text, uint64_t *ret)
 	static const char units[] = "KMGT";
 	const char *end, *unit;
 	uint64_t number;
-	int shift = 0, r;
+	int shift = 0, error;
 
-	r = parse_number(text, &number, &end);
-	if (r < 0)
-		return r;
+	end = parse_number(text, &number, &error);
+	if (!end)
+		return error;
 	if (*end && (unit = strchr(units, toupper((unsigned char)*end)))) {
 		shift = 10 * (unit - units + 1);
 		end++;
@@ -55,11 +53,11 @@ int dhat_parse_pid(const char *text, uint32_t *ret)
 {
 	const char *end;
 	uint64_t number;
-	int r;
+	int error;
 
-	r = parse_number(text, &number, &end);
-	if (r < 0)
-		return r;
+	end = parse_number(text, &number, &error);
+	if (!end)
+		return error;
 	/* PID_MAX_LIMIT of the kernel is 2^22 */
 	if (*end || number == 0 || number > 1u << 22)
 		return -EINVAL;
