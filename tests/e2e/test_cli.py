@@ -1,0 +1,132 @@
+"""dhatctl on a live daemon: every form of a profile says the same, and who may ask."""
+import json
+import os
+import pwd
+import re
+import stat
+import subprocess
+
+import pytest
+
+from conftest import BUILD, until
+
+BLOCKS = 1000
+QUIET = f"""
+import sys
+print("ready", flush=True)
+for line in sys.stdin:
+    kept = [bytearray(b"x" * 5000) for _ in range({BLOCKS})]
+    print("taken", flush=True)
+"""
+
+
+@pytest.fixture
+def quiet(target):
+    """A program that allocates when told to, and is still else."""
+    program = target("/usr/bin/python3", "-c", QUIET)
+    program.expect("ready")
+    return program
+
+
+def sums(points, keys):
+    return [sum(int(p[k]) for p in points) for k in keys]
+
+
+def test_every_form_of_a_profile_agrees(quiet, daemon, ctl, tables, tmp_path):
+    daemon("attach", "--pid", quiet.pid)
+    tables()
+    quiet.say("go")
+    quiet.expect("taken")
+    kept = tmp_path / "x.dhat"
+    ctl("snapshot", "-o", kept)
+    ctl("snapshot", "-o", tmp_path / "x.json")
+    ctl("export", kept, "-o", tmp_path / "y.json")
+    live = ctl("stats", "--json", "--top", "1000000").json()
+    offline = ctl("stats", "--json", "--top", "1000000", kept).json()
+    direct = json.loads((tmp_path / "x.json").read_text())
+    exported = json.loads((tmp_path / "y.json").read_text())
+    for path in (kept, tmp_path / "x.json", tmp_path / "y.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    # nothing but the moment differs
+    assert direct["pps"] and direct["ftbl"] == exported["ftbl"]
+    without_time = [{k: v for k, v in p.items() if k != "tl"} for p in direct["pps"]]
+    assert without_time == [{k: v for k, v in p.items() if k != "tl"} for p in exported["pps"]]
+    assert json.loads(ctl("export", kept).out) == exported
+    for answer in (live, offline):
+        totals = answer["totals"]
+        assert sums(direct["pps"], ("tb", "tbk", "gb", "gbk", "eb", "ebk")) == [
+            int(totals[k]) for k in ("total_bytes", "total_blocks", "peak_bytes", "peak_blocks",
+                                     "live_bytes", "live_blocks")]
+        assert len(answer["points"]) == len([p for p in direct["pps"] if p["eb"]])
+    assert live["totals"]["live_bytes"] >= BLOCKS * 5000
+    # what a person sees first
+    text = ctl("stats").out
+    assert re.search(r"^Most of what is live: .*\(\d[\d,]+ bytes\) in 1,0\d\d blocks", text, re.M)
+    assert "\x1b" not in text
+
+
+def test_insisting_on_exact_numbers(quiet, target, daemon, ctl, tmp_path):
+    dhatd = daemon("attach", "--pid", quiet.pid)
+    ctl("snapshot", "--exact", "-o", tmp_path / "good.json")
+    assert json.loads((tmp_path / "good.json").read_text())["dhatd"]["exact"] is True
+    assert dhatd.stop() == 0
+    # the smallest ring there is, and more allocations at once than it holds
+    daemon("attach", "--pid", quiet.pid, "--ring-size", "4096")
+
+    def inexact():
+        quiet.say("go")
+        return not ctl("stats", "--json").json()["verdict"]["exact"]
+
+    until(inexact, "the small ring to overflow")
+    answer = ctl("snapshot", "--exact", "-o", tmp_path / "bad.json", ok=False)
+    assert answer.status == 13
+    assert "not exact" in answer.err
+    assert not (tmp_path / "bad.json").exists()
+    assert ctl("stats").out.startswith("INEXACT: ")
+    assert "INEXACT: " in ctl("status").out
+    ctl("snapshot", "-o", tmp_path / "bad.json")
+    block = json.loads((tmp_path / "bad.json").read_text())["dhatd"]
+    assert block["exact"] is False and block["reasons"]
+    assert any(c["is_loss"] and int(c["value"]) for c in block["counters"])
+
+
+def test_several_targets(quiet, target, daemon, ctl):
+    other = target("/usr/bin/python3", "-c", QUIET)
+    other.expect("ready")
+    daemon("serve", pattern="answering")
+    assert ctl("stats", ok=False).status == 3
+    assert "attached" in ctl("attach", quiet.pid).out
+    ctl("attach", "--pid", other.pid)
+    assert ctl("attach", other.pid, ok=False).status == 8
+    answer = ctl("stats", ok=False)
+    assert answer.status == 2
+    assert str(quiet.pid) in answer.err and str(other.pid) in answer.err
+    status = ctl("status", "--json").json()
+    assert sorted(t["target"]["pid"] for t in status["targets"]) == sorted([quiet.pid, other.pid])
+    assert status["daemon_rss_bytes"] > 0
+    one = ctl("status", "--json", "--pid", other.pid).json()
+    assert [t["target"]["pid"] for t in one["targets"]] == [other.pid]
+    assert all(p["instruction"] and p["link"] for p in one["targets"][0]["probes"])
+    ctl("detach", quiet.pid)
+    # the only one that is still attached
+    assert ctl("stats", "--json").json()["target"]["pid"] == other.pid
+    assert ctl("stats", "--json", "--pid", quiet.pid).json()["target"]["state"] == "detached"
+
+
+def test_who_started_it_by_sudo_may_ask(quiet, daemon, tmp_path, tmp_path_factory):
+    nobody = pwd.getpwnam("nobody")
+    base = tmp_path_factory.getbasetemp()
+    for directory in (base.parent, base, tmp_path):
+        os.chmod(directory, 0o755)
+    socket = tmp_path / "sudo.sock"
+
+    def ask(uid):
+        return subprocess.run([BUILD / "dhatctl", "status", "--socket", socket], user=uid, group=nobody.pw_gid,
+                              extra_groups=[], capture_output=True, text=True, timeout=20).returncode
+
+    if subprocess.run([BUILD / "dhatctl", "--version"], user=nobody.pw_uid, capture_output=True).returncode:
+        pytest.skip("the build directory is not readable for other users")
+    daemon("attach", "--pid", quiet.pid, socket=socket, env={"SUDO_UID": str(nobody.pw_uid)})
+    assert ask(nobody.pw_uid) == 0
+    assert ask(nobody.pw_uid - 1) == 4
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
