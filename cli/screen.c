@@ -11,18 +11,28 @@
 #include "../proto/text.h"
 
 #define LEAST_COLUMN 12 /* below this a cut text tells nothing */
+#define LEAST_WIDTH 20	/* of a screen */
+
+/* COLUMNS fits the output to a width even where it goes into a pipe. */
+static size_t asked_width(void)
+{
+	const char *columns = getenv("COLUMNS");
+	unsigned long width = columns ? strtoul(columns, NULL, 10) : 0;
+
+	return width >= LEAST_WIDTH && width <= 10000 ? width : 0;
+}
 
 void screen_init(struct screen *screen, FILE *file)
 {
 	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
 	struct winsize size;
 
-	*screen = (struct screen){ .file = file };
+	*screen = (struct screen){ .file = file, .width = asked_width() };
 	if (!isatty(fileno(file)))
 		return;
-	if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
+	if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col >= LEAST_WIDTH)
 		screen->width = size.ws_col;
-	else
+	else if (!screen->width)
 		screen->width = 80;
 	screen->has_marks = term && strcmp(term, "dumb") && !(no_color && *no_color);
 }

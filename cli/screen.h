@@ -14,7 +14,7 @@ struct screen {
 	bool has_marks;
 };
 
-/* Looks at the file, at NO_COLOR and at TERM. */
+/* Looks at the file, at COLUMNS, NO_COLOR and TERM. */
 void screen_init(struct screen *screen, FILE *file);
 
 enum mark { MARK_NONE, MARK_BOLD, MARK_BAD, MARK_DIM };

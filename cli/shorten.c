@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool begins(const char *text, const char *prefix)
@@ -88,5 +89,34 @@ char *shorten_function(const char *function)
 	}
 	if (shorter)
 		*out = 0;
+	return shorter;
+}
+
+/* The last parenthesis that opens at no depth of others; NULL: none. */
+static const char *last_list(const char *function)
+{
+	const char *last = NULL;
+	int depth = 0;
+
+	for (const char *at = function; *at; at++) {
+		if (*at == '(' && depth++ == 0)
+			last = at;
+		if (*at == ')' && --depth < 0)
+			return NULL;
+	}
+	return depth == 0 ? last : NULL;
+}
+
+char *shorten_arguments(const char *function)
+{
+	const char *list = last_list(function), *end = list ? strrchr(function, ')') : NULL;
+	char *shorter;
+
+	/* "()" and "{lambda(int)#1}" are no longer than what would replace them, or no list at the
+	 * end */
+	if (!list || end - list < 4 || strchr(end, '}'))
+		return strdup(function);
+	if (asprintf(&shorter, "%.*s(…%s", (int)(list - function), function, end) < 0)
+		return NULL;
 	return shorter;
 }

@@ -9,3 +9,7 @@
 
 /* A shortened copy; the caller frees. NULL: out of memory. */
 char *shorten_function(const char *function);
+
+/* "Cache::insert(std::string const&, int) const" as "Cache::insert(…) const": for narrow screens,
+ * where who is called says more than with what. The caller frees. */
+char *shorten_arguments(const char *function);

@@ -198,6 +198,16 @@ static void split_for_show(const char *line, char **ret_function, const char **r
 	*ret_function = function ? shorten_function(function) : NULL;
 }
 
+/* Arguments go first when there is too little room. */
+static void print_function(struct screen *screen, const char *function, size_t columns)
+{
+	_cleanup_free_ char *shorter = NULL;
+
+	if (dhat_text_width(function) > columns)
+		shorter = shorten_arguments(function);
+	screen_column(screen, shorter ? shorter : function, columns);
+}
+
 /* "  from FUNCTION at PLACE" */
 static void view_origin(struct screen *screen, const char *line)
 {
@@ -211,7 +221,7 @@ static void view_origin(struct screen *screen, const char *line)
 	others = strlen("  from ") + (place ? strlen(" at ") + dhat_text_width(place) : 0);
 	fputs("  from ", screen->file);
 	screen_mark(screen, MARK_BOLD);
-	screen_column(screen, function, screen_room(screen, dhat_text_width(function), others));
+	print_function(screen, function, screen_room(screen, dhat_text_width(function), others));
 	screen_mark(screen, MARK_NONE);
 	if (place) {
 		fputs(" at ", screen->file);
@@ -324,7 +334,7 @@ static void view_frame(struct screen *screen, const char *line, size_t columns,
 	/* into a pipe: the whole name, however long */
 	if (!screen->width && dhat_text_width(function) > columns)
 		columns = dhat_text_width(function);
-	screen_column(screen, function, columns);
+	print_function(screen, function, columns);
 	fputs("  ", screen->file);
 	room = screen_room(screen, dhat_text_width(place),
 			   INDENT + columns + 2 + (options->has_addresses ? ADDRESS_COLUMNS : 0));

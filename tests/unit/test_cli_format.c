@@ -90,6 +90,10 @@ static void test_no_codes_into_a_pipe(void **state)
 	char text[16] = "";
 
 	setenv("TERM", "xterm", 1);
+	setenv("COLUMNS", "72", 1);
+	screen_init(&screen, file);
+	assert_int_equal(screen.width, 72);
+	unsetenv("COLUMNS");
 	screen_init(&screen, file);
 	assert_int_equal(screen.width, 0);
 	screen_print(&screen, MARK_BAD, "x%d", 1);
@@ -324,6 +328,7 @@ static int set_up(void **state)
 	int fd, r;
 
 	setenv("TZ", "UTC", 1);
+	unsetenv("COLUMNS");
 	tzset();
 	strcpy(path, "/tmp/dhat-format-XXXXXX.dhat");
 	fd = mkstemps(path, 5);

@@ -49,10 +49,34 @@ static void test_shorten(void **state)
 	}
 }
 
+static void test_arguments(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "main", "main" },
+		{ "f()", "f()" },
+		{ "f(int)", "f(…)" },
+		{ "A::f(std::map<int, int> const&, void (*)(int)) const", "A::f(…) const" },
+		{ "A::operator()(int)", "A::operator()(…)" },
+		{ "f(int)::{lambda(int)#1}::operator()(int) const",
+		  "f(int)::{lambda(int)#1}::operator()(…) const" },
+		{ "f(int)::{lambda(int)#1}", "f(int)::{lambda(int)#1}" },
+		{ "f(int", "f(int" },
+		{ "f)int(", "f)int(" },
+		{ "core::ops::FnOnce::call_once", "core::ops::FnOnce::call_once" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *shorter = shorten_arguments(cases[i][0]);
+
+		assert_string_equal(shorter, cases[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shorten),
+		cmocka_unit_test(test_arguments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
