@@ -336,8 +336,8 @@ static int send_request(struct worker *worker, struct process *process, struct e
 	}
 }
 
-/* One try. *ret_is_stale: it failed in a worker that had served before, in a way that what it had
- * left behind (memory it never got back) may explain. */
+/* One try. *ret_is_stale: it brought down a worker that had served before, and what was left behind
+ * there (memory it never got back) may be to blame. */
 static int try_locked(struct worker *worker, struct process *process, struct exchange *exchange,
 		      const struct file_key *key, bool *ret_is_stale, struct dhat_error *err)
 {
@@ -355,11 +355,9 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 	if (r >= 0)
 		return -r;
 	status = status_after(process, -r);
-	*ret_is_stale = was_used && r == -EPIPE && WIFEXITED(status);
-	if (*ret_is_stale)
-		return r;
 	explain(-r, status, exchange->limit_ns, reason, sizeof(reason), &is_guilty);
-	if (is_guilty)
+	*ret_is_stale = was_used && is_guilty && r != -ETIMEDOUT;
+	if (is_guilty && !*ret_is_stale)
 		refuse(worker, key, reason);
 	return dhat_error_set(err, -r, DHAT_EXIT_FAILED, "%s", reason);
 }
@@ -371,7 +369,7 @@ static int run_locked(struct worker *worker, struct process *process, struct exc
 	bool is_stale;
 	int r = try_locked(worker, process, exchange, key, &is_stale, &first);
 
-	if (is_stale)
+	if (is_stale) /* a file is blamed for what it does to a new one */
 		return try_locked(worker, process, exchange, key, &is_stale, err);
 	if (r)
 		dhat_error_set(err, -r, first.code, "%s", first.message);

@@ -6,7 +6,7 @@
  * memory and time (sandbox.h). There are two: one for names, one for descriptions and unwind
  * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
  * too much memory fails one request, with the reason; the next request finds a new one. A file that
- * brought one down is not tried again as long as it is the same (device, inode, size, mtime). A
+ * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime). A
  * worker that has read a file of one owner is not used for a file of another.
  *
  * Thread-safe; requests for the same of the two wait for one another. Descriptors stay the
