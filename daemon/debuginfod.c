@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,14 +17,15 @@
 #include "../proto/frame.h"
 
 #define MAX_PATH_BYTES 4096
+#define SECOND_NS 1000000000ull
 
-static int spawn_find(const struct debuginfod_options *options, char *build_id, int out,
+static int spawn_find(const struct debuginfod *options, uint32_t seconds, char *build_id, int out,
 		      pid_t *ret)
 {
 	char urls[MAX_PATH_BYTES], cache[MAX_PATH_BYTES], limit[64], timeout[64];
 	char *environment[6] = { urls, limit, timeout, "PATH=/usr/local/bin:/usr/bin:/bin" };
 	char *argv[] = { "debuginfod-find", "debuginfo", build_id, NULL };
-	uint32_t seconds = options->max_seconds ? options->max_seconds : DEBUGINFOD_SECONDS;
+	const char *home = getenv("HOME");
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
@@ -32,12 +34,11 @@ static int spawn_find(const struct debuginfod_options *options, char *build_id, 
 	snprintf(urls, sizeof(urls), "DEBUGINFOD_URLS=%s", options->urls);
 	snprintf(limit, sizeof(limit), "DEBUGINFOD_MAXTIME=%u", seconds);
 	snprintf(timeout, sizeof(timeout), "DEBUGINFOD_TIMEOUT=%u", seconds);
-	snprintf(cache, sizeof(cache), "DEBUGINFOD_CACHE_PATH=%s",
-		 options->cache ? options->cache : "");
 	if (options->cache)
-		environment[4] = cache;
-	else
-		environment[4] = "HOME=/root";
+		snprintf(cache, sizeof(cache), "DEBUGINFOD_CACHE_PATH=%s", options->cache);
+	if (!options->cache)
+		snprintf(cache, sizeof(cache), "HOME=%s", home ? home : "/");
+	environment[4] = cache;
 	sigemptyset(&none);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
@@ -83,19 +84,30 @@ static bool read_path(int in, uint64_t deadline_ns, char *path, size_t size)
 	return path[0] == '/';
 }
 
-int debuginfod_fetch(const struct debuginfod_options *options, const uint8_t *build_id,
-		     size_t build_id_size)
+/* Ends the child if it is still there, and tells whether it found something. */
+static bool finish(pid_t pid, bool has_path)
 {
-	uint32_t seconds = options->max_seconds ? options->max_seconds : DEBUGINFOD_SECONDS;
-	/* its own limit comes first; ours is for a child that does not keep to it */
-	uint64_t deadline = dhat_clock_ns() + (seconds + 2ull) * 1000000000ull;
+	int status = 0;
+
+	if (!has_path)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return has_path && WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+int debuginfod_fetch(struct debuginfod *debuginfod, const uint8_t *build_id, size_t build_id_size)
+{
+	uint32_t seconds = debuginfod->max_seconds ? debuginfod->max_seconds : DEBUGINFOD_SECONDS;
+	uint64_t began = dhat_clock_ns(), limit_ns = seconds * SECOND_NS;
 	_cleanup_close_ int in = -1, out = -1;
 	char hex[129] = "", path[MAX_PATH_BYTES];
-	int pipe_fds[2], status = 0;
-	bool has_path;
+	int pipe_fds[2];
+	bool is_found;
 	pid_t pid;
 
-	if (!options->urls || !*options->urls || !build_id_size || build_id_size > 64)
+	if (!debuginfod->urls || !*debuginfod->urls || !build_id_size || build_id_size > 64 ||
+	    began < debuginfod->quiet_until_ns)
 		return -1;
 	for (size_t i = 0; i < build_id_size; i++)
 		snprintf(hex + 2 * i, 3, "%02x", build_id[i]);
@@ -103,15 +115,14 @@ int debuginfod_fetch(const struct debuginfod_options *options, const uint8_t *bu
 		return -1;
 	in = pipe_fds[0];
 	out = pipe_fds[1];
-	if (spawn_find(options, hex, out, &pid))
+	if (spawn_find(debuginfod, seconds, hex, out, &pid))
 		return -1;
 	close(take_fd(out));
-	has_path = read_path(in, deadline, path, sizeof(path));
-	if (!has_path)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!has_path || !WIFEXITED(status) || WEXITSTATUS(status))
+	/* its own limit comes first; ours is for a child that does not keep to it */
+	is_found = finish(pid, read_path(in, began + limit_ns + 2 * SECOND_NS, path, sizeof(path)));
+	if (!is_found && dhat_clock_ns() - began >= limit_ns)
+		debuginfod->quiet_until_ns = dhat_clock_ns() + DEBUGINFOD_QUIET_SECONDS * SECOND_NS;
+	if (!is_found)
 		return -1;
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }

@@ -79,13 +79,17 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		.table = requests_table,
 		.context = &dhatd->requests,
 	};
+	const struct symbolizer_options names = {
+		.debuginfod = { .urls = dhatd->options.debuginfod_urls,
+				.max_seconds = dhatd->options.debuginfod_seconds },
+	};
 	int error = worker_new(NULL, &dhatd->worker, err);
 
 	tables.worker = dhatd->worker;
 	if (error == 0)
 		error = tables_new(&tables, &dhatd->tables, err);
 	if (error == 0)
-		error = symbolizer_new(dhatd->worker, NULL, &dhatd->symbolizer, err);
+		error = symbolizer_new(dhatd->worker, &names, &dhatd->symbolizer, err);
 	if (error == 0)
 		error = targets_new(dhatd->worker, dhatd->tables, &dhatd->targets, err);
 	if (error)

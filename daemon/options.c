@@ -15,6 +15,8 @@ enum {
 	KEY_GROUP = 0x100,
 	KEY_CGROUP,
 	KEY_NAME,
+	KEY_DEBUGINFOD,
+	KEY_DEBUGINFOD_SECONDS,
 };
 
 static const struct argp_option attach_options[] = {
@@ -35,6 +37,12 @@ static const struct argp_option output_options[] = {
 static const struct argp_option socket_options[] = {
 	{ "socket", 's', "PATH", 0,
 	  "Answer requests here (default: $DHATD_SOCKET, else " DHATD_DEFAULT_SOCKET ")", 6 },
+	{ "debuginfod", KEY_DEBUGINFOD, "URLS", OPTION_ARG_OPTIONAL,
+	  "Ask these servers for debug files that are not on this machine "
+	  "(default: $DEBUGINFOD_URLS)",
+	  6 },
+	{ "debuginfod-seconds", KEY_DEBUGINFOD_SECONDS, "N", 0,
+	  "How long one debug file may take (default 20)", 6 },
 	{ "group", KEY_GROUP, "NAME", 0, "Members of this group may use the socket, too", 6 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
 	{ "version", 'V', 0, 0, "Print the version", -1 },
@@ -112,6 +120,28 @@ static error_t parse_output(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static int parse_debuginfod(struct argp_state *state, struct dhatd_options *options, const char *arg)
+{
+	options->debuginfod_urls = arg ? arg : getenv("DEBUGINFOD_URLS");
+	if (options->debuginfod_urls && *options->debuginfod_urls)
+		return 0;
+	argp_error(state, "--debuginfod: which servers? give URLs, or set DEBUGINFOD_URLS");
+	return EINVAL;
+}
+
+static int parse_seconds(struct argp_state *state, struct dhatd_options *options, const char *arg)
+{
+	char *end;
+	unsigned long seconds = strtoul(arg, &end, 10);
+
+	if (*arg < '0' || *arg > '9' || *end || !seconds || seconds > 3600) {
+		argp_error(state, "--debuginfod-seconds %s: not a number from 1 to 3600", arg);
+		return EINVAL;
+	}
+	options->debuginfod_seconds = seconds;
+	return 0;
+}
+
 /* Help and version print here and not in argp, which would exit. */
 static error_t parse_socket(int key, char *arg, struct argp_state *state)
 {
@@ -124,6 +154,10 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 	case KEY_GROUP:
 		options->group = arg;
 		return 0;
+	case KEY_DEBUGINFOD:
+		return parse_debuginfod(state, options, arg);
+	case KEY_DEBUGINFOD_SECONDS:
+		return parse_seconds(state, options, arg);
 	case '?':
 		argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK);
 		options->command = DHATD_DONE;

@@ -1,6 +1,7 @@
 #pragma once
 /* options: dhatd's command line. Pure, but that help and complaints are printed. */
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "../proto/attach_options.h"
@@ -25,6 +26,8 @@ struct dhatd_options {
 	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
+	const char *debuginfod_urls; /* NULL: no debuginfod server is asked */
+	uint32_t debuginfod_seconds; /* for one file; 0: the default */
 	const char *group;	 /* whose members may use the socket, too; NULL: none */
 	struct target_options target; /* borrows from attach */
 	struct dhat_attach_options attach;

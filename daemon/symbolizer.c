@@ -37,7 +37,7 @@ enum { /* bits of a space in by_place */
 
 struct symbolizer {
 	struct worker *worker;
-	struct debuginfod_options debuginfod;
+	struct debuginfod debuginfod;
 	uint64_t max_bytes;
 	pthread_mutex_t lock;
 	struct cached_object *objects;

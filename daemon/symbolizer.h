@@ -17,7 +17,7 @@ struct symbolizer;
 #define SYMBOLIZER_MEMORY_BYTES (256ull << 20)
 
 struct symbolizer_options {
-	struct debuginfod_options debuginfod; /* strings are copied */
+	struct debuginfod debuginfod; /* strings are copied */
 	uint64_t memory_bytes;		      /* 0: SYMBOLIZER_MEMORY_BYTES */
 };
 

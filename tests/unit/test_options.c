@@ -68,6 +68,33 @@ static void test_attach(void **state)
 	dhatd_options_deinit(&options);
 }
 
+static void test_debuginfod(void **state)
+{
+	struct dhatd_options options;
+
+	unsetenv("DEBUGINFOD_URLS");
+	assert_int_equal(PARSE(&options, "serve"), 0);
+	assert_null(options.debuginfod_urls); /* opt-in */
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "serve", "--debuginfod"), -EINVAL);
+	dhatd_options_deinit(&options);
+	setenv("DEBUGINFOD_URLS", "http://one http://two", 1);
+	assert_int_equal(PARSE(&options, "serve"), 0);
+	assert_null(options.debuginfod_urls);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "serve", "--debuginfod"), 0);
+	assert_string_equal(options.debuginfod_urls, "http://one http://two");
+	assert_int_equal(options.debuginfod_seconds, 0);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "serve", "--debuginfod=http://three",
+			       "--debuginfod-seconds", "7"),
+			 0);
+	assert_string_equal(options.debuginfod_urls, "http://three");
+	assert_int_equal(options.debuginfod_seconds, 7);
+	dhatd_options_deinit(&options);
+	unsetenv("DEBUGINFOD_URLS");
+}
+
 static void test_all_target_options(void **state)
 {
 	struct dhatd_options options;
@@ -185,6 +212,9 @@ static void test_wrong_command_lines(void **state)
 		{ { "run", "--" }, "which program?" },
 		{ { "run", "--pid", "1" }, "unrecognized option" },
 		{ { "serve", "x" }, "not an option" },
+		{ { "serve", "--debuginfod=" }, "give URLs, or set DEBUGINFOD_URLS" },
+		{ { "serve", "--debuginfod-seconds", "0" }, "not a number from 1 to 3600" },
+		{ { "serve", "--debuginfod-seconds", "-1" }, "not a number from 1 to 3600" },
 	};
 	struct dhatd_options options;
 
@@ -200,6 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_debuginfod),
 		cmocka_unit_test(test_all_target_options),
 		cmocka_unit_test(test_run_leaves_the_programs_options_alone),
 		cmocka_unit_test(test_socket_from_the_environment),

@@ -154,13 +154,13 @@ static void stop_server(pid_t pid)
 }
 
 /* The server needs a moment to start and to look through its files. */
-static bool is_fetched(const struct debuginfod_options *options, const struct object_desc *desc)
+static bool is_fetched(struct debuginfod *debuginfod, const struct object_desc *desc)
 {
 	uint64_t deadline = dhat_clock_ns() + 30ull * 1000000000;
 
 	while (dhat_clock_ns() < deadline) {
 		/* a miss is remembered: a new cache each time */
-		int fd = debuginfod_fetch(options, desc->build_id, desc->build_id_size);
+		int fd = debuginfod_fetch(debuginfod, desc->build_id, desc->build_id_size);
 
 		if (fd >= 0) {
 			close(fd);
@@ -188,7 +188,7 @@ static void test_debuginfod(void **state)
 
 	snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", port);
 	snprintf(cache, sizeof(cache), "%s/cache", directory);
-	options.debuginfod = (struct debuginfod_options){ urls, cache, 10 };
+	options.debuginfod = (struct debuginfod){ urls, cache, 10, 0 };
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	offset = offset_of(worker, "full", "outer", &desc);
 	server = start_server(port);
@@ -215,7 +215,7 @@ static void test_silent_server(void **state)
 	socklen_t size = sizeof(address);
 	uint8_t build_id[20] = { 1, 2, 3 };
 	char urls[64], cache[300];
-	struct debuginfod_options options = { urls, cache, 2 };
+	struct debuginfod debuginfod = { urls, cache, 2, 0 };
 	uint64_t began = dhat_clock_ns();
 
 	assert_int_equal(bind(sock, (struct sockaddr *)&address, size), 0);
@@ -223,10 +223,13 @@ static void test_silent_server(void **state)
 	assert_int_equal(getsockname(sock, (struct sockaddr *)&address, &size), 0);
 	snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", ntohs(address.sin_port));
 	snprintf(cache, sizeof(cache), "%s/silent", directory);
-	assert_int_equal(debuginfod_fetch(&options, build_id, sizeof(build_id)), -1);
+	assert_int_equal(debuginfod_fetch(&debuginfod, build_id, sizeof(build_id)), -1);
 	assert_true(dhat_clock_ns() - began < 15ull * 1000000000);
-	options.urls = "";
-	assert_int_equal(debuginfod_fetch(&options, build_id, sizeof(build_id)), -1);
+	/* and only once */
+	began = dhat_clock_ns();
+	assert_int_equal(debuginfod_fetch(&debuginfod, build_id, sizeof(build_id)), -1);
+	assert_true(dhat_clock_ns() - began < 1000000000);
+	assert_true(debuginfod.quiet_until_ns > began);
 }
 
 /* ---- which files are handed over ---- */
