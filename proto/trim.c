@@ -39,11 +39,17 @@ static const char *const allocator_rules[] = {
 };
 
 static const char *const tokio_rules[] = {
-	"tokio::runtime::",  "tokio::loom::", "tokio::park::",		      "tokio::coop::",
-	"tokio::util::wake", "tokio::macros", "tokio::task::local::LocalSet::",
+	"tokio::runtime::",
+	"tokio::loom::",
+	"tokio::park::",
+	"tokio::coop::",
+	"tokio::util::wake",
+	"tokio::macros",
+	"tokio::task::local::LocalSet::",
 };
 
-/* Glue that an executor's frames are mixed with, and that says nothing there; elsewhere it stays. */
+/* Glue that an executor's frames are mixed with, and that says nothing there; elsewhere it stays.
+ */
 static const char *const glue_rules[] = {
 	"core::future::from_generator::",
 	"core::ops::function::",
@@ -104,9 +110,10 @@ int dhat_trim_parse(const char *text, unsigned *ret_rules, struct dhat_error *er
 			if (strlen(words[i].word) == length && !strncmp(at, words[i].word, length))
 				break;
 		if (i == ARRAY_SIZE(words))
-			return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-					      "cannot trim '%.*s': there are allocator, tokio and all",
-					      (int)length, at);
+			return dhat_error_set(
+				err, EINVAL, DHAT_EXIT_USAGE,
+				"cannot trim '%.*s': there are allocator, tokio and all",
+				(int)length, at);
 		rules |= words[i].rules;
 		at += length;
 		if (!*at)
@@ -120,6 +127,53 @@ static void trim_allocator(const char *const *functions, size_t count, bool *kee
 {
 	for (size_t i = 0; i < count && is_allocator_shim(functions[i]); i++)
 		keep[i] = false;
+}
+
+/* The user's future in the type arguments of a v0 name: `app::serve::{closure#0}` of
+ * `<core::…::GenFuture<app::serve::{closure#0}> as core::future::future::Future>::poll`. Without
+ * debugging information its function is inlined there, and its name stands nowhere else. */
+static bool find_future(const char *name, const char **ret, size_t *ret_length)
+{
+	static const char *const libraries[] = { "std::", "core::", "alloc::", "tokio::" };
+	const char *at = name ? strchr(name, '<') : NULL, *end, *begin;
+
+	for (; at && (at = strchr(at, '{')); at++) {
+		end = strchr(at, '}');
+		if (!end)
+			return false;
+		if (strncmp(at, "{closure", 8) && strncmp(at, "{async", 6))
+			continue;
+		for (begin = at; begin > name && !strchr("<>,( &*[", begin[-1]); begin--)
+			;
+		/* `Core<T,S>::poll::{{closure}}` has no name in its arguments */
+		if (begin[0] == ':' || begin == at ||
+		    begins_with_any(begin, libraries, ARRAY_SIZE(libraries)))
+			continue;
+		*ret = begin;
+		*ret_length = end + 1 - begin;
+		return true;
+	}
+	return false;
+}
+
+static bool mentions(const char *name, const char *text, size_t length)
+{
+	return name && memmem(name, strlen(name), text, length);
+}
+
+/* Of a run that goes, one frame stays when the future that was polled is named nowhere else. */
+static void keep_future(const char *const *functions, size_t count, size_t start, size_t end,
+			bool *keep)
+{
+	const char *future = NULL;
+	size_t length = 0, i = start;
+
+	while (i < end && !find_future(functions[i], &future, &length))
+		i++;
+	if (!future || (start > 0 && mentions(functions[start - 1], future, length)) ||
+	    (end < count && mentions(functions[end], future, length)))
+		return;
+	keep[i] = true;
 }
 
 /* Runs of executor frames and glue go, if there is an executor frame in them. */
@@ -139,8 +193,11 @@ static void trim_tokio(const char *const *functions, size_t count, bool *keep)
 				break;
 			has_executor |= is_executor;
 		}
-		for (size_t i = start; has_executor && i < end; i++)
+		if (!has_executor)
+			continue;
+		for (size_t i = start; i < end; i++)
 			keep[i] = false;
+		keep_future(functions, count, start, end, keep);
 	}
 }
 

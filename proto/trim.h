@@ -8,7 +8,8 @@
  *	`operator new`, `std::allocator…`, `__gnu_cxx::new_allocator…`, `__rust_alloc`,
  *	`alloc::alloc::…`, `alloc::raw_vec::…`
  *   tokio: anywhere, the executor's own frames, with the thread and panic glue next to them: what
- *	remains is the async functions and what they called
+ *	remains is the async functions and what they called. A frame of the executor that alone tells
+ *	which future was polled (v0 symbols without debugging information) stays
  * A stack of nothing but noise keeps its outermost frame.
  */
 #include <stdbool.h>

@@ -62,19 +62,21 @@ static void test_cxx(void **state)
 
 static void test_rust(void **state)
 {
-	assert_trimmed(DHAT_TRIM_ALLOCATOR,
-		       LIST("__rdl_alloc", "alloc::alloc::alloc", "alloc::alloc::Global::alloc_impl",
-			    "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
-			    "alloc::raw_vec::RawVec<T,A>::allocate_in", "alloc::vec::from_elem",
-			    "service::handle", "alloc::alloc::late", "main"),
-		       LIST("alloc::vec::from_elem", "service::handle", "alloc::alloc::late", "main"));
+	assert_trimmed(
+		DHAT_TRIM_ALLOCATOR,
+		LIST("__rdl_alloc", "alloc::alloc::alloc", "alloc::alloc::Global::alloc_impl",
+		     "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
+		     "alloc::raw_vec::RawVec<T,A>::allocate_in", "alloc::vec::from_elem",
+		     "service::handle", "alloc::alloc::late", "main"),
+		LIST("alloc::vec::from_elem", "service::handle", "alloc::alloc::late", "main"));
 }
 
 static void test_tokio(void **state)
 {
 	const char *const *stack =
 		LIST("alloc::vec::from_elem", "service::handle::{{closure}}",
-		     "<core::future::from_generator::GenFuture<T> as core::future::future::Future>::poll",
+		     "<core::future::from_generator::GenFuture<T> as "
+		     "core::future::future::Future>::poll",
 		     "tokio::runtime::task::core::CoreStage<T>::poll::{{closure}}",
 		     "tokio::loom::std::unsafe_cell::UnsafeCell<T>::with_mut",
 		     "<core::panic::unwind_safe::AssertUnwindSafe<F> as "
@@ -82,8 +84,9 @@ static void test_tokio(void **state)
 		     "std::panicking::try", "tokio::runtime::task::raw::poll",
 		     "std::sys::unix::thread::Thread::new::thread_start", "start_thread");
 
-	assert_trimmed(DHAT_TRIM_TOKIO, stack,
-		       LIST("alloc::vec::from_elem", "service::handle::{{closure}}", "start_thread"));
+	assert_trimmed(
+		DHAT_TRIM_TOKIO, stack,
+		LIST("alloc::vec::from_elem", "service::handle::{{closure}}", "start_thread"));
 	assert_trimmed(0, stack, stack);
 	assert_trimmed(DHAT_TRIM_ALLOCATOR, stack, stack);
 	/* glue without an executor next to it means something */
@@ -91,9 +94,42 @@ static void test_tokio(void **state)
 		       LIST("f", "std::panicking::try", "main"));
 	/* the call that a person wrote stays */
 	assert_trimmed(DHAT_TRIM_TOKIO,
-		       LIST("tokio::runtime::task::core::Cell<T,S>::new", "tokio::task::spawn::spawn",
-			    "service::main::{{closure}}"),
+		       LIST("tokio::runtime::task::core::Cell<T,S>::new",
+			    "tokio::task::spawn::spawn", "service::main::{{closure}}"),
 		       LIST("tokio::task::spawn::spawn", "service::main::{{closure}}"));
+}
+
+/* Names of a program whose symbols are v0: type arguments are in them. */
+static void test_tokio_v0(void **state)
+{
+	const char *poll = "<core::future::from_generator::GenFuture<app::serve::{closure#0}> as "
+			   "core::future::future::Future>::poll";
+	const char *harness =
+		"<tokio::runtime::task::harness::Harness<core::future::from_generator::"
+		"GenFuture<app::serve::{closure#0}>, alloc::sync::Arc<Handle>>>::poll";
+	const char *launch =
+		"<tokio::runtime::task::core::Core<BlockingTask<tokio::runtime::worker::"
+		"launch::{closure#0}>>>::poll";
+
+	/* inlined and without debugging information: this frame alone names the function */
+	assert_trimmed(DHAT_TRIM_TOKIO, LIST("shop::fill", poll, harness, launch, "main"),
+		       LIST("shop::fill", poll, "main"));
+	assert_trimmed(DHAT_TRIM_TOKIO, LIST("shop::fill", harness, launch, "main"),
+		       LIST("shop::fill", harness, "main"));
+	/* the function has a frame of its own, inside or outside */
+	assert_trimmed(DHAT_TRIM_TOKIO,
+		       LIST("app::serve::{closure#0}", poll, harness, launch, "main"),
+		       LIST("app::serve::{closure#0}", "main"));
+	assert_trimmed(
+		DHAT_TRIM_TOKIO,
+		LIST(harness, "tokio::task::spawn::spawn::<app::serve::{closure#0}>", "main"),
+		LIST("tokio::task::spawn::spawn::<app::serve::{closure#0}>", "main"));
+	/* the runtime's own closures say nothing, nor does what is cut off */
+	assert_trimmed(DHAT_TRIM_TOKIO, LIST("a", launch, "main"), LIST("a", "main"));
+	assert_trimmed(DHAT_TRIM_TOKIO, LIST("a", "tokio::runtime::poll::<app::{closure", "main"),
+		       LIST("a", "main"));
+	assert_trimmed(DHAT_TRIM_TOKIO, LIST("a", "tokio::runtime::poll::<{", "main"),
+		       LIST("a", "main"));
 }
 
 static void test_both(void **state)
@@ -124,7 +160,9 @@ static void test_nameless(void **state)
 
 static void test_parse(void **state)
 {
-	static const char *const bad[] = { "", "x", "tokio,", ",tokio", "tokio allocator", "Tokio" };
+	static const char *const bad[] = {
+		"", "x", "tokio,", ",tokio", "tokio allocator", "Tokio"
+	};
 	unsigned rules = 9;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -145,13 +183,10 @@ static void test_parse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cxx),
-		cmocka_unit_test(test_rust),
-		cmocka_unit_test(test_tokio),
-		cmocka_unit_test(test_both),
-		cmocka_unit_test(test_nothing_but_noise),
-		cmocka_unit_test(test_nameless),
-		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_cxx),	 cmocka_unit_test(test_rust),
+		cmocka_unit_test(test_tokio),	 cmocka_unit_test(test_tokio_v0),
+		cmocka_unit_test(test_both),	 cmocka_unit_test(test_nothing_but_noise),
+		cmocka_unit_test(test_nameless), cmocka_unit_test(test_parse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
