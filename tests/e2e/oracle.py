@@ -161,7 +161,7 @@ def code_differences(pid):
             start, end = (int(x, 16) for x in line[0].split("-"))
             offset, path = int(line[2], 16), line[5].strip()
             mapped = os.pread(memory.fileno(), end - start, start)
-            with open(f"/proc/{pid}/map_files/{line[0]}", "rb", buffering=0) as file:
+            with open(f"/proc/{pid}/map_files/{start:x}-{end:x}", "rb", buffering=0) as file:
                 original = os.pread(file.fileno(), end - start, offset).ljust(end - start, b"\0")
             if mapped != original:
                 result[path] = [offset + i for i in range(end - start) if mapped[i] != original[i]]
