@@ -21,6 +21,8 @@ const volatile __u8 cfg_check_tgid = 1;	  /* 0: dhatd cannot know that number; t
 const volatile __u32 cfg_scratch_count = 8;
 const volatile __u64 cfg_ring_bytes = 0;  /* shed allocations above 7/8 of it, wake above 1/4 */
 
+const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
+
 /* Written by the daemon while probes run. */
 volatile __u8 is_closed = 1;	    /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
@@ -173,8 +175,36 @@ UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
 	return error;
 }
 
+/* The kernel's own walk by frame pointers, for comparison. */
+static __always_inline __u32 walk_by_kernel(struct unwind_scratch *s, void *regs)
+{
+	long bytes = bpf_get_stack(regs, s->frames, 8 * DHAT_MAX_FRAMES, BPF_F_USER_STACK);
+	__u64 hash = 0;
+
+	if (bytes < 8)
+		return DHAT_STOP_BAD_MEMORY;
+	s->frame_count = (__u64)bytes / 8;
+	for (__u32 i = 0; i < DHAT_MAX_FRAMES && i < s->frame_count; i++)
+		hash = unwind_mix(hash, s->frames[i]);
+	s->hash = hash;
+	return DHAT_STOP_COMPLETE;
+}
+
+static __always_inline __u32 walk_by_tables(struct unwind_scratch *s)
+{
+	__u32 stop = UNWIND_MORE;
+
+	/* a step pushes one frame, or mends the last one once */
+	for (int i = 0; i < 2 * DHAT_MAX_FRAMES; i++) {
+		stop = unwind_step(s);
+		if (stop != UNWIND_MORE)
+			break;
+	}
+	return stop;
+}
+
 /* The id of the stack above the call that has just returned to pc, with the caller's sp and bp. */
-static __always_inline __u64 take_stack(__u64 pc, __u64 sp, __u64 bp, __u8 flags)
+static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 bp, __u8 flags)
 {
 	struct unwind_scratch *s = claim_scratch();
 	__u64 id;
@@ -194,12 +224,10 @@ static __always_inline __u64 take_stack(__u64 pc, __u64 sp, __u64 bp, __u8 flags
 	s->bp = bp;
 	s->window_size = 0;
 	unwind_push(s, pc);
-	/* a step pushes one frame, or mends the last one once */
-	for (int i = 0; i < 2 * DHAT_MAX_FRAMES; i++) {
-		stop = unwind_step(s);
-		if (stop != UNWIND_MORE)
-			break;
-	}
+	if (cfg_stacks == DHAT_STACKS_TABLES)
+		stop = walk_by_tables(s);
+	else if (cfg_stacks == DHAT_STACKS_KERNEL)
+		stop = walk_by_kernel(s, regs);
 	if (stop >= DHAT_STOP_COUNT)
 		stop = DHAT_STOP_TOO_DEEP;
 	s->stop = stop;
@@ -487,7 +515,7 @@ static __always_inline __u64 leave_mapping(struct call *call, __u64 result)
 }
 
 /* At the return: pc, sp and bp are the caller's. */
-static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
+static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, __u64 bp)
 {
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	__u64 addr = result, stack_id, now;
@@ -522,7 +550,7 @@ static __always_inline int leave(__u64 result, __u64 pc, __u64 sp, __u64 bp)
 			count(DHAT_CTR_FAILED);
 		return 0;
 	}
-	stack_id = take_stack(pc, sp, bp, call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
+	stack_id = take_stack(regs, pc, sp, bp, call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
 	if (is_realloc)
 		send_realloc_end(call, addr, stack_id, now);
 	else
@@ -562,7 +590,7 @@ static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie
 	pc = find_pending_return(regs->rsp);
 	if (!pc && bpf_probe_read_user(&pc, sizeof(pc), (void *)regs->rsp))
 		return 0;
-	return leave(result, pc, regs->rsp + 8, regs->rbp);
+	return leave(regs, result, pc, regs->rsp + 8, regs->rbp);
 }
 
 SEC("uprobe")
@@ -584,7 +612,7 @@ int dhat_return(struct pt_regs *regs)
 {
 	if (!is_ours())
 		return 0;
-	return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
+	return leave(regs, regs->rax, regs->rip, regs->rsp, regs->rbp);
 }
 
 /* In the second half the function's address is the site's, and rip is the caller's already. (There is
@@ -603,7 +631,7 @@ int dhat_session(struct pt_regs *regs)
 	if (!is_ours())
 		return 1;
 	if (is_session_return(regs))
-		return leave(regs->rax, regs->rip, regs->rsp, regs->rbp);
+		return leave(regs, regs->rax, regs->rip, regs->rsp, regs->rbp);
 	cookie.word = bpf_get_attach_cookie(regs);
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)
 		return 1 | leave_by_exit(regs, cookie);

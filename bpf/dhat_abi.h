@@ -87,6 +87,13 @@ enum dhat_stop {
 	DHAT_STOP_COUNT
 };
 
+/* Where stacks come from. All but the first are there to measure the first by (make bench). */
+enum dhat_stacks {
+	DHAT_STACKS_TABLES = 0,
+	DHAT_STACKS_KERNEL = 1, /* bpf_get_stack: frame pointers */
+	DHAT_STACKS_NONE = 2,	/* the caller only */
+};
+
 #define DHAT_MAX_FRAMES 127
 
 /* A frame is the return address as it stood on the stack. With this bit it is an interrupted

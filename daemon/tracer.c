@@ -45,6 +45,16 @@ static void choose_programs(struct dhat_bpf *bpf, enum uprobe_kind kind)
 	bpf_program__set_expected_attach_type(bpf->progs.dhat_return, type);
 }
 
+/* For `make bench` only, and so by no option. */
+static uint8_t stacks_to_measure(void)
+{
+	const char *name = getenv("DHATD_BENCH_STACKS");
+
+	if (name && strcmp(name, "kernel") == 0)
+		return DHAT_STACKS_KERNEL;
+	return name && strcmp(name, "none") == 0 ? DHAT_STACKS_NONE : DHAT_STACKS_TABLES;
+}
+
 static int load(struct tracer *tracer, const struct tracer_options *options, struct dhat_error *err)
 {
 	struct dhat_bpf *bpf = tracer->bpf;
@@ -55,6 +65,7 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf->rodata->cfg_tgid = options->pid;
 	bpf->rodata->cfg_check_tgid = is_in_initial_pid_namespace();
 	bpf->rodata->cfg_ring_bytes = options->ring_bytes;
+	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
 	bpf->data->reads_chunk_size = options->reads_chunk_size;
 	bpf->data->closes_on_exec = options->closes_on_exec;

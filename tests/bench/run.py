@@ -11,6 +11,7 @@ busy moment of the machine does not fall on one of them alone. A ratio means mor
 """
 import argparse
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -97,13 +98,16 @@ class Bench:
         return self.floor(target, "stack")
 
     @contextlib.contextmanager
-    def dhatd(self, target, *options):
+    def dhatd(self, target, *options, stacks="tables"):
         log = self.tmp / "dhatd.log"
         with open(log, "w") as out:
             proc = subprocess.Popen([self.build / "dhatd", "attach", "--socket", self.socket, "--pid",
-                                     str(target.pid), *options], stderr=out, stdin=subprocess.DEVNULL)
+                                     str(target.pid), *options], stderr=out, stdin=subprocess.DEVNULL,
+                                    env=os.environ | {"DHATD_BENCH_STACKS": stacks})
         try:
             wait_for(log, "attached", proc, "dhatd")
+            while self.status()["targets"][0]["tables_pending"]:
+                time.sleep(0.01)
             about = {}
             yield about
             about.update(self.status())
@@ -192,19 +196,22 @@ class Bench:
         return {"ns": ns, "status": abouts["dhatd"]}
 
     def frames_table(self):
-        say("malloc+free pair by depth: ns, and in brackets what stands above the floor")
-        say(f"  {'frames':>6} {'floor':>8} {'dhatd':>18} {'bpf_get_stack':>18} {'heaptrack':>10}")
+        """The same programs with stacks from our tables, from bpf_get_stack, and with the caller only:
+        what the walk adds."""
+        say("malloc+free pair by depth: ns of the pair, and of the walk alone (above dhatd without stacks)")
+        say(f"  {'frames':>6} {'floor':>7} {'no stacks':>9} {'our tables':>17} {'bpf_get_stack':>17} {'heaptrack':>10}")
         rows = {}
         for frames in (5, 10, 20, 40, 80):
-            tools = {"unprobed": self.nothing, "floor": self.floor, "dhatd": self.dhatd,
-                     "bpf_get_stack": self.stack}
-            ns, abouts = self.rounds(frames, tools, {"heaptrack": self.heaptrack})
-            rows[frames] = ns | {"walked": abouts["bpf_get_stack"]["said"]}
-            above = {k: f"{ns[k]:,.0f} ({ns[k] - ns['floor']:+,.0f})" for k in ("dhatd", "bpf_get_stack")}
-            say(f"  {frames:>6} {ns['floor']:>8,.0f} {above['dhatd']:>18} {above['bpf_get_stack']:>18} "
-                f"{ns['heaptrack']:>10,.0f}   bpf_get_stack saw {rows[frames]['walked']}")
-        for tool in ("dhatd", "bpf_get_stack"):
-            say(f"  {tool}: {(rows[80][tool] - rows[5][tool]) / 75:.1f} ns a frame from 5 to 80")
+            tools = {"floor": self.floor}
+            for stacks in ("none", "tables", "kernel"):
+                tools[stacks] = functools.partial(self.dhatd, stacks=stacks)
+            ns, _ = self.rounds(frames, tools, {"heaptrack": self.heaptrack})
+            rows[frames] = ns
+            walk = {k: f"{ns[k]:,.0f} ({ns[k] - ns['none']:,.0f})" for k in ("tables", "kernel")}
+            say(f"  {frames:>6} {ns['floor']:>7,.0f} {ns['none']:>9,.0f} {walk['tables']:>17} "
+                f"{walk['kernel']:>17} {ns['heaptrack']:>10,.0f}")
+        for name, tool in (("our tables", "tables"), ("bpf_get_stack", "kernel")):
+            say(f"  {name}: {(rows[80][tool] - rows[5][tool]) / 75:.1f} ns a frame from 5 to 80")
         return rows
 
     def drops(self):
