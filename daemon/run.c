@@ -142,7 +142,7 @@ static int attach_to_child(struct target *target, const char *link, int *signal_
 	if (error == 0)
 		error = target_check_found(target, err);
 	if (error == 0)
-		target_get_tables(target, tracer_epoch(target->tracer));
+		target_get_tables(target, tracer_epoch(target->tracer), 0);
 	target->is_observed = true;
 	pthread_mutex_unlock(&target->map_lock);
 	return error;

@@ -525,6 +525,8 @@ void target_open(struct target *target)
 	tracer_open_gate(target->tracer);
 }
 
+#define TABLES_FIRST_NS 500000000ull /* an attach shall take a second at most */
+
 int target_attach(pid_t pid, const struct target_options *options,
 		  const struct target_services *services, struct target **ret,
 		  struct dhat_error *err)
@@ -538,8 +540,12 @@ int target_attach(pid_t pid, const struct target_options *options,
 	error = target_attach_links(target, options->link, err);
 	if (error == 0)
 		error = target_check_found(target, err);
-	if (error == 0)
+	if (error == 0) {
+		/* whole stacks from the first on, if that is a matter of a moment */
+		target_get_tables(target, tracer_epoch(target->tracer),
+				  clock_now_ns(CLOCK_MONOTONIC) + TABLES_FIRST_NS);
 		error = target_begin_inventory(target);
+	}
 	if (error == 0) {
 		target->is_observed = true;
 		target_open(target);

@@ -112,8 +112,9 @@ int target_preflight(struct target *target, struct dhat_error *err);
 int target_choose_returns(struct target *target);
 /* Does the object mapped at addr hold probes? */
 bool target_probes_in(struct target *target, uint64_t addr);
-/* Build or find the tables that are missing, telling the kernel side after each. */
-void target_get_tables(struct target *target, uint32_t epoch);
+/* Build or find the tables that are missing, telling the kernel side after each. With until_ns
+ * (CLOCK_MONOTONIC), what is large or would be begun later is left for another time. */
+void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns);
 void target_objects_deinit(struct target *target);
 /* What only unwinding and probing need; names need the descriptors, which stay. Holder of map_lock. */
 void target_drop_tables(struct target *target);
