@@ -26,7 +26,6 @@ const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
 /* Written by the daemon while probes run. */
 volatile __u8 is_closed = 1;	    /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
-volatile __u8 reads_chunk_size = 1; /* send the word before freed blocks */
 volatile __u8 stops_on_change = 0;  /* `dhatd run`: stop the target when it has mapped code */
 
 struct {
@@ -296,26 +295,26 @@ static __always_inline void send_unmap(__u64 addr, __u64 size_bytes)
 	count(DHAT_CTR_FREES);
 }
 
-/* The word before a block, or 0. */
-static __always_inline __u64 chunk_size(__u64 addr)
+/* The word before a block, or 0 where it says nothing. */
+static __always_inline __u64 chunk_size(__u64 addr, union dhat_cookie_word cookie)
 {
 	__u64 word = 0;
 
-	if (reads_chunk_size)
+	if (cookie.parts.has_header)
 		bpf_probe_read_user(&word, sizeof(word), (void *)(addr - 8));
 	return word;
 }
 
-static __always_inline void send_free(__u64 addr, __u8 domain)
+static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie)
 {
-	__u64 word = chunk_size(addr);
+	__u64 word = chunk_size(addr, cookie);
 	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
 		count(DHAT_CTR_DROP_FREE);
 		return;
 	}
-	fill_head(&record->head, DHAT_RECORD_FREE, domain, sizeof(*record));
+	fill_head(&record->head, DHAT_RECORD_FREE, cookie.parts.domain, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->addr = addr;
 	record->chunk_size = word;
@@ -323,16 +322,16 @@ static __always_inline void send_free(__u64 addr, __u8 domain)
 	count(DHAT_CTR_FREES);
 }
 
-static __always_inline void send_realloc_begin(__u64 addr, __u8 domain)
+static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_word cookie)
 {
-	__u64 word = chunk_size(addr);
+	__u64 word = chunk_size(addr, cookie);
 	struct dhat_record_realloc_begin *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
 		count(DHAT_CTR_DROP_REALLOC);
 		return;
 	}
-	fill_head(&record->head, DHAT_RECORD_REALLOC_BEGIN, domain, sizeof(*record));
+	fill_head(&record->head, DHAT_RECORD_REALLOC_BEGIN, cookie.parts.domain, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->old_addr = addr;
 	record->chunk_size = word;
@@ -425,7 +424,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	if (!call) {
 		count(DHAT_CTR_NO_STATE);
 		if (role == DHAT_ROLE_FREE) /* keeps P3: rather a free too many than one too few */
-			send_free(arg0, cookie.parts.domain);
+			send_free(arg0, cookie);
 		return 0;
 	}
 	if (call->is_active) {
@@ -442,7 +441,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		call->is_active = 0;
 	}
 	if (role == DHAT_ROLE_FREE) {
-		send_free(arg0, cookie.parts.domain);
+		send_free(arg0, cookie);
 		return 0;
 	}
 	arg1 = reg(regs, cookie.parts.arg_reg[1]);
@@ -495,7 +494,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		bpf_probe_read_user(&call->return_pc, sizeof(call->return_pc), (void *)sp);
 	call->is_active = 1;
 	if (is_resizing(role) && call->old_addr)
-		send_realloc_begin(call->old_addr, call->domain);
+		send_realloc_begin(call->old_addr, cookie);
 	return 1;
 }
 

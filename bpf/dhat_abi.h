@@ -210,7 +210,7 @@ struct dhat_cookie {
 	__u8 role : 4;	     /* enum dhat_role */
 	__u8 phase : 2;	     /* enum dhat_phase */
 	__u8 is_by_exit : 1; /* its return is seen by exit probes */
-	__u8 pad : 1;
+	__u8 has_header : 1; /* glibc: the word before a block tells its size */
 	__u8 domain;	     /* see struct dhat_record */
 	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
 			      * is where the result is */

@@ -478,7 +478,6 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 		.pid = target->pid,
 		.ring_bytes = target->ring_bytes,
 		.kind = kind,
-		.reads_chunk_size = true,
 		.closes_on_exec = true,
 	};
 	int error;

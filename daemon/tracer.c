@@ -67,7 +67,6 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf->rodata->cfg_ring_bytes = options->ring_bytes;
 	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
-	bpf->data->reads_chunk_size = options->reads_chunk_size;
 	bpf->data->closes_on_exec = options->closes_on_exec;
 	bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
@@ -186,11 +185,6 @@ void tracer_detach(struct tracer *tracer)
 		tracer_close_gate(tracer);
 	uprobe_links_deinit(&tracer->links);
 	dhat_bpf__detach(tracer->bpf);
-}
-
-void tracer_set_reads_chunk_size(struct tracer *tracer, bool reads)
-{
-	tracer->bpf->data->reads_chunk_size = reads;
 }
 
 void tracer_set_closes_on_exec(struct tracer *tracer, bool closes)

@@ -19,7 +19,6 @@ struct tracer_options {
 	pid_t pid;	     /* as dhatd sees it */
 	uint32_t ring_bytes; /* a power of two, whole pages */
 	enum uprobe_kind kind;
-	bool reads_chunk_size; /* send the word before each freed block (glibc's chunk header) */
 	bool closes_on_exec;
 };
 
@@ -40,7 +39,6 @@ void tracer_close_gate(struct tracer *tracer);
 /* Remove the probes; ring and counters stay. */
 void tracer_detach(struct tracer *tracer);
 
-void tracer_set_reads_chunk_size(struct tracer *tracer, bool reads);
 void tracer_set_closes_on_exec(struct tracer *tracer, bool closes);
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops);
 
