@@ -1,6 +1,6 @@
 /* stack_judge: are the stacks that our unwinder walks those that a debugger shows?
  *
- *   stack_judge [-n SAMPLES] [-v] [-l FILE] [NAME | PROGRAM ARG...]
+ *   stack_judge [-n SAMPLES] [-s SKIP] [-v] [-l FILE] [NAME | PROGRAM ARG...]
  *
  * Runs a program under ptrace and stops it at random calls of its allocator. There, on the very
  * same registers and memory, bpf/unwind.h (compiled as plain C, with tables of cfi_build()) and
@@ -8,6 +8,7 @@
  * compared. NAME: one of the six programs below; without: all of them. Exit 1 when less than 99.5 %
  * of a program's stacks are equal, or less than 99 % complete.
  *
+ * -s: up to so many calls go unsampled after each sample (100).
  * -l: for dhatd, live. Lets the program begin (and load what it loads), stops it in an allocator
  * call, prints its pid and waits for a line on stdin, so that dhatd can be attached. Then writes
  * libdw's stacks to FILE, one a line, the allocator's caller first; says "done", with that thread
@@ -427,7 +428,7 @@ static bool print_tally(const char *name, const struct tally *tally)
 }
 
 struct options {
-	uint32_t samples;
+	uint32_t samples, skip;
 	bool is_verbose;
 	FILE *live; /* NULL: compare here */
 };
@@ -451,7 +452,7 @@ static pid_t pass_beginning(void)
 static void take_samples(pid_t tid, struct tally *tally, const struct options *options)
 {
 	struct timespec now, limit;
-	long skip = random() % 100;
+	long skip = random() % options->skip;
 	int r;
 
 	clock_gettime(CLOCK_MONOTONIC, &limit);
@@ -459,7 +460,7 @@ static void take_samples(pid_t tid, struct tally *tally, const struct options *o
 	while (ptrace(PTRACE_CONT, tid, NULL, 0L) == 0 && (tid = tracee_wait(&tracee)) > 0) {
 		if (skip-- > 0)
 			continue;
-		skip = random() % 100;
+		skip = random() % options->skip;
 		r = options->live ? record(tid, tally, options->live)
 				  : sample(tid, tally, options->is_verbose);
 		clock_gettime(CLOCK_MONOTONIC, &now);
@@ -566,14 +567,16 @@ static bool is_listed(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .samples = 400 };
+	struct options options = { .samples = 400, .skip = 100 };
 	char folder[4096] = "";
 	ssize_t length;
 	int option;
 
-	while ((option = getopt(argc, argv, "+n:vl:")) != -1) {
+	while ((option = getopt(argc, argv, "+n:s:vl:")) != -1) {
 		if (option == 'n')
 			options.samples = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (option == 's')
+			options.skip = (uint32_t)strtoul(optarg, NULL, 10) ?: 1;
 		else if (option == 'v')
 			options.is_verbose = true;
 		else if (option == 'l')
