@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../proto/cleanup.h"
+#include "cfi_holes.h"
 #include "cfi_program.h"
 #include "cfi_rows.h"
 
@@ -16,9 +17,6 @@
 #define MAX_SECTION_BYTES (512u << 20)
 #define MAX_DYNAMIC_BYTES (1u << 20)
 #define MAX_EXEC_SEGMENTS 32
-
-/* How far code without CFI at the ELF entry point is taken to be start-up code. */
-#define ENTRY_CODE_BYTES 128
 
 struct fde {
 	uint64_t start, end;
@@ -43,6 +41,8 @@ struct build {
 	size_t cie_count, cie_capacity;
 	struct fde *fdes;
 	size_t fde_count, fde_capacity;
+	struct cfi_code_piece *pieces; /* of code without CFI */
+	size_t piece_count, next_piece;
 	uint32_t max_rows;
 	struct cfi_rows *rows;
 };
@@ -51,6 +51,7 @@ static void build_deinit(struct build *build)
 {
 	free(build->cies);
 	free(build->fdes);
+	free(build->pieces);
 	cfi_rows_free(build->rows);
 	if (build->elf)
 		elf_end(build->elf);
@@ -430,8 +431,9 @@ static int run_fde(struct build *build, const struct fde *fde, uint64_t end)
 			    false);
 }
 
-/* Only programs and the dynamic linker are entered at their entry point; in other libraries linkers
- * put just any address there. A dynamic linker is the library that needs no other. */
+/* Only programs and the dynamic linker are entered at their entry point, and nothing called them
+ * there (psABI 3.4.1): constructors of libraries run from the dynamic linker's. In other libraries
+ * linkers put just any address there. A dynamic linker is the library that needs no other. */
 static bool is_entered(const struct build *build)
 {
 	GElf_Phdr phdr, dynamic = {};
@@ -462,19 +464,39 @@ static bool is_entered(const struct build *build)
 	return data;
 }
 
-/* Code without CFI that the kernel jumps to is start-up code: nothing called it, so the stack ends
- * there (psABI 3.4.1). Constructors of libraries run from the dynamic linker's. */
-static int add_entry(struct build *build, uint64_t gap_start, uint64_t gap_end)
+/* Pieces of code without CFI (cfi_holes.h) that lie in [start, end). */
+static int add_pieces(struct build *build, uint64_t start, uint64_t end)
 {
-	uint64_t entry = build->entry, end = entry + ENTRY_CODE_BYTES;
+	struct cfi_code_piece *piece;
+	uint64_t stop;
+	int r;
 
-	if (!entry || entry < gap_start || entry >= gap_end || end < entry ||
-	    !clip_to_code(build, entry, &end))
-		return 0;
-	if (end > gap_end)
-		end = gap_end;
-	return cfi_rows_add(build->rows, entry, end, (struct dhat_row){ .cfa = DHAT_CFA_END },
-			    true);
+	for (; build->next_piece < build->piece_count; build->next_piece++) {
+		piece = &build->pieces[build->next_piece];
+		if (piece->start >= end)
+			return 0;
+		stop = piece->end < end ? piece->end : end;
+		if (piece->start < start || stop <= piece->start)
+			continue;
+		r = cfi_rows_add(build->rows, piece->start, stop, piece->row, true);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_holes(struct build *build)
+{
+	_cleanup_free_ struct cfi_span *covered = NULL;
+	size_t i;
+
+	covered = calloc(build->fde_count + 1, sizeof(*covered));
+	if (!covered)
+		return -ENOMEM;
+	for (i = 0; i < build->fde_count; i++)
+		covered[i] = (struct cfi_span){ build->fdes[i].start, build->fdes[i].end };
+	return cfi_holes_read(build->elf, covered, build->fde_count, build->entry, &build->pieces,
+			      &build->piece_count);
 }
 
 /* Overlapping FDEs: each holds until the next one starts, as in a search of .eh_frame_hdr. */
@@ -489,7 +511,7 @@ static int add_all_rows(struct build *build)
 		fde = &build->fdes[i];
 		if (i && fde->start == fde[-1].start)
 			continue;
-		r = add_entry(build, covered, fde->start);
+		r = add_pieces(build, covered, fde->start);
 		if (r < 0)
 			return r;
 		for (next = i + 1; next < build->fde_count; next++) {
@@ -503,14 +525,18 @@ static int add_all_rows(struct build *build)
 		if (r < 0)
 			return r;
 	}
-	return add_entry(build, covered, UINT64_MAX);
+	return add_pieces(build, covered, UINT64_MAX);
 }
 
 static uint64_t first_code(const struct build *build)
 {
-	uint64_t first = build->fdes[0].start, entry = build->entry, end = UINT64_MAX;
+	uint64_t first = UINT64_MAX;
 
-	return entry && entry < first && clip_to_code(build, entry, &end) ? entry : first;
+	if (build->fde_count)
+		first = build->fdes[0].start;
+	if (build->piece_count && build->pieces[0].start < first)
+		first = build->pieces[0].start;
+	return first;
 }
 
 static int build_table(struct build *build, struct cfi_table **ret, struct dhat_error *err)
@@ -522,13 +548,17 @@ static int build_table(struct build *build, struct cfi_table **ret, struct dhat_
 		return r;
 	build->entry = is_entered(build) ? build->ehdr.e_entry : 0;
 	r = read_sections(build);
-	if (r == 0 && !build->fde_count)
-		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
-				      "no call frame information (.eh_frame or .debug_frame)");
-	if (r == 0) {
+	if (r == 0 && build->fde_count)
 		qsort(build->fdes, build->fde_count, sizeof(*build->fdes), compare_fdes);
+	if (r == 0)
+		r = read_holes(build);
+	if (r == 0 && !build->fde_count && !build->piece_count)
+		return dhat_error_set(
+			err, ENODATA, DHAT_EXIT_BAD_FILE,
+			"no call frame information (.eh_frame or .debug_frame), and no "
+			"function symbols");
+	if (r == 0)
 		r = cfi_rows_new(first_code(build), build->max_rows, &build->rows);
-	}
 	if (r == 0)
 		r = add_all_rows(build);
 	if (r == 0)

@@ -3,9 +3,9 @@
  *
  * The file is hostile; this runs inside the worker process (worker.h). libdw finds the entries
  * (dwarf_next_cfi), cfi_program.h runs them, cfi_rows.h makes rows of bpf/dhat_abi.h of the result.
- * .eh_frame goes first, .debug_frame fills in what it leaves out. Adjacent rows with equal rules
- * are merged; places between FDEs get DHAT_CFA_NO_RULE rows; a program's or dynamic linker's entry
- * point without CFI gets DHAT_CFA_END.
+ * .eh_frame goes first, .debug_frame fills in what it leaves out, and functions that neither
+ * describes are read instruction by instruction (cfi_code.h). Adjacent rows with equal rules are
+ * merged; what is left between them gets DHAT_CFA_NO_RULE rows.
  */
 #include <stdint.h>
 
@@ -18,7 +18,7 @@ struct cfi_table {
 	uint32_t word_count;	   /* of the table as the kernel side holds it */
 	uint64_t *words;	   /* head, page index, rows: bpf/dhat_abi.h */
 	uint32_t row_count;
-	uint64_t code_bytes;		/* described by FDEs */
+	uint64_t code_bytes;		/* described */
 	uint64_t code_bytes_by_cfa[8];	/* by enum dhat_cfa */
 	uint64_t unrepresentable_bytes; /* code whose rule exists but does not fit a row whole */
 };

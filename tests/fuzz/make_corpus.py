@@ -359,6 +359,7 @@ def main():
     for i, code in enumerate(CODES):
         for flags in (0, 3, 13):
             write(top / "prologue", f"code-{i}-{flags}", bytes([flags]) + code)
+        write(top / "cfi_code", f"code-{i}", code * 8)
     for i, name in enumerate(NAMES):
         write(top / "demangle", f"name-{i}", name)
     write(top / "message", "request", b"\x08\x01\x12\x02\x08\x05")

@@ -29,7 +29,7 @@
 enum kind {
 	KIND_ROW,	   /* equal */
 	KIND_END,	   /* return address undefined: both say so */
-	KIND_ENTRY,	   /* no CFI: the ELF entry point, which nothing calls */
+	KIND_CODE,	   /* no CFI: read out of the instructions; code_judge judges that */
 	KIND_GAP,	   /* no CFI: both say so */
 	KIND_CFA_REGISTER, /* CFA by another register than rsp and rbp */
 	KIND_CFA_EXPRESSION,
@@ -44,7 +44,7 @@ enum kind {
 static const char *const kind_names[KIND_COUNT] = {
 	"equal",
 	"end of stack",
-	"entry point",
+	"by the code",
 	"no CFI",
 	"CFA by other register",
 	"CFA by expression",
@@ -61,7 +61,6 @@ struct judge {
 	Elf *elf;
 	Dwarf *dwarf;
 	Dwarf_CFI *eh, *debug;
-	uint64_t entry;
 	int32_t *search_table; /* .eh_frame_hdr: pairs, relative to search_base */
 	size_t search_count;
 	uint64_t search_base;
@@ -259,13 +258,11 @@ static enum kind judge_frame(const struct dhat_row *row, Dwarf_Frame *frame)
 	return kind == KIND_ROW ? judge_rbp(row, place_of(frame, 6)) : kind;
 }
 
-static enum kind judge_absent(const struct judge *judge, const struct dhat_row *row, uint64_t pc)
+static enum kind judge_absent(const struct dhat_row *row)
 {
 	if (!row || row->cfa == DHAT_CFA_NO_RULE)
 		return KIND_GAP;
-	if (row->cfa == DHAT_CFA_END && pc >= judge->entry && pc < judge->entry + 128)
-		return KIND_ENTRY;
-	return KIND_WRONG;
+	return KIND_CODE;
 }
 
 static void report_wrong(struct judge *judge, const struct dhat_row *row, uint64_t pc)
@@ -307,8 +304,7 @@ static void judge_range(struct judge *judge, const struct dhat_row *row, uint64_
 		stop = answer.is_known ? answer.end : next_fde(judge, pc);
 		if (stop > end || stop <= pc)
 			stop = end;
-		kind = answer.is_known ? judge_frame(row, answer.frame)
-				       : judge_absent(judge, row, pc);
+		kind = answer.is_known ? judge_frame(row, answer.frame) : judge_absent(row);
 		ask(judge, stop - 1, &last);
 		if (last.is_known != answer.is_known ||
 		    (last.is_known && judge_frame(row, last.frame) != kind))
@@ -412,7 +408,6 @@ static bool judge_file(const char *path)
 	struct dhat_error error = {};
 	struct cfi_table *table = NULL;
 	struct judge judge = {};
-	GElf_Ehdr ehdr;
 	double start, built;
 	bool is_good;
 
@@ -426,7 +421,6 @@ static bool judge_file(const char *path)
 	judge.dwarf = dwarf_begin_elf(judge.elf, DWARF_C_READ, NULL);
 	judge.eh = dwarf_getcfi_elf(judge.elf);
 	judge.debug = judge.dwarf ? dwarf_getcfi(judge.dwarf) : NULL;
-	judge.entry = gelf_getehdr(judge.elf, &ehdr)->e_entry;
 	load_search_table(&judge);
 	judge_table(&judge, table);
 	printf("# %s\n", path);
