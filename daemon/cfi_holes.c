@@ -206,7 +206,8 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 	r = find_functions(&holes);
 	if (r < 0 || (!holes.entry_count && !entry))
 		return r;
-	qsort(holes.entries, holes.entry_count, sizeof(*holes.entries), compare_entries);
+	if (holes.entry_count)
+		qsort(holes.entries, holes.entry_count, sizeof(*holes.entries), compare_entries);
 	r = find_holes(&holes, entry);
 	if (r == -E2BIG || (r == 0 && !holes.range_count))
 		return 0;
