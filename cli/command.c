@@ -18,12 +18,16 @@ const struct command commands[] = {
 	{ 0 },
 };
 
+/* Keys that no command uses for its own. */
+enum { KEY_TRIM = 0x300, KEY_USAGE };
+
 static const struct argp_option common_options[] = {
 	{ "socket", 's', "PATH", 0,
 	  "Where dhatd answers (default: $" CLI_SOCKET_VARIABLE ", else " CLI_DEFAULT_SOCKET ")",
 	  8 },
 	{ "json", 'j', 0, 0, "Print JSON, for programs", 8 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ 0 },
 };
 
@@ -39,7 +43,10 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 		common->as_json = true;
 		return 0;
 	case '?':
-		argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK);
+	case KEY_USAGE:
+		argp_state_help(state, stdout,
+				key == '?' ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK
+					   : ARGP_HELP_USAGE);
 		common->is_done = true;
 		return ECANCELED;
 	default:
@@ -66,8 +73,6 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp pid_argp = { .options = pid_options, .parser = parse_pid };
-
-enum { KEY_TRIM = 0x300 };
 
 static const struct argp_option trim_options[] = {
 	{ "trim", KEY_TRIM, "RULES", OPTION_ARG_OPTIONAL,

@@ -17,6 +17,7 @@ enum {
 	KEY_NAME,
 	KEY_DEBUGINFOD,
 	KEY_DEBUGINFOD_SECONDS,
+	KEY_USAGE,
 };
 
 static const struct argp_option attach_options[] = {
@@ -45,6 +46,7 @@ static const struct argp_option socket_options[] = {
 	  "How long one debug file may take (default 20)", 6 },
 	{ "group", KEY_GROUP, "NAME", 0, "Members of this group may use the socket, too", 6 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ "version", 'V', 0, 0, "Print the version", -1 },
 	{ 0 },
 };
@@ -110,17 +112,8 @@ static error_t parse_attach(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static error_t parse_output(int key, char *arg, struct argp_state *state)
-{
-	struct dhatd_options *options = state->input;
-
-	if (key != 'o')
-		return ARGP_ERR_UNKNOWN;
-	options->output_path = arg;
-	return 0;
-}
-
-static int parse_debuginfod(struct argp_state *state, struct dhatd_options *options, const char *arg)
+static int parse_debuginfod(struct argp_state *state, struct dhatd_options *options,
+			    const char *arg)
 {
 	options->debuginfod_urls = arg ? arg : getenv("DEBUGINFOD_URLS");
 	if (options->debuginfod_urls && *options->debuginfod_urls)
@@ -159,7 +152,10 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 	case KEY_DEBUGINFOD_SECONDS:
 		return parse_seconds(state, options, arg);
 	case '?':
-		argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK);
+	case KEY_USAGE:
+		argp_state_help(state, stdout,
+				key == '?' ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK
+					   : ARGP_HELP_USAGE);
 		options->command = DHATD_DONE;
 		return ECANCELED;
 	case 'V':
@@ -172,17 +168,14 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp attach_argp = { .options = attach_options, .parser = parse_attach };
-static const struct argp output_argp = { .options = output_options, .parser = parse_output };
 static const struct argp socket_argp = { .options = socket_options, .parser = parse_socket };
 
-static const struct argp_child attach_children[] = { { .argp = &attach_argp },
-						     { .argp = &output_argp },
-						     { .argp = &dhat_attach_argp },
-						     { .argp = &socket_argp },
-						     { 0 } };
-static const struct argp_child run_children[] = {
-	{ .argp = &output_argp }, { .argp = &dhat_attach_argp }, { .argp = &socket_argp }, { 0 }
+static const struct argp_child attach_children[] = {
+	{ .argp = &attach_argp }, { .argp = &dhat_attach_argp }, { .argp = &socket_argp }, { 0 }
 };
+static const struct argp_child run_children[] = { { .argp = &dhat_attach_argp },
+						  { .argp = &socket_argp },
+						  { 0 } };
 static const struct argp_child serve_children[] = { { .argp = &socket_argp }, { 0 } };
 
 static void give_inputs(struct argp_state *state, struct dhatd_options *options)
@@ -203,6 +196,9 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		give_inputs(state, options);
+		return 0;
+	case 'o':
+		options->output_path = arg;
 		return 0;
 	case ARGP_KEY_ARGS: /* the first argument that is no option, and all behind it */
 		if (options->command == DHATD_RUN) {
@@ -237,7 +233,8 @@ static const struct {
 	{ "attach",
 	  "dhatd attach",
 	  DHATD_ATTACH,
-	  { .parser = parse_command,
+	  { .options = output_options,
+	    .parser = parse_command,
 	    .doc = "Profile the heap of running processes until they end or SIGINT or SIGTERM "
 		   "comes; "
 		   "answer dhatctl meanwhile.",
@@ -245,7 +242,8 @@ static const struct {
 	{ "run",
 	  "dhatd run",
 	  DHATD_RUN,
-	  { .parser = parse_command,
+	  { .options = output_options,
+	    .parser = parse_command,
 	    .args_doc = "-- PROGRAM [ARG...]",
 	    .doc = "Start a program and profile its heap from its first allocation on.",
 	    .children = run_children } },

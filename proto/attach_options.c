@@ -23,8 +23,6 @@ enum {
 };
 
 static const struct argp_option attach_options[] = {
-	{ "output", 'o', "FILE", 0,
-	  "At the end write the profile to FILE: DHAT JSON, or lossless if it ends in .dhat", 2 },
 	{ "alloc", KEY_ALLOC, "SPEC", 0,
 	  "Count a custom allocator, too: 'BIN:FUNC(size=arg1)' or 'BIN+0xOFFSET(size=arg1)'", 3 },
 	{ "free", KEY_FREE, "SPEC", 0, "Its free function: 'BIN:FUNC(ptr=arg1)'", 3 },

@@ -104,6 +104,26 @@ static void expect_options(const char *what, const char *from, const char *in)
 	assert_true(count > 0);
 }
 
+/* Does an entry of a help list begin here? "      --top=N" or "  -n, --top=N" */
+static bool is_entry(const char *help, const char *at)
+{
+	return at >= help + 2 && (!strncmp(at - 2, "  ", 2) || !strncmp(at - 2, ", ", 2)) &&
+	       option_length(at) > 2;
+}
+
+static void expect_each_once(const char *what, const char *help)
+{
+	for (const char *at = help; (at = strstr(at, "--")); at += option_length(at)) {
+		for (const char *again = at + 2; (again = strstr(again, "--")); again += 2) {
+			if (is_entry(help, at) && is_entry(help, again) &&
+			    option_length(again) == option_length(at) &&
+			    !strncmp(at, again, option_length(at)))
+				fail_msg("%s: %.*s is there twice", what, (int)option_length(at),
+					 at);
+		}
+	}
+}
+
 static void expect_exit_codes(const char *manual)
 {
 	char code[16];
@@ -128,6 +148,7 @@ static void test_dhatctl(void **state)
 		_cleanup_free_ char *help = capture(commands[i].run, 2, argv);
 
 		expect_options(commands[i].name, help, manual);
+		expect_each_once(commands[i].name, help);
 		snprintf(title, sizeof(title), "\n.SS %s\n", commands[i].name);
 		if (!strstr(manual, title))
 			fail_msg("the section of %s is missing", commands[i].name);
@@ -150,6 +171,7 @@ static void test_dhatd(void **state)
 		_cleanup_free_ char *help = capture(run_dhatd, 3, argv);
 
 		expect_options(names[i], help, manual);
+		expect_each_once(names[i], help);
 		snprintf(title, sizeof(title), "\n.SS %s\n", names[i]);
 		assert_non_null(strstr(manual, title));
 		all = realloc(all, strlen(all) + strlen(help) + 1);

@@ -103,7 +103,8 @@ static void test_all_target_options(void **state)
 			       "1M", "--link", "perf", "--alloc", "bin:a(size=arg1)", "--free",
 			       "bin:f(ptr=arg1)", "--realloc", "bin+0x12(ptr=arg1,size=arg2)",
 			       "--group", "staff", "--follow-fork", "--follow-exec", "--anonymous",
-			       "--no-inventory", "--no-return-probes", "--max-memory", "64M", "--socket", "/tmp/s"),
+			       "--no-inventory", "--no-return-probes", "--max-memory", "64M",
+			       "--socket", "/tmp/s"),
 			 0);
 	assert_string_equal(options.output_path, "x.json");
 	assert_int_equal(options.target.ring_bytes, 1 << 20);
@@ -175,6 +176,9 @@ static void test_help_and_version(void **state)
 		assert_non_null(strstr(printed, "--help"));
 		dhatd_options_deinit(&options);
 	}
+	assert_int_equal(PARSE(&options, "run", "--usage"), 0);
+	assert_int_equal(options.command, DHATD_DONE);
+	assert_non_null(strstr(printed, "Usage: dhatd run "));
 	assert_int_equal(PARSE(&options, "--help"), 0);
 	assert_int_equal(options.command, DHATD_DONE);
 	assert_non_null(strstr(printed, "serve"));
