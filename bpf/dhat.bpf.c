@@ -404,7 +404,10 @@ static __always_inline int is_on_its_way(const struct call *call)
 
 	if (!call->is_by_exit)
 		return find_pending_return(call->sp) != 0;
-	return bpf_probe_read_user(&pc, sizeof(pc), (void *)call->sp) == 0 && pc == call->return_pc;
+	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)call->sp))
+		return 0;
+	/* another tracer's return probe may have put its trampoline there meanwhile */
+	return pc == call->return_pc || find_pending_return(call->sp) == call->return_pc;
 }
 
 /* At the entry. 1: a return is to be awaited. */
