@@ -114,7 +114,7 @@ static int call_and_print(const struct common *common, Dhat__Request *request,
 	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
 }
 
-static void fill_options(const struct dhat_attach_options *from, Dhat__AttachOptions *to)
+void command_fill_attach_options(const struct dhat_attach_options *from, Dhat__AttachOptions *to)
 {
 	to->ring_bytes = from->ring_bytes;
 	if (from->link)
@@ -140,7 +140,7 @@ int cmd_attach(int argc, char **argv, struct dhat_error *err)
 
 	r = command_parse(&attach_argp, argc, argv, &attach, &attach.common, err);
 	if (r == 0 && !attach.common.is_done) {
-		fill_options(&attach.options, &wire);
+		command_fill_attach_options(&attach.options, &wire);
 		body.pid = attach.pid;
 		body.options = &wire;
 		request.body_case = DHAT__REQUEST__BODY_ATTACH;

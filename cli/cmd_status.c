@@ -97,67 +97,6 @@ static void print_counters(struct screen *screen, const Dhat__TargetStatus *targ
 	}
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* link: of most probes; only what differs is said. */
-static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link)
-{
-	char place[512];
-
-	fputs("    ", stdout);
-	screen_column(screen, probe->function, 16);
-	snprintf(place, sizeof(place), "%s+0x%" PRIx64, base_name(probe->object),
-		 probe->site_vaddr);
-	fputc(' ', stdout);
-	screen_column(screen, place, 20);
-	snprintf(place, sizeof(place), "+%" PRIu64, probe->site_vaddr - probe->function_vaddr);
-	fputc(' ', stdout);
-	screen_column(screen, place, 4);
-	fputc(' ', stdout);
-	screen_column(screen, probe->instruction, 22);
-	fputs(probe->is_emulated ? " emulated" : " STEPPED", stdout);
-	if (strcmp(probe->link, link)) {
-		fputs(", ", stdout);
-		screen_text(screen, probe->link);
-	}
-	if (*probe->returns_by && strcmp(probe->returns_by, probe->link)) {
-		fputs(", ", stdout);
-		screen_text(screen, probe->returns_by);
-	}
-	fputc('\n', stdout);
-	if (*probe->note) {
-		fputs("      ", stdout);
-		screen_paragraph(screen, 6, probe->note);
-	}
-}
-
-static void print_probes(struct screen *screen, const Dhat__TargetStatus *target)
-{
-	const char *link = target->n_probes ? target->probes[0]->link : "";
-
-	if (!target->n_probes)
-		return;
-	printf("  probes     %zu, linked by ", target->n_probes);
-	screen_text(screen, link);
-	fputc('\n', stdout);
-	for (size_t i = 0; i < target->n_probes; i++)
-		print_probe(screen, target->probes[i], link);
-}
-
-/* Several lines behind one title. */
-static void print_list(struct screen *screen, const char *title, char **texts, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		printf("  %-10s ", i ? "" : title);
-		screen_paragraph(screen, 13, texts[i]);
-	}
-}
-
 static void print_target(struct screen *screen, const Dhat__TargetStatus *status)
 {
 	static const Dhat__Target nobody = DHAT__TARGET__INIT;
@@ -168,9 +107,9 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	print_verdict(screen, status->verdict);
 	print_figures(status);
 	print_counters(screen, status, true);
-	print_list(screen, "allocators", target->allocators, target->n_allocators);
-	print_list(screen, "notes", status->notes, status->n_notes);
-	print_probes(screen, status);
+	view_list(screen, "allocators", target->allocators, target->n_allocators);
+	view_list(screen, "notes", status->notes, status->n_notes);
+	view_probes(screen, status->probes, status->n_probes);
 	print_counters(screen, status, false);
 }
 

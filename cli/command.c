@@ -13,6 +13,7 @@ const struct command commands[] = {
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },
 	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
 	{ "export", "turn a .dhat file into DHAT JSON", cmd_export },
+	{ "plan", "what an attach would find and cost, without attaching", cmd_plan },
 	{ "attach", "have dhatd watch another process", cmd_attach },
 	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
 	{ 0 },

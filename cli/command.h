@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../proto/attach_options.h"
 #include "../proto/error.h"
+#include "proto/dhat.pb-c.h"
 
 #define CLI_DEFAULT_SOCKET "/run/dhatd.sock"
 #define CLI_SOCKET_VARIABLE "DHATD_SOCKET"
@@ -45,6 +47,10 @@ int cmd_rss(int argc, char **argv, struct dhat_error *err);
 int cmd_export(int argc, char **argv, struct dhat_error *err);
 int cmd_attach(int argc, char **argv, struct dhat_error *err);
 int cmd_detach(int argc, char **argv, struct dhat_error *err);
+int cmd_plan(int argc, char **argv, struct dhat_error *err);
+
+/* How to attach, as attach and plan ask for it; *to borrows from *from. */
+void command_fill_attach_options(const struct dhat_attach_options *from, Dhat__AttachOptions *to);
 
 /* Parse a command's options. common: the struct that common_argp fills in; when is_done is set
  * afterwards, the command has nothing left to do. */

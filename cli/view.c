@@ -409,3 +409,63 @@ void view_points(struct screen *screen, struct dhat_rendering *rendering,
 		}
 	}
 }
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* link: of most probes; only what differs is said. */
+static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link)
+{
+	char place[512];
+
+	fputs("    ", stdout);
+	screen_column(screen, probe->function, 16);
+	snprintf(place, sizeof(place), "%s+0x%" PRIx64, base_name(probe->object),
+		 probe->site_vaddr);
+	fputc(' ', stdout);
+	screen_column(screen, place, 20);
+	snprintf(place, sizeof(place), "+%" PRIu64, probe->site_vaddr - probe->function_vaddr);
+	fputc(' ', stdout);
+	screen_column(screen, place, 4);
+	fputc(' ', stdout);
+	screen_column(screen, probe->instruction, 22);
+	fputs(probe->is_emulated ? " emulated" : " STEPPED", stdout);
+	if (strcmp(probe->link, link)) {
+		fputs(", ", stdout);
+		screen_text(screen, probe->link);
+	}
+	if (*probe->returns_by && strcmp(probe->returns_by, probe->link)) {
+		fputs(", ", stdout);
+		screen_text(screen, probe->returns_by);
+	}
+	fputc('\n', stdout);
+	if (*probe->note) {
+		fputs("      ", stdout);
+		screen_paragraph(screen, 6, probe->note);
+	}
+}
+
+void view_probes(struct screen *screen, Dhat__Probe *const *probes, size_t count)
+{
+	const char *link = count ? probes[0]->link : "";
+
+	if (!count)
+		return;
+	printf("  probes     %zu, linked by ", count);
+	screen_text(screen, link);
+	fputc('\n', stdout);
+	for (size_t i = 0; i < count; i++)
+		print_probe(screen, probes[i], link);
+}
+
+void view_list(struct screen *screen, const char *title, char *const *texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		printf("  %-10s ", i ? "" : title);
+		screen_paragraph(screen, 13, texts[i]);
+	}
+}

@@ -95,7 +95,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	if (error)
 		return error;
 	targets_on_end(dhatd->targets, on_target_end, NULL);
-	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer };
+	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,
+							  dhatd->worker };
 	return control_new(&control, &dhatd->control, err);
 }
 

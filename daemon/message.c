@@ -88,6 +88,7 @@ const char *message_role_name(uint8_t role)
 		[DHAT_ROLE_POSIX_MEMALIGN] = "posix_memalign",
 		[DHAT_ROLE_MEMALIGN] = "memalign",
 		[DHAT_ROLE_PVALLOC] = "pvalloc",
+		[DHAT_ROLE_RESIZE] = "resize in place",
 	};
 
 	return role < DHAT_ROLE_COUNT && names[role] ? names[role] : "unknown";

@@ -245,6 +245,11 @@ static int check_machine(struct preflight *preflight, pid_t pid)
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
 	size = readlink(link, path, sizeof(path) - 1);
 	fd = open(link, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && (errno == EACCES || errno == EPERM) && geteuid() == 0)
+		return preflight_block(preflight, "no rights", EACCES, DHAT_EXIT_NOT_PERMITTED,
+				       "process %d may not be looked at, though dhatd is root: a "
+				       "security module or a user namespace stands between",
+				       (int)pid);
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
 		return preflight_block(preflight, "no rights", EACCES, DHAT_EXIT_NOT_PERMITTED,
 				       "process %d belongs to somebody else: run dhatd as root "

@@ -2,6 +2,7 @@
 
 #include "../proto/cleanup.h"
 #include "message.h"
+#include "plan.h"
 #include "rss.h"
 #include "snapshot.h"
 
@@ -142,39 +143,71 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 
 /* ---- attach and detach ----------------------------------------------------------------------- */
 
+/* asked may be NULL. *ret borrows from it; *ret_custom is the caller's to free. */
+static int read_options(const Dhat__AttachOptions *asked, struct target_options *ret,
+			char ***ret_custom)
+{
+	char **custom;
+
+	if (!asked)
+		return 0;
+	custom = calloc(asked->n_custom + 1, sizeof(*custom));
+	if (!custom)
+		return -ENOMEM;
+	for (size_t i = 0; i < asked->n_custom; i++)
+		custom[i] = asked->custom[i];
+	*ret_custom = custom;
+	*ret = (struct target_options){
+		.ring_bytes = asked->ring_bytes,
+		.link = asked->link,
+		.custom = custom,
+		.follow_fork = asked->follow_fork,
+		.follow_exec = asked->follow_exec,
+		.anonymous_memory = asked->anonymous_memory,
+		.skip_inventory = asked->skip_inventory,
+		.no_return_probes = asked->no_return_probes,
+		.max_memory_bytes = asked->max_memory_bytes,
+	};
+	return 0;
+}
+
 static int answer_attach(void *context, const Dhat__Request *request, struct control_reply *reply,
 			 struct dhat_error *err)
 {
 	struct requests_context *requests = context;
-	const Dhat__AttachOptions *asked = request->attach->options;
 	_cleanup_free_ char **custom = NULL;
 	struct target_options options = { 0 };
 	char text[64];
-	int error;
+	int error = read_options(request->attach->options, &options, &custom);
 
-	if (asked) {
-		custom = calloc(asked->n_custom + 1, sizeof(*custom));
-		if (!custom)
-			return -ENOMEM;
-		for (size_t i = 0; i < asked->n_custom; i++)
-			custom[i] = asked->custom[i];
-		options = (struct target_options){
-			.ring_bytes = asked->ring_bytes,
-			.link = asked->link,
-			.custom = custom,
-			.follow_fork = asked->follow_fork,
-			.follow_exec = asked->follow_exec,
-			.anonymous_memory = asked->anonymous_memory,
-			.skip_inventory = asked->skip_inventory,
-			.no_return_probes = asked->no_return_probes,
-			.max_memory_bytes = asked->max_memory_bytes,
-		};
-	}
-	error = targets_attach(requests->targets, request->attach->pid, &options, NULL, err);
+	if (error == 0)
+		error = targets_attach(requests->targets, request->attach->pid, &options, NULL, err);
 	if (error)
 		return error;
 	snprintf(text, sizeof(text), "attached to process %u", request->attach->pid);
 	return reply_done(reply, text, err);
+}
+
+/* A dry run may look at what only root and the owner of dhatd may attach to. */
+static int answer_plan(void *context, const Dhat__Request *request, struct control_reply *reply,
+		       struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_free_ char **custom = NULL;
+	struct target_options options = { 0 };
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	int error = read_options(request->plan->options, &options, &custom);
+
+	if (error == 0)
+		error = plan_make(request->plan->pid, &options, requests->worker,
+				  requests->targets, &response.plan, err);
+	if (error)
+		return error;
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_PLAN;
+	error = control_reply(reply, &response, err);
+	dhat__plan__free_unpacked(response.plan, NULL);
+	return error;
 }
 
 static int answer_detach(void *context, const Dhat__Request *request, struct control_reply *reply,
@@ -226,5 +259,6 @@ const struct control_entry requests_table[] = {
 	{ DHAT__REQUEST__BODY_ATTACH, CONTROL_MANAGE, answer_attach },
 	{ DHAT__REQUEST__BODY_DETACH, CONTROL_MANAGE, answer_detach },
 	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
+	{ DHAT__REQUEST__BODY_PLAN, CONTROL_MANAGE, answer_plan },
 	{ 0, CONTROL_READ, NULL },
 };

@@ -3,10 +3,12 @@
 #include "control.h"
 #include "symbolizer.h"
 #include "targets.h"
+#include "worker.h"
 
 struct requests_context {
 	struct targets *targets;
 	struct symbolizer *symbolizer;
+	struct worker *worker;
 };
 
 /* For control_new(), with a struct requests_context as its context. */

@@ -4,6 +4,7 @@
 #include "../proto/cleanup.h"
 #include "allocators.h"
 #include "custom.h"
+#include "mapfile.h"
 #include "procmaps.h"
 #include "tables.h"
 #include "worker.h"
@@ -153,27 +154,6 @@ static int open_vdso(size_t size)
 	return take_fd(fd);
 }
 
-/* The very file that is mapped, deleted or in another mount namespace though it may be. */
-static int open_mapped(pid_t pid, const struct mapping *mapping, const char *path, uint64_t inode)
-{
-	char name[64 + PATH_MAX];
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-
-	snprintf(name, sizeof(name), "/proc/%d/map_files/%lx-%lx", (int)pid,
-		 (unsigned long)mapping->start, (unsigned long)mapping->end);
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) { /* without CAP_CHECKPOINT_RESTORE */
-		snprintf(name, sizeof(name), "/proc/%d/root%s", (int)pid, path);
-		fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (fd >= 0 && (fstat(fd, &st) || st.st_ino != inode))
-			return -1;
-	}
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return -1;
-	return take_fd(fd);
-}
-
 static void set_failure(struct object_slot *slot, const char *text)
 {
 	free(slot->failure);
@@ -208,7 +188,8 @@ static void open_object(struct target *target, uint32_t object)
 	found.path = path;
 	if (is_mapped && path && object < MAX_OBJECTS)
 		found.fd = found.is_vdso ? open_vdso(mapping.end - mapping.start)
-					 : open_mapped(target->pid, &mapping, path, inode);
+					 : mapfile_open(target->pid, mapping.start, mapping.end,
+							path, inode);
 	if (found.fd < 0)
 		set_failure(&found, "the file could not be opened");
 	else if (worker_describe(target->services.worker, found.fd, target->customs->names,

@@ -1,0 +1,323 @@
+"""dhatctl plan: what it finds in each kind of process, that an attach then does the same, and that what
+it calls unsafe is refused by an attach and left as it was."""
+import ctypes
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+
+import pytest
+from conftest import TARGETS, until
+from oracle import Profile
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+
+
+def plan_of(ctl, pid, *args, safe=True):
+    answer = ctl("plan", "--json", "--pid", pid, *args, ok=False)
+    assert answer.status == (0 if safe else 6), answer.out + answer.err
+    plan = answer.json()
+    assert plan["is_safe"] is safe
+    return plan
+
+
+def hazard(plan, name, blocking):
+    found = [h for h in plan["hazards"] if h["name"] == name]
+    assert found, [h["name"] for h in plan["hazards"]]
+    assert all(h["is_blocking"] is blocking for h in found)
+    return " ".join(h["detail"] for h in found)
+
+
+def build(tmp_path, name, source, *flags):
+    path = tmp_path / name
+    subprocess.run(["gcc", "-O1", "-fno-builtin", "-x", "c", "-", "-o", path, *flags], input=source,
+                   text=True, check=True)
+    return path
+
+
+LOOP = """
+#include <stdlib.h>
+#include <stdio.h>
+void *volatile p;
+int main(void) { char line[9]; puts("ready"); fflush(stdout);
+while (fgets(line, sizeof line, stdin)) { p = malloc(123); puts("done"); fflush(stdout); } return 0; }
+"""
+
+
+def is_untouched(process):
+    """It answers, and no probe was ever in it: the kernel maps its page for them with the first."""
+    process.say("")
+    process.expect("^done")
+    with open(f"/proc/{process.pid}/maps") as maps:
+        return "[uprobes]" not in maps.read()
+
+
+# ---- an ordinary process ------------------------------------------------------------------------
+
+def test_plan_is_what_attach_does(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    process = target(build(tmp_path, "loop", LOOP))
+    process.expect("^ready")
+    plan = plan_of(ctl, process.pid)
+    assert plan["verdict"] == "safe to attach"
+    assert plan["hazards"] == []
+    assert [a.split()[0] for a in plan["target"]["allocators"]] == ["glibc"]
+    assert plan["target"]["command"].endswith("/loop")
+    assert is_untouched(process)
+    assert ctl("status", "--json").json()["targets"] == []
+    functions = {p["function"]: p for p in plan["probes"]}
+    assert {"malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc"} <= set(functions)
+    assert all(p["is_emulated"] for p in plan["probes"])
+
+    ctl("attach", process.pid)
+    attached = ctl("status", "--json").json()["targets"][0]["probes"]
+    keys = ("function", "role", "object", "function_vaddr", "site_vaddr", "file_offset", "instruction",
+            "is_emulated", "returns_by", "link", "allocator")
+    assert sorted([p[k] for k in keys] for p in plan["probes"]) == sorted([p[k] for k in keys] for p in attached)
+    assert "attached to it already" in plan_of(ctl, process.pid)["cost_basis"]
+
+
+def test_text(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    process = target(build(tmp_path, "loop", LOOP))
+    process.expect("^ready")
+    out = ctl("plan", process.pid).out
+    assert re.search(r"loop \(pid \d+\)\n  safe to attach\n", out)
+    assert re.search(r"^ +malloc +libc\S*\+0x[0-9a-f]+ .* emulated", out, re.M)
+    assert "\x1b" not in out
+
+
+def test_idle_and_busy(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    idle = target(build(tmp_path, "loop", LOOP))
+    idle.expect("^ready")
+    plan = plan_of(ctl, idle.pid)
+    assert plan["allocs_per_second"] == 0 and plan["cost_percent"] == 0
+    assert "did nothing" in plan["cost_basis"]
+    busy = target(build(tmp_path, "busy", "#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(60);"
+                                          "for (;;) { void *p = malloc(64); *(volatile char *)p = 1; free(p); } }"))
+    plan = plan_of(ctl, busy.pid)
+    assert "samples of its CPU time" in plan["cost_basis"]
+    # a pair takes 6 to 100 ns, and the process has at least a tenth of a core on a busy machine
+    assert 1e5 < plan["allocs_per_second"] < 2e8
+    assert plan["cost_percent"] > 20
+    busy.kill()
+
+
+def test_custom_allocator(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    source = LOOP.replace("void *volatile p;", "void *volatile p; static char pool[4096];"
+                          "__attribute__((noinline)) void *take(int a, unsigned long n) { return a ? pool + n : 0; }"
+                          "__attribute__((noinline)) void give(void *q) { *(char *)q = 0; }")
+    process = target(build(tmp_path, "loop", source))
+    process.expect("^ready")
+    plan = plan_of(ctl, process.pid, "--alloc", "loop:take(size=arg2)", "--free", "loop:give(ptr=arg1)")
+    assert {"take", "give", "malloc"} <= {p["function"] for p in plan["probes"]}
+    answer = ctl("plan", process.pid, "--alloc", "loop:nobody(size=arg2)", ok=False)
+    assert answer.status == 2 and "nobody" in answer.err
+    answer = ctl("plan", process.pid, "--alloc", "loop:take(size=arg9)", ok=False)
+    assert answer.status == 2 and "arg1 to arg6" in answer.err
+
+
+def test_wrong_command_lines(daemon, ctl):
+    daemon("serve")
+    assert ctl("plan", ok=False).status == 2
+    assert ctl("plan", "x", ok=False).status == 2
+    assert ctl("plan", "1", "2", ok=False).status == 2
+
+
+# ---- hazards in the way: the plan says so, attach refuses, nothing has changed ---------------------
+
+def refused(ctl, pid, name, status):
+    plan = plan_of(ctl, pid, safe=False)
+    detail = hazard(plan, name, True)
+    assert plan["verdict"] == f"cannot be attached to: {detail}"
+    answer = ctl("attach", pid, ok=False)
+    assert answer.status == status, answer.err
+    assert answer.err.startswith("dhatctl: attach: ")
+    return detail
+
+
+def test_no_process(daemon, ctl):
+    daemon("serve")
+    done = subprocess.Popen(["true"])
+    done.wait()
+    refused(ctl, done.pid, "no process", 3)
+
+
+def test_zombie(daemon, ctl):
+    daemon("serve")
+    child = subprocess.Popen(["true"])
+    until(lambda: open(f"/proc/{child.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z")
+    refused(ctl, child.pid, "zombie", 3)
+    child.wait()
+
+
+def test_kernel_thread(daemon, ctl):
+    daemon("serve")
+    for pid in (p for p in os.listdir("/proc") if p.isdigit()):
+        with open(f"/proc/{pid}/stat") as stat:
+            if int(stat.read().rsplit(")", 1)[1].split()[6]) & 0x200000:
+                refused(ctl, pid, "kernel thread", 6)
+                return
+    # in a pid namespace of its own there is none to be seen, nor to be attached to by mistake
+
+
+def test_dhatd_itself(daemon, ctl):
+    dhatd = daemon("serve")
+    refused(ctl, dhatd.pid, "myself", 6)
+
+
+def test_32_bit(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    base, code = 0x8048000, bytes([0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7])  # pause(), for ever
+    size = 52 + 32 + len(code)
+    head = b"\x7fELF\1\1\1" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + 84, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    segment = struct.pack("<IIIIIIII", 1, 0, base, base, size, size, 5, 4096)
+    path = tmp_path / "tiny"
+    path.write_bytes(head + segment + code)
+    path.chmod(0o755)
+    process = target(path)
+    until(lambda: os.readlink(f"/proc/{process.pid}/exe") == str(path))
+    refused(ctl, process.pid, "32-bit", 6)
+    assert process.running
+
+
+def test_emulator(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    process = target(shutil.copy(build(tmp_path, "loop", LOOP), tmp_path / "qemu-aarch64"))
+    process.expect("^ready")
+    refused(ctl, process.pid, "emulator", 6)
+    assert is_untouched(process)
+
+
+def test_static_and_stripped(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    process = target(build(tmp_path, "loop", LOOP, "-static", "-s"))
+    process.expect("^ready")
+    assert "--alloc" in refused(ctl, process.pid, "static and stripped", 7)
+    assert is_untouched(process)
+
+
+def test_stripped_program_by_address(daemon, ctl, target, tmp_path):
+    """What the error says to do, done."""
+    daemon("serve")
+    path = build(tmp_path, "loop", LOOP, "-static")
+    symbols = {s: a for a, _, s in (line.split() for line in
+               subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout.splitlines()
+               if len(line.split()) == 3)}
+    subprocess.run(["strip", path], check=True)
+    process = target(path)
+    process.expect("^ready")
+    spec = f"loop+0x{symbols['malloc']}(size=arg1)"
+    assert [p["function"] for p in plan_of(ctl, process.pid, "--alloc", spec)["probes"]] == [f"+0x{symbols['malloc']}"]
+    ctl("attach", process.pid, "--alloc", spec, "--no-inventory")
+    for _ in range(3):
+        process.say("")
+    until(lambda: process.out.count("done") == 3)
+    ctl("snapshot", "--pid", process.pid, "-o", tmp_path / "loop.json")
+    points = Profile(tmp_path / "loop.json").points
+    assert [(p["tb"], p["tbk"]) for p in points] == [(3 * 123, 3)]
+
+
+GO = '__attribute__((section(".go.buildinfo"), used)) static const char go[32] = "\\xff Go buildinf:";\n'
+
+
+def test_go(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    source = GO + "#include <unistd.h>\nint main(void) { char c; while (read(0, &c, 1) == 1) write(1, \"done\\n\", 5); return 0; }"
+    bare = target(build(tmp_path, "bare", source, "-static", "-s"))
+    assert "pprof" in refused(ctl, bare.pid, "go", 7)
+    assert is_untouched(bare)
+    with_c = target(build(tmp_path, "cgo", GO + LOOP))
+    with_c.expect("^ready")
+    assert "C code" in hazard(plan_of(ctl, with_c.pid), "go", False)
+
+
+# ---- hazards that are only told ----------------------------------------------------------------------
+
+def allow_everything():
+    libc = ctypes.CDLL(None, use_errno=True)
+    allow = ctypes.create_string_buffer(struct.pack("<HBBI", 6, 0, 0, 0x7fff0000))
+    program = struct.pack("<HxxxxxxQ", 1, ctypes.addressof(allow))
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0
+
+
+def test_told_hazards(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    loop = build(tmp_path, "loop", LOOP)
+    filtered = target(loop, preexec_fn=allow_everything)
+    filtered.expect("^ready")
+    assert "1 seccomp filter" in hazard(plan_of(ctl, filtered.pid), "seccomp", False)
+    stopped = target(loop)
+    stopped.expect("^ready")
+    stopped.send_signal(signal.SIGSTOP)
+    until(lambda: open(f"/proc/{stopped.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T")
+    hazard(plan_of(ctl, stopped.pid), "stopped", False)
+    stopped.send_signal(signal.SIGCONT)
+    traced = target("/usr/bin/strace", "-o", "/dev/null", loop)
+    traced.expect("^ready")
+    child = until(lambda: open(f"/proc/{traced.pid}/task/{traced.pid}/children").read().split())[0]
+    assert "strace" in hazard(plan_of(ctl, child), "traced", False)
+
+
+def test_container(daemon, ctl, target, tmp_path):
+    daemon("serve")
+    loop = build(tmp_path, "loop", LOOP)
+    outer = target("/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", loop)
+    outer.expect("^ready")
+    pid = until(lambda: open(f"/proc/{outer.pid}/task/{outer.pid}/children").read().split())[0]
+    plan = plan_of(ctl, pid)
+    detail = hazard(plan, "container", False)
+    assert "mount, pid" in detail and "inside it is process 1;" in detail
+    assert plan["target"]["namespace_pids"] == [int(pid), 1]
+
+
+# ---- seccomp, and exits instead of return probes -------------------------------------------------------
+
+@pytest.mark.parametrize("options", [(), ("--no-return-probes",), ("--link", "perf"), ("--link", "multi"),
+                                     ("--no-return-probes", "--link", "perf"),
+                                     ("--no-return-probes", "--link", "multi")])
+def test_confined_target_lives(daemon, ctl, target, tmp_path, options):
+    """Under an allow-list that knows neither return probes nor us."""
+    process = target("confined")
+    process.expect("^ready")
+    if "multi" in options:
+        daemon("serve")
+        answer = ctl("attach", process.pid, "--no-inventory", *options, ok=False)
+        if answer.status == 5:  # a kernel before 6.6
+            return
+        assert answer.status == 0, answer.err
+    else:
+        daemon("attach", "--pid", process.pid, "--no-inventory", *options)
+    assert "seccomp" in " ".join(ctl("status", "--json").json()["targets"][0]["notes"])
+    for n in range(1, 21):
+        process.say("")
+        until(lambda: process.out.count("done") == n or not process.running)
+    assert process.running, process.proc.returncode
+    probes = ctl("status", "--json").json()["targets"][0]["probes"]
+    returns = {p["returns_by"] for p in probes if p["role"] != "free"}
+    assert (returns == {"exit probes"}) == ("--no-return-probes" in options)
+    status = ctl("status", "--json").json()["targets"][0]
+    assert status["totals"]["total_blocks"] == 200 and status["totals"]["total_bytes"] == 20000
+    assert status["verdict"]["exact"], status["verdict"]
+
+
+@pytest.mark.parametrize("link", ["session", "multi", "perf"])
+def test_exits_count_what_returns_count(daemon, ctl, target, tmp_path, link):
+    """The same program, seen at its returns and at its exits: the same profile."""
+    figures = []
+    for n, options in enumerate([(), ("--no-return-probes",)]):
+        output = tmp_path / f"{n}.json"
+        dhatd = daemon("run", "--link", link, "--output", output, *options, "--", TARGETS / "every_function",
+                       socket=tmp_path / f"{n}.sock", wait=False)
+        if dhatd.wait() == 5:  # this kernel has no such link
+            return
+        profile = Profile(output)
+        assert profile.exact, profile.reasons
+        figures.append(sorted((p["tb"], p["tbk"], p["eb"], p["ebk"]) for p in profile.points))
+    assert figures[0] == figures[1]
+    assert len(figures[0]) > 5
