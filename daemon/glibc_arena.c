@@ -21,6 +21,8 @@ _Static_assert(sizeof(struct glibc_arena_state) == 2200, "malloc_state of glibc 
 
 int glibc_chunks_add(struct glibc_chunks *chunks, uint64_t addr, uint64_t size_bytes)
 {
+	if (chunks->max && chunks->count >= chunks->max)
+		return -E2BIG;
 	if (chunks->count == chunks->capacity) {
 		size_t capacity = chunks->capacity ? 2 * chunks->capacity : 1024;
 		struct glibc_chunk *list = realloc(chunks->list, capacity * sizeof(*list));

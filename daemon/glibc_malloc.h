@@ -41,6 +41,7 @@ struct glibc_chunk { /* in use, as far as neighbours tell: thread caches and fas
 struct glibc_chunks { /* a growing list */
 	struct glibc_chunk *list;
 	size_t count, capacity;
+	size_t max; /* -E2BIG beyond it; 0: no bound */
 };
 int glibc_chunks_add(struct glibc_chunks *chunks, uint64_t addr, uint64_t size_bytes);
 void glibc_chunks_sort(struct glibc_chunks *chunks); /* by address, each once */

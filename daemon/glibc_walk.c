@@ -34,6 +34,7 @@ struct walker {
 	size_t checkpoint_count, checkpoint_capacity;
 	uint64_t previous; /* the chunk before the current one; 0: none */
 	unsigned retries;
+	int error; /* with STEP_FAILED; 0: -ENOMEM */
 };
 
 enum step { STEP_ON, STEP_DONE, STEP_LOST, STEP_FAILED };
@@ -148,7 +149,8 @@ static enum step step_over(struct walker *w, uint64_t *at)
 	if (!w->is_newest && size_of(following[1]) == 0)
 		return STEP_DONE; /* a fence */
 	if (following[1] & GLIBC_PREV_IN_USE) {
-		if (glibc_chunks_add(w->used, *at, size) < 0)
+		w->error = glibc_chunks_add(w->used, *at, size);
+		if (w->error)
 			return STEP_FAILED;
 		w->sums->used_bytes += size;
 	} else if (following[0] == size) {
@@ -188,7 +190,7 @@ static int walk_range(struct remote *remote, uint64_t arena, uint64_t start, uin
 	free(w.checkpoints);
 	if (step == STEP_LOST)
 		sums->missed++;
-	return step == STEP_FAILED ? -ENOMEM : 0;
+	return step == STEP_FAILED ? w.error ?: -ENOMEM : 0;
 }
 
 /* An arena's heaps, newest first: each names the one before it; the first holds the arena. */

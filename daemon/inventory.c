@@ -170,11 +170,13 @@ static int put_together(const struct readings *r, struct inventory **ret)
 	return 0;
 }
 
-int inventory_take(pid_t pid, const struct procmaps *maps, struct inventory **ret,
-		   struct dhat_error *err)
+int inventory_take(pid_t pid, const struct procmaps *maps, uint64_t max_blocks,
+		   struct inventory **ret, struct dhat_error *err)
 {
 	_cleanup_(remote_free_ptr) struct remote *remote = NULL;
-	_cleanup_(readings_deinit) struct readings readings = { 0 };
+	_cleanup_(readings_deinit) struct readings readings = {
+		.used = { { .max = max_blocks }, { .max = max_blocks } },
+	};
 	int error = remote_new(pid, &remote);
 
 	if (!error)
@@ -186,6 +188,11 @@ int inventory_take(pid_t pid, const struct procmaps *maps, struct inventory **re
 				      "process %d has no heap of glibc 2.32 to 2.41: its blocks "
 				      "from before the attach cannot be listed",
 				      pid);
+	if (error == -E2BIG)
+		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,
+				      "process %d has more than %" PRIu64 " blocks from before the "
+				      "attach: they are not listed; a larger --max-memory helps",
+				      pid, max_blocks);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read the heap of process %d", pid);
 	return 0;

@@ -47,8 +47,9 @@ struct inventory {
 	char note[192];	  /* what was, if not */
 };
 
-/* maps: of the same process, now. Fails with DHAT_EXIT_NO_ALLOCATOR (-ENOENT) where there is no
- * heap of a known layout, and when the process ends. The caller frees with inventory_free(). */
-int inventory_take(pid_t pid, const struct procmaps *maps, struct inventory **ret,
-		   struct dhat_error *err);
+/* maps: of the same process, now. max_blocks bounds memory, some 60 bytes a block; -E2BIG beyond it
+ * (0: no bound). -ENOENT, DHAT_EXIT_NO_ALLOCATOR: there is no heap of a known layout. Fails, too,
+ * when the process ends. The caller frees with inventory_free(). */
+int inventory_take(pid_t pid, const struct procmaps *maps, uint64_t max_blocks,
+		   struct inventory **ret, struct dhat_error *err);
 void inventory_free(struct inventory *inventory);

@@ -330,6 +330,9 @@ static bool has_only_glibc(const struct target_copy *copy)
 	return has_glibc;
 }
 
+/* Some 60 bytes each, for a moment; more blocks go by the allocator's own figures. */
+#define RSS_MAX_BLOCKS (16u << 20)
+
 static int take_inventory(pid_t pid, struct inventory **ret)
 {
 	struct procmaps maps = { 0 };
@@ -337,7 +340,7 @@ static int take_inventory(pid_t pid, struct inventory **ret)
 
 	r = procmaps_read(pid, &maps);
 	if (r == 0)
-		r = inventory_take(pid, &maps, ret, NULL);
+		r = inventory_take(pid, &maps, RSS_MAX_BLOCKS, ret, NULL);
 	procmaps_deinit(&maps);
 	return r;
 }

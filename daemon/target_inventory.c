@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define BATCH                                                                                      \
 	4096 /* blocks that are added at a time; the ring waits meanwhile: a millisecond or two */
 /* A free() that had begun when the probes came should have reached its list by then. */
 #define SETTLE_NS 5000000
+#define BYTES_A_BLOCK 128 /* an inventory takes some 60 for a while, and the heap 64 for good */
 
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
 
@@ -74,7 +76,10 @@ static int take(const struct target *target, struct inventory **ret, struct dhat
 	error = procmaps_read(target->pid, &maps);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
-	return inventory_take(target->pid, &maps, ret, err);
+	return inventory_take(target->pid, &maps,
+			      (target->options.max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES) /
+				      BYTES_A_BLOCK,
+			      ret, err);
 }
 
 static void describe(const struct inventory *inventory, const struct heap_totals *added, int error,
@@ -97,6 +102,25 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 			 dhat_format_count(added->live_blocks, count),
 			 dhat_format_size(added->live_bytes, bytes),
 			 inventory->is_complete ? "" : "; ", inventory->note);
+}
+
+/* Only glibc's heaps can be listed. False if there is no other allocator. With `lock` held. */
+static bool note_other_allocators(struct target *target)
+{
+	bool is_any = false;
+
+	for (char **name = target->allocators; name && *name; name++) {
+		char note[384];
+
+		if (strncmp(*name, "glibc", 5) == 0)
+			continue;
+		snprintf(note, sizeof(note),
+			 "blocks that %.200s had handed out before the attach cannot be listed",
+			 *name);
+		list_add(&target->notes, note);
+		is_any = true;
+	}
+	return is_any;
 }
 
 void target_take_inventory(struct target *target)
@@ -122,6 +146,8 @@ void target_take_inventory(struct target *target)
 	is_worth_telling = error ? error != -ESRCH : added.live_blocks || !inventory->is_complete;
 	target_lock(target);
 	heap_end_inventory(target->heap);
+	if (note_other_allocators(target) && error == -ENOENT)
+		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)
 		list_add(&target->notes, note);
 	target_unlock(target);

@@ -92,16 +92,21 @@ static void subject_read_report(struct subject *subject)
 	}
 }
 
-static int take(const struct subject *subject, struct inventory **ret)
+static int take_some(const struct subject *subject, uint64_t max_blocks, struct inventory **ret)
 {
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	struct dhat_error err = { 0 };
 	int error;
 
 	assert_int_equal(procmaps_read(subject->pid, &maps), 0);
-	error = inventory_take(subject->pid, &maps, ret, &err);
+	error = inventory_take(subject->pid, &maps, max_blocks, ret, &err);
 	assert_int_equal(error == 0, err.code == DHAT_EXIT_OK);
 	return error;
+}
+
+static int take(const struct subject *subject, struct inventory **ret)
+{
+	return take_some(subject, 0, ret);
 }
 
 static int by_addr(const void *a, const void *b)
@@ -221,6 +226,18 @@ static void where_there_is_no_heap(void **state)
 	assert_null(inventory);
 }
 
+static void more_blocks_than_it_may_list(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+
+	subject_start("inventory", "fragmented", &subject);
+	subject_read_report(&subject);
+	assert_int_equal(take_some(&subject, 1000, &inventory), -E2BIG);
+	assert_null(inventory);
+	assert_int_equal(take_some(&subject, 1000000, &inventory), 0);
+}
+
 static void a_process_that_is_gone(void **state)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
@@ -234,7 +251,7 @@ static void a_process_that_is_gone(void **state)
 	pid = subject.pid;
 	assert_int_equal(procmaps_read(pid, &maps), 0);
 	subject_stop(&subject);
-	assert_true(inventory_take(pid, &maps, &inventory, &err) < 0);
+	assert_true(inventory_take(pid, &maps, 0, &inventory, &err) < 0);
 	assert_null(inventory);
 }
 
@@ -251,6 +268,7 @@ int main(void)
 		cmocka_unit_test(a_static_program),
 		cmocka_unit_test(a_busy_process),
 		cmocka_unit_test(where_there_is_no_heap),
+		cmocka_unit_test(more_blocks_than_it_may_list),
 		cmocka_unit_test(a_process_that_is_gone),
 	};
 
