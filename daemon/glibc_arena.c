@@ -45,9 +45,15 @@ static int by_addr(const void *a, const void *b)
 
 void glibc_chunks_sort(struct glibc_chunks *chunks)
 {
-	size_t kept = 0;
+	size_t kept = 0, ascending = 1;
 
 	if (!chunks->count)
+		return;
+	/* One arena is walked in ascending order: millions of chunks need no sorting. */
+	while (ascending < chunks->count &&
+	       chunks->list[ascending - 1].addr < chunks->list[ascending].addr)
+		ascending++;
+	if (ascending == chunks->count)
 		return;
 	qsort(chunks->list, chunks->count, sizeof(*chunks->list), by_addr);
 	for (size_t i = 1; i < chunks->count; i++)

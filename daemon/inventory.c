@@ -164,7 +164,8 @@ static int put_together(const struct readings *r, struct inventory **ret)
 		inventory->internal_bytes = inventory->arena_bytes - covered;
 	add_arena_blocks(inventory, r);
 	add_mmapped_blocks(inventory, r);
-	qsort(inventory->blocks, inventory->count, sizeof(*inventory->blocks), by_addr);
+	if (r->mmapped.count) /* the others are in order already */
+		qsort(inventory->blocks, inventory->count, sizeof(*inventory->blocks), by_addr);
 	note_what_was_missed(inventory, r);
 	*ret = take_ptr(inventory);
 	return 0;

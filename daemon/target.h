@@ -166,7 +166,7 @@ void target_finish(struct target *target);
 void target_tick(struct target *target);
 
 /* Add the blocks from before the attach, once, while the collector thread drains the ring. A note of
- * the target says how it went. Takes 10 ms, and a second for some GiB of small blocks. */
+ * the target says how it went. Takes 10 ms, and about a second for a million blocks. */
 void target_take_inventory(struct target *target);
 
 /* For the mapper thread: bring mappings, tables and probes up to date. May take seconds. */

@@ -79,6 +79,9 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 	copy->reasons = take_ptr(verdict->reasons);
 	copy->notes = take_ptr(verdict->notes);
 	verdict_free(verdict);
+	if (target->is_taking_inventory && !error)
+		error = list_add(&copy->notes, "blocks from before the attach are still being listed: "
+					       "live bytes do not have all of them yet");
 	for (size_t i = 0; target->notes && target->notes[i] && !error; i++)
 		error = list_add(&copy->notes, target->notes[i]);
 	return error;

@@ -57,6 +57,7 @@ struct target {
 	struct target_probe *probes;
 	size_t probe_count;
 	char **allocators, **notes; /* NULL-terminated; owned */
+	bool is_taking_inventory;
 	uint32_t late_allocators;   /* appeared after the observation began */
 	uint32_t unseen_functions;  /* of allocators: could not be probed */
 	bool has_seccomp, avoids_return_probes;

@@ -25,7 +25,10 @@ static bool wants_inventory(const struct target *target)
 
 int target_begin_inventory(struct target *target)
 {
-	return wants_inventory(target) ? heap_begin_inventory(target->heap) : 0;
+	if (!wants_inventory(target))
+		return 0;
+	target->is_taking_inventory = true;
+	return heap_begin_inventory(target->heap);
 }
 
 /* One batch; *next: where to go on. With `lock` held. */
@@ -146,6 +149,7 @@ void target_take_inventory(struct target *target)
 	is_worth_telling = error ? error != -ESRCH : added.live_blocks || !inventory->is_complete;
 	target_lock(target);
 	heap_end_inventory(target->heap);
+	target->is_taking_inventory = false;
 	if (note_other_allocators(target) && error == -ENOENT)
 		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)

@@ -19,6 +19,7 @@
 #define DRAIN_INTERVAL_MS 10
 #define DRAIN_BATCH 4096
 #define TICK_NS 1000000000ull
+#define INVENTORY_WAIT_S 1
 
 struct entry {
 	struct target *target; /* a reference */
@@ -38,6 +39,8 @@ struct targets {
 	atomic_bool is_ending;
 	void (*ended)(void *context);
 	void *ended_context;
+	pthread_t *inventories; /* threads that take one for longer than an attach waits */
+	size_t inventory_count;
 	struct follow *attach_queue; /* the mapper does it */
 	size_t attach_count;
 };
@@ -356,6 +359,9 @@ void targets_free(struct targets *targets)
 		target_detach(targets->entries[i].target);
 		target_unref(targets->entries[i].target);
 	}
+	for (size_t i = 0; i < targets->inventory_count; i++) /* they see that they are not needed */
+		pthread_join(targets->inventories[i], NULL);
+	free(targets->inventories);
 	free(targets->entries);
 	free(targets->attach_queue);
 	if (targets->epoll_fd >= 0)
@@ -430,6 +436,54 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 	return longer ? 0 : -ENOMEM;
 }
 
+/* ---- inventories ----------------------------------------------------------------------------- */
+
+static void *take_inventory(void *context)
+{
+	struct target *target = context;
+
+	target_take_inventory(target);
+	target_unref(target);
+	return NULL;
+}
+
+/* To be joined later. With nobody else to do it, now. */
+static void keep_thread(struct targets *targets, pthread_t thread)
+{
+	pthread_t *more;
+	size_t kept = 0;
+
+	pthread_mutex_lock(&targets->lock);
+	for (size_t i = 0; i < targets->inventory_count; i++)
+		if (pthread_tryjoin_np(targets->inventories[i], NULL) != 0)
+			targets->inventories[kept++] = targets->inventories[i];
+	targets->inventory_count = kept;
+	more = reallocarray(targets->inventories, kept + 1, sizeof(*more));
+	if (more) {
+		targets->inventories = more;
+		more[targets->inventory_count++] = thread;
+	}
+	pthread_mutex_unlock(&targets->lock);
+	if (!more)
+		pthread_join(thread, NULL);
+}
+
+/* An attach waits for the inventory, but not for ever: millions of blocks take seconds. */
+static void start_inventory(struct targets *targets, struct target *target)
+{
+	struct timespec deadline;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, take_inventory, target_ref(target)) != 0) {
+		take_inventory(target);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += INVENTORY_WAIT_S;
+	if (pthread_timedjoin_np(thread, NULL, &deadline) != 0)
+		keep_thread(targets, thread);
+}
+
 int targets_attach(struct targets *targets, pid_t pid, const struct target_options *options,
 		   struct target **ret, struct dhat_error *err)
 {
@@ -443,7 +497,7 @@ int targets_attach(struct targets *targets, pid_t pid, const struct target_optio
 	target_ref(target);
 	error = add_target(targets, target, err);
 	if (error == 0) /* from now on the collector drains its ring */
-		target_take_inventory(target);
+		start_inventory(targets, target);
 	if (error == 0 && ret)
 		*ret = target;
 	else

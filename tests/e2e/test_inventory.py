@@ -43,6 +43,18 @@ def test_live_bytes_are_what_the_process_holds(daemon, ctl, target, kind):
     assert dhatd.stop() == 0
 
 
+def test_millions_of_blocks_do_not_hold_up_an_attach(daemon, ctl, target):
+    program = target("inventory", "many")
+    held(program)
+    # stopped in the middle of it
+    assert daemon("attach", "--pid", program.pid).stop() == 0
+    daemon("attach", "--pid", program.pid)
+    until(lambda: "still being listed" not in ctl("stats").out, "the inventory to be added")
+    totals = profile(ctl)["totals"]
+    assert totals["live_blocks"] == 1500000
+    assert totals["live_bytes"] == 1500000 * 24
+
+
 def test_without_an_inventory_only_frees_show_them(daemon, ctl, target):
     program = target("inventory", "fragmented")
     _, _, sizes = held(program)

@@ -154,6 +154,13 @@ static void busy(void)
 	fragment(7, 4000, 3000);
 }
 
+/* More than fit into the book; nothing else is held. */
+static void many(void)
+{
+	for (int i = 0; i < 1500000; i++)
+		CHECK(malloc(24));
+}
+
 static void report(void)
 {
 	struct mallinfo2 info = mallinfo2();
@@ -189,6 +196,8 @@ int main(int argc, char **argv)
 		several_heaps();
 	else if (!strcmp(kind, "busy"))
 		busy();
+	else if (!strcmp(kind, "many"))
+		many();
 	else if (strcmp(kind, "nothing"))
 		return 2;
 	report();
