@@ -5,6 +5,7 @@
 #include "../proto/save.h"
 #include "command.h"
 #include "input.h"
+#include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
@@ -84,6 +85,10 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 	r = input_read(export_options.input_path, &snapshot, err);
 	if (r < 0)
 		return r;
-	return dhat_save(snapshot, export_options.output_path, export_options.format,
-			 export_options.trim.rules, err);
+	r = dhat_save(snapshot, export_options.output_path, export_options.format,
+		      export_options.trim.rules, err);
+	if (r < 0)
+		return r;
+	return written_report(&export_options.common, export_options.trim.rules,
+			      export_options.output_path, snapshot, err);
 }

@@ -1,19 +1,15 @@
 /* dhatctl snapshot: a profile into a file. */
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "../proto/cleanup.h"
-#include "../proto/json.h"
 #include "../proto/save.h"
-#include "../proto/units.h"
 #include "client.h"
 #include "command.h"
-#include "view.h"
+#include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
-DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
 struct snapshot_options {
 	struct common common;
@@ -98,45 +94,6 @@ static int insist(const Dhat__Verdict *verdict, struct dhat_error *err)
 			      verdict->n_reasons > 1 ? " (and more: see `dhatctl status')" : "");
 }
 
-static int print_json(const struct snapshot_options *options_, const struct dhat_snapshot *snapshot)
-{
-	struct json_object *object = json_object_new_object();
-	int r = -ENOMEM;
-
-	json_object_object_add(object, "file", dhat_json_string(options_->output_path));
-	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
-	    json_object_object_add(object, "totals",
-				   dhat_json_message(&snapshot->end->totals->base)) == 0 &&
-	    json_object_object_add(object, "verdict",
-				   dhat_json_message(&snapshot->end->verdict->base)) == 0)
-		r = dhat_json_put(stdout, object);
-	fputc('\n', stdout);
-	json_object_put(object);
-	return r;
-}
-
-/* What was written, and the answer in short. */
-static int print(const struct snapshot_options *options_, const struct dhat_snapshot *snapshot)
-{
-	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
-	struct screen screen;
-	int r;
-
-	r = dhat_rendering_new(snapshot, ranking_line, options_->trim.rules, &rendering);
-	if (r < 0)
-		return r;
-	screen_init(&screen, stdout);
-	view_verdict(&screen, snapshot->end->verdict, "");
-	view_target(&screen, snapshot->head->target);
-	view_headline(&screen, rendering);
-	printf("%s live in %s blocks, %s stacks; written to ",
-	       view_size(snapshot->end->totals->live_bytes),
-	       view_count(snapshot->end->totals->live_blocks), view_count(rendering->point_count));
-	screen_text(&screen, options_->output_path);
-	fputc('\n', stdout);
-	return 0;
-}
-
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
@@ -155,11 +112,8 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 	if (r == 0)
 		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.format,
 			      snapshot_options.trim.rules, err);
-	if (r < 0 || !strcmp(snapshot_options.output_path, "-"))
+	if (r < 0)
 		return r;
-	if (snapshot_options.common.as_json)
-		r = print_json(&snapshot_options, snapshot);
-	else
-		r = print(&snapshot_options, snapshot);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
+	return written_report(&snapshot_options.common, snapshot_options.trim.rules,
+			      snapshot_options.output_path, snapshot, err);
 }

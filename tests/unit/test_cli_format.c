@@ -268,6 +268,17 @@ static void test_export(void **state)
 	assert_non_null(root);
 	assert_int_equal(json_object_get_int(json_object_object_get(root, "dhatFileVersion")), 2);
 	json_object_put(root);
+	/* into a file: what was written, for programs and for people */
+	_cleanup_free_ char *json = RUN("export", 0, path, "-o", "/dev/null", "--json");
+	_cleanup_free_ char *words = RUN("export", 0, path, "-o", "/dev/null");
+
+	root = json_tokener_parse(json);
+	assert_non_null(root);
+	assert_string_equal(json_object_get_string(json_object_object_get(root, "file")),
+			    "/dev/null");
+	json_object_put(root);
+	assert_non_null(strstr(words, "written to /dev/null\n"));
+	assert_non_null(strstr(words, "INEXACT: "));
 }
 
 /* Each failure: its exit code and a word of what is said. */

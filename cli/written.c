@@ -1,0 +1,60 @@
+#include "written.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../proto/cleanup.h"
+#include "../proto/json.h"
+#include "view.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+
+static int print_json(const char *path, const struct dhat_snapshot *snapshot)
+{
+	struct json_object *object = json_object_new_object();
+	int r = -ENOMEM;
+
+	json_object_object_add(object, "file", dhat_json_string(path));
+	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
+	    json_object_object_add(object, "totals",
+				   dhat_json_message(&snapshot->end->totals->base)) == 0 &&
+	    json_object_object_add(object, "verdict",
+				   dhat_json_message(&snapshot->end->verdict->base)) == 0)
+		r = dhat_json_put(stdout, object);
+	fputc('\n', stdout);
+	json_object_put(object);
+	return r;
+}
+
+/* The answer in short, and where the whole of it is. */
+static int print(unsigned trim_rules, const char *path, const struct dhat_snapshot *snapshot)
+{
+	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
+	struct screen screen;
+	int r;
+
+	r = dhat_rendering_new(snapshot, ranking_line, trim_rules, &rendering);
+	if (r < 0)
+		return r;
+	screen_init(&screen, stdout);
+	view_verdict(&screen, snapshot->end->verdict, "");
+	view_target(&screen, snapshot->head->target);
+	view_headline(&screen, rendering);
+	printf("%s live in %s blocks, %s stacks; written to ",
+	       view_size(snapshot->end->totals->live_bytes),
+	       view_count(snapshot->end->totals->live_blocks), view_count(rendering->point_count));
+	screen_text(&screen, path);
+	fputc('\n', stdout);
+	return 0;
+}
+
+int written_report(const struct common *common, unsigned trim_rules, const char *path,
+		   const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	int r;
+
+	if (!strcmp(path, "-"))
+		return 0;
+	r = common->as_json ? print_json(path, snapshot) : print(trim_rules, path, snapshot);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
+}

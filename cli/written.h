@@ -1,0 +1,8 @@
+#pragma once
+/* written: what a command says of the profile that it has put into a file. */
+#include "../proto/snapshot.h"
+#include "command.h"
+
+/* Nothing when path is "-": the profile itself is on the standard output then. */
+int written_report(const struct common *common, unsigned trim_rules, const char *path,
+		   const struct dhat_snapshot *snapshot, struct dhat_error *err);
