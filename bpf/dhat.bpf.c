@@ -40,7 +40,7 @@ struct {
 	__type(value, __u64[DHAT_CTR_COUNT]);
 } counters SEC(".maps");
 
-/* Stacks that were sent: hash → 1. */
+/* Stacks that were sent, and the epoch of each: the daemon removes those of old ones. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1 << 20);
@@ -207,7 +207,7 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 bp
 {
 	struct unwind_scratch *s = claim_scratch();
 	__u64 id;
-	__u32 one = 1, stop = UNWIND_MORE;
+	__u32 epoch = unwind_control.epoch, stop = UNWIND_MORE;
 
 	if (!s) {
 		count(DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH);
@@ -233,11 +233,11 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 bp
 	count(DHAT_CTR_STOP_FIRST + stop);
 	if (s->flags & DHAT_STACK_USED_FP)
 		count(DHAT_CTR_USED_FP);
-	id = unwind_mix(unwind_mix(s->hash, stop | ((__u64)s->flags << 8)), unwind_control.epoch);
+	id = unwind_mix(unwind_mix(s->hash, stop | ((__u64)s->flags << 8)), epoch);
 	if (id == 0)
 		id = 1;
 	if (!bpf_map_lookup_elem(&stacks, &id) && send_stack(s, id) == 0 &&
-	    bpf_map_update_elem(&stacks, &id, &one, BPF_ANY))
+	    bpf_map_update_elem(&stacks, &id, &epoch, BPF_ANY))
 		count(DHAT_CTR_STACKS_FULL);
 	release_scratch(s);
 	return id;

@@ -594,6 +594,7 @@ void target_map_work(struct target *target)
 		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
 			kill(target->pid, SIGCONT);
 		drop_unused_tables(target);
+		tracer_forget_old_stacks(target->tracer);
 		if (tracer_epoch(target->tracer) == epoch)
 			break;
 	}

@@ -18,7 +18,10 @@ struct tracer {
 	struct dhat_mapping *mappings; /* both banks, shared with the kernel */
 	enum uprobe_kind kind;
 	pid_t pid;
+	uint64_t stacks_when_forgot; /* DHAT_CTR_STACKS at the last tracer_forget_old_stacks() */
 };
+
+#define STACKS_TO_FORGET 50000 /* 4 MB of kernel memory */
 
 #define BANKS_BYTES (2 * DHAT_MAX_MAPPINGS * sizeof(struct dhat_mapping))
 /* include/linux/proc_ns.h: PROC_PID_INIT_INO */
@@ -275,6 +278,26 @@ void tracer_set_mappings(struct tracer *tracer, const struct dhat_mapping *mappi
 	control->count[bank] = count;
 	control->bank_epoch[bank] = epoch;
 	__atomic_store_n(&control->active, generation << 1 | bank, __ATOMIC_RELEASE);
+}
+
+void tracer_forget_old_stacks(struct tracer *tracer)
+{
+	int fd = bpf_map__fd(tracer->bpf->maps.stacks);
+	uint32_t epoch = tracer_epoch(tracer), value;
+	uint64_t counters[DHAT_CTR_COUNT], key, next;
+	bool has_key;
+
+	if (tracer_counters(tracer, counters) ||
+	    counters[DHAT_CTR_STACKS] - tracer->stacks_when_forgot < STACKS_TO_FORGET)
+		return;
+	tracer->stacks_when_forgot = counters[DHAT_CTR_STACKS];
+	has_key = bpf_map_get_next_key(fd, NULL, &key) == 0;
+	while (has_key) {
+		has_key = bpf_map_get_next_key(fd, &key, &next) == 0;
+		if (bpf_map_lookup_elem(fd, &key, &value) == 0 && value != epoch)
+			bpf_map_delete_elem(fd, &key);
+		key = next;
+	}
 }
 
 int tracer_set_table(struct tracer *tracer, uint32_t slot, int map_fd)

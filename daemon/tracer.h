@@ -57,5 +57,8 @@ uint32_t tracer_epoch(const struct tracer *tracer);
  * (more are cut off). epoch: what tracer_epoch() said before they were looked up. */
 void tracer_set_mappings(struct tracer *tracer, const struct dhat_mapping *mappings, size_t count,
 			 uint32_t epoch);
+/* A stack's id is of its epoch, and is never met again after it. Once many have gathered, those of
+ * past epochs are removed from the kernel's table of stacks that were sent. */
+void tracer_forget_old_stacks(struct tracer *tracer);
 /* Put a table's map in a slot (0 … DHAT_MAX_TABLES - 1); map_fd -1 empties it. */
 int tracer_set_table(struct tracer *tracer, uint32_t slot, int map_fd);
