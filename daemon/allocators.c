@@ -133,7 +133,9 @@ static bool has_plain(const struct object_desc *desc)
 	if (exports(desc, "malloc") && exports(desc, "free"))
 		return true;
 	/* Not exported: a static program, or an allocator linked in privately. A lone function that
-	 * happens to be called "free" is neither. */
+	 * happens to be called "free" is neither. Of musl only what is used is linked in. */
+	if (has(desc, "__libc_malloc") && has(desc, "__libc_free"))
+		return true;
 	return (has(desc, "malloc") || has(desc, "__libc_malloc")) &&
 	       (has(desc, "free") || has(desc, "__libc_free")) &&
 	       (has(desc, "realloc") || has(desc, "__libc_realloc") || has(desc, "calloc") ||
