@@ -19,7 +19,7 @@
 struct control {
 	const struct control_entry *table;
 	void *context;
-	uint64_t receive_ns, send_ns;
+	uint64_t receive_ns, send_ns, answer_ns;
 	uid_t owner;
 	gid_t group;
 	bool has_group;
@@ -40,8 +40,10 @@ struct control_reply {
 	struct control *control;
 	int fd;
 	struct ucred peer;
-	bool is_owner;	/* or root */
-	bool has_ended; /* the last response was sent */
+	bool is_owner;	 /* or root */
+	uint64_t end_ns; /* of the whole answer at the latest */
+	bool has_ended;	 /* the last response was sent */
+	bool is_broken;	 /* a response could not be sent: nothing more goes that way */
 };
 
 struct connection { /* what a new thread needs to know */
@@ -101,10 +103,23 @@ static bool may_connect(const struct control *control, int fd, const struct ucre
 
 int control_reply(struct control_reply *reply, Dhat__Response *response, struct dhat_error *err)
 {
+	uint64_t now = dhat_clock_ns(), deadline_ns = now + reply->control->send_ns;
+	int r;
+
 	if (response->is_last)
 		reply->has_ended = true;
-	return dhat_frame_send_message(reply->fd, &response->base, DHAT_FRAME_RESPONSE_MAX,
-				       dhat_clock_ns() + reply->control->send_ns, err);
+	if (deadline_ns > reply->end_ns)
+		deadline_ns = reply->end_ns;
+	if (now >= deadline_ns)
+		r = dhat_error_set(err, ETIMEDOUT, DHAT_EXIT_PROTOCOL,
+				   "the other side is too slow");
+	else
+		r = dhat_frame_send_message(reply->fd, &response->base, DHAT_FRAME_RESPONSE_MAX,
+					    deadline_ns, err);
+	/* too long a response was not begun: an error can still be sent */
+	if (r < 0 && r != -EMSGSIZE)
+		reply->is_broken = true;
+	return r;
 }
 
 uid_t control_reply_uid(const struct control_reply *reply)
@@ -183,15 +198,16 @@ static int answer(struct control_reply *reply, const Dhat__Request *request)
 	struct dhat_error err = { 0 };
 	int r;
 
-	reply->has_ended = false;
+	reply->has_ended = reply->is_broken = false;
+	reply->end_ns = dhat_clock_ns() + reply->control->answer_ns;
 	r = find_entry(reply, request, &entry, &err);
 	if (!entry) {
 		reply_error(reply, &err);
 		return r;
 	}
 	r = entry->handler(reply->control->context, request, reply, &err);
-	if (reply->has_ended)
-		return r;
+	if (reply->has_ended || reply->is_broken)
+		return r < 0 || reply->is_broken ? -EPIPE : 0;
 	return r < 0 ? reply_error(reply, &err) : reply_done(reply);
 }
 
@@ -442,6 +458,7 @@ static int control_init(struct control *control, const struct control_options *o
 	control->context = options->context;
 	control->receive_ns = options->receive_ns ? options->receive_ns : CONTROL_RECEIVE_NS;
 	control->send_ns = options->send_ns ? options->send_ns : CONTROL_SEND_NS;
+	control->answer_ns = options->answer_ns ? options->answer_ns : CONTROL_ANSWER_NS;
 	control->owner = owner_of_daemon();
 	if (!*options->path || strlen(options->path) >= sizeof(address.sun_path))
 		return dhat_error_set(err, ENAMETOOLONG, DHAT_EXIT_USAGE,

@@ -13,12 +13,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "proto/dhat.pb-c.h"
 #include "../proto/error.h"
+#include "proto/dhat.pb-c.h"
 
 #define CONTROL_MAX_CONNECTIONS 32
 #define CONTROL_RECEIVE_NS 10000000000ull /* for a whole request */
 #define CONTROL_SEND_NS 30000000000ull	  /* for each frame of an answer */
+/* For a whole answer: a reader that takes a frame now and then holds a copy of a profile. */
+#define CONTROL_ANSWER_NS 600000000000ull
 
 struct control;
 struct control_reply;
@@ -45,7 +47,7 @@ struct control_options {
 	const char *group;		   /* NULL: none */
 	const struct control_entry *table; /* ends with kind 0 */
 	void *context;
-	uint64_t receive_ns, send_ns; /* 0: the defaults above */
+	uint64_t receive_ns, send_ns, answer_ns; /* 0: the defaults above */
 };
 
 /* Bind and start answering. A socket that nobody listens at any more is replaced; a live one is an

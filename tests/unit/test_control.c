@@ -300,6 +300,32 @@ static void test_bad_clients(void **state)
 	control_free(control);
 }
 
+/* One that takes its answer piece by piece ends, too. */
+static void test_answers_have_an_end(void **state)
+{
+	struct control_options options = {
+		.path = path,
+		.table = table,
+		.context = "the context",
+		.answer_ns = 200000000,
+	};
+	struct control *control = NULL;
+	Dhat__Response *response;
+	int fd, parts = 0;
+
+	assert_int_equal(control_new(&options, &control, NULL), 0);
+	fd = connect_to(path);
+	send_request(fd, DHAT_PROTOCOL_VERSION, DHAT__REQUEST__BODY_SNAPSHOT);
+	while ((response = receive(fd))) {
+		assert_false(response->is_last);
+		protobuf_c_message_free_unpacked(&response->base, NULL);
+		assert_in_range(++parts, 1, STREAM_PARTS - 1);
+		usleep(20000);
+	}
+	close(fd);
+	control_free(control);
+}
+
 static void test_too_many_connections(void **state)
 {
 	struct control *control = start(NULL);
@@ -495,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_foreign_requests),
 		cmocka_unit_test(test_bad_clients),
+		cmocka_unit_test(test_answers_have_an_end),
 		cmocka_unit_test(test_too_many_connections),
 		cmocka_unit_test(test_free_with_clients),
 		cmocka_unit_test(test_the_socket_file),
