@@ -69,10 +69,8 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 	forget_unknown_frees(collector, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
-		return anon_map(&collector->anon, collector->heap, record->addr,
-				record->size_bytes,
-				stacks_point(collector->stacks, record->stack_id),
-				record->time_ns);
+		return anon_map(&collector->anon, collector->heap, record->addr, record->size_bytes,
+				stacks_point(collector->stacks, record->stack_id), record->time_ns);
 	return heap_add_block(collector->heap, record->head.domain, record->addr,
 			      record->size_bytes, stacks_point(collector->stacks, record->stack_id),
 			      record->time_ns);
@@ -85,10 +83,10 @@ static int feed_free(struct collector *collector, const struct dhat_record_free 
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
-		return record->chunk_size ? anon_unmap(&collector->anon, collector->heap,
-						       record->addr, record->chunk_size,
-						       record->time_ns) :
-					    0;
+		return record->chunk_size
+			       ? anon_unmap(&collector->anon, collector->heap, record->addr,
+					    record->chunk_size, record->time_ns)
+			       : 0;
 	if (heap_remove_block(collector->heap, record->head.domain, record->addr, bytes,
 			      record->time_ns))
 		forget_unknown_frees(collector, record->head.tid);

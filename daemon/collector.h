@@ -43,9 +43,9 @@ struct collector {
 	uint64_t malformed;
 	uint64_t thread_cache_frees; /* an ending thread's cache, given back: no program's frees */
 	struct index *unknown_frees_by_tid; /* owned; a thread's last ones, in a row */
-	uint64_t ignored;	   /* after the EXEC */
-	uint64_t out_of_memory;	   /* events that could not be recorded */
-	uint64_t mappings_refused; /* mappings beyond the bounds of mappings.h */
+	uint64_t ignored;		    /* after the EXEC */
+	uint64_t out_of_memory;		    /* events that could not be recorded */
+	uint64_t mappings_refused;	    /* mappings beyond the bounds of mappings.h */
 	uint64_t last_time_ns;
 };
 

@@ -233,8 +233,8 @@ static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
 	feed_free(world, 1, 0x100, 0x21, 2);
 	feed_free(world, 1, 0x900, 0x31, 3); /* unknown, and then the thread goes on */
 	feed_alloc(world, 1, 0x200, 10, 0, 4);
-	feed_free(world, 1, 0x100, 0x21, 5); /* from its cache */
-	feed_free(world, 2, 0x700, 0x41, 6); /* another thread's, which goes on */
+	feed_free(world, 1, 0x100, 0x21, 5);  /* from its cache */
+	feed_free(world, 2, 0x700, 0x41, 6);  /* another thread's, which goes on */
 	feed_free(world, 1, 0x300, 0x291, 7); /* the cache itself */
 	assert_int_equal(totals_of(world).unknown_frees, 4);
 	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
@@ -284,7 +284,9 @@ static void chunk_words_tell_usable_bytes(void **state)
 /* Each type cut to each size: refused as long as something of it is missing. */
 static void short_records_are_malformed(void **state)
 {
-	static const size_t least[COLLECTOR_TYPES] = { 0, 40, 32, 32, 56, 24, 56, 24, 24, 24, 24, 24 };
+	static const size_t least[COLLECTOR_TYPES] = {
+		0, 40, 32, 32, 56, 24, 56, 24, 24, 24, 24, 24
+	};
 	struct world *world = *state;
 	uint64_t malformed = 0;
 
