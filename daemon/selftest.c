@@ -58,6 +58,13 @@ static bool confine(void)
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+/* Not _exit(): the sanitizers look for leaks in theirs, by calls that the filter does not know. */
+__attribute__((noreturn)) static void leave(int status)
+{
+	for (;;)
+		syscall(SYS_exit_group, status);
+}
+
 static void child(int fd)
 {
 	char byte = 'r';
@@ -67,11 +74,11 @@ static void child(int fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!confine() || write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
-		_exit(1);
+		leave(1);
 	byte = call(ANSWER) == ANSWER;
 	if (!byte || write(fd, &byte, 1) != 1)
-		_exit(1);
-	_exit(0);
+		leave(1);
+	leave(0);
 }
 
 /* ---- the parent ---------------------------------------------------------------------------- */
