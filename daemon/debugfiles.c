@@ -20,7 +20,8 @@
 
 static bool may_read(const struct stat *st, uid_t uid)
 {
-	return uid == 0 || (st->st_mode & S_IROTH) || (st->st_uid == uid && (st->st_mode & S_IRUSR));
+	return uid == 0 || (st->st_mode & S_IROTH) ||
+	       (st->st_uid == uid && (st->st_mode & S_IRUSR));
 }
 
 /* O_NONBLOCK: a FIFO must not stop us before it is seen to be one. */

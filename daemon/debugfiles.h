@@ -12,9 +12,9 @@
 #include "wish.h"
 
 struct debugfiles {
-	int root_fd;		 /* directory, O_PATH: the target's root; -1: it is gone */
-	uid_t uid;		 /* the target's owner */
-	const char *object_path; /* as the target sees it; "" if it is not known */
+	int root_fd;		       /* directory, O_PATH: the target's root; -1: it is gone */
+	uid_t uid;		       /* the target's owner */
+	const char *object_path;       /* as the target sees it; "" if it is not known */
 	struct debuginfod *debuginfod; /* NULL: not asked */
 	char found[4096]; /* path of the debug file granted last: relative names start there */
 };

@@ -195,9 +195,9 @@ static void *unpack_xz(const void *packed, size_t packed_size, size_t *ret_size)
 	while (r == LZMA_OK) {
 		if (!stream.avail_out) {
 			size_t grown_size = capacity ? capacity * 2 : 1u << 20;
-			uint8_t *grown = grown_size > ELFFILE_MAX_MINI_BYTES ?
-						 NULL :
-						 realloc(out, grown_size);
+			uint8_t *grown = grown_size > ELFFILE_MAX_MINI_BYTES
+						 ? NULL
+						 : realloc(out, grown_size);
 
 			if (!grown)
 				break;

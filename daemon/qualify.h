@@ -6,8 +6,10 @@
  */
 #include <elfutils/libdw.h>
 
-/* plain: the function's own name. The caller frees; NULL: there is nothing to add (C), or no memory. */
+/* plain: the function's own name. The caller frees; NULL: there is nothing to add (C), or no
+ * memory. */
 char *qualify(Dwarf_Die *function, const char *plain);
 
-/* The DIE that tells a function's place in the source: its declaration, or its abstract instance. */
+/* The DIE that tells a function's place in the source: its declaration, or its abstract instance.
+ */
 Dwarf_Die qualify_origin(const Dwarf_Die *function);

@@ -76,12 +76,28 @@ static int drop_capabilities(struct dhat_error *err)
 
 /* Calls that need no look at their arguments. */
 static const int allowed[] = {
-	SCMP_SYS(read),	       SCMP_SYS(pread64),	SCMP_SYS(lseek),      SCMP_SYS(fstat),
-	SCMP_SYS(close),       SCMP_SYS(dup),		SCMP_SYS(recvmsg),    SCMP_SYS(sendmsg),
-	SCMP_SYS(munmap),      SCMP_SYS(mremap),	SCMP_SYS(brk),	      SCMP_SYS(madvise),
-	SCMP_SYS(futex),       SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),  SCMP_SYS(sched_yield),
-	SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigreturn),	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(exit),	       SCMP_SYS(exit_group),	SCMP_SYS(restart_syscall),
+	SCMP_SYS(read),
+	SCMP_SYS(pread64),
+	SCMP_SYS(lseek),
+	SCMP_SYS(fstat),
+	SCMP_SYS(close),
+	SCMP_SYS(dup),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(brk),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(restart_syscall),
 };
 
 static int allow_with_arguments(scmp_filter_ctx filter)

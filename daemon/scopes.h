@@ -20,9 +20,9 @@ int scopes_new(Dwarf *dwarf, const struct wish_granter *granter, struct scopes *
 void scopes_free(struct scopes *scopes);
 
 struct scope_hit {
-	Dwarf_Die cu;		   /* of the object: its lines */
-	bool is_split_missing;	   /* the unit's functions are in a file that is not there */
-	int depth;		   /* of chain; 0: no function here */
+	Dwarf_Die cu;	       /* of the object: its lines */
+	bool is_split_missing; /* the unit's functions are in a file that is not there */
+	int depth;	       /* of chain; 0: no function here */
 	Dwarf_Die chain[SCOPES_MAX_DEPTH]; /* [0] the innermost inlined call … the function */
 };
 

@@ -399,14 +399,16 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	point->n_frames = from->frame_count;
 }
 
-#define POINTS_A_BATCH 1024 /* at most DHAT_MAX_FRAMES small numbers each: below half a megabyte */
+#define POINTS_A_BATCH 1024 /* at most DHAT_MAX_FRAMES small numbers each: below half a megabyte   \
+			     */
 
 static int write_points(struct writing *writing)
 {
 	const struct target_copy *copy = writing->copy;
 	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
 	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
-	_cleanup_free_ uint32_t *numbers = calloc(POINTS_A_BATCH, DHAT_MAX_FRAMES * sizeof(*numbers));
+	_cleanup_free_ uint32_t *numbers =
+		calloc(POINTS_A_BATCH, DHAT_MAX_FRAMES * sizeof(*numbers));
 	int r = 0;
 
 	if (!points || !list || !numbers)
@@ -444,8 +446,9 @@ static int open_root(const struct target_identity *identity)
 	if (fd < 0 || !file || !fgets(line, sizeof(line), file))
 		return -1;
 	after = strrchr(line, ')'); /* the name before it may hold anything */
-	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
-					"%*d %*d %*d %*d %llu",
+	if (!after || sscanf(after + 1,
+			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
+			     "%*d %*d %*d %*d %llu",
 			     &start_ticks) != 1)
 		return -1;
 	return start_ticks == identity->start_ticks ? take_fd(fd) : -1;
@@ -487,7 +490,8 @@ static bool is_sound(const struct target_copy *copy)
 	for (uint32_t i = 0; i < copy->point_count; i++) {
 		const struct target_point *point = &copy->points[i];
 
-		if (point->frame_count > DHAT_MAX_FRAMES || point->first_frame > copy->frame_count ||
+		if (point->frame_count > DHAT_MAX_FRAMES ||
+		    point->first_frame > copy->frame_count ||
 		    point->frame_count > copy->frame_count - point->first_frame)
 			return false;
 	}

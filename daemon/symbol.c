@@ -186,8 +186,8 @@ static void place_of_call(struct naming *naming, struct scope_hit *hit, Dwarf_Di
 
 	location->line = number_attribute(inlined, DW_AT_call_line);
 	location->column = number_attribute(inlined, DW_AT_call_column);
-	if (!dwarf_diecu(inlined, &unit, NULL, NULL) ||
-	    dwarf_getsrcfiles(&unit, &files, &count) || file >= count)
+	if (!dwarf_diecu(inlined, &unit, NULL, NULL) || dwarf_getsrcfiles(&unit, &files, &count) ||
+	    file >= count)
 		return;
 	location->file = intern_path(naming, &hit->cu, dwarf_filesrc(files, file, NULL, NULL));
 }
@@ -220,7 +220,8 @@ static int add_chain(struct naming *naming, struct scope_hit *hit, uint64_t vadd
 	return 0;
 }
 
-/* A unit covers the place, but no function of it: assembler code, or split DWARF without its file. */
+/* A unit covers the place, but no function of it: assembler code, or split DWARF without its file.
+ */
 static int add_line_only(struct naming *naming, struct scope_hit *hit, uint64_t vaddr)
 {
 	struct name_location location = { 0 };
@@ -250,9 +251,9 @@ static int name_place(struct naming *naming, uint64_t vaddr, struct name_frame *
 	if (naming->scopes && scopes_find(naming->scopes, vaddr, &hit)) {
 		if (hit.is_split_missing)
 			frame->reason = names_intern(
-				names, "inlined calls unknown: its split debug file (.dwo) was not found");
-		r = hit.depth ? add_chain(naming, &hit, vaddr) :
-				add_line_only(naming, &hit, vaddr);
+				names,
+				"inlined calls unknown: its split debug file (.dwo) was not found");
+		r = hit.depth ? add_chain(naming, &hit, vaddr) : add_line_only(naming, &hit, vaddr);
 	}
 	if (!r && names->location_count == frame->first_location) {
 		struct name_location location = { 0 };
@@ -374,9 +375,10 @@ static int open_sources(struct naming *naming, const struct wish_granter *grante
 int symbol_name(int fd, const struct name_query *queries, uint32_t count, bool places_only,
 		const struct wish_granter *granter, struct names **ret, struct dhat_error *err)
 {
-	_cleanup_(naming_deinit) struct naming naming = {
-		.object = ELFFILE_NONE, .debug = ELFFILE_NONE, .alt = ELFFILE_NONE, .mini = ELFFILE_NONE
-	};
+	_cleanup_(naming_deinit) struct naming naming = { .object = ELFFILE_NONE,
+							  .debug = ELFFILE_NONE,
+							  .alt = ELFFILE_NONE,
+							  .mini = ELFFILE_NONE };
 	_cleanup_free_ struct job *jobs = calloc(count ? count : 1, sizeof(*jobs));
 	_cleanup_close_ int own_fd = dup(fd);
 	const void *build_id = NULL;

@@ -10,7 +10,6 @@
 #include "names.h"
 #include "wish.h"
 
-
 /* Fails only when fd is no ELF file or memory is short; an address that has no name gets a reason
  * instead. places_only: fill vaddr and build id, nothing else. granter may be NULL. */
 int symbol_name(int fd, const struct name_query *queries, uint32_t count, bool places_only,

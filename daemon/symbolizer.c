@@ -23,7 +23,8 @@ struct cached_object {
 	struct cached_object *next;
 	uint32_t users;	   /* results that point into it; guarded by the symbolizer's lock */
 	uint64_t last_use; /* as is this */
-	pthread_mutex_t lock; /* of what follows; batches are never changed nor freed before the whole */
+	pthread_mutex_t
+		lock; /* of what follows; batches are never changed nor freed before the whole */
 	struct index *by_place; /* space: enum place_space; key: file offset; value, point: frame */
 	struct names **batches;
 	uint32_t batch_count;
@@ -31,8 +32,8 @@ struct cached_object {
 };
 
 enum { /* bits of a space in by_place */
-	SPACE_EXACT = 1,
-	SPACE_PLACES_ONLY = 2,
+       SPACE_EXACT = 1,
+       SPACE_PLACES_ONLY = 2,
 };
 
 struct symbolizer {
@@ -150,8 +151,8 @@ static int remember(struct symbolizer *symbolizer, struct cached_object *object,
 		    struct names *names, const struct name_query *queries, bool places_only)
 {
 	uint64_t before = index_memory_bytes(object->by_place), bytes;
-	struct names **grown = reallocarray(object->batches, object->batch_count + 1ul,
-					    sizeof(*grown));
+	struct names **grown =
+		reallocarray(object->batches, object->batch_count + 1ul, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
@@ -308,8 +309,8 @@ int symbolizer_new(struct worker *worker, const struct symbolizer_options *optio
 		return dhat_error_errno(err, ENOMEM, "cannot set up names");
 	pthread_mutex_init(&symbolizer->lock, NULL);
 	symbolizer->worker = worker;
-	symbolizer->max_bytes = options && options->memory_bytes ? options->memory_bytes :
-								   SYMBOLIZER_MEMORY_BYTES;
+	symbolizer->max_bytes =
+		options && options->memory_bytes ? options->memory_bytes : SYMBOLIZER_MEMORY_BYTES;
 	if (options) {
 		symbolizer->debuginfod.max_seconds = options->debuginfod.max_seconds;
 		if (copy_string(options->debuginfod.urls, &symbolizer->debuginfod.urls) ||

@@ -18,7 +18,7 @@ struct symbolizer;
 
 struct symbolizer_options {
 	struct debuginfod debuginfod; /* strings are copied */
-	uint64_t memory_bytes;		      /* 0: SYMBOLIZER_MEMORY_BYTES */
+	uint64_t memory_bytes;	      /* 0: SYMBOLIZER_MEMORY_BYTES */
 };
 
 /* options may be NULL. worker stays the caller's and must outlive the symbolizer. */

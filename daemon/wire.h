@@ -24,8 +24,8 @@ void wire_put_string(struct wire_writer *writer, const char *string);		/* NULL i
 
 struct wire_reader {
 	const uint8_t *data;
-	size_t size;	   /* what is left */
-	bool is_short;	   /* something was asked for that is not there; all else reads as 0 */
+	size_t size;   /* what is left */
+	bool is_short; /* something was asked for that is not there; all else reads as 0 */
 };
 
 uint32_t wire_get_u32(struct wire_reader *reader);

@@ -11,9 +11,9 @@
 
 enum wish_kind {
 	WISH_BUILD_ID = 1, /* the debug file of a build id */
-	WISH_DEBUGLINK,	   /* .gnu_debuglink: a file name, beside the object or below /usr/lib/debug */
-	WISH_ALTLINK,	   /* .gnu_debugaltlink: what dwz moved to a common file */
-	WISH_SPLIT,	   /* a .dwo file: path as the compiler wrote it, directory first */
+	WISH_DEBUGLINK, /* .gnu_debuglink: a file name, beside the object or below /usr/lib/debug */
+	WISH_ALTLINK,	/* .gnu_debugaltlink: what dwz moved to a common file */
+	WISH_SPLIT,	/* a .dwo file: path as the compiler wrote it, directory first */
 	WISH_COUNT
 };
 

@@ -22,7 +22,8 @@
 
 #define SECOND_NS 1000000000ull
 #define MAX_WISHES 65536 /* a file each: the .dwo files of a large program */
-#define MAX_REFUSED 256	 /* files remembered for having brought a worker down; older ones are forgotten */
+#define MAX_REFUSED                                                                                \
+	256 /* files remembered for having brought a worker down; older ones are forgotten */
 #define OWNER_NONE ((uid_t)-1)
 
 enum which { NAMES, TABLES, WHICH_COUNT };
@@ -214,8 +215,8 @@ static int grant(struct exchange *exchange, int sock, const uint8_t *data, size_
 
 	wish.name = name = wire_get_string(&reader);
 	wish.build_id = wire_get_bytes(&reader, &wish.build_id_size);
-	if (reader.is_short || reader.size || wish.build_id_size > 64 || wish.kind < WISH_BUILD_ID ||
-	    wish.kind >= WISH_COUNT)
+	if (reader.is_short || reader.size || wish.build_id_size > 64 ||
+	    wish.kind < WISH_BUILD_ID || wish.kind >= WISH_COUNT)
 		return -EBADMSG;
 	if (exchange->granter)
 		fd = exchange->granter->grant(exchange->granter->context, &wish);
@@ -282,8 +283,9 @@ static void explain(int error, int status, uint64_t limit_ns, char *ret, size_t 
 		int number = WTERMSIG(status);
 		const char *name = sigabbrev_np(number);
 
-		snprintf(ret, size, "the ELF worker was ended by signal %d (SIG%s) while reading it",
-			 number, name ? name : "?");
+		snprintf(ret, size,
+			 "the ELF worker was ended by signal %d (SIG%s) while reading it", number,
+			 name ? name : "?");
 		/* from outside: the kernel short of memory, or a person */
 		*ret_is_guilty = number != SIGKILL && number != SIGTERM && number != SIGINT;
 	} else if (error == EPIPE) {

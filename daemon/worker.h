@@ -6,8 +6,8 @@
  * memory and time (sandbox.h). There are two: one for names, one for descriptions and unwind
  * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
  * too much memory fails one request, with the reason; the next request finds a new one. A file that
- * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime). A
- * worker that has read a file of one owner is not used for a file of another.
+ * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime).
+ * A worker that has read a file of one owner is not used for a file of another.
  *
  * Thread-safe; requests for the same of the two wait for one another. Descriptors stay the
  * caller's, must be regular files, and their offset may move.
@@ -25,7 +25,8 @@ struct worker;
 
 struct worker_options {
 	uint64_t memory_bytes;	/* of each; 0: WORKER_MEMORY_BYTES */
-	uint32_t table_seconds; /* longest time for a description or a table; 0: WORKER_TABLE_SECONDS */
+	uint32_t table_seconds; /* longest time for a description or a table; 0:
+				   WORKER_TABLE_SECONDS */
 	uint32_t name_seconds;	/* for one worker_name(); 0: WORKER_NAME_SECONDS */
 };
 #define WORKER_MEMORY_BYTES (2ull << 30)

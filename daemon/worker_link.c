@@ -147,9 +147,8 @@ static int receive_bytes(int sock, void *data, uint64_t size, int *fd, uint64_t 
 		if (got < 0 && errno != EAGAIN && errno != EINTR)
 			return -errno;
 		if (got < 0) {
-			r = errno == EAGAIN && deadline_ns ?
-				    wait_until(sock, POLLIN, deadline_ns) :
-				    0;
+			r = errno == EAGAIN && deadline_ns ? wait_until(sock, POLLIN, deadline_ns)
+							   : 0;
 			if (r)
 				return r;
 			continue;

@@ -18,8 +18,8 @@ enum worker_message {
 	WORKER_DONE,
 	WORKER_FAILED, /* u32 errno, u32 exit code, string message */
 	/* between a request and its answer */
-	WORKER_WISH,	/* worker: u32 kind, string name, bytes build_id */
-	WORKER_GRANT,	/* daemon: a descriptor, or none */
+	WORKER_WISH,  /* worker: u32 kind, string name, bytes build_id */
+	WORKER_GRANT, /* daemon: a descriptor, or none */
 };
 
 #define WORKER_MAX_MESSAGE_BYTES (1ull << 30)

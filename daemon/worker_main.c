@@ -61,8 +61,9 @@ static int grant_by_daemon(void *context, const struct wish *wish)
 	wire_put_u32(&writer, wish->kind);
 	wire_put_string(&writer, wish->name);
 	wire_put_bytes(&writer, wish->build_id, wish->build_id_size);
-	r = writer.is_failed ? -ENOMEM :
-			       worker_send(WORKER_SOCKET, WORKER_WISH, writer.data, writer.size, -1, 0);
+	r = writer.is_failed
+		    ? -ENOMEM
+		    : worker_send(WORKER_SOCKET, WORKER_WISH, writer.data, writer.size, -1, 0);
 	wire_writer_deinit(&writer);
 	if (r)
 		return -1;
@@ -156,7 +157,8 @@ static int serve_next(void)
 
 int worker_main(int argc, char **argv)
 {
-	struct sandbox_limits limits = { .memory_bytes = argc > 2 ? strtoull(argv[2], NULL, 10) : 0 };
+	struct sandbox_limits limits = { .memory_bytes =
+						 argc > 2 ? strtoull(argv[2], NULL, 10) : 0 };
 	struct dhat_error err = { 0 };
 	int r = sandbox_enter(&limits, &err);
 

@@ -1,7 +1,7 @@
 #pragma once
-/* name_judge: names of all places of a program that is compiled in the test, against two judges: equal
- * functions, files and lines, inlined calls included. binutils' addr2line reads DWARF by code of its
- * own; elfutils' eu-addr2line shares libdw with us, but not what is built upon it. For
+/* name_judge: names of all places of a program that is compiled in the test, against two judges:
+ * equal functions, files and lines, inlined calls included. binutils' addr2line reads DWARF by code
+ * of its own; elfutils' eu-addr2line shares libdw with us, but not what is built upon it. For
  * test_symbol.c and test_symbol_sources.c. */
 #include <fcntl.h>
 #include <gelf.h>
@@ -93,8 +93,8 @@ static size_t places_of_text(const char *name, struct place *places, size_t max)
 		if (header.sh_size / step > max)
 			step = header.sh_size / max + 1;
 		for (uint64_t at = 0; at < header.sh_size && count < max; at += step)
-			places[count++] = (struct place){ header.sh_addr + at,
-							  header.sh_offset + at };
+			places[count++] =
+				(struct place){ header.sh_addr + at, header.sh_offset + at };
 	}
 	elf_end(elf);
 	close(fd);
@@ -193,8 +193,8 @@ static void parse_place(char *text, char **ret_file, uint32_t *ret_line)
 }
 
 /* The judge names the outer function by its symbol where there is one: a part that was split off is
- * then f.cold, and so is whatever was inlined into it. Local C++ functions have no linkage name: the
- * judge tells the plain one only, which is a part of ours. */
+ * then f.cold, and so is whatever was inlined into it. Local C++ functions have no linkage name:
+ * the judge tells the plain one only, which is a part of ours. */
 static bool is_same_function(const struct names *names, const struct name_location *ours,
 			     const char *function)
 {
@@ -236,15 +236,16 @@ static bool is_same_frame(struct judge *judge, const struct names *names,
 {
 	static const struct name_location nowhere;
 	/* bytes between functions: the judge names the function before them */
-	bool is_padding = !frame->location_count || !names->locations[frame->first_location].function;
+	bool is_padding =
+		!frame->location_count || !names->locations[frame->first_location].function;
 	bool is_same = true;
 	uint32_t i = 0;
 
 	judge_next(judge);
 	while (!judge->is_ended && strncmp(judge->line, "0x", 2)) {
 		const struct name_location *ours =
-			i < frame->location_count ? &names->locations[frame->first_location + i] :
-						    &nowhere;
+			i < frame->location_count ? &names->locations[frame->first_location + i]
+						  : &nowhere;
 		_cleanup_free_ char *function = strdup(judge->line);
 		char *inlined = strstr(function, " inlined at ");
 		char *file;
@@ -254,8 +255,7 @@ static bool is_same_frame(struct judge *judge, const struct names *names,
 			*inlined = '\0';
 		judge_next(judge);
 		parse_place(judge->line, &file, &line);
-		if (!is_padding &&
-		    !is_same_location(judge, names, ours, function, file, line)) {
+		if (!is_padding && !is_same_location(judge, names, ours, function, file, line)) {
 			if (is_loud)
 				print_message("  0x%lx judge: %s %s:%u\n", frame->vaddr, function,
 					      file, line);
@@ -294,8 +294,9 @@ static void compare(const char *name, enum which_judge which, const char *refere
 	}
 	assert_true(judge.is_ended);
 	judge_end(&judge);
-	print_message("  %s: %zu places, %zu with inlined calls, %zu between functions, %zu differ\n",
-		      name, count, inlined, unnamed, differing);
+	print_message(
+		"  %s: %zu places, %zu with inlined calls, %zu between functions, %zu differ\n",
+		name, count, inlined, unnamed, differing);
 	assert_true(unnamed < count / 4);
 	assert_true(differing * 50 <= (which == ELFUTILS ? count : 0));
 }
@@ -337,7 +338,8 @@ __attribute__((unused)) static const char cxx_source[] =
 	"template <typename T> struct Shelf {\n"
 	"	std::vector<T> items;\n"
 	"	void put(T value) { items.push_back(std::move(value)); }\n"
-	"	template <typename F> size_t count(F f) { return std::count_if(items.begin(), items.end(), f); }\n"
+	"	template <typename F> size_t count(F f) { return std::count_if(items.begin(), "
+	"items.end(), f); }\n"
 	"};\n"
 	"int weigh(const std::string &s) { if (s.size() > 99) throw s; return (int)s.size(); }\n"
 	"} // namespace\n"
@@ -350,9 +352,12 @@ __attribute__((unused)) static const char cxx_source[] =
 	"		index[i] = std::make_unique<std::string>(std::to_string(i));\n"
 	"	}\n"
 	"	size_t sum = 0;\n"
-	"	try { for (auto &p : index) sum += weigh(*p.second); } catch (std::string &s) { sum = 1; }\n"
-	"	std::sort(shelf.items.begin(), shelf.items.end(), [](auto &a, auto &b) { return a > b; });\n"
-	"	return sum + shelf.count([n](const std::string &s) { return (int)s.size() > n / 2; });\n"
+	"	try { for (auto &p : index) sum += weigh(*p.second); } catch (std::string &s) { "
+	"sum = 1; }\n"
+	"	std::sort(shelf.items.begin(), shelf.items.end(), [](auto &a, auto &b) { return a "
+	"> b; });\n"
+	"	return sum + shelf.count([n](const std::string &s) { return (int)s.size() > n / 2; "
+	"});\n"
 	"}\n"
 	"} // namespace shop\n"
 	"int main(int argc, char **) { return (int)shop::work(argc * 5); }\n";

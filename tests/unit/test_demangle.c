@@ -49,9 +49,20 @@ static void test_known_names(void **state)
 
 static void test_other_names(void **state)
 {
-	static const char *const names[] = { "",     "main",   "malloc", "_",	  "_Z",	    "_R",
-					     "_ZX",  "_Zfoo",  "_R!",	 "__libc_start_main",
-					     "outer.part.0", "_ZN", "_ZN4shop4work", "$x" };
+	static const char *const names[] = { "",
+					     "main",
+					     "malloc",
+					     "_",
+					     "_Z",
+					     "_R",
+					     "_ZX",
+					     "_Zfoo",
+					     "_R!",
+					     "__libc_start_main",
+					     "outer.part.0",
+					     "_ZN",
+					     "_ZN4shop4work",
+					     "$x" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_null(demangle(names[i]));

@@ -1,4 +1,5 @@
-/* A target's copy as a stream of parts: every figure, frames shared and numbered, names or reasons. */
+/* A target's copy as a stream of parts: every figure, frames shared and numbered, names or reasons.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -110,9 +111,16 @@ static void make_copy(const struct world *world, struct small_copy *small)
 	copy->objects = small->objects;
 	copy->object_count = 2;
 	small->points[0] = (struct target_point){
-		.heap = { .total_bytes = 100, .total_blocks = 10, .max_bytes = 90, .max_blocks = 9,
-			  .peak_bytes = 80, .peak_blocks = 8, .live_bytes = 70, .live_blocks = 7,
-			  .first_ns = 1100, .last_ns = 1900 },
+		.heap = { .total_bytes = 100,
+			  .total_blocks = 10,
+			  .max_bytes = 90,
+			  .max_blocks = 9,
+			  .peak_bytes = 80,
+			  .peak_blocks = 8,
+			  .live_bytes = 70,
+			  .live_blocks = 7,
+			  .first_ns = 1100,
+			  .last_ns = 1900 },
 		.lifetimes_us = 555,
 		.first_frame = 0,
 		.frame_count = 2,
@@ -137,17 +145,25 @@ static void make_copy(const struct world *world, struct small_copy *small)
 	copy->observed_since_ns = 1000;
 	copy->observed_since_unix_ns = 5;
 	copy->end_ns = 3000;
-	copy->totals = (struct heap_totals){ .total_bytes = 101, .total_blocks = 11,
-					     .live_bytes = 71, .live_blocks = 8,
-					     .peak_bytes = 99, .peak_blocks = 9,
-					     .peak_time_ns = 1500, .unknown_frees = 3,
+	copy->totals = (struct heap_totals){ .total_bytes = 101,
+					     .total_blocks = 11,
+					     .live_bytes = 71,
+					     .live_blocks = 8,
+					     .peak_bytes = 99,
+					     .peak_blocks = 9,
+					     .peak_time_ns = 1500,
+					     .unknown_frees = 3,
 					     .unknown_free_bytes = 33 };
-	small->probes[0] = (struct target_probe){ .function = "malloc", .allocator = "glibc",
-						  .object_path = "/lib/libc.so.6", .link = "multi",
+	small->probes[0] = (struct target_probe){ .function = "malloc",
+						  .allocator = "glibc",
+						  .object_path = "/lib/libc.so.6",
+						  .link = "multi",
 						  .returns_by = "return probe",
 						  .instruction = "push rbx",
-						  .role = DHAT_ROLE_MALLOC, .is_emulated = true,
-						  .function_vaddr = 1, .site_vaddr = 2,
+						  .role = DHAT_ROLE_MALLOC,
+						  .is_emulated = true,
+						  .function_vaddr = 1,
+						  .site_vaddr = 2,
 						  .file_offset = 3 };
 	copy->probes = small->probes;
 	copy->probe_count = 1;
@@ -422,9 +438,9 @@ static void test_receiver_stops(void **state)
 
 	make_copy(world, &small);
 	assert_int_equal(dhat_snapshot_new(&receiver.snapshot), 0);
-	assert_int_equal(snapshot_write(&small.copy, world->symbolizer, false, receive, &receiver,
-					&err),
-			 -EPIPE);
+	assert_int_equal(
+		snapshot_write(&small.copy, world->symbolizer, false, receive, &receiver, &err),
+		-EPIPE);
 	assert_true(strlen(err.message) > 0);
 	dhat_snapshot_free(receiver.snapshot);
 }
@@ -488,9 +504,9 @@ static void test_unsound_copy(void **state)
 
 	make_copy(world, &small);
 	small.points[1].frame_count = 7;
-	assert_int_equal(snapshot_write(&small.copy, world->symbolizer, false, receive, &receiver,
-					NULL),
-			 -EINVAL);
+	assert_int_equal(
+		snapshot_write(&small.copy, world->symbolizer, false, receive, &receiver, NULL),
+		-EINVAL);
 	small.points[1].frame_count = 4;
 	small.frames[2].object = 99; /* no such object: as if it were in no file */
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
@@ -501,14 +517,10 @@ static void test_unsound_copy(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_head_and_end),
-		cmocka_unit_test(test_points_and_frames),
-		cmocka_unit_test(test_without_names),
-		cmocka_unit_test(test_names_are_kept),
-		cmocka_unit_test(test_worker_dies),
-		cmocka_unit_test(test_receiver_stops),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_head_and_end),  cmocka_unit_test(test_points_and_frames),
+		cmocka_unit_test(test_without_names), cmocka_unit_test(test_names_are_kept),
+		cmocka_unit_test(test_worker_dies),   cmocka_unit_test(test_receiver_stops),
+		cmocka_unit_test(test_empty),	      cmocka_unit_test(test_large),
 		cmocka_unit_test(test_unsound_copy),
 	};
 

@@ -5,13 +5,16 @@ static const char rust_source[] =
 	"use std::collections::HashMap;\n"
 	"struct Shelf<T> { items: Vec<T> }\n"
 	"impl<T: Clone> Shelf<T> {\n"
-	"    #[inline] fn put(&mut self, item: T) { self.items.push(item.clone()); self.items.push(item); }\n"
+	"    #[inline] fn put(&mut self, item: T) { self.items.push(item.clone()); "
+	"self.items.push(item); }\n"
 	"}\n"
 	"#[inline(never)] fn work(n: usize) -> usize {\n"
 	"    let mut shelf = Shelf { items: Vec::new() };\n"
 	"    let mut index = HashMap::new();\n"
-	"    for i in 0..n { shelf.put(format!(\"item {}\", i)); index.insert(i, i.to_string()); }\n"
-	"    shelf.items.iter().filter(|s| s.len() > 3).map(|s| s.len()).sum::<usize>() + index.len()\n"
+	"    for i in 0..n { shelf.put(format!(\"item {}\", i)); index.insert(i, i.to_string()); "
+	"}\n"
+	"    shelf.items.iter().filter(|s| s.len() > 3).map(|s| s.len()).sum::<usize>() + "
+	"index.len()\n"
 	"}\n"
 	"fn main() { println!(\"{}\", work(std::env::args().count() * 10)); }\n";
 
@@ -44,7 +47,8 @@ static void test_c(void **state)
 
 static void test_clang(void **state)
 {
-	sh("clang -Iinclude -gdwarf-4 -O2 a.c -o clang4 && clang -Iinclude -gdwarf-5 -O2 a.c -o clang5");
+	sh("clang -Iinclude -gdwarf-4 -O2 a.c -o clang4 && clang -Iinclude -gdwarf-5 -O2 a.c -o "
+	   "clang5");
 	/* elfutils finds no unit without this table */
 	sh("clang -Iinclude -gdwarf-5 -gdwarf-aranges -O2 a.c -o clang5_aranges");
 	compare("clang4", BINUTILS, "clang4", NULL);
@@ -101,10 +105,8 @@ static void test_rust(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_c),
-		cmocka_unit_test(test_clang),
-		cmocka_unit_test(test_cxx),
-		cmocka_unit_test(test_whole_names),
+		cmocka_unit_test(test_c),    cmocka_unit_test(test_clang),
+		cmocka_unit_test(test_cxx),  cmocka_unit_test(test_whole_names),
 		cmocka_unit_test(test_rust),
 	};
 

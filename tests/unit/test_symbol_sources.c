@@ -24,8 +24,10 @@ static int granted_count;
 static int grant_and_note(void *context, const struct wish *wish)
 {
 	static const char *const kinds[WISH_COUNT] = {
-		[WISH_BUILD_ID] = "build id", [WISH_DEBUGLINK] = "debuglink",
-		[WISH_ALTLINK] = "altlink",   [WISH_SPLIT] = "split",
+		[WISH_BUILD_ID] = "build id",
+		[WISH_DEBUGLINK] = "debuglink",
+		[WISH_ALTLINK] = "altlink",
+		[WISH_SPLIT] = "split",
 	};
 	int fd = debugfiles_grant(context, wish);
 
@@ -131,7 +133,8 @@ static void test_mini_debug_info(void **state)
 
 	sh("gcc -Iinclude -g -O2 -rdynamic a.c -o mini_full");
 	sh("objcopy --only-keep-debug mini_full mini.debug");
-	sh("objcopy -S --remove-section .gdb_index --remove-section .comment mini.debug mini.symbols "
+	sh("objcopy -S --remove-section .gdb_index --remove-section .comment mini.debug "
+	   "mini.symbols "
 	   "2>/dev/null; objcopy --strip-debug mini_full mini.symbols");
 	sh("objcopy --only-keep-debug mini.symbols mini.symtab && xz -f mini.symtab");
 	sh("objcopy -S --add-section .gnu_debugdata=mini.symtab.xz mini_full mini");
@@ -171,7 +174,8 @@ static void test_split(void **state)
 	/* no judge here reads split DWARF; the code is that of the whole ones */
 	compare_separate("split5", NULL, BINUTILS, "c5", "split");
 	compare_separate("split4", NULL, BINUTILS, "c4", "split");
-	/* without the file: lines and outer functions remain, and the frames say why there is no more */
+	/* without the file: lines and outer functions remain, and the frames say why there is no
+	 * more */
 	sh("mv split5-a.dwo hidden.dwo");
 	places_of_text("split5", places, MAX_PLACES);
 	assert_string_equal(reason_at("split5", places[100].file_offset, NULL),
@@ -204,14 +208,10 @@ static void test_symbols_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_debuglink),
-		cmocka_unit_test(test_wrong_debuglink),
-		cmocka_unit_test(test_build_id),
-		cmocka_unit_test(test_mini_debug_info),
-		cmocka_unit_test(test_dwz),
-		cmocka_unit_test(test_split),
-		cmocka_unit_test(test_compressed),
-		cmocka_unit_test(test_symbols_only),
+		cmocka_unit_test(test_debuglink),  cmocka_unit_test(test_wrong_debuglink),
+		cmocka_unit_test(test_build_id),   cmocka_unit_test(test_mini_debug_info),
+		cmocka_unit_test(test_dwz),	   cmocka_unit_test(test_split),
+		cmocka_unit_test(test_compressed), cmocka_unit_test(test_symbols_only),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -58,7 +58,8 @@ static int set_up(void **state)
 {
 	if (!mkdtemp(directory))
 		return -1;
-	sh("printf 'static inline __attribute__((always_inline)) int inner(int n) { volatile int m = n;"
+	sh("printf 'static inline __attribute__((always_inline)) int inner(int n) { volatile int m "
+	   "= n;"
 	   " return m * 3; }\\nint outer(int n) { return inner(n); }\\n"
 	   "int main(int c, char **v) { return outer(c); }\\n' >a.c");
 	sh("gcc -g -O2 -Wl,--build-id=sha1 a.c -o full && mkdir debug && "
@@ -108,9 +109,9 @@ static void name_one(struct symbolizer *symbolizer, const struct symbolizer_obje
 		frame = &names->frames[symbolized.frames[0].frame];
 		*ret_depth = frame->location_count;
 		snprintf(ret, size, "%s",
-			 frame->location_count ?
-				 names->strings[names->locations[frame->first_location].function] :
-				 names->strings[frame->reason]);
+			 frame->location_count
+				 ? names->strings[names->locations[frame->first_location].function]
+				 : names->strings[frame->reason]);
 	}
 	symbolized_deinit(symbolizer, &symbolized);
 }
@@ -236,8 +237,7 @@ static void test_silent_server(void **state)
 
 static int grant_below(const char *root, uid_t uid, enum wish_kind kind, const char *name)
 {
-	_cleanup_close_ int root_fd =
-		open(in_directory(root), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int root_fd = open(in_directory(root), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct debugfiles files = { .root_fd = root_fd, .uid = uid, .object_path = "/bin/tool" };
 	const struct wish wish = { .kind = kind, .name = name };
 

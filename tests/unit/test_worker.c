@@ -77,7 +77,8 @@ static void try_escape(int fd, struct wire_writer *answer)
 		{ "execve", is_let(SYS_execve, "/bin/true", NULL, NULL) },
 		{ "execveat", is_let(SYS_execveat, fd, "", NULL, NULL, AT_EMPTY_PATH) },
 		{ "ptrace", is_let(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) },
-		{ "process_vm_readv", is_let(SYS_process_vm_readv, getppid(), stack, 0, stack, 0, 0) },
+		{ "process_vm_readv",
+		  is_let(SYS_process_vm_readv, getppid(), stack, 0, stack, 0, 0) },
 		{ "kill", is_let(SYS_kill, 1, 0) },
 		{ "tgkill", is_let(SYS_tgkill, 1, 1, 0) },
 		{ "setuid", is_let(SYS_setuid, 0) },
@@ -102,7 +103,7 @@ static void try_escape(int fd, struct wire_writer *answer)
 		{ "ioctl", is_let(SYS_ioctl, fd, 0, 0) },
 		{ "fcntl setfl", is_let(SYS_fcntl, fd, F_SETFL, O_NONBLOCK) },
 		{ "mmap exec", is_let(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC,
-				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) },
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) },
 		{ "mmap file exec", is_let(SYS_mmap, 0, 4096, PROT_EXEC, MAP_PRIVATE, fd, 0) },
 		{ "mprotect exec",
 		  is_let(SYS_mprotect, (uintptr_t)stack & ~4095ul, 4096, PROT_READ | PROT_EXEC) },
@@ -314,7 +315,8 @@ static int name_main(struct worker *worker, int fd, char *ret, size_t size, stru
 		return r;
 	assert_true(names->frames[0].location_count > 0);
 	assert_int_equal(names->frames[0].vaddr, desc->symbols[0].vaddr);
-	last = &names->locations[names->frames[0].first_location + names->frames[0].location_count - 1];
+	last = &names->locations[names->frames[0].first_location + names->frames[0].location_count -
+				 1];
 	snprintf(ret, size, "%s", names->strings[last->function]);
 	return 0;
 }
@@ -459,7 +461,8 @@ static void *kill_workers(void *context)
 	return NULL;
 }
 
-/* Whenever it is killed, a request either works or says so; and nothing is held against the file. */
+/* Whenever it is killed, a request either works or says so; and nothing is held against the file.
+ */
 static void test_kill_in_the_middle(void **state)
 {
 	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(NULL);
