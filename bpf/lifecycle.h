@@ -10,13 +10,13 @@ static __always_inline void fill_life(struct dhat_record *head, __u64 *time_ns, 
 	*time_ns = bpf_ktime_get_ns();
 }
 
-static __always_inline void send_map(const struct vm_area_struct *vma, __u64 inode, __u32 dev)
+static __always_inline int send_map(const struct vm_area_struct *vma, __u64 inode, __u32 dev)
 {
 	struct dhat_record_map *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
 		count(DHAT_CTR_DROP_LIFE);
-		return;
+		return -1;
 	}
 	fill_life(&record->head, &record->time_ns, DHAT_RECORD_MAP, sizeof(*record));
 	record->start = vma->vm_start;
@@ -26,6 +26,7 @@ static __always_inline void send_map(const struct vm_area_struct *vma, __u64 ino
 	record->dev_major = dev >> 20;
 	record->dev_minor = dev & 0xfffff;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
 }
 
 /* Called at every allocator call: has code been mapped or unmapped since the last? */

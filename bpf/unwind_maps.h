@@ -26,7 +26,8 @@ struct {
 	__type(value, struct dhat_mapping);
 } mappings SEC(".maps");
 
-/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in daemon/tables.h. */
+/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in daemon/tables.h.
+ */
 struct table_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
@@ -69,12 +70,36 @@ static __always_inline __u64 *unwind_word(unwind_table_t *table, __u32 index)
 	return bpf_map_lookup_elem(table, &index);
 }
 
-/* Is what the daemon knows of the mapping at pc still so? What it does not know it is told, in the
- * order of the stacks that need it: a frame belongs to the mapping of its time. */
+/* Which mapping was told last in which epoch, by a hash of its place. */
+#define TOLD_SIZE 256
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TOLD_SIZE);
+	__type(key, __u32);
+	__type(value, __u64);
+} told_mappings SEC(".maps");
+
+/* Is what the daemon knows of the mapping at pc still so? While it is behind, it is told of each
+ * mapping that a stack needs, once an epoch and ahead of that stack: a frame belongs to the mapping
+ * of its time, and which of its looks at /proc/PID/maps was in force here the daemon cannot know.
+ */
 struct vma_look {
 	__u64 inode, bias;
+	__u32 epoch;
 	int is_same;
 };
+
+static __always_inline void tell_mapping(struct vm_area_struct *vma, __u64 inode, __u32 dev,
+					 __u32 epoch)
+{
+	__u64 start = vma->vm_start;
+	__u64 tag = (start ^ inode * 0x9e3779b97f4a7c15ULL) + ((__u64)epoch << 48) + epoch;
+	__u32 at = (start >> 12 ^ start >> 20) & (TOLD_SIZE - 1);
+	volatile __u64 *told = bpf_map_lookup_elem(&told_mappings, &at);
+
+	if (told && *told != tag && send_map(vma, inode, dev) == 0)
+		*told = tag;
+}
 
 static long look_at_vma(struct task_struct *task, struct vm_area_struct *vma, void *ctx)
 {
@@ -89,16 +114,15 @@ static long look_at_vma(struct task_struct *task, struct vm_area_struct *vma, vo
 	}
 	inode = file->f_inode;
 	number = inode->i_ino;
-	look->is_same = number == look->inode &&
-			vma->vm_start - (vma->vm_pgoff << 12) == look->bias;
-	if (!look->is_same)
-		send_map(vma, number, inode->i_sb->s_dev);
+	look->is_same =
+		number == look->inode && vma->vm_start - (vma->vm_pgoff << 12) == look->bias;
+	tell_mapping(vma, number, inode->i_sb->s_dev, look->epoch);
 	return 0;
 }
 
 static __always_inline int unwind_is_current(__u64 pc, __u64 inode, __u64 bias)
 {
-	struct vma_look look = { .inode = inode, .bias = bias };
+	struct vma_look look = { .inode = inode, .bias = bias, .epoch = unwind_control.epoch };
 
 	if (bpf_find_vma(bpf_get_current_task_btf(), pc, look_at_vma, &look, 0))
 		return 0; /* busy, or nothing mapped there */

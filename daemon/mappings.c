@@ -76,8 +76,8 @@ int mappings_set_path(struct mappings *mappings, uint32_t object, const char *pa
 }
 
 /* Files are mapped rarely, and mostly again soon: search from the newest. */
-static int find_object(struct mappings *mappings, uint64_t start, uint64_t end, uint64_t inode,
-		       uint32_t dev_major, uint32_t dev_minor, const char *path, uint32_t *ret)
+int mappings_know(struct mappings *mappings, uint64_t start, uint64_t end, uint64_t inode,
+		  uint32_t dev_major, uint32_t dev_minor, const char *path, uint32_t *ret)
 {
 	struct mapped_object *object;
 	int err;
@@ -193,7 +193,8 @@ int mappings_add(struct mappings *mappings, uint64_t start, uint64_t end, uint64
 		return -EINVAL;
 	/* Even when nothing can be added: what was there is not there any more. */
 	removed = mappings_remove(mappings, start, end);
-	err = find_object(mappings, start, end, inode, dev_major, dev_minor, path, &mapping.object);
+	err = mappings_know(mappings, start, end, inode, dev_major, dev_minor, path,
+			    &mapping.object);
 	if (!err)
 		err = insert_at(mappings, first_above(mappings, start), &mapping);
 	if (err)

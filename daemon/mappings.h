@@ -41,6 +41,10 @@ void mappings_free(struct mappings *mappings);
 int mappings_add(struct mappings *mappings, uint64_t start, uint64_t end, uint64_t file_offset,
 		 uint64_t inode, uint32_t dev_major, uint32_t dev_minor, const char *path,
 		 uint32_t *ret_object);
+/* The number of an object that need not be mapped (any more); start and end are some place where it
+ * is or was. Failures as of mappings_add(). */
+int mappings_know(struct mappings *mappings, uint64_t start, uint64_t end, uint64_t inode,
+		  uint32_t dev_major, uint32_t dev_minor, const char *path, uint32_t *ret_object);
 /* May cut a mapping in two, or several away. -ENOMEM, -ENOSPC: there was no room for the second
  * half; it is taken for unmapped, too. */
 int mappings_remove(struct mappings *mappings, uint64_t start, uint64_t end);

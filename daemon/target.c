@@ -177,6 +177,7 @@ static void on_change(const struct dhat_record_change *record, void *ctx)
 {
 	struct target *target = ctx;
 
+	target->collector_epoch = record->epoch;
 	target->wants_mapper = true;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -157,6 +158,20 @@ static int copy_points(struct target *target, struct target_copy *copy)
 	return 0;
 }
 
+/* One that was gone before anybody looked has no path; its number keeps it from being taken for
+ * another. */
+static char *path_of(const struct mapped_object *mapped)
+{
+	char *text = NULL;
+
+	if (mapped->path || !mapped->inode)
+		return strdup(mapped->path ?: "");
+	if (asprintf(&text, "[unknown file, device %u:%u, inode %" PRIu64 "]", mapped->dev_major,
+		     mapped->dev_minor, mapped->inode) < 0)
+		return NULL;
+	return text;
+}
+
 static int copy_objects(struct target *target, struct target_copy *copy)
 {
 	copy->objects = calloc(mappings_object_count(target->mappings) + 1, sizeof(*copy->objects));
@@ -169,7 +184,7 @@ static int copy_objects(struct target *target, struct target_copy *copy)
 		struct target_object *object = &copy->objects[i];
 
 		object->fd = slot && slot->fd >= 0 ? fcntl(slot->fd, F_DUPFD_CLOEXEC, 3) : -1;
-		object->path = strdup(mapped->path ?: "");
+		object->path = path_of(mapped);
 		object->is_vdso = mapped->is_vdso;
 		if (slot) {
 			object->build_id_size = slot->build_id_size;
@@ -207,8 +222,8 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	copy->from_start = target->options.from_start;
 	copy->observed_since_unix_ns = target->since_unix_ns;
 	copy->observed_since_ns = target->since_ns;
-	copy->end_ns = target->state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC) :
-							   target->end_ns;
+	copy->end_ns =
+		target->state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC) : target->end_ns;
 	copy->allocs_per_second = target->allocs_per_second;
 	copy->frees_per_second = target->frees_per_second;
 	copy->ring_bytes = target->ring_bytes;

@@ -54,6 +54,10 @@ struct target {
 	uint32_t wait_status;
 	struct object_slot *objects;
 	size_t object_count;
+	/* What was mapped when the mapper looked last; `mappings` is as of the records taken so far. */
+	struct mapping *seen;
+	size_t seen_count;
+	uint32_t collector_epoch; /* of the last CHANGE record */
 	struct target_probe *probes;
 	size_t probe_count;
 	char **allocators, **notes; /* NULL-terminated; owned */

@@ -44,11 +44,56 @@ static bool is_still_mapped(const struct mapping *mapping, const struct mapped_o
 	return false;
 }
 
+/* With `lock`: a slot for every object that has a number. */
+static int grow_slots(struct target *target)
+{
+	size_t count = mappings_object_count(target->mappings);
+	struct object_slot *slots;
+
+	if (count <= target->object_count)
+		return 0;
+	slots = reallocarray(target->objects, count, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	target->objects = slots;
+	for (size_t i = target->object_count; i < count; i++)
+		slots[i] = (struct object_slot){ .fd = -1 };
+	target->object_count = count;
+	return 0;
+}
+
+/* With `lock`: keep what was looked at, with the paths that records do not tell. */
+static int keep_seen(struct target *target, const struct procmaps *maps)
+{
+	struct mapping *seen = calloc(maps->count + 1, sizeof(*seen));
+	size_t count = 0;
+
+	if (!seen)
+		return -ENOMEM;
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct procmaps_entry *entry = &maps->entries[i];
+		struct mapping *mapping = &seen[count];
+
+		if (!is_code_of_object(entry) ||
+		    mappings_know(target->mappings, entry->start, entry->end, entry->inode,
+				  entry->dev_major, entry->dev_minor, entry->path,
+				  &mapping->object))
+			continue;
+		mapping->start = entry->start;
+		mapping->end = entry->end;
+		mapping->file_offset = entry->file_offset;
+		count++;
+	}
+	free(target->seen);
+	target->seen = seen;
+	target->seen_count = count;
+	return grow_slots(target);
+}
+
 /* With `lock`: make mappings what /proc/PID/maps says. */
-static int sync_mappings(struct target *target, const struct procmaps *maps)
+static void sync_mappings(struct target *target, const struct procmaps *maps)
 {
 	struct mappings *mappings = target->mappings;
-	size_t objects;
 
 	for (size_t i = mappings_count(mappings); i-- > 0;) {
 		struct mapping mapping = *mappings_at(mappings, i);
@@ -58,28 +103,12 @@ static int sync_mappings(struct target *target, const struct procmaps *maps)
 	}
 	for (size_t i = 0; i < maps->count; i++) {
 		const struct procmaps_entry *entry = &maps->entries[i];
-		uint32_t object;
 
-		if (!is_code_of_object(entry) ||
-		    mappings_add(mappings, entry->start, entry->end, entry->file_offset,
-				 entry->inode, entry->dev_major, entry->dev_minor, entry->path,
-				 &object))
-			continue;
-		if (!mappings_object(mappings, object)->path)
-			mappings_set_path(mappings, object, entry->path);
+		if (is_code_of_object(entry))
+			mappings_add(mappings, entry->start, entry->end, entry->file_offset,
+				     entry->inode, entry->dev_major, entry->dev_minor, entry->path,
+				     NULL);
 	}
-	objects = mappings_object_count(mappings);
-	if (objects > target->object_count) {
-		struct object_slot *slots = reallocarray(target->objects, objects, sizeof(*slots));
-
-		if (!slots)
-			return -ENOMEM;
-		target->objects = slots;
-		for (size_t i = target->object_count; i < objects; i++)
-			slots[i] = (struct object_slot){ .fd = -1 };
-		target->object_count = objects;
-	}
-	return 0;
 }
 
 /* load bias of an object where it is mapped: gABI 5, "Base Address" */
@@ -99,24 +128,17 @@ static bool find_bias(const struct object_desc *desc, const struct mapping *mapp
 	return false;
 }
 
-/* With `lock`. NULL: the collector has it from a record, and we have not looked since. */
-static const struct object_slot *slot_of(const struct target *target, const struct mapping *mapping)
-{
-	return mapping->object < target->object_count ? &target->objects[mapping->object] : NULL;
-}
-
 /* Tell the kernel side. Holder of map_lock. */
 static int publish(struct target *target, uint32_t epoch)
 {
 	_cleanup_free_ struct dhat_mapping *list = NULL;
-	size_t count;
+	size_t count = target->seen_count;
 
 	target_lock(target);
-	count = mappings_count(target->mappings);
 	list = calloc(count + 1, sizeof(*list));
 	for (size_t i = 0; list && i < count; i++) {
-		const struct mapping *mapping = mappings_at(target->mappings, i);
-		const struct object_slot *slot = slot_of(target, mapping);
+		const struct mapping *mapping = &target->seen[i];
+		const struct object_slot *slot = &target->objects[mapping->object];
 		uint64_t bias = 0;
 
 		list[i] = (struct dhat_mapping){
@@ -124,10 +146,10 @@ static int publish(struct target *target, uint32_t epoch)
 			.end = mapping->end,
 			.file_offset = mapping->file_offset,
 			.inode = mappings_object(target->mappings, mapping->object)->inode,
-			.kind = slot && slot->table_was_tried ? DHAT_MAPPING_NO_TABLE
-							      : DHAT_MAPPING_PENDING,
+			.kind = slot->table_was_tried ? DHAT_MAPPING_NO_TABLE
+						      : DHAT_MAPPING_PENDING,
 		};
-		if (slot && slot->table && slot->table->map_fd >= 0 && slot->desc &&
+		if (slot->table && slot->table->map_fd >= 0 && slot->desc &&
 		    find_bias(slot->desc, mapping, &bias)) {
 			list[i].kind = DHAT_MAPPING_TABLE;
 			list[i].table_slot = slot->table_slot;
@@ -164,6 +186,7 @@ static void set_failure(struct object_slot *slot, const char *text)
 static void open_object(struct target *target, uint32_t object)
 {
 	struct object_slot found = { .fd = -1, .was_tried = true };
+	struct object_slot *slot;
 	struct mapping mapping = { 0 };
 	struct dhat_error why = { 0 };
 	bool is_mapped = false;
@@ -171,8 +194,8 @@ static void open_object(struct target *target, uint32_t object)
 	uint64_t inode;
 
 	target_lock(target);
-	for (size_t i = 0; i < mappings_count(target->mappings); i++) {
-		const struct mapping *at = mappings_at(target->mappings, i);
+	for (size_t i = 0; i < target->seen_count; i++) {
+		const struct mapping *at = &target->seen[i];
 
 		if (at->object != object)
 			continue;
@@ -186,10 +209,12 @@ static void open_object(struct target *target, uint32_t object)
 	target_unlock(target);
 
 	found.path = path;
-	if (is_mapped && path && object < MAX_OBJECTS)
+	/* one that was unmapped meanwhile may still be had by its path */
+	if (path && object < MAX_OBJECTS)
 		found.fd = found.is_vdso ? open_vdso(mapping.end - mapping.start)
 					 : mapfile_open(target->pid, mapping.start, mapping.end,
 							path, inode);
+	found.was_tried = is_mapped || found.fd >= 0;
 	if (found.fd < 0)
 		set_failure(&found, "the file could not be opened");
 	else if (worker_describe(target->services.worker, found.fd, target->customs->names,
@@ -200,7 +225,10 @@ static void open_object(struct target *target, uint32_t object)
 		memcpy(found.build_id, found.desc->build_id, sizeof(found.build_id));
 	}
 	target_lock(target);
-	target->objects[object] = found;
+	slot = &target->objects[object];
+	free(slot->path); /* of a try when it was not there */
+	free(slot->failure);
+	*slot = found;
 	target_unlock(target);
 }
 
@@ -447,7 +475,7 @@ int target_check_found(const struct target *target, struct dhat_error *err)
 bool target_probes_in(struct target *target, uint64_t addr)
 {
 	const struct mapping *mapping = mappings_find(target->mappings, addr);
-	const struct object_slot *slot = mapping ? slot_of(target, mapping) : NULL;
+	const struct object_slot *slot = mapping ? &target->objects[mapping->object] : NULL;
 
 	for (size_t i = 0; slot && slot->path && i < target->probe_count; i++)
 		if (strcmp(target->probes[i].object_path, slot->path) == 0)
@@ -455,7 +483,9 @@ bool target_probes_in(struct target *target, uint64_t addr)
 	return false;
 }
 
-static int read_maps(struct target *target, struct dhat_error *err)
+/* Stacks are resolved by the mappings of their time, so what we have seen may only be told to the
+ * collector when it is at the same epoch. If not, the records tell: bpf/unwind_maps.h. */
+static int read_maps(struct target *target, uint32_t epoch, struct dhat_error *err)
 {
 	struct procmaps maps = { 0 };
 	int error = procmaps_read(target->pid, &maps);
@@ -469,8 +499,12 @@ static int read_maps(struct target *target, struct dhat_error *err)
 	}
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
+	if (target->is_observed)
+		target_drain_now(target);
 	target_lock(target);
-	error = sync_mappings(target, &maps);
+	if (target->collector_epoch == epoch)
+		sync_mappings(target, &maps);
+	error = keep_seen(target, &maps);
 	target_unlock(target);
 	procmaps_deinit(&maps);
 	return error;
@@ -480,7 +514,7 @@ int target_look(struct target *target, struct dhat_error *err)
 {
 	bool is_first = !target->is_observed;
 	uint32_t epoch = tracer_epoch(target->tracer);
-	int error = read_maps(target, err);
+	int error = read_maps(target, epoch, err);
 
 	for (uint32_t i = 0; error == 0 && i < target->object_count; i++) {
 		size_t before = target->probe_count;
@@ -488,6 +522,8 @@ int target_look(struct target *target, struct dhat_error *err)
 		if (target->objects[i].was_tried)
 			continue;
 		open_object(target, i);
+		if (!target->objects[i].was_tried)
+			continue; /* known by a record only: it was gone before we came */
 		error = probe_object(target, i, err);
 		if (!is_first && target->probe_count > before)
 			target->late_allocators++;
@@ -499,15 +535,12 @@ int target_look(struct target *target, struct dhat_error *err)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static bool is_mapped(struct target *target, uint32_t object)
+static bool is_mapped(const struct target *target, uint32_t object)
 {
-	bool found = false;
-
-	target_lock(target);
-	for (size_t i = 0; i < mappings_count(target->mappings) && !found; i++)
-		found = mappings_at(target->mappings, i)->object == object;
-	target_unlock(target);
-	return found;
+	for (size_t i = 0; i < target->seen_count; i++)
+		if (target->seen[i].object == object)
+			return true;
+	return false;
 }
 
 static void drop_table(struct target *target, uint32_t object)
@@ -628,6 +661,9 @@ void target_objects_deinit(struct target *target)
 	free(target->objects);
 	target->objects = NULL;
 	target->object_count = 0;
+	free(target->seen);
+	target->seen = NULL;
+	target->seen_count = 0;
 	free(target->probes);
 	target->probes = NULL;
 	target->probe_count = 0;

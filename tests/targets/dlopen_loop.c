@@ -1,6 +1,7 @@
-/* Two plugins loaded and unloaded in turn: dlopen_loop [ROUNDS]. They lie beside this program.
- * plugin_first makes blocks of 100 bytes and keeps one in two, plugin_second 200 and keeps one in
- * four. The line printed tells what each made, and how often both were at the same address. */
+/* Two plugins loaded and unloaded in turn: dlopen_loop [ROUNDS] [PAUSE_US]. They lie beside this
+ * program. plugin_first makes blocks of 100 bytes and keeps one in two, plugin_second 200 and keeps
+ * one in four. The line printed tells what each made, and how often both were at the same address.
+ */
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>
@@ -15,6 +16,7 @@ struct plugin {
 };
 
 static struct plugin first = { .size_bytes = 100, .keep_one_in = 2 };
+static long pause_us; /* while a plugin is loaded */
 static struct plugin second = { .size_bytes = 200, .keep_one_in = 4 };
 
 static void use(struct plugin *plugin)
@@ -37,6 +39,7 @@ static void use(struct plugin *plugin)
 	} else {
 		plugin->kept++;
 	}
+	usleep(pause_us);
 	CHECK(!dlclose(library));
 }
 
@@ -48,6 +51,7 @@ int main(int argc, char **argv)
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	CHECK(len > 0);
+	pause_us = arg_number(argc, argv, own + 1, 0);
 	self[len] = 0;
 	dirname(self);
 	snprintf(first.path, sizeof(first.path), "%s/plugin_first.so", self);
