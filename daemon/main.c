@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -316,6 +317,7 @@ int main(int argc, char **argv)
 	}
 	block_signals(&set);
 	raise_descriptor_limit();
+	mallopt(M_ARENA_MAX, 2); /* short-lived threads would each leave an arena of their own */
 	if (!getenv("DHATD_LIBBPF_LOG")) /* what the verifier says, for who works on dhatd */
 		libbpf_set_print(NULL);
 	error = start_services(&dhatd, &err);
