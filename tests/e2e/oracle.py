@@ -113,6 +113,11 @@ def book_sums(book, fields=FIELDS):
     return {short: book[long] for long, short in BOOK.items() if long in book and short in fields}
 
 
+def status_of(ctl, pid):
+    """TargetStatus (dhat.proto) of a process, as a dict."""
+    return next(s for s in ctl("status", "--json").json()["targets"] if s["target"]["pid"] == pid)
+
+
 def states_of(ctl, pid):
     """What `dhatctl status` says of a process, "attached: ", "killed: signal 9 (SIGKILL)", …: one for
     each program it was."""

@@ -1,0 +1,265 @@
+"""What processes do in their lives: threads, forks, exec, dlopen, sudden death."""
+import os
+import random
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from conftest import TARGETS, until
+from oracle import Profile, book_sums, last_line_json, state_of, states_of, status_of
+from served import Served
+
+LIVE = ("tb", "tbk", "eb", "ebk")
+
+
+def snapshot(ctl, tmp_path, name="s.json", *args):
+    ctl("snapshot", "-o", tmp_path / name, *args)
+    return Profile(tmp_path / name)
+
+
+def gated(target, daemon, *argv):
+    """A target that waits until we are attached, and again when it has printed its book."""
+    process = target(argv[0], "--gate", "--hold", *argv[1:])
+    process.expect("ready")
+    daemon("attach", "--pid", process.pid, "--no-inventory")
+    process.say("go")
+    process.expect("total_bytes", 120)
+    return process
+
+
+def end(process):
+    process.say("end")
+    assert process.wait() == 0
+
+
+def test_ten_thousand_threads(target, daemon, ctl, tmp_path):
+    process = gated(target, daemon, "thread_churn", 10000)
+    profile = snapshot(ctl, tmp_path)
+    own = profile.allocated_in("thread_churn.c")
+    assert {f: own[f] for f in LIVE} == book_sums(last_line_json(process.out), LIVE)
+    assert profile.exact, profile.reasons
+    end(process)
+
+
+def test_blocks_of_other_threads(target, daemon, ctl, tmp_path):
+    process = gated(target, daemon, "handoff", 20000)
+    profile = snapshot(ctl, tmp_path)
+    own = profile.allocated_in("handoff.c")
+    assert {f: own[f] for f in LIVE} == book_sums(last_line_json(process.out), LIVE)
+    assert profile.exact, profile.reasons
+    end(process)
+
+
+@pytest.mark.parametrize("kind, count", [("fork", 1000), ("vfork", 200), ("spawn", 200)])
+def test_children_are_unharmed_and_leave_no_trace(kind, count, target, daemon, ctl, tmp_path):
+    process = gated(target, daemon, "forks", count, kind)
+    book = last_line_json(process.out)
+    assert book["children"] == book["unharmed"] == count
+    profile = snapshot(ctl, tmp_path)
+    own = profile.allocated_in("forks.c")
+    assert own == book_sums(book)
+    assert not profile.with_function("child_work")["tbk"]
+    assert profile.exact, profile.reasons
+    end(process)
+
+
+def test_exec_closes_the_profile_and_keeps_it(target, daemon, ctl, tmp_path):
+    process = gated(target, daemon, "exec_chain", 3)
+    # four links of the chain; the first was ours: 1,000 bytes kept, 4 bytes freed
+    profile = snapshot(ctl, tmp_path)
+    assert {f: profile.allocated_in("exec_chain.c")[f] for f in LIVE} == {
+        "tb": 1004, "tbk": 2, "eb": 1000, "ebk": 1}
+    assert state_of(ctl, process.pid).startswith("replaced")
+    # the new program can be attached to as such
+    ctl("attach", "--pid", process.pid, "--no-inventory")
+    assert snapshot(ctl, tmp_path, "new.json").allocated_in("exec_chain.c")["tbk"] == 0
+    end(process)
+
+
+def test_plugins_at_the_same_addresses(target, daemon, ctl, tmp_path):
+    process = target("dlopen_loop", "--gate", "--hold", 200, 1000)
+    process.expect("ready")
+    daemon("attach", "--pid", process.pid, "--no-inventory")
+    until(lambda: not status_of(ctl, process.pid)["tables_pending"], "the tables to be built")
+    process.say("go")
+    process.expect("total_bytes")
+    book = last_line_json(process.out)
+    assert book["same_address"] > 100  # else this would show nothing
+    profile = snapshot(ctl, tmp_path)
+    for plugin, size in (("first", 100), ("second", 200)):
+        sums = profile.with_function(f"plugin_{plugin}_make")
+        assert sums["tbk"] == book[f"{plugin}_made"], plugin
+        assert sums["tb"] == size * book[f"{plugin}_made"], plugin
+        assert sums["ebk"] == book[f"{plugin}_kept"], plugin
+        assert sums["eb"] == size * book[f"{plugin}_kept"], plugin
+    assert profile.exact, profile.reasons
+    end(process)
+
+
+def test_sudden_death_at_random_moments(target, daemon, ctl, tmp_path):
+    """SIGKILL under load: what was counted stays, adds up, and is called what it is."""
+    chance = random.Random(3)
+    daemon("serve")
+    for turn in range(8):
+        directory = tmp_path / str(turn)
+        directory.mkdir()
+        served = Served(target, directory)
+        load = served.start_load(connections=2, pause_us=50)
+        ctl("attach", "--pid", served.pid, "--no-inventory")
+        enough = served.requests() + chance.randrange(20, 400)
+        until(lambda: served.requests() > enough, "requests")
+        served.process.kill()
+        load.kill()
+        profile = snapshot(ctl, directory, "s.json", "--pid", served.pid)
+        leak = profile.with_function("remember_session")
+        sums = profile.sums()
+        assert leak["ebk"] == leak["tbk"] > 0
+        assert leak["eb"] == 128 * leak["ebk"]
+        assert sums["ebk"] <= sums["tbk"] and sums["eb"] <= sums["gb"] <= sums["tb"]
+        assert profile.exact, profile.reasons
+    assert ctl("status").status == 0
+
+
+@pytest.mark.parametrize("how, word", [("exit 5", "5"), ("kill -ABRT $$", "SIGABRT"), ("kill -SEGV $$", "SIGSEGV")])
+def test_end_of_the_target_is_told(how, word, target, daemon, ctl):
+    process = target("/bin/bash", "-c", f"echo ready; read x; {how}")
+    process.expect("ready")
+    dhatd = daemon("serve")
+    ctl("attach", "--pid", process.pid)
+    process.say("go")
+    process.wait()
+    until(lambda: word in state_of(ctl, process.pid), "status to tell of it")
+    assert dhatd.running
+
+
+def memory_group(name):
+    """A memory cgroup of 64 MiB: (its directory, the file that takes pids), cgroup v1 or v2."""
+    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    directory = (v1 if (v1 / "memory.limit_in_bytes").exists() else v2) / name
+    directory.mkdir()
+    limit = directory / ("memory.limit_in_bytes" if v1 in directory.parents else "memory.max")
+    limit.write_text(str(64 << 20))
+    return directory, directory / "cgroup.procs"
+
+
+def test_out_of_memory_kill_leaves_the_profile(target, daemon, ctl, tmp_path):
+    waves = target("waves")
+    waves.expect("ready")
+    daemon("attach", "--pid", waves.pid, "--no-inventory")
+    waves.say("alloc 500 1000")
+    waves.expect('total_blocks":500')
+    directory, procs = memory_group(f"dhat-test-{waves.pid}")
+    try:
+        procs.write_text(str(waves.pid))
+        waves.say("alloc 500000 1000")
+        assert waves.wait() == -signal.SIGKILL
+    finally:
+        until(lambda: procs.read_text() == "", "the group to be empty")
+        directory.rmdir()
+    until(lambda: "SIGKILL" in state_of(ctl, waves.pid), "status to tell of the kill")
+    profile = snapshot(ctl, tmp_path)
+    take = profile.with_function("take")
+    assert take["tbk"] > 20000  # it got that far
+    assert take["ebk"] == take["tbk"] and take["eb"] == 1000 * take["ebk"]
+    assert profile.exact, profile.reasons
+
+
+def test_follow_fork_gives_each_child_its_own_profile(target, daemon, ctl, tmp_path):
+    family = target("family", "--gate", 4)
+    family.expect("ready")
+    daemon("attach", "--pid", family.pid, "--no-inventory", "--follow-fork")
+    family.say("go")
+    family.expect("children")
+    children = last_line_json(family.out)["children"]
+    until(lambda: all(state_of(ctl, pid) for pid in children), "the children to be attached")
+    family.say("end")
+    assert family.wait() == 0
+    parent = snapshot(ctl, tmp_path, "parent.json", "--pid", family.pid)
+    assert parent.allocated_in("family.c")["tbk"] == 1
+    for pid in children:
+        child = snapshot(ctl, tmp_path, f"{pid}.json", "--pid", pid)
+        assert child.with_function("take")["tbk"] == 0
+        assert child.data["pid"] == pid
+
+
+def test_followed_exec_goes_on_with_a_new_profile(target, daemon, ctl, tmp_path):
+    process = target("exec_chain", "--gate", "--hold", 1)
+    process.expect("ready")
+    daemon("attach", "--pid", process.pid, "--no-inventory", "--follow-exec")
+    process.say("go")
+    process.expect("total_bytes")
+    until(lambda: state_of(ctl, process.pid).startswith("attached"), "the new program to be attached")
+    assert states_of(ctl, process.pid)[0].startswith("replaced")  # the old profile is kept
+    end(process)
+
+
+def test_processes_of_a_name_now_and_later(target, daemon, ctl):
+    first = target("waves")
+    first.expect("ready")
+    daemon("attach", "--name", "targets/waves$")
+    second = target("waves")
+    second.expect("ready")
+    for process in (first, second):
+        until(lambda pid=process.pid: state_of(ctl, pid), "both to be attached")
+
+
+def test_processes_of_a_group_now_and_later(target, daemon, ctl):
+    """Those that start in the group; one that is outside stays so."""
+    first, outside = target("waves"), target("waves")
+    first.expect("ready")
+    outside.expect("ready")
+    directory, procs = memory_group(f"dhat-test-{first.pid}")
+    later = None
+    try:
+        procs.write_text(str(first.pid))
+        daemon("attach", "--cgroup", directory)
+        until(lambda: state_of(ctl, first.pid), "the first to be attached")
+        later = target("/bin/sh", "-c", f"echo $$ > {procs}; exec {TARGETS}/waves")
+        later.expect("ready")
+        until(lambda: state_of(ctl, later.pid), "the later one to be attached")
+        assert not state_of(ctl, outside.pid)
+    finally:
+        first.kill()
+        if later:
+            later.kill()
+        until(lambda: procs.read_text() == "", "the group to be empty")
+        directory.rmdir()
+
+
+def proc_figures(pid):
+    """RSS in bytes and open files, of dhatd and the processes it started."""
+    rss = fds = 0
+    pids = [pid]
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="utf-8") as children:
+            pids += [int(p) for p in children.read().split()]
+    for one in pids:
+        with open(f"/proc/{one}/status", encoding="utf-8") as status:
+            rss += int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) << 10
+        fds += len(os.listdir(f"/proc/{one}/fd"))
+    return rss, fds
+
+
+def test_dhatd_itself_does_not_leak(target, daemon, ctl, tmp_path):
+    served = Served(target, tmp_path)
+    dhatd = daemon("serve")
+
+    def cycle():
+        ctl("attach", "--pid", served.pid)
+        served.start_load(connections=1, requests=50, pause_us=0)
+        served.end_load()
+        snapshot(ctl, tmp_path)
+        ctl("detach", "--pid", served.pid)
+
+    figures = []
+    for _ in range(40):
+        cycle()
+        figures.append(proc_figures(dhatd.pid))
+    assert figures[-1][1] <= figures[9][1]
+    # its heap fills in the first cycles; the low points after that tell whether it grows.
+    # AddressSanitizer keeps what is freed, and finds leaks by itself
+    early, late = (min(rss for rss, _ in part) for part in (figures[15:25], figures[-10:]))
+    assert os.environ.get("DHATD_SANITIZED") or late <= early + (1 << 20), figures
+    assert dhatd.stop(signal.SIGTERM) == 0
