@@ -131,8 +131,13 @@ def test_nginx(daemon, ctl, target, snapshot, tmp_path):
     (tmp_path / "nginx.conf").write_text(NGINX.format(path=tmp_path, port=port))
     (tmp_path / "file.txt").write_text("a file\n" * 100)
     nginx = target("/usr/sbin/nginx", "-c", tmp_path / "nginx.conf", "-p", tmp_path, "-e", tmp_path / "error.log")
-    worker = child_of(nginx.pid)
+    try:
+        check_nginx(child_of(nginx.pid), port, tmp_path / "access.log", daemon, ctl, snapshot)
+    finally:  # killed, it would leave its worker behind
+        assert nginx.stop() == 0
 
+
+def check_nginx(worker, port, log, daemon, ctl, snapshot):
     def ask(client, number):
         assert client.get("/page" if number % 2 else "/file.txt").startswith(b"a ")
 
@@ -144,14 +149,13 @@ def test_nginx(daemon, ctl, target, snapshot, tmp_path):
     late = new_blocks(snapshot(worker))
     answered = load.end()
     # the log is written as requests end: none was lost, and each took memory and gave it back
-    until(lambda: len((tmp_path / "access.log").read_text().splitlines()) == answered, "every request in the log")
+    until(lambda: len(log.read_text().splitlines()) == answered, "every request in the log")
     assert late["tbk"] - early["tbk"] >= 2 * 3000
     assert late["eb"] - early["eb"] < 64 << 10
     leave(ctl, worker)
     client = HttpClient(port)
     assert client.get("/page") == b"a page\n"
     client.close()
-    assert nginx.stop() == 0
 
 
 # ---- PostgreSQL: a backend knows the blocks of its memory contexts -----------------------------
