@@ -233,8 +233,9 @@ static void test_many_points(void **state)
 	large.frame_count = FRAMES;
 	large.point_count = POINTS;
 	text = export(&large);
-	for (const char *at = text; (at = strstr(at, "{\"tb\":")); at++)
-		count++;
+	/* by hand: a sanitized strstr() measures the rest of the text each time */
+	for (const char *at = text; *at; at++)
+		count += at[0] == '{' && at[1] == '"' && at[2] == 't' && at[3] == 'b';
 	assert_int_equal(count, POINTS);
 	free(large.frames);
 	free(large.points);
