@@ -41,16 +41,18 @@ static __always_inline void notice_change(void)
 		return;
 	__sync_fetch_and_add(&unwind_control.epoch, 1);
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-	if (record) {
-		fill_life(&record->head, &record->time_ns, DHAT_RECORD_CHANGE, sizeof(*record));
-		record->epoch = unwind_control.epoch;
-		record->pad = 0;
-		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
-	} else {
+	if (!record) {
 		count(DHAT_CTR_DROP_LIFE);
+		return;
 	}
+	fill_life(&record->head, &record->time_ns, DHAT_RECORD_CHANGE, sizeof(*record));
+	record->epoch = unwind_control.epoch;
+	record->pad = 0;
+	/* SIGSTOP, until the daemon has looked for new allocators. Before the record: what the
+	 * daemon does on it shall undo the stop, not come before it. */
 	if (stops_on_change)
-		bpf_send_signal(19); /* SIGSTOP, until the daemon has looked for new allocators */
+		bpf_send_signal(19);
+	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
 }
 
 static __always_inline void send_life(__u8 type, __u32 child_pid, __u32 wait_status)

@@ -620,12 +620,16 @@ void target_map_work(struct target *target)
 
 	pthread_mutex_lock(&target->map_lock);
 	for (int i = 0; i < 100 && !target->finished; i++) {
+		int error;
+
 		epoch = tracer_epoch(target->tracer);
-		if (target_look(target, NULL))
-			break;
-		target_get_tables(target, epoch, 0);
+		error = target_look(target, NULL);
+		if (error == 0)
+			target_get_tables(target, epoch, 0);
 		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
 			kill(target->pid, SIGCONT);
+		if (error)
+			break;
 		drop_unused_tables(target);
 		tracer_forget_old_stacks(target->tracer);
 		if (tracer_epoch(target->tracer) == epoch)
