@@ -3,6 +3,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import stat
 import subprocess
 
@@ -119,13 +120,12 @@ def test_who_started_it_by_sudo_may_ask(quiet, daemon, tmp_path, tmp_path_factor
     for directory in (base.parent, base, tmp_path):
         os.chmod(directory, 0o755)
     socket = tmp_path / "sudo.sock"
+    dhatctl = shutil.copy(BUILD / "dhatctl", tmp_path)  # the checkout may be for root only
 
     def ask(uid):
-        return subprocess.run([BUILD / "dhatctl", "status", "--socket", socket], user=uid, group=nobody.pw_gid,
+        return subprocess.run([dhatctl, "status", "--socket", socket], user=uid, group=nobody.pw_gid,
                               extra_groups=[], capture_output=True, text=True, timeout=20).returncode
 
-    if subprocess.run([BUILD / "dhatctl", "--version"], user=nobody.pw_uid, capture_output=True).returncode:
-        pytest.skip("the build directory is not readable for other users")
     daemon("attach", "--pid", quiet.pid, socket=socket, env={"SUDO_UID": str(nobody.pw_uid)})
     assert ask(nobody.pw_uid) == 0
     assert ask(nobody.pw_uid - 1) == 4

@@ -172,8 +172,6 @@ int worker_try_hook(struct wire_reader *request, int fd, struct wire_writer *ans
 
 static const struct worker_options short_times = { .name_seconds = 2 };
 
-static const struct worker_options little_memory = { .memory_bytes = 256u << 20 };
-
 static struct worker *new_worker(const struct worker_options *options)
 {
 	struct dhat_error err = { 0 };
@@ -418,6 +416,8 @@ static void test_hang(void **state)
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* its shadow memory knows no limit: sandbox.c sets none */
+static const struct worker_options little_memory = { .memory_bytes = 256u << 20 };
+
 static void test_memory(void **state)
 {
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
