@@ -190,11 +190,6 @@ void tracer_detach(struct tracer *tracer)
 	dhat_bpf__detach(tracer->bpf);
 }
 
-void tracer_set_closes_on_exec(struct tracer *tracer, bool closes)
-{
-	tracer->bpf->data->closes_on_exec = closes;
-}
-
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops)
 {
 	tracer->bpf->bss->stops_on_change = stops;
@@ -228,36 +223,20 @@ int tracer_counters(const struct tracer *tracer, uint64_t ret[DHAT_CTR_COUNT])
 	return 0;
 }
 
-static void sum_programs(const struct tracer *tracer, uint64_t *misses, uint64_t *instructions)
+uint64_t tracer_misses(const struct tracer *tracer)
 {
 	struct bpf_program *program;
+	uint64_t misses = 0;
 
 	bpf_object__for_each_program(program, tracer->bpf->obj) {
 		struct bpf_prog_info info = { 0 };
 		uint32_t size = sizeof(info);
 		int fd = bpf_program__fd(program);
 
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
-			continue;
-		*misses += info.recursion_misses;
-		*instructions += info.verified_insns;
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+			misses += info.recursion_misses;
 	}
-}
-
-uint64_t tracer_misses(const struct tracer *tracer)
-{
-	uint64_t misses = 0, instructions = 0;
-
-	sum_programs(tracer, &misses, &instructions);
 	return misses;
-}
-
-uint64_t tracer_verified_instructions(const struct tracer *tracer)
-{
-	uint64_t misses = 0, instructions = 0;
-
-	sum_programs(tracer, &misses, &instructions);
-	return instructions;
 }
 
 uint32_t tracer_epoch(const struct tracer *tracer)

@@ -39,7 +39,6 @@ void tracer_close_gate(struct tracer *tracer);
 /* Remove the probes; ring and counters stay. */
 void tracer_detach(struct tracer *tracer);
 
-void tracer_set_closes_on_exec(struct tracer *tracer, bool closes);
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops);
 
 struct ring *tracer_ring(struct tracer *tracer);
@@ -48,8 +47,6 @@ int tracer_ring_fd(const struct tracer *tracer);
 int tracer_counters(const struct tracer *tracer, uint64_t ret[DHAT_CTR_COUNT]);
 /* Runs that the kernel itself refused (bpf_prog_info.recursion_misses): each is a lost event. */
 uint64_t tracer_misses(const struct tracer *tracer);
-/* Instructions that the verifier went through, all programs together. */
-uint64_t tracer_verified_instructions(const struct tracer *tracer);
 
 /* How often the target's code mappings have changed, as far as the kernel side has noticed. */
 uint32_t tracer_epoch(const struct tracer *tracer);
