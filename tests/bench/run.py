@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
 
-tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [drops]
+tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops]
 pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
 frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
+attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
 
 Figures are medians over rounds; within a round every tool has its turn on the same process, so that a
@@ -214,6 +215,26 @@ class Bench:
             say(f"  {name}: {(rows[80][tool] - rows[5][tool]) / 75:.1f} ns a frame from 5 to 80")
         return rows
 
+    def attach(self):
+        """From the start of dhatd to the first whole stack of a busy process."""
+        def whole(counters):
+            return any(c["name"] == "stop_complete" and c["value"] for c in counters)
+
+        target = Pairs(self.build, 10)
+        seconds = []
+        for _ in range(self.args.rounds):
+            target.begin(3000)
+            begin = time.monotonic()
+            with self.dhatd(target):
+                while not whole(self.status()["targets"][0]["counters"]):
+                    time.sleep(0.005)
+                seconds.append(time.monotonic() - begin)
+            target.result()
+        target.close()
+        say(f"attach: the first whole stack {statistics.median(seconds):.2f} s after the start of dhatd "
+            f"(at most 1 is wanted; {min(seconds):.2f} to {max(seconds):.2f})")
+        return {"seconds": seconds}
+
     def drops(self):
         target = Pairs(self.build, 10, os.cpu_count())
         with self.dhatd(target) as about:
@@ -239,7 +260,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of the drop test")
     parser.add_argument("--link", default="", choices=["", "session", "multi", "perf"])
     parser.add_argument("--json", help="write all figures there, too")
-    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "drops"])
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops"])
     args = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root (BPF and uprobes); run: sudo make bench")
@@ -250,7 +271,8 @@ def main():
         bench = Bench(args, Path(tmp))
         args.link = args.link or best_link(bench)
         for part in args.parts:
-            run = {"pairs": bench.pairs, "frames": bench.frames_table, "drops": bench.drops}[part]
+            run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
+                   "drops": bench.drops}[part]
             results[part] = run()
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
