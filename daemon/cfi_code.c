@@ -22,7 +22,7 @@ struct place {
 	uint32_t reading; /* the number of the reading that wrote it */
 };
 
-struct todo {
+struct pending {
 	uint64_t addr;
 	struct place place;
 };
@@ -52,7 +52,7 @@ struct reader {
 	struct list entries; /* of functions; more are found on the way */
 	/* of the function that is being read */
 	struct list touched, found; /* places written; entries seen */
-	struct todo *work;
+	struct pending *work;
 	size_t work_count, work_capacity;
 	uint32_t reading;
 	bool has_ret, is_inconsistent, is_cut_short; /* by a call that may not return */
@@ -272,7 +272,7 @@ static void apply(struct place *place, const struct instruction *at)
 static int go_to(struct reader *reader, uint64_t addr, const struct place *place)
 {
 	size_t wanted = reader->work_capacity ? reader->work_capacity * 2 : 64;
-	struct todo *grown;
+	struct pending *grown;
 
 	if (!find_range(reader, addr) ||
 	    (!place->has_rsp && !place->has_rbp && !place->is_outermost))
@@ -284,7 +284,7 @@ static int go_to(struct reader *reader, uint64_t addr, const struct place *place
 		reader->work = grown;
 		reader->work_capacity = wanted;
 	}
-	reader->work[reader->work_count++] = (struct todo){ addr, *place };
+	reader->work[reader->work_count++] = (struct pending){ addr, *place };
 	return 0;
 }
 
@@ -422,19 +422,19 @@ static bool join(struct reader *reader, struct place *place, const struct place 
 	return true;
 }
 
-static int visit(struct reader *reader, struct todo todo)
+static int visit(struct reader *reader, struct pending pending)
 {
-	const struct cfi_code_range *range = find_range(reader, todo.addr);
-	struct instruction at = { .addr = todo.addr };
-	struct place *place = &reader->places[place_index(reader, range, todo.addr)];
+	const struct cfi_code_range *range = find_range(reader, pending.addr);
+	struct instruction at = { .addr = pending.addr };
+	struct place *place = &reader->places[place_index(reader, range, pending.addr)];
 	int r = 0;
 
 	if (place->is_known) {
-		if (!join(reader, place, &todo.place))
+		if (!join(reader, place, &pending.place))
 			return 0;
-		todo.place = *place;
+		pending.place = *place;
 	}
-	if (!flow_decode(range->bytes + (todo.addr - range->start), range->end - todo.addr,
+	if (!flow_decode(range->bytes + (pending.addr - range->start), range->end - pending.addr,
 			 &at.insn, at.op)) {
 		reader->is_inconsistent = true;
 		return 0;
@@ -444,12 +444,12 @@ static int visit(struct reader *reader, struct todo todo)
 		r = list_add(&reader->touched, (uint64_t)(place - reader->places));
 	if (r < 0)
 		return r;
-	*place = todo.place;
+	*place = pending.place;
 	place->is_known = true;
 	place->length = at.insn.length;
 	place->reading = reader->reading;
-	apply(&todo.place, &at);
-	return follow(reader, &at, &todo.place);
+	apply(&pending.place, &at);
+	return follow(reader, &at, &pending.place);
 }
 
 /* mov $15,%rax; syscall: where signal handlers return to in libraries that say no more about it

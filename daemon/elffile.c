@@ -10,13 +10,13 @@
 
 #include "../proto/cleanup.h"
 
-static bool has_debug_info(Elf *elf)
+static Elf_Data *find_section(Elf *elf, const char *wanted)
 {
 	Elf_Scn *section = NULL;
 	size_t names;
 
 	if (elf_getshdrstrndx(elf, &names))
-		return false;
+		return NULL;
 	while ((section = elf_nextscn(elf, section))) {
 		GElf_Shdr header;
 		const char *name;
@@ -24,10 +24,15 @@ static bool has_debug_info(Elf *elf)
 		if (!gelf_getshdr(section, &header) || header.sh_type == SHT_NOBITS)
 			continue;
 		name = elf_strptr(elf, names, header.sh_name);
-		if (name && (!strcmp(name, ".debug_info") || !strcmp(name, ".zdebug_info")))
-			return true;
+		if (name && !strcmp(name, wanted))
+			return elf_rawdata(section, NULL);
 	}
-	return false;
+	return NULL;
+}
+
+static bool has_debug_info(Elf *elf)
+{
+	return find_section(elf, ".debug_info") || find_section(elf, ".zdebug_info");
 }
 
 static int check_elf(Elf *elf, struct dhat_error *err)
@@ -158,26 +163,6 @@ void elffile_find_alt(struct elffile *debug, const struct wish_granter *granter,
 	}
 	dwarf_setalt(debug->dwarf, file.dwarf);
 	*ret = file;
-}
-
-static Elf_Data *find_section(Elf *elf, const char *wanted)
-{
-	Elf_Scn *section = NULL;
-	size_t names;
-
-	if (elf_getshdrstrndx(elf, &names))
-		return NULL;
-	while ((section = elf_nextscn(elf, section))) {
-		GElf_Shdr header;
-		const char *name;
-
-		if (!gelf_getshdr(section, &header) || header.sh_type == SHT_NOBITS)
-			continue;
-		name = elf_strptr(elf, names, header.sh_name);
-		if (name && !strcmp(name, wanted))
-			return elf_rawdata(section, NULL);
-	}
-	return NULL;
 }
 
 /* Unpacks in doubling steps: what the stream says of its own size is not to be trusted. */
