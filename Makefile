@@ -47,7 +47,7 @@ coverage := $(if $(COVERAGE),--coverage)
 # dhatd is root's: what the compiler can catch of a mistake, it shall
 harden := $(if $(DEBUG)$(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
 CFLAGS += -std=gnu11 -D_GNU_SOURCE $(if $(DEBUG),-O0,-O2) -g -Wall -Wextra -Werror \
-	-Wno-unused-parameter -MMD -MP -I$(O) -DDHAT_VERSION='"$(VERSION)"' \
+	-Wno-unused-parameter -MMD -MP -I. -I$(O) -DDHAT_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage)
 LDFLAGS += -Wl,-z,relro,-z,now $(sanitize) $(coverage)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
@@ -64,13 +64,16 @@ endif
 
 # ---- sources --------------------------------------------------------------------------------
 
-objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
-proto_obj := $(call objects,proto/*.c) $(O)/proto/dhat.pb-c.o
-daemon_obj := $(call objects,daemon/*.c)
-cli_obj := $(call objects,cli/*.c)
+# the .c files of a folder and of those below it
+sources = $(sort $(wildcard $(foreach depth,* */* */*/* */*/*/*,$(1)/$(depth).c)))
+objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
+pb := $(O)/proto/wire/dhat.pb-c
+proto_obj := $(call objects,proto) $(pb).o
+daemon_obj := $(call objects,daemon)
+cli_obj := $(call objects,cli)
 lib_obj := $(filter-out $(O)/daemon/main.o $(O)/cli/main.o,$(daemon_obj) $(cli_obj)) $(proto_obj)
-# tests/unit/test_X.c, tests/judge/X.c: one program each, linked with all but the mains
-unit_bin := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+# tests/unit/**/test_X.c, tests/judge/X.c: one program each, linked with all but the mains
+unit_bin := $(patsubst %.c,$(O)/%,$(call sources,tests/unit))
 judge_bin := $(patsubst %.c,$(O)/%,$(wildcard tests/judge/*.c))
 bpf_skel := $(patsubst %.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
 bench_skel := $(patsubst %.bpf.c,$(O)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
@@ -90,16 +93,16 @@ $(O)/dhatd $(O)/dhatctl:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(O)/proto/dhat.pb-c.c $(O)/proto/dhat.pb-c.h &: proto/dhat.proto
+$(pb).c $(pb).h &: proto/wire/dhat.proto
 	$(call say,PROTOC,$<)
-	$(Q)mkdir -p $(O)/proto
+	$(Q)mkdir -p $(@D)
 	$(Q)protoc-c --c_out=$(O) $<
 
-$(O)/proto/dhat.pb-c.o: $(O)/proto/dhat.pb-c.c $(O)/.flags
+$(pb).o: $(pb).c $(O)/.flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(O)/%.o: %.c $(O)/.flags | $(O)/proto/dhat.pb-c.h
+$(O)/%.o: %.c $(O)/.flags | $(pb).h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
@@ -153,14 +156,13 @@ $(O)/tests/targets/%: tests/targets/%.rs
 
 # Fuzz targets: our sources again, by clang with libFuzzer's counters and the sanitizers; gcc has warned
 fuzz_san := -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=undefined
-fuzz_lib := $(patsubst $(O)/%,$(O)/fuzz/%,$(filter-out $(O)/proto/dhat.pb-c.o,$(lib_obj))) \
-	$(O)/fuzz/proto/dhat.pb-c.o
+fuzz_lib := $(patsubst $(O)/%,$(O)/fuzz/%,$(lib_obj))
 fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(CFLAGS)) -O1 -w $(fuzz_san)
-$(O)/fuzz/proto/dhat.pb-c.o: $(O)/proto/dhat.pb-c.c $(O)/.flags
+$(pb:$(O)/%=$(O)/fuzz/%).o: $(pb).c $(O)/.flags
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(fuzz_cflags) -c -o $@ $<
-$(O)/fuzz/%.o: %.c $(O)/.flags | $(O)/proto/dhat.pb-c.h $(bpf_skel)
+$(O)/fuzz/%.o: %.c $(O)/.flags | $(pb).h $(bpf_skel)
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(fuzz_cflags) -c -o $@ $<
@@ -225,8 +227,8 @@ c_files = $(shell git ls-files '*.c' '*.h' '*.cc')
 tidy_files = $(filter daemon/%.c cli/%.c proto/%.c,$(c_files))
 shell_files = $(shell git grep -lE '^\#!/bin/(ba)?sh' -- . ':!*.md')
 .PHONY: lint-c
-lint-c: $(patsubst %,$(O)/lint/%.ok,$(wildcard daemon/*.c cli/*.c proto/*.c))
-$(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(O)/proto/dhat.pb-c.h $(bpf_skel)
+lint-c: $(patsubst %,$(O)/lint/%.ok,$(foreach folder,proto daemon cli,$(call sources,$(folder))))
+$(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(pb).h $(bpf_skel)
 	$(call say,TIDY,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MMD -MP,$(CFLAGS)) 2>/dev/null
@@ -235,10 +237,11 @@ $(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(O)/proto/dhat.pb-c.h $(bpf_ske
 # over nested macros (internalAstError); uninitdata and ctuuninitvar take buffers that a callee fills for
 # a mistake; identicalInnerCondition compares an index with the entry behind it
 cppcheck_off := missingIncludeSystem memleak memleakOnRealloc unknownMacro internalAstError uninitdata \
-	ctuuninitvar identicalInnerCondition *:$(O)/proto/*
-lint: lint-c	## clang-tidy, cppcheck, shellcheck, python syntax, formatting
+	ctuuninitvar identicalInnerCondition *:$(O)/proto/wire/*
+lint: lint-c	## clang-tidy, cppcheck, shellcheck, python syntax, formatting, borders of folders
+	$(Q)tests/layers
 	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
-		$(addprefix --suppress=,$(cppcheck_off)) -j2 -I$(O) -D__x86_64__ -D_GNU_SOURCE daemon cli proto
+		$(addprefix --suppress=,$(cppcheck_off)) -j2 -I. -I$(O) -D__x86_64__ -D_GNU_SOURCE daemon cli proto
 	$(Q)shellcheck -S warning $(shell_files)
 	$(Q)$(PYTHON) -m compileall -q tests
 	$(Q)clang-format --dry-run -Werror $(c_files)
@@ -271,4 +274,4 @@ help:	## this list
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;
--include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
+-include $(wildcard $(foreach depth,* */* */*/* */*/*/* */*/*/*/*,$(O)/$(depth).d $(O)/fuzz/$(depth).d))

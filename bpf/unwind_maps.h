@@ -26,7 +26,7 @@ struct {
 	__type(value, struct dhat_mapping);
 } mappings SEC(".maps");
 
-/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in daemon/tables.h.
+/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in daemon/lookup/tables.h.
  */
 struct table_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

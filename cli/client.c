@@ -7,9 +7,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/frame.h"
-#include "../proto/text.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/text.h"
+#include "proto/wire/frame.h"
 
 struct client {
 	int fd;

@@ -3,9 +3,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../proto/error.h"
-#include "../proto/snapshot.h"
-#include "proto/dhat.pb-c.h"
+#include "proto/base/error.h"
+#include "proto/profile/snapshot.h"
+#include "proto/wire/dhat.pb-c.h"
 
 #define CLIENT_SEND_NS 10000000000ull
 /* Naming the frames of a large program for the first time takes a while. */

@@ -1,12 +1,12 @@
 /* dhatctl attach, dhatctl detach. */
 #include <errno.h>
 
-#include "../proto/attach_options.h"
-#include "../proto/cleanup.h"
-#include "../proto/json.h"
-#include "../proto/units.h"
 #include "client.h"
 #include "command.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/units.h"
+#include "proto/wire/attach_options.h"
 #include "screen.h"
 
 struct attach {

@@ -1,10 +1,10 @@
 /* dhatctl export: a .dhat file in another form; needs no daemon. */
 #include <errno.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/save.h"
 #include "command.h"
 #include "input.h"
+#include "proto/base/cleanup.h"
+#include "proto/export/save.h"
 #include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)

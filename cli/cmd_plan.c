@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "../proto/attach_options.h"
-#include "../proto/cleanup.h"
-#include "../proto/json.h"
-#include "../proto/units.h"
 #include "client.h"
 #include "command.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/units.h"
+#include "proto/wire/attach_options.h"
 #include "view.h"
 
 struct plan {
@@ -55,7 +55,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID]",
-	.doc = "What an attach would find and do, without attaching: the allocators of the process, "
+	.doc = "What an attach would find and do, without attaching: the allocators of the "
+	       "process, "
 	       "where the probes would sit, what could go wrong, and what it would cost. The exit "
 	       "status is 0 if it is safe to attach, and 6 if not.",
 	.children = children,

@@ -1,12 +1,12 @@
 /* dhatctl rss: what resident memory consists of. */
 #include <errno.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/json.h"
-#include "../proto/text.h"
-#include "../proto/units.h"
 #include "client.h"
 #include "command.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/text.h"
+#include "proto/base/units.h"
 #include "view.h"
 
 struct rss {

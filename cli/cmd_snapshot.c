@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/save.h"
 #include "client.h"
 #include "command.h"
+#include "proto/base/cleanup.h"
+#include "proto/export/save.h"
 #include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)

@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/json.h"
-#include "../proto/units.h"
 #include "client.h"
 #include "command.h"
 #include "input.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/units.h"
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)

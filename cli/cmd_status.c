@@ -3,11 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/json.h"
-#include "../proto/units.h"
 #include "client.h"
 #include "command.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/units.h"
 #include "view.h"
 
 struct status {

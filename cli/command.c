@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../proto/trim.h"
-#include "../proto/units.h"
+#include "proto/base/units.h"
+#include "proto/profile/trim.h"
 
 const struct command commands[] = {
 	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",

@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../proto/attach_options.h"
-#include "../proto/error.h"
-#include "proto/dhat.pb-c.h"
+#include "proto/base/error.h"
+#include "proto/wire/attach_options.h"
+#include "proto/wire/dhat.pb-c.h"
 
 #define CLI_DEFAULT_SOCKET "/run/dhatd.sock"
 #define CLI_SOCKET_VARIABLE "DHATD_SOCKET"

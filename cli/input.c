@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/snapshot_file.h"
+#include "proto/base/cleanup.h"
+#include "proto/profile/snapshot_file.h"
 
 int input_read(const char *path, struct dhat_snapshot **ret, struct dhat_error *err)
 {

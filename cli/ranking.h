@@ -2,7 +2,7 @@
 /* ranking: the program points of a snapshot, largest first. Pure. */
 #include <stddef.h>
 
-#include "../proto/rendering.h"
+#include "proto/profile/rendering.h"
 
 enum ranking_key {
 	RANK_BY_LIVE = 0, /* bytes now */

@@ -22,8 +22,8 @@ void screen_mark(struct screen *screen, enum mark mark); /* MARK_NONE ends it */
 void screen_print(struct screen *screen, enum mark mark, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Text of foreign origin, cleaned (proto/text.h), in exactly `columns` columns: padded by blanks,
- * or its middle cut out and replaced by "…". screen_text(): as much as it needs. */
+/* Text of foreign origin, cleaned (proto/base/text.h), in exactly `columns` columns: padded by
+ * blanks, or its middle cut out and replaced by "…". screen_text(): as much as it needs. */
 void screen_column(struct screen *screen, const char *text, size_t columns);
 void screen_text(struct screen *screen, const char *text);
 /* Cleaned text from the cursor on, which is in `column`, broken between words at the screen's edge;

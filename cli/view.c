@@ -4,10 +4,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/text.h"
-#include "../proto/trim.h"
-#include "../proto/units.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/text.h"
+#include "proto/base/units.h"
+#include "proto/profile/trim.h"
 #include "shorten.h"
 
 #define TEXTS 4

@@ -1,6 +1,6 @@
 #pragma once
 /* view: parts of what several commands print for a person. */
-#include "proto/dhat.pb-c.h"
+#include "proto/wire/dhat.pb-c.h"
 #include "ranking.h"
 #include "screen.h"
 

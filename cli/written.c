@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/json.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)

@@ -1,17 +1,17 @@
 /* dhatd: attach, serve, write the profile, detach. */
-#include "control.h"
-#include "discover.h"
+#include "daemon/lookup/symbolizer.h"
+#include "daemon/lookup/tables.h"
+#include "daemon/serve/control.h"
+#include "daemon/serve/requests.h"
+#include "daemon/serve/snapshot.h"
+#include "daemon/target/discover.h"
+#include "daemon/target/targets.h"
+#include "daemon/worker/worker.h"
+#include "daemon/worker/worker_main.h"
 #include "options.h"
-#include "requests.h"
-#include "snapshot.h"
-#include "symbolizer.h"
-#include "tables.h"
-#include "targets.h"
-#include "worker.h"
-#include "worker_main.h"
 
-#include "../proto/cleanup.h"
-#include "../proto/save.h"
+#include "proto/base/cleanup.h"
+#include "proto/export/save.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -96,8 +96,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	if (error)
 		return error;
 	targets_on_end(dhatd->targets, on_target_end, NULL);
-	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,
-							  dhatd->worker };
+	dhatd->requests =
+		(struct requests_context){ dhatd->targets, dhatd->symbolizer, dhatd->worker };
 	return control_new(&control, &dhatd->control, err);
 }
 
@@ -277,8 +277,7 @@ static int program_status(struct dhatd *dhatd)
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
 	int status;
 
-	if (dhatd->options.command != DHATD_RUN ||
-	    targets_find(dhatd->targets, 0, &target, NULL) ||
+	if (dhatd->options.command != DHATD_RUN || targets_find(dhatd->targets, 0, &target, NULL) ||
 	    !target_wait_status(target, &status))
 		return 0;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -289,9 +288,9 @@ static int program_status(struct dhatd *dhatd)
 static void serve(struct dhatd *dhatd, const sigset_t *set)
 {
 	const struct dhatd_options *options = &dhatd->options;
-	bool ends_with_targets = options->command == DHATD_RUN ||
-				 (options->command == DHATD_ATTACH && options->output_path &&
-				  !dhatd->discover);
+	bool ends_with_targets =
+		options->command == DHATD_RUN ||
+		(options->command == DHATD_ATTACH && options->output_path && !dhatd->discover);
 	int signal_number = 0;
 
 	do {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../proto/cleanup.h"
-#include "../proto/units.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/units.h"
 
 /* Options without a letter have keys beyond the characters. */
 enum {

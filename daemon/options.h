@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../proto/attach_options.h"
-#include "target.h"
+#include "daemon/target/target.h"
+#include "proto/wire/attach_options.h"
 
 #define DHATD_DEFAULT_SOCKET "/run/dhatd.sock"
 #define DHATD_SOCKET_VARIABLE "DHATD_SOCKET"
@@ -26,9 +26,9 @@ struct dhatd_options {
 	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
-	const char *debuginfod_urls; /* NULL: no debuginfod server is asked */
-	uint32_t debuginfod_seconds; /* for one file; 0: the default */
-	const char *group;	 /* whose members may use the socket, too; NULL: none */
+	const char *debuginfod_urls;  /* NULL: no debuginfod server is asked */
+	uint32_t debuginfod_seconds;  /* for one file; 0: the default */
+	const char *group;	      /* whose members may use the socket, too; NULL: none */
 	struct target_options target; /* borrows from attach */
 	struct dhat_attach_options attach;
 };

@@ -1,6 +1,7 @@
 /* floor: what probes cost when their programs do nothing, or nothing but bpf_get_stack.
  *
- * The same sites and kinds of link as dhatd uses (floor.c); what is left out is all that dhatd does.
+ * The same sites and kinds of link as dhatd uses (floor.c); what is left out is all that dhatd
+ * does.
  */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>

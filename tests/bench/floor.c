@@ -1,7 +1,9 @@
-/* floor: places the probes that dhatd would place on malloc and free, with programs that do nothing.
+/* floor: places the probes that dhatd would place on malloc and free, with programs that do
+ * nothing.
  *
- * floor PID LINK empty|stack: LINK is session, multi or perf. Says "attached" on stdout and keeps the
- * probes until its stdin ends. stack: bpf_get_stack at malloc; at the end prints the frames of a stack.
+ * floor PID LINK empty|stack: LINK is session, multi or perf. Says "attached" on stdout and keeps
+ * the probes until its stdin ends. stack: bpf_get_stack at malloc; at the end prints the frames of
+ * a stack.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,10 +13,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "../../daemon/allocators.h"
-#include "../../daemon/procmaps.h"
-#include "../../daemon/uprobe.h"
-#include "../../proto/cleanup.h"
+#include "daemon/kernel/uprobe.h"
+#include "daemon/object/sites/allocators.h"
+#include "daemon/proc/procmaps.h"
+#include "proto/base/cleanup.h"
 #include "tests/bench/floor.skel.h"
 
 struct sites {
@@ -104,16 +106,17 @@ int main(int argc, char **argv)
 	if (error == 0) {
 		struct bpf_program *at_malloc =
 			with_stack ? bpf->progs.stack_entry : bpf->progs.floor_entry;
-		struct uprobe_programs malloc_programs = { bpf_program__fd(at_malloc),
-							   bpf_program__fd(bpf->progs.floor_return) };
+		struct uprobe_programs malloc_programs = {
+			bpf_program__fd(at_malloc), bpf_program__fd(bpf->progs.floor_return)
+		};
 		struct uprobe_programs free_programs = { bpf_program__fd(bpf->progs.floor_free),
 							 malloc_programs.on_return };
 
 		error = uprobe_attach(kind, &malloc_programs, pid, sites.path, &sites.malloc, 1,
 				      &malloc_links, &err);
 		if (error == 0)
-			error = uprobe_attach(kind, &free_programs, pid, sites.path, &sites.free,
-					      1, &free_links, &err);
+			error = uprobe_attach(kind, &free_programs, pid, sites.path, &sites.free, 1,
+					      &free_links, &err);
 	}
 	if (error) {
 		fprintf(stderr, "floor: %s (%s)\n", err.message, strerror(-error));

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../../daemon/heap.h"
+#include "daemon/account/heap.h"
 
 enum { POINTS = 20000 };
 

@@ -37,7 +37,7 @@ def varints(data):
 
 
 def read_snapshot(path):
-    """Stacks of a .dhat file (proto/snapshot_file.h): [(addresses, blocks, stop)]."""
+    """Stacks of a .dhat file (proto/profile/snapshot_file.h): [(addresses, blocks, stop)]."""
     data = path.read_bytes()
     assert data[:8] == b"DHATSNAP", "not a snapshot"
     at, addresses, points = 16, [0], []

@@ -1,4 +1,4 @@
-"""Every way to fail has its exit code (proto/error.h) and a line that names the next step."""
+"""Every way to fail has its exit code (proto/base/error.h) and a line that names the next step."""
 import os
 import shutil
 import socket

@@ -64,9 +64,9 @@ def test_a_change_of_flags_rebuilds(tmp_path):
     first = make("--no-print-directory", build, str(tmp_path / "o/proto/error.o")).stdout
     again = make("--no-print-directory", build, str(tmp_path / "o/proto/error.o")).stdout
     debug = make("--no-print-directory", build, "DEBUG=1", str(tmp_path / "o/proto/error.o")).stdout
-    loud = make("--no-print-directory", build, "DEBUG=1", "V=1", "-W", "proto/error.c",
+    loud = make("--no-print-directory", build, "DEBUG=1", "V=1", "-W", "proto/base/error.c",
                 str(tmp_path / "o/proto/error.o")).stdout
-    assert "CC       proto/error.c" in first
+    assert "CC       proto/base/error.c" in first
     assert "CC" not in again
-    assert "CC       proto/error.c" in debug
+    assert "CC       proto/base/error.c" in debug
     assert " -O0 " in loud and "-Werror" in loud

@@ -15,7 +15,7 @@ from wire import fields
 
 
 class Frame:
-    """A frame of a lossless profile; see proto/dhat.proto."""
+    """A frame of a lossless profile; see proto/wire/dhat.proto."""
 
     def __init__(self, data):
         got = fields(data)
@@ -36,7 +36,7 @@ class Location:
 
 
 def parts(path):
-    """The SnapshotParts of a .dhat file (proto/snapshot_file.h)."""
+    """The SnapshotParts of a .dhat file (proto/profile/snapshot_file.h)."""
     data = path.read_bytes()
     assert data[:8] == b"DHATSNAP"
     at = 16

@@ -1,4 +1,4 @@
-"""The protocol as bytes: proto/dhat.proto and proto/frame.h, spoken by hand."""
+"""The protocol as bytes: proto/wire/dhat.proto and proto/wire/frame.h, spoken by hand."""
 import socket
 import struct
 

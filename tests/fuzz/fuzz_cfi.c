@@ -1,7 +1,7 @@
 /* Unwind rows of hostile files: whole ELF files, and call frame information inside a good one. */
-#include "../../daemon/cfi.h"
-#include "../unit/elf_writer.h"
+#include "daemon/object/cfi/cfi.h"
 #include "fuzz.h"
+#include "tests/unit/elf_writer.h"
 
 #define MAX_ROWS 20000
 

@@ -1,8 +1,8 @@
 /* Call frame programs: the input is one FDE's instructions behind a good CIE. */
 #include <dwarf.h>
 
-#include "../../daemon/cfi.h"
-#include "../../daemon/cfi_rows.h"
+#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/cfi/cfi_rows.h"
 #include "fuzz.h"
 
 struct seen {

@@ -1,5 +1,5 @@
 /* Symbol names. */
-#include "../../daemon/demangle.h"
+#include "daemon/object/dwarf/demangle.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,8 +1,8 @@
 /* Messages from a socket, and .dhat files: a protobuf of any kind, and a whole snapshot. */
-#include "../../proto/frame.h"
-#include "../../proto/snapshot_file.h"
 #include "fuzz.h"
-#include "proto/dhat.pb-c.h"
+#include "proto/profile/snapshot_file.h"
+#include "proto/wire/dhat.pb-c.h"
+#include "proto/wire/frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,5 +1,5 @@
 /* What an ELF file tells about itself, when it lies. */
-#include "../../daemon/object.h"
+#include "daemon/object/elf/object.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,5 @@
 /* /proc/PID/maps: paths in it are the target's choice. */
-#include "../../daemon/procmaps.h"
+#include "daemon/proc/procmaps.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,7 @@
 /* The unwinder over any rows, any registers and any stack: it ends, with a reason, and keeps to its
  * frames. Input: registers, then rows, then the stack. */
-#include "../unit/unwind_host.h"
 #include "fuzz.h"
+#include "tests/unit/unwind_host.h"
 
 #define CODE 0x400000
 #define STACK 0x7ffd00000000

@@ -1,6 +1,6 @@
 /* What a worker that was taken over may send: descriptions, tables, names. */
-#include "../../daemon/names.h"
-#include "../../daemon/worker_pack.h"
+#include "daemon/object/dwarf/names.h"
+#include "daemon/worker/worker_pack.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../daemon/cfi.h"
-#include "../../daemon/cfi_code.h"
-#include "../../proto/cleanup.h"
+#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/x86_64/cfi_code.h"
+#include "proto/base/cleanup.h"
 
 struct text {
 	struct cfi_code_range range;

@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "../../daemon/worker.h"
-#include "../../daemon/worker_main.h"
-#include "../../proto/cleanup.h"
+#include "daemon/worker/worker.h"
+#include "daemon/worker/worker_main.h"
+#include "proto/base/cleanup.h"
 
 #define MAX_ROWS 100000
 #define MAX_SECONDS 15 /* of one request: the worker's own limit and what a restart takes */

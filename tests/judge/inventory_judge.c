@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../daemon/inventory.h"
-#include "../../daemon/procmaps.h"
-#include "../../proto/cleanup.h"
+#include "daemon/inventory/inventory.h"
+#include "daemon/proc/procmaps.h"
+#include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
 

@@ -20,8 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../daemon/cfi.h"
-#include "../../proto/cleanup.h"
+#include "daemon/object/cfi/cfi.h"
+#include "proto/base/cleanup.h"
 
 #define MAX_ROWS (16u << 20)
 

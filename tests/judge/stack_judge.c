@@ -21,8 +21,8 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#include "../../proto/cleanup.h"
-#include "../unit/unwind_host.h"
+#include "proto/base/cleanup.h"
+#include "tests/unit/unwind_host.h"
 #include "tracee.h"
 
 #define MAX_FRAMES 512	/* of libdw's */

@@ -27,8 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../proto/cleanup.h"
-#include "../../proto/error.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/error.h"
 
 #define DEADLINE_MS 60000 /* an emulated CPU is 15 times slower */
 
@@ -36,7 +36,8 @@ static char directory[] = "/tmp/guest_test.XXXXXX";
 static const char *build;
 static int failures;
 
-/* ---- checks ----------------------------------------------------------------------------------- */
+/* ---- checks -----------------------------------------------------------------------------------
+ */
 
 #define check(condition, name, ...)                                                                \
 	({                                                                                         \
@@ -58,7 +59,7 @@ static const struct expectation {
 } expectations[] = {
 	{ "recurse", 1, 100, 1, 100, 51 },
 	{ "compare", 1, 48, 0, 0, 1 },
-	{ "sort_two", 1, 48, 0, 0, 1 },		   /* below qsort */
+	{ "sort_two", 1, 48, 0, 0, 1 }, /* below qsort */
 	{ "on_signal", 1, 300, 1, 300, 1 },
 	{ "through_a_signal", 1, 300, 1, 300, 1 }, /* below the signal frame and raise */
 	{ "grow", 5, 64 + 128 + 256 + 512 + 1024, 1, 1024, 1 },
@@ -67,7 +68,8 @@ static const struct expectation {
 	{ "churn", 2000, 2 * 500500, 0, 0, 1 },
 };
 
-/* ---- processes -------------------------------------------------------------------------------- */
+/* ---- processes --------------------------------------------------------------------------------
+ */
 
 struct process {
 	pid_t pid;
@@ -138,7 +140,8 @@ static int end_of(struct process *process)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* ---- profiles --------------------------------------------------------------------------------- */
+/* ---- profiles ---------------------------------------------------------------------------------
+ */
 
 struct profile {
 	struct json_object *root;
@@ -189,8 +192,8 @@ static char *print_point(struct json_object *point, struct json_object *frames)
 		fprintf(out, "%s %lu ", keys[i], number(point, keys[i]));
 	for (size_t i = 0; i < json_object_array_length(stack); i++)
 		fprintf(out, "\n  %s",
-			frame_name(frames, json_object_get_uint64(
-						   json_object_array_get_idx(stack, i))));
+			frame_name(frames,
+				   json_object_get_uint64(json_object_array_get_idx(stack, i))));
 	fclose(out);
 	return text;
 }
@@ -240,10 +243,10 @@ static void check_function(const char *how, const struct profile *profile,
 		int named = 0;
 
 		for (size_t f = 0; f < json_object_array_length(stack); f++)
-			named += frame_is(frame_name(frames,
-						     json_object_get_uint64(
-							     json_object_array_get_idx(stack, f))),
-					  want->function);
+			named += frame_is(
+				frame_name(frames, json_object_get_uint64(
+							   json_object_array_get_idx(stack, f))),
+				want->function);
 		if (!named)
 			continue;
 		got.frames = named;
@@ -256,7 +259,8 @@ static void check_function(const char *how, const struct profile *profile,
 	check(got.blocks == want->blocks && got.bytes == want->bytes &&
 		      got.live_blocks == want->live_blocks && got.live_bytes == want->live_bytes &&
 		      got.frames == want->frames,
-	      name, "%lu blocks, %lu bytes, live %lu and %lu, %d frames; expected %lu, %lu, %lu, %lu, %d",
+	      name,
+	      "%lu blocks, %lu bytes, live %lu and %lu, %d frames; expected %lu, %lu, %lu, %lu, %d",
 	      got.blocks, got.bytes, got.live_blocks, got.live_bytes, got.frames, want->blocks,
 	      want->bytes, want->live_blocks, want->live_bytes, want->frames);
 }
@@ -293,7 +297,8 @@ static void check_same(const char *name, const char *got, const char *want)
 	check(got[at] == want[at], name, "\nhere:  %.300s\nthere: %.300s", got + line, want + line);
 }
 
-/* ---- the ways to profile ---------------------------------------------------------------------- */
+/* ---- the ways to profile ----------------------------------------------------------------------
+ */
 
 struct paths {
 	char dhatd[4096], dhatctl[4096], sample[4096], socket[128], output[128];
@@ -311,7 +316,8 @@ static struct paths paths_for(const char *how)
 	return paths;
 }
 
-/* From the first allocation on. link NULL: what dhatd chooses. False: this kernel has no such link. */
+/* From the first allocation on. link NULL: what dhatd chooses. False: this kernel has no such link.
+ */
 static bool profile_run(const char *how, char *link, struct profile *ret)
 {
 	struct paths paths = paths_for(how);
@@ -333,16 +339,16 @@ static bool profile_run(const char *how, char *link, struct profile *ret)
 		printf("# %s: not in this kernel\n", how);
 		return false;
 	}
-	return check(status == 0 && profile_read(paths.output, ret), how, "exit status %d: %s", status,
-		     said);
+	return check(status == 0 && profile_read(paths.output, ret), how, "exit status %d: %s",
+		     status, said);
 }
 
 /* Stacks from before the tables are there end early by design; this test wants them whole. */
 static void wait_for_tables(struct paths *paths)
 {
 	for (int tries = 0; tries < 100; tries++) {
-		struct process ctl = start((char *[]){ paths->dhatctl, "status", "--socket",
-						       paths->socket, NULL });
+		struct process ctl = start(
+			(char *[]){ paths->dhatctl, "status", "--socket", paths->socket, NULL });
 
 		wait_for(&ctl, NULL);
 		end_of(&ctl);
@@ -402,7 +408,8 @@ static void run_all(const char *mode, const char *path)
 	if (strcmp(mode, "--write") == 0) {
 		FILE *out = fopen(path, "we");
 
-		check(out && fputs(first.text, out) >= 0 && fclose(out) == 0, "written", "%s", path);
+		check(out && fputs(first.text, out) >= 0 && fclose(out) == 0, "written", "%s",
+		      path);
 	} else {
 		_cleanup_free_ char *expected = read_file(path);
 

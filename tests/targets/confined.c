@@ -1,6 +1,7 @@
-/* confined: a process under a seccomp allow-list of the strictest kind: any system call but those that
- * it needs kills it. Each line on stdin allocates ten blocks of 100 bytes by malloc, calloc, realloc and
- * posix_memalign and frees half of them. Says "ready" at first and "done" after each line. */
+/* confined: a process under a seccomp allow-list of the strictest kind: any system call but those
+ * that it needs kills it. Each line on stdin allocates ten blocks of 100 bytes by malloc, calloc,
+ * realloc and posix_memalign and frees half of them. Says "ready" at first and "done" after each
+ * line. */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -12,7 +13,8 @@
 #include <unistd.h>
 
 #define ALLOW(number)                                                                              \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),                                         \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 static int confine(void)
 {

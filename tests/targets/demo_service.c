@@ -26,7 +26,8 @@
 #define VISITORS 4
 #define LINE_BYTES 512
 
-/* ---- sessions: the leak ------------------------------------------------------------------------ */
+/* ---- sessions: the leak ------------------------------------------------------------------------
+ */
 
 struct session {
 	unsigned long token;
@@ -90,7 +91,8 @@ NOINLINE static void logout(unsigned long token)
 	pthread_mutex_unlock(&lock);
 }
 
-/* ---- pages: healthy, with a cache that keeps its size ------------------------------------------ */
+/* ---- pages: healthy, with a cache that keeps its size ------------------------------------------
+ */
 
 static char *page_cache[CACHED_PAGES];
 
@@ -114,7 +116,8 @@ NOINLINE static void cached_page(unsigned long number, char *answer)
 	pthread_mutex_unlock(&lock);
 }
 
-/* ---- lines over a socket ----------------------------------------------------------------------- */
+/* ---- lines over a socket -----------------------------------------------------------------------
+ */
 
 struct wire {
 	int fd;
@@ -144,7 +147,8 @@ static int wire_put(struct wire *wire, const char *text)
 	return send(wire->fd, line, size, MSG_NOSIGNAL) == size ? 0 : -1;
 }
 
-/* ---- the server -------------------------------------------------------------------------------- */
+/* ---- the server --------------------------------------------------------------------------------
+ */
 
 struct request {
 	char verb[16];
@@ -218,7 +222,8 @@ static int serve(const char *path)
 	return 1;
 }
 
-/* ---- the load: visits of a login, some pages and a logout, with pauses between ------------------ */
+/* ---- the load: visits of a login, some pages and a logout, with pauses between ------------------
+ */
 
 static atomic_ulong asked, answered;
 static const char *socket_path;

@@ -1,5 +1,6 @@
 /* kernel_sample: allocates known amounts through every kind of frame that unwinding has to cross,
- * and nothing else; the same on every kernel. Waits for a line on stdin first if it has an argument.
+ * and nothing else; the same on every kernel. Waits for a line on stdin first if it has an
+ * argument.
  *
  * What it allocates, in calls and bytes: see expect_sample() in tests/kernels/guest_test.c.
  * build: -pthread -fno-optimize-sibling-calls

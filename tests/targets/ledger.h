@@ -1,9 +1,9 @@
 #pragma once
 /* ledger: a target's own book of what it allocated, the judge of our figures.
  *
- * The book counts as daemon/heap.h says: a block of size 0 is 1 byte; a realloc adds one block and
- * its full new size to the totals; among equal peaks the latest counts. It is kept in static memory
- * and printed with write(2), so that keeping it allocates nothing.
+ * The book counts as daemon/account/heap.h says: a block of size 0 is 1 byte; a realloc adds one
+ * block and its full new size to the totals; among equal peaks the latest counts. It is kept in
+ * static memory and printed with write(2), so that keeping it allocates nothing.
  *
  * Threads: totals and live figures may be changed by any thread. The peak is computed only while
  * ledger.has_peak holds, which a target with threads switches off.

@@ -1,12 +1,12 @@
 /* pairs: malloc+free pairs at a known call depth, and what one of them costs.
  *
  * pairs FRAMES [THREADS]: each line "run MS" on stdin is answered by "PAIRS NS_PER_PAIR": how many
- * pairs all threads did in about MS milliseconds, and the wall nanoseconds that one thread needed for
- * one. pairs FRAMES THREADS MS does that once.
+ * pairs all threads did in about MS milliseconds, and the wall nanoseconds that one thread needed
+ * for one. pairs FRAMES THREADS MS does that once.
  *
- * FRAMES (5 … 127) counts from malloc's caller to clone3, both included. With frame pointers, so that
- * walkers that need them can be compared; libc's own two frames have none.
- * build: -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread
+ * FRAMES (5 … 127) counts from malloc's caller to clone3, both included. With frame pointers, so
+ * that walkers that need them can be compared; libc's own two frames have none. build:
+ * -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread
  */
 #include <pthread.h>
 #include <stdio.h>

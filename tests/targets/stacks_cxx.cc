@@ -1,6 +1,6 @@
-/* Deep and odd C++ stacks: templates, lambdas, virtual calls, exceptions that unwind over frames and
- * allocate in their handlers, containers, std::function, sort with comparators that allocate, and
- * frames with a realigned stack: stacks_cxx [ROUNDS]. */
+/* Deep and odd C++ stacks: templates, lambdas, virtual calls, exceptions that unwind over frames
+ * and allocate in their handlers, containers, std::function, sort with comparators that allocate,
+ * and frames with a realigned stack: stacks_cxx [ROUNDS]. */
 #include <algorithm>
 #include <cstdlib>
 #include <functional>

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "../../daemon/symbol.h"
-#include "../../proto/cleanup.h"
+#include "daemon/object/dwarf/symbol.h"
+#include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct names *, names_free)
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../proto/frame.h"
-#include "../../proto/snapshot.h"
+#include "proto/profile/snapshot.h"
+#include "proto/wire/frame.h"
 
 /* The same message, owned as if it came from outside. */
 static inline Dhat__SnapshotPart *sample_own(const Dhat__SnapshotPart *part)

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "../../cli/command.h"
-#include "../../daemon/options.h"
-#include "../../proto/cleanup.h"
+#include "cli/command.h"
+#include "daemon/options.h"
+#include "proto/base/cleanup.h"
 
 /* A man page as it reads: fonts and escapes taken away. */
 static char *read_manual(const char *path)

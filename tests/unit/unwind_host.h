@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../bpf/unwind_types.h"
-#include "../../daemon/cfi.h"
+#include "bpf/unwind_types.h"
+#include "daemon/object/cfi/cfi.h"
 
 #define UNWIND_NOINLINE __attribute__((noinline)) static
 
@@ -63,7 +63,7 @@ static inline uint64_t unwind_hidden_return(uint64_t slot_addr)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunknown-pragmas" /* clang's unroll */
-#include "../../bpf/unwind.h"
+#include "bpf/unwind.h"
 #pragma GCC diagnostic pop
 
 static struct unwind_scratch host_scratch;

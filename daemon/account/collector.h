@@ -1,0 +1,66 @@
+#pragma once
+/* collector: one record of the ring, put where it belongs.
+ *
+ * Pure. What comes from the ring is not trusted to be well formed: a record that is too short, of
+ * no known type, or holds impossible counts is counted and left alone.
+ * Order: a STACK record comes before the first record that uses its id; the records of one thread
+ * are in the order in which things happened to it.
+ * After an EXEC the profile of the old program is closed: what follows is ignored and counted,
+ * until collector_go_on() says whose it is.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "anon.h"
+#include "bpf/dhat_abi.h"
+#include "heap.h"
+#include "mappings.h"
+#include "proto/base/index.h"
+#include "stack.h"
+
+#define COLLECTOR_TYPES (DHAT_RECORD_EXIT + 1)
+
+/* Called from within collector_feed(), for those who look after tables, probes and children. The
+ * record is valid during the call only. mappings have been brought up to date before. */
+struct collector_callbacks {
+	void (*map)(const struct dhat_record_map *record, uint32_t object, void *ctx);
+	void (*change)(const struct dhat_record_change *record, void *ctx);
+	void (*exec)(const struct dhat_record_life *record, void *ctx);
+	void (*fork)(const struct dhat_record_life *record, void *ctx);
+	void (*exit)(const struct dhat_record_life *record, void *ctx);
+	void *ctx;
+};
+
+struct collector {
+	struct heap *heap; /* borrowed, as are the next two */
+	struct stacks *stacks;
+	struct mappings *mappings;
+	struct collector_callbacks on; /* any may be NULL */
+	bool is_closed;		       /* an EXEC came */
+	uint64_t records[COLLECTOR_TYPES];
+	struct anon anon; /* owned */
+	uint64_t malformed;
+	uint64_t thread_cache_frees; /* an ending thread's cache, given back: no program's frees */
+	struct index *unknown_frees_by_tid; /* owned; a thread's last ones, in a row */
+	uint64_t ignored;		    /* after the EXEC */
+	uint64_t out_of_memory;		    /* events that could not be recorded */
+	uint64_t mappings_refused;	    /* mappings beyond the bounds of mappings.h */
+	uint64_t last_time_ns;
+};
+
+void collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
+		    struct mappings *mappings, const struct collector_callbacks *on);
+
+void collector_deinit(struct collector *collector);
+
+/* record: size bytes, aligned to 8. -EBADMSG: malformed; -ENOMEM: not recorded; both are counted,
+ * and the next record may follow. */
+int collector_feed(struct collector *collector, const void *record, size_t size);
+
+/* After an EXEC: the records that follow belong to these. Counts go on. */
+void collector_go_on(struct collector *collector, struct heap *heap, struct stacks *stacks,
+		     struct mappings *mappings);
+
+/* Usable bytes of a glibc block from the word before it; 0 if that cannot be a chunk's size. */
+uint64_t collector_chunk_bytes(uint64_t chunk_size);

@@ -1,0 +1,312 @@
+#include "counters.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/units.h"
+
+/* A reason reads "<count> <noun>[s] <reason>". Losses have both. */
+struct row {
+	const char *name, *meaning, *noun, *reason;
+};
+
+#define RING " because the ring was full (a larger --ring-size helps)"
+
+static const struct row rows[] = {
+	[DHAT_CTR_ALLOCS] = { "allocs", "allocations recorded" },
+	[DHAT_CTR_FREES] = { "frees", "frees recorded" },
+	[DHAT_CTR_REALLOCS] = { "reallocs", "reallocations recorded" },
+	[DHAT_CTR_FREE_NULL] = { "free_null", "calls of free(NULL)" },
+	[DHAT_CTR_FAILED] = { "failed", "allocations that failed in the target" },
+	[DHAT_CTR_NESTED] = { "nested", "calls of one allocator function from inside another: not "
+					"counted twice" },
+	[DHAT_CTR_ABANDONED] = { "abandoned", "allocator calls whose return was never seen",
+				 "allocator call",
+				 "never returned (longjmp, an exception, or a "
+				 "missed return): their blocks are missing" },
+	[DHAT_CTR_UNPAIRED] = { "unpaired", "returns whose entry was before the attach",
+				"allocation",
+				"returned without their call having been seen: their "
+				"blocks are missing" },
+	[DHAT_CTR_FOREIGN] = { "foreign", "probe hits by other processes: not counted" },
+	[DHAT_CTR_NO_STATE] = { "no_state", "calls lost for want of per-thread state",
+				"allocator call",
+				"lost for want of per-thread state: totals, live "
+				"bytes and peaks lack them" },
+	[DHAT_CTR_SHED_ALLOC] = { "shed_allocs", "allocations given up to leave room for frees",
+				  "allocation",
+				  "given up because the ring was nearly full (a "
+				  "larger --ring-size helps): totals, live bytes "
+				  "and peaks are too low" },
+	[DHAT_CTR_DROP_ALLOC] = { "dropped_allocs", "allocations lost: ring full", "allocation",
+				  "lost" RING ": totals, live bytes and peaks are too low" },
+	[DHAT_CTR_DROP_FREE] = { "dropped_frees", "frees lost: ring full", "free",
+				 "lost" RING ": so many blocks may be shown live that are not" },
+	[DHAT_CTR_DROP_REALLOC] = { "dropped_reallocs", "realloc records lost: ring full",
+				    "realloc", "lost" RING ": totals and live bytes lack them" },
+	[DHAT_CTR_DROP_STACK] = { "dropped_stacks", "stacks lost: ring full", "stack",
+				  "lost" RING ": the bytes are counted, at [stack lost]" },
+	[DHAT_CTR_DROP_LIFE] = { "dropped_life",
+				 "map, change, exec and fork records lost: ring full",
+				 "map, change, exec or fork event",
+				 "lost" RING ": frames may be named by the wrong file" },
+	[DHAT_CTR_STACKS] = { "stacks", "different stacks recorded" },
+	[DHAT_CTR_STACKS_FULL] = { "stacks_resent",
+				   "stacks sent again: the kernel's table of known ones was full" },
+	[DHAT_CTR_USED_FP] = { "stacks_by_fp", "stacks with a step by frame pointer, for want of "
+					       "an unwind rule" },
+	[DHAT_CTR_STOP_FIRST +
+		DHAT_STOP_COMPLETE] = { "stop_complete", "stacks that reached the thread's start" },
+	[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_TABLE] = { "stop_no_table",
+						       "stacks that end in a file without (or not "
+						       "yet with) unwind table" },
+	[DHAT_CTR_STOP_FIRST +
+		DHAT_STOP_NO_RULE] = { "stop_no_rule",
+				       "stacks that end where the unwind table has no "
+				       "usable rule" },
+	[DHAT_CTR_STOP_FIRST + DHAT_STOP_BAD_MEMORY] = { "stop_bad_memory",
+							 "stacks that end at unreadable or "
+							 "inconsistent memory" },
+	[DHAT_CTR_STOP_FIRST +
+		DHAT_STOP_TOO_DEEP] = { "stop_too_deep", "stacks cut at 127 frames" },
+	[DHAT_CTR_STOP_FIRST + DHAT_STOP_JIT] = { "stop_jit", "stacks that end in generated code" },
+	[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH] = { "stop_no_scratch",
+							 "stacks of one frame, for want of working "
+							 "memory in the kernel" },
+	[COUNTER_MISSED_RUNS] = { "missed_runs", "probe hits that the kernel did not hand over",
+				  "probe hit",
+				  "not handed over by the kernel: calls of unknown "
+				  "kind are missing" },
+	[COUNTER_LATE_ALLOCATORS] = { "late_allocators",
+				      "allocators that were in use before they were probed",
+				      "allocator",
+				      "mapped and perhaps used before the probes were "
+				      "there: its first blocks are missing" },
+	[COUNTER_UNSEEN_FUNCTIONS] = { "unseen_functions",
+				       "functions of allocators that could not be probed",
+				       "allocator function",
+				       "that could not be probed (status lists the probes): their "
+				       "calls are missing" },
+	[COUNTER_MALFORMED] = { "malformed", "records that are not as they should be", "record",
+				"malformed and left out: this is a fault of dhatd" },
+	[COUNTER_OUT_OF_MEMORY] = { "out_of_memory", "events lost because dhatd had no memory",
+				    "event",
+				    "lost because dhatd had no memory: totals, live bytes "
+				    "and peaks lack them" },
+	[COUNTER_SEEN_TWICE] = { "seen_twice",
+				 "addresses handed out again without a free in "
+				 "between",
+				 "free",
+				 "noticed only when the address was handed out again: until "
+				 "then live bytes and peaks were too high" },
+	[COUNTER_EXISTING_REPLACED] = { "existing_replaced", "blocks from before the attach that "
+							     "were found in the middle "
+							     "of being allocated or freed" },
+	[COUNTER_UNFINISHED_REALLOCS] = { "unfinished_reallocs", "reallocs whose result is unknown",
+					  "realloc",
+					  "of unknown result: their blocks are taken for "
+					  "freed, and live bytes may be too low" },
+	[COUNTER_BLOCKS_REFUSED] = { "blocks_refused", "blocks not tracked: block table full",
+				     "block",
+				     "not tracked because the block table was full (a "
+				     "larger --max-memory helps): live bytes and peaks "
+				     "are too low, totals are right" },
+	[COUNTER_UNKNOWN_FREES] = { "unknown_frees",
+				    "frees of blocks that were never seen "
+				    "allocated",
+				    "free",
+				    "of blocks that were never seen allocated: a function "
+				    "that allocates is not probed, or its calls were "
+				    "lost" },
+	[COUNTER_THREAD_CACHE_FREES] = { "thread_cache_frees",
+					 "frees by which ending threads gave their cache back" },
+	[COUNTER_STACKS_REFUSED] = { "stacks_refused", "stacks not kept: stack table full", "stack",
+				     "not kept because the stack table was full: the bytes are "
+				     "counted, at [stack lost]" },
+	[COUNTER_LOST_STACK_BLOCKS] = { "lost_stack_blocks", "blocks whose stack was lost", "block",
+					"of unknown origin, shown at [stack lost]: their bytes are "
+					"right" },
+	[COUNTER_MAPPINGS_REFUSED] = { "mappings_refused", "mappings beyond dhatd's bounds: their "
+							   "frames have no name" },
+	[COUNTER_AFTER_EXEC] = { "after_exec", "records of the program that replaced this one: "
+					       "not counted here" },
+};
+_Static_assert(ARRAY_SIZE(rows) == COUNTER_COUNT, "a row for every counter");
+
+/* Whether a count is a loss may depend on how the numbers came about. */
+static bool is_loss(unsigned i, const struct verdict_facts *facts)
+{
+	if (i == DHAT_CTR_UNPAIRED || i == COUNTER_UNKNOWN_FREES)
+		return facts->from_start;
+	return rows[i].reason != NULL;
+}
+
+struct counter counters_at(unsigned i, const struct verdict_facts *facts)
+{
+	return (struct counter){
+		.name = rows[i].name,
+		.meaning = rows[i].meaning,
+		.is_loss = is_loss(i, facts),
+	};
+}
+
+void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector)
+{
+	struct heap_totals totals;
+
+	heap_totals(collector->heap, &totals);
+	values[COUNTER_MALFORMED] = collector->malformed;
+	values[COUNTER_OUT_OF_MEMORY] = collector->out_of_memory;
+	values[COUNTER_SEEN_TWICE] = totals.seen_twice;
+	values[COUNTER_EXISTING_REPLACED] = totals.existing_replaced;
+	values[COUNTER_UNFINISHED_REALLOCS] = totals.unfinished_reallocs;
+	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused;
+	values[COUNTER_UNKNOWN_FREES] = totals.unknown_frees;
+	values[COUNTER_THREAD_CACHE_FREES] = collector->thread_cache_frees;
+	values[COUNTER_STACKS_REFUSED] = stacks_refused(collector->stacks);
+	values[COUNTER_LOST_STACK_BLOCKS] =
+		heap_point_total_blocks(collector->heap, STACK_POINT_LOST);
+	values[COUNTER_MAPPINGS_REFUSED] = collector->mappings_refused;
+	values[COUNTER_AFTER_EXEC] = collector->ignored;
+}
+
+/* ---- the verdict -------------------------------------------------------------------------- */
+
+static void list_free(char **list)
+{
+	for (char **line = list; line && *line; line++)
+		free(*line);
+	free(list);
+}
+
+void verdict_free(struct verdict *verdict)
+{
+	if (!verdict)
+		return;
+	list_free(verdict->reasons);
+	list_free(verdict->notes);
+	free(verdict);
+}
+DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)
+
+/* Lists have room for a line of every counter and a few more. */
+#define MAX_LINES (COUNTER_COUNT + 8)
+
+static int __attribute__((format(printf, 2, 3))) say(char **list, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	while (*list)
+		list++;
+	va_start(args, format);
+	length = vasprintf(list, format, args);
+	va_end(args);
+	if (length >= 0)
+		return 0;
+	*list = NULL;
+	return -ENOMEM;
+}
+
+static int say_losses(char **list, const uint64_t values[COUNTER_COUNT],
+		      const struct verdict_facts *facts)
+{
+	char count[DHAT_UNIT_CHARS];
+	int err = 0;
+
+	if (facts->sample_rate > 1)
+		err = say(list,
+			  "1 of %" PRIu64 " allocations was recorded: all figures are estimates",
+			  facts->sample_rate);
+	for (unsigned i = 0; i < COUNTER_COUNT && !err; i++) {
+		if (!values[i] || !is_loss(i, facts))
+			continue;
+		err = say(list, "%s %s%s %s", dhat_format_count(values[i], count), rows[i].noun,
+			  values[i] == 1 ? "" : "s", rows[i].reason);
+	}
+	return err;
+}
+
+static int say_incomplete_stacks(char **list, const uint64_t values[COUNTER_COUNT])
+{
+	static const char *const why[DHAT_STOP_COUNT] = {
+		[DHAT_STOP_NO_TABLE] = "in files without an unwind table",
+		[DHAT_STOP_NO_RULE] = "at places without an unwind rule",
+		[DHAT_STOP_BAD_MEMORY] = "at unreadable memory",
+		[DHAT_STOP_TOO_DEEP] = "after 127 frames",
+		[DHAT_STOP_JIT] = "in generated code",
+		[DHAT_STOP_NO_SCRATCH] = "after one frame, for want of kernel memory",
+	};
+	uint64_t all = values[DHAT_CTR_STOP_FIRST], incomplete = 0;
+	char text[512] = "", count[DHAT_UNIT_CHARS], of[DHAT_UNIT_CHARS];
+
+	for (int stop = 1; stop < DHAT_STOP_COUNT; stop++) {
+		uint64_t value = values[DHAT_CTR_STOP_FIRST + stop];
+		size_t used = strlen(text);
+
+		if (!value)
+			continue;
+		incomplete += value;
+		snprintf(text + used, sizeof(text) - used, "%s%s %s", used ? ", " : "",
+			 dhat_format_count(value, count), why[stop]);
+	}
+	if (!incomplete)
+		return 0;
+	return say(list, "%s of %s stacks end early (%s); bytes and blocks are right all the same",
+		   dhat_format_count(incomplete, count), dhat_format_count(all + incomplete, of),
+		   text);
+}
+
+static int say_notes(char **list, const uint64_t values[COUNTER_COUNT],
+		     const struct verdict_facts *facts)
+{
+	uint64_t before = values[COUNTER_UNKNOWN_FREES];
+	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS];
+	int err = say_incomplete_stacks(list, values);
+
+	if (!err && before && !facts->from_start)
+		err = say(list,
+			  "%s block%s from before the attach (%s, as far as the allocator told) "
+			  "%s freed since; figures are from the attach on",
+			  dhat_format_count(before, count), before == 1 ? "" : "s",
+			  dhat_format_size(facts->unknown_bytes, bytes),
+			  before == 1 ? "was" : "were");
+	if (!err && values[COUNTER_MAPPINGS_REFUSED])
+		err = say(list,
+			  "%s mappings were beyond dhatd's bounds: frames in them have no name",
+			  dhat_format_count(values[COUNTER_MAPPINGS_REFUSED], count));
+	if (!err && values[COUNTER_AFTER_EXEC])
+		err = say(list,
+			  "the target has replaced its program since (exec): %s records of the new "
+			  "one are not counted here; --follow-exec goes on with it",
+			  dhat_format_count(values[COUNTER_AFTER_EXEC], count));
+	return err;
+}
+
+int verdict_new(const uint64_t values[COUNTER_COUNT], const struct verdict_facts *facts,
+		struct verdict **ret)
+{
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = calloc(1, sizeof(*verdict));
+	int err;
+
+	if (!verdict)
+		return -ENOMEM;
+	verdict->reasons = calloc(MAX_LINES, sizeof(*verdict->reasons));
+	verdict->notes = calloc(MAX_LINES, sizeof(*verdict->notes));
+	if (!verdict->reasons || !verdict->notes)
+		return -ENOMEM;
+	err = say_losses(verdict->reasons, values, facts);
+	if (!err)
+		err = say_notes(verdict->notes, values, facts);
+	if (err)
+		return err;
+	verdict->is_exact = !verdict->reasons[0];
+	*ret = take_ptr(verdict);
+	return 0;
+}

@@ -1,0 +1,67 @@
+#pragma once
+/* counters: what every count means, and whether a profile is exact.
+ *
+ * Pure. Counters are numbered: the kernel side's first (enum dhat_counter), then the daemon's own.
+ * A profile is exact when totals, live bytes and blocks, peaks, and their shares by stack are those
+ * of all calls of the probed allocators since the observation began. So:
+ * - a lost event, a block or a stack that could not be kept makes it inexact (a *loss*);
+ * - a stack that ends early does not: its bytes are right and at one place. It is a note;
+ * - blocks from before the attach do not: numbers are from the attach on. But when a program was
+ *   watched from its start there are none, and a free of an unknown block shows a missed one.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/dhat_abi.h"
+
+struct collector;
+
+enum {
+	COUNTER_MISSED_RUNS =
+		DHAT_CTR_COUNT, /* recursion_misses of the BPF programs, all together */
+	COUNTER_LATE_ALLOCATORS,
+	COUNTER_UNSEEN_FUNCTIONS,
+	COUNTER_MALFORMED,
+	COUNTER_OUT_OF_MEMORY,
+	COUNTER_SEEN_TWICE,
+	COUNTER_EXISTING_REPLACED,
+	COUNTER_UNFINISHED_REALLOCS,
+	COUNTER_BLOCKS_REFUSED,
+	COUNTER_UNKNOWN_FREES,
+	COUNTER_THREAD_CACHE_FREES,
+	COUNTER_STACKS_REFUSED,
+	COUNTER_LOST_STACK_BLOCKS,
+	COUNTER_MAPPINGS_REFUSED,
+	COUNTER_AFTER_EXEC,
+	COUNTER_COUNT
+};
+
+/* How the numbers came about. */
+struct verdict_facts {
+	bool from_start;	/* watched from before the first instruction */
+	uint64_t sample_rate;	/* 1 of so many allocations was recorded; 0 and 1: all */
+	uint64_t unknown_bytes; /* heap_totals.unknown_free_bytes */
+};
+
+struct counter {
+	const char *name, *meaning; /* static */
+	bool is_loss;		    /* above 0 it makes a profile inexact */
+};
+
+/* i < COUNTER_COUNT. */
+struct counter counters_at(unsigned i, const struct verdict_facts *facts);
+
+/* The daemon's own counters that a collector, its heap and its stacks know: all but
+ * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS and COUNTER_UNSEEN_FUNCTIONS. */
+void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
+
+struct verdict {
+	bool is_exact;
+	char **reasons; /* NULL-terminated sentences: why it is not exact */
+	char **notes;	/* NULL-terminated sentences: what to know though the figures are right */
+};
+
+/* values: all counters. The caller frees *ret with verdict_free(). */
+int verdict_new(const uint64_t values[COUNTER_COUNT], const struct verdict_facts *facts,
+		struct verdict **ret);
+void verdict_free(struct verdict *verdict);

@@ -1,0 +1,580 @@
+#include "heap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/dhat_abi.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/index.h"
+
+/* Points live in chunks, so that the table grows without moving them: 1,024 of them are 128 KiB,
+ * and a million need a thousand chunk pointers. */
+#define CHUNK_SHIFT 10
+#define CHUNK_POINTS (1u << CHUNK_SHIFT)
+#define CHUNK_COUNT(points) (((uint64_t)(points) + CHUNK_POINTS - 1) >> CHUNK_SHIFT)
+
+_Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
+
+/* A block between the two phases of realloc. `block` is what the table held; for a block that it
+ * did not hold, is_known is false and block.value what the allocator told of its size. */
+struct pending {
+	struct index_entry block;
+	bool is_known;
+	uint32_t next_free; /* in the list of unused ones */
+};
+#define NO_PENDING UINT32_MAX
+
+struct heap {
+	struct heap_totals totals;
+	uint64_t peak_number; /* H3 */
+	uint64_t max_blocks;
+	struct index *block_by_addr; /* value: size; time_ns: birth; is_marked: existed before */
+	struct heap_point **chunks;
+	uint32_t chunk_count; /* pointers; a chunk is NULL until one of its points is used */
+	uint32_t point_count;
+	struct index *pending_by_tid; /* point: index in pendings */
+	struct pending *pendings;
+	uint32_t pending_capacity, first_free, pending_known;
+	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
+	bool gone_overflowed;
+};
+
+void heap_free(struct heap *heap)
+{
+	if (!heap)
+		return;
+	for (uint32_t i = 0; i < heap->chunk_count; i++)
+		free(heap->chunks[i]);
+	free(heap->chunks);
+	free(heap->pendings);
+	index_free(heap->gone);
+	index_free(heap->pending_by_tid);
+	index_free(heap->block_by_addr);
+	free(heap);
+}
+DEFINE_CLEANUP_PTR(struct heap *, heap_free)
+
+int heap_new(uint64_t max_blocks, struct heap **ret)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = calloc(1, sizeof(*heap));
+	int err;
+
+	if (!heap)
+		return -ENOMEM;
+	heap->max_blocks = max_blocks;
+	heap->first_free = NO_PENDING;
+	err = index_new(&heap->block_by_addr);
+	if (!err)
+		err = index_new(&heap->pending_by_tid);
+	if (err)
+		return err;
+	*ret = take_ptr(heap);
+	return 0;
+}
+
+/* ---- points ------------------------------------------------------------------------------- */
+
+static int point_grow(struct heap *heap, uint32_t point)
+{
+	uint32_t chunk = point >> CHUNK_SHIFT;
+
+	if (point == UINT32_MAX) /* their count must fit, too */
+		return -ENOMEM;
+	if (chunk >= heap->chunk_count) {
+		uint32_t count =
+			chunk + 1 > 2 * heap->chunk_count ? chunk + 1 : 2 * heap->chunk_count;
+		struct heap_point **chunks;
+
+		chunks = realloc(heap->chunks, count * sizeof(*chunks));
+		if (!chunks)
+			return -ENOMEM;
+		memset(chunks + heap->chunk_count, 0,
+		       (count - heap->chunk_count) * sizeof(*chunks));
+		heap->chunks = chunks;
+		heap->chunk_count = count;
+	}
+	if (!heap->chunks[chunk]) {
+		heap->chunks[chunk] = calloc(CHUNK_POINTS, sizeof(struct heap_point));
+		if (!heap->chunks[chunk])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static inline struct heap_point *point_at(const struct heap *heap, uint32_t point)
+{
+	return &heap->chunks[point >> CHUNK_SHIFT][point & (CHUNK_POINTS - 1)];
+}
+
+static inline int point_get(struct heap *heap, uint32_t point, struct heap_point **ret)
+{
+	uint32_t chunk = point >> CHUNK_SHIFT;
+
+	if (point >= heap->point_count || !heap->chunks[chunk]) {
+		int err = point_grow(heap, point);
+
+		if (err)
+			return err;
+		if (point >= heap->point_count)
+			heap->point_count = point + 1;
+	}
+	*ret = point_at(heap, point);
+	return 0;
+}
+
+/* Before a point's live figures change: if they have not changed since the heap's peak, they are
+ * its figures at the peak. Keeps H3. */
+static inline void point_touch(const struct heap *heap, struct heap_point *point)
+{
+	if (point->peak_number == heap->peak_number)
+		return;
+	point->peak_number = heap->peak_number;
+	point->peak_bytes = point->live_bytes;
+	point->peak_blocks = point->live_blocks;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------- */
+
+/* After live bytes have grown, or might have. */
+static inline void note_peaks(struct heap *heap, struct heap_point *point, uint64_t time_ns)
+{
+	struct heap_totals *totals = &heap->totals;
+
+	if (point->live_bytes >= point->max_bytes) {
+		point->max_bytes = point->live_bytes;
+		point->max_blocks = point->live_blocks;
+	}
+	if (totals->live_bytes >= totals->peak_bytes) {
+		totals->peak_bytes = totals->live_bytes;
+		totals->peak_blocks = totals->live_blocks;
+		totals->peak_time_ns = time_ns;
+		heap->peak_number++;
+	}
+}
+
+static inline void count_total(struct heap *heap, struct heap_point *point, uint64_t size_bytes,
+			       uint64_t time_ns)
+{
+	heap->totals.total_bytes += size_bytes;
+	heap->totals.total_blocks++;
+	point->total_bytes += size_bytes;
+	point->total_blocks++;
+	if (point->total_blocks == 1)
+		point->first_ns = time_ns;
+	point->last_ns = time_ns;
+}
+
+static inline void open_block(struct heap *heap, struct heap_point *point, uint64_t size_bytes,
+			      uint64_t birth_ns)
+{
+	point_touch(heap, point);
+	heap->totals.live_bytes += size_bytes;
+	heap->totals.live_blocks++;
+	point->live_bytes += size_bytes;
+	point->live_blocks++;
+	point->live_births_ns += birth_ns;
+}
+
+static inline void close_block(struct heap *heap, const struct index_entry *block, uint64_t time_ns)
+{
+	struct heap_point *point = point_at(heap, block->point);
+
+	point_touch(heap, point);
+	heap->totals.live_bytes -= block->value;
+	heap->totals.live_blocks--;
+	point->live_bytes -= block->value;
+	point->live_blocks--;
+	point->live_births_ns -= block->time_ns;
+	if (time_ns > block->time_ns)
+		point->dead_lifetimes_ns += time_ns - block->time_ns;
+}
+
+/* Find or make the entry of an address within the bound; as index_claim(). */
+static inline int claim_block(struct heap *heap, uint8_t domain, uint64_t addr,
+			      struct index_entry **ret)
+{
+	uint64_t count = index_count(heap->block_by_addr) + heap->pending_known;
+
+	if (heap->max_blocks && count >= heap->max_blocks) {
+		*ret = index_find(heap->block_by_addr, domain, addr);
+		return *ret ? 0 : -ENOSPC;
+	}
+	return index_claim(heap->block_by_addr, domain, addr, ret);
+}
+
+/* An address comes that is taken. Keeps H2. */
+static void replace_block(struct heap *heap, const struct index_entry *old, uint64_t time_ns)
+{
+	if (old->is_marked)
+		heap->totals.existing_replaced++;
+	else
+		heap->totals.seen_twice++;
+	close_block(heap, old, time_ns);
+}
+
+/* Put a block under an address, closing whatever is there. */
+static inline int place_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			      uint32_t point, uint64_t birth_ns, uint64_t time_ns)
+{
+	struct index_entry *entry;
+	int made = claim_block(heap, domain, addr, &entry);
+
+	if (made < 0)
+		return made;
+	if (!made)
+		replace_block(heap, entry, time_ns);
+	entry->value = size_bytes;
+	entry->time_ns = birth_ns;
+	entry->point = point;
+	entry->is_marked = 0;
+	return 0;
+}
+
+int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+		   uint32_t point_id, uint64_t time_ns)
+{
+	struct heap_point *point;
+	int err = point_get(heap, point_id, &point);
+
+	if (err)
+		return err;
+	if (size_bytes == 0)
+		size_bytes = 1; /* H5 */
+	count_total(heap, point, size_bytes, time_ns);
+	err = place_block(heap, domain, addr, size_bytes, point_id, time_ns, time_ns);
+	if (err) {
+		heap->totals.blocks_refused++;
+		return 0;
+	}
+	open_block(heap, point, size_bytes, time_ns);
+	note_peaks(heap, point, time_ns);
+	return 0;
+}
+
+static void count_unknown_free(struct heap *heap, uint64_t chunk_bytes)
+{
+	heap->totals.unknown_frees++;
+	heap->totals.unknown_free_bytes += chunk_bytes;
+}
+
+/* During an inventory: what it says of this address will be out of date. */
+static inline void note_gone(struct heap *heap, uint8_t domain, uint64_t addr)
+{
+	struct index_entry *unused;
+
+	if (!heap->gone)
+		return;
+	if ((heap->max_blocks && index_count(heap->gone) >= heap->max_blocks) ||
+	    index_claim(heap->gone, domain, addr, &unused) < 0)
+		heap->gone_overflowed = true;
+}
+
+void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t bytes)
+{
+	heap->totals.unknown_frees -= frees;
+	heap->totals.unknown_free_bytes -= bytes;
+}
+
+bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
+		       uint64_t time_ns)
+{
+	struct index_entry block;
+
+	note_gone(heap, domain, addr);
+	if (!index_remove(heap->block_by_addr, domain, addr, &block)) {
+		count_unknown_free(heap, chunk_bytes);
+		return false;
+	}
+	close_block(heap, &block, time_ns);
+	return true;
+}
+
+int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			    uint32_t point_id, uint64_t time_ns)
+{
+	struct index_entry *entry;
+	struct heap_point *point;
+	int err = point_get(heap, point_id, &point), made;
+
+	if (err)
+		return err;
+	made = claim_block(heap, domain, addr, &entry);
+	if (made < 0)
+		return made;
+	if (!made)
+		return -EEXIST;
+	if (size_bytes == 0)
+		size_bytes = 1;
+	entry->value = size_bytes;
+	entry->time_ns = time_ns;
+	entry->point = point_id;
+	entry->is_marked = 1;
+	open_block(heap, point, size_bytes, time_ns);
+	note_peaks(heap, point, time_ns);
+	return 0;
+}
+
+int heap_begin_inventory(struct heap *heap)
+{
+	if (heap->gone)
+		return -EALREADY;
+	heap->gone_overflowed = false;
+	return index_new(&heap->gone);
+}
+
+int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			     uint32_t point, uint64_t time_ns)
+{
+	if (!heap->gone)
+		return -EINVAL;
+	if (heap->gone_overflowed)
+		return -ENOBUFS;
+	if (index_find(heap->gone, domain, addr))
+		return -EEXIST;
+	return heap_add_existing_block(heap, domain, addr, size_bytes, point, time_ns);
+}
+
+void heap_end_inventory(struct heap *heap)
+{
+	index_free(heap->gone);
+	heap->gone = NULL;
+}
+
+/* ---- realloc ------------------------------------------------------------------------------ */
+
+static int pending_grow(struct heap *heap)
+{
+	uint32_t count = heap->pending_capacity ? 2 * heap->pending_capacity : 64;
+	struct pending *pendings = realloc(heap->pendings, count * sizeof(*pendings));
+
+	if (!pendings)
+		return -ENOMEM;
+	heap->pendings = pendings;
+	for (uint32_t i = count; i-- > heap->pending_capacity;) {
+		pendings[i].next_free = heap->first_free;
+		heap->first_free = i;
+	}
+	heap->pending_capacity = count;
+	return 0;
+}
+
+/* tid has no pending realloc. */
+static struct pending *pending_add(struct heap *heap, uint32_t tid)
+{
+	struct index_entry *entry;
+	struct pending *pending;
+
+	if (heap->first_free == NO_PENDING && pending_grow(heap) < 0)
+		return NULL;
+	if (index_claim(heap->pending_by_tid, 0, tid, &entry) < 0)
+		return NULL;
+	entry->point = heap->first_free;
+	pending = &heap->pendings[entry->point];
+	heap->first_free = pending->next_free;
+	return pending;
+}
+
+static bool pending_take(struct heap *heap, uint32_t tid, struct pending *ret)
+{
+	struct index_entry entry;
+
+	if (index_count(heap->pending_by_tid) == 0 ||
+	    !index_remove(heap->pending_by_tid, 0, tid, &entry))
+		return false;
+	*ret = heap->pendings[entry.point];
+	heap->pendings[entry.point].next_free = heap->first_free;
+	heap->first_free = entry.point;
+	if (ret->is_known)
+		heap->pending_known--;
+	return true;
+}
+
+/* Keeps H6. */
+static void pending_give_up(struct heap *heap, const struct pending *pending, uint64_t time_ns)
+{
+	heap->totals.unfinished_reallocs++;
+	if (pending->is_known)
+		close_block(heap, &pending->block, time_ns);
+	else
+		count_unknown_free(heap, pending->block.value);
+}
+
+void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns)
+{
+	struct pending pending;
+
+	if (pending_take(heap, tid, &pending))
+		pending_give_up(heap, &pending, time_ns);
+}
+
+void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+			uint64_t chunk_bytes, uint64_t time_ns)
+{
+	struct pending *pending;
+
+	heap_thread_seen(heap, tid, time_ns);
+	note_gone(heap, domain, old_addr);
+	pending = pending_add(heap, tid);
+	if (!pending)
+		return; /* no memory: the block stays under its address, where END looks, too */
+	pending->is_known = index_remove(heap->block_by_addr, domain, old_addr, &pending->block);
+	if (pending->is_known)
+		heap->pending_known++;
+	else
+		pending->block = (struct index_entry){ .key = old_addr,
+						       .space = domain,
+						       .value = chunk_bytes };
+}
+
+/* The old block of an END: from its BEGIN, or, when that was lost, from under its address. */
+static void find_old_block(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+			   uint64_t time_ns, struct pending *ret)
+{
+	if (pending_take(heap, tid, ret)) {
+		if (ret->block.key == old_addr && ret->block.space == domain)
+			return;
+		pending_give_up(heap, ret, time_ns); /* an END and a BEGIN were lost in between */
+	}
+	ret->is_known = index_remove(heap->block_by_addr, domain, old_addr, &ret->block);
+	if (!ret->is_known)
+		ret->block.value = 0;
+}
+
+/* H4: the block keeps its point and its birth. */
+static void move_block(struct heap *heap, const struct index_entry *old, uint64_t new_addr,
+		       uint64_t size_bytes, uint64_t time_ns)
+{
+	struct heap_point *point = point_at(heap, old->point);
+
+	if (size_bytes == 0)
+		size_bytes = 1;
+	close_block(heap, old, old->time_ns); /* no lifetime yet: it goes on */
+	count_total(heap, point, size_bytes, time_ns);
+	if (place_block(heap, old->space, new_addr, size_bytes, old->point, old->time_ns, time_ns) <
+	    0) {
+		heap->totals.blocks_refused++;
+		return;
+	}
+	open_block(heap, point, size_bytes, old->time_ns);
+	note_peaks(heap, point, time_ns);
+}
+
+static void keep_block(struct heap *heap, const struct index_entry *block, uint64_t time_ns)
+{
+	struct index_entry *entry;
+	int made = index_claim(heap->block_by_addr, block->space, block->key, &entry);
+
+	if (made < 0) {
+		heap->totals.blocks_refused++;
+		close_block(heap, block, time_ns);
+		return;
+	}
+	if (!made)
+		replace_block(heap, entry, time_ns);
+	entry->value = block->value;
+	entry->time_ns = block->time_ns;
+	entry->point = block->point;
+	entry->is_marked = block->is_marked;
+}
+
+int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+		     uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
+		     uint64_t time_ns)
+{
+	struct heap_point *unused;
+	struct pending old;
+	int err = point_get(heap, point, &unused); /* so that nothing has changed on failure */
+
+	if (err)
+		return err;
+	find_old_block(heap, tid, domain, old_addr, time_ns, &old);
+	if (result == DHAT_REALLOC_FAILED) {
+		if (old.is_known)
+			keep_block(heap, &old.block, time_ns);
+		else if (heap->gone) /* it is there as before */
+			index_remove(heap->gone, domain, old_addr, NULL);
+		return 0;
+	}
+	note_gone(heap, domain, old_addr); /* its BEGIN may have been lost */
+	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.is_marked) {
+		move_block(heap, &old.block, new_addr, size_bytes, time_ns);
+		return 0;
+	}
+	if (old.is_known)
+		close_block(heap, &old.block, time_ns);
+	else if (old_addr != 0)
+		count_unknown_free(heap, old.block.value);
+	if (result == DHAT_REALLOC_MOVED) /* of a block without a first stack: H7 */
+		return heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
+	return 0;
+}
+
+/* ---- copies ------------------------------------------------------------------------------- */
+
+void heap_totals(const struct heap *heap, struct heap_totals *ret)
+{
+	*ret = heap->totals;
+}
+
+uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
+{
+	if (point >= heap->point_count || !heap->chunks[point >> CHUNK_SHIFT])
+		return 0;
+	return point_at(heap, point)->total_blocks;
+}
+
+uint64_t heap_memory_bytes(const struct heap *heap)
+{
+	uint64_t bytes = sizeof(*heap) + heap->chunk_count * sizeof(*heap->chunks) +
+			 heap->pending_capacity * sizeof(*heap->pendings);
+
+	for (uint32_t i = 0; i < heap->chunk_count; i++)
+		if (heap->chunks[i])
+			bytes += CHUNK_POINTS * sizeof(struct heap_point);
+	if (heap->gone)
+		bytes += index_memory_bytes(heap->gone);
+	return bytes + index_memory_bytes(heap->block_by_addr) +
+	       index_memory_bytes(heap->pending_by_tid);
+}
+
+int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
+	      struct heap_point **ret_points, uint32_t *ret_count)
+{
+	struct heap_point *points = calloc((size_t)heap->point_count + 1, sizeof(*points));
+
+	if (!points)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < CHUNK_COUNT(heap->point_count); i++) {
+		uint32_t first = i << CHUNK_SHIFT;
+		uint32_t count = heap->point_count - first;
+
+		if (count > CHUNK_POINTS)
+			count = CHUNK_POINTS;
+		if (heap->chunks[i])
+			memcpy(points + first, heap->chunks[i], count * sizeof(*points));
+	}
+	for (uint32_t i = 0; i < heap->point_count; i++)
+		point_touch(heap, &points[i]);
+	*ret_totals = heap->totals;
+	*ret_points = points;
+	*ret_count = heap->point_count;
+	return 0;
+}
+
+unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns)
+{
+	unsigned __int128 now_sum = (unsigned __int128)point->live_blocks * now_ns;
+
+	/* A record may carry a time some ns after the one at which the copy was taken. */
+	if (now_sum <= point->live_births_ns)
+		return point->dead_lifetimes_ns;
+	return point->dead_lifetimes_ns + (now_sum - point->live_births_ns);
+}
+
+uint64_t heap_point_lifetimes_us(const struct heap_point *point, uint64_t now_ns)
+{
+	unsigned __int128 sum_us = heap_point_lifetimes_ns(point, now_ns) / 1000;
+
+	return sum_us > UINT64_MAX ? UINT64_MAX : (uint64_t)sum_us;
+}

@@ -1,0 +1,200 @@
+#include "inventory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/proc/remote.h"
+#include "glibc_malloc.h"
+#include "proto/base/cleanup.h"
+
+DEFINE_CLEANUP_PTR(struct remote *, remote_free)
+
+/* All that the readings bring together. */
+struct readings {
+	struct glibc_heap heap;
+	struct glibc_chunks used[2]; /* first and second walk */
+	struct glibc_walk walks[2];
+	struct glibc_chunks fastbins, cached, internal, mmapped;
+	uint64_t lists_missed, mmapped_bytes, mmapped_expected;
+};
+
+static void readings_deinit(struct readings *r)
+{
+	glibc_heap_deinit(&r->heap);
+	glibc_chunks_deinit(&r->used[0]);
+	glibc_chunks_deinit(&r->used[1]);
+	glibc_chunks_deinit(&r->fastbins);
+	glibc_chunks_deinit(&r->cached);
+	glibc_chunks_deinit(&r->internal);
+	glibc_chunks_deinit(&r->mmapped);
+}
+
+void inventory_free(struct inventory *inventory)
+{
+	if (!inventory)
+		return;
+	free(inventory->blocks);
+	free(inventory);
+}
+DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
+
+static int read_heap(struct remote *remote, pid_t pid, const struct procmaps *maps,
+		     struct readings *r)
+{
+	int err = glibc_heap_find(remote, maps, &r->heap);
+
+	if (!err)
+		err = glibc_heap_walk(remote, &r->heap, &r->used[0], &r->walks[0]);
+	if (!err)
+		err = glibc_heap_cached(remote, pid, &r->heap, &r->fastbins, &r->cached,
+					&r->internal, &r->lists_missed);
+	if (!err)
+		err = glibc_heap_mmapped(remote, pid, maps, &r->heap, &r->mmapped,
+					 &r->mmapped_bytes, &r->mmapped_expected);
+	if (!err)
+		err = glibc_heap_walk(remote, &r->heap, &r->used[1], &r->walks[1]);
+	if (err)
+		return err;
+	glibc_chunks_sort(&r->used[0]);
+	glibc_chunks_sort(&r->used[1]);
+	glibc_chunks_sort(&r->fastbins);
+	glibc_chunks_sort(&r->cached);
+	glibc_chunks_sort(&r->internal);
+	return 0;
+}
+
+/* ---- putting it together ------------------------------------------------------------------ */
+
+static void add_block(struct inventory *inventory, uint64_t chunk, uint64_t usable_bytes)
+{
+	inventory->blocks[inventory->count++] = (struct inventory_block){
+		.addr = chunk + GLIBC_CHUNK_HEAD,
+		.usable_bytes = usable_bytes,
+	};
+	inventory->usable_bytes += usable_bytes;
+}
+
+/* Chunks that both walks saw, equal in size, and that no list of free ones holds. A chunk may use
+ * the first word of the next one. */
+static void add_arena_blocks(struct inventory *inventory, const struct readings *r)
+{
+	const struct glibc_chunk *again = r->used[1].list, *end = again + r->used[1].count;
+
+	for (size_t i = 0; i < r->used[0].count; i++) {
+		const struct glibc_chunk *chunk = &r->used[0].list[i];
+
+		while (again < end && again->addr < chunk->addr)
+			again++;
+		if (again == end || again->addr != chunk->addr ||
+		    again->size_bytes != chunk->size_bytes)
+			continue;
+		if (glibc_chunks_have(&r->internal, chunk->addr))
+			inventory->internal_bytes += chunk->size_bytes;
+		else if (glibc_chunks_have(&r->cached, chunk->addr))
+			inventory->cached_bytes += chunk->size_bytes;
+		else if (glibc_chunks_have(&r->fastbins, chunk->addr))
+			inventory->fastbin_bytes += chunk->size_bytes;
+		else {
+			inventory->arena_block_bytes += chunk->size_bytes;
+			add_block(inventory, chunk->addr, chunk->size_bytes - 8);
+		}
+	}
+}
+
+static void add_mmapped_blocks(struct inventory *inventory, const struct readings *r)
+{
+	for (size_t i = 0; i < r->mmapped.count; i++)
+		add_block(inventory, r->mmapped.list[i].addr,
+			  r->mmapped.list[i].size_bytes - GLIBC_CHUNK_HEAD);
+	inventory->mmapped_count = r->mmapped.count;
+	inventory->mmapped_bytes = r->mmapped_bytes;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct inventory_block *x = a, *y = b;
+
+	return (x->addr > y->addr) - (x->addr < y->addr);
+}
+
+static void note_what_was_missed(struct inventory *inventory, const struct readings *r)
+{
+	uint64_t lost = r->walks[0].missed + r->walks[1].missed;
+
+	inventory->is_complete = true;
+	if (lost)
+		snprintf(inventory->note, sizeof(inventory->note),
+			 "%" PRIu64 " parts of the heap changed too fast to be read", lost);
+	else if (r->lists_missed)
+		snprintf(inventory->note, sizeof(inventory->note),
+			 "%" PRIu64 " lists of free blocks could not be read: what is in them is "
+			 "taken for live",
+			 r->lists_missed);
+	else if (r->mmapped_expected != UINT64_MAX &&
+		 r->mmapped_expected != inventory->mmapped_bytes)
+		snprintf(inventory->note, sizeof(inventory->note),
+			 "blocks with a mapping of their own: %" PRIu64 " bytes found, malloc has "
+			 "%" PRIu64,
+			 inventory->mmapped_bytes, r->mmapped_expected);
+	else
+		return;
+	inventory->is_complete = false;
+}
+
+static int put_together(const struct readings *r, struct inventory **ret)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = calloc(1, sizeof(*inventory));
+	uint64_t covered;
+
+	if (!inventory)
+		return -ENOMEM;
+	inventory->blocks =
+		malloc((r->used[0].count + r->mmapped.count + 1) * sizeof(*inventory->blocks));
+	if (!inventory->blocks)
+		return -ENOMEM;
+	inventory->arena_count = r->heap.arena_count;
+	inventory->arena_bytes = r->walks[1].system_bytes;
+	inventory->free_bytes = r->walks[1].free_bytes;
+	/* Whatever is no chunk: malloc_state and heap_info, ends of heaps, alignment. */
+	covered = r->walks[1].used_bytes + r->walks[1].free_bytes;
+	if (inventory->arena_bytes > covered)
+		inventory->internal_bytes = inventory->arena_bytes - covered;
+	add_arena_blocks(inventory, r);
+	add_mmapped_blocks(inventory, r);
+	if (r->mmapped.count) /* the others are in order already */
+		qsort(inventory->blocks, inventory->count, sizeof(*inventory->blocks), by_addr);
+	note_what_was_missed(inventory, r);
+	*ret = take_ptr(inventory);
+	return 0;
+}
+
+int inventory_take(pid_t pid, const struct procmaps *maps, uint64_t max_blocks,
+		   struct inventory **ret, struct dhat_error *err)
+{
+	_cleanup_(remote_free_ptr) struct remote *remote = NULL;
+	_cleanup_(readings_deinit) struct readings readings = {
+		.used = { { .max = max_blocks }, { .max = max_blocks } },
+	};
+	int error = remote_new(pid, &remote);
+
+	if (!error)
+		error = read_heap(remote, pid, maps, &readings);
+	if (!error)
+		error = put_together(&readings, ret);
+	if (error == -ENOENT)
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+				      "process %d has no heap of glibc 2.32 to 2.41: its blocks "
+				      "from before the attach cannot be listed",
+				      pid);
+	if (error == -E2BIG)
+		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,
+				      "process %d has more than %" PRIu64 " blocks from before the "
+				      "attach: they are not listed; a larger --max-memory helps",
+				      pid, max_blocks);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot read the heap of process %d", pid);
+	return 0;
+}

@@ -1,0 +1,55 @@
+#pragma once
+/* inventory: the blocks that a running process already holds, read from outside.
+ *
+ * For glibc's malloc, 2.32 to 2.41 (glibc_malloc.h), shared or static. The process is neither
+ * stopped nor written to: it is read twice, and what stands in both readings counts. That is
+ * enough, since only blocks that nobody touches are asked for:
+ *
+ * How an inventory joins a live attach. (1) Probes are placed; heap_begin_inventory(): from now on
+ * the heap remembers every address that is freed. (2) inventory_take(), while events come in.
+ * (3) The ring is drained up to a moment after (2). (4) heap_add_inventory_block() for each block,
+ * in batches of which no one stalls the ring: an address that an event has told about since (1) is
+ * refused, for the event knows better; any other was there before the attach and still is.
+ * (5) heap_end_inventory().
+ *
+ * What may go wrong then, in a busy process: a free() that had begun before (1) and had not reached
+ * the free list by (2) leaves a block that is no more; it is closed when its address comes again.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/proc/procmaps.h"
+#include "proto/base/error.h"
+
+struct inventory_block {
+	uint64_t addr;
+	uint64_t usable_bytes; /* what was asked for is not kept by malloc; this is up to 24 more */
+};
+
+/* On a quiet process, to the byte: mallinfo2().uordblks = arena_block_bytes + cached_bytes +
+ * internal_bytes, and hblkhd = mmapped_bytes. */
+struct inventory {
+	struct inventory_block *blocks; /* by ascending address */
+	size_t count;
+	uint64_t usable_bytes; /* sum of all blocks' */
+	size_t arena_count;
+	uint64_t arena_bytes;	    /* what the arenas have from the kernel */
+	uint64_t arena_block_bytes; /* chunks of blocks in arenas: heads and padding included */
+	uint64_t cached_bytes;	    /* free chunks in threads' caches; malloc counts them as used */
+	uint64_t fastbin_bytes;	    /* free chunks in fastbins */
+	uint64_t free_bytes;	    /* other free chunks, and the arenas' ends */
+	uint64_t internal_bytes; /* malloc's own: the caches themselves, heads and ends of heaps */
+	uint64_t mmapped_bytes;	 /* chunks with a mapping of their own */
+	size_t mmapped_count;
+	bool is_complete; /* nothing was missed, as far as can be told */
+	char note[192];	  /* what was, if not */
+};
+
+/* maps: of the same process, now. max_blocks bounds memory, some 60 bytes a block; -E2BIG beyond it
+ * (0: no bound). -ENOENT, DHAT_EXIT_NO_ALLOCATOR: there is no heap of a known layout. Fails, too,
+ * when the process ends. The caller frees with inventory_free(). */
+int inventory_take(pid_t pid, const struct procmaps *maps, uint64_t max_blocks,
+		   struct inventory **ret, struct dhat_error *err);
+void inventory_free(struct inventory *inventory);

@@ -1,0 +1,89 @@
+#include "ring.h"
+
+#include "proto/base/cleanup.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RECORDS_PER_PUBLISH 64
+
+struct ring {
+	_Atomic uint64_t *consumer; /* page 0 of the map */
+	_Atomic uint64_t *producer; /* page 1, read-only; the data follow, mapped twice in a row */
+	const uint8_t *data;
+	uint64_t mask;
+	size_t page_bytes, producer_bytes;
+};
+
+int ring_open(int map_fd, uint32_t bytes, struct ring **ret)
+{
+	_cleanup_free_ struct ring *ring = calloc(1, sizeof(*ring));
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *memory;
+
+	if (!ring)
+		return -ENOMEM;
+	memory = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	ring->consumer = memory;
+	ring->page_bytes = page;
+	ring->producer_bytes = page + 2 * (size_t)bytes;
+	memory = mmap(NULL, ring->producer_bytes, PROT_READ, MAP_SHARED, map_fd, page);
+	if (memory == MAP_FAILED) {
+		int error = errno;
+
+		munmap((void *)ring->consumer, page);
+		return -error;
+	}
+	ring->producer = memory;
+	ring->data = (const uint8_t *)memory + page;
+	ring->mask = bytes - 1;
+	*ret = take_ptr(ring);
+	return 0;
+}
+
+void ring_close(struct ring *ring)
+{
+	if (!ring)
+		return;
+	munmap((void *)ring->consumer, ring->page_bytes);
+	munmap((void *)ring->producer, ring->producer_bytes);
+	free(ring);
+}
+
+size_t ring_drain(struct ring *ring, size_t max,
+		  void (*take)(void *context, const void *record, size_t size), void *context)
+{
+	uint64_t at = atomic_load_explicit(ring->consumer, memory_order_relaxed);
+	uint64_t end = atomic_load_explicit(ring->producer, memory_order_acquire);
+	size_t count = 0;
+
+	while (at < end && count < max) {
+		const uint8_t *head = ring->data + (at & ring->mask);
+		/* length and flags, published by the producer when the record is whole */
+		uint32_t length =
+			atomic_load_explicit((_Atomic uint32_t *)head, memory_order_acquire);
+		uint32_t size = length & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+
+		if (length & BPF_RINGBUF_BUSY_BIT)
+			break;
+		if (!(length & BPF_RINGBUF_DISCARD_BIT))
+			take(context, head + BPF_RINGBUF_HDR_SZ, size);
+		at += (size + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
+		if (++count % RECORDS_PER_PUBLISH == 0)
+			atomic_store_explicit(ring->consumer, at, memory_order_release);
+	}
+	atomic_store_explicit(ring->consumer, at, memory_order_release);
+	return count;
+}
+
+uint64_t ring_used_bytes(const struct ring *ring)
+{
+	uint64_t producer = atomic_load_explicit(ring->producer, memory_order_acquire);
+
+	return producer - atomic_load_explicit(ring->consumer, memory_order_relaxed);
+}

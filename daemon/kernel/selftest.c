@@ -1,0 +1,228 @@
+#include "selftest.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bpf/selftest.skel.h"
+#include "daemon/proc/procmaps.h"
+#include "proto/base/cleanup.h"
+
+#define PATIENCE_MS 5000 /* the child needs microseconds; a loaded machine may need more */
+#define ANSWER 42
+
+/* The probed function. Kept whole and out of line: the probe goes on its first instruction. */
+__attribute__((noinline, noclone, used, optimize("no-omit-frame-pointer"))) int
+selftest_victim(int x)
+{
+	__asm__ volatile("" : "+r"(x));
+	return x;
+}
+
+/* ---- the child: after fork in a process with threads, so only system calls ------------------ */
+
+#define ALLOW(number)                                                                              \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),                                         \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* What the child needs to answer and to end, and nothing else. */
+static bool confine(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(__NR_read),
+		ALLOW(__NR_write),
+		ALLOW(__NR_exit),
+		ALLOW(__NR_exit_group),
+		ALLOW(__NR_rt_sigreturn),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog program = { .len = ARRAY_SIZE(filter), .filter = filter };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* Not _exit(): the sanitizers look for leaks in theirs, by calls that the filter does not know. */
+__attribute__((noreturn)) static void leave(int status)
+{
+	for (;;)
+		syscall(SYS_exit_group, status);
+}
+
+static void child(int fd)
+{
+	char byte = 'r';
+	int (*volatile call)(int) = selftest_victim;
+
+	/* Ends with its parent, and leaves no core file when it is killed. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (!confine() || write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
+		leave(1);
+	byte = call(ANSWER) == ANSWER;
+	if (!byte || write(fd, &byte, 1) != 1)
+		leave(1);
+	leave(0);
+}
+
+/* ---- the parent ---------------------------------------------------------------------------- */
+
+static int victim_offset(uint64_t *ret)
+{
+	uint64_t addr = (uint64_t)(uintptr_t)selftest_victim;
+	struct procmaps maps = { 0 };
+	int r = procmaps_read(getpid(), &maps);
+	size_t i;
+
+	if (r < 0)
+		return r;
+	r = -ENOENT;
+	for (i = 0; i < maps.count; i++) {
+		const struct procmaps_entry *e = &maps.entries[i];
+
+		if (addr >= e->start && addr < e->end) {
+			*ret = addr - e->start + e->file_offset;
+			r = 0;
+		}
+	}
+	procmaps_deinit(&maps);
+	return r;
+}
+
+static bool wait_byte(int fd)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	return poll(&pollfd, 1, PATIENCE_MS) == 1 && read(fd, &byte, 1) == 1;
+}
+
+/* Ends the child in any case. */
+static int reap(pid_t pid)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+	int status = 0, i;
+
+	for (i = 0; i < PATIENCE_MS; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status;
+		nanosleep(&pause, NULL);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static int judge(const struct selftest_prober *prober, int status, enum selftest_result *ret,
+		 struct dhat_error *err)
+{
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGSEGV ||
+				    WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGTRAP)) {
+		*ret = SELFTEST_KILLED;
+		return 0;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return dhat_error_set(err, ECHILD, DHAT_EXIT_FAILED,
+				      "the seccomp self-test came to no end (wait status %d)",
+				      status);
+	if (!prober->was_hit(prober->context))
+		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_FAILED,
+				      "the seccomp self-test tells nothing: its probe was not hit");
+	*ret = SELFTEST_UNHARMED;
+	return 0;
+}
+
+int selftest_run(const struct selftest_prober *prober, enum selftest_result *ret,
+		 struct dhat_error *err)
+{
+	_cleanup_close_ int ours = -1, its = -1;
+	uint64_t offset = 0;
+	int fds[2], r, status;
+	pid_t pid;
+
+	r = victim_offset(&offset);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot find the self-test's function");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return dhat_error_errno(err, errno, "cannot start the seccomp self-test");
+	ours = fds[0];
+	its = fds[1];
+	pid = fork();
+	if (pid < 0)
+		return dhat_error_errno(err, errno, "cannot start the seccomp self-test");
+	if (pid == 0)
+		child(its);
+	close(take_fd(its));
+	r = wait_byte(ours) ? prober->attach(prober->context, pid, offset, err)
+			    : dhat_error_set(err, ECHILD, DHAT_EXIT_FAILED,
+					     "the seccomp self-test's child does not answer");
+	if (r < 0)
+		kill(pid, SIGKILL);
+	else if (send(ours, "g", 1, MSG_NOSIGNAL) == 1)
+		wait_byte(ours);
+	status = reap(pid);
+	return r < 0 ? r : judge(prober, status, ret, err);
+}
+
+/* ---- with a real probe --------------------------------------------------------------------- */
+
+struct real {
+	enum uprobe_kind kind;
+	struct selftest_bpf *skeleton;
+	struct uprobe_links links;
+};
+
+static int real_attach(void *context, pid_t pid, uint64_t file_offset, struct dhat_error *err)
+{
+	struct real *real = context;
+	int fd = bpf_program__fd(real->skeleton->progs.selftest_hit);
+	struct uprobe_programs programs = { .entry = fd, .on_return = fd };
+	struct uprobe_site site = { .file_offset = file_offset, .wants_return = true };
+
+	return uprobe_attach(real->kind, &programs, pid, "/proc/self/exe", &site, 1, &real->links,
+			     err);
+}
+
+/* At the entry and at the return. */
+static bool real_was_hit(void *context)
+{
+	struct real *real = context;
+
+	return __atomic_load_n(&real->skeleton->bss->hit_count, __ATOMIC_ACQUIRE) == 2;
+}
+
+int selftest_seccomp(enum uprobe_kind kind, enum selftest_result *ret, struct dhat_error *err)
+{
+	struct real real = { .kind = kind, .skeleton = selftest_bpf__open() };
+	struct selftest_prober prober = { real_attach, real_was_hit, &real };
+	int r = -errno;
+
+	if (real.skeleton) {
+		bpf_program__set_expected_attach_type(real.skeleton->progs.selftest_hit,
+						      uprobe_attach_type(kind));
+		r = selftest_bpf__load(real.skeleton);
+	}
+	if (r < 0)
+		dhat_error_errno(err, -r, "cannot load the self-test's BPF program");
+	else
+		r = selftest_run(&prober, ret, err);
+	uprobe_links_deinit(&real.links);
+	selftest_bpf__destroy(real.skeleton);
+	return r;
+}

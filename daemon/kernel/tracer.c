@@ -1,0 +1,292 @@
+#include "tracer.h"
+
+#include "bpf/unwind_types.h"
+#include "proto/base/cleanup.h"
+
+#include "bpf/dhat.skel.h" /* uses types of the above */
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct tracer {
+	struct dhat_bpf *bpf;
+	struct ring *ring;
+	struct uprobe_links links;
+	struct dhat_mapping *mappings; /* both banks, shared with the kernel */
+	enum uprobe_kind kind;
+	pid_t pid;
+	uint64_t stacks_when_forgot; /* DHAT_CTR_STACKS at the last tracer_forget_old_stacks() */
+};
+
+#define STACKS_TO_FORGET 50000 /* 4 MB of kernel memory */
+
+#define BANKS_BYTES (2 * DHAT_MAX_MAPPINGS * sizeof(struct dhat_mapping))
+/* include/linux/proc_ns.h: PROC_PID_INIT_INO */
+#define INIT_PID_NAMESPACE_INODE 0xEFFFFFFCu
+#define SCRATCH_PER_CPU 4
+
+/* Can this process know the number of another in the initial pid namespace? Only from inside. */
+static bool is_in_initial_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == INIT_PID_NAMESPACE_INODE;
+}
+
+static void choose_programs(struct dhat_bpf *bpf, enum uprobe_kind kind)
+{
+	int type = uprobe_attach_type(kind);
+
+	bpf_program__set_autoload(bpf->progs.dhat_session, kind == UPROBE_SESSION);
+	bpf_program__set_autoload(bpf->progs.dhat_entry, kind != UPROBE_SESSION);
+	bpf_program__set_autoload(bpf->progs.dhat_return, kind != UPROBE_SESSION);
+	bpf_program__set_expected_attach_type(bpf->progs.dhat_session, type);
+	bpf_program__set_expected_attach_type(bpf->progs.dhat_entry, type);
+	bpf_program__set_expected_attach_type(bpf->progs.dhat_return, type);
+}
+
+/* For `make bench` only, and so by no option. */
+static uint8_t stacks_to_measure(void)
+{
+	const char *name = getenv("DHATD_BENCH_STACKS");
+
+	if (name && strcmp(name, "kernel") == 0)
+		return DHAT_STACKS_KERNEL;
+	return name && strcmp(name, "none") == 0 ? DHAT_STACKS_NONE : DHAT_STACKS_TABLES;
+}
+
+static int load(struct tracer *tracer, const struct tracer_options *options, struct dhat_error *err)
+{
+	struct dhat_bpf *bpf = tracer->bpf;
+	int cpus = libbpf_num_possible_cpus(), error;
+
+	if (cpus < 1)
+		cpus = 1;
+	bpf->rodata->cfg_tgid = options->pid;
+	bpf->rodata->cfg_check_tgid = is_in_initial_pid_namespace();
+	bpf->rodata->cfg_ring_bytes = options->ring_bytes;
+	bpf->rodata->cfg_stacks = stacks_to_measure();
+	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
+	bpf->data->closes_on_exec = options->closes_on_exec;
+	bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
+	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
+	choose_programs(bpf, options->kind);
+	error = dhat_bpf__load(bpf);
+	if (error == -EPERM)
+		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
+				      "not permitted to load BPF programs: run dhatd as root");
+	if (error)
+		return dhat_error_set(
+			err, -error, DHAT_EXIT_UNSUPPORTED,
+			"this kernel does not accept the BPF programs (%s): dhatd needs "
+			"Linux 6.1 or later with BPF, uprobes and BTF",
+			strerror(-error));
+	return 0;
+}
+
+/* The lifecycle programs. */
+static int attach_tracepoints(struct dhat_bpf *bpf, struct dhat_error *err)
+{
+	bpf->links.dhat_exec = bpf_program__attach(bpf->progs.dhat_exec);
+	bpf->links.dhat_fork = bpf_program__attach(bpf->progs.dhat_fork);
+	bpf->links.dhat_exit = bpf_program__attach(bpf->progs.dhat_exit);
+	if (!bpf->links.dhat_exec || !bpf->links.dhat_fork || !bpf->links.dhat_exit)
+		return dhat_error_errno(err, errno, "cannot watch for exec, fork and exit");
+	return 0;
+}
+
+DEFINE_CLEANUP_PTR(struct tracer *, tracer_free)
+
+int tracer_new(const struct tracer_options *options, struct tracer **ret, struct dhat_error *err)
+{
+	_cleanup_(tracer_free_ptr) struct tracer *tracer = calloc(1, sizeof(*tracer));
+	void *banks;
+	int error;
+
+	if (!tracer)
+		return -ENOMEM;
+	tracer->kind = options->kind;
+	tracer->pid = options->pid;
+	tracer->bpf = dhat_bpf__open();
+	if (!tracer->bpf)
+		return dhat_error_errno(err, errno, "cannot open the BPF object");
+	error = load(tracer, options, err);
+	if (error)
+		return error;
+	error = attach_tracepoints(tracer->bpf, err);
+	if (error)
+		return error;
+	banks = mmap(NULL, BANKS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     bpf_map__fd(tracer->bpf->maps.mappings), 0);
+	if (banks == MAP_FAILED)
+		return dhat_error_errno(err, errno, "cannot map the table of mappings");
+	tracer->mappings = banks;
+	error = ring_open(bpf_map__fd(tracer->bpf->maps.ring), options->ring_bytes, &tracer->ring);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot map the ring of %u bytes",
+					options->ring_bytes);
+	*ret = take_ptr(tracer);
+	return 0;
+}
+
+static struct uprobe_programs programs_of(const struct tracer *tracer)
+{
+	const struct dhat_bpf *bpf = tracer->bpf;
+
+	return (struct uprobe_programs){
+		.entry = bpf_program__fd(tracer->kind == UPROBE_SESSION ? bpf->progs.dhat_session
+									: bpf->progs.dhat_entry),
+		.on_return = bpf_program__fd(bpf->progs.dhat_return),
+	};
+}
+
+int tracer_try_links(const struct tracer *tracer, struct dhat_error *err)
+{
+	struct uprobe_programs programs = programs_of(tracer);
+
+	return uprobe_try(tracer->kind, &programs, err);
+}
+
+void tracer_free(struct tracer *tracer)
+{
+	if (!tracer)
+		return;
+	tracer_detach(tracer);
+	ring_close(tracer->ring);
+	if (tracer->mappings)
+		munmap(tracer->mappings, BANKS_BYTES);
+	dhat_bpf__destroy(tracer->bpf);
+	free(tracer);
+}
+
+int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
+		  size_t count, struct dhat_error *err)
+{
+	struct uprobe_programs programs = programs_of(tracer);
+
+	return uprobe_attach(tracer->kind, &programs, tracer->pid, path, sites, count,
+			     &tracer->links, err);
+}
+
+void tracer_open_gate(struct tracer *tracer)
+{
+	tracer->bpf->data->is_closed = 0;
+}
+
+void tracer_close_gate(struct tracer *tracer)
+{
+	tracer->bpf->data->is_closed = 1;
+}
+
+void tracer_detach(struct tracer *tracer)
+{
+	if (!tracer->bpf)
+		return;
+	if (tracer->bpf->data)
+		tracer_close_gate(tracer);
+	uprobe_links_deinit(&tracer->links);
+	dhat_bpf__detach(tracer->bpf);
+}
+
+void tracer_set_stops_on_change(struct tracer *tracer, bool stops)
+{
+	tracer->bpf->bss->stops_on_change = stops;
+}
+
+struct ring *tracer_ring(struct tracer *tracer)
+{
+	return tracer->ring;
+}
+
+int tracer_ring_fd(const struct tracer *tracer)
+{
+	return bpf_map__fd(tracer->bpf->maps.ring);
+}
+
+int tracer_counters(const struct tracer *tracer, uint64_t ret[DHAT_CTR_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ uint64_t(*values)[DHAT_CTR_COUNT] =
+		calloc(cpus > 0 ? cpus : 1, sizeof(*values));
+	uint32_t zero = 0;
+
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(tracer->bpf->maps.counters), &zero, values))
+		return -errno;
+	memset(ret, 0, DHAT_CTR_COUNT * sizeof(*ret));
+	for (int cpu = 0; cpu < cpus; cpu++)
+		for (int i = 0; i < DHAT_CTR_COUNT; i++)
+			ret[i] += values[cpu][i];
+	return 0;
+}
+
+uint64_t tracer_misses(const struct tracer *tracer)
+{
+	struct bpf_program *program;
+	uint64_t misses = 0;
+
+	bpf_object__for_each_program(program, tracer->bpf->obj)
+	{
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+			misses += info.recursion_misses;
+	}
+	return misses;
+}
+
+uint32_t tracer_epoch(const struct tracer *tracer)
+{
+	return __atomic_load_n(&tracer->bpf->bss->unwind_control.epoch, __ATOMIC_ACQUIRE);
+}
+
+void tracer_set_mappings(struct tracer *tracer, const struct dhat_mapping *mappings, size_t count,
+			 uint32_t epoch)
+{
+	struct unwind_control *control = (struct unwind_control *)&tracer->bpf->bss->unwind_control;
+	uint32_t active = control->active, bank = !(active & 1);
+	uint32_t generation = (active >> 1) + 1;
+
+	if (count > DHAT_MAX_MAPPINGS)
+		count = DHAT_MAX_MAPPINGS;
+	memcpy(tracer->mappings + bank * DHAT_MAX_MAPPINGS, mappings, count * sizeof(*mappings));
+	control->count[bank] = count;
+	control->bank_epoch[bank] = epoch;
+	__atomic_store_n(&control->active, generation << 1 | bank, __ATOMIC_RELEASE);
+}
+
+void tracer_forget_old_stacks(struct tracer *tracer)
+{
+	int fd = bpf_map__fd(tracer->bpf->maps.stacks);
+	uint32_t epoch = tracer_epoch(tracer), value;
+	uint64_t counters[DHAT_CTR_COUNT], key, next;
+	bool has_key;
+
+	if (tracer_counters(tracer, counters) ||
+	    counters[DHAT_CTR_STACKS] - tracer->stacks_when_forgot < STACKS_TO_FORGET)
+		return;
+	tracer->stacks_when_forgot = counters[DHAT_CTR_STACKS];
+	has_key = bpf_map_get_next_key(fd, NULL, &key) == 0;
+	while (has_key) {
+		has_key = bpf_map_get_next_key(fd, &key, &next) == 0;
+		if (bpf_map_lookup_elem(fd, &key, &value) == 0 && value != epoch)
+			bpf_map_delete_elem(fd, &key);
+		key = next;
+	}
+}
+
+int tracer_set_table(struct tracer *tracer, uint32_t slot, int map_fd)
+{
+	int outer = bpf_map__fd(tracer->bpf->maps.tables);
+
+	if (map_fd < 0)
+		return bpf_map_delete_elem(outer, &slot) ? -errno : 0;
+	return bpf_map_update_elem(outer, &slot, &map_fd, BPF_ANY) ? -errno : 0;
+}

@@ -1,0 +1,61 @@
+#pragma once
+/* tracer: the kernel side of one target: its BPF object, maps, probes and ring.
+ *
+ * Destroying it removes everything from the kernel, and so does the death of dhatd (P1): nothing
+ * is pinned.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/dhat_abi.h"
+#include "proto/base/error.h"
+#include "ring.h"
+#include "uprobe.h"
+
+struct tracer;
+
+struct tracer_options {
+	pid_t pid;	     /* as dhatd sees it */
+	uint32_t ring_bytes; /* a power of two, whole pages */
+	enum uprobe_kind kind;
+	bool closes_on_exec;
+};
+
+/* Load and verify the programs. Nothing is counted before tracer_open_gate(). */
+int tracer_new(const struct tracer_options *options, struct tracer **ret, struct dhat_error *err);
+/* Removes the probes; what is in the ring is lost: drain it before. */
+void tracer_free(struct tracer *tracer);
+
+/* Does this kernel have links of the tracer's kind? DHAT_EXIT_UNSUPPORTED. */
+int tracer_try_links(const struct tracer *tracer, struct dhat_error *err);
+
+/* Probe the sites of one file; path as in uprobe_attach(). */
+int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
+		  size_t count, struct dhat_error *err);
+/* From here on, and no longer, calls are counted: all probes of a moment begin and end together. */
+void tracer_open_gate(struct tracer *tracer);
+void tracer_close_gate(struct tracer *tracer);
+/* Remove the probes; ring and counters stay. */
+void tracer_detach(struct tracer *tracer);
+
+void tracer_set_stops_on_change(struct tracer *tracer, bool stops);
+
+struct ring *tracer_ring(struct tracer *tracer);
+int tracer_ring_fd(const struct tracer *tracer);
+/* Sums over all CPUs. */
+int tracer_counters(const struct tracer *tracer, uint64_t ret[DHAT_CTR_COUNT]);
+/* Runs that the kernel itself refused (bpf_prog_info.recursion_misses): each is a lost event. */
+uint64_t tracer_misses(const struct tracer *tracer);
+
+/* How often the target's code mappings have changed, as far as the kernel side has noticed. */
+uint32_t tracer_epoch(const struct tracer *tracer);
+/* Make these the mappings that stacks are unwound by; sorted by start, at most DHAT_MAX_MAPPINGS
+ * (more are cut off). epoch: what tracer_epoch() said before they were looked up. */
+void tracer_set_mappings(struct tracer *tracer, const struct dhat_mapping *mappings, size_t count,
+			 uint32_t epoch);
+/* A stack's id is of its epoch, and is never met again after it. Once many have gathered, those of
+ * past epochs are removed from the kernel's table of stacks that were sent. */
+void tracer_forget_old_stacks(struct tracer *tracer);
+/* Put a table's map in a slot (0 … DHAT_MAX_TABLES - 1); map_fd -1 empties it. */
+int tracer_set_table(struct tracer *tracer, uint32_t slot, int map_fd);

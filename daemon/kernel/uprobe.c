@@ -1,0 +1,248 @@
+#include "uprobe.h"
+
+#include "proto/base/cleanup.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Debian 12's headers and libbpf end before these: include/uapi/linux/bpf.h of 6.6 and 6.13 */
+#define ATTACH_TYPE_UPROBE_MULTI 48
+#define ATTACH_TYPE_UPROBE_SESSION 57
+#define ATTACH_TYPE_PERF_EVENT 41
+#define UPROBE_MULTI_RETURN 1
+
+struct link_create_uprobe_multi { /* the part of union bpf_attr for BPF_LINK_CREATE */
+	uint32_t prog_fd, target_fd, attach_type, flags;
+	uint64_t path, offsets, ref_ctr_offsets, cookies;
+	uint32_t count, multi_flags, pid, pad;
+};
+
+static const char *const kind_names[UPROBE_KINDS] = { "session", "multi", "perf" };
+
+const char *uprobe_kind_name(enum uprobe_kind kind)
+{
+	return kind_names[kind];
+}
+
+enum uprobe_kind uprobe_kind_of_name(const char *name)
+{
+	int kind = 0;
+
+	while (kind < UPROBE_KINDS && strcmp(kind_names[kind], name) != 0)
+		kind++;
+	return kind;
+}
+
+int uprobe_attach_type(enum uprobe_kind kind)
+{
+	switch (kind) {
+	case UPROBE_SESSION:
+		return ATTACH_TYPE_UPROBE_SESSION;
+	case UPROBE_MULTI:
+		return ATTACH_TYPE_UPROBE_MULTI;
+	default:
+		return 0;
+	}
+}
+
+static int links_add(struct uprobe_links *links, int fd)
+{
+	int *fds = reallocarray(links->fds, links->count + 1, sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	links->fds = fds;
+	fds[links->count++] = fd;
+	return 0;
+}
+
+void uprobe_links_deinit(struct uprobe_links *links)
+{
+	while (links->count > 0)
+		close(links->fds[--links->count]);
+	free(links->fds);
+	*links = (struct uprobe_links){ 0 };
+}
+
+/* One link for many places. returns_only: of those that want one, the return half. */
+static int attach_multi(int prog_fd, int attach_type, pid_t pid, const char *path,
+			const struct uprobe_site *sites, size_t count, bool returns_only,
+			struct uprobe_links *links)
+{
+	_cleanup_free_ uint64_t *offsets = calloc(count, sizeof(*offsets));
+	_cleanup_free_ uint64_t *cookies = calloc(count, sizeof(*cookies));
+	struct link_create_uprobe_multi attr = {
+		.prog_fd = prog_fd,
+		.attach_type = attach_type,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)offsets,
+		.cookies = (uintptr_t)cookies,
+		.multi_flags = returns_only ? UPROBE_MULTI_RETURN : 0,
+		.pid = pid,
+	};
+	_cleanup_close_ int fd = -1;
+	int error;
+
+	if (!offsets || !cookies)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		if (returns_only && !sites[i].wants_return)
+			continue;
+		offsets[attr.count] = sites[i].file_offset;
+		cookies[attr.count++] = sites[i].cookie;
+	}
+	if (attr.count == 0)
+		return 0;
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	if (fd < 0)
+		return -errno;
+	error = links_add(links, fd);
+	if (error == 0)
+		fd = -1;
+	return error;
+}
+
+/* Type and retprobe bit of the uprobe PMU: Documentation/trace/uprobetracer.rst and
+ * /sys/bus/event_source/devices/uprobe. */
+static int read_pmu(const char *file, const char *format, unsigned *ret)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/uprobe/%s", file);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	return fscanf(f, format, ret) == 1 ? 0 : -EINVAL;
+}
+
+static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struct uprobe_site *site,
+			   bool is_return, struct uprobe_links *links)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.uprobe_path = (uintptr_t)path,
+		.probe_offset = site->file_offset,
+	};
+	union bpf_attr link = { 0 };
+	unsigned type = 0, bit = 0;
+	_cleanup_close_ int event = -1, fd = -1;
+	int error = read_pmu("type", "%u", &type);
+
+	if (error == 0)
+		error = read_pmu("format/retprobe", "config:%u", &bit);
+	if (error)
+		return error;
+	attr.type = type;
+	attr.config = is_return ? 1ULL << bit : 0;
+	event = syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (event < 0)
+		return -errno;
+	link.link_create.prog_fd = prog_fd;
+	link.link_create.target_fd = event;
+	link.link_create.attach_type = ATTACH_TYPE_PERF_EVENT;
+	link.link_create.perf_event.bpf_cookie = site->cookie;
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
+	if (fd < 0)
+		return -errno;
+	error = links_add(links, fd); /* the link holds the event */
+	if (error == 0)
+		fd = -1;
+	return error;
+}
+
+static int attach_perf(const struct uprobe_programs *programs, pid_t pid, const char *path,
+		       const struct uprobe_site *sites, size_t count, struct uprobe_links *links)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < count && error == 0; i++) {
+		/* returns first: an entry that comes between would wait for its return in vain */
+		if (sites[i].wants_return)
+			error = attach_perf_one(programs->on_return, pid, path, &sites[i], true,
+						links);
+		if (error == 0)
+			error = attach_perf_one(programs->entry, pid, path, &sites[i], false,
+						links);
+	}
+	return error;
+}
+
+int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
+		  const char *path, const struct uprobe_site *sites, size_t count,
+		  struct uprobe_links *links, struct dhat_error *err)
+{
+	struct uprobe_links new_links = { 0 };
+	int type = uprobe_attach_type(kind), error = 0;
+
+	if (kind == UPROBE_PERF) {
+		error = attach_perf(programs, pid, path, sites, count, &new_links);
+	} else {
+		if (kind == UPROBE_MULTI)
+			error = attach_multi(programs->on_return, type, pid, path, sites, count,
+					     true, &new_links);
+		if (error == 0)
+			error = attach_multi(programs->entry, type, pid, path, sites, count, false,
+					     &new_links);
+	}
+	for (size_t i = 0; i < new_links.count && error == 0; i++) {
+		error = links_add(links, new_links.fds[i]);
+		if (error == 0)
+			new_links.fds[i] = -1;
+	}
+	for (size_t i = 0; i < new_links.count; i++)
+		if (new_links.fds[i] >= 0)
+			close(new_links.fds[i]);
+	free(new_links.fds);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot place %zu %s probes in %s", count,
+					uprobe_kind_name(kind), path);
+	return 0;
+}
+
+/* Where uprobe_try() puts its probe. */
+__attribute__((noinline, used)) void uprobe_try_site(void)
+{
+	__asm__ volatile("");
+}
+
+/* File offset of an address of our own executable. */
+static int own_file_offset(uintptr_t addr, uint64_t *ret)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start, end, offset;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) == 3 && addr >= start &&
+		    addr < end) {
+			*ret = addr - start + offset;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
+	       struct dhat_error *err)
+{
+	struct uprobe_site site = { .wants_return = true };
+	struct uprobe_links links = { 0 };
+	int error = own_file_offset((uintptr_t)uprobe_try_site, &site.file_offset);
+
+	if (error)
+		return dhat_error_errno(err, -error, "cannot find our own code");
+	error = uprobe_attach(kind, programs, getpid(), "/proc/self/exe", &site, 1, &links, NULL);
+	uprobe_links_deinit(&links);
+	if (error)
+		return dhat_error_set(err, -error, DHAT_EXIT_UNSUPPORTED,
+				      "this kernel has no %s links (%s): leave --link out, or try "
+				      "--link perf",
+				      uprobe_kind_name(kind), strerror(-error));
+	return 0;
+}

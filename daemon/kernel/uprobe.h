@@ -1,0 +1,50 @@
+#pragma once
+/* uprobe: kernel links from places in a file to our BPF programs, for one process.
+ *
+ * Three kinds, the best first. Which of them a kernel has is found out by trying.
+ *   session  kernel >= 6.13: entry and return in one link; the entry may decline the return
+ *   multi    kernel >= 6.6: one link for all entries of a file, one for its returns
+ *   perf     a perf event for each entry and each return
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proto/base/error.h"
+
+enum uprobe_kind { UPROBE_SESSION, UPROBE_MULTI, UPROBE_PERF, UPROBE_KINDS };
+const char *uprobe_kind_name(enum uprobe_kind kind);
+/* UPROBE_KINDS when there is no such kind. */
+enum uprobe_kind uprobe_kind_of_name(const char *name);
+/* expected_attach_type that a program of this kind is loaded with: include/uapi/linux/bpf.h */
+int uprobe_attach_type(enum uprobe_kind kind);
+
+struct uprobe_site {
+	uint64_t file_offset;
+	uint64_t cookie;
+	bool wants_return;
+};
+
+struct uprobe_programs { /* fds; borrowed */
+	int entry;	 /* also the session program */
+	int on_return;	 /* unused by sessions */
+};
+
+struct uprobe_links {
+	int *fds;
+	size_t count;
+};
+
+/* Does this kernel have links of this kind? A program that is loaded for one proves nothing: 6.12
+ * loads session programs and refuses the link. Tried on a function of our own that nobody calls. */
+int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
+	       struct dhat_error *err);
+
+/* Attach all sites of one file. path: any name that leads to it now, such as /proc/self/fd/N. Only
+ * the process `pid` (as dhatd sees it) will trap. All or nothing: on failure no probe stays. */
+int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
+		  const char *path, const struct uprobe_site *sites, size_t count,
+		  struct uprobe_links *links, struct dhat_error *err);
+/* Remove the probes. Returns when no program of them runs any more. */
+void uprobe_links_deinit(struct uprobe_links *links);

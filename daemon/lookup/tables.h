@@ -1,0 +1,70 @@
+#pragma once
+/* tables: unwind tables of objects, shared by all targets.
+ *
+ * A table is built once per object and lives in a BPF array that targets put in their outer map.
+ * It is kept while a target uses it and, within the memory budget, after that; between runs it is
+ * on disk (table_cache.h). Two objects are the same if they have the same build-id and the same
+ * owner (so a build-id that lies deceives only its author), else if device, inode, size and times
+ * are equal. Thread-safe: whoever asks for a table that is being built waits for it.
+ */
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "daemon/object/cfi/cfi.h"
+#include "proto/base/error.h"
+
+struct tables;
+struct worker;
+
+struct table {
+	int map_fd; /* array of 8-byte words (bpf/dhat_abi.h); -1: none, see reason */
+	uint64_t first_page_vaddr; /* link-time address */
+	uint64_t bytes;		   /* memory that the map takes */
+	uint64_t code_bytes;	   /* described by it */
+	uint32_t row_count;
+	char reason[256]; /* why there is none; else "" */
+};
+
+struct tables_options {
+	uint64_t max_memory_bytes; /* of all tables; 0: TABLES_MAX_MEMORY_BYTES */
+	const char *cache_path;	   /* NULL: TABLES_CACHE_PATH; "": none */
+	uint64_t max_cache_bytes;  /* on disk; 0: TABLES_MAX_CACHE_BYTES */
+	/* NULL: cfi_build() in this process; else worker_build_cfi */
+	int (*build)(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
+		     struct dhat_error *err);
+	struct worker *worker; /* handed to build */
+};
+#define TABLES_MAX_MEMORY_BYTES (256ull << 20)
+#define TABLES_MAX_CACHE_BYTES (512ull << 20)
+#define TABLES_CACHE_PATH "/var/cache/dhatd"
+#define TABLES_MAX_ROWS (16u << 20) /* of one object: 128 MB, seventeen times LLVM */
+
+/* Map flags of a table; the inner map of targets' outer map must have the same. */
+#define TABLES_MAP_FLAGS (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
+
+/* options may be NULL. A cache folder that cannot be used is no failure: see tables_note(). */
+int tables_new(const struct tables_options *options, struct tables **ret, struct dhat_error *err);
+void tables_free(struct tables *tables); /* all tables must have been put */
+
+struct object_identity {
+	const uint8_t *build_id;
+	size_t build_id_size; /* 0: none */
+	bool is_image;	      /* a copy of a process's memory (the vDSO), made by us: */
+	uid_t image_owner; /* whose process; the file's owner says nothing. Not cached on disk. */
+};
+
+/* fd: of the object, regular file, stays the caller's. Fails only for want of memory; an object
+ * without rules gets a table without a map. */
+int tables_get(struct tables *tables, int fd, const struct object_identity *identity,
+	       const struct table **ret, struct dhat_error *err);
+void tables_put(struct tables *tables, const struct table *table); /* NULL is fine */
+
+struct tables_stats {
+	uint64_t memory_bytes;				  /* of all maps */
+	uint32_t table_count;				  /* with a map */
+	uint32_t used_count;				  /* of those, in use by a target */
+	uint64_t built_count, loaded_count, shared_count; /* how tables_get() was answered */
+};
+void tables_stats(struct tables *tables, struct tables_stats *ret);
+/* Why there is no cache on disk; "" if there is one, or none is wanted. */
+const char *tables_note(const struct tables *tables);

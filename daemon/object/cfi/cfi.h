@@ -1,0 +1,35 @@
+#pragma once
+/* cfi: from an object's .eh_frame (or .debug_frame) to rows that the kernel side can walk by.
+ *
+ * The file is hostile; this runs inside the worker process (worker.h). libdw finds the entries
+ * (dwarf_next_cfi), cfi_program.h runs them, cfi_rows.h makes rows of bpf/dhat_abi.h of the result.
+ * .eh_frame goes first, .debug_frame fills in what it leaves out, and functions that neither
+ * describes are read instruction by instruction (cfi_code.h). Adjacent rows with equal rules are
+ * merged; what is left between them gets DHAT_CFA_NO_RULE rows.
+ */
+#include <stdint.h>
+
+#include "bpf/dhat_abi.h"
+#include "proto/base/error.h"
+
+struct cfi_table {
+	uint64_t first_page_vaddr; /* link-time address of the table's first page; multiple of 64
+				      KiB */
+	uint32_t word_count;	   /* of the table as the kernel side holds it */
+	uint64_t *words;	   /* head, page index, rows: bpf/dhat_abi.h */
+	uint32_t row_count;
+	uint64_t code_bytes;		/* described */
+	uint64_t code_bytes_by_cfa[8];	/* by enum dhat_cfa */
+	uint64_t unrepresentable_bytes; /* code whose rule exists but does not fit a row whole */
+};
+
+/* Builds the table of an ELF file. max_rows bounds memory (-E2BIG beyond it). -ENODATA: no CFI.
+ * fd stays the caller's; the caller frees with cfi_table_free(). */
+int cfi_build(int fd, uint32_t max_rows, struct cfi_table **ret, struct dhat_error *err);
+/* The same from an ELF image in memory (the vDSO). */
+int cfi_build_image(const void *image, uint64_t size, uint32_t max_rows, struct cfi_table **ret,
+		    struct dhat_error *err);
+void cfi_table_free(struct cfi_table *table);
+
+/* The row that holds at a link-time address; NULL if none. Same search as the kernel side. */
+const struct dhat_row *cfi_table_find(const struct cfi_table *table, uint64_t vaddr);

@@ -1,0 +1,218 @@
+#include "cfi_holes.h"
+
+#include <errno.h>
+#include <gelf.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+
+/* Shorter ones are padding between functions, unless a function symbol says otherwise. */
+#define MIN_HOLE_BYTES 32
+#define MAX_ENTRIES (1u << 20)
+
+struct holes {
+	Elf *elf;
+	const struct cfi_span *covered;
+	size_t covered_count;
+	uint64_t *entries;
+	size_t entry_count, entry_capacity;
+	struct cfi_code_range *ranges;
+	size_t range_count, range_capacity;
+	uint64_t all_bytes;
+};
+
+static void holes_deinit(struct holes *holes)
+{
+	free(holes->entries);
+	free(holes->ranges);
+}
+
+static int make_room(void **array, size_t element_size, size_t count, size_t *capacity)
+{
+	size_t wanted = *capacity ? *capacity * 2 : 64;
+	void *grown;
+
+	if (count < *capacity)
+		return 0;
+	grown = reallocarray(*array, wanted, element_size);
+	if (!grown)
+		return -ENOMEM;
+	*array = grown;
+	*capacity = wanted;
+	return 0;
+}
+
+/* The number of spans that start at or below addr. */
+static size_t count_spans(const struct holes *holes, uint64_t addr)
+{
+	size_t low = 0, high = holes->covered_count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (holes->covered[middle].start <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool is_covered(const struct holes *holes, uint64_t addr)
+{
+	size_t below = count_spans(holes, addr);
+
+	return below && addr < holes->covered[below - 1].end;
+}
+
+/* ---- functions ---------------------------------------------------------------------------- */
+
+/* A cold part of a function is called one, too, but is jumped to. */
+static int add_symbols(struct holes *holes, Elf_Scn *scn, size_t strings)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	const char *name;
+	GElf_Sym sym;
+	int i, r;
+
+	for (i = 0; data && gelf_getsym(data, i, &sym); i++) {
+		name = elf_strptr(holes->elf, strings, sym.st_name);
+		if (!name || strstr(name, ".cold") || GELF_ST_TYPE(sym.st_info) != STT_FUNC ||
+		    sym.st_shndx == SHN_UNDEF || is_covered(holes, sym.st_value) ||
+		    holes->entry_count == MAX_ENTRIES)
+			continue;
+		r = make_room((void **)&holes->entries, sizeof(*holes->entries), holes->entry_count,
+			      &holes->entry_capacity);
+		if (r < 0)
+			return r;
+		holes->entries[holes->entry_count++] = sym.st_value;
+	}
+	return 0;
+}
+
+static int find_functions(struct holes *holes)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	int r = 0;
+
+	while (r == 0 && (scn = elf_nextscn(holes->elf, scn))) {
+		if (gelf_getshdr(scn, &shdr) &&
+		    (shdr.sh_type == SHT_SYMTAB || shdr.sh_type == SHT_DYNSYM))
+			r = add_symbols(holes, scn, shdr.sh_link);
+	}
+	return r;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool has_entry(const struct holes *holes, uint64_t start, uint64_t end)
+{
+	size_t low = 0, high = holes->entry_count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (holes->entries[middle] < start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < holes->entry_count && holes->entries[low] < end;
+}
+
+/* ---- holes -------------------------------------------------------------------------------- */
+
+static int add_hole(struct holes *holes, Elf_Data *text, uint64_t vaddr, struct cfi_span hole,
+		    uint64_t entry)
+{
+	bool has_function =
+		has_entry(holes, hole.start, hole.end) || (entry >= hole.start && entry < hole.end);
+	uint64_t size = hole.end - hole.start;
+	int r;
+
+	if (hole.start >= hole.end || (size < MIN_HOLE_BYTES && !has_function))
+		return 0;
+	if (holes->range_count && holes->ranges[holes->range_count - 1].end > hole.start)
+		return 0; /* sections that overlap, or do not ascend */
+	holes->all_bytes += size;
+	if (holes->all_bytes > CFI_CODE_MAX_BYTES)
+		return -E2BIG;
+	r = make_room((void **)&holes->ranges, sizeof(*holes->ranges), holes->range_count,
+		      &holes->range_capacity);
+	if (r < 0)
+		return r;
+	holes->ranges[holes->range_count++] =
+		(struct cfi_code_range){ hole.start, hole.end,
+					 (const uint8_t *)text->d_buf + (hole.start - vaddr) };
+	return 0;
+}
+
+/* A section of code, less what is covered. */
+static int add_section(struct holes *holes, Elf_Data *text, uint64_t vaddr, uint64_t entry)
+{
+	uint64_t at = vaddr, end = at + text->d_size, stop;
+	size_t i = count_spans(holes, at);
+	int r = 0;
+
+	if (i && holes->covered[i - 1].end > at)
+		at = holes->covered[i - 1].end;
+	for (; r == 0 && i < holes->covered_count && holes->covered[i].start < end; i++) {
+		stop = holes->covered[i].start;
+		r = add_hole(holes, text, vaddr, (struct cfi_span){ at, stop }, entry);
+		if (holes->covered[i].end > at)
+			at = holes->covered[i].end;
+	}
+	return r < 0 ? r : add_hole(holes, text, vaddr, (struct cfi_span){ at, end }, entry);
+}
+
+/* By sections: a segment may hold strings and tables beside its code. */
+static int find_holes(struct holes *holes, uint64_t entry)
+{
+	Elf_Scn *scn = NULL;
+	Elf_Data *data;
+	GElf_Shdr shdr;
+	int r = 0;
+
+	while (r == 0 && (scn = elf_nextscn(holes->elf, scn))) {
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_PROGBITS ||
+		    !(shdr.sh_flags & SHF_EXECINSTR))
+			continue;
+		data = elf_rawdata(scn, NULL);
+		if (data && data->d_buf && data->d_size <= UINT64_MAX - shdr.sh_addr)
+			r = add_section(holes, data, shdr.sh_addr, entry);
+	}
+	return r;
+}
+
+int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_count, uint64_t entry,
+		   struct cfi_code_piece **ret, size_t *ret_count)
+{
+	_cleanup_(holes_deinit) struct holes holes = {
+		.elf = elf,
+		.covered = covered,
+		.covered_count = covered_count,
+	};
+	int r;
+
+	*ret_count = 0;
+	if (is_covered(&holes, entry))
+		entry = 0;
+	r = find_functions(&holes);
+	if (r < 0 || (!holes.entry_count && !entry))
+		return r;
+	if (holes.entry_count)
+		qsort(holes.entries, holes.entry_count, sizeof(*holes.entries), compare_entries);
+	r = find_holes(&holes, entry);
+	if (r == -E2BIG || (r == 0 && !holes.range_count))
+		return 0;
+	if (r < 0)
+		return r;
+	return cfi_code_read(holes.ranges, holes.range_count, holes.entries, holes.entry_count,
+			     entry, ret, ret_count);
+}

@@ -1,0 +1,318 @@
+#include "cfi_rows.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+
+#define PAGE_SIZE_BYTES (1ull << DHAT_TABLE_PAGE_SHIFT)
+
+/* Code of one object lies within 2 GiB of itself in the small and medium code models (psABI 3.5.1);
+ * twice that bounds the page index of a hostile file. */
+#define MAX_SPAN_BYTES (4ull << 30)
+
+struct cfi_rows {
+	uint64_t first_page_vaddr;
+	uint64_t end; /* of the last range */
+	uint32_t max_rows;
+	struct dhat_row *rows;
+	uint32_t row_count, row_capacity;
+	uint64_t *pages; /* number of the first row in that page or later */
+	uint32_t page_count, page_capacity;
+	uint64_t code_bytes, unrepresentable_bytes;
+	uint64_t code_bytes_by_cfa[8];
+};
+
+int cfi_rows_new(uint64_t first_vaddr, uint32_t max_rows, struct cfi_rows **ret)
+{
+	struct cfi_rows *rows = calloc(1, sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	rows->first_page_vaddr = first_vaddr & ~(PAGE_SIZE_BYTES - 1);
+	rows->end = first_vaddr;
+	rows->max_rows = max_rows;
+	*ret = rows;
+	return 0;
+}
+
+void cfi_rows_free(struct cfi_rows *rows)
+{
+	if (!rows)
+		return;
+	free(rows->rows);
+	free(rows->pages);
+	free(rows);
+}
+
+/* Room for one more element; the array doubles. */
+static int make_room(void **array, size_t element_size, uint32_t count, uint32_t *capacity)
+{
+	uint32_t wanted = *capacity ? *capacity * 2 : 1024;
+	void *grown;
+
+	if (count < *capacity)
+		return 0;
+	grown = reallocarray(*array, wanted, element_size);
+	if (!grown)
+		return -ENOMEM;
+	*array = grown;
+	*capacity = wanted;
+	return 0;
+}
+
+static int reach_page(struct cfi_rows *rows, uint64_t page)
+{
+	int r;
+
+	while (rows->page_count <= page) {
+		r = make_room((void **)&rows->pages, sizeof(*rows->pages), rows->page_count,
+			      &rows->page_capacity);
+		if (r < 0)
+			return r;
+		rows->pages[rows->page_count++] = rows->row_count;
+	}
+	return 0;
+}
+
+static bool is_same_rule(const struct dhat_row *a, const struct dhat_row *b)
+{
+	return a->cfa == b->cfa && a->rbp == b->rbp && a->cfa_offset == b->cfa_offset;
+}
+
+static int add_row(struct cfi_rows *rows, uint64_t pc, struct dhat_row row)
+{
+	uint64_t distance = pc - rows->first_page_vaddr;
+	int r;
+
+	if (rows->row_count && is_same_rule(&rows->rows[rows->row_count - 1], &row))
+		return 0;
+	if (distance >= MAX_SPAN_BYTES || rows->row_count >= rows->max_rows)
+		return -E2BIG;
+	r = reach_page(rows, distance >> DHAT_TABLE_PAGE_SHIFT);
+	if (r < 0)
+		return r;
+	r = make_room((void **)&rows->rows, sizeof(*rows->rows), rows->row_count,
+		      &rows->row_capacity);
+	if (r < 0)
+		return r;
+	row.pc_low = (__u16)distance;
+	rows->rows[rows->row_count++] = row;
+	return 0;
+}
+
+int cfi_rows_add(struct cfi_rows *rows, uint64_t start, uint64_t end, struct dhat_row row,
+		 bool is_whole)
+{
+	int r;
+
+	if (start < rows->end || end <= start)
+		return -EINVAL;
+	if (start > rows->end && rows->row_count) {
+		r = add_row(rows, rows->end, (struct dhat_row){ .cfa = DHAT_CFA_NO_RULE });
+		if (r < 0)
+			return r;
+	}
+	r = add_row(rows, start, row);
+	if (r < 0)
+		return r;
+	rows->end = end;
+	rows->code_bytes += end - start;
+	rows->code_bytes_by_cfa[row.cfa & 7] += end - start;
+	if (!is_whole)
+		rows->unrepresentable_bytes += end - start;
+	return 0;
+}
+
+int cfi_rows_finish(struct cfi_rows *rows, struct cfi_table **ret)
+{
+	_cleanup_free_ struct cfi_table *table = NULL;
+	_cleanup_free_ uint64_t *words = NULL;
+	struct dhat_table_head head;
+	size_t word_count;
+	int r;
+
+	if (!rows->row_count)
+		return -ENODATA;
+	r = add_row(rows, rows->end, (struct dhat_row){ .cfa = DHAT_CFA_NO_RULE });
+	if (r < 0)
+		return r;
+	word_count = 1 + rows->page_count + 1 + (size_t)rows->row_count;
+	table = calloc(1, sizeof(*table));
+	words = calloc(word_count, sizeof(*words));
+	if (!table || !words)
+		return -ENOMEM;
+	head = (struct dhat_table_head){ rows->page_count, rows->row_count };
+	memcpy(words, &head, sizeof(head));
+	memcpy(words + 1, rows->pages, rows->page_count * sizeof(*words));
+	words[1 + rows->page_count] = rows->row_count;
+	memcpy(words + 2 + rows->page_count, rows->rows, rows->row_count * sizeof(*words));
+	table->first_page_vaddr = rows->first_page_vaddr;
+	table->word_count = (uint32_t)word_count;
+	table->row_count = rows->row_count;
+	table->code_bytes = rows->code_bytes;
+	table->unrepresentable_bytes = rows->unrepresentable_bytes;
+	memcpy(table->code_bytes_by_cfa, rows->code_bytes_by_cfa, sizeof(rows->code_bytes_by_cfa));
+	table->words = take_ptr(words);
+	*ret = take_ptr(table);
+	return 0;
+}
+
+void cfi_table_free(struct cfi_table *table)
+{
+	if (!table)
+		return;
+	free(table->words);
+	free(table);
+}
+
+const struct dhat_row *cfi_table_find(const struct cfi_table *table, uint64_t vaddr)
+{
+	const struct dhat_row *rows;
+	struct dhat_table_head head;
+	uint64_t page, low, high, middle;
+
+	memcpy(&head, table->words, sizeof(head));
+	rows = (const struct dhat_row *)(table->words + 2 + head.page_count);
+	if (vaddr < table->first_page_vaddr)
+		return NULL;
+	page = (vaddr - table->first_page_vaddr) >> DHAT_TABLE_PAGE_SHIFT;
+	if (page >= head.page_count)
+		return NULL;
+	low = table->words[1 + page];
+	high = table->words[2 + page];
+	while (low < high) { /* the first row beyond vaddr */
+		middle = low + (high - low) / 2;
+		if (rows[middle].pc_low <= (uint16_t)(vaddr - table->first_page_vaddr))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? &rows[low - 1] : NULL;
+}
+
+/* ---- states ------------------------------------------------------------------------------- */
+
+/* Reads DW_OP_bregN offset [DW_OP_deref] and nothing more. */
+static bool is_breg(const struct cfi_rule *rule, unsigned int reg, bool is_deref, int64_t *ret)
+{
+	struct bytes bytes = bytes_of(rule->expression, rule->expression_size);
+
+	if (bytes_read(&bytes, 1) != DW_OP_breg0 + reg)
+		return false;
+	*ret = bytes_read_sleb(&bytes);
+	if (is_deref && bytes_read(&bytes, 1) != DW_OP_deref)
+		return false;
+	return !bytes.is_bad && !bytes_left(&bytes);
+}
+
+/* What linkers write for lazy binding stubs: 8 more on the stack from some byte of each 16 on
+ * (binutils, elf_x86_64_eh_frame_lazy_plt). Only the threshold differs between kinds of PLT. */
+static bool is_plt(const struct cfi_rule *rule, int32_t *ret_threshold)
+{
+	static const uint8_t head[] = { DW_OP_breg7, 8, DW_OP_breg16, 0, DW_OP_lit15, DW_OP_and };
+	static const uint8_t tail[] = { DW_OP_ge, DW_OP_lit3, DW_OP_shl, DW_OP_plus };
+	const uint8_t *at = rule->expression;
+	uint8_t threshold;
+
+	if (rule->expression_size != sizeof(head) + 1 + sizeof(tail) ||
+	    memcmp(at, head, sizeof(head)) != 0 ||
+	    memcmp(at + sizeof(head) + 1, tail, sizeof(tail)) != 0)
+		return false;
+	threshold = at[sizeof(head)];
+	if (threshold < DW_OP_lit0 || threshold > DW_OP_lit15)
+		return false;
+	*ret_threshold = threshold - DW_OP_lit0;
+	return true;
+}
+
+/* The frame of a signal handler's return: the stack pointer is at a struct ucontext
+ * (asm/ucontext.h, asm/sigcontext.h: rbp, rsp and rip are at 120, 160 and 168), as glibc's
+ * __restore_rt says. */
+static bool is_signal(const struct cfi_state *state)
+{
+	int64_t rsp, rbp, rip;
+
+	return state->cfa.how == CFI_EXPRESSION && state->rbp.how == CFI_AT_EXPRESSION &&
+	       state->ra.how == CFI_AT_EXPRESSION &&
+	       is_breg(&state->cfa, CFI_REG_RSP, true, &rsp) && rsp == 160 &&
+	       is_breg(&state->rbp, CFI_REG_RSP, false, &rbp) && rbp == 120 &&
+	       is_breg(&state->ra, CFI_REG_RSP, false, &rip) && rip == 168;
+}
+
+static bool cfa_of(const struct cfi_rule *cfa, struct dhat_row *row)
+{
+	int64_t offset = cfa->offset;
+
+	if (cfa->how == CFI_REGISTER && cfa->reg == CFI_REG_RSP)
+		row->cfa = DHAT_CFA_RSP;
+	else if (cfa->how == CFI_REGISTER && cfa->reg == CFI_REG_RBP)
+		row->cfa = DHAT_CFA_RBP;
+	else if (cfa->how == CFI_EXPRESSION && is_plt(cfa, &row->cfa_offset))
+		return row->cfa = DHAT_CFA_PLT, true;
+	else if (cfa->how == CFI_EXPRESSION && is_breg(cfa, CFI_REG_RBP, true, &offset))
+		row->cfa = DHAT_CFA_RBP_DEREF;
+	else
+		return false;
+	row->cfa_offset = (__s32)offset;
+	return offset >= INT32_MIN && offset <= INT32_MAX;
+}
+
+static bool rbp_of(const struct cfi_rule *rbp, struct dhat_row *row)
+{
+	int64_t offset;
+
+	switch (rbp->how) {
+	case CFI_UNSPECIFIED: /* callee-saved (psABI 3.2.1) */
+	case CFI_SAME:
+		row->rbp = DHAT_RBP_SAME;
+		return true;
+	case CFI_UNDEFINED:
+		row->rbp = DHAT_RBP_UNDEFINED;
+		return true;
+	case CFI_AT_CFA:
+		if (rbp->offset % 8 == 0 && rbp->offset < 0 && rbp->offset >= -128 * 8) {
+			row->rbp = (__s8)(rbp->offset / 8);
+			return true;
+		}
+		break;
+	case CFI_AT_EXPRESSION:
+		if (is_breg(rbp, CFI_REG_RBP, false, &offset) && offset == 0) {
+			row->rbp = DHAT_RBP_AT_RBP;
+			return true;
+		}
+		break;
+	default:
+		break;
+	}
+	row->rbp = DHAT_RBP_UNDEFINED; /* the walk goes on; only a caller that needs rbp ends it */
+	return false;
+}
+
+bool cfi_row_of_state(const struct cfi_state *state, bool is_signal_frame, struct dhat_row *ret)
+{
+	bool is_rbp_whole;
+
+	*ret = (struct dhat_row){ .cfa = DHAT_CFA_NO_RULE };
+	if (state->ra.how == CFI_UNDEFINED) {
+		ret->cfa = DHAT_CFA_END;
+		return true;
+	}
+	if (is_signal_frame) { /* other frames marked so would need their caller's pc kept exact */
+		ret->cfa = is_signal(state) ? DHAT_CFA_SIGNAL : DHAT_CFA_NO_RULE;
+		return ret->cfa == DHAT_CFA_SIGNAL;
+	}
+	if (state->ra.how != CFI_AT_CFA || state->ra.offset != -8)
+		return false;
+	if (state->rsp.how != CFI_UNSPECIFIED &&
+	    (state->rsp.how != CFI_CFA_PLUS || state->rsp.offset != 0))
+		return false;
+	is_rbp_whole = rbp_of(&state->rbp, ret);
+	if (!cfa_of(&state->cfa, ret)) {
+		*ret = (struct dhat_row){ .cfa = DHAT_CFA_NO_RULE };
+		return false;
+	}
+	return is_rbp_whole;
+}

@@ -1,0 +1,228 @@
+#include "names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+
+DEFINE_CLEANUP_PTR(struct names *, names_free)
+
+int names_new(uint32_t frame_count, struct names **ret)
+{
+	_cleanup_(names_free_ptr) struct names *names = calloc(1, sizeof(*names));
+
+	if (!names)
+		return -ENOMEM;
+	names->frames = calloc(frame_count ? frame_count : 1, sizeof(*names->frames));
+	names->bucket_count = 1024;
+	names->buckets = calloc(names->bucket_count, sizeof(*names->buckets));
+	names->string_capacity = 512;
+	names->strings = calloc(names->string_capacity, sizeof(*names->strings));
+	if (!names->frames || !names->buckets || !names->strings)
+		return -ENOMEM;
+	names->strings[0] = strdup("");
+	if (!names->strings[0])
+		return -ENOMEM;
+	names->string_count = 1;
+	names->frame_count = frame_count;
+	*ret = take_ptr(names);
+	return 0;
+}
+
+void names_free(struct names *names)
+{
+	if (!names)
+		return;
+	for (uint32_t i = 0; names->strings && i < names->string_count; i++)
+		free(names->strings[i]);
+	free(names->strings);
+	free(names->locations);
+	free(names->frames);
+	free(names->buckets);
+	free(names);
+}
+
+static uint32_t hash_string(const char *string) /* FNV-1a */
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *string; string++)
+		hash = (hash ^ (uint8_t)*string) * 16777619u;
+	return hash;
+}
+
+static uint32_t *find_bucket(struct names *names, const char *string)
+{
+	uint32_t i = hash_string(string) & (names->bucket_count - 1);
+
+	while (names->buckets[i] && strcmp(names->strings[names->buckets[i]], string))
+		i = (i + 1) & (names->bucket_count - 1);
+	return &names->buckets[i];
+}
+
+/* Keeps the buckets at most half full. */
+static bool grow_buckets(struct names *names)
+{
+	uint32_t *old = names->buckets;
+	uint32_t *grown;
+
+	if (names->string_count * 2 < names->bucket_count)
+		return true;
+	grown = calloc(names->bucket_count * 2ul, sizeof(*grown));
+	if (!grown)
+		return false;
+	names->buckets = grown;
+	names->bucket_count *= 2;
+	for (uint32_t i = 1; i < names->string_count; i++)
+		*find_bucket(names, names->strings[i]) = i;
+	free(old);
+	return true;
+}
+
+static bool grow_strings(struct names *names)
+{
+	char **grown;
+
+	if (names->string_count < names->string_capacity)
+		return true;
+	grown = reallocarray(names->strings, names->string_capacity * 2ul, sizeof(*grown));
+	if (!grown)
+		return false;
+	names->strings = grown;
+	names->string_capacity *= 2;
+	return true;
+}
+
+uint32_t names_intern(struct names *names, const char *string)
+{
+	uint32_t *bucket;
+	char *copy;
+
+	if (!string || !*string)
+		return 0;
+	if (!grow_buckets(names) || !grow_strings(names))
+		return 0;
+	bucket = find_bucket(names, string);
+	if (*bucket)
+		return *bucket;
+	copy = strdup(string);
+	if (!copy)
+		return 0;
+	names->strings[names->string_count] = copy;
+	*bucket = names->string_count;
+	return names->string_count++;
+}
+
+int names_add_location(struct names *names, const struct name_location *location)
+{
+	if (names->location_count == names->location_capacity) {
+		uint32_t capacity = names->location_capacity ? names->location_capacity * 2 : 256;
+		struct name_location *grown =
+			reallocarray(names->locations, capacity, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		names->locations = grown;
+		names->location_capacity = capacity;
+	}
+	names->locations[names->location_count++] = *location;
+	return 0;
+}
+
+void names_put(struct wire_writer *writer, const struct names *names)
+{
+	wire_put_bytes(writer, names->build_id, names->build_id_size);
+	wire_put_u32(writer, names->string_count);
+	for (uint32_t i = 0; i < names->string_count; i++)
+		wire_put_string(writer, names->strings[i]);
+	wire_put_u32(writer, names->location_count);
+	wire_put(writer, names->locations, names->location_count * sizeof(*names->locations));
+	wire_put_u32(writer, names->frame_count);
+	wire_put(writer, names->frames, names->frame_count * sizeof(*names->frames));
+}
+
+static bool are_numbers_in_range(const struct names *names)
+{
+	for (uint32_t i = 0; i < names->location_count; i++) {
+		const struct name_location *at = &names->locations[i];
+
+		if (at->function >= names->string_count ||
+		    at->linkage_name >= names->string_count || at->file >= names->string_count)
+			return false;
+	}
+	for (uint32_t i = 0; i < names->frame_count; i++) {
+		const struct name_frame *at = &names->frames[i];
+
+		if (at->reason >= names->string_count ||
+		    at->first_location > names->location_count ||
+		    at->location_count > names->location_count - at->first_location)
+			return false;
+	}
+	return true;
+}
+
+static int get_array(struct wire_reader *reader, size_t element_size, void **ret,
+		     uint32_t *ret_count)
+{
+	uint32_t count = wire_get_count(reader, element_size);
+	const void *data = wire_get(reader, count * element_size);
+	void *copy;
+
+	if (!data)
+		return -EBADMSG;
+	copy = malloc(count ? count * element_size : 1);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, data, count * element_size);
+	*ret = copy;
+	*ret_count = count;
+	return 0;
+}
+
+static int get_strings(struct wire_reader *reader, struct names *names)
+{
+	/* each has at least its length before it */
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t));
+
+	if (!count)
+		return -EBADMSG;
+	names->strings = calloc(count, sizeof(*names->strings));
+	if (!names->strings)
+		return -ENOMEM;
+	for (; names->string_count < count; names->string_count++) {
+		names->strings[names->string_count] = wire_get_string(reader);
+		if (!names->strings[names->string_count])
+			return -EBADMSG;
+	}
+	return names->strings[0][0] ? -EBADMSG : 0;
+}
+
+int names_get(struct wire_reader *reader, uint32_t frame_count, struct names **ret)
+{
+	_cleanup_(names_free_ptr) struct names *names = calloc(1, sizeof(*names));
+	const void *build_id;
+	size_t size;
+	int r;
+
+	if (!names)
+		return -ENOMEM;
+	build_id = wire_get_bytes(reader, &size);
+	if (!build_id || size > sizeof(names->build_id))
+		return -EBADMSG;
+	memcpy(names->build_id, build_id, size);
+	names->build_id_size = size;
+	r = get_strings(reader, names);
+	if (!r)
+		r = get_array(reader, sizeof(*names->locations), (void **)&names->locations,
+			      &names->location_count);
+	if (!r)
+		r = get_array(reader, sizeof(*names->frames), (void **)&names->frames,
+			      &names->frame_count);
+	if (r)
+		return r;
+	if (names->frame_count != frame_count || reader->size || !are_numbers_in_range(names))
+		return -EBADMSG;
+	*ret = take_ptr(names);
+	return 0;
+}

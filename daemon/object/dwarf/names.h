@@ -1,0 +1,53 @@
+#pragma once
+/* names: what a batch of addresses of one object is called.
+ *
+ * Pure. Made inside the worker (symbol.h), carried by wire.h, kept by the daemon as long as it
+ * wants. Strings are held once each and referred to by number; number 0 is "".
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/wire.h"
+
+struct name_query {
+	uint64_t file_offset; /* of the address as it stands on the stack */
+	bool is_exact_pc;     /* false: a return address, the place is the byte before it */
+};
+
+struct name_location {
+	uint32_t function, linkage_name, file; /* strings */
+	uint32_t line, column;		       /* 0: not known */
+};
+
+struct name_frame {
+	uint64_t vaddr;		 /* link-time address of file_offset; 0: in no loaded segment */
+	uint32_t first_location; /* in locations; most inlined first, the function itself last */
+	uint32_t location_count; /* 0: could not be named */
+	uint32_t reason;	 /* string: why it has no name, or no line */
+};
+
+struct names {
+	char **strings;
+	struct name_location *locations;
+	struct name_frame *frames; /* one for each query, in its order */
+	uint32_t string_count, location_count, frame_count;
+	uint8_t build_id[64];
+	uint32_t build_id_size;
+	/* while being made */
+	uint32_t string_capacity, location_capacity;
+	uint32_t *buckets; /* string numbers by hash; power of two */
+	uint32_t bucket_count;
+};
+
+int names_new(uint32_t frame_count, struct names **ret);
+void names_free(struct names *names);
+
+/* Number of a string; made if new. 0 when out of memory (and for NULL or ""). */
+uint32_t names_intern(struct names *names, const char *string);
+/* Adds a location after the others. -ENOMEM leaves all as it was. */
+int names_add_location(struct names *names, const struct name_location *location);
+
+void names_put(struct wire_writer *writer, const struct names *names);
+/* -EBADMSG when the bytes are not what names_put() writes for frame_count queries: all numbers in
+ * *ret are then in range whoever wrote them. */
+int names_get(struct wire_reader *reader, uint32_t frame_count, struct names **ret);

@@ -1,0 +1,76 @@
+#pragma once
+/* object: what an ELF file tells about itself.
+ *
+ * The file comes from the target's owner and is hostile until proven otherwise: every offset and
+ * count is checked before use, nothing is allocated by an unchecked count. Runs inside the worker
+ * process (worker.h); here are only bytes of a file in, structs out. gABI chapters 4 and 5.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/error.h"
+
+struct object_segment { /* a PT_LOAD; what lies beyond the end of the file is cut off */
+	uint64_t vaddr, file_offset, file_size, memory_size;
+	bool is_executable;
+};
+
+struct object_symbol {		    /* one that was asked for, and is defined here as a function */
+	char *name;		    /* without @VERSION */
+	uint64_t vaddr, size_bytes; /* 0 size: not told */
+	uint64_t file_offset;
+	uint8_t *code; /* the bytes from its entry on, at most OBJECT_CODE_BYTES */
+	size_t code_size;
+	bool is_exported; /* from .dynsym */
+	bool is_ifunc;	  /* STT_GNU_IFUNC: resolved at run time, the address is the resolver's */
+};
+#define OBJECT_CODE_BYTES 16384
+/* Code that a wanted function jumps to outside of itself (a tail call, a cold part) is listed as a
+ * symbol with the name "" and of unknown size, so that all ways out of a function can be found. */
+#define OBJECT_MAX_TAILS 512
+
+struct object_stub { /* a PLT entry */
+	uint64_t vaddr;
+	uint64_t target; /* a function defined here, or OBJECT_RETURNS_ARGUMENT */
+};
+/* One of memset, memcpy and memmove, wherever they are and whatever the CPU chooses for them: what
+ * they return is their first argument, so that a jump to them can be taken for a return. */
+#define OBJECT_RETURNS_ARGUMENT UINT64_MAX
+
+#define OBJECT_MAX_SYMBOLS 1024 /* beyond it the file is refused: nobody has so many mallocs */
+
+struct object_desc {
+	uint8_t elf_class; /* ELFCLASS64; of any other class only this and the machine are read */
+	uint16_t machine;  /* EM_X86_64 … */
+	bool is_program;   /* something to be started: ET_EXEC, PT_INTERP or DF_1_PIE */
+	bool is_static;	   /* a program without PT_INTERP and without needed libraries */
+	bool has_symtab;
+	bool is_go; /* .go.buildinfo or .gopclntab */
+	uint8_t build_id[64];
+	size_t build_id_size; /* 0: none */
+	char soname[128];
+	/* What its read-only data says of itself; looked for only where a symbol was found. */
+	char libc_version[32];	 /* "glibc 2.36", "musl"; "" if neither */
+	char malloc_version[64]; /* "jemalloc 5.3.0", "gperftools 2.10"; "" if neither */
+	struct object_segment *segments;
+	size_t segment_count;
+	struct object_symbol *symbols;
+	size_t symbol_count;
+	struct object_stub *stubs; /* those that wanted functions jump to */
+	size_t stub_count;
+	uint64_t *noreturn; /* addresses of functions and PLT entries of functions like abort() */
+	size_t noreturn_count;
+};
+
+/* names: NULL-terminated list of function names to look up in .symtab and .dynsym (or, without
+ * section headers, through PT_DYNAMIC), exact names; several symbols at one address are all
+ * listed, and so are several versions of one name. A name "+0xADDR" asks for the code at that
+ * link-time address, as of a symbol of that name and unknown size. fd stays the caller's. */
+int object_describe(int fd, const char *const *names, struct object_desc **ret,
+		    struct dhat_error *err);
+void object_desc_free(struct object_desc *desc);
+
+/* Link-time address of a file offset in an executable segment; false if there is none. */
+bool object_vaddr_of_offset(const struct object_desc *desc, uint64_t file_offset, uint64_t *ret);
+bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret);

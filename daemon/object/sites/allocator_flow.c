@@ -1,0 +1,188 @@
+#include "allocator_flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/dhat_abi.h"
+#include "daemon/object/x86_64/flow.h"
+#include "proto/base/cleanup.h"
+
+#define MAX_EXITS 512 /* of one function, its tail-called ones' included */
+#define MAX_EXIT_FUNCTIONS 64
+
+/* A thunk has this many instructions at most; with a way out of its own (a check for null, for an
+ * overflow) fewer, since more could already do the work. */
+#define MAX_THUNK 24
+#define MAX_CHECKING_THUNK 10
+#define MAX_THUNK_CHAIN 4
+
+#define REG_RAX 0
+#define REG_RDI 7
+
+struct exit_search {
+	const struct object_desc *desc;
+	const struct object_symbol *functions[MAX_EXIT_FUNCTIONS]; /* seen, or to be looked at */
+	size_t function_count;
+	struct allocator_exit *exits;
+	size_t count;
+};
+
+/* Through a PLT entry, where there is one. */
+static uint64_t jump_target(const struct object_desc *desc, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < desc->stub_count; i++)
+		if (desc->stubs[i].vaddr == vaddr)
+			return desc->stubs[i].target;
+	return vaddr;
+}
+
+static const struct object_symbol *code_at(const struct object_desc *desc, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < desc->symbol_count; i++)
+		if (desc->symbols[i].vaddr == vaddr)
+			return &desc->symbols[i];
+	return NULL;
+}
+
+static int enqueue(struct exit_search *search, const struct object_symbol *symbol)
+{
+	size_t i;
+
+	for (i = 0; i < search->function_count; i++)
+		if (search->functions[i] == symbol)
+			return 0;
+	if (!symbol || search->function_count == MAX_EXIT_FUNCTIONS)
+		return -ENOTSUP;
+	search->functions[search->function_count++] = symbol;
+	return 0;
+}
+
+static int add_exit(struct exit_search *search, uint64_t file_offset, uint8_t result_reg)
+{
+	struct allocator_exit *grown;
+
+	if (search->count == MAX_EXITS)
+		return -ENOTSUP;
+	grown = reallocarray(search->exits, search->count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	search->exits = grown;
+	grown[search->count++] = (struct allocator_exit){ file_offset, result_reg };
+	return 0;
+}
+
+static int follow_tail(struct exit_search *search, const struct object_symbol *symbol,
+		       const struct flow_tail *tail)
+{
+	uint64_t target = jump_target(search->desc, tail->target);
+
+	if (target != OBJECT_RETURNS_ARGUMENT)
+		return enqueue(search, code_at(search->desc, target));
+	/* A probe on a conditional jump is hit by calls that go on, too. */
+	if (tail->is_conditional)
+		return -ENOTSUP;
+	return add_exit(search, symbol->file_offset + tail->offset, REG_RDI);
+}
+
+static int search_function(struct exit_search *search, const struct object_symbol *symbol)
+{
+	_cleanup_(prologue_exits_deinit) struct prologue_exits exits = { 0 };
+	size_t i;
+	int r;
+
+	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr,
+				search->desc->noreturn, search->desc->noreturn_count, &exits);
+	for (i = 0; i < exits.tail_count && r == 0; i++)
+		r = follow_tail(search, symbol, &exits.tails[i]);
+	for (i = 0; i < exits.ret_count && r == 0; i++)
+		r = add_exit(search, symbol->file_offset + exits.rets[i], REG_RAX);
+	return r < 0 && r != -ENOMEM ? -ENOTSUP : r;
+}
+
+static int compare_exits(const void *a, const void *b)
+{
+	const struct allocator_exit *x = a, *y = b;
+
+	return x->file_offset < y->file_offset ? -1 : x->file_offset > y->file_offset;
+}
+
+int allocator_find_exits(const struct object_desc *desc, const struct object_symbol *symbol,
+			 struct allocator_exit **ret, size_t *ret_count)
+{
+	struct exit_search search = { .desc = desc };
+	size_t i, kept = 0;
+	int r = enqueue(&search, symbol);
+
+	for (i = 0; i < search.function_count && r == 0; i++)
+		r = search_function(&search, search.functions[i]);
+	if (r == 0 && search.count == 0)
+		r = -ENOTSUP;
+	if (r < 0) {
+		free(search.exits);
+		return r;
+	}
+	qsort(search.exits, search.count, sizeof(*search.exits), compare_exits);
+	for (i = 0; i < search.count; i++)
+		if (kept == 0 || search.exits[kept - 1].file_offset != search.exits[i].file_offset)
+			search.exits[kept++] = search.exits[i];
+	*ret = search.exits;
+	*ret_count = kept;
+	return 0;
+}
+
+static bool is_free(const struct allocator_site *site)
+{
+	return !allocators_role_returns(site->function.role);
+}
+
+static bool has_site(const struct allocator_site *sites, size_t count,
+		     const struct object_symbol *symbol, bool frees)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (sites[i].symbol->vaddr == symbol->vaddr && !sites[i].is_refused &&
+		    is_free(&sites[i]) == frees)
+			return true;
+	return false;
+}
+
+static bool is_thunk(const struct flow *flow)
+{
+	return !flow->has_indirect && !flow->has_undecodable && !flow->runs_over_end &&
+	       !flow->jumps_to_entry && flow->call_count == 0 && flow->tail_count > 0 &&
+	       flow->instruction_count <= (flow->ret_count ? MAX_CHECKING_THUNK : MAX_THUNK);
+}
+
+static bool forwards(const struct object_desc *desc, const struct allocator_site *sites,
+		     size_t count, const struct object_symbol *symbol, bool frees, int depth)
+{
+	_cleanup_(flow_deinit) struct flow flow = { 0 };
+	const struct object_symbol *next;
+	size_t i;
+
+	if (depth == MAX_THUNK_CHAIN || symbol->code_size == 0 ||
+	    flow_follow(symbol->code, symbol->code_size, symbol->vaddr, desc->noreturn,
+			desc->noreturn_count, &flow) < 0 ||
+	    !is_thunk(&flow))
+		return false;
+	for (i = 0; i < flow.tail_count; i++) {
+		next = code_at(desc, jump_target(desc, flow.tails[i].target));
+		if (!next || next == symbol ||
+		    (!has_site(sites, count, next, frees) &&
+		     !forwards(desc, sites, count, next, frees, depth + 1)))
+			return false;
+	}
+	return true;
+}
+
+bool allocator_forwards(const struct object_desc *desc, const struct allocator_site *sites,
+			size_t count, const struct allocator_site *site)
+{
+	return !site->is_refused && forwards(desc, sites, count, site->symbol, is_free(site), 0);
+}

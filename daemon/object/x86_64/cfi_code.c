@@ -1,0 +1,715 @@
+#include "cfi_code.h"
+
+#include <Zydis/Zydis.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow.h"
+#include "proto/base/cleanup.h"
+
+#define MAX_ENTRIES (1u << 20)
+
+/* What is known of the stack before an instruction. */
+struct place {
+	int32_t cfa_from_rsp, cfa_from_rbp; /* CFA - register */
+	int8_t rbp;			    /* of the caller: as in struct dhat_row */
+	uint8_t length;			    /* of the instruction */
+	bool is_known : 1;		    /* else nothing else means anything */
+	bool has_rsp : 1, has_rbp : 1;	    /* the CFA can be told from it */
+	bool is_outermost : 1;
+	uint32_t reading; /* the number of the reading that wrote it */
+};
+
+struct pending {
+	uint64_t addr;
+	struct place place;
+};
+
+/* What is known of a function. Which ones return is found by starting from none: a ret that can be
+ * reached past calls of functions that return makes another one. What is left at the end does not
+ * return, and what stands behind a call of it belongs to somebody else. */
+enum function {
+	NO_FUNCTION = 0,
+	MAY_RETURN,
+	RETURNS,
+	RETURNS_WHOLE,	/* and was read to all its ends */
+	NOT_UNDERSTOOD, /* inconsistent; called, it is taken to return */
+};
+
+struct list {
+	uint64_t *values;
+	size_t count, capacity;
+};
+
+struct reader {
+	const struct cfi_code_range *ranges;
+	size_t range_count;
+	size_t *first_place; /* of each range in places */
+	struct place *places;
+	uint8_t *functions;  /* enum function, by the place of its entry */
+	struct list entries; /* of functions; more are found on the way */
+	/* of the function that is being read */
+	struct list touched, found; /* places written; entries seen */
+	struct pending *work;
+	size_t work_count, work_capacity;
+	uint32_t reading;
+	bool has_ret, is_inconsistent, is_cut_short; /* by a call that may not return */
+};
+
+struct instruction {
+	uint64_t addr, next;
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+static int list_add(struct list *list, uint64_t value)
+{
+	size_t wanted = list->capacity ? list->capacity * 2 : 256;
+	uint64_t *grown;
+
+	if (list->count == list->capacity) {
+		grown = reallocarray(list->values, wanted, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		list->values = grown;
+		list->capacity = wanted;
+	}
+	list->values[list->count++] = value;
+	return 0;
+}
+
+static void reader_deinit(struct reader *reader)
+{
+	free(reader->first_place);
+	free(reader->places);
+	free(reader->functions);
+	free(reader->entries.values);
+	free(reader->touched.values);
+	free(reader->found.values);
+	free(reader->work);
+}
+
+/* The range that holds addr; NULL if none. */
+static const struct cfi_code_range *find_range(const struct reader *reader, uint64_t addr)
+{
+	size_t low = 0, high = reader->range_count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (reader->ranges[middle].end <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == reader->range_count || reader->ranges[low].start > addr)
+		return NULL;
+	return &reader->ranges[low];
+}
+
+static size_t place_index(const struct reader *reader, const struct cfi_code_range *range,
+			  uint64_t addr)
+{
+	return reader->first_place[range - reader->ranges] + (addr - range->start);
+}
+
+/* ---- one instruction ---------------------------------------------------------------------- */
+
+static bool is_reg(const ZydisDecodedOperand *op, ZydisRegister reg)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == reg;
+}
+
+/* Writes the register or a part of it. */
+static bool writes(const struct instruction *at, ZydisRegister reg)
+{
+	const ZydisDecodedOperand *op;
+	unsigned int i;
+
+	for (i = 0; i < at->insn.operand_count; i++) {
+		op = &at->op[i];
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
+		    ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value) ==
+			    reg)
+			return true;
+	}
+	return false;
+}
+
+/* [base + displacement], nothing else; for lea. */
+static bool is_based(const ZydisDecodedOperand *op, ZydisRegister base)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.base == base &&
+	       op->mem.index == ZYDIS_REGISTER_NONE;
+}
+
+/* rsp moves up (a pop) or down (a push). Offsets that no compiler makes end what is known. */
+static void move_rsp(struct place *place, int64_t bytes)
+{
+	int64_t moved = place->cfa_from_rsp - bytes;
+
+	if (!place->has_rsp)
+		return;
+	if (moved < 8) /* above the return address: this is not the stack of a caller */
+		place->is_outermost = true;
+	place->has_rsp = moved >= 8 && moved < INT32_MAX / 2;
+	place->cfa_from_rsp = place->has_rsp ? (int32_t)moved : 0;
+}
+
+static void lose_rbp(struct place *place)
+{
+	place->has_rbp = false;
+	place->cfa_from_rbp = 0;
+	if (place->rbp == DHAT_RBP_SAME)
+		place->rbp = DHAT_RBP_UNDEFINED;
+}
+
+static void push(struct place *place, const struct instruction *at)
+{
+	move_rsp(place, -(int64_t)(at->insn.operand_width / 8));
+	if (is_reg(&at->op[0], ZYDIS_REGISTER_RBP) && place->rbp == DHAT_RBP_SAME &&
+	    place->has_rsp && place->cfa_from_rsp % 8 == 0 && place->cfa_from_rsp <= 128 * 8)
+		place->rbp = (int8_t)(-place->cfa_from_rsp / 8);
+}
+
+/* rbp comes back from where it was saved, or becomes something else. */
+static void pop_rbp(struct place *place)
+{
+	bool is_own = place->has_rsp && place->rbp < 0 && place->rbp * 8 == -place->cfa_from_rsp;
+
+	if (is_own)
+		place->rbp = DHAT_RBP_SAME;
+	place->has_rbp = false;
+	place->cfa_from_rbp = 0;
+	if (!is_own)
+		lose_rbp(place);
+}
+
+static void set_rsp_from_rbp(struct place *place, int64_t displacement)
+{
+	place->has_rsp = place->has_rbp;
+	place->cfa_from_rsp = place->has_rbp ? place->cfa_from_rbp : 0;
+	move_rsp(place, displacement);
+}
+
+static void set_rbp_from_rsp(struct place *place, int64_t displacement)
+{
+	lose_rbp(place);
+	if (!place->has_rsp || displacement < INT32_MIN / 2 || displacement > INT32_MAX / 2)
+		return;
+	place->has_rbp = true;
+	place->cfa_from_rbp = (int32_t)(place->cfa_from_rsp - displacement);
+}
+
+/* Anything that writes the two registers and is none of the forms that keep track. */
+static void lose_what_is_written(struct place *place, const struct instruction *at)
+{
+	if (writes(at, ZYDIS_REGISTER_RSP)) {
+		place->has_rsp = false;
+		place->cfa_from_rsp = 0;
+	}
+	if (writes(at, ZYDIS_REGISTER_RBP))
+		lose_rbp(place);
+}
+
+static void apply(struct place *place, const struct instruction *at)
+{
+	const ZydisDecodedOperand *op = at->op;
+	bool is_imm = op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+
+	switch (at->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		push(place, at);
+		return;
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_POPFQ:
+		if (is_reg(&op[0], ZYDIS_REGISTER_RBP))
+			pop_rbp(place);
+		move_rsp(place, at->insn.operand_width / 8);
+		return;
+	case ZYDIS_MNEMONIC_LEAVE:
+		set_rsp_from_rbp(place, 0);
+		pop_rbp(place);
+		move_rsp(place, 8);
+		return;
+	case ZYDIS_MNEMONIC_ADD:
+		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_imm)
+			return move_rsp(place, op[1].imm.value.s);
+		break;
+	case ZYDIS_MNEMONIC_SUB:
+		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_imm)
+			return move_rsp(place, -op[1].imm.value.s);
+		break;
+	case ZYDIS_MNEMONIC_LEA:
+		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_based(&op[1], ZYDIS_REGISTER_RSP))
+			return move_rsp(place, op[1].mem.disp.value);
+		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_based(&op[1], ZYDIS_REGISTER_RBP))
+			return set_rsp_from_rbp(place, op[1].mem.disp.value);
+		if (is_reg(&op[0], ZYDIS_REGISTER_RBP) && is_based(&op[1], ZYDIS_REGISTER_RSP))
+			return set_rbp_from_rsp(place, op[1].mem.disp.value);
+		break;
+	case ZYDIS_MNEMONIC_MOV:
+		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_reg(&op[1], ZYDIS_REGISTER_RBP))
+			return set_rsp_from_rbp(place, 0);
+		if (is_reg(&op[0], ZYDIS_REGISTER_RBP) && is_reg(&op[1], ZYDIS_REGISTER_RSP))
+			return set_rbp_from_rsp(place, 0);
+		break;
+	case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_SYSCALL: /* both come back as they went (psABI 3.2.1) */
+	case ZYDIS_MNEMONIC_RET:     /* and this ends the way: follow() looks at where it is */
+		return;
+	default:
+		break;
+	}
+	lose_what_is_written(place, at);
+}
+
+/* ---- ways through a function -------------------------------------------------------------- */
+
+static int go_to(struct reader *reader, uint64_t addr, const struct place *place)
+{
+	size_t wanted = reader->work_capacity ? reader->work_capacity * 2 : 64;
+	struct pending *grown;
+
+	if (!find_range(reader, addr) ||
+	    (!place->has_rsp && !place->has_rbp && !place->is_outermost))
+		return 0; /* leads to code with CFI, or nothing is known any more */
+	if (reader->work_count == reader->work_capacity) {
+		grown = reallocarray(reader->work, wanted, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		reader->work = grown;
+		reader->work_capacity = wanted;
+	}
+	reader->work[reader->work_count++] = (struct pending){ addr, *place };
+	return 0;
+}
+
+/* To the next instruction; not into the next function, unless it may begin so: there was a call
+ * before that does not return, of code that is not here. */
+static int go_on(struct reader *reader, uint64_t addr, const struct place *place)
+{
+	const struct cfi_code_range *range = find_range(reader, addr);
+	bool is_entry = range && reader->functions[place_index(reader, range, addr)];
+
+	if (is_entry && (!place->has_rsp || place->cfa_from_rsp != 8))
+		return 0;
+	return go_to(reader, addr, place);
+}
+
+static int find_entry(struct reader *reader, uint64_t addr)
+{
+	return find_range(reader, addr) ? list_add(&reader->found, addr) : 0;
+}
+
+/* The address that a branch or a rip-relative operand names; 0 if it is not in the code. */
+static uint64_t target_of(const struct instruction *at, unsigned int operand)
+{
+	ZyanU64 target = 0;
+
+	if (ZYAN_FAILED(ZydisCalcAbsoluteAddress(&at->insn, &at->op[operand], at->addr, &target)))
+		return 0;
+	return target;
+}
+
+static int follow_jump(struct reader *reader, const struct instruction *at,
+		       const struct place *place)
+{
+	bool is_tail = place->has_rsp && place->cfa_from_rsp == 8;
+	uint64_t target;
+
+	if (at->op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE) { /* a table, or a pointer */
+		reader->has_ret = true;
+		return 0;
+	}
+	target = target_of(at, 0);
+	if (is_tail && !find_range(reader, target))
+		reader->has_ret = true; /* by way of another one */
+	return go_to(reader, target, place);
+}
+
+/* Where a call goes on; nowhere if what it calls does not return. */
+static int follow_call(struct reader *reader, const struct instruction *at,
+		       const struct place *place)
+{
+	const struct cfi_code_range *range;
+	uint64_t target;
+	int r;
+
+	if (at->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		target = target_of(at, 0);
+		range = find_range(reader, target);
+		r = find_entry(reader, target);
+		if (r < 0)
+			return r;
+		if (range && reader->functions[place_index(reader, range, target)] < RETURNS) {
+			reader->is_cut_short = true;
+			return 0;
+		}
+	}
+	return go_on(reader, at->next, place);
+}
+
+/* To whatever may run after the instruction. */
+static int follow(struct reader *reader, const struct instruction *at, const struct place *place)
+{
+	int r = 0;
+
+	switch (at->insn.meta.category) {
+	case ZYDIS_CATEGORY_RET:
+		reader->has_ret = true;
+		if (!place->is_outermost && (!place->has_rsp || place->cfa_from_rsp != 8))
+			reader->is_inconsistent = true;
+		return 0;
+	case ZYDIS_CATEGORY_UNCOND_BR:
+		return follow_jump(reader, at, place);
+	case ZYDIS_CATEGORY_CALL:
+		return follow_call(reader, at, place);
+	case ZYDIS_CATEGORY_COND_BR:
+		r = go_to(reader, target_of(at, 0), place);
+		break;
+	default:
+		break;
+	}
+	switch (at->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_HLT:
+	case ZYDIS_MNEMONIC_UD2:
+	case ZYDIS_MNEMONIC_INT3:
+		return r;
+	case ZYDIS_MNEMONIC_LEA:
+		if (is_based(&at->op[1], ZYDIS_REGISTER_RIP))
+			r = find_entry(reader, target_of(at, 1));
+		break;
+	default:
+		break;
+	}
+	return r < 0 ? r : go_on(reader, at->next, place);
+}
+
+static bool is_same(const struct place *a, const struct place *b)
+{
+	return a->cfa_from_rsp == b->cfa_from_rsp && a->cfa_from_rbp == b->cfa_from_rbp &&
+	       a->rbp == b->rbp && a->has_rsp == b->has_rsp && a->has_rbp == b->has_rbp &&
+	       a->is_outermost == b->is_outermost;
+}
+
+/* Two ways lead here. If they disagree about rbp alone, as in functions that do not return and
+ * need not save it, it is lost from here on, and the rest is looked at again. Whether `place` has
+ * changed. */
+static bool join(struct reader *reader, struct place *place, const struct place *other)
+{
+	struct place joined = *place;
+
+	if (is_same(place, other))
+		return false;
+	joined.has_rbp = false;
+	joined.cfa_from_rbp = 0;
+	if (place->rbp != other->rbp)
+		joined.rbp = DHAT_RBP_UNDEFINED;
+	if (!place->has_rsp || !other->has_rsp || place->cfa_from_rsp != other->cfa_from_rsp ||
+	    place->is_outermost != other->is_outermost ||
+	    (place->reading != reader->reading && !is_same(place, &joined))) {
+		/* the outermost code may end in a call, and another function begin behind it */
+		reader->is_inconsistent |= !other->is_outermost;
+		return false;
+	}
+	if (is_same(place, &joined))
+		return false;
+	*place = joined;
+	return true;
+}
+
+static int visit(struct reader *reader, struct pending pending)
+{
+	const struct cfi_code_range *range = find_range(reader, pending.addr);
+	struct instruction at = { .addr = pending.addr };
+	struct place *place = &reader->places[place_index(reader, range, pending.addr)];
+	int r = 0;
+
+	if (place->is_known) {
+		if (!join(reader, place, &pending.place))
+			return 0;
+		pending.place = *place;
+	}
+	if (!flow_decode(range->bytes + (pending.addr - range->start), range->end - pending.addr,
+			 &at.insn, at.op)) {
+		reader->is_inconsistent = true;
+		return 0;
+	}
+	at.next = at.addr + at.insn.length;
+	if (!place->is_known)
+		r = list_add(&reader->touched, (uint64_t)(place - reader->places));
+	if (r < 0)
+		return r;
+	*place = pending.place;
+	place->is_known = true;
+	place->length = at.insn.length;
+	place->reading = reader->reading;
+	apply(&pending.place, &at);
+	return follow(reader, &at, &pending.place);
+}
+
+/* mov $15,%rax; syscall: where signal handlers return to in libraries that say no more about it
+ * (x86-64 has had this one form only; debuggers know it by these bytes, too). */
+static const uint8_t sigreturn[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+
+static bool is_sigreturn(const struct cfi_code_range *range, uint64_t addr)
+{
+	return range->end - addr >= sizeof(sigreturn) &&
+	       memcmp(range->bytes + (addr - range->start), sigreturn, sizeof(sigreturn)) == 0;
+}
+
+static void forget_function(struct reader *reader)
+{
+	size_t i;
+
+	for (i = 0; i < reader->touched.count; i++)
+		reader->places[reader->touched.values[i]] = (struct place){};
+}
+
+/* New entries of this function into the list. */
+static int keep_found(struct reader *reader)
+{
+	const struct cfi_code_range *range;
+	uint64_t entry;
+	uint8_t *known;
+	size_t i;
+	int r;
+
+	for (i = 0; i < reader->found.count && reader->entries.count < MAX_ENTRIES; i++) {
+		entry = reader->found.values[i];
+		range = find_range(reader, entry);
+		if (!range)
+			continue;
+		known = &reader->functions[place_index(reader, range, entry)];
+		if (*known)
+			continue;
+		*known = MAY_RETURN;
+		r = list_add(&reader->entries, entry);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_function(struct reader *reader, uint64_t entry, bool is_outermost)
+{
+	struct place place = { .cfa_from_rsp = 8, .has_rsp = true, .is_outermost = is_outermost };
+	int r;
+
+	reader->touched.count = reader->found.count = reader->work_count = 0;
+	reader->has_ret = reader->is_inconsistent = reader->is_cut_short = false;
+	reader->reading++;
+	r = go_to(reader, entry, &place);
+	while (r == 0 && reader->work_count && !reader->is_inconsistent)
+		r = visit(reader, reader->work[--reader->work_count]);
+	if (r < 0 || !reader->is_inconsistent)
+		return r;
+	forget_function(reader);
+	reader->found.count = 0;
+	return 0;
+}
+
+#define MAX_ROUNDS 40 /* as deep as calls of functions are nested before a ret is certain */
+
+/* Which functions return; finds all functions on the way. */
+static int settle(struct reader *reader, uint64_t outermost)
+{
+	bool is_changed = true;
+	uint64_t entry;
+	uint8_t *known;
+	size_t i;
+	int r, round;
+
+	for (round = 0; is_changed && round < MAX_ROUNDS; round++) {
+		is_changed = false;
+		r = outermost ? read_function(reader, outermost, true) : 0;
+		forget_function(reader);
+		if (r == 0 && outermost)
+			r = keep_found(reader);
+		for (i = 0; r == 0 && i < reader->entries.count; i++) {
+			entry = reader->entries.values[i];
+			known = &reader->functions[place_index(reader, find_range(reader, entry),
+							       entry)];
+			if (*known != MAY_RETURN)
+				continue;
+			r = read_function(reader, entry, false);
+			forget_function(reader);
+			if (r == 0)
+				r = keep_found(reader);
+			if (reader->is_inconsistent)
+				*known = NOT_UNDERSTOOD;
+			else if (reader->has_ret)
+				*known = reader->is_cut_short ? RETURNS : RETURNS_WHOLE;
+			is_changed |= *known != MAY_RETURN;
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* A function that was seen to return early in settle() was not read past all its calls. */
+static int find_more(struct reader *reader)
+{
+	size_t i, place;
+	uint64_t entry;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < reader->entries.count; i++) {
+		entry = reader->entries.values[i];
+		place = place_index(reader, find_range(reader, entry), entry);
+		if (reader->functions[place] != RETURNS)
+			continue;
+		r = read_function(reader, entry, false);
+		forget_function(reader);
+		if (r == 0)
+			r = keep_found(reader);
+		if (reader->is_inconsistent)
+			reader->functions[place] = NOT_UNDERSTOOD;
+		else if (!reader->is_cut_short)
+			reader->functions[place] = RETURNS_WHOLE;
+	}
+	return r;
+}
+
+static int read_all(struct reader *reader, uint64_t outermost)
+{
+	size_t i, place, known;
+	uint64_t entry;
+	int r;
+
+	do {
+		known = reader->entries.count;
+		r = settle(reader, outermost);
+		if (r == 0)
+			r = find_more(reader);
+	} while (r == 0 && reader->entries.count > known);
+	for (i = 0; r == 0 && i < reader->entries.count; i++) {
+		entry = reader->entries.values[i];
+		place = place_index(reader, find_range(reader, entry), entry);
+		if (reader->functions[place] != NOT_UNDERSTOOD && !reader->places[place].is_known)
+			r = read_function(reader, entry, false);
+	}
+	if (r == 0 && outermost)
+		r = read_function(reader, outermost, true);
+	return r;
+}
+
+/* ---- results ------------------------------------------------------------------------------ */
+
+static struct dhat_row row_of(const struct place *place)
+{
+	struct dhat_row row = { .rbp = place->rbp };
+
+	if (place->is_outermost)
+		return (struct dhat_row){ .cfa = DHAT_CFA_END };
+	row.cfa = place->has_rsp ? DHAT_CFA_RSP : DHAT_CFA_RBP;
+	row.cfa_offset = place->has_rsp ? place->cfa_from_rsp : place->cfa_from_rbp;
+	return row;
+}
+
+struct pieces {
+	struct cfi_code_piece *list;
+	size_t count, capacity;
+};
+
+static int add_piece(struct pieces *pieces, uint64_t start, uint64_t end, struct dhat_row row)
+{
+	size_t wanted = pieces->capacity ? pieces->capacity * 2 : 256;
+	struct cfi_code_piece *last, *grown;
+
+	while (pieces->count && pieces->list[pieces->count - 1].start >= start)
+		pieces->count--;
+	last = pieces->count ? &pieces->list[pieces->count - 1] : NULL;
+	if (last && last->end > start)
+		last->end = start; /* an instruction inside of another one */
+	if (last && last->end == start && memcmp(&last->row, &row, sizeof(row)) == 0) {
+		last->end = end;
+		return 0;
+	}
+	if (pieces->count == pieces->capacity) {
+		grown = reallocarray(pieces->list, wanted, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		pieces->list = grown;
+		pieces->capacity = wanted;
+	}
+	pieces->list[pieces->count++] = (struct cfi_code_piece){ start, end, row };
+	return 0;
+}
+
+static int collect_range(const struct reader *reader, const struct cfi_code_range *range,
+			 struct pieces *pieces)
+{
+	const struct place *place = &reader->places[place_index(reader, range, range->start)];
+	uint64_t addr, start;
+	int r = 0;
+
+	for (addr = range->start; r == 0 && addr < range->end; addr++, place++) {
+		if (!place->is_known)
+			continue;
+		if (!is_sigreturn(range, addr)) {
+			r = add_piece(pieces, addr, addr + place->length, row_of(place));
+			continue;
+		}
+		/* the handler returns to it without a call before: looked up a byte before */
+		start = addr > range->start ? addr - 1 : addr;
+		r = add_piece(pieces, start, addr + sizeof(sigreturn),
+			      (struct dhat_row){ .cfa = DHAT_CFA_SIGNAL });
+		addr += sizeof(sigreturn) - 1;
+		place += sizeof(sigreturn) - 1;
+	}
+	return r;
+}
+
+static int prepare(struct reader *reader, const uint64_t *entries, size_t entry_count)
+{
+	size_t i, all = 0;
+
+	reader->first_place = calloc(reader->range_count, sizeof(*reader->first_place));
+	if (!reader->first_place)
+		return -ENOMEM;
+	for (i = 0; i < reader->range_count; i++) {
+		reader->first_place[i] = all;
+		all += reader->ranges[i].end - reader->ranges[i].start;
+		if (all > CFI_CODE_MAX_BYTES)
+			return -E2BIG;
+	}
+	reader->places = calloc(all, sizeof(*reader->places));
+	reader->functions = calloc(all, sizeof(*reader->functions));
+	if (!reader->places || !reader->functions)
+		return -ENOMEM;
+	for (i = 0; i < entry_count; i++) {
+		if (find_entry(reader, entries[i]) < 0)
+			return -ENOMEM;
+	}
+	return keep_found(reader);
+}
+
+int cfi_code_read(const struct cfi_code_range *ranges, size_t range_count, const uint64_t *entries,
+		  size_t entry_count, uint64_t outermost, struct cfi_code_piece **ret,
+		  size_t *ret_count)
+{
+	_cleanup_(reader_deinit) struct reader reader = { .ranges = ranges,
+							  .range_count = range_count };
+	struct pieces pieces = {};
+	size_t i;
+	int r;
+
+	r = prepare(&reader, entries, entry_count);
+	if (r == 0)
+		r = read_all(&reader, outermost);
+	for (i = 0; r == 0 && i < range_count; i++)
+		r = collect_range(&reader, &ranges[i], &pieces);
+	if (r < 0 && r != -E2BIG) {
+		free(pieces.list);
+		return r;
+	}
+	*ret = pieces.list;
+	*ret_count = pieces.count;
+	return 0;
+}

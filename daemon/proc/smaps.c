@@ -1,0 +1,92 @@
+#include "smaps.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include "proto/base/cleanup.h"
+
+static int add_entry(struct smaps *smaps, size_t *room, const struct smaps_entry *entry)
+{
+	if (smaps->count == *room) {
+		size_t wanted = *room ? 2 * *room : 256;
+		struct smaps_entry *entries =
+			reallocarray(smaps->entries, wanted, sizeof(*entries));
+
+		if (!entries)
+			return -ENOMEM;
+		smaps->entries = entries;
+		*room = wanted;
+	}
+	smaps->entries[smaps->count++] = *entry;
+	return 0;
+}
+
+/* "7f0000000000-7f0000001000 r-xp 00000000 fe:00 123   /path": the first line of a mapping. */
+static bool parse_mapping(const char *line, struct smaps_entry *ret)
+{
+	struct smaps_entry entry = { 0 };
+	uint64_t inode;
+	char mode[5];
+	int rest = 0;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %*x:%*x %" SCNu64 " %n", &entry.start,
+		   &entry.end, mode, &inode, &rest) != 4 ||
+	    entry.end <= entry.start || strlen(mode) != 4)
+		return false;
+	entry.is_file = inode != 0;
+	entry.is_executable = mode[2] == 'x';
+	entry.is_shared = mode[3] == 's';
+	if (!entry.is_file && line[rest] == '[')
+		snprintf(entry.name, sizeof(entry.name), "%.*s", (int)strcspn(line + rest, "\n"),
+			 line + rest);
+	*ret = entry;
+	return true;
+}
+
+/* "Rss:                4 kB" */
+static bool parse_field(const char *line, const char *name, uint64_t *ret)
+{
+	size_t length = strlen(name);
+	uint64_t kilobytes;
+
+	if (strncmp(line, name, length) ||
+	    sscanf(line + length, " %" SCNu64 " kB", &kilobytes) != 1)
+		return false;
+	*ret = kilobytes * 1024;
+	return true;
+}
+
+int smaps_parse(FILE *file, struct smaps *ret)
+{
+	_cleanup_free_ char *line = NULL;
+	struct smaps smaps = { 0 };
+	struct smaps_entry entry;
+	size_t size = 0, room = 0;
+	int r = 0;
+
+	while (r == 0 && getline(&line, &size, file) > 0) {
+		struct smaps_entry *last = smaps.count ? &smaps.entries[smaps.count - 1] : NULL;
+
+		if (parse_mapping(line, &entry))
+			r = add_entry(&smaps, &room, &entry);
+		else if (!last)
+			r = -EBADMSG;
+		else if (!parse_field(line, "Rss:", &last->rss_bytes))
+			parse_field(line, "Anonymous:", &last->anonymous_bytes);
+	}
+	if (r < 0) {
+		smaps_deinit(&smaps);
+		return r;
+	}
+	*ret = smaps;
+	return 0;
+}
+
+void smaps_deinit(struct smaps *smaps)
+{
+	free(smaps->entries);
+	*smaps = (struct smaps){ 0 };
+}

@@ -1,0 +1,537 @@
+#include "control.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/wire/frame.h"
+
+struct control {
+	const struct control_entry *table;
+	void *context;
+	uint64_t receive_ns, send_ns, answer_ns;
+	uid_t owner;
+	gid_t group;
+	bool has_group;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	dev_t dev; /* of the socket file, to remove no other's */
+	ino_t inode;
+	int listen_fd, stop_fd;
+	pthread_t thread;
+	bool has_thread;
+
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t is_idle;
+	int connections[CONTROL_MAX_CONNECTIONS]; /* fds; -1: a free place */
+	unsigned connection_count;
+};
+
+struct control_reply {
+	struct control *control;
+	int fd;
+	struct ucred peer;
+	bool is_owner;	 /* or root */
+	uint64_t end_ns; /* of the whole answer at the latest */
+	bool has_ended;	 /* the last response was sent */
+	bool is_broken;	 /* a response could not be sent: nothing more goes that way */
+};
+
+struct connection { /* what a new thread needs to know */
+	struct control *control;
+	size_t place;
+	struct ucred peer;
+};
+
+/* ---- who may ------------------------------------------------------------------------------- */
+
+/* sudo tells whose command it runs. Only root's own environment can bring us here as root. */
+static uid_t owner_of_daemon(void)
+{
+	const char *text = getenv("SUDO_UID");
+	unsigned long uid;
+	char *end;
+
+	if (geteuid() != 0 || !text || !*text)
+		return geteuid();
+	errno = 0;
+	uid = strtoul(text, &end, 10);
+	return errno || *end || uid >= (uid_t)-1 ? 0 : (uid_t)uid;
+}
+
+static bool is_group_member(int fd, const struct ucred *peer, gid_t group)
+{
+	_cleanup_free_ gid_t *groups = NULL;
+	socklen_t size = 0;
+
+	if (peer->gid == group)
+		return true;
+	/* the first call tells the size */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+		return false;
+	groups = malloc(size);
+	if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+		return false;
+	for (size_t i = 0; i < size / sizeof(*groups); i++) {
+		if (groups[i] == group)
+			return true;
+	}
+	return false;
+}
+
+static bool is_owner(const struct control *control, const struct ucred *peer)
+{
+	return peer->uid == 0 || peer->uid == control->owner;
+}
+
+static bool may_connect(const struct control *control, int fd, const struct ucred *peer)
+{
+	return is_owner(control, peer) ||
+	       (control->has_group && is_group_member(fd, peer, control->group));
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+int control_reply(struct control_reply *reply, Dhat__Response *response, struct dhat_error *err)
+{
+	uint64_t now = dhat_clock_ns(), deadline_ns = now + reply->control->send_ns;
+	int r;
+
+	if (response->is_last)
+		reply->has_ended = true;
+	if (deadline_ns > reply->end_ns)
+		deadline_ns = reply->end_ns;
+	if (now >= deadline_ns)
+		r = dhat_error_set(err, ETIMEDOUT, DHAT_EXIT_PROTOCOL,
+				   "the other side is too slow");
+	else
+		r = dhat_frame_send_message(reply->fd, &response->base, DHAT_FRAME_RESPONSE_MAX,
+					    deadline_ns, err);
+	/* too long a response was not begun: an error can still be sent */
+	if (r < 0 && r != -EMSGSIZE)
+		reply->is_broken = true;
+	return r;
+}
+
+uid_t control_reply_uid(const struct control_reply *reply)
+{
+	return reply->peer.uid;
+}
+
+pid_t control_reply_pid(const struct control_reply *reply)
+{
+	return reply->peer.pid;
+}
+
+/* deadline_ns 0: only what fits into the socket's buffer; never waits. */
+static int send_error(int fd, int code, const char *message, uint64_t deadline_ns)
+{
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	Dhat__Error error = DHAT__ERROR__INIT;
+
+	error.exit_code = code ? code : DHAT_EXIT_FAILED;
+	error.message = (char *)message;
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_ERROR;
+	response.error = &error;
+	return dhat_frame_send_message(fd, &response.base, DHAT_FRAME_RESPONSE_MAX, deadline_ns,
+				       NULL);
+}
+
+static int reply_error(struct control_reply *reply, const struct dhat_error *err)
+{
+	reply->has_ended = true;
+	return send_error(reply->fd, err->code, *err->message ? err->message : "the request failed",
+			  dhat_clock_ns() + reply->control->send_ns);
+}
+
+static int reply_done(struct control_reply *reply)
+{
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	Dhat__Done done = DHAT__DONE__INIT;
+
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_DONE;
+	response.done = &done;
+	return control_reply(reply, &response, NULL);
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+static int find_entry(const struct control_reply *reply, const Dhat__Request *request,
+		      const struct control_entry **ret, struct dhat_error *err)
+{
+	const struct control_entry *entry = reply->control->table;
+
+	if (request->protocol_version != DHAT_PROTOCOL_VERSION)
+		return dhat_error_set(err, EPROTO, DHAT_EXIT_PROTOCOL,
+				      "dhatd " DHAT_VERSION " speaks protocol %d, the request is "
+				      "of protocol %u: use the dhatctl that came with this dhatd",
+				      DHAT_PROTOCOL_VERSION, request->protocol_version);
+	for (; entry->kind && entry->kind != request->body_case; entry++)
+		;
+	if (!entry->kind || request->body_case == DHAT__REQUEST__BODY__NOT_SET)
+		return dhat_error_set(err, EPROTO, DHAT_EXIT_PROTOCOL,
+				      "dhatd " DHAT_VERSION " does not know this request: use the "
+				      "dhatctl that came with this dhatd");
+	if (entry->right == CONTROL_MANAGE && !reply->is_owner)
+		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
+				      "not permitted: members of the group may look, only root "
+				      "and the user who started dhatd may attach and detach");
+	*ret = entry;
+	return 0;
+}
+
+/* An error: the connection is of no more use. */
+static int answer(struct control_reply *reply, const Dhat__Request *request)
+{
+	const struct control_entry *entry = NULL;
+	struct dhat_error err = { 0 };
+	int r;
+
+	reply->has_ended = reply->is_broken = false;
+	reply->end_ns = dhat_clock_ns() + reply->control->answer_ns;
+	r = find_entry(reply, request, &entry, &err);
+	if (!entry) {
+		reply_error(reply, &err);
+		return r;
+	}
+	r = entry->handler(reply->control->context, request, reply, &err);
+	if (reply->has_ended || reply->is_broken)
+		return r < 0 || reply->is_broken ? -EPIPE : 0;
+	return r < 0 ? reply_error(reply, &err) : reply_done(reply);
+}
+
+/* One request; an error ends the connection. */
+static int serve_request(struct control_reply *reply)
+{
+	_cleanup_free_ uint8_t *payload = NULL;
+	struct control *control = reply->control;
+	struct dhat_error err = { 0 };
+	Dhat__Request *request;
+	size_t size;
+	int r;
+
+	r = dhat_frame_receive(reply->fd, DHAT_FRAME_REQUEST_MAX,
+			       dhat_clock_ns() + control->receive_ns, &payload, &size, &err);
+	if (r == -EMSGSIZE)
+		reply_error(reply, &err);
+	if (r < 0)
+		return r;
+	request = (Dhat__Request *)dhat_frame_unpack(&dhat__request__descriptor, payload, size);
+	if (!request) {
+		dhat_error_set(&err, EPROTO, DHAT_EXIT_PROTOCOL, "this is no request of dhatctl's");
+		reply_error(reply, &err);
+		return -EPROTO;
+	}
+	r = answer(reply, request);
+	protobuf_c_message_free_unpacked(&request->base, NULL);
+	return r;
+}
+
+static void release_place(struct control *control, size_t place)
+{
+	pthread_mutex_lock(&control->mutex);
+	close(control->connections[place]);
+	control->connections[place] = -1;
+	control->connection_count--;
+	pthread_cond_signal(&control->is_idle);
+	pthread_mutex_unlock(&control->mutex);
+}
+
+static void *connection_thread(void *connection_)
+{
+	_cleanup_free_ struct connection *connection = connection_;
+	struct control *control = connection->control;
+	struct control_reply reply = {
+		.control = control,
+		.fd = control->connections[connection->place],
+		.peer = connection->peer,
+		.is_owner = is_owner(control, &connection->peer),
+	};
+
+	while (serve_request(&reply) == 0)
+		;
+	release_place(control, connection->place);
+	return NULL;
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+/* Signals are the main thread's. */
+static int start_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			void *argument)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(thread, attr, run, argument);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -r;
+}
+
+/* On success the place owns the fd. */
+static int take_place(struct control *control, int fd, size_t *ret)
+{
+	int r = -EBUSY;
+
+	pthread_mutex_lock(&control->mutex);
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
+		if (control->connections[i] >= 0)
+			continue;
+		control->connections[i] = fd;
+		control->connection_count++;
+		*ret = i;
+		r = 0;
+		break;
+	}
+	pthread_mutex_unlock(&control->mutex);
+	return r;
+}
+
+static int start_connection(struct control *control, size_t place, const struct ucred *peer)
+{
+	struct connection *connection = malloc(sizeof(*connection));
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (!connection)
+		return -ENOMEM;
+	*connection = (struct connection){ control, place, *peer };
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = start_thread(&thread, &attr, connection_thread, connection);
+	pthread_attr_destroy(&attr);
+	if (r < 0)
+		free(connection);
+	return r;
+}
+
+static void accept_one(struct control *control)
+{
+	_cleanup_close_ int fd = -1;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	size_t place;
+
+	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return; /* gone again, or out of descriptors: the others go on */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return;
+	if (!may_connect(control, fd, &peer)) {
+		send_error(fd, DHAT_EXIT_NOT_PERMITTED,
+			   "not permitted: dhatd answers root and the user who started it "
+			   "(dhatd --group lets more people in)",
+			   0);
+		return;
+	}
+	if (take_place(control, fd, &place) < 0) {
+		send_error(fd, DHAT_EXIT_FAILED, "dhatd is busy: too many connections; try again",
+			   0);
+		return;
+	}
+	take_fd(fd);
+	if (start_connection(control, place, &peer) < 0)
+		release_place(control, place);
+}
+
+static void *accept_thread(void *control_)
+{
+	struct control *control = control_;
+	struct pollfd pollfds[] = {
+		{ .fd = control->listen_fd, .events = POLLIN },
+		{ .fd = control->stop_fd, .events = POLLIN },
+	};
+
+	for (;;) {
+		if (poll(pollfds, ARRAY_SIZE(pollfds), -1) < 0)
+			continue;
+		if (pollfds[1].revents)
+			return NULL;
+		if (pollfds[0].revents)
+			accept_one(control);
+	}
+}
+
+/* ---- the socket ---------------------------------------------------------------------------- */
+
+/* A socket file that nobody listens at is a dead daemon's and goes away. */
+static int remove_stale(const struct sockaddr_un *address, struct dhat_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat stat;
+
+	if (lstat(address->sun_path, &stat) < 0)
+		return errno == ENOENT ? 0
+				       : dhat_error_errno(err, errno, "cannot use the socket %s",
+							  address->sun_path);
+	if (!S_ISSOCK(stat.st_mode))
+		return dhat_error_set(err, EEXIST, DHAT_EXIT_ALREADY,
+				      "%s exists and is not a socket: give another --socket",
+				      address->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return dhat_error_errno(err, errno, "cannot make a socket");
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+		return dhat_error_set(err, EADDRINUSE, DHAT_EXIT_ALREADY,
+				      "a dhatd answers at %s already: add a target to it by "
+				      "`dhatctl attach`, or give another --socket",
+				      address->sun_path);
+	if (errno != ECONNREFUSED)
+		return dhat_error_errno(err, errno, "cannot use the socket %s", address->sun_path);
+	if (unlink(address->sun_path) < 0)
+		return dhat_error_errno(err, errno, "cannot remove the dead socket %s",
+					address->sun_path);
+	return 0;
+}
+
+static int bind_socket(struct control *control, const struct sockaddr_un *address,
+		       struct dhat_error *err)
+{
+	struct stat stat;
+	mode_t mask;
+	int r;
+
+	control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->listen_fd < 0)
+		return dhat_error_errno(err, errno, "cannot make a socket");
+	/* by umask and not by chmod: at no moment is it open to more people */
+	mask = umask(control->has_group ? 0117 : 0177);
+	r = bind(control->listen_fd, (const struct sockaddr *)address, sizeof(*address));
+	r = r < 0 ? -errno : 0;
+	umask(mask);
+	if (r < 0)
+		return dhat_error_set(err, -r,
+				      r == -EADDRINUSE ? DHAT_EXIT_ALREADY : dhat_exit_of_errno(-r),
+				      "cannot make the socket %s: %s; give another --socket",
+				      address->sun_path, strerror(-r));
+	if (lstat(address->sun_path, &stat) < 0)
+		return dhat_error_errno(err, errno, "cannot use the socket %s", address->sun_path);
+	control->dev = stat.st_dev;
+	control->inode = stat.st_ino;
+	memcpy(control->path, address->sun_path, sizeof(control->path));
+	if (lchown(address->sun_path, control->owner == geteuid() ? (uid_t)-1 : control->owner,
+		   control->has_group ? control->group : (gid_t)-1) < 0)
+		return dhat_error_errno(err, errno, "cannot give the socket %s to its owner",
+					address->sun_path);
+	if (listen(control->listen_fd, CONTROL_MAX_CONNECTIONS) < 0)
+		return dhat_error_errno(err, errno, "cannot listen at %s", address->sun_path);
+	return 0;
+}
+
+static int find_group(struct control *control, const char *name, struct dhat_error *err)
+{
+	struct group *group;
+
+	if (!name)
+		return 0;
+	errno = 0;
+	group = getgrnam(name);
+	if (!group)
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE, "--group %s: no such group",
+				      name);
+	control->group = group->gr_gid;
+	control->has_group = true;
+	return 0;
+}
+
+static int control_init(struct control *control, const struct control_options *options,
+			struct dhat_error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int r;
+
+	control->table = options->table;
+	control->context = options->context;
+	control->receive_ns = options->receive_ns ? options->receive_ns : CONTROL_RECEIVE_NS;
+	control->send_ns = options->send_ns ? options->send_ns : CONTROL_SEND_NS;
+	control->answer_ns = options->answer_ns ? options->answer_ns : CONTROL_ANSWER_NS;
+	control->owner = owner_of_daemon();
+	if (!*options->path || strlen(options->path) >= sizeof(address.sun_path))
+		return dhat_error_set(err, ENAMETOOLONG, DHAT_EXIT_USAGE,
+				      "the socket's path is too long or empty, at most %zu "
+				      "characters: %s",
+				      sizeof(address.sun_path) - 1, options->path);
+	strcpy(address.sun_path, options->path);
+	r = find_group(control, options->group, err);
+	if (r < 0)
+		return r;
+	r = remove_stale(&address, err);
+	if (r < 0)
+		return r;
+	r = bind_socket(control, &address, err);
+	if (r < 0)
+		return r;
+	control->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (control->stop_fd < 0)
+		return dhat_error_errno(err, errno, "cannot make an event descriptor");
+	r = start_thread(&control->thread, NULL, accept_thread, control);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot start a thread");
+	control->has_thread = true;
+	return 0;
+}
+
+int control_new(const struct control_options *options, struct control **ret, struct dhat_error *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int r;
+
+	if (!control)
+		return dhat_error_errno(err, ENOMEM, "cannot serve %s", options->path);
+	control->listen_fd = control->stop_fd = -1;
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++)
+		control->connections[i] = -1;
+	pthread_mutex_init(&control->mutex, NULL);
+	pthread_cond_init(&control->is_idle, NULL);
+	r = control_init(control, options, err);
+	if (r < 0) {
+		control_free(control);
+		return r;
+	}
+	*ret = control;
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	struct stat stat;
+
+	if (!control)
+		return;
+	if (control->has_thread) {
+		eventfd_write(control->stop_fd, 1);
+		pthread_join(control->thread, NULL);
+	}
+	pthread_mutex_lock(&control->mutex);
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
+		if (control->connections[i] >= 0)
+			shutdown(control->connections[i], SHUT_RDWR);
+	}
+	while (control->connection_count)
+		pthread_cond_wait(&control->is_idle, &control->mutex);
+	pthread_mutex_unlock(&control->mutex);
+	if (*control->path && lstat(control->path, &stat) == 0 && stat.st_dev == control->dev &&
+	    stat.st_ino == control->inode)
+		unlink(control->path);
+	if (control->listen_fd >= 0)
+		close(control->listen_fd);
+	if (control->stop_fd >= 0)
+		close(control->stop_fd);
+	pthread_cond_destroy(&control->is_idle);
+	pthread_mutex_destroy(&control->mutex);
+	free(control);
+}

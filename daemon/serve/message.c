@@ -1,0 +1,324 @@
+#include "message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/profile/snapshot.h"
+
+/* Messages are filled with one flag for "out of memory", looked at once at the end: what was made
+ * until then is freed by the message's own free function. */
+
+static char *text(bool *failed, const char *string)
+{
+	char *copy;
+
+	if (!string || !*string)
+		return (char *)protobuf_c_empty_string;
+	copy = strdup(string);
+	if (!copy)
+		*failed = true;
+	return copy ? copy : (char *)protobuf_c_empty_string;
+}
+
+static void *array(bool *failed, size_t count, size_t element_size)
+{
+	void *list = count ? calloc(count, element_size) : NULL;
+
+	if (count && !list)
+		*failed = true;
+	return list;
+}
+
+/* Appends copies of the strings of a NULL-terminated list. */
+static void add_texts(bool *failed, char *const *list, char ***field, size_t *field_count)
+{
+	size_t count = 0;
+	char **grown;
+
+	while (list && list[count])
+		count++;
+	if (!count)
+		return;
+	grown = reallocarray(*field, *field_count + count, sizeof(*grown));
+	if (!grown) {
+		*failed = true;
+		return;
+	}
+	*field = grown;
+	for (size_t i = 0; i < count; i++)
+		grown[(*field_count)++] = text(failed, list[i]);
+}
+
+/* A new message of a type, filled with defaults. */
+#define NEW(type, init)                                                                            \
+	({                                                                                         \
+		type *made_ = malloc(sizeof(type));                                                \
+		if (made_)                                                                         \
+			init(made_);                                                               \
+		made_;                                                                             \
+	})
+
+/* ---- words ---- */
+
+const char *message_stop_name(uint8_t stop)
+{
+	static const char *const names[DHAT_STOP_COUNT] = {
+		[DHAT_STOP_COMPLETE] = "complete",     [DHAT_STOP_NO_TABLE] = "no table",
+		[DHAT_STOP_NO_RULE] = "no rule",       [DHAT_STOP_BAD_MEMORY] = "bad memory",
+		[DHAT_STOP_TOO_DEEP] = "too deep",     [DHAT_STOP_JIT] = "JIT",
+		[DHAT_STOP_NO_SCRATCH] = "no scratch",
+	};
+
+	return stop < DHAT_STOP_COUNT ? names[stop] : "unknown";
+}
+
+const char *message_role_name(uint8_t role)
+{
+	static const char *const names[DHAT_ROLE_COUNT] = {
+		[0] = "unknown",
+		[DHAT_ROLE_MALLOC] = "malloc",
+		[DHAT_ROLE_CALLOC] = "calloc",
+		[DHAT_ROLE_REALLOC] = "realloc",
+		[DHAT_ROLE_REALLOCARRAY] = "reallocarray",
+		[DHAT_ROLE_FREE] = "free",
+		[DHAT_ROLE_POSIX_MEMALIGN] = "posix_memalign",
+		[DHAT_ROLE_MEMALIGN] = "memalign",
+		[DHAT_ROLE_PVALLOC] = "pvalloc",
+		[DHAT_ROLE_RESIZE] = "resize in place",
+	};
+
+	return role < DHAT_ROLE_COUNT && names[role] ? names[role] : "unknown";
+}
+
+static const char *state_name(const struct target_copy *copy)
+{
+	switch (copy->state) {
+	case TARGET_ATTACHED:
+		return "attached";
+	case TARGET_DETACHED:
+		return "detached";
+	case TARGET_EXITED:
+		return strncmp(copy->state_detail, "signal", 6) ? "exited" : "killed";
+	case TARGET_REPLACED:
+		return "replaced";
+	}
+	return "unknown";
+}
+
+/* ---- parts ---- */
+
+static uint64_t since(const struct target_copy *copy, uint64_t time_ns)
+{
+	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
+}
+
+static Dhat__Target *new_target(bool *failed, const struct target_copy *copy)
+{
+	const struct target_identity *identity = &copy->identity;
+	Dhat__Target *target = NEW(Dhat__Target, dhat__target__init);
+
+	if (!target) {
+		*failed = true;
+		return NULL;
+	}
+	target->pid = identity->pid;
+	target->namespace_pids = array(failed, identity->ns_pid_count, sizeof(uint32_t));
+	for (size_t i = 0; target->namespace_pids && i < identity->ns_pid_count; i++)
+		target->namespace_pids[target->n_namespace_pids++] = identity->ns_pids[i];
+	target->uid = identity->uid;
+	target->command = text(failed, identity->command);
+	target->executable = text(failed, identity->executable);
+	target->state = text(failed, state_name(copy));
+	target->state_detail = text(failed, copy->state_detail);
+	target->from_start = copy->from_start;
+	target->observed_since_unix_ns = copy->observed_since_unix_ns;
+	target->observed_ns = since(copy, copy->end_ns);
+	add_texts(failed, copy->allocators, &target->allocators, &target->n_allocators);
+	return target;
+}
+
+static Dhat__Totals *new_totals(bool *failed, const struct target_copy *copy)
+{
+	const struct heap_totals *from = &copy->totals;
+	Dhat__Totals *totals = NEW(Dhat__Totals, dhat__totals__init);
+
+	if (!totals) {
+		*failed = true;
+		return NULL;
+	}
+	totals->total_bytes = from->total_bytes;
+	totals->total_blocks = from->total_blocks;
+	totals->peak_bytes = from->peak_bytes;
+	totals->peak_blocks = from->peak_blocks;
+	totals->peak_ns = since(copy, from->peak_time_ns);
+	totals->live_bytes = from->live_bytes;
+	totals->live_blocks = from->live_blocks;
+	totals->end_ns = since(copy, copy->end_ns);
+	totals->freed_before_blocks = from->unknown_frees;
+	totals->freed_before_bytes = from->unknown_free_bytes;
+	totals->stack_count = copy->point_count;
+	return totals;
+}
+
+static Dhat__Verdict *new_verdict(bool *failed, const struct target_copy *copy)
+{
+	Dhat__Verdict *verdict = NEW(Dhat__Verdict, dhat__verdict__init);
+
+	if (!verdict) {
+		*failed = true;
+		return NULL;
+	}
+	verdict->exact = copy->is_exact;
+	add_texts(failed, copy->reasons, &verdict->reasons, &verdict->n_reasons);
+	return verdict;
+}
+
+static Dhat__Probe *new_probe(bool *failed, const struct target_probe *from)
+{
+	Dhat__Probe *probe = NEW(Dhat__Probe, dhat__probe__init);
+
+	if (!probe) {
+		*failed = true;
+		return NULL;
+	}
+	probe->function = text(failed, from->function);
+	probe->role = text(failed, message_role_name(from->role));
+	probe->object = text(failed, from->object_path);
+	probe->function_vaddr = from->function_vaddr;
+	probe->site_vaddr = from->site_vaddr;
+	probe->file_offset = from->file_offset;
+	probe->instruction = text(failed, from->instruction);
+	probe->is_emulated = from->is_emulated;
+	probe->returns_by = text(failed, from->returns_by);
+	probe->link = text(failed, from->link);
+	probe->note = text(failed, from->note);
+	probe->allocator = text(failed, from->allocator);
+	return probe;
+}
+
+static Dhat__Counter *new_counter(bool *failed, const struct target_counter *from)
+{
+	Dhat__Counter *counter = NEW(Dhat__Counter, dhat__counter__init);
+
+	if (!counter) {
+		*failed = true;
+		return NULL;
+	}
+	counter->name = text(failed, from->name);
+	counter->value = from->value;
+	counter->meaning = text(failed, from->meaning);
+	counter->is_loss = from->is_loss;
+	return counter;
+}
+
+static void set_probes(bool *failed, const struct target_copy *copy, Dhat__Probe ***ret,
+		       size_t *ret_count)
+{
+	*ret = array(failed, copy->probe_count, sizeof(**ret));
+	for (size_t i = 0; *ret && i < copy->probe_count; i++) {
+		(*ret)[i] = new_probe(failed, &copy->probes[i]);
+		if (!(*ret)[i])
+			return;
+		(*ret_count)++;
+	}
+}
+
+static void set_counters(bool *failed, const struct target_copy *copy, Dhat__Counter ***ret,
+			 size_t *ret_count)
+{
+	*ret = array(failed, copy->counter_count, sizeof(**ret));
+	for (size_t i = 0; *ret && i < copy->counter_count; i++) {
+		(*ret)[i] = new_counter(failed, &copy->counters[i]);
+		if (!(*ret)[i])
+			return;
+		(*ret_count)++;
+	}
+}
+
+/* ---- wholes ---- */
+
+Dhat__Target *message_target(const struct target_copy *copy)
+{
+	bool failed = false;
+	Dhat__Target *target = new_target(&failed, copy);
+
+	if (!failed)
+		return target;
+	dhat__target__free_unpacked(target, NULL);
+	return NULL;
+}
+
+Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
+{
+	Dhat__TargetStatus *status = NEW(Dhat__TargetStatus, dhat__target_status__init);
+	bool failed = false;
+
+	if (!status)
+		return NULL;
+	status->target = new_target(&failed, copy);
+	status->totals = new_totals(&failed, copy);
+	status->verdict = new_verdict(&failed, copy);
+	set_probes(&failed, copy, &status->probes, &status->n_probes);
+	set_counters(&failed, copy, &status->counters, &status->n_counters);
+	status->allocs_per_second = copy->allocs_per_second;
+	status->frees_per_second = copy->frees_per_second;
+	status->ring_bytes = copy->ring_bytes;
+	status->ring_used_bytes = copy->ring_used_bytes;
+	status->table_bytes = copy->table_bytes;
+	status->code_bytes = copy->code_bytes;
+	status->tables_ready = copy->tables_ready;
+	status->tables_pending = copy->tables_pending;
+	add_texts(&failed, copy->notes, &status->notes, &status->n_notes);
+	if (!failed)
+		return status;
+	dhat__target_status__free_unpacked(status, NULL);
+	return NULL;
+}
+
+Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64_t taken_unix_ns)
+{
+	Dhat__SnapshotHead *head = NEW(Dhat__SnapshotHead, dhat__snapshot_head__init);
+	char kernel[2 * sizeof(((struct utsname *)0)->release)];
+	struct utsname name;
+	bool failed = false;
+
+	if (!head)
+		return NULL;
+	head->format_version = DHAT_SNAPSHOT_VERSION;
+	head->tool_version = text(&failed, DHAT_VERSION);
+	if (!uname(&name)) {
+		snprintf(kernel, sizeof(kernel), "%s %s", name.sysname, name.release);
+		head->kernel = text(&failed, kernel);
+		head->host = text(&failed, name.nodename);
+	}
+	head->target = new_target(&failed, copy);
+	head->taken_unix_ns = taken_unix_ns;
+	head->sample_rate = 1;
+	if (!failed)
+		return head;
+	dhat__snapshot_head__free_unpacked(head, NULL);
+	return NULL;
+}
+
+Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *const *notes)
+{
+	Dhat__SnapshotEnd *end = NEW(Dhat__SnapshotEnd, dhat__snapshot_end__init);
+	bool failed = false;
+
+	if (!end)
+		return NULL;
+	end->totals = new_totals(&failed, copy);
+	end->verdict = new_verdict(&failed, copy);
+	set_counters(&failed, copy, &end->counters, &end->n_counters);
+	set_probes(&failed, copy, &end->probes, &end->n_probes);
+	add_texts(&failed, copy->notes, &end->notes, &end->n_notes);
+	add_texts(&failed, notes, &end->notes, &end->n_notes);
+	if (!failed)
+		return end;
+	dhat__snapshot_end__free_unpacked(end, NULL);
+	return NULL;
+}

@@ -1,0 +1,19 @@
+#pragma once
+/* message: a target's copy as protobuf messages, for `status` and for snapshots.
+ *
+ * Pure. Every message is whole and owned by the caller, who frees it with its …__free_unpacked(m,
+ * NULL); NULL means out of memory.
+ */
+#include "daemon/target/target.h"
+#include "proto/wire/dhat.pb-c.h"
+
+Dhat__Target *message_target(const struct target_copy *copy);
+Dhat__TargetStatus *message_target_status(const struct target_copy *copy);
+
+/* Without frames and points, which are streamed: snapshot.h. taken_unix_ns: when. */
+Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64_t taken_unix_ns);
+/* notes: NULL-terminated, beside the copy's; may be NULL. */
+Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *const *notes);
+
+const char *message_stop_name(uint8_t stop); /* enum dhat_stop: "complete", "no table", … */
+const char *message_role_name(uint8_t role); /* enum dhat_role: "malloc", … */

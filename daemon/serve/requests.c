@@ -1,0 +1,265 @@
+#include "requests.h"
+
+#include "message.h"
+#include "plan.h"
+#include "proto/base/cleanup.h"
+#include "rss.h"
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
+DEFINE_CLEANUP_PTR(struct target *, target_unref)
+
+static int reply_done(struct control_reply *reply, const char *text, struct dhat_error *err)
+{
+	Dhat__Done done = DHAT__DONE__INIT;
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+
+	done.message = (char *)text;
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_DONE;
+	response.done = &done;
+	return control_reply(reply, &response, err);
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static uint64_t own_rss_bytes(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f) {
+		if (fscanf(f, "%*u %lu", &pages) != 1)
+			pages = 0;
+		fclose(f);
+	}
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static double own_cpu_seconds(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec + used.tv_nsec / 1e9;
+}
+
+static int fill_statuses(struct targets *targets, Dhat__Status *status, struct dhat_error *err)
+{
+	struct target **list = NULL;
+	size_t count = 0;
+	int error = targets_list(targets, &list, &count);
+
+	if (error == 0)
+		status->targets = calloc(count + 1, sizeof(Dhat__TargetStatus *));
+	if (error == 0 && !status->targets)
+		error = -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		struct target_copy *copy = NULL;
+
+		if (error == 0)
+			error = target_copy(list[i], false, &copy, err);
+		if (error == 0) {
+			status->targets[status->n_targets] = message_target_status(copy);
+			if (status->targets[status->n_targets])
+				status->n_targets++;
+			else
+				error = -ENOMEM;
+		}
+		target_copy_free(copy);
+		target_unref(list[i]);
+	}
+	free(list);
+	return error;
+}
+
+static int answer_status(void *context, const Dhat__Request *request, struct control_reply *reply,
+			 struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	Dhat__Status status = DHAT__STATUS__INIT;
+	struct utsname kernel = { 0 };
+	int error = fill_statuses(requests->targets, &status, err);
+
+	uname(&kernel);
+	status.tool_version = (char *)DHAT_VERSION;
+	status.kernel = kernel.release;
+	status.daemon_pid = getpid();
+	status.daemon_rss_bytes = own_rss_bytes();
+	status.daemon_cpu_seconds = own_cpu_seconds();
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_STATUS;
+	response.status = &status;
+	if (error == 0)
+		error = control_reply(reply, &response, err);
+	for (size_t i = 0; i < status.n_targets; i++)
+		dhat__target_status__free_unpacked(status.targets[i], NULL);
+	free(status.targets);
+	return error;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+struct emitter {
+	struct control_reply *reply;
+	struct dhat_error *err;
+};
+
+static int emit_part(void *context, const Dhat__SnapshotPart *part)
+{
+	struct emitter *emitter = context;
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+
+	response.is_last = part->part_case == DHAT__SNAPSHOT_PART__PART_END;
+	response.body_case = DHAT__RESPONSE__BODY_SNAPSHOT;
+	response.snapshot = (Dhat__SnapshotPart *)part;
+	return control_reply(emitter->reply, &response, emitter->err);
+}
+
+static int answer_snapshot(void *context, const Dhat__Request *request, struct control_reply *reply,
+			   struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	struct emitter emitter = { reply, err };
+	int error = targets_find(requests->targets, request->snapshot->pid, &target, err);
+
+	if (error == 0)
+		error = target_copy(target, true, &copy, err);
+	if (error)
+		return error;
+	return snapshot_write(copy, requests->symbolizer, request->snapshot->without_names,
+			      emit_part, &emitter, err);
+}
+
+/* ---- attach and detach ----------------------------------------------------------------------- */
+
+/* asked may be NULL. *ret borrows from it; *ret_custom is the caller's to free. */
+static int read_options(const Dhat__AttachOptions *asked, struct target_options *ret,
+			char ***ret_custom)
+{
+	char **custom;
+
+	if (!asked)
+		return 0;
+	custom = calloc(asked->n_custom + 1, sizeof(*custom));
+	if (!custom)
+		return -ENOMEM;
+	for (size_t i = 0; i < asked->n_custom; i++)
+		custom[i] = asked->custom[i];
+	*ret_custom = custom;
+	*ret = (struct target_options){
+		.ring_bytes = asked->ring_bytes,
+		.link = asked->link,
+		.custom = custom,
+		.follow_fork = asked->follow_fork,
+		.follow_exec = asked->follow_exec,
+		.anonymous_memory = asked->anonymous_memory,
+		.skip_inventory = asked->skip_inventory,
+		.no_return_probes = asked->no_return_probes,
+		.max_memory_bytes = asked->max_memory_bytes,
+	};
+	return 0;
+}
+
+static int answer_attach(void *context, const Dhat__Request *request, struct control_reply *reply,
+			 struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_free_ char **custom = NULL;
+	struct target_options options = { 0 };
+	char text[64];
+	int error = read_options(request->attach->options, &options, &custom);
+
+	if (error == 0)
+		error = targets_attach(requests->targets, request->attach->pid, &options, NULL,
+				       err);
+	if (error)
+		return error;
+	snprintf(text, sizeof(text), "attached to process %u", request->attach->pid);
+	return reply_done(reply, text, err);
+}
+
+/* A dry run may look at what only root and the owner of dhatd may attach to. */
+static int answer_plan(void *context, const Dhat__Request *request, struct control_reply *reply,
+		       struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_free_ char **custom = NULL;
+	struct target_options options = { 0 };
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	int error = read_options(request->plan->options, &options, &custom);
+
+	if (error == 0)
+		error = plan_make(request->plan->pid, &options, requests->worker, requests->targets,
+				  &response.plan, err);
+	if (error)
+		return error;
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_PLAN;
+	error = control_reply(reply, &response, err);
+	dhat__plan__free_unpacked(response.plan, NULL);
+	return error;
+}
+
+static int answer_detach(void *context, const Dhat__Request *request, struct control_reply *reply,
+			 struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	char text[96];
+	int error = targets_find(requests->targets, request->detach->pid, &target, err);
+
+	if (error == 0)
+		error = targets_detach(requests->targets, target_pid(target), err);
+	if (error)
+		return error;
+	snprintf(text, sizeof(text), "detached from process %d; its profile stays until dhatd ends",
+		 (int)target_pid(target));
+	return reply_done(reply, text, err);
+}
+
+/* ---- resident memory ------------------------------------------------------------------------- */
+
+static int answer_rss(void *context, const Dhat__Request *request, struct control_reply *reply,
+		      struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	Dhat__Rss *table = NULL;
+	int error = targets_find(requests->targets, request->rss->pid, &target, err);
+
+	if (error == 0)
+		error = target_copy(target, true, &copy, err);
+	if (error == 0)
+		error = rss_explain(copy, &table, err);
+	if (error)
+		return error;
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_RSS;
+	response.rss = table;
+	error = control_reply(reply, &response, err);
+	dhat__rss__free_unpacked(table, NULL);
+	return error;
+}
+
+const struct control_entry requests_table[] = {
+	{ DHAT__REQUEST__BODY_STATUS, CONTROL_READ, answer_status },
+	{ DHAT__REQUEST__BODY_SNAPSHOT, CONTROL_READ, answer_snapshot },
+	{ DHAT__REQUEST__BODY_ATTACH, CONTROL_MANAGE, answer_attach },
+	{ DHAT__REQUEST__BODY_DETACH, CONTROL_MANAGE, answer_detach },
+	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
+	{ DHAT__REQUEST__BODY_PLAN, CONTROL_MANAGE, answer_plan },
+	{ 0, CONTROL_READ, NULL },
+};

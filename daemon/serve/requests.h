@@ -1,0 +1,15 @@
+#pragma once
+/* requests: what dhatd answers to each request. */
+#include "control.h"
+#include "daemon/lookup/symbolizer.h"
+#include "daemon/target/targets.h"
+#include "daemon/worker/worker.h"
+
+struct requests_context {
+	struct targets *targets;
+	struct symbolizer *symbolizer;
+	struct worker *worker;
+};
+
+/* For control_new(), with a struct requests_context as its context. */
+extern const struct control_entry requests_table[];

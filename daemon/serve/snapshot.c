@@ -1,0 +1,527 @@
+#include "snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "proto/base/cleanup.h"
+#include "proto/profile/snapshot.h"
+
+#define NOTES_MAX 32 /* one for each object without names; the last says that there are more */
+
+/* A distinct place in the code. */
+struct place {
+	uint64_t addr, file_offset;
+	uint32_t object;
+	bool is_exact_pc;
+};
+
+struct writing {
+	const struct target_copy *copy;
+	struct symbolizer *symbolizer;
+	bool without_names;
+	snapshot_sink sink;
+	void *context;
+	int root_fd;
+	uint32_t *number_of_frame; /* of each frame of the copy: its place's number, from 1 on */
+	struct place *places;	   /* by object */
+	uint32_t place_count;
+	char *notes[NOTES_MAX + 1];
+	uint32_t note_count, silent_count; /* silent: objects beyond NOTES_MAX */
+};
+
+static void writing_deinit(struct writing *writing)
+{
+	cleanup_close_fd(&writing->root_fd);
+	free(writing->number_of_frame);
+	free(writing->places);
+	for (uint32_t i = 0; i < writing->note_count; i++)
+		free(writing->notes[i]);
+}
+
+static int emit(struct writing *writing, Dhat__SnapshotPart__PartCase which, void *message)
+{
+	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
+
+	part.part_case = which;
+	part.head = message; /* one of a union of pointers */
+	return writing->sink(writing->context, &part);
+}
+
+__attribute__((format(printf, 2, 3))) static void add_note(struct writing *writing,
+							   const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (writing->note_count < NOTES_MAX)
+		writing->notes[writing->note_count] = strdup(text);
+	if (writing->note_count < NOTES_MAX && writing->notes[writing->note_count])
+		writing->note_count++;
+}
+
+/* ---- places ---- */
+
+struct sort_entry {
+	struct place place;
+	uint32_t frame;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct place *x = &((const struct sort_entry *)a)->place;
+	const struct place *y = &((const struct sort_entry *)b)->place;
+	uint64_t x_key = x->object == MAPPINGS_NO_OBJECT ? x->addr : x->file_offset;
+	uint64_t y_key = y->object == MAPPINGS_NO_OBJECT ? y->addr : y->file_offset;
+
+	if (x->object != y->object)
+		return x->object < y->object ? -1 : 1;
+	if (x_key != y_key)
+		return x_key < y_key ? -1 : 1;
+	return x->is_exact_pc - y->is_exact_pc;
+}
+
+static uint32_t object_of(const struct target_copy *copy, const struct target_frame *frame)
+{
+	return frame->object < copy->object_count ? frame->object : MAPPINGS_NO_OBJECT;
+}
+
+/* Numbers the distinct places, object by object. */
+static int find_places(struct writing *writing)
+{
+	const struct target_copy *copy = writing->copy;
+	_cleanup_free_ struct sort_entry *entries = NULL;
+
+	entries = calloc(copy->frame_count + 1ul, sizeof(*entries));
+	writing->places = calloc(copy->frame_count + 1ul, sizeof(*writing->places));
+	writing->number_of_frame = calloc(copy->frame_count + 1ul, sizeof(uint32_t));
+	if (!entries || !writing->places || !writing->number_of_frame)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < copy->frame_count; i++) {
+		const struct target_frame *frame = &copy->frames[i];
+
+		entries[i].place = (struct place){ frame->addr, frame->file_offset,
+						   object_of(copy, frame), frame->is_exact_pc };
+		entries[i].frame = i;
+	}
+	qsort(entries, copy->frame_count, sizeof(*entries), compare);
+	for (uint32_t i = 0; i < copy->frame_count; i++) {
+		if (!i || compare(&entries[i - 1], &entries[i]))
+			writing->places[writing->place_count++] = entries[i].place;
+		writing->number_of_frame[entries[i].frame] = writing->place_count;
+	}
+	return 0;
+}
+
+/* ---- frames ---- */
+
+/* A message of a frame, and what it points to. */
+struct frame_message {
+	Dhat__Frame frame;
+	Dhat__Location *locations;
+	Dhat__Location **location_list;
+};
+
+struct frame_batch {
+	struct frame_message *messages;
+	Dhat__Frame **list;
+	size_t count, capacity, bytes;
+};
+
+static void batch_clear(struct frame_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		free(batch->messages[i].locations);
+		free(batch->messages[i].location_list);
+	}
+	batch->count = 0;
+	batch->bytes = 0;
+}
+
+static void batch_deinit(struct frame_batch *batch)
+{
+	batch_clear(batch);
+	free(batch->messages);
+	free(batch->list);
+}
+
+static int batch_flush(struct writing *writing, struct frame_batch *batch)
+{
+	Dhat__FrameBatch message = DHAT__FRAME_BATCH__INIT;
+	int r;
+
+	if (!batch->count)
+		return 0;
+	for (size_t i = 0; i < batch->count; i++)
+		batch->list[i] = &batch->messages[i].frame;
+	message.frames = batch->list;
+	message.n_frames = batch->count;
+	r = emit(writing, DHAT__SNAPSHOT_PART__PART_FRAMES, &message);
+	batch_clear(batch);
+	return r;
+}
+
+static struct frame_message *batch_next(struct frame_batch *batch)
+{
+	struct frame_message *message;
+
+	if (batch->count == batch->capacity) {
+		size_t capacity = batch->capacity ? batch->capacity * 2 : 256;
+		struct frame_message *grown =
+			reallocarray(batch->messages, capacity, sizeof(*grown));
+		Dhat__Frame **list;
+
+		if (!grown)
+			return NULL;
+		batch->messages = grown;
+		list = reallocarray(batch->list, capacity, sizeof(*list));
+		if (!list)
+			return NULL;
+		batch->list = list;
+		batch->capacity = capacity;
+	}
+	message = &batch->messages[batch->count++];
+	memset(message, 0, sizeof(*message));
+	dhat__frame__init(&message->frame);
+	return message;
+}
+
+/* Strings are borrowed from the names: the batch is sent before those go. */
+static int set_locations(struct frame_message *message, const struct names *names,
+			 const struct name_frame *named, size_t *bytes)
+{
+	uint32_t count = named->location_count;
+
+	message->frame.unnamed_reason = names->strings[named->reason];
+	*bytes += strlen(names->strings[named->reason]);
+	if (!count)
+		return 0;
+	message->locations = calloc(count, sizeof(*message->locations));
+	message->location_list = calloc(count, sizeof(*message->location_list));
+	if (!message->locations || !message->location_list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct name_location *from = &names->locations[named->first_location + i];
+		Dhat__Location *location = &message->locations[i];
+
+		dhat__location__init(location);
+		location->function = names->strings[from->function];
+		location->linkage_name = names->strings[from->linkage_name];
+		location->file = names->strings[from->file];
+		location->line = from->line;
+		location->column = from->column;
+		message->location_list[i] = location;
+		*bytes += strlen(location->function) + strlen(location->linkage_name) +
+			  strlen(location->file) + 24;
+	}
+	message->frame.locations = message->location_list;
+	message->frame.n_locations = count;
+	return 0;
+}
+
+struct build_id_text {
+	char hex[129];
+};
+
+static void format_build_id(struct build_id_text *ret, const uint8_t *bytes, size_t size)
+{
+	ret->hex[0] = '\0';
+	for (size_t i = 0; i < size && i < 64; i++)
+		snprintf(ret->hex + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void build_id_of(const struct target_object *object, const struct symbolized *symbolized,
+			struct build_id_text *ret)
+{
+	const struct names *names = symbolized->frames[0].names;
+
+	if (object->build_id_size || !names)
+		format_build_id(ret, object->build_id, object->build_id_size);
+	else
+		format_build_id(ret, names->build_id, names->build_id_size);
+}
+
+static char *path_of(const struct target_object *object)
+{
+	if (object->is_vdso)
+		return "[vdso]";
+	return object->path && *object->path ? object->path : "[unknown file]";
+}
+
+static int add_frame(struct writing *writing, struct frame_batch *batch, const struct place *place,
+		     const struct target_object *object, const struct build_id_text *build_id,
+		     const struct symbolized *symbolized, const struct symbolized_frame *at)
+{
+	struct frame_message *message = batch_next(batch);
+	const struct name_frame *named;
+	int r = 0;
+
+	if (!message)
+		return -ENOMEM;
+	message->frame.address = place->addr;
+	message->frame.is_exact_pc = place->is_exact_pc;
+	if (object) {
+		message->frame.object = path_of(object);
+		message->frame.build_id = (char *)build_id->hex;
+		batch->bytes += strlen(message->frame.object) + strlen(build_id->hex);
+	} else {
+		message->frame.unnamed_reason = "in no file: code made at run time";
+	}
+	if (at && at->names) {
+		named = &at->names->frames[at->frame];
+		message->frame.object_vaddr = named->vaddr;
+		r = set_locations(message, at->names, named, &batch->bytes);
+	} else if (object) {
+		message->frame.object_vaddr = place->file_offset;
+		message->frame.unnamed_reason = (char *)symbolized->reason;
+	}
+	batch->bytes += 64 + strlen(message->frame.unnamed_reason);
+	if (!r && batch->bytes >= SNAPSHOT_BATCH_BYTES)
+		r = batch_flush(writing, batch);
+	return r;
+}
+
+static void note_unnamed(struct writing *writing, const struct target_object *object,
+			 uint32_t count, const char *reason)
+{
+	if (writing->note_count + 1 < NOTES_MAX)
+		add_note(writing, "%u frames of %s have no names: %s", count, path_of(object),
+			 reason);
+	else
+		writing->silent_count++;
+}
+
+/* The places of one object: named together, sent before the names are let go. */
+static int write_object(struct writing *writing, const struct place *places, uint32_t count)
+{
+	const struct target_object *object = &writing->copy->objects[places[0].object];
+	const struct symbolizer_object symbolizer_object = { .fd = object->fd,
+							     .root_fd = writing->root_fd,
+							     .uid = writing->copy->identity.uid,
+							     .path = object->path };
+	_cleanup_free_ struct name_query *queries = calloc(count, sizeof(*queries));
+	_cleanup_(batch_deinit) struct frame_batch batch = { 0 };
+	struct symbolized symbolized;
+	struct build_id_text build_id;
+	int r;
+
+	if (!queries)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		queries[i] = (struct name_query){ places[i].file_offset, places[i].is_exact_pc };
+	r = symbolizer_name(writing->symbolizer, &symbolizer_object, queries, count,
+			    writing->without_names, &symbolized);
+	if (r)
+		return r;
+	if (*symbolized.reason)
+		note_unnamed(writing, object, count, symbolized.reason);
+	build_id_of(object, &symbolized, &build_id);
+	for (uint32_t i = 0; !r && i < count; i++)
+		r = add_frame(writing, &batch, &places[i], object, &build_id, &symbolized,
+			      &symbolized.frames[i]);
+	if (!r)
+		r = batch_flush(writing, &batch);
+	batch_clear(&batch); /* it borrows from what goes now */
+	symbolized_deinit(writing->symbolizer, &symbolized);
+	return r;
+}
+
+static int write_nameless(struct writing *writing, const struct place *places, uint32_t count)
+{
+	_cleanup_(batch_deinit) struct frame_batch batch = { 0 };
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < count; i++)
+		r = add_frame(writing, &batch, &places[i], NULL, NULL, NULL, NULL);
+	return r ? r : batch_flush(writing, &batch);
+}
+
+static int write_frames(struct writing *writing)
+{
+	uint32_t end;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < writing->place_count; i = end) {
+		const struct place *places = &writing->places[i];
+
+		for (end = i + 1; end < writing->place_count; end++)
+			if (writing->places[end].object != places->object)
+				break;
+		if (places->object == MAPPINGS_NO_OBJECT)
+			r = write_nameless(writing, places, end - i);
+		else
+			r = write_object(writing, places, end - i);
+	}
+	return r;
+}
+
+/* ---- points ---- */
+
+static uint64_t since(const struct target_copy *copy, uint64_t time_ns)
+{
+	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
+}
+
+/* numbers: room for the frames of the point. */
+static void fill_point(const struct writing *writing, const struct target_point *from,
+		       Dhat__ProgramPoint *point, uint32_t *numbers)
+{
+	const struct heap_point *heap = &from->heap;
+
+	dhat__program_point__init(point);
+	point->total_bytes = heap->total_bytes;
+	point->total_blocks = heap->total_blocks;
+	point->lifetimes_us = from->lifetimes_us;
+	point->max_bytes = heap->max_bytes;
+	point->max_blocks = heap->max_blocks;
+	point->peak_bytes = heap->peak_bytes;
+	point->peak_blocks = heap->peak_blocks;
+	point->live_bytes = heap->live_bytes;
+	point->live_blocks = heap->live_blocks;
+	point->first_ns = since(writing->copy, heap->first_ns);
+	point->last_ns = since(writing->copy, heap->last_ns);
+	point->kind = (char *)(from->kind ? from->kind : "");
+	point->label = (char *)(from->label ? from->label : "");
+	if (!from->label)
+		point->stop = (char *)message_stop_name(from->stop);
+	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
+	for (uint32_t i = 0; i < from->frame_count; i++)
+		numbers[i] = writing->number_of_frame[from->first_frame + i];
+	point->frames = numbers;
+	point->n_frames = from->frame_count;
+}
+
+#define POINTS_A_BATCH                                                                             \
+	1024 /* at most DHAT_MAX_FRAMES small numbers each: below half a megabyte                  \
+	      */
+
+static int write_points(struct writing *writing)
+{
+	const struct target_copy *copy = writing->copy;
+	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
+	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
+	_cleanup_free_ uint32_t *numbers =
+		calloc(POINTS_A_BATCH, DHAT_MAX_FRAMES * sizeof(*numbers));
+	int r = 0;
+
+	if (!points || !list || !numbers)
+		return -ENOMEM;
+	for (uint32_t i = 0; !r && i < copy->point_count; i += POINTS_A_BATCH) {
+		Dhat__PointBatch message = DHAT__POINT_BATCH__INIT;
+		uint32_t left = copy->point_count - i;
+
+		message.n_points = left < POINTS_A_BATCH ? left : POINTS_A_BATCH;
+		message.points = list;
+		for (uint32_t j = 0; j < message.n_points; j++) {
+			fill_point(writing, &copy->points[i + j], &points[j],
+				   numbers + (size_t)j * DHAT_MAX_FRAMES);
+			list[j] = &points[j];
+		}
+		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);
+	}
+	return r;
+}
+
+/* ---- the whole ---- */
+
+/* The target's root directory, as long as it is still that process which has its number. */
+static int open_root(const struct target_identity *identity)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_fclose_ FILE *file = NULL;
+	unsigned long long start_ticks = 0;
+	char path[64], line[2048], *after;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", identity->pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/stat", identity->pid);
+	file = fopen(path, "re");
+	if (fd < 0 || !file || !fgets(line, sizeof(line), file))
+		return -1;
+	after = strrchr(line, ')'); /* the name before it may hold anything */
+	if (!after || sscanf(after + 1,
+			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
+			     "%*d %*d %*d %*d %llu",
+			     &start_ticks) != 1)
+		return -1;
+	return start_ticks == identity->start_ticks ? take_fd(fd) : -1;
+}
+
+static int write_head(struct writing *writing)
+{
+	Dhat__SnapshotHead *head;
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	head = message_snapshot_head(writing->copy, now.tv_sec * 1000000000ull + now.tv_nsec);
+	if (!head)
+		return -ENOMEM;
+	r = emit(writing, DHAT__SNAPSHOT_PART__PART_HEAD, head);
+	dhat__snapshot_head__free_unpacked(head, NULL);
+	return r;
+}
+
+static int write_end(struct writing *writing)
+{
+	Dhat__SnapshotEnd *end;
+	int r;
+
+	if (writing->silent_count)
+		add_note(writing, "%u further objects have no names", writing->silent_count);
+	end = message_snapshot_end(writing->copy, writing->notes);
+	if (!end)
+		return -ENOMEM;
+	r = emit(writing, DHAT__SNAPSHOT_PART__PART_END, end);
+	dhat__snapshot_end__free_unpacked(end, NULL);
+	return r;
+}
+
+/* Frame lists that a copy claims lie within it. */
+static bool is_sound(const struct target_copy *copy)
+{
+	for (uint32_t i = 0; i < copy->point_count; i++) {
+		const struct target_point *point = &copy->points[i];
+
+		if (point->frame_count > DHAT_MAX_FRAMES ||
+		    point->first_frame > copy->frame_count ||
+		    point->frame_count > copy->frame_count - point->first_frame)
+			return false;
+	}
+	return true;
+}
+
+int snapshot_write(const struct target_copy *copy, struct symbolizer *symbolizer,
+		   bool without_names, snapshot_sink sink, void *context, struct dhat_error *err)
+{
+	_cleanup_(writing_deinit) struct writing writing = {
+		.copy = copy,
+		.symbolizer = symbolizer,
+		.without_names = without_names,
+		.sink = sink,
+		.context = context,
+		.root_fd = open_root(&copy->identity),
+	};
+	int r = is_sound(copy) ? find_places(&writing) : -EINVAL;
+
+	if (!r)
+		r = write_head(&writing);
+	if (!r)
+		r = write_frames(&writing);
+	if (!r)
+		r = write_points(&writing);
+	if (!r)
+		r = write_end(&writing);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot write the snapshot of process %d",
+					copy->identity.pid);
+	return r;
+}

@@ -1,0 +1,64 @@
+#pragma once
+/* preflight: what may go wrong with a target, found out before anything is attached.
+ *
+ * Looks at /proc only and touches nothing. A hazard that blocks is a reason not to attach, with the
+ * exit code that goes with it; the others are told (`dhatctl plan`, notes of a profile).
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "daemon/object/elf/object.h"
+#include "daemon/object/sites/allocators.h"
+#include "proto/base/error.h"
+
+struct preflight_hazard {
+	char name[32];	  /* "seccomp", "32-bit", …; the man page of dhatctl lists them */
+	char detail[320]; /* what it means here, and what to do */
+	bool is_blocking;
+	enum dhat_exit code; /* of a blocking one */
+	int error;	     /* errno of a blocking one */
+};
+
+struct preflight {
+	struct preflight_hazard *hazards; /* in the order of looking */
+	size_t count;
+	bool has_seccomp; /* return probes need the self-test first (selftest.h) */
+};
+
+/* All three add to *preflight, which starts zeroed, and return 0 or -ENOMEM. */
+/* dhatd's own rights, and what the kernel has. */
+int preflight_host(struct preflight *preflight);
+/* The process: is it there, alive, of our machine; seccomp, namespaces, tracers. */
+int preflight_process(struct preflight *preflight, pid_t pid);
+/* Its executable, and how many allocator functions were found in all its objects together. */
+int preflight_executable(struct preflight *preflight, const struct object_desc *executable,
+			 const char *path, size_t site_count);
+/* The places chosen in one object. */
+int preflight_sites(struct preflight *preflight, const struct allocator_site *sites, size_t count,
+		    const char *path);
+void preflight_deinit(struct preflight *preflight);
+
+int preflight_add(struct preflight *preflight, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int preflight_block(struct preflight *preflight, const char *name, int error, enum dhat_exit code,
+		    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* The first blocking hazard as an error; 0 if there is none. */
+int preflight_verdict(const struct preflight *preflight, struct dhat_error *err);
+
+/* ---- pure, for tests ---------------------------------------------------------------------- */
+
+/* What /proc/PID/status says (proc(5)); absent lines leave 0. */
+struct preflight_status {
+	char state; /* R, S, T, t, Z, X … */
+	pid_t tgid, pid, tracer_pid;
+	pid_t ns_pid; /* as the target's own pid namespace numbers it */
+	int ns_depth; /* how many numbers NSpid has */
+	int seccomp_mode, seccomp_filters;
+	unsigned long long effective_caps;
+};
+void preflight_parse_status(const char *text, struct preflight_status *ret);
+
+/* Whether an executable's path is an emulator's, whose program no probe can see. */
+bool preflight_is_emulator(const char *path);

@@ -1,0 +1,183 @@
+#include "run.h"
+
+#include "proto/base/cleanup.h"
+#include "target_impl.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PROT_EXEC_BIT 4
+
+static void become_program(char *const argv[])
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies */
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	execvp(argv[0], argv);
+	fprintf(stderr, "dhatd: cannot run %s: %s\n", argv[0], strerror(errno));
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+/* Wait for the stop after exec. */
+static int wait_for_exec(pid_t pid, const char *name, struct dhat_error *err)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, __WALL) < 0)
+		if (errno != EINTR)
+			return dhat_error_errno(err, errno, "cannot wait for %s", name);
+	if (!WIFSTOPPED(status))
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_FAILED, "%s could not be started",
+				      name);
+	return 0;
+}
+
+/* Where the system call at which the child stopped came from, and whether it has just mapped code.
+ */
+static bool mapped_code(const struct __ptrace_syscall_info *info,
+			const struct __ptrace_syscall_info *entry)
+{
+	return info->op == PTRACE_SYSCALL_INFO_EXIT && !info->exit.is_error &&
+	       entry->op == PTRACE_SYSCALL_INFO_ENTRY && entry->entry.nr == SYS_mmap &&
+	       (entry->entry.args[2] & PROT_EXEC_BIT) && (int)entry->entry.args[4] >= 0;
+}
+
+/* Is this address in the dynamic loader? Until the program's own code runs, all calls come from
+ * there. The loader is what was mapped right after exec besides the program: AT_BASE. */
+struct loader {
+	uint64_t start, end;
+};
+
+static int find_loader(struct target *target, struct loader *ret)
+{
+	const struct mapping *mapping = NULL;
+
+	for (size_t i = 0; i < mappings_count(target->mappings); i++) {
+		const struct mapping *at = mappings_at(target->mappings, i);
+		const struct mapped_object *object = mappings_object(target->mappings, at->object);
+
+		/* the program itself is mapped first; the vDSO is no loader */
+		if (!object->is_vdso && object->path &&
+		    strcmp(object->path, target->identity.executable) != 0)
+			mapping = at;
+	}
+	if (!mapping)
+		return -ENOENT;
+	ret->start = mapping->start;
+	ret->end = mapping->end;
+	return 0;
+}
+
+/* Let the child go on to its next stop; signals that come are passed on. 1: it has ended. */
+static int step(pid_t pid, int *signal_to_pass, struct __ptrace_syscall_info *ret)
+{
+	int status = 0;
+
+	if (ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)*signal_to_pass))
+		return -errno;
+	*signal_to_pass = 0;
+	while (waitpid(pid, &status, __WALL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFSTOPPED(status))
+		return 1;
+	ret->op = PTRACE_SYSCALL_INFO_NONE;
+	if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+		ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(*ret), ret);
+	else if (WSTOPSIG(status) != SIGTRAP)
+		*signal_to_pass = WSTOPSIG(status);
+	return 0;
+}
+
+/* Follow the loader. Ends at the first system call from elsewhere, with the child stopped there. */
+static int follow_loader(struct target *target, const struct loader *loader, int *signal_to_pass,
+			 struct dhat_error *err)
+{
+	struct __ptrace_syscall_info entry = { 0 }, info = { 0 };
+	int error = 0;
+
+	while (error == 0) {
+		error = step(target->pid, signal_to_pass, &info);
+		if (error == 1)
+			return 0; /* it ended in its loader: a missing library, say */
+		if (error < 0)
+			return dhat_error_errno(err, -error, "cannot follow the start of %s",
+						target->identity.command);
+		if (info.op == PTRACE_SYSCALL_INFO_NONE)
+			continue;
+		if (info.instruction_pointer < loader->start ||
+		    info.instruction_pointer >= loader->end)
+			return 0;
+		if (mapped_code(&info, &entry))
+			error = target_look(target, err);
+		entry = info;
+	}
+	return error;
+}
+
+static int attach_to_child(struct target *target, const char *link, int *signal_to_pass,
+			   struct dhat_error *err)
+{
+	struct loader loader = { 0 };
+	int error;
+
+	pthread_mutex_lock(&target->map_lock);
+	error = target_attach_links(target, link, err);
+	if (error == 0) {
+		target_open(target);
+		/* a loader that is the C library itself (musl) is probed by now, and all the
+		 * program's calls come from there */
+		if (find_loader(target, &loader) == 0 && !target_probes_in(target, loader.start))
+			error = follow_loader(target, &loader, signal_to_pass, err);
+	}
+	if (error == 0)
+		error = target_check_found(target, err);
+	if (error == 0)
+		target_get_tables(target, tracer_epoch(target->tracer), 0);
+	target->is_observed = true;
+	pthread_mutex_unlock(&target->map_lock);
+	return error;
+}
+
+int target_run(char *const argv[], const struct target_options *options,
+	       const struct target_services *services, struct target **ret, struct dhat_error *err)
+{
+	struct target_options from_start = *options;
+	struct target *target = NULL;
+	int signal_to_pass = 0, error;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return dhat_error_errno(err, errno, "cannot start %s", argv[0]);
+	if (pid == 0)
+		become_program(argv);
+	error = wait_for_exec(pid, argv[0], err);
+	if (error)
+		return error;
+	ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(long)PTRACE_O_TRACESYSGOOD);
+	from_start.from_start = true;
+	error = target_new(pid, &from_start, services, &target, err);
+	if (error == 0)
+		error = attach_to_child(target, options->link, &signal_to_pass, err);
+	if (error) {
+		target_unref(target);
+		kill(pid, SIGKILL); /* ours, and it has not begun */
+		waitpid(pid, NULL, __WALL);
+		return error;
+	}
+	tracer_set_stops_on_change(target->tracer, true);
+	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
+	*ret = target;
+	return 0;
+}

@@ -1,0 +1,14 @@
+#pragma once
+/* run: start a program so that its first allocation is counted.
+ *
+ * The child is traced (ptrace) until its dynamic loader has mapped everything it was linked to;
+ * each object with an allocator is probed before a single instruction of it has run. Then it is let
+ * go, and what it loads later stops it (SIGSTOP by the BPF side) for the moment in which we look.
+ * It is continued should dhatd die meanwhile.
+ */
+#include "target.h"
+
+/* As target_attach(), for a new child process with our own environment, folder and standard
+ * descriptors. It has left its first stop when this returns. */
+int target_run(char *const argv[], const struct target_options *options,
+	       const struct target_services *services, struct target **ret, struct dhat_error *err);

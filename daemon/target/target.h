@@ -1,0 +1,180 @@
+#pragma once
+/* target: one profiled process: its probes, its ring, its heap.
+ *
+ * Three threads meet here. The collector thread drains the rings (target_drain). The mapper thread
+ * looks after mappings, tables and allocators that appear later (target_map_work). Request threads
+ * take copies. A target's mutex guards heap, stacks and mappings; the collector holds it for a
+ * batch at a time, so that a copy waits for milliseconds and the ring never waits for symbols.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/dhat_abi.h"
+#include "daemon/account/heap.h"
+#include "daemon/account/mappings.h"
+#include "daemon/account/stack.h"
+#include "proto/base/error.h"
+
+struct target;
+struct tables;
+struct worker;
+
+struct target_options {
+	uint32_t ring_bytes; /* a power of two, whole pages; 0: TARGET_RING_BYTES */
+	const char *link;    /* NULL or "": the best there is; "session", "multi", "perf" */
+	char **custom;	     /* NULL-terminated; see AttachOptions.custom; may be NULL */
+	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
+	bool no_return_probes;	   /* see the ends of calls by probes on their exits only */
+	uint64_t max_memory_bytes; /* 0: TARGET_MAX_MEMORY_BYTES */
+	bool from_start;	   /* stopped before its first instruction: `dhatd run` */
+};
+#define TARGET_RING_BYTES (16u << 20)
+#define TARGET_MAX_MEMORY_BYTES (2ull << 30)
+#define TARGET_MAX_STACKS (1u << 20)
+
+enum target_state {
+	TARGET_ATTACHED,
+	TARGET_DETACHED,
+	TARGET_EXITED,	 /* by itself: wait status in state_detail */
+	TARGET_REPLACED, /* exec */
+};
+const char *target_state_name(enum target_state state);
+
+/* Who the target is; filled at attach and kept after its end. */
+struct target_identity {
+	pid_t pid;	  /* as dhatd sees it */
+	pid_t ns_pids[8]; /* NSpid of /proc/PID/status, outermost first */
+	size_t ns_pid_count;
+	uid_t uid;
+	char *command;	      /* arguments separated by spaces */
+	char *executable;     /* as the target sees it */
+	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
+};
+
+struct target_probe { /* what `status` shows of one probe */
+	char function[128], allocator[64], object_path[256], instruction[64], note[96];
+	const char *link, *returns_by; /* static */
+	uint8_t role;
+	bool is_emulated;
+	uint64_t function_vaddr, site_vaddr, file_offset;
+};
+
+struct target_counter {
+	const char *name, *meaning; /* static */
+	uint64_t value;
+	bool is_loss;
+};
+
+/* An object of the target, as needed to name frames. */
+struct target_object {
+	char *path; /* as the target sees it; may be "" */
+	int fd;	    /* readable, or -1 when it could not be opened; outlives the target */
+	bool is_vdso;
+	uint8_t build_id[64];
+	size_t build_id_size;
+};
+
+struct target_frame { /* of a copy: like struct stack_frame */
+	uint64_t addr, file_offset;
+	uint32_t object; /* index in objects, or MAPPINGS_NO_OBJECT */
+	bool is_exact_pc;
+};
+
+#define TARGET_LABEL_BEFORE "[allocated before attach]"
+struct target_point {
+	struct heap_point heap;
+	uint64_t lifetimes_us; /* up to the copy's time */
+	uint32_t first_frame;  /* index in frames */
+	uint32_t frame_count;
+	uint8_t stop, flags;
+	const char *label; /* static; NULL for a point with a stack; TARGET_LABEL_BEFORE */
+	const char *kind;  /* static: "" or "mmap" */
+};
+
+/* A self-contained copy of everything a profile says; nothing in it points into the target. */
+struct target_copy {
+	struct target_identity identity;
+	enum target_state state;
+	char state_detail[64];
+	bool from_start;
+	uint64_t observed_since_unix_ns, observed_since_ns,
+		end_ns; /* CLOCK_MONOTONIC but the first */
+	struct heap_totals totals;
+	struct target_point *points; /* those with a total or something live */
+	uint32_t point_count;
+	struct target_frame *frames;
+	uint32_t frame_count;
+	struct target_object *objects;
+	uint32_t object_count;
+	struct target_probe *probes;
+	size_t probe_count;
+	struct target_counter *counters;
+	size_t counter_count;
+	bool is_exact;
+	char **reasons;	   /* why not; NULL-terminated */
+	char **notes;	   /* NULL-terminated */
+	char **allocators; /* "glibc (/usr/lib/…/libc.so.6)"; NULL-terminated */
+	/* for status only */
+	double allocs_per_second, frees_per_second;
+	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;
+	uint32_t tables_ready, tables_pending;
+};
+
+/* What a target asks of those who serve all targets. Called with no lock of the target held. */
+struct target_hooks {
+	void (*wants_mapper)(void *context, struct target *target); /* see target_map_work() */
+	void (*forked)(void *context, struct target *target, pid_t child);
+	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
+	void *context;
+};
+
+struct target_services { /* borrowed; outlive the target */
+	struct worker *worker;
+	struct tables *tables;
+	struct target_hooks hooks;
+};
+
+/* Attach to a running process. On return the probes are in place. Blocks for as long as preflight
+ * checks and probe placement need (a second at most). */
+int target_attach(pid_t pid, const struct target_options *options,
+		  const struct target_services *services, struct target **ret,
+		  struct dhat_error *err);
+struct target *target_ref(struct target *target);
+void target_unref(struct target *target); /* the last one detaches and frees */
+
+/* Remove all probes; what is still in the ring is counted. Idempotent. The profile stays. */
+void target_detach(struct target *target);
+
+pid_t target_pid(const struct target *target);
+bool target_follows_exec(const struct target *target);
+/* Options with which a child, or the program after an exec, is attached to. */
+void target_follow_options(const struct target *target, struct target_options *ret);
+/* Has the process ended? A child of ours (`dhatd run`) is reaped by that. */
+bool target_has_exited(struct target *target);
+/* wait(2) status of a process that has ended, if it is known. */
+bool target_wait_status(struct target *target, int *ret);
+enum target_state target_state_of(struct target *target);
+
+/* For the collector thread: take at most max records from the ring; how many there were. */
+size_t target_drain(struct target *target, size_t max);
+int target_ring_fd(const struct target *target);
+/* Readable when the process has ended; -1 when it cannot be watched so. */
+int target_pidfd(const struct target *target);
+/* The process has ended: take the last records, close the profile. */
+void target_finish(struct target *target);
+/* Once a second: brings rates up to date. */
+void target_tick(struct target *target);
+
+/* Add the blocks from before the attach, once, while the collector thread drains the ring. A note
+ * of the target says how it went. Takes 10 ms, and about a second for a million blocks. */
+void target_take_inventory(struct target *target);
+
+/* For the mapper thread: bring mappings, tables and probes up to date. May take seconds. */
+void target_map_work(struct target *target);
+
+/* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
+ * so that what the target did before the call is in the copy. */
+int target_copy(struct target *target, bool with_points, struct target_copy **ret,
+		struct dhat_error *err);
+void target_copy_free(struct target_copy *copy);

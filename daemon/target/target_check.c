@@ -1,0 +1,48 @@
+/* What must be known of a target before it is attached to. */
+#include "target_impl.h"
+
+#include "daemon/kernel/selftest.h"
+#include "preflight.h"
+#include "proto/base/cleanup.h"
+
+/* The hazards that do not stand in the way are kept as notes. */
+int target_preflight(struct target *target, struct dhat_error *err)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+	int error = preflight_host(&preflight);
+
+	/* of a program that is being started all the rest is as we made it */
+	if (error == 0 && !target->options.from_start)
+		error = preflight_process(&preflight, target->pid);
+	if (error == 0)
+		error = preflight_verdict(&preflight, err);
+	for (size_t i = 0; i < preflight.count && error == 0; i++)
+		error = list_add(&target->notes, preflight.hazards[i].detail);
+	target->has_seccomp = preflight.has_seccomp;
+	return error;
+}
+
+/* What a kind of link does to a process with a filter is the kernel's way: asked once. */
+static bool return_probes_kill(enum uprobe_kind kind)
+{
+	static _Atomic int answers[UPROBE_KINDS]; /* 0: not asked yet; 1: no; 2: yes */
+	enum selftest_result result = SELFTEST_KILLED;
+
+	if (answers[kind] == 0)
+		answers[kind] =
+			selftest_seccomp(kind, &result, NULL) == 0 && result == SELFTEST_UNHARMED
+				? 1
+				: 2;
+	return answers[kind] == 2;
+}
+
+int target_choose_returns(struct target *target)
+{
+	target->avoids_return_probes = target->options.no_return_probes;
+	if (!target->has_seccomp || target->avoids_return_probes ||
+	    !return_probes_kill(target->kind))
+		return 0;
+	target->avoids_return_probes = true;
+	return list_add(&target->notes, "this kernel would let the target's seccomp filter kill it "
+					"at a return probe: exit probes are used instead");
+}

@@ -1,0 +1,266 @@
+/* Copies of a target for those who show it. */
+#include "target_impl.h"
+
+#include "daemon/account/counters.h"
+#include "identity.h"
+#include "proto/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+void target_copy_free(struct target_copy *copy)
+{
+	if (!copy)
+		return;
+	identity_deinit(&copy->identity);
+	for (uint32_t i = 0; i < copy->object_count; i++) {
+		free(copy->objects[i].path);
+		if (copy->objects[i].fd >= 0)
+			close(copy->objects[i].fd);
+	}
+	free(copy->objects);
+	free(copy->points);
+	free(copy->frames);
+	free(copy->probes);
+	free(copy->counters);
+	list_free(copy->reasons);
+	list_free(copy->notes);
+	list_free(copy->allocators);
+	free(copy);
+}
+
+DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
+
+/* ---- verdict --------------------------------------------------------------------------------- */
+
+static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
+{
+	memset(values, 0, COUNTER_COUNT * sizeof(*values));
+	target_read_counters(target);
+	memcpy(values, target->kernel_counters, sizeof(target->kernel_counters));
+	values[COUNTER_MISSED_RUNS] = target->missed_runs;
+	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
+	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
+	counters_fill(values, &target->collector);
+}
+
+static int copy_verdict(struct target *target, struct target_copy *copy)
+{
+	uint64_t values[COUNTER_COUNT];
+	struct verdict_facts facts = {
+		.from_start = target->options.from_start,
+		.sample_rate = 1,
+		.unknown_bytes = copy->totals.unknown_free_bytes,
+	};
+	struct verdict *verdict = NULL;
+	int error;
+
+	fill_counters(target, values);
+	copy->counters = calloc(COUNTER_COUNT, sizeof(*copy->counters));
+	if (!copy->counters)
+		return -ENOMEM;
+	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+		struct counter counter = counters_at(i, &facts);
+
+		copy->counters[i] = (struct target_counter){
+			.name = counter.name,
+			.meaning = counter.meaning,
+			.is_loss = counter.is_loss,
+			.value = values[i],
+		};
+	}
+	copy->counter_count = COUNTER_COUNT;
+	error = verdict_new(values, &facts, &verdict);
+	if (error)
+		return error;
+	copy->is_exact = verdict->is_exact;
+	copy->reasons = take_ptr(verdict->reasons);
+	copy->notes = take_ptr(verdict->notes);
+	verdict_free(verdict);
+	if (target->is_taking_inventory && !error)
+		error = list_add(&copy->notes,
+				 "blocks from before the attach are still being listed: "
+				 "live bytes do not have all of them yet");
+	for (size_t i = 0; target->notes && target->notes[i] && !error; i++)
+		error = list_add(&copy->notes, target->notes[i]);
+	return error;
+}
+
+/* ---- points ---------------------------------------------------------------------------------- */
+
+static bool is_worth_showing(const struct heap_point *point)
+{
+	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0;
+}
+
+static const char *point_label(uint32_t point)
+{
+	switch (point) {
+	case STACK_POINT_LOST:
+		return "[stack lost]";
+	case STACK_POINT_BEFORE:
+		return TARGET_LABEL_BEFORE;
+	default:
+		return NULL;
+	}
+}
+
+static int copy_points(struct target *target, struct target_copy *copy)
+{
+	_cleanup_free_ struct heap_point *points = NULL;
+	uint32_t count = 0, frames = 0;
+	struct stack_view view;
+	int error = heap_copy(target->heap, &copy->totals, &points, &count);
+
+	if (error)
+		return error;
+	if (count > stacks_count(target->stacks))
+		count = stacks_count(target->stacks);
+	for (uint32_t i = 0; i < count; i++) {
+		if (!is_worth_showing(&points[i]))
+			continue;
+		stacks_view(target->stacks, i, &view);
+		frames += view.frame_count;
+		copy->point_count++;
+	}
+	copy->points = calloc(copy->point_count + 1, sizeof(*copy->points));
+	copy->frames = calloc(frames + 1, sizeof(*copy->frames));
+	if (!copy->points || !copy->frames)
+		return -ENOMEM;
+	copy->point_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct target_point *point = &copy->points[copy->point_count];
+
+		if (!is_worth_showing(&points[i]))
+			continue;
+		stacks_view(target->stacks, i, &view);
+		*point = (struct target_point){
+			.heap = points[i],
+			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
+			.first_frame = copy->frame_count,
+			.frame_count = view.frame_count,
+			.stop = view.stop,
+			.flags = view.flags,
+			.label = point_label(i),
+			.kind = view.flags & DHAT_STACK_ANON ? "mmap" : "",
+		};
+		for (uint32_t j = 0; j < view.frame_count; j++)
+			copy->frames[copy->frame_count++] = (struct target_frame){
+				.addr = view.frames[j].addr,
+				.file_offset = view.frames[j].file_offset,
+				.object = view.frames[j].object,
+				.is_exact_pc = view.frames[j].is_exact_pc,
+			};
+		copy->point_count++;
+	}
+	return 0;
+}
+
+/* One that was gone before anybody looked has no path; its number keeps it from being taken for
+ * another. */
+static char *path_of(const struct mapped_object *mapped)
+{
+	char *text = NULL;
+
+	if (mapped->path || !mapped->inode)
+		return strdup(mapped->path ?: "");
+	if (asprintf(&text, "[unknown file, device %u:%u, inode %" PRIu64 "]", mapped->dev_major,
+		     mapped->dev_minor, mapped->inode) < 0)
+		return NULL;
+	return text;
+}
+
+static int copy_objects(struct target *target, struct target_copy *copy)
+{
+	copy->objects = calloc(mappings_object_count(target->mappings) + 1, sizeof(*copy->objects));
+	if (!copy->objects)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < mappings_object_count(target->mappings); i++) {
+		const struct mapped_object *mapped = mappings_object(target->mappings, i);
+		const struct object_slot *slot =
+			i < target->object_count ? &target->objects[i] : NULL;
+		struct target_object *object = &copy->objects[i];
+
+		object->fd = slot && slot->fd >= 0 ? fcntl(slot->fd, F_DUPFD_CLOEXEC, 3) : -1;
+		object->path = path_of(mapped);
+		object->is_vdso = mapped->is_vdso;
+		if (slot) {
+			object->build_id_size = slot->build_id_size;
+			memcpy(object->build_id, slot->build_id, sizeof(object->build_id));
+		}
+		copy->object_count = i + 1;
+		if (!object->path)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void copy_tables(struct target *target, struct target_copy *copy)
+{
+	for (size_t i = 0; i < target->object_count; i++) {
+		const struct object_slot *slot = &target->objects[i];
+
+		copy->code_bytes += slot->code_bytes;
+		if (!slot->table_was_tried)
+			copy->tables_pending++;
+		else if (slot->table)
+			copy->tables_ready++;
+		copy->table_bytes += target_table_bytes(slot);
+	}
+}
+
+static int copy_locked(struct target *target, bool with_points, struct target_copy *copy)
+{
+	int error = identity_copy(&target->identity, &copy->identity);
+
+	copy->state = target->state;
+	memcpy(copy->state_detail, target->state_detail, sizeof(copy->state_detail));
+	copy->from_start = target->options.from_start;
+	copy->observed_since_unix_ns = target->since_unix_ns;
+	copy->observed_since_ns = target->since_ns;
+	copy->end_ns =
+		target->state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC) : target->end_ns;
+	copy->allocs_per_second = target->allocs_per_second;
+	copy->frees_per_second = target->frees_per_second;
+	copy->ring_bytes = target->ring_bytes;
+	if (target->tracer)
+		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
+	copy_tables(target, copy);
+	copy->allocators = list_copy(target->allocators);
+	copy->probes = calloc(target->probe_count + 1, sizeof(*copy->probes));
+	if (!copy->allocators || !copy->probes)
+		return -ENOMEM;
+	if (target->probe_count)
+		memcpy(copy->probes, target->probes, target->probe_count * sizeof(*copy->probes));
+	copy->probe_count = target->probe_count;
+	heap_totals(target->heap, &copy->totals);
+	if (error == 0 && with_points)
+		error = copy_points(target, copy);
+	if (error == 0 && with_points)
+		error = copy_objects(target, copy);
+	return error ? error : copy_verdict(target, copy);
+}
+
+int target_copy(struct target *target, bool with_points, struct target_copy **ret,
+		struct dhat_error *err)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = calloc(1, sizeof(*copy));
+	int error;
+
+	if (!copy)
+		return dhat_error_errno(err, ENOMEM, "cannot copy the profile");
+	target_drain_now(target);
+	target_lock(target);
+	error = copy_locked(target, with_points, copy);
+	target_unlock(target);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot copy the profile of process %d",
+					(int)target->pid);
+	*ret = take_ptr(copy);
+	return 0;
+}

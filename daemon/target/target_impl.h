@@ -1,0 +1,127 @@
+#pragma once
+/* target_impl: the inside of a target; for daemon/target*.c only. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "daemon/account/collector.h"
+#include "daemon/kernel/tracer.h"
+#include "daemon/object/elf/object.h"
+#include "target.h"
+
+struct customs;
+struct table;
+
+/* A mapped file, beside the entry of the same number in mappings. Guarded by `lock`, but for desc
+ * and table, which only the holder of `map_lock` touches. */
+struct object_slot {
+	char *path; /* as the target sees it; NULL: not opened yet */
+	int fd;	    /* -1: could not be opened */
+	bool is_vdso;
+	bool was_tried; /* opened and described, well or not */
+	bool table_was_tried;
+	uint8_t build_id[64];
+	size_t build_id_size;
+	uint64_t code_bytes; /* of its executable mappings */
+	struct object_desc *desc;
+	const struct table *table; /* reference */
+	uint32_t table_slot;
+	char *failure; /* why there is no description or no table */
+};
+
+struct target {
+	atomic_int references;
+	struct target_services services;
+	struct target_identity identity;
+	struct target_options options; /* strings in it are not kept */
+	struct customs *customs;       /* options.custom, read */
+	pid_t pid;
+	int pidfd;
+	uint32_t ring_bytes;
+	enum uprobe_kind kind;
+	struct tracer *tracer; /* NULL after the end; freed under map_lock and `lock` */
+
+	/* Who wants `lock` takes `gate` first; the collector gives up both between batches, so that
+	 * nobody starves. */
+	pthread_mutex_t gate, lock;
+	struct heap *heap;
+	struct stacks *stacks;
+	struct mappings *mappings;
+	struct collector collector;
+	enum target_state state;
+	char state_detail[64];
+	uint64_t since_unix_ns, since_ns, end_ns;
+	bool has_wait_status;
+	uint32_t wait_status;
+	struct object_slot *objects;
+	size_t object_count;
+	/* What was mapped when the mapper looked last; `mappings` is as of the records taken so
+	 * far. */
+	struct mapping *seen;
+	size_t seen_count;
+	uint32_t collector_epoch; /* of the last CHANGE record */
+	struct target_probe *probes;
+	size_t probe_count;
+	char **allocators, **notes; /* NULL-terminated; owned */
+	bool is_taking_inventory;
+	uint32_t late_allocators;  /* appeared after the observation began */
+	uint32_t unseen_functions; /* of allocators: could not be probed */
+	bool has_seccomp, avoids_return_probes;
+	uint64_t kernel_counters[DHAT_CTR_COUNT], missed_runs; /* as of the last reading */
+	uint64_t last_allocs, last_frees, last_tick_ns;
+	double allocs_per_second, frees_per_second;
+
+	pthread_mutex_t map_lock; /* one at a time looks after mappings; taken before `lock` */
+	atomic_bool finished;	  /* probes removed */
+	bool is_observed;	  /* what is found from now on came late */
+
+	/* set by the collector's callbacks under `lock`, acted upon after it is given up */
+	bool wants_mapper, was_replaced;
+	pid_t *forked;
+	size_t forked_count;
+};
+
+void target_lock(struct target *target);
+void target_unlock(struct target *target);
+uint64_t clock_now_ns(clockid_t clock);
+/* Append a copy of text to a NULL-terminated list. */
+int list_add(char ***list, const char *text);
+void list_free(char **list);
+char **list_copy(char *const *list);
+
+/* target.c: the steps of an attach, for target_attach() and target_run(). The caller unrefs. */
+int target_new(pid_t pid, const struct target_options *options,
+	       const struct target_services *services, struct target **ret, struct dhat_error *err);
+/* Load programs and probe what is mapped now; holder of map_lock. link: see target_options. */
+int target_attach_links(struct target *target, const char *link, struct dhat_error *err);
+/* The observation begins. */
+void target_open(struct target *target);
+
+/* Take what is in the ring now, so that what the target did before this call is accounted. */
+void target_drain_now(struct target *target);
+
+/* target_inventory.c: before target_open(), so that no free is missed; see inventory.h. */
+int target_begin_inventory(struct target *target);
+
+/* Bring kernel_counters up to date; with `lock`. */
+void target_read_counters(struct target *target);
+
+/* target_map.c: look up what is mapped now; open and describe what is new; probe allocators found.
+ * Without tables: they are target_map_work()'s. Holder of map_lock. */
+int target_look(struct target *target, struct dhat_error *err);
+/* An error, with advice, if nothing has been probed. */
+int target_check_found(const struct target *target, struct dhat_error *err);
+/* target_check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
+ * note. */
+int target_preflight(struct target *target, struct dhat_error *err);
+/* How returns will be seen, once the kind of link is chosen. */
+int target_choose_returns(struct target *target);
+/* Does the object mapped at addr hold probes? */
+bool target_probes_in(struct target *target, uint64_t addr);
+/* Build or find the tables that are missing, telling the kernel side after each. With until_ns
+ * (CLOCK_MONOTONIC), what is large or would be begun later is left for another time. */
+void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns);
+void target_objects_deinit(struct target *target);
+/* What only unwinding and probing need; names need the descriptors, which stay. Holder of map_lock.
+ */
+void target_drop_tables(struct target *target);
+uint64_t target_table_bytes(const struct object_slot *slot);

@@ -1,0 +1,158 @@
+/* The blocks that a target held before we came: listed from outside, added to its live ones. */
+#include "target_impl.h"
+
+#include "daemon/inventory/inventory.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define BATCH                                                                                      \
+	4096 /* blocks that are added at a time; the ring waits meanwhile: a millisecond or two */
+/* A free() that had begun when the probes came should have reached its list by then. */
+#define SETTLE_NS 5000000
+#define BYTES_A_BLOCK 128 /* an inventory takes some 60 for a while, and the heap 64 for good */
+
+DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
+
+static bool wants_inventory(const struct target *target)
+{
+	return !target->options.skip_inventory && !target->options.from_start;
+}
+
+int target_begin_inventory(struct target *target)
+{
+	if (!wants_inventory(target))
+		return 0;
+	target->is_taking_inventory = true;
+	return heap_begin_inventory(target->heap);
+}
+
+/* One batch; *next: where to go on. With `lock` held. */
+static int add_batch(struct target *target, const struct inventory *inventory, size_t *next,
+		     struct heap_totals *added)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	size_t end = *next + BATCH < inventory->count ? *next + BATCH : inventory->count;
+
+	/* After an exec the addresses are another program's. */
+	if (target->state != TARGET_ATTACHED || target->was_replaced || target->collector.is_closed)
+		return -ESRCH;
+	for (; *next < end; ++*next) {
+		const struct inventory_block *block = &inventory->blocks[*next];
+		int error = heap_add_inventory_block(target->heap, 0, block->addr,
+						     block->usable_bytes, STACK_POINT_BEFORE, now);
+
+		if (error && error != -EEXIST)
+			return error;
+		if (error == 0) {
+			added->live_blocks++;
+			added->live_bytes += block->usable_bytes;
+		}
+	}
+	return 0;
+}
+
+static int add_all(struct target *target, const struct inventory *inventory,
+		   struct heap_totals *added)
+{
+	int error = 0;
+
+	for (size_t next = 0; next < inventory->count && error == 0;) {
+		target_lock(target);
+		error = add_batch(target, inventory, &next, added);
+		target_unlock(target);
+	}
+	return error;
+}
+
+static int take(const struct target *target, struct inventory **ret, struct dhat_error *err)
+{
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	const struct timespec settle = { .tv_nsec = SETTLE_NS };
+	int error;
+
+	nanosleep(&settle, NULL);
+	error = procmaps_read(target->pid, &maps);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
+	return inventory_take(target->pid, &maps,
+			      (target->options.max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES) /
+				      BYTES_A_BLOCK,
+			      ret, err);
+}
+
+static void describe(const struct inventory *inventory, const struct heap_totals *added, int error,
+		     char *ret, size_t size)
+{
+	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS];
+
+	if (error == -ENOSPC || error == -ENOMEM || error == -ENOBUFS)
+		snprintf(ret, size,
+			 "the blocks from before the attach are not all listed: only %s of %s, for "
+			 "want of room; a larger --max-memory helps",
+			 dhat_format_count(added->live_blocks, count),
+			 dhat_format_count(inventory->count, bytes));
+	else
+		snprintf(ret, size,
+			 "%s blocks (%s) from before the attach were found live and are shown at "
+			 "[allocated before attach], with the allocator's sizes: up to 24 bytes "
+			 "more "
+			 "than asked for%s%s",
+			 dhat_format_count(added->live_blocks, count),
+			 dhat_format_size(added->live_bytes, bytes),
+			 inventory->is_complete ? "" : "; ", inventory->note);
+}
+
+/* Only glibc's heaps can be listed. False if there is no other allocator. With `lock` held. */
+static bool note_other_allocators(struct target *target)
+{
+	bool is_any = false;
+
+	for (char **name = target->allocators; name && *name; name++) {
+		char note[384];
+
+		if (strncmp(*name, "glibc", 5) == 0)
+			continue;
+		snprintf(note, sizeof(note),
+			 "blocks that %.200s had handed out before the attach cannot be listed",
+			 *name);
+		list_add(&target->notes, note);
+		is_any = true;
+	}
+	return is_any;
+}
+
+void target_take_inventory(struct target *target)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	struct heap_totals added = { 0 };
+	struct dhat_error err = { 0 };
+	char note[768];
+	bool is_worth_telling;
+	int error;
+
+	if (!wants_inventory(target))
+		return;
+	error = take(target, &inventory, &err);
+	if (error == 0) {
+		target_drain_now(target); /* every event up to here is newer than the inventory */
+		error = add_all(target, inventory, &added);
+		describe(inventory, &added, error, note, sizeof(note));
+	} else {
+		snprintf(note, sizeof(note), "%s; live bytes are from the attach on", err.message);
+	}
+	/* a process that is gone needs no excuse, nor one that holds nothing a note */
+	is_worth_telling = error ? error != -ESRCH : added.live_blocks || !inventory->is_complete;
+	target_lock(target);
+	heap_end_inventory(target->heap);
+	target->is_taking_inventory = false;
+	if (note_other_allocators(target) && error == -ENOENT)
+		is_worth_telling = false; /* that says it better */
+	if (is_worth_telling)
+		list_add(&target->notes, note);
+	target_unlock(target);
+}

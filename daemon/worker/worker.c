@@ -1,0 +1,581 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/base/cleanup.h"
+#include "worker_link.h"
+#include "worker_main.h"
+#include "worker_pack.h"
+
+#define SECOND_NS 1000000000ull
+#define MAX_WISHES 65536 /* a file each: the .dwo files of a large program */
+#define MAX_REFUSED                                                                                \
+	256 /* files remembered for having brought a worker down; older ones are forgotten */
+#define OWNER_NONE ((uid_t)-1)
+
+enum which { NAMES, TABLES, WHICH_COUNT };
+
+struct process {
+	pthread_mutex_t lock; /* held for a whole exchange */
+	pid_t pid;	      /* 0: not running */
+	int sock;
+	uid_t owner; /* of the files it has read; OWNER_NONE: none, or only root's */
+};
+
+struct file_key {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	struct timespec mtime;
+	uint32_t type; /* of request */
+};
+
+struct refused {
+	struct file_key key;
+	char reason[128];
+};
+
+struct worker {
+	struct worker_options options;
+	struct process processes[WHICH_COUNT];
+	pthread_mutex_t refused_lock;
+	struct refused refused[MAX_REFUSED];
+	uint64_t refused_count; /* ever; the list is a ring */
+};
+
+struct exchange {
+	uint32_t type;
+	enum which which;
+	int fd; /* -1: only for WORKER_TRY */
+	const struct wire_writer *request;
+	uint64_t limit_ns, max_answer;
+	const struct wish_granter *granter;
+	uint64_t deadline_ns;
+	uint8_t *answer; /* of WORKER_DONE */
+	size_t answer_size;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+/* ---- processes ---- */
+
+/* posix_spawn and not fork: no copy of the daemon's page tables, no moment in which a child holds
+ * its descriptors. */
+static int spawn(char **argv, int sock, pid_t *ret)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	char *environment[] = { NULL };
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETPGROUP);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	r = posix_spawn_file_actions_adddup2(&actions, sock, WORKER_SOCKET);
+	for (int fd = 0; !r && fd < WORKER_SOCKET; fd++)
+		r = posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+	if (!r)
+		r = posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_SOCKET + 1);
+	if (!r)
+		r = posix_spawn(ret, "/proc/self/exe", &actions, &attributes, argv, environment);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return -r;
+}
+
+static int start(struct worker *worker, struct process *process, struct dhat_error *err)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	char memory[24];
+	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory, NULL };
+	int pair[2], r;
+
+	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)worker->options.memory_bytes);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return dhat_error_errno(err, errno, "cannot start the ELF worker");
+	ours = pair[0];
+	theirs = pair[1];
+	/* posix_spawn's dup2 of 3 to 3 would keep close-on-exec */
+	if (theirs == WORKER_SOCKET) {
+		theirs = fcntl(theirs, F_DUPFD_CLOEXEC, WORKER_SOCKET + 1);
+		close(WORKER_SOCKET);
+		if (theirs < 0)
+			return dhat_error_errno(err, errno, "cannot start the ELF worker");
+	}
+	r = spawn(argv, theirs, &process->pid);
+	if (r) {
+		process->pid = 0;
+		return dhat_error_errno(err, -r, "cannot start the ELF worker");
+	}
+	process->sock = take_fd(ours);
+	process->owner = OWNER_NONE;
+	return 0;
+}
+
+/* Ends the worker if it is still there; the status is what it ended with by itself, or SIGKILL. */
+static int stop(struct process *process)
+{
+	int status = 0;
+
+	if (!process->pid)
+		return 0;
+	kill(process->pid, SIGKILL);
+	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	process->pid = 0;
+	cleanup_close_fd(&process->sock);
+	process->sock = -1;
+	return status;
+}
+
+/* Should dhatd be killed while a worker loops in a hostile file, the worker must not loop on. */
+static void limit_cpu(const struct process *process, uint64_t limit_ns)
+{
+	struct rlimit limit;
+	struct timespec used;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(process->pid, &clock) || clock_gettime(clock, &used) ||
+	    prlimit(process->pid, RLIMIT_CPU, NULL, &limit))
+		return;
+	limit.rlim_cur = used.tv_sec + limit_ns / SECOND_NS + 2;
+	prlimit(process->pid, RLIMIT_CPU, &limit, NULL);
+}
+
+/* ---- files that bring workers down ---- */
+
+static bool is_same_file(const struct file_key *a, const struct file_key *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
+	       a->type == b->type;
+}
+
+static int check_refused(struct worker *worker, const struct file_key *key, struct dhat_error *err)
+{
+	uint64_t count;
+	int r = 0;
+
+	pthread_mutex_lock(&worker->refused_lock);
+	count = worker->refused_count < MAX_REFUSED ? worker->refused_count : MAX_REFUSED;
+	for (uint64_t i = 0; i < count && !r; i++)
+		if (is_same_file(&worker->refused[i].key, key))
+			r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED, "%s; not tried again",
+					   worker->refused[i].reason);
+	pthread_mutex_unlock(&worker->refused_lock);
+	return r;
+}
+
+static void refuse(struct worker *worker, const struct file_key *key, const char *reason)
+{
+	struct refused *entry;
+
+	pthread_mutex_lock(&worker->refused_lock);
+	entry = &worker->refused[worker->refused_count++ % MAX_REFUSED];
+	entry->key = *key;
+	snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+	pthread_mutex_unlock(&worker->refused_lock);
+}
+
+/* ---- one request ---- */
+
+/* A wish in the middle of a naming: ask the granter, send what it found. */
+static int grant(struct exchange *exchange, int sock, const uint8_t *data, size_t size)
+{
+	struct wire_reader reader = { .data = data, .size = size };
+	_cleanup_free_ char *name = NULL;
+	_cleanup_close_ int fd = -1;
+	struct wish wish = { .kind = wire_get_u32(&reader) };
+	uint64_t began = now_ns();
+
+	wish.name = name = wire_get_string(&reader);
+	wish.build_id = wire_get_bytes(&reader, &wish.build_id_size);
+	if (reader.is_short || reader.size || wish.build_id_size > 64 ||
+	    wish.kind < WISH_BUILD_ID || wish.kind >= WISH_COUNT)
+		return -EBADMSG;
+	if (exchange->granter)
+		fd = exchange->granter->grant(exchange->granter->context, &wish);
+	exchange->deadline_ns += now_ns() - began;
+	return worker_send(sock, WORKER_GRANT, NULL, 0, fd, exchange->deadline_ns);
+}
+
+static int read_failure(struct wire_reader *reader, struct dhat_error *err)
+{
+	uint32_t error = wire_get_u32(reader);
+	uint32_t code = wire_get_u32(reader);
+	_cleanup_free_ char *message = wire_get_string(reader);
+
+	if (reader->is_short || !error || error > 4095)
+		return -EBADMSG;
+	if (!message || !*message || code == DHAT_EXIT_OK)
+		dhat_error_errno(err, error, "the ELF worker could not do it");
+	else
+		dhat_error_set(err, error, code, "%s", message);
+	return error;
+}
+
+/* Until the answer. > 0: the worker's own error, an errno; < 0: the worker is unusable. */
+static int receive_answer(struct exchange *exchange, int sock, struct dhat_error *err)
+{
+	for (uint32_t wishes = 0; wishes < MAX_WISHES; wishes++) {
+		_cleanup_free_ uint8_t *data = NULL;
+		struct worker_head head;
+		struct wire_reader reader;
+		int r = worker_receive(sock, exchange->max_answer, exchange->deadline_ns, &head,
+				       &data, NULL);
+
+		if (r)
+			return r;
+		reader = (struct wire_reader){ .data = data, .size = head.size };
+		switch (head.type) {
+		case WORKER_DONE:
+			exchange->answer = take_ptr(data);
+			exchange->answer_size = head.size;
+			return 0;
+		case WORKER_FAILED:
+			return read_failure(&reader, err);
+		case WORKER_WISH:
+			r = grant(exchange, sock, data, head.size);
+			if (r)
+				return r;
+			break;
+		default:
+			return -EBADMSG;
+		}
+	}
+	return -EBADMSG;
+}
+
+/* What is to be said of a worker that did not answer. *ret_is_guilty: by the file's doing. */
+static void explain(int error, int status, uint64_t limit_ns, char *ret, size_t size,
+		    bool *ret_is_guilty)
+{
+	*ret_is_guilty = true;
+	if (error == ETIMEDOUT) {
+		snprintf(ret, size, "reading it took the ELF worker longer than %llu s",
+			 (unsigned long long)(limit_ns / SECOND_NS));
+	} else if (error == EPIPE && WIFSIGNALED(status)) {
+		int number = WTERMSIG(status);
+		const char *name = sigabbrev_np(number);
+
+		snprintf(ret, size,
+			 "the ELF worker was ended by signal %d (SIG%s) while reading it", number,
+			 name ? name : "?");
+		/* from outside: the kernel short of memory, or a person */
+		*ret_is_guilty = number != SIGKILL && number != SIGTERM && number != SIGINT;
+	} else if (error == EPIPE) {
+		snprintf(ret, size, "the ELF worker ended while reading it");
+	} else {
+		snprintf(ret, size, "the ELF worker gave a senseless answer (%s)", strerror(error));
+	}
+}
+
+/* Kills nobody who has ended by himself: the status then tells why. */
+static int status_after(struct process *process, int error)
+{
+	int status = 0;
+
+	if (error == EPIPE) {
+		/* the socket ends a moment before the process can be waited for */
+		for (int i = 0; i < 200; i++) {
+			pid_t pid = waitpid(process->pid, &status, WNOHANG);
+
+			if (pid == process->pid) {
+				process->pid = 0;
+				cleanup_close_fd(&process->sock);
+				process->sock = -1;
+				return status;
+			}
+			usleep(5000);
+		}
+	}
+	return stop(process);
+}
+
+static int send_request(struct worker *worker, struct process *process, struct exchange *exchange,
+			struct dhat_error *err)
+{
+	for (int attempt = 0;; attempt++) {
+		bool is_new = !process->pid;
+		int r = is_new ? start(worker, process, err) : 0;
+
+		if (r)
+			return r;
+		limit_cpu(process, exchange->limit_ns);
+		exchange->deadline_ns = now_ns() + exchange->limit_ns;
+		r = worker_send(process->sock, exchange->type, exchange->request->data,
+				exchange->request->size, exchange->fd, exchange->deadline_ns);
+		if (!r)
+			return 0;
+		stop(process); /* it ended while idle: a new one, once */
+		if (is_new || attempt)
+			return dhat_error_errno(err, -r, "cannot reach the ELF worker");
+	}
+}
+
+/* One try. *ret_is_stale: it brought down a worker that had served before, and what was left behind
+ * there (memory it never got back) may be to blame. */
+static int try_locked(struct worker *worker, struct process *process, struct exchange *exchange,
+		      const struct file_key *key, bool *ret_is_stale, struct dhat_error *err)
+{
+	bool was_used = process->pid, is_guilty;
+	char reason[128];
+	int r = send_request(worker, process, exchange, err), status;
+
+	*ret_is_stale = false;
+	if (r)
+		return r;
+	r = receive_answer(exchange, process->sock, err);
+	if (r == ENOMEM)
+		stop(process);
+	*ret_is_stale = was_used && r == ENOMEM;
+	if (r >= 0)
+		return -r;
+	status = status_after(process, -r);
+	explain(-r, status, exchange->limit_ns, reason, sizeof(reason), &is_guilty);
+	*ret_is_stale = was_used && is_guilty && r != -ETIMEDOUT;
+	if (is_guilty && !*ret_is_stale)
+		refuse(worker, key, reason);
+	return dhat_error_set(err, -r, DHAT_EXIT_FAILED, "%s", reason);
+}
+
+static int run_locked(struct worker *worker, struct process *process, struct exchange *exchange,
+		      const struct file_key *key, struct dhat_error *err)
+{
+	struct dhat_error first = { 0 };
+	bool is_stale;
+	int r = try_locked(worker, process, exchange, key, &is_stale, &first);
+
+	if (is_stale) /* a file is blamed for what it does to a new one */
+		return try_locked(worker, process, exchange, key, &is_stale, err);
+	if (r)
+		dhat_error_set(err, -r, first.code, "%s", first.message);
+	return r;
+}
+
+/* Whoever made a file may have taken the worker over by it: what it says of other owners' files
+ * from then on is worth nothing. root's files do not count. */
+static void change_owner(struct process *process, uid_t owner)
+{
+	if (process->pid && process->owner != OWNER_NONE && process->owner != owner)
+		stop(process);
+	if (owner != 0)
+		process->owner = owner;
+}
+
+static int run(struct worker *worker, struct exchange *exchange, struct dhat_error *err)
+{
+	struct process *process = &worker->processes[exchange->which];
+	struct file_key key = { .type = exchange->type };
+	struct stat st = { 0 };
+	int r;
+
+	if (exchange->request->is_failed)
+		return dhat_error_errno(err, ENOMEM, "cannot ask the ELF worker");
+	if (exchange->fd >= 0) {
+		if (fstat(exchange->fd, &st) || !S_ISREG(st.st_mode))
+			return dhat_error_set(err, EBADF, DHAT_EXIT_FAILED, "not a regular file");
+		key.device = st.st_dev;
+		key.inode = st.st_ino;
+		key.size = st.st_size;
+		key.mtime = st.st_mtim;
+		r = check_refused(worker, &key, err);
+		if (r)
+			return r;
+	}
+	pthread_mutex_lock(&process->lock);
+	change_owner(process, st.st_uid);
+	r = run_locked(worker, process, exchange, &key, err);
+	if (process->pid && st.st_uid)
+		process->owner = st.st_uid;
+	pthread_mutex_unlock(&process->lock);
+	return r;
+}
+
+/* ---- the interface ---- */
+
+DEFINE_CLEANUP_PTR(struct worker *, worker_free)
+
+int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return dhat_error_errno(err, ENOMEM, "cannot set up the ELF worker");
+	if (options)
+		worker->options = *options;
+	if (!worker->options.memory_bytes)
+		worker->options.memory_bytes = WORKER_MEMORY_BYTES;
+	if (!worker->options.table_seconds)
+		worker->options.table_seconds = WORKER_TABLE_SECONDS;
+	if (!worker->options.name_seconds)
+		worker->options.name_seconds = WORKER_NAME_SECONDS;
+#ifdef __SANITIZE_ADDRESS__
+	worker->options.memory_bytes = 0; /* its shadow alone is terabytes of address space */
+#endif
+	for (int i = 0; i < WHICH_COUNT; i++) {
+		worker->processes[i].sock = -1;
+		pthread_mutex_init(&worker->processes[i].lock, NULL);
+	}
+	pthread_mutex_init(&worker->refused_lock, NULL);
+	*ret = take_ptr(worker);
+	return 0;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	for (int i = 0; i < WHICH_COUNT; i++) {
+		stop(&worker->processes[i]);
+		pthread_mutex_destroy(&worker->processes[i].lock);
+	}
+	pthread_mutex_destroy(&worker->refused_lock);
+	free(worker);
+}
+
+int worker_describe(struct worker *worker, int fd, const char *const *names,
+		    struct object_desc **ret, struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	struct exchange exchange = {
+		.type = WORKER_DESCRIBE,
+		.which = TABLES,
+		.fd = fd,
+		.request = &request,
+		.limit_ns = worker->options.table_seconds * SECOND_NS,
+		.max_answer = 64u << 20,
+	};
+	struct wire_reader reader;
+	uint32_t count = 0;
+	int r;
+
+	while (names && names[count])
+		count++;
+	wire_put_u32(&request, count);
+	for (uint32_t i = 0; i < count; i++)
+		wire_put_string(&request, names[i]);
+	r = run(worker, &exchange, err);
+	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
+	if (!r && pack_get_desc(&reader, ret))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				   "the ELF worker gave a senseless description");
+	free(exchange.answer);
+	wire_writer_deinit(&request);
+	return r;
+}
+
+int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
+		     struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	struct exchange exchange = {
+		.type = WORKER_BUILD_CFI,
+		.which = TABLES,
+		.fd = fd,
+		.request = &request,
+		.limit_ns = worker->options.table_seconds * SECOND_NS,
+		/* rows, and a page index that describes a sparse object */
+		.max_answer = max_rows * sizeof(uint64_t) + (64u << 20),
+	};
+	struct wire_reader reader;
+	int r;
+
+	wire_put_u32(&request, max_rows);
+	r = run(worker, &exchange, err);
+	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
+	if (!r && pack_get_table(&reader, max_rows, ret))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				   "the ELF worker gave a senseless unwind table");
+	free(exchange.answer);
+	wire_writer_deinit(&request);
+	return r;
+}
+
+int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
+		bool places_only, const struct wish_granter *granter, struct names **ret,
+		struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	struct exchange exchange = {
+		.type = WORKER_NAME,
+		.which = NAMES,
+		.fd = fd,
+		.request = &request,
+		.limit_ns = worker->options.name_seconds * SECOND_NS,
+		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+		.granter = granter,
+	};
+	struct wire_reader reader;
+	int r;
+
+	wire_put_u32(&request, places_only);
+	wire_put_u32(&request, count);
+	for (uint32_t i = 0; i < count; i++) {
+		wire_put_u64(&request, queries[i].file_offset);
+		wire_put_u32(&request, queries[i].is_exact_pc);
+	}
+	r = run(worker, &exchange, err);
+	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
+	if (!r && names_get(&reader, count, ret))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				   "the ELF worker gave senseless names");
+	free(exchange.answer);
+	wire_writer_deinit(&request);
+	return r;
+}
+
+int worker_try(struct worker *worker, int fd, const void *bytes, size_t size, uint8_t **ret,
+	       size_t *ret_size, struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	struct exchange exchange = {
+		.type = WORKER_TRY,
+		.which = NAMES,
+		.fd = fd,
+		.request = &request,
+		.limit_ns = worker->options.name_seconds * SECOND_NS,
+		.max_answer = 1u << 20,
+	};
+	int r;
+
+	wire_put(&request, bytes, size);
+	r = run(worker, &exchange, err);
+	wire_writer_deinit(&request);
+	if (r)
+		return r;
+	*ret = exchange.answer;
+	*ret_size = exchange.answer_size;
+	return 0;
+}
+
+void worker_pids(struct worker *worker, int ret[2])
+{
+	for (int i = 0; i < WHICH_COUNT; i++)
+		ret[i] = worker->processes[i].pid;
+}

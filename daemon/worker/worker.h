@@ -1,0 +1,54 @@
+#pragma once
+/* worker: ELF and DWARF are read by processes that hold nothing worth having.
+ *
+ * The files come from the target's owner. So dhatd starts itself again as a worker that has dropped
+ * root, sees no files but the descriptors it is handed, and is confined by seccomp and by limits of
+ * memory and time (sandbox.h). There are two: one for names, one for descriptions and unwind
+ * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
+ * too much memory fails one request, with the reason; the next request finds a new one. A file that
+ * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime).
+ * A worker that has read a file of one owner is not used for a file of another.
+ *
+ * Thread-safe; requests for the same of the two wait for one another. Descriptors stay the
+ * caller's, must be regular files, and their offset may move.
+ */
+#include <stdint.h>
+
+#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/dwarf/names.h"
+#include "daemon/object/dwarf/wish.h"
+#include "daemon/object/elf/object.h"
+#include "proto/base/error.h"
+#include "proto/base/wire.h"
+
+struct worker;
+
+struct worker_options {
+	uint64_t memory_bytes;	/* of each; 0: WORKER_MEMORY_BYTES */
+	uint32_t table_seconds; /* longest time for a description or a table; 0:
+				   WORKER_TABLE_SECONDS */
+	uint32_t name_seconds;	/* for one worker_name(); 0: WORKER_NAME_SECONDS */
+};
+#define WORKER_MEMORY_BYTES (2ull << 30)
+#define WORKER_TABLE_SECONDS 20
+#define WORKER_NAME_SECONDS 60
+
+/* options may be NULL. Starts the processes when they are first needed. */
+int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err);
+void worker_free(struct worker *worker);
+
+/* object_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs. */
+int worker_describe(struct worker *worker, int fd, const char *const *names,
+		    struct object_desc **ret, struct dhat_error *err);
+int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
+		     struct dhat_error *err);
+/* granter (may be NULL) is asked in the caller's thread; the time it takes does not count. */
+int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
+		bool places_only, const struct wish_granter *granter, struct names **ret,
+		struct dhat_error *err);
+
+/* For tests: a request to worker_try_hook() of the names worker. fd may be -1. */
+int worker_try(struct worker *worker, int fd, const void *request, size_t size, uint8_t **ret,
+	       size_t *ret_size, struct dhat_error *err);
+/* For tests: process ids of the two workers (names, tables); 0: not running. */
+void worker_pids(struct worker *worker, int ret[2]);

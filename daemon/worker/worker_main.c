@@ -1,0 +1,172 @@
+#include "worker_main.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/dwarf/symbol.h"
+#include "daemon/object/elf/object.h"
+#include "proto/base/cleanup.h"
+#include "sandbox.h"
+#include "worker_link.h"
+#include "worker_pack.h"
+
+DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct cfi_table *, cfi_table_free)
+DEFINE_CLEANUP_PTR(struct names *, names_free)
+
+static int describe(int fd, struct wire_reader *request, struct wire_writer *answer,
+		    struct dhat_error *err)
+{
+	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	uint32_t count = wire_get_count(request, sizeof(uint64_t));
+	_cleanup_free_ char **names = calloc(count + 1ul, sizeof(*names));
+	int r = names ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !r && i < count; i++) {
+		names[i] = wire_get_string(request);
+		r = names[i] ? 0 : -EBADMSG;
+	}
+	if (!r)
+		r = object_describe(fd, (const char *const *)names, &desc, err);
+	if (!r)
+		pack_put_desc(answer, desc);
+	for (uint32_t i = 0; names && i < count; i++)
+		free(names[i]);
+	return r;
+}
+
+static int build_cfi(int fd, struct wire_reader *request, struct wire_writer *answer,
+		     struct dhat_error *err)
+{
+	_cleanup_(cfi_table_free_ptr) struct cfi_table *table = NULL;
+	uint32_t max_rows = wire_get_u32(request);
+	int r = cfi_build(fd, max_rows, &table, err);
+
+	if (!r)
+		pack_put_table(answer, table);
+	return r;
+}
+
+/* Ask the daemon for a file; it answers before anything else comes. */
+static int grant_by_daemon(void *context, const struct wish *wish)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	struct wire_writer writer = { 0 };
+	struct worker_head head;
+	int fd = -1, r;
+
+	wire_put_u32(&writer, wish->kind);
+	wire_put_string(&writer, wish->name);
+	wire_put_bytes(&writer, wish->build_id, wish->build_id_size);
+	r = writer.is_failed
+		    ? -ENOMEM
+		    : worker_send(WORKER_SOCKET, WORKER_WISH, writer.data, writer.size, -1, 0);
+	wire_writer_deinit(&writer);
+	if (r)
+		return -1;
+	if (worker_receive(WORKER_SOCKET, 0, 0, &head, &data, &fd) || head.type != WORKER_GRANT)
+		_exit(1); /* out of step with the daemon: it starts another one */
+	return fd;
+}
+
+static int name(int fd, struct wire_reader *request, struct wire_writer *answer,
+		struct dhat_error *err)
+{
+	const struct wish_granter granter = { .grant = grant_by_daemon };
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_free_ struct name_query *queries = NULL;
+	bool places_only = wire_get_u32(request);
+	uint32_t count = wire_get_count(request, sizeof(uint64_t) + sizeof(uint32_t));
+	int r;
+
+	queries = calloc(count ? count : 1, sizeof(*queries));
+	if (!queries)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		queries[i].file_offset = wire_get_u64(request);
+		queries[i].is_exact_pc = wire_get_u32(request);
+	}
+	r = symbol_name(fd, queries, count, places_only, &granter, &names, err);
+	if (!r)
+		names_put(answer, names);
+	return r;
+}
+
+static int serve(uint32_t type, int fd, struct wire_reader *request, struct wire_writer *answer,
+		 struct dhat_error *err)
+{
+	struct stat st;
+
+	if (type == WORKER_TRY && worker_try_hook)
+		return worker_try_hook(request, fd, answer);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return -EBADF;
+	switch (type) {
+	case WORKER_DESCRIBE:
+		return describe(fd, request, answer, err);
+	case WORKER_BUILD_CFI:
+		return build_cfi(fd, request, answer, err);
+	case WORKER_NAME:
+		return name(fd, request, answer, err);
+	default:
+		return -ENOSYS;
+	}
+}
+
+static int answer_failure(int error, const struct dhat_error *err)
+{
+	struct wire_writer writer = { 0 };
+	int r;
+
+	wire_put_u32(&writer, error);
+	wire_put_u32(&writer, err->code);
+	wire_put_string(&writer, err->message);
+	r = worker_send(WORKER_SOCKET, WORKER_FAILED, writer.data, writer.size, -1, 0);
+	wire_writer_deinit(&writer);
+	return r;
+}
+
+static int serve_next(void)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	_cleanup_close_ int fd = -1;
+	struct wire_writer answer = { 0 };
+	struct dhat_error err = { 0 };
+	struct worker_head head;
+	struct wire_reader request;
+	int r = worker_receive(WORKER_SOCKET, WORKER_MAX_MESSAGE_BYTES, 0, &head, &data, &fd);
+
+	if (r)
+		return r;
+	request = (struct wire_reader){ .data = data, .size = head.size };
+	r = serve(head.type, fd, &request, &answer, &err);
+	cleanup_close_fd(&fd); /* once it has answered, the worker holds nothing */
+	fd = -1;
+	if (!r && answer.is_failed)
+		r = -ENOMEM;
+	if (r)
+		r = answer_failure(-r, &err);
+	else
+		r = worker_send(WORKER_SOCKET, WORKER_DONE, answer.data, answer.size, -1, 0);
+	wire_writer_deinit(&answer);
+	return r;
+}
+
+int worker_main(int argc, char **argv)
+{
+	struct sandbox_limits limits = { .memory_bytes =
+						 argc > 2 ? strtoull(argv[2], NULL, 10) : 0 };
+	struct dhat_error err = { 0 };
+	int r = sandbox_enter(&limits, &err);
+
+	if (r) { /* say why, once somebody asks */
+		answer_failure(-r, &err);
+		return 1;
+	}
+	while (!serve_next())
+		;
+	return 0;
+}

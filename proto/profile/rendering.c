@@ -1,0 +1,369 @@
+#include "rendering.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frame_text.h"
+#include "proto/base/cleanup.h"
+#include "trim.h"
+
+struct text { /* a line, found by its text */
+	uint32_t index;
+	const char *line; /* dhat_rendering.lines owns it */
+};
+
+struct span { /* the lines of a frame, in frame_lines; count 0: not rendered yet */
+	uint32_t first, count;
+};
+
+struct numbers { /* a growing array */
+	uint32_t *at;
+	size_t count, room;
+};
+
+struct builder {
+	struct dhat_rendering *rendering;
+	dhat_line_of_frame line_of_frame;
+	void *texts; /* struct text by line, for tsearch() */
+	size_t line_room;
+	struct span *spans; /* by frame number - 1 */
+	struct numbers frame_lines;
+	void *points;	      /* struct dhat_rendered_point by lines */
+	struct numbers stack; /* of the point at hand */
+	unsigned trim_rules;
+	const char **functions; /* of the frames in `stack`, for the rules; NULL: no name */
+	bool *keep;
+	size_t function_count, function_room;
+};
+
+static void keep_node(void *node)
+{
+}
+
+static void builder_deinit(struct builder *builder)
+{
+	tdestroy(builder->texts, free);
+	tdestroy(builder->points, keep_node);
+	free(builder->spans);
+	free(builder->frame_lines.at);
+	free(builder->stack.at);
+	free(builder->functions);
+	free(builder->keep);
+}
+
+static int push(struct numbers *numbers, uint32_t number)
+{
+	if (numbers->count == numbers->room) {
+		size_t room = numbers->room ? 2 * numbers->room : 1024;
+		uint32_t *larger = reallocarray(numbers->at, room, sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		numbers->at = larger;
+		numbers->room = room;
+	}
+	numbers->at[numbers->count++] = number;
+	return 0;
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(((const struct text *)a)->line, ((const struct text *)b)->line);
+}
+
+/* Takes the line over. */
+static int append_line(struct builder *builder, char *line, uint32_t *ret)
+{
+	struct dhat_rendering *rendering = builder->rendering;
+
+	if (rendering->line_count == builder->line_room) {
+		size_t room = builder->line_room ? 2 * builder->line_room : 1024;
+		char **lines = reallocarray(rendering->lines, room, sizeof(*lines));
+
+		if (!lines) {
+			free(line);
+			return -ENOMEM;
+		}
+		rendering->lines = lines;
+		builder->line_room = room;
+	}
+	*ret = rendering->line_count;
+	rendering->lines[rendering->line_count++] = line;
+	return 0;
+}
+
+/* The index of a line; each line is in the table once. */
+static int intern(struct builder *builder, const char *line, uint32_t *ret)
+{
+	struct text key = { .line = line }, **node, *text;
+	char *copy;
+	int r;
+
+	node = tfind(&key, &builder->texts, compare_texts);
+	if (node) {
+		*ret = (*node)->index;
+		return 0;
+	}
+	text = malloc(sizeof(*text));
+	copy = strdup(line);
+	if (!text || !copy) {
+		free(text);
+		free(copy);
+		return -ENOMEM;
+	}
+	text->line = copy;
+	r = append_line(builder, copy, &text->index);
+	if (r < 0) {
+		free(text);
+		return r;
+	}
+	*ret = text->index;
+	if (!tsearch(text, &builder->texts, compare_texts)) {
+		free(text);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int render_location(struct builder *builder, const Dhat__Frame *frame,
+			   const Dhat__Location *location)
+{
+	_cleanup_free_ char *line = builder->line_of_frame(frame, location);
+	uint32_t index;
+	int r;
+
+	r = line ? intern(builder, line, &index) : -ENOMEM;
+	return r < 0 ? r : push(&builder->frame_lines, index);
+}
+
+/* A frame: one line for each function inlined there, innermost first, and the function itself. */
+static int render_frame(struct builder *builder, uint32_t number)
+{
+	const Dhat__Frame *frame = builder->rendering->snapshot->frames[number - 1];
+	struct span *span = &builder->spans[number - 1];
+	int r = 0;
+
+	if (span->count)
+		return 0;
+	span->first = builder->frame_lines.count;
+	for (size_t i = 0; r == 0 && i < frame->n_locations; i++)
+		r = render_location(builder, frame, frame->locations[i]);
+	if (r == 0 && !frame->n_locations)
+		r = render_location(builder, frame, NULL);
+	span->count = builder->frame_lines.count - span->first;
+	return r;
+}
+
+/* ---- points -------------------------------------------------------------------------------- */
+
+/* A line that is no frame: "[allocated before attach]". */
+static int push_note(struct builder *builder, const char *note)
+{
+	uint32_t index;
+	int r;
+
+	r = intern(builder, note, &index);
+	return r < 0 ? r : push(&builder->stack, index);
+}
+
+static int push_function(struct builder *builder, const Dhat__Frame *frame, size_t location)
+{
+	if (builder->function_count == builder->function_room) {
+		size_t room = builder->function_room ? 2 * builder->function_room : 256;
+		const char **functions = reallocarray(builder->functions, room, sizeof(*functions));
+		bool *keep = functions ? reallocarray(builder->keep, room, sizeof(*keep)) : NULL;
+
+		if (functions)
+			builder->functions = functions;
+		if (!keep)
+			return -ENOMEM;
+		builder->keep = keep;
+		builder->function_room = room;
+	}
+	builder->functions[builder->function_count++] =
+		location < frame->n_locations ? frame->locations[location]->function : NULL;
+	return 0;
+}
+
+static int push_frame(struct builder *builder, uint32_t number)
+{
+	const Dhat__Frame *frame = builder->rendering->snapshot->frames[number - 1];
+	const struct span *span = &builder->spans[number - 1];
+	int r;
+
+	r = render_frame(builder, number);
+	for (uint32_t i = 0; r == 0 && i < span->count; i++) {
+		r = push(&builder->stack, builder->frame_lines.at[span->first + i]);
+		if (r == 0 && builder->trim_rules)
+			r = push_function(builder, frame, i);
+	}
+	return r;
+}
+
+/* Leave out what the rules say of the frames, which are the last lines of `stack`. */
+static void trim(struct builder *builder)
+{
+	size_t count = builder->function_count, first = builder->stack.count - count;
+
+	if (!count)
+		return;
+	dhat_trim_stack(builder->functions, count, builder->trim_rules, builder->keep);
+	builder->stack.count = first;
+	for (size_t i = 0; i < count; i++) {
+		if (builder->keep[i])
+			builder->stack.at[builder->stack.count++] = builder->stack.at[first + i];
+	}
+}
+
+static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	const char *stop = dhat_stop_reason(point);
+	char note[128];
+	int r = 0;
+
+	builder->stack.count = builder->function_count = 0;
+	if (*point->label)
+		r = push_note(builder, point->label);
+	if (r == 0 && *point->kind) {
+		snprintf(note, sizeof(note), "[%s]", point->kind);
+		r = push_note(builder, note);
+	}
+	for (size_t i = 0; r == 0 && i < point->n_frames; i++)
+		r = push_frame(builder, point->frames[i]);
+	if (r == 0)
+		trim(builder);
+	if (r == 0 && stop) {
+		snprintf(note, sizeof(note), "[stack ends early: %s]", stop);
+		r = push_note(builder, note);
+	}
+	if (r == 0 && !builder->stack.count)
+		r = push_note(builder, "[no stack]");
+	return r;
+}
+
+static int compare_points(const void *a_, const void *b_)
+{
+	const struct dhat_rendered_point *a = a_, *b = b_;
+
+	if (a->line_count != b->line_count)
+		return a->line_count < b->line_count ? -1 : 1;
+	return memcmp(a->lines, b->lines, a->line_count * sizeof(*a->lines));
+}
+
+/* keeps R2 */
+static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *part)
+{
+	sum->total_bytes += part->total_bytes;
+	sum->total_blocks += part->total_blocks;
+	sum->lifetimes_us += part->lifetimes_us;
+	sum->max_bytes += part->max_bytes;
+	sum->max_blocks += part->max_blocks;
+	sum->peak_bytes += part->peak_bytes;
+	sum->peak_blocks += part->peak_blocks;
+	sum->live_bytes += part->live_bytes;
+	sum->live_blocks += part->live_blocks;
+	if (sum->greatest_max_bytes < part->max_bytes)
+		sum->greatest_max_bytes = part->max_bytes;
+	if (!sum->part_count || part->first_ns < sum->first_ns)
+		sum->first_ns = part->first_ns;
+	if (sum->last_ns < part->last_ns)
+		sum->last_ns = part->last_ns;
+	sum->part_count++;
+}
+
+/* keeps R1 */
+static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
+{
+	_cleanup_free_ struct dhat_rendered_point *point = NULL;
+	struct dhat_rendering *rendering = builder->rendering;
+	struct dhat_rendered_point **node;
+	size_t size;
+	int r;
+
+	r = render_stack(builder, part);
+	if (r < 0)
+		return r;
+	size = builder->stack.count * sizeof(*point->lines);
+	point = calloc(1, sizeof(*point) + size);
+	if (!point)
+		return -ENOMEM;
+	point->part = part;
+	point->line_count = builder->stack.count;
+	memcpy(point->lines, builder->stack.at, size);
+	node = tsearch(point, &builder->points, compare_points);
+	if (!node)
+		return -ENOMEM;
+	add_part(*node, part);
+	if (*node == point)
+		rendering->points[rendering->point_count++] = take_ptr(point);
+	return 0;
+}
+
+uint64_t dhat_rendered_least_max(const struct dhat_rendered_point *point)
+{
+	uint64_t least = point->greatest_max_bytes;
+
+	if (least < point->peak_bytes)
+		least = point->peak_bytes;
+	return least < point->live_bytes ? point->live_bytes : least;
+}
+
+bool dhat_rendered_max_is_known(const struct dhat_rendered_point *point)
+{
+	return point->part_count == 1 || dhat_rendered_least_max(point) == point->max_bytes;
+}
+
+static int build(struct builder *builder)
+{
+	const struct dhat_snapshot *snapshot = builder->rendering->snapshot;
+	uint32_t root;
+	int r;
+
+	builder->spans = calloc(snapshot->frame_count + 1, sizeof(*builder->spans));
+	builder->rendering->points = calloc(snapshot->point_count + 1, sizeof(void *));
+	if (!builder->spans || !builder->rendering->points)
+		return -ENOMEM;
+	r = intern(builder, "[root]", &root);
+	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
+		r = add_point(builder, snapshot->points[i]);
+	return r;
+}
+
+int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
+		       unsigned trim_rules, struct dhat_rendering **ret)
+{
+	struct builder builder = { .line_of_frame = line_of_frame, .trim_rules = trim_rules };
+	int r;
+
+	builder.rendering = calloc(1, sizeof(*builder.rendering));
+	if (!builder.rendering)
+		return -ENOMEM;
+	builder.rendering->snapshot = snapshot;
+	builder.rendering->trim_rules = trim_rules;
+	r = build(&builder);
+	builder_deinit(&builder);
+	if (r < 0) {
+		dhat_rendering_free(builder.rendering);
+		return r;
+	}
+	*ret = builder.rendering;
+	return 0;
+}
+
+void dhat_rendering_free(struct dhat_rendering *rendering)
+{
+	if (!rendering)
+		return;
+	for (size_t i = 0; i < rendering->line_count; i++)
+		free(rendering->lines[i]);
+	for (size_t i = 0; i < rendering->point_count; i++)
+		free(rendering->points[i]);
+	free(rendering->lines);
+	free(rendering->points);
+	free(rendering);
+}

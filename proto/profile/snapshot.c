@@ -1,0 +1,158 @@
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proto/base/cleanup.h"
+
+int dhat_snapshot_new(struct dhat_snapshot **ret)
+{
+	struct dhat_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+	if (!snapshot)
+		return -ENOMEM;
+	*ret = snapshot;
+	return 0;
+}
+
+void dhat_snapshot_free(struct dhat_snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	for (size_t i = 0; i < snapshot->part_count; i++)
+		dhat__snapshot_part__free_unpacked(snapshot->parts[i], NULL);
+	free(snapshot->parts);
+	free(snapshot->frames);
+	free(snapshot->points);
+	free(snapshot);
+}
+
+static int bad(struct dhat_error *err, const char *what)
+{
+	return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "not a valid snapshot: %s", what);
+}
+
+/* Room for `more` pointers in an array of pointers. */
+static int make_room(void *array_, size_t *room, size_t count, size_t more, struct dhat_error *err)
+{
+	void **array = *(void ***)array_;
+	size_t wanted = *room ? *room : 256;
+
+	if (count + more <= *room)
+		return 0;
+	while (wanted < count + more)
+		wanted *= 2;
+	array = reallocarray(array, wanted, sizeof(*array));
+	if (!array)
+		return dhat_error_errno(err, ENOMEM, "cannot hold the snapshot");
+	*(void ***)array_ = array;
+	*room = wanted;
+	return 0;
+}
+
+static int add_head(struct dhat_snapshot *snapshot, const Dhat__SnapshotHead *head,
+		    struct dhat_error *err)
+{
+	if (snapshot->head)
+		return bad(err, "two beginnings");
+	if (head->format_version != DHAT_SNAPSHOT_VERSION)
+		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE,
+				      "the snapshot is of format %u, this program reads format %d: "
+				      "use the dhatctl of the dhatd that wrote it",
+				      head->format_version, DHAT_SNAPSHOT_VERSION);
+	if (!head->target)
+		return bad(err, "it does not say of which process it is");
+	snapshot->head = head;
+	return 0;
+}
+
+static int add_frames(struct dhat_snapshot *snapshot, const Dhat__FrameBatch *batch,
+		      struct dhat_error *err)
+{
+	int r;
+
+	if (batch->n_frames > DHAT_SNAPSHOT_MAX_FRAMES - snapshot->frame_count)
+		return bad(err, "too many frames");
+	r = make_room(&snapshot->frames, &snapshot->frame_room, snapshot->frame_count,
+		      batch->n_frames, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < batch->n_frames; i++)
+		snapshot->frames[snapshot->frame_count++] = batch->frames[i];
+	return 0;
+}
+
+/* keeps S2 and S3 */
+static int check_point(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
+		       struct dhat_error *err)
+{
+	if (point->n_frames > DHAT_SNAPSHOT_MAX_DEPTH)
+		return bad(err, "a stack is too deep");
+	for (size_t i = 0; i < point->n_frames; i++) {
+		if (point->frames[i] == 0 || point->frames[i] > snapshot->frame_count)
+			return bad(err, "a stack has a frame that is not there");
+	}
+	return 0;
+}
+
+static int add_points(struct dhat_snapshot *snapshot, const Dhat__PointBatch *batch,
+		      struct dhat_error *err)
+{
+	int r;
+
+	if (batch->n_points > DHAT_SNAPSHOT_MAX_POINTS - snapshot->point_count)
+		return bad(err, "too many program points");
+	r = make_room(&snapshot->points, &snapshot->point_room, snapshot->point_count,
+		      batch->n_points, err);
+	for (size_t i = 0; r == 0 && i < batch->n_points; i++) {
+		r = check_point(snapshot, batch->points[i], err);
+		if (r == 0)
+			snapshot->points[snapshot->point_count++] = batch->points[i];
+	}
+	return r;
+}
+
+static int add_end(struct dhat_snapshot *snapshot, const Dhat__SnapshotEnd *end,
+		   struct dhat_error *err)
+{
+	if (!end->totals || !end->verdict)
+		return bad(err, "its end lacks the totals or the verdict");
+	snapshot->end = end;
+	return 0;
+}
+
+int dhat_snapshot_add(struct dhat_snapshot *snapshot, Dhat__SnapshotPart *part,
+		      struct dhat_error *err)
+{
+	int r;
+
+	r = make_room(&snapshot->parts, &snapshot->part_room, snapshot->part_count, 1, err);
+	if (r < 0) {
+		dhat__snapshot_part__free_unpacked(part, NULL);
+		return r;
+	}
+	snapshot->parts[snapshot->part_count++] = part;
+	if (snapshot->end)
+		return bad(err, "it goes on behind its end");
+	if (!snapshot->head && part->part_case != DHAT__SNAPSHOT_PART__PART_HEAD)
+		return bad(err, "its beginning is missing");
+	switch (part->part_case) {
+	case DHAT__SNAPSHOT_PART__PART_HEAD:
+		return add_head(snapshot, part->head, err);
+	case DHAT__SNAPSHOT_PART__PART_FRAMES:
+		return add_frames(snapshot, part->frames, err);
+	case DHAT__SNAPSHOT_PART__PART_POINTS:
+		return add_points(snapshot, part->points, err);
+	case DHAT__SNAPSHOT_PART__PART_END:
+		return add_end(snapshot, part->end, err);
+	default:
+		return bad(err, "a part of an unknown kind");
+	}
+}
+
+int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	if (!snapshot->end)
+		return bad(err, "its end is missing");
+	return 0;
+}

@@ -1,0 +1,43 @@
+#pragma once
+/* snapshot: one profile of one target, whole and in memory.
+ *
+ * Put together from the SnapshotParts that a socket or a file gives, one by one, and checked as
+ * they come; what is here once it is finished may be used without another check:
+ * S1: there is a head of a version we know, and an end; each has its submessages.
+ * S2: each frame number of a point is 1 … frame_count.
+ * S3: a point has at most DHAT_SNAPSHOT_MAX_DEPTH frames; there are at most
+ *     DHAT_SNAPSHOT_MAX_POINTS points and DHAT_SNAPSHOT_MAX_FRAMES frames.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/wire/dhat.pb-c.h"
+
+#include "proto/base/error.h"
+
+#define DHAT_SNAPSHOT_VERSION 1
+#define DHAT_SNAPSHOT_MAX_DEPTH 1024	    /* the kernel side sends 127 */
+#define DHAT_SNAPSHOT_MAX_POINTS (4u << 20) /* TARGET_MAX_STACKS, and room */
+#define DHAT_SNAPSHOT_MAX_FRAMES (16u << 20)
+
+struct dhat_snapshot { /* for reading; what it points to belongs to it */
+	const Dhat__SnapshotHead *head;
+	const Dhat__SnapshotEnd *end;
+	Dhat__Frame **frames; /* frame number n is frames[n - 1] */
+	size_t frame_count;
+	Dhat__ProgramPoint **points;
+	size_t point_count;
+
+	/* private: what owns all this */
+	Dhat__SnapshotPart **parts;
+	size_t part_count, part_room, frame_room, point_room;
+};
+
+int dhat_snapshot_new(struct dhat_snapshot **ret);
+void dhat_snapshot_free(struct dhat_snapshot *snapshot);
+
+/* Takes the part over, whether it fits or not. -EBADMSG: it does not. */
+int dhat_snapshot_add(struct dhat_snapshot *snapshot, Dhat__SnapshotPart *part,
+		      struct dhat_error *err);
+/* After the last part: is it whole? */
+int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error *err);

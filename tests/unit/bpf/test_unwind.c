@@ -1,0 +1,481 @@
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "daemon/object/cfi/cfi_rows.h"
+#include "proto/base/cleanup.h"
+#include "tests/unit/unwind_host.h"
+
+/* A program of our own: code at CODE, a stack of STACK_BYTES at STACK. */
+#define BIAS 0x555500000000
+#define LINK 0x20000 /* link-time address of the first function */
+#define CODE (BIAS + LINK)
+#define STACK 0x7ffd00000000
+#define STACK_BYTES 65536
+
+static uint8_t stack[STACK_BYTES];
+static struct cfi_rows *rows;
+static struct cfi_table *table;
+
+static int host_copy(void *dst, uint32_t size, uint64_t addr)
+{
+	if (addr < STACK || addr - STACK > STACK_BYTES || size > STACK_BYTES - (addr - STACK))
+		return -1;
+	memcpy(dst, stack + (addr - STACK), size);
+	return 0;
+}
+
+static void put(uint64_t offset, uint64_t value)
+{
+	memcpy(stack + offset, &value, 8);
+}
+
+static int begin(void **state)
+{
+	memset(stack, 0, sizeof(stack));
+	host_reset();
+	return cfi_rows_new(LINK, 10000, &rows);
+}
+
+static int end(void **state)
+{
+	cfi_rows_free(rows);
+	cfi_table_free(table);
+	rows = NULL;
+	table = NULL;
+	return 0;
+}
+
+/* Code at CODE + offset: what its frames look like. */
+static void code(uint32_t offset, uint32_t size, enum dhat_cfa cfa, int rbp, int cfa_offset)
+{
+	struct dhat_row row = { .cfa = cfa, .rbp = (__s8)rbp, .cfa_offset = cfa_offset };
+
+	assert_int_equal(cfi_rows_add(rows, LINK + offset, LINK + offset + size, row, true), 0);
+}
+
+static void mapped(void)
+{
+	assert_int_equal(cfi_rows_finish(rows, &table), 0);
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+}
+
+static void expect_frames(const uint64_t *frames, uint32_t count)
+{
+	uint32_t i;
+
+	assert_int_equal(host_scratch.frame_count, count);
+	for (i = 0; i < count; i++)
+		assert_int_equal(host_scratch.frames[i], frames[i]);
+}
+#define EXPECT(...)                                                                                \
+	expect_frames((uint64_t[]){ __VA_ARGS__ }, ARRAY_SIZE(((uint64_t[]){ __VA_ARGS__ })))
+
+static void test_frames_by_rsp(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 32);
+	code(0x100, 0x100, DHAT_CFA_RSP, -3, 48);
+	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x100 + 24, CODE + 0x150);
+	put(0x120 + 40, CODE + 0x250);
+	put(0x120 + 24, 0xabcdef);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 7, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x150, CODE + 0x250);
+	assert_int_equal(host_scratch.bp, 0xabcdef);
+	assert_int_equal(host_scratch.sp, STACK + 0x150);
+	assert_int_equal(host_scratch.flags, 0);
+}
+
+static void test_frames_by_rbp(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0x100, 0x100, DHAT_CFA_RSP, 0, 8); /* keeps rbp */
+	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x200, STACK + 0x400); /* saved rbp, return address */
+	put(0x208, CODE + 0x150);
+	put(0x210, CODE + 0x20);
+	put(0x400, 0);
+	put(0x408, CODE + 0x201);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x150, CODE + 0x20, CODE + 0x201);
+}
+
+/* lea 8(%rsp),%r10; and $-32,%rsp; push -8(%r10); push %rbp; mov %rsp,%rbp; push %r10 */
+static void test_realigned_stack(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RBP_DEREF, DHAT_RBP_AT_RBP, -8);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x200, 0x1234);	   /* *rbp: rbp of the caller */
+	put(0x1f8, STACK + 0x250); /* r10: CFA */
+	put(0x248, CODE + 0x180);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x180);
+	assert_int_equal(host_scratch.bp, 0x1234);
+}
+
+static void test_lazy_binding_stub(void **state)
+{
+	code(0, 0x100, DHAT_CFA_PLT, 0, 11);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x100, CODE + 0x110);
+	put(0x108, CODE + 0x120);
+	assert_int_equal(host_unwind(CODE + 0x4a, STACK + 0x100, 0, true), DHAT_STOP_COMPLETE);
+	EXPECT((CODE + 0x4a) | DHAT_FRAME_EXACT_PC, CODE + 0x110);
+	assert_int_equal(host_unwind(CODE + 0x4b, STACK + 0x100, 0, true), DHAT_STOP_COMPLETE);
+	EXPECT((CODE + 0x4b) | DHAT_FRAME_EXACT_PC, CODE + 0x120);
+}
+
+/* The interrupted place is looked up as it is: here it is the first byte of its function, where
+ * the byte before belongs to code without a rule. */
+static void test_signal_frame(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x10, DHAT_CFA_SIGNAL, 0, 0);
+	code(0x200, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0x300, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x108, CODE + 0x101);
+	put(0x110 + 120, STACK + 0x900);
+	put(0x110 + 160, STACK + 0x800);
+	put(0x110 + 168, CODE + 0x200);
+	put(0x908, CODE + 0x310);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x101, (CODE + 0x200) | DHAT_FRAME_EXACT_PC, CODE + 0x310);
+}
+
+/* A call as the last instruction: the return address is the next function's first byte. */
+static void test_call_of_what_never_returns(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_RSP, 0, 64);
+	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x108, CODE + 0x210);
+	put(0x138, CODE + 0x220);
+	assert_int_equal(host_unwind(CODE + 0x100, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x100, CODE + 0x210);
+}
+
+/* Frames of 3,000 bytes through a window of 4,096. */
+static void test_window_slides(void **state)
+{
+	uint64_t sp = 0x100, frames[64];
+	uint32_t count = 0;
+
+	code(0, 0x100, DHAT_CFA_RSP, -300 / 8, 3000);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	frames[count++] = CODE + 0x50;
+	while (sp + 3000 < STACK_BYTES - 100) {
+		sp += 3000;
+		put(sp - 8, CODE + count);
+		put(sp - 296, count);
+		frames[count] = CODE + count;
+		count++;
+	}
+	put(sp - 8, CODE + 0x180);
+	frames[count - 1] = CODE + 0x180;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	expect_frames(frames, count);
+	assert_int_equal(host_scratch.bp, count - 1);
+}
+
+/* The last page of a stack is less than a window. */
+static void test_top_of_the_stack(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(STACK_BYTES - 24, CODE + 0x50);
+	put(STACK_BYTES - 8, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x10, STACK + STACK_BYTES - 32, 0, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x10, CODE + 0x50, CODE + 0x150);
+	put(STACK_BYTES - 8, CODE + 0x60); /* and on, past its end */
+	assert_int_equal(host_unwind(CODE + 0x10, STACK + STACK_BYTES - 32, 0, false),
+			 DHAT_STOP_BAD_MEMORY);
+	EXPECT(CODE + 0x10, CODE + 0x50, CODE + 0x60);
+}
+
+static void test_bad_memory(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0x200, 0x10, DHAT_CFA_SIGNAL, 0, 0);
+	code(0x300, 0x10, DHAT_CFA_RBP_DEREF, 0, 0);
+	mapped();
+	assert_int_equal(host_unwind(CODE + 0x10, 0x1000, 0, false), DHAT_STOP_BAD_MEMORY);
+	assert_int_equal(host_unwind(CODE + 0x10, STACK + 0x101, 0, false), DHAT_STOP_BAD_MEMORY);
+	assert_int_equal(host_unwind(CODE + 0x10, UINT64_MAX - 7, 0, false), DHAT_STOP_BAD_MEMORY);
+	assert_int_equal(host_unwind(CODE + 0x110, STACK, UINT64_MAX - 15, false),
+			 DHAT_STOP_BAD_MEMORY);
+	assert_int_equal(host_unwind(CODE + 0x201, 0x1000, 0, false), DHAT_STOP_BAD_MEMORY);
+	assert_int_equal(host_unwind(CODE + 0x301, STACK, 0x1000, false), DHAT_STOP_BAD_MEMORY);
+	EXPECT(CODE + 0x301);
+}
+
+/* A caller's frame lies above; what does not get there would go round for ever. */
+static void test_running_backwards(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0x100, 0x100, DHAT_CFA_RSP, 0, -16);
+	code(0x200, 0x100, DHAT_CFA_RSP, 0, 0);
+	mapped();
+	put(0x200, STACK + 0x200); /* rbp points at itself */
+	put(0x208, CODE + 0x50);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
+			 DHAT_STOP_BAD_MEMORY);
+	EXPECT(CODE + 0x50, CODE + 0x50);
+	put(0x1e8, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x150, STACK + 0x200, 0, false), DHAT_STOP_BAD_MEMORY);
+	put(0x1f8, CODE + 0x250);
+	assert_int_equal(host_unwind(CODE + 0x250, STACK + 0x200, 0, false), DHAT_STOP_BAD_MEMORY);
+}
+
+static void test_a_return_address_of_zero_is_the_end(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	mapped();
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50);
+}
+
+static void test_recursion(void **state)
+{
+	uint64_t depth;
+
+	code(0, 0x100, DHAT_CFA_RSP, 0, 64);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	for (depth = 1; depth < 300; depth++)
+		put(64 * depth - 8, CODE + 0x50);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK, 0, false), DHAT_STOP_TOO_DEEP);
+	assert_int_equal(host_scratch.frame_count, DHAT_MAX_FRAMES);
+	put(64 * (DHAT_MAX_FRAMES - 1) - 8, CODE + 0x150); /* just fits */
+	assert_int_equal(host_unwind(CODE + 0x50, STACK, 0, false), DHAT_STOP_COMPLETE);
+	assert_int_equal(host_scratch.frame_count, DHAT_MAX_FRAMES);
+	assert_int_equal(host_scratch.frames[DHAT_MAX_FRAMES - 1], CODE + 0x150);
+}
+
+static void test_places_without_a_rule(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, DHAT_RBP_UNDEFINED, 16);
+	code(0x100, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0x200, 0x100, DHAT_CFA_RSP, -2, 16); /* has saved another rbp */
+	code(0x300, 0x100, DHAT_CFA_NO_RULE, 0, 0);
+	code(0x400, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	assert_int_equal(host_unwind(CODE + 0x310, STACK + 0x100, 0, false), DHAT_STOP_NO_RULE);
+	EXPECT(CODE + 0x310);
+	assert_int_equal(host_unwind(CODE, STACK + 0x100, 0, false), DHAT_STOP_NO_RULE);
+	assert_int_equal(host_unwind(CODE + 0xfff000, STACK, 0, false), DHAT_STOP_NO_RULE);
+	/* rbp is lost here, and the caller is found by it */
+	put(0x108, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_NO_RULE);
+	EXPECT(CODE + 0x50, CODE + 0x150);
+	/* or the caller does not need it, and its caller gets his own */
+	put(0x108, CODE + 0x250);
+	put(0x110, STACK + 0x800);
+	put(0x118, CODE + 0x150);
+	put(0x808, CODE + 0x450);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x250, CODE + 0x150, CODE + 0x450);
+}
+
+#define JIT 0x100000000 /* code of no file, below all mappings */
+
+static void test_jit_code_by_frame_pointer(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x108, JIT + 0x10);
+	put(0x400, STACK + 0x500);
+	put(0x408, JIT + 0x20);
+	put(0x500, 0);
+	put(0x508, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, JIT + 0x10, JIT + 0x20, CODE + 0x150);
+	assert_int_equal(host_scratch.flags, DHAT_STACK_USED_FP);
+	/* no frame pointers there: rbp is any number */
+	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, STACK + 0x100, false),
+			 DHAT_STOP_JIT); /* below sp */
+	put(0x408, 12);			 /* no code there */
+	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, STACK + 0x400, false),
+			 DHAT_STOP_JIT);
+	EXPECT(JIT + 0x10);
+	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, 0x123456, false), DHAT_STOP_JIT);
+	/* 0 is the mark of the outermost frame at the end of a chain, else just a number */
+	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, 0, false), DHAT_STOP_JIT);
+	put(0x400, 0);
+	put(0x408, JIT + 0x20);
+	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, STACK + 0x400, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(JIT + 0x10, JIT + 0x20);
+}
+
+static void test_file_without_a_table(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	host_map(0x7f0000000000, 0x7f0000001000, 0, NULL);
+	put(0x408, CODE + 0x150);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(0x7f0000000500, CODE + 0x150);
+	assert_int_equal(host_scratch.flags, DHAT_STACK_USED_FP);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, 1, false), DHAT_STOP_NO_TABLE);
+	assert_int_equal(host_scratch.flags, 0);
+	host_mappings[1].kind = DHAT_MAPPING_PENDING;
+	unwind_control.active += 2; /* as after every change */
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, 1, false), DHAT_STOP_NO_TABLE);
+}
+
+/* A return probe that waits has put its trampoline where a return address was. */
+static void test_pending_return_probe(void **state)
+{
+	uint64_t trampoline = 0x7fffffffe000;
+
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_RSP, 0, 32);
+	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	host_hidden_slot = STACK + 0x108;
+	host_hidden_return = CODE + 0x150;
+	put(0x108, trampoline);
+	put(0x128, CODE + 0x250);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x150, CODE + 0x250);
+}
+
+/* Once code was mapped or unmapped, a mapping counts only if the process still has it. */
+static void test_past_epoch(void **state)
+{
+	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x108, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 1, false), DHAT_STOP_COMPLETE);
+	unwind_control.epoch++;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 1, false), DHAT_STOP_COMPLETE);
+	unwind_control.epoch++;
+	host_is_current = false;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 1, false), DHAT_STOP_NO_TABLE);
+	unwind_control.bank_epoch[0] = unwind_control.epoch;
+	unwind_control.active += 2;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 1, false), DHAT_STOP_COMPLETE);
+}
+
+static void test_the_other_bank(void **state)
+{
+	code(0, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	assert_int_equal(host_unwind(CODE + 0x50, STACK, 1, false), DHAT_STOP_COMPLETE);
+	unwind_control.active = 3; /* bank 1, which has no mappings */
+	assert_int_equal(host_unwind(CODE + 0x50, STACK, 1, false), DHAT_STOP_JIT);
+	host_mappings[DHAT_MAX_MAPPINGS] = host_mappings[0];
+	unwind_control.count[1] = 1;
+	unwind_control.active = 5;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK, 1, false), DHAT_STOP_COMPLETE);
+}
+
+static void test_every_mapping_is_found(void **state)
+{
+	uint32_t i;
+
+	for (i = 0; i < DHAT_MAX_MAPPINGS; i++) {
+		host_mappings[i].start = 0x10000 + i * 0x3000ull;
+		host_mappings[i].end = host_mappings[i].start + 0x1000;
+	}
+	for (i = 0; i < DHAT_MAX_MAPPINGS; i++) {
+		assert_int_equal(
+			unwind_find_mapping(host_mappings[i].start, 0, DHAT_MAX_MAPPINGS, 0), i);
+		assert_int_equal(unwind_find_mapping(host_mappings[i].end, 0, DHAT_MAX_MAPPINGS, 0),
+				 i);
+		assert_int_equal(unwind_find_mapping(host_mappings[i].start, 0, i + 1, 0), i);
+	}
+}
+
+/* The kernel side's search and cfi_table_find() agree, all over a real library. */
+static void test_rows_of_libc(void **state)
+{
+	_cleanup_close_ int fd = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC);
+	const struct dhat_row *row;
+	struct dhat_row none = {};
+	uint64_t pc, found;
+
+	assert_int_equal(cfi_build(fd, 1 << 20, &table, NULL), 0);
+	host_tables[0] = table;
+	for (pc = 0; pc < 0x200000; pc += 3) {
+		row = cfi_table_find(table, table->first_page_vaddr + pc) ?: &none;
+		found = unwind_find_row(0, pc, 0);
+		if ((found >> 16) << 16 != (*(const uint64_t *)row >> 16) << 16)
+			fail_msg("at %#lx: %#lx", (long)pc, (long)found);
+	}
+	assert_int_equal(unwind_find_row(0, UINT64_MAX, 0), 0);
+}
+
+/* Tables are made by a process that reads hostile files: any words are survived. */
+static void test_random_words_as_a_table(void **state)
+{
+	uint64_t words[64], pc;
+	struct cfi_table noise = { .words = words, .word_count = 64 };
+	unsigned int round, i;
+
+	srandom(1);
+	host_tables[0] = &noise;
+	for (round = 0; round < 20000; round++) {
+		for (i = 0; i < 64; i++)
+			words[i] =
+				((uint64_t)random() << 33 ^ (uint64_t)random()) >> (random() % 64);
+		noise.word_count = (uint32_t)random() % 65;
+		pc = (uint64_t)random() >> (random() % 32);
+		unwind_find_row(0, pc, 0);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_frames_by_rsp),
+		TEST(test_frames_by_rbp),
+		TEST(test_realigned_stack),
+		TEST(test_lazy_binding_stub),
+		TEST(test_signal_frame),
+		TEST(test_call_of_what_never_returns),
+		TEST(test_window_slides),
+		TEST(test_top_of_the_stack),
+		TEST(test_bad_memory),
+		TEST(test_running_backwards),
+		TEST(test_a_return_address_of_zero_is_the_end),
+		TEST(test_recursion),
+		TEST(test_places_without_a_rule),
+		TEST(test_jit_code_by_frame_pointer),
+		TEST(test_file_without_a_table),
+		TEST(test_pending_return_probe),
+		TEST(test_past_epoch),
+		TEST(test_the_other_bank),
+		TEST(test_every_mapping_is_found),
+		TEST(test_rows_of_libc),
+		TEST(test_random_words_as_a_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,375 @@
+/* What dhatctl prints, for a terminal and into a pipe. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "cli/command.h"
+#include "cli/view.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/text.h"
+#include "proto/export/save.h"
+#include "tests/unit/sample.h"
+
+static char path[64];
+
+/* ---- columns ------------------------------------------------------------------------------- */
+
+static char *column(const char *text, size_t columns)
+{
+	char *printed = NULL;
+	size_t size;
+	struct screen screen = { .file = open_memstream(&printed, &size) };
+
+	screen_column(&screen, text, columns);
+	fclose(screen.file);
+	return printed;
+}
+
+static void test_columns(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t columns;
+		const char *printed;
+	} cases[] = {
+		{ "abc", 5, "abc  " },
+		{ "abc", 3, "abc" },
+		{ "abcdefghij", 7, "abc…hij" },
+		{ "abcdefghij", 6, "ab…hij" },
+		{ "äöüäöüäöü", 5, "äö…öü" },
+		{ "\x1b[2J", 5, "?[2J " },
+		{ "abc", 1, "…" },
+		{ "abc", 0, "" },
+		{ "", 2, "  " },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *printed = column(cases[i].text, cases[i].columns);
+
+		assert_string_equal(printed, cases[i].printed);
+	}
+}
+
+static void expect_paragraph(size_t width, size_t column_, const char *text, const char *expected)
+{
+	char *printed = NULL;
+	size_t size;
+	struct screen screen = { .width = width, .file = open_memstream(&printed, &size) };
+
+	screen_paragraph(&screen, column_, text);
+	fclose(screen.file);
+	assert_string_equal(printed, expected);
+	free(printed);
+}
+
+static void test_paragraphs(void **state)
+{
+	expect_paragraph(20, 4, "one two three four", "one two three\n    four\n");
+	expect_paragraph(20, 4, "one two three fou", "one two three\n    fou\n");
+	expect_paragraph(21, 4, "one two three fou", "one two three fou\n");
+	expect_paragraph(20, 2, "a-very-long-word-of-its-own x",
+			 "a-very-long-word-of-its-own\n  x\n");
+	expect_paragraph(0, 4, "one two three four five six", "one two three four five six\n");
+	expect_paragraph(20, 4, "", "\n");
+	expect_paragraph(20, 0, "\x1b[1m", "?[1m\n");
+}
+
+static void test_no_codes_into_a_pipe(void **state)
+{
+	_cleanup_fclose_ FILE *file = tmpfile();
+	struct screen screen;
+	char text[16] = "";
+
+	setenv("TERM", "xterm", 1);
+	setenv("COLUMNS", "72", 1);
+	screen_init(&screen, file);
+	assert_int_equal(screen.width, 72);
+	unsetenv("COLUMNS");
+	screen_init(&screen, file);
+	assert_int_equal(screen.width, 0);
+	screen_print(&screen, MARK_BAD, "x%d", 1);
+	rewind(file);
+	assert_int_equal(fread(text, 1, sizeof(text), file), 2);
+	assert_string_equal(text, "x1");
+}
+
+/* ---- ranking ------------------------------------------------------------------------------- */
+
+static void test_ranking(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_rendering *rendering = NULL;
+	enum ranking_key key;
+
+	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, 0, &rendering), 0);
+	/* points 2 and 3 of the sample read alike */
+	assert_int_equal(rendering->point_count, SAMPLE_POINTS - 1);
+	assert_int_equal(ranking_sort(rendering, RANK_BY_LIVE), 5);
+	assert_int_equal(rendering->points[0]->live_bytes, 1000000);
+	assert_int_equal(rendering->points[4]->live_bytes, 100);
+	assert_int_equal(rendering->points[4]->part_count, 2);
+	assert_int_equal(ranking_sort(rendering, RANK_BY_TOTAL), 5);
+	assert_int_equal(rendering->points[0]->total_bytes, 5000000);
+	assert_int_equal(ranking_sort(rendering, RANK_BY_MAX), 6);
+	assert_int_equal(ranking_sort(rendering, RANK_BY_PEAK), 6);
+	assert_int_equal(ranking_parse_key("peak", &key), 0);
+	assert_int_equal(key, RANK_BY_PEAK);
+	assert_int_equal(ranking_parse_key("size", &key), -EINVAL);
+	dhat_rendering_free(rendering);
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- whole commands, on a file ------------------------------------------------------------- */
+
+static char *run(const struct command *command, int expected, const char *const *args)
+{
+	char *argv[16] = { "dhatctl" }, *text = NULL;
+	_cleanup_fclose_ FILE *file = tmpfile();
+	struct dhat_error err = { 0 };
+	int argc = 1, out = dup(1), error = dup(2), r;
+	size_t size = 0;
+
+	for (; *args; args++)
+		argv[argc++] = (char *)*args;
+	fflush(stdout);
+	dup2(fileno(file), 1);
+	dup2(fileno(file), 2);
+	r = command->run(argc, argv, &err);
+	fflush(stdout);
+	fputs(err.message, stderr);
+	dup2(out, 1);
+	dup2(error, 2);
+	close(out);
+	close(error);
+	rewind(file);
+	if (getdelim(&text, &size, 0, file) < 0) {
+		free(text);
+		text = strdup("");
+	}
+	if (err.code != expected || (r == 0) != (expected == 0))
+		fail_msg("%s: %d, %d: %s", command->name, r, err.code, text);
+	return text;
+}
+
+static const struct command *command(const char *name)
+{
+	const struct command *found = commands;
+
+	while (strcmp(found->name, name))
+		found++;
+	return found;
+}
+
+#define RUN(name, expected, ...)                                                                   \
+	run(command(name), expected, (const char *const[]){ __VA_ARGS__, NULL })
+
+/* DHAT_GOLDEN=write writes the golden file instead. */
+static void expect_golden(const char *golden_path, const char *text)
+{
+	const char *mode = getenv("DHAT_GOLDEN");
+	_cleanup_fclose_ FILE *file = fopen(golden_path, mode ? "w" : "r");
+	_cleanup_free_ char *golden = NULL;
+	size_t size = 0;
+
+	assert_non_null(file);
+	if (mode) {
+		fputs(text, file);
+		return;
+	}
+	assert_true(getdelim(&golden, &size, 0, file) > 0);
+	assert_string_equal(text, golden);
+}
+
+static void test_stats(void **state)
+{
+	static const struct {
+		const char *key, *golden;
+	} cases[] = {
+		{ "live", "tests/golden/stats.live.txt" },
+		{ "total", "tests/golden/stats.total.txt" },
+		{ "peak", "tests/golden/stats.peak.txt" },
+		{ "max", "tests/golden/stats.max.txt" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text =
+			RUN("stats", 0, path, "--sort", cases[i].key, "--depth", "3");
+
+		expect_golden(cases[i].golden, text);
+		assert_null(strchr(text, '\033'));
+	}
+}
+
+/* Each line of a list fits a terminal of 60 columns; what is wider is cut, not wrapped. */
+static void test_stacks_fit_the_terminal(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_rendering *rendering = NULL;
+	char *printed = NULL, *line, *rest;
+	size_t size;
+	struct screen screen = { .width = 60, .file = open_memstream(&printed, &size) };
+
+	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, 0, &rendering), 0);
+	ranking_sort(rendering, RANK_BY_LIVE);
+	view_points(&screen, rendering, &(struct view_points){ .top = 10, .has_addresses = true });
+	fclose(screen.file);
+	rest = printed;
+	while ((line = strsep(&rest, "\n"))) {
+		/* the sentence of a point may wrap; frames may not */
+		if (strstr(line, " allocated ") || strstr(line, " live in "))
+			continue;
+		if (dhat_text_width(line) > 60)
+			fail_msg("%zu columns: %s", dhat_text_width(line), line);
+	}
+	free(printed);
+	dhat_rendering_free(rendering);
+	dhat_snapshot_free(snapshot);
+}
+
+static void test_json(void **state)
+{
+	_cleanup_free_ char *text = RUN("stats", 0, path, "--json", "--top", "2");
+	struct json_object *root = json_tokener_parse(text), *points, *point;
+
+	assert_non_null(root);
+	assert_true(json_object_object_get_ex(root, "points", &points));
+	assert_int_equal(json_object_array_length(points), 2);
+	point = json_object_array_get_idx(points, 0);
+	assert_int_equal(json_object_get_uint64(json_object_object_get(point, "live_bytes")),
+			 1000000);
+	assert_int_equal(json_object_array_length(json_object_object_get(point, "frames")), 2);
+	json_object_put(root);
+}
+
+static void test_trim_words(void **state)
+{
+	_cleanup_free_ char *all = RUN("stats", 0, path, "--trim");
+	_cleanup_free_ char *next = RUN("stats", 0, "--trim", "allocator", path);
+	_cleanup_free_ char *joined = RUN("stats", 0, "--trim=allocator", path);
+
+	assert_string_equal(all, next);
+	assert_string_equal(next, joined);
+}
+
+static void test_export(void **state)
+{
+	_cleanup_free_ char *text = RUN("export", 0, path);
+	struct json_object *root = json_tokener_parse(text);
+
+	assert_non_null(root);
+	assert_int_equal(json_object_get_int(json_object_object_get(root, "dhatFileVersion")), 2);
+	json_object_put(root);
+	/* into a file: what was written, for programs and for people */
+	_cleanup_free_ char *json = RUN("export", 0, path, "-o", "/dev/null", "--json");
+	_cleanup_free_ char *words = RUN("export", 0, path, "-o", "/dev/null");
+
+	root = json_tokener_parse(json);
+	assert_non_null(root);
+	assert_string_equal(json_object_get_string(json_object_object_get(root, "file")),
+			    "/dev/null");
+	json_object_put(root);
+	assert_non_null(strstr(words, "written to /dev/null\n"));
+	assert_non_null(strstr(words, "INEXACT: "));
+}
+
+/* Each failure: its exit code and a word of what is said. */
+static void test_failures(void **state)
+{
+	static const struct {
+		const char *name, *args[5];
+		int code;
+		const char *said;
+	} cases[] = {
+		{ "stats",
+		  { "/nowhere/x.dhat" },
+		  DHAT_EXIT_BAD_FILE,
+		  "cannot read /nowhere/x.dhat" },
+		{ "stats", { "/dev/null" }, DHAT_EXIT_BAD_FILE, "not a snapshot" },
+		{ "stats", { "a", "b" }, DHAT_EXIT_USAGE, "one file" },
+		{ "stats", { "--sort", "size" }, DHAT_EXIT_USAGE, "live, total, peak and max" },
+		{ "stats", { "--top", "x" }, DHAT_EXIT_USAGE, "not a number" },
+		{ "stats", { "--trim=x" }, DHAT_EXIT_USAGE, "x" },
+		{ "stats", { "--trim", "x" }, DHAT_EXIT_BAD_FILE, "cannot read x" },
+		{ "stats", { "--frob" }, DHAT_EXIT_USAGE, "unrecognized option" },
+		{ "stats", { "--socket", "/nowhere/s" }, DHAT_EXIT_NO_DAEMON, "no dhatd answers" },
+		{ "status",
+		  { "--socket", "/nowhere/s" },
+		  DHAT_EXIT_NO_DAEMON,
+		  "sudo dhatd attach" },
+		{ "status", { "--socket", "" }, DHAT_EXIT_USAGE, "empty" },
+		{ "status", { "--pid", "0" }, DHAT_EXIT_USAGE, "not a process id" },
+		{ "status", { "x" }, DHAT_EXIT_USAGE, "not an option" },
+		{ "snapshot", { "x.json" }, DHAT_EXIT_USAGE, "given by -o" },
+		{ "snapshot", { "--format", "xml" }, DHAT_EXIT_USAGE, "json and dhat" },
+		{ "snapshot", { "-s", "/nowhere/s", "-o", "x" }, DHAT_EXIT_NO_DAEMON, "no dhatd" },
+		{ "export", { "--format", "json" }, DHAT_EXIT_USAGE, "which file?" },
+		{ "export",
+		  { path, "-o", "/nowhere/x.json" },
+		  DHAT_EXIT_OUTPUT,
+		  "/nowhere/x.json" },
+		{ "export", { path, "-o", "/dev/full" }, DHAT_EXIT_OUTPUT, "No space left" },
+		{ "attach", { "--link", "x" }, DHAT_EXIT_USAGE, "session, multi and perf" },
+		{ "attach", { "--anonymous" }, DHAT_EXIT_USAGE, "which process?" },
+		{ "attach", { "1", "2" }, DHAT_EXIT_USAGE, "one process at a time" },
+		{ "attach", { "1", "-s", "/nowhere/s" }, DHAT_EXIT_NO_DAEMON, "no dhatd answers" },
+		{ "detach", { "x" }, DHAT_EXIT_USAGE, "not a process id" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text =
+			run(command(cases[i].name), cases[i].code, cases[i].args);
+
+		if (!strstr(text, cases[i].said))
+			fail_msg("case %zu: \"%s\" does not say \"%s\"", i, text, cases[i].said);
+	}
+}
+
+static int set_up(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	int fd, r;
+
+	setenv("TZ", "UTC", 1);
+	unsetenv("COLUMNS");
+	tzset();
+	strcpy(path, "/tmp/dhat-format-XXXXXX.dhat");
+	fd = mkstemps(path, 5);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	r = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, 0, NULL);
+	dhat_snapshot_free(snapshot);
+	return r;
+}
+
+static int tear_down(void **state)
+{
+	return unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_paragraphs),
+		cmocka_unit_test(test_no_codes_into_a_pipe),
+		cmocka_unit_test(test_ranking),
+		cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_stacks_fit_the_terminal),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_trim_words),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_failures),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

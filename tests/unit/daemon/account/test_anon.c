@@ -1,0 +1,157 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/account/anon.h"
+
+#define PAGE 4096
+
+struct world {
+	struct heap *heap;
+	struct anon anon;
+	struct heap_totals totals;
+};
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	*state = world;
+	return heap_new(0, &world->heap);
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	anon_deinit(&world->anon);
+	heap_free(world->heap);
+	free(world);
+	return 0;
+}
+
+static void map(struct world *world, uint64_t page, uint64_t pages, uint32_t point)
+{
+	assert_int_equal(anon_map(&world->anon, world->heap, page * PAGE, pages * PAGE, point, 1),
+			 0);
+	heap_totals(world->heap, &world->totals);
+}
+
+static void unmap(struct world *world, uint64_t page, uint64_t pages)
+{
+	assert_int_equal(anon_unmap(&world->anon, world->heap, page * PAGE, pages * PAGE, 2), 0);
+	heap_totals(world->heap, &world->totals);
+}
+
+static void whole_mappings(void **state)
+{
+	struct world *world = *state;
+
+	map(world, 10, 4, 5);
+	map(world, 20, 1, 6);
+	assert_int_equal(world->totals.total_bytes, 5 * PAGE);
+	assert_int_equal(world->totals.live_blocks, 2);
+	unmap(world, 10, 4);
+	assert_int_equal(world->totals.live_bytes, PAGE);
+	unmap(world, 10, 4); /* not known any more */
+	assert_int_equal(world->totals.live_bytes, PAGE);
+	assert_int_equal(world->totals.total_bytes, 5 * PAGE);
+	assert_int_equal(world->totals.unknown_frees, 0);
+	assert_int_equal(world->totals.peak_bytes, 5 * PAGE);
+}
+
+static void a_cut_leaves_the_rest_with_its_point(void **state)
+{
+	struct world *world = *state;
+	struct heap_point *points;
+	struct heap_totals totals;
+	uint32_t count;
+
+	map(world, 10, 10, 5);
+	unmap(world, 13, 2); /* a hole */
+	assert_int_equal(world->totals.live_bytes, 8 * PAGE);
+	assert_int_equal(world->totals.live_blocks, 2);
+	assert_int_equal(world->anon.count, 2);
+	unmap(world, 8, 3);  /* the front, and before it */
+	unmap(world, 19, 5); /* the back, and behind it */
+	assert_int_equal(world->totals.live_bytes, 6 * PAGE);
+	assert_int_equal(heap_copy(world->heap, &totals, &points, &count), 0);
+	assert_int_equal(points[5].live_bytes, 6 * PAGE);
+	assert_int_equal(points[5].total_bytes, 10 * PAGE); /* mapped once */
+	assert_int_equal(points[5].total_blocks, 1);
+	free(points);
+}
+
+static void one_call_may_take_several(void **state)
+{
+	struct world *world = *state;
+
+	for (int i = 0; i < 50; i++)
+		map(world, 100 + 2 * i, 1, 5);
+	unmap(world, 101, 90); /* 102 … 190 */
+	assert_int_equal(world->totals.live_blocks, 50 - 45);
+	unmap(world, 0, 1000);
+	assert_int_equal(world->totals.live_bytes, 0);
+	assert_int_equal(world->anon.count, 0);
+}
+
+static void a_fixed_mapping_replaces_what_was_there(void **state)
+{
+	struct world *world = *state;
+
+	map(world, 10, 10, 5);
+	map(world, 12, 2, 6);
+	assert_int_equal(world->totals.live_bytes, 10 * PAGE);
+	assert_int_equal(world->totals.total_bytes, 12 * PAGE);
+	assert_int_equal(world->totals.live_blocks, 3);
+}
+
+/* Against a page for a page model. */
+static void random_maps_and_unmaps(void **state)
+{
+	enum { PAGES = 200, STEPS = 50000 };
+	struct world *world = *state;
+	uint32_t owner[PAGES + 32] = { 0 };
+	unsigned seed = 7;
+
+	for (int step = 0; step < STEPS; step++) {
+		unsigned page = 1 + rand_r(&seed) % PAGES, pages = 1 + rand_r(&seed) % 30;
+		uint32_t point = rand_r(&seed) % 3 ? 2 + rand_r(&seed) % 5 : 0;
+		uint64_t live = 0;
+
+		if (point)
+			map(world, page, pages, point);
+		else
+			unmap(world, page, pages);
+		for (unsigned i = page; i < page + pages; i++)
+			owner[i] = point;
+		for (unsigned i = 0; i < PAGES + 32; i++)
+			live += owner[i] ? PAGE : 0;
+		assert_int_equal(world->totals.live_bytes, live);
+	}
+	for (size_t i = 0; i + 1 < world->anon.count; i++)
+		assert_true(world->anon.ranges[i].end <= world->anon.ranges[i + 1].start);
+	for (size_t i = 0; i < world->anon.count; i++)
+		assert_int_equal(owner[world->anon.ranges[i].start / PAGE],
+				 world->anon.ranges[i].point);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(whole_mappings, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cut_leaves_the_rest_with_its_point, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(one_call_may_take_several, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_fixed_mapping_replaces_what_was_there, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(random_maps_and_unmaps, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("anon", tests, NULL, NULL);
+}

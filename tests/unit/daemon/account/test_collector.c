@@ -1,0 +1,401 @@
+/* collector: a small life of a process as records, then records that nobody should send. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/account/collector.h"
+#include "proto/base/cleanup.h"
+
+struct world {
+	struct heap *heap;
+	struct stacks *stacks;
+	struct mappings *mappings;
+	struct collector collector;
+	int maps, changes, execs, forks;
+	uint32_t last_object, last_child;
+};
+
+static void on_map(const struct dhat_record_map *record, uint32_t object, void *ctx)
+{
+	struct world *world = ctx;
+
+	world->maps++;
+	world->last_object = object;
+}
+
+static void on_change(const struct dhat_record_change *record, void *ctx)
+{
+	((struct world *)ctx)->changes++;
+}
+
+static void on_exec(const struct dhat_record_life *record, void *ctx)
+{
+	((struct world *)ctx)->execs++;
+}
+
+static void on_fork(const struct dhat_record_life *record, void *ctx)
+{
+	struct world *world = ctx;
+
+	world->forks++;
+	world->last_child = record->child_pid;
+}
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	const struct collector_callbacks on = {
+		.map = on_map, .change = on_change, .exec = on_exec, .fork = on_fork, .ctx = world
+	};
+
+	assert_non_null(world);
+	assert_int_equal(heap_new(0, &world->heap), 0);
+	assert_int_equal(stacks_new(1000, &world->stacks), 0);
+	assert_int_equal(mappings_new(&world->mappings), 0);
+	collector_init(&world->collector, world->heap, world->stacks, world->mappings, &on);
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	collector_deinit(&world->collector);
+	heap_free(world->heap);
+	stacks_free(world->stacks);
+	mappings_free(world->mappings);
+	free(world);
+	return 0;
+}
+
+static struct heap_totals totals_of(const struct world *world)
+{
+	struct heap_totals totals;
+
+	heap_totals(world->heap, &totals);
+	return totals;
+}
+
+/* ---- records ------------------------------------------------------------------------------ */
+
+#define HEAD(t, s, tid_)                                                                           \
+	{                                                                                          \
+		.type = t, .size = sizeof(struct s), .tid = tid_                                   \
+	}
+#define feed(r) collector_feed(&world->collector, &(r), sizeof(r))
+
+static int feed_alloc(struct world *world, uint32_t tid, uint64_t addr, uint64_t size,
+		      uint64_t stack, uint64_t time)
+{
+	struct dhat_record_alloc record = { HEAD(DHAT_RECORD_ALLOC, dhat_record_alloc, tid), time,
+					    addr, size, stack };
+
+	return feed(record);
+}
+
+static int feed_free(struct world *world, uint32_t tid, uint64_t addr, uint64_t chunk,
+		     uint64_t time)
+{
+	struct dhat_record_free record = { HEAD(DHAT_RECORD_FREE, dhat_record_free, tid), time,
+					   addr, chunk };
+
+	return feed(record);
+}
+
+static int feed_begin(struct world *world, uint32_t tid, uint64_t addr, uint64_t time)
+{
+	struct dhat_record_realloc_begin record = {
+		HEAD(DHAT_RECORD_REALLOC_BEGIN, dhat_record_realloc_begin, tid), time, addr, 0x31
+	};
+
+	return feed(record);
+}
+
+static int feed_end(struct world *world, uint32_t tid, uint64_t old, uint64_t new, uint64_t size,
+		    uint64_t stack, uint32_t result, uint64_t time)
+{
+	struct dhat_record_realloc_end record = {
+		HEAD(DHAT_RECORD_REALLOC_END, dhat_record_realloc_end, tid),
+		time,
+		old,
+		new,
+		size,
+		stack,
+		result,
+		0
+	};
+
+	return feed(record);
+}
+
+static int feed_stack(struct world *world, uint64_t id, uint64_t frame)
+{
+	struct {
+		struct dhat_record_stack stack;
+		uint64_t frames[1];
+	} record = { .stack = { .head = { .type = DHAT_RECORD_STACK, .size = sizeof(record) },
+				.stack_id = id,
+				.frame_count = 1 },
+		     .frames = { frame } };
+
+	return feed(record);
+}
+
+static int feed_map(struct world *world, uint64_t start, uint64_t end, uint64_t inode)
+{
+	struct dhat_record_map record = { .head = HEAD(DHAT_RECORD_MAP, dhat_record_map, 1),
+					  .start = start,
+					  .end = end,
+					  .inode = inode,
+					  .dev_major = 8 };
+
+	return feed(record);
+}
+
+static int feed_life(struct world *world, uint8_t type, uint32_t child)
+{
+	struct dhat_record_life record = { .head = HEAD(type, dhat_record_life, 1),
+					   .time_ns = 50,
+					   .child_pid = child };
+
+	return feed(record);
+}
+
+/* ---- tests -------------------------------------------------------------------------------- */
+
+static void a_small_life(void **state)
+{
+	struct world *world = *state;
+	struct dhat_record_change change = {
+		.head = HEAD(DHAT_RECORD_CHANGE, dhat_record_change, 1),
+		.epoch = 1,
+	};
+	struct stack_view view;
+
+	assert_int_equal(feed_map(world, 0x1000, 0x9000, 5), 0);
+	assert_int_equal(world->maps, 1);
+	assert_int_equal(world->last_object, 0);
+	assert_int_equal(feed_stack(world, 77, 0x1234), 0);
+	assert_int_equal(feed_alloc(world, 1, 0x100, 1000, 77, 10), 0);
+	assert_int_equal(feed_alloc(world, 1, 0x200, 500, 0, 11), 0); /* its stack was lost */
+	assert_int_equal(feed_begin(world, 1, 0x100, 12), 0);
+	assert_int_equal(feed_end(world, 1, 0x100, 0x300, 2000, 77, DHAT_REALLOC_MOVED, 13), 0);
+	assert_int_equal(feed_free(world, 2, 0x200, 0, 14), 0);
+	assert_int_equal(feed_free(world, 2, 0x900, 0x2001 | 1, 15), 0);
+	assert_int_equal(feed(change), 0);
+	assert_int_equal(world->changes, 1);
+	assert_int_equal(feed_life(world, DHAT_RECORD_FORK, 4711), 0);
+	assert_int_equal(world->last_child, 4711);
+
+	assert_int_equal(totals_of(world).total_bytes, 3500);
+	assert_int_equal(totals_of(world).live_bytes, 2000);
+	assert_int_equal(totals_of(world).unknown_frees, 1);
+	assert_int_equal(totals_of(world).unknown_free_bytes, 0x2000 - 8);
+	assert_int_equal(heap_point_total_blocks(world->heap, STACK_POINT_FIRST), 2);
+	assert_int_equal(heap_point_total_blocks(world->heap, STACK_POINT_LOST), 1);
+	assert_int_equal(heap_point_total_blocks(world->heap, 900), 0);
+	stacks_view(world->stacks, STACK_POINT_FIRST, &view);
+	assert_int_equal(view.frames[0].object, 0);
+	assert_int_equal(world->collector.records[DHAT_RECORD_ALLOC], 2);
+	assert_int_equal(world->collector.records[DHAT_RECORD_FREE], 2);
+	assert_int_equal(world->collector.last_time_ns, 15);
+	assert_int_equal(world->collector.malformed, 0);
+}
+
+static void another_event_of_the_thread_ends_a_realloc_whose_end_is_lost(void **state)
+{
+	struct world *world = *state;
+
+	feed_alloc(world, 1, 0x100, 1000, 0, 10);
+	feed_begin(world, 1, 0x100, 12);
+	feed_stack(world, 5, 0x1000); /* the stack of the END comes in between */
+	feed_alloc(world, 2, 0x400, 1, 0, 13);
+	assert_int_equal(totals_of(world).live_bytes, 1001);
+	feed_free(world, 1, 0x400, 0, 14);
+	assert_int_equal(totals_of(world).live_bytes, 0);
+	assert_int_equal(totals_of(world).unfinished_reallocs, 1);
+}
+
+static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
+{
+	struct world *world = *state;
+
+	feed_alloc(world, 1, 0x100, 10, 0, 1);
+	feed_free(world, 1, 0x100, 0x21, 2);
+	feed_free(world, 1, 0x900, 0x31, 3); /* unknown, and then the thread goes on */
+	feed_alloc(world, 1, 0x200, 10, 0, 4);
+	feed_free(world, 1, 0x100, 0x21, 5);  /* from its cache */
+	feed_free(world, 2, 0x700, 0x41, 6);  /* another thread's, which goes on */
+	feed_free(world, 1, 0x300, 0x291, 7); /* the cache itself */
+	assert_int_equal(totals_of(world).unknown_frees, 4);
+	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
+	assert_int_equal(totals_of(world).unknown_frees, 2);
+	assert_int_equal(totals_of(world).unknown_free_bytes, 0x30 - 8 + 0x40 - 8);
+	assert_int_equal(world->collector.thread_cache_frees, 2);
+	assert_int_equal(totals_of(world).live_bytes, 10);
+	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
+	assert_int_equal(world->collector.thread_cache_frees, 2);
+}
+
+static void after_exec_the_old_profile_is_closed(void **state)
+{
+	struct world *world = *state;
+	struct heap *next = NULL;
+
+	feed_alloc(world, 1, 0x100, 1000, 0, 10);
+	assert_int_equal(feed_life(world, DHAT_RECORD_EXEC, 0), 0);
+	assert_int_equal(world->execs, 1);
+	assert_true(world->collector.is_closed);
+	assert_int_equal(feed_alloc(world, 1, 0x200, 5, 0, 60), 0);
+	assert_int_equal(feed_life(world, DHAT_RECORD_FORK, 9), 0);
+	assert_int_equal(world->collector.ignored, 2);
+	assert_int_equal(world->forks, 0);
+	assert_int_equal(totals_of(world).live_bytes, 1000);
+
+	assert_int_equal(heap_new(0, &next), 0);
+	collector_go_on(&world->collector, next, world->stacks, world->mappings);
+	feed_alloc(world, 1, 0x300, 7, 0, 70);
+	assert_int_equal(totals_of(world).live_bytes, 1000);
+	heap_free(world->heap);
+	world->heap = next;
+	assert_int_equal(totals_of(world).live_bytes, 7);
+}
+
+static void chunk_words_tell_usable_bytes(void **state)
+{
+	assert_int_equal(collector_chunk_bytes(0x21), 24);
+	assert_int_equal(collector_chunk_bytes(0x20 | 5), 24);	   /* another arena's */
+	assert_int_equal(collector_chunk_bytes(0x21002), 0x20ff0); /* mmapped */
+	assert_int_equal(collector_chunk_bytes(0), 0);
+	assert_int_equal(collector_chunk_bytes(0x11), 0);
+	assert_int_equal(collector_chunk_bytes(0x28), 0);
+	assert_int_equal(collector_chunk_bytes(UINT64_MAX), 0);
+}
+
+/* Each type cut to each size: refused as long as something of it is missing. */
+static void short_records_are_malformed(void **state)
+{
+	static const size_t least[COLLECTOR_TYPES] = {
+		0, 40, 32, 32, 56, 24, 56, 24, 24, 24, 24, 24
+	};
+	struct world *world = *state;
+	uint64_t malformed = 0;
+
+	for (int type = 0; type < COLLECTOR_TYPES; type++) {
+		for (size_t size = 0; size <= 64; size++) {
+			uint64_t words[8] = { 0 };
+			struct dhat_record *head = (void *)words;
+			int err;
+
+			words[3] = 1; /* an end above the start, a stack id */
+			words[2] = type == DHAT_RECORD_STACK;
+			words[1] = 1;
+			if (type == DHAT_RECORD_MAP)
+				words[2] = 0;
+			head->type = type;
+			head->size = size;
+			world->collector.is_closed = false;
+			err = collector_feed(&world->collector, words, size);
+			if (least[type] == 0 || size < least[type])
+				assert_int_equal(err, -EBADMSG);
+			else
+				assert_int_not_equal(err, -ENOMEM);
+			malformed += err == -EBADMSG;
+			head->size = size + 8; /* says more than there is */
+			world->collector.is_closed = false;
+			assert_int_equal(collector_feed(&world->collector, words, size), -EBADMSG);
+			malformed++;
+		}
+	}
+	assert_int_equal(world->collector.malformed, malformed);
+}
+
+static void impossible_values_are_malformed(void **state)
+{
+	struct world *world = *state;
+	union {
+		struct dhat_record_stack stack;
+		uint64_t words[3 + DHAT_MAX_FRAMES + 1];
+	} record = { .stack = { .head = { .type = DHAT_RECORD_STACK, .size = sizeof(record) },
+				.stack_id = 5,
+				.frame_count = DHAT_MAX_FRAMES } };
+
+	assert_int_equal(feed(record), 0);
+	record.stack.frame_count = DHAT_MAX_FRAMES + 1;
+	record.stack.stack_id = 6;
+	assert_int_equal(feed(record), -EBADMSG);
+	record.stack.frame_count = 2;
+	record.stack.head.size = sizeof(record.stack) + 8;
+	assert_int_equal(feed(record), -EBADMSG);
+	record.stack.frame_count = 1;
+	record.stack.stop = DHAT_STOP_COUNT;
+	assert_int_equal(feed(record), -EBADMSG);
+	record.stack.stop = 0;
+	record.stack.stack_id = 0;
+	assert_int_equal(feed(record), -EBADMSG);
+	assert_int_equal(feed_end(world, 1, 1, 1, 1, 1, DHAT_REALLOC_FREED + 1, 1), -EBADMSG);
+	assert_int_equal(feed_map(world, 0x2000, 0x1000, 3), -EBADMSG);
+	assert_int_equal(world->maps, 0);
+	assert_int_equal(world->collector.malformed, 6);
+	assert_int_equal(collector_feed(&world->collector, (char *)&record + 4, 64), -EBADMSG);
+}
+
+/* Random bytes behind a plausible head: nothing may crash, and every record is accounted for. */
+static void random_bytes_do_no_harm(void **state)
+{
+	enum { STEPS = 400000 };
+	struct world *world = *state;
+	uint64_t fed = 0, sum;
+	unsigned seed = 99;
+
+	for (int step = 0; step < STEPS; step++) {
+		uint64_t words[16];
+		struct dhat_record *head = (void *)words;
+		size_t size = rand_r(&seed) % (sizeof(words) + 1);
+
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			words[i] = rand_r(&seed) % 4
+					   ? (uint64_t)rand_r(&seed) % 64
+					   : (uint64_t)rand_r(&seed) << (rand_r(&seed) % 40);
+		head->type = rand_r(&seed) % (COLLECTOR_TYPES + 2);
+		head->size = rand_r(&seed) % 8 ? size : (unsigned)rand_r(&seed) % 65536;
+		world->collector.is_closed = false;
+		collector_feed(&world->collector, words, size);
+		fed++;
+	}
+	sum = world->collector.malformed + world->collector.out_of_memory;
+	for (int type = 0; type < COLLECTOR_TYPES; type++)
+		sum += world->collector.records[type];
+	assert_int_equal(sum, fed);
+	assert_true(world->collector.records[DHAT_RECORD_REALLOC_END] > 1000);
+	assert_int_equal(world->collector.out_of_memory, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_small_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			another_event_of_the_thread_ends_a_realloc_whose_end_is_lost, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			what_an_ending_thread_gives_back_is_no_program_s_free, setup, teardown),
+		cmocka_unit_test_setup_teardown(after_exec_the_old_profile_is_closed, setup,
+						teardown),
+		cmocka_unit_test(chunk_words_tell_usable_bytes),
+		cmocka_unit_test_setup_teardown(short_records_are_malformed, setup, teardown),
+		cmocka_unit_test_setup_teardown(impossible_values_are_malformed, setup, teardown),
+		cmocka_unit_test_setup_teardown(random_bytes_do_no_harm, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("collector", tests, NULL, NULL);
+}

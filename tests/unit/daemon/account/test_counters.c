@@ -1,0 +1,226 @@
+/* counters: every count has a name and a meaning; the verdict says what is wrong, and nothing else.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/account/collector.h"
+#include "daemon/account/counters.h"
+#include "proto/base/cleanup.h"
+
+DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)
+
+static const struct verdict_facts attached = { .sample_rate = 1, .unknown_bytes = 3 << 20 };
+static const struct verdict_facts started = { .from_start = true, .sample_rate = 1 };
+
+static struct verdict *verdict_of(const uint64_t *values, const struct verdict_facts *facts)
+{
+	struct verdict *verdict = NULL;
+
+	assert_int_equal(verdict_new(values, facts, &verdict), 0);
+	return verdict;
+}
+
+static size_t length(char **list)
+{
+	size_t n = 0;
+
+	while (list[n])
+		n++;
+	return n;
+}
+
+static void every_counter_has_its_own_name_and_a_meaning(void **state)
+{
+	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+		struct counter counter = counters_at(i, &attached);
+
+		assert_non_null(counter.name);
+		assert_true(strlen(counter.meaning) > 10);
+		for (const char *c = counter.name; *c; c++)
+			assert_true(islower(*c) || *c == '_');
+		for (unsigned j = 0; j < i; j++)
+			assert_string_not_equal(counter.name, counters_at(j, &attached).name);
+	}
+}
+
+static void nothing_lost_is_exact(void **state)
+{
+	uint64_t values[COUNTER_COUNT] = {
+		[DHAT_CTR_ALLOCS] = 1000,    [DHAT_CTR_FREES] = 900, [DHAT_CTR_REALLOCS] = 5,
+		[DHAT_CTR_FREE_NULL] = 7,    [DHAT_CTR_FAILED] = 1,  [DHAT_CTR_NESTED] = 40,
+		[DHAT_CTR_FOREIGN] = 3,	     [DHAT_CTR_STACKS] = 12, [DHAT_CTR_STOP_FIRST] = 12,
+		[DHAT_CTR_STACKS_FULL] = 99,
+	};
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &started);
+
+	assert_true(verdict->is_exact);
+	assert_int_equal(length(verdict->reasons), 0);
+	assert_int_equal(length(verdict->notes), 0);
+}
+
+/* is_loss and the verdict never disagree; every reason has its figure and no double space. */
+static void each_loss_alone_gives_one_reason(void **state)
+{
+	const struct verdict_facts *both[] = { &attached, &started };
+
+	for (size_t f = 0; f < ARRAY_SIZE(both); f++) {
+		for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+			_cleanup_(verdict_free_ptr) struct verdict *verdict = NULL;
+			uint64_t values[COUNTER_COUNT] = { 0 };
+
+			values[i] = 12345;
+			verdict = verdict_of(values, both[f]);
+			assert_int_equal(verdict->is_exact, !counters_at(i, both[f]).is_loss);
+			assert_int_equal(length(verdict->reasons), !verdict->is_exact);
+			if (verdict->is_exact)
+				continue;
+			assert_int_equal(strncmp(verdict->reasons[0], "12,345 ", 7), 0);
+			assert_null(strstr(verdict->reasons[0], "  "));
+			assert_null(strstr(verdict->reasons[0], "(null)"));
+		}
+	}
+}
+
+static void what_is_lost_is_a_loss(void **state)
+{
+	static const unsigned losses[] = {
+		DHAT_CTR_ABANDONED,	 DHAT_CTR_NO_STATE,	   DHAT_CTR_SHED_ALLOC,
+		DHAT_CTR_DROP_ALLOC,	 DHAT_CTR_DROP_FREE,	   DHAT_CTR_DROP_REALLOC,
+		DHAT_CTR_DROP_STACK,	 DHAT_CTR_DROP_LIFE,	   COUNTER_MISSED_RUNS,
+		COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS, COUNTER_MALFORMED,
+		COUNTER_OUT_OF_MEMORY,	 COUNTER_SEEN_TWICE,	   COUNTER_UNFINISHED_REALLOCS,
+		COUNTER_BLOCKS_REFUSED,	 COUNTER_STACKS_REFUSED,   COUNTER_LOST_STACK_BLOCKS,
+	};
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		count += counters_at(i, &attached).is_loss;
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
+		assert_true(counters_at(losses[i], &attached).is_loss);
+	assert_int_equal(count, ARRAY_SIZE(losses));
+}
+
+static void one_is_singular(void **state)
+{
+	uint64_t values[COUNTER_COUNT] = { [DHAT_CTR_DROP_FREE] = 1, [COUNTER_SEEN_TWICE] = 2 };
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &attached);
+
+	assert_int_equal(strncmp(verdict->reasons[0], "1 free lost ", 12), 0);
+	assert_int_equal(strncmp(verdict->reasons[1], "2 frees noticed ", 16), 0);
+}
+
+static void blocks_from_before_are_a_note_unless_there_can_be_none(void **state)
+{
+	uint64_t values[COUNTER_COUNT] = { [COUNTER_UNKNOWN_FREES] = 17, [DHAT_CTR_UNPAIRED] = 1 };
+	_cleanup_(verdict_free_ptr) struct verdict *after = verdict_of(values, &attached);
+	_cleanup_(verdict_free_ptr) struct verdict *whole = verdict_of(values, &started);
+
+	assert_true(after->is_exact);
+	assert_int_equal(length(after->notes), 1);
+	assert_non_null(strstr(after->notes[0], "17 blocks from before the attach (3.0 MiB"));
+	assert_false(whole->is_exact);
+	assert_int_equal(length(whole->reasons), 2);
+	assert_int_equal(length(whole->notes), 0);
+}
+
+static void incomplete_stacks_are_named_but_exact(void **state)
+{
+	uint64_t values[COUNTER_COUNT] = {
+		[DHAT_CTR_STACKS] = 1000,
+		[DHAT_CTR_STOP_FIRST + DHAT_STOP_COMPLETE] = 990,
+		[DHAT_CTR_STOP_FIRST + DHAT_STOP_JIT] = 7,
+		[DHAT_CTR_STOP_FIRST + DHAT_STOP_TOO_DEEP] = 3,
+	};
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &started);
+
+	assert_true(verdict->is_exact);
+	assert_string_equal(verdict->notes[0],
+			    "10 of 1,000 stacks end early (3 after 127 frames, 7 in generated "
+			    "code); bytes and blocks are right all the same");
+	assert_null(verdict->notes[1]);
+}
+
+static void sampling_is_never_exact(void **state)
+{
+	const struct verdict_facts sampled = { .sample_rate = 512 };
+	uint64_t values[COUNTER_COUNT] = { 0 };
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &sampled);
+
+	assert_false(verdict->is_exact);
+	assert_string_equal(verdict->reasons[0],
+			    "1 of 512 allocations was recorded: all figures are estimates");
+}
+
+static void everything_at_once_fits(void **state)
+{
+	uint64_t values[COUNTER_COUNT];
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = NULL;
+
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		values[i] = UINT64_MAX / 64;
+	verdict = verdict_of(values, &started);
+	assert_int_equal(length(verdict->reasons), 20);
+	assert_int_equal(length(verdict->notes), 3);
+}
+
+static void fills_what_the_collector_knows(void **state)
+{
+	uint64_t values[COUNTER_COUNT] = { 0 };
+	struct collector collector;
+	struct heap *heap = NULL;
+	struct stacks *stacks = NULL;
+
+	assert_int_equal(heap_new(1, &heap), 0);
+	assert_int_equal(stacks_new(2, &stacks), 0);
+	collector_init(&collector, heap, stacks, NULL, NULL);
+	heap_add_block(heap, 0, 0x10, 1, STACK_POINT_LOST, 1);
+	heap_add_block(heap, 0, 0x10, 1, 2, 1);	    /* seen twice */
+	heap_add_block(heap, 0, 0x20, 1, 2, 1);	    /* refused */
+	heap_remove_block(heap, 0, 0x30, 0, 1);	    /* unknown */
+	heap_realloc_begin(heap, 1, 0, 0x10, 0, 1); /* unfinished */
+	heap_thread_seen(heap, 1, 2);
+	assert_int_equal(stacks_learn(stacks, 5, 0, NULL, 0, 0, 0, NULL) < 0, 1);
+	collector.malformed = 7;
+	collector.ignored = 8;
+	collector.out_of_memory = 9;
+	collector.mappings_refused = 10;
+	counters_fill(values, &collector);
+	assert_int_equal(values[COUNTER_LOST_STACK_BLOCKS], 1);
+	assert_int_equal(values[COUNTER_SEEN_TWICE], 1);
+	assert_int_equal(values[COUNTER_BLOCKS_REFUSED], 1);
+	assert_int_equal(values[COUNTER_UNKNOWN_FREES], 1);
+	assert_int_equal(values[COUNTER_UNFINISHED_REALLOCS], 1);
+	assert_int_equal(values[COUNTER_STACKS_REFUSED], 1);
+	assert_int_equal(values[COUNTER_MALFORMED], 7);
+	assert_int_equal(values[COUNTER_AFTER_EXEC], 8);
+	assert_int_equal(values[COUNTER_OUT_OF_MEMORY], 9);
+	assert_int_equal(values[COUNTER_MAPPINGS_REFUSED], 10);
+	heap_free(heap);
+	stacks_free(stacks);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_counter_has_its_own_name_and_a_meaning),
+		cmocka_unit_test(nothing_lost_is_exact),
+		cmocka_unit_test(each_loss_alone_gives_one_reason),
+		cmocka_unit_test(what_is_lost_is_a_loss),
+		cmocka_unit_test(one_is_singular),
+		cmocka_unit_test(blocks_from_before_are_a_note_unless_there_can_be_none),
+		cmocka_unit_test(incomplete_stacks_are_named_but_exact),
+		cmocka_unit_test(sampling_is_never_exact),
+		cmocka_unit_test(everything_at_once_fits),
+		cmocka_unit_test(fills_what_the_collector_knows),
+	};
+
+	return cmocka_run_group_tests_name("counters", tests, NULL, NULL);
+}

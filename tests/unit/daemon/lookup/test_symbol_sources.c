@@ -1,0 +1,218 @@
+/* Names from every place that debug information may be in: separate files, common files, split
+ * units, packed symbol tables. */
+#include "tests/unit/name_judge.h"
+
+#include "daemon/lookup/debugfiles.h"
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(directory))
+		return -1;
+	write_file("a.c", c_source);
+	sh("mkdir include");
+	write_file("include/twice.h",
+		   "static inline int twice(int n) { volatile int m = n; return m * 2; }\n");
+	write_file("b.cc", cxx_source);
+	sh("gcc -Iinclude -gdwarf-4 -O2 a.c -o c4 && gcc -Iinclude -gdwarf-5 -O2 a.c -o c5");
+	return 0;
+}
+
+/* Files are looked for as the daemon does. */
+static const char *granted[8]; /* kinds of wishes that were granted */
+static int granted_count;
+
+static int grant_and_note(void *context, const struct wish *wish)
+{
+	static const char *const kinds[WISH_COUNT] = {
+		[WISH_BUILD_ID] = "build id",
+		[WISH_DEBUGLINK] = "debuglink",
+		[WISH_ALTLINK] = "altlink",
+		[WISH_SPLIT] = "split",
+	};
+	int fd = debugfiles_grant(context, wish);
+
+	if (fd >= 0 && granted_count < 8)
+		granted[granted_count++] = kinds[wish->kind];
+	return fd;
+}
+
+/* Looks below root (in the test's directory; NULL: the host's) for debug files of the object, and
+ * compares with what the judge says of reference. */
+static void compare_separate(const char *name, const char *root, enum which_judge which,
+			     const char *reference, const char *expected_kind)
+{
+	_cleanup_close_ int root_fd = -1;
+	struct debugfiles files = { .root_fd = -1, .uid = getuid() };
+	const struct wish_granter granter = { .grant = grant_and_note, .context = &files };
+	char path[300];
+
+	if (root) {
+		snprintf(path, sizeof(path), "%s/%s", directory, root);
+		files.root_fd = root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		assert_true(root_fd >= 0);
+		snprintf(path, sizeof(path), "/bin/%s", name);
+	} else {
+		snprintf(path, sizeof(path), "%s/%s", directory, name);
+	}
+	files.object_path = path;
+	granted_count = 0;
+	compare(name, which, reference, &granter);
+	assert_int_equal(granted_count, expected_kind ? 1 : 0);
+	if (expected_kind)
+		assert_string_equal(granted[0], expected_kind);
+}
+
+static void test_debuglink(void **state)
+{
+	sh("gcc -Iinclude -g -O2 -Wl,--build-id=none a.c -o linked_full");
+	sh("objcopy --only-keep-debug linked_full linked.debug");
+	sh("objcopy -S --add-gnu-debuglink=linked.debug linked_full linked");
+	compare_separate("linked", NULL, BINUTILS, "linked_full", "debuglink");
+	/* beside the object, in .debug, below the debug directory */
+	sh("mkdir -p .debug && mv linked.debug .debug/");
+	compare_separate("linked", NULL, BINUTILS, "linked_full", "debuglink");
+	sh("mkdir -p root/usr/lib/debug/bin && mv .debug/linked.debug root/usr/lib/debug/bin/");
+	compare_separate("linked", "root", BINUTILS, "linked_full", "debuglink");
+}
+
+static const char *reason_at(const char *name, uint64_t file_offset,
+			     const struct wish_granter *granter)
+{
+	const struct place place = { .file_offset = file_offset };
+	_cleanup_close_ int fd = open_built(name);
+	struct name_query query = { place.file_offset, true };
+	static char reason[256];
+	struct names *names = NULL;
+
+	assert_int_equal(symbol_name(fd, &query, 1, false, granter, &names, NULL), 0);
+	snprintf(reason, sizeof(reason), "%s", names->strings[names->frames[0].reason]);
+	names_free(names);
+	return reason;
+}
+
+/* A file of the right name and the wrong content is not believed. */
+static void test_wrong_debuglink(void **state)
+{
+	struct place places[MAX_PLACES];
+	char path[300];
+	struct debugfiles files = { .root_fd = -1, .uid = getuid(), .object_path = path };
+	const struct wish_granter granter = { .grant = grant_and_note, .context = &files };
+
+	snprintf(path, sizeof(path), "%s/wrong", directory);
+	sh("gcc -Iinclude -g -O2 -Wl,--build-id=none a.c -o wrong_full");
+	sh("objcopy --only-keep-debug wrong_full wrong.debug");
+	sh("objcopy -S --add-gnu-debuglink=wrong.debug wrong_full wrong");
+	sh("objcopy --only-keep-debug c5 wrong.debug");
+	places_of_text("wrong", places, MAX_PLACES);
+	granted_count = 0;
+	assert_string_equal(reason_at("wrong", places[100].file_offset, &granter),
+			    "stripped: no symbol table and no debug information found");
+	assert_int_equal(granted_count, 1);
+}
+
+static void test_build_id(void **state)
+{
+	sh("gcc -Iinclude -g -O2 -Wl,--build-id=0x1234567890abcdef12345678 a.c -o id_full");
+	sh("mkdir -p id_root/usr/lib/debug/.build-id/12");
+	sh("objcopy --only-keep-debug id_full "
+	   "id_root/usr/lib/debug/.build-id/12/34567890abcdef12345678.debug");
+	sh("objcopy -S id_full id");
+	compare_separate("id", "id_root", BINUTILS, "id_full", "build id");
+	/* a link out of the root does not lead out of it */
+	sh("cd id_root/usr/lib/debug && mv .build-id ../elsewhere && "
+	   "ln -s /../../../../../usr/lib/elsewhere .build-id");
+	compare_separate("id", "id_root", BINUTILS, "id_full", "build id");
+}
+
+/* MiniDebugInfo as Fedora makes it: function symbols that .dynsym lacks, packed by xz. */
+static void test_mini_debug_info(void **state)
+{
+	static struct place places[MAX_PLACES];
+	size_t count, functions = 0;
+	struct names *names;
+
+	sh("gcc -Iinclude -g -O2 -rdynamic a.c -o mini_full");
+	sh("objcopy --only-keep-debug mini_full mini.debug");
+	sh("objcopy -S --remove-section .gdb_index --remove-section .comment mini.debug "
+	   "mini.symbols "
+	   "2>/dev/null; objcopy --strip-debug mini_full mini.symbols");
+	sh("objcopy --only-keep-debug mini.symbols mini.symtab && xz -f mini.symtab");
+	sh("objcopy -S --add-section .gnu_debugdata=mini.symtab.xz mini_full mini");
+	sh("objcopy --strip-debug mini_full mini_symbols");
+	count = places_of_text("mini", places, MAX_PLACES);
+	compare("mini", BINUTILS, "mini_symbols", NULL);
+	names = name_places("mini", places, count, NULL);
+	for (size_t i = 0; i < count; i++)
+		for (uint32_t j = 0; j < names->frames[i].location_count; j++) {
+			const struct name_location *at =
+				&names->locations[names->frames[i].first_location + j];
+
+			/* static functions are in .gnu_debugdata only */
+			functions += !strcmp(names->strings[at->function], "compare");
+		}
+	names_free(names);
+	assert_true(functions > 0);
+}
+
+static void test_dwz(void **state)
+{
+	sh("g++ -gdwarf-5 -O2 b.cc -o cxx5 && cp cxx5 dwz_one && cp cxx5 dwz_two");
+	sh("dwz -m dwz_common dwz_one dwz_two");
+	compare_separate("dwz_one", NULL, BINUTILS_LINES, "cxx5", "altlink");
+	compare_separate("dwz_two", NULL, BINUTILS_LINES, "cxx5", "altlink");
+	/* all in one file */
+	sh("cp cxx5 dwz_alone && dwz dwz_alone");
+	compare_separate("dwz_alone", NULL, BINUTILS_LINES, "cxx5", NULL);
+}
+
+static void test_split(void **state)
+{
+	static struct place places[MAX_PLACES];
+
+	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-5 -O2 a.c -o split5");
+	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-4 -O2 a.c -o split4");
+	/* no judge here reads split DWARF; the code is that of the whole ones */
+	compare_separate("split5", NULL, BINUTILS, "c5", "split");
+	compare_separate("split4", NULL, BINUTILS, "c4", "split");
+	/* without the file: lines and outer functions remain, and the frames say why there is no
+	 * more */
+	sh("mv split5-a.dwo hidden.dwo");
+	places_of_text("split5", places, MAX_PLACES);
+	assert_string_equal(reason_at("split5", places[100].file_offset, NULL),
+			    "inlined calls unknown: its split debug file (.dwo) was not found");
+}
+
+static void test_compressed(void **state)
+{
+	sh("gcc -Iinclude -g -gz=zlib -O2 a.c -o compressed");
+	sh("gcc -Iinclude -g -gz=zlib-gnu -O2 a.c -o compressed_gnu");
+	compare("compressed", BINUTILS, "c5", NULL);
+	compare("compressed_gnu", BINUTILS, "c5", NULL);
+}
+
+/* Symbols alone: of a table, and of what is left when all can be stripped. */
+static void test_symbols_only(void **state)
+{
+	static struct place places[MAX_PLACES];
+
+	sh("gcc -Iinclude -O2 a.c -o symbols && strip -o stripped symbols");
+	compare("symbols", BINUTILS, "symbols", NULL);
+	places_of_text("stripped", places, MAX_PLACES);
+	assert_string_equal(reason_at("stripped", places[100].file_offset, NULL),
+			    "stripped: no symbol table and no debug information found");
+	assert_string_equal(reason_at("stripped", 0, NULL), "not in a loaded part of the file");
+	assert_string_equal(reason_at("stripped", UINT64_MAX, NULL),
+			    "not in a loaded part of the file");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_debuglink),  cmocka_unit_test(test_wrong_debuglink),
+		cmocka_unit_test(test_build_id),   cmocka_unit_test(test_mini_debug_info),
+		cmocka_unit_test(test_dwz),	   cmocka_unit_test(test_split),
+		cmocka_unit_test(test_compressed), cmocka_unit_test(test_symbols_only),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,114 @@
+/* Names of addresses in C, C++ and Rust programs, DWARF 4 and 5. */
+#include "tests/unit/name_judge.h"
+
+static const char rust_source[] =
+	"use std::collections::HashMap;\n"
+	"struct Shelf<T> { items: Vec<T> }\n"
+	"impl<T: Clone> Shelf<T> {\n"
+	"    #[inline] fn put(&mut self, item: T) { self.items.push(item.clone()); "
+	"self.items.push(item); }\n"
+	"}\n"
+	"#[inline(never)] fn work(n: usize) -> usize {\n"
+	"    let mut shelf = Shelf { items: Vec::new() };\n"
+	"    let mut index = HashMap::new();\n"
+	"    for i in 0..n { shelf.put(format!(\"item {}\", i)); index.insert(i, i.to_string()); "
+	"}\n"
+	"    shelf.items.iter().filter(|s| s.len() > 3).map(|s| s.len()).sum::<usize>() + "
+	"index.len()\n"
+	"}\n"
+	"fn main() { println!(\"{}\", work(std::env::args().count() * 10)); }\n";
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(directory))
+		return -1;
+	write_file("a.c", c_source);
+	sh("mkdir include");
+	write_file("include/twice.h",
+		   "static inline int twice(int n) { volatile int m = n; return m * 2; }\n");
+	write_file("b.cc", cxx_source);
+	write_file("c.rs", rust_source);
+	sh("gcc -Iinclude -gdwarf-4 -O2 a.c -o c4 && gcc -Iinclude -gdwarf-5 -O2 a.c -o c5");
+	sh("g++ -gdwarf-5 -O2 b.cc -o cxx5");
+	return 0;
+}
+
+/* ---- tests ---- */
+
+static void test_c(void **state)
+{
+	/* binutils takes DWARF 5's file number 0 wrongly at -O0 */
+	sh("gcc -Iinclude -gdwarf-4 -O0 a.c -o c0");
+	compare("c4", BINUTILS, "c4", NULL);
+	compare("c5", BINUTILS, "c5", NULL);
+	compare("c5", ELFUTILS, "c5", NULL);
+	compare("c0", BINUTILS, "c0", NULL);
+}
+
+static void test_clang(void **state)
+{
+	sh("clang -Iinclude -gdwarf-4 -O2 a.c -o clang4 && clang -Iinclude -gdwarf-5 -O2 a.c -o "
+	   "clang5");
+	/* elfutils finds no unit without this table */
+	sh("clang -Iinclude -gdwarf-5 -gdwarf-aranges -O2 a.c -o clang5_aranges");
+	compare("clang4", BINUTILS, "clang4", NULL);
+	compare("clang5", ELFUTILS, "clang5_aranges", NULL);
+}
+
+static void test_cxx(void **state)
+{
+	sh("g++ -gdwarf-4 -O1 b.cc -o cxx4");
+	compare("cxx4", BINUTILS_LINES, "cxx4", NULL);
+	compare("cxx5", BINUTILS_LINES, "cxx5", NULL);
+	compare("cxx5", ELFUTILS, "cxx5", NULL);
+}
+
+/* How many of the object's places are in a function whose name begins so. */
+static size_t count_named(const char *name, const char *beginning)
+{
+	enum { MAX = 4000 };
+	static struct place places[MAX];
+	size_t count = places_of_text(name, places, MAX), found = 0;
+	_cleanup_(names_free_ptr) struct names *names = name_places(name, places, count, NULL);
+
+	for (uint32_t i = 0; i < names->location_count; i++)
+		found += !strncmp(names->strings[names->locations[i].function], beginning,
+				  strlen(beginning));
+	return found;
+}
+
+/* Functions without a linkage name say where they stand in the source; others are demangled. */
+static void test_whole_names(void **state)
+{
+	assert_true(count_named("cxx5", "shop::(anonymous namespace)::weigh") > 0);
+	/* lambdas: the two of work(), by their lines */
+	assert_true(count_named("cxx5", "shop::work::{lambda at line 24}::operator()") > 0);
+	assert_true(count_named("cxx5", "shop::work::{lambda at line 25}::operator()") > 0);
+	assert_int_equal(count_named("cxx5", "weigh"), 0);
+	assert_int_equal(count_named("cxx5", "operator()"), 0);
+	assert_int_equal(count_named("cxx5", "_Z"), 0);
+	assert_true(count_named("cxx5", "shop::work(int)") > 0);
+	assert_true(count_named("c5", "outer") > 0);
+}
+
+static void test_rust(void **state)
+{
+	sh("/usr/bin/rustc -g -O c.rs -o rust_legacy");
+	sh("/usr/bin/rustc -g -O -C symbol-mangling-version=v0 c.rs -o rust_v0");
+	compare("rust_legacy", BINUTILS, "rust_legacy", NULL);
+	compare("rust_v0", BINUTILS, "rust_v0", NULL);
+	assert_true(count_named("rust_legacy", "c::work") > 0); /* no hash, no linkage name */
+	assert_int_equal(count_named("rust_legacy", "_ZN"), 0);
+	assert_int_equal(count_named("rust_v0", "_R"), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_c),    cmocka_unit_test(test_clang),
+		cmocka_unit_test(test_cxx),  cmocka_unit_test(test_whole_names),
+		cmocka_unit_test(test_rust),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

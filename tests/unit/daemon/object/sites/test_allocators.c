@@ -1,0 +1,526 @@
+/* allocators: the libraries of Debian, programs linked statically on the spot, and hand-made
+ * objects for what must not be taken for an allocator. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpf/dhat_abi.h"
+#include "daemon/object/sites/allocators.h"
+#include "proto/base/cleanup.h"
+
+#define LIBRARIES "/usr/lib/x86_64-linux-gnu/"
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9 };
+
+DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+
+/* What was found in one object, with the desc that it points into. */
+struct found {
+	struct object_desc *desc;
+	struct allocator_site *sites;
+	size_t count;
+};
+
+static void free_found(struct found *found)
+{
+	allocators_sites_free(found->sites, found->count);
+	object_desc_free(found->desc);
+}
+#define _cleanup_found_ _cleanup_(free_found)
+
+static struct found search_file(const char *path, bool use_exit_probes)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct found found = { 0 };
+	struct dhat_error err = { 0 };
+	size_t i;
+
+	assert_true(fd >= 0);
+	if (object_describe(fd, allocators_symbol_names(), &found.desc, &err) < 0)
+		fail_msg("%s: %s", path, err.message);
+	assert_int_equal(allocators_find(found.desc, path, true, use_exit_probes, &found.sites,
+					 &found.count),
+			 0);
+	for (i = 1; i < found.count; i++)
+		assert_true(found.sites[i].place_file_offset >
+			    found.sites[i - 1].place_file_offset);
+	return found;
+}
+
+static const struct allocator_site *site_of(const struct found *found, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < found->count; i++)
+		if (!strcmp(found->sites[i].function.name, name))
+			return &found->sites[i];
+	return NULL;
+}
+
+static const struct allocator_site *must_have(const struct found *found, const char *name,
+					      uint8_t role)
+{
+	const struct allocator_site *site = site_of(found, name);
+
+	if (!site)
+		fail_msg("%s is not found", name);
+	assert_int_equal(site->function.role, role);
+	assert_false(site->is_refused);
+	return site;
+}
+
+/* All sites have the allocator's name, and an emulated place. */
+static void expect_allocator(const struct found *found, const char *name)
+{
+	size_t i;
+
+	assert_true(found->count > 0);
+	for (i = 0; i < found->count; i++) {
+		assert_int_equal(strncmp(found->sites[i].allocator, name, strlen(name)), 0);
+		if (!found->sites[i].place.is_emulated)
+			fail_msg("%s is single-stepped", found->sites[i].function.name);
+	}
+}
+
+static void test_glibc(void **state)
+{
+	_cleanup_found_ struct found f = search_file("/lib/x86_64-linux-gnu/libc.so.6", false);
+	const struct allocator_site *site;
+
+	expect_allocator(&f, "glibc 2.");
+	must_have(&f, "calloc", DHAT_ROLE_CALLOC);
+	must_have(&f, "realloc", DHAT_ROLE_REALLOC);
+	must_have(&f, "aligned_alloc", DHAT_ROLE_MEMALIGN);
+	must_have(&f, "valloc", DHAT_ROLE_MALLOC);
+	must_have(&f, "pvalloc", DHAT_ROLE_PVALLOC);
+	site = must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+	assert_int_equal(site->returns, ALLOCATOR_RETURNS_PROBE);
+	assert_int_equal(site->arg_reg[0], RDI);
+	site = must_have(&f, "free", DHAT_ROLE_FREE);
+	assert_int_equal(site->returns, ALLOCATOR_RETURNS_NOTHING);
+	site = must_have(&f, "posix_memalign", DHAT_ROLE_POSIX_MEMALIGN);
+	assert_int_equal(site->arg_reg[2], RDX);
+	/* Aliases once; reallocarray only jumps to realloc. */
+	assert_null(site_of(&f, "__libc_malloc"));
+	assert_null(site_of(&f, "cfree"));
+	assert_null(site_of(&f, "memalign"));
+	assert_null(site_of(&f, "reallocarray"));
+	assert_int_equal(f.count, 8);
+}
+
+/* Every function of every allocator can be had by its exits, and each exit is a ret with the result
+ * in rax, or a jump to memset or the like with the result in rdi. */
+static size_t check_exits(const char *path)
+{
+	_cleanup_found_ struct found f = search_file(path, true);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t i, k, jumps = 0;
+	uint8_t byte;
+
+	for (i = 0; i < f.count; i++) {
+		const struct allocator_site *site = &f.sites[i];
+
+		if (site->is_refused)
+			fail_msg("%s: %s %s", path, site->function.name, site->place.note);
+		if (site->returns == ALLOCATOR_RETURNS_NOTHING)
+			continue;
+		assert_int_equal(site->returns, ALLOCATOR_RETURNS_EXITS);
+		assert_true(site->exit_count > 0);
+		for (k = 0; k < site->exit_count; k++) {
+			assert_true(k == 0 ||
+				    site->exits[k].file_offset > site->exits[k - 1].file_offset);
+			assert_int_equal(pread(fd, &byte, 1, site->exits[k].file_offset), 1);
+			if (site->exits[k].result_reg == RAX) {
+				assert_true(byte == 0xc3 || byte == 0xf3);
+				continue;
+			}
+			assert_int_equal(site->exits[k].result_reg, RDI);
+			assert_int_equal(byte, 0xe9);
+			jumps++;
+		}
+	}
+	return jumps;
+}
+
+static void test_exits(void **state)
+{
+	/* calloc of glibc returns memset's result */
+	assert_int_equal(check_exits("/lib/x86_64-linux-gnu/libc.so.6"), 1);
+	check_exits("/usr/lib/x86_64-linux-musl/libc.so");
+	check_exits(LIBRARIES "libjemalloc.so.2");
+	check_exits(LIBRARIES "libtcmalloc.so.4");
+	check_exits(LIBRARIES "libmimalloc.so.2.0");
+}
+
+/* realloc(NULL, n) of glibc jumps to malloc: its exits are realloc's, too. */
+static void test_shared_exits(void **state)
+{
+	_cleanup_found_ struct found f = search_file("/lib/x86_64-linux-gnu/libc.so.6", true);
+	const struct allocator_site *malloc_site = must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+	const struct allocator_site *realloc_site = must_have(&f, "realloc", DHAT_ROLE_REALLOC);
+	size_t i, k, shared = 0;
+
+	for (i = 0; i < malloc_site->exit_count; i++)
+		for (k = 0; k < realloc_site->exit_count; k++)
+			shared += realloc_site->exits[k].file_offset ==
+				  malloc_site->exits[i].file_offset;
+	assert_int_equal(shared, malloc_site->exit_count);
+	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, ALLOCATOR_RETURNS_NOTHING);
+}
+
+static void test_jemalloc(void **state)
+{
+	_cleanup_found_ struct found f = search_file(LIBRARIES "libjemalloc.so.2", false);
+
+	expect_allocator(&f, "jemalloc 5.");
+	must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+	must_have(&f, "mallocx", DHAT_ROLE_MALLOC);
+	must_have(&f, "rallocx", DHAT_ROLE_REALLOC);
+	must_have(&f, "xallocx", DHAT_ROLE_RESIZE);
+	must_have(&f, "dallocx", DHAT_ROLE_FREE);
+	must_have(&f, "sdallocx", DHAT_ROLE_FREE);
+	must_have(&f, "_ZdlPvm", DHAT_ROLE_FREE);
+	/* plain operator delete jumps to free, operator new[] to operator new */
+	assert_null(site_of(&f, "_ZdlPv"));
+	assert_null(site_of(&f, "_Znam"));
+	assert_int_equal(must_have(&f, "_Znwm", DHAT_ROLE_MALLOC)->returns,
+			 ALLOCATOR_RETURNS_EXITS);
+	assert_int_equal(must_have(&f, "_ZnwmRKSt9nothrow_t", DHAT_ROLE_MALLOC)->returns,
+			 ALLOCATOR_RETURNS_PROBE);
+}
+
+static void test_tcmalloc(void **state)
+{
+	static const char *const paths[] = { LIBRARIES "libtcmalloc.so.4",
+					     LIBRARIES "libtcmalloc_minimal.so.4" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_found_ struct found f = search_file(paths[i], false);
+
+		expect_allocator(&f, "tcmalloc (gperftools 2.");
+		must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+		must_have(&f, "calloc", DHAT_ROLE_CALLOC);
+		must_have(&f, "tc_new_nothrow", DHAT_ROLE_MALLOC);
+		must_have(&f, "tc_free_sized", DHAT_ROLE_FREE);
+		/* _Znwm, tc_newarray and tc_new are one function; operator delete is free */
+		assert_null(site_of(&f, "_Znwm"));
+		assert_null(site_of(&f, "_ZdlPv"));
+		assert_int_equal(must_have(&f, "tc_new", DHAT_ROLE_MALLOC)->returns,
+				 ALLOCATOR_RETURNS_EXITS);
+		assert_int_equal(must_have(&f, "tc_new_aligned", DHAT_ROLE_MALLOC)->returns,
+				 ALLOCATOR_RETURNS_EXITS);
+	}
+}
+
+static void test_mimalloc(void **state)
+{
+	_cleanup_found_ struct found f = search_file(LIBRARIES "libmimalloc.so.2.0", false);
+	const struct allocator_site *site;
+	size_t i;
+
+	expect_allocator(&f, "mimalloc 2.0.");
+	must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+	must_have(&f, "free", DHAT_ROLE_FREE);
+	must_have(&f, "mi_heap_realloc", DHAT_ROLE_REALLOC);
+	/* the heap comes first: the size is the second argument */
+	site = must_have(&f, "mi_heap_malloc", DHAT_ROLE_MALLOC);
+	assert_int_equal(site->function.arg[0], 1);
+	assert_int_equal(site->arg_reg[0], RSI);
+	assert_int_equal(must_have(&f, "mi_new", DHAT_ROLE_MALLOC)->returns,
+			 ALLOCATOR_RETURNS_EXITS);
+	for (i = 0; i < f.count; i++)
+		assert_false(f.sites[i].is_refused);
+	assert_null(site_of(&f, "cfree"));
+	assert_null(site_of(&f, "realloc"));
+}
+
+static void test_musl(void **state)
+{
+	_cleanup_found_ struct found f = search_file("/usr/lib/x86_64-linux-musl/libc.so", false);
+
+	expect_allocator(&f, "musl");
+	must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+	must_have(&f, "free", DHAT_ROLE_FREE);
+	must_have(&f, "aligned_alloc", DHAT_ROLE_MEMALIGN);
+}
+
+static void expect_static(const char *compiler, const char *name)
+{
+	char directory[] = "/tmp/test_allocators.XXXXXX", path[64], command[256];
+	struct found f;
+	FILE *cc;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/program", directory);
+	snprintf(command, sizeof(command), "%s -O2 -static -x c -o %s -", compiler, path);
+	cc = popen(command, "w");
+	assert_non_null(cc);
+	fputs("#include <stdlib.h>\n"
+	      "void *volatile p;\n"
+	      "int main(void) { p = malloc(7); p = realloc(p, 70); free(p); return !p; }\n",
+	      cc);
+	assert_int_equal(pclose(cc), 0);
+	f = search_file(path, false);
+	check_exits(path);
+	unlink(path);
+	rmdir(directory);
+	assert_true(f.desc->is_static && f.desc->is_program);
+	expect_allocator(&f, name);
+	must_have(&f, "malloc", DHAT_ROLE_MALLOC);
+	assert_true(site_of(&f, "free") || site_of(&f, "__libc_free"));
+	assert_true(site_of(&f, "realloc") || site_of(&f, "__libc_realloc"));
+	free_found(&f);
+}
+
+static void test_static_programs(void **state)
+{
+	expect_static("gcc", "glibc");
+	expect_static("musl-gcc", "musl");
+}
+
+static void test_libraries_without_an_allocator(void **state)
+{
+	static const char *const paths[] = {
+		LIBRARIES "libstdc++.so.6", /* operator new over malloc */
+		"/lib64/ld-linux-x86-64.so.2", LIBRARIES "libm.so.6", "/bin/sh", "/proc/self/exe",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_found_ struct found f = search_file(paths[i], false);
+
+		if (f.count)
+			fail_msg("%s: %s", paths[i], f.sites[0].function.name);
+	}
+}
+
+/* ---- hand-made objects -------------------------------------------------------------------- */
+
+static const uint8_t plain_code[] = { 0x55, 0x5d, 0xc3 }; /* push, pop, ret */
+
+/* An object with these functions, 64 bytes apart, all of plain_code. */
+static struct object_desc *make_desc(const char *const *names, bool is_exported)
+{
+	struct object_desc *desc = calloc(1, sizeof(*desc));
+	size_t i;
+
+	assert_non_null(desc);
+	while (names[desc->symbol_count])
+		desc->symbol_count++;
+	desc->symbols = calloc(desc->symbol_count, sizeof(*desc->symbols));
+	assert_non_null(desc->symbols);
+	for (i = 0; i < desc->symbol_count; i++)
+		desc->symbols[i] = (struct object_symbol){
+			.name = strdup(names[i]),
+			.vaddr = 0x1000 + 64 * i,
+			.file_offset = 64 * i,
+			.size_bytes = sizeof(plain_code),
+			.code = memcpy(malloc(sizeof(plain_code)), plain_code, sizeof(plain_code)),
+			.code_size = sizeof(plain_code),
+			.is_exported = is_exported,
+		};
+	return desc;
+}
+
+static void set_code(struct object_desc *desc, size_t i, const uint8_t *code, size_t size)
+{
+	free(desc->symbols[i].code);
+	desc->symbols[i].code = malloc(size);
+	assert_non_null(desc->symbols[i].code);
+	memcpy(desc->symbols[i].code, code, size);
+	desc->symbols[i].code_size = size;
+}
+
+static struct found search(struct object_desc *desc)
+{
+	struct found found = { .desc = desc };
+
+	assert_int_equal(
+		allocators_find(desc, "/opt/some/program", true, false, &found.sites, &found.count),
+		0);
+	return found;
+}
+
+#define NAMES(...)                                                                                 \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+
+static size_t count_in(const char *const *names, bool is_exported)
+{
+	_cleanup_found_ struct found f = search(make_desc(names, is_exported));
+
+	return f.count;
+}
+
+static void test_false_positives(void **state)
+{
+	assert_int_equal(count_in(NAMES("mi_free", "mi_malloc"), true), 0);
+	assert_int_equal(count_in(NAMES("mi_free"), true), 0);
+	assert_int_equal(count_in(NAMES("je_malloc", "je_free"), true), 0);
+	assert_int_equal(count_in(NAMES("tc_malloc", "tc_free"), true), 0);
+	assert_int_equal(count_in(NAMES("free"), true), 0);
+	assert_int_equal(count_in(NAMES("malloc", "free"), false), 0);
+	assert_int_equal(count_in(NAMES("malloc", "realloc", "calloc"), false), 0);
+	assert_int_equal(count_in(NAMES("_Znwm", "_ZdlPv"), true), 0);
+	assert_int_equal(count_in(NAMES("dallocx", "mallocx"), true), 0);
+}
+
+static void test_true_positives(void **state)
+{
+	assert_int_equal(count_in(NAMES("malloc", "free"), true), 2);
+	assert_int_equal(count_in(NAMES("malloc", "free", "realloc"), false), 3);
+	assert_true(count_in(NAMES("malloc", "__libc_malloc", "free", "__libc_free"), false) >= 2);
+	assert_int_equal(count_in(NAMES("je_malloc", "je_free", "je_realloc"), false), 3);
+	assert_int_equal(count_in(NAMES("_rjem_mallocx", "_rjem_sdallocx"), false), 2);
+	assert_int_equal(count_in(NAMES("tc_malloc", "tc_free", "tc_new"), false), 3);
+	/* operator new as well where the library has it on its own */
+	assert_int_equal(count_in(NAMES("malloc", "free", "_Znwm", "_ZdlPv", "__asan_init"), true),
+			 4);
+	assert_int_equal(count_in(NAMES("malloc", "free", "_Znwm", "_ZdlPv"), true), 2);
+}
+
+static void test_unknown_allocator_is_named_by_its_file(void **state)
+{
+	_cleanup_found_ struct found f = search(make_desc(NAMES("malloc", "free"), true));
+
+	assert_string_equal(f.sites[0].allocator, "malloc of program");
+}
+
+static void test_loader_has_none(void **state)
+{
+	struct object_desc *desc = make_desc(NAMES("malloc", "free", "realloc"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	strcpy(desc->soname, "ld-linux-x86-64.so.2");
+	f = search(desc);
+	assert_int_equal(f.count, 0);
+}
+
+static void test_aliases_count_once(void **state)
+{
+	struct object_desc *desc = make_desc(NAMES("__libc_malloc", "malloc", "free"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	desc->symbols[0].vaddr = desc->symbols[1].vaddr;
+	f = search(desc);
+	assert_int_equal(f.count, 2);
+	assert_non_null(site_of(&f, "malloc"));
+}
+
+static void test_what_cannot_be_probed_is_told(void **state)
+{
+	struct object_desc *desc = make_desc(NAMES("malloc", "free", "calloc"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	desc->symbols[0].is_ifunc = true;
+	set_code(desc, 1, (const uint8_t[]){ 0x06 }, 1);       /* no instruction */
+	set_code(desc, 2, (const uint8_t[]){ 0x0f, 0x05 }, 2); /* syscall */
+	f = search(desc);
+	assert_int_equal(f.count, 3);
+	assert_true(f.sites[0].is_refused && f.sites[1].is_refused && f.sites[2].is_refused);
+	assert_non_null(strstr(f.sites[0].place.note, "IFUNC"));
+	assert_non_null(strstr(f.sites[1].place.note, "no code"));
+	assert_non_null(strstr(f.sites[2].place.note, "no place"));
+}
+
+static void test_forwarders(void **state)
+{
+	struct object_desc *desc =
+		make_desc(NAMES("malloc", "free", "cfree", "free_sized", "valloc"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	/* cfree: jmp free. free_sized: call free; ret. valloc: jmp free, which is no allocation. */
+	set_code(desc, 2, (const uint8_t[]){ 0xeb, (uint8_t)(-64 - 2) }, 2);
+	set_code(desc, 3, (const uint8_t[]){ 0xe8, (uint8_t)(-128 - 5), 0xff, 0xff, 0xff, 0xc3 },
+		 6);
+	set_code(desc, 4, (const uint8_t[]){ 0xe9, (uint8_t)(-192 - 5), 0xff, 0xff, 0xff }, 5);
+	f = search(desc);
+	assert_null(site_of(&f, "cfree"));
+	assert_non_null(site_of(&f, "free_sized"));
+	assert_non_null(site_of(&f, "valloc"));
+	assert_int_equal(f.count, 4);
+}
+
+static void test_forwarding_through_the_plt(void **state)
+{
+	struct object_desc *desc = make_desc(NAMES("malloc", "free", "cfree"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	set_code(desc, 2, (const uint8_t[]){ 0xe9, 0, 1, 0, 0 }, 5);
+	desc->stubs = malloc(sizeof(*desc->stubs));
+	assert_non_null(desc->stubs);
+	desc->stubs[0] =
+		(struct object_stub){ desc->symbols[2].vaddr + 5 + 0x100, desc->symbols[1].vaddr };
+	desc->stub_count = 1;
+	f = search(desc);
+	assert_int_equal(f.count, 2);
+	assert_null(site_of(&f, "cfree"));
+}
+
+/* A throwing function whose ways out are not known is neither probed at its return nor left out. */
+static void test_unknown_exits(void **state)
+{
+	struct object_desc *desc = make_desc(NAMES("malloc", "free", "_Znwm", "__asan_init"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	const struct allocator_site *site;
+
+	set_code(desc, 2, (const uint8_t[]){ 0x55, 0xff, 0xe0 }, 3); /* push; jmp *%rax */
+	f = search(desc);
+	site = site_of(&f, "_Znwm");
+	assert_non_null(site);
+	assert_true(site->is_refused);
+	assert_non_null(strstr(site->place.note, "ways out"));
+}
+
+static void test_roles(void **state)
+{
+	uint8_t role;
+
+	for (role = 1; role < DHAT_ROLE_COUNT; role++) {
+		assert_true(allocators_role_args(role) >= 1 && allocators_role_args(role) <= 3);
+		assert_string_not_equal(allocators_role_name(role), "unknown");
+	}
+	assert_false(allocators_role_returns(DHAT_ROLE_FREE));
+	assert_true(allocators_role_returns(DHAT_ROLE_RESIZE));
+	assert_int_equal(allocators_role_args(DHAT_ROLE_COUNT), 0);
+	assert_string_equal(allocators_role_name(200), "unknown");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_glibc),
+		cmocka_unit_test(test_exits),
+		cmocka_unit_test(test_shared_exits),
+		cmocka_unit_test(test_jemalloc),
+		cmocka_unit_test(test_tcmalloc),
+		cmocka_unit_test(test_mimalloc),
+		cmocka_unit_test(test_musl),
+		cmocka_unit_test(test_static_programs),
+		cmocka_unit_test(test_libraries_without_an_allocator),
+		cmocka_unit_test(test_false_positives),
+		cmocka_unit_test(test_true_positives),
+		cmocka_unit_test(test_unknown_allocator_is_named_by_its_file),
+		cmocka_unit_test(test_loader_has_none),
+		cmocka_unit_test(test_aliases_count_once),
+		cmocka_unit_test(test_what_cannot_be_probed_is_told),
+		cmocka_unit_test(test_forwarders),
+		cmocka_unit_test(test_forwarding_through_the_plt),
+		cmocka_unit_test(test_unknown_exits),
+		cmocka_unit_test(test_roles),
+	};
+
+	return cmocka_run_group_tests_name("allocators", tests, NULL, NULL);
+}

@@ -1,0 +1,226 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/object/x86_64/cfi_code.h"
+#include "proto/base/cleanup.h"
+
+#define CODE 0x401000
+#define SIZE 256
+
+static uint8_t code[SIZE];
+static struct cfi_code_piece *pieces;
+static size_t piece_count;
+
+static int begin(void **state)
+{
+	memset(code, 0xcc, sizeof(code)); /* int3 */
+	return 0;
+}
+
+static int end(void **state)
+{
+	free(pieces);
+	pieces = NULL;
+	return 0;
+}
+
+#define PUT(at, ...)                                                                               \
+	memcpy(code + (at), (uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
+
+/* Functions at `offset`s from CODE; -1 ends the list. */
+static void read_code(uint64_t outermost, ...)
+{
+	struct cfi_code_range range = { CODE, CODE + SIZE, code };
+	uint64_t entries[16];
+	size_t count = 0;
+	va_list args;
+	int offset;
+
+	va_start(args, outermost);
+	while ((offset = va_arg(args, int)) >= 0)
+		entries[count++] = CODE + (uint64_t)offset;
+	va_end(args);
+	assert_int_equal(cfi_code_read(&range, 1, entries, count, outermost, &pieces, &piece_count),
+			 0);
+}
+
+static void expect(int offset, enum dhat_cfa cfa, int cfa_offset, int rbp)
+{
+	size_t i;
+
+	for (i = 0; i < piece_count; i++) {
+		if (CODE + (uint64_t)offset < pieces[i].start ||
+		    CODE + (uint64_t)offset >= pieces[i].end)
+			continue;
+		if (pieces[i].row.cfa != cfa || pieces[i].row.cfa_offset != cfa_offset ||
+		    pieces[i].row.rbp != rbp)
+			fail_msg("at %d: %d %+d %d", offset, pieces[i].row.cfa,
+				 pieces[i].row.cfa_offset, pieces[i].row.rbp);
+		return;
+	}
+	if (cfa != DHAT_CFA_NO_RULE)
+		fail_msg("nothing at %d", offset);
+}
+
+static void test_pushes_and_pops(void **state)
+{
+	PUT(0, 0x41, 0x54, 0x55, 0x53, 0x48, 0x83, 0xec, 0x20, /* push r12, rbp, rbx; sub 32,rsp */
+	    0x31, 0xed,					       /* xor ebp,ebp */
+	    0x48, 0x83, 0xc4, 0x20, 0x5b, 0x5d, 0x41, 0x5c, 0xc3);
+	read_code(0, 0, -1);
+	expect(0, DHAT_CFA_RSP, 8, 0);
+	expect(2, DHAT_CFA_RSP, 16, 0);
+	expect(3, DHAT_CFA_RSP, 24, -3);
+	expect(8, DHAT_CFA_RSP, 64, -3);
+	expect(10, DHAT_CFA_RSP, 64, -3); /* rbp is in use, and saved */
+	expect(14, DHAT_CFA_RSP, 32, -3);
+	expect(15, DHAT_CFA_RSP, 24, -3);
+	expect(16, DHAT_CFA_RSP, 16, 0);
+	expect(18, DHAT_CFA_RSP, 8, 0);
+	expect(19, DHAT_CFA_NO_RULE, 0, 0);
+}
+
+static void test_frame_pointer_and_realigned_stack(void **state)
+{
+	PUT(0, 0x55, 0x48, 0x89, 0xe5,	  /* push rbp; mov rsp,rbp */
+	    0x48, 0x83, 0xe4, 0xe0,	  /* and -32,rsp */
+	    0x48, 0x83, 0xec, 0x40, 0x90, /* sub 64,rsp; nop */
+	    0xc9, 0xc3);		  /* leave; ret */
+	read_code(0, 0, -1);
+	expect(4, DHAT_CFA_RSP, 16, -2);
+	expect(8, DHAT_CFA_RBP, 16, -2);
+	expect(12, DHAT_CFA_RBP, 16, -2);
+	expect(14, DHAT_CFA_RSP, 8, 0);
+}
+
+/* A loop, and two ways to one ret. */
+static void test_branches(void **state)
+{
+	PUT(0, 0x53, 0x85, 0xff, 0x74, 0x04, /* push rbx; test; je 9 */
+	    0xff, 0xcf, 0x75, 0xfc,	     /* dec edi; jne 5 */
+	    0x5b, 0xc3);
+	read_code(0, 0, -1);
+	expect(5, DHAT_CFA_RSP, 16, 0);
+	expect(9, DHAT_CFA_RSP, 16, 0);
+	expect(10, DHAT_CFA_RSP, 8, 0);
+}
+
+/* Ways that disagree, or a ret that would not find its address: no rows at all. */
+static void test_inconsistent_functions(void **state)
+{
+	PUT(0, 0x85, 0xff, 0x74, 0x01, 0x53, 0x90, 0xc3); /* test; je 5; push rbx; nop; ret */
+	PUT(32, 0x53, 0xc3);				  /* push rbx; ret */
+	PUT(64, 0x53, 0x06, 0x5b, 0xc3);		  /* push rbx; no instruction */
+	PUT(96, 0xc3);
+	read_code(0, 0, 32, 64, 96, -1);
+	expect(0, DHAT_CFA_NO_RULE, 0, 0);
+	expect(32, DHAT_CFA_NO_RULE, 0, 0);
+	expect(64, DHAT_CFA_NO_RULE, 0, 0);
+	expect(96, DHAT_CFA_RSP, 8, 0);
+	assert_int_equal(piece_count, 1);
+}
+
+/* 0 calls 32, which calls 64, which does not return; behind the calls is other code. */
+static void test_functions_that_do_not_return(void **state)
+{
+	PUT(0, 0x53, 0xe8, 26, 0, 0, 0);		    /* push rbx; call 32 */
+	PUT(6, 0x41, 0x54, 0x41, 0x5c, 0xc3);		    /* a function: push r12; pop; ret */
+	PUT(32, 0x48, 0x83, 0xec, 0x08, 0xe8, 23, 0, 0, 0); /* sub 8,rsp; call 64 */
+	PUT(64, 0xb8, 60, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7); /* mov 60,eax; syscall; jmp 64 */
+	read_code(0, 0, 6, -1);
+	expect(1, DHAT_CFA_RSP, 16, 0);
+	expect(6, DHAT_CFA_RSP, 8, 0);
+	expect(8, DHAT_CFA_RSP, 16, 0);
+	expect(32, DHAT_CFA_RSP, 8, 0); /* found by the call */
+	expect(36, DHAT_CFA_RSP, 16, 0);
+	expect(41, DHAT_CFA_NO_RULE, 0, 0);
+	expect(69, DHAT_CFA_RSP, 8, 0);
+}
+
+/* 64 is only pointed to, as a thread's start is. It does not return and so does not save rbp, which
+ * one of two ways changes. */
+static void test_pointed_to(void **state)
+{
+	PUT(0, 0x48, 0x8d, 0x05, 57, 0, 0, 0, 0xc3);	  /* lea 64(rip),rax; ret */
+	PUT(64, 0x53, 0x85, 0xff, 0x74, 0x02, 0x31, 0xed, /* push rbx; test; je 71; xor ebp,ebp */
+	    0xff, 0xd0, 0xeb, 0xfc);			  /* 71: call *rax; jmp 71 */
+	read_code(0, 0, -1);
+	expect(69, DHAT_CFA_RSP, 16, 0);
+	expect(71, DHAT_CFA_RSP, 16, DHAT_RBP_UNDEFINED);
+}
+
+/* clone: the child begins on a stack that nobody called from. */
+static void test_clone_and_entry(void **state)
+{
+	PUT(0, 0x31, 0xed, 0x48, 0x83, 0xe4, 0xf0, 0xe8, 20, 0, 0, 0); /* _start; call 31 */
+	PUT(31, 0xf4);						       /* hlt */
+	PUT(64, 0x0f, 0x05, 0x85, 0xc0, 0x75, 0x04,		       /* syscall; test; jne 74 */
+	    0x5f, 0xff, 0xd0, 0xf4,				       /* pop rdi; call *rax; hlt */
+	    0xc3);
+	read_code(CODE, 64, -1);
+	expect(0, DHAT_CFA_END, 0, 0);
+	expect(10, DHAT_CFA_END, 0, 0);
+	expect(64, DHAT_CFA_RSP, 8, 0);
+	expect(71, DHAT_CFA_END, 0, 0);
+	expect(74, DHAT_CFA_RSP, 8, 0);
+}
+
+static void test_signal_return(void **state)
+{
+	PUT(0, 0x48, 0x8d, 0x05, 57, 0, 0, 0, 0xc3); /* lea 64(rip),rax; ret */
+	PUT(64, 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05);
+	read_code(0, 0, -1);
+	expect(63, DHAT_CFA_SIGNAL, 0, 0); /* where its return address, less one, is looked up */
+	expect(64, DHAT_CFA_SIGNAL, 0, 0);
+	expect(72, DHAT_CFA_SIGNAL, 0, 0);
+}
+
+static void test_ranges(void **state)
+{
+	struct cfi_code_range ranges[] = { { CODE, CODE + 16, code },
+					   { CODE + 32, CODE + 48, code + 32 } };
+	uint64_t entries[] = { 0, CODE - 1, CODE, CODE + 20, CODE + 48, UINT64_MAX };
+
+	PUT(0, 0x53, 0xe8, 10, 0, 0, 0, 0xe8, 20, 0, 0, 0, /* push; call 16 (not ours); call 31 */
+	    0x5b, 0xeb, 18);				   /* pop; jmp 32 */
+	PUT(32, 0xc3);
+	assert_int_equal(
+		cfi_code_read(ranges, 2, entries, ARRAY_SIZE(entries), 0, &pieces, &piece_count),
+		0);
+	expect(11, DHAT_CFA_RSP, 16, 0);
+	expect(12, DHAT_CFA_RSP, 8, 0);
+	expect(32, DHAT_CFA_RSP, 8, 0);
+	free(pieces);
+	pieces = NULL;
+	ranges[1].start += CFI_CODE_MAX_BYTES; /* too much in all: nothing is read */
+	ranges[1].end += 2 * CFI_CODE_MAX_BYTES;
+	assert_int_equal(
+		cfi_code_read(ranges, 2, entries, ARRAY_SIZE(entries), 0, &pieces, &piece_count),
+		0);
+	assert_int_equal(piece_count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_pushes_and_pops),
+		TEST(test_frame_pointer_and_realigned_stack),
+		TEST(test_branches),
+		TEST(test_inconsistent_functions),
+		TEST(test_functions_that_do_not_return),
+		TEST(test_pointed_to),
+		TEST(test_clone_and_entry),
+		TEST(test_signal_return),
+		TEST(test_ranges),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
