@@ -61,11 +61,11 @@ def test_install_and_uninstall(tmp_path):
 
 def test_a_change_of_flags_rebuilds(tmp_path):
     build = f"O={tmp_path / 'o'}"
-    first = make("--no-print-directory", build, str(tmp_path / "o/proto/error.o")).stdout
-    again = make("--no-print-directory", build, str(tmp_path / "o/proto/error.o")).stdout
-    debug = make("--no-print-directory", build, "DEBUG=1", str(tmp_path / "o/proto/error.o")).stdout
+    first = make("--no-print-directory", build, str(tmp_path / "o/proto/base/error.o")).stdout
+    again = make("--no-print-directory", build, str(tmp_path / "o/proto/base/error.o")).stdout
+    debug = make("--no-print-directory", build, "DEBUG=1", str(tmp_path / "o/proto/base/error.o")).stdout
     loud = make("--no-print-directory", build, "DEBUG=1", "V=1", "-W", "proto/base/error.c",
-                str(tmp_path / "o/proto/error.o")).stdout
+                str(tmp_path / "o/proto/base/error.o")).stdout
     assert "CC       proto/base/error.c" in first
     assert "CC" not in again
     assert "CC       proto/base/error.c" in debug

@@ -1,0 +1,29 @@
+"""The borders between the source's folders hold, and tests/layers would tell if one did not."""
+import runpy
+import subprocess
+
+from conftest import ROOT
+
+LAYERS = runpy.run_path(str(ROOT / "tests/layers"))
+
+
+def test_the_tree_has_no_upward_include():
+    done = subprocess.run([ROOT / "tests/layers"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_is_refused():
+    def complaints(path, *includes):
+        return list(LAYERS["complaints"](path, "".join(f"#include {name}\n" for name in includes)))
+
+    # upwards, by a path and within a folder that does not exist
+    assert "stands above" in complaints("daemon/account/heap.c", '"daemon/target/target.h"')[0]
+    assert "stands above" in complaints("proto/base/text.c", '"proto/wire/frame.h"')[0]
+    assert not complaints("daemon/target/target.c", '"daemon/account/heap.h"', '"target.h"', "<stdio.h>")
+    # the decoders, in any spelling, for the confined worker only
+    for name in "<libelf.h>", "<gelf.h>", "<elfutils/libdw.h>", "<dwarf.h>", "<Zydis/Zydis.h>", "<libiberty/demangle.h>":
+        assert "is for daemon/object/ only" in complaints("daemon/lookup/tables.c", name)[0], name
+        assert not complaints("daemon/object/cfi/cfi.c", name)
+    # dhatctl and dhatd meet in proto/
+    assert "dhatd's inside" in complaints("cli/main.c", '"daemon/options.h"')[0]
+    assert "has no floor" in complaints("daemon/elsewhere/new.c", "<stdio.h>")[0]
