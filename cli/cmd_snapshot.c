@@ -7,6 +7,7 @@
 #include "command.h"
 #include "proto/base/cleanup.h"
 #include "proto/export/save.h"
+#include "proto/profile/verdict.h"
 #include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -26,7 +27,9 @@ static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0, "Where to; - is the standard output", 2 },
 	{ "format", KEY_FORMAT, "NAME", 0,
 	  "json (DHAT JSON) or dhat (lossless); default: dhat for a FILE.dhat, else json", 2 },
-	{ "exact", KEY_EXACT, 0, 0, "Fail, with exit code 13, if the numbers are not exact", 2 },
+	{ "exact", KEY_EXACT, 0, 0,
+	  "Fail, with exit code 13, if the numbers are not exact (partial ones are not, either)",
+	  2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
 	{ 0 },
 };
@@ -86,10 +89,13 @@ static const struct argp argp = {
 /* Keeps --exact's promise before anything is written. */
 static int insist(const Dhat__Verdict *verdict, struct dhat_error *err)
 {
+	bool is_partial = dhat_verdict_of(verdict) == DHAT_PARTIAL;
+
 	if (verdict->exact)
 		return 0;
 	return dhat_error_set(err, ERANGE, DHAT_EXIT_INEXACT,
-			      "the numbers are not exact: %s%s; nothing was written",
+			      "the numbers are %s: %s%s; nothing was written",
+			      is_partial ? "partial" : "not exact",
 			      verdict->n_reasons ? verdict->reasons[0] : "no reason is known",
 			      verdict->n_reasons > 1 ? " (and more: see `dhatctl status')" : "");
 }

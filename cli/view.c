@@ -8,6 +8,7 @@
 #include "proto/base/text.h"
 #include "proto/base/units.h"
 #include "proto/profile/trim.h"
+#include "proto/profile/verdict.h"
 #include "shorten.h"
 
 #define TEXTS 4
@@ -72,16 +73,19 @@ static void view_span(struct screen *screen, uint64_t from_unix_ns, uint64_t to_
 
 void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent)
 {
+	bool is_partial = dhat_verdict_of(verdict) == DHAT_PARTIAL;
+	const char *word = is_partial ? "PARTIAL" : "INEXACT"; /* of the same width */
+
 	if (verdict->exact)
 		return;
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		fputs(indent, screen->file);
-		screen_print(screen, MARK_BAD, "%s", i ? "        " : "INEXACT:");
+		screen_print(screen, MARK_BAD, "%s%s", i ? "       " : word, i ? " " : ":");
 		fputc(' ', screen->file);
 		screen_paragraph(screen, strlen(indent) + strlen("INEXACT: "), verdict->reasons[i]);
 	}
 	if (!verdict->n_reasons)
-		screen_print(screen, MARK_BAD, "%sINEXACT\n", indent);
+		screen_print(screen, MARK_BAD, "%s%s\n", indent, word);
 }
 
 void view_target(struct screen *screen, const Dhat__Target *target)

@@ -122,6 +122,8 @@ static void say_attached(struct target *target)
 		copy->identity.command, copy->probe_count);
 	for (char **name = copy->allocators; *name; name++)
 		fprintf(stderr, "dhatd:   %s\n", *name);
+	for (char **reason = copy->reasons; copy->verdict == DHAT_PARTIAL && *reason; reason++)
+		fprintf(stderr, "dhatd:   partial: %s\n", *reason);
 }
 
 static void on_discovered(void *context, struct target *target)
@@ -247,7 +249,8 @@ static void say_totals(struct target *target)
 	fprintf(stderr, "dhatd:   At t-end:  %" PRIu64 " bytes in %" PRIu64 " blocks\n",
 		totals->live_bytes, totals->live_blocks);
 	for (char **reason = copy->reasons; *reason; reason++)
-		fprintf(stderr, "dhatd:   not exact: %s\n", *reason);
+		fprintf(stderr, "dhatd:   %s: %s\n",
+			copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
 }
 
 /* Detach from all, then write what was collected (P7: one failure does not stop the next). */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collector.h"
+#include "partial.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/units.h"
 
@@ -195,8 +196,11 @@ void verdict_free(struct verdict *verdict)
 }
 DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)
 
-/* Lists have room for a line of every counter and a few more. */
-#define MAX_LINES (COUNTER_COUNT + 8)
+/* Lists have room for a line of every counter, and a few more. */
+static size_t max_lines(const struct verdict_facts *facts)
+{
+	return COUNTER_COUNT + 8 + (facts->partials ? facts->partials->count : 0);
+}
 
 static int __attribute__((format(printf, 2, 3))) say(char **list, const char *format, ...)
 {
@@ -230,6 +234,19 @@ static int say_losses(char **list, const uint64_t values[COUNTER_COUNT],
 		err = say(list, "%s %s%s %s", dhat_format_count(values[i], count), rows[i].noun,
 			  values[i] == 1 ? "" : "s", rows[i].reason);
 	}
+	return err;
+}
+
+/* Where nothing was lost, what *is* exact comes first. */
+static int say_partials(char **list, const struct verdict_facts *facts)
+{
+	size_t count = facts->partials ? facts->partials->count : 0;
+	int err = 0;
+
+	if (count && !list[0] && facts->probed && *facts->probed)
+		err = say(list, "exact for %s, which is not all of this process", facts->probed);
+	for (size_t i = 0; i < count && !err; i++)
+		err = say(list, "%s", facts->partials->list[i].text);
 	return err;
 }
 
@@ -297,16 +314,21 @@ int verdict_new(const uint64_t values[COUNTER_COUNT], const struct verdict_facts
 
 	if (!verdict)
 		return -ENOMEM;
-	verdict->reasons = calloc(MAX_LINES, sizeof(*verdict->reasons));
-	verdict->notes = calloc(MAX_LINES, sizeof(*verdict->notes));
+	verdict->reasons = calloc(max_lines(facts), sizeof(*verdict->reasons));
+	verdict->notes = calloc(max_lines(facts), sizeof(*verdict->notes));
 	if (!verdict->reasons || !verdict->notes)
 		return -ENOMEM;
 	err = say_losses(verdict->reasons, values, facts);
+	if (!err && verdict->reasons[0])
+		verdict->word = DHAT_INEXACT;
+	else if (!err && facts->partials && facts->partials->count)
+		verdict->word = DHAT_PARTIAL;
+	if (!err)
+		err = say_partials(verdict->reasons, facts);
 	if (!err)
 		err = say_notes(verdict->notes, values, facts);
 	if (err)
 		return err;
-	verdict->is_exact = !verdict->reasons[0];
 	*ret = take_ptr(verdict);
 	return 0;
 }

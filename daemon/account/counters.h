@@ -6,6 +6,7 @@
  * of all calls of the probed allocators since the observation began. So:
  * - a lost event, a block or a stack that could not be kept makes it inexact (a *loss*);
  * - a stack that ends early does not: its bytes are right and at one place. It is a note;
+ * - an allocator that was noticed and is not probed makes it partial (partial.h);
  * - blocks from before the attach do not: numbers are from the attach on. But when a program was
  *   watched from its start there are none, and a free of an unknown block shows a missed one.
  */
@@ -13,8 +14,10 @@
 #include <stdint.h>
 
 #include "bpf/dhat_abi.h"
+#include "proto/profile/verdict.h"
 
 struct collector;
+struct partials;
 
 enum {
 	COUNTER_MISSED_RUNS =
@@ -38,9 +41,11 @@ enum {
 
 /* How the numbers came about. */
 struct verdict_facts {
-	bool from_start;	/* watched from before the first instruction */
-	uint64_t sample_rate;	/* 1 of so many allocations was recorded; 0 and 1: all */
-	uint64_t unknown_bytes; /* heap_totals.unknown_free_bytes */
+	bool from_start;		 /* watched from before the first instruction */
+	uint64_t sample_rate;		 /* 1 of so many allocations was recorded; 0 and 1: all */
+	uint64_t unknown_bytes;		 /* heap_totals.unknown_free_bytes */
+	const struct partials *partials; /* NULL: none */
+	const char *probed; /* the allocators that are, for a partial one: "glibc 2.36" */
 };
 
 struct counter {
@@ -56,8 +61,8 @@ struct counter counters_at(unsigned i, const struct verdict_facts *facts);
 void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
 
 struct verdict {
-	bool is_exact;
-	char **reasons; /* NULL-terminated sentences: why it is not exact */
+	enum dhat_verdict word;
+	char **reasons; /* NULL-terminated sentences: why it is not exact; losses first */
 	char **notes;	/* NULL-terminated sentences: what to know though the figures are right */
 };
 

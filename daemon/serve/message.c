@@ -172,7 +172,9 @@ static Dhat__Verdict *new_verdict(bool *failed, const struct target_copy *copy)
 		*failed = true;
 		return NULL;
 	}
-	verdict->exact = copy->is_exact;
+	verdict->exact = copy->verdict == DHAT_EXACT;
+	verdict->word = text(failed, dhat_verdict_word(copy->verdict));
+	verdict->uncounted_bytes = copy->uncounted_bytes;
 	add_texts(failed, copy->reasons, &verdict->reasons, &verdict->n_reasons);
 	return verdict;
 }

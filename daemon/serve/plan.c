@@ -420,6 +420,14 @@ static void estimate_rate(struct planner *p)
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
+static bool would_be_partial(const struct preflight *preflight)
+{
+	for (size_t i = 0; i < preflight->count; i++)
+		if (preflight->hazards[i].is_partial)
+			return true;
+	return false;
+}
+
 static void fill_verdict(struct planner *p)
 {
 	struct dhat_error err = { 0 };
@@ -427,7 +435,8 @@ static void fill_verdict(struct planner *p)
 
 	p->plan->is_safe = preflight_verdict(&p->preflight, &err) == 0;
 	if (p->plan->is_safe)
-		snprintf(line, sizeof(line), "safe to attach");
+		snprintf(line, sizeof(line), "safe to attach%s",
+			 would_be_partial(&p->preflight) ? "; the numbers will be partial" : "");
 	else
 		snprintf(line, sizeof(line), "cannot be attached to: %s", err.message);
 	p->plan->verdict = text(p, line);

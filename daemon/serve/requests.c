@@ -176,16 +176,25 @@ static int answer_attach(void *context, const Dhat__Request *request, struct con
 {
 	struct requests_context *requests = context;
 	_cleanup_free_ char **custom = NULL;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	struct target_options options = { 0 };
-	char text[64];
+	char text[2048];
+	size_t size;
 	int error = read_options(request->attach->options, &options, &custom);
 
 	if (error == 0)
-		error = targets_attach(requests->targets, request->attach->pid, &options, NULL,
+		error = targets_attach(requests->targets, request->attach->pid, &options, &target,
 				       err);
 	if (error)
 		return error;
-	snprintf(text, sizeof(text), "attached to process %u", request->attach->pid);
+	size = snprintf(text, sizeof(text), "attached to process %u", request->attach->pid);
+	target_copy(target, false, &copy, NULL); /* attached is attached, whatever comes of this */
+	for (char **reason = copy ? copy->reasons : NULL;
+	     copy && copy->verdict == DHAT_PARTIAL && *reason; reason++)
+		if (size < sizeof(text))
+			size += snprintf(text + size, sizeof(text) - size, "%s%s",
+					 reason == copy->reasons ? "; partial: " : "; ", *reason);
 	return reply_done(reply, text, err);
 }
 

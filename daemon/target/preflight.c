@@ -45,6 +45,20 @@ int preflight_add(struct preflight *preflight, const char *name, const char *for
 	return hazard ? 0 : -ENOMEM;
 }
 
+int preflight_partial(struct preflight *preflight, const char *name, const char *format, ...)
+{
+	struct preflight_hazard *hazard;
+	va_list args;
+
+	va_start(args, format);
+	hazard = add(preflight, name, format, args);
+	va_end(args);
+	if (!hazard)
+		return -ENOMEM;
+	hazard->is_partial = true;
+	return 0;
+}
+
 int preflight_block(struct preflight *preflight, const char *name, int error, enum dhat_exit code,
 		    const char *format, ...)
 {

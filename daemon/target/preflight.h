@@ -16,6 +16,7 @@ struct preflight_hazard {
 	char name[32];	  /* "seccomp", "32-bit", …; the man page of dhatctl lists them */
 	char detail[320]; /* what it means here, and what to do */
 	bool is_blocking;
+	bool is_partial; /* attached to in spite of it, the numbers would be partial (partial.h) */
 	enum dhat_exit code; /* of a blocking one */
 	int error;	     /* errno of a blocking one */
 };
@@ -40,6 +41,9 @@ int preflight_sites(struct preflight *preflight, const struct allocator_site *si
 void preflight_deinit(struct preflight *preflight);
 
 int preflight_add(struct preflight *preflight, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What of the process would not be counted. */
+int preflight_partial(struct preflight *preflight, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int preflight_block(struct preflight *preflight, const char *name, int error, enum dhat_exit code,
 		    const char *format, ...) __attribute__((format(printf, 5, 6)));

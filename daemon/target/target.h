@@ -15,6 +15,7 @@
 #include "daemon/account/mappings.h"
 #include "daemon/account/stack.h"
 #include "proto/base/error.h"
+#include "proto/profile/verdict.h"
 
 struct target;
 struct tables;
@@ -111,10 +112,11 @@ struct target_copy {
 	size_t probe_count;
 	struct target_counter *counters;
 	size_t counter_count;
-	bool is_exact;
-	char **reasons;	   /* why not; NULL-terminated */
-	char **notes;	   /* NULL-terminated */
-	char **allocators; /* "glibc (/usr/lib/…/libc.so.6)"; NULL-terminated */
+	enum dhat_verdict verdict;
+	char **reasons;		  /* why it is not exact; NULL-terminated */
+	uint64_t uncounted_bytes; /* known to be other allocators' */
+	char **notes;		  /* NULL-terminated */
+	char **allocators;	  /* "glibc (/usr/lib/…/libc.so.6)"; NULL-terminated */
 	/* for status only */
 	double allocs_per_second, frees_per_second;
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,17 +48,55 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	counters_fill(values, &target->collector);
 }
 
+/* "glibc 2.36, jemalloc 5.3.0": each once, without where they lie. */
+static char *probed_names(char *const *allocators)
+{
+	char *names = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&names, &size);
+
+	for (size_t i = 0; file && allocators && allocators[i]; i++) {
+		const char *path = strstr(allocators[i], " (/");
+		int length = path ? path - allocators[i] : (int)strlen(allocators[i]);
+		bool is_known = false;
+
+		for (size_t j = 0; j < i && !is_known; j++)
+			is_known = !strncmp(allocators[j], allocators[i], length + 1);
+		if (!is_known)
+			fprintf(file, "%s%.*s", i ? ", " : "", length, allocators[i]);
+	}
+	if (file && fclose(file) == 0)
+		return names;
+	free(names);
+	return NULL;
+}
+
+static uint64_t uncounted_bytes(const struct partials *partials)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < partials->count; i++)
+		if (partials->list[i].bytes > bytes)
+			bytes = partials->list[i].bytes; /* several may speak of the same memory */
+	return bytes;
+}
+
 static int copy_verdict(struct target *target, struct target_copy *copy)
 {
 	uint64_t values[COUNTER_COUNT];
+	_cleanup_free_ char *probed = probed_names(target->allocators);
 	struct verdict_facts facts = {
 		.from_start = target->options.from_start,
 		.sample_rate = 1,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
+		.partials = &target->partials,
+		.probed = probed,
 	};
 	struct verdict *verdict = NULL;
 	int error;
 
+	if (!probed)
+		return -ENOMEM;
 	fill_counters(target, values);
 	copy->counters = calloc(COUNTER_COUNT, sizeof(*copy->counters));
 	if (!copy->counters)
@@ -76,7 +115,8 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 	error = verdict_new(values, &facts, &verdict);
 	if (error)
 		return error;
-	copy->is_exact = verdict->is_exact;
+	copy->verdict = verdict->word;
+	copy->uncounted_bytes = uncounted_bytes(&target->partials);
 	copy->reasons = take_ptr(verdict->reasons);
 	copy->notes = take_ptr(verdict->notes);
 	verdict_free(verdict);

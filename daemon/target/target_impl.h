@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "daemon/account/collector.h"
+#include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
 #include "target.h"
@@ -62,6 +63,7 @@ struct target {
 	struct target_probe *probes;
 	size_t probe_count;
 	char **allocators, **notes; /* NULL-terminated; owned */
+	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	bool is_taking_inventory;
 	uint32_t late_allocators;  /* appeared after the observation began */
 	uint32_t unseen_functions; /* of allocators: could not be probed */

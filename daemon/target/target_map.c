@@ -674,4 +674,5 @@ void target_objects_deinit(struct target *target)
 	target->unseen_functions = 0;
 	list_free(target->allocators);
 	target->allocators = NULL;
+	partials_deinit(&target->partials);
 }

@@ -11,6 +11,7 @@
 #include "proto/profile/frame_text.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/trim.h"
+#include "proto/profile/verdict.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
@@ -127,9 +128,12 @@ static bool fill_block(struct json_object *block, const struct dhat_rendering *r
 	const Dhat__SnapshotHead *head = rendering->snapshot->head;
 	const Dhat__SnapshotEnd *end = rendering->snapshot->end;
 	const Dhat__Verdict *verdict = end->verdict;
+	const char *word = dhat_verdict_word(dhat_verdict_of(verdict));
 	const Dhat__Target *target = head->target;
 
-	return set(block, "exact", json_object_new_boolean(verdict->exact)) &&
+	return set(block, "verdict", json_object_new_string(word)) &&
+	       set(block, "exact", json_object_new_boolean(verdict->exact)) &&
+	       set(block, "uncounted_bytes", json_object_new_uint64(verdict->uncounted_bytes)) &&
 	       set(block, "reasons", strings(verdict->reasons, verdict->n_reasons)) &&
 	       set(block, "sample_rate", json_object_new_uint64(head->sample_rate)) &&
 	       set(block, "observed_since", time_text(target->observed_since_unix_ns)) &&
@@ -140,7 +144,9 @@ static bool fill_block(struct json_object *block, const struct dhat_rendering *r
 	       set(block, "trimmed", trimmed(rendering->trim_rules)) &&
 	       set(block, "merged_points", merged_points(rendering)) &&
 	       dhat_json_add_fields(block, &head->base) == 0 &&
-	       dhat_json_add_fields(block, &end->base) == 0;
+	       dhat_json_add_fields(block, &end->base) == 0 &&
+	       /* the message of that name has nothing that is not said at the top */
+	       set(block, "verdict", json_object_new_string(word));
 }
 
 /* The viewer's reader is JSON.parse(): any order of keys will do. */
@@ -150,7 +156,6 @@ static int put_block(const struct dhat_rendering *rendering, FILE *file)
 	int r = -ENOMEM;
 
 	if (block && fill_block(block, rendering)) {
-		json_object_object_del(block, "verdict"); /* exact and reasons say it at the top */
 		r = dhat_json_put(file, block);
 	}
 	json_object_put(block);

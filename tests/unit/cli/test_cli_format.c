@@ -281,6 +281,35 @@ static void test_export(void **state)
 	assert_non_null(strstr(words, "INEXACT: "));
 }
 
+/* The word comes first, its lines below each other. */
+static void test_verdict_words(void **state)
+{
+	char *reasons[] = { "exact for glibc 2.36, which is not all of this process",
+			    "what jemalloc hands out is not counted" };
+	Dhat__Verdict verdict = DHAT__VERDICT__INIT;
+	struct screen screen;
+	char *text = NULL;
+	size_t size = 0;
+
+	verdict.word = "partial";
+	verdict.reasons = reasons;
+	verdict.n_reasons = 2;
+	screen_init(&screen, open_memstream(&text, &size));
+	view_verdict(&screen, &verdict, "  ");
+	verdict.n_reasons = 0;
+	view_verdict(&screen, &verdict, "");
+	verdict.word = "inexact";
+	view_verdict(&screen, &verdict, "");
+	verdict.word = "exact";
+	verdict.exact = true;
+	view_verdict(&screen, &verdict, "");
+	fclose(screen.file);
+	assert_string_equal(text, "  PARTIAL: exact for glibc 2.36, which is not all of this "
+				  "process\n           what jemalloc hands out is not counted\n"
+				  "PARTIAL\nINEXACT\n");
+	free(text);
+}
+
 /* Each failure: its exit code and a word of what is said. */
 static void test_failures(void **state)
 {
@@ -368,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_trim_words),
 		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_verdict_words),
 		cmocka_unit_test(test_failures),
 	};
 

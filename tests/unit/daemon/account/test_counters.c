@@ -8,11 +8,13 @@
 #include <cmocka.h>
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/account/collector.h"
 #include "daemon/account/counters.h"
+#include "daemon/account/partial.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)
@@ -61,7 +63,7 @@ static void nothing_lost_is_exact(void **state)
 	};
 	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &started);
 
-	assert_true(verdict->is_exact);
+	assert_int_equal(verdict->word, DHAT_EXACT);
 	assert_int_equal(length(verdict->reasons), 0);
 	assert_int_equal(length(verdict->notes), 0);
 }
@@ -78,9 +80,11 @@ static void each_loss_alone_gives_one_reason(void **state)
 
 			values[i] = 12345;
 			verdict = verdict_of(values, both[f]);
-			assert_int_equal(verdict->is_exact, !counters_at(i, both[f]).is_loss);
-			assert_int_equal(length(verdict->reasons), !verdict->is_exact);
-			if (verdict->is_exact)
+			assert_int_equal(verdict->word, counters_at(i, both[f]).is_loss
+								? DHAT_INEXACT
+								: DHAT_EXACT);
+			assert_int_equal(length(verdict->reasons), verdict->word != DHAT_EXACT);
+			if (verdict->word == DHAT_EXACT)
 				continue;
 			assert_int_equal(strncmp(verdict->reasons[0], "12,345 ", 7), 0);
 			assert_null(strstr(verdict->reasons[0], "  "));
@@ -123,10 +127,10 @@ static void blocks_from_before_are_a_note_unless_there_can_be_none(void **state)
 	_cleanup_(verdict_free_ptr) struct verdict *after = verdict_of(values, &attached);
 	_cleanup_(verdict_free_ptr) struct verdict *whole = verdict_of(values, &started);
 
-	assert_true(after->is_exact);
+	assert_int_equal(after->word, DHAT_EXACT);
 	assert_int_equal(length(after->notes), 1);
 	assert_non_null(strstr(after->notes[0], "17 blocks from before the attach (3.0 MiB"));
-	assert_false(whole->is_exact);
+	assert_int_equal(whole->word, DHAT_INEXACT);
 	assert_int_equal(length(whole->reasons), 2);
 	assert_int_equal(length(whole->notes), 0);
 }
@@ -141,7 +145,7 @@ static void incomplete_stacks_are_named_but_exact(void **state)
 	};
 	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &started);
 
-	assert_true(verdict->is_exact);
+	assert_int_equal(verdict->word, DHAT_EXACT);
 	assert_string_equal(verdict->notes[0],
 			    "10 of 1,000 stacks end early (3 after 127 frames, 7 in generated "
 			    "code); bytes and blocks are right all the same");
@@ -154,9 +158,65 @@ static void sampling_is_never_exact(void **state)
 	uint64_t values[COUNTER_COUNT] = { 0 };
 	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &sampled);
 
-	assert_false(verdict->is_exact);
+	assert_int_equal(verdict->word, DHAT_INEXACT);
 	assert_string_equal(verdict->reasons[0],
 			    "1 of 512 allocations was recorded: all figures are estimates");
+}
+
+/* What was probed is exact, and there is more: neither of the other two words is true then. */
+static void what_is_not_probed_makes_it_partial(void **state)
+{
+	struct partials partials = { 0 };
+	struct verdict_facts facts = { .partials = &partials, .probed = "glibc 2.36" };
+	uint64_t values[COUNTER_COUNT] = { [DHAT_CTR_ALLOCS] = 7 };
+	_cleanup_(verdict_free_ptr) struct verdict *none = verdict_of(values, &facts);
+	struct verdict *verdict;
+
+	assert_int_equal(none->word, DHAT_EXACT);
+	assert_int_equal(partials_say(&partials, "a", 0, "what %s hands out is missing", "A"), 0);
+	assert_int_equal(partials_say(&partials, "b", 1 << 20, "and what B does"), 0);
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(verdict->word, DHAT_PARTIAL);
+	assert_int_equal(length(verdict->reasons), 3);
+	assert_string_equal(verdict->reasons[0],
+			    "exact for glibc 2.36, which is not all of this process");
+	assert_string_equal(verdict->reasons[1], "what A hands out is missing");
+	assert_string_equal(verdict->reasons[2], "and what B does");
+	verdict_free(verdict);
+
+	/* a loss beside it is worse, comes first, and nothing is called exact */
+	values[DHAT_CTR_DROP_FREE] = 2;
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(verdict->word, DHAT_INEXACT);
+	assert_int_equal(length(verdict->reasons), 3);
+	assert_int_equal(strncmp(verdict->reasons[0], "2 frees lost ", 13), 0);
+	assert_string_equal(verdict->reasons[2], "and what B does");
+	verdict_free(verdict);
+
+	/* found again, it replaces; withdrawn, it is gone */
+	values[DHAT_CTR_DROP_FREE] = 0;
+	assert_int_equal(partials_say(&partials, "a", 0, "A again"), 0);
+	partials_withdraw(&partials, "b");
+	partials_withdraw(&partials, "c");
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(length(verdict->reasons), 2);
+	assert_string_equal(verdict->reasons[1], "A again");
+	verdict_free(verdict);
+	partials_withdraw(&partials, "a");
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(verdict->word, DHAT_EXACT);
+	verdict_free(verdict);
+	for (int i = 0; i < 100; i++) {
+		char key[8];
+
+		snprintf(key, sizeof(key), "%d", i);
+		assert_int_equal(partials_say(&partials, key, 0, "line %d", i), 0);
+	}
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(length(verdict->reasons), 101);
+	assert_string_equal(verdict->reasons[100], "line 99");
+	verdict_free(verdict);
+	partials_deinit(&partials);
 }
 
 static void everything_at_once_fits(void **state)
@@ -218,6 +278,7 @@ int main(void)
 		cmocka_unit_test(blocks_from_before_are_a_note_unless_there_can_be_none),
 		cmocka_unit_test(incomplete_stacks_are_named_but_exact),
 		cmocka_unit_test(sampling_is_never_exact),
+		cmocka_unit_test(what_is_not_probed_makes_it_partial),
 		cmocka_unit_test(everything_at_once_fits),
 		cmocka_unit_test(fills_what_the_collector_knows),
 	};

@@ -174,6 +174,8 @@ static void make_copy(const struct world *world, struct small_copy *small)
 	small->reasons[0] = "2 records were lost";
 	small->notes[0] = "a hazard";
 	small->allocators[0] = "glibc (/lib/libc.so.6)";
+	copy->verdict = DHAT_INEXACT;
+	copy->uncounted_bytes = 4567;
 	copy->reasons = small->reasons;
 	copy->notes = small->notes;
 	copy->allocators = small->allocators;
@@ -279,6 +281,8 @@ static void test_head_and_end(void **state)
 	assert_int_equal(end->totals->freed_before_bytes, 33);
 	assert_int_equal(end->totals->stack_count, 3);
 	assert_false(end->verdict->exact);
+	assert_string_equal(end->verdict->word, "inexact");
+	assert_int_equal(end->verdict->uncounted_bytes, 4567);
 	assert_int_equal(end->verdict->n_reasons, 1);
 	assert_string_equal(end->verdict->reasons[0], "2 records were lost");
 	assert_int_equal(end->n_counters, 2);
@@ -449,13 +453,14 @@ static void test_empty(void **state)
 {
 	struct world *world = *state;
 	struct receiver receiver = { 0 };
-	struct target_copy copy = { .is_exact = true };
+	struct target_copy copy = { .verdict = DHAT_EXACT };
 
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
 		write_copy(&copy, world->symbolizer, false, &receiver);
 	assert_int_equal(snapshot->point_count, 0);
 	assert_int_equal(snapshot->frame_count, 0);
 	assert_true(snapshot->end->verdict->exact);
+	assert_string_equal(snapshot->end->verdict->word, "exact");
 }
 
 /* A hundred thousand points stream in parts that fit a frame of the protocol. */

@@ -245,6 +245,39 @@ static void test_many_points(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* The three words, also of files from before there were three. */
+static void test_verdict(void **state)
+{
+	static const struct {
+		bool exact;
+		const char *word, *expected;
+	} cases[] = {
+		{ true, "exact", "exact" },	 { false, "partial", "partial" },
+		{ false, "inexact", "inexact" }, { true, "", "exact" },
+		{ false, "", "inexact" },	 { false, "unheard of", "inexact" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dhat_snapshot *snapshot = sample_snapshot();
+		_cleanup_free_ char *text = NULL;
+		struct json_object *root, *block;
+
+		snapshot->end->verdict->exact = cases[i].exact;
+		snapshot->end->verdict->word = strdup(cases[i].word);
+		snapshot->end->verdict->uncounted_bytes = 12345678901;
+		text = export(snapshot);
+		root = json_tokener_parse(text);
+		block = get(root, "dhatd");
+		assert_string_equal(json_object_get_string(get(block, "verdict")),
+				    cases[i].expected);
+		assert_int_equal(json_object_get_boolean(get(block, "exact")), cases[i].exact);
+		assert_int_equal(number(block, "uncounted_bytes"), 12345678901);
+		assert_int_equal(json_object_array_length(get(block, "reasons")), 1);
+		json_object_put(root);
+		dhat_snapshot_free(snapshot);
+	}
+}
+
 /* Every field of a message, under its own name. */
 static void test_messages_as_json(void **state)
 {
@@ -280,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_time_is_never_zero),
 		cmocka_unit_test(test_many_points),
+		cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_messages_as_json),
 	};
 
