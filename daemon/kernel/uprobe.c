@@ -121,6 +121,27 @@ static int read_pmu(const char *file, const char *format, unsigned *ret)
 	return fscanf(f, format, ret) == 1 ? 0 : -EINVAL;
 }
 
+int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.uprobe_path = (uintptr_t)path,
+		.probe_offset = file_offset,
+		.disabled = 1, /* the breakpoint is there all the same */
+	};
+	unsigned type = 0;
+	int fd, error = read_pmu("type", "%u", &type);
+
+	if (error)
+		return error;
+	attr.type = type;
+	fd = syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struct uprobe_site *site,
 			   bool is_return, struct uprobe_links *links)
 {

@@ -46,5 +46,10 @@ int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
 int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
 		  const char *path, const struct uprobe_site *sites, size_t count,
 		  struct uprobe_links *links, struct dhat_error *err);
+/* Attach at a place without a program, and let go of it in peace. A breakpoint there that serves
+ * nobody, because its tracer was killed while it let go, is removed by that, from all processes
+ * that map the file; one that serves somebody stays, and comes back if a debugger wrote over it. If
+ * we are killed meanwhile, all is as before. Takes up to a tenth of a second. */
+int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset);
 /* Remove the probes. Returns when no program of them runs any more. */
 void uprobe_links_deinit(struct uprobe_links *links);

@@ -1,0 +1,286 @@
+#include "breakpoints.h"
+
+#include "mapfile.h"
+#include "procmaps.h"
+#include "proto/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PAGE_BYTES 4096ull
+#define INT3 0xcc
+/* Bytes on both sides that must be the file's: as many as an address of a text relocation has, less
+ * the one that differs. */
+#define CALM_BYTES 7
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_FILE (1ull << 61) /* of a file, or shared */
+
+/* ---- a page ---------------------------------------------------------------------------------- */
+
+/* What uprobes of 6.18 and 7.2 make a call of: arch/x86/kernel/uprobes.c. */
+static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+static const uint8_t nop10[] = { 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 };
+static const uint8_t lea_call[] = { 0x48, 0x8d, 0x64, 0x24, 0x80, 0xe8 }; /* lea -128(%rsp), call */
+
+struct page {
+	const uint8_t *memory, *file;
+	size_t size;
+	uint64_t addr;
+	bool (*is_trampoline)(const void *context, uint64_t addr);
+	const void *context;
+};
+
+/* Does the call whose operand is at `at` lead to the kernel's trampoline? */
+static bool leads_to_trampoline(const struct page *page, size_t at)
+{
+	int32_t distance;
+
+	memcpy(&distance, page->memory + at, sizeof(distance));
+	return page->is_trampoline(page->context, page->addr + at + sizeof(distance) + distance);
+}
+
+/* Bytes that a call stands over at `at`; 0: there is none. */
+static size_t call_bytes(const struct page *page, size_t at)
+{
+	size_t left = page->size - at;
+
+	if (left >= sizeof(nop5) && !memcmp(page->file + at, nop5, sizeof(nop5)) &&
+	    page->memory[at] == 0xe8 && leads_to_trampoline(page, at + 1))
+		return sizeof(nop5);
+	if (left >= sizeof(nop10) && !memcmp(page->file + at, nop10, sizeof(nop10)) &&
+	    !memcmp(page->memory + at, lea_call, sizeof(lea_call)) &&
+	    leads_to_trampoline(page, at + sizeof(lea_call)))
+		return sizeof(nop10);
+	return 0;
+}
+
+static bool is_int3(const struct page *page, size_t at)
+{
+	return page->memory[at] == INT3 && page->file[at] != INT3;
+}
+
+static bool is_calm(const struct page *page, size_t first, size_t last)
+{
+	for (size_t i = first; i < last; i++)
+		if (page->memory[i] != page->file[i] && !is_int3(page, i))
+			return false;
+	return true;
+}
+
+size_t breakpoints_compare(const uint8_t *memory, const uint8_t *file, size_t size, uint64_t addr,
+			   bool (*is_trampoline)(const void *context, uint64_t addr),
+			   const void *context, struct breakpoint_at *ret, size_t max)
+{
+	const struct page page = { memory, file, size, addr, is_trampoline, context };
+	size_t count = 0, calm_from = 0;
+
+	if (!memcmp(memory, file, size))
+		return 0;
+	for (size_t i = 0; i < size && count < max; i++) {
+		size_t call, end = i + 1 + CALM_BYTES < size ? i + 1 + CALM_BYTES : size;
+		size_t first = i > calm_from + CALM_BYTES ? i - CALM_BYTES : calm_from;
+
+		if (memory[i] == file[i])
+			continue;
+		call = call_bytes(&page, i);
+		if (call) {
+			ret[count++] = (struct breakpoint_at){ i, BREAKPOINT_CALL };
+			i += call - 1;
+			calm_from = i + 1; /* what stands before it is judged by itself */
+		} else if (is_int3(&page, i) && is_calm(&page, first, i) &&
+			   is_calm(&page, i + 1, end)) {
+			ret[count++] = (struct breakpoint_at){ i, BREAKPOINT_INT3 };
+		}
+	}
+	return count;
+}
+
+/* ---- a process ------------------------------------------------------------------------------- */
+
+struct search {
+	pid_t pid;
+	int memory_fd, pagemap_fd;
+	struct procmaps maps;
+	struct breakpoints found;
+	size_t capacity;
+};
+
+static void search_deinit(struct search *search)
+{
+	if (search->memory_fd >= 0)
+		close(search->memory_fd);
+	if (search->pagemap_fd >= 0)
+		close(search->pagemap_fd);
+	procmaps_deinit(&search->maps);
+	breakpoints_deinit(&search->found);
+}
+
+static int open_proc(pid_t pid, const char *file)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return fd;
+}
+
+static bool is_in_trampoline(const void *context, uint64_t addr)
+{
+	const struct search *search = context;
+
+	for (size_t i = 0; i < search->maps.count; i++) {
+		const struct procmaps_entry *entry = &search->maps.entries[i];
+
+		if (addr >= entry->start && addr < entry->end)
+			return strcmp(entry->path, "[uprobes-trampoline]") == 0;
+	}
+	return false;
+}
+
+static int add(struct search *search, const struct procmaps_entry *entry, uint64_t addr,
+	       enum breakpoint_kind kind, uint8_t original)
+{
+	struct breakpoints *found = &search->found;
+	struct breakpoint *list = found->list;
+	char *path = strdup(entry->path);
+
+	if (found->count == search->capacity) {
+		size_t capacity = search->capacity ? 2 * search->capacity : 16;
+
+		list = reallocarray(found->list, capacity, sizeof(*list));
+		if (list) {
+			found->list = list;
+			search->capacity = capacity;
+		}
+	}
+	if (!list || !path) {
+		free(path);
+		return -ENOMEM;
+	}
+	list[found->count++] = (struct breakpoint){
+		.addr = addr,
+		.file_offset = addr - entry->start + entry->file_offset,
+		.inode = entry->inode,
+		.map_start = entry->start,
+		.map_end = entry->end,
+		.dev_major = entry->dev_major,
+		.dev_minor = entry->dev_minor,
+		.kind = kind,
+		.original = original,
+		.path = path,
+	};
+	return 0;
+}
+
+/* 1: the page could not be read, which a process may cause at any time. */
+static int compare_page(struct search *search, const struct procmaps_entry *entry, int fd,
+			uint64_t addr)
+{
+	uint8_t memory[PAGE_BYTES], file[PAGE_BYTES] = { 0 }; /* behind its end: zeros */
+	struct breakpoint_at at[64];
+	uint64_t offset = addr - entry->start + entry->file_offset;
+	size_t count;
+	int error = 0;
+
+	if (pread(search->memory_fd, memory, sizeof(memory), addr) != sizeof(memory) ||
+	    pread(fd, file, sizeof(file), offset) < 0)
+		return 1;
+	search->found.page_count++;
+	count = breakpoints_compare(memory, file, sizeof(memory), addr, is_in_trampoline, search,
+				    at, ARRAY_SIZE(at));
+	for (size_t i = 0; i < count && error == 0; i++) {
+		if (search->found.count >= BREAKPOINTS_MAX)
+			search->found.is_cut = true;
+		else
+			error = add(search, entry, addr + at[i].offset, at[i].kind,
+				    file[at[i].offset]);
+	}
+	if (count == ARRAY_SIZE(at))
+		search->found.is_cut = true;
+	return error;
+}
+
+static bool is_private(uint64_t pagemap)
+{
+	return pagemap & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(pagemap & PAGEMAP_FILE);
+}
+
+static int search_mapping(struct search *search, const struct procmaps_entry *entry)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t pages[512];
+	bool is_unread = false;
+	int error = 0;
+
+	for (uint64_t addr = entry->start; addr < entry->end && error == 0;) {
+		size_t wanted = (entry->end - addr) / PAGE_BYTES;
+		ssize_t got;
+
+		if (wanted > ARRAY_SIZE(pages))
+			wanted = ARRAY_SIZE(pages);
+		got = pread(search->pagemap_fd, pages, wanted * sizeof(pages[0]),
+			    addr / PAGE_BYTES * sizeof(pages[0]));
+		if (got < (ssize_t)sizeof(pages[0]))
+			break; /* unmapped, or the process is gone */
+		for (size_t i = 0; i < got / sizeof(pages[0]) && error == 0; i++) {
+			if (!is_private(pages[i]))
+				continue;
+			if (fd < 0 && !is_unread)
+				fd = mapfile_open(search->pid, entry->start, entry->end,
+						  entry->path, entry->inode);
+			if (search->found.page_count >= BREAKPOINTS_MAX_PAGES) {
+				search->found.is_cut = true;
+				return 0;
+			}
+			error = fd < 0 ? 1 : compare_page(search, entry, fd, addr + i * PAGE_BYTES);
+			if (error > 0) {
+				is_unread = true;
+				error = 0;
+			}
+		}
+		addr += got / sizeof(pages[0]) * PAGE_BYTES;
+	}
+	search->found.unread_files += is_unread;
+	return error;
+}
+
+int breakpoints_find(pid_t pid, struct breakpoints *ret)
+{
+	_cleanup_(search_deinit) struct search search = {
+		.pid = pid,
+		.memory_fd = open_proc(pid, "mem"),
+		.pagemap_fd = open_proc(pid, "pagemap"),
+	};
+	int error = 0;
+
+	if (search.memory_fd < 0 || search.pagemap_fd < 0)
+		return search.memory_fd < 0 ? search.memory_fd : search.pagemap_fd;
+	error = procmaps_read(pid, &search.maps);
+	for (size_t i = 0; i < search.maps.count && error == 0; i++) {
+		const struct procmaps_entry *entry = &search.maps.entries[i];
+
+		if (entry->is_executable && !entry->is_shared && entry->inode)
+			error = search_mapping(&search, entry);
+	}
+	if (error)
+		return error;
+	*ret = search.found;
+	search.found = (struct breakpoints){ 0 };
+	return 0;
+}
+
+void breakpoints_deinit(struct breakpoints *breakpoints)
+{
+	for (size_t i = 0; i < breakpoints->count; i++)
+		free(breakpoints->list[i].path);
+	free(breakpoints->list);
+	*breakpoints = (struct breakpoints){ 0 };
+}
