@@ -49,7 +49,7 @@ harden := $(if $(DEBUG)$(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
 CFLAGS += -std=gnu11 -D_GNU_SOURCE $(if $(DEBUG),-O0,-O2) -g -Wall -Wextra -Werror \
 	-Wno-unused-parameter -MMD -MP -I. -I$(O) -DDHAT_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage)
-LDFLAGS += -Wl,-z,relro,-z,now $(sanitize) $(coverage)
+LDFLAGS += -Wl,-z,relro,-z,now,--as-needed $(sanitize) $(coverage)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
 	-Wno-unused-parameter -I/usr/include/x86_64-linux-gnu
@@ -68,11 +68,22 @@ endif
 sources = $(sort $(wildcard $(foreach depth,* */* */*/* */*/*/*,$(1)/$(depth).c)))
 objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
 pb := $(O)/proto/wire/dhat.pb-c
-proto_obj := $(call objects,proto) $(pb).o
-daemon_obj := $(call objects,daemon)
-cli_obj := $(call objects,cli)
-lib_obj := $(filter-out $(O)/daemon/main.o $(O)/cli/main.o,$(daemon_obj) $(cli_obj)) $(proto_obj)
-# tests/unit/**/test_X.c, tests/judge/X.c: one program each, linked with all but the mains
+# Lowest first: a file includes, and an archive uses, what stands before it; see tests/layers
+FLOORS := bpf proto/base proto/wire proto/profile proto/export daemon/proc daemon/object/x86_64 daemon/object/elf \
+	daemon/object/cfi daemon/object/dwarf daemon/object/sites daemon/worker daemon/lookup daemon/account \
+	daemon/kernel daemon/source daemon/inventory daemon/target daemon/serve daemon cli
+# the objects of one floor; its main is no part of it
+floor_obj = $(filter-out %/main.o,$(patsubst %.c,$(O)/%.o,$(sort $(filter-out %.bpf.c,$(wildcard $(1)/*.c)))) \
+	$(if $(filter proto/wire,$(1)),$(pb).o))
+floor_lib = $(O)/$(1)/$(notdir $(1)).a
+filled := $(foreach floor,$(FLOORS),$(if $(call floor_obj,$(floor)),$(floor)))
+# the archives of a floor and of all below it, highest first, as the linker wants them
+up_to = $(call take_up_to,$(1),$(FLOORS))
+take_up_to = $(if $(2),$(if $(filter $(1),$(firstword $(2))),,$(call take_up_to,$(1),$(wordlist 2,99,$(2)))) \
+	$(if $(filter $(firstword $(2)),$(filled)),$(call floor_lib,$(firstword $(2)))))
+lib_obj := $(foreach floor,$(filled),$(call floor_obj,$(floor)))
+# tests/unit/FLOOR/test_X.c: one program each, linked with the archives up to that floor; tests/judge/X.c,
+# tests/fuzz/fuzz_X.c: with all
 unit_bin := $(patsubst %.c,$(O)/%,$(call sources,tests/unit))
 judge_bin := $(patsubst %.c,$(O)/%,$(wildcard tests/judge/*.c))
 bpf_skel := $(patsubst %.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
@@ -87,8 +98,8 @@ programs := $(if $(wildcard daemon/main.c),$(O)/dhatd) $(if $(wildcard cli/main.
 
 all: $(programs)	## build dhatd and dhatctl (into O=build)
 
-$(O)/dhatd: $(daemon_obj) $(proto_obj)
-$(O)/dhatctl: $(cli_obj) $(proto_obj)
+$(O)/dhatd: $(O)/daemon/main.o $(call up_to,daemon)
+$(O)/dhatctl: $(O)/cli/main.o $(filter-out $(O)/daemon/%,$(call up_to,cli))
 $(O)/dhatd $(O)/dhatctl:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -106,6 +117,13 @@ $(O)/%.o: %.c $(O)/.flags | $(pb).h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
+
+define archive_of
+$(call floor_lib,$(1)): $(call floor_obj,$(1))
+	$(call say,AR,$$@)
+	$(Q)rm -f $$@ && ar rcsD $$@ $$^
+endef
+$(foreach floor,$(filled),$(eval $(call archive_of,$(floor))))
 
 # ---- the BPF side: compiled for the kernel, embedded as a skeleton --------------------------
 
@@ -125,17 +143,22 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
 
 # made before the first compilation; after it the dependency files know who includes them
-$(daemon_obj): | $(bpf_skel)
+$(filter $(O)/daemon/%,$(lib_obj)) $(O)/daemon/main.o: | $(bpf_skel)
 $(unit_bin:=.o) $(judge_bin:=.o): | $(bpf_skel)
 $(bench_bin:=.o): | $(bench_skel)
 
 # ---- tests ----------------------------------------------------------------------------------
 
-$(unit_bin) $(judge_bin): $(O)/%: $(O)/%.o $(lib_obj)
+define unit_test_of
+$(1): $(1).o $(call up_to,$(patsubst $(O)/tests/unit/%/,%,$(dir $(1))))
+endef
+$(foreach test,$(unit_bin),$(eval $(call unit_test_of,$(test))))
+$(judge_bin): $(O)/%: $(O)/%.o $(call up_to,cli)
+$(unit_bin) $(judge_bin):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-$(bench_bin) $(guest_bin): $(O)/%: $(O)/%.o $(lib_obj)
+$(bench_bin) $(guest_bin): $(O)/%: $(O)/%.o $(call up_to,cli)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
