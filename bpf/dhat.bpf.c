@@ -19,7 +19,9 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u32 cfg_tgid = 0;	  /* the target, in the initial pid namespace */
 const volatile __u8 cfg_check_tgid = 1;	  /* 0: dhatd cannot know that number; the link filters */
 const volatile __u32 cfg_scratch_count = 8;
-const volatile __u64 cfg_ring_bytes = 0;  /* shed allocations above 7/8 of it, wake above 1/4 */
+/* How many bytes may lie in the ring before new stacks, and then allocations, give way; and from
+ * where on the daemon is woken: daemon/kernel/tracer.c. */
+const volatile __u64 cfg_stack_mark = 0, cfg_alloc_mark = 0, cfg_wake_mark = 0;
 
 const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
 
@@ -164,7 +166,9 @@ UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
 	frames = s->frame_count;
 	if (frames > DHAT_MAX_FRAMES)
 		return -1;
-	if (frames <= 16)
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > cfg_stack_mark)
+		error = -1;
+	else if (frames <= 16)
 		error = SEND_STACK(16);
 	else if (frames <= 48)
 		error = SEND_STACK(48);
@@ -245,26 +249,16 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 bp
 
 /* ---- records ----------------------------------------------------------------------------------- */
 
-/* Keeps P3: allocations give way before frees when the ring is nearly full. */
-static __always_inline int is_ring_nearly_full(__u64 *flags)
+static __always_inline __u64 wake_flags(__u64 used)
 {
-	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-
-	*flags = used > cfg_ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-	return used > cfg_ring_bytes / 8 * 7;
+	return used > cfg_wake_mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline void send_alloc(const struct call *call, __u64 addr, __u64 stack_id,
-				       __u64 time_ns)
+				       __u64 time_ns, __u64 flags)
 {
-	struct dhat_record_alloc *record;
-	__u64 flags;
+	struct dhat_record_alloc *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
-	if (is_ring_nearly_full(&flags)) {
-		count(DHAT_CTR_SHED_ALLOC);
-		return;
-	}
-	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		count(DHAT_CTR_DROP_ALLOC);
 		return;
@@ -339,7 +333,7 @@ static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_wor
 }
 
 static __always_inline void send_realloc_end(const struct call *call, __u64 addr, __u64 stack_id,
-					     __u64 time_ns)
+					     __u64 time_ns, __u64 flags)
 {
 	struct dhat_record_realloc_end *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -356,7 +350,7 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 	record->result = addr ? DHAT_REALLOC_MOVED :
 			 call->size_bytes ? DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
 	record->pad = 0;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_REALLOCS);
 }
 
@@ -520,7 +514,7 @@ static __always_inline __u64 leave_mapping(struct call *call, __u64 result)
 static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, __u64 bp)
 {
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
-	__u64 addr = result, stack_id, now;
+	__u64 addr = result, stack_id, now, used, flags;
 	int is_realloc;
 
 	if (!call || !call->is_active) {
@@ -545,18 +539,26 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 		addr = leave_mapping(call, result);
 	if (!addr && call->role == DHAT_ROLE_SBRK)
 		return 0;
+	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	flags = wake_flags(used);
 	if (!addr) {
 		if (is_realloc)
-			send_realloc_end(call, 0, 0, now);
+			send_realloc_end(call, 0, 0, now, flags);
 		if (!is_realloc || call->size_bytes)
 			count(DHAT_CTR_FAILED);
 		return 0;
 	}
+	/* Keeps P3: what hands out gives way to what takes back. Of a realloc the BEGIN was sent,
+	 * which closes the old block when no END comes. Before the stack: it would be walked in vain. */
+	if (used > cfg_alloc_mark) {
+		count(is_realloc ? DHAT_CTR_DROP_REALLOC : DHAT_CTR_SHED_ALLOC);
+		return 0;
+	}
 	stack_id = take_stack(regs, pc, sp, bp, call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
 	if (is_realloc)
-		send_realloc_end(call, addr, stack_id, now);
+		send_realloc_end(call, addr, stack_id, now, flags);
 	else
-		send_alloc(call, addr, stack_id, now);
+		send_alloc(call, addr, stack_id, now, flags);
 	return 0;
 }
 

@@ -59,6 +59,23 @@ static uint8_t stacks_to_measure(void)
 	return name && strcmp(name, "none") == 0 ? DHAT_STACKS_NONE : DHAT_STACKS_TABLES;
 }
 
+/* Keeps P3: the last part of the ring is for records that take back, at least an eighth and, as far
+ * as half of the ring holds them, RESERVED_FREES. New stacks, which are ten times as long, have
+ * given way a quarter of the ring before. At a quarter the daemon is woken. */
+#define RESERVED_FREES 4096
+static void set_marks(struct dhat_bpf *bpf, uint64_t ring_bytes)
+{
+	uint64_t reserve = RESERVED_FREES * (BPF_RINGBUF_HDR_SZ + sizeof(struct dhat_record_free));
+
+	if (reserve > ring_bytes / 2)
+		reserve = ring_bytes / 2;
+	if (reserve < ring_bytes / 8)
+		reserve = ring_bytes / 8;
+	bpf->rodata->cfg_alloc_mark = ring_bytes - reserve;
+	bpf->rodata->cfg_stack_mark = ring_bytes - reserve - ring_bytes / 4;
+	bpf->rodata->cfg_wake_mark = ring_bytes / 4;
+}
+
 static int load(struct tracer *tracer, const struct tracer_options *options, struct dhat_error *err)
 {
 	struct dhat_bpf *bpf = tracer->bpf;
@@ -68,7 +85,7 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 		cpus = 1;
 	bpf->rodata->cfg_tgid = options->pid;
 	bpf->rodata->cfg_check_tgid = is_in_initial_pid_namespace();
-	bpf->rodata->cfg_ring_bytes = options->ring_bytes;
+	set_marks(bpf, options->ring_bytes);
 	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
 	bpf->data->closes_on_exec = options->closes_on_exec;

@@ -51,6 +51,32 @@ def test_allocations_are_shed_before_frees(waves, daemon, ctl, tmp_path):
     assert snapshot(ctl, tmp_path).sums()["ebk"] == 0
 
 
+def test_new_stacks_leave_room_for_frees(waves, daemon, ctl, tmp_path):
+    """The same with a stack of its own for each allocation: the stacks, ten times as long as the
+    rest, give way first, then the allocations, and the frees all arrive."""
+    dhatd = daemon("attach", "--pid", waves.pid, "--no-inventory", "--ring-size", "1M")
+    dhatd.send_signal(signal.SIGSTOP)
+    command(waves, "paths 20000 100")
+    book = command(waves, "free 2000")
+    dhatd.send_signal(signal.SIGCONT)
+    profile = snapshot(ctl, tmp_path)
+    lost = profile.losses()
+    recorded = profile.sums()["tbk"]
+    assert not profile.exact
+    assert lost["shed_allocs"] == 20000 - recorded > 0, lost
+    assert "dropped_frees" not in lost and "dropped_allocs" not in lost, lost
+    # an allocation without its stack is better than none: more were recorded than stacks have room
+    assert 2000 < lost["dropped_stacks"] == lost["lost_stack_blocks"] < recorded, lost
+    assert profile.sums()["ebk"] == recorded - 2000 <= book["live_blocks"]
+    # the stacks that arrived are whole, and each is a point of its own
+    with_stack = [p for p in profile.points if p["tbk"] and len(profile.frames(p)) > 17]
+    assert len(with_stack) == recorded - lost["lost_stack_blocks"] > 500
+    assert all(p["tbk"] == 1 for p in with_stack)
+    # what was lost once is not lost for ever: by the same paths there is room again
+    command(waves, "free 18000")
+    assert snapshot(ctl, tmp_path).sums()["ebk"] == 0
+
+
 def test_full_ring_counts_what_it_drops(waves, daemon, ctl, tmp_path):
     dhatd = daemon("attach", "--pid", waves.pid, "--no-inventory", "--ring-size", "64K")
     dhatd.send_signal(signal.SIGSTOP)

@@ -1,8 +1,10 @@
-/* Blocks on command. Lines on stdin: "alloc COUNT SIZE", "free COUNT" (oldest first), "quit". After
- * each the book is printed. */
+/* Blocks on command. Lines on stdin: "alloc COUNT SIZE"; "paths COUNT SIZE", each block by a path
+ * of calls that no other has taken; "free COUNT" (oldest first); "quit". After each the book is
+ * printed. */
 #include "ledger.h"
 
 #define MAX_BLOCKS (1 << 20)
+#define PATH_BITS 17
 
 static struct {
 	void *block;
@@ -20,6 +22,21 @@ static __attribute__((noinline)) void take(size_t size_bytes)
 	ledger_add(size_bytes);
 	blocks[end].block = p;
 	blocks[end++].size_bytes = size_bytes;
+}
+
+/* A call at one of two places for each bit of `path`; what follows keeps them two, and no jumps. */
+static __attribute__((noinline)) void take_by_path(unsigned path, int bits, size_t size_bytes)
+{
+	if (bits == 0) {
+		take(size_bytes);
+	} else if (path & 1) {
+		take_by_path(path >> 1, bits - 1, size_bytes);
+		__asm__ volatile("nop");
+	} else {
+		take_by_path(path >> 1, bits - 1, size_bytes);
+		__asm__ volatile("");
+	}
+	OPAQUE(bits);
 }
 
 static __attribute__((noinline)) void give_back(void)
@@ -48,6 +65,7 @@ int main(int argc, char **argv)
 {
 	char line[64];
 	long count, size_bytes;
+	unsigned path = 0;
 
 	target_begin(argc, argv);
 	say("{\"ready\":true,\"pid\":%d}\n", (int)getpid());
@@ -55,6 +73,10 @@ int main(int argc, char **argv)
 		if (sscanf(line, "alloc %ld %ld", &count, &size_bytes) == 2) {
 			while (count-- > 0)
 				take(size_bytes);
+		} else if (sscanf(line, "paths %ld %ld", &count, &size_bytes) == 2) {
+			CHECK(path + count <= 1 << PATH_BITS);
+			while (count-- > 0)
+				take_by_path(path++, PATH_BITS, size_bytes);
 		} else if (sscanf(line, "free %ld", &count) == 1) {
 			while (count-- > 0)
 				give_back();
