@@ -1,0 +1,118 @@
+"""A clean clone builds with any number of jobs, in the README's order too, and is then up to date.
+
+Every rule of every Makefile runs, over all sources, with stand-ins for the tools: they do the least by which a
+missing or late prerequisite shows. What a command line names has to be there; sources are preprocessed, so
+that generated headers have to be there, too; and whatever makes something that others need is slow. So a
+build of everything takes seconds, and an order of jobs that can fail fails every time.
+"""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+# a compiler, linker, objcopy, …: its inputs must be there; its output is empty
+TOOL = r"""#!/bin/bash
+name=${0##*/} out= depends= source= value= inputs=() flags=()
+for arg; do
+	case $value:$arg in
+	-o:*) out=$arg ;;
+	-MF:*) depends=$arg ;;
+	-L:*) library_path=$arg ;;
+	-l:static=*) inputs+=("$library_path/lib${arg#static=}.a") ;;
+	-MT:*) ;;
+	:-[DI]*) flags+=("$arg") ;;
+	:-*) ;;
+	:*.c | :*.cc) source=$arg inputs+=("$arg") ;;
+	:*/*) [ "$name" = cargo ] || inputs+=("$arg") ;;
+	:*) [ "$name" != objcopy ] || inputs+=("$arg") ;;
+	esac
+	case $arg in -o | -MF | -MT | -L | -l) value=$arg ;; *) value= ;; esac
+done
+case $name in
+objcopy | strip | cargo | bpftool) sleep "$SLOW" ;;
+esac
+case $name in
+objcopy) [ -n "$out" ] || { out=${inputs[1]-}; unset 'inputs[1]'; } ;;
+cargo) out=../cargo/release/tokio-service; inputs+=(Cargo.toml src/main.rs) ;;
+esac
+for input in "${inputs[@]}"; do
+	[ -e "$input" ] || { echo "$name: $input is not there" >&2; exit 1; }
+done
+case $name:$source in
+bpftool:*) echo '#pragma once'; exit ;;
+cargo:*) mkdir -p ../cargo/release ;;
+*:?*) gcc -w -E "${flags[@]}" -MMD -MP -MT "$out" -MF "${depends:-${out%.o}.d}" -o /dev/null "$source" || exit ;;
+esac
+: >"$out"
+"""
+# the tool itself, late
+LATE = '#!/bin/sh\nsleep "$SLOW"\nexec {} "$@"\n'
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    """The variables and environment of make that put stand-ins for all tools."""
+    folder = tmp_path_factory.mktemp("tools")
+
+    def add(name, text):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+        return folder / name
+
+    variables = [f"{variable}={add(name, TOOL)}" for variable, name in (
+        ("CC", "cc"), ("CXX", "cxx"), ("CLANG", "clang"), ("BPFTOOL", "bpftool"), ("RUSTC", "rustc"),
+        ("CARGO", "cargo"))]
+    for name in ("musl-gcc", "objcopy", "strip"):
+        add(name, TOOL)
+    for name in ("mkdir", "cp", "mv", "protoc-c"):
+        add(name, LATE.format(shutil.which(name)))
+    add("readelf", "#!/bin/true\n")  # counts the instructions that there are not
+    return variables, {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def clone(folder):
+    """The tree as it would be committed now."""
+    names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                           capture_output=True, check=True).stdout.decode().split("\0")
+    for name in names:
+        if name and (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def ways(folder):
+    """Ways from nothing: goals, one make after the other."""
+    bench = [f"build/{path.relative_to(folder).with_suffix('')}" for path in (folder / "tests/bench").glob("*.c")
+             if not path.name.endswith(".bpf.c")]
+    everything = ["test-programs", *bench]
+    yield [["all", "build/tests/targets/demo_service"], everything]  # README's: make demo, make test
+    yield [["targets"]]
+    yield [everything]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_clean_clone(jobs, tools, tmp_path):
+    variables, changes = tools
+    # the runner may itself have been started by make
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))} | changes
+    env["SLOW"] = "0.05" if jobs > 1 else "0"
+
+    def make(goals):
+        done = subprocess.run(["make", "--no-print-directory", "-C", tmp_path, f"-j{jobs}", *goals, *variables],
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=280)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+        return done.stdout.splitlines()
+
+    clone(tmp_path)
+    for way in ways(tmp_path):
+        shutil.rmtree(tmp_path / "build", ignore_errors=True)
+        first = [line.split()[0] for goals in way for line in make(goals)]
+        assert first.count("TARGET") > 30
+        if way != [["targets"]]:
+            assert {"PROTOC", "BPF", "SKEL"} <= set(first) and first.count("LINK") > 50
+            assert first.count("CC") > 60 and first.count("FUZZ") > 60
+        again = [line for line in make(way[-1]) if line.startswith("  ")]
+        assert all(line.split()[0] == "TARGETS" for line in again), again  # a family is asked each time
