@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/base/text.h"
 #include "proto/wire/frame.h"
 
@@ -72,7 +73,7 @@ int client_ask(struct client *client, Dhat__Request *request, struct dhat_error 
 
 	request->protocol_version = DHAT_PROTOCOL_VERSION;
 	r = dhat_frame_send_message(client->fd, &request->base, DHAT_FRAME_REQUEST_MAX,
-				    dhat_clock_ns() + CLIENT_SEND_NS, NULL);
+				    clock_now_ns(CLOCK_MONOTONIC) + CLIENT_SEND_NS, NULL);
 	/* a dhatd that refuses us has closed its end already: the answer says why */
 	if (r == -EPIPE)
 		return 0;
@@ -96,7 +97,8 @@ int client_receive(struct client *client, Dhat__Response **ret, struct dhat_erro
 	int r;
 
 	r = dhat_frame_receive(client->fd, DHAT_FRAME_RESPONSE_MAX,
-			       dhat_clock_ns() + CLIENT_RECEIVE_NS, &payload, &size, err);
+			       clock_now_ns(CLOCK_MONOTONIC) + CLIENT_RECEIVE_NS, &payload, &size,
+			       err);
 	if (r == -ENODATA)
 		return dhat_error_set(
 			err, EPIPE, DHAT_EXIT_PROTOCOL,

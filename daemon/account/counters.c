@@ -10,6 +10,7 @@
 #include "collector.h"
 #include "partial.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/texts.h"
 #include "proto/base/units.h"
 
 /* A reason reads "<count> <noun>[s] <reason>". Losses have both. */
@@ -179,19 +180,12 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 
 /* ---- the verdict -------------------------------------------------------------------------- */
 
-static void list_free(char **list)
-{
-	for (char **line = list; line && *line; line++)
-		free(*line);
-	free(list);
-}
-
 void verdict_free(struct verdict *verdict)
 {
 	if (!verdict)
 		return;
-	list_free(verdict->reasons);
-	list_free(verdict->notes);
+	texts_free(verdict->reasons);
+	texts_free(verdict->notes);
 	free(verdict);
 }
 DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)

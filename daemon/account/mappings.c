@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 struct mappings {
@@ -31,24 +32,6 @@ int mappings_new(struct mappings **ret)
 	if (!mappings)
 		return -ENOMEM;
 	*ret = mappings;
-	return 0;
-}
-
-/* Make room for one more element of an array. */
-static int reserve(void **array, size_t count, size_t *capacity, size_t bound, size_t element_bytes)
-{
-	size_t more = *capacity ? 2 * *capacity : 64;
-	void *grown;
-
-	if (count >= bound)
-		return -ENOSPC;
-	if (count < *capacity)
-		return 0;
-	grown = realloc(*array, more * element_bytes);
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*capacity = more;
 	return 0;
 }
 
@@ -89,8 +72,10 @@ int mappings_know(struct mappings *mappings, uint64_t start, uint64_t end, uint6
 		*ret = i;
 		return path && !object->path ? mappings_set_path(mappings, i, path) : 0;
 	}
-	err = reserve((void **)&mappings->objects, mappings->object_count,
-		      &mappings->object_capacity, MAPPINGS_MAX_OBJECTS, sizeof(*object));
+	err = mappings->object_count < MAPPINGS_MAX_OBJECTS
+		      ? array_make_room(&mappings->objects, &mappings->object_capacity,
+					mappings->object_count)
+		      : -ENOSPC;
 	if (err)
 		return err;
 	object = &mappings->objects[mappings->object_count];
@@ -137,8 +122,9 @@ const struct mapping *mappings_find(const struct mappings *mappings, uint64_t ad
 
 static int insert_at(struct mappings *mappings, size_t i, const struct mapping *mapping)
 {
-	int err = reserve((void **)&mappings->list, mappings->count, &mappings->capacity,
-			  MAPPINGS_MAX, sizeof(*mapping));
+	int err = mappings->count < MAPPINGS_MAX
+			  ? array_make_room(&mappings->list, &mappings->capacity, mappings->count)
+			  : -ENOSPC;
 
 	if (err)
 		return err;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/wire/frame.h"
 
 #define MAX_PATH_BYTES 4096
@@ -65,7 +66,7 @@ static bool read_path(int in, uint64_t deadline_ns, char *path, size_t size)
 
 	while (used < size - 1) {
 		struct pollfd poll_fd = { .fd = in, .events = POLLIN };
-		uint64_t now = dhat_clock_ns();
+		uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 		ssize_t got;
 
 		if (now >= deadline_ns || poll(&poll_fd, 1, (deadline_ns - now) / 1000000 + 1) < 0)
@@ -99,7 +100,7 @@ static bool finish(pid_t pid, bool has_path)
 int debuginfod_fetch(struct debuginfod *debuginfod, const uint8_t *build_id, size_t build_id_size)
 {
 	uint32_t seconds = debuginfod->max_seconds ? debuginfod->max_seconds : DEBUGINFOD_SECONDS;
-	uint64_t began = dhat_clock_ns(), limit_ns = seconds * SECOND_NS;
+	uint64_t began = clock_now_ns(CLOCK_MONOTONIC), limit_ns = seconds * SECOND_NS;
 	_cleanup_close_ int in = -1, out = -1;
 	char hex[129] = "", path[MAX_PATH_BYTES];
 	int pipe_fds[2];
@@ -120,8 +121,9 @@ int debuginfod_fetch(struct debuginfod *debuginfod, const uint8_t *build_id, siz
 	close(take_fd(out));
 	/* its own limit comes first; ours is for a child that does not keep to it */
 	is_found = finish(pid, read_path(in, began + limit_ns + 2 * SECOND_NS, path, sizeof(path)));
-	if (!is_found && dhat_clock_ns() - began >= limit_ns)
-		debuginfod->quiet_until_ns = dhat_clock_ns() + DEBUGINFOD_QUIET_SECONDS * SECOND_NS;
+	if (!is_found && clock_now_ns(CLOCK_MONOTONIC) - began >= limit_ns)
+		debuginfod->quiet_until_ns =
+			clock_now_ns(CLOCK_MONOTONIC) + DEBUGINFOD_QUIET_SECONDS * SECOND_NS;
 	if (!is_found)
 		return -1;
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <zlib.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define MAX_WORDS (64u << 20) /* half a gigabyte: no table is bigger */
@@ -220,7 +221,6 @@ static int list_files(struct table_cache *cache, struct file **ret, size_t *ret_
 	_cleanup_free_ struct file *files = NULL;
 	size_t count = 0, capacity = 0;
 	struct dirent *entry;
-	struct file *grown;
 	struct stat st;
 	int fd;
 
@@ -240,13 +240,8 @@ static int list_files(struct table_cache *cache, struct file **ret, size_t *ret_
 			unlinkat(cache->dir, entry->d_name, 0);
 		if (entry->d_name[0] == '.')
 			continue;
-		if (count == capacity) {
-			capacity = capacity ? 2 * capacity : 64;
-			grown = reallocarray(files, capacity, sizeof(*files));
-			if (!grown)
-				return -ENOMEM;
-			files = grown;
-		}
+		if (array_make_room(&files, &capacity, count))
+			return -ENOMEM;
 		memcpy(files[count].name, entry->d_name, sizeof(files[count].name));
 		files[count].bytes = (uint64_t)st.st_size;
 		files[count++].used = st.st_mtim;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 
 #define RING_PAGES 32 /* a power of two; 16-byte samples: 8,192 of them, two seconds' */
 
@@ -141,14 +142,6 @@ static void count_samples(const struct watch *watch, const struct load_range *ra
 		load->cpu_ns += cpu_ns;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 int load_measure(pid_t pid, const struct load_range *ranges, size_t count, uint64_t duration_ns,
 		 struct load *ret, struct dhat_error *err)
 {
@@ -163,14 +156,14 @@ int load_measure(pid_t pid, const struct load_range *ranges, size_t count, uint6
 
 	if (r < 0)
 		return r;
-	began = now_ns();
+	began = clock_now_ns(CLOCK_MONOTONIC);
 	for (i = 0; i < watches.count; i++)
 		ioctl(watches.list[i].fd, PERF_EVENT_IOC_ENABLE, 0);
 	while (nanosleep(&duration, &duration) < 0 && errno == EINTR)
 		;
 	for (i = 0; i < watches.count; i++)
 		ioctl(watches.list[i].fd, PERF_EVENT_IOC_DISABLE, 0);
-	load.wall_ns = now_ns() - began;
+	load.wall_ns = clock_now_ns(CLOCK_MONOTONIC) - began;
 	for (i = 0; i < watches.count; i++)
 		count_samples(&watches.list[i], ranges, count, &load);
 	*ret = load;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 /* The largest maps file we take: 65,530 mappings (vm.max_map_count) of 4 KiB paths would be 260
@@ -134,7 +135,6 @@ int procmaps_parse(const char *text, size_t size, struct procmaps *ret, size_t *
 {
 	const char *end = text + size, *line, *next;
 	struct procmaps maps = { 0 };
-	struct procmaps_entry *grown;
 	size_t capacity = 0, bad = 0;
 	int r;
 
@@ -144,14 +144,9 @@ int procmaps_parse(const char *text, size_t size, struct procmaps *ret, size_t *
 		next = stop ? stop + 1 : end;
 		if (!stop)
 			stop = end;
-		if (maps.count == capacity) {
-			capacity = capacity ? capacity * 2 : 64;
-			grown = reallocarray(maps.entries, capacity, sizeof(*grown));
-			if (!grown) {
-				procmaps_deinit(&maps);
-				return -ENOMEM;
-			}
-			maps.entries = grown;
+		if (array_make_room(&maps.entries, &capacity, maps.count)) {
+			procmaps_deinit(&maps);
+			return -ENOMEM;
 		}
 		r = parse_line((struct cursor){ line, stop }, &maps.entries[maps.count]);
 		if (r == -ENOMEM) {

@@ -6,20 +6,13 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 static int add_entry(struct smaps *smaps, size_t *room, const struct smaps_entry *entry)
 {
-	if (smaps->count == *room) {
-		size_t wanted = *room ? 2 * *room : 256;
-		struct smaps_entry *entries =
-			reallocarray(smaps->entries, wanted, sizeof(*entries));
-
-		if (!entries)
-			return -ENOMEM;
-		smaps->entries = entries;
-		*room = wanted;
-	}
+	if (array_make_room(&smaps->entries, room, smaps->count))
+		return -ENOMEM;
 	smaps->entries[smaps->count++] = *entry;
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/wire/frame.h"
 
 struct control {
@@ -103,7 +104,7 @@ static bool may_connect(const struct control *control, int fd, const struct ucre
 
 int control_reply(struct control_reply *reply, Dhat__Response *response, struct dhat_error *err)
 {
-	uint64_t now = dhat_clock_ns(), deadline_ns = now + reply->control->send_ns;
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), deadline_ns = now + reply->control->send_ns;
 	int r;
 
 	if (response->is_last)
@@ -151,7 +152,7 @@ static int reply_error(struct control_reply *reply, const struct dhat_error *err
 {
 	reply->has_ended = true;
 	return send_error(reply->fd, err->code, *err->message ? err->message : "the request failed",
-			  dhat_clock_ns() + reply->control->send_ns);
+			  clock_now_ns(CLOCK_MONOTONIC) + reply->control->send_ns);
 }
 
 static int reply_done(struct control_reply *reply)
@@ -199,7 +200,7 @@ static int answer(struct control_reply *reply, const Dhat__Request *request)
 	int r;
 
 	reply->has_ended = reply->is_broken = false;
-	reply->end_ns = dhat_clock_ns() + reply->control->answer_ns;
+	reply->end_ns = clock_now_ns(CLOCK_MONOTONIC) + reply->control->answer_ns;
 	r = find_entry(reply, request, &entry, &err);
 	if (!entry) {
 		reply_error(reply, &err);
@@ -222,7 +223,8 @@ static int serve_request(struct control_reply *reply)
 	int r;
 
 	r = dhat_frame_receive(reply->fd, DHAT_FRAME_REQUEST_MAX,
-			       dhat_clock_ns() + control->receive_ns, &payload, &size, &err);
+			       clock_now_ns(CLOCK_MONOTONIC) + control->receive_ns, &payload, &size,
+			       &err);
 	if (r == -EMSGSIZE)
 		reply_error(reply, &err);
 	if (r < 0)

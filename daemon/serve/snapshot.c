@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "message.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/profile/snapshot.h"
 
 #define NOTES_MAX 32 /* one for each object without names; the last says that there are more */
@@ -133,7 +135,7 @@ struct frame_message {
 struct frame_batch {
 	struct frame_message *messages;
 	Dhat__Frame **list;
-	size_t count, capacity, bytes;
+	size_t count, capacity, list_capacity, bytes;
 };
 
 static void batch_clear(struct frame_batch *batch)
@@ -173,21 +175,9 @@ static struct frame_message *batch_next(struct frame_batch *batch)
 {
 	struct frame_message *message;
 
-	if (batch->count == batch->capacity) {
-		size_t capacity = batch->capacity ? batch->capacity * 2 : 256;
-		struct frame_message *grown =
-			reallocarray(batch->messages, capacity, sizeof(*grown));
-		Dhat__Frame **list;
-
-		if (!grown)
-			return NULL;
-		batch->messages = grown;
-		list = reallocarray(batch->list, capacity, sizeof(*list));
-		if (!list)
-			return NULL;
-		batch->list = list;
-		batch->capacity = capacity;
-	}
+	if (array_make_room(&batch->messages, &batch->capacity, batch->count) ||
+	    array_make_room(&batch->list, &batch->list_capacity, batch->count))
+		return NULL;
 	message = &batch->messages[batch->count++];
 	memset(message, 0, sizeof(*message));
 	dhat__frame__init(&message->frame);
@@ -458,11 +448,9 @@ static int open_root(const struct target_identity *identity)
 static int write_head(struct writing *writing)
 {
 	Dhat__SnapshotHead *head;
-	struct timespec now;
 	int r;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	head = message_snapshot_head(writing->copy, now.tv_sec * 1000000000ull + now.tv_nsec);
+	head = message_snapshot_head(writing->copy, clock_now_ns(CLOCK_REALTIME));
 	if (!head)
 		return -ENOMEM;
 	r = emit(writing, DHAT__SNAPSHOT_PART__PART_HEAD, head);

@@ -16,14 +16,6 @@
 
 /* ---- small things ---------------------------------------------------------------------------- */
 
-uint64_t clock_now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 void target_lock(struct target *target)
 {
 	pthread_mutex_lock(&target->gate);
@@ -34,54 +26,6 @@ void target_lock(struct target *target)
 void target_unlock(struct target *target)
 {
 	pthread_mutex_unlock(&target->lock);
-}
-
-static size_t list_length(char *const *list)
-{
-	size_t length = 0;
-
-	while (list && list[length])
-		length++;
-	return length;
-}
-
-int list_add(char ***list, const char *text)
-{
-	size_t length = list_length(*list);
-	char **longer = reallocarray(*list, length + 2, sizeof(*longer));
-	char *copy = strdup(text);
-
-	if (longer)
-		*list = longer;
-	if (!longer || !copy) {
-		free(copy);
-		return -ENOMEM;
-	}
-	longer[length] = copy;
-	longer[length + 1] = NULL;
-	return 0;
-}
-
-void list_free(char **list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		free(list[i]);
-	free(list);
-}
-
-char **list_copy(char *const *list)
-{
-	size_t length = list_length(list);
-	char **copy = calloc(length + 1, sizeof(*copy));
-
-	for (size_t i = 0; copy && i < length; i++) {
-		copy[i] = strdup(list[i]);
-		if (!copy[i]) {
-			list_free(copy);
-			return NULL;
-		}
-	}
-	return copy;
 }
 
 const char *target_state_name(enum target_state state)
@@ -321,8 +265,8 @@ static void target_free(struct target *target)
 	stacks_free(target->stacks);
 	mappings_free(target->mappings);
 	identity_deinit(&target->identity);
-	list_free(target->allocators);
-	list_free(target->notes);
+	texts_free(target->allocators);
+	texts_free(target->notes);
 	customs_free(target->customs);
 	free(target->probes);
 	free(target->forked);

@@ -17,7 +17,7 @@ int target_preflight(struct target *target, struct dhat_error *err)
 	if (error == 0)
 		error = preflight_verdict(&preflight, err);
 	for (size_t i = 0; i < preflight.count && error == 0; i++)
-		error = list_add(&target->notes, preflight.hazards[i].detail);
+		error = texts_add(&target->notes, preflight.hazards[i].detail);
 	target->has_seccomp = preflight.has_seccomp;
 	return error;
 }
@@ -43,6 +43,7 @@ int target_choose_returns(struct target *target)
 	    !return_probes_kill(target->kind))
 		return 0;
 	target->avoids_return_probes = true;
-	return list_add(&target->notes, "this kernel would let the target's seccomp filter kill it "
-					"at a return probe: exit probes are used instead");
+	return texts_add(&target->notes,
+			 "this kernel would let the target's seccomp filter kill it "
+			 "at a return probe: exit probes are used instead");
 }

@@ -27,9 +27,9 @@ void target_copy_free(struct target_copy *copy)
 	free(copy->frames);
 	free(copy->probes);
 	free(copy->counters);
-	list_free(copy->reasons);
-	list_free(copy->notes);
-	list_free(copy->allocators);
+	texts_free(copy->reasons);
+	texts_free(copy->notes);
+	texts_free(copy->allocators);
 	free(copy);
 }
 
@@ -121,11 +121,11 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 	copy->notes = take_ptr(verdict->notes);
 	verdict_free(verdict);
 	if (target->is_taking_inventory && !error)
-		error = list_add(&copy->notes,
-				 "blocks from before the attach are still being listed: "
-				 "live bytes do not have all of them yet");
+		error = texts_add(&copy->notes,
+				  "blocks from before the attach are still being listed: "
+				  "live bytes do not have all of them yet");
 	for (size_t i = 0; target->notes && target->notes[i] && !error; i++)
-		error = list_add(&copy->notes, target->notes[i]);
+		error = texts_add(&copy->notes, target->notes[i]);
 	return error;
 }
 
@@ -271,7 +271,7 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	if (target->tracer)
 		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
 	copy_tables(target, copy);
-	copy->allocators = list_copy(target->allocators);
+	copy->allocators = texts_copy(target->allocators);
 	copy->probes = calloc(target->probe_count + 1, sizeof(*copy->probes));
 	if (!copy->allocators || !copy->probes)
 		return -ENOMEM;

@@ -7,6 +7,8 @@
 #include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
+#include "proto/base/clock.h"
+#include "proto/base/texts.h"
 #include "target.h"
 
 struct customs;
@@ -84,11 +86,6 @@ struct target {
 
 void target_lock(struct target *target);
 void target_unlock(struct target *target);
-uint64_t clock_now_ns(clockid_t clock);
-/* Append a copy of text to a NULL-terminated list. */
-int list_add(char ***list, const char *text);
-void list_free(char **list);
-char **list_copy(char *const *list);
 
 /* target.c: the steps of an attach, for target_attach() and target_run(). The caller unrefs. */
 int target_new(pid_t pid, const struct target_options *options,

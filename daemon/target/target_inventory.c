@@ -120,7 +120,7 @@ static bool note_other_allocators(struct target *target)
 		snprintf(note, sizeof(note),
 			 "blocks that %.200s had handed out before the attach cannot be listed",
 			 *name);
-		list_add(&target->notes, note);
+		texts_add(&target->notes, note);
 		is_any = true;
 	}
 	return is_any;
@@ -153,6 +153,6 @@ void target_take_inventory(struct target *target)
 	if (note_other_allocators(target) && error == -ENOENT)
 		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)
-		list_add(&target->notes, note);
+		texts_add(&target->notes, note);
 	target_unlock(target);
 }

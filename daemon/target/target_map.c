@@ -347,7 +347,7 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 	}
 	snprintf(line, sizeof(line), "%s (%s)", sites[0].allocator, slot->path);
 	if (!error)
-		error = list_add(&target->allocators, line);
+		error = texts_add(&target->allocators, line);
 	target_unlock(target);
 	return error;
 }
@@ -672,7 +672,7 @@ void target_objects_deinit(struct target *target)
 	target->probes = NULL;
 	target->probe_count = 0;
 	target->unseen_functions = 0;
-	list_free(target->allocators);
+	texts_free(target->allocators);
 	target->allocators = NULL;
 	partials_deinit(&target->partials);
 }

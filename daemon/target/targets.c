@@ -1,6 +1,7 @@
 #include "targets.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "run.h"
 
 #include <errno.h>
@@ -178,13 +179,10 @@ static void *collect(void *context)
 
 	while (!atomic_load(&targets->is_ending)) {
 		struct epoll_event events[16];
-		struct timespec now;
-		uint64_t now_ns;
+		uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
 		_cleanup_free_ struct target **active = NULL;
 		size_t count = list_active(targets, &active);
 
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		now_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
 		for (size_t i = 0; i < count; i++) {
 			while (target_drain(active[i], DRAIN_BATCH) == DRAIN_BATCH)
 				;
@@ -220,18 +218,10 @@ static struct target *take_map_job(struct targets *targets, bool *is_over)
 	return NULL;
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 /* With `lock`: the first one whose time has come. */
 static bool take_follow(struct targets *targets, struct follow *ret)
 {
-	uint64_t now_ns = targets->attach_count ? monotonic_ns() : 0;
+	uint64_t now_ns = targets->attach_count ? clock_now_ns(CLOCK_MONOTONIC) : 0;
 
 	for (size_t i = 0; i < targets->attach_count; i++) {
 		if (targets->attach_queue[i].not_before_ns > now_ns)
@@ -250,14 +240,14 @@ static void attach_follow(struct targets *targets, struct follow *follow)
 	if (targets_attach(targets, follow->pid, &follow->options, NULL, &err) == 0 ||
 	    err.code != DHAT_EXIT_NO_ALLOCATOR || --follow->tries_left <= 0)
 		return;
-	follow->not_before_ns = monotonic_ns() + FOLLOW_INTERVAL_NS;
+	follow->not_before_ns = clock_now_ns(CLOCK_MONOTONIC) + FOLLOW_INTERVAL_NS;
 	queue_follow(targets, follow);
 }
 
 /* With `lock`: until there is something to do. */
 static void wait_for_work(struct targets *targets)
 {
-	uint64_t until_ns = monotonic_ns() + FOLLOW_INTERVAL_NS;
+	uint64_t until_ns = clock_now_ns(CLOCK_MONOTONIC) + FOLLOW_INTERVAL_NS;
 	struct timespec until = { until_ns / 1000000000, until_ns % 1000000000 };
 
 	if (targets->attach_count)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "worker_link.h"
 #include "worker_main.h"
 #include "worker_pack.h"
@@ -67,14 +68,6 @@ struct exchange {
 	uint8_t *answer; /* of WORKER_DONE */
 	size_t answer_size;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * SECOND_NS + now.tv_nsec;
-}
 
 /* ---- processes ---- */
 
@@ -211,7 +204,7 @@ static int grant(struct exchange *exchange, int sock, const uint8_t *data, size_
 	_cleanup_free_ char *name = NULL;
 	_cleanup_close_ int fd = -1;
 	struct wish wish = { .kind = wire_get_u32(&reader) };
-	uint64_t began = now_ns();
+	uint64_t began = clock_now_ns(CLOCK_MONOTONIC);
 
 	wish.name = name = wire_get_string(&reader);
 	wish.build_id = wire_get_bytes(&reader, &wish.build_id_size);
@@ -220,7 +213,7 @@ static int grant(struct exchange *exchange, int sock, const uint8_t *data, size_
 		return -EBADMSG;
 	if (exchange->granter)
 		fd = exchange->granter->grant(exchange->granter->context, &wish);
-	exchange->deadline_ns += now_ns() - began;
+	exchange->deadline_ns += clock_now_ns(CLOCK_MONOTONIC) - began;
 	return worker_send(sock, WORKER_GRANT, NULL, 0, fd, exchange->deadline_ns);
 }
 
@@ -327,7 +320,7 @@ static int send_request(struct worker *worker, struct process *process, struct e
 		if (r)
 			return r;
 		limit_cpu(process, exchange->limit_ns);
-		exchange->deadline_ns = now_ns() + exchange->limit_ns;
+		exchange->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + exchange->limit_ns;
 		r = worker_send(process->sock, exchange->type, exchange->request->data,
 				exchange->request->size, exchange->fd, exchange->deadline_ns);
 		if (!r)

@@ -8,19 +8,12 @@
 #include <time.h>
 
 #include "proto/base/cleanup.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
+#include "proto/base/clock.h"
 
 static int wait_until(int sock, short events, uint64_t deadline_ns)
 {
 	struct pollfd poll_fd = { .fd = sock, .events = events };
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 	int timeout_ms, r;
 
 	if (now >= deadline_ns)

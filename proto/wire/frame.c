@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 
 void dhat_frame_encode_head(uint8_t head[DHAT_FRAME_HEAD_BYTES], uint32_t size_bytes)
 {
@@ -20,14 +21,6 @@ uint32_t dhat_frame_decode_head(const uint8_t head[DHAT_FRAME_HEAD_BYTES])
 	return head[0] | (uint32_t)head[1] << 8 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 24;
 }
 
-uint64_t dhat_clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 /* Wait until the socket can take or give bytes. */
 static int wait_ready(int fd, short events, uint64_t deadline_ns, struct dhat_error *err)
 {
@@ -36,7 +29,7 @@ static int wait_ready(int fd, short events, uint64_t deadline_ns, struct dhat_er
 	int n;
 
 	for (;;) {
-		now = dhat_clock_ns();
+		now = clock_now_ns(CLOCK_MONOTONIC);
 		if (now >= deadline_ns)
 			return dhat_error_set(err, ETIMEDOUT, DHAT_EXIT_PROTOCOL,
 					      "the other side is too slow: %s",

@@ -26,9 +26,6 @@
 void dhat_frame_encode_head(uint8_t head[DHAT_FRAME_HEAD_BYTES], uint32_t size_bytes);
 uint32_t dhat_frame_decode_head(const uint8_t head[DHAT_FRAME_HEAD_BYTES]);
 
-/* CLOCK_MONOTONIC, ns; a deadline is a time of this clock. */
-uint64_t dhat_clock_ns(void);
-
 /* Send or receive one whole frame. -ETIMEDOUT: not whole at deadline_ns. -EMSGSIZE: longer than
  * max_bytes (nothing of it was sent, or its payload was not read). -EPIPE: the peer went away in
  * the middle. -ENODATA (receive only; err stays untouched): the peer closed between two frames.

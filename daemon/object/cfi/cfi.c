@@ -11,6 +11,7 @@
 #include "cfi_holes.h"
 #include "cfi_program.h"
 #include "cfi_rows.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 /* The biggest sections there are belong to browsers (tens of MB); this bounds a decompression. */
@@ -55,23 +56,6 @@ static void build_deinit(struct build *build)
 	cfi_rows_free(build->rows);
 	if (build->elf)
 		elf_end(build->elf);
-}
-
-static int grow(void **array, size_t element_size, size_t count, size_t *capacity, size_t max)
-{
-	size_t wanted = *capacity ? *capacity * 2 : 256;
-	void *grown;
-
-	if (count < *capacity)
-		return 0;
-	if (count >= max)
-		return -E2BIG;
-	grown = reallocarray(*array, wanted, element_size);
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*capacity = wanted;
-	return 0;
 }
 
 /* ---- ELF ---------------------------------------------------------------------------------- */
@@ -235,8 +219,9 @@ static int add_cie(struct build *build, const struct cfi_section *section, uint6
 	struct cfi_cie *cie;
 	int r;
 
-	r = grow((void **)&build->cies, sizeof(*build->cies), build->cie_count,
-		 &build->cie_capacity, build->max_rows);
+	r = build->cie_count < build->max_rows
+		    ? array_make_room(&build->cies, &build->cie_capacity, build->cie_count)
+		    : -E2BIG;
 	if (r < 0)
 		return r;
 	cie = &build->cies[build->cie_count++];
@@ -319,8 +304,9 @@ static int add_fde(struct build *build, const struct cfi_section *section, const
 		return 0;
 	fde.program = bytes.at;
 	fde.program_size = (uint32_t)bytes_left(&bytes);
-	r = grow((void **)&build->fdes, sizeof(*build->fdes), build->fde_count,
-		 &build->fde_capacity, build->max_rows);
+	r = build->fde_count < build->max_rows
+		    ? array_make_room(&build->fdes, &build->fde_capacity, build->fde_count)
+		    : -E2BIG;
 	if (r < 0)
 		return r;
 	build->fdes[build->fde_count++] = fde;

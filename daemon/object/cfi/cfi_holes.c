@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 /* Shorter ones are padding between functions, unless a function symbol says otherwise. */
@@ -27,21 +28,6 @@ static void holes_deinit(struct holes *holes)
 {
 	free(holes->entries);
 	free(holes->ranges);
-}
-
-static int make_room(void **array, size_t element_size, size_t count, size_t *capacity)
-{
-	size_t wanted = *capacity ? *capacity * 2 : 64;
-	void *grown;
-
-	if (count < *capacity)
-		return 0;
-	grown = reallocarray(*array, wanted, element_size);
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*capacity = wanted;
-	return 0;
 }
 
 /* The number of spans that start at or below addr. */
@@ -82,8 +68,7 @@ static int add_symbols(struct holes *holes, Elf_Scn *scn, size_t strings)
 		    sym.st_shndx == SHN_UNDEF || is_covered(holes, sym.st_value) ||
 		    holes->entry_count == MAX_ENTRIES)
 			continue;
-		r = make_room((void **)&holes->entries, sizeof(*holes->entries), holes->entry_count,
-			      &holes->entry_capacity);
+		r = array_make_room(&holes->entries, &holes->entry_capacity, holes->entry_count);
 		if (r < 0)
 			return r;
 		holes->entries[holes->entry_count++] = sym.st_value;
@@ -143,8 +128,7 @@ static int add_hole(struct holes *holes, Elf_Data *text, uint64_t vaddr, struct 
 	holes->all_bytes += size;
 	if (holes->all_bytes > CFI_CODE_MAX_BYTES)
 		return -E2BIG;
-	r = make_room((void **)&holes->ranges, sizeof(*holes->ranges), holes->range_count,
-		      &holes->range_capacity);
+	r = array_make_room(&holes->ranges, &holes->range_capacity, holes->range_count);
 	if (r < 0)
 		return r;
 	holes->ranges[holes->range_count++] =

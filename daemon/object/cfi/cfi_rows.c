@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define PAGE_SIZE_BYTES (1ull << DHAT_TABLE_PAGE_SHIFT)
@@ -47,29 +48,12 @@ void cfi_rows_free(struct cfi_rows *rows)
 	free(rows);
 }
 
-/* Room for one more element; the array doubles. */
-static int make_room(void **array, size_t element_size, uint32_t count, uint32_t *capacity)
-{
-	uint32_t wanted = *capacity ? *capacity * 2 : 1024;
-	void *grown;
-
-	if (count < *capacity)
-		return 0;
-	grown = reallocarray(*array, wanted, element_size);
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*capacity = wanted;
-	return 0;
-}
-
 static int reach_page(struct cfi_rows *rows, uint64_t page)
 {
 	int r;
 
 	while (rows->page_count <= page) {
-		r = make_room((void **)&rows->pages, sizeof(*rows->pages), rows->page_count,
-			      &rows->page_capacity);
+		r = array_make_room(&rows->pages, &rows->page_capacity, rows->page_count);
 		if (r < 0)
 			return r;
 		rows->pages[rows->page_count++] = rows->row_count;
@@ -94,8 +78,7 @@ static int add_row(struct cfi_rows *rows, uint64_t pc, struct dhat_row row)
 	r = reach_page(rows, distance >> DHAT_TABLE_PAGE_SHIFT);
 	if (r < 0)
 		return r;
-	r = make_room((void **)&rows->rows, sizeof(*rows->rows), rows->row_count,
-		      &rows->row_capacity);
+	r = array_make_room(&rows->rows, &rows->row_capacity, rows->row_count);
 	if (r < 0)
 		return r;
 	row.pc_low = (__u16)distance;

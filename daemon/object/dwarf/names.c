@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct names *, names_free)
@@ -80,20 +81,6 @@ static bool grow_buckets(struct names *names)
 	return true;
 }
 
-static bool grow_strings(struct names *names)
-{
-	char **grown;
-
-	if (names->string_count < names->string_capacity)
-		return true;
-	grown = reallocarray(names->strings, names->string_capacity * 2ul, sizeof(*grown));
-	if (!grown)
-		return false;
-	names->strings = grown;
-	names->string_capacity *= 2;
-	return true;
-}
-
 uint32_t names_intern(struct names *names, const char *string)
 {
 	uint32_t *bucket;
@@ -101,7 +88,8 @@ uint32_t names_intern(struct names *names, const char *string)
 
 	if (!string || !*string)
 		return 0;
-	if (!grow_buckets(names) || !grow_strings(names))
+	if (!grow_buckets(names) ||
+	    array_make_room(&names->strings, &names->string_capacity, names->string_count))
 		return 0;
 	bucket = find_bucket(names, string);
 	if (*bucket)
@@ -116,16 +104,8 @@ uint32_t names_intern(struct names *names, const char *string)
 
 int names_add_location(struct names *names, const struct name_location *location)
 {
-	if (names->location_count == names->location_capacity) {
-		uint32_t capacity = names->location_capacity ? names->location_capacity * 2 : 256;
-		struct name_location *grown =
-			reallocarray(names->locations, capacity, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		names->locations = grown;
-		names->location_capacity = capacity;
-	}
+	if (array_make_room(&names->locations, &names->location_capacity, names->location_count))
+		return -ENOMEM;
 	names->locations[names->location_count++] = *location;
 	return 0;
 }

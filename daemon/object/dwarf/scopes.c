@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "split.h"
 
@@ -49,15 +50,8 @@ static int ranges_add(struct ranges *ranges, uint64_t low, uint64_t high, uint32
 {
 	if (low >= high)
 		return 0;
-	if (ranges->count == ranges->capacity) {
-		size_t capacity = ranges->capacity ? ranges->capacity * 2 : 64;
-		struct range *grown = reallocarray(ranges->list, capacity, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		ranges->list = grown;
-		ranges->capacity = capacity;
-	}
+	if (array_make_room(&ranges->list, &ranges->capacity, ranges->count))
+		return -ENOMEM;
 	ranges->list[ranges->count++] = (struct range){ low, high, owner };
 	return 0;
 }
@@ -144,15 +138,8 @@ static int functions_add(struct functions *functions, Dwarf_Die *die)
 
 	if (r)
 		return r;
-	if (functions->count == functions->capacity) {
-		size_t capacity = functions->capacity ? functions->capacity * 2 : 64;
-		Dwarf_Die *grown = reallocarray(functions->dies, capacity, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		functions->dies = grown;
-		functions->capacity = capacity;
-	}
+	if (array_make_room(&functions->dies, &functions->capacity, functions->count))
+		return -ENOMEM;
 	functions->dies[functions->count++] = *die;
 	return 0;
 }
@@ -225,15 +212,8 @@ static int scopes_add_unit(struct scopes *scopes, Dwarf_CU *cu, const Dwarf_Die 
 {
 	struct unit *unit;
 
-	if (scopes->count == scopes->capacity) {
-		size_t capacity = scopes->capacity ? scopes->capacity * 2 : 64;
-		struct unit *grown = reallocarray(scopes->units, capacity, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		scopes->units = grown;
-		scopes->capacity = capacity;
-	}
+	if (array_make_room(&scopes->units, &scopes->capacity, scopes->count))
+		return -ENOMEM;
 	unit = &scopes->units[scopes->count];
 	memset(unit, 0, sizeof(*unit));
 	unit->cu = cu;

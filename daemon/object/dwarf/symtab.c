@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 void symtab_deinit(struct symtab *symtab)
@@ -28,16 +29,8 @@ static uint8_t rank_of(const char *name, unsigned char bind)
 
 static int add_symbol(struct symtab *symtab, const struct symtab_symbol *symbol)
 {
-	if (symtab->count == symtab->capacity) {
-		size_t capacity = symtab->capacity ? symtab->capacity * 2 : 1024;
-		struct symtab_symbol *grown =
-			reallocarray(symtab->symbols, capacity, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		symtab->symbols = grown;
-		symtab->capacity = capacity;
-	}
+	if (array_make_room(&symtab->symbols, &symtab->capacity, symtab->count))
+		return -ENOMEM;
 	symtab->symbols[symtab->count++] = *symbol;
 	symtab->is_sorted = false;
 	return 0;

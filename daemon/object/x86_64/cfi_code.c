@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "flow.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define MAX_ENTRIES (1u << 20)
@@ -66,16 +67,8 @@ struct instruction {
 
 static int list_add(struct list *list, uint64_t value)
 {
-	size_t wanted = list->capacity ? list->capacity * 2 : 256;
-	uint64_t *grown;
-
-	if (list->count == list->capacity) {
-		grown = reallocarray(list->values, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		list->values = grown;
-		list->capacity = wanted;
-	}
+	if (array_make_room(&list->values, &list->capacity, list->count))
+		return -ENOMEM;
 	list->values[list->count++] = value;
 	return 0;
 }
@@ -271,19 +264,11 @@ static void apply(struct place *place, const struct instruction *at)
 
 static int go_to(struct reader *reader, uint64_t addr, const struct place *place)
 {
-	size_t wanted = reader->work_capacity ? reader->work_capacity * 2 : 64;
-	struct pending *grown;
-
 	if (!find_range(reader, addr) ||
 	    (!place->has_rsp && !place->has_rbp && !place->is_outermost))
 		return 0; /* leads to code with CFI, or nothing is known any more */
-	if (reader->work_count == reader->work_capacity) {
-		grown = reallocarray(reader->work, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		reader->work = grown;
-		reader->work_capacity = wanted;
-	}
+	if (array_make_room(&reader->work, &reader->work_capacity, reader->work_count))
+		return -ENOMEM;
 	reader->work[reader->work_count++] = (struct pending){ addr, *place };
 	return 0;
 }
@@ -619,8 +604,7 @@ struct pieces {
 
 static int add_piece(struct pieces *pieces, uint64_t start, uint64_t end, struct dhat_row row)
 {
-	size_t wanted = pieces->capacity ? pieces->capacity * 2 : 256;
-	struct cfi_code_piece *last, *grown;
+	struct cfi_code_piece *last;
 
 	while (pieces->count && pieces->list[pieces->count - 1].start >= start)
 		pieces->count--;
@@ -631,13 +615,8 @@ static int add_piece(struct pieces *pieces, uint64_t start, uint64_t end, struct
 		last->end = end;
 		return 0;
 	}
-	if (pieces->count == pieces->capacity) {
-		grown = reallocarray(pieces->list, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		pieces->list = grown;
-		pieces->capacity = wanted;
-	}
+	if (array_make_room(&pieces->list, &pieces->capacity, pieces->count))
+		return -ENOMEM;
 	pieces->list[pieces->count++] = (struct cfi_code_piece){ start, end, row };
 	return 0;
 }

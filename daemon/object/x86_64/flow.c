@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 struct walk {
@@ -34,15 +35,8 @@ bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
 
 static int append(uint64_t **list, size_t *count, size_t *capacity, uint64_t value)
 {
-	uint64_t *grown;
-
-	if (*count == *capacity) {
-		*capacity = *capacity ? *capacity * 2 : 16;
-		grown = reallocarray(*list, *capacity, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		*list = grown;
-	}
+	if (array_make_room(list, capacity, *count))
+		return -ENOMEM;
 	(*list)[(*count)++] = value;
 	return 0;
 }

@@ -18,6 +18,7 @@
 
 #include "daemon/serve/control.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/wire/frame.h"
 
 #define STREAM_PARTS 50
@@ -25,7 +26,7 @@ static char directory[64], path[96];
 
 static uint64_t in_ms(uint64_t ms)
 {
-	return dhat_clock_ns() + ms * 1000000ull;
+	return clock_now_ns(CLOCK_MONOTONIC) + ms * 1000000ull;
 }
 
 /* ---- the table under test ------------------------------------------------------------------ */

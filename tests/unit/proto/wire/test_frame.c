@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/wire/dhat.pb-c.h"
 #include "proto/wire/frame.h"
 
@@ -21,7 +22,7 @@
 
 static uint64_t in_ms(uint64_t ms)
 {
-	return dhat_clock_ns() + ms * MS;
+	return clock_now_ns(CLOCK_MONOTONIC) + ms * MS;
 }
 
 static void test_head_is_little_endian(void **state)
