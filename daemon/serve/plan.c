@@ -11,6 +11,7 @@
 #include "daemon/kernel/selftest.h"
 #include "daemon/object/sites/allocators.h"
 #include "daemon/object/sites/custom.h"
+#include "daemon/object/sites/hidden.h"
 #include "daemon/proc/load.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
@@ -252,6 +253,8 @@ static int look_for_allocators(struct planner *p, const struct procmaps *maps, s
 		r = use_sites(p, maps, entry, desc, sites, count);
 	if (r == 0)
 		r = use_sites(p, maps, entry, desc, custom, custom_count);
+	if (r == 0 && !hidden_is_named(custom, custom_count))
+		r = preflight_hidden(&p->preflight, desc, path, hidden_makers(desc, sites, count));
 	allocators_sites_free(sites, count);
 	allocators_sites_free(custom, custom_count);
 	return r;

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/object/sites/hidden.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
 
@@ -440,6 +441,21 @@ int preflight_sites(struct preflight *preflight, const struct allocator_site *si
 					  "%s of %s jumps back to its entry: its probe may be hit "
 					  "several times a call",
 					  site->function.name, path);
+	}
+	return r;
+}
+
+int preflight_hidden(struct preflight *preflight, const struct object_desc *desc, const char *path,
+		     uint32_t makers)
+{
+	char text[HIDDEN_TEXT_CHARS];
+	int r = 0;
+
+	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT && r == 0; maker++) {
+		if (!(makers >> maker & 1))
+			continue;
+		hidden_describe(desc, path, maker, text, sizeof(text));
+		r = preflight_partial(preflight, "hidden allocator", "%s", text);
 	}
 	return r;
 }

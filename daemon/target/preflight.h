@@ -14,7 +14,7 @@
 
 struct preflight_hazard {
 	char name[32];	  /* "seccomp", "32-bit", …; the man page of dhatctl lists them */
-	char detail[320]; /* what it means here, and what to do */
+	char detail[640]; /* what it means here, and what to do */
 	bool is_blocking;
 	bool is_partial; /* attached to in spite of it, the numbers would be partial (partial.h) */
 	enum dhat_exit code; /* of a blocking one */
@@ -38,6 +38,9 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 /* The places chosen in one object. */
 int preflight_sites(struct preflight *preflight, const struct allocator_site *sites, size_t count,
 		    const char *path);
+/* Allocators in it (hidden.h) that nothing would be counted of. */
+int preflight_hidden(struct preflight *preflight, const struct object_desc *desc, const char *path,
+		     uint32_t makers);
 void preflight_deinit(struct preflight *preflight);
 
 int preflight_add(struct preflight *preflight, const char *name, const char *format, ...)

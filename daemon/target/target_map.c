@@ -4,6 +4,7 @@
 #include "daemon/lookup/tables.h"
 #include "daemon/object/sites/allocators.h"
 #include "daemon/object/sites/custom.h"
+#include "daemon/object/sites/hidden.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
 #include "daemon/worker/worker.h"
@@ -373,7 +374,8 @@ static int probe_sites(struct target *target, uint32_t object, const struct allo
 }
 
 /* Probe what the user has named in one object. */
-static int probe_customs(struct target *target, uint32_t object, struct dhat_error *err)
+static int probe_customs(struct target *target, uint32_t object, bool *ret_is_whole,
+			 struct dhat_error *err)
 {
 	const struct object_slot *slot = &target->objects[object];
 	struct allocator_site *sites = NULL;
@@ -383,6 +385,7 @@ static int probe_customs(struct target *target, uint32_t object, struct dhat_err
 
 	if (error == 0 && count > 0)
 		error = probe_sites(target, object, sites, count, CUSTOM_DOMAIN, err);
+	*ret_is_whole = hidden_is_named(sites, count);
 	allocators_sites_free(sites, count);
 	return error;
 }
@@ -401,11 +404,31 @@ static int probe_mappers(struct target *target, uint32_t object, struct dhat_err
 	return error;
 }
 
+/* What the object holds and nobody can probe. */
+static int say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers)
+{
+	char key[PATH_MAX + 64], text[HIDDEN_TEXT_CHARS];
+	int error = 0;
+
+	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT && !error; maker++) {
+		if (!(makers >> maker & 1))
+			continue;
+		hidden_key(slot->path, maker, key, sizeof(key));
+		hidden_describe(slot->desc, slot->path, maker, text, sizeof(text));
+		target_lock(target);
+		error = partials_say(&target->partials, key, 0, "%s", text);
+		target_unlock(target);
+	}
+	return error;
+}
+
 /* Probe the allocators of one object, if it has any. */
 static int probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
 	const struct object_slot *slot = &target->objects[object];
 	struct allocator_site *sites = NULL;
+	bool is_named = false;
+	uint32_t hidden;
 	size_t count = 0;
 	int error;
 
@@ -415,10 +438,13 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 				&count);
 	if (error == 0 && count > 0)
 		error = probe_sites(target, object, sites, count, 0, err);
+	hidden = error ? 0 : hidden_makers(slot->desc, sites, count);
 	allocators_sites_free(sites, count);
 	if (error == 0 && target->options.anonymous_memory)
 		error = probe_mappers(target, object, err);
-	return error ? error : probe_customs(target, object, err);
+	if (error == 0)
+		error = probe_customs(target, object, &is_named, err);
+	return error || is_named ? error : say_hidden(target, slot, hidden);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */

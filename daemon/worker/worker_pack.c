@@ -36,6 +36,7 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 	wire_put_u32(writer,
 		     (desc->is_static ? DESC_STATIC : 0) | (desc->has_symtab ? DESC_SYMTAB : 0) |
 			     (desc->is_go ? DESC_GO : 0) | (desc->is_program ? DESC_PROGRAM : 0));
+	wire_put_u32(writer, desc->makers);
 	wire_put_bytes(writer, desc->build_id, desc->build_id_size);
 	wire_put_string(writer, desc->soname);
 	wire_put_string(writer, desc->libc_version);
@@ -49,6 +50,7 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 		wire_put_u64(writer, segment->file_size);
 		wire_put_u64(writer, segment->memory_size);
 		wire_put_u32(writer, segment->is_executable);
+		wire_put_u32(writer, segment->is_writable);
 	}
 	wire_put_u32(writer, desc->symbol_count);
 	for (size_t i = 0; i < desc->symbol_count; i++)
@@ -87,7 +89,7 @@ static int get_symbol(struct wire_reader *reader, struct object_symbol *symbol)
 
 static int get_segments(struct wire_reader *reader, struct object_desc *desc)
 {
-	uint32_t count = wire_get_count(reader, 4 * sizeof(uint64_t) + sizeof(uint32_t));
+	uint32_t count = wire_get_count(reader, 4 * sizeof(uint64_t) + 2 * sizeof(uint32_t));
 
 	desc->segments = calloc(count ? count : 1, sizeof(*desc->segments));
 	if (!desc->segments)
@@ -100,6 +102,7 @@ static int get_segments(struct wire_reader *reader, struct object_desc *desc)
 		segment->file_size = wire_get_u64(reader);
 		segment->memory_size = wire_get_u64(reader);
 		segment->is_executable = wire_get_u32(reader);
+		segment->is_writable = wire_get_u32(reader);
 	}
 	return reader->is_short ? -EBADMSG : 0;
 }
@@ -166,6 +169,7 @@ static int get_head(struct wire_reader *reader, struct object_desc *desc)
 	desc->has_symtab = flags & DESC_SYMTAB;
 	desc->is_go = flags & DESC_GO;
 	desc->is_program = flags & DESC_PROGRAM;
+	desc->makers = wire_get_u32(reader);
 	bytes = wire_get_bytes(reader, &size);
 	if (!bytes || size > sizeof(desc->build_id))
 		return -EBADMSG;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "object_maker.h"
 #include "object_reader.h"
 #include "object_version.h"
 #include "proto/base/cleanup.h"
@@ -99,6 +100,7 @@ static void add_segment(struct object_reader *r, const GElf_Phdr *ph)
 		.file_size = ph->p_filesz,
 		.memory_size = ph->p_memsz,
 		.is_executable = ph->p_flags & PF_X,
+		.is_writable = ph->p_flags & PF_W,
 	};
 	if (s->file_size > r->file_size - s->file_offset)
 		s->file_size = r->file_size - s->file_offset;
@@ -545,7 +547,8 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 		return dhat_error_errno(err, -result, "cannot read an ELF file");
 	if (!r->has_sections)
 		object_find_go(r->fd, r->desc);
-	if (r->desc->symbol_count > 0)
+	object_find_makers(r);
+	if (r->desc->symbol_count > 0 || r->desc->makers)
 		object_find_versions(r->fd, r->desc);
 	return 0;
 }

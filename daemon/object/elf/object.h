@@ -13,7 +13,7 @@
 
 struct object_segment { /* a PT_LOAD; what lies beyond the end of the file is cut off */
 	uint64_t vaddr, file_offset, file_size, memory_size;
-	bool is_executable;
+	bool is_executable, is_writable;
 };
 
 struct object_symbol {		    /* one that was asked for, and is defined here as a function */
@@ -38,6 +38,16 @@ struct object_stub { /* a PLT entry */
  * they return is their first argument, so that a jump to them can be taken for a return. */
 #define OBJECT_RETURNS_ARGUMENT UINT64_MAX
 
+/* Allocators that leave texts in what they are linked into. */
+enum object_maker {
+	OBJECT_MAKER_JEMALLOC,
+	OBJECT_MAKER_MIMALLOC,
+	OBJECT_MAKER_TCMALLOC,
+	OBJECT_MAKER_SCUDO,
+	OBJECT_MAKER_COUNT
+};
+const char *object_maker_name(unsigned maker);
+
 #define OBJECT_MAX_SYMBOLS 1024 /* beyond it the file is refused: nobody has so many mallocs */
 
 struct object_desc {
@@ -50,7 +60,8 @@ struct object_desc {
 	uint8_t build_id[64];
 	size_t build_id_size; /* 0: none */
 	char soname[128];
-	/* What its read-only data says of itself; looked for only where a symbol was found. */
+	uint32_t makers; /* bits 1 << enum object_maker: whose texts its read-only data has */
+	/* What it says of itself; looked for only where a symbol or an allocator's texts were found. */
 	char libc_version[32];	 /* "glibc 2.36", "musl"; "" if neither */
 	char malloc_version[64]; /* "jemalloc 5.3.0", "gperftools 2.10"; "" if neither */
 	struct object_segment *segments;

@@ -37,6 +37,7 @@ static void compare(const struct object_desc *a, const struct object_desc *b)
 	assert_int_equal(a->machine, b->machine);
 	assert_true(a->is_program == b->is_program && a->is_static == b->is_static &&
 		    a->has_symtab == b->has_symtab && a->is_go == b->is_go);
+	assert_int_equal(a->makers, b->makers);
 	assert_int_equal(a->build_id_size, b->build_id_size);
 	assert_memory_equal(a->build_id, b->build_id, sizeof(a->build_id));
 	assert_string_equal(a->soname, b->soname);

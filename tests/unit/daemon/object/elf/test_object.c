@@ -243,6 +243,35 @@ static void strip_sections(struct image *image)
 	eh->e_shstrndx = 0;
 }
 
+/* By texts in the read-only data, with section headers and without, and in nobody else's. */
+static void test_makers(void **state)
+{
+	static const struct {
+		const char *path;
+		uint32_t makers;
+	} files[] = {
+		{ LIBC, 0 },
+		{ LIBRARIES "libjemalloc.so.2", 1 << OBJECT_MAKER_JEMALLOC },
+		{ LIBRARIES "libmimalloc.so.2.0", 1 << OBJECT_MAKER_MIMALLOC },
+		{ LIBRARIES "libtcmalloc_minimal.so.4", 1 << OBJECT_MAKER_TCMALLOC },
+		/* this holds object_maker.c */
+		{ "/proc/self/exe", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_desc_ struct object_desc *whole = describe_file(files[i].path, NULL);
+		_cleanup_desc_ struct object_desc *bare = NULL;
+		_cleanup_(free_image) struct image image = read_image(files[i].path);
+		_cleanup_close_ int fd = -1;
+
+		strip_sections(&image);
+		fd = image_fd(image.bytes, image.size);
+		bare = describe(fd, NULL);
+		assert_int_equal(whole->makers, files[i].makers);
+		assert_int_equal(bare->makers, files[i].makers);
+	}
+}
+
 /* DT_HASH in one, DT_GNU_HASH alone in the others. */
 static void test_without_section_headers(void **state)
 {
@@ -470,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_real_libraries),
 		cmocka_unit_test(test_what_a_library_is),
 		cmocka_unit_test(test_versions_of_one_name),
+		cmocka_unit_test(test_makers),
 		cmocka_unit_test(test_own_symtab),
 		cmocka_unit_test(test_address_instead_of_a_name),
 		cmocka_unit_test(test_without_section_headers),

@@ -1,0 +1,68 @@
+#include "hidden.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "bpf/dhat_abi.h"
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* malloc and its like under their plain names, in a file that is no C library, are whoever's texts
+ * lie beside them. */
+static bool is_of(const struct allocator_site *site, const char *maker)
+{
+	return !strncmp(site->allocator, maker, strlen(maker)) ||
+	       !strncmp(site->allocator, "malloc of ", 10);
+}
+
+uint32_t hidden_makers(const struct object_desc *desc, const struct allocator_site *sites,
+		       size_t count)
+{
+	uint32_t makers = desc->makers;
+
+	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT; maker++)
+		for (size_t i = 0; i < count; i++)
+			if (!sites[i].is_refused && is_of(&sites[i], object_maker_name(maker)))
+				makers &= ~(1u << maker);
+	return makers;
+}
+
+bool hidden_is_named(const struct allocator_site *customs, size_t count)
+{
+	bool gives = false, takes = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (customs[i].is_refused)
+			continue;
+		if (customs[i].function.role == DHAT_ROLE_FREE)
+			takes = true;
+		else
+			gives = true;
+	}
+	return gives && takes;
+}
+
+void hidden_key(const char *path, unsigned maker, char *ret, size_t size)
+{
+	snprintf(ret, size, "hidden %s in %s", object_maker_name(maker), path);
+}
+
+void hidden_describe(const struct object_desc *desc, const char *path, unsigned maker, char *ret,
+		     size_t size)
+{
+	const char *name = object_maker_name(maker), *file = base_name(path);
+	bool is_told = !strncmp(desc->malloc_version, name, strlen(name));
+
+	snprintf(ret, size,
+		 "what %.40s in %.100s hands out is not counted: its texts are there, and %s; "
+		 "--alloc '%.60s+0xADDRESS(size=arg1)' and --free '%.60s+0xADDRESS(ptr=arg1)' name "
+		 "its functions",
+		 is_told ? desc->malloc_version : name, file,
+		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols", file,
+		 file);
+}
