@@ -4,7 +4,7 @@
 #include "command.h"
 #include "input.h"
 #include "proto/base/cleanup.h"
-#include "proto/export/save.h"
+#include "proto/export/export.h"
 #include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -12,7 +12,7 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct export_options {
 	struct common common;
 	const char *input_path, *output_path;
-	enum dhat_format format;
+	const struct dhat_exporter *exporter; /* NULL: as the name of the file says */
 	struct trim_options trim;
 };
 
@@ -38,10 +38,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		export_options->output_path = arg;
 		return 0;
 	case KEY_FORMAT:
-		if (dhat_parse_format(arg, &export_options->format) == 0)
-			return 0;
-		argp_error(state, "--format %s: there are json and dhat", arg);
-		return EINVAL;
+		return command_parse_format(state, arg, &export_options->exporter);
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&export_options->trim, arg))
 			return 0;
@@ -85,7 +82,7 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 	r = input_read(export_options.input_path, &snapshot, err);
 	if (r < 0)
 		return r;
-	r = dhat_save(snapshot, export_options.output_path, export_options.format,
+	r = dhat_save(snapshot, export_options.output_path, export_options.exporter,
 		      export_options.trim.rules, err);
 	if (r < 0)
 		return r;

@@ -6,7 +6,7 @@
 #include "client.h"
 #include "command.h"
 #include "proto/base/cleanup.h"
-#include "proto/export/save.h"
+#include "proto/export/export.h"
 #include "proto/profile/verdict.h"
 #include "written.h"
 
@@ -16,7 +16,7 @@ struct snapshot_options {
 	struct common common;
 	uint32_t pid;
 	const char *output_path;
-	enum dhat_format format;
+	const struct dhat_exporter *exporter; /* NULL: as the name of the file says */
 	struct trim_options trim;
 	bool without_names, must_be_exact;
 };
@@ -48,10 +48,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		snapshot_options->output_path = arg;
 		return 0;
 	case KEY_FORMAT:
-		if (dhat_parse_format(arg, &snapshot_options->format) == 0)
-			return 0;
-		argp_error(state, "--format %s: there are json and dhat", arg);
-		return EINVAL;
+		return command_parse_format(state, arg, &snapshot_options->exporter);
 	case KEY_NO_NAMES:
 		snapshot_options->without_names = true;
 		return 0;
@@ -116,7 +113,7 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 	if (r == 0 && snapshot_options.must_be_exact)
 		r = insist(snapshot->end->verdict, err);
 	if (r == 0)
-		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.format,
+		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.exporter,
 			      snapshot_options.trim.rules, err);
 	if (r < 0)
 		return r;

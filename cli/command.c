@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proto/base/cleanup.h"
 #include "proto/base/units.h"
+#include "proto/export/export.h"
 #include "proto/profile/trim.h"
 
 const struct command commands[] = {
@@ -99,6 +101,19 @@ static error_t parse_trim(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp trim_argp = { .options = trim_options, .parser = parse_trim };
+
+int command_parse_format(struct argp_state *state, const char *name,
+			 const struct dhat_exporter **ret)
+{
+	_cleanup_free_ char *names = NULL;
+
+	*ret = dhat_exporter_of_name(name);
+	if (*ret)
+		return 0;
+	names = dhat_exporter_names();
+	argp_error(state, "--format %s: no such format; there are: %s", name, names ?: "");
+	return EINVAL;
+}
 
 bool command_takes_trim_word(struct trim_options *trim, const char *word)
 {

@@ -31,6 +31,11 @@ struct trim_options {
 extern const struct argp trim_argp; /* input: struct trim_options */
 bool command_takes_trim_word(struct trim_options *trim, const char *word);
 
+/* The NAME of --format; complains of one that there is not. 0, or EINVAL as parsers return it. */
+struct dhat_exporter;
+int command_parse_format(struct argp_state *state, const char *name,
+			 const struct dhat_exporter **ret);
+
 struct command {
 	const char *name, *summary;
 	/* 0 or -errno with err filled; a wrong command line was complained about already and has

@@ -11,7 +11,7 @@
 #include "options.h"
 
 #include "proto/base/cleanup.h"
-#include "proto/export/save.h"
+#include "proto/export/export.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -224,7 +224,7 @@ static int write_profile(struct dhatd *dhatd, struct target *target, bool is_onl
 	if (error)
 		return error;
 	name_output(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
-	error = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, 0, err);
+	error = dhat_save(snapshot, path, NULL, 0, err);
 	if (error == 0)
 		fprintf(stderr, "dhatd: wrote %s\n", path);
 	return error;

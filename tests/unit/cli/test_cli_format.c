@@ -16,7 +16,7 @@
 #include "cli/view.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
-#include "proto/export/save.h"
+#include "proto/export/export.h"
 #include "tests/unit/sample.h"
 
 static char path[64];
@@ -338,7 +338,7 @@ static void test_failures(void **state)
 		{ "status", { "--pid", "0" }, DHAT_EXIT_USAGE, "not a process id" },
 		{ "status", { "x" }, DHAT_EXIT_USAGE, "not an option" },
 		{ "snapshot", { "x.json" }, DHAT_EXIT_USAGE, "given by -o" },
-		{ "snapshot", { "--format", "xml" }, DHAT_EXIT_USAGE, "json and dhat" },
+		{ "snapshot", { "--format", "xml" }, DHAT_EXIT_USAGE, "there are: json, dhat" },
 		{ "snapshot", { "-s", "/nowhere/s", "-o", "x" }, DHAT_EXIT_NO_DAEMON, "no dhatd" },
 		{ "export", { "--format", "json" }, DHAT_EXIT_USAGE, "which file?" },
 		{ "export",
@@ -375,7 +375,7 @@ static int set_up(void **state)
 	if (fd < 0)
 		return -1;
 	close(fd);
-	r = dhat_save(snapshot, path, DHAT_FORMAT_BY_NAME, 0, NULL);
+	r = dhat_save(snapshot, path, NULL, 0, NULL);
 	dhat_snapshot_free(snapshot);
 	return r;
 }

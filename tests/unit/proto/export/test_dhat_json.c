@@ -12,7 +12,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
-#include "proto/export/export_dhat.h"
+#include "proto/export/export.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/trim.h"
 #include "tests/unit/sample.h"
@@ -23,7 +23,7 @@ static char *export_trimmed(const struct dhat_snapshot *snapshot, unsigned trim_
 	size_t size;
 	FILE *file = open_memstream(&text, &size);
 
-	assert_int_equal(dhat_export_dhat(snapshot, trim_rules, file, NULL), 0);
+	assert_int_equal(dhat_json_exporter.write(snapshot, trim_rules, file, NULL), 0);
 	fclose(file);
 	return text;
 }

@@ -1,4 +1,15 @@
-#include "export_dhat.h"
+/* dhat_json: a snapshot as DHAT JSON, version 2, for Valgrind's dh_view.html and for the tools
+ * that read its files.
+ *
+ * Frames are rendered to text, and points whose texts are equal are one program point in the file
+ * (the viewer refuses two). Its sums are exact. Its maximum is not known when the parts had theirs
+ * at different times: `mb` and `mbk` are then the sums, an upper bound, and the point is listed in
+ * dhatd.merged_points with a lower bound beside it. A stack that ended early has one more frame at
+ * its outer end that says why: "[stack ends early: no rule]"; so it is never merged with a whole
+ * one. What the format has no place for (verdict, counters, probes, …) is in the top-level key
+ * "dhatd", which the viewer ignores.
+ */
+#include "export.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -223,8 +234,9 @@ static int put_file(const struct dhat_rendering *rendering, FILE *file)
 	return r;
 }
 
-int dhat_export_dhat(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
-		     struct dhat_error *err)
+/* "trimmed" in the block "dhatd" names the trim rules. */
+static int write_dhat_json(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
+			   struct dhat_error *err)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
 	int r;
@@ -234,3 +246,9 @@ int dhat_export_dhat(const struct dhat_snapshot *snapshot, unsigned trim_rules, 
 		r = put_file(rendering, file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as DHAT JSON") : 0;
 }
+
+const struct dhat_exporter dhat_json_exporter = {
+	.name = "json",
+	.suffix = ".json",
+	.write = write_dhat_json,
+};

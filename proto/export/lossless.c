@@ -1,0 +1,22 @@
+/* lossless: all that dhatd told, to be read back (proto/profile/snapshot_file.h). */
+#include "export.h"
+
+#include "proto/profile/snapshot_file.h"
+
+static int write_lossless(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
+			  struct dhat_error *err)
+{
+	struct dhat_snapshot_writer writer;
+	int r;
+
+	r = dhat_snapshot_writer_init(&writer, file, err);
+	for (size_t i = 0; r == 0 && i < snapshot->part_count; i++)
+		r = dhat_snapshot_writer_add(&writer, snapshot->parts[i], err);
+	return r < 0 ? r : dhat_snapshot_writer_end(&writer, err);
+}
+
+const struct dhat_exporter dhat_lossless_exporter = {
+	.name = "dhat",
+	.suffix = ".dhat",
+	.write = write_lossless,
+};
