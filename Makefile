@@ -297,4 +297,4 @@ help:	## this list
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;
--include $(wildcard $(foreach depth,* */* */*/* */*/*/* */*/*/*/*,$(O)/$(depth).d $(O)/fuzz/$(depth).d))
+-include $(wildcard $(foreach depth,* */* */*/* */*/*/* */*/*/*/* */*/*/*/*/*,$(O)/$(depth).d $(O)/fuzz/$(depth).d))
