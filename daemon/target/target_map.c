@@ -242,7 +242,7 @@ static struct dhat_cookie cookie_of(const struct allocator_site *site, uint8_t d
 		.role = site->function.role,
 		.phase = phase,
 		.is_by_exit = site->returns == ALLOCATOR_RETURNS_EXITS,
-		.has_header = strncmp(site->allocator, "glibc", 5) == 0,
+		.has_header = site->family && site->family->has_header,
 		.domain = domain,
 		.rsp_words = site->place.rsp_words,
 		.site = number,

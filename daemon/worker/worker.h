@@ -37,7 +37,7 @@ struct worker_options {
 int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err);
 void worker_free(struct worker *worker);
 
-/* object_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs. */
+/* allocators_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs. */
 int worker_describe(struct worker *worker, int fd, const char *const *names,
 		    struct object_desc **ret, struct dhat_error *err);
 int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,

@@ -7,7 +7,7 @@
 
 #include "daemon/object/cfi/cfi.h"
 #include "daemon/object/dwarf/symbol.h"
-#include "daemon/object/elf/object.h"
+#include "daemon/object/sites/allocators.h"
 #include "proto/base/cleanup.h"
 #include "sandbox.h"
 #include "worker_link.h"
@@ -30,7 +30,7 @@ static int describe(int fd, struct wire_reader *request, struct wire_writer *ans
 		r = names[i] ? 0 : -EBADMSG;
 	}
 	if (!r)
-		r = object_describe(fd, (const char *const *)names, &desc, err);
+		r = allocators_describe(fd, (const char *const *)names, &desc, err);
 	if (!r)
 		pack_put_desc(answer, desc);
 	for (uint32_t i = 0; names && i < count; i++)

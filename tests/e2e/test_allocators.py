@@ -39,6 +39,9 @@ ROWS = [
     Row("jemalloc-fully-static", "jemalloc"),
     Row("jemalloc-je", "glibc jemalloc"),
     Row("jemalloc-rjem", "glibc jemalloc"),
+    Row("jemalloc-duckdb", "glibc jemalloc"),  # a prefix that no table has
+    Row("own", "own"),
+    Row("cxx-own", "own"),
     Row("glibc", "jemalloc", JEMALLOC, ("-use_pvalloc",)),  # which jemalloc does not have
     Row("tcmalloc", "tcmalloc"),
     Row("tcmalloc-static", "tcmalloc"),

@@ -321,6 +321,86 @@ int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym 
 	return read_code(r, symbol);
 }
 
+/* ---- sightings ---------------------------------------------------------------------------- */
+
+static bool fits(const char *pattern, const char *name, size_t size)
+{
+	size_t length = strlen(pattern) - 1;
+
+	if (size < length)
+		return false;
+	return pattern[0] == '*' ? !memcmp(name + size - length, pattern + 1, length)
+				 : !memcmp(name, pattern, length);
+}
+
+static bool fits_one(const struct object_reader *r, const char *name, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < r->pattern_count; i++)
+		if (fits(r->patterns[i], name, size))
+			return true;
+	return false;
+}
+
+/* Names are at most as long as a C++ compiler makes them; longer ones are nothing to look for. */
+#define MAX_SIGHTED_NAME 256
+
+static int note_sighting(struct object_reader *r, const char *name, const GElf_Sym *sym,
+			 bool is_exported)
+{
+	unsigned bind = GELF_ST_BIND(sym->st_info);
+	struct object_desc *desc = r->desc;
+	struct object_sighting *grown;
+	size_t size = strcspn(name, "@");
+
+	if (size > MAX_SIGHTED_NAME || !fits_one(r, name, size) ||
+	    desc->sighting_count == OBJECT_MAX_SIGHTINGS)
+		return 0;
+	if ((desc->sighting_count & (desc->sighting_count - 1)) == 0) {
+		grown = reallocarray(desc->sightings, 2 * desc->sighting_count + 1, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		desc->sightings = grown;
+	}
+	grown = &desc->sightings[desc->sighting_count];
+	grown->is_public = is_exported || ((bind == STB_GLOBAL || bind == STB_WEAK) &&
+					   GELF_ST_VISIBILITY(sym->st_other) == STV_DEFAULT);
+	grown->name = strndup(name, size);
+	if (!grown->name)
+		return -ENOMEM;
+	desc->sighting_count++;
+	return 0;
+}
+
+static int compare_sightings(const void *a, const void *b)
+{
+	const struct object_sighting *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* A name may stand in both tables, and there in several versions. */
+static void merge_sightings(struct object_desc *desc)
+{
+	struct object_sighting *list = desc->sightings;
+	size_t i, kept = 0;
+
+	if (desc->sighting_count)
+		qsort(list, desc->sighting_count, sizeof(*list), compare_sightings);
+	for (i = 0; i < desc->sighting_count; i++) {
+		if (kept && !strcmp(list[kept - 1].name, list[i].name)) {
+			list[kept - 1].is_public |= list[i].is_public;
+			free(list[i].name);
+		} else {
+			list[kept++] = list[i];
+		}
+	}
+	desc->sighting_count = kept;
+}
+
+/* ---- tables of symbols -------------------------------------------------------------------- */
+
 static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const char *strings,
 			  uint64_t strings_size, bool is_exported)
 {
@@ -337,7 +417,9 @@ static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const ch
 	if (object_is_noreturn_name(strings + sym->st_name))
 		return object_add_noreturn(r->desc, sym->st_value);
 	name = find_name(r, strings + sym->st_name);
-	return name ? object_add_symbol(r, name, sym, is_exported) : 0;
+	if (name)
+		return object_add_symbol(r, name, sym, is_exported);
+	return note_sighting(r, strings + sym->st_name, sym, is_exported);
 }
 
 /* `strings` must end in NUL; a table that does not is cut behind its last one. */
@@ -490,19 +572,30 @@ static int add_addresses(struct object_reader *r)
 	return 0;
 }
 
+static bool is_pattern(const char *name)
+{
+	size_t size = strlen(name);
+
+	return size > 1 && (name[0] == '*' || name[size - 1] == '*');
+}
+
 static int collect_names(struct object_reader *r, const char *const *names)
 {
-	size_t count = 0;
+	size_t count = 0, i;
 
 	while (names && names[count])
 		count++;
 	r->names = calloc(count + 1, sizeof(*r->names));
-	if (!r->names)
+	r->patterns = calloc(count + 1, sizeof(*r->patterns));
+	if (!r->names || !r->patterns)
 		return -ENOMEM;
-	if (count)
-		memcpy(r->names, names, count * sizeof(*names));
-	r->name_count = count;
-	qsort(r->names, count, sizeof(*r->names), compare_names);
+	for (i = 0; i < count; i++) {
+		if (is_pattern(names[i]))
+			r->patterns[r->pattern_count++] = names[i];
+		else
+			r->names[r->name_count++] = names[i];
+	}
+	qsort(r->names, r->name_count, sizeof(*r->names), compare_names);
 	return 0;
 }
 
@@ -561,6 +654,7 @@ int object_describe(int fd, const char *const *names, struct object_desc **ret,
 	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
 	_cleanup_(close_elf) Elf *elf = NULL;
 	_cleanup_(free_names) const char **sorted = NULL;
+	_cleanup_(free_names) const char **patterns = NULL;
 	struct object_reader r = { .fd = fd };
 	struct stat st;
 	int result;
@@ -580,6 +674,8 @@ int object_describe(int fd, const char *const *names, struct object_desc **ret,
 	r.desc = desc;
 	result = read_all(&r, names, err);
 	sorted = r.names;
+	patterns = r.patterns;
+	merge_sightings(desc);
 	if (result < 0)
 		return result;
 	*ret = take_ptr(desc);
@@ -596,6 +692,9 @@ void object_desc_free(struct object_desc *desc)
 		free(desc->symbols[i].name);
 		free(desc->symbols[i].code);
 	}
+	for (i = 0; i < desc->sighting_count; i++)
+		free(desc->sightings[i].name);
+	free(desc->sightings);
 	free(desc->symbols);
 	free(desc->stubs);
 	free(desc->noreturn);

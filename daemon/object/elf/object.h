@@ -48,6 +48,13 @@ enum object_maker {
 };
 const char *object_maker_name(unsigned maker);
 
+/* A function whose name fits a pattern: no more is known of it. */
+struct object_sighting {
+	char *name;
+	bool is_public; /* exported, or global in .symtab and not hidden: for others to call */
+};
+#define OBJECT_MAX_SIGHTINGS 16384 /* what comes after them is passed over */
+
 #define OBJECT_MAX_SYMBOLS 1024 /* beyond it the file is refused: nobody has so many mallocs */
 
 struct object_desc {
@@ -61,13 +68,16 @@ struct object_desc {
 	size_t build_id_size; /* 0: none */
 	char soname[128];
 	uint32_t makers; /* bits 1 << enum object_maker: whose texts its read-only data has */
-	/* What it says of itself; looked for only where a symbol or an allocator's texts were found. */
+	/* What it says of itself; looked for only where a symbol or an allocator's texts were
+	 * found. */
 	char libc_version[32];	 /* "glibc 2.36", "musl"; "" if neither */
 	char malloc_version[64]; /* "jemalloc 5.3.0", "gperftools 2.10"; "" if neither */
 	struct object_segment *segments;
 	size_t segment_count;
 	struct object_symbol *symbols;
 	size_t symbol_count;
+	struct object_sighting *sightings; /* different names, in no order */
+	size_t sighting_count;
 	struct object_stub *stubs; /* those that wanted functions jump to */
 	size_t stub_count;
 	uint64_t *noreturn; /* addresses of functions and PLT entries of functions like abort() */
@@ -77,7 +87,8 @@ struct object_desc {
 /* names: NULL-terminated list of function names to look up in .symtab and .dynsym (or, without
  * section headers, through PT_DYNAMIC), exact names; several symbols at one address are all
  * listed, and so are several versions of one name. A name "+0xADDR" asks for the code at that
- * link-time address, as of a symbol of that name and unknown size. fd stays the caller's. */
+ * link-time address, as of a symbol of that name and unknown size. "*END" and "BEGIN*" are
+ * patterns: names that end or begin so are listed as sightings. fd stays the caller's. */
 int object_describe(int fd, const char *const *names, struct object_desc **ret,
 		    struct dhat_error *err);
 void object_desc_free(struct object_desc *desc);

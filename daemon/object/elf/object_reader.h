@@ -10,8 +10,10 @@ struct object_reader {
 	uint64_t file_size;
 	Elf *elf;
 	struct object_desc *desc;
-	const char **names; /* sorted by strcmp */
+	const char **names; /* sorted by strcmp; without patterns */
 	size_t name_count;
+	const char **patterns;
+	size_t pattern_count;
 	bool has_interp, has_needed, has_dynsym, is_pie, has_sections;
 	/* of the dynamic segment: addresses, and sizes in bytes; 0: none */
 	uint64_t strtab, strtab_size, symtab, hash, gnu_hash;

@@ -186,3 +186,73 @@ bool allocator_forwards(const struct object_desc *desc, const struct allocator_s
 {
 	return !site->is_refused && forwards(desc, sites, count, site->symbol, is_free(site), 0);
 }
+
+/* ---- written over another ------------------------------------------------------------------ */
+
+/* operator new[] calls operator new, that calls malloc. */
+#define MAX_OVER_CHAIN 3
+
+static bool is_over(const struct object_desc *desc, const struct allocator_site *sites,
+		    size_t count, const struct allocator_site *site, int depth);
+
+/* The addresses that stand for a call of one that is counted: as if it did not return, what can be
+ * reached without it is what is looked at. */
+static uint64_t *list_counted(const struct object_desc *desc, const struct allocator_site *sites,
+			      size_t count, const struct allocator_site *site, int depth,
+			      size_t *ret_count)
+{
+	uint64_t *list = calloc(count + desc->noreturn_count + 1, sizeof(*list));
+	size_t i, n = 0;
+
+	if (!list)
+		return NULL;
+	for (i = 0; i < desc->noreturn_count; i++)
+		list[n++] = desc->noreturn[i];
+	for (i = 0; i < count; i++) {
+		if (&sites[i] == site || sites[i].is_refused || is_free(&sites[i]) ||
+		    (sites[i].is_operator && !is_over(desc, sites, count, &sites[i], depth + 1)))
+			continue;
+		list[n++] = sites[i].symbol->vaddr;
+	}
+	*ret_count = n;
+	return list;
+}
+
+static bool is_counted(const uint64_t *list, size_t count, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (list[i] == vaddr)
+			return true;
+	return false;
+}
+
+static bool is_over(const struct object_desc *desc, const struct allocator_site *sites,
+		    size_t count, const struct allocator_site *site, int depth)
+{
+	const struct object_symbol *symbol = site->symbol;
+	_cleanup_(flow_deinit) struct flow flow = { 0 };
+	_cleanup_free_ uint64_t *counted = NULL;
+	size_t i, counted_count = 0;
+
+	if (depth == MAX_OVER_CHAIN || symbol->is_ifunc || symbol->code_size == 0)
+		return false;
+	counted = list_counted(desc, sites, count, site, depth, &counted_count);
+	if (!counted ||
+	    flow_follow(symbol->code, symbol->code_size, symbol->vaddr, counted, counted_count,
+			&flow) < 0 ||
+	    flow.has_indirect || flow.has_undecodable || flow.runs_over_end ||
+	    flow.jumps_to_entry || flow.ret_count)
+		return false;
+	for (i = 0; i < flow.tail_count; i++)
+		if (!is_counted(counted, counted_count, jump_target(desc, flow.tails[i].target)))
+			return false;
+	return true;
+}
+
+bool allocator_is_over(const struct object_desc *desc, const struct allocator_site *sites,
+		       size_t count, const struct allocator_site *site)
+{
+	return is_over(desc, sites, count, site, 0);
+}

@@ -1,18 +1,14 @@
 #include "allocators.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "allocator_flow.h"
-#include "allocator_table.h"
 #include "bpf/dhat_abi.h"
 #include "proto/base/cleanup.h"
-
-#define MAX_NAMES 256
+#include "providers.h"
 
 /* The C library's functions for memory without a file, by argument number (POSIX, mremap(2)). */
 static const struct allocator_function mappers[] = {
@@ -22,31 +18,74 @@ static const struct allocator_function mappers[] = {
 	{ .name = "sbrk", .role = DHAT_ROLE_SBRK, .arg = { 0 } },
 };
 
-/* Whoever starts programs is the C library, or a program that was linked with it statically. */
-#define LIBC_MARK "__libc_start_main"
+DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
 
-static const char *names[MAX_NAMES + 1];
+/* ---- descriptions ------------------------------------------------------------------------- */
 
-static void collect_names(void)
+/* Copies under unusual prefixes, and names that only the first answer makes known. */
+#define MAX_ROUNDS 3
+
+static int add_besides(struct provider_names *names, const char *const *besides)
 {
-	size_t i, n = 0;
+	size_t i;
+	int r = 0;
 
-	assert(allocator_table_count + allocator_mark_count + ARRAY_SIZE(mappers) + 1 <= MAX_NAMES);
-	for (i = 0; i < allocator_table_count; i++)
-		names[n++] = allocator_table[i].function.name;
-	for (i = 0; i < allocator_mark_count; i++)
-		names[n++] = allocator_marks[i];
-	for (i = 0; i < ARRAY_SIZE(mappers); i++)
-		names[n++] = mappers[i].name;
-	names[n++] = LIBC_MARK;
+	for (i = 0; i < ARRAY_SIZE(mappers) && r == 0; i++)
+		r = provider_names_add(names, "", mappers[i].name);
+	for (; besides && *besides && r == 0; besides++)
+		r = provider_names_add(names, "", *besides);
+	return r;
 }
 
-const char *const *allocators_symbol_names(void)
+static bool is_asked_for(const struct provider_names *names, const char *name)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	size_t i;
 
-	pthread_once(&once, collect_names);
-	return names;
+	for (i = 0; i < names->count; i++)
+		if (!strcmp(names->list[i], name))
+			return true;
+	return false;
+}
+
+/* Add what the description makes worth asking for; *ret_is_more: there was something. */
+static int ask_for_more(const struct object_desc *desc, struct provider_names *names,
+			bool *ret_is_more)
+{
+	_cleanup_(provider_names_deinit) struct provider_names more = { 0 };
+	size_t i;
+	int r = provider_names_new(desc, &more);
+
+	*ret_is_more = false;
+	for (i = 0; i < more.count && r == 0; i++) {
+		if (is_asked_for(names, more.list[i]))
+			continue;
+		r = provider_names_add(names, "", more.list[i]);
+		*ret_is_more = true;
+	}
+	return r;
+}
+
+int allocators_describe(int fd, const char *const *besides, struct object_desc **ret,
+			struct dhat_error *err)
+{
+	_cleanup_(provider_names_deinit) struct provider_names names = { 0 };
+	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	bool is_more = true;
+	int i, r = provider_names_new(NULL, &names);
+
+	if (r == 0)
+		r = add_besides(&names, besides);
+	for (i = 0; i < MAX_ROUNDS && r == 0 && is_more; i++) {
+		object_desc_free(take_ptr(desc));
+		r = object_describe(fd, (const char *const *)names.list, &desc, err);
+		if (r < 0)
+			return r;
+		r = ask_for_more(desc, &names, &is_more);
+	}
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot read an ELF file");
+	*ret = take_ptr(desc);
+	return 0;
 }
 
 /* ---- roles -------------------------------------------------------------------------------- */
@@ -86,102 +125,7 @@ bool allocators_role_returns(uint8_t role)
 	return role < DHAT_ROLE_COUNT && roles[role].returns;
 }
 
-/* ---- which families an object has --------------------------------------------------------- */
-
-static const struct object_symbol *find_symbol(const struct object_desc *desc, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < desc->symbol_count; i++)
-		if (!strcmp(desc->symbols[i].name, name))
-			return &desc->symbols[i];
-	return NULL;
-}
-
-static bool has(const struct object_desc *desc, const char *name)
-{
-	return find_symbol(desc, name);
-}
-
-static bool exports(const struct object_desc *desc, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].is_exported && !strcmp(desc->symbols[i].name, name))
-			return true;
-	return false;
-}
-
-/* glibc's dynamic linker has a malloc for its own start-up, which libc's replaces soon; counting
- * it would pair its blocks with frees that never come. */
-static bool is_glibc_loader(const struct object_desc *desc)
-{
-	return !strncmp(desc->soname, "ld-linux", 8) || !strncmp(desc->soname, "ld64", 4);
-}
-
-static bool is_sanitizer(const struct object_desc *desc)
-{
-	return has(desc, "__asan_init") || has(desc, "__tsan_init") || has(desc, "__msan_init") ||
-	       has(desc, "__hwasan_init") || has(desc, "__lsan_init");
-}
-
-static bool has_plain(const struct object_desc *desc)
-{
-	if (is_glibc_loader(desc))
-		return false;
-	if (exports(desc, "malloc") && exports(desc, "free"))
-		return true;
-	/* Not exported: a static program, or an allocator linked in privately. A lone function that
-	 * happens to be called "free" is neither. Of musl only what is used is linked in. */
-	if (has(desc, "__libc_malloc") && has(desc, "__libc_free"))
-		return true;
-	return (has(desc, "malloc") || has(desc, "__libc_malloc")) &&
-	       (has(desc, "free") || has(desc, "__libc_free")) &&
-	       (has(desc, "realloc") || has(desc, "__libc_realloc") || has(desc, "calloc") ||
-		has(desc, "__libc_calloc"));
-}
-
-/* Prefixed families need several names at once: one function called mi_free is no mimalloc. */
-static void find_families(const struct object_desc *desc, bool found[FAMILY_COUNT])
-{
-	found[FAMILY_PLAIN] = has_plain(desc);
-	found[FAMILY_JEMALLOC] = has(desc, "mallocx") && has(desc, "sdallocx") &&
-				 (has(desc, "rallocx") || has(desc, "dallocx"));
-	found[FAMILY_JE] = has(desc, "je_malloc") && has(desc, "je_free") &&
-			   (has(desc, "je_realloc") || has(desc, "je_calloc"));
-	found[FAMILY_RJEM] = (has(desc, "_rjem_malloc") || has(desc, "_rjem_mallocx")) &&
-			     (has(desc, "_rjem_free") || has(desc, "_rjem_sdallocx") ||
-			      has(desc, "_rjem_dallocx"));
-	found[FAMILY_GPERFTOOLS] = has(desc, "tc_malloc") && has(desc, "tc_free") &&
-				   (has(desc, "tc_new") || has(desc, "tc_realloc"));
-	found[FAMILY_MIMALLOC] =
-		has(desc, "mi_malloc") && has(desc, "mi_free") &&
-		(has(desc, "mi_heap_malloc") || has(desc, "mi_version") || has(desc, "mi_realloc"));
-	/* operator new is normally written over malloc (libstdc++, libc++, a program's own), and
-	 * then malloc is the place to count. These have it on their own. */
-	found[FAMILY_OPERATORS] = found[FAMILY_JEMALLOC] || found[FAMILY_GPERFTOOLS] ||
-				  found[FAMILY_MIMALLOC] || is_sanitizer(desc);
-}
-
 /* ---- what an allocator is called ---------------------------------------------------------- */
-
-/* int mi_version(void) { return 209; } is "mov $209, %eax": MMmp, one digit for each of the last
- * two parts (mimalloc.h, MI_MALLOC_VERSION). */
-static bool mimalloc_version(const struct object_desc *desc, uint32_t *ret)
-{
-	const struct object_symbol *s = find_symbol(desc, "mi_version");
-	size_t at = 0;
-
-	if (!s)
-		return false;
-	if (s->code_size >= 4 && !memcmp(s->code, "\xf3\x0f\x1e\xfa", 4))
-		at = 4; /* endbr64 */
-	if (s->code_size < at + 5 || s->code[at] != 0xb8)
-		return false;
-	memcpy(ret, s->code + at + 1, 4);
-	return *ret < 10000;
-}
 
 static const char *base_name(const char *path)
 {
@@ -190,73 +134,13 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path ? path : "";
 }
 
-static void name_mimalloc(const struct object_desc *desc, char *ret, size_t size)
+static void tell_name(const struct object_desc *desc, const char *path,
+		      const struct allocator_family *family, char *ret, size_t size)
 {
-	uint32_t v;
-
-	if (mimalloc_version(desc, &v))
-		snprintf(ret, size, "mimalloc %u.%u.%u", v / 100, v / 10 % 10, v % 10);
-	else
-		snprintf(ret, size, "mimalloc");
-}
-
-static void name_jemalloc(const struct object_desc *desc, char *ret, size_t size)
-{
-	bool is_told = !strncmp(desc->malloc_version, "jemalloc ", 9);
-
-	snprintf(ret, size, "%s", is_told ? desc->malloc_version : "jemalloc");
-}
-
-static void name_gperftools(const struct object_desc *desc, char *ret, size_t size)
-{
-	bool is_told = !strncmp(desc->malloc_version, "gperftools ", 11);
-
-	snprintf(ret, size, "tcmalloc (%.40s)", is_told ? desc->malloc_version : "gperftools");
-}
-
-/* Who provides malloc, free, operator new and so on under their plain names. */
-static void name_plain(const struct object_desc *desc, const char *path,
-		       const bool found[FAMILY_COUNT], char *ret, size_t size)
-{
-	bool is_libc = !strncmp(desc->soname, "libc.so", 7) || desc->is_static;
-
-	if (found[FAMILY_MIMALLOC])
-		name_mimalloc(desc, ret, size);
-	else if (found[FAMILY_GPERFTOOLS])
-		name_gperftools(desc, ret, size);
-	else if (found[FAMILY_JEMALLOC])
-		name_jemalloc(desc, ret, size);
-	else if (is_sanitizer(desc))
-		snprintf(ret, size, "sanitizer");
-	else if (has(desc, "__libc_malloc_impl") || has(desc, "__bin_chunk") ||
-		 !strncmp(desc->libc_version, "musl", 4))
-		snprintf(ret, size, "%s", desc->libc_version[0] ? desc->libc_version : "musl");
-	else if (is_libc && !strncmp(desc->libc_version, "glibc", 5))
-		snprintf(ret, size, "%s", desc->libc_version);
-	else if (has(desc, "__libc_malloc") && is_libc)
-		snprintf(ret, size, "glibc");
+	if (family)
+		family->tell_name(desc, ret, size);
 	else
 		snprintf(ret, size, "malloc of %.50s", base_name(path));
-}
-
-static void name_family(const struct object_desc *desc, const char *path,
-			const bool found[FAMILY_COUNT], uint8_t family, char *ret, size_t size)
-{
-	switch (family) {
-	case FAMILY_JEMALLOC:
-	case FAMILY_JE:
-	case FAMILY_RJEM:
-		name_jemalloc(desc, ret, size);
-		break;
-	case FAMILY_GPERFTOOLS:
-		name_gperftools(desc, ret, size);
-		break;
-	case FAMILY_MIMALLOC:
-		name_mimalloc(desc, ret, size);
-		break;
-	default:
-		name_plain(desc, path, found, ret, size);
-	}
 }
 
 /* ---- sites -------------------------------------------------------------------------------- */
@@ -321,37 +205,48 @@ static int place_or_refuse(const struct object_desc *desc, const struct object_s
 	return 0;
 }
 
-static const struct allocator_entry *find_entry(const char *name)
-{
-	size_t i;
+/* A place in the providers' tables: the order decides which of an address's names counts. */
+struct entry {
+	const struct provider *provider;
+	const struct allocator_function *function; /* NULL: not found */
+};
 
-	for (i = 0; i < allocator_table_count; i++)
-		if (!strcmp(allocator_table[i].function.name, name))
-			return &allocator_table[i];
-	return NULL;
+static struct entry find_entry(const struct provider *providers, size_t count, const char *name)
+{
+	size_t i, k, length;
+
+	for (i = 0; i < count; i++) {
+		length = strlen(providers[i].prefix);
+		if (strncmp(name, providers[i].prefix, length))
+			continue;
+		for (k = 0; k < providers[i].functions.count; k++)
+			if (!strcmp(providers[i].functions.list[k].name, name + length))
+				return (struct entry){ &providers[i],
+						       &providers[i].functions.list[k] };
+	}
+	return (struct entry){ 0 };
 }
 
-/* Of several names at one address the one that comes first in the table. */
-static bool is_alias(const struct object_desc *desc, const bool found[FAMILY_COUNT],
-		     const struct object_symbol *symbol, const struct allocator_entry *entry)
+static bool comes_first(struct entry a, struct entry b)
 {
-	const struct allocator_entry *other;
+	return a.provider != b.provider ? a.provider < b.provider : a.function < b.function;
+}
+
+/* Of several names at one address the one that comes first in the tables. */
+static bool is_alias(const struct object_desc *desc, const struct provider *providers, size_t count,
+		     const struct object_symbol *symbol, struct entry entry)
+{
+	struct entry other;
 	size_t i;
 
 	for (i = 0; i < desc->symbol_count; i++) {
 		if (&desc->symbols[i] == symbol || desc->symbols[i].vaddr != symbol->vaddr)
 			continue;
-		other = find_entry(desc->symbols[i].name);
-		if (other && found[other->family] && other < entry)
+		other = find_entry(providers, count, desc->symbols[i].name);
+		if (other.function && comes_first(other, entry))
 			return true;
 	}
 	return false;
-}
-
-/* mimalloc's cfree() asks whether the block is its own and then calls mi_free(). */
-static bool is_known_wrapper(const bool found[FAMILY_COUNT], const char *name)
-{
-	return found[FAMILY_MIMALLOC] && !strcmp(name, "cfree");
 }
 
 /* A function that only jumps on to another probed one needs no probe: the other sees the same
@@ -375,6 +270,36 @@ static size_t drop_forwarders(const struct object_desc *desc, struct allocator_s
 	return kept;
 }
 
+static bool hands_out_on_its_own(const struct object_desc *desc, const struct allocator_site *sites,
+				 size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (sites[i].is_operator && allocators_role_returns(sites[i].function.role) &&
+		    !allocator_is_over(desc, sites, count, &sites[i]))
+			return true;
+	return false;
+}
+
+/* The C++ operators of a static program are libstdc++'s, written over malloc: counted there, with
+ * what they ask for, as in a dynamic program, and at one trap less. */
+static size_t drop_operators(const struct object_desc *desc, struct allocator_site *sites,
+			     size_t count)
+{
+	size_t i, kept = 0;
+
+	if (hands_out_on_its_own(desc, sites, count))
+		return count;
+	for (i = 0; i < count; i++) {
+		if (sites[i].is_operator)
+			free(sites[i].exits);
+		else
+			sites[kept++] = sites[i];
+	}
+	return kept;
+}
+
 static int compare_sites(const void *a, const void *b)
 {
 	const struct allocator_site *x = a, *y = b;
@@ -384,36 +309,55 @@ static int compare_sites(const void *a, const void *b)
 							     : 0;
 }
 
+static int find_sites(const struct object_desc *desc, const char *path,
+		      const struct provider *providers, size_t provider_count, bool may_fork,
+		      bool use_exit_probes, struct allocator_site *sites, size_t *ret_count)
+{
+	size_t i;
+	int r;
+
+	for (i = 0; i < desc->symbol_count; i++) {
+		const struct object_symbol *symbol = &desc->symbols[i];
+		struct entry entry = find_entry(providers, provider_count, symbol->name);
+		struct allocator_site *site = &sites[*ret_count];
+		struct allocator_function function;
+
+		if (!entry.function || is_alias(desc, providers, provider_count, symbol, entry))
+			continue;
+		function = *entry.function;
+		function.name = symbol->name;
+		r = place_or_refuse(desc, symbol, &function, may_fork, use_exit_probes, site);
+		if (r < 0)
+			return r;
+		site->is_operator = entry.provider->are_operators;
+		site->family = entry.provider->family;
+		tell_name(desc, path, entry.provider->family, site->allocator,
+			  sizeof(site->allocator));
+		(*ret_count)++;
+	}
+	return 0;
+}
+
 int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,
 		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count)
 {
-	bool found[FAMILY_COUNT] = { false };
-	const struct allocator_entry *entry;
-	struct allocator_site *sites;
-	size_t i, count = 0;
-	int r;
+	_cleanup_free_ struct provider *providers = NULL;
+	struct allocator_site *sites = NULL;
+	size_t provider_count = 0, count = 0;
+	int r = providers_find(desc, &providers, &provider_count);
 
+	if (r < 0)
+		return r;
 	sites = calloc(desc->symbol_count + 1, sizeof(*sites));
 	if (!sites)
 		return -ENOMEM;
-	find_families(desc, found);
-	for (i = 0; i < desc->symbol_count; i++) {
-		const struct object_symbol *symbol = &desc->symbols[i];
-
-		entry = find_entry(symbol->name);
-		if (!entry || !found[entry->family] || is_alias(desc, found, symbol, entry) ||
-		    is_known_wrapper(found, symbol->name))
-			continue;
-		r = place_or_refuse(desc, symbol, &entry->function, may_fork, use_exit_probes,
-				    &sites[count]);
-		if (r < 0) {
-			allocators_sites_free(sites, count);
-			return r;
-		}
-		name_family(desc, path, found, entry->family, sites[count].allocator,
-			    sizeof(sites[count].allocator));
-		count++;
+	r = find_sites(desc, path, providers, provider_count, may_fork, use_exit_probes, sites,
+		       &count);
+	if (r < 0) {
+		allocators_sites_free(sites, count);
+		return r;
 	}
+	count = drop_operators(desc, sites, count);
 	count = drop_forwarders(desc, sites, count);
 	qsort(sites, count, sizeof(*sites), compare_sites);
 	*ret = sites;
@@ -429,8 +373,8 @@ int allocators_find_mappers(const struct object_desc *desc, bool may_fork, bool 
 
 	if (!sites)
 		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(mappers) && has(desc, LIBC_MARK); i++) {
-		const struct object_symbol *symbol = find_symbol(desc, mappers[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(mappers) && family_has(desc, "", plain_marks[0]); i++) {
+		const struct object_symbol *symbol = family_symbol(desc, "", mappers[i].name);
 		int r;
 
 		if (!symbol)

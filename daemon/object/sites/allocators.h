@@ -1,20 +1,14 @@
 #pragma once
 /* allocators: which functions of which allocators exist, what they do, and which of them an
- * object holds. A table, and a pure search in it.
+ * object holds, and where they are probed. A pure search in what families/ know.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/object/elf/object.h"
+#include "daemon/object/families/family.h"
 #include "daemon/object/x86_64/prologue.h"
-
-struct allocator_function {
-	const char *name; /* symbol */
-	uint8_t role;	  /* enum dhat_role */
-	uint8_t arg[3];	  /* which psABI argument (0…5) is the role's argument 0, 1, 2 */
-	bool may_throw;	  /* a C++ exception may pass: no return probe, exit probes instead */
-};
 
 /* How the end of a call is to be seen. */
 enum allocator_returns {
@@ -33,13 +27,15 @@ struct allocator_exit {
 
 /* A function found, and the place chosen for its probe. */
 struct allocator_site {
-	struct allocator_function function; /* a copy; the name is static, or the option's */
+	struct allocator_function function; /* a copy; the name is the symbol's, or the option's */
 	const struct object_symbol *symbol; /* borrowed from the desc */
 	struct prologue_site place;
 	uint64_t place_file_offset;
 	uint8_t arg_reg[3]; /* for the cookie: registers of the role's arguments at the place */
-	char allocator[64]; /* "glibc 2.36", "jemalloc 5.3.0", … */
-	bool is_refused;    /* cannot be probed: place.note says why; allocations go unseen */
+	char allocator[64]; /* "glibc 2.36", "jemalloc 5.3.0", …: for people only */
+	const struct allocator_family *family; /* NULL: none of the known ones */
+	bool is_operator;		       /* operator new or delete by its own name */
+	bool is_refused; /* cannot be probed: place.note says why; allocations go unseen */
 	enum allocator_returns returns;
 	/* Where the function may be left, the ways out of those that it tail-calls included. Other
 	 * functions may share them: an exit is this call's when rsp there is what rsp was at the
@@ -48,8 +44,10 @@ struct allocator_site {
 	size_t exit_count;
 };
 
-/* NULL-terminated, for object_describe(). */
-const char *const *allocators_symbol_names(void);
+/* Describe an object with all that may be an allocator's, and the functions of these names besides
+ * (NULL-terminated, or NULL); otherwise as object_describe(). */
+int allocators_describe(int fd, const char *const *besides, struct object_desc **ret,
+			struct dhat_error *err);
 
 /* How many of the role's arguments there are. */
 unsigned allocators_role_args(uint8_t role);

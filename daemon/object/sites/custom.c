@@ -161,20 +161,14 @@ static void custom_deinit(struct custom *custom)
 
 DEFINE_CLEANUP_PTR(struct customs *, customs_free)
 
-/* What object_describe() is asked for: the known functions and these. */
+/* What allocators_describe() is asked for besides. */
 static int collect_names(struct customs *customs)
 {
-	const char *const *known = allocators_symbol_names();
-	size_t known_count = 0;
-
-	while (known[known_count])
-		known_count++;
-	customs->names = calloc(known_count + customs->count + 1, sizeof(*customs->names));
+	customs->names = calloc(customs->count + 1, sizeof(*customs->names));
 	if (!customs->names)
 		return -ENOMEM;
-	memcpy(customs->names, known, known_count * sizeof(*known));
 	for (size_t i = 0; i < customs->count; i++)
-		customs->names[known_count + i] = customs->list[i].symbol;
+		customs->names[i] = customs->list[i].symbol;
 	return 0;
 }
 

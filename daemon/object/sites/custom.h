@@ -30,7 +30,7 @@ struct custom {
 struct customs {
 	struct custom *list;
 	size_t count;
-	const char **names; /* NULL-terminated: all symbols that objects have to be asked for */
+	const char **names; /* NULL-terminated: for allocators_describe() */
 };
 
 /* texts: NULL-terminated, may be NULL. The caller frees *ret with customs_free(). */

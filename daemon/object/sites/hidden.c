@@ -14,10 +14,9 @@ static const char *base_name(const char *path)
 
 /* malloc and its like under their plain names, in a file that is no C library, are whoever's texts
  * lie beside them. */
-static bool is_of(const struct allocator_site *site, const char *maker)
+static bool is_of(const struct allocator_site *site, unsigned maker)
 {
-	return !strncmp(site->allocator, maker, strlen(maker)) ||
-	       !strncmp(site->allocator, "malloc of ", 10);
+	return !site->family || site->family->maker == maker;
 }
 
 uint32_t hidden_makers(const struct object_desc *desc, const struct allocator_site *sites,
@@ -27,7 +26,7 @@ uint32_t hidden_makers(const struct object_desc *desc, const struct allocator_si
 
 	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT; maker++)
 		for (size_t i = 0; i < count; i++)
-			if (!sites[i].is_refused && is_of(&sites[i], object_maker_name(maker)))
+			if (!sites[i].is_refused && is_of(&sites[i], maker))
 				makers &= ~(1u << maker);
 	return makers;
 }

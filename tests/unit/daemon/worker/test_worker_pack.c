@@ -25,7 +25,7 @@ static struct object_desc *describe(const char *path)
 	struct dhat_error err = { 0 };
 
 	assert_true(fd >= 0);
-	assert_int_equal(object_describe(fd, allocators_symbol_names(), &desc, &err), 0);
+	assert_int_equal(allocators_describe(fd, NULL, &desc, &err), 0);
 	return desc;
 }
 

@@ -44,7 +44,7 @@ static struct found search_file(const char *path, bool use_exit_probes)
 	size_t i;
 
 	assert_true(fd >= 0);
-	if (object_describe(fd, allocators_symbol_names(), &found.desc, &err) < 0)
+	if (allocators_describe(fd, NULL, &found.desc, &err) < 0)
 		fail_msg("%s: %s", path, err.message);
 	assert_int_equal(allocators_find(found.desc, path, true, use_exit_probes, &found.sites,
 					 &found.count),
@@ -384,10 +384,88 @@ static void test_true_positives(void **state)
 	assert_int_equal(count_in(NAMES("je_malloc", "je_free", "je_realloc"), false), 3);
 	assert_int_equal(count_in(NAMES("_rjem_mallocx", "_rjem_sdallocx"), false), 2);
 	assert_int_equal(count_in(NAMES("tc_malloc", "tc_free", "tc_new"), false), 3);
-	/* operator new as well where the library has it on its own */
+	assert_int_equal(count_in(NAMES("sn_rust_alloc", "sn_rust_dealloc"), false), 2);
+	assert_int_equal(count_in(NAMES("rpmalloc", "rpfree", "rprealloc"), false), 3);
+	/* operators that do not call malloc, wherever malloc is provided */
 	assert_int_equal(count_in(NAMES("malloc", "free", "_Znwm", "_ZdlPv", "__asan_init"), true),
 			 4);
-	assert_int_equal(count_in(NAMES("malloc", "free", "_Znwm", "_ZdlPv"), true), 2);
+	assert_int_equal(count_in(NAMES("malloc", "free", "_Znwm", "_ZdlPv"), true), 4);
+	assert_int_equal(count_in(NAMES("malloc", "free", "realloc", "_Znam", "_ZdaPvm"), false),
+			 5);
+}
+
+/* A copy of an allocator under a prefix that nobody has told us of. */
+static void test_prefixes(void **state)
+{
+	assert_int_equal(count_in(NAMES("duckdb_je_malloc", "duckdb_je_free", "duckdb_je_sdallocx",
+					"duckdb_je_rallocx"),
+				  true),
+			 4);
+	assert_int_equal(count_in(NAMES("x_mi_malloc", "x_mi_free", "x_mi_heap_malloc"), false), 3);
+	/* two of them in one object */
+	assert_int_equal(count_in(NAMES("a_malloc", "a_free", "a_mallocx", "b_malloc", "b_free",
+					"b_mallocx"),
+				  true),
+			 6);
+	/* a pair alone is anybody's, and so is a member without the pair */
+	assert_int_equal(count_in(NAMES("g_malloc", "g_free", "g_realloc"), true), 0);
+	assert_int_equal(count_in(NAMES("my_mallocx", "your_free"), true), 0);
+	assert_int_equal(count_in(NAMES("x_mi_malloc", "y_mi_free", "x_mi_realloc"), true), 0);
+}
+
+/* clang's numbered allocation functions, beside the plain ones. */
+static void test_tokens(void **state)
+{
+	_cleanup_found_ struct found f = search(make_desc(
+		NAMES("malloc", "free", "__alloc_token_0_malloc", "__alloc_token_12__Znwm",
+		      "__alloc_token_calloc", "__alloc_token_0_printf"),
+		true));
+
+	must_have(&f, "__alloc_token_0_malloc", DHAT_ROLE_MALLOC);
+	must_have(&f, "__alloc_token_12__Znwm", DHAT_ROLE_MALLOC);
+	must_have(&f, "__alloc_token_calloc", DHAT_ROLE_CALLOC);
+	assert_int_equal(f.count, 5);
+}
+
+/* call malloc; ret, at the n-th place of make_desc(): with malloc in the first. */
+static void set_call_of_first(struct object_desc *desc, size_t n)
+{
+	uint8_t code[] = { 0xe8, 0, 0, 0, 0, 0xc3 };
+	int32_t distance = -64 * (int)n - 5;
+
+	memcpy(code + 1, &distance, 4);
+	set_code(desc, n, code, sizeof(code));
+}
+
+/* As libstdc++'s are in a static program: counted in malloc. */
+static void test_operators_over_malloc(void **state)
+{
+	struct object_desc *desc =
+		make_desc(NAMES("malloc", "free", "_Znwm", "_Znam", "_ZdlPv"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	set_call_of_first(desc, 2);
+	/* _Znam: jmp _Znwm */
+	set_code(desc, 3, (const uint8_t[]){ 0xeb, (uint8_t)(-64 - 2) }, 2);
+	f = search(desc);
+	assert_int_equal(f.count, 2);
+	assert_null(site_of(&f, "_Znwm"));
+}
+
+/* One way out without malloc (a fast path) is enough to count all of them where they are. */
+static void test_operators_beside_malloc(void **state)
+{
+	struct object_desc *desc =
+		make_desc(NAMES("malloc", "free", "_Znwm", "_Znam", "_ZdlPv"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	set_call_of_first(desc, 2);
+	/* _Znam: je over the call of malloc; ret */
+	set_code(desc, 3, (const uint8_t[]){ 0x74, 5, 0xe8, 0x39, 0xff, 0xff, 0xff, 0xc3 }, 8);
+	f = search(desc);
+	assert_int_equal(f.count, 5);
+	must_have(&f, "_Znwm", DHAT_ROLE_MALLOC);
+	must_have(&f, "_Znam", DHAT_ROLE_MALLOC);
 }
 
 static void test_unknown_allocator_is_named_by_its_file(void **state)
@@ -512,6 +590,10 @@ int main(void)
 		cmocka_unit_test(test_libraries_without_an_allocator),
 		cmocka_unit_test(test_false_positives),
 		cmocka_unit_test(test_true_positives),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_operators_over_malloc),
+		cmocka_unit_test(test_operators_beside_malloc),
 		cmocka_unit_test(test_unknown_allocator_is_named_by_its_file),
 		cmocka_unit_test(test_loader_has_none),
 		cmocka_unit_test(test_aliases_count_once),

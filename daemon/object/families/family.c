@@ -1,0 +1,36 @@
+#include "family.h"
+
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+
+const struct allocator_family *const allocator_families[] = {
+	&family_mimalloc, &family_gperftools, &family_tcmalloc,	 &family_rpmalloc, &family_snmalloc,
+	&family_jemalloc, &family_scudo,      &family_sanitizer, &family_musl,	   &family_glibc,
+};
+const size_t allocator_family_count = ARRAY_SIZE(allocator_families);
+
+const struct object_symbol *family_symbol(const struct object_desc *desc, const char *prefix,
+					  const char *name)
+{
+	size_t i, length = strlen(prefix);
+
+	for (i = 0; i < desc->symbol_count; i++)
+		if (!strncmp(desc->symbols[i].name, prefix, length) &&
+		    !strcmp(desc->symbols[i].name + length, name))
+			return &desc->symbols[i];
+	return NULL;
+}
+
+bool family_has(const struct object_desc *desc, const char *prefix, const char *name)
+{
+	return family_symbol(desc, prefix, name);
+}
+
+bool family_has_one(const struct object_desc *desc, const char *prefix, const char *const *names)
+{
+	for (; *names; names++)
+		if (family_has(desc, prefix, *names))
+			return true;
+	return false;
+}

@@ -1,0 +1,82 @@
+#pragma once
+/* family: what is known of the allocators, a file each: which functions hand out, resize or take
+ * blocks, and how one sees that an object holds them.
+ *
+ * Pure tables and questions to a description. A name is put together from a prefix, which whoever
+ * builds an allocator may choose, and the function's own name.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/dhat_abi.h"
+#include "daemon/object/elf/object.h"
+
+struct allocator_function {
+	const char *name; /* symbol; in a table without its prefix */
+	uint8_t role;	  /* enum dhat_role */
+	uint8_t arg[3];	  /* which psABI argument (0…5) is the role's argument 0, 1, 2 */
+	bool may_throw;	  /* a C++ exception may pass: no return probe, exit probes instead */
+};
+
+struct function_list {
+	const struct allocator_function *list;
+	size_t count;
+};
+
+/* Rows of a table: name, role, the numbers of the role's arguments. */
+#define FUNCTION(name, role, a, b, c)                                                              \
+	{                                                                                          \
+		name, DHAT_ROLE_##role, { a, b, c }, false                                         \
+	}
+#define THROWING(name, role, a, b, c)                                                              \
+	{                                                                                          \
+		name, DHAT_ROLE_##role, { a, b, c }, true                                          \
+	}
+#define FUNCTIONS(table)                                                                           \
+	{                                                                                          \
+		table, sizeof(table) / sizeof((table)[0])                                          \
+	}
+
+struct allocator_family {
+	/* Those under its own names, and those it has beside malloc, free and their like when these
+	 * are its own. */
+	struct function_list functions, beside_plain;
+	/* Prefixes of `functions` that are looked for in every object; NULL-terminated. */
+	const char *const *prefixes;
+	/* Where any other prefix may stand: functions by which it is noticed, or NULL. */
+	const char *const *anchors;
+	/* Symbols that is_present() and tell_name() want to see besides, or NULL. */
+	const char *const *marks;
+	bool (*is_present)(const struct object_desc *desc, const char *prefix);
+	/* "jemalloc 5.3.0": for people only. */
+	void (*tell_name)(const struct object_desc *desc, char *ret, size_t size);
+	/* Whose texts a file has that holds it; OBJECT_MAKER_COUNT: none are known. */
+	enum object_maker maker;
+	bool owns_plain; /* with the prefix "", malloc, free and so on of its file are its own */
+	bool has_header; /* the word before a block is glibc's chunk size */
+};
+
+/* All of them. Whoever comes first owns an object's plain names. */
+extern const struct allocator_family *const allocator_families[];
+extern const size_t allocator_family_count;
+
+/* malloc, free and so on, and operator new and delete, whoever provides them. */
+extern const struct function_list plain_functions, operator_functions;
+extern const char *const plain_marks[];
+
+/* The object provides malloc and free under these names. */
+bool plain_is_present(const struct object_desc *desc);
+
+/* A symbol of this name, or NULL. */
+const struct object_symbol *family_symbol(const struct object_desc *desc, const char *prefix,
+					  const char *name);
+bool family_has(const struct object_desc *desc, const char *prefix, const char *name);
+/* One of a NULL-terminated list. */
+bool family_has_one(const struct object_desc *desc, const char *prefix, const char *const *names);
+#define HAS_ONE(desc, prefix, ...)                                                                 \
+	family_has_one(desc, prefix, (const char *const[]){ __VA_ARGS__, NULL })
+
+extern const struct allocator_family family_glibc, family_musl, family_sanitizer, family_jemalloc,
+	family_mimalloc, family_gperftools, family_tcmalloc, family_rpmalloc, family_snmalloc,
+	family_scudo;

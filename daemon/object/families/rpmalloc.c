@@ -1,0 +1,59 @@
+/* rpmalloc: rpmalloc.h of 2.0.1, with its first-class heaps. */
+#include "family.h"
+
+#include <stdio.h>
+
+static const struct allocator_function functions[] = {
+	FUNCTION("rpmalloc", MALLOC, 0, 0, 0),
+	FUNCTION("rpzalloc", MALLOC, 0, 0, 0),
+	FUNCTION("rpcalloc", CALLOC, 0, 1, 0),
+	FUNCTION("rprealloc", REALLOC, 0, 1, 0),
+	FUNCTION("rpaligned_realloc", REALLOC, 0, 2, 0),
+	FUNCTION("rpaligned_alloc", MEMALIGN, 0, 1, 0),
+	FUNCTION("rpaligned_zalloc", MEMALIGN, 0, 1, 0),
+	FUNCTION("rpaligned_calloc", CALLOC, 1, 2, 0),
+	FUNCTION("rpmemalign", MEMALIGN, 0, 1, 0),
+	FUNCTION("rpposix_memalign", POSIX_MEMALIGN, 0, 1, 2),
+	FUNCTION("rpvalloc", MALLOC, 0, 0, 0),
+	FUNCTION("rppvalloc", PVALLOC, 0, 0, 0),
+	FUNCTION("rpreallocarray", REALLOCARRAY, 0, 1, 2),
+	FUNCTION("rpfree", FREE, 0, 0, 0),
+	FUNCTION("rpmalloc_heap_alloc", MALLOC, 1, 0, 0),
+	FUNCTION("rpmalloc_heap_aligned_alloc", MEMALIGN, 1, 2, 0),
+	FUNCTION("rpmalloc_heap_aligned_zalloc", MEMALIGN, 1, 2, 0),
+	FUNCTION("rpmalloc_heap_calloc", CALLOC, 1, 2, 0),
+	FUNCTION("rpmalloc_heap_aligned_calloc", CALLOC, 2, 3, 0),
+	FUNCTION("rpmalloc_heap_realloc", REALLOC, 1, 2, 0),
+	FUNCTION("rpmalloc_heap_aligned_realloc", REALLOC, 1, 3, 0),
+	FUNCTION("rpmalloc_heap_free", FREE, 1, 0, 0),
+};
+
+static const struct allocator_function beside_plain[] = {
+	FUNCTION("reallocf", REALLOC, 0, 1, 0),
+	FUNCTION("vfree", FREE, 0, 0, 0),
+	/* operator new with an alignment, before C++ had one */
+	FUNCTION("_Znwmm", MALLOC, 0, 0, 0),
+	FUNCTION("_Znamm", MALLOC, 0, 0, 0),
+};
+
+static bool is_present(const struct object_desc *desc, const char *prefix)
+{
+	return family_has(desc, prefix, "rpmalloc") && family_has(desc, prefix, "rpfree") &&
+	       HAS_ONE(desc, prefix, "rprealloc", "rpcalloc", "rpaligned_alloc", "rpmemalign");
+}
+
+static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+{
+	(void)desc;
+	snprintf(ret, size, "rpmalloc");
+}
+
+const struct allocator_family family_rpmalloc = {
+	.functions = FUNCTIONS(functions),
+	.beside_plain = FUNCTIONS(beside_plain),
+	.prefixes = (const char *const[]){ "", NULL },
+	.is_present = is_present,
+	.tell_name = tell_name,
+	.maker = OBJECT_MAKER_COUNT,
+	.owns_plain = true,
+};

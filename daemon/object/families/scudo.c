@@ -1,0 +1,24 @@
+/* scudo: LLVM's hardened allocator, as it comes with clang (libclang_rt.scudo_standalone). All of
+ * its functions have plain names. */
+#include "family.h"
+
+#include <stdio.h>
+
+static bool is_present(const struct object_desc *desc, const char *prefix)
+{
+	return family_has(desc, prefix, "__scudo_print_stats");
+}
+
+static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+{
+	(void)desc;
+	snprintf(ret, size, "scudo");
+}
+
+const struct allocator_family family_scudo = {
+	.marks = (const char *const[]){ "__scudo_print_stats", NULL },
+	.is_present = is_present,
+	.tell_name = tell_name,
+	.maker = OBJECT_MAKER_SCUDO,
+	.owns_plain = true,
+};
