@@ -46,8 +46,10 @@ sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-poin
 coverage := $(if $(COVERAGE),--coverage)
 # dhatd is root's: what the compiler can catch of a mistake, it shall
 harden := $(if $(DEBUG)$(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
+warnings := -Wcast-qual -Wmissing-prototypes -Wstrict-prototypes -Wlogical-op -Wshadow -Wformat-nonliteral -Wundef \
+	-Wpointer-arith
 CFLAGS += -std=gnu11 -D_GNU_SOURCE $(if $(DEBUG),-O0,-O2) -g -Wall -Wextra -Werror \
-	-Wno-unused-parameter -MMD -MP -I. -I$(O) -DDHAT_VERSION='"$(VERSION)"' \
+	-Wno-unused-parameter $(warnings) -MD -MP -I. -isystem $(O) -DDHAT_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage)
 LDFLAGS += -Wl,-z,relro,-z,now,--as-needed $(sanitize) $(coverage)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
@@ -254,7 +256,7 @@ lint-c: $(patsubst %,$(O)/lint/%.ok,$(foreach folder,proto daemon cli,$(call sou
 $(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(pb).h $(bpf_skel)
 	$(call say,TIDY,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MMD -MP,$(CFLAGS)) 2>/dev/null
+	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MD -MP,$(CFLAGS)) -Wno-unknown-warning-option 2>/dev/null
 	$(Q)touch $@
 # cppcheck does not know the cleanup attribute (memleak), libbpf's macros (unknownMacro), and stumbles
 # over nested macros (internalAstError); uninitdata and ctuuninitvar take buffers that a callee fills for

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/qualifiers.h"
 #include "proto/base/units.h"
 #include "proto/wire/attach_options.h"
 #include "screen.h"
@@ -118,7 +119,7 @@ void command_fill_attach_options(const struct dhat_attach_options *from, Dhat__A
 {
 	to->ring_bytes = from->ring_bytes;
 	if (from->link)
-		to->link = (char *)from->link;
+		to->link = without_qualifiers(from->link);
 	to->custom = from->custom;
 	while (from->custom && from->custom[to->n_custom])
 		to->n_custom++;

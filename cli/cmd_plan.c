@@ -91,7 +91,7 @@ static void print_cost(struct screen *screen, const Dhat__Plan *plan)
 	}
 }
 
-static void print(const struct plan *options, const Dhat__Plan *plan)
+static void print(const struct plan *asked, const Dhat__Plan *plan)
 {
 	struct screen screen;
 
@@ -100,7 +100,7 @@ static void print(const struct plan *options, const Dhat__Plan *plan)
 		screen_text(&screen, plan->target->command);
 		printf(" (pid %" PRIu32 ")\n", plan->target->pid);
 	} else {
-		printf("process %" PRIu32 "\n", options->pid);
+		printf("process %" PRIu32 "\n", asked->pid);
 	}
 	fputs("  ", stdout);
 	screen_mark(&screen, plan->is_safe ? MARK_BOLD : MARK_BAD);

@@ -170,16 +170,15 @@ static const char *telling_line(const struct dhat_rendering *rendering,
 				const struct dhat_rendered_point *point)
 {
 	const char *best = rendering->lines[point->lines[0]];
-	const char **functions = calloc(point->line_count, sizeof(*functions));
+	char **functions = calloc(point->line_count, sizeof(*functions));
 	bool *keep = calloc(point->line_count, sizeof(*keep));
 	const char *place;
 
 	for (uint32_t i = 0; functions && i < point->line_count; i++)
-		ranking_split_line(rendering->lines[point->lines[i]], (char **)&functions[i],
-				   &place);
+		ranking_split_line(rendering->lines[point->lines[i]], &functions[i], &place);
 	if (functions && keep)
-		dhat_trim_stack(functions, point->line_count, DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO,
-				keep);
+		dhat_trim_stack((const char *const *)functions, point->line_count,
+				DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO, keep);
 	for (uint32_t i = 0; functions && keep && i < point->line_count; i++) {
 		if (!keep[i] || !functions[i] || is_plumbing(functions[i]))
 			continue;
@@ -187,7 +186,7 @@ static const char *telling_line(const struct dhat_rendering *rendering,
 		break;
 	}
 	for (uint32_t i = 0; functions && i < point->line_count; i++)
-		free((char *)functions[i]);
+		free(functions[i]);
 	free(functions);
 	free(keep);
 	return best;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "proto/base/units.h"
 
 /* Options without a letter have keys beyond the characters. */
@@ -295,7 +296,7 @@ static int parse_options(size_t command, int argc, char **argv, struct dhatd_opt
 	/* no lines about GNU's habits below each help */
 	is_format_ours = !getenv("ARGP_HELP_FMT");
 	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
-	argv[0] = (char *)commands[command].title; /* as messages shall name us */
+	argv[0] = without_qualifiers(commands[command].title); /* as messages shall name us */
 	r = argp_parse(&commands[command].argp, argc, argv, flags, NULL, options);
 	if (is_format_ours)
 		unsetenv("ARGP_HELP_FMT"); /* a program that we run gets our environment */

@@ -1,6 +1,7 @@
 #include "ring.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 #include <errno.h>
 #include <linux/bpf.h>
@@ -36,7 +37,7 @@ int ring_open(int map_fd, uint32_t bytes, struct ring **ret)
 	if (memory == MAP_FAILED) {
 		int error = errno;
 
-		munmap((void *)ring->consumer, page);
+		munmap(without_qualifiers(ring->consumer), page);
 		return -error;
 	}
 	ring->producer = memory;
@@ -50,8 +51,8 @@ void ring_close(struct ring *ring)
 {
 	if (!ring)
 		return;
-	munmap((void *)ring->consumer, ring->page_bytes);
-	munmap((void *)ring->producer, ring->producer_bytes);
+	munmap(without_qualifiers(ring->consumer), ring->page_bytes);
+	munmap(without_qualifiers(ring->producer), ring->producer_bytes);
 	free(ring);
 }
 
@@ -66,7 +67,7 @@ size_t ring_drain(struct ring *ring, size_t max,
 		const uint8_t *head = ring->data + (at & ring->mask);
 		/* length and flags, published by the producer when the record is whole */
 		uint32_t length =
-			atomic_load_explicit((_Atomic uint32_t *)head, memory_order_acquire);
+			atomic_load_explicit((const _Atomic uint32_t *)head, memory_order_acquire);
 		uint32_t size = length & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
 		if (length & BPF_RINGBUF_BUSY_BIT)

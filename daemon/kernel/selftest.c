@@ -24,7 +24,7 @@
 #define ANSWER 42
 
 /* The probed function. Kept whole and out of line: the probe goes on its first instruction. */
-__attribute__((noinline, noclone, used, optimize("no-omit-frame-pointer"))) int
+__attribute__((noinline, noclone, used, optimize("no-omit-frame-pointer"))) static int
 selftest_victim(int x)
 {
 	__asm__ volatile("" : "+r"(x));

@@ -109,7 +109,7 @@ static int attach_multi(int prog_fd, int attach_type, pid_t pid, const char *pat
 
 /* Type and retprobe bit of the uprobe PMU: Documentation/trace/uprobetracer.rst and
  * /sys/bus/event_source/devices/uprobe. */
-static int read_pmu(const char *file, const char *format, unsigned *ret)
+static int read_pmu(const char *file, unsigned *ret)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[96];
@@ -118,7 +118,8 @@ static int read_pmu(const char *file, const char *format, unsigned *ret)
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	return fscanf(f, format, ret) == 1 ? 0 : -EINVAL;
+	/* "9", or "config:0" */
+	return fscanf(f, "%*[^0-9]") >= 0 && fscanf(f, "%u", ret) == 1 ? 0 : -EINVAL;
 }
 
 int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
@@ -130,7 +131,7 @@ int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
 		.disabled = 1, /* the breakpoint is there all the same */
 	};
 	unsigned type = 0;
-	int fd, error = read_pmu("type", "%u", &type);
+	int fd, error = read_pmu("type", &type);
 
 	if (error)
 		return error;
@@ -153,10 +154,10 @@ static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struc
 	union bpf_attr link = { 0 };
 	unsigned type = 0, bit = 0;
 	_cleanup_close_ int event = -1, fd = -1;
-	int error = read_pmu("type", "%u", &type);
+	int error = read_pmu("type", &type);
 
 	if (error == 0)
-		error = read_pmu("format/retprobe", "config:%u", &bit);
+		error = read_pmu("format/retprobe", &bit);
 	if (error)
 		return error;
 	attr.type = type;
@@ -227,7 +228,7 @@ int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs,
 }
 
 /* Where uprobe_try() puts its probe. */
-__attribute__((noinline, used)) void uprobe_try_site(void)
+__attribute__((noinline, used)) static void uprobe_try_site(void)
 {
 	__asm__ volatile("");
 }

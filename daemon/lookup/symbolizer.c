@@ -10,6 +10,7 @@
 #include "debugfiles.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
+#include "proto/base/qualifiers.h"
 
 struct object_key {
 	dev_t device, root_device;
@@ -331,8 +332,8 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		symbolizer->objects = object->next;
 		object_free(object);
 	}
-	free((char *)symbolizer->debuginfod.urls);
-	free((char *)symbolizer->debuginfod.cache);
+	free(without_qualifiers(symbolizer->debuginfod.urls));
+	free(without_qualifiers(symbolizer->debuginfod.cache));
 	pthread_mutex_destroy(&symbolizer->lock);
 	free(symbolizer);
 }

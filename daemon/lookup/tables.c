@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "table_cache.h"
 
 struct entry {
@@ -304,7 +305,7 @@ int tables_get(struct tables *tables, int fd, const struct object_identity *iden
 
 void tables_put(struct tables *tables, const struct table *table)
 {
-	struct entry *entry = (struct entry *)table;
+	struct entry *entry = without_qualifiers(table);
 
 	if (!entry)
 		return;

@@ -15,6 +15,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/qualifiers.h"
 #include "proto/wire/frame.h"
 
 struct control {
@@ -140,7 +141,7 @@ static int send_error(int fd, int code, const char *message, uint64_t deadline_n
 	Dhat__Error error = DHAT__ERROR__INIT;
 
 	error.exit_code = code ? code : DHAT_EXIT_FAILED;
-	error.message = (char *)message;
+	error.message = without_qualifiers(message);
 	response.is_last = true;
 	response.body_case = DHAT__RESPONSE__BODY_ERROR;
 	response.error = &error;

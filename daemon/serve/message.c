@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "proto/profile/snapshot.h"
 
 /* Messages are filled with one flag for "out of memory", looked at once at the end: what was made
@@ -17,11 +18,11 @@ static char *text(bool *failed, const char *string)
 	char *copy;
 
 	if (!string || !*string)
-		return (char *)protobuf_c_empty_string;
+		return without_qualifiers(protobuf_c_empty_string);
 	copy = strdup(string);
 	if (!copy)
 		*failed = true;
-	return copy ? copy : (char *)protobuf_c_empty_string;
+	return copy ? copy : without_qualifiers(protobuf_c_empty_string);
 }
 
 static void *array(bool *failed, size_t count, size_t element_size)

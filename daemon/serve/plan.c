@@ -18,6 +18,7 @@
 #include "daemon/target/identity.h"
 #include "daemon/target/preflight.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 #define SAMPLE_NS 1000000000ull
 /* What a counted call costs its thread, on average of allocations (with return and stack) and
@@ -53,11 +54,11 @@ static void planner_deinit(struct planner *p)
 
 static char *text(struct planner *p, const char *string)
 {
-	char *copy = *string ? strdup(string) : (char *)protobuf_c_empty_string;
+	char *copy = *string ? strdup(string) : without_qualifiers(protobuf_c_empty_string);
 
 	if (!copy)
 		p->failed = true;
-	return copy ? copy : (char *)protobuf_c_empty_string;
+	return copy ? copy : without_qualifiers(protobuf_c_empty_string);
 }
 
 /* A zeroed element more at the end of a repeated field; NULL: out of memory. */

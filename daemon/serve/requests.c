@@ -3,6 +3,7 @@
 #include "message.h"
 #include "plan.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "rss.h"
 #include "snapshot.h"
 
@@ -21,7 +22,7 @@ static int reply_done(struct control_reply *reply, const char *text, struct dhat
 	Dhat__Done done = DHAT__DONE__INIT;
 	Dhat__Response response = DHAT__RESPONSE__INIT;
 
-	done.message = (char *)text;
+	done.message = without_qualifiers(text);
 	response.is_last = true;
 	response.body_case = DHAT__RESPONSE__BODY_DONE;
 	response.done = &done;
@@ -120,7 +121,7 @@ static int emit_part(void *context, const Dhat__SnapshotPart *part)
 
 	response.is_last = part->part_case == DHAT__SNAPSHOT_PART__PART_END;
 	response.body_case = DHAT__RESPONSE__BODY_SNAPSHOT;
-	response.snapshot = (Dhat__SnapshotPart *)part;
+	response.snapshot = without_qualifiers(part);
 	return control_reply(emitter->reply, &response, emitter->err);
 }
 

@@ -12,6 +12,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/qualifiers.h"
 #include "proto/profile/snapshot.h"
 
 #define NOTES_MAX 32 /* one for each object without names; the last says that there are more */
@@ -260,7 +261,7 @@ static int add_frame(struct writing *writing, struct frame_batch *batch, const s
 	message->frame.is_exact_pc = place->is_exact_pc;
 	if (object) {
 		message->frame.object = path_of(object);
-		message->frame.build_id = (char *)build_id->hex;
+		message->frame.build_id = without_qualifiers(build_id->hex);
 		batch->bytes += strlen(message->frame.object) + strlen(build_id->hex);
 	} else {
 		message->frame.unnamed_reason = "in no file: code made at run time";
@@ -271,7 +272,7 @@ static int add_frame(struct writing *writing, struct frame_batch *batch, const s
 		r = set_locations(message, at->names, named, &batch->bytes);
 	} else if (object) {
 		message->frame.object_vaddr = place->file_offset;
-		message->frame.unnamed_reason = (char *)symbolized->reason;
+		message->frame.unnamed_reason = without_qualifiers(symbolized->reason);
 	}
 	batch->bytes += 64 + strlen(message->frame.unnamed_reason);
 	if (!r && batch->bytes >= SNAPSHOT_BATCH_BYTES)
@@ -378,10 +379,10 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	point->live_blocks = heap->live_blocks;
 	point->first_ns = since(writing->copy, heap->first_ns);
 	point->last_ns = since(writing->copy, heap->last_ns);
-	point->kind = (char *)(from->kind ? from->kind : "");
-	point->label = (char *)(from->label ? from->label : "");
+	point->kind = without_qualifiers((from->kind ? from->kind : ""));
+	point->label = without_qualifiers((from->label ? from->label : ""));
 	if (!from->label)
-		point->stop = (char *)message_stop_name(from->stop);
+		point->stop = without_qualifiers(message_stop_name(from->stop));
 	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
 	for (uint32_t i = 0; i < from->frame_count; i++)
 		numbers[i] = writing->number_of_frame[from->first_frame + i];

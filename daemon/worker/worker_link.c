@@ -9,6 +9,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/qualifiers.h"
 
 static int wait_until(int sock, short events, uint64_t deadline_ns)
 {
@@ -71,7 +72,7 @@ static int send_bytes(int sock, const void *data, uint64_t size, int fd, uint64_
 	const uint8_t *at = data;
 
 	while (size) {
-		struct iovec part = { (void *)at, size };
+		struct iovec part = { without_qualifiers(at), size };
 		struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 		union fd_control control;
 		size_t sent = 0;

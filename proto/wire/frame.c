@@ -62,7 +62,7 @@ static int send_all(int fd, const uint8_t *bytes, size_t size, int flags, uint64
 		if (errno == EPIPE || errno == ECONNRESET)
 			return dhat_error_set(err, EPIPE, DHAT_EXIT_PROTOCOL,
 					      "the other side closed the connection");
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
+		if (errno != EAGAIN)
 			return dhat_error_errno(err, errno, "cannot send");
 		r = wait_ready(fd, POLLOUT, deadline_ns, err);
 		if (r < 0)
@@ -93,7 +93,7 @@ static int receive_all(int fd, uint8_t *bytes, size_t size, uint64_t deadline_ns
 		}
 		if (errno == EINTR)
 			continue;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
+		if (errno != EAGAIN)
 			return dhat_error_errno(err, errno, "cannot receive");
 		r = wait_ready(fd, POLLIN, deadline_ns, err);
 		if (r < 0)

@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/view.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "proto/base/text.h"
 #include "proto/export/export.h"
 #include "tests/unit/sample.h"
@@ -139,7 +140,7 @@ static char *run(const struct command *command, int expected, const char *const 
 	size_t size = 0;
 
 	for (; *args; args++)
-		argv[argc++] = (char *)*args;
+		argv[argc++] = without_qualifiers(*args);
 	fflush(stdout);
 	dup2(fileno(file), 1);
 	dup2(fileno(file), 2);

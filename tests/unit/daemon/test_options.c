@@ -13,6 +13,7 @@
 
 #include "daemon/options.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 /* Parses with stdout and stderr caught in `printed`. */
 static char printed[65536];
@@ -26,7 +27,7 @@ static int parse(struct dhatd_options *options, const char *const *args)
 	memset(argv, 0, sizeof(argv));
 	argv[0] = "dhatd";
 	for (; *args; args++)
-		argv[argc++] = (char *)*args;
+		argv[argc++] = without_qualifiers(*args);
 	fflush(stdout);
 	dup2(fileno(file), 1);
 	dup2(fileno(file), 2);

@@ -18,6 +18,7 @@
 
 #include "daemon/lookup/tables.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 /* Stands in for the worker: makes tables of build_words words, or fails. */
 static atomic_uint build_calls;
@@ -54,7 +55,7 @@ static struct tables *new_tables(uint64_t max_memory_bytes, const char *cache_pa
 		.max_memory_bytes = max_memory_bytes,
 		.cache_path = cache_path,
 		.build = fake_build,
-		.worker = (struct worker *)&build_calls,
+		.worker = without_qualifiers(&build_calls),
 	};
 	struct tables *tables = NULL;
 
@@ -284,7 +285,7 @@ static void test_a_failure_has_a_reason_and_is_tried_again(void **state)
 
 static void *get_once(void *arg)
 {
-	return (void *)get(arg, 9);
+	return without_qualifiers(get(arg, 9));
 }
 
 static void test_many_ask_at_once(void **state)

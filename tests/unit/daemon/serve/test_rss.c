@@ -11,6 +11,7 @@
 
 #include "daemon/serve/rss.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 /* A program, its heap, a library, a thread's arena, its own mmap, shared memory, its stack. */
 static const char text[] =
@@ -45,7 +46,7 @@ static const char text[] =
 
 static struct smaps parse(const char *what)
 {
-	_cleanup_fclose_ FILE *file = fmemopen((void *)what, strlen(what), "r");
+	_cleanup_fclose_ FILE *file = fmemopen(without_qualifiers(what), strlen(what), "r");
 	struct smaps smaps;
 
 	assert_int_equal(smaps_parse(file, &smaps), 0);

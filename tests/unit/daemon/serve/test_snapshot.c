@@ -25,11 +25,11 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
 
 /* Places to be named. */
-__attribute__((noinline, used)) int snapshot_test_one(int n)
+__attribute__((noinline, used)) static int snapshot_test_one(int n)
 {
 	return n * 3;
 }
-__attribute__((noinline, used)) int snapshot_test_two(int n)
+__attribute__((noinline, used)) static int snapshot_test_two(int n)
 {
 	return n * 5;
 }

@@ -24,6 +24,7 @@
 
 #include "daemon/target/preflight.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 #define _cleanup_preflight_ _cleanup_(preflight_deinit)
 
@@ -211,7 +212,7 @@ static void test_a_thread_and_myself(void **state)
 	volatile pid_t tid = 0;
 
 	must_find(&self, "myself", true);
-	assert_int_equal(pthread_create(&thread, NULL, tell_tid, (void *)&tid), 0);
+	assert_int_equal(pthread_create(&thread, NULL, tell_tid, without_qualifiers(&tid)), 0);
 	while (tid == 0)
 		usleep(100);
 	p = look_at(tid);

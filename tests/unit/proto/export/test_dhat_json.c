@@ -12,6 +12,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/qualifiers.h"
 #include "proto/export/export.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/trim.h"
@@ -173,9 +174,9 @@ static void test_frames(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_free_ char *text = NULL;
 
-		frame.object = (char *)cases[i].object;
-		location.function = (char *)cases[i].function;
-		location.file = (char *)cases[i].file;
+		frame.object = without_qualifiers(cases[i].object);
+		location.function = without_qualifiers(cases[i].function);
+		location.file = without_qualifiers(cases[i].file);
 		text = dhat_frame_text(&frame, cases[i].has_location ? &location : NULL);
 		assert_string_equal(text, cases[i].text);
 	}

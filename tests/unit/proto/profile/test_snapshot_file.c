@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "proto/profile/snapshot_file.h"
 #include "tests/unit/sample.h"
 
@@ -40,7 +41,7 @@ static int tear_down(void **state)
 static int read_bytes(const void *from, size_t count, struct dhat_snapshot **ret,
 		      struct dhat_error *err)
 {
-	FILE *file = fmemopen((void *)from, count, "r");
+	FILE *file = fmemopen(without_qualifiers(from), count, "r");
 	int r;
 
 	r = dhat_snapshot_read(file, "x.dhat", ret, err);

@@ -12,9 +12,11 @@
 #include "bpf/dhat_abi.h"
 #include "daemon/object/sites/custom.h"
 
+#include "proto/base/qualifiers.h"
+
 static struct customs *read_one(const char *text)
 {
-	char *texts[] = { (char *)text, NULL };
+	char *texts[] = { without_qualifiers(text), NULL };
 	struct customs *customs = NULL;
 	struct dhat_error err = { 0 };
 
@@ -99,7 +101,7 @@ static void test_what_cannot_be_read(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		char *list[] = { (char *)texts[i], NULL };
+		char *list[] = { without_qualifiers(texts[i]), NULL };
 		struct customs *customs = NULL;
 		struct dhat_error err = { 0 };
 

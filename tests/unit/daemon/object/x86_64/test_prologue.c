@@ -325,7 +325,8 @@ static void test_libc(void **state)
 		const ElfW(Sym) *symbol = NULL;
 		Dl_info info;
 
-		if (!code || !dladdr1(code, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol)
+		if (!code || !dladdr1(code, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) ||
+		    !symbol)
 			fail_msg("%s is not in libc", names[i]);
 		site = choose(code, symbol->st_size, &for_malloc);
 		at = code + site.offset;
