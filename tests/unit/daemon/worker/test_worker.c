@@ -450,12 +450,16 @@ static void *kill_workers(void *context)
 	struct killer *killer = context;
 
 	while (!killer->is_done) {
+		siginfo_t info;
 		int pids[2];
 
 		usleep(3000);
 		worker_pids(killer->worker, pids);
-		if (pids[0] > 0 && !kill(pids[0], SIGKILL))
-			killer->kills++;
+		if (pids[0] <= 0 || kill(pids[0], SIGKILL))
+			continue;
+		killer->kills++;
+		/* dead before we are done, or the kill meets a request that comes after us */
+		waitid(P_PID, pids[0], &info, WEXITED | WNOWAIT);
 	}
 	return NULL;
 }
