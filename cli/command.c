@@ -18,6 +18,7 @@ const struct command commands[] = {
 	{ "plan", "what an attach would find and cost, without attaching", cmd_plan },
 	{ "attach", "have dhatd watch another process", cmd_attach },
 	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
+	{ "repair", "remove breakpoints that a killed tracer left in a process", cmd_repair },
 	{ 0 },
 };
 

@@ -52,6 +52,7 @@ int cmd_rss(int argc, char **argv, struct dhat_error *err);
 int cmd_export(int argc, char **argv, struct dhat_error *err);
 int cmd_attach(int argc, char **argv, struct dhat_error *err);
 int cmd_detach(int argc, char **argv, struct dhat_error *err);
+int cmd_repair(int argc, char **argv, struct dhat_error *err);
 int cmd_plan(int argc, char **argv, struct dhat_error *err);
 
 /* How to attach, as attach and plan ask for it; *to borrows from *from. */

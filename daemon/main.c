@@ -12,6 +12,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/export/export.h"
+#include "repair_report.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -302,6 +303,24 @@ static void serve(struct dhatd *dhatd, const sigset_t *set)
 	} while (sigwait(set, &signal_number) || signal_number == SIGNAL_ENDED);
 }
 
+/* One process's failure does not stop the next. */
+static int repair(const struct dhatd_options *options)
+{
+	int status = DHAT_EXIT_OK;
+
+	for (size_t i = 0; i < options->pid_count; i++) {
+		struct dhat_error err = { 0 };
+		int error = repair_report(options->pids[i], options->as_json, &err);
+
+		if (error && (err.message[0] || !err.code))
+			fprintf(stderr, "dhatd: %s\n",
+				err.message[0] ? err.message : strerror(-error));
+		if (error && !status)
+			status = err.code ? err.code : DHAT_EXIT_FAILED;
+	}
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct dhatd dhatd = { 0 };
@@ -316,6 +335,11 @@ int main(int argc, char **argv)
 	if (dhatd.options.command == DHATD_DONE) {
 		dhatd_options_deinit(&dhatd.options);
 		return DHAT_EXIT_OK;
+	}
+	if (dhatd.options.command == DHATD_REPAIR) {
+		status = repair(&dhatd.options);
+		dhatd_options_deinit(&dhatd.options);
+		return status;
 	}
 	block_signals(&set);
 	raise_descriptor_limit();

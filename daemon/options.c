@@ -30,6 +30,14 @@ static const struct argp_option attach_options[] = {
 	{ 0 },
 };
 
+static const struct argp_option repair_options[] = {
+	{ "pid", 'p', "N", 0, "Look at process N; may be given several times", 1 },
+	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
+	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
+	{ 0 },
+};
+
 static const struct argp_option output_options[] = {
 	{ "output", 'o', "FILE", 0,
 	  "At the end write the profile to FILE: DHAT JSON, or lossless if it ends in .dhat", 2 },
@@ -137,6 +145,14 @@ static int parse_seconds(struct argp_state *state, struct dhatd_options *options
 }
 
 /* Help and version print here and not in argp, which would exit. */
+static error_t give_help(struct argp_state *state, struct dhatd_options *options, int key)
+{
+	argp_state_help(state, stdout,
+			key == '?' ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK : ARGP_HELP_USAGE);
+	options->command = DHATD_DONE;
+	return ECANCELED;
+}
+
 static error_t parse_socket(int key, char *arg, struct argp_state *state)
 {
 	struct dhatd_options *options = state->input;
@@ -154,11 +170,7 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 		return parse_seconds(state, options, arg);
 	case '?':
 	case KEY_USAGE:
-		argp_state_help(state, stdout,
-				key == '?' ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK
-					   : ARGP_HELP_USAGE);
-		options->command = DHATD_DONE;
-		return ECANCELED;
+		return give_help(state, options, key);
 	case 'V':
 		puts("dhatd " DHAT_VERSION);
 		options->command = DHATD_DONE;
@@ -183,10 +195,34 @@ static void give_inputs(struct argp_state *state, struct dhatd_options *options)
 {
 	const struct argp_child *children = state->root_argp->children;
 
-	for (size_t i = 0; children[i].argp; i++)
+	for (size_t i = 0; children && children[i].argp; i++)
 		state->child_inputs[i] = children[i].argp == &dhat_attach_argp
 						 ? (void *)&options->attach
 						 : (void *)options;
+}
+
+static error_t parse_repair(int key, char *arg, struct argp_state *state)
+{
+	struct dhatd_options *options = state->input;
+
+	switch (key) {
+	case 'p':
+	case ARGP_KEY_ARG:
+		return parse_pid(state, options, arg);
+	case 'j':
+		options->as_json = true;
+		return 0;
+	case '?':
+	case KEY_USAGE:
+		return give_help(state, options, key);
+	case ARGP_KEY_END:
+		if (options->pid_count)
+			return 0;
+		argp_error(state, "which process? give --pid N");
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
 }
 
 /* What belongs to a command as a whole. */
@@ -254,6 +290,15 @@ static const struct {
 	  { .parser = parse_command,
 	    .doc = "Answer dhatctl; targets are added by `dhatctl attach`.",
 	    .children = serve_children } },
+	{ "repair",
+	  "dhatd repair",
+	  DHATD_REPAIR,
+	  { .options = repair_options,
+	    .parser = parse_repair,
+	    .args_doc = "[PID]",
+	    .doc = "Remove breakpoints from a process's code that serve nobody any more: what a "
+		   "tracer leaves that is killed while it lets go. Probes that are in use stay. "
+		   "The exit status is 6 if some had to be left alone." } },
 };
 
 static const char usage[] =
@@ -263,6 +308,7 @@ static const char usage[] =
 	"  attach --pid N       profile a running process\n"
 	"  run -- PROGRAM ...   start a program and profile it from its first allocation on\n"
 	"  serve                answer dhatctl; no target at the start\n"
+	"  repair --pid N       remove breakpoints that a killed tracer left in a process\n"
 	"\n"
 	"dhatd COMMAND --help lists the options of a command. dhatctl asks a running dhatd.\n";
 
@@ -328,7 +374,7 @@ int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret)
 		fprintf(stderr, "dhatd: %s: no such command\n", name);
 	else
 		fprintf(stderr, "dhatd: a command is missing\n");
-	fprintf(stderr, "There are attach, run and serve; `dhatd --help' tells more.\n");
+	fprintf(stderr, "There are attach, run, serve and repair; `dhatd --help' tells more.\n");
 	return -EINVAL;
 }
 

@@ -15,17 +15,19 @@ enum dhatd_command {
 	DHATD_ATTACH,	/* to running processes */
 	DHATD_RUN,	/* a program from its first instruction on */
 	DHATD_SERVE,	/* no target yet: `dhatctl attach` brings them */
+	DHATD_REPAIR,	/* no profile: let go of breakpoints that a tracer left in a process */
 };
 
 struct dhatd_options {
 	enum dhatd_command command;
-	pid_t *pids; /* attach; each once, in the order given */
+	pid_t *pids; /* attach, repair; each once, in the order given */
 	size_t pid_count;
 	const char *cgroup_path; /* attach; NULL: none */
 	const char *name_regex;	 /* attach; compiles as a POSIX extended regular expression */
 	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
+	bool as_json;		 /* repair */
 	const char *debuginfod_urls;  /* NULL: no debuginfod server is asked */
 	uint32_t debuginfod_seconds;  /* for one file; 0: the default */
 	const char *group;	      /* whose members may use the socket, too; NULL: none */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -283,4 +284,26 @@ void breakpoints_deinit(struct breakpoints *breakpoints)
 		free(breakpoints->list[i].path);
 	free(breakpoints->list);
 	*breakpoints = (struct breakpoints){ 0 };
+}
+
+void breakpoints_places(const struct breakpoints *breakpoints,
+			bool (*is_wanted)(const void *context, size_t i), const void *context,
+			char *ret, size_t size)
+{
+	size_t used = 0, shown = 0;
+
+	ret[0] = '\0';
+	for (size_t i = 0; i < breakpoints->count && used < size; i++) {
+		const struct breakpoint *b = &breakpoints->list[i];
+		const char *slash = strrchr(b->path, '/');
+
+		if (is_wanted && !is_wanted(context, i))
+			continue;
+		if (shown++ == 3) {
+			snprintf(ret + used, size - used, ", …");
+			break;
+		}
+		used += snprintf(ret + used, size - used, "%s%s+0x%" PRIx64, used ? ", " : "",
+				 slash ? slash + 1 : b->path, b->file_offset);
+	}
 }

@@ -46,6 +46,10 @@ struct breakpoints {
  * -EACCES, -EPERM: its memory may not be read. */
 int breakpoints_find(pid_t pid, struct breakpoints *ret);
 void breakpoints_deinit(struct breakpoints *breakpoints);
+/* "libc.so.6+0x9d2a0, …": file offsets of the first few that are wanted (NULL: of all). */
+void breakpoints_places(const struct breakpoints *breakpoints,
+			bool (*is_wanted)(const void *context, size_t i), const void *context,
+			char *ret, size_t size);
 
 /* ---- pure, for tests ---------------------------------------------------------------------- */
 

@@ -124,6 +124,7 @@ void preflight_parse_status(const char *text, struct preflight_status *ret)
 	status.seccomp_mode = atoi(line_value(text, "Seccomp"));
 	status.seccomp_filters = atoi(line_value(text, "Seccomp_filters"));
 	status.effective_caps = strtoull(line_value(text, "CapEff"), NULL, 16);
+	status.caught_signals = strtoull(line_value(text, "SigCgt"), NULL, 16);
 	at = line_value(text, "NSpid");
 	while (sscanf(at, "%*[\t ]%d%n", &status.ns_pid, &used) == 1) {
 		status.ns_depth++;

@@ -64,6 +64,7 @@ struct preflight_status {
 	int ns_depth; /* how many numbers NSpid has */
 	int seccomp_mode, seccomp_filters;
 	unsigned long long effective_caps;
+	unsigned long long caught_signals; /* bit n - 1: signal n has a handler */
 };
 void preflight_parse_status(const char *text, struct preflight_status *ret);
 

@@ -305,13 +305,16 @@ static void describe_end(const struct target *target, char *ret, size_t size)
 		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
 }
 
-/* What the kernel holds for us is given back: ring, maps, links. What was counted stays. */
-static void remove_probes(struct target *target)
+/* What the kernel holds for us is given back: ring, maps, links. What was counted stays. False:
+ * that was done before. */
+static bool remove_probes(struct target *target)
 {
 	struct tracer *tracer;
+	bool is_first;
 
 	pthread_mutex_lock(&target->map_lock);
-	if (!target->finished) {
+	is_first = !target->finished;
+	if (is_first) {
 		target->finished = true;
 		tracer_close_gate(target->tracer);
 		drain_all(target);
@@ -325,11 +328,13 @@ static void remove_probes(struct target *target)
 		tracer_free(tracer);
 	}
 	pthread_mutex_unlock(&target->map_lock);
+	return is_first;
 }
 
 void target_detach(struct target *target)
 {
-	remove_probes(target);
+	if (remove_probes(target))
+		target_sweep(target);
 	target_lock(target);
 	close_profile(target, TARGET_DETACHED, "detached on request");
 	target_unlock(target);
@@ -483,6 +488,7 @@ int target_attach(pid_t pid, const struct target_options *options,
 
 	if (error)
 		return error;
+	target_sweep(target);
 	pthread_mutex_lock(&target->map_lock);
 	error = target_attach_links(target, options->link, err);
 	if (error == 0)

@@ -114,6 +114,9 @@ int target_check_found(const struct target *target, struct dhat_error *err);
 int target_preflight(struct target *target, struct dhat_error *err);
 /* How returns will be seen, once the kind of link is chosen. */
 int target_choose_returns(struct target *target);
+/* target_code.c: let go of breakpoints that serve nobody, wherever they are; a note tells. While no
+ * probe of ours is in place. */
+void target_sweep(struct target *target);
 /* Does the object mapped at addr hold probes? */
 bool target_probes_in(struct target *target, uint64_t addr);
 /* Build or find the tables that are missing, telling the kernel side after each. With until_ns

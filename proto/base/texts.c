@@ -30,6 +30,14 @@ int texts_add(char ***list, const char *text)
 	return 0;
 }
 
+int texts_add_once(char ***list, const char *text)
+{
+	for (size_t i = 0; *list && (*list)[i]; i++)
+		if (strcmp((*list)[i], text) == 0)
+			return 0;
+	return texts_add(list, text);
+}
+
 void texts_free(char **list)
 {
 	for (size_t i = 0; list && list[i]; i++)

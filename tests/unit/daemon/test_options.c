@@ -69,6 +69,22 @@ static void test_attach(void **state)
 	dhatd_options_deinit(&options);
 }
 
+static void test_repair(void **state)
+{
+	struct dhatd_options options;
+
+	assert_int_equal(PARSE(&options, "repair", "--pid", "7", "8", "--json"), 0);
+	assert_int_equal(options.command, DHATD_REPAIR);
+	assert_int_equal(options.pid_count, 2);
+	assert_int_equal(options.pids[1], 8);
+	assert_true(options.as_json);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "repair"), -EINVAL);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "repair", "--pid", "7", "--output", "x"), -EINVAL);
+	dhatd_options_deinit(&options);
+}
+
 static void test_debuginfod(void **state)
 {
 	struct dhatd_options options;
@@ -235,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_debuginfod),
 		cmocka_unit_test(test_all_target_options),
 		cmocka_unit_test(test_run_leaves_the_programs_options_alone),

@@ -1,0 +1,86 @@
+/* dhatctl repair: breakpoints that a killed tracer left are removed. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/units.h"
+
+struct repair {
+	struct common common;
+	uint32_t pid;
+};
+
+static const struct argp_option options[] = {
+	{ "pid", 'p', "N", 0, "The process", 1 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct repair *repair = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		command_give_inputs(state, (void *[]){ &repair->common });
+		return 0;
+	case 'p':
+	case ARGP_KEY_ARG:
+		if (repair->pid || dhat_parse_pid(arg, &repair->pid) < 0) {
+			argp_error(state, "%s: %s", arg,
+				   repair->pid ? "one process at a time" : "not a process id");
+			return EINVAL;
+		}
+		return 0;
+	case ARGP_KEY_END:
+		if (repair->pid)
+			return 0;
+		argp_error(state, "which process? give --pid N");
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_option,
+	.args_doc = "[PID]",
+	.doc = "Remove breakpoints from a process's code that serve nobody any more: what a tracer "
+	       "leaves that is killed while it lets go. Needs root and no dhatd: it runs `dhatd "
+	       "repair'. Probes that are in use stay.",
+	.children = children,
+};
+
+/* The dhatd beside this dhatctl, or where `make install' puts it, or wherever the shell has it. */
+static void find_dhatd(char *ret, size_t size)
+{
+	static const char *const beside[] = { "/dhatd", "/../sbin/dhatd" };
+	char own[PATH_MAX] = "";
+	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	char *slash = length > 0 ? strrchr(own, '/') : NULL;
+
+	for (size_t i = 0; slash && i < ARRAY_SIZE(beside); i++) {
+		snprintf(ret, size, "%.*s%s", (int)(slash - own), own, beside[i]);
+		if (access(ret, X_OK) == 0)
+			return;
+	}
+	snprintf(ret, size, "dhatd");
+}
+
+int cmd_repair(int argc, char **argv, struct dhat_error *err)
+{
+	struct repair repair = { 0 };
+	char dhatd[PATH_MAX + 16], pid[24];
+	int r = command_parse(&argp, argc, argv, &repair, &repair.common, err);
+
+	if (r < 0 || repair.common.is_done)
+		return r;
+	find_dhatd(dhatd, sizeof(dhatd));
+	snprintf(pid, sizeof(pid), "%u", repair.pid);
+	execlp(dhatd, dhatd, "repair", "--pid", pid, repair.common.as_json ? "--json" : NULL, NULL);
+	return dhat_error_errno(err, errno, "cannot run %s", dhatd);
+}

@@ -1,0 +1,41 @@
+#include "ptracer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "identity.h"
+#include "preflight.h"
+#include "proto/base/cleanup.h"
+
+/* By the file that runs: a name can be chosen freely. */
+static bool is_strace(pid_t tracer)
+{
+	char link[48], path[PATH_MAX] = "";
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tracer);
+	if (readlink(link, path, sizeof(path) - 1) < 0)
+		return false;
+	return strcmp(strrchr(path, '/') ?: path, "/strace") == 0;
+}
+
+int ptracer_find(pid_t pid, struct ptracer *ret)
+{
+	_cleanup_free_ char *text = NULL, *name = NULL;
+	struct preflight_status status;
+	int error = proc_read(pid, "status", &text, NULL);
+
+	if (error)
+		return error;
+	preflight_parse_status(text, &status);
+	*ret = (struct ptracer){ .pid = status.tracer_pid };
+	if (!ret->pid)
+		return 0;
+	ret->sets_breakpoints = !is_strace(ret->pid);
+	if (proc_read(ret->pid, "comm", &name, NULL) == 0)
+		name[strcspn(name, "\n")] = '\0';
+	snprintf(ret->name, sizeof(ret->name), "%s", name ?: "unknown");
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* What is in the target's code that is not of its files. */
+#include "target_impl.h"
+
+#include "proto/base/texts.h"
+#include "repair.h"
+
+/* ---- breakpoints of others ------------------------------------------------------------------- */
+
+/* A target that cannot be read is no reason not to attach, or not to leave. */
+void target_sweep(struct target *target)
+{
+	const struct repair_options options = { 0 };
+	struct repair repair = { 0 };
+	char text[640];
+
+	if (repair_process(target->pid, &options, &repair, NULL))
+		return;
+	target_lock(target);
+	for (int outcome = 0; outcome < REPAIR_OUTCOMES; outcome++) {
+		repair_describe(&repair, outcome, text, sizeof(text));
+		if (text[0])
+			texts_add_once(&target->notes, text);
+	}
+	target_unlock(target);
+	repair_deinit(&repair);
+}

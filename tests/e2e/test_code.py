@@ -1,0 +1,146 @@
+"""The target's code bytes: what others left there is found, told and removed."""
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codebytes import functions, leave_breakpoints, pair_ns, private_libc, sites
+from conftest import BUILD, TARGETS, until
+from oracle import code_differences
+
+
+@pytest.fixture
+def pairs(target, tmp_path):
+    environment, libc = private_libc(tmp_path)
+    process = target("pairs", 10, env=environment)
+    process.libc = libc
+    process.expect("ready")
+    return process
+
+
+def notes(ctl, pid):
+    answer = ctl("status", "--pid", pid, "--json").json()
+    return answer["targets"][0]["notes"]
+
+
+def hazards(ctl, pid):
+    return {h["name"]: h["detail"] for h in ctl("plan", "--pid", pid, "--json").json()["hazards"]}
+
+
+def test_leftovers_are_told_and_repaired(pairs, daemon, ctl, target):
+    daemon("serve")
+    places = sites(ctl, pairs.pid, "malloc", "free")
+    assert len(places) == 2
+    before = pair_ns(pairs)
+    assert "breakpoints" not in hazards(ctl, pairs.pid)
+    leave_breakpoints(target, pairs.pid, pairs.libc, places)
+    worse = pair_ns(pairs)
+    assert worse > 10 * before, "leftovers cost nothing?"
+    assert "2 in its code already (libc.so.6+0x" in hazards(ctl, pairs.pid)["breakpoints"]
+
+    answer = ctl("repair", "--pid", pairs.pid)
+    assert "2 breakpoints in its code: 2 removed, 0 of other tracers, 0 left alone" in answer.out
+    assert f"libc.so.6+{min(places):#x}" in answer.out
+    assert code_differences(pairs.pid) == {}
+    assert pair_ns(pairs) < worse / 5
+    assert "no breakpoint in its code" in ctl("repair", "--pid", pairs.pid).out
+    assert "breakpoints" not in hazards(ctl, pairs.pid)
+
+
+def test_repair_keeps_what_serves_another(pairs, ctl, target, daemon):
+    """One place has a live tracer and another a leftover, and a third has both."""
+    daemon("serve")
+    malloc, free = sites(ctl, pairs.pid, "malloc", "free")
+    leave_breakpoints(target, pairs.pid, pairs.libc, [malloc, free])
+    live = target("leftover", pairs.pid, pairs.libc, malloc)
+    live.expect("ready")
+    answer = ctl("repair", "--pid", pairs.pid, "--json").json()
+    assert (answer["removed"], answer["serving"], answer["left_alone"]) == (1, 1, 0)
+    outcomes = {row["file_offset"]: row["outcome"] for row in answer["breakpoints"]}
+    assert outcomes == {malloc: "serves another tracer", free: "removed"}
+    assert code_differences(pairs.pid) == {pairs.libc: [malloc]}
+    live.say("in peace")
+    assert live.wait() == 0
+    assert code_differences(pairs.pid) == {}
+
+
+def test_leftover_on_a_nop_that_became_a_call(target, ctl, tmp_path):
+    """From 6.18 on the kernel makes a call of an uprobe on a long nop; before it is an int3."""
+    path = str(tmp_path / "nops")
+    shutil.copy(TARGETS / "nops", path)
+    names = functions(path, "-a")
+    nops = target(path)
+    nops.expect("ready")
+
+    def code():
+        maps = Path(f"/proc/{nops.pid}/maps").read_text(encoding="utf-8").splitlines()
+        base = min(int(line.split("-")[0], 16) for line in maps if line.endswith(path))
+        with open(f"/proc/{nops.pid}/mem", "rb", buffering=0) as memory:
+            return os.pread(memory.fileno(), 5, base + names["probed"])
+
+    live = target("leftover", nops.pid, path, names["probed"])
+    live.expect("ready")
+    nops.say("call")
+    nops.expect("^[0-9.]+$")
+    assert code()[0] in (0xe8, 0xcc)
+    answer = ctl("repair", "--pid", nops.pid, "--json").json()
+    assert [(row["file_offset"], row["outcome"]) for row in answer["breakpoints"]] == [
+        (names["probed"], "serves another tracer")]
+    assert code()[0] in (0xe8, 0xcc)
+    live.say("in peace")
+    live.wait()
+    assert code() == bytes.fromhex("0f1f440000")
+    for _ in range(60):
+        tracer = target("leftover", nops.pid, path, names["_init"], names["_start"], names["probed"], names["_fini"])
+        tracer.expect("ready")
+        nops.say("call")
+        tracer.say("die 200")
+        tracer.wait()
+        if code() != bytes.fromhex("0f1f440000"):
+            break
+    assert code() != bytes.fromhex("0f1f440000"), "60 killed tracers left nothing"
+    answer = ctl("repair", "--pid", nops.pid, "--json").json()
+    assert {row["outcome"] for row in answer["breakpoints"]} == {"removed"}
+    assert names["probed"] in [row["file_offset"] for row in answer["breakpoints"]]
+    assert code_differences(nops.pid) == {}
+    nops.say("call")
+    assert nops.running
+
+
+def test_attach_and_detach_sweep(pairs, daemon, ctl, target):
+    daemon("serve")
+    places = sites(ctl, pairs.pid, "malloc", "free")
+    leave_breakpoints(target, pairs.pid, pairs.libc, places)
+    ctl("attach", "--pid", pairs.pid)
+    assert any(n.startswith("2 breakpoints that a tracer had left") for n in notes(ctl, pairs.pid)), notes(ctl, pairs.pid)
+    # left at a place of our own and at another while we watch: both gone after the detach
+    live = target("leftover", pairs.pid, pairs.libc, places[0])
+    live.expect("ready")
+    ctl("detach", "--pid", pairs.pid)
+    assert code_differences(pairs.pid) == {pairs.libc: [places[0]]}
+    assert any("1 breakpoint of another tracer" in n for n in notes(ctl, pairs.pid)), notes(ctl, pairs.pid)
+    live.kill()
+    until(lambda: code_differences(pairs.pid) == {}, "clean code")
+
+
+def test_repair_leaves_a_debugged_process_alone(pairs, ctl, target):
+    gdb = target("/usr/bin/gdb", "-q", "-batch", "-nx", "-ex", "set debuginfod enabled off", "-ex",
+                 "break *calloc", "-p", pairs.pid, "-ex", "continue")
+    until(lambda: code_differences(pairs.pid).get(pairs.libc), "gdb's breakpoint")
+    inserted = code_differences(pairs.pid)
+    answer = ctl("repair", "--pid", pairs.pid, ok=False)
+    assert answer.status == 6
+    assert "0 removed" in answer.out and "(gdb) traces it" in answer.out
+    assert code_differences(pairs.pid) == inserted
+    gdb.stop(signal.SIGINT)
+
+
+def test_repair_without_a_process_or_rights(ctl, pairs):
+    assert ctl("repair", "--pid", 2**22 - 3, ok=False).status == 3
+    assert ctl("repair", ok=False).status == 2
+    nobody = subprocess.run(["/usr/bin/setpriv", "--reuid", "65534", "--clear-groups", BUILD / "dhatd", "repair",
+                             "--pid", str(pairs.pid)], capture_output=True, text=True)
+    assert nobody.returncode == 4, nobody.stderr
