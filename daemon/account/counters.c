@@ -141,10 +141,17 @@ static const struct row rows[] = {
 };
 _Static_assert(ARRAY_SIZE(rows) == COUNTER_COUNT, "a row for every counter");
 
+/* Of unknown frees after an attach. */
+static const char keep_coming[] =
+	"of blocks that were never seen allocated, and they keep coming, more than allocations: a "
+	"function that allocates is not probed, or a large stock from before is being given up";
+
 /* Whether a count is a loss may depend on how the numbers came about. */
 static bool is_loss(unsigned i, const struct verdict_facts *facts)
 {
-	if (i == DHAT_CTR_UNPAIRED || i == COUNTER_UNKNOWN_FREES)
+	if (i == COUNTER_UNKNOWN_FREES)
+		return facts->from_start || facts->frees_keep_coming;
+	if (i == DHAT_CTR_UNPAIRED)
 		return facts->from_start;
 	return rows[i].reason != NULL;
 }
@@ -226,7 +233,9 @@ static int say_losses(char **list, const uint64_t values[COUNTER_COUNT],
 		if (!values[i] || !is_loss(i, facts))
 			continue;
 		err = say(list, "%s %s%s %s", dhat_format_count(values[i], count), rows[i].noun,
-			  values[i] == 1 ? "" : "s", rows[i].reason);
+			  values[i] == 1 ? "" : "s",
+			  i == COUNTER_UNKNOWN_FREES && !facts->from_start ? keep_coming
+									   : rows[i].reason);
 	}
 	return err;
 }
@@ -281,7 +290,7 @@ static int say_notes(char **list, const uint64_t values[COUNTER_COUNT],
 	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS];
 	int err = say_incomplete_stacks(list, values);
 
-	if (!err && before && !facts->from_start)
+	if (!err && before && !is_loss(COUNTER_UNKNOWN_FREES, facts))
 		err = say(list,
 			  "%s block%s from before the attach (%s, as far as the allocator told) "
 			  "%s freed since; figures are from the attach on",

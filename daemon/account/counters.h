@@ -44,6 +44,7 @@ struct verdict_facts {
 	bool from_start;		 /* watched from before the first instruction */
 	uint64_t sample_rate;		 /* 1 of so many allocations was recorded; 0 and 1: all */
 	uint64_t unknown_bytes;		 /* heap_totals.unknown_free_bytes */
+	bool frees_keep_coming; /* of unknown blocks, too many for too long: doubt.h */
 	const struct partials *partials; /* NULL: none */
 	const char *probed; /* the allocators that are, for a partial one: "glibc 2.36" */
 };

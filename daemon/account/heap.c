@@ -512,6 +512,26 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 
 /* ---- copies ------------------------------------------------------------------------------- */
 
+struct visit {
+	void (*visit)(void *context, uint64_t addr);
+	void *context;
+};
+
+static void visit_entry(void *ctx, const struct index_entry *entry)
+{
+	const struct visit *visit = ctx;
+
+	visit->visit(visit->context, entry->key);
+}
+
+void heap_visit_blocks(const struct heap *heap, void (*visit)(void *context, uint64_t addr),
+		       void *context)
+{
+	struct visit all = { visit, context };
+
+	index_visit(heap->block_by_addr, visit_entry, &all);
+}
+
 void heap_totals(const struct heap *heap, struct heap_totals *ret)
 {
 	*ret = heap->totals;

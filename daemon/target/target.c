@@ -235,8 +235,10 @@ void target_read_counters(struct target *target)
 
 void target_tick(struct target *target)
 {
+	const struct target_hooks *hooks = &target->services.hooks;
 	const uint64_t *counters = target->kernel_counters;
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees;
+	bool wants_weighing;
 	double seconds;
 
 	target_lock(target);
@@ -251,7 +253,12 @@ void target_tick(struct target *target)
 		target->last_frees = frees;
 		target->last_tick_ns = now;
 	}
+	target_look_for_doubt(target, now);
+	wants_weighing = target->wants_weighing;
+	target->wants_weighing = false;
 	target_unlock(target);
+	if (wants_weighing && hooks->wants_weighing)
+		hooks->wants_weighing(hooks->context, target);
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -474,6 +481,7 @@ void target_open(struct target *target)
 {
 	target->since_ns = target->last_tick_ns = clock_now_ns(CLOCK_MONOTONIC);
 	target->since_unix_ns = clock_now_ns(CLOCK_REALTIME);
+	target_begin_doubt(target);
 	tracer_open_gate(target->tracer);
 }
 

@@ -125,7 +125,8 @@ struct target_copy {
 
 /* What a target asks of those who serve all targets. Called with no lock of the target held. */
 struct target_hooks {
-	void (*wants_mapper)(void *context, struct target *target); /* see target_map_work() */
+	void (*wants_mapper)(void *context, struct target *target);   /* see target_map_work() */
+	void (*wants_weighing)(void *context, struct target *target); /* see target_weigh() */
 	void (*forked)(void *context, struct target *target, pid_t child);
 	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
 	void *context;
@@ -174,6 +175,10 @@ void target_take_inventory(struct target *target);
 
 /* For the mapper thread: bring mappings, tables and probes up to date. May take seconds. */
 void target_map_work(struct target *target);
+
+/* For the mapper thread: whose the anonymous memory is, as a finding or a note of the target. May
+ * take a tenth of a second. */
+void target_weigh(struct target *target);
 
 /* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
  * so that what the target did before the call is in the copy. */

@@ -89,6 +89,7 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 		.from_start = target->options.from_start,
 		.sample_rate = 1,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
+		.frees_keep_coming = target->frees.keep_coming,
 		.partials = &target->partials,
 		.probed = probed,
 	};

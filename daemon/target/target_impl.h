@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "daemon/account/collector.h"
+#include "daemon/account/doubt.h"
 #include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
@@ -67,6 +68,11 @@ struct target {
 	char **allocators, **notes; /* NULL-terminated; owned */
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	bool is_taking_inventory;
+	/* target_doubt.c's; with `lock` */
+	struct doubt_frees frees;
+	struct doubt_memory memory_begin;
+	bool wants_weighing, has_own_heap_note;
+	uint64_t looked_ns, weighed_ns;
 	uint32_t late_allocators;  /* appeared after the observation began */
 	uint32_t unseen_functions; /* of allocators: could not be probed */
 	bool has_seccomp, avoids_return_probes;
@@ -97,6 +103,11 @@ void target_open(struct target *target);
 
 /* Take what is in the ring now, so that what the target did before this call is accounted. */
 void target_drain_now(struct target *target);
+
+/* target_doubt.c: what there is when the observation begins. */
+void target_begin_doubt(struct target *target);
+/* Once a second, with `lock`; sets wants_weighing. */
+void target_look_for_doubt(struct target *target, uint64_t now_ns);
 
 /* target_inventory.c: before target_open(), so that no free is missed; see inventory.h. */
 int target_begin_inventory(struct target *target);

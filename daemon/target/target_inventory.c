@@ -150,6 +150,7 @@ void target_take_inventory(struct target *target)
 	target_lock(target);
 	heap_end_inventory(target->heap);
 	target->is_taking_inventory = false;
+	target->memory_begin.live_bytes = added.live_bytes;
 	if (note_other_allocators(target) && error == -ENOENT)
 		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)

@@ -25,7 +25,7 @@
 struct entry {
 	struct target *target; /* a reference */
 	bool is_over;	       /* its process has ended or was replaced, or it was detached */
-	bool wants_mapper;
+	bool wants_mapper, wants_weighing;
 };
 
 struct targets {
@@ -90,6 +90,19 @@ static void want_mapper(void *context, struct target *target)
 	entry = find_entry(targets, target);
 	if (entry)
 		entry->wants_mapper = true;
+	pthread_cond_signal(&targets->mapper_wake);
+	pthread_mutex_unlock(&targets->lock);
+}
+
+static void want_weighing(void *context, struct target *target)
+{
+	struct targets *targets = context;
+	struct entry *entry;
+
+	pthread_mutex_lock(&targets->lock);
+	entry = find_entry(targets, target);
+	if (entry)
+		entry->wants_weighing = true;
 	pthread_cond_signal(&targets->mapper_wake);
 	pthread_mutex_unlock(&targets->lock);
 }
@@ -218,6 +231,18 @@ static struct target *take_map_job(struct targets *targets, bool *is_over)
 	return NULL;
 }
 
+static struct target *take_weighing(struct targets *targets)
+{
+	for (size_t i = 0; i < targets->count; i++) {
+		if (!targets->entries[i].wants_weighing)
+			continue;
+		targets->entries[i].wants_weighing = false;
+		if (!targets->entries[i].is_over)
+			return target_ref(targets->entries[i].target);
+	}
+	return NULL;
+}
+
 /* With `lock`: the first one whose time has come. */
 static bool take_follow(struct targets *targets, struct follow *ret)
 {
@@ -265,9 +290,10 @@ static void *map_forever(void *context)
 	while (!atomic_load(&targets->is_ending)) {
 		bool is_over = false;
 		struct target *target = take_map_job(targets, &is_over);
+		struct target *to_weigh = target ? NULL : take_weighing(targets);
 		struct follow follow = { 0 };
 
-		if (!target && !take_follow(targets, &follow)) {
+		if (!target && !to_weigh && !take_follow(targets, &follow)) {
 			wait_for_work(targets);
 			continue;
 		}
@@ -276,9 +302,12 @@ static void *map_forever(void *context)
 			target_detach(target);
 		else if (target)
 			target_map_work(target);
+		else if (to_weigh)
+			target_weigh(to_weigh);
 		else
 			attach_follow(targets, &follow);
 		target_unref(target);
+		target_unref(to_weigh);
 		pthread_mutex_lock(&targets->lock);
 	}
 	pthread_mutex_unlock(&targets->lock);
@@ -306,6 +335,7 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 		.worker = worker,
 		.tables = tables,
 		.hooks = { .wants_mapper = want_mapper,
+			   .wants_weighing = want_weighing,
 			   .forked = on_forked,
 			   .replaced = on_replaced,
 			   .context = targets },

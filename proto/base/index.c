@@ -342,6 +342,19 @@ void index_remove_if(struct index *index,
 	}
 }
 
+void index_visit(const struct index *index,
+		 void (*visit)(void *ctx, const struct index_entry *entry), void *ctx)
+{
+	for (size_t i = 0; i < (size_t)1 << index->depth;) {
+		const struct leaf *leaf = index->directory[i];
+
+		i += (size_t)1 << (index->depth - leaf->depth);
+		for (size_t j = 0; j < LEAF_SLOTS; j++)
+			if (leaf->slots[j].is_used)
+				visit(ctx, &leaf->slots[j]);
+	}
+}
+
 uint64_t index_count(const struct index *index)
 {
 	return index->count;

@@ -43,6 +43,10 @@ void index_remove_if(struct index *index,
 		     bool (*want)(const struct index_entry *entry, const void *ctx),
 		     const void *ctx);
 
+/* All entries, in no order; O(entries). The index must not change meanwhile. */
+void index_visit(const struct index *index,
+		 void (*visit)(void *ctx, const struct index_entry *entry), void *ctx);
+
 /* One round of the index's own seeded hashing, for users whose keys are hashes of something longer
  * that comes from the target. */
 uint64_t index_mix(const struct index *index, uint64_t state, uint64_t word);

@@ -2,9 +2,10 @@
 counted, and every answer says so. Judged by the same program with its symbols.
 """
 import json
+import re
 
 import pytest
-from conftest import TARGETS
+from conftest import TARGETS, until
 from oracle import Profile
 from test_allocators import address_of, sums_of
 
@@ -110,3 +111,82 @@ def test_named_by_a_person(daemon, ctl, target, tmp_path):
     total = Profile(tmp_path / "now.json").sums(lambda p: p["tbk"] > 0)
     assert {key: total[key] for key in books["all"]} == books["all"]
     assert (total["gb"], total["gbk"]) == (books["peak"]["tb"], books["peak"]["tbk"])
+
+
+# ---- no texts: what the live process shows ---------------------------------------------------------
+
+def target_status(ctl, pid):
+    targets = ctl("status", "--json").json()["targets"]
+    return next(t for t in targets if t["target"]["pid"] == pid)
+
+
+def test_memory_of_nobody(daemon, ctl, target):
+    """Memory without a block of glibc's, more than its heap, and it came since the attach."""
+    heap, jit, own = target("mapped_heap", "150"), target("mapped_heap", "150", "code"), \
+        target("mapped_heap", "20")
+    daemon("serve", pattern="answering")
+    for process in (heap, jit, own):
+        process.expect("^ready")
+        ctl("attach", process.pid)
+    for process in (heap, jit, own):
+        process.say("")
+        process.expect("^mapped")
+
+    def noticed():
+        verdict = target_status(ctl, heap.pid)["verdict"]
+        return verdict if verdict["word"] != "exact" else None
+
+    def noted():
+        return [n for n in target_status(ctl, jit.pid)["notes"] if "generates code" in n]
+
+    verdict = until(noticed, "the memory to be noticed", 120)
+    assert verdict["word"] == "partial" and not verdict["exact"]
+    assert 150 << 20 <= int(verdict["uncounted_bytes"]) < 160 << 20
+    assert re.search(r"^15\d MiB of its memory are in mappings in which none of the probed", verdict["reasons"][1])
+    # a runtime's own heap is told, and no reason against the numbers
+    assert re.search(r"has 15\d MiB of memory", until(noted, "the note", 120)[0])
+    assert target_status(ctl, jit.pid)["verdict"]["word"] == "exact"
+    # too little to speak of
+    assert target_status(ctl, own.pid)["verdict"]["word"] == "exact"
+    # what glibc handed out is right in all
+    for process in (heap, jit, own):
+        totals = target_status(ctl, process.pid)["totals"]
+        assert (int(totals["total_bytes"]), int(totals["total_blocks"])) == (1000, 10)
+
+
+def test_recorded_memory_is_not_missed(daemon, ctl, target):
+    """With --anonymous the same memory is in the profile."""
+    process, other = target("mapped_heap", "150"), target("mapped_heap", "150")
+    daemon("serve", pattern="answering")
+    for each in (process, other):
+        each.expect("^ready")
+    ctl("attach", process.pid, "--anonymous")
+    ctl("attach", other.pid)
+    for each in (process, other):
+        each.say("")
+        each.expect("^mapped")
+    # the other one shows that it has been looked at
+    until(lambda: target_status(ctl, other.pid)["verdict"]["word"] == "partial", "the look", 120)
+    status = target_status(ctl, process.pid)
+    assert status["verdict"]["word"] == "exact"
+    assert int(status["totals"]["live_bytes"]) >= 150 << 20
+
+
+def test_frees_that_keep_coming(daemon, ctl, target):
+    """One of two functions that allocate is not probed: after some windows of 5 s it shows."""
+    missed, whole = target("lopsided"), target("lopsided")
+    daemon("serve", pattern="answering")
+    for process, names in ((missed, ["take_front"]), (whole, ["take_front", "take_side"])):
+        process.expect("^ready")
+        ctl("attach", process.pid, "--free", "lopsided:give(ptr=arg1)",
+            *(option for name in names for option in ("--alloc", f"lopsided:{name}(size=arg1)")))
+
+    def noticed():
+        verdict = target_status(ctl, missed.pid)["verdict"]
+        return verdict if verdict["word"] != "exact" else None
+
+    verdict = until(noticed, "the frees to be noticed", 180)
+    assert verdict["word"] == "inexact"
+    assert "of blocks that were never seen allocated, and they keep coming" in verdict["reasons"][0]
+    status = target_status(ctl, whole.pid)
+    assert status["verdict"]["word"] == "exact" and int(status["totals"]["total_blocks"]) > 10000

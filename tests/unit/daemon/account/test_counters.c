@@ -135,6 +135,21 @@ static void blocks_from_before_are_a_note_unless_there_can_be_none(void **state)
 	assert_int_equal(length(whole->notes), 0);
 }
 
+/* After an attach, too, when there are ever more of them: doubt.h. */
+static void frees_that_keep_coming_are_a_loss(void **state)
+{
+	const struct verdict_facts facts = { .frees_keep_coming = true };
+	uint64_t values[COUNTER_COUNT] = { [COUNTER_UNKNOWN_FREES] = 4372 };
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &facts);
+
+	assert_int_equal(verdict->word, DHAT_INEXACT);
+	assert_int_equal(length(verdict->reasons), 1);
+	assert_int_equal(length(verdict->notes), 0);
+	assert_non_null(strstr(verdict->reasons[0], "4,372 frees of blocks that were never seen "
+						    "allocated, and they keep coming"));
+	assert_true(counters_at(COUNTER_UNKNOWN_FREES, &facts).is_loss);
+}
+
 static void incomplete_stacks_are_named_but_exact(void **state)
 {
 	uint64_t values[COUNTER_COUNT] = {
@@ -276,6 +291,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_is_a_loss),
 		cmocka_unit_test(one_is_singular),
 		cmocka_unit_test(blocks_from_before_are_a_note_unless_there_can_be_none),
+		cmocka_unit_test(frees_that_keep_coming_are_a_loss),
 		cmocka_unit_test(incomplete_stacks_are_named_but_exact),
 		cmocka_unit_test(sampling_is_never_exact),
 		cmocka_unit_test(what_is_not_probed_makes_it_partial),

@@ -410,6 +410,27 @@ static void points_may_be_far_apart(void **state)
 	assert_int_equal(totals_of(heap).total_blocks, 2);
 }
 
+static void sum(void *context, uint64_t addr)
+{
+	*(uint64_t *)context += addr;
+}
+
+static void visits_each_live_block_once(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = fresh(0);
+	uint64_t found = 0, expected = 0;
+
+	for (uint64_t addr = 16; addr <= 16 * 20000; addr += 16) {
+		add(addr, 8, 1, 1);
+		if (addr % 48 == 0)
+			heap_remove_block(heap, 0, addr, 0, 2);
+		else
+			expected += addr;
+	}
+	heap_visit_blocks(heap, sum, &found);
+	assert_int_equal(found, expected);
+}
+
 /* ---- the model ---------------------------------------------------------------------------- */
 
 /* One cell for each address that a run uses; sums by walking over all cells; the state at the
@@ -849,6 +870,7 @@ int main(void)
 		cmocka_unit_test(refuses_blocks_beyond_its_bound),
 		cmocka_unit_test(lifetimes_outgrow_64_bits_of_nanoseconds),
 		cmocka_unit_test(points_may_be_far_apart),
+		cmocka_unit_test(visits_each_live_block_once),
 		cmocka_unit_test(random_events_equal_the_model),
 		cmocka_unit_test(inventories_of_a_busy_process_add_up),
 	};

@@ -1,0 +1,161 @@
+/* Signs that something in a target allocates which nobody counts: see doubt.h. */
+#include "target_impl.h"
+
+#include "daemon/proc/smaps.h"
+#include "identity.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
+#include "proto/base/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOOK_NS 5000000000ull	/* a line of /proc/PID/status: some 20 us */
+#define WEIGH_NS 60000000000ull /* smaps: milliseconds, in which the target may not map memory */
+/* Looking through them holds up the collector, some 30 ms a million. Of more blocks the process
+ * has a heap that is no side issue. */
+#define MAX_BLOCKS 2000000
+#define KEY "anonymous memory"
+#define JIT_BYTES (64u << 10) /* less executable memory than that is a trampoline */
+
+static uint64_t anonymous_bytes(pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long kilobytes = 0;
+	const char *at;
+
+	if (proc_read(pid, "status", &text, NULL))
+		return 0;
+	at = strstr(text, "\nRssAnon:");
+	return at && sscanf(at + 9, " %llu kB", &kilobytes) == 1 ? kilobytes << 10 : 0;
+}
+
+void target_begin_doubt(struct target *target)
+{
+	if (!target->options.from_start)
+		target->memory_begin.anonymous_bytes = anonymous_bytes(target->pid);
+}
+
+void target_look_for_doubt(struct target *target, uint64_t now_ns)
+{
+	struct doubt_memory now;
+	struct heap_totals totals;
+
+	if (target->state != TARGET_ATTACHED)
+		return;
+	heap_totals(target->heap, &totals);
+	doubt_count_frees(&target->frees, now_ns,
+			  target->kernel_counters[DHAT_CTR_ALLOCS] +
+				  target->kernel_counters[DHAT_CTR_REALLOCS],
+			  totals.unknown_frees);
+	if (target->options.anonymous_memory || target->is_taking_inventory ||
+	    now_ns - target->looked_ns < LOOK_NS)
+		return;
+	target->looked_ns = now_ns;
+	now.anonymous_bytes = anonymous_bytes(target->pid);
+	now.live_bytes = totals.peak_bytes;
+	if (!doubt_grows(&target->memory_begin, &now) || totals.live_blocks > MAX_BLOCKS ||
+	    (target->weighed_ns && now_ns - target->weighed_ns < WEIGH_NS))
+		return;
+	target->weighed_ns = now_ns;
+	target->wants_weighing = true;
+}
+
+/* ---- weighing ----------------------------------------------------------------------------- */
+
+struct scale {
+	const struct smaps *smaps;
+	bool *has_block; /* one for each mapping */
+};
+
+static void mark(void *context, uint64_t addr)
+{
+	struct scale *scale = context;
+	size_t low = 0, high = scale->smaps->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (scale->smaps->entries[middle].end <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < scale->smaps->count && scale->smaps->entries[low].start <= addr)
+		scale->has_block[low] = true;
+}
+
+static void weigh(const struct scale *scale, struct doubt_weights *ret)
+{
+	for (size_t i = 0; i < scale->smaps->count; i++) {
+		const struct smaps_entry *entry = &scale->smaps->entries[i];
+
+		if (entry->is_file || entry->is_shared || !strcmp(entry->name, "[stack]"))
+			continue;
+		if (entry->is_executable && entry->rss_bytes >= JIT_BYTES && !entry->name[0])
+			ret->has_generated_code = true;
+		if (scale->has_block[i] || !strcmp(entry->name, "[heap]"))
+			ret->known_bytes += entry->anonymous_bytes;
+		else
+			ret->unknown_bytes += entry->anonymous_bytes;
+	}
+}
+
+static int say(struct target *target, const struct doubt_weights *weights)
+{
+	char unknown[DHAT_UNIT_CHARS], known[DHAT_UNIT_CHARS], note[320];
+
+	dhat_format_size(weights->unknown_bytes, unknown);
+	dhat_format_size(weights->known_bytes, known);
+	switch (doubt_weigh(weights)) {
+	case DOUBT_UNKNOWN:
+		return partials_say(
+			&target->partials, KEY, weights->unknown_bytes,
+			"%s of its memory are in mappings in which none of the probed allocators "
+			"has a block, against %s where they have, and much of it came since the "
+			"attach: an allocator that could not be noticed, or memory that the "
+			"program "
+			"maps itself (--anonymous records that)",
+			unknown, known);
+	case DOUBT_OWN_HEAP:
+		if (target->has_own_heap_note)
+			return 0;
+		target->has_own_heap_note = true;
+		snprintf(
+			note, sizeof(note),
+			"the process generates code, and has %s of memory in which none of the "
+			"probed allocators has a block: its runtime's own heap, most likely, which "
+			"is not counted",
+			unknown);
+		return texts_add(&target->notes, note);
+	default:
+		return 0;
+	}
+}
+
+void target_weigh(struct target *target)
+{
+	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
+	_cleanup_free_ bool *has_block = NULL;
+	_cleanup_fclose_ FILE *file = NULL;
+	struct doubt_weights weights = { 0 };
+	struct scale scale = { .smaps = &smaps };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)target->pid);
+	file = fopen(path, "re");
+	if (!file || smaps_parse(file, &smaps) || !smaps.count)
+		return;
+	has_block = calloc(smaps.count, sizeof(*has_block));
+	if (!has_block)
+		return;
+	scale.has_block = has_block;
+	target_lock(target);
+	if (target->state == TARGET_ATTACHED) {
+		heap_visit_blocks(target->heap, mark, &scale);
+		weigh(&scale, &weights);
+		say(target, &weights);
+	}
+	target_unlock(target);
+}
