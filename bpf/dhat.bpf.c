@@ -284,24 +284,25 @@ static __always_inline void send_unmap(__u64 addr, __u64 size_bytes)
 	fill_head(&record->head, DHAT_RECORD_FREE, DHAT_DOMAIN_ANON, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->addr = addr;
-	record->chunk_size = (size_bytes + 4095) & ~4095ULL;
+	record->chunk = (size_bytes + 4095) & ~4095ULL;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	count(DHAT_CTR_FREES);
 }
 
-/* The word before a block, or 0 where it says nothing. */
-static __always_inline __u64 chunk_size(__u64 addr, union dhat_cookie_word cookie)
+/* One read: three words cost what one does, and glibc has no smaller block. */
+static __always_inline __u64 read_chunk(__u64 addr, union dhat_cookie_word cookie)
 {
-	__u64 word = 0;
+	__u64 words[3];
 
-	if (cookie.parts.has_header)
-		bpf_probe_read_user(&word, sizeof(word), (void *)(addr - 8));
-	return word;
+	if (!cookie.parts.has_header ||
+	    bpf_probe_read_user(words, sizeof(words), (void *)(addr - 8)))
+		return 0;
+	return dhat_chunk(addr, words[0], words[1], words[2]);
 }
 
 static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie)
 {
-	__u64 word = chunk_size(addr, cookie);
+	__u64 chunk = read_chunk(addr, cookie);
 	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
@@ -311,14 +312,14 @@ static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie)
 	fill_head(&record->head, DHAT_RECORD_FREE, cookie.parts.domain, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->addr = addr;
-	record->chunk_size = word;
+	record->chunk = chunk;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	count(DHAT_CTR_FREES);
 }
 
 static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_word cookie)
 {
-	__u64 word = chunk_size(addr, cookie);
+	__u64 chunk = read_chunk(addr, cookie);
 	struct dhat_record_realloc_begin *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
@@ -328,7 +329,7 @@ static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_wor
 	fill_head(&record->head, DHAT_RECORD_REALLOC_BEGIN, cookie.parts.domain, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->old_addr = addr;
-	record->chunk_size = word;
+	record->chunk = chunk;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 

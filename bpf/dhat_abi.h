@@ -19,8 +19,8 @@ enum dhat_record_type {
 	DHAT_RECORD_CHANGE,	   /* code was mapped or unmapped: look again */
 	DHAT_RECORD_EXEC,	   /* the target replaced its program */
 	DHAT_RECORD_FORK,	   /* the target made a child process */
-	DHAT_RECORD_THREAD_EXIT,   /* a thread ends, and not the last one */
-	DHAT_RECORD_EXIT,	   /* the last thread of the target ends */
+	DHAT_RECORD_THREAD_EXIT,   /* a thread ends, others of the target go on */
+	DHAT_RECORD_EXIT,	   /* a thread ends, and with it the target */
 };
 
 struct dhat_record {
@@ -47,16 +47,41 @@ struct dhat_record_free {
 	struct dhat_record head;
 	__u64 time_ns;
 	__u64 addr;
-	__u64 chunk_size; /* the word before the block (glibc: chunk size and 3 flag bits); 0: not read.
-			   * DHAT_DOMAIN_ANON: the length in bytes */
+	__u64 chunk;	  /* see below; DHAT_DOMAIN_ANON: the length in bytes */
 };
 
 struct dhat_record_realloc_begin {
 	struct dhat_record head;
 	__u64 time_ns;
 	__u64 old_addr; /* never 0 */
-	__u64 chunk_size; /* as in dhat_record_free, of the old block */
+	__u64 chunk;	/* as in dhat_record_free, of the old block */
 };
+
+/* What glibc's memory tells of a block, in one word; 0: not read, or nothing sensible. The word before
+ * it is its chunk's size and 3 flag bits. A block in a thread's cache (struct tcache_entry) has two
+ * words of its own: the next in the list, since 2.32 mangled by where it stands (PROTECT_PTR), and a
+ * mark against being freed twice. What the first says is one bit here (user data look like a mangled
+ * pointer only by chance), the second a hash, never 0 but for 0. */
+#define DHAT_CHUNK_SIZE_BITS 48
+#define DHAT_CHUNK_KEY_BITS 15
+#define DHAT_CHUNK_LINKED (1ULL << 63)
+
+static inline __u64 dhat_chunk_key(__u64 mark)
+{
+	__u64 hash = mark * 0x9e3779b97f4a7c15ULL >> (64 - DHAT_CHUNK_KEY_BITS); /* 2^64 / golden ratio */
+
+	return mark && !hash ? 1 : hash;
+}
+
+static inline __u64 dhat_chunk(__u64 addr, __u64 size, __u64 next, __u64 mark)
+{
+	if (size >> DHAT_CHUNK_SIZE_BITS)
+		return 0;
+	next ^= addr >> 12;
+	if (next == 0 || ((next ^ addr) >> 32 == 0 && (next & 15) == 0))
+		size |= DHAT_CHUNK_LINKED;
+	return size | dhat_chunk_key(mark) << DHAT_CHUNK_SIZE_BITS;
+}
 
 enum dhat_realloc_result {
 	DHAT_REALLOC_MOVED = 0,	 /* new_addr holds size_bytes; it may equal old_addr */
@@ -135,7 +160,7 @@ struct dhat_record_change {
 struct dhat_record_life { /* EXEC, FORK, THREAD_EXIT, EXIT */
 	struct dhat_record head;
 	__u64 time_ns;
-	__u32 child_pid;   /* FORK: as the initial pid namespace numbers it */
+	__u32 pid; /* FORK: the child; the others: the target, whose first thread's tid it is */
 	__u32 wait_status; /* EXIT: as wait(2) tells it */
 };
 

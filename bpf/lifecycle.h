@@ -55,7 +55,7 @@ static __always_inline void notice_change(void)
 	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
 }
 
-static __always_inline void send_life(__u8 type, __u32 child_pid, __u32 wait_status)
+static __always_inline void send_life(__u8 type, __u32 pid, __u32 wait_status)
 {
 	struct dhat_record_life *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -64,7 +64,7 @@ static __always_inline void send_life(__u8 type, __u32 child_pid, __u32 wait_sta
 		return;
 	}
 	fill_life(&record->head, &record->time_ns, type, sizeof(*record));
-	record->child_pid = child_pid;
+	record->pid = pid;
 	record->wait_status = wait_status;
 	bpf_ringbuf_submit(record, type == DHAT_RECORD_THREAD_EXIT ? BPF_RB_NO_WAKEUP :
 								      BPF_RB_FORCE_WAKEUP);
@@ -75,7 +75,7 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 {
 	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
 		return 0;
-	send_life(DHAT_RECORD_EXEC, 0, 0);
+	send_life(DHAT_RECORD_EXEC, cfg_tgid, 0);
 	if (closes_on_exec)
 		is_closed = 1;
 	return 0;
@@ -91,6 +91,8 @@ int BPF_PROG(dhat_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+__u32 has_exited = 0;
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(dhat_exit, struct task_struct *task)
 {
@@ -99,11 +101,12 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 
 	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
 		return 0;
-	if (signal->live.counter != 0) {
-		send_life(DHAT_RECORD_THREAD_EXIT, 0, 0);
+	/* two threads that end at once may both find that none is left: the first of them says so */
+	if (signal->live.counter != 0 || __sync_lock_test_and_set(&has_exited, 1)) {
+		send_life(DHAT_RECORD_THREAD_EXIT, cfg_tgid, 0);
 		return 0;
 	}
 	status = signal->group_exit_code;
-	send_life(DHAT_RECORD_EXIT, 0, status ? status : task->exit_code);
+	send_life(DHAT_RECORD_EXIT, cfg_tgid, status ? status : task->exit_code);
 	return 0;
 }

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-void collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
-		    struct mappings *mappings, const struct collector_callbacks *on)
+int collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
+		   struct mappings *mappings, const struct collector_callbacks *on)
 {
 	*collector = (struct collector){
 		.heap = heap,
@@ -12,13 +12,14 @@ void collector_init(struct collector *collector, struct heap *heap, struct stack
 	};
 	if (on)
 		collector->on = *on;
+	return own_frees_new(&collector->own_frees);
 }
 
 void collector_deinit(struct collector *collector)
 {
 	anon_deinit(&collector->anon);
-	index_free(collector->unknown_frees_by_tid);
-	collector->unknown_frees_by_tid = NULL;
+	own_frees_free(collector->own_frees);
+	collector->own_frees = NULL;
 }
 
 void collector_go_on(struct collector *collector, struct heap *heap, struct stacks *stacks,
@@ -32,41 +33,19 @@ void collector_go_on(struct collector *collector, struct heap *heap, struct stac
 
 /* glibc's malloc/malloc.c, "malloc_chunk": the low three bits of the size word are flags, of which
  * 2 is IS_MMAPPED. A block may use the first word of the next chunk, save when it is mmapped. */
-uint64_t collector_chunk_bytes(uint64_t chunk_size)
+uint64_t collector_chunk_bytes(uint64_t chunk)
 {
-	uint64_t bytes = chunk_size & ~7ull;
+	uint64_t bytes = chunk & ((1ull << DHAT_CHUNK_SIZE_BITS) - 1) & ~7ull;
 
 	if (bytes < 32 || bytes % 16 || bytes >> 47)
 		return 0;
-	return bytes - (chunk_size & 2 ? 16 : 8);
-}
-
-/* An ending thread of glibc gives back what its cache (tcache) held: blocks that the program has
- * freed before, and the cache itself. These are frees of unknown blocks and the last that is heard
- * of the thread. So a thread's unknown frees in a row are remembered until something else comes:
- * the entry's value counts them, its time_ns their bytes. */
-static void remember_unknown_free(struct collector *collector, uint32_t tid, uint64_t bytes)
-{
-	struct index_entry *entry;
-
-	if (!collector->unknown_frees_by_tid && index_new(&collector->unknown_frees_by_tid))
-		return;
-	if (index_claim(collector->unknown_frees_by_tid, 0, tid, &entry) < 0)
-		return;
-	entry->value++;
-	entry->time_ns += bytes;
-}
-
-static void forget_unknown_frees(struct collector *collector, uint32_t tid)
-{
-	if (collector->unknown_frees_by_tid && index_count(collector->unknown_frees_by_tid))
-		index_remove(collector->unknown_frees_by_tid, 0, tid, NULL);
+	return bytes - (chunk & 2 ? 16 : 8);
 }
 
 static int feed_alloc(struct collector *collector, const struct dhat_record_alloc *record)
 {
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
-	forget_unknown_frees(collector, record->head.tid);
+	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
 		return anon_map(&collector->anon, collector->heap, record->addr, record->size_bytes,
@@ -78,42 +57,45 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 
 static int feed_free(struct collector *collector, const struct dhat_record_free *record)
 {
-	uint64_t bytes = collector_chunk_bytes(record->chunk_size);
+	const struct own_free one = { .addr = record->addr,
+				      .bytes = collector_chunk_bytes(record->chunk),
+				      .key = record->chunk >> DHAT_CHUNK_SIZE_BITS &
+					     ((1u << DHAT_CHUNK_KEY_BITS) - 1),
+				      .is_linked = record->chunk & DHAT_CHUNK_LINKED };
+	uint32_t tid = record->head.tid;
 
-	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
+	heap_thread_seen(collector->heap, tid, record->time_ns);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
-		return record->chunk_size
-			       ? anon_unmap(&collector->anon, collector->heap, record->addr,
-					    record->chunk_size, record->time_ns)
-			       : 0;
-	if (heap_remove_block(collector->heap, record->head.domain, record->addr, bytes,
-			      record->time_ns))
-		forget_unknown_frees(collector, record->head.tid);
-	else
-		remember_unknown_free(collector, record->head.tid, bytes);
+		return record->chunk ? anon_unmap(&collector->anon, collector->heap, record->addr,
+						  record->chunk, record->time_ns)
+				     : 0;
+	if (heap_remove_block(collector->heap, record->head.domain, record->addr, one.bytes,
+			      record->time_ns)) {
+		own_frees_known(collector->own_frees, tid, record->addr);
+	} else if (own_frees_unknown(collector->own_frees, tid, &one)) {
+		heap_discount_unknown_frees(collector->heap, 1, one.bytes);
+		collector->nested_frees++;
+	}
 	return 0;
 }
 
-static int feed_thread_exit(struct collector *collector, const struct dhat_record_life *record)
+static void feed_thread_exit(struct collector *collector, const struct dhat_record_life *record)
 {
-	struct index_entry frees;
+	uint32_t tid = record->head.tid;
+	struct frees_sum end = own_frees_end(collector->own_frees, tid, tid == record->pid);
 
-	if (collector->unknown_frees_by_tid &&
-	    index_remove(collector->unknown_frees_by_tid, 0, record->head.tid, &frees)) {
-		heap_discount_unknown_frees(collector->heap, frees.value, frees.time_ns);
-		collector->thread_cache_frees += frees.value;
-	}
-	return 0;
+	heap_discount_unknown_frees(collector->heap, end.frees, end.bytes);
+	collector->thread_cache_frees += end.frees;
 }
 
 static int feed_realloc_begin(struct collector *collector,
 			      const struct dhat_record_realloc_begin *record)
 {
-	forget_unknown_frees(collector, record->head.tid);
+	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	heap_realloc_begin(collector->heap, record->head.tid, record->head.domain, record->old_addr,
-			   collector_chunk_bytes(record->chunk_size), record->time_ns);
+			   collector_chunk_bytes(record->chunk), record->time_ns);
 	return 0;
 }
 
@@ -124,7 +106,7 @@ static int feed_realloc_end(struct collector *collector,
 
 	if (record->result > DHAT_REALLOC_FREED)
 		return -EBADMSG;
-	forget_unknown_frees(collector, record->head.tid);
+	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	return heap_realloc_end(collector->heap, record->head.tid, record->head.domain,
 				record->old_addr, record->new_addr, record->size_bytes, point,
@@ -206,8 +188,10 @@ static int feed_one(struct collector *collector, const struct dhat_record *head)
 	case DHAT_RECORD_FORK:
 		return feed_fork(collector, (const void *)head);
 	case DHAT_RECORD_THREAD_EXIT:
-		return feed_thread_exit(collector, (const void *)head);
+		feed_thread_exit(collector, (const void *)head);
+		return 0;
 	case DHAT_RECORD_EXIT:
+		feed_thread_exit(collector, (const void *)head);
 		if (collector->on.exit)
 			collector->on.exit((const void *)head, collector->on.ctx);
 		return 0;

@@ -16,7 +16,7 @@
 #include "bpf/dhat_abi.h"
 #include "heap.h"
 #include "mappings.h"
-#include "proto/base/index.h"
+#include "own_frees.h"
 #include "stack.h"
 
 #define COLLECTOR_TYPES (DHAT_RECORD_EXIT + 1)
@@ -42,15 +42,17 @@ struct collector {
 	struct anon anon; /* owned */
 	uint64_t malformed;
 	uint64_t thread_cache_frees; /* an ending thread's cache, given back: no program's frees */
-	struct index *unknown_frees_by_tid; /* owned; a thread's last ones, in a row */
-	uint64_t ignored;		    /* after the EXEC */
-	uint64_t out_of_memory;		    /* events that could not be recorded */
-	uint64_t mappings_refused;	    /* mappings beyond the bounds of mappings.h */
+	uint64_t nested_frees;	     /* inside another free of the same block */
+	struct own_frees *own_frees; /* owned */
+	uint64_t ignored;	     /* after the EXEC */
+	uint64_t out_of_memory;	     /* events that could not be recorded */
+	uint64_t mappings_refused;   /* mappings beyond the bounds of mappings.h */
 	uint64_t last_time_ns;
 };
 
-void collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
-		    struct mappings *mappings, const struct collector_callbacks *on);
+/* -ENOMEM. To be deinitialised in any case. */
+int collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
+		   struct mappings *mappings, const struct collector_callbacks *on);
 
 void collector_deinit(struct collector *collector);
 
@@ -62,5 +64,5 @@ int collector_feed(struct collector *collector, const void *record, size_t size)
 void collector_go_on(struct collector *collector, struct heap *heap, struct stacks *stacks,
 		     struct mappings *mappings);
 
-/* Usable bytes of a glibc block from the word before it; 0 if that cannot be a chunk's size. */
-uint64_t collector_chunk_bytes(uint64_t chunk_size);
+/* Usable bytes of a glibc block from dhat_record_free.chunk; 0 if that cannot be a chunk's size. */
+uint64_t collector_chunk_bytes(uint64_t chunk);

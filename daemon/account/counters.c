@@ -170,6 +170,8 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	struct heap_totals totals;
 
 	heap_totals(collector->heap, &totals);
+	values[DHAT_CTR_FREES] -= collector->nested_frees;
+	values[DHAT_CTR_NESTED] += collector->nested_frees;
 	values[COUNTER_MALFORMED] = collector->malformed;
 	values[COUNTER_OUT_OF_MEMORY] = collector->out_of_memory;
 	values[COUNTER_SEEN_TWICE] = totals.seen_twice;

@@ -143,7 +143,7 @@ static void on_fork(const struct dhat_record_life *record, void *ctx)
 	if (!more)
 		return;
 	target->forked = more;
-	more[target->forked_count++] = record->child_pid;
+	more[target->forked_count++] = record->pid;
 }
 
 static void on_exit_record(const struct dhat_record_life *record, void *ctx)
@@ -416,7 +416,10 @@ int target_new(pid_t pid, const struct target_options *options,
 		error = mappings_new(&target->mappings);
 	if (error)
 		return error;
-	collector_init(&target->collector, target->heap, target->stacks, target->mappings, &on);
+	error = collector_init(&target->collector, target->heap, target->stacks, target->mappings,
+			       &on);
+	if (error)
+		return error;
 	target->pidfd = syscall(SYS_pidfd_open, pid, 0);
 	if (target->pidfd < 0 && errno == ESRCH)
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has just ended",

@@ -46,7 +46,7 @@ static void on_fork(const struct dhat_record_life *record, void *ctx)
 	struct world *world = ctx;
 
 	world->forks++;
-	world->last_child = record->child_pid;
+	world->last_child = record->pid;
 }
 
 static int setup(void **state)
@@ -60,7 +60,9 @@ static int setup(void **state)
 	assert_int_equal(heap_new(0, &world->heap), 0);
 	assert_int_equal(stacks_new(1000, &world->stacks), 0);
 	assert_int_equal(mappings_new(&world->mappings), 0);
-	collector_init(&world->collector, world->heap, world->stacks, world->mappings, &on);
+	assert_int_equal(
+		collector_init(&world->collector, world->heap, world->stacks, world->mappings, &on),
+		0);
 	*state = world;
 	return 0;
 }
@@ -165,7 +167,7 @@ static int feed_life(struct world *world, uint8_t type, uint32_t child)
 {
 	struct dhat_record_life record = { .head = HEAD(type, dhat_record_life, 1),
 					   .time_ns = 50,
-					   .child_pid = child };
+					   .pid = child };
 
 	return feed(record);
 }
@@ -225,25 +227,42 @@ static void another_event_of_the_thread_ends_a_realloc_whose_end_is_lost(void **
 	assert_int_equal(totals_of(world).unfinished_reallocs, 1);
 }
 
+#define KEY(key) ((uint64_t)(key) << DHAT_CHUNK_SIZE_BITS | DHAT_CHUNK_LINKED)
+
 static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
 {
 	struct world *world = *state;
+	struct dhat_record_life end = { .head = HEAD(DHAT_RECORD_THREAD_EXIT, dhat_record_life, 2),
+					.pid = 1 };
 
-	feed_alloc(world, 1, 0x100, 10, 0, 1);
-	feed_free(world, 1, 0x100, 0x21, 2);
-	feed_free(world, 1, 0x900, 0x31, 3); /* unknown, and then the thread goes on */
-	feed_alloc(world, 1, 0x200, 10, 0, 4);
-	feed_free(world, 1, 0x100, 0x21, 5);  /* from its cache */
-	feed_free(world, 2, 0x700, 0x41, 6);  /* another thread's, which goes on */
-	feed_free(world, 1, 0x300, 0x291, 7); /* the cache itself */
+	feed_alloc(world, 2, 0x100, 10, 0, 1);
+	feed_free(world, 2, 0x100, 0x21, 2);
+	feed_free(world, 2, 0x900, 0x31 | KEY(7), 3); /* unknown, and then the thread goes on */
+	feed_alloc(world, 2, 0x200, 10, 0, 4);
+	feed_free(world, 2, 0x100, 0x21 | KEY(7), 5);  /* from its cache */
+	feed_free(world, 3, 0x700, 0x41 | KEY(7), 6);  /* another thread's, which goes on */
+	feed_free(world, 2, 0x300, 0x291 | KEY(1), 7); /* the cache itself */
 	assert_int_equal(totals_of(world).unknown_frees, 4);
-	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
+	assert_int_equal(feed(end), 0);
 	assert_int_equal(totals_of(world).unknown_frees, 2);
 	assert_int_equal(totals_of(world).unknown_free_bytes, 0x30 - 8 + 0x40 - 8);
 	assert_int_equal(world->collector.thread_cache_frees, 2);
 	assert_int_equal(totals_of(world).live_bytes, 10);
-	assert_int_equal(feed_life(world, DHAT_RECORD_THREAD_EXIT, 0), 0);
+	assert_int_equal(feed(end), 0);
 	assert_int_equal(world->collector.thread_cache_frees, 2);
+
+	/* the end of the process cuts another thread short */
+	feed_free(world, 4, 0x800, 0x31 | KEY(7), 8);
+	end.head.type = DHAT_RECORD_EXIT;
+	end.head.tid = 4;
+	assert_int_equal(feed(end), 0);
+	assert_int_equal(world->collector.thread_cache_frees, 3);
+	/* the first thread gives nothing back: what it freed last was the program's */
+	feed_free(world, 1, 0x820, 0x31 | KEY(7), 9);
+	end.head.tid = 1;
+	assert_int_equal(feed(end), 0);
+	assert_int_equal(world->collector.thread_cache_frees, 3);
+	assert_int_equal(totals_of(world).unknown_frees, 3);
 }
 
 static void after_exec_the_old_profile_is_closed(void **state)
@@ -278,6 +297,7 @@ static void chunk_words_tell_usable_bytes(void **state)
 	assert_int_equal(collector_chunk_bytes(0), 0);
 	assert_int_equal(collector_chunk_bytes(0x11), 0);
 	assert_int_equal(collector_chunk_bytes(0x28), 0);
+	assert_int_equal(collector_chunk_bytes(0x21 | KEY(0xffff)), 24);
 	assert_int_equal(collector_chunk_bytes(UINT64_MAX), 0);
 }
 
