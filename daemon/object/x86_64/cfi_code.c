@@ -1,6 +1,5 @@
 #include "cfi_code.h"
 
-#include <Zydis/Zydis.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,23 +8,13 @@
 #include "flow.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "stack_code.h"
 
 #define MAX_ENTRIES (1u << 20)
 
-/* What is known of the stack before an instruction. */
-struct place {
-	int32_t cfa_from_rsp, cfa_from_rbp; /* CFA - register */
-	int8_t rbp;			    /* of the caller: as in struct dhat_row */
-	uint8_t length;			    /* of the instruction */
-	bool is_known : 1;		    /* else nothing else means anything */
-	bool has_rsp : 1, has_rbp : 1;	    /* the CFA can be told from it */
-	bool is_outermost : 1;
-	uint32_t reading; /* the number of the reading that wrote it */
-};
-
 struct pending {
 	uint64_t addr;
-	struct place place;
+	struct stack_place place;
 };
 
 /* What is known of a function. Which ones return is found by starting from none: a ret that can be
@@ -48,7 +37,7 @@ struct reader {
 	const struct cfi_code_range *ranges;
 	size_t range_count;
 	size_t *first_place; /* of each range in places */
-	struct place *places;
+	struct stack_place *places;
 	uint8_t *functions;  /* enum function, by the place of its entry */
 	struct list entries; /* of functions; more are found on the way */
 	/* of the function that is being read */
@@ -57,12 +46,6 @@ struct reader {
 	size_t work_count, work_capacity;
 	uint32_t reading;
 	bool has_ret, is_inconsistent, is_cut_short; /* by a call that may not return */
-};
-
-struct instruction {
-	uint64_t addr, next;
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };
 
 static int list_add(struct list *list, uint64_t value)
@@ -107,162 +90,9 @@ static size_t place_index(const struct reader *reader, const struct cfi_code_ran
 	return reader->first_place[range - reader->ranges] + (addr - range->start);
 }
 
-/* ---- one instruction ---------------------------------------------------------------------- */
-
-static bool is_reg(const ZydisDecodedOperand *op, ZydisRegister reg)
-{
-	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == reg;
-}
-
-/* Writes the register or a part of it. */
-static bool writes(const struct instruction *at, ZydisRegister reg)
-{
-	const ZydisDecodedOperand *op;
-	unsigned int i;
-
-	for (i = 0; i < at->insn.operand_count; i++) {
-		op = &at->op[i];
-		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
-		    ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value) ==
-			    reg)
-			return true;
-	}
-	return false;
-}
-
-/* [base + displacement], nothing else; for lea. */
-static bool is_based(const ZydisDecodedOperand *op, ZydisRegister base)
-{
-	return op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.base == base &&
-	       op->mem.index == ZYDIS_REGISTER_NONE;
-}
-
-/* rsp moves up (a pop) or down (a push). Offsets that no compiler makes end what is known. */
-static void move_rsp(struct place *place, int64_t bytes)
-{
-	int64_t moved = place->cfa_from_rsp - bytes;
-
-	if (!place->has_rsp)
-		return;
-	if (moved < 8) /* above the return address: this is not the stack of a caller */
-		place->is_outermost = true;
-	place->has_rsp = moved >= 8 && moved < INT32_MAX / 2;
-	place->cfa_from_rsp = place->has_rsp ? (int32_t)moved : 0;
-}
-
-static void lose_rbp(struct place *place)
-{
-	place->has_rbp = false;
-	place->cfa_from_rbp = 0;
-	if (place->rbp == DHAT_RBP_SAME)
-		place->rbp = DHAT_RBP_UNDEFINED;
-}
-
-static void push(struct place *place, const struct instruction *at)
-{
-	move_rsp(place, -(int64_t)(at->insn.operand_width / 8));
-	if (is_reg(&at->op[0], ZYDIS_REGISTER_RBP) && place->rbp == DHAT_RBP_SAME &&
-	    place->has_rsp && place->cfa_from_rsp % 8 == 0 && place->cfa_from_rsp <= 128 * 8)
-		place->rbp = (int8_t)(-place->cfa_from_rsp / 8);
-}
-
-/* rbp comes back from where it was saved, or becomes something else. */
-static void pop_rbp(struct place *place)
-{
-	bool is_own = place->has_rsp && place->rbp < 0 && place->rbp * 8 == -place->cfa_from_rsp;
-
-	if (is_own)
-		place->rbp = DHAT_RBP_SAME;
-	place->has_rbp = false;
-	place->cfa_from_rbp = 0;
-	if (!is_own)
-		lose_rbp(place);
-}
-
-static void set_rsp_from_rbp(struct place *place, int64_t displacement)
-{
-	place->has_rsp = place->has_rbp;
-	place->cfa_from_rsp = place->has_rbp ? place->cfa_from_rbp : 0;
-	move_rsp(place, displacement);
-}
-
-static void set_rbp_from_rsp(struct place *place, int64_t displacement)
-{
-	lose_rbp(place);
-	if (!place->has_rsp || displacement < INT32_MIN / 2 || displacement > INT32_MAX / 2)
-		return;
-	place->has_rbp = true;
-	place->cfa_from_rbp = (int32_t)(place->cfa_from_rsp - displacement);
-}
-
-/* Anything that writes the two registers and is none of the forms that keep track. */
-static void lose_what_is_written(struct place *place, const struct instruction *at)
-{
-	if (writes(at, ZYDIS_REGISTER_RSP)) {
-		place->has_rsp = false;
-		place->cfa_from_rsp = 0;
-	}
-	if (writes(at, ZYDIS_REGISTER_RBP))
-		lose_rbp(place);
-}
-
-static void apply(struct place *place, const struct instruction *at)
-{
-	const ZydisDecodedOperand *op = at->op;
-	bool is_imm = op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-
-	switch (at->insn.mnemonic) {
-	case ZYDIS_MNEMONIC_PUSH:
-	case ZYDIS_MNEMONIC_PUSHFQ:
-		push(place, at);
-		return;
-	case ZYDIS_MNEMONIC_POP:
-	case ZYDIS_MNEMONIC_POPFQ:
-		if (is_reg(&op[0], ZYDIS_REGISTER_RBP))
-			pop_rbp(place);
-		move_rsp(place, at->insn.operand_width / 8);
-		return;
-	case ZYDIS_MNEMONIC_LEAVE:
-		set_rsp_from_rbp(place, 0);
-		pop_rbp(place);
-		move_rsp(place, 8);
-		return;
-	case ZYDIS_MNEMONIC_ADD:
-		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_imm)
-			return move_rsp(place, op[1].imm.value.s);
-		break;
-	case ZYDIS_MNEMONIC_SUB:
-		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_imm)
-			return move_rsp(place, -op[1].imm.value.s);
-		break;
-	case ZYDIS_MNEMONIC_LEA:
-		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_based(&op[1], ZYDIS_REGISTER_RSP))
-			return move_rsp(place, op[1].mem.disp.value);
-		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_based(&op[1], ZYDIS_REGISTER_RBP))
-			return set_rsp_from_rbp(place, op[1].mem.disp.value);
-		if (is_reg(&op[0], ZYDIS_REGISTER_RBP) && is_based(&op[1], ZYDIS_REGISTER_RSP))
-			return set_rbp_from_rsp(place, op[1].mem.disp.value);
-		break;
-	case ZYDIS_MNEMONIC_MOV:
-		if (is_reg(&op[0], ZYDIS_REGISTER_RSP) && is_reg(&op[1], ZYDIS_REGISTER_RBP))
-			return set_rsp_from_rbp(place, 0);
-		if (is_reg(&op[0], ZYDIS_REGISTER_RBP) && is_reg(&op[1], ZYDIS_REGISTER_RSP))
-			return set_rbp_from_rsp(place, 0);
-		break;
-	case ZYDIS_MNEMONIC_CALL:
-	case ZYDIS_MNEMONIC_SYSCALL: /* both come back as they went (psABI 3.2.1) */
-	case ZYDIS_MNEMONIC_RET:     /* and this ends the way: follow() looks at where it is */
-		return;
-	default:
-		break;
-	}
-	lose_what_is_written(place, at);
-}
-
 /* ---- ways through a function -------------------------------------------------------------- */
 
-static int go_to(struct reader *reader, uint64_t addr, const struct place *place)
+static int go_to(struct reader *reader, uint64_t addr, const struct stack_place *place)
 {
 	if (!find_range(reader, addr) ||
 	    (!place->has_rsp && !place->has_rbp && !place->is_outermost))
@@ -275,7 +105,7 @@ static int go_to(struct reader *reader, uint64_t addr, const struct place *place
 
 /* To the next instruction; not into the next function, unless it may begin so: there was a call
  * before that does not return, of code that is not here. */
-static int go_on(struct reader *reader, uint64_t addr, const struct place *place)
+static int go_on(struct reader *reader, uint64_t addr, const struct stack_place *place)
 {
 	const struct cfi_code_range *range = find_range(reader, addr);
 	bool is_entry = range && reader->functions[place_index(reader, range, addr)];
@@ -291,7 +121,7 @@ static int find_entry(struct reader *reader, uint64_t addr)
 }
 
 /* The address that a branch or a rip-relative operand names; 0 if it is not in the code. */
-static uint64_t target_of(const struct instruction *at, unsigned int operand)
+static uint64_t target_of(const struct stack_instruction *at, unsigned int operand)
 {
 	ZyanU64 target = 0;
 
@@ -300,8 +130,8 @@ static uint64_t target_of(const struct instruction *at, unsigned int operand)
 	return target;
 }
 
-static int follow_jump(struct reader *reader, const struct instruction *at,
-		       const struct place *place)
+static int follow_jump(struct reader *reader, const struct stack_instruction *at,
+		       const struct stack_place *place)
 {
 	bool is_tail = place->has_rsp && place->cfa_from_rsp == 8;
 	uint64_t target;
@@ -317,8 +147,8 @@ static int follow_jump(struct reader *reader, const struct instruction *at,
 }
 
 /* Where a call goes on; nowhere if what it calls does not return. */
-static int follow_call(struct reader *reader, const struct instruction *at,
-		       const struct place *place)
+static int follow_call(struct reader *reader, const struct stack_instruction *at,
+		       const struct stack_place *place)
 {
 	const struct cfi_code_range *range;
 	uint64_t target;
@@ -339,7 +169,8 @@ static int follow_call(struct reader *reader, const struct instruction *at,
 }
 
 /* To whatever may run after the instruction. */
-static int follow(struct reader *reader, const struct instruction *at, const struct place *place)
+static int follow(struct reader *reader, const struct stack_instruction *at,
+		  const struct stack_place *place)
 {
 	int r = 0;
 
@@ -365,7 +196,7 @@ static int follow(struct reader *reader, const struct instruction *at, const str
 	case ZYDIS_MNEMONIC_INT3:
 		return r;
 	case ZYDIS_MNEMONIC_LEA:
-		if (is_based(&at->op[1], ZYDIS_REGISTER_RIP))
+		if (stack_code_is_based(&at->op[1], ZYDIS_REGISTER_RIP))
 			r = find_entry(reader, target_of(at, 1));
 		break;
 	default:
@@ -374,7 +205,7 @@ static int follow(struct reader *reader, const struct instruction *at, const str
 	return r < 0 ? r : go_on(reader, at->next, place);
 }
 
-static bool is_same(const struct place *a, const struct place *b)
+static bool is_same(const struct stack_place *a, const struct stack_place *b)
 {
 	return a->cfa_from_rsp == b->cfa_from_rsp && a->cfa_from_rbp == b->cfa_from_rbp &&
 	       a->rbp == b->rbp && a->has_rsp == b->has_rsp && a->has_rbp == b->has_rbp &&
@@ -384,9 +215,9 @@ static bool is_same(const struct place *a, const struct place *b)
 /* Two ways lead here. If they disagree about rbp alone, as in functions that do not return and
  * need not save it, it is lost from here on, and the rest is looked at again. Whether `place` has
  * changed. */
-static bool join(struct reader *reader, struct place *place, const struct place *other)
+static bool join(struct reader *reader, struct stack_place *place, const struct stack_place *other)
 {
-	struct place joined = *place;
+	struct stack_place joined = *place;
 
 	if (is_same(place, other))
 		return false;
@@ -410,8 +241,8 @@ static bool join(struct reader *reader, struct place *place, const struct place 
 static int visit(struct reader *reader, struct pending pending)
 {
 	const struct cfi_code_range *range = find_range(reader, pending.addr);
-	struct instruction at = { .addr = pending.addr };
-	struct place *place = &reader->places[place_index(reader, range, pending.addr)];
+	struct stack_instruction at = { .addr = pending.addr };
+	struct stack_place *place = &reader->places[place_index(reader, range, pending.addr)];
 	int r = 0;
 
 	if (place->is_known) {
@@ -433,7 +264,7 @@ static int visit(struct reader *reader, struct pending pending)
 	place->is_known = true;
 	place->length = at.insn.length;
 	place->reading = reader->reading;
-	apply(&pending.place, &at);
+	stack_code_apply(&pending.place, &at);
 	return follow(reader, &at, &pending.place);
 }
 
@@ -452,7 +283,7 @@ static void forget_function(struct reader *reader)
 	size_t i;
 
 	for (i = 0; i < reader->touched.count; i++)
-		reader->places[reader->touched.values[i]] = (struct place){};
+		reader->places[reader->touched.values[i]] = (struct stack_place){};
 }
 
 /* New entries of this function into the list. */
@@ -482,7 +313,9 @@ static int keep_found(struct reader *reader)
 
 static int read_function(struct reader *reader, uint64_t entry, bool is_outermost)
 {
-	struct place place = { .cfa_from_rsp = 8, .has_rsp = true, .is_outermost = is_outermost };
+	struct stack_place place = { .cfa_from_rsp = 8,
+				     .has_rsp = true,
+				     .is_outermost = is_outermost };
 	int r;
 
 	reader->touched.count = reader->found.count = reader->work_count = 0;
@@ -498,6 +331,9 @@ static int read_function(struct reader *reader, uint64_t entry, bool is_outermos
 	return 0;
 }
 
+/* It ends: in each round a function's state only goes up in enum function, from MAY_RETURN to one
+ * of the others, and a round that changes none is the last; list of entries only grows, to
+ * MAX_ENTRIES. */
 #define MAX_ROUNDS 40 /* as deep as calls of functions are nested before a ret is certain */
 
 /* Which functions return; finds all functions on the way. */
@@ -586,7 +422,7 @@ static int read_all(struct reader *reader, uint64_t outermost)
 
 /* ---- results ------------------------------------------------------------------------------ */
 
-static struct dhat_row row_of(const struct place *place)
+static struct dhat_row row_of(const struct stack_place *place)
 {
 	struct dhat_row row = { .rbp = place->rbp };
 
@@ -624,7 +460,7 @@ static int add_piece(struct pieces *pieces, uint64_t start, uint64_t end, struct
 static int collect_range(const struct reader *reader, const struct cfi_code_range *range,
 			 struct pieces *pieces)
 {
-	const struct place *place = &reader->places[place_index(reader, range, range->start)];
+	const struct stack_place *place = &reader->places[place_index(reader, range, range->start)];
 	uint64_t addr, start;
 	int r = 0;
 

@@ -1,0 +1,34 @@
+#pragma once
+/* stack_code: what one instruction does to what is known of the stack.
+ *
+ * Pure. Only what compilers do with rsp and rbp is kept track of; whatever else writes them makes
+ * them unknown.
+ */
+#include <Zydis/Zydis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/dhat_abi.h"
+
+/* What is known of the stack before an instruction. */
+struct stack_place {
+	int32_t cfa_from_rsp, cfa_from_rbp; /* CFA - register */
+	int8_t rbp;			    /* of the caller: as in struct dhat_row */
+	uint8_t length;			    /* of the instruction */
+	bool is_known : 1;		    /* else nothing else means anything */
+	bool has_rsp : 1, has_rbp : 1;	    /* the CFA can be told from it */
+	bool is_outermost : 1;
+	uint32_t reading; /* the number of the reading that wrote it */
+};
+
+struct stack_instruction {
+	uint64_t addr, next;
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* The stack behind the instruction, given the one before it. A call comes back as it went; where a
+ * way ends (ret, jmp, hlt) is the caller's to see. */
+void stack_code_apply(struct stack_place *place, const struct stack_instruction *at);
+/* [base + displacement], nothing else: of lea. */
+bool stack_code_is_based(const ZydisDecodedOperand *op, ZydisRegister base);
