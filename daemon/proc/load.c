@@ -1,6 +1,5 @@
 #include "load.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <stdbool.h>
@@ -13,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
@@ -72,26 +72,18 @@ static int watch_thread(struct watches *watches, pid_t tid)
 static int watch_threads(struct watches *watches, pid_t pid, struct load *load,
 			 struct dhat_error *err)
 {
-	struct dirent *entry;
-	char path[32];
-	DIR *dir;
-	int r = 0, tid;
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t count = 0;
+	int r = proc_threads(pid, &tids, &count);
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	if (!dir)
-		return dhat_error_errno(err, errno == ENOENT ? ESRCH : errno,
-					"cannot list the threads of process %d", (int)pid);
-	while ((entry = readdir(dir)) && (r == 0 || r == -ESRCH)) {
-		tid = atoi(entry->d_name);
-		if (tid <= 0)
-			continue;
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot list the threads of process %d", (int)pid);
+	for (size_t i = 0; i < count && (r == 0 || r == -ESRCH); i++) {
 		if (watches->count == LOAD_MAX_THREADS)
 			load->unseen_threads++;
 		else
-			r = watch_thread(watches, tid);
+			r = watch_thread(watches, tids[i]);
 	}
-	closedir(dir);
 	if (r < 0 && r != -ESRCH)
 		return dhat_error_errno(err, -r, "cannot sample process %d", (int)pid);
 	load->threads = watches->count;

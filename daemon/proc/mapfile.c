@@ -6,20 +6,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "proto/base/cleanup.h"
 
 int mapfile_open(pid_t pid, uint64_t start, uint64_t end, const char *path, uint64_t inode)
 {
+	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	_cleanup_close_ int dir_fd = -1, fd = -1;
 	char name[64 + PATH_MAX];
-	_cleanup_close_ int fd = -1;
 	struct stat st;
 
-	snprintf(name, sizeof(name), "/proc/%d/map_files/%lx-%lx", (int)pid, (unsigned long)start,
-		 (unsigned long)end);
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (proc_open_dir(pid, &dir_fd))
+		return -1;
+	snprintf(name, sizeof(name), "map_files/%lx-%lx", (unsigned long)start, (unsigned long)end);
+	fd = openat(dir_fd, name, flags);
 	if (fd < 0) { /* without CAP_CHECKPOINT_RESTORE */
-		snprintf(name, sizeof(name), "/proc/%d/root%s", (int)pid, path);
-		fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		snprintf(name, sizeof(name), "root%s", path);
+		fd = openat(dir_fd, name, flags);
 		if (fd >= 0 && (fstat(fd, &st) || st.st_ino != inode))
 			return -1;
 	}

@@ -1,12 +1,12 @@
 #include "procmaps.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
 
 #include "proto/base/array.h"
+#include "file.h"
 #include "proto/base/cleanup.h"
 
 /* The largest maps file we take: 65,530 mappings (vm.max_map_count) of 4 KiB paths would be 260
@@ -177,34 +177,9 @@ void procmaps_deinit(struct procmaps *maps)
 int procmaps_read(int pid, struct procmaps *ret)
 {
 	_cleanup_free_ char *text = NULL;
-	_cleanup_close_ int fd = -1;
-	size_t size = 0, capacity = 0;
-	char name[32], *grown;
-	ssize_t n;
+	size_t size = 0;
+	int error = proc_read(pid, "maps", &text, &size);
 
-	snprintf(name, sizeof(name), "/proc/%d/maps", pid);
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	for (;;) {
-		if (size == capacity) {
-			if (capacity >= PROCMAPS_MAX_BYTES)
-				return -EFBIG;
-			capacity = capacity ? capacity * 2 : 64 << 10;
-			grown = realloc(text, capacity);
-			if (!grown)
-				return -ENOMEM;
-			text = grown;
-		}
-		n = read(fd, text + size, capacity - size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		size += n;
-	}
 	/* A kernel thread has no mappings; neither has a process that is past its exit. */
-	return procmaps_parse(text, size, ret, NULL);
+	return error ? error : procmaps_parse(text, size, ret, NULL);
 }

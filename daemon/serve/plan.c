@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "daemon/object/sites/custom.h"
 #include "daemon/object/sites/hidden.h"
 #include "daemon/proc/breakpoints.h"
+#include "daemon/proc/file.h"
 #include "daemon/proc/load.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
@@ -264,12 +266,12 @@ static int look_for_allocators(struct planner *p, const struct procmaps *maps, s
 
 static bool is_executable_file(pid_t pid, int fd)
 {
-	char path[48];
+	_cleanup_close_ int dir_fd = -1;
 	struct stat program, file;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-	return stat(path, &program) == 0 && fstat(fd, &file) == 0 &&
-	       program.st_ino == file.st_ino && program.st_dev == file.st_dev;
+	return proc_open_dir(pid, &dir_fd) == 0 && fstatat(dir_fd, "exe", &program, 0) == 0 &&
+	       fstat(fd, &file) == 0 && program.st_ino == file.st_ino &&
+	       program.st_dev == file.st_dev;
 }
 
 static int look_at_object(struct planner *p, const struct procmaps *maps, size_t entry,

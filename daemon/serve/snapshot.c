@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/proc/file.h"
+#include "daemon/target/identity.h"
 #include "message.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -426,24 +428,12 @@ static int write_points(struct writing *writing)
 /* The target's root directory, as long as it is still that process which has its number. */
 static int open_root(const struct target_identity *identity)
 {
-	_cleanup_close_ int fd = -1;
-	_cleanup_fclose_ FILE *file = NULL;
-	unsigned long long start_ticks = 0;
-	char path[64], line[2048], *after;
+	_cleanup_close_ int dir_fd = -1, fd = -1;
 
-	snprintf(path, sizeof(path), "/proc/%d/root", identity->pid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/proc/%d/stat", identity->pid);
-	file = fopen(path, "re");
-	if (fd < 0 || !file || !fgets(line, sizeof(line), file))
+	if (proc_open_dir(identity->pid, &dir_fd))
 		return -1;
-	after = strrchr(line, ')'); /* the name before it may hold anything */
-	if (!after || sscanf(after + 1,
-			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
-			     "%*d %*d %*d %*d %llu",
-			     &start_ticks) != 1)
-		return -1;
-	return start_ticks == identity->start_ticks ? take_fd(fd) : -1;
+	fd = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return identity_start_ticks(identity->pid) == identity->start_ticks ? take_fd(fd) : -1;
 }
 
 static int write_head(struct writing *writing)

@@ -2,7 +2,7 @@
 
 #include "bpf/watch.skel.h"
 #include "daemon/kernel/ring.h"
-#include "identity.h"
+#include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
 
 #include <dirent.h>

@@ -1,55 +1,12 @@
 #include "identity.h"
 
+#include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#define PROC_FILE_MAX (64u << 20) /* maps of a process with a million mappings */
-
-int proc_read(pid_t pid, const char *file, char **ret, size_t *ret_size)
-{
-	_cleanup_free_ char *text = NULL;
-	_cleanup_close_ int fd = -1;
-	size_t size = 0, capacity = 4096;
-	char path[96];
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	for (;;) {
-		char *more;
-		ssize_t got;
-
-		if (!text || size + 1 >= capacity) {
-			if (capacity >= PROC_FILE_MAX)
-				return -EFBIG;
-			capacity *= 2;
-			more = realloc(text, capacity);
-			if (!more)
-				return -ENOMEM;
-			text = more;
-		}
-		got = read(fd, text + size, capacity - 1 - size);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		size += got;
-	}
-	text[size] = '\0';
-	*ret = take_ptr(text);
-	if (ret_size)
-		*ret_size = size;
-	return 0;
-}
 
 static void read_ns_pids(const char *status, struct target_identity *identity)
 {
@@ -64,14 +21,13 @@ static void read_ns_pids(const char *status, struct target_identity *identity)
 	}
 }
 
-/* Field 22 of /proc/PID/stat, counted from behind the name, which may hold anything: proc(5) */
-static uint64_t start_ticks(pid_t pid)
+uint64_t identity_start_ticks(pid_t pid)
 {
 	_cleanup_free_ char *text = NULL;
 	unsigned long long ticks = 0;
 	const char *at;
 
-	if (proc_read(pid, "stat", &text, NULL))
+	if (proc_read_main(pid, "stat", &text, NULL))
 		return 0;
 	at = strrchr(text, ')');
 	if (!at)
@@ -104,11 +60,10 @@ int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err
 {
 	_cleanup_free_ char *status = NULL;
 	struct target_identity identity = { .pid = pid };
-	char link[64], path[PATH_MAX] = "";
+	char path[PATH_MAX] = "";
 	unsigned uid = 0;
 	const char *line;
-	ssize_t length;
-	int error = pid > 0 ? proc_read(pid, "status", &status, NULL) : -ESRCH;
+	int error = proc_read_main(pid, "status", &status, NULL);
 
 	if (error == -ESRCH)
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
@@ -121,10 +76,9 @@ int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err
 		sscanf(line, "\nUid: %u", &uid);
 	identity.uid = uid;
 	read_ns_pids(status, &identity);
-	identity.start_ticks = start_ticks(pid);
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-	length = readlink(link, path, sizeof(path) - 1);
-	identity.executable = strndup(path, length > 0 ? length : 0);
+	identity.start_ticks = identity_start_ticks(pid);
+	proc_read_link(pid, "exe", path, sizeof(path));
+	identity.executable = strdup(path);
 	identity.command = read_command(pid);
 	if (!identity.executable || !identity.command) {
 		identity_deinit(&identity);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/object/sites/hidden.h"
-#include "identity.h"
+#include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
 
 /* ---- the list ----------------------------------------------------------------------------- */
@@ -202,7 +202,7 @@ static bool is_kernel_thread(pid_t pid)
 	unsigned flags = 0;
 	const char *at;
 
-	if (proc_read(pid, "stat", &text, NULL) < 0)
+	if (proc_read_main(pid, "stat", &text, NULL) < 0)
 		return false;
 	at = strrchr(text, ')');
 	return at && sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
@@ -254,24 +254,23 @@ bool preflight_is_emulator(const char *path)
 static int check_machine(struct preflight *preflight, pid_t pid)
 {
 	_cleanup_close_ int fd = -1;
-	char link[48], path[PATH_MAX] = "";
+	char path[PATH_MAX] = "";
 	Elf64_Ehdr head;
-	ssize_t size;
+	int error = proc_open(pid, "exe", &fd);
+	bool is_denied = error == -EACCES || error == -EPERM;
 
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-	size = readlink(link, path, sizeof(path) - 1);
-	fd = open(link, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && (errno == EACCES || errno == EPERM) && geteuid() == 0)
+	proc_read_link(pid, "exe", path, sizeof(path));
+	if (is_denied && geteuid() == 0)
 		return preflight_block(preflight, "no rights", EACCES, DHAT_EXIT_NOT_PERMITTED,
 				       "process %d may not be looked at, though dhatd is root: a "
 				       "security module or a user namespace stands between",
 				       (int)pid);
-	if (fd < 0 && (errno == EACCES || errno == EPERM))
+	if (is_denied)
 		return preflight_block(preflight, "no rights", EACCES, DHAT_EXIT_NOT_PERMITTED,
 				       "process %d belongs to somebody else: run dhatd as root "
 				       "(sudo)",
 				       (int)pid);
-	if (size > 0 && preflight_is_emulator(path))
+	if (preflight_is_emulator(path))
 		return preflight_block(preflight, "emulator", ENOTSUP, DHAT_EXIT_UNSUITABLE,
 				       "process %d is %s, which translates the code of another "
 				       "program: no probe in that is ever reached",
@@ -294,14 +293,15 @@ static int check_machine(struct preflight *preflight, pid_t pid)
 
 static bool is_other_namespace(pid_t pid, const char *kind)
 {
-	char path[64];
+	_cleanup_close_ int dir_fd = -1;
 	struct stat own, other;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/ns/%s", kind);
-	if (stat(path, &own) < 0)
+	if (stat(path, &own) < 0 || proc_open_dir(pid, &dir_fd) < 0)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
-	return stat(path, &other) == 0 &&
+	snprintf(path, sizeof(path), "ns/%s", kind);
+	return fstatat(dir_fd, path, &other, 0) == 0 &&
 	       (own.st_ino != other.st_ino || own.st_dev != other.st_dev);
 }
 
@@ -359,11 +359,30 @@ static int check_tracer(struct preflight *preflight, const struct preflight_stat
 		(int)s->tracer_pid, name ? name : "unknown");
 }
 
+/* The numbers are those of the process; how it goes, a thread that lives tells. */
+static int read_status(pid_t pid, struct preflight_status *ret)
+{
+	_cleanup_free_ char *text = NULL, *living = NULL;
+	struct preflight_status status;
+	int r = proc_read_main(pid, "status", &text, NULL);
+
+	if (r == 0)
+		r = proc_read(pid, "status", &living, NULL);
+	if (r < 0)
+		return r;
+	preflight_parse_status(text, ret);
+	preflight_parse_status(living, &status);
+	ret->state = status.state;
+	ret->tracer_pid = status.tracer_pid;
+	ret->seccomp_mode = status.seccomp_mode;
+	ret->seccomp_filters = status.seccomp_filters;
+	return 0;
+}
+
 int preflight_process(struct preflight *preflight, pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
 	struct preflight_status status;
-	int r = pid > 0 ? proc_read(pid, "status", &text, NULL) : -ESRCH;
+	int r = read_status(pid, &status);
 
 	if (r == -ENOMEM)
 		return r;
@@ -375,7 +394,6 @@ int preflight_process(struct preflight *preflight, pid_t pid)
 		return preflight_block(preflight, "no process", ESRCH, DHAT_EXIT_NO_PROCESS,
 				       "no process %d: look for the right one with pgrep -a NAME",
 				       (int)pid);
-	preflight_parse_status(text, &status);
 	r = check_state(preflight, pid, &status);
 	if (r || preflight_verdict(preflight, NULL))
 		return r;

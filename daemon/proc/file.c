@@ -1,0 +1,220 @@
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/cleanup.h"
+
+#define FILE_MAX_BYTES (512u << 20) /* maps of a process with millions of mappings */
+
+/* What the system calls below say of a process that is gone. */
+static int gone(int error)
+{
+	return error == ENOENT ? -ESRCH : -error;
+}
+
+static void close_dir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+static int open_thread(pid_t tid, int *ret_fd)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)tid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return gone(errno);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int read_all(int fd, char **ret, size_t *ret_size)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0, capacity = 4096;
+
+	for (;;) {
+		ssize_t got;
+
+		if (!text || size + 1 >= capacity) {
+			char *more;
+
+			if (capacity >= FILE_MAX_BYTES)
+				return -EFBIG;
+			capacity *= 2;
+			more = realloc(text, capacity);
+			if (!more)
+				return -ENOMEM;
+			text = more;
+		}
+		got = read(fd, text + size, capacity - 1 - size);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		size += got;
+	}
+	text[size] = '\0';
+	*ret = take_ptr(text);
+	if (ret_size)
+		*ret_size = size;
+	return 0;
+}
+
+static int read_at(int dir_fd, const char *file, char **ret, size_t *ret_size)
+{
+	_cleanup_close_ int fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? gone(errno) : read_all(fd, ret, ret_size);
+}
+
+/* Has the thread left? proc(5): the state stands behind the name in stat, which may hold anything.
+ */
+static bool has_left(int dir_fd)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *at;
+
+	if (read_at(dir_fd, "stat", &text, NULL))
+		return true;
+	at = strrchr(text, ')');
+	return !at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X';
+}
+
+/* The number might have been given to another process since it was listed. */
+static bool is_thread_of(int dir_fd, pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *line;
+
+	if (read_at(dir_fd, "status", &text, NULL))
+		return false;
+	line = strstr(text, "\nTgid:");
+	return line && atoi(line + strlen("\nTgid:")) == pid;
+}
+
+static int list_threads(pid_t pid, DIR **ret)
+{
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return gone(errno);
+	*ret = dir;
+	return 0;
+}
+
+int proc_open_dir(pid_t pid, int *ret_fd)
+{
+	_cleanup_close_ int main_fd = -1;
+	_cleanup_(close_dir) DIR *dir = NULL;
+	struct dirent *entry;
+	int error = pid > 0 ? open_thread(pid, &main_fd) : -ESRCH;
+
+	if (error)
+		return error;
+	if (has_left(main_fd) && list_threads(pid, &dir) == 0)
+		while ((entry = readdir(dir))) {
+			_cleanup_close_ int fd = -1;
+			pid_t tid = atoi(entry->d_name);
+
+			if (tid <= 0 || tid == pid || open_thread(tid, &fd) || has_left(fd) ||
+			    !is_thread_of(fd, pid))
+				continue;
+			*ret_fd = take_fd(fd);
+			return 0;
+		}
+	*ret_fd = take_fd(main_fd);
+	return 0;
+}
+
+int proc_open(pid_t pid, const char *file, int *ret_fd)
+{
+	_cleanup_close_ int dir_fd = -1;
+	int fd, error = proc_open_dir(pid, &dir_fd);
+
+	if (error)
+		return error;
+	fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return gone(errno);
+	*ret_fd = fd;
+	return 0;
+}
+
+int proc_read(pid_t pid, const char *file, char **ret, size_t *ret_size)
+{
+	_cleanup_close_ int fd = -1;
+	int error = proc_open(pid, file, &fd);
+
+	return error ? error : read_all(fd, ret, ret_size);
+}
+
+int proc_read_link(pid_t pid, const char *file, char *ret, size_t size)
+{
+	_cleanup_close_ int dir_fd = -1;
+	int error = proc_open_dir(pid, &dir_fd);
+	ssize_t length;
+
+	if (error)
+		return error;
+	length = readlinkat(dir_fd, file, ret, size - 1);
+	if (length < 0)
+		return gone(errno);
+	ret[length] = '\0';
+	return 0;
+}
+
+int proc_read_main(pid_t pid, const char *file, char **ret, size_t *ret_size)
+{
+	_cleanup_close_ int dir_fd = -1;
+	int error = pid > 0 ? open_thread(pid, &dir_fd) : -ESRCH;
+
+	return error ? error : read_at(dir_fd, file, ret, ret_size);
+}
+
+int proc_threads(pid_t pid, pid_t **ret, size_t *ret_count)
+{
+	_cleanup_(close_dir) DIR *dir = NULL;
+	_cleanup_free_ pid_t *list = NULL;
+	size_t count = 0, capacity = 0;
+	struct dirent *entry;
+	int error = list_threads(pid, &dir);
+
+	if (error)
+		return error;
+	while ((entry = readdir(dir))) {
+		_cleanup_close_ int fd = -1;
+		pid_t tid = atoi(entry->d_name);
+
+		if (tid <= 0 || open_thread(tid, &fd) || has_left(fd))
+			continue;
+		if (count == capacity) {
+			size_t more = capacity ? 2 * capacity : 64;
+			pid_t *grown = reallocarray(list, more, sizeof(*list));
+
+			if (!grown)
+				return -ENOMEM;
+			list = grown;
+			capacity = more;
+		}
+		list[count++] = tid;
+	}
+	*ret = take_ptr(list);
+	*ret_count = count;
+	return 0;
+}
