@@ -10,9 +10,9 @@
 #define STATE_BYTES sizeof(struct glibc_arena_state)
 #define BINS 127		   /* pairs of pointers in bins[] */
 #define MAX_DATA_BYTES (64u << 20) /* of one mapping that is searched */
-#define HEAP_BYTES (64ull << 20)   /* HEAP_MAX_SIZE: heaps are aligned to it */
 #define MIN_EMPTY_BINS 16
 #define MAX_RETRIES 10
+#define MAX_LIBCS 16
 #define PARAMETERS_BYTES 16384ull /* mp_ lies so near to main_arena: both are malloc.o's data */
 
 _Static_assert(sizeof(struct glibc_arena_state) == 2200, "malloc_state of glibc 2.27 to 2.41");
@@ -76,7 +76,22 @@ void glibc_chunks_deinit(struct glibc_chunks *chunks)
 	*chunks = (struct glibc_chunks){ 0 };
 }
 
-/* ---- the main arena ----------------------------------------------------------------------- */
+int glibc_ranges_add(struct glibc_ranges *ranges, uint64_t start, uint64_t end)
+{
+	if (ranges->count == ranges->capacity) {
+		size_t capacity = ranges->capacity ? 2 * ranges->capacity : 64;
+		struct glibc_range *list = reallocarray(ranges->list, capacity, sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		ranges->list = list;
+		ranges->capacity = capacity;
+	}
+	ranges->list[ranges->count++] = (struct glibc_range){ start, end };
+	return 0;
+}
+
+/* ---- main arenas ----------------------------------------------------------------------- */
 
 /* Bin i of the arena at addr, as if it were a chunk: its fd and bk are bins[2i] and bins[2i + 1].
  */
@@ -110,12 +125,29 @@ static bool is_arena(const struct glibc_arena_state *state, uint64_t addr)
 	       state->system_bytes <= state->max_system_bytes && state->attached_threads < 1u << 22;
 }
 
+bool glibc_is_in_use(const struct glibc_arena_state *state, uint64_t arena)
+{
+	return state->top != bin_at(arena, 0);
+}
+
+static int add_arena(struct glibc_heap *heap, uint64_t addr)
+{
+	uint64_t *arenas = reallocarray(heap->arenas, heap->arena_count + 1, sizeof(*arenas));
+
+	if (!arenas)
+		return -ENOMEM;
+	heap->arenas = arenas;
+	arenas[heap->arena_count++] = addr;
+	return 0;
+}
+
 /* Search size bytes of memory that lie at addr in the process. */
-static uint64_t search_bytes(const uint8_t *bytes, size_t size, uint64_t addr)
+static int search_bytes(const uint8_t *bytes, size_t size, uint64_t addr, struct glibc_heap *heap)
 {
 	struct glibc_arena_state state;
+	int err = 0;
 
-	for (size_t at = 0; at + STATE_BYTES <= size; at += 8) {
+	for (size_t at = 0; at + STATE_BYTES <= size && !err; at += 8) {
 		uint64_t words[2];
 
 		/* The unsorted bin or the last of all is empty more often than not; the rest is
@@ -129,9 +161,9 @@ static uint64_t search_bytes(const uint8_t *bytes, size_t size, uint64_t addr)
 			continue;
 		memcpy(&state, bytes + at, sizeof(state));
 		if (is_arena(&state, addr + at))
-			return addr + at;
+			err = heap->arena_count < MAX_LIBCS ? add_arena(heap, addr + at) : 0;
 	}
-	return 0;
+	return err;
 }
 
 /* Data of a file, or what follows it without a name: .bss. */
@@ -145,9 +177,13 @@ static bool may_hold_main_arena(const struct procmaps *maps, size_t i)
 	       (i && maps->entries[i - 1].end == entry->start && maps->entries[i - 1].inode);
 }
 
-static int find_main_arena(const struct remote *remote, const struct procmaps *maps, uint64_t *ret)
+/* One for each libc. */
+static int find_main_arenas(struct remote *remote, const struct procmaps *maps,
+			    struct glibc_heap *heap)
 {
-	for (size_t i = 0; i < maps->count; i++) {
+	int err = 0;
+
+	for (size_t i = 0; i < maps->count && !err; i++) {
 		const struct procmaps_entry *entry = &maps->entries[i];
 		size_t size = entry->end - entry->start;
 		_cleanup_free_ uint8_t *bytes = NULL;
@@ -159,12 +195,11 @@ static int find_main_arena(const struct remote *remote, const struct procmaps *m
 		bytes = malloc(size);
 		if (!bytes)
 			return -ENOMEM;
-		size = remote_read_some(remote, entry->start, bytes, size);
-		*ret = search_bytes(bytes, size, entry->start);
-		if (*ret)
-			return 0;
+		remote_read_sparse(remote, entry->start, bytes, size);
+		err = search_bytes(bytes, size, entry->start, heap);
 	}
-	return -ENOENT;
+	heap->main_count = heap->arena_count;
+	return err;
 }
 
 /* ---- all of them -------------------------------------------------------------------------- */
@@ -172,123 +207,217 @@ static int find_main_arena(const struct remote *remote, const struct procmaps *m
 void glibc_heap_deinit(struct glibc_heap *heap)
 {
 	free(heap->arenas);
+	free(heap->mmapped_bytes_at);
+	free(heap->mapped.list);
+	free(heap->parts.list);
 	*heap = (struct glibc_heap){ 0 };
 }
 
 /* Other arenas lie in the first heap that they own, behind its heap_info (0x20 bytes up to 2.34,
  * 0x30 since), whose first word points back. */
-static bool is_other_arena(const struct remote *remote, uint64_t addr,
+static bool is_other_arena(struct remote *remote, uint64_t addr,
 			   const struct glibc_arena_state *state)
 {
-	uint64_t heap = addr & ~(HEAP_BYTES - 1), owner;
+	static const uint64_t info_bytes[] = { 0x20, 0x30 };
 
-	return (addr - heap == 0x20 || addr - heap == 0x30) && is_arena(state, addr) &&
-	       remote_read(remote, heap, &owner, sizeof(owner)) == 0 && owner == addr;
-}
+	for (size_t i = 0; i < ARRAY_SIZE(info_bytes); i++) {
+		uint64_t heap = addr - info_bytes[i], owner;
 
-static int follow_ring(const struct remote *remote, struct glibc_heap *heap)
-{
-	uint64_t addr = heap->main_arena;
-
-	for (size_t count = 1; count <= GLIBC_MAX_ARENAS; count++) {
-		struct glibc_arena_state state;
-		uint64_t *arenas = realloc(heap->arenas, count * sizeof(*arenas));
-
-		if (!arenas)
-			return -ENOMEM;
-		heap->arenas = arenas;
-		arenas[heap->arena_count++] = addr;
-		if (remote_read(remote, addr, &state, sizeof(state)) < 0)
-			return -ENOENT;
-		if (addr != heap->main_arena && !is_other_arena(remote, addr, &state))
-			return -ENOENT;
-		addr = state.next;
-		if (addr == heap->main_arena)
-			return 0;
+		if (heap % REMOTE_PAGE == 0)
+			return is_arena(state, addr) &&
+			       remote_read(remote, heap, &owner, sizeof(owner)) == 0 &&
+			       owner == addr;
 	}
-	return -ENOENT;
+	return false;
 }
 
-/* The mapping in which addr lies; NULL if there is none. */
-static const struct procmaps_entry *entry_of(const struct procmaps *maps, uint64_t addr)
+/* The arenas behind a main one, up to itself again. What only looks like a main one has none. */
+static int follow_ring(struct remote *remote, uint64_t main_arena, struct glibc_heap *heap)
 {
-	for (size_t i = 0; i < maps->count; i++)
-		if (maps->entries[i].start <= addr && addr < maps->entries[i].end)
-			return &maps->entries[i];
-	return NULL;
+	size_t before = heap->arena_count;
+	uint64_t addr = main_arena;
+	int err = 0;
+
+	while (!err && heap->arena_count - before < GLIBC_MAX_ARENAS) {
+		struct glibc_arena_state state;
+
+		if (remote_read(remote, addr, &state, sizeof(state)) < 0)
+			break;
+		if (addr != main_arena && !is_other_arena(remote, addr, &state))
+			break;
+		addr = state.next;
+		if (addr == main_arena)
+			return 0;
+		err = add_arena(heap, addr);
+	}
+	heap->arena_count = before;
+	return err ? err : -ENOENT;
+}
+
+/* Keep those of the main arenas that have a ring. */
+static int follow_rings(struct remote *remote, struct glibc_heap *heap)
+{
+	size_t kept = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < heap->main_count && err != -ENOMEM; i++) {
+		err = follow_ring(remote, heap->arenas[i], heap);
+		if (!err)
+			heap->arenas[kept++] = heap->arenas[i];
+	}
+	if (err == -ENOMEM)
+		return err;
+	/* close the gap that dropped ones left */
+	memmove(heap->arenas + kept, heap->arenas + heap->main_count,
+		(heap->arena_count - heap->main_count) * sizeof(*heap->arenas));
+	heap->arena_count -= heap->main_count - kept;
+	heap->main_count = kept;
+	return kept ? 0 : -ENOENT;
+}
+
+/* ---- where main arenas have their chunks ---------------------------------------------------- */
+
+/* Nameless private memory: what mmap() gives to malloc. Large pages (a tunable) have a name that is
+ * the kernel's, and from 2.38 on malloc may name its own (another). */
+static bool is_nameless(const struct procmaps_entry *entry)
+{
+	if (!entry->is_readable || !entry->is_writable || entry->is_shared)
+		return false;
+	if (!entry->inode)
+		return !entry->path[0] || !strncmp(entry->path, "[anon:", 6);
+	return !strcmp(entry->path, "/anon_hugepage");
+}
+
+/* Adjacent ones are taken together: a chunk may span several. So are the pieces of [heap], which
+ * madvise(2) cuts, and holes that something else has torn into it. */
+static int find_ranges(const struct procmaps *maps, struct glibc_heap *heap)
+{
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct procmaps_entry *entry = &maps->entries[i];
+		struct glibc_ranges *mapped = &heap->mapped;
+		int err;
+
+		if (!strcmp(entry->path, "[heap]")) {
+			if (!heap->brk.start)
+				heap->brk.start = entry->start;
+			heap->brk.end = entry->end;
+			heap->brk_room_end =
+				i + 1 < maps->count ? maps->entries[i + 1].start : UINT64_MAX;
+		}
+		if (!is_nameless(entry))
+			continue;
+		if (mapped->count && mapped->list[mapped->count - 1].end == entry->start) {
+			mapped->list[mapped->count - 1].end = entry->end;
+			continue;
+		}
+		err = glibc_ranges_add(mapped, entry->start, entry->end);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static bool is_within(const struct glibc_range *range, uint64_t addr)
+{
+	return range->start <= addr && addr < range->end;
 }
 
 /* mp_ (struct malloc_par) lies in the same data as the main arena. It ends with mmapped_mem,
  * max_mmapped_mem, sbrk_base, tcache_bins, tcache_max_bytes, tcache_count, …: 64 bins for up to
  * 1032 bytes unless tunables say otherwise. */
-static bool is_end_of_parameters(const uint64_t words[5], const struct procmaps_entry *brk_heap,
-				 uint64_t top)
+static bool is_end_of_parameters(const uint64_t words[5], const struct glibc_heap *heap)
 {
-	uint64_t bins = words[3], largest = words[4];
+	uint64_t base = words[2], bins = words[3], largest = words[4];
 
-	return words[0] <= words[1] && words[2] >= brk_heap->start && words[2] < top &&
-	       words[2] % 16 == 0 && bins && bins <= 64 && largest <= bins * 16 + 8 &&
-	       largest + 16 > bins * 16 + 8;
+	if (words[0] > words[1] || !base || base % 8 || !bins || bins > 64 ||
+	    largest > bins * 16 + 8 || largest + 16 <= bins * 16 + 8)
+		return false;
+	if (is_within(&heap->brk, base))
+		return true;
+	for (size_t i = 0; i < heap->mapped.count; i++)
+		if (is_within(&heap->mapped.list[i], base))
+			return true;
+	return false;
 }
 
-/* The main arena grows by brk, from mp_.sbrk_base on. That is where [heap] begins, unless somebody
- * else moved the break before (the start-up code of static programs does). */
-static int find_main_start(const struct remote *remote, const struct procmaps *maps, uint64_t top,
-			   struct glibc_heap *heap)
+/* mp_.sbrk_base, and where malloc keeps the sum of what it mapped. 0 and 0 if they are not found.
+ */
+static void find_parameters(struct remote *remote, const struct procmaps *maps,
+			    const struct glibc_heap *heap, uint64_t main_arena, uint64_t *ret_base,
+			    uint64_t *ret_mmapped_bytes_at)
 {
-	const struct procmaps_entry *brk_heap = entry_of(maps, top);
-	const struct procmaps_entry *data = entry_of(maps, heap->main_arena);
 	uint64_t from, size, words[PARAMETERS_BYTES / 4];
+	const struct procmaps_entry *data = NULL;
 
-	if (!brk_heap || strcmp(brk_heap->path, "[heap]") != 0 || !data)
-		return -ENOENT;
-	from = heap->main_arena - data->start > PARAMETERS_BYTES
-		       ? heap->main_arena / 8 * 8 - PARAMETERS_BYTES
-		       : data->start;
+	*ret_base = *ret_mmapped_bytes_at = 0;
+	for (size_t i = 0; i < maps->count; i++)
+		if (maps->entries[i].start <= main_arena && main_arena < maps->entries[i].end)
+			data = &maps->entries[i];
+	if (!data)
+		return;
+	from = main_arena - data->start > PARAMETERS_BYTES ? main_arena / 8 * 8 - PARAMETERS_BYTES
+							   : data->start;
 	size = data->end - from < sizeof(words) ? data->end - from : sizeof(words);
-	heap->main_start = brk_heap->start;
-	size = remote_read_some(remote, from, words, size);
+	remote_read_sparse(remote, from, words, size);
 	for (size_t w = 0; w + 5 <= size / 8; w++) {
-		if (!is_end_of_parameters(words + w, brk_heap, top))
+		if (!is_end_of_parameters(words + w, heap))
 			continue;
-		heap->main_start = words[w + 2];
-		heap->mmapped_bytes_at = from + 8 * w;
-		break;
+		*ret_base = words[w + 2];
+		*ret_mmapped_bytes_at = from + 8 * w;
+		return;
 	}
+}
+
+/* A main arena grows by brk, from mp_.sbrk_base on. That is where [heap] begins, unless somebody
+ * else moved the break before (the start-up code of static programs does), or where its first
+ * mapping begins if the break could not be moved. */
+static int find_first_chunk(struct remote *remote, const struct procmaps *maps,
+			    struct glibc_heap *heap)
+{
+	bool all_known = true;
+
+	heap->mmapped_bytes_at = calloc(heap->main_count, sizeof(*heap->mmapped_bytes_at));
+	if (!heap->mmapped_bytes_at)
+		return -ENOMEM;
+	for (size_t i = 0; i < heap->main_count; i++) {
+		uint64_t base;
+
+		find_parameters(remote, maps, heap, heap->arenas[i], &base,
+				&heap->mmapped_bytes_at[i]);
+		all_known = all_known && base;
+		base = (base + 15) / 16 * 16;
+		if (is_within(&heap->brk, base) && (!heap->first_chunk || base < heap->first_chunk))
+			heap->first_chunk = base;
+	}
+	if (!heap->first_chunk && !all_known)
+		heap->first_chunk = heap->brk.start;
 	return 0;
 }
 
-static int find_once(const struct remote *remote, const struct procmaps *maps,
-		     struct glibc_heap *ret)
+static int find_once(struct remote *remote, const struct procmaps *maps, struct glibc_heap *ret)
 {
 	_cleanup_(glibc_heap_deinit) struct glibc_heap heap = { 0 };
-	struct glibc_arena_state state;
-	int err = find_main_arena(remote, maps, &heap.main_arena);
+	int err = find_main_arenas(remote, maps, &heap);
 
 	if (!err)
-		err = follow_ring(remote, &heap);
+		err = follow_rings(remote, &heap);
 	if (!err)
-		err = remote_read(remote, heap.main_arena, &state, sizeof(state));
+		err = find_ranges(maps, &heap);
+	if (!err)
+		err = find_first_chunk(remote, maps, &heap);
 	if (err)
 		return err;
-	/* Before its first allocation, the main arena's top is a bin. */
-	if (state.top != bin_at(heap.main_arena, 0)) {
-		err = find_main_start(remote, maps, state.top, &heap);
-		if (err)
-			return err;
-	}
 	*ret = heap;
 	heap = (struct glibc_heap){ 0 };
 	return 0;
 }
 
 /* What is in motion at one look is at rest at the next. */
-int glibc_heap_find(const struct remote *remote, const struct procmaps *maps,
-		    struct glibc_heap *ret)
+int glibc_heap_find(struct remote *remote, const struct procmaps *maps, struct glibc_heap *ret)
 {
 	int err = -ENOENT;
 
-	for (int i = 0; i < MAX_RETRIES && err == -ENOENT; i++)
+	for (int i = 0; i < MAX_RETRIES && err == -ENOENT && !remote_error(remote); i++)
 		err = find_once(remote, maps, ret);
-	return err;
+	return remote_error(remote) ?: err;
 }

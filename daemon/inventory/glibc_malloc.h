@@ -22,6 +22,8 @@
 #define GLIBC_IS_MMAPPED 2
 #define GLIBC_NON_MAIN 4
 #define GLIBC_MAX_ARENAS 65536
+#define GLIBC_HEAP_BYTES (64ull << 20) /* HEAP_MAX_SIZE: what a heap may grow to */
+#define GLIBC_NONCONTIGUOUS 2	       /* malloc_state.flags: not from the break alone */
 
 /* malloc_state since 2.27. */
 struct glibc_arena_state {
@@ -48,39 +50,66 @@ void glibc_chunks_sort(struct glibc_chunks *chunks); /* by address, each once */
 bool glibc_chunks_have(const struct glibc_chunks *sorted, uint64_t addr);
 void glibc_chunks_deinit(struct glibc_chunks *chunks);
 
+struct glibc_range {
+	uint64_t start, end;
+};
+
+struct glibc_ranges { /* a growing list */
+	struct glibc_range *list;
+	size_t count, capacity;
+};
+int glibc_ranges_add(struct glibc_ranges *ranges, uint64_t start, uint64_t end);
+
+/* All heaps of glibc in a process: a second libc (dlmopen) has its own. */
 struct glibc_heap {
-	uint64_t main_arena;
-	uint64_t main_start;	   /* the main arena's first chunk */
-	uint64_t mmapped_bytes_at; /* address of malloc's own sum of what it mapped; 0: not found */
-	uint64_t *arenas;	   /* the main one first */
-	size_t arena_count;
+	uint64_t *arenas; /* the main ones, one for each libc, first */
+	size_t main_count, arena_count;
+	uint64_t *mmapped_bytes_at; /* for each main arena: address of malloc's own sum of what it
+				     * mapped; 0: not found */
+	/* Main arenas live in the memory below the break, from first_chunk on (0: none does), and,
+	 * where the break could not be moved, in mappings of their own. */
+	struct glibc_range brk;
+	uint64_t brk_room_end; /* what is mapped next: so far it may have moved meanwhile */
+	uint64_t first_chunk;
+	struct glibc_ranges mapped; /* nameless memory in which these may be */
+	struct glibc_ranges parts;  /* of it, what the walk found to be arenas' */
 };
 
 /* -ENOENT: no (initialised) glibc malloc, or one of an unknown layout. */
-int glibc_heap_find(const struct remote *remote, const struct procmaps *maps,
-		    struct glibc_heap *ret);
+int glibc_heap_find(struct remote *remote, const struct procmaps *maps, struct glibc_heap *ret);
 void glibc_heap_deinit(struct glibc_heap *heap);
+
+/* Has anything been allocated from it? Before that, a main arena's top is a bin. */
+bool glibc_is_in_use(const struct glibc_arena_state *state, uint64_t arena);
 
 struct glibc_walk {	       /* sums over all arenas */
 	uint64_t system_bytes; /* what the arenas say they have from the kernel */
 	uint64_t free_bytes;   /* chunks in bins, and the tops */
 	uint64_t used_bytes;   /* all chunks in use */
-	uint64_t missed;       /* places where the walk lost its way for good */
+	uint64_t unseen_bytes; /* of system_bytes, what the walk did not come to */
+	/* Where it lost its way for good: because the chunks did not hold still, or because what
+	 * stands there is none. */
+	uint64_t changing, broken;
+	uint64_t broken_at; /* the first of the latter */
 };
 
-/* All chunks in use, arena by arena, by ascending address within a heap of an arena. */
-int glibc_heap_walk(struct remote *remote, const struct glibc_heap *heap,
-		    struct glibc_chunks *ret_used, struct glibc_walk *ret);
+/* All chunks in use, arena by arena, by ascending address within a heap of an arena. Fills
+ * heap->parts. */
+int glibc_heap_walk(struct remote *remote, struct glibc_heap *heap, struct glibc_chunks *ret_used,
+		    struct glibc_walk *ret);
+
+struct glibc_lists_missed { /* of free chunks */
+	uint64_t changing;  /* did not hold still, or the thread's cache could not be found */
+	uint64_t circular;  /* a block that was freed twice makes one */
+};
 
 /* Chunks that look in use but lie in a fastbin or a thread's cache (added to *cached); the caches
- * themselves (added to *internal). *ret_missed: lists that would not hold still, threads that have
- * no cache to be found. -ENOENT: threads have caches of an unknown layout. */
-int glibc_heap_cached(const struct remote *remote, pid_t pid, const struct glibc_heap *heap,
+ * themselves (added to *internal). -ENOENT: threads have caches of an unknown layout. */
+int glibc_heap_cached(struct remote *remote, const struct glibc_heap *heap,
 		      struct glibc_chunks *fastbins, struct glibc_chunks *cached,
-		      struct glibc_chunks *internal, uint64_t *ret_missed);
+		      struct glibc_chunks *internal, struct glibc_lists_missed *ret_missed);
 
-/* Chunks with a mapping of their own. *ret_bytes: of their mappings; *ret_expected_bytes: what
- * malloc itself says of that sum; UINT64_MAX if it could not be found. */
-int glibc_heap_mmapped(const struct remote *remote, pid_t pid, const struct procmaps *maps,
-		       const struct glibc_heap *heap, struct glibc_chunks *ret, uint64_t *ret_bytes,
-		       uint64_t *ret_expected_bytes);
+/* Chunks with a mapping of their own, after the walk. *ret_bytes: of their mappings;
+ * *ret_expected_bytes: what malloc itself says of that sum; UINT64_MAX if it could not be found. */
+int glibc_heap_mmapped(struct remote *remote, const struct glibc_heap *heap,
+		       struct glibc_chunks *ret, uint64_t *ret_bytes, uint64_t *ret_expected_bytes);

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/proc/remote.h"
 #include "glibc_malloc.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/units.h"
 
 DEFINE_CLEANUP_PTR(struct remote *, remote_free)
 
@@ -18,7 +20,8 @@ struct readings {
 	struct glibc_chunks used[2]; /* first and second walk */
 	struct glibc_walk walks[2];
 	struct glibc_chunks fastbins, cached, internal, mmapped;
-	uint64_t lists_missed, mmapped_bytes, mmapped_expected;
+	struct glibc_lists_missed lists;
+	uint64_t mmapped_bytes, mmapped_expected;
 };
 
 static void readings_deinit(struct readings *r)
@@ -41,19 +44,18 @@ void inventory_free(struct inventory *inventory)
 }
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
 
-static int read_heap(struct remote *remote, pid_t pid, const struct procmaps *maps,
-		     struct readings *r)
+static int read_heap(struct remote *remote, const struct procmaps *maps, struct readings *r)
 {
 	int err = glibc_heap_find(remote, maps, &r->heap);
 
 	if (!err)
 		err = glibc_heap_walk(remote, &r->heap, &r->used[0], &r->walks[0]);
 	if (!err)
-		err = glibc_heap_cached(remote, pid, &r->heap, &r->fastbins, &r->cached,
-					&r->internal, &r->lists_missed);
+		err = glibc_heap_cached(remote, &r->heap, &r->fastbins, &r->cached, &r->internal,
+					&r->lists);
 	if (!err)
-		err = glibc_heap_mmapped(remote, pid, maps, &r->heap, &r->mmapped,
-					 &r->mmapped_bytes, &r->mmapped_expected);
+		err = glibc_heap_mmapped(remote, &r->heap, &r->mmapped, &r->mmapped_bytes,
+					 &r->mmapped_expected);
 	if (!err)
 		err = glibc_heap_walk(remote, &r->heap, &r->used[1], &r->walks[1]);
 	if (err)
@@ -120,22 +122,53 @@ static int by_addr(const void *a, const void *b)
 	return (x->addr > y->addr) - (x->addr < y->addr);
 }
 
+/* Why a part of the heap was not seen. */
+static void note_unseen(struct inventory *inventory, const struct glibc_walk *walk)
+{
+	char unseen[DHAT_UNIT_CHARS], all[DHAT_UNIT_CHARS];
+	char *note = inventory->note;
+	size_t size = sizeof(inventory->note), used;
+
+	used = snprintf(note, size,
+			"%s of the %s that malloc has from the kernel could not be walked, and the "
+			"blocks in there are missing: ",
+			dhat_format_size(walk->unseen_bytes, unseen),
+			dhat_format_size(walk->system_bytes, all));
+	if (walk->broken)
+		snprintf(note + used, size - used,
+			 "the chain of blocks breaks at 0x%" PRIx64
+			 ", where the heap is damaged or something else lies in it",
+			 walk->broken_at);
+	else if (walk->changing)
+		snprintf(note + used, size - used, "they changed too fast to be read");
+	else
+		snprintf(note + used, size - used, "where they are was not found");
+}
+
 static void note_what_was_missed(struct inventory *inventory, const struct readings *r)
 {
-	uint64_t lost = r->walks[0].missed + r->walks[1].missed;
+	char *note = inventory->note;
+	size_t size = sizeof(inventory->note);
 
 	inventory->is_complete = true;
-	if (lost)
-		snprintf(inventory->note, sizeof(inventory->note),
-			 "%" PRIu64 " parts of the heap changed too fast to be read", lost);
-	else if (r->lists_missed)
-		snprintf(inventory->note, sizeof(inventory->note),
+	if (inventory->unseen_bytes)
+		note_unseen(inventory, r->walks[0].unseen_bytes > r->walks[1].unseen_bytes
+					       ? &r->walks[0]
+					       : &r->walks[1]);
+	else if (r->lists.circular)
+		snprintf(note, size,
+			 "%" PRIu64 " list%s of free blocks run%s in a circle, as after a double "
+			 "free: what else may be in there is taken for live",
+			 r->lists.circular, r->lists.circular == 1 ? "" : "s",
+			 r->lists.circular == 1 ? "s" : "");
+	else if (r->lists.changing)
+		snprintf(note, size,
 			 "%" PRIu64 " lists of free blocks could not be read: what is in them is "
 			 "taken for live",
-			 r->lists_missed);
+			 r->lists.changing);
 	else if (r->mmapped_expected != UINT64_MAX &&
 		 r->mmapped_expected != inventory->mmapped_bytes)
-		snprintf(inventory->note, sizeof(inventory->note),
+		snprintf(note, size,
 			 "blocks with a mapping of their own: %" PRIu64 " bytes found, malloc has "
 			 "%" PRIu64,
 			 inventory->mmapped_bytes, r->mmapped_expected);
@@ -159,7 +192,10 @@ static int put_together(const struct readings *r, struct inventory **ret)
 	inventory->arena_bytes = r->walks[1].system_bytes;
 	inventory->free_bytes = r->walks[1].free_bytes;
 	/* Whatever is no chunk: malloc_state and heap_info, ends of heaps, alignment. */
-	covered = r->walks[1].used_bytes + r->walks[1].free_bytes;
+	inventory->unseen_bytes = r->walks[0].unseen_bytes > r->walks[1].unseen_bytes
+					  ? r->walks[0].unseen_bytes
+					  : r->walks[1].unseen_bytes;
+	covered = r->walks[1].used_bytes + r->walks[1].free_bytes + r->walks[1].unseen_bytes;
 	if (inventory->arena_bytes > covered)
 		inventory->internal_bytes = inventory->arena_bytes - covered;
 	add_arena_blocks(inventory, r);
@@ -171,29 +207,57 @@ static int put_together(const struct readings *r, struct inventory **ret)
 	return 0;
 }
 
-int inventory_take(pid_t pid, const struct procmaps *maps, uint64_t max_blocks,
+int inventory_take_from(struct remote *remote, const struct procmaps *maps, uint64_t max_blocks,
+			struct inventory **ret)
+{
+	_cleanup_(readings_deinit) struct readings readings = {
+		.used = { { .max = max_blocks }, { .max = max_blocks } },
+		.fastbins = { .max = max_blocks },
+		.cached = { .max = max_blocks },
+		.internal = { .max = max_blocks },
+		.mmapped = { .max = max_blocks },
+	};
+	int error = read_heap(remote, maps, &readings);
+
+	return error ? error : put_together(&readings, ret);
+}
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventory_limits *limits,
 		   struct inventory **ret, struct dhat_error *err)
 {
 	_cleanup_(remote_free_ptr) struct remote *remote = NULL;
-	_cleanup_(readings_deinit) struct readings readings = {
-		.used = { { .max = max_blocks }, { .max = max_blocks } },
-	};
-	int error = remote_new(pid, &remote);
+	int error = remote_open(pid, &remote);
 
-	if (!error)
-		error = read_heap(remote, pid, maps, &readings);
-	if (!error)
-		error = put_together(&readings, ret);
+	if (error == 0) {
+		remote_limit(remote, limits->stop,
+			     limits->max_ns ? monotonic_ns() + limits->max_ns : 0);
+		error = inventory_take_from(remote, maps, limits->max_blocks, ret);
+	}
 	if (error == -ENOENT)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-				      "process %d has no heap of glibc 2.32 to 2.41: its blocks "
-				      "from before the attach cannot be listed",
+				      "process %d has no heap of a layout that is known (glibc "
+				      "2.32 to 2.41): its blocks from before the attach cannot be "
+				      "listed",
 				      pid);
 	if (error == -E2BIG)
 		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,
 				      "process %d has more than %" PRIu64 " blocks from before the "
 				      "attach: they are not listed; a larger --max-memory helps",
-				      pid, max_blocks);
+				      pid, limits->max_blocks);
+	if (error == -ETIMEDOUT)
+		return dhat_error_set(
+			err, ETIMEDOUT, DHAT_EXIT_FAILED,
+			"the heap of process %d was not read to its end within %" PRIu64
+			" s: its blocks from before the attach are not listed",
+			pid, limits->max_ns / 1000000000);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read the heap of process %d", pid);
 	return 0;

@@ -15,12 +15,14 @@
  * What may go wrong then, in a busy process: a free() that had begun before (1) and had not reached
  * the free list by (2) leaves a block that is no more; it is closed when its address comes again.
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "daemon/proc/procmaps.h"
+#include "daemon/proc/remote.h"
 #include "proto/base/error.h"
 
 struct inventory_block {
@@ -43,13 +45,28 @@ struct inventory {
 	uint64_t internal_bytes; /* malloc's own: the caches themselves, heads and ends of heaps */
 	uint64_t mmapped_bytes;	 /* chunks with a mapping of their own */
 	size_t mmapped_count;
-	bool is_complete; /* nothing was missed, as far as can be told */
-	char note[192];	  /* what was, if not */
+	uint64_t unseen_bytes; /* of arena_bytes, what could not be walked: blocks there are missing
+				*/
+	bool is_complete;      /* nothing was missed, as far as can be told */
+	char note[256];	       /* what was, and why, if not */
 };
 
-/* maps: of the same process, now. max_blocks bounds memory, some 60 bytes a block; -E2BIG beyond it
- * (0: no bound). -ENOENT, DHAT_EXIT_NO_ALLOCATOR: there is no heap of a known layout. Fails, too,
- * when the process ends. The caller frees with inventory_free(). */
-int inventory_take(pid_t pid, const struct procmaps *maps, uint64_t max_blocks,
+struct inventory_limits {
+	uint64_t max_blocks; /* bounds memory: some 60 bytes each; 0: no bound */
+	uint64_t max_ns;     /* 0: no bound; INVENTORY_MAX_NS is more than any sound heap needs */
+	const atomic_bool *stop; /* may be NULL; raised by another thread: give up */
+};
+
+/* 100 GB of blocks take some 40 s. */
+#define INVENTORY_MAX_NS 120000000000ull
+
+/* maps: of the same process, now. The heap may be damaged or made up by an enemy: it is bounded by
+ * the limits what this takes. -E2BIG: more blocks than they allow; -ETIMEDOUT; -ECANCELED: stopped.
+ * -ENOENT, DHAT_EXIT_NO_ALLOCATOR: there is no heap of a known layout. Fails, too, when the process
+ * ends. The caller frees with inventory_free(). */
+int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventory_limits *limits,
 		   struct inventory **ret, struct dhat_error *err);
+/* The same, from any memory; remote's own limits hold. Without an error for people. */
+int inventory_take_from(struct remote *remote, const struct procmaps *maps, uint64_t max_blocks,
+			struct inventory **ret);
 void inventory_free(struct inventory *inventory);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/account/stack.h"
+#include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
@@ -279,14 +280,14 @@ static int count_block_bytes(pid_t pid, const struct inventory *inventory, uint6
 	_cleanup_free_ struct pagemap *pagemap = calloc(1, sizeof(*pagemap));
 	_cleanup_close_ int fd = -1, flags_fd = -1;
 	uint64_t page_bytes = sysconf(_SC_PAGESIZE), bytes = 0;
-	char path[64];
+	int r;
 
 	if (!pagemap)
 		return dhat_error_errno(err, ENOMEM, "cannot look at the pages of process %d", pid);
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-	fd = pagemap->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return dhat_error_errno(err, errno, "cannot look at the pages of process %d", pid);
+	r = proc_open(pid, "pagemap", &fd);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot look at the pages of process %d", pid);
+	pagemap->fd = fd;
 	flags_fd = pagemap->flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	for (size_t i = 0; i < inventory->count; i++) {
 		const struct inventory_block *block = &inventory->blocks[i];
@@ -303,16 +304,19 @@ static int count_block_bytes(pid_t pid, const struct inventory *inventory, uint6
 static int read_smaps(pid_t pid, struct smaps *ret, struct dhat_error *err)
 {
 	_cleanup_fclose_ FILE *file = NULL;
-	char path[64];
-	int r;
+	_cleanup_close_ int fd = -1;
+	int r = proc_open(pid, "smaps", &fd);
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	file = fopen(path, "re");
-	r = file ? smaps_parse(file, ret) : -errno;
+	if (r == 0) {
+		file = fdopen(fd, "r");
+		r = file ? 0 : -errno;
+	}
+	if (r == 0) {
+		fd = -1; /* the file's */
+		r = smaps_parse(file, ret);
+	}
 	/* a process that has just ended has no mappings */
 	if (r == 0 && !ret->count)
-		r = -ESRCH;
-	if (r == -ENOENT)
 		r = -ESRCH;
 	return r < 0 ? dhat_error_errno(err, -r, "cannot read the mappings of process %d", pid) : 0;
 }
@@ -332,15 +336,17 @@ static bool has_only_glibc(const struct target_copy *copy)
 
 /* Some 60 bytes each, for a moment; more blocks go by the allocator's own figures. */
 #define RSS_MAX_BLOCKS (16u << 20)
+#define RSS_MAX_NS 20000000000ull
 
 static int take_inventory(pid_t pid, struct inventory **ret)
 {
+	const struct inventory_limits limits = { RSS_MAX_BLOCKS, RSS_MAX_NS, NULL };
 	struct procmaps maps = { 0 };
 	int r;
 
 	r = procmaps_read(pid, &maps);
 	if (r == 0)
-		r = inventory_take(pid, &maps, RSS_MAX_BLOCKS, ret, NULL);
+		r = inventory_take(pid, &maps, &limits, ret, NULL);
 	procmaps_deinit(&maps);
 	return r;
 }

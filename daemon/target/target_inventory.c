@@ -73,16 +73,19 @@ static int take(const struct target *target, struct inventory **ret, struct dhat
 {
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	const struct timespec settle = { .tv_nsec = SETTLE_NS };
+	const struct inventory_limits limits = {
+		.max_blocks = (target->options.max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES) /
+			      BYTES_A_BLOCK,
+		.max_ns = INVENTORY_MAX_NS,
+		.stop = &target->finished,
+	};
 	int error;
 
 	nanosleep(&settle, NULL);
 	error = procmaps_read(target->pid, &maps);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
-	return inventory_take(target->pid, &maps,
-			      (target->options.max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES) /
-				      BYTES_A_BLOCK,
-			      ret, err);
+	return inventory_take(target->pid, &maps, &limits, ret, err);
 }
 
 static void describe(const struct inventory *inventory, const struct heap_totals *added, int error,

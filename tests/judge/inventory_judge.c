@@ -95,11 +95,12 @@ static void subject_read_report(struct subject *subject)
 static int take_some(const struct subject *subject, uint64_t max_blocks, struct inventory **ret)
 {
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	const struct inventory_limits limits = { .max_blocks = max_blocks };
 	struct dhat_error err = { 0 };
 	int error;
 
 	assert_int_equal(procmaps_read(subject->pid, &maps), 0);
-	error = inventory_take(subject->pid, &maps, max_blocks, ret, &err);
+	error = inventory_take(subject->pid, &maps, &limits, ret, &err);
 	assert_int_equal(error == 0, err.code == DHAT_EXIT_OK);
 	return error;
 }
@@ -251,7 +252,8 @@ static void a_process_that_is_gone(void **state)
 	pid = subject.pid;
 	assert_int_equal(procmaps_read(pid, &maps), 0);
 	subject_stop(&subject);
-	assert_true(inventory_take(pid, &maps, 0, &inventory, &err) < 0);
+	assert_true(inventory_take(pid, &maps, &(struct inventory_limits){ 0 }, &inventory, &err) <
+		    0);
 	assert_null(inventory);
 }
 

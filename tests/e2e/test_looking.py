@@ -1,0 +1,72 @@
+"""Looking at a target costs it no memory: what it shares stays shared, what it has not touched stays
+untouched."""
+import re
+from pathlib import Path
+
+from conftest import ROOT, until
+
+KIB = 1024
+HEAP_KIB = 65536 * 1000 // KIB
+
+
+def memory(pid):
+    """What the kernel charges a process with, in KiB: the sums of smaps, and its page tables."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    sums = {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.M)}
+    status = Path(f"/proc/{pid}/status").read_text()
+    tables = int(re.search(r"^VmPTE:\s+(\d+) kB", status, re.M).group(1))
+    return {"rss": sums["Rss"], "pss": sums["Pss"], "swap": sums["Swap"],
+            "private": sums["Private_Clean"] + sums["Private_Dirty"], "tables": tables}
+
+
+def grown(before, now):
+    return {name: now[name] - before[name] for name in before}
+
+
+def test_looking_costs_the_target_no_memory(daemon, ctl, target, tmp_path):
+    (tmp_path / "untouched").write_bytes(b"x" * (16 << 20))
+    family = target("shared_heap", tmp_path / "untouched")
+    pids = [int(pid) for pid in family.expect(r"^pids (\d+) (\d+)$").groups()]
+    child = pids[1]
+    before = {pid: memory(pid) for pid in pids}
+    # the heap is there, and shared: half of it is charged to each
+    assert before[child]["rss"] > HEAP_KIB
+    assert before[child]["pss"] < 0.75 * before[child]["rss"]
+
+    dhatd = daemon("attach", "--pid", child)
+    totals = ctl("stats", "--json").json()["totals"]
+    assert totals["live_blocks"] >= 64000  # the inventory was taken
+    probes = ctl("status", "--json").json()["targets"][0]["probes"]
+    # A probe is a byte in a page of code, which the child then has for itself; beside them the
+    # kernel maps a page or two of its own ([uprobes]). A page table may have to be there for each.
+    pages = 4 * (len(probes) + 2)
+    after = {"attach": {pid: memory(pid) for pid in pids}}
+    ctl("snapshot", "-o", "one.dhat")
+    after["snapshot"] = {pid: memory(pid) for pid in pids}
+    rows = ctl("rss", "--json").json()
+    assert rows["rss_bytes"] == after["snapshot"][child]["rss"] * KIB
+    after["rss"] = {pid: memory(pid) for pid in pids}
+    assert dhatd.stop() == 0
+    after["detach"] = {pid: memory(pid) for pid in pids}
+    for moment, each in after.items():
+        for pid in pids:
+            more = grown(before[pid], each[pid])
+            assert more["swap"] == 0, (moment, pid == child, more)
+            for name in ("rss", "pss", "private", "tables"):
+                assert -pages <= more[name] <= pages, (moment, pid == child, name, more)
+    assert before[pids[0]]["tables"] == after["detach"][pids[0]]["tables"]
+
+
+# The calls that pin what they read, and by that take it out of sharing. tests/unit/worker asks whether
+# the worker is kept from them.
+PINNING = re.compile(r"\b(process_vm_readv|process_vm_writev|vmsplice|IORING_REGISTER_BUFFERS)\s*\((?!2\))")
+
+
+def test_no_reading_that_pins_is_left():
+    found = [f"{path.relative_to(ROOT)}: {line.strip()}"
+             for folder in ("bpf", "daemon", "cli", "proto", "tests")
+             for path in sorted((ROOT / folder).rglob("*.[ch]"))
+             for line in path.read_text().splitlines() if PINNING.search(line)]
+    assert found == []
+    readers = [path for path in (ROOT / "daemon").rglob("*.c") if '"mem"' in path.read_text()]
+    assert [path.name for path in readers] == ["remote.c"]  # one place reads a target's memory
