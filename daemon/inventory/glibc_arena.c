@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define STATE_BYTES sizeof(struct glibc_arena_state)
@@ -21,19 +22,13 @@ _Static_assert(sizeof(struct glibc_arena_state) == 2200, "malloc_state of glibc 
 
 int glibc_chunks_add(struct glibc_chunks *chunks, uint64_t addr, uint64_t size_bytes)
 {
-	if (chunks->max && chunks->count >= chunks->max)
-		return -E2BIG;
-	if (chunks->count == chunks->capacity) {
-		size_t capacity = chunks->capacity ? 2 * chunks->capacity : 1024;
-		struct glibc_chunk *list = realloc(chunks->list, capacity * sizeof(*list));
+	int err = chunks->max && chunks->count >= chunks->max
+			  ? -E2BIG
+			  : array_make_room(&chunks->list, &chunks->capacity, chunks->count);
 
-		if (!list)
-			return -ENOMEM;
-		chunks->list = list;
-		chunks->capacity = capacity;
-	}
-	chunks->list[chunks->count++] = (struct glibc_chunk){ addr, size_bytes };
-	return 0;
+	if (!err)
+		chunks->list[chunks->count++] = (struct glibc_chunk){ addr, size_bytes };
+	return err;
 }
 
 static int by_addr(const void *a, const void *b)
@@ -78,17 +73,11 @@ void glibc_chunks_deinit(struct glibc_chunks *chunks)
 
 int glibc_ranges_add(struct glibc_ranges *ranges, uint64_t start, uint64_t end)
 {
-	if (ranges->count == ranges->capacity) {
-		size_t capacity = ranges->capacity ? 2 * ranges->capacity : 64;
-		struct glibc_range *list = reallocarray(ranges->list, capacity, sizeof(*list));
+	int err = array_make_room(&ranges->list, &ranges->capacity, ranges->count);
 
-		if (!list)
-			return -ENOMEM;
-		ranges->list = list;
-		ranges->capacity = capacity;
-	}
-	ranges->list[ranges->count++] = (struct glibc_range){ start, end };
-	return 0;
+	if (!err)
+		ranges->list[ranges->count++] = (struct glibc_range){ start, end };
+	return err;
 }
 
 /* ---- main arenas ----------------------------------------------------------------------- */

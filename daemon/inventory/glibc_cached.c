@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define TLS_BYTES 65536ull /* below a thread's control block: static TLS; libc's is in there */
@@ -148,17 +149,11 @@ struct threads {
 
 static int add_thread(struct threads *threads, uint64_t block)
 {
-	if (threads->count == threads->capacity) {
-		size_t capacity = threads->capacity ? 2 * threads->capacity : 64;
-		uint64_t *blocks = realloc(threads->blocks, capacity * sizeof(*blocks));
+	int err = array_make_room(&threads->blocks, &threads->capacity, threads->count);
 
-		if (!blocks)
-			return -ENOMEM;
-		threads->blocks = blocks;
-		threads->capacity = capacity;
-	}
-	threads->blocks[threads->count++] = block;
-	return 0;
+	if (!err)
+		threads->blocks[threads->count++] = block;
+	return err;
 }
 
 static int list_threads(struct remote *remote, struct threads *ret,

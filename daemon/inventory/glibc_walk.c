@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define MAX_RETRIES 200
@@ -49,15 +50,10 @@ static uint64_t size_of(uint64_t word)
 
 static int set_checkpoint(struct walker *w, uint64_t at)
 {
-	if (w->checkpoint_count == w->checkpoint_capacity) {
-		size_t capacity = w->checkpoint_capacity ? 2 * w->checkpoint_capacity : 64;
-		struct checkpoint *grown = realloc(w->checkpoints, capacity * sizeof(*grown));
+	int err = array_make_room(&w->checkpoints, &w->checkpoint_capacity, w->checkpoint_count);
 
-		if (!grown)
-			return -ENOMEM;
-		w->checkpoints = grown;
-		w->checkpoint_capacity = capacity;
-	}
+	if (err)
+		return err;
 	w->checkpoints[w->checkpoint_count++] = (struct checkpoint){
 		.at = at,
 		.used_count = w->used->count,

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/proc/remote.h"
 #include "glibc_malloc.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/base/units.h"
 
 DEFINE_CLEANUP_PTR(struct remote *, remote_free)
@@ -222,14 +222,6 @@ int inventory_take_from(struct remote *remote, const struct procmaps *maps, uint
 	return error ? error : put_together(&readings, ret);
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventory_limits *limits,
 		   struct inventory **ret, struct dhat_error *err)
 {
@@ -238,7 +230,7 @@ int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventor
 
 	if (error == 0) {
 		remote_limit(remote, limits->stop,
-			     limits->max_ns ? monotonic_ns() + limits->max_ns : 0);
+			     limits->max_ns ? clock_now_ns(CLOCK_MONOTONIC) + limits->max_ns : 0);
 		error = inventory_take_from(remote, maps, limits->max_blocks, ret);
 	}
 	if (error == -ENOENT)

@@ -1,5 +1,6 @@
 #include "breakpoints.h"
 
+#include "file.h"
 #include "mapfile.h"
 #include "procmaps.h"
 #include "proto/base/cleanup.h"
@@ -119,18 +120,6 @@ static void search_deinit(struct search *search)
 		close(search->pagemap_fd);
 	procmaps_deinit(&search->maps);
 	breakpoints_deinit(&search->found);
-}
-
-static int open_proc(pid_t pid, const char *file)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	return fd;
 }
 
 static bool is_in_trampoline(const void *context, uint64_t addr)
@@ -257,14 +246,15 @@ int breakpoints_find(pid_t pid, struct breakpoints *ret)
 {
 	_cleanup_(search_deinit) struct search search = {
 		.pid = pid,
-		.memory_fd = open_proc(pid, "mem"),
-		.pagemap_fd = open_proc(pid, "pagemap"),
+		.memory_fd = -1,
+		.pagemap_fd = -1,
 	};
-	int error = 0;
+	int error = proc_open(pid, "mem", &search.memory_fd);
 
-	if (search.memory_fd < 0 || search.pagemap_fd < 0)
-		return search.memory_fd < 0 ? search.memory_fd : search.pagemap_fd;
-	error = procmaps_read(pid, &search.maps);
+	if (error == 0)
+		error = proc_open(pid, "pagemap", &search.pagemap_fd);
+	if (error == 0)
+		error = procmaps_read(pid, &search.maps);
 	for (size_t i = 0; i < search.maps.count && error == 0; i++) {
 		const struct procmaps_entry *entry = &search.maps.entries[i];
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define FILE_MAX_BYTES (512u << 20) /* maps of a process with millions of mappings */
@@ -203,15 +204,9 @@ int proc_threads(pid_t pid, pid_t **ret, size_t *ret_count)
 
 		if (tid <= 0 || open_thread(tid, &fd) || has_left(fd))
 			continue;
-		if (count == capacity) {
-			size_t more = capacity ? 2 * capacity : 64;
-			pid_t *grown = reallocarray(list, more, sizeof(*list));
-
-			if (!grown)
-				return -ENOMEM;
-			list = grown;
-			capacity = more;
-		}
+		error = array_make_room(&list, &capacity, count);
+		if (error)
+			return error;
 		list[count++] = tid;
 	}
 	*ret = take_ptr(list);

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 
 #include "file.h"
 
@@ -68,17 +68,13 @@ int remote_error(const struct remote *remote)
 /* keeps R3 */
 static bool may_go_on(struct remote *remote)
 {
-	struct timespec now;
-
 	if (remote->error)
 		return false;
 	if (remote->stop && atomic_load(remote->stop))
 		remote->error = -ECANCELED;
-	if (!remote->error && remote->deadline_ns) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec * 1000000000ull + now.tv_nsec > remote->deadline_ns)
-			remote->error = -ETIMEDOUT;
-	}
+	if (!remote->error && remote->deadline_ns &&
+	    clock_now_ns(CLOCK_MONOTONIC) > remote->deadline_ns)
+		remote->error = -ETIMEDOUT;
 	return !remote->error;
 }
 

@@ -4,19 +4,17 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "identity.h"
+#include "daemon/proc/file.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
 
 /* By the file that runs: a name can be chosen freely. */
 static bool is_strace(pid_t tracer)
 {
-	char link[48], path[PATH_MAX] = "";
+	char path[PATH_MAX];
 
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)tracer);
-	if (readlink(link, path, sizeof(path) - 1) < 0)
+	if (proc_read_link(tracer, "exe", path, sizeof(path)))
 		return false;
 	return strcmp(strrchr(path, '/') ?: path, "/strace") == 0;
 }

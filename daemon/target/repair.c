@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "daemon/kernel/uprobe.h"
+#include "daemon/proc/file.h"
 #include "daemon/proc/mapfile.h"
-#include "identity.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
 #include "ptracer.h"
