@@ -1,5 +1,6 @@
 #pragma once
 /* identity: who a process is, from /proc. */
+#include "daemon/proc/file.h"
 #include "target.h"
 
 /* Fill *ret from /proc/PID. DHAT_EXIT_NO_PROCESS when there is no such process. The caller
