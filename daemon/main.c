@@ -5,6 +5,7 @@
 #include "daemon/serve/requests.h"
 #include "daemon/serve/snapshot.h"
 #include "daemon/target/discover.h"
+#include "daemon/target/ptracer.h"
 #include "daemon/target/targets.h"
 #include "daemon/worker/worker.h"
 #include "daemon/worker/worker_main.h"
@@ -254,6 +255,40 @@ static void say_totals(struct target *target)
 			copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
 }
 
+/* While a debugger holds a target its probes must stay (target_is_debugged()); a second signal is
+ * obeyed all the same. */
+static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
+{
+	const struct timespec interval = { .tv_nsec = 200000000 };
+	struct target **list = NULL;
+	struct ptracer tracer;
+	bool is_over = false;
+	size_t count = 0;
+
+	if (targets_list(dhatd->targets, &list, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		bool was_told = false;
+
+		while (!is_over && target_is_debugged(list[i], &tracer)) {
+			int signal_number;
+
+			if (!was_told)
+				fprintf(stderr,
+					"dhatd: %s (pid %d) debugs process %d: a breakpoint that "
+					"it "
+					"put over a probe would kill the process if the probe went "
+					"first; waiting for it to end (Ctrl-C again: go now)\n",
+					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
+			was_told = true;
+			signal_number = sigtimedwait(set, NULL, &interval);
+			is_over = signal_number > 0 && signal_number != SIGNAL_ENDED;
+		}
+		target_unref(list[i]);
+	}
+	free(list);
+}
+
 /* Detach from all, then write what was collected (P7: one failure does not stop the next). */
 static int finish(struct dhatd *dhatd, struct dhat_error *err)
 {
@@ -351,6 +386,7 @@ int main(int argc, char **argv)
 		error = start_targets(&dhatd, &err);
 	if (error == 0) {
 		serve(&dhatd, &set);
+		wait_for_debuggers(&dhatd, &set);
 		error = finish(&dhatd, &err);
 		status = program_status(&dhatd);
 	}

@@ -95,6 +95,10 @@ static const struct row rows[] = {
 				       "allocator function",
 				       "that could not be probed (status lists the probes): their "
 				       "calls are missing" },
+	[COUNTER_TAKEN_PROBES] = { "taken_probes",
+				   "probes that somebody took out of the target's code", "probe",
+				   "taken out of the target's code, by a debugger most likely (the "
+				   "notes say when): calls there are missing" },
 	[COUNTER_MALFORMED] = { "malformed", "records that are not as they should be", "record",
 				"malformed and left out: this is a fault of dhatd" },
 	[COUNTER_OUT_OF_MEMORY] = { "out_of_memory", "events lost because dhatd had no memory",

@@ -24,6 +24,7 @@ enum {
 		DHAT_CTR_COUNT, /* recursion_misses of the BPF programs, all together */
 	COUNTER_LATE_ALLOCATORS,
 	COUNTER_UNSEEN_FUNCTIONS,
+	COUNTER_TAKEN_PROBES,
 	COUNTER_MALFORMED,
 	COUNTER_OUT_OF_MEMORY,
 	COUNTER_SEEN_TWICE,
@@ -58,7 +59,8 @@ struct counter {
 struct counter counters_at(unsigned i, const struct verdict_facts *facts);
 
 /* The daemon's own counters that a collector, its heap and its stacks know: all but
- * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS and COUNTER_UNSEEN_FUNCTIONS. */
+ * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS and
+ * COUNTER_TAKEN_PROBES. */
 void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
 
 struct verdict {

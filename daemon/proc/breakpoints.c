@@ -1,12 +1,11 @@
 #include "breakpoints.h"
 
-#include "file.h"
+#include "code.h"
 #include "mapfile.h"
 #include "procmaps.h"
 #include "proto/base/cleanup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,11 +15,6 @@
 /* Bytes on both sides that must be the file's: as many as an address of a text relocation has, less
  * the one that differs. */
 #define CALM_BYTES 7
-
-/* Documentation/admin-guide/mm/pagemap.rst */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_SWAPPED (1ull << 62)
-#define PAGEMAP_FILE (1ull << 61) /* of a file, or shared */
 
 /* ---- a page ---------------------------------------------------------------------------------- */
 
@@ -106,7 +100,7 @@ size_t breakpoints_compare(const uint8_t *memory, const uint8_t *file, size_t si
 
 struct search {
 	pid_t pid;
-	int memory_fd, pagemap_fd;
+	struct code *code;
 	struct procmaps maps;
 	struct breakpoints found;
 	size_t capacity;
@@ -114,10 +108,7 @@ struct search {
 
 static void search_deinit(struct search *search)
 {
-	if (search->memory_fd >= 0)
-		close(search->memory_fd);
-	if (search->pagemap_fd >= 0)
-		close(search->pagemap_fd);
+	code_close(search->code);
 	procmaps_deinit(&search->maps);
 	breakpoints_deinit(&search->found);
 }
@@ -180,7 +171,7 @@ static int compare_page(struct search *search, const struct procmaps_entry *entr
 	size_t count;
 	int error = 0;
 
-	if (pread(search->memory_fd, memory, sizeof(memory), addr) != sizeof(memory) ||
+	if (code_read(search->code, addr, memory, sizeof(memory)) != sizeof(memory) ||
 	    pread(fd, file, sizeof(file), offset) < 0)
 		return 1;
 	search->found.page_count++;
@@ -198,11 +189,6 @@ static int compare_page(struct search *search, const struct procmaps_entry *entr
 	return error;
 }
 
-static bool is_private(uint64_t pagemap)
-{
-	return pagemap & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(pagemap & PAGEMAP_FILE);
-}
-
 static int search_mapping(struct search *search, const struct procmaps_entry *entry)
 {
 	_cleanup_close_ int fd = -1;
@@ -211,17 +197,15 @@ static int search_mapping(struct search *search, const struct procmaps_entry *en
 	int error = 0;
 
 	for (uint64_t addr = entry->start; addr < entry->end && error == 0;) {
-		size_t wanted = (entry->end - addr) / PAGE_BYTES;
-		ssize_t got;
+		size_t wanted = (entry->end - addr) / PAGE_BYTES, got;
 
 		if (wanted > ARRAY_SIZE(pages))
 			wanted = ARRAY_SIZE(pages);
-		got = pread(search->pagemap_fd, pages, wanted * sizeof(pages[0]),
-			    addr / PAGE_BYTES * sizeof(pages[0]));
-		if (got < (ssize_t)sizeof(pages[0]))
+		got = code_pages(search->code, addr, pages, wanted);
+		if (got == 0)
 			break; /* unmapped, or the process is gone */
-		for (size_t i = 0; i < got / sizeof(pages[0]) && error == 0; i++) {
-			if (!is_private(pages[i]))
+		for (size_t i = 0; i < got && error == 0; i++) {
+			if (!code_page_is_private(pages[i]))
 				continue;
 			if (fd < 0 && !is_unread)
 				fd = mapfile_open(search->pid, entry->start, entry->end,
@@ -236,7 +220,7 @@ static int search_mapping(struct search *search, const struct procmaps_entry *en
 				error = 0;
 			}
 		}
-		addr += got / sizeof(pages[0]) * PAGE_BYTES;
+		addr += got * PAGE_BYTES;
 	}
 	search->found.unread_files += is_unread;
 	return error;
@@ -246,15 +230,12 @@ int breakpoints_find(pid_t pid, struct breakpoints *ret)
 {
 	_cleanup_(search_deinit) struct search search = {
 		.pid = pid,
-		.memory_fd = -1,
-		.pagemap_fd = -1,
 	};
-	int error = proc_open(pid, "mem", &search.memory_fd);
+	int error = code_open(pid, &search.code);
 
-	if (error == 0)
-		error = proc_open(pid, "pagemap", &search.pagemap_fd);
-	if (error == 0)
-		error = procmaps_read(pid, &search.maps);
+	if (error)
+		return error;
+	error = procmaps_read(pid, &search.maps);
 	for (size_t i = 0; i < search.maps.count && error == 0; i++) {
 		const struct procmaps_entry *entry = &search.maps.entries[i];
 

@@ -259,6 +259,7 @@ void target_tick(struct target *target)
 	target_unlock(target);
 	if (wants_weighing && hooks->wants_weighing)
 		hooks->wants_weighing(hooks->context, target);
+	target_look_after_code(target);
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -276,6 +277,7 @@ static void target_free(struct target *target)
 	texts_free(target->notes);
 	customs_free(target->customs);
 	free(target->probes);
+	target_forget_places(target);
 	free(target->forked);
 	if (target->pidfd >= 0)
 		close(target->pidfd);
@@ -483,7 +485,7 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 void target_open(struct target *target)
 {
 	target->since_ns = target->last_tick_ns = clock_now_ns(CLOCK_MONOTONIC);
-	target->since_unix_ns = clock_now_ns(CLOCK_REALTIME);
+	target->since_unix_ns = target->places_seen_unix_ns = clock_now_ns(CLOCK_REALTIME);
 	target_begin_doubt(target);
 	tracer_open_gate(target->tracer);
 }

@@ -151,6 +151,10 @@ void target_detach(struct target *target);
 
 pid_t target_pid(const struct target *target);
 bool target_follows_exec(const struct target *target);
+/* Is it attached to, and held by a debugger? That may have found our breakpoints where it put its
+ * own, and would write them back after our probes have gone: the process would die of them. */
+struct ptracer;
+bool target_is_debugged(struct target *target, struct ptracer *ret);
 /* Options with which a child, or the program after an exec, is attached to. */
 void target_follow_options(const struct target *target, struct target_options *ret);
 /* Has the process ended? A child of ours (`dhatd run`) is reaped by that. */

@@ -24,3 +24,13 @@ void target_sweep(struct target *target)
 	target_unlock(target);
 	repair_deinit(&repair);
 }
+
+/* ---- breakpoints of ours --------------------------------------------------------------------- */
+
+void target_look_after_code(struct target *target)
+{
+	const struct target_hooks *hooks = &target->services.hooks;
+
+	if (target_check_places(target) && hooks->wants_mapper)
+		hooks->wants_mapper(hooks->context, target);
+}

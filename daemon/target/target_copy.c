@@ -45,6 +45,7 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	values[COUNTER_MISSED_RUNS] = target->missed_runs;
 	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
 	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
+	values[COUNTER_TAKEN_PROBES] = target->taken_probes;
 	counters_fill(values, &target->collector);
 }
 
@@ -296,6 +297,7 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 	if (!copy)
 		return dhat_error_errno(err, ENOMEM, "cannot copy the profile");
 	target_drain_now(target);
+	target_look_after_code(target);
 	target_lock(target);
 	error = copy_locked(target, with_points, copy);
 	target_unlock(target);

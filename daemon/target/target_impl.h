@@ -8,6 +8,7 @@
 #include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
+#include "daemon/proc/code.h"
 #include "proto/base/clock.h"
 #include "proto/base/texts.h"
 #include "target.h"
@@ -30,6 +31,15 @@ struct object_slot {
 	const struct table *table; /* reference */
 	uint32_t table_slot;
 	char *failure; /* why there is no description or no table */
+};
+
+/* A breakpoint of ours. */
+struct target_place {
+	uint32_t object, probe; /* indexes */
+	uint64_t file_offset;
+	struct code_pattern pattern; /* what the file has there */
+	bool is_missing;	     /* somebody wrote over it … */
+	bool is_patched; /* … and around it: not to be put back */
 };
 
 struct target {
@@ -65,7 +75,11 @@ struct target {
 	uint32_t collector_epoch; /* of the last CHANGE record */
 	struct target_probe *probes;
 	size_t probe_count;
-	char **allocators, **notes; /* NULL-terminated; owned */
+	struct target_place *places; /* grows under map_lock and `lock` */
+	size_t place_count, place_capacity;
+	uint64_t places_seen_unix_ns; /* when all were in place */
+	uint32_t taken_probes;	      /* how often one was found missing */
+	char **allocators, **notes;   /* NULL-terminated; owned */
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	bool is_taking_inventory;
 	/* target_doubt.c's; with `lock` */
@@ -125,7 +139,22 @@ int target_check_found(const struct target *target, struct dhat_error *err);
 int target_preflight(struct target *target, struct dhat_error *err);
 /* How returns will be seen, once the kind of link is chosen. */
 int target_choose_returns(struct target *target);
-/* target_code.c: let go of breakpoints that serve nobody, wherever they are; a note tells. While no
+/* target_places.c: our own breakpoints. Keep what was placed in an object; sites' cookies number
+ * the probes. */
+int target_remember_places(struct target *target, uint32_t object, const struct uprobe_site *sites,
+			   size_t count);
+void target_forget_places(struct target *target);
+/* Does the code that is mapped of a place differ from the file's, but for breakpoints? Whoever
+ * changed it would not expect a probe there. Holder of map_lock. */
+bool target_is_patched(const struct target *target, uint32_t object, uint64_t file_offset);
+/* Are some of them missing that can be put back? Cheap; any thread, with no lock. */
+bool target_check_places(struct target *target);
+/* Put back those that are missing, once no debugger is there any more. Holder of map_lock; a tenth
+ * of a second for each. */
+void target_restore_places(struct target *target);
+/* target_code.c: look, and have the mapper mend what it can. Any thread, with no lock. */
+void target_look_after_code(struct target *target);
+/* let go of breakpoints that serve nobody, wherever they are; a note tells. While no
  * probe of ours is in place. */
 void target_sweep(struct target *target);
 /* Does the object mapped at addr hold probes? */

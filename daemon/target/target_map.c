@@ -353,7 +353,26 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 	return error;
 }
 
-static int probe_sites(struct target *target, uint32_t object, const struct allocator_site *sites,
+/* A hook that somebody wrote into a function would be cut in two by a probe. */
+static void refuse_patched(struct target *target, uint32_t object, struct allocator_site *sites,
+			   size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct allocator_site *site = &sites[i];
+		bool is_patched = !site->is_refused &&
+				  target_is_patched(target, object, site->place_file_offset);
+
+		for (size_t j = 0; j < site->exit_count && !site->is_refused && !is_patched; j++)
+			is_patched = target_is_patched(target, object, site->exits[j].file_offset);
+		if (!is_patched)
+			continue;
+		site->is_refused = true;
+		snprintf(site->place.note, sizeof(site->place.note),
+			 "its code was changed in memory: another library hooks it");
+	}
+}
+
+static int probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err)
 {
 	const struct object_slot *slot = &target->objects[object];
@@ -362,6 +381,7 @@ static int probe_sites(struct target *target, uint32_t object, const struct allo
 	char path[64];
 	int error;
 
+	refuse_patched(target, object, sites, count);
 	for (size_t i = 0; i < count; i++)
 		most += 1 + sites[i].exit_count;
 	list = calloc(most + 1, sizeof(*list));
@@ -370,7 +390,9 @@ static int probe_sites(struct target *target, uint32_t object, const struct allo
 	n = drop_doubles(list, make_uprobe_sites(sites, count, domain, target->probe_count, list));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", slot->fd);
 	error = n ? tracer_attach(target->tracer, path, list, n, err) : 0;
-	return error ? error : remember_probes(target, slot, sites, count);
+	if (error == 0)
+		error = remember_probes(target, slot, sites, count);
+	return error ? error : target_remember_places(target, object, list, n);
 }
 
 /* Probe what the user has named in one object. */
@@ -657,6 +679,7 @@ void target_map_work(struct target *target)
 		if (error)
 			break;
 		drop_unused_tables(target);
+		target_restore_places(target);
 		tracer_forget_old_stacks(target->tracer);
 		if (tracer_epoch(target->tracer) == epoch)
 			break;
@@ -697,6 +720,7 @@ void target_objects_deinit(struct target *target)
 	free(target->probes);
 	target->probes = NULL;
 	target->probe_count = 0;
+	target_forget_places(target);
 	target->unseen_functions = 0;
 	texts_free(target->allocators);
 	target->allocators = NULL;

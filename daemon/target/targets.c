@@ -2,6 +2,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "ptracer.h"
 #include "run.h"
 
 #include <errno.h>
@@ -633,10 +634,20 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
 {
 	struct target *target = NULL;
 	struct entry *entry;
+	struct ptracer tracer;
 	int error = targets_find(targets, pid, &target, err);
 
 	if (error)
 		return error;
+	if (target_is_debugged(target, &tracer)) {
+		target_unref(target);
+		return dhat_error_set(
+			err, EBUSY, DHAT_EXIT_UNSUITABLE,
+			"%s (pid %d) debugs process %d: a breakpoint that it put over a probe "
+			"would "
+			"kill the process if the probe went first; end the debugger, then detach",
+			tracer.name, (int)tracer.pid, (int)pid);
+	}
 	target_detach(target);
 	pthread_mutex_lock(&targets->lock);
 	entry = find_entry(targets, target);

@@ -1,5 +1,6 @@
 """The target's code bytes: what others left there is found, told and removed."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -144,3 +145,138 @@ def test_repair_without_a_process_or_rights(ctl, pairs):
     nobody = subprocess.run(["/usr/bin/setpriv", "--reuid", "65534", "--clear-groups", BUILD / "dhatd", "repair",
                              "--pid", str(pairs.pid)], capture_output=True, text=True)
     assert nobody.returncode == 4, nobody.stderr
+
+
+# ---- debuggers -------------------------------------------------------------------------------------
+
+class Gdb:
+    """A debugger at a process, by lines on its stdin; the process runs on between them."""
+
+    def __init__(self, target, pid):
+        self.gdb = target("/usr/bin/gdb", "-q", "-nx", "-ex", "set debuginfod enabled off", "-ex",
+                          "set pagination off", "-ex", "set confirm off", "-ex", "set mi-async on", "-p", pid)
+        self.count = 0
+        self.do()
+
+    def do(self, *lines):
+        self.count += 1
+        for line in (*lines, f"echo done-{self.count}-\\n"):
+            self.gdb.say(line)
+        self.gdb.expect(f"done-{self.count}-$")
+
+    def run(self, pid):
+        self.do("continue &")
+        until(lambda: state(pid) in "SR", "the process to run")
+
+    def end(self):
+        self.gdb.say("quit")
+        self.gdb.wait()
+
+
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+
+
+def address(pid, path, offset):
+    """Where a file offset of the process's code is mapped."""
+    for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines():
+        fields = line.split(maxsplit=5)
+        start, end = (int(x, 16) for x in fields[0].split("-"))
+        first = int(fields[2], 16)
+        if fields[-1] == path and "x" in fields[1] and first <= offset < first + end - start:
+            return start + offset - first
+    raise AssertionError(f"{path} is not mapped at {offset:#x}")
+
+
+def code_at(pid, path, offset):
+    """The byte of the process's code there."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        return os.pread(memory.fileno(), 1, address(pid, path, offset))[0]
+
+
+def counter(ctl, pid, name):
+    counters = ctl("status", "--pid", pid, "--json").json()["targets"][0]["counters"]
+    return next(int(c["value"]) for c in counters if c["name"] == name)
+
+
+def verdict(ctl, pid):
+    return ctl("status", "--pid", pid, "--json").json()["targets"][0]["verdict"]
+
+
+def test_debugger_takes_our_probe_away(pairs, daemon, ctl, target):
+    """gdb's breakpoint was there before us; when gdb takes it out, it writes back what it found
+    there: our probe is gone."""
+    dhatd = daemon("serve")
+    malloc, free = sites(ctl, pairs.pid, "malloc", "free")
+    gdb = Gdb(target, pairs.pid)
+    gdb.do(f"break *{address(pairs.pid, pairs.libc, malloc)}")
+    gdb.run(pairs.pid)
+    until(lambda: code_at(pairs.pid, pairs.libc, malloc) == 0xcc, "gdb's breakpoint")
+    ctl("attach", "--pid", pairs.pid, "--no-inventory")
+    pair_ns(pairs)
+    assert verdict(ctl, pairs.pid)["exact"]
+    assert counter(ctl, pairs.pid, "allocs") > 0
+    gdb.do("interrupt")
+    until(lambda: code_at(pairs.pid, pairs.libc, malloc) != 0xcc, "gdb to take its breakpoint out")
+    assert not verdict(ctl, pairs.pid)["exact"], "the probe is gone, and nobody has noticed"
+    assert "1 probe taken out of the target's code" in verdict(ctl, pairs.pid)["reasons"][0]
+    assert any(re.match(r"the probe on malloc \(libc.so.6\+0x[0-9a-f]+\) was gone at \d\d:\d\d:\d\d", n)
+               for n in notes(ctl, pairs.pid)), notes(ctl, pairs.pid)
+    assert code_at(pairs.pid, pairs.libc, malloc) != 0xcc  # not put back while gdb is there
+    gdb.do("delete")
+    gdb.end()
+    until(lambda: code_at(pairs.pid, pairs.libc, malloc) == 0xcc, "the probe to be put back")
+    until(lambda: any("was put back at" in n for n in notes(ctl, pairs.pid)), "status to say so")
+    before = counter(ctl, pairs.pid, "allocs"), counter(ctl, pairs.pid, "frees")
+    pair_ns(pairs)
+    after = counter(ctl, pairs.pid, "allocs"), counter(ctl, pairs.pid, "frees")
+    assert after[0] - before[0] >= 1500 and abs((after[0] - before[0]) - (after[1] - before[1])) < 20
+    assert counter(ctl, pairs.pid, "taken_probes") == 1
+    assert not verdict(ctl, pairs.pid)["exact"]
+    ctl("detach", "--pid", pairs.pid)
+    assert code_differences(pairs.pid) == {}
+    pair_ns(pairs)
+    assert dhatd.stop() == 0
+
+
+def test_detach_waits_for_the_debugger(pairs, daemon, ctl, target):
+    """gdb found our breakpoint where it put its own, and writes it back after our probe has gone."""
+    dhatd = daemon("attach", "--pid", pairs.pid, "--no-inventory")
+    malloc, free = sites(ctl, pairs.pid, "malloc", "free")
+    gdb = Gdb(target, pairs.pid)
+    gdb.do(f"break *{address(pairs.pid, pairs.libc, malloc)}")
+    gdb.run(pairs.pid)
+    refused = ctl("detach", "--pid", pairs.pid, ok=False)
+    assert refused.status == 6
+    assert re.search(r"gdb \(pid \d+\) debugs process", refused.err)
+    dhatd.send_signal(signal.SIGINT)
+    dhatd.expect_err("waiting for it to end")
+    pair_ns(pairs)
+    assert dhatd.running and code_at(pairs.pid, pairs.libc, malloc) == 0xcc
+    gdb.do("interrupt")
+    until(lambda: state(pairs.pid) == "t", "gdb to stop it")
+    gdb.do("delete")
+    gdb.end()
+    assert dhatd.wait() == 0
+    until(lambda: code_differences(pairs.pid) == {}, "clean code")
+    pair_ns(pairs)
+    assert pairs.running
+
+
+def test_pages_given_back(target, daemon, ctl, tmp_path):
+    """A process that gives its code pages back (MADV_DONTNEED) gets the file's: our probes are gone."""
+    path = str(tmp_path / "drops_code")
+    shutil.copy(TARGETS / "drops_code", path)
+    program = target(path)
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid, "--no-inventory")
+    program.say("drop")
+    program.expect("dropped")
+    assert not verdict(ctl, program.pid)["exact"]
+    until(lambda: any("was put back at" in n for n in notes(ctl, program.pid)), "the probes to be put back")
+    until(lambda: counter(ctl, program.pid, "taken_probes") ==
+          sum("was put back at" in n for n in notes(ctl, program.pid)), "all of them")
+    before = counter(ctl, program.pid, "allocs")
+    program.say("allocate 100")
+    program.expect("allocated")
+    assert counter(ctl, program.pid, "allocs") == before + 100
