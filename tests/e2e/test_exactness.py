@@ -2,7 +2,7 @@
 import pytest
 
 from conftest import BUILD, TARGETS
-from oracle import (FIELDS, Profile, book_sums, last_line_json, run_valgrind, valgrind_environment)
+from oracle import (FIELDS, NUMBERED, Profile, book_sums, last_line_json, run_valgrind, valgrind_environment)
 
 # Single-threaded programs of ours whose book Valgrind confirms. pvalloc is left out, which
 # Valgrind 3.19 does not see; it has its own test below.
@@ -47,9 +47,9 @@ def environment():
 
 
 def run_dhatd(target, tmp_path, socket_path, environment, argv, *options):
-    """Profile a program by `dhatd run`; its stdout (bytes) and the profile."""
+    """Profile a program by a NUMBERED `dhatd run`; its stdout (bytes) and the profile."""
     out = tmp_path / "ours.json"
-    process = target("/usr/bin/env", "-i", "-C", "/", *[f"{k}={v}" for k, v in environment.items()],
+    process = target(*NUMBERED, "/usr/bin/env", "-i", "-C", "/", *[f"{k}={v}" for k, v in environment.items()],
                      BUILD / "dhatd", "run", "--socket", socket_path, "--output", out, *options, "--", *argv)
     assert process.wait(120) == 0, process.err
     return process.out_path.read_bytes(), Profile(out)
@@ -77,6 +77,18 @@ def test_own_program_equals_valgrind(name, target, tmp_path, socket_path, enviro
     # tools differ in the line they give for inlined code, and so in the file: names from both
     functions = ours.functions_of(sources) | theirs.functions_of(sources)
     assert as_table(ours, functions, depth) == as_table(theirs, functions, depth)
+
+
+def test_numbers_of_processes_may_be_text(target, tmp_path, socket_path, environment):
+    """Why the runs below are NUMBERED: each digit of bash's PPID is a byte."""
+    sums = []
+    for digits in "345":
+        process = target(TARGETS / "numbered", digits, "/usr/bin/env", "-i", BUILD / "dhatd", "run", "--socket",
+                         socket_path, "--output", tmp_path / "ours.json", "--", "/bin/bash", "--norc", "-c", ":")
+        assert process.wait(120) == 0, process.err
+        sums.append(Profile(tmp_path / "ours.json").sums())
+    assert [s["eb"] - sums[0]["eb"] for s in sums] == [0, 1, 2]
+    assert {s["tbk"] for s in sums} == {sums[0]["tbk"]}
 
 
 @pytest.mark.parametrize("name", REAL)
