@@ -346,7 +346,7 @@ static bool profile_run(const char *how, char *link, struct profile *ret)
 /* Stacks from before the tables are there end early by design; this test wants them whole. */
 static void wait_for_tables(struct paths *paths)
 {
-	for (int tries = 0; tries < 100; tries++) {
+	for (int tries = 0; tries < 1000; tries++) {
 		struct process ctl = start(
 			(char *[]){ paths->dhatctl, "status", "--socket", paths->socket, NULL });
 

@@ -155,12 +155,11 @@ static void stop_server(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-/* The server needs a moment to start and to look through its files. */
-static bool is_fetched(struct debuginfod *debuginfod, const struct object_desc *desc)
+/* The server needs a moment to start and to look through its files. It ends at once if its port was
+ * taken meanwhile, as it cannot choose one by itself: then false. */
+static bool is_fetched(pid_t server, struct debuginfod *debuginfod, const struct object_desc *desc)
 {
-	uint64_t deadline = clock_now_ns(CLOCK_MONOTONIC) + 30ull * 1000000000;
-
-	while (clock_now_ns(CLOCK_MONOTONIC) < deadline) {
+	while (waitpid(server, NULL, WNOHANG) == 0) {
 		/* a miss is remembered: a new cache each time */
 		int fd = debuginfod_fetch(debuginfod, desc->build_id, desc->build_id_size);
 
@@ -183,18 +182,20 @@ static void test_debuginfod(void **state)
 	struct symbolizer_object object = { .fd = fd, .root_fd = -1, .path = "/srv/stripped" };
 	struct symbolizer_options options = { 0 };
 	char urls[64], cache[300], name[256];
-	int port = free_port();
 	uint32_t depth;
 	uint64_t offset;
 	pid_t server;
 
-	snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", port);
 	snprintf(cache, sizeof(cache), "%s/cache", directory);
 	options.debuginfod = (struct debuginfod){ urls, cache, 10, 0 };
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	offset = offset_of(worker, "full", "outer", &desc);
-	server = start_server(port);
-	assert_true(is_fetched(&options.debuginfod, desc));
+	do {
+		int port = free_port();
+
+		snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", port);
+		server = start_server(port);
+	} while (!is_fetched(server, &options.debuginfod, desc));
 	sh("rm -rf cache");
 	assert_int_equal(symbolizer_new(worker, &options, &asking, NULL), 0);
 	name_one(asking, &object, offset, name, sizeof(name), &depth);
@@ -208,6 +209,17 @@ static void test_debuginfod(void **state)
 	stop_server(server);
 }
 
+/* How many have come since the last time. */
+static int take_connections(int sock)
+{
+	int count = 0;
+
+	assert_int_equal(fcntl(sock, F_SETFL, O_NONBLOCK), 0);
+	for (int fd; (fd = accept(sock, NULL, NULL)) >= 0; count++)
+		close(fd);
+	return count;
+}
+
 /* A server that takes the connection and never answers costs the time limit, no more. */
 static void test_silent_server(void **state)
 {
@@ -217,8 +229,7 @@ static void test_silent_server(void **state)
 	socklen_t size = sizeof(address);
 	uint8_t build_id[20] = { 1, 2, 3 };
 	char urls[64], cache[300];
-	struct debuginfod debuginfod = { urls, cache, 2, 0 };
-	uint64_t began = clock_now_ns(CLOCK_MONOTONIC);
+	struct debuginfod debuginfod = { urls, cache, 3, 0 };
 
 	assert_int_equal(bind(sock, (struct sockaddr *)&address, size), 0);
 	assert_int_equal(listen(sock, 8), 0);
@@ -226,12 +237,11 @@ static void test_silent_server(void **state)
 	snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", ntohs(address.sin_port));
 	snprintf(cache, sizeof(cache), "%s/silent", directory);
 	assert_int_equal(debuginfod_fetch(&debuginfod, build_id, sizeof(build_id)), -1);
-	assert_true(clock_now_ns(CLOCK_MONOTONIC) - began < 15ull * 1000000000);
+	assert_true(take_connections(sock) > 0);
 	/* and only once */
-	began = clock_now_ns(CLOCK_MONOTONIC);
 	assert_int_equal(debuginfod_fetch(&debuginfod, build_id, sizeof(build_id)), -1);
-	assert_true(clock_now_ns(CLOCK_MONOTONIC) - began < 1000000000);
-	assert_true(debuginfod.quiet_until_ns > began);
+	assert_int_equal(take_connections(sock), 0);
+	assert_true(debuginfod.quiet_until_ns > 0);
 }
 
 /* ---- which files are handed over ---- */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -24,7 +25,32 @@
 static atomic_uint build_calls;
 static uint32_t build_words;
 static int build_error;
-static useconds_t build_takes_us;
+/* Threads that ask for one table; the one that builds it waits until the others sleep. */
+#define ASKING 8
+static bool build_awaits_all;
+static _Atomic pid_t asking[ASKING];
+
+/* What a thread of this process does, a letter of proc(5). */
+static char state_of(pid_t tid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64], text[256] = "", *name_end;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	name_end = strrchr(text, ')');
+	assert_non_null(name_end);
+	return name_end[2];
+}
+
+static void await_all(void)
+{
+	for (size_t i = 0; i < ASKING; i++)
+		while (!asking[i] || (asking[i] != gettid() && state_of(asking[i]) != 'S'))
+			sched_yield();
+}
 
 static int fake_build(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
 		      struct dhat_error *err)
@@ -34,7 +60,8 @@ static int fake_build(struct worker *worker, int fd, uint32_t max_rows, struct c
 
 	assert_ptr_equal(worker, &build_calls);
 	atomic_fetch_add(&build_calls, 1);
-	usleep(build_takes_us);
+	if (build_awaits_all)
+		await_all();
 	if (build_error)
 		return dhat_error_set(err, build_error, DHAT_EXIT_BAD_FILE, "nothing but noise");
 	table = calloc(1, sizeof(*table));
@@ -62,7 +89,7 @@ static struct tables *new_tables(uint64_t max_memory_bytes, const char *cache_pa
 	build_calls = 0;
 	build_words = 1000;
 	build_error = 0;
-	build_takes_us = 0;
+	build_awaits_all = false;
 	assert_int_equal(tables_new(&options, &tables, NULL), 0);
 	return tables;
 }
@@ -283,32 +310,36 @@ static void test_a_failure_has_a_reason_and_is_tried_again(void **state)
 	tables_free(tables);
 }
 
-static void *get_once(void *arg)
+static struct tables *asked;
+
+static void *get_once(void *own)
 {
-	return without_qualifiers(get(arg, 9));
+	_Atomic pid_t *own_tid = own;
+
+	*own_tid = gettid();
+	return without_qualifiers(get(asked, 9));
 }
 
 static void test_many_ask_at_once(void **state)
 {
-	pthread_t threads[8];
-	struct tables *tables;
-	void *results[8];
+	pthread_t threads[ASKING];
+	void *results[ASKING];
 	size_t i;
 
 	NEEDS_BPF();
-	tables = new_tables(0, "");
-	build_takes_us = 100000;
-	for (i = 0; i < 8; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, get_once, tables), 0);
-	for (i = 0; i < 8; i++)
+	asked = new_tables(0, "");
+	build_awaits_all = true;
+	for (i = 0; i < ASKING; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, get_once, &asking[i]), 0);
+	for (i = 0; i < ASKING; i++)
 		pthread_join(threads[i], &results[i]);
 	assert_int_equal(build_calls, 1);
-	for (i = 0; i < 8; i++) {
+	for (i = 0; i < ASKING; i++) {
 		assert_ptr_equal(results[i], results[0]);
 		assert_true(((struct table *)results[i])->map_fd >= 0);
-		tables_put(tables, results[i]);
+		tables_put(asked, results[i]);
 	}
-	tables_free(tables);
+	tables_free(asked);
 }
 
 static void test_the_next_run_loads_it_from_disk(void **state)

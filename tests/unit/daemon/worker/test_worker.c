@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -441,8 +442,8 @@ static void test_memory(void **state)
 /* Kills the names worker again and again. */
 struct killer {
 	struct worker *worker;
-	int kills;
-	volatile bool is_done;
+	atomic_int kills;
+	atomic_bool is_done;
 };
 
 static void *kill_workers(void *context)
@@ -475,7 +476,8 @@ static void test_kill_in_the_middle(void **state)
 	pthread_t thread;
 
 	assert_int_equal(pthread_create(&thread, NULL, kill_workers, &killer), 0);
-	for (int i = 0; i < 100; i++) {
+	/* however the two threads take turns */
+	for (int i = 0; i < 100 || killer.kills < 10 || failures == 0; i++) {
 		struct dhat_error err = { 0 };
 		char name[64] = "";
 
@@ -489,8 +491,6 @@ static void test_kill_in_the_middle(void **state)
 	}
 	killer.is_done = true;
 	pthread_join(thread, NULL);
-	assert_true(killer.kills > 0);
-	assert_true(failures > 0);
 	assert_works(worker);
 }
 

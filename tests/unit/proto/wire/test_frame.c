@@ -19,6 +19,7 @@
 #include "proto/wire/frame.h"
 
 #define MS 1000000ull
+#define LONG_MS 60000 /* where a limit is not what is tested */
 
 static uint64_t in_ms(uint64_t ms)
 {
@@ -50,9 +51,10 @@ static void test_there_and_back(void **state)
 		size_t got_size = 99;
 
 		memset(sent, (int)i + 1, sizes[i] + 1);
-		assert_int_equal(dhat_frame_send(a, sent, sizes[i], 10000, in_ms(1000), NULL), 0);
-		assert_int_equal(dhat_frame_receive(b, 10000, in_ms(1000), &got, &got_size, NULL),
+		assert_int_equal(dhat_frame_send(a, sent, sizes[i], 10000, in_ms(LONG_MS), NULL),
 				 0);
+		assert_int_equal(
+			dhat_frame_receive(b, 10000, in_ms(LONG_MS), &got, &got_size, NULL), 0);
 		assert_int_equal(got_size, sizes[i]);
 		assert_memory_equal(got, sent, sizes[i]);
 	}
@@ -67,7 +69,7 @@ static void *send_big(void *fd)
 
 	for (size_t i = 0; i < BIG_BYTES; i++)
 		bytes[i] = i * 7 >> 3;
-	r = dhat_frame_send(*(int *)fd, bytes, BIG_BYTES, BIG_BYTES, in_ms(20000), NULL);
+	r = dhat_frame_send(*(int *)fd, bytes, BIG_BYTES, BIG_BYTES, in_ms(LONG_MS), NULL);
 	return (void *)(intptr_t)r;
 }
 
@@ -84,7 +86,7 @@ static void test_large_frame(void **state)
 	a = fds[0];
 	b = fds[1];
 	assert_int_equal(pthread_create(&thread, NULL, send_big, &a), 0);
-	assert_int_equal(dhat_frame_receive(b, BIG_BYTES, in_ms(20000), &got, &size, NULL), 0);
+	assert_int_equal(dhat_frame_receive(b, BIG_BYTES, in_ms(LONG_MS), &got, &size, NULL), 0);
 	pthread_join(thread, &sent);
 	assert_int_equal((intptr_t)sent, 0);
 	assert_int_equal(size, BIG_BYTES);
@@ -93,9 +95,9 @@ static void test_large_frame(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* What receive makes of these bytes, followed by a closed connection if wanted. */
+/* What receive makes of these bytes, followed by a closed connection or by silence. */
 static int receive_raw(const void *bytes, size_t size, size_t max, bool is_closed,
-		       struct dhat_error *err)
+		       uint64_t limit_ms, struct dhat_error *err)
 {
 	_cleanup_close_ int a = -1, b = -1;
 	_cleanup_free_ uint8_t *got = NULL;
@@ -108,7 +110,7 @@ static int receive_raw(const void *bytes, size_t size, size_t max, bool is_close
 	assert_int_equal(write(a, bytes, size), size);
 	if (is_closed)
 		shutdown(a, SHUT_WR);
-	r = dhat_frame_receive(b, max, in_ms(30), &got, &got_size, err);
+	r = dhat_frame_receive(b, max, in_ms(limit_ms), &got, &got_size, err);
 	assert_true(r == 0 || !got);
 	return r;
 }
@@ -118,20 +120,20 @@ static void test_bad_input(void **state)
 	struct dhat_error err = { 0 };
 
 	/* the end between two frames is none of an error */
-	assert_int_equal(receive_raw("", 0, 100, true, &err), -ENODATA);
+	assert_int_equal(receive_raw("", 0, 100, true, LONG_MS, &err), -ENODATA);
 	assert_int_equal(err.code, DHAT_EXIT_OK);
 	/* in the head, in the payload, right behind the head */
-	assert_int_equal(receive_raw("\x05\0", 2, 100, true, &err), -EPIPE);
+	assert_int_equal(receive_raw("\x05\0", 2, 100, true, LONG_MS, &err), -EPIPE);
 	assert_int_equal(err.code, DHAT_EXIT_PROTOCOL);
-	assert_int_equal(receive_raw("\x05\0\0\0ab", 6, 100, true, NULL), -EPIPE);
-	assert_int_equal(receive_raw("\x05\0\0\0", 4, 100, true, NULL), -EPIPE);
+	assert_int_equal(receive_raw("\x05\0\0\0ab", 6, 100, true, LONG_MS, NULL), -EPIPE);
+	assert_int_equal(receive_raw("\x05\0\0\0", 4, 100, true, LONG_MS, NULL), -EPIPE);
 	/* the same with a peer that says no more */
-	assert_int_equal(receive_raw("", 0, 100, false, NULL), -ETIMEDOUT);
-	assert_int_equal(receive_raw("\x05\0", 2, 100, false, NULL), -ETIMEDOUT);
-	assert_int_equal(receive_raw("\x05\0\0\0ab", 6, 100, false, NULL), -ETIMEDOUT);
+	assert_int_equal(receive_raw("", 0, 100, false, 30, NULL), -ETIMEDOUT);
+	assert_int_equal(receive_raw("\x05\0", 2, 100, false, 30, NULL), -ETIMEDOUT);
+	assert_int_equal(receive_raw("\x05\0\0\0ab", 6, 100, false, 30, NULL), -ETIMEDOUT);
 	/* too long: refused by its head alone */
-	assert_int_equal(receive_raw("\x65\0\0\0", 4, 100, false, NULL), -EMSGSIZE);
-	assert_int_equal(receive_raw("\xff\xff\xff\xff", 4, 100, false, NULL), -EMSGSIZE);
+	assert_int_equal(receive_raw("\x65\0\0\0", 4, 100, false, LONG_MS, NULL), -EMSGSIZE);
+	assert_int_equal(receive_raw("\xff\xff\xff\xff", 4, 100, false, LONG_MS, NULL), -EMSGSIZE);
 }
 
 static void test_sending_fails(void **state)
@@ -144,13 +146,13 @@ static void test_sending_fails(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	a = fds[0];
 	b = fds[1];
-	assert_int_equal(dhat_frame_send(a, bytes, 11, 10, in_ms(30), NULL), -EMSGSIZE);
+	assert_int_equal(dhat_frame_send(a, bytes, 11, 10, in_ms(LONG_MS), NULL), -EMSGSIZE);
 	/* nobody takes it */
 	assert_int_equal(dhat_frame_send(a, bytes, BIG_BYTES, BIG_BYTES, in_ms(30), &err),
 			 -ETIMEDOUT);
 	assert_int_equal(err.code, DHAT_EXIT_PROTOCOL);
 	close(take_fd(b));
-	assert_int_equal(dhat_frame_send(a, bytes, 1, 10, in_ms(30), NULL), -EPIPE);
+	assert_int_equal(dhat_frame_send(a, bytes, 1, 10, in_ms(LONG_MS), NULL), -EPIPE);
 }
 
 static void test_messages(void **state)
@@ -165,9 +167,10 @@ static void test_messages(void **state)
 	a = fds[0];
 	b = fds[1];
 	done.message = "detached";
-	assert_int_equal(dhat_frame_send_message(a, &done.base, 5, in_ms(100), NULL), -EMSGSIZE);
-	assert_int_equal(dhat_frame_send_message(a, &done.base, 100, in_ms(100), NULL), 0);
-	assert_int_equal(dhat_frame_receive(b, 100, in_ms(100), &got, &size, NULL), 0);
+	assert_int_equal(dhat_frame_send_message(a, &done.base, 5, in_ms(LONG_MS), NULL),
+			 -EMSGSIZE);
+	assert_int_equal(dhat_frame_send_message(a, &done.base, 100, in_ms(LONG_MS), NULL), 0);
+	assert_int_equal(dhat_frame_receive(b, 100, in_ms(LONG_MS), &got, &size, NULL), 0);
 	got_done = (Dhat__Done *)dhat_frame_unpack(&dhat__done__descriptor, got, size);
 	assert_non_null(got_done);
 	assert_string_equal(got_done->message, "detached");
