@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -180,49 +181,123 @@ int selftest_run(const struct selftest_prober *prober, enum selftest_result *ret
 	return r < 0 ? r : judge(prober, status, ret, err);
 }
 
+static void *call_victim(void *unused)
+{
+	int (*volatile call)(int) = selftest_victim;
+
+	call(ANSWER);
+	return NULL;
+}
+
+int selftest_run_threads(const struct selftest_prober *prober, bool *ret_sees_all,
+			 struct dhat_error *err)
+{
+	sigset_t all, before;
+	uint64_t offset = 0;
+	pthread_t thread;
+	int r = victim_offset(&offset);
+
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot find the self-test's function");
+	r = prober->attach(prober->context, getpid(), offset, err);
+	if (r < 0)
+		return r;
+	/* signals are for those who wait for them */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, NULL, call_victim, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r)
+		return dhat_error_errno(err, r, "cannot start the self-test's thread");
+	pthread_join(thread, NULL);
+	*ret_sees_all = prober->was_hit(prober->context);
+	return 0;
+}
+
 /* ---- with a real probe --------------------------------------------------------------------- */
 
 struct real {
 	enum uprobe_kind kind;
+	bool wants_return;
 	struct selftest_bpf *skeleton;
 	struct uprobe_links links;
 };
 
+static int real_load(struct real *real, struct dhat_error *err)
+{
+	int type = uprobe_attach_type(real->kind), r;
+
+	real->skeleton = selftest_bpf__open();
+	r = real->skeleton ? 0 : -errno;
+	if (r == 0) {
+		struct bpf_program *hit = real->skeleton->progs.selftest_hit;
+		struct bpf_program *entry = real->skeleton->progs.selftest_entry;
+
+		bpf_program__set_expected_attach_type(hit, type);
+		bpf_program__set_expected_attach_type(entry, type);
+		r = selftest_bpf__load(real->skeleton);
+	}
+	return r < 0 ? dhat_error_errno(err, -r, "cannot load the self-test's BPF programs") : 0;
+}
+
+static void real_deinit(struct real *real)
+{
+	uprobe_links_deinit(&real->links);
+	selftest_bpf__destroy(real->skeleton);
+}
+
 static int real_attach(void *context, pid_t pid, uint64_t file_offset, struct dhat_error *err)
 {
 	struct real *real = context;
-	int fd = bpf_program__fd(real->skeleton->progs.selftest_hit);
-	struct uprobe_programs programs = { .entry = fd, .on_return = fd };
-	struct uprobe_site site = { .file_offset = file_offset, .wants_return = true };
+	int hit = bpf_program__fd(real->skeleton->progs.selftest_hit);
+	int entry = bpf_program__fd(real->skeleton->progs.selftest_entry);
+	struct uprobe_programs programs = { .entry = real->wants_return ? hit : entry,
+					    .on_return = hit };
+	struct uprobe_site site = { .file_offset = file_offset,
+				    .wants_return = real->wants_return };
 
 	return uprobe_attach(real->kind, &programs, pid, "/proc/self/exe", &site, 1, &real->links,
 			     err);
 }
 
-/* At the entry and at the return. */
+/* At the entry, and at the return if it was wanted. */
 static bool real_was_hit(void *context)
 {
 	struct real *real = context;
+	uint64_t count = __atomic_load_n(&real->skeleton->bss->hit_count, __ATOMIC_ACQUIRE);
 
-	return __atomic_load_n(&real->skeleton->bss->hit_count, __ATOMIC_ACQUIRE) == 2;
+	return count == (real->wants_return ? 2 : 1);
 }
 
 int selftest_seccomp(enum uprobe_kind kind, enum selftest_result *ret, struct dhat_error *err)
 {
-	struct real real = { .kind = kind, .skeleton = selftest_bpf__open() };
+	_cleanup_(real_deinit) struct real real = { .kind = kind, .wants_return = true };
 	struct selftest_prober prober = { real_attach, real_was_hit, &real };
-	int r = -errno;
+	int r = real_load(&real, err);
 
-	if (real.skeleton) {
-		bpf_program__set_expected_attach_type(real.skeleton->progs.selftest_hit,
-						      uprobe_attach_type(kind));
-		r = selftest_bpf__load(real.skeleton);
-	}
+	return r < 0 ? r : selftest_run(&prober, ret, err);
+}
+
+int selftest_threads(enum uprobe_kind kind, struct dhat_error *err)
+{
+	static _Atomic bool is_known[UPROBE_KINDS];
+	_cleanup_(real_deinit) struct real real = { .kind = kind };
+	struct selftest_prober prober = { real_attach, real_was_hit, &real };
+	bool sees_all = false;
+	int r;
+
+	if (is_known[kind])
+		return 0;
+	r = real_load(&real, err);
+	if (r == 0)
+		r = selftest_run_threads(&prober, &sees_all, err);
 	if (r < 0)
-		dhat_error_errno(err, -r, "cannot load the self-test's BPF program");
-	else
-		r = selftest_run(&prober, ret, err);
-	uprobe_links_deinit(&real.links);
-	selftest_bpf__destroy(real.skeleton);
-	return r;
+		return r;
+	if (!sees_all)
+		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUPPORTED,
+				      "this kernel's %s links see one thread of a process only: "
+				      "leave --link out, or try --link perf",
+				      uprobe_kind_name(kind));
+	is_known[kind] = true;
+	return 0;
 }

@@ -1,10 +1,14 @@
 #pragma once
-/* selftest: does a return probe kill a process that has a seccomp filter?
+/* selftest: what this kernel's probes do, found out by trying them on code of our own.
  *
- * Kernels from 6.11 on run return probes through a system call of their own; some of them let a
- * filter that does not know it kill the process. Nothing tells such a kernel from a mended one but
- * trying: a child of ours puts itself under an allow-list of the strictest kind and calls a
- * function that has a return probe. The target is not touched.
+ * Does a link see all threads of a process? Multi links of 6.6.0 to 6.6.32 and of 6.7 to early 6.9
+ * compare the thread and not the process, and see one thread only.
+ *
+ * Does a return probe kill a process that has a seccomp filter? Kernels from 6.11 on run return
+ * probes through a system call of their own; some of them let a filter that does not know it kill
+ * the process. Nothing tells such a kernel from a mended one but trying: a child of ours puts
+ * itself under an allow-list of the strictest kind and calls a function that has a return probe.
+ * The target is not touched.
  */
 #include <stdbool.h>
 #include <sys/types.h>
@@ -16,6 +20,11 @@ enum selftest_result {
 	SELFTEST_UNHARMED, /* the probe was hit, and the child lived on */
 	SELFTEST_KILLED,   /* use exit probes, or none */
 };
+
+/* 0: links of this kind see calls of any thread. DHAT_EXIT_UNSUPPORTED: they do not, or there are
+ * no such links. Tried on a thread of this process, at an entry only: dhatd may itself be under a
+ * filter that a return probe would not outlive. Takes milliseconds; the answer is kept. */
+int selftest_threads(enum uprobe_kind kind, struct dhat_error *err);
 
 /* With the kind of link that will be used on the target. Takes milliseconds. On failure nothing is
  * known: treat it as SELFTEST_KILLED. */
@@ -29,3 +38,5 @@ struct selftest_prober {
 };
 int selftest_run(const struct selftest_prober *prober, enum selftest_result *ret,
 		 struct dhat_error *err);
+int selftest_run_threads(const struct selftest_prober *prober, bool *ret_sees_all,
+			 struct dhat_error *err);

@@ -337,7 +337,9 @@ static int choose_links(struct planner *p)
 	p->kind = is_forced ? uprobe_kind_of_name(forced) : UPROBE_SESSION;
 	for (; p->kind < UPROBE_KINDS; p->kind++) {
 		why = (struct dhat_error){ 0 };
-		r = selftest_seccomp(p->kind, &result, &why);
+		r = selftest_threads(p->kind, &why);
+		if (r == 0)
+			r = selftest_seccomp(p->kind, &result, &why);
 		if (r == 0 || is_forced)
 			break;
 	}

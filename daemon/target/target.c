@@ -1,5 +1,6 @@
 #include "target_impl.h"
 
+#include "daemon/kernel/selftest.h"
 #include "daemon/object/sites/custom.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
@@ -449,6 +450,8 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 	error = tracer_new(&options, &target->tracer, err);
 	if (error == 0)
 		error = tracer_try_links(target->tracer, err);
+	if (error == 0)
+		error = selftest_threads(kind, err);
 	if (error == 0)
 		error = target_choose_returns(target);
 	return error ? error : target_look(target, err);

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "daemon/kernel/selftest.h"
 
@@ -106,12 +107,31 @@ static void test_ended_otherwise(void **state)
 	assert_non_null(strstr(err.message, "no end"));
 }
 
+/* A link sees all threads when the call of one that is not the first is seen. */
+static void test_threads(void **state)
+{
+	struct fake fake = { .hit = true };
+	struct selftest_prober prober = { attach, was_hit, &fake };
+	struct dhat_error err = { 0 };
+	bool sees_all = false;
+
+	assert_int_equal(selftest_run_threads(&prober, &sees_all, NULL), 0);
+	assert_true(sees_all);
+	assert_int_equal(fake.pid, getpid()); /* on this process */
+	fake.hit = false;
+	assert_int_equal(selftest_run_threads(&prober, &sees_all, NULL), 0);
+	assert_false(sees_all);
+	fake.error = EPERM;
+	assert_int_equal(selftest_run_threads(&prober, &sees_all, &err), -EPERM);
+	assert_non_null(strstr(err.message, "no probe"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unharmed),	cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_not_hit),		cmocka_unit_test(test_no_probe),
-		cmocka_unit_test(test_ended_otherwise),
+		cmocka_unit_test(test_ended_otherwise), cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests_name("selftest", tests, NULL, NULL);
