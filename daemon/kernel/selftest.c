@@ -38,7 +38,8 @@ selftest_victim(int x)
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),                                         \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-/* What the child needs to answer and to end, and nothing else. */
+/* What the child needs to answer and to end, and nothing else. By hand: libseccomp takes memory,
+ * which a child of a process with threads may not. */
 static bool confine(void)
 {
 	struct sock_filter filter[] = {

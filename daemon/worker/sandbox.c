@@ -62,7 +62,8 @@ static int drop_root(struct dhat_error *err)
 	return 0;
 }
 
-/* Capabilities can be had without being root (a unit file's AmbientCapabilities). */
+/* Capabilities can be had without being root (a unit file's AmbientCapabilities). By hand: all of
+ * them at once are one system call, and a library would only wrap it. */
 static int drop_capabilities(struct dhat_error *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -2,7 +2,8 @@
 /* elffile: an ELF file with its DWARF, and the further files its debug information may lie in.
  *
  * Runs inside the worker. Files that were wished for are taken only when they prove to be the right
- * ones: same build id, or the checksum of .gnu_debuglink.
+ * ones: same build id, or the checksum of .gnu_debuglink. Not libdwfl: it wants to open what it
+ * looks for by path, here and later, and the worker may open nothing.
  */
 #include <elfutils/libdw.h>
 #include <libelf.h>

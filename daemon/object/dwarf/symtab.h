@@ -2,7 +2,9 @@
 /* symtab: which function symbol of an ELF file covers an address.
  *
  * Runs inside the worker. Symbols may come from several tables (.symtab, .dynsym, the separate
- * debug file's, the mini debug info's); all hold link-time addresses of the same object.
+ * debug file's, the mini debug info's); all hold link-time addresses of the same object. Not
+ * libdwfl's dwfl_module_addrinfo(): see elffile.h, and of several names of one address it takes the
+ * first it meets.
  */
 #include <libelf.h>
 #include <stdbool.h>
