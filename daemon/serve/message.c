@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "daemon/object/sites/allocators.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "proto/profile/snapshot.h"
@@ -77,42 +78,9 @@ const char *message_stop_name(uint8_t stop)
 	return stop < DHAT_STOP_COUNT ? names[stop] : "unknown";
 }
 
-const char *message_role_name(uint8_t role)
-{
-	static const char *const names[DHAT_ROLE_COUNT] = {
-		[0] = "unknown",
-		[DHAT_ROLE_MALLOC] = "malloc",
-		[DHAT_ROLE_CALLOC] = "calloc",
-		[DHAT_ROLE_REALLOC] = "realloc",
-		[DHAT_ROLE_REALLOCARRAY] = "reallocarray",
-		[DHAT_ROLE_FREE] = "free",
-		[DHAT_ROLE_POSIX_MEMALIGN] = "posix_memalign",
-		[DHAT_ROLE_MEMALIGN] = "memalign",
-		[DHAT_ROLE_PVALLOC] = "pvalloc",
-		[DHAT_ROLE_RESIZE] = "resize in place",
-	};
-
-	return role < DHAT_ROLE_COUNT && names[role] ? names[role] : "unknown";
-}
-
-static const char *state_name(const struct target_copy *copy)
-{
-	switch (copy->state) {
-	case TARGET_ATTACHED:
-		return "attached";
-	case TARGET_DETACHED:
-		return "detached";
-	case TARGET_EXITED:
-		return strncmp(copy->state_detail, "signal", 6) ? "exited" : "killed";
-	case TARGET_REPLACED:
-		return "replaced";
-	}
-	return "unknown";
-}
-
 /* ---- parts ---- */
 
-static uint64_t since(const struct target_copy *copy, uint64_t time_ns)
+uint64_t message_since(const struct target_copy *copy, uint64_t time_ns)
 {
 	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
 }
@@ -133,11 +101,11 @@ static Dhat__Target *new_target(bool *failed, const struct target_copy *copy)
 	target->uid = identity->uid;
 	target->command = text(failed, identity->command);
 	target->executable = text(failed, identity->executable);
-	target->state = text(failed, state_name(copy));
+	target->state = text(failed, target_state_name(copy->state));
 	target->state_detail = text(failed, copy->state_detail);
 	target->from_start = copy->from_start;
 	target->observed_since_unix_ns = copy->observed_since_unix_ns;
-	target->observed_ns = since(copy, copy->end_ns);
+	target->observed_ns = message_since(copy, copy->end_ns);
 	add_texts(failed, copy->allocators, &target->allocators, &target->n_allocators);
 	return target;
 }
@@ -155,10 +123,10 @@ static Dhat__Totals *new_totals(bool *failed, const struct target_copy *copy)
 	totals->total_blocks = from->total_blocks;
 	totals->peak_bytes = from->peak_bytes;
 	totals->peak_blocks = from->peak_blocks;
-	totals->peak_ns = since(copy, from->peak_time_ns);
+	totals->peak_ns = message_since(copy, from->peak_time_ns);
 	totals->live_bytes = from->live_bytes;
 	totals->live_blocks = from->live_blocks;
-	totals->end_ns = since(copy, copy->end_ns);
+	totals->end_ns = message_since(copy, copy->end_ns);
 	totals->freed_before_blocks = from->unknown_frees;
 	totals->freed_before_bytes = from->unknown_free_bytes;
 	totals->stack_count = copy->point_count;
@@ -189,7 +157,7 @@ static Dhat__Probe *new_probe(bool *failed, const struct target_probe *from)
 		return NULL;
 	}
 	probe->function = text(failed, from->function);
-	probe->role = text(failed, message_role_name(from->role));
+	probe->role = text(failed, allocators_role_name(from->role));
 	probe->object = text(failed, from->object_path);
 	probe->function_vaddr = from->function_vaddr;
 	probe->site_vaddr = from->site_vaddr;
@@ -243,17 +211,6 @@ static void set_counters(bool *failed, const struct target_copy *copy, Dhat__Cou
 }
 
 /* ---- wholes ---- */
-
-Dhat__Target *message_target(const struct target_copy *copy)
-{
-	bool failed = false;
-	Dhat__Target *target = new_target(&failed, copy);
-
-	if (!failed)
-		return target;
-	dhat__target__free_unpacked(target, NULL);
-	return NULL;
-}
 
 Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 {

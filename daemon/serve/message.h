@@ -7,7 +7,6 @@
 #include "daemon/target/target.h"
 #include "proto/wire/dhat.pb-c.h"
 
-Dhat__Target *message_target(const struct target_copy *copy);
 Dhat__TargetStatus *message_target_status(const struct target_copy *copy);
 
 /* Without frames and points, which are streamed: snapshot.h. taken_unix_ns: when. */
@@ -16,4 +15,5 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *const *notes);
 
 const char *message_stop_name(uint8_t stop); /* enum dhat_stop: "complete", "no table", … */
-const char *message_role_name(uint8_t role); /* enum dhat_role: "malloc", … */
+/* A time of CLOCK_MONOTONIC as ns since the observation began; 0: before it. */
+uint64_t message_since(const struct target_copy *copy, uint64_t time_ns);

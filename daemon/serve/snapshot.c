@@ -19,13 +19,6 @@
 
 #define NOTES_MAX 32 /* one for each object without names; the last says that there are more */
 
-/* A distinct place in the code. */
-struct place {
-	uint64_t addr, file_offset;
-	uint32_t object;
-	bool is_exact_pc;
-};
-
 struct writing {
 	const struct target_copy *copy;
 	struct symbolizer *symbolizer;
@@ -33,8 +26,8 @@ struct writing {
 	snapshot_sink sink;
 	void *context;
 	int root_fd;
-	uint32_t *number_of_frame; /* of each frame of the copy: its place's number, from 1 on */
-	struct place *places;	   /* by object */
+	uint32_t *number_of_frame;  /* of each frame of the copy: its place's number, from 1 on */
+	struct stack_frame *places; /* by object */
 	uint32_t place_count;
 	char *notes[NOTES_MAX + 1];
 	uint32_t note_count, silent_count; /* silent: objects beyond NOTES_MAX */
@@ -76,14 +69,14 @@ __attribute__((format(printf, 2, 3))) static void add_note(struct writing *writi
 /* ---- places ---- */
 
 struct sort_entry {
-	struct place place;
+	struct stack_frame place;
 	uint32_t frame;
 };
 
 static int compare(const void *a, const void *b)
 {
-	const struct place *x = &((const struct sort_entry *)a)->place;
-	const struct place *y = &((const struct sort_entry *)b)->place;
+	const struct stack_frame *x = &((const struct sort_entry *)a)->place;
+	const struct stack_frame *y = &((const struct sort_entry *)b)->place;
 	uint64_t x_key = x->object == MAPPINGS_NO_OBJECT ? x->addr : x->file_offset;
 	uint64_t y_key = y->object == MAPPINGS_NO_OBJECT ? y->addr : y->file_offset;
 
@@ -94,7 +87,7 @@ static int compare(const void *a, const void *b)
 	return x->is_exact_pc - y->is_exact_pc;
 }
 
-static uint32_t object_of(const struct target_copy *copy, const struct target_frame *frame)
+static uint32_t object_of(const struct target_copy *copy, const struct stack_frame *frame)
 {
 	return frame->object < copy->object_count ? frame->object : MAPPINGS_NO_OBJECT;
 }
@@ -111,10 +104,11 @@ static int find_places(struct writing *writing)
 	if (!entries || !writing->places || !writing->number_of_frame)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < copy->frame_count; i++) {
-		const struct target_frame *frame = &copy->frames[i];
+		const struct stack_frame *frame = &copy->frames[i];
 
-		entries[i].place = (struct place){ frame->addr, frame->file_offset,
-						   object_of(copy, frame), frame->is_exact_pc };
+		entries[i].place =
+			(struct stack_frame){ frame->addr, frame->file_offset,
+					      object_of(copy, frame), frame->is_exact_pc };
 		entries[i].frame = i;
 	}
 	qsort(entries, copy->frame_count, sizeof(*entries), compare);
@@ -249,9 +243,10 @@ static char *path_of(const struct target_object *object)
 	return object->path && *object->path ? object->path : "[unknown file]";
 }
 
-static int add_frame(struct writing *writing, struct frame_batch *batch, const struct place *place,
-		     const struct target_object *object, const struct build_id_text *build_id,
-		     const struct symbolized *symbolized, const struct symbolized_frame *at)
+static int add_frame(struct writing *writing, struct frame_batch *batch,
+		     const struct stack_frame *place, const struct target_object *object,
+		     const struct build_id_text *build_id, const struct symbolized *symbolized,
+		     const struct symbolized_frame *at)
 {
 	struct frame_message *message = batch_next(batch);
 	const struct name_frame *named;
@@ -293,7 +288,7 @@ static void note_unnamed(struct writing *writing, const struct target_object *ob
 }
 
 /* The places of one object: named together, sent before the names are let go. */
-static int write_object(struct writing *writing, const struct place *places, uint32_t count)
+static int write_object(struct writing *writing, const struct stack_frame *places, uint32_t count)
 {
 	const struct target_object *object = &writing->copy->objects[places[0].object];
 	const struct symbolizer_object symbolizer_object = { .fd = object->fd,
@@ -327,7 +322,7 @@ static int write_object(struct writing *writing, const struct place *places, uin
 	return r;
 }
 
-static int write_nameless(struct writing *writing, const struct place *places, uint32_t count)
+static int write_nameless(struct writing *writing, const struct stack_frame *places, uint32_t count)
 {
 	_cleanup_(batch_deinit) struct frame_batch batch = { 0 };
 	int r = 0;
@@ -343,7 +338,7 @@ static int write_frames(struct writing *writing)
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < writing->place_count; i = end) {
-		const struct place *places = &writing->places[i];
+		const struct stack_frame *places = &writing->places[i];
 
 		for (end = i + 1; end < writing->place_count; end++)
 			if (writing->places[end].object != places->object)
@@ -357,11 +352,6 @@ static int write_frames(struct writing *writing)
 }
 
 /* ---- points ---- */
-
-static uint64_t since(const struct target_copy *copy, uint64_t time_ns)
-{
-	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
-}
 
 /* numbers: room for the frames of the point. */
 static void fill_point(const struct writing *writing, const struct target_point *from,
@@ -379,8 +369,8 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	point->peak_blocks = heap->peak_blocks;
 	point->live_bytes = heap->live_bytes;
 	point->live_blocks = heap->live_blocks;
-	point->first_ns = since(writing->copy, heap->first_ns);
-	point->last_ns = since(writing->copy, heap->last_ns);
+	point->first_ns = message_since(writing->copy, heap->first_ns);
+	point->last_ns = message_since(writing->copy, heap->last_ns);
 	point->kind = without_qualifiers((from->kind ? from->kind : ""));
 	point->label = without_qualifiers((from->label ? from->label : ""));
 	if (!from->label)

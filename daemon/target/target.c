@@ -32,9 +32,8 @@ void target_unlock(struct target *target)
 const char *target_state_name(enum target_state state)
 {
 	static const char *const names[] = {
-		[TARGET_ATTACHED] = "attached",
-		[TARGET_DETACHED] = "detached",
-		[TARGET_EXITED] = "exited",
+		[TARGET_ATTACHED] = "attached", [TARGET_DETACHED] = "detached",
+		[TARGET_EXITED] = "exited",	[TARGET_KILLED] = "killed",
 		[TARGET_REPLACED] = "replaced",
 	};
 
@@ -302,7 +301,8 @@ void target_unref(struct target *target)
 
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
 
-static void describe_end(const struct target *target, char *ret, size_t size)
+/* With `lock`: the state that the wait status means, and the details. */
+static enum target_state describe_end(const struct target *target, char *ret, size_t size)
 {
 	int status = target->wait_status;
 
@@ -313,6 +313,7 @@ static void describe_end(const struct target *target, char *ret, size_t size)
 			 sigabbrev_np(WTERMSIG(status)) ?: "?");
 	else
 		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
+	return target->has_wait_status && WIFSIGNALED(status) ? TARGET_KILLED : TARGET_EXITED;
 }
 
 /* What the kernel holds for us is given back: ring, maps, links. What was counted stays. False:
@@ -352,12 +353,13 @@ void target_detach(struct target *target)
 
 void target_finish(struct target *target)
 {
+	enum target_state state;
 	char detail[64];
 
 	drain_all(target);
 	target_lock(target);
-	describe_end(target, detail, sizeof(detail));
-	close_profile(target, TARGET_EXITED, detail);
+	state = describe_end(target, detail, sizeof(detail));
+	close_profile(target, state, detail);
 	target_unlock(target);
 	remove_probes(target);
 }

@@ -37,7 +37,8 @@ struct target_options {
 enum target_state {
 	TARGET_ATTACHED,
 	TARGET_DETACHED,
-	TARGET_EXITED,	 /* by itself: wait status in state_detail */
+	TARGET_EXITED,	 /* by itself: exit status in state_detail */
+	TARGET_KILLED,	 /* by a signal: which, in state_detail */
 	TARGET_REPLACED, /* exec */
 };
 const char *target_state_name(enum target_state state);
@@ -76,12 +77,6 @@ struct target_object {
 	size_t build_id_size;
 };
 
-struct target_frame { /* of a copy: like struct stack_frame */
-	uint64_t addr, file_offset;
-	uint32_t object; /* index in objects, or MAPPINGS_NO_OBJECT */
-	bool is_exact_pc;
-};
-
 #define TARGET_LABEL_BEFORE "[allocated before attach]"
 struct target_point {
 	struct heap_point heap;
@@ -104,7 +99,7 @@ struct target_copy {
 	struct heap_totals totals;
 	struct target_point *points; /* those with a total or something live */
 	uint32_t point_count;
-	struct target_frame *frames;
+	struct stack_frame *frames;
 	uint32_t frame_count;
 	struct target_object *objects;
 	uint32_t object_count;

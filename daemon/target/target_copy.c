@@ -189,13 +189,9 @@ static int copy_points(struct target *target, struct target_copy *copy)
 			.label = point_label(i),
 			.kind = view.flags & DHAT_STACK_ANON ? "mmap" : "",
 		};
-		for (uint32_t j = 0; j < view.frame_count; j++)
-			copy->frames[copy->frame_count++] = (struct target_frame){
-				.addr = view.frames[j].addr,
-				.file_offset = view.frames[j].file_offset,
-				.object = view.frames[j].object,
-				.is_exact_pc = view.frames[j].is_exact_pc,
-			};
+		memcpy(copy->frames + copy->frame_count, view.frames,
+		       view.frame_count * sizeof(*view.frames));
+		copy->frame_count += view.frame_count;
 		copy->point_count++;
 	}
 	return 0;

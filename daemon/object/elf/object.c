@@ -47,22 +47,6 @@ static bool segment_holds(const struct object_segment *s, uint64_t vaddr, uint64
 	return true;
 }
 
-bool object_vaddr_of_offset(const struct object_desc *desc, uint64_t file_offset, uint64_t *ret)
-{
-	const struct object_segment *s;
-	size_t i;
-
-	for (i = 0; i < desc->segment_count; i++) {
-		s = &desc->segments[i];
-		if (s->is_executable && file_offset >= s->file_offset &&
-		    file_offset - s->file_offset < s->file_size) {
-			*ret = s->vaddr + (file_offset - s->file_offset);
-			return true;
-		}
-	}
-	return false;
-}
-
 bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret)
 {
 	size_t i;

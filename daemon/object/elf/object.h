@@ -93,6 +93,4 @@ int object_describe(int fd, const char *const *names, struct object_desc **ret,
 		    struct dhat_error *err);
 void object_desc_free(struct object_desc *desc);
 
-/* Link-time address of a file offset in an executable segment; false if there is none. */
-bool object_vaddr_of_offset(const struct object_desc *desc, uint64_t file_offset, uint64_t *ret);
 bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret);

@@ -80,7 +80,7 @@ static int tear_down(void **state)
 struct small_copy {
 	struct target_copy copy;
 	struct target_point points[4];
-	struct target_frame frames[8];
+	struct stack_frame frames[8];
 	struct target_object objects[3];
 	struct target_probe probes[1];
 	struct target_counter counters[2];
@@ -92,7 +92,7 @@ static void make_copy(const struct world *world, struct small_copy *small)
 	struct target_copy *copy = &small->copy;
 	/* a return address right after the function's first byte; an exact place; one mapped twice;
 	 * JIT code; an object that could not be opened */
-	const struct target_frame frames[] = {
+	const struct stack_frame frames[] = {
 		{ BIAS + world->offset_one + 1, world->offset_one + 1, 0, false },
 		{ BIAS + world->offset_two, world->offset_two, 0, true },
 		{ BIAS + (1 << 30) + world->offset_one + 1, world->offset_one + 1, 0, false },
@@ -140,7 +140,7 @@ static void make_copy(const struct world *world, struct small_copy *small)
 						   .uid = 42,
 						   .command = "one two",
 						   .executable = "/srv/one" };
-	copy->state = TARGET_EXITED;
+	copy->state = TARGET_KILLED;
 	snprintf(copy->state_detail, sizeof(copy->state_detail), "signal 9 (SIGKILL)");
 	copy->observed_since_ns = 1000;
 	copy->observed_since_unix_ns = 5;
@@ -469,14 +469,14 @@ static void test_large(void **state)
 	enum { POINTS = 100000, FRAMES = 50000 };
 	struct world *world = *state;
 	_cleanup_free_ struct target_point *points = calloc(POINTS, sizeof(*points));
-	_cleanup_free_ struct target_frame *frames = calloc(FRAMES, sizeof(*frames));
+	_cleanup_free_ struct stack_frame *frames = calloc(FRAMES, sizeof(*frames));
 	struct receiver receiver = { 0 };
 	struct small_copy small;
 
 	make_copy(world, &small);
 	assert_true(points && frames);
 	for (int i = 0; i < FRAMES; i++)
-		frames[i] = (struct target_frame){ BIAS + 4096 + i, 4096 + i, 0, false };
+		frames[i] = (struct stack_frame){ BIAS + 4096 + i, 4096 + i, 0, false };
 	for (int i = 0; i < POINTS; i++) {
 		points[i].heap.total_bytes = i;
 		points[i].first_frame = (i * 7919ul) % (FRAMES - DHAT_MAX_FRAMES);
