@@ -24,6 +24,18 @@ void target_lock(struct target *target)
 	pthread_mutex_unlock(&target->gate);
 }
 
+/* False: somebody has it, or waits for it. */
+static bool try_lock(struct target *target)
+{
+	bool is_locked;
+
+	if (pthread_mutex_trylock(&target->gate))
+		return false;
+	is_locked = pthread_mutex_trylock(&target->lock) == 0;
+	pthread_mutex_unlock(&target->gate);
+	return is_locked;
+}
+
 void target_unlock(struct target *target)
 {
 	pthread_mutex_unlock(&target->lock);
@@ -74,8 +86,25 @@ void target_follow_options(const struct target *target, struct target_options *r
 {
 	*ret = target->options;
 	ret->from_start = false;
+	ret->is_followed = true;
 	ret->link = uprobe_kind_name(target->kind);
 	ret->ring_bytes = target->ring_bytes;
+}
+
+#define MAX_NOT_FOLLOWED 8
+
+void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why)
+{
+	char note[sizeof(why->message) + 96];
+
+	snprintf(note, sizeof(note), "%s %d was not followed: %s",
+		 pid == forerunner->pid ? "the program that replaced this one in process"
+					: "child process",
+		 (int)pid, why->message);
+	target_lock(forerunner);
+	if (forerunner->not_followed++ < MAX_NOT_FOLLOWED)
+		texts_add(&forerunner->notes, note);
+	target_unlock(forerunner);
 }
 
 bool target_has_exited(struct target *target)
@@ -92,8 +121,6 @@ bool target_has_exited(struct target *target)
 		target_unlock(target);
 		return true;
 	}
-	if (target->pidfd < 0)
-		return kill(target->pid, 0) && errno == ESRCH;
 	return poll(&poll_fd, 1, 0) > 0;
 }
 
@@ -171,14 +198,14 @@ static void close_profile(struct target *target, enum target_state state, const 
 	snprintf(target->state_detail, sizeof(target->state_detail), "%s", detail);
 }
 
-size_t target_drain(struct target *target, size_t max)
+/* With `lock`, which it gives up. */
+static size_t drain_and_unlock(struct target *target, size_t max)
 {
 	bool wants_mapper, was_replaced;
 	pid_t *forked;
 	size_t count, forked_count;
 	const struct target_hooks *hooks = &target->services.hooks;
 
-	target_lock(target);
 	count = target->tracer ? ring_drain(tracer_ring(target->tracer), max, take_record, target)
 			       : 0;
 	wants_mapper = target->wants_mapper;
@@ -201,10 +228,24 @@ size_t target_drain(struct target *target, size_t max)
 	return count;
 }
 
+static size_t drain(struct target *target, size_t max)
+{
+	target_lock(target);
+	return drain_and_unlock(target, max);
+}
+
+bool target_try_drain(struct target *target, size_t max, size_t *ret)
+{
+	if (!try_lock(target))
+		return false;
+	*ret = drain_and_unlock(target, max);
+	return true;
+}
+
 /* Everything that is in the ring now. */
 static void drain_all(struct target *target)
 {
-	while (target_drain(target, 65536) == 65536)
+	while (drain(target, 65536) == 65536)
 		;
 }
 
@@ -216,7 +257,7 @@ void target_drain_now(struct target *target)
 	used = target->tracer ? ring_used_bytes(tracer_ring(target->tracer)) : 0;
 	target_unlock(target);
 	for (uint64_t taken = 0; taken < used;) {
-		size_t count = target_drain(target, 4096);
+		size_t count = drain(target, 4096);
 
 		taken +=
 			count * sizeof(struct dhat_record_free); /* the smallest that is frequent */
@@ -241,7 +282,8 @@ void target_tick(struct target *target)
 	bool wants_weighing;
 	double seconds;
 
-	target_lock(target);
+	if (!try_lock(target))
+		return;
 	target_read_counters(target);
 	allocs = counters[DHAT_CTR_ALLOCS] + counters[DHAT_CTR_REALLOCS];
 	frees = counters[DHAT_CTR_FREES];
@@ -276,6 +318,7 @@ static void target_free(struct target *target)
 	texts_free(target->allocators);
 	texts_free(target->notes);
 	customs_free(target->customs);
+	texts_free(target->options.custom);
 	free(target->probes);
 	target_forget_places(target);
 	free(target->forked);
@@ -316,6 +359,11 @@ static enum target_state describe_end(const struct target *target, char *ret, si
 	return target->has_wait_status && WIFSIGNALED(status) ? TARGET_KILLED : TARGET_EXITED;
 }
 
+void target_begin_end(struct target *target)
+{
+	atomic_store(&target->is_ending, true);
+}
+
 /* What the kernel holds for us is given back: ring, maps, links. What was counted stays. False:
  * that was done before. */
 static bool remove_probes(struct target *target)
@@ -323,10 +371,11 @@ static bool remove_probes(struct target *target)
 	struct tracer *tracer;
 	bool is_first;
 
+	target_begin_end(target);
 	pthread_mutex_lock(&target->map_lock);
-	is_first = !target->finished;
+	is_first = !target->is_finished;
 	if (is_first) {
-		target->finished = true;
+		target->is_finished = true;
 		tracer_close_gate(target->tracer);
 		drain_all(target);
 		tracer_detach(target->tracer);
@@ -376,6 +425,36 @@ static int check_ring_bytes(uint32_t bytes, struct dhat_error *err)
 	return 0;
 }
 
+/* First of all, so that all that follows is about one process: its number may be another's as soon
+ * as it has ended. */
+static int open_process(struct target *target, struct dhat_error *err)
+{
+	target->pidfd = target->pid > 0 ? syscall(SYS_pidfd_open, target->pid, 0) : -1;
+	if (target->pidfd >= 0)
+		return 0;
+	if (target->pid <= 0 || errno == ESRCH)
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+				      "no process %d: look for the right one with pgrep -a NAME",
+				      (int)target->pid);
+	if (errno == EINVAL || errno == ENOENT) /* a thread that is not its process's first */
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_NO_PROCESS,
+				      "%d is a thread, not a process: the Tgid line of "
+				      "/proc/%d/status has its process",
+				      (int)target->pid, (int)target->pid);
+	return dhat_error_errno(err, errno, "cannot watch process %d", (int)target->pid);
+}
+
+/* As long as it has not ended, what was read under its number was its own. */
+static int check_alive(const struct target *target, struct dhat_error *err)
+{
+	struct pollfd poll_fd = { .fd = target->pidfd, .events = POLLIN };
+
+	if (poll(&poll_fd, 1, 0) == 0)
+		return 0;
+	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has just ended",
+			      (int)target->pid);
+}
+
 int target_new(pid_t pid, const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err)
 {
@@ -389,7 +468,7 @@ int target_new(pid_t pid, const struct target_options *options,
 		.ctx = target,
 	};
 	uint64_t memory = options->max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES;
-	int error;
+	int error = 0;
 
 	if (!target)
 		return -ENOMEM;
@@ -399,18 +478,25 @@ int target_new(pid_t pid, const struct target_options *options,
 	target->services = *services;
 	target->options = *options;
 	target->options.link = NULL;
-	target->options.custom = NULL; /* the caller's: read into customs */
+	target->options.custom = options->custom ? texts_copy(options->custom) : NULL;
+	if (options->custom && !target->options.custom)
+		error = -ENOMEM;
 	target->ring_bytes = options->ring_bytes ?: TARGET_RING_BYTES;
 	pthread_mutex_init(&target->gate, NULL);
 	pthread_mutex_init(&target->lock, NULL);
 	pthread_mutex_init(&target->map_lock, NULL);
-	error = check_ring_bytes(target->ring_bytes, err);
+	if (error == 0)
+		error = check_ring_bytes(target->ring_bytes, err);
+	if (error == 0)
+		error = open_process(target, err);
 	if (error == 0)
 		error = target_preflight(target, err);
 	if (error == 0)
 		error = customs_new(options->custom, &target->customs, err);
 	if (error == 0)
 		error = identity_read(pid, &target->identity, err);
+	if (error == 0)
+		error = check_alive(target, err);
 	if (error)
 		return error;
 	/* a block costs about 64 bytes with its share of the index's empty slots */
@@ -425,10 +511,6 @@ int target_new(pid_t pid, const struct target_options *options,
 			       &on);
 	if (error)
 		return error;
-	target->pidfd = syscall(SYS_pidfd_open, pid, 0);
-	if (target->pidfd < 0 && errno == ESRCH)
-		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has just ended",
-				      (int)pid);
 	*ret = take_ptr(target);
 	return 0;
 }
@@ -517,6 +599,8 @@ int target_attach(pid_t pid, const struct target_options *options,
 				  clock_now_ns(CLOCK_MONOTONIC) + TABLES_FIRST_NS);
 		error = target_begin_inventory(target);
 	}
+	if (error == 0) /* of its probes, too */
+		error = check_alive(target, err);
 	if (error == 0) {
 		target->is_observed = true;
 		target_open(target);

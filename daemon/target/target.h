@@ -25,6 +25,7 @@ struct target_options {
 	uint32_t ring_bytes; /* a power of two, whole pages; 0: TARGET_RING_BYTES */
 	const char *link;    /* NULL or "": the best there is; "session", "multi", "perf" */
 	char **custom;	     /* NULL-terminated; see AttachOptions.custom; may be NULL */
+	bool is_followed;    /* what `custom` names may be missing: it was named for another */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
 	bool no_return_probes;	   /* see the ends of calls by probes on their exits only */
 	uint64_t max_memory_bytes; /* 0: TARGET_MAX_MEMORY_BYTES */
@@ -150,22 +151,30 @@ bool target_follows_exec(const struct target *target);
  * own, and would write them back after our probes have gone: the process would die of them. */
 struct ptracer;
 bool target_is_debugged(struct target *target, struct ptracer *ret);
-/* Options with which a child, or the program after an exec, is attached to. */
+/* Options with which a child, or the program after an exec, is attached to. What they point to is
+ * the forerunner's. */
 void target_follow_options(const struct target *target, struct target_options *ret);
+/* A child, or the program after an exec, could not be attached to: a note of the forerunner's. */
+void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why);
 /* Has the process ended? A child of ours (`dhatd run`) is reaped by that. */
 bool target_has_exited(struct target *target);
 /* wait(2) status of a process that has ended, if it is known. */
 bool target_wait_status(struct target *target, int *ret);
 enum target_state target_state_of(struct target *target);
 
-/* For the collector thread: take at most max records from the ring; how many there were. */
-size_t target_drain(struct target *target, size_t max);
+/* For the collector thread: take at most max records from the ring; *ret: how many there were.
+ * false: somebody works on the target just now, nothing was done, and nobody was waited for. */
+bool target_try_drain(struct target *target, size_t max, size_t *ret);
 int target_ring_fd(const struct target *target);
 /* Readable when the process has ended; -1 when it cannot be watched so. */
 int target_pidfd(const struct target *target);
-/* The process has ended: take the last records, close the profile. */
+/* The target is about to end, or to be detached: looking for its code and building its tables stops
+ * as soon as it can. Waits for nothing. */
+void target_begin_end(struct target *target);
+/* The process has ended: take the last records, close the profile. May take as long as the kernel
+ * needs to remove probes. */
 void target_finish(struct target *target);
-/* Once a second: brings rates up to date. */
+/* Once a second: brings rates up to date; another time when somebody works on the target. */
 void target_tick(struct target *target);
 
 /* Add the blocks from before the attach, once, while the collector thread drains the ring. A note

@@ -1,16 +1,41 @@
 /* What must be known of a target before it is attached to. */
 #include "target_impl.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "daemon/kernel/selftest.h"
+#include "identity.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
+
+/* `dhatd run` traces its program until the probes are in place; then it is a target. */
+static int check_own(const struct target *target, struct dhat_error *err)
+{
+	_cleanup_free_ char *status = NULL;
+	const char *line;
+
+	if (target->options.from_start || proc_read(target->pid, "status", &status, NULL))
+		return 0;
+	line = strstr(status, "\nTracerPid:");
+	if (!line || atoi(line + strlen("\nTracerPid:")) != getpid())
+		return 0;
+	return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
+			      "process %d is just being started by this dhatd: it will be a target "
+			      "in a moment",
+			      (int)target->pid);
+}
 
 /* The hazards that do not stand in the way are kept as notes. */
 int target_preflight(struct target *target, struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	int error = preflight_host(&preflight);
+	int error = check_own(target, err);
 
+	if (error == 0)
+		error = preflight_host(&preflight);
 	/* of a program that is being started all the rest is as we made it */
 	if (error == 0 && !target->options.from_start)
 		error = preflight_process(&preflight, target->pid);

@@ -46,7 +46,7 @@ struct target {
 	atomic_int references;
 	struct target_services services;
 	struct target_identity identity;
-	struct target_options options; /* strings in it are not kept */
+	struct target_options options; /* strings in it are not kept, but for custom */
 	struct customs *customs;       /* options.custom, read */
 	pid_t pid;
 	int pidfd;
@@ -81,6 +81,7 @@ struct target {
 	uint32_t taken_probes;	      /* how often one was found missing */
 	char **allocators, **notes;   /* NULL-terminated; owned */
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
+	uint32_t not_followed;	  /* of those, sentences about children: MAX_NOT_FOLLOWED */
 	bool is_taking_inventory;
 	/* target_doubt.c's; with `lock` */
 	struct doubt_frees frees;
@@ -95,7 +96,8 @@ struct target {
 	double allocs_per_second, frees_per_second;
 
 	pthread_mutex_t map_lock; /* one at a time looks after mappings; taken before `lock` */
-	atomic_bool finished;	  /* probes removed */
+	atomic_bool is_ending;	  /* set before map_lock is asked for: whoever holds it hurries */
+	bool is_finished;	  /* probes removed; with map_lock */
 	bool is_observed;	  /* what is found from now on came late */
 
 	/* set by the collector's callbacks under `lock`, acted upon after it is given up */
@@ -133,7 +135,7 @@ void target_read_counters(struct target *target);
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
 /* An error, with advice, if nothing has been probed. */
-int target_check_found(const struct target *target, struct dhat_error *err);
+int target_check_found(struct target *target, struct dhat_error *err);
 /* target_check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
  * note. */
 int target_preflight(struct target *target, struct dhat_error *err);

@@ -77,7 +77,7 @@ static int take(const struct target *target, struct inventory **ret, struct dhat
 		.max_blocks = (target->options.max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES) /
 			      BYTES_A_BLOCK,
 		.max_ns = INVENTORY_MAX_NS,
-		.stop = &target->finished,
+		.stop = &target->is_ending,
 	};
 	int error;
 

@@ -20,6 +20,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MAX_OBJECTS 4096 /* descriptors and descriptions kept for one target */
@@ -117,7 +118,7 @@ static bool find_bias(const struct object_desc *desc, const struct mapping *mapp
 {
 	for (size_t i = 0; i < desc->segment_count; i++) {
 		const struct object_segment *segment = &desc->segments[i];
-		uint64_t first = segment->file_offset & ~4095ULL;
+		uint64_t first = segment->file_offset & ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
 
 		if (segment->is_executable && mapping->file_offset >= first &&
 		    mapping->file_offset < segment->file_offset + segment->file_size) {
@@ -395,6 +396,17 @@ static int probe_sites(struct target *target, uint32_t object, struct allocator_
 	return error ? error : target_remember_places(target, object, list, n);
 }
 
+static void note_missing_custom(struct target *target, const char *text)
+{
+	char note[512];
+
+	snprintf(note, sizeof(note),
+		 "'%.400s' names nothing that this program had when it was followed", text);
+	target_lock(target);
+	texts_add(&target->notes, note);
+	target_unlock(target);
+}
+
 /* Probe what the user has named in one object. */
 static int probe_customs(struct target *target, uint32_t object, bool *ret_is_whole,
 			 struct dhat_error *err)
@@ -402,12 +414,20 @@ static int probe_customs(struct target *target, uint32_t object, bool *ret_is_wh
 	const struct object_slot *slot = &target->objects[object];
 	struct allocator_site *sites = NULL;
 	size_t count = 0;
+	struct dhat_error why = { 0 };
 	int error = customs_find(target->customs, slot->desc, slot->path, true,
-				 target->avoids_return_probes, &sites, &count, err);
+				 target->avoids_return_probes, &sites, &count, &why);
 
+	if (error == -ENOENT && target->options.is_followed) {
+		note_missing_custom(target, why.message);
+		*ret_is_whole = false;
+		return 0;
+	}
 	if (error == 0 && count > 0)
-		error = probe_sites(target, object, sites, count, CUSTOM_DOMAIN, err);
+		error = probe_sites(target, object, sites, count, CUSTOM_DOMAIN, &why);
 	*ret_is_whole = hidden_is_named(sites, count);
+	if (error)
+		dhat_error_set(err, -error, why.code, "%s", why.message);
 	allocators_sites_free(sites, count);
 	return error;
 }
@@ -486,8 +506,9 @@ static int check_machine(const struct target *target, struct dhat_error *err)
 	return 0;
 }
 
-/* A name that matches nothing is a mistake, not an allocator that is never called. */
-static int check_customs(const struct target *target, struct dhat_error *err)
+/* A name that matches nothing is a mistake, not an allocator that is never called; but of a program
+ * that was followed to, nobody can have known. */
+static int check_customs(struct target *target, struct dhat_error *err)
 {
 	for (size_t i = 0; i < target->customs->count; i++) {
 		const struct custom *custom = &target->customs->list[i];
@@ -496,7 +517,9 @@ static int check_customs(const struct target *target, struct dhat_error *err)
 		for (size_t j = 0; j < target->object_count && !is_found; j++)
 			is_found = target->objects[j].path &&
 				   custom_is_in(custom, target->objects[j].path);
-		if (!is_found)
+		if (!is_found && target->options.is_followed)
+			note_missing_custom(target, custom->text);
+		else if (!is_found)
 			return dhat_error_set(
 				err, ENOENT, DHAT_EXIT_USAGE,
 				"process %d has mapped no file '%s', which '%s' names",
@@ -505,7 +528,7 @@ static int check_customs(const struct target *target, struct dhat_error *err)
 	return 0;
 }
 
-int target_check_found(const struct target *target, struct dhat_error *err)
+int target_check_found(struct target *target, struct dhat_error *err)
 {
 	int error = check_customs(target, err);
 
@@ -603,6 +626,9 @@ static void drop_table(struct target *target, uint32_t object)
 	target_unlock(target);
 }
 
+/* A table takes seconds to build, and map_lock is given up meanwhile: a detach, or the process's
+ * end, need not wait for it. Nobody else changes a slot that was tried; only the mapper, who is
+ * here, grows the list of them. */
 static void get_table(struct target *target, uint32_t object)
 {
 	struct object_slot *slot = &target->objects[object];
@@ -615,9 +641,19 @@ static void get_table(struct target *target, uint32_t object)
 	const struct table *table = NULL;
 	struct dhat_error why = { 0 };
 
-	if (slot->fd >= 0 && slot->desc && object < DHAT_MAX_TABLES &&
-	    tables_get(target->services.tables, slot->fd, &identity, &table, &why))
-		set_failure(slot, why.message);
+	if (slot->fd >= 0 && slot->desc && object < DHAT_MAX_TABLES) {
+		int error;
+
+		pthread_mutex_unlock(&target->map_lock);
+		error = tables_get(target->services.tables, slot->fd, &identity, &table, &why);
+		pthread_mutex_lock(&target->map_lock);
+		if (target->is_finished) {
+			tables_put(target->services.tables, table);
+			return;
+		}
+		if (error)
+			set_failure(slot, why.message);
+	}
 	if (table && table->map_fd >= 0 &&
 	    tracer_set_table(target->tracer, object, table->map_fd)) {
 		tables_put(target->services.tables, table);
@@ -637,7 +673,7 @@ static void get_table(struct target *target, uint32_t object)
 
 void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
 {
-	for (uint32_t i = 0; i < target->object_count && !target->finished; i++) {
+	for (uint32_t i = 0; i < target->object_count && !target->is_ending; i++) {
 		struct object_slot *slot = &target->objects[i];
 
 		if (slot->table_was_tried || !slot->was_tried || !is_mapped(target, i))
@@ -646,7 +682,8 @@ void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
 				 clock_now_ns(CLOCK_MONOTONIC) > until_ns))
 			continue;
 		get_table(target, i);
-		publish(target, epoch);
+		if (!target->is_finished) /* tracer is there as long as it is not */
+			publish(target, epoch);
 	}
 }
 
@@ -667,7 +704,7 @@ void target_map_work(struct target *target)
 	uint32_t epoch;
 
 	pthread_mutex_lock(&target->map_lock);
-	for (int i = 0; i < 100 && !target->finished; i++) {
+	for (int i = 0; i < 100 && !target->is_ending; i++) {
 		int error;
 
 		epoch = tracer_epoch(target->tracer);
@@ -675,8 +712,8 @@ void target_map_work(struct target *target)
 		if (error == 0)
 			target_get_tables(target, epoch, 0);
 		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
-			kill(target->pid, SIGCONT);
-		if (error)
+			syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+		if (error || target->is_finished)
 			break;
 		drop_unused_tables(target);
 		target_restore_places(target);

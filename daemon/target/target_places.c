@@ -190,7 +190,7 @@ bool target_check_places(struct target *target)
 	bool is_any_missing = false, can_be_mended = false;
 	size_t count;
 
-	if (target_state_of(target) != TARGET_ATTACHED || target->finished || !target->is_observed)
+	if (target_state_of(target) != TARGET_ATTACHED || target->is_ending || !target->is_observed)
 		return false;
 	count = list_looks(target, false, &looks);
 	if (code_open(target->pid, &code))
@@ -260,7 +260,7 @@ bool target_is_debugged(struct target *target, struct ptracer *ret)
 {
 	struct ptracer tracer;
 
-	if (target_state_of(target) != TARGET_ATTACHED || target->finished ||
+	if (target_state_of(target) != TARGET_ATTACHED || target->is_ending ||
 	    ptracer_find(target->pid, &tracer) || tracer.pid == 0 || !tracer.sets_breakpoints)
 		return false;
 	*ret = tracer;

@@ -23,10 +23,13 @@
 #define TICK_NS 1000000000ull
 #define INVENTORY_WAIT_S 1
 
+#define BUSY_INTERVAL_MS 1 /* somebody copies a target: look again soon */
+
 struct entry {
 	struct target *target; /* a reference */
 	bool is_over;	       /* its process has ended or was replaced, or it was detached */
-	bool wants_mapper, wants_weighing;
+	bool is_ending;	       /* its process has ended: the closer's from now on */
+	bool wants_mapper, wants_closer, wants_weighing;
 };
 
 struct targets {
@@ -35,9 +38,12 @@ struct targets {
 	struct entry *entries;
 	size_t count;
 	int epoll_fd, wake_fd;
-	pthread_t collector, mapper;
-	bool has_collector, has_mapper;
-	pthread_cond_t mapper_wake;
+	/* The collector never waits for anything that belongs to one target: the others' rings
+	 * would fill meanwhile. What takes long has a thread: the mapper builds tables and probes
+	 * what was mapped; the closer takes probes away, which the kernel may take its time for. */
+	pthread_t collector, mapper, closer;
+	bool has_collector, has_mapper, has_closer;
+	pthread_cond_t mapper_wake, closer_wake;
 	atomic_bool is_ending;
 	void (*ended)(void *context);
 	void *ended_context;
@@ -45,6 +51,9 @@ struct targets {
 	size_t inventory_count;
 	struct follow *attach_queue; /* the mapper does it */
 	size_t attach_count;
+	bool is_following; /* it has taken one out of the queue */
+	pid_t *reserved;   /* being attached to: not yet in the list, and nobody else's any more */
+	size_t reserved_count;
 };
 
 /* A child, or what a target's program was replaced by, to attach to as its forerunner was. Right
@@ -55,7 +64,7 @@ struct follow {
 	pid_t pid;
 	int tries_left;
 	uint64_t not_before_ns;
-	struct target_options options;
+	struct target *forerunner; /* a reference; its options are borrowed from it */
 };
 
 static struct entry *find_entry(struct targets *targets, const struct target *target)
@@ -108,6 +117,7 @@ static void want_weighing(void *context, struct target *target)
 	pthread_mutex_unlock(&targets->lock);
 }
 
+/* Takes the reference to the forerunner. */
 static void queue_follow(struct targets *targets, const struct follow *follow)
 {
 	struct follow *more;
@@ -120,13 +130,18 @@ static void queue_follow(struct targets *targets, const struct follow *follow)
 	}
 	pthread_cond_signal(&targets->mapper_wake);
 	pthread_mutex_unlock(&targets->lock);
+	if (!more)
+		target_unref(follow->forerunner);
 }
 
-static void queue_attach(struct targets *targets, pid_t pid, const struct target *forerunner)
+static void queue_attach(struct targets *targets, pid_t pid, struct target *forerunner)
 {
-	struct follow follow = { .pid = pid, .tries_left = FOLLOW_TRIES };
+	struct follow follow = {
+		.pid = pid,
+		.tries_left = FOLLOW_TRIES,
+		.forerunner = target_ref(forerunner),
+	};
 
-	target_follow_options(forerunner, &follow.options);
 	queue_follow(targets, &follow);
 }
 
@@ -135,7 +150,7 @@ static void on_forked(void *context, struct target *target, pid_t child)
 	queue_attach(context, child, target);
 }
 
-/* exec: the probes go (in the mapper's thread: it takes milliseconds), the profile stays */
+/* exec: the probes go (in the closer's thread: it takes milliseconds), the profile stays */
 static void on_replaced(void *context, struct target *target)
 {
 	struct targets *targets = context;
@@ -145,9 +160,9 @@ static void on_replaced(void *context, struct target *target)
 	entry = find_entry(targets, target);
 	if (entry) {
 		entry->is_over = true;
-		entry->wants_mapper = true;
+		entry->wants_closer = true;
 	}
-	pthread_cond_signal(&targets->mapper_wake);
+	pthread_cond_signal(&targets->closer_wake);
 	pthread_mutex_unlock(&targets->lock);
 	if (target_follows_exec(target))
 		queue_attach(targets, target_pid(target), target);
@@ -166,11 +181,87 @@ static size_t list_active(struct targets *targets, struct target ***ret)
 	pthread_mutex_lock(&targets->lock);
 	list = calloc(targets->count + 1, sizeof(*list));
 	for (size_t i = 0; list && i < targets->count; i++)
-		if (!targets->entries[i].is_over)
+		if (!targets->entries[i].is_over && !targets->entries[i].is_ending)
 			list[n++] = target_ref(targets->entries[i].target);
 	pthread_mutex_unlock(&targets->lock);
 	*ret = list;
 	return n;
+}
+
+/* Its process has ended: work on its tables stops, the closer does the rest. */
+static void begin_end(struct targets *targets, struct target *target)
+{
+	struct entry *entry;
+
+	target_begin_end(target);
+	pthread_mutex_lock(&targets->lock);
+	entry = find_entry(targets, target);
+	if (entry)
+		entry->is_ending = entry->wants_closer = true;
+	pthread_cond_signal(&targets->closer_wake);
+	pthread_mutex_unlock(&targets->lock);
+}
+
+/* One batch of each target, so that none waits for another's backlog. How long the collector may
+ * sleep after it, in ms. */
+static int take_turn(struct targets *targets, bool is_tick)
+{
+	_cleanup_free_ struct target **active = NULL;
+	size_t count = list_active(targets, &active);
+	int wait_ms = count ? DRAIN_INTERVAL_MS : -1;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t taken = 0;
+
+		if (!target_try_drain(active[i], DRAIN_BATCH, &taken))
+			wait_ms = wait_ms ? BUSY_INTERVAL_MS : 0;
+		else if (taken == DRAIN_BATCH)
+			wait_ms = 0;
+		if (is_tick)
+			target_tick(active[i]);
+		if (target_has_exited(active[i]))
+			begin_end(targets, active[i]);
+		target_unref(active[i]);
+	}
+	return wait_ms;
+}
+
+static void *collect(void *context)
+{
+	struct targets *targets = context;
+	uint64_t last_tick_ns = 0;
+
+	while (!atomic_load(&targets->is_ending)) {
+		struct epoll_event events[16];
+		uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+		bool is_tick = now_ns - last_tick_ns >= TICK_NS;
+		int wait_ms = take_turn(targets, is_tick);
+
+		if (is_tick)
+			last_tick_ns = now_ns;
+		/* edge-triggered: only a forced wake-up ends the wait early (bpf:
+		 * BPF_RB_FORCE_WAKEUP) */
+		if (epoll_wait(targets->epoll_fd, events, ARRAY_SIZE(events), wait_ms) < 0 &&
+		    errno != EINTR)
+			break;
+	}
+	return NULL;
+}
+
+/* ---- closer thread --------------------------------------------------------------------------- */
+
+/* With `lock`: a reference; *ret_is_over: its profile is closed already, only the probes are left.
+ */
+static struct target *take_closing(struct targets *targets, bool *ret_is_over)
+{
+	for (size_t i = 0; i < targets->count; i++) {
+		if (!targets->entries[i].wants_closer)
+			continue;
+		targets->entries[i].wants_closer = false;
+		*ret_is_over = targets->entries[i].is_over;
+		return target_ref(targets->entries[i].target);
+	}
+	return NULL;
 }
 
 static void end_target(struct targets *targets, struct target *target)
@@ -186,47 +277,39 @@ static void end_target(struct targets *targets, struct target *target)
 	notify_end(targets);
 }
 
-static void *collect(void *context)
+static void *close_forever(void *context)
 {
 	struct targets *targets = context;
-	uint64_t last_tick_ns = 0;
 
+	pthread_mutex_lock(&targets->lock);
 	while (!atomic_load(&targets->is_ending)) {
-		struct epoll_event events[16];
-		uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-		_cleanup_free_ struct target **active = NULL;
-		size_t count = list_active(targets, &active);
+		bool is_over = false;
+		struct target *target = take_closing(targets, &is_over);
 
-		for (size_t i = 0; i < count; i++) {
-			while (target_drain(active[i], DRAIN_BATCH) == DRAIN_BATCH)
-				;
-			if (now_ns - last_tick_ns >= TICK_NS)
-				target_tick(active[i]);
-			if (target_has_exited(active[i]))
-				end_target(targets, active[i]);
-			target_unref(active[i]);
+		if (!target) {
+			pthread_cond_wait(&targets->closer_wake, &targets->lock);
+			continue;
 		}
-		if (now_ns - last_tick_ns >= TICK_NS)
-			last_tick_ns = now_ns;
-		/* edge-triggered: only a forced wake-up ends the wait early (bpf:
-		 * BPF_RB_FORCE_WAKEUP) */
-		if (epoll_wait(targets->epoll_fd, events, ARRAY_SIZE(events),
-			       count ? DRAIN_INTERVAL_MS : -1) < 0 &&
-		    errno != EINTR)
-			break;
+		pthread_mutex_unlock(&targets->lock);
+		if (is_over)
+			target_detach(target);
+		else
+			end_target(targets, target);
+		target_unref(target);
+		pthread_mutex_lock(&targets->lock);
 	}
+	pthread_mutex_unlock(&targets->lock);
 	return NULL;
 }
 
 /* ---- mapper thread --------------------------------------------------------------------------- */
 
-static struct target *take_map_job(struct targets *targets, bool *is_over)
+static struct target *take_map_job(struct targets *targets)
 {
 	for (size_t i = 0; i < targets->count; i++) {
 		if (!targets->entries[i].wants_mapper)
 			continue;
 		targets->entries[i].wants_mapper = false;
-		*is_over = targets->entries[i].is_over;
 		return target_ref(targets->entries[i].target);
 	}
 	return NULL;
@@ -254,20 +337,38 @@ static bool take_follow(struct targets *targets, struct follow *ret)
 			continue;
 		*ret = targets->attach_queue[i];
 		targets->attach_queue[i] = targets->attach_queue[--targets->attach_count];
+		targets->is_following = true;
 		return true;
 	}
 	return false;
 }
 
+/* In the mapper's thread. What stood in the way is told where the forerunner's profile is read. */
+static void try_follow(struct targets *targets, struct follow *follow)
+{
+	struct target_options options;
+	struct dhat_error err = { 0 };
+	int error;
+
+	target_follow_options(follow->forerunner, &options);
+	error = targets_attach(targets, follow->pid, &options, NULL, &err);
+	if (error && err.code == DHAT_EXIT_NO_ALLOCATOR && --follow->tries_left > 0) {
+		follow->not_before_ns = clock_now_ns(CLOCK_MONOTONIC) + FOLLOW_INTERVAL_NS;
+		queue_follow(targets, follow);
+		return;
+	}
+	if (error && err.code != DHAT_EXIT_ALREADY)
+		target_note_not_followed(follow->forerunner, follow->pid, &err);
+	target_unref(follow->forerunner);
+}
+
 static void attach_follow(struct targets *targets, struct follow *follow)
 {
-	struct dhat_error err = { 0 };
-
-	if (targets_attach(targets, follow->pid, &follow->options, NULL, &err) == 0 ||
-	    err.code != DHAT_EXIT_NO_ALLOCATOR || --follow->tries_left <= 0)
-		return;
-	follow->not_before_ns = clock_now_ns(CLOCK_MONOTONIC) + FOLLOW_INTERVAL_NS;
-	queue_follow(targets, follow);
+	try_follow(targets, follow);
+	pthread_mutex_lock(&targets->lock);
+	targets->is_following = false;
+	pthread_mutex_unlock(&targets->lock);
+	notify_end(targets); /* if it failed, there may be nothing left to wait for */
 }
 
 /* With `lock`: until there is something to do. */
@@ -289,8 +390,7 @@ static void *map_forever(void *context)
 
 	pthread_mutex_lock(&targets->lock);
 	while (!atomic_load(&targets->is_ending)) {
-		bool is_over = false;
-		struct target *target = take_map_job(targets, &is_over);
+		struct target *target = take_map_job(targets);
 		struct target *to_weigh = target ? NULL : take_weighing(targets);
 		struct follow follow = { 0 };
 
@@ -299,9 +399,7 @@ static void *map_forever(void *context)
 			continue;
 		}
 		pthread_mutex_unlock(&targets->lock);
-		if (target && is_over)
-			target_detach(target);
-		else if (target)
+		if (target)
 			target_map_work(target);
 		else if (to_weigh)
 			target_weigh(to_weigh);
@@ -343,6 +441,7 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	};
 	pthread_mutex_init(&targets->lock, NULL);
 	pthread_cond_init(&targets->mapper_wake, NULL);
+	pthread_cond_init(&targets->closer_wake, NULL);
 	targets->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	targets->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (targets->epoll_fd < 0 || targets->wake_fd < 0)
@@ -355,6 +454,9 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	if (error == 0)
 		error = -pthread_create(&targets->mapper, NULL, map_forever, targets);
 	targets->has_mapper = error == 0;
+	if (error == 0)
+		error = -pthread_create(&targets->closer, NULL, close_forever, targets);
+	targets->has_closer = error == 0;
 	if (error) {
 		targets_free(targets);
 		return dhat_error_errno(err, -error, "cannot start the collector");
@@ -372,10 +474,15 @@ void targets_free(struct targets *targets)
 	if (targets->has_collector)
 		pthread_join(targets->collector, NULL);
 	pthread_mutex_lock(&targets->lock);
+	for (size_t i = 0; i < targets->count; i++)
+		target_begin_end(targets->entries[i].target);
 	pthread_cond_signal(&targets->mapper_wake);
+	pthread_cond_signal(&targets->closer_wake);
 	pthread_mutex_unlock(&targets->lock);
 	if (targets->has_mapper)
 		pthread_join(targets->mapper, NULL);
+	if (targets->has_closer)
+		pthread_join(targets->closer, NULL);
 	for (size_t i = 0; i < targets->count; i++) {
 		target_detach(targets->entries[i].target);
 		target_unref(targets->entries[i].target);
@@ -383,15 +490,19 @@ void targets_free(struct targets *targets)
 	for (size_t i = 0; i < targets->inventory_count;
 	     i++) /* they see that they are not needed */
 		pthread_join(targets->inventories[i], NULL);
+	for (size_t i = 0; i < targets->attach_count; i++)
+		target_unref(targets->attach_queue[i].forerunner);
 	free(targets->inventories);
 	free(targets->entries);
 	free(targets->attach_queue);
+	free(targets->reserved);
 	if (targets->epoll_fd >= 0)
 		close(targets->epoll_fd);
 	if (targets->wake_fd >= 0)
 		close(targets->wake_fd);
 	pthread_mutex_destroy(&targets->lock);
 	pthread_cond_destroy(&targets->mapper_wake);
+	pthread_cond_destroy(&targets->closer_wake);
 	free(targets);
 }
 
@@ -401,22 +512,54 @@ void targets_on_end(struct targets *targets, void (*ended)(void *context), void 
 	targets->ended = ended;
 }
 
+/* With `lock`. */
 static int check_free(struct targets *targets, pid_t pid, struct dhat_error *err)
 {
-	bool is_taken = false;
-
-	pthread_mutex_lock(&targets->lock);
 	for (size_t i = 0; i < targets->count; i++)
 		if (target_pid(targets->entries[i].target) == pid && !targets->entries[i].is_over)
-			is_taken = true;
+			return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
+					      "process %d is already attached: ask for its profile "
+					      "with dhatctl stats --pid %d",
+					      (int)pid, (int)pid);
+	for (size_t i = 0; i < targets->reserved_count; i++)
+		if (targets->reserved[i] == pid)
+			return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
+					      "process %d is just being attached to, by another "
+					      "request: dhatctl status shows when it is",
+					      (int)pid);
+	return 0;
+}
+
+/* Of several that want a pid at the same time one gets it; the others are told. */
+static int reserve(struct targets *targets, pid_t pid, struct dhat_error *err)
+{
+	pid_t *more;
+	int error;
+
+	pthread_mutex_lock(&targets->lock);
+	error = check_free(targets, pid, err);
+	more = error ? NULL
+		     : reallocarray(targets->reserved, targets->reserved_count + 1, sizeof(*more));
+	if (more) {
+		targets->reserved = more;
+		more[targets->reserved_count++] = pid;
+	} else if (error == 0) {
+		error = -ENOMEM;
+	}
 	pthread_mutex_unlock(&targets->lock);
-	if (!is_taken)
-		return 0;
-	return dhat_error_set(
-		err, EALREADY, DHAT_EXIT_ALREADY,
-		"process %d is already attached: ask for its profile with dhatctl stats "
-		"--pid %d",
-		(int)pid, (int)pid);
+	return error;
+}
+
+static void unreserve(struct targets *targets, pid_t pid)
+{
+	pthread_mutex_lock(&targets->lock);
+	for (size_t i = 0; i < targets->reserved_count; i++) {
+		if (targets->reserved[i] == pid) {
+			targets->reserved[i] = targets->reserved[--targets->reserved_count];
+			break;
+		}
+	}
+	pthread_mutex_unlock(&targets->lock);
 }
 
 /* Takes the reference. An ended profile of the same pid makes room. */
@@ -500,9 +643,9 @@ static void start_inventory(struct targets *targets, struct target *target)
 		take_inventory(target);
 		return;
 	}
-	clock_gettime(CLOCK_REALTIME, &deadline);
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += INVENTORY_WAIT_S;
-	if (pthread_timedjoin_np(thread, NULL, &deadline) != 0)
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline) != 0)
 		keep_thread(targets, thread);
 }
 
@@ -510,14 +653,16 @@ int targets_attach(struct targets *targets, pid_t pid, const struct target_optio
 		   struct target **ret, struct dhat_error *err)
 {
 	struct target *target = NULL;
-	int error = check_free(targets, pid, err);
+	int error = reserve(targets, pid, err);
 
-	if (error == 0)
-		error = target_attach(pid, options, &targets->services, &target, err);
 	if (error)
 		return error;
-	target_ref(target);
-	error = add_target(targets, target, err);
+	error = target_attach(pid, options, &targets->services, &target, err);
+	if (error == 0) {
+		target_ref(target);
+		error = add_target(targets, target, err);
+	}
+	unreserve(targets, pid);
 	if (error == 0) /* from now on the collector drains its ring */
 		start_inventory(targets, target);
 	if (error == 0 && ret)
@@ -568,7 +713,7 @@ size_t targets_attached_count(struct targets *targets)
 	pthread_mutex_lock(&targets->lock);
 	for (size_t i = 0; i < targets->count; i++)
 		count += !targets->entries[i].is_over;
-	count += targets->attach_count;
+	count += targets->attach_count + targets->is_following + targets->reserved_count;
 	pthread_mutex_unlock(&targets->lock);
 	return count;
 }

@@ -9,7 +9,8 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 		struct dhat_error *err);
 void targets_free(struct targets *targets); /* detaches all */
 
-/* *ret (may be NULL): a reference for the caller. A target that has ended may be attached again;
+/* Of several attaches to one pid at the same time one succeeds: DHAT_EXIT_ALREADY.
+ * *ret (may be NULL): a reference for the caller. A target that has ended may be attached again;
  * its old profile is then replaced. */
 int targets_attach(struct targets *targets, pid_t pid, const struct target_options *options,
 		   struct target **ret, struct dhat_error *err);
@@ -21,7 +22,7 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err);
 /* pid 0: the only target, or the only one still attached; an error that lists the choice
  * otherwise. *ret: a reference for the caller. */
 int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err);
-/* Targets that have not ended yet. */
+/* Targets that have not ended yet, and those that are being attached to. */
 size_t targets_attached_count(struct targets *targets);
 /* Told (from a thread of its own) whenever a target has ended; at most one listener. */
 void targets_on_end(struct targets *targets, void (*ended)(void *context), void *context);

@@ -263,3 +263,63 @@ def test_dhatd_itself_does_not_leak(target, daemon, ctl, tmp_path):
     early, late = (min(rss for rss, _ in part) for part in (figures[15:25], figures[-10:]))
     assert os.environ.get("DHATD_SANITIZED") or late <= early + (1 << 20), figures
     assert dhatd.stop(signal.SIGTERM) == 0
+
+
+def pool_family(target, daemon, follow):
+    """A program with an allocator that only --alloc and --free name, followed in one way."""
+    family = target("pool_family")
+    family.expect("ready")
+    daemon("attach", "--pid", family.pid, "--no-inventory", follow, "--alloc", "pool_family:pool_take(size=arg1)",
+           "--free", "pool_family:pool_give(ptr=arg1)")
+    return family
+
+
+def order(family, line):
+    answers = family.out.count("done")
+    family.say(line)
+    until(lambda: family.out.count("done") > answers, f"{line} to be done")
+    return int(family.out.split()[-1])
+
+
+def test_followed_child_keeps_the_allocators_that_were_named(target, daemon, ctl, tmp_path):
+    family = pool_family(target, daemon, "--follow-fork")
+    order(family, "take 5 100")
+    child = order(family, "fork")
+    until(lambda: state_of(ctl, child).startswith("attached"), "the child to be attached")
+    assert order(family, "child take 7 1000") == child
+    order(family, "child give 3")
+    parent = snapshot(ctl, tmp_path, "parent.json", "--pid", family.pid).with_function("pool_take")
+    assert (parent["tbk"], parent["tb"]) == (0, 0)  # it is the allocator: its callers have the blocks
+    parent = snapshot(ctl, tmp_path, "parent.json", "--pid", family.pid).sums()
+    assert (parent["tbk"], parent["tb"], parent["ebk"]) == (5, 500, 5)
+    profile = snapshot(ctl, tmp_path, "child.json", "--pid", child)
+    assert profile.data["pid"] == child
+    sums = profile.allocated_in("pool_family.c")
+    assert (sums["tbk"], sums["tb"], sums["ebk"], sums["eb"]) == (7, 7000, 4, 4000)
+    assert profile.exact, profile.reasons
+
+
+def test_followed_exec_keeps_the_allocators_that_were_named(target, daemon, ctl, tmp_path):
+    family = pool_family(target, daemon, "--follow-exec")
+    order(family, "take 5 100")
+    family.say("exec")
+    family.expect("again")
+    until(lambda: state_of(ctl, family.pid).startswith("attached"), "the new program to be attached")
+    order(family, "take 3 2000")
+    sums = snapshot(ctl, tmp_path, "after.json", "--pid", family.pid).allocated_in("pool_family.c")
+    assert sums["tb"] in (6000, 6100) and sums["eb"] == sums["tb"]  # its first malloc may be seen, too
+
+
+def test_followed_program_without_them_says_so(target, daemon, ctl):
+    family = pool_family(target, daemon, "--follow-exec")
+    family.say(f"exec {TARGETS}/waves")
+    until(lambda: state_of(ctl, family.pid).startswith("attached"), "the new program to be attached")
+    notes = ctl("stats", "--pid", family.pid, "--json").json()
+    assert "names nothing that this program had" in str(notes), notes
+
+
+def test_child_that_cannot_be_followed_is_told(target, daemon, ctl):
+    """An exec into a program without an allocator: the profile of before says what became of it."""
+    family = pool_family(target, daemon, "--follow-exec")
+    family.say(f"exec {TARGETS}/no_allocator")
+    until(lambda: "was not followed" in ctl("stats", "--pid", family.pid).out, "the profile to say so")

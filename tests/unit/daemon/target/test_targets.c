@@ -1,0 +1,368 @@
+/* The threads that serve all targets, with targets of the test's own: the linker takes the
+ * functions here for those of target.c (Makefile: -z muldefs). So what takes a target long can be
+ * made to take for ever, and nothing hangs on how fast this machine is. */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/target/run.h"
+#include "daemon/target/targets.h"
+#include "proto/base/cleanup.h"
+
+#define MAX_PID 16
+#define LONG_S 60 /* a condition that does not come within it will never come */
+
+struct target {
+	pid_t pid;
+	int ring_fd;
+	atomic_int references, drains, begun_ends, finishes, detaches, notes;
+	atomic_bool is_busy, has_backlog, has_exited;
+	bool blocks_finish;
+	struct target_hooks hooks;
+};
+
+static struct {
+	struct target *target; /* made by target_attach(); the last one of that pid */
+	atomic_int attaches;
+	atomic_bool fails, blocks_attach, blocks_finish;
+} by_pid[MAX_PID];
+static sem_t let_attach, let_finish;
+static atomic_int ends;
+static struct targets *targets;
+
+#define UNTIL(condition)                                                                           \
+	do {                                                                                       \
+		time_t end_ = time(NULL) + LONG_S;                                                 \
+		while (!(condition)) {                                                             \
+			if (time(NULL) > end_)                                                     \
+				fail_msg("waited %d s for %s", LONG_S, #condition);                \
+			usleep(1000);                                                              \
+		}                                                                                  \
+	} while (0)
+
+/* ---- what stands in for target.c ------------------------------------------------------------ */
+
+int target_attach(pid_t pid, const struct target_options *options,
+		  const struct target_services *services, struct target **ret,
+		  struct dhat_error *err)
+{
+	struct target *target;
+
+	by_pid[pid].attaches++;
+	if (by_pid[pid].blocks_attach)
+		sem_wait(&let_attach);
+	if (by_pid[pid].fails)
+		return dhat_error_set(err, EPERM, DHAT_EXIT_UNSUITABLE, "it will not be had");
+	target = calloc(1, sizeof(*target));
+	target->pid = pid;
+	target->ring_fd = eventfd(0, EFD_CLOEXEC);
+	target->references = 1;
+	target->blocks_finish = by_pid[pid].blocks_finish;
+	target->hooks = services->hooks;
+	by_pid[pid].target = target;
+	*ret = target;
+	return 0;
+}
+
+int target_run(char *const argv[], const struct target_options *options,
+	       const struct target_services *services, struct target **ret, struct dhat_error *err)
+{
+	return -ENOTSUP;
+}
+
+struct target *target_ref(struct target *target)
+{
+	target->references++;
+	return target;
+}
+
+void target_unref(struct target *target)
+{
+	if (target && --target->references == 0) {
+		close(target->ring_fd);
+		free(target);
+	}
+}
+
+bool target_try_drain(struct target *target, size_t max, size_t *ret)
+{
+	if (target->is_busy)
+		return false;
+	*ret = target->has_backlog ? max : 0;
+	target->drains++;
+	return true;
+}
+
+void target_finish(struct target *target)
+{
+	if (target->blocks_finish)
+		sem_wait(&let_finish);
+	target->finishes++;
+}
+
+void target_begin_end(struct target *target)
+{
+	target->begun_ends++;
+}
+
+void target_detach(struct target *target)
+{
+	target->detaches++;
+}
+
+void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why)
+{
+	forerunner->notes++;
+}
+
+void target_follow_options(const struct target *target, struct target_options *ret)
+{
+	*ret = (struct target_options){ .is_followed = true };
+}
+
+void target_map_work(struct target *target)
+{
+}
+
+bool target_is_debugged(struct target *target, struct ptracer *ret)
+{
+	return false;
+}
+
+void target_weigh(struct target *target)
+{
+}
+
+void target_take_inventory(struct target *target)
+{
+}
+
+void target_tick(struct target *target)
+{
+}
+
+pid_t target_pid(const struct target *target)
+{
+	return target->pid;
+}
+
+int target_ring_fd(const struct target *target)
+{
+	return target->ring_fd;
+}
+
+int target_pidfd(const struct target *target)
+{
+	return -1;
+}
+
+bool target_has_exited(struct target *target)
+{
+	return target->has_exited;
+}
+
+enum target_state target_state_of(struct target *target)
+{
+	return target->finishes ? TARGET_EXITED : TARGET_ATTACHED;
+}
+
+bool target_follows_exec(const struct target *target)
+{
+	return false;
+}
+
+/* ---- a set of targets ------------------------------------------------------------------------ */
+
+static void count_end(void *context)
+{
+	ends++;
+}
+
+static int set_up(void **state)
+{
+	struct dhat_error err = { 0 };
+
+	memset(by_pid, 0, sizeof(by_pid));
+	sem_init(&let_attach, 0, 0);
+	sem_init(&let_finish, 0, 0);
+	ends = 0;
+	if (targets_new(NULL, NULL, &targets, &err))
+		return -1;
+	targets_on_end(targets, count_end, NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	targets_free(targets);
+	return 0;
+}
+
+static struct target *attach(pid_t pid)
+{
+	struct target_options options = { 0 };
+	struct dhat_error err = { 0 };
+
+	assert_int_equal(targets_attach(targets, pid, &options, NULL, &err), 0);
+	return by_pid[pid].target;
+}
+
+/* It is drained again and again, from now on. */
+static void assert_is_served(struct target *target)
+{
+	int before = target->drains;
+
+	UNTIL(target->drains >= before + 5);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void test_a_backlog_that_never_ends_delays_nobody(void **state)
+{
+	struct target *fast = attach(1), *other = attach(2);
+
+	fast->has_backlog = true;
+	assert_is_served(fast);
+	assert_is_served(other);
+	other->has_exited = true;
+	UNTIL(other->finishes == 1);
+	assert_int_equal(targets_attached_count(targets), 1);
+	fast->has_backlog = false;
+}
+
+static void test_a_target_that_is_worked_on_delays_nobody(void **state)
+{
+	struct target *copied = attach(1), *other = attach(2);
+	int before;
+
+	copied->is_busy = true;
+	assert_is_served(other);
+	before = copied->drains;
+	copied->is_busy = false;
+	UNTIL(copied->drains > before);
+}
+
+static void test_an_end_that_takes_long_delays_nobody(void **state)
+{
+	struct target *ending, *other = attach(2);
+
+	by_pid[1].blocks_finish = true;
+	ending = target_ref(attach(1));
+	ending->has_exited = true;
+	UNTIL(ending->begun_ends == 1); /* whoever works on it is told before anybody waits */
+	assert_is_served(other);
+	assert_int_equal(ending->finishes, 0);
+	assert_int_equal(ends, 0);
+	assert_int_equal(targets_attached_count(targets), 2);
+	/* it ends once, and then it is over */
+	sem_post(&let_finish);
+	UNTIL(ends == 1);
+	assert_is_served(other);
+	assert_int_equal(ending->finishes, 1);
+	assert_int_equal(ending->begun_ends, 1);
+	assert_int_equal(targets_attached_count(targets), 1);
+	target_unref(ending);
+}
+
+static void test_an_exec_gives_the_probes_back_in_the_closers_time(void **state)
+{
+	struct target *ending, *replaced = attach(2), *other = attach(3);
+
+	by_pid[1].blocks_finish = true;
+	ending = attach(1);
+	ending->has_exited = true;
+	UNTIL(ending->begun_ends == 1);
+	replaced->hooks.replaced(replaced->hooks.context, replaced);
+	assert_is_served(other);
+	sem_post(&let_finish);
+	UNTIL(replaced->detaches == 1);
+	assert_int_equal(targets_attached_count(targets), 1);
+}
+
+static void *attach_first(void *context)
+{
+	struct target_options options = { 0 };
+
+	return (void *)(intptr_t)targets_attach(targets, 1, &options, NULL, context);
+}
+
+static void test_of_two_attaches_to_a_pid_one_succeeds(void **state)
+{
+	struct target_options options = { 0 };
+	struct dhat_error first = { 0 }, second = { 0 }, third = { 0 };
+	pthread_t thread;
+	void *result;
+
+	by_pid[1].blocks_attach = true;
+	pthread_create(&thread, NULL, attach_first, &first);
+	UNTIL(by_pid[1].attaches == 1);
+	/* what is under way is no end, for those who wait for the last one */
+	assert_int_equal(targets_attached_count(targets), 1);
+	assert_int_equal(targets_attach(targets, 1, &options, NULL, &second), -EALREADY);
+	assert_int_equal(second.code, DHAT_EXIT_ALREADY);
+	assert_non_null(strstr(second.message, "just being attached to"));
+	attach(2); /* others are not meant */
+	sem_post(&let_attach);
+	pthread_join(thread, &result);
+	assert_int_equal((intptr_t)result, 0);
+	assert_int_equal(targets_attach(targets, 1, &options, NULL, &third), -EALREADY);
+	assert_non_null(strstr(third.message, "already attached"));
+	assert_int_equal(by_pid[1].attaches, 1);
+	assert_int_equal(targets_attached_count(targets), 2);
+}
+
+static void test_an_attach_that_failed_takes_nothing(void **state)
+{
+	struct target_options options = { 0 };
+	struct dhat_error err = { 0 };
+
+	by_pid[1].fails = true;
+	assert_int_equal(targets_attach(targets, 1, &options, NULL, &err), -EPERM);
+	assert_int_equal(targets_attached_count(targets), 0);
+	by_pid[1].fails = false;
+	attach(1);
+	assert_int_equal(targets_attached_count(targets), 1);
+}
+
+static void test_a_child_that_cannot_be_followed_is_told(void **state)
+{
+	struct target *parent = attach(1);
+
+	by_pid[2].fails = true;
+	parent->hooks.forked(parent->hooks.context, parent, 2);
+	UNTIL(parent->notes == 1);
+	UNTIL(ends == 1); /* perhaps it was the last that was waited for */
+	assert_int_equal(targets_attached_count(targets), 1);
+	parent->hooks.forked(parent->hooks.context, parent, 3);
+	UNTIL(targets_attached_count(targets) == 2 && by_pid[3].target);
+	assert_int_equal(parent->notes, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		T(test_a_backlog_that_never_ends_delays_nobody),
+		T(test_a_target_that_is_worked_on_delays_nobody),
+		T(test_an_end_that_takes_long_delays_nobody),
+		T(test_an_exec_gives_the_probes_back_in_the_closers_time),
+		T(test_of_two_attaches_to_a_pid_one_succeeds),
+		T(test_an_attach_that_failed_takes_nothing),
+		T(test_a_child_that_cannot_be_followed_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
