@@ -190,11 +190,6 @@ int mappings_add(struct mappings *mappings, uint64_t start, uint64_t end, uint64
 	return removed;
 }
 
-void mappings_clear(struct mappings *mappings)
-{
-	mappings->count = 0;
-}
-
 size_t mappings_count(const struct mappings *mappings)
 {
 	return mappings->count;

@@ -48,7 +48,6 @@ int mappings_know(struct mappings *mappings, uint64_t start, uint64_t end, uint6
 /* May cut a mapping in two, or several away. -ENOMEM, -ENOSPC: there was no room for the second
  * half; it is taken for unmapped, too. */
 int mappings_remove(struct mappings *mappings, uint64_t start, uint64_t end);
-void mappings_clear(struct mappings *mappings); /* exec: nothing is mapped; objects keep numbers */
 
 const struct mapping *mappings_find(const struct mappings *mappings, uint64_t addr);
 size_t mappings_count(const struct mappings *mappings);

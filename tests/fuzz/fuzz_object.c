@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const names[] = { "malloc", "free", "_Znwm", "+0x1000", NULL };
 	struct object_desc *desc = NULL;
 	struct dhat_error err = {};
-	uint64_t vaddr = 0, offset = 0;
+	uint64_t offset = 0;
 	size_t i;
 
 	if (object_describe(fuzz_file(data, size), names, &desc, &err) < 0) {
@@ -21,10 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(desc->symbols[i].code_size <= OBJECT_CODE_BYTES);
 		FUZZ_CHECK(desc->symbols[i].code_size <= size);
 	}
-	for (i = 0; i < desc->segment_count; i++) {
-		if (object_vaddr_of_offset(desc, desc->segments[i].file_offset, &vaddr))
-			object_offset_of_vaddr(desc, vaddr, &offset);
-	}
+	for (i = 0; i < desc->segment_count; i++)
+		object_offset_of_vaddr(desc, desc->segments[i].vaddr, &offset);
 	object_desc_free(desc);
 	return 0;
 }

@@ -9,11 +9,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct object_desc *desc = NULL;
 	struct cfi_table *table = NULL;
 	struct names *names = NULL;
-	uint64_t vaddr, i;
+	uint64_t offset, i;
 
 	if (pack_get_desc(&reader, &desc) == 0) {
 		for (i = 0; i < desc->segment_count; i++)
-			object_vaddr_of_offset(desc, desc->segments[i].file_offset, &vaddr);
+			object_offset_of_vaddr(desc, desc->segments[i].vaddr, &offset);
 		object_desc_free(desc);
 	}
 	reader = (struct wire_reader){ .data = data, .size = size };

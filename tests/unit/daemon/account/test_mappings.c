@@ -32,7 +32,7 @@ static void a_file_keeps_its_number(void **state)
 	assert_null(mappings_object(mappings, first)->path);
 	assert_int_equal(mappings_add(mappings, 0x9000, 0xa000, 0, 78, 8, 1, "/b", &other), 0);
 	assert_int_equal(mappings_add(mappings, 0xb000, 0xc000, 0, 77, 8, 2, "/c", &device), 0);
-	mappings_clear(mappings);
+	mappings_remove(mappings, 0, UINT64_MAX);
 	assert_int_equal(mappings_count(mappings), 0);
 	assert_int_equal(mappings_add(mappings, 0x5000, 0x6000, 0, 77, 8, 1, "/a", &again), 0);
 	assert_int_equal(first, again);
