@@ -1,4 +1,5 @@
 """The borders between the source's folders hold, and tests/layers would tell if one did not."""
+import re
 import runpy
 import subprocess
 
@@ -27,3 +28,18 @@ def test_what_is_refused():
     # dhatctl and dhatd meet in proto/
     assert "dhatd's inside" in complaints("cli/main.c", '"daemon/options.h"')[0]
     assert "has no floor" in complaints("daemon/elsewhere/new.c", "<stdio.h>")[0]
+
+
+def test_documents_name_what_is_there():
+    floors = set(LAYERS["FLOORS"])
+    for document in "ARCHITECTURE.md", "CONTRIBUTING.md", "README.md":
+        text = (ROOT / document).read_text()
+        paths = set(re.findall(r"`((?:bpf|daemon|cli|proto|tests)/[\w/.]*)`", text))
+        missing = sorted(p for p in paths if not (ROOT / p).exists() and "NAME" not in p)
+        assert not missing, document
+    listed = re.findall(r"^\| `([\w/]+)/` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.M)
+    assert [f for f in listed if f != "tests"] == [f for f in LAYERS["FLOORS"] if list((ROOT / f).glob("*.c"))]
+    assert floors >= set(listed) - {"tests"}
+    # twenty questions, and each answer is a place
+    rows = re.findall(r"^\| ([^|]+) \| (`[^|]+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert len(rows) == 20
