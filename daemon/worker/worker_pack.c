@@ -23,6 +23,7 @@ static void put_symbol(struct wire_writer *writer, const struct object_symbol *s
 	wire_put_string(writer, symbol->name);
 	wire_put_u64(writer, symbol->vaddr);
 	wire_put_u64(writer, symbol->size_bytes);
+	wire_put_u64(writer, symbol->start_vaddr);
 	wire_put_u64(writer, symbol->file_offset);
 	wire_put_bytes(writer, symbol->code, symbol->code_size);
 	wire_put_u32(writer, (symbol->is_exported ? SYMBOL_EXPORTED : 0) |
@@ -73,6 +74,7 @@ static int get_symbol(struct wire_reader *reader, struct object_symbol *symbol)
 	symbol->name = wire_get_string(reader);
 	symbol->vaddr = wire_get_u64(reader);
 	symbol->size_bytes = wire_get_u64(reader);
+	symbol->start_vaddr = wire_get_u64(reader);
 	symbol->file_offset = wire_get_u64(reader);
 	code = wire_get_bytes(reader, &symbol->code_size);
 	flags = wire_get_u32(reader);
@@ -109,7 +111,7 @@ static int get_segments(struct wire_reader *reader, struct object_desc *desc)
 
 static int get_symbols(struct wire_reader *reader, struct object_desc *desc)
 {
-	uint32_t count = wire_get_count(reader, 5 * sizeof(uint64_t) + sizeof(uint32_t));
+	uint32_t count = wire_get_count(reader, 6 * sizeof(uint64_t) + sizeof(uint32_t));
 
 	desc->symbols = calloc(count ? count : 1, sizeof(*desc->symbols));
 	if (!desc->symbols)

@@ -161,6 +161,42 @@ def test_pool_by_address(daemon, ctl, target, tmp_path):
     assert (total["gb"], total["gbk"]) == (books["peak"]["tb"], books["peak"]["tbk"])
 
 
+def check_still_works(pool):
+    pool.say("")
+    pool.expect("^done")
+    pool.say("")
+    assert pool.wait() == 0
+
+
+@pytest.mark.parametrize("program", ["pool", "pool-static-stripped"])
+def test_address_inside_a_function(program, daemon, ctl, target):
+    """A probe inside an instruction would end the program. By symbols, or by unwind entries alone."""
+    at = address_of(PROGRAMS / program.removesuffix("-stripped"), "pool_give")
+    pool = target(PROGRAMS / program)
+    pool.expect("^ready")
+    daemon("serve")
+    for offset in range(1, 8):
+        spec = f"{program}+{at + offset:#x}(ptr=arg2)"
+        for command in ("plan", "attach"):
+            answer = ctl(command, "--pid", pool.pid, "--free", spec, ok=False)
+            assert answer.status == 2, f"{spec}: {answer.err}"  # DHAT_EXIT_USAGE
+            assert spec in answer.err and f"begins at +{at:#x}" in answer.err, answer.err
+    check_still_works(pool)
+
+
+def test_address_of_which_nothing_tells(daemon, ctl, target, tmp_path):
+    at = address_of(PROGRAMS / "pool-static", "pool_give")
+    bare = tmp_path / "bare"
+    subprocess.run(["objcopy", "-R", ".eh_frame", "-R", ".eh_frame_hdr", PROGRAMS / "pool-static-stripped", bare],
+                   check=True)
+    pool = target(bare)
+    pool.expect("^ready")
+    daemon("serve")
+    answer = ctl("attach", "--pid", pool.pid, "--free", f"bare+{at:#x}(ptr=arg2)", ok=False)
+    assert answer.status == 2 and "neither a symbol nor an unwind entry" in answer.err, answer.err
+    check_still_works(pool)
+
+
 def test_stripped_and_unnamed(daemon, target):
     """No symbol to go by: refused, and the way out is named."""
     pool = target(PROGRAMS / "pool-static-stripped")
@@ -168,10 +204,7 @@ def test_stripped_and_unnamed(daemon, target):
     dhatd = daemon("attach", "--pid", pool.pid, wait=False)
     assert dhatd.wait() == 7  # DHAT_EXIT_NO_ALLOCATOR
     assert "--alloc" in dhatd.err
-    pool.say("")
-    pool.expect("^done")
-    pool.say("")
-    assert pool.wait() == 0
+    check_still_works(pool)
 
 
 @pytest.mark.parametrize("spec, said", [

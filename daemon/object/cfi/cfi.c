@@ -570,6 +570,28 @@ int cfi_build(int fd, uint32_t max_rows, struct cfi_table **ret, struct dhat_err
 	return build_table(&build, ret, err);
 }
 
+int cfi_find_starts(int fd, const uint64_t *vaddrs, size_t count, uint64_t *starts)
+{
+	_cleanup_(build_deinit) struct build build = { .max_rows = UINT32_MAX };
+	int r;
+
+	elf_version(EV_CURRENT);
+	build.elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (!build.elf)
+		return -EBADMSG;
+	r = read_headers(&build, NULL);
+	if (r == 0)
+		r = read_sections(&build);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < build.fde_count; i++)
+		for (size_t j = 0; j < count; j++)
+			if (build.fdes[i].start <= vaddrs[j] && vaddrs[j] < build.fdes[i].end &&
+			    build.fdes[i].start > starts[j])
+				starts[j] = build.fdes[i].start;
+	return build.fde_count ? 0 : -ENODATA;
+}
+
 int cfi_build_image(const void *image, uint64_t size, uint32_t max_rows, struct cfi_table **ret,
 		    struct dhat_error *err)
 {

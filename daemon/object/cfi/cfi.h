@@ -7,6 +7,7 @@
  * describes are read instruction by instruction (cfi_code.h). Adjacent rows with equal rules are
  * merged; what is left between them gets DHAT_CFA_NO_RULE rows.
  */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bpf/dhat_abi.h"
@@ -29,6 +30,9 @@ int cfi_build(int fd, uint32_t max_rows, struct cfi_table **ret, struct dhat_err
 /* The same from an ELF image in memory (the vDSO). */
 int cfi_build_image(const void *image, uint64_t size, uint32_t max_rows, struct cfi_table **ret,
 		    struct dhat_error *err);
+/* Where functions begin: starts[i] becomes the start of the entry (FDE) that holds vaddrs[i], if
+ * that is nearer to it than what starts[i] is. -ENODATA: no CFI. */
+int cfi_find_starts(int fd, const uint64_t *vaddrs, size_t count, uint64_t *starts);
 void cfi_table_free(struct cfi_table *table);
 
 /* The row that holds at a link-time address; NULL if none. Same search as the kernel side. */

@@ -385,6 +385,19 @@ static void merge_sightings(struct object_desc *desc)
 
 /* ---- tables of symbols -------------------------------------------------------------------- */
 
+/* A label of hand-written code is a start where it is, but may stand anywhere in a function. */
+static void note_start(const struct object_reader *r, const GElf_Sym *sym)
+{
+	for (size_t i = 0; i < r->address_count; i++) {
+		struct object_symbol *asked = &r->desc->symbols[i];
+		uint64_t size = GELF_ST_TYPE(sym->st_info) == STT_NOTYPE ? 1 : sym->st_size ?: 1;
+
+		if (sym->st_value <= asked->vaddr && asked->vaddr - sym->st_value < size &&
+		    sym->st_value > asked->start_vaddr)
+			asked->start_vaddr = sym->st_value;
+	}
+}
+
 static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const char *strings,
 			  uint64_t strings_size, bool is_exported)
 {
@@ -395,6 +408,7 @@ static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const ch
 	if (sym->st_shndx == SHN_UNDEF || sym->st_name >= strings_size ||
 	    (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
 		return 0;
+	note_start(r, sym);
 	if (type == STT_GNU_IFUNC && object_returns_argument(strings + sym->st_name) &&
 	    r->resolver_count < ARRAY_SIZE(r->resolvers))
 		r->resolvers[r->resolver_count++] = sym->st_value;
@@ -553,6 +567,7 @@ static int add_addresses(struct object_reader *r)
 		if (result < 0)
 			return result;
 	}
+	r->address_count = r->desc->symbol_count;
 	return 0;
 }
 
@@ -587,12 +602,12 @@ static int read_symbols(struct object_reader *r, const char *const *names)
 {
 	int result = collect_names(r, names);
 
+	if (result == 0) /* first: what the symbols say of them is noted on the way */
+		result = add_addresses(r);
 	if (result == 0)
 		result = read_sections(r);
 	if (result == 0 && !r->has_dynsym && r->symtab && r->strtab)
 		result = read_dynamic_symbols(r);
-	if (result == 0)
-		result = add_addresses(r);
 	if (result == 0)
 		result = object_add_tails(r);
 	return result;

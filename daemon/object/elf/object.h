@@ -19,6 +19,9 @@ struct object_segment { /* a PT_LOAD; what lies beyond the end of the file is cu
 struct object_symbol {		    /* one that was asked for, and is defined here as a function */
 	char *name;		    /* without @VERSION */
 	uint64_t vaddr, size_bytes; /* 0 size: not told */
+	/* Of one that was asked for by address: where the function begins that holds it, as far as
+	 * symbols or (cfi_find_starts()) unwind entries tell; 0: nothing tells. */
+	uint64_t start_vaddr;
 	uint64_t file_offset;
 	uint8_t *code; /* the bytes from its entry on, at most OBJECT_CODE_BYTES */
 	size_t code_size;

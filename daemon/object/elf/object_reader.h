@@ -14,6 +14,7 @@ struct object_reader {
 	size_t name_count;
 	const char **patterns;
 	size_t pattern_count;
+	size_t address_count; /* of desc's symbols the first, asked for by address */
 	bool has_interp, has_needed, has_dynsym, is_pie, has_sections;
 	/* of the dynamic segment: addresses, and sizes in bytes; 0: none */
 	uint64_t strtab, strtab_size, symtab, hash, gnu_hash;

@@ -7,6 +7,7 @@
 
 #include "allocator_flow.h"
 #include "bpf/dhat_abi.h"
+#include "daemon/object/cfi/cfi.h"
 #include "proto/base/cleanup.h"
 #include "providers.h"
 
@@ -65,6 +66,30 @@ static int ask_for_more(const struct object_desc *desc, struct provider_names *n
 	return r;
 }
 
+/* Of the functions that are asked for by address, where they begin. A file without unwind entries
+ * has symbols, or nothing that tells. */
+static int find_starts(int fd, struct object_desc *desc)
+{
+	_cleanup_free_ uint64_t *vaddrs = calloc(2 * desc->symbol_count + 1, sizeof(*vaddrs));
+	uint64_t *starts = vaddrs + desc->symbol_count;
+	size_t count = 0, i;
+
+	if (!vaddrs)
+		return -ENOMEM;
+	for (i = 0; i < desc->symbol_count; i++) {
+		if (desc->symbols[i].name[0] != '+')
+			continue;
+		starts[count] = desc->symbols[i].start_vaddr;
+		vaddrs[count++] = desc->symbols[i].vaddr;
+	}
+	if (count == 0 || cfi_find_starts(fd, vaddrs, count, starts) < 0)
+		return 0;
+	for (i = count = 0; i < desc->symbol_count; i++)
+		if (desc->symbols[i].name[0] == '+')
+			desc->symbols[i].start_vaddr = starts[count++];
+	return 0;
+}
+
 int allocators_describe(int fd, const char *const *besides, struct object_desc **ret,
 			struct dhat_error *err)
 {
@@ -82,6 +107,8 @@ int allocators_describe(int fd, const char *const *besides, struct object_desc *
 			return r;
 		r = ask_for_more(desc, &names, &is_more);
 	}
+	if (r == 0)
+		r = find_starts(fd, desc);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot read an ELF file");
 	*ret = take_ptr(desc);

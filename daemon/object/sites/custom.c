@@ -227,6 +227,27 @@ static const struct object_symbol *find_symbol(const struct object_desc *desc, c
 	return NULL;
 }
 
+/* P1: a breakpoint inside an instruction is none, and the instruction is another one from then on:
+ * the program would die of it. */
+static int check_start(const struct custom *custom, const struct object_symbol *symbol,
+		       const char *path, struct dhat_error *err)
+{
+	if (symbol->name[0] != '+' || symbol->start_vaddr == symbol->vaddr)
+		return 0;
+	if (symbol->start_vaddr)
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE,
+				      "'%s' is in the middle of the function that begins at "
+				      "+0x%llx of %s: a probe inside an instruction would end the "
+				      "program, so name where the function begins",
+				      custom->text, (unsigned long long)symbol->start_vaddr, path);
+	return dhat_error_set(
+		err, ENOENT, DHAT_EXIT_USAGE,
+		"nothing tells that a function begins at '%s', which '%s' names: %s has "
+		"neither a symbol nor an unwind entry (FDE) for that address, and a probe "
+		"inside an instruction would end the program",
+		custom->symbol, custom->text, path);
+}
+
 static int place(const struct custom *custom, const struct object_desc *desc, const char *path,
 		 bool may_fork, bool use_exit_probes, struct allocator_site *ret,
 		 struct dhat_error *err)
@@ -239,6 +260,9 @@ static int place(const struct custom *custom, const struct object_desc *desc, co
 			err, ENOENT, DHAT_EXIT_USAGE,
 			"%s has no code at '%s', which '%s' names; nm shows what it has", path,
 			custom->symbol, custom->text);
+	r = check_start(custom, symbol, path, err);
+	if (r)
+		return r;
 	r = allocators_place(desc, symbol, &custom->function, may_fork, use_exit_probes, ret);
 	if (r == -ENOMEM)
 		return r;

@@ -180,6 +180,26 @@ static void test_own_symtab(void **state)
 	assert_false(object_offset_of_vaddr(desc, UINT64_MAX, &vaddr));
 }
 
+/* Where the function begins is told by its symbol, and by no other's. */
+static void test_address_inside_of_a_function(void **state)
+{
+	_cleanup_desc_ struct object_desc *named = describe_file(LIBC, malloc_names), *desc = NULL;
+	const struct object_symbol *s = find(named, "malloc");
+	char start[32], inside[32], last[32], behind[32];
+	const char *const names[] = { start, inside, last, behind, NULL };
+
+	snprintf(start, sizeof(start), "+0x%lx", s->vaddr);
+	snprintf(inside, sizeof(inside), "+0x%lx", s->vaddr + 1);
+	snprintf(last, sizeof(last), "+0x%lx", s->vaddr + s->size_bytes - 1);
+	snprintf(behind, sizeof(behind), "+0x%lx", s->vaddr + s->size_bytes);
+	desc = describe_file(LIBC, names);
+	assert_true(find(desc, start)->start_vaddr == s->vaddr);
+	assert_true(find(desc, inside)->start_vaddr == s->vaddr);
+	assert_true(find(desc, last)->start_vaddr == s->vaddr);
+	assert_true(find(desc, behind)->start_vaddr != s->vaddr);
+	assert_true(s->start_vaddr == 0); /* asked for by name */
+}
+
 static void test_address_instead_of_a_name(void **state)
 {
 	_cleanup_desc_ struct object_desc *named = describe_file(LIBC, malloc_names), *desc = NULL;
@@ -501,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_makers),
 		cmocka_unit_test(test_own_symtab),
 		cmocka_unit_test(test_address_instead_of_a_name),
+		cmocka_unit_test(test_address_inside_of_a_function),
 		cmocka_unit_test(test_without_section_headers),
 		cmocka_unit_test(test_cut_off_files),
 		cmocka_unit_test(test_changed_bytes),
