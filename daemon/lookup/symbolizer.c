@@ -136,8 +136,8 @@ static uint64_t bytes_of(const struct names *names)
 	uint64_t bytes = sizeof(*names) + names->frame_count * sizeof(*names->frames) +
 			 names->location_count * sizeof(*names->locations);
 
-	for (uint32_t i = 0; i < names->string_count; i++)
-		bytes += strlen(names->strings[i]) + 1 + sizeof(char *) + 16; /* malloc's own */
+	for (uint32_t i = 0; i < names->texts.count; i++)
+		bytes += strlen(names->texts.list[i]) + 1 + sizeof(char *) + 16; /* malloc's own */
 	return bytes;
 }
 

@@ -187,8 +187,8 @@ static int set_locations(struct frame_message *message, const struct names *name
 {
 	uint32_t count = named->location_count;
 
-	message->frame.unnamed_reason = names->strings[named->reason];
-	*bytes += strlen(names->strings[named->reason]);
+	message->frame.unnamed_reason = names->texts.list[named->reason];
+	*bytes += strlen(names->texts.list[named->reason]);
 	if (!count)
 		return 0;
 	message->locations = calloc(count, sizeof(*message->locations));
@@ -200,9 +200,9 @@ static int set_locations(struct frame_message *message, const struct names *name
 		Dhat__Location *location = &message->locations[i];
 
 		dhat__location__init(location);
-		location->function = names->strings[from->function];
-		location->linkage_name = names->strings[from->linkage_name];
-		location->file = names->strings[from->file];
+		location->function = names->texts.list[from->function];
+		location->linkage_name = names->texts.list[from->linkage_name];
+		location->file = names->texts.list[from->file];
 		location->line = from->line;
 		location->column = from->column;
 		message->location_list[i] = location;

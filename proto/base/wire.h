@@ -3,7 +3,8 @@
  *
  * Pure. A writer grows and remembers its first failure, so that only the end is checked; a reader
  * never reads past its end, whatever the bytes say, and remembers that they were too few. Both ends
- * are the same program on the same machine: numbers travel in host order.
+ * are the same program on the same machine: numbers travel in host order. Not protobuf: there is no
+ * second version to talk to, and tables of megabytes travel as the arrays that they are.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,13 +7,10 @@
 #include <string.h>
 
 #include "frame_text.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/interned.h"
 #include "trim.h"
-
-struct text { /* a line, found by its text */
-	uint32_t index;
-	const char *line; /* dhat_rendering.lines owns it */
-};
 
 struct span { /* the lines of a frame, in frame_lines; count 0: not rendered yet */
 	uint32_t first, count;
@@ -27,16 +24,15 @@ struct numbers { /* a growing array */
 struct builder {
 	struct dhat_rendering *rendering;
 	dhat_line_of_frame line_of_frame;
-	void *texts; /* struct text by line, for tsearch() */
-	size_t line_room;
-	struct span *spans; /* by frame number - 1 */
+	struct interned lines; /* become the rendering's */
+	struct span *spans;    /* by frame number - 1 */
 	struct numbers frame_lines;
 	void *points;	      /* struct dhat_rendered_point by lines */
 	struct numbers stack; /* of the point at hand */
 	unsigned trim_rules;
 	const char **functions; /* of the frames in `stack`, for the rules; NULL: no name */
 	bool *keep;
-	size_t function_count, function_room;
+	size_t function_count, function_room, keep_room;
 };
 
 static void keep_node(void *node)
@@ -45,7 +41,7 @@ static void keep_node(void *node)
 
 static void builder_deinit(struct builder *builder)
 {
-	tdestroy(builder->texts, free);
+	interned_deinit(&builder->lines);
 	tdestroy(builder->points, keep_node);
 	free(builder->spans);
 	free(builder->frame_lines.at);
@@ -56,79 +52,13 @@ static void builder_deinit(struct builder *builder)
 
 static int push(struct numbers *numbers, uint32_t number)
 {
-	if (numbers->count == numbers->room) {
-		size_t room = numbers->room ? 2 * numbers->room : 1024;
-		uint32_t *larger = reallocarray(numbers->at, room, sizeof(*larger));
-
-		if (!larger)
-			return -ENOMEM;
-		numbers->at = larger;
-		numbers->room = room;
-	}
+	if (array_make_room(&numbers->at, &numbers->room, numbers->count))
+		return -ENOMEM;
 	numbers->at[numbers->count++] = number;
 	return 0;
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */
-
-static int compare_texts(const void *a, const void *b)
-{
-	return strcmp(((const struct text *)a)->line, ((const struct text *)b)->line);
-}
-
-/* Takes the line over. */
-static int append_line(struct builder *builder, char *line, uint32_t *ret)
-{
-	struct dhat_rendering *rendering = builder->rendering;
-
-	if (rendering->line_count == builder->line_room) {
-		size_t room = builder->line_room ? 2 * builder->line_room : 1024;
-		char **lines = reallocarray(rendering->lines, room, sizeof(*lines));
-
-		if (!lines) {
-			free(line);
-			return -ENOMEM;
-		}
-		rendering->lines = lines;
-		builder->line_room = room;
-	}
-	*ret = rendering->line_count;
-	rendering->lines[rendering->line_count++] = line;
-	return 0;
-}
-
-/* The index of a line; each line is in the table once. */
-static int intern(struct builder *builder, const char *line, uint32_t *ret)
-{
-	struct text key = { .line = line }, **node, *text;
-	char *copy;
-	int r;
-
-	node = tfind(&key, &builder->texts, compare_texts);
-	if (node) {
-		*ret = (*node)->index;
-		return 0;
-	}
-	text = malloc(sizeof(*text));
-	copy = strdup(line);
-	if (!text || !copy) {
-		free(text);
-		free(copy);
-		return -ENOMEM;
-	}
-	text->line = copy;
-	r = append_line(builder, copy, &text->index);
-	if (r < 0) {
-		free(text);
-		return r;
-	}
-	*ret = text->index;
-	if (!tsearch(text, &builder->texts, compare_texts)) {
-		free(text);
-		return -ENOMEM;
-	}
-	return 0;
-}
 
 static int render_location(struct builder *builder, const Dhat__Frame *frame,
 			   const Dhat__Location *location)
@@ -137,7 +67,7 @@ static int render_location(struct builder *builder, const Dhat__Frame *frame,
 	uint32_t index;
 	int r;
 
-	r = line ? intern(builder, line, &index) : -ENOMEM;
+	r = line ? interned_add(&builder->lines, line, &index) : -ENOMEM;
 	return r < 0 ? r : push(&builder->frame_lines, index);
 }
 
@@ -167,24 +97,16 @@ static int push_note(struct builder *builder, const char *note)
 	uint32_t index;
 	int r;
 
-	r = intern(builder, note, &index);
+	r = interned_add(&builder->lines, note, &index);
 	return r < 0 ? r : push(&builder->stack, index);
 }
 
 static int push_function(struct builder *builder, const Dhat__Frame *frame, size_t location)
 {
-	if (builder->function_count == builder->function_room) {
-		size_t room = builder->function_room ? 2 * builder->function_room : 256;
-		const char **functions = reallocarray(builder->functions, room, sizeof(*functions));
-		bool *keep = functions ? reallocarray(builder->keep, room, sizeof(*keep)) : NULL;
-
-		if (functions)
-			builder->functions = functions;
-		if (!keep)
-			return -ENOMEM;
-		builder->keep = keep;
-		builder->function_room = room;
-	}
+	if (array_make_room(&builder->functions, &builder->function_room,
+			    builder->function_count) ||
+	    array_make_room(&builder->keep, &builder->keep_room, builder->function_count))
+		return -ENOMEM;
 	builder->functions[builder->function_count++] =
 		location < frame->n_locations ? frame->locations[location]->function : NULL;
 	return 0;
@@ -328,7 +250,7 @@ static int build(struct builder *builder)
 	builder->rendering->points = calloc(snapshot->point_count + 1, sizeof(void *));
 	if (!builder->spans || !builder->rendering->points)
 		return -ENOMEM;
-	r = intern(builder, "[root]", &root);
+	r = interned_add(&builder->lines, "[root]", &root);
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
 		r = add_point(builder, snapshot->points[i]);
 	return r;
@@ -346,6 +268,9 @@ int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame 
 	builder.rendering->snapshot = snapshot;
 	builder.rendering->trim_rules = trim_rules;
 	r = build(&builder);
+	builder.rendering->lines = take_ptr(builder.lines.list);
+	builder.rendering->line_count = builder.lines.count;
+	builder.lines.count = 0;
 	builder_deinit(&builder);
 	if (r < 0) {
 		dhat_rendering_free(builder.rendering);

@@ -21,14 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(names->frame_count == count);
 	for (i = 0; i < count; i++) {
 		frame = &names->frames[i];
-		FUZZ_CHECK(frame->reason < names->string_count);
+		FUZZ_CHECK(frame->reason < names->texts.count);
 		FUZZ_CHECK((uint64_t)frame->first_location + frame->location_count <=
 			   names->location_count);
 		for (j = 0; j < frame->location_count; j++) {
 			at = &names->locations[frame->first_location + j];
-			FUZZ_CHECK(at->function < names->string_count &&
-				   at->linkage_name < names->string_count &&
-				   at->file < names->string_count);
+			FUZZ_CHECK(at->function < names->texts.count &&
+				   at->linkage_name < names->texts.count &&
+				   at->file < names->texts.count);
 		}
 	}
 	names_free(names);

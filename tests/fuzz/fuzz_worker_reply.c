@@ -25,8 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	reader = (struct wire_reader){ .data = data, .size = size };
 	if (names_get(&reader, 3, &names) == 0) {
 		for (i = 0; i < names->location_count; i++) {
-			FUZZ_CHECK(names->locations[i].function < names->string_count);
-			FUZZ_CHECK(names->locations[i].file < names->string_count);
+			FUZZ_CHECK(names->locations[i].function < names->texts.count);
+			FUZZ_CHECK(names->locations[i].file < names->texts.count);
 		}
 		names_free(names);
 	}

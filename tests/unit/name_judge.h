@@ -198,13 +198,14 @@ static void parse_place(char *text, char **ret_file, uint32_t *ret_line)
 static bool is_same_function(const struct names *names, const struct name_location *ours,
 			     const char *function)
 {
-	const char *raw = names->strings[ours->linkage_name ? ours->linkage_name : ours->function];
+	const char *raw =
+		names->texts.list[ours->linkage_name ? ours->linkage_name : ours->function];
 	_cleanup_free_ char *plain = strndup(function, strcspn(function, "<"));
 
 	return strstr(function, ".cold") || !strcmp(raw, function) ||
 	       (!*raw && !strcmp(function, "??")) ||
 	       (strncmp(function, "_Z", 2) && *plain &&
-		strstr(names->strings[ours->function], plain));
+		strstr(names->texts.list[ours->function], plain));
 }
 
 static bool is_same_location(const struct judge *judge, const struct names *names,
@@ -215,7 +216,7 @@ static bool is_same_location(const struct judge *judge, const struct names *name
 		return ours->line == line;
 	return is_same_function(names, ours, function) &&
 	       /* a line of 0 means that no line can be named; then the file is idle talk */
-	       (!line || !strcmp(names->strings[ours->file], file));
+	       (!line || !strcmp(names->texts.list[ours->file], file));
 }
 
 static void print_ours(const struct names *names, const struct name_frame *frame)
@@ -223,11 +224,11 @@ static void print_ours(const struct names *names, const struct name_frame *frame
 	for (uint32_t i = 0; i < frame->location_count; i++) {
 		const struct name_location *at = &names->locations[frame->first_location + i];
 
-		print_message("    ours: %s [%s] %s:%u:%u\n", names->strings[at->function],
-			      names->strings[at->linkage_name], names->strings[at->file], at->line,
-			      at->column);
+		print_message("    ours: %s [%s] %s:%u:%u\n", names->texts.list[at->function],
+			      names->texts.list[at->linkage_name], names->texts.list[at->file],
+			      at->line, at->column);
 	}
-	print_message("    reason: %s\n", names->strings[frame->reason]);
+	print_message("    reason: %s\n", names->texts.list[frame->reason]);
 }
 
 /* Compares one address; the judge stands at its "0x…" line and is left at the next. */

@@ -12,20 +12,13 @@ DEFINE_CLEANUP_PTR(struct names *, names_free)
 int names_new(uint32_t frame_count, struct names **ret)
 {
 	_cleanup_(names_free_ptr) struct names *names = calloc(1, sizeof(*names));
+	uint32_t empty;
 
 	if (!names)
 		return -ENOMEM;
 	names->frames = calloc(frame_count ? frame_count : 1, sizeof(*names->frames));
-	names->bucket_count = 1024;
-	names->buckets = calloc(names->bucket_count, sizeof(*names->buckets));
-	names->string_capacity = 512;
-	names->strings = calloc(names->string_capacity, sizeof(*names->strings));
-	if (!names->frames || !names->buckets || !names->strings)
+	if (!names->frames || interned_add(&names->texts, "", &empty))
 		return -ENOMEM;
-	names->strings[0] = strdup("");
-	if (!names->strings[0])
-		return -ENOMEM;
-	names->string_count = 1;
 	names->frame_count = frame_count;
 	*ret = take_ptr(names);
 	return 0;
@@ -35,71 +28,17 @@ void names_free(struct names *names)
 {
 	if (!names)
 		return;
-	for (uint32_t i = 0; names->strings && i < names->string_count; i++)
-		free(names->strings[i]);
-	free(names->strings);
+	interned_deinit(&names->texts);
 	free(names->locations);
 	free(names->frames);
-	free(names->buckets);
 	free(names);
-}
-
-static uint32_t hash_string(const char *string) /* FNV-1a */
-{
-	uint32_t hash = 2166136261u;
-
-	for (; *string; string++)
-		hash = (hash ^ (uint8_t)*string) * 16777619u;
-	return hash;
-}
-
-static uint32_t *find_bucket(struct names *names, const char *string)
-{
-	uint32_t i = hash_string(string) & (names->bucket_count - 1);
-
-	while (names->buckets[i] && strcmp(names->strings[names->buckets[i]], string))
-		i = (i + 1) & (names->bucket_count - 1);
-	return &names->buckets[i];
-}
-
-/* Keeps the buckets at most half full. */
-static bool grow_buckets(struct names *names)
-{
-	uint32_t *old = names->buckets;
-	uint32_t *grown;
-
-	if (names->string_count * 2 < names->bucket_count)
-		return true;
-	grown = calloc(names->bucket_count * 2ul, sizeof(*grown));
-	if (!grown)
-		return false;
-	names->buckets = grown;
-	names->bucket_count *= 2;
-	for (uint32_t i = 1; i < names->string_count; i++)
-		*find_bucket(names, names->strings[i]) = i;
-	free(old);
-	return true;
 }
 
 uint32_t names_intern(struct names *names, const char *string)
 {
-	uint32_t *bucket;
-	char *copy;
+	uint32_t number;
 
-	if (!string || !*string)
-		return 0;
-	if (!grow_buckets(names) ||
-	    array_make_room(&names->strings, &names->string_capacity, names->string_count))
-		return 0;
-	bucket = find_bucket(names, string);
-	if (*bucket)
-		return *bucket;
-	copy = strdup(string);
-	if (!copy)
-		return 0;
-	names->strings[names->string_count] = copy;
-	*bucket = names->string_count;
-	return names->string_count++;
+	return string && !interned_add(&names->texts, string, &number) ? number : 0;
 }
 
 int names_add_location(struct names *names, const struct name_location *location)
@@ -113,9 +52,9 @@ int names_add_location(struct names *names, const struct name_location *location
 void names_put(struct wire_writer *writer, const struct names *names)
 {
 	wire_put_bytes(writer, names->build_id, names->build_id_size);
-	wire_put_u32(writer, names->string_count);
-	for (uint32_t i = 0; i < names->string_count; i++)
-		wire_put_string(writer, names->strings[i]);
+	wire_put_u32(writer, names->texts.count);
+	for (uint32_t i = 0; i < names->texts.count; i++)
+		wire_put_string(writer, names->texts.list[i]);
 	wire_put_u32(writer, names->location_count);
 	wire_put(writer, names->locations, names->location_count * sizeof(*names->locations));
 	wire_put_u32(writer, names->frame_count);
@@ -127,14 +66,14 @@ static bool are_numbers_in_range(const struct names *names)
 	for (uint32_t i = 0; i < names->location_count; i++) {
 		const struct name_location *at = &names->locations[i];
 
-		if (at->function >= names->string_count ||
-		    at->linkage_name >= names->string_count || at->file >= names->string_count)
+		if (at->function >= names->texts.count || at->linkage_name >= names->texts.count ||
+		    at->file >= names->texts.count)
 			return false;
 	}
 	for (uint32_t i = 0; i < names->frame_count; i++) {
 		const struct name_frame *at = &names->frames[i];
 
-		if (at->reason >= names->string_count ||
+		if (at->reason >= names->texts.count ||
 		    at->first_location > names->location_count ||
 		    at->location_count > names->location_count - at->first_location)
 			return false;
@@ -167,15 +106,15 @@ static int get_strings(struct wire_reader *reader, struct names *names)
 
 	if (!count)
 		return -EBADMSG;
-	names->strings = calloc(count, sizeof(*names->strings));
-	if (!names->strings)
+	names->texts.list = calloc(count, sizeof(*names->texts.list));
+	if (!names->texts.list)
 		return -ENOMEM;
-	for (; names->string_count < count; names->string_count++) {
-		names->strings[names->string_count] = wire_get_string(reader);
-		if (!names->strings[names->string_count])
+	for (; names->texts.count < count; names->texts.count++) {
+		names->texts.list[names->texts.count] = wire_get_string(reader);
+		if (!names->texts.list[names->texts.count])
 			return -EBADMSG;
 	}
-	return names->strings[0][0] ? -EBADMSG : 0;
+	return names->texts.list[0][0] ? -EBADMSG : 0;
 }
 
 int names_get(struct wire_reader *reader, uint32_t frame_count, struct names **ret)

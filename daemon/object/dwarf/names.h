@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/base/interned.h"
 #include "proto/base/wire.h"
 
 struct name_query {
@@ -27,16 +28,13 @@ struct name_frame {
 };
 
 struct names {
-	char **strings;
+	struct interned texts;
 	struct name_location *locations;
 	struct name_frame *frames; /* one for each query, in its order */
-	uint32_t string_count, location_count, frame_count;
+	uint32_t location_count, frame_count;
 	uint8_t build_id[64];
 	uint32_t build_id_size;
-	/* while being made */
-	uint32_t string_capacity, location_capacity;
-	uint32_t *buckets; /* string numbers by hash; power of two */
-	uint32_t bucket_count;
+	uint32_t location_capacity; /* while being made */
 };
 
 int names_new(uint32_t frame_count, struct names **ret);

@@ -59,7 +59,7 @@ static uint32_t intern_demangled(struct naming *naming, uint32_t linkage)
 		naming->demangled_count = count;
 	}
 	if (!naming->demangled[linkage]) {
-		text = demangle(naming->names->strings[linkage]);
+		text = demangle(naming->names->texts.list[linkage]);
 		naming->demangled[linkage] =
 			1 + (text ? names_intern(naming->names, text) : linkage);
 	}

@@ -85,7 +85,7 @@ static const char *reason_at(const char *name, uint64_t file_offset,
 	struct names *names = NULL;
 
 	assert_int_equal(symbol_name(fd, &query, 1, false, granter, &names, NULL), 0);
-	snprintf(reason, sizeof(reason), "%s", names->strings[names->frames[0].reason]);
+	snprintf(reason, sizeof(reason), "%s", names->texts.list[names->frames[0].reason]);
 	names_free(names);
 	return reason;
 }
@@ -148,7 +148,7 @@ static void test_mini_debug_info(void **state)
 				&names->locations[names->frames[i].first_location + j];
 
 			/* static functions are in .gnu_debugdata only */
-			functions += !strcmp(names->strings[at->function], "compare");
+			functions += !strcmp(names->texts.list[at->function], "compare");
 		}
 	names_free(names);
 	assert_true(functions > 0);

@@ -111,8 +111,9 @@ static void name_one(struct symbolizer *symbolizer, const struct symbolizer_obje
 		*ret_depth = frame->location_count;
 		snprintf(ret, size, "%s",
 			 frame->location_count
-				 ? names->strings[names->locations[frame->first_location].function]
-				 : names->strings[frame->reason]);
+				 ? names->texts
+					   .list[names->locations[frame->first_location].function]
+				 : names->texts.list[frame->reason]);
 	}
 	symbolized_deinit(symbolizer, &symbolized);
 }

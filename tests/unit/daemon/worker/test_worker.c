@@ -316,7 +316,7 @@ static int name_main(struct worker *worker, int fd, char *ret, size_t size, stru
 	assert_int_equal(names->frames[0].vaddr, desc->symbols[0].vaddr);
 	last = &names->locations[names->frames[0].first_location + names->frames[0].location_count -
 				 1];
-	snprintf(ret, size, "%s", names->strings[last->function]);
+	snprintf(ret, size, "%s", names->texts.list[last->function]);
 	return 0;
 }
 

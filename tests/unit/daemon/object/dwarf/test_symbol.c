@@ -72,7 +72,7 @@ static size_t count_named(const char *name, const char *beginning)
 	_cleanup_(names_free_ptr) struct names *names = name_places(name, places, count, NULL);
 
 	for (uint32_t i = 0; i < names->location_count; i++)
-		found += !strncmp(names->strings[names->locations[i].function], beginning,
+		found += !strncmp(names->texts.list[names->locations[i].function], beginning,
 				  strlen(beginning));
 	return found;
 }

@@ -1,0 +1,17 @@
+#pragma once
+/* interned: distinct texts, numbered in the order in which they came.
+ *
+ * Pure. A number stays a text's as long as the table lives.
+ */
+#include <stdint.h>
+
+struct interned {
+	char **list; /* by number; owned */
+	uint32_t count, capacity;
+	uint32_t *buckets; /* number + 1 by hash, 0: none; a power of two, at most half full */
+	uint32_t bucket_count;
+};
+
+/* The number of a text, which is copied if it is new. 0, or -ENOMEM and nothing has changed. */
+int interned_add(struct interned *interned, const char *text, uint32_t *ret);
+void interned_deinit(struct interned *interned);
