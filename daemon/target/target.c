@@ -444,12 +444,15 @@ static int open_process(struct target *target, struct dhat_error *err)
 	return dhat_error_errno(err, errno, "cannot watch process %d", (int)target->pid);
 }
 
-/* As long as it has not ended, what was read under its number was its own. */
+/* As long as it has not ended, what was read under its number was its own. It gives up its memory
+ * some time before its number. */
 static int check_alive(const struct target *target, struct dhat_error *err)
 {
 	struct pollfd poll_fd = { .fd = target->pidfd, .events = POLLIN };
+	_cleanup_free_ char *pages = NULL;
 
-	if (poll(&poll_fd, 1, 0) == 0)
+	if (proc_read(target->pid, "statm", &pages, NULL) == 0 && strncmp(pages, "0 ", 2) != 0 &&
+	    poll(&poll_fd, 1, 0) == 0)
 		return 0;
 	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has just ended",
 			      (int)target->pid);
@@ -584,30 +587,32 @@ int target_attach(pid_t pid, const struct target_options *options,
 		  struct dhat_error *err)
 {
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	struct dhat_error why = { 0 };
 	int error = target_new(pid, options, services, &target, err);
 
 	if (error)
 		return error;
 	target_sweep(target);
 	pthread_mutex_lock(&target->map_lock);
-	error = target_attach_links(target, options->link, err);
+	error = target_attach_links(target, options->link, &why);
 	if (error == 0)
-		error = target_check_found(target, err);
+		error = target_check_found(target, &why);
 	if (error == 0) {
 		/* whole stacks from the first on, if that is a matter of a moment */
 		target_get_tables(target, tracer_epoch(target->tracer),
 				  clock_now_ns(CLOCK_MONOTONIC) + TABLES_FIRST_NS);
 		error = target_begin_inventory(target);
 	}
-	if (error == 0) /* of its probes, too */
-		error = check_alive(target, err);
+	/* its own are the probes, too; and what was not found may have gone with it */
+	if (check_alive(target, err))
+		error = -ESRCH;
 	if (error == 0) {
 		target->is_observed = true;
 		target_open(target);
 	}
 	pthread_mutex_unlock(&target->map_lock);
 	if (error)
-		return error;
+		return dhat_error_set(err, -error, why.code, "%s", why.message);
 	*ret = take_ptr(target);
 	return 0;
 }
