@@ -1,5 +1,6 @@
 """Real servers on private ports, sockets and directories, and clients that count their answers."""
 import contextlib
+import random
 import re
 import shutil
 import signal
@@ -10,13 +11,17 @@ from pathlib import Path
 
 from conftest import DEADLINE, until
 
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 SOURCES = Path(__file__).resolve().parent.parent / "targets"
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens at, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = random.randrange(10000, int(EPHEMERAL.read_text().split()[0]))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def connect(port):

@@ -77,18 +77,19 @@ def test_killed_target_leaves_its_profile(served, daemon, ctl, tmp_path):
 
 
 def test_targets_that_end_while_we_attach(daemon, ctl, target):
-    """Short-lived processes, each attached to at another moment of its life."""
-    chance = random.Random(11)
+    """Short-lived processes, each attached to at another moment of its life: their lives are made as long as
+    an attach takes here and now, more or less."""
     daemon("serve")
-    attached = 0
-    for _ in range(25):
-        sleeper = target("/usr/bin/perl", "-e", "select undef, undef, undef, shift; exit 7",
-                         f"{chance.uniform(0.0, 0.4):.3f}")
+    life, outcomes = 0.1, []
+    while len(outcomes) < 25 or len(set(outcomes)) < 2:
+        sleeper = target("/usr/bin/perl", "-e", "$| = 1; print qq(ready\\n); select undef, undef, undef, shift; exit 7",
+                         f"{life:.3f}")
+        sleeper.expect("ready")
         answer = ctl("attach", "--pid", sleeper.pid, ok=False)
         assert answer.status in (0, NO_PROCESS), (answer.status, answer.err)
-        attached += answer.status == 0
+        outcomes.append(answer.status)
+        life *= 0.7 if answer.status == 0 else 1.3
         assert sleeper.wait() == 7
-    assert attached > 0
     assert ctl("status").status == 0
 
 

@@ -33,13 +33,11 @@ def dhatd(daemon, waves):
 
 
 def asks_status(path):
-    """Seconds that a well-behaved peer waits for its status."""
-    begin = time.monotonic()
+    """A well-behaved peer gets its status."""
     with Peer(path) as peer:
         peer.send(frame(request(STATUS)))
         response = peer.response()
         assert response[1] == 1 and 3 in response, response  # is_last, status
-    return time.monotonic() - begin
 
 
 def test_several_requests_on_one_connection(dhatd, socket_path):
@@ -52,24 +50,28 @@ def test_several_requests_on_one_connection(dhatd, socket_path):
 def test_slow_and_half_requests_end_at_the_deadline(dhatd, socket_path):
     whole = frame(request(STATUS))
     begin = time.monotonic()
-    peers = [Peer(socket_path, 30) for _ in range(8)]
+    peers = [Peer(socket_path) for _ in range(8)]
     for sent, peer in enumerate(peers):  # nothing, half a head, … all but the last byte
         peer.send(whole[:sent])
     assert len(whole) == len(peers)
-    drip = Peer(socket_path, 30)
-    drip.send(frame(bytes(1000))[:4])
-    ended_at = None
-    while ended_at is None and time.monotonic() < begin + 3 * DEADLINE:
-        assert asks_status(socket_path) < 5
+    drip = Peer(socket_path)
+    drip.send(frame(bytes(REQUEST_MAX))[:4])
+    answered = 0
+
+    def is_cut():
+        nonlocal answered
         if not drip.send(b"\0"):
-            ended_at = time.monotonic() - begin
-        time.sleep(0.2)  # slowness is what is tested
-    assert ended_at and ended_at > DEADLINE / 2
+            return True
+        asks_status(socket_path)  # beside it
+        answered += 1
+        return False
+    until(is_cut, "the one that sends byte by byte to be cut", 5 * DEADLINE)
+    assert time.monotonic() - begin > DEADLINE / 2
+    assert answered > 1
     for peer in peers:
         while peer.response() is not None:
             pass  # an error may come first
         peer.socket.close()
-    assert time.monotonic() - begin < 2 * DEADLINE
     drip.socket.close()
 
 
@@ -136,7 +138,7 @@ def test_random_bytes(dhatd, socket_path):
 def test_many_clients_at_once(dhatd, socket_path, tmp_path):
     clients = [subprocess.Popen([BUILD / "dhatctl", "snapshot", "--socket", socket_path, "-o", tmp_path / f"{i}.json"],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for i in range(16)]
-    assert [c.wait(60) for c in clients] == [0] * 16
+    assert [c.wait(300) for c in clients] == [0] * 16
     sums = [Profile(tmp_path / f"{i}.json").sums() for i in range(16)]
     assert sums[0]["ebk"] == 1000
     assert all(s == sums[0] for s in sums)
@@ -161,14 +163,17 @@ def test_snapshots_under_load(target, daemon, ctl, tmp_path, socket_path):
     served = Served(target, tmp_path)
     dhatd = daemon("attach", "--pid", served.pid, "--no-inventory")
     served.start_load(connections=3, pause_us=0)
-    last = 0
+    last = seen = 0
     for turn in range(8):
+        until(lambda: served.requests() > seen + 50, "more requests")
+        seen = served.requests()
         ctl("snapshot", "-o", tmp_path / f"{turn}.json")
         profile = Profile(tmp_path / f"{turn}.json")
         leak, sums = profile.with_function("remember_session"), profile.sums()
         assert leak["ebk"] == leak["tbk"] and leak["eb"] == 128 * leak["ebk"]
         assert sums["ebk"] <= sums["tbk"] and sums["eb"] <= sums["gb"]
-        assert sums["tbk"] > last
+        # a request is a block for the work and one for the answer, at least
+        assert sums["tbk"] >= max(last + 100, 2 * seen)
         last = sums["tbk"]
     served.end_load()
     ctl("snapshot", "-o", tmp_path / "end.json")
@@ -192,8 +197,8 @@ def test_peer_that_never_reads_its_snapshot(target, daemon, ctl, socket_path, tm
         for _ in range(20):
             peer.send(frame(request(SNAPSHOT)))
         peers.append(peer)
-    for turn in range(3):
-        assert asks_status(socket_path) < 10
+    for _ in range(3):
+        asks_status(socket_path)
         ctl("snapshot", "-o", tmp_path / "d.json")
         assert Profile(tmp_path / "d.json").sums()["tbk"] == 5000
     for peer in peers:

@@ -62,7 +62,7 @@ def fields(data):
 class Peer:
     """A connection to dhatd; a context manager."""
 
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=120):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
