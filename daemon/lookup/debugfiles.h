@@ -2,9 +2,11 @@
 /* debugfiles: the places where a target's debug information may lie.
  *
  * Grants the worker's wishes (wish.h). The names in them come from the target's files, so a file is
- * handed over only when it is a regular ELF file that the target's owner could read himself, and
- * when its path, taken below the root, does not lead out of it. Looked into in this order: the
- * target's own root (a container's files), dhatd's root, a debuginfod server if one was named.
+ * handed over only when it is a regular ELF file on a file system that stores files (not FUSE, nor
+ * the kernel's own), that the target's owner could reach and read himself without his groups' help,
+ * and when its path, taken below the root, does not lead out of it. Nothing else is ever opened.
+ * Looked into in this order: the target's own root (a container's files), dhatd's root, a
+ * debuginfod server if one was named.
  */
 #include <sys/types.h>
 

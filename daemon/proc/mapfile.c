@@ -8,10 +8,10 @@
 
 #include "file.h"
 #include "proto/base/cleanup.h"
+#include "regular.h"
 
 int mapfile_open(pid_t pid, uint64_t start, uint64_t end, const char *path, uint64_t inode)
 {
-	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	_cleanup_close_ int dir_fd = -1, fd = -1;
 	char name[64 + PATH_MAX];
 	struct stat st;
@@ -19,14 +19,12 @@ int mapfile_open(pid_t pid, uint64_t start, uint64_t end, const char *path, uint
 	if (proc_open_dir(pid, &dir_fd))
 		return -1;
 	snprintf(name, sizeof(name), "map_files/%lx-%lx", (unsigned long)start, (unsigned long)end);
-	fd = openat(dir_fd, name, flags);
-	if (fd < 0) { /* without CAP_CHECKPOINT_RESTORE */
+	fd = openat(dir_fd, name, O_PATH | O_CLOEXEC); /* what is mapped may be a device */
+	if (fd < 0) {				       /* without CAP_CHECKPOINT_RESTORE */
 		snprintf(name, sizeof(name), "root%s", path);
-		fd = openat(dir_fd, name, flags);
+		fd = openat(dir_fd, name, O_PATH | O_CLOEXEC);
 		if (fd >= 0 && (fstat(fd, &st) || st.st_ino != inode))
 			return -1;
 	}
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return -1;
-	return take_fd(fd);
+	return fd < 0 ? -1 : regular_open(fd);
 }
