@@ -99,6 +99,13 @@ static const struct row rows[] = {
 				   "probes that somebody took out of the target's code", "probe",
 				   "taken out of the target's code, by a debugger most likely (the "
 				   "notes say when): calls there are missing" },
+	[COUNTER_COPIED_PROBES] = { "copied_probes",
+				    "probed places that the target copied, with its code, "
+				    "elsewhere",
+				    "probed place",
+				    "copied by the target, with its code, to other memory: calls "
+				    "of "
+				    "the copy are missing" },
 	[COUNTER_MALFORMED] = { "malformed", "records that are not as they should be", "record",
 				"malformed and left out: this is a fault of dhatd" },
 	[COUNTER_OUT_OF_MEMORY] = { "out_of_memory", "events lost because dhatd had no memory",

@@ -25,6 +25,7 @@ enum {
 	COUNTER_LATE_ALLOCATORS,
 	COUNTER_UNSEEN_FUNCTIONS,
 	COUNTER_TAKEN_PROBES,
+	COUNTER_COPIED_PROBES,
 	COUNTER_MALFORMED,
 	COUNTER_OUT_OF_MEMORY,
 	COUNTER_SEEN_TWICE,
@@ -45,7 +46,7 @@ struct verdict_facts {
 	bool from_start;		 /* watched from before the first instruction */
 	uint64_t sample_rate;		 /* 1 of so many allocations was recorded; 0 and 1: all */
 	uint64_t unknown_bytes;		 /* heap_totals.unknown_free_bytes */
-	bool frees_keep_coming; /* of unknown blocks, too many for too long: doubt.h */
+	bool frees_keep_coming;		 /* of unknown blocks, too many for too long: doubt.h */
 	const struct partials *partials; /* NULL: none */
 	const char *probed; /* the allocators that are, for a partial one: "glibc 2.36" */
 };
@@ -59,8 +60,8 @@ struct counter {
 struct counter counters_at(unsigned i, const struct verdict_facts *facts);
 
 /* The daemon's own counters that a collector, its heap and its stacks know: all but
- * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS and
- * COUNTER_TAKEN_PROBES. */
+ * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS,
+ * COUNTER_TAKEN_PROBES and COUNTER_COPIED_PROBES. */
 void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
 
 struct verdict {

@@ -1,11 +1,14 @@
 #include "code.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "file.h"
+#include "proto/base/cleanup.h"
 
 #define PAGE_BYTES 4096ull
 #define INT3 0xcc
@@ -16,7 +19,7 @@
 #define PAGEMAP_FILE (1ull << 61) /* of a file, or shared */
 
 struct code {
-	int memory_fd, pagemap_fd;
+	int dir_fd, memory_fd, pagemap_fd;
 };
 
 int code_read_pattern(int file_fd, uint64_t file_offset, struct code_pattern *ret)
@@ -43,26 +46,37 @@ enum code_state code_compare(const struct code_pattern *pattern, const uint8_t *
 	return memory[CODE_BEFORE] == INT3 ? CODE_TRAPPED : CODE_AS_FILE;
 }
 
-size_t code_find_trapped_copy(const struct code_pattern *pattern, const uint8_t *memory,
-			      size_t size, size_t from)
+static bool is_trapped_copy(const struct code_pattern *pattern, const uint8_t *around)
 {
-	size_t at = from < CODE_BEFORE ? CODE_BEFORE : from;
+	size_t traps = 0;
 
-	while (at + (CODE_BYTES - CODE_BEFORE) <= size) {
-		const uint8_t *found = memchr(memory + at, INT3, size - at), *around;
-		size_t traps = 0;
+	if (code_compare(pattern, around) != CODE_TRAPPED)
+		return false;
+	for (size_t i = 0; i < CODE_BYTES; i++)
+		traps += around[i] == INT3 && pattern->bytes[i] != INT3;
+	return traps <= CODE_BYTES / 4;
+}
+
+size_t code_find_trapped_copy(const struct code_pattern *patterns, size_t count,
+			      const uint8_t *memory, size_t size, size_t from, size_t *ret_pattern)
+{
+	const size_t behind = CODE_BYTES - CODE_BEFORE;
+
+	for (size_t at = from < CODE_BEFORE ? CODE_BEFORE : from; at + behind <= size; at++) {
+		const uint8_t *found = memchr(memory + at, INT3, size - at);
 
 		if (!found)
 			break;
 		at = found - memory;
-		if (at + (CODE_BYTES - CODE_BEFORE) > size)
-			break;
-		around = found - CODE_BEFORE;
-		for (size_t i = 0; i < CODE_BYTES; i++)
-			traps += around[i] == INT3 && pattern->bytes[i] != INT3;
-		if (traps <= CODE_BYTES / 4 && code_compare(pattern, around) == CODE_TRAPPED)
+		/* padding: compilers of generated code fill whole pages with it */
+		if (at + behind > size || (found[-1] == INT3 && found[1] == INT3))
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			if (!is_trapped_copy(&patterns[i], found - CODE_BEFORE))
+				continue;
+			*ret_pattern = i;
 			return at;
-		at++;
+		}
 	}
 	return size;
 }
@@ -74,8 +88,10 @@ int code_open(pid_t pid, struct code **ret)
 
 	if (!code)
 		return -ENOMEM;
-	*code = (struct code){ -1, -1 };
-	error = proc_open(pid, "mem", &code->memory_fd);
+	*code = (struct code){ -1, -1, -1 };
+	error = proc_open_dir(pid, &code->dir_fd);
+	if (error == 0)
+		error = proc_open(pid, "mem", &code->memory_fd);
 	if (error == 0)
 		error = proc_open(pid, "pagemap", &code->pagemap_fd);
 	if (error < 0) {
@@ -90,11 +106,24 @@ void code_close(struct code *code)
 {
 	if (!code)
 		return;
+	if (code->dir_fd >= 0)
+		close(code->dir_fd);
 	if (code->memory_fd >= 0)
 		close(code->memory_fd);
 	if (code->pagemap_fd >= 0)
 		close(code->pagemap_fd);
 	free(code);
+}
+
+bool code_is_mapped(const struct code *code, uint64_t start, uint64_t end)
+{
+	char name[64], path[1];
+
+	snprintf(name, sizeof(name), "map_files/%llx-%llx", (unsigned long long)start,
+		 (unsigned long long)end);
+	/* by stat(2) an entry that the kernel has cached outlives its file, as long as the range is
+	 * mapped exactly so: map_files_d_revalidate() */
+	return readlinkat(code->dir_fd, name, path, sizeof(path)) >= 0 || errno != ENOENT;
 }
 
 size_t code_read(const struct code *code, uint64_t addr, void *ret, size_t size)
@@ -110,6 +139,11 @@ size_t code_pages(const struct code *code, uint64_t addr, uint64_t *ret, size_t 
 			    addr / PAGE_BYTES * sizeof(*ret));
 
 	return got < 0 ? 0 : got / sizeof(*ret);
+}
+
+bool code_page_is_present(uint64_t page)
+{
+	return page & PAGEMAP_PRESENT;
 }
 
 bool code_page_is_private(uint64_t page)
@@ -130,4 +164,23 @@ enum code_state code_look(const struct code *code, uint64_t addr,
 	if (code_read(code, addr - CODE_BEFORE, memory, sizeof(memory)) != sizeof(memory))
 		return CODE_UNKNOWN;
 	return code_compare(pattern, memory);
+}
+
+int code_mend(pid_t pid, uint64_t addr, const struct code_pattern *pattern)
+{
+	_cleanup_close_ int dir = -1, fd = -1;
+	uint8_t memory[CODE_BYTES];
+	int error = proc_open_dir(pid, &dir);
+
+	if (error)
+		return error;
+	fd = openat(dir, "mem", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, memory, sizeof(memory), addr - CODE_BEFORE) != sizeof(memory) ||
+	    !is_trapped_copy(pattern, memory))
+		return -ENOENT;
+	if (pwrite(fd, &pattern->bytes[CODE_BEFORE], 1, addr) != 1)
+		return -errno;
+	return 0;
 }

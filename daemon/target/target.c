@@ -321,6 +321,7 @@ static void target_free(struct target *target)
 	texts_free(target->options.custom);
 	free(target->probes);
 	target_forget_places(target);
+	free(target->searched);
 	free(target->forked);
 	if (target->pidfd >= 0)
 		close(target->pidfd);
@@ -393,8 +394,12 @@ static bool remove_probes(struct target *target)
 
 void target_detach(struct target *target)
 {
-	if (remove_probes(target))
+	if (remove_probes(target)) {
+		pthread_mutex_lock(&target->map_lock);
+		target_search_copies(target, true);
+		pthread_mutex_unlock(&target->map_lock);
 		target_sweep(target);
+	}
 	target_lock(target);
 	close_profile(target, TARGET_DETACHED, "detached on request");
 	target_unlock(target);
@@ -410,6 +415,7 @@ void target_finish(struct target *target)
 	state = describe_end(target, detail, sizeof(detail));
 	close_profile(target, state, detail);
 	target_unlock(target);
+	target_explain_end(target);
 	remove_probes(target);
 }
 

@@ -125,6 +125,8 @@ struct target_hooks {
 	void (*wants_weighing)(void *context, struct target *target); /* see target_weigh() */
 	void (*forked)(void *context, struct target *target, pid_t child);
 	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
+	/* what a person should know at once; text may hold anything: a target's names are in it */
+	void (*told)(void *context, struct target *target, const char *text);
 	void *context;
 };
 

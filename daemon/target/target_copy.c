@@ -46,6 +46,7 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
 	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
 	values[COUNTER_TAKEN_PROBES] = target->taken_probes;
+	values[COUNTER_COPIED_PROBES] = target->copied_probes;
 	counters_fill(values, &target->collector);
 }
 

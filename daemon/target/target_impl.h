@@ -39,7 +39,11 @@ struct target_place {
 	uint64_t file_offset;
 	struct code_pattern pattern; /* what the file has there */
 	bool is_missing;	     /* somebody wrote over it … */
-	bool is_patched; /* … and around it: not to be put back */
+	bool is_patched;	     /* … and around it: not to be put back */
+};
+
+struct target_range { /* of the target's memory */
+	uint64_t start, end;
 };
 
 struct target {
@@ -77,9 +81,12 @@ struct target {
 	size_t probe_count;
 	struct target_place *places; /* grows under map_lock and `lock` */
 	size_t place_count, place_capacity;
-	uint64_t places_seen_unix_ns; /* when all were in place */
-	uint32_t taken_probes;	      /* how often one was found missing */
-	char **allocators, **notes;   /* NULL-terminated; owned */
+	uint64_t places_seen_unix_ns;  /* when all were in place */
+	uint32_t taken_probes;	       /* how often one was found missing */
+	uint32_t copied_probes;	       /* found in copies of the target's code */
+	struct target_range *searched; /* executable memory of no file, looked through; map_lock */
+	size_t searched_count;
+	char **allocators, **notes; /* NULL-terminated; owned */
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	uint32_t not_followed;	  /* of those, sentences about children: MAX_NOT_FOLLOWED */
 	bool is_taking_inventory;
@@ -154,6 +161,14 @@ bool target_check_places(struct target *target);
 /* Put back those that are missing, once no debugger is there any more. Holder of map_lock; a tenth
  * of a second for each. */
 void target_restore_places(struct target *target);
+/* target_copies.c: look for breakpoints of ours in copies that the target made of its code, and
+ * take them out. all: everywhere, else where nothing executable was at the last search. Holder of
+ * map_lock. */
+void target_search_copies(struct target *target, bool all);
+/* target_code.c: what a person should know at once. With no lock. */
+void target_tell(struct target *target, const char *text);
+/* target_code.c: its wait status is known: what may have killed it. With no lock. */
+void target_explain_end(struct target *target);
 /* target_code.c: look, and have the mapper mend what it can. Any thread, with no lock. */
 void target_look_after_code(struct target *target);
 /* let go of breakpoints that serve nobody, wherever they are; a note tells. While no

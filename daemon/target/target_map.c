@@ -717,6 +717,7 @@ void target_map_work(struct target *target)
 			break;
 		drop_unused_tables(target);
 		target_restore_places(target);
+		target_search_copies(target, false);
 		tracer_forget_old_stacks(target->tracer);
 		if (tracer_epoch(target->tracer) == epoch)
 			break;

@@ -113,6 +113,19 @@ static size_t list_looks(struct target *target, bool missing_only, struct look *
 	return count;
 }
 
+/* Is a mapping with places of ours not there any more? Unmapped, or replaced by a copy. */
+static bool is_any_unmapped(const struct code *code, const struct look *looks, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct mapping *at = &looks[i].mapping;
+
+		if ((i == 0 || at->start != looks[i - 1].mapping.start) &&
+		    !code_is_mapped(code, at->start, at->end))
+			return true;
+	}
+	return false;
+}
+
 /* Drop those that are as they should be; how many are left. */
 static size_t keep_odd(const struct code *code, struct look *looks, size_t count)
 {
@@ -187,7 +200,7 @@ bool target_check_places(struct target *target)
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	_cleanup_free_ struct look *looks = NULL;
 	uint64_t now = clock_now_ns(CLOCK_REALTIME);
-	bool is_any_missing = false, can_be_mended = false;
+	bool is_any_missing = false, can_be_mended = false, is_moved;
 	size_t count;
 
 	if (target_state_of(target) != TARGET_ATTACHED || target->is_ending || !target->is_observed)
@@ -195,11 +208,13 @@ bool target_check_places(struct target *target)
 	count = list_looks(target, false, &looks);
 	if (code_open(target->pid, &code))
 		return false;
+	is_moved = is_any_unmapped(code, looks, count);
 	count = keep_odd(code, looks, count);
 	if (count > 0 && procmaps_read(target->pid, &maps) == 0)
 		count = keep_odd(code, looks, count); /* of the same mappings as maps has */
 	target_lock(target);
-	for (size_t i = 0; i < count && target->state == TARGET_ATTACHED; i++) {
+	for (size_t i = 0; i < count && target->state == TARGET_ATTACHED && !target->finished;
+	     i++) {
 		struct target_place *place = &target->places[looks[i].index];
 
 		if (place->is_missing || !is_mapped_still(&looks[i], &maps))
@@ -216,7 +231,7 @@ bool target_check_places(struct target *target)
 	if (!is_any_missing)
 		target->places_seen_unix_ns = now;
 	target_unlock(target);
-	return can_be_mended;
+	return can_be_mended || is_moved;
 }
 
 /* ---- putting back ---------------------------------------------------------------------------- */

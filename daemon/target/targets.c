@@ -2,6 +2,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/text.h"
 #include "ptracer.h"
 #include "run.h"
 
@@ -148,6 +149,14 @@ static void queue_attach(struct targets *targets, pid_t pid, struct target *fore
 static void on_forked(void *context, struct target *target, pid_t child)
 {
 	queue_attach(context, child, target);
+}
+
+static void on_told(void *context, struct target *target, const char *text)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(text);
+
+	if (clean)
+		fprintf(stderr, "dhatd: process %d: %s\n", (int)target_pid(target), clean);
 }
 
 /* exec: the probes go (in the closer's thread: it takes milliseconds), the profile stays */
@@ -437,6 +446,7 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 			   .wants_weighing = want_weighing,
 			   .forked = on_forked,
 			   .replaced = on_replaced,
+			   .told = on_told,
 			   .context = targets },
 	};
 	pthread_mutex_init(&targets->lock, NULL);

@@ -280,3 +280,63 @@ def test_pages_given_back(target, daemon, ctl, tmp_path):
     program.say("allocate 100")
     program.expect("allocated")
     assert counter(ctl, program.pid, "allocs") == before + 100
+
+
+# ---- copies of the target's code -------------------------------------------------------------------
+
+@pytest.fixture
+def copier(target, tmp_path):
+    """A static program of its own file, which can copy its code to anonymous memory."""
+    path = str(tmp_path / "text_copied")
+    shutil.copy(TARGETS / "text_copied", path)
+    process = target(path)
+    process.path = path
+    process.expect("ready")
+    return process
+
+
+def executable_lines(pid):
+    return [line for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines() if " r-xp " in line]
+
+
+def test_copy_made_while_watched_is_mended(copier, daemon, ctl):
+    dhatd = daemon("attach", "--pid", copier.pid, "--no-inventory")
+    copier.say("allocate 10")
+    copier.expect("allocated")
+    copier.say(f"copy {copier.path}")
+    copier.expect("copied")
+    assert not any(copier.path in line for line in executable_lines(copier.pid))
+    told = dhatd.expect_err(r"process \d+: the process has copied its own code while it was watched: (\d+) "
+                            r"breakpoints of ours \((.+)\) in the copy .* (\d+) taken out\.")
+    assert told[1] == told[3] and int(told[1]) >= 4 and "malloc" in told[2]
+    assert any("has copied its own code" in n for n in notes(ctl, copier.pid))
+    assert not verdict(ctl, copier.pid)["exact"]
+    assert any("copied by the target" in r for r in verdict(ctl, copier.pid)["reasons"])
+    copier.say("allocate 100")
+    copier.expect("allocated\nallocated|allocated\ncopied\nallocated")
+    assert counter(ctl, copier.pid, "allocs") == 10  # those of the copy are not counted
+    dhatd.stop()
+    copier.say("allocate 100")
+    copier.proc.stdin.close()
+    assert copier.wait() == 0
+
+
+def test_copy_made_just_before_the_detach_is_mended(copier, daemon, ctl):
+    """Long after the detach the copy's malloc is called: nobody is there any more."""
+    dhatd = daemon("attach", "--pid", copier.pid, "--no-inventory")
+    copier.say(f"copy {copier.path}")
+    copier.expect("copied")
+    assert dhatd.stop() == 0
+    copier.say("allocate 100")
+    copier.expect("allocated")
+    copier.proc.stdin.close()
+    assert copier.wait() == 0
+
+
+def test_death_by_sigtrap_is_explained(copier, daemon, ctl):
+    """A copy that is called at once cannot be mended in time."""
+    dhatd = daemon("attach", "--pid", copier.pid, "--no-inventory")
+    copier.say(f"both {copier.path}")
+    assert copier.wait() == -signal.SIGTRAP
+    dhatd.expect_err(r"it died by SIGTRAP\. .* in a copy of its code that it made while it was watched")
+    until(lambda: any("it died by SIGTRAP" in n for n in notes(ctl, copier.pid)), "status to say so")

@@ -7,6 +7,7 @@
 
 #include "allocator_flow.h"
 #include "bpf/dhat_abi.h"
+#include "copiers.h"
 #include "daemon/object/cfi/cfi.h"
 #include "proto/base/cleanup.h"
 #include "providers.h"
@@ -33,6 +34,8 @@ static int add_besides(struct provider_names *names, const char *const *besides)
 
 	for (i = 0; i < ARRAY_SIZE(mappers) && r == 0; i++)
 		r = provider_names_add(names, "", mappers[i].name);
+	for (i = 0; copiers_patterns[i] && r == 0; i++)
+		r = provider_names_add(names, "", copiers_patterns[i]);
 	for (; besides && *besides && r == 0; besides++)
 		r = provider_names_add(names, "", *besides);
 	return r;
