@@ -213,7 +213,7 @@ bool target_check_places(struct target *target)
 	if (count > 0 && procmaps_read(target->pid, &maps) == 0)
 		count = keep_odd(code, looks, count); /* of the same mappings as maps has */
 	target_lock(target);
-	for (size_t i = 0; i < count && target->state == TARGET_ATTACHED && !target->finished;
+	for (size_t i = 0; i < count && target->state == TARGET_ATTACHED && !target->is_ending;
 	     i++) {
 		struct target_place *place = &target->places[looks[i].index];
 
