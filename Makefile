@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma
 # goals that install first, or need nothing
-standalone := deps demo test bench test-kernels fuzz stacks clean help format uninstall
+standalone := deps exports demo test bench test-kernels fuzz stacks clean help format uninstall
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
 debian_of = $(patsubst json-c,libjson-c,$(1))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
@@ -243,6 +243,11 @@ demo:	## a leaking service under load, attached to while it runs: from nothing t
 	$(again) -j$$(nproc) all $(O)/tests/targets/demo_service
 	$(Q)tests/demo $(O)
 
+exports:	## tests/exports: what the allocators of Debian 12, testing and unstable export (needs the network)
+	$(Q)tests/exports/fetch
+	$(again) $(O)/tests/unit/daemon/object/sites/test_allocators
+	$(Q)DHAT_GOLDEN=write $(O)/tests/unit/daemon/object/sites/test_allocators
+
 deps:	## install the Debian packages that are missing
 	$(Q)tests/deps build test kernels bench lint
 
@@ -295,7 +300,7 @@ help:	## this list
 		printf "  make %-13s %s\n", n, $$0 }'
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 change the flags'
 
-.PHONY: all deps demo test test-kernels check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deps exports demo test test-kernels check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

@@ -54,8 +54,11 @@ struct {
 struct call { /* an allocator call on its way, of one thread */
 	__u64 sp;	  /* at its entry: names the call */
 	__u64 size_bytes;
-	__u64 old_addr;	  /* realloc; posix_memalign: where the result will be stored */
-	__u64 old_bytes;  /* mremap */
+	__u64 old_addr;	  /* realloc */
+	union {
+		__u64 old_bytes; /* mremap */
+		__u64 result_at; /* posix_memalign and its like: where the result will be stored */
+	};
 	__u64 return_pc;  /* of a call that is seen by exit probes: is it still on its way? */
 	__u8 is_active;
 	__u8 role;
@@ -388,7 +391,12 @@ static __always_inline __u64 reg(struct pt_regs *regs, __u8 number)
 static __always_inline int is_resizing(__u8 role)
 {
 	return role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY ||
-	       role == DHAT_ROLE_RESIZE;
+	       role == DHAT_ROLE_RESIZE || role == DHAT_ROLE_REALLOCARR;
+}
+
+static __always_inline int is_string(__u8 role)
+{
+	return role == DHAT_ROLE_STRDUP || role == DHAT_ROLE_REALPATH || role == DHAT_ROLE_DUPENV;
 }
 
 /* Is the call still to return? Return probes are on the kernel's list until then; without one (exit
@@ -403,6 +411,40 @@ static __always_inline int is_on_its_way(const struct call *call)
 		return 0;
 	/* another tracer's return probe may have put its trampoline there meanwhile */
 	return pc == call->return_pc || find_pending_return(call->sp) == call->return_pc;
+}
+
+/* Bytes of the string at addr with the 0 at its end; 0: that was not found. */
+#define STRING_CHUNK (8 * UNWIND_WINDOW_WORDS)
+#define STRING_CHUNKS 256 /* a MiB: no text that is copied by name is longer */
+
+UNWIND_NOINLINE int string_bytes(__u64 addr)
+{
+	struct unwind_scratch *s = claim_scratch();
+	__u32 bytes = 0;
+
+	if (!s)
+		return 0;
+	for (int i = 0; i < STRING_CHUNKS; i++) {
+		long n = bpf_probe_read_user_str(s->window, STRING_CHUNK, (void *)(addr + bytes));
+
+		if (n < STRING_CHUNK) {
+			bytes = n > 0 ? bytes + n : 0;
+			break;
+		}
+		bytes += STRING_CHUNK - 1; /* cut; or the 0 was the last, then it is read again */
+		if (i == STRING_CHUNKS - 1)
+			bytes = 0;
+	}
+	release_scratch(s);
+	return bytes;
+}
+
+static __always_inline __u64 read_pointer(__u64 at)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_user(&value, sizeof(value), (void *)at);
+	return value;
 }
 
 /* At the entry. 1: a return is to be awaited. */
@@ -438,10 +480,17 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		count(DHAT_CTR_ABANDONED);
 		call->is_active = 0;
 	}
-	if (role == DHAT_ROLE_FREE) {
-		send_free(arg0, cookie);
+	if (role == DHAT_ROLE_UNKNOWN) {
+		count(DHAT_CTR_UNKNOWN_CALLS);
 		return 0;
 	}
+	if (role == DHAT_ROLE_FREE) {
+		send_free(arg0, cookie);
+		if (!cookie.parts.is_nesting)
+			return 0;
+	}
+	if (role == DHAT_ROLE_REALPATH && arg0)
+		return 0;
 	arg1 = reg(regs, cookie.parts.arg_reg[1]);
 	if (role == DHAT_ROLE_MUNMAP) {
 		send_unmap(arg0, arg1);
@@ -464,8 +513,14 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		call->old_addr = arg0;
 		call->size_bytes = arg1 * arg2;
 		break;
+	case DHAT_ROLE_REALLOCARR:
+		call->old_addr = read_pointer(arg0);
+		call->result_at = arg0;
+		call->size_bytes = arg1 * arg2;
+		break;
 	case DHAT_ROLE_POSIX_MEMALIGN:
-		call->old_addr = arg0; /* where the result goes */
+	case DHAT_ROLE_DUPENV:
+		call->result_at = arg0;
 		call->size_bytes = arg2;
 		break;
 	case DHAT_ROLE_MEMALIGN:
@@ -527,19 +582,25 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	if (sp - 8 != call->sp) /* an inner call's return */
 		return 0;
 	call->is_active = 0;
-	if (call->role == DHAT_ROLE_POSIX_MEMALIGN) {
-		addr = 0;
-		if ((__u32)result == 0)
-			bpf_probe_read_user(&addr, sizeof(addr), (void *)call->old_addr);
-	}
+	if (call->role == DHAT_ROLE_FREE)
+		return 0;
+	if (call->role == DHAT_ROLE_POSIX_MEMALIGN || call->role == DHAT_ROLE_DUPENV ||
+	    call->role == DHAT_ROLE_REALLOCARR)
+		addr = (__u32)result == 0 ? read_pointer(call->result_at) : 0;
 	if (call->role == DHAT_ROLE_RESIZE)
 		addr = result >= call->size_bytes ? call->old_addr : 0;
 	is_realloc = is_resizing(call->role) && call->old_addr;
 	now = bpf_ktime_get_ns();
 	if (call->domain == DHAT_DOMAIN_ANON)
 		addr = leave_mapping(call, result);
-	if (!addr && call->role == DHAT_ROLE_SBRK)
+	if (!addr && (call->role == DHAT_ROLE_SBRK ||
+		      (call->role == DHAT_ROLE_DUPENV && (__u32)result == 0)))
 		return 0;
+	if (addr && is_string(call->role)) {
+		call->size_bytes = string_bytes(addr);
+		if (!call->size_bytes)
+			count(DHAT_CTR_UNSIZED);
+	}
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	flags = wake_flags(used);
 	if (!addr) {

@@ -32,7 +32,7 @@ struct dhat_record {
 
 /* The domain of anonymous mappings: ranges, which may be cut. A FREE in it says where the range begins
  * and, in chunk_size, how long it is. */
-#define DHAT_DOMAIN_ANON 255
+#define DHAT_DOMAIN_ANON 15 /* the highest: a cookie has four bits for it */
 
 /* time_ns in all records: CLOCK_MONOTONIC. */
 struct dhat_record_alloc {
@@ -195,6 +195,8 @@ enum dhat_counter {
 	DHAT_CTR_DROP_REALLOC,	   /* realloc records lost: ring full */
 	DHAT_CTR_DROP_STACK,	   /* stacks lost: ring full; their allocations are counted */
 	DHAT_CTR_DROP_LIFE,	   /* map, change, exec or fork records lost: ring full */
+	DHAT_CTR_UNKNOWN_CALLS,	   /* of functions that hand out or take nobody knows what */
+	DHAT_CTR_UNSIZED,	   /* strings handed out whose end was not found: of size 0 */
 	DHAT_CTR_STACKS,	   /* stacks sent */
 	DHAT_CTR_STACKS_FULL,	   /* stack table full: sent again each time, still exact */
 	DHAT_CTR_USED_FP,	   /* stacks with a frame-pointer step for want of a rule */
@@ -215,6 +217,12 @@ enum dhat_role {
 	DHAT_ROLE_MEMALIGN,	  /* p = f(align, size); also aligned_alloc */
 	DHAT_ROLE_PVALLOC,	  /* p = f(size), size rounded up to whole pages */
 	DHAT_ROLE_RESIZE,	  /* n = f(old, size): in place; resized to size when n >= size */
+	DHAT_ROLE_REALLOCARR,	  /* error = f(&p, count, size): p is the old block, then the new one */
+	/* blocks of which no argument tells the size: it is that of the string in them, with its end */
+	DHAT_ROLE_STRDUP,   /* p = f() */
+	DHAT_ROLE_REALPATH, /* p = f(buffer): a new string if buffer is 0, else none */
+	DHAT_ROLE_DUPENV,   /* error = f(&p): p may be 0, then there is none */
+	DHAT_ROLE_UNKNOWN,  /* f(): what it does cannot be followed; its outermost calls are counted */
 	/* anonymous memory that is not an allocator's (--anonymous); domain DHAT_DOMAIN_ANON */
 	DHAT_ROLE_MMAP,	  /* p = f(size, flags) */
 	DHAT_ROLE_MUNMAP, /* f(p, size) */
@@ -232,17 +240,20 @@ enum dhat_phase {
 /* The cookie of a probe site. Registers are numbered as in the instruction encoding (Intel SDM
  * vol. 2, table 2-2: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15). */
 struct dhat_cookie {
-	__u8 role : 4;	     /* enum dhat_role */
+	__u8 role : 6;	     /* enum dhat_role */
 	__u8 phase : 2;	     /* enum dhat_phase */
 	__u8 is_by_exit : 1; /* its return is seen by exit probes */
 	__u8 has_header : 1; /* glibc: the word before a block tells its size */
-	__u8 domain;	     /* see struct dhat_record */
+	__u8 is_nesting : 1; /* a free that calls another one: its return is awaited */
+	__u8 pad : 1;
+	__u8 domain : 4;     /* see struct dhat_record */
 	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
 			      * is where the result is */
 	__u8 rsp_words;	     /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
 	__u16 site;	     /* number of the function among the probed ones of the target */
 };
 _Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
+_Static_assert(DHAT_ROLE_COUNT <= 64 && DHAT_DOMAIN_ANON < 16, "what fits into a cookie");
 
 union dhat_cookie_word {
 	struct dhat_cookie parts;

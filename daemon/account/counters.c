@@ -58,6 +58,13 @@ static const struct row rows[] = {
 				 "map, change, exec and fork records lost: ring full",
 				 "map, change, exec or fork event",
 				 "lost" RING ": frames may be named by the wrong file" },
+	[DHAT_CTR_UNKNOWN_CALLS] = { "unknown_calls",
+				     "calls of allocator functions that cannot be followed", "call",
+				     "of allocator functions that cannot be followed (status lists "
+				     "them): what these handed out or took is missing" },
+	[DHAT_CTR_UNSIZED] = { "unsized", "strings handed out whose size could not be read",
+			       "string",
+			       "handed out whose size could not be read: counted as 1 byte" },
 	[DHAT_CTR_STACKS] = { "stacks", "different stacks recorded" },
 	[DHAT_CTR_STACKS_FULL] = { "stacks_resent",
 				   "stacks sent again: the kernel's table of known ones was full" },

@@ -450,6 +450,12 @@ int preflight_sites(struct preflight *preflight, const struct allocator_site *si
 					  "%s of %s: %s; what it does is "
 					  "not counted",
 					  site->function.name, path, site->place.note);
+		else if (site->is_unknown)
+			r = preflight_add(preflight, "unknown function",
+					  "%s of %s looks like one of %s that dhatd does not know: "
+					  "its calls are counted, and the first one makes the "
+					  "profile inexact",
+					  site->function.name, path, site->allocator);
 		else if (!site->place.is_emulated)
 			r = preflight_add(preflight, "slow probe",
 					  "%s of %s has to be single-stepped, which costs some ten "

@@ -244,6 +244,8 @@ static struct dhat_cookie cookie_of(const struct allocator_site *site, uint8_t d
 		.phase = phase,
 		.is_by_exit = site->returns == ALLOCATOR_RETURNS_EXITS,
 		.has_header = site->family && site->family->has_header,
+		.is_nesting = site->function.role == DHAT_ROLE_FREE &&
+			      site->returns != ALLOCATOR_RETURNS_NOTHING,
 		.domain = domain,
 		.rsp_words = site->place.rsp_words,
 		.site = number,
@@ -308,6 +310,33 @@ static size_t drop_doubles(struct uprobe_site *sites, size_t count)
 	return kept;
 }
 
+/* Functions that look like an allocator's and are in no table; with `lock`. */
+static int note_unknown(struct target *target, const struct object_slot *slot,
+			const struct allocator_site *sites, size_t count)
+{
+	char names[400] = "", note[PATH_MAX + 700];
+	size_t unknown = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t used = strlen(names);
+
+		if (!sites[i].is_unknown)
+			continue;
+		if (unknown++ < 8)
+			snprintf(names + used, sizeof(names) - used, "%s%.40s", used ? ", " : "",
+				 sites[i].function.name);
+	}
+	if (!unknown)
+		return 0;
+	snprintf(note, sizeof(note),
+		 "%zu function%s of %s %s not known to dhatd: %s%s; calls are counted, and the "
+		 "first "
+		 "one makes the profile inexact",
+		 unknown, unknown == 1 ? "" : "s", slot->path, unknown == 1 ? "is" : "are", names,
+		 unknown > 8 ? " …" : "");
+	return texts_add(&target->notes, note);
+}
+
 static int remember_probes(struct target *target, const struct object_slot *slot,
 			   const struct allocator_site *sites, size_t count)
 {
@@ -347,6 +376,8 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 		target->probe_count++;
 		target->unseen_functions += site->is_refused;
 	}
+	if (!error)
+		error = note_unknown(target, slot, sites, count);
 	snprintf(line, sizeof(line), "%s (%s)", sites[0].allocator, slot->path);
 	if (!error)
 		error = texts_add(&target->allocators, line);

@@ -220,3 +220,61 @@ def test_mistyped(spec, said, daemon, target):
     dhatd = daemon("attach", "--pid", pool.pid, "--alloc", spec, wait=False)
     assert dhatd.wait() == 2  # DHAT_EXIT_USAGE
     assert re.search(said, dhatd.err)
+
+
+def test_new_strings(daemon, ctl, target, tmp_path):
+    """Blocks whose size no argument tells are counted by what is in them; a path into a buffer is none."""
+    process = target(PROGRAMS / "paths")
+    process.expect("^ready")
+    daemon("attach", "--pid", process.pid)
+    process.say("")
+    process.expect("^done")
+    ctl("snapshot", "-o", tmp_path / "paths.json")
+    profile = Profile(tmp_path / "paths.json")
+    assert profile.exact, profile.reasons
+    sums = profile.sums()
+    assert (sums["tb"], sums["tbk"], sums["eb"], sums["ebk"]) == (80, 20, 74, 19)
+
+
+def test_unknown_function(daemon, ctl, target, tmp_path):
+    """A function of a newer version is told before and at the attach; called, it ends the word "exact"."""
+    process = target(PROGRAMS / "newer")
+    process.expect("^ready")
+    daemon("serve")
+    plan = ctl("plan", process.pid).out
+    assert re.search(r"unknown function.*malloc_typed", plan, re.S)
+    assert "malloc_usable_size" not in plan
+    ctl("attach", "--pid", process.pid)
+    status = ctl("status").out
+    assert re.search(r"1 function of .*newer is not known to dhatd: malloc_typed;", " ".join(status.split())), status
+    process.say("")
+    process.expect("^known")
+    ctl("snapshot", "-o", tmp_path / "known.json")
+    known = Profile(tmp_path / "known.json")
+    assert known.exact, known.reasons
+    assert (known.sums()["tb"], known.sums()["tbk"]) == (1000, 10)
+    process.say("")
+    process.expect("^unknown")
+    ctl("snapshot", "-o", tmp_path / "unknown.json")
+    unknown = Profile(tmp_path / "unknown.json")
+    assert not unknown.exact
+    assert any(reason.startswith("3 calls of allocator functions that cannot be followed")
+               for reason in unknown.reasons), unknown.reasons
+    assert (unknown.sums()["tb"], unknown.sums()["tbk"]) == (1000, 10)
+
+
+@pytest.mark.parametrize("options", [(), ("--link", "multi"), ("--link", "perf"), ("--no-return-probes",)],
+                         ids=lambda options: "-".join(options).strip("-") or "best")
+def test_free_within_free(options, daemon, tmp_path):
+    """operator delete[] that calls free, and does more, is one free."""
+    ran = daemon("run", *options, "-o", tmp_path / "run.json", "--", PROGRAMS / "cxx-own", "go", pattern=r"wrote")
+    assert ran.wait() == 0
+    profile = Profile(tmp_path / "run.json")
+    assert profile.exact, profile.reasons
+    books = {name: list(map(int, numbers)) for name, *numbers in
+             re.findall(r"^(\w+) (\d+) (\d+) (\d+) (\d+)$", ran.out, re.M)}
+    total = pattern_sums(profile)
+    made = len([name for name in books if name.startswith("use_")])  # each is called once before, for 64 bytes
+    assert (total["tb"], total["tbk"]) == (books["all"][0] + 64 * made, books["all"][1] + made)
+    assert (total["eb"], total["ebk"]) == (0, 0)
+    assert {c["name"]: c["value"] for c in profile.verdict["counters"]}["nested"] > 0

@@ -322,7 +322,8 @@ static bool fits_one(const struct object_reader *r, const char *name, size_t siz
 	size_t i;
 
 	for (i = 0; i < r->pattern_count; i++)
-		if (fits(r->patterns[i], name, size))
+		if ((r->patterns[i][0] == '*' || r->patterns[i][0] == name[0]) &&
+		    fits(r->patterns[i], name, size))
 			return true;
 	return false;
 }

@@ -203,11 +203,22 @@ static int add_stub(struct object_reader *r, uint64_t vaddr, uint64_t target)
 	return target == OBJECT_RETURNS_ARGUMENT ? 0 : add_code(r, target);
 }
 
-/* Which of the functions called are PLT entries of functions that do not return. */
-static int add_noreturn_stubs(struct object_reader *r, const struct flow *flow)
+static bool is_stub(const struct object_desc *desc, uint64_t vaddr)
+{
+	size_t i;
+
+	for (i = 0; i < desc->stub_count; i++)
+		if (desc->stubs[i].vaddr == vaddr)
+			return true;
+	return false;
+}
+
+/* Which of the functions called are PLT entries: of functions that do not return, or are listed. */
+static int add_called_stubs(struct object_reader *r, const struct flow *flow)
 {
 	uint64_t offset, left, slot;
 	uint8_t code[16];
+	struct slot at;
 	size_t i;
 	int result = 0;
 
@@ -216,8 +227,14 @@ static int add_noreturn_stubs(struct object_reader *r, const struct flow *flow)
 		    left < sizeof(code) || pread(r->fd, code, sizeof(code), offset) != sizeof(code))
 			continue;
 		slot = stub_slot(code, sizeof(code), flow->calls[i]);
-		if (slot && slot_at(r, slot).is_noreturn)
+		if (!slot || is_stub(r->desc, flow->calls[i]))
+			continue;
+		at = slot_at(r, slot);
+		if (at.is_noreturn)
 			result = object_add_noreturn(r->desc, flow->calls[i]);
+		else if (at.target && at.target != OBJECT_RETURNS_ARGUMENT &&
+			 is_listed(r->desc, at.target))
+			result = add_stub(r, flow->calls[i], at.target);
 	}
 	return result;
 }
@@ -241,7 +258,7 @@ static int add_tails_of(struct object_reader *r, size_t i)
 	result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr, r->desc->noreturn,
 			     r->desc->noreturn_count, &first);
 	if (result == 0)
-		result = add_noreturn_stubs(r, &first);
+		result = add_called_stubs(r, &first);
 	if (result == 0)
 		result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr,
 				     r->desc->noreturn, r->desc->noreturn_count, &flow);

@@ -34,3 +34,25 @@ bool family_has_one(const struct object_desc *desc, const char *prefix, const ch
 			return true;
 	return false;
 }
+
+bool family_looks_like(const struct allocator_family *family, const char *name)
+{
+	static const char *const words[] = { "alloc", "free",	  "new",     "delete",
+					     "dup",   "memalign", "realpath" };
+	const char *const *at;
+	size_t i;
+
+	if (!family->begins)
+		return plain_looks_like(name);
+	for (at = family->harmless; at && *at; at++)
+		if (!strcmp(*at, name))
+			return false;
+	for (at = family->begins; *at && strncmp(name, *at, strlen(*at)); at++)
+		;
+	if (!*at)
+		return false;
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		if (strstr(name, words[i]))
+			return true;
+	return false;
+}

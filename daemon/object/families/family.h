@@ -16,6 +16,7 @@ struct allocator_function {
 	const char *name; /* symbol; in a table without its prefix */
 	uint8_t role;	  /* enum dhat_role */
 	uint8_t arg[3];	  /* which psABI argument (0…5) is the role's argument 0, 1, 2 */
+	bool awaits;	  /* a free whose return is of interest: it calls another free */
 	bool may_throw;	  /* a C++ exception may pass: no return probe, exit probes instead */
 };
 
@@ -25,13 +26,13 @@ struct function_list {
 };
 
 /* Rows of a table: name, role, the numbers of the role's arguments. */
-#define FUNCTION(name, role, a, b, c)                                                              \
+#define FUNCTION(symbol, does, a, b, c)                                                            \
 	{                                                                                          \
-		name, DHAT_ROLE_##role, { a, b, c }, false                                         \
+		.name = symbol, .role = DHAT_ROLE_##does, .arg = { a, b, c }                       \
 	}
-#define THROWING(name, role, a, b, c)                                                              \
+#define THROWING(symbol, does, a, b, c)                                                            \
 	{                                                                                          \
-		name, DHAT_ROLE_##role, { a, b, c }, true                                          \
+		.name = symbol, .role = DHAT_ROLE_##does, .arg = { a, b, c }, .may_throw = true    \
 	}
 #define FUNCTIONS(table)                                                                           \
 	{                                                                                          \
@@ -46,6 +47,10 @@ struct allocator_family {
 	const char *const *prefixes;
 	/* Where any other prefix may stand: functions by which it is noticed, or NULL. */
 	const char *const *anchors;
+	/* How the names of all its functions begin, behind the prefix; NULL: not in a way of their
+	 * own. A name for others to call that begins so and speaks of blocks is a function of a
+	 * newer version, unless it is known to hand out and take nothing. Both NULL-terminated. */
+	const char *const *begins, *const *harmless;
 	/* Symbols that is_present() and tell_name() want to see besides, or NULL. */
 	const char *const *marks;
 	bool (*is_present)(const struct object_desc *desc, const char *prefix);
@@ -67,6 +72,14 @@ extern const char *const plain_marks[];
 
 /* The object provides malloc and free under these names. */
 bool plain_is_present(const struct object_desc *desc);
+
+/* The name (behind a prefix) looks like malloc, free or one of their sisters in a newer standard: a
+ * word of theirs, and suffixes that such names have had so far. */
+bool plain_looks_like(const char *name);
+/* What has to be sighted to know such names: their beginnings; NULL-terminated. */
+extern const char *const plain_beginnings[];
+/* The same question for names that begin as the family's do. */
+bool family_looks_like(const struct allocator_family *family, const char *name);
 
 /* A symbol of this name, or NULL. */
 const struct object_symbol *family_symbol(const struct object_desc *desc, const char *prefix,

@@ -29,6 +29,10 @@
 		FUNCTION(prefix "recalloc_aligned", REALLOCARRAY, h, h + 1, h + 2),                \
 		FUNCTION(prefix "recalloc_aligned_at", REALLOCARRAY, h, h + 1, h + 2)
 
+#define STRINGS(prefix, h)                                                                         \
+	FUNCTION(prefix "strdup", STRDUP, 0, 0, 0), FUNCTION(prefix "strndup", STRDUP, 0, 0, 0),   \
+		FUNCTION(prefix "realpath", REALPATH, h + 1, 0, 0)
+
 #define ALLOC_NEW(prefix)                                                                          \
 	THROWING(prefix "alloc_new", MALLOC, 1, 0, 0),                                             \
 		THROWING(prefix "alloc_new_n", CALLOC, 1, 2, 0),                                   \
@@ -76,12 +80,27 @@ static const struct allocator_function functions[] = {
 	FUNCTION("mi_ucalloc", CALLOC, 0, 1, 0),
 	FUNCTION("mi_urealloc", REALLOC, 0, 1, 0),
 	FUNCTION("mi_ufree", FREE, 0, 0, 0),
+	FUNCTION("mi_reallocarr", REALLOCARR, 0, 1, 2),
+	STRINGS("mi_", 0),
+	STRINGS("mi_heap_", 1),
+	STRINGS("mi_theap_", 1),
+	FUNCTION("mi_mbsdup", STRDUP, 0, 0, 0),
+	FUNCTION("mi_dupenv_s", DUPENV, 0, 0, 0),
+	/* of wide characters, for Windows */
+	FUNCTION("mi_wcsdup", UNKNOWN, 0, 0, 0),
+	FUNCTION("mi_wdupenv_s", UNKNOWN, 0, 0, 0),
+	/* these free what is left in a heap, without a word of the blocks */
+	FUNCTION("mi_heap_destroy", UNKNOWN, 0, 0, 0),
+	FUNCTION("mi_subproc_destroy", UNKNOWN, 0, 0, 0),
 };
 
-/* Of BSD. */
+/* Of BSD, and Windows: what the arguments of _aligned_malloc are has changed from version to
+ * version. */
 static const struct allocator_function beside_plain[] = {
-	FUNCTION("reallocf", REALLOC, 0, 1, 0),
-	FUNCTION("vfree", FREE, 0, 0, 0),
+	FUNCTION("reallocf", REALLOC, 0, 1, 0),	 FUNCTION("reallocarr", REALLOCARR, 0, 1, 2),
+	FUNCTION("vfree", FREE, 0, 0, 0),	 FUNCTION("_aligned_malloc", UNKNOWN, 0, 0, 0),
+	FUNCTION("strdup", STRDUP, 0, 0, 0),	 FUNCTION("strndup", STRDUP, 0, 0, 0),
+	FUNCTION("realpath", REALPATH, 1, 0, 0),
 };
 
 static bool is_present(const struct object_desc *desc, const char *prefix)
@@ -91,6 +110,26 @@ static bool is_present(const struct object_desc *desc, const char *prefix)
 	       HAS_ONE(desc, prefix, "mi_heap_malloc", "mi_version", "mi_realloc",
 		       "mi_zalloc_aligned", "mi_realloc_aligned");
 }
+
+/* Objects of its own, questions, and what gets the notice of a free. */
+static const char *const harmless[] = {
+	"mi_heap_new",
+	"mi_heap_new_ex",
+	"mi_heap_new_in_arena",
+	"mi_heap_new_qsbr",
+	"mi_heap_try_new",
+	"mi_heap_delete",
+	"mi_theap_delete",
+	"mi_subproc_new",
+	"mi_subproc_delete",
+	"mi_pprof_profiler_new",
+	"mi_pprof_profiler_delete",
+	"mi_malloc_size",
+	"mi_malloc_good_size",
+	"mi_malloc_usable_size",
+	"mi_register_deferred_free",
+	NULL,
+};
 
 /* int mi_version(void) is "mov $number, %eax": MMmp of 209 (2.0.9), one digit for each of the last
  * two parts; since 3.0.2 MMmmpp of 30600 (3.6.0). mimalloc.h, MI_MALLOC_VERSION. */
@@ -125,6 +164,8 @@ const struct allocator_family family_mimalloc = {
 	.functions = FUNCTIONS(functions),
 	.beside_plain = FUNCTIONS(beside_plain),
 	.prefixes = (const char *const[]){ "", NULL },
+	.begins = (const char *const[]){ "mi_", NULL },
+	.harmless = harmless,
 	.anchors =
 		(const char *const[]){ "mi_malloc", "mi_malloc_aligned", "mi_heap_malloc", NULL },
 	.marks = (const char *const[]){ "mi_version", NULL },

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "proto/base/cleanup.h"
+
 /* malloc(3), posix_memalign(3); free_sized and free_aligned_sized: C23 7.24.3. */
 static const struct allocator_function functions[] = {
 	FUNCTION("malloc", MALLOC, 0, 0, 0),
@@ -88,4 +90,55 @@ bool plain_is_present(const struct object_desc *desc)
 	return HAS_ONE(desc, "", "malloc", "__libc_malloc") &&
 	       HAS_ONE(desc, "", "free", "__libc_free") &&
 	       HAS_ONE(desc, "", "realloc", "__libc_realloc", "calloc", "__libc_calloc");
+}
+
+/* ---- names that are not known ------------------------------------------------------------- */
+
+const char *const plain_beginnings[] = {
+	"malloc", "calloc",  "realloc", "free",	    "memalign", "aligned_alloc", "posix_memalign",
+	"valloc", "pvalloc", "zalloc",	"rezalloc", "recalloc", "smallocx",	 "alloc_at_least",
+	"_Znw",	  "_Zna",    "_Zdl",	"_Zda",	    NULL,
+};
+
+/* Behind one of the words: free_sized, reallocarray, reallocf, mallocx, aligned_alloc_at_least,
+ * smallocx_54eaed1d8b56b1aa528be3bdd1877e59c56fa90c; but not malloc_trim, free_list or
+ * freeaddrinfo. */
+static bool are_suffixes(const char *rest)
+{
+	static const char *const suffixes[] = {
+		"_",	   "x",	       "f",  "array", "arr",   "sized", "aligned", "zeroed", "zero",
+		"nothrow", "hot_cold", "at", "least", "small", "fast",	"type",	   "typed",
+	};
+	size_t i, length;
+
+	while (*rest) {
+		for (i = 0; i < ARRAY_SIZE(suffixes); i++) {
+			length = strlen(suffixes[i]);
+			if (!strncmp(rest, suffixes[i], length) &&
+			    (suffixes[i][0] == '_' || !rest[length] || rest[length] == '_'))
+				break;
+		}
+		if (i == ARRAY_SIZE(suffixes))
+			return false;
+		rest += length;
+	}
+	return true;
+}
+
+bool plain_looks_like(const char *name)
+{
+	size_t i, length;
+
+	/* mangled: any further form of the operators for void */
+	if (!strncmp(name, "_Znwm", 5) || !strncmp(name, "_Znam", 5) ||
+	    !strncmp(name, "_ZdlPv", 6) || !strncmp(name, "_ZdaPv", 6))
+		return true;
+	if (!strncmp(name, "smallocx_", 9))
+		return true;
+	for (i = 0; plain_beginnings[i] && plain_beginnings[i][0] != '_'; i++) {
+		length = strlen(plain_beginnings[i]);
+		if (!strncmp(name, plain_beginnings[i], length) && are_suffixes(name + length))
+			return true;
+	}
+	return false;
 }

@@ -9,6 +9,7 @@ static const struct allocator_function functions[] = {
 	FUNCTION("sn_calloc", CALLOC, 0, 1, 0),
 	FUNCTION("sn_realloc", REALLOC, 0, 1, 0),
 	FUNCTION("sn_reallocarray", REALLOCARRAY, 0, 1, 2),
+	FUNCTION("sn_reallocarr", REALLOCARR, 0, 1, 2),
 	FUNCTION("sn_free", FREE, 0, 0, 0),
 	FUNCTION("sn_cfree", FREE, 0, 0, 0),
 	FUNCTION("sn_posix_memalign", POSIX_MEMALIGN, 0, 1, 2),
@@ -22,6 +23,12 @@ static const struct allocator_function functions[] = {
 	FUNCTION("sn_rust_realloc", REALLOC, 0, 3, 0),
 	FUNCTION("sn_rust_dealloc", FREE, 0, 0, 0),
 };
+
+static const struct allocator_function beside_plain[] = {
+	FUNCTION("reallocarr", REALLOCARR, 0, 1, 2),
+};
+
+static const char *const harmless[] = { "sn_malloc_usable_size", "sn_malloc_good_size", NULL };
 
 static bool is_present(const struct object_desc *desc, const char *prefix)
 {
@@ -40,6 +47,9 @@ static void tell_name(const struct object_desc *desc, char *ret, size_t size)
 const struct allocator_family family_snmalloc = {
 	.functions = FUNCTIONS(functions),
 	.prefixes = (const char *const[]){ "", NULL },
+	.beside_plain = FUNCTIONS(beside_plain),
+	.begins = (const char *const[]){ "sn_", NULL },
+	.harmless = harmless,
 	.is_present = is_present,
 	.tell_name = tell_name,
 	.maker = OBJECT_MAKER_COUNT,

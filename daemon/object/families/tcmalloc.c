@@ -38,6 +38,10 @@ static const struct allocator_function gperftools_functions[] = {
 	TC_DELETE("deletearray"),
 };
 
+static const char *const gperftools_harmless[] = { "tc_malloc_size",  "tc_nallocx",
+						   "tc_malloc_stats", "tc_query_new_mode",
+						   "tc_set_new_mode", NULL };
+
 static bool is_gperftools(const struct object_desc *desc, const char *prefix)
 {
 	(void)prefix;
@@ -56,6 +60,8 @@ const struct allocator_family family_gperftools = {
 	.functions = FUNCTIONS(gperftools_functions),
 	.prefixes = (const char *const[]){ "", NULL },
 	.marks = (const char *const[]){ "tc_version", NULL },
+	.begins = (const char *const[]){ "tc_", NULL },
+	.harmless = gperftools_harmless,
 	.is_present = is_gperftools,
 	.tell_name = name_gperftools,
 	.maker = OBJECT_MAKER_TCMALLOC,

@@ -147,8 +147,28 @@ static bool has_site(const struct allocator_site *sites, size_t count,
 
 	for (i = 0; i < count; i++)
 		if (sites[i].symbol->vaddr == symbol->vaddr && !sites[i].is_refused &&
-		    is_free(&sites[i]) == frees)
+		    sites[i].function.role != DHAT_ROLE_UNKNOWN && is_free(&sites[i]) == frees)
 			return true;
+	return false;
+}
+
+bool allocator_calls_free(const struct object_desc *desc, const struct allocator_site *sites,
+			  size_t count, const struct allocator_site *site)
+{
+	const struct object_symbol *symbol = site->symbol, *next;
+	_cleanup_(flow_deinit) struct flow flow = { 0 };
+	size_t i;
+
+	if (symbol->code_size == 0 || flow_follow(symbol->code, symbol->code_size, symbol->vaddr,
+						  desc->noreturn, desc->noreturn_count, &flow) < 0)
+		return false;
+	for (i = 0; i < flow.call_count + flow.target_count; i++) {
+		next = code_at(desc, i < flow.call_count
+					     ? jump_target(desc, flow.calls[i])
+					     : symbol->vaddr + flow.targets[i - flow.call_count]);
+		if (next && next->vaddr != symbol->vaddr && has_site(sites, count, next, true))
+			return true;
+	}
 	return false;
 }
 
@@ -184,7 +204,12 @@ static bool forwards(const struct object_desc *desc, const struct allocator_site
 bool allocator_forwards(const struct object_desc *desc, const struct allocator_site *sites,
 			size_t count, const struct allocator_site *site)
 {
-	return !site->is_refused && forwards(desc, sites, count, site->symbol, is_free(site), 0);
+	bool is_unknown = site->function.role == DHAT_ROLE_UNKNOWN;
+
+	if (site->is_refused)
+		return false;
+	return forwards(desc, sites, count, site->symbol, is_free(site), 0) ||
+	       (is_unknown && forwards(desc, sites, count, site->symbol, false, 0));
 }
 
 /* ---- written over another ------------------------------------------------------------------ */
@@ -201,8 +226,8 @@ static uint64_t *list_counted(const struct object_desc *desc, const struct alloc
 			      size_t count, const struct allocator_site *site, int depth,
 			      size_t *ret_count)
 {
-	uint64_t *list = calloc(count + desc->noreturn_count + 1, sizeof(*list));
-	size_t i, n = 0;
+	uint64_t *list = calloc(count + desc->stub_count + desc->noreturn_count + 1, sizeof(*list));
+	size_t i, k, n = 0;
 
 	if (!list)
 		return NULL;
@@ -214,6 +239,12 @@ static uint64_t *list_counted(const struct object_desc *desc, const struct alloc
 			continue;
 		list[n++] = sites[i].symbol->vaddr;
 	}
+	for (i = 0; i < desc->stub_count; i++)
+		for (k = desc->noreturn_count; k < n; k++)
+			if (desc->stubs[i].target == list[k]) {
+				list[n++] = desc->stubs[i].vaddr;
+				break;
+			}
 	*ret_count = n;
 	return list;
 }

@@ -13,6 +13,10 @@ int allocator_find_exits(const struct object_desc *desc, const struct object_sym
 bool allocator_forwards(const struct object_desc *desc, const struct allocator_site *sites,
 			size_t count, const struct allocator_site *site);
 
+/* Whether site's function, a free, calls another one that has a site. */
+bool allocator_calls_free(const struct object_desc *desc, const struct allocator_site *sites,
+			  size_t count, const struct allocator_site *site);
+
 /* Whether every return of site's function comes after a call of another function that hands out
  * memory and has a site: what it returns is counted there. */
 bool allocator_is_over(const struct object_desc *desc, const struct allocator_site *sites,

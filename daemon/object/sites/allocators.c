@@ -134,6 +134,11 @@ static const struct {
 	[DHAT_ROLE_MEMALIGN] = { "memalign", 2, true },
 	[DHAT_ROLE_PVALLOC] = { "pvalloc", 1, true },
 	[DHAT_ROLE_RESIZE] = { "resize in place", 2, true },
+	[DHAT_ROLE_REALLOCARR] = { "reallocarr", 3, true },
+	[DHAT_ROLE_STRDUP] = { "new string", 0, true },
+	[DHAT_ROLE_REALPATH] = { "new string without a buffer", 1, true },
+	[DHAT_ROLE_DUPENV] = { "new string by reference", 1, true },
+	[DHAT_ROLE_UNKNOWN] = { "not known", 0, false },
 	[DHAT_ROLE_MMAP] = { "mmap", 2, true },
 	[DHAT_ROLE_MUNMAP] = { "munmap", 2, false },
 	[DHAT_ROLE_MREMAP] = { "mremap", 3, true },
@@ -184,7 +189,7 @@ int allocators_place(const struct object_desc *desc, const struct object_symbol 
 	unsigned i, args = allocators_role_args(function->role);
 	int r;
 
-	if (allocators_role_returns(function->role))
+	if (allocators_role_returns(function->role) || function->awaits)
 		site.returns = function->may_throw || use_exit_probes ? ALLOCATOR_RETURNS_EXITS
 								      : ALLOCATOR_RETURNS_PROBE;
 	options.for_return = site.returns == ALLOCATOR_RETURNS_PROBE;
@@ -207,6 +212,20 @@ int allocators_place(const struct object_desc *desc, const struct object_symbol 
 	return 0;
 }
 
+/* What cannot be followed: whether it is called at all is worth to know. */
+static int place_to_count(const struct object_desc *desc, const struct object_symbol *symbol,
+			  bool may_fork, const char *why, struct allocator_site *ret)
+{
+	const struct allocator_function function = { .name = symbol->name,
+						     .role = DHAT_ROLE_UNKNOWN };
+	int r = allocators_place(desc, symbol, &function, may_fork, false, ret);
+
+	if (r == 0)
+		snprintf(ret->place.note, sizeof(ret->place.note), "calls are only counted: %s",
+			 why);
+	return r;
+}
+
 /* A function that cannot be probed stays in the list, so that a person learns of it. */
 static int place_or_refuse(const struct object_desc *desc, const struct object_symbol *symbol,
 			   const struct allocator_function *function, bool may_fork,
@@ -219,10 +238,13 @@ static int place_or_refuse(const struct object_desc *desc, const struct object_s
 		r = allocators_place(desc, symbol, function, may_fork, use_exit_probes, ret);
 		why = r == -EINVAL ? "its bytes are no code" : "no place in it is safe for a probe";
 	}
-	if (r == 0 && ret->returns == ALLOCATOR_RETURNS_UNKNOWN) {
-		r = -ENOTSUP;
-		why = "a return probe may harm, and its ways out cannot all be known";
-	}
+	if (r == 0 && ret->returns == ALLOCATOR_RETURNS_UNKNOWN)
+		return place_to_count(
+			desc, symbol, may_fork,
+			"a return probe may harm, and its ways out cannot all be known", ret);
+	if (r == 0 && function->role == DHAT_ROLE_UNKNOWN)
+		snprintf(ret->place.note, sizeof(ret->place.note),
+			 "calls are only counted: what it does with blocks cannot be followed");
 	if (r == 0 || r == -ENOMEM)
 		return r;
 	*ret = (struct allocator_site){
@@ -257,8 +279,22 @@ static struct entry find_entry(const struct provider *providers, size_t count, c
 	return (struct entry){ 0 };
 }
 
+/* Of a newer version than ours. It comes after all that are known. */
+static struct entry unknown_entry(const struct provider *providers, size_t count, const char *name)
+{
+	static const struct allocator_function unknown = { .role = DHAT_ROLE_UNKNOWN };
+	const struct provider *provider = providers_unknown(providers, count, name);
+
+	return (struct entry){ provider, provider ? &unknown : NULL };
+}
+
 static bool comes_first(struct entry a, struct entry b)
 {
+	bool a_is_known = a.function->role != DHAT_ROLE_UNKNOWN,
+	     b_is_known = b.function->role != DHAT_ROLE_UNKNOWN;
+
+	if (a_is_known != b_is_known)
+		return a_is_known;
 	return a.provider != b.provider ? a.provider < b.provider : a.function < b.function;
 }
 
@@ -273,7 +309,12 @@ static bool is_alias(const struct object_desc *desc, const struct provider *prov
 		if (&desc->symbols[i] == symbol || desc->symbols[i].vaddr != symbol->vaddr)
 			continue;
 		other = find_entry(providers, count, desc->symbols[i].name);
-		if (other.function && comes_first(other, entry))
+		if (!other.function)
+			other = unknown_entry(providers, count, desc->symbols[i].name);
+		if (!other.function)
+			continue;
+		if (comes_first(other, entry) ||
+		    (!comes_first(entry, other) && &desc->symbols[i] < symbol))
 			return true;
 	}
 	return false;
@@ -306,7 +347,7 @@ static bool hands_out_on_its_own(const struct object_desc *desc, const struct al
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		if (sites[i].is_operator && allocators_role_returns(sites[i].function.role) &&
+		if (sites[i].is_operator && sites[i].function.role != DHAT_ROLE_FREE &&
 		    !allocator_is_over(desc, sites, count, &sites[i]))
 			return true;
 	return false;
@@ -330,6 +371,48 @@ static size_t drop_operators(const struct object_desc *desc, struct allocator_si
 	return kept;
 }
 
+/* A function that only hands on what others do is followed in those. */
+static size_t drop_followed(const struct object_desc *desc, struct allocator_site *sites,
+			    size_t count)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < count; i++)
+		if (sites[i].function.role != DHAT_ROLE_UNKNOWN ||
+		    !allocator_is_over(desc, sites, count, &sites[i]))
+			sites[kept++] = sites[i];
+	return kept;
+}
+
+/* A free that calls another one is told by a return probe to be the outer one. If it cannot have
+ * one, the inner free counts as one of an unknown block. */
+static int await_inner_frees(const struct object_desc *desc, struct allocator_site *sites,
+			     size_t count, bool may_fork, bool use_exit_probes)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct allocator_site *site = &sites[i], awaiting = *site;
+		int r;
+
+		if (site->function.role != DHAT_ROLE_FREE || site->is_refused ||
+		    !allocator_calls_free(desc, sites, count, site))
+			continue;
+		awaiting.function.awaits = true;
+		r = allocators_place(desc, site->symbol, &awaiting.function, may_fork,
+				     use_exit_probes, &awaiting);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0 || awaiting.returns == ALLOCATOR_RETURNS_UNKNOWN)
+			continue;
+		awaiting.family = site->family;
+		awaiting.is_operator = site->is_operator;
+		memcpy(awaiting.allocator, site->allocator, sizeof(awaiting.allocator));
+		*site = awaiting;
+	}
+	return 0;
+}
+
 static int compare_sites(const void *a, const void *b)
 {
 	const struct allocator_site *x = a, *y = b;
@@ -351,15 +434,20 @@ static int find_sites(const struct object_desc *desc, const char *path,
 		struct entry entry = find_entry(providers, provider_count, symbol->name);
 		struct allocator_site *site = &sites[*ret_count];
 		struct allocator_function function;
+		bool is_unknown;
 
+		if (!entry.function)
+			entry = unknown_entry(providers, provider_count, symbol->name);
 		if (!entry.function || is_alias(desc, providers, provider_count, symbol, entry))
 			continue;
+		is_unknown = !entry.function->name;
 		function = *entry.function;
 		function.name = symbol->name;
 		r = place_or_refuse(desc, symbol, &function, may_fork, use_exit_probes, site);
 		if (r < 0)
 			return r;
 		site->is_operator = entry.provider->are_operators;
+		site->is_unknown = is_unknown;
 		site->family = entry.provider->family;
 		tell_name(desc, path, entry.provider->family, site->allocator,
 			  sizeof(site->allocator));
@@ -383,11 +471,14 @@ int allocators_find(const struct object_desc *desc, const char *path, bool may_f
 		return -ENOMEM;
 	r = find_sites(desc, path, providers, provider_count, may_fork, use_exit_probes, sites,
 		       &count);
+	if (r == 0)
+		r = await_inner_frees(desc, sites, count, may_fork, use_exit_probes);
 	if (r < 0) {
 		allocators_sites_free(sites, count);
 		return r;
 	}
 	count = drop_operators(desc, sites, count);
+	count = drop_followed(desc, sites, count);
 	count = drop_forwarders(desc, sites, count);
 	qsort(sites, count, sizeof(*sites), compare_sites);
 	*ret = sites;

@@ -34,8 +34,9 @@ struct allocator_site {
 	uint8_t arg_reg[3]; /* for the cookie: registers of the role's arguments at the place */
 	char allocator[64]; /* "glibc 2.36", "jemalloc 5.3.0", …: for people only */
 	const struct allocator_family *family; /* NULL: none of the known ones */
-	bool is_operator;		       /* operator new or delete by its own name */
-	bool is_refused; /* cannot be probed: place.note says why; allocations go unseen */
+	bool is_unknown;  /* looks like one of theirs and is in no table: of a newer version */
+	bool is_operator; /* operator new or delete by its own name */
+	bool is_refused;  /* cannot be probed: place.note says why; allocations go unseen */
 	enum allocator_returns returns;
 	/* Where the function may be left, the ways out of those that it tail-calls included. Other
 	 * functions may share them: an exit is this call's when rsp there is what rsp was at the

@@ -1,6 +1,7 @@
 #include "providers.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +100,7 @@ struct search {
 };
 
 static int add(struct search *search, const struct function_list *functions, const char *prefix,
-	       const struct allocator_family *family, bool are_operators)
+	       const struct allocator_family *family)
 {
 	struct provider *grown =
 		reallocarray(search->list, search->count + 1, sizeof(*search->list));
@@ -111,7 +112,8 @@ static int add(struct search *search, const struct function_list *functions, con
 	*grown = (struct provider){
 		.functions = *functions,
 		.family = family,
-		.are_operators = are_operators,
+		.are_operators = functions == &operator_functions && !prefix[0],
+		.has_own_names = family && functions == &family->functions,
 	};
 	strcpy(grown->prefix, prefix);
 	return 0;
@@ -133,17 +135,17 @@ static int add_plain(struct search *search, const struct allocator_family *owner
 {
 	struct prefixes tokens;
 	size_t i;
-	int r = add(search, &plain_functions, "", owner, false);
+	int r = add(search, &plain_functions, "", owner);
 
 	if (r == 0 && owner && owner->beside_plain.count)
-		r = add(search, &owner->beside_plain, "", owner, false);
+		r = add(search, &owner->beside_plain, "", owner);
 	find_tokens(search->desc, &tokens);
 	for (i = 0; i < tokens.count && r == 0; i++) {
-		r = add(search, &plain_functions, tokens.list[i], owner, false);
+		r = add(search, &plain_functions, tokens.list[i], owner);
 		if (r == 0)
-			r = add(search, &operator_functions, tokens.list[i], owner, false);
+			r = add(search, &operator_functions, tokens.list[i], owner);
 		if (r == 0 && owner && owner->beside_plain.count)
-			r = add(search, &owner->beside_plain, tokens.list[i], owner, false);
+			r = add(search, &owner->beside_plain, tokens.list[i], owner);
 	}
 	return r;
 }
@@ -157,7 +159,7 @@ static int add_family(struct search *search, const struct allocator_family *fami
 	find_prefixes(search->desc, family, &prefixes);
 	for (i = 0; i < prefixes.count && r == 0; i++)
 		if (family->is_present(search->desc, prefixes.list[i]))
-			r = add(search, &family->functions, prefixes.list[i], family, false);
+			r = add(search, &family->functions, prefixes.list[i], family);
 	return r;
 }
 
@@ -184,7 +186,7 @@ int providers_find(const struct object_desc *desc, struct provider **ret, size_t
 	/* operator new of an object that provides no memory itself is written over somebody's
 	 * malloc (libstdc++'s is), and there is the place to count. */
 	if (r == 0 && may_have_operators(&search))
-		r = add(&search, &operator_functions, "", owner, true);
+		r = add(&search, &operator_functions, "", owner);
 	if (r < 0) {
 		free(search.list);
 		return r;
@@ -192,6 +194,48 @@ int providers_find(const struct object_desc *desc, struct provider **ret, size_t
 	*ret = search.list;
 	*ret_count = search.count;
 	return 0;
+}
+
+/* ---- what nobody has told us of ------------------------------------------------------------ */
+
+static bool is_function_of(const struct function_list *functions, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < functions->count; i++)
+		if (!strcmp(functions->list[i].name, name))
+			return true;
+	return false;
+}
+
+static bool looks_like_one_of(const struct provider *provider, const char *name)
+{
+	size_t length = strlen(provider->prefix);
+
+	if (strncmp(name, provider->prefix, length))
+		return false;
+	/* malloc, free and so on are of a family that may have functions under its own names, too
+	 */
+	if (!provider->has_own_names)
+		return plain_looks_like(name + length);
+	return family_looks_like(provider->family, name + length);
+}
+
+const struct provider *providers_unknown(const struct provider *providers, size_t count,
+					 const char *name)
+{
+	const struct provider *found = NULL;
+	size_t i, length;
+
+	for (i = 0; i < count; i++) {
+		length = strlen(providers[i].prefix);
+		if (!strncmp(name, providers[i].prefix, length) &&
+		    is_function_of(&providers[i].functions, name + length))
+			return NULL;
+		if (!found && looks_like_one_of(&providers[i], name))
+			found = &providers[i];
+	}
+	return found;
 }
 
 /* ---- names -------------------------------------------------------------------------------- */
@@ -245,6 +289,19 @@ static int add_list(struct provider_names *names, const char *prefix, const char
 	return r;
 }
 
+static int add_patterns(struct provider_names *names, const char *prefix,
+			const char *const *beginnings)
+{
+	char pattern[PROVIDER_PREFIX_BYTES];
+	int r = 0;
+
+	for (; beginnings && *beginnings && r == 0; beginnings++) {
+		snprintf(pattern, sizeof(pattern), "%s*", *beginnings);
+		r = provider_names_add(names, prefix, pattern);
+	}
+	return r;
+}
+
 static int add_names_of(struct provider_names *names, const struct allocator_family *family)
 {
 	size_t i;
@@ -254,8 +311,13 @@ static int add_names_of(struct provider_names *names, const struct allocator_fam
 		r = add_list(names, "", family->marks);
 	if (r == 0)
 		r = add_list(names, "*", family->anchors);
-	for (i = 0; family->prefixes && family->prefixes[i] && r == 0; i++)
+	if (r == 0)
+		r = add_patterns(names, "", family->begins);
+	for (i = 0; family->prefixes && family->prefixes[i] && r == 0; i++) {
 		r = add_functions(names, family->prefixes[i], &family->functions);
+		if (r == 0 && family->prefixes[i][0] && !family->begins)
+			r = provider_names_add(names, family->prefixes[i], "*");
+	}
 	return r;
 }
 
@@ -268,6 +330,8 @@ static int add_known_names(struct provider_names *names)
 		r = add_functions(names, "", &operator_functions);
 	if (r == 0)
 		r = add_list(names, "", plain_marks);
+	if (r == 0)
+		r = add_patterns(names, "", plain_beginnings);
 	if (r == 0)
 		r = provider_names_add(names, TOKEN, "*");
 	for (i = 0; i < allocator_family_count && r == 0; i++)
@@ -294,8 +358,11 @@ static int add_names_with_prefixes(struct provider_names *names, const struct ob
 
 	find_prefixes(desc, family, &prefixes);
 	for (i = 0; i < prefixes.count && r == 0; i++)
-		if (!is_known_prefix(family, prefixes.list[i]))
+		if (!is_known_prefix(family, prefixes.list[i])) {
 			r = add_functions(names, prefixes.list[i], &family->functions);
+			if (r == 0)
+				r = provider_names_add(names, prefixes.list[i], "*");
+		}
 	return r;
 }
 
@@ -317,6 +384,20 @@ static int add_names_with_tokens(struct provider_names *names, const struct obje
 	return r;
 }
 
+/* Names for others to call that look like one of a provider's functions, and are in no table. */
+static int add_unknown_names(struct provider_names *names, const struct object_desc *desc)
+{
+	_cleanup_free_ struct provider *providers = NULL;
+	size_t i, count = 0;
+	int r = providers_find(desc, &providers, &count);
+
+	for (i = 0; i < desc->sighting_count && r == 0; i++)
+		if (desc->sightings[i].is_public &&
+		    providers_unknown(providers, count, desc->sightings[i].name))
+			r = provider_names_add(names, "", desc->sightings[i].name);
+	return r;
+}
+
 int provider_names_new(const struct object_desc *desc, struct provider_names *ret)
 {
 	struct provider_names names = { 0 };
@@ -326,6 +407,8 @@ int provider_names_new(const struct object_desc *desc, struct provider_names *re
 	for (i = 0; desc && i < allocator_family_count && r == 0; i++)
 		if (allocator_families[i]->anchors)
 			r = add_names_with_prefixes(&names, desc, allocator_families[i]);
+	if (desc && r == 0)
+		r = add_unknown_names(&names, desc);
 	if (r < 0) {
 		provider_names_deinit(&names);
 		return r;

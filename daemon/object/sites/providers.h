@@ -9,12 +9,17 @@ struct provider {
 	struct function_list functions;
 	char prefix[PROVIDER_PREFIX_BYTES];
 	const struct allocator_family *family; /* NULL: none of the known ones */
-	bool are_operators;
+	bool are_operators;		       /* the plain operator new and delete */
+	bool has_own_names;		       /* the family's own, not those of C and C++ */
 };
 
 /* In the order in which a name is looked up: of several names of one address the first counts. The
  * caller frees *ret. */
 int providers_find(const struct object_desc *desc, struct provider **ret, size_t *ret_count);
+
+/* Whose function a name looks like that is in nobody's table; NULL: nobody's, or it is known. */
+const struct provider *providers_unknown(const struct provider *providers, size_t count,
+					 const char *name);
 
 /* Names to ask an object for: known to be there before it was looked at (desc is NULL), or those
  * that its sightings make worth asking for. Strings that are to be freed with the list, by

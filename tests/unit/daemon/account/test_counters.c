@@ -102,7 +102,8 @@ static void what_is_lost_is_a_loss(void **state)
 		COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS,    COUNTER_TAKEN_PROBES,
 		COUNTER_COPIED_PROBES,	 COUNTER_MALFORMED,	      COUNTER_OUT_OF_MEMORY,
 		COUNTER_SEEN_TWICE,	 COUNTER_UNFINISHED_REALLOCS, COUNTER_BLOCKS_REFUSED,
-		COUNTER_STACKS_REFUSED,	 COUNTER_LOST_STACK_BLOCKS,
+		COUNTER_STACKS_REFUSED,	 COUNTER_LOST_STACK_BLOCKS,   DHAT_CTR_UNKNOWN_CALLS,
+		DHAT_CTR_UNSIZED,
 	};
 	unsigned count = 0;
 
@@ -243,7 +244,7 @@ static void everything_at_once_fits(void **state)
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		values[i] = UINT64_MAX / 64;
 	verdict = verdict_of(values, &started);
-	assert_int_equal(length(verdict->reasons), 22);
+	assert_int_equal(length(verdict->reasons), 24);
 	assert_int_equal(length(verdict->notes), 3);
 }
 
