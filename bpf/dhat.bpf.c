@@ -681,6 +681,13 @@ int dhat_return(struct pt_regs *regs)
 	return leave(regs, regs->rax, regs->rip, regs->rsp, regs->rbp);
 }
 
+/* Its probes keep breakpoints where they are: daemon/kernel/tracer.h. 0: the event is of no interest. */
+SEC("uprobe")
+int dhat_anchor(struct pt_regs *regs)
+{
+	return 0;
+}
+
 /* In the second half the function's address is the site's, and rip is the caller's already. (There is
  * a kfunc to ask, but its prototype has changed: 7.3 refuses the one of 6.13.) */
 static __always_inline int is_session_return(struct pt_regs *regs)

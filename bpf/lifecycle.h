@@ -93,6 +93,10 @@ int BPF_PROG(dhat_fork, struct task_struct *parent, struct task_struct *child)
 
 __u32 has_exited = 0;
 
+/* Probes are in the target's code only as long as the thread that they were placed for has its
+ * memory: daemon/kernel/tracer.h. The daemon sets the first and asks for the second. */
+__u32 anchor_tid = 0, anchor_has_left = 0;
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(dhat_exit, struct task_struct *task)
 {
@@ -101,6 +105,8 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 
 	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
 		return 0;
+	if ((__u32)bpf_get_current_pid_tgid() == anchor_tid)
+		anchor_has_left = 1;
 	/* two threads that end at once may both find that none is left: the first of them says so */
 	if (signal->live.counter != 0 || __sync_lock_test_and_set(&has_exited, 1)) {
 		send_life(DHAT_RECORD_THREAD_EXIT, cfg_tgid, 0);

@@ -26,6 +26,7 @@ enum {
 	COUNTER_UNSEEN_FUNCTIONS,
 	COUNTER_TAKEN_PROBES,
 	COUNTER_COPIED_PROBES,
+	COUNTER_ANCHOR_GAPS,
 	COUNTER_MALFORMED,
 	COUNTER_OUT_OF_MEMORY,
 	COUNTER_SEEN_TWICE,
@@ -61,7 +62,7 @@ struct counter counters_at(unsigned i, const struct verdict_facts *facts);
 
 /* The daemon's own counters that a collector, its heap and its stacks know: all but
  * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS,
- * COUNTER_TAKEN_PROBES and COUNTER_COPIED_PROBES. */
+ * COUNTER_TAKEN_PROBES, COUNTER_COPIED_PROBES and COUNTER_ANCHOR_GAPS. */
 void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
 
 struct verdict {

@@ -1,6 +1,8 @@
 #include "tracer.h"
 
 #include "bpf/unwind_types.h"
+#include "daemon/proc/file.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #include "bpf/dhat.skel.h" /* uses types of the above */
@@ -12,10 +14,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+struct placed { /* probes of one file */
+	char *path;
+	struct uprobe_site *sites;
+	size_t count;
+};
+
 struct tracer {
 	struct dhat_bpf *bpf;
 	struct ring *ring;
 	struct uprobe_links links;
+	struct uprobe_links
+		anchors; /* hold the others' breakpoints while the main thread is gone */
+	struct placed *placed;
+	size_t placed_count, placed_capacity;
+	pid_t anchor; /* a thread */
+	uint32_t anchor_gaps;
 	struct dhat_mapping *mappings; /* both banks, shared with the kernel */
 	enum uprobe_kind kind;
 	pid_t pid;
@@ -41,6 +55,7 @@ static void choose_programs(struct dhat_bpf *bpf, enum uprobe_kind kind)
 {
 	int type = uprobe_attach_type(kind);
 
+	bpf_program__set_autoload(bpf->progs.dhat_anchor, kind != UPROBE_PERF);
 	bpf_program__set_autoload(bpf->progs.dhat_session, kind == UPROBE_SESSION);
 	bpf_program__set_autoload(bpf->progs.dhat_entry, kind != UPROBE_SESSION);
 	bpf_program__set_autoload(bpf->progs.dhat_return, kind != UPROBE_SESSION);
@@ -89,6 +104,7 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
 	bpf->data->closes_on_exec = options->closes_on_exec;
+	bpf->bss->anchor_tid = tracer->anchor;
 	bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
 	choose_programs(bpf, options->kind);
@@ -128,6 +144,8 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 		return -ENOMEM;
 	tracer->kind = options->kind;
 	tracer->pid = options->pid;
+	if (proc_living_thread(options->pid, &tracer->anchor))
+		tracer->anchor = options->pid;
 	tracer->bpf = dhat_bpf__open();
 	if (!tracer->bpf)
 		return dhat_error_errno(err, errno, "cannot open the BPF object");
@@ -173,6 +191,11 @@ void tracer_free(struct tracer *tracer)
 	if (!tracer)
 		return;
 	tracer_detach(tracer);
+	for (size_t i = 0; i < tracer->placed_count; i++) {
+		free(tracer->placed[i].path);
+		free(tracer->placed[i].sites);
+	}
+	free(tracer->placed);
 	ring_close(tracer->ring);
 	if (tracer->mappings)
 		munmap(tracer->mappings, BANKS_BYTES);
@@ -180,13 +203,100 @@ void tracer_free(struct tracer *tracer)
 	free(tracer);
 }
 
+static int remember(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
+		    size_t count)
+{
+	struct placed placed = { strdup(path), calloc(count, sizeof(*sites)), count };
+	int error =
+		array_make_room(&tracer->placed, &tracer->placed_capacity, tracer->placed_count);
+
+	if (error || !placed.path || !placed.sites) {
+		free(placed.path);
+		free(placed.sites);
+		return -ENOMEM;
+	}
+	memcpy(placed.sites, sites, count * sizeof(*sites));
+	tracer->placed[tracer->placed_count++] = placed;
+	return 0;
+}
+
+/* The links that hang on a thread: with perf events the probes themselves; else events that do
+ * nothing, whose breakpoints are the others', too. */
+static struct uprobe_links *hanging_links(struct tracer *tracer)
+{
+	return tracer->kind == UPROBE_PERF ? &tracer->links : &tracer->anchors;
+}
+
+static int hang(struct tracer *tracer, const struct placed *placed, pid_t anchor,
+		struct uprobe_links *links, struct dhat_error *err)
+{
+	struct uprobe_programs programs = programs_of(tracer);
+	_cleanup_free_ struct uprobe_site *sites = calloc(placed->count, sizeof(*sites));
+
+	if (!sites)
+		return -ENOMEM;
+	memcpy(sites, placed->sites, placed->count * sizeof(*sites));
+	if (tracer->kind != UPROBE_PERF) {
+		programs.entry = bpf_program__fd(tracer->bpf->progs.dhat_anchor);
+		for (size_t i = 0; i < placed->count; i++)
+			sites[i].wants_return = false;
+	}
+	return uprobe_attach(UPROBE_PERF, &programs, anchor, placed->path, sites, placed->count,
+			     links, err);
+}
+
 int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
 		  size_t count, struct dhat_error *err)
 {
 	struct uprobe_programs programs = programs_of(tracer);
+	int error = remember(tracer, path, sites, count);
 
-	return uprobe_attach(tracer->kind, &programs, tracer->pid, path, sites, count,
-			     &tracer->links, err);
+	if (error == 0 && tracer->kind != UPROBE_PERF)
+		error = uprobe_attach(tracer->kind, &programs, tracer->pid, path, sites, count,
+				      &tracer->links, err);
+	if (error == 0 && (tracer->kind == UPROBE_PERF || tracer->anchor != tracer->pid))
+		error = hang(tracer, &tracer->placed[tracer->placed_count - 1], tracer->anchor,
+			     hanging_links(tracer), err);
+	return error;
+}
+
+bool tracer_has_lost_anchor(struct tracer *tracer)
+{
+	return __atomic_exchange_n(&tracer->bpf->bss->anchor_has_left, 0, __ATOMIC_RELAXED);
+}
+
+/* The first that lives is the oldest: one that will live on, most likely. */
+#define MAX_ANCHORS 16 /* that leave while we are at it */
+
+int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err)
+{
+	int error = 0;
+
+	for (int i = 0; i < MAX_ANCHORS && error == 0; i++) {
+		struct uprobe_links links = { 0 };
+		pid_t anchor;
+
+		error = proc_living_thread(tracer->pid, &anchor);
+		if (error || anchor == tracer->anchor)
+			return error;
+		__atomic_store_n(&tracer->bpf->bss->anchor_tid, anchor, __ATOMIC_RELAXED);
+		for (size_t j = 0; j < tracer->placed_count && error == 0; j++)
+			error = hang(tracer, &tracer->placed[j], anchor, &links, err);
+		if (error) {
+			uprobe_links_deinit(&links);
+			return error == -ESRCH ? 0 : error; /* it has left, and that is told, too */
+		}
+		uprobe_links_deinit(hanging_links(tracer));
+		*hanging_links(tracer) = links;
+		tracer->anchor = anchor;
+		tracer->anchor_gaps += tracer->kind == UPROBE_PERF;
+	}
+	return error;
+}
+
+uint32_t tracer_anchor_gaps(const struct tracer *tracer)
+{
+	return tracer->anchor_gaps;
 }
 
 void tracer_open_gate(struct tracer *tracer)
@@ -206,6 +316,7 @@ void tracer_detach(struct tracer *tracer)
 	if (tracer->bpf->data)
 		tracer_close_gate(tracer);
 	uprobe_links_deinit(&tracer->links);
+	uprobe_links_deinit(&tracer->anchors);
 	dhat_bpf__detach(tracer->bpf);
 }
 

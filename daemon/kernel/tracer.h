@@ -36,6 +36,16 @@ int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_s
 /* From here on, and no longer, calls are counted: all probes of a moment begin and end together. */
 void tracer_open_gate(struct tracer *tracer);
 void tracer_close_gate(struct tracer *tracer);
+/* The kernel keeps a probe in a process's code as long as the thread it was made for lives, and no
+ * longer: when that has left (main may, others go on), perf events are not handed over any more,
+ * and the breakpoints of the other kinds go when anybody removes a probe of his own from the same
+ * place, and do not come in what is mapped later. So all probes hang on a thread that lives, the
+ * anchor; when it leaves, on another one. */
+bool tracer_has_lost_anchor(struct tracer *tracer); /* true once for each that leaves */
+/* -ESRCH when no thread lives. */
+int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err);
+/* How often calls were missed because of that: never but with perf events. */
+uint32_t tracer_anchor_gaps(const struct tracer *tracer);
 /* Remove the probes; ring and counters stay. */
 void tracer_detach(struct tracer *tracer);
 

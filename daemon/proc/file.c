@@ -81,17 +81,22 @@ static int read_at(int dir_fd, const char *file, char **ret, size_t *ret_size)
 	return fd < 0 ? gone(errno) : read_all(fd, ret, ret_size);
 }
 
-/* Has the thread left? proc(5): the state stands behind the name in stat, which may hold anything.
- */
+#define PF_EXITING 4u /* include/linux/sched.h */
+
+/* Has the thread left, or begun to? proc(5): state (field 3) and flags (9) stand behind the name in
+ * stat, which may hold anything. */
 static bool has_left(int dir_fd)
 {
 	_cleanup_free_ char *text = NULL;
+	unsigned flags;
 	const char *at;
+	char state;
 
 	if (read_at(dir_fd, "stat", &text, NULL))
 		return true;
 	at = strrchr(text, ')');
-	return !at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X';
+	return !at || sscanf(at + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2 ||
+	       state == 'Z' || state == 'X' || flags & PF_EXITING;
 }
 
 /* The number might have been given to another process since it was listed. */
@@ -119,7 +124,8 @@ static int list_threads(pid_t pid, DIR **ret)
 	return 0;
 }
 
-int proc_open_dir(pid_t pid, int *ret_fd)
+/* *ret_tid: 0 if all have left. */
+static int open_living(pid_t pid, int *ret_fd, pid_t *ret_tid)
 {
 	_cleanup_close_ int main_fd = -1;
 	_cleanup_(close_dir) DIR *dir = NULL;
@@ -128,18 +134,42 @@ int proc_open_dir(pid_t pid, int *ret_fd)
 
 	if (error)
 		return error;
-	if (has_left(main_fd) && list_threads(pid, &dir) == 0)
-		while ((entry = readdir(dir))) {
-			_cleanup_close_ int fd = -1;
-			pid_t tid = atoi(entry->d_name);
+	*ret_tid = pid;
+	if (has_left(main_fd)) {
+		*ret_tid = 0;
+		list_threads(pid, &dir);
+	}
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_close_ int fd = -1;
+		pid_t tid = atoi(entry->d_name);
 
-			if (tid <= 0 || tid == pid || open_thread(tid, &fd) || has_left(fd) ||
-			    !is_thread_of(fd, pid))
-				continue;
-			*ret_fd = take_fd(fd);
-			return 0;
-		}
+		if (tid <= 0 || tid == pid || open_thread(tid, &fd) || has_left(fd) ||
+		    !is_thread_of(fd, pid))
+			continue;
+		*ret_fd = take_fd(fd);
+		*ret_tid = tid;
+		return 0;
+	}
 	*ret_fd = take_fd(main_fd);
+	return 0;
+}
+
+int proc_open_dir(pid_t pid, int *ret_fd)
+{
+	pid_t tid;
+
+	return open_living(pid, ret_fd, &tid);
+}
+
+int proc_living_thread(pid_t pid, pid_t *ret)
+{
+	_cleanup_close_ int fd = -1;
+	pid_t tid = 0;
+	int error = open_living(pid, &fd, &tid);
+
+	if (error || !tid)
+		return error ? error : -ESRCH;
+	*ret = tid;
 	return 0;
 }
 

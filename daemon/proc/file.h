@@ -23,5 +23,7 @@ int proc_read_link(pid_t pid, const char *file, char *ret, size_t size);
 /* As proc_read(), of the main thread, gone or not: when it began (stat), its numbers (status). */
 int proc_read_main(pid_t pid, const char *file, char **ret, size_t *ret_size);
 
+/* A thread of it that lives, the main one if it does. */
+int proc_living_thread(pid_t pid, pid_t *ret);
 /* The numbers of the threads that live, for the caller to free. */
 int proc_threads(pid_t pid, pid_t **ret, size_t *ret_count);

@@ -83,11 +83,14 @@ static int settle(pid_t pid, const struct breakpoint *b)
 {
 	_cleanup_close_ int fd = mapfile_open(pid, b->map_start, b->map_end, b->path, b->inode);
 	char path[64];
+	pid_t tid;
+	int error;
 
 	if (fd < 0)
 		return -ENOENT;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return uprobe_settle(pid, path, b->file_offset);
+	error = proc_living_thread(pid, &tid);
+	return error ? error : uprobe_settle(tid, path, b->file_offset);
 }
 
 static void *settle_some(void *context)

@@ -208,7 +208,8 @@ static size_t drain_and_unlock(struct target *target, size_t max)
 
 	count = target->tracer ? ring_drain(tracer_ring(target->tracer), max, take_record, target)
 			       : 0;
-	wants_mapper = target->wants_mapper;
+	wants_mapper = target->wants_mapper ||
+		       (target->tracer && tracer_has_lost_anchor(target->tracer));
 	was_replaced = target->was_replaced;
 	forked = take_ptr(target->forked);
 	forked_count = target->forked_count;
@@ -272,6 +273,7 @@ void target_read_counters(struct target *target)
 		return;
 	tracer_counters(target->tracer, target->kernel_counters);
 	target->missed_runs = tracer_misses(target->tracer);
+	target->anchor_gaps = tracer_anchor_gaps(target->tracer);
 }
 
 void target_tick(struct target *target)

@@ -84,6 +84,7 @@ struct target {
 	uint64_t places_seen_unix_ns;  /* when all were in place */
 	uint32_t taken_probes;	       /* how often one was found missing */
 	uint32_t copied_probes;	       /* found in copies of the target's code */
+	uint32_t anchor_gaps;	       /* tracer_anchor_gaps(), kept beyond its end */
 	struct target_range *searched; /* executable memory of no file, looked through; map_lock */
 	size_t searched_count;
 	char **allocators, **notes; /* NULL-terminated; owned */

@@ -739,6 +739,7 @@ void target_map_work(struct target *target)
 		int error;
 
 		epoch = tracer_epoch(target->tracer);
+		tracer_find_anchor(target->tracer, NULL);
 		error = target_look(target, NULL);
 		if (error == 0)
 			target_get_tables(target, epoch, 0);

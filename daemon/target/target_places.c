@@ -9,6 +9,7 @@
 
 #include "daemon/kernel/uprobe.h"
 #include "daemon/proc/code.h"
+#include "daemon/proc/file.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -239,11 +240,13 @@ bool target_check_places(struct target *target)
 static void restore(struct target *target, const struct code *code, const struct look *look)
 {
 	char path[64], name[192], now[16], text[320];
+	pid_t tid;
 
 	if (code_look(code, look->addr, &look->place.pattern) != CODE_AS_FILE)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", target->objects[look->place.object].fd);
-	if (uprobe_settle(target->pid, path, look->place.file_offset) ||
+	if (proc_living_thread(target->pid, &tid) ||
+	    uprobe_settle(tid, path, look->place.file_offset) ||
 	    code_look(code, look->addr, &look->place.pattern) != CODE_TRAPPED)
 		return;
 	format_time(clock_now_ns(CLOCK_REALTIME), now, sizeof(now));

@@ -1,0 +1,147 @@
+"""A process whose main thread has left is alive: the others go on, and are watched as ever.
+
+tests/targets/leader_leaves.c does what it is told, and answers when it is done.
+"""
+import os
+
+import pytest
+
+from conftest import until
+from oracle import code_differences
+
+LINKS = ["session", "multi", "perf"]
+
+
+class Worker:
+    def __init__(self, target):
+        self.program = target("leader_leaves")
+        self.pid = self.program.pid
+        self.said = []
+        until(lambda: len(self.threads()) == 2, "the worker's thread")
+
+    def do(self, line):
+        self.said.append(line.split()[0])
+        self.program.say(line)
+        until(lambda: self.program.out.split() == self.said, f"the answer to {line}")
+
+    def leave(self):
+        self.do("leave")
+        until(lambda: open(f"/proc/{self.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z",
+              "the main thread to be gone")
+
+    def threads(self):
+        return os.listdir(f"/proc/{self.pid}/task")
+
+    def code(self):
+        """What differs in its code from the files; read through a thread that lives."""
+        return code_differences(next(int(tid) for tid in self.threads() if int(tid) != self.pid))
+
+
+@pytest.fixture
+def worker(target):
+    return Worker(target)
+
+
+def made(ctl, function="made_in_worker"):
+    """Bytes and blocks live, of the stacks with this function in them."""
+    stats = ctl("stats", "--json", "--top", "1000").json()
+    points = [point for point in stats["points"]
+              if any(location["function"] == function
+                     for frame in point["frames"] for location in frame["locations"])]
+    return (sum(int(point["live_bytes"]) for point in points),
+            sum(int(point["live_blocks"]) for point in points))
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_gone_before_the_attach(daemon, ctl, worker, link):
+    worker.do("make 100")
+    worker.leave()
+    dhatd = daemon("attach", "--pid", worker.pid, "--link", link)
+    before = ctl("stats", "--json").json()
+    assert before["totals"]["live_blocks"] >= 100  # the inventory
+    assert before["totals"]["live_bytes"] >= 100000
+    worker.do("make 50")
+    until(lambda: made(ctl) == (50000, 50), "50 blocks to be counted")
+    worker.do("load")
+    worker.do("plug 7")
+    until(lambda: made(ctl, "plugin_first_make") == (700, 7), "the plugin's blocks, by name")
+    stats = ctl("stats", "--json").json()
+    assert stats["verdict"]["exact"], stats["verdict"]
+    rows = {row["name"] for row in ctl("rss", "--json").json()["rows"]}
+    assert {"live blocks", "blocks from before", "code"} <= rows
+    assert "leader_leaves" in ctl("plan", worker.pid).out
+    ctl("detach", "--pid", worker.pid)
+    until(lambda: worker.code() == {}, "clean code after the detach")
+    worker.do("make 10")
+    ctl("attach", "--pid", worker.pid, "--link", link)
+    assert ctl("stats", "--json").json()["totals"]["live_blocks"] >= 167
+    worker.do("make 20")
+    until(lambda: made(ctl) == (20000, 20), "20 blocks to be counted after attaching again")
+    assert dhatd.stop() == 0
+    assert worker.code() == {}
+    assert worker.program.running
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_leaves_while_watched(daemon, ctl, worker, link, target, tmp_path):
+    daemon("attach", "--pid", worker.pid, "--link", link)
+    worker.do("make 100")
+    worker.leave()
+    # Until probes hang on another thread, perf events are not handed over; and the other kinds'
+    # breakpoints go with the next tracer of the same place that lets go.
+    until(lambda: ctl("status", "--json").json()["targets"][0]["verdict"]["exact"] is (link != "perf"),
+          "the leaving to be noticed")
+    other = target("leader_leaves")
+    socket = tmp_path / "other.sock"
+    assert daemon("attach", "--pid", other.pid, socket=socket).stop() == 0
+    worker.do("make 50")
+    until(lambda: made(ctl)[1] >= 150, "blocks made after it has left")
+    assert made(ctl) == (150000, 150)
+    worker.do("load")
+    worker.do("plug 7")
+    until(lambda: made(ctl, "plugin_first_make") == (700, 7), "the plugin's blocks, by name")
+    verdict = ctl("stats", "--json").json()["verdict"]
+    assert verdict["exact"] is (link != "perf"), verdict
+    if link == "perf":
+        assert any("thread ended that held the probes" in reason for reason in verdict["reasons"])
+    assert ctl("rss", "--json").json()["rss_bytes"] > 100000
+    ctl("detach", "--pid", worker.pid)
+    until(lambda: worker.code() == {}, "clean code after the detach")
+    assert worker.program.running
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_the_thread_that_held_the_probes_leaves_too(daemon, ctl, worker, link, target, tmp_path):
+    worker.leave()
+    daemon("attach", "--pid", worker.pid, "--link", link)
+    first = next(tid for tid in worker.threads() if int(tid) != worker.pid)
+    for turn in range(3):
+        worker.do("relay")
+        until(lambda: first not in worker.threads(), "the thread to be gone")
+        first = next(tid for tid in worker.threads() if int(tid) != worker.pid)
+    other = target("leader_leaves")
+    socket = tmp_path / "other.sock"
+    assert daemon("attach", "--pid", other.pid, socket=socket).stop() == 0
+    # with perf events calls may be missing until the next thread is found
+    worker.do("make 1")
+    until(lambda: worker.do("make 1") or made(ctl)[1] > 0, "calls to be counted again")
+    blocks = made(ctl)[1]
+    worker.do("make 40")
+    until(lambda: made(ctl)[1] >= blocks + 40, "40 blocks to be counted")
+    assert made(ctl)[1] == blocks + 40
+    until(lambda: worker.code() != {}, "probes to be there")
+    ctl("detach", "--pid", worker.pid)
+    until(lambda: worker.code() == {}, "clean code after the detach")
+
+
+def test_found_by_name(daemon, ctl, worker):
+    worker.leave()
+    daemon("attach", "--name", "/leader_leaves$", pattern="attached")
+    worker.do("make 5")
+    until(lambda: made(ctl) == (5000, 5), "blocks of a process that was found by its name")
+
+
+def test_a_process_without_any_thread_is_refused(daemon, worker):
+    worker.program.kill()
+    dhatd = daemon("attach", "--pid", worker.pid, wait=False)
+    assert dhatd.wait() == 3
