@@ -227,6 +227,7 @@ static int use_sites(struct planner *p, const struct procmaps *maps, size_t entr
 	const struct procmaps_entry *e = &maps->entries[entry];
 	bool is_all = !desc->is_program && !desc->libc_version[0];
 	size_t i;
+	int r;
 
 	if (count == 0)
 		return 0;
@@ -238,7 +239,8 @@ static int use_sites(struct planner *p, const struct procmaps *maps, size_t entr
 	for (i = entry; i < maps->count; i++)
 		if (is_code_of_file(&maps->entries[i]) && is_same_file(&maps->entries[i], e))
 			add_ranges(p, &maps->entries[i], is_all, sites, count);
-	return preflight_sites(&p->preflight, sites, count, e->path);
+	r = preflight_copier(&p->preflight, desc, e->path, p->pid, false);
+	return r ? r : preflight_sites(&p->preflight, sites, count, e->path);
 }
 
 static int look_for_allocators(struct planner *p, const struct procmaps *maps, size_t entry,
@@ -319,6 +321,8 @@ static int look_at_objects(struct planner *p, const char *executable, struct dha
 		if (k == i)
 			r = look_at_object(p, &maps, i, err);
 	}
+	if (r == 0)
+		r = preflight_copied(&p->preflight, &maps);
 	return r ? r
 		 : preflight_executable(&p->preflight, p->executable, executable, p->site_count);
 }

@@ -10,6 +10,7 @@
 
 #include "daemon/object/elf/object.h"
 #include "daemon/object/sites/allocators.h"
+#include "daemon/proc/procmaps.h"
 #include "proto/base/error.h"
 
 struct preflight_hazard {
@@ -41,6 +42,12 @@ int preflight_sites(struct preflight *preflight, const struct allocator_site *si
 /* Allocators in it (hidden.h) that nothing would be counted of. */
 int preflight_hidden(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     uint32_t makers);
+/* An object that would be probed: does the process copy its code while it runs (copiers.h)? In the
+ * way is that only where the copy is still to be made for sure. */
+int preflight_copier(struct preflight *preflight, const struct object_desc *desc, const char *path,
+		     pid_t pid, bool from_start);
+/* Has it copied some already? */
+int preflight_copied(struct preflight *preflight, const struct procmaps *maps);
 void preflight_deinit(struct preflight *preflight);
 
 int preflight_add(struct preflight *preflight, const char *name, const char *format, ...)

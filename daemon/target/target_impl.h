@@ -98,6 +98,7 @@ struct target {
 	uint64_t looked_ns, weighed_ns;
 	uint32_t late_allocators;  /* appeared after the observation began */
 	uint32_t unseen_functions; /* of allocators: could not be probed */
+	bool has_copied_code;	   /* before the attach */
 	bool has_seccomp, avoids_return_probes;
 	uint64_t kernel_counters[DHAT_CTR_COUNT], missed_runs; /* as of the last reading */
 	uint64_t last_allocs, last_frees, last_tick_ns;

@@ -8,6 +8,7 @@
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
 #include "daemon/worker/worker.h"
+#include "preflight.h"
 #include "proto/base/cleanup.h"
 
 #include <elf.h>
@@ -404,6 +405,23 @@ static void refuse_patched(struct target *target, uint32_t object, struct alloca
 	}
 }
 
+/* Is this a program that copies its own code, and the probes with it? */
+static int check_copier(struct target *target, const struct object_slot *slot,
+			struct dhat_error *err)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+	int error = preflight_copier(&preflight, slot->desc, slot->path, target->pid,
+				     target->options.from_start);
+
+	if (error == 0)
+		error = preflight_verdict(&preflight, err);
+	target_lock(target);
+	for (size_t i = 0; i < preflight.count && error == 0; i++)
+		error = texts_add_once(&target->notes, preflight.hazards[i].detail);
+	target_unlock(target);
+	return error;
+}
+
 static int probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err)
 {
@@ -413,6 +431,9 @@ static int probe_sites(struct target *target, uint32_t object, struct allocator_
 	char path[64];
 	int error;
 
+	error = check_copier(target, slot, err);
+	if (error)
+		return error;
 	refuse_patched(target, object, sites, count);
 	for (size_t i = 0; i < count; i++)
 		most += 1 + sites[i].exit_count;
@@ -567,6 +588,14 @@ int target_check_found(struct target *target, struct dhat_error *err)
 		return error;
 	if (target->probe_count > target->unseen_functions)
 		return 0;
+	if (target->has_copied_code)
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+				      "no known allocator in process %d (%s): it has copied its "
+				      "own code to memory "
+				      "of no file, where nothing can be probed; start it without "
+				      "that (huge pages "
+				      "for code)",
+				      (int)target->pid, target->identity.executable);
 	return dhat_error_set(
 		err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 		"no known allocator in process %d (%s): if it has its own, name it with "
@@ -583,6 +612,18 @@ bool target_probes_in(struct target *target, uint64_t addr)
 		if (strcmp(target->probes[i].object_path, slot->path) == 0)
 			return true;
 	return false;
+}
+
+static void note_copied(struct target *target, const struct procmaps *maps)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+
+	preflight_copied(&preflight, maps);
+	target->has_copied_code = preflight.count > 0;
+	target_lock(target);
+	for (size_t i = 0; i < preflight.count; i++)
+		texts_add_once(&target->notes, preflight.hazards[i].detail);
+	target_unlock(target);
 }
 
 /* Stacks are resolved by the mappings of their time, so what we have seen may only be told to the
@@ -603,6 +644,8 @@ static int read_maps(struct target *target, uint32_t epoch, struct dhat_error *e
 		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
 	if (target->is_observed)
 		target_drain_now(target);
+	if (!target->is_observed)
+		note_copied(target, &maps);
 	target_lock(target);
 	if (target->collector_epoch == epoch)
 		sync_mappings(target, &maps);
@@ -741,6 +784,8 @@ void target_map_work(struct target *target)
 		epoch = tracer_epoch(target->tracer);
 		tracer_find_anchor(target->tracer, NULL);
 		error = target_look(target, NULL);
+		target_search_copies(target, false); /* at once: it may be called soon */
+		target_restore_places(target);
 		if (error == 0)
 			target_get_tables(target, epoch, 0);
 		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
@@ -748,8 +793,6 @@ void target_map_work(struct target *target)
 		if (error || target->is_finished)
 			break;
 		drop_unused_tables(target);
-		target_restore_places(target);
-		target_search_copies(target, false);
 		tracer_forget_old_stacks(target->tracer);
 		if (tracer_epoch(target->tracer) == epoch)
 			break;

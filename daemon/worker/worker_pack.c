@@ -42,6 +42,7 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 	wire_put_string(writer, desc->soname);
 	wire_put_string(writer, desc->libc_version);
 	wire_put_string(writer, desc->malloc_version);
+	wire_put_string(writer, desc->copier);
 	wire_put_u32(writer, desc->segment_count);
 	for (size_t i = 0; i < desc->segment_count; i++) {
 		const struct object_segment *segment = &desc->segments[i];
@@ -179,7 +180,8 @@ static int get_head(struct wire_reader *reader, struct object_desc *desc)
 	desc->build_id_size = size;
 	if (get_text(reader, desc->soname, sizeof(desc->soname)) ||
 	    get_text(reader, desc->libc_version, sizeof(desc->libc_version)) ||
-	    get_text(reader, desc->malloc_version, sizeof(desc->malloc_version)))
+	    get_text(reader, desc->malloc_version, sizeof(desc->malloc_version)) ||
+	    get_text(reader, desc->copier, sizeof(desc->copier)))
 		return -EBADMSG;
 	return 0;
 }

@@ -340,3 +340,59 @@ def test_death_by_sigtrap_is_explained(copier, daemon, ctl):
     assert copier.wait() == -signal.SIGTRAP
     dhatd.expect_err(r"it died by SIGTRAP\. .* in a copy of its code that it made while it was watched")
     until(lambda: any("it died by SIGTRAP" in n for n in notes(ctl, copier.pid)), "status to say so")
+
+
+def test_program_that_copies_its_code_at_its_start(target, daemon, ctl, tmp_path):
+    """Its symbols tell. While it starts it is refused; later the copy has been made."""
+    started = subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock", "--", TARGETS / "hugify"],
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert started.returncode == 6
+    assert "copies its own code at its start (__bolt_hugify_self)" in started.stderr
+    assert "ready" not in started.stdout
+    daemon("serve")
+    hugify = target("hugify")
+    hugify.expect("ready")
+    refused = ctl("plan", "--pid", hugify.pid, ok=False)
+    assert refused.status == 6 and "copies its code (in the way)" in refused.out
+    assert ctl("attach", "--pid", hugify.pid, ok=False).status == 6
+    until(lambda: ctl("plan", "--pid", hugify.pid, ok=False).status == 0, "the program to grow up")
+    ctl("attach", "--pid", hugify.pid)
+    hugify.say("end")
+    assert hugify.wait() == 0
+
+
+def test_environment_that_moves_code(target, daemon, ctl):
+    daemon("serve")
+    moved = target("text_copied", env={"HUGETLB_ELFMAP": "R"})
+    moved.expect("ready")
+    refused = ctl("attach", "--pid", moved.pid, ok=False)
+    assert refused.status == 6 and "HUGETLB_ELFMAP" in refused.err
+    unmoved = target("text_copied", env={"HUGETLB_ELFMAP": "no"})
+    unmoved.expect("ready")
+    ctl("attach", "--pid", unmoved.pid)
+
+
+def test_code_that_may_be_copied_is_told(target, daemon, ctl, tmp_path):
+    """node could: --use-largepages."""
+    source = tmp_path / "may.c"
+    source.write_text("""#include <stdlib.h>
+#include <unistd.h>
+void MapStaticCodeToLargePages(void) {}
+int main(void) { free(malloc(10)); write(1, "ready\\n", 6); pause(); }""")
+    subprocess.run(["/usr/bin/gcc", "-static", "-o", tmp_path / "may", source], check=True)
+    may = target(str(tmp_path / "may"))
+    may.expect("ready")
+    daemon("serve")
+    assert "(MapStaticCodeToLargePages)" in hazards(ctl, may.pid)["copies its code"]
+    ctl("attach", "--pid", may.pid)
+    assert any("can copy its own code to other memory" in n for n in notes(ctl, may.pid))
+
+
+def test_code_that_was_copied_before(copier, daemon, ctl):
+    daemon("serve")
+    copier.say(f"copy {copier.path}")
+    copier.expect("copied")
+    planned = ctl("plan", "--pid", copier.pid, ok=False)
+    assert planned.status == 6 and re.search(r"copied code.*\d+ KiB of .*text_copied are a copy", planned.out)
+    refused = ctl("attach", "--pid", copier.pid, ok=False)
+    assert refused.status == 7 and "it has copied its own code" in refused.err

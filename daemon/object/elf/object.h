@@ -75,6 +75,7 @@ struct object_desc {
 	 * found. */
 	char libc_version[32];	 /* "glibc 2.36", "musl"; "" if neither */
 	char malloc_version[64]; /* "jemalloc 5.3.0", "gperftools 2.10"; "" if neither */
+	char copier[64]; /* the function by which it copies its own code (copiers.h); "" if none */
 	struct object_segment *segments;
 	size_t segment_count;
 	struct object_symbol *symbols;

@@ -114,6 +114,7 @@ int allocators_describe(int fd, const char *const *besides, struct object_desc *
 		r = find_starts(fd, desc);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot read an ELF file");
+	copiers_look(desc);
 	*ret = take_ptr(desc);
 	return 0;
 }

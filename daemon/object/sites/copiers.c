@@ -1,5 +1,6 @@
 #include "copiers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define HUGIFY "__bolt_hugify"
@@ -22,17 +23,18 @@ static bool fits(const char *name, const char *pattern)
 	return length >= size && strcmp(name + length - size, pattern + 1) == 0;
 }
 
-enum copier copiers_find(const struct object_desc *desc, const char **ret_function)
+void copiers_look(struct object_desc *desc)
 {
-	for (size_t i = 0; i < desc->sighting_count; i++) {
-		const char *name = desc->sightings[i].name;
+	for (size_t i = 0; i < desc->sighting_count && !desc->copier[0]; i++)
+		for (size_t j = 0; copiers_patterns[j]; j++)
+			if (fits(desc->sightings[i].name, copiers_patterns[j]))
+				snprintf(desc->copier, sizeof(desc->copier), "%s",
+					 desc->sightings[i].name);
+}
 
-		for (size_t j = 0; copiers_patterns[j]; j++) {
-			if (!fits(name, copiers_patterns[j]))
-				continue;
-			*ret_function = name;
-			return j == 0 ? COPIER_DOES : COPIER_MAY;
-		}
-	}
-	return COPIER_NONE;
+enum copier copiers_kind(const struct object_desc *desc)
+{
+	if (!desc->copier[0])
+		return COPIER_NONE;
+	return strncmp(desc->copier, HUGIFY, strlen(HUGIFY)) ? COPIER_MAY : COPIER_DOES;
 }

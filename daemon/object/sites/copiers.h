@@ -14,5 +14,6 @@ enum copier {
 
 /* Patterns for object_describe(), NULL-terminated. */
 extern const char *const copiers_patterns[];
-/* *ret_function: its name, borrowed from desc; untouched if there is none. */
-enum copier copiers_find(const struct object_desc *desc, const char **ret_function);
+/* Fills desc->copier from its sightings. */
+void copiers_look(struct object_desc *desc);
+enum copier copiers_kind(const struct object_desc *desc);

@@ -43,6 +43,7 @@ static void compare(const struct object_desc *a, const struct object_desc *b)
 	assert_string_equal(a->soname, b->soname);
 	assert_string_equal(a->libc_version, b->libc_version);
 	assert_string_equal(a->malloc_version, b->malloc_version);
+	assert_string_equal(a->copier, b->copier);
 	assert_int_equal(a->segment_count, b->segment_count);
 	for (i = 0; i < a->segment_count; i++)
 		assert_memory_equal(&a->segments[i], &b->segments[i], sizeof(a->segments[i]));

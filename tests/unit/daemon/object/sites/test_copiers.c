@@ -7,27 +7,31 @@
 
 #include "daemon/object/sites/copiers.h"
 
-static enum copier find(char *first, char *second, const char **function)
+static struct object_desc look(char *first, char *second)
 {
 	struct object_sighting sightings[] = { { .name = first }, { .name = second } };
-	const struct object_desc desc = { .sightings = sightings, .sighting_count = 2 };
+	struct object_desc desc = { .sightings = sightings, .sighting_count = 2 };
 
-	*function = NULL;
-	return copiers_find(&desc, function);
+	copiers_look(&desc);
+	return desc;
 }
 
 static void known_ones(void **state)
 {
-	const char *function;
+	struct object_desc desc = look("je_malloc", "_ZnwmSt11align_val_t");
 
-	assert_int_equal(find("je_malloc", "_ZnwmSt11align_val_t", &function), COPIER_NONE);
-	assert_null(function);
-	assert_int_equal(find("je_malloc", "__bolt_hugify_self_impl", &function), COPIER_DOES);
-	assert_string_equal(function, "__bolt_hugify_self_impl");
-	assert_int_equal(find("_ZN2DB15remapExecutableEv", "x", &function), COPIER_MAY);
-	assert_int_equal(find("_ZN4node25MapStaticCodeToLargePagesEv", "x", &function), COPIER_MAY);
-	assert_int_equal(find("MapDSOToLargePages", "x", &function), COPIER_MAY);
-	assert_int_equal(find("my__bolt_hugify", "Ev", &function), COPIER_NONE);
+	assert_int_equal(copiers_kind(&desc), COPIER_NONE);
+	desc = look("je_malloc", "__bolt_hugify_self_impl");
+	assert_int_equal(copiers_kind(&desc), COPIER_DOES);
+	assert_string_equal(desc.copier, "__bolt_hugify_self_impl");
+	desc = look("_ZN2DB15remapExecutableEv", "x");
+	assert_int_equal(copiers_kind(&desc), COPIER_MAY);
+	desc = look("_ZN4node25MapStaticCodeToLargePagesEv", "x");
+	assert_int_equal(copiers_kind(&desc), COPIER_MAY);
+	desc = look("MapDSOToLargePages", "x");
+	assert_int_equal(copiers_kind(&desc), COPIER_MAY);
+	desc = look("my__bolt_hugify", "Ev");
+	assert_int_equal(copiers_kind(&desc), COPIER_NONE);
 }
 
 int main(void)
