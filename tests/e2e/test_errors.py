@@ -2,7 +2,6 @@
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -65,31 +64,11 @@ def gone_pid():
     return process.pid
 
 
-def elf32(path):
-    """A 32-bit x86 program: pause() for ever."""
-    code = bytes.fromhex("b81d000000cd80ebf7")
-    base = 0x8048000
-    header = b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack(
-        "<HHIIIIIHHHHHH", 2, 3, 1, base + 84, 52, 0, 0, 52, 32, 1, 0, 0, 0)
-    size = 84 + len(code)
-    segment = struct.pack("<8I", 1, 0, base, base, size, size, 5, 4096)
-    path.write_bytes(header + segment + code)
-    path.chmod(0o755)
-    return path
-
-
 def test_no_such_process(socket_path, daemon, ctl):
     pid = gone_pid()
     assert_error(run(BUILD / "dhatd", "attach", "--socket", socket_path, "--pid", pid), NO_PROCESS, str(pid))
     daemon("serve")
     assert_error(ctl("attach", "--pid", pid, ok=False), NO_PROCESS, str(pid))
-
-
-def test_kernel_threads_are_no_targets(daemon, ctl):
-    daemon("serve")
-    with_memory = ctl("attach", "--pid", 2, ok=False)
-    assert with_memory.status in (NO_PROCESS, UNSUITABLE, NO_ALLOCATOR), with_memory.err
-    assert "2" in with_memory.err
 
 
 def test_unprivileged_user_may_not_attach(public_directory, waves):
@@ -108,14 +87,6 @@ def test_unprivileged_user_may_not_look(public_directory, daemon, waves):
     assert_error(run(*as_nobody, program, "status", "--socket", path), NOT_PERMITTED)
     path.chmod(0o777)  # even then: the daemon checks who is there
     assert_error(run(*as_nobody, program, "status", "--socket", path), NOT_PERMITTED)
-
-
-def test_32_bit_target(tmp_path, daemon, ctl, target):
-    program = target(elf32(tmp_path / "small32"))
-    daemon("serve")
-    until(lambda: os.readlink(f"/proc/{program.pid}/exe").endswith("small32"), "exec")
-    assert_error(ctl("attach", "--pid", program.pid, ok=False), UNSUITABLE, "32-bit")
-    assert program.running
 
 
 def test_target_without_allocator(daemon, ctl, target):

@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TARGETS, until
-from oracle import Profile, book_sums, last_line_json, state_of, states_of, status_of
+from conftest import until
+from oracle import book_sums, last_line_json, snapshot, state_of, states_of, status_of
 from served import Served
 
 LIVE = ("tb", "tbk", "eb", "ebk")
-
-
-def snapshot(ctl, tmp_path, name="s.json", *args):
-    ctl("snapshot", "-o", tmp_path / name, *args)
-    return Profile(tmp_path / name)
 
 
 def gated(target, daemon, *argv):
@@ -167,65 +162,51 @@ def test_out_of_memory_kill_leaves_the_profile(target, daemon, ctl, tmp_path):
 
 
 def test_follow_fork_gives_each_child_its_own_profile(target, daemon, ctl, tmp_path):
+    """Child number i makes i blocks and frees the one that its parent left it, once we are there."""
     family = target("family", "--gate", 4)
     family.expect("ready")
     daemon("attach", "--pid", family.pid, "--no-inventory", "--follow-fork")
     family.say("go")
     family.expect("children")
     children = last_line_json(family.out)["children"]
-    until(lambda: all(state_of(ctl, pid) for pid in children), "the children to be attached")
+    until(lambda: all(state_of(ctl, pid).startswith("attached") for pid in children), "the children to be attached")
+    family.say("work")
+    family.expect("worked")
+    parent = snapshot(ctl, tmp_path, "parent.json", "--pid", family.pid)
+    assert {f: parent.allocated_in("family.c")[f] for f in LIVE} == {"tb": 500, "tbk": 1, "eb": 500, "ebk": 1}
+    assert parent.exact, parent.reasons
+    for number, pid in enumerate(children, 1):
+        child = snapshot(ctl, tmp_path, f"{pid}.json", "--pid", pid)
+        assert child.data["pid"] == pid
+        assert {f: child.allocated_in("family.c")[f] for f in LIVE} == {
+            "tb": 1000 * number, "tbk": number, "eb": 1000 * number, "ebk": number}
+        assert child.with_function("child_block")["tbk"] == number
+        assert child.verdict["totals"]["freed_before_blocks"] == 1
+        assert child.exact, child.reasons
     family.say("end")
     assert family.wait() == 0
-    parent = snapshot(ctl, tmp_path, "parent.json", "--pid", family.pid)
-    assert parent.allocated_in("family.c")["tbk"] == 1
-    for pid in children:
-        child = snapshot(ctl, tmp_path, f"{pid}.json", "--pid", pid)
-        assert child.with_function("take")["tbk"] == 0
-        assert child.data["pid"] == pid
 
 
 def test_followed_exec_goes_on_with_a_new_profile(target, daemon, ctl, tmp_path):
-    process = target("exec_chain", "--gate", "--hold", 1)
+    """Each program has its own figures, the one that is replaced too."""
+    process = target("exec_chain", "--gate", "--hold", 1, "each")
     process.expect("ready")
     daemon("attach", "--pid", process.pid, "--no-inventory", "--follow-exec")
     process.say("go")
-    process.expect("total_bytes")
+    process.expect(r"ready(.|\n)*ready")
     until(lambda: state_of(ctl, process.pid).startswith("attached"), "the new program to be attached")
     assert states_of(ctl, process.pid)[0].startswith("replaced")  # the old profile is kept
+    process.say("go")
+    process.expect("total_bytes")
+    totals = [t["totals"] for t in ctl("status", "--json").json()["targets"] if t["target"]["pid"] == process.pid]
+    # 1,000 bytes kept, and as many as the link's number freed
+    assert [(t["total_blocks"], t["total_bytes"], t["live_blocks"], t["live_bytes"]) for t in totals] == [
+        (2, 1002, 1, 1000), (2, 1001, 1, 1000)]
+    profile = snapshot(ctl, tmp_path)
+    assert {f: profile.allocated_in("exec_chain.c")[f] for f in LIVE} == {
+        "tb": 1001, "tbk": 2, "eb": 1000, "ebk": 1}
+    assert profile.exact, profile.reasons
     end(process)
-
-
-def test_processes_of_a_name_now_and_later(target, daemon, ctl):
-    first = target("waves")
-    first.expect("ready")
-    daemon("attach", "--name", "targets/waves$")
-    second = target("waves")
-    second.expect("ready")
-    for process in (first, second):
-        until(lambda pid=process.pid: state_of(ctl, pid), "both to be attached")
-
-
-def test_processes_of_a_group_now_and_later(target, daemon, ctl):
-    """Those that start in the group; one that is outside stays so."""
-    first, outside = target("waves"), target("waves")
-    first.expect("ready")
-    outside.expect("ready")
-    directory, procs = memory_group(f"dhat-test-{first.pid}")
-    later = None
-    try:
-        procs.write_text(str(first.pid))
-        daemon("attach", "--cgroup", directory)
-        until(lambda: state_of(ctl, first.pid), "the first to be attached")
-        later = target("/bin/sh", "-c", f"echo $$ > {procs}; exec {TARGETS}/waves")
-        later.expect("ready")
-        until(lambda: state_of(ctl, later.pid), "the later one to be attached")
-        assert not state_of(ctl, outside.pid)
-    finally:
-        first.kill()
-        if later:
-            later.kill()
-        until(lambda: procs.read_text() == "", "the group to be empty")
-        directory.rmdir()
 
 
 def proc_figures(pid):

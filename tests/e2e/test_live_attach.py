@@ -2,7 +2,7 @@
 import pytest
 
 from conftest import until
-from oracle import Profile, code_differences
+from oracle import Profile, code_differences, snapshot
 from served import SESSION_BYTES, Served
 
 CYCLES = 100
@@ -11,12 +11,6 @@ CYCLES = 100
 @pytest.fixture
 def served(target, tmp_path):
     return Served(target, tmp_path)
-
-
-def snapshot(ctl, tmp_path, name):
-    path = tmp_path / name
-    ctl("snapshot", "-o", path)
-    return Profile(path)
 
 
 def test_figures_of_a_service_attached_under_load(served, daemon, ctl, tmp_path):

@@ -3,8 +3,9 @@
  *         strict  SECCOMP_MODE_STRICT: read, write, exit and nothing else
  *
  * Confined first, it says "confined" and waits for a line; then it allocates COUNT blocks of 100
- * bytes, frees every second one, prints its book, and waits for a line before it ends. By then the
- * kernel has killed it if anybody made it call what it may not. build: -fno-optimize-sibling-calls
+ * bytes, by malloc, calloc, realloc and posix_memalign, frees every second one, prints its book,
+ * and waits for a line before it ends. By then the kernel has killed it if anybody made it call
+ * what it may not. build: -fno-optimize-sibling-calls
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -18,7 +19,7 @@
 
 #define BLOCK_BYTES 100
 #define MAX_BLOCKS 20000
-#define HEAP_BYTES (MAX_BLOCKS * 128 + (1 << 20))
+#define HEAP_BYTES (MAX_BLOCKS * 256 + (1 << 20))
 
 static char *blocks[MAX_BLOCKS];
 
@@ -61,11 +62,26 @@ static void confine_strictly(void)
 	CHECK(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
 }
 
-static __attribute__((noinline)) char *take_block(void)
+/* By each function in turn. */
+static __attribute__((noinline)) char *take_block(long number)
 {
-	char *block = malloc(BLOCK_BYTES);
+	void *block = NULL;
 
+	switch (number % 4) {
+	case 0:
+		block = malloc(BLOCK_BYTES);
+		break;
+	case 1:
+		block = calloc(10, BLOCK_BYTES / 10);
+		break;
+	case 2:
+		block = realloc(NULL, BLOCK_BYTES);
+		break;
+	default:
+		CHECK(!posix_memalign(&block, 64, BLOCK_BYTES));
+	}
 	OPAQUE(block);
+	CHECK(block);
 	ledger_add(BLOCK_BYTES);
 	return block;
 }
@@ -83,7 +99,7 @@ int main(int argc, char **argv)
 	say("confined\n");
 	wait_for_line();
 	for (long i = 0; i < count; i++)
-		blocks[i] = take_block();
+		blocks[i] = take_block(i);
 	for (long i = 0; i < count; i += 2) {
 		free(blocks[i]);
 		ledger_drop(BLOCK_BYTES);
