@@ -16,6 +16,7 @@ PROGRAMS = TARGETS / "allocators"
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
 JEMALLOC = LIBRARIES / "libjemalloc.so.2"
 TCMALLOC = LIBRARIES / "libtcmalloc_minimal.so.4"
+SCUDO = max(Path("/usr/lib").glob("llvm-*/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-x86_64.so"))
 MIMALLOC = LIBRARIES / "libmimalloc.so.2"
 
 
@@ -48,6 +49,10 @@ ROWS = [
     Row("glibc", "tcmalloc", TCMALLOC),
     Row("mimalloc", "mimalloc"),
     Row("glibc", "mimalloc", MIMALLOC),
+    Row("scudo-static", "scudo"),
+    Row("glibc", "scudo", SCUDO),
+    Row("cxx-scudo-static", "scudo"),
+    Row("cxx-glibc", "scudo", SCUDO),
     Row("cxx-glibc", "glibc"),
     Row("cxx-glibc-static", "glibc"),
     Row("cxx-jemalloc", "jemalloc"),
