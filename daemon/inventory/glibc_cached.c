@@ -164,12 +164,12 @@ static int list_threads(struct remote *remote, struct threads *ret,
 	int err = remote_threads(remote, &lists, &count);
 
 	for (size_t i = 0; i < count && !err; i++) {
-		uint64_t block = control_block(remote, lists[i]);
+		uint64_t block = lists[i] ? control_block(remote, lists[i]) : 0;
 
 		if (block)
 			err = add_thread(ret, block);
-		else
-			missed->changing++; /* being born, or no thread of glibc */
+		else if (lists[i]) /* else it is being born, or no thread of glibc */
+			missed->changing++;
 	}
 	return err ? err : remote_error(remote);
 }
@@ -266,7 +266,7 @@ static int add_cache(struct remote *remote, uint64_t variable, struct glibc_chun
 	return err ? err : follow_cache(remote, cache, cached, missed);
 }
 
-int glibc_heap_cached(struct remote *remote, const struct glibc_heap *heap,
+static int follow_all(struct remote *remote, const struct glibc_heap *heap,
 		      struct glibc_chunks *fastbins, struct glibc_chunks *cached,
 		      struct glibc_chunks *internal, struct glibc_lists_missed *ret_missed)
 {
@@ -289,5 +289,23 @@ int glibc_heap_cached(struct remote *remote, const struct glibc_heap *heap,
 		err = follow_fastbins(remote, heap->arenas[i], fastbins, &missed);
 	free(threads.blocks);
 	*ret_missed = missed;
+	return err;
+}
+
+/* A thread that ends or begins while it is looked at is a matter of the moment: look again. */
+#define MAX_ATTEMPTS 5
+
+int glibc_heap_cached(struct remote *remote, const struct glibc_heap *heap,
+		      struct glibc_chunks *fastbins, struct glibc_chunks *cached,
+		      struct glibc_chunks *internal, struct glibc_lists_missed *ret_missed)
+{
+	int err = 0;
+
+	for (int i = 0; i < MAX_ATTEMPTS && !err; i++) {
+		fastbins->count = cached->count = internal->count = 0;
+		err = follow_all(remote, heap, fastbins, cached, internal, ret_missed);
+		if (!err && !ret_missed->changing)
+			break;
+	}
 	return err;
 }

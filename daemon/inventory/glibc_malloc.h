@@ -104,12 +104,14 @@ struct glibc_lists_missed { /* of free chunks */
 };
 
 /* Chunks that look in use but lie in a fastbin or a thread's cache (added to *cached); the caches
- * themselves (added to *internal). -ENOENT: threads have caches of an unknown layout. */
+ * themselves (added to *internal); all three start empty. -ENOENT: threads have caches of an
+ * unknown layout, or none at all: nobody has allocated yet. */
 int glibc_heap_cached(struct remote *remote, const struct glibc_heap *heap,
 		      struct glibc_chunks *fastbins, struct glibc_chunks *cached,
 		      struct glibc_chunks *internal, struct glibc_lists_missed *ret_missed);
 
 /* Chunks with a mapping of their own, after the walk. *ret_bytes: of their mappings;
- * *ret_expected_bytes: what malloc itself says of that sum; UINT64_MAX if it could not be found. */
+ * *ret_expected_bytes: what malloc itself says of that sum; UINT64_MAX if it could not be found, or
+ * does not hold still. */
 int glibc_heap_mmapped(struct remote *remote, const struct glibc_heap *heap,
 		       struct glibc_chunks *ret, uint64_t *ret_bytes, uint64_t *ret_expected_bytes);

@@ -88,27 +88,43 @@ static int scan_around_parts(struct scan *scan, const struct glibc_ranges *parts
 	return err || at >= range->end ? err : scan_range(scan, at, range->end);
 }
 
+/* What malloc says of all that it has mapped. */
+static uint64_t expected_bytes(struct remote *remote, const struct glibc_heap *heap)
+{
+	uint64_t sum = 0, bytes;
+
+	for (size_t i = 0; i < heap->main_count; i++) {
+		if (!heap->mmapped_bytes_at[i] ||
+		    remote_read(remote, heap->mmapped_bytes_at[i], &bytes, sizeof(bytes)) < 0)
+			return UINT64_MAX;
+		sum += bytes;
+	}
+	return sum;
+}
+
+#define MAX_ATTEMPTS 3
+
 int glibc_heap_mmapped(struct remote *remote, const struct glibc_heap *heap,
 		       struct glibc_chunks *ret, uint64_t *ret_bytes, uint64_t *ret_expected_bytes)
 {
-	struct scan scan = { .remote = remote, .found = ret };
+	uint64_t before, after = 0;
+	struct scan scan;
 	int err = 0;
 
 	if (heap->parts.count)
 		qsort(heap->parts.list, heap->parts.count, sizeof(*heap->parts.list), by_start);
-	for (size_t i = 0; i < heap->mapped.count && !err; i++)
-		err = scan_around_parts(&scan, &heap->parts, &heap->mapped.list[i]);
-	*ret_bytes = scan.bytes;
-	*ret_expected_bytes = 0;
-	for (size_t i = 0; i < heap->main_count; i++) {
-		uint64_t bytes;
-
-		if (!heap->mmapped_bytes_at[i] ||
-		    remote_read(remote, heap->mmapped_bytes_at[i], &bytes, sizeof(bytes)) < 0) {
-			*ret_expected_bytes = UINT64_MAX;
+	for (int attempt = 0; attempt < MAX_ATTEMPTS && !err; attempt++) {
+		scan = (struct scan){ .remote = remote, .found = ret };
+		ret->count = 0;
+		before = expected_bytes(remote, heap);
+		for (size_t i = 0; i < heap->mapped.count && !err; i++)
+			err = scan_around_parts(&scan, &heap->parts, &heap->mapped.list[i]);
+		after = expected_bytes(remote, heap);
+		if (before == after)
 			break;
-		}
-		*ret_expected_bytes += bytes;
+		after = UINT64_MAX;
 	}
+	*ret_bytes = scan.bytes;
+	*ret_expected_bytes = after;
 	return err;
 }

@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define MAX_RETRIES 200
-#define MAX_SAME 20 /* of these in a row that end at the same place with the same words there */
-#define FENCE 16    /* size of the chunk that ends a heap: too small to be one */
+/* Of these in a row, that end at the same place with the same words there, that many. A thread may
+ * have lost its CPU in the middle of malloc(): the last ones wait for it, 1, 2, 4 … 128 ms. */
+#define MAX_SAME 12
+#define PATIENT_FROM 4
+#define FENCE 16 /* size of the chunk that ends a heap: too small to be one */
 
 /* heap_info (malloc/arena.c); what follows is not needed. */
 struct heap_info {
@@ -70,6 +74,9 @@ static void note_loss(struct walker *w, uint64_t at)
 
 	remote_read(w->remote, at + 8, &word, sizeof(word));
 	w->same = at == w->lost_at && word == w->lost_word ? w->same + 1 : 0;
+	if (w->same >= PATIENT_FROM && w->same < MAX_SAME)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000l << (w->same - PATIENT_FROM) },
+			  NULL);
 	w->lost_at = at;
 	w->lost_word = word;
 }
@@ -314,7 +321,7 @@ static int walk_heaps(struct remote *remote, struct glibc_heap *all, uint64_t ar
 		if (remote_read(remote, arena, &state, sizeof(state)) < 0)
 			return remote_error(remote) ?: -ESRCH;
 		err = walk_heaps_once(remote, all, arena, &state, used, sums);
-		if (sums->unseen_bytes == before.unseen_bytes)
+		if (sums->unseen_bytes == before.unseen_bytes || sums->broken > before.broken)
 			break;
 	}
 	return err;
@@ -526,6 +533,8 @@ static int walk_mains(struct mains *m)
 			err = walk_mapped(m);
 		if (!err)
 			m->sums->unseen_bytes = unseen_bytes(m);
+		if (m->sums->broken && m->sums->unseen_bytes)
+			break; /* it was waited for already */
 		if (err || m->sums->unseen_bytes)
 			continue;
 		*m->sums = (struct glibc_walk){ .used_bytes = m->sums->used_bytes,

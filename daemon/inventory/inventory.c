@@ -44,10 +44,25 @@ void inventory_free(struct inventory *inventory)
 }
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
 
+/* Nobody has allocated yet, from any of them: that is not to be found wanting. */
+static bool is_unused(struct remote *remote, const struct glibc_heap *heap)
+{
+	for (size_t i = 0; i < heap->main_count; i++) {
+		struct glibc_arena_state state;
+
+		if (remote_read(remote, heap->arenas[i], &state, sizeof(state)) < 0 ||
+		    glibc_is_in_use(&state, heap->arenas[i]))
+			return false;
+	}
+	return heap->main_count == heap->arena_count;
+}
+
 static int read_heap(struct remote *remote, const struct procmaps *maps, struct readings *r)
 {
 	int err = glibc_heap_find(remote, maps, &r->heap);
 
+	if (!err && is_unused(remote, &r->heap))
+		return 0;
 	if (!err)
 		err = glibc_heap_walk(remote, &r->heap, &r->used[0], &r->walks[0]);
 	if (!err)
@@ -235,9 +250,8 @@ int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventor
 	}
 	if (error == -ENOENT)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-				      "process %d has no heap of a layout that is known (glibc "
-				      "2.32 to 2.41): its blocks from before the attach cannot be "
-				      "listed",
+				      "process %d has no heap of a layout that is known (those of "
+				      "glibc 2.32 to 2.41 are)",
 				      pid);
 	if (error == -E2BIG)
 		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,

@@ -27,7 +27,9 @@
 
 struct inventory_block {
 	uint64_t addr;
-	uint64_t usable_bytes; /* what was asked for is not kept by malloc; this is up to 24 more */
+	/* What was asked for is not kept by malloc: this is up to 24 more; of a block with a
+	 * mapping of its own, up to a page more, or its alignment if that is larger. */
+	uint64_t usable_bytes;
 };
 
 /* On a quiet process, to the byte: mallinfo2().uordblks = arena_block_bytes + cached_bytes +

@@ -24,6 +24,7 @@ enum row {
 	ROW_BEFORE,
 	ROW_ROUNDING,
 	ROW_OWN,
+	ROW_UNSEEN,
 	ROW_FREE,
 	ROW_STACK,
 	ROW_ANONYMOUS,
@@ -41,6 +42,7 @@ static const struct {
 	[ROW_BEFORE] = { "blocks from before", "allocated before the attach and not freed since" },
 	[ROW_ROUNDING] = { "rounding", "what the allocator gave beyond what was asked for" },
 	[ROW_OWN] = { "allocator's own", "heads of blocks, caches and other bookkeeping" },
+	[ROW_UNSEEN] = { "not walked", "the allocator's, but whether blocks or free is not known" },
 	[ROW_FREE] = { "free in the allocator", "freed but kept: fragmentation and caches" },
 	[ROW_STACK] = { "main stack", "threads' stacks are other anonymous memory" },
 	[ROW_ANONYMOUS] = { "other anonymous",
@@ -126,7 +128,8 @@ static void split_allocator(const struct rss_figures *figures, uint64_t allocato
 		rows[ROW_ROUNDING] = 0;
 	}
 	rows[ROW_OWN] = least(own, allocator_bytes - blocks);
-	rows[ROW_FREE] = allocator_bytes - blocks - rows[ROW_OWN];
+	rows[ROW_UNSEEN] = least(inventory->unseen_bytes, allocator_bytes - blocks - rows[ROW_OWN]);
+	rows[ROW_FREE] = allocator_bytes - blocks - rows[ROW_OWN] - rows[ROW_UNSEEN];
 }
 
 static Dhat__Rss__Row *make_row(const char *name, const char *meaning, uint64_t bytes)

@@ -91,8 +91,14 @@ static int take(const struct target *target, struct inventory **ret, struct dhat
 static void describe(const struct inventory *inventory, const struct heap_totals *added, int error,
 		     char *ret, size_t size)
 {
-	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS];
+	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS], mapped[128] = "";
 
+	if (inventory->mmapped_count)
+		snprintf(mapped, sizeof(mapped),
+			 " (%s with a mapping of %s: up to a page more, or up to %s alignment)",
+			 dhat_format_count(inventory->mmapped_count, count),
+			 inventory->mmapped_count == 1 ? "its own" : "their own",
+			 inventory->mmapped_count == 1 ? "its" : "their");
 	if (error == -ENOSPC || error == -ENOMEM || error == -ENOBUFS)
 		snprintf(ret, size,
 			 "the blocks from before the attach are not all listed: only %s of %s, for "
@@ -103,11 +109,9 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 		snprintf(ret, size,
 			 "%s blocks (%s) from before the attach were found live and are shown at "
 			 "[allocated before attach], with the allocator's sizes: up to 24 bytes "
-			 "more "
-			 "than asked for%s%s",
+			 "more than asked for%s",
 			 dhat_format_count(added->live_blocks, count),
-			 dhat_format_size(added->live_bytes, bytes),
-			 inventory->is_complete ? "" : "; ", inventory->note);
+			 dhat_format_size(added->live_bytes, bytes), mapped);
 }
 
 /* Only glibc's heaps can be listed. False if there is no other allocator. With `lock` held. */
@@ -129,6 +133,32 @@ static bool note_other_allocators(struct target *target)
 	return is_any;
 }
 
+/* Why there is no inventory: "glibc 2.43" may be too new for one. With `lock` held. */
+static void describe_failure(const struct target *target, int error, const char *why, char *ret,
+			     size_t size)
+{
+	const char *name = NULL;
+
+	for (char **at = target->allocators; at && *at && !name; at++)
+		if (strncmp(*at, "glibc", 5) == 0)
+			name = *at;
+	if (error == -ENOENT && name)
+		snprintf(ret, size,
+			 "the blocks that %.*s had handed out before the attach cannot be listed: "
+			 "%s; live bytes are from the attach on",
+			 (int)(strstr(name, " (") ? strstr(name, " (") - name : 20), name, why);
+	else
+		snprintf(ret, size, "%s; live bytes are from the attach on", why);
+}
+
+/* What was found in part is told by the verdict: live bytes lack blocks, or have some too many.
+ * With `lock` held. */
+static void say_incomplete(struct target *target, const struct inventory *inventory)
+{
+	partials_say(&target->partials, "inventory", inventory->unseen_bytes,
+		     "the list of blocks from before the attach is not whole: %s", inventory->note);
+}
+
 void target_take_inventory(struct target *target)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
@@ -146,10 +176,12 @@ void target_take_inventory(struct target *target)
 		error = add_all(target, inventory, &added);
 		describe(inventory, &added, error, note, sizeof(note));
 	} else {
-		snprintf(note, sizeof(note), "%s; live bytes are from the attach on", err.message);
+		target_lock(target);
+		describe_failure(target, error, err.message, note, sizeof(note));
+		target_unlock(target);
 	}
 	/* a process that is gone needs no excuse, nor one that holds nothing a note */
-	is_worth_telling = error ? error != -ESRCH : added.live_blocks || !inventory->is_complete;
+	is_worth_telling = error ? error != -ESRCH && error != -ECANCELED : added.live_blocks;
 	target_lock(target);
 	heap_end_inventory(target->heap);
 	target->is_taking_inventory = false;
@@ -158,5 +190,7 @@ void target_take_inventory(struct target *target)
 		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)
 		texts_add(&target->notes, note);
+	if (error == 0 && !inventory->is_complete)
+		say_incomplete(target, inventory);
 	target_unlock(target);
 }

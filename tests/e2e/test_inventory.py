@@ -73,7 +73,81 @@ def test_a_target_without_a_heap_yet_says_so(daemon, ctl, target):
     held(program)
     daemon("attach", "--pid", program.pid)
     assert profile(ctl)["totals"]["live_blocks"] == 0
-    assert "cannot be listed" in ctl("stats").out
+    assert profile(ctl)["verdict"]["exact"]
+    assert "before the attach" not in ctl("stats").out
+
+
+# what others put between the parts of a heap, and what else keeps it from being in one piece
+APART = [("foreign-break", None), ("blocked-break", None), ("break-blocked-later", None), ("madvised", None),
+         ("fragmented", "glibc.malloc.hugetlb=1"), ("fragmented", "glibc.malloc.hugetlb=2")]
+
+
+@pytest.mark.parametrize("kind, tunables", APART)
+def test_a_heap_that_is_not_in_one_piece(daemon, ctl, target, kind, tunables):
+    program = target("inventory", kind, env={"GLIBC_TUNABLES": tunables} if tunables else None)
+    _, _, sizes = held(program)
+    daemon("attach", "--pid", program.pid)
+    before = profile(ctl)
+    assert before["totals"]["live_blocks"] == len(sizes) > 1000
+    assert before["totals"]["live_bytes"] == sum(sizes)
+    assert before["verdict"]["word"] == "exact", before["verdict"]
+    program.say("f")
+    until(lambda: profile(ctl)["totals"]["live_blocks"] == 0, "all blocks to be freed")
+    assert profile(ctl)["verdict"]["word"] == "exact"
+
+
+def test_two_libcs(daemon, ctl, target):
+    program = target("inventory", "two-libcs")
+    _, _, sizes = held(program)
+    daemon("attach", "--pid", program.pid)
+    totals = profile(ctl)["totals"]
+    # beside them what the dynamic loader and the second libc have for themselves
+    assert len(sizes) <= totals["live_blocks"] <= len(sizes) + 40
+    assert profile(ctl)["verdict"]["word"] == "exact"
+
+
+def test_what_was_not_found_keeps_a_profile_from_being_exact(daemon, ctl, target, tmp_path):
+    program = target("inventory", "damaged")
+    held(program)
+    daemon("attach", "--pid", program.pid)
+    until(lambda: "still being listed" not in ctl("stats").out, "the inventory")
+    found = profile(ctl)
+    assert found["totals"]["live_blocks"] == 999  # the head behind the last one is damaged
+    verdict = found["verdict"]
+    assert (verdict["exact"], verdict["word"]) == (False, "partial")
+    assert any("of the 3.9 MiB that malloc has from the kernel could not be walked" in reason
+               and "breaks at 0x" in reason for reason in verdict["reasons"]), verdict
+    assert 3000 * 1008 <= int(verdict["uncounted_bytes"]) <= 3000 * 1008 + (140 << 10)
+    assert ctl("snapshot", "--exact", "-o", tmp_path / "refused.dhat", ok=False).status == 13
+    rows = {row["name"]: int(row["bytes"]) for row in ctl("rss", "--json").json()["rows"]}
+    assert 2900 * 1008 <= rows["not walked"] <= 3000 * 1008 + (140 << 10)
+
+
+@pytest.mark.parametrize("kind", ["freed-twice", "circular-cache"])
+def test_a_list_that_runs_in_a_circle(daemon, ctl, target, kind):
+    program = target("inventory", kind)
+    _, _, sizes = held(program)
+    dhatd = daemon("attach", "--pid", program.pid, "--max-memory", "64M")
+    until(lambda: "still being listed" not in ctl("stats").out, "the inventory")
+    verdict = profile(ctl)["verdict"]
+    assert verdict["word"] == "partial"
+    assert any("runs in a circle, as after a double free" in reason for reason in verdict["reasons"])
+    assert profile(ctl)["totals"]["live_blocks"] >= len(sizes) >= 1000
+    assert memory_kib(dhatd.pid) < 100 << 10
+    assert dhatd.stop() == 0
+
+
+def memory_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status.read(), re.M).group(1))
+
+
+def test_the_note_on_sizes_tells_of_blocks_with_a_mapping_of_their_own(daemon, ctl, target):
+    program = target("inventory", "large")
+    held(program)
+    daemon("attach", "--pid", program.pid)
+    assert re.search(r"up to 24 bytes more than asked for \(40 with a mapping of their own: up to a page more, "
+                     r"or up to their alignment\)", ctl("stats").out)
 
 
 def test_attached_under_load_nothing_counts_twice(daemon, ctl, target, tmp_path):

@@ -47,7 +47,9 @@ static void subject_stop(struct subject *subject)
 	free(subject->blocks);
 }
 
-static void subject_start(const char *program, const char *kind, struct subject *ret)
+/* tunables: glibc's, or NULL. */
+static void subject_start_with(const char *program, const char *kind, const char *tunables,
+			       struct subject *ret)
 {
 	const char *build = getenv("DHATD_BUILD") ?: "build";
 	char path[512];
@@ -62,6 +64,8 @@ static void subject_start(const char *program, const char *kind, struct subject 
 		dup2(out[1], STDOUT_FILENO);
 		close(in[1]);
 		close(out[0]);
+		if (tunables)
+			setenv("GLIBC_TUNABLES", tunables, 1);
 		execl(path, path, kind, NULL);
 		_exit(127);
 	}
@@ -70,6 +74,11 @@ static void subject_start(const char *program, const char *kind, struct subject 
 	ret->in = in[1];
 	ret->out = fdopen(out[0], "r");
 	assert_non_null(ret->out);
+}
+
+static void subject_start(const char *program, const char *kind, struct subject *ret)
+{
+	subject_start_with(program, kind, NULL, ret);
 }
 
 static void subject_read_report(struct subject *subject)
@@ -130,12 +139,13 @@ static void has_all_blocks(const struct inventory *inventory, const struct subje
 }
 
 /* libc_blocks: what libc allocates for itself, at most (a vector for each thread's TLS). */
-static void agrees(const char *program, const char *kind, size_t libc_blocks)
+static void agrees_with(const char *program, const char *kind, const char *tunables,
+			size_t libc_blocks)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
 	_cleanup_(subject_stop) struct subject subject = { 0 };
 
-	subject_start(program, kind, &subject);
+	subject_start_with(program, kind, tunables, &subject);
 	subject_read_report(&subject);
 	assert_int_equal(take(&subject, &inventory), 0);
 	print_message("%s: %zu blocks, uordblks %zu, hblkhd %zu %s\n", kind, inventory->count,
@@ -151,6 +161,11 @@ static void agrees(const char *program, const char *kind, size_t libc_blocks)
 	assert_int_equal(inventory->mmapped_count, subject.hblks);
 	has_all_blocks(inventory, &subject);
 	assert_in_range(inventory->count, subject.count, subject.count + libc_blocks);
+}
+
+static void agrees(const char *program, const char *kind, size_t libc_blocks)
+{
+	agrees_with(program, kind, NULL, libc_blocks);
 }
 
 static void one_block(void **state)
@@ -195,6 +210,125 @@ static void a_static_program(void **state)
 	agrees("inventory_static", "large", 8);
 }
 
+static void others_move_the_break(void **state)
+{
+	agrees("inventory", "foreign-break", 0);
+	agrees("inventory_static", "foreign-break", 8);
+}
+
+static void the_break_cannot_be_moved(void **state)
+{
+	agrees("inventory", "blocked-break", 0);
+	agrees("inventory", "break-blocked-later", 0);
+	agrees("inventory_static", "break-blocked-later", 8);
+}
+
+static void a_heap_of_several_mappings(void **state)
+{
+	agrees("inventory", "madvised", 0);
+	agrees_with("inventory", "fragmented", "glibc.malloc.hugetlb=1", 0);
+	agrees_with("inventory", "threads", "glibc.malloc.hugetlb=1", 24);
+}
+
+/* There need be none: malloc falls back on small ones then, and still grows by large steps. */
+static void large_pages(void **state)
+{
+	static const char *const kinds[] = { "one", "fragmented", "all-freed", "large" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		agrees_with("inventory", kinds[i], "glibc.malloc.hugetlb=2", 0);
+	agrees_with("inventory", "threads", "glibc.malloc.hugetlb=2", 24);
+	agrees_with("inventory", "several-heaps", "glibc.malloc.hugetlb=2", 1);
+}
+
+static void other_tunables(void **state)
+{
+	agrees_with("inventory", "fragmented", "glibc.malloc.tcache_count=0", 0);
+	agrees_with("inventory", "threads", "glibc.malloc.arena_max=1", 24);
+	agrees_with("inventory", "fragmented", "glibc.malloc.mmap_threshold=4096", 0);
+}
+
+/* mallinfo2() is of the program's own. */
+static void two_libcs(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+
+	subject_start("inventory", "two-libcs", &subject);
+	subject_read_report(&subject);
+	assert_int_equal(take(&subject, &inventory), 0);
+	print_message("two-libcs: %zu blocks of %zu %s\n", inventory->count, subject.count,
+		      inventory->note);
+	assert_true(inventory->is_complete);
+	assert_true(subject.count > 3000);
+	has_all_blocks(inventory, &subject);
+	/* and what the dynamic loader and the second libc have for themselves */
+	assert_in_range(inventory->count, subject.count, subject.count + 40);
+	assert_true(inventory->arena_bytes > subject.arena);
+}
+
+/* What lies behind the damage is not guessed at. */
+static void a_damaged_heap(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+
+	subject_start("inventory", "damaged", &subject);
+	subject_read_report(&subject);
+	assert_int_equal(take(&subject, &inventory), 0);
+	print_message("damaged: %s\n", inventory->note);
+	assert_false(inventory->is_complete);
+	assert_int_equal(inventory->count, 999); /* the head behind the last one is damaged */
+	/* 3000 chunks of 1008 bytes, and the top behind them */
+	assert_in_range(inventory->unseen_bytes, 3000 * 1008, 3000 * 1008 + (132 << 10) + 4096);
+	assert_non_null(strstr(inventory->note, "the chain of blocks breaks at 0x"));
+}
+
+/* Lists that run in circles end, and what is in them is known to be free all the same. */
+static void blocks_freed_twice(void **state)
+{
+	static const char *const kinds[] = { "freed-twice", "circular-cache" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+		_cleanup_(subject_stop) struct subject subject = { 0 };
+
+		subject_start("inventory", kinds[i], &subject);
+		subject_read_report(&subject);
+		assert_int_equal(take_some(&subject, 2000, &inventory), 0);
+		assert_false(inventory->is_complete);
+		assert_non_null(strstr(inventory->note, "1 list of free blocks runs in a circle"));
+		has_all_blocks(inventory, &subject);
+		/* a[11] … a[15] were not freed; a[7] and a[8] were, and nothing leads to them any
+		 * more; a[9] and a[10] are in the circle */
+		assert_int_equal(inventory->count, subject.count + (i == 0 ? 7 : 0));
+		assert_int_equal(inventory->unseen_bytes, 0);
+	}
+}
+
+static void stopped_or_out_of_time(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	_cleanup_(subject_stop) struct subject subject = { 0 };
+	struct dhat_error err = { 0 };
+	atomic_bool stop = true;
+
+	subject_start("inventory", "fragmented", &subject);
+	subject_read_report(&subject);
+	assert_int_equal(procmaps_read(subject.pid, &maps), 0);
+	assert_int_equal(inventory_take(subject.pid, &maps,
+					&(struct inventory_limits){ .stop = &stop }, &inventory,
+					NULL),
+			 -ECANCELED);
+	assert_int_equal(inventory_take(subject.pid, &maps,
+					&(struct inventory_limits){ .max_ns = 1 }, &inventory,
+					&err),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(err.message, "was not read to its end"));
+	assert_null(inventory);
+}
+
 /* Not stopped, and changing all the time: what stands still is found all the same, every time. */
 static void a_busy_process(void **state)
 {
@@ -211,6 +345,8 @@ static void a_busy_process(void **state)
 		/* the churning threads hold 64 each, and libc some */
 		assert_in_range(inventory->count, subject.count, subject.count + 2 * 64 + 4 + 256);
 		complete += inventory->is_complete;
+		if (!inventory->is_complete)
+			print_message("# %s\n", inventory->note);
 	}
 	print_message("# %d of 40 inventories of a busy process are complete\n", complete);
 	assert_int_equal(waitpid(subject.pid, NULL, WNOHANG), 0); /* and it lives */
@@ -223,8 +359,9 @@ static void where_there_is_no_heap(void **state)
 
 	subject_start("inventory", "nothing", &subject);
 	subject_read_report(&subject);
-	assert_int_equal(take(&subject, &inventory), -ENOENT);
-	assert_null(inventory);
+	assert_int_equal(take(&subject, &inventory), 0);
+	assert_int_equal(inventory->count, 0);
+	assert_true(inventory->is_complete);
 }
 
 static void more_blocks_than_it_may_list(void **state)
@@ -268,6 +405,15 @@ int main(void)
 		cmocka_unit_test(arenas_that_were_left),
 		cmocka_unit_test(an_arena_of_several_heaps),
 		cmocka_unit_test(a_static_program),
+		cmocka_unit_test(others_move_the_break),
+		cmocka_unit_test(the_break_cannot_be_moved),
+		cmocka_unit_test(a_heap_of_several_mappings),
+		cmocka_unit_test(large_pages),
+		cmocka_unit_test(other_tunables),
+		cmocka_unit_test(two_libcs),
+		cmocka_unit_test(a_damaged_heap),
+		cmocka_unit_test(blocks_freed_twice),
+		cmocka_unit_test(stopped_or_out_of_time),
 		cmocka_unit_test(a_busy_process),
 		cmocka_unit_test(where_there_is_no_heap),
 		cmocka_unit_test(more_blocks_than_it_may_list),

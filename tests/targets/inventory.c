@@ -5,9 +5,11 @@
  * Allocates, prints mallinfo2() and every block that it holds, and waits for its input to end.
  * build: -pthread
  */
+#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/mman.h>
 
 #include "ledger.h"
 
@@ -161,9 +163,107 @@ static void many(void)
 		CHECK(malloc(24));
 }
 
-static void report(void)
+/* Somebody else moves the break, by whole pages and by odd numbers of bytes, and uses what he gets.
+ */
+static void foreign_break(void)
 {
-	struct mallinfo2 info = mallinfo2();
+	for (int i = 0; i < 12; i++) {
+		static const int sizes[] = { 4096, 100, 8192, 3 * 4096 + 17 };
+		char *theirs;
+
+		fragment(i + 1, 300, 3000);
+		theirs = sbrk(sizes[i % 4]);
+		CHECK(theirs != (void *)-1);
+		memset(theirs, 0x21, sizes[i % 4]);
+	}
+	fragment(99, 300, 3000);
+}
+
+/* A mapping in the way of the break, so far behind where it is now. */
+static void blocked_break(size_t distance)
+{
+	uintptr_t end = ((uintptr_t)sbrk(0) + 4095) & ~4095ul;
+
+	CHECK(mmap((void *)(end + distance), 4096, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
+	fragment(3, 3000, 4000);
+	large();
+}
+
+/* What cuts [heap] into several mappings. */
+static void madvised(void)
+{
+	uintptr_t middle;
+
+	fragment(5, 3000, 3000);
+	middle = ((uintptr_t)sbrk(0) - 300000) & ~4095ul;
+	CHECK(madvise((void *)middle, 65536, MADV_DONTDUMP) == 0);
+}
+
+/* A libc of its own in a namespace of its own: it has another heap, beside ours. */
+static void two_libcs(void)
+{
+	void *libc = dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW);
+	void *(*other_malloc)(size_t);
+	void (*other_free)(void *);
+
+	CHECK(libc);
+	other_malloc = (void *(*)(size_t))dlsym(libc, "malloc");
+	other_free = (void (*)(void *))dlsym(libc, "free");
+	CHECK(other_malloc && other_free);
+	fragment(1, 1000, 3000);
+	for (int i = 0; i < 3000; i++)
+		keep(other_malloc(i % 2000));
+	keep(other_malloc(300000));
+	for (int i = block_count - 1000; i < block_count; i += 3) {
+		other_free(blocks[i]);
+		blocks[i] = NULL;
+	}
+}
+
+/* Somebody has written before the start of his block: what lies behind it is lost to a walk. */
+static void damaged(void)
+{
+	for (int i = 0; i < 4000; i++)
+		keep(malloc(1000));
+	((uintptr_t *)blocks[1000])[-1] = 0;
+	blocks[1000] = NULL;
+}
+
+/* A block that is freed twice: its list runs in a circle. The cache is full, so it is a fastbin. */
+static void freed_twice(void)
+{
+	void *a[16];
+
+	for (int i = 0; i < 16; i++)
+		a[i] = malloc(40);
+	for (int i = 0; i < 1000; i++)
+		keep(malloc(100));
+	for (int i = 0; i < 9; i++)
+		free(a[i]);
+	free(a[9]);
+	free(a[10]);
+	free(a[9]);
+}
+
+/* The same in a cache: the first word of the block says that it is its own successor. */
+static void circular_cache(void)
+{
+	uintptr_t *block = malloc(40);
+
+	for (int i = 0; i < 1000; i++)
+		keep(malloc(100));
+	free(block);
+	block[0] = (uintptr_t)block >> 12 ^ (uintptr_t)block;
+	OPAQUE(block);
+}
+
+static void report(bool is_sound)
+{
+	struct mallinfo2 info = { 0 };
+
+	if (is_sound) /* else it would go round in a circle */
+		info = mallinfo2();
 
 	say("mallinfo %zu %zu %zu %zu %zu %zu\n", info.arena, info.uordblks, info.fordblks,
 	    info.fsmblks, info.hblkhd, info.hblks);
@@ -198,9 +298,25 @@ int main(int argc, char **argv)
 		busy();
 	else if (!strcmp(kind, "many"))
 		many();
+	else if (!strcmp(kind, "foreign-break"))
+		foreign_break();
+	else if (!strcmp(kind, "blocked-break"))
+		blocked_break(0);
+	else if (!strcmp(kind, "break-blocked-later"))
+		blocked_break(2 << 20);
+	else if (!strcmp(kind, "madvised"))
+		madvised();
+	else if (!strcmp(kind, "two-libcs"))
+		two_libcs();
+	else if (!strcmp(kind, "damaged"))
+		damaged();
+	else if (!strcmp(kind, "freed-twice"))
+		freed_twice();
+	else if (!strcmp(kind, "circular-cache"))
+		circular_cache();
 	else if (strcmp(kind, "nothing"))
 		return 2;
-	report();
+	report(strcmp(kind, "freed-twice") != 0);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
 		for (int i = 0; byte == 'f' && i < block_count; i++)
 			drop(i);
