@@ -1,6 +1,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -18,6 +19,14 @@
 #include "proto/base/qualifiers.h"
 #include "proto/wire/frame.h"
 
+#define NO_DESCRIPTOR_MS 100 /* until it is worth while to try again */
+
+struct place {
+	int fd; /* -1: free */
+	uid_t uid;
+	bool is_owner; /* or root */
+};
+
 struct control {
 	const struct control_entry *table;
 	void *context;
@@ -29,12 +38,13 @@ struct control {
 	dev_t dev; /* of the socket file, to remove no other's */
 	ino_t inode;
 	int listen_fd, stop_fd;
+	int spare_fd; /* given up for a moment when there are no more descriptors */
 	pthread_t thread;
 	bool has_thread;
 
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t is_idle;
-	int connections[CONTROL_MAX_CONNECTIONS]; /* fds; -1: a free place */
+	struct place places[CONTROL_MAX_CONNECTIONS];
 	unsigned connection_count;
 };
 
@@ -244,8 +254,8 @@ static int serve_request(struct control_reply *reply)
 static void release_place(struct control *control, size_t place)
 {
 	pthread_mutex_lock(&control->mutex);
-	close(control->connections[place]);
-	control->connections[place] = -1;
+	close(control->places[place].fd);
+	control->places[place].fd = -1;
 	control->connection_count--;
 	pthread_cond_signal(&control->is_idle);
 	pthread_mutex_unlock(&control->mutex);
@@ -257,7 +267,7 @@ static void *connection_thread(void *connection_)
 	struct control *control = connection->control;
 	struct control_reply reply = {
 		.control = control,
-		.fd = control->connections[connection->place],
+		.fd = control->places[connection->place].fd,
 		.peer = connection->peer,
 		.is_owner = is_owner(control, &connection->peer),
 	};
@@ -284,16 +294,35 @@ static int start_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*r
 	return -r;
 }
 
+/* With `mutex`. The group's members must leave places for the owner, and for each other. */
+static bool may_have_place(const struct control *control, const struct place *place)
+{
+	unsigned members = 0, own = 0;
+
+	if (place->is_owner)
+		return true;
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
+		const struct place *taken = &control->places[i];
+
+		if (taken->fd < 0 || taken->is_owner)
+			continue;
+		members++;
+		own += taken->uid == place->uid;
+	}
+	return members < CONTROL_MAX_CONNECTIONS - CONTROL_OWNER_PLACES &&
+	       own < CONTROL_MEMBER_PLACES;
+}
+
 /* On success the place owns the fd. */
-static int take_place(struct control *control, int fd, size_t *ret)
+static int take_place(struct control *control, const struct place *place, size_t *ret)
 {
 	int r = -EBUSY;
 
 	pthread_mutex_lock(&control->mutex);
-	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
-		if (control->connections[i] >= 0)
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS && may_have_place(control, place); i++) {
+		if (control->places[i].fd >= 0)
 			continue;
-		control->connections[i] = fd;
+		control->places[i] = *place;
 		control->connection_count++;
 		*ret = i;
 		r = 0;
@@ -322,16 +351,48 @@ static int start_connection(struct control *control, size_t place, const struct 
 	return r;
 }
 
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Who waits to be accepted keeps the socket readable: without descriptors poll() would return at
+ * once, for ever. So the spare one is given up for an answer. */
+static void turn_away(struct control *control)
+{
+	_cleanup_close_ int fd = -1;
+	struct pollfd stop = { .fd = control->stop_fd, .events = POLLIN };
+
+	if (control->spare_fd >= 0)
+		close(control->spare_fd);
+	control->spare_fd = -1;
+	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		send_error(
+			fd, DHAT_EXIT_FAILED,
+			"dhatd is busy: it has no file descriptors left; try again, or raise its "
+			"limit of open files",
+			0);
+	else if (errno != EAGAIN) /* somebody else took the descriptor */
+		poll(&stop, 1, NO_DESCRIPTOR_MS);
+	cleanup_close_fd(&fd);
+	fd = -1;
+	control->spare_fd = open_spare();
+}
+
 static void accept_one(struct control *control)
 {
 	_cleanup_close_ int fd = -1;
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
+	struct place wanted;
 	size_t place;
 
 	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+		turn_away(control);
 	if (fd < 0)
-		return; /* gone again, or out of descriptors: the others go on */
+		return; /* gone again, or turned away */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return;
 	if (!may_connect(control, fd, &peer)) {
@@ -341,7 +402,8 @@ static void accept_one(struct control *control)
 			   0);
 		return;
 	}
-	if (take_place(control, fd, &place) < 0) {
+	wanted = (struct place){ fd, peer.uid, is_owner(control, &peer) };
+	if (take_place(control, &wanted, &place) < 0) {
 		send_error(fd, DHAT_EXIT_FAILED, "dhatd is busy: too many connections; try again",
 			   0);
 		return;
@@ -496,8 +558,9 @@ int control_new(const struct control_options *options, struct control **ret, str
 	if (!control)
 		return dhat_error_errno(err, ENOMEM, "cannot serve %s", options->path);
 	control->listen_fd = control->stop_fd = -1;
+	control->spare_fd = open_spare();
 	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++)
-		control->connections[i] = -1;
+		control->places[i].fd = -1;
 	pthread_mutex_init(&control->mutex, NULL);
 	pthread_cond_init(&control->is_idle, NULL);
 	r = control_init(control, options, err);
@@ -521,8 +584,8 @@ void control_free(struct control *control)
 	}
 	pthread_mutex_lock(&control->mutex);
 	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
-		if (control->connections[i] >= 0)
-			shutdown(control->connections[i], SHUT_RDWR);
+		if (control->places[i].fd >= 0)
+			shutdown(control->places[i].fd, SHUT_RDWR);
 	}
 	while (control->connection_count)
 		pthread_cond_wait(&control->is_idle, &control->mutex);
@@ -534,6 +597,8 @@ void control_free(struct control *control)
 		close(control->listen_fd);
 	if (control->stop_fd >= 0)
 		close(control->stop_fd);
+	if (control->spare_fd >= 0)
+		close(control->spare_fd);
 	pthread_cond_destroy(&control->is_idle);
 	pthread_mutex_destroy(&control->mutex);
 	free(control);

@@ -17,6 +17,8 @@
 #include "proto/wire/dhat.pb-c.h"
 
 #define CONTROL_MAX_CONNECTIONS 32
+#define CONTROL_OWNER_PLACES 8		  /* of those, where members of the group do not get in */
+#define CONTROL_MEMBER_PLACES 8		  /* at most, for one of them */
 #define CONTROL_RECEIVE_NS 10000000000ull /* for a whole request */
 #define CONTROL_SEND_NS 30000000000ull	  /* for each frame of an answer */
 /* For a whole answer: a reader that takes a frame now and then holds a copy of a profile. */

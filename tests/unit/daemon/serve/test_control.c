@@ -3,12 +3,14 @@
 #include <grp.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -496,6 +498,100 @@ static int ask_as(uid_t uid, gid_t gid, Dhat__Request__BodyCase kind)
 	return WEXITSTATUS(status);
 }
 
+/* A child that is a member of the group and holds as many connections as it gets, until it is
+ * killed; how many. */
+static int hold_all(uid_t uid, gid_t gid, pid_t *ret_pid)
+{
+	int counts[2];
+	char count = 0;
+
+	assert_int_equal(pipe(counts), 0);
+	*ret_pid = fork();
+	if (*ret_pid == 0) {
+		if (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
+			_exit(100);
+		for (int i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
+			int fd = connect_to(path);
+			Dhat__Response *response;
+
+			try_request(fd, DHAT_PROTOCOL_VERSION, DHAT__REQUEST__BODY_STATUS);
+			response = receive(fd);
+			count += response && response->body_case == DHAT__RESPONSE__BODY_STATUS;
+		}
+		if (write(counts[1], &count, 1) != 1)
+			_exit(101);
+		pause();
+	}
+	close(counts[1]);
+	assert_int_equal(read(counts[0], &count, 1), 1);
+	close(counts[0]);
+	return count;
+}
+
+static void test_members_leave_places(void **state)
+{
+	const struct group *group = getgrnam("daemon");
+	const int most = CONTROL_MAX_CONNECTIONS - CONTROL_OWNER_PLACES;
+	struct control *control;
+	int members = 0, status, own[CONTROL_OWNER_PLACES];
+	pid_t pids[5];
+
+	if (geteuid() != 0) {
+		print_message("SKIP: to be somebody else needs root\n");
+		skip();
+	}
+	assert_int_equal(chmod(directory, 0755), 0);
+	control = start("daemon");
+	for (int i = 0; i < 5; i++) {
+		int count = hold_all(60001 + i, group->gr_gid, &pids[i]);
+
+		assert_int_equal(count, most - members < CONTROL_MEMBER_PLACES
+						? most - members
+						: CONTROL_MEMBER_PLACES);
+		members += count;
+	}
+	assert_int_equal(members, most);
+	for (int i = 0; i < CONTROL_OWNER_PLACES; i++) {
+		own[i] = connect_to(path);
+		expect_served(own[i]);
+	}
+	for (int i = 0; i < CONTROL_OWNER_PLACES; i++)
+		close(own[i]);
+	for (int i = 0; i < 5; i++) {
+		kill(pids[i], SIGKILL);
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+	}
+	control_free(control);
+}
+
+/* Who cannot be accepted is told so, instead of keeping the thread awake. */
+static void test_no_descriptors_left(void **state)
+{
+	struct control *control = start(NULL);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), later, fillers[64], count = 0;
+	struct rlimit limit, low;
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = fd + ARRAY_SIZE(fillers);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (count < (int)ARRAY_SIZE(fillers) && (fillers[count] = dup(fd)) >= 0)
+		count++;
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	expect_error(fd, DHAT_EXIT_FAILED, "descriptors");
+	while (count > 0)
+		close(fillers[--count]);
+	close(fd);
+	later = connect_to(path);
+	expect_served(later);
+	close(later);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	control_free(control);
+}
+
 static void test_peers_are_checked(void **state)
 {
 	struct control *control;
@@ -567,6 +663,8 @@ int main(void)
 		cmocka_unit_test(test_free_with_clients),
 		cmocka_unit_test(test_the_socket_file),
 		cmocka_unit_test(test_peers_are_checked),
+		cmocka_unit_test(test_members_leave_places),
+		cmocka_unit_test(test_no_descriptors_left),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
