@@ -64,6 +64,11 @@ struct exchange {
 	const struct wire_writer *request;
 	uint64_t limit_ns, max_answer;
 	const struct wish_granter *granter;
+	uid_t object_owner; /* OWNER_NONE: root */
+	/* of all files that this request has shown the worker so far */
+	uid_t owner;
+	uint32_t wish_count;		 /* granted or not */
+	uint64_t grant_ns, max_grant_ns; /* time that looking for them took, may take in all */
 	uint64_t deadline_ns;
 	uint8_t *answer; /* of WORKER_DONE */
 	size_t answer_size;
@@ -197,24 +202,57 @@ static void refuse(struct worker *worker, const struct file_key *key, const char
 
 /* ---- one request ---- */
 
+/* Whoever made a file may have taken the worker over by it, so a worker is shown the files of one
+ * person, and root's. (One that has seen somebody's is not used for an object of root's, so there
+ * it is still nobody's.) */
+static bool may_see(struct exchange *exchange, struct process *process, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	if (st.st_uid == 0 || st.st_uid == exchange->owner)
+		return true;
+	if (exchange->owner != OWNER_NONE)
+		return false;
+	process->owner = exchange->owner = st.st_uid;
+	return true;
+}
+
+/* Within the bounds on wishes; what is beyond them does not exist. */
+static int ask_granter(struct exchange *exchange, const struct wish *wish)
+{
+	uint64_t began = clock_now_ns(CLOCK_MONOTONIC), took;
+	int fd;
+
+	if (!exchange->granter || exchange->wish_count++ >= MAX_WISHES ||
+	    exchange->grant_ns >= exchange->max_grant_ns)
+		return -1;
+	fd = exchange->granter->grant(exchange->granter->context, wish);
+	took = clock_now_ns(CLOCK_MONOTONIC) - began;
+	exchange->grant_ns += took;
+	exchange->deadline_ns += took;
+	return fd;
+}
+
 /* A wish in the middle of a naming: ask the granter, send what it found. */
-static int grant(struct exchange *exchange, int sock, const uint8_t *data, size_t size)
+static int grant(struct exchange *exchange, struct process *process, const uint8_t *data,
+		 size_t size)
 {
 	struct wire_reader reader = { .data = data, .size = size };
 	_cleanup_free_ char *name = NULL;
 	_cleanup_close_ int fd = -1;
 	struct wish wish = { .kind = wire_get_u32(&reader) };
-	uint64_t began = clock_now_ns(CLOCK_MONOTONIC);
 
 	wish.name = name = wire_get_string(&reader);
 	wish.build_id = wire_get_bytes(&reader, &wish.build_id_size);
 	if (reader.is_short || reader.size || wish.build_id_size > 64 ||
 	    wish.kind < WISH_BUILD_ID || wish.kind >= WISH_COUNT)
 		return -EBADMSG;
-	if (exchange->granter)
-		fd = exchange->granter->grant(exchange->granter->context, &wish);
-	exchange->deadline_ns += clock_now_ns(CLOCK_MONOTONIC) - began;
-	return worker_send(sock, WORKER_GRANT, NULL, 0, fd, exchange->deadline_ns);
+	fd = ask_granter(exchange, &wish);
+	return worker_send(process->sock, WORKER_GRANT, NULL, 0,
+			   fd >= 0 && may_see(exchange, process, fd) ? fd : -1,
+			   exchange->deadline_ns);
 }
 
 static int read_failure(struct wire_reader *reader, struct dhat_error *err)
@@ -233,14 +271,15 @@ static int read_failure(struct wire_reader *reader, struct dhat_error *err)
 }
 
 /* Until the answer. > 0: the worker's own error, an errno; < 0: the worker is unusable. */
-static int receive_answer(struct exchange *exchange, int sock, struct dhat_error *err)
+static int receive_answer(struct exchange *exchange, struct process *process,
+			  struct dhat_error *err)
 {
-	for (uint32_t wishes = 0; wishes < MAX_WISHES; wishes++) {
+	while (clock_now_ns(CLOCK_MONOTONIC) < exchange->deadline_ns) {
 		_cleanup_free_ uint8_t *data = NULL;
 		struct worker_head head;
 		struct wire_reader reader;
-		int r = worker_receive(sock, exchange->max_answer, exchange->deadline_ns, &head,
-				       &data, NULL);
+		int r = worker_receive(process->sock, exchange->max_answer, exchange->deadline_ns,
+				       &head, &data, NULL);
 
 		if (r)
 			return r;
@@ -253,7 +292,7 @@ static int receive_answer(struct exchange *exchange, int sock, struct dhat_error
 		case WORKER_FAILED:
 			return read_failure(&reader, err);
 		case WORKER_WISH:
-			r = grant(exchange, sock, data, head.size);
+			r = grant(exchange, process, data, head.size);
 			if (r)
 				return r;
 			break;
@@ -261,7 +300,7 @@ static int receive_answer(struct exchange *exchange, int sock, struct dhat_error
 			return -EBADMSG;
 		}
 	}
-	return -EBADMSG;
+	return -ETIMEDOUT; /* it wishes without end */
 }
 
 /* What is to be said of a worker that did not answer. *ret_is_guilty: by the file's doing. */
@@ -319,6 +358,9 @@ static int send_request(struct worker *worker, struct process *process, struct e
 
 		if (r)
 			return r;
+		if (exchange->object_owner != OWNER_NONE)
+			process->owner = exchange->object_owner;
+		exchange->owner = exchange->object_owner;
 		limit_cpu(process, exchange->limit_ns);
 		exchange->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + exchange->limit_ns;
 		r = worker_send(process->sock, exchange->type, exchange->request->data,
@@ -343,7 +385,7 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 	*ret_is_stale = false;
 	if (r)
 		return r;
-	r = receive_answer(exchange, process->sock, err);
+	r = receive_answer(exchange, process, err);
 	if (r == ENOMEM)
 		stop(process);
 	*ret_is_stale = was_used && r == ENOMEM;
@@ -371,14 +413,12 @@ static int run_locked(struct worker *worker, struct process *process, struct exc
 	return r;
 }
 
-/* Whoever made a file may have taken the worker over by it: what it says of other owners' files
- * from then on is worth nothing. root's files do not count. */
+/* What a worker that may have been taken over says of other owners' files is worth nothing; see
+ * may_see(). */
 static void change_owner(struct process *process, uid_t owner)
 {
 	if (process->pid && process->owner != OWNER_NONE && process->owner != owner)
 		stop(process);
-	if (owner != 0)
-		process->owner = owner;
 }
 
 static int run(struct worker *worker, struct exchange *exchange, struct dhat_error *err)
@@ -401,11 +441,11 @@ static int run(struct worker *worker, struct exchange *exchange, struct dhat_err
 		if (r)
 			return r;
 	}
+	exchange->object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
+	exchange->max_grant_ns = worker->options.grant_seconds * SECOND_NS;
 	pthread_mutex_lock(&process->lock);
 	change_owner(process, st.st_uid);
 	r = run_locked(worker, process, exchange, &key, err);
-	if (process->pid && st.st_uid)
-		process->owner = st.st_uid;
 	pthread_mutex_unlock(&process->lock);
 	return r;
 }
@@ -428,6 +468,8 @@ int worker_new(const struct worker_options *options, struct worker **ret, struct
 		worker->options.table_seconds = WORKER_TABLE_SECONDS;
 	if (!worker->options.name_seconds)
 		worker->options.name_seconds = WORKER_NAME_SECONDS;
+	if (!worker->options.grant_seconds)
+		worker->options.grant_seconds = WORKER_GRANT_SECONDS;
 #ifdef __SANITIZE_ADDRESS__
 	worker->options.memory_bytes = 0; /* its shadow alone is terabytes of address space */
 #endif
@@ -543,8 +585,9 @@ int worker_name(struct worker *worker, int fd, const struct name_query *queries,
 	return r;
 }
 
-int worker_try(struct worker *worker, int fd, const void *bytes, size_t size, uint8_t **ret,
-	       size_t *ret_size, struct dhat_error *err)
+int worker_try(struct worker *worker, int fd, const void *bytes, size_t size,
+	       const struct wish_granter *granter, uint8_t **ret, size_t *ret_size,
+	       struct dhat_error *err)
 {
 	struct wire_writer request = { 0 };
 	struct exchange exchange = {
@@ -554,6 +597,7 @@ int worker_try(struct worker *worker, int fd, const void *bytes, size_t size, ui
 		.request = &request,
 		.limit_ns = worker->options.name_seconds * SECOND_NS,
 		.max_answer = 1u << 20,
+		.granter = granter,
 	};
 	int r;
 

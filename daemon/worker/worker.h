@@ -7,7 +7,8 @@
  * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
  * too much memory fails one request, with the reason; the next request finds a new one. A file that
  * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime).
- * A worker that has read a file of one owner is not used for a file of another.
+ * A worker that has read a file of one owner, asked for or granted, is not used for a file of
+ * another; root's files are everybody's. A request whose files are of two people gets one's only.
  *
  * Thread-safe; requests for the same of the two wait for one another. Descriptors stay the
  * caller's, must be regular files, and their offset may move.
@@ -28,27 +29,34 @@ struct worker_options {
 	uint32_t table_seconds; /* longest time for a description or a table; 0:
 				   WORKER_TABLE_SECONDS */
 	uint32_t name_seconds;	/* for one worker_name(); 0: WORKER_NAME_SECONDS */
+	uint32_t grant_seconds; /* for all wishes of one; 0: WORKER_GRANT_SECONDS */
 };
 #define WORKER_MEMORY_BYTES (2ull << 30)
 #define WORKER_TABLE_SECONDS 20
 #define WORKER_NAME_SECONDS 60
+#define WORKER_GRANT_SECONDS                                                                       \
+	120 /* a few downloads of debug files, each with a limit of its own                        \
+	     */
 
 /* options may be NULL. Starts the processes when they are first needed. */
 int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err);
 void worker_free(struct worker *worker);
 
-/* allocators_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs. */
+/* allocators_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs.
+ */
 int worker_describe(struct worker *worker, int fd, const char *const *names,
 		    struct object_desc **ret, struct dhat_error *err);
 int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
 		     struct dhat_error *err);
-/* granter (may be NULL) is asked in the caller's thread; the time it takes does not count. */
+/* granter (may be NULL) is asked in the caller's thread; the time it takes does not count, but is
+ * bounded: what is wished for after grant_seconds, or after 65,536 wishes, is not looked for. */
 int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
 		bool places_only, const struct wish_granter *granter, struct names **ret,
 		struct dhat_error *err);
 
 /* For tests: a request to worker_try_hook() of the names worker. fd may be -1. */
-int worker_try(struct worker *worker, int fd, const void *request, size_t size, uint8_t **ret,
-	       size_t *ret_size, struct dhat_error *err);
+int worker_try(struct worker *worker, int fd, const void *request, size_t size,
+	       const struct wish_granter *granter, uint8_t **ret, size_t *ret_size,
+	       struct dhat_error *err);
 /* For tests: process ids of the two workers (names, tables); 0: not running. */
 void worker_pids(struct worker *worker, int ret[2]);

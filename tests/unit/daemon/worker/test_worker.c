@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "daemon/worker/worker.h"
+#include "daemon/worker/worker_link.h"
 #include "daemon/worker/worker_main.h"
 #include "proto/base/cleanup.h"
 
@@ -36,7 +37,7 @@ DEFINE_CLEANUP_PTR(struct cfi_table *, cfi_table_free)
 
 /* ---- inside the worker ---- */
 
-enum trial { ESCAPE = 1, HANG, BOMB, CRASH, IDENTITY };
+enum trial { ESCAPE = 1, HANG, BOMB, CRASH, IDENTITY, WISHES };
 
 /* Whatever the kernel would have said of the arguments: the filter speaks first. (Writing to a file
  * opened for reading is refused by the kernel.) */
@@ -149,6 +150,32 @@ static void bomb(struct wire_writer *answer)
 	wire_put_u64(answer, got);
 }
 
+/* Wish for so many files; how many came. */
+static int wish(uint32_t count, struct wire_writer *answer)
+{
+	struct wire_writer wish = { 0 };
+	uint32_t granted = 0;
+
+	wire_put_u32(&wish, WISH_ALTLINK);
+	wire_put_string(&wish, "a file");
+	wire_put_bytes(&wish, NULL, 0);
+	for (uint32_t i = 0; i < count; i++) {
+		_cleanup_free_ uint8_t *data = NULL;
+		struct worker_head head;
+		int fd = -1;
+
+		if (worker_send(WORKER_SOCKET, WORKER_WISH, wish.data, wish.size, -1, 0) ||
+		    worker_receive(WORKER_SOCKET, 0, 0, &head, &data, &fd))
+			return -EIO;
+		granted += fd >= 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	wire_put_u32(answer, granted);
+	wire_writer_deinit(&wish);
+	return 0;
+}
+
 int worker_try_hook(struct wire_reader *request, int fd, struct wire_writer *answer)
 {
 	switch (wire_get_u32(request)) {
@@ -164,6 +191,8 @@ int worker_try_hook(struct wire_reader *request, int fd, struct wire_writer *ans
 	case CRASH:
 		raise_fault();
 		return 0;
+	case WISHES:
+		return wish(wire_get_u32(request), answer);
 	default:
 		return -EINVAL;
 	}
@@ -187,7 +216,7 @@ static int try(struct worker *worker, uint32_t trial, int fd, uint8_t **ret, siz
 	       struct dhat_error *err)
 {
 	memset(err, 0, sizeof(*err));
-	return worker_try(worker, fd, &trial, sizeof(trial), ret, ret_size, err);
+	return worker_try(worker, fd, &trial, sizeof(trial), NULL, ret, ret_size, err);
 }
 
 static int open_self(void)
@@ -512,6 +541,110 @@ static void test_threads(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+/* A file of an owner's. */
+static int open_of(uid_t owner)
+{
+	char name[] = "/tmp/test_worker.XXXXXX";
+	int fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	unlink(name);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(fchown(fd, owner, -1), 0);
+	return fd;
+}
+
+struct grants {
+	const uid_t *owners; /* of one after the other */
+	int count;
+	unsigned takes_ms;
+};
+
+static int grant_next(void *context, const struct wish *wish)
+{
+	struct grants *grants = context;
+
+	usleep(grants->takes_ms * 1000);
+	return open_of(grants->owners[grants->count++ % 4]);
+}
+
+/* How many of four files of these owners are handed over for an object of `owner`; ret_pid: by whom
+ * they were seen. */
+static uint32_t wish_for(struct worker *worker, uid_t owner, const uid_t owners[4], int *ret_pid)
+{
+	const uint32_t request[] = { WISHES, 4 };
+	struct grants grants = { .owners = owners };
+	const struct wish_granter granter = { grant_next, &grants };
+	_cleanup_close_ int fd = open_of(owner);
+	_cleanup_free_ uint8_t *answer = NULL;
+	struct dhat_error err = { 0 };
+	uint32_t granted;
+	size_t size = 0;
+	int pids[2];
+
+	if (worker_try(worker, fd, request, sizeof(request), &granter, &answer, &size, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(size, sizeof(granted));
+	memcpy(&granted, answer, size);
+	worker_pids(worker, pids);
+	*ret_pid = pids[0];
+	return granted;
+}
+
+/* A granted file's author may have taken the worker over as well as the object's. */
+static void test_owners_of_granted_files(void **state)
+{
+	static const uid_t roots[4] = { 0 }, ones[4] = { 0, 1001, 1001, 0 },
+			   twos[4] = { 1002, 0, 1002, 1002 }, both[4] = { 1001, 1002, 0, 1001 };
+	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(NULL);
+	int first, pid;
+
+	if (geteuid() != 0) {
+		print_message("SKIP: to give files away needs root\n");
+		skip();
+	}
+	assert_int_equal(wish_for(worker, 0, roots, &first), 4);
+	assert_int_equal(wish_for(worker, 0, ones, &pid), 4);
+	assert_int_equal(pid, first); /* it is 1001's from now on */
+	assert_int_equal(wish_for(worker, 1001, ones, &pid), 4);
+	assert_int_equal(pid, first);
+	assert_int_equal(wish_for(worker, 0, twos, &pid), 4); /* nothing of another's gets there */
+	assert_int_not_equal(pid, first);
+	first = pid;
+	assert_int_equal(wish_for(worker, 0, roots, &pid), 4); /* nor of root's */
+	assert_int_not_equal(pid, first);
+	first = pid;
+	assert_int_equal(wish_for(worker, 1001, roots, &pid), 4);
+	assert_int_equal(pid, first);
+	assert_int_equal(wish_for(worker, 0, ones, &pid), 4);
+	assert_int_not_equal(pid, first);
+	/* one request with files of two */
+	assert_int_equal(wish_for(worker, 0, both, &pid), 3);
+	assert_int_equal(wish_for(worker, 1001, twos, &pid), 1);
+}
+
+/* Looking for files may take long, each time; what a worker can make dhatd do has an end. */
+static void test_wishes_have_an_end(void **state)
+{
+	static const struct worker_options options = { .grant_seconds = 1 };
+	static const uid_t roots[4] = { 0 };
+	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(&options);
+	const uint32_t request[] = { WISHES, 1000 };
+	struct grants grants = { .owners = roots, .takes_ms = 300 };
+	const struct wish_granter granter = { grant_next, &grants };
+	_cleanup_free_ uint8_t *answer = NULL;
+	_cleanup_close_ int fd = open_self();
+	struct dhat_error err = { 0 };
+	size_t size = 0;
+
+	assert_int_equal(
+		worker_try(worker, fd, request, sizeof(request), &granter, &answer, &size, &err),
+		0);
+	/* the worker goes on with what there was */
+	assert_in_range(grants.count, 1, 4);
+	assert_int_equal(*(uint32_t *)answer, grants.count);
+}
+
 /* What an owner's file may have done to a worker does not reach another owner's names. */
 static void test_owners(void **state)
 {
@@ -577,6 +710,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_kill_in_the_middle),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_owners_of_granted_files),
+		cmocka_unit_test(test_wishes_have_an_end),
 		cmocka_unit_test(test_no_leaks),
 	};
 
