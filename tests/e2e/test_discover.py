@@ -1,5 +1,4 @@
 """dhatd attach --name and --cgroup: all processes of a service, those that start later included."""
-import os
 import uuid
 from pathlib import Path
 

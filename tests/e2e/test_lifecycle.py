@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import until
+from conftest import TARGETS, until
 from oracle import book_sums, last_line_json, snapshot, state_of, states_of, status_of
 from served import Served
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, TARGETS, until
+from conftest import TARGETS, until
 from wire import fields
 
 
