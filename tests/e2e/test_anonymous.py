@@ -1,6 +1,8 @@
 """--anonymous: memory that the target maps itself, as a kind of program point of its own."""
 import json
 
+from conftest import until
+
 
 def mmap_points(ctl, tmp_path):
     ctl("snapshot", "-o", tmp_path / "x.json")
@@ -23,6 +25,28 @@ def test_anonymous_memory(daemon, ctl, target, tmp_path):
     # malloc's own mapping is inside malloc
     assert ctl("stats", "--json").json()["totals"]["total_bytes"] >= book["total_bytes"] + (10 << 20)
     assert dhatd.stop() == 0
+
+
+def test_mappings_given_back_in_part(daemon, ctl, target, tmp_path):
+    """Head, tail, middle, over a border, by another mapping over it: what is left is right after each step, for
+    the one who mapped it, and so is the sum of all."""
+    process = target("anonymous_parts")
+    process.expect("ready")
+    daemon("attach", "--anonymous", "--no-inventory", "--pid", process.pid)
+    steps = []
+    while "all" not in steps:
+        process.say("go")
+        until(lambda: process.out.count("\n") > len(steps) + 1, "the next step")
+        book = json.loads(process.out.splitlines()[-1])
+        points, names = mmap_points(ctl, tmp_path)
+        for function in ("map_first", "map_second", "map_third"):
+            own = [p for p in points if any(function in names[f] for f in p["fs"])]
+            assert sum(p["eb"] for p in own) == book[function], (book, function)
+        assert sum(p["tb"] for p in points) == book["total"], book
+        steps.append(book["step"])
+    assert len(steps) == 9
+    verdict = json.loads((tmp_path / "x.json").read_text())["dhatd"]
+    assert verdict["exact"], verdict["reasons"]
 
 
 def test_not_without_being_asked(daemon, ctl, target, tmp_path):

@@ -1,4 +1,6 @@
 """Every way to fail has its exit code (proto/base/error.h) and a line that names the next step."""
+import grp
+import json
 import os
 import shutil
 import socket
@@ -87,6 +89,34 @@ def test_unprivileged_user_may_not_look(public_directory, daemon, waves):
     assert_error(run(*as_nobody, program, "status", "--socket", path), NOT_PERMITTED)
     path.chmod(0o777)  # even then: the daemon checks who is there
     assert_error(run(*as_nobody, program, "status", "--socket", path), NOT_PERMITTED)
+
+
+def test_a_group_may_look_but_not_touch(public_directory, daemon, waves, target):
+    """--group: what its members may do, who are not the owner, and what nobody else may."""
+    program, group = shutil.copy(BUILD / "dhatctl", public_directory), grp.getgrnam("games")
+    path = public_directory / "s"
+    other = target("waves")
+    other.expect("ready")
+    daemon("attach", "--pid", waves.pid, "--group", group.gr_name, socket=path)
+    waves.say("alloc 7 10")
+    waves.expect('total_blocks":7')
+    assert path.stat().st_gid == group.gr_gid and path.stat().st_mode & 0o777 == 0o660
+
+    def ask(command, *args, groups=f"--groups={group.gr_gid}"):
+        return run("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", groups, program, command, "--socket", path,
+                   *args)
+    status = ask("status", "--json")
+    assert status.returncode == 0, status.stderr
+    assert json.loads(status.stdout)["targets"][0]["totals"]["total_blocks"] == 7
+    out = public_directory / "seen.json"
+    done = ask("snapshot", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert Profile(out).sums()["tbk"] == 7
+    for command in ("attach", "detach", "plan"):
+        pid = waves.pid if command == "detach" else other.pid
+        assert_error(ask(command, "--pid", pid), NOT_PERMITTED)
+    assert json.loads(ask("status", "--json").stdout)["targets"][0]["target"]["state"] == "attached"
+    assert_error(ask("status", groups="--clear-groups"), NOT_PERMITTED)
 
 
 def test_target_without_allocator(daemon, ctl, target):

@@ -117,6 +117,30 @@ def test_sudden_death_at_random_moments(target, daemon, ctl, tmp_path):
     assert ctl("status").status == 0
 
 
+def test_many_targets_at_once(target, daemon, ctl, tmp_path):
+    """Sixteen under load at the same time, of three kinds: each has its own figures, and they are exact."""
+    kinds = {"churn": (60000, 500), "handoff": (20000,), "thread_churn": (2000,)}
+    processes = [(kind, target(kind, "--gate", "--hold", *kinds[kind])) for kind in (*kinds, "churn") * 4]
+    daemon("serve")
+    for _, process in processes:
+        process.expect("ready")
+        ctl("attach", "--pid", process.pid, "--no-inventory")
+    for _, process in processes:
+        process.say("go")
+    books = {}
+    for kind, process in processes:
+        process.expect("total_bytes", 300)
+        profile = snapshot(ctl, tmp_path, f"{process.pid}.json", "--pid", process.pid)
+        own, book = profile.allocated_in(f"{kind}.c"), last_line_json(process.out)
+        assert {f: own[f] for f in LIVE} == book_sums(book, LIVE), kind
+        assert profile.exact, profile.reasons
+        books.setdefault(kind, []).append(book["total_blocks"])
+    assert {kind: len(b) for kind, b in books.items()} == {"churn": 8, "handoff": 4, "thread_churn": 4}
+    assert min(min(b) for b in books.values()) > 5000
+    for _, process in processes:
+        end(process)
+
+
 @pytest.mark.parametrize("how, word", [("exit 5", "5"), ("kill -ABRT $$", "SIGABRT"), ("kill -SEGV $$", "SIGSEGV")])
 def test_end_of_the_target_is_told(how, word, target, daemon, ctl):
     process = target("/bin/bash", "-c", f"echo ready; read x; {how}")

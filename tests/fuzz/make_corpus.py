@@ -329,6 +329,14 @@ MAPS = b"""55d0c0a00000-55d0c0a01000 r-xp 00001000 fe:00 1234 /usr/bin/a program
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]
 """
 
+SMAPS = b"".join(line + b"\nSize:  4 kB\nRss:  4 kB\nAnonymous:  0 kB\nVmFlags: rd ex mr\n"
+                 for line in MAPS.splitlines())
+
+CUSTOMS = (b"alloc:a.out:take(size=arg1)", b"alloc:lib.so:take_array(count=arg1,size=arg2)",
+           b"free:/usr/bin/x:give(ptr=arg6)",
+           b"realloc:x:again(ptr=arg1,count=arg2,size=arg3)", b"alloc:x+0x1000(size=arg2)",
+           b"alloc:a:b(size=arg1)\nfree:a:c(ptr=arg1)\nfree:a:c(ptr=arg1)")
+
 CODES = (b"\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x5d\xc3", b"\x48\x85\xff\x74\x02\xff\xe0\xc3",
          b"\x41\x57\x41\x56\x53\x48\x83\xec\x10\x48\x83\xc4\x10\x5b\x41\x5e\x41\x5f\xc3",
          b"\xe9\x00\x01\x00\x00", b"\xff\x25\x00\x00\x00\x00", b"\x0f\x1f\x44\x00\x00\xeb\xfe",
@@ -356,6 +364,9 @@ def main():
     write(top / "procmaps", "maps", MAPS)
     for i, line in enumerate(MAPS.splitlines()):
         write(top / "procmaps", f"line-{i}", line)
+    write(top / "smaps", "smaps", SMAPS)
+    for i, text in enumerate(CUSTOMS):
+        write(top / "custom", f"custom-{i}", text)
     for i, code in enumerate(CODES):
         for flags in (0, 3, 13):
             write(top / "prologue", f"code-{i}-{flags}", bytes([flags]) + code)
