@@ -58,8 +58,10 @@ struct allocator_family {
 	void (*tell_name)(const struct object_desc *desc, char *ret, size_t size);
 	/* Whose texts a file has that holds it; OBJECT_MAKER_COUNT: none are known. */
 	enum object_maker maker;
-	bool owns_plain; /* with the prefix "", malloc, free and so on of its file are its own */
-	bool has_header; /* the word before a block is glibc's chunk size */
+	bool are_aliases; /* its own names are other names of the plain ones, which people know
+			     better */
+	bool owns_plain;  /* with the prefix "", malloc, free and so on of its file are its own */
+	bool has_header;  /* the word before a block is glibc's chunk size */
 };
 
 /* All of them. Whoever comes first owns an object's plain names. */

@@ -165,6 +165,7 @@ const struct allocator_family family_tcmalloc = {
 	.beside_plain = FUNCTIONS(beside_plain),
 	.prefixes = (const char *const[]){ "TCMallocInternal", NULL },
 	.is_present = is_tcmalloc,
+	.are_aliases = true,
 	.tell_name = name_tcmalloc,
 	.maker = OBJECT_MAKER_TCMALLOC,
 	.owns_plain = true,

@@ -158,7 +158,7 @@ static int add_family(struct search *search, const struct allocator_family *fami
 
 	find_prefixes(search->desc, family, &prefixes);
 	for (i = 0; i < prefixes.count && r == 0; i++)
-		if (family->is_present(search->desc, prefixes.list[i]))
+		if (family->functions.count && family->is_present(search->desc, prefixes.list[i]))
 			r = add(search, &family->functions, prefixes.list[i], family);
 	return r;
 }
@@ -181,12 +181,15 @@ int providers_find(const struct object_desc *desc, struct provider **ret, size_t
 	int r = plain_is_present(desc) ? add_plain(&search, owner) : 0;
 
 	for (i = 0; i < allocator_family_count && r == 0; i++)
-		if (allocator_families[i]->functions.count)
+		if (!allocator_families[i]->are_aliases)
 			r = add_family(&search, allocator_families[i]);
 	/* operator new of an object that provides no memory itself is written over somebody's
 	 * malloc (libstdc++'s is), and there is the place to count. */
 	if (r == 0 && may_have_operators(&search))
 		r = add(&search, &operator_functions, "", owner);
+	for (i = 0; i < allocator_family_count && r == 0; i++)
+		if (allocator_families[i]->are_aliases)
+			r = add_family(&search, allocator_families[i]);
 	if (r < 0) {
 		free(search.list);
 		return r;
