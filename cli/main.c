@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "proto/base/say.h"
 
 static void print_help(void)
 {
@@ -25,7 +26,7 @@ static int run(const struct command *command, int argc, char **argv)
 	if (r == 0)
 		return DHAT_EXIT_OK;
 	if (*err.message)
-		fprintf(stderr, "dhatctl: %s: %s\n", command->name, err.message);
+		dhat_say("dhatctl", "%s: %s", command->name, err.message);
 	return err.code ? err.code : DHAT_EXIT_FAILED;
 }
 
@@ -46,9 +47,8 @@ int main(int argc, char **argv)
 		return DHAT_EXIT_OK;
 	}
 	if (*name)
-		fprintf(stderr, "dhatctl: %s: no such command; `dhatctl --help' lists them\n",
-			name);
+		dhat_say("dhatctl", "%s: no such command; `dhatctl --help' lists them", name);
 	else
-		fprintf(stderr, "dhatctl: a command is missing; `dhatctl --help' lists them\n");
+		dhat_say("dhatctl", "a command is missing; `dhatctl --help' lists them");
 	return DHAT_EXIT_USAGE;
 }

@@ -12,6 +12,7 @@
 #include "options.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/say.h"
 #include "proto/export/export.h"
 #include "repair_report.h"
 
@@ -120,12 +121,12 @@ static void say_attached(struct target *target)
 
 	if (target_copy(target, false, &copy, NULL))
 		return;
-	fprintf(stderr, "dhatd: attached to %d (%s), %zu probes\n", (int)copy->identity.pid,
-		copy->identity.command, copy->probe_count);
+	dhat_say("dhatd", "attached to %d (%s), %zu probes", (int)copy->identity.pid,
+		 copy->identity.command, copy->probe_count);
 	for (char **name = copy->allocators; *name; name++)
-		fprintf(stderr, "dhatd:   %s\n", *name);
+		dhat_say("dhatd", "  %s", *name);
 	for (char **reason = copy->reasons; copy->verdict == DHAT_PARTIAL && *reason; reason++)
-		fprintf(stderr, "dhatd:   partial: %s\n", *reason);
+		dhat_say("dhatd", "  partial: %s", *reason);
 }
 
 static void on_discovered(void *context, struct target *target)
@@ -135,7 +136,7 @@ static void on_discovered(void *context, struct target *target)
 
 static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
 {
-	fprintf(stderr, "dhatd: %s\n", err->message);
+	dhat_say("dhatd", "%s", err->message);
 }
 
 static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
@@ -177,7 +178,7 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 	if (error == 0)
 		error = start_discovery(dhatd, err);
 	if (error == 0)
-		fprintf(stderr, "dhatd: answering at %s\n", options->socket_path);
+		dhat_say("dhatd", "answering at %s", options->socket_path);
 	return error;
 }
 
@@ -228,7 +229,7 @@ static int write_profile(struct dhatd *dhatd, struct target *target, bool is_onl
 	name_output(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
 	error = dhat_save(snapshot, path, NULL, 0, err);
 	if (error == 0)
-		fprintf(stderr, "dhatd: wrote %s\n", path);
+		dhat_say("dhatd", "wrote %s", path);
 	return error;
 }
 
@@ -241,18 +242,17 @@ static void say_totals(struct target *target)
 	if (target_copy(target, false, &copy, NULL))
 		return;
 	totals = &copy->totals;
-	fprintf(stderr, "dhatd: %d %s%s%s\n", (int)copy->identity.pid,
-		target_state_name(copy->state), copy->state_detail[0] ? ": " : "",
-		copy->state_detail);
-	fprintf(stderr, "dhatd:   Total:     %" PRIu64 " bytes in %" PRIu64 " blocks\n",
-		totals->total_bytes, totals->total_blocks);
-	fprintf(stderr, "dhatd:   At t-gmax: %" PRIu64 " bytes in %" PRIu64 " blocks\n",
-		totals->peak_bytes, totals->peak_blocks);
-	fprintf(stderr, "dhatd:   At t-end:  %" PRIu64 " bytes in %" PRIu64 " blocks\n",
-		totals->live_bytes, totals->live_blocks);
+	dhat_say("dhatd", "%d %s%s%s", (int)copy->identity.pid, target_state_name(copy->state),
+		 copy->state_detail[0] ? ": " : "", copy->state_detail);
+	dhat_say("dhatd", "  Total:     %" PRIu64 " bytes in %" PRIu64 " blocks",
+		 totals->total_bytes, totals->total_blocks);
+	dhat_say("dhatd", "  At t-gmax: %" PRIu64 " bytes in %" PRIu64 " blocks",
+		 totals->peak_bytes, totals->peak_blocks);
+	dhat_say("dhatd", "  At t-end:  %" PRIu64 " bytes in %" PRIu64 " blocks",
+		 totals->live_bytes, totals->live_blocks);
 	for (char **reason = copy->reasons; *reason; reason++)
-		fprintf(stderr, "dhatd:   %s: %s\n",
-			copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
+		dhat_say("dhatd", "  %s: %s",
+			 copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
 }
 
 /* While a debugger holds a target its probes must stay (target_is_debugged()); a second signal is
@@ -274,11 +274,12 @@ static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
 			int signal_number;
 
 			if (!was_told)
-				fprintf(stderr,
-					"dhatd: %s (pid %d) debugs process %d: a breakpoint that "
+				dhat_say(
+					"dhatd",
+					"%s (pid %d) debugs process %d: a breakpoint that "
 					"it "
 					"put over a probe would kill the process if the probe went "
-					"first; waiting for it to end (Ctrl-C again: go now)\n",
+					"first; waiting for it to end (Ctrl-C again: go now)",
 					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
 			was_told = true;
 			signal_number = sigtimedwait(set, NULL, &interval);
@@ -348,8 +349,7 @@ static int repair(const struct dhatd_options *options)
 		int error = repair_report(options->pids[i], options->as_json, &err);
 
 		if (error && (err.message[0] || !err.code))
-			fprintf(stderr, "dhatd: %s\n",
-				err.message[0] ? err.message : strerror(-error));
+			dhat_say("dhatd", "%s", err.message[0] ? err.message : strerror(-error));
 		if (error && !status)
 			status = err.code ? err.code : DHAT_EXIT_FAILED;
 	}
@@ -392,7 +392,7 @@ int main(int argc, char **argv)
 	}
 	stop_services(&dhatd);
 	if (error) {
-		fprintf(stderr, "dhatd: %s\n", err.message[0] ? err.message : strerror(-error));
+		dhat_say("dhatd", "%s", err.message[0] ? err.message : strerror(-error));
 		return err.code ? err.code : DHAT_EXIT_FAILED;
 	}
 	return status;

@@ -9,6 +9,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "proto/base/say.h"
 #include "proto/base/units.h"
 
 /* Options without a letter have keys beyond the characters. */
@@ -371,10 +372,10 @@ int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret)
 		return 0;
 	}
 	if (*name)
-		fprintf(stderr, "dhatd: %s: no such command\n", name);
+		dhat_say("dhatd", "%s: no such command", name);
 	else
-		fprintf(stderr, "dhatd: a command is missing\n");
-	fprintf(stderr, "There are attach, run, serve and repair; `dhatd --help' tells more.\n");
+		dhat_say("dhatd", "a command is missing");
+	dhat_say("dhatd", "there are attach, run, serve and repair; `dhatd --help' tells more");
 	return -EINVAL;
 }
 

@@ -37,8 +37,11 @@ static void print_text(const struct target_identity *process, const struct repai
 		printf("  %-22s %s+0x%" PRIx64 "\n", outcomes[repair->outcomes[i]], path ?: "?",
 		       b->file_offset);
 	}
-	if (repair->why_kept[0])
-		printf("  left alone, because %s\n", repair->why_kept);
+	if (repair->why_kept[0]) {
+		_cleanup_free_ char *why = dhat_text_clean(repair->why_kept);
+
+		printf("  left alone, because %s\n", why ?: "?");
+	}
 }
 
 static int print_json(const struct target_identity *process, const struct repair *repair)

@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/say.h"
 #include "target_impl.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ static void become_program(char *const argv[])
 	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies */
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	execvp(argv[0], argv);
-	fprintf(stderr, "dhatd: cannot run %s: %s\n", argv[0], strerror(errno));
+	dhat_say("dhatd", "cannot run %s: %s", argv[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
 }
 

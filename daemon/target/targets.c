@@ -2,6 +2,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/say.h"
 #include "proto/base/text.h"
 #include "ptracer.h"
 #include "run.h"
@@ -153,10 +154,7 @@ static void on_forked(void *context, struct target *target, pid_t child)
 
 static void on_told(void *context, struct target *target, const char *text)
 {
-	_cleanup_free_ char *clean = dhat_text_clean(text);
-
-	if (clean)
-		fprintf(stderr, "dhatd: process %d: %s\n", (int)target_pid(target), clean);
+	dhat_say("dhatd", "process %d: %s", (int)target_pid(target), text);
 }
 
 /* exec: the probes go (in the closer's thread: it takes milliseconds), the profile stays */

@@ -38,13 +38,28 @@ size_t dhat_text_character(const char *text)
 	return length;
 }
 
+/* The code point of a valid character of length bytes. */
+static uint32_t code_point(const char *text, size_t length)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	uint32_t point = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+
+	for (size_t i = 1; i < length; i++)
+		point = point << 6 | (s[i] & 0x3f);
+	return point;
+}
+
+/* Does a terminal act on it, or show what stands around it in another order or on another line? C0,
+ * DEL, C1; the controls of writing direction (Unicode, UAX #9, 2.1 to 2.6), which can make a name
+ * look like another; line and paragraph separators; the byte order mark and its likes. */
 static int is_control(const char *text, size_t length)
 {
-	unsigned char first = text[0], second = text[1];
+	uint32_t point = code_point(text, length);
 
-	if (length == 1)
-		return first < 0x20 || first == 0x7f;
-	return length == 2 && first == 0xc2 && second < 0xa0; /* U+0080 … U+009F */
+	return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x61c ||
+	       (point >= 0x200b && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e) ||
+	       (point >= 0x2060 && point <= 0x206f) || point == 0xfeff ||
+	       (point >= 0xe0000 && point <= 0xe007f);
 }
 
 char *dhat_text_clean(const char *text)

@@ -203,10 +203,13 @@ static void madvised(void)
 /* A libc of its own in a namespace of its own: it has another heap, beside ours. */
 static void two_libcs(void)
 {
-	void *libc = dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW);
+	void *libc = NULL;
 	void *(*other_malloc)(size_t);
 	void (*other_free)(void *);
 
+#ifndef IS_STATIC
+	libc = dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW);
+#endif
 	CHECK(libc);
 	other_malloc = (void *(*)(size_t))dlsym(libc, "malloc");
 	other_free = (void (*)(void *))dlsym(libc, "free");

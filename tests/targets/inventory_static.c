@@ -1,2 +1,3 @@
 /* The same without a libc.so.  build: -static -pthread */
+#define IS_STATIC
 #include "inventory.c"

@@ -21,6 +21,15 @@ static void test_clean(void **state)
 		{ "\xc2\x9b"
 		  "31m",
 		  "?31m" }, /* C1: CSI in one character */
+		{ "a\xe2\x80\xae"
+		  "b",
+		  "a?b" }, /* U+202E: what follows is shown from right to left */
+		{ "\xe2\x81\xa6\xe2\x81\xa9", "??" },	  /* U+2066, U+2069: isolates */
+		{ "\xe2\x80\x8f\xd8\x9c", "??" },	  /* U+200F, U+061C: marks */
+		{ "\xe2\x80\xa8\xe2\x80\x8b", "??" },	  /* a line's end; no width */
+		{ "\xf3\xa0\x81\x81\xef\xbb\xbf", "??" }, /* a tag; byte order mark */
+		{ "\xe2\x80\x90\xe2\x80\xaf\xe2\x81\xb0",
+		  "\xe2\x80\x90\xe2\x80\xaf\xe2\x81\xb0" }, /* their neighbours stay */
 		{ "\xff", R },
 		{ "\xc3", R }, /* cut short */
 		{ "\xe2\x82", R R },
