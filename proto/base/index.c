@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include "cleanup.h"
 
@@ -101,14 +101,14 @@ DEFINE_CLEANUP_PTR(struct index *, index_free)
 
 int index_new(struct index **ret)
 {
-	_cleanup_(index_free_ptr) struct index *index = NULL;
-	const void *random = (const void *)getauxval(AT_RANDOM); /* 16 bytes, from the kernel */
+	_cleanup_(index_free_ptr) struct index *index = calloc(1, sizeof(*index));
 
-	index = calloc(1, sizeof(*index));
 	if (!index)
 		return -ENOMEM;
-	if (random)
-		memcpy(index->seed, random, sizeof(index->seed));
+	/* Not AT_RANDOM: of these bytes libc makes its canary and the mangling of its pointers.
+	 * Before the kernel's generator is ready there is no process to profile. */
+	if (getrandom(index->seed, sizeof(index->seed), GRND_NONBLOCK) != sizeof(index->seed))
+		return -errno;
 	index->scratch = aligned_alloc(64, sizeof(*index->scratch));
 	index->directory = calloc(1, sizeof(*index->directory));
 	if (!index->scratch || !index->directory)
