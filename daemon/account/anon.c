@@ -63,16 +63,20 @@ static int keep_rest(struct heap *heap, const struct anon_range *rest, uint64_t 
 				       rest->point, time_ns);
 }
 
+static bool is_range(uint64_t start, uint64_t size_bytes)
+{
+	return size_bytes && start + size_bytes > start;
+}
+
 int anon_unmap(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size_bytes,
 	       uint64_t time_ns)
 {
 	uint64_t end = start + size_bytes;
 	size_t first = first_above(anon, start), last = first, rests = 0;
-	struct anon_range rest[2];
-	int error = end > start ? make_room(anon, 2) : -EINVAL;
+	struct anon_range rest[2] = { { 0 } };
 
-	if (error)
-		return error;
+	if (!is_range(start, size_bytes))
+		return -EBADMSG;
 	for (; last < anon->count && anon->ranges[last].start < end; last++) {
 		struct anon_range range = anon->ranges[last];
 
@@ -82,10 +86,14 @@ int anon_unmap(struct anon *anon, struct heap *heap, uint64_t start, uint64_t si
 		if (range.end > end)
 			rest[rests++] = (struct anon_range){ end, range.end, range.point };
 	}
+	if (rests > last - first && make_room(anon, 1)) { /* a hole in one range */
+		rests--;
+		anon->refused++;
+	}
 	replace(anon, first, last, rest, rests);
-	for (size_t i = 0; i < rests && error == 0; i++)
-		error = keep_rest(heap, &rest[i], time_ns);
-	return error;
+	for (size_t i = 0; i < rests; i++)
+		anon->refused += keep_rest(heap, &rest[i], time_ns) != 0;
+	return 0;
 }
 
 int anon_map(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size_bytes,
@@ -95,13 +103,16 @@ int anon_map(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size
 	int error = anon_unmap(anon, heap, start, size_bytes, time_ns);
 
 	if (error == 0)
-		error = make_room(anon, 1);
-	if (error == 0)
 		error = heap_add_block(heap, DHAT_DOMAIN_ANON, start, size_bytes, point, time_ns);
-	if (error == 0) {
+	if (error)
+		return error;
+	if (make_room(anon, 1)) { /* the totals have it; nobody would know it at its end */
+		heap_remove_block(heap, DHAT_DOMAIN_ANON, start, 0, time_ns);
+		anon->refused++;
+	} else {
 		size_t at = first_above(anon, start);
 
 		replace(anon, at, at, &range, 1);
 	}
-	return error;
+	return 0;
 }

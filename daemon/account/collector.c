@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "bpf/x86_64.h"
+
 int collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
 		   struct mappings *mappings, const struct collector_callbacks *on)
 {
@@ -37,7 +39,7 @@ uint64_t collector_chunk_bytes(uint64_t chunk)
 {
 	uint64_t bytes = chunk & ((1ull << DHAT_CHUNK_SIZE_BITS) - 1) & ~7ull;
 
-	if (bytes < 32 || bytes % 16 || bytes >> 47)
+	if (bytes < 32 || bytes % 16 || bytes >> DHAT_USER_BITS)
 		return 0;
 	return bytes - (chunk & 2 ? 16 : 8);
 }
@@ -67,9 +69,8 @@ static int feed_free(struct collector *collector, const struct dhat_record_free 
 	heap_thread_seen(collector->heap, tid, record->time_ns);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
-		return record->chunk ? anon_unmap(&collector->anon, collector->heap, record->addr,
-						  record->chunk, record->time_ns)
-				     : 0;
+		return anon_unmap(&collector->anon, collector->heap, record->addr, record->chunk,
+				  record->time_ns);
 	if (heap_remove_block(collector->heap, record->head.domain, record->addr, one.bytes,
 			      record->time_ns)) {
 		own_frees_known(collector->own_frees, tid, record->addr);

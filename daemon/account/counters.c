@@ -199,7 +199,7 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	values[COUNTER_SEEN_TWICE] = totals.seen_twice;
 	values[COUNTER_EXISTING_REPLACED] = totals.existing_replaced;
 	values[COUNTER_UNFINISHED_REALLOCS] = totals.unfinished_reallocs;
-	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused;
+	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused + collector->anon.refused;
 	values[COUNTER_UNKNOWN_FREES] = totals.unknown_frees;
 	values[COUNTER_THREAD_CACHE_FREES] = collector->thread_cache_frees;
 	values[COUNTER_STACKS_REFUSED] = stacks_refused(collector->stacks);

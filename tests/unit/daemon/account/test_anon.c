@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -141,9 +142,45 @@ static void random_maps_and_unmaps(void **state)
 				 world->anon.ranges[i].point);
 }
 
+/* At the bound nothing is lost but what lives: no event is called lost for want of memory. */
+static void the_bound(void **state)
+{
+	struct world *world = *state;
+
+	for (uint64_t i = 0; i < ANON_MAX_RANGES; i++)
+		assert_int_equal(
+			anon_map(&world->anon, world->heap, (10 + 4 * i) * PAGE, 3 * PAGE, 5, 1),
+			0);
+	map(world, 2, 1, 6); /* one too many */
+	assert_int_equal(world->totals.total_blocks, ANON_MAX_RANGES + 1);
+	assert_int_equal(world->totals.live_blocks, ANON_MAX_RANGES);
+	assert_int_equal(world->totals.live_bytes, 3ull * PAGE * ANON_MAX_RANGES);
+	assert_int_equal(world->anon.refused, 1);
+	unmap(world, 2, 1);  /* it is not known */
+	unmap(world, 10, 1); /* a part needs no room more */
+	assert_int_equal(world->anon.refused, 1);
+	assert_int_equal(world->totals.live_bytes, 3ull * PAGE * ANON_MAX_RANGES - PAGE);
+	unmap(world, 15, 1); /* a hole would: the part behind it is given up */
+	assert_int_equal(world->anon.refused, 2);
+	assert_int_equal(world->totals.live_bytes, 3ull * PAGE * ANON_MAX_RANGES - 3 * PAGE);
+	assert_int_equal(world->totals.unknown_frees, 0);
+}
+
+static void what_is_no_range(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(anon_unmap(&world->anon, world->heap, PAGE, 0, 1), -EBADMSG);
+	assert_int_equal(anon_unmap(&world->anon, world->heap, PAGE, UINT64_MAX, 1), -EBADMSG);
+	assert_int_equal(anon_map(&world->anon, world->heap, PAGE, 0, 5, 1), -EBADMSG);
+	assert_int_equal(world->anon.count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_no_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(whole_mappings, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cut_leaves_the_rest_with_its_point, setup,
 						teardown),
