@@ -64,7 +64,8 @@ struct call { /* an allocator call on its way, of one thread */
 	__u8 role;
 	__u8 domain;
 	__u8 is_by_exit;
-	__u8 pad[2];
+	__u8 pad;
+	__u8 frees;	  /* since this thread asked how full the ring is */
 	__u16 site;	  /* the function */
 };
 
@@ -161,11 +162,12 @@ static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 i
 
 UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
 {
-	__u32 frames, epoch = unwind_control.epoch;
+	__u32 frames, epoch;
 	int error;
 
 	if (!s)
 		return -1;
+	epoch = s->epoch;
 	frames = s->frame_count;
 	if (frames > DHAT_MAX_FRAMES)
 		return -1;
@@ -220,6 +222,7 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 bp
 		count(DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH);
 		return 0;
 	}
+	s->epoch = epoch; /* read once: the id is of it, too */
 	s->hash = 0;
 	s->frame_count = 0;
 	s->flags = flags;
@@ -275,8 +278,23 @@ static __always_inline void send_alloc(const struct call *call, __u64 addr, __u6
 	count(DHAT_CTR_ALLOCS);
 }
 
+/* Frees wake the daemon as well, but asking costs: each thread asks once in so many. */
+#define FREES_TO_ASK 16
+static __always_inline __u64 free_flags(struct call *call)
+{
+	if (++call->frees < FREES_TO_ASK)
+		return BPF_RB_NO_WAKEUP;
+	call->frees = 0;
+	return wake_flags(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA));
+}
+
+static __always_inline __u64 whole_pages(__u64 bytes)
+{
+	return (bytes + DHAT_PAGE_BYTES - 1) & ~(DHAT_PAGE_BYTES - 1ULL);
+}
+
 /* A range of anonymous memory is given back. */
-static __always_inline void send_unmap(__u64 addr, __u64 size_bytes)
+static __always_inline void send_unmap(__u64 addr, __u64 size_bytes, __u64 flags)
 {
 	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -287,8 +305,8 @@ static __always_inline void send_unmap(__u64 addr, __u64 size_bytes)
 	fill_head(&record->head, DHAT_RECORD_FREE, DHAT_DOMAIN_ANON, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->addr = addr;
-	record->chunk = (size_bytes + 4095) & ~4095ULL;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	record->chunk = whole_pages(size_bytes);
+	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_FREES);
 }
 
@@ -303,7 +321,7 @@ static __always_inline __u64 read_chunk(__u64 addr, union dhat_cookie_word cooki
 	return dhat_chunk(addr, words[0], words[1], words[2]);
 }
 
-static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie)
+static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie, __u64 flags)
 {
 	__u64 chunk = read_chunk(addr, cookie);
 	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
@@ -316,7 +334,7 @@ static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie)
 	record->time_ns = bpf_ktime_get_ns();
 	record->addr = addr;
 	record->chunk = chunk;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_FREES);
 }
 
@@ -351,8 +369,11 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 	record->new_addr = addr;
 	record->size_bytes = call->size_bytes;
 	record->stack_id = stack_id;
-	record->result = addr ? DHAT_REALLOC_MOVED :
-			 call->size_bytes ? DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
+	if (addr)
+		record->result = DHAT_REALLOC_MOVED;
+	else
+		record->result = call->size_bytes && call->role != DHAT_ROLE_REALLOCF ?
+					 DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
 	record->pad = 0;
 	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_REALLOCS);
@@ -391,7 +412,8 @@ static __always_inline __u64 reg(struct pt_regs *regs, __u8 number)
 static __always_inline int is_resizing(__u8 role)
 {
 	return role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY ||
-	       role == DHAT_ROLE_RESIZE || role == DHAT_ROLE_REALLOCARR;
+	       role == DHAT_ROLE_RESIZE || role == DHAT_ROLE_REALLOCARR ||
+	       role == DHAT_ROLE_REALLOCF;
 }
 
 static __always_inline int is_string(__u8 role)
@@ -447,6 +469,36 @@ static __always_inline __u64 read_pointer(__u64 at)
 	return value;
 }
 
+static __always_inline int is_on_signal_stack(__u64 sp)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return sp - task->sas_ss_sp <= task->sas_ss_size; /* size 0: there is none */
+}
+
+/* Was the call at sp made from inside the one that is active? A longjmp or an exception may have left
+ * that one without a return: the kernel knows the returns that are pending. */
+static __always_inline int is_inside(const struct call *call, __u64 sp, __u16 site)
+{
+	int is_apart = is_on_signal_stack(sp);
+
+	if (is_apart != is_on_signal_stack(call->sp)) {
+		/* the stack of signal handlers may lie above the other as well as below. From a handler
+		 * one comes back by leaving it */
+		if (!is_apart)
+			return 0;
+	} else if (sp > call->sp || (sp == call->sp && site == call->site)) {
+		return 0; /* lower on the stack, or in the same place by a tail call */
+	}
+	return is_on_its_way(call);
+}
+
+/* count * size, or what no allocator has: a product that wraps to 0 must not look like a free. */
+static __always_inline __u64 product(__u64 count, __u64 size)
+{
+	return count && size > (1ULL << DHAT_USER_BITS) / count ? ~0ULL : count * size;
+}
+
 /* At the entry. 1: a return is to be awaited. */
 static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
@@ -464,18 +516,13 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	if (!call) {
 		count(DHAT_CTR_NO_STATE);
 		if (role == DHAT_ROLE_FREE) /* keeps P3: rather a free too many than one too few */
-			send_free(arg0, cookie);
+			send_free(arg0, cookie, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
 	if (call->is_active) {
-		/* lower on the stack, or in the same place by a tail call: inside the outer one */
-		if (sp < call->sp || (sp == call->sp && cookie.parts.site != call->site)) {
-			/* a longjmp or an exception may have left the outer call without a
-			 * return: the kernel knows the returns that are pending */
-			if (is_on_its_way(call)) {
-				count(DHAT_CTR_NESTED);
-				return 0;
-			}
+		if (is_inside(call, sp, cookie.parts.site)) {
+			count(DHAT_CTR_NESTED);
+			return 0;
 		}
 		count(DHAT_CTR_ABANDONED);
 		call->is_active = 0;
@@ -485,7 +532,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		return 0;
 	}
 	if (role == DHAT_ROLE_FREE) {
-		send_free(arg0, cookie);
+		send_free(arg0, cookie, free_flags(call));
 		if (!cookie.parts.is_nesting)
 			return 0;
 	}
@@ -493,7 +540,10 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		return 0;
 	arg1 = reg(regs, cookie.parts.arg_reg[1]);
 	if (role == DHAT_ROLE_MUNMAP) {
-		send_unmap(arg0, arg1);
+		/* what the kernel refuses, changes nothing (EINVAL) */
+		if (arg0 % DHAT_PAGE_BYTES == 0 && arg1 && !(arg0 >> DHAT_USER_BITS) &&
+		    !(arg1 >> DHAT_USER_BITS))
+			send_unmap(arg0, arg1, free_flags(call));
 		return 0;
 	}
 	if (role == DHAT_ROLE_MMAP && !(arg1 & MAP_ANONYMOUS))
@@ -505,18 +555,19 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		call->size_bytes = arg0 * arg1; /* overflows only when the call fails */
 		break;
 	case DHAT_ROLE_REALLOC:
+	case DHAT_ROLE_REALLOCF:
 	case DHAT_ROLE_RESIZE:
 		call->old_addr = arg0;
 		call->size_bytes = arg1;
 		break;
 	case DHAT_ROLE_REALLOCARRAY:
 		call->old_addr = arg0;
-		call->size_bytes = arg1 * arg2;
+		call->size_bytes = product(arg1, arg2);
 		break;
 	case DHAT_ROLE_REALLOCARR:
 		call->old_addr = read_pointer(arg0);
 		call->result_at = arg0;
-		call->size_bytes = arg1 * arg2;
+		call->size_bytes = product(arg1, arg2);
 		break;
 	case DHAT_ROLE_POSIX_MEMALIGN:
 	case DHAT_ROLE_DUPENV:
@@ -528,12 +579,12 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		break;
 	case DHAT_ROLE_PVALLOC:
 	case DHAT_ROLE_MMAP:
-		call->size_bytes = (arg0 + 4095) & ~4095ULL;
+		call->size_bytes = whole_pages(arg0);
 		break;
 	case DHAT_ROLE_MREMAP:
 		call->old_addr = arg0;
 		call->old_bytes = arg1;
-		call->size_bytes = (arg2 + 4095) & ~4095ULL;
+		call->size_bytes = whole_pages(arg2);
 		break;
 	default:
 		call->size_bytes = arg0;
@@ -557,10 +608,10 @@ static __always_inline __u64 leave_mapping(struct call *call, __u64 result)
 	if (result == ~0ULL) /* MAP_FAILED; sbrk says the same */
 		return 0;
 	if (call->role == DHAT_ROLE_MREMAP)
-		send_unmap(call->old_addr, call->old_bytes);
+		send_unmap(call->old_addr, call->old_bytes, BPF_RB_NO_WAKEUP);
 	if (call->role == DHAT_ROLE_SBRK && (__s64)call->size_bytes <= 0) {
 		if (call->size_bytes)
-			send_unmap(result + call->size_bytes, -call->size_bytes);
+			send_unmap(result + call->size_bytes, -call->size_bytes, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
 	return result;

@@ -217,6 +217,7 @@ enum dhat_role {
 	DHAT_ROLE_MEMALIGN,	  /* p = f(align, size); also aligned_alloc */
 	DHAT_ROLE_PVALLOC,	  /* p = f(size), size rounded up to whole pages */
 	DHAT_ROLE_RESIZE,	  /* n = f(old, size): in place; resized to size when n >= size */
+	DHAT_ROLE_REALLOCF,	  /* p = f(old, size): frees old when it fails */
 	DHAT_ROLE_REALLOCARR,	  /* error = f(&p, count, size): p is the old block, then the new one */
 	/* blocks of which no argument tells the size: it is that of the string in them, with its end */
 	DHAT_ROLE_STRDUP,   /* p = f() */

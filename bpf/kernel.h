@@ -64,6 +64,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
+	unsigned long sas_ss_sp, sas_ss_size; /* sigaltstack(2) */
 } CORE;
 
 struct linux_binprm;

@@ -16,6 +16,7 @@
  *   UNWIND_NOINLINE                          how a function is verified on its own
  */
 #include "unwind_types.h"
+#include "x86_64.h"
 
 #define UNWIND_MORE 0xffffffffu
 
@@ -126,7 +127,8 @@ static inline __attribute__((always_inline)) __u64 unwind_tag(__u64 pc, __u32 ac
 UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 {
 	const volatile struct unwind_control *control = &unwind_control;
-	__u32 active = control->active, epoch = control->epoch;
+	/* the bank that it names was written before it, and is read after it */
+	__u32 active = DHAT_LOAD_ACQUIRE(&control->active), epoch = control->epoch;
 	__u32 bank = active & 1, at, kind;
 	struct unwind_memo *memo = unwind_memo_of(pc);
 	const struct dhat_mapping *mapping;
@@ -154,6 +156,7 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero) :
 						   UNWIND_ROW_NO_TABLE << 16;
 	}
+	DHAT_LOAD_FENCE();
 	if (control->active != active) /* the bank may have been rewritten meanwhile */
 		return UNWIND_ROW_NO_TABLE << 16;
 	*(volatile __u64 *)&memo->row = row;
@@ -193,7 +196,7 @@ UNWIND_NOINLINE int unwind_slide(struct unwind_scratch *s, __u64 addr)
 	if (unwind_copy(s->window, sizeof(s->window), addr) == 0)
 		return 0;
 	/* the top of the stack is near: what is left of this page */
-	size = 4096 - (addr & 4095);
+	size = DHAT_PAGE_BYTES - (addr & (DHAT_PAGE_BYTES - 1));
 	s->window_size = 0;
 	if (size < 8 || size > sizeof(s->window))
 		return -1;
@@ -254,7 +257,7 @@ static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_
 		return stop;
 	if (pc == 0)
 		return DHAT_STOP_COMPLETE;
-	if (pc < 4096 || pc >> 47)
+	if (pc < DHAT_PAGE_BYTES || pc >> DHAT_USER_BITS)
 		return stop;
 	s->flags |= DHAT_STACK_USED_FP;
 	s->sp = bp + 16;
@@ -266,27 +269,27 @@ static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_
 
 /* Code of no file: perhaps the trampoline that a pending return probe put in the place of the
  * return address (the kernel knows the real one), else code made at run time. */
-static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unwind_scratch *s)
+static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unwind_scratch *s,
+								      __u32 stop)
 {
 	__u64 hidden = s->is_exact_pc ? 0 : unwind_hidden_return(s->sp - 8);
 	__u32 last = s->frame_count - 1;
 
 	if (!hidden || hidden == s->pc)
-		return unwind_step_fp(s, DHAT_STOP_JIT);
+		return unwind_step_fp(s, stop);
 	s->pc = hidden;
 	s->frames[last & 127] = hidden;
 	s->hash = unwind_mix(s->hash_before, hidden);
 	return UNWIND_MORE;
 }
 
-/* struct rt_sigframe's ucontext (arch/x86/include/uapi/asm/sigcontext.h): rbp, rsp and rip lie at
- * 40 + 8 * {10, 15, 16} from its start, which is where rsp is when the handler has returned. */
 static inline __attribute__((always_inline)) __u32 unwind_step_signal(struct unwind_scratch *s)
 {
 	__u64 bp = 0, sp = 0, pc = 0;
 
-	if (UNWIND_READ(s, s->sp + 120, bp) || UNWIND_READ(s, s->sp + 160, sp) ||
-	    UNWIND_READ(s, s->sp + 168, pc))
+	if (UNWIND_READ(s, s->sp + DHAT_SIGNAL_RBP, bp) ||
+	    UNWIND_READ(s, s->sp + DHAT_SIGNAL_RSP, sp) ||
+	    UNWIND_READ(s, s->sp + DHAT_SIGNAL_RIP, pc))
 		return DHAT_STOP_BAD_MEMORY;
 	s->bp = bp;
 	s->sp = sp;
@@ -326,10 +329,10 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 		return unwind_step_signal(s);
 	} else if (kind == DHAT_CFA_END) {
 		return DHAT_STOP_COMPLETE;
-	} else if (kind == UNWIND_ROW_JIT) {
-		return unwind_step_nofile(s);
-	} else if (kind == UNWIND_ROW_NO_TABLE) {
-		return unwind_step_fp(s, DHAT_STOP_NO_TABLE);
+	} else if (kind == UNWIND_ROW_JIT || kind == UNWIND_ROW_NO_TABLE) {
+		/* no table, too: the trampoline's page may be newer than the bank in use */
+		return unwind_step_nofile(s, kind == UNWIND_ROW_JIT ? DHAT_STOP_JIT :
+								      DHAT_STOP_NO_TABLE);
 	} else {
 		return DHAT_STOP_NO_RULE;
 	}

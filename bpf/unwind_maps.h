@@ -129,10 +129,10 @@ static __always_inline int unwind_is_current(__u64 pc, __u64 inode, __u64 bias)
 	return look.is_same;
 }
 
-/* The kernel's list of this task's pending return probes: kernel/events/uprobes.c. The list is
- * the task's own and stands still while it is in here. */
-#define PENDING_MAX 16
-static __always_inline __u64 find_pending_return(__u64 slot_addr)
+/* The kernel's list of this task's pending return probes: kernel/events/uprobes.c, which also bounds it
+ * (MAX_URETPROBE_DEPTH). The list is the task's own and stands still while it is in here. */
+#define PENDING_MAX 64
+UNWIND_NOINLINE __u64 find_pending_return(__u64 slot_addr)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct return_instance *at = BPF_CORE_READ(task, utask, return_instances);

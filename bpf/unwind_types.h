@@ -42,7 +42,8 @@ struct unwind_scratch {
 	__u8 flags; /* DHAT_STACK_… */
 	__u8 is_exact_pc;
 	__u8 is_bp_lost;
-	__u8 pad[5];
+	__u8 pad;
+	__u32 epoch; /* that the stack is told under */
 	__u64 frames[DHAT_MAX_FRAMES + 1];
 	__u64 window[UNWIND_WINDOW_WORDS];
 };

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from conftest import BUILD, TARGETS, until
-from oracle import Profile, code_differences, last_line_json, state_of
+from oracle import Profile, book_sums, code_differences, last_line_json, state_of
 from served import Served
 
 LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
@@ -184,6 +184,33 @@ def test_probes_of_another_tool(comes_first, served, daemon, ctl, target, tmp_pa
     assert served.quit() == 0
 
 
+def test_stacks_through_the_pending_returns_of_another_tool(daemon, ctl, target, tables, tmp_path):
+    """Fifty return probes at once hide the return addresses of as many frames."""
+    process = target("recursion", "--gate", "--hold", 50, 4)
+    process.expect("ready")
+    other = target("/usr/bin/bpftrace", "-p", process.pid, "-e",
+                   'BEGIN { printf("probing\\n"); } '
+                   f'uretprobe:{TARGETS}/recursion:descend /pid == {process.pid}/ {{ @returns = count(); }}')
+    other.expect("probing", 60)
+    until(lambda: code_differences(process.pid), "its probe")
+    daemon("attach", "--pid", process.pid, "--no-inventory")
+    tables()
+    process.say("go")
+    process.expect("total_bytes")
+    ctl("snapshot", "-o", tmp_path / "r.json")
+    profile = Profile(tmp_path / "r.json")
+    stacks = [[frame.function for frame in profile.frames(point)] for point in profile.points]
+    stacks = [stack for stack in stacks if "descend" in stack]
+    assert sorted(stack.count("descend") for stack in stacks) == list(range(1, 51))
+    assert all("main" in stack and stack[-1] == "_start" for stack in stacks), stacks[-1]
+    assert profile.sums()["tbk"] == last_line_json(process.out)["total_blocks"] == 200
+    assert profile.exact, profile.reasons
+    assert other.stop(signal.SIGINT) == 0
+    assert re.search(r"@returns: 200", other.out)
+    process.say("end")
+    assert process.wait() == 0
+
+
 def test_longjmp_out_of_an_allocator_call(daemon, ctl, target, tmp_path):
     """Calls that never return cost themselves only, and the verdict tells of them."""
     jumps = target("jumps", "--gate", "--hold", "400")
@@ -201,6 +228,25 @@ def test_longjmp_out_of_an_allocator_call(daemon, ctl, target, tmp_path):
     assert any(str(book["abandoned"]) in reason for reason in profile.reasons), profile.reasons
     jumps.say("end")
     assert jumps.wait() == 0
+
+
+@pytest.mark.parametrize("place", ["above", "below"])
+def test_signal_stack_inside_an_allocator_call(place, daemon, ctl, target, tmp_path):
+    """A handler with a stack of its own, wherever that lies, does not make the call that it
+    interrupts one that never returned; leaving both by siglongjmp does."""
+    process = target("signal_stack", "--gate", "--hold", place, "400")
+    process.expect("ready")
+    daemon("attach", "--pid", process.pid, "--no-inventory", "--alloc", "signal_stack:take(size=arg1)",
+           "--free", "signal_stack:give(ptr=arg1)")
+    process.say("go")
+    process.expect("abandoned")
+    ctl("snapshot", "-o", tmp_path / "s.json")
+    book, profile = last_line_json(process.out), Profile(tmp_path / "s.json")
+    own = profile.allocated_in("signal_stack.c")
+    assert {f: own[f] for f in ("tb", "tbk", "eb", "ebk")} == book_sums(book, ("tb", "tbk", "eb", "ebk"))
+    assert profile.losses() == {"abandoned": book["abandoned"]}
+    process.say("end")
+    assert process.wait() == 0
 
 
 @pytest.mark.parametrize("link", ["session", "multi", "perf"])

@@ -33,6 +33,9 @@ static void work(void)
 	char *kept = map_cache(100), *cut = map_cache(50), *grown = map_cache(10), *end;
 
 	kept[0] = 1;
+	/* refused: all stays */
+	if (!munmap(kept + 1, PAGE) || !munmap(kept, 0) || !munmap(kept, -1L))
+		abort();
 	unmap(map_cache(30), 30);
 	unmap(cut + 20 * PAGE, 5);
 	grown = mremap(grown, 10 * PAGE, 40 * PAGE, MREMAP_MAYMOVE);

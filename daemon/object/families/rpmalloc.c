@@ -32,7 +32,7 @@ static const struct allocator_function functions[] = {
 };
 
 static const struct allocator_function beside_plain[] = {
-	FUNCTION("reallocf", REALLOC, 0, 1, 0),
+	FUNCTION("reallocf", REALLOCF, 0, 1, 0),
 	FUNCTION("reallocarr", REALLOCARR, 0, 1, 2),
 	FUNCTION("vfree", FREE, 0, 0, 0),
 	FUNCTION("_aligned_malloc", UNKNOWN, 0, 0, 0),

@@ -135,6 +135,7 @@ static const struct {
 	[DHAT_ROLE_MEMALIGN] = { "memalign", 2, true },
 	[DHAT_ROLE_PVALLOC] = { "pvalloc", 1, true },
 	[DHAT_ROLE_RESIZE] = { "resize in place", 2, true },
+	[DHAT_ROLE_REALLOCF] = { "reallocf", 2, true },
 	[DHAT_ROLE_REALLOCARR] = { "reallocarr", 3, true },
 	[DHAT_ROLE_STRDUP] = { "new string", 0, true },
 	[DHAT_ROLE_REALPATH] = { "new string without a buffer", 1, true },

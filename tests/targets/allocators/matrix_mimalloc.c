@@ -1,6 +1,8 @@
 /* matrix_mimalloc: mimalloc's functions by their own names. */
 #define _GNU_SOURCE
 #include <mimalloc.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,6 +132,14 @@ SITE void put_mi_free_aligned(void *block, size_t size)
 	mi_free_aligned(block, 64);
 }
 
+/* Frees the block when it fails. */
+SITE void put_mi_reallocf(void *block, size_t size)
+{
+	(void)size;
+	if (mi_reallocf(block, PTRDIFF_MAX))
+		abort();
+}
+
 SITE void *resize_mi_realloc(void *block, size_t *size)
 {
 	return mi_realloc(block, *size);
@@ -137,6 +147,11 @@ SITE void *resize_mi_realloc(void *block, size_t *size)
 
 SITE void *resize_mi_reallocn(void *block, size_t *size)
 {
+	volatile size_t much = 1ul << 33;
+
+	/* fails, and leaves the block as it is: 2^33 * 2^31 is 0 in 64 bits, but that is no free */
+	if (mi_reallocarray(block, much, 1ul << 31))
+		abort();
 	return mi_reallocn(block, 1, *size);
 }
 
@@ -154,7 +169,7 @@ const struct api mimalloc_apis[] = {
 	  resize_mi_realloc_aligned, 0 },
 	{ "use_mi_malloc_small", use_mi_malloc_small, put_mi_free, NULL, 0 },
 	{ "use_mi_posix_memalign", use_mi_posix_memalign, put_mi_free, NULL, 0 },
-	{ "use_mi_heap_malloc", use_mi_heap_malloc, put_mi_free, NULL, 0 },
+	{ "use_mi_heap_malloc", use_mi_heap_malloc, put_mi_reallocf, NULL, 0 },
 	{ "use_mi_strdup", use_mi_strdup, put_mi_free, resize_mi_realloc, 0 },
 	{ "use_mi_strndup", use_mi_strndup, put_mi_free, NULL, 0 },
 	{ "use_mi_heap_strdup", use_mi_heap_strdup, put_mi_free, NULL, 0 },
