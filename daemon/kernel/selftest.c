@@ -221,7 +221,7 @@ struct real {
 	enum uprobe_kind kind;
 	bool wants_return;
 	struct selftest_bpf *skeleton;
-	struct uprobe_links links;
+	struct holder *holder;
 };
 
 static int real_load(struct real *real, struct dhat_error *err)
@@ -238,12 +238,14 @@ static int real_load(struct real *real, struct dhat_error *err)
 		bpf_program__set_expected_attach_type(entry, type);
 		r = selftest_bpf__load(real->skeleton);
 	}
+	if (r == 0)
+		r = holder_new(&real->holder);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot load the self-test's BPF programs") : 0;
 }
 
 static void real_deinit(struct real *real)
 {
-	uprobe_links_deinit(&real->links);
+	holder_free(real->holder);
 	selftest_bpf__destroy(real->skeleton);
 }
 
@@ -257,7 +259,7 @@ static int real_attach(void *context, pid_t pid, uint64_t file_offset, struct dh
 	struct uprobe_site site = { .file_offset = file_offset,
 				    .wants_return = real->wants_return };
 
-	return uprobe_attach(real->kind, &programs, pid, "/proc/self/exe", &site, 1, &real->links,
+	return uprobe_attach(real->kind, &programs, pid, "/proc/self/exe", &site, 1, real->holder,
 			     err);
 }
 

@@ -1,5 +1,8 @@
 #include "tracer.h"
 
+#include "footprint.h"
+#include "holder.h"
+
 #include "bpf/unwind_types.h"
 #include "daemon/proc/file.h"
 #include "proto/base/array.h"
@@ -9,9 +12,11 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct placed { /* probes of one file */
@@ -23,9 +28,9 @@ struct placed { /* probes of one file */
 struct tracer {
 	struct dhat_bpf *bpf;
 	struct ring *ring;
-	struct uprobe_links links;
-	struct uprobe_links
-		anchors; /* hold the others' breakpoints while the main thread is gone */
+	struct holder *links;
+	struct holder *anchors; /* hold the others' breakpoints while the main thread is gone */
+	struct footprint footprint;
 	struct placed *placed;
 	size_t placed_count, placed_capacity;
 	pid_t anchor; /* a thread */
@@ -35,6 +40,11 @@ struct tracer {
 	pid_t pid;
 	uint64_t stacks_when_forgot; /* DHAT_CTR_STACKS at the last tracer_forget_old_stacks() */
 };
+
+/* Breakpoints go within 0.1 s, all together; those of perf links one after the other, each in a
+ * tenth of a second (6.18), and behind those of whoever else let go of such links just before. */
+#define PATIENCE_MS 3000
+#define PERF_PATIENCE_MS 10000
 
 #define STACKS_TO_FORGET 50000 /* 4 MB of kernel memory */
 
@@ -133,6 +143,7 @@ static int attach_tracepoints(struct dhat_bpf *bpf, struct dhat_error *err)
 }
 
 DEFINE_CLEANUP_PTR(struct tracer *, tracer_free)
+DEFINE_CLEANUP_PTR(struct holder *, holder_free)
 
 int tracer_new(const struct tracer_options *options, struct tracer **ret, struct dhat_error *err)
 {
@@ -150,6 +161,10 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 	if (!tracer->bpf)
 		return dhat_error_errno(err, errno, "cannot open the BPF object");
 	error = load(tracer, options, err);
+	if (error == 0)
+		error = holder_new(&tracer->links);
+	if (error == 0)
+		error = holder_new(&tracer->anchors);
 	if (error)
 		return error;
 	error = attach_tracepoints(tracer->bpf, err);
@@ -191,6 +206,9 @@ void tracer_free(struct tracer *tracer)
 	if (!tracer)
 		return;
 	tracer_detach(tracer);
+	holder_free(tracer->links);
+	holder_free(tracer->anchors);
+	footprint_deinit(&tracer->footprint);
 	for (size_t i = 0; i < tracer->placed_count; i++) {
 		free(tracer->placed[i].path);
 		free(tracer->placed[i].sites);
@@ -222,13 +240,13 @@ static int remember(struct tracer *tracer, const char *path, const struct uprobe
 
 /* The links that hang on a thread: with perf events the probes themselves; else events that do
  * nothing, whose breakpoints are the others', too. */
-static struct uprobe_links *hanging_links(struct tracer *tracer)
+static struct holder **hanging_links(struct tracer *tracer)
 {
 	return tracer->kind == UPROBE_PERF ? &tracer->links : &tracer->anchors;
 }
 
 static int hang(struct tracer *tracer, const struct placed *placed, pid_t anchor,
-		struct uprobe_links *links, struct dhat_error *err)
+		struct holder *links, struct dhat_error *err)
 {
 	struct uprobe_programs programs = programs_of(tracer);
 	_cleanup_free_ struct uprobe_site *sites = calloc(placed->count, sizeof(*sites));
@@ -251,12 +269,14 @@ int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_s
 	struct uprobe_programs programs = programs_of(tracer);
 	int error = remember(tracer, path, sites, count);
 
+	if (error == 0)
+		error = footprint_add(&tracer->footprint, tracer->pid, sites, count);
 	if (error == 0 && tracer->kind != UPROBE_PERF)
 		error = uprobe_attach(tracer->kind, &programs, tracer->pid, path, sites, count,
-				      &tracer->links, err);
+				      tracer->links, err);
 	if (error == 0 && (tracer->kind == UPROBE_PERF || tracer->anchor != tracer->pid))
 		error = hang(tracer, &tracer->placed[tracer->placed_count - 1], tracer->anchor,
-			     hanging_links(tracer), err);
+			     *hanging_links(tracer), err);
 	return error;
 }
 
@@ -273,21 +293,20 @@ int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err)
 	int error = 0;
 
 	for (int i = 0; i < MAX_ANCHORS && error == 0; i++) {
-		struct uprobe_links links = { 0 };
+		_cleanup_(holder_free_ptr) struct holder *links = NULL;
 		pid_t anchor;
 
 		error = proc_living_thread(tracer->pid, &anchor);
 		if (error || anchor == tracer->anchor)
 			return error;
 		__atomic_store_n(&tracer->bpf->bss->anchor_tid, anchor, __ATOMIC_RELAXED);
+		error = holder_new(&links);
 		for (size_t j = 0; j < tracer->placed_count && error == 0; j++)
-			error = hang(tracer, &tracer->placed[j], anchor, &links, err);
-		if (error) {
-			uprobe_links_deinit(&links);
+			error = hang(tracer, &tracer->placed[j], anchor, links, err);
+		if (error)
 			return error == -ESRCH ? 0 : error; /* it has left, and that is told, too */
-		}
-		uprobe_links_deinit(hanging_links(tracer));
-		*hanging_links(tracer) = links;
+		holder_free(*hanging_links(tracer));
+		*hanging_links(tracer) = take_ptr(links);
 		tracer->anchor = anchor;
 		tracer->anchor_gaps += tracer->kind == UPROBE_PERF;
 	}
@@ -311,13 +330,29 @@ void tracer_close_gate(struct tracer *tracer)
 
 void tracer_detach(struct tracer *tracer)
 {
+	bool has_perf = tracer->kind == UPROBE_PERF;
+
 	if (!tracer->bpf)
 		return;
 	if (tracer->bpf->data)
 		tracer_close_gate(tracer);
-	uprobe_links_deinit(&tracer->links);
-	uprobe_links_deinit(&tracer->anchors);
+	if (tracer->links && tracer->anchors && holder_count(tracer->links)) {
+		has_perf = has_perf || holder_count(tracer->anchors);
+		/* Who found the gate open is done when a grace period has passed: our programs are
+		 * readers of RCU. (With one CPU, or some that do not tick, this returns at once.)
+		 */
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		holder_let_go(tracer->links, 0);
+		holder_let_go(tracer->anchors, 0);
+	}
 	dhat_bpf__detach(tracer->bpf);
+	footprint_wait(&tracer->footprint, tracer->pid, has_perf ? PERF_PATIENCE_MS : PATIENCE_MS);
+	footprint_deinit(&tracer->footprint); /* waited for once */
+}
+
+bool tracer_is_pinned(const struct tracer *tracer)
+{
+	return holder_is_pinned(tracer->links) && holder_is_pinned(tracer->anchors);
 }
 
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops)

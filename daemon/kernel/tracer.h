@@ -1,8 +1,8 @@
 #pragma once
 /* tracer: the kernel side of one target: its BPF object, maps, probes and ring.
  *
- * Destroying it removes everything from the kernel, and so does the death of dhatd (P1): nothing
- * is pinned.
+ * Destroying it removes everything from the kernel, and so does the death of dhatd (P1), at any
+ * moment: see holder.h.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,8 +46,12 @@ bool tracer_has_lost_anchor(struct tracer *tracer); /* true once for each that l
 int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err);
 /* How often calls were missed because of that: never but with perf events. */
 uint32_t tracer_anchor_gaps(const struct tracer *tracer);
-/* Remove the probes; ring and counters stay. */
+/* Remove the probes; ring and counters stay. When it returns no program of ours writes a record any
+ * more, and our breakpoints are out of the code; but a kernel that is very busy is not waited for
+ * without end: see footprint_wait(). */
 void tracer_detach(struct tracer *tracer);
+/* Are the links the kernel's to let go, should we be killed? See holder.h. */
+bool tracer_is_pinned(const struct tracer *tracer);
 
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops);
 

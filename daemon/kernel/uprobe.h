@@ -3,7 +3,7 @@
  *
  * Three kinds, the best first. Which of them a kernel has is found out by trying.
  *   session  kernel >= 6.13: entry and return in one link; the entry may decline the return
- *   multi    kernel >= 6.6: one link for all entries of a file, one for its returns
+ *   multi    kernel >= 6.6: a link for each entry and each return
  *   perf     a perf event for each entry and each return
  */
 #include <stdbool.h>
@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "holder.h"
 #include "proto/base/error.h"
 
 enum uprobe_kind { UPROBE_SESSION, UPROBE_MULTI, UPROBE_PERF, UPROBE_KINDS };
@@ -31,25 +32,19 @@ struct uprobe_programs { /* fds; borrowed */
 	int on_return;	 /* unused by sessions */
 };
 
-struct uprobe_links {
-	int *fds;
-	size_t count;
-};
-
 /* Does this kernel have links of this kind? A program that is loaded for one proves nothing: 6.12
  * loads session programs and refuses the link. Tried on a function of our own that nobody calls. */
 int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
 	       struct dhat_error *err);
 
 /* Attach all sites of one file. path: any name that leads to it now, such as /proc/self/fd/N. Only
- * the process `pid` (as dhatd sees it) will trap. All or nothing: on failure no probe stays. */
+ * the process `pid` (as dhatd sees it) will trap. All or nothing: on failure no probe stays. The
+ * holder has the links, and lets them go. */
 int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
 		  const char *path, const struct uprobe_site *sites, size_t count,
-		  struct uprobe_links *links, struct dhat_error *err);
+		  struct holder *holder, struct dhat_error *err);
 /* Attach at a place without a program, and let go of it in peace. A breakpoint there that serves
  * nobody, because its tracer was killed while it let go, is removed by that, from all processes
  * that map the file; one that serves somebody stays, and comes back if a debugger wrote over it. If
  * we are killed meanwhile, all is as before. Takes up to a tenth of a second. */
 int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset);
-/* Remove the probes. Returns when no program of them runs any more. */
-void uprobe_links_deinit(struct uprobe_links *links);

@@ -173,10 +173,22 @@ def run_valgrind(argv, out):
 
 
 def code_differences(pid):
-    """Places where the target's mapped code is not what the files say: {path: [file offsets]}.
+    """Places where the target's mapped code is not what the files say: {path: [file offsets]}."""
+    result = {}
+    for path, offset, _ in differing_bytes(pid):
+        result.setdefault(path, []).append(offset)
+    return result
+
+
+def code_addresses(pid):
+    """The same, as addresses in the target."""
+    return [address for _, _, address in differing_bytes(pid)]
+
+
+def differing_bytes(pid):
+    """(path, file offset, address) of each byte of code that is not as in its file.
 
     The file is read by read(2): the pages mapped into the target are the ones that probes change."""
-    result = {}
     with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
         lines = [line.split(maxsplit=5) for line in maps]
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
@@ -189,5 +201,4 @@ def code_differences(pid):
             with open(f"/proc/{pid}/map_files/{start:x}-{end:x}", "rb", buffering=0) as file:
                 original = os.pread(file.fileno(), end - start, offset).ljust(end - start, b"\0")
             if mapped != original:
-                result[path] = [offset + i for i in range(end - start) if mapped[i] != original[i]]
-    return result
+                yield from ((path, offset + i, start + i) for i in range(end - start) if mapped[i] != original[i])

@@ -1,0 +1,182 @@
+#include "holder.h"
+
+#include "proto/base/cleanup.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct holder {
+	int bpffs;  /* root of the mount; -1: there is none */
+	int *links; /* of each link its descriptor, or PINNED: the number is its name */
+	size_t count, capacity, pinned_count;
+};
+#define PINNED (-1)
+
+/* ---- pinned ---------------------------------------------------------------------------------- */
+
+/* A file system of our own that no path leads to. */
+static int mount_bpffs(void)
+{
+	_cleanup_close_ int context = syscall(SYS_fsopen, "bpf", FSOPEN_CLOEXEC);
+
+	if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -1;
+	return syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
+}
+
+/* By a path through /proc, since BPF_F_PATH_FD is of 6.5. */
+static bool pin(const struct holder *holder, int link_fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%zu", holder->bpffs, holder->count);
+	return holder->bpffs >= 0 && bpf_obj_pin(link_fd, path) == 0;
+}
+
+static void unpin(const struct holder *holder, size_t i)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "%zu", i);
+	unlinkat(holder->bpffs, name, 0);
+}
+
+/* ---- not pinned ------------------------------------------------------------------------------ */
+
+/* Only system calls: we have threads. */
+__attribute__((noreturn)) static void die_with_links(int sock, pid_t parent)
+{
+	char byte = 'h';
+
+	setsid(); /* what is meant for our group is not for it */
+	/* The thread that waits for us: whatever ends that, the links go now. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() == parent && write(sock, &byte, 1) == 1)
+		while (read(sock, &byte, 1) < 0 && errno == EINTR)
+			;
+	for (;;)
+		syscall(SYS_exit_group, 0); /* as to _exit() see selftest.c */
+}
+
+/* Returns when it has all descriptors that we have. -1: no child could be had. */
+static pid_t fork_child(int *ret_sock)
+{
+	_cleanup_close_ int ours = -1, its = -1;
+	pid_t parent = getpid(), pid;
+	int fds[2];
+	char byte;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return -1;
+	ours = fds[0];
+	its = fds[1];
+	pid = fork();
+	if (pid == 0)
+		die_with_links(its, parent);
+	if (pid > 0) {
+		while (read(ours, &byte, 1) < 0 && errno == EINTR)
+			;
+		*ret_sock = take_fd(ours);
+	}
+	return pid;
+}
+
+/* Keeps H1: when ours is closed, the child's is there. It exits by itself, and that is when the
+ * kernel takes the probes out; wait for it, so that it is done. */
+static void close_through_child(int *links, size_t count)
+{
+	_cleanup_close_ int sock = -1;
+	pid_t pid = fork_child(&sock);
+
+	for (size_t i = 0; i < count; i++)
+		close(links[i]); /* without a child: as well as we can */
+	if (pid < 0)
+		return;
+	send(sock, "g", 1, MSG_NOSIGNAL); /* by a byte: other children may hold our end, too */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+int holder_new(struct holder **ret)
+{
+	struct holder *holder = calloc(1, sizeof(*holder));
+
+	if (!holder)
+		return -ENOMEM;
+	holder->bpffs = mount_bpffs();
+	*ret = holder;
+	return 0;
+}
+
+void holder_free(struct holder *holder)
+{
+	if (!holder)
+		return;
+	holder_let_go(holder, 0);
+	if (holder->bpffs >= 0)
+		close(holder->bpffs);
+	free(holder->links);
+	free(holder);
+}
+
+int holder_keep(struct holder *holder, int link_fd)
+{
+	if (holder->count == holder->capacity) {
+		size_t capacity = holder->capacity ? 2 * holder->capacity : 32;
+		int *links = reallocarray(holder->links, capacity, sizeof(*links));
+
+		if (!links)
+			return -ENOMEM;
+		holder->links = links;
+		holder->capacity = capacity;
+	}
+	if (pin(holder, link_fd)) {
+		close(link_fd);
+		link_fd = PINNED;
+		holder->pinned_count++;
+	}
+	holder->links[holder->count++] = link_fd;
+	return 0;
+}
+
+size_t holder_count(const struct holder *holder)
+{
+	return holder->count;
+}
+
+void holder_let_go(struct holder *holder, size_t kept)
+{
+	size_t open_count = 0;
+	int *open = holder->links + kept;
+
+	for (size_t i = kept; i < holder->count; i++) {
+		int fd = holder->links[i];
+
+		if (fd != PINNED) {
+			open[open_count++] = fd;
+		} else {
+			unpin(holder, i);
+			holder->pinned_count--;
+		}
+	}
+	holder->count = kept;
+	if (open_count)
+		close_through_child(open, open_count);
+}
+
+bool holder_is_pinned(const struct holder *holder)
+{
+	return holder->pinned_count == holder->count && holder->bpffs >= 0;
+}

@@ -1,0 +1,41 @@
+"""P1: a dhatd that is killed at any moment leaves its target as it found it.
+
+`make test-kill` does many more of these, and prints figures."""
+import pytest
+
+from conftest import BUILD
+from kills import LINKS, UNPRIVILEGED, WAYS, Kills
+
+
+@pytest.fixture
+def kills(tmp_path):
+    started = []
+
+    def start(**options):
+        started.append(Kills(BUILD, tmp_path, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+# The kernel takes perf links out one after the other, in seconds: fewer of them.
+@pytest.mark.parametrize("link, rounds", [("session", 3), ("multi", 3), ("perf", 1)])
+def test_killed_at_any_moment(link, rounds, kills):
+    runs = kills(seed=7)
+    for _ in range(rounds):
+        for way in WAYS:
+            runs.once(way, link)
+    assert runs.tries == rounds * len(WAYS)
+    assert runs.left == runs.slow == 0, (runs.figures(), runs.places)
+
+
+@pytest.mark.parametrize("link", [link for link in LINKS if link != "perf"])
+def test_killed_without_the_right_to_mount(link, kills):
+    """Links cannot be pinned then: a child lets go of them."""
+    runs = kills(seed=7, command=UNPRIVILEGED)
+    for _ in range(2):
+        for way in WAYS:
+            runs.once(way, link)
+    assert runs.left == runs.slow == 0, (runs.figures(), runs.places)
