@@ -374,7 +374,7 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 	else
 		record->result = call->size_bytes && call->role != DHAT_ROLE_REALLOCF ?
 					 DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
-	record->pad = 0;
+	record->site = call->site;
 	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_REALLOCS);
 }

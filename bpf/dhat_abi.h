@@ -97,7 +97,7 @@ struct dhat_record_realloc_end {
 	__u64 size_bytes;
 	__u64 stack_id;
 	__u32 result; /* enum dhat_realloc_result */
-	__u32 pad;
+	__u32 site;   /* of the cookie */
 };
 
 /* Why a stack ends where it ends. */

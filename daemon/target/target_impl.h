@@ -13,6 +13,7 @@
 #include "proto/base/texts.h"
 #include "target.h"
 
+struct allocator_site;
 struct customs;
 struct table;
 
@@ -143,6 +144,15 @@ void target_read_counters(struct target *target);
 /* target_map.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
+/* Probe these places in an object, and remember them. */
+int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
+		       size_t count, uint8_t domain, struct dhat_error *err);
+/* target_hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if that
+ * can be proven before the observation begins: those are taken out of *makers. */
+int target_probe_by_code(struct target *target, uint32_t object, uint32_t *makers,
+			 struct dhat_error *err);
+/* What is not counted of those that are left. */
+int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers);
 /* An error, with advice, if nothing has been probed. */
 int target_check_found(struct target *target, struct dhat_error *err);
 /* target_check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a

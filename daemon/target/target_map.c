@@ -422,7 +422,7 @@ static int check_copier(struct target *target, const struct object_slot *slot,
 	return error;
 }
 
-static int probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
+int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err)
 {
 	const struct object_slot *slot = &target->objects[object];
@@ -476,7 +476,7 @@ static int probe_customs(struct target *target, uint32_t object, bool *ret_is_wh
 		return 0;
 	}
 	if (error == 0 && count > 0)
-		error = probe_sites(target, object, sites, count, CUSTOM_DOMAIN, &why);
+		error = target_probe_sites(target, object, sites, count, CUSTOM_DOMAIN, &why);
 	*ret_is_whole = hidden_is_named(sites, count);
 	if (error)
 		dhat_error_set(err, -error, why.code, "%s", why.message);
@@ -493,26 +493,8 @@ static int probe_mappers(struct target *target, uint32_t object, struct dhat_err
 					    &count);
 
 	if (error == 0 && count > 0)
-		error = probe_sites(target, object, sites, count, DHAT_DOMAIN_ANON, err);
+		error = target_probe_sites(target, object, sites, count, DHAT_DOMAIN_ANON, err);
 	allocators_sites_free(sites, count);
-	return error;
-}
-
-/* What the object holds and nobody can probe. */
-static int say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers)
-{
-	char key[PATH_MAX + 64], text[HIDDEN_TEXT_CHARS];
-	int error = 0;
-
-	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT && !error; maker++) {
-		if (!(makers >> maker & 1))
-			continue;
-		hidden_key(slot->path, maker, key, sizeof(key));
-		hidden_describe(slot->desc, slot->path, maker, text, sizeof(text));
-		target_lock(target);
-		error = partials_say(&target->partials, key, 0, "%s", text);
-		target_unlock(target);
-	}
 	return error;
 }
 
@@ -531,14 +513,16 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 	error = allocators_find(slot->desc, slot->path, true, target->avoids_return_probes, &sites,
 				&count);
 	if (error == 0 && count > 0)
-		error = probe_sites(target, object, sites, count, 0, err);
+		error = target_probe_sites(target, object, sites, count, 0, err);
 	hidden = error ? 0 : hidden_makers(slot->desc, sites, count);
 	allocators_sites_free(sites, count);
 	if (error == 0 && target->options.anonymous_memory)
 		error = probe_mappers(target, object, err);
 	if (error == 0)
 		error = probe_customs(target, object, &is_named, err);
-	return error || is_named ? error : say_hidden(target, slot, hidden);
+	if (error == 0 && !is_named)
+		error = target_probe_by_code(target, object, &hidden, err);
+	return error || is_named ? error : target_say_hidden(target, slot, hidden);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */

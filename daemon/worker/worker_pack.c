@@ -62,6 +62,13 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 		wire_put_u64(writer, desc->stubs[i].vaddr);
 		wire_put_u64(writer, desc->stubs[i].target);
 	}
+	wire_put_u32(writer, desc->entry_count);
+	for (size_t i = 0; i < desc->entry_count; i++) {
+		wire_put_u64(writer, desc->entries[i].vaddr);
+		wire_put_u32(writer, desc->entries[i].calls);
+		wire_put_u32(writer,
+			     desc->entries[i].maker | (uint32_t)desc->entries[i].is_inner << 16);
+	}
 	wire_put_u32(writer, desc->noreturn_count);
 	for (size_t i = 0; i < desc->noreturn_count; i++)
 		wire_put_u64(writer, desc->noreturn[i]);
@@ -127,9 +134,26 @@ static int get_symbols(struct wire_reader *reader, struct object_desc *desc)
 	return reader->is_short ? -EBADMSG : 0;
 }
 
+static int get_entries(struct wire_reader *reader, struct object_desc *desc)
+{
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 2 * sizeof(uint32_t)), maker;
+
+	if (count > OBJECT_MAX_ENTRIES)
+		return -EBADMSG;
+	for (; desc->entry_count < count; desc->entry_count++) {
+		desc->entries[desc->entry_count].vaddr = wire_get_u64(reader);
+		desc->entries[desc->entry_count].calls = wire_get_u32(reader);
+		maker = wire_get_u32(reader);
+		desc->entries[desc->entry_count].maker = maker & 0xffff;
+		desc->entries[desc->entry_count].is_inner = maker >> 16 & 1;
+	}
+	return reader->is_short ? -EBADMSG : 0;
+}
+
 static int get_jumps(struct wire_reader *reader, struct object_desc *desc)
 {
 	uint32_t count = wire_get_count(reader, 2 * sizeof(uint64_t));
+	int r;
 
 	desc->stubs = calloc(count ? count : 1, sizeof(*desc->stubs));
 	if (!desc->stubs)
@@ -138,6 +162,9 @@ static int get_jumps(struct wire_reader *reader, struct object_desc *desc)
 		desc->stubs[desc->stub_count].vaddr = wire_get_u64(reader);
 		desc->stubs[desc->stub_count].target = wire_get_u64(reader);
 	}
+	r = get_entries(reader, desc);
+	if (r)
+		return r;
 	count = wire_get_count(reader, sizeof(uint64_t));
 	desc->noreturn = calloc(count ? count : 1, sizeof(*desc->noreturn));
 	if (!desc->noreturn)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "object_entry.h"
 #include "object_maker.h"
 #include "object_reader.h"
 #include "object_version.h"
@@ -641,6 +642,8 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 	if (!r->has_sections)
 		object_find_go(r->fd, r->desc);
 	object_find_makers(r);
+	if (r->desc->makers && object_find_entries(r) < 0)
+		return dhat_error_errno(err, ENOMEM, "cannot read an ELF file");
 	if (r->desc->symbol_count > 0 || r->desc->makers)
 		object_find_versions(r->fd, r->desc);
 	return 0;

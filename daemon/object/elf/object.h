@@ -50,6 +50,14 @@ enum object_maker {
 	OBJECT_MAKER_COUNT
 };
 const char *object_maker_name(unsigned maker);
+/* A function of theirs that is called from elsewhere in the file. */
+struct object_entry {
+	uint64_t vaddr;
+	uint32_t calls;	   /* in the code */
+	uint16_t maker;	   /* enum object_maker */
+	uint16_t is_inner; /* it is called from inside as well */
+};
+#define OBJECT_MAX_ENTRIES 64
 
 /* A function whose name fits a pattern: no more is known of it. */
 struct object_sighting {
@@ -71,6 +79,8 @@ struct object_desc {
 	size_t build_id_size; /* 0: none */
 	char soname[128];
 	uint32_t makers; /* bits 1 << enum object_maker: whose texts its read-only data has */
+	struct object_entry entries[OBJECT_MAX_ENTRIES]; /* of those; the most called first */
+	size_t entry_count;
 	/* What it says of itself; looked for only where a symbol or an allocator's texts were
 	 * found. */
 	char libc_version[32];	 /* "glibc 2.36", "musl"; "" if neither */

@@ -1,9 +1,12 @@
 #include "hidden.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+
+#define LISTED 6 /* addresses: as many as Rust uses of jemalloc */
 
 static const char *base_name(const char *path)
 {
@@ -51,17 +54,37 @@ void hidden_key(const char *path, unsigned maker, char *ret, size_t size)
 	snprintf(ret, size, "hidden %s in %s", object_maker_name(maker), path);
 }
 
+/* "+0x5b91530, +0x5b8d560 and 4 more" */
+static void list_addresses(const uint64_t *addresses, size_t count, char *ret, size_t size)
+{
+	size_t shown = count > LISTED + 1 ? LISTED : count, used = 0;
+
+	*ret = '\0';
+	for (size_t i = 0; i < shown && used < size; i++)
+		used += snprintf(ret + used, size - used, "%s+0x%" PRIx64, i ? ", " : "",
+				 addresses[i]);
+	if (shown < count && used < size)
+		snprintf(ret + used, size - used, " and %zu more", count - shown);
+}
+
 void hidden_describe(const struct object_desc *desc, const char *path, unsigned maker, char *ret,
 		     size_t size)
 {
 	const char *name = object_maker_name(maker), *file = base_name(path);
 	bool is_told = !strncmp(desc->malloc_version, name, strlen(name));
+	uint64_t entries[OBJECT_MAX_ENTRIES] = { 0 };
+	char list[160];
+	size_t count = 0;
 
+	for (size_t i = 0; i < desc->entry_count; i++)
+		if (desc->entries[i].maker == maker)
+			entries[count++] = desc->entries[i].vaddr;
+	list_addresses(entries, count, list, sizeof(list));
 	snprintf(ret, size,
-		 "what %.40s in %.100s hands out is not counted: its texts are there, and %s; "
+		 "what %.40s in %.100s hands out is not counted: its texts are there, and %s%s%s; "
 		 "--alloc '%.60s+0xADDRESS(size=arg1)' and --free '%.60s+0xADDRESS(ptr=arg1)' name "
 		 "its functions",
 		 is_told ? desc->malloc_version : name, file,
-		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols", file,
-		 file);
+		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols",
+		 count ? ", but may be entered, most often first, at " : "", list, file, file);
 }

@@ -38,6 +38,8 @@ static void compare(const struct object_desc *a, const struct object_desc *b)
 	assert_true(a->is_program == b->is_program && a->is_static == b->is_static &&
 		    a->has_symtab == b->has_symtab && a->is_go == b->is_go);
 	assert_int_equal(a->makers, b->makers);
+	assert_int_equal(a->entry_count, b->entry_count);
+	assert_memory_equal(a->entries, b->entries, sizeof(a->entries));
 	assert_int_equal(a->build_id_size, b->build_id_size);
 	assert_memory_equal(a->build_id, b->build_id, sizeof(a->build_id));
 	assert_string_equal(a->soname, b->soname);

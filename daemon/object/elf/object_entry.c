@@ -1,0 +1,545 @@
+#include "object_entry.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+
+#define MAX_DATA_BYTES (256ull << 20)
+#define MAX_FUNCTIONS (8u << 20)
+#define MAX_TEXTS 512
+/* Between two functions of an allocator that refer to texts: 124 KiB in the largest seen. */
+#define MAX_GAP_BYTES (160u << 10)
+/* How far its functions go on before the first and behind the last such; only a call through the
+ * GOT, which is one from another compilation, is believed there: see belongs(). */
+#define MARGIN_BYTES (64u << 10)
+/* A direct call from so near may be one of its own functions that calls another. */
+#define NEIGHBOUR_BYTES (256u << 10)
+
+static const struct {
+	unsigned maker;
+	const char *text; /* beginnings of messages */
+} anchors[] = {
+	{ OBJECT_MAKER_JEMALLOC, "<jemalloc>: " },
+	{ OBJECT_MAKER_MIMALLOC, "mimalloc: " },
+	{ OBJECT_MAKER_MIMALLOC, "allocation request is too large" },
+	{ OBJECT_MAKER_MIMALLOC, "corrupted thread-free list" },
+	{ OBJECT_MAKER_MIMALLOC, "unable to allocate memory" },
+	{ OBJECT_MAKER_MIMALLOC, "aligned allocation request" },
+};
+
+struct piece { /* a segment in memory */
+	uint8_t *bytes;
+	uint64_t vaddr, size;
+};
+
+struct pieces {
+	struct piece list[16];
+	size_t count;
+};
+
+struct finder {
+	struct object_reader *r;
+	struct pieces code, data, constants;
+	uint64_t *starts; /* of functions, ascending … */
+	uint64_t *fdes;	  /* … and their entries in .eh_frame */
+	size_t start_count;
+	uint64_t texts[MAX_TEXTS]; /* ascending */
+	size_t text_count;
+	uint64_t low, high; /* the stretch */
+	uint8_t *is_inner;  /* of each function: called from the stretch */
+};
+
+static void pieces_deinit(struct pieces *pieces)
+{
+	for (size_t i = 0; i < pieces->count; i++)
+		free(pieces->list[i].bytes);
+}
+
+static void finder_deinit(struct finder *f)
+{
+	pieces_deinit(&f->code);
+	pieces_deinit(&f->data);
+	pieces_deinit(&f->constants);
+	free(f->starts);
+	free(f->fdes);
+	free(f->is_inner);
+}
+
+static int load(struct finder *f, const struct object_segment *s, struct pieces *pieces,
+		uint64_t max_bytes)
+{
+	struct piece *piece = &pieces->list[pieces->count];
+	uint64_t done = 0;
+	ssize_t n;
+
+	if (pieces->count == ARRAY_SIZE(pieces->list) || s->file_size > max_bytes || !s->file_size)
+		return 0;
+	piece->bytes = malloc(s->file_size);
+	if (!piece->bytes)
+		return -ENOMEM;
+	pieces->count++;
+	piece->vaddr = s->vaddr;
+	while (done < s->file_size) {
+		n = pread(f->r->fd, piece->bytes + done, s->file_size - done,
+			  s->file_offset + done);
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	piece->size = done;
+	return 0;
+}
+
+static int load_all(struct finder *f)
+{
+	const struct object_desc *desc = f->r->desc;
+	int r = 0;
+
+	for (size_t i = 0; i < desc->segment_count && r == 0; i++) {
+		const struct object_segment *s = &desc->segments[i];
+
+		if (s->is_executable)
+			r = load(f, s, &f->code, OBJECT_ENTRY_CODE_BYTES);
+		else if (s->is_writable)
+			r = load(f, s, &f->data, MAX_DATA_BYTES);
+		else
+			r = load(f, s, &f->constants, MAX_DATA_BYTES);
+	}
+	return r;
+}
+
+static bool read_u64(const struct pieces *pieces, uint64_t vaddr, uint64_t *ret)
+{
+	for (size_t i = 0; i < pieces->count; i++) {
+		const struct piece *p = &pieces->list[i];
+
+		if (vaddr < p->vaddr || vaddr - p->vaddr >= p->size ||
+		    p->size - (vaddr - p->vaddr) < sizeof(*ret))
+			continue;
+		memcpy(ret, p->bytes + (vaddr - p->vaddr), sizeof(*ret));
+		return true;
+	}
+	return false;
+}
+
+static uint8_t read_u8(const struct pieces *pieces, uint64_t vaddr)
+{
+	for (size_t i = 0; i < pieces->count; i++)
+		if (vaddr >= pieces->list[i].vaddr &&
+		    vaddr - pieces->list[i].vaddr < pieces->list[i].size)
+			return pieces->list[i].bytes[vaddr - pieces->list[i].vaddr];
+	return 0xc3;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool holds(const uint64_t *list, size_t count, uint64_t value)
+{
+	return bsearch(&value, list, count, sizeof(value), compare_u64);
+}
+
+/* ---- functions ---------------------------------------------------------------------------- */
+
+/* The binary search table, as every linker writes it: 4-byte numbers relative to the header. */
+static int read_starts(struct finder *f)
+{
+	GElf_Phdr ph = { 0 };
+	uint8_t head[12];
+	uint32_t count;
+	size_t i, n;
+	int32_t *table;
+
+	if (elf_getphdrnum(f->r->elf, &n) < 0)
+		return 0;
+	for (i = 0; i < n && ph.p_type != PT_GNU_EH_FRAME; i++)
+		if (!gelf_getphdr(f->r->elf, i, &ph))
+			return 0;
+	if (ph.p_type != PT_GNU_EH_FRAME ||
+	    pread(f->r->fd, head, sizeof(head), ph.p_offset) != sizeof(head) || head[0] != 1 ||
+	    head[2] != DW_EH_PE_udata4 || head[3] != (DW_EH_PE_datarel | DW_EH_PE_sdata4))
+		return 0;
+	memcpy(&count, head + 8, sizeof(count));
+	if (!count || count > MAX_FUNCTIONS || count > f->r->file_size / 8)
+		return 0;
+	table = malloc(8ul * count);
+	f->starts = malloc(count * sizeof(*f->starts));
+	f->fdes = malloc(count * sizeof(*f->fdes));
+	if (table && f->starts && f->fdes &&
+	    pread(f->r->fd, table, 8ul * count, ph.p_offset + sizeof(head)) ==
+		    (ssize_t)(8ul * count)) {
+		for (i = 0; i < count; i++) {
+			f->starts[i] = ph.p_vaddr + table[2 * i];
+			f->fdes[i] = ph.p_vaddr + table[2 * i + 1];
+			if (i && f->starts[i] < f->starts[i - 1])
+				break; /* it has to be sorted */
+		}
+		f->start_count = i == count ? count : 0;
+	}
+	n = table && f->starts && f->fdes;
+	free(table);
+	return n ? 0 : -ENOMEM;
+}
+
+/* Number of the function that holds the address; SIZE_MAX: none. */
+static size_t function_at(const struct finder *f, uint64_t vaddr)
+{
+	size_t low = 0, high = f->start_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (f->starts[middle] <= vaddr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? low - 1 : SIZE_MAX;
+}
+
+/* A return probe belongs at the beginning of a function only: there the word at rsp is the return
+ * address. A cold part has an FDE of its own, too, which begins by saying that rsp is elsewhere; a
+ * function's begins with its first instructions. (DWARF 5, 6.4.2 and 6.4.4; LSB 10.6.1: the address
+ * and its range have 4 bytes each in what every compiler writes, and are followed by the length of
+ * the augmentation.) */
+static bool is_entry(const struct finder *f, uint64_t vaddr)
+{
+	size_t function = function_at(f, vaddr);
+	uint8_t fde[64];
+	uint64_t offset, left;
+	size_t at;
+
+	if (function == SIZE_MAX || f->starts[function] != vaddr ||
+	    !object_offset_of_data(f->r->desc, f->fdes[function], &offset, &left) ||
+	    left < sizeof(fde) || pread(f->r->fd, fde, sizeof(fde), offset) != sizeof(fde))
+		return false;
+	if (read_u8(&f->code, vaddr) == 0xc3)
+		return false; /* does nothing; linkers fold all such functions into one */
+	at = 17 + fde[16];
+	if (fde[16] > 32)
+		return false;
+	return fde[at] == DW_CFA_nop || fde[at] >> 6 == DW_CFA_advance_loc >> 6 ||
+	       fde[at] == DW_CFA_advance_loc1 || fde[at] == DW_CFA_advance_loc2 ||
+	       fde[at] == DW_CFA_advance_loc4;
+}
+
+/* ---- the stretch -------------------------------------------------------------------------- */
+
+static void find_texts(struct finder *f, unsigned maker)
+{
+	f->text_count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(anchors); i++) {
+		size_t length = strlen(anchors[i].text);
+
+		for (size_t k = 0; k < f->constants.count && anchors[i].maker == maker; k++) {
+			const struct piece *p = &f->constants.list[k];
+			const uint8_t *at = p->bytes, *end = p->bytes + p->size;
+
+			while (f->text_count < MAX_TEXTS &&
+			       (at = memmem(at, end - at, anchors[i].text, length))) {
+				/* a whole string begins here */
+				if (at > p->bytes && at[-1] == '\0')
+					f->texts[f->text_count++] = p->vaddr + (at - p->bytes);
+				at++;
+			}
+		}
+	}
+	qsort(f->texts, f->text_count, sizeof(*f->texts), compare_u64);
+}
+
+static int32_t distance_at(const uint8_t *at)
+{
+	int32_t distance;
+
+	memcpy(&distance, at, sizeof(distance));
+	return distance;
+}
+
+/* lea text(%rip), %reg: 48 or 4c, 8d, and a ModRM of mod 0 and r/m 5. Other instructions' bytes
+ * that look so do not hit a text. Functions that refer to one, each once for each reference. */
+static int find_users(const struct finder *f, uint64_t **ret, size_t *ret_count)
+{
+	uint64_t *users = NULL;
+	size_t count = 0, capacity = 0;
+
+	for (size_t k = 0; k < f->code.count; k++) {
+		const struct piece *p = &f->code.list[k];
+
+		for (size_t i = 0; i + 7 <= p->size; i++) {
+			const uint8_t *at = p->bytes + i;
+			uint64_t vaddr = p->vaddr + i;
+			size_t function;
+
+			if ((at[0] & 0xfb) != 0x48 || at[1] != 0x8d || (at[2] & 0xc7) != 5 ||
+			    !holds(f->texts, f->text_count, vaddr + 7 + distance_at(at + 3)))
+				continue;
+			function = function_at(f, vaddr);
+			if (function == SIZE_MAX)
+				continue;
+			if (array_make_room(&users, &capacity, count)) {
+				free(users);
+				return -ENOMEM;
+			}
+			users[count++] = f->starts[function];
+		}
+	}
+	if (count)
+		qsort(users, count, sizeof(*users), compare_u64);
+	*ret = users;
+	*ret_count = count;
+	return 0;
+}
+
+/* Cold parts lie apart: the largest group is meant. */
+static bool find_stretch(struct finder *f, const uint64_t *users, size_t count)
+{
+	size_t best = 0, first = 0;
+
+	for (size_t i = 1; i <= count; i++) {
+		if (i < count && users[i] - users[i - 1] <= MAX_GAP_BYTES)
+			continue;
+		if (i - first > best) {
+			size_t last = function_at(f, users[i - 1]);
+
+			best = i - first;
+			f->low = users[first];
+			f->high = last + 1 < f->start_count ? f->starts[last + 1]
+							    : users[i - 1] + MARGIN_BYTES;
+		}
+		first = i;
+	}
+	return best >= 3;
+}
+
+/* ---- entries ------------------------------------------------------------------------------ */
+
+/* By relocations that the dynamic linker adds the base to; those of the RELR kind, and files that
+ * need none, have the address in place. */
+struct slots {
+	struct slot {
+		uint64_t vaddr, target;
+	} * list;
+	size_t count;
+};
+
+static int compare_slots(const void *a, const void *b)
+{
+	return compare_u64(&((const struct slot *)a)->vaddr, &((const struct slot *)b)->vaddr);
+}
+
+/* Whether the address is in the stretch, or at most margin bytes from it. */
+static bool is_near(const struct finder *f, uint64_t vaddr, uint64_t margin)
+{
+	return vaddr + margin >= f->low && vaddr < f->high + margin;
+}
+
+static int read_slots(const struct finder *f, struct slots *ret)
+{
+	uint64_t offset, left, capacity = 0;
+	Elf_Data *data;
+	GElf_Rela rela;
+
+	if (!f->r->rela_size || f->r->rela_size > OBJECT_MAX_TABLE_BYTES ||
+	    !object_offset_of_data(f->r->desc, f->r->rela, &offset, &left) ||
+	    left < f->r->rela_size)
+		return 0;
+	data = elf_getdata_rawchunk(f->r->elf, offset, f->r->rela_size, ELF_T_RELA);
+	for (int i = 0; data && gelf_getrela(data, i, &rela); i++) {
+		uint64_t target = rela.r_addend;
+
+		if (GELF_R_TYPE(rela.r_info) != R_X86_64_RELATIVE ||
+		    !is_near(f, target, MARGIN_BYTES))
+			continue;
+		if (array_make_room(&ret->list, &capacity, ret->count))
+			return -ENOMEM;
+		ret->list[ret->count++] = (struct slot){ rela.r_offset, target };
+	}
+	if (ret->count)
+		qsort(ret->list, ret->count, sizeof(*ret->list), compare_slots);
+	return 0;
+}
+
+static uint64_t slot_target(const struct finder *f, const struct slots *slots, uint64_t vaddr)
+{
+	struct slot key = { .vaddr = vaddr }, *slot;
+	uint64_t target = 0;
+
+	slot = slots->count ? bsearch(&key, slots->list, slots->count, sizeof(key), compare_slots)
+			    : NULL;
+	if (slot)
+		return slot->target;
+	return read_u64(&f->data, vaddr, &target) ? target : 0;
+}
+
+static const uint8_t *code_of(const struct finder *f, size_t function, uint64_t *ret_size)
+{
+	uint64_t start = f->starts[function], end;
+
+	end = function + 1 < f->start_count ? f->starts[function + 1] : start;
+	for (size_t i = 0; i < f->code.count; i++) {
+		const struct piece *p = &f->code.list[i];
+
+		if (start < p->vaddr || start - p->vaddr >= p->size)
+			continue;
+		*ret_size = end - start < p->size - (start - p->vaddr)
+				    ? end - start
+				    : p->size - (start - p->vaddr);
+		return p->bytes + (start - p->vaddr);
+	}
+	return NULL;
+}
+
+/* Whether it is the allocator's. Beside the stretch may lie anything: a setjmp(), which no return
+ * probe must ever sit on. There only what the stretch calls, or what calls into it, is believed. */
+static bool belongs(const struct finder *f, size_t function)
+{
+	uint64_t start = f->starts[function], size = 0;
+	const uint8_t *code;
+
+	if (is_near(f, start, 0) || f->is_inner[function])
+		return true;
+	code = code_of(f, function, &size);
+	for (uint64_t i = 0; code && i + 5 <= size; i++) {
+		uint64_t target = start + i + 5 + distance_at(code + i + 1);
+
+		if ((code[i] == 0xe8 || code[i] == 0xe9) && is_near(f, target, 0) &&
+		    holds(f->starts, f->start_count, target))
+			return true;
+	}
+	return false;
+}
+
+static void count_entry(const struct finder *f, unsigned maker, uint64_t vaddr)
+{
+	struct object_desc *desc = f->r->desc;
+
+	for (size_t i = 0; i < desc->entry_count; i++) {
+		if (desc->entries[i].vaddr == vaddr) {
+			desc->entries[i].calls++;
+			return;
+		}
+	}
+	if (desc->entry_count < OBJECT_MAX_ENTRIES && is_entry(f, vaddr) &&
+	    belongs(f, function_at(f, vaddr)))
+		desc->entries[desc->entry_count++] =
+			(struct object_entry){ .vaddr = vaddr,
+					       .calls = 1,
+					       .maker = maker,
+					       .is_inner = f->is_inner[function_at(f, vaddr)] };
+}
+
+static void look_at(const struct finder *f, const struct slots *slots, unsigned maker,
+		    const uint8_t *at, uint64_t vaddr)
+{
+	uint64_t target, margin = 0;
+
+	/* Only what is called is known to be a function: a jump may lead to a part of one. */
+	if (at[0] == 0xe8) {
+		target = vaddr + 5 + distance_at(at + 1);
+		if (is_near(f, vaddr, NEIGHBOUR_BYTES))
+			return;
+	} else if (at[0] == 0xff && at[1] == 0x15) { /* through a slot */
+		target = slot_target(f, slots, vaddr + 6 + distance_at(at + 2));
+		margin = MARGIN_BYTES;
+	} else {
+		return;
+	}
+	if (is_near(f, target, margin) && !is_near(f, vaddr, 0) &&
+	    holds(f->starts, f->start_count, target))
+		count_entry(f, maker, target);
+}
+
+/* Functions that the stretch calls directly. Others that call them so may be its own, too, that
+ * refer to no text and are farther off. */
+static int find_inner(struct finder *f)
+{
+	free(f->is_inner);
+	f->is_inner = calloc(f->start_count, 1);
+	if (!f->is_inner)
+		return -ENOMEM;
+	for (size_t k = 0; k < f->code.count; k++) {
+		const struct piece *p = &f->code.list[k];
+		uint64_t from = f->low > p->vaddr ? f->low - p->vaddr : 0;
+
+		for (uint64_t i = from; i + 5 <= p->size && p->vaddr + i < f->high; i++) {
+			uint64_t target;
+
+			if (p->bytes[i] != 0xe8 && p->bytes[i] != 0xe9)
+				continue;
+			target = p->vaddr + i + 5 + distance_at(p->bytes + i + 1);
+			if (is_near(f, target, MARGIN_BYTES) &&
+			    holds(f->starts, f->start_count, target))
+				f->is_inner[function_at(f, target)] = 1;
+		}
+	}
+	return 0;
+}
+
+static int find_entries(struct finder *f, unsigned maker)
+{
+	struct slots slots = { 0 };
+	int r = find_inner(f);
+
+	if (r == 0)
+		r = read_slots(f, &slots);
+
+	for (size_t k = 0; k < f->code.count && r == 0; k++) {
+		const struct piece *p = &f->code.list[k];
+
+		for (size_t i = 0; i + 6 <= p->size; i++) {
+			uint64_t vaddr = p->vaddr + i;
+
+			if (p->bytes[i] == 0xe8 || p->bytes[i] == 0xff)
+				look_at(f, &slots, maker, p->bytes + i, vaddr);
+		}
+	}
+	free(slots.list);
+	return r;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct object_entry *x = a, *y = b;
+
+	return (x->calls < y->calls) - (x->calls > y->calls);
+}
+
+static int find_for(struct finder *f, unsigned maker)
+{
+	uint64_t *users = NULL;
+	size_t count = 0;
+	int r;
+
+	find_texts(f, maker);
+	if (!f->text_count)
+		return 0;
+	r = find_users(f, &users, &count);
+	if (r == 0 && find_stretch(f, users, count))
+		r = find_entries(f, maker);
+	free(users);
+	return r;
+}
+
+int object_find_entries(struct object_reader *r)
+{
+	_cleanup_(finder_deinit) struct finder f = { .r = r };
+	int result = read_starts(&f);
+
+	if (result || !f.start_count)
+		return result;
+	result = load_all(&f);
+	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT && result == 0; maker++)
+		if (r->desc->makers >> maker & 1)
+			result = find_for(&f, maker);
+	qsort(r->desc->entries, r->desc->entry_count, sizeof(*r->desc->entries), compare_entries);
+	return result;
+}
