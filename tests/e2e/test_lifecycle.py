@@ -1,4 +1,5 @@
 """What processes do in their lives: threads, forks, exec, dlopen, sudden death."""
+import contextlib
 import os
 import random
 import re
@@ -238,8 +239,9 @@ def proc_figures(pid):
     rss = fds = 0
     pids = [pid]
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children", encoding="utf-8") as children:
-            pids += [int(p) for p in children.read().split()]
+        with contextlib.suppress(FileNotFoundError):  # a connection's thread that has just ended
+            with open(f"/proc/{pid}/task/{task}/children", encoding="utf-8") as children:
+                pids += [int(p) for p in children.read().split()]
     for one in pids:
         with open(f"/proc/{one}/status", encoding="utf-8") as status:
             rss += int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) << 10
@@ -262,7 +264,8 @@ def test_dhatd_itself_does_not_leak(target, daemon, ctl, tmp_path):
     for _ in range(40):
         cycle()
         figures.append(proc_figures(dhatd.pid))
-    assert figures[-1][1] <= figures[9][1]
+    # a connection may just be about to be closed, so the low points count
+    assert min(fds for _, fds in figures[-10:]) <= min(fds for _, fds in figures[:10])
     # its heap fills in the first cycles; the low points after that tell whether it grows.
     # AddressSanitizer keeps what is freed, and finds leaks by itself
     early, late = (min(rss for rss, _ in part) for part in (figures[15:25], figures[-10:]))
