@@ -216,8 +216,12 @@ static int write_profile(struct dhatd *dhatd, struct target *target, bool is_onl
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	char path[4096];
-	int error = target_copy(target, true, &copy, err);
+	int error = target_copy(target, true, &copy, NULL);
 
+	if (error == -EBUSY) /* P7: whoever takes a copy just now has to stand back */
+		control_free(take_ptr(dhatd->control));
+	if (error)
+		error = target_copy(target, true, &copy, err);
 	if (error == 0)
 		error = dhat_snapshot_new(&snapshot);
 	if (error == 0)

@@ -102,9 +102,9 @@ static const struct row rows[] = {
 				       "allocator function",
 				       "that could not be probed (status lists the probes): their "
 				       "calls are missing" },
-	[COUNTER_ANCHOR_GAPS] = { "anchor_gaps",
-				  "threads that held the probes and ended", "thread",
-				  "ended that held the probes (kernels before 6.6, or --link perf): "
+	[COUNTER_ANCHOR_GAPS] = { "anchor_gaps", "threads that held the probes and ended", "thread",
+				  "ended that held the probes (kernels before 6.6, or --link "
+				  "perf): "
 				  "calls until they hung on another one are missing" },
 	[COUNTER_TAKEN_PROBES] = { "taken_probes",
 				   "probes that somebody took out of the target's code", "probe",
@@ -151,7 +151,8 @@ static const struct row rows[] = {
 	[COUNTER_THREAD_CACHE_FREES] = { "thread_cache_frees",
 					 "frees by which ending threads gave their cache back" },
 	[COUNTER_STACKS_REFUSED] = { "stacks_refused", "stacks not kept: stack table full", "stack",
-				     "not kept because the stack table was full: the bytes are "
+				     "not kept because the stack table was full (a larger "
+				     "--max-memory helps): the bytes are "
 				     "counted, at [stack lost]" },
 	[COUNTER_LOST_STACK_BLOCKS] = { "lost_stack_blocks", "blocks whose stack was lost", "block",
 					"of unknown origin, shown at [stack lost]: their bytes are "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
 
@@ -38,6 +39,7 @@ struct heap {
 	uint32_t pending_capacity, first_free, pending_known;
 	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
 	bool gone_overflowed;
+	struct budget *budget, gone_budget, point_budget; /* NULL: none */
 };
 
 void heap_free(struct heap *heap)
@@ -46,6 +48,8 @@ void heap_free(struct heap *heap)
 		return;
 	for (uint32_t i = 0; i < heap->chunk_count; i++)
 		free(heap->chunks[i]);
+	if (heap->budget)
+		budget_give(&heap->point_budget, heap->point_budget.used_bytes);
 	free(heap->chunks);
 	free(heap->pendings);
 	index_free(heap->gone);
@@ -95,9 +99,16 @@ static int point_grow(struct heap *heap, uint32_t point)
 		heap->chunk_count = count;
 	}
 	if (!heap->chunks[chunk]) {
-		heap->chunks[chunk] = calloc(CHUNK_POINTS, sizeof(struct heap_point));
-		if (!heap->chunks[chunk])
+		struct budget *budget = heap->budget ? &heap->point_budget : NULL;
+		const size_t bytes = CHUNK_POINTS * sizeof(struct heap_point);
+
+		if (!budget_take(budget, bytes))
+			return -ENOSPC;
+		heap->chunks[chunk] = calloc(1, bytes);
+		if (!heap->chunks[chunk]) {
+			budget_give(budget, bytes);
 			return -ENOMEM;
+		}
 	}
 	return 0;
 }
@@ -107,20 +118,37 @@ static inline struct heap_point *point_at(const struct heap *heap, uint32_t poin
 	return &heap->chunks[point >> CHUNK_SHIFT][point & (CHUNK_POINTS - 1)];
 }
 
-static inline int point_get(struct heap *heap, uint32_t point, struct heap_point **ret)
+/* *point becomes 0 when the budget has no room for it; 0 always has (heap_charge()). */
+static inline int point_get(struct heap *heap, uint32_t *point, struct heap_point **ret)
 {
-	uint32_t chunk = point >> CHUNK_SHIFT;
+	uint32_t chunk = *point >> CHUNK_SHIFT;
 
-	if (point >= heap->point_count || !heap->chunks[chunk]) {
-		int err = point_grow(heap, point);
+	if (*point >= heap->point_count || !heap->chunks[chunk]) {
+		int err = point_grow(heap, *point);
 
-		if (err)
+		if (err == -ENOSPC)
+			*point = 0;
+		else if (err)
 			return err;
-		if (point >= heap->point_count)
-			heap->point_count = point + 1;
+		if (*point >= heap->point_count)
+			heap->point_count = *point + 1;
 	}
-	*ret = point_at(heap, point);
+	*ret = point_at(heap, *point);
 	return 0;
+}
+
+int heap_charge(struct heap *heap, struct budget *budget)
+{
+	int err;
+
+	heap->budget = budget;
+	heap->gone_budget =
+		(struct budget){ .parent = budget, .limit_bytes = budget->limit_bytes / 4 };
+	heap->point_budget = (struct budget){ .parent = budget, .weight = HEAP_POINT_WEIGHT };
+	index_charge(heap->block_by_addr, budget);
+	index_charge(heap->pending_by_tid, budget);
+	err = point_grow(heap, 0);
+	return err == -ENOSPC ? -ENOMEM : err;
 }
 
 /* Before a point's live figures change: if they have not changed since the heap's peak, they are
@@ -235,7 +263,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 		   uint32_t point_id, uint64_t time_ns)
 {
 	struct heap_point *point;
-	int err = point_get(heap, point_id, &point);
+	int err = point_get(heap, &point_id, &point);
 
 	if (err)
 		return err;
@@ -295,7 +323,7 @@ int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, ui
 {
 	struct index_entry *entry;
 	struct heap_point *point;
-	int err = point_get(heap, point_id, &point), made;
+	int err = point_get(heap, &point_id, &point), made;
 
 	if (err)
 		return err;
@@ -320,7 +348,11 @@ int heap_begin_inventory(struct heap *heap)
 	if (heap->gone)
 		return -EALREADY;
 	heap->gone_overflowed = false;
-	return index_new(&heap->gone);
+	if (index_new(&heap->gone))
+		return -ENOMEM;
+	if (heap->budget)
+		index_charge(heap->gone, &heap->gone_budget);
+	return 0;
 }
 
 int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
@@ -484,7 +516,7 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 {
 	struct heap_point *unused;
 	struct pending old;
-	int err = point_get(heap, point, &unused); /* so that nothing has changed on failure */
+	int err = point_get(heap, &point, &unused); /* so that nothing has changed on failure */
 
 	if (err)
 		return err;

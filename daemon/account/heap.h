@@ -54,6 +54,13 @@ struct heap_totals {
  * the totals and in its point's totals, but not in live figures; its free will be an unknown one.
  * 0: no bound. */
 int heap_new(uint64_t max_blocks, struct heap **ret);
+/* What it has and takes is budget's. Where there is none left, blocks are refused as by max_blocks;
+ * what a point has no room for is charged to point 0; the addresses of an inventory (see below)
+ * overflow, at a quarter of all at the latest. A point counts HEAP_POINT_WEIGHT times, for the room
+ * that a copy of it needs. */
+struct budget;
+int heap_charge(struct heap *heap, struct budget *budget);
+#define HEAP_POINT_WEIGHT 4
 void heap_free(struct heap *heap);
 
 /* point: any id; the point table grows to hold it (ids are dense: see stack.h). -ENOMEM when it

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
 
@@ -29,6 +30,7 @@ struct stacks {
 	struct index *point_by_key; /* by id (value: epoch), and by a hash of the content */
 	uint64_t id_count, refused;
 	uint32_t newest_epoch;
+	struct budget *budget, frame_budget;	      /* NULL: none */
 	struct stack_frame resolved[DHAT_MAX_FRAMES]; /* of the stack that is being learnt */
 };
 
@@ -38,6 +40,10 @@ void stacks_free(struct stacks *stacks)
 		return;
 	for (uint32_t i = 0; i < stacks->chunk_count; i++)
 		free(stacks->chunks[i]);
+	if (stacks->budget) {
+		budget_give(&stacks->frame_budget, stacks->frame_budget.used_bytes);
+		budget_give(stacks->budget, stacks->capacity * sizeof(*stacks->list));
+	}
 	free(stacks->chunks);
 	free(stacks->list);
 	index_free(stacks->point_by_key);
@@ -67,6 +73,14 @@ int stacks_new(uint32_t max_stacks, struct stacks **ret)
 		return err;
 	*ret = take_ptr(stacks);
 	return 0;
+}
+
+void stacks_charge(struct stacks *stacks, struct budget *budget)
+{
+	stacks->budget = budget;
+	stacks->frame_budget = (struct budget){ .parent = budget, .weight = 2 };
+	budget_force(budget, stacks->capacity * sizeof(*stacks->list));
+	index_charge(stacks->point_by_key, budget);
 }
 
 /* ---- what a stack is ---------------------------------------------------------------------- */
@@ -127,7 +141,8 @@ static uint64_t content_key(const struct index *index, const struct stack *stack
 
 static int store_frames(struct stacks *stacks, struct stack *stack)
 {
-	uint64_t budget = (uint64_t)STACKS_FRAMES_EACH * stacks->max_stacks / CHUNK_FRAMES + 1;
+	uint64_t most = (uint64_t)STACKS_FRAMES_EACH * stacks->max_stacks / CHUNK_FRAMES + 1;
+	struct budget *budget = stacks->budget ? &stacks->frame_budget : NULL;
 	struct stack_frame *frames;
 
 	if (stacks->chunk_count == stacks->chunk_capacity) {
@@ -141,11 +156,15 @@ static int store_frames(struct stacks *stacks, struct stack *stack)
 		stacks->chunk_capacity = capacity;
 	}
 	if (!stacks->chunk_count || stacks->chunk_used + stack->frame_count > CHUNK_FRAMES) {
-		if (stacks->chunk_count >= budget)
+		if (stacks->chunk_count >= most)
+			return -ENOSPC;
+		if (!budget_take(budget, CHUNK_FRAMES * sizeof(*frames)))
 			return -ENOSPC;
 		frames = malloc(CHUNK_FRAMES * sizeof(*frames));
-		if (!frames)
+		if (!frames) {
+			budget_give(budget, CHUNK_FRAMES * sizeof(*frames));
 			return -ENOMEM;
+		}
 		stacks->chunks[stacks->chunk_count++] = frames;
 		stacks->chunk_used = 0;
 	}
@@ -165,9 +184,13 @@ static int reserve_stack(struct stacks *stacks)
 		return -ENOSPC;
 	if (stacks->count < stacks->capacity)
 		return 0;
+	if (!budget_take(stacks->budget, stacks->capacity * sizeof(*list)))
+		return -ENOSPC;
 	list = realloc(stacks->list, 2 * (size_t)stacks->capacity * sizeof(*list));
-	if (!list)
+	if (!list) {
+		budget_give(stacks->budget, stacks->capacity * sizeof(*list));
 		return -ENOMEM;
+	}
 	stacks->list = list;
 	stacks->capacity *= 2;
 	return 0;

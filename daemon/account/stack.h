@@ -40,6 +40,10 @@ struct stack_view { /* frames stay valid as long as the stacks do */
 
 int stacks_new(uint32_t max_stacks, struct stacks **ret);
 void stacks_free(struct stacks *stacks);
+/* What they have and take is budget's; where there is none left the table is full. A frame counts
+ * twice, for a copy of it. */
+struct budget;
+void stacks_charge(struct stacks *stacks, struct budget *budget);
 
 /* Learn what stack_id means; frames, stop, flags and epoch as in struct dhat_record_stack. An id
  * learnt again keeps its point. -ENOSPC: table full, counted. -ENOMEM; -EINVAL: stack_id is 0, or

@@ -208,8 +208,8 @@ static size_t drain_and_unlock(struct target *target, size_t max)
 
 	count = target->tracer ? ring_drain(tracer_ring(target->tracer), max, take_record, target)
 			       : 0;
-	wants_mapper = target->wants_mapper ||
-		       (target->tracer && tracer_has_lost_anchor(target->tracer));
+	wants_mapper =
+		target->wants_mapper || (target->tracer && tracer_has_lost_anchor(target->tracer));
 	was_replaced = target->was_replaced;
 	forked = take_ptr(target->forked);
 	forked_count = target->forked_count;
@@ -510,10 +510,14 @@ int target_new(pid_t pid, const struct target_options *options,
 		error = check_alive(target, err);
 	if (error)
 		return error;
-	/* a block costs about 64 bytes with its share of the index's empty slots */
-	error = heap_new(memory / 64, &target->heap);
+	target->budget.limit_bytes = memory;
+	error = heap_new(0, &target->heap);
+	if (error == 0)
+		error = heap_charge(target->heap, &target->budget);
 	if (error == 0)
 		error = stacks_new(TARGET_MAX_STACKS, &target->stacks);
+	if (error == 0)
+		stacks_charge(target->stacks, &target->budget);
 	if (error == 0)
 		error = mappings_new(&target->mappings);
 	if (error)

@@ -27,9 +27,14 @@ struct target_options {
 	char **custom;	     /* NULL-terminated; see AttachOptions.custom; may be NULL */
 	bool is_followed;    /* what `custom` names may be missing: it was named for another */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
-	bool no_return_probes;	   /* see the ends of calls by probes on their exits only */
-	uint64_t max_memory_bytes; /* 0: TARGET_MAX_MEMORY_BYTES */
-	bool from_start;	   /* stopped before its first instruction: `dhatd run` */
+	bool no_return_probes; /* see the ends of calls by probes on their exits only */
+	/* 0: TARGET_MAX_MEMORY_BYTES. What dhatd keeps of the target: blocks, stacks and their
+	 * figures, what an inventory needs, and copies for those who ask (the ring and the unwind
+	 * tables, which targets share, have bounds of their own). Beyond it blocks and stacks are
+	 * refused, which the verdict tells; one copy can always be had, a second at the same time
+	 * perhaps not. */
+	uint64_t max_memory_bytes;
+	bool from_start; /* stopped before its first instruction: `dhatd run` */
 };
 #define TARGET_RING_BYTES (16u << 20)
 #define TARGET_MAX_MEMORY_BYTES (2ull << 30)
@@ -117,6 +122,8 @@ struct target_copy {
 	double allocs_per_second, frees_per_second;
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;
 	uint32_t tables_ready, tables_pending;
+	struct target *target; /* a reference: it bounds the memory of its copies */
+	uint64_t bytes;	       /* of points and frames */
 };
 
 /* What a target asks of those who serve all targets. Called with no lock of the target held. */
@@ -193,5 +200,5 @@ void target_weigh(struct target *target);
 /* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
  * so that what the target did before the call is in the copy. */
 int target_copy(struct target *target, bool with_points, struct target_copy **ret,
-		struct dhat_error *err);
+		struct dhat_error *err); /* -EBUSY: see max_memory_bytes */
 void target_copy_free(struct target_copy *copy);

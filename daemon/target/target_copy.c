@@ -30,6 +30,9 @@ void target_copy_free(struct target_copy *copy)
 	texts_free(copy->reasons);
 	texts_free(copy->notes);
 	texts_free(copy->allocators);
+	if (copy->target)
+		atomic_fetch_sub(&copy->target->copied_bytes, copy->bytes);
+	target_unref(copy->target);
 	free(copy);
 }
 
@@ -152,6 +155,25 @@ static const char *point_label(uint32_t point)
 	}
 }
 
+/* With `lock`. For one copy the budget has room kept: HEAP_POINT_WEIGHT, and the frames' weight in
+ * stack.c. */
+_Static_assert(sizeof(struct heap_point) * (HEAP_POINT_WEIGHT - 1) >=
+		       sizeof(struct heap_point) + sizeof(struct target_point),
+	       "a copy of a point, and the one it is made of");
+static int claim_copy(struct target *target, struct target_copy *copy, uint64_t points,
+		      uint64_t frames)
+{
+	uint64_t bytes = points * (sizeof(struct heap_point) + sizeof(struct target_point)) +
+			 frames * sizeof(struct stack_frame);
+
+	if (atomic_load(&target->copied_bytes) > budget_left(&target->budget))
+		return -EBUSY; /* so much goes beyond the one that has room kept */
+	copy->target = target_ref(target);
+	copy->bytes = bytes;
+	atomic_fetch_add(&target->copied_bytes, bytes);
+	return 0;
+}
+
 static int copy_points(struct target *target, struct target_copy *copy)
 {
 	_cleanup_free_ struct heap_point *points = NULL;
@@ -170,6 +192,9 @@ static int copy_points(struct target *target, struct target_copy *copy)
 		frames += view.frame_count;
 		copy->point_count++;
 	}
+	error = claim_copy(target, copy, count, frames);
+	if (error)
+		return error;
 	copy->points = calloc(copy->point_count + 1, sizeof(*copy->points));
 	copy->frames = calloc(frames + 1, sizeof(*copy->frames));
 	if (!copy->points || !copy->frames)
@@ -299,6 +324,11 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 	target_lock(target);
 	error = copy_locked(target, with_points, copy);
 	target_unlock(target);
+	if (error == -EBUSY)
+		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
+				      "others are taking the profile of process %d just now, and "
+				      "--max-memory leaves no room for another copy: try again",
+				      (int)target->pid);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot copy the profile of process %d",
 					(int)target->pid);

@@ -9,6 +9,7 @@
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
 #include "daemon/proc/code.h"
+#include "proto/base/budget.h"
 #include "proto/base/clock.h"
 #include "proto/base/texts.h"
 #include "target.h"
@@ -62,6 +63,8 @@ struct target {
 	/* Who wants `lock` takes `gate` first; the collector gives up both between batches, so that
 	 * nobody starves. */
 	pthread_mutex_t gate, lock;
+	struct budget budget; /* --max-memory: of heap, stacks and the room for one copy of them */
+	atomic_uint_least64_t copied_bytes; /* by the copies that there are: target_copy() */
 	struct heap *heap;
 	struct stacks *stacks;
 	struct mappings *mappings;

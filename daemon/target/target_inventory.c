@@ -69,18 +69,19 @@ static int add_all(struct target *target, const struct inventory *inventory,
 	return error;
 }
 
-static int take(const struct target *target, struct inventory **ret, struct dhat_error *err)
+static int take(struct target *target, struct inventory **ret, struct dhat_error *err)
 {
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	const struct timespec settle = { .tv_nsec = SETTLE_NS };
-	const struct inventory_limits limits = {
-		.max_blocks = (target->options.max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES) /
-			      BYTES_A_BLOCK,
+	struct inventory_limits limits = {
 		.max_ns = INVENTORY_MAX_NS,
 		.stop = &target->is_ending,
 	};
 	int error;
 
+	target_lock(target);
+	limits.max_blocks = budget_left(&target->budget) / BYTES_A_BLOCK + 1; /* 0: no bound */
+	target_unlock(target);
 	nanosleep(&settle, NULL);
 	error = procmaps_read(target->pid, &maps);
 	if (error)
@@ -159,6 +160,14 @@ static void say_incomplete(struct target *target, const struct inventory *invent
 		     "the list of blocks from before the attach is not whole: %s", inventory->note);
 }
 
+/* As long as it is there it takes room from what comes in meanwhile. */
+static void charge_list(struct target *target, int64_t bytes)
+{
+	target_lock(target);
+	budget_force(&target->budget, bytes);
+	target_unlock(target);
+}
+
 void target_take_inventory(struct target *target)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
@@ -173,7 +182,9 @@ void target_take_inventory(struct target *target)
 	error = take(target, &inventory, &err);
 	if (error == 0) {
 		target_drain_now(target); /* every event up to here is newer than the inventory */
+		charge_list(target, inventory->count * sizeof(*inventory->blocks));
 		error = add_all(target, inventory, &added);
+		charge_list(target, -(int64_t)(inventory->count * sizeof(*inventory->blocks)));
 		describe(inventory, &added, error, note, sizeof(note));
 	} else {
 		target_lock(target);

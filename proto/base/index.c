@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "budget.h"
 #include "cleanup.h"
 
 /* A leaf is 32 KiB: large enough that the directory stays small, small enough that splitting one
@@ -41,6 +42,7 @@ struct index {
 	uint64_t slab_bytes;
 	uint64_t seed[2];
 	struct leaf *scratch; /* what a leaf held while it is rebuilt */
+	struct budget *budget;
 };
 
 /* Leaves are never given back one by one, so they are cut from slabs. */
@@ -58,9 +60,13 @@ static int slab_add(struct index *index)
 
 	if (!slab)
 		return -ENOMEM;
+	if (!budget_take(index->budget, bytes))
+		return -ENOSPC;
 	slab->leaves = aligned_alloc(index->slab_bytes ? SLAB_BYTES : 64, bytes);
-	if (!slab->leaves)
+	if (!slab->leaves) {
+		budget_give(index->budget, bytes);
 		return -ENOMEM;
+	}
 	if (index->slab_bytes)
 		madvise(slab->leaves, bytes, MADV_HUGEPAGE); /* a wish: fine without */
 	slab->capacity = capacity;
@@ -70,22 +76,27 @@ static int slab_add(struct index *index)
 	return 0;
 }
 
-static struct leaf *leaf_new(struct index *index, uint32_t depth)
+static int leaf_new(struct index *index, uint32_t depth, struct leaf **ret)
 {
 	struct leaf *leaf;
+	int err = 0;
 
-	if ((!index->slabs || index->slabs->used == index->slabs->capacity) && slab_add(index) < 0)
-		return NULL;
+	if (!index->slabs || index->slabs->used == index->slabs->capacity)
+		err = slab_add(index);
+	if (err)
+		return err;
 	leaf = &index->slabs->leaves[index->slabs->used++];
 	memset(leaf, 0, sizeof(*leaf));
 	leaf->depth = depth;
-	return leaf;
+	*ret = leaf;
+	return 0;
 }
 
 void index_free(struct index *index)
 {
 	if (!index)
 		return;
+	budget_give(index->budget, index_memory_bytes(index));
 	while (index->slabs) {
 		struct slab *slab = index->slabs;
 
@@ -99,9 +110,16 @@ void index_free(struct index *index)
 }
 DEFINE_CLEANUP_PTR(struct index *, index_free)
 
+void index_charge(struct index *index, struct budget *budget)
+{
+	index->budget = budget;
+	budget_force(budget, index_memory_bytes(index));
+}
+
 int index_new(struct index **ret)
 {
 	_cleanup_(index_free_ptr) struct index *index = calloc(1, sizeof(*index));
+	int err;
 
 	if (!index)
 		return -ENOMEM;
@@ -113,9 +131,9 @@ int index_new(struct index **ret)
 	index->directory = calloc(1, sizeof(*index->directory));
 	if (!index->scratch || !index->directory)
 		return -ENOMEM;
-	index->directory[0] = leaf_new(index, 0);
-	if (!index->directory[0])
-		return -ENOMEM;
+	err = leaf_new(index, 0, &index->directory[0]);
+	if (err)
+		return err;
 	*ret = take_ptr(index);
 	return 0;
 }
@@ -223,9 +241,13 @@ static int directory_double(struct index *index)
 
 	if (index->depth == MAX_DEPTH)
 		return -ENOSPC;
+	if (!budget_take(index->budget, count * sizeof(*directory)))
+		return -ENOSPC;
 	directory = malloc(2 * count * sizeof(*directory));
-	if (!directory)
+	if (!directory) {
+		budget_give(index->budget, count * sizeof(*directory));
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < count; i++)
 		directory[2 * i] = directory[2 * i + 1] = index->directory[i];
 	free(index->directory);
@@ -245,9 +267,9 @@ static int leaf_split(struct index *index, uint64_t hash)
 		if (err)
 			return err;
 	}
-	high = leaf_new(index, low->depth + 1);
-	if (!high)
-		return -ENOMEM;
+	err = leaf_new(index, low->depth + 1, &high);
+	if (err)
+		return err;
 	memcpy(index->scratch, low, sizeof(*low));
 	memset(low->slots, 0, sizeof(low->slots));
 	low->count = 0;

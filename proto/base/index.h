@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct index;
+struct budget;
 
 struct index_entry { /* key, space, home and is_used are the index's; the rest is the user's */
 	uint64_t key;
@@ -27,12 +28,16 @@ struct index_entry { /* key, space, home and is_used are the index's; the rest i
 
 int index_new(struct index **ret);
 void index_free(struct index *index);
+/* What it has and what it takes from now on is budget's, until it is freed. Where there is none
+ * left index_claim() says -ENOSPC. */
+void index_charge(struct index *index, struct budget *budget);
 
 /* NULL if there is none. Entries stay where they are until the next claim or removal. */
 struct index_entry *index_find(const struct index *index, uint8_t space, uint64_t key);
 
 /* Find or make. 1: made, the user's fields are 0. 0: it was there. -ENOMEM: no memory; -ENOSPC:
- * the directory is as large as it may be (half a billion entries). Nothing has changed then. */
+ * the directory is as large as it may be (half a billion entries), or the budget is used up.
+ * Nothing has changed then. */
 int index_claim(struct index *index, uint8_t space, uint64_t key, struct index_entry **ret);
 
 /* false if there is none. *ret (may be NULL): what it was. */

@@ -13,6 +13,7 @@
 
 #include "bpf/dhat_abi.h"
 #include "daemon/account/heap.h"
+#include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct heap *, heap_free)
@@ -847,6 +848,59 @@ static void inventories_of_a_busy_process_add_up(void **state)
 	}
 }
 
+/* What the budget has no room for: blocks are refused, points become point 0, and all is given
+ * back. */
+static void test_budget(void **state)
+{
+	struct budget budget = { .limit_bytes = 4 << 20 };
+	struct heap_totals totals;
+	struct heap *heap = NULL;
+	uint64_t begin;
+
+	assert_int_equal(heap_new(0, &heap), 0);
+	assert_int_equal(heap_charge(heap, &budget), 0);
+	begin = budget.used_bytes;
+	/* points first: a chunk of 1,024 counts 4 * 128 KiB, and more than three do not fit */
+	for (uint32_t point = 1; point < 20000; point += 100)
+		assert_int_equal(heap_add_block(heap, 0, 0x1000 + 16 * point, 10, point, 1), 0);
+	assert_true(budget.used_bytes <= budget.limit_bytes && budget.used_bytes > begin);
+	heap_totals(heap, &totals);
+	assert_int_equal(totals.live_blocks, 200);
+	assert_int_equal(totals.blocks_refused, 0);
+	assert_in_range(heap_point_total_blocks(heap, 0), 100, 199);
+	assert_int_equal(heap_point_total_blocks(heap, 101), 1);
+	assert_int_equal(heap_point_total_blocks(heap, 19901), 0);
+	/* then blocks */
+	for (uint64_t i = 0; i < 200000; i++)
+		assert_int_equal(heap_add_block(heap, 0, 0x10000000 + 16 * i, 10, 0, 1), 0);
+	heap_totals(heap, &totals);
+	assert_true(budget.used_bytes <= budget.limit_bytes);
+	assert_int_equal(totals.total_blocks, 200200);
+	assert_int_equal(totals.live_blocks, 200200 - totals.blocks_refused);
+	assert_true(totals.blocks_refused > 100000);
+	heap_free(heap);
+	assert_int_equal(budget.used_bytes, 0);
+}
+
+/* The addresses of an inventory may take a quarter. */
+static void test_budget_of_an_inventory(void **state)
+{
+	struct budget budget = { .limit_bytes = 16 << 20 };
+	struct heap *heap = NULL;
+
+	assert_int_equal(heap_new(0, &heap), 0);
+	assert_int_equal(heap_charge(heap, &budget), 0);
+	assert_int_equal(heap_begin_inventory(heap), 0);
+	for (uint64_t i = 0; i < 1000000; i++)
+		heap_remove_block(heap, 0, 0x1000 + 16 * i, 0, 1);
+	assert_in_range(budget.used_bytes, 2 << 20, 8 << 20);
+	assert_int_equal(heap_add_inventory_block(heap, 0, 0x10, 16, 1, 1), -ENOBUFS);
+	heap_end_inventory(heap);
+	assert_true(budget.used_bytes < 2 << 20);
+	heap_free(heap);
+	assert_int_equal(budget.used_bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -873,6 +927,8 @@ int main(void)
 		cmocka_unit_test(visits_each_live_block_once),
 		cmocka_unit_test(random_events_equal_the_model),
 		cmocka_unit_test(inventories_of_a_busy_process_add_up),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_budget_of_an_inventory),
 	};
 
 	return cmocka_run_group_tests_name("heap", tests, NULL, NULL);
