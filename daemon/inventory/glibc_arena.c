@@ -224,16 +224,21 @@ static bool is_other_arena(struct remote *remote, uint64_t addr,
 static int follow_ring(struct remote *remote, uint64_t main_arena, struct glibc_heap *heap)
 {
 	size_t before = heap->arena_count;
-	uint64_t addr = main_arena;
+	uint64_t addr = main_arena, seen = 0;
+	size_t power = 1;
 	int err = 0;
 
-	while (!err && heap->arena_count - before < GLIBC_MAX_ARENAS) {
+	while (!err && addr != seen && heap->arena_count - before < GLIBC_MAX_ARENAS) {
 		struct glibc_arena_state state;
 
 		if (remote_read(remote, addr, &state, sizeof(state)) < 0)
 			break;
 		if (addr != main_arena && !is_other_arena(remote, addr, &state))
 			break;
+		if (heap->arena_count - before == power) { /* Brent's way of finding a circle */
+			power *= 2;
+			seen = addr;
+		}
 		addr = state.next;
 		if (addr == main_arena)
 			return 0;
@@ -254,14 +259,14 @@ static int follow_rings(struct remote *remote, struct glibc_heap *heap)
 		if (!err)
 			heap->arenas[kept++] = heap->arenas[i];
 	}
-	if (err == -ENOMEM)
-		return err;
+	if (err == -ENOMEM || !kept)
+		return err ? err : -ENOENT;
 	/* close the gap that dropped ones left */
 	memmove(heap->arenas + kept, heap->arenas + heap->main_count,
 		(heap->arena_count - heap->main_count) * sizeof(*heap->arenas));
 	heap->arena_count -= heap->main_count - kept;
 	heap->main_count = kept;
-	return kept ? 0 : -ENOENT;
+	return 0;
 }
 
 /* ---- where main arenas have their chunks ---------------------------------------------------- */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -75,8 +74,7 @@ static void note_loss(struct walker *w, uint64_t at)
 	remote_read(w->remote, at + 8, &word, sizeof(word));
 	w->same = at == w->lost_at && word == w->lost_word ? w->same + 1 : 0;
 	if (w->same >= PATIENT_FROM && w->same < MAX_SAME)
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000l << (w->same - PATIENT_FROM) },
-			  NULL);
+		remote_wait(w->remote, 1u << (w->same - PATIENT_FROM));
 	w->lost_at = at;
 	w->lost_word = word;
 }

@@ -98,15 +98,15 @@ static void add_block(struct inventory *inventory, uint64_t chunk, uint64_t usab
  * the first word of the next one. */
 static void add_arena_blocks(struct inventory *inventory, const struct readings *r)
 {
-	const struct glibc_chunk *again = r->used[1].list, *end = again + r->used[1].count;
+	size_t again = 0;
 
 	for (size_t i = 0; i < r->used[0].count; i++) {
 		const struct glibc_chunk *chunk = &r->used[0].list[i];
 
-		while (again < end && again->addr < chunk->addr)
+		while (again < r->used[1].count && r->used[1].list[again].addr < chunk->addr)
 			again++;
-		if (again == end || again->addr != chunk->addr ||
-		    again->size_bytes != chunk->size_bytes)
+		if (again == r->used[1].count || r->used[1].list[again].addr != chunk->addr ||
+		    r->used[1].list[again].size_bytes != chunk->size_bytes)
 			continue;
 		if (glibc_chunks_have(&r->internal, chunk->addr))
 			inventory->internal_bytes += chunk->size_bytes;

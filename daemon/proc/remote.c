@@ -189,6 +189,12 @@ void remote_forget_window(struct remote *remote)
 	remote->window_size = 0;
 }
 
+void remote_wait(struct remote *remote, unsigned ms)
+{
+	if (remote->source.wait && may_go_on(remote))
+		remote->source.wait(remote->source.context, ms);
+}
+
 int remote_threads(struct remote *remote, uint64_t **ret_lists, size_t *ret_count)
 {
 	return may_go_on(remote)
@@ -255,6 +261,13 @@ static int process_threads(void *context, uint64_t **ret_lists, size_t *ret_coun
 	return 0;
 }
 
+static void process_wait(void *context, unsigned ms)
+{
+	const struct timespec time = { ms / 1000, ms % 1000 * 1000000l };
+
+	nanosleep(&time, NULL);
+}
+
 static void process_close(void *context)
 {
 	struct process *process = context;
@@ -273,6 +286,7 @@ int remote_open(pid_t pid, struct remote **ret)
 		.read = process_read,
 		.pages = process_pages,
 		.threads = process_threads,
+		.wait = process_wait,
 		.close = process_close,
 		.context = process,
 	};

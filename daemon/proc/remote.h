@@ -33,6 +33,8 @@ struct remote_source {
 	/* The robust futex lists (get_robust_list(2)) of all threads that live, for the caller to
 	 * free; 0 for one that has none. */
 	int (*threads)(void *context, uint64_t **ret_lists, size_t *ret_count);
+	/* Let the process go on for a while. May be NULL. */
+	void (*wait)(void *context, unsigned ms);
 	void (*close)(void *context);
 	void *context;
 };
@@ -63,4 +65,5 @@ const void *remote_window(struct remote *remote, uint64_t addr, size_t size, int
 void remote_forget_window(struct remote *remote); /* what is in it may be outdated */
 
 /* See remote_source. */
+void remote_wait(struct remote *remote, unsigned ms);
 int remote_threads(struct remote *remote, uint64_t **ret_lists, size_t *ret_count);
