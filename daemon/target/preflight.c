@@ -430,6 +430,13 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 			"heap is not");
 	if (site_count > 0)
 		return 0;
+	if (executable && executable->is_static && !executable->has_symtab &&
+	    executable->entry_count > 0)
+		return preflight_add(
+			preflight, "static and stripped",
+			"%s is linked statically and has no symbols: an attach looks for its "
+			"allocator by its code, and is refused if that proves nothing",
+			path);
 	if (executable && executable->is_static && !executable->has_symtab)
 		return preflight_block(
 			preflight, "static and stripped", ENOENT, DHAT_EXIT_NO_ALLOCATOR,

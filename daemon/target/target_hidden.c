@@ -51,12 +51,19 @@ static int describe_entries(struct target *target, const struct object_slot *slo
 {
 	char texts[OBJECT_MAX_ENTRIES][24];
 	const char *names[OBJECT_MAX_ENTRIES + 1] = { NULL };
+	int error;
 
 	for (size_t i = 0; i < slot->desc->entry_count; i++) {
 		snprintf(texts[i], sizeof(texts[i]), "+0x%" PRIx64, slot->desc->entries[i].vaddr);
 		names[i] = texts[i];
 	}
-	return worker_describe(target->services.worker, slot->fd, names, ret, err);
+	error = worker_describe(target->services.worker, slot->fd, names, ret, err);
+
+	if (error == 0) { /* looked for once */
+		memcpy((*ret)->entries, slot->desc->entries, sizeof((*ret)->entries));
+		(*ret)->entry_count = slot->desc->entry_count;
+	}
+	return error;
 }
 
 static const struct object_symbol *symbol_at(const struct object_desc *desc, uint64_t vaddr)
@@ -127,6 +134,21 @@ static int place_entries(const struct object_desc *desc, const struct trial *tri
 	return 0;
 }
 
+/* Found or not, the C library's own malloc is in there, too, and has no texts to be known by. */
+static int say_library(struct target *target, const struct object_slot *slot)
+{
+	const char *slash = strrchr(slot->path, '/');
+	int error;
+
+	target_lock(target);
+	error = partials_say(&target->partials, slot->path, 0,
+			     "%.100s is linked statically and has no symbols: should its C library "
+			     "have a malloc of its own, what that hands out is not counted",
+			     slash ? slash + 1 : slot->path);
+	target_unlock(target);
+	return error;
+}
+
 static bool may_try(const struct target *target, const struct object_slot *slot)
 {
 	/* perf links are let go of one by one, a tenth of a second each */
@@ -157,5 +179,5 @@ int target_probe_by_code(struct target *target, uint32_t object, uint32_t *maker
 	if (error)
 		return error == -ENOTSUP ? 0 : error;
 	*makers = 0;
-	return error;
+	return slot->desc->is_static && !slot->desc->has_symtab ? say_library(target, slot) : 0;
 }

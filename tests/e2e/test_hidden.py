@@ -256,7 +256,7 @@ def test_not_tried_where_nothing_happens(daemon, ctl, target, tmp_path):
     daemon("attach", "--pid", churn.pid)
     word, reasons = read_verdict(ctl, tmp_path)
     assert word == "partial" and len(reasons) == 2
-    assert re.search(r"what jemalloc 5\.3\.0 in churn-je-stripped hands out is not counted: .* may be entered, most "
+    assert re.search(r"what jemalloc 5\.3\.0 in churn-je-stripped hands out is not counted: .* is entered, most "
                      r"often first, at \+0x[0-9a-f]+, ", reasons[1])
     assert not [p for p in target_status(ctl, churn.pid)["probes"] if p["function"].startswith("+")]
     # and it is unharmed
@@ -265,3 +265,27 @@ def test_not_tried_where_nothing_happens(daemon, ctl, target, tmp_path):
         churn.expect(f"^{line}")
     churn.say("")
     assert churn.wait() == 0
+
+
+def test_static_and_stripped(daemon, ctl, target):
+    """Nothing has a name: still to the byte, if it is in use; and refused, unharmed, if it is not."""
+    churn, idle = target(PROGRAMS / "churn-je-static-stripped"), target(PROGRAMS / "churn-je-static-stripped", "idle")
+    daemon("serve", pattern="answering")
+    for process in (churn, idle):
+        process.expect("^ready")
+        plan = ctl("plan", process.pid, "--json").json()
+        assert plan["is_safe"]
+        assert {h["name"] for h in plan["hazards"]} == {"hidden allocator", "static and stripped"}
+    assert ctl("attach", idle.pid, ok=False).status == 7
+    ctl("attach", churn.pid)
+    churn.say("")
+    churn.expect("^quiet")
+    before = totals_of(ctl, churn.pid)
+    churn.say("")
+    done = [int(n) for n in churn.expect(r"^done (\d+) (\d+) (\d+) (\d+)$").groups()]
+    assert [a - b for a, b in zip(totals_of(ctl, churn.pid), before)] == done
+    verdict = target_status(ctl, churn.pid)["verdict"]
+    assert verdict["word"] == "partial" and len(verdict["reasons"]) == 2
+    assert "should its C library have a malloc of its own" in verdict["reasons"][1]
+    idle.say("")
+    idle.expect("^quiet")

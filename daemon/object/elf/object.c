@@ -615,6 +615,14 @@ static int read_symbols(struct object_reader *r, const char *const *names)
 	return result;
 }
 
+static bool has_addresses(const struct object_reader *r)
+{
+	for (size_t i = 0; i < r->name_count; i++)
+		if (r->names[i][0] == '+')
+			return true;
+	return false;
+}
+
 static int read_all(struct object_reader *r, const char *const *names, struct dhat_error *err)
 {
 	GElf_Ehdr eh;
@@ -642,7 +650,8 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 	if (!r->has_sections)
 		object_find_go(r->fd, r->desc);
 	object_find_makers(r);
-	if (r->desc->makers && object_find_entries(r) < 0)
+	/* who asks for addresses knows already where to look */
+	if (r->desc->makers && !has_addresses(r) && object_find_entries(r) < 0)
 		return dhat_error_errno(err, ENOMEM, "cannot read an ELF file");
 	if (r->desc->symbol_count > 0 || r->desc->makers)
 		object_find_versions(r->fd, r->desc);

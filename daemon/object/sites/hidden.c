@@ -86,5 +86,8 @@ void hidden_describe(const struct object_desc *desc, const char *path, unsigned 
 		 "its functions",
 		 is_told ? desc->malloc_version : name, file,
 		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols",
-		 count ? ", but may be entered, most often first, at " : "", list, file, file);
+		 count ? ", and what its code does shows only in use, during an attach; it "
+			 "is entered, most often first, at "
+		       : "",
+		 list, file, file);
 }
