@@ -20,7 +20,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -36,6 +38,7 @@ struct dhatd {
 	struct control *control;
 	struct discover *discover;
 	struct requests_context requests;
+	atomic_bool has_started, is_interrupted; /* at the start */
 };
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
@@ -106,6 +109,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 
 static void stop_services(struct dhatd *dhatd)
 {
+	if (dhatd->worker)
+		worker_stop(dhatd->worker);
 	discover_free(dhatd->discover);
 	control_free(dhatd->control);
 	targets_free(dhatd->targets);
@@ -136,6 +141,8 @@ static void on_discovered(void *context, struct target *target)
 
 static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
 {
+	if (atomic_load(&((struct dhatd *)context)->is_interrupted))
+		return;
 	dhat_say("dhatd", "%s", err->message);
 }
 
@@ -147,6 +154,7 @@ static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
 		.target = &dhatd->options.target,
 		.attached = on_discovered,
 		.failed = on_not_attached,
+		.context = dhatd,
 	};
 
 	if (!options.cgroup_path && !options.name_regex)
@@ -179,6 +187,54 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 		error = start_discovery(dhatd, err);
 	if (error == 0)
 		dhat_say("dhatd", "answering at %s", options->socket_path);
+	return error;
+}
+
+struct starting {
+	struct dhatd *dhatd;
+	const sigset_t *set;
+};
+
+/* While the main thread attaches, this one takes the signals: whoever asks us to end need not wait.
+ */
+static void *wait_for_interruption(void *context)
+{
+	const struct starting *starting = context;
+	struct dhatd *dhatd = starting->dhatd;
+	int signal_number = 0;
+
+	while (!atomic_load(&dhatd->has_started)) {
+		if (sigwait(starting->set, &signal_number) || signal_number == SIGNAL_ENDED)
+			continue;
+		atomic_store(&dhatd->is_interrupted, true);
+		targets_close(dhatd->targets);
+		break;
+	}
+	return NULL;
+}
+
+/* Programs are started by the main thread, whose end is dhatd's: PR_SET_PDEATHSIG in run.c. */
+static int start_interruptibly(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+{
+	struct starting starting = { dhatd, set };
+	struct dhat_error why = { 0 };
+	pthread_t thread;
+	int error = -pthread_create(&thread, NULL, wait_for_interruption, &starting);
+
+	if (error)
+		return dhat_error_errno(err, -error, "cannot start a thread");
+	error = start_targets(dhatd, &why);
+	atomic_store(&dhatd->has_started, true);
+	on_target_end(NULL); /* wakes the thread; an end that is told once more does no harm */
+	pthread_join(thread, NULL);
+	if (error && dhatd->is_interrupted)
+		return dhat_error_set(
+			err, ECANCELED, DHAT_EXIT_FAILED,
+			"told to end before the attach was complete: nothing was left "
+			"behind");
+	if (error)
+		dhat_error_set(err, -error, why.code ? why.code : DHAT_EXIT_FAILED, "%s",
+			       why.message[0] ? why.message : strerror(-error));
 	return error;
 }
 
@@ -299,7 +355,10 @@ static int finish(struct dhatd *dhatd, struct dhat_error *err)
 {
 	struct target **list = NULL;
 	size_t count = 0;
-	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
+	int error, failed = 0;
+
+	targets_close(dhatd->targets); /* nobody waits for tables now */
+	error = targets_list(dhatd->targets, &list, &count);
 
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);
@@ -387,9 +446,10 @@ int main(int argc, char **argv)
 		libbpf_set_print(NULL);
 	error = start_services(&dhatd, &err);
 	if (error == 0)
-		error = start_targets(&dhatd, &err);
+		error = start_interruptibly(&dhatd, &set, &err);
 	if (error == 0) {
-		serve(&dhatd, &set);
+		if (!dhatd.is_interrupted)
+			serve(&dhatd, &set);
 		wait_for_debuggers(&dhatd, &set);
 		error = finish(&dhatd, &err);
 		status = program_status(&dhatd);

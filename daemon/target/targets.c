@@ -1,5 +1,6 @@
 #include "targets.h"
 
+#include "daemon/worker/worker.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/say.h"
@@ -54,6 +55,7 @@ struct targets {
 	struct follow *attach_queue; /* the mapper does it */
 	size_t attach_count;
 	bool is_following; /* it has taken one out of the queue */
+	bool is_closed;	   /* targets_close() */
 	pid_t *reserved;   /* being attached to: not yet in the list, and nobody else's any more */
 	size_t reserved_count;
 };
@@ -520,9 +522,19 @@ void targets_on_end(struct targets *targets, void (*ended)(void *context), void 
 	targets->ended = ended;
 }
 
+void targets_close(struct targets *targets)
+{
+	pthread_mutex_lock(&targets->lock);
+	targets->is_closed = true;
+	pthread_mutex_unlock(&targets->lock);
+	worker_stop_looking(targets->services.worker);
+}
+
 /* With `lock`. */
 static int check_free(struct targets *targets, pid_t pid, struct dhat_error *err)
 {
+	if (targets->is_closed)
+		return dhat_error_set(err, ECANCELED, DHAT_EXIT_FAILED, "dhatd is ending");
 	for (size_t i = 0; i < targets->count; i++)
 		if (target_pid(targets->entries[i].target) == pid && !targets->entries[i].is_over)
 			return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,

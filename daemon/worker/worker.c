@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +31,12 @@
 enum which { NAMES, TABLES, WHICH_COUNT };
 
 struct process {
-	pthread_mutex_t lock; /* held for a whole exchange */
-	pid_t pid;	      /* 0: not running */
+	pthread_mutex_t lock;	   /* held for a whole exchange */
+	pid_t pid;		   /* 0: not running */
+	pthread_mutex_t sock_lock; /* taken to change sock, or to use it without `lock` */
 	int sock;
-	uid_t owner; /* of the files it has read; OWNER_NONE: none, or only root's */
+	atomic_bool is_stopped; /* no further requests */
+	uid_t owner;		/* of the files it has read; OWNER_NONE: none, or only root's */
 };
 
 struct file_key {
@@ -106,6 +109,16 @@ static int spawn(char **argv, int sock, pid_t *ret)
 	return -r;
 }
 
+static void set_socket(struct process *process, int sock)
+{
+	pthread_mutex_lock(&process->sock_lock);
+	cleanup_close_fd(&process->sock);
+	process->sock = sock;
+	if (sock >= 0 && process->is_stopped)
+		shutdown(sock, SHUT_RDWR);
+	pthread_mutex_unlock(&process->sock_lock);
+}
+
 static int start(struct worker *worker, struct process *process, struct dhat_error *err)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
@@ -130,7 +143,7 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 		process->pid = 0;
 		return dhat_error_errno(err, -r, "cannot start the ELF worker");
 	}
-	process->sock = take_fd(ours);
+	set_socket(process, take_fd(ours));
 	process->owner = OWNER_NONE;
 	return 0;
 }
@@ -146,8 +159,7 @@ static int stop(struct process *process)
 	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	process->pid = 0;
-	cleanup_close_fd(&process->sock);
-	process->sock = -1;
+	set_socket(process, -1);
 	return status;
 }
 
@@ -339,8 +351,7 @@ static int status_after(struct process *process, int error)
 
 			if (pid == process->pid) {
 				process->pid = 0;
-				cleanup_close_fd(&process->sock);
-				process->sock = -1;
+				set_socket(process, -1);
 				return status;
 			}
 			usleep(5000);
@@ -373,6 +384,11 @@ static int send_request(struct worker *worker, struct process *process, struct e
 	}
 }
 
+static int refuse_stopped(struct dhat_error *err)
+{
+	return dhat_error_set(err, ECANCELED, DHAT_EXIT_FAILED, "dhatd is ending");
+}
+
 /* One try. *ret_is_stale: it brought down a worker that had served before, and what was left behind
  * there (memory it never got back) may be to blame. */
 static int try_locked(struct worker *worker, struct process *process, struct exchange *exchange,
@@ -391,6 +407,10 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 	*ret_is_stale = was_used && r == ENOMEM;
 	if (r >= 0)
 		return -r;
+	if (process->is_stopped) {
+		stop(process);
+		return refuse_stopped(err);
+	}
 	status = status_after(process, -r);
 	explain(-r, status, exchange->limit_ns, reason, sizeof(reason), &is_guilty);
 	*ret_is_stale = was_used && is_guilty && r != -ETIMEDOUT;
@@ -445,7 +465,8 @@ static int run(struct worker *worker, struct exchange *exchange, struct dhat_err
 	exchange->max_grant_ns = worker->options.grant_seconds * SECOND_NS;
 	pthread_mutex_lock(&process->lock);
 	change_owner(process, st.st_uid);
-	r = run_locked(worker, process, exchange, &key, err);
+	r = process->is_stopped ? refuse_stopped(err)
+				: run_locked(worker, process, exchange, &key, err);
 	pthread_mutex_unlock(&process->lock);
 	return r;
 }
@@ -476,6 +497,7 @@ int worker_new(const struct worker_options *options, struct worker **ret, struct
 	for (int i = 0; i < WHICH_COUNT; i++) {
 		worker->processes[i].sock = -1;
 		pthread_mutex_init(&worker->processes[i].lock, NULL);
+		pthread_mutex_init(&worker->processes[i].sock_lock, NULL);
 	}
 	pthread_mutex_init(&worker->refused_lock, NULL);
 	*ret = take_ptr(worker);
@@ -489,9 +511,31 @@ void worker_free(struct worker *worker)
 	for (int i = 0; i < WHICH_COUNT; i++) {
 		stop(&worker->processes[i]);
 		pthread_mutex_destroy(&worker->processes[i].lock);
+		pthread_mutex_destroy(&worker->processes[i].sock_lock);
 	}
 	pthread_mutex_destroy(&worker->refused_lock);
 	free(worker);
+}
+
+/* Whoever waits for an answer sees the end of the socket. */
+static void stop_requests(struct process *process)
+{
+	atomic_store(&process->is_stopped, true);
+	pthread_mutex_lock(&process->sock_lock);
+	if (process->sock >= 0)
+		shutdown(process->sock, SHUT_RDWR);
+	pthread_mutex_unlock(&process->sock_lock);
+}
+
+void worker_stop_looking(struct worker *worker)
+{
+	stop_requests(&worker->processes[TABLES]);
+}
+
+void worker_stop(struct worker *worker)
+{
+	for (int i = 0; i < WHICH_COUNT; i++)
+		stop_requests(&worker->processes[i]);
 }
 
 int worker_describe(struct worker *worker, int fd, const char *const *names,

@@ -41,6 +41,10 @@ struct worker_options {
 /* options may be NULL. Starts the processes when they are first needed. */
 int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err);
 void worker_free(struct worker *worker);
+/* dhatd is about to end: requests under way and later ones fail at once with ECANCELED; of
+ * descriptions and tables only, or of names, too. */
+void worker_stop_looking(struct worker *worker);
+void worker_stop(struct worker *worker);
 
 /* allocators_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs.
  */

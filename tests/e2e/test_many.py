@@ -3,13 +3,14 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, until
-from oracle import status_of
+from conftest import BUILD, TARGETS, until
+from oracle import Profile, status_of
 
 NOTE = b"\x04\x00\x00\x00\x14\x00\x00\x00\x03\x00\x00\x00GNU\x00"  # gABI: a build id of 20 bytes follows
 
@@ -49,10 +50,14 @@ def large_libraries(tmp_path):
 
 
 def stop_workers(daemon):
-    """The processes that read ELF files for it: what they are at does not come to an end now."""
+    """The processes that read ELF files for it: what they are at does not come to an end now. How many."""
+    stopped = 0
     for children in Path(f"/proc/{daemon.pid}/task").glob("*/children"):
         for pid in children.read_text().split():
-            os.kill(int(pid), signal.SIGSTOP)
+            if "dhatd-worker" in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(int(pid), signal.SIGSTOP)
+                stopped += 1
+    return stopped
 
 
 def test_the_end_of_one_loses_nothing_of_another(target, daemon, ctl, tmp_path, large_libraries):
@@ -95,3 +100,33 @@ def test_many_clients_attach_to_one_process(target, daemon, ctl, socket_path):
     waves.say("alloc 1000 100")
     waves.expect('total_blocks":1000')
     assert ctl("stats", "--json").json()["totals"]["total_blocks"] == 1000
+
+
+@pytest.mark.parametrize("command", ["attach", "run"])
+def test_ending_in_the_middle_of_an_attach(command, target, daemon):
+    """Whoever asks dhatd to end does not wait for the reading of a file that would take 20 seconds."""
+    waves = target("waves")
+    waves.expect("ready")
+    what = ("--pid", waves.pid) if command == "attach" else ("--", TARGETS / "waves")
+    dhatd = daemon(command, *what, wait=False)
+    until(lambda: stop_workers(dhatd), "a worker to begin")
+    began = time.monotonic()
+    dhatd.send_signal(signal.SIGINT)
+    assert dhatd.wait(60) == 1
+    assert time.monotonic() - began < 15, "it waited for the worker"
+    assert "told to end before the attach was complete" in dhatd.err
+    waves.say("alloc 10 100")
+    waves.expect('total_blocks":10')
+
+
+def test_ending_while_tables_are_built(target, daemon, ctl, tmp_path, large_libraries):
+    """The profile of what was counted is written, with names."""
+    large = target("/usr/bin/python3", "-c", HOLD_MAPPED, *large_libraries)
+    large.expect("ready")
+    dhatd = daemon("attach", "--pid", large.pid, "--output", tmp_path / "large.json")
+    stop_workers(dhatd)
+    began = time.monotonic()
+    dhatd.send_signal(signal.SIGINT)
+    assert dhatd.wait(60) == 0
+    assert time.monotonic() - began < 15, "it waited for the worker"
+    assert Profile(tmp_path / "large.json").data["pid"] == large.pid
