@@ -16,8 +16,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* ---- settings and shared state ---------------------------------------------------------------- */
 
-const volatile __u32 cfg_tgid = 0;	  /* the target, in the initial pid namespace */
-const volatile __u8 cfg_check_tgid = 1;	  /* 0: dhatd cannot know that number; the link filters */
+const volatile __u32 cfg_tgid = 0;	/* the target, in the initial pid namespace */
+const volatile __u32 cfg_namespace = 0; /* the inode of dhatd's pid namespace */
 const volatile __u32 cfg_scratch_count = 8;
 /* How many bytes may lie in the ring before new stacks, and then allocations, give way; and from
  * where on the daemon is woken: daemon/kernel/tracer.c. */
@@ -87,7 +87,7 @@ static __always_inline void count(__u32 counter)
 
 static __always_inline int is_target(void)
 {
-	return !cfg_check_tgid || bpf_get_current_pid_tgid() >> 32 == cfg_tgid;
+	return bpf_get_current_pid_tgid() >> 32 == cfg_tgid;
 }
 
 /* ---- mappings and stacks ------------------------------------------------------------------------------------ */

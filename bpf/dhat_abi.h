@@ -160,7 +160,8 @@ struct dhat_record_change {
 struct dhat_record_life { /* EXEC, FORK, THREAD_EXIT, EXIT */
 	struct dhat_record head;
 	__u64 time_ns;
-	__u32 pid; /* FORK: the child; the others: the target, whose first thread's tid it is */
+	__u32 pid; /* FORK: the child, as dhatd's pid namespace numbers it; the others: the target,
+		    * whose first thread's tid it is */
 	__u32 wait_status; /* EXIT: as wait(2) tells it */
 };
 

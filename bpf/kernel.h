@@ -59,8 +59,27 @@ struct signal_struct {
 	int group_exit_code;
 } CORE;
 
+struct ns_common {
+	unsigned int inum; /* as stat(2) has it of /proc/PID/ns/… */
+} CORE;
+
+struct pid_namespace {
+	struct ns_common ns;
+} CORE;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} CORE;
+
+struct pid {
+	unsigned int level; /* numbers[0 … level] */
+	struct upid numbers[1];
+} CORE;
+
 struct task_struct {
 	int pid, tgid, exit_code;
+	struct pid *thread_pid;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
@@ -68,6 +87,22 @@ struct task_struct {
 } CORE;
 
 struct linux_binprm;
+
+/* The task's number in a pid namespace; 0: it is not in it. */
+#define MAX_PID_NS_LEVEL 32 /* include/linux/pid_namespace.h */
+static __always_inline __u32 number_in(struct task_struct *task, __u32 namespace)
+{
+	struct pid *pid = task->thread_pid;
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid *at = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+
+	for (__u32 i = 0; i <= MAX_PID_NS_LEVEL && i <= level; i++) {
+		if (BPF_CORE_READ(at, ns, ns.inum) == namespace)
+			return BPF_CORE_READ(at, nr);
+		at = (void *)at + bpf_core_type_size(struct upid);
+	}
+	return 0;
+}
 
 #define VM_EXEC 0x4	   /* include/linux/mm.h */
 #define MAP_ANONYMOUS 0x20 /* include/uapi/asm-generic/mman-common.h */

@@ -73,7 +73,7 @@ static __always_inline void send_life(__u8 type, __u32 pid, __u32 wait_status)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
+	if (!is_target() || is_closed)
 		return 0;
 	send_life(DHAT_RECORD_EXEC, cfg_tgid, 0);
 	if (closes_on_exec)
@@ -84,10 +84,10 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(dhat_fork, struct task_struct *parent, struct task_struct *child)
 {
-	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
+	if (!is_target() || is_closed)
 		return 0;
 	if ((__u32)child->tgid != cfg_tgid) /* a process, not a thread */
-		send_life(DHAT_RECORD_FORK, child->tgid, 0);
+		send_life(DHAT_RECORD_FORK, number_in(child, cfg_namespace), 0);
 	return 0;
 }
 
@@ -103,9 +103,9 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 	struct signal_struct *signal = task->signal;
 	int status;
 
-	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || is_closed)
+	if (!is_target() || is_closed)
 		return 0;
-	if ((__u32)bpf_get_current_pid_tgid() == anchor_tid)
+	if (number_in(task, cfg_namespace) == anchor_tid)
 		anchor_has_left = 1;
 	/* two threads that end at once may both find that none is left: the first of them says so */
 	if (signal->live.counter != 0 || __sync_lock_test_and_set(&has_exited, 1)) {

@@ -10,9 +10,15 @@ struct {
 
 __u64 lost; /* events that did not fit: look at all processes again */
 
-static __always_inline void tell(__u32 pid)
+const volatile __u32 cfg_namespace = 0; /* the inode of dhatd's pid namespace */
+
+static __always_inline void tell(struct task_struct *task)
 {
-	__u32 *record = bpf_ringbuf_reserve(&begun, sizeof(*record), 0);
+	__u32 pid = number_in(task, cfg_namespace), *record;
+
+	if (!pid) /* a process that dhatd cannot see */
+		return;
+	record = bpf_ringbuf_reserve(&begun, sizeof(*record), 0);
 
 	if (!record) {
 		__sync_fetch_and_add(&lost, 1);
@@ -25,7 +31,7 @@ static __always_inline void tell(__u32 pid)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(watch_exec, struct task_struct *task)
 {
-	tell(task->tgid);
+	tell(task);
 	return 0;
 }
 
@@ -33,6 +39,6 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(watch_fork, struct task_struct *parent, struct task_struct *child)
 {
 	if (child->tgid != parent->tgid)
-		tell(child->tgid);
+		tell(child);
 	return 0;
 }

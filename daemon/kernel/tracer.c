@@ -5,6 +5,7 @@
 
 #include "bpf/unwind_types.h"
 #include "daemon/proc/file.h"
+#include "numbers.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -49,17 +50,7 @@ struct tracer {
 #define STACKS_TO_FORGET 50000 /* 4 MB of kernel memory */
 
 #define BANKS_BYTES (2 * DHAT_MAX_MAPPINGS * sizeof(struct dhat_mapping))
-/* include/linux/proc_ns.h: PROC_PID_INIT_INO */
-#define INIT_PID_NAMESPACE_INODE 0xEFFFFFFCu
 #define SCRATCH_PER_CPU 4
-
-/* Can this process know the number of another in the initial pid namespace? Only from inside. */
-static bool is_in_initial_pid_namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == INIT_PID_NAMESPACE_INODE;
-}
 
 static void choose_programs(struct dhat_bpf *bpf, enum uprobe_kind kind)
 {
@@ -105,11 +96,17 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 {
 	struct dhat_bpf *bpf = tracer->bpf;
 	int cpus = libbpf_num_possible_cpus(), error;
+	uint32_t tgid, namespace;
 
 	if (cpus < 1)
 		cpus = 1;
-	bpf->rodata->cfg_tgid = options->pid;
-	bpf->rodata->cfg_check_tgid = is_in_initial_pid_namespace();
+	error = numbers_namespace(&namespace, err);
+	if (!error)
+		error = numbers_initial(options->pid, &tgid, err);
+	if (error)
+		return error;
+	bpf->rodata->cfg_tgid = tgid;
+	bpf->rodata->cfg_namespace = namespace;
 	set_marks(bpf, options->ring_bytes);
 	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;

@@ -1,6 +1,7 @@
 #include "discover.h"
 
 #include "bpf/watch.skel.h"
+#include "daemon/kernel/numbers.h"
 #include "daemon/kernel/ring.h"
 #include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
@@ -271,6 +272,7 @@ int discover_new(const struct discover_options *options, struct targets *targets
 		 struct discover **ret, struct dhat_error *err)
 {
 	_cleanup_(discover_free_ptr) struct discover *discover = calloc(1, sizeof(*discover));
+	uint32_t namespace;
 	int error;
 
 	if (!discover)
@@ -283,8 +285,14 @@ int discover_new(const struct discover_options *options, struct targets *targets
 		error = find_cgroup(discover, err);
 	if (error)
 		return error;
-	discover->bpf = watch_bpf__open_and_load();
-	if (!discover->bpf || watch_bpf__attach(discover->bpf))
+	discover->bpf = watch_bpf__open();
+	if (!discover->bpf)
+		return dhat_error_errno(err, errno, "cannot watch for new processes");
+	error = numbers_namespace(&namespace, err);
+	if (error)
+		return error;
+	discover->bpf->rodata->cfg_namespace = namespace;
+	if (watch_bpf__load(discover->bpf) || watch_bpf__attach(discover->bpf))
 		return dhat_error_errno(err, errno, "cannot watch for new processes");
 	error = ring_open(bpf_map__fd(discover->bpf->maps.begun), RING_BYTES, &discover->ring);
 	if (error)

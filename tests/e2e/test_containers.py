@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, until
-from oracle import Profile
+from conftest import BUILD, TARGETS, until
+from oracle import Profile, book_sums, last_line_json, state_of, states_of
 from test_allocators import PROGRAMS, check_books, sums_of
 
 BUILD_ROOT = """
@@ -72,6 +72,112 @@ def test_daemon_inside_the_pid_namespace(ctl, target, socket_path, tmp_path):
     books = sums_of(container)
     ctl("snapshot", "-o", tmp_path / "held.json")
     check_books(Profile(tmp_path / "held.json"), books)
+
+
+class Inside:
+    """A pid namespace whose processes see each other only; started from outside it."""
+
+    def __init__(self, target):
+        self.target = target
+        # pid 1 ends when its stdin does, and takes all others along
+        self.first = target("/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                            "sh", "-c", "echo ready; read x")
+        self.first.expect("ready")
+        children = Path(f"/proc/{self.first.pid}/task/{self.first.pid}/children").read_text().split()
+        self.enter = ["/usr/bin/nsenter", "--target", children[0], "--pid", "--mount", "--"]
+
+    def start(self, *argv):
+        return self.target(*self.enter, *argv)
+
+    def program(self, name, *args):
+        """Started, and its pid as the namespace has it."""
+        process = self.start(TARGETS / name, "--gate", *args)
+        process.expect("ready")
+        return process, last_line_json(process.out)["pid"]
+
+    def daemon(self, socket_path, *argv):
+        dhatd = self.start(BUILD / "dhatd", *argv, "--socket", socket_path)
+        dhatd.expect_err("attached|answering")
+        return dhatd
+
+
+@pytest.fixture
+def inside(target):
+    return Inside(target)
+
+
+def test_exec_seen_from_inside(inside, ctl, socket_path, tmp_path):
+    process, pid = inside.program("exec_chain", "--hold", 1)
+    inside.daemon(socket_path, "attach", "--pid", pid, "--no-inventory", "--follow-exec")
+    process.say("go")
+    process.expect("total_bytes")
+    until(lambda: len(states_of(ctl, pid)) == 2, "the new program to be attached")
+    before, after = states_of(ctl, pid)
+    assert before.startswith("replaced") and after.startswith("attached")
+    process.say("end")
+    assert process.wait() == 0
+
+
+def test_children_seen_from_inside(inside, ctl, socket_path, tmp_path):
+    family, pid = inside.program("family", 3)
+    inside.daemon(socket_path, "attach", "--pid", pid, "--no-inventory", "--follow-fork")
+    family.say("go")
+    family.expect("children")
+    children = last_line_json(family.out)["children"]
+    until(lambda: all(state_of(ctl, child).startswith("attached") for child in children), "the children to be attached")
+    family.say("work")
+    family.expect("worked")
+    for number, child in enumerate(children, 1):
+        ctl("snapshot", "-o", tmp_path / f"{child}.json", "--pid", child)
+        profile = Profile(tmp_path / f"{child}.json")
+        assert profile.allocated_in("family.c")["tbk"] == number
+        assert profile.exact, profile.reasons
+    family.say("end")
+    assert family.wait() == 0
+
+
+def test_end_seen_from_inside(inside, ctl, socket_path, tmp_path):
+    """Threads and their ends, children that share the memory, the exit status: all of the right process."""
+    threads, pid = inside.program("thread_churn", 200)
+    bystander, bystander_pid = inside.program("thread_churn", 200)
+    inside.daemon(socket_path, "attach", "--pid", pid, "--no-inventory")
+    bystander.say("go")
+    assert bystander.wait() == 0
+    threads.say("go")
+    assert threads.wait() == 0
+    until(lambda: state_of(ctl, pid).startswith("exited"), "its end to be told")
+    assert "exit status 0" in state_of(ctl, pid)
+    ctl("snapshot", "-o", tmp_path / "t.json", "--pid", pid)
+    profile, book = Profile(tmp_path / "t.json"), last_line_json(threads.out)
+    assert profile.allocated_in("thread_churn.c")["tbk"] == book["total_blocks"] == 600
+    counters = {c["name"]: c["value"] for c in profile.verdict["counters"]}
+    assert counters["thread_cache_frees"] == 200 * 3  # by the end of each thread, two blocks and the cache
+    assert counters["unknown_frees"] == 0
+    assert profile.exact, profile.reasons
+
+
+def test_vfork_seen_from_inside(inside, ctl, socket_path, tmp_path):
+    """Until its exec a child of vfork runs in the target's memory, and hits the target's probes."""
+    forks, pid = inside.program("forks", "--hold", 50, "vfork")
+    inside.daemon(socket_path, "attach", "--pid", pid, "--no-inventory")
+    forks.say("go")
+    forks.expect("total_bytes")
+    ctl("snapshot", "-o", tmp_path / "f.json")
+    profile, book = Profile(tmp_path / "f.json"), last_line_json(forks.out)
+    assert profile.allocated_in("forks.c") == book_sums(book)
+    assert profile.exact, profile.reasons
+    forks.say("end")
+    assert forks.wait() == 0
+
+
+def test_names_seen_from_inside(inside, ctl, socket_path):
+    """--name finds those that begin later by the kernel's word, which has other numbers."""
+    first, first_pid = inside.program("waves")
+    inside.daemon(socket_path, "attach", "--name", "targets/waves --gate$")
+    second, second_pid = inside.program("waves")
+    for pid in (first_pid, second_pid):
+        until(lambda pid=pid: state_of(ctl, pid), "both to be attached")
+    assert first_pid < second_pid < 100
 
 
 def test_static_program_in_a_user_namespace(daemon, ctl, target, tmp_path):
