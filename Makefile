@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma
 # goals that install first, or need nothing
-standalone := deps exports demo test bench test-kernels test-kill fuzz stacks clean help format uninstall
+standalone := deps exports demo test bench test-kernels test-kill test-strangers fuzz stacks clean help format uninstall
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
 debian_of = $(patsubst json-c,libjson-c,$(1))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
@@ -228,6 +228,11 @@ test-kill:	## kill dhatd at random moments, KILLS=1000 times: what is left in th
 	$(again) -j$$(nproc) all $(O)/tests/targets/pairs
 	$(Q)$(PYTHON) tests/e2e/kills.py -O $(O) --kills $(or $(KILLS),1000)
 
+test-strangers:	## fetch production programs (npm), profile and judge them (STRANGERS="biome …")
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all
+	$(Q)$(PYTHON) tests/strangers/run -O $(O) $(STRANGERS)
+
 fuzz:	## each parser's fuzz target, FUZZ_SECONDS=60 each
 	$(Q)tests/deps build test
 	$(again) -j$$(nproc) $(fuzz_bin)
@@ -305,7 +310,7 @@ help:	## this list
 		printf "  make %-13s %s\n", n, $$0 }'
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 change the flags'
 
-.PHONY: all deps exports demo test test-kernels test-kill check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deps exports demo test test-kernels test-kill test-strangers check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

@@ -444,7 +444,7 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 			"cannot be found: %s",
 			path, how);
 	return preflight_block(preflight, "no allocator", ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-			       "no known allocator in the process: %s", how);
+			       "no known allocator in process (%s): %s", path, how);
 }
 
 int preflight_sites(struct preflight *preflight, const struct allocator_site *sites, size_t count,

@@ -47,6 +47,20 @@ int target_preflight(struct target *target, struct dhat_error *err)
 	return error;
 }
 
+int target_explain_nothing(const struct target *target, struct dhat_error *err)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+	const struct object_desc *executable = NULL;
+	int error;
+
+	for (size_t i = 0; i < target->object_count && !executable; i++)
+		if (target->objects[i].path &&
+		    strcmp(target->objects[i].path, target->identity.executable) == 0)
+			executable = target->objects[i].desc;
+	error = preflight_executable(&preflight, executable, target->identity.executable, 0);
+	return error ? error : preflight_verdict(&preflight, err);
+}
+
 /* What a kind of link does to a process with a filter is the kernel's way: asked once. */
 static bool return_probes_kill(enum uprobe_kind kind)
 {

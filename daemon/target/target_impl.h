@@ -150,8 +150,8 @@ int target_look(struct target *target, struct dhat_error *err);
 /* Probe these places in an object, and remember them. */
 int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err);
-/* target_hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if that
- * can be proven before the observation begins: those are taken out of *makers. */
+/* target_hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if
+ * that can be proven before the observation begins: those are taken out of *makers. */
 int target_probe_by_code(struct target *target, uint32_t object, uint32_t *makers,
 			 struct dhat_error *err);
 /* What is not counted of those that are left. */
@@ -161,6 +161,9 @@ int target_check_found(struct target *target, struct dhat_error *err);
 /* target_check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
  * note. */
 int target_preflight(struct target *target, struct dhat_error *err);
+/* No allocator was found: the error, with what the executable tells of the cause, as a plan has it.
+ */
+int target_explain_nothing(const struct target *target, struct dhat_error *err);
 /* How returns will be seen, once the kind of link is chosen. */
 int target_choose_returns(struct target *target);
 /* target_places.c: our own breakpoints. Keep what was placed in an object; sites' cookies number

@@ -580,11 +580,7 @@ int target_check_found(struct target *target, struct dhat_error *err)
 				      "that (huge pages "
 				      "for code)",
 				      (int)target->pid, target->identity.executable);
-	return dhat_error_set(
-		err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-		"no known allocator in process %d (%s): if it has its own, name it with "
-		"--alloc 'BINARY:FUNCTION(size=arg1)' and --free 'BINARY:FUNCTION(ptr=arg1)'",
-		(int)target->pid, target->identity.executable);
+	return target_explain_nothing(target, err);
 }
 
 bool target_probes_in(struct target *target, uint64_t addr)
