@@ -4,7 +4,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const names[] = { "malloc", "free", "_Znwm", "+0x1000", NULL };
+	static const char *const names[] = {
+		"malloc", "free", "_Znwm", "+0x1000", "*c", "m*", NULL
+	};
 	struct object_desc *desc = NULL;
 	struct dhat_error err = {};
 	uint64_t offset = 0;
@@ -21,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(desc->symbols[i].code_size <= OBJECT_CODE_BYTES);
 		FUZZ_CHECK(desc->symbols[i].code_size <= size);
 	}
+	FUZZ_CHECK(desc->sighting_count <= OBJECT_MAX_SIGHTINGS);
+	for (i = 0; i < desc->sighting_count; i++)
+		FUZZ_CHECK(desc->sightings[i].name[0]);
 	for (i = 0; i < desc->segment_count; i++)
 		object_offset_of_vaddr(desc, desc->segments[i].vaddr, &offset);
 	object_desc_free(desc);

@@ -623,6 +623,23 @@ static bool has_addresses(const struct object_reader *r)
 	return false;
 }
 
+/* A search through all read-only data, once for each file. */
+static void find_texts(struct object_reader *r)
+{
+	const struct object_desc *before = r->before;
+
+	if (before)
+		r->desc->makers = before->makers;
+	else
+		object_find_makers(r);
+	if (before && (before->symbol_count > 0 || before->makers)) {
+		strcpy(r->desc->libc_version, before->libc_version);
+		strcpy(r->desc->malloc_version, before->malloc_version);
+	} else if (r->desc->symbol_count > 0 || r->desc->makers) {
+		object_find_versions(r->fd, r->desc);
+	}
+}
+
 static int read_all(struct object_reader *r, const char *const *names, struct dhat_error *err)
 {
 	GElf_Ehdr eh;
@@ -649,12 +666,10 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 		return dhat_error_errno(err, -result, "cannot read an ELF file");
 	if (!r->has_sections)
 		object_find_go(r->fd, r->desc);
-	object_find_makers(r);
+	find_texts(r);
 	/* who asks for addresses knows already where to look */
 	if (r->desc->makers && !has_addresses(r) && object_find_entries(r) < 0)
 		return dhat_error_errno(err, ENOMEM, "cannot read an ELF file");
-	if (r->desc->symbol_count > 0 || r->desc->makers)
-		object_find_versions(r->fd, r->desc);
 	return 0;
 }
 
@@ -663,11 +678,17 @@ DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
 int object_describe(int fd, const char *const *names, struct object_desc **ret,
 		    struct dhat_error *err)
 {
+	return object_describe_more(fd, names, NULL, ret, err);
+}
+
+int object_describe_more(int fd, const char *const *names, const struct object_desc *before,
+			 struct object_desc **ret, struct dhat_error *err)
+{
 	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
 	_cleanup_(close_elf) Elf *elf = NULL;
 	_cleanup_(free_names) const char **sorted = NULL;
 	_cleanup_(free_names) const char **patterns = NULL;
-	struct object_reader r = { .fd = fd };
+	struct object_reader r = { .fd = fd, .before = before };
 	struct stat st;
 	int result;
 

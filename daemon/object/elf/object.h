@@ -105,6 +105,9 @@ struct object_desc {
  * patterns: names that end or begin so are listed as sightings. fd stays the caller's. */
 int object_describe(int fd, const char *const *names, struct object_desc **ret,
 		    struct dhat_error *err);
+/* The same file once more, with other names; what does not depend on them is taken from before. */
+int object_describe_more(int fd, const char *const *names, const struct object_desc *before,
+			 struct object_desc **ret, struct dhat_error *err);
 void object_desc_free(struct object_desc *desc);
 
 bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret);

@@ -10,7 +10,8 @@ struct object_reader {
 	uint64_t file_size;
 	Elf *elf;
 	struct object_desc *desc;
-	const char **names; /* sorted by strcmp; without patterns */
+	const struct object_desc *before; /* of the same file, or NULL */
+	const char **names;		  /* sorted by strcmp; without patterns */
 	size_t name_count;
 	const char **patterns;
 	size_t pattern_count;

@@ -104,8 +104,9 @@ int allocators_describe(int fd, const char *const *besides, struct object_desc *
 	if (r == 0)
 		r = add_besides(&names, besides);
 	for (i = 0; i < MAX_ROUNDS && r == 0 && is_more; i++) {
-		object_desc_free(take_ptr(desc));
-		r = object_describe(fd, (const char *const *)names.list, &desc, err);
+		_cleanup_(object_desc_free_ptr) struct object_desc *before = take_ptr(desc);
+
+		r = object_describe_more(fd, (const char *const *)names.list, before, &desc, err);
 		if (r < 0)
 			return r;
 		r = ask_for_more(desc, &names, &is_more);

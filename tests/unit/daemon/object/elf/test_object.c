@@ -512,10 +512,68 @@ static void test_lies(void **state)
 	survive(t, sizeof(*t));
 }
 
+static const struct object_sighting *sighting(const struct object_desc *desc, const char *name)
+{
+	const struct object_sighting *found = NULL;
+	size_t i;
+
+	for (i = 0; i < desc->sighting_count; i++) {
+		if (strcmp(desc->sightings[i].name, name) != 0)
+			continue;
+		assert_null(found); /* once, whatever versions and tables it is in */
+		found = &desc->sightings[i];
+	}
+	return found;
+}
+
+/* Names by how they begin or end: what is asked for by its whole name is a symbol and no sighting.
+ */
+static void test_patterns(void **state)
+{
+	static const char *const names[] = { "*allocx", "malloc_*", "mallocx", "*_np", NULL };
+	_cleanup_desc_ struct object_desc *je = describe_file(LIBRARIES "libjemalloc.so.2", names);
+	_cleanup_desc_ struct object_desc *libc = describe_file(LIBC, names);
+	_cleanup_close_ int fd = open(LIBRARIES "libjemalloc.so.2", O_RDONLY | O_CLOEXEC);
+	_cleanup_desc_ struct object_desc *again = NULL;
+
+	assert_non_null(find(je, "mallocx"));
+	assert_null(sighting(je, "mallocx"));
+	assert_true(sighting(je, "sdallocx")->is_public);
+	assert_true(sighting(je, "dallocx")->is_public);
+	assert_true(sighting(je, "malloc_usable_size")->is_public);
+	assert_null(sighting(je, "malloc"));
+	assert_null(sighting(je, "free"));
+	assert_true(sighting(libc, "pthread_getattr_np")->is_public);
+	assert_int_equal(
+		object_describe_more(fd, (const char *const[]){ "free", NULL }, je, &again, NULL),
+		0);
+	assert_non_null(find(again, "free"));
+	assert_string_equal(again->malloc_version, je->malloc_version);
+	assert_int_equal(again->makers, je->makers);
+	assert_int_equal(again->sighting_count, 0);
+}
+
+static void __attribute__((noinline, used)) private_function_np(void)
+{
+	__asm__ volatile("");
+}
+
+static void test_private_names(void **state)
+{
+	static const char *const names[] = { "private_function*", "ma*", NULL };
+	_cleanup_desc_ struct object_desc *self = describe_file("/proc/self/exe", names);
+
+	private_function_np();
+	assert_false(sighting(self, "private_function_np")->is_public);
+	assert_true(sighting(self, "main")->is_public);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_real_libraries),
+		cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_private_names),
 		cmocka_unit_test(test_what_a_library_is),
 		cmocka_unit_test(test_versions_of_one_name),
 		cmocka_unit_test(test_makers),
