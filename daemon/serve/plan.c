@@ -109,10 +109,13 @@ static void fill_target(struct planner *p, const struct target_identity *identit
 static void add_allocator(struct planner *p, const char *allocator, const char *path)
 {
 	Dhat__Target *target = p->plan->target;
-	char line[512], **grown;
+	_cleanup_free_ char *line = NULL;
+	char **grown;
 
-	snprintf(line, sizeof(line), "%s (%s)", allocator, path);
-	grown = reallocarray(target->allocators, target->n_allocators + 1, sizeof(*grown));
+	if (asprintf(&line, "%s (%s)", allocator, path) < 0)
+		line = NULL;
+	grown = !line ? NULL
+		      : reallocarray(target->allocators, target->n_allocators + 1, sizeof(*grown));
 	if (!grown) {
 		p->failed = true;
 		return;

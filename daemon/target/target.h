@@ -61,7 +61,8 @@ struct target_identity {
 };
 
 struct target_probe { /* what `status` shows of one probe */
-	char function[128], allocator[64], object_path[256], instruction[64], note[96];
+	char *function, *object_path; /* of any length: C++ names, deep folders */
+	char allocator[64], instruction[64], note[96];
 	const char *link, *returns_by; /* static */
 	uint8_t role;
 	bool is_emulated;

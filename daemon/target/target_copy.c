@@ -25,7 +25,7 @@ void target_copy_free(struct target_copy *copy)
 	free(copy->objects);
 	free(copy->points);
 	free(copy->frames);
-	free(copy->probes);
+	probes_free(copy->probes, copy->probe_count);
 	free(copy->counters);
 	texts_free(copy->reasons);
 	texts_free(copy->notes);
@@ -297,12 +297,9 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
 	copy_tables(target, copy);
 	copy->allocators = texts_copy(target->allocators);
-	copy->probes = calloc(target->probe_count + 1, sizeof(*copy->probes));
-	if (!copy->allocators || !copy->probes)
+	if (!copy->allocators ||
+	    probes_copy(target->probes, target->probe_count, &copy->probes, &copy->probe_count))
 		return -ENOMEM;
-	if (target->probe_count)
-		memcpy(copy->probes, target->probes, target->probe_count * sizeof(*copy->probes));
-	copy->probe_count = target->probe_count;
 	heap_totals(target->heap, &copy->totals);
 	if (error == 0 && with_points)
 		error = copy_points(target, copy);

@@ -119,6 +119,11 @@ struct target {
 	size_t forked_count;
 };
 
+/* Lists of probes own their texts. The copy ends at what there was memory for: *ret_count. */
+int probes_copy(const struct target_probe *probes, size_t count, struct target_probe **ret,
+		size_t *ret_count);
+void probes_free(struct target_probe *probes, size_t count);
+
 void target_lock(struct target *target);
 void target_unlock(struct target *target);
 

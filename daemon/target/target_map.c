@@ -367,10 +367,16 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 			.function_vaddr = site->symbol->vaddr,
 			.site_vaddr = site->symbol->vaddr + site->place.offset,
 			.file_offset = site->place_file_offset,
+			.function = strdup(site->function.name),
+			.object_path = strdup(slot->path),
 		};
-		snprintf(probe->function, sizeof(probe->function), "%s", site->function.name);
+		if (!probe->function || !probe->object_path) {
+			free(probe->function);
+			free(probe->object_path);
+			error = -ENOMEM;
+			break;
+		}
 		snprintf(probe->allocator, sizeof(probe->allocator), "%s", site->allocator);
-		snprintf(probe->object_path, sizeof(probe->object_path), "%s", slot->path);
 		snprintf(probe->instruction, sizeof(probe->instruction), "%s",
 			 site->place.instruction);
 		snprintf(probe->note, sizeof(probe->note), "%s", site->place.note);
@@ -810,7 +816,7 @@ void target_objects_deinit(struct target *target)
 	free(target->seen);
 	target->seen = NULL;
 	target->seen_count = 0;
-	free(target->probes);
+	probes_free(target->probes, target->probe_count);
 	target->probes = NULL;
 	target->probe_count = 0;
 	target_forget_places(target);

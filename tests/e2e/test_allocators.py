@@ -283,3 +283,43 @@ def test_free_within_free(options, daemon, tmp_path):
     assert (total["tb"], total["tbk"]) == (books["all"][0] + 64 * made, books["all"][1] + made)
     assert (total["eb"], total["ebk"]) == (0, 0)
     assert {c["name"]: c["value"] for c in profile.verdict["counters"]}["nested"] > 0
+
+
+def test_names_and_paths_of_any_length(daemon, ctl, target, tmp_path):
+    """status, plan and the profile show them whole, and a program that lies deep down is probed like another."""
+    function = "take_" + "x" * 300
+    folder = tmp_path / "/".join(["folder" * 20] * 6)
+    folder.mkdir(parents=True)
+    source, program = tmp_path / "deep.c", folder / "deep"
+    source.write_text(f"""
+        #include <stdio.h>
+        static char pool[65536];
+        __attribute__((noinline)) void *{function}(unsigned long size)
+        {{
+            static unsigned long used;
+            used += size;
+            return pool + used - size;
+        }}
+        int main(void)
+        {{
+            printf("ready\\n"); fflush(stdout);
+            for (int c; (c = getchar()) != EOF;)
+                if (c == '\\n') {{ {function}(100); printf("done\\n"); fflush(stdout); }}
+            return 0;
+        }}
+    """)
+    subprocess.run(["gcc", "-O1", "-o", program, source], check=True)
+    process = target(program)
+    process.expect("ready")
+    options = ("--alloc", f"deep:{function}(size=arg1)", "--no-inventory")
+    daemon("attach", "--pid", process.pid, *options)
+    process.say("")
+    process.expect("done")
+    plan = ctl("plan", process.pid, *options, "--json").json()
+    assert f"custom ({program})" in plan["target"]["allocators"]
+    status = ctl("status", "--json").json()["targets"][0]
+    assert [p["object"] for p in status["probes"] if p["function"] == function] == [str(program)]
+    assert f"custom ({program})" in status["target"]["allocators"]
+    ctl("snapshot", "-o", tmp_path / "deep.json")
+    points = [p for p in Profile(tmp_path / "deep.json").points if p["tb"] == 100]
+    assert len(points) == 1 and points[0]["tbk"] == 1
