@@ -14,6 +14,7 @@
  * EPERM), multi links (6.1: EINVAL), session links (6.1, 6.12: EINVAL, though the program loads),
  * and the kfunc bpf_session_is_return, whose prototype has changed by 7.3.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -384,6 +385,52 @@ static bool profile_attach(const char *how, struct profile *ret)
 		     "exit status %d", status);
 }
 
+/* Where a position-independent program's entry point is in a process that runs it; 0: unknown. */
+static uint64_t entry_address(pid_t pid, const char *path)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re"), *maps = NULL;
+	unsigned long start;
+	char name[32], line[512];
+	Elf64_Ehdr head;
+
+	snprintf(name, sizeof(name), "/proc/%d/maps", (int)pid);
+	maps = fopen(name, "re");
+	if (!file || !maps || fread(&head, sizeof(head), 1, file) != 1 || head.e_type != ET_DYN)
+		return 0;
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, path) && sscanf(line, "%lx-", &start) == 1)
+			return start + head.e_entry;
+	return 0;
+}
+
+/* A breakpoint that serves nobody, as a killed tracer leaves one, is let go. */
+static void check_repair(void)
+{
+	struct paths paths = paths_for("repair");
+	struct process sample = start((char *[]){ paths.sample, "wait", NULL }), dhatd;
+	uint8_t int3 = 0xcc, before = 0, after = 0;
+	char pid[16], name[32];
+	uint64_t addr;
+	int mem;
+
+	wait_for(&sample, "ready");
+	snprintf(pid, sizeof(pid), "%d", sample.pid);
+	snprintf(name, sizeof(name), "/proc/%d/mem", (int)sample.pid);
+	mem = open(name, O_RDWR | O_CLOEXEC);
+	addr = entry_address(sample.pid, paths.sample);
+	check(pread(mem, &before, 1, addr) == 1 && pwrite(mem, &int3, 1, addr) == 1,
+	      "repair: a breakpoint at the entry", "%s", strerror(errno));
+	dhatd = start((char *[]){ paths.dhatd, "repair", "--pid", pid, NULL });
+	check(wait_for(&dhatd, "1 removed"), "repair: says so", "%s", said);
+	check(end_of(&dhatd) == 0, "repair: exit status", "not 0");
+	check(pread(mem, &after, 1, addr) == 1 && after == before, "repair: removed",
+	      "%02x is there, not %02x", after, before);
+	close(mem);
+	if (write(sample.in, "\n", 1) == 1)
+		wait_for(&sample, "done");
+	check(end_of(&sample) == 0, "repair: the target is unharmed", "it ended otherwise");
+}
+
 static char *read_file(const char *path)
 {
 	_cleanup_fclose_ FILE *in = fopen(path, "re");
@@ -446,6 +493,7 @@ int main(int argc, char **argv)
 	run_all(argv[2], argv[3]);
 	if (profile_attach("attach", &attached))
 		check_profile("attach", &attached);
+	check_repair();
 	profile_deinit(&attached);
 	return failures > 0;
 }
