@@ -124,8 +124,9 @@ int index_new(struct index **ret)
 	if (!index)
 		return -ENOMEM;
 	/* Not AT_RANDOM: of these bytes libc makes its canary and the mangling of its pointers.
-	 * Before the kernel's generator is ready there is no process to profile. */
-	if (getrandom(index->seed, sizeof(index->seed), GRND_NONBLOCK) != sizeof(index->seed))
+	 * A machine that has just booted may have no entropy yet (a guest with 6.1 answered EAGAIN):
+	 * what there is will do. */
+	if (getrandom(index->seed, sizeof(index->seed), GRND_INSECURE) != sizeof(index->seed))
 		return -errno;
 	index->scratch = aligned_alloc(64, sizeof(*index->scratch));
 	index->directory = calloc(1, sizeof(*index->directory));
