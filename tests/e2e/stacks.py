@@ -142,10 +142,10 @@ def run_live(build, program, samples=400):
                        for line in (folder / "stacks").read_text().splitlines()]
             return Result(sampled, read_snapshot(folder / "s.dhat"))
         finally:
+            judge.communicate("\n\n")  # first: dhatd does not leave a process that a debugger holds
             if dhatd:
                 dhatd.terminate()
                 dhatd.communicate()
-            judge.communicate("\n\n")
 
 
 def describe(program, result):
