@@ -586,6 +586,11 @@ int target_check_found(struct target *target, struct dhat_error *err)
 				      "that (huge pages "
 				      "for code)",
 				      (int)target->pid, target->identity.executable);
+	/* it is known what is there, and how to name it */
+	if (target->partials.count)
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+				      "nothing in process %d can be probed: %.440s",
+				      (int)target->pid, target->partials.list[0].text);
 	return target_explain_nothing(target, err);
 }
 

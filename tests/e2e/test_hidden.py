@@ -276,7 +276,9 @@ def test_static_and_stripped(daemon, ctl, target):
         plan = ctl("plan", process.pid, "--json").json()
         assert plan["is_safe"]
         assert {h["name"] for h in plan["hazards"]} == {"hidden allocator", "static and stripped"}
-    assert ctl("attach", idle.pid, ok=False).status == 7
+    refused = ctl("attach", idle.pid, ok=False)
+    assert refused.status == 7
+    assert "what jemalloc" in refused.err and "is entered, most often first, at +0x" in refused.err
     ctl("attach", churn.pid)
     churn.say("")
     churn.expect("^quiet")

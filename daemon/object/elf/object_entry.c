@@ -15,8 +15,9 @@
 /* Between two functions of an allocator that refer to texts: 124 KiB in the largest seen. */
 #define MAX_GAP_BYTES (160u << 10)
 /* How far its functions go on before the first and behind the last such; only a call through the
- * GOT, which is one from another compilation, is believed there: see belongs(). */
+ * GOT, which is one from another compilation, is believed there: see find_own(). */
 #define MARGIN_BYTES (64u << 10)
+#define MAX_PASSES 8 /* of calls to calls: three are enough */
 /* A direct call from so near may be one of its own functions that calls another. */
 #define NEIGHBOUR_BYTES (256u << 10)
 
@@ -52,6 +53,7 @@ struct finder {
 	size_t text_count;
 	uint64_t low, high; /* the stretch */
 	uint8_t *is_inner;  /* of each function: called from the stretch */
+	uint8_t *is_own;    /* … or it is the allocator's by other signs */
 };
 
 static void pieces_deinit(struct pieces *pieces)
@@ -68,6 +70,7 @@ static void finder_deinit(struct finder *f)
 	free(f->starts);
 	free(f->fdes);
 	free(f->is_inner);
+	free(f->is_own);
 }
 
 static int load(struct finder *f, const struct object_segment *s, struct pieces *pieces,
@@ -398,24 +401,46 @@ static const uint8_t *code_of(const struct finder *f, size_t function, uint64_t 
 	return NULL;
 }
 
-/* Whether it is the allocator's. Beside the stretch may lie anything: a setjmp(), which no return
- * probe must ever sit on. There only what the stretch calls, or what calls into it, is believed. */
-static bool belongs(const struct finder *f, size_t function)
+static bool calls_own(const struct finder *f, size_t function)
 {
 	uint64_t start = f->starts[function], size = 0;
-	const uint8_t *code;
+	const uint8_t *code = code_of(f, function, &size);
 
-	if (is_near(f, start, 0) || f->is_inner[function])
-		return true;
-	code = code_of(f, function, &size);
 	for (uint64_t i = 0; code && i + 5 <= size; i++) {
 		uint64_t target = start + i + 5 + distance_at(code + i + 1);
 
-		if ((code[i] == 0xe8 || code[i] == 0xe9) && is_near(f, target, 0) &&
-		    holds(f->starts, f->start_count, target))
+		if ((code[i] == 0xe8 || code[i] == 0xe9) && is_near(f, target, MARGIN_BYTES) &&
+		    holds(f->starts, f->start_count, target) && f->is_own[function_at(f, target)])
 			return true;
 	}
 	return false;
+}
+
+/* Which are the allocator's. Beside the stretch may lie anything: a setjmp(), which no return probe
+ * must ever sit on. There only what the stretch calls, and what calls that in turn, is believed. */
+static int find_own(struct finder *f)
+{
+	size_t first = function_at(f, f->low > MARGIN_BYTES ? f->low - MARGIN_BYTES : 0);
+	bool is_more = true;
+
+	free(f->is_own);
+	f->is_own = calloc(f->start_count, 1);
+	if (!f->is_own)
+		return -ENOMEM;
+	first = first == SIZE_MAX ? 0 : first;
+	for (size_t i = first; i < f->start_count && f->starts[i] < f->high + MARGIN_BYTES; i++)
+		f->is_own[i] = is_near(f, f->starts[i], 0) || f->is_inner[i];
+	for (int pass = 0; pass < MAX_PASSES && is_more; pass++) {
+		is_more = false;
+		for (size_t i = first; i < f->start_count && f->starts[i] < f->high + MARGIN_BYTES;
+		     i++) {
+			if (f->is_own[i] || !calls_own(f, i))
+				continue;
+			f->is_own[i] = 1;
+			is_more = true;
+		}
+	}
+	return 0;
 }
 
 static void count_entry(const struct finder *f, unsigned maker, uint64_t vaddr)
@@ -429,7 +454,7 @@ static void count_entry(const struct finder *f, unsigned maker, uint64_t vaddr)
 		}
 	}
 	if (desc->entry_count < OBJECT_MAX_ENTRIES && is_entry(f, vaddr) &&
-	    belongs(f, function_at(f, vaddr)))
+	    f->is_own[function_at(f, vaddr)])
 		desc->entries[desc->entry_count++] =
 			(struct object_entry){ .vaddr = vaddr,
 					       .calls = 1,
@@ -489,6 +514,8 @@ static int find_entries(struct finder *f, unsigned maker)
 	struct slots slots = { 0 };
 	int r = find_inner(f);
 
+	if (r == 0)
+		r = find_own(f);
 	if (r == 0)
 		r = read_slots(f, &slots);
 
