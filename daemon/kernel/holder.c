@@ -5,7 +5,6 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/mount.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +17,8 @@
 struct holder {
 	int bpffs;  /* root of the mount; -1: there is none */
 	int *links; /* of each link its descriptor, or PINNED: the number is its name */
-	size_t count, capacity, pinned_count;
+	size_t count, capacity;
+	bool has_open; /* ever: not all could be pinned */
 };
 #define PINNED (-1)
 
@@ -83,6 +83,7 @@ static pid_t fork_child(int *ret_sock)
 	pid = fork();
 	if (pid == 0)
 		die_with_links(its, parent);
+	close(take_fd(its)); /* so that its death is the end of what can be read */
 	if (pid > 0) {
 		while (read(ours, &byte, 1) < 0 && errno == EINTR)
 			;
@@ -145,7 +146,8 @@ int holder_keep(struct holder *holder, int link_fd)
 	if (pin(holder, link_fd)) {
 		close(link_fd);
 		link_fd = PINNED;
-		holder->pinned_count++;
+	} else {
+		holder->has_open = true;
 	}
 	holder->links[holder->count++] = link_fd;
 	return 0;
@@ -164,12 +166,10 @@ void holder_let_go(struct holder *holder, size_t kept)
 	for (size_t i = kept; i < holder->count; i++) {
 		int fd = holder->links[i];
 
-		if (fd != PINNED) {
-			open[open_count++] = fd;
-		} else {
+		if (fd == PINNED)
 			unpin(holder, i);
-			holder->pinned_count--;
-		}
+		else
+			open[open_count++] = fd;
 	}
 	holder->count = kept;
 	if (open_count)
@@ -178,5 +178,5 @@ void holder_let_go(struct holder *holder, size_t kept)
 
 bool holder_is_pinned(const struct holder *holder)
 {
-	return holder->pinned_count == holder->count && holder->bpffs >= 0;
+	return holder->bpffs >= 0 && !holder->has_open;
 }

@@ -30,5 +30,5 @@ size_t holder_count(const struct holder *holder);
 /* Let go of all but the first `kept`. The kernel may still be about it when this returns. */
 void holder_let_go(struct holder *holder, size_t kept);
 
-/* Are all links (that there are) the kernel's to let go? */
+/* Are all links the kernel's to let go? From any thread. */
 bool holder_is_pinned(const struct holder *holder);

@@ -232,6 +232,7 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->code_bytes = copy->code_bytes;
 	status->tables_ready = copy->tables_ready;
 	status->tables_pending = copy->tables_pending;
+	status->links_are_pinned = copy->links_are_pinned;
 	add_texts(&failed, copy->notes, &status->notes, &status->n_notes);
 	if (!failed)
 		return status;

@@ -122,6 +122,7 @@ struct target_copy {
 	/* for status only */
 	double allocs_per_second, frees_per_second;
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;
+	bool links_are_pinned; /* see tracer_is_pinned(); false after the end */
 	uint32_t tables_ready, tables_pending;
 	struct target *target; /* a reference: it bounds the memory of its copies */
 	uint64_t bytes;	       /* of points and frames */

@@ -293,8 +293,10 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	copy->allocs_per_second = target->allocs_per_second;
 	copy->frees_per_second = target->frees_per_second;
 	copy->ring_bytes = target->ring_bytes;
-	if (target->tracer)
+	if (target->tracer) {
 		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
+		copy->links_are_pinned = tracer_is_pinned(target->tracer);
+	}
 	copy_tables(target, copy);
 	copy->allocators = texts_copy(target->allocators);
 	if (!copy->allocators ||

@@ -7,8 +7,10 @@ WAY: what is done to dhatd, see WAYS. Each kill is at a random moment. Judged ar
 """
 import argparse
 import contextlib
+import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -25,7 +27,9 @@ LINKS = ("session", "multi", "perf")
 DEADLINE = 60
 # A breakpoint costs 500 ns at the least, a pair without one 5 to 20: what is between is a busy machine.
 SLOW_NS = 400
-PATIENCE = 15  # seconds until a breakpoint that is still there counts as left
+# A breakpoint is left when for so many seconds none goes. The kernel lets go of perf links one after the other, all
+# processes' in one queue, each in 0.1 s and more.
+PATIENCE = 30
 # an emptied bounding set: root without the right to mount
 UNPRIVILEGED = ("/usr/bin/setpriv", "--bounding-set", "-sys_admin")
 
@@ -38,11 +42,14 @@ class Pairs:
 
     def __init__(self, build, directory):
         shutil.copy(LIBC, directory)
-        self.proc = subprocess.Popen([build / "tests/targets/pairs", "5"], stdin=subprocess.PIPE,
-                                     env=os.environ | {"LD_LIBRARY_PATH": str(directory)},
-                                     stdout=subprocess.PIPE, text=True)
+        self.proc = self.start([build / "tests/targets/pairs", "5"], directory)
         self.pid = self.proc.pid
         assert self.proc.stdout.readline() == "ready\n"
+
+    @staticmethod
+    def start(argv, directory, **options):
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                env=os.environ | {"LD_LIBRARY_PATH": str(directory)}, **options)
 
     def cost_ns(self):
         """The least of a few short runs: another process's turn is no cost of ours."""
@@ -58,6 +65,33 @@ class Pairs:
     def close(self):
         self.proc.kill()
         self.proc.communicate()
+
+
+class Run(Pairs):
+    """The target, started by `dhatd run`; it outlives that."""
+
+    def __init__(self, argv, program, directory):
+        self.program = program.resolve()
+        with open(directory / "dhatd.err", "wb") as err:
+            self.proc = self.start([*argv, "--", program, "5"], directory, stderr=err, start_new_session=True)
+        self.pid = None
+
+    def find(self):
+        """Its pid, once it is the program that it shall be."""
+        with contextlib.suppress(OSError):
+            for pid in Path(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children").read_text().split():
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{pid}/exe").resolve() == self.program:
+                        self.pid = int(pid)
+
+    def lives(self):
+        """Without dhatd it begins, or goes on."""
+        return bool(select.select([self.proc.stdout], [], [], DEADLINE)[0]) and self.proc.stdout.readline() == "ready\n"
+
+    def close(self):
+        self.proc.stdin.close()  # it ends by that
+        self.proc.stdout.read()
+        self.proc.stdout.close()
 
 
 class Watch:
@@ -109,6 +143,15 @@ class Kills:
         if wait:
             self.attach_seconds += (time.monotonic() - began - self.attach_seconds) / 8
         return dhatd
+
+    def are_pinned(self, link):
+        """What dhatd says of how it holds its links."""
+        dhatd = self.attach(link)
+        answer = subprocess.run([self.build / "dhatctl", "status", "--json", "--socket", self.socket],
+                                capture_output=True, check=True, timeout=DEADLINE)
+        dhatd.terminate()
+        dhatd.wait(DEADLINE)
+        return json.loads(answer.stdout)["targets"][0].get("links_are_pinned", False)
 
     def probed(self, link):
         """Where probes come to be: seen once, by an attach of its own."""
@@ -189,24 +232,45 @@ class Kills:
             dhatd.kill()
         return dhatd
 
+    def running(self, link):
+        """`dhatd run`: while its program starts, or soon after."""
+        argv = [*self.command, self.build / "dhatd", "run", "--socket", self.socket, "--link", link]
+        target, seconds = Run(argv, self.build / "tests/targets/pairs", self.directory), self.chance.uniform(0, 1.2)
+        end = time.monotonic() + seconds * self.attach_seconds
+        while time.monotonic() < end or not (target.pid or target.proc.poll() is not None):
+            target.find()
+        target.proc.kill()
+        target.proc.wait(DEADLINE)
+        assert target.pid and target.lives(), "the program died with dhatd"
+        self.judge(target)
+        target.close()
+
     # ---- the judge ----
 
     def once(self, way, link):
-        assert WAYS[way](self, link).wait(DEADLINE) in (0, -signal.SIGKILL)
+        dhatd = WAYS[way](self, link)
         self.tries += 1
-        end = time.monotonic() + PATIENCE
-        while (differences := code_differences(self.target.pid)) and time.monotonic() < end:
+        if dhatd:
+            assert dhatd.wait(DEADLINE) in (0, -signal.SIGKILL)
+            if not self.judge(self.target):
+                self.close()
+                self.addresses = {}
+                self.target = Pairs(self.build, self.directory)
+
+    def judge(self, target):
+        """Is it as it was?"""
+        end, least = time.monotonic() + PATIENCE, None
+        while (differences := code_differences(target.pid)) and time.monotonic() < end:
+            if least is None or sum(map(len, differences.values())) < least:
+                end, least = time.monotonic() + PATIENCE, sum(map(len, differences.values()))
             time.sleep(0.005)
-        cost_ns = self.target.cost_ns()
+        cost_ns = target.cost_ns()
         self.worst_ns = max(self.worst_ns, cost_ns)
         self.slow += cost_ns >= SLOW_NS
+        self.left += bool(differences)
         if differences:
-            self.left += 1
             self.places.append(differences)
-        if differences or cost_ns >= SLOW_NS:
-            self.close()
-            self.addresses = {}
-            self.target = Pairs(self.build, self.directory)
+        return not differences and cost_ns < SLOW_NS
 
     def close(self):
         self.target.close()
@@ -225,6 +289,7 @@ WAYS = {
     "letting go": Kills.letting_go,
     "attaching": Kills.attaching,
     "placing": Kills.placing,
+    "running": Kills.running,
 }
 
 

@@ -24,6 +24,7 @@ def kills(tmp_path):
 @pytest.mark.parametrize("link, rounds", [("session", 3), ("multi", 3), ("perf", 1)])
 def test_killed_at_any_moment(link, rounds, kills):
     runs = kills(seed=7)
+    assert runs.are_pinned(link)
     for _ in range(rounds):
         for way in WAYS:
             runs.once(way, link)
@@ -35,7 +36,7 @@ def test_killed_at_any_moment(link, rounds, kills):
 def test_killed_without_the_right_to_mount(link, kills):
     """Links cannot be pinned then: a child lets go of them."""
     runs = kills(seed=7, command=UNPRIVILEGED)
-    for _ in range(2):
-        for way in WAYS:
-            runs.once(way, link)
+    assert not runs.are_pinned(link)
+    for way in WAYS:
+        runs.once(way, link)
     assert runs.left == runs.slow == 0, (runs.figures(), runs.places)
