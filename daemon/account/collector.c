@@ -59,11 +59,14 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 
 static int feed_free(struct collector *collector, const struct dhat_record_free *record)
 {
-	const struct own_free one = { .addr = record->addr,
-				      .bytes = collector_chunk_bytes(record->chunk),
-				      .key = record->chunk >> DHAT_CHUNK_SIZE_BITS &
-					     ((1u << DHAT_CHUNK_KEY_BITS) - 1),
-				      .is_linked = record->chunk & DHAT_CHUNK_LINKED };
+	const struct own_free one = {
+		/* domains may have blocks at the same address: a pool's first is where the pool is
+		 */
+		.addr = record->addr | (uint64_t)record->head.domain << 56,
+		.bytes = collector_chunk_bytes(record->chunk),
+		.key = record->chunk >> DHAT_CHUNK_SIZE_BITS & ((1u << DHAT_CHUNK_KEY_BITS) - 1),
+		.is_linked = record->chunk & DHAT_CHUNK_LINKED,
+	};
 	uint32_t tid = record->head.tid;
 
 	heap_thread_seen(collector->heap, tid, record->time_ns);
@@ -73,7 +76,7 @@ static int feed_free(struct collector *collector, const struct dhat_record_free 
 				  record->time_ns);
 	if (heap_remove_block(collector->heap, record->head.domain, record->addr, one.bytes,
 			      record->time_ns)) {
-		own_frees_known(collector->own_frees, tid, record->addr);
+		own_frees_known(collector->own_frees, tid, one.addr);
 	} else if (own_frees_unknown(collector->own_frees, tid, &one)) {
 		heap_discount_unknown_frees(collector->heap, 1, one.bytes);
 		collector->nested_frees++;
