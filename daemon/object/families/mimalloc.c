@@ -12,7 +12,7 @@
 		FUNCTION(prefix "calloc", CALLOC, h, h + 1, 0),                                    \
 		FUNCTION(prefix "mallocn", CALLOC, h, h + 1, 0),                                   \
 		FUNCTION(prefix "realloc", REALLOC, h, h + 1, 0),                                  \
-		FUNCTION(prefix "reallocf", REALLOCF, h, h + 1, 0),                                 \
+		FUNCTION(prefix "reallocf", REALLOCF, h, h + 1, 0),                                \
 		FUNCTION(prefix "rezalloc", REALLOC, h, h + 1, 0),                                 \
 		FUNCTION(prefix "reallocn", REALLOCARRAY, h, h + 1, h + 2),                        \
 		FUNCTION(prefix "recalloc", REALLOCARRAY, h, h + 1, h + 2),                        \
@@ -97,7 +97,7 @@ static const struct allocator_function functions[] = {
 /* Of BSD, and Windows: what the arguments of _aligned_malloc are has changed from version to
  * version. */
 static const struct allocator_function beside_plain[] = {
-	FUNCTION("reallocf", REALLOCF, 0, 1, 0),	 FUNCTION("reallocarr", REALLOCARR, 0, 1, 2),
+	FUNCTION("reallocf", REALLOCF, 0, 1, 0), FUNCTION("reallocarr", REALLOCARR, 0, 1, 2),
 	FUNCTION("vfree", FREE, 0, 0, 0),	 FUNCTION("_aligned_malloc", UNKNOWN, 0, 0, 0),
 	FUNCTION("strdup", STRDUP, 0, 0, 0),	 FUNCTION("strndup", STRDUP, 0, 0, 0),
 	FUNCTION("realpath", REALPATH, 1, 0, 0),

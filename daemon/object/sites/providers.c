@@ -49,16 +49,15 @@ static void add_prefix_of(struct prefixes *prefixes, const struct allocator_fami
 }
 
 /* With the tags of clang's -fsanitize=alloc-token, which numbers the callers' types, each function
- * that hands out blocks is there once for each number: "__alloc_token_1_malloc"; or once for all of
- * them
- * ("__alloc_token_malloc") with the number as a last argument. */
+ * that hands out blocks is there once for each number: "__alloc_token_1_malloc"; or once for all
+ * of them ("__alloc_token_malloc") with the number as a last argument. */
 #define TOKEN "__alloc_token_"
 
 static void add_token(struct prefixes *prefixes, const char *name)
 {
-	size_t size = strlen(TOKEN), digits;
+	size_t size = sizeof(TOKEN) - 1, digits;
 
-	if (strncmp(name, TOKEN, size))
+	if (strncmp(name, TOKEN, size) != 0)
 		return;
 	digits = strspn(name + size, "0123456789");
 	if (digits && name[size + digits] == '_')
