@@ -7,6 +7,7 @@ truth     [(file, pattern of function names)]: all that hands out or resizes blo
           empty where there are no symbols
 hidden    what a verdict that is not "exact" has to speak of (a regular expression)
 least_bytes  where there is no truth: what is known to be handed out at the least, measured as said
+scratch   a folder of the program's that is removed before each run: both begin alike
 refused   for programs that cannot be profiled: what the refusal has to speak of
 """
 LIBC = ("/lib/x86_64-linux-gnu/libc.so.6",
@@ -45,6 +46,13 @@ ROWS = [
                       "|rallocx)")],
      "hidden": "jemalloc"},
     {"name": "sharp", "packages": ["sharp@0.35.5"], "argv": ["node", "sharp.js"], "truth": [LIBC]},
+    # PartitionAlloc behind malloc and an operator new of its own; renderer and all in one process
+    {"name": "chromium", "packages": [],
+     "argv": ["/usr/lib/chromium/chromium", "--headless", "--no-sandbox", "--disable-gpu", "--single-process",
+              "--no-first-run", "--user-data-dir=chromium", "--dump-dom", "./page.html"],
+     "truth": [("/usr/lib/chromium/chromium",
+                r"malloc|calloc|realloc|memalign|aligned_alloc|posix_memalign|valloc|pvalloc|_Zn[wa]m\w*")],
+     "scratch": "chromium"},
     # mimalloc 2 and 3 without symbols in libraries of node
     {"name": "rolldown", "packages": ["rolldown@1.3.3"], "argv": ["node", "rolldown.mjs"],
      "truth": [], "hidden": "mimalloc", "least_bytes": 20_000_000},
