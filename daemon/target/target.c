@@ -303,7 +303,8 @@ void target_tick(struct target *target)
 	target_unlock(target);
 	if (wants_weighing && hooks->wants_weighing)
 		hooks->wants_weighing(hooks->context, target);
-	target_look_after_code(target);
+	if (hooks->wants_look)
+		hooks->wants_look(hooks->context, target);
 }
 
 /* ---- probes ---------------------------------------------------------------------------------- */

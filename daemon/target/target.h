@@ -60,7 +60,7 @@ struct target_identity {
 	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
 };
 
-struct target_probe { /* what `status` shows of one probe */
+struct target_probe {		      /* what `status` shows of one probe */
 	char *function, *object_path; /* of any length: C++ names, deep folders */
 	char allocator[64], instruction[64], note[96];
 	const char *link, *returns_by; /* static */
@@ -130,7 +130,8 @@ struct target_copy {
 
 /* What a target asks of those who serve all targets. Called with no lock of the target held. */
 struct target_hooks {
-	void (*wants_mapper)(void *context, struct target *target);   /* see target_map_work() */
+	void (*wants_mapper)(void *context, struct target *target); /* see target_map_work() */
+	void (*wants_look)(void *context, struct target *target); /* see target_look_after_code() */
 	void (*wants_weighing)(void *context, struct target *target); /* see target_weigh() */
 	void (*forked)(void *context, struct target *target, pid_t child);
 	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
@@ -198,6 +199,10 @@ void target_map_work(struct target *target);
 /* For the mapper thread: whose the anonymous memory is, as a finding or a note of the target. May
  * take a tenth of a second. */
 void target_weigh(struct target *target);
+/* For the mapper thread, once a second, and for each copy: are our breakpoints in place, and the
+ * mappings that they are in? wants_mapper follows if something is to be mended. May wait for the
+ * target's own work on its mappings. */
+void target_look_after_code(struct target *target);
 
 /* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
  * so that what the target did before the call is in the copy. */

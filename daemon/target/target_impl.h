@@ -192,8 +192,6 @@ void target_search_copies(struct target *target, bool all);
 void target_tell(struct target *target, const char *text);
 /* target_code.c: its wait status is known: what may have killed it. With no lock. */
 void target_explain_end(struct target *target);
-/* target_code.c: look, and have the mapper mend what it can. Any thread, with no lock. */
-void target_look_after_code(struct target *target);
 /* let go of breakpoints that serve nobody, wherever they are; a note tells. While no
  * probe of ours is in place. */
 void target_sweep(struct target *target);

@@ -32,7 +32,7 @@ struct entry {
 	struct target *target; /* a reference */
 	bool is_over;	       /* its process has ended or was replaced, or it was detached */
 	bool is_ending;	       /* its process has ended: the closer's from now on */
-	bool wants_mapper, wants_closer, wants_weighing;
+	bool wants_mapper, wants_closer, wants_weighing, wants_look;
 };
 
 struct targets {
@@ -104,6 +104,19 @@ static void want_mapper(void *context, struct target *target)
 	entry = find_entry(targets, target);
 	if (entry)
 		entry->wants_mapper = true;
+	pthread_cond_signal(&targets->mapper_wake);
+	pthread_mutex_unlock(&targets->lock);
+}
+
+static void want_look(void *context, struct target *target)
+{
+	struct targets *targets = context;
+	struct entry *entry;
+
+	pthread_mutex_lock(&targets->lock);
+	entry = find_entry(targets, target);
+	if (entry)
+		entry->wants_look = true;
 	pthread_cond_signal(&targets->mapper_wake);
 	pthread_mutex_unlock(&targets->lock);
 }
@@ -336,6 +349,18 @@ static struct target *take_weighing(struct targets *targets)
 	return NULL;
 }
 
+static struct target *take_look(struct targets *targets)
+{
+	for (size_t i = 0; i < targets->count; i++) {
+		if (!targets->entries[i].wants_look)
+			continue;
+		targets->entries[i].wants_look = false;
+		if (!targets->entries[i].is_over)
+			return target_ref(targets->entries[i].target);
+	}
+	return NULL;
+}
+
 /* With `lock`: the first one whose time has come. */
 static bool take_follow(struct targets *targets, struct follow *ret)
 {
@@ -401,9 +426,10 @@ static void *map_forever(void *context)
 	while (!atomic_load(&targets->is_ending)) {
 		struct target *target = take_map_job(targets);
 		struct target *to_weigh = target ? NULL : take_weighing(targets);
+		struct target *to_look = target || to_weigh ? NULL : take_look(targets);
 		struct follow follow = { 0 };
 
-		if (!target && !to_weigh && !take_follow(targets, &follow)) {
+		if (!target && !to_weigh && !to_look && !take_follow(targets, &follow)) {
 			wait_for_work(targets);
 			continue;
 		}
@@ -412,10 +438,13 @@ static void *map_forever(void *context)
 			target_map_work(target);
 		else if (to_weigh)
 			target_weigh(to_weigh);
+		else if (to_look)
+			target_look_after_code(to_look);
 		else
 			attach_follow(targets, &follow);
 		target_unref(target);
 		target_unref(to_weigh);
+		target_unref(to_look);
 		pthread_mutex_lock(&targets->lock);
 	}
 	pthread_mutex_unlock(&targets->lock);
@@ -444,6 +473,7 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 		.tables = tables,
 		.hooks = { .wants_mapper = want_mapper,
 			   .wants_weighing = want_weighing,
+			   .wants_look = want_look,
 			   .forked = on_forked,
 			   .replaced = on_replaced,
 			   .told = on_told,
