@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,11 +54,23 @@ static void unpin(const struct holder *holder, size_t i)
 
 /* ---- not pinned ------------------------------------------------------------------------------ */
 
+/* Nobody shall find a dhatd at its socket that is gone. Only sockets: what else we have may hold
+ * breakpoints, too. Those of the start have low numbers. */
+static void close_sockets(int sock)
+{
+	struct stat st;
+
+	for (int fd = 0; fd < 256; fd++)
+		if (fd != sock && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+			close(fd);
+}
+
 /* Only system calls: we have threads. */
 __attribute__((noreturn)) static void die_with_links(int sock, pid_t parent)
 {
 	char byte = 'h';
 
+	close_sockets(sock);
 	setsid(); /* what is meant for our group is not for it */
 	/* The thread that waits for us: whatever ends that, the links go now. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -94,7 +107,7 @@ static pid_t fork_child(int *ret_sock)
 
 /* Keeps H1: when ours is closed, the child's is there. It exits by itself, and that is when the
  * kernel takes the probes out; wait for it, so that it is done. */
-static void close_through_child(int *links, size_t count)
+void holder_close(const int *links, size_t count)
 {
 	_cleanup_close_ int sock = -1;
 	pid_t pid = fork_child(&sock);
@@ -173,7 +186,7 @@ void holder_let_go(struct holder *holder, size_t kept)
 	}
 	holder->count = kept;
 	if (open_count)
-		close_through_child(open, open_count);
+		holder_close(open, open_count);
 }
 
 bool holder_is_pinned(const struct holder *holder)

@@ -32,3 +32,7 @@ void holder_let_go(struct holder *holder, size_t kept);
 
 /* Are all links the kernel's to let go? From any thread. */
 bool holder_is_pinned(const struct holder *holder);
+
+/* Close descriptors that hold breakpoints and could not be pinned, keeping H1. Returns when those
+ * are gone. */
+void holder_close(const int *links, size_t count);

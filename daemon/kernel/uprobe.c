@@ -126,7 +126,7 @@ int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
 	fd = syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	close(fd);
+	holder_close(&fd, 1);
 	return 0;
 }
 
