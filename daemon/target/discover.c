@@ -116,7 +116,8 @@ static bool is_attached(struct discover *discover, pid_t pid)
 /* Seconds later it may have loaded its C library; until then it has no allocator. */
 static bool is_worth_another_try(const struct dhat_error *err)
 {
-	return err->code == DHAT_EXIT_NO_ALLOCATOR;
+	return err->code == DHAT_EXIT_NO_ALLOCATOR ||
+	       err->code == DHAT_EXIT_ALREADY; /* by somebody else, who may yet fail */
 }
 
 /* true: done with it, well or not */
@@ -136,7 +137,8 @@ static bool try_attach(struct discover *discover, struct waiting *waiting)
 	}
 	if (is_worth_another_try(&err) && waiting->tries_left-- > 1)
 		return false;
-	if (err.code != DHAT_EXIT_NO_PROCESS && discover->options.failed)
+	if (err.code != DHAT_EXIT_NO_PROCESS && err.code != DHAT_EXIT_ALREADY &&
+	    discover->options.failed)
 		discover->options.failed(discover->options.context, waiting->pid, &err);
 	return true;
 }
