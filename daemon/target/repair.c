@@ -52,20 +52,6 @@ static void look_for_obstacle(pid_t pid, const struct repair_options *options, c
 
 /* ---- the places ------------------------------------------------------------------------------ */
 
-static void drop_ours(struct breakpoints *found, const struct repair_options *options)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; options->is_ours && i < found->count; i++) {
-		if (options->is_ours(options->context, &found->list[i]))
-			free(found->list[i].path);
-		else
-			found->list[kept++] = found->list[i];
-	}
-	if (options->is_ours)
-		found->count = kept;
-}
-
 static bool is_same_place(const struct breakpoint *a, const struct breakpoint *b)
 {
 	return a->file_offset == b->file_offset && a->inode == b->inode &&
@@ -166,7 +152,6 @@ int repair_process(pid_t pid, const struct repair_options *options, struct repai
 					"cannot compare the code of process %d with "
 					"its files",
 					(int)pid);
-	drop_ours(&repair.breakpoints, options);
 	repair.outcomes = calloc(repair.breakpoints.count + 1, sizeof(*repair.outcomes));
 	if (!repair.outcomes)
 		return -ENOMEM;

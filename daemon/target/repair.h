@@ -23,7 +23,7 @@ enum repair_outcome {
 };
 
 struct repair {
-	struct breakpoints breakpoints; /* as found, without ours */
+	struct breakpoints breakpoints; /* as found */
 	enum repair_outcome *outcomes;	/* of each */
 	size_t counts[REPAIR_OUTCOMES];
 	char why_kept[256];
@@ -31,9 +31,6 @@ struct repair {
 
 struct repair_options {
 	bool is_asked; /* by a person: a handler of SIGTRAP is no reason to keep away */
-	/* Is it a probe of our own, in use? NULL: there are none. */
-	bool (*is_ours)(const void *context, const struct breakpoint *breakpoint);
-	const void *context;
 };
 
 /* Takes milliseconds if there is nothing, else some tenths of a second. A process whose memory may
