@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -34,7 +35,8 @@ struct tracer {
 	struct footprint footprint;
 	struct placed *placed;
 	size_t placed_count, placed_capacity;
-	pid_t anchor; /* a thread */
+	pthread_mutex_t anchor_lock; /* guards what is placed, the links and the anchor */
+	pid_t anchor;		     /* a thread */
 	uint32_t anchor_gaps;
 	struct dhat_mapping *mappings; /* both banks, shared with the kernel */
 	enum uprobe_kind kind;
@@ -150,6 +152,7 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 
 	if (!tracer)
 		return -ENOMEM;
+	pthread_mutex_init(&tracer->anchor_lock, NULL);
 	tracer->kind = options->kind;
 	tracer->pid = options->pid;
 	if (proc_living_thread(options->pid, &tracer->anchor))
@@ -260,8 +263,8 @@ static int hang(struct tracer *tracer, const struct placed *placed, pid_t anchor
 			     links, err);
 }
 
-int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
-		  size_t count, struct dhat_error *err)
+static int place(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
+		 size_t count, struct dhat_error *err)
 {
 	struct uprobe_programs programs = programs_of(tracer);
 	int error = remember(tracer, path, sites, count);
@@ -277,6 +280,17 @@ int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_s
 	return error;
 }
 
+int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
+		  size_t count, struct dhat_error *err)
+{
+	int error;
+
+	pthread_mutex_lock(&tracer->anchor_lock);
+	error = place(tracer, path, sites, count, err);
+	pthread_mutex_unlock(&tracer->anchor_lock);
+	return error;
+}
+
 bool tracer_has_lost_anchor(struct tracer *tracer)
 {
 	return __atomic_exchange_n(&tracer->bpf->bss->anchor_has_left, 0, __ATOMIC_RELAXED);
@@ -285,7 +299,7 @@ bool tracer_has_lost_anchor(struct tracer *tracer)
 /* The first that lives is the oldest: one that will live on, most likely. */
 #define MAX_ANCHORS 16 /* that leave while we are at it */
 
-int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err)
+static int find_anchor(struct tracer *tracer, struct dhat_error *err)
 {
 	int error = 0;
 
@@ -307,6 +321,16 @@ int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err)
 		tracer->anchor = anchor;
 		tracer->anchor_gaps += tracer->kind == UPROBE_PERF;
 	}
+	return error;
+}
+
+int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err)
+{
+	int error;
+
+	pthread_mutex_lock(&tracer->anchor_lock);
+	error = find_anchor(tracer, err);
+	pthread_mutex_unlock(&tracer->anchor_lock);
 	return error;
 }
 

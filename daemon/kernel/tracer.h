@@ -42,7 +42,7 @@ void tracer_close_gate(struct tracer *tracer);
  * place, and do not come in what is mapped later. So all probes hang on a thread that lives, the
  * anchor; when it leaves, on another one. */
 bool tracer_has_lost_anchor(struct tracer *tracer); /* true once for each that leaves */
-/* -ESRCH when no thread lives. */
+/* Look for another one if it does not live. Any thread. -ESRCH when none lives. */
 int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err);
 /* How often calls were missed because of that: never but with perf events. */
 uint32_t tracer_anchor_gaps(const struct tracer *tracer);

@@ -208,8 +208,10 @@ static size_t drain_and_unlock(struct target *target, size_t max)
 
 	count = target->tracer ? ring_drain(tracer_ring(target->tracer), max, take_record, target)
 			       : 0;
-	wants_mapper =
-		target->wants_mapper || (target->tracer && tracer_has_lost_anchor(target->tracer));
+	/* at once: what others do to their probes meanwhile may cost us ours */
+	if (target->tracer && tracer_has_lost_anchor(target->tracer))
+		tracer_find_anchor(target->tracer, NULL);
+	wants_mapper = target->wants_mapper;
 	was_replaced = target->was_replaced;
 	forked = take_ptr(target->forked);
 	forked_count = target->forked_count;
@@ -297,6 +299,8 @@ void target_tick(struct target *target)
 		target->last_frees = frees;
 		target->last_tick_ns = now;
 	}
+	if (target->tracer) /* should it have failed at the moment when it was told */
+		tracer_find_anchor(target->tracer, NULL);
 	target_look_for_doubt(target, now);
 	wants_weighing = target->wants_weighing;
 	target->wants_weighing = false;

@@ -773,7 +773,6 @@ void target_map_work(struct target *target)
 		int error;
 
 		epoch = tracer_epoch(target->tracer);
-		tracer_find_anchor(target->tracer, NULL);
 		error = target_look(target, NULL);
 		target_search_copies(target, false); /* at once: it may be called soon */
 		target_restore_places(target);
