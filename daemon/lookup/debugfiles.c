@@ -45,10 +45,13 @@ static bool is_storage(int fd)
 		0xca451a4e /* bcachefs */,
 	};
 	struct statfs fs;
-	struct stat st;
+	struct stat st, root;
 
 	if (fstat(fd, &st) || fstatfs(fd, &fs))
 		return false;
+	/* what this system stands on, whatever that is: a guest's virtiofs has FUSE's number */
+	if (stat("/", &root) == 0 && st.st_dev == root.st_dev)
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(without_device); i++)
 		if (fs.f_type == without_device[i])
 			return true;
