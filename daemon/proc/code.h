@@ -51,5 +51,5 @@ bool code_page_is_present(uint64_t page);
 bool code_page_is_private(uint64_t page);
 
 /* Write back the file's byte where a copy of the place has a breakpoint, if it has still. 0, or
- * -errno: -ENOENT if it has not. See target_copies.c for when this may be done. */
+ * -errno: -ENOENT if it has not. See daemon/target/copies.c for when this may be done. */
 int code_mend(pid_t pid, uint64_t addr, const struct code_pattern *pattern);

@@ -1,8 +1,8 @@
 #include "run.h"
 
+#include "private.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/say.h"
-#include "target_impl.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "target_impl.h"
+#include "private.h"
 
 #include "daemon/kernel/selftest.h"
 #include "daemon/object/sites/custom.h"

@@ -8,8 +8,8 @@ struct targets;
 int targets_new(struct worker *worker, struct tables *tables, struct targets **ret,
 		struct dhat_error *err);
 void targets_free(struct targets *targets); /* detaches all */
-/* From now on nothing is attached to any more (ECANCELED), and no file is described nor a table built:
- * who waits for one fails. May be called from any thread, while others attach. */
+/* From now on nothing is attached to any more (ECANCELED), and no file is described nor a table
+ * built: who waits for one fails. May be called from any thread, while others attach. */
 void targets_close(struct targets *targets);
 
 /* Of several attaches to one pid at the same time one succeeds: DHAT_EXIT_ALREADY.

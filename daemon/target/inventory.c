@@ -1,5 +1,5 @@
 /* The blocks that a target held before we came: listed from outside, added to its live ones. */
-#include "target_impl.h"
+#include "private.h"
 
 #include "daemon/inventory/inventory.h"
 #include "proto/base/cleanup.h"

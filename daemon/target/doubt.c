@@ -1,5 +1,5 @@
 /* Signs that something in a target allocates which nobody counts: see doubt.h. */
-#include "target_impl.h"
+#include "private.h"
 
 #include "daemon/proc/smaps.h"
 #include "identity.h"

@@ -1,5 +1,5 @@
 /* Our breakpoints in the target's code: are they where we put them? */
-#include "target_impl.h"
+#include "private.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Copies of a target for those who show it. */
-#include "target_impl.h"
+#include "private.h"
 
 #include "daemon/account/counters.h"
 #include "identity.h"

@@ -1,5 +1,5 @@
 /* What code the target has: mappings, the objects behind them, their allocators and tables. */
-#include "target_impl.h"
+#include "private.h"
 
 #include "daemon/lookup/tables.h"
 #include "daemon/object/sites/allocators.h"

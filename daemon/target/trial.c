@@ -1,4 +1,4 @@
-#include "target_trial.h"
+#include "trial.h"
 
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/sites/allocators.h"

@@ -1,5 +1,5 @@
 #pragma once
-/* target_impl: the inside of a target; for daemon/target*.c only. */
+/* private: the inside of a target; for files of this folder only. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -95,7 +95,7 @@ struct target {
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	uint32_t not_followed;	  /* of those, sentences about children: MAX_NOT_FOLLOWED */
 	bool is_taking_inventory;
-	/* target_doubt.c's; with `lock` */
+	/* doubt.c's; with `lock` */
 	struct doubt_frees frees;
 	struct doubt_memory memory_begin;
 	bool wants_weighing, has_own_heap_note;
@@ -138,24 +138,24 @@ void target_open(struct target *target);
 /* Take what is in the ring now, so that what the target did before this call is accounted. */
 void target_drain_now(struct target *target);
 
-/* target_doubt.c: what there is when the observation begins. */
+/* doubt.c: what there is when the observation begins. */
 void target_begin_doubt(struct target *target);
 /* Once a second, with `lock`; sets wants_weighing. */
 void target_look_for_doubt(struct target *target, uint64_t now_ns);
 
-/* target_inventory.c: before target_open(), so that no free is missed; see inventory.h. */
+/* inventory.c: before target_open(), so that no free is missed; see inventory.h. */
 int target_begin_inventory(struct target *target);
 
 /* Bring kernel_counters up to date; with `lock`. */
 void target_read_counters(struct target *target);
 
-/* target_map.c: look up what is mapped now; open and describe what is new; probe allocators found.
+/* objects.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
 /* Probe these places in an object, and remember them. */
 int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err);
-/* target_hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if
+/* hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if
  * that can be proven before the observation begins: those are taken out of *makers. */
 int target_probe_by_code(struct target *target, uint32_t object, uint32_t *makers,
 			 struct dhat_error *err);
@@ -163,7 +163,7 @@ int target_probe_by_code(struct target *target, uint32_t object, uint32_t *maker
 int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers);
 /* An error, with advice, if nothing has been probed. */
 int target_check_found(struct target *target, struct dhat_error *err);
-/* target_check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
+/* check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
  * note. */
 int target_preflight(struct target *target, struct dhat_error *err);
 /* No allocator was found: the error, with what the executable tells of the cause, as a plan has it.
@@ -171,7 +171,7 @@ int target_preflight(struct target *target, struct dhat_error *err);
 int target_explain_nothing(const struct target *target, struct dhat_error *err);
 /* How returns will be seen, once the kind of link is chosen. */
 int target_choose_returns(struct target *target);
-/* target_places.c: our own breakpoints. Keep what was placed in an object; sites' cookies number
+/* places.c: our own breakpoints. Keep what was placed in an object; sites' cookies number
  * the probes. */
 int target_remember_places(struct target *target, uint32_t object, const struct uprobe_site *sites,
 			   size_t count);
@@ -184,13 +184,13 @@ bool target_check_places(struct target *target);
 /* Put back those that are missing, once no debugger is there any more. Holder of map_lock; a tenth
  * of a second for each. */
 void target_restore_places(struct target *target);
-/* target_copies.c: look for breakpoints of ours in copies that the target made of its code, and
+/* copies.c: look for breakpoints of ours in copies that the target made of its code, and
  * take them out. all: everywhere, else where nothing executable was at the last search. Holder of
  * map_lock. */
 void target_search_copies(struct target *target, bool all);
-/* target_code.c: what a person should know at once. With no lock. */
+/* sweep.c: what a person should know at once. With no lock. */
 void target_tell(struct target *target, const char *text);
-/* target_code.c: its wait status is known: what may have killed it. With no lock. */
+/* sweep.c: its wait status is known: what may have killed it. With no lock. */
 void target_explain_end(struct target *target);
 /* let go of breakpoints that serve nobody, wherever they are; a note tells. While no
  * probe of ours is in place. */

@@ -1,10 +1,10 @@
 #pragma once
-/* target_trial: what the nameless functions of an allocator do, tried on the living process.
+/* trial: what the nameless functions of an allocator do, tried on the living process.
  *
  * They are probed for a moment, on their own, and what they take and give is judged (conduct.h).
  */
 #include "daemon/object/sites/conduct.h"
-#include "target_impl.h"
+#include "private.h"
 
 struct trial {
 	enum conduct_role roles[OBJECT_MAX_ENTRIES]; /* of the desc's entries */

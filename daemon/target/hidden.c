@@ -1,10 +1,10 @@
 /* Allocators in a target's files that cannot be found by name: hidden.h. */
-#include "target_impl.h"
+#include "private.h"
 
 #include "daemon/object/sites/hidden.h"
 #include "daemon/worker/worker.h"
 #include "proto/base/cleanup.h"
-#include "target_trial.h"
+#include "trial.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* What is in the target's code that is not of its files. */
-#include "target_impl.h"
+#include "private.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -13,7 +13,7 @@
  * - It is private memory of the process, of no file, that it executes. Shared memory and files are
  *   others' too: that is told only. So it is while a debugger is there, whose breakpoint it may be.
  */
-#include "target_impl.h"
+#include "private.h"
 
 #include <errno.h>
 #include <stdio.h>

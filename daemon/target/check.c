@@ -1,5 +1,5 @@
 /* What must be known of a target before it is attached to. */
-#include "target_impl.h"
+#include "private.h"
 
 #include <errno.h>
 #include <stdlib.h>
