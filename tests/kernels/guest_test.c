@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -403,12 +404,28 @@ static uint64_t entry_address(pid_t pid, const char *path)
 	return 0;
 }
 
+/* By ptrace: newer kernels let nobody else write to code (CONFIG_PROC_MEM_FORCE_PTRACE). */
+static bool put_breakpoint(pid_t pid, uint64_t addr)
+{
+	bool is_done = false;
+	long word;
+
+	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) || waitpid(pid, NULL, __WALL) != pid)
+		return false;
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, pid, (void *)addr, NULL);
+	if (!errno)
+		is_done = !ptrace(PTRACE_POKETEXT, pid, (void *)addr,
+				  (void *)((word & ~0xffL) | 0xcc));
+	return !ptrace(PTRACE_DETACH, pid, NULL, NULL) && is_done;
+}
+
 /* A breakpoint that serves nobody, as a killed tracer leaves one, is let go. */
 static void check_repair(void)
 {
 	struct paths paths = paths_for("repair");
 	struct process sample = start((char *[]){ paths.sample, "wait", NULL }), dhatd;
-	uint8_t int3 = 0xcc, before = 0, after = 0;
+	uint8_t before = 0, after = 0;
 	char pid[16], name[32];
 	uint64_t addr;
 	int mem;
@@ -416,9 +433,9 @@ static void check_repair(void)
 	wait_for(&sample, "ready");
 	snprintf(pid, sizeof(pid), "%d", sample.pid);
 	snprintf(name, sizeof(name), "/proc/%d/mem", (int)sample.pid);
-	mem = open(name, O_RDWR | O_CLOEXEC);
+	mem = open(name, O_RDONLY | O_CLOEXEC);
 	addr = entry_address(sample.pid, paths.sample);
-	check(pread(mem, &before, 1, addr) == 1 && pwrite(mem, &int3, 1, addr) == 1,
+	check(pread(mem, &before, 1, addr) == 1 && put_breakpoint(sample.pid, addr),
 	      "repair: a breakpoint at the entry", "%s", strerror(errno));
 	dhatd = start((char *[]){ paths.dhatd, "repair", "--pid", pid, NULL });
 	check(wait_for(&dhatd, "1 removed"), "repair: says so", "%s", said);
