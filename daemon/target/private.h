@@ -152,6 +152,8 @@ void target_read_counters(struct target *target);
 /* objects.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
+/* probing.c: probe the allocators of one object, if it has any. */
+int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err);
 /* Probe these places in an object, and remember them. */
 int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err);
