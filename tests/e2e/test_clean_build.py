@@ -23,13 +23,14 @@ for arg; do
 	-L:*) library_path=$arg ;;
 	-l:static=*) inputs+=("$library_path/lib${arg#static=}.a") ;;
 	-MT:*) ;;
+	-isystem:*) flags+=(-isystem "$arg") ;;
 	:-[DI]*) flags+=("$arg") ;;
 	:-*) ;;
 	:*.c | :*.cc) source=$arg inputs+=("$arg") ;;
 	:*/*) [ "$name" = cargo ] || inputs+=("$arg") ;;
 	:*) [ "$name" != objcopy ] || inputs+=("$arg") ;;
 	esac
-	case $arg in -o | -MF | -MT | -L | -l) value=$arg ;; *) value= ;; esac
+	case $arg in -o | -MF | -MT | -L | -l | -isystem) value=$arg ;; *) value= ;; esac
 done
 case $name in
 objcopy | strip | cargo | bpftool) sleep "$SLOW" ;;
