@@ -53,10 +53,12 @@ int target_explain_nothing(const struct target *target, struct dhat_error *err)
 	const struct object_desc *executable = NULL;
 	int error;
 
-	for (size_t i = 0; i < target->object_count && !executable; i++)
-		if (target->objects[i].path &&
-		    strcmp(target->objects[i].path, target->identity.executable) == 0)
-			executable = target->objects[i].desc;
+	for (size_t i = 0; i < target->objects.count && !executable; i++) {
+		const struct object_slot *slot = objects_at(&target->objects, i);
+
+		if (slot->path && strcmp(slot->path, target->identity.executable) == 0)
+			executable = slot->desc;
+	}
 	error = preflight_executable(&preflight, executable, target->identity.executable, 0);
 	return error ? error : preflight_verdict(&preflight, err);
 }

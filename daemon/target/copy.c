@@ -245,17 +245,15 @@ static int copy_objects(struct target *target, struct target_copy *copy)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < mappings_object_count(target->mappings); i++) {
 		const struct mapped_object *mapped = mappings_object(target->mappings, i);
-		const struct object_slot *slot =
-			i < target->object_count ? &target->objects[i] : NULL;
 		struct target_object *object = &copy->objects[i];
+		struct objects_file file;
 
-		object->fd = slot && slot->fd >= 0 ? fcntl(slot->fd, F_DUPFD_CLOEXEC, 3) : -1;
+		objects_file(&target->objects, i, &file);
+		object->fd = file.fd;
 		object->path = path_of(mapped);
 		object->is_vdso = mapped->is_vdso;
-		if (slot) {
-			object->build_id_size = slot->build_id_size;
-			memcpy(object->build_id, slot->build_id, sizeof(object->build_id));
-		}
+		object->build_id_size = file.build_id_size;
+		memcpy(object->build_id, file.build_id, sizeof(object->build_id));
 		copy->object_count = i + 1;
 		if (!object->path)
 			return -ENOMEM;
@@ -267,16 +265,13 @@ static int copy_objects(struct target *target, struct target_copy *copy)
 
 static void copy_tables(struct target *target, struct target_copy *copy)
 {
-	for (size_t i = 0; i < target->object_count; i++) {
-		const struct object_slot *slot = &target->objects[i];
+	struct objects_sum sum;
 
-		copy->code_bytes += slot->code_bytes;
-		if (!slot->table_was_tried)
-			copy->tables_pending++;
-		else if (slot->table)
-			copy->tables_ready++;
-		copy->table_bytes += target_table_bytes(slot);
-	}
+	objects_sum(&target->objects, &sum);
+	copy->code_bytes = sum.code_bytes;
+	copy->table_bytes = sum.table_bytes;
+	copy->tables_ready = sum.tables_ready;
+	copy->tables_pending = sum.tables_pending;
 }
 
 static int copy_locked(struct target *target, bool with_points, struct target_copy *copy)

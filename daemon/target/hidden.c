@@ -160,7 +160,7 @@ static bool may_try(const struct target *target, const struct object_slot *slot)
 int target_probe_by_code(struct target *target, uint32_t object, uint32_t *makers,
 			 struct dhat_error *err)
 {
-	const struct object_slot *slot = &target->objects[object];
+	const struct object_slot *slot = objects_at(&target->objects, object);
 	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
 	struct allocator_site sites[OBJECT_MAX_ENTRIES] = { 0 };
 	struct trial trial = { 0 };

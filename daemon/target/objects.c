@@ -1,28 +1,51 @@
-/* What code the target has: mappings, the objects behind them, their tables. */
-#include "private.h"
+#include "objects.h"
 
 #include "daemon/lookup/tables.h"
-#include "daemon/object/sites/custom.h"
 #include "daemon/proc/mapfile.h"
-#include "daemon/proc/procmaps.h"
 #include "daemon/worker/worker.h"
-#include "preflight.h"
 #include "proto/base/cleanup.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_OBJECTS 4096 /* descriptors and descriptions kept for one target */
+/* ---- begin and end --------------------------------------------------------------------------- */
+
+void objects_init(struct objects *objects)
+{
+	*objects = (struct objects){ 0 };
+	pthread_mutex_init(&objects->lock, NULL);
+}
+
+void objects_clear(struct objects *objects, struct tables *tables)
+{
+	for (size_t i = 0; i < objects->count; i++) {
+		struct object_slot *slot = &objects->slots[i];
+
+		tables_put(tables, slot->table);
+		object_desc_free(slot->desc);
+		if (slot->fd >= 0)
+			close(slot->fd);
+		free(slot->path);
+		free(slot->failure);
+	}
+	free(objects->slots);
+	objects->slots = NULL;
+	objects->count = 0;
+	free(objects->seen);
+	objects->seen = NULL;
+	objects->seen_count = 0;
+}
+
+void objects_deinit(struct objects *objects, struct tables *tables)
+{
+	objects_clear(objects, tables);
+	pthread_mutex_destroy(&objects->lock);
+}
 
 /* ---- mappings -------------------------------------------------------------------------------- */
 
@@ -45,57 +68,8 @@ static bool is_still_mapped(const struct mapping *mapping, const struct mapped_o
 	return false;
 }
 
-/* With `lock`: a slot for every object that has a number. */
-static int grow_slots(struct target *target)
+void objects_sync(struct mappings *mappings, const struct procmaps *maps)
 {
-	size_t count = mappings_object_count(target->mappings);
-	struct object_slot *slots;
-
-	if (count <= target->object_count)
-		return 0;
-	slots = reallocarray(target->objects, count, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	target->objects = slots;
-	for (size_t i = target->object_count; i < count; i++)
-		slots[i] = (struct object_slot){ .fd = -1 };
-	target->object_count = count;
-	return 0;
-}
-
-/* With `lock`: keep what was looked at, with the paths that records do not tell. */
-static int keep_seen(struct target *target, const struct procmaps *maps)
-{
-	struct mapping *seen = calloc(maps->count + 1, sizeof(*seen));
-	size_t count = 0;
-
-	if (!seen)
-		return -ENOMEM;
-	for (size_t i = 0; i < maps->count; i++) {
-		const struct procmaps_entry *entry = &maps->entries[i];
-		struct mapping *mapping = &seen[count];
-
-		if (!is_code_of_object(entry) ||
-		    mappings_know(target->mappings, entry->start, entry->end, entry->inode,
-				  entry->dev_major, entry->dev_minor, entry->path,
-				  &mapping->object))
-			continue;
-		mapping->start = entry->start;
-		mapping->end = entry->end;
-		mapping->file_offset = entry->file_offset;
-		count++;
-	}
-	free(target->seen);
-	target->seen = seen;
-	target->seen_count = count;
-	return grow_slots(target);
-}
-
-/* With `lock`: make mappings what /proc/PID/maps says. */
-static void sync_mappings(struct target *target, const struct procmaps *maps)
-{
-	struct mappings *mappings = target->mappings;
-
 	for (size_t i = mappings_count(mappings); i-- > 0;) {
 		struct mapping mapping = *mappings_at(mappings, i);
 
@@ -110,6 +84,75 @@ static void sync_mappings(struct target *target, const struct procmaps *maps)
 				     entry->inode, entry->dev_major, entry->dev_minor, entry->path,
 				     NULL);
 	}
+}
+
+/* With `lock`: a slot for every object that has a number. */
+static int grow_slots(struct objects *objects, const struct mappings *mappings)
+{
+	size_t count = mappings_object_count(mappings);
+	struct object_slot *slots;
+
+	if (count <= objects->count)
+		return 0;
+	slots = reallocarray(objects->slots, count, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	objects->slots = slots;
+	for (size_t i = objects->count; i < count; i++)
+		slots[i] = (struct object_slot){
+			.fd = -1,
+			.inode = mappings_object(mappings, i)->inode,
+			.is_vdso = mappings_object(mappings, i)->is_vdso,
+		};
+	objects->count = count;
+	return 0;
+}
+
+int objects_look(struct objects *objects, struct mappings *mappings, const struct procmaps *maps)
+{
+	struct mapping *seen = calloc(maps->count + 1, sizeof(*seen));
+	size_t count = 0;
+	int error;
+
+	if (!seen)
+		return -ENOMEM;
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct procmaps_entry *entry = &maps->entries[i];
+		struct mapping *mapping = &seen[count];
+
+		if (!is_code_of_object(entry) ||
+		    mappings_know(mappings, entry->start, entry->end, entry->inode,
+				  entry->dev_major, entry->dev_minor, entry->path,
+				  &mapping->object))
+			continue;
+		mapping->start = entry->start;
+		mapping->end = entry->end;
+		mapping->file_offset = entry->file_offset;
+		count++;
+	}
+	pthread_mutex_lock(&objects->lock);
+	error = grow_slots(objects, mappings);
+	if (error == 0) {
+		free(objects->seen);
+		objects->seen = take_ptr(seen);
+		objects->seen_count = count;
+	}
+	pthread_mutex_unlock(&objects->lock);
+	free(seen);
+	return error;
+}
+
+const struct object_slot *objects_at(const struct objects *objects, uint32_t object)
+{
+	return &objects->slots[object];
+}
+
+bool objects_is_mapped(const struct objects *objects, uint32_t object)
+{
+	for (size_t i = 0; i < objects->seen_count; i++)
+		if (objects->seen[i].object == object)
+			return true;
+	return false;
 }
 
 /* load bias of an object where it is mapped: gABI 5, "Base Address" */
@@ -129,44 +172,40 @@ static bool find_bias(const struct object_desc *desc, const struct mapping *mapp
 	return false;
 }
 
-/* Tell the kernel side. Holder of map_lock. */
-static int publish(struct target *target, uint32_t epoch)
+int objects_list(const struct objects *objects, struct dhat_mapping **ret, size_t *ret_count)
 {
-	_cleanup_free_ struct dhat_mapping *list = NULL;
-	size_t count = target->seen_count;
+	struct dhat_mapping *list = calloc(objects->seen_count + 1, sizeof(*list));
 
-	target_lock(target);
-	list = calloc(count + 1, sizeof(*list));
-	for (size_t i = 0; list && i < count; i++) {
-		const struct mapping *mapping = &target->seen[i];
-		const struct object_slot *slot = &target->objects[mapping->object];
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < objects->seen_count; i++) {
+		const struct mapping *mapping = &objects->seen[i];
+		const struct object_slot *slot = &objects->slots[mapping->object];
 		uint64_t bias = 0;
 
 		list[i] = (struct dhat_mapping){
 			.start = mapping->start,
 			.end = mapping->end,
 			.file_offset = mapping->file_offset,
-			.inode = mappings_object(target->mappings, mapping->object)->inode,
+			.inode = slot->inode,
 			.kind = slot->table_was_tried ? DHAT_MAPPING_NO_TABLE
 						      : DHAT_MAPPING_PENDING,
 		};
 		if (slot->table && slot->table->map_fd >= 0 && slot->desc &&
 		    find_bias(slot->desc, mapping, &bias)) {
 			list[i].kind = DHAT_MAPPING_TABLE;
-			list[i].table_slot = slot->table_slot;
+			list[i].table_slot = mapping->object;
 			list[i].table_bias = bias + slot->table->first_page_vaddr;
 		}
 	}
-	target_unlock(target);
-	if (!list)
-		return -ENOMEM;
-	tracer_set_mappings(target->tracer, list, count, epoch);
+	*ret = list;
+	*ret_count = objects->seen_count;
 	return 0;
 }
 
-/* ---- objects --------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
-/* Our own vDSO is the target's: there is one for each ABI of a kernel. */
+/* Our own vDSO is the process's: there is one for each ABI of a kernel. */
 static int open_vdso(size_t size)
 {
 	_cleanup_close_ int fd = memfd_create("vdso", MFD_CLOEXEC);
@@ -183,20 +222,23 @@ static void set_failure(struct object_slot *slot, const char *text)
 	slot->failure = strdup(text);
 }
 
-/* Open and describe one object. Its slot is the caller's alone: `lock` guards what others read. */
-static void open_object(struct target *target, uint32_t object)
+void objects_open(struct objects *objects, uint32_t object, const char *path,
+		  const struct objects_opener *opener)
 {
-	struct object_slot found = { .fd = -1, .was_tried = true };
-	struct object_slot *slot;
+	struct object_slot *slot = &objects->slots[object];
+	struct object_slot found = {
+		.fd = -1,
+		.inode = slot->inode,
+		.is_vdso = slot->is_vdso,
+		.was_tried = true,
+		.path = strdup(path),
+	};
 	struct mapping mapping = { 0 };
 	struct dhat_error why = { 0 };
 	bool is_mapped = false;
-	char *path = NULL;
-	uint64_t inode;
 
-	target_lock(target);
-	for (size_t i = 0; i < target->seen_count; i++) {
-		const struct mapping *at = &target->seen[i];
+	for (size_t i = 0; i < objects->seen_count; i++) {
+		const struct mapping *at = &objects->seen[i];
 
 		if (at->object != object)
 			continue;
@@ -204,273 +246,129 @@ static void open_object(struct target *target, uint32_t object)
 		mapping = *at;
 		is_mapped = true;
 	}
-	found.is_vdso = mappings_object(target->mappings, object)->is_vdso;
-	inode = mappings_object(target->mappings, object)->inode;
-	path = strdup(mappings_object(target->mappings, object)->path ?: "");
-	target_unlock(target);
-
-	found.path = path;
 	/* one that was unmapped meanwhile may still be had by its path */
-	if (path && object < MAX_OBJECTS)
+	if (found.path && object < OBJECTS_MAX)
 		found.fd = found.is_vdso ? open_vdso(mapping.end - mapping.start)
-					 : mapfile_open(target->pid, mapping.start, mapping.end,
-							path, inode);
+					 : mapfile_open(opener->pid, mapping.start, mapping.end,
+							path, found.inode);
 	found.was_tried = is_mapped || found.fd >= 0;
 	if (found.fd < 0)
 		set_failure(&found, "the file could not be opened");
-	else if (worker_describe(target->services.worker, found.fd, target->customs->names,
-				 &found.desc, &why))
+	else if (worker_describe(opener->worker, found.fd, opener->names, &found.desc, &why))
 		set_failure(&found, why.message);
 	if (found.desc) {
 		found.build_id_size = found.desc->build_id_size;
 		memcpy(found.build_id, found.desc->build_id, sizeof(found.build_id));
 	}
-	target_lock(target);
-	slot = &target->objects[object];
+	pthread_mutex_lock(&objects->lock);
 	free(slot->path); /* of a try when it was not there */
 	free(slot->failure);
 	*slot = found;
-	target_unlock(target);
-}
-
-/* ---- looking --------------------------------------------------------------------------------- */
-
-static int check_machine(const struct target *target, struct dhat_error *err)
-{
-	for (size_t i = 0; i < target->object_count; i++) {
-		const struct object_desc *desc = target->objects[i].desc;
-
-		if (desc && (desc->elf_class != ELFCLASS64 || desc->machine != EM_X86_64))
-			return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
-					      "process %d runs %s code: dhatd profiles 64-bit x86 "
-					      "programs only",
-					      (int)target->pid,
-					      desc->elf_class != ELFCLASS64 ? "32-bit" : "foreign");
-	}
-	return 0;
-}
-
-static void note_copied(struct target *target, const struct procmaps *maps)
-{
-	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-
-	preflight_copied(&preflight, maps);
-	target->has_copied_code = preflight.count > 0;
-	target_lock(target);
-	for (size_t i = 0; i < preflight.count; i++)
-		texts_add_once(&target->notes, preflight.hazards[i].detail);
-	target_unlock(target);
-}
-
-/* Stacks are resolved by the mappings of their time, so what we have seen may only be told to the
- * collector when it is at the same epoch. If not, the records tell: bpf/unwind_maps.h. */
-static int read_maps(struct target *target, uint32_t epoch, struct dhat_error *err)
-{
-	struct procmaps maps = { 0 };
-	int error = procmaps_read(target->pid, &maps);
-
-	if (error == -ESRCH || (error == 0 && maps.count == 0)) {
-		procmaps_deinit(&maps);
-		return dhat_error_set(
-			err, ESRCH, DHAT_EXIT_NO_PROCESS,
-			"process %d has no memory: it has ended, or is a kernel thread",
-			(int)target->pid);
-	}
-	if (error)
-		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
-	if (target->is_observed)
-		target_drain_now(target);
-	if (!target->is_observed)
-		note_copied(target, &maps);
-	target_lock(target);
-	if (target->collector_epoch == epoch)
-		sync_mappings(target, &maps);
-	error = keep_seen(target, &maps);
-	target_unlock(target);
-	procmaps_deinit(&maps);
-	return error;
-}
-
-int target_look(struct target *target, struct dhat_error *err)
-{
-	bool is_first = !target->is_observed;
-	uint32_t epoch = tracer_epoch(target->tracer);
-	int error = read_maps(target, epoch, err);
-
-	for (uint32_t i = 0; error == 0 && i < target->object_count; i++) {
-		size_t before = target->probe_count;
-
-		if (target->objects[i].was_tried)
-			continue;
-		open_object(target, i);
-		if (!target->objects[i].was_tried)
-			continue; /* known by a record only: it was gone before we came */
-		error = target_probe_object(target, i, err);
-		if (!is_first && target->probe_count > before)
-			target->late_allocators++;
-	}
-	if (error == 0 && is_first)
-		error = check_machine(target, err);
-	return error ? error : publish(target, epoch);
+	pthread_mutex_unlock(&objects->lock);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static bool is_mapped(const struct target *target, uint32_t object)
+void objects_set_table(struct objects *objects, uint32_t object, const struct table *table,
+		       const char *why)
 {
-	for (size_t i = 0; i < target->seen_count; i++)
-		if (target->seen[i].object == object)
-			return true;
-	return false;
-}
+	struct object_slot *slot = &objects->slots[object];
 
-static void drop_table(struct target *target, uint32_t object)
-{
-	struct object_slot *slot = &target->objects[object];
-
-	tracer_set_table(target->tracer, slot->table_slot, -1);
-	tables_put(target->services.tables, slot->table);
-	target_lock(target);
-	slot->table = NULL;
-	slot->table_was_tried = false;
-	target_unlock(target);
-}
-
-/* A table takes seconds to build, and map_lock is given up meanwhile: a detach, or the process's
- * end, need not wait for it. Nobody else changes a slot that was tried; only the mapper, who is
- * here, grows the list of them. */
-static void get_table(struct target *target, uint32_t object)
-{
-	struct object_slot *slot = &target->objects[object];
-	struct object_identity identity = {
-		.build_id = slot->build_id,
-		.build_id_size = slot->build_id_size,
-		.is_image = slot->is_vdso,
-		.image_owner = target->identity.uid,
-	};
-	const struct table *table = NULL;
-	struct dhat_error why = { 0 };
-
-	if (slot->fd >= 0 && slot->desc && object < DHAT_MAX_TABLES) {
-		int error;
-
-		pthread_mutex_unlock(&target->map_lock);
-		error = tables_get(target->services.tables, slot->fd, &identity, &table, &why);
-		pthread_mutex_lock(&target->map_lock);
-		if (target->is_finished) {
-			tables_put(target->services.tables, table);
-			return;
-		}
-		if (error)
-			set_failure(slot, why.message);
-	}
-	if (table && table->map_fd >= 0 &&
-	    tracer_set_table(target->tracer, object, table->map_fd)) {
-		tables_put(target->services.tables, table);
-		table = NULL;
-	}
-	target_lock(target);
+	pthread_mutex_lock(&objects->lock);
 	slot->table = table;
-	slot->table_slot = object;
 	slot->table_was_tried = true;
-	if (table && table->map_fd < 0)
+	if (why)
+		set_failure(slot, why);
+	else if (table && table->map_fd < 0)
 		set_failure(slot, table->reason);
-	target_unlock(target);
+	pthread_mutex_unlock(&objects->lock);
 }
 
-/* Code of which a table is built in a fraction of a second: some 10 MB/s on a busy machine. */
-#define SMALL_CODE_BYTES (4u << 20)
-
-void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
+void objects_drop_table(struct objects *objects, uint32_t object, struct tables *tables)
 {
-	for (uint32_t i = 0; i < target->object_count && !target->is_ending; i++) {
-		struct object_slot *slot = &target->objects[i];
+	struct object_slot *slot = &objects->slots[object];
+	const struct table *table;
 
-		if (slot->table_was_tried || !slot->was_tried || !is_mapped(target, i))
-			continue;
-		if (until_ns && (slot->code_bytes > SMALL_CODE_BYTES ||
-				 clock_now_ns(CLOCK_MONOTONIC) > until_ns))
-			continue;
-		get_table(target, i);
-		if (!target->is_finished) /* tracer is there as long as it is not */
-			publish(target, epoch);
-	}
+	pthread_mutex_lock(&objects->lock);
+	table = take_ptr(slot->table);
+	slot->table_was_tried = false;
+	pthread_mutex_unlock(&objects->lock);
+	tables_put(tables, table);
 }
 
-uint64_t target_table_bytes(const struct object_slot *slot)
+void objects_drop_tables(struct objects *objects, struct tables *tables)
 {
-	return slot->table ? slot->table->bytes : 0;
-}
+	for (size_t i = 0; i < objects->count; i++) {
+		struct object_slot *slot = &objects->slots[i];
+		const struct table *table;
 
-static void drop_unused_tables(struct target *target)
-{
-	for (uint32_t i = 0; i < target->object_count; i++)
-		if (target->objects[i].table && !is_mapped(target, i))
-			drop_table(target, i);
-}
-
-void target_map_work(struct target *target)
-{
-	uint32_t epoch;
-
-	pthread_mutex_lock(&target->map_lock);
-	for (int i = 0; i < 100 && !target->is_ending; i++) {
-		int error;
-
-		epoch = tracer_epoch(target->tracer);
-		error = target_look(target, NULL);
-		target_search_copies(target, false); /* at once: it may be called soon */
-		target_restore_places(target);
-		if (error == 0)
-			target_get_tables(target, epoch, 0);
-		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
-			syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
-		if (error || target->is_finished)
-			break;
-		drop_unused_tables(target);
-		tracer_forget_old_stacks(target->tracer);
-		if (tracer_epoch(target->tracer) == epoch)
-			break;
-	}
-	pthread_mutex_unlock(&target->map_lock);
-}
-
-void target_drop_tables(struct target *target)
-{
-	for (uint32_t i = 0; i < target->object_count; i++) {
-		struct object_slot *slot = &target->objects[i];
-
-		target_lock(target);
-		tables_put(target->services.tables, take_ptr(slot->table));
+		pthread_mutex_lock(&objects->lock);
+		table = take_ptr(slot->table);
 		object_desc_free(take_ptr(slot->desc));
-		target_unlock(target);
+		pthread_mutex_unlock(&objects->lock);
+		tables_put(tables, table);
 	}
 }
 
-void target_objects_deinit(struct target *target)
-{
-	for (size_t i = 0; i < target->object_count; i++) {
-		struct object_slot *slot = &target->objects[i];
+/* ---- for any thread -------------------------------------------------------------------------- */
 
-		tables_put(target->services.tables, slot->table);
-		object_desc_free(slot->desc);
-		if (slot->fd >= 0)
-			close(slot->fd);
-		free(slot->path);
-		free(slot->failure);
+bool objects_next_place(struct objects *objects, uint32_t object, uint64_t file_offset,
+			size_t *position, struct mapping *ret, uint64_t *ret_addr)
+{
+	bool is_found = false;
+
+	pthread_mutex_lock(&objects->lock);
+	while (*position < objects->seen_count && !is_found) {
+		const struct mapping *at = &objects->seen[(*position)++];
+
+		is_found = at->object == object && file_offset >= at->file_offset &&
+			   file_offset - at->file_offset < at->end - at->start;
+		if (is_found) {
+			*ret = *at;
+			*ret_addr = at->start + (file_offset - at->file_offset);
+		}
 	}
-	free(target->objects);
-	target->objects = NULL;
-	target->object_count = 0;
-	free(target->seen);
-	target->seen = NULL;
-	target->seen_count = 0;
-	probes_free(target->probes, target->probe_count);
-	target->probes = NULL;
-	target->probe_count = 0;
-	target_forget_places(target);
-	target->unseen_functions = 0;
-	texts_free(target->allocators);
-	target->allocators = NULL;
-	partials_deinit(&target->partials);
+	pthread_mutex_unlock(&objects->lock);
+	return is_found;
+}
+
+void objects_name(struct objects *objects, uint32_t object, char *ret, size_t size)
+{
+	const char *path = "", *slash;
+
+	pthread_mutex_lock(&objects->lock);
+	if (object < objects->count && objects->slots[object].path)
+		path = objects->slots[object].path;
+	slash = strrchr(path, '/');
+	snprintf(ret, size, "%s", slash ? slash + 1 : path);
+	pthread_mutex_unlock(&objects->lock);
+}
+
+void objects_file(struct objects *objects, uint32_t object, struct objects_file *ret)
+{
+	*ret = (struct objects_file){ .fd = -1 };
+	pthread_mutex_lock(&objects->lock);
+	if (object < objects->count) {
+		const struct object_slot *slot = &objects->slots[object];
+
+		ret->fd = slot->fd >= 0 ? fcntl(slot->fd, F_DUPFD_CLOEXEC, 3) : -1;
+		ret->build_id_size = slot->build_id_size;
+		memcpy(ret->build_id, slot->build_id, sizeof(ret->build_id));
+	}
+	pthread_mutex_unlock(&objects->lock);
+}
+
+void objects_sum(struct objects *objects, struct objects_sum *ret)
+{
+	*ret = (struct objects_sum){ 0 };
+	pthread_mutex_lock(&objects->lock);
+	for (size_t i = 0; i < objects->count; i++) {
+		const struct object_slot *slot = &objects->slots[i];
+
+		ret->code_bytes += slot->code_bytes;
+		ret->table_bytes += slot->table ? slot->table->bytes : 0;
+		ret->tables_pending += !slot->table_was_tried;
+		ret->tables_ready += slot->table_was_tried && slot->table;
+	}
+	pthread_mutex_unlock(&objects->lock);
 }

@@ -33,7 +33,7 @@ int target_remember_places(struct target *target, uint32_t object, const struct 
 			.file_offset = sites[i].file_offset,
 		};
 
-		if (code_read_pattern(target->objects[object].fd, place.file_offset,
+		if (code_read_pattern(objects_at(&target->objects, object)->fd, place.file_offset,
 				      &place.pattern))
 			continue;
 		error = array_make_room(&target->places, &target->place_capacity,
@@ -52,23 +52,21 @@ void target_forget_places(struct target *target)
 	target->place_count = target->place_capacity = 0;
 }
 
-bool target_is_patched(const struct target *target, uint32_t object, uint64_t file_offset)
+bool target_is_patched(struct target *target, uint32_t object, uint64_t file_offset)
 {
 	_cleanup_(code_close_ptr) struct code *code = NULL;
 	struct code_pattern pattern;
 	bool is_patched = false;
+	struct mapping mapping;
+	size_t position = 0;
+	uint64_t addr;
 
-	if (code_read_pattern(target->objects[object].fd, file_offset, &pattern) ||
+	if (code_read_pattern(objects_at(&target->objects, object)->fd, file_offset, &pattern) ||
 	    code_open(target->pid, &code))
 		return false;
-	for (size_t i = 0; i < target->seen_count && !is_patched; i++) {
-		const struct mapping *at = &target->seen[i];
-
-		if (at->object == object && file_offset >= at->file_offset &&
-		    file_offset - at->file_offset < at->end - at->start)
-			is_patched = code_look(code, at->start + (file_offset - at->file_offset),
-					       &pattern) == CODE_PATCHED;
-	}
+	while (!is_patched && objects_next_place(&target->objects, object, file_offset, &position,
+						 &mapping, &addr))
+		is_patched = code_look(code, addr, &pattern) == CODE_PATCHED;
 	return is_patched;
 }
 
@@ -90,22 +88,22 @@ static size_t list_looks(struct target *target, bool missing_only, struct look *
 	target_lock(target);
 	for (size_t i = 0; i < target->place_count; i++) {
 		const struct target_place *place = &target->places[i];
+		struct mapping at;
+		size_t position = 0;
+		uint64_t addr;
 
 		if (missing_only != place->is_missing)
 			continue;
-		for (size_t j = 0; j < target->seen_count; j++) {
-			const struct mapping *at = &target->seen[j];
-
-			if (at->object != place->object || place->file_offset < at->file_offset ||
-			    place->file_offset - at->file_offset >= at->end - at->start ||
-			    array_make_room(&looks, &capacity, count))
-				continue;
+		while (objects_next_place(&target->objects, place->object, place->file_offset,
+					  &position, &at, &addr)) {
+			if (array_make_room(&looks, &capacity, count))
+				break;
 			looks[count++] = (struct look){
 				.place = *place,
 				.index = i,
-				.mapping = *at,
-				.addr = at->start + (place->file_offset - at->file_offset),
-				.inode = mappings_object(target->mappings, at->object)->inode,
+				.mapping = at,
+				.addr = addr,
+				.inode = mappings_object(target->mappings, at.object)->inode,
 			};
 		}
 	}
@@ -164,15 +162,16 @@ static void format_time(uint64_t unix_ns, char *ret, size_t size)
 }
 
 /* With `lock`. */
-static void name_place(const struct target *target, const struct target_place *place, char *ret,
+static void name_place(struct target *target, const struct target_place *place, char *ret,
 		       size_t size)
 {
-	const char *path = target->objects[place->object].path ?: "", *slash = strrchr(path, '/');
+	char file[128];
 
+	objects_name(&target->objects, place->object, file, sizeof(file));
 	snprintf(ret, size, "%s (%s+0x%llx)",
 		 place->probe < target->probe_count ? target->probes[place->probe].function
 						    : "a function",
-		 slash ? slash + 1 : path, (unsigned long long)place->file_offset);
+		 file, (unsigned long long)place->file_offset);
 }
 
 /* With `lock`. */
@@ -244,7 +243,8 @@ static void restore(struct target *target, const struct code *code, const struct
 
 	if (code_look(code, look->addr, &look->place.pattern) != CODE_AS_FILE)
 		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", target->objects[look->place.object].fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d",
+		 objects_at(&target->objects, look->place.object)->fd);
 	if (proc_living_thread(target->pid, &tid) ||
 	    uprobe_settle(tid, path, look->place.file_offset) ||
 	    code_look(code, look->addr, &look->place.pattern) != CODE_TRAPPED)

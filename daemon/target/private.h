@@ -9,6 +9,7 @@
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
 #include "daemon/proc/code.h"
+#include "objects.h"
 #include "proto/base/budget.h"
 #include "proto/base/clock.h"
 #include "proto/base/texts.h"
@@ -16,24 +17,6 @@
 
 struct allocator_site;
 struct customs;
-struct table;
-
-/* A mapped file, beside the entry of the same number in mappings. Guarded by `lock`, but for desc
- * and table, which only the holder of `map_lock` touches. */
-struct object_slot {
-	char *path; /* as the target sees it; NULL: not opened yet */
-	int fd;	    /* -1: could not be opened */
-	bool is_vdso;
-	bool was_tried; /* opened and described, well or not */
-	bool table_was_tried;
-	uint8_t build_id[64];
-	size_t build_id_size;
-	uint64_t code_bytes; /* of its executable mappings */
-	struct object_desc *desc;
-	const struct table *table; /* reference */
-	uint32_t table_slot;
-	char *failure; /* why there is no description or no table */
-};
 
 /* A breakpoint of ours. */
 struct target_place {
@@ -74,12 +57,7 @@ struct target {
 	uint64_t since_unix_ns, since_ns, end_ns;
 	bool has_wait_status;
 	uint32_t wait_status;
-	struct object_slot *objects;
-	size_t object_count;
-	/* What was mapped when the mapper looked last; `mappings` is as of the records taken so
-	 * far. */
-	struct mapping *seen;
-	size_t seen_count;
+	struct objects objects;	  /* the holder of map_lock looks after them */
 	uint32_t collector_epoch; /* of the last CHANGE record */
 	struct target_probe *probes;
 	size_t probe_count;
@@ -149,7 +127,7 @@ int target_begin_inventory(struct target *target);
 /* Bring kernel_counters up to date; with `lock`. */
 void target_read_counters(struct target *target);
 
-/* objects.c: look up what is mapped now; open and describe what is new; probe allocators found.
+/* look.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
 /* probing.c: probe the allocators of one object, if it has any. */
@@ -180,7 +158,7 @@ int target_remember_places(struct target *target, uint32_t object, const struct 
 void target_forget_places(struct target *target);
 /* Does the code that is mapped of a place differ from the file's, but for breakpoints? Whoever
  * changed it would not expect a probe there. Holder of map_lock. */
-bool target_is_patched(const struct target *target, uint32_t object, uint64_t file_offset);
+bool target_is_patched(struct target *target, uint32_t object, uint64_t file_offset);
 /* Are some of them missing that can be put back? Cheap; any thread, with no lock. */
 bool target_check_places(struct target *target);
 /* Put back those that are missing, once no debugger is there any more. Holder of map_lock; a tenth
@@ -202,8 +180,5 @@ bool target_probes_in(struct target *target, uint64_t addr);
 /* Build or find the tables that are missing, telling the kernel side after each. With until_ns
  * (CLOCK_MONOTONIC), what is large or would be begun later is left for another time. */
 void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns);
-void target_objects_deinit(struct target *target);
-/* What only unwinding and probing need; names need the descriptors, which stay. Holder of map_lock.
- */
-void target_drop_tables(struct target *target);
-uint64_t target_table_bytes(const struct object_slot *slot);
+/* Objects, what was probed in them, and what was said of that: as before the first look. */
+void target_forget_objects(struct target *target);

@@ -206,7 +206,7 @@ static int check_copier(struct target *target, const struct object_slot *slot,
 int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
 		       size_t count, uint8_t domain, struct dhat_error *err)
 {
-	const struct object_slot *slot = &target->objects[object];
+	const struct object_slot *slot = objects_at(&target->objects, object);
 	_cleanup_free_ struct uprobe_site *list = NULL;
 	size_t most = 0, n;
 	char path[64];
@@ -244,7 +244,7 @@ static void note_missing_custom(struct target *target, const char *text)
 static int probe_customs(struct target *target, uint32_t object, bool *ret_is_whole,
 			 struct dhat_error *err)
 {
-	const struct object_slot *slot = &target->objects[object];
+	const struct object_slot *slot = objects_at(&target->objects, object);
 	struct allocator_site *sites = NULL;
 	size_t count = 0;
 	struct dhat_error why = { 0 };
@@ -267,7 +267,7 @@ static int probe_customs(struct target *target, uint32_t object, bool *ret_is_wh
 
 static int probe_mappers(struct target *target, uint32_t object, struct dhat_error *err)
 {
-	const struct object_slot *slot = &target->objects[object];
+	const struct object_slot *slot = objects_at(&target->objects, object);
 	struct allocator_site *sites = NULL;
 	size_t count = 0;
 	int error = allocators_find_mappers(slot->desc, true, target->avoids_return_probes, &sites,
@@ -281,7 +281,7 @@ static int probe_mappers(struct target *target, uint32_t object, struct dhat_err
 
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
-	const struct object_slot *slot = &target->objects[object];
+	const struct object_slot *slot = objects_at(&target->objects, object);
 	struct allocator_site *sites = NULL;
 	bool is_named = false;
 	uint32_t hidden;
@@ -315,9 +315,11 @@ static int check_customs(struct target *target, struct dhat_error *err)
 		const struct custom *custom = &target->customs->list[i];
 		bool is_found = false;
 
-		for (size_t j = 0; j < target->object_count && !is_found; j++)
-			is_found = target->objects[j].path &&
-				   custom_is_in(custom, target->objects[j].path);
+		for (size_t j = 0; j < target->objects.count && !is_found; j++) {
+			const char *path = objects_at(&target->objects, j)->path;
+
+			is_found = path && custom_is_in(custom, path);
+		}
 		if (!is_found && target->options.is_followed)
 			note_missing_custom(target, custom->text);
 		else if (!is_found)
@@ -356,10 +358,10 @@ int target_check_found(struct target *target, struct dhat_error *err)
 bool target_probes_in(struct target *target, uint64_t addr)
 {
 	const struct mapping *mapping = mappings_find(target->mappings, addr);
-	const struct object_slot *slot = mapping ? &target->objects[mapping->object] : NULL;
+	const char *path = mapping ? objects_at(&target->objects, mapping->object)->path : NULL;
 
-	for (size_t i = 0; slot && slot->path && i < target->probe_count; i++)
-		if (strcmp(target->probes[i].object_path, slot->path) == 0)
+	for (size_t i = 0; path && i < target->probe_count; i++)
+		if (strcmp(target->probes[i].object_path, path) == 0)
 			return true;
 	return false;
 }

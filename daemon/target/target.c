@@ -347,7 +347,8 @@ int probes_copy(const struct target_probe *probes, size_t count, struct target_p
 static void target_free(struct target *target)
 {
 	tracer_free(target->tracer);
-	target_objects_deinit(target);
+	target_forget_objects(target);
+	objects_deinit(&target->objects, target->services.tables);
 	collector_deinit(&target->collector);
 	heap_free(target->heap);
 	stacks_free(target->stacks);
@@ -423,7 +424,7 @@ static bool remove_probes(struct target *target)
 		target_read_counters(target);
 		tracer = take_ptr(target->tracer);
 		target_unlock(target);
-		target_drop_tables(target);
+		objects_drop_tables(&target->objects, target->services.tables);
 		tracer_free(tracer);
 	}
 	pthread_mutex_unlock(&target->map_lock);
@@ -532,6 +533,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	pthread_mutex_init(&target->gate, NULL);
 	pthread_mutex_init(&target->lock, NULL);
 	pthread_mutex_init(&target->map_lock, NULL);
+	objects_init(&target->objects);
 	if (error == 0)
 		error = check_ring_bytes(target->ring_bytes, err);
 	if (error == 0)
@@ -613,7 +615,7 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 			break;
 		}
 		tracer_free(take_ptr(target->tracer));
-		target_objects_deinit(target);
+		target_forget_objects(target);
 	}
 	if (error == 0 && !is_forced)
 		atomic_store(&best_kind, kind);

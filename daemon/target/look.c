@@ -1,0 +1,232 @@
+/* Looking after what a target has mapped: new objects are probed and get their tables. */
+#include "private.h"
+
+#include "daemon/lookup/tables.h"
+#include "daemon/object/sites/custom.h"
+#include "daemon/proc/procmaps.h"
+#include "preflight.h"
+#include "proto/base/cleanup.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Tell the kernel side. Holder of map_lock. */
+static int publish(struct target *target, uint32_t epoch)
+{
+	_cleanup_free_ struct dhat_mapping *list = NULL;
+	size_t count = 0;
+	int error = objects_list(&target->objects, &list, &count);
+
+	if (error == 0)
+		tracer_set_mappings(target->tracer, list, count, epoch);
+	return error;
+}
+
+static int open_object(struct target *target, uint32_t object)
+{
+	const struct objects_opener opener = {
+		.pid = target->pid,
+		.worker = target->services.worker,
+		.names = target->customs->names,
+	};
+	_cleanup_free_ char *path = NULL;
+
+	target_lock(target);
+	path = strdup(mappings_object(target->mappings, object)->path ?: "");
+	target_unlock(target);
+	if (!path)
+		return -ENOMEM;
+	objects_open(&target->objects, object, path, &opener);
+	return 0;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static int check_machine(const struct target *target, struct dhat_error *err)
+{
+	for (size_t i = 0; i < target->objects.count; i++) {
+		const struct object_desc *desc = objects_at(&target->objects, i)->desc;
+
+		if (desc && (desc->elf_class != ELFCLASS64 || desc->machine != EM_X86_64))
+			return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
+					      "process %d runs %s code: dhatd profiles 64-bit x86 "
+					      "programs only",
+					      (int)target->pid,
+					      desc->elf_class != ELFCLASS64 ? "32-bit" : "foreign");
+	}
+	return 0;
+}
+
+static void note_copied(struct target *target, const struct procmaps *maps)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+
+	preflight_copied(&preflight, maps);
+	target->has_copied_code = preflight.count > 0;
+	target_lock(target);
+	for (size_t i = 0; i < preflight.count; i++)
+		texts_add_once(&target->notes, preflight.hazards[i].detail);
+	target_unlock(target);
+}
+
+/* Stacks are resolved by the mappings of their time, so what we have seen may only be told to the
+ * collector when it is at the same epoch. If not, the records tell: bpf/unwind_maps.h. */
+static int read_maps(struct target *target, uint32_t epoch, struct dhat_error *err)
+{
+	struct procmaps maps = { 0 };
+	int error = procmaps_read(target->pid, &maps);
+
+	if (error == -ESRCH || (error == 0 && maps.count == 0)) {
+		procmaps_deinit(&maps);
+		return dhat_error_set(
+			err, ESRCH, DHAT_EXIT_NO_PROCESS,
+			"process %d has no memory: it has ended, or is a kernel thread",
+			(int)target->pid);
+	}
+	if (error)
+		return dhat_error_errno(err, -error, "cannot read /proc/%d/maps", (int)target->pid);
+	if (target->is_observed)
+		target_drain_now(target);
+	if (!target->is_observed)
+		note_copied(target, &maps);
+	target_lock(target);
+	if (target->collector_epoch == epoch)
+		objects_sync(target->mappings, &maps);
+	error = objects_look(&target->objects, target->mappings, &maps);
+	target_unlock(target);
+	procmaps_deinit(&maps);
+	return error;
+}
+
+int target_look(struct target *target, struct dhat_error *err)
+{
+	bool is_first = !target->is_observed;
+	uint32_t epoch = tracer_epoch(target->tracer);
+	int error = read_maps(target, epoch, err);
+
+	for (uint32_t i = 0; error == 0 && i < target->objects.count; i++) {
+		size_t before = target->probe_count;
+
+		if (objects_at(&target->objects, i)->was_tried)
+			continue;
+		error = open_object(target, i);
+		if (error || !objects_at(&target->objects, i)->was_tried)
+			continue; /* known by a record only: it was gone before we came */
+		error = target_probe_object(target, i, err);
+		if (!is_first && target->probe_count > before)
+			target->late_allocators++;
+	}
+	if (error == 0 && is_first)
+		error = check_machine(target, err);
+	return error ? error : publish(target, epoch);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+/* A table takes seconds to build, and map_lock is given up meanwhile: a detach, or the process's
+ * end, need not wait for it. Nobody else changes a slot that was tried; only the mapper, who is
+ * here, grows the list of them. */
+static void get_table(struct target *target, uint32_t object)
+{
+	const struct object_slot *slot = objects_at(&target->objects, object);
+	struct object_identity identity = {
+		.build_id = slot->build_id,
+		.build_id_size = slot->build_id_size,
+		.is_image = slot->is_vdso,
+		.image_owner = target->identity.uid,
+	};
+	const struct table *table = NULL;
+	struct dhat_error why = { 0 };
+	int error = 0;
+
+	if (slot->fd >= 0 && slot->desc && object < DHAT_MAX_TABLES) {
+		pthread_mutex_unlock(&target->map_lock);
+		error = tables_get(target->services.tables, slot->fd, &identity, &table, &why);
+		pthread_mutex_lock(&target->map_lock);
+		if (target->is_finished) {
+			tables_put(target->services.tables, table);
+			return;
+		}
+	}
+	if (table && table->map_fd >= 0 &&
+	    tracer_set_table(target->tracer, object, table->map_fd)) {
+		tables_put(target->services.tables, table);
+		table = NULL;
+	}
+	objects_set_table(&target->objects, object, table, error ? why.message : NULL);
+}
+
+/* Code of which a table is built in a fraction of a second: some 10 MB/s on a busy machine. */
+#define SMALL_CODE_BYTES (4u << 20)
+
+void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
+{
+	for (uint32_t i = 0; i < target->objects.count && !target->is_ending; i++) {
+		const struct object_slot *slot = objects_at(&target->objects, i);
+
+		if (slot->table_was_tried || !slot->was_tried ||
+		    !objects_is_mapped(&target->objects, i))
+			continue;
+		if (until_ns && (slot->code_bytes > SMALL_CODE_BYTES ||
+				 clock_now_ns(CLOCK_MONOTONIC) > until_ns))
+			continue;
+		get_table(target, i);
+		if (!target->is_finished) /* tracer is there as long as it is not */
+			publish(target, epoch);
+	}
+}
+
+static void drop_unused_tables(struct target *target)
+{
+	for (uint32_t i = 0; i < target->objects.count; i++) {
+		if (!objects_at(&target->objects, i)->table ||
+		    objects_is_mapped(&target->objects, i))
+			continue;
+		tracer_set_table(target->tracer, i, -1);
+		objects_drop_table(&target->objects, i, target->services.tables);
+	}
+}
+
+void target_map_work(struct target *target)
+{
+	uint32_t epoch;
+
+	pthread_mutex_lock(&target->map_lock);
+	for (int i = 0; i < 100 && !target->is_ending; i++) {
+		int error;
+
+		epoch = tracer_epoch(target->tracer);
+		error = target_look(target, NULL);
+		target_search_copies(target, false); /* at once: it may be called soon */
+		target_restore_places(target);
+		if (error == 0)
+			target_get_tables(target, epoch, 0);
+		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
+			syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+		if (error || target->is_finished)
+			break;
+		drop_unused_tables(target);
+		tracer_forget_old_stacks(target->tracer);
+		if (tracer_epoch(target->tracer) == epoch)
+			break;
+	}
+	pthread_mutex_unlock(&target->map_lock);
+}
+
+void target_forget_objects(struct target *target)
+{
+	objects_clear(&target->objects, target->services.tables);
+	probes_free(target->probes, target->probe_count);
+	target->probes = NULL;
+	target->probe_count = 0;
+	target_forget_places(target);
+	target->unseen_functions = 0;
+	texts_free(target->allocators);
+	target->allocators = NULL;
+	partials_deinit(&target->partials);
+}
