@@ -1,10 +1,12 @@
 #include "discover.h"
 
+#include "attempts.h"
 #include "bpf/watch.skel.h"
 #include "daemon/kernel/numbers.h"
 #include "daemon/kernel/ring.h"
 #include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,11 +27,6 @@
 #define TRIES 10
 #define TRY_INTERVAL_MS 100
 
-struct waiting { /* a process to look at */
-	pid_t pid;
-	int tries_left;
-};
-
 struct discover {
 	struct discover_options options;
 	struct targets *targets;
@@ -41,8 +38,7 @@ struct discover {
 	pthread_t thread;
 	int wake_fd;
 	atomic_bool is_ending;
-	struct waiting *waiting;
-	size_t waiting_count;
+	struct attempts attempts;
 	uint64_t lost;
 };
 
@@ -120,44 +116,35 @@ static bool is_worth_another_try(const struct dhat_error *err)
 	       err->code == DHAT_EXIT_ALREADY; /* by somebody else, who may yet fail */
 }
 
-/* true: done with it, well or not */
-static bool try_attach(struct discover *discover, struct waiting *waiting)
+/* true: perhaps later */
+static bool try_attach(struct discover *discover, const struct attempt *attempt)
 {
 	struct target *target = NULL;
 	struct dhat_error err = { 0 };
 
-	if (!matches(discover, waiting->pid) || is_attached(discover, waiting->pid))
-		return waiting->tries_left-- <= 1; /* an exec may yet bring the name */
-	if (targets_attach(discover->targets, waiting->pid, discover->options.target, &target,
+	if (!matches(discover, attempt->pid) || is_attached(discover, attempt->pid))
+		return true; /* an exec may yet bring the name */
+	if (targets_attach(discover->targets, attempt->pid, discover->options.target, &target,
 			   &err) == 0) {
 		if (discover->options.attached)
 			discover->options.attached(discover->options.context, target);
 		target_unref(target);
-		return true;
-	}
-	if (is_worth_another_try(&err) && waiting->tries_left-- > 1)
 		return false;
+	}
+	if (is_worth_another_try(&err) && attempt->left > 1)
+		return true;
 	if (err.code != DHAT_EXIT_NO_PROCESS && err.code != DHAT_EXIT_ALREADY &&
 	    discover->options.failed)
-		discover->options.failed(discover->options.context, waiting->pid, &err);
-	return true;
+		discover->options.failed(discover->options.context, attempt->pid, &err);
+	return false;
 }
 
-static void add_waiting(struct discover *discover, pid_t pid, int tries)
+/* One that is begun once more may be tried as often as one that is new. */
+static void add_attempt(struct discover *discover, pid_t pid, unsigned tries)
 {
-	struct waiting *more;
+	const struct attempt attempt = { .pid = pid, .left = tries };
 
-	for (size_t i = 0; i < discover->waiting_count; i++) {
-		if (discover->waiting[i].pid == pid) {
-			discover->waiting[i].tries_left = tries;
-			return;
-		}
-	}
-	more = reallocarray(discover->waiting, discover->waiting_count + 1, sizeof(*more));
-	if (!more)
-		return;
-	discover->waiting = more;
-	more[discover->waiting_count++] = (struct waiting){ pid, tries };
+	attempts_add(&discover->attempts, &attempt);
 }
 
 static void scan_all(struct discover *discover)
@@ -168,25 +155,26 @@ static void scan_all(struct discover *discover)
 	while (dir && (entry = readdir(dir)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
 		    matches(discover, atoi(entry->d_name)))
-			add_waiting(discover, atoi(entry->d_name), 1);
+			add_attempt(discover, atoi(entry->d_name), 1);
 	if (dir)
 		closedir(dir);
 }
 
 static void work_off(struct discover *discover)
 {
-	size_t kept = 0;
+	struct attempt attempt;
 
-	for (size_t i = 0; i < discover->waiting_count; i++)
-		if (!try_attach(discover, &discover->waiting[i]))
-			discover->waiting[kept++] = discover->waiting[i];
-	discover->waiting_count = kept;
+	while (attempts_take(&discover->attempts, clock_now_ns(CLOCK_MONOTONIC), &attempt))
+		if (try_attach(discover, &attempt))
+			attempts_again(&discover->attempts, &attempt,
+				       clock_now_ns(CLOCK_MONOTONIC) +
+					       TRY_INTERVAL_MS * 1000000ull);
 }
 
 static void take_pid(void *context, const void *record, size_t size)
 {
 	if (size >= sizeof(uint32_t))
-		add_waiting(context, *(const uint32_t *)record, TRIES);
+		add_attempt(context, *(const uint32_t *)record, TRIES);
 }
 
 static void *watch(void *context)
@@ -198,7 +186,7 @@ static void *watch(void *context)
 	};
 
 	while (!atomic_load(&discover->is_ending)) {
-		poll(fds, ARRAY_SIZE(fds), discover->waiting_count ? TRY_INTERVAL_MS : -1);
+		poll(fds, ARRAY_SIZE(fds), discover->attempts.count ? TRY_INTERVAL_MS : -1);
 		ring_drain(discover->ring, SIZE_MAX, take_pid, discover);
 		if (discover->bpf->bss->lost != discover->lost) {
 			discover->lost = discover->bpf->bss->lost;
@@ -324,6 +312,6 @@ void discover_free(struct discover *discover)
 		regfree(&discover->regex);
 	if (discover->wake_fd >= 0)
 		close(discover->wake_fd);
-	free(discover->waiting);
+	attempts_deinit(&discover->attempts);
 	free(discover);
 }

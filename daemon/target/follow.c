@@ -1,0 +1,65 @@
+#include "follow.h"
+
+#include "proto/base/clock.h"
+
+void follow_add(struct follow *follow, pid_t pid, struct target *forerunner)
+{
+	const struct attempt attempt = {
+		.pid = pid,
+		.left = FOLLOW_TRIES,
+		.owned = forerunner,
+	};
+	size_t before = follow->attempts.count;
+
+	/* one that is waited for already has its reference */
+	if (attempts_add(&follow->attempts, &attempt) == 0 && follow->attempts.count > before)
+		target_ref(forerunner);
+}
+
+bool follow_take(struct follow *follow, struct attempt *ret)
+{
+	if (!follow->attempts.count)
+		return false;
+	follow->is_trying = attempts_take(&follow->attempts, clock_now_ns(CLOCK_MONOTONIC), ret);
+	return follow->is_trying;
+}
+
+bool follow_try(const struct attempt *attempt,
+		int (*attach)(void *context, pid_t pid, const struct target_options *options,
+			      struct dhat_error *err),
+		void *context)
+{
+	struct target *forerunner = attempt->owned;
+	struct target_options options;
+	struct dhat_error err = { 0 };
+	int error;
+
+	target_follow_options(forerunner, &options);
+	error = attach(context, attempt->pid, &options, &err);
+	if (error && err.code == DHAT_EXIT_NO_ALLOCATOR && attempt->left > 1)
+		return true;
+	if (error && err.code != DHAT_EXIT_ALREADY)
+		target_note_not_followed(forerunner, attempt->pid, &err);
+	return false;
+}
+
+void follow_settle(struct follow *follow, const struct attempt *attempt, bool again)
+{
+	uint64_t when_ns = clock_now_ns(CLOCK_MONOTONIC) + FOLLOW_INTERVAL_NS;
+
+	if (!again || !attempts_again(&follow->attempts, attempt, when_ns))
+		target_unref(attempt->owned);
+	follow->is_trying = false;
+}
+
+size_t follow_count(const struct follow *follow)
+{
+	return follow->attempts.count + follow->is_trying;
+}
+
+void follow_deinit(struct follow *follow)
+{
+	for (size_t i = 0; i < follow->attempts.count; i++)
+		target_unref(follow->attempts.list[i].owned);
+	attempts_deinit(&follow->attempts);
+}

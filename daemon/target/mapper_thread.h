@@ -1,0 +1,32 @@
+#pragma once
+/* mapper_thread: what takes long and belongs to one target: tables are built, what was mapped or
+ * has appeared is probed, memory is weighed, children are attached to. */
+#include "target.h"
+
+struct mapper;
+
+enum mapper_job {		/* in the order of urgency; see target.h */
+		  MAPPER_MAP,	/* target_map_work() */
+		  MAPPER_WEIGH, /* target_weigh() */
+		  MAPPER_LOOK,	/* target_look_after_code() */
+		  MAPPER_JOBS,
+};
+
+struct mapper_hooks { /* called from the thread, with no lock */
+	int (*attach)(void *context, pid_t pid, const struct target_options *options,
+		      struct dhat_error *err);
+	void (*followed)(void *context); /* a child was attached to, or is not: it is settled */
+	void *context;
+};
+
+int mapper_new(const struct mapper_hooks *hooks, struct mapper **ret);
+/* After the job at hand; what still waits, or is asked for from now on, is not done. */
+void mapper_stop(struct mapper *mapper);
+void mapper_free(struct mapper *mapper);
+
+/* Any thread; waits for nothing. A job that waits already is done once. */
+void mapper_want(struct mapper *mapper, struct target *target, enum mapper_job job);
+/* See follow.h. */
+void mapper_follow(struct mapper *mapper, pid_t pid, struct target *forerunner);
+/* Processes that may yet become targets. */
+size_t mapper_follow_count(struct mapper *mapper);
