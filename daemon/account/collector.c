@@ -3,34 +3,39 @@
 #include <errno.h>
 
 #include "bpf/x86_64.h"
+#include "proto/base/array.h"
 
 int collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
-		   struct mappings *mappings, const struct collector_callbacks *on)
+		   struct mappings *mappings)
 {
 	*collector = (struct collector){
 		.heap = heap,
 		.stacks = stacks,
 		.mappings = mappings,
 	};
-	if (on)
-		collector->on = *on;
 	return own_frees_new(&collector->own_frees);
 }
 
 void collector_deinit(struct collector *collector)
 {
 	anon_deinit(&collector->anon);
+	collector_news_deinit(&collector->news);
 	own_frees_free(collector->own_frees);
 	collector->own_frees = NULL;
 }
 
-void collector_go_on(struct collector *collector, struct heap *heap, struct stacks *stacks,
-		     struct mappings *mappings)
+void collector_news_deinit(struct collector_news *news)
 {
-	collector->heap = heap;
-	collector->stacks = stacks;
-	collector->mappings = mappings;
-	collector->is_closed = false;
+	free(news->children);
+	*news = (struct collector_news){ 0 };
+}
+
+struct collector_news collector_take_news(struct collector *collector)
+{
+	struct collector_news news = collector->news;
+
+	collector->news = (struct collector_news){ 0 };
+	return news;
 }
 
 /* glibc's malloc/malloc.c, "malloc_chunk": the low three bits of the size word are flags, of which
@@ -133,41 +138,49 @@ static int feed_stack(struct collector *collector, const struct dhat_record_stac
 
 static int feed_map(struct collector *collector, const struct dhat_record_map *record)
 {
-	uint32_t object = MAPPINGS_NO_OBJECT;
 	int err;
 
 	if (record->start >= record->end)
 		return -EBADMSG;
 	err = mappings_add(collector->mappings, record->start, record->end, record->file_offset,
-			   record->inode, record->dev_major, record->dev_minor, NULL, &object);
+			   record->inode, record->dev_major, record->dev_minor, NULL, NULL);
 	if (err)
 		collector->mappings_refused++;
-	if (collector->on.map)
-		collector->on.map(record, object, collector->on.ctx);
+	collector->news.has_mapped = true;
 	return 0;
 }
 
 static int feed_change(struct collector *collector, const struct dhat_record_change *record)
 {
-	if (collector->on.change)
-		collector->on.change(record, collector->on.ctx);
+	collector->news.has_changed = true;
+	collector->news.epoch = record->epoch;
 	return 0;
 }
 
 static int feed_exec(struct collector *collector, const struct dhat_record_life *record)
 {
-	collector->is_closed = true; /* first: the callback may decide to go on */
+	collector->is_closed = true;
 	collector->last_time_ns = record->time_ns;
-	if (collector->on.exec)
-		collector->on.exec(record, collector->on.ctx);
+	collector->news.has_replaced = true;
 	return 0;
 }
 
 static int feed_fork(struct collector *collector, const struct dhat_record_life *record)
 {
-	if (collector->on.fork)
-		collector->on.fork(record, collector->on.ctx);
-	return 0;
+	struct collector_news *news = &collector->news;
+
+	int err = array_make_room(&news->children, &news->child_capacity, news->child_count);
+
+	if (err == 0)
+		news->children[news->child_count++] = record->pid;
+	return err;
+}
+
+static void feed_exit(struct collector *collector, const struct dhat_record_life *record)
+{
+	feed_thread_exit(collector, record);
+	collector->news.has_exited = true;
+	collector->news.wait_status = record->wait_status;
 }
 
 static int feed_one(struct collector *collector, const struct dhat_record *head)
@@ -195,9 +208,7 @@ static int feed_one(struct collector *collector, const struct dhat_record *head)
 		feed_thread_exit(collector, (const void *)head);
 		return 0;
 	case DHAT_RECORD_EXIT:
-		feed_thread_exit(collector, (const void *)head);
-		if (collector->on.exit)
-			collector->on.exit((const void *)head, collector->on.ctx);
+		feed_exit(collector, (const void *)head);
 		return 0;
 	}
 	return -EBADMSG;

@@ -5,12 +5,12 @@
  * no known type, or holds impossible counts is counted and left alone.
  * Order: a STACK record comes before the first record that uses its id; the records of one thread
  * are in the order in which things happened to it.
- * After an EXEC the profile of the old program is closed: what follows is ignored and counted,
- * until collector_go_on() says whose it is.
+ * After an EXEC the profile of the old program is closed: what follows is ignored and counted.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "anon.h"
 #include "bpf/dhat_abi.h"
@@ -21,23 +21,25 @@
 
 #define COLLECTOR_TYPES (DHAT_RECORD_EXIT + 1)
 
-/* Called from within collector_feed(), for those who look after tables, probes and children. The
- * record is valid during the call only. mappings have been brought up to date before. */
-struct collector_callbacks {
-	void (*map)(const struct dhat_record_map *record, uint32_t object, void *ctx);
-	void (*change)(const struct dhat_record_change *record, void *ctx);
-	void (*exec)(const struct dhat_record_life *record, void *ctx);
-	void (*fork)(const struct dhat_record_life *record, void *ctx);
-	void (*exit)(const struct dhat_record_life *record, void *ctx);
-	void *ctx;
+/* What records have told besides blocks, for those who look after tables, probes and children. */
+struct collector_news {
+	bool has_mapped; /* something was mapped; mappings know it already */
+	bool has_changed;
+	uint32_t epoch;	   /* of the last CHANGE */
+	bool has_replaced; /* EXEC */
+	bool has_exited;
+	uint32_t wait_status;
+	pid_t *children; /* FORK; owned */
+	size_t child_count, child_capacity;
 };
+void collector_news_deinit(struct collector_news *news);
 
 struct collector {
 	struct heap *heap; /* borrowed, as are the next two */
 	struct stacks *stacks;
 	struct mappings *mappings;
-	struct collector_callbacks on; /* any may be NULL */
-	bool is_closed;		       /* an EXEC came */
+	struct collector_news news; /* since they were taken */
+	bool is_closed;		    /* an EXEC came */
 	uint64_t records[COLLECTOR_TYPES];
 	struct anon anon; /* owned */
 	uint64_t malformed;
@@ -52,7 +54,7 @@ struct collector {
 
 /* -ENOMEM. To be deinitialised in any case. */
 int collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,
-		   struct mappings *mappings, const struct collector_callbacks *on);
+		   struct mappings *mappings);
 
 void collector_deinit(struct collector *collector);
 
@@ -60,9 +62,8 @@ void collector_deinit(struct collector *collector);
  * and the next record may follow. */
 int collector_feed(struct collector *collector, const void *record, size_t size);
 
-/* After an EXEC: the records that follow belong to these. Counts go on. */
-void collector_go_on(struct collector *collector, struct heap *heap, struct stacks *stacks,
-		     struct mappings *mappings);
+/* The news since the last call: the caller deinits them. */
+struct collector_news collector_take_news(struct collector *collector);
 
 /* Usable bytes of a glibc block from dhat_record_free.chunk; 0 if that cannot be a chunk's size. */
 uint64_t collector_chunk_bytes(uint64_t chunk);

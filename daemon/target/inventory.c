@@ -39,7 +39,7 @@ static int add_batch(struct target *target, const struct inventory *inventory, s
 	size_t end = *next + BATCH < inventory->count ? *next + BATCH : inventory->count;
 
 	/* After an exec the addresses are another program's. */
-	if (target->state != TARGET_ATTACHED || target->was_replaced || target->collector.is_closed)
+	if (target->state != TARGET_ATTACHED || target->collector.is_closed)
 		return -ESRCH;
 	for (; *next < end; ++*next) {
 		const struct inventory_block *block = &inventory->blocks[*next];

@@ -90,11 +90,6 @@ struct target {
 	atomic_bool is_ending;	  /* set before map_lock is asked for: whoever holds it hurries */
 	bool is_finished;	  /* probes removed; with map_lock */
 	bool is_observed;	  /* what is found from now on came late */
-
-	/* set by the collector's callbacks under `lock`, acted upon after it is given up */
-	bool wants_mapper, was_replaced;
-	pid_t *forked;
-	size_t forked_count;
 };
 
 /* Lists of probes own their texts. The copy ends at what there was memory for: *ret_count. */
@@ -103,9 +98,11 @@ int probes_copy(const struct target_probe *probes, size_t count, struct target_p
 void probes_free(struct target_probe *probes, size_t count);
 
 void target_lock(struct target *target);
+/* False: somebody has it, or waits for it. */
+bool target_try_lock(struct target *target);
 void target_unlock(struct target *target);
 
-/* target.c: the steps of an attach, for target_attach() and target_run(). The caller unrefs. */
+/* attach.c: the steps of an attach, for target_attach() and target_run(). The caller unrefs. */
 int target_new(pid_t pid, const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err);
 /* Load programs and probe what is mapped now; holder of map_lock. link: see target_options. */
@@ -113,6 +110,12 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 /* The observation begins. */
 void target_open(struct target *target);
 
+/* events.c. The profile ends now, if it has not yet; with `lock`. */
+void target_close_profile(struct target *target, enum target_state state, const char *detail);
+/* Its process has ended: so does the profile, as the wait status says. */
+void target_close_ended(struct target *target);
+/* Everything that is in the ring, and what comes in meanwhile. */
+void target_drain_all(struct target *target);
 /* Take what is in the ring now, so that what the target did before this call is accounted. */
 void target_drain_now(struct target *target);
 
@@ -168,9 +171,9 @@ void target_restore_places(struct target *target);
  * take them out. all: everywhere, else where nothing executable was at the last search. Holder of
  * map_lock. */
 void target_search_copies(struct target *target, bool all);
-/* sweep.c: what a person should know at once. With no lock. */
+/* events.c: what a person should know at once. With no lock. */
 void target_tell(struct target *target, const char *text);
-/* sweep.c: its wait status is known: what may have killed it. With no lock. */
+/* events.c: its wait status is known: what may have killed it. With no lock. */
 void target_explain_end(struct target *target);
 /* let go of breakpoints that serve nobody, wherever they are; a note tells. While no
  * probe of ours is in place. */

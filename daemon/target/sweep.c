@@ -1,9 +1,6 @@
 /* What is in the target's code that is not of its files. */
 #include "private.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "proto/base/texts.h"
 #include "repair.h"
 
@@ -36,32 +33,4 @@ void target_look_after_code(struct target *target)
 
 	if (target_check_places(target) && hooks->wants_mapper)
 		hooks->wants_mapper(hooks->context, target);
-}
-
-void target_tell(struct target *target, const char *text)
-{
-	const struct target_hooks *hooks = &target->services.hooks;
-
-	if (hooks->told)
-		hooks->told(hooks->context, target, text);
-}
-
-/* A breakpoint that no probe stands behind is fatal; the target's own are, too. */
-void target_explain_end(struct target *target)
-{
-	static const char text[] =
-		"it died by SIGTRAP. If it has no breakpoints of its own, it was ours: in a copy "
-		"of "
-		"its code that it made while it was watched (huge-page remapping, hook libraries), "
-		"or put back by a debugger: LIMITS in dhatd(8)";
-	bool is_trap;
-
-	target_lock(target);
-	is_trap = target->has_wait_status && WIFSIGNALED(target->wait_status) &&
-		  WTERMSIG(target->wait_status) == SIGTRAP;
-	if (is_trap)
-		texts_add_once(&target->notes, text);
-	target_unlock(target);
-	if (is_trap)
-		target_tell(target, text);
 }

@@ -104,7 +104,7 @@ static void on_replaced(void *context, struct target *target)
 	if (is_followed)
 		mapper_follow(targets->mapper, target_pid(target), target);
 	pthread_mutex_unlock(&targets->lock);
-	if (closer_detach(targets->closer, target))
+	if (entry && closer_detach(targets->closer, target))
 		target_detach(target);
 	if (!is_followed)
 		notify_end(targets);

@@ -19,50 +19,18 @@ struct world {
 	struct stacks *stacks;
 	struct mappings *mappings;
 	struct collector collector;
-	int maps, changes, execs, forks;
-	uint32_t last_object, last_child;
 };
-
-static void on_map(const struct dhat_record_map *record, uint32_t object, void *ctx)
-{
-	struct world *world = ctx;
-
-	world->maps++;
-	world->last_object = object;
-}
-
-static void on_change(const struct dhat_record_change *record, void *ctx)
-{
-	((struct world *)ctx)->changes++;
-}
-
-static void on_exec(const struct dhat_record_life *record, void *ctx)
-{
-	((struct world *)ctx)->execs++;
-}
-
-static void on_fork(const struct dhat_record_life *record, void *ctx)
-{
-	struct world *world = ctx;
-
-	world->forks++;
-	world->last_child = record->pid;
-}
 
 static int setup(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
-	const struct collector_callbacks on = {
-		.map = on_map, .change = on_change, .exec = on_exec, .fork = on_fork, .ctx = world
-	};
 
 	assert_non_null(world);
 	assert_int_equal(heap_new(0, &world->heap), 0);
 	assert_int_equal(stacks_new(1000, &world->stacks), 0);
 	assert_int_equal(mappings_new(&world->mappings), 0);
 	assert_int_equal(
-		collector_init(&world->collector, world->heap, world->stacks, world->mappings, &on),
-		0);
+		collector_init(&world->collector, world->heap, world->stacks, world->mappings), 0);
 	*state = world;
 	return 0;
 }
@@ -181,11 +149,13 @@ static void a_small_life(void **state)
 		.head = HEAD(DHAT_RECORD_CHANGE, dhat_record_change, 1),
 		.epoch = 1,
 	};
+	struct collector_news news;
 	struct stack_view view;
 
 	assert_int_equal(feed_map(world, 0x1000, 0x9000, 5), 0);
-	assert_int_equal(world->maps, 1);
-	assert_int_equal(world->last_object, 0);
+	news = collector_take_news(&world->collector);
+	assert_true(news.has_mapped && !news.has_changed && !news.has_replaced);
+	assert_int_equal(mappings_find(world->mappings, 0x1000)->object, 0);
 	assert_int_equal(feed_stack(world, 77, 0x1234), 0);
 	assert_int_equal(feed_alloc(world, 1, 0x100, 1000, 77, 10), 0);
 	assert_int_equal(feed_alloc(world, 1, 0x200, 500, 0, 11), 0); /* its stack was lost */
@@ -194,9 +164,18 @@ static void a_small_life(void **state)
 	assert_int_equal(feed_free(world, 2, 0x200, 0, 14), 0);
 	assert_int_equal(feed_free(world, 2, 0x900, 0x2001 | 1, 15), 0);
 	assert_int_equal(feed(change), 0);
-	assert_int_equal(world->changes, 1);
 	assert_int_equal(feed_life(world, DHAT_RECORD_FORK, 4711), 0);
-	assert_int_equal(world->last_child, 4711);
+	assert_int_equal(feed_life(world, DHAT_RECORD_FORK, 4712), 0);
+	/* once: what is taken is no news any more */
+	news = collector_take_news(&world->collector);
+	assert_true(news.has_changed && !news.has_mapped && !news.has_replaced && !news.has_exited);
+	assert_int_equal(news.epoch, 1);
+	assert_int_equal(news.child_count, 2);
+	assert_int_equal(news.children[0], 4711);
+	assert_int_equal(news.children[1], 4712);
+	collector_news_deinit(&news);
+	news = collector_take_news(&world->collector);
+	assert_true(!news.has_changed && !news.has_mapped && news.child_count == 0);
 
 	assert_int_equal(totals_of(world).total_bytes, 3500);
 	assert_int_equal(totals_of(world).live_bytes, 2000);
@@ -268,25 +247,18 @@ static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
 static void after_exec_the_old_profile_is_closed(void **state)
 {
 	struct world *world = *state;
-	struct heap *next = NULL;
+	struct collector_news news;
 
 	feed_alloc(world, 1, 0x100, 1000, 0, 10);
 	assert_int_equal(feed_life(world, DHAT_RECORD_EXEC, 0), 0);
-	assert_int_equal(world->execs, 1);
 	assert_true(world->collector.is_closed);
 	assert_int_equal(feed_alloc(world, 1, 0x200, 5, 0, 60), 0);
 	assert_int_equal(feed_life(world, DHAT_RECORD_FORK, 9), 0);
 	assert_int_equal(world->collector.ignored, 2);
-	assert_int_equal(world->forks, 0);
+	news = collector_take_news(&world->collector);
+	assert_true(news.has_replaced);
+	assert_int_equal(news.child_count, 0);
 	assert_int_equal(totals_of(world).live_bytes, 1000);
-
-	assert_int_equal(heap_new(0, &next), 0);
-	collector_go_on(&world->collector, next, world->stacks, world->mappings);
-	feed_alloc(world, 1, 0x300, 7, 0, 70);
-	assert_int_equal(totals_of(world).live_bytes, 1000);
-	heap_free(world->heap);
-	world->heap = next;
-	assert_int_equal(totals_of(world).live_bytes, 7);
 }
 
 static void chunk_words_tell_usable_bytes(void **state)
@@ -364,7 +336,7 @@ static void impossible_values_are_malformed(void **state)
 	assert_int_equal(feed(record), -EBADMSG);
 	assert_int_equal(feed_end(world, 1, 1, 1, 1, 1, DHAT_REALLOC_FREED + 1, 1), -EBADMSG);
 	assert_int_equal(feed_map(world, 0x2000, 0x1000, 3), -EBADMSG);
-	assert_int_equal(world->maps, 0);
+	assert_false(world->collector.news.has_mapped);
 	assert_int_equal(world->collector.malformed, 6);
 	assert_int_equal(collector_feed(&world->collector, (char *)&record + 4, 64), -EBADMSG);
 }

@@ -617,9 +617,9 @@ static struct life *life_new(uint64_t seed, bool has_losses)
 	assert_int_equal(heap_new(0, &life->heap), 0);
 	assert_int_equal(stacks_new(POINTS, &life->known_stacks), 0);
 	assert_int_equal(mappings_new(&life->mappings), 0);
-	assert_int_equal(collector_init(&life->collector, life->heap, life->known_stacks,
-					life->mappings, NULL),
-			 0);
+	assert_int_equal(
+		collector_init(&life->collector, life->heap, life->known_stacks, life->mappings),
+		0);
 	return life;
 }
 

@@ -272,7 +272,7 @@ static void fills_what_the_collector_knows(void **state)
 
 	assert_int_equal(heap_new(1, &heap), 0);
 	assert_int_equal(stacks_new(2, &stacks), 0);
-	assert_int_equal(collector_init(&collector, heap, stacks, NULL, NULL), 0);
+	assert_int_equal(collector_init(&collector, heap, stacks, NULL), 0);
 	heap_add_block(heap, 0, 0x10, 1, STACK_POINT_LOST, 1);
 	heap_add_block(heap, 0, 0x10, 1, 2, 1);	    /* seen twice */
 	heap_add_block(heap, 0, 0x20, 1, 2, 1);	    /* refused */

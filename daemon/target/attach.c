@@ -1,0 +1,273 @@
+/* The steps by which an observation begins, and those by which it ends. */
+#include "private.h"
+
+#include "daemon/kernel/selftest.h"
+#include "daemon/object/sites/custom.h"
+#include "identity.h"
+#include "proto/base/cleanup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+DEFINE_CLEANUP_PTR(struct target *, target_unref)
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+static int check_ring_bytes(uint32_t bytes, struct dhat_error *err)
+{
+	uint32_t page = sysconf(_SC_PAGESIZE);
+
+	if (bytes < page || bytes & (bytes - 1))
+		return dhat_error_set(
+			err, EINVAL, DHAT_EXIT_USAGE,
+			"a ring of %u bytes cannot be: take a power of two from %u on", bytes,
+			page);
+	return 0;
+}
+
+/* First of all, so that all that follows is about one process: its number may be another's as soon
+ * as it has ended. */
+static int open_process(struct target *target, struct dhat_error *err)
+{
+	target->pidfd = target->pid > 0 ? syscall(SYS_pidfd_open, target->pid, 0) : -1;
+	if (target->pidfd >= 0)
+		return 0;
+	if (target->pid <= 0 || errno == ESRCH)
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+				      "no process %d: look for the right one with pgrep -a NAME",
+				      (int)target->pid);
+	if (errno == EINVAL || errno == ENOENT) /* a thread that is not its process's first */
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_NO_PROCESS,
+				      "%d is a thread, not a process: the Tgid line of "
+				      "/proc/%d/status has its process",
+				      (int)target->pid, (int)target->pid);
+	return dhat_error_errno(err, errno, "cannot watch process %d", (int)target->pid);
+}
+
+/* As long as it has not ended, what was read under its number was its own. It gives up its memory
+ * some time before its number. */
+static int check_alive(const struct target *target, struct dhat_error *err)
+{
+	struct pollfd poll_fd = { .fd = target->pidfd, .events = POLLIN };
+	_cleanup_free_ char *pages = NULL;
+
+	if (proc_read(target->pid, "statm", &pages, NULL) == 0 && strncmp(pages, "0 ", 2) != 0 &&
+	    poll(&poll_fd, 1, 0) == 0)
+		return 0;
+	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has just ended",
+			      (int)target->pid);
+}
+
+int target_new(pid_t pid, const struct target_options *options,
+	       const struct target_services *services, struct target **ret, struct dhat_error *err)
+{
+	_cleanup_(target_unref_ptr) struct target *target = calloc(1, sizeof(*target));
+	uint64_t memory = options->max_memory_bytes ?: TARGET_MAX_MEMORY_BYTES;
+	int error = 0;
+
+	if (!target)
+		return -ENOMEM;
+	atomic_init(&target->references, 1);
+	target->pidfd = -1;
+	target->pid = pid;
+	target->services = *services;
+	target->options = *options;
+	target->options.link = NULL;
+	target->options.custom = options->custom ? texts_copy(options->custom) : NULL;
+	if (options->custom && !target->options.custom)
+		error = -ENOMEM;
+	target->ring_bytes = options->ring_bytes ?: TARGET_RING_BYTES;
+	pthread_mutex_init(&target->gate, NULL);
+	pthread_mutex_init(&target->lock, NULL);
+	pthread_mutex_init(&target->map_lock, NULL);
+	objects_init(&target->objects);
+	if (error == 0)
+		error = check_ring_bytes(target->ring_bytes, err);
+	if (error == 0)
+		error = open_process(target, err);
+	if (error == 0)
+		error = target_preflight(target, err);
+	if (error == 0)
+		error = customs_new(options->custom, &target->customs, err);
+	if (error == 0)
+		error = identity_read(pid, &target->identity, err);
+	if (error == 0)
+		error = check_alive(target, err);
+	if (error)
+		return error;
+	target->budget.limit_bytes = memory;
+	error = heap_new(0, &target->heap);
+	if (error == 0)
+		error = heap_charge(target->heap, &target->budget);
+	if (error == 0)
+		error = stacks_new(TARGET_MAX_STACKS, &target->stacks);
+	if (error == 0)
+		stacks_charge(target->stacks, &target->budget);
+	if (error == 0)
+		error = mappings_new(&target->mappings);
+	if (error)
+		return error;
+	error = collector_init(&target->collector, target->heap, target->stacks, target->mappings);
+	if (error)
+		return error;
+	*ret = take_ptr(target);
+	return 0;
+}
+
+/* The best kind of link that worked for an earlier target; the first attach tries them in turn:
+ * session, multi, perf. */
+static _Atomic int best_kind = UPROBE_SESSION;
+
+/* Load the programs and place the probes with one kind of link. */
+static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat_error *err)
+{
+	struct tracer_options options = {
+		.pid = target->pid,
+		.ring_bytes = target->ring_bytes,
+		.kind = kind,
+		.closes_on_exec = true,
+	};
+	int error;
+
+	target->kind = kind;
+	error = tracer_new(&options, &target->tracer, err);
+	if (error == 0)
+		error = tracer_try_links(target->tracer, err);
+	if (error == 0)
+		error = selftest_threads(kind, err);
+	if (error == 0)
+		error = target_choose_returns(target);
+	return error ? error : target_look(target, err);
+}
+
+int target_attach_links(struct target *target, const char *link, struct dhat_error *err)
+{
+	bool is_forced = link && *link;
+	int kind = is_forced ? (int)uprobe_kind_of_name(link) : atomic_load(&best_kind);
+	int error;
+
+	if (kind == UPROBE_KINDS)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "no kind of link is called '%s': session, multi or perf",
+				      link);
+	for (;; kind++) {
+		struct dhat_error why = { 0 };
+
+		error = attach_with(target, kind, &why);
+		if (!error || is_forced || kind == UPROBE_PERF ||
+		    why.code != DHAT_EXIT_UNSUPPORTED) {
+			if (error)
+				dhat_error_set(err, -error, why.code, "%s", why.message);
+			break;
+		}
+		tracer_free(take_ptr(target->tracer));
+		target_forget_objects(target);
+	}
+	if (error == 0 && !is_forced)
+		atomic_store(&best_kind, kind);
+	return error;
+}
+
+void target_open(struct target *target)
+{
+	target->since_ns = target->last_tick_ns = clock_now_ns(CLOCK_MONOTONIC);
+	target->since_unix_ns = target->places_seen_unix_ns = clock_now_ns(CLOCK_REALTIME);
+	target_begin_doubt(target);
+	tracer_open_gate(target->tracer);
+}
+
+#define TABLES_FIRST_NS 500000000ull /* an attach shall take a second at most */
+
+int target_attach(pid_t pid, const struct target_options *options,
+		  const struct target_services *services, struct target **ret,
+		  struct dhat_error *err)
+{
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	struct dhat_error why = { 0 };
+	int error = target_new(pid, options, services, &target, err);
+
+	if (error)
+		return error;
+	target_sweep(target);
+	pthread_mutex_lock(&target->map_lock);
+	error = target_attach_links(target, options->link, &why);
+	if (error == 0)
+		error = target_check_found(target, &why);
+	if (error == 0) {
+		/* whole stacks from the first on, if that is a matter of a moment */
+		target_get_tables(target, tracer_epoch(target->tracer),
+				  clock_now_ns(CLOCK_MONOTONIC) + TABLES_FIRST_NS);
+		error = target_begin_inventory(target);
+	}
+	/* its own are the probes, too; and what was not found may have gone with it */
+	if (check_alive(target, err))
+		error = -ESRCH;
+	if (error == 0) {
+		target->is_observed = true;
+		target_open(target);
+	}
+	pthread_mutex_unlock(&target->map_lock);
+	if (error)
+		return dhat_error_set(err, -error, why.code, "%s", why.message);
+	*ret = take_ptr(target);
+	return 0;
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+void target_begin_end(struct target *target)
+{
+	atomic_store(&target->is_ending, true);
+}
+
+/* What the kernel holds for us is given back: ring, maps, links. What was counted stays. False:
+ * that was done before. */
+static bool remove_probes(struct target *target)
+{
+	struct tracer *tracer;
+	bool is_first;
+
+	target_begin_end(target);
+	pthread_mutex_lock(&target->map_lock);
+	is_first = !target->is_finished;
+	if (is_first) {
+		target->is_finished = true;
+		tracer_close_gate(target->tracer);
+		target_drain_all(target);
+		tracer_detach(target->tracer);
+		target_drain_all(target); /* calls that were on their way */
+		target_lock(target);
+		target_read_counters(target);
+		tracer = take_ptr(target->tracer);
+		target_unlock(target);
+		objects_drop_tables(&target->objects, target->services.tables);
+		tracer_free(tracer);
+	}
+	pthread_mutex_unlock(&target->map_lock);
+	return is_first;
+}
+
+void target_detach(struct target *target)
+{
+	if (remove_probes(target)) {
+		pthread_mutex_lock(&target->map_lock);
+		target_search_copies(target, true);
+		pthread_mutex_unlock(&target->map_lock);
+		target_sweep(target);
+	}
+	target_lock(target);
+	target_close_profile(target, TARGET_DETACHED, "detached on request");
+	target_unlock(target);
+}
+
+void target_finish(struct target *target)
+{
+	target_drain_all(target);
+	target_close_ended(target);
+	target_explain_end(target);
+	remove_probes(target);
+}

@@ -1,0 +1,237 @@
+/* What happens to a target: its ring is emptied, its figures are read, it ends. */
+#include "private.h"
+
+#include "proto/base/cleanup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* ---- the ring -------------------------------------------------------------------------------- */
+
+static void take_record(void *context, const void *record, size_t size)
+{
+	struct target *target = context;
+
+	collector_feed(&target->collector, record, size);
+}
+
+/* What a batch has told: with `lock`, what it means for the target … */
+static void note_news(struct target *target, const struct collector_news *news)
+{
+	if (news->has_changed)
+		target->collector_epoch = news->epoch;
+	if (news->has_exited) {
+		target->has_wait_status = true;
+		target->wait_status = news->wait_status;
+	}
+	if (news->has_replaced)
+		target_close_profile(target, TARGET_REPLACED, "it replaced its program (exec)");
+}
+
+/* … and without, what others shall do. */
+static void pass_news(struct target *target, const struct collector_news *news)
+{
+	const struct target_hooks *hooks = &target->services.hooks;
+
+	if ((news->has_mapped || news->has_changed) && hooks->wants_mapper)
+		hooks->wants_mapper(hooks->context, target);
+	if (news->has_replaced && hooks->replaced)
+		hooks->replaced(hooks->context, target);
+	for (size_t i = 0; i < news->child_count && target->options.follow_fork; i++)
+		if (hooks->forked)
+			hooks->forked(hooks->context, target, news->children[i]);
+}
+
+/* With `lock`, which it gives up. */
+static size_t drain_and_unlock(struct target *target, size_t max)
+{
+	struct collector_news news;
+	size_t count = 0;
+
+	if (target->tracer)
+		count = ring_drain(tracer_ring(target->tracer), max, take_record, target);
+	news = collector_take_news(&target->collector);
+	/* where its links hang is looked for by the mapper, too */
+	news.has_mapped |= target->tracer && tracer_has_lost_anchor(target->tracer);
+	note_news(target, &news);
+	target_unlock(target);
+	pass_news(target, &news);
+	collector_news_deinit(&news);
+	return count;
+}
+
+static size_t drain(struct target *target, size_t max)
+{
+	target_lock(target);
+	return drain_and_unlock(target, max);
+}
+
+bool target_try_drain(struct target *target, size_t max, size_t *ret)
+{
+	if (!target_try_lock(target))
+		return false;
+	*ret = drain_and_unlock(target, max);
+	return true;
+}
+
+void target_drain_all(struct target *target)
+{
+	while (drain(target, 65536) == 65536)
+		;
+}
+
+void target_drain_now(struct target *target)
+{
+	uint64_t used;
+
+	target_lock(target);
+	used = target->tracer ? ring_used_bytes(tracer_ring(target->tracer)) : 0;
+	target_unlock(target);
+	for (uint64_t taken = 0; taken < used;) {
+		size_t count = drain(target, 4096);
+
+		taken +=
+			count * sizeof(struct dhat_record_free); /* the smallest that is frequent */
+		if (count < 4096)
+			break;
+	}
+}
+
+void target_read_counters(struct target *target)
+{
+	if (!target->tracer)
+		return;
+	tracer_counters(target->tracer, target->kernel_counters);
+	target->missed_runs = tracer_misses(target->tracer);
+	target->anchor_gaps = tracer_anchor_gaps(target->tracer);
+}
+
+void target_tick(struct target *target)
+{
+	const struct target_hooks *hooks = &target->services.hooks;
+	const uint64_t *counters = target->kernel_counters;
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees;
+	bool wants_weighing;
+	double seconds;
+
+	if (!target_try_lock(target))
+		return;
+	target_read_counters(target);
+	allocs = counters[DHAT_CTR_ALLOCS] + counters[DHAT_CTR_REALLOCS];
+	frees = counters[DHAT_CTR_FREES];
+	seconds = (now - target->last_tick_ns) / 1e9;
+	if (seconds > 0.5) {
+		target->allocs_per_second = (allocs - target->last_allocs) / seconds;
+		target->frees_per_second = (frees - target->last_frees) / seconds;
+		target->last_allocs = allocs;
+		target->last_frees = frees;
+		target->last_tick_ns = now;
+	}
+	if (target->tracer) /* should it have failed at the moment when it was told */
+		tracer_find_anchor(target->tracer, NULL);
+	target_look_for_doubt(target, now);
+	wants_weighing = target->wants_weighing;
+	target->wants_weighing = false;
+	target_unlock(target);
+	if (wants_weighing && hooks->wants_weighing)
+		hooks->wants_weighing(hooks->context, target);
+	if (hooks->wants_look)
+		hooks->wants_look(hooks->context, target);
+}
+
+void target_tell(struct target *target, const char *text)
+{
+	const struct target_hooks *hooks = &target->services.hooks;
+
+	if (hooks->told)
+		hooks->told(hooks->context, target, text);
+}
+
+/* ---- its end --------------------------------------------------------------------------------- */
+
+void target_close_profile(struct target *target, enum target_state state, const char *detail)
+{
+	if (target->state != TARGET_ATTACHED)
+		return;
+	target->state = state;
+	target->end_ns = clock_now_ns(CLOCK_MONOTONIC);
+	snprintf(target->state_detail, sizeof(target->state_detail), "%s", detail);
+}
+
+bool target_has_exited(struct target *target)
+{
+	struct pollfd poll_fd = { .fd = target->pidfd, .events = POLLIN };
+	int status;
+
+	if (target->options.from_start) {
+		if (waitpid(target->pid, &status, WNOHANG) != target->pid)
+			return false;
+		target_lock(target);
+		target->has_wait_status = true;
+		target->wait_status = status;
+		target_unlock(target);
+		return true;
+	}
+	return poll(&poll_fd, 1, 0) > 0;
+}
+
+bool target_wait_status(struct target *target, int *ret)
+{
+	bool is_known;
+
+	target_lock(target);
+	is_known = target->has_wait_status;
+	*ret = target->wait_status;
+	target_unlock(target);
+	return is_known;
+}
+
+/* With `lock`: the state that the wait status means, and the details. */
+static enum target_state describe_end(const struct target *target, char *ret, size_t size)
+{
+	int status = target->wait_status;
+
+	if (!target->has_wait_status)
+		snprintf(ret, size, "it ended");
+	else if (WIFSIGNALED(status))
+		snprintf(ret, size, "signal %d (SIG%s)", WTERMSIG(status),
+			 sigabbrev_np(WTERMSIG(status)) ?: "?");
+	else
+		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
+	return target->has_wait_status && WIFSIGNALED(status) ? TARGET_KILLED : TARGET_EXITED;
+}
+
+void target_close_ended(struct target *target)
+{
+	enum target_state state;
+	char detail[64];
+
+	target_lock(target);
+	state = describe_end(target, detail, sizeof(detail));
+	target_close_profile(target, state, detail);
+	target_unlock(target);
+}
+
+/* A breakpoint that no probe stands behind is fatal; the target's own are, too. */
+void target_explain_end(struct target *target)
+{
+	static const char text[] =
+		"it died by SIGTRAP. If it has no breakpoints of its own, it was ours: in a copy "
+		"of "
+		"its code that it made while it was watched (huge-page remapping, hook libraries), "
+		"or put back by a debugger: LIMITS in dhatd(8)";
+	bool is_trap;
+
+	target_lock(target);
+	is_trap = target->has_wait_status && WIFSIGNALED(target->wait_status) &&
+		  WTERMSIG(target->wait_status) == SIGTRAP;
+	if (is_trap)
+		texts_add_once(&target->notes, text);
+	target_unlock(target);
+	if (is_trap)
+		target_tell(target, text);
+}
