@@ -85,6 +85,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	pthread_mutex_init(&target->lock, NULL);
 	pthread_mutex_init(&target->map_lock, NULL);
 	objects_init(&target->objects);
+	places_init(&target->places);
 	if (error == 0)
 		error = check_ring_bytes(target->ring_bytes, err);
 	if (error == 0)
@@ -175,7 +176,8 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 void target_open(struct target *target)
 {
 	target->since_ns = target->last_tick_ns = clock_now_ns(CLOCK_MONOTONIC);
-	target->since_unix_ns = target->places_seen_unix_ns = clock_now_ns(CLOCK_REALTIME);
+	target->since_unix_ns = clock_now_ns(CLOCK_REALTIME);
+	places_set_seen(&target->places, target->since_unix_ns);
 	target_begin_doubt(target);
 	tracer_open_gate(target->tracer);
 }

@@ -13,18 +13,17 @@
  * - It is private memory of the process, of no file, that it executes. Shared memory and files are
  *   others' too: that is told only. So it is while a debugger is there, whose breakpoint it may be.
  */
-#include "private.h"
+#include "copies.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/proc/code.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
-#include "proto/base/clock.h"
-#include "proto/base/texts.h"
 #include "ptracer.h"
 
 #define PAGE_BYTES 4096ull
@@ -35,9 +34,11 @@
 DEFINE_CLEANUP_PTR(struct code *, code_close)
 
 struct search {
-	struct target *target;
+	struct copies *copies;
+	struct places *places;
+	const struct places_owner *owner;
 	struct code *code;
-	struct code_pattern *patterns; /* of the target's places, by their index */
+	struct code_pattern *patterns; /* of the places, by their index */
 	size_t pattern_count, page_count;
 	bool can_mend; /* what is in the range now */
 	uint64_t first_addr;
@@ -55,32 +56,15 @@ static void search_free(struct search *search)
 
 DEFINE_CLEANUP_PTR(struct search *, search_free)
 
-static int copy_patterns(struct search *search)
-{
-	struct target *target = search->target;
-
-	target_lock(target);
-	search->patterns = calloc(target->place_count + 1, sizeof(*search->patterns));
-	for (size_t i = 0; search->patterns && i < target->place_count; i++)
-		search->patterns[i] = target->places[i].pattern;
-	search->pattern_count = target->place_count;
-	target_unlock(target);
-	return search->patterns ? 0 : -ENOMEM;
-}
-
 static void add_name(struct search *search, size_t place)
 {
-	struct target *target = search->target;
 	size_t used = strlen(search->names);
-	const char *name = "?";
+	char name[sizeof(search->names)];
 
-	target_lock(target);
-	if (target->places[place].probe < target->probe_count)
-		name = target->probes[target->places[place].probe].function;
+	places_name(search->places, place, name, sizeof(name));
 	if (!strstr(search->names, name) && search->named++ < 4)
 		snprintf(search->names + used, sizeof(search->names) - used, "%s%s",
 			 used ? ", " : "", name);
-	target_unlock(target);
 }
 
 static void take_found(struct search *search, uint64_t addr, size_t place)
@@ -90,7 +74,7 @@ static void take_found(struct search *search, uint64_t addr, size_t place)
 	if (search->mended + search->unmended >= MAX_FOUND)
 		return;
 	if (search->can_mend)
-		error = code_mend(search->target->pid, addr, &search->patterns[place]);
+		error = code_mend(search->owner->pid, addr, &search->patterns[place]);
 	if (error == -ENOENT)
 		return; /* gone already */
 	if (search->mended + search->unmended == 0)
@@ -162,10 +146,10 @@ static bool is_of_memory_file(const struct procmaps_entry *entry)
 }
 
 /* What of a range was not searched before. */
-static void cut_searched(const struct target *target, uint64_t *start, uint64_t *end)
+static void cut_searched(const struct copies *copies, uint64_t *start, uint64_t *end)
 {
-	for (size_t i = 0; i < target->searched_count && *start < *end; i++) {
-		const struct target_range *old = &target->searched[i];
+	for (size_t i = 0; i < copies->searched_count && *start < *end; i++) {
+		const struct copies_range *old = &copies->searched[i];
 
 		if (old->start <= *start && old->end > *start)
 			*start = old->end;
@@ -176,12 +160,12 @@ static void cut_searched(const struct target *target, uint64_t *start, uint64_t 
 
 static void search_maps(struct search *search, const struct procmaps *maps, bool all)
 {
-	struct target *target = search->target;
-	struct target_range *searched = NULL;
+	struct copies *copies = search->copies;
+	struct copies_range *searched = NULL;
 	size_t count = 0, capacity = 0;
 	struct ptracer tracer;
-	bool is_debugged =
-		ptracer_find(target->pid, &tracer) == 0 && tracer.pid && tracer.sets_breakpoints;
+	bool is_debugged = ptracer_find(search->owner->pid, &tracer) == 0 && tracer.pid &&
+			   tracer.sets_breakpoints;
 
 	for (size_t i = 0; i < maps->count; i++) {
 		const struct procmaps_entry *entry = &maps->entries[i];
@@ -190,23 +174,22 @@ static void search_maps(struct search *search, const struct procmaps *maps, bool
 		if (!entry->is_executable || (!is_anonymous(entry) && !is_of_memory_file(entry)))
 			continue;
 		if (array_make_room(&searched, &capacity, count) == 0)
-			searched[count++] = (struct target_range){ start, end };
+			searched[count++] = (struct copies_range){ start, end };
 		if (!all)
-			cut_searched(target, &start, &end);
+			cut_searched(copies, &start, &end);
 		search->can_mend = is_anonymous(entry) && !entry->is_shared && !is_debugged;
 		if (start < end)
 			search_range(search, start, end);
 	}
-	free(target->searched);
-	target->searched = searched;
-	target->searched_count = count;
+	free(copies->searched);
+	copies->searched = searched;
+	copies->searched_count = count;
 }
 
 /* ---- telling --------------------------------------------------------------------------------- */
 
 static void say_found(const struct search *search)
 {
-	struct target *target = search->target;
 	size_t found = search->mended + search->unmended;
 	char text[640], rest[200] = "";
 
@@ -225,24 +208,31 @@ static void say_found(const struct search *search)
 		 "out%s. What the copy allocates is not counted",
 		 found, found == 1 ? "" : "s", search->names,
 		 (unsigned long long)search->first_addr, search->mended, rest);
-	target_lock(target);
-	target->copied_probes += found;
-	texts_add_once(&target->notes, text);
-	target_unlock(target);
-	target_tell(target, text);
+	atomic_fetch_add(&search->copies->found, found);
+	search->owner->tell(search->owner->context, text);
 }
 
-void target_search_copies(struct target *target, bool all)
+void copies_search(struct copies *copies, struct places *places, const struct places_owner *owner,
+		   bool all)
 {
 	_cleanup_(search_free_ptr) struct search *search = calloc(1, sizeof(*search));
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 
 	if (!search)
 		return;
-	search->target = target;
-	if (copy_patterns(search) || search->pattern_count == 0 ||
-	    procmaps_read(target->pid, &maps) || code_open(target->pid, &search->code))
+	search->copies = copies;
+	search->places = places;
+	search->owner = owner;
+	if (places_patterns(places, &search->patterns, &search->pattern_count) ||
+	    search->pattern_count == 0 || procmaps_read(owner->pid, &maps) ||
+	    code_open(owner->pid, &search->code))
 		return;
 	search_maps(search, &maps, all);
 	say_found(search);
+}
+
+void copies_deinit(struct copies *copies)
+{
+	free(copies->searched);
+	*copies = (struct copies){ 0 };
 }

@@ -48,8 +48,8 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	values[COUNTER_MISSED_RUNS] = target->missed_runs;
 	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
 	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
-	values[COUNTER_TAKEN_PROBES] = target->taken_probes;
-	values[COUNTER_COPIED_PROBES] = target->copied_probes;
+	values[COUNTER_TAKEN_PROBES] = places_taken(&target->places);
+	values[COUNTER_COPIED_PROBES] = target->copies.found;
 	values[COUNTER_ANCHOR_GAPS] = target->anchor_gaps;
 	counters_fill(values, &target->collector);
 }

@@ -224,7 +224,7 @@ void target_forget_objects(struct target *target)
 	probes_free(target->probes, target->probe_count);
 	target->probes = NULL;
 	target->probe_count = 0;
-	target_forget_places(target);
+	places_clear(&target->places);
 	target->unseen_functions = 0;
 	texts_free(target->allocators);
 	target->allocators = NULL;

@@ -344,6 +344,17 @@ void objects_name(struct objects *objects, uint32_t object, char *ret, size_t si
 	pthread_mutex_unlock(&objects->lock);
 }
 
+uint64_t objects_inode(struct objects *objects, uint32_t object)
+{
+	uint64_t inode = 0;
+
+	pthread_mutex_lock(&objects->lock);
+	if (object < objects->count)
+		inode = objects->slots[object].inode;
+	pthread_mutex_unlock(&objects->lock);
+	return inode;
+}
+
 void objects_file(struct objects *objects, uint32_t object, struct objects_file *ret)
 {
 	*ret = (struct objects_file){ .fd = -1 };

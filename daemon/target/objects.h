@@ -99,6 +99,8 @@ bool objects_next_place(struct objects *objects, uint32_t object, uint64_t file_
 /* The name of its file without folders; "" if it is not known. */
 void objects_name(struct objects *objects, uint32_t object, char *ret, size_t size);
 
+uint64_t objects_inode(struct objects *objects, uint32_t object); /* 0: none, or not known */
+
 struct objects_file { /* what names need */
 	int fd;	      /* a duplicate, the caller's; -1: none */
 	uint8_t build_id[64];

@@ -1,58 +1,105 @@
-/* Our breakpoints in the target's code: are they where we put them? */
-#include "private.h"
+#include "places.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "daemon/kernel/uprobe.h"
-#include "daemon/proc/code.h"
 #include "daemon/proc/file.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
-#include "proto/base/texts.h"
-#include "ptracer.h"
 
 DEFINE_CLEANUP_PTR(struct code *, code_close)
 
-int target_remember_places(struct target *target, uint32_t object, const struct uprobe_site *sites,
-			   size_t count)
+/* ---- the list -------------------------------------------------------------------------------- */
+
+void places_init(struct places *places)
 {
-	int error = 0;
+	*places = (struct places){ 0 };
+	pthread_mutex_init(&places->lock, NULL);
+}
 
-	target_lock(target);
-	for (size_t i = 0; i < count && error == 0; i++) {
-		union dhat_cookie_word word = { .word = sites[i].cookie };
-		struct target_place place = {
-			.object = object,
-			.probe = word.parts.site,
-			.file_offset = sites[i].file_offset,
-		};
+void places_clear(struct places *places)
+{
+	pthread_mutex_lock(&places->lock);
+	for (size_t i = 0; i < places->count; i++)
+		free(places->list[i].name);
+	free(places->list);
+	places->list = NULL;
+	places->count = places->capacity = 0;
+	pthread_mutex_unlock(&places->lock);
+}
 
-		if (code_read_pattern(objects_at(&target->objects, object)->fd, place.file_offset,
-				      &place.pattern))
-			continue;
-		error = array_make_room(&target->places, &target->place_capacity,
-					target->place_count);
-		if (error == 0)
-			target->places[target->place_count++] = place;
-	}
-	target_unlock(target);
+void places_deinit(struct places *places)
+{
+	places_clear(places);
+	pthread_mutex_destroy(&places->lock);
+}
+
+int places_add(struct places *places, uint32_t object, int fd, uint64_t file_offset,
+	       const char *name)
+{
+	struct place place = { .object = object, .file_offset = file_offset };
+	int error;
+
+	if (code_read_pattern(fd, file_offset, &place.pattern))
+		return 0;
+	place.name = strdup(name);
+	if (!place.name)
+		return -ENOMEM;
+	pthread_mutex_lock(&places->lock);
+	error = array_make_room(&places->list, &places->capacity, places->count);
+	if (error == 0)
+		places->list[places->count++] = place;
+	pthread_mutex_unlock(&places->lock);
+	if (error)
+		free(place.name);
 	return error;
 }
 
-void target_forget_places(struct target *target)
+void places_set_seen(struct places *places, uint64_t unix_ns)
 {
-	free(target->places);
-	target->places = NULL;
-	target->place_count = target->place_capacity = 0;
+	pthread_mutex_lock(&places->lock);
+	places->seen_unix_ns = unix_ns;
+	pthread_mutex_unlock(&places->lock);
 }
 
-bool target_is_patched(struct target *target, uint32_t object, uint64_t file_offset)
+uint32_t places_taken(struct places *places)
+{
+	uint32_t taken;
+
+	pthread_mutex_lock(&places->lock);
+	taken = places->taken;
+	pthread_mutex_unlock(&places->lock);
+	return taken;
+}
+
+int places_patterns(struct places *places, struct code_pattern **ret, size_t *ret_count)
+{
+	struct code_pattern *patterns;
+
+	pthread_mutex_lock(&places->lock);
+	patterns = calloc(places->count + 1, sizeof(*patterns));
+	for (size_t i = 0; patterns && i < places->count; i++)
+		patterns[i] = places->list[i].pattern;
+	*ret_count = places->count;
+	pthread_mutex_unlock(&places->lock);
+	*ret = patterns;
+	return patterns ? 0 : -ENOMEM;
+}
+
+void places_name(struct places *places, size_t i, char *ret, size_t size)
+{
+	pthread_mutex_lock(&places->lock);
+	snprintf(ret, size, "%s", i < places->count ? places->list[i].name : "?");
+	pthread_mutex_unlock(&places->lock);
+}
+
+bool places_is_patched(const struct places_owner *owner, uint32_t object, uint64_t file_offset)
 {
 	_cleanup_(code_close_ptr) struct code *code = NULL;
 	struct code_pattern pattern;
@@ -61,11 +108,11 @@ bool target_is_patched(struct target *target, uint32_t object, uint64_t file_off
 	size_t position = 0;
 	uint64_t addr;
 
-	if (code_read_pattern(objects_at(&target->objects, object)->fd, file_offset, &pattern) ||
-	    code_open(target->pid, &code))
+	if (code_read_pattern(objects_at(owner->objects, object)->fd, file_offset, &pattern) ||
+	    code_open(owner->pid, &code))
 		return false;
-	while (!is_patched && objects_next_place(&target->objects, object, file_offset, &position,
-						 &mapping, &addr))
+	while (!is_patched &&
+	       objects_next_place(owner->objects, object, file_offset, &position, &mapping, &addr))
 		is_patched = code_look(code, addr, &pattern) == CODE_PATCHED;
 	return is_patched;
 }
@@ -73,41 +120,43 @@ bool target_is_patched(struct target *target, uint32_t object, uint64_t file_off
 /* ---- looking --------------------------------------------------------------------------------- */
 
 struct look { /* at one place where it is mapped */
-	struct target_place place;
 	size_t index;
+	uint32_t object;
+	uint64_t file_offset;
+	struct code_pattern pattern;
 	struct mapping mapping;
 	uint64_t addr, inode;
 	enum code_state state;
 };
 
-static size_t list_looks(struct target *target, bool missing_only, struct look **ret)
+static size_t list_looks(struct places *places, const struct places_owner *owner, bool missing_only,
+			 struct look **ret)
 {
 	struct look *looks = NULL;
 	size_t count = 0, capacity = 0;
 
-	target_lock(target);
-	for (size_t i = 0; i < target->place_count; i++) {
-		const struct target_place *place = &target->places[i];
-		struct mapping at;
+	pthread_mutex_lock(&places->lock);
+	for (size_t i = 0; i < places->count; i++) {
+		const struct place *place = &places->list[i];
+		struct look look = {
+			.index = i,
+			.object = place->object,
+			.file_offset = place->file_offset,
+			.pattern = place->pattern,
+			.inode = objects_inode(owner->objects, place->object),
+		};
 		size_t position = 0;
-		uint64_t addr;
 
 		if (missing_only != place->is_missing)
 			continue;
-		while (objects_next_place(&target->objects, place->object, place->file_offset,
-					  &position, &at, &addr)) {
+		while (objects_next_place(owner->objects, place->object, place->file_offset,
+					  &position, &look.mapping, &look.addr)) {
 			if (array_make_room(&looks, &capacity, count))
 				break;
-			looks[count++] = (struct look){
-				.place = *place,
-				.index = i,
-				.mapping = at,
-				.addr = addr,
-				.inode = mappings_object(target->mappings, at.object)->inode,
-			};
+			looks[count++] = look;
 		}
 	}
-	target_unlock(target);
+	pthread_mutex_unlock(&places->lock);
 	*ret = looks;
 	return count;
 }
@@ -131,7 +180,7 @@ static size_t keep_odd(const struct code *code, struct look *looks, size_t count
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		looks[i].state = code_look(code, looks[i].addr, &looks[i].place.pattern);
+		looks[i].state = code_look(code, looks[i].addr, &looks[i].pattern);
 		if (looks[i].state == CODE_AS_FILE || looks[i].state == CODE_PATCHED)
 			looks[kept++] = looks[i];
 	}
@@ -147,7 +196,7 @@ static bool is_mapped_still(const struct look *look, const struct procmaps *maps
 		if (look->addr >= entry->start && look->addr < entry->end)
 			return entry->is_executable && entry->inode == look->inode &&
 			       entry->file_offset + (look->addr - entry->start) ==
-				       look->place.file_offset;
+				       look->file_offset;
 	}
 	return false;
 }
@@ -161,126 +210,128 @@ static void format_time(uint64_t unix_ns, char *ret, size_t size)
 	strftime(ret, size, "%H:%M:%S", &broken);
 }
 
-/* With `lock`. */
-static void name_place(struct target *target, const struct target_place *place, char *ret,
-		       size_t size)
+/* "malloc (libc.so.6+0x1234)" */
+static void describe(struct places *places, const struct places_owner *owner,
+		     const struct look *look, char *ret, size_t size)
 {
-	char file[128];
+	char name[128], file[128];
 
-	objects_name(&target->objects, place->object, file, sizeof(file));
-	snprintf(ret, size, "%s (%s+0x%llx)",
-		 place->probe < target->probe_count ? target->probes[place->probe].function
-						    : "a function",
-		 file, (unsigned long long)place->file_offset);
+	places_name(places, look->index, name, sizeof(name));
+	objects_name(owner->objects, look->object, file, sizeof(file));
+	snprintf(ret, size, "%s (%s+0x%llx)", name, file, (unsigned long long)look->file_offset);
 }
 
-/* With `lock`. */
-static void say_missing(struct target *target, const struct look *look, uint64_t now_unix_ns)
+static void say_missing(struct places *places, const struct places_owner *owner,
+			const struct look *look, uint64_t now_unix_ns, uint64_t seen_unix_ns)
 {
-	char name[192], now[16], before[16], text[512];
+	char name[320], now[16], before[16], text[640];
 
-	name_place(target, &look->place, name, sizeof(name));
+	describe(places, owner, look, name, sizeof(name));
 	format_time(now_unix_ns, now, sizeof(now));
-	format_time(target->places_seen_unix_ns, before, sizeof(before));
+	format_time(seen_unix_ns, before, sizeof(before));
 	snprintf(text, sizeof(text),
 		 "the probe on %s was gone at %s; it was there at %s. %s: calls since then are "
 		 "missing",
 		 name, now, before,
 		 look->state == CODE_PATCHED
 			 ? "Its code was changed meanwhile (a library that hooks functions does "
-			   "so), "
-			   "and it is not put back"
+			   "so), and it is not put back"
 			 : "A debugger wrote over it, or the process gave its page back (madvise)");
-	texts_add_once(&target->notes, text);
+	owner->say(owner->context, text);
 }
 
-bool target_check_places(struct target *target)
+/* False: somebody else has found it. *ret_seen_unix_ns: when all were there. */
+static bool mark_missing(struct places *places, const struct look *look, uint64_t *ret_seen_unix_ns)
+{
+	struct place *place;
+	bool is_new;
+
+	pthread_mutex_lock(&places->lock);
+	place = &places->list[look->index];
+	is_new = !place->is_missing;
+	if (is_new) {
+		place->is_missing = true;
+		place->is_patched = look->state == CODE_PATCHED;
+		places->taken++;
+	}
+	*ret_seen_unix_ns = places->seen_unix_ns;
+	pthread_mutex_unlock(&places->lock);
+	return is_new;
+}
+
+/* Can any that is missing be put back? If none is missing, all were seen now. */
+static bool can_mend(struct places *places, uint64_t now_unix_ns)
+{
+	bool is_any_missing = false, can_be_mended = false;
+
+	pthread_mutex_lock(&places->lock);
+	for (size_t i = 0; i < places->count; i++) {
+		is_any_missing |= places->list[i].is_missing;
+		can_be_mended |= places->list[i].is_missing && !places->list[i].is_patched;
+	}
+	if (!is_any_missing)
+		places->seen_unix_ns = now_unix_ns;
+	pthread_mutex_unlock(&places->lock);
+	return can_be_mended;
+}
+
+bool places_check(struct places *places, const struct places_owner *owner)
 {
 	_cleanup_(code_close_ptr) struct code *code = NULL;
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	_cleanup_free_ struct look *looks = NULL;
-	uint64_t now = clock_now_ns(CLOCK_REALTIME);
-	bool is_any_missing = false, can_be_mended = false, is_moved;
+	uint64_t now = clock_now_ns(CLOCK_REALTIME), seen;
+	bool is_moved;
 	size_t count;
 
-	if (target_state_of(target) != TARGET_ATTACHED || target->is_ending || !target->is_observed)
+	if (owner->is_over(owner->context))
 		return false;
-	count = list_looks(target, false, &looks);
-	if (code_open(target->pid, &code))
+	count = list_looks(places, owner, false, &looks);
+	if (code_open(owner->pid, &code))
 		return false;
 	is_moved = is_any_unmapped(code, looks, count);
 	count = keep_odd(code, looks, count);
-	if (count > 0 && procmaps_read(target->pid, &maps) == 0)
+	if (count > 0 && procmaps_read(owner->pid, &maps) == 0)
 		count = keep_odd(code, looks, count); /* of the same mappings as maps has */
-	target_lock(target);
-	for (size_t i = 0; i < count && target->state == TARGET_ATTACHED && !target->is_ending;
-	     i++) {
-		struct target_place *place = &target->places[looks[i].index];
-
-		if (place->is_missing || !is_mapped_still(&looks[i], &maps))
-			continue;
-		place->is_missing = true;
-		place->is_patched = looks[i].state == CODE_PATCHED;
-		target->taken_probes++;
-		say_missing(target, &looks[i], now);
-	}
-	for (size_t i = 0; i < target->place_count; i++) {
-		is_any_missing |= target->places[i].is_missing;
-		can_be_mended |= target->places[i].is_missing && !target->places[i].is_patched;
-	}
-	if (!is_any_missing)
-		target->places_seen_unix_ns = now;
-	target_unlock(target);
-	return can_be_mended || is_moved;
+	/* after the look: what it has seen is from before the end, then */
+	for (size_t i = 0; i < count && !owner->is_over(owner->context); i++)
+		if (is_mapped_still(&looks[i], &maps) && mark_missing(places, &looks[i], &seen))
+			say_missing(places, owner, &looks[i], now, seen);
+	return can_mend(places, now) || is_moved;
 }
 
 /* ---- putting back ---------------------------------------------------------------------------- */
 
-static void restore(struct target *target, const struct code *code, const struct look *look)
+static void restore(struct places *places, const struct places_owner *owner,
+		    const struct code *code, const struct look *look)
 {
-	char path[64], name[192], now[16], text[320];
+	char path[64], name[320], now[16], text[400];
 	pid_t tid;
 
-	if (code_look(code, look->addr, &look->place.pattern) != CODE_AS_FILE)
+	if (code_look(code, look->addr, &look->pattern) != CODE_AS_FILE)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d",
-		 objects_at(&target->objects, look->place.object)->fd);
-	if (proc_living_thread(target->pid, &tid) ||
-	    uprobe_settle(tid, path, look->place.file_offset) ||
-	    code_look(code, look->addr, &look->place.pattern) != CODE_TRAPPED)
+		 objects_at(owner->objects, look->object)->fd);
+	if (proc_living_thread(owner->pid, &tid) || uprobe_settle(tid, path, look->file_offset) ||
+	    code_look(code, look->addr, &look->pattern) != CODE_TRAPPED)
 		return;
 	format_time(clock_now_ns(CLOCK_REALTIME), now, sizeof(now));
-	target_lock(target);
-	target->places[look->index].is_missing = false;
-	name_place(target, &look->place, name, sizeof(name));
+	pthread_mutex_lock(&places->lock);
+	places->list[look->index].is_missing = false;
+	pthread_mutex_unlock(&places->lock);
+	describe(places, owner, look, name, sizeof(name));
 	snprintf(text, sizeof(text), "the probe on %s was put back at %s", name, now);
-	texts_add_once(&target->notes, text);
-	target_unlock(target);
+	owner->say(owner->context, text);
 }
 
-void target_restore_places(struct target *target)
+void places_restore(struct places *places, const struct places_owner *owner)
 {
 	_cleanup_(code_close_ptr) struct code *code = NULL;
 	_cleanup_free_ struct look *looks = NULL;
-	struct ptracer tracer = { 0 };
-	size_t count = list_looks(target, true, &looks);
+	size_t count = list_looks(places, owner, true, &looks);
 
-	/* a debugger that is there may have saved what is there now, and write it back */
-	if (count == 0 || target_is_debugged(target, &tracer) || code_open(target->pid, &code))
+	if (count == 0 || code_open(owner->pid, &code))
 		return;
 	for (size_t i = 0; i < count; i++)
-		restore(target, code, &looks[i]);
-}
-
-/* ---- debuggers ------------------------------------------------------------------------------- */
-
-bool target_is_debugged(struct target *target, struct ptracer *ret)
-{
-	struct ptracer tracer;
-
-	if (target_state_of(target) != TARGET_ATTACHED || target->is_ending ||
-	    ptracer_find(target->pid, &tracer) || tracer.pid == 0 || !tracer.sets_breakpoints)
-		return false;
-	*ret = tracer;
-	return true;
+		restore(places, owner, code, &looks[i]);
 }

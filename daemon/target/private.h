@@ -3,13 +3,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "copies.h"
 #include "daemon/account/collector.h"
 #include "daemon/account/doubt.h"
 #include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/elf/object.h"
-#include "daemon/proc/code.h"
 #include "objects.h"
+#include "places.h"
 #include "proto/base/budget.h"
 #include "proto/base/clock.h"
 #include "proto/base/texts.h"
@@ -17,19 +18,6 @@
 
 struct allocator_site;
 struct customs;
-
-/* A breakpoint of ours. */
-struct target_place {
-	uint32_t object, probe; /* indexes */
-	uint64_t file_offset;
-	struct code_pattern pattern; /* what the file has there */
-	bool is_missing;	     /* somebody wrote over it … */
-	bool is_patched;	     /* … and around it: not to be put back */
-};
-
-struct target_range { /* of the target's memory */
-	uint64_t start, end;
-};
 
 struct target {
 	atomic_int references;
@@ -61,14 +49,9 @@ struct target {
 	uint32_t collector_epoch; /* of the last CHANGE record */
 	struct target_probe *probes;
 	size_t probe_count;
-	struct target_place *places; /* grows under map_lock and `lock` */
-	size_t place_count, place_capacity;
-	uint64_t places_seen_unix_ns;  /* when all were in place */
-	uint32_t taken_probes;	       /* how often one was found missing */
-	uint32_t copied_probes;	       /* found in copies of the target's code */
-	uint32_t anchor_gaps;	       /* tracer_anchor_gaps(), kept beyond its end */
-	struct target_range *searched; /* executable memory of no file, looked through; map_lock */
-	size_t searched_count;
+	struct places places;
+	struct copies copies;	    /* the holder of map_lock searches */
+	uint32_t anchor_gaps;	    /* tracer_anchor_gaps(), kept beyond its end */
 	char **allocators, **notes; /* NULL-terminated; owned */
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	uint32_t not_followed;	  /* of those, sentences about children: MAX_NOT_FOLLOWED */
@@ -154,22 +137,14 @@ int target_preflight(struct target *target, struct dhat_error *err);
 int target_explain_nothing(const struct target *target, struct dhat_error *err);
 /* How returns will be seen, once the kind of link is chosen. */
 int target_choose_returns(struct target *target);
-/* places.c: our own breakpoints. Keep what was placed in an object; sites' cookies number
- * the probes. */
+/* care.c: the target's side of places.h and copies.h. Keep what was placed in an object; sites'
+ * cookies number the probes. */
 int target_remember_places(struct target *target, uint32_t object, const struct uprobe_site *sites,
 			   size_t count);
-void target_forget_places(struct target *target);
-/* Does the code that is mapped of a place differ from the file's, but for breakpoints? Whoever
- * changed it would not expect a probe there. Holder of map_lock. */
+/* Holder of map_lock, as for the next two. */
 bool target_is_patched(struct target *target, uint32_t object, uint64_t file_offset);
-/* Are some of them missing that can be put back? Cheap; any thread, with no lock. */
-bool target_check_places(struct target *target);
-/* Put back those that are missing, once no debugger is there any more. Holder of map_lock; a tenth
- * of a second for each. */
+/* Once no debugger is there any more. */
 void target_restore_places(struct target *target);
-/* copies.c: look for breakpoints of ours in copies that the target made of its code, and
- * take them out. all: everywhere, else where nothing executable was at the last search. Holder of
- * map_lock. */
 void target_search_copies(struct target *target, bool all);
 /* events.c: what a person should know at once. With no lock. */
 void target_tell(struct target *target, const char *text);

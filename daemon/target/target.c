@@ -149,8 +149,8 @@ static void target_free(struct target *target)
 	customs_free(target->customs);
 	texts_free(target->options.custom);
 	probes_free(target->probes, target->probe_count);
-	target_forget_places(target);
-	free(target->searched);
+	places_deinit(&target->places);
+	copies_deinit(&target->copies);
 	if (target->pidfd >= 0)
 		close(target->pidfd);
 	pthread_mutex_destroy(&target->gate);
