@@ -240,7 +240,16 @@ static int real_load(struct real *real, struct dhat_error *err)
 	}
 	if (r == 0)
 		r = holder_new(&real->holder);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot load the self-test's BPF programs") : 0;
+	if (r == -EPERM)
+		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
+				      "not permitted to load BPF programs: run dhatd as root");
+	if (r < 0)
+		return dhat_error_set(
+			err, -r, DHAT_EXIT_UNSUPPORTED,
+			"this kernel does not accept the BPF programs (%s): dhatd needs "
+			"Linux 6.1 or later with BPF, uprobes and BTF",
+			strerror(-r));
+	return 0;
 }
 
 static void real_deinit(struct real *real)
@@ -281,16 +290,29 @@ int selftest_seccomp(enum uprobe_kind kind, enum selftest_result *ret, struct dh
 	return r < 0 ? r : selftest_run(&prober, ret, err);
 }
 
+int selftest_links(enum uprobe_kind kind, struct dhat_error *err)
+{
+	_cleanup_(real_deinit) struct real real = { .kind = kind };
+	int r = real_load(&real, err);
+
+	if (r == 0) {
+		const struct uprobe_programs programs = {
+			.entry = bpf_program__fd(real.skeleton->progs.selftest_hit),
+			.on_return = bpf_program__fd(real.skeleton->progs.selftest_hit),
+		};
+
+		r = uprobe_try(kind, &programs, err);
+	}
+	return r;
+}
+
 int selftest_threads(enum uprobe_kind kind, struct dhat_error *err)
 {
-	static _Atomic bool is_known[UPROBE_KINDS];
 	_cleanup_(real_deinit) struct real real = { .kind = kind };
 	struct selftest_prober prober = { real_attach, real_was_hit, &real };
 	bool sees_all = false;
 	int r;
 
-	if (is_known[kind])
-		return 0;
 	r = real_load(&real, err);
 	if (r == 0)
 		r = selftest_run_threads(&prober, &sees_all, err);
@@ -301,6 +323,5 @@ int selftest_threads(enum uprobe_kind kind, struct dhat_error *err)
 				      "this kernel's %s links see one thread of a process only: "
 				      "leave --link out, or try --link perf",
 				      uprobe_kind_name(kind));
-	is_known[kind] = true;
 	return 0;
 }

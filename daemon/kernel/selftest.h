@@ -1,5 +1,6 @@
 #pragma once
-/* selftest: what this kernel's probes do, found out by trying them on code of our own.
+/* selftest: what this kernel's probes do, found out by trying them on code of our own. Who wants an
+ * answer, and not a new try, asks features.h.
  *
  * Does a link see all threads of a process? Multi links of 6.6.0 to 6.6.32 and of 6.7 to early 6.9
  * compare the thread and not the process, and see one thread only.
@@ -21,9 +22,12 @@ enum selftest_result {
 	SELFTEST_KILLED,   /* use exit probes, or none */
 };
 
+/* 0: there are links of this kind, at entries and at returns. DHAT_EXIT_UNSUPPORTED. */
+int selftest_links(enum uprobe_kind kind, struct dhat_error *err);
+
 /* 0: links of this kind see calls of any thread. DHAT_EXIT_UNSUPPORTED: they do not, or there are
  * no such links. Tried on a thread of this process, at an entry only: dhatd may itself be under a
- * filter that a return probe would not outlive. Takes milliseconds; the answer is kept. */
+ * filter that a return probe would not outlive. Takes milliseconds. */
 int selftest_threads(enum uprobe_kind kind, struct dhat_error *err);
 
 /* With the kind of link that will be used on the target. Takes milliseconds. On failure nothing is

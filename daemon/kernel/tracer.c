@@ -194,13 +194,6 @@ static struct uprobe_programs programs_of(const struct tracer *tracer)
 	};
 }
 
-int tracer_try_links(const struct tracer *tracer, struct dhat_error *err)
-{
-	struct uprobe_programs programs = programs_of(tracer);
-
-	return uprobe_try(tracer->kind, &programs, err);
-}
-
 void tracer_free(struct tracer *tracer)
 {
 	if (!tracer)

@@ -27,9 +27,6 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 /* Removes the probes; what is in the ring is lost: drain it before. */
 void tracer_free(struct tracer *tracer);
 
-/* Does this kernel have links of the tracer's kind? DHAT_EXIT_UNSUPPORTED. */
-int tracer_try_links(const struct tracer *tracer, struct dhat_error *err);
-
 /* Probe the sites of one file; path as in uprobe_attach(). */
 int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
 		  size_t count, struct dhat_error *err);

@@ -1,7 +1,8 @@
 /* The steps by which an observation begins, and those by which it ends. */
 #include "private.h"
 
-#include "daemon/kernel/selftest.h"
+#include "check.h"
+#include "daemon/kernel/features.h"
 #include "daemon/object/sites/custom.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
@@ -62,6 +63,18 @@ static int check_alive(const struct target *target, struct dhat_error *err)
 			      (int)target->pid);
 }
 
+/* The hazards that do not stand in the way are kept as notes. */
+static int check(struct target *target, struct dhat_error *err)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+	int error = check_process(target->pid, target->options.from_start, &preflight, err);
+
+	for (size_t i = 0; i < preflight.count && error == 0; i++)
+		error = texts_add(&target->notes, preflight.hazards[i].detail);
+	target->has_seccomp = preflight.has_seccomp;
+	return error;
+}
+
 int target_new(pid_t pid, const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err)
 {
@@ -91,7 +104,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	if (error == 0)
 		error = open_process(target, err);
 	if (error == 0)
-		error = target_preflight(target, err);
+		error = check(target, err);
 	if (error == 0)
 		error = customs_new(options->custom, &target->customs, err);
 	if (error == 0)
@@ -119,9 +132,14 @@ int target_new(pid_t pid, const struct target_options *options,
 	return 0;
 }
 
-/* The best kind of link that worked for an earlier target; the first attach tries them in turn:
- * session, multi, perf. */
-static _Atomic int best_kind = UPROBE_SESSION;
+static int choose_returns(struct target *target)
+{
+	struct check_returns returns =
+		check_returns(target->kind, target->has_seccomp, target->options.no_return_probes);
+
+	target->avoids_return_probes = returns.avoids_probes;
+	return returns.note ? texts_add(&target->notes, returns.note) : 0;
+}
 
 /* Load the programs and place the probes with one kind of link. */
 static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat_error *err)
@@ -135,20 +153,18 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 	int error;
 
 	target->kind = kind;
-	error = tracer_new(&options, &target->tracer, err);
+	error = features_links(kind, err);
 	if (error == 0)
-		error = tracer_try_links(target->tracer, err);
+		error = tracer_new(&options, &target->tracer, err);
 	if (error == 0)
-		error = selftest_threads(kind, err);
-	if (error == 0)
-		error = target_choose_returns(target);
+		error = choose_returns(target);
 	return error ? error : target_look(target, err);
 }
 
 int target_attach_links(struct target *target, const char *link, struct dhat_error *err)
 {
 	bool is_forced = link && *link;
-	int kind = is_forced ? (int)uprobe_kind_of_name(link) : atomic_load(&best_kind);
+	int kind = is_forced ? (int)uprobe_kind_of_name(link) : (int)features_first_kind();
 	int error;
 
 	if (kind == UPROBE_KINDS)
@@ -169,7 +185,7 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 		target_forget_objects(target);
 	}
 	if (error == 0 && !is_forced)
-		atomic_store(&best_kind, kind);
+		features_kind_works(kind);
 	return error;
 }
 

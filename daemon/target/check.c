@@ -1,23 +1,21 @@
-/* What must be known of a target before it is attached to. */
-#include "private.h"
+#include "check.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/kernel/selftest.h"
-#include "identity.h"
-#include "preflight.h"
+#include "daemon/kernel/features.h"
+#include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
 
 /* `dhatd run` traces its program until the probes are in place; then it is a target. */
-static int check_own(const struct target *target, struct dhat_error *err)
+static int check_own(pid_t pid, struct dhat_error *err)
 {
 	_cleanup_free_ char *status = NULL;
 	const char *line;
 
-	if (target->options.from_start || proc_read(target->pid, "status", &status, NULL))
+	if (proc_read(pid, "status", &status, NULL))
 		return 0;
 	line = strstr(status, "\nTracerPid:");
 	if (!line || atoi(line + strlen("\nTracerPid:")) != getpid())
@@ -25,66 +23,45 @@ static int check_own(const struct target *target, struct dhat_error *err)
 	return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
 			      "process %d is just being started by this dhatd: it will be a target "
 			      "in a moment",
-			      (int)target->pid);
+			      (int)pid);
 }
 
-/* The hazards that do not stand in the way are kept as notes. */
-int target_preflight(struct target *target, struct dhat_error *err)
+int check_process(pid_t pid, bool from_start, struct preflight *ret, struct dhat_error *err)
 {
-	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	int error = check_own(target, err);
+	int error = from_start ? 0 : check_own(pid, err);
 
 	if (error == 0)
-		error = preflight_host(&preflight);
-	/* of a program that is being started all the rest is as we made it */
-	if (error == 0 && !target->options.from_start)
-		error = preflight_process(&preflight, target->pid);
-	if (error == 0)
-		error = preflight_verdict(&preflight, err);
-	for (size_t i = 0; i < preflight.count && error == 0; i++)
-		error = texts_add(&target->notes, preflight.hazards[i].detail);
-	target->has_seccomp = preflight.has_seccomp;
-	return error;
+		error = preflight_host(ret);
+	if (error == 0 && !from_start)
+		error = preflight_process(ret, pid);
+	return error ? error : preflight_verdict(ret, err);
 }
 
-int target_explain_nothing(const struct target *target, struct dhat_error *err)
+struct check_returns check_returns(enum uprobe_kind kind, bool has_seccomp, bool is_asked_for)
+{
+	struct check_returns returns = { .avoids_probes = is_asked_for };
+
+	if (has_seccomp && !is_asked_for && features_return_probes_kill(kind)) {
+		returns.avoids_probes = true;
+		returns.note = "this kernel would let the target's seccomp filter kill it "
+			       "at a return probe: exit probes are used instead";
+	}
+	return returns;
+}
+
+int check_nothing_found(const struct objects *objects, const char *executable,
+			struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	const struct object_desc *executable = NULL;
+	const struct object_desc *desc = NULL;
 	int error;
 
-	for (size_t i = 0; i < target->objects.count && !executable; i++) {
-		const struct object_slot *slot = objects_at(&target->objects, i);
+	for (size_t i = 0; i < objects->count && !desc; i++) {
+		const struct object_slot *slot = objects_at(objects, i);
 
-		if (slot->path && strcmp(slot->path, target->identity.executable) == 0)
-			executable = slot->desc;
+		if (slot->path && strcmp(slot->path, executable) == 0)
+			desc = slot->desc;
 	}
-	error = preflight_executable(&preflight, executable, target->identity.executable, 0);
+	error = preflight_executable(&preflight, desc, executable, 0);
 	return error ? error : preflight_verdict(&preflight, err);
-}
-
-/* What a kind of link does to a process with a filter is the kernel's way: asked once. */
-static bool return_probes_kill(enum uprobe_kind kind)
-{
-	static _Atomic int answers[UPROBE_KINDS]; /* 0: not asked yet; 1: no; 2: yes */
-	enum selftest_result result = SELFTEST_KILLED;
-
-	if (answers[kind] == 0)
-		answers[kind] =
-			selftest_seccomp(kind, &result, NULL) == 0 && result == SELFTEST_UNHARMED
-				? 1
-				: 2;
-	return answers[kind] == 2;
-}
-
-int target_choose_returns(struct target *target)
-{
-	target->avoids_return_probes = target->options.no_return_probes;
-	if (!target->has_seccomp || target->avoids_return_probes ||
-	    !return_probes_kill(target->kind))
-		return 0;
-	target->avoids_return_probes = true;
-	return texts_add(&target->notes,
-			 "this kernel would let the target's seccomp filter kill it "
-			 "at a return probe: exit probes are used instead");
 }

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/kernel/features.h"
 #include "daemon/object/sites/copiers.h"
 #include "daemon/object/sites/hidden.h"
 #include "daemon/proc/file.h"
@@ -168,23 +169,20 @@ static int check_rights(struct preflight *preflight)
 
 static int check_kernel(struct preflight *preflight)
 {
-	_cleanup_close_ int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
-	char lockdown[128] = "";
-
-	/* No command has this number: a kernel with bpf(2) says EINVAL, or EPERM to the
-	 * unprivileged. */
-	if (syscall(SYS_bpf, INT_MAX, NULL, 0) < 0 && errno == ENOSYS)
+	switch (features_lack()) {
+	case FEATURES_LACK_BPF:
 		return preflight_block(preflight, "no BPF", ENOSYS, DHAT_EXIT_UNSUPPORTED,
 				       "this kernel has no bpf system call (CONFIG_BPF_SYSCALL)");
-	if (access("/sys/bus/event_source/devices", F_OK) == 0 &&
-	    access("/sys/bus/event_source/devices/uprobe", F_OK) < 0)
+	case FEATURES_LACK_UPROBES:
 		return preflight_block(preflight, "no uprobes", ENOTSUP, DHAT_EXIT_UNSUPPORTED,
 				       "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
-	if (fd >= 0 && read(fd, lockdown, sizeof(lockdown) - 1) > 0 &&
-	    strstr(lockdown, "[confidentiality]"))
+	case FEATURES_LOCKED_DOWN:
 		return preflight_block(preflight, "lockdown", EPERM, DHAT_EXIT_UNSUPPORTED,
 				       "this kernel is locked down (confidentiality), so that BPF "
 				       "programs may not read what they are given");
+	case FEATURES_LACK_NOTHING:
+		break;
+	}
 	return 0;
 }
 

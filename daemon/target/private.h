@@ -129,14 +129,6 @@ int target_probe_by_code(struct target *target, uint32_t object, uint32_t *maker
 int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers);
 /* An error, with advice, if nothing has been probed. */
 int target_check_found(struct target *target, struct dhat_error *err);
-/* check.c. Refuse what cannot or must not be attached to; what is only to be known becomes a
- * note. */
-int target_preflight(struct target *target, struct dhat_error *err);
-/* No allocator was found: the error, with what the executable tells of the cause, as a plan has it.
- */
-int target_explain_nothing(const struct target *target, struct dhat_error *err);
-/* How returns will be seen, once the kind of link is chosen. */
-int target_choose_returns(struct target *target);
 /* care.c: the target's side of places.h and copies.h. Keep what was placed in an object; sites'
  * cookies number the probes. */
 int target_remember_places(struct target *target, uint32_t object, const struct uprobe_site *sites,

@@ -1,4 +1,5 @@
 /* The allocators of the target's objects, probed. */
+#include "check.h"
 #include "private.h"
 
 #include "daemon/object/sites/allocators.h"
@@ -352,7 +353,7 @@ int target_check_found(struct target *target, struct dhat_error *err)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 				      "nothing in process %d can be probed: %.440s",
 				      (int)target->pid, target->partials.list[0].text);
-	return target_explain_nothing(target, err);
+	return check_nothing_found(&target->objects, target->identity.executable, err);
 }
 
 bool target_probes_in(struct target *target, uint64_t addr)
