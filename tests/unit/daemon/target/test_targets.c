@@ -242,7 +242,8 @@ static void test_a_backlog_that_never_ends_delays_nobody(void **state)
 	assert_is_served(fast);
 	assert_is_served(other);
 	other->has_exited = true;
-	UNTIL(other->finishes == 1);
+	UNTIL(ends == 1);
+	assert_int_equal(other->finishes, 1);
 	assert_int_equal(targets_attached_count(targets), 1);
 	fast->has_backlog = false;
 }
