@@ -1,8 +1,7 @@
 #pragma once
 /* kernel: the few kernel types that the BPF side looks into.
  *
- * Only the members used; CO-RE relocates them to the running kernel. struct pt_regs is ABI
- * between the kernel and uprobe programs and is written out whole (arch/x86/include/asm/ptrace.h).
+ * Only the members used; CO-RE relocates them to the running kernel.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -12,12 +11,9 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-#define CORE __attribute__((preserve_access_index))
+#include "x86_64.h"
 
-struct pt_regs {
-	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-	unsigned long orig_rax, rip, cs, eflags, rsp, ss;
-};
+#define CORE __attribute__((preserve_access_index))
 
 struct return_instance { /* kernel/events/uprobes.c: a pending return probe */
 	unsigned long stack;

@@ -2,6 +2,7 @@
 /* lifecycle: what happens to the target as a process: code mapped and unmapped, exec, fork.
  * Part of dhat.bpf.c.
  */
+#include "state.h"
 
 static __always_inline void fill_life(struct dhat_record *head, __u64 *time_ns, __u8 type,
 				      __u16 size)

@@ -246,22 +246,22 @@ static inline __attribute__((always_inline)) __u32 unwind_push(struct unwind_scr
 static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_scratch *s,
 								  __u32 stop)
 {
-	__u64 bp = s->bp, next_bp = 0, pc = 0;
+	__u64 fp = s->fp, next_fp = 0, pc = 0;
 
-	if (s->is_bp_lost)
+	if (s->is_fp_lost)
 		return stop;
-	if (bp ==
+	if (fp ==
 	    0) /* psABI 3.4.1: the outermost frame's mark, if it ends a chain; else any number */
 		return s->flags & DHAT_STACK_USED_FP ? DHAT_STOP_COMPLETE : stop;
-	if (bp < s->sp || UNWIND_READ(s, bp, next_bp) || UNWIND_READ(s, bp + 8, pc))
+	if (fp < s->sp || UNWIND_READ(s, fp, next_fp) || UNWIND_READ(s, fp + 8, pc))
 		return stop;
 	if (pc == 0)
 		return DHAT_STOP_COMPLETE;
 	if (pc < DHAT_PAGE_BYTES || pc >> DHAT_USER_BITS)
 		return stop;
 	s->flags |= DHAT_STACK_USED_FP;
-	s->sp = bp + 16;
-	s->bp = next_bp;
+	s->sp = fp + 16;
+	s->fp = next_fp;
 	s->pc = pc;
 	s->is_exact_pc = 0;
 	return unwind_push(s, pc);
@@ -285,16 +285,16 @@ static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unw
 
 static inline __attribute__((always_inline)) __u32 unwind_step_signal(struct unwind_scratch *s)
 {
-	__u64 bp = 0, sp = 0, pc = 0;
+	__u64 fp = 0, sp = 0, pc = 0;
 
-	if (UNWIND_READ(s, s->sp + DHAT_SIGNAL_RBP, bp) ||
-	    UNWIND_READ(s, s->sp + DHAT_SIGNAL_RSP, sp) ||
-	    UNWIND_READ(s, s->sp + DHAT_SIGNAL_RIP, pc))
+	if (UNWIND_READ(s, s->sp + DHAT_SIGNAL_FP, fp) ||
+	    UNWIND_READ(s, s->sp + DHAT_SIGNAL_SP, sp) ||
+	    UNWIND_READ(s, s->sp + DHAT_SIGNAL_PC, pc))
 		return DHAT_STOP_BAD_MEMORY;
-	s->bp = bp;
+	s->fp = fp;
 	s->sp = sp;
 	s->pc = pc;
-	s->is_bp_lost = 0;
+	s->is_fp_lost = 0;
 	s->is_exact_pc = 1;
 	return unwind_push(s, pc);
 }
@@ -302,7 +302,7 @@ static inline __attribute__((always_inline)) __u32 unwind_step_signal(struct unw
 /* From the frame at s->pc to its caller. UNWIND_MORE, or why not (enum dhat_stop). */
 UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 {
-	__u64 word, cfa, pc = 0, bp, at, lookup;
+	__u64 word, cfa, pc = 0, fp, at, lookup;
 	__s32 offset;
 	__s8 rbp;
 	__u8 kind;
@@ -314,13 +314,13 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	kind = word >> 16;
 	rbp = (__s8)(word >> 24);
 	offset = (__s32)(word >> 32);
-	bp = s->bp;
+	fp = s->fp;
 	if (kind == DHAT_CFA_RSP) {
 		cfa = s->sp + offset;
 	} else if (kind == DHAT_CFA_RBP || kind == DHAT_CFA_RBP_DEREF) {
-		if (s->is_bp_lost)
+		if (s->is_fp_lost)
 			return DHAT_STOP_NO_RULE;
-		cfa = bp + offset;
+		cfa = fp + offset;
 		if (kind == DHAT_CFA_RBP_DEREF && UNWIND_READ(s, cfa, cfa))
 			return DHAT_STOP_BAD_MEMORY;
 	} else if (kind == DHAT_CFA_PLT) {
@@ -340,19 +340,19 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	if (cfa <= s->sp) /* a stack that does not grow is no stack */
 		return DHAT_STOP_BAD_MEMORY;
 	if (rbp < 0 || rbp == DHAT_RBP_AT_RBP) {
-		at = rbp < 0 ? cfa + 8 * (__s64)rbp : bp;
-		if (UNWIND_READ(s, at, bp))
+		at = rbp < 0 ? cfa + 8 * (__s64)rbp : fp;
+		if (UNWIND_READ(s, at, fp))
 			return DHAT_STOP_BAD_MEMORY;
-		s->is_bp_lost = 0;
+		s->is_fp_lost = 0;
 	} else if (rbp == DHAT_RBP_UNDEFINED) {
-		s->is_bp_lost = 1;
+		s->is_fp_lost = 1;
 	}
 	if (UNWIND_READ(s, cfa - 8, pc))
 		return DHAT_STOP_BAD_MEMORY;
 	if (pc == 0)
 		return DHAT_STOP_COMPLETE;
 	s->sp = cfa;
-	s->bp = bp;
+	s->fp = fp;
 	s->pc = pc;
 	s->is_exact_pc = 0;
 	return unwind_push(s, pc);

@@ -1,6 +1,7 @@
 #pragma once
-/* unwind_maps: the maps behind the unwinder, and what unwind.h asks its includer for. */
-#include "unwind_types.h"
+/* unwind_maps: the maps behind the unwinder, and what unwind.h asks its includer for. Part of dhat.bpf.c.
+ */
+#include "lifecycle.h"
 
 #define UNWIND_NOINLINE __attribute__((noinline)) /* global: verified once, not at each call */
 
@@ -149,3 +150,5 @@ static __always_inline __u64 unwind_hidden_return(__u64 slot_addr)
 {
 	return find_pending_return(slot_addr);
 }
+
+#include "unwind.h" /* the walk itself, over the above */

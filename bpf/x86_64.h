@@ -8,9 +8,9 @@
 
 /* struct rt_sigframe's ucontext (arch/x86/include/uapi/asm/sigcontext.h): rbp, rsp and rip lie at 40 +
  * 8 * {10, 15, 16} from its start, which is where rsp is when the handler has returned. */
-#define DHAT_SIGNAL_RBP 120
-#define DHAT_SIGNAL_RSP 160
-#define DHAT_SIGNAL_RIP 168
+#define DHAT_SIGNAL_FP 120
+#define DHAT_SIGNAL_SP 160
+#define DHAT_SIGNAL_PC 168
 
 /* Between loads that must keep their order. The processor keeps it (Intel SDM vol. 3, 9.2.2), so only
  * the compiler has to be told. (BPF has an instruction for other machines from 6.15 on.) */
@@ -23,3 +23,51 @@
 		DHAT_LOAD_FENCE();                                                                 \
 		value_;                                                                            \
 	})
+
+/* ---- registers, in uprobe programs ------------------------------------------------------------ */
+
+#ifdef __bpf__
+#include <linux/types.h>
+
+#include <bpf/bpf_helpers.h>
+
+/* ABI between the kernel and uprobe programs (arch/x86/include/asm/ptrace.h), so written out whole. */
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	unsigned long orig_rax, rip, cs, eflags, rsp, ss;
+};
+
+#define regs_pc(regs) ((regs)->rip)
+#define regs_sp(regs) ((regs)->rsp)
+#define regs_fp(regs) ((regs)->rbp)
+#define regs_result(regs) ((regs)->rax)
+#define regs_first_argument(regs) ((regs)->rdi)
+
+/* Any register by its number. The context may only be read at constant offsets; the first three
+ * arguments' usual places are, the rest goes through a helper. */
+static __always_inline __u64 regs_numbered(struct pt_regs *regs, __u8 number)
+{
+	/* offsets in struct pt_regs, in words: rax rcx rdx rbx rsp rbp rsi rdi | r8 … r15 */
+	const __u64 low = 0x0e0d0413050c0b0aULL, high = 0x0001020306070809ULL;
+	__u64 value;
+
+	/* each load with its own barrier, or clang merges them into one from a computed place */
+	if (number == 7) {
+		value = regs->rdi;
+		barrier_var(value);
+	} else if (number == 6) {
+		value = regs->rsi;
+		barrier_var(value);
+	} else if (number == 2) {
+		value = regs->rdx;
+		barrier_var(value);
+	} else {
+		__u8 shift = (number & 7) * 8;
+		__u64 word = ((number < 8 ? low : high) >> shift) & 31;
+
+		value = 0;
+		bpf_probe_read_kernel(&value, sizeof(value), (void *)regs + word * 8);
+	}
+	return value;
+}
+#endif

@@ -68,7 +68,7 @@ static inline uint64_t unwind_hidden_return(uint64_t slot_addr)
 
 static struct unwind_scratch host_scratch;
 
-/* What take_stack() in bpf/dhat.bpf.c does, without the ring. Returns an enum dhat_stop. */
+/* What take_stack() in bpf/dhat.fpf.c does, without the ring. Returns an enum dhat_stop. */
 static inline uint32_t host_unwind(uint64_t pc, uint64_t sp, uint64_t bp, bool is_exact_pc)
 {
 	struct unwind_scratch *s = &host_scratch;
@@ -79,10 +79,10 @@ static inline uint32_t host_unwind(uint64_t pc, uint64_t sp, uint64_t bp, bool i
 	s->frame_count = 0;
 	s->flags = 0;
 	s->is_exact_pc = is_exact_pc;
-	s->is_bp_lost = 0;
+	s->is_fp_lost = 0;
 	s->pc = pc;
 	s->sp = sp;
-	s->bp = bp;
+	s->fp = bp;
 	s->window_size = 0;
 	unwind_push(s, pc);
 	for (i = 0; i < 2 * DHAT_MAX_FRAMES && stop == UNWIND_MORE; i++)

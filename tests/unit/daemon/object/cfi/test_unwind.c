@@ -87,7 +87,7 @@ static void test_frames_by_rsp(void **state)
 	put(0x120 + 24, 0xabcdef);
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 7, false), DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x150, CODE + 0x250);
-	assert_int_equal(host_scratch.bp, 0xabcdef);
+	assert_int_equal(host_scratch.fp, 0xabcdef);
 	assert_int_equal(host_scratch.sp, STACK + 0x150);
 	assert_int_equal(host_scratch.flags, 0);
 }
@@ -120,7 +120,7 @@ static void test_realigned_stack(void **state)
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
 			 DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x180);
-	assert_int_equal(host_scratch.bp, 0x1234);
+	assert_int_equal(host_scratch.fp, 0x1234);
 }
 
 static void test_lazy_binding_stub(void **state)
@@ -188,7 +188,7 @@ static void test_window_slides(void **state)
 	frames[count - 1] = CODE + 0x180;
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	expect_frames(frames, count);
-	assert_int_equal(host_scratch.bp, count - 1);
+	assert_int_equal(host_scratch.fp, count - 1);
 }
 
 /* The last page of a stack is less than a window. */

@@ -1,0 +1,303 @@
+#pragma once
+/* calls: an allocator's call, from its entry to its return. Part of dhat.bpf.c.
+ *
+ * Only the outermost call of a thread counts. Frees are sent at entry (another thread may be given
+ * the block before free returns), allocations at return, realloc at both. The stack is taken at
+ * the return, where the callee-saved registers are the caller's again, and starts with the caller.
+ */
+#include "records.h"
+#include "stacks.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+static __always_inline int is_resizing(__u8 role)
+{
+	return role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY ||
+	       role == DHAT_ROLE_RESIZE || role == DHAT_ROLE_REALLOCARR ||
+	       role == DHAT_ROLE_REALLOCF;
+}
+
+static __always_inline int is_string(__u8 role)
+{
+	return role == DHAT_ROLE_STRDUP || role == DHAT_ROLE_REALPATH || role == DHAT_ROLE_DUPENV;
+}
+
+/* Is the call still to return? Return probes are on the kernel's list until then; without one (exit
+ * probes) the return address stays where it was. */
+static __always_inline int is_on_its_way(const struct call *call)
+{
+	__u64 pc = 0;
+
+	if (!call->is_by_exit)
+		return find_pending_return(call->sp) != 0;
+	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)call->sp))
+		return 0;
+	/* another tracer's return probe may have put its trampoline there meanwhile */
+	return pc == call->return_pc || find_pending_return(call->sp) == call->return_pc;
+}
+
+/* Bytes of the string at addr with the 0 at its end; 0: that was not found. */
+#define STRING_CHUNK (8 * UNWIND_WINDOW_WORDS)
+#define STRING_CHUNKS 256 /* a MiB: no text that is copied by name is longer */
+
+UNWIND_NOINLINE int string_bytes(__u64 addr)
+{
+	struct unwind_scratch *s = claim_scratch();
+	__u32 bytes = 0;
+
+	if (!s)
+		return 0;
+	for (int i = 0; i < STRING_CHUNKS; i++) {
+		long n = bpf_probe_read_user_str(s->window, STRING_CHUNK, (void *)(addr + bytes));
+
+		if (n < STRING_CHUNK) {
+			bytes = n > 0 ? bytes + n : 0;
+			break;
+		}
+		bytes += STRING_CHUNK - 1; /* cut; or the 0 was the last, then it is read again */
+		if (i == STRING_CHUNKS - 1)
+			bytes = 0;
+	}
+	release_scratch(s);
+	return bytes;
+}
+
+static __always_inline __u64 read_pointer(__u64 at)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_user(&value, sizeof(value), (void *)at);
+	return value;
+}
+
+static __always_inline int is_on_signal_stack(__u64 sp)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return sp - task->sas_ss_sp <= task->sas_ss_size; /* size 0: there is none */
+}
+
+/* Was the call at sp made from inside the one that is active? A longjmp or an exception may have left
+ * that one without a return: the kernel knows the returns that are pending. */
+static __always_inline int is_inside(const struct call *call, __u64 sp, __u16 site)
+{
+	int is_apart = is_on_signal_stack(sp);
+
+	if (is_apart != is_on_signal_stack(call->sp)) {
+		/* the stack of signal handlers may lie above the other as well as below. From a handler
+		 * one comes back by leaving it */
+		if (!is_apart)
+			return 0;
+	} else if (sp > call->sp || (sp == call->sp && site == call->site)) {
+		return 0; /* lower on the stack, or in the same place by a tail call */
+	}
+	return is_on_its_way(call);
+}
+
+/* count * size, or what no allocator has: a product that wraps to 0 must not look like a free. */
+static __always_inline __u64 product(__u64 count, __u64 size)
+{
+	return count && size > (1ULL << DHAT_USER_BITS) / count ? ~0ULL : count * size;
+}
+
+/* At the entry. 1: a return is to be awaited. */
+static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
+{
+	__u8 role = cookie.parts.role;
+	__u64 sp = regs_sp(regs) + 8 * (__u64)cookie.parts.rsp_words;
+	__u64 arg0 = regs_numbered(regs, cookie.parts.arg_reg[0]), arg1, arg2;
+	struct call *call;
+
+	if (role == DHAT_ROLE_FREE && arg0 == 0) {
+		count(DHAT_CTR_FREE_NULL);
+		return 0;
+	}
+	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		count(DHAT_CTR_NO_STATE);
+		if (role == DHAT_ROLE_FREE) /* keeps P3: rather a free too many than one too few */
+			send_free(arg0, cookie, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	if (call->is_active) {
+		if (is_inside(call, sp, cookie.parts.site)) {
+			count(DHAT_CTR_NESTED);
+			return 0;
+		}
+		count(DHAT_CTR_ABANDONED);
+		call->is_active = 0;
+	}
+	if (role == DHAT_ROLE_UNKNOWN) {
+		count(DHAT_CTR_UNKNOWN_CALLS);
+		return 0;
+	}
+	if (role == DHAT_ROLE_FREE) {
+		send_free(arg0, cookie, free_flags(call));
+		if (!cookie.parts.is_nesting)
+			return 0;
+	}
+	if (role == DHAT_ROLE_REALPATH && arg0)
+		return 0;
+	arg1 = regs_numbered(regs, cookie.parts.arg_reg[1]);
+	if (role == DHAT_ROLE_MUNMAP) {
+		/* what the kernel refuses, changes nothing (EINVAL) */
+		if (arg0 % DHAT_PAGE_BYTES == 0 && arg1 && !(arg0 >> DHAT_USER_BITS) &&
+		    !(arg1 >> DHAT_USER_BITS))
+			send_unmap(arg0, arg1, free_flags(call));
+		return 0;
+	}
+	if (role == DHAT_ROLE_MMAP && !(arg1 & MAP_ANONYMOUS))
+		return 0;
+	arg2 = regs_numbered(regs, cookie.parts.arg_reg[2]);
+	call->old_addr = 0;
+	switch (role) {
+	case DHAT_ROLE_CALLOC:
+		call->size_bytes = arg0 * arg1; /* overflows only when the call fails */
+		break;
+	case DHAT_ROLE_REALLOC:
+	case DHAT_ROLE_REALLOCF:
+	case DHAT_ROLE_RESIZE:
+		call->old_addr = arg0;
+		call->size_bytes = arg1;
+		break;
+	case DHAT_ROLE_REALLOCARRAY:
+		call->old_addr = arg0;
+		call->size_bytes = product(arg1, arg2);
+		break;
+	case DHAT_ROLE_REALLOCARR:
+		call->old_addr = read_pointer(arg0);
+		call->result_at = arg0;
+		call->size_bytes = product(arg1, arg2);
+		break;
+	case DHAT_ROLE_POSIX_MEMALIGN:
+	case DHAT_ROLE_DUPENV:
+		call->result_at = arg0;
+		call->size_bytes = arg2;
+		break;
+	case DHAT_ROLE_MEMALIGN:
+		call->size_bytes = arg1;
+		break;
+	case DHAT_ROLE_PVALLOC:
+	case DHAT_ROLE_MMAP:
+		call->size_bytes = whole_pages(arg0);
+		break;
+	case DHAT_ROLE_MREMAP:
+		call->old_addr = arg0;
+		call->old_bytes = arg1;
+		call->size_bytes = whole_pages(arg2);
+		break;
+	default:
+		call->size_bytes = arg0;
+	}
+	call->role = role;
+	call->domain = cookie.parts.domain;
+	call->is_by_exit = cookie.parts.is_by_exit;
+	call->site = cookie.parts.site;
+	call->sp = sp;
+	if (call->is_by_exit)
+		bpf_probe_read_user(&call->return_pc, sizeof(call->return_pc), (void *)sp);
+	call->is_active = 1;
+	if (is_resizing(role) && call->old_addr)
+		send_realloc_begin(call->old_addr, cookie);
+	return 1;
+}
+
+/* What a call for anonymous memory has handed out: its address, or 0 for nothing. */
+static __always_inline __u64 leave_mapping(struct call *call, __u64 result)
+{
+	if (result == ~0ULL) /* MAP_FAILED; sbrk says the same */
+		return 0;
+	if (call->role == DHAT_ROLE_MREMAP)
+		send_unmap(call->old_addr, call->old_bytes, BPF_RB_NO_WAKEUP);
+	if (call->role == DHAT_ROLE_SBRK && (__s64)call->size_bytes <= 0) {
+		if (call->size_bytes)
+			send_unmap(result + call->size_bytes, -call->size_bytes, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	return result;
+}
+
+/* At the return: pc, sp and fp are the caller's. */
+static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, __u64 fp)
+{
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	__u64 addr = result, stack_id, now, used, flags;
+	int is_realloc;
+
+	if (!call || !call->is_active) {
+		/* not that of an inner function whose tail call's return was the same */
+		if (!call || sp - 8 != call->sp)
+			count(DHAT_CTR_UNPAIRED);
+		return 0;
+	}
+	if (sp - 8 != call->sp) /* an inner call's return */
+		return 0;
+	call->is_active = 0;
+	if (call->role == DHAT_ROLE_FREE)
+		return 0;
+	if (call->role == DHAT_ROLE_POSIX_MEMALIGN || call->role == DHAT_ROLE_DUPENV ||
+	    call->role == DHAT_ROLE_REALLOCARR)
+		addr = (__u32)result == 0 ? read_pointer(call->result_at) : 0;
+	if (call->role == DHAT_ROLE_RESIZE)
+		addr = result >= call->size_bytes ? call->old_addr : 0;
+	is_realloc = is_resizing(call->role) && call->old_addr;
+	now = bpf_ktime_get_ns();
+	if (call->domain == DHAT_DOMAIN_ANON)
+		addr = leave_mapping(call, result);
+	if (!addr && (call->role == DHAT_ROLE_SBRK ||
+		      (call->role == DHAT_ROLE_DUPENV && (__u32)result == 0)))
+		return 0;
+	if (addr && is_string(call->role)) {
+		call->size_bytes = string_bytes(addr);
+		if (!call->size_bytes)
+			count(DHAT_CTR_UNSIZED);
+	}
+	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	flags = wake_flags(used);
+	if (!addr) {
+		if (is_realloc)
+			send_realloc_end(call, 0, 0, now, flags);
+		if (!is_realloc || call->size_bytes)
+			count(DHAT_CTR_FAILED);
+		return 0;
+	}
+	/* Keeps P3: what hands out gives way to what takes back. Of a realloc the BEGIN was sent,
+	 * which closes the old block when no END comes. Before the stack: it would be walked in vain. */
+	if (used > cfg_alloc_mark) {
+		count(is_realloc ? DHAT_CTR_DROP_REALLOC : DHAT_CTR_SHED_ALLOC);
+		return 0;
+	}
+	stack_id = take_stack(regs, pc, sp, fp, call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
+	if (is_realloc)
+		send_realloc_end(call, addr, stack_id, now, flags);
+	else
+		send_alloc(call, addr, stack_id, now, flags);
+	return 0;
+}
+
+/* At an exit probe the return address is still on the stack, unless the return probe of a function
+ * called in the same place by a tail call hides it. Other functions may share the ret instruction:
+ * only a call that waits for one is ended by it. */
+static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie_word cookie)
+{
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	__u64 pc, result = regs_result(regs), argument = regs_first_argument(regs);
+
+	if (!call || !call->is_active || !call->is_by_exit || call->sp != regs_sp(regs))
+		return 0;
+	/* each load by itself: see regs_numbered() */
+	barrier_var(result);
+	barrier_var(argument);
+	if (cookie.parts.arg_reg[0]) /* a jump to memset and its like, which return it */
+		result = argument;
+	pc = find_pending_return(regs_sp(regs));
+	if (!pc && bpf_probe_read_user(&pc, sizeof(pc), (void *)regs_sp(regs)))
+		return 0;
+	return leave(regs, result, pc, regs_sp(regs) + 8, regs_fp(regs));
+}

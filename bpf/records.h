@@ -1,0 +1,145 @@
+#pragma once
+/* records: what is told of an allocator's calls. Part of dhat.bpf.c. */
+#include "state.h"
+
+struct call { /* an allocator call on its way, of one thread */
+	__u64 sp;	  /* at its entry: names the call */
+	__u64 size_bytes;
+	__u64 old_addr;	  /* realloc */
+	union {
+		__u64 old_bytes; /* mremap */
+		__u64 result_at; /* posix_memalign and its like: where the result will be stored */
+	};
+	__u64 return_pc;  /* of a call that is seen by exit probes: is it still on its way? */
+	__u8 is_active;
+	__u8 role;
+	__u8 domain;
+	__u8 is_by_exit;
+	__u8 pad;
+	__u8 frees;	  /* since this thread asked how full the ring is */
+	__u16 site;	  /* the function */
+};
+
+static __always_inline __u64 wake_flags(__u64 used)
+{
+	return used > cfg_wake_mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void send_alloc(const struct call *call, __u64 addr, __u64 stack_id,
+				       __u64 time_ns, __u64 flags)
+{
+	struct dhat_record_alloc *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_ALLOC);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_ALLOC, call->domain, sizeof(*record));
+	record->time_ns = time_ns;
+	record->addr = addr;
+	record->size_bytes = call->size_bytes;
+	record->stack_id = stack_id;
+	bpf_ringbuf_submit(record, flags);
+	count(DHAT_CTR_ALLOCS);
+}
+
+/* Frees wake the daemon as well, but asking costs: each thread asks once in so many. */
+#define FREES_TO_ASK 16
+static __always_inline __u64 free_flags(struct call *call)
+{
+	if (++call->frees < FREES_TO_ASK)
+		return BPF_RB_NO_WAKEUP;
+	call->frees = 0;
+	return wake_flags(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA));
+}
+
+static __always_inline __u64 whole_pages(__u64 bytes)
+{
+	return (bytes + DHAT_PAGE_BYTES - 1) & ~(DHAT_PAGE_BYTES - 1ULL);
+}
+
+/* A range of anonymous memory is given back. */
+static __always_inline void send_unmap(__u64 addr, __u64 size_bytes, __u64 flags)
+{
+	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_FREE);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_FREE, DHAT_DOMAIN_ANON, sizeof(*record));
+	record->time_ns = bpf_ktime_get_ns();
+	record->addr = addr;
+	record->chunk = whole_pages(size_bytes);
+	bpf_ringbuf_submit(record, flags);
+	count(DHAT_CTR_FREES);
+}
+
+/* One read: three words cost what one does, and glibc has no smaller block. */
+static __always_inline __u64 read_chunk(__u64 addr, union dhat_cookie_word cookie)
+{
+	__u64 words[3];
+
+	if (!cookie.parts.has_header ||
+	    bpf_probe_read_user(words, sizeof(words), (void *)(addr - 8)))
+		return 0;
+	return dhat_chunk(addr, words[0], words[1], words[2]);
+}
+
+static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie, __u64 flags)
+{
+	__u64 chunk = read_chunk(addr, cookie);
+	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_FREE);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_FREE, cookie.parts.domain, sizeof(*record));
+	record->time_ns = bpf_ktime_get_ns();
+	record->addr = addr;
+	record->chunk = chunk;
+	bpf_ringbuf_submit(record, flags);
+	count(DHAT_CTR_FREES);
+}
+
+static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_word cookie)
+{
+	__u64 chunk = read_chunk(addr, cookie);
+	struct dhat_record_realloc_begin *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_REALLOC);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_REALLOC_BEGIN, cookie.parts.domain, sizeof(*record));
+	record->time_ns = bpf_ktime_get_ns();
+	record->old_addr = addr;
+	record->chunk = chunk;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void send_realloc_end(const struct call *call, __u64 addr, __u64 stack_id,
+					     __u64 time_ns, __u64 flags)
+{
+	struct dhat_record_realloc_end *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_REALLOC);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_REALLOC_END, call->domain, sizeof(*record));
+	record->time_ns = time_ns;
+	record->old_addr = call->old_addr;
+	record->new_addr = addr;
+	record->size_bytes = call->size_bytes;
+	record->stack_id = stack_id;
+	if (addr)
+		record->result = DHAT_REALLOC_MOVED;
+	else
+		record->result = call->size_bytes && call->role != DHAT_ROLE_REALLOCF ?
+					 DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
+	record->site = call->site;
+	bpf_ringbuf_submit(record, flags);
+	count(DHAT_CTR_REALLOCS);
+}
