@@ -79,7 +79,7 @@ static void raise_descriptor_limit(void)
 
 static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 {
-	struct tables_options tables = { .build = worker_build_cfi };
+	struct tables_options tables = { 0 };
 	struct control_options control = {
 		.path = dhatd->options.socket_path,
 		.group = dhatd->options.group,

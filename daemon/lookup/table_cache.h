@@ -6,7 +6,7 @@
  * respect is removed and the table is built anew. Bound: max_bytes for all files together; the
  * longest unused go first. Thread-safe, and several daemons may share a folder.
  */
-#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/cfi/cfi_table.h"
 #include "proto/base/error.h"
 
 struct table_cache;

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
+#include "daemon/worker/worker.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "table_cache.h"
@@ -48,20 +49,11 @@ static void entry_free(struct entry *entry)
 	free(entry);
 }
 
-static int build_here(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
-		      struct dhat_error *err)
-{
-	return cfi_build(fd, max_rows, ret, err);
-}
-
 int tables_new(const struct tables_options *options, struct tables **ret, struct dhat_error *err)
 {
-	static const struct tables_options defaults;
 	const char *cache_path;
 	struct tables *tables;
 
-	if (!options)
-		options = &defaults;
 	tables = calloc(1, sizeof(*tables));
 	if (!tables)
 		return dhat_error_errno(err, ENOMEM, "cannot make the list of unwind tables");
@@ -69,7 +61,7 @@ int tables_new(const struct tables_options *options, struct tables **ret, struct
 	pthread_cond_init(&tables->is_built, NULL);
 	TAILQ_INIT(&tables->entries);
 	tables->max_memory_bytes = options->max_memory_bytes ?: TABLES_MAX_MEMORY_BYTES;
-	tables->build = options->build ?: build_here;
+	tables->build = options->build ?: worker_build_cfi;
 	tables->worker = options->worker;
 	cache_path = options->cache_path ?: TABLES_CACHE_PATH;
 	if (*cache_path)

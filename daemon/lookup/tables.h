@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/cfi/cfi_table.h"
 #include "proto/base/error.h"
 
 struct tables;
@@ -29,10 +29,10 @@ struct tables_options {
 	uint64_t max_memory_bytes; /* of all tables; 0: TABLES_MAX_MEMORY_BYTES */
 	const char *cache_path;	   /* NULL: TABLES_CACHE_PATH; "": none */
 	uint64_t max_cache_bytes;  /* on disk; 0: TABLES_MAX_CACHE_BYTES */
-	/* NULL: cfi_build() in this process; else worker_build_cfi */
+	struct worker *worker;	   /* builds them; borrowed */
+	/* NULL: worker_build_cfi() */
 	int (*build)(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
 		     struct dhat_error *err);
-	struct worker *worker; /* handed to build */
 };
 #define TABLES_MAX_MEMORY_BYTES (256ull << 20)
 #define TABLES_MAX_CACHE_BYTES (512ull << 20)
@@ -42,7 +42,7 @@ struct tables_options {
 /* Map flags of a table; the inner map of targets' outer map must have the same. */
 #define TABLES_MAP_FLAGS (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
-/* options may be NULL. A cache folder that cannot be used is no failure: see tables_note(). */
+/* A cache folder that cannot be used is no failure: see tables_note(). */
 int tables_new(const struct tables_options *options, struct tables **ret, struct dhat_error *err);
 void tables_free(struct tables *tables); /* all tables must have been put */
 

@@ -164,6 +164,11 @@ int procmaps_parse(const char *text, size_t size, struct procmaps *ret, size_t *
 	return 0;
 }
 
+bool procmaps_is_same_file(const struct procmaps_entry *a, const struct procmaps_entry *b)
+{
+	return a->inode == b->inode && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
+}
+
 void procmaps_deinit(struct procmaps *maps)
 {
 	size_t i;

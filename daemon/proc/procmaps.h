@@ -21,6 +21,8 @@ struct procmaps {
 	size_t count;
 };
 
+bool procmaps_is_same_file(const struct procmaps_entry *a, const struct procmaps_entry *b);
+
 /* Lines that are not of the format are skipped and counted in *ret_bad (may be NULL). */
 int procmaps_parse(const char *text, size_t size, struct procmaps *ret, size_t *ret_bad);
 void procmaps_deinit(struct procmaps *maps);

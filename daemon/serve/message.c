@@ -6,7 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "daemon/object/sites/allocators.h"
+#include "daemon/object/families/role.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "proto/profile/snapshot.h"
@@ -85,9 +85,9 @@ uint64_t message_since(const struct target_copy *copy, uint64_t time_ns)
 	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
 }
 
-static Dhat__Target *new_target(bool *failed, const struct target_copy *copy)
+static Dhat__Target *new_target(bool *failed, const struct target_identity *identity,
+				char *const *allocators)
 {
-	const struct target_identity *identity = &copy->identity;
 	Dhat__Target *target = NEW(Dhat__Target, dhat__target__init);
 
 	if (!target) {
@@ -101,12 +101,21 @@ static Dhat__Target *new_target(bool *failed, const struct target_copy *copy)
 	target->uid = identity->uid;
 	target->command = text(failed, identity->command);
 	target->executable = text(failed, identity->executable);
+	add_texts(failed, allocators, &target->allocators, &target->n_allocators);
+	return target;
+}
+
+static Dhat__Target *new_copied_target(bool *failed, const struct target_copy *copy)
+{
+	Dhat__Target *target = new_target(failed, &copy->identity, copy->allocators);
+
+	if (!target)
+		return NULL;
 	target->state = text(failed, target_state_name(copy->state));
 	target->state_detail = text(failed, copy->state_detail);
 	target->from_start = copy->from_start;
 	target->observed_since_unix_ns = copy->observed_since_unix_ns;
 	target->observed_ns = message_since(copy, copy->end_ns);
-	add_texts(failed, copy->allocators, &target->allocators, &target->n_allocators);
 	return target;
 }
 
@@ -148,7 +157,7 @@ static Dhat__Verdict *new_verdict(bool *failed, const struct target_copy *copy)
 	return verdict;
 }
 
-static Dhat__Probe *new_probe(bool *failed, const struct target_probe *from)
+static Dhat__Probe *new_probe(bool *failed, const struct probe *from)
 {
 	Dhat__Probe *probe = NEW(Dhat__Probe, dhat__probe__init);
 
@@ -157,7 +166,7 @@ static Dhat__Probe *new_probe(bool *failed, const struct target_probe *from)
 		return NULL;
 	}
 	probe->function = text(failed, from->function);
-	probe->role = text(failed, allocators_role_name(from->role));
+	probe->role = text(failed, role_name(from->role));
 	probe->object = text(failed, from->object_path);
 	probe->function_vaddr = from->function_vaddr;
 	probe->site_vaddr = from->site_vaddr;
@@ -186,12 +195,38 @@ static Dhat__Counter *new_counter(bool *failed, const struct target_counter *fro
 	return counter;
 }
 
-static void set_probes(bool *failed, const struct target_copy *copy, Dhat__Probe ***ret,
+static Dhat__Hazard *new_hazard(bool *failed, const struct preflight_hazard *from)
+{
+	Dhat__Hazard *hazard = NEW(Dhat__Hazard, dhat__hazard__init);
+
+	if (!hazard) {
+		*failed = true;
+		return NULL;
+	}
+	hazard->name = text(failed, from->name);
+	hazard->detail = text(failed, from->detail);
+	hazard->is_blocking = from->is_blocking;
+	return hazard;
+}
+
+static void set_probes(bool *failed, const struct probe *probes, size_t count, Dhat__Probe ***ret,
 		       size_t *ret_count)
 {
-	*ret = array(failed, copy->probe_count, sizeof(**ret));
-	for (size_t i = 0; *ret && i < copy->probe_count; i++) {
-		(*ret)[i] = new_probe(failed, &copy->probes[i]);
+	*ret = array(failed, count, sizeof(**ret));
+	for (size_t i = 0; *ret && i < count; i++) {
+		(*ret)[i] = new_probe(failed, &probes[i]);
+		if (!(*ret)[i])
+			return;
+		(*ret_count)++;
+	}
+}
+
+static void set_hazards(bool *failed, const struct preflight *preflight, Dhat__Hazard ***ret,
+			size_t *ret_count)
+{
+	*ret = array(failed, preflight->count, sizeof(**ret));
+	for (size_t i = 0; *ret && i < preflight->count; i++) {
+		(*ret)[i] = new_hazard(failed, &preflight->hazards[i]);
 		if (!(*ret)[i])
 			return;
 		(*ret_count)++;
@@ -219,10 +254,10 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 
 	if (!status)
 		return NULL;
-	status->target = new_target(&failed, copy);
+	status->target = new_copied_target(&failed, copy);
 	status->totals = new_totals(&failed, copy);
 	status->verdict = new_verdict(&failed, copy);
-	set_probes(&failed, copy, &status->probes, &status->n_probes);
+	set_probes(&failed, copy->probes, copy->probe_count, &status->probes, &status->n_probes);
 	set_counters(&failed, copy, &status->counters, &status->n_counters);
 	status->allocs_per_second = copy->allocs_per_second;
 	status->frees_per_second = copy->frees_per_second;
@@ -256,7 +291,7 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 		head->kernel = text(&failed, kernel);
 		head->host = text(&failed, name.nodename);
 	}
-	head->target = new_target(&failed, copy);
+	head->target = new_copied_target(&failed, copy);
 	head->taken_unix_ns = taken_unix_ns;
 	head->sample_rate = 1;
 	if (!failed)
@@ -275,11 +310,33 @@ Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *co
 	end->totals = new_totals(&failed, copy);
 	end->verdict = new_verdict(&failed, copy);
 	set_counters(&failed, copy, &end->counters, &end->n_counters);
-	set_probes(&failed, copy, &end->probes, &end->n_probes);
+	set_probes(&failed, copy->probes, copy->probe_count, &end->probes, &end->n_probes);
 	add_texts(&failed, copy->notes, &end->notes, &end->n_notes);
 	add_texts(&failed, notes, &end->notes, &end->n_notes);
 	if (!failed)
 		return end;
 	dhat__snapshot_end__free_unpacked(end, NULL);
+	return NULL;
+}
+
+Dhat__Plan *message_plan(const struct plan *plan)
+{
+	Dhat__Plan *message = NEW(Dhat__Plan, dhat__plan__init);
+	bool failed = false;
+
+	if (!message)
+		return NULL;
+	if (plan->has_identity)
+		message->target = new_target(&failed, &plan->identity, plan->allocators);
+	set_probes(&failed, plan->probes, plan->probe_count, &message->probes, &message->n_probes);
+	set_hazards(&failed, &plan->preflight, &message->hazards, &message->n_hazards);
+	message->is_safe = plan->is_safe;
+	message->verdict = text(&failed, plan->verdict);
+	message->allocs_per_second = plan->allocs_per_second;
+	message->cost_percent = plan->cost_percent;
+	message->cost_basis = text(&failed, plan->cost_basis);
+	if (!failed)
+		return message;
+	dhat__plan__free_unpacked(message, NULL);
 	return NULL;
 }

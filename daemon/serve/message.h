@@ -1,12 +1,14 @@
 #pragma once
-/* message: a target's copy as protobuf messages, for `status` and for snapshots.
+/* message: a target's copy, and a plan, as protobuf messages.
  *
  * Pure. Every message is whole and owned by the caller, who frees it with its …__free_unpacked(m,
  * NULL); NULL means out of memory.
  */
 #include "daemon/target/target.h"
+#include "plan.h"
 #include "proto/wire/dhat.pb-c.h"
 
+Dhat__Plan *message_plan(const struct plan *plan);
 Dhat__TargetStatus *message_target_status(const struct target_copy *copy);
 
 /* Without frames and points, which are streamed: snapshot.h. taken_unix_ns: when. */

@@ -1,11 +1,25 @@
 #pragma once
 /* plan: a dry run: what an attach would find and do, without attaching anything. */
+#include "daemon/target/preflight.h"
 #include "daemon/target/targets.h"
 #include "daemon/worker/worker.h"
-#include "proto/wire/dhat.pb-c.h"
 
-/* Takes a second: the process's use of its allocator is sampled. *ret is freed with
- * dhat__plan__free_unpacked(). A process that cannot be attached to is no error but a plan that
- * says so; errors are wrong options and lack of memory. */
+struct plan {
+	struct preflight preflight; /* hazards */
+	bool has_identity;	    /* false: the process cannot be looked at */
+	struct target_identity identity;
+	struct probe *probes;
+	size_t probe_count;
+	char **allocators; /* as target_copy has them */
+	bool is_safe;
+	char verdict[640];			/* "safe to attach", or why not and what to do */
+	double allocs_per_second, cost_percent; /* of one core; -1: not known */
+	char cost_basis[576];			/* how it was estimated */
+};
+
+/* Takes a second: the process's use of its allocator is sampled. A process that cannot be attached
+ * to is no error but a plan that says so; errors are wrong options and lack of memory. The caller
+ * releases *ret, which starts zeroed, in any case. */
 int plan_make(pid_t pid, const struct target_options *options, struct worker *worker,
-	      struct targets *targets, Dhat__Plan **ret, struct dhat_error *err);
+	      struct targets *targets, struct plan *ret, struct dhat_error *err);
+void plan_deinit(struct plan *plan);

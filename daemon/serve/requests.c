@@ -205,15 +205,19 @@ static int answer_plan(void *context, const Dhat__Request *request, struct contr
 {
 	struct requests_context *requests = context;
 	_cleanup_free_ char **custom = NULL;
+	_cleanup_(plan_deinit) struct plan plan = { 0 };
 	struct target_options options = { 0 };
 	Dhat__Response response = DHAT__RESPONSE__INIT;
 	int error = read_options(request->plan->options, &options, &custom);
 
 	if (error == 0)
 		error = plan_make(request->plan->pid, &options, requests->worker, requests->targets,
-				  &response.plan, err);
+				  &plan, err);
 	if (error)
 		return error;
+	response.plan = message_plan(&plan);
+	if (!response.plan)
+		return -ENOMEM;
 	response.is_last = true;
 	response.body_case = DHAT__RESPONSE__BODY_PLAN;
 	error = control_reply(reply, &response, err);

@@ -59,8 +59,8 @@ int check_nothing_found(const struct objects *objects, const char *executable,
 	for (size_t i = 0; i < objects->count && !desc; i++) {
 		const struct object_slot *slot = objects_at(objects, i);
 
-		if (slot->path && strcmp(slot->path, executable) == 0)
-			desc = slot->desc;
+		if (slot->path && slot->survey && strcmp(slot->path, executable) == 0)
+			desc = &slot->survey->desc;
 	}
 	error = preflight_executable(&preflight, desc, executable, 0);
 	return error ? error : preflight_verdict(&preflight, err);

@@ -2,7 +2,6 @@
 #include "private.h"
 
 #include "daemon/lookup/tables.h"
-#include "daemon/object/sites/custom.h"
 #include "daemon/proc/procmaps.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
@@ -32,7 +31,12 @@ static int open_object(struct target *target, uint32_t object)
 	const struct objects_opener opener = {
 		.pid = target->pid,
 		.worker = target->services.worker,
-		.names = target->customs->names,
+		.question = {
+			.customs = target->options.custom,
+			.use_exit_probes = target->avoids_return_probes,
+			.wants_mappers = target->options.anonymous_memory,
+			.wants_candidates = target_may_try(target),
+		},
 	};
 	_cleanup_free_ char *path = NULL;
 
@@ -50,7 +54,8 @@ static int open_object(struct target *target, uint32_t object)
 static int check_machine(const struct target *target, struct dhat_error *err)
 {
 	for (size_t i = 0; i < target->objects.count; i++) {
-		const struct object_desc *desc = objects_at(&target->objects, i)->desc;
+		const struct survey *survey = objects_at(&target->objects, i)->survey;
+		const struct object_desc *desc = survey ? &survey->desc : NULL;
 
 		if (desc && (desc->elf_class != ELFCLASS64 || desc->machine != EM_X86_64))
 			return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
@@ -144,7 +149,7 @@ static void get_table(struct target *target, uint32_t object)
 	struct dhat_error why = { 0 };
 	int error = 0;
 
-	if (slot->fd >= 0 && slot->desc && object < DHAT_MAX_TABLES) {
+	if (slot->fd >= 0 && slot->survey && object < DHAT_MAX_TABLES) {
 		pthread_mutex_unlock(&target->map_lock);
 		error = tables_get(target->services.tables, slot->fd, &identity, &table, &why);
 		pthread_mutex_lock(&target->map_lock);

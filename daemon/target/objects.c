@@ -27,7 +27,7 @@ void objects_clear(struct objects *objects, struct tables *tables)
 		struct object_slot *slot = &objects->slots[i];
 
 		tables_put(tables, slot->table);
-		object_desc_free(slot->desc);
+		survey_free(slot->survey);
 		if (slot->fd >= 0)
 			close(slot->fd);
 		free(slot->path);
@@ -191,8 +191,8 @@ int objects_list(const struct objects *objects, struct dhat_mapping **ret, size_
 			.kind = slot->table_was_tried ? DHAT_MAPPING_NO_TABLE
 						      : DHAT_MAPPING_PENDING,
 		};
-		if (slot->table && slot->table->map_fd >= 0 && slot->desc &&
-		    find_bias(slot->desc, mapping, &bias)) {
+		if (slot->table && slot->table->map_fd >= 0 && slot->survey &&
+		    find_bias(&slot->survey->desc, mapping, &bias)) {
 			list[i].kind = DHAT_MAPPING_TABLE;
 			list[i].table_slot = mapping->object;
 			list[i].table_bias = bias + slot->table->first_page_vaddr;
@@ -233,6 +233,7 @@ void objects_open(struct objects *objects, uint32_t object, const char *path,
 		.was_tried = true,
 		.path = strdup(path),
 	};
+	struct survey_question question = opener->question;
 	struct mapping mapping = { 0 };
 	struct dhat_error why = { 0 };
 	bool is_mapped = false;
@@ -252,13 +253,14 @@ void objects_open(struct objects *objects, uint32_t object, const char *path,
 					 : mapfile_open(opener->pid, mapping.start, mapping.end,
 							path, found.inode);
 	found.was_tried = is_mapped || found.fd >= 0;
+	question.path = path;
 	if (found.fd < 0)
 		set_failure(&found, "the file could not be opened");
-	else if (worker_describe(opener->worker, found.fd, opener->names, &found.desc, &why))
+	else if (worker_survey(opener->worker, found.fd, &question, &found.survey, &why))
 		set_failure(&found, why.message);
-	if (found.desc) {
-		found.build_id_size = found.desc->build_id_size;
-		memcpy(found.build_id, found.desc->build_id, sizeof(found.build_id));
+	if (found.survey) {
+		found.build_id_size = found.survey->desc.build_id_size;
+		memcpy(found.build_id, found.survey->desc.build_id, sizeof(found.build_id));
 	}
 	pthread_mutex_lock(&objects->lock);
 	free(slot->path); /* of a try when it was not there */
@@ -304,7 +306,7 @@ void objects_drop_tables(struct objects *objects, struct tables *tables)
 
 		pthread_mutex_lock(&objects->lock);
 		table = take_ptr(slot->table);
-		object_desc_free(take_ptr(slot->desc));
+		survey_free(take_ptr(slot->survey));
 		pthread_mutex_unlock(&objects->lock);
 		tables_put(tables, table);
 	}

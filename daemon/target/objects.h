@@ -16,7 +16,7 @@
 
 #include "bpf/dhat_abi.h"
 #include "daemon/account/mappings.h"
-#include "daemon/object/elf/object.h"
+#include "daemon/object/sites/survey.h"
 #include "daemon/proc/procmaps.h"
 
 struct table;
@@ -34,8 +34,8 @@ struct object_slot {
 	bool table_was_tried;
 	uint8_t build_id[64];
 	size_t build_id_size;
-	uint64_t code_bytes; /* of its executable mappings */
-	struct object_desc *desc;
+	uint64_t code_bytes;	   /* of its executable mappings */
+	struct survey *survey;	   /* NULL: see failure */
 	const struct table *table; /* reference; in the slot of tables of the object's number */
 	char *failure;		   /* why there is no description or no table */
 };
@@ -65,8 +65,7 @@ void objects_sync(struct mappings *mappings, const struct procmaps *maps);
 struct objects_opener {
 	pid_t pid;
 	struct worker *worker;
-	const char *const
-		*names; /* NULL-terminated: functions to be looked for besides; object.h */
+	struct survey_question question; /* but for the path */
 };
 /* Open and describe one, of which mappings know this path. Afterwards was_tried is false if it was
  * gone before anybody came. */

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "daemon/kernel/features.h"
-#include "daemon/object/sites/copiers.h"
 #include "daemon/object/sites/hidden.h"
 #include "daemon/proc/file.h"
 #include "identity.h"
@@ -445,36 +444,35 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 			       "no known allocator in process (%s): %s", path, how);
 }
 
-int preflight_sites(struct preflight *preflight, const struct allocator_site *sites, size_t count,
-		    const char *path)
+int preflight_sites(struct preflight *preflight, const struct sites *sites, const char *path)
 {
 	size_t i;
 	int r = 0;
 
-	for (i = 0; i < count && r == 0; i++) {
-		const struct allocator_site *site = &sites[i];
+	for (i = 0; i < sites->count && r == 0; i++) {
+		const struct site *site = &sites->list[i];
 
 		if (site->is_refused)
 			r = preflight_add(preflight, "unseen function",
 					  "%s of %s: %s; what it does is "
 					  "not counted",
-					  site->function.name, path, site->place.note);
+					  site->function, path, site->note);
 		else if (site->is_unknown)
 			r = preflight_add(preflight, "unknown function",
 					  "%s of %s looks like one of %s that dhatd does not know: "
 					  "its calls are counted, and the first one makes the "
 					  "profile inexact",
-					  site->function.name, path, site->allocator);
-		else if (!site->place.is_emulated)
+					  site->function, path, site->allocator);
+		else if (!site->is_emulated)
 			r = preflight_add(preflight, "slow probe",
 					  "%s of %s has to be single-stepped, which costs some ten "
 					  "times what the others do",
-					  site->function.name, path);
-		else if (site->place.is_repeated)
+					  site->function, path);
+		else if (site->is_repeated)
 			r = preflight_add(preflight, "repeated probe",
 					  "%s of %s jumps back to its entry: its probe may be hit "
 					  "several times a call",
-					  site->function.name, path);
+					  site->function, path);
 	}
 	return r;
 }
@@ -524,8 +522,8 @@ static bool has_elfmap(pid_t pid)
 int preflight_copier(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     pid_t pid, bool from_start)
 {
-	const char *by = desc->copier[0] ? desc->copier : "HUGETLB_ELFMAP";
-	enum copier copier = copiers_kind(desc);
+	const char *by = desc->copier ? desc->copier_name : "HUGETLB_ELFMAP";
+	enum copier copier = desc->copier;
 
 	if (copier == COPIER_NONE && desc->is_program && has_elfmap(pid))
 		copier = COPIER_DOES;
@@ -550,8 +548,7 @@ int preflight_copier(struct preflight *preflight, const struct object_desc *desc
 static bool is_between(const struct procmaps_entry *before, const struct procmaps_entry *entry,
 		       const struct procmaps_entry *behind)
 {
-	return before->inode && before->inode == behind->inode &&
-	       before->dev_major == behind->dev_major && before->dev_minor == behind->dev_minor &&
+	return before->inode && procmaps_is_same_file(before, behind) &&
 	       before->end == entry->start && entry->end == behind->start &&
 	       behind->file_offset - before->file_offset == behind->start - before->start;
 }

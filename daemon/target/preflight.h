@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "daemon/object/elf/object.h"
-#include "daemon/object/sites/allocators.h"
+#include "daemon/object/elf/object_desc.h"
+#include "daemon/object/sites/site.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/error.h"
 
@@ -37,8 +37,7 @@ int preflight_process(struct preflight *preflight, pid_t pid);
 int preflight_executable(struct preflight *preflight, const struct object_desc *executable,
 			 const char *path, size_t site_count);
 /* The places chosen in one object. */
-int preflight_sites(struct preflight *preflight, const struct allocator_site *sites, size_t count,
-		    const char *path);
+int preflight_sites(struct preflight *preflight, const struct sites *sites, const char *path);
 /* Allocators in it (hidden.h) that nothing would be counted of. */
 int preflight_hidden(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     uint32_t makers);

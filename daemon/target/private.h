@@ -8,7 +8,6 @@
 #include "daemon/account/doubt.h"
 #include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
-#include "daemon/object/elf/object.h"
 #include "objects.h"
 #include "places.h"
 #include "proto/base/budget.h"
@@ -16,7 +15,6 @@
 #include "proto/base/texts.h"
 #include "target.h"
 
-struct allocator_site;
 struct customs;
 
 struct target {
@@ -47,7 +45,7 @@ struct target {
 	uint32_t wait_status;
 	struct objects objects;	  /* the holder of map_lock looks after them */
 	uint32_t collector_epoch; /* of the last CHANGE record */
-	struct target_probe *probes;
+	struct probe *probes;
 	size_t probe_count;
 	struct places places;
 	struct copies copies;	    /* the holder of map_lock searches */
@@ -74,11 +72,6 @@ struct target {
 	bool is_finished;	  /* probes removed; with map_lock */
 	bool is_observed;	  /* what is found from now on came late */
 };
-
-/* Lists of probes own their texts. The copy ends at what there was memory for: *ret_count. */
-int probes_copy(const struct target_probe *probes, size_t count, struct target_probe **ret,
-		size_t *ret_count);
-void probes_free(struct target_probe *probes, size_t count);
 
 void target_lock(struct target *target);
 /* False: somebody has it, or waits for it. */
@@ -118,13 +111,16 @@ void target_read_counters(struct target *target);
 int target_look(struct target *target, struct dhat_error *err);
 /* probing.c: probe the allocators of one object, if it has any. */
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err);
-/* Probe these places in an object, and remember them. */
-int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
-		       size_t count, uint8_t domain, struct dhat_error *err);
+/* Probe these of an object, if there are any, and remember them. Marks those that cannot be probed
+ * where they are mapped. */
+int target_probe_sites(struct target *target, uint32_t object, struct sites *sites, uint8_t domain,
+		       struct dhat_error *err);
 /* hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if
  * that can be proven before the observation begins: those are taken out of *makers. */
 int target_probe_by_code(struct target *target, uint32_t object, uint32_t *makers,
 			 struct dhat_error *err);
+/* Could it be tried now? */
+bool target_may_try(const struct target *target);
 /* What is not counted of those that are left. */
 int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers);
 /* An error, with advice, if nothing has been probed. */

@@ -2,9 +2,7 @@
 #include "check.h"
 #include "private.h"
 
-#include "daemon/object/sites/allocators.h"
 #include "daemon/object/sites/custom.h"
-#include "daemon/object/sites/hidden.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
 
@@ -13,95 +11,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct dhat_cookie cookie_of(const struct allocator_site *site, uint8_t domain,
-				    uint8_t phase, uint16_t number)
-{
-	struct dhat_cookie cookie = {
-		.role = site->function.role,
-		.phase = phase,
-		.is_by_exit = site->returns == ALLOCATOR_RETURNS_EXITS,
-		.has_header = site->family && site->family->has_header,
-		.is_nesting = site->function.role == DHAT_ROLE_FREE &&
-			      site->returns != ALLOCATOR_RETURNS_NOTHING,
-		.domain = domain,
-		.rsp_words = site->place.rsp_words,
-		.site = number,
-	};
-
-	memcpy(cookie.arg_reg, site->arg_reg, sizeof(cookie.arg_reg));
-	return cookie;
-}
-
-static int compare_sites(const void *a, const void *b)
-{
-	const struct uprobe_site *x = a, *y = b;
-	union dhat_cookie_word p = { .word = x->cookie }, q = { .word = y->cookie };
-	int x_free = p.parts.role == DHAT_ROLE_FREE, y_free = q.parts.role == DHAT_ROLE_FREE;
-
-	return y_free - x_free;
-}
-
-/* Frees first: an allocator that is probed while it runs must not look as if it leaked. */
-static size_t make_uprobe_sites(const struct allocator_site *sites, size_t count, uint8_t domain,
-				size_t first_number, struct uprobe_site *ret)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		union dhat_cookie_word word = { 0 };
-
-		if (sites[i].is_refused)
-			continue;
-		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_ENTRY, first_number + i);
-		ret[n++] = (struct uprobe_site){
-			.file_offset = sites[i].place_file_offset,
-			.cookie = word.word,
-			.wants_return = sites[i].returns == ALLOCATOR_RETURNS_PROBE,
-		};
-		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_EXIT, first_number + i);
-		for (size_t j = 0; j < sites[i].exit_count; j++) {
-			word.parts.arg_reg[0] = sites[i].exits[j].result_reg;
-			ret[n++] = (struct uprobe_site){
-				.file_offset = sites[i].exits[j].file_offset,
-				.cookie = word.word,
-			};
-		}
-	}
-	qsort(ret, n, sizeof(*ret), compare_sites);
-	return n;
-}
-
-/* An exit shared by two functions is one place and is probed once. */
-static size_t drop_doubles(struct uprobe_site *sites, size_t count)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		bool is_double = false;
-
-		for (size_t j = 0; j < kept && !is_double; j++)
-			is_double = sites[j].file_offset == sites[i].file_offset;
-		if (!is_double)
-			sites[kept++] = sites[i];
-	}
-	return kept;
-}
-
 /* Functions that look like an allocator's and are in no table; with `lock`. */
 static int note_unknown(struct target *target, const struct object_slot *slot,
-			const struct allocator_site *sites, size_t count)
+			const struct sites *sites)
 {
 	char names[400] = "", note[PATH_MAX + 700];
 	size_t unknown = 0;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < sites->count; i++) {
 		size_t used = strlen(names);
 
-		if (!sites[i].is_unknown)
+		if (!sites->list[i].is_unknown)
 			continue;
 		if (unknown++ < 8)
 			snprintf(names + used, sizeof(names) - used, "%s%.40s", used ? ", " : "",
-				 sites[i].function.name);
+				 sites->list[i].function);
 	}
 	if (!unknown)
 		return 0;
@@ -115,74 +39,35 @@ static int note_unknown(struct target *target, const struct object_slot *slot,
 }
 
 static int remember_probes(struct target *target, const struct object_slot *slot,
-			   const struct allocator_site *sites, size_t count)
+			   const struct sites *sites)
 {
-	struct target_probe *probes;
-	char line[PATH_MAX + 80];
-	int error = 0;
+	int error;
 
 	target_lock(target);
-	probes = reallocarray(target->probes, target->probe_count + count, sizeof(*probes));
-	if (probes)
-		target->probes = probes;
-	else
-		error = -ENOMEM;
-	for (size_t i = 0; i < count && !error; i++) {
-		const struct allocator_site *site = &sites[i];
-		struct target_probe *probe = &probes[target->probe_count];
-
-		*probe = (struct target_probe){
-			.link = uprobe_kind_name(target->kind),
-			.returns_by = site->is_refused				 ? "not probed"
-				      : site->returns == ALLOCATOR_RETURNS_EXITS ? "exit probes"
-				      : site->returns != ALLOCATOR_RETURNS_PROBE ? ""
-				      : target->kind == UPROBE_SESSION		 ? "session"
-										 : "return probe",
-			.role = site->function.role,
-			.is_emulated = site->place.is_emulated,
-			.function_vaddr = site->symbol->vaddr,
-			.site_vaddr = site->symbol->vaddr + site->place.offset,
-			.file_offset = site->place_file_offset,
-			.function = strdup(site->function.name),
-			.object_path = strdup(slot->path),
-		};
-		if (!probe->function || !probe->object_path) {
-			free(probe->function);
-			free(probe->object_path);
-			error = -ENOMEM;
-			break;
-		}
-		snprintf(probe->allocator, sizeof(probe->allocator), "%s", site->allocator);
-		snprintf(probe->instruction, sizeof(probe->instruction), "%s",
-			 site->place.instruction);
-		snprintf(probe->note, sizeof(probe->note), "%s", site->place.note);
-		target->probe_count++;
-		target->unseen_functions += site->is_refused;
-	}
+	error = probes_add(&target->probes, &target->probe_count, &target->allocators, sites,
+			   slot->path, target->kind);
+	for (size_t i = 0; i < sites->count; i++)
+		target->unseen_functions += sites->list[i].is_refused;
 	if (!error)
-		error = note_unknown(target, slot, sites, count);
-	snprintf(line, sizeof(line), "%s (%s)", sites[0].allocator, slot->path);
-	if (!error)
-		error = texts_add(&target->allocators, line);
+		error = note_unknown(target, slot, sites);
 	target_unlock(target);
 	return error;
 }
 
 /* A hook that somebody wrote into a function would be cut in two by a probe. */
-static void refuse_patched(struct target *target, uint32_t object, struct allocator_site *sites,
-			   size_t count)
+static void refuse_patched(struct target *target, uint32_t object, struct sites *sites)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct allocator_site *site = &sites[i];
-		bool is_patched = !site->is_refused &&
-				  target_is_patched(target, object, site->place_file_offset);
+	for (size_t i = 0; i < sites->count; i++) {
+		struct site *site = &sites->list[i];
+		bool is_patched =
+			!site->is_refused && target_is_patched(target, object, site->file_offset);
 
 		for (size_t j = 0; j < site->exit_count && !site->is_refused && !is_patched; j++)
 			is_patched = target_is_patched(target, object, site->exits[j].file_offset);
 		if (!is_patched)
 			continue;
 		site->is_refused = true;
-		snprintf(site->place.note, sizeof(site->place.note),
+		snprintf(site->note, sizeof(site->note),
 			 "its code was changed in memory: another library hooks it");
 	}
 }
@@ -192,7 +77,7 @@ static int check_copier(struct target *target, const struct object_slot *slot,
 			struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	int error = preflight_copier(&preflight, slot->desc, slot->path, target->pid,
+	int error = preflight_copier(&preflight, &slot->survey->desc, slot->path, target->pid,
 				     target->options.from_start);
 
 	if (error == 0)
@@ -204,30 +89,26 @@ static int check_copier(struct target *target, const struct object_slot *slot,
 	return error;
 }
 
-int target_probe_sites(struct target *target, uint32_t object, struct allocator_site *sites,
-		       size_t count, uint8_t domain, struct dhat_error *err)
+int target_probe_sites(struct target *target, uint32_t object, struct sites *sites, uint8_t domain,
+		       struct dhat_error *err)
 {
 	const struct object_slot *slot = objects_at(&target->objects, object);
-	_cleanup_free_ struct uprobe_site *list = NULL;
-	size_t most = 0, n;
-	char path[64];
+	_cleanup_free_ struct uprobe_site *places = NULL;
+	size_t place_count = 0;
 	int error;
 
+	if (!sites->count)
+		return 0;
 	error = check_copier(target, slot, err);
 	if (error)
 		return error;
-	refuse_patched(target, object, sites, count);
-	for (size_t i = 0; i < count; i++)
-		most += 1 + sites[i].exit_count;
-	list = calloc(most + 1, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	n = drop_doubles(list, make_uprobe_sites(sites, count, domain, target->probe_count, list));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", slot->fd);
-	error = n ? tracer_attach(target->tracer, path, list, n, err) : 0;
+	refuse_patched(target, object, sites);
+	error = uprobes_place(sites, domain, target->probe_count, &places, &place_count);
 	if (error == 0)
-		error = remember_probes(target, slot, sites, count);
-	return error ? error : target_remember_places(target, object, list, n);
+		error = uprobes_attach(target->tracer, slot->fd, places, place_count, err);
+	if (error == 0)
+		error = remember_probes(target, slot, sites);
+	return error ? error : target_remember_places(target, object, places, place_count);
 }
 
 static void note_missing_custom(struct target *target, const char *text)
@@ -242,68 +123,41 @@ static void note_missing_custom(struct target *target, const char *text)
 }
 
 /* Probe what the user has named in one object. */
-static int probe_customs(struct target *target, uint32_t object, bool *ret_is_whole,
+static int probe_customs(struct target *target, uint32_t object, struct survey *survey,
 			 struct dhat_error *err)
 {
-	const struct object_slot *slot = objects_at(&target->objects, object);
-	struct allocator_site *sites = NULL;
-	size_t count = 0;
 	struct dhat_error why = { 0 };
-	int error = customs_find(target->customs, slot->desc, slot->path, true,
-				 target->avoids_return_probes, &sites, &count, &why);
+	int error;
 
-	if (error == -ENOENT && target->options.is_followed) {
-		note_missing_custom(target, why.message);
-		*ret_is_whole = false;
+	if (survey->customs_error == ENOENT && target->options.is_followed) {
+		note_missing_custom(target, survey->customs_why.message);
 		return 0;
 	}
-	if (error == 0 && count > 0)
-		error = target_probe_sites(target, object, sites, count, CUSTOM_DOMAIN, &why);
-	*ret_is_whole = hidden_is_named(sites, count);
-	if (error)
-		dhat_error_set(err, -error, why.code, "%s", why.message);
-	allocators_sites_free(sites, count);
-	return error;
-}
-
-static int probe_mappers(struct target *target, uint32_t object, struct dhat_error *err)
-{
-	const struct object_slot *slot = objects_at(&target->objects, object);
-	struct allocator_site *sites = NULL;
-	size_t count = 0;
-	int error = allocators_find_mappers(slot->desc, true, target->avoids_return_probes, &sites,
-					    &count);
-
-	if (error == 0 && count > 0)
-		error = target_probe_sites(target, object, sites, count, DHAT_DOMAIN_ANON, err);
-	allocators_sites_free(sites, count);
-	return error;
+	if (survey->customs_error)
+		return dhat_error_set(err, survey->customs_error, survey->customs_why.code, "%s",
+				      survey->customs_why.message);
+	error = target_probe_sites(target, object, &survey->customs, CUSTOM_DOMAIN, &why);
+	return error ? dhat_error_set(err, -error, why.code, "%s", why.message) : 0;
 }
 
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
 	const struct object_slot *slot = objects_at(&target->objects, object);
-	struct allocator_site *sites = NULL;
-	bool is_named = false;
+	struct survey *survey = slot->survey;
 	uint32_t hidden;
-	size_t count = 0;
 	int error;
 
-	if (!slot->desc)
+	if (!survey)
 		return 0;
-	error = allocators_find(slot->desc, slot->path, true, target->avoids_return_probes, &sites,
-				&count);
-	if (error == 0 && count > 0)
-		error = target_probe_sites(target, object, sites, count, 0, err);
-	hidden = error ? 0 : hidden_makers(slot->desc, sites, count);
-	allocators_sites_free(sites, count);
-	if (error == 0 && target->options.anonymous_memory)
-		error = probe_mappers(target, object, err);
+	hidden = survey->hidden;
+	error = target_probe_sites(target, object, &survey->allocators, 0, err);
 	if (error == 0)
-		error = probe_customs(target, object, &is_named, err);
-	if (error == 0 && !is_named)
+		error = target_probe_sites(target, object, &survey->mappers, DHAT_DOMAIN_ANON, err);
+	if (error == 0)
+		error = probe_customs(target, object, survey, err);
+	if (error == 0)
 		error = target_probe_by_code(target, object, &hidden, err);
-	return error || is_named ? error : target_say_hidden(target, slot, hidden);
+	return error ? error : target_say_hidden(target, slot, hidden);
 }
 
 /* ---- what was found ------------------------------------------------------------------------- */

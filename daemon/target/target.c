@@ -101,37 +101,6 @@ void target_note_not_followed(struct target *forerunner, pid_t pid, const struct
 	target_unlock(forerunner);
 }
 
-/* ---- probes ---------------------------------------------------------------------------------- */
-
-void probes_free(struct target_probe *probes, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		free(probes[i].function);
-		free(probes[i].object_path);
-	}
-	free(probes);
-}
-
-int probes_copy(const struct target_probe *probes, size_t count, struct target_probe **ret,
-		size_t *ret_count)
-{
-	struct target_probe *copy = calloc(count + 1, sizeof(*copy));
-
-	*ret = copy;
-	*ret_count = 0;
-	if (!copy)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		copy[i] = probes[i];
-		copy[i].function = strdup(probes[i].function);
-		copy[i].object_path = strdup(probes[i].object_path);
-		++*ret_count;
-		if (!copy[i].function || !copy[i].object_path)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 /* ---- references --------------------------------------------------------------------------- */
 
 static void target_free(struct target *target)

@@ -14,6 +14,7 @@
 #include "daemon/account/heap.h"
 #include "daemon/account/mappings.h"
 #include "daemon/account/stack.h"
+#include "daemon/source/uprobes.h"
 #include "proto/base/error.h"
 #include "proto/profile/verdict.h"
 
@@ -60,15 +61,6 @@ struct target_identity {
 	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
 };
 
-struct target_probe {		      /* what `status` shows of one probe */
-	char *function, *object_path; /* of any length: C++ names, deep folders */
-	char allocator[64], instruction[64], note[96];
-	const char *link, *returns_by; /* static */
-	uint8_t role;
-	bool is_emulated;
-	uint64_t function_vaddr, site_vaddr, file_offset;
-};
-
 struct target_counter {
 	const char *name, *meaning; /* static */
 	uint64_t value;
@@ -110,7 +102,7 @@ struct target_copy {
 	uint32_t frame_count;
 	struct target_object *objects;
 	uint32_t object_count;
-	struct target_probe *probes;
+	struct probe *probes;
 	size_t probe_count;
 	struct target_counter *counters;
 	size_t counter_count;

@@ -1,7 +1,6 @@
 #include "trial.h"
 
 #include "daemon/kernel/tracer.h"
-#include "daemon/object/sites/allocators.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
@@ -13,6 +12,7 @@
 
 #define TRIAL_RING_BYTES (4u << 20)
 #define TRIAL_CALLS 20000 /* enough to judge, and little to look through */
+#define TRIAL_DOMAIN 1	  /* any: it is the only one */
 #define TRIAL_FEW 2000	  /* with fewer it is looked at longer */
 
 DEFINE_CLEANUP_PTR(struct tracer *, tracer_free)
@@ -40,42 +40,18 @@ static void take(void *context, const void *data, size_t size)
 	};
 }
 
-static const struct object_symbol *symbol_at(const struct object_desc *desc, uint64_t vaddr)
+/* All entries, by their numbers: refused are those that there is no place in. */
+static size_t watch_all(const struct survey *survey, struct sites *ret)
 {
-	for (size_t i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].vaddr == vaddr && desc->symbols[i].name[0] == '+')
-			return &desc->symbols[i];
-	return NULL;
-}
+	size_t usable = 0;
 
-static size_t place_all(const struct object_desc *desc, struct uprobe_site *ret)
-{
-	static const struct allocator_function function = { .name = "entry",
-							    .role = DHAT_ROLE_REALLOC,
-							    .arg = { 0, 1 } };
-	size_t count = 0;
+	for (size_t i = 0; i < survey->desc.entry_count; i++) {
+		const struct site *site = survey_candidate(survey, i, CONDUCT_REALLOC, false);
 
-	for (size_t i = 0; i < desc->entry_count; i++) {
-		const struct object_symbol *symbol = symbol_at(desc, desc->entries[i].vaddr);
-		union dhat_cookie_word word = { 0 };
-		struct allocator_site site = { 0 };
-
-		if (!symbol || allocators_place(desc, symbol, &function, true, false, &site))
-			continue;
-		word.parts = (struct dhat_cookie){
-			.role = DHAT_ROLE_REALLOC,
-			.phase = DHAT_PHASE_ENTRY,
-			.domain = 1,
-			.rsp_words = site.place.rsp_words,
-			.site = i,
-		};
-		memcpy(word.parts.arg_reg, site.arg_reg, sizeof(word.parts.arg_reg));
-		ret[count++] = (struct uprobe_site){ .file_offset = site.place_file_offset,
-						     .cookie = word.word,
-						     .wants_return = true };
-		free(site.exits);
+		ret->list[ret->count++] = site ? *site : (struct site){ .is_refused = true };
+		usable += site && !site->is_refused;
 	}
-	return count;
+	return usable;
 }
 
 static void record(struct tracer *tracer, struct recording *recording)
@@ -93,7 +69,7 @@ static void record(struct tracer *tracer, struct recording *recording)
 	tracer_close_gate(tracer);
 }
 
-int target_try_entries(struct target *target, int fd, const struct object_desc *desc,
+int target_try_entries(struct target *target, int fd, const struct survey *survey,
 		       struct trial *ret, struct dhat_error *err)
 {
 	_cleanup_(tracer_free_ptr) struct tracer *tracer = NULL;
@@ -104,29 +80,31 @@ int target_try_entries(struct target *target, int fd, const struct object_desc *
 		.kind = target->kind,
 		.closes_on_exec = true,
 	};
-	struct uprobe_site sites[OBJECT_MAX_ENTRIES];
+	_cleanup_free_ struct uprobe_site *places = NULL;
+	struct site list[OBJECT_MAX_ENTRIES];
+	struct sites sites = { .list = list };
 	struct recording recording = { .calls = calls };
 	struct conduct conduct = { .roles = ret->roles };
 	uint64_t counters[DHAT_CTR_COUNT] = { 0 };
-	size_t count = place_all(desc, sites);
-	char path[64];
+	size_t place_count = 0;
 	int error;
 
 	*ret = (struct trial){ 0 };
 	if (!calls)
 		return -ENOMEM;
-	if (!count)
+	if (!watch_all(survey, &sites))
 		return -ENOENT;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	error = tracer_new(&options, &tracer, err);
+	error = uprobes_place(&sites, TRIAL_DOMAIN, 0, &places, &place_count);
 	if (error == 0)
-		error = tracer_attach(tracer, path, sites, count, err);
+		error = tracer_new(&options, &tracer, err);
+	if (error == 0)
+		error = uprobes_attach(tracer, fd, places, place_count, err);
 	if (error)
 		return error;
 	record(tracer, &recording);
 	tracer_counters(tracer, counters);
 	tracer_detach(tracer);
-	error = conduct_judge(calls, recording.count, desc->entry_count, &conduct);
+	error = conduct_judge(calls, recording.count, survey->desc.entry_count, &conduct);
 	ret->call_count = recording.count;
 	/* with gaps in it a record proves nothing */
 	ret->is_proven = error == 0 && conduct.is_proven && !counters[DHAT_CTR_DROP_REALLOC] &&

@@ -3,19 +3,19 @@
  *
  * They are probed for a moment, on their own, and what they take and give is judged (conduct.h).
  */
-#include "daemon/object/sites/conduct.h"
+#include "daemon/object/sites/survey.h"
 #include "private.h"
 
 struct trial {
-	enum conduct_role roles[OBJECT_MAX_ENTRIES]; /* of the desc's entries */
+	enum conduct_role roles[OBJECT_MAX_ENTRIES]; /* of the survey's entries */
 	size_t call_count;
 	bool is_proven;
 };
 
-/* Before the observation begins; holder of map_lock. desc: with "+0xADDRESS" symbols for all its
- * entries (object.h). Takes TRIAL_NS, and up to TRIAL_MAX_NS when little happens. An error: it
+/* Before the observation begins; holder of map_lock. survey: with candidates. Takes
+ * TRIAL_NS, and up to TRIAL_MAX_NS when little happens. An error: it
  * could not be tried. */
-int target_try_entries(struct target *target, int fd, const struct object_desc *desc,
+int target_try_entries(struct target *target, int fd, const struct survey *survey,
 		       struct trial *ret, struct dhat_error *err);
 #define TRIAL_NS 300000000ull
 #define TRIAL_MAX_NS 700000000ull /* an attach shall take a second at most */

@@ -474,6 +474,7 @@ static int run(struct worker *worker, struct exchange *exchange, struct dhat_err
 /* ---- the interface ---- */
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
+DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 
 int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err)
 {
@@ -538,12 +539,20 @@ void worker_stop(struct worker *worker)
 		stop_requests(&worker->processes[i]);
 }
 
-int worker_describe(struct worker *worker, int fd, const char *const *names,
-		    struct object_desc **ret, struct dhat_error *err)
+/* What is probed is what was looked at. */
+static bool is_of(const struct survey *survey, int fd)
 {
+	return sites_are_of(&survey->allocators, fd) && sites_are_of(&survey->mappers, fd) &&
+	       sites_are_of(&survey->customs, fd) && sites_are_of(&survey->candidates, fd);
+}
+
+int worker_survey(struct worker *worker, int fd, const struct survey_question *question,
+		  struct survey **ret, struct dhat_error *err)
+{
+	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
 	struct wire_writer request = { 0 };
 	struct exchange exchange = {
-		.type = WORKER_DESCRIBE,
+		.type = WORKER_SURVEY,
 		.which = TABLES,
 		.fd = fd,
 		.request = &request,
@@ -551,21 +560,18 @@ int worker_describe(struct worker *worker, int fd, const char *const *names,
 		.max_answer = 64u << 20,
 	};
 	struct wire_reader reader;
-	uint32_t count = 0;
 	int r;
 
-	while (names && names[count])
-		count++;
-	wire_put_u32(&request, count);
-	for (uint32_t i = 0; i < count; i++)
-		wire_put_string(&request, names[i]);
+	pack_put_question(&request, question);
 	r = run(worker, &exchange, err);
 	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
-	if (!r && pack_get_desc(&reader, ret))
+	if (!r && (pack_get_survey(&reader, &survey) || !is_of(survey, fd)))
 		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
 				   "the ELF worker gave a senseless description");
 	free(exchange.answer);
 	wire_writer_deinit(&request);
+	if (!r)
+		*ret = take_ptr(survey);
 	return r;
 }
 

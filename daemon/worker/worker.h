@@ -3,7 +3,7 @@
  *
  * The files come from the target's owner. So dhatd starts itself again as a worker that has dropped
  * root, sees no files but the descriptors it is handed, and is confined by seccomp and by limits of
- * memory and time (sandbox.h). There are two: one for names, one for descriptions and unwind
+ * memory and time (sandbox.h). There are two: one for names, one for surveys and unwind
  * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
  * too much memory fails one request, with the reason; the next request finds a new one. A file that
  * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime).
@@ -15,10 +15,10 @@
  */
 #include <stdint.h>
 
-#include "daemon/object/cfi/cfi.h"
+#include "daemon/object/cfi/cfi_table.h"
 #include "daemon/object/dwarf/names.h"
 #include "daemon/object/dwarf/wish.h"
-#include "daemon/object/elf/object.h"
+#include "daemon/object/sites/survey.h"
 #include "proto/base/error.h"
 #include "proto/base/wire.h"
 
@@ -46,10 +46,10 @@ void worker_free(struct worker *worker);
 void worker_stop_looking(struct worker *worker);
 void worker_stop(struct worker *worker);
 
-/* allocators_describe(), cfi_build() and symbol_name() in the worker; results are freed as theirs.
- */
-int worker_describe(struct worker *worker, int fd, const char *const *names,
-		    struct object_desc **ret, struct dhat_error *err);
+/* survey_make(), cfi_build() and symbol_name() in the worker; results are freed as theirs. The file
+ * has the bytes that the survey tells of its sites' places. */
+int worker_survey(struct worker *worker, int fd, const struct survey_question *question,
+		  struct survey **ret, struct dhat_error *err);
 int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
 		     struct dhat_error *err);
 /* granter (may be NULL) is asked in the caller's thread; the time it takes does not count, but is

@@ -10,7 +10,7 @@
 
 enum worker_message {
 	/* requests; the file goes with them */
-	WORKER_DESCRIBE = 1,
+	WORKER_SURVEY = 1,
 	WORKER_BUILD_CFI,
 	WORKER_NAME,
 	WORKER_TRY, /* of a test program's own: see worker_main.h */

@@ -7,34 +7,27 @@
 
 #include "daemon/object/cfi/cfi.h"
 #include "daemon/object/dwarf/symbol.h"
-#include "daemon/object/sites/allocators.h"
+#include "daemon/object/sites/surveyor.h"
 #include "proto/base/cleanup.h"
 #include "sandbox.h"
 #include "worker_link.h"
 #include "worker_pack.h"
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 DEFINE_CLEANUP_PTR(struct cfi_table *, cfi_table_free)
 DEFINE_CLEANUP_PTR(struct names *, names_free)
 
-static int describe(int fd, struct wire_reader *request, struct wire_writer *answer,
-		    struct dhat_error *err)
+static int survey(int fd, struct wire_reader *request, struct wire_writer *answer,
+		  struct dhat_error *err)
 {
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
-	uint32_t count = wire_get_count(request, sizeof(uint64_t));
-	_cleanup_free_ char **names = calloc(count + 1ul, sizeof(*names));
-	int r = names ? 0 : -ENOMEM;
+	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
+	_cleanup_(pack_free_question) struct survey_question question = { 0 };
+	int r = pack_get_question(request, &question);
 
-	for (uint32_t i = 0; !r && i < count; i++) {
-		names[i] = wire_get_string(request);
-		r = names[i] ? 0 : -EBADMSG;
-	}
 	if (!r)
-		r = allocators_describe(fd, (const char *const *)names, &desc, err);
+		r = survey_make(fd, &question, &survey, err);
 	if (!r)
-		pack_put_desc(answer, desc);
-	for (uint32_t i = 0; names && i < count; i++)
-		free(names[i]);
+		pack_put_survey(answer, survey);
 	return r;
 }
 
@@ -105,8 +98,8 @@ static int serve(uint32_t type, int fd, struct wire_reader *request, struct wire
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EBADF;
 	switch (type) {
-	case WORKER_DESCRIBE:
-		return describe(fd, request, answer, err);
+	case WORKER_SURVEY:
+		return survey(fd, request, answer, err);
 	case WORKER_BUILD_CFI:
 		return build_cfi(fd, request, answer, err);
 	case WORKER_NAME:

@@ -5,32 +5,80 @@
 #include <string.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 DEFINE_CLEANUP_PTR(struct cfi_table *, cfi_table_free)
 
-enum { /* flags of a description and of a symbol */
-       DESC_STATIC = 1,
-       DESC_SYMTAB = 2,
-       DESC_GO = 4,
-       DESC_PROGRAM = 8,
-       SYMBOL_EXPORTED = 1,
-       SYMBOL_IFUNC = 2,
+/* Flags of a question, a description and a site. */
+enum {
+	QUESTION_EXIT_PROBES = 1,
+	QUESTION_MAPPERS = 2,
+	QUESTION_CANDIDATES = 4,
+	DESC_STATIC = 1,
+	DESC_SYMTAB = 2,
+	DESC_GO = 4,
+	DESC_PROGRAM = 8,
+	SITE_HEADER = 1,
+	SITE_UNKNOWN = 2,
+	SITE_REFUSED = 4,
+	SITE_EMULATED = 8,
+	SITE_REPEATED = 16,
 };
+#define REGISTERS 16 /* that a cookie can name: bpf/dhat_abi.h */
 
-static void put_symbol(struct wire_writer *writer, const struct object_symbol *symbol)
+/* ---- questions ---------------------------------------------------------------------------- */
+
+void pack_put_question(struct wire_writer *writer, const struct survey_question *question)
 {
-	wire_put_string(writer, symbol->name);
-	wire_put_u64(writer, symbol->vaddr);
-	wire_put_u64(writer, symbol->size_bytes);
-	wire_put_u64(writer, symbol->start_vaddr);
-	wire_put_u64(writer, symbol->file_offset);
-	wire_put_bytes(writer, symbol->code, symbol->code_size);
-	wire_put_u32(writer, (symbol->is_exported ? SYMBOL_EXPORTED : 0) |
-				     (symbol->is_ifunc ? SYMBOL_IFUNC : 0));
+	uint32_t count = 0;
+
+	while (question->customs && question->customs[count])
+		count++;
+	wire_put_string(writer, question->path);
+	wire_put_u32(writer, (question->use_exit_probes ? QUESTION_EXIT_PROBES : 0) |
+				     (question->wants_mappers ? QUESTION_MAPPERS : 0) |
+				     (question->wants_candidates ? QUESTION_CANDIDATES : 0));
+	wire_put_u32(writer, count);
+	for (uint32_t i = 0; i < count; i++)
+		wire_put_string(writer, question->customs[i]);
 }
 
-void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
+int pack_get_question(struct wire_reader *reader, struct survey_question *ret)
+{
+	char *path = wire_get_string(reader);
+	uint32_t flags = wire_get_u32(reader);
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t));
+	char **customs = calloc(count + 1ul, sizeof(*customs));
+	bool is_whole = path && customs && !reader->is_short;
+
+	for (uint32_t i = 0; i < count && is_whole; i++)
+		is_whole = (customs[i] = wire_get_string(reader));
+	*ret = (struct survey_question){
+		.path = path,
+		.customs = customs,
+		.use_exit_probes = flags & QUESTION_EXIT_PROBES,
+		.wants_mappers = flags & QUESTION_MAPPERS,
+		.wants_candidates = flags & QUESTION_CANDIDATES,
+	};
+	if (is_whole)
+		return 0;
+	pack_free_question(ret);
+	return reader->is_short ? -EBADMSG : -ENOMEM;
+}
+
+void pack_free_question(struct survey_question *question)
+{
+	for (size_t i = 0; question->customs && question->customs[i]; i++)
+		free(question->customs[i]);
+	free(without_qualifiers(question->customs));
+	free(without_qualifiers(question->path));
+	*question = (struct survey_question){ 0 };
+}
+
+/* ---- surveys ------------------------------------------------------------------------------ */
+
+static void put_desc(struct wire_writer *writer, const struct object_desc *desc)
 {
 	wire_put_u32(writer, desc->elf_class);
 	wire_put_u32(writer, desc->machine);
@@ -38,11 +86,12 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 		     (desc->is_static ? DESC_STATIC : 0) | (desc->has_symtab ? DESC_SYMTAB : 0) |
 			     (desc->is_go ? DESC_GO : 0) | (desc->is_program ? DESC_PROGRAM : 0));
 	wire_put_u32(writer, desc->makers);
+	wire_put_u32(writer, desc->copier);
 	wire_put_bytes(writer, desc->build_id, desc->build_id_size);
 	wire_put_string(writer, desc->soname);
 	wire_put_string(writer, desc->libc_version);
 	wire_put_string(writer, desc->malloc_version);
-	wire_put_string(writer, desc->copier);
+	wire_put_string(writer, desc->copier_name);
 	wire_put_u32(writer, desc->segment_count);
 	for (size_t i = 0; i < desc->segment_count; i++) {
 		const struct object_segment *segment = &desc->segments[i];
@@ -54,14 +103,6 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 		wire_put_u32(writer, segment->is_executable);
 		wire_put_u32(writer, segment->is_writable);
 	}
-	wire_put_u32(writer, desc->symbol_count);
-	for (size_t i = 0; i < desc->symbol_count; i++)
-		put_symbol(writer, &desc->symbols[i]);
-	wire_put_u32(writer, desc->stub_count);
-	for (size_t i = 0; i < desc->stub_count; i++) {
-		wire_put_u64(writer, desc->stubs[i].vaddr);
-		wire_put_u64(writer, desc->stubs[i].target);
-	}
 	wire_put_u32(writer, desc->entry_count);
 	for (size_t i = 0; i < desc->entry_count; i++) {
 		wire_put_u64(writer, desc->entries[i].vaddr);
@@ -69,32 +110,55 @@ void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc)
 		wire_put_u32(writer,
 			     desc->entries[i].maker | (uint32_t)desc->entries[i].is_inner << 16);
 	}
-	wire_put_u32(writer, desc->noreturn_count);
-	for (size_t i = 0; i < desc->noreturn_count; i++)
-		wire_put_u64(writer, desc->noreturn[i]);
 }
 
-static int get_symbol(struct wire_reader *reader, struct object_symbol *symbol)
+static void put_site(struct wire_writer *writer, const struct site *site)
 {
-	const void *code;
-	uint32_t flags;
+	wire_put_string(writer, site->function);
+	wire_put_string(writer, site->allocator);
+	wire_put_string(writer, site->instruction);
+	wire_put_string(writer, site->note);
+	wire_put_u32(writer, site->role);
+	wire_put_u32(writer, (site->has_header ? SITE_HEADER : 0) |
+				     (site->is_unknown ? SITE_UNKNOWN : 0) |
+				     (site->is_refused ? SITE_REFUSED : 0) |
+				     (site->is_emulated ? SITE_EMULATED : 0) |
+				     (site->is_repeated ? SITE_REPEATED : 0));
+	wire_put_u32(writer, site->returns);
+	wire_put_u64(writer, site->function_vaddr);
+	wire_put_u64(writer, site->function_offset);
+	wire_put_u64(writer, site->function_bytes);
+	wire_put_u64(writer, site->vaddr);
+	wire_put_u64(writer, site->file_offset);
+	wire_put_u32(writer, site->byte);
+	wire_put_u32(writer, site->rsp_words);
+	wire_put(writer, site->arg_reg, sizeof(site->arg_reg));
+	wire_put_u32(writer, site->exit_count);
+	for (size_t i = 0; i < site->exit_count; i++) {
+		wire_put_u64(writer, site->exits[i].file_offset);
+		wire_put_u32(writer, site->exits[i].result_reg);
+		wire_put_u32(writer, site->exits[i].byte);
+	}
+}
 
-	symbol->name = wire_get_string(reader);
-	symbol->vaddr = wire_get_u64(reader);
-	symbol->size_bytes = wire_get_u64(reader);
-	symbol->start_vaddr = wire_get_u64(reader);
-	symbol->file_offset = wire_get_u64(reader);
-	code = wire_get_bytes(reader, &symbol->code_size);
-	flags = wire_get_u32(reader);
-	if (reader->is_short || !symbol->name || !code || symbol->code_size > OBJECT_CODE_BYTES)
-		return -EBADMSG;
-	symbol->is_exported = flags & SYMBOL_EXPORTED;
-	symbol->is_ifunc = flags & SYMBOL_IFUNC;
-	symbol->code = malloc(symbol->code_size ? symbol->code_size : 1);
-	if (!symbol->code)
-		return -ENOMEM;
-	memcpy(symbol->code, code, symbol->code_size);
-	return 0;
+static void put_sites(struct wire_writer *writer, const struct sites *sites)
+{
+	wire_put_u32(writer, sites->count);
+	for (size_t i = 0; i < sites->count; i++)
+		put_site(writer, &sites->list[i]);
+}
+
+void pack_put_survey(struct wire_writer *writer, const struct survey *survey)
+{
+	put_desc(writer, &survey->desc);
+	put_sites(writer, &survey->allocators);
+	put_sites(writer, &survey->mappers);
+	put_sites(writer, &survey->customs);
+	put_sites(writer, &survey->candidates);
+	wire_put_u32(writer, survey->hidden);
+	wire_put_u32(writer, survey->customs_error);
+	wire_put_u32(writer, survey->customs_why.code);
+	wire_put_string(writer, survey->customs_why.message);
 }
 
 static int get_segments(struct wire_reader *reader, struct object_desc *desc)
@@ -117,23 +181,6 @@ static int get_segments(struct wire_reader *reader, struct object_desc *desc)
 	return reader->is_short ? -EBADMSG : 0;
 }
 
-static int get_symbols(struct wire_reader *reader, struct object_desc *desc)
-{
-	uint32_t count = wire_get_count(reader, 6 * sizeof(uint64_t) + sizeof(uint32_t));
-
-	desc->symbols = calloc(count ? count : 1, sizeof(*desc->symbols));
-	if (!desc->symbols)
-		return -ENOMEM;
-	while (desc->symbol_count < count) {
-		/* counted first: what a half-read symbol owns is then freed with the others */
-		int r = get_symbol(reader, &desc->symbols[desc->symbol_count++]);
-
-		if (r)
-			return r;
-	}
-	return reader->is_short ? -EBADMSG : 0;
-}
-
 static int get_entries(struct wire_reader *reader, struct object_desc *desc)
 {
 	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 2 * sizeof(uint32_t)), maker;
@@ -150,31 +197,7 @@ static int get_entries(struct wire_reader *reader, struct object_desc *desc)
 	return reader->is_short ? -EBADMSG : 0;
 }
 
-static int get_jumps(struct wire_reader *reader, struct object_desc *desc)
-{
-	uint32_t count = wire_get_count(reader, 2 * sizeof(uint64_t));
-	int r;
-
-	desc->stubs = calloc(count ? count : 1, sizeof(*desc->stubs));
-	if (!desc->stubs)
-		return -ENOMEM;
-	for (; desc->stub_count < count; desc->stub_count++) {
-		desc->stubs[desc->stub_count].vaddr = wire_get_u64(reader);
-		desc->stubs[desc->stub_count].target = wire_get_u64(reader);
-	}
-	r = get_entries(reader, desc);
-	if (r)
-		return r;
-	count = wire_get_count(reader, sizeof(uint64_t));
-	desc->noreturn = calloc(count ? count : 1, sizeof(*desc->noreturn));
-	if (!desc->noreturn)
-		return -ENOMEM;
-	for (; desc->noreturn_count < count; desc->noreturn_count++)
-		desc->noreturn[desc->noreturn_count] = wire_get_u64(reader);
-	return reader->is_short || reader->size ? -EBADMSG : 0;
-}
-
-/* A text that fits into a field of the description; what the field held before were zeros. */
+/* A text that fits into a field; what the field held before were zeros. */
 static int get_text(struct wire_reader *reader, char *ret, size_t room)
 {
 	size_t size;
@@ -186,11 +209,12 @@ static int get_text(struct wire_reader *reader, char *ret, size_t room)
 	return 0;
 }
 
-static int get_head(struct wire_reader *reader, struct object_desc *desc)
+static int get_desc(struct wire_reader *reader, struct object_desc *desc)
 {
 	const void *bytes;
 	uint32_t flags;
 	size_t size;
+	int r;
 
 	desc->elf_class = wire_get_u32(reader);
 	desc->machine = wire_get_u32(reader);
@@ -200,35 +224,155 @@ static int get_head(struct wire_reader *reader, struct object_desc *desc)
 	desc->is_go = flags & DESC_GO;
 	desc->is_program = flags & DESC_PROGRAM;
 	desc->makers = wire_get_u32(reader);
+	desc->copier = wire_get_u32(reader);
 	bytes = wire_get_bytes(reader, &size);
-	if (!bytes || size > sizeof(desc->build_id))
+	if (!bytes || size > sizeof(desc->build_id) || desc->copier > COPIER_DOES)
 		return -EBADMSG;
 	memcpy(desc->build_id, bytes, size);
 	desc->build_id_size = size;
 	if (get_text(reader, desc->soname, sizeof(desc->soname)) ||
 	    get_text(reader, desc->libc_version, sizeof(desc->libc_version)) ||
 	    get_text(reader, desc->malloc_version, sizeof(desc->malloc_version)) ||
-	    get_text(reader, desc->copier, sizeof(desc->copier)))
+	    get_text(reader, desc->copier_name, sizeof(desc->copier_name)))
+		return -EBADMSG;
+	r = get_segments(reader, desc);
+	return r ? r : get_entries(reader, desc);
+}
+
+static bool is_in_code(const struct object_desc *desc, uint64_t file_offset)
+{
+	for (size_t i = 0; i < desc->segment_count; i++) {
+		const struct object_segment *segment = &desc->segments[i];
+
+		if (segment->is_executable && file_offset >= segment->file_offset &&
+		    file_offset - segment->file_offset < segment->file_size)
+			return true;
+	}
+	return false;
+}
+
+static bool is_sound_site(const struct object_desc *desc, const struct site *site)
+{
+	if (site->role >= DHAT_ROLE_COUNT || site->returns >= SITE_RETURNS_UNKNOWN)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(site->arg_reg); i++)
+		if (site->arg_reg[i] >= REGISTERS)
+			return false;
+	for (size_t i = 0; i < site->exit_count; i++)
+		if (site->exits[i].result_reg >= REGISTERS ||
+		    !is_in_code(desc, site->exits[i].file_offset))
+			return false;
+	return site->is_refused || is_in_code(desc, site->file_offset);
+}
+
+static int get_exits(struct wire_reader *reader, struct site *site)
+{
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 2 * sizeof(uint32_t));
+
+	if (count > SITE_MAX_EXITS || (count && site->returns != SITE_RETURNS_EXITS))
+		return -EBADMSG;
+	site->exits = calloc(count ? count : 1, sizeof(*site->exits));
+	if (!site->exits)
+		return -ENOMEM;
+	for (; site->exit_count < count; site->exit_count++) {
+		site->exits[site->exit_count].file_offset = wire_get_u64(reader);
+		site->exits[site->exit_count].result_reg = wire_get_u32(reader);
+		site->exits[site->exit_count].byte = wire_get_u32(reader);
+	}
+	return reader->is_short ? -EBADMSG : 0;
+}
+
+static int get_site(struct wire_reader *reader, const struct object_desc *desc, struct site *site)
+{
+	const void *bytes;
+	uint32_t flags;
+	int r;
+
+	site->function = wire_get_string(reader);
+	if (!site->function)
+		return reader->is_short ? -EBADMSG : -ENOMEM;
+	if (get_text(reader, site->allocator, sizeof(site->allocator)) ||
+	    get_text(reader, site->instruction, sizeof(site->instruction)) ||
+	    get_text(reader, site->note, sizeof(site->note)))
+		return -EBADMSG;
+	site->role = wire_get_u32(reader);
+	flags = wire_get_u32(reader);
+	site->has_header = flags & SITE_HEADER;
+	site->is_unknown = flags & SITE_UNKNOWN;
+	site->is_refused = flags & SITE_REFUSED;
+	site->is_emulated = flags & SITE_EMULATED;
+	site->is_repeated = flags & SITE_REPEATED;
+	site->returns = wire_get_u32(reader);
+	site->function_vaddr = wire_get_u64(reader);
+	site->function_offset = wire_get_u64(reader);
+	site->function_bytes = wire_get_u64(reader);
+	site->vaddr = wire_get_u64(reader);
+	site->file_offset = wire_get_u64(reader);
+	site->byte = wire_get_u32(reader);
+	site->rsp_words = wire_get_u32(reader);
+	bytes = wire_get(reader, sizeof(site->arg_reg));
+	if (!bytes)
+		return -EBADMSG;
+	memcpy(site->arg_reg, bytes, sizeof(site->arg_reg));
+	r = get_exits(reader, site);
+	return r ? r : is_sound_site(desc, site) ? 0 : -EBADMSG;
+}
+
+static int get_sites(struct wire_reader *reader, const struct object_desc *desc,
+		     struct sites *sites)
+{
+	/* names and numbers: see put_site() */
+	uint32_t count = wire_get_count(reader, 9 * sizeof(uint64_t));
+	int r = 0;
+
+	if (count > SITES_MAX)
+		return -EBADMSG;
+	sites->list = calloc(count ? count : 1, sizeof(*sites->list));
+	if (!sites->list)
+		return -ENOMEM;
+	/* counted first: what a half-read site owns is then freed with the others */
+	while (sites->count < count && !r)
+		r = get_site(reader, desc, &sites->list[sites->count++]);
+	return r ? r : reader->is_short ? -EBADMSG : 0;
+}
+
+static int get_tail(struct wire_reader *reader, struct survey *survey)
+{
+	size_t candidates = survey->candidates.count;
+
+	survey->hidden = wire_get_u32(reader);
+	survey->customs_error = wire_get_u32(reader);
+	survey->customs_why.code = wire_get_u32(reader);
+	if (get_text(reader, survey->customs_why.message, sizeof(survey->customs_why.message)) ||
+	    reader->is_short || reader->size || survey->hidden >> OBJECT_MAKER_COUNT ||
+	    survey->customs_error < 0 || survey->customs_error > 4095 ||
+	    (candidates && candidates != survey->desc.entry_count * SURVEY_CANDIDATES))
 		return -EBADMSG;
 	return 0;
 }
 
-int pack_get_desc(struct wire_reader *reader, struct object_desc **ret)
+int pack_get_survey(struct wire_reader *reader, struct survey **ret)
 {
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = calloc(1, sizeof(*desc));
-	int r = desc ? get_head(reader, desc) : -ENOMEM;
+	_cleanup_(survey_free_ptr) struct survey *survey = calloc(1, sizeof(*survey));
+	int r = survey ? get_desc(reader, &survey->desc) : -ENOMEM;
 
 	if (!r)
-		r = get_segments(reader, desc);
+		r = get_sites(reader, &survey->desc, &survey->allocators);
 	if (!r)
-		r = get_symbols(reader, desc);
+		r = get_sites(reader, &survey->desc, &survey->mappers);
 	if (!r)
-		r = get_jumps(reader, desc);
+		r = get_sites(reader, &survey->desc, &survey->customs);
+	if (!r)
+		r = get_sites(reader, &survey->desc, &survey->candidates);
+	if (!r)
+		r = get_tail(reader, survey);
 	if (r)
 		return r;
-	*ret = take_ptr(desc);
+	*ret = take_ptr(survey);
 	return 0;
 }
+
+/* ---- tables ------------------------------------------------------------------------------- */
 
 void pack_put_table(struct wire_writer *writer, const struct cfi_table *table)
 {

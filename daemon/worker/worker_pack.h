@@ -1,15 +1,22 @@
 #pragma once
-/* worker_pack: descriptions and tables as bytes for wire.h.
+/* worker_pack: surveys and tables as bytes for wire.h.
  *
  * Pure. The get side checks everything that its users rely on, whoever wrote the bytes: a worker
  * that was taken over may lie about names and rules, but not lead dhatd out of its own memory.
  */
-#include "daemon/object/cfi/cfi.h"
-#include "daemon/object/elf/object.h"
+#include "daemon/object/cfi/cfi_table.h"
+#include "daemon/object/sites/survey.h"
 #include "proto/base/wire.h"
 
-void pack_put_desc(struct wire_writer *writer, const struct object_desc *desc);
-int pack_get_desc(struct wire_reader *reader, struct object_desc **ret);
+/* What a question points to is the reader's: freed with pack_free_question(). */
+void pack_put_question(struct wire_writer *writer, const struct survey_question *question);
+int pack_get_question(struct wire_reader *reader, struct survey_question *ret);
+void pack_free_question(struct survey_question *question);
+
+/* Each place lies in code of the file, every number is in the range that its comment tells, or
+ * -EBADMSG. What the file has at the places is not looked at: sites_are_of(). */
+void pack_put_survey(struct wire_writer *writer, const struct survey *survey);
+int pack_get_survey(struct wire_reader *reader, struct survey **ret);
 
 void pack_put_table(struct wire_writer *writer, const struct cfi_table *table);
 /* Head, page index and rows agree with each other and with word_count, or -EBADMSG. */

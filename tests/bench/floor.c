@@ -19,7 +19,7 @@
 #include "proto/base/cleanup.h"
 #include "tests/bench/floor.skel.h"
 
-struct sites {
+struct places {
 	struct uprobe_site malloc, free;
 	char path[64]; /* libc by way of the target's mapping */
 };
@@ -45,21 +45,21 @@ static int find_libc(int pid, char *path, size_t size)
 }
 
 /* As dhatd chooses them. */
-static int find_sites(struct sites *ret, struct dhat_error *err)
+static int find_sites(struct places *ret, struct dhat_error *err)
 {
 	static const char *const names[] = { "malloc", "free", NULL };
 	_cleanup_close_ int fd = open(ret->path, O_RDONLY | O_CLOEXEC);
 	struct allocator_site *sites = NULL;
-	struct object_desc *desc = NULL;
+	struct object *object = NULL;
 	size_t count = 0;
 	int error;
 
 	if (fd < 0)
 		return dhat_error_errno(err, errno, "cannot open %s", ret->path);
-	error = object_describe(fd, names, &desc, err);
+	error = object_describe(fd, names, &object, err);
 	if (error)
 		return error;
-	error = allocators_find(desc, "libc.so.6", true, false, &sites, &count);
+	error = allocators_find(object, "libc.so.6", true, false, &sites, &count);
 	for (size_t i = 0; i < count && error == 0; i++) {
 		bool is_malloc = sites[i].function.role == DHAT_ROLE_MALLOC;
 		struct uprobe_site *site = is_malloc ? &ret->malloc : &ret->free;
@@ -70,15 +70,15 @@ static int find_sites(struct sites *ret, struct dhat_error *err)
 			sites[i].place.offset, sites[i].place.instruction);
 	}
 	allocators_sites_free(sites, count);
-	object_desc_free(desc);
+	object_free(object);
 	return error;
 }
 
 int main(int argc, char **argv)
 {
-	struct uprobe_links malloc_links = { 0 }, free_links = { 0 };
+	struct holder *holder = NULL;
 	struct dhat_error err = { 0 };
-	struct sites sites = { 0 };
+	struct places sites = { 0 };
 	struct bpf_program *program;
 	struct floor_bpf *bpf;
 	enum uprobe_kind kind;
@@ -112,11 +112,13 @@ int main(int argc, char **argv)
 		struct uprobe_programs free_programs = { bpf_program__fd(bpf->progs.floor_free),
 							 malloc_programs.on_return };
 
-		error = uprobe_attach(kind, &malloc_programs, pid, sites.path, &sites.malloc, 1,
-				      &malloc_links, &err);
+		error = holder_new(&holder);
+		if (error == 0)
+			error = uprobe_attach(kind, &malloc_programs, pid, sites.path,
+					      &sites.malloc, 1, holder, &err);
 		if (error == 0)
 			error = uprobe_attach(kind, &free_programs, pid, sites.path, &sites.free, 1,
-					      &free_links, &err);
+					      holder, &err);
 	}
 	if (error) {
 		fprintf(stderr, "floor: %s (%s)\n", err.message, strerror(-error));
@@ -126,8 +128,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (getchar() != EOF)
 		;
-	uprobe_links_deinit(&malloc_links);
-	uprobe_links_deinit(&free_links);
+	holder_free(holder);
 	if (with_stack && bpf->bss->stacks)
 		printf("%.1f frames\n", (double)bpf->bss->frames / bpf->bss->stacks);
 	floor_bpf__destroy(bpf);

@@ -25,6 +25,13 @@ def test_what_is_refused():
     for name in "<libelf.h>", "<gelf.h>", "<elfutils/libdw.h>", "<dwarf.h>", "<Zydis/Zydis.h>", "<libiberty/demangle.h>":
         assert "is for daemon/object/ only" in complaints("daemon/lookup/tables.c", name)[0], name
         assert not complaints("daemon/object/cfi/cfi.c", name)
+    # and what is behind their headers as well, however far
+    for name in "elf/object.h", "sites/allocators.h", "sites/surveyor.h", "families/family.h", "cfi/cfi.h", "x86_64/flow.h":
+        for path in "daemon/target/probing.c", "daemon/serve/plan.c", "daemon/worker/worker.c", "daemon/main.c":
+            assert "behind which the worker decodes" in complaints(path, f'"daemon/object/{name}"')[0], (path, name)
+        assert not complaints("daemon/worker/worker_main.c", f'"daemon/object/{name}"')
+    for name in "elf/object_desc.h", "sites/survey.h", "sites/custom.h", "sites/hidden.h", "cfi/cfi_table.h":
+        assert not complaints("daemon/target/probing.c", f'"daemon/object/{name}"'), name
     # dhatctl and dhatd meet in proto/
     assert "dhatd's inside" in complaints("cli/main.c", '"daemon/options.h"')[0]
     assert "has no floor" in complaints("daemon/elsewhere/new.c", "<stdio.h>")[0]

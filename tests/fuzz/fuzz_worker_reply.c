@@ -1,20 +1,65 @@
-/* What a worker that was taken over may send: descriptions, tables, names. */
+/* What a worker that was taken over may send: surveys, tables, names. */
 #include "daemon/object/dwarf/names.h"
+#include "daemon/object/sites/hidden.h"
+#include "daemon/source/uprobes.h"
 #include "daemon/worker/worker_pack.h"
 #include "fuzz.h"
+
+static void check_sites(const struct sites *sites)
+{
+	FUZZ_CHECK(sites->count <= SITES_MAX);
+	for (size_t i = 0; i < sites->count; i++) {
+		const struct site *site = &sites->list[i];
+
+		FUZZ_CHECK(site->function && site->role < DHAT_ROLE_COUNT);
+		FUZZ_CHECK(memchr(site->allocator, 0, sizeof(site->allocator)));
+		FUZZ_CHECK(memchr(site->instruction, 0, sizeof(site->instruction)));
+		FUZZ_CHECK(memchr(site->note, 0, sizeof(site->note)));
+		FUZZ_CHECK(site->arg_reg[0] < 16 && site->arg_reg[1] < 16 && site->arg_reg[2] < 16);
+		FUZZ_CHECK(site->exit_count <= SITE_MAX_EXITS);
+		FUZZ_CHECK(!site->exit_count || site->returns == SITE_RETURNS_EXITS);
+	}
+}
+
+static void check_survey(const struct survey *survey)
+{
+	struct uprobe_site *places = NULL;
+	char text[HIDDEN_TEXT_CHARS];
+	size_t count = 0;
+
+	check_sites(&survey->allocators);
+	check_sites(&survey->mappers);
+	check_sites(&survey->customs);
+	check_sites(&survey->candidates);
+	FUZZ_CHECK(memchr(survey->customs_why.message, 0, sizeof(survey->customs_why.message)));
+	for (size_t i = 0; i < survey->desc.entry_count; i++)
+		for (enum conduct_role role = 0; role < CONDUCT_ROLES; role++)
+			FUZZ_CHECK(!survey_candidate(survey, i, role, true) ==
+				   !survey->candidates.count);
+	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT; maker++)
+		hidden_describe(&survey->desc, "/x", maker, text, sizeof(text));
+	FUZZ_CHECK(uprobes_place(&survey->allocators, 0, 0, &places, &count) == 0);
+	free(places);
+	sites_are_of(&survey->allocators, -1);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct wire_reader reader = { .data = data, .size = size };
-	struct object_desc *desc = NULL;
+	struct survey_question question = { 0 };
+	struct survey *survey = NULL;
 	struct cfi_table *table = NULL;
 	struct names *names = NULL;
-	uint64_t offset, i;
+	uint64_t i;
 
-	if (pack_get_desc(&reader, &desc) == 0) {
-		for (i = 0; i < desc->segment_count; i++)
-			object_offset_of_vaddr(desc, desc->segments[i].vaddr, &offset);
-		object_desc_free(desc);
+	if (pack_get_survey(&reader, &survey) == 0) {
+		check_survey(survey);
+		survey_free(survey);
+	}
+	reader = (struct wire_reader){ .data = data, .size = size };
+	if (pack_get_question(&reader, &question) == 0) {
+		FUZZ_CHECK(question.path && question.customs);
+		pack_free_question(&question);
 	}
 	reader = (struct wire_reader){ .data = data, .size = size };
 	if (pack_get_table(&reader, 1000, &table) == 0) {

@@ -22,7 +22,16 @@
 #define MAX_ROWS 100000
 #define MAX_SECONDS 15 /* of one request: the worker's own limit and what a restart takes */
 
-static const char *const functions[] = { "malloc", "free", "_Znwm", NULL };
+/* All that can be asked of a file; the customs are of every file. */
+static char named[] = "free:file:free(ptr=arg1)", placed[] = "free:file+0x1040(ptr=arg1)";
+static char *customs[] = { named, placed, NULL };
+static const struct survey_question question = {
+	.path = "/file",
+	.customs = customs,
+	.use_exit_probes = true,
+	.wants_mappers = true,
+	.wants_candidates = true,
+};
 
 struct tally {
 	unsigned int files, described, tables, named, reasons, fallen, wrong;
@@ -64,7 +73,7 @@ static void judge_file(struct worker *worker, int fd, const char *file, struct t
 	static const struct name_query queries[] = {
 		{ 0x1000, true }, { 0x1044, false }, { 0x1fff, false }, { UINT64_MAX, false }
 	};
-	struct object_desc *desc = NULL;
+	struct survey *survey = NULL;
 	struct cfi_table *table = NULL;
 	struct names *names = NULL;
 	struct dhat_error err;
@@ -73,7 +82,7 @@ static void judge_file(struct worker *worker, int fd, const char *file, struct t
 
 	err = (struct dhat_error){};
 	began = seconds();
-	r = worker_describe(worker, fd, functions, &desc, &err);
+	r = worker_survey(worker, fd, &question, &survey, &err);
 	note(tally, file, "description", r, &err, began);
 	tally->described += r == 0;
 	err = (struct dhat_error){};
@@ -86,7 +95,7 @@ static void judge_file(struct worker *worker, int fd, const char *file, struct t
 	r = worker_name(worker, fd, queries, ARRAY_SIZE(queries), false, NULL, &names, &err);
 	note(tally, file, "names", r, &err, began);
 	tally->named += r == 0;
-	object_desc_free(desc);
+	survey_free(survey);
 	cfi_table_free(table);
 	names_free(names);
 }
@@ -95,18 +104,18 @@ static void judge_file(struct worker *worker, int fd, const char *file, struct t
 static bool still_works(struct worker *worker)
 {
 	_cleanup_close_ int fd = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC);
-	struct object_desc *desc = NULL;
+	struct survey *survey = NULL;
 	struct cfi_table *table = NULL;
 	struct dhat_error err = {};
 	bool is_good;
 
-	is_good = worker_describe(worker, fd, functions, &desc, &err) == 0 &&
-		  desc->symbol_count >= 2 &&
+	is_good = worker_survey(worker, fd, &question, &survey, &err) == 0 &&
+		  survey->allocators.count >= 8 && survey->mappers.count >= 3 &&
 		  worker_build_cfi(worker, fd, MAX_ROWS, &table, &err) == 0 &&
 		  table->row_count > 10000;
 	if (!is_good)
 		printf("libc: %s\n", err.message);
-	object_desc_free(desc);
+	survey_free(survey);
 	cfi_table_free(table);
 	return is_good;
 }

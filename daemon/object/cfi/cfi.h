@@ -10,19 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bpf/dhat_abi.h"
+#include "cfi_table.h"
 #include "proto/base/error.h"
-
-struct cfi_table {
-	uint64_t first_page_vaddr; /* link-time address of the table's first page; multiple of 64
-				      KiB */
-	uint32_t word_count;	   /* of the table as the kernel side holds it */
-	uint64_t *words;	   /* head, page index, rows: bpf/dhat_abi.h */
-	uint32_t row_count;
-	uint64_t code_bytes;		/* described */
-	uint64_t code_bytes_by_cfa[8];	/* by enum dhat_cfa */
-	uint64_t unrepresentable_bytes; /* code whose rule exists but does not fit a row whole */
-};
 
 /* Builds the table of an ELF file. max_rows bounds memory (-E2BIG beyond it). -ENODATA: no CFI.
  * fd stays the caller's; the caller frees with cfi_table_free(). */
@@ -33,7 +22,3 @@ int cfi_build_image(const void *image, uint64_t size, uint32_t max_rows, struct 
 /* Where functions begin: starts[i] becomes the start of the entry (FDE) that holds vaddrs[i], if
  * that is nearer to it than what starts[i] is. -ENODATA: no CFI. */
 int cfi_find_starts(int fd, const uint64_t *vaddrs, size_t count, uint64_t *starts);
-void cfi_table_free(struct cfi_table *table);
-
-/* The row that holds at a link-time address; NULL if none. Same search as the kernel side. */
-const struct dhat_row *cfi_table_find(const struct cfi_table *table, uint64_t vaddr);

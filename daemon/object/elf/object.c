@@ -48,25 +48,26 @@ static bool segment_holds(const struct object_segment *s, uint64_t vaddr, uint64
 	return true;
 }
 
-bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret)
+bool object_offset_of_vaddr(const struct object *object, uint64_t vaddr, uint64_t *ret)
 {
 	size_t i;
 
-	for (i = 0; i < desc->segment_count; i++)
-		if (desc->segments[i].is_executable &&
-		    segment_holds(&desc->segments[i], vaddr, ret))
+	for (i = 0; i < object->desc.segment_count; i++)
+		if (object->desc.segments[i].is_executable &&
+		    segment_holds(&object->desc.segments[i], vaddr, ret))
 			return true;
 	return false;
 }
 
-bool object_offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret_offset,
+bool object_offset_of_data(const struct object *object, uint64_t vaddr, uint64_t *ret_offset,
 			   uint64_t *ret_left)
 {
 	size_t i;
 
-	for (i = 0; i < desc->segment_count; i++) {
-		if (segment_holds(&desc->segments[i], vaddr, ret_offset)) {
-			*ret_left = desc->segments[i].file_size - (vaddr - desc->segments[i].vaddr);
+	for (i = 0; i < object->desc.segment_count; i++) {
+		if (segment_holds(&object->desc.segments[i], vaddr, ret_offset)) {
+			*ret_left = object->desc.segments[i].file_size -
+				    (vaddr - object->desc.segments[i].vaddr);
 			return true;
 		}
 	}
@@ -75,7 +76,7 @@ bool object_offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint6
 
 static void add_segment(struct object_reader *r, const GElf_Phdr *ph)
 {
-	struct object_segment *s = &r->desc->segments[r->desc->segment_count];
+	struct object_segment *s = &r->object->desc.segments[r->object->desc.segment_count];
 
 	if (ph->p_offset >= r->file_size || ph->p_vaddr + ph->p_memsz < ph->p_vaddr)
 		return;
@@ -89,7 +90,7 @@ static void add_segment(struct object_reader *r, const GElf_Phdr *ph)
 	};
 	if (s->file_size > r->file_size - s->file_offset)
 		s->file_size = r->file_size - s->file_offset;
-	r->desc->segment_count++;
+	r->object->desc.segment_count++;
 }
 
 static void read_build_id(struct object_reader *r, Elf_Data *data)
@@ -97,13 +98,14 @@ static void read_build_id(struct object_reader *r, Elf_Data *data)
 	size_t at = 0, next, name_at, desc_at;
 	GElf_Nhdr note;
 
-	while (r->desc->build_id_size == 0 &&
+	while (r->object->desc.build_id_size == 0 &&
 	       (next = gelf_getnote(data, at, &note, &name_at, &desc_at)) > at) {
 		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
 		    !memcmp((char *)data->d_buf + name_at, "GNU", 4) && note.n_descsz > 0 &&
-		    note.n_descsz <= sizeof(r->desc->build_id)) {
-			memcpy(r->desc->build_id, (char *)data->d_buf + desc_at, note.n_descsz);
-			r->desc->build_id_size = note.n_descsz;
+		    note.n_descsz <= sizeof(r->object->desc.build_id)) {
+			memcpy(r->object->desc.build_id, (char *)data->d_buf + desc_at,
+			       note.n_descsz);
+			r->object->desc.build_id_size = note.n_descsz;
 		}
 		at = next;
 	}
@@ -112,17 +114,17 @@ static void read_build_id(struct object_reader *r, Elf_Data *data)
 static void read_soname(struct object_reader *r, uint64_t strtab_index)
 {
 	uint64_t offset, left;
-	char name[sizeof(r->desc->soname)];
+	char name[sizeof(r->object->desc.soname)];
 	ssize_t n;
 
 	if (strtab_index >= r->strtab_size || r->strtab + strtab_index < r->strtab ||
-	    !object_offset_of_data(r->desc, r->strtab + strtab_index, &offset, &left))
+	    !object_offset_of_data(r->object, r->strtab + strtab_index, &offset, &left))
 		return;
 	if (left > sizeof(name))
 		left = sizeof(name);
 	n = pread(r->fd, name, left, offset);
 	if (n > 0 && memchr(name, '\0', n))
-		strcpy(r->desc->soname, name);
+		strcpy(r->object->desc.soname, name);
 }
 
 static void read_dynamic(struct object_reader *r, const GElf_Phdr *ph)
@@ -190,8 +192,8 @@ static int read_program_headers(struct object_reader *r, struct dhat_error *err)
 	if (count > MAX_SEGMENTS)
 		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE,
 				      "broken ELF file: %zu program headers", count);
-	r->desc->segments = calloc(count + 1, sizeof(*r->desc->segments));
-	if (!r->desc->segments)
+	r->object->desc.segments = calloc(count + 1, sizeof(*r->object->desc.segments));
+	if (!r->object->desc.segments)
 		return dhat_error_errno(err, ENOMEM, "cannot read an ELF file");
 	for (i = 0; i < count; i++) {
 		if (!gelf_getphdr(r->elf, i, &ph))
@@ -253,8 +255,8 @@ static int read_code(struct object_reader *r, struct object_symbol *symbol)
 	uint64_t size = OBJECT_CODE_BYTES, left;
 	ssize_t n;
 
-	if (!object_offset_of_vaddr(r->desc, symbol->vaddr, &symbol->file_offset) ||
-	    !object_offset_of_data(r->desc, symbol->vaddr, &symbol->file_offset, &left))
+	if (!object_offset_of_vaddr(r->object, symbol->vaddr, &symbol->file_offset) ||
+	    !object_offset_of_data(r->object, symbol->vaddr, &symbol->file_offset, &left))
 		return 0;
 	if (symbol->size_bytes > 0 && symbol->size_bytes < size)
 		size = symbol->size_bytes;
@@ -271,28 +273,28 @@ static int read_code(struct object_reader *r, struct object_symbol *symbol)
 int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym *sym,
 		      bool is_exported)
 {
-	struct object_desc *desc = r->desc;
+	struct object *object = r->object;
 	struct object_symbol *symbol, *grown;
 	uint64_t offset;
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++) {
-		symbol = &desc->symbols[i];
+	for (i = 0; i < object->symbol_count; i++) {
+		symbol = &object->symbols[i];
 		if (symbol->vaddr == sym->st_value && !strcmp(symbol->name, name)) {
 			symbol->is_exported |= is_exported;
 			return 0;
 		}
 	}
 	/* Not in code of this file: a lie, or nothing that a probe could sit on. */
-	if (!object_offset_of_vaddr(desc, sym->st_value, &offset))
+	if (!object_offset_of_vaddr(object, sym->st_value, &offset))
 		return 0;
-	if (desc->symbol_count == OBJECT_MAX_SYMBOLS + OBJECT_MAX_TAILS)
+	if (object->symbol_count == OBJECT_MAX_SYMBOLS + OBJECT_MAX_TAILS)
 		return -E2BIG;
-	grown = reallocarray(desc->symbols, desc->symbol_count + 1, sizeof(*grown));
+	grown = reallocarray(object->symbols, object->symbol_count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	desc->symbols = grown;
-	symbol = &grown[desc->symbol_count];
+	object->symbols = grown;
+	symbol = &grown[object->symbol_count];
 	*symbol = (struct object_symbol){
 		.name = strdup(name),
 		.vaddr = sym->st_value,
@@ -302,7 +304,7 @@ int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym 
 	};
 	if (!symbol->name)
 		return -ENOMEM;
-	desc->symbol_count++;
+	object->symbol_count++;
 	return read_code(r, symbol);
 }
 
@@ -336,26 +338,27 @@ static int note_sighting(struct object_reader *r, const char *name, const GElf_S
 			 bool is_exported)
 {
 	unsigned bind = GELF_ST_BIND(sym->st_info);
-	struct object_desc *desc = r->desc;
+	struct object *object = r->object;
 	struct object_sighting *grown;
 	size_t size = strcspn(name, "@");
 
 	if (size > MAX_SIGHTED_NAME || !fits_one(r, name, size) ||
-	    desc->sighting_count == OBJECT_MAX_SIGHTINGS)
+	    object->sighting_count == OBJECT_MAX_SIGHTINGS)
 		return 0;
-	if ((desc->sighting_count & (desc->sighting_count - 1)) == 0) {
-		grown = reallocarray(desc->sightings, 2 * desc->sighting_count + 1, sizeof(*grown));
+	if ((object->sighting_count & (object->sighting_count - 1)) == 0) {
+		grown = reallocarray(object->sightings, 2 * object->sighting_count + 1,
+				     sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
-		desc->sightings = grown;
+		object->sightings = grown;
 	}
-	grown = &desc->sightings[desc->sighting_count];
+	grown = &object->sightings[object->sighting_count];
 	grown->is_public = is_exported || ((bind == STB_GLOBAL || bind == STB_WEAK) &&
 					   GELF_ST_VISIBILITY(sym->st_other) == STV_DEFAULT);
 	grown->name = strndup(name, size);
 	if (!grown->name)
 		return -ENOMEM;
-	desc->sighting_count++;
+	object->sighting_count++;
 	return 0;
 }
 
@@ -367,14 +370,14 @@ static int compare_sightings(const void *a, const void *b)
 }
 
 /* A name may stand in both tables, and there in several versions. */
-static void merge_sightings(struct object_desc *desc)
+static void merge_sightings(struct object *object)
 {
-	struct object_sighting *list = desc->sightings;
+	struct object_sighting *list = object->sightings;
 	size_t i, kept = 0;
 
-	if (desc->sighting_count)
-		qsort(list, desc->sighting_count, sizeof(*list), compare_sightings);
-	for (i = 0; i < desc->sighting_count; i++) {
+	if (object->sighting_count)
+		qsort(list, object->sighting_count, sizeof(*list), compare_sightings);
+	for (i = 0; i < object->sighting_count; i++) {
 		if (kept && !strcmp(list[kept - 1].name, list[i].name)) {
 			list[kept - 1].is_public |= list[i].is_public;
 			free(list[i].name);
@@ -382,7 +385,7 @@ static void merge_sightings(struct object_desc *desc)
 			list[kept++] = list[i];
 		}
 	}
-	desc->sighting_count = kept;
+	object->sighting_count = kept;
 }
 
 /* ---- tables of symbols -------------------------------------------------------------------- */
@@ -391,7 +394,7 @@ static void merge_sightings(struct object_desc *desc)
 static void note_start(const struct object_reader *r, const GElf_Sym *sym)
 {
 	for (size_t i = 0; i < r->address_count; i++) {
-		struct object_symbol *asked = &r->desc->symbols[i];
+		struct object_symbol *asked = &r->object->symbols[i];
 		uint64_t size = GELF_ST_TYPE(sym->st_info) == STT_NOTYPE ? 1 : sym->st_size ?: 1;
 
 		if (sym->st_value <= asked->vaddr && asked->vaddr - sym->st_value < size &&
@@ -415,7 +418,7 @@ static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const ch
 	    r->resolver_count < ARRAY_SIZE(r->resolvers))
 		r->resolvers[r->resolver_count++] = sym->st_value;
 	if (object_is_noreturn_name(strings + sym->st_name))
-		return object_add_noreturn(r->desc, sym->st_value);
+		return object_add_noreturn(r->object, sym->st_value);
 	name = find_name(r, strings + sym->st_name);
 	if (name)
 		return object_add_symbol(r, name, sym, is_exported);
@@ -477,7 +480,7 @@ static int read_sections(struct object_reader *r)
 		r->has_sections = true;
 		name = elf_strptr(r->elf, names, sh.sh_name);
 		if (name && (!strcmp(name, ".go.buildinfo") || !strcmp(name, ".gopclntab")))
-			r->desc->is_go = true;
+			r->object->desc.is_go = true;
 		/* A static program has no dynamic segment that names these. */
 		if (sh.sh_type == SHT_RELA && sh.sh_flags & SHF_ALLOC && r->jmprel_size == 0) {
 			r->jmprel = sh.sh_addr;
@@ -486,7 +489,7 @@ static int read_sections(struct object_reader *r)
 		if (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM)
 			continue;
 		if (sh.sh_type == SHT_SYMTAB)
-			r->desc->has_symtab = true;
+			r->object->desc.has_symtab = true;
 		else
 			r->has_dynsym = true;
 		result = read_symbol_section(r, scn, &sh);
@@ -502,7 +505,7 @@ static bool read_u32(const struct object_reader *r, uint64_t vaddr, uint32_t *re
 {
 	uint64_t offset, left;
 
-	return object_offset_of_data(r->desc, vaddr, &offset, &left) && left >= 4 &&
+	return object_offset_of_data(r->object, vaddr, &offset, &left) && left >= 4 &&
 	       pread(r->fd, ret, 4, offset) == 4;
 }
 
@@ -540,8 +543,9 @@ static int read_dynamic_symbols(struct object_reader *r)
 	size = count * sizeof(Elf64_Sym);
 	if (count == 0 || size > OBJECT_MAX_TABLE_BYTES ||
 	    r->strtab_size > OBJECT_MAX_TABLE_BYTES ||
-	    !object_offset_of_data(r->desc, r->symtab, &symbols_at, &left) || left < size ||
-	    !object_offset_of_data(r->desc, r->strtab, &strings_at, &left) || left < r->strtab_size)
+	    !object_offset_of_data(r->object, r->symtab, &symbols_at, &left) || left < size ||
+	    !object_offset_of_data(r->object, r->strtab, &strings_at, &left) ||
+	    left < r->strtab_size)
 		return 0;
 	symbols = elf_getdata_rawchunk(r->elf, symbols_at, size, ELF_T_SYM);
 	strings = elf_getdata_rawchunk(r->elf, strings_at, r->strtab_size, ELF_T_BYTE);
@@ -569,7 +573,7 @@ static int add_addresses(struct object_reader *r)
 		if (result < 0)
 			return result;
 	}
-	r->address_count = r->desc->symbol_count;
+	r->address_count = r->object->symbol_count;
 	return 0;
 }
 
@@ -626,17 +630,17 @@ static bool has_addresses(const struct object_reader *r)
 /* A search through all read-only data, once for each file. */
 static void find_texts(struct object_reader *r)
 {
-	const struct object_desc *before = r->before;
+	const struct object *before = r->before;
 
 	if (before)
-		r->desc->makers = before->makers;
+		r->object->desc.makers = before->desc.makers;
 	else
 		object_find_makers(r);
-	if (before && (before->symbol_count > 0 || before->makers)) {
-		strcpy(r->desc->libc_version, before->libc_version);
-		strcpy(r->desc->malloc_version, before->malloc_version);
-	} else if (r->desc->symbol_count > 0 || r->desc->makers) {
-		object_find_versions(r->fd, r->desc);
+	if (before && (before->symbol_count > 0 || before->desc.makers)) {
+		strcpy(r->object->desc.libc_version, before->desc.libc_version);
+		strcpy(r->object->desc.malloc_version, before->desc.malloc_version);
+	} else if (r->object->symbol_count > 0 || r->object->desc.makers) {
+		object_find_versions(r->fd, r->object);
 	}
 }
 
@@ -648,15 +652,15 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 	if (!gelf_getehdr(r->elf, &eh))
 		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "broken ELF file: %s",
 				      elf_errmsg(-1));
-	r->desc->elf_class = eh.e_ident[EI_CLASS];
-	r->desc->machine = eh.e_machine;
-	if (r->desc->elf_class != ELFCLASS64)
+	r->object->desc.elf_class = eh.e_ident[EI_CLASS];
+	r->object->desc.machine = eh.e_machine;
+	if (r->object->desc.elf_class != ELFCLASS64)
 		return 0;
 	result = read_program_headers(r, err);
 	if (result < 0)
 		return result;
-	r->desc->is_program = eh.e_type == ET_EXEC || r->has_interp || r->is_pie;
-	r->desc->is_static = r->desc->is_program && !r->has_interp && !r->has_needed;
+	r->object->desc.is_program = eh.e_type == ET_EXEC || r->has_interp || r->is_pie;
+	r->object->desc.is_static = r->object->desc.is_program && !r->has_interp && !r->has_needed;
 	result = read_symbols(r, names);
 	if (result == -E2BIG)
 		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE,
@@ -665,26 +669,25 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 	if (result < 0)
 		return dhat_error_errno(err, -result, "cannot read an ELF file");
 	if (!r->has_sections)
-		object_find_go(r->fd, r->desc);
+		object_find_go(r->fd, r->object);
 	find_texts(r);
 	/* who asks for addresses knows already where to look */
-	if (r->desc->makers && !has_addresses(r) && object_find_entries(r) < 0)
+	if (r->object->desc.makers && !has_addresses(r) && object_find_entries(r) < 0)
 		return dhat_error_errno(err, ENOMEM, "cannot read an ELF file");
 	return 0;
 }
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct object *, object_free)
 
-int object_describe(int fd, const char *const *names, struct object_desc **ret,
-		    struct dhat_error *err)
+int object_describe(int fd, const char *const *names, struct object **ret, struct dhat_error *err)
 {
 	return object_describe_more(fd, names, NULL, ret, err);
 }
 
-int object_describe_more(int fd, const char *const *names, const struct object_desc *before,
-			 struct object_desc **ret, struct dhat_error *err)
+int object_describe_more(int fd, const char *const *names, const struct object *before,
+			 struct object **ret, struct dhat_error *err)
 {
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *object = NULL;
 	_cleanup_(close_elf) Elf *elf = NULL;
 	_cleanup_(free_names) const char **sorted = NULL;
 	_cleanup_(free_names) const char **patterns = NULL;
@@ -700,37 +703,37 @@ int object_describe_more(int fd, const char *const *names, const struct object_d
 	elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (!elf || elf_kind(elf) != ELF_K_ELF)
 		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "not an ELF file");
-	desc = calloc(1, sizeof(*desc));
-	if (!desc)
+	object = calloc(1, sizeof(*object));
+	if (!object)
 		return dhat_error_errno(err, ENOMEM, "cannot read an ELF file");
 	r.elf = elf;
-	r.desc = desc;
+	r.object = object;
 	result = read_all(&r, names, err);
 	sorted = r.names;
 	patterns = r.patterns;
-	merge_sightings(desc);
+	merge_sightings(object);
 	if (result < 0)
 		return result;
-	*ret = take_ptr(desc);
+	*ret = take_ptr(object);
 	return 0;
 }
 
-void object_desc_free(struct object_desc *desc)
+void object_free(struct object *object)
 {
 	size_t i;
 
-	if (!desc)
+	if (!object)
 		return;
-	for (i = 0; i < desc->symbol_count; i++) {
-		free(desc->symbols[i].name);
-		free(desc->symbols[i].code);
+	for (i = 0; i < object->symbol_count; i++) {
+		free(object->symbols[i].name);
+		free(object->symbols[i].code);
 	}
-	for (i = 0; i < desc->sighting_count; i++)
-		free(desc->sightings[i].name);
-	free(desc->sightings);
-	free(desc->symbols);
-	free(desc->stubs);
-	free(desc->noreturn);
-	free(desc->segments);
-	free(desc);
+	for (i = 0; i < object->sighting_count; i++)
+		free(object->sightings[i].name);
+	free(object->sightings);
+	free(object->symbols);
+	free(object->stubs);
+	free(object->noreturn);
+	object_desc_deinit(&object->desc);
+	free(object);
 }

@@ -3,18 +3,15 @@
  *
  * The file comes from the target's owner and is hostile until proven otherwise: every offset and
  * count is checked before use, nothing is allocated by an unchecked count. Runs inside the worker
- * process (worker.h); here are only bytes of a file in, structs out. gABI chapters 4 and 5.
+ * process (worker.h); here are only bytes of a file in, structs out, of which the daemon gets to
+ * see no more than object_desc.h. gABI chapters 4 and 5.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "object_desc.h"
 #include "proto/base/error.h"
-
-struct object_segment { /* a PT_LOAD; what lies beyond the end of the file is cut off */
-	uint64_t vaddr, file_offset, file_size, memory_size;
-	bool is_executable, is_writable;
-};
 
 struct object_symbol {		    /* one that was asked for, and is defined here as a function */
 	char *name;		    /* without @VERSION */
@@ -41,24 +38,6 @@ struct object_stub { /* a PLT entry */
  * they return is their first argument, so that a jump to them can be taken for a return. */
 #define OBJECT_RETURNS_ARGUMENT UINT64_MAX
 
-/* Allocators that leave texts in what they are linked into. */
-enum object_maker {
-	OBJECT_MAKER_JEMALLOC,
-	OBJECT_MAKER_MIMALLOC,
-	OBJECT_MAKER_TCMALLOC,
-	OBJECT_MAKER_SCUDO,
-	OBJECT_MAKER_COUNT
-};
-const char *object_maker_name(unsigned maker);
-/* A function of theirs that is called from elsewhere in the file. */
-struct object_entry {
-	uint64_t vaddr;
-	uint32_t calls;	   /* in the code */
-	uint16_t maker;	   /* enum object_maker */
-	uint16_t is_inner; /* it is called from inside as well */
-};
-#define OBJECT_MAX_ENTRIES 64
-
 /* A function whose name fits a pattern: no more is known of it. */
 struct object_sighting {
 	char *name;
@@ -68,26 +47,8 @@ struct object_sighting {
 
 #define OBJECT_MAX_SYMBOLS 1024 /* beyond it the file is refused: nobody has so many mallocs */
 
-struct object_desc {
-	uint8_t elf_class; /* ELFCLASS64; of any other class only this and the machine are read */
-	uint16_t machine;  /* EM_X86_64 … */
-	bool is_program;   /* something to be started: ET_EXEC, PT_INTERP or DF_1_PIE */
-	bool is_static;	   /* a program without PT_INTERP and without needed libraries */
-	bool has_symtab;
-	bool is_go; /* .go.buildinfo or .gopclntab */
-	uint8_t build_id[64];
-	size_t build_id_size; /* 0: none */
-	char soname[128];
-	uint32_t makers; /* bits 1 << enum object_maker: whose texts its read-only data has */
-	struct object_entry entries[OBJECT_MAX_ENTRIES]; /* of those; the most called first */
-	size_t entry_count;
-	/* What it says of itself; looked for only where a symbol or an allocator's texts were
-	 * found. */
-	char libc_version[32];	 /* "glibc 2.36", "musl"; "" if neither */
-	char malloc_version[64]; /* "jemalloc 5.3.0", "gperftools 2.10"; "" if neither */
-	char copier[64]; /* the function by which it copies its own code (copiers.h); "" if none */
-	struct object_segment *segments;
-	size_t segment_count;
+struct object {
+	struct object_desc desc;
 	struct object_symbol *symbols;
 	size_t symbol_count;
 	struct object_sighting *sightings; /* different names, in no order */
@@ -103,11 +64,10 @@ struct object_desc {
  * listed, and so are several versions of one name. A name "+0xADDR" asks for the code at that
  * link-time address, as of a symbol of that name and unknown size. "*END" and "BEGIN*" are
  * patterns: names that end or begin so are listed as sightings. fd stays the caller's. */
-int object_describe(int fd, const char *const *names, struct object_desc **ret,
-		    struct dhat_error *err);
+int object_describe(int fd, const char *const *names, struct object **ret, struct dhat_error *err);
 /* The same file once more, with other names; what does not depend on them is taken from before. */
-int object_describe_more(int fd, const char *const *names, const struct object_desc *before,
-			 struct object_desc **ret, struct dhat_error *err);
-void object_desc_free(struct object_desc *desc);
+int object_describe_more(int fd, const char *const *names, const struct object *before,
+			 struct object **ret, struct dhat_error *err);
+void object_free(struct object *object);
 
-bool object_offset_of_vaddr(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret);
+bool object_offset_of_vaddr(const struct object *object, uint64_t vaddr, uint64_t *ret);

@@ -100,11 +100,11 @@ static int load(struct finder *f, const struct object_segment *s, struct pieces 
 
 static int load_all(struct finder *f)
 {
-	const struct object_desc *desc = f->r->desc;
+	const struct object *object = f->r->object;
 	int r = 0;
 
-	for (size_t i = 0; i < desc->segment_count && r == 0; i++) {
-		const struct object_segment *s = &desc->segments[i];
+	for (size_t i = 0; i < object->desc.segment_count && r == 0; i++) {
+		const struct object_segment *s = &object->desc.segments[i];
 
 		if (s->is_executable)
 			r = load(f, s, &f->code, OBJECT_ENTRY_CODE_BYTES);
@@ -222,7 +222,7 @@ static bool is_entry(const struct finder *f, uint64_t vaddr)
 	size_t at;
 
 	if (function == SIZE_MAX || f->starts[function] != vaddr ||
-	    !object_offset_of_data(f->r->desc, f->fdes[function], &offset, &left) ||
+	    !object_offset_of_data(f->r->object, f->fdes[function], &offset, &left) ||
 	    left < sizeof(fde) || pread(f->r->fd, fde, sizeof(fde), offset) != sizeof(fde))
 		return false;
 	if (read_u8(&f->code, vaddr) == 0xc3)
@@ -352,7 +352,7 @@ static int read_slots(const struct finder *f, struct slots *ret)
 	GElf_Rela rela;
 
 	if (!f->r->rela_size || f->r->rela_size > OBJECT_MAX_TABLE_BYTES ||
-	    !object_offset_of_data(f->r->desc, f->r->rela, &offset, &left) ||
+	    !object_offset_of_data(f->r->object, f->r->rela, &offset, &left) ||
 	    left < f->r->rela_size)
 		return 0;
 	data = elf_getdata_rawchunk(f->r->elf, offset, f->r->rela_size, ELF_T_RELA);
@@ -445,17 +445,17 @@ static int find_own(struct finder *f)
 
 static void count_entry(const struct finder *f, unsigned maker, uint64_t vaddr)
 {
-	struct object_desc *desc = f->r->desc;
+	struct object *object = f->r->object;
 
-	for (size_t i = 0; i < desc->entry_count; i++) {
-		if (desc->entries[i].vaddr == vaddr) {
-			desc->entries[i].calls++;
+	for (size_t i = 0; i < object->desc.entry_count; i++) {
+		if (object->desc.entries[i].vaddr == vaddr) {
+			object->desc.entries[i].calls++;
 			return;
 		}
 	}
-	if (desc->entry_count < OBJECT_MAX_ENTRIES && is_entry(f, vaddr) &&
+	if (object->desc.entry_count < OBJECT_MAX_ENTRIES && is_entry(f, vaddr) &&
 	    f->is_own[function_at(f, vaddr)])
-		desc->entries[desc->entry_count++] =
+		object->desc.entries[object->desc.entry_count++] =
 			(struct object_entry){ .vaddr = vaddr,
 					       .calls = 1,
 					       .maker = maker,
@@ -565,8 +565,9 @@ int object_find_entries(struct object_reader *r)
 		return result;
 	result = load_all(&f);
 	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT && result == 0; maker++)
-		if (r->desc->makers >> maker & 1)
+		if (r->object->desc.makers >> maker & 1)
 			result = find_for(&f, maker);
-	qsort(r->desc->entries, r->desc->entry_count, sizeof(*r->desc->entries), compare_entries);
+	qsort(r->object->desc.entries, r->object->desc.entry_count,
+	      sizeof(*r->object->desc.entries), compare_entries);
 	return result;
 }

@@ -8,8 +8,8 @@
  */
 #include "object_reader.h"
 
-/* Fills desc->entries for jemalloc and mimalloc; none without .eh_frame_hdr (LSB 10.6.2). -ENOMEM
- * is the only failure. Reads at most OBJECT_ENTRY_CODE_BYTES of code. */
+/* Fills object->desc.entries for jemalloc and mimalloc; none without .eh_frame_hdr (LSB 10.6.2).
+ * -ENOMEM is the only failure. Reads at most OBJECT_ENTRY_CODE_BYTES of code. */
 int object_find_entries(struct object_reader *r);
 
 #define OBJECT_ENTRY_CODE_BYTES (256ull << 20)

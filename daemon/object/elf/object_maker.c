@@ -30,18 +30,6 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(texts) <= 32, "a bit for each");
 
-const char *object_maker_name(unsigned maker)
-{
-	static const char *const names[OBJECT_MAKER_COUNT] = {
-		[OBJECT_MAKER_JEMALLOC] = "jemalloc",
-		[OBJECT_MAKER_MIMALLOC] = "mimalloc",
-		[OBJECT_MAKER_TCMALLOC] = "tcmalloc",
-		[OBJECT_MAKER_SCUDO] = "scudo",
-	};
-
-	return maker < OBJECT_MAKER_COUNT ? names[maker] : "unknown";
-}
-
 static bool has_text(const char *block, size_t size, size_t text)
 {
 	const char *at = block, *end = block + size;
@@ -81,14 +69,14 @@ static size_t sections(struct object_reader *r, struct range ranges[MAX_RANGES])
 }
 
 /* Without section headers: linkers may put read-only data beside the code. */
-static size_t segments(const struct object_desc *desc, struct range ranges[MAX_RANGES])
+static size_t segments(const struct object *object, struct range ranges[MAX_RANGES])
 {
 	size_t i, count = 0;
 
-	for (i = 0; i < desc->segment_count && count < MAX_RANGES; i++)
-		if (!desc->segments[i].is_writable)
-			ranges[count++] = (struct range){ desc->segments[i].file_offset,
-							  desc->segments[i].file_size };
+	for (i = 0; i < object->desc.segment_count && count < MAX_RANGES; i++)
+		if (!object->desc.segments[i].is_writable)
+			ranges[count++] = (struct range){ object->desc.segments[i].file_offset,
+							  object->desc.segments[i].file_size };
 	return count;
 }
 
@@ -98,7 +86,7 @@ void object_find_makers(struct object_reader *r)
 {
 	_cleanup_free_ char *block = malloc(BLOCK_BYTES);
 	struct range ranges[MAX_RANGES];
-	size_t i, k, count = r->has_sections ? sections(r, ranges) : segments(r->desc, ranges);
+	size_t i, k, count = r->has_sections ? sections(r, ranges) : segments(r->object, ranges);
 	uint64_t at, scanned = 0;
 	uint32_t found = 0;
 	ssize_t n;
@@ -117,8 +105,8 @@ void object_find_makers(struct object_reader *r)
 				n -= OVERLAP_BYTES;
 		}
 	}
-	r->desc->makers = (1u << OBJECT_MAKER_COUNT) - 1;
+	r->object->desc.makers = (1u << OBJECT_MAKER_COUNT) - 1;
 	for (k = 0; k < ARRAY_SIZE(texts); k++)
 		if (!(found >> k & 1))
-			r->desc->makers &= ~(1u << texts[k].maker);
+			r->object->desc.makers &= ~(1u << texts[k].maker);
 }

@@ -6,7 +6,8 @@
  */
 #include "object_reader.h"
 
-/* Sets desc->makers. Reads at most OBJECT_MAKER_SCAN_BYTES of what is neither code nor writable. */
+/* Sets object->desc.makers. Reads at most OBJECT_MAKER_SCAN_BYTES of what is neither code nor
+ * writable. */
 void object_find_makers(struct object_reader *r);
 
 #define OBJECT_MAKER_SCAN_BYTES (256ull << 20)

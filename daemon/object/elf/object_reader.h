@@ -9,13 +9,13 @@ struct object_reader {
 	int fd;
 	uint64_t file_size;
 	Elf *elf;
-	struct object_desc *desc;
-	const struct object_desc *before; /* of the same file, or NULL */
-	const char **names;		  /* sorted by strcmp; without patterns */
+	struct object *object;
+	const struct object *before; /* of the same file, or NULL */
+	const char **names;	     /* sorted by strcmp; without patterns */
 	size_t name_count;
 	const char **patterns;
 	size_t pattern_count;
-	size_t address_count; /* of desc's symbols the first, asked for by address */
+	size_t address_count; /* of object's symbols the first, asked for by address */
 	bool has_interp, has_needed, has_dynsym, is_pie, has_sections;
 	/* of the dynamic segment: addresses, and sizes in bytes; 0: none */
 	uint64_t strtab, strtab_size, symtab, hash, gnu_hash;
@@ -28,7 +28,7 @@ struct object_reader {
 #define OBJECT_MAX_TABLE_BYTES (1ull << 30)
 
 /* The file offset of an address, whatever the segment; the rest of the segment in *ret_left. */
-bool object_offset_of_data(const struct object_desc *desc, uint64_t vaddr, uint64_t *ret_offset,
+bool object_offset_of_data(const struct object *object, uint64_t vaddr, uint64_t *ret_offset,
 			   uint64_t *ret_left);
 
 /* List a function; its code is read. 0 also when the address is no code of this file. */
@@ -37,7 +37,7 @@ int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym 
 
 /* Functions that never return, by name and by address. */
 bool object_is_noreturn_name(const char *name);
-int object_add_noreturn(struct object_desc *desc, uint64_t vaddr);
+int object_add_noreturn(struct object *object, uint64_t vaddr);
 
 /* memset, memcpy, memmove. */
 bool object_returns_argument(const char *name);

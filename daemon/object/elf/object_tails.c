@@ -60,17 +60,17 @@ bool object_returns_argument(const char *name)
 	return false;
 }
 
-int object_add_noreturn(struct object_desc *desc, uint64_t vaddr)
+int object_add_noreturn(struct object *object, uint64_t vaddr)
 {
 	uint64_t *grown;
 
-	if (desc->noreturn_count == MAX_NORETURN)
+	if (object->noreturn_count == MAX_NORETURN)
 		return 0;
-	grown = reallocarray(desc->noreturn, desc->noreturn_count + 1, sizeof(*grown));
+	grown = reallocarray(object->noreturn, object->noreturn_count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	desc->noreturn = grown;
-	grown[desc->noreturn_count++] = vaddr;
+	object->noreturn = grown;
+	grown[object->noreturn_count++] = vaddr;
 	return 0;
 }
 
@@ -104,7 +104,7 @@ static void read_name(const struct object_reader *r, uint64_t index, char *ret, 
 	ssize_t n = 0;
 
 	if (index < r->strtab_size &&
-	    object_offset_of_data(r->desc, r->strtab + index, &offset, &left))
+	    object_offset_of_data(r->object, r->strtab + index, &offset, &left))
 		n = pread(r->fd, ret, left < size ? left : size, offset);
 	ret[n > 0 && (size_t)n == size ? size - 1 : n > 0 ? n : 0] = '\0';
 }
@@ -117,7 +117,7 @@ static struct slot dynamic_symbol(const struct object_reader *r, uint64_t index)
 	Elf64_Sym sym;
 
 	if (index > UINT32_MAX ||
-	    !object_offset_of_data(r->desc, r->symtab + index * sizeof(sym), &offset, &left) ||
+	    !object_offset_of_data(r->object, r->symtab + index * sizeof(sym), &offset, &left) ||
 	    left < sizeof(sym) || pread(r->fd, &sym, sizeof(sym), offset) != sizeof(sym))
 		return slot;
 	if (sym.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(sym.st_info) == STT_FUNC)
@@ -151,7 +151,7 @@ static struct slot slot_at(struct object_reader *r, uint64_t vaddr)
 
 	for (t = 0; t < 2; t++) {
 		if (tables[t][1] == 0 || tables[t][1] > OBJECT_MAX_TABLE_BYTES ||
-		    !object_offset_of_data(r->desc, tables[t][0], &offset, &left) ||
+		    !object_offset_of_data(r->object, tables[t][0], &offset, &left) ||
 		    left < tables[t][1])
 			continue;
 		data = elf_getdata_rawchunk(r->elf, offset, tables[t][1], ELF_T_RELA);
@@ -174,12 +174,12 @@ static struct slot slot_at(struct object_reader *r, uint64_t vaddr)
 
 /* ---- tails -------------------------------------------------------------------------------- */
 
-static bool is_listed(const struct object_desc *desc, uint64_t vaddr)
+static bool is_listed(const struct object *object, uint64_t vaddr)
 {
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].vaddr == vaddr)
+	for (i = 0; i < object->symbol_count; i++)
+		if (object->symbols[i].vaddr == vaddr)
 			return true;
 	return false;
 }
@@ -188,27 +188,27 @@ static int add_code(struct object_reader *r, uint64_t vaddr)
 {
 	GElf_Sym sym = { .st_value = vaddr, .st_info = GELF_ST_INFO(STB_LOCAL, STT_FUNC) };
 
-	return is_listed(r->desc, vaddr) ? 0 : object_add_symbol(r, "", &sym, false);
+	return is_listed(r->object, vaddr) ? 0 : object_add_symbol(r, "", &sym, false);
 }
 
 static int add_stub(struct object_reader *r, uint64_t vaddr, uint64_t target)
 {
 	struct object_stub *grown =
-		reallocarray(r->desc->stubs, r->desc->stub_count + 1, sizeof(*grown));
+		reallocarray(r->object->stubs, r->object->stub_count + 1, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
-	r->desc->stubs = grown;
-	grown[r->desc->stub_count++] = (struct object_stub){ vaddr, target };
+	r->object->stubs = grown;
+	grown[r->object->stub_count++] = (struct object_stub){ vaddr, target };
 	return target == OBJECT_RETURNS_ARGUMENT ? 0 : add_code(r, target);
 }
 
-static bool is_stub(const struct object_desc *desc, uint64_t vaddr)
+static bool is_stub(const struct object *object, uint64_t vaddr)
 {
 	size_t i;
 
-	for (i = 0; i < desc->stub_count; i++)
-		if (desc->stubs[i].vaddr == vaddr)
+	for (i = 0; i < object->stub_count; i++)
+		if (object->stubs[i].vaddr == vaddr)
 			return true;
 	return false;
 }
@@ -223,17 +223,17 @@ static int add_called_stubs(struct object_reader *r, const struct flow *flow)
 	int result = 0;
 
 	for (i = 0; i < flow->call_count && result == 0; i++) {
-		if (!object_offset_of_data(r->desc, flow->calls[i], &offset, &left) ||
+		if (!object_offset_of_data(r->object, flow->calls[i], &offset, &left) ||
 		    left < sizeof(code) || pread(r->fd, code, sizeof(code), offset) != sizeof(code))
 			continue;
 		slot = stub_slot(code, sizeof(code), flow->calls[i]);
-		if (!slot || is_stub(r->desc, flow->calls[i]))
+		if (!slot || is_stub(r->object, flow->calls[i]))
 			continue;
 		at = slot_at(r, slot);
 		if (at.is_noreturn)
-			result = object_add_noreturn(r->desc, flow->calls[i]);
+			result = object_add_noreturn(r->object, flow->calls[i]);
 		else if (at.target && at.target != OBJECT_RETURNS_ARGUMENT &&
-			 is_listed(r->desc, at.target))
+			 is_listed(r->object, at.target))
 			result = add_stub(r, flow->calls[i], at.target);
 	}
 	return result;
@@ -242,7 +242,7 @@ static int add_called_stubs(struct object_reader *r, const struct flow *flow)
 /* symbol i may move while others are added: so by index. */
 static int add_tails_of(struct object_reader *r, size_t i)
 {
-	const struct object_symbol *symbol = &r->desc->symbols[i];
+	const struct object_symbol *symbol = &r->object->symbols[i];
 	_cleanup_(flow_deinit) struct flow first = { 0 }, flow = { 0 };
 	uint64_t slot, target;
 	size_t k;
@@ -255,13 +255,13 @@ static int add_tails_of(struct object_reader *r, size_t i)
 		target = slot_at(r, slot).target;
 		return target ? add_stub(r, symbol->vaddr, target) : 0;
 	}
-	result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr, r->desc->noreturn,
-			     r->desc->noreturn_count, &first);
+	result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr, r->object->noreturn,
+			     r->object->noreturn_count, &first);
 	if (result == 0)
 		result = add_called_stubs(r, &first);
 	if (result == 0)
 		result = flow_follow(symbol->code, symbol->code_size, symbol->vaddr,
-				     r->desc->noreturn, r->desc->noreturn_count, &flow);
+				     r->object->noreturn, r->object->noreturn_count, &flow);
 	for (k = 0; k < flow.tail_count && result == 0; k++)
 		result = add_code(r, flow.tails[k].target);
 	return result;
@@ -269,10 +269,11 @@ static int add_tails_of(struct object_reader *r, size_t i)
 
 int object_add_tails(struct object_reader *r)
 {
-	size_t i, wanted = r->desc->symbol_count;
+	size_t i, wanted = r->object->symbol_count;
 	int result;
 
-	for (i = 0; i < r->desc->symbol_count && r->desc->symbol_count < wanted + OBJECT_MAX_TAILS;
+	for (i = 0;
+	     i < r->object->symbol_count && r->object->symbol_count < wanted + OBJECT_MAX_TAILS;
 	     i++) {
 		result = add_tails_of(r, i);
 		if (result < 0)

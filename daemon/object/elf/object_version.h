@@ -3,9 +3,9 @@
 #include "object.h"
 
 /* Fills libc_version and malloc_version. Reads at most OBJECT_VERSION_SCAN_BYTES. */
-void object_find_versions(int fd, struct object_desc *desc);
+void object_find_versions(int fd, struct object *object);
 
 /* Sets is_go by the build info's magic; for files without section headers. */
-void object_find_go(int fd, struct object_desc *desc);
+void object_find_go(int fd, struct object *object);
 
 #define OBJECT_VERSION_SCAN_BYTES (64ull << 20)

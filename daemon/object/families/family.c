@@ -10,27 +10,27 @@ const struct allocator_family *const allocator_families[] = {
 };
 const size_t allocator_family_count = ARRAY_SIZE(allocator_families);
 
-const struct object_symbol *family_symbol(const struct object_desc *desc, const char *prefix,
+const struct object_symbol *family_symbol(const struct object *object, const char *prefix,
 					  const char *name)
 {
 	size_t i, length = strlen(prefix);
 
-	for (i = 0; i < desc->symbol_count; i++)
-		if (!strncmp(desc->symbols[i].name, prefix, length) &&
-		    !strcmp(desc->symbols[i].name + length, name))
-			return &desc->symbols[i];
+	for (i = 0; i < object->symbol_count; i++)
+		if (!strncmp(object->symbols[i].name, prefix, length) &&
+		    !strcmp(object->symbols[i].name + length, name))
+			return &object->symbols[i];
 	return NULL;
 }
 
-bool family_has(const struct object_desc *desc, const char *prefix, const char *name)
+bool family_has(const struct object *object, const char *prefix, const char *name)
 {
-	return family_symbol(desc, prefix, name);
+	return family_symbol(object, prefix, name);
 }
 
-bool family_has_one(const struct object_desc *desc, const char *prefix, const char *const *names)
+bool family_has_one(const struct object *object, const char *prefix, const char *const *names)
 {
 	for (; *names; names++)
-		if (family_has(desc, prefix, *names))
+		if (family_has(object, prefix, *names))
 			return true;
 	return false;
 }

@@ -9,16 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bpf/dhat_abi.h"
 #include "daemon/object/elf/object.h"
-
-struct allocator_function {
-	const char *name; /* symbol; in a table without its prefix */
-	uint8_t role;	  /* enum dhat_role */
-	uint8_t arg[3];	  /* which psABI argument (0…5) is the role's argument 0, 1, 2 */
-	bool awaits;	  /* a free whose return is of interest: it calls another free */
-	bool may_throw;	  /* a C++ exception may pass: no return probe, exit probes instead */
-};
+#include "role.h"
 
 struct function_list {
 	const struct allocator_function *list;
@@ -53,9 +45,9 @@ struct allocator_family {
 	const char *const *begins, *const *harmless;
 	/* Symbols that is_present() and tell_name() want to see besides, or NULL. */
 	const char *const *marks;
-	bool (*is_present)(const struct object_desc *desc, const char *prefix);
+	bool (*is_present)(const struct object *object, const char *prefix);
 	/* "jemalloc 5.3.0": for people only. */
-	void (*tell_name)(const struct object_desc *desc, char *ret, size_t size);
+	void (*tell_name)(const struct object *object, char *ret, size_t size);
 	/* Whose texts a file has that holds it; OBJECT_MAKER_COUNT: none are known. */
 	enum object_maker maker;
 	bool are_aliases; /* its own names are other names of the plain ones, which people know
@@ -73,7 +65,7 @@ extern const struct function_list plain_functions, operator_functions;
 extern const char *const plain_marks[];
 
 /* The object provides malloc and free under these names. */
-bool plain_is_present(const struct object_desc *desc);
+bool plain_is_present(const struct object *object);
 
 /* The name (behind a prefix) looks like malloc, free or one of their sisters in a newer standard: a
  * word of theirs, and suffixes that such names have had so far. */
@@ -84,13 +76,13 @@ extern const char *const plain_beginnings[];
 bool family_looks_like(const struct allocator_family *family, const char *name);
 
 /* A symbol of this name, or NULL. */
-const struct object_symbol *family_symbol(const struct object_desc *desc, const char *prefix,
+const struct object_symbol *family_symbol(const struct object *object, const char *prefix,
 					  const char *name);
-bool family_has(const struct object_desc *desc, const char *prefix, const char *name);
+bool family_has(const struct object *object, const char *prefix, const char *name);
 /* One of a NULL-terminated list. */
-bool family_has_one(const struct object_desc *desc, const char *prefix, const char *const *names);
-#define HAS_ONE(desc, prefix, ...)                                                                 \
-	family_has_one(desc, prefix, (const char *const[]){ __VA_ARGS__, NULL })
+bool family_has_one(const struct object *object, const char *prefix, const char *const *names);
+#define HAS_ONE(object, prefix, ...)                                                               \
+	family_has_one(object, prefix, (const char *const[]){ __VA_ARGS__, NULL })
 
 extern const struct allocator_family family_glibc, family_musl, family_sanitizer, family_jemalloc,
 	family_mimalloc, family_gperftools, family_tcmalloc, family_rpmalloc, family_snmalloc,

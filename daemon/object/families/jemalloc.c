@@ -33,24 +33,24 @@ static const struct allocator_function functions[] = {
 /* Those that nobody else has. */
 static const char *const own[] = { "mallocx", "sdallocx", "rallocx", NULL };
 
-static bool is_present(const struct object_desc *desc, const char *prefix)
+static bool is_present(const struct object *object, const char *prefix)
 {
 	if (!prefix[0])
-		return family_has(desc, "", "mallocx") && family_has(desc, "", "sdallocx") &&
-		       HAS_ONE(desc, "", "rallocx", "dallocx");
-	if (!HAS_ONE(desc, prefix, "malloc", "mallocx") ||
-	    !HAS_ONE(desc, prefix, "free", "sdallocx", "dallocx"))
+		return family_has(object, "", "mallocx") && family_has(object, "", "sdallocx") &&
+		       HAS_ONE(object, "", "rallocx", "dallocx");
+	if (!HAS_ONE(object, prefix, "malloc", "mallocx") ||
+	    !HAS_ONE(object, prefix, "free", "sdallocx", "dallocx"))
 		return false;
 	/* Where a linker left out what is not called, the usual prefixes have to do. */
-	return family_has_one(desc, prefix, own) || !strcmp(prefix, "_rjem_") ||
-	       (!strcmp(prefix, "je_") && HAS_ONE(desc, prefix, "realloc", "calloc"));
+	return family_has_one(object, prefix, own) || !strcmp(prefix, "_rjem_") ||
+	       (!strcmp(prefix, "je_") && HAS_ONE(object, prefix, "realloc", "calloc"));
 }
 
-static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+static void tell_name(const struct object *object, char *ret, size_t size)
 {
-	bool is_told = !strncmp(desc->malloc_version, "jemalloc ", 9);
+	bool is_told = !strncmp(object->desc.malloc_version, "jemalloc ", 9);
 
-	snprintf(ret, size, "%s", is_told ? desc->malloc_version : "jemalloc");
+	snprintf(ret, size, "%s", is_told ? object->desc.malloc_version : "jemalloc");
 }
 
 const struct allocator_family family_jemalloc = {

@@ -7,19 +7,20 @@
 
 /* ---- glibc -------------------------------------------------------------------------------- */
 
-static bool is_glibc(const struct object_desc *desc, const char *prefix)
+static bool is_glibc(const struct object *object, const char *prefix)
 {
 	(void)prefix;
-	if (strncmp(desc->soname, "libc.so", 7) && !desc->is_static)
+	if (strncmp(object->desc.soname, "libc.so", 7) && !object->desc.is_static)
 		return false;
-	return !strncmp(desc->libc_version, "glibc", 5) || family_has(desc, "__libc_", "malloc");
+	return !strncmp(object->desc.libc_version, "glibc", 5) ||
+	       family_has(object, "__libc_", "malloc");
 }
 
-static void name_glibc(const struct object_desc *desc, char *ret, size_t size)
+static void name_glibc(const struct object *object, char *ret, size_t size)
 {
-	bool is_told = !strncmp(desc->libc_version, "glibc", 5);
+	bool is_told = !strncmp(object->desc.libc_version, "glibc", 5);
 
-	snprintf(ret, size, "%s", is_told ? desc->libc_version : "glibc");
+	snprintf(ret, size, "%s", is_told ? object->desc.libc_version : "glibc");
 }
 
 const struct allocator_family family_glibc = {
@@ -36,15 +37,17 @@ const struct allocator_family family_glibc = {
 #define MUSL_NEW "__libc_malloc_impl" /* mallocng */
 #define MUSL_OLD "__bin_chunk"	      /* before 1.2.1 */
 
-static bool is_musl(const struct object_desc *desc, const char *prefix)
+static bool is_musl(const struct object *object, const char *prefix)
 {
 	(void)prefix;
-	return HAS_ONE(desc, "", MUSL_NEW, MUSL_OLD) || !strncmp(desc->libc_version, "musl", 4);
+	return HAS_ONE(object, "", MUSL_NEW, MUSL_OLD) ||
+	       !strncmp(object->desc.libc_version, "musl", 4);
 }
 
-static void name_musl(const struct object_desc *desc, char *ret, size_t size)
+static void name_musl(const struct object *object, char *ret, size_t size)
 {
-	snprintf(ret, size, "%s", desc->libc_version[0] ? desc->libc_version : "musl");
+	snprintf(ret, size, "%s",
+		 object->desc.libc_version[0] ? object->desc.libc_version : "musl");
 }
 
 const struct allocator_family family_musl = {
@@ -60,15 +63,15 @@ const struct allocator_family family_musl = {
 /* AddressSanitizer's run-time library and its sisters, by any linkage. */
 #define SANITIZERS "__asan_init", "__tsan_init", "__msan_init", "__hwasan_init", "__lsan_init"
 
-static bool is_sanitizer(const struct object_desc *desc, const char *prefix)
+static bool is_sanitizer(const struct object *object, const char *prefix)
 {
 	(void)prefix;
-	return HAS_ONE(desc, "", SANITIZERS);
+	return HAS_ONE(object, "", SANITIZERS);
 }
 
-static void name_sanitizer(const struct object_desc *desc, char *ret, size_t size)
+static void name_sanitizer(const struct object *object, char *ret, size_t size)
 {
-	(void)desc;
+	(void)object;
 	snprintf(ret, size, "sanitizer");
 }
 

@@ -103,11 +103,11 @@ static const struct allocator_function beside_plain[] = {
 	FUNCTION("realpath", REALPATH, 1, 0, 0),
 };
 
-static bool is_present(const struct object_desc *desc, const char *prefix)
+static bool is_present(const struct object *object, const char *prefix)
 {
-	return HAS_ONE(desc, prefix, "mi_malloc", "mi_malloc_aligned") &&
-	       family_has(desc, prefix, "mi_free") &&
-	       HAS_ONE(desc, prefix, "mi_heap_malloc", "mi_version", "mi_realloc",
+	return HAS_ONE(object, prefix, "mi_malloc", "mi_malloc_aligned") &&
+	       family_has(object, prefix, "mi_free") &&
+	       HAS_ONE(object, prefix, "mi_heap_malloc", "mi_version", "mi_realloc",
 		       "mi_zalloc_aligned", "mi_realloc_aligned");
 }
 
@@ -133,9 +133,9 @@ static const char *const harmless[] = {
 
 /* int mi_version(void) is "mov $number, %eax": MMmp of 209 (2.0.9), one digit for each of the last
  * two parts; since 3.0.2 MMmmpp of 30600 (3.6.0). mimalloc.h, MI_MALLOC_VERSION. */
-static bool read_version(const struct object_desc *desc, uint32_t *ret)
+static bool read_version(const struct object *object, uint32_t *ret)
 {
-	const struct object_symbol *s = family_symbol(desc, "", "mi_version");
+	const struct object_symbol *s = family_symbol(object, "", "mi_version");
 	size_t at = 0;
 
 	if (!s)
@@ -148,11 +148,11 @@ static bool read_version(const struct object_desc *desc, uint32_t *ret)
 	return *ret < 1000000;
 }
 
-static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+static void tell_name(const struct object *object, char *ret, size_t size)
 {
 	uint32_t v;
 
-	if (!read_version(desc, &v))
+	if (!read_version(object, &v))
 		snprintf(ret, size, "mimalloc");
 	else if (v < 10000)
 		snprintf(ret, size, "mimalloc %u.%u.%u", v / 100, v / 10 % 10, v % 10);

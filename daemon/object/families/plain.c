@@ -60,36 +60,37 @@ const struct function_list operator_functions = FUNCTIONS(operators);
 /* Whoever starts programs is the C library, or a program that was linked with it statically. */
 const char *const plain_marks[] = { "__libc_start_main", NULL };
 
-static bool exports(const struct object_desc *desc, const char *name)
+static bool exports(const struct object *object, const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].is_exported && !strcmp(desc->symbols[i].name, name))
+	for (i = 0; i < object->symbol_count; i++)
+		if (object->symbols[i].is_exported && !strcmp(object->symbols[i].name, name))
 			return true;
 	return false;
 }
 
 /* glibc's dynamic linker has a malloc for its own start-up, which libc's replaces soon; counting
  * it would pair its blocks with frees that never come. */
-static bool is_glibc_loader(const struct object_desc *desc)
+static bool is_glibc_loader(const struct object *object)
 {
-	return !strncmp(desc->soname, "ld-linux", 8) || !strncmp(desc->soname, "ld64", 4);
+	return !strncmp(object->desc.soname, "ld-linux", 8) ||
+	       !strncmp(object->desc.soname, "ld64", 4);
 }
 
-bool plain_is_present(const struct object_desc *desc)
+bool plain_is_present(const struct object *object)
 {
-	if (is_glibc_loader(desc))
+	if (is_glibc_loader(object))
 		return false;
-	if (exports(desc, "malloc") && exports(desc, "free"))
+	if (exports(object, "malloc") && exports(object, "free"))
 		return true;
 	/* Not exported: a static program, or an allocator linked in privately. A lone function that
 	 * happens to be called "free" is neither. Of musl only what is used is linked in. */
-	if (family_has(desc, "__libc_", "malloc") && family_has(desc, "__libc_", "free"))
+	if (family_has(object, "__libc_", "malloc") && family_has(object, "__libc_", "free"))
 		return true;
-	return HAS_ONE(desc, "", "malloc", "__libc_malloc") &&
-	       HAS_ONE(desc, "", "free", "__libc_free") &&
-	       HAS_ONE(desc, "", "realloc", "__libc_realloc", "calloc", "__libc_calloc");
+	return HAS_ONE(object, "", "malloc", "__libc_malloc") &&
+	       HAS_ONE(object, "", "free", "__libc_free") &&
+	       HAS_ONE(object, "", "realloc", "__libc_realloc", "calloc", "__libc_calloc");
 }
 
 /* ---- names that are not known ------------------------------------------------------------- */

@@ -69,15 +69,15 @@ static const char *const harmless[] = {
 	NULL,
 };
 
-static bool is_present(const struct object_desc *desc, const char *prefix)
+static bool is_present(const struct object *object, const char *prefix)
 {
-	return family_has(desc, prefix, "rpmalloc") && family_has(desc, prefix, "rpfree") &&
-	       HAS_ONE(desc, prefix, "rprealloc", "rpcalloc", "rpaligned_alloc", "rpmemalign");
+	return family_has(object, prefix, "rpmalloc") && family_has(object, prefix, "rpfree") &&
+	       HAS_ONE(object, prefix, "rprealloc", "rpcalloc", "rpaligned_alloc", "rpmemalign");
 }
 
-static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+static void tell_name(const struct object *object, char *ret, size_t size)
 {
-	(void)desc;
+	(void)object;
 	snprintf(ret, size, "rpmalloc");
 }
 

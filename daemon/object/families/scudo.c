@@ -4,14 +4,14 @@
 
 #include <stdio.h>
 
-static bool is_present(const struct object_desc *desc, const char *prefix)
+static bool is_present(const struct object *object, const char *prefix)
 {
-	return family_has(desc, prefix, "__scudo_print_stats");
+	return family_has(object, prefix, "__scudo_print_stats");
 }
 
-static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+static void tell_name(const struct object *object, char *ret, size_t size)
 {
-	(void)desc;
+	(void)object;
 	snprintf(ret, size, "scudo");
 }
 

@@ -30,17 +30,17 @@ static const struct allocator_function beside_plain[] = {
 
 static const char *const harmless[] = { "sn_malloc_usable_size", "sn_malloc_good_size", NULL };
 
-static bool is_present(const struct object_desc *desc, const char *prefix)
+static bool is_present(const struct object *object, const char *prefix)
 {
-	return (family_has(desc, prefix, "sn_rust_alloc") &&
-		family_has(desc, prefix, "sn_rust_dealloc")) ||
-	       (family_has(desc, prefix, "sn_malloc") && family_has(desc, prefix, "sn_free") &&
-		HAS_ONE(desc, prefix, "sn_realloc", "sn_calloc"));
+	return (family_has(object, prefix, "sn_rust_alloc") &&
+		family_has(object, prefix, "sn_rust_dealloc")) ||
+	       (family_has(object, prefix, "sn_malloc") && family_has(object, prefix, "sn_free") &&
+		HAS_ONE(object, prefix, "sn_realloc", "sn_calloc"));
 }
 
-static void tell_name(const struct object_desc *desc, char *ret, size_t size)
+static void tell_name(const struct object *object, char *ret, size_t size)
 {
-	(void)desc;
+	(void)object;
 	snprintf(ret, size, "snmalloc");
 }
 

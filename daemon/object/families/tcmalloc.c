@@ -42,18 +42,19 @@ static const char *const gperftools_harmless[] = { "tc_malloc_size",  "tc_nalloc
 						   "tc_malloc_stats", "tc_query_new_mode",
 						   "tc_set_new_mode", NULL };
 
-static bool is_gperftools(const struct object_desc *desc, const char *prefix)
+static bool is_gperftools(const struct object *object, const char *prefix)
 {
 	(void)prefix;
-	return family_has(desc, "tc_", "malloc") && family_has(desc, "tc_", "free") &&
-	       HAS_ONE(desc, "tc_", "new", "realloc");
+	return family_has(object, "tc_", "malloc") && family_has(object, "tc_", "free") &&
+	       HAS_ONE(object, "tc_", "new", "realloc");
 }
 
-static void name_gperftools(const struct object_desc *desc, char *ret, size_t size)
+static void name_gperftools(const struct object *object, char *ret, size_t size)
 {
-	bool is_told = !strncmp(desc->malloc_version, "gperftools ", 11);
+	bool is_told = !strncmp(object->desc.malloc_version, "gperftools ", 11);
 
-	snprintf(ret, size, "tcmalloc (%.40s)", is_told ? desc->malloc_version : "gperftools");
+	snprintf(ret, size, "tcmalloc (%.40s)",
+		 is_told ? object->desc.malloc_version : "gperftools");
 }
 
 const struct allocator_family family_gperftools = {
@@ -147,16 +148,16 @@ static const struct allocator_function beside_plain[] = {
 	FUNCTION(SIZE_RETURNING "_aligned_hot_cold_nothrow", MALLOC, 0, 0, 0),
 };
 
-static bool is_tcmalloc(const struct object_desc *desc, const char *prefix)
+static bool is_tcmalloc(const struct object *object, const char *prefix)
 {
 	(void)prefix;
-	return family_has(desc, "TCMallocInternal", "Malloc") &&
-	       family_has(desc, "TCMallocInternal", "Free");
+	return family_has(object, "TCMallocInternal", "Malloc") &&
+	       family_has(object, "TCMallocInternal", "Free");
 }
 
-static void name_tcmalloc(const struct object_desc *desc, char *ret, size_t size)
+static void name_tcmalloc(const struct object *object, char *ret, size_t size)
 {
-	(void)desc;
+	(void)object;
 	snprintf(ret, size, "tcmalloc (Google)");
 }
 

@@ -8,7 +8,6 @@
 #include "daemon/object/x86_64/flow.h"
 #include "proto/base/cleanup.h"
 
-#define MAX_EXITS 512 /* of one function, its tail-called ones' included */
 #define MAX_EXIT_FUNCTIONS 64
 
 /* A thunk has this many instructions at most; with a way out of its own (a check for null, for an
@@ -21,31 +20,31 @@
 #define REG_RDI 7
 
 struct exit_search {
-	const struct object_desc *desc;
+	const struct object *object;
 	const struct object_symbol *functions[MAX_EXIT_FUNCTIONS]; /* seen, or to be looked at */
 	size_t function_count;
-	struct allocator_exit *exits;
+	struct site_exit *exits;
 	size_t count;
 };
 
 /* Through a PLT entry, where there is one. */
-static uint64_t jump_target(const struct object_desc *desc, uint64_t vaddr)
+static uint64_t jump_target(const struct object *object, uint64_t vaddr)
 {
 	size_t i;
 
-	for (i = 0; i < desc->stub_count; i++)
-		if (desc->stubs[i].vaddr == vaddr)
-			return desc->stubs[i].target;
+	for (i = 0; i < object->stub_count; i++)
+		if (object->stubs[i].vaddr == vaddr)
+			return object->stubs[i].target;
 	return vaddr;
 }
 
-static const struct object_symbol *code_at(const struct object_desc *desc, uint64_t vaddr)
+static const struct object_symbol *code_at(const struct object *object, uint64_t vaddr)
 {
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].vaddr == vaddr)
-			return &desc->symbols[i];
+	for (i = 0; i < object->symbol_count; i++)
+		if (object->symbols[i].vaddr == vaddr)
+			return &object->symbols[i];
 	return NULL;
 }
 
@@ -64,25 +63,25 @@ static int enqueue(struct exit_search *search, const struct object_symbol *symbo
 
 static int add_exit(struct exit_search *search, uint64_t file_offset, uint8_t result_reg)
 {
-	struct allocator_exit *grown;
+	struct site_exit *grown;
 
-	if (search->count == MAX_EXITS)
+	if (search->count == SITE_MAX_EXITS)
 		return -ENOTSUP;
 	grown = reallocarray(search->exits, search->count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	search->exits = grown;
-	grown[search->count++] = (struct allocator_exit){ file_offset, result_reg };
+	grown[search->count++] = (struct site_exit){ file_offset, result_reg, 0 };
 	return 0;
 }
 
 static int follow_tail(struct exit_search *search, const struct object_symbol *symbol,
 		       const struct flow_tail *tail)
 {
-	uint64_t target = jump_target(search->desc, tail->target);
+	uint64_t target = jump_target(search->object, tail->target);
 
 	if (target != OBJECT_RETURNS_ARGUMENT)
-		return enqueue(search, code_at(search->desc, target));
+		return enqueue(search, code_at(search->object, target));
 	/* A probe on a conditional jump is hit by calls that go on, too. */
 	if (tail->is_conditional)
 		return -ENOTSUP;
@@ -96,7 +95,7 @@ static int search_function(struct exit_search *search, const struct object_symbo
 	int r;
 
 	r = prologue_find_exits(symbol->code, symbol->code_size, symbol->vaddr,
-				search->desc->noreturn, search->desc->noreturn_count, &exits);
+				search->object->noreturn, search->object->noreturn_count, &exits);
 	for (i = 0; i < exits.tail_count && r == 0; i++)
 		r = follow_tail(search, symbol, &exits.tails[i]);
 	for (i = 0; i < exits.ret_count && r == 0; i++)
@@ -106,15 +105,15 @@ static int search_function(struct exit_search *search, const struct object_symbo
 
 static int compare_exits(const void *a, const void *b)
 {
-	const struct allocator_exit *x = a, *y = b;
+	const struct site_exit *x = a, *y = b;
 
 	return x->file_offset < y->file_offset ? -1 : x->file_offset > y->file_offset;
 }
 
-int allocator_find_exits(const struct object_desc *desc, const struct object_symbol *symbol,
-			 struct allocator_exit **ret, size_t *ret_count)
+int allocator_find_exits(const struct object *object, const struct object_symbol *symbol,
+			 struct site_exit **ret, size_t *ret_count)
 {
-	struct exit_search search = { .desc = desc };
+	struct exit_search search = { .object = object };
 	size_t i, kept = 0;
 	int r = enqueue(&search, symbol);
 
@@ -137,7 +136,7 @@ int allocator_find_exits(const struct object_desc *desc, const struct object_sym
 
 static bool is_free(const struct allocator_site *site)
 {
-	return !allocators_role_returns(site->function.role);
+	return !role_returns(site->function.role);
 }
 
 static bool has_site(const struct allocator_site *sites, size_t count,
@@ -152,20 +151,21 @@ static bool has_site(const struct allocator_site *sites, size_t count,
 	return false;
 }
 
-bool allocator_calls_free(const struct object_desc *desc, const struct allocator_site *sites,
+bool allocator_calls_free(const struct object *object, const struct allocator_site *sites,
 			  size_t count, const struct allocator_site *site)
 {
 	const struct object_symbol *symbol = site->symbol, *next;
 	_cleanup_(flow_deinit) struct flow flow = { 0 };
 	size_t i;
 
-	if (symbol->code_size == 0 || flow_follow(symbol->code, symbol->code_size, symbol->vaddr,
-						  desc->noreturn, desc->noreturn_count, &flow) < 0)
+	if (symbol->code_size == 0 ||
+	    flow_follow(symbol->code, symbol->code_size, symbol->vaddr, object->noreturn,
+			object->noreturn_count, &flow) < 0)
 		return false;
 	for (i = 0; i < flow.call_count + flow.target_count; i++) {
-		next = code_at(desc, i < flow.call_count
-					     ? jump_target(desc, flow.calls[i])
-					     : symbol->vaddr + flow.targets[i - flow.call_count]);
+		next = code_at(object, i < flow.call_count
+					       ? jump_target(object, flow.calls[i])
+					       : symbol->vaddr + flow.targets[i - flow.call_count]);
 		if (next && next->vaddr != symbol->vaddr && has_site(sites, count, next, true))
 			return true;
 	}
@@ -179,37 +179,37 @@ static bool is_thunk(const struct flow *flow)
 	       flow->instruction_count <= (flow->ret_count ? MAX_CHECKING_THUNK : MAX_THUNK);
 }
 
-static bool forwards(const struct object_desc *desc, const struct allocator_site *sites,
-		     size_t count, const struct object_symbol *symbol, bool frees, int depth)
+static bool forwards(const struct object *object, const struct allocator_site *sites, size_t count,
+		     const struct object_symbol *symbol, bool frees, int depth)
 {
 	_cleanup_(flow_deinit) struct flow flow = { 0 };
 	const struct object_symbol *next;
 	size_t i;
 
 	if (depth == MAX_THUNK_CHAIN || symbol->code_size == 0 ||
-	    flow_follow(symbol->code, symbol->code_size, symbol->vaddr, desc->noreturn,
-			desc->noreturn_count, &flow) < 0 ||
+	    flow_follow(symbol->code, symbol->code_size, symbol->vaddr, object->noreturn,
+			object->noreturn_count, &flow) < 0 ||
 	    !is_thunk(&flow))
 		return false;
 	for (i = 0; i < flow.tail_count; i++) {
-		next = code_at(desc, jump_target(desc, flow.tails[i].target));
+		next = code_at(object, jump_target(object, flow.tails[i].target));
 		if (!next || next == symbol ||
 		    (!has_site(sites, count, next, frees) &&
-		     !forwards(desc, sites, count, next, frees, depth + 1)))
+		     !forwards(object, sites, count, next, frees, depth + 1)))
 			return false;
 	}
 	return true;
 }
 
-bool allocator_forwards(const struct object_desc *desc, const struct allocator_site *sites,
+bool allocator_forwards(const struct object *object, const struct allocator_site *sites,
 			size_t count, const struct allocator_site *site)
 {
 	bool is_unknown = site->function.role == DHAT_ROLE_UNKNOWN;
 
 	if (site->is_refused)
 		return false;
-	return forwards(desc, sites, count, site->symbol, is_free(site), 0) ||
-	       (is_unknown && forwards(desc, sites, count, site->symbol, false, 0));
+	return forwards(object, sites, count, site->symbol, is_free(site), 0) ||
+	       (is_unknown && forwards(object, sites, count, site->symbol, false, 0));
 }
 
 /* ---- written over another ------------------------------------------------------------------ */
@@ -217,32 +217,33 @@ bool allocator_forwards(const struct object_desc *desc, const struct allocator_s
 /* operator new[] calls operator new, that calls malloc. */
 #define MAX_OVER_CHAIN 3
 
-static bool is_over(const struct object_desc *desc, const struct allocator_site *sites,
-		    size_t count, const struct allocator_site *site, int depth);
+static bool is_over(const struct object *object, const struct allocator_site *sites, size_t count,
+		    const struct allocator_site *site, int depth);
 
 /* The addresses that stand for a call of one that is counted: as if it did not return, what can be
  * reached without it is what is looked at. */
-static uint64_t *list_counted(const struct object_desc *desc, const struct allocator_site *sites,
+static uint64_t *list_counted(const struct object *object, const struct allocator_site *sites,
 			      size_t count, const struct allocator_site *site, int depth,
 			      size_t *ret_count)
 {
-	uint64_t *list = calloc(count + desc->stub_count + desc->noreturn_count + 1, sizeof(*list));
+	uint64_t *list =
+		calloc(count + object->stub_count + object->noreturn_count + 1, sizeof(*list));
 	size_t i, k, n = 0;
 
 	if (!list)
 		return NULL;
-	for (i = 0; i < desc->noreturn_count; i++)
-		list[n++] = desc->noreturn[i];
+	for (i = 0; i < object->noreturn_count; i++)
+		list[n++] = object->noreturn[i];
 	for (i = 0; i < count; i++) {
 		if (&sites[i] == site || sites[i].is_refused || is_free(&sites[i]) ||
-		    (sites[i].is_operator && !is_over(desc, sites, count, &sites[i], depth + 1)))
+		    (sites[i].is_operator && !is_over(object, sites, count, &sites[i], depth + 1)))
 			continue;
 		list[n++] = sites[i].symbol->vaddr;
 	}
-	for (i = 0; i < desc->stub_count; i++)
-		for (k = desc->noreturn_count; k < n; k++)
-			if (desc->stubs[i].target == list[k]) {
-				list[n++] = desc->stubs[i].vaddr;
+	for (i = 0; i < object->stub_count; i++)
+		for (k = object->noreturn_count; k < n; k++)
+			if (object->stubs[i].target == list[k]) {
+				list[n++] = object->stubs[i].vaddr;
 				break;
 			}
 	*ret_count = n;
@@ -259,8 +260,8 @@ static bool is_counted(const uint64_t *list, size_t count, uint64_t vaddr)
 	return false;
 }
 
-static bool is_over(const struct object_desc *desc, const struct allocator_site *sites,
-		    size_t count, const struct allocator_site *site, int depth)
+static bool is_over(const struct object *object, const struct allocator_site *sites, size_t count,
+		    const struct allocator_site *site, int depth)
 {
 	const struct object_symbol *symbol = site->symbol;
 	_cleanup_(flow_deinit) struct flow flow = { 0 };
@@ -269,7 +270,7 @@ static bool is_over(const struct object_desc *desc, const struct allocator_site 
 
 	if (depth == MAX_OVER_CHAIN || symbol->is_ifunc || symbol->code_size == 0)
 		return false;
-	counted = list_counted(desc, sites, count, site, depth, &counted_count);
+	counted = list_counted(object, sites, count, site, depth, &counted_count);
 	if (!counted ||
 	    flow_follow(symbol->code, symbol->code_size, symbol->vaddr, counted, counted_count,
 			&flow) < 0 ||
@@ -277,13 +278,13 @@ static bool is_over(const struct object_desc *desc, const struct allocator_site 
 	    flow.jumps_to_entry || flow.ret_count)
 		return false;
 	for (i = 0; i < flow.tail_count; i++)
-		if (!is_counted(counted, counted_count, jump_target(desc, flow.tails[i].target)))
+		if (!is_counted(counted, counted_count, jump_target(object, flow.tails[i].target)))
 			return false;
 	return true;
 }
 
-bool allocator_is_over(const struct object_desc *desc, const struct allocator_site *sites,
+bool allocator_is_over(const struct object *object, const struct allocator_site *sites,
 		       size_t count, const struct allocator_site *site)
 {
-	return is_over(desc, sites, count, site, 0);
+	return is_over(object, sites, count, site, 0);
 }

@@ -20,7 +20,7 @@ static const struct allocator_function mappers[] = {
 	{ .name = "sbrk", .role = DHAT_ROLE_SBRK, .arg = { 0 } },
 };
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct object *, object_free)
 
 /* ---- descriptions ------------------------------------------------------------------------- */
 
@@ -34,8 +34,8 @@ static int add_besides(struct provider_names *names, const char *const *besides)
 
 	for (i = 0; i < ARRAY_SIZE(mappers) && r == 0; i++)
 		r = provider_names_add(names, "", mappers[i].name);
-	for (i = 0; copiers_patterns[i] && r == 0; i++)
-		r = provider_names_add(names, "", copiers_patterns[i]);
+	for (i = 0; copiers_pattern(i) && r == 0; i++)
+		r = provider_names_add(names, "", copiers_pattern(i));
 	for (; besides && *besides && r == 0; besides++)
 		r = provider_names_add(names, "", *besides);
 	return r;
@@ -52,12 +52,12 @@ static bool is_asked_for(const struct provider_names *names, const char *name)
 }
 
 /* Add what the description makes worth asking for; *ret_is_more: there was something. */
-static int ask_for_more(const struct object_desc *desc, struct provider_names *names,
+static int ask_for_more(const struct object *object, struct provider_names *names,
 			bool *ret_is_more)
 {
 	_cleanup_(provider_names_deinit) struct provider_names more = { 0 };
 	size_t i;
-	int r = provider_names_new(desc, &more);
+	int r = provider_names_new(object, &more);
 
 	*ret_is_more = false;
 	for (i = 0; i < more.count && r == 0; i++) {
@@ -71,96 +71,53 @@ static int ask_for_more(const struct object_desc *desc, struct provider_names *n
 
 /* Of the functions that are asked for by address, where they begin. A file without unwind entries
  * has symbols, or nothing that tells. */
-static int find_starts(int fd, struct object_desc *desc)
+static int find_starts(int fd, struct object *object)
 {
-	_cleanup_free_ uint64_t *vaddrs = calloc(2 * desc->symbol_count + 1, sizeof(*vaddrs));
-	uint64_t *starts = vaddrs + desc->symbol_count;
+	_cleanup_free_ uint64_t *vaddrs = calloc(2 * object->symbol_count + 1, sizeof(*vaddrs));
+	uint64_t *starts = vaddrs + object->symbol_count;
 	size_t count = 0, i;
 
 	if (!vaddrs)
 		return -ENOMEM;
-	for (i = 0; i < desc->symbol_count; i++) {
-		if (desc->symbols[i].name[0] != '+')
+	for (i = 0; i < object->symbol_count; i++) {
+		if (object->symbols[i].name[0] != '+')
 			continue;
-		starts[count] = desc->symbols[i].start_vaddr;
-		vaddrs[count++] = desc->symbols[i].vaddr;
+		starts[count] = object->symbols[i].start_vaddr;
+		vaddrs[count++] = object->symbols[i].vaddr;
 	}
 	if (count == 0 || cfi_find_starts(fd, vaddrs, count, starts) < 0)
 		return 0;
-	for (i = count = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].name[0] == '+')
-			desc->symbols[i].start_vaddr = starts[count++];
+	for (i = count = 0; i < object->symbol_count; i++)
+		if (object->symbols[i].name[0] == '+')
+			object->symbols[i].start_vaddr = starts[count++];
 	return 0;
 }
 
-int allocators_describe(int fd, const char *const *besides, struct object_desc **ret,
+int allocators_describe(int fd, const char *const *besides, struct object **ret,
 			struct dhat_error *err)
 {
 	_cleanup_(provider_names_deinit) struct provider_names names = { 0 };
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *object = NULL;
 	bool is_more = true;
 	int i, r = provider_names_new(NULL, &names);
 
 	if (r == 0)
 		r = add_besides(&names, besides);
 	for (i = 0; i < MAX_ROUNDS && r == 0 && is_more; i++) {
-		_cleanup_(object_desc_free_ptr) struct object_desc *before = take_ptr(desc);
+		_cleanup_(object_free_ptr) struct object *before = take_ptr(object);
 
-		r = object_describe_more(fd, (const char *const *)names.list, before, &desc, err);
+		r = object_describe_more(fd, (const char *const *)names.list, before, &object, err);
 		if (r < 0)
 			return r;
-		r = ask_for_more(desc, &names, &is_more);
+		r = ask_for_more(object, &names, &is_more);
 	}
 	if (r == 0)
-		r = find_starts(fd, desc);
+		r = find_starts(fd, object);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot read an ELF file");
-	copiers_look(desc);
-	*ret = take_ptr(desc);
+	copiers_look(object);
+	*ret = take_ptr(object);
 	return 0;
-}
-
-/* ---- roles -------------------------------------------------------------------------------- */
-
-static const struct {
-	const char *name;
-	uint8_t args;
-	bool returns;
-} roles[DHAT_ROLE_COUNT] = {
-	[DHAT_ROLE_MALLOC] = { "malloc", 1, true },
-	[DHAT_ROLE_CALLOC] = { "calloc", 2, true },
-	[DHAT_ROLE_REALLOC] = { "realloc", 2, true },
-	[DHAT_ROLE_REALLOCARRAY] = { "reallocarray", 3, true },
-	[DHAT_ROLE_FREE] = { "free", 1, false },
-	[DHAT_ROLE_POSIX_MEMALIGN] = { "posix_memalign", 3, true },
-	[DHAT_ROLE_MEMALIGN] = { "memalign", 2, true },
-	[DHAT_ROLE_PVALLOC] = { "pvalloc", 1, true },
-	[DHAT_ROLE_RESIZE] = { "resize in place", 2, true },
-	[DHAT_ROLE_REALLOCF] = { "reallocf", 2, true },
-	[DHAT_ROLE_REALLOCARR] = { "reallocarr", 3, true },
-	[DHAT_ROLE_STRDUP] = { "new string", 0, true },
-	[DHAT_ROLE_REALPATH] = { "new string without a buffer", 1, true },
-	[DHAT_ROLE_DUPENV] = { "new string by reference", 1, true },
-	[DHAT_ROLE_UNKNOWN] = { "not known", 0, false },
-	[DHAT_ROLE_MMAP] = { "mmap", 2, true },
-	[DHAT_ROLE_MUNMAP] = { "munmap", 2, false },
-	[DHAT_ROLE_MREMAP] = { "mremap", 3, true },
-	[DHAT_ROLE_SBRK] = { "sbrk", 1, true },
-};
-
-unsigned allocators_role_args(uint8_t role)
-{
-	return role < DHAT_ROLE_COUNT ? roles[role].args : 0;
-}
-
-const char *allocators_role_name(uint8_t role)
-{
-	return role < DHAT_ROLE_COUNT && roles[role].name ? roles[role].name : "unknown";
-}
-
-bool allocators_role_returns(uint8_t role)
-{
-	return role < DHAT_ROLE_COUNT && roles[role].returns;
 }
 
 /* ---- what an allocator is called ---------------------------------------------------------- */
@@ -172,30 +129,30 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path ? path : "";
 }
 
-static void tell_name(const struct object_desc *desc, const char *path,
+static void tell_name(const struct object *object, const char *path,
 		      const struct allocator_family *family, char *ret, size_t size)
 {
 	if (family)
-		family->tell_name(desc, ret, size);
+		family->tell_name(object, ret, size);
 	else
 		snprintf(ret, size, "malloc of %.50s", base_name(path));
 }
 
 /* ---- sites -------------------------------------------------------------------------------- */
 
-int allocators_place(const struct object_desc *desc, const struct object_symbol *symbol,
+int allocators_place(const struct object *object, const struct object_symbol *symbol,
 		     const struct allocator_function *function, bool may_fork, bool use_exit_probes,
 		     struct allocator_site *ret)
 {
 	struct prologue_options options = { .may_fork = may_fork };
 	struct allocator_site site = { .function = *function, .symbol = symbol };
-	unsigned i, args = allocators_role_args(function->role);
+	unsigned i, args = role_args(function->role);
 	int r;
 
-	if (allocators_role_returns(function->role) || function->awaits)
-		site.returns = function->may_throw || use_exit_probes ? ALLOCATOR_RETURNS_EXITS
-								      : ALLOCATOR_RETURNS_PROBE;
-	options.for_return = site.returns == ALLOCATOR_RETURNS_PROBE;
+	if (role_returns(function->role) || function->awaits)
+		site.returns = function->may_throw || use_exit_probes ? SITE_RETURNS_EXITS
+								      : SITE_RETURNS_PROBE;
+	options.for_return = site.returns == SITE_RETURNS_PROBE;
 	for (i = 0; i < args; i++)
 		options.arg_mask |= 1u << function->arg[i];
 	r = prologue_choose(symbol->code, symbol->code_size, symbol->vaddr, &options, &site.place);
@@ -204,10 +161,10 @@ int allocators_place(const struct object_desc *desc, const struct object_symbol 
 	for (i = 0; i < args; i++)
 		site.arg_reg[i] = site.place.arg_reg[function->arg[i]];
 	site.place_file_offset = symbol->file_offset + site.place.offset;
-	if (site.returns == ALLOCATOR_RETURNS_EXITS) {
-		r = allocator_find_exits(desc, symbol, &site.exits, &site.exit_count);
+	if (site.returns == SITE_RETURNS_EXITS) {
+		r = allocator_find_exits(object, symbol, &site.exits, &site.exit_count);
 		if (r == -ENOTSUP)
-			site.returns = ALLOCATOR_RETURNS_UNKNOWN;
+			site.returns = SITE_RETURNS_UNKNOWN;
 		else if (r < 0)
 			return r;
 	}
@@ -216,12 +173,12 @@ int allocators_place(const struct object_desc *desc, const struct object_symbol 
 }
 
 /* What cannot be followed: whether it is called at all is worth to know. */
-static int place_to_count(const struct object_desc *desc, const struct object_symbol *symbol,
+static int place_to_count(const struct object *object, const struct object_symbol *symbol,
 			  bool may_fork, const char *why, struct allocator_site *ret)
 {
 	const struct allocator_function function = { .name = symbol->name,
 						     .role = DHAT_ROLE_UNKNOWN };
-	int r = allocators_place(desc, symbol, &function, may_fork, false, ret);
+	int r = allocators_place(object, symbol, &function, may_fork, false, ret);
 
 	if (r == 0)
 		snprintf(ret->place.note, sizeof(ret->place.note), "calls are only counted: %s",
@@ -230,7 +187,7 @@ static int place_to_count(const struct object_desc *desc, const struct object_sy
 }
 
 /* A function that cannot be probed stays in the list, so that a person learns of it. */
-static int place_or_refuse(const struct object_desc *desc, const struct object_symbol *symbol,
+static int place_or_refuse(const struct object *object, const struct object_symbol *symbol,
 			   const struct allocator_function *function, bool may_fork,
 			   bool use_exit_probes, struct allocator_site *ret)
 {
@@ -238,12 +195,12 @@ static int place_or_refuse(const struct object_desc *desc, const struct object_s
 	int r = -ENOTSUP;
 
 	if (!symbol->is_ifunc) {
-		r = allocators_place(desc, symbol, function, may_fork, use_exit_probes, ret);
+		r = allocators_place(object, symbol, function, may_fork, use_exit_probes, ret);
 		why = r == -EINVAL ? "its bytes are no code" : "no place in it is safe for a probe";
 	}
-	if (r == 0 && ret->returns == ALLOCATOR_RETURNS_UNKNOWN)
+	if (r == 0 && ret->returns == SITE_RETURNS_UNKNOWN)
 		return place_to_count(
-			desc, symbol, may_fork,
+			object, symbol, may_fork,
 			"a return probe may harm, and its ways out cannot all be known", ret);
 	if (r == 0 && function->role == DHAT_ROLE_UNKNOWN)
 		snprintf(ret->place.note, sizeof(ret->place.note),
@@ -302,22 +259,22 @@ static bool comes_first(struct entry a, struct entry b)
 }
 
 /* Of several names at one address the one that comes first in the tables. */
-static bool is_alias(const struct object_desc *desc, const struct provider *providers, size_t count,
+static bool is_alias(const struct object *object, const struct provider *providers, size_t count,
 		     const struct object_symbol *symbol, struct entry entry)
 {
 	struct entry other;
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++) {
-		if (&desc->symbols[i] == symbol || desc->symbols[i].vaddr != symbol->vaddr)
+	for (i = 0; i < object->symbol_count; i++) {
+		if (&object->symbols[i] == symbol || object->symbols[i].vaddr != symbol->vaddr)
 			continue;
-		other = find_entry(providers, count, desc->symbols[i].name);
+		other = find_entry(providers, count, object->symbols[i].name);
 		if (!other.function)
-			other = unknown_entry(providers, count, desc->symbols[i].name);
+			other = unknown_entry(providers, count, object->symbols[i].name);
 		if (!other.function)
 			continue;
 		if (comes_first(other, entry) ||
-		    (!comes_first(entry, other) && &desc->symbols[i] < symbol))
+		    (!comes_first(entry, other) && &object->symbols[i] < symbol))
 			return true;
 	}
 	return false;
@@ -325,7 +282,7 @@ static bool is_alias(const struct object_desc *desc, const struct provider *prov
 
 /* A function that only jumps on to another probed one needs no probe: the other sees the same
  * caller and the same block. With two probes a free would count twice. */
-static size_t drop_forwarders(const struct object_desc *desc, struct allocator_site *sites,
+static size_t drop_forwarders(const struct object *object, struct allocator_site *sites,
 			      size_t count)
 {
 	_cleanup_free_ bool *is_forwarder = calloc(count + 1, sizeof(*is_forwarder));
@@ -334,7 +291,7 @@ static size_t drop_forwarders(const struct object_desc *desc, struct allocator_s
 	if (!is_forwarder)
 		return count;
 	for (i = 0; i < count; i++)
-		is_forwarder[i] = allocator_forwards(desc, sites, count, &sites[i]);
+		is_forwarder[i] = allocator_forwards(object, sites, count, &sites[i]);
 	for (i = 0; i < count; i++) {
 		if (is_forwarder[i])
 			free(sites[i].exits);
@@ -344,26 +301,26 @@ static size_t drop_forwarders(const struct object_desc *desc, struct allocator_s
 	return kept;
 }
 
-static bool hands_out_on_its_own(const struct object_desc *desc, const struct allocator_site *sites,
+static bool hands_out_on_its_own(const struct object *object, const struct allocator_site *sites,
 				 size_t count)
 {
 	size_t i;
 
 	for (i = 0; i < count; i++)
 		if (sites[i].is_operator && sites[i].function.role != DHAT_ROLE_FREE &&
-		    !allocator_is_over(desc, sites, count, &sites[i]))
+		    !allocator_is_over(object, sites, count, &sites[i]))
 			return true;
 	return false;
 }
 
 /* The C++ operators of a static program are libstdc++'s, written over malloc: counted there, with
  * what they ask for, as in a dynamic program, and at one trap less. */
-static size_t drop_operators(const struct object_desc *desc, struct allocator_site *sites,
+static size_t drop_operators(const struct object *object, struct allocator_site *sites,
 			     size_t count)
 {
 	size_t i, kept = 0;
 
-	if (hands_out_on_its_own(desc, sites, count))
+	if (hands_out_on_its_own(object, sites, count))
 		return count;
 	for (i = 0; i < count; i++) {
 		if (sites[i].is_operator)
@@ -375,21 +332,20 @@ static size_t drop_operators(const struct object_desc *desc, struct allocator_si
 }
 
 /* A function that only hands on what others do is followed in those. */
-static size_t drop_followed(const struct object_desc *desc, struct allocator_site *sites,
-			    size_t count)
+static size_t drop_followed(const struct object *object, struct allocator_site *sites, size_t count)
 {
 	size_t i, kept = 0;
 
 	for (i = 0; i < count; i++)
 		if (sites[i].function.role != DHAT_ROLE_UNKNOWN ||
-		    !allocator_is_over(desc, sites, count, &sites[i]))
+		    !allocator_is_over(object, sites, count, &sites[i]))
 			sites[kept++] = sites[i];
 	return kept;
 }
 
 /* A free that calls another one is told by a return probe to be the outer one. If it cannot have
  * one, the inner free counts as one of an unknown block. */
-static int await_inner_frees(const struct object_desc *desc, struct allocator_site *sites,
+static int await_inner_frees(const struct object *object, struct allocator_site *sites,
 			     size_t count, bool may_fork, bool use_exit_probes)
 {
 	size_t i;
@@ -399,14 +355,14 @@ static int await_inner_frees(const struct object_desc *desc, struct allocator_si
 		int r;
 
 		if (site->function.role != DHAT_ROLE_FREE || site->is_refused ||
-		    !allocator_calls_free(desc, sites, count, site))
+		    !allocator_calls_free(object, sites, count, site))
 			continue;
 		awaiting.function.awaits = true;
-		r = allocators_place(desc, site->symbol, &awaiting.function, may_fork,
+		r = allocators_place(object, site->symbol, &awaiting.function, may_fork,
 				     use_exit_probes, &awaiting);
 		if (r == -ENOMEM)
 			return r;
-		if (r < 0 || awaiting.returns == ALLOCATOR_RETURNS_UNKNOWN)
+		if (r < 0 || awaiting.returns == SITE_RETURNS_UNKNOWN)
 			continue;
 		awaiting.family = site->family;
 		awaiting.is_operator = site->is_operator;
@@ -425,15 +381,15 @@ static int compare_sites(const void *a, const void *b)
 							     : 0;
 }
 
-static int find_sites(const struct object_desc *desc, const char *path,
+static int find_sites(const struct object *object, const char *path,
 		      const struct provider *providers, size_t provider_count, bool may_fork,
 		      bool use_exit_probes, struct allocator_site *sites, size_t *ret_count)
 {
 	size_t i;
 	int r;
 
-	for (i = 0; i < desc->symbol_count; i++) {
-		const struct object_symbol *symbol = &desc->symbols[i];
+	for (i = 0; i < object->symbol_count; i++) {
+		const struct object_symbol *symbol = &object->symbols[i];
 		struct entry entry = find_entry(providers, provider_count, symbol->name);
 		struct allocator_site *site = &sites[*ret_count];
 		struct allocator_function function;
@@ -441,55 +397,55 @@ static int find_sites(const struct object_desc *desc, const char *path,
 
 		if (!entry.function)
 			entry = unknown_entry(providers, provider_count, symbol->name);
-		if (!entry.function || is_alias(desc, providers, provider_count, symbol, entry))
+		if (!entry.function || is_alias(object, providers, provider_count, symbol, entry))
 			continue;
 		is_unknown = !entry.function->name;
 		function = *entry.function;
 		function.name = symbol->name;
-		r = place_or_refuse(desc, symbol, &function, may_fork, use_exit_probes, site);
+		r = place_or_refuse(object, symbol, &function, may_fork, use_exit_probes, site);
 		if (r < 0)
 			return r;
 		site->is_operator = entry.provider->are_operators;
 		site->is_unknown = is_unknown;
 		site->family = entry.provider->family;
-		tell_name(desc, path, entry.provider->family, site->allocator,
+		tell_name(object, path, entry.provider->family, site->allocator,
 			  sizeof(site->allocator));
 		(*ret_count)++;
 	}
 	return 0;
 }
 
-int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,
+int allocators_find(const struct object *object, const char *path, bool may_fork,
 		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count)
 {
 	_cleanup_free_ struct provider *providers = NULL;
 	struct allocator_site *sites = NULL;
 	size_t provider_count = 0, count = 0;
-	int r = providers_find(desc, &providers, &provider_count);
+	int r = providers_find(object, &providers, &provider_count);
 
 	if (r < 0)
 		return r;
-	sites = calloc(desc->symbol_count + 1, sizeof(*sites));
+	sites = calloc(object->symbol_count + 1, sizeof(*sites));
 	if (!sites)
 		return -ENOMEM;
-	r = find_sites(desc, path, providers, provider_count, may_fork, use_exit_probes, sites,
+	r = find_sites(object, path, providers, provider_count, may_fork, use_exit_probes, sites,
 		       &count);
 	if (r == 0)
-		r = await_inner_frees(desc, sites, count, may_fork, use_exit_probes);
+		r = await_inner_frees(object, sites, count, may_fork, use_exit_probes);
 	if (r < 0) {
 		allocators_sites_free(sites, count);
 		return r;
 	}
-	count = drop_operators(desc, sites, count);
-	count = drop_followed(desc, sites, count);
-	count = drop_forwarders(desc, sites, count);
+	count = drop_operators(object, sites, count);
+	count = drop_followed(object, sites, count);
+	count = drop_forwarders(object, sites, count);
 	qsort(sites, count, sizeof(*sites), compare_sites);
 	*ret = sites;
 	*ret_count = count;
 	return 0;
 }
 
-int allocators_find_mappers(const struct object_desc *desc, bool may_fork, bool use_exit_probes,
+int allocators_find_mappers(const struct object *object, bool may_fork, bool use_exit_probes,
 			    struct allocator_site **ret, size_t *ret_count)
 {
 	struct allocator_site *sites = calloc(ARRAY_SIZE(mappers), sizeof(*sites));
@@ -497,13 +453,13 @@ int allocators_find_mappers(const struct object_desc *desc, bool may_fork, bool 
 
 	if (!sites)
 		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(mappers) && family_has(desc, "", plain_marks[0]); i++) {
-		const struct object_symbol *symbol = family_symbol(desc, "", mappers[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(mappers) && family_has(object, "", plain_marks[0]); i++) {
+		const struct object_symbol *symbol = family_symbol(object, "", mappers[i].name);
 		int r;
 
 		if (!symbol)
 			continue;
-		r = place_or_refuse(desc, symbol, &mappers[i], may_fork, use_exit_probes,
+		r = place_or_refuse(object, symbol, &mappers[i], may_fork, use_exit_probes,
 				    &sites[count]);
 		if (r < 0) {
 			allocators_sites_free(sites, count);

@@ -9,26 +9,12 @@
 #include "daemon/object/elf/object.h"
 #include "daemon/object/families/family.h"
 #include "daemon/object/x86_64/prologue.h"
-
-/* How the end of a call is to be seen. */
-enum allocator_returns {
-	ALLOCATOR_RETURNS_NOTHING, /* a free: the entry tells all */
-	ALLOCATOR_RETURNS_PROBE,   /* a return probe (or session) at the entry's site is safe */
-	ALLOCATOR_RETURNS_EXITS,   /* probes on exits; see allocator_site */
-	ALLOCATOR_RETURNS_UNKNOWN, /* a return probe may harm, and the exits cannot be known.
-				      Only from allocators_place(): allocators_find() refuses */
-};
-
-/* A ret instruction, or a jump to a function that returns its first argument. */
-struct allocator_exit {
-	uint64_t file_offset;
-	uint8_t result_reg; /* where the function's result is there, numbered as in dhat_cookie */
-};
+#include "site.h"
 
 /* A function found, and the place chosen for its probe. */
 struct allocator_site {
 	struct allocator_function function; /* a copy; the name is the symbol's, or the option's */
-	const struct object_symbol *symbol; /* borrowed from the desc */
+	const struct object_symbol *symbol; /* borrowed from the object */
 	struct prologue_site place;
 	uint64_t place_file_offset;
 	uint8_t arg_reg[3]; /* for the cookie: registers of the role's arguments at the place */
@@ -37,40 +23,34 @@ struct allocator_site {
 	bool is_unknown;  /* looks like one of theirs and is in no table: of a newer version */
 	bool is_operator; /* operator new or delete by its own name */
 	bool is_refused;  /* cannot be probed: place.note says why; allocations go unseen */
-	enum allocator_returns returns;
+	enum site_returns returns;
 	/* Where the function may be left, the ways out of those that it tail-calls included. Other
 	 * functions may share them: an exit is this call's when rsp there is what rsp was at the
 	 * call's entry. Ascending. */
-	struct allocator_exit *exits;
+	struct site_exit *exits;
 	size_t exit_count;
 };
 
 /* Describe an object with all that may be an allocator's, and the functions of these names besides
  * (NULL-terminated, or NULL); otherwise as object_describe(). */
-int allocators_describe(int fd, const char *const *besides, struct object_desc **ret,
+int allocators_describe(int fd, const char *const *besides, struct object **ret,
 			struct dhat_error *err);
-
-/* How many of the role's arguments there are. */
-unsigned allocators_role_args(uint8_t role);
-const char *allocators_role_name(uint8_t role);
-/* A role that hands out a block, or an answer, at its return. */
-bool allocators_role_returns(uint8_t role);
 
 /* The sites to probe in an object: one for each address (aliases once), sorted by file offset. A
  * function that does nothing but jump on to another of them has none: reallocarray in glibc. None
  * when the object has no allocator. path: names an allocator that is none of the known ones.
  * use_exit_probes: for every returning function, not only those that may throw. The caller frees
- * *ret with allocators_sites_free(), before the desc. */
-int allocators_find(const struct object_desc *desc, const char *path, bool may_fork,
+ * *ret with allocators_sites_free(), before the object. */
+int allocators_find(const struct object *object, const char *path, bool may_fork,
 		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count);
 /* The functions by which the program maps memory itself, if this object is the C library. What the
  * allocator maps for itself is a nested call of those. */
-int allocators_find_mappers(const struct object_desc *desc, bool may_fork, bool use_exit_probes,
+int allocators_find_mappers(const struct object *object, bool may_fork, bool use_exit_probes,
 			    struct allocator_site **ret, size_t *ret_count);
 void allocators_sites_free(struct allocator_site *sites, size_t count);
 
 /* One site for one function, whatever the object: for functions named by an option. -ENOTSUP: no
  * place in it where a probe would be safe; -EINVAL: its bytes are no code. */
-int allocators_place(const struct object_desc *desc, const struct object_symbol *symbol,
+int allocators_place(const struct object *object, const struct object_symbol *symbol,
 		     const struct allocator_function *function, bool may_fork, bool use_exit_probes,
 		     struct allocator_site *ret);

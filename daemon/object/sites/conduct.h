@@ -26,6 +26,7 @@ enum conduct_role {
 	CONDUCT_ALIGNED, /* p = f(alignment, size, …) */
 	CONDUCT_FREE,	 /* f(p, …) */
 	CONDUCT_REALLOC, /* p = f(p, size, …) */
+	CONDUCT_ROLES
 };
 
 #define CONDUCT_MIN_CALLS 8    /* of a function, to tell what it does */

@@ -3,16 +3,23 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HUGIFY "__bolt_hugify"
+#include "proto/base/cleanup.h"
 
-const char *const copiers_patterns[] = {
-	HUGIFY "*",			/* LLVM bolt/runtime/hugify.cpp */
-	"_ZN2DB15remapExecutable*",	/* ClickHouse, if remap_executable is set */
-	"*MapStaticCodeToLargePagesEv", /* node, if --use-largepages is */
-	"MapStaticCodeToLargePages*",	/* Intel's iodlr, linked in */
-	"MapDSOToLargePages*",
-	NULL,
+static const struct {
+	const char *pattern;
+	enum copier copier;
+} known[] = {
+	{ "__bolt_hugify*", COPIER_DOES },		/* LLVM bolt/runtime/hugify.cpp */
+	{ "_ZN2DB15remapExecutable*", COPIER_MAY },	/* ClickHouse, if remap_executable is set */
+	{ "*MapStaticCodeToLargePagesEv", COPIER_MAY }, /* node, if --use-largepages is */
+	{ "MapStaticCodeToLargePages*", COPIER_MAY },	/* Intel's iodlr, linked in */
+	{ "MapDSOToLargePages*", COPIER_MAY },
 };
+
+const char *copiers_pattern(size_t number)
+{
+	return number < ARRAY_SIZE(known) ? known[number].pattern : NULL;
+}
 
 static bool fits(const char *name, const char *pattern)
 {
@@ -23,18 +30,16 @@ static bool fits(const char *name, const char *pattern)
 	return length >= size && strcmp(name + length - size, pattern + 1) == 0;
 }
 
-void copiers_look(struct object_desc *desc)
+void copiers_look(struct object *object)
 {
-	for (size_t i = 0; i < desc->sighting_count && !desc->copier[0]; i++)
-		for (size_t j = 0; copiers_patterns[j]; j++)
-			if (fits(desc->sightings[i].name, copiers_patterns[j]))
-				snprintf(desc->copier, sizeof(desc->copier), "%s",
-					 desc->sightings[i].name);
-}
+	struct object_desc *desc = &object->desc;
 
-enum copier copiers_kind(const struct object_desc *desc)
-{
-	if (!desc->copier[0])
-		return COPIER_NONE;
-	return strncmp(desc->copier, HUGIFY, strlen(HUGIFY)) ? COPIER_MAY : COPIER_DOES;
+	for (size_t i = 0; i < object->sighting_count && !desc->copier; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(known) && !desc->copier; j++) {
+			if (!fits(object->sightings[i].name, known[j].pattern))
+				continue;
+			desc->copier = known[j].copier;
+			snprintf(desc->copier_name, sizeof(desc->copier_name), "%s",
+				 object->sightings[i].name);
+		}
 }

@@ -6,14 +6,7 @@
  */
 #include "daemon/object/elf/object.h"
 
-enum copier {
-	COPIER_NONE,
-	COPIER_MAY, /* if a setting of its says so: ClickHouse, node */
-	COPIER_DOES /* at its start, always: BOLT -hugify */
-};
-
-/* Patterns for object_describe(), NULL-terminated. */
-extern const char *const copiers_patterns[];
-/* Fills desc->copier from its sightings. */
-void copiers_look(struct object_desc *desc);
-enum copier copiers_kind(const struct object_desc *desc);
+/* Patterns for object_describe(), from 0 on; NULL behind the last. */
+const char *copiers_pattern(size_t number);
+/* Fills desc.copier from the object's sightings. */
+void copiers_look(struct object *object);

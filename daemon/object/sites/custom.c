@@ -161,17 +161,6 @@ static void custom_deinit(struct custom *custom)
 
 DEFINE_CLEANUP_PTR(struct customs *, customs_free)
 
-/* What allocators_describe() is asked for besides. */
-static int collect_names(struct customs *customs)
-{
-	customs->names = calloc(customs->count + 1, sizeof(*customs->names));
-	if (!customs->names)
-		return -ENOMEM;
-	for (size_t i = 0; i < customs->count; i++)
-		customs->names[i] = customs->list[i].symbol;
-	return 0;
-}
-
 int customs_new(char *const *texts, struct customs **ret, struct dhat_error *err)
 {
 	_cleanup_(customs_free_ptr) struct customs *customs = calloc(1, sizeof(*customs));
@@ -192,9 +181,6 @@ int customs_new(char *const *texts, struct customs **ret, struct dhat_error *err
 			return r;
 		}
 	}
-	r = collect_names(customs);
-	if (r)
-		return r;
 	*ret = take_ptr(customs);
 	return 0;
 }
@@ -206,7 +192,6 @@ void customs_free(struct customs *customs)
 	for (size_t i = 0; i < customs->count; i++)
 		custom_deinit(&customs->list[i]);
 	free(customs->list);
-	free(customs->names);
 	free(customs);
 }
 
@@ -217,101 +202,4 @@ bool custom_is_in(const struct custom *custom, const char *path)
 	if (strchr(custom->binary, '/'))
 		return !strcmp(custom->binary, path);
 	return !strcmp(custom->binary, slash ? slash + 1 : path);
-}
-
-static const struct object_symbol *find_symbol(const struct object_desc *desc, const char *name)
-{
-	for (size_t i = 0; i < desc->symbol_count; i++)
-		if (!strcmp(desc->symbols[i].name, name))
-			return &desc->symbols[i];
-	return NULL;
-}
-
-/* P1: a breakpoint inside an instruction is none, and the instruction is another one from then on:
- * the program would die of it. */
-static int check_start(const struct custom *custom, const struct object_symbol *symbol,
-		       const char *path, struct dhat_error *err)
-{
-	if (symbol->name[0] != '+' || symbol->start_vaddr == symbol->vaddr)
-		return 0;
-	if (symbol->start_vaddr)
-		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE,
-				      "'%s' is in the middle of the function that begins at "
-				      "+0x%llx of %s: a probe inside an instruction would end the "
-				      "program, so name where the function begins",
-				      custom->text, (unsigned long long)symbol->start_vaddr, path);
-	return dhat_error_set(
-		err, ENOENT, DHAT_EXIT_USAGE,
-		"nothing tells that a function begins at '%s', which '%s' names: %s has "
-		"neither a symbol nor an unwind entry (FDE) for that address, and a probe "
-		"inside an instruction would end the program",
-		custom->symbol, custom->text, path);
-}
-
-static int place(const struct custom *custom, const struct object_desc *desc, const char *path,
-		 bool may_fork, bool use_exit_probes, struct allocator_site *ret,
-		 struct dhat_error *err)
-{
-	const struct object_symbol *symbol = find_symbol(desc, custom->symbol);
-	int r;
-
-	if (!symbol)
-		return dhat_error_set(
-			err, ENOENT, DHAT_EXIT_USAGE,
-			"%s has no code at '%s', which '%s' names; nm shows what it has", path,
-			custom->symbol, custom->text);
-	r = check_start(custom, symbol, path, err);
-	if (r)
-		return r;
-	r = allocators_place(desc, symbol, &custom->function, may_fork, use_exit_probes, ret);
-	if (r == -ENOMEM)
-		return r;
-	if (r)
-		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
-				      "no probe can be placed at '%s': %s", custom->text,
-				      r == -EINVAL ? "its bytes are no code"
-						   : "no place in the function is safe");
-	if (ret->returns == ALLOCATOR_RETURNS_UNKNOWN)
-		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
-				      "the returns of '%s' cannot be seen safely: it leaves by a "
-				      "jump that cannot be followed",
-				      custom->text);
-	snprintf(ret->allocator, sizeof(ret->allocator), "custom");
-	return 0;
-}
-
-static int compare_sites(const void *a, const void *b)
-{
-	const struct allocator_site *x = a, *y = b;
-
-	return x->place_file_offset < y->place_file_offset   ? -1
-	       : x->place_file_offset > y->place_file_offset ? 1
-							     : 0;
-}
-
-int customs_find(const struct customs *customs, const struct object_desc *desc, const char *path,
-		 bool may_fork, bool use_exit_probes, struct allocator_site **ret,
-		 size_t *ret_count, struct dhat_error *err)
-{
-	struct allocator_site *sites = calloc(customs->count + 1, sizeof(*sites));
-	size_t count = 0;
-	int r;
-
-	if (!sites)
-		return -ENOMEM;
-	for (size_t i = 0; i < customs->count; i++) {
-		if (!custom_is_in(&customs->list[i], path))
-			continue;
-		r = place(&customs->list[i], desc, path, may_fork, use_exit_probes, &sites[count],
-			  err);
-		if (r) {
-			allocators_sites_free(sites, count);
-			return r;
-		}
-		count++;
-	}
-	qsort(sites, count, sizeof(*sites), compare_sites);
-	*ret = sites;
-	*ret_count = count;
-	return 0;
 }

@@ -12,8 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "allocators.h"
-#include "daemon/object/elf/object.h"
+#include "daemon/object/families/role.h"
 #include "proto/base/error.h"
 
 /* Blocks of custom allocators are told apart from the process's own: a pool's first block often
@@ -30,7 +29,6 @@ struct custom {
 struct customs {
 	struct custom *list;
 	size_t count;
-	const char **names; /* NULL-terminated: for allocators_describe() */
 };
 
 /* texts: NULL-terminated, may be NULL. The caller frees *ret with customs_free(). */
@@ -38,9 +36,3 @@ int customs_new(char *const *texts, struct customs **ret, struct dhat_error *err
 void customs_free(struct customs *customs);
 
 bool custom_is_in(const struct custom *custom, const char *path);
-
-/* The sites of all of them that are in this object, as from allocators_find(). A binary of the
- * right name that lacks the function is an error: somebody mistyped it. */
-int customs_find(const struct customs *customs, const struct object_desc *desc, const char *path,
-		 bool may_fork, bool use_exit_probes, struct allocator_site **ret,
-		 size_t *ret_count, struct dhat_error *err);

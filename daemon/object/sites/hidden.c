@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bpf/dhat_abi.h"
-
 #define LISTED 6 /* addresses: as many as Rust uses of jemalloc */
 
 static const char *base_name(const char *path)
@@ -15,38 +13,11 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* malloc and its like under their plain names, in a file that is no C library, are whoever's texts
- * lie beside them. */
-static bool is_of(const struct allocator_site *site, unsigned maker)
+const char *hidden_name(const struct object_desc *desc, unsigned maker)
 {
-	return !site->family || site->family->maker == maker;
-}
+	const char *name = object_maker_name(maker);
 
-uint32_t hidden_makers(const struct object_desc *desc, const struct allocator_site *sites,
-		       size_t count)
-{
-	uint32_t makers = desc->makers;
-
-	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT; maker++)
-		for (size_t i = 0; i < count; i++)
-			if (!sites[i].is_refused && is_of(&sites[i], maker))
-				makers &= ~(1u << maker);
-	return makers;
-}
-
-bool hidden_is_named(const struct allocator_site *customs, size_t count)
-{
-	bool gives = false, takes = false;
-
-	for (size_t i = 0; i < count; i++) {
-		if (customs[i].is_refused)
-			continue;
-		if (customs[i].function.role == DHAT_ROLE_FREE)
-			takes = true;
-		else
-			gives = true;
-	}
-	return gives && takes;
+	return !strncmp(desc->malloc_version, name, strlen(name)) ? desc->malloc_version : name;
 }
 
 void hidden_key(const char *path, unsigned maker, char *ret, size_t size)
@@ -70,8 +41,7 @@ static void list_addresses(const uint64_t *addresses, size_t count, char *ret, s
 void hidden_describe(const struct object_desc *desc, const char *path, unsigned maker, char *ret,
 		     size_t size)
 {
-	const char *name = object_maker_name(maker), *file = base_name(path);
-	bool is_told = !strncmp(desc->malloc_version, name, strlen(name));
+	const char *file = base_name(path);
 	uint64_t entries[OBJECT_MAX_ENTRIES] = { 0 };
 	char list[160];
 	size_t count = 0;
@@ -84,7 +54,7 @@ void hidden_describe(const struct object_desc *desc, const char *path, unsigned 
 		 "what %.40s in %.100s hands out is not counted: its texts are there, and %s%s%s; "
 		 "--alloc '%.60s+0xADDRESS(size=arg1)' and --free '%.60s+0xADDRESS(ptr=arg1)' name "
 		 "its functions",
-		 is_told ? desc->malloc_version : name, file,
+		 hidden_name(desc, maker), file,
 		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols",
 		 count ? ", and what its code does shows only in use, during an attach; it "
 			 "is entered, most often first, at "

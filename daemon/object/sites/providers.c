@@ -65,7 +65,7 @@ static void add_token(struct prefixes *prefixes, const char *name)
 	add_prefix(prefixes, name, size);
 }
 
-static void find_prefixes(const struct object_desc *desc, const struct allocator_family *family,
+static void find_prefixes(const struct object *object, const struct allocator_family *family,
 			  struct prefixes *ret)
 {
 	size_t i;
@@ -73,27 +73,27 @@ static void find_prefixes(const struct object_desc *desc, const struct allocator
 	*ret = (struct prefixes){ 0 };
 	for (i = 0; family->prefixes && family->prefixes[i]; i++)
 		add_prefix(ret, family->prefixes[i], strlen(family->prefixes[i]));
-	for (i = 0; desc && i < desc->sighting_count; i++)
-		add_prefix_of(ret, family, desc->sightings[i].name);
-	for (i = 0; desc && i < desc->symbol_count; i++)
-		add_prefix_of(ret, family, desc->symbols[i].name);
+	for (i = 0; object && i < object->sighting_count; i++)
+		add_prefix_of(ret, family, object->sightings[i].name);
+	for (i = 0; object && i < object->symbol_count; i++)
+		add_prefix_of(ret, family, object->symbols[i].name);
 }
 
-static void find_tokens(const struct object_desc *desc, struct prefixes *ret)
+static void find_tokens(const struct object *object, struct prefixes *ret)
 {
 	size_t i;
 
 	*ret = (struct prefixes){ 0 };
-	for (i = 0; i < desc->sighting_count; i++)
-		add_token(ret, desc->sightings[i].name);
-	for (i = 0; i < desc->symbol_count; i++)
-		add_token(ret, desc->symbols[i].name);
+	for (i = 0; i < object->sighting_count; i++)
+		add_token(ret, object->sightings[i].name);
+	for (i = 0; i < object->symbol_count; i++)
+		add_token(ret, object->symbols[i].name);
 }
 
 /* ---- providers ---------------------------------------------------------------------------- */
 
 struct search {
-	const struct object_desc *desc;
+	const struct object *object;
 	struct provider *list;
 	size_t count;
 };
@@ -119,13 +119,13 @@ static int add(struct search *search, const struct function_list *functions, con
 }
 
 /* Whose malloc is it that this object provides? */
-static const struct allocator_family *plain_owner(const struct object_desc *desc)
+static const struct allocator_family *plain_owner(const struct object *object)
 {
 	size_t i;
 
 	for (i = 0; i < allocator_family_count; i++)
 		if (allocator_families[i]->owns_plain &&
-		    allocator_families[i]->is_present(desc, ""))
+		    allocator_families[i]->is_present(object, ""))
 			return allocator_families[i];
 	return NULL;
 }
@@ -138,7 +138,7 @@ static int add_plain(struct search *search, const struct allocator_family *owner
 
 	if (r == 0 && owner && owner->beside_plain.count)
 		r = add(search, &owner->beside_plain, "", owner);
-	find_tokens(search->desc, &tokens);
+	find_tokens(search->object, &tokens);
 	for (i = 0; i < tokens.count && r == 0; i++) {
 		r = add(search, &plain_functions, tokens.list[i], owner);
 		if (r == 0)
@@ -155,9 +155,9 @@ static int add_family(struct search *search, const struct allocator_family *fami
 	size_t i;
 	int r = 0;
 
-	find_prefixes(search->desc, family, &prefixes);
+	find_prefixes(search->object, family, &prefixes);
 	for (i = 0; i < prefixes.count && r == 0; i++)
-		if (family->functions.count && family->is_present(search->desc, prefixes.list[i]))
+		if (family->functions.count && family->is_present(search->object, prefixes.list[i]))
 			r = add(search, &family->functions, prefixes.list[i], family);
 	return r;
 }
@@ -172,12 +172,12 @@ static bool may_have_operators(const struct search *search)
 	return false;
 }
 
-int providers_find(const struct object_desc *desc, struct provider **ret, size_t *ret_count)
+int providers_find(const struct object *object, struct provider **ret, size_t *ret_count)
 {
-	const struct allocator_family *owner = plain_owner(desc);
-	struct search search = { .desc = desc };
+	const struct allocator_family *owner = plain_owner(object);
+	struct search search = { .object = object };
 	size_t i;
-	int r = plain_is_present(desc) ? add_plain(&search, owner) : 0;
+	int r = plain_is_present(object) ? add_plain(&search, owner) : 0;
 
 	for (i = 0; i < allocator_family_count && r == 0; i++)
 		if (!allocator_families[i]->are_aliases)
@@ -351,14 +351,14 @@ static bool is_known_prefix(const struct allocator_family *family, const char *p
 	return false;
 }
 
-static int add_names_with_prefixes(struct provider_names *names, const struct object_desc *desc,
+static int add_names_with_prefixes(struct provider_names *names, const struct object *object,
 				   const struct allocator_family *family)
 {
 	struct prefixes prefixes;
 	size_t i;
 	int r = 0;
 
-	find_prefixes(desc, family, &prefixes);
+	find_prefixes(object, family, &prefixes);
 	for (i = 0; i < prefixes.count && r == 0; i++)
 		if (!is_known_prefix(family, prefixes.list[i])) {
 			r = add_functions(names, prefixes.list[i], &family->functions);
@@ -368,13 +368,13 @@ static int add_names_with_prefixes(struct provider_names *names, const struct ob
 	return r;
 }
 
-static int add_names_with_tokens(struct provider_names *names, const struct object_desc *desc)
+static int add_names_with_tokens(struct provider_names *names, const struct object *object)
 {
 	struct prefixes tokens;
 	size_t i, k;
 	int r = 0;
 
-	find_tokens(desc, &tokens);
+	find_tokens(object, &tokens);
 	for (i = 0; i < tokens.count && r == 0; i++) {
 		r = add_functions(names, tokens.list[i], &plain_functions);
 		if (r == 0)
@@ -387,30 +387,30 @@ static int add_names_with_tokens(struct provider_names *names, const struct obje
 }
 
 /* Names for others to call that look like one of a provider's functions, and are in no table. */
-static int add_unknown_names(struct provider_names *names, const struct object_desc *desc)
+static int add_unknown_names(struct provider_names *names, const struct object *object)
 {
 	_cleanup_free_ struct provider *providers = NULL;
 	size_t i, count = 0;
-	int r = providers_find(desc, &providers, &count);
+	int r = providers_find(object, &providers, &count);
 
-	for (i = 0; i < desc->sighting_count && r == 0; i++)
-		if (desc->sightings[i].is_public &&
-		    providers_unknown(providers, count, desc->sightings[i].name))
-			r = provider_names_add(names, "", desc->sightings[i].name);
+	for (i = 0; i < object->sighting_count && r == 0; i++)
+		if (object->sightings[i].is_public &&
+		    providers_unknown(providers, count, object->sightings[i].name))
+			r = provider_names_add(names, "", object->sightings[i].name);
 	return r;
 }
 
-int provider_names_new(const struct object_desc *desc, struct provider_names *ret)
+int provider_names_new(const struct object *object, struct provider_names *ret)
 {
 	struct provider_names names = { 0 };
 	size_t i;
-	int r = desc ? add_names_with_tokens(&names, desc) : add_known_names(&names);
+	int r = object ? add_names_with_tokens(&names, object) : add_known_names(&names);
 
-	for (i = 0; desc && i < allocator_family_count && r == 0; i++)
+	for (i = 0; object && i < allocator_family_count && r == 0; i++)
 		if (allocator_families[i]->anchors)
-			r = add_names_with_prefixes(&names, desc, allocator_families[i]);
-	if (desc && r == 0)
-		r = add_unknown_names(&names, desc);
+			r = add_names_with_prefixes(&names, object, allocator_families[i]);
+	if (object && r == 0)
+		r = add_unknown_names(&names, object);
 	if (r < 0) {
 		provider_names_deinit(&names);
 		return r;

@@ -15,19 +15,19 @@ struct provider {
 
 /* In the order in which a name is looked up: of several names of one address the first counts. The
  * caller frees *ret. */
-int providers_find(const struct object_desc *desc, struct provider **ret, size_t *ret_count);
+int providers_find(const struct object *object, struct provider **ret, size_t *ret_count);
 
 /* Whose function a name looks like that is in nobody's table; NULL: nobody's, or it is known. */
 const struct provider *providers_unknown(const struct provider *providers, size_t count,
 					 const char *name);
 
-/* Names to ask an object for: known to be there before it was looked at (desc is NULL), or those
+/* Names to ask an object for: known to be there before it was looked at (object is NULL), or those
  * that its sightings make worth asking for. Strings that are to be freed with the list, by
  * provider_names_free(). An empty list: nothing more to ask. */
 struct provider_names {
 	char **list; /* NULL-terminated */
 	size_t count;
 };
-int provider_names_new(const struct object_desc *desc, struct provider_names *ret);
+int provider_names_new(const struct object *object, struct provider_names *ret);
 int provider_names_add(struct provider_names *names, const char *prefix, const char *name);
 void provider_names_deinit(struct provider_names *names);

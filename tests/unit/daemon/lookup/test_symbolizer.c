@@ -29,7 +29,7 @@
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
 DEFINE_CLEANUP_PTR(struct symbolizer *, symbolizer_free)
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct object *, object_free)
 
 static char directory[] = "/tmp/dhat-symbolizer-XXXXXX";
 
@@ -81,13 +81,12 @@ struct world {
 	struct symbolizer *symbolizer;
 };
 
-static uint64_t offset_of(struct worker *worker, const char *file, const char *symbol,
-			  struct object_desc **ret)
+static uint64_t offset_of(const char *file, const char *symbol, struct object **ret)
 {
 	_cleanup_close_ int fd = open(in_directory(file), O_RDONLY | O_CLOEXEC);
 	const char *const names[] = { symbol, NULL };
 
-	assert_int_equal(worker_describe(worker, fd, names, ret, NULL), 0);
+	assert_int_equal(object_describe(fd, names, ret, NULL), 0);
 	assert_int_equal((*ret)->symbol_count, 1);
 	return (*ret)->symbols[0].file_offset;
 }
@@ -158,11 +157,12 @@ static void stop_server(pid_t pid)
 
 /* The server needs a moment to start and to look through its files. It ends at once if its port was
  * taken meanwhile, as it cannot choose one by itself: then false. */
-static bool is_fetched(pid_t server, struct debuginfod *debuginfod, const struct object_desc *desc)
+static bool is_fetched(pid_t server, struct debuginfod *debuginfod, const struct object *file)
 {
 	while (waitpid(server, NULL, WNOHANG) == 0) {
 		/* a miss is remembered: a new cache each time */
-		int fd = debuginfod_fetch(debuginfod, desc->build_id, desc->build_id_size);
+		int fd =
+			debuginfod_fetch(debuginfod, file->desc.build_id, file->desc.build_id_size);
 
 		if (fd >= 0) {
 			close(fd);
@@ -176,7 +176,7 @@ static bool is_fetched(pid_t server, struct debuginfod *debuginfod, const struct
 
 static void test_debuginfod(void **state)
 {
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *file = NULL;
 	_cleanup_(symbolizer_free_ptr) struct symbolizer *asking = NULL, *silent = NULL;
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_close_ int fd = open(in_directory("stripped"), O_RDONLY | O_CLOEXEC);
@@ -190,13 +190,13 @@ static void test_debuginfod(void **state)
 	snprintf(cache, sizeof(cache), "%s/cache", directory);
 	options.debuginfod = (struct debuginfod){ urls, cache, 10, 0 };
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
-	offset = offset_of(worker, "full", "outer", &desc);
+	offset = offset_of("full", "outer", &file);
 	do {
 		int port = free_port();
 
 		snprintf(urls, sizeof(urls), "http://127.0.0.1:%d", port);
 		server = start_server(port);
-	} while (!is_fetched(server, &options.debuginfod, desc));
+	} while (!is_fetched(server, &options.debuginfod, file));
 	sh("rm -rf cache");
 	assert_int_equal(symbolizer_new(worker, &options, &asking, NULL), 0);
 	name_one(asking, &object, offset, name, sizeof(name), &depth);
@@ -308,7 +308,7 @@ static void test_unfit_files(void **state)
 
 static void test_kept_after_the_end(void **state)
 {
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *file = NULL;
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_(symbolizer_free_ptr) struct symbolizer *symbolizer = NULL;
 	struct symbolizer_object object = { .root_fd = -1 };
@@ -319,7 +319,7 @@ static void test_kept_after_the_end(void **state)
 
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	assert_int_equal(symbolizer_new(worker, NULL, &symbolizer, NULL), 0);
-	offset = offset_of(worker, "full", "outer", &desc);
+	offset = offset_of("full", "outer", &file);
 	sh("cp full removed");
 	object.fd = open(in_directory("removed"), O_RDONLY | O_CLOEXEC);
 	object.path = "/srv/removed";
@@ -352,7 +352,7 @@ static void kill_and_wait(pid_t pid)
 static void test_memory_bound(void **state)
 {
 	const struct symbolizer_options options = { .memory_bytes = 1 };
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *file = NULL;
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_(symbolizer_free_ptr) struct symbolizer *symbolizer = NULL;
 	_cleanup_close_ int fd = open(in_directory("full"), O_RDONLY | O_CLOEXEC);
@@ -362,7 +362,7 @@ static void test_memory_bound(void **state)
 
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	assert_int_equal(symbolizer_new(worker, &options, &symbolizer, NULL), 0);
-	uint64_t offset = offset_of(worker, "full", "outer", &desc);
+	uint64_t offset = offset_of("full", "outer", &file);
 
 	for (int i = 0; i < 5; i++) {
 		int before[2], after[2];
@@ -386,7 +386,7 @@ static void test_fifty_thousand(void **state)
 	_cleanup_free_ struct name_query *queries = calloc(COUNT, sizeof(*queries));
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_(symbolizer_free_ptr) struct symbolizer *symbolizer = NULL;
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *file = NULL;
 	_cleanup_close_ int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	const struct symbolizer_object object = { .fd = fd, .root_fd = -1, .path = "/srv/self" };
 	const struct object_segment *code = NULL;
@@ -396,10 +396,10 @@ static void test_fifty_thousand(void **state)
 
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	assert_int_equal(symbolizer_new(worker, NULL, &symbolizer, NULL), 0);
-	assert_int_equal(worker_describe(worker, fd, NULL, &desc, NULL), 0);
-	for (size_t i = 0; i < desc->segment_count; i++)
-		if (desc->segments[i].is_executable)
-			code = &desc->segments[i];
+	assert_int_equal(object_describe(fd, NULL, &file, NULL), 0);
+	for (size_t i = 0; i < file->desc.segment_count; i++)
+		if (file->desc.segments[i].is_executable)
+			code = &file->desc.segments[i];
 	assert_non_null(code);
 	for (uint64_t i = 0; i < COUNT; i++)
 		queries[i].file_offset = code->file_offset + 1 + i * (code->file_size - 1) / COUNT;

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "daemon/lookup/tables.h"
+#include "daemon/object/cfi/cfi.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
@@ -377,9 +378,15 @@ static void test_the_next_run_loads_it_from_disk(void **state)
 	tables_free(tables);
 }
 
+static int build_here(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
+		      struct dhat_error *err)
+{
+	return cfi_build(fd, max_rows, ret, err);
+}
+
 static void test_a_real_library(void **state)
 {
-	struct tables_options options = { .cache_path = "" };
+	struct tables_options options = { .cache_path = "", .build = build_here };
 	struct object_identity identity = {};
 	_cleanup_close_ int fd = -1;
 	const struct table *table;

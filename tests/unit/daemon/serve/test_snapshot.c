@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/object/elf/object.h"
 #include "daemon/serve/snapshot.h"
 #include "daemon/worker/worker_main.h"
 #include "proto/base/cleanup.h"
@@ -22,7 +23,7 @@
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
 DEFINE_CLEANUP_PTR(struct symbolizer *, symbolizer_free)
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct object *, object_free)
 
 /* Places to be named. */
 __attribute__((noinline, used)) static int snapshot_test_one(int n)
@@ -44,19 +45,19 @@ struct world {
 static int set_up(void **state)
 {
 	static const char *const names[] = { "snapshot_test_one", "snapshot_test_two", NULL };
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(object_free_ptr) struct object *object = NULL;
 	struct world *world = calloc(1, sizeof(*world));
 
 	assert_non_null(world);
 	world->fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(worker_new(NULL, &world->worker, NULL), 0);
 	assert_int_equal(symbolizer_new(world->worker, NULL, &world->symbolizer, NULL), 0);
-	assert_int_equal(worker_describe(world->worker, world->fd, names, &desc, NULL), 0);
-	for (size_t i = 0; i < desc->symbol_count; i++)
-		if (!strcmp(desc->symbols[i].name, names[0]))
-			world->offset_one = desc->symbols[i].file_offset;
+	assert_int_equal(object_describe(world->fd, names, &object, NULL), 0);
+	for (size_t i = 0; i < object->symbol_count; i++)
+		if (!strcmp(object->symbols[i].name, names[0]))
+			world->offset_one = object->symbols[i].file_offset;
 		else
-			world->offset_two = desc->symbols[i].file_offset;
+			world->offset_two = object->symbols[i].file_offset;
 	assert_true(world->offset_one && world->offset_two);
 	*state = world;
 	return 0;
@@ -82,7 +83,7 @@ struct small_copy {
 	struct target_point points[4];
 	struct stack_frame frames[8];
 	struct target_object objects[3];
-	struct target_probe probes[1];
+	struct probe probes[1];
 	struct target_counter counters[2];
 	char *reasons[2], *notes[2], *allocators[2];
 };
@@ -154,17 +155,17 @@ static void make_copy(const struct world *world, struct small_copy *small)
 					     .peak_time_ns = 1500,
 					     .unknown_frees = 3,
 					     .unknown_free_bytes = 33 };
-	small->probes[0] = (struct target_probe){ .function = "malloc",
-						  .allocator = "glibc",
-						  .object_path = "/lib/libc.so.6",
-						  .link = "multi",
-						  .returns_by = "return probe",
-						  .instruction = "push rbx",
-						  .role = DHAT_ROLE_MALLOC,
-						  .is_emulated = true,
-						  .function_vaddr = 1,
-						  .site_vaddr = 2,
-						  .file_offset = 3 };
+	small->probes[0] = (struct probe){ .function = "malloc",
+					   .allocator = "glibc",
+					   .object_path = "/lib/libc.so.6",
+					   .link = "multi",
+					   .returns_by = "return probe",
+					   .instruction = "push rbx",
+					   .role = DHAT_ROLE_MALLOC,
+					   .is_emulated = true,
+					   .function_vaddr = 1,
+					   .site_vaddr = 2,
+					   .file_offset = 3 };
 	copy->probes = small->probes;
 	copy->probe_count = 1;
 	small->counters[0] = (struct target_counter){ "allocs", "allocations seen", 11, false };

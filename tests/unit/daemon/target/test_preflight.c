@@ -390,18 +390,18 @@ static void test_executable(void **state)
 
 static void test_sites(void **state)
 {
-	struct allocator_site sites[] = {
-		{ .function = { .name = "malloc" }, .place = { .is_emulated = true } },
-		{ .function = { .name = "free" } },
-		{ .function = { .name = "calloc" },
-		  .is_refused = true,
-		  .place = { .note = "not probed: an IFUNC" } },
-		{ .function = { .name = "realloc" },
-		  .place = { .is_emulated = true, .is_repeated = true } },
+	char malloc_name[] = "malloc", free_name[] = "free", calloc_name[] = "calloc",
+	     realloc_name[] = "realloc";
+	struct site list[] = {
+		{ .function = malloc_name, .is_emulated = true },
+		{ .function = free_name },
+		{ .function = calloc_name, .is_refused = true, .note = "not probed: an IFUNC" },
+		{ .function = realloc_name, .is_emulated = true, .is_repeated = true },
 	};
+	const struct sites sites = { list, ARRAY_SIZE(list) };
 	_cleanup_preflight_ struct preflight p = { 0 };
 
-	assert_int_equal(preflight_sites(&p, sites, ARRAY_SIZE(sites), "/lib/x.so"), 0);
+	assert_int_equal(preflight_sites(&p, &sites, "/lib/x.so"), 0);
 	assert_int_equal(p.count, 3);
 	assert_non_null(strstr(must_find(&p, "slow probe", false)->detail, "free of /lib/x.so"));
 	assert_non_null(strstr(must_find(&p, "unseen function", false)->detail, "IFUNC"));

@@ -32,7 +32,7 @@
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
 DEFINE_CLEANUP_PTR(struct names *, names_free)
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 DEFINE_CLEANUP_PTR(struct cfi_table *, cfi_table_free)
 
 /* ---- inside the worker ---- */
@@ -327,22 +327,24 @@ static void test_holds_no_files(void **state)
 /* Names a place in this very program, through the worker. */
 static int name_main(struct worker *worker, int fd, char *ret, size_t size, struct dhat_error *err)
 {
-	_cleanup_(object_desc_free_ptr) struct object_desc *desc = NULL;
+	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
 	_cleanup_(names_free_ptr) struct names *names = NULL;
-	static const char *const wanted[] = { "worker_try_hook", NULL };
+	char wanted[] = "free:self:worker_try_hook(ptr=arg1)", *customs[] = { wanted, NULL };
+	const struct survey_question question = { .path = "/opt/self", .customs = customs };
 	struct name_query query = { .is_exact_pc = true };
 	const struct name_location *last;
-	int r = worker_describe(worker, fd, wanted, &desc, err);
+	int r = worker_survey(worker, fd, &question, &survey, err);
 
 	if (r)
 		return r;
-	assert_int_equal(desc->symbol_count, 1);
-	query.file_offset = desc->symbols[0].file_offset;
+	assert_int_equal(survey->customs_error, 0);
+	assert_int_equal(survey->customs.count, 1);
+	query.file_offset = survey->customs.list[0].function_offset;
 	r = worker_name(worker, fd, &query, 1, false, NULL, &names, err);
 	if (r)
 		return r;
 	assert_true(names->frames[0].location_count > 0);
-	assert_int_equal(names->frames[0].vaddr, desc->symbols[0].vaddr);
+	assert_int_equal(names->frames[0].vaddr, survey->customs.list[0].function_vaddr);
 	last = &names->locations[names->frames[0].first_location + names->frames[0].location_count -
 				 1];
 	snprintf(ret, size, "%s", names->texts.list[last->function]);
@@ -384,18 +386,19 @@ static void test_wrong_files(void **state)
 	_cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int text = memfd_create("text", MFD_CLOEXEC);
 	struct name_query query = { .file_offset = 1 };
-	struct object_desc *desc = NULL;
+	const struct survey_question question = { .path = "" };
+	struct survey *survey = NULL;
 	struct names *names = NULL;
 	struct dhat_error err = { 0 };
 
-	assert_true(worker_describe(worker, null, NULL, &desc, &err) < 0);
+	assert_true(worker_survey(worker, null, &question, &survey, &err) < 0);
 	assert_string_equal(err.message, "not a regular file");
-	assert_true(worker_describe(worker, -1, NULL, &desc, NULL) < 0);
+	assert_true(worker_survey(worker, -1, &question, &survey, NULL) < 0);
 	assert_int_equal(write(text, "no ELF file", 11), 11);
 	memset(&err, 0, sizeof(err));
 	assert_int_equal(worker_name(worker, text, &query, 1, false, NULL, &names, &err), -ENOEXEC);
 	assert_string_equal(err.message, "not an ELF file");
-	assert_null(desc);
+	assert_null(survey);
 	assert_null(names);
 	assert_works(worker);
 }

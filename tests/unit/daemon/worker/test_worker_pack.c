@@ -1,4 +1,4 @@
-/* worker_pack: a description comes out as it went in, and shortened bytes are refused. */
+/* worker_pack: a survey comes out as it went in, and shortened bytes are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,29 +10,69 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "daemon/object/sites/allocators.h"
+#include "daemon/object/sites/surveyor.h"
 #include "daemon/worker/worker_pack.h"
 #include "proto/base/cleanup.h"
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
-#define _cleanup_desc_ _cleanup_(object_desc_free_ptr)
+DEFINE_CLEANUP_PTR(struct survey *, survey_free)
+#define _cleanup_survey_ _cleanup_(survey_free_ptr)
 
-static struct object_desc *describe(const char *path)
+static const char libc[] = "/lib/x86_64-linux-gnu/libc.so.6";
+
+/* With all there is to be asked. */
+static struct survey *look_at(const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct object_desc *desc = NULL;
+	char named[] = "alloc:libc.so.6:malloc(size=arg1)",
+	     none[] = "free:test_worker_pack:none(ptr=arg1)";
+	char *customs[] = { named, none, NULL };
+	const struct survey_question question = {
+		.path = path,
+		.customs = customs,
+		.use_exit_probes = true,
+		.wants_mappers = true,
+		.wants_candidates = true,
+	};
+	struct survey *survey = NULL;
 	struct dhat_error err = { 0 };
 
 	assert_true(fd >= 0);
-	assert_int_equal(allocators_describe(fd, NULL, &desc, &err), 0);
-	return desc;
+	assert_int_equal(survey_make(fd, &question, &survey, &err), 0);
+	return survey;
 }
 
-static void compare(const struct object_desc *a, const struct object_desc *b)
+static void compare_sites(const struct sites *a, const struct sites *b)
 {
-	size_t i;
+	assert_int_equal(a->count, b->count);
+	for (size_t i = 0; i < a->count; i++) {
+		struct site x = a->list[i], y = b->list[i];
 
+		assert_string_equal(x.function, y.function);
+		assert_int_equal(x.exit_count, y.exit_count);
+		for (size_t j = 0; j < x.exit_count; j++)
+			assert_true(x.exits[j].file_offset == y.exits[j].file_offset &&
+				    x.exits[j].result_reg == y.exits[j].result_reg &&
+				    x.exits[j].byte == y.exits[j].byte);
+		assert_string_equal(x.allocator, y.allocator);
+		assert_string_equal(x.instruction, y.instruction);
+		assert_string_equal(x.note, y.note);
+		assert_memory_equal(x.arg_reg, y.arg_reg, sizeof(x.arg_reg));
+		assert_true(x.role == y.role && x.has_header == y.has_header &&
+			    x.is_unknown == y.is_unknown && x.is_refused == y.is_refused &&
+			    x.returns == y.returns && x.byte == y.byte &&
+			    x.rsp_words == y.rsp_words && x.is_emulated == y.is_emulated &&
+			    x.is_repeated == y.is_repeated);
+		assert_true(x.function_vaddr == y.function_vaddr &&
+			    x.function_offset == y.function_offset &&
+			    x.function_bytes == y.function_bytes && x.vaddr == y.vaddr &&
+			    x.file_offset == y.file_offset);
+	}
+}
+
+static void compare_descs(const struct object_desc *a, const struct object_desc *b)
+{
 	assert_int_equal(a->elf_class, b->elf_class);
 	assert_int_equal(a->machine, b->machine);
 	assert_true(a->is_program == b->is_program && a->is_static == b->is_static &&
@@ -45,60 +85,206 @@ static void compare(const struct object_desc *a, const struct object_desc *b)
 	assert_string_equal(a->soname, b->soname);
 	assert_string_equal(a->libc_version, b->libc_version);
 	assert_string_equal(a->malloc_version, b->malloc_version);
-	assert_string_equal(a->copier, b->copier);
+	assert_int_equal(a->copier, b->copier);
+	assert_string_equal(a->copier_name, b->copier_name);
 	assert_int_equal(a->segment_count, b->segment_count);
-	for (i = 0; i < a->segment_count; i++)
+	for (size_t i = 0; i < a->segment_count; i++)
 		assert_memory_equal(&a->segments[i], &b->segments[i], sizeof(a->segments[i]));
-	assert_int_equal(a->symbol_count, b->symbol_count);
-	for (i = 0; i < a->symbol_count; i++) {
-		const struct object_symbol *x = &a->symbols[i], *y = &b->symbols[i];
-
-		assert_string_equal(x->name, y->name);
-		assert_true(x->vaddr == y->vaddr && x->size_bytes == y->size_bytes &&
-			    x->file_offset == y->file_offset && x->is_ifunc == y->is_ifunc &&
-			    x->is_exported == y->is_exported);
-		assert_int_equal(x->code_size, y->code_size);
-		assert_memory_equal(x->code, y->code, x->code_size);
-	}
-	assert_int_equal(a->stub_count, b->stub_count);
-	for (i = 0; i < a->stub_count; i++)
-		assert_memory_equal(&a->stubs[i], &b->stubs[i], sizeof(a->stubs[i]));
-	assert_int_equal(a->noreturn_count, b->noreturn_count);
-	for (i = 0; i < a->noreturn_count; i++)
-		assert_true(a->noreturn[i] == b->noreturn[i]);
 }
 
-static void test_description(void **state)
+static void compare(const struct survey *a, const struct survey *b)
 {
-	static const char *const paths[] = { "/lib/x86_64-linux-gnu/libc.so.6",
-					     "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4",
-					     "/proc/self/exe" };
-	size_t p, size;
+	compare_descs(&a->desc, &b->desc);
+	compare_sites(&a->allocators, &b->allocators);
+	compare_sites(&a->mappers, &b->mappers);
+	compare_sites(&a->customs, &b->customs);
+	compare_sites(&a->candidates, &b->candidates);
+	assert_int_equal(a->hidden, b->hidden);
+	assert_int_equal(a->customs_error, b->customs_error);
+	assert_int_equal(a->customs_why.code, b->customs_why.code);
+	assert_string_equal(a->customs_why.message, b->customs_why.message);
+}
 
-	for (p = 0; p < ARRAY_SIZE(paths); p++) {
-		_cleanup_desc_ struct object_desc *before = describe(paths[p]), *after = NULL;
+static int unpack(const struct wire_writer *from, size_t size, struct survey **ret)
+{
+	struct wire_reader reader = { .data = from->data, .size = size };
+
+	return pack_get_survey(&reader, ret);
+}
+
+static void test_survey(void **state)
+{
+	char self[4096] = "";
+	const char *const paths[] = { libc, "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4", self };
+
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	for (size_t p = 0; p < ARRAY_SIZE(paths); p++) {
+		_cleanup_survey_ struct survey *before = look_at(paths[p]), *after = NULL;
 		struct wire_writer writer = { 0 };
-		struct wire_reader reader;
 
-		pack_put_desc(&writer, before);
+		pack_put_survey(&writer, before);
 		assert_false(writer.is_failed);
-		reader = (struct wire_reader){ .data = writer.data, .size = writer.size };
-		assert_int_equal(pack_get_desc(&reader, &after), 0);
+		assert_int_equal(unpack(&writer, writer.size, &after), 0);
 		compare(before, after);
-		for (size = 0; size < writer.size; size += 1 + size / 50) {
-			struct object_desc *none = NULL;
+		for (size_t size = 0; size < writer.size; size += 1 + size / 50) {
+			struct survey *none = NULL;
 
-			reader = (struct wire_reader){ .data = writer.data, .size = size };
-			assert_true(pack_get_desc(&reader, &none) < 0);
+			assert_true(unpack(&writer, size, &none) < 0);
 			assert_null(none);
 		}
 		wire_writer_deinit(&writer);
 	}
 }
 
+/* What a file is asked for is answered, and no more: no code travels. */
+static void test_what_is_found(void **state)
+{
+	_cleanup_survey_ struct survey *survey = look_at(libc);
+	_cleanup_close_ int fd = open(libc, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int other = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct wire_writer writer = { 0 };
+
+	assert_true(survey->allocators.count >= 8);
+	assert_true(survey->mappers.count >= 3);
+	assert_int_equal(survey->customs.count, 1);
+	assert_string_equal(survey->customs.list[0].function, "malloc");
+	assert_int_equal(survey->customs_error, 0);
+	assert_true(sites_are_of(&survey->allocators, fd));
+	assert_true(sites_are_of(&survey->customs, fd));
+	assert_false(sites_are_of(&survey->allocators, other));
+	survey->allocators.list[0].byte ^= 1;
+	assert_false(sites_are_of(&survey->allocators, fd));
+	pack_put_survey(&writer, survey);
+	assert_in_range(writer.size, 1000, 64 << 10);
+	wire_writer_deinit(&writer);
+}
+
+static void test_what_is_missing(void **state)
+{
+	char self[4096] = "";
+	struct survey *survey;
+
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	survey = look_at(self);
+	assert_int_equal(survey->customs.count, 0);
+	assert_int_equal(survey->customs_error, ENOENT);
+	assert_int_equal(survey->customs_why.code, DHAT_EXIT_USAGE);
+	assert_non_null(strstr(survey->customs_why.message, "has no code at 'none'"));
+	survey_free(survey);
+}
+
+/* Whoever has taken the worker over. */
+static void expect_refused(void (*lie)(struct survey *survey))
+{
+	_cleanup_survey_ struct survey *survey = look_at(libc);
+	struct wire_writer writer = { 0 };
+	struct survey *none = NULL;
+
+	lie(survey);
+	pack_put_survey(&writer, survey);
+	assert_int_equal(unpack(&writer, writer.size, &none), -EBADMSG);
+	assert_null(none);
+	wire_writer_deinit(&writer);
+}
+
+static void lie_about_role(struct survey *survey)
+{
+	survey->allocators.list[1].role = DHAT_ROLE_COUNT;
+}
+
+static void lie_about_returns(struct survey *survey)
+{
+	survey->mappers.list[0].returns = SITE_RETURNS_UNKNOWN;
+}
+
+static void lie_about_register(struct survey *survey)
+{
+	survey->customs.list[0].arg_reg[0] = 16;
+}
+
+static void lie_about_place(struct survey *survey)
+{
+	survey->allocators.list[2].file_offset = 1; /* the ELF header: no code */
+}
+
+static void lie_about_exit(struct survey *survey)
+{
+	survey->customs.list[0].exits[0].file_offset = UINT64_MAX;
+}
+
+static void lie_about_exits(struct survey *survey)
+{
+	survey->customs.list[0].returns = SITE_RETURNS_PROBE;
+}
+
+static void lie_about_hidden(struct survey *survey)
+{
+	survey->hidden = 1u << OBJECT_MAKER_COUNT;
+}
+
+static void lie_about_copier(struct survey *survey)
+{
+	survey->desc.copier = COPIER_DOES + 1;
+}
+
+static void lie_about_error(struct survey *survey)
+{
+	survey->customs_error = 5000;
+}
+
+static void lie_about_candidates(struct survey *survey)
+{
+	survey->candidates = survey->mappers; /* but there are no entries */
+	survey->mappers = (struct sites){ 0 };
+}
+
+static void test_lies(void **state)
+{
+	expect_refused(lie_about_role);
+	expect_refused(lie_about_returns);
+	expect_refused(lie_about_register);
+	expect_refused(lie_about_place);
+	expect_refused(lie_about_exit);
+	expect_refused(lie_about_exits);
+	expect_refused(lie_about_hidden);
+	expect_refused(lie_about_copier);
+	expect_refused(lie_about_error);
+	expect_refused(lie_about_candidates);
+}
+
+static void test_question(void **state)
+{
+	char one[] = "free:a:b(ptr=arg1)", two[] = "", *customs[] = { one, two, NULL };
+	const struct survey_question before = { .path = "/a b",
+						.customs = customs,
+						.wants_mappers = true };
+	struct survey_question after;
+	struct wire_writer writer = { 0 };
+	struct wire_reader reader;
+
+	pack_put_question(&writer, &before);
+	reader = (struct wire_reader){ .data = writer.data, .size = writer.size };
+	assert_int_equal(pack_get_question(&reader, &after), 0);
+	assert_string_equal(after.path, "/a b");
+	assert_string_equal(after.customs[0], one);
+	assert_string_equal(after.customs[1], "");
+	assert_null(after.customs[2]);
+	assert_true(after.wants_mappers && !after.wants_candidates && !after.use_exit_probes);
+	pack_free_question(&after);
+	for (size_t size = 0; size < writer.size; size++) {
+		reader = (struct wire_reader){ .data = writer.data, .size = size };
+		assert_int_equal(pack_get_question(&reader, &after), -EBADMSG);
+	}
+	wire_writer_deinit(&writer);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_description) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_survey),		cmocka_unit_test(test_what_is_found),
+		cmocka_unit_test(test_what_is_missing), cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_question),
+	};
 
 	return cmocka_run_group_tests_name("worker_pack", tests, NULL, NULL);
 }

@@ -24,47 +24,47 @@
 #define LIBRARIES "/usr/lib/x86_64-linux-gnu/"
 #define LIBC "/lib/x86_64-linux-gnu/libc.so.6"
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
-#define _cleanup_desc_ _cleanup_(object_desc_free_ptr)
+DEFINE_CLEANUP_PTR(struct object *, object_free)
+#define _cleanup_desc_ _cleanup_(object_free_ptr)
 
 static const char *const malloc_names[] = { "malloc",	      "free",	       "calloc",  "realloc",
 					    "posix_memalign", "aligned_alloc", "mallocx", "_Znwm",
 					    "pthread_create", "memcpy",	       "strlen",  NULL };
 
-static struct object_desc *describe(int fd, const char *const *names)
+static struct object *describe(int fd, const char *const *names)
 {
-	struct object_desc *desc = NULL;
+	struct object *object = NULL;
 	struct dhat_error err = { 0 };
 
 	assert_true(fd >= 0);
-	if (object_describe(fd, names, &desc, &err) < 0)
+	if (object_describe(fd, names, &object, &err) < 0)
 		fail_msg("object_describe: %s", err.message);
-	return desc;
+	return object;
 }
 
-static struct object_desc *describe_file(const char *path, const char *const *names)
+static struct object *describe_file(const char *path, const char *const *names)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	return describe(fd, names);
 }
 
-static const struct object_symbol *find(const struct object_desc *desc, const char *name)
+static const struct object_symbol *find(const struct object *object, const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++)
-		if (!strcmp(desc->symbols[i].name, name))
-			return &desc->symbols[i];
+	for (i = 0; i < object->symbol_count; i++)
+		if (!strcmp(object->symbols[i].name, name))
+			return &object->symbols[i];
 	return NULL;
 }
 
-static bool is_listed(const struct object_desc *desc, const char *name, uint64_t vaddr)
+static bool is_listed(const struct object *object, const char *name, uint64_t vaddr)
 {
 	size_t i;
 
-	for (i = 0; i < desc->symbol_count; i++)
-		if (desc->symbols[i].vaddr == vaddr && !strcmp(desc->symbols[i].name, name))
+	for (i = 0; i < object->symbol_count; i++)
+		if (object->symbols[i].vaddr == vaddr && !strcmp(object->symbols[i].name, name))
 			return true;
 	return false;
 }
@@ -72,7 +72,7 @@ static bool is_listed(const struct object_desc *desc, const char *name, uint64_t
 /* Every function that nm finds by one of the names is found, where nm finds it, and no other. */
 static void compare_with_nm(const char *path, const char *const *names)
 {
-	_cleanup_desc_ struct object_desc *desc = describe_file(path, names);
+	_cleanup_desc_ struct object *object = describe_file(path, names);
 	size_t i, named = 0, expected = 0;
 	char command[256], line[512], name[256], type;
 	unsigned long vaddr;
@@ -89,17 +89,17 @@ static void compare_with_nm(const char *path, const char *const *names)
 			if (strcmp(names[i], name))
 				continue;
 			expected++;
-			if (!is_listed(desc, name, vaddr))
+			if (!is_listed(object, name, vaddr))
 				fail_msg("%s: %s at %lx is missing", path, name, vaddr);
 		}
 	}
 	assert_int_equal(pclose(nm), 0);
-	for (i = 0; i < desc->symbol_count; i++) {
-		if (desc->symbols[i].name[0] == '\0')
+	for (i = 0; i < object->symbol_count; i++) {
+		if (object->symbols[i].name[0] == '\0')
 			continue;
 		named++;
-		assert_true(desc->symbols[i].is_exported);
-		assert_true(desc->symbols[i].code_size > 0);
+		assert_true(object->symbols[i].is_exported);
+		assert_true(object->symbols[i].code_size > 0);
 	}
 	/* nm lists versions of one symbol at one address each; we list it once. */
 	assert_true(named > 0 && named <= expected);
@@ -116,37 +116,37 @@ static void test_real_libraries(void **state)
 
 static void test_what_a_library_is(void **state)
 {
-	_cleanup_desc_ struct object_desc *libc = describe_file(LIBC, malloc_names);
-	_cleanup_desc_ struct object_desc *jemalloc =
+	_cleanup_desc_ struct object *libc = describe_file(LIBC, malloc_names);
+	_cleanup_desc_ struct object *jemalloc =
 		describe_file(LIBRARIES "libjemalloc.so.2", malloc_names);
-	_cleanup_desc_ struct object_desc *tcmalloc =
+	_cleanup_desc_ struct object *tcmalloc =
 		describe_file(LIBRARIES "libtcmalloc.so.4", malloc_names);
-	const char *version = strchr(libc->libc_version, ' ');
+	const char *version = strchr(libc->desc.libc_version, ' ');
 
-	assert_int_equal(libc->elf_class, ELFCLASS64);
-	assert_int_equal(libc->machine, EM_X86_64);
-	assert_string_equal(libc->soname, "libc.so.6");
-	assert_int_equal(libc->build_id_size, 20);
+	assert_int_equal(libc->desc.elf_class, ELFCLASS64);
+	assert_int_equal(libc->desc.machine, EM_X86_64);
+	assert_string_equal(libc->desc.soname, "libc.so.6");
+	assert_int_equal(libc->desc.build_id_size, 20);
 	assert_non_null(version);
-	assert_int_equal(strncmp(libc->libc_version, "glibc ", 6), 0);
+	assert_int_equal(strncmp(libc->desc.libc_version, "glibc ", 6), 0);
 	assert_string_equal(version + 1, gnu_get_libc_version());
 	assert_true(find(libc, "strlen")->is_ifunc);
 	assert_false(find(libc, "malloc")->is_ifunc);
-	assert_false(libc->is_static || libc->is_go);
-	assert_string_equal(jemalloc->soname, "libjemalloc.so.2");
-	assert_string_equal(jemalloc->malloc_version, "jemalloc 5.3.0");
-	assert_int_equal(strncmp(tcmalloc->malloc_version, "gperftools 2.", 13), 0);
-	assert_false(jemalloc->is_program);
+	assert_false(libc->desc.is_static || libc->desc.is_go);
+	assert_string_equal(jemalloc->desc.soname, "libjemalloc.so.2");
+	assert_string_equal(jemalloc->desc.malloc_version, "jemalloc 5.3.0");
+	assert_int_equal(strncmp(tcmalloc->desc.malloc_version, "gperftools 2.", 13), 0);
+	assert_false(jemalloc->desc.is_program);
 }
 
 /* memcpy has two versions in glibc, at two addresses. */
 static void test_versions_of_one_name(void **state)
 {
-	_cleanup_desc_ struct object_desc *desc = describe_file(LIBC, malloc_names);
+	_cleanup_desc_ struct object *object = describe_file(LIBC, malloc_names);
 	size_t i, n = 0;
 
-	for (i = 0; i < desc->symbol_count; i++)
-		n += !strcmp(desc->symbols[i].name, "memcpy");
+	for (i = 0; i < object->symbol_count; i++)
+		n += !strcmp(object->symbols[i].name, "memcpy");
 	assert_int_equal(n, 2);
 }
 
@@ -164,26 +164,26 @@ static int first_object(struct dl_phdr_info *info, size_t size, void *base)
 static void test_own_symtab(void **state)
 {
 	static const char *const names[] = { "a_local_function", "main", "nobody_has_this", NULL };
-	_cleanup_desc_ struct object_desc *desc = describe_file("/proc/self/exe", names);
-	const struct object_symbol *s = find(desc, "a_local_function");
+	_cleanup_desc_ struct object *object = describe_file("/proc/self/exe", names);
+	const struct object_symbol *s = find(object, "a_local_function");
 	uint64_t base = 0, vaddr;
 
 	dl_iterate_phdr(first_object, &base);
-	assert_true(desc->is_program && desc->has_symtab && !desc->is_static);
+	assert_true(object->desc.is_program && object->desc.has_symtab && !object->desc.is_static);
 	assert_non_null(s);
-	assert_null(find(desc, "nobody_has_this"));
+	assert_null(find(object, "nobody_has_this"));
 	assert_true(s->vaddr + base == (uint64_t)(uintptr_t)a_local_function);
 	assert_false(s->is_exported);
 	assert_true(s->size_bytes > 0 && s->code_size == s->size_bytes);
 	assert_memory_equal(s->code, (void *)(uintptr_t)a_local_function, s->code_size);
-	assert_true(object_offset_of_vaddr(desc, s->vaddr, &vaddr) && vaddr == s->file_offset);
-	assert_false(object_offset_of_vaddr(desc, UINT64_MAX, &vaddr));
+	assert_true(object_offset_of_vaddr(object, s->vaddr, &vaddr) && vaddr == s->file_offset);
+	assert_false(object_offset_of_vaddr(object, UINT64_MAX, &vaddr));
 }
 
 /* Where the function begins is told by its symbol, and by no other's. */
 static void test_address_inside_of_a_function(void **state)
 {
-	_cleanup_desc_ struct object_desc *named = describe_file(LIBC, malloc_names), *desc = NULL;
+	_cleanup_desc_ struct object *named = describe_file(LIBC, malloc_names), *object = NULL;
 	const struct object_symbol *s = find(named, "malloc");
 	char start[32], inside[32], last[32], behind[32];
 	const char *const names[] = { start, inside, last, behind, NULL };
@@ -192,29 +192,29 @@ static void test_address_inside_of_a_function(void **state)
 	snprintf(inside, sizeof(inside), "+0x%lx", s->vaddr + 1);
 	snprintf(last, sizeof(last), "+0x%lx", s->vaddr + s->size_bytes - 1);
 	snprintf(behind, sizeof(behind), "+0x%lx", s->vaddr + s->size_bytes);
-	desc = describe_file(LIBC, names);
-	assert_true(find(desc, start)->start_vaddr == s->vaddr);
-	assert_true(find(desc, inside)->start_vaddr == s->vaddr);
-	assert_true(find(desc, last)->start_vaddr == s->vaddr);
-	assert_true(find(desc, behind)->start_vaddr != s->vaddr);
+	object = describe_file(LIBC, names);
+	assert_true(find(object, start)->start_vaddr == s->vaddr);
+	assert_true(find(object, inside)->start_vaddr == s->vaddr);
+	assert_true(find(object, last)->start_vaddr == s->vaddr);
+	assert_true(find(object, behind)->start_vaddr != s->vaddr);
 	assert_true(s->start_vaddr == 0); /* asked for by name */
 }
 
 static void test_address_instead_of_a_name(void **state)
 {
-	_cleanup_desc_ struct object_desc *named = describe_file(LIBC, malloc_names), *desc = NULL;
+	_cleanup_desc_ struct object *named = describe_file(LIBC, malloc_names), *object = NULL;
 	const struct object_symbol *s = find(named, "malloc"), *by_address;
 	char name[32];
 	const char *const names[] = { name, "+0xffffffffffffffff", "+0x", "+zz", NULL };
 
 	snprintf(name, sizeof(name), "+0x%lx", s->vaddr);
-	desc = describe_file(LIBC, names);
-	by_address = find(desc, name);
+	object = describe_file(LIBC, names);
+	by_address = find(object, name);
 	assert_non_null(by_address);
 	assert_true(by_address->vaddr == s->vaddr && by_address->file_offset == s->file_offset);
 	assert_memory_equal(by_address->code, s->code, s->code_size);
-	assert_null(find(desc, "+0xffffffffffffffff"));
-	assert_null(find(desc, "+zz"));
+	assert_null(find(object, "+0xffffffffffffffff"));
+	assert_null(find(object, "+zz"));
 }
 
 /* ---- changed files ------------------------------------------------------------------------ */
@@ -278,16 +278,16 @@ static void test_makers(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		_cleanup_desc_ struct object_desc *whole = describe_file(files[i].path, NULL);
-		_cleanup_desc_ struct object_desc *bare = NULL;
+		_cleanup_desc_ struct object *whole = describe_file(files[i].path, NULL);
+		_cleanup_desc_ struct object *bare = NULL;
 		_cleanup_(free_image) struct image image = read_image(files[i].path);
 		_cleanup_close_ int fd = -1;
 
 		strip_sections(&image);
 		fd = image_fd(image.bytes, image.size);
 		bare = describe(fd, NULL);
-		assert_int_equal(whole->makers, files[i].makers);
-		assert_int_equal(bare->makers, files[i].makers);
+		assert_int_equal(whole->desc.makers, files[i].makers);
+		assert_int_equal(bare->desc.makers, files[i].makers);
 	}
 }
 
@@ -300,15 +300,15 @@ static void test_without_section_headers(void **state)
 
 	for (p = 0; p < ARRAY_SIZE(paths); p++) {
 		_cleanup_(free_image) struct image image = read_image(paths[p]);
-		_cleanup_desc_ struct object_desc *whole = NULL, *bare = NULL;
+		_cleanup_desc_ struct object *whole = NULL, *bare = NULL;
 		_cleanup_close_ int fd = -1;
 
 		strip_sections(&image);
 		fd = image_fd(image.bytes, image.size);
 		whole = describe_file(paths[p], malloc_names);
 		bare = describe(fd, malloc_names);
-		assert_string_equal(bare->soname, whole->soname);
-		assert_int_equal(bare->build_id_size, whole->build_id_size);
+		assert_string_equal(bare->desc.soname, whole->desc.soname);
+		assert_int_equal(bare->desc.build_id_size, whole->desc.build_id_size);
 		assert_int_equal(bare->symbol_count, whole->symbol_count);
 		for (i = 0; i < whole->symbol_count; i++)
 			assert_true(
@@ -319,19 +319,19 @@ static void test_without_section_headers(void **state)
 static void survive(const void *bytes, size_t size)
 {
 	_cleanup_close_ int fd = image_fd(bytes, size);
-	_cleanup_desc_ struct object_desc *desc = NULL;
+	_cleanup_desc_ struct object *object = NULL;
 	struct dhat_error err = { 0 };
 	size_t i;
 	int r;
 
-	r = object_describe(fd, malloc_names, &desc, &err);
+	r = object_describe(fd, malloc_names, &object, &err);
 	if (r < 0) {
-		assert_null(desc);
+		assert_null(object);
 		assert_true(err.code != DHAT_EXIT_OK && err.message[0]);
 		return;
 	}
-	for (i = 0; i < desc->symbol_count; i++)
-		assert_true(desc->symbols[i].file_offset + desc->symbols[i].code_size <= size);
+	for (i = 0; i < object->symbol_count; i++)
+		assert_true(object->symbols[i].file_offset + object->symbols[i].code_size <= size);
 }
 
 static void test_cut_off_files(void **state)
@@ -376,11 +376,11 @@ static void test_changed_bytes(void **state)
 static void expect_error(const void *bytes, size_t size, const char *message)
 {
 	_cleanup_close_ int fd = image_fd(bytes, size);
-	struct object_desc *desc = NULL;
+	struct object *object = NULL;
 	struct dhat_error err = { 0 };
 
-	assert_true(object_describe(fd, malloc_names, &desc, &err) < 0);
-	assert_null(desc);
+	assert_true(object_describe(fd, malloc_names, &object, &err) < 0);
+	assert_null(object);
 	assert_int_equal(err.code, DHAT_EXIT_BAD_FILE);
 	assert_non_null(strstr(err.message, message));
 }
@@ -394,7 +394,7 @@ static void test_not_an_elf_file(void **state)
 
 static void test_other_machines(void **state)
 {
-	_cleanup_desc_ struct object_desc *desc = NULL;
+	_cleanup_desc_ struct object *object = NULL;
 	_cleanup_close_ int fd = -1;
 	Elf32_Ehdr eh = {
 		.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT },
@@ -405,10 +405,10 @@ static void test_other_machines(void **state)
 	};
 
 	fd = image_fd(&eh, sizeof(eh));
-	desc = describe(fd, malloc_names);
-	assert_int_equal(desc->elf_class, ELFCLASS32);
-	assert_int_equal(desc->machine, EM_386);
-	assert_int_equal(desc->symbol_count, 0);
+	object = describe(fd, malloc_names);
+	assert_int_equal(object->desc.elf_class, ELFCLASS32);
+	assert_int_equal(object->desc.machine, EM_386);
+	assert_int_equal(object->symbol_count, 0);
 }
 
 /* A program of one segment, with a dynamic symbol table of `count` times "malloc". */
@@ -464,29 +464,29 @@ static struct tiny *make_tiny(uint32_t count)
 static void test_too_many_symbols(void **state)
 {
 	_cleanup_free_ struct tiny *t = make_tiny(2000);
-	_cleanup_desc_ struct object_desc *desc = NULL;
+	_cleanup_desc_ struct object *object = NULL;
 	_cleanup_close_ int fd = -1;
 
 	expect_error(t, sizeof(*t), "more than");
 	free(t);
 	t = make_tiny(3);
 	fd = image_fd(t, sizeof(*t));
-	desc = describe(fd, malloc_names);
-	assert_int_equal(desc->symbol_count, 3);
-	assert_true(desc->is_program && desc->is_static && !desc->is_go);
+	object = describe(fd, malloc_names);
+	assert_int_equal(object->symbol_count, 3);
+	assert_true(object->desc.is_program && object->desc.is_static && !object->desc.is_go);
 }
 
 static void test_go(void **state)
 {
 	_cleanup_free_ struct tiny *t = make_tiny(1);
-	_cleanup_desc_ struct object_desc *desc = NULL;
+	_cleanup_desc_ struct object *object = NULL;
 	_cleanup_close_ int fd = -1;
 
 	memcpy(t->data, "\xff Go buildinf:", 14);
 	t->ph[0].p_flags = PF_R | PF_W;
 	fd = image_fd(t, sizeof(*t));
-	desc = describe(fd, malloc_names);
-	assert_true(desc->is_go);
+	object = describe(fd, malloc_names);
+	assert_true(object->desc.is_go);
 }
 
 /* Counts that lie: a hash table of four thousand million chains, string tables out of bounds. */
@@ -512,16 +512,16 @@ static void test_lies(void **state)
 	survive(t, sizeof(*t));
 }
 
-static const struct object_sighting *sighting(const struct object_desc *desc, const char *name)
+static const struct object_sighting *sighting(const struct object *object, const char *name)
 {
 	const struct object_sighting *found = NULL;
 	size_t i;
 
-	for (i = 0; i < desc->sighting_count; i++) {
-		if (strcmp(desc->sightings[i].name, name) != 0)
+	for (i = 0; i < object->sighting_count; i++) {
+		if (strcmp(object->sightings[i].name, name) != 0)
 			continue;
 		assert_null(found); /* once, whatever versions and tables it is in */
-		found = &desc->sightings[i];
+		found = &object->sightings[i];
 	}
 	return found;
 }
@@ -531,10 +531,10 @@ static const struct object_sighting *sighting(const struct object_desc *desc, co
 static void test_patterns(void **state)
 {
 	static const char *const names[] = { "*allocx", "malloc_*", "mallocx", "*_np", NULL };
-	_cleanup_desc_ struct object_desc *je = describe_file(LIBRARIES "libjemalloc.so.2", names);
-	_cleanup_desc_ struct object_desc *libc = describe_file(LIBC, names);
+	_cleanup_desc_ struct object *je = describe_file(LIBRARIES "libjemalloc.so.2", names);
+	_cleanup_desc_ struct object *libc = describe_file(LIBC, names);
 	_cleanup_close_ int fd = open(LIBRARIES "libjemalloc.so.2", O_RDONLY | O_CLOEXEC);
-	_cleanup_desc_ struct object_desc *again = NULL;
+	_cleanup_desc_ struct object *again = NULL;
 
 	assert_non_null(find(je, "mallocx"));
 	assert_null(sighting(je, "mallocx"));
@@ -548,8 +548,8 @@ static void test_patterns(void **state)
 		object_describe_more(fd, (const char *const[]){ "free", NULL }, je, &again, NULL),
 		0);
 	assert_non_null(find(again, "free"));
-	assert_string_equal(again->malloc_version, je->malloc_version);
-	assert_int_equal(again->makers, je->makers);
+	assert_string_equal(again->desc.malloc_version, je->desc.malloc_version);
+	assert_int_equal(again->desc.makers, je->desc.makers);
 	assert_int_equal(again->sighting_count, 0);
 }
 
@@ -561,7 +561,7 @@ static void __attribute__((noinline, used)) private_function_np(void)
 static void test_private_names(void **state)
 {
 	static const char *const names[] = { "private_function*", "ma*", NULL };
-	_cleanup_desc_ struct object_desc *self = describe_file("/proc/self/exe", names);
+	_cleanup_desc_ struct object *self = describe_file("/proc/self/exe", names);
 
 	private_function_np();
 	assert_false(sighting(self, "private_function_np")->is_public);

@@ -21,11 +21,11 @@
 #define LIBRARIES "/usr/lib/x86_64-linux-gnu/"
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9 };
 
-DEFINE_CLEANUP_PTR(struct object_desc *, object_desc_free)
+DEFINE_CLEANUP_PTR(struct object *, object_free)
 
-/* What was found in one object, with the desc that it points into. */
+/* What was found in one object, with the object that it points into. */
 struct found {
-	struct object_desc *desc;
+	struct object *object;
 	struct allocator_site *sites;
 	size_t count;
 };
@@ -33,7 +33,7 @@ struct found {
 static void free_found(struct found *found)
 {
 	allocators_sites_free(found->sites, found->count);
-	object_desc_free(found->desc);
+	object_free(found->object);
 }
 #define _cleanup_found_ _cleanup_(free_found)
 
@@ -45,9 +45,9 @@ static struct found search_file(const char *path, bool use_exit_probes)
 	size_t i;
 
 	assert_true(fd >= 0);
-	if (allocators_describe(fd, NULL, &found.desc, &err) < 0)
+	if (allocators_describe(fd, NULL, &found.object, &err) < 0)
 		fail_msg("%s: %s", path, err.message);
-	assert_int_equal(allocators_find(found.desc, path, true, use_exit_probes, &found.sites,
+	assert_int_equal(allocators_find(found.object, path, true, use_exit_probes, &found.sites,
 					 &found.count),
 			 0);
 	for (i = 1; i < found.count; i++)
@@ -103,10 +103,10 @@ static void test_glibc(void **state)
 	must_have(&f, "valloc", DHAT_ROLE_MALLOC);
 	must_have(&f, "pvalloc", DHAT_ROLE_PVALLOC);
 	site = must_have(&f, "malloc", DHAT_ROLE_MALLOC);
-	assert_int_equal(site->returns, ALLOCATOR_RETURNS_PROBE);
+	assert_int_equal(site->returns, SITE_RETURNS_PROBE);
 	assert_int_equal(site->arg_reg[0], RDI);
 	site = must_have(&f, "free", DHAT_ROLE_FREE);
-	assert_int_equal(site->returns, ALLOCATOR_RETURNS_NOTHING);
+	assert_int_equal(site->returns, SITE_RETURNS_NOTHING);
 	site = must_have(&f, "posix_memalign", DHAT_ROLE_POSIX_MEMALIGN);
 	assert_int_equal(site->arg_reg[2], RDX);
 	/* Aliases once; reallocarray only jumps to realloc. */
@@ -131,9 +131,9 @@ static size_t check_exits(const char *path)
 
 		if (site->is_refused)
 			fail_msg("%s: %s %s", path, site->function.name, site->place.note);
-		if (site->returns == ALLOCATOR_RETURNS_NOTHING)
+		if (site->returns == SITE_RETURNS_NOTHING)
 			continue;
-		assert_int_equal(site->returns, ALLOCATOR_RETURNS_EXITS);
+		assert_int_equal(site->returns, SITE_RETURNS_EXITS);
 		assert_true(site->exit_count > 0);
 		for (k = 0; k < site->exit_count; k++) {
 			assert_true(k == 0 ||
@@ -174,7 +174,7 @@ static void test_shared_exits(void **state)
 			shared += realloc_site->exits[k].file_offset ==
 				  malloc_site->exits[i].file_offset;
 	assert_int_equal(shared, malloc_site->exit_count);
-	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, ALLOCATOR_RETURNS_NOTHING);
+	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, SITE_RETURNS_NOTHING);
 }
 
 static void test_jemalloc(void **state)
@@ -192,10 +192,9 @@ static void test_jemalloc(void **state)
 	/* plain operator delete jumps to free, operator new[] to operator new */
 	assert_null(site_of(&f, "_ZdlPv"));
 	assert_null(site_of(&f, "_Znam"));
-	assert_int_equal(must_have(&f, "_Znwm", DHAT_ROLE_MALLOC)->returns,
-			 ALLOCATOR_RETURNS_EXITS);
+	assert_int_equal(must_have(&f, "_Znwm", DHAT_ROLE_MALLOC)->returns, SITE_RETURNS_EXITS);
 	assert_int_equal(must_have(&f, "_ZnwmRKSt9nothrow_t", DHAT_ROLE_MALLOC)->returns,
-			 ALLOCATOR_RETURNS_PROBE);
+			 SITE_RETURNS_PROBE);
 }
 
 static void test_tcmalloc(void **state)
@@ -216,9 +215,9 @@ static void test_tcmalloc(void **state)
 		assert_null(site_of(&f, "_Znwm"));
 		assert_null(site_of(&f, "_ZdlPv"));
 		assert_int_equal(must_have(&f, "tc_new", DHAT_ROLE_MALLOC)->returns,
-				 ALLOCATOR_RETURNS_EXITS);
+				 SITE_RETURNS_EXITS);
 		assert_int_equal(must_have(&f, "tc_new_aligned", DHAT_ROLE_MALLOC)->returns,
-				 ALLOCATOR_RETURNS_EXITS);
+				 SITE_RETURNS_EXITS);
 	}
 }
 
@@ -236,8 +235,7 @@ static void test_mimalloc(void **state)
 	site = must_have(&f, "mi_heap_malloc", DHAT_ROLE_MALLOC);
 	assert_int_equal(site->function.arg[0], 1);
 	assert_int_equal(site->arg_reg[0], RSI);
-	assert_int_equal(must_have(&f, "mi_new", DHAT_ROLE_MALLOC)->returns,
-			 ALLOCATOR_RETURNS_EXITS);
+	assert_int_equal(must_have(&f, "mi_new", DHAT_ROLE_MALLOC)->returns, SITE_RETURNS_EXITS);
 	for (i = 0; i < f.count; i++)
 		assert_false(f.sites[i].is_refused);
 	assert_null(site_of(&f, "cfree"));
@@ -274,7 +272,7 @@ static void expect_static(const char *compiler, const char *name)
 	check_exits(path);
 	unlink(path);
 	rmdir(directory);
-	assert_true(f.desc->is_static && f.desc->is_program);
+	assert_true(f.object->desc.is_static && f.object->desc.is_program);
 	expect_allocator(&f, name);
 	must_have(&f, "malloc", DHAT_ROLE_MALLOC);
 	assert_true(site_of(&f, "free") || site_of(&f, "__libc_free"));
@@ -309,18 +307,18 @@ static void test_libraries_without_an_allocator(void **state)
 static const uint8_t plain_code[] = { 0x55, 0x5d, 0xc3 }; /* push, pop, ret */
 
 /* An object with these functions, 64 bytes apart, all of plain_code. */
-static struct object_desc *make_desc(const char *const *names, bool is_exported)
+static struct object *make_desc(const char *const *names, bool is_exported)
 {
-	struct object_desc *desc = calloc(1, sizeof(*desc));
+	struct object *object = calloc(1, sizeof(*object));
 	size_t i;
 
-	assert_non_null(desc);
-	while (names[desc->symbol_count])
-		desc->symbol_count++;
-	desc->symbols = calloc(desc->symbol_count, sizeof(*desc->symbols));
-	assert_non_null(desc->symbols);
-	for (i = 0; i < desc->symbol_count; i++)
-		desc->symbols[i] = (struct object_symbol){
+	assert_non_null(object);
+	while (names[object->symbol_count])
+		object->symbol_count++;
+	object->symbols = calloc(object->symbol_count, sizeof(*object->symbols));
+	assert_non_null(object->symbols);
+	for (i = 0; i < object->symbol_count; i++)
+		object->symbols[i] = (struct object_symbol){
 			.name = strdup(names[i]),
 			.vaddr = 0x1000 + 64 * i,
 			.file_offset = 64 * i,
@@ -329,25 +327,25 @@ static struct object_desc *make_desc(const char *const *names, bool is_exported)
 			.code_size = sizeof(plain_code),
 			.is_exported = is_exported,
 		};
-	return desc;
+	return object;
 }
 
-static void set_code(struct object_desc *desc, size_t i, const uint8_t *code, size_t size)
+static void set_code(struct object *object, size_t i, const uint8_t *code, size_t size)
 {
-	free(desc->symbols[i].code);
-	desc->symbols[i].code = malloc(size);
-	assert_non_null(desc->symbols[i].code);
-	memcpy(desc->symbols[i].code, code, size);
-	desc->symbols[i].code_size = size;
+	free(object->symbols[i].code);
+	object->symbols[i].code = malloc(size);
+	assert_non_null(object->symbols[i].code);
+	memcpy(object->symbols[i].code, code, size);
+	object->symbols[i].code_size = size;
 }
 
-static struct found search(struct object_desc *desc)
+static struct found search(struct object *object)
 {
-	struct found found = { .desc = desc };
+	struct found found = { .object = object };
 
-	assert_int_equal(
-		allocators_find(desc, "/opt/some/program", true, false, &found.sites, &found.count),
-		0);
+	assert_int_equal(allocators_find(object, "/opt/some/program", true, false, &found.sites,
+					 &found.count),
+			 0);
 	return found;
 }
 
@@ -429,26 +427,26 @@ static void test_tokens(void **state)
 }
 
 /* call malloc; ret, at the n-th place of make_desc(): with malloc in the first. */
-static void set_call_of_first(struct object_desc *desc, size_t n)
+static void set_call_of_first(struct object *object, size_t n)
 {
 	uint8_t code[] = { 0xe8, 0, 0, 0, 0, 0xc3 };
 	int32_t distance = -64 * (int)n - 5;
 
 	memcpy(code + 1, &distance, 4);
-	set_code(desc, n, code, sizeof(code));
+	set_code(object, n, code, sizeof(code));
 }
 
 /* As libstdc++'s are in a static program: counted in malloc. */
 static void test_operators_over_malloc(void **state)
 {
-	struct object_desc *desc =
+	struct object *object =
 		make_desc(NAMES("malloc", "free", "_Znwm", "_Znam", "_ZdlPv"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	set_call_of_first(desc, 2);
+	set_call_of_first(object, 2);
 	/* _Znam: jmp _Znwm */
-	set_code(desc, 3, (const uint8_t[]){ 0xeb, (uint8_t)(-64 - 2) }, 2);
-	f = search(desc);
+	set_code(object, 3, (const uint8_t[]){ 0xeb, (uint8_t)(-64 - 2) }, 2);
+	f = search(object);
 	assert_int_equal(f.count, 2);
 	assert_null(site_of(&f, "_Znwm"));
 }
@@ -456,14 +454,14 @@ static void test_operators_over_malloc(void **state)
 /* One way out without malloc (a fast path) is enough to count all of them where they are. */
 static void test_operators_beside_malloc(void **state)
 {
-	struct object_desc *desc =
+	struct object *object =
 		make_desc(NAMES("malloc", "free", "_Znwm", "_Znam", "_ZdlPv"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	set_call_of_first(desc, 2);
+	set_call_of_first(object, 2);
 	/* _Znam: je over the call of malloc; ret */
-	set_code(desc, 3, (const uint8_t[]){ 0x74, 5, 0xe8, 0x39, 0xff, 0xff, 0xff, 0xc3 }, 8);
-	f = search(desc);
+	set_code(object, 3, (const uint8_t[]){ 0x74, 5, 0xe8, 0x39, 0xff, 0xff, 0xff, 0xc3 }, 8);
+	f = search(object);
 	assert_int_equal(f.count, 5);
 	must_have(&f, "_Znwm", DHAT_ROLE_MALLOC);
 	must_have(&f, "_Znam", DHAT_ROLE_MALLOC);
@@ -476,13 +474,13 @@ static void expect_unknown(const struct found *f, const char *name)
 	const struct allocator_site *site = must_have(f, name, DHAT_ROLE_UNKNOWN);
 
 	assert_true(site->is_unknown);
-	assert_int_equal(site->returns, ALLOCATOR_RETURNS_NOTHING);
+	assert_int_equal(site->returns, SITE_RETURNS_NOTHING);
 	assert_non_null(strstr(site->place.note, "only counted"));
 }
 
 static void test_unknown_functions(void **state)
 {
-	struct object_desc *desc =
+	struct object *object =
 		make_desc(NAMES("mi_malloc", "mi_free", "mi_realloc", "mi_pheap_malloc",
 				"mi_free_later", "mi_malloc_size", "mi_heap_new", "mi_version",
 				"mi_forwards_alloc", "mi_over_alloc", "mi_heap_destroy"),
@@ -490,9 +488,9 @@ static void test_unknown_functions(void **state)
 	_cleanup_found_ struct found f = { 0 };
 
 	/* jmp mi_malloc; call mi_malloc, ret: followed there */
-	set_code(desc, 8, (const uint8_t[]){ 0xe9, 0xfb, 0xfd, 0xff, 0xff }, 5);
-	set_call_of_first(desc, 9);
-	f = search(desc);
+	set_code(object, 8, (const uint8_t[]){ 0xe9, 0xfb, 0xfd, 0xff, 0xff }, 5);
+	set_call_of_first(object, 9);
+	f = search(object);
 	expect_unknown(&f, "mi_pheap_malloc");
 	expect_unknown(&f, "mi_free_later");
 	/* known to be a thing that cannot be followed */
@@ -528,15 +526,15 @@ static void test_names_of_newer_standards(void **state)
 
 static void test_free_that_calls_free(void **state)
 {
-	struct object_desc *desc = make_desc(NAMES("free", "malloc", "cfree", "free_sized"), true);
+	struct object *object = make_desc(NAMES("free", "malloc", "cfree", "free_sized"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	set_call_of_first(desc, 2); /* call free; ret */
-	f = search(desc);
-	assert_int_equal(must_have(&f, "cfree", DHAT_ROLE_FREE)->returns, ALLOCATOR_RETURNS_PROBE);
-	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, ALLOCATOR_RETURNS_NOTHING);
+	set_call_of_first(object, 2); /* call free; ret */
+	f = search(object);
+	assert_int_equal(must_have(&f, "cfree", DHAT_ROLE_FREE)->returns, SITE_RETURNS_PROBE);
+	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, SITE_RETURNS_NOTHING);
 	assert_int_equal(must_have(&f, "free_sized", DHAT_ROLE_FREE)->returns,
-			 ALLOCATOR_RETURNS_NOTHING);
+			 SITE_RETURNS_NOTHING);
 }
 
 /* ---- what the libraries export -------------------------------------------------------------- */
@@ -570,7 +568,7 @@ static const char *what_is(const struct found *f, const char *name)
 {
 	const struct allocator_site *site = site_of(f, name);
 
-	return !site ? "-" : site->is_unknown ? "?" : allocators_role_name(site->function.role);
+	return !site ? "-" : site->is_unknown ? "?" : role_name(site->function.role);
 }
 
 /* Each exported name of each version with what we take it for. DHAT_GOLDEN=write writes that down,
@@ -633,34 +631,34 @@ static void test_unknown_allocator_is_named_by_its_file(void **state)
 
 static void test_loader_has_none(void **state)
 {
-	struct object_desc *desc = make_desc(NAMES("malloc", "free", "realloc"), true);
+	struct object *object = make_desc(NAMES("malloc", "free", "realloc"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	strcpy(desc->soname, "ld-linux-x86-64.so.2");
-	f = search(desc);
+	strcpy(object->desc.soname, "ld-linux-x86-64.so.2");
+	f = search(object);
 	assert_int_equal(f.count, 0);
 }
 
 static void test_aliases_count_once(void **state)
 {
-	struct object_desc *desc = make_desc(NAMES("__libc_malloc", "malloc", "free"), true);
+	struct object *object = make_desc(NAMES("__libc_malloc", "malloc", "free"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	desc->symbols[0].vaddr = desc->symbols[1].vaddr;
-	f = search(desc);
+	object->symbols[0].vaddr = object->symbols[1].vaddr;
+	f = search(object);
 	assert_int_equal(f.count, 2);
 	assert_non_null(site_of(&f, "malloc"));
 }
 
 static void test_what_cannot_be_probed_is_told(void **state)
 {
-	struct object_desc *desc = make_desc(NAMES("malloc", "free", "calloc"), true);
+	struct object *object = make_desc(NAMES("malloc", "free", "calloc"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	desc->symbols[0].is_ifunc = true;
-	set_code(desc, 1, (const uint8_t[]){ 0x06 }, 1);       /* no instruction */
-	set_code(desc, 2, (const uint8_t[]){ 0x0f, 0x05 }, 2); /* syscall */
-	f = search(desc);
+	object->symbols[0].is_ifunc = true;
+	set_code(object, 1, (const uint8_t[]){ 0x06 }, 1);	 /* no instruction */
+	set_code(object, 2, (const uint8_t[]){ 0x0f, 0x05 }, 2); /* syscall */
+	f = search(object);
 	assert_int_equal(f.count, 3);
 	assert_true(f.sites[0].is_refused && f.sites[1].is_refused && f.sites[2].is_refused);
 	assert_non_null(strstr(f.sites[0].place.note, "IFUNC"));
@@ -670,16 +668,16 @@ static void test_what_cannot_be_probed_is_told(void **state)
 
 static void test_forwarders(void **state)
 {
-	struct object_desc *desc =
+	struct object *object =
 		make_desc(NAMES("malloc", "free", "cfree", "free_sized", "valloc"), true);
 	_cleanup_found_ struct found f = { 0 };
 
 	/* cfree: jmp free. free_sized: call free; ret. valloc: jmp free, which is no allocation. */
-	set_code(desc, 2, (const uint8_t[]){ 0xeb, (uint8_t)(-64 - 2) }, 2);
-	set_code(desc, 3, (const uint8_t[]){ 0xe8, (uint8_t)(-128 - 5), 0xff, 0xff, 0xff, 0xc3 },
+	set_code(object, 2, (const uint8_t[]){ 0xeb, (uint8_t)(-64 - 2) }, 2);
+	set_code(object, 3, (const uint8_t[]){ 0xe8, (uint8_t)(-128 - 5), 0xff, 0xff, 0xff, 0xc3 },
 		 6);
-	set_code(desc, 4, (const uint8_t[]){ 0xe9, (uint8_t)(-192 - 5), 0xff, 0xff, 0xff }, 5);
-	f = search(desc);
+	set_code(object, 4, (const uint8_t[]){ 0xe9, (uint8_t)(-192 - 5), 0xff, 0xff, 0xff }, 5);
+	f = search(object);
 	assert_null(site_of(&f, "cfree"));
 	assert_non_null(site_of(&f, "free_sized"));
 	assert_non_null(site_of(&f, "valloc"));
@@ -688,16 +686,16 @@ static void test_forwarders(void **state)
 
 static void test_forwarding_through_the_plt(void **state)
 {
-	struct object_desc *desc = make_desc(NAMES("malloc", "free", "cfree"), true);
+	struct object *object = make_desc(NAMES("malloc", "free", "cfree"), true);
 	_cleanup_found_ struct found f = { 0 };
 
-	set_code(desc, 2, (const uint8_t[]){ 0xe9, 0, 1, 0, 0 }, 5);
-	desc->stubs = malloc(sizeof(*desc->stubs));
-	assert_non_null(desc->stubs);
-	desc->stubs[0] =
-		(struct object_stub){ desc->symbols[2].vaddr + 5 + 0x100, desc->symbols[1].vaddr };
-	desc->stub_count = 1;
-	f = search(desc);
+	set_code(object, 2, (const uint8_t[]){ 0xe9, 0, 1, 0, 0 }, 5);
+	object->stubs = malloc(sizeof(*object->stubs));
+	assert_non_null(object->stubs);
+	object->stubs[0] = (struct object_stub){ object->symbols[2].vaddr + 5 + 0x100,
+						 object->symbols[1].vaddr };
+	object->stub_count = 1;
+	f = search(object);
 	assert_int_equal(f.count, 2);
 	assert_null(site_of(&f, "cfree"));
 }
@@ -706,17 +704,17 @@ static void test_forwarding_through_the_plt(void **state)
  * its calls are counted. */
 static void test_unknown_exits(void **state)
 {
-	struct object_desc *desc = make_desc(NAMES("malloc", "free", "_Znwm", "__asan_init"), true);
+	struct object *object = make_desc(NAMES("malloc", "free", "_Znwm", "__asan_init"), true);
 	_cleanup_found_ struct found f = { 0 };
 
 	const struct allocator_site *site;
 
-	set_code(desc, 2, (const uint8_t[]){ 0x55, 0xff, 0xe0 }, 3); /* push; jmp *%rax */
-	f = search(desc);
+	set_code(object, 2, (const uint8_t[]){ 0x55, 0xff, 0xe0 }, 3); /* push; jmp *%rax */
+	f = search(object);
 	site = site_of(&f, "_Znwm");
 	assert_non_null(site);
 	assert_int_equal(site->function.role, DHAT_ROLE_UNKNOWN);
-	assert_int_equal(site->returns, ALLOCATOR_RETURNS_NOTHING);
+	assert_int_equal(site->returns, SITE_RETURNS_NOTHING);
 	assert_non_null(strstr(site->place.note, "ways out"));
 }
 
@@ -725,13 +723,13 @@ static void test_roles(void **state)
 	uint8_t role;
 
 	for (role = 1; role < DHAT_ROLE_COUNT; role++) {
-		assert_true(allocators_role_args(role) <= 3);
-		assert_string_not_equal(allocators_role_name(role), "unknown");
+		assert_true(role_args(role) <= 3);
+		assert_string_not_equal(role_name(role), "unknown");
 	}
-	assert_false(allocators_role_returns(DHAT_ROLE_FREE));
-	assert_true(allocators_role_returns(DHAT_ROLE_RESIZE));
-	assert_int_equal(allocators_role_args(DHAT_ROLE_COUNT), 0);
-	assert_string_equal(allocators_role_name(200), "unknown");
+	assert_false(role_returns(DHAT_ROLE_FREE));
+	assert_true(role_returns(DHAT_ROLE_RESIZE));
+	assert_int_equal(role_args(DHAT_ROLE_COUNT), 0);
+	assert_string_equal(role_name(200), "unknown");
 }
 
 int main(void)

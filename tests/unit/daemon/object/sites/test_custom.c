@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
-#include "daemon/object/sites/custom.h"
+#include "daemon/object/sites/custom_sites.h"
 
 #include "proto/base/qualifiers.h"
 
@@ -125,15 +125,6 @@ static void test_none_is_fine(void **state)
 	customs_free(NULL);
 }
 
-static void test_names(void **state)
-{
-	struct customs *customs = read_one("alloc:app:take(size=arg1)");
-
-	assert_string_equal(customs->names[0], "take");
-	assert_null(customs->names[1]);
-	customs_free(customs);
-}
-
 static void test_which_binary(void **state)
 {
 	struct customs *by_name = read_one("free:app:give(ptr=arg1)");
@@ -162,7 +153,7 @@ static void test_sites(void **state)
 		.code = code,
 		.code_size = sizeof(code),
 	} };
-	struct object_desc desc = { .symbols = symbols, .symbol_count = 1 };
+	struct object object = { .symbols = symbols, .symbol_count = 1 };
 	struct customs *right = read_one("alloc:app:take(size=arg2)");
 	struct customs *mistyped = read_one("alloc:app:tkae(size=arg2)");
 	struct allocator_site *sites = NULL;
@@ -170,22 +161,22 @@ static void test_sites(void **state)
 	size_t count = 7;
 
 	assert_int_equal(
-		customs_find(right, &desc, "/opt/other", true, false, &sites, &count, &err), 0);
+		customs_find(right, &object, "/opt/other", true, false, &sites, &count, &err), 0);
 	assert_int_equal(count, 0);
 	allocators_sites_free(sites, count);
 
-	assert_int_equal(customs_find(right, &desc, "/opt/app", true, false, &sites, &count, &err),
-			 0);
+	assert_int_equal(
+		customs_find(right, &object, "/opt/app", true, false, &sites, &count, &err), 0);
 	assert_int_equal(count, 1);
 	assert_int_equal(sites[0].place_file_offset, 0x500);
 	assert_true(sites[0].place.is_emulated);
 	assert_int_equal(sites[0].arg_reg[0], 6); /* rsi */
-	assert_int_equal(sites[0].returns, ALLOCATOR_RETURNS_EXITS);
+	assert_int_equal(sites[0].returns, SITE_RETURNS_EXITS);
 	assert_string_equal(sites[0].allocator, "custom");
 	allocators_sites_free(sites, count);
 
 	assert_int_equal(
-		customs_find(mistyped, &desc, "/opt/app", true, false, &sites, &count, &err),
+		customs_find(mistyped, &object, "/opt/app", true, false, &sites, &count, &err),
 		-ENOENT);
 	assert_non_null(strstr(err.message, "tkae"));
 	customs_free(right);
@@ -195,13 +186,9 @@ static void test_sites(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_role),
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_what_cannot_be_read),
-		cmocka_unit_test(test_none_is_fine),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_which_binary),
-		cmocka_unit_test(test_sites),
+		cmocka_unit_test(test_every_role),	    cmocka_unit_test(test_places),
+		cmocka_unit_test(test_what_cannot_be_read), cmocka_unit_test(test_none_is_fine),
+		cmocka_unit_test(test_which_binary),	    cmocka_unit_test(test_sites),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

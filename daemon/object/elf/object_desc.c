@@ -1,0 +1,21 @@
+#include "object_desc.h"
+
+#include <stdlib.h>
+
+const char *object_maker_name(unsigned maker)
+{
+	static const char *const names[OBJECT_MAKER_COUNT] = {
+		[OBJECT_MAKER_JEMALLOC] = "jemalloc",
+		[OBJECT_MAKER_MIMALLOC] = "mimalloc",
+		[OBJECT_MAKER_TCMALLOC] = "tcmalloc",
+		[OBJECT_MAKER_SCUDO] = "scudo",
+	};
+
+	return maker < OBJECT_MAKER_COUNT ? names[maker] : "unknown";
+}
+
+void object_desc_deinit(struct object_desc *desc)
+{
+	free(desc->segments);
+	*desc = (struct object_desc){ 0 };
+}
