@@ -2,11 +2,11 @@
 
 #include "proto/base/cleanup.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/mount.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -35,13 +35,31 @@ static int mount_bpffs(void)
 	return syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
 }
 
-/* By a path through /proc, since BPF_F_PATH_FD is of 6.5. */
+/* Debian 12's headers end before it: include/uapi/linux/bpf.h of 6.5 */
+#define PIN_PATH_FD (1U << 14)
+
+struct pin { /* the part of union bpf_attr for BPF_OBJ_PIN */
+	uint64_t path;
+	uint32_t link_fd, flags;
+	int32_t path_fd;
+	uint32_t pad;
+};
+
+/* By PATH_FD only, though older kernels could do it by a path through /proc/self/fd: both this and
+ * that a worker lets go of what is unpinned are of 6.5. In 6.1 (since 6.1.158 or so; before, by the
+ * luck of an RCU callback, it was a worker) the task that unpins lets go, which is against H1. */
 static bool pin(const struct holder *holder, int link_fd)
 {
-	char path[64];
+	char name[24];
+	struct pin attr = {
+		.path = (uintptr_t)name,
+		.link_fd = link_fd,
+		.flags = PIN_PATH_FD,
+		.path_fd = holder->bpffs,
+	};
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%zu", holder->bpffs, holder->count);
-	return holder->bpffs >= 0 && bpf_obj_pin(link_fd, path) == 0;
+	snprintf(name, sizeof(name), "%zu", holder->count);
+	return holder->bpffs >= 0 && syscall(SYS_bpf, BPF_OBJ_PIN, &attr, sizeof(attr)) == 0;
 }
 
 static void unpin(const struct holder *holder, size_t i)
@@ -77,8 +95,10 @@ __attribute__((noreturn)) static void die_with_links(int sock, pid_t parent)
 	if (getppid() == parent && write(sock, &byte, 1) == 1)
 		while (read(sock, &byte, 1) < 0 && errno == EINTR)
 			;
+	/* By a signal: one that came to a task that is about to exit would count as pending in it
+	 * until its end, one that comes after another does not. */
 	for (;;)
-		syscall(SYS_exit_group, 0); /* as to _exit() see selftest.c */
+		kill(getpid(), SIGKILL);
 }
 
 /* Returns when it has all descriptors that we have. -1: no child could be had. */
@@ -105,8 +125,8 @@ static pid_t fork_child(int *ret_sock)
 	return pid;
 }
 
-/* Keeps H1: when ours is closed, the child's is there. It exits by itself, and that is when the
- * kernel takes the probes out; wait for it, so that it is done. */
+/* Keeps H1: when ours is closed, the child's is there. Its death is when the kernel takes
+ * the probes out; wait for it, so that it is done. */
 void holder_close(const int *links, size_t count)
 {
 	_cleanup_close_ int sock = -1;

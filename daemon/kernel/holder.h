@@ -11,8 +11,8 @@
  * Links are pinned in a bpffs of our own that is mounted nowhere. Its only reference is a
  * descriptor, which goes when we end, whatever ends us; a link that is unpinned is then let go by a
  * kernel worker, which no signal reaches. Where such a mount may not be had (it takes
- * CAP_SYS_ADMIN) the links stay descriptors, and a child is forked to hold them last and to die
- * with them.
+ * CAP_SYS_ADMIN), or the kernel does that in the task that unpins (6.1), the links stay
+ * descriptors, and a child is forked to hold them last and to die with them.
  */
 #include <stdbool.h>
 #include <stddef.h>

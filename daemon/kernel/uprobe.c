@@ -66,14 +66,13 @@ static int attach_multi_one(int prog_fd, int attach_type, pid_t pid, const char 
 		.multi_flags = is_return ? UPROBE_MULTI_RETURN : 0,
 		.pid = pid,
 	};
-	_cleanup_close_ int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-	int error;
+	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)), error;
 
 	if (fd < 0)
 		return -errno;
 	error = holder_keep(holder, fd);
-	if (error == 0)
-		fd = -1;
+	if (error)
+		holder_close(&fd, 1);
 	return error;
 }
 
@@ -140,8 +139,7 @@ static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struc
 	};
 	union bpf_attr link = { 0 };
 	unsigned type = 0, bit = 0;
-	_cleanup_close_ int event = -1, fd = -1;
-	int error = read_pmu("type", &type);
+	int event, fd, error = read_pmu("type", &type);
 
 	if (error == 0)
 		error = read_pmu("format/retprobe", &bit);
@@ -157,11 +155,11 @@ static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struc
 	link.link_create.attach_type = ATTACH_TYPE_PERF_EVENT;
 	link.link_create.perf_event.bpf_cookie = site->cookie;
 	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
-	if (fd < 0)
-		return -errno;
-	error = holder_keep(holder, fd); /* the link holds the event */
-	if (error == 0)
-		fd = -1;
+	error = fd < 0 ? -errno : holder_keep(holder, fd);
+	if (error)
+		holder_close((int[]){ event, fd }, fd < 0 ? 1 : 2);
+	else
+		close(event); /* the link holds it */
 	return error;
 }
 

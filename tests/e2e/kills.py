@@ -126,7 +126,7 @@ class Kills:
         self.attach_seconds = 0.3
         self.addresses = {}  # of the probes, by kind of link
         self.tries = self.left = self.slow = 0
-        self.worst_ns = 0.0
+        self.worst_ns = self.latest_s = 0.0
         self.places = []  # of what was left
 
     def attach(self, link, wait=True):
@@ -259,11 +259,14 @@ class Kills:
 
     def judge(self, target):
         """Is it as it was?"""
-        end, least = time.monotonic() + PATIENCE, None
+        began, least = time.monotonic(), None
+        end = began + PATIENCE
         while (differences := code_differences(target.pid)) and time.monotonic() < end:
             if least is None or sum(map(len, differences.values())) < least:
                 end, least = time.monotonic() + PATIENCE, sum(map(len, differences.values()))
             time.sleep(0.005)
+        if not differences:
+            self.latest_s = max(self.latest_s, time.monotonic() - began)
         cost_ns = target.cost_ns()
         self.worst_ns = max(self.worst_ns, cost_ns)
         self.slow += cost_ns >= SLOW_NS
@@ -277,7 +280,7 @@ class Kills:
 
     def figures(self):
         return (f"{self.tries} kills, {self.left} left breakpoints, {self.slow} left pairs slow; "
-                f"at most {self.worst_ns:.1f} ns a pair")
+                f"at most {self.worst_ns:.1f} ns a pair, {self.latest_s:.1f} s until the last was gone")
 
 
 WAYS = {
