@@ -191,9 +191,7 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 
 void target_open(struct target *target)
 {
-	target->since_ns = target->last_tick_ns = clock_now_ns(CLOCK_MONOTONIC);
-	target->since_unix_ns = clock_now_ns(CLOCK_REALTIME);
-	places_set_seen(&target->places, target->since_unix_ns);
+	target_begin_life(target);
 	target_begin_doubt(target);
 	tracer_open_gate(target->tracer);
 }

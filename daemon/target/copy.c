@@ -44,13 +44,13 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 {
 	memset(values, 0, COUNTER_COUNT * sizeof(*values));
 	target_read_counters(target);
-	memcpy(values, target->kernel_counters, sizeof(target->kernel_counters));
-	values[COUNTER_MISSED_RUNS] = target->missed_runs;
+	memcpy(values, target->figures.counters, sizeof(target->figures.counters));
+	values[COUNTER_MISSED_RUNS] = target->figures.missed_runs;
 	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
 	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
 	values[COUNTER_TAKEN_PROBES] = places_taken(&target->places);
 	values[COUNTER_COPIED_PROBES] = target->copies.found;
-	values[COUNTER_ANCHOR_GAPS] = target->anchor_gaps;
+	values[COUNTER_ANCHOR_GAPS] = target->figures.anchor_gaps;
 	counters_fill(values, &target->collector);
 }
 
@@ -95,7 +95,7 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 		.from_start = target->options.from_start,
 		.sample_rate = 1,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
-		.frees_keep_coming = target->frees.keep_coming,
+		.frees_keep_coming = target->doubt.frees.keep_coming,
 		.partials = &target->partials,
 		.probed = probed,
 	};
@@ -278,15 +278,15 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 {
 	int error = identity_copy(&target->identity, &copy->identity);
 
-	copy->state = target->state;
-	memcpy(copy->state_detail, target->state_detail, sizeof(copy->state_detail));
+	copy->state = target->life.state;
+	memcpy(copy->state_detail, target->life.detail, sizeof(copy->state_detail));
 	copy->from_start = target->options.from_start;
-	copy->observed_since_unix_ns = target->since_unix_ns;
-	copy->observed_since_ns = target->since_ns;
-	copy->end_ns =
-		target->state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC) : target->end_ns;
-	copy->allocs_per_second = target->allocs_per_second;
-	copy->frees_per_second = target->frees_per_second;
+	copy->observed_since_unix_ns = target->life.since_unix_ns;
+	copy->observed_since_ns = target->life.since_ns;
+	copy->end_ns = target->life.state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC)
+							     : target->life.end_ns;
+	copy->allocs_per_second = target->figures.allocs_per_second;
+	copy->frees_per_second = target->figures.frees_per_second;
 	copy->ring_bytes = target->ring_bytes;
 	if (target->tracer) {
 		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));

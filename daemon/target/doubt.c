@@ -34,32 +34,37 @@ static uint64_t anonymous_bytes(pid_t pid)
 void target_begin_doubt(struct target *target)
 {
 	if (!target->options.from_start)
-		target->memory_begin.anonymous_bytes = anonymous_bytes(target->pid);
+		target->doubt.memory_begin.anonymous_bytes = anonymous_bytes(target->pid);
 }
 
-void target_look_for_doubt(struct target *target, uint64_t now_ns)
+void target_doubt_known(struct target *target, uint64_t live_bytes)
+{
+	target->doubt.memory_begin.live_bytes = live_bytes;
+}
+
+bool target_look_for_doubt(struct target *target, uint64_t now_ns)
 {
 	struct doubt_memory now;
 	struct heap_totals totals;
 
-	if (target->state != TARGET_ATTACHED)
-		return;
+	if (target->life.state != TARGET_ATTACHED)
+		return false;
 	heap_totals(target->heap, &totals);
-	doubt_count_frees(&target->frees, now_ns,
-			  target->kernel_counters[DHAT_CTR_ALLOCS] +
-				  target->kernel_counters[DHAT_CTR_REALLOCS],
+	doubt_count_frees(&target->doubt.frees, now_ns,
+			  target->figures.counters[DHAT_CTR_ALLOCS] +
+				  target->figures.counters[DHAT_CTR_REALLOCS],
 			  totals.unknown_frees);
 	if (target->options.anonymous_memory || target->is_taking_inventory ||
-	    now_ns - target->looked_ns < LOOK_NS)
-		return;
-	target->looked_ns = now_ns;
+	    now_ns - target->doubt.looked_ns < LOOK_NS)
+		return false;
+	target->doubt.looked_ns = now_ns;
 	now.anonymous_bytes = anonymous_bytes(target->pid);
 	now.live_bytes = totals.peak_bytes;
-	if (!doubt_grows(&target->memory_begin, &now) || totals.live_blocks > MAX_BLOCKS ||
-	    (target->weighed_ns && now_ns - target->weighed_ns < WEIGH_NS))
-		return;
-	target->weighed_ns = now_ns;
-	target->wants_weighing = true;
+	if (!doubt_grows(&target->doubt.memory_begin, &now) || totals.live_blocks > MAX_BLOCKS ||
+	    (target->doubt.weighed_ns && now_ns - target->doubt.weighed_ns < WEIGH_NS))
+		return false;
+	target->doubt.weighed_ns = now_ns;
+	return true;
 }
 
 /* ---- weighing ----------------------------------------------------------------------------- */
@@ -119,9 +124,9 @@ static int say(struct target *target, const struct doubt_weights *weights)
 			"maps itself (--anonymous records that)",
 			unknown, known);
 	case DOUBT_OWN_HEAP:
-		if (target->has_own_heap_note)
+		if (target->doubt.has_own_heap_note)
 			return 0;
-		target->has_own_heap_note = true;
+		target->doubt.has_own_heap_note = true;
 		snprintf(
 			note, sizeof(note),
 			"the process generates code, and has %s of memory in which none of the "
@@ -152,7 +157,7 @@ void target_weigh(struct target *target)
 		return;
 	scale.has_block = has_block;
 	target_lock(target);
-	if (target->state == TARGET_ATTACHED) {
+	if (target->life.state == TARGET_ATTACHED) {
 		heap_visit_blocks(target->heap, mark, &scale);
 		weigh(&scale, &weights);
 		say(target, &weights);

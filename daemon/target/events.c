@@ -25,8 +25,8 @@ static void note_news(struct target *target, const struct collector_news *news)
 	if (news->has_changed)
 		target->collector_epoch = news->epoch;
 	if (news->has_exited) {
-		target->has_wait_status = true;
-		target->wait_status = news->wait_status;
+		target->life.has_wait_status = true;
+		target->life.wait_status = news->wait_status;
 	}
 	if (news->has_replaced)
 		target_close_profile(target, TARGET_REPLACED, "it replaced its program (exec)");
@@ -101,19 +101,31 @@ void target_drain_now(struct target *target)
 	}
 }
 
+void target_begin_life(struct target *target)
+{
+	uint64_t unix_ns = clock_now_ns(CLOCK_REALTIME), now_ns = clock_now_ns(CLOCK_MONOTONIC);
+
+	target_lock(target);
+	target->life.since_ns = target->figures.tick_ns = now_ns;
+	target->life.since_unix_ns = unix_ns;
+	target_unlock(target);
+	places_set_seen(&target->places, unix_ns);
+}
+
 void target_read_counters(struct target *target)
 {
 	if (!target->tracer)
 		return;
-	tracer_counters(target->tracer, target->kernel_counters);
-	target->missed_runs = tracer_misses(target->tracer);
-	target->anchor_gaps = tracer_anchor_gaps(target->tracer);
+	tracer_counters(target->tracer, target->figures.counters);
+	target->figures.missed_runs = tracer_misses(target->tracer);
+	target->figures.anchor_gaps = tracer_anchor_gaps(target->tracer);
 }
 
 void target_tick(struct target *target)
 {
 	const struct target_hooks *hooks = &target->services.hooks;
-	const uint64_t *counters = target->kernel_counters;
+	struct target_figures *figures = &target->figures;
+	const uint64_t *counters = figures->counters;
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees;
 	bool wants_weighing;
 	double seconds;
@@ -123,19 +135,17 @@ void target_tick(struct target *target)
 	target_read_counters(target);
 	allocs = counters[DHAT_CTR_ALLOCS] + counters[DHAT_CTR_REALLOCS];
 	frees = counters[DHAT_CTR_FREES];
-	seconds = (now - target->last_tick_ns) / 1e9;
+	seconds = (now - figures->tick_ns) / 1e9;
 	if (seconds > 0.5) {
-		target->allocs_per_second = (allocs - target->last_allocs) / seconds;
-		target->frees_per_second = (frees - target->last_frees) / seconds;
-		target->last_allocs = allocs;
-		target->last_frees = frees;
-		target->last_tick_ns = now;
+		figures->allocs_per_second = (allocs - figures->tick_allocs) / seconds;
+		figures->frees_per_second = (frees - figures->tick_frees) / seconds;
+		figures->tick_allocs = allocs;
+		figures->tick_frees = frees;
+		figures->tick_ns = now;
 	}
 	if (target->tracer) /* should it have failed at the moment when it was told */
 		tracer_find_anchor(target->tracer, NULL);
-	target_look_for_doubt(target, now);
-	wants_weighing = target->wants_weighing;
-	target->wants_weighing = false;
+	wants_weighing = target_look_for_doubt(target, now);
 	target_unlock(target);
 	if (wants_weighing && hooks->wants_weighing)
 		hooks->wants_weighing(hooks->context, target);
@@ -155,11 +165,11 @@ void target_tell(struct target *target, const char *text)
 
 void target_close_profile(struct target *target, enum target_state state, const char *detail)
 {
-	if (target->state != TARGET_ATTACHED)
+	if (target->life.state != TARGET_ATTACHED)
 		return;
-	target->state = state;
-	target->end_ns = clock_now_ns(CLOCK_MONOTONIC);
-	snprintf(target->state_detail, sizeof(target->state_detail), "%s", detail);
+	target->life.state = state;
+	target->life.end_ns = clock_now_ns(CLOCK_MONOTONIC);
+	snprintf(target->life.detail, sizeof(target->life.detail), "%s", detail);
 }
 
 bool target_has_exited(struct target *target)
@@ -171,8 +181,8 @@ bool target_has_exited(struct target *target)
 		if (waitpid(target->pid, &status, WNOHANG) != target->pid)
 			return false;
 		target_lock(target);
-		target->has_wait_status = true;
-		target->wait_status = status;
+		target->life.has_wait_status = true;
+		target->life.wait_status = status;
 		target_unlock(target);
 		return true;
 	}
@@ -184,8 +194,8 @@ bool target_wait_status(struct target *target, int *ret)
 	bool is_known;
 
 	target_lock(target);
-	is_known = target->has_wait_status;
-	*ret = target->wait_status;
+	is_known = target->life.has_wait_status;
+	*ret = target->life.wait_status;
 	target_unlock(target);
 	return is_known;
 }
@@ -193,16 +203,16 @@ bool target_wait_status(struct target *target, int *ret)
 /* With `lock`: the state that the wait status means, and the details. */
 static enum target_state describe_end(const struct target *target, char *ret, size_t size)
 {
-	int status = target->wait_status;
+	int status = target->life.wait_status;
 
-	if (!target->has_wait_status)
+	if (!target->life.has_wait_status)
 		snprintf(ret, size, "it ended");
 	else if (WIFSIGNALED(status))
 		snprintf(ret, size, "signal %d (SIG%s)", WTERMSIG(status),
 			 sigabbrev_np(WTERMSIG(status)) ?: "?");
 	else
 		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
-	return target->has_wait_status && WIFSIGNALED(status) ? TARGET_KILLED : TARGET_EXITED;
+	return target->life.has_wait_status && WIFSIGNALED(status) ? TARGET_KILLED : TARGET_EXITED;
 }
 
 void target_close_ended(struct target *target)
@@ -227,8 +237,8 @@ void target_explain_end(struct target *target)
 	bool is_trap;
 
 	target_lock(target);
-	is_trap = target->has_wait_status && WIFSIGNALED(target->wait_status) &&
-		  WTERMSIG(target->wait_status) == SIGTRAP;
+	is_trap = target->life.has_wait_status && WIFSIGNALED(target->life.wait_status) &&
+		  WTERMSIG(target->life.wait_status) == SIGTRAP;
 	if (is_trap)
 		texts_add_once(&target->notes, text);
 	target_unlock(target);

@@ -39,7 +39,7 @@ static int add_batch(struct target *target, const struct inventory *inventory, s
 	size_t end = *next + BATCH < inventory->count ? *next + BATCH : inventory->count;
 
 	/* After an exec the addresses are another program's. */
-	if (target->state != TARGET_ATTACHED || target->collector.is_closed)
+	if (target->life.state != TARGET_ATTACHED || target->collector.is_closed)
 		return -ESRCH;
 	for (; *next < end; ++*next) {
 		const struct inventory_block *block = &inventory->blocks[*next];
@@ -196,7 +196,7 @@ void target_take_inventory(struct target *target)
 	target_lock(target);
 	heap_end_inventory(target->heap);
 	target->is_taking_inventory = false;
-	target->memory_begin.live_bytes = added.live_bytes;
+	target_doubt_known(target, added.live_bytes);
 	if (note_other_allocators(target) && error == -ENOENT)
 		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)

@@ -17,6 +17,28 @@
 
 struct customs;
 
+struct target_doubt {
+	struct doubt_frees frees;
+	struct doubt_memory memory_begin;
+	bool has_own_heap_note;
+	uint64_t looked_ns, weighed_ns;
+};
+
+struct target_figures { /* of the kernel side, as of the last reading */
+	uint64_t counters[DHAT_CTR_COUNT], missed_runs;
+	uint32_t anchor_gaps;
+	uint64_t tick_allocs, tick_frees, tick_ns; /* at the last tick */
+	double allocs_per_second, frees_per_second;
+};
+
+struct target_life { /* when, and how it ended */
+	enum target_state state;
+	char detail[64];
+	uint64_t since_unix_ns, since_ns, end_ns; /* CLOCK_MONOTONIC but the first */
+	bool has_wait_status;
+	uint32_t wait_status;
+};
+
 struct target {
 	atomic_int references;
 	struct target_services services;
@@ -38,34 +60,23 @@ struct target {
 	struct stacks *stacks;
 	struct mappings *mappings;
 	struct collector collector;
-	enum target_state state;
-	char state_detail[64];
-	uint64_t since_unix_ns, since_ns, end_ns;
-	bool has_wait_status;
-	uint32_t wait_status;
+	struct target_life life;  /* events.c's; with `lock` */
 	struct objects objects;	  /* the holder of map_lock looks after them */
 	uint32_t collector_epoch; /* of the last CHANGE record */
 	struct probe *probes;
 	size_t probe_count;
 	struct places places;
 	struct copies copies;	    /* the holder of map_lock searches */
-	uint32_t anchor_gaps;	    /* tracer_anchor_gaps(), kept beyond its end */
 	char **allocators, **notes; /* NULL-terminated; owned */
 	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
 	uint32_t not_followed;	  /* of those, sentences about children: MAX_NOT_FOLLOWED */
 	bool is_taking_inventory;
-	/* doubt.c's; with `lock` */
-	struct doubt_frees frees;
-	struct doubt_memory memory_begin;
-	bool wants_weighing, has_own_heap_note;
-	uint64_t looked_ns, weighed_ns;
+	struct target_doubt doubt; /* doubt.c's; with `lock` */
 	uint32_t late_allocators;  /* appeared after the observation began */
 	uint32_t unseen_functions; /* of allocators: could not be probed */
 	bool has_copied_code;	   /* before the attach */
 	bool has_seccomp, avoids_return_probes;
-	uint64_t kernel_counters[DHAT_CTR_COUNT], missed_runs; /* as of the last reading */
-	uint64_t last_allocs, last_frees, last_tick_ns;
-	double allocs_per_second, frees_per_second;
+	struct target_figures figures; /* events.c's; with `lock` */
 
 	pthread_mutex_t map_lock; /* one at a time looks after mappings; taken before `lock` */
 	atomic_bool is_ending;	  /* set before map_lock is asked for: whoever holds it hurries */
@@ -97,13 +108,17 @@ void target_drain_now(struct target *target);
 
 /* doubt.c: what there is when the observation begins. */
 void target_begin_doubt(struct target *target);
-/* Once a second, with `lock`; sets wants_weighing. */
-void target_look_for_doubt(struct target *target, uint64_t now_ns);
+/* Once a second, with `lock`. True: it is to be weighed. */
+bool target_look_for_doubt(struct target *target, uint64_t now_ns);
+/* So much of what there was is known by the inventory; with `lock`. */
+void target_doubt_known(struct target *target, uint64_t live_bytes);
 
 /* inventory.c: before target_open(), so that no free is missed; see inventory.h. */
 int target_begin_inventory(struct target *target);
 
-/* Bring kernel_counters up to date; with `lock`. */
+/* events.c: the observation begins now. */
+void target_begin_life(struct target *target);
+/* Bring figures up to date; with `lock`. */
 void target_read_counters(struct target *target);
 
 /* look.c: look up what is mapped now; open and describe what is new; probe allocators found.

@@ -66,7 +66,7 @@ enum target_state target_state_of(struct target *target)
 	enum target_state state;
 
 	target_lock(target);
-	state = target->state;
+	state = target->life.state;
 	target_unlock(target);
 	return state;
 }
