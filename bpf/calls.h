@@ -82,15 +82,15 @@ static __always_inline int is_on_signal_stack(__u64 sp)
 	return sp - task->sas_ss_sp <= task->sas_ss_size; /* size 0: there is none */
 }
 
-/* Was the call at sp made from inside the one that is active? A longjmp or an exception may have left
- * that one without a return: the kernel knows the returns that are pending. */
+/* Was the call at sp made from inside the one that is active? A longjmp or an exception may have
+ * left that one without a return: the kernel knows the returns that are pending. */
 static __always_inline int is_inside(const struct call *call, __u64 sp, __u16 site)
 {
 	int is_apart = is_on_signal_stack(sp);
 
 	if (is_apart != is_on_signal_stack(call->sp)) {
-		/* the stack of signal handlers may lie above the other as well as below. From a handler
-		 * one comes back by leaving it */
+		/* the stack of signal handlers may lie above the other as well as below. From a
+		 * handler one comes back by leaving it */
 		if (!is_apart)
 			return 0;
 	} else if (sp > call->sp || (sp == call->sp && site == call->site)) {
@@ -268,12 +268,14 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 		return 0;
 	}
 	/* Keeps P3: what hands out gives way to what takes back. Of a realloc the BEGIN was sent,
-	 * which closes the old block when no END comes. Before the stack: it would be walked in vain. */
+	 * which closes the old block when no END comes. Before the stack: it would be walked in
+	 * vain. */
 	if (used > cfg_alloc_mark) {
 		count(is_realloc ? DHAT_CTR_DROP_REALLOC : DHAT_CTR_SHED_ALLOC);
 		return 0;
 	}
-	stack_id = take_stack(regs, pc, sp, fp, call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
+	stack_id = take_stack(regs, pc, sp, fp,
+			      call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
 	if (is_realloc)
 		send_realloc_end(call, addr, stack_id, now, flags);
 	else

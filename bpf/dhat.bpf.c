@@ -45,15 +45,16 @@ int dhat_return(struct pt_regs *regs)
 	return leave(regs, regs_result(regs), regs_pc(regs), regs_sp(regs), regs_fp(regs));
 }
 
-/* Its probes keep breakpoints where they are: daemon/kernel/tracer.h. 0: the event is of no interest. */
+/* Its probes keep breakpoints where they are: daemon/kernel/tracer.h. 0: the event is of no
+ * interest. */
 SEC("uprobe")
 int dhat_anchor(struct pt_regs *regs)
 {
 	return 0;
 }
 
-/* In the second half the function's address is the site's, and pc is the caller's already. (There is
- * a kfunc to ask, but its prototype has changed: 7.3 refuses the one of 6.13.) */
+/* In the second half the function's address is the site's, and pc is the caller's already. (There
+ * is a kfunc to ask, but its prototype has changed: 7.3 refuses the one of 6.13.) */
 static __always_inline int is_session_return(struct pt_regs *regs)
 {
 	return bpf_get_func_ip(regs) != regs_pc(regs);

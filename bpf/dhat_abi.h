@@ -30,8 +30,8 @@ struct dhat_record {
 	__u32 tid;   /* thread, as the initial pid namespace numbers it */
 };
 
-/* The domain of anonymous mappings: ranges, which may be cut. A FREE in it says where the range begins
- * and, in chunk_size, how long it is. */
+/* The domain of anonymous mappings: ranges, which may be cut. A FREE in it says where the range
+ * begins and, in chunk_size, how long it is. */
 #define DHAT_DOMAIN_ANON 15 /* the highest: a cookie has four bits for it */
 
 /* time_ns in all records: CLOCK_MONOTONIC. */
@@ -47,7 +47,7 @@ struct dhat_record_free {
 	struct dhat_record head;
 	__u64 time_ns;
 	__u64 addr;
-	__u64 chunk;	  /* see below; DHAT_DOMAIN_ANON: the length in bytes */
+	__u64 chunk; /* see below; DHAT_DOMAIN_ANON: the length in bytes */
 };
 
 struct dhat_record_realloc_begin {
@@ -57,18 +57,19 @@ struct dhat_record_realloc_begin {
 	__u64 chunk;	/* as in dhat_record_free, of the old block */
 };
 
-/* What glibc's memory tells of a block, in one word; 0: not read, or nothing sensible. The word before
- * it is its chunk's size and 3 flag bits. A block in a thread's cache (struct tcache_entry) has two
- * words of its own: the next in the list, since 2.32 mangled by where it stands (PROTECT_PTR), and a
- * mark against being freed twice. What the first says is one bit here (user data look like a mangled
- * pointer only by chance), the second a hash, never 0 but for 0. */
+/* What glibc's memory tells of a block, in one word; 0: not read, or nothing sensible. The word
+ * before it is its chunk's size and 3 flag bits. A block in a thread's cache (struct tcache_entry)
+ * has two words of its own: the next in the list, since 2.32 mangled by where it stands
+ * (PROTECT_PTR), and a mark against being freed twice. What the first says is one bit here (user
+ * data look like a mangled pointer only by chance), the second a hash, never 0 but for 0. */
 #define DHAT_CHUNK_SIZE_BITS 48
 #define DHAT_CHUNK_KEY_BITS 15
 #define DHAT_CHUNK_LINKED (1ULL << 63)
 
 static inline __u64 dhat_chunk_key(__u64 mark)
 {
-	__u64 hash = mark * 0x9e3779b97f4a7c15ULL >> (64 - DHAT_CHUNK_KEY_BITS); /* 2^64 / golden ratio */
+	__u64 hash = mark * 0x9e3779b97f4a7c15ULL >>
+		     (64 - DHAT_CHUNK_KEY_BITS); /* 2^64 / golden ratio */
 
 	return mark && !hash ? 1 : hash;
 }
@@ -180,28 +181,28 @@ _Static_assert(sizeof(struct dhat_record_life) == 24, "life");
 /* Each way out of the kernel side bumps exactly one of these. Names, meanings and whether a
  * count makes a profile inexact: daemon/account/counters.c, in the same order. */
 enum dhat_counter {
-	DHAT_CTR_ALLOCS,	   /* ALLOC records sent */
-	DHAT_CTR_FREES,		   /* FREE records sent */
-	DHAT_CTR_REALLOCS,	   /* REALLOC_END records sent */
-	DHAT_CTR_FREE_NULL,	   /* free(NULL): nothing to do */
-	DHAT_CTR_FAILED,	   /* allocations that failed in the target */
-	DHAT_CTR_NESTED,	   /* calls inside an outer allocator call: not counted on purpose */
-	DHAT_CTR_ABANDONED,	   /* an outer call that never returned (longjmp, exception) */
-	DHAT_CTR_UNPAIRED,	   /* a return whose entry was before the attach */
-	DHAT_CTR_FOREIGN,	   /* another process hit a probe (kernel filter let it through) */
-	DHAT_CTR_NO_STATE,	   /* no per-thread state to be had: a call went uncounted */
-	DHAT_CTR_SHED_ALLOC,	   /* allocations given up because the ring was nearly full */
-	DHAT_CTR_DROP_ALLOC,	   /* allocations lost: ring full */
-	DHAT_CTR_DROP_FREE,	   /* frees lost: ring full */
-	DHAT_CTR_DROP_REALLOC,	   /* realloc records lost: ring full */
-	DHAT_CTR_DROP_STACK,	   /* stacks lost: ring full; their allocations are counted */
-	DHAT_CTR_DROP_LIFE,	   /* map, change, exec or fork records lost: ring full */
-	DHAT_CTR_UNKNOWN_CALLS,	   /* of functions that hand out or take nobody knows what */
-	DHAT_CTR_UNSIZED,	   /* strings handed out whose end was not found: of size 0 */
-	DHAT_CTR_STACKS,	   /* stacks sent */
-	DHAT_CTR_STACKS_FULL,	   /* stack table full: sent again each time, still exact */
-	DHAT_CTR_USED_FP,	   /* stacks with a frame-pointer step for want of a rule */
-	DHAT_CTR_STOP_FIRST,	   /* + enum dhat_stop: how many stacks ended so */
+	DHAT_CTR_ALLOCS,	/* ALLOC records sent */
+	DHAT_CTR_FREES,		/* FREE records sent */
+	DHAT_CTR_REALLOCS,	/* REALLOC_END records sent */
+	DHAT_CTR_FREE_NULL,	/* free(NULL): nothing to do */
+	DHAT_CTR_FAILED,	/* allocations that failed in the target */
+	DHAT_CTR_NESTED,	/* calls inside an outer allocator call: not counted on purpose */
+	DHAT_CTR_ABANDONED,	/* an outer call that never returned (longjmp, exception) */
+	DHAT_CTR_UNPAIRED,	/* a return whose entry was before the attach */
+	DHAT_CTR_FOREIGN,	/* another process hit a probe (kernel filter let it through) */
+	DHAT_CTR_NO_STATE,	/* no per-thread state to be had: a call went uncounted */
+	DHAT_CTR_SHED_ALLOC,	/* allocations given up because the ring was nearly full */
+	DHAT_CTR_DROP_ALLOC,	/* allocations lost: ring full */
+	DHAT_CTR_DROP_FREE,	/* frees lost: ring full */
+	DHAT_CTR_DROP_REALLOC,	/* realloc records lost: ring full */
+	DHAT_CTR_DROP_STACK,	/* stacks lost: ring full; their allocations are counted */
+	DHAT_CTR_DROP_LIFE,	/* map, change, exec or fork records lost: ring full */
+	DHAT_CTR_UNKNOWN_CALLS, /* of functions that hand out or take nobody knows what */
+	DHAT_CTR_UNSIZED,	/* strings handed out whose end was not found: of size 0 */
+	DHAT_CTR_STACKS,	/* stacks sent */
+	DHAT_CTR_STACKS_FULL,	/* stack table full: sent again each time, still exact */
+	DHAT_CTR_USED_FP,	/* stacks with a frame-pointer step for want of a rule */
+	DHAT_CTR_STOP_FIRST,	/* + enum dhat_stop: how many stacks ended so */
 	DHAT_CTR_COUNT = DHAT_CTR_STOP_FIRST + DHAT_STOP_COUNT,
 };
 
@@ -219,12 +220,14 @@ enum dhat_role {
 	DHAT_ROLE_PVALLOC,	  /* p = f(size), size rounded up to whole pages */
 	DHAT_ROLE_RESIZE,	  /* n = f(old, size): in place; resized to size when n >= size */
 	DHAT_ROLE_REALLOCF,	  /* p = f(old, size): frees old when it fails */
-	DHAT_ROLE_REALLOCARR,	  /* error = f(&p, count, size): p is the old block, then the new one */
-	/* blocks of which no argument tells the size: it is that of the string in them, with its end */
+	DHAT_ROLE_REALLOCARR, /* error = f(&p, count, size): p is the old block, then the new one */
+	/* blocks of which no argument tells the size: it is that of the string in them, with its
+	   end */
 	DHAT_ROLE_STRDUP,   /* p = f() */
 	DHAT_ROLE_REALPATH, /* p = f(buffer): a new string if buffer is 0, else none */
 	DHAT_ROLE_DUPENV,   /* error = f(&p): p may be 0, then there is none */
-	DHAT_ROLE_UNKNOWN,  /* f(): what it does cannot be followed; its outermost calls are counted */
+	DHAT_ROLE_UNKNOWN,  /* f(): what it does cannot be followed; its outermost calls are counted
+			     */
 	/* anonymous memory that is not an allocator's (--anonymous); domain DHAT_DOMAIN_ANON */
 	DHAT_ROLE_MMAP,	  /* p = f(size, flags) */
 	DHAT_ROLE_MUNMAP, /* f(p, size) */
@@ -236,7 +239,8 @@ enum dhat_role {
 enum dhat_phase {
 	DHAT_PHASE_ENTRY = 0,
 	DHAT_PHASE_RETURN = 1, /* a return probe, or a session's second half */
-	DHAT_PHASE_EXIT = 2,   /* a probe on a ret instruction: rsp still points at the return address */
+	DHAT_PHASE_EXIT =
+		2, /* a probe on a ret instruction: rsp still points at the return address */
 };
 
 /* The cookie of a probe site. Registers are numbered as in the instruction encoding (Intel SDM
@@ -248,11 +252,11 @@ struct dhat_cookie {
 	__u8 has_header : 1; /* glibc: the word before a block tells its size */
 	__u8 is_nesting : 1; /* a free that calls another one: its return is awaited */
 	__u8 pad : 1;
-	__u8 domain : 4;     /* see struct dhat_record */
-	__u8 arg_reg[3];     /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
-			      * is where the result is */
-	__u8 rsp_words;	     /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
-	__u16 site;	     /* number of the function among the probed ones of the target */
+	__u8 domain : 4; /* see struct dhat_record */
+	__u8 arg_reg[3]; /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
+			  * is where the result is */
+	__u8 rsp_words;	 /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
+	__u16 site;	 /* number of the function among the probed ones of the target */
 };
 _Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
 _Static_assert(DHAT_ROLE_COUNT <= 64 && DHAT_DOMAIN_ANON < 16, "what fits into a cookie");
@@ -266,28 +270,28 @@ union dhat_cookie_word {
 
 /* How to find the canonical frame address (DWARF 5, 6.4.1: the caller's rsp before the call). */
 enum dhat_cfa {
-	DHAT_CFA_NO_RULE = 0,	/* nothing describes this place, or it cannot be held in a row */
-	DHAT_CFA_RSP = 1,	/* rsp + cfa_offset */
-	DHAT_CFA_RBP = 2,	/* rbp + cfa_offset */
-	DHAT_CFA_PLT = 3,	/* rsp + 8 + (((rip & 15) >= cfa_offset) << 3): lazy binding stubs */
-	DHAT_CFA_SIGNAL = 4,	/* rsp points at a ucontext: all registers are in it */
-	DHAT_CFA_END = 5,	/* the return address is undefined: the outermost frame */
+	DHAT_CFA_NO_RULE = 0, /* nothing describes this place, or it cannot be held in a row */
+	DHAT_CFA_RSP = 1,     /* rsp + cfa_offset */
+	DHAT_CFA_RBP = 2,     /* rbp + cfa_offset */
+	DHAT_CFA_PLT = 3,     /* rsp + 8 + (((rip & 15) >= cfa_offset) << 3): lazy binding stubs */
+	DHAT_CFA_SIGNAL = 4,  /* rsp points at a ucontext: all registers are in it */
+	DHAT_CFA_END = 5,     /* the return address is undefined: the outermost frame */
 	DHAT_CFA_RBP_DEREF = 6, /* *(rbp + cfa_offset): stack realigned through a saved pointer */
 };
 
 /* rbp of the caller. */
-#define DHAT_RBP_SAME 0		/* as in this frame */
+#define DHAT_RBP_SAME 0 /* as in this frame */
 /* -128 … -1: saved at CFA + 8 * rbp */
-#define DHAT_RBP_AT_RBP 1	/* saved at *rbp (frames with a realigned stack) */
-#define DHAT_RBP_UNDEFINED 2	/* lost; a caller that needs it cannot be described */
+#define DHAT_RBP_AT_RBP 1    /* saved at *rbp (frames with a realigned stack) */
+#define DHAT_RBP_UNDEFINED 2 /* lost; a caller that needs it cannot be described */
 
 /* A row holds from its pc to the next row's. The return address is at CFA - 8 always; objects
  * that say otherwise get DHAT_CFA_NO_RULE there. */
 struct dhat_row {
-	__u16 pc_low;	   /* low 16 bits of the pc, relative to the table's first page */
-	__u8 cfa;	   /* enum dhat_cfa */
-	__s8 rbp;	   /* DHAT_RBP_… or a negative slot number */
-	__s32 cfa_offset;  /* bytes; the biased rip threshold for DHAT_CFA_PLT */
+	__u16 pc_low;	  /* low 16 bits of the pc, relative to the table's first page */
+	__u8 cfa;	  /* enum dhat_cfa */
+	__s8 rbp;	  /* DHAT_RBP_… or a negative slot number */
+	__s32 cfa_offset; /* bytes; the biased rip threshold for DHAT_CFA_PLT */
 };
 _Static_assert(sizeof(struct dhat_row) == 8, "a row is one word");
 
@@ -312,11 +316,11 @@ enum dhat_mapping_kind {
 struct dhat_mapping {
 	__u64 start;
 	__u64 end;
-	__u64 file_offset;  /* of start, bytes */
+	__u64 file_offset; /* of start, bytes */
 	__u64 inode;
-	__u64 table_bias;   /* pc - table_bias = pc relative to the table's first page */
-	__u32 table_slot;   /* index in the outer map */
-	__u32 kind;	    /* enum dhat_mapping_kind */
+	__u64 table_bias; /* pc - table_bias = pc relative to the table's first page */
+	__u32 table_slot; /* index in the outer map */
+	__u32 kind;	  /* enum dhat_mapping_kind */
 };
 
 #define DHAT_MAX_MAPPINGS 4096 /* executable file mappings of one target */

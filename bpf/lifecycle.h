@@ -67,8 +67,8 @@ static __always_inline void send_life(__u8 type, __u32 pid, __u32 wait_status)
 	fill_life(&record->head, &record->time_ns, type, sizeof(*record));
 	record->pid = pid;
 	record->wait_status = wait_status;
-	bpf_ringbuf_submit(record, type == DHAT_RECORD_THREAD_EXIT ? BPF_RB_NO_WAKEUP :
-								      BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(record, type == DHAT_RECORD_THREAD_EXIT ? BPF_RB_NO_WAKEUP
+								   : BPF_RB_FORCE_WAKEUP);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -108,7 +108,8 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 		return 0;
 	if (number_in(task, cfg_namespace) == anchor_tid)
 		anchor_has_left = 1;
-	/* two threads that end at once may both find that none is left: the first of them says so */
+	/* two threads that end at once may both find that none is left: the first of them says so
+	 */
 	if (signal->live.counter != 0 || __sync_lock_test_and_set(&has_exited, 1)) {
 		send_life(DHAT_RECORD_THREAD_EXIT, cfg_tgid, 0);
 		return 0;

@@ -2,22 +2,22 @@
 /* records: what is told of an allocator's calls. Part of dhat.bpf.c. */
 #include "state.h"
 
-struct call { /* an allocator call on its way, of one thread */
-	__u64 sp;	  /* at its entry: names the call */
+struct call {	  /* an allocator call on its way, of one thread */
+	__u64 sp; /* at its entry: names the call */
 	__u64 size_bytes;
-	__u64 old_addr;	  /* realloc */
+	__u64 old_addr; /* realloc */
 	union {
 		__u64 old_bytes; /* mremap */
 		__u64 result_at; /* posix_memalign and its like: where the result will be stored */
 	};
-	__u64 return_pc;  /* of a call that is seen by exit probes: is it still on its way? */
+	__u64 return_pc; /* of a call that is seen by exit probes: is it still on its way? */
 	__u8 is_active;
 	__u8 role;
 	__u8 domain;
 	__u8 is_by_exit;
 	__u8 pad;
-	__u8 frees;	  /* since this thread asked how full the ring is */
-	__u16 site;	  /* the function */
+	__u8 frees; /* since this thread asked how full the ring is */
+	__u16 site; /* the function */
 };
 
 static __always_inline __u64 wake_flags(__u64 used)
@@ -137,8 +137,9 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 	if (addr)
 		record->result = DHAT_REALLOC_MOVED;
 	else
-		record->result = call->size_bytes && call->role != DHAT_ROLE_REALLOCF ?
-					 DHAT_REALLOC_FAILED : DHAT_REALLOC_FREED;
+		record->result = call->size_bytes && call->role != DHAT_ROLE_REALLOCF
+					 ? DHAT_REALLOC_FAILED
+					 : DHAT_REALLOC_FREED;
 	record->site = call->site;
 	bpf_ringbuf_submit(record, flags);
 	count(DHAT_CTR_REALLOCS);

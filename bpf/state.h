@@ -1,5 +1,6 @@
 #pragma once
-/* state: what the programs of one target share: settings, counters, the ring. Part of dhat.bpf.c. */
+/* state: what the programs of one target share: settings, counters, the ring. Part of dhat.bpf.c.
+ */
 #include "kernel.h"
 
 #include "dhat_abi.h"
@@ -15,9 +16,9 @@ const volatile __u64 cfg_stack_mark = 0, cfg_alloc_mark = 0, cfg_wake_mark = 0;
 const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
 
 /* Written by the daemon while probes run. */
-volatile __u8 is_closed = 1;	    /* count nothing: not all probes are in place, or the end */
+volatile __u8 is_closed = 1; /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
-volatile __u8 stops_on_change = 0;  /* `dhatd run`: stop the target when it has mapped code */
+volatile __u8 stops_on_change = 0; /* `dhatd run`: stop the target when it has mapped code */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -40,7 +41,8 @@ static __always_inline void count(__u32 counter)
 	__u64 *all = bpf_map_lookup_elem(&counters, &zero);
 
 	if (all && counter < DHAT_CTR_COUNT)
-		__sync_fetch_and_add(&all[counter], 1); /* preemptible: a plain add could lose one */
+		__sync_fetch_and_add(&all[counter],
+				     1); /* preemptible: a plain add could lose one */
 }
 
 static __always_inline int is_target(void)

@@ -153,8 +153,8 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 		kind = mapping->kind;
 		slot = mapping->table_slot;
 		bias = mapping->table_bias;
-		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero) :
-						   UNWIND_ROW_NO_TABLE << 16;
+		row = kind == DHAT_MAPPING_TABLE ? unwind_find_row(slot, pc - bias, zero)
+						 : UNWIND_ROW_NO_TABLE << 16;
 	}
 	DHAT_LOAD_FENCE();
 	if (control->active != active) /* the bank may have been rewritten meanwhile */
@@ -331,8 +331,8 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 		return DHAT_STOP_COMPLETE;
 	} else if (kind == UNWIND_ROW_JIT || kind == UNWIND_ROW_NO_TABLE) {
 		/* no table, too: the trampoline's page may be newer than the bank in use */
-		return unwind_step_nofile(s, kind == UNWIND_ROW_JIT ? DHAT_STOP_JIT :
-								      DHAT_STOP_NO_TABLE);
+		return unwind_step_nofile(s, kind == UNWIND_ROW_JIT ? DHAT_STOP_JIT
+								    : DHAT_STOP_NO_TABLE);
 	} else {
 		return DHAT_STOP_NO_RULE;
 	}

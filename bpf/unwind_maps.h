@@ -1,5 +1,6 @@
 #pragma once
-/* unwind_maps: the maps behind the unwinder, and what unwind.h asks its includer for. Part of dhat.bpf.c.
+/* unwind_maps: the maps behind the unwinder, and what unwind.h asks its includer for. Part of
+ * dhat.bpf.c.
  */
 #include "lifecycle.h"
 
@@ -27,7 +28,8 @@ struct {
 	__type(value, struct dhat_mapping);
 } mappings SEC(".maps");
 
-/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in daemon/lookup/tables.h.
+/* BPF_F_INNER_MAP (5.10): inner arrays of any length. Flags as TABLES_MAP_FLAGS in
+ * daemon/lookup/tables.h.
  */
 struct table_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -130,8 +132,9 @@ static __always_inline int unwind_is_current(__u64 pc, __u64 inode, __u64 bias)
 	return look.is_same;
 }
 
-/* The kernel's list of this task's pending return probes: kernel/events/uprobes.c, which also bounds it
- * (MAX_URETPROBE_DEPTH). The list is the task's own and stands still while it is in here. */
+/* The kernel's list of this task's pending return probes: kernel/events/uprobes.c, which also
+ * bounds it (MAX_URETPROBE_DEPTH). The list is the task's own and stands still while it is in here.
+ */
 #define PENDING_MAX 64
 UNWIND_NOINLINE __u64 find_pending_return(__u64 slot_addr)
 {

@@ -2,18 +2,18 @@
 /* x86_64: what the kernel side takes for granted of the machine, for the kernel and for plain C. */
 
 #define DHAT_PAGE_BYTES 4096
-/* Addresses of user space lie below 2^47 (Documentation/arch/x86/x86_64/mm.rst); with five levels of
- * page tables, too, unless a program asks for more. */
+/* Addresses of user space lie below 2^47 (Documentation/arch/x86/x86_64/mm.rst); with five levels
+ * of page tables, too, unless a program asks for more. */
 #define DHAT_USER_BITS 47
 
-/* struct rt_sigframe's ucontext (arch/x86/include/uapi/asm/sigcontext.h): rbp, rsp and rip lie at 40 +
- * 8 * {10, 15, 16} from its start, which is where rsp is when the handler has returned. */
+/* struct rt_sigframe's ucontext (arch/x86/include/uapi/asm/sigcontext.h): rbp, rsp and rip lie at
+ * 40 + 8 * {10, 15, 16} from its start, which is where rsp is when the handler has returned. */
 #define DHAT_SIGNAL_FP 120
 #define DHAT_SIGNAL_SP 160
 #define DHAT_SIGNAL_PC 168
 
-/* Between loads that must keep their order. The processor keeps it (Intel SDM vol. 3, 9.2.2), so only
- * the compiler has to be told. (BPF has an instruction for other machines from 6.15 on.) */
+/* Between loads that must keep their order. The processor keeps it (Intel SDM vol. 3, 9.2.2), so
+ * only the compiler has to be told. (BPF has an instruction for other machines from 6.15 on.) */
 #define DHAT_LOAD_FENCE() __asm__ volatile("" : : : "memory")
 
 /* A load before all later ones. */
@@ -24,14 +24,16 @@
 		value_;                                                                            \
 	})
 
-/* ---- registers, in uprobe programs ------------------------------------------------------------ */
+/* ---- registers, in uprobe programs ------------------------------------------------------------
+ */
 
 #ifdef __bpf__
 #include <linux/types.h>
 
 #include <bpf/bpf_helpers.h>
 
-/* ABI between the kernel and uprobe programs (arch/x86/include/asm/ptrace.h), so written out whole. */
+/* ABI between the kernel and uprobe programs (arch/x86/include/asm/ptrace.h), so written out whole.
+ */
 struct pt_regs {
 	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
 	unsigned long orig_rax, rip, cs, eflags, rsp, ss;
