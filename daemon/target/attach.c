@@ -70,7 +70,7 @@ static int check(struct target *target, struct dhat_error *err)
 	int error = check_process(target->pid, target->options.from_start, &preflight, err);
 
 	for (size_t i = 0; i < preflight.count && error == 0; i++)
-		error = texts_add(&target->notes, preflight.hazards[i].detail);
+		error = findings_note(&target->findings, preflight.hazards[i].detail);
 	target->has_seccomp = preflight.has_seccomp;
 	return error;
 }
@@ -99,6 +99,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	pthread_mutex_init(&target->map_lock, NULL);
 	objects_init(&target->objects);
 	places_init(&target->places);
+	findings_init(&target->findings);
 	if (error == 0)
 		error = check_ring_bytes(target->ring_bytes, err);
 	if (error == 0)
@@ -138,7 +139,7 @@ static int choose_returns(struct target *target)
 		check_returns(target->kind, target->has_seccomp, target->options.no_return_probes);
 
 	target->avoids_return_probes = returns.avoids_probes;
-	return returns.note ? texts_add(&target->notes, returns.note) : 0;
+	return returns.note ? findings_note(&target->findings, returns.note) : 0;
 }
 
 /* Load the programs and place the probes with one kind of link. */

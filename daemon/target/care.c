@@ -16,13 +16,11 @@ void target_sweep(struct target *target)
 
 	if (repair_process(target->pid, &options, &repair, NULL))
 		return;
-	target_lock(target);
 	for (int outcome = 0; outcome < REPAIR_OUTCOMES; outcome++) {
 		repair_describe(&repair, outcome, text, sizeof(text));
 		if (text[0])
-			texts_add_once(&target->notes, text);
+			findings_note(&target->findings, text);
 	}
-	target_unlock(target);
 	repair_deinit(&repair);
 }
 
@@ -39,9 +37,7 @@ static void say(void *context, const char *text)
 {
 	struct target *target = context;
 
-	target_lock(target);
-	texts_add_once(&target->notes, text);
-	target_unlock(target);
+	findings_note(&target->findings, text);
 }
 
 static void tell(void *context, const char *text)
@@ -72,8 +68,8 @@ int target_remember_places(struct target *target, uint32_t object, const struct 
 
 		error = places_add(&target->places, object,
 				   objects_at(&target->objects, object)->fd, sites[i].file_offset,
-				   word.parts.site < target->probe_count
-					   ? target->probes[word.parts.site].function
+				   word.parts.site < target->probed.count
+					   ? target->probed.list[word.parts.site].function
 					   : "a function");
 	}
 	return error;

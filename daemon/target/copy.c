@@ -46,8 +46,8 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	target_read_counters(target);
 	memcpy(values, target->figures.counters, sizeof(target->figures.counters));
 	values[COUNTER_MISSED_RUNS] = target->figures.missed_runs;
-	values[COUNTER_LATE_ALLOCATORS] = target->late_allocators;
-	values[COUNTER_UNSEEN_FUNCTIONS] = target->unseen_functions;
+	values[COUNTER_LATE_ALLOCATORS] = target->probed.late_allocators;
+	values[COUNTER_UNSEEN_FUNCTIONS] = target->probed.unseen_functions;
 	values[COUNTER_TAKEN_PROBES] = places_taken(&target->places);
 	values[COUNTER_COPIED_PROBES] = target->copies.found;
 	values[COUNTER_ANCHOR_GAPS] = target->figures.anchor_gaps;
@@ -87,16 +87,17 @@ static uint64_t uncounted_bytes(const struct partials *partials)
 	return bytes;
 }
 
-static int copy_verdict(struct target *target, struct target_copy *copy)
+/* With the findings' lock. */
+static int judge(const struct target *target, const uint64_t values[COUNTER_COUNT],
+		 struct target_copy *copy)
 {
-	uint64_t values[COUNTER_COUNT];
-	_cleanup_free_ char *probed = probed_names(target->allocators);
+	_cleanup_free_ char *probed = probed_names(copy->allocators);
 	struct verdict_facts facts = {
 		.from_start = target->options.from_start,
 		.sample_rate = 1,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
 		.frees_keep_coming = target->doubt.frees.keep_coming,
-		.partials = &target->partials,
+		.partials = &target->findings.partials,
 		.probed = probed,
 	};
 	struct verdict *verdict = NULL;
@@ -104,7 +105,6 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 
 	if (!probed)
 		return -ENOMEM;
-	fill_counters(target, values);
 	copy->counters = calloc(COUNTER_COUNT, sizeof(*copy->counters));
 	if (!copy->counters)
 		return -ENOMEM;
@@ -123,7 +123,7 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 	if (error)
 		return error;
 	copy->verdict = verdict->word;
-	copy->uncounted_bytes = uncounted_bytes(&target->partials);
+	copy->uncounted_bytes = uncounted_bytes(&target->findings.partials);
 	copy->reasons = take_ptr(verdict->reasons);
 	copy->notes = take_ptr(verdict->notes);
 	verdict_free(verdict);
@@ -131,8 +131,20 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 		error = texts_add(&copy->notes,
 				  "blocks from before the attach are still being listed: "
 				  "live bytes do not have all of them yet");
-	for (size_t i = 0; target->notes && target->notes[i] && !error; i++)
-		error = texts_add(&copy->notes, target->notes[i]);
+	for (size_t i = 0; target->findings.notes && target->findings.notes[i] && !error; i++)
+		error = texts_add(&copy->notes, target->findings.notes[i]);
+	return error;
+}
+
+static int copy_verdict(struct target *target, struct target_copy *copy)
+{
+	uint64_t values[COUNTER_COUNT];
+	int error;
+
+	fill_counters(target, values);
+	findings_lock(&target->findings);
+	error = judge(target, values, copy);
+	findings_unlock(&target->findings);
 	return error;
 }
 
@@ -293,9 +305,11 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 		copy->links_are_pinned = tracer_is_pinned(target->tracer);
 	}
 	copy_tables(target, copy);
-	copy->allocators = texts_copy(target->allocators);
-	if (!copy->allocators ||
-	    probes_copy(target->probes, target->probe_count, &copy->probes, &copy->probe_count))
+	findings_lock(&target->findings);
+	copy->allocators = texts_copy(target->findings.allocators);
+	findings_unlock(&target->findings);
+	if (!copy->allocators || probes_copy(target->probed.list, target->probed.count,
+					     &copy->probes, &copy->probe_count))
 		return -ENOMEM;
 	heap_totals(target->heap, &copy->totals);
 	if (error == 0 && with_points)

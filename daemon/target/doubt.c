@@ -115,8 +115,8 @@ static int say(struct target *target, const struct doubt_weights *weights)
 	dhat_format_size(weights->known_bytes, known);
 	switch (doubt_weigh(weights)) {
 	case DOUBT_UNKNOWN:
-		return partials_say(
-			&target->partials, KEY, weights->unknown_bytes,
+		return findings_partial(
+			&target->findings, KEY, weights->unknown_bytes,
 			"%s of its memory are in mappings in which none of the probed allocators "
 			"has a block, against %s where they have, and much of it came since the "
 			"attach: an allocator that could not be noticed, or memory that the "
@@ -133,7 +133,7 @@ static int say(struct target *target, const struct doubt_weights *weights)
 			"probed allocators has a block: its runtime's own heap, most likely, which "
 			"is not counted",
 			unknown);
-		return texts_add(&target->notes, note);
+		return findings_note(&target->findings, note);
 	default:
 		return 0;
 	}

@@ -239,9 +239,9 @@ void target_explain_end(struct target *target)
 	target_lock(target);
 	is_trap = target->life.has_wait_status && WIFSIGNALED(target->life.wait_status) &&
 		  WTERMSIG(target->life.wait_status) == SIGTRAP;
-	if (is_trap)
-		texts_add_once(&target->notes, text);
 	target_unlock(target);
-	if (is_trap)
-		target_tell(target, text);
+	if (!is_trap)
+		return;
+	findings_note(&target->findings, text);
+	target_tell(target, text);
 }

@@ -15,13 +15,9 @@ static int say(struct target *target, const struct object_slot *slot, unsigned m
 	       const char *text)
 {
 	char key[PATH_MAX + 64];
-	int error;
 
 	hidden_key(slot->path, maker, key, sizeof(key));
-	target_lock(target);
-	error = partials_say(&target->partials, key, 0, "%s", text);
-	target_unlock(target);
-	return error;
+	return findings_partial(&target->findings, key, 0, "%s", text);
 }
 
 int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers)
@@ -73,15 +69,12 @@ static int choose_sites(const struct survey *survey, const struct trial *trial, 
 static int say_library(struct target *target, const struct object_slot *slot)
 {
 	const char *slash = strrchr(slot->path, '/');
-	int error;
 
-	target_lock(target);
-	error = partials_say(&target->partials, slot->path, 0,
-			     "%.100s is linked statically and has no symbols: should its C library "
-			     "have a malloc of its own, what that hands out is not counted",
-			     slash ? slash + 1 : slot->path);
-	target_unlock(target);
-	return error;
+	return findings_partial(
+		&target->findings, slot->path, 0,
+		"%.100s is linked statically and has no symbols: should its C library "
+		"have a malloc of its own, what that hands out is not counted",
+		slash ? slash + 1 : slot->path);
 }
 
 bool target_may_try(const struct target *target)

@@ -115,12 +115,23 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 			 dhat_format_size(added->live_bytes, bytes), mapped);
 }
 
-/* Only glibc's heaps can be listed. False if there is no other allocator. With `lock` held. */
-static bool note_other_allocators(struct target *target)
+/* The names of what was probed; NULL: no memory. */
+static char **copy_allocators(struct target *target)
+{
+	char **copy;
+
+	findings_lock(&target->findings);
+	copy = texts_copy(target->findings.allocators);
+	findings_unlock(&target->findings);
+	return copy;
+}
+
+/* Only glibc's heaps can be listed. False if there is no other allocator. */
+static bool note_other_allocators(struct target *target, char *const *allocators)
 {
 	bool is_any = false;
 
-	for (char **name = target->allocators; name && *name; name++) {
+	for (char *const *name = allocators; name && *name; name++) {
 		char note[384];
 
 		if (strncmp(*name, "glibc", 5) == 0)
@@ -128,19 +139,19 @@ static bool note_other_allocators(struct target *target)
 		snprintf(note, sizeof(note),
 			 "blocks that %.200s had handed out before the attach cannot be listed",
 			 *name);
-		texts_add(&target->notes, note);
+		findings_note(&target->findings, note);
 		is_any = true;
 	}
 	return is_any;
 }
 
-/* Why there is no inventory: "glibc 2.43" may be too new for one. With `lock` held. */
-static void describe_failure(const struct target *target, int error, const char *why, char *ret,
+/* Why there is no inventory: "glibc 2.43" may be too new for one. */
+static void describe_failure(char *const *allocators, int error, const char *why, char *ret,
 			     size_t size)
 {
 	const char *name = NULL;
 
-	for (char **at = target->allocators; at && *at && !name; at++)
+	for (char *const *at = allocators; at && *at && !name; at++)
 		if (strncmp(*at, "glibc", 5) == 0)
 			name = *at;
 	if (error == -ENOENT && name)
@@ -152,12 +163,12 @@ static void describe_failure(const struct target *target, int error, const char 
 		snprintf(ret, size, "%s; live bytes are from the attach on", why);
 }
 
-/* What was found in part is told by the verdict: live bytes lack blocks, or have some too many.
- * With `lock` held. */
+/* What was found in part is told by the verdict: live bytes lack blocks, or have some too many. */
 static void say_incomplete(struct target *target, const struct inventory *inventory)
 {
-	partials_say(&target->partials, "inventory", inventory->unseen_bytes,
-		     "the list of blocks from before the attach is not whole: %s", inventory->note);
+	findings_partial(&target->findings, "inventory", inventory->unseen_bytes,
+			 "the list of blocks from before the attach is not whole: %s",
+			 inventory->note);
 }
 
 /* As long as it is there it takes room from what comes in meanwhile. */
@@ -173,12 +184,14 @@ void target_take_inventory(struct target *target)
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
 	struct heap_totals added = { 0 };
 	struct dhat_error err = { 0 };
+	char **allocators;
 	char note[768];
 	bool is_worth_telling;
 	int error;
 
 	if (!wants_inventory(target))
 		return;
+	allocators = copy_allocators(target);
 	error = take(target, &inventory, &err);
 	if (error == 0) {
 		target_drain_now(target); /* every event up to here is newer than the inventory */
@@ -187,21 +200,21 @@ void target_take_inventory(struct target *target)
 		charge_list(target, -(int64_t)(inventory->count * sizeof(*inventory->blocks)));
 		describe(inventory, &added, error, note, sizeof(note));
 	} else {
-		target_lock(target);
-		describe_failure(target, error, err.message, note, sizeof(note));
-		target_unlock(target);
+		describe_failure(allocators, error, err.message, note, sizeof(note));
 	}
 	/* a process that is gone needs no excuse, nor one that holds nothing a note */
 	is_worth_telling = error ? error != -ESRCH && error != -ECANCELED : added.live_blocks;
+	if (note_other_allocators(target, allocators) && error == -ENOENT)
+		is_worth_telling = false; /* that says it better */
+	if (is_worth_telling)
+		findings_note(&target->findings, note);
+	if (error == 0 && !inventory->is_complete)
+		say_incomplete(target, inventory);
+	/* then: who sees that it is over, sees what was found */
 	target_lock(target);
 	heap_end_inventory(target->heap);
 	target->is_taking_inventory = false;
 	target_doubt_known(target, added.live_bytes);
-	if (note_other_allocators(target) && error == -ENOENT)
-		is_worth_telling = false; /* that says it better */
-	if (is_worth_telling)
-		texts_add(&target->notes, note);
-	if (error == 0 && !inventory->is_complete)
-		say_incomplete(target, inventory);
 	target_unlock(target);
+	texts_free(allocators);
 }

@@ -73,10 +73,8 @@ static void note_copied(struct target *target, const struct procmaps *maps)
 
 	preflight_copied(&preflight, maps);
 	target->has_copied_code = preflight.count > 0;
-	target_lock(target);
 	for (size_t i = 0; i < preflight.count; i++)
-		texts_add_once(&target->notes, preflight.hazards[i].detail);
-	target_unlock(target);
+		findings_note(&target->findings, preflight.hazards[i].detail);
 }
 
 /* Stacks are resolved by the mappings of their time, so what we have seen may only be told to the
@@ -115,16 +113,12 @@ int target_look(struct target *target, struct dhat_error *err)
 	int error = read_maps(target, epoch, err);
 
 	for (uint32_t i = 0; error == 0 && i < target->objects.count; i++) {
-		size_t before = target->probe_count;
-
 		if (objects_at(&target->objects, i)->was_tried)
 			continue;
 		error = open_object(target, i);
 		if (error || !objects_at(&target->objects, i)->was_tried)
 			continue; /* known by a record only: it was gone before we came */
 		error = target_probe_object(target, i, err);
-		if (!is_first && target->probe_count > before)
-			target->late_allocators++;
 	}
 	if (error == 0 && is_first)
 		error = check_machine(target, err);
@@ -226,12 +220,7 @@ void target_map_work(struct target *target)
 void target_forget_objects(struct target *target)
 {
 	objects_clear(&target->objects, target->services.tables);
-	probes_free(target->probes, target->probe_count);
-	target->probes = NULL;
-	target->probe_count = 0;
+	target_forget_probes(target);
 	places_clear(&target->places);
-	target->unseen_functions = 0;
-	texts_free(target->allocators);
-	target->allocators = NULL;
-	partials_deinit(&target->partials);
+	findings_forget(&target->findings);
 }

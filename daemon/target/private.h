@@ -6,8 +6,8 @@
 #include "copies.h"
 #include "daemon/account/collector.h"
 #include "daemon/account/doubt.h"
-#include "daemon/account/partial.h"
 #include "daemon/kernel/tracer.h"
+#include "findings.h"
 #include "objects.h"
 #include "places.h"
 #include "proto/base/budget.h"
@@ -22,6 +22,13 @@ struct target_doubt {
 	struct doubt_memory memory_begin;
 	bool has_own_heap_note;
 	uint64_t looked_ns, weighed_ns;
+};
+
+struct target_probed {
+	struct probe *list;
+	size_t count;
+	uint32_t late_allocators;  /* appeared after the observation began */
+	uint32_t unseen_functions; /* of allocators: could not be probed */
 };
 
 struct target_figures { /* of the kernel side, as of the last reading */
@@ -60,20 +67,16 @@ struct target {
 	struct stacks *stacks;
 	struct mappings *mappings;
 	struct collector collector;
-	struct target_life life;  /* events.c's; with `lock` */
-	struct objects objects;	  /* the holder of map_lock looks after them */
-	uint32_t collector_epoch; /* of the last CHANGE record */
-	struct probe *probes;
-	size_t probe_count;
+	struct target_life life;     /* events.c's; with `lock` */
+	struct objects objects;	     /* the holder of map_lock looks after them */
+	uint32_t collector_epoch;    /* of the last CHANGE record */
+	struct target_probed probed; /* probing.c's; map_lock and `lock` */
 	struct places places;
-	struct copies copies;	    /* the holder of map_lock searches */
-	char **allocators, **notes; /* NULL-terminated; owned */
-	struct partials partials; /* what is known not to be counted: partials_say(), with `lock` */
-	uint32_t not_followed;	  /* of those, sentences about children: MAX_NOT_FOLLOWED */
+	struct copies copies; /* the holder of map_lock searches */
+	struct findings findings;
+	uint32_t not_followed; /* children that were told of: MAX_NOT_FOLLOWED */
 	bool is_taking_inventory;
 	struct target_doubt doubt; /* doubt.c's; with `lock` */
-	uint32_t late_allocators;  /* appeared after the observation began */
-	uint32_t unseen_functions; /* of allocators: could not be probed */
 	bool has_copied_code;	   /* before the attach */
 	bool has_seccomp, avoids_return_probes;
 	struct target_figures figures; /* events.c's; with `lock` */
@@ -126,6 +129,7 @@ void target_read_counters(struct target *target);
 int target_look(struct target *target, struct dhat_error *err);
 /* probing.c: probe the allocators of one object, if it has any. */
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err);
+void target_forget_probes(struct target *target);
 /* Probe these of an object, if there are any, and remember them. Marks those that cannot be probed
  * where they are mapped. */
 int target_probe_sites(struct target *target, uint32_t object, struct sites *sites, uint8_t domain,

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Functions that look like an allocator's and are in no table; with `lock`. */
+/* Functions that look like an allocator's and are in no table. */
 static int note_unknown(struct target *target, const struct object_slot *slot,
 			const struct sites *sites)
 {
@@ -35,23 +35,32 @@ static int note_unknown(struct target *target, const struct object_slot *slot,
 		 "one makes the profile inexact",
 		 unknown, unknown == 1 ? "" : "s", slot->path, unknown == 1 ? "is" : "are", names,
 		 unknown > 8 ? " …" : "");
-	return texts_add(&target->notes, note);
+	return findings_note(&target->findings, note);
 }
 
 static int remember_probes(struct target *target, const struct object_slot *slot,
 			   const struct sites *sites)
 {
+	struct target_probed *probed = &target->probed;
+	char **allocators = NULL;
 	int error;
 
 	target_lock(target);
-	error = probes_add(&target->probes, &target->probe_count, &target->allocators, sites,
-			   slot->path, target->kind);
+	error = probes_add(&probed->list, &probed->count, &allocators, sites, slot->path,
+			   target->kind);
 	for (size_t i = 0; i < sites->count; i++)
-		target->unseen_functions += sites->list[i].is_refused;
-	if (!error)
-		error = note_unknown(target, slot, sites);
+		probed->unseen_functions += sites->list[i].is_refused;
 	target_unlock(target);
-	return error;
+	for (size_t i = 0; allocators && allocators[i] && !error; i++)
+		error = findings_allocator(&target->findings, allocators[i]);
+	texts_free(allocators);
+	return error ? error : note_unknown(target, slot, sites);
+}
+
+void target_forget_probes(struct target *target)
+{
+	probes_free(target->probed.list, target->probed.count);
+	target->probed = (struct target_probed){ 0 };
 }
 
 /* A hook that somebody wrote into a function would be cut in two by a probe. */
@@ -82,10 +91,8 @@ static int check_copier(struct target *target, const struct object_slot *slot,
 
 	if (error == 0)
 		error = preflight_verdict(&preflight, err);
-	target_lock(target);
 	for (size_t i = 0; i < preflight.count && error == 0; i++)
-		error = texts_add_once(&target->notes, preflight.hazards[i].detail);
-	target_unlock(target);
+		error = findings_note(&target->findings, preflight.hazards[i].detail);
 	return error;
 }
 
@@ -103,7 +110,7 @@ int target_probe_sites(struct target *target, uint32_t object, struct sites *sit
 	if (error)
 		return error;
 	refuse_patched(target, object, sites);
-	error = uprobes_place(sites, domain, target->probe_count, &places, &place_count);
+	error = uprobes_place(sites, domain, target->probed.count, &places, &place_count);
 	if (error == 0)
 		error = uprobes_attach(target->tracer, slot->fd, places, place_count, err);
 	if (error == 0)
@@ -117,9 +124,7 @@ static void note_missing_custom(struct target *target, const char *text)
 
 	snprintf(note, sizeof(note),
 		 "'%.400s' names nothing that this program had when it was followed", text);
-	target_lock(target);
-	texts_add(&target->notes, note);
-	target_unlock(target);
+	findings_note(&target->findings, note);
 }
 
 /* Probe what the user has named in one object. */
@@ -140,7 +145,7 @@ static int probe_customs(struct target *target, uint32_t object, struct survey *
 	return error ? dhat_error_set(err, -error, why.code, "%s", why.message) : 0;
 }
 
-int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err)
+static int probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
 	const struct object_slot *slot = objects_at(&target->objects, object);
 	struct survey *survey = slot->survey;
@@ -158,6 +163,16 @@ int target_probe_object(struct target *target, uint32_t object, struct dhat_erro
 	if (error == 0)
 		error = target_probe_by_code(target, object, &hidden, err);
 	return error ? error : target_say_hidden(target, slot, hidden);
+}
+
+int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err)
+{
+	size_t before = target->probed.count;
+	int error = probe_object(target, object, err);
+
+	if (target->is_observed && target->probed.count > before)
+		target->probed.late_allocators++;
+	return error;
 }
 
 /* ---- what was found ------------------------------------------------------------------------- */
@@ -192,7 +207,7 @@ int target_check_found(struct target *target, struct dhat_error *err)
 
 	if (error)
 		return error;
-	if (target->probe_count > target->unseen_functions)
+	if (target->probed.count > target->probed.unseen_functions)
 		return 0;
 	if (target->has_copied_code)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
@@ -203,10 +218,14 @@ int target_check_found(struct target *target, struct dhat_error *err)
 				      "for code)",
 				      (int)target->pid, target->identity.executable);
 	/* it is known what is there, and how to name it */
-	if (target->partials.count)
-		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-				      "nothing in process %d can be probed: %.440s",
-				      (int)target->pid, target->partials.list[0].text);
+	findings_lock(&target->findings);
+	if (target->findings.partials.count)
+		error = dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+				       "nothing in process %d can be probed: %.440s",
+				       (int)target->pid, target->findings.partials.list[0].text);
+	findings_unlock(&target->findings);
+	if (error)
+		return error;
 	return check_nothing_found(&target->objects, target->identity.executable, err);
 }
 
@@ -215,8 +234,8 @@ bool target_probes_in(struct target *target, uint64_t addr)
 	const struct mapping *mapping = mappings_find(target->mappings, addr);
 	const char *path = mapping ? objects_at(&target->objects, mapping->object)->path : NULL;
 
-	for (size_t i = 0; path && i < target->probe_count; i++)
-		if (strcmp(target->probes[i].object_path, path) == 0)
+	for (size_t i = 0; path && i < target->probed.count; i++)
+		if (strcmp(target->probed.list[i].object_path, path) == 0)
 			return true;
 	return false;
 }

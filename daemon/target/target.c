@@ -90,15 +90,17 @@ void target_follow_options(const struct target *target, struct target_options *r
 void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why)
 {
 	char note[sizeof(why->message) + 96];
+	bool is_one_more;
 
 	snprintf(note, sizeof(note), "%s %d was not followed: %s",
 		 pid == forerunner->pid ? "the program that replaced this one in process"
 					: "child process",
 		 (int)pid, why->message);
 	target_lock(forerunner);
-	if (forerunner->not_followed++ < MAX_NOT_FOLLOWED)
-		texts_add(&forerunner->notes, note);
+	is_one_more = forerunner->not_followed++ < MAX_NOT_FOLLOWED;
 	target_unlock(forerunner);
+	if (is_one_more)
+		findings_note(&forerunner->findings, note);
 }
 
 /* ---- references --------------------------------------------------------------------------- */
@@ -113,11 +115,9 @@ static void target_free(struct target *target)
 	stacks_free(target->stacks);
 	mappings_free(target->mappings);
 	identity_deinit(&target->identity);
-	texts_free(target->allocators);
-	texts_free(target->notes);
 	customs_free(target->customs);
 	texts_free(target->options.custom);
-	probes_free(target->probes, target->probe_count);
+	findings_deinit(&target->findings);
 	places_deinit(&target->places);
 	copies_deinit(&target->copies);
 	if (target->pidfd >= 0)

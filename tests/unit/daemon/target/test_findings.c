@@ -1,0 +1,55 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/target/findings.h"
+
+static void test_a_sentence_is_kept_once_and_a_finding_replaced(void **state)
+{
+	struct findings findings;
+
+	findings_init(&findings);
+	assert_int_equal(findings_note(&findings, "it is stopped"), 0);
+	assert_int_equal(findings_note(&findings, "it copies its code"), 0);
+	assert_int_equal(findings_note(&findings, "it is stopped"), 0);
+	assert_string_equal(findings.notes[0], "it is stopped");
+	assert_string_equal(findings.notes[1], "it copies its code");
+	assert_null(findings.notes[2]);
+	assert_int_equal(findings_partial(&findings, "heap", 100, "%d%% of it", 7), 0);
+	assert_int_equal(findings_partial(&findings, "heap", 200, "%s", "100%s of it"), 0);
+	assert_int_equal(findings.partials.count, 1);
+	assert_int_equal(findings.partials.list[0].bytes, 200);
+	assert_string_equal(findings.partials.list[0].text, "100%s of it");
+	findings_deinit(&findings);
+}
+
+static void test_another_try_forgets_what_was_probed_but_not_what_was_said(void **state)
+{
+	struct findings findings;
+
+	findings_init(&findings);
+	findings_note(&findings, "it is stopped");
+	findings_allocator(&findings, "glibc 2.36 (/lib/libc.so.6)");
+	findings_partial(&findings, "heap", 0, "not counted");
+	findings_forget(&findings);
+	assert_null(findings.allocators);
+	assert_int_equal(findings.partials.count, 0);
+	assert_string_equal(findings.notes[0], "it is stopped");
+	assert_int_equal(findings_allocator(&findings, "musl (/bin/static)"), 0);
+	assert_string_equal(findings.allocators[0], "musl (/bin/static)");
+	assert_null(findings.allocators[1]);
+	findings_deinit(&findings);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_sentence_is_kept_once_and_a_finding_replaced),
+		cmocka_unit_test(test_another_try_forgets_what_was_probed_but_not_what_was_said),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
