@@ -31,6 +31,9 @@ struct object_reader {
 bool object_offset_of_data(const struct object *object, uint64_t vaddr, uint64_t *ret_offset,
 			   uint64_t *ret_left);
 
+/* object_symbols.c: list what is wanted of the symbols: names are as object_describe() takes them.
+ */
+int object_read_symbols(struct object_reader *r, const char *const *names);
 /* List a function; its code is read. 0 also when the address is no code of this file. */
 int object_add_symbol(struct object_reader *r, const char *name, const GElf_Sym *sym,
 		      bool is_exported);
