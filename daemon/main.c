@@ -127,9 +127,10 @@ static void say_attached(struct target *target)
 	if (target_copy(target, false, &copy, NULL))
 		return;
 	dhat_say("dhatd", "attached to %d (%s), %zu probes", (int)copy->identity.pid,
-		 copy->identity.command, copy->probe_count);
-	for (char **name = copy->allocators; *name; name++)
-		dhat_say("dhatd", "  %s", *name);
+		 copy->identity.command, copy->probed.probe_count);
+	for (size_t i = 0; i < copy->probed.allocator_count; i++)
+		dhat_say("dhatd", "  %s (%s)", copy->probed.allocators[i].name,
+			 copy->probed.allocators[i].path);
 	for (char **reason = copy->reasons; copy->verdict == DHAT_PARTIAL && *reason; reason++)
 		dhat_say("dhatd", "  partial: %s", *reason);
 }

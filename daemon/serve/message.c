@@ -85,8 +85,24 @@ uint64_t message_since(const struct target_copy *copy, uint64_t time_ns)
 	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
 }
 
+/* "glibc 2.36 (/usr/lib/x86_64-linux-gnu/libc.so.6)" */
+static void set_allocators(bool *failed, const struct probed *probed, Dhat__Target *target)
+{
+	target->allocators = array(failed, probed->allocator_count, sizeof(char *));
+	for (size_t i = 0; target->allocators && i < probed->allocator_count; i++) {
+		_cleanup_free_ char *line = NULL;
+
+		if (asprintf(&line, "%s (%s)", probed->allocators[i].name,
+			     probed->allocators[i].path) < 0) {
+			line = NULL;
+			*failed = true;
+		}
+		target->allocators[target->n_allocators++] = text(failed, line);
+	}
+}
+
 static Dhat__Target *new_target(bool *failed, const struct target_identity *identity,
-				char *const *allocators)
+				const struct probed *probed)
 {
 	Dhat__Target *target = NEW(Dhat__Target, dhat__target__init);
 
@@ -101,13 +117,13 @@ static Dhat__Target *new_target(bool *failed, const struct target_identity *iden
 	target->uid = identity->uid;
 	target->command = text(failed, identity->command);
 	target->executable = text(failed, identity->executable);
-	add_texts(failed, allocators, &target->allocators, &target->n_allocators);
+	set_allocators(failed, probed, target);
 	return target;
 }
 
 static Dhat__Target *new_copied_target(bool *failed, const struct target_copy *copy)
 {
-	Dhat__Target *target = new_target(failed, &copy->identity, copy->allocators);
+	Dhat__Target *target = new_target(failed, &copy->identity, &copy->probed);
 
 	if (!target)
 		return NULL;
@@ -209,12 +225,12 @@ static Dhat__Hazard *new_hazard(bool *failed, const struct preflight_hazard *fro
 	return hazard;
 }
 
-static void set_probes(bool *failed, const struct probe *probes, size_t count, Dhat__Probe ***ret,
+static void set_probes(bool *failed, const struct probed *probed, Dhat__Probe ***ret,
 		       size_t *ret_count)
 {
-	*ret = array(failed, count, sizeof(**ret));
-	for (size_t i = 0; *ret && i < count; i++) {
-		(*ret)[i] = new_probe(failed, &probes[i]);
+	*ret = array(failed, probed->probe_count, sizeof(**ret));
+	for (size_t i = 0; *ret && i < probed->probe_count; i++) {
+		(*ret)[i] = new_probe(failed, &probed->probes[i]);
 		if (!(*ret)[i])
 			return;
 		(*ret_count)++;
@@ -257,7 +273,7 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->target = new_copied_target(&failed, copy);
 	status->totals = new_totals(&failed, copy);
 	status->verdict = new_verdict(&failed, copy);
-	set_probes(&failed, copy->probes, copy->probe_count, &status->probes, &status->n_probes);
+	set_probes(&failed, &copy->probed, &status->probes, &status->n_probes);
 	set_counters(&failed, copy, &status->counters, &status->n_counters);
 	status->allocs_per_second = copy->allocs_per_second;
 	status->frees_per_second = copy->frees_per_second;
@@ -310,7 +326,7 @@ Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *co
 	end->totals = new_totals(&failed, copy);
 	end->verdict = new_verdict(&failed, copy);
 	set_counters(&failed, copy, &end->counters, &end->n_counters);
-	set_probes(&failed, copy->probes, copy->probe_count, &end->probes, &end->n_probes);
+	set_probes(&failed, &copy->probed, &end->probes, &end->n_probes);
 	add_texts(&failed, copy->notes, &end->notes, &end->n_notes);
 	add_texts(&failed, notes, &end->notes, &end->n_notes);
 	if (!failed)
@@ -327,8 +343,8 @@ Dhat__Plan *message_plan(const struct plan *plan)
 	if (!message)
 		return NULL;
 	if (plan->has_identity)
-		message->target = new_target(&failed, &plan->identity, plan->allocators);
-	set_probes(&failed, plan->probes, plan->probe_count, &message->probes, &message->n_probes);
+		message->target = new_target(&failed, &plan->identity, &plan->probed);
+	set_probes(&failed, &plan->probed, &message->probes, &message->n_probes);
 	set_hazards(&failed, &plan->preflight, &message->hazards, &message->n_hazards);
 	message->is_safe = plan->is_safe;
 	message->verdict = text(&failed, plan->verdict);

@@ -19,7 +19,6 @@
 #include "daemon/target/identity.h"
 #include "daemon/target/preflight.h"
 #include "proto/base/cleanup.h"
-#include "proto/base/texts.h"
 
 #define SAMPLE_NS 1000000000ull
 /* What a counted call costs its thread, on average of allocations (with return and stack) and
@@ -52,8 +51,7 @@ void plan_deinit(struct plan *plan)
 {
 	preflight_deinit(&plan->preflight);
 	identity_deinit(&plan->identity);
-	probes_free(plan->probes, plan->probe_count);
-	texts_free(plan->allocators);
+	probed_deinit(&plan->probed);
 	*plan = (struct plan){ 0 };
 }
 
@@ -111,7 +109,7 @@ static int use_sites(struct planner *p, const char *path, const struct survey *s
 
 	if (sites->count == 0)
 		return 0;
-	r = probes_add(&plan->probes, &plan->probe_count, &plan->allocators, sites, path, p->kind);
+	r = probed_add(&plan->probed, sites, path, p->kind);
 	for (size_t i = 0; i < sites->count; i++)
 		p->site_count += !sites->list[i].is_refused;
 	if (r == 0)

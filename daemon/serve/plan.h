@@ -8,9 +8,7 @@ struct plan {
 	struct preflight preflight; /* hazards */
 	bool has_identity;	    /* false: the process cannot be looked at */
 	struct target_identity identity;
-	struct probe *probes;
-	size_t probe_count;
-	char **allocators; /* as target_copy has them */
+	struct probed probed;
 	bool is_safe;
 	char verdict[640];			/* "safe to attach", or why not and what to do */
 	double allocs_per_second, cost_percent; /* of one core; -1: not known */

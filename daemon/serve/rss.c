@@ -329,8 +329,8 @@ static bool has_only_glibc(const struct target_copy *copy)
 {
 	bool has_glibc = false;
 
-	for (char **name = copy->allocators; name && *name; name++) {
-		if (strncmp(*name, "glibc", 5))
+	for (size_t i = 0; i < copy->probed.allocator_count; i++) {
+		if (!copy->probed.allocators[i].is_glibc)
 			return false;
 		has_glibc = true;
 	}
@@ -360,9 +360,9 @@ static void sum_points(const struct target_copy *copy, struct rss_figures *figur
 		const struct target_point *point = &copy->points[i];
 
 		/* memory that the target mapped itself is no block of an allocator */
-		if (*point->kind)
+		if (point->flags & DHAT_STACK_ANON)
 			continue;
-		if (point->label && !strcmp(point->label, TARGET_LABEL_BEFORE)) {
+		if (point->is_before) {
 			figures->before_bytes += point->heap.live_bytes;
 			figures->knows_before = true;
 		} else {

@@ -371,9 +371,13 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	point->live_blocks = heap->live_blocks;
 	point->first_ns = message_since(writing->copy, heap->first_ns);
 	point->last_ns = message_since(writing->copy, heap->last_ns);
-	point->kind = without_qualifiers((from->kind ? from->kind : ""));
-	point->label = without_qualifiers((from->label ? from->label : ""));
-	if (!from->label)
+	if (from->flags & DHAT_STACK_ANON)
+		point->kind = without_qualifiers("mmap");
+	if (from->is_before)
+		point->label = without_qualifiers("[allocated before attach]");
+	else if (from->is_lost)
+		point->label = without_qualifiers("[stack lost]");
+	else
 		point->stop = without_qualifiers(message_stop_name(from->stop));
 	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
 	for (uint32_t i = 0; i < from->frame_count; i++)

@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
-#include "proto/base/cleanup.h"
-#include "proto/base/texts.h"
 
 /* ---- places ------------------------------------------------------------------------------- */
 
@@ -108,93 +106,4 @@ int uprobes_attach(struct tracer *tracer, int fd, const struct uprobe_site *plac
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return count ? tracer_attach(tracer, path, places, count, err) : 0;
-}
-
-/* ---- descriptions ------------------------------------------------------------------------- */
-
-static const char *returns_by(const struct site *site, enum uprobe_kind kind)
-{
-	if (site->is_refused)
-		return "not probed";
-	if (site->returns == SITE_RETURNS_EXITS)
-		return "exit probes";
-	if (site->returns != SITE_RETURNS_PROBE)
-		return "";
-	return kind == UPROBE_SESSION ? "session" : "return probe";
-}
-
-static int describe(const struct site *site, const char *path, enum uprobe_kind kind,
-		    struct probe *ret)
-{
-	struct probe probe = {
-		.function = strdup(site->function),
-		.object_path = strdup(path),
-		.link = kind < UPROBE_KINDS ? uprobe_kind_name(kind) : "",
-		.returns_by = returns_by(site, kind),
-		.role = site->role,
-		.is_emulated = site->is_emulated,
-		.function_vaddr = site->function_vaddr,
-		.site_vaddr = site->vaddr,
-		.file_offset = site->file_offset,
-	};
-
-	if (!probe.function || !probe.object_path) {
-		free(probe.function);
-		free(probe.object_path);
-		return -ENOMEM;
-	}
-	snprintf(probe.allocator, sizeof(probe.allocator), "%s", site->allocator);
-	snprintf(probe.instruction, sizeof(probe.instruction), "%s", site->instruction);
-	snprintf(probe.note, sizeof(probe.note), "%s", site->note);
-	*ret = probe;
-	return 0;
-}
-
-int probes_add(struct probe **list, size_t *list_count, char ***allocators,
-	       const struct sites *sites, const char *path, enum uprobe_kind kind)
-{
-	struct probe *grown = reallocarray(*list, *list_count + sites->count, sizeof(*grown));
-	_cleanup_free_ char *line = NULL;
-	int error = 0;
-
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
-	for (size_t i = 0; i < sites->count && !error; i++) {
-		error = describe(&sites->list[i], path, kind, &grown[*list_count]);
-		*list_count += !error;
-	}
-	if (!error && asprintf(&line, "%s (%s)", sites->list[0].allocator, path) < 0) {
-		line = NULL;
-		error = -ENOMEM;
-	}
-	return error ? error : texts_add(allocators, line);
-}
-
-void probes_free(struct probe *probes, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		free(probes[i].function);
-		free(probes[i].object_path);
-	}
-	free(probes);
-}
-
-int probes_copy(const struct probe *probes, size_t count, struct probe **ret, size_t *ret_count)
-{
-	struct probe *copy = calloc(count + 1, sizeof(*copy));
-
-	*ret = copy;
-	*ret_count = 0;
-	if (!copy)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		copy[i] = probes[i];
-		copy[i].function = strdup(probes[i].function);
-		copy[i].object_path = strdup(probes[i].object_path);
-		++*ret_count;
-		if (!copy[i].function || !copy[i].object_path)
-			return -ENOMEM;
-	}
-	return 0;
 }

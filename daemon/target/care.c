@@ -68,8 +68,8 @@ int target_remember_places(struct target *target, uint32_t object, const struct 
 
 		error = places_add(&target->places, object,
 				   objects_at(&target->objects, object)->fd, sites[i].file_offset,
-				   word.parts.site < target->probed.count
-					   ? target->probed.list[word.parts.site].function
+				   word.parts.site < target->probed.shown.probe_count
+					   ? target->probed.shown.probes[word.parts.site].function
 					   : "a function");
 	}
 	return error;

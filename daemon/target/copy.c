@@ -25,11 +25,10 @@ void target_copy_free(struct target_copy *copy)
 	free(copy->objects);
 	free(copy->points);
 	free(copy->frames);
-	probes_free(copy->probes, copy->probe_count);
+	probed_deinit(&copy->probed);
 	free(copy->counters);
 	texts_free(copy->reasons);
 	texts_free(copy->notes);
-	texts_free(copy->allocators);
 	if (copy->target)
 		atomic_fetch_sub(&copy->target->copied_bytes, copy->bytes);
 	target_unref(copy->target);
@@ -54,29 +53,6 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	counters_fill(values, &target->collector);
 }
 
-/* "glibc 2.36, jemalloc 5.3.0": each once, without where they lie. */
-static char *probed_names(char *const *allocators)
-{
-	char *names = NULL;
-	size_t size = 0;
-	FILE *file = open_memstream(&names, &size);
-
-	for (size_t i = 0; file && allocators && allocators[i]; i++) {
-		const char *path = strstr(allocators[i], " (/");
-		int length = path ? path - allocators[i] : (int)strlen(allocators[i]);
-		bool is_known = false;
-
-		for (size_t j = 0; j < i && !is_known; j++)
-			is_known = !strncmp(allocators[j], allocators[i], length + 1);
-		if (!is_known)
-			fprintf(file, "%s%.*s", i ? ", " : "", length, allocators[i]);
-	}
-	if (file && fclose(file) == 0)
-		return names;
-	free(names);
-	return NULL;
-}
-
 static uint64_t uncounted_bytes(const struct partials *partials)
 {
 	uint64_t bytes = 0;
@@ -91,7 +67,7 @@ static uint64_t uncounted_bytes(const struct partials *partials)
 static int judge(const struct target *target, const uint64_t values[COUNTER_COUNT],
 		 struct target_copy *copy)
 {
-	_cleanup_free_ char *probed = probed_names(copy->allocators);
+	_cleanup_free_ char *probed = probed_names(&copy->probed);
 	struct verdict_facts facts = {
 		.from_start = target->options.from_start,
 		.sample_rate = 1,
@@ -155,18 +131,6 @@ static bool is_worth_showing(const struct heap_point *point)
 	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0;
 }
 
-static const char *point_label(uint32_t point)
-{
-	switch (point) {
-	case STACK_POINT_LOST:
-		return "[stack lost]";
-	case STACK_POINT_BEFORE:
-		return TARGET_LABEL_BEFORE;
-	default:
-		return NULL;
-	}
-}
-
 /* With `lock`. For one copy the budget has room kept: HEAP_POINT_WEIGHT, and the frames' weight in
  * stack.c. */
 _Static_assert(sizeof(struct heap_point) * (HEAP_POINT_WEIGHT - 1) >=
@@ -225,8 +189,8 @@ static int copy_points(struct target *target, struct target_copy *copy)
 			.frame_count = view.frame_count,
 			.stop = view.stop,
 			.flags = view.flags,
-			.label = point_label(i),
-			.kind = view.flags & DHAT_STACK_ANON ? "mmap" : "",
+			.is_before = i == STACK_POINT_BEFORE,
+			.is_lost = i == STACK_POINT_LOST,
 		};
 		memcpy(copy->frames + copy->frame_count, view.frames,
 		       view.frame_count * sizeof(*view.frames));
@@ -305,12 +269,8 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 		copy->links_are_pinned = tracer_is_pinned(target->tracer);
 	}
 	copy_tables(target, copy);
-	findings_lock(&target->findings);
-	copy->allocators = texts_copy(target->findings.allocators);
-	findings_unlock(&target->findings);
-	if (!copy->allocators || probes_copy(target->probed.list, target->probed.count,
-					     &copy->probes, &copy->probe_count))
-		return -ENOMEM;
+	if (error == 0)
+		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
 	if (error == 0 && with_points)
 		error = copy_points(target, copy);

@@ -17,7 +17,6 @@ void findings_init(struct findings *findings)
 void findings_forget(struct findings *findings)
 {
 	findings_lock(findings);
-	texts_free(take_ptr(findings->allocators));
 	partials_deinit(&findings->partials);
 	findings_unlock(findings);
 }
@@ -45,16 +44,6 @@ int findings_note(struct findings *findings, const char *text)
 
 	findings_lock(findings);
 	error = texts_add_once(&findings->notes, text);
-	findings_unlock(findings);
-	return error;
-}
-
-int findings_allocator(struct findings *findings, const char *text)
-{
-	int error;
-
-	findings_lock(findings);
-	error = texts_add(&findings->allocators, text);
 	findings_unlock(findings);
 	return error;
 }

@@ -1,14 +1,14 @@
 #pragma once
-/* findings: what is known of a target and told with its profile, in sentences: its allocators,
- * notes, and what is not counted. Its own `lock` guards it, for moments; any thread may add. */
+/* findings: what is known of a target and told with its profile, in sentences: notes,
+ * and what is not counted. Its own `lock` guards it, for moments; any thread may add. */
 #include <pthread.h>
 #include <stdint.h>
 
 #include "daemon/account/partial.h"
 
 struct findings {
-	pthread_mutex_t lock;	    /* whoever reads holds it */
-	char **allocators, **notes; /* NULL-terminated, or NULL; owned */
+	pthread_mutex_t lock; /* whoever reads holds it */
+	char **notes;	      /* NULL-terminated, or NULL; owned */
 	struct partials partials;
 };
 
@@ -22,8 +22,6 @@ void findings_unlock(struct findings *findings);
 
 /* Without the lock. -ENOMEM. The same sentence is kept once. */
 int findings_note(struct findings *findings, const char *text);
-/* "glibc 2.36 (/usr/lib/x86_64-linux-gnu/libc.so.6)" */
-int findings_allocator(struct findings *findings, const char *text);
 /* See partials_say(). */
 int findings_partial(struct findings *findings, const char *key, uint64_t bytes, const char *format,
 		     ...) __attribute__((format(printf, 4, 5)));

@@ -115,30 +115,21 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 			 dhat_format_size(added->live_bytes, bytes), mapped);
 }
 
-/* The names of what was probed; NULL: no memory. */
-static char **copy_allocators(struct target *target)
-{
-	char **copy;
-
-	findings_lock(&target->findings);
-	copy = texts_copy(target->findings.allocators);
-	findings_unlock(&target->findings);
-	return copy;
-}
-
 /* Only glibc's heaps can be listed. False if there is no other allocator. */
-static bool note_other_allocators(struct target *target, char *const *allocators)
+static bool note_other_allocators(struct target *target, const struct probed *probed)
 {
 	bool is_any = false;
 
-	for (char *const *name = allocators; name && *name; name++) {
+	for (size_t i = 0; i < probed->allocator_count; i++) {
+		const struct probed_allocator *allocator = &probed->allocators[i];
 		char note[384];
 
-		if (strncmp(*name, "glibc", 5) == 0)
+		if (allocator->is_glibc)
 			continue;
 		snprintf(note, sizeof(note),
-			 "blocks that %.200s had handed out before the attach cannot be listed",
-			 *name);
+			 "blocks that %s (%.130s) had handed out before the attach cannot be "
+			 "listed",
+			 allocator->name, allocator->path);
 		findings_note(&target->findings, note);
 		is_any = true;
 	}
@@ -146,19 +137,19 @@ static bool note_other_allocators(struct target *target, char *const *allocators
 }
 
 /* Why there is no inventory: "glibc 2.43" may be too new for one. */
-static void describe_failure(char *const *allocators, int error, const char *why, char *ret,
+static void describe_failure(const struct probed *probed, int error, const char *why, char *ret,
 			     size_t size)
 {
 	const char *name = NULL;
 
-	for (char *const *at = allocators; at && *at && !name; at++)
-		if (strncmp(*at, "glibc", 5) == 0)
-			name = *at;
+	for (size_t i = 0; i < probed->allocator_count && !name; i++)
+		if (probed->allocators[i].is_glibc)
+			name = probed->allocators[i].name;
 	if (error == -ENOENT && name)
 		snprintf(ret, size,
-			 "the blocks that %.*s had handed out before the attach cannot be listed: "
+			 "the blocks that %s had handed out before the attach cannot be listed: "
 			 "%s; live bytes are from the attach on",
-			 (int)(strstr(name, " (") ? strstr(name, " (") - name : 20), name, why);
+			 name, why);
 	else
 		snprintf(ret, size, "%s; live bytes are from the attach on", why);
 }
@@ -184,14 +175,16 @@ void target_take_inventory(struct target *target)
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
 	struct heap_totals added = { 0 };
 	struct dhat_error err = { 0 };
-	char **allocators;
+	_cleanup_(probed_deinit) struct probed probed = { 0 };
 	char note[768];
 	bool is_worth_telling;
 	int error;
 
 	if (!wants_inventory(target))
 		return;
-	allocators = copy_allocators(target);
+	target_lock(target);
+	probed_copy(&target->probed.shown, &probed); /* as far as there is memory for */
+	target_unlock(target);
 	error = take(target, &inventory, &err);
 	if (error == 0) {
 		target_drain_now(target); /* every event up to here is newer than the inventory */
@@ -200,11 +193,11 @@ void target_take_inventory(struct target *target)
 		charge_list(target, -(int64_t)(inventory->count * sizeof(*inventory->blocks)));
 		describe(inventory, &added, error, note, sizeof(note));
 	} else {
-		describe_failure(allocators, error, err.message, note, sizeof(note));
+		describe_failure(&probed, error, err.message, note, sizeof(note));
 	}
 	/* a process that is gone needs no excuse, nor one that holds nothing a note */
 	is_worth_telling = error ? error != -ESRCH && error != -ECANCELED : added.live_blocks;
-	if (note_other_allocators(target, allocators) && error == -ENOENT)
+	if (note_other_allocators(target, &probed) && error == -ENOENT)
 		is_worth_telling = false; /* that says it better */
 	if (is_worth_telling)
 		findings_note(&target->findings, note);
@@ -216,5 +209,4 @@ void target_take_inventory(struct target *target)
 	target->is_taking_inventory = false;
 	target_doubt_known(target, added.live_bytes);
 	target_unlock(target);
-	texts_free(allocators);
 }

@@ -25,8 +25,7 @@ struct target_doubt {
 };
 
 struct target_probed {
-	struct probe *list;
-	size_t count;
+	struct probed shown;
 	uint32_t late_allocators;  /* appeared after the observation began */
 	uint32_t unseen_functions; /* of allocators: could not be probed */
 };

@@ -3,6 +3,7 @@
 #include "private.h"
 
 #include "daemon/object/sites/custom.h"
+#include "daemon/source/uprobes.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
 
@@ -41,25 +42,19 @@ static int note_unknown(struct target *target, const struct object_slot *slot,
 static int remember_probes(struct target *target, const struct object_slot *slot,
 			   const struct sites *sites)
 {
-	struct target_probed *probed = &target->probed;
-	char **allocators = NULL;
 	int error;
 
 	target_lock(target);
-	error = probes_add(&probed->list, &probed->count, &allocators, sites, slot->path,
-			   target->kind);
+	error = probed_add(&target->probed.shown, sites, slot->path, target->kind);
 	for (size_t i = 0; i < sites->count; i++)
-		probed->unseen_functions += sites->list[i].is_refused;
+		target->probed.unseen_functions += sites->list[i].is_refused;
 	target_unlock(target);
-	for (size_t i = 0; allocators && allocators[i] && !error; i++)
-		error = findings_allocator(&target->findings, allocators[i]);
-	texts_free(allocators);
 	return error ? error : note_unknown(target, slot, sites);
 }
 
 void target_forget_probes(struct target *target)
 {
-	probes_free(target->probed.list, target->probed.count);
+	probed_deinit(&target->probed.shown);
 	target->probed = (struct target_probed){ 0 };
 }
 
@@ -110,7 +105,8 @@ int target_probe_sites(struct target *target, uint32_t object, struct sites *sit
 	if (error)
 		return error;
 	refuse_patched(target, object, sites);
-	error = uprobes_place(sites, domain, target->probed.count, &places, &place_count);
+	error = uprobes_place(sites, domain, target->probed.shown.probe_count, &places,
+			      &place_count);
 	if (error == 0)
 		error = uprobes_attach(target->tracer, slot->fd, places, place_count, err);
 	if (error == 0)
@@ -167,10 +163,10 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err)
 {
-	size_t before = target->probed.count;
+	size_t before = target->probed.shown.probe_count;
 	int error = probe_object(target, object, err);
 
-	if (target->is_observed && target->probed.count > before)
+	if (target->is_observed && target->probed.shown.probe_count > before)
 		target->probed.late_allocators++;
 	return error;
 }
@@ -207,7 +203,7 @@ int target_check_found(struct target *target, struct dhat_error *err)
 
 	if (error)
 		return error;
-	if (target->probed.count > target->probed.unseen_functions)
+	if (target->probed.shown.probe_count > target->probed.unseen_functions)
 		return 0;
 	if (target->has_copied_code)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
@@ -234,8 +230,8 @@ bool target_probes_in(struct target *target, uint64_t addr)
 	const struct mapping *mapping = mappings_find(target->mappings, addr);
 	const char *path = mapping ? objects_at(&target->objects, mapping->object)->path : NULL;
 
-	for (size_t i = 0; path && i < target->probed.count; i++)
-		if (strcmp(target->probed.list[i].object_path, path) == 0)
+	for (size_t i = 0; path && i < target->probed.shown.probe_count; i++)
+		if (strcmp(target->probed.shown.probes[i].object_path, path) == 0)
 			return true;
 	return false;
 }

@@ -14,7 +14,7 @@
 #include "daemon/account/heap.h"
 #include "daemon/account/mappings.h"
 #include "daemon/account/stack.h"
-#include "daemon/source/uprobes.h"
+#include "daemon/source/probed.h"
 #include "proto/base/error.h"
 #include "proto/profile/verdict.h"
 
@@ -76,15 +76,14 @@ struct target_object {
 	size_t build_id_size;
 };
 
-#define TARGET_LABEL_BEFORE "[allocated before attach]"
 struct target_point {
 	struct heap_point heap;
 	uint64_t lifetimes_us; /* up to the copy's time */
 	uint32_t first_frame;  /* index in frames */
 	uint32_t frame_count;
-	uint8_t stop, flags;
-	const char *label; /* static; NULL for a point with a stack; TARGET_LABEL_BEFORE */
-	const char *kind;  /* static: "" or "mmap" */
+	uint8_t stop, flags; /* enum dhat_stop, DHAT_STACK_… */
+	bool is_before,
+		is_lost; /* no stack: allocated before the attach; there was no room for it */
 };
 
 /* A self-contained copy of everything a profile says; nothing in it points into the target. */
@@ -102,15 +101,13 @@ struct target_copy {
 	uint32_t frame_count;
 	struct target_object *objects;
 	uint32_t object_count;
-	struct probe *probes;
-	size_t probe_count;
+	struct probed probed;
 	struct target_counter *counters;
 	size_t counter_count;
 	enum dhat_verdict verdict;
 	char **reasons;		  /* why it is not exact; NULL-terminated */
 	uint64_t uncounted_bytes; /* known to be other allocators' */
 	char **notes;		  /* NULL-terminated */
-	char **allocators;	  /* "glibc (/usr/lib/…/libc.so.6)"; NULL-terminated */
 	/* for status only */
 	double allocs_per_second, frees_per_second;
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;

@@ -1,6 +1,7 @@
 #include "trial.h"
 
 #include "daemon/kernel/tracer.h"
+#include "daemon/source/uprobes.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 

@@ -85,7 +85,8 @@ struct small_copy {
 	struct target_object objects[3];
 	struct probe probes[1];
 	struct target_counter counters[2];
-	char *reasons[2], *notes[2], *allocators[2];
+	struct probed_allocator allocators[1];
+	char *reasons[2], *notes[2];
 };
 
 static void make_copy(const struct world *world, struct small_copy *small)
@@ -130,9 +131,8 @@ static void make_copy(const struct world *world, struct small_copy *small)
 						  .first_frame = 2,
 						  .frame_count = 4,
 						  .stop = DHAT_STOP_JIT,
-						  .flags = DHAT_STACK_USED_FP,
-						  .kind = "mmap" };
-	small->points[2] = (struct target_point){ .label = "[stack lost]" };
+						  .flags = DHAT_STACK_USED_FP | DHAT_STACK_ANON };
+	small->points[2] = (struct target_point){ .is_lost = true };
 	copy->points = small->points;
 	copy->point_count = 3;
 	copy->identity = (struct target_identity){ .pid = getpid(),
@@ -166,20 +166,22 @@ static void make_copy(const struct world *world, struct small_copy *small)
 					   .function_vaddr = 1,
 					   .site_vaddr = 2,
 					   .file_offset = 3 };
-	copy->probes = small->probes;
-	copy->probe_count = 1;
+	copy->probed.probes = small->probes;
+	copy->probed.probe_count = 1;
 	small->counters[0] = (struct target_counter){ "allocs", "allocations seen", 11, false };
 	small->counters[1] = (struct target_counter){ "drops", "lost", 2, true };
 	copy->counters = small->counters;
 	copy->counter_count = 2;
 	small->reasons[0] = "2 records were lost";
 	small->notes[0] = "a hazard";
-	small->allocators[0] = "glibc (/lib/libc.so.6)";
+	small->allocators[0] =
+		(struct probed_allocator){ .name = "glibc", .path = "/lib/libc.so.6" };
 	copy->verdict = DHAT_INEXACT;
 	copy->uncounted_bytes = 4567;
 	copy->reasons = small->reasons;
 	copy->notes = small->notes;
-	copy->allocators = small->allocators;
+	copy->probed.allocators = small->allocators;
+	copy->probed.allocator_count = 1;
 }
 
 /* ---- the receiver: packs and unpacks each part, as a socket would ---- */

@@ -32,15 +32,11 @@ static void test_another_try_forgets_what_was_probed_but_not_what_was_said(void 
 
 	findings_init(&findings);
 	findings_note(&findings, "it is stopped");
-	findings_allocator(&findings, "glibc 2.36 (/lib/libc.so.6)");
 	findings_partial(&findings, "heap", 0, "not counted");
 	findings_forget(&findings);
-	assert_null(findings.allocators);
 	assert_int_equal(findings.partials.count, 0);
 	assert_string_equal(findings.notes[0], "it is stopped");
-	assert_int_equal(findings_allocator(&findings, "musl (/bin/static)"), 0);
-	assert_string_equal(findings.allocators[0], "musl (/bin/static)");
-	assert_null(findings.allocators[1]);
+	assert_null(findings.notes[1]);
 	findings_deinit(&findings);
 }
 

@@ -1,0 +1,39 @@
+#pragma once
+/* probed: what has been probed of a process, or would be, as `status` and `plan` show it. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/kernel/uprobe.h"
+#include "daemon/object/sites/site.h"
+
+struct probe {
+	char *function, *object_path; /* of any length: C++ names, deep folders */
+	char allocator[64], instruction[64], note[96];
+	const char *link, *returns_by; /* static */
+	uint8_t role;
+	bool is_emulated;
+	uint64_t function_vaddr, site_vaddr, file_offset;
+};
+
+struct probed_allocator {
+	char name[64]; /* "glibc 2.36" */
+	char *path;    /* of its file, as the process sees it */
+	bool is_glibc; /* its heap can be read from outside: inventory.h */
+};
+
+struct probed { /* starts zeroed */
+	struct probe *probes;
+	struct probed_allocator *allocators; /* in the order of finding; a name may come twice */
+	size_t probe_count, allocator_count;
+};
+
+/* The sites (one at least) of an allocator that were found in a file. kind: of the links; with
+ * UPROBE_KINDS there are none. -ENOMEM: some may be missing. */
+int probed_add(struct probed *probed, const struct sites *sites, const char *path,
+	       enum uprobe_kind kind);
+/* -ENOMEM: the copy ends at what there was memory for. */
+int probed_copy(const struct probed *probed, struct probed *ret);
+void probed_deinit(struct probed *probed);
+
+/* "glibc 2.36, jemalloc 5.3.0": each once. NULL: no memory. The caller frees. */
+char *probed_names(const struct probed *probed);

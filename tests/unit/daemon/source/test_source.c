@@ -1,0 +1,141 @@
+/* What is probed of sites, in which order, with which cookies, and what people see of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "bpf/dhat_abi.h"
+#include "daemon/source/probed.h"
+#include "daemon/source/uprobes.h"
+#include "proto/base/cleanup.h"
+
+static struct site_exit malloc_exits[] = { { 0x140, 0, 0xc3 }, { 0x190, 0, 0xc3 } };
+static struct site_exit calloc_exits[] = { { 0x190, 7, 0xe9 }, { 0x240, 0, 0xc3 } };
+
+static struct site list[] = {
+	{ .function = "malloc",
+	  .allocator = "glibc 2.36",
+	  .role = DHAT_ROLE_MALLOC,
+	  .has_header = true,
+	  .returns = SITE_RETURNS_EXITS,
+	  .function_vaddr = 0x400100,
+	  .vaddr = 0x400104,
+	  .file_offset = 0x104,
+	  .rsp_words = 2,
+	  .arg_reg = { 7 },
+	  .is_emulated = true,
+	  .instruction = "push %r12",
+	  .exits = malloc_exits,
+	  .exit_count = 2 },
+	{ .function = "calloc",
+	  .allocator = "glibc 2.36",
+	  .role = DHAT_ROLE_CALLOC,
+	  .returns = SITE_RETURNS_EXITS,
+	  .file_offset = 0x200,
+	  .exits = calloc_exits,
+	  .exit_count = 2 },
+	{ .function = "valloc", .role = DHAT_ROLE_MALLOC, .is_refused = true, .note = "an IFUNC" },
+	{ .function = "realloc",
+	  .role = DHAT_ROLE_REALLOC,
+	  .returns = SITE_RETURNS_PROBE,
+	  .file_offset = 0x300 },
+	{ .function = "free", .role = DHAT_ROLE_FREE, .file_offset = 0x400 },
+	{ .function = "cfree",
+	  .role = DHAT_ROLE_FREE,
+	  .returns = SITE_RETURNS_PROBE,
+	  .file_offset = 0x500 },
+};
+static const struct sites sites = { list, ARRAY_SIZE(list) };
+
+static struct dhat_cookie cookie_at(const struct uprobe_site *places, size_t count, uint64_t offset)
+{
+	union dhat_cookie_word word = { 0 };
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (places[i].file_offset == offset) {
+			word.word = places[i].cookie;
+			found++;
+		}
+	assert_int_equal(found, 1);
+	return word.parts;
+}
+
+static void test_places(void **state)
+{
+	_cleanup_free_ struct uprobe_site *places = NULL;
+	struct dhat_cookie cookie;
+	size_t count = 0;
+
+	assert_int_equal(uprobes_place(&sites, 3, 100, &places, &count), 0);
+	/* five entries, of four exits the common one once, and nothing of what is refused */
+	assert_int_equal(count, 8);
+	/* what was allocated by then must not look as if it leaked */
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(places[i].file_offset >= 0x400, i < 2);
+	cookie = cookie_at(places, count, 0x104);
+	assert_int_equal(cookie.role, DHAT_ROLE_MALLOC);
+	assert_int_equal(cookie.phase, DHAT_PHASE_ENTRY);
+	assert_int_equal(cookie.domain, 3);
+	assert_int_equal(cookie.site, 100);
+	assert_int_equal(cookie.rsp_words, 2);
+	assert_int_equal(cookie.arg_reg[0], 7);
+	assert_true(cookie.has_header && cookie.is_by_exit && !cookie.is_nesting);
+	cookie = cookie_at(places, count, 0x240);
+	assert_int_equal(cookie.phase, DHAT_PHASE_EXIT);
+	assert_int_equal(cookie.site, 101);
+	/* numbers are those of the list that people see, where what is refused has one */
+	cookie = cookie_at(places, count, 0x300);
+	assert_int_equal(cookie.site, 103);
+	assert_false(cookie.is_by_exit);
+	assert_false(cookie_at(places, count, 0x400).is_nesting);
+	assert_true(cookie_at(places, count, 0x500).is_nesting);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(places[i].wants_return,
+				 places[i].file_offset == 0x300 || places[i].file_offset == 0x500);
+}
+
+static void test_what_people_see(void **state)
+{
+	static struct site other = { .function = "give", .allocator = "custom" };
+	const struct sites custom = { &other, 1 };
+	_cleanup_(probed_deinit) struct probed probed = { 0 }, copy = { 0 };
+	_cleanup_free_ char *names = NULL;
+
+	assert_int_equal(probed_add(&probed, &sites, "/lib/libc.so.6", UPROBE_SESSION), 0);
+	assert_int_equal(probed_add(&probed, &custom, "/opt/app", UPROBE_PERF), 0);
+	assert_int_equal(probed_add(&probed, &custom, "/opt/plugin.so", UPROBE_KINDS), 0);
+	assert_int_equal(probed_copy(&probed, &copy), 0);
+	assert_int_equal(copy.probe_count, 8);
+	assert_string_equal(copy.probes[0].function, "malloc");
+	assert_string_equal(copy.probes[0].object_path, "/lib/libc.so.6");
+	assert_string_equal(copy.probes[0].instruction, "push %r12");
+	assert_string_equal(copy.probes[0].returns_by, "exit probes");
+	assert_string_equal(copy.probes[0].link, "session");
+	assert_true(copy.probes[0].site_vaddr == 0x400104 && copy.probes[0].file_offset == 0x104);
+	assert_string_equal(copy.probes[2].returns_by, "not probed");
+	assert_string_equal(copy.probes[2].note, "an IFUNC");
+	assert_string_equal(copy.probes[3].returns_by, "session");
+	assert_string_equal(copy.probes[4].returns_by, "");
+	assert_string_equal(copy.probes[6].link, "perf");
+	assert_string_equal(copy.probes[7].link, "");
+	assert_int_equal(copy.allocator_count, 3);
+	assert_true(copy.allocators[0].is_glibc && !copy.allocators[1].is_glibc);
+	assert_string_equal(copy.allocators[2].path, "/opt/plugin.so");
+	names = probed_names(&copy);
+	assert_string_equal(names, "glibc 2.36, custom");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_what_people_see),
+	};
+
+	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
+}
