@@ -228,8 +228,8 @@ test-kill:	## kill dhatd at random moments, KILLS=1000 times: what is left in th
 	$(again) -j$$(nproc) all $(O)/tests/targets/pairs
 	$(Q)$(PYTHON) tests/e2e/kills.py -O $(O) --kills $(or $(KILLS),1000)
 
-test-strangers:	## fetch production programs (npm), profile and judge them (STRANGERS="biome …")
-	$(Q)tests/deps build test
+test-strangers:	## fetch production programs (npm, Debian), profile and judge them (STRANGERS="biome …")
+	$(Q)tests/deps build strangers
 	$(again) -j$$(nproc) all
 	$(Q)$(PYTHON) tests/strangers/run -O $(O) $(STRANGERS)
 

@@ -1,0 +1,71 @@
+"""Who is right: nobody passes who says "exact" and is not."""
+import re
+
+TWO_LIVES = 4  # blocks: two lives of one program differ by a few, for its threads meet differently
+
+
+def off(blocks, calls):
+    """How many blocks are missing of what the judge counted, at the least; less than 0: so many too many."""
+    low, high = calls
+    return low - blocks if blocks < low else high - blocks if blocks > high else 0
+
+
+def percent(part, whole):
+    return f"{100 * part / whole:.2f} %" if whole else f"{part:,}"
+
+
+def wrong_count(row, seen):
+    missing = off(seen.blocks, seen.calls)
+    slack = max(row.get("tolerance", 0.001) * seen.calls[1], 0 if "live" in row else TWO_LIVES)
+    if abs(missing) <= slack:
+        return None
+    low, high = seen.calls
+    counted = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return (f"{abs(missing):,} blocks {'missing' if missing > 0 else 'too many'} "
+            f"({percent(abs(missing), high)}): dhatd counted {seen.blocks:,}, bpftrace {counted} calls")
+
+
+def wrong_bytes(row, seen):
+    difference = seen.ours - seen.theirs
+    if abs(difference) <= row.get("own_tolerance", 0) * seen.theirs:
+        return None
+    return (f"{abs(difference):,} bytes {'more' if difference > 0 else 'less'} "
+            f"({percent(abs(difference), abs(seen.theirs))}): dhatd says that {seen.ours:,} became live, "
+            f"{row['own']} says {seen.theirs:,}")
+
+
+def wrong_strays(row, seen):
+    """A function that gives blocks and is not known to anybody: its blocks are freed all the same."""
+    if seen.strays <= row.get("tolerance", 0.001) * max(seen.blocks, 1):
+        return None
+    return (f"{seen.strays:,} blocks were freed that dhatd never saw allocated, beside {seen.blocks:,} that it counted: "
+            "a function that hands out blocks is missed by dhatd, and by bpftrace, which counts where dhatd says")
+
+
+def judge(row, seen):
+    """What is wrong with it, or None."""
+    said = " ".join(seen.reasons)
+    if seen.verdict is None:
+        if "refused" not in row:
+            return f"refused: {said}"
+        return None if re.search(row["refused"], said) else f"refused without a word of {row['refused']}: {said}"
+    if "refused" in row:
+        return f"not refused, but {seen.verdict}: {seen.blocks:,} blocks"
+    faults = []
+    if seen.verdict == "exact" and "hidden" in row and row.get("attach") != "busy":
+        faults.append(f"what {row['hidden']} hands out cannot be counted here, and nobody says so")
+    if seen.calls:
+        faults.append(wrong_count(row, seen))
+    if seen.theirs is not None:
+        faults.append(wrong_bytes(row, seen))
+    if row.get("attach") == "busy" and seen.verdict == "exact":
+        faults.append(wrong_strays(row, seen))
+    if not seen.calls and seen.theirs is None:
+        faults.append("nobody counted")
+    if seen.verdict != "exact":
+        if not re.search(row.get("hidden", "."), said):
+            faults.append(f"without a word of {row.get('hidden', 'why')}: {said}")
+        if not re.fullmatch(row.get("verdict", "exact"), seen.verdict):
+            faults.append(f"was expected to be {row.get('verdict', 'exact')}: {said}")
+    faults = [fault for fault in faults if fault]
+    return f"called {seen.verdict}: " + "; ".join(faults) if faults else None
