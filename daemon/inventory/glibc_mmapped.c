@@ -2,12 +2,19 @@
 #include "glibc_malloc.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+#define MAX_LOOSE 16
 
 struct scan {
 	struct remote *remote;
 	struct glibc_chunks *found;
 	uint64_t bytes; /* of their mappings */
+	/* Of found, those that touch no edge of the memory they lie in: another mapping of malloc's
+	 * may have grown together with theirs, or it is a word of somebody else's, as in Java's
+	 * metaspace. Counted beyond MAX_LOOSE, too. */
+	size_t loose[MAX_LOOSE], loose_count;
 };
 
 /* posix_memalign of a large block moves the chunk's head up in its mapping and leaves the old one
@@ -46,6 +53,7 @@ static uint64_t mapped_bytes_at(struct remote *remote, uint64_t at, uint64_t end
 /* Only pages that exist are read: a chunk's head was written, so its page is there. */
 static int scan_range(struct scan *scan, uint64_t at, uint64_t end)
 {
+	const uint64_t start = at;
 	int err = 0;
 
 	while (!err && (at = remote_next_page(scan->remote, at, end)) < end) {
@@ -54,6 +62,9 @@ static int scan_range(struct scan *scan, uint64_t at, uint64_t end)
 		if (bytes) {
 			chunk = find_moved_head(scan->remote, at, bytes);
 			scan->bytes += bytes;
+			if (chunk == at && at != start && at + bytes != end &&
+			    scan->loose_count++ < MAX_LOOSE)
+				scan->loose[scan->loose_count - 1] = scan->found->count;
 			err = glibc_chunks_add(scan->found, chunk, bytes - (chunk - at));
 		}
 		at += bytes ? bytes : REMOTE_PAGE;
@@ -102,6 +113,40 @@ static uint64_t expected_bytes(struct remote *remote, const struct glibc_heap *h
 	return sum;
 }
 
+/* More was found than malloc has: if there is one way to leave out loose ones that makes the sums
+ * equal, those are none. */
+static void leave_out(struct scan *scan, uint64_t excess)
+{
+	struct glibc_chunks *found = scan->found;
+	unsigned way = 0;
+	size_t kept = 0;
+
+	if (scan->loose_count > MAX_LOOSE)
+		return;
+	for (unsigned subset = 1; subset < 1u << scan->loose_count; subset++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < scan->loose_count; i++)
+			if (subset >> i & 1)
+				sum += found->list[scan->loose[i]].size_bytes;
+		if (sum == excess && way)
+			return; /* nobody knows which */
+		if (sum == excess)
+			way = subset;
+	}
+	if (!way)
+		return;
+	for (size_t i = 0, loose = 0; i < found->count; i++) {
+		bool is_loose = loose < scan->loose_count && scan->loose[loose] == i;
+
+		if (!is_loose || !(way >> loose & 1))
+			found->list[kept++] = found->list[i];
+		loose += is_loose;
+	}
+	found->count = kept;
+	scan->bytes -= excess;
+}
+
 #define MAX_ATTEMPTS 3
 
 int glibc_heap_mmapped(struct remote *remote, const struct glibc_heap *heap,
@@ -124,6 +169,8 @@ int glibc_heap_mmapped(struct remote *remote, const struct glibc_heap *heap,
 			break;
 		after = UINT64_MAX;
 	}
+	if (!err && after != UINT64_MAX && scan.bytes > after)
+		leave_out(&scan, scan.bytes - after);
 	*ret_bytes = scan.bytes;
 	*ret_expected_bytes = after;
 	return err;

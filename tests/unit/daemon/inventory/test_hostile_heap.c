@@ -44,6 +44,41 @@ static void a_sound_one(void **state)
 	assert_int_equal(inventory->arena_bytes, 2 * FAKE_BYTES);
 }
 
+static void put_lookalike(uint64_t page, uint64_t pages)
+{
+	fake_put(&fake, FAKE_MAPPED + page * REMOTE_PAGE + 8,
+		 pages * REMOTE_PAGE | GLIBC_IS_MMAPPED);
+}
+
+/* Java's metaspace has words that look like heads of mapped chunks: malloc's own sum tells. */
+static void what_looks_like_a_mapped_chunk(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+
+	fake_heap_build(&fake);
+	put_lookalike(8, 3);
+	put_lookalike(12, 2);
+	inventory = take_from_fake();
+	assert_true(inventory->is_complete);
+	assert_int_equal(inventory->count, FAKE_BLOCKS);
+	assert_int_equal(inventory->mmapped_bytes, 4 * REMOTE_PAGE);
+	for (size_t i = 0; i < inventory->count; i++)
+		assert_false(inventory->blocks[i].addr >= FAKE_MAPPED + 8 * REMOTE_PAGE &&
+			     inventory->blocks[i].addr < FAKE_MAPPED + FAKE_BYTES);
+}
+
+/* Of two of one size nobody knows which is malloc's. */
+static void two_that_look_alike(void **state)
+{
+	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+
+	fake_heap_build(&fake);
+	put_lookalike(8, 4);
+	inventory = take_from_fake();
+	assert_false(inventory->is_complete);
+	assert_non_null(strstr(inventory->note, "32768 bytes found, malloc has 16384"));
+}
+
 /* a → b → a, as glibc leaves it when a, b, a are freed */
 static void a_fastbin_in_a_circle(void **state)
 {
@@ -174,6 +209,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sound_one),
+		cmocka_unit_test(what_looks_like_a_mapped_chunk),
+		cmocka_unit_test(two_that_look_alike),
 		cmocka_unit_test(a_fastbin_in_a_circle),
 		cmocka_unit_test(a_cache_in_a_circle),
 		cmocka_unit_test(a_long_way_into_a_circle),
