@@ -126,7 +126,7 @@ class Java(Lines):
 
 class Biome(Program):
     """The server that editors use, and its client for the work."""
-    files = 10  # some 100,000 calls
+    files = 3  # some 200,000 calls
 
     def start(self):
         self.env |= {"TMPDIR": str(self.own_folder), "HOME": str(self.own_folder)}
