@@ -58,25 +58,27 @@ def is_untouched(process):
 
 # ---- an ordinary process ------------------------------------------------------------------------
 
-def test_plan_is_what_attach_does(daemon, ctl, target, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--anonymous",)], ids=["plain", "anonymous"])
+def test_plan_is_what_attach_does(daemon, ctl, target, tmp_path, options):
     daemon("serve")
     process = target(build(tmp_path, "loop", LOOP))
     process.expect("^ready")
-    plan = plan_of(ctl, process.pid)
+    plan = plan_of(ctl, process.pid, *options)
     assert plan["verdict"] == "safe to attach"
-    assert plan["hazards"] == []
-    assert [a.split()[0] for a in plan["target"]["allocators"]] == ["glibc"]
+    assert {h["name"] for h in plan["hazards"]} <= ({"slow probe"} if options else set())
+    assert [a.split()[0] for a in plan["target"]["allocators"]] == ["glibc"] + ["anonymous"] * len(options)
     assert plan["target"]["command"].endswith("/loop")
     assert is_untouched(process)
     assert ctl("status", "--json").json()["targets"] == []
     functions = {p["function"]: p for p in plan["probes"]}
     assert {"malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc"} <= set(functions)
-    assert all(p["is_emulated"] for p in plan["probes"])
+    assert all(p["is_emulated"] for p in plan["probes"] if p["allocator"] != "anonymous memory")
+    assert ({"mmap", "munmap", "mremap"} <= set(functions)) == bool(options)
 
-    ctl("attach", process.pid)
+    ctl("attach", process.pid, *options)
     attached = ctl("status", "--json").json()["targets"][0]["probes"]
     keys = ("function", "role", "object", "function_vaddr", "site_vaddr", "file_offset", "instruction",
-            "is_emulated", "returns_by", "link", "allocator")
+            "is_emulated", "returns_by", "link", "note", "allocator")
     assert sorted([p[k] for k in keys] for p in plan["probes"]) == sorted([p[k] for k in keys] for p in attached)
     assert "attached to it already" in plan_of(ctl, process.pid)["cost_basis"]
 
