@@ -337,6 +337,44 @@ CUSTOMS = (b"alloc:a.out:take(size=arg1)", b"alloc:lib.so:take_array(count=arg1,
            b"realloc:x:again(ptr=arg1,count=arg2,size=arg3)", b"alloc:x+0x1000(size=arg2)",
            b"alloc:a:b(size=arg1)\nfree:a:c(ptr=arg1)\nfree:a:c(ptr=arg1)")
 
+
+
+def packed_text(text):
+    return struct.pack("<Q", len(text)) + text
+
+
+def packed_site(name=b"malloc", role=1, flags=8, returns=1, place=0x1004, registers=b"\7\0\0", exits=()):
+    """As worker_pack.c writes one."""
+    return (packed_text(name) + packed_text(b"glibc 2.36") + packed_text(b"push %r12") + packed_text(b"") +
+            struct.pack("<IIIQQQQQII", role, flags, returns, 0x401000, 0x1000, 64, 0x401004, place, 0x55, 1) +
+            registers + struct.pack("<I", len(exits)) +
+            b"".join(struct.pack("<QII", offset, register, 0xC3) for offset, register in exits))
+
+
+def packed_surveys():
+    """What a worker answers, and what it might if it were taken over."""
+    def survey(allocators=(), customs=(), candidates=(), entries=0, hidden=0, error=0):
+        def sites(them):
+            return struct.pack("<I", len(them)) + b"".join(them)
+
+        return (struct.pack("<IIIII", 2, 62, 3, hidden, 0) + packed_text(b"\x12" * 20) + packed_text(b"libc.so.6") +
+                packed_text(b"glibc 2.36") + packed_text(b"") + packed_text(b"") +
+                struct.pack("<IQQQQII", 1, 0x401000, 0x1000, 0x1000, 0x1000, 1, 0) +
+                struct.pack("<I", entries) + b"".join(struct.pack("<QII", 0x401000 + i, 9, 1) for i in range(entries)) +
+                sites(allocators) + sites(()) + sites(customs) + sites(candidates) +
+                struct.pack("<III", hidden, error, 2 if error else 0) + packed_text(b"why" if error else b""))
+
+    good = packed_site()
+    yield "none", survey()
+    yield "one", survey([good], error=2)
+    yield "exits", survey([packed_site(returns=2, exits=((0x1010, 0), (0x1020, 7)))], [packed_site(b"free", 5, returns=0)])
+    yield "refused", survey([packed_site(flags=4, place=0)])
+    yield "outside", survey([packed_site(place=0x2000)])
+    yield "register", survey([packed_site(registers=b"\x10\0\0")])
+    yield "entries", survey(candidates=[good] * 8, entries=1, hidden=2)
+    yield "candidates", survey(candidates=[good] * 7, entries=1, hidden=2)
+
+
 CODES = (b"\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x5d\xc3", b"\x48\x85\xff\x74\x02\xff\xe0\xc3",
          b"\x41\x57\x41\x56\x53\x48\x83\xec\x10\x48\x83\xc4\x10\x5b\x41\x5e\x41\x5f\xc3",
          b"\xe9\x00\x01\x00\x00", b"\xff\x25\x00\x00\x00\x00", b"\x0f\x1f\x44\x00\x00\xeb\xfe",
@@ -376,6 +414,8 @@ def main():
     write(top / "message", "request", b"\x08\x01\x12\x02\x08\x05")
     write(top / "message", "snapshot", b"DHATSNAP" + struct.pack("<IIIIII", 1, 0, 2, 0x0A, 0xFFFFFFFF, 0))
     write(top / "message", "frame-giant", b"DHATSNAP" + struct.pack("<III", 1, 0, 0x7FFFFFFF) + b"\0" * 64)
+    for name, data in packed_surveys():
+        write(top / "worker_reply", f"survey-{name}", data)
     for i in range(20):
         write(top / "worker_reply", f"noise-{i}", b"".join(
             struct.pack("<I", noise.choice((0, 1, 2, 3, 20, 2**31, 2**32 - 1))) for _ in range(80)))
