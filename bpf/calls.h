@@ -109,7 +109,7 @@ static __always_inline __u64 product(__u64 count, __u64 size)
 static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
 	__u8 role = cookie.parts.role;
-	__u64 sp = regs_sp(regs) + 8 * (__u64)cookie.parts.rsp_words;
+	__u64 sp = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words;
 	__u64 arg0 = regs_numbered(regs, cookie.parts.arg_reg[0]), arg1, arg2;
 	struct call *call;
 

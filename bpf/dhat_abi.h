@@ -240,11 +240,11 @@ enum dhat_phase {
 	DHAT_PHASE_ENTRY = 0,
 	DHAT_PHASE_RETURN = 1, /* a return probe, or a session's second half */
 	DHAT_PHASE_EXIT =
-		2, /* a probe on a ret instruction: rsp still points at the return address */
+		2, /* a probe on a ret instruction: the return address is still on the stack */
 };
 
-/* The cookie of a probe site. Registers are numbered as in the instruction encoding (Intel SDM
- * vol. 2, table 2-2: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15). */
+/* The cookie of a probe site. Registers are numbered as in the instruction encoding: see
+ * regs_numbered(). */
 struct dhat_cookie {
 	__u8 role : 6;	     /* enum dhat_role */
 	__u8 phase : 2;	     /* enum dhat_phase */
@@ -255,8 +255,8 @@ struct dhat_cookie {
 	__u8 domain : 4; /* see struct dhat_record */
 	__u8 arg_reg[3]; /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
 			  * is where the result is */
-	__u8 rsp_words;	 /* rsp at the site + 8 * rsp_words = rsp at the function's entry */
-	__u16 site;	 /* number of the function among the probed ones of the target */
+	__u8 sp_words; /* stack pointer at the site + 8 * sp_words = that at the function's entry */
+	__u16 site;    /* number of the function among the probed ones of the target */
 };
 _Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
 _Static_assert(DHAT_ROLE_COUNT <= 64 && DHAT_DOMAIN_ANON < 16, "what fits into a cookie");
@@ -268,30 +268,31 @@ union dhat_cookie_word {
 
 /* ---- unwind tables ------------------------------------------------------------------------ */
 
-/* How to find the canonical frame address (DWARF 5, 6.4.1: the caller's rsp before the call). */
+/* How to find the canonical frame address (DWARF 5, 6.4.1: the caller's sp before the call), by the
+ * stack pointer sp, the frame pointer fp and the pc. */
 enum dhat_cfa {
-	DHAT_CFA_NO_RULE = 0, /* nothing describes this place, or it cannot be held in a row */
-	DHAT_CFA_RSP = 1,     /* rsp + cfa_offset */
-	DHAT_CFA_RBP = 2,     /* rbp + cfa_offset */
-	DHAT_CFA_PLT = 3,     /* rsp + 8 + (((rip & 15) >= cfa_offset) << 3): lazy binding stubs */
-	DHAT_CFA_SIGNAL = 4,  /* rsp points at a ucontext: all registers are in it */
-	DHAT_CFA_END = 5,     /* the return address is undefined: the outermost frame */
-	DHAT_CFA_RBP_DEREF = 6, /* *(rbp + cfa_offset): stack realigned through a saved pointer */
+	DHAT_CFA_NO_RULE = 0,  /* nothing describes this place, or it cannot be held in a row */
+	DHAT_CFA_SP = 1,       /* sp + cfa_offset */
+	DHAT_CFA_FP = 2,       /* fp + cfa_offset */
+	DHAT_CFA_PLT = 3,      /* sp + 8 + (((pc & 15) >= cfa_offset) << 3): lazy binding stubs */
+	DHAT_CFA_SIGNAL = 4,   /* sp points at a ucontext: all registers are in it */
+	DHAT_CFA_END = 5,      /* the return address is undefined: the outermost frame */
+	DHAT_CFA_FP_DEREF = 6, /* *(fp + cfa_offset): stack realigned through a saved pointer */
 };
 
-/* rbp of the caller. */
-#define DHAT_RBP_SAME 0 /* as in this frame */
-/* -128 … -1: saved at CFA + 8 * rbp */
-#define DHAT_RBP_AT_RBP 1    /* saved at *rbp (frames with a realigned stack) */
-#define DHAT_RBP_UNDEFINED 2 /* lost; a caller that needs it cannot be described */
+/* fp of the caller. */
+#define DHAT_FP_SAME 0 /* as in this frame */
+/* -128 … -1: saved at CFA + 8 * fp */
+#define DHAT_FP_AT_FP 1	    /* saved at *fp (frames with a realigned stack) */
+#define DHAT_FP_UNDEFINED 2 /* lost; a caller that needs it cannot be described */
 
 /* A row holds from its pc to the next row's. The return address is at CFA - 8 always; objects
  * that say otherwise get DHAT_CFA_NO_RULE there. */
 struct dhat_row {
 	__u16 pc_low;	  /* low 16 bits of the pc, relative to the table's first page */
 	__u8 cfa;	  /* enum dhat_cfa */
-	__s8 rbp;	  /* DHAT_RBP_… or a negative slot number */
-	__s32 cfa_offset; /* bytes; the biased rip threshold for DHAT_CFA_PLT */
+	__s8 fp;	  /* DHAT_FP_… or a negative slot number */
+	__s32 cfa_offset; /* bytes; the biased pc threshold for DHAT_CFA_PLT */
 };
 _Static_assert(sizeof(struct dhat_row) == 8, "a row is one word");
 

@@ -242,7 +242,7 @@ static inline __attribute__((always_inline)) __u32 unwind_push(struct unwind_scr
 	return UNWIND_MORE;
 }
 
-/* For want of a rule: {saved rbp, return address} at rbp, if the code keeps frame pointers. */
+/* For want of a rule: {saved fp, return address} at fp, if the code keeps frame pointers. */
 static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_scratch *s,
 								  __u32 stop)
 {
@@ -304,7 +304,7 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 {
 	__u64 word, cfa, pc = 0, fp, at, lookup;
 	__s32 offset;
-	__s8 rbp;
+	__s8 rule; /* of fp */
 	__u8 kind;
 
 	if (!s)
@@ -312,16 +312,16 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	lookup = s->is_exact_pc ? s->pc : s->pc - 1;
 	word = unwind_row(lookup, (__u32)s->zero);
 	kind = word >> 16;
-	rbp = (__s8)(word >> 24);
+	rule = (__s8)(word >> 24);
 	offset = (__s32)(word >> 32);
 	fp = s->fp;
-	if (kind == DHAT_CFA_RSP) {
+	if (kind == DHAT_CFA_SP) {
 		cfa = s->sp + offset;
-	} else if (kind == DHAT_CFA_RBP || kind == DHAT_CFA_RBP_DEREF) {
+	} else if (kind == DHAT_CFA_FP || kind == DHAT_CFA_FP_DEREF) {
 		if (s->is_fp_lost)
 			return DHAT_STOP_NO_RULE;
 		cfa = fp + offset;
-		if (kind == DHAT_CFA_RBP_DEREF && UNWIND_READ(s, cfa, cfa))
+		if (kind == DHAT_CFA_FP_DEREF && UNWIND_READ(s, cfa, cfa))
 			return DHAT_STOP_BAD_MEMORY;
 	} else if (kind == DHAT_CFA_PLT) {
 		cfa = s->sp + 8 + ((lookup & 15) >= (__u32)offset ? 8 : 0);
@@ -339,12 +339,12 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 
 	if (cfa <= s->sp) /* a stack that does not grow is no stack */
 		return DHAT_STOP_BAD_MEMORY;
-	if (rbp < 0 || rbp == DHAT_RBP_AT_RBP) {
-		at = rbp < 0 ? cfa + 8 * (__s64)rbp : fp;
+	if (rule < 0 || rule == DHAT_FP_AT_FP) {
+		at = rule < 0 ? cfa + 8 * (__s64)rule : fp;
 		if (UNWIND_READ(s, at, fp))
 			return DHAT_STOP_BAD_MEMORY;
 		s->is_fp_lost = 0;
-	} else if (rbp == DHAT_RBP_UNDEFINED) {
+	} else if (rule == DHAT_FP_UNDEFINED) {
 		s->is_fp_lost = 1;
 	}
 	if (UNWIND_READ(s, cfa - 8, pc))

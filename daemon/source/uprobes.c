@@ -19,7 +19,7 @@ static struct dhat_cookie cookie_of(const struct site *site, uint8_t domain, uin
 		.has_header = site->has_header,
 		.is_nesting = site->role == DHAT_ROLE_FREE && site->returns != SITE_RETURNS_NOTHING,
 		.domain = domain,
-		.rsp_words = site->rsp_words,
+		.sp_words = site->sp_words,
 		.site = number,
 	};
 

@@ -131,7 +131,7 @@ static void put_site(struct wire_writer *writer, const struct site *site)
 	wire_put_u64(writer, site->vaddr);
 	wire_put_u64(writer, site->file_offset);
 	wire_put_u32(writer, site->byte);
-	wire_put_u32(writer, site->rsp_words);
+	wire_put_u32(writer, site->sp_words);
 	wire_put(writer, site->arg_reg, sizeof(site->arg_reg));
 	wire_put_u32(writer, site->exit_count);
 	for (size_t i = 0; i < site->exit_count; i++) {
@@ -309,7 +309,7 @@ static int get_site(struct wire_reader *reader, const struct object_desc *desc, 
 	site->vaddr = wire_get_u64(reader);
 	site->file_offset = wire_get_u64(reader);
 	site->byte = wire_get_u32(reader);
-	site->rsp_words = wire_get_u32(reader);
+	site->sp_words = wire_get_u32(reader);
 	bytes = wire_get(reader, sizeof(site->arg_reg));
 	if (!bytes)
 		return -EBADMSG;

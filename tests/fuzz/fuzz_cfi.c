@@ -25,7 +25,7 @@ static void check_table(const struct cfi_table *table)
 		for (row = table->words[1 + page]; row < table->words[2 + page]; row++) {
 			FUZZ_CHECK(row == table->words[1 + page] ||
 				   rows[row - 1].pc_low < rows[row].pc_low);
-			FUZZ_CHECK(rows[row].cfa <= DHAT_CFA_RBP_DEREF);
+			FUZZ_CHECK(rows[row].cfa <= DHAT_CFA_FP_DEREF);
 			vaddr = table->first_page_vaddr + (page << DHAT_TABLE_PAGE_SHIFT) +
 				rows[row].pc_low;
 			FUZZ_CHECK(cfi_table_find(table, vaddr) == &rows[row]);

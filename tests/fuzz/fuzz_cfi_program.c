@@ -16,7 +16,7 @@ static int see(void *data, uint64_t start, uint64_t end, const struct cfi_state 
 
 	FUZZ_CHECK(start == seen->at && end > start && end <= seen->end);
 	if (!cfi_row_of_state(state, false, &row) && row.cfa != DHAT_CFA_NO_RULE)
-		FUZZ_CHECK(row.rbp == DHAT_RBP_UNDEFINED);
+		FUZZ_CHECK(row.fp == DHAT_FP_UNDEFINED);
 	cfi_row_of_state(state, true, &row);
 	FUZZ_CHECK(row.cfa == DHAT_CFA_SIGNAL || row.cfa == DHAT_CFA_NO_RULE ||
 		   row.cfa == DHAT_CFA_END);

@@ -68,8 +68,8 @@ struct tally {
  * one, compilers the other. */
 static bool is_rbp_equal(const struct dhat_row *row, const struct cfi_code_piece *piece)
 {
-	return row->rbp == piece->row.rbp || (row->rbp < 0 && piece->row.rbp == DHAT_RBP_SAME &&
-					      piece->row.cfa_offset <= -8 * row->rbp);
+	return row->fp == piece->row.fp || (row->fp < 0 && piece->row.fp == DHAT_FP_SAME &&
+					    piece->row.cfa_offset <= -8 * row->fp);
 }
 
 static void compare(const struct cfi_table *table, const struct cfi_code_piece *piece,
@@ -87,7 +87,7 @@ static void compare(const struct cfi_table *table, const struct cfi_code_piece *
 		/* rsp + n here may be rbp + m there: both right, not comparable */
 		is_same_place =
 			row->cfa == piece->row.cfa && row->cfa_offset == piece->row.cfa_offset;
-		if (row->cfa == DHAT_CFA_RBP && piece->row.cfa == DHAT_CFA_RSP)
+		if (row->cfa == DHAT_CFA_FP && piece->row.cfa == DHAT_CFA_SP)
 			is_same_place = true;
 		if (is_same_place && is_rbp_equal(row, piece)) {
 			tally->equal++;
@@ -99,8 +99,8 @@ static void compare(const struct cfi_table *table, const struct cfi_code_piece *
 			tally->different++;
 		if (is_verbose && at == piece->start && tally->shown++ < 10)
 			printf("  %#" PRIx64 ": %d %+d rbp %d, compiler: %d %+d rbp %d\n", at,
-			       piece->row.cfa, piece->row.cfa_offset, piece->row.rbp, row->cfa,
-			       row->cfa_offset, row->rbp);
+			       piece->row.cfa, piece->row.cfa_offset, piece->row.fp, row->cfa,
+			       row->cfa_offset, row->fp);
 	}
 }
 
@@ -126,7 +126,7 @@ static bool judge_file(const char *path, bool is_verbose)
 	is_loaded = load(elf, &text);
 	for (i = 0; i < text.entry_count; i++) { /* cold parts are no functions */
 		row = cfi_table_find(table, text.entries[i]);
-		if (!row || row->cfa != DHAT_CFA_RSP || row->cfa_offset != 8)
+		if (!row || row->cfa != DHAT_CFA_SP || row->cfa_offset != 8)
 			text.entries[i] = 0;
 	}
 	if (is_loaded && cfi_code_read(&text.range, 1, text.entries, text.entry_count, 0, &pieces,

@@ -182,21 +182,21 @@ static enum kind judge_rbp(const struct dhat_row *row, struct place rbp)
 {
 	switch (rbp.how) {
 	case SAME:
-		return row->rbp == DHAT_RBP_SAME ? KIND_ROW : KIND_WRONG;
+		return row->fp == DHAT_FP_SAME ? KIND_ROW : KIND_WRONG;
 	case UNDEFINED:
-		return row->rbp == DHAT_RBP_UNDEFINED ? KIND_ROW : KIND_WRONG;
+		return row->fp == DHAT_FP_UNDEFINED ? KIND_ROW : KIND_WRONG;
 	case AT_CFA:
 		if (rbp.offset < 0 && rbp.offset >= -1024 && rbp.offset % 8 == 0)
-			return row->rbp * 8 == rbp.offset ? KIND_ROW : KIND_WRONG;
+			return row->fp * 8 == rbp.offset ? KIND_ROW : KIND_WRONG;
 		break;
 	case AT_REG:
 		if (rbp.reg == 6 && rbp.offset == 0)
-			return row->rbp == DHAT_RBP_AT_RBP ? KIND_ROW : KIND_WRONG;
+			return row->fp == DHAT_FP_AT_FP ? KIND_ROW : KIND_WRONG;
 		break;
 	default:
 		break;
 	}
-	return row->rbp == DHAT_RBP_UNDEFINED ? KIND_RBP : KIND_WRONG;
+	return row->fp == DHAT_FP_UNDEFINED ? KIND_RBP : KIND_WRONG;
 }
 
 static enum kind judge_signal(const struct dhat_row *row, Dwarf_Frame *frame, struct place ra)
@@ -227,15 +227,15 @@ static enum kind judge_cfa(const struct dhat_row *row, Dwarf_Frame *frame)
 	if (count == 1 && is_breg(&ops[0], &reg, &offset)) {
 		if (reg != 6 && reg != 7)
 			return row->cfa == DHAT_CFA_NO_RULE ? KIND_CFA_REGISTER : KIND_WRONG;
-		is_equal = row->cfa == (reg == 7 ? DHAT_CFA_RSP : DHAT_CFA_RBP) &&
+		is_equal = row->cfa == (reg == 7 ? DHAT_CFA_SP : DHAT_CFA_FP) &&
 			   row->cfa_offset == offset;
 		return is_equal ? KIND_ROW : KIND_WRONG;
 	}
 	if (row->cfa == DHAT_CFA_PLT)
 		return is_plt(ops, count, row->cfa_offset) ? KIND_ROW : KIND_WRONG;
 	if (count == 2 && is_breg(&ops[0], &reg, &offset) && reg == 6 && ops[1].atom == DW_OP_deref)
-		return row->cfa == DHAT_CFA_RBP_DEREF && row->cfa_offset == offset ? KIND_ROW
-										   : KIND_WRONG;
+		return row->cfa == DHAT_CFA_FP_DEREF && row->cfa_offset == offset ? KIND_ROW
+										  : KIND_WRONG;
 	return row->cfa == DHAT_CFA_NO_RULE ? KIND_CFA_EXPRESSION : KIND_WRONG;
 }
 
@@ -270,7 +270,7 @@ static void report_wrong(struct judge *judge, const struct dhat_row *row, uint64
 	if (judge->wrong_count++ < 20)
 		printf("  wrong at %#" PRIx64 ": our row is %s%+d, rbp %d\n", pc,
 		       row ? cfa_names[row->cfa & 7] : "none", row ? row->cfa_offset : 0,
-		       row ? row->rbp : 0);
+		       row ? row->fp : 0);
 }
 
 /* ---- walking ------------------------------------------------------------------------------ */

@@ -63,7 +63,7 @@ static int reach_page(struct cfi_rows *rows, uint64_t page)
 
 static bool is_same_rule(const struct dhat_row *a, const struct dhat_row *b)
 {
-	return a->cfa == b->cfa && a->rbp == b->rbp && a->cfa_offset == b->cfa_offset;
+	return a->cfa == b->cfa && a->fp == b->fp && a->cfa_offset == b->cfa_offset;
 }
 
 static int add_row(struct cfi_rows *rows, uint64_t pc, struct dhat_row row)
@@ -197,13 +197,13 @@ static bool cfa_of(const struct cfi_rule *cfa, struct dhat_row *row)
 	int64_t offset = cfa->offset;
 
 	if (cfa->how == CFI_REGISTER && cfa->reg == CFI_REG_RSP)
-		row->cfa = DHAT_CFA_RSP;
+		row->cfa = DHAT_CFA_SP;
 	else if (cfa->how == CFI_REGISTER && cfa->reg == CFI_REG_RBP)
-		row->cfa = DHAT_CFA_RBP;
+		row->cfa = DHAT_CFA_FP;
 	else if (cfa->how == CFI_EXPRESSION && is_plt(cfa, &row->cfa_offset))
 		return row->cfa = DHAT_CFA_PLT, true;
 	else if (cfa->how == CFI_EXPRESSION && is_breg(cfa, CFI_REG_RBP, true, &offset))
-		row->cfa = DHAT_CFA_RBP_DEREF;
+		row->cfa = DHAT_CFA_FP_DEREF;
 	else
 		return false;
 	row->cfa_offset = (__s32)offset;
@@ -217,27 +217,27 @@ static bool rbp_of(const struct cfi_rule *rbp, struct dhat_row *row)
 	switch (rbp->how) {
 	case CFI_UNSPECIFIED: /* callee-saved (psABI 3.2.1) */
 	case CFI_SAME:
-		row->rbp = DHAT_RBP_SAME;
+		row->fp = DHAT_FP_SAME;
 		return true;
 	case CFI_UNDEFINED:
-		row->rbp = DHAT_RBP_UNDEFINED;
+		row->fp = DHAT_FP_UNDEFINED;
 		return true;
 	case CFI_AT_CFA:
 		if (rbp->offset % 8 == 0 && rbp->offset < 0 && rbp->offset >= -128 * 8) {
-			row->rbp = (__s8)(rbp->offset / 8);
+			row->fp = (__s8)(rbp->offset / 8);
 			return true;
 		}
 		break;
 	case CFI_AT_EXPRESSION:
 		if (is_breg(rbp, CFI_REG_RBP, false, &offset) && offset == 0) {
-			row->rbp = DHAT_RBP_AT_RBP;
+			row->fp = DHAT_FP_AT_FP;
 			return true;
 		}
 		break;
 	default:
 		break;
 	}
-	row->rbp = DHAT_RBP_UNDEFINED; /* the walk goes on; only a caller that needs rbp ends it */
+	row->fp = DHAT_FP_UNDEFINED; /* the walk goes on; only a caller that needs rbp ends it */
 	return false;
 }
 

@@ -36,7 +36,7 @@ struct site {
 	/* the place; see prologue.h */
 	uint64_t vaddr, file_offset;
 	uint8_t byte; /* the first of the instruction */
-	uint8_t rsp_words;
+	uint8_t sp_words;
 	uint8_t arg_reg[3]; /* for the cookie: registers of the role's arguments */
 	bool is_emulated, is_repeated;
 	char instruction[64]; /* disassembled */

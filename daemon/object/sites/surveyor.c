@@ -66,7 +66,7 @@ static int make_site(const struct object *object, struct allocator_site *from, s
 		.function_bytes = from->symbol->size_bytes,
 		.vaddr = from->symbol->vaddr + from->place.offset,
 		.file_offset = from->place_file_offset,
-		.rsp_words = from->place.rsp_words,
+		.sp_words = from->place.sp_words,
 		.is_emulated = from->place.is_emulated,
 		.is_repeated = from->place.is_repeated,
 		.exits = take_ptr(from->exits),

@@ -224,7 +224,7 @@ static bool join(struct reader *reader, struct stack_place *place, const struct 
 	joined.has_rbp = false;
 	joined.cfa_from_rbp = 0;
 	if (place->rbp != other->rbp)
-		joined.rbp = DHAT_RBP_UNDEFINED;
+		joined.rbp = DHAT_FP_UNDEFINED;
 	if (!place->has_rsp || !other->has_rsp || place->cfa_from_rsp != other->cfa_from_rsp ||
 	    place->is_outermost != other->is_outermost ||
 	    (place->reading != reader->reading && !is_same(place, &joined))) {
@@ -424,11 +424,11 @@ static int read_all(struct reader *reader, uint64_t outermost)
 
 static struct dhat_row row_of(const struct stack_place *place)
 {
-	struct dhat_row row = { .rbp = place->rbp };
+	struct dhat_row row = { .fp = place->rbp };
 
 	if (place->is_outermost)
 		return (struct dhat_row){ .cfa = DHAT_CFA_END };
-	row.cfa = place->has_rsp ? DHAT_CFA_RSP : DHAT_CFA_RBP;
+	row.cfa = place->has_rsp ? DHAT_CFA_SP : DHAT_CFA_FP;
 	row.cfa_offset = place->has_rsp ? place->cfa_from_rsp : place->cfa_from_rbp;
 	return row;
 }

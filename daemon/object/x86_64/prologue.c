@@ -231,7 +231,7 @@ static void fill_site(const struct step *s, const struct state *state, uint64_t 
 
 	*ret = (struct prologue_site){
 		.offset = offset,
-		.rsp_words = state->rsp_bytes / 8,
+		.sp_words = state->rsp_bytes / 8,
 		.length = s->insn.length,
 		.is_emulated = kernel_treatment(s) == EMULATED,
 	};

@@ -8,7 +8,7 @@
  * arguments and the stack pointer are still known.
  *
  * At a site, for each call of the function, exactly once: the arguments asked for are in arg_reg,
- * rsp is rsp_words below the entry's, and rbp is the caller's still (the unwinder starts there).
+ * rsp is sp_words below the entry's, and rbp is the caller's still (the unwinder starts there).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ struct prologue_site {
 	uint64_t offset;		/* from the function's entry, bytes */
 	uint8_t arg_reg[PROLOGUE_ARGS]; /* where the integer arguments are there, as dhat_cookie has
 					   it */
-	uint8_t rsp_words;		/* rsp there + 8 * rsp_words = rsp at the entry */
+	uint8_t sp_words;		/* rsp there + 8 * sp_words = rsp at the entry */
 	bool is_emulated;
 	bool is_repeated;     /* the function jumps back to its entry: several hits a call */
 	uint8_t length;	      /* of the instruction */

@@ -45,14 +45,14 @@ static void lose_rbp(struct stack_place *place)
 {
 	place->has_rbp = false;
 	place->cfa_from_rbp = 0;
-	if (place->rbp == DHAT_RBP_SAME)
-		place->rbp = DHAT_RBP_UNDEFINED;
+	if (place->rbp == DHAT_FP_SAME)
+		place->rbp = DHAT_FP_UNDEFINED;
 }
 
 static void push(struct stack_place *place, const struct stack_instruction *at)
 {
 	move_rsp(place, -(int64_t)(at->insn.operand_width / 8));
-	if (is_reg(&at->op[0], ZYDIS_REGISTER_RBP) && place->rbp == DHAT_RBP_SAME &&
+	if (is_reg(&at->op[0], ZYDIS_REGISTER_RBP) && place->rbp == DHAT_FP_SAME &&
 	    place->has_rsp && place->cfa_from_rsp % 8 == 0 && place->cfa_from_rsp <= 128 * 8)
 		place->rbp = (int8_t)(-place->cfa_from_rsp / 8);
 }
@@ -63,7 +63,7 @@ static void pop_rbp(struct stack_place *place)
 	bool is_own = place->has_rsp && place->rbp < 0 && place->rbp * 8 == -place->cfa_from_rsp;
 
 	if (is_own)
-		place->rbp = DHAT_RBP_SAME;
+		place->rbp = DHAT_FP_SAME;
 	place->has_rbp = false;
 	place->cfa_from_rbp = 0;
 	if (!is_own)

@@ -25,7 +25,7 @@ static struct site list[] = {
 	  .function_vaddr = 0x400100,
 	  .vaddr = 0x400104,
 	  .file_offset = 0x104,
-	  .rsp_words = 2,
+	  .sp_words = 2,
 	  .arg_reg = { 7 },
 	  .is_emulated = true,
 	  .instruction = "push %r12",
@@ -82,7 +82,7 @@ static void test_places(void **state)
 	assert_int_equal(cookie.phase, DHAT_PHASE_ENTRY);
 	assert_int_equal(cookie.domain, 3);
 	assert_int_equal(cookie.site, 100);
-	assert_int_equal(cookie.rsp_words, 2);
+	assert_int_equal(cookie.sp_words, 2);
 	assert_int_equal(cookie.arg_reg[0], 7);
 	assert_true(cookie.has_header && cookie.is_by_exit && !cookie.is_nesting);
 	cookie = cookie_at(places, count, 0x240);

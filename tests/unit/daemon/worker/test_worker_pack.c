@@ -62,7 +62,7 @@ static void compare_sites(const struct sites *a, const struct sites *b)
 		assert_true(x.role == y.role && x.has_header == y.has_header &&
 			    x.is_unknown == y.is_unknown && x.is_refused == y.is_refused &&
 			    x.returns == y.returns && x.byte == y.byte &&
-			    x.rsp_words == y.rsp_words && x.is_emulated == y.is_emulated &&
+			    x.sp_words == y.sp_words && x.is_emulated == y.is_emulated &&
 			    x.is_repeated == y.is_repeated);
 		assert_true(x.function_vaddr == y.function_vaddr &&
 			    x.function_offset == y.function_offset &&

@@ -44,8 +44,8 @@ static void expect(const struct cfi_table *table, uint64_t vaddr, enum dhat_cfa 
 
 	if (!row)
 		fail_msg("no row at %#lx", (long)vaddr);
-	if (row->cfa != cfa || row->rbp != rbp || row->cfa_offset != offset)
-		fail_msg("at %#lx: %d %d %+d, not %d %d %+d", (long)vaddr, row->cfa, row->rbp,
+	if (row->cfa != cfa || row->fp != rbp || row->cfa_offset != offset)
+		fail_msg("at %#lx: %d %d %+d, not %d %d %+d", (long)vaddr, row->cfa, row->fp,
 			 row->cfa_offset, cfa, rbp, offset);
 }
 
@@ -65,19 +65,19 @@ static void test_frame_pointer_function(void **state)
 	    DW_CFA_restore_state, DW_CFA_GNU_args_size, 0x80, 1);
 	table = finish(MAX_ROWS, 0);
 	assert_null(cfi_table_find(table, (CODE & ~0xffffull) - 1));
-	expect(table, CODE, DHAT_CFA_RSP, DHAT_RBP_SAME, 8);
-	expect(table, CODE + 1, DHAT_CFA_RSP, -2, 16);
-	expect(table, CODE + 3, DHAT_CFA_RSP, -2, 16);
-	expect(table, CODE + 4, DHAT_CFA_RBP, -2, 16);
-	expect(table, CODE + 63, DHAT_CFA_RBP, -2, 16);
-	expect(table, CODE + 64, DHAT_CFA_RSP, DHAT_RBP_SAME, 8);
-	expect(table, CODE + 65, DHAT_CFA_RBP, -2, 16);
-	expect(table, CODE + 99, DHAT_CFA_RBP, -2, 16);
+	expect(table, CODE, DHAT_CFA_SP, DHAT_FP_SAME, 8);
+	expect(table, CODE + 1, DHAT_CFA_SP, -2, 16);
+	expect(table, CODE + 3, DHAT_CFA_SP, -2, 16);
+	expect(table, CODE + 4, DHAT_CFA_FP, -2, 16);
+	expect(table, CODE + 63, DHAT_CFA_FP, -2, 16);
+	expect(table, CODE + 64, DHAT_CFA_SP, DHAT_FP_SAME, 8);
+	expect(table, CODE + 65, DHAT_CFA_FP, -2, 16);
+	expect(table, CODE + 99, DHAT_CFA_FP, -2, 16);
 	expect(table, CODE + 100, DHAT_CFA_NO_RULE, 0, 0);
 	assert_int_equal(table->row_count, 6);
 	assert_int_equal(table->code_bytes, 100);
-	assert_int_equal(table->code_bytes_by_cfa[DHAT_CFA_RSP], 5);
-	assert_int_equal(table->code_bytes_by_cfa[DHAT_CFA_RBP], 95);
+	assert_int_equal(table->code_bytes_by_cfa[DHAT_CFA_SP], 5);
+	assert_int_equal(table->code_bytes_by_cfa[DHAT_CFA_FP], 95);
 	assert_int_equal(table->unrepresentable_bytes, 0);
 	cfi_table_free(table);
 }
@@ -113,12 +113,12 @@ static void test_every_kind_of_row(void **state)
 	expect(table, CODE + 15, DHAT_CFA_PLT, 0, 11);
 	expect(table, CODE + 16, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 0x100, DHAT_CFA_END, 0, 0);
-	expect(table, CODE + 0x200, DHAT_CFA_RBP_DEREF, DHAT_RBP_AT_RBP, -8);
-	expect(table, CODE + 0x300, DHAT_CFA_RSP, 0, 2 << 20);
-	expect(table, CODE + 0x400, DHAT_CFA_RSP, -128, 8);
-	expect(table, CODE + 0x500, DHAT_CFA_RSP, DHAT_RBP_UNDEFINED, 8);
-	expect(table, CODE + 0x600, DHAT_CFA_RSP, 0, 16);
-	expect(table, CODE + 0x700, DHAT_CFA_RSP, 0, 8);
+	expect(table, CODE + 0x200, DHAT_CFA_FP_DEREF, DHAT_FP_AT_FP, -8);
+	expect(table, CODE + 0x300, DHAT_CFA_SP, 0, 2 << 20);
+	expect(table, CODE + 0x400, DHAT_CFA_SP, -128, 8);
+	expect(table, CODE + 0x500, DHAT_CFA_SP, DHAT_FP_UNDEFINED, 8);
+	expect(table, CODE + 0x600, DHAT_CFA_SP, 0, 16);
+	expect(table, CODE + 0x700, DHAT_CFA_SP, 0, 8);
 	assert_int_equal(table->unrepresentable_bytes, 0);
 	cfi_table_free(table);
 }
@@ -144,9 +144,9 @@ static void test_what_does_not_fit(void **state)
 	expect(table, CODE + 0x300, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 0x400, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 0x500, DHAT_CFA_NO_RULE, 0, 0);
-	expect(table, CODE + 0x600, DHAT_CFA_RSP, DHAT_RBP_UNDEFINED, 8);
-	expect(table, CODE + 0x700, DHAT_CFA_RSP, DHAT_RBP_UNDEFINED, 8);
-	expect(table, CODE + 0x800, DHAT_CFA_RSP, DHAT_RBP_UNDEFINED, 8);
+	expect(table, CODE + 0x600, DHAT_CFA_SP, DHAT_FP_UNDEFINED, 8);
+	expect(table, CODE + 0x700, DHAT_CFA_SP, DHAT_FP_UNDEFINED, 8);
+	expect(table, CODE + 0x800, DHAT_CFA_SP, DHAT_FP_UNDEFINED, 8);
 	assert_int_equal(table->unrepresentable_bytes, 9 * 16);
 	cfi_table_free(table);
 }
@@ -196,10 +196,10 @@ static void test_neighbours_merge_and_gaps_show(void **state)
 	FDE(CODE + 24, 0, DW_CFA_def_cfa_offset, 64); /* of no length */
 	table = finish(MAX_ROWS, 0);
 	assert_int_equal(table->row_count, 4); /* rsp+8, gap, rsp+8, end */
-	expect(table, CODE + 23, DHAT_CFA_RSP, 0, 8);
+	expect(table, CODE + 23, DHAT_CFA_SP, 0, 8);
 	expect(table, CODE + 24, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 31, DHAT_CFA_NO_RULE, 0, 0);
-	expect(table, CODE + 32, DHAT_CFA_RSP, 0, 8);
+	expect(table, CODE + 32, DHAT_CFA_SP, 0, 8);
 	cfi_table_free(table);
 }
 
@@ -212,9 +212,9 @@ static void test_overlapping_fdes(void **state)
 	FDE(CODE + 20, 10, DW_CFA_def_cfa_offset, 24);
 	FDE(CODE + 20, 50, DW_CFA_def_cfa_offset, 32); /* the first one at a place holds */
 	table = finish(MAX_ROWS, 0);
-	expect(table, CODE + 19, DHAT_CFA_RSP, 0, 16);
-	expect(table, CODE + 20, DHAT_CFA_RSP, 0, 24);
-	expect(table, CODE + 29, DHAT_CFA_RSP, 0, 24);
+	expect(table, CODE + 19, DHAT_CFA_SP, 0, 16);
+	expect(table, CODE + 20, DHAT_CFA_SP, 0, 24);
+	expect(table, CODE + 29, DHAT_CFA_SP, 0, 24);
 	expect(table, CODE + 30, DHAT_CFA_NO_RULE, 0, 0);
 	assert_int_equal(table->code_bytes, 30);
 	cfi_table_free(table);
@@ -231,13 +231,13 @@ static void test_pages(void **state)
 	FDE(page + 0x6fff8, 8, DW_CFA_def_cfa_offset, 24); /* ends with its page */
 	table = finish(MAX_ROWS, 0);
 	assert_int_equal(table->first_page_vaddr, page - 0x10000);
-	expect(table, page - 8, DHAT_CFA_RSP, 0, 8);
-	expect(table, page, DHAT_CFA_RSP, 0, 8);
-	expect(table, page + 7, DHAT_CFA_RSP, 0, 8);
+	expect(table, page - 8, DHAT_CFA_SP, 0, 8);
+	expect(table, page, DHAT_CFA_SP, 0, 8);
+	expect(table, page + 7, DHAT_CFA_SP, 0, 8);
 	expect(table, page + 8, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, page + 0x4ffff, DHAT_CFA_NO_RULE, 0, 0);
-	expect(table, page + 0x50000, DHAT_CFA_RSP, 0, 16);
-	expect(table, page + 0x6ffff, DHAT_CFA_RSP, 0, 24);
+	expect(table, page + 0x50000, DHAT_CFA_SP, 0, 16);
+	expect(table, page + 0x6ffff, DHAT_CFA_SP, 0, 24);
 	expect(table, page + 0x70000, DHAT_CFA_NO_RULE, 0, 0);
 	assert_null(cfi_table_find(table, page + 0x80000));
 	assert_null(cfi_table_find(table, UINT64_MAX));
@@ -262,17 +262,17 @@ static void test_broken_programs(void **state)
 	    0x80, 0x80, 0x80, 1);
 	FDE(CODE + 0x700, 16, DW_CFA_nop);
 	table = finish(MAX_ROWS, 0);
-	expect(table, CODE + 3, DHAT_CFA_RSP, 0, 8); /* right up to the nonsense */
+	expect(table, CODE + 3, DHAT_CFA_SP, 0, 8); /* right up to the nonsense */
 	expect(table, CODE + 4, DHAT_CFA_NO_RULE, 0, 0);
-	expect(table, CODE + 0x103, DHAT_CFA_RSP, 0, 8);
+	expect(table, CODE + 0x103, DHAT_CFA_SP, 0, 8);
 	expect(table, CODE + 0x104, DHAT_CFA_NO_RULE, 0, 0);
-	expect(table, CODE + 0x20f, DHAT_CFA_RSP, 0, 8); /* past the end before the nonsense */
-	expect(table, CODE + 0x307, DHAT_CFA_RSP, 0, 8);
+	expect(table, CODE + 0x20f, DHAT_CFA_SP, 0, 8); /* past the end before the nonsense */
+	expect(table, CODE + 0x307, DHAT_CFA_SP, 0, 8);
 	expect(table, CODE + 0x308, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 0x400, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 0x500, DHAT_CFA_NO_RULE, 0, 0);
 	expect(table, CODE + 0x600, DHAT_CFA_NO_RULE, 0, 0);
-	expect(table, CODE + 0x70f, DHAT_CFA_RSP, 0, 8);
+	expect(table, CODE + 0x70f, DHAT_CFA_SP, 0, 8);
 	cfi_table_free(table);
 }
 
@@ -288,8 +288,8 @@ static void test_set_loc(void **state)
 	FDE(CODE, 64, DW_CFA_set_loc, (uint8_t)distance, (uint8_t)(distance >> 8),
 	    (uint8_t)(distance >> 16), (uint8_t)(distance >> 24), DW_CFA_def_cfa_offset, 16);
 	table = finish(MAX_ROWS, 0);
-	expect(table, CODE + 31, DHAT_CFA_RSP, 0, 8);
-	expect(table, CODE + 32, DHAT_CFA_RSP, 0, 16);
+	expect(table, CODE + 31, DHAT_CFA_SP, 0, 8);
+	expect(table, CODE + 32, DHAT_CFA_SP, 0, 16);
 	cfi_table_free(table);
 }
 

@@ -54,7 +54,7 @@ static int end(void **state)
 /* Code at CODE + offset: what its frames look like. */
 static void code(uint32_t offset, uint32_t size, enum dhat_cfa cfa, int rbp, int cfa_offset)
 {
-	struct dhat_row row = { .cfa = cfa, .rbp = (__s8)rbp, .cfa_offset = cfa_offset };
+	struct dhat_row row = { .cfa = cfa, .fp = (__s8)rbp, .cfa_offset = cfa_offset };
 
 	assert_int_equal(cfi_rows_add(rows, LINK + offset, LINK + offset + size, row, true), 0);
 }
@@ -78,8 +78,8 @@ static void expect_frames(const uint64_t *frames, uint32_t count)
 
 static void test_frames_by_rsp(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 32);
-	code(0x100, 0x100, DHAT_CFA_RSP, -3, 48);
+	code(0, 0x100, DHAT_CFA_SP, 0, 32);
+	code(0x100, 0x100, DHAT_CFA_SP, -3, 48);
 	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x100 + 24, CODE + 0x150);
@@ -94,8 +94,8 @@ static void test_frames_by_rsp(void **state)
 
 static void test_frames_by_rbp(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RBP, -2, 16);
-	code(0x100, 0x100, DHAT_CFA_RSP, 0, 8); /* keeps rbp */
+	code(0, 0x100, DHAT_CFA_FP, -2, 16);
+	code(0x100, 0x100, DHAT_CFA_SP, 0, 8); /* keeps rbp */
 	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x200, STACK + 0x400); /* saved rbp, return address */
@@ -111,7 +111,7 @@ static void test_frames_by_rbp(void **state)
 /* lea 8(%rsp),%r10; and $-32,%rsp; push -8(%r10); push %rbp; mov %rsp,%rbp; push %r10 */
 static void test_realigned_stack(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RBP_DEREF, DHAT_RBP_AT_RBP, -8);
+	code(0, 0x100, DHAT_CFA_FP_DEREF, DHAT_FP_AT_FP, -8);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x200, 0x1234);	   /* *rbp: rbp of the caller */
@@ -140,9 +140,9 @@ static void test_lazy_binding_stub(void **state)
  * the byte before belongs to code without a rule. */
 static void test_signal_frame(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	code(0x100, 0x10, DHAT_CFA_SIGNAL, 0, 0);
-	code(0x200, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0x200, 0x100, DHAT_CFA_FP, -2, 16);
 	code(0x300, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x108, CODE + 0x101);
@@ -157,8 +157,8 @@ static void test_signal_frame(void **state)
 /* A call as the last instruction: the return address is the next function's first byte. */
 static void test_call_of_what_never_returns(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
-	code(0x100, 0x100, DHAT_CFA_RSP, 0, 64);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_SP, 0, 64);
 	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x108, CODE + 0x210);
@@ -173,7 +173,7 @@ static void test_window_slides(void **state)
 	uint64_t sp = 0x100, frames[64];
 	uint32_t count = 0;
 
-	code(0, 0x100, DHAT_CFA_RSP, -300 / 8, 3000);
+	code(0, 0x100, DHAT_CFA_SP, -300 / 8, 3000);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	frames[count++] = CODE + 0x50;
@@ -194,7 +194,7 @@ static void test_window_slides(void **state)
 /* The last page of a stack is less than a window. */
 static void test_top_of_the_stack(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(STACK_BYTES - 24, CODE + 0x50);
@@ -210,10 +210,10 @@ static void test_top_of_the_stack(void **state)
 
 static void test_bad_memory(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
-	code(0x100, 0x100, DHAT_CFA_RBP, -2, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_FP, -2, 16);
 	code(0x200, 0x10, DHAT_CFA_SIGNAL, 0, 0);
-	code(0x300, 0x10, DHAT_CFA_RBP_DEREF, 0, 0);
+	code(0x300, 0x10, DHAT_CFA_FP_DEREF, 0, 0);
 	mapped();
 	assert_int_equal(host_unwind(CODE + 0x10, 0x1000, 0, false), DHAT_STOP_BAD_MEMORY);
 	assert_int_equal(host_unwind(CODE + 0x10, STACK + 0x101, 0, false), DHAT_STOP_BAD_MEMORY);
@@ -228,9 +228,9 @@ static void test_bad_memory(void **state)
 /* A caller's frame lies above; what does not get there would go round for ever. */
 static void test_running_backwards(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RBP, -2, 16);
-	code(0x100, 0x100, DHAT_CFA_RSP, 0, -16);
-	code(0x200, 0x100, DHAT_CFA_RSP, 0, 0);
+	code(0, 0x100, DHAT_CFA_FP, -2, 16);
+	code(0x100, 0x100, DHAT_CFA_SP, 0, -16);
+	code(0x200, 0x100, DHAT_CFA_SP, 0, 0);
 	mapped();
 	put(0x200, STACK + 0x200); /* rbp points at itself */
 	put(0x208, CODE + 0x50);
@@ -245,7 +245,7 @@ static void test_running_backwards(void **state)
 
 static void test_a_return_address_of_zero_is_the_end(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	mapped();
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50);
@@ -255,7 +255,7 @@ static void test_recursion(void **state)
 {
 	uint64_t depth;
 
-	code(0, 0x100, DHAT_CFA_RSP, 0, 64);
+	code(0, 0x100, DHAT_CFA_SP, 0, 64);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	for (depth = 1; depth < 300; depth++)
@@ -270,9 +270,9 @@ static void test_recursion(void **state)
 
 static void test_places_without_a_rule(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, DHAT_RBP_UNDEFINED, 16);
-	code(0x100, 0x100, DHAT_CFA_RBP, -2, 16);
-	code(0x200, 0x100, DHAT_CFA_RSP, -2, 16); /* has saved another rbp */
+	code(0, 0x100, DHAT_CFA_SP, DHAT_FP_UNDEFINED, 16);
+	code(0x100, 0x100, DHAT_CFA_FP, -2, 16);
+	code(0x200, 0x100, DHAT_CFA_SP, -2, 16); /* has saved another rbp */
 	code(0x300, 0x100, DHAT_CFA_NO_RULE, 0, 0);
 	code(0x400, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
@@ -299,7 +299,7 @@ static void test_places_without_a_rule(void **state)
 
 static void test_jit_code_by_frame_pointer(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x108, JIT + 0x10);
@@ -330,7 +330,7 @@ static void test_jit_code_by_frame_pointer(void **state)
 
 static void test_file_without_a_table(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	host_map(0x7f0000000000, 0x7f0000001000, 0, NULL);
@@ -351,8 +351,8 @@ static void test_pending_return_probe(void **state)
 {
 	uint64_t trampoline = 0x7fffffffe000;
 
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
-	code(0x100, 0x100, DHAT_CFA_RSP, 0, 32);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_SP, 0, 32);
 	code(0x200, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	host_hidden_slot = STACK + 0x108;
@@ -366,7 +366,7 @@ static void test_pending_return_probe(void **state)
 /* Once code was mapped or unmapped, a mapping counts only if the process still has it. */
 static void test_past_epoch(void **state)
 {
-	code(0, 0x100, DHAT_CFA_RSP, 0, 16);
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
 	mapped();
 	put(0x108, CODE + 0x150);

@@ -59,9 +59,9 @@ static void expect(int offset, enum dhat_cfa cfa, int cfa_offset, int rbp)
 		    CODE + (uint64_t)offset >= pieces[i].end)
 			continue;
 		if (pieces[i].row.cfa != cfa || pieces[i].row.cfa_offset != cfa_offset ||
-		    pieces[i].row.rbp != rbp)
+		    pieces[i].row.fp != rbp)
 			fail_msg("at %d: %d %+d %d", offset, pieces[i].row.cfa,
-				 pieces[i].row.cfa_offset, pieces[i].row.rbp);
+				 pieces[i].row.cfa_offset, pieces[i].row.fp);
 		return;
 	}
 	if (cfa != DHAT_CFA_NO_RULE)
@@ -74,15 +74,15 @@ static void test_pushes_and_pops(void **state)
 	    0x31, 0xed,					       /* xor ebp,ebp */
 	    0x48, 0x83, 0xc4, 0x20, 0x5b, 0x5d, 0x41, 0x5c, 0xc3);
 	read_code(0, 0, -1);
-	expect(0, DHAT_CFA_RSP, 8, 0);
-	expect(2, DHAT_CFA_RSP, 16, 0);
-	expect(3, DHAT_CFA_RSP, 24, -3);
-	expect(8, DHAT_CFA_RSP, 64, -3);
-	expect(10, DHAT_CFA_RSP, 64, -3); /* rbp is in use, and saved */
-	expect(14, DHAT_CFA_RSP, 32, -3);
-	expect(15, DHAT_CFA_RSP, 24, -3);
-	expect(16, DHAT_CFA_RSP, 16, 0);
-	expect(18, DHAT_CFA_RSP, 8, 0);
+	expect(0, DHAT_CFA_SP, 8, 0);
+	expect(2, DHAT_CFA_SP, 16, 0);
+	expect(3, DHAT_CFA_SP, 24, -3);
+	expect(8, DHAT_CFA_SP, 64, -3);
+	expect(10, DHAT_CFA_SP, 64, -3); /* rbp is in use, and saved */
+	expect(14, DHAT_CFA_SP, 32, -3);
+	expect(15, DHAT_CFA_SP, 24, -3);
+	expect(16, DHAT_CFA_SP, 16, 0);
+	expect(18, DHAT_CFA_SP, 8, 0);
 	expect(19, DHAT_CFA_NO_RULE, 0, 0);
 }
 
@@ -93,10 +93,10 @@ static void test_frame_pointer_and_realigned_stack(void **state)
 	    0x48, 0x83, 0xec, 0x40, 0x90, /* sub 64,rsp; nop */
 	    0xc9, 0xc3);		  /* leave; ret */
 	read_code(0, 0, -1);
-	expect(4, DHAT_CFA_RSP, 16, -2);
-	expect(8, DHAT_CFA_RBP, 16, -2);
-	expect(12, DHAT_CFA_RBP, 16, -2);
-	expect(14, DHAT_CFA_RSP, 8, 0);
+	expect(4, DHAT_CFA_SP, 16, -2);
+	expect(8, DHAT_CFA_FP, 16, -2);
+	expect(12, DHAT_CFA_FP, 16, -2);
+	expect(14, DHAT_CFA_SP, 8, 0);
 }
 
 /* A loop, and two ways to one ret. */
@@ -106,9 +106,9 @@ static void test_branches(void **state)
 	    0xff, 0xcf, 0x75, 0xfc,	     /* dec edi; jne 5 */
 	    0x5b, 0xc3);
 	read_code(0, 0, -1);
-	expect(5, DHAT_CFA_RSP, 16, 0);
-	expect(9, DHAT_CFA_RSP, 16, 0);
-	expect(10, DHAT_CFA_RSP, 8, 0);
+	expect(5, DHAT_CFA_SP, 16, 0);
+	expect(9, DHAT_CFA_SP, 16, 0);
+	expect(10, DHAT_CFA_SP, 8, 0);
 }
 
 /* Ways that disagree, or a ret that would not find its address: no rows at all. */
@@ -122,7 +122,7 @@ static void test_inconsistent_functions(void **state)
 	expect(0, DHAT_CFA_NO_RULE, 0, 0);
 	expect(32, DHAT_CFA_NO_RULE, 0, 0);
 	expect(64, DHAT_CFA_NO_RULE, 0, 0);
-	expect(96, DHAT_CFA_RSP, 8, 0);
+	expect(96, DHAT_CFA_SP, 8, 0);
 	assert_int_equal(piece_count, 1);
 }
 
@@ -134,13 +134,13 @@ static void test_functions_that_do_not_return(void **state)
 	PUT(32, 0x48, 0x83, 0xec, 0x08, 0xe8, 23, 0, 0, 0); /* sub 8,rsp; call 64 */
 	PUT(64, 0xb8, 60, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7); /* mov 60,eax; syscall; jmp 64 */
 	read_code(0, 0, 6, -1);
-	expect(1, DHAT_CFA_RSP, 16, 0);
-	expect(6, DHAT_CFA_RSP, 8, 0);
-	expect(8, DHAT_CFA_RSP, 16, 0);
-	expect(32, DHAT_CFA_RSP, 8, 0); /* found by the call */
-	expect(36, DHAT_CFA_RSP, 16, 0);
+	expect(1, DHAT_CFA_SP, 16, 0);
+	expect(6, DHAT_CFA_SP, 8, 0);
+	expect(8, DHAT_CFA_SP, 16, 0);
+	expect(32, DHAT_CFA_SP, 8, 0); /* found by the call */
+	expect(36, DHAT_CFA_SP, 16, 0);
 	expect(41, DHAT_CFA_NO_RULE, 0, 0);
-	expect(69, DHAT_CFA_RSP, 8, 0);
+	expect(69, DHAT_CFA_SP, 8, 0);
 }
 
 /* 64 is only pointed to, as a thread's start is. It does not return and so does not save rbp, which
@@ -151,8 +151,8 @@ static void test_pointed_to(void **state)
 	PUT(64, 0x53, 0x85, 0xff, 0x74, 0x02, 0x31, 0xed, /* push rbx; test; je 71; xor ebp,ebp */
 	    0xff, 0xd0, 0xeb, 0xfc);			  /* 71: call *rax; jmp 71 */
 	read_code(0, 0, -1);
-	expect(69, DHAT_CFA_RSP, 16, 0);
-	expect(71, DHAT_CFA_RSP, 16, DHAT_RBP_UNDEFINED);
+	expect(69, DHAT_CFA_SP, 16, 0);
+	expect(71, DHAT_CFA_SP, 16, DHAT_FP_UNDEFINED);
 }
 
 /* clone: the child begins on a stack that nobody called from. */
@@ -166,9 +166,9 @@ static void test_clone_and_entry(void **state)
 	read_code(CODE, 64, -1);
 	expect(0, DHAT_CFA_END, 0, 0);
 	expect(10, DHAT_CFA_END, 0, 0);
-	expect(64, DHAT_CFA_RSP, 8, 0);
+	expect(64, DHAT_CFA_SP, 8, 0);
 	expect(71, DHAT_CFA_END, 0, 0);
-	expect(74, DHAT_CFA_RSP, 8, 0);
+	expect(74, DHAT_CFA_SP, 8, 0);
 }
 
 static void test_signal_return(void **state)
@@ -193,9 +193,9 @@ static void test_ranges(void **state)
 	assert_int_equal(
 		cfi_code_read(ranges, 2, entries, ARRAY_SIZE(entries), 0, &pieces, &piece_count),
 		0);
-	expect(11, DHAT_CFA_RSP, 16, 0);
-	expect(12, DHAT_CFA_RSP, 8, 0);
-	expect(32, DHAT_CFA_RSP, 8, 0);
+	expect(11, DHAT_CFA_SP, 16, 0);
+	expect(12, DHAT_CFA_SP, 8, 0);
+	expect(32, DHAT_CFA_SP, 8, 0);
 	free(pieces);
 	pieces = NULL;
 	ranges[1].start += CFI_CODE_MAX_BYTES; /* too much in all: nothing is read */

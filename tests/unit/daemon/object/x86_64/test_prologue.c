@@ -54,7 +54,7 @@ static void test_push_is_taken_at_once(void **state)
 {
 	struct prologue_site site = choose(CODE(PUSH_RBP, RET), &for_malloc);
 
-	assert_true(site.offset == 0 && site.is_emulated && site.rsp_words == 0);
+	assert_true(site.offset == 0 && site.is_emulated && site.sp_words == 0);
 	assert_true(site.arg_reg[0] == RDI && site.arg_reg[1] == RSI && site.arg_reg[5] == R9);
 	assert_int_equal(site.length, 1);
 	assert_string_equal(site.instruction, "push %rbp");
@@ -191,16 +191,16 @@ static void test_stack_is_followed(void **state)
 	const uint8_t code[] = { SUB_RSP_24, TEST_RDI, JE(0), RET };
 	struct prologue_site site = choose(code, sizeof(code), &for_free);
 
-	assert_true(site.offset == 7 && site.is_emulated && site.rsp_words == 3);
+	assert_true(site.offset == 7 && site.is_emulated && site.sp_words == 3);
 	site = choose(code, sizeof(code), &for_malloc);
-	assert_true(site.offset == 0 && !site.is_emulated && site.rsp_words == 0);
+	assert_true(site.offset == 0 && !site.is_emulated && site.sp_words == 0);
 	/* push $imm (stepped) moves rsp by a word, lea -16(%rsp) by two, pop back by one */
 	site = choose(CODE(0x6a, 1, JE(0), RET), &for_free);
-	assert_true(site.offset == 2 && site.rsp_words == 1);
+	assert_true(site.offset == 2 && site.sp_words == 1);
 	site = choose(CODE(0x48, 0x8d, 0x64, 0x24, 0xf0, JE(0), RET), &for_free);
-	assert_true(site.offset == 5 && site.rsp_words == 2);
+	assert_true(site.offset == 5 && site.sp_words == 2);
 	site = choose(CODE(SUB_RSP_24, 0x58, JE(0), RET), &for_free);
-	assert_true(site.is_emulated && site.rsp_words == 2);
+	assert_true(site.is_emulated && site.sp_words == 2);
 	/* Aligned by a mask: nobody knows how far. */
 	site = choose(CODE(0x48, 0x83, 0xe4, 0xf0, JE(0), RET), &for_free);
 	assert_true(site.offset == 0 && !site.is_emulated);
@@ -358,7 +358,7 @@ static void test_libc(void **state)
 		assert_true((at[0] >= 0x50 && at[0] <= 0x57) || at[0] == 0x41 ||
 			    (at[0] >= 0x70 && at[0] <= 0x7f) || at[0] == 0xe9 || at[0] == 0xeb ||
 			    (at[0] == 0x0f && at[1] >= 0x80 && at[1] <= 0x8f));
-		assert_int_equal(site.rsp_words, 0);
+		assert_int_equal(site.sp_words, 0);
 		assert_int_equal(site.arg_reg[0], RDI);
 		checked++;
 	}
