@@ -1,9 +1,9 @@
 #pragma once
 /* partial: what is known not to be counted of a target, though all that was probed is.
  *
- * Pure. A finding has a key, so that what is found again replaces what was said before, and what
- * turns out otherwise can be withdrawn. The sentence says what is missing, why, and what can be
- * done: it stands in the verdict, in every snapshot and export.
+ * Pure. A finding has a key, so that what is found again replaces what was said before. The
+ * sentence says what is missing, why, and what can be done: it stands in the verdict, in every
+ * snapshot and export.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +21,4 @@ struct partials { /* starts zeroed; in the order of finding */
 /* On failure (-ENOMEM) nothing has changed. */
 int partials_say(struct partials *partials, const char *key, uint64_t bytes, const char *format,
 		 ...) __attribute__((format(printf, 4, 5)));
-/* Nothing happens if there is no such finding. */
-void partials_withdraw(struct partials *partials, const char *key);
 void partials_deinit(struct partials *partials);

@@ -134,16 +134,6 @@ int control_reply(struct control_reply *reply, Dhat__Response *response, struct 
 	return r;
 }
 
-uid_t control_reply_uid(const struct control_reply *reply)
-{
-	return reply->peer.uid;
-}
-
-pid_t control_reply_pid(const struct control_reply *reply)
-{
-	return reply->peer.pid;
-}
-
 /* deadline_ns 0: only what fits into the socket's buffer; never waits. */
 static int send_error(int fd, int code, const char *message, uint64_t deadline_ns)
 {

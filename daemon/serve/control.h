@@ -62,5 +62,3 @@ void control_free(struct control *control);
 /* Send one response. An error: the peer is gone or too slow, the handler shall return. */
 int control_reply(struct control_reply *reply, Dhat__Response *response, struct dhat_error *err);
 /* The peer's uid and pid, for the log. */
-uid_t control_reply_uid(const struct control_reply *reply);
-pid_t control_reply_pid(const struct control_reply *reply);

@@ -47,6 +47,8 @@ struct target_life { /* when, and how it ended */
 
 struct target {
 	atomic_int references;
+
+	/* attach.c's: as it was attached to */
 	struct target_services services;
 	struct target_identity identity;
 	struct target_options options; /* strings in it are not kept, but for custom */
@@ -55,35 +57,38 @@ struct target {
 	int pidfd;
 	uint32_t ring_bytes;
 	enum uprobe_kind kind;
+	bool has_seccomp, avoids_return_probes;
 	struct tracer *tracer; /* NULL after the end; freed under map_lock and `lock` */
 
 	/* Who wants `lock` takes `gate` first; the collector gives up both between batches, so that
 	 * nobody starves. */
 	pthread_mutex_t gate, lock;
-	struct budget budget; /* --max-memory: of heap, stacks and the room for one copy of them */
-	atomic_uint_least64_t copied_bytes; /* by the copies that there are: target_copy() */
 	struct heap *heap;
 	struct stacks *stacks;
-	struct mappings *mappings;
+	struct mappings *mappings; /* as of the records taken so far */
 	struct collector collector;
-	struct target_life life;     /* events.c's; with `lock` */
-	struct objects objects;	     /* the holder of map_lock looks after them */
-	uint32_t collector_epoch;    /* of the last CHANGE record */
-	struct target_probed probed; /* probing.c's; map_lock and `lock` */
-	struct places places;
-	struct copies copies; /* the holder of map_lock searches */
-	struct findings findings;
-	uint32_t not_followed; /* children that were told of: MAX_NOT_FOLLOWED */
-	bool is_taking_inventory;
-	struct target_doubt doubt; /* doubt.c's; with `lock` */
-	bool has_copied_code;	   /* before the attach */
-	bool has_seccomp, avoids_return_probes;
-	struct target_figures figures; /* events.c's; with `lock` */
+	struct budget budget; /* --max-memory: of heap, stacks and the room for one copy of them */
+	atomic_uint_least64_t copied_bytes; /* by the copies that there are: copy.c */
+	struct target_life life;	    /* events.c's, as is the next */
+	struct target_figures figures;
+	uint32_t collector_epoch;  /* of the last CHANGE record */
+	struct target_doubt doubt; /* doubt.c's */
+	bool is_taking_inventory;  /* inventory.c's */
+	uint32_t not_followed;	   /* children that were told of: MAX_NOT_FOLLOWED */
 
-	pthread_mutex_t map_lock; /* one at a time looks after mappings; taken before `lock` */
-	atomic_bool is_ending;	  /* set before map_lock is asked for: whoever holds it hurries */
-	bool is_finished;	  /* probes removed; with map_lock */
-	bool is_observed;	  /* what is found from now on came late */
+	/* One at a time looks after what is mapped. Taken before `lock`. */
+	pthread_mutex_t map_lock;
+	atomic_bool is_ending; /* set before map_lock is asked for: whoever holds it hurries */
+	bool is_finished;      /* probes removed */
+	bool is_observed;      /* what is found from now on came late */
+	bool has_copied_code;  /* look.c's: before the attach */
+	struct target_probed probed; /* probing.c's; `lock`, too, is held for a change */
+
+	/* with locks of their own */
+	struct objects objects;
+	struct places places;
+	struct copies copies;
+	struct findings findings;
 };
 
 void target_lock(struct target *target);

@@ -225,16 +225,16 @@ static void what_is_not_probed_makes_it_partial(void **state)
 	assert_string_equal(verdict->reasons[2], "and what B does");
 	verdict_free(verdict);
 
-	/* found again, it replaces; withdrawn, it is gone */
+	/* found again, it replaces; without any, it is exact */
 	values[DHAT_CTR_DROP_FREE] = 0;
 	assert_int_equal(partials_say(&partials, "a", 0, "A again"), 0);
-	partials_withdraw(&partials, "b");
-	partials_withdraw(&partials, "c");
 	verdict = verdict_of(values, &facts);
-	assert_int_equal(length(verdict->reasons), 2);
+	assert_int_equal(verdict->word, DHAT_PARTIAL);
+	assert_int_equal(length(verdict->reasons), 3);
 	assert_string_equal(verdict->reasons[1], "A again");
 	verdict_free(verdict);
-	partials_withdraw(&partials, "a");
+	partials_deinit(&partials);
+	partials = (struct partials){ 0 };
 	verdict = verdict_of(values, &facts);
 	assert_int_equal(verdict->word, DHAT_EXACT);
 	verdict_free(verdict);

@@ -42,7 +42,7 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 	Dhat__Status status = DHAT__STATUS__INIT;
 
 	status.tool_version = context;
-	status.daemon_pid = control_reply_pid(reply);
+	status.daemon_pid = getpid();
 	response.is_last = true;
 	response.body_case = DHAT__RESPONSE__BODY_STATUS;
 	response.status = &status;
