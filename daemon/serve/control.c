@@ -51,8 +51,7 @@ struct control {
 struct control_reply {
 	struct control *control;
 	int fd;
-	struct ucred peer;
-	bool is_owner;	 /* or root */
+	bool is_owner;	 /* the peer is the owner, or root */
 	uint64_t end_ns; /* of the whole answer at the latest */
 	bool has_ended;	 /* the last response was sent */
 	bool is_broken;	 /* a response could not be sent: nothing more goes that way */
@@ -258,7 +257,6 @@ static void *connection_thread(void *connection_)
 	struct control_reply reply = {
 		.control = control,
 		.fd = control->places[connection->place].fd,
-		.peer = connection->peer,
 		.is_owner = is_owner(control, &connection->peer),
 	};
 
