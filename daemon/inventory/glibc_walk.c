@@ -265,7 +265,7 @@ static int walk_heaps_once(struct remote *remote, struct glibc_heap *all, uint64
 	while (heap) {
 		struct walker w = { .remote = remote, .arena = arena, .used = used, .sums = sums };
 		uint64_t start = heap + info_bytes;
-		struct reached reached;
+		struct reached reached = { 0 };
 		struct heap_info info;
 
 		if (remote_read(remote, heap, &info, sizeof(info)) < 0 || info.arena != arena ||
@@ -409,7 +409,7 @@ static int walk_piece(struct mains *m, uint64_t start, uint64_t limit, uint64_t 
 		.used = m->used,
 		.sums = m->sums,
 	};
-	struct reached reached;
+	struct reached reached = { 0 };
 	int err = walk_range(&w, start, &reached);
 
 	if (err)
