@@ -74,11 +74,12 @@ static int ask_for_more(const struct object *object, struct provider_names *name
 static int find_starts(int fd, struct object *object)
 {
 	_cleanup_free_ uint64_t *vaddrs = calloc(2 * object->symbol_count + 1, sizeof(*vaddrs));
-	uint64_t *starts = vaddrs + object->symbol_count;
+	uint64_t *starts;
 	size_t count = 0, i;
 
 	if (!vaddrs)
 		return -ENOMEM;
+	starts = vaddrs + object->symbol_count;
 	for (i = 0; i < object->symbol_count; i++) {
 		if (object->symbols[i].name[0] != '+')
 			continue;
