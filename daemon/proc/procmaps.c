@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/types.h>
 
-#include "proto/base/array.h"
 #include "file.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 /* The largest maps file we take: 65,530 mappings (vm.max_map_count) of 4 KiB paths would be 260

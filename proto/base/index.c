@@ -124,8 +124,8 @@ int index_new(struct index **ret)
 	if (!index)
 		return -ENOMEM;
 	/* Not AT_RANDOM: of these bytes libc makes its canary and the mangling of its pointers.
-	 * A machine that has just booted may have no entropy yet (a guest with 6.1 answered EAGAIN):
-	 * what there is will do. */
+	 * A machine that has just booted may have no entropy yet (a guest with 6.1 answered
+	 * EAGAIN): what there is will do. */
 	if (getrandom(index->seed, sizeof(index->seed), GRND_INSECURE) != sizeof(index->seed))
 		return -errno;
 	index->scratch = aligned_alloc(64, sizeof(*index->scratch));

@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /* A copy for the caller to free: control characters (C0, DEL, C1, those of writing direction and
- * invisible ones) become '?', each byte that is not part of valid UTF-8 becomes U+FFFD. NULL: out of
- * memory. */
+ * invisible ones) become '?', each byte that is not part of valid UTF-8 becomes U+FFFD. NULL: out
+ * of memory. */
 char *dhat_text_clean(const char *text);
 
 /* The number of bytes of the valid UTF-8 character that text begins with, 0 if there is none. */

@@ -1,6 +1,6 @@
-/* Blocks at a stack each: many_stacks. Lines on stdin: "alloc COUNT", COUNT further blocks of 16 bytes,
- * each of which is kept and has a stack of its own; "again COUNT", further ones at the first stacks.
- * The book is printed after each. */
+/* Blocks at a stack each: many_stacks. Lines on stdin: "alloc COUNT", COUNT further blocks of 16
+ * bytes, each of which is kept and has a stack of its own; "again COUNT", further ones at the first
+ * stacks. The book is printed after each. */
 /* build: -O2 -fno-optimize-sibling-calls -fno-omit-frame-pointer */
 #include "ledger.h"
 
