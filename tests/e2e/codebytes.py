@@ -34,12 +34,15 @@ def sites(ctl, pid, *names):
     return [int(p["file_offset"]) for p in probes if p["function"] in names]
 
 
+TRIES = 1000  # one of some ten leaves something; of how many, a loaded machine decides
+
+
 def leave_breakpoints(target, pid, path, offsets):
     """Breakpoints at all of these places (each the only one in 8 bytes) that serve nobody. Whether one is left is a matter of
     microseconds, so it is tried until they are there; those of the other places are let go."""
     chance = random.Random(3)
     others = sorted(functions(path).values())[100:130]
-    for _ in range(60):
+    for _ in range(TRIES):
         tracer = target("leftover", pid, path, *others[:15], *offsets, *others[15:])
         tracer.expect("ready")
         tracer.say(f"die {chance.randrange(100, 8000)}")
@@ -58,7 +61,7 @@ def leave_breakpoints(target, pid, path, offsets):
             tracer.expect("ready")
             tracer.say("in peace")
             tracer.wait()
-    raise AssertionError("60 killed tracers left nothing")
+    raise AssertionError(f"{TRIES} killed tracers left nothing")
 
 
 def pair_ns(pairs):

@@ -1,5 +1,6 @@
 """The target's code bytes: what others left there is found, told and removed."""
 import os
+import random
 import re
 import shutil
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codebytes import functions, leave_breakpoints, pair_ns, private_libc, sites
+from codebytes import TRIES, functions, leave_breakpoints, pair_ns, private_libc, sites
 from conftest import BUILD, TARGETS, until
 from oracle import code_differences
 
@@ -94,15 +95,16 @@ def test_leftover_on_a_nop_that_became_a_call(target, ctl, tmp_path):
     live.say("in peace")
     live.wait()
     assert code() == bytes.fromhex("0f1f440000")
-    for _ in range(60):
+    chance = random.Random(5)
+    for _ in range(TRIES):
         tracer = target("leftover", nops.pid, path, names["_init"], names["_start"], names["probed"], names["_fini"])
         tracer.expect("ready")
         nops.say("call")
-        tracer.say("die 200")
+        tracer.say(f"die {chance.randrange(100, 8000)}")
         tracer.wait()
         if code() != bytes.fromhex("0f1f440000"):
             break
-    assert code() != bytes.fromhex("0f1f440000"), "60 killed tracers left nothing"
+    assert code() != bytes.fromhex("0f1f440000"), f"{TRIES} killed tracers left nothing"
     answer = ctl("repair", "--pid", nops.pid, "--json").json()
     assert {row["outcome"] for row in answer["breakpoints"]} == {"removed"}
     assert names["probed"] in [row["file_offset"] for row in answer["breakpoints"]]
