@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,7 +18,7 @@
 struct holder {
 	int bpffs;  /* root of the mount; -1: there is none */
 	int *links; /* of each link its descriptor, or PINNED: the number is its name */
-	size_t count;
+	size_t count, capacity;
 	bool has_open; /* ever: not all could be pinned */
 };
 #define PINNED (-1)
@@ -49,7 +48,7 @@ struct pin { /* the part of union bpf_attr for BPF_OBJ_PIN */
 /* By PATH_FD only, though older kernels could do it by a path through /proc/self/fd: both this and
  * that a worker lets go of what is unpinned are of 6.5. In 6.1 (since 6.1.158 or so; before, by the
  * luck of an RCU callback, it was a worker) the task that unpins lets go, which is against H1. */
-static bool pin(const struct holder *holder, int link_fd, size_t number)
+static bool pin(const struct holder *holder, int link_fd)
 {
 	char name[24];
 	struct pin attr = {
@@ -59,7 +58,7 @@ static bool pin(const struct holder *holder, int link_fd, size_t number)
 		.path_fd = holder->bpffs,
 	};
 
-	snprintf(name, sizeof(name), "%zu", number);
+	snprintf(name, sizeof(name), "%zu", holder->count);
 	return holder->bpffs >= 0 && syscall(SYS_bpf, BPF_OBJ_PIN, &attr, sizeof(attr)) == 0;
 }
 
@@ -84,14 +83,6 @@ static void close_sockets(int sock)
 			close(fd);
 }
 
-/* By a signal: one that came to a task that is about to exit would count as pending in it until its
- * end, one that comes after another does not. */
-__attribute__((noreturn)) static void die(void)
-{
-	for (;;)
-		kill(getpid(), SIGKILL);
-}
-
 /* Only system calls: we have threads. */
 __attribute__((noreturn)) static void die_with_links(int sock, pid_t parent)
 {
@@ -104,7 +95,10 @@ __attribute__((noreturn)) static void die_with_links(int sock, pid_t parent)
 	if (getppid() == parent && write(sock, &byte, 1) == 1)
 		while (read(sock, &byte, 1) < 0 && errno == EINTR)
 			;
-	die();
+	/* By a signal: one that came to a task that is about to exit would count as pending in it
+	 * until its end, one that comes after another does not. */
+	for (;;)
+		kill(getpid(), SIGKILL);
 }
 
 /* Returns when it has all descriptors that we have. -1: no child could be had. */
@@ -171,128 +165,25 @@ void holder_free(struct holder *holder)
 	free(holder);
 }
 
-/* ---- made ------------------------------------------------------------------------------------ */
-
-/* From the child, one for each link. */
-struct made {
-	int error; /* what make() said; then it is the last */
-	bool is_pinned;
-};
-
-union fd_message {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
-};
-
-static bool send_made(int sock, struct made made, int fd)
+int holder_keep(struct holder *holder, int link_fd)
 {
-	union fd_message control = { .header = { .cmsg_len = CMSG_LEN(sizeof(fd)),
-						 .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS } };
-	struct iovec part = { &made, sizeof(made) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	if (holder->count == holder->capacity) {
+		size_t capacity = holder->capacity ? 2 * holder->capacity : 32;
+		int *links = reallocarray(holder->links, capacity, sizeof(*links));
 
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	if (made.error == 0 && !made.is_pinned) {
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
+		if (!links)
+			return -ENOMEM;
+		holder->links = links;
+		holder->capacity = capacity;
 	}
-	return sendmsg(sock, &message, MSG_NOSIGNAL) == sizeof(made);
-}
-
-/* The link, PINNED, or -errno in *ret_error. */
-static int receive_made(int sock, int *ret_error)
-{
-	union fd_message control = { 0 };
-	struct made made = { 0 };
-	struct iovec part = { &made, sizeof(made) };
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
-	int fd = PINNED;
-	ssize_t size;
-
-	do {
-		size = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
-	} while (size < 0 && errno == EINTR);
-	*ret_error = size == sizeof(made) ? made.error : -ECHILD;
-	if (*ret_error || made.is_pinned)
-		return PINNED;
-	if (message.msg_controllen < sizeof(control.header))
-		*ret_error = -EMFILE;
-	else
-		memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
-	return fd;
-}
-
-/* Goes on when its parent is killed, until a message is not taken. */
-__attribute__((noreturn)) static void make_links(int sock, const struct holder *holder,
-						 holder_make_fn *make, const void *arg,
-						 size_t count)
-{
-	struct made made = { 0 };
-
-	setsid(); /* what is meant for our parent's group is not for us */
-	close_sockets(sock);
-	for (size_t i = 0; i < count && made.error == 0; i++) {
-		int fd = make(arg, i);
-
-		made.error = fd < 0 ? fd : 0;
-		made.is_pinned = fd >= 0 && pin(holder, fd, holder->count + i);
-		if (!send_made(sock, made, fd))
-			break;
-		if (made.is_pinned)
-			close(fd);
+	if (pin(holder, link_fd)) {
+		close(link_fd);
+		link_fd = PINNED;
+	} else {
+		holder->has_open = true;
 	}
-	die();
-}
-
-static int make_room(struct holder *holder, size_t count)
-{
-	int *links = reallocarray(holder->links, holder->count + count, sizeof(*links));
-
-	if (!links)
-		return -ENOMEM;
-	holder->links = links;
+	holder->links[holder->count++] = link_fd;
 	return 0;
-}
-
-int holder_make(struct holder *holder, holder_make_fn *make, const void *arg, size_t count)
-{
-	_cleanup_close_ int ours = -1, its = -1;
-	size_t end = holder->count + count;
-	int fds[2], error = make_room(holder, count);
-	pid_t pid;
-
-	if (error || count == 0)
-		return error;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
-		return -errno;
-	ours = fds[0];
-	its = fds[1];
-	pid = fork();
-	if (pid == 0) {
-		close(ours);
-		make_links(its, holder, make, arg, count);
-	}
-	if (pid < 0)
-		return -errno;
-	close(take_fd(its)); /* so that its death is the end of what can be read */
-	while (holder->count < end && error == 0) {
-		int fd = receive_made(ours, &error);
-
-		if (error)
-			break;
-		holder->has_open |= fd != PINNED;
-		holder->links[holder->count++] = fd;
-	}
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	/* what a child that was killed could not tell */
-	for (size_t i = holder->count; i < end; i++)
-		unpin(holder, i);
-	return error;
 }
 
 size_t holder_count(const struct holder *holder)

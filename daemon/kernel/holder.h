@@ -23,13 +23,8 @@ int holder_new(struct holder **ret);
 /* Lets all go. NULL is allowed. */
 void holder_free(struct holder *holder);
 
-/* Make links and keep them; those that were made before one failed, too. make() returns a link or
- * -errno, may do system calls only, and need not clean up: it runs in a child, which no kill of
- * ours reaches. For when the task that makes a link is killed between two places (one offset of a
- * file that the process maps twice), the kernel takes the first back, and cannot, as above.
- * -EAGAIN: no child can be had. */
-typedef int holder_make_fn(const void *arg, size_t i);
-int holder_make(struct holder *holder, holder_make_fn *make, const void *arg, size_t count);
+/* Takes the link. On failure, which is -ENOMEM only, it is still the caller's. */
+int holder_keep(struct holder *holder, int link_fd);
 /* How many are kept: for holder_let_go(). */
 size_t holder_count(const struct holder *holder);
 /* Let go of all but the first `kept`. The kernel may still be about it when this returns. */

@@ -50,6 +50,49 @@ int uprobe_attach_type(enum uprobe_kind kind)
 	}
 }
 
+/* One link a place, though it could be one for many: when we are killed while the kernel is placing
+ * the second of two breakpoints, it cannot take back the first (see holder.h); of one alone either
+ * nothing is there yet or the link is. 24 links take 0.3 ms to make, and to let go 5 to 75 ms. */
+static int attach_multi_one(int prog_fd, int attach_type, pid_t pid, const char *path,
+			    const struct uprobe_site *site, bool is_return, struct holder *holder)
+{
+	struct link_create_uprobe_multi attr = {
+		.prog_fd = prog_fd,
+		.attach_type = attach_type,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)&site->file_offset,
+		.cookies = (uintptr_t)&site->cookie,
+		.count = 1,
+		.multi_flags = is_return ? UPROBE_MULTI_RETURN : 0,
+		.pid = pid,
+	};
+	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)), error;
+
+	if (fd < 0)
+		return -errno;
+	error = holder_keep(holder, fd);
+	if (error)
+		holder_close(&fd, 1);
+	return error;
+}
+
+static int attach_multi(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
+			const char *path, const struct uprobe_site *sites, size_t count,
+			struct holder *holder)
+{
+	int type = uprobe_attach_type(kind), error = 0;
+
+	/* returns first: an entry that comes between would wait for its return in vain */
+	for (size_t i = 0; i < count && error == 0 && kind == UPROBE_MULTI; i++)
+		if (sites[i].wants_return)
+			error = attach_multi_one(programs->on_return, type, pid, path, &sites[i],
+						 true, holder);
+	for (size_t i = 0; i < count && error == 0; i++)
+		error = attach_multi_one(programs->entry, type, pid, path, &sites[i], false,
+					 holder);
+	return error;
+}
+
 /* Type and retprobe bit of the uprobe PMU: Documentation/trace/uprobetracer.rst and
  * /sys/bus/event_source/devices/uprobe. */
 static int read_pmu(const char *file, unsigned *ret)
@@ -86,104 +129,65 @@ int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
 	return 0;
 }
 
-/* ---- links, made in a child (holder_make()) -------------------------------------------------- */
-
-struct request { /* of one link */
-	const struct uprobe_site *site;
-	bool is_return;
-};
-
-struct requests {
-	enum uprobe_kind kind;
-	const struct uprobe_programs *programs;
-	pid_t pid;
-	const char *path;
-	unsigned type, return_bit; /* of the PMU */
-	struct request *list;
-	size_t count;
-};
-
-/* One link a place, though it could be one for many: of several, those before one that fails would
- * be taken back. 24 links take 0.3 ms to make, and to let go 5 to 75 ms. */
-static int make_multi(const void *arg, size_t i)
+static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struct uprobe_site *site,
+			   bool is_return, struct holder *holder)
 {
-	const struct requests *requests = arg;
-	const struct request *request = &requests->list[i];
-	struct link_create_uprobe_multi attr = {
-		.prog_fd = request->is_return ? requests->programs->on_return
-					      : requests->programs->entry,
-		.attach_type = uprobe_attach_type(requests->kind),
-		.path = (uintptr_t)requests->path,
-		.offsets = (uintptr_t)&request->site->file_offset,
-		.cookies = (uintptr_t)&request->site->cookie,
-		.count = 1,
-		.multi_flags = request->is_return ? UPROBE_MULTI_RETURN : 0,
-		.pid = requests->pid,
-	};
-	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int make_perf(const void *arg, size_t i)
-{
-	const struct requests *requests = arg;
-	const struct request *request = &requests->list[i];
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
-		.type = requests->type,
-		.config = request->is_return ? 1ULL << requests->return_bit : 0,
-		.uprobe_path = (uintptr_t)requests->path,
-		.probe_offset = request->site->file_offset,
+		.uprobe_path = (uintptr_t)path,
+		.probe_offset = site->file_offset,
 	};
 	union bpf_attr link = { 0 };
-	int event, fd;
+	unsigned type = 0, bit = 0;
+	int event, fd, error = read_pmu("type", &type);
 
-	event = syscall(SYS_perf_event_open, &attr, requests->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (error == 0)
+		error = read_pmu("format/retprobe", &bit);
+	if (error)
+		return error;
+	attr.type = type;
+	attr.config = is_return ? 1ULL << bit : 0;
+	event = syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return -errno;
-	link.link_create.prog_fd =
-		request->is_return ? requests->programs->on_return : requests->programs->entry;
+	link.link_create.prog_fd = prog_fd;
 	link.link_create.target_fd = event;
 	link.link_create.attach_type = ATTACH_TYPE_PERF_EVENT;
-	link.link_create.perf_event.bpf_cookie = request->site->cookie;
+	link.link_create.perf_event.bpf_cookie = site->cookie;
 	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
-	if (fd < 0)
-		return -errno;
-	close(event); /* the link holds it */
-	return fd;
+	error = fd < 0 ? -errno : holder_keep(holder, fd);
+	if (error)
+		holder_close((int[]){ event, fd }, fd < 0 ? 1 : 2);
+	else
+		close(event); /* the link holds it */
+	return error;
 }
 
-/* Returns first: an entry that comes between would wait for its return in vain. */
-static int list_requests(struct requests *requests, const struct uprobe_site *sites, size_t count)
+static int attach_perf(const struct uprobe_programs *programs, pid_t pid, const char *path,
+		       const struct uprobe_site *sites, size_t count, struct holder *holder)
 {
-	requests->list = calloc(2 * count + 1, sizeof(*requests->list));
-	if (!requests->list)
-		return -ENOMEM;
-	for (size_t i = 0; i < count && requests->kind != UPROBE_SESSION; i++)
-		if (sites[i].wants_return)
-			requests->list[requests->count++] = (struct request){ &sites[i], true };
-	for (size_t i = 0; i < count; i++)
-		requests->list[requests->count++] = (struct request){ &sites[i], false };
-	return 0;
+	int error = 0;
+
+	for (size_t i = 0; i < count && error == 0; i++) {
+		if (sites[i].wants_return) /* first, as above */
+			error = attach_perf_one(programs->on_return, pid, path, &sites[i], true,
+						holder);
+		if (error == 0)
+			error = attach_perf_one(programs->entry, pid, path, &sites[i], false,
+						holder);
+	}
+	return error;
 }
 
 int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
 		  const char *path, const struct uprobe_site *sites, size_t count,
 		  struct holder *holder, struct dhat_error *err)
 {
-	struct requests requests = { .kind = kind, .programs = programs, .pid = pid, .path = path };
 	size_t before = holder_count(holder);
-	int error = list_requests(&requests, sites, count);
+	int error = kind == UPROBE_PERF
+			    ? attach_perf(programs, pid, path, sites, count, holder)
+			    : attach_multi(kind, programs, pid, path, sites, count, holder);
 
-	if (error == 0 && kind == UPROBE_PERF)
-		error = read_pmu("type", &requests.type);
-	if (error == 0 && kind == UPROBE_PERF)
-		error = read_pmu("format/retprobe", &requests.return_bit);
-	if (error == 0)
-		error = holder_make(holder, kind == UPROBE_PERF ? make_perf : make_multi, &requests,
-				    requests.count);
-	free(requests.list);
 	if (error == 0)
 		return 0;
 	holder_let_go(holder, before);

@@ -40,10 +40,9 @@ class Pairs:
     It has a C library of its own: whoever attaches to the same file anywhere, and lets go in peace,
     takes out what others left."""
 
-    def __init__(self, build, directory, copies=0):
+    def __init__(self, build, directory):
         shutil.copy(LIBC, directory)
-        argv = ["/usr/bin/env", f"LIBC_COPIES={copies}", build / "tests/targets/pairs", "5"]
-        self.proc = self.start(argv, directory)
+        self.proc = self.start([build / "tests/targets/pairs", "5"], directory)
         self.pid = self.proc.pid
         assert self.proc.stdout.readline() == "ready\n"
 
@@ -119,11 +118,11 @@ class Watch:
 class Kills:
     """Kills and counts. A target is kept until something is left in it."""
 
-    def __init__(self, build, directory, seed=1, command=(), copies=0):
-        self.build, self.directory, self.command, self.copies = Path(build), Path(directory), command, copies
+    def __init__(self, build, directory, seed=1, command=()):
+        self.build, self.directory, self.command = Path(build), Path(directory), command
         self.socket = self.directory / "dhatd.sock"
         self.chance = random.Random(seed)
-        self.target = Pairs(self.build, self.directory, self.copies)
+        self.target = Pairs(self.build, self.directory)
         self.attach_seconds = 0.3
         self.addresses = {}  # of the probes, by kind of link
         self.tries = self.left = self.slow = 0
@@ -256,7 +255,7 @@ class Kills:
             if not self.judge(self.target):
                 self.close()
                 self.addresses = {}
-                self.target = Pairs(self.build, self.directory, self.copies)
+                self.target = Pairs(self.build, self.directory)
 
     def judge(self, target):
         """Is it as it was?"""

