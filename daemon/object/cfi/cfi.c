@@ -233,7 +233,7 @@ static int add_cie(struct build *build, const struct cfi_section *section, uint6
 		.ra_reg = from->return_address_register,
 		.encoding = DW_EH_PE_absptr,
 	};
-	cie->is_usable = read_augmentation(cie, from) && cie->ra_reg == CFI_REG_RA &&
+	cie->is_usable = read_augmentation(cie, from) && cie->ra_reg == REG_RA &&
 			 cfi_program_begin(cie, from->initial_instructions,
 					   (size_t)(from->initial_instructions_end -
 						    from->initial_instructions)) == 0;

@@ -71,10 +71,10 @@ static struct cfi_rule *tracked_rule(struct cfi_state *state, const struct cfi_c
 {
 	if (reg == cie->ra_reg)
 		return &state->ra;
-	if (reg == CFI_REG_RBP)
-		return &state->rbp;
-	if (reg == CFI_REG_RSP)
-		return &state->rsp;
+	if (reg == REG_FP)
+		return &state->fp;
+	if (reg == REG_SP)
+		return &state->sp;
 	return NULL;
 }
 

@@ -3,18 +3,15 @@
  *
  * Pure, and linear in the size of the program: libdw runs an FDE from its start for every address
  * it is asked for, which a long FDE makes quadratic. Only what a row can hold is followed: the CFA
- * and the rules of rbp, rsp and the return address. Expressions are pointed to, not run.
+ * and the rules of the frame pointer, the stack pointer and the return address. Expressions are
+ * pointed to, not run.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/object/x86_64/registers.h"
 #include "proto/base/bytes.h"
-
-/* DWARF numbers of registers (psABI 3.6.2, figure 3.36) */
-#define CFI_REG_RBP 6
-#define CFI_REG_RSP 7
-#define CFI_REG_RA 16
 
 enum cfi_how {
 	CFI_UNSPECIFIED = 0, /* nothing was said: the ABI decides */
@@ -38,7 +35,7 @@ struct cfi_rule {
 };
 
 struct cfi_state {
-	struct cfi_rule cfa, rbp, rsp, ra;
+	struct cfi_rule cfa, fp, sp, ra;
 };
 
 /* A CFI section as it is in memory now, and where it is at run time. */

@@ -178,31 +178,30 @@ static bool is_plt(const struct cfi_rule *rule, int32_t *ret_threshold)
 	return true;
 }
 
-/* The frame of a signal handler's return: the stack pointer is at a struct ucontext
- * (asm/ucontext.h, asm/sigcontext.h: rbp, rsp and rip are at 120, 160 and 168), as glibc's
- * __restore_rt says. */
+/* The frame of a signal handler's return: the stack pointer is at a struct ucontext,
+ * as glibc's __restore_rt says. */
 static bool is_signal(const struct cfi_state *state)
 {
-	int64_t rsp, rbp, rip;
+	int64_t sp, fp, pc;
 
-	return state->cfa.how == CFI_EXPRESSION && state->rbp.how == CFI_AT_EXPRESSION &&
-	       state->ra.how == CFI_AT_EXPRESSION &&
-	       is_breg(&state->cfa, CFI_REG_RSP, true, &rsp) && rsp == 160 &&
-	       is_breg(&state->rbp, CFI_REG_RSP, false, &rbp) && rbp == 120 &&
-	       is_breg(&state->ra, CFI_REG_RSP, false, &rip) && rip == 168;
+	return state->cfa.how == CFI_EXPRESSION && state->fp.how == CFI_AT_EXPRESSION &&
+	       state->ra.how == CFI_AT_EXPRESSION && is_breg(&state->cfa, REG_SP, true, &sp) &&
+	       sp == SIGNAL_SP_OFFSET && is_breg(&state->fp, REG_SP, false, &fp) &&
+	       fp == SIGNAL_FP_OFFSET && is_breg(&state->ra, REG_SP, false, &pc) &&
+	       pc == SIGNAL_PC_OFFSET;
 }
 
 static bool cfa_of(const struct cfi_rule *cfa, struct dhat_row *row)
 {
 	int64_t offset = cfa->offset;
 
-	if (cfa->how == CFI_REGISTER && cfa->reg == CFI_REG_RSP)
+	if (cfa->how == CFI_REGISTER && cfa->reg == REG_SP)
 		row->cfa = DHAT_CFA_SP;
-	else if (cfa->how == CFI_REGISTER && cfa->reg == CFI_REG_RBP)
+	else if (cfa->how == CFI_REGISTER && cfa->reg == REG_FP)
 		row->cfa = DHAT_CFA_FP;
 	else if (cfa->how == CFI_EXPRESSION && is_plt(cfa, &row->cfa_offset))
 		return row->cfa = DHAT_CFA_PLT, true;
-	else if (cfa->how == CFI_EXPRESSION && is_breg(cfa, CFI_REG_RBP, true, &offset))
+	else if (cfa->how == CFI_EXPRESSION && is_breg(cfa, REG_FP, true, &offset))
 		row->cfa = DHAT_CFA_FP_DEREF;
 	else
 		return false;
@@ -210,11 +209,11 @@ static bool cfa_of(const struct cfi_rule *cfa, struct dhat_row *row)
 	return offset >= INT32_MIN && offset <= INT32_MAX;
 }
 
-static bool rbp_of(const struct cfi_rule *rbp, struct dhat_row *row)
+static bool fp_of(const struct cfi_rule *fp, struct dhat_row *row)
 {
 	int64_t offset;
 
-	switch (rbp->how) {
+	switch (fp->how) {
 	case CFI_UNSPECIFIED: /* callee-saved (psABI 3.2.1) */
 	case CFI_SAME:
 		row->fp = DHAT_FP_SAME;
@@ -223,13 +222,13 @@ static bool rbp_of(const struct cfi_rule *rbp, struct dhat_row *row)
 		row->fp = DHAT_FP_UNDEFINED;
 		return true;
 	case CFI_AT_CFA:
-		if (rbp->offset % 8 == 0 && rbp->offset < 0 && rbp->offset >= -128 * 8) {
-			row->fp = (__s8)(rbp->offset / 8);
+		if (fp->offset % 8 == 0 && fp->offset < 0 && fp->offset >= -128 * 8) {
+			row->fp = (__s8)(fp->offset / 8);
 			return true;
 		}
 		break;
 	case CFI_AT_EXPRESSION:
-		if (is_breg(rbp, CFI_REG_RBP, false, &offset) && offset == 0) {
+		if (is_breg(fp, REG_FP, false, &offset) && offset == 0) {
 			row->fp = DHAT_FP_AT_FP;
 			return true;
 		}
@@ -237,13 +236,13 @@ static bool rbp_of(const struct cfi_rule *rbp, struct dhat_row *row)
 	default:
 		break;
 	}
-	row->fp = DHAT_FP_UNDEFINED; /* the walk goes on; only a caller that needs rbp ends it */
+	row->fp = DHAT_FP_UNDEFINED; /* the walk goes on; only a caller that needs fp ends it */
 	return false;
 }
 
 bool cfi_row_of_state(const struct cfi_state *state, bool is_signal_frame, struct dhat_row *ret)
 {
-	bool is_rbp_whole;
+	bool is_fp_whole;
 
 	*ret = (struct dhat_row){ .cfa = DHAT_CFA_NO_RULE };
 	if (state->ra.how == CFI_UNDEFINED) {
@@ -256,13 +255,13 @@ bool cfi_row_of_state(const struct cfi_state *state, bool is_signal_frame, struc
 	}
 	if (state->ra.how != CFI_AT_CFA || state->ra.offset != -8)
 		return false;
-	if (state->rsp.how != CFI_UNSPECIFIED &&
-	    (state->rsp.how != CFI_CFA_PLUS || state->rsp.offset != 0))
+	if (state->sp.how != CFI_UNSPECIFIED &&
+	    (state->sp.how != CFI_CFA_PLUS || state->sp.offset != 0))
 		return false;
-	is_rbp_whole = rbp_of(&state->rbp, ret);
+	is_fp_whole = fp_of(&state->fp, ret);
 	if (!cfa_of(&state->cfa, ret)) {
 		*ret = (struct dhat_row){ .cfa = DHAT_CFA_NO_RULE };
 		return false;
 	}
-	return is_rbp_whole;
+	return is_fp_whole;
 }
