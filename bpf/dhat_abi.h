@@ -179,7 +179,7 @@ _Static_assert(sizeof(struct dhat_record_life) == 24, "life");
 /* ---- counters ----------------------------------------------------------------------------- */
 
 /* Each way out of the kernel side bumps exactly one of these. Names, meanings and whether a
- * count makes a profile inexact: daemon/account/counters.c, in the same order. */
+ * count makes a profile inexact: daemon/account/verdict.c, in the same order. */
 enum dhat_counter {
 	DHAT_CTR_ALLOCS,	/* ALLOC records sent */
 	DHAT_CTR_FREES,		/* FREE records sent */

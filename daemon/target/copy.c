@@ -1,7 +1,7 @@
 /* Copies of a target for those who show it. */
 #include "private.h"
 
-#include "daemon/account/counters.h"
+#include "daemon/account/verdict.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
 

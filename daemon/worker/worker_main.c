@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "daemon/object/cfi/cfi.h"
-#include "daemon/object/dwarf/symbol.h"
+#include "daemon/object/dwarf/naming.h"
 #include "daemon/object/sites/surveyor.h"
 #include "proto/base/cleanup.h"
 #include "sandbox.h"

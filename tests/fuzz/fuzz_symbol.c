@@ -1,5 +1,5 @@
 /* Names out of symbol tables and DWARF of hostile files. */
-#include "daemon/object/dwarf/symbol.h"
+#include "daemon/object/dwarf/naming.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

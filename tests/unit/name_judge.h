@@ -2,7 +2,7 @@
 /* name_judge: names of all places of a program that is compiled in the test, against two judges:
  * equal functions, files and lines, inlined calls included. binutils' addr2line reads DWARF by code
  * of its own; elfutils' eu-addr2line shares libdw with us, but not what is built upon it. For
- * test_symbol.c and test_symbol_sources.c. */
+ * test_naming.c and test_symbol_sources.c. */
 #include <fcntl.h>
 #include <gelf.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/object/dwarf/symbol.h"
+#include "daemon/object/dwarf/naming.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct names *, names_free)

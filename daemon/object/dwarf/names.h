@@ -1,7 +1,7 @@
 #pragma once
 /* names: what a batch of addresses of one object is called.
  *
- * Pure. Made inside the worker (symbol.h), carried by wire.h, kept by the daemon as long as it
+ * Pure. Made inside the worker (naming.h), carried by wire.h, kept by the daemon as long as it
  * wants. Strings are held once each and referred to by number; number 0 is "".
  */
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 
 #include "daemon/object/elf/object.h"
 #include "daemon/object/families/family.h"
-#include "daemon/object/x86_64/prologue.h"
+#include "daemon/object/x86_64/probe_place.h"
 #include "site.h"
 
 /* A function found, and the place chosen for its probe. */

@@ -33,7 +33,7 @@ struct site {
 	enum site_returns returns;
 	uint64_t function_vaddr, function_offset; /* of the entry: link-time, in the file */
 	uint64_t function_bytes;		  /* 0: not told */
-	/* the place; see prologue.h */
+	/* the place; see probe_place.h */
 	uint64_t vaddr, file_offset;
 	uint8_t byte; /* the first of the instruction */
 	uint8_t sp_words;

@@ -1,4 +1,4 @@
-#include "counters.h"
+#include "verdict.h"
 
 #include <errno.h>
 #include <inttypes.h>

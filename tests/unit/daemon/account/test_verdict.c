@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "daemon/account/collector.h"
-#include "daemon/account/counters.h"
 #include "daemon/account/partial.h"
+#include "daemon/account/verdict.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)

@@ -1,5 +1,5 @@
 #pragma once
-/* calls: an allocator's call, from its entry to its return. Part of dhat.bpf.c.
+/* allocator_calls: an allocator's call, from its entry to its return. Part of dhat.bpf.c.
  *
  * Only the outermost call of a thread counts. Frees are sent at entry (another thread may be given
  * the block before free returns), allocations at return, realloc at both. The stack is taken at

@@ -1,4 +1,4 @@
-#include "symbol.h"
+#include "naming.h"
 
 #include <dwarf.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 #pragma once
-/* counters: what every count means, and whether a profile is exact.
+/* verdict: what every count means, and whether a profile is exact.
  *
  * Pure. Counters are numbered: the kernel side's first (enum dhat_counter), then the daemon's own.
  * A profile is exact when totals, live bytes and blocks, peaks, and their shares by stack are those

@@ -1,5 +1,5 @@
 #pragma once
-/* prologue: where in a function a probe costs least.
+/* probe_place: where in a function a probe costs least.
  *
  * Pure: code bytes in, a site out. A uprobe on an instruction that the kernel emulates (push reg,
  * nop, jcc, jmp, call: arch/x86/kernel/uprobes.c, branch_setup_xol_ops and push_setup_xol_ops)

@@ -1,4 +1,4 @@
-#include "prologue.h"
+#include "probe_place.h"
 
 #include <Zydis/Zydis.h>
 #include <errno.h>

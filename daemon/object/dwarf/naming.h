@@ -1,5 +1,5 @@
 #pragma once
-/* symbol: names for addresses of one object, from its symbol tables and DWARF.
+/* naming: names for addresses of one object, from its symbol tables and DWARF.
  *
  * Runs inside the worker process; the files are hostile. For each address: the function with file,
  * line and column, and before it every function that was inlined there, innermost first, each with
