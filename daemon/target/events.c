@@ -55,8 +55,9 @@ static size_t drain_and_unlock(struct target *target, size_t max)
 	if (target->tracer)
 		count = ring_drain(tracer_ring(target->tracer), max, take_record, target);
 	news = collector_take_news(&target->collector);
-	/* where its links hang is looked for by the mapper, too */
-	news.has_mapped |= target->tracer && tracer_has_lost_anchor(target->tracer);
+	/* at once: what others do to their probes meanwhile may cost us ours */
+	if (target->tracer && tracer_has_lost_anchor(target->tracer))
+		tracer_find_anchor(target->tracer, NULL);
 	note_news(target, &news);
 	target_unlock(target);
 	pass_news(target, &news);
