@@ -101,6 +101,9 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		error = targets_new(dhatd->worker, dhatd->tables, &dhatd->targets, err);
 	if (error)
 		return error;
+	if (*tables_note(dhatd->tables))
+		dhat_say("dhatd", "unwind tables are built anew each time: %s",
+			 tables_note(dhatd->tables));
 	targets_on_end(dhatd->targets, on_target_end, NULL);
 	dhatd->requests =
 		(struct requests_context){ dhatd->targets, dhatd->symbolizer, dhatd->worker };

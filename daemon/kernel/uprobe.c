@@ -129,6 +129,8 @@ int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
 	return 0;
 }
 
+/* By hand, as the other kinds are: the holder wants the descriptor of a link, and no libbpf object
+ * that closes what it holds. */
 static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struct uprobe_site *site,
 			   bool is_return, struct holder *holder)
 {
