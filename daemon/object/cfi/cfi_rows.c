@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/x86_64.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -186,9 +187,9 @@ static bool is_signal(const struct cfi_state *state)
 
 	return state->cfa.how == CFI_EXPRESSION && state->fp.how == CFI_AT_EXPRESSION &&
 	       state->ra.how == CFI_AT_EXPRESSION && is_breg(&state->cfa, REG_SP, true, &sp) &&
-	       sp == SIGNAL_SP_OFFSET && is_breg(&state->fp, REG_SP, false, &fp) &&
-	       fp == SIGNAL_FP_OFFSET && is_breg(&state->ra, REG_SP, false, &pc) &&
-	       pc == SIGNAL_PC_OFFSET;
+	       sp == DHAT_SIGNAL_SP && is_breg(&state->fp, REG_SP, false, &fp) &&
+	       fp == DHAT_SIGNAL_FP && is_breg(&state->ra, REG_SP, false, &pc) &&
+	       pc == DHAT_SIGNAL_PC;
 }
 
 static bool cfa_of(const struct cfi_rule *cfa, struct dhat_row *row)

@@ -1,5 +1,7 @@
 #include "conduct.h"
 
+#include "bpf/x86_64.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +30,7 @@ struct judge {
  * aligned to 8. */
 static bool looks_like_a_block(uint64_t value)
 {
-	return value >> 32 && value >> 47 == 0 && value % 8 == 0;
+	return value >> 32 && value >> DHAT_USER_BITS == 0 && value % 8 == 0;
 }
 
 static bool is_most(uint64_t part, uint64_t whole)

@@ -6,9 +6,3 @@
 #define REG_FP 6
 #define REG_SP 7
 #define REG_RA 16
-
-/* Where struct ucontext keeps them, from the stack pointer of a signal handler's return on
- * (asm/ucontext.h, asm/sigcontext.h). */
-#define SIGNAL_FP_OFFSET 120
-#define SIGNAL_SP_OFFSET 160
-#define SIGNAL_PC_OFFSET 168
