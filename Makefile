@@ -213,7 +213,7 @@ $(O)/tests/targets/tokio: $(O)/tests/targets/allocators
 # What follows installs first, and then starts make again, because what this one learnt of
 # libraries was before the installation.
 again = $(Q)$(MAKE) --no-print-directory
-test:	## everything: installs what is missing, builds, runs every test; under ten minutes
+test:	## everything: installs what is missing, builds, runs every test; under fifteen minutes
 	$(Q)tests/deps build test kernels
 	$(again) $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) test-programs
 	$(Q)tests/run -O $(O) $(if $(SAN),-s) all
