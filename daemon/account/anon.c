@@ -51,9 +51,11 @@ static int make_room(struct anon *anon, size_t more)
 static void replace(struct anon *anon, size_t first, size_t last, const struct anon_range *with,
 		    size_t count)
 {
-	memmove(anon->ranges + first + count, anon->ranges + last,
-		(anon->count - last) * sizeof(*anon->ranges));
-	memcpy(anon->ranges + first, with, count * sizeof(*with));
+	if (anon->count > last)
+		memmove(anon->ranges + first + count, anon->ranges + last,
+			(anon->count - last) * sizeof(*anon->ranges));
+	if (count)
+		memcpy(anon->ranges + first, with, count * sizeof(*with));
 	anon->count += count - (last - first);
 }
 

@@ -295,6 +295,7 @@ static void fills_what_the_collector_knows(void **state)
 	assert_int_equal(values[COUNTER_AFTER_EXEC], 8);
 	assert_int_equal(values[COUNTER_OUT_OF_MEMORY], 9);
 	assert_int_equal(values[COUNTER_MAPPINGS_REFUSED], 10);
+	collector_deinit(&collector);
 	heap_free(heap);
 	stacks_free(stacks);
 }

@@ -131,7 +131,7 @@ static void raise_fault(void)
 
 static void hang(void)
 {
-	for (volatile int i = 0;; i++)
+	for (volatile unsigned int i = 0;; i++)
 		;
 }
 
