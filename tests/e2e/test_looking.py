@@ -10,13 +10,14 @@ HEAP_KIB = 65536 * 1000 // KIB
 
 
 def memory(pid):
-    """What the kernel charges a process with, in KiB: the sums of smaps, and its page tables."""
+    """What the kernel charges a process with, in KiB: the sums of smaps, and its page tables. Of files' pages what
+    is shared with whom changes with every program that begins or ends, so of them only the sum counts."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     sums = {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.M)}
     status = Path(f"/proc/{pid}/status").read_text()
     tables = int(re.search(r"^VmPTE:\s+(\d+) kB", status, re.M).group(1))
-    return {"rss": sums["Rss"], "pss": sums["Pss"], "swap": sums["Swap"],
-            "private": sums["Private_Clean"] + sums["Private_Dirty"], "tables": tables}
+    return {"rss": sums["Rss"], "pss": sums["Pss_Anon"], "swap": sums["Swap"],
+            "private": sums["Private_Dirty"], "tables": tables}
 
 
 def grown(before, now):
