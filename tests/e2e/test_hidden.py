@@ -205,6 +205,12 @@ def totals_of(ctl, pid):
     return [int(totals[key]) for key in ("total_bytes", "total_blocks", "live_bytes", "live_blocks")]
 
 
+def unseen(verdict):
+    """A function that nobody called during the attach and somebody calls later, as jemalloc does by the clock, ends the word
+    exact, and is told."""
+    return [reason for reason in verdict["reasons"] if "cannot be followed" in reason]
+
+
 def test_found_by_its_code(daemon, ctl, target):
     """Each function that the program uses, with its role, where nm finds it in the twin; then to the byte."""
     churn = target(PROGRAMS / "churn-je-stripped")
@@ -225,8 +231,9 @@ def test_found_by_its_code(daemon, ctl, target):
     done = [int(n) for n in churn.expect(r"^done (\d+) (\d+) (\d+) (\d+)$").groups()]
     after = totals_of(ctl, churn.pid)
     assert [a - b for a, b in zip(after, before)] == done
-    status = target_status(ctl, churn.pid)
-    assert status["verdict"]["word"] == "exact", status["verdict"]
+    verdict = target_status(ctl, churn.pid)["verdict"]
+    assert verdict["word"] == ("inexact" if unseen(verdict) else "exact"), verdict
+    assert len(verdict["reasons"]) == len(unseen(verdict))
     churn.say("")
     assert churn.wait() == 0
 
@@ -287,7 +294,7 @@ def test_static_and_stripped(daemon, ctl, target):
     done = [int(n) for n in churn.expect(r"^done (\d+) (\d+) (\d+) (\d+)$").groups()]
     assert [a - b for a, b in zip(totals_of(ctl, churn.pid), before)] == done
     verdict = target_status(ctl, churn.pid)["verdict"]
-    assert verdict["word"] == "partial" and len(verdict["reasons"]) == 2
+    assert verdict["word"] == ("inexact" if unseen(verdict) else "partial") and len(verdict["reasons"]) == 2, verdict
     assert "should its C library have a malloc of its own" in verdict["reasons"][1]
     idle.say("")
     idle.expect("^quiet")
