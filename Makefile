@@ -69,14 +69,15 @@ endif
 # the .c files of a folder and of those below it
 sources = $(sort $(wildcard $(foreach depth,* */* */*/* */*/*/*,$(1)/$(depth).c)))
 objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
-pb := $(O)/proto/wire/dhat.pb-c
+# what protoc-c makes of a .proto file stands beside it, below $(O)
+pb := $(patsubst %.proto,$(O)/%.pb-c,$(wildcard proto/*/*.proto))
 # Lowest first: a file includes, and an archive uses, what stands before it; see tests/layers
 FLOORS := bpf proto/base proto/wire proto/profile proto/export daemon/proc daemon/object/x86_64 daemon/object/elf \
 	daemon/object/cfi daemon/object/dwarf daemon/object/families daemon/object/sites daemon/worker daemon/lookup \
 	daemon/account daemon/kernel daemon/source daemon/inventory daemon/target daemon/serve daemon cli
 # the objects of one floor; its main is no part of it
 floor_obj = $(filter-out %/main.o,$(patsubst %.c,$(O)/%.o,$(sort $(filter-out %.bpf.c,$(wildcard $(1)/*.c)))) \
-	$(if $(filter proto/wire,$(1)),$(pb).o))
+	$(addsuffix .o,$(filter $(O)/$(1)/%,$(pb))))
 floor_lib = $(O)/$(1)/$(notdir $(1)).a
 filled := $(foreach floor,$(FLOORS),$(if $(call floor_obj,$(floor)),$(floor)))
 # the archives of a floor and of all below it, highest first, as the linker wants them
@@ -106,16 +107,16 @@ $(O)/dhatd $(O)/dhatctl:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(pb).c $(pb).h &: proto/wire/dhat.proto
+$(O)/%.pb-c.c $(O)/%.pb-c.h: %.proto
 	$(call say,PROTOC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)protoc-c --c_out=$(O) $<
 
-$(pb).o: $(pb).c $(O)/.flags
+$(pb:=.o): %.o: %.c $(O)/.flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(O)/%.o: %.c $(O)/.flags | $(pb).h
+$(O)/%.o: %.c $(O)/.flags | $(pb:=.h)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
@@ -183,11 +184,11 @@ $(O)/tests/targets/%: tests/targets/%.rs
 fuzz_san := -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=undefined
 fuzz_lib := $(patsubst $(O)/%,$(O)/fuzz/%,$(lib_obj))
 fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(CFLAGS)) -O1 -w $(fuzz_san)
-$(pb:$(O)/%=$(O)/fuzz/%).o: $(pb).c $(O)/.flags
+$(pb:$(O)/%=$(O)/fuzz/%.o): $(O)/fuzz/%.o: $(O)/%.c $(O)/.flags
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(fuzz_cflags) -c -o $@ $<
-$(O)/fuzz/%.o: %.c $(O)/.flags | $(pb).h $(bpf_skel)
+$(O)/fuzz/%.o: %.c $(O)/.flags | $(pb:=.h) $(bpf_skel)
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(fuzz_cflags) -c -o $@ $<
@@ -268,7 +269,7 @@ tidy_files = $(filter daemon/%.c cli/%.c proto/%.c,$(c_files))
 shell_files = $(shell git grep -lE '^\#!/bin/(ba)?sh' -- . ':!*.md')
 .PHONY: lint-c
 lint-c: $(patsubst %,$(O)/lint/%.ok,$(foreach folder,proto daemon cli,$(call sources,$(folder))))
-$(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(pb).h $(bpf_skel)
+$(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(pb:=.h) $(bpf_skel)
 	$(call say,TIDY,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MD -MP,$(CFLAGS)) -Wno-unknown-warning-option 2>/dev/null

@@ -12,16 +12,12 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct export_options {
 	struct common common;
 	const char *input_path, *output_path;
-	const struct dhat_exporter *exporter; /* NULL: as the name of the file says */
+	struct format_options format;
 	struct trim_options trim;
 };
 
-enum { KEY_FORMAT = 0x100 };
-
 static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0, "Where to; - is the standard output (the default)", 2 },
-	{ "format", KEY_FORMAT, "NAME", 0,
-	  "json (DHAT JSON) or dhat (lossless); default: dhat for a FILE.dhat, else json", 2 },
 	{ 0 },
 };
 
@@ -32,13 +28,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		command_give_inputs(state,
-				    (void *[]){ &export_options->trim, &export_options->common });
+				    (void *[]){ &export_options->format, &export_options->trim,
+						&export_options->common });
 		return 0;
 	case 'o':
 		export_options->output_path = arg;
 		return 0;
-	case KEY_FORMAT:
-		return command_parse_format(state, arg, &export_options->exporter);
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&export_options->trim, arg))
 			return 0;
@@ -58,15 +53,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &trim_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = {
+	{ .argp = &format_argp }, { .argp = &trim_argp }, { .argp = &common_argp }, { 0 }
+};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "FILE.dhat",
 	.doc = "Turn a file made by `dhatctl snapshot -o FILE.dhat' into DHAT JSON for Valgrind's "
-	       "dh_view.html.",
+	       "dh_view.html, or into what pprof, speedscope or flamegraph.pl read.",
 	.children = children,
 };
 
@@ -74,6 +69,7 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct export_options export_options = { .output_path = "-" };
+	struct dhat_export_options export;
 	int r;
 
 	r = command_parse(&argp, argc, argv, &export_options, &export_options.common, err);
@@ -82,8 +78,10 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 	r = input_read(export_options.input_path, &snapshot, err);
 	if (r < 0)
 		return r;
-	r = dhat_save(snapshot, export_options.output_path, export_options.exporter,
-		      export_options.trim.rules, err);
+	export = (struct dhat_export_options){ .trim_rules = export_options.trim.rules,
+					       .metric = export_options.format.metric };
+	r = dhat_save(snapshot, export_options.output_path, export_options.format.exporter, &export,
+		      err);
 	if (r < 0)
 		return r;
 	return written_report(&export_options.common, export_options.trim.rules,

@@ -16,17 +16,15 @@ struct snapshot_options {
 	struct common common;
 	uint32_t pid;
 	const char *output_path;
-	const struct dhat_exporter *exporter; /* NULL: as the name of the file says */
+	struct format_options format;
 	struct trim_options trim;
 	bool without_names, must_be_exact;
 };
 
-enum { KEY_FORMAT = 0x100, KEY_NO_NAMES, KEY_EXACT };
+enum { KEY_NO_NAMES = 0x100, KEY_EXACT };
 
 static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0, "Where to; - is the standard output", 2 },
-	{ "format", KEY_FORMAT, "NAME", 0,
-	  "json (DHAT JSON) or dhat (lossless); default: dhat for a FILE.dhat, else json", 2 },
 	{ "exact", KEY_EXACT, 0, 0,
 	  "Fail, with exit code 13, if the numbers are not exact (partial ones are not, either)",
 	  2 },
@@ -40,15 +38,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state,
-				    (void *[]){ &snapshot_options->pid, &snapshot_options->trim,
-						&snapshot_options->common });
+		command_give_inputs(
+			state, (void *[]){ &snapshot_options->pid, &snapshot_options->format,
+					   &snapshot_options->trim, &snapshot_options->common });
 		return 0;
 	case 'o':
 		snapshot_options->output_path = arg;
 		return 0;
-	case KEY_FORMAT:
-		return command_parse_format(state, arg, &snapshot_options->exporter);
 	case KEY_NO_NAMES:
 		snapshot_options->without_names = true;
 		return 0;
@@ -72,14 +68,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = {
-	{ .argp = &pid_argp }, { .argp = &trim_argp }, { .argp = &common_argp }, { 0 }
-};
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &format_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
 	.doc = "Fetch the profile of a target into a file, whole or not at all: DHAT JSON for "
-	       "Valgrind's dh_view.html, or .dhat, which keeps everything.",
+	       "Valgrind's dh_view.html, .dhat, which keeps everything, or another format by the "
+	       "file's suffix.",
 	.children = children,
 };
 
@@ -101,6 +100,7 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct snapshot_options snapshot_options = { 0 };
+	struct dhat_export_options export;
 	int r;
 
 	r = command_parse(&argp, argc, argv, &snapshot_options, &snapshot_options.common, err);
@@ -108,13 +108,20 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 		return r;
 	if (!snapshot_options.output_path)
 		snapshot_options.output_path = "-";
+	if (!snapshot_options.format.exporter)
+		r = dhat_exporter_of_path(snapshot_options.output_path,
+					  &snapshot_options.format.exporter, err);
+	if (r < 0)
+		return r;
 	r = client_snapshot(snapshot_options.common.socket_path, snapshot_options.pid,
 			    snapshot_options.without_names, &snapshot, err);
 	if (r == 0 && snapshot_options.must_be_exact)
 		r = insist(snapshot->end->verdict, err);
+	export = (struct dhat_export_options){ .trim_rules = snapshot_options.trim.rules,
+					       .metric = snapshot_options.format.metric };
 	if (r == 0)
-		r = dhat_save(snapshot, snapshot_options.output_path, snapshot_options.exporter,
-			      snapshot_options.trim.rules, err);
+		r = dhat_save(snapshot, snapshot_options.output_path,
+			      snapshot_options.format.exporter, &export, err);
 	if (r < 0)
 		return r;
 	return written_report(&snapshot_options.common, snapshot_options.trim.rules,

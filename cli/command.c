@@ -14,7 +14,7 @@ const struct command commands[] = {
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },
 	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
-	{ "export", "turn a .dhat file into DHAT JSON", cmd_export },
+	{ "export", "turn a .dhat file into DHAT JSON, pprof, a flame graph's input", cmd_export },
 	{ "plan", "what an attach would find and cost, without attaching", cmd_plan },
 	{ "attach", "have dhatd watch another process", cmd_attach },
 	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
@@ -23,7 +23,7 @@ const struct command commands[] = {
 };
 
 /* Keys that no command uses for its own. */
-enum { KEY_TRIM = 0x300, KEY_USAGE };
+enum { KEY_TRIM = 0x300, KEY_USAGE, KEY_FORMAT, KEY_METRIC };
 
 static const struct argp_option common_options[] = {
 	{ "socket", 's', "PATH", 0,
@@ -103,18 +103,42 @@ static error_t parse_trim(int key, char *arg, struct argp_state *state)
 
 const struct argp trim_argp = { .options = trim_options, .parser = parse_trim };
 
-int command_parse_format(struct argp_state *state, const char *name,
-			 const struct dhat_exporter **ret)
+static const struct argp_option format_options[] = {
+	{ "format", KEY_FORMAT, "NAME", 0,
+	  "json (DHAT JSON), dhat (lossless), pprof, speedscope, folded or jsonl; default: as the "
+	  "file's suffix says (.json, .dhat, .pb.gz, .speedscope.json, .folded, .jsonl)",
+	  2 },
+	{ "metric", KEY_METRIC, "NAME", 0,
+	  "What folded holds, and pprof and speedscope show first: live-bytes (the default), "
+	  "live-blocks, peak-bytes, peak-blocks, total-bytes, total-blocks",
+	  2 },
+	{ 0 },
+};
+
+static error_t parse_format(int key, char *arg, struct argp_state *state)
 {
+	struct format_options *format = state->input;
 	_cleanup_free_ char *names = NULL;
 
-	*ret = dhat_exporter_of_name(name);
-	if (*ret)
-		return 0;
-	names = dhat_exporter_names();
-	argp_error(state, "--format %s: no such format; there are: %s", name, names ?: "");
-	return EINVAL;
+	switch (key) {
+	case KEY_FORMAT:
+		format->exporter = dhat_exporter_of_name(arg);
+		if (format->exporter)
+			return 0;
+		names = dhat_exporter_names();
+		argp_error(state, "--format %s: no such format; there are: %s", arg, names ?: "");
+		return EINVAL;
+	case KEY_METRIC:
+		if (dhat_metric_parse(arg, &format->metric) == 0)
+			return 0;
+		argp_error(state, "--metric %s: no such number; see --help", arg);
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
 }
+
+const struct argp format_argp = { .options = format_options, .parser = parse_format };
 
 bool command_takes_trim_word(struct trim_options *trim, const char *word)
 {

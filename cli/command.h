@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
+#include "proto/profile/metric.h"
 #include "proto/wire/attach_options.h"
 #include "proto/wire/dhat.pb-c.h"
 
@@ -31,10 +32,13 @@ struct trim_options {
 extern const struct argp trim_argp; /* input: struct trim_options */
 bool command_takes_trim_word(struct trim_options *trim, const char *word);
 
-/* The NAME of --format; complains of one that there is not. 0, or EINVAL as parsers return it. */
+/* --format NAME, --metric NAME. */
 struct dhat_exporter;
-int command_parse_format(struct argp_state *state, const char *name,
-			 const struct dhat_exporter **ret);
+struct format_options {
+	const struct dhat_exporter *exporter; /* NULL: as the name of the file says */
+	enum dhat_metric metric;
+};
+extern const struct argp format_argp; /* input: struct format_options */
 
 struct command {
 	const char *name, *summary;

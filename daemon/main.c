@@ -291,7 +291,7 @@ static int write_profile(struct dhatd *dhatd, struct target *target, bool is_onl
 	if (error)
 		return error;
 	name_output(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
-	error = dhat_save(snapshot, path, NULL, 0, err);
+	error = dhat_save(snapshot, path, NULL, NULL, err);
 	if (error == 0)
 		dhat_say("dhatd", "wrote %s", path);
 	return error;

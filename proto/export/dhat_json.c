@@ -235,13 +235,14 @@ static int put_file(const struct dhat_rendering *rendering, FILE *file)
 }
 
 /* "trimmed" in the block "dhatd" names the trim rules. */
-static int write_dhat_json(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
+static int write_dhat_json(const struct dhat_snapshot *snapshot,
+			   const struct dhat_export_options *options, FILE *file,
 			   struct dhat_error *err)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
 	int r;
 
-	r = dhat_rendering_new(snapshot, dhat_frame_text, trim_rules, &rendering);
+	r = dhat_rendering_new(snapshot, dhat_frame_text, options->trim_rules, &rendering);
 	if (r == 0)
 		r = put_file(rendering, file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as DHAT JSON") : 0;

@@ -1,14 +1,18 @@
 #include "export.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "proto/base/cleanup.h"
 #include "proto/base/output.h"
 
-/* The first is what a file's name means that tells nothing. */
+/* The first is what a file's name means that tells nothing. Of two suffixes that fit the longer one
+ * counts. */
 static const struct dhat_exporter *const exporters[] = {
-	&dhat_json_exporter,
-	&dhat_lossless_exporter,
+	&dhat_json_exporter,	   &dhat_lossless_exporter, &dhat_pprof_exporter,
+	&dhat_speedscope_exporter, &dhat_folded_exporter,   &dhat_jsonl_exporter,
 };
 enum { EXPORTER_COUNT = sizeof(exporters) / sizeof(*exporters) };
 
@@ -22,40 +26,79 @@ const struct dhat_exporter *dhat_exporter_of_name(const char *name)
 	return NULL;
 }
 
-static const struct dhat_exporter *exporter_of_path(const char *path)
+static bool has_suffix(const char *name, const char *suffix)
 {
-	const char *dot = strrchr(path, '.');
+	size_t length = strlen(name), tail = strlen(suffix);
 
-	for (size_t i = 0; dot && i < EXPORTER_COUNT; i++)
-		if (!strcmp(dot, exporters[i]->suffix))
-			return exporters[i];
-	return exporters[0];
+	return length > tail && !strcmp(name + length - tail, suffix);
 }
 
-char *dhat_exporter_names(void)
+/* "json, dhat, …" or ".json, .dhat, …"; the caller frees. */
+static char *list(bool are_suffixes)
 {
-	_cleanup_free_ char *names = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size;
-	FILE *file = open_memstream(&names, &size);
+	FILE *file = open_memstream(&text, &size);
 
 	if (!file)
 		return NULL;
 	for (size_t i = 0; i < EXPORTER_COUNT; i++)
-		fprintf(file, "%s%s", i ? ", " : "", exporters[i]->name);
-	return fclose(file) ? NULL : take_ptr(names);
+		fprintf(file, "%s%s", i ? ", " : "",
+			are_suffixes ? exporters[i]->suffix : exporters[i]->name);
+	return fclose(file) ? NULL : take_ptr(text);
+}
+
+/* A terminal, a pipe, /dev/null: its name says nothing of a format. */
+static bool is_special(const char *path)
+{
+	struct stat info;
+
+	return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
+int dhat_exporter_of_path(const char *path, const struct dhat_exporter **ret,
+			  struct dhat_error *err)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	_cleanup_free_ char *suffixes = NULL;
+
+	*ret = NULL;
+	for (size_t i = 0; i < EXPORTER_COUNT; i++) {
+		if (has_suffix(name, exporters[i]->suffix) &&
+		    (!*ret || strlen((*ret)->suffix) < strlen(exporters[i]->suffix)))
+			*ret = exporters[i];
+	}
+	if (*ret)
+		return 0;
+	*ret = exporters[0];
+	/* a dot in front hides a file and begins no suffix */
+	if (!*name || !strchr(name + 1, '.') || is_special(path))
+		return 0;
+	suffixes = list(true);
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+			      "%s: no format has this suffix; there are: %s (or give --format)",
+			      path, suffixes ?: "");
+}
+
+char *dhat_exporter_names(void)
+{
+	return list(false);
 }
 
 int dhat_save(const struct dhat_snapshot *snapshot, const char *path,
-	      const struct dhat_exporter *exporter, unsigned trim_rules, struct dhat_error *err)
+	      const struct dhat_exporter *exporter, const struct dhat_export_options *options,
+	      struct dhat_error *err)
 {
+	static const struct dhat_export_options nothing_asked;
 	_cleanup_(dhat_output_free_ptr) struct dhat_output *output = NULL;
-	int r;
+	int r = 0;
 
-	r = dhat_output_new(path, &output, err);
+	if (!exporter)
+		r = dhat_exporter_of_path(path, &exporter, err);
+	if (r == 0)
+		r = dhat_output_new(path, &output, err);
 	if (r < 0)
 		return r;
-	if (!exporter)
-		exporter = exporter_of_path(path);
-	r = exporter->write(snapshot, trim_rules, dhat_output_stream(output), err);
+	r = exporter->write(snapshot, options ?: &nothing_asked, dhat_output_stream(output), err);
 	return r < 0 ? r : dhat_output_commit(output, err);
 }

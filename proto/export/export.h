@@ -6,25 +6,38 @@
  */
 #include <stdio.h>
 
+#include "proto/profile/metric.h"
 #include "proto/profile/snapshot.h"
+
+struct dhat_export_options { /* all 0: what one gets who asks for nothing */
+	unsigned trim_rules; /* bits of enum dhat_trim; a format that keeps everything ignores them
+			      */
+	enum dhat_metric metric; /* for a format that holds but one number of each point */
+};
 
 struct dhat_exporter {
 	const char *name;   /* of --format */
 	const char *suffix; /* of a file's name, with its dot */
-	/* trim_rules: bits of enum dhat_trim; a format that keeps everything ignores them. What
-	 * fails at the stream shows when it is committed (dhat_output_commit). */
-	int (*write)(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
-		     struct dhat_error *err);
+	/* What fails at the stream shows when it is committed (dhat_output_commit). */
+	int (*write)(const struct dhat_snapshot *snapshot,
+		     const struct dhat_export_options *options, FILE *file, struct dhat_error *err);
 };
 
-extern const struct dhat_exporter dhat_json_exporter, dhat_lossless_exporter;
+extern const struct dhat_exporter dhat_json_exporter, dhat_lossless_exporter, dhat_pprof_exporter,
+	dhat_speedscope_exporter, dhat_folded_exporter, dhat_jsonl_exporter;
 
 /* NULL: there is none of that name. */
 const struct dhat_exporter *dhat_exporter_of_name(const char *name);
-/* "json, dhat": for a message. The caller frees; NULL: no memory. */
+/* The one that a path's suffix names; DHAT JSON for "-", for what is no regular file, and for a
+ * name without any suffix. -EINVAL: a suffix that no format has; the message lists those there are.
+ */
+int dhat_exporter_of_path(const char *path, const struct dhat_exporter **ret,
+			  struct dhat_error *err);
+/* "json, dhat, …": for a message. The caller frees; NULL: no memory. */
 char *dhat_exporter_names(void);
 
-/* Written whole (proto/base/output.h); "-": the standard output. exporter NULL: the one that the
- * path's suffix names, or DHAT JSON. */
+/* Written whole (proto/base/output.h); "-": the standard output. exporter NULL: that of the path.
+ * options NULL: all 0. */
 int dhat_save(const struct dhat_snapshot *snapshot, const char *path,
-	      const struct dhat_exporter *exporter, unsigned trim_rules, struct dhat_error *err);
+	      const struct dhat_exporter *exporter, const struct dhat_export_options *options,
+	      struct dhat_error *err);

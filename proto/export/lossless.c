@@ -3,7 +3,8 @@
 
 #include "proto/profile/snapshot_file.h"
 
-static int write_lossless(const struct dhat_snapshot *snapshot, unsigned trim_rules, FILE *file,
+static int write_lossless(const struct dhat_snapshot *snapshot,
+			  const struct dhat_export_options *options, FILE *file,
 			  struct dhat_error *err)
 {
 	struct dhat_snapshot_writer writer;

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/cleanup.h"
+#include "proto/base/text.h"
+
 static const char *object_name(const Dhat__Frame *frame)
 {
 	return *frame->object ? frame->object : "no file";
@@ -40,6 +43,26 @@ char *dhat_frame_text(const Dhat__Frame *frame, const Dhat__Location *location)
 	else
 		return unnamed(frame);
 	return n < 0 ? NULL : text;
+}
+
+char *dhat_frame_name(const Dhat__Frame *frame, const Dhat__Location *location)
+{
+	const char *slash = strrchr(frame->object, '/');
+	_cleanup_free_ char *text = NULL;
+	int n;
+
+	if (location && *location->function)
+		return dhat_text_clean(location->function);
+	if (*frame->object)
+		n = asprintf(&text, "%s+0x%" PRIx64, slash ? slash + 1 : frame->object,
+			     frame->object_vaddr);
+	else
+		n = asprintf(&text, "0x%" PRIx64, frame->address);
+	if (n < 0) {
+		text = NULL;
+		return NULL;
+	}
+	return dhat_text_clean(text);
 }
 
 const char *dhat_stop_reason(const Dhat__ProgramPoint *point)

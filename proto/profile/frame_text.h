@@ -9,5 +9,10 @@
  * The column is written even when it is not known (0): other readers of such files expect it. */
 char *dhat_frame_text(const Dhat__Frame *frame, const Dhat__Location *location);
 
+/* What a frame is called where there is room for a name only: the function, else
+ * "libc.so.6+0x12a4", else "0x7f…" of what is in no file. Cleaned (proto/base/text.h). The caller
+ * frees; NULL: out of memory. */
+char *dhat_frame_name(const Dhat__Frame *frame, const Dhat__Location *location);
+
 /* Why the stack of a point ends before its outermost frame; NULL: it does not. */
 const char *dhat_stop_reason(const Dhat__ProgramPoint *point);

@@ -376,7 +376,7 @@ static int set_up(void **state)
 	if (fd < 0)
 		return -1;
 	close(fd);
-	r = dhat_save(snapshot, path, NULL, 0, NULL);
+	r = dhat_save(snapshot, path, NULL, NULL, NULL);
 	dhat_snapshot_free(snapshot);
 	return r;
 }

@@ -21,10 +21,11 @@
 static char *export_trimmed(const struct dhat_snapshot *snapshot, unsigned trim_rules)
 {
 	char *text = NULL;
+	const struct dhat_export_options options = { .trim_rules = trim_rules };
 	size_t size;
 	FILE *file = open_memstream(&text, &size);
 
-	assert_int_equal(dhat_json_exporter.write(snapshot, trim_rules, file, NULL), 0);
+	assert_int_equal(dhat_json_exporter.write(snapshot, &options, file, NULL), 0);
 	fclose(file);
 	return text;
 }

@@ -1,0 +1,139 @@
+/* jsonl: JSON lines for a store of logs: one object for the whole, then one for each program point.
+ *
+ * Keys are stable. Each line stands for itself: it repeats the host, the pid and the time.
+ * "stack_id" is made of the names of a stack and not of addresses, so that it is the same after a
+ * restart.
+ */
+#include "export.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <time.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/text.h"
+#include "proto/profile/frame_text.h"
+#include "proto/profile/rendering.h"
+#include "proto/profile/verdict.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+
+/* "function (file:line)" or "function (object)" */
+static char *frame_line(const Dhat__Frame *frame, const Dhat__Location *location)
+{
+	_cleanup_free_ char *name = dhat_frame_name(frame, location), *line = NULL;
+	int n;
+
+	if (!name)
+		return NULL;
+	if (location && *location->file)
+		n = asprintf(&line, "%s (%s:%u)", name, location->file, location->line);
+	else if (location && *location->function && *frame->object)
+		n = asprintf(&line, "%s (%s)", name, frame->object);
+	else
+		return take_ptr(name);
+	return n < 0 ? NULL : take_ptr(line);
+}
+
+/* FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	do {
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ull;
+	} while (*text++);
+	return hash;
+}
+
+static uint64_t stack_id(const struct dhat_rendering *rendering,
+			 const struct dhat_rendered_point *point)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+
+	for (uint32_t i = 0; i < point->line_count; i++)
+		hash = hash_text(hash, rendering->lines[point->lines[i]]);
+	return hash;
+}
+
+static int put_origin(const Dhat__SnapshotHead *head, const char *type, FILE *file)
+{
+	time_t seconds = head->taken_unix_ns / 1000000000;
+	char text[64];
+	struct tm tm;
+	int r;
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	fprintf(file, "{\"type\":\"%s\",\"time\":\"%s\",\"host\":", type, text);
+	r = dhat_json_put_string(file, head->host);
+	fprintf(file, ",\"pid\":%" PRIu32 ",\"executable\":", head->target->pid);
+	return r < 0 ? r : dhat_json_put_string(file, head->target->executable);
+}
+
+static int put_totals(const struct dhat_snapshot *snapshot, FILE *file)
+{
+	const Dhat__Totals *totals = snapshot->end->totals;
+	const Dhat__Verdict *verdict = snapshot->end->verdict;
+	int r;
+
+	r = put_origin(snapshot->head, "totals", file);
+	fprintf(file,
+		",\"verdict\":\"%s\",\"observed_ns\":%" PRIu64 ",\"total_bytes\":%" PRIu64
+		",\"total_blocks\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"peak_blocks\":%" PRIu64
+		",\"live_bytes\":%" PRIu64 ",\"live_blocks\":%" PRIu64 ",\"reasons\":[",
+		dhat_verdict_word(dhat_verdict_of(verdict)), snapshot->head->target->observed_ns,
+		totals->total_bytes, totals->total_blocks, totals->peak_bytes, totals->peak_blocks,
+		totals->live_bytes, totals->live_blocks);
+	for (size_t i = 0; r == 0 && i < verdict->n_reasons; i++) {
+		fputs(i ? "," : "", file);
+		r = dhat_json_put_string(file, verdict->reasons[i]);
+	}
+	fputs("]}\n", file);
+	return r;
+}
+
+static int put_point(const struct dhat_rendering *rendering,
+		     const struct dhat_rendered_point *point, FILE *file)
+{
+	int r;
+
+	r = put_origin(rendering->snapshot->head, "point", file);
+	fprintf(file,
+		",\"stack_id\":\"%016" PRIx64 "\",\"total_bytes\":%" PRIu64
+		",\"total_blocks\":%" PRIu64 ",\"lifetimes_us\":%" PRIu64 ",\"max_bytes\":%" PRIu64
+		",\"max_blocks\":%" PRIu64 ",\"max_is_known\":%s,\"peak_bytes\":%" PRIu64
+		",\"peak_blocks\":%" PRIu64 ",\"live_bytes\":%" PRIu64 ",\"live_blocks\":%" PRIu64
+		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64 ",\"stack\":[",
+		stack_id(rendering, point), point->total_bytes, point->total_blocks,
+		point->lifetimes_us, point->max_bytes, point->max_blocks,
+		dhat_rendered_max_is_known(point) ? "true" : "false", point->peak_bytes,
+		point->peak_blocks, point->live_bytes, point->live_blocks, point->first_ns,
+		point->last_ns);
+	for (uint32_t i = 0; r == 0 && i < point->line_count; i++) {
+		fputs(i ? "," : "", file);
+		r = dhat_json_put_string(file, rendering->lines[point->lines[i]]);
+	}
+	fputs("]}\n", file);
+	return r;
+}
+
+static int write_jsonl(const struct dhat_snapshot *snapshot,
+		       const struct dhat_export_options *options, FILE *file,
+		       struct dhat_error *err)
+{
+	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
+	int r;
+
+	r = dhat_rendering_new(snapshot, frame_line, options->trim_rules, &rendering);
+	if (r == 0)
+		r = put_totals(snapshot, file);
+	for (size_t i = 0; r == 0 && i < rendering->point_count; i++)
+		r = put_point(rendering, rendering->points[i], file);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as JSON lines") : 0;
+}
+
+const struct dhat_exporter dhat_jsonl_exporter = {
+	.name = "jsonl",
+	.suffix = ".jsonl",
+	.write = write_jsonl,
+};

@@ -1,0 +1,23 @@
+#pragma once
+/* metric: one number of a program point, chosen by its name. Pure. */
+#include <stdint.h>
+
+#include "rendering.h"
+
+enum dhat_metric {
+	DHAT_LIVE_BYTES = 0, /* at t-end */
+	DHAT_LIVE_BLOCKS,
+	DHAT_PEAK_BYTES, /* at t-gmax */
+	DHAT_PEAK_BLOCKS,
+	DHAT_TOTAL_BYTES, /* ever allocated */
+	DHAT_TOTAL_BLOCKS,
+	DHAT_METRIC_COUNT,
+};
+
+/* "live-bytes", …; what dhat_metric_parse() takes. */
+const char *dhat_metric_name(enum dhat_metric metric);
+/* Is it a number of bytes? Else one of blocks. */
+bool dhat_metric_is_bytes(enum dhat_metric metric);
+/* A name, or "live", "peak", "total" for the bytes. -EINVAL: none of them. */
+int dhat_metric_parse(const char *text, enum dhat_metric *ret);
+uint64_t dhat_metric_of(const struct dhat_rendered_point *point, enum dhat_metric metric);

@@ -1,0 +1,379 @@
+/* The formats beside DHAT JSON: what their readers rely on, and that sums are the snapshot's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+#include <zlib.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/export/export.h"
+#include "proto/export/pprof.pb-c.h"
+#include "proto/profile/trim.h"
+#include "tests/unit/sample.h"
+
+static char *export(const struct dhat_exporter *exporter, const struct dhat_snapshot *snapshot,
+		    const struct dhat_export_options *options, size_t *ret_size)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	assert_int_equal(exporter->write(snapshot, options, file, NULL), 0);
+	fclose(file);
+	if (ret_size)
+		*ret_size = size;
+	return text;
+}
+
+/* What the points have in all, by metric. */
+static uint64_t sum_of(const struct dhat_snapshot *snapshot, enum dhat_metric metric)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		const Dhat__ProgramPoint *point = snapshot->points[i];
+		const uint64_t values[DHAT_METRIC_COUNT] = {
+			point->live_bytes,  point->live_blocks, point->peak_bytes,
+			point->peak_blocks, point->total_bytes, point->total_blocks,
+		};
+
+		sum += values[metric];
+	}
+	return sum;
+}
+
+static struct json_object *get(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_object_get_ex(object, key, &value))
+		fail_msg("%s is missing", key);
+	return value;
+}
+
+/* ---- folded -------------------------------------------------------------------------------- */
+
+/* As speedscope reads: greedy up to the last blank before digits. */
+static uint64_t sum_of_folded(char *text, int *ret_lines)
+{
+	uint64_t sum = 0;
+
+	*ret_lines = 0;
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		char *blank = strrchr(line, ' '), *end;
+
+		assert_non_null(blank);
+		sum += strtoull(blank + 1, &end, 10);
+		assert_true(*end == 0 && end > blank + 1);
+		/* flamegraph.pl would take a number before it for another column */
+		*blank = 0;
+		assert_false(strspn(strrchr(line, ' ') ?: "x", " 0123456789") ==
+			     strlen(strrchr(line, ' ') ?: "x"));
+		(*ret_lines)++;
+	}
+	return sum;
+}
+
+static void test_folded(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	int lines;
+
+	for (int metric = 0; metric < DHAT_METRIC_COUNT; metric++) {
+		struct dhat_export_options options = { .metric = metric };
+		_cleanup_free_ char *text = export(&dhat_folded_exporter, snapshot, &options, NULL);
+
+		assert_int_equal(sum_of_folded(text, &lines), sum_of(snapshot, metric));
+		assert_in_range(lines, 1, SAMPLE_POINTS);
+	}
+	dhat_snapshot_free(snapshot);
+}
+
+static void test_folded_names(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	_cleanup_free_ char *text = NULL, *trimmed = NULL;
+
+	text = export(&dhat_folded_exporter, snapshot, &options, NULL);
+	/* outermost first; inlined functions are frames of their own */
+	assert_non_null(strstr(
+		text, "main;Cache::insert(int);std::vector<int>::push_back(int const&) 1000000\n"));
+	assert_non_null(strstr(text, "[allocated before attach] 770\n"));
+	assert_non_null(strstr(text, "[stack ends early: no rule];"));
+	free(snapshot->frames[0]->locations[0]->function);
+	snapshot->frames[0]->locations[0]->function = strdup("<[u8; 16] as Trait>::make 42");
+	free(text);
+	text = export(&dhat_folded_exporter, snapshot, &options, NULL);
+	assert_non_null(strstr(text, ";<[u8, 16] as Trait>::make_42 1000000\n"));
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- speedscope ---------------------------------------------------------------------------- */
+
+static void check_profile(struct json_object *profile, size_t frame_count, uint64_t sum)
+{
+	struct json_object *samples = get(profile, "samples"), *weights = get(profile, "weights");
+	size_t count = json_object_array_length(samples);
+	uint64_t weighed = 0;
+
+	assert_string_equal(json_object_get_string(get(profile, "type")), "sampled");
+	assert_int_equal(json_object_array_length(weights), count);
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *stack = json_object_array_get_idx(samples, i);
+
+		assert_true(json_object_get_int64(json_object_array_get_idx(weights, i)) > 0);
+		weighed += json_object_get_uint64(json_object_array_get_idx(weights, i));
+		assert_true(json_object_array_length(stack) > 0);
+		for (size_t j = 0; j < json_object_array_length(stack); j++)
+			assert_in_range(json_object_get_int64(json_object_array_get_idx(stack, j)),
+					1, frame_count - 1);
+	}
+	assert_int_equal(weighed, sum);
+	assert_int_equal(json_object_get_uint64(get(profile, "startValue")), 0);
+	assert_int_equal(json_object_get_uint64(get(profile, "endValue")), sum);
+}
+
+static void test_speedscope(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { .metric = DHAT_PEAK_BYTES };
+	_cleanup_free_ char *text = export(&dhat_speedscope_exporter, snapshot, &options, NULL);
+	struct json_object *root = json_tokener_parse(text), *frames, *profiles, *frame;
+
+	assert_non_null(root);
+	assert_string_equal(json_object_get_string(get(root, "$schema")),
+			    "https://www.speedscope.app/file-format-schema.json");
+	frames = get(get(root, "shared"), "frames");
+	profiles = get(root, "profiles");
+	assert_int_equal(json_object_array_length(profiles), DHAT_METRIC_COUNT);
+	for (int metric = 0; metric < DHAT_METRIC_COUNT; metric++) {
+		struct json_object *profile = json_object_array_get_idx(profiles, metric);
+
+		assert_string_equal(json_object_get_string(get(profile, "name")),
+				    dhat_metric_name(metric));
+		assert_string_equal(json_object_get_string(get(profile, "unit")),
+				    dhat_metric_is_bytes(metric) ? "bytes" : "none");
+		check_profile(profile, json_object_array_length(frames), sum_of(snapshot, metric));
+	}
+	assert_int_equal(json_object_get_int(get(root, "activeProfileIndex")), DHAT_PEAK_BYTES);
+	frame = json_object_array_get_idx(frames, 1);
+	assert_string_equal(json_object_get_string(get(frame, "name")),
+			    "std::vector<int>::push_back(int const&)");
+	assert_string_equal(json_object_get_string(get(frame, "file")),
+			    "/usr/include/c++/12/bits/stl_vector.h");
+	assert_int_equal(json_object_get_int(get(frame, "line")), 1281);
+	json_object_put(root);
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- JSON lines ---------------------------------------------------------------------------- */
+
+static void test_jsonl(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	_cleanup_free_ char *text = export(&dhat_jsonl_exporter, snapshot, &options, NULL);
+	uint64_t live = 0;
+	int lines = 0;
+
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+		struct json_object *object = json_tokener_parse(line);
+
+		assert_non_null(object);
+		assert_string_equal(json_object_get_string(get(object, "type")),
+				    lines ? "point" : "totals");
+		assert_int_equal(json_object_get_int(get(object, "pid")), 4711);
+		if (lines) {
+			live += json_object_get_uint64(get(object, "live_bytes"));
+			assert_int_equal(json_object_get_string_len(get(object, "stack_id")), 16);
+			assert_true(json_object_array_length(get(object, "stack")) > 0);
+		} else {
+			assert_string_equal(json_object_get_string(get(object, "verdict")),
+					    "inexact");
+		}
+		json_object_put(object);
+	}
+	assert_int_equal(lines, SAMPLE_POINTS); /* the totals, and two points are one */
+	assert_int_equal(live, sum_of(snapshot, DHAT_LIVE_BYTES));
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- pprof --------------------------------------------------------------------------------- */
+
+static Pprof__Profile *read_pprof(const struct dhat_snapshot *snapshot,
+				  const struct dhat_export_options *options)
+{
+	size_t size;
+	_cleanup_free_ char *zipped = export(&dhat_pprof_exporter, snapshot, options, &size);
+	static uint8_t bytes[1 << 16];
+	z_stream stream = { .next_in = (uint8_t *)zipped,
+			    .avail_in = size,
+			    .next_out = bytes,
+			    .avail_out = sizeof(bytes) };
+	Pprof__Profile *profile;
+
+	assert_int_equal(inflateInit2(&stream, 16 + MAX_WBITS), Z_OK);
+	assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+	inflateEnd(&stream);
+	profile = pprof__profile__unpack(NULL, stream.total_out, bytes);
+	assert_non_null(profile);
+	return profile;
+}
+
+/* What pprof refuses: a first string that is not "", ids that are 0 or unknown, values of another
+ * number. */
+static void check_references(const Pprof__Profile *profile)
+{
+	assert_string_equal(profile->string_table[0], "");
+	for (size_t i = 0; i < profile->n_function; i++) {
+		assert_int_equal(profile->function[i]->id, i + 1);
+		assert_in_range(profile->function[i]->name, 1, profile->n_string_table - 1);
+	}
+	for (size_t i = 0; i < profile->n_mapping; i++) {
+		assert_int_equal(profile->mapping[i]->id, i + 1);
+		assert_true(profile->mapping[i]->has_functions);
+		assert_true(profile->mapping[i]->memory_start < profile->mapping[i]->memory_limit);
+	}
+	for (size_t i = 0; i < profile->n_location; i++) {
+		const Pprof__Location *location = profile->location[i];
+
+		assert_int_equal(location->id, i + 1);
+		assert_true(location->n_line > 0);
+		assert_in_range(location->mapping_id, 0, profile->n_mapping);
+		for (size_t j = 0; j < location->n_line; j++)
+			assert_in_range(location->line[j]->function_id, 1, profile->n_function);
+		if (!location->mapping_id)
+			continue;
+		assert_in_range(location->address,
+				profile->mapping[location->mapping_id - 1]->memory_start,
+				profile->mapping[location->mapping_id - 1]->memory_limit - 1);
+	}
+	for (size_t i = 0; i < profile->n_sample; i++) {
+		assert_int_equal(profile->sample[i]->n_value, profile->n_sample_type);
+		assert_true(profile->sample[i]->n_location_id > 0);
+		for (size_t j = 0; j < profile->sample[i]->n_location_id; j++)
+			assert_in_range(profile->sample[i]->location_id[j], 1, profile->n_location);
+	}
+}
+
+static const char *function_name(const Pprof__Profile *profile, const Pprof__Line *line)
+{
+	return profile->string_table[profile->function[line->function_id - 1]->name];
+}
+
+static void test_pprof(void **state)
+{
+	static const enum dhat_metric metric_of_kind[] = { DHAT_TOTAL_BLOCKS, DHAT_TOTAL_BYTES,
+							   DHAT_LIVE_BLOCKS,  DHAT_LIVE_BYTES,
+							   DHAT_PEAK_BLOCKS,  DHAT_PEAK_BYTES };
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	Pprof__Profile *profile = read_pprof(snapshot, &options);
+	const Pprof__Location *location;
+
+	check_references(profile);
+	assert_int_equal(profile->n_sample_type, 6);
+	assert_int_equal(profile->n_sample, SAMPLE_POINTS);
+	for (size_t kind = 0; kind < 6; kind++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < profile->n_sample; i++)
+			sum += profile->sample[i]->value[kind];
+		assert_int_equal(sum, sum_of(snapshot, metric_of_kind[kind]));
+	}
+	assert_string_equal(profile->string_table[profile->default_sample_type], "inuse_space");
+	assert_string_equal(profile->string_table[profile->period_type->type], "space");
+	location = profile->location[profile->sample[0]->location_id[0] - 1];
+	assert_int_equal(location->n_line, 2);
+	assert_string_equal(function_name(profile, location->line[0]),
+			    "std::vector<int>::push_back(int const&)");
+	assert_string_equal(function_name(profile, location->line[1]), "Cache::insert(int)");
+	assert_int_equal(location->line[0]->line, 1281);
+	/* never the shown name: it would be cut */
+	for (size_t i = 0; i < profile->n_function; i++)
+		assert_true(!profile->function[i]->system_name ||
+			    profile->function[i]->system_name != profile->function[i]->name);
+	assert_non_null(strstr(profile->string_table[profile->comment[0]], "inexact"));
+	assert_int_equal(profile->n_comment, 2);
+	pprof__profile__free_unpacked(profile, NULL);
+	dhat_snapshot_free(snapshot);
+}
+
+/* What a rule leaves out is gone, and the function that is left at the same address stays. */
+static void test_pprof_trimmed(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { .trim_rules = DHAT_TRIM_ALLOCATOR };
+	const Pprof__Location *location;
+	Pprof__Profile *profile;
+
+	free(snapshot->frames[0]->locations[0]->function);
+	snapshot->frames[0]->locations[0]->function = strdup("operator new(unsigned long)");
+	profile = read_pprof(snapshot, &options);
+	check_references(profile);
+	location = profile->location[profile->sample[0]->location_id[0] - 1];
+	assert_int_equal(location->n_line, 1);
+	assert_string_equal(function_name(profile, location->line[0]), "Cache::insert(int)");
+	pprof__profile__free_unpacked(profile, NULL);
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- names of files ------------------------------------------------------------------------ */
+
+static void test_suffixes(void **state)
+{
+	static const struct {
+		const char *path;
+		const struct dhat_exporter *exporter; /* NULL: refused */
+	} cases[] = {
+		{ "-", &dhat_json_exporter },
+		{ "/dev/null", &dhat_json_exporter },
+		{ "leak", &dhat_json_exporter },
+		{ "../a.b/leak", &dhat_json_exporter },
+		{ ".leak", &dhat_json_exporter },
+		{ "leak.json", &dhat_json_exporter },
+		{ "leak.dhat.json", &dhat_json_exporter },
+		{ "leak.speedscope.json", &dhat_speedscope_exporter },
+		{ "a.dhat", &dhat_lossless_exporter },
+		{ "x.y.pb.gz", &dhat_pprof_exporter },
+		{ "x.folded", &dhat_folded_exporter },
+		{ "x.jsonl", &dhat_jsonl_exporter },
+		{ "x.txt", NULL },
+		{ "x.gz", NULL },
+		{ "x.json.1", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct dhat_exporter *exporter;
+		struct dhat_error err = { 0 };
+		int r = dhat_exporter_of_path(cases[i].path, &exporter, &err);
+
+		if (cases[i].exporter) {
+			assert_int_equal(r, 0);
+			assert_ptr_equal(exporter, cases[i].exporter);
+			continue;
+		}
+		assert_true(r < 0);
+		assert_int_equal(err.code, DHAT_EXIT_USAGE);
+		assert_non_null(strstr(err.message, ".pb.gz"));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_folded),	   cmocka_unit_test(test_folded_names),
+		cmocka_unit_test(test_speedscope), cmocka_unit_test(test_jsonl),
+		cmocka_unit_test(test_pprof),	   cmocka_unit_test(test_pprof_trimmed),
+		cmocka_unit_test(test_suffixes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
