@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/base/asker.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/qualifiers.h"
@@ -65,18 +66,12 @@ struct connection { /* what a new thread needs to know */
 
 /* ---- who may ------------------------------------------------------------------------------- */
 
-/* sudo tells whose command it runs. Only root's own environment can bring us here as root. */
 static uid_t owner_of_daemon(void)
 {
-	const char *text = getenv("SUDO_UID");
-	unsigned long uid;
-	char *end;
+	uid_t uid;
+	gid_t gid;
 
-	if (geteuid() != 0 || !text || !*text)
-		return geteuid();
-	errno = 0;
-	uid = strtoul(text, &end, 10);
-	return errno || *end || uid >= (uid_t)-1 ? 0 : (uid_t)uid;
+	return dhat_asker(&uid, &gid) ? uid : geteuid();
 }
 
 static bool is_group_member(int fd, const struct ucred *peer, gid_t group)

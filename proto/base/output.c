@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "asker.h"
 #include "cleanup.h"
 
 struct dhat_output {
@@ -31,6 +32,16 @@ static int fail(struct dhat_error *err, int error, const char *path)
 			      strerror(error));
 }
 
+/* What sudo has made is of no use to the one who asked if he cannot open it. */
+static void give_to_asker(int fd)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (dhat_asker(&uid, &gid) && fchown(fd, uid, gid) < 0)
+		return; /* a file system without owners: then it is readable, or root's */
+}
+
 /* "dir/name" → "dir/.name.XXXXXX", opened. */
 static int open_temporary(struct dhat_output *output)
 {
@@ -51,6 +62,7 @@ static int open_temporary(struct dhat_output *output)
 		output->temporary = NULL;
 		return -error;
 	}
+	give_to_asker(fd);
 	output->stream = fdopen(fd, "w");
 	if (!output->stream)
 		return -errno;
@@ -152,6 +164,26 @@ static int flush(struct dhat_output *output)
 	if (output->temporary && fsync(fileno(output->stream)) < 0)
 		return -errno;
 	return 0;
+}
+
+int dhat_output_try(const char *path, struct dhat_error *err)
+{
+	static const char page[4096]; /* a full disk has room for a name, still, and no more */
+	struct dhat_output *output = NULL;
+	struct stat stat_;
+	int r;
+
+	/* opening a pipe would wait for its reader, and disturb him */
+	if (!strcmp(path, "-") ||
+	    (stat(path, &stat_) == 0 && !S_ISREG(stat_.st_mode) && !S_ISDIR(stat_.st_mode)))
+		return 0;
+	r = dhat_output_new(path, &output, err);
+	if (r < 0)
+		return r;
+	fwrite(page, 1, sizeof(page), output->stream);
+	r = flush(output);
+	dhat_output_free(output);
+	return r < 0 ? fail(err, -r, path) : 0;
 }
 
 int dhat_output_commit(struct dhat_output *output, struct dhat_error *err)

@@ -113,6 +113,46 @@ static void test_devices(void **state)
 	dhat_output_free(output);
 }
 
+/* Nothing stays of a try, and it says what making the file would have said. */
+static void test_try(void **state)
+{
+	struct dhat_error err = { 0 };
+
+	assert_int_equal(dhat_output_try(path, NULL), 0);
+	assert_int_equal(entries(), 0);
+	assert_int_equal(dhat_output_try("-", NULL), 0);
+	assert_int_equal(dhat_output_try("/dev/full", NULL), 0); /* no file: not tried */
+	assert_int_equal(dhat_output_try(directory, &err), -EISDIR);
+	assert_int_equal(err.code, DHAT_EXIT_OUTPUT);
+	assert_int_equal(dhat_output_try("/none/x", NULL), -ENOENT);
+}
+
+/* What sudo makes belongs to the one behind it; a link is replaced, what it leads to stays. */
+static void test_under_sudo(void **state)
+{
+	struct dhat_output *output = NULL;
+	char other[128];
+	struct stat stat_;
+
+	snprintf(other, sizeof(other), "%s/other", directory);
+	assert_int_equal(symlink(other, path), 0);
+	setenv("SUDO_UID", "1234", 1);
+	setenv("SUDO_GID", "5678", 1);
+	assert_int_equal(dhat_output_new(path, &output, NULL), 0);
+	fputs("x", dhat_output_stream(output));
+	assert_int_equal(dhat_output_commit(output, NULL), 0);
+	dhat_output_free(output);
+	unsetenv("SUDO_UID");
+	unsetenv("SUDO_GID");
+	assert_int_equal(lstat(path, &stat_), 0);
+	assert_true(S_ISREG(stat_.st_mode));
+	assert_int_equal(stat_.st_mode & 07777, 0600);
+	assert_int_equal(stat_.st_uid, geteuid() ? geteuid() : 1234);
+	assert_int_equal(stat_.st_gid, geteuid() ? getegid() : 5678);
+	assert_int_equal(access(other, F_OK), -1);
+	unlink(path);
+}
+
 /* A long name is shortened for the temporary file only. */
 static void test_long_name(void **state)
 {
@@ -134,7 +174,8 @@ static int fill_disk(void)
 {
 	struct dhat_output *output = NULL;
 	struct dhat_error err = { 0 };
-	char block[4096] = "";
+	char block[4096] = "", name[128];
+	FILE *filler;
 
 	if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) < 0)
 		return 77;
@@ -158,6 +199,18 @@ static int fill_disk(void)
 	if (entries() != 1)
 		return 5;
 	expect_content("before");
+	if (dhat_output_try(path, NULL) < 0)
+		return 6;
+	/* the last page goes, and it can be told before anything is to be written */
+	snprintf(name, sizeof(name), "%s/filler", directory);
+	filler = fopen(name, "w");
+	while (fwrite(block, sizeof(block), 1, filler) == 1 && fflush(filler) == 0)
+		;
+	fclose(filler);
+	err = (struct dhat_error){ 0 };
+	if (dhat_output_try(path, &err) != -ENOSPC || err.code != DHAT_EXIT_OUTPUT ||
+	    entries() != 2)
+		return 7;
 	return 0;
 }
 
@@ -197,6 +250,8 @@ int main(void)
 		cmocka_unit_test(test_committed_and_not),
 		cmocka_unit_test(test_places_that_cannot_be),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_try),
+		cmocka_unit_test(test_under_sudo),
 		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_disk_full),
 	};
