@@ -11,7 +11,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-#include "x86_64.h"
+#include "machine.h"
 
 #define CORE __attribute__((preserve_access_index))
 

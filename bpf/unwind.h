@@ -15,8 +15,8 @@
  *   unwind_hidden_return(slot_addr)          the address that a return probe hides, or 0
  *   UNWIND_NOINLINE                          how a function is verified on its own
  */
+#include "machine.h"
 #include "unwind_types.h"
-#include "x86_64.h"
 
 #define UNWIND_MORE 0xffffffffu
 

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "bpf/x86_64.h"
+#include "bpf/machine.h"
 #include "proto/base/array.h"
 
 int collector_init(struct collector *collector, struct heap *heap, struct stacks *stacks,

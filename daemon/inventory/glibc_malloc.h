@@ -1,7 +1,7 @@
 #pragma once
 /* glibc_malloc: the heap of a process that uses glibc's malloc, as its memory shows it.
  *
- * The layouts are those of glibc 2.32 (safe-linked lists) to 2.41 on x86-64 (malloc/malloc.c and
+ * The layouts are those of glibc 2.32 (safe-linked lists) to 2.41, of 64 bit (malloc/malloc.c and
  * malloc/arena.c: malloc_state, heap_info, malloc_chunk, tcache_perthread_struct); they have no
  * symbols in stripped libraries and no version of their own, so they are found and told by their
  * invariants, and what does not satisfy these is refused. Used by inventory.c alone.

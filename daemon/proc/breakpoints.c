@@ -1,6 +1,8 @@
 #include "breakpoints.h"
 
+#include "bpf/machine.h"
 #include "code.h"
+#include "daemon/object/machine/trap.h"
 #include "mapfile.h"
 #include "procmaps.h"
 #include "proto/base/cleanup.h"
@@ -10,18 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PAGE_BYTES 4096ull
-#define INT3 0xcc
 /* Bytes on both sides that must be the file's: as many as an address of a text relocation has, less
  * the one that differs. */
 #define CALM_BYTES 7
 
 /* ---- a page ---------------------------------------------------------------------------------- */
-
-/* What uprobes of 6.18 and 7.2 make a call of: arch/x86/kernel/uprobes.c. */
-static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
-static const uint8_t nop10[] = { 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 };
-static const uint8_t lea_call[] = { 0x48, 0x8d, 0x64, 0x24, 0x80, 0xe8 }; /* lea -128(%rsp), call */
 
 struct page {
 	const uint8_t *memory, *file;
@@ -31,39 +26,25 @@ struct page {
 	const void *context;
 };
 
-/* Does the call whose operand is at `at` lead to the kernel's trampoline? */
-static bool leads_to_trampoline(const struct page *page, size_t at)
-{
-	int32_t distance;
-
-	memcpy(&distance, page->memory + at, sizeof(distance));
-	return page->is_trampoline(page->context, page->addr + at + sizeof(distance) + distance);
-}
-
-/* Bytes that a call stands over at `at`; 0: there is none. */
+/* Bytes that an uprobe's call stands over at `at`; 0: there is none. */
 static size_t call_bytes(const struct page *page, size_t at)
 {
-	size_t left = page->size - at;
+	uint64_t target;
+	size_t bytes = trap_call(page->memory + at, page->file + at, page->size - at,
+				 page->addr + at, &target);
 
-	if (left >= sizeof(nop5) && !memcmp(page->file + at, nop5, sizeof(nop5)) &&
-	    page->memory[at] == 0xe8 && leads_to_trampoline(page, at + 1))
-		return sizeof(nop5);
-	if (left >= sizeof(nop10) && !memcmp(page->file + at, nop10, sizeof(nop10)) &&
-	    !memcmp(page->memory + at, lea_call, sizeof(lea_call)) &&
-	    leads_to_trampoline(page, at + sizeof(lea_call)))
-		return sizeof(nop10);
-	return 0;
+	return bytes && page->is_trampoline(page->context, target) ? bytes : 0;
 }
 
-static bool is_int3(const struct page *page, size_t at)
+static bool is_trap(const struct page *page, size_t at)
 {
-	return page->memory[at] == INT3 && page->file[at] != INT3;
+	return page->memory[at] == trap_byte && page->file[at] != trap_byte;
 }
 
 static bool is_calm(const struct page *page, size_t first, size_t last)
 {
 	for (size_t i = first; i < last; i++)
-		if (page->memory[i] != page->file[i] && !is_int3(page, i))
+		if (page->memory[i] != page->file[i] && !is_trap(page, i))
 			return false;
 	return true;
 }
@@ -88,9 +69,9 @@ size_t breakpoints_compare(const uint8_t *memory, const uint8_t *file, size_t si
 			ret[count++] = (struct breakpoint_at){ i, BREAKPOINT_CALL };
 			i += call - 1;
 			calm_from = i + 1; /* what stands before it is judged by itself */
-		} else if (is_int3(&page, i) && is_calm(&page, first, i) &&
+		} else if (is_trap(&page, i) && is_calm(&page, first, i) &&
 			   is_calm(&page, i + 1, end)) {
-			ret[count++] = (struct breakpoint_at){ i, BREAKPOINT_INT3 };
+			ret[count++] = (struct breakpoint_at){ i, BREAKPOINT_TRAP };
 		}
 	}
 	return count;
@@ -165,7 +146,7 @@ static int add(struct search *search, const struct procmaps_entry *entry, uint64
 static int compare_page(struct search *search, const struct procmaps_entry *entry, int fd,
 			uint64_t addr)
 {
-	uint8_t memory[PAGE_BYTES], file[PAGE_BYTES] = { 0 }; /* behind its end: zeros */
+	uint8_t memory[DHAT_PAGE_BYTES], file[DHAT_PAGE_BYTES] = { 0 }; /* behind its end: zeros */
 	struct breakpoint_at at[64];
 	uint64_t offset = addr - entry->start + entry->file_offset;
 	size_t count;
@@ -197,7 +178,7 @@ static int search_mapping(struct search *search, const struct procmaps_entry *en
 	int error = 0;
 
 	for (uint64_t addr = entry->start; addr < entry->end && error == 0;) {
-		size_t wanted = (entry->end - addr) / PAGE_BYTES, got;
+		size_t wanted = (entry->end - addr) / DHAT_PAGE_BYTES, got;
 
 		if (wanted > ARRAY_SIZE(pages))
 			wanted = ARRAY_SIZE(pages);
@@ -214,13 +195,15 @@ static int search_mapping(struct search *search, const struct procmaps_entry *en
 				search->found.is_cut = true;
 				return 0;
 			}
-			error = fd < 0 ? 1 : compare_page(search, entry, fd, addr + i * PAGE_BYTES);
+			error = fd < 0 ? 1
+				       : compare_page(search, entry, fd,
+						      addr + i * DHAT_PAGE_BYTES);
 			if (error > 0) {
 				is_unread = true;
 				error = 0;
 			}
 		}
-		addr += got * PAGE_BYTES;
+		addr += got * DHAT_PAGE_BYTES;
 	}
 	search->found.unread_files += is_unread;
 	return error;

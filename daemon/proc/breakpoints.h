@@ -1,7 +1,7 @@
 #pragma once
 /* breakpoints: places of a process's code that are not as in its files because somebody traces it.
  *
- * An uprobe, like a debugger, puts an int3 over the first byte of an instruction; kernels from 6.18
+ * An uprobe, like a debugger, puts a trap over the first byte of an instruction; kernels from 6.18
  * on make a call of it where the instruction was a long nop. What else makes code differ from its
  * file is left out: a text relocation, a hook or a patch changes several bytes side by side, a
  * breakpoint one byte among equal ones.
@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 enum breakpoint_kind {
-	BREAKPOINT_INT3,
+	BREAKPOINT_TRAP,
 	BREAKPOINT_CALL, /* an uprobe on a nop of 5 or 10 bytes that has become a call */
 };
 

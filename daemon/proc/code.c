@@ -7,11 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf/machine.h"
+#include "daemon/object/machine/trap.h"
 #include "file.h"
 #include "proto/base/cleanup.h"
-
-#define PAGE_BYTES 4096ull
-#define INT3 0xcc
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT (1ull << 63)
@@ -41,9 +40,9 @@ int code_read_pattern(int file_fd, uint64_t file_offset, struct code_pattern *re
 enum code_state code_compare(const struct code_pattern *pattern, const uint8_t *memory)
 {
 	for (size_t i = 0; i < CODE_BYTES; i++)
-		if (memory[i] != pattern->bytes[i] && memory[i] != INT3)
+		if (memory[i] != pattern->bytes[i] && memory[i] != trap_byte)
 			return CODE_PATCHED;
-	return memory[CODE_BEFORE] == INT3 ? CODE_TRAPPED : CODE_AS_FILE;
+	return memory[CODE_BEFORE] == trap_byte ? CODE_TRAPPED : CODE_AS_FILE;
 }
 
 static bool is_trapped_copy(const struct code_pattern *pattern, const uint8_t *around)
@@ -53,7 +52,7 @@ static bool is_trapped_copy(const struct code_pattern *pattern, const uint8_t *a
 	if (code_compare(pattern, around) != CODE_TRAPPED)
 		return false;
 	for (size_t i = 0; i < CODE_BYTES; i++)
-		traps += around[i] == INT3 && pattern->bytes[i] != INT3;
+		traps += around[i] == trap_byte && pattern->bytes[i] != trap_byte;
 	return traps <= CODE_BYTES / 4;
 }
 
@@ -63,13 +62,13 @@ size_t code_find_trapped_copy(const struct code_pattern *patterns, size_t count,
 	const size_t behind = CODE_BYTES - CODE_BEFORE;
 
 	for (size_t at = from < CODE_BEFORE ? CODE_BEFORE : from; at + behind <= size; at++) {
-		const uint8_t *found = memchr(memory + at, INT3, size - at);
+		const uint8_t *found = memchr(memory + at, trap_byte, size - at);
 
 		if (!found)
 			break;
 		at = found - memory;
 		/* padding: compilers of generated code fill whole pages with it */
-		if (at + behind > size || (found[-1] == INT3 && found[1] == INT3))
+		if (at + behind > size || (found[-1] == trap_byte && found[1] == trap_byte))
 			continue;
 		for (size_t i = 0; i < count; i++) {
 			if (!is_trapped_copy(&patterns[i], found - CODE_BEFORE))
@@ -136,7 +135,7 @@ size_t code_read(const struct code *code, uint64_t addr, void *ret, size_t size)
 size_t code_pages(const struct code *code, uint64_t addr, uint64_t *ret, size_t count)
 {
 	ssize_t got = pread(code->pagemap_fd, ret, count * sizeof(*ret),
-			    addr / PAGE_BYTES * sizeof(*ret));
+			    addr / DHAT_PAGE_BYTES * sizeof(*ret));
 
 	return got < 0 ? 0 : got / sizeof(*ret);
 }

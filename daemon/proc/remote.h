@@ -19,7 +19,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define REMOTE_PAGE 4096ull
+#include "bpf/machine.h"
+
+#define REMOTE_PAGE ((uint64_t)DHAT_PAGE_BYTES)
 
 struct remote;
 

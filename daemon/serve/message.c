@@ -85,7 +85,7 @@ uint64_t message_since(const struct target_copy *copy, uint64_t time_ns)
 	return time_ns > copy->observed_since_ns ? time_ns - copy->observed_since_ns : 0;
 }
 
-/* "glibc 2.36 (/usr/lib/x86_64-linux-gnu/libc.so.6)" */
+/* "glibc 2.36 (/usr/lib/libc.so.6)" */
 static void set_allocators(bool *failed, const struct probed *probed, Dhat__Target *target)
 {
 	target->allocators = array(failed, probed->allocator_count, sizeof(char *));

@@ -20,13 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/machine.h"
 #include "daemon/proc/code.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "ptracer.h"
 
-#define PAGE_BYTES 4096ull
 #define WINDOW_PAGES 64
 #define MAX_PAGES 65536 /* of one search: 256 MiB of generated code */
 #define MAX_FOUND 4096
@@ -44,7 +44,7 @@ struct search {
 	uint64_t first_addr;
 	size_t mended, unmended, named;
 	char names[160];
-	uint8_t window[WINDOW_PAGES * PAGE_BYTES + CODE_BYTES];
+	uint8_t window[WINDOW_PAGES * DHAT_PAGE_BYTES + CODE_BYTES];
 };
 
 static void search_free(struct search *search)
@@ -103,7 +103,7 @@ static void search_range(struct search *search, uint64_t start, uint64_t end)
 	uint64_t pages[WINDOW_PAGES + 1];
 
 	for (uint64_t addr = start; addr < end;) {
-		size_t wanted = (end - addr) / PAGE_BYTES, got, run = 0, size;
+		size_t wanted = (end - addr) / DHAT_PAGE_BYTES, got, run = 0, size;
 
 		got = code_pages(search->code, addr, pages,
 				 wanted < ARRAY_SIZE(pages) ? wanted : ARRAY_SIZE(pages));
@@ -112,19 +112,19 @@ static void search_range(struct search *search, uint64_t start, uint64_t end)
 		while (run < got && run < WINDOW_PAGES && code_page_is_present(pages[run]))
 			run++;
 		if (run == 0) {
-			addr += PAGE_BYTES;
+			addr += DHAT_PAGE_BYTES;
 			continue;
 		}
 		search->page_count += run;
 		if (search->page_count > MAX_PAGES)
 			return;
 		/* one may lie across the border of two windows */
-		size = run * PAGE_BYTES;
+		size = run * DHAT_PAGE_BYTES;
 		if (run < got && code_page_is_present(pages[run]))
 			size += CODE_BYTES;
 		size = code_read(search->code, addr, search->window, size);
 		search_window(search, addr, size);
-		addr += run * PAGE_BYTES;
+		addr += run * DHAT_PAGE_BYTES;
 	}
 }
 

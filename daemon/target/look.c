@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "daemon/lookup/tables.h"
+#include "daemon/object/machine/machine.h"
 #include "daemon/proc/procmaps.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
@@ -57,12 +58,13 @@ static int check_machine(const struct target *target, struct dhat_error *err)
 		const struct survey *survey = objects_at(&target->objects, i)->survey;
 		const struct object_desc *desc = survey ? &survey->desc : NULL;
 
-		if (desc && (desc->elf_class != ELFCLASS64 || desc->machine != EM_X86_64))
+		if (desc && (desc->elf_class != ELFCLASS64 || desc->machine != this_machine.elf))
 			return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
-					      "process %d runs %s code: dhatd profiles 64-bit x86 "
-					      "programs only",
+					      "process %d runs %s code: dhatd profiles %s programs "
+					      "only",
 					      (int)target->pid,
-					      desc->elf_class != ELFCLASS64 ? "32-bit" : "foreign");
+					      desc->elf_class != ELFCLASS64 ? "32-bit" : "foreign",
+					      this_machine.name);
 	}
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/kernel/features.h"
+#include "daemon/object/machine/machine.h"
 #include "daemon/object/sites/hidden.h"
 #include "daemon/proc/file.h"
 #include "identity.h"
@@ -281,14 +282,14 @@ static int check_machine(struct preflight *preflight, pid_t pid)
 		return 0; /* ends right now, or is so odd that attaching will tell */
 	if (head.e_ident[EI_CLASS] == ELFCLASS32)
 		return preflight_block(preflight, "32-bit", ENOTSUP, DHAT_EXIT_UNSUITABLE,
-				       "process %d is a 32-bit program; only x86-64 ones can be "
+				       "process %d is a 32-bit program; only %s ones can be "
 				       "profiled",
-				       (int)pid);
-	if (head.e_ident[EI_DATA] != ELFDATA2LSB || head.e_machine != EM_X86_64)
+				       (int)pid, this_machine.name);
+	if (head.e_ident[EI_DATA] != ELFDATA2LSB || head.e_machine != this_machine.elf)
 		return preflight_block(preflight, "foreign machine", ENOTSUP, DHAT_EXIT_UNSUITABLE,
 				       "process %d is a program for another machine (ELF machine "
-				       "%u); only x86-64 ones can be profiled",
-				       (int)pid, (unsigned)head.e_machine);
+				       "%u); only %s ones can be profiled",
+				       (int)pid, (unsigned)head.e_machine, this_machine.name);
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /* ptracer: who holds a process by ptrace, and whether it may write breakpoints into its code.
  *
  * A debugger keeps what it found where it put a breakpoint, and writes that back later: over a
- * probe of ours, or, if it found ours, our int3 where no probe is any more (design: hazards).
+ * probe of ours, or, if it found ours, our trap where no probe is any more (design: hazards).
  */
 #include <stdbool.h>
 #include <sys/types.h>

@@ -26,15 +26,26 @@ def test_what_is_refused():
         assert "is for daemon/object/ only" in complaints("daemon/lookup/tables.c", name)[0], name
         assert not complaints("daemon/object/cfi/cfi.c", name)
     # and what is behind their headers as well, however far
-    for name in "elf/object.h", "sites/allocators.h", "sites/surveyor.h", "families/family.h", "cfi/cfi.h", "x86_64/flow.h":
+    for name in "elf/object.h", "sites/allocators.h", "sites/surveyor.h", "families/family.h", "cfi/cfi.h", "machine/flow.h":
         for path in "daemon/target/probing.c", "daemon/serve/plan.c", "daemon/worker/worker.c", "daemon/main.c":
             assert "behind which the worker decodes" in complaints(path, f'"daemon/object/{name}"')[0], (path, name)
         assert not complaints("daemon/worker/worker_main.c", f'"daemon/object/{name}"')
-    for name in "elf/object_desc.h", "sites/survey.h", "sites/custom.h", "sites/hidden.h", "cfi/cfi_table.h":
+    for name in "elf/object_desc.h", "sites/survey.h", "sites/custom.h", "sites/hidden.h", "cfi/cfi_table.h", "machine/trap.h":
         assert not complaints("daemon/target/probing.c", f'"daemon/object/{name}"'), name
     # dhatctl and dhatd meet in proto/
     assert "dhatd's inside" in complaints("cli/main.c", '"daemon/options.h"')[0]
     assert "has no floor" in complaints("daemon/elsewhere/new.c", "<stdio.h>")[0]
+
+
+def test_machines_are_named_in_their_folders():
+    def words(text, path="daemon/account/heap.c"):
+        return list(LAYERS["machine_words"](path, text))
+
+    for text in "rsp is the", "machine != EM_X86_64", "an int3", "code[i] == 0xe8", "x86-64 only", "R_X86_64_RELATIVE", "(%rip)":
+        assert "in its own folder" in words(f"a\n/* {text} */")[0], text
+        assert words(text)[0].startswith("daemon/account/heap.c:1:")
+        assert not words(text, "daemon/object/x86_64/flow.c") and not words(text, "bpf/x86_64.h")
+    assert not words("strip, print32, 0xe80, 4096, sip, box, rsi_index")
 
 
 def test_documents_name_what_is_there():
@@ -45,7 +56,7 @@ def test_documents_name_what_is_there():
         missing = sorted(p for p in paths if not (ROOT / p).exists() and "NAME" not in p)
         assert not missing, document
     listed = re.findall(r"^\| `([\w/]+)/` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.M)
-    assert [f for f in listed if f != "tests"] == [f for f in LAYERS["FLOORS"] if list((ROOT / f).glob("*.c"))]
+    assert [f for f in listed if f != "tests"] == [f for f in LAYERS["FLOORS"] if list((ROOT / f).glob("*.[ch]"))]
     assert floors >= set(listed) - {"tests"}
     # each answer is a place
     rows = re.findall(r"^\| ([^|]+) \| (`[^|]+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)

@@ -1,5 +1,5 @@
 /* Functions without call frame information: any bytes as their code. */
-#include "daemon/object/x86_64/cfi_code.h"
+#include "daemon/object/machine/cfi_code.h"
 #include "fuzz.h"
 
 #define CODE 0x401000

@@ -1,5 +1,5 @@
 /* Machine code of the target's allocators. */
-#include "daemon/object/x86_64/probe_place.h"
+#include "daemon/object/machine/probe_place.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "daemon/object/cfi/cfi.h"
-#include "daemon/object/x86_64/cfi_code.h"
+#include "daemon/object/machine/cfi_code.h"
 #include "proto/base/cleanup.h"
 
 struct text {

@@ -69,10 +69,11 @@ static int read_headers(struct build *build, struct dhat_error *err)
 		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "not an ELF file: %s",
 				      elf_errmsg(-1));
 	if (build->ehdr.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    build->ehdr.e_ident[EI_DATA] != ELFDATA2LSB || build->ehdr.e_machine != EM_X86_64 ||
+	    build->ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    build->ehdr.e_machine != this_machine.elf ||
 	    (build->ehdr.e_type != ET_EXEC && build->ehdr.e_type != ET_DYN))
 		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE,
-				      "not a program or library for x86-64");
+				      "not a program or library for %s", this_machine.name);
 	if (elf_getphdrnum(build->elf, &count) < 0)
 		count = 0;
 	for (i = 0; i < count && build->segment_count < MAX_EXEC_SEGMENTS; i++) {
@@ -177,7 +178,7 @@ static Elf_Data *find_eh_frame_by_segment(struct build *build, uint64_t *ret_vad
 
 /* ---- CIEs --------------------------------------------------------------------------------- */
 
-/* The letters that x86-64 compilers write (LSB 10.6.1.1.1); any other leaves the CIE unused. */
+/* The letters that compilers write (LSB 10.6.1.1.1); any other leaves the CIE unused. */
 static bool read_augmentation(struct cfi_cie *cie, const Dwarf_CIE *from)
 {
 	struct bytes bytes = bytes_of(from->augmentation_data, 0);
@@ -233,7 +234,7 @@ static int add_cie(struct build *build, const struct cfi_section *section, uint6
 		.ra_reg = from->return_address_register,
 		.encoding = DW_EH_PE_absptr,
 	};
-	cie->is_usable = read_augmentation(cie, from) && cie->ra_reg == REG_RA &&
+	cie->is_usable = read_augmentation(cie, from) && cie->ra_reg == this_machine.dwarf_ra &&
 			 cfi_program_begin(cie, from->initial_instructions,
 					   (size_t)(from->initial_instructions_end -
 						    from->initial_instructions)) == 0;

@@ -4,7 +4,7 @@
  */
 #include <libelf.h>
 
-#include "daemon/object/x86_64/cfi_code.h"
+#include "daemon/object/machine/cfi_code.h"
 
 struct cfi_span {
 	uint64_t start, end; /* link-time addresses */

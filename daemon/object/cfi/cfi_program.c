@@ -3,6 +3,8 @@
 #include <dwarf.h>
 #include <errno.h>
 
+#include "daemon/object/machine/machine.h"
+
 /* GCC nests remember_state two or three deep; this bounds a hostile program. */
 #define MAX_REMEMBERED 64
 
@@ -59,8 +61,8 @@ uint64_t cfi_read_address(struct bytes *bytes, const struct cfi_section *section
 		return value;
 	case DW_EH_PE_pcrel:
 		return value + field_vaddr;
-	default: /* relative to text, data or function, aligned, indirect: used by no x86-64
-		    compiler */
+	default: /* relative to text, data or function, aligned, indirect: no
+		    compiler writes them */
 		bytes_fail(bytes);
 		return 0;
 	}
@@ -71,9 +73,9 @@ static struct cfi_rule *tracked_rule(struct cfi_state *state, const struct cfi_c
 {
 	if (reg == cie->ra_reg)
 		return &state->ra;
-	if (reg == REG_FP)
+	if (reg == this_machine.dwarf_fp)
 		return &state->fp;
-	if (reg == REG_SP)
+	if (reg == this_machine.dwarf_sp)
 		return &state->sp;
 	return NULL;
 }

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/object/x86_64/registers.h"
 #include "proto/base/bytes.h"
 
 enum cfi_how {

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bpf/x86_64.h"
+#include "bpf/machine.h"
+#include "daemon/object/machine/machine.h"
+#include "daemon/object/machine/plt.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -159,26 +161,6 @@ static bool is_breg(const struct cfi_rule *rule, unsigned int reg, bool is_deref
 	return !bytes.is_bad && !bytes_left(&bytes);
 }
 
-/* What linkers write for lazy binding stubs: 8 more on the stack from some byte of each 16 on
- * (binutils, elf_x86_64_eh_frame_lazy_plt). Only the threshold differs between kinds of PLT. */
-static bool is_plt(const struct cfi_rule *rule, int32_t *ret_threshold)
-{
-	static const uint8_t head[] = { DW_OP_breg7, 8, DW_OP_breg16, 0, DW_OP_lit15, DW_OP_and };
-	static const uint8_t tail[] = { DW_OP_ge, DW_OP_lit3, DW_OP_shl, DW_OP_plus };
-	const uint8_t *at = rule->expression;
-	uint8_t threshold;
-
-	if (rule->expression_size != sizeof(head) + 1 + sizeof(tail) ||
-	    memcmp(at, head, sizeof(head)) != 0 ||
-	    memcmp(at + sizeof(head) + 1, tail, sizeof(tail)) != 0)
-		return false;
-	threshold = at[sizeof(head)];
-	if (threshold < DW_OP_lit0 || threshold > DW_OP_lit15)
-		return false;
-	*ret_threshold = threshold - DW_OP_lit0;
-	return true;
-}
-
 /* The frame of a signal handler's return: the stack pointer is at a struct ucontext,
  * as glibc's __restore_rt says. */
 static bool is_signal(const struct cfi_state *state)
@@ -186,23 +168,24 @@ static bool is_signal(const struct cfi_state *state)
 	int64_t sp, fp, pc;
 
 	return state->cfa.how == CFI_EXPRESSION && state->fp.how == CFI_AT_EXPRESSION &&
-	       state->ra.how == CFI_AT_EXPRESSION && is_breg(&state->cfa, REG_SP, true, &sp) &&
-	       sp == DHAT_SIGNAL_SP && is_breg(&state->fp, REG_SP, false, &fp) &&
-	       fp == DHAT_SIGNAL_FP && is_breg(&state->ra, REG_SP, false, &pc) &&
-	       pc == DHAT_SIGNAL_PC;
+	       state->ra.how == CFI_AT_EXPRESSION &&
+	       is_breg(&state->cfa, this_machine.dwarf_sp, true, &sp) && sp == DHAT_SIGNAL_SP &&
+	       is_breg(&state->fp, this_machine.dwarf_sp, false, &fp) && fp == DHAT_SIGNAL_FP &&
+	       is_breg(&state->ra, this_machine.dwarf_sp, false, &pc) && pc == DHAT_SIGNAL_PC;
 }
 
 static bool cfa_of(const struct cfi_rule *cfa, struct dhat_row *row)
 {
 	int64_t offset = cfa->offset;
 
-	if (cfa->how == CFI_REGISTER && cfa->reg == REG_SP)
+	if (cfa->how == CFI_REGISTER && cfa->reg == this_machine.dwarf_sp)
 		row->cfa = DHAT_CFA_SP;
-	else if (cfa->how == CFI_REGISTER && cfa->reg == REG_FP)
+	else if (cfa->how == CFI_REGISTER && cfa->reg == this_machine.dwarf_fp)
 		row->cfa = DHAT_CFA_FP;
-	else if (cfa->how == CFI_EXPRESSION && is_plt(cfa, &row->cfa_offset))
+	else if (cfa->how == CFI_EXPRESSION &&
+		 plt_is_cfa(cfa->expression, cfa->expression_size, &row->cfa_offset))
 		return row->cfa = DHAT_CFA_PLT, true;
-	else if (cfa->how == CFI_EXPRESSION && is_breg(cfa, REG_FP, true, &offset))
+	else if (cfa->how == CFI_EXPRESSION && is_breg(cfa, this_machine.dwarf_fp, true, &offset))
 		row->cfa = DHAT_CFA_FP_DEREF;
 	else
 		return false;
@@ -229,7 +212,7 @@ static bool fp_of(const struct cfi_rule *fp, struct dhat_row *row)
 		}
 		break;
 	case CFI_AT_EXPRESSION:
-		if (is_breg(fp, REG_FP, false, &offset) && offset == 0) {
+		if (is_breg(fp, this_machine.dwarf_fp, false, &offset) && offset == 0) {
 			row->fp = DHAT_FP_AT_FP;
 			return true;
 		}

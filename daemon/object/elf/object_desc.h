@@ -39,7 +39,7 @@ enum copier {
 
 struct object_desc {
 	uint8_t elf_class; /* ELFCLASS64; of any other class only this and the machine are read */
-	uint16_t machine;  /* EM_X86_64 … */
+	uint16_t machine;  /* EM_… */
 	bool is_program;   /* something to be started: ET_EXEC, PT_INTERP or DF_1_PIE */
 	bool is_static;	   /* a program without PT_INTERP and without needed libraries */
 	bool has_symtab;

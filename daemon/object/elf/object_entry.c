@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/object/machine/machine.h"
+#include "daemon/object/machine/references.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -130,13 +132,16 @@ static bool read_u64(const struct pieces *pieces, uint64_t vaddr, uint64_t *ret)
 	return false;
 }
 
-static uint8_t read_u8(const struct pieces *pieces, uint64_t vaddr)
+/* Linkers fold all functions that do nothing into one. */
+static bool does_nothing(const struct finder *f, uint64_t vaddr)
 {
-	for (size_t i = 0; i < pieces->count; i++)
-		if (vaddr >= pieces->list[i].vaddr &&
-		    vaddr - pieces->list[i].vaddr < pieces->list[i].size)
-			return pieces->list[i].bytes[vaddr - pieces->list[i].vaddr];
-	return 0xc3;
+	for (size_t i = 0; i < f->code.count; i++) {
+		const struct piece *p = &f->code.list[i];
+
+		if (vaddr >= p->vaddr && vaddr - p->vaddr < p->size)
+			return references_none(p->bytes + (vaddr - p->vaddr));
+	}
+	return true;
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -209,8 +214,8 @@ static size_t function_at(const struct finder *f, uint64_t vaddr)
 	return low ? low - 1 : SIZE_MAX;
 }
 
-/* A return probe belongs at the beginning of a function only: there the word at rsp is the return
- * address. A cold part has an FDE of its own, too, which begins by saying that rsp is elsewhere; a
+/* A return probe belongs at the beginning of a function only: there it finds the return address.
+ * A cold part has an FDE of its own, too, which begins by saying that the frame is elsewhere; a
  * function's begins with its first instructions. (DWARF 5, 6.4.2 and 6.4.4; LSB 10.6.1: the address
  * and its range have 4 bytes each in what every compiler writes, and are followed by the length of
  * the augmentation.) */
@@ -225,8 +230,8 @@ static bool is_entry(const struct finder *f, uint64_t vaddr)
 	    !object_offset_of_data(f->r->object, f->fdes[function], &offset, &left) ||
 	    left < sizeof(fde) || pread(f->r->fd, fde, sizeof(fde), offset) != sizeof(fde))
 		return false;
-	if (read_u8(&f->code, vaddr) == 0xc3)
-		return false; /* does nothing; linkers fold all such functions into one */
+	if (does_nothing(f, vaddr))
+		return false;
 	at = 17 + fde[16];
 	if (fde[16] > 32)
 		return false;
@@ -259,16 +264,7 @@ static void find_texts(struct finder *f, unsigned maker)
 	qsort(f->texts, f->text_count, sizeof(*f->texts), compare_u64);
 }
 
-static int32_t distance_at(const uint8_t *at)
-{
-	int32_t distance;
-
-	memcpy(&distance, at, sizeof(distance));
-	return distance;
-}
-
-/* lea text(%rip), %reg: 48 or 4c, 8d, and a ModRM of mod 0 and r/m 5. Other instructions' bytes
- * that look so do not hit a text. Functions that refer to one, each once for each reference. */
+/* Functions that refer to a text, each once for each reference. */
 static int find_users(const struct finder *f, uint64_t **ret, size_t *ret_count)
 {
 	uint64_t *users = NULL;
@@ -277,15 +273,15 @@ static int find_users(const struct finder *f, uint64_t **ret, size_t *ret_count)
 	for (size_t k = 0; k < f->code.count; k++) {
 		const struct piece *p = &f->code.list[k];
 
-		for (size_t i = 0; i + 7 <= p->size; i++) {
-			const uint8_t *at = p->bytes + i;
-			uint64_t vaddr = p->vaddr + i;
+		struct reference taken;
+
+		for (size_t at = 0; references_next(p->bytes, p->size, p->vaddr, REFERENCE_ADDRESS,
+						    &at, &taken);) {
 			size_t function;
 
-			if ((at[0] & 0xfb) != 0x48 || at[1] != 0x8d || (at[2] & 0xc7) != 5 ||
-			    !holds(f->texts, f->text_count, vaddr + 7 + distance_at(at + 3)))
+			if (!holds(f->texts, f->text_count, taken.target))
 				continue;
-			function = function_at(f, vaddr);
+			function = function_at(f, taken.vaddr);
 			if (function == SIZE_MAX)
 				continue;
 			if (array_make_room(&users, &capacity, count)) {
@@ -359,7 +355,7 @@ static int read_slots(const struct finder *f, struct slots *ret)
 	for (int i = 0; data && gelf_getrela(data, i, &rela); i++) {
 		uint64_t target = rela.r_addend;
 
-		if (GELF_R_TYPE(rela.r_info) != R_X86_64_RELATIVE ||
+		if (GELF_R_TYPE(rela.r_info) != this_machine.relocation_base ||
 		    !is_near(f, target, MARGIN_BYTES))
 			continue;
 		if (array_make_room(&ret->list, &capacity, ret->count))
@@ -405,14 +401,14 @@ static bool calls_own(const struct finder *f, size_t function)
 {
 	uint64_t start = f->starts[function], size = 0;
 	const uint8_t *code = code_of(f, function, &size);
+	struct reference to;
 
-	for (uint64_t i = 0; code && i + 5 <= size; i++) {
-		uint64_t target = start + i + 5 + distance_at(code + i + 1);
-
-		if ((code[i] == 0xe8 || code[i] == 0xe9) && is_near(f, target, MARGIN_BYTES) &&
-		    holds(f->starts, f->start_count, target) && f->is_own[function_at(f, target)])
+	for (size_t at = 0;
+	     code && references_next(code, size, start, REFERENCE_CALL | REFERENCE_JUMP, &at, &to);)
+		if (is_near(f, to.target, MARGIN_BYTES) &&
+		    holds(f->starts, f->start_count, to.target) &&
+		    f->is_own[function_at(f, to.target)])
 			return true;
-	}
 	return false;
 }
 
@@ -463,22 +459,17 @@ static void count_entry(const struct finder *f, unsigned maker, uint64_t vaddr)
 }
 
 static void look_at(const struct finder *f, const struct slots *slots, unsigned maker,
-		    const uint8_t *at, uint64_t vaddr)
+		    const struct reference *call)
 {
-	uint64_t target, margin = 0;
+	uint64_t target = call->target, margin = 0;
 
-	/* Only what is called is known to be a function: a jump may lead to a part of one. */
-	if (at[0] == 0xe8) {
-		target = vaddr + 5 + distance_at(at + 1);
-		if (is_near(f, vaddr, NEIGHBOUR_BYTES))
-			return;
-	} else if (at[0] == 0xff && at[1] == 0x15) { /* through a slot */
-		target = slot_target(f, slots, vaddr + 6 + distance_at(at + 2));
+	if (call->kind == REFERENCE_CALL_SLOT) {
+		target = slot_target(f, slots, target);
 		margin = MARGIN_BYTES;
-	} else {
+	} else if (is_near(f, call->vaddr, NEIGHBOUR_BYTES)) {
 		return;
 	}
-	if (is_near(f, target, margin) && !is_near(f, vaddr, 0) &&
+	if (is_near(f, target, margin) && !is_near(f, call->vaddr, 0) &&
 	    holds(f->starts, f->start_count, target))
 		count_entry(f, maker, target);
 }
@@ -493,18 +484,15 @@ static int find_inner(struct finder *f)
 		return -ENOMEM;
 	for (size_t k = 0; k < f->code.count; k++) {
 		const struct piece *p = &f->code.list[k];
-		uint64_t from = f->low > p->vaddr ? f->low - p->vaddr : 0;
+		size_t at = f->low > p->vaddr ? f->low - p->vaddr : 0;
+		struct reference to;
 
-		for (uint64_t i = from; i + 5 <= p->size && p->vaddr + i < f->high; i++) {
-			uint64_t target;
-
-			if (p->bytes[i] != 0xe8 && p->bytes[i] != 0xe9)
-				continue;
-			target = p->vaddr + i + 5 + distance_at(p->bytes + i + 1);
-			if (is_near(f, target, MARGIN_BYTES) &&
-			    holds(f->starts, f->start_count, target))
-				f->is_inner[function_at(f, target)] = 1;
-		}
+		while (references_next(p->bytes, p->size, p->vaddr, REFERENCE_CALL | REFERENCE_JUMP,
+				       &at, &to) &&
+		       to.vaddr < f->high)
+			if (is_near(f, to.target, MARGIN_BYTES) &&
+			    holds(f->starts, f->start_count, to.target))
+				f->is_inner[function_at(f, to.target)] = 1;
 	}
 	return 0;
 }
@@ -521,13 +509,14 @@ static int find_entries(struct finder *f, unsigned maker)
 
 	for (size_t k = 0; k < f->code.count && r == 0; k++) {
 		const struct piece *p = &f->code.list[k];
+		struct reference call;
 
-		for (size_t i = 0; i + 6 <= p->size; i++) {
-			uint64_t vaddr = p->vaddr + i;
-
-			if (p->bytes[i] == 0xe8 || p->bytes[i] == 0xff)
-				look_at(f, &slots, maker, p->bytes + i, vaddr);
-		}
+		/* Only what is called is known to be a function: a jump may lead to a part of
+		 * one. */
+		for (size_t at = 0;
+		     references_next(p->bytes, p->size, p->vaddr,
+				     REFERENCE_CALL | REFERENCE_CALL_SLOT, &at, &call);)
+			look_at(f, &slots, maker, &call);
 	}
 	free(slots.list);
 	return r;

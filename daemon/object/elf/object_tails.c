@@ -3,7 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/object/x86_64/flow.h"
+#include "daemon/object/machine/flow.h"
+#include "daemon/object/machine/machine.h"
+#include "daemon/object/machine/plt.h"
 #include "object_reader.h"
 #include "proto/base/cleanup.h"
 
@@ -76,22 +78,6 @@ int object_add_noreturn(struct object *object, uint64_t vaddr)
 
 /* ---- PLT entries -------------------------------------------------------------------------- */
 
-/* A PLT entry: [endbr64] [bnd] jmp *slot(%rip). Returns the slot's address, 0 if it is none. */
-static uint64_t stub_slot(const uint8_t *code, size_t size, uint64_t vaddr)
-{
-	const uint8_t *p = code, *end = code + size;
-	int32_t distance;
-
-	if (end - p >= 4 && !memcmp(p, "\xf3\x0f\x1e\xfa", 4))
-		p += 4;
-	if (end - p >= 1 && *p == 0xf2)
-		p++;
-	if (end - p < 6 || p[0] != 0xff || p[1] != 0x25)
-		return 0;
-	memcpy(&distance, p + 2, 4);
-	return vaddr + (p + 6 - code) + distance;
-}
-
 /* Where a GOT slot will point, as far as this object tells. */
 struct slot {
 	uint64_t target; /* a function defined here; 0: not here */
@@ -139,7 +125,7 @@ static bool is_resolver(const struct object_reader *r, uint64_t vaddr)
 	return false;
 }
 
-/* By the slot's relocation (psABI 4.4.1). */
+/* By the slot's relocation. */
 static struct slot slot_at(struct object_reader *r, uint64_t vaddr)
 {
 	const uint64_t tables[2][2] = { { r->jmprel, r->jmprel_size }, { r->rela, r->rela_size } };
@@ -156,15 +142,16 @@ static struct slot slot_at(struct object_reader *r, uint64_t vaddr)
 			continue;
 		data = elf_getdata_rawchunk(r->elf, offset, tables[t][1], ELF_T_RELA);
 		for (i = 0; data && gelf_getrela(data, i, &rela); i++) {
+			uint32_t type = GELF_R_TYPE(rela.r_info);
+
 			if (rela.r_offset != vaddr)
 				continue;
-			if (GELF_R_TYPE(rela.r_info) == R_X86_64_JUMP_SLOT ||
-			    GELF_R_TYPE(rela.r_info) == R_X86_64_GLOB_DAT)
+			if (type == this_machine.relocation_function ||
+			    type == this_machine.relocation_symbol)
 				return dynamic_symbol(r, GELF_R_SYM(rela.r_info));
-			if (GELF_R_TYPE(rela.r_info) == R_X86_64_RELATIVE)
+			if (type == this_machine.relocation_base)
 				slot.target = rela.r_addend;
-			if (GELF_R_TYPE(rela.r_info) == R_X86_64_IRELATIVE &&
-			    is_resolver(r, rela.r_addend))
+			if (type == this_machine.relocation_chosen && is_resolver(r, rela.r_addend))
 				slot.target = OBJECT_RETURNS_ARGUMENT;
 			return slot;
 		}
@@ -226,7 +213,7 @@ static int add_called_stubs(struct object_reader *r, const struct flow *flow)
 		if (!object_offset_of_data(r->object, flow->calls[i], &offset, &left) ||
 		    left < sizeof(code) || pread(r->fd, code, sizeof(code), offset) != sizeof(code))
 			continue;
-		slot = stub_slot(code, sizeof(code), flow->calls[i]);
+		slot = plt_slot(code, sizeof(code), flow->calls[i]);
 		if (!slot || is_stub(r->object, flow->calls[i]))
 			continue;
 		at = slot_at(r, slot);
@@ -250,7 +237,7 @@ static int add_tails_of(struct object_reader *r, size_t i)
 
 	if (symbol->code_size == 0)
 		return 0;
-	slot = stub_slot(symbol->code, symbol->code_size, symbol->vaddr);
+	slot = plt_slot(symbol->code, symbol->code_size, symbol->vaddr);
 	if (slot) {
 		target = slot_at(r, slot).target;
 		return target ? add_stub(r, symbol->vaddr, target) : 0;

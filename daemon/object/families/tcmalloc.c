@@ -73,8 +73,8 @@ const struct allocator_family family_gperftools = {
 
 /* Other names of malloc and so on, and sometimes the only ones:
  * tcmalloc/internal_malloc_extension.h and tcmalloc.h. A hint of how hot a block is comes last; {p,
- * n} of alloc_at_least and of the size-returning operators is p in rax, and n more than what was
- * asked for. */
+ * n} of alloc_at_least and of the size-returning operators is p where a result is, and n more than
+ * what was asked for. */
 #define INTERNAL_NEW(array, hot)                                                                   \
 	THROWING("New" array hot, MALLOC, 0, 0, 0),                                                \
 		FUNCTION("New" array hot "Nothrow", MALLOC, 0, 0, 0),                              \

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
-#include "daemon/object/x86_64/flow.h"
+#include "daemon/object/machine/flow.h"
+#include "daemon/object/machine/machine.h"
 #include "proto/base/cleanup.h"
 
 #define MAX_EXIT_FUNCTIONS 64
@@ -15,9 +16,6 @@
 #define MAX_THUNK 24
 #define MAX_CHECKING_THUNK 10
 #define MAX_THUNK_CHAIN 4
-
-#define REG_RAX 0
-#define REG_RDI 7
 
 struct exit_search {
 	const struct object *object;
@@ -85,7 +83,8 @@ static int follow_tail(struct exit_search *search, const struct object_symbol *s
 	/* A probe on a conditional jump is hit by calls that go on, too. */
 	if (tail->is_conditional)
 		return -ENOTSUP;
-	return add_exit(search, symbol->file_offset + tail->offset, REG_RDI);
+	return add_exit(search, symbol->file_offset + tail->offset,
+			this_machine.first_argument_register);
 }
 
 static int search_function(struct exit_search *search, const struct object_symbol *symbol)
@@ -99,7 +98,8 @@ static int search_function(struct exit_search *search, const struct object_symbo
 	for (i = 0; i < exits.tail_count && r == 0; i++)
 		r = follow_tail(search, symbol, &exits.tails[i]);
 	for (i = 0; i < exits.ret_count && r == 0; i++)
-		r = add_exit(search, symbol->file_offset + exits.rets[i], REG_RAX);
+		r = add_exit(search, symbol->file_offset + exits.rets[i],
+			     this_machine.result_register);
 	return r < 0 && r != -ENOMEM ? -ENOTSUP : r;
 }
 

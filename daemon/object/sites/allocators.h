@@ -8,7 +8,7 @@
 
 #include "daemon/object/elf/object.h"
 #include "daemon/object/families/family.h"
-#include "daemon/object/x86_64/probe_place.h"
+#include "daemon/object/machine/probe_place.h"
 #include "site.h"
 
 /* A function found, and the place chosen for its probe. */
@@ -25,8 +25,8 @@ struct allocator_site {
 	bool is_refused;  /* cannot be probed: place.note says why; allocations go unseen */
 	enum site_returns returns;
 	/* Where the function may be left, the ways out of those that it tail-calls included. Other
-	 * functions may share them: an exit is this call's when rsp there is what rsp was at the
-	 * call's entry. Ascending. */
+	 * functions may share them: an exit is this call's when the stack pointer is what it was at
+	 * the call's entry. Ascending. */
 	struct site_exit *exits;
 	size_t exit_count;
 };

@@ -1,6 +1,6 @@
 #include "conduct.h"
 
-#include "bpf/x86_64.h"
+#include "bpf/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -42,8 +42,8 @@ struct site {
 	char instruction[64]; /* disassembled */
 	char note[96];	      /* what is odd about it; else "" */
 	/* Where the function may be left, the ways out of those that it tail-calls included. Other
-	 * functions may share them: an exit is this call's when rsp there is what rsp was at the
-	 * call's entry. Ascending. */
+	 * functions may share them: an exit is this call's when the stack pointer is what it was at
+	 * the call's entry. Ascending. */
 	struct site_exit *exits;
 	size_t exit_count;
 };

@@ -1,11 +1,11 @@
-#include "cfi_code.h"
+#include "daemon/object/machine/cfi_code.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "flow.h"
+#include "decode.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "stack_code.h"
@@ -250,8 +250,8 @@ static int visit(struct reader *reader, struct pending pending)
 			return 0;
 		pending.place = *place;
 	}
-	if (!flow_decode(range->bytes + (pending.addr - range->start), range->end - pending.addr,
-			 &at.insn, at.op)) {
+	if (!decode(range->bytes + (pending.addr - range->start), range->end - pending.addr,
+		    &at.insn, at.op)) {
 		reader->is_inconsistent = true;
 		return 0;
 	}

@@ -1,9 +1,10 @@
-#include "flow.h"
+#include "daemon/object/machine/flow.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "decode.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -19,19 +20,6 @@ struct walk {
 	struct flow flow;
 	size_t ret_capacity, target_capacity, call_capacity;
 };
-
-bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
-		 ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT])
-{
-	ZydisDecoder decoder;
-
-	if (ZYAN_FAILED(
-		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
-		return false;
-	if (operands)
-		return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, size, ret, operands));
-	return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, code, size, ret));
-}
 
 static int append(uint64_t **list, size_t *count, size_t *capacity, uint64_t value)
 {
@@ -114,7 +102,7 @@ static int visit(struct walk *w, uint64_t offset)
 	bool is_branch, is_call;
 	int r;
 
-	if (!flow_decode(w->code + offset, w->size - offset, &insn, NULL)) {
+	if (!decode(w->code + offset, w->size - offset, &insn, NULL)) {
 		/* Cut off by the end of the bytes, or no instruction? 15 bytes are the longest. */
 		if (w->size - offset < ZYDIS_MAX_INSTRUCTION_LENGTH)
 			w->flow.runs_over_end = true;
@@ -157,7 +145,7 @@ static int sweep(struct walk *w)
 	int r;
 
 	while (offset < w->size) {
-		if (!flow_decode(w->code + offset, w->size - offset, &insn, NULL)) {
+		if (!decode(w->code + offset, w->size - offset, &insn, NULL)) {
 			offset++;
 			continue;
 		}

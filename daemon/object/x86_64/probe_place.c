@@ -1,4 +1,4 @@
-#include "probe_place.h"
+#include "daemon/object/machine/probe_place.h"
 
 #include <Zydis/Zydis.h>
 #include <errno.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decode.h"
 #include "proto/base/cleanup.h"
 
 /* Longest straight line looked at. The longest prologue of the allocators in Debian 12 has 15
@@ -34,7 +35,7 @@ struct step {
 enum treatment {
 	REFUSED,  /* the kernel will not take a probe here, or would get it wrong */
 	STEPPED,  /* executed out of line under single-step */
-	EMULATED, /* done in the trap itself */
+	EMULATED, /* done in the trap itself: branch_setup_xol_ops(), push_setup_xol_ops() */
 };
 
 /* 26, 2e, 36, 3e and f0: is_prefix_bad() in the kernel. */
@@ -264,7 +265,7 @@ static bool walk_line(const uint8_t *code, size_t size, uint64_t vaddr, uint64_t
 		state.holders[i] = 1u << abi_args[i];
 	for (i = 0; i < MAX_LINE && offset < size && offset < limit; i++) {
 		s.bytes = code + offset;
-		if (!flow_decode(s.bytes, size - offset, &s.insn, s.operands))
+		if (!decode(s.bytes, size - offset, &s.insn, s.operands))
 			break;
 		treatment = kernel_treatment(&s);
 		if (treatment != REFUSED && is_usable(&state, options) &&
@@ -299,7 +300,7 @@ int prologue_choose(const uint8_t *code, size_t size, uint64_t vaddr,
 	ZydisDecodedInstruction first;
 	int r;
 
-	if (size == 0 || !flow_decode(code, size, &first, NULL))
+	if (size == 0 || !decode(code, size, &first, NULL))
 		return -EINVAL;
 	r = flow_follow(code, size, vaddr, NULL, 0, &flow);
 	if (r < 0)

@@ -45,7 +45,7 @@ static void a_byte_among_equal_ones(void **state)
 	assert_int_equal(at[0].offset, 0);
 	assert_int_equal(at[1].offset, 100);
 	assert_int_equal(at[2].offset, PAGE - 1);
-	assert_int_equal(at[1].kind, BREAKPOINT_INT3);
+	assert_int_equal(at[1].kind, BREAKPOINT_TRAP);
 }
 
 static void neighbours(void **state)

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/object/x86_64/cfi_code.h"
+#include "daemon/object/machine/cfi_code.h"
 #include "proto/base/cleanup.h"
 
 #define CODE 0x401000

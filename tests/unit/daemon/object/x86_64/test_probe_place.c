@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/object/x86_64/flow.h"
-#include "daemon/object/x86_64/probe_place.h"
+#include "daemon/object/machine/flow.h"
+#include "daemon/object/machine/probe_place.h"
 #include "proto/base/cleanup.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };

@@ -1,14 +1,14 @@
 #pragma once
 /* probe_place: where in a function a probe costs least.
  *
- * Pure: code bytes in, a site out. A uprobe on an instruction that the kernel emulates (push reg,
- * nop, jcc, jmp, call: arch/x86/kernel/uprobes.c, branch_setup_xol_ops and push_setup_xol_ops)
- * costs one trap; on any other it is single-stepped out of line, ten times the price. So we
- * decode the straight line from the entry and take the first emulated instruction at which the
- * arguments and the stack pointer are still known.
+ * Pure: code bytes in, a site out. A uprobe on an instruction that the kernel emulates costs one
+ * trap; on any other it is single-stepped out of line, ten times the price. So we decode the
+ * straight line from the entry and take the first emulated instruction at which the arguments and
+ * the stack pointer are still known.
  *
  * At a site, for each call of the function, exactly once: the arguments asked for are in arg_reg,
- * rsp is sp_words below the entry's, and rbp is the caller's still (the unwinder starts there).
+ * the stack pointer is sp_words below the entry's, and the frame pointer is the caller's still (the
+ * unwinder starts there).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,14 +17,14 @@
 #include "bpf/dhat_abi.h"
 #include "flow.h"
 
-#define PROLOGUE_ARGS 6	   /* integer arguments in registers: psABI 3.2.3 */
+#define PROLOGUE_ARGS 6	   /* integer arguments in registers, at most */
 #define PROLOGUE_LOST 0xff /* in arg_reg: in no register any more */
 
 struct prologue_site {
 	uint64_t offset;		/* from the function's entry, bytes */
 	uint8_t arg_reg[PROLOGUE_ARGS]; /* where the integer arguments are there, as dhat_cookie has
 					   it */
-	uint8_t sp_words;		/* rsp there + 8 * sp_words = rsp at the entry */
+	uint8_t sp_words;		/* sp there + 8 * sp_words = sp at the entry */
 	bool is_emulated;
 	bool is_repeated;     /* the function jumps back to its entry: several hits a call */
 	uint8_t length;	      /* of the instruction */
@@ -33,7 +33,7 @@ struct prologue_site {
 };
 
 struct prologue_options {
-	bool for_return;  /* the site serves a return probe too: rsp must be as at the entry */
+	bool for_return;  /* the site serves a return probe too: sp must be as at the entry */
 	bool may_fork;	  /* never choose a 5-byte nop (optimised on 6.18: forked children crash) */
 	uint8_t arg_mask; /* bit n: argument n must still be known */
 };
@@ -45,7 +45,7 @@ struct prologue_options {
 int prologue_choose(const uint8_t *code, size_t size, uint64_t vaddr,
 		    const struct prologue_options *options, struct prologue_site *ret);
 
-/* The ways out of a function, for exit probes. At a ret, rsp points at the return address. A tail
+/* The ways out of a function, for exit probes. At a return, sp points at the return address. A tail
  * jump leaves for code outside of [0, size): another function, or a cold part of this one; its
  * rets are this one's, too. */
 struct prologue_exits {

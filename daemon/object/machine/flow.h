@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <Zydis/Zydis.h>
-
 #define FLOW_MAX_BYTES 65536
 
 struct flow_tail {
@@ -19,7 +17,7 @@ struct flow_tail {
 };
 
 struct flow {
-	uint64_t *rets; /* offsets of ret instructions, in no order */
+	uint64_t *rets; /* offsets of returns, in no order */
 	size_t ret_count;
 	uint64_t *targets; /* offsets in (0, size) that a jump or a call leads to, in no order */
 	size_t target_count;
@@ -39,7 +37,3 @@ struct flow {
 int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
 		size_t noreturn_count, struct flow *ret);
 void flow_deinit(struct flow *flow);
-
-/* Decode one instruction of 64-bit code; false if it is none. */
-bool flow_decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *ret,
-		 ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT]);

@@ -2,11 +2,12 @@
 /* cfi_code: rows for functions without call frame information, read out of their instructions.
  *
  * Pure. musl is built without CFI, and so are assembler functions everywhere: a stack that leads
- * through one of them would end there. So from each known function entry on, where rsp points at
- * the return address, all ways through the function are followed and rsp and rbp with them. Only a
- * function that proves consistent gets rows: two ways to one place agree about the stack, and every
- * ret finds the return address on top. Code below the address that it began with was not called:
- * the kernel started it on a stack of its own (clone), and it is the outermost frame.
+ * through one of them would end there. So from each known function entry on, where the return
+ * address is known, all ways through the function are followed, and the stack and the frame pointer
+ * with them. Only a function that proves consistent gets rows: two ways to one place agree about
+ * the stack, and every return finds the address on top. Code below the address that it began with
+ * was not called: the kernel started it on a stack of its own (clone), and it is the outermost
+ * frame.
  */
 #include <stddef.h>
 #include <stdint.h>

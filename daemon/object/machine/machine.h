@@ -1,0 +1,23 @@
+#pragma once
+/* machine: what a machine is called, and what its registers and relocations are.
+ *
+ * The headers of this folder are what the rest of dhatd knows of machines. A folder beside it
+ * implements them for one; what the kernel side takes for granted of it is in bpf/machine.h.
+ */
+#include <stdint.h>
+
+struct machine {
+	const char *name; /* for people */
+	uint16_t elf;	  /* EM_… */
+	uint32_t audit;	  /* AUDIT_ARCH_…: of seccomp filters */
+	/* as unwind rules number them */
+	uint8_t dwarf_fp, dwarf_sp, dwarf_ra;
+	/* as struct dhat_cookie does */
+	uint8_t result_register, first_argument_register;
+	/* Types of relocations: a slot for a function, or for anything, gets the address of a
+	 * symbol; a word gets the base added; … or what a function returns, which chooses at run
+	 * time. */
+	uint32_t relocation_function, relocation_symbol, relocation_base, relocation_chosen;
+};
+
+extern const struct machine this_machine;
