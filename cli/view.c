@@ -413,13 +413,6 @@ void view_points(struct screen *screen, struct dhat_rendering *rendering,
 	}
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* link: of most probes; only what differs is said. */
 static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link)
 {
@@ -427,7 +420,7 @@ static void print_probe(struct screen *screen, const Dhat__Probe *probe, const c
 
 	fputs("    ", stdout);
 	screen_column(screen, probe->function, 16);
-	snprintf(place, sizeof(place), "%s+0x%" PRIx64, base_name(probe->object),
+	snprintf(place, sizeof(place), "%s+0x%" PRIx64, dhat_text_base_name(probe->object),
 		 probe->site_vaddr);
 	fputc(' ', stdout);
 	screen_column(screen, place, 20);

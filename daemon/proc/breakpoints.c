@@ -6,6 +6,7 @@
 #include "mapfile.h"
 #include "procmaps.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -249,7 +250,6 @@ void breakpoints_places(const struct breakpoints *breakpoints,
 	ret[0] = '\0';
 	for (size_t i = 0; i < breakpoints->count && used < size; i++) {
 		const struct breakpoint *b = &breakpoints->list[i];
-		const char *slash = strrchr(b->path, '/');
 
 		if (is_wanted && !is_wanted(context, i))
 			continue;
@@ -258,6 +258,6 @@ void breakpoints_places(const struct breakpoints *breakpoints,
 			break;
 		}
 		used += snprintf(ret + used, size - used, "%s%s+0x%" PRIx64, used ? ", " : "",
-				 slash ? slash + 1 : b->path, b->file_offset);
+				 dhat_text_base_name(b->path), b->file_offset);
 	}
 }

@@ -11,6 +11,7 @@
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "status.h"
 
 #define FILE_MAX_BYTES (512u << 20) /* maps of a process with millions of mappings */
 
@@ -83,32 +84,26 @@ static int read_at(int dir_fd, const char *file, char **ret, size_t *ret_size)
 
 #define PF_EXITING 4u /* include/linux/sched.h */
 
-/* Has the thread left, or begun to? proc(5): state (field 3) and flags (9) stand behind the name in
- * stat, which may hold anything. */
+/* Has the thread left, or begun to? */
 static bool has_left(int dir_fd)
 {
 	_cleanup_free_ char *text = NULL;
-	unsigned flags;
-	const char *at;
-	char state;
+	struct proc_stat stat;
 
-	if (read_at(dir_fd, "stat", &text, NULL))
-		return true;
-	at = strrchr(text, ')');
-	return !at || sscanf(at + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2 ||
-	       state == 'Z' || state == 'X' || flags & PF_EXITING;
+	return read_at(dir_fd, "stat", &text, NULL) || proc_stat_parse(text, &stat) ||
+	       stat.state == 'Z' || stat.state == 'X' || stat.flags & PF_EXITING;
 }
 
 /* The number might have been given to another process since it was listed. */
 static bool is_thread_of(int dir_fd, pid_t pid)
 {
 	_cleanup_free_ char *text = NULL;
-	const char *line;
+	struct proc_status status;
 
 	if (read_at(dir_fd, "status", &text, NULL))
 		return false;
-	line = strstr(text, "\nTgid:");
-	return line && atoi(line + strlen("\nTgid:")) == pid;
+	proc_status_parse(text, &status);
+	return status.tgid == pid;
 }
 
 static int list_threads(pid_t pid, DIR **ret)

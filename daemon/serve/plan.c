@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/kernel/selftest.h"
+#include "daemon/kernel/features.h"
 #include "daemon/object/sites/custom.h"
 #include "daemon/proc/breakpoints.h"
 #include "daemon/proc/file.h"
@@ -226,17 +226,14 @@ static int look_at_objects(struct planner *p, struct dhat_error *err)
 static int choose_links(struct planner *p)
 {
 	const char *forced = p->options->link;
-	enum selftest_result result = SELFTEST_KILLED;
 	struct dhat_error why = { 0 };
 	bool is_forced = forced && *forced;
 	int r = -ENOTSUP;
 
-	p->kind = is_forced ? uprobe_kind_of_name(forced) : UPROBE_SESSION;
+	p->kind = is_forced ? uprobe_kind_of_name(forced) : features_first_kind();
 	for (; p->kind < UPROBE_KINDS; p->kind++) {
 		why = (struct dhat_error){ 0 };
-		r = selftest_threads(p->kind, &why);
-		if (r == 0)
-			r = selftest_seccomp(p->kind, &result, &why);
+		r = features_links(p->kind, &why);
 		if (r == 0 || is_forced)
 			break;
 	}
@@ -247,7 +244,7 @@ static int choose_links(struct planner *p)
 			"no uprobe could be placed on a process of our own: %s", why.message);
 	if (!p->plan->preflight.has_seccomp || p->avoids_return_probes)
 		return 0;
-	p->avoids_return_probes = result != SELFTEST_UNHARMED;
+	p->avoids_return_probes = features_return_probes_kill(p->kind);
 	return preflight_add(&p->plan->preflight, "seccomp",
 			     p->avoids_return_probes
 				     ? "return probes got a process of our own killed: exit probes "

@@ -427,7 +427,7 @@ static int open_root(const struct target_identity *identity)
 	if (proc_open_dir(identity->pid, &dir_fd))
 		return -1;
 	fd = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return identity_start_ticks(identity->pid) == identity->start_ticks ? take_fd(fd) : -1;
+	return proc_start_ticks(identity->pid) == identity->start_ticks ? take_fd(fd) : -1;
 }
 
 static int write_head(struct writing *writing)

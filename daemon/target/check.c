@@ -1,24 +1,19 @@
 #include "check.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/kernel/features.h"
-#include "daemon/proc/file.h"
+#include "daemon/proc/status.h"
 #include "proto/base/cleanup.h"
 
 /* `dhatd run` traces its program until the probes are in place; then it is a target. */
 static int check_own(pid_t pid, struct dhat_error *err)
 {
-	_cleanup_free_ char *status = NULL;
-	const char *line;
+	struct proc_status status;
 
-	if (proc_read(pid, "status", &status, NULL))
-		return 0;
-	line = strstr(status, "\nTracerPid:");
-	if (!line || atoi(line + strlen("\nTracerPid:")) != getpid())
+	if (proc_status_read(pid, &status) || status.tracer_pid != getpid())
 		return 0;
 	return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
 			      "process %d is just being started by this dhatd: it will be a target "

@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "daemon/proc/smaps.h"
+#include "daemon/proc/status.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
@@ -21,14 +22,9 @@
 
 static uint64_t anonymous_bytes(pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
-	unsigned long long kilobytes = 0;
-	const char *at;
+	struct proc_status status;
 
-	if (proc_read(pid, "status", &text, NULL))
-		return 0;
-	at = strstr(text, "\nRssAnon:");
-	return at && sscanf(at + 9, " %llu kB", &kilobytes) == 1 ? kilobytes << 10 : 0;
+	return proc_status_read(pid, &status) ? 0 : status.anonymous_bytes;
 }
 
 void target_begin_doubt(struct target *target)

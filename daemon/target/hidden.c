@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "daemon/object/sites/hidden.h"
+#include "proto/base/text.h"
 #include "trial.h"
 
 #include <errno.h>
@@ -68,13 +69,11 @@ static int choose_sites(const struct survey *survey, const struct trial *trial, 
 /* Found or not, the C library's own malloc is in there, too, and has no texts to be known by. */
 static int say_library(struct target *target, const struct object_slot *slot)
 {
-	const char *slash = strrchr(slot->path, '/');
-
 	return findings_partial(
 		&target->findings, slot->path, 0,
 		"%.100s is linked statically and has no symbols: should its C library "
 		"have a malloc of its own, what that hands out is not counted",
-		slash ? slash + 1 : slot->path);
+		dhat_text_base_name(slot->path));
 }
 
 bool target_may_try(const struct target *target)

@@ -1,42 +1,13 @@
 #include "identity.h"
 
 #include "daemon/proc/file.h"
+#include "daemon/proc/status.h"
 #include "proto/base/cleanup.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-static void read_ns_pids(const char *status, struct target_identity *identity)
-{
-	const char *line = strstr(status, "\nNSpid:");
-	const char *at = line ? line + strlen("\nNSpid:") : "";
-	int pid, used;
-
-	while (identity->ns_pid_count < ARRAY_SIZE(identity->ns_pids) &&
-	       sscanf(at, "%*[\t ]%d%n", &pid, &used) == 1) {
-		identity->ns_pids[identity->ns_pid_count++] = pid;
-		at += used;
-	}
-}
-
-uint64_t identity_start_ticks(pid_t pid)
-{
-	_cleanup_free_ char *text = NULL;
-	unsigned long long ticks = 0;
-	const char *at;
-
-	if (proc_read_main(pid, "stat", &text, NULL))
-		return 0;
-	at = strrchr(text, ')');
-	if (!at)
-		return 0;
-	sscanf(at + 1,
-	       " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-	       &ticks);
-	return ticks;
-}
 
 static char *read_command(pid_t pid)
 {
@@ -58,12 +29,10 @@ static char *read_command(pid_t pid)
 
 int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err)
 {
-	_cleanup_free_ char *status = NULL;
 	struct target_identity identity = { .pid = pid };
+	struct proc_status status;
 	char path[PATH_MAX] = "";
-	unsigned uid = 0;
-	const char *line;
-	int error = proc_read_main(pid, "status", &status, NULL);
+	int error = proc_status_read_main(pid, &status);
 
 	if (error == -ESRCH)
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
@@ -71,12 +40,10 @@ int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err
 				      (int)pid);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot read /proc/%d/status", (int)pid);
-	line = strstr(status, "\nUid:");
-	if (line)
-		sscanf(line, "\nUid: %u", &uid);
-	identity.uid = uid;
-	read_ns_pids(status, &identity);
-	identity.start_ticks = identity_start_ticks(pid);
+	identity.uid = status.uid;
+	identity.ns_pid_count = status.ns_depth;
+	memcpy(identity.ns_pids, status.ns_pids, sizeof(identity.ns_pids));
+	identity.start_ticks = proc_start_ticks(pid);
 	proc_read_link(pid, "exe", path, sizeof(path));
 	identity.executable = strdup(path);
 	identity.command = read_command(pid);

@@ -4,6 +4,7 @@
 #include "daemon/proc/mapfile.h"
 #include "daemon/worker/worker.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,13 +337,12 @@ bool objects_next_place(struct objects *objects, uint32_t object, uint64_t file_
 
 void objects_name(struct objects *objects, uint32_t object, char *ret, size_t size)
 {
-	const char *path = "", *slash;
+	const char *path = "";
 
 	pthread_mutex_lock(&objects->lock);
 	if (object < objects->count && objects->slots[object].path)
 		path = objects->slots[object].path;
-	slash = strrchr(path, '/');
-	snprintf(ret, size, "%s", slash ? slash + 1 : path);
+	snprintf(ret, size, "%s", dhat_text_base_name(path));
 	pthread_mutex_unlock(&objects->lock);
 }
 

@@ -59,20 +59,3 @@ int preflight_block(struct preflight *preflight, const char *name, int error, en
 
 /* The first blocking hazard as an error; 0 if there is none. */
 int preflight_verdict(const struct preflight *preflight, struct dhat_error *err);
-
-/* ---- pure, for tests ---------------------------------------------------------------------- */
-
-/* What /proc/PID/status says (proc(5)); absent lines leave 0. */
-struct preflight_status {
-	char state; /* R, S, T, t, Z, X … */
-	pid_t tgid, pid, tracer_pid;
-	pid_t ns_pid; /* as the target's own pid namespace numbers it */
-	int ns_depth; /* how many numbers NSpid has */
-	int seccomp_mode, seccomp_filters;
-	unsigned long long effective_caps;
-	unsigned long long caught_signals; /* bit n - 1: signal n has a handler */
-};
-void preflight_parse_status(const char *text, struct preflight_status *ret);
-
-/* Whether an executable's path is an emulator's, whose program no probe can see. */
-bool preflight_is_emulator(const char *path);

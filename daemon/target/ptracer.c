@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "daemon/proc/file.h"
-#include "preflight.h"
+#include "daemon/proc/status.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/text.h"
 
 /* By the file that runs: a name can be chosen freely. */
 static bool is_strace(pid_t tracer)
@@ -16,18 +17,17 @@ static bool is_strace(pid_t tracer)
 
 	if (proc_read_link(tracer, "exe", path, sizeof(path)))
 		return false;
-	return strcmp(strrchr(path, '/') ?: path, "/strace") == 0;
+	return strcmp(dhat_text_base_name(path), "strace") == 0;
 }
 
 int ptracer_find(pid_t pid, struct ptracer *ret)
 {
-	_cleanup_free_ char *text = NULL, *name = NULL;
-	struct preflight_status status;
-	int error = proc_read(pid, "status", &text, NULL);
+	_cleanup_free_ char *name = NULL;
+	struct proc_status status;
+	int error = proc_status_read(pid, &status);
 
 	if (error)
 		return error;
-	preflight_parse_status(text, &status);
 	*ret = (struct ptracer){ .pid = status.tracer_pid };
 	if (!ret->pid)
 		return 0;

@@ -11,7 +11,7 @@
 #include "daemon/kernel/uprobe.h"
 #include "daemon/proc/file.h"
 #include "daemon/proc/mapfile.h"
-#include "preflight.h"
+#include "daemon/proc/status.h"
 #include "proto/base/cleanup.h"
 #include "ptracer.h"
 
@@ -22,12 +22,10 @@
 
 static bool handles_sigtrap(pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
-	struct preflight_status status;
+	struct proc_status status;
 
-	if (proc_read(pid, "status", &text, NULL))
+	if (proc_status_read(pid, &status))
 		return true;
-	preflight_parse_status(text, &status);
 	return status.caught_signals >> (SIGTRAP - 1) & 1;
 }
 

@@ -14,6 +14,7 @@
 #include "daemon/account/heap.h"
 #include "daemon/account/mappings.h"
 #include "daemon/account/stack.h"
+#include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
 #include "proto/base/error.h"
 #include "proto/profile/verdict.h"
@@ -52,8 +53,8 @@ const char *target_state_name(enum target_state state);
 
 /* Who the target is; filled at attach and kept after its end. */
 struct target_identity {
-	pid_t pid;	  /* as dhatd sees it */
-	pid_t ns_pids[8]; /* NSpid of /proc/PID/status, outermost first */
+	pid_t pid;			 /* as dhatd sees it */
+	pid_t ns_pids[PROC_NS_PIDS_MAX]; /* as status.h has them */
 	size_t ns_pid_count;
 	uid_t uid;
 	char *command;	      /* arguments separated by spaces */

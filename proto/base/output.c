@@ -10,6 +10,7 @@
 
 #include "asker.h"
 #include "cleanup.h"
+#include "text.h"
 
 struct dhat_output {
 	FILE *stream;
@@ -45,7 +46,7 @@ static void give_to_asker(int fd)
 /* "dir/name" → "dir/.name.XXXXXX", opened. */
 static int open_temporary(struct dhat_output *output)
 {
-	const char *slash = strrchr(output->path, '/'), *name = slash ? slash + 1 : output->path;
+	const char *name = dhat_text_base_name(output->path);
 	_cleanup_close_ int fd = -1;
 
 	/* a file name has at most 255 characters: a long one is cut */

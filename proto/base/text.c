@@ -98,3 +98,10 @@ size_t dhat_text_width(const char *text)
 	}
 	return width;
 }
+
+const char *dhat_text_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}

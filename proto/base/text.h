@@ -12,6 +12,9 @@
  * of memory. */
 char *dhat_text_clean(const char *text);
 
+/* What stands behind the last slash of a path: to show it, and never to tell which file it is. */
+const char *dhat_text_base_name(const char *path);
+
 /* The number of bytes of the valid UTF-8 character that text begins with, 0 if there is none. */
 size_t dhat_text_character(const char *text);
 /* How many columns it takes on a terminal, a character being one; combining and wide ones are not

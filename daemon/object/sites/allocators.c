@@ -10,6 +10,7 @@
 #include "copiers.h"
 #include "daemon/object/cfi/cfi.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/text.h"
 #include "providers.h"
 
 /* The C library's functions for memory without a file, by argument number (POSIX, mremap(2)). */
@@ -123,20 +124,13 @@ int allocators_describe(int fd, const char *const *besides, struct object **ret,
 
 /* ---- what an allocator is called ---------------------------------------------------------- */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = path ? strrchr(path, '/') : NULL;
-
-	return slash ? slash + 1 : path ? path : "";
-}
-
 static void tell_name(const struct object *object, const char *path,
 		      const struct allocator_family *family, char *ret, size_t size)
 {
 	if (family)
 		family->tell_name(object, ret, size);
 	else
-		snprintf(ret, size, "malloc of %.50s", base_name(path));
+		snprintf(ret, size, "malloc of %.50s", dhat_text_base_name(path ?: ""));
 }
 
 /* ---- sites -------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 
 #include "bpf/dhat_abi.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/text.h"
 
 /* ---- one text ------------------------------------------------------------------------------ */
 
@@ -197,9 +198,7 @@ void customs_free(struct customs *customs)
 
 bool custom_is_in(const struct custom *custom, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-
 	if (strchr(custom->binary, '/'))
 		return !strcmp(custom->binary, path);
-	return !strcmp(custom->binary, slash ? slash + 1 : path);
+	return !strcmp(custom->binary, dhat_text_base_name(path));
 }

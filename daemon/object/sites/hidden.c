@@ -4,14 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/text.h"
+
 #define LISTED 6 /* addresses: as many as Rust uses of jemalloc */
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 const char *hidden_name(const struct object_desc *desc, unsigned maker)
 {
@@ -41,7 +36,7 @@ static void list_addresses(const uint64_t *addresses, size_t count, char *ret, s
 void hidden_describe(const struct object_desc *desc, const char *path, unsigned maker, char *ret,
 		     size_t size)
 {
-	const char *file = base_name(path);
+	const char *file = dhat_text_base_name(path);
 	uint64_t entries[OBJECT_MAX_ENTRIES] = { 0 };
 	char list[160];
 	size_t count = 0;

@@ -1,4 +1,4 @@
-/* preflight: status texts, then real processes of every kind that needs no rights. */
+/* preflight: real processes of every kind that needs no rights. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,36 +128,6 @@ static pid_t start_program(const char *path)
 }
 
 /* ---- tests -------------------------------------------------------------------------------- */
-
-static void test_status(void **state)
-{
-	struct preflight_status s;
-
-	preflight_parse_status("Name:\tPid:\nState:\tt (tracing stop)\nTgid:\t12\nPid:\t13\n"
-			       "TracerPid:\t99\nNSpid:\t13\t7\t2\nCapEff:\t000001ffffffffff\n"
-			       "Seccomp:\t2\nSeccomp_filters:\t3\n",
-			       &s);
-	assert_true(s.state == 't' && s.tgid == 12 && s.pid == 13 && s.tracer_pid == 99);
-	assert_true(s.ns_depth == 3 && s.ns_pid == 2);
-	assert_true(s.effective_caps == 0x1ffffffffffull);
-	assert_true(s.seccomp_mode == 2 && s.seccomp_filters == 3);
-	preflight_parse_status("", &s);
-	assert_true(s.state == 0 && s.tgid == 0 && s.ns_depth == 0 && s.seccomp_mode == 0);
-	preflight_parse_status("Seccomp:\nNSpid:", &s);
-	assert_true(s.seccomp_mode == 0 && s.ns_depth == 0);
-}
-
-static void test_emulators(void **state)
-{
-	assert_true(preflight_is_emulator("/usr/bin/qemu-aarch64-static"));
-	assert_true(preflight_is_emulator("/usr/bin/qemu-riscv64"));
-	assert_true(preflight_is_emulator("/usr/libexec/valgrind/memcheck-amd64-linux"));
-	assert_false(preflight_is_emulator("/usr/bin/qemu-system-aarch64"));
-	assert_false(preflight_is_emulator("/usr/bin/qemu-img"));
-	assert_false(preflight_is_emulator("/usr/bin/valgrind.bin"));
-	assert_false(preflight_is_emulator("/opt/service-amd64-linux"));
-	assert_false(preflight_is_emulator(""));
-}
 
 static void test_an_ordinary_process(void **state)
 {
@@ -437,8 +407,6 @@ static void test_rights(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_emulators),
 		cmocka_unit_test(test_an_ordinary_process),
 		cmocka_unit_test(test_no_such_process),
 		cmocka_unit_test(test_zombie),
