@@ -576,20 +576,6 @@ uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
 	return point_at(heap, point)->total_blocks;
 }
 
-uint64_t heap_memory_bytes(const struct heap *heap)
-{
-	uint64_t bytes = sizeof(*heap) + heap->chunk_count * sizeof(*heap->chunks) +
-			 heap->pending_capacity * sizeof(*heap->pendings);
-
-	for (uint32_t i = 0; i < heap->chunk_count; i++)
-		if (heap->chunks[i])
-			bytes += CHUNK_POINTS * sizeof(struct heap_point);
-	if (heap->gone)
-		bytes += index_memory_bytes(heap->gone);
-	return bytes + index_memory_bytes(heap->block_by_addr) +
-	       index_memory_bytes(heap->pending_by_tid);
-}
-
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count)
 {

@@ -112,7 +112,6 @@ void heap_visit_blocks(const struct heap *heap, void (*visit)(void *context, uin
 		       void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
-uint64_t heap_memory_bytes(const struct heap *heap); /* what the heap itself occupies */
 
 /* A consistent copy for a snapshot; O(points). peak_* of every point are those of t-gmax. The
  * caller frees *ret_points with free(). */

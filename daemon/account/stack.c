@@ -316,11 +316,3 @@ uint64_t stacks_refused(const struct stacks *stacks)
 {
 	return stacks->refused;
 }
-
-uint64_t stacks_memory_bytes(const struct stacks *stacks)
-{
-	return sizeof(*stacks) + stacks->capacity * sizeof(*stacks->list) +
-	       stacks->chunk_capacity * sizeof(*stacks->chunks) +
-	       (uint64_t)stacks->chunk_count * CHUNK_FRAMES * sizeof(struct stack_frame) +
-	       index_memory_bytes(stacks->point_by_key);
-}

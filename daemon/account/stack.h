@@ -58,4 +58,3 @@ uint32_t stacks_count(const struct stacks *stacks); /* points, the special ones 
 /* No frames for a special point, or for one that does not exist. */
 void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view *ret);
 uint64_t stacks_refused(const struct stacks *stacks); /* not interned: table full */
-uint64_t stacks_memory_bytes(const struct stacks *stacks);

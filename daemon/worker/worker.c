@@ -18,17 +18,15 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "worker_ask.h"
 #include "worker_link.h"
 #include "worker_main.h"
-#include "worker_pack.h"
 
 #define SECOND_NS 1000000000ull
 #define MAX_WISHES 65536 /* a file each: the .dwo files of a large program */
 #define MAX_REFUSED                                                                                \
 	256 /* files remembered for having brought a worker down; older ones are forgotten */
 #define OWNER_NONE ((uid_t)-1)
-
-enum which { NAMES, TABLES, WHICH_COUNT };
 
 struct process {
 	pthread_mutex_t lock;	   /* held for a whole exchange */
@@ -54,19 +52,15 @@ struct refused {
 
 struct worker {
 	struct worker_options options;
-	struct process processes[WHICH_COUNT];
+	struct process processes[WORKER_KINDS];
 	pthread_mutex_t refused_lock;
 	struct refused refused[MAX_REFUSED];
 	uint64_t refused_count; /* ever; the list is a ring */
 };
 
 struct exchange {
-	uint32_t type;
-	enum which which;
-	int fd; /* -1: only for WORKER_TRY */
-	const struct wire_writer *request;
-	uint64_t limit_ns, max_answer;
-	const struct wish_granter *granter;
+	const struct worker_question *question;
+	uint64_t limit_ns;
 	uid_t object_owner; /* OWNER_NONE: root */
 	/* of all files that this request has shown the worker so far */
 	uid_t owner;
@@ -123,7 +117,9 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	char memory[24];
-	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory, NULL };
+	bool is_names = process == &worker->processes[WORKER_NAMES];
+	char names[] = "names", tables[] = "tables"; /* for ps */
+	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory, is_names ? names : tables, NULL };
 	int pair[2], r;
 
 	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)worker->options.memory_bytes);
@@ -234,13 +230,14 @@ static bool may_see(struct exchange *exchange, struct process *process, int fd)
 /* Within the bounds on wishes; what is beyond them does not exist. */
 static int ask_granter(struct exchange *exchange, const struct wish *wish)
 {
+	const struct wish_granter *granter = exchange->question->granter;
 	uint64_t began = clock_now_ns(CLOCK_MONOTONIC), took;
 	int fd;
 
-	if (!exchange->granter || exchange->wish_count++ >= MAX_WISHES ||
+	if (!granter || exchange->wish_count++ >= MAX_WISHES ||
 	    exchange->grant_ns >= exchange->max_grant_ns)
 		return -1;
-	fd = exchange->granter->grant(exchange->granter->context, wish);
+	fd = granter->grant(granter->context, wish);
 	took = clock_now_ns(CLOCK_MONOTONIC) - began;
 	exchange->grant_ns += took;
 	exchange->deadline_ns += took;
@@ -290,8 +287,8 @@ static int receive_answer(struct exchange *exchange, struct process *process,
 		_cleanup_free_ uint8_t *data = NULL;
 		struct worker_head head;
 		struct wire_reader reader;
-		int r = worker_receive(process->sock, exchange->max_answer, exchange->deadline_ns,
-				       &head, &data, NULL);
+		int r = worker_receive(process->sock, exchange->question->max_answer,
+				       exchange->deadline_ns, &head, &data, NULL);
 
 		if (r)
 			return r;
@@ -363,6 +360,8 @@ static int status_after(struct process *process, int error)
 static int send_request(struct worker *worker, struct process *process, struct exchange *exchange,
 			struct dhat_error *err)
 {
+	const struct worker_question *question = exchange->question;
+
 	for (int attempt = 0;; attempt++) {
 		bool is_new = !process->pid;
 		int r = is_new ? start(worker, process, err) : 0;
@@ -374,8 +373,8 @@ static int send_request(struct worker *worker, struct process *process, struct e
 		exchange->owner = exchange->object_owner;
 		limit_cpu(process, exchange->limit_ns);
 		exchange->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + exchange->limit_ns;
-		r = worker_send(process->sock, exchange->type, exchange->request->data,
-				exchange->request->size, exchange->fd, exchange->deadline_ns);
+		r = worker_send(process->sock, question->type, question->request->data,
+				question->request->size, question->fd, exchange->deadline_ns);
 		if (!r)
 			return 0;
 		stop(process); /* it ended while idle: a new one, once */
@@ -441,40 +440,48 @@ static void change_owner(struct process *process, uid_t owner)
 		stop(process);
 }
 
-static int run(struct worker *worker, struct exchange *exchange, struct dhat_error *err)
+int worker_ask(struct worker *worker, const struct worker_question *question, uint8_t **ret,
+	       size_t *ret_size, struct dhat_error *err)
 {
-	struct process *process = &worker->processes[exchange->which];
-	struct file_key key = { .type = exchange->type };
-	struct stat st = { 0 };
+	struct process *process = &worker->processes[question->kind];
+	struct exchange exchange = { .question = question };
+	struct file_key key = { .type = question->type };
+	struct stat st;
 	int r;
 
-	if (exchange->request->is_failed)
+	if (question->request->is_failed)
 		return dhat_error_errno(err, ENOMEM, "cannot ask the ELF worker");
-	if (exchange->fd >= 0) {
-		if (fstat(exchange->fd, &st) || !S_ISREG(st.st_mode))
-			return dhat_error_set(err, EBADF, DHAT_EXIT_FAILED, "not a regular file");
-		key.device = st.st_dev;
-		key.inode = st.st_ino;
-		key.size = st.st_size;
-		key.mtime = st.st_mtim;
-		r = check_refused(worker, &key, err);
-		if (r)
-			return r;
-	}
-	exchange->object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
-	exchange->max_grant_ns = worker->options.grant_seconds * SECOND_NS;
+	if (fstat(question->fd, &st) || !S_ISREG(st.st_mode))
+		return dhat_error_set(err, EBADF, DHAT_EXIT_FAILED, "not a regular file");
+	key.device = st.st_dev;
+	key.inode = st.st_ino;
+	key.size = st.st_size;
+	key.mtime = st.st_mtim;
+	r = check_refused(worker, &key, err);
+	if (r)
+		return r;
+	exchange.object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
+	exchange.limit_ns =
+		SECOND_NS * (question->kind == WORKER_NAMES ? worker->options.name_seconds
+							    : worker->options.table_seconds);
+	exchange.max_grant_ns = worker->options.grant_seconds * SECOND_NS;
 	pthread_mutex_lock(&process->lock);
 	change_owner(process, st.st_uid);
 	r = process->is_stopped ? refuse_stopped(err)
-				: run_locked(worker, process, exchange, &key, err);
+				: run_locked(worker, process, &exchange, &key, err);
 	pthread_mutex_unlock(&process->lock);
-	return r;
+	if (r) {
+		free(exchange.answer);
+		return r;
+	}
+	*ret = exchange.answer;
+	*ret_size = exchange.answer_size;
+	return 0;
 }
 
 /* ---- the interface ---- */
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
-DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 
 int worker_new(const struct worker_options *options, struct worker **ret, struct dhat_error *err)
 {
@@ -495,7 +502,7 @@ int worker_new(const struct worker_options *options, struct worker **ret, struct
 #ifdef __SANITIZE_ADDRESS__
 	worker->options.memory_bytes = 0; /* its shadow alone is terabytes of address space */
 #endif
-	for (int i = 0; i < WHICH_COUNT; i++) {
+	for (int i = 0; i < WORKER_KINDS; i++) {
 		worker->processes[i].sock = -1;
 		pthread_mutex_init(&worker->processes[i].lock, NULL);
 		pthread_mutex_init(&worker->processes[i].sock_lock, NULL);
@@ -509,7 +516,7 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	for (int i = 0; i < WHICH_COUNT; i++) {
+	for (int i = 0; i < WORKER_KINDS; i++) {
 		stop(&worker->processes[i]);
 		pthread_mutex_destroy(&worker->processes[i].lock);
 		pthread_mutex_destroy(&worker->processes[i].sock_lock);
@@ -530,139 +537,11 @@ static void stop_requests(struct process *process)
 
 void worker_stop_looking(struct worker *worker)
 {
-	stop_requests(&worker->processes[TABLES]);
+	stop_requests(&worker->processes[WORKER_TABLES]);
 }
 
 void worker_stop(struct worker *worker)
 {
-	for (int i = 0; i < WHICH_COUNT; i++)
+	for (int i = 0; i < WORKER_KINDS; i++)
 		stop_requests(&worker->processes[i]);
-}
-
-/* What is probed is what was looked at. */
-static bool is_of(const struct survey *survey, int fd)
-{
-	return sites_are_of(&survey->allocators, fd) && sites_are_of(&survey->mappers, fd) &&
-	       sites_are_of(&survey->customs, fd) && sites_are_of(&survey->candidates, fd);
-}
-
-int worker_survey(struct worker *worker, int fd, const struct survey_question *question,
-		  struct survey **ret, struct dhat_error *err)
-{
-	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
-	struct wire_writer request = { 0 };
-	struct exchange exchange = {
-		.type = WORKER_SURVEY,
-		.which = TABLES,
-		.fd = fd,
-		.request = &request,
-		.limit_ns = worker->options.table_seconds * SECOND_NS,
-		.max_answer = 64u << 20,
-	};
-	struct wire_reader reader;
-	int r;
-
-	pack_put_question(&request, question);
-	r = run(worker, &exchange, err);
-	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
-	if (!r && (pack_get_survey(&reader, &survey) || !is_of(survey, fd)))
-		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
-				   "the ELF worker gave a senseless description");
-	free(exchange.answer);
-	wire_writer_deinit(&request);
-	if (!r)
-		*ret = take_ptr(survey);
-	return r;
-}
-
-int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
-		     struct dhat_error *err)
-{
-	struct wire_writer request = { 0 };
-	struct exchange exchange = {
-		.type = WORKER_BUILD_CFI,
-		.which = TABLES,
-		.fd = fd,
-		.request = &request,
-		.limit_ns = worker->options.table_seconds * SECOND_NS,
-		/* rows, and a page index that describes a sparse object */
-		.max_answer = max_rows * sizeof(uint64_t) + (64u << 20),
-	};
-	struct wire_reader reader;
-	int r;
-
-	wire_put_u32(&request, max_rows);
-	r = run(worker, &exchange, err);
-	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
-	if (!r && pack_get_table(&reader, max_rows, ret))
-		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
-				   "the ELF worker gave a senseless unwind table");
-	free(exchange.answer);
-	wire_writer_deinit(&request);
-	return r;
-}
-
-int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
-		bool places_only, const struct wish_granter *granter, struct names **ret,
-		struct dhat_error *err)
-{
-	struct wire_writer request = { 0 };
-	struct exchange exchange = {
-		.type = WORKER_NAME,
-		.which = NAMES,
-		.fd = fd,
-		.request = &request,
-		.limit_ns = worker->options.name_seconds * SECOND_NS,
-		.max_answer = WORKER_MAX_MESSAGE_BYTES,
-		.granter = granter,
-	};
-	struct wire_reader reader;
-	int r;
-
-	wire_put_u32(&request, places_only);
-	wire_put_u32(&request, count);
-	for (uint32_t i = 0; i < count; i++) {
-		wire_put_u64(&request, queries[i].file_offset);
-		wire_put_u32(&request, queries[i].is_exact_pc);
-	}
-	r = run(worker, &exchange, err);
-	reader = (struct wire_reader){ .data = exchange.answer, .size = exchange.answer_size };
-	if (!r && names_get(&reader, count, ret))
-		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
-				   "the ELF worker gave senseless names");
-	free(exchange.answer);
-	wire_writer_deinit(&request);
-	return r;
-}
-
-int worker_try(struct worker *worker, int fd, const void *bytes, size_t size,
-	       const struct wish_granter *granter, uint8_t **ret, size_t *ret_size,
-	       struct dhat_error *err)
-{
-	struct wire_writer request = { 0 };
-	struct exchange exchange = {
-		.type = WORKER_TRY,
-		.which = NAMES,
-		.fd = fd,
-		.request = &request,
-		.limit_ns = worker->options.name_seconds * SECOND_NS,
-		.max_answer = 1u << 20,
-		.granter = granter,
-	};
-	int r;
-
-	wire_put(&request, bytes, size);
-	r = run(worker, &exchange, err);
-	wire_writer_deinit(&request);
-	if (r)
-		return r;
-	*ret = exchange.answer;
-	*ret_size = exchange.answer_size;
-	return 0;
-}
-
-void worker_pids(struct worker *worker, int ret[2])
-{
-	for (int i = 0; i < WHICH_COUNT; i++)
-		ret[i] = worker->processes[i].pid;
 }

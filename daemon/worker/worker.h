@@ -57,10 +57,3 @@ int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cf
 int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
 		bool places_only, const struct wish_granter *granter, struct names **ret,
 		struct dhat_error *err);
-
-/* For tests: a request to worker_try_hook() of the names worker. fd may be -1. */
-int worker_try(struct worker *worker, int fd, const void *request, size_t size,
-	       const struct wish_granter *granter, uint8_t **ret, size_t *ret_size,
-	       struct dhat_error *err);
-/* For tests: process ids of the two workers (names, tables); 0: not running. */
-void worker_pids(struct worker *worker, int ret[2]);

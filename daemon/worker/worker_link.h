@@ -13,7 +13,6 @@ enum worker_message {
 	WORKER_SURVEY = 1,
 	WORKER_BUILD_CFI,
 	WORKER_NAME,
-	WORKER_TRY, /* of a test program's own: see worker_main.h */
 	/* answers */
 	WORKER_DONE,
 	WORKER_FAILED, /* u32 errno, u32 exit code, string message */

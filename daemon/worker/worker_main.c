@@ -9,8 +9,8 @@
 #include "daemon/object/dwarf/naming.h"
 #include "daemon/object/sites/surveyor.h"
 #include "proto/base/cleanup.h"
-#include "sandbox.h"
 #include "worker_link.h"
+#include "worker_loop.h"
 #include "worker_pack.h"
 
 DEFINE_CLEANUP_PTR(struct survey *, survey_free)
@@ -88,13 +88,11 @@ static int name(int fd, struct wire_reader *request, struct wire_writer *answer,
 	return r;
 }
 
-static int serve(uint32_t type, int fd, struct wire_reader *request, struct wire_writer *answer,
-		 struct dhat_error *err)
+int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wire_writer *answer,
+		  struct dhat_error *err)
 {
 	struct stat st;
 
-	if (type == WORKER_TRY && worker_try_hook)
-		return worker_try_hook(request, fd, answer);
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EBADF;
 	switch (type) {
@@ -109,57 +107,7 @@ static int serve(uint32_t type, int fd, struct wire_reader *request, struct wire
 	}
 }
 
-static int answer_failure(int error, const struct dhat_error *err)
-{
-	struct wire_writer writer = { 0 };
-	int r;
-
-	wire_put_u32(&writer, error);
-	wire_put_u32(&writer, err->code);
-	wire_put_string(&writer, err->message);
-	r = worker_send(WORKER_SOCKET, WORKER_FAILED, writer.data, writer.size, -1, 0);
-	wire_writer_deinit(&writer);
-	return r;
-}
-
-static int serve_next(void)
-{
-	_cleanup_free_ uint8_t *data = NULL;
-	_cleanup_close_ int fd = -1;
-	struct wire_writer answer = { 0 };
-	struct dhat_error err = { 0 };
-	struct worker_head head;
-	struct wire_reader request;
-	int r = worker_receive(WORKER_SOCKET, WORKER_MAX_MESSAGE_BYTES, 0, &head, &data, &fd);
-
-	if (r)
-		return r;
-	request = (struct wire_reader){ .data = data, .size = head.size };
-	r = serve(head.type, fd, &request, &answer, &err);
-	cleanup_close_fd(&fd); /* once it has answered, the worker holds nothing */
-	fd = -1;
-	if (!r && answer.is_failed)
-		r = -ENOMEM;
-	if (r)
-		r = answer_failure(-r, &err);
-	else
-		r = worker_send(WORKER_SOCKET, WORKER_DONE, answer.data, answer.size, -1, 0);
-	wire_writer_deinit(&answer);
-	return r;
-}
-
 int worker_main(int argc, char **argv)
 {
-	struct sandbox_limits limits = { .memory_bytes =
-						 argc > 2 ? strtoull(argv[2], NULL, 10) : 0 };
-	struct dhat_error err = { 0 };
-	int r = sandbox_enter(&limits, &err);
-
-	if (r) { /* say why, once somebody asks */
-		answer_failure(-r, &err);
-		return 1;
-	}
-	while (!serve_next())
-		;
-	return 0;
+	return worker_loop(argc > 2 ? strtoull(argv[2], NULL, 10) : 0, worker_answer);
 }

@@ -5,15 +5,13 @@
  * itself (sandbox.h), then answers requests until the socket ends. main() calls this before it
  * does anything else.
  */
-#include "proto/base/wire.h"
+#include "worker_loop.h"
 
 #define WORKER_ARGUMENT "--worker"
-#define WORKER_SOCKET 3
 
-/* argv: program, --worker, memory limit in bytes. Returns the exit status. */
+/* argv: program, --worker, memory limit in bytes, what it is for. Returns the exit status. */
 int worker_main(int argc, char **argv);
 
-/* A test program may define this: what the worker does on worker_try(), inside the sandbox. 0 or
- * -errno. Without it such a request fails. */
-int worker_try_hook(struct wire_reader *request, int fd, struct wire_writer *answer)
-	__attribute__((weak));
+/* What it answers: a worker_answer_fn. */
+int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wire_writer *answer,
+		  struct dhat_error *err);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "daemon/account/heap.h"
+#include "proto/base/budget.h"
 
 enum { POINTS = 20000 };
 
@@ -48,9 +49,10 @@ struct result {
 static int measure(uint64_t blocks, struct result *ret)
 {
 	uint64_t *addrs = malloc(blocks * sizeof(*addrs)), random = 88172645463325252, begin, last;
+	struct budget budget = { 0 };
 	struct heap *heap;
 
-	if (!addrs || heap_new(0, &heap) < 0)
+	if (!addrs || heap_new(0, &heap) < 0 || heap_charge(heap, &budget) < 0)
 		return -1;
 	*ret = (struct result){ 0 };
 	begin = now_ns();
@@ -68,7 +70,7 @@ static int measure(uint64_t blocks, struct result *ret)
 		last = now;
 	}
 	ret->grow_ns = (double)(now_ns() - begin) / blocks;
-	ret->bytes_a_block = heap_memory_bytes(heap) / blocks;
+	ret->bytes_a_block = budget.used_bytes / blocks;
 	begin = now_ns();
 	for (uint64_t i = 0; i < 4000000; i++) {
 		uint64_t pick = random_next(&random) % blocks;

@@ -40,7 +40,7 @@ static void build(const void *image, size_t size)
 	struct cfi_table *table = NULL;
 	struct dhat_error err = {};
 
-	if (cfi_build_image(image, size, MAX_ROWS, &table, &err) == 0)
+	if (cfi_build(fuzz_file(image, size), MAX_ROWS, &table, &err) == 0)
 		check_table(table);
 	else
 		FUZZ_CHECK(err.code != DHAT_EXIT_OK && err.message[0]);

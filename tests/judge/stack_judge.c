@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "proto/base/cleanup.h"
+#include "tests/unit/memory_file.h"
 #include "tests/unit/unwind_host.h"
 #include "tracee.h"
 
@@ -88,9 +89,12 @@ static struct cfi_table *vdso_table(uint64_t start, uint64_t end)
 {
 	static struct cfi_table *table; /* the same in all programs */
 	_cleanup_free_ void *image = malloc(end - start);
+	_cleanup_close_ int fd = -1;
 
 	if (!table && image && tracee_read(&tracee, image, end - start, start) == 0)
-		cfi_build_image(image, end - start, 10000, &table, NULL);
+		fd = memory_file(image, end - start);
+	if (fd >= 0)
+		cfi_build(fd, 10000, &table, NULL);
 	return table;
 }
 

@@ -11,6 +11,7 @@
 #include "cfi_holes.h"
 #include "cfi_program.h"
 #include "cfi_rows.h"
+#include "daemon/object/machine/machine.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -591,22 +592,4 @@ int cfi_find_starts(int fd, const uint64_t *vaddrs, size_t count, uint64_t *star
 			    build.fdes[i].start > starts[j])
 				starts[j] = build.fdes[i].start;
 	return build.fde_count ? 0 : -ENODATA;
-}
-
-int cfi_build_image(const void *image, uint64_t size, uint32_t max_rows, struct cfi_table **ret,
-		    struct dhat_error *err)
-{
-	_cleanup_free_ char *copy = NULL;
-	_cleanup_(build_deinit) struct build build = { .max_rows = max_rows };
-
-	elf_version(EV_CURRENT);
-	copy = malloc(size ? size : 1); /* libelf wants to be able to write */
-	if (!copy)
-		return dhat_error_errno(err, ENOMEM, "cannot copy an ELF image");
-	memcpy(copy, image, size);
-	build.elf = elf_memory(copy, size);
-	if (!build.elf)
-		return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "not an ELF image: %s",
-				      elf_errmsg(-1));
-	return build_table(&build, ret, err);
 }

@@ -16,9 +16,6 @@
 /* Builds the table of an ELF file. max_rows bounds memory (-E2BIG beyond it). -ENODATA: no CFI.
  * fd stays the caller's; the caller frees with cfi_table_free(). */
 int cfi_build(int fd, uint32_t max_rows, struct cfi_table **ret, struct dhat_error *err);
-/* The same from an ELF image in memory (the vDSO). */
-int cfi_build_image(const void *image, uint64_t size, uint32_t max_rows, struct cfi_table **ret,
-		    struct dhat_error *err);
 /* Where functions begin: starts[i] becomes the start of the entry (FDE) that holds vaddrs[i], if
  * that is nearer to it than what starts[i] is. -ENODATA: no CFI. */
 int cfi_find_starts(int fd, const uint64_t *vaddrs, size_t count, uint64_t *starts);

@@ -26,6 +26,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/wire/frame.h"
+#include "tests/unit/workers.h"
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
 DEFINE_CLEANUP_PTR(struct symbolizer *, symbolizer_free)
@@ -328,7 +329,8 @@ static void test_kept_after_the_end(void **state)
 	name_one(symbolizer, &object, offset, name, sizeof(name), &depth);
 	assert_true(depth > 0);
 	/* no worker is asked for what is known */
-	worker_pids(worker, pids);
+	workers_pids(pids);
+	assert_true(pids[0] > 0);
 	kill(pids[0], SIGSTOP);
 	name_one(symbolizer, &object, offset, name, sizeof(name), &depth);
 	assert_true(depth > 0);
@@ -369,11 +371,12 @@ static void test_memory_bound(void **state)
 
 		name_one(symbolizer, &object, offset, name, sizeof(name), &depth);
 		assert_true(depth > 0);
-		worker_pids(worker, before);
+		workers_pids(before);
+		assert_true(before[0] > 0);
 		kill_and_wait(before[0]); /* forgotten: a worker is asked again */
 		name_one(symbolizer, &object, offset, name, sizeof(name), &depth);
 		assert_true(depth > 0);
-		worker_pids(worker, after);
+		workers_pids(after);
 		assert_int_not_equal(before[0], after[0]);
 	}
 }

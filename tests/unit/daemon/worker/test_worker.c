@@ -26,9 +26,11 @@
 #include <cmocka.h>
 
 #include "daemon/worker/worker.h"
+#include "daemon/worker/worker_ask.h"
 #include "daemon/worker/worker_link.h"
 #include "daemon/worker/worker_main.h"
 #include "proto/base/cleanup.h"
+#include "tests/unit/workers.h"
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)
 DEFINE_CLEANUP_PTR(struct names *, names_free)
@@ -176,7 +178,10 @@ static int wish(uint32_t count, struct wire_writer *answer)
 	return 0;
 }
 
-int worker_try_hook(struct wire_reader *request, int fd, struct wire_writer *answer)
+enum { TRIAL = 1000 }; /* a request that the product does not know */
+
+int run_trial(struct wire_reader *request, int fd, struct wire_writer *answer);
+int run_trial(struct wire_reader *request, int fd, struct wire_writer *answer)
 {
 	switch (wire_get_u32(request)) {
 	case ESCAPE:
@@ -198,6 +203,13 @@ int worker_try_hook(struct wire_reader *request, int fd, struct wire_writer *ans
 	}
 }
 
+static int answer_or_try(uint32_t type, int fd, struct wire_reader *request,
+			 struct wire_writer *answer, struct dhat_error *err)
+{
+	return type == TRIAL ? run_trial(request, fd, answer)
+			     : worker_answer(type, fd, request, answer, err);
+}
+
 /* ---- outside ---- */
 
 static const struct worker_options short_times = { .name_seconds = 2 };
@@ -212,11 +224,32 @@ static struct worker *new_worker(const struct worker_options *options)
 	return worker;
 }
 
+static int try_with(struct worker *worker, int fd, const uint32_t trial[2],
+		    const struct wish_granter *granter, uint8_t **ret, size_t *ret_size,
+		    struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = TRIAL,
+		.kind = WORKER_NAMES,
+		.fd = fd,
+		.request = &request,
+		.max_answer = 1u << 20,
+		.granter = granter,
+	};
+	int r;
+
+	wire_put(&request, trial, 2 * sizeof(*trial));
+	r = worker_ask(worker, &question, ret, ret_size, err);
+	wire_writer_deinit(&request);
+	return r;
+}
+
 static int try(struct worker *worker, uint32_t trial, int fd, uint8_t **ret, size_t *ret_size,
 	       struct dhat_error *err)
 {
 	memset(err, 0, sizeof(*err));
-	return worker_try(worker, fd, &trial, sizeof(trial), NULL, ret, ret_size, err);
+	return try_with(worker, fd, (const uint32_t[2]){ trial }, NULL, ret, ret_size, err);
 }
 
 static int open_self(void)
@@ -277,7 +310,7 @@ static void test_identity(void **state)
 	int pids[2];
 
 	assert_int_equal(name_main(worker, fd, name, sizeof(name), &err), 0);
-	worker_pids(worker, pids);
+	workers_pids(pids);
 	assert_true(pids[0] > 0);
 	snprintf(path, sizeof(path), "/proc/%d/status", pids[0]);
 	file = fopen(path, "r");
@@ -308,7 +341,7 @@ static void test_holds_no_files(void **state)
 	if (geteuid())
 		skip();
 	assert_int_equal(name_main(worker, fd, name, sizeof(name), &err), 0);
-	worker_pids(worker, pids);
+	workers_pids(pids);
 	for (int i = 0; i < 1024; i++) {
 		char target[128] = "";
 
@@ -329,7 +362,7 @@ static int name_main(struct worker *worker, int fd, char *ret, size_t size, stru
 {
 	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
 	_cleanup_(names_free_ptr) struct names *names = NULL;
-	char wanted[] = "free:self:worker_try_hook(ptr=arg1)", *customs[] = { wanted, NULL };
+	char wanted[] = "free:self:run_trial(ptr=arg1)", *customs[] = { wanted, NULL };
 	const struct survey_question question = { .path = "/opt/self", .customs = customs };
 	struct name_query query = { .is_exact_pc = true };
 	const struct name_location *last;
@@ -359,7 +392,7 @@ static void assert_works(struct worker *worker)
 
 	if (name_main(worker, fd, name, sizeof(name), &err))
 		fail_msg("%s", err.message);
-	assert_string_equal(name, "worker_try_hook");
+	assert_string_equal(name, "run_trial");
 }
 
 static void test_requests(void **state)
@@ -455,13 +488,14 @@ static void test_memory(void **state)
 {
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_free_ uint8_t *answer = NULL;
+	_cleanup_close_ int fd = open_self();
 	struct wire_reader reader;
 	struct dhat_error err;
 	uint64_t got;
 	size_t size;
 
 	worker = new_worker(&little_memory);
-	assert_int_equal(try(worker, BOMB, -1, &answer, &size, &err), 0);
+	assert_int_equal(try(worker, BOMB, fd, &answer, &size, &err), 0);
 	reader = (struct wire_reader){ .data = answer, .size = size };
 	wire_get_u32(&reader);
 	got = wire_get_u64(&reader);
@@ -487,7 +521,7 @@ static void *kill_workers(void *context)
 		int pids[2];
 
 		usleep(3000);
-		worker_pids(killer->worker, pids);
+		workers_pids(pids);
 		if (pids[0] <= 0 || kill(pids[0], SIGKILL))
 			continue;
 		killer->kills++;
@@ -514,7 +548,7 @@ static void test_kill_in_the_middle(void **state)
 		char name[64] = "";
 
 		if (!name_main(worker, fd, name, sizeof(name), &err)) {
-			assert_string_equal(name, "worker_try_hook");
+			assert_string_equal(name, "run_trial");
 			continue;
 		}
 		failures++;
@@ -585,11 +619,11 @@ static uint32_t wish_for(struct worker *worker, uid_t owner, const uid_t owners[
 	size_t size = 0;
 	int pids[2];
 
-	if (worker_try(worker, fd, request, sizeof(request), &granter, &answer, &size, &err))
+	if (try_with(worker, fd, request, &granter, &answer, &size, &err))
 		fail_msg("%s", err.message);
 	assert_int_equal(size, sizeof(granted));
 	memcpy(&granted, answer, size);
-	worker_pids(worker, pids);
+	workers_pids(pids);
 	*ret_pid = pids[0];
 	return granted;
 }
@@ -640,9 +674,7 @@ static void test_wishes_have_an_end(void **state)
 	struct dhat_error err = { 0 };
 	size_t size = 0;
 
-	assert_int_equal(
-		worker_try(worker, fd, request, sizeof(request), &granter, &answer, &size, &err),
-		0);
+	assert_int_equal(try_with(worker, fd, request, &granter, &answer, &size, &err), 0);
 	/* the worker goes on with what there was */
 	assert_in_range(grants.count, 1, 4);
 	assert_int_equal(*(uint32_t *)answer, grants.count);
@@ -664,13 +696,13 @@ static void test_owners(void **state)
 	assert_int_equal(fchown(one, 1001, 1001), 0);
 	assert_int_equal(fchown(other, 1002, 1002), 0);
 	assert_int_equal(name_main(worker, root, name, sizeof(name), &err), 0);
-	worker_pids(worker, pids[0]);
+	workers_pids(pids[0]);
 	assert_int_equal(name_main(worker, one, name, sizeof(name), &err), 0);
-	worker_pids(worker, pids[1]);
+	workers_pids(pids[1]);
 	assert_int_equal(name_main(worker, other, name, sizeof(name), &err), 0);
-	worker_pids(worker, pids[2]);
+	workers_pids(pids[2]);
 	assert_int_equal(name_main(worker, root, name, sizeof(name), &err), 0);
-	worker_pids(worker, pids[3]);
+	workers_pids(pids[3]);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(pids[0][i], pids[1][i]);
 		assert_int_not_equal(pids[1][i], pids[2][i]);
@@ -719,6 +751,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1 && !strcmp(argv[1], WORKER_ARGUMENT))
-		return worker_main(argc, argv);
+		return worker_loop(strtoull(argv[2], NULL, 10), answer_or_try);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "daemon/object/cfi/cfi.h"
 #include "proto/base/cleanup.h"
 #include "tests/unit/elf_writer.h"
+#include "tests/unit/memory_file.h"
 
 #define CODE (WRITER_BASE + 0x20000)
 #define MAX_ROWS 100000
@@ -25,6 +26,15 @@ static size_t begin(const char *augmentation)
 	return put_cie(&w, augmentation, DW_EH_PE_pcrel | DW_EH_PE_sdata4);
 }
 
+static int build(const void *bytes, size_t size, uint32_t max_rows, struct cfi_table **ret,
+		 struct dhat_error *err)
+{
+	_cleanup_close_ int fd = memory_file(bytes, size);
+
+	assert_true(fd >= 0);
+	return cfi_build(fd, max_rows, ret, err);
+}
+
 static struct cfi_table *finish(uint32_t max_rows, int expected)
 {
 	struct cfi_table *table = NULL;
@@ -32,7 +42,7 @@ static struct cfi_table *finish(uint32_t max_rows, int expected)
 
 	put(&w, 0, 4); /* the end of .eh_frame */
 	put_elf(&w);
-	assert_int_equal(cfi_build_image(w.image, w.image_size, max_rows, &table, &err), expected);
+	assert_int_equal(build(w.image, w.image_size, max_rows, &table, &err), expected);
 	assert_int_equal(err.code != DHAT_EXIT_OK, expected != 0);
 	return table;
 }
@@ -333,10 +343,10 @@ static void test_objects_without_rules(void **state)
 	cie = begin("zRQ"); /* a letter nobody knows */
 	FDE(CODE, 16, DW_CFA_nop);
 	finish(MAX_ROWS, -ENODATA);
-	assert_int_equal(cfi_build_image("no ELF", 6, MAX_ROWS, &table, &err), -EBADMSG);
+	assert_int_equal(build("no ELF", 6, MAX_ROWS, &table, &err), -EBADMSG);
 	w.image[EI_CLASS] = ELFCLASS32;
 	err = (struct dhat_error){};
-	assert_int_equal(cfi_build_image(w.image, w.image_size, MAX_ROWS, &table, &err), -ENOTSUP);
+	assert_int_equal(build(w.image, w.image_size, MAX_ROWS, &table, &err), -ENOTSUP);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	err = (struct dhat_error){};
 	assert_int_equal(cfi_build(fd, MAX_ROWS, &table, &err), -EBADMSG);
@@ -355,7 +365,7 @@ static void test_truncated_files(void **state)
 	cfi_table_free(finish(MAX_ROWS, 0));
 	for (size = 0; size <= w.image_size; size++) {
 		table = NULL;
-		tables += cfi_build_image(w.image, size, MAX_ROWS, &table, NULL) == 0;
+		tables += build(w.image, size, MAX_ROWS, &table, NULL) == 0;
 		cfi_table_free(table);
 	}
 	assert_in_range(tables, 1, 64);
