@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "proto/base/output.h"
 #include "proto/base/say.h"
 
 static void print_help(void)
@@ -14,6 +15,17 @@ static void print_help(void)
 	puts("\ndhatctl COMMAND --help lists the options of a command.");
 }
 
+/* What a command has printed is an answer only if all of it has arrived. */
+static int check_output(const char *what, int code)
+{
+	struct dhat_error err = { 0 };
+
+	if (dhat_output_check_stdout(&err) == 0)
+		return code;
+	dhat_say("dhatctl", "%s%s%s", what, *what ? ": " : "", err.message);
+	return err.code;
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct dhat_error err = { 0 };
@@ -23,11 +35,13 @@ static int run(const struct command *command, int argc, char **argv)
 	snprintf(title, sizeof(title), "dhatctl %s", command->name);
 	argv[0] = title; /* as messages shall name us */
 	r = command->run(argc, argv, &err);
-	if (r == 0)
-		return DHAT_EXIT_OK;
-	if (*err.message)
+	if (r < 0 && *err.message) {
 		dhat_say("dhatctl", "%s: %s", command->name, err.message);
-	return err.code ? err.code : DHAT_EXIT_FAILED;
+		return err.code ? err.code : DHAT_EXIT_FAILED;
+	}
+	if (r < 0 && !err.code)
+		err.code = DHAT_EXIT_FAILED;
+	return check_output(command->name, err.code);
 }
 
 int main(int argc, char **argv)
@@ -40,11 +54,11 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(name, "--help") || !strcmp(name, "-?") || !strcmp(name, "help")) {
 		print_help();
-		return DHAT_EXIT_OK;
+		return check_output("", DHAT_EXIT_OK);
 	}
 	if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
 		puts("dhatctl " DHAT_VERSION);
-		return DHAT_EXIT_OK;
+		return check_output("", DHAT_EXIT_OK);
 	}
 	if (*name)
 		dhat_say("dhatctl", "%s: no such command; `dhatctl --help' lists them", name);

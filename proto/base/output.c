@@ -12,6 +12,8 @@
 #include "cleanup.h"
 #include "text.h"
 
+#define STDOUT_NAME "the standard output"
+
 struct dhat_output {
 	FILE *stream;
 	char *path;
@@ -23,9 +25,11 @@ static int fail(struct dhat_error *err, int error, const char *path)
 {
 	if (error == ENOSPC || error == EDQUOT)
 		return dhat_error_set(err, error, DHAT_EXIT_OUTPUT,
-				      "cannot write %s: %s: free some space or write elsewhere; "
-				      "what was there before is unchanged",
-				      path, strerror(error));
+				      "cannot write %s: %s: free some space or write elsewhere; %s",
+				      path, strerror(error),
+				      !strcmp(path, STDOUT_NAME)
+					      ? "what is there now is cut short"
+					      : "what was there before is unchanged");
 	if (error == EPIPE)
 		return dhat_error_set(err, error, DHAT_EXIT_OUTPUT,
 				      "cannot write %s: the reader has gone", path);
@@ -153,18 +157,26 @@ static void sync_directory(const char *path)
 		fsync(fd);
 }
 
-/* 0 or -errno: what was written is in the kernel, and on the disk if it is a file of ours. */
-static int flush(struct dhat_output *output)
+/* 0 or -errno: what was written is in the kernel. */
+static int flush_stream(FILE *stream)
 {
 	errno = 0;
-	if (fflush(output->stream) != 0)
-		return -errno;
-	/* it failed long ago and its errno is gone; there is one usual cause */
-	if (ferror(output->stream))
-		return -ENOSPC;
-	if (output->temporary && fsync(fileno(output->stream)) < 0)
-		return -errno;
+	if (fflush(stream) != 0)
+		return errno ? -errno : -EIO;
+	/* it failed long ago and its errno is gone; what is wrong with the descriptor itself can be
+	 * asked again, and else there is one usual cause */
+	if (ferror(stream))
+		return write(fileno(stream), "", 0) < 0 ? -errno : -ENOSPC;
 	return 0;
+}
+
+static int flush(struct dhat_output *output)
+{
+	int r = flush_stream(output->stream);
+
+	if (r == 0 && output->temporary && fsync(fileno(output->stream)) < 0)
+		return -errno;
+	return r;
 }
 
 int dhat_output_try(const char *path, struct dhat_error *err)
@@ -187,9 +199,23 @@ int dhat_output_try(const char *path, struct dhat_error *err)
 	return r < 0 ? fail(err, -r, path) : 0;
 }
 
+int dhat_output_check_stdout(struct dhat_error *err)
+{
+	int r = flush_stream(stdout), fd;
+
+	if (r == 0) {
+		/* some file systems (NFS) say at a close what became of the bytes; a copy of the
+		 * descriptor can be closed as well */
+		fd = dup(STDOUT_FILENO);
+		if (fd >= 0 && close(fd) < 0)
+			r = -errno;
+	}
+	return r < 0 ? fail(err, -r, STDOUT_NAME) : 0;
+}
+
 int dhat_output_commit(struct dhat_output *output, struct dhat_error *err)
 {
-	const char *name = output->is_stdout ? "the standard output" : output->path;
+	const char *name = output->is_stdout ? STDOUT_NAME : output->path;
 	int r;
 
 	r = flush(output);

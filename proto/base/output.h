@@ -25,3 +25,7 @@ int dhat_output_try(const char *path, struct dhat_error *err);
 FILE *dhat_output_stream(struct dhat_output *output);
 /* Flush, check, rename. Each failed write until now shows here at the latest (disk full). */
 int dhat_output_commit(struct dhat_output *output, struct dhat_error *err);
+
+/* At the end of a program that has printed: has all of it arrived? Half an answer must not pass for
+ * a whole one. DHAT_EXIT_OUTPUT if not. */
+int dhat_output_check_stdout(struct dhat_error *err);

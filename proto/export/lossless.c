@@ -8,12 +8,13 @@ static int write_lossless(const struct dhat_snapshot *snapshot,
 			  struct dhat_error *err)
 {
 	struct dhat_snapshot_writer writer;
-	int r;
+	int r = 0;
 
-	r = dhat_snapshot_writer_init(&writer, file, err);
+	dhat_snapshot_writer_init(&writer, file);
 	for (size_t i = 0; r == 0 && i < snapshot->part_count; i++)
 		r = dhat_snapshot_writer_add(&writer, snapshot->parts[i], err);
-	return r < 0 ? r : dhat_snapshot_writer_end(&writer, err);
+	dhat_snapshot_writer_end(&writer);
+	return r;
 }
 
 const struct dhat_exporter dhat_lossless_exporter = {

@@ -182,7 +182,9 @@ static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *
 {
 	sum->total_bytes += part->total_bytes;
 	sum->total_blocks += part->total_blocks;
-	sum->lifetimes_us += part->lifetimes_us;
+	/* lifetimes are those of the blocks in the totals: from before the attach none is */
+	if (part->total_blocks)
+		sum->lifetimes_us += part->lifetimes_us;
 	sum->max_bytes += part->max_bytes;
 	sum->max_blocks += part->max_blocks;
 	sum->peak_bytes += part->peak_bytes;

@@ -16,24 +16,20 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-static int put(struct dhat_snapshot_writer *writer, const void *bytes, size_t size,
-	       struct dhat_error *err)
+/* The stream remembers what failed, and who commits it knows the name of the file. */
+static void put(struct dhat_snapshot_writer *writer, const void *bytes, size_t size)
 {
 	writer->crc = crc32(writer->crc, bytes, size);
-	if (fwrite(bytes, 1, size, writer->file) != size)
-		return dhat_error_set(err, errno ? errno : EIO, DHAT_EXIT_OUTPUT,
-				      "cannot write the snapshot: %s", strerror(errno));
-	return 0;
+	fwrite(bytes, 1, size, writer->file);
 }
 
-int dhat_snapshot_writer_init(struct dhat_snapshot_writer *writer, FILE *file,
-			      struct dhat_error *err)
+void dhat_snapshot_writer_init(struct dhat_snapshot_writer *writer, FILE *file)
 {
 	uint8_t head[HEAD_BYTES] = MAGIC;
 
 	*writer = (struct dhat_snapshot_writer){ .file = file, .crc = crc32(0, NULL, 0) };
 	dhat_frame_encode_head(head + 8, DHAT_SNAPSHOT_FILE_VERSION);
-	return put(writer, head, sizeof(head), err);
+	put(writer, head, sizeof(head));
 }
 
 int dhat_snapshot_writer_add(struct dhat_snapshot_writer *writer, const Dhat__SnapshotPart *part,
@@ -50,20 +46,18 @@ int dhat_snapshot_writer_add(struct dhat_snapshot_writer *writer, const Dhat__Sn
 		return dhat_error_errno(err, ENOMEM, "cannot write the snapshot");
 	dhat_frame_encode_head(frame, size);
 	dhat__snapshot_part__pack(part, frame + DHAT_FRAME_HEAD_BYTES);
-	return put(writer, frame, DHAT_FRAME_HEAD_BYTES + size, err);
+	put(writer, frame, DHAT_FRAME_HEAD_BYTES + size);
+	return 0;
 }
 
-int dhat_snapshot_writer_end(struct dhat_snapshot_writer *writer, struct dhat_error *err)
+void dhat_snapshot_writer_end(struct dhat_snapshot_writer *writer)
 {
 	uint8_t mark[4];
-	int r;
 
 	dhat_frame_encode_head(mark, END_MARK);
-	r = put(writer, mark, sizeof(mark), err);
-	if (r < 0)
-		return r;
+	put(writer, mark, sizeof(mark));
 	dhat_frame_encode_head(mark, writer->crc);
-	return put(writer, mark, sizeof(mark), err);
+	put(writer, mark, sizeof(mark));
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

@@ -21,11 +21,10 @@ struct dhat_snapshot_writer { /* the caller has the storage */
 
 /* Write the head, parts one by one, the end. Errors of the stream show when it is committed
  * (dhat_output_commit), those here are of the content. */
-int dhat_snapshot_writer_init(struct dhat_snapshot_writer *writer, FILE *file,
-			      struct dhat_error *err);
+void dhat_snapshot_writer_init(struct dhat_snapshot_writer *writer, FILE *file);
 int dhat_snapshot_writer_add(struct dhat_snapshot_writer *writer, const Dhat__SnapshotPart *part,
 			     struct dhat_error *err);
-int dhat_snapshot_writer_end(struct dhat_snapshot_writer *writer, struct dhat_error *err);
+void dhat_snapshot_writer_end(struct dhat_snapshot_writer *writer);
 
 /* A whole snapshot. path: for messages. */
 int dhat_snapshot_read(FILE *file, const char *path, struct dhat_snapshot **ret,

@@ -130,3 +130,55 @@ def test_who_started_it_by_sudo_may_ask(quiet, daemon, tmp_path, tmp_path_factor
     assert ask(nobody.pw_uid) == 0
     assert ask(nobody.pw_uid - 1) == 4
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+
+
+def test_half_an_answer_is_none(quiet, daemon, ctl, tmp_path):
+    """Whatever prints: where the disk is full the exit status says so, and a file is named."""
+    daemon("attach", "--pid", quiet.pid)
+    ctl("snapshot", "-o", tmp_path / "x.dhat")
+    commands = [["stats"], ["stats", "--json"], ["stats", tmp_path / "x.dhat"], ["status"], ["status", "--json"],
+                ["rss"], ["rss", "--json"], ["plan", quiet.pid], ["stats", "--help"], ["stats", "--usage"],
+                ["export", tmp_path / "x.dhat"], ["export", tmp_path / "x.dhat", "-o", "/dev/null"],
+                ["snapshot", "-o", "-"], ["snapshot", "-o", "-", "--format", "dhat"], ["snapshot", "-o", "/dev/null"],
+                ["detach", quiet.pid]]
+    for command in commands:
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BUILD / "dhatctl", *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=60, env=os.environ | {"DHATD_SOCKET": str(tmp_path / "dhatd.sock")})
+        assert done.returncode == 10, (command, done)
+        assert "cannot write the standard output: No space left on device" in done.stderr, (command, done)
+    for command in (["--help"], ["help"], ["--version"]):
+        with open("/dev/full", "w") as full:
+            assert subprocess.run([BUILD / "dhatctl", *command], stdout=full, stderr=subprocess.DEVNULL).returncode == 10
+    for name in ("a.dhat", "a.json"):
+        full = ctl("snapshot", "-o", "/dev/full", "--format", name[2:], ok=False)
+        assert full.status == 10 and "cannot write /dev/full: No space left on device" in full.err
+
+
+def test_a_small_disk_names_the_file(quiet, daemon, ctl, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "small", small], check=True)
+    try:
+        daemon("attach", "--pid", quiet.pid)
+        for name in ("a.dhat", "a.json"):
+            full = ctl("snapshot", "-o", small / name, ok=False)
+            assert full.status == 10 and f"cannot write {small / name}: No space left on device" in full.err
+            assert list(small.iterdir()) == []
+        with open(small / "s.txt", "w") as file:
+            done = subprocess.run([BUILD / "dhatctl", "stats", "--socket", tmp_path / "dhatd.sock", "--json"], stdout=file,
+                                  stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 10 and "cut short" in done.stderr, done
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_files_belong_to_who_typed_sudo(quiet, daemon, ctl, tmp_path):
+    daemon("attach", "--pid", quiet.pid)
+    env = {"SUDO_UID": "65534", "SUDO_GID": "65533"}
+    for name in ("x.dhat", "x.json"):
+        ctl("snapshot", "-o", tmp_path / name, env=env)
+    ctl("export", tmp_path / "x.dhat", "-o", tmp_path / "y.json", env=env)
+    for name in ("x.dhat", "x.json", "y.json"):
+        found = (tmp_path / name).stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65533, 0o600), name

@@ -72,3 +72,24 @@ def test_every_metric_of_the_viewer(leak, tmp_path):
                 continue
             sort_by(browser, metric)
             assert "PP 1/1" in text_of(browser, "Allocated at"), metric
+
+
+def test_blocks_from_before_have_no_lifetimes(target, daemon, ctl, tmp_path):
+    """The viewer divides lifetimes by the blocks in the totals; of those from before the attach there are none."""
+    old = target("/usr/bin/python3", "-c", "input(); kept = [bytearray(5000) for _ in range(100)]; print('done', flush=1); input()")
+    daemon("attach", "--pid", old.pid)
+    old.say("go")
+    old.expect("done")
+    until(lambda: "still being listed" not in ctl("stats").out, "the inventory to be added")
+    ctl("snapshot", "-o", tmp_path / "old.json")
+    before = [p for p in Profile(tmp_path / "old.json").points if not p["tbk"]]
+    assert before and before[0]["ebk"] > 100
+    with Browser(tmp_path) as browser:
+        browser.open(VIEWER)
+        browser.type_into("input[type=file]", str(tmp_path / "old.json"))
+        text_of(browser, "PP 1/1")
+        sort_by(browser, "At t-end (bytes)")
+        text = text_of(browser, "[allocated before attach]")
+    assert "∞ µs" not in text and "NaN" not in text.partition("Invocation")[2], text
+    shares = [float(s) for s in re.findall(r"\(([\d.]+)% of program duration\)", text)]
+    assert shares and max(shares) <= 100, text

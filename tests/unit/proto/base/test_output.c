@@ -1,11 +1,15 @@
 /* Output files are there whole or not at all. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -230,8 +234,46 @@ static void test_disk_full(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* What a program has printed: to a place that takes it, to one that is full (with a few bytes that
+ * only the last flush writes, and with more than a buffer holds), and to none at all. */
+static void test_standard_output(void **state)
+{
+	static const struct {
+		const char *path; /* NULL: closed */
+		int count, r;
+	} cases[] = { { "/dev/null", 100000, 0 },
+		      { "/dev/full", 1, -ENOSPC },
+		      { "/dev/full", 100000, -ENOSPC },
+		      { NULL, 100000, -EBADF },
+		      { NULL, 1, -EBADF } };
+	char block[1000] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dhat_error err = { 0 };
+		int out, r;
+
+		fflush(stdout);
+		out = dup(STDOUT_FILENO);
+		close(STDOUT_FILENO);
+		if (cases[i].path)
+			assert_int_equal(open(cases[i].path, O_WRONLY), STDOUT_FILENO);
+		for (int at = 0; at < cases[i].count; at += sizeof(block))
+			fwrite(block, at + 1000 < cases[i].count ? 1000 : cases[i].count - at, 1,
+			       stdout);
+		r = dhat_output_check_stdout(&err);
+		__fpurge(stdout);
+		clearerr(stdout);
+		dup2(out, STDOUT_FILENO);
+		close(out);
+		assert_int_equal(r, cases[i].r);
+		assert_int_equal(err.code, r ? DHAT_EXIT_OUTPUT : 0);
+		assert_true(!r || strstr(err.message, "cannot write the standard output: "));
+	}
+}
+
 static int set_up(void **state)
 {
+	unsetenv("SUDO_UID");
 	snprintf(directory, sizeof(directory), "/tmp/dhat-output-XXXXXX");
 	if (!mkdtemp(directory))
 		return -1;
@@ -253,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_try),
 		cmocka_unit_test(test_under_sudo),
 		cmocka_unit_test(test_long_name),
+		cmocka_unit_test(test_standard_output),
 		cmocka_unit_test(test_disk_full),
 	};
 

@@ -87,6 +87,11 @@ static void test_merging(void **state)
 	assert_int_equal(number(point, "mb"), 500);
 	assert_int_equal(number(point, "gb"), 200);
 	assert_int_equal(number(point, "eb"), 100);
+	/* lifetimes are those of the blocks that are counted: the viewer divides by `tbk` */
+	point = json_object_array_get_idx(points, 4);
+	assert_int_equal(number(point, "tbk"), 0);
+	assert_int_equal(number(point, "ebk"), 6);
+	assert_int_equal(number(point, "tl"), 0);
 	merged = get(get(root, "dhatd"), "merged_points");
 	assert_int_equal(json_object_array_length(merged), 1);
 	one = json_object_array_get_idx(merged, 0);
