@@ -107,7 +107,7 @@ enum dhat_stop {
 	DHAT_STOP_NO_TABLE = 1,	  /* code of a file whose table is not (yet) there */
 	DHAT_STOP_NO_RULE = 2,	  /* the table says that this place cannot be described */
 	DHAT_STOP_BAD_MEMORY = 3, /* a stack word could not be read, or the stack ran backwards */
-	DHAT_STOP_TOO_DEEP = 4,	  /* DHAT_MAX_FRAMES reached */
+	DHAT_STOP_TOO_DEEP = 4,	  /* DHAT_MAX_DEPTH reached */
 	DHAT_STOP_JIT = 5,	  /* code of no file, and frame pointers led nowhere */
 	DHAT_STOP_NO_SCRATCH = 6, /* no scratch memory was free: the caller only */
 	DHAT_STOP_COUNT
@@ -120,7 +120,28 @@ enum dhat_stacks {
 	DHAT_STACKS_NONE = 2,	/* the caller only */
 };
 
+/* Of a stack at most so many frames are kept: of a deeper one the innermost, and the outermost. */
 #define DHAT_MAX_FRAMES 127
+#define DHAT_OUTER_FRAMES 64 /* a power of 2 */
+#define DHAT_INNER_FRAMES (DHAT_MAX_FRAMES - DHAT_OUTER_FRAMES)
+/* So many frames are walked: 15 ns each. Of a still deeper stack the innermost are kept. */
+#define DHAT_MAX_DEPTH 2048
+
+/* Where frame `at` of a stack lies among the kept ones: the outer ones go round in a ring. */
+static inline __u32 dhat_frame_slot(__u32 at)
+{
+	if (at < DHAT_INNER_FRAMES)
+		return at;
+	return DHAT_INNER_FRAMES + ((at - DHAT_INNER_FRAMES) & (DHAT_OUTER_FRAMES - 1));
+}
+
+/* How many frames of a stack are kept. */
+static inline __u32 dhat_kept_frames(__u32 frame_count, __u8 stop)
+{
+	if (frame_count <= DHAT_MAX_FRAMES)
+		return frame_count;
+	return stop == DHAT_STOP_TOO_DEEP ? DHAT_INNER_FRAMES : DHAT_MAX_FRAMES;
+}
 
 /* A frame is the return address as it stood on the stack. With this bit it is an interrupted
  * place (below a signal frame) and is looked up as it is; without it, at address - 1. */
@@ -132,12 +153,12 @@ enum dhat_stacks {
 
 struct dhat_record_stack {
 	struct dhat_record head;
-	__u64 stack_id; /* hash of frames, stop, flags and epoch; never 0 */
-	__u32 epoch;	/* counts changes of code mappings: same addresses, other meaning */
-	__u16 frame_count;
-	__u8 stop; /* enum dhat_stop */
+	__u64 stack_id;	   /* hash of the kept frames, frame_count, stop, flags, epoch; never 0 */
+	__u32 epoch;	   /* counts changes of code mappings: same addresses, other meaning */
+	__u16 frame_count; /* as walked; dhat_kept_frames() of them follow */
+	__u8 stop;	   /* enum dhat_stop */
 	__u8 flags;
-	__u64 frames[]; /* innermost first; [0] is the allocator's caller */
+	__u64 frames[]; /* innermost first, at dhat_frame_slot(); [0] is the allocator's caller */
 };
 
 struct dhat_record_map {
@@ -202,6 +223,7 @@ enum dhat_counter {
 	DHAT_CTR_STACKS,	/* stacks sent */
 	DHAT_CTR_STACKS_FULL,	/* stack table full: sent again each time, still exact */
 	DHAT_CTR_USED_FP,	/* stacks with a frame-pointer step for want of a rule */
+	DHAT_CTR_SHORTENED,	/* stacks of more than DHAT_MAX_FRAMES: the middle is not kept */
 	DHAT_CTR_STOP_FIRST,	/* + enum dhat_stop: how many stacks ended so */
 	DHAT_CTR_COUNT = DHAT_CTR_STOP_FIRST + DHAT_STOP_COUNT,
 };

@@ -35,7 +35,7 @@ static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 i
 {
 	record->head.type = DHAT_RECORD_STACK;
 	record->head.domain = 0;
-	record->head.size = sizeof(*record) + frames * 8;
+	record->head.size = sizeof(*record) + dhat_kept_frames(frames, stop) * 8;
 	record->head.tid = (__u32)bpf_get_current_pid_tgid();
 	record->stack_id = id;
 	record->epoch = epoch;
@@ -62,20 +62,19 @@ static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 i
 
 UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
 {
-	__u32 frames, epoch;
+	__u32 frames, kept, epoch;
 	int error;
 
 	if (!s)
 		return -1;
 	epoch = s->epoch;
 	frames = s->frame_count;
-	if (frames > DHAT_MAX_FRAMES)
-		return -1;
+	kept = dhat_kept_frames(frames, s->stop);
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > cfg_stack_mark)
 		error = -1;
-	else if (frames <= 16)
+	else if (kept <= 16)
 		error = SEND_STACK(16);
-	else if (frames <= 48)
+	else if (kept <= 48)
 		error = SEND_STACK(48);
 	else
 		error = SEND_STACK(128);
@@ -87,15 +86,22 @@ UNWIND_NOINLINE int send_stack(struct unwind_scratch *s, __u64 id)
 static __always_inline __u32 walk_by_kernel(struct unwind_scratch *s, void *regs)
 {
 	long bytes = bpf_get_stack(regs, s->frames, 8 * DHAT_MAX_FRAMES, BPF_F_USER_STACK);
-	__u64 hash = 0;
 
 	if (bytes < 8)
 		return DHAT_STOP_BAD_MEMORY;
 	s->frame_count = (__u64)bytes / 8;
-	for (__u32 i = 0; i < DHAT_MAX_FRAMES && i < s->frame_count; i++)
-		hash = unwind_mix(hash, s->frames[i]);
-	s->hash = hash;
 	return DHAT_STOP_COMPLETE;
+}
+
+/* A part of a walk, verified on its own: a loop of all its steps is too much for verifiers. */
+#define WALK_PART 128
+UNWIND_NOINLINE __u32 walk_part(struct unwind_scratch *s)
+{
+	__u32 stop = UNWIND_MORE;
+
+	for (int i = 0; i < WALK_PART && stop == UNWIND_MORE; i++)
+		stop = unwind_step(s);
+	return stop;
 }
 
 static __always_inline __u32 walk_by_tables(struct unwind_scratch *s)
@@ -103,11 +109,8 @@ static __always_inline __u32 walk_by_tables(struct unwind_scratch *s)
 	__u32 stop = UNWIND_MORE;
 
 	/* a step pushes one frame, or mends the last one once */
-	for (int i = 0; i < 2 * DHAT_MAX_FRAMES; i++) {
-		stop = unwind_step(s);
-		if (stop != UNWIND_MORE)
-			break;
-	}
+	for (int i = 0; i < 2 * DHAT_MAX_DEPTH / WALK_PART && stop == UNWIND_MORE; i++)
+		stop = walk_part(s);
 	return stop;
 }
 
@@ -123,7 +126,6 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 fp
 		return 0;
 	}
 	s->epoch = epoch; /* read once: the id is of it, too */
-	s->hash = 0;
 	s->frame_count = 0;
 	s->flags = flags;
 	s->is_exact_pc = 0;
@@ -143,7 +145,9 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 fp
 	count(DHAT_CTR_STOP_FIRST + stop);
 	if (s->flags & DHAT_STACK_USED_FP)
 		count(DHAT_CTR_USED_FP);
-	id = unwind_mix(unwind_mix(s->hash, stop | ((__u64)s->flags << 8)), epoch);
+	if (s->frame_count > DHAT_MAX_FRAMES)
+		count(DHAT_CTR_SHORTENED);
+	id = unwind_mix(unwind_mix(unwind_hash(s), stop | ((__u64)s->flags << 8)), epoch);
 	if (id == 0)
 		id = 1;
 	if (!bpf_map_lookup_elem(&stacks, &id) && send_stack(s, id) == 0 &&

@@ -233,13 +233,27 @@ static inline __attribute__((always_inline)) __u32 unwind_push(struct unwind_scr
 	__u64 frame = pc | (s->is_exact_pc ? DHAT_FRAME_EXACT_PC : 0);
 	__u32 at = s->frame_count;
 
-	if (at >= DHAT_MAX_FRAMES)
+	if (at >= DHAT_MAX_DEPTH)
 		return DHAT_STOP_TOO_DEEP;
-	s->frames[at & 127] = frame;
+	s->frames[dhat_frame_slot(at) & 127] = frame;
 	s->frame_count = at + 1;
-	s->hash_before = s->hash;
-	s->hash = unwind_mix(s->hash, frame);
 	return UNWIND_MORE;
+}
+
+/* Of the frames that are kept, and of how many there were: stacks that differ only in frames left
+ * out are one, if these are equally many. */
+UNWIND_NOINLINE __u64 unwind_hash(struct unwind_scratch *s)
+{
+	__u32 kept;
+	__u64 hash;
+
+	if (!s)
+		return 0;
+	kept = dhat_kept_frames(s->frame_count, s->stop);
+	hash = s->frame_count;
+	for (__u32 i = 0; i < DHAT_MAX_FRAMES && i < kept; i++)
+		hash = unwind_mix(hash, s->frames[i]);
+	return hash;
 }
 
 /* For want of a rule: {saved fp, return address} at fp, if the code keeps frame pointers. */
@@ -278,8 +292,7 @@ static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unw
 	if (!hidden || hidden == s->pc)
 		return unwind_step_fp(s, stop);
 	s->pc = hidden;
-	s->frames[last & 127] = hidden;
-	s->hash = unwind_mix(s->hash_before, hidden);
+	s->frames[dhat_frame_slot(last) & 127] = hidden;
 	return UNWIND_MORE;
 }
 

@@ -33,17 +33,16 @@ struct unwind_memo {
 struct unwind_scratch {
 	__u64 busy; /* claimed by a running program */
 	__u64 zero; /* always 0; the verifier cannot know, so that searches need no path a value */
-	__u64 hash, hash_before; /* of all frames; of all but the last */
 	__u64 pc, sp, fp;
 	__u64 window_base; /* address of window[0]; multiple of 8 */
 	__u64 window_size; /* valid bytes */
-	__u32 frame_count;
+	__u32 frame_count; /* walked */
 	__u32 stop;
 	__u8 flags; /* DHAT_STACK_… */
 	__u8 is_exact_pc;
 	__u8 is_fp_lost;
 	__u8 pad;
-	__u32 epoch; /* that the stack is told under */
-	__u64 frames[DHAT_MAX_FRAMES + 1];
+	__u32 epoch;			   /* that the stack is told under */
+	__u64 frames[DHAT_MAX_FRAMES + 1]; /* the kept ones: dhat_frame_slot() */
 	__u64 window[UNWIND_WINDOW_WORDS];
 };

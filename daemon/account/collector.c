@@ -124,11 +124,12 @@ static int feed_realloc_end(struct collector *collector,
 
 static int feed_stack(struct collector *collector, const struct dhat_record_stack *record)
 {
+	uint32_t kept = dhat_kept_frames(record->frame_count, record->stop);
 	int err;
 
-	if (record->stack_id == 0 || record->frame_count > DHAT_MAX_FRAMES ||
+	if (record->stack_id == 0 || record->frame_count > DHAT_MAX_DEPTH ||
 	    record->stop >= DHAT_STOP_COUNT ||
-	    record->head.size < sizeof(*record) + record->frame_count * sizeof(record->frames[0]))
+	    record->head.size < sizeof(*record) + kept * sizeof(record->frames[0]))
 		return -EBADMSG;
 	err = stacks_learn(collector->stacks, record->stack_id, record->epoch,
 			   (const uint64_t *)record->frames, record->frame_count, record->stop,

@@ -19,6 +19,7 @@ struct stack {
 	const struct stack_frame *frames;
 	uint16_t frame_count;
 	uint8_t stop, flags;
+	uint32_t left_out;
 };
 
 struct stacks {
@@ -113,7 +114,8 @@ static bool is_same_frame(const struct stack_frame *a, const struct stack_frame 
 
 static bool is_same_stack(const struct stack *a, const struct stack *b)
 {
-	if (a->frame_count != b->frame_count || a->stop != b->stop || a->flags != b->flags)
+	if (a->frame_count != b->frame_count || a->left_out != b->left_out || a->stop != b->stop ||
+	    a->flags != b->flags)
 		return false;
 	for (uint32_t i = 0; i < a->frame_count; i++)
 		if (!is_same_frame(&a->frames[i], &b->frames[i]))
@@ -124,8 +126,8 @@ static bool is_same_stack(const struct stack *a, const struct stack *b)
 /* A key for the index. Equal keys are only candidates. */
 static uint64_t content_key(const struct index *index, const struct stack *stack)
 {
-	uint64_t key =
-		index_mix(index, stack->frame_count, (uint64_t)stack->stop << 8 | stack->flags);
+	uint64_t key = index_mix(index, stack->frame_count + (uint64_t)stack->left_out,
+				 (uint64_t)stack->stop << 8 | stack->flags);
 
 	for (uint32_t i = 0; i < stack->frame_count; i++) {
 		const struct stack_frame *frame = &stack->frames[i];
@@ -260,23 +262,26 @@ static int learn_id(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, ui
 int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const uint64_t *frames,
 		 uint32_t frame_count, uint8_t stop, uint8_t flags, const struct mappings *mappings)
 {
+	uint32_t kept = dhat_kept_frames(frame_count, stop), point;
 	struct stack stack = {
 		.frames = stacks->resolved,
-		.frame_count = frame_count,
+		.frame_count = kept,
+		.left_out = frame_count - kept,
 		.stop = stop,
 		.flags = flags,
 	};
-	uint32_t point;
 	int err;
 
-	if (stack_id == 0 || frame_count > DHAT_MAX_FRAMES)
+	if (stack_id == 0 || frame_count > DHAT_MAX_DEPTH)
 		return -EINVAL;
 	if (index_find(stacks->point_by_key, SPACE_ID, stack_id))
 		return 0;
 	if (epoch > stacks->newest_epoch)
 		stacks->newest_epoch = epoch;
-	for (uint32_t i = 0; i < frame_count; i++)
-		resolve(&stacks->resolved[i], frames[i], mappings);
+	for (uint32_t i = 0; i < kept; i++)
+		resolve(&stacks->resolved[i],
+			frames[dhat_frame_slot(i < DHAT_INNER_FRAMES ? i : i + stack.left_out)],
+			mappings);
 	err = intern(stacks, &stack, &point);
 	if (!err)
 		err = learn_id(stacks, stack_id, epoch, point);
@@ -308,6 +313,7 @@ void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view 
 		return;
 	ret->frames = stacks->list[point].frames;
 	ret->frame_count = stacks->list[point].frame_count;
+	ret->left_out = stacks->list[point].left_out;
 	ret->stop = stacks->list[point].stop;
 	ret->flags = stacks->list[point].flags;
 }

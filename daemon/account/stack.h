@@ -3,7 +3,9 @@
  *
  * Pure. The kernel side names a stack by a hash of raw addresses; what it means depends on the
  * mappings of its time. A frame is therefore kept as (object, file offset), or as an address when
- * it lies in no file. Stacks with equal frames, stop and flags are one point, whatever their hash.
+ * it lies in no file. Stacks with equal frames, stop and flags are one point, whatever their hash;
+ * of one that is too deep to be kept whole, the frames are those kept and how many there were: two
+ * that differ only in the middle, and are equally deep, are one point.
  * Bounds: max_stacks points, and STACKS_FRAMES_EACH frames for each of them on average; further
  * stacks become the point STACK_POINT_LOST and are counted. Ids are bounded, too: when there are
  * more than STACKS_IDS_EACH * max_stacks, those of past epochs are forgotten; their points stay.
@@ -33,9 +35,10 @@ struct stack_frame {
 
 struct stack_view { /* frames stay valid as long as the stacks do */
 	const struct stack_frame *frames;
-	uint32_t frame_count;
-	uint8_t stop;  /* enum dhat_stop */
-	uint8_t flags; /* DHAT_STACK_… */
+	uint32_t frame_count; /* that are kept */
+	uint32_t left_out;    /* further ones, outwards of the first DHAT_INNER_FRAMES */
+	uint8_t stop;	      /* enum dhat_stop */
+	uint8_t flags;	      /* DHAT_STACK_… */
 };
 
 int stacks_new(uint32_t max_stacks, struct stacks **ret);
@@ -45,9 +48,9 @@ void stacks_free(struct stacks *stacks);
 struct budget;
 void stacks_charge(struct stacks *stacks, struct budget *budget);
 
-/* Learn what stack_id means; frames, stop, flags and epoch as in struct dhat_record_stack. An id
+/* Learn what stack_id means; frames, stop, flags, epoch as in struct dhat_record_stack. An id
  * learnt again keeps its point. -ENOSPC: table full, counted. -ENOMEM; -EINVAL: stack_id is 0, or
- * more than DHAT_MAX_FRAMES frames. The id then stands for STACK_POINT_LOST. */
+ * more than DHAT_MAX_DEPTH frames. The id then stands for STACK_POINT_LOST. */
 int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const uint64_t *frames,
 		 uint32_t frame_count, uint8_t stop, uint8_t flags,
 		 const struct mappings *mappings);

@@ -70,6 +70,8 @@ static const struct row rows[] = {
 				   "stacks sent again: the kernel's table of known ones was full" },
 	[DHAT_CTR_USED_FP] = { "stacks_by_fp", "stacks with a step by frame pointer, for want of "
 					       "an unwind rule" },
+	[DHAT_CTR_SHORTENED] = { "stacks_shortened", "stacks of more than 127 frames: those in the "
+						     "middle are left out" },
 	[DHAT_CTR_STOP_FIRST +
 		DHAT_STOP_COMPLETE] = { "stop_complete", "stacks that reached the thread's start" },
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_TABLE] = { "stop_no_table",
@@ -83,7 +85,8 @@ static const struct row rows[] = {
 							 "stacks that end at unreadable or "
 							 "inconsistent memory" },
 	[DHAT_CTR_STOP_FIRST +
-		DHAT_STOP_TOO_DEEP] = { "stop_too_deep", "stacks cut at 127 frames" },
+		DHAT_STOP_TOO_DEEP] = { "stop_too_deep", "stacks of more than 2,048 frames: their "
+							 "outer ones were not looked for" },
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_JIT] = { "stop_jit", "stacks that end in generated code" },
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH] = { "stop_no_scratch",
 							 "stacks of one frame, for want of working "
@@ -284,7 +287,7 @@ static int say_incomplete_stacks(char **list, const uint64_t values[COUNTER_COUN
 		[DHAT_STOP_NO_TABLE] = "in files without an unwind table",
 		[DHAT_STOP_NO_RULE] = "at places without an unwind rule",
 		[DHAT_STOP_BAD_MEMORY] = "at unreadable memory",
-		[DHAT_STOP_TOO_DEEP] = "after 127 frames",
+		[DHAT_STOP_TOO_DEEP] = "after 2,048 frames",
 		[DHAT_STOP_JIT] = "in generated code",
 		[DHAT_STOP_NO_SCRATCH] = "after one frame, for want of kernel memory",
 	};

@@ -15,6 +15,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/qualifiers.h"
+#include "proto/base/units.h"
 #include "proto/profile/snapshot.h"
 
 #define NOTES_MAX 32 /* one for each object without names; the last says that there are more */
@@ -29,6 +30,8 @@ struct writing {
 	uint32_t *number_of_frame;  /* of each frame of the copy: its place's number, from 1 on */
 	struct stack_frame *places; /* by object */
 	uint32_t place_count;
+	uint64_t *gaps; /* distinct: what is left out of deep stacks; numbered behind the places */
+	uint32_t gap_count;
 	char *notes[NOTES_MAX + 1];
 	uint32_t note_count, silent_count; /* silent: objects beyond NOTES_MAX */
 };
@@ -38,6 +41,7 @@ static void writing_deinit(struct writing *writing)
 	cleanup_close_fd(&writing->root_fd);
 	free(writing->number_of_frame);
 	free(writing->places);
+	free(writing->gaps);
 	for (uint32_t i = 0; i < writing->note_count; i++)
 		free(writing->notes[i]);
 }
@@ -118,6 +122,48 @@ static int find_places(struct writing *writing)
 		writing->number_of_frame[entries[i].frame] = writing->place_count;
 	}
 	return 0;
+}
+
+/* ---- gaps ---- */
+
+/* How many frames of a point are left out, and whether there are more that nobody counted. */
+static uint64_t gap_of(const struct target_point *point)
+{
+	return (uint64_t)point->left_out << 1 | (point->stop == DHAT_STOP_TOO_DEEP);
+}
+
+static int compare_gaps(const void *a_, const void *b_)
+{
+	uint64_t a = *(const uint64_t *)a_, b = *(const uint64_t *)b_;
+
+	return a < b ? -1 : a > b;
+}
+
+static int find_gaps(struct writing *writing)
+{
+	const struct target_copy *copy = writing->copy;
+	uint32_t count = 0;
+
+	writing->gaps = calloc(copy->point_count + 1ul, sizeof(*writing->gaps));
+	if (!writing->gaps)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < copy->point_count; i++)
+		if (copy->points[i].left_out)
+			writing->gaps[count++] = gap_of(&copy->points[i]);
+	qsort(writing->gaps, count, sizeof(*writing->gaps), compare_gaps);
+	for (uint32_t i = 0; i < count; i++)
+		if (!i || writing->gaps[i] != writing->gaps[i - 1])
+			writing->gaps[writing->gap_count++] = writing->gaps[i];
+	return 0;
+}
+
+static uint32_t number_of_gap(const struct writing *writing, const struct target_point *point)
+{
+	uint64_t gap = gap_of(point);
+	const uint64_t *found =
+		bsearch(&gap, writing->gaps, writing->gap_count, sizeof(gap), compare_gaps);
+
+	return writing->place_count + 1 + (found - writing->gaps);
 }
 
 /* ---- frames ---- */
@@ -332,6 +378,26 @@ static int write_nameless(struct writing *writing, const struct stack_frame *pla
 	return r ? r : batch_flush(writing, &batch);
 }
 
+/* A gap reads like a frame: whoever shows stacks shows it, in its place. */
+static int write_gap(struct writing *writing, uint64_t gap)
+{
+	Dhat__Location location = DHAT__LOCATION__INIT, *locations = &location;
+	Dhat__Frame frame = DHAT__FRAME__INIT, *frames = &frame;
+	Dhat__FrameBatch message = DHAT__FRAME_BATCH__INIT;
+	char count[DHAT_UNIT_CHARS], text[2 * DHAT_UNIT_CHARS];
+
+	dhat_format_count(gap >> 1, count);
+	snprintf(text, sizeof(text), "[%s%s frame%s left out]", gap & 1 ? "more than " : "", count,
+		 gap >> 1 == 1 ? "" : "s");
+	location.function = text;
+	frame.left_out = gap >> 1;
+	frame.locations = &locations;
+	frame.n_locations = 1;
+	message.frames = &frames;
+	message.n_frames = 1;
+	return emit(writing, DHAT__SNAPSHOT_PART__PART_FRAMES, &message);
+}
+
 static int write_frames(struct writing *writing)
 {
 	uint32_t end;
@@ -348,12 +414,16 @@ static int write_frames(struct writing *writing)
 		else
 			r = write_object(writing, places, end - i);
 	}
+	for (uint32_t i = 0; !r && i < writing->gap_count; i++)
+		r = write_gap(writing, writing->gaps[i]);
 	return r;
 }
 
 /* ---- points ---- */
 
-/* numbers: room for the frames of the point. */
+#define NUMBERS_MAX (DHAT_MAX_FRAMES + 1) /* of a point: its frames, and a gap */
+
+/* numbers: room for NUMBERS_MAX. */
 static void fill_point(const struct writing *writing, const struct target_point *from,
 		       Dhat__ProgramPoint *point, uint32_t *numbers)
 {
@@ -380,23 +450,24 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	else
 		point->stop = without_qualifiers(message_stop_name(from->stop));
 	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
-	for (uint32_t i = 0; i < from->frame_count; i++)
-		numbers[i] = writing->number_of_frame[from->first_frame + i];
 	point->frames = numbers;
-	point->n_frames = from->frame_count;
+	for (uint32_t i = 0; i < from->frame_count; i++) {
+		if (i == DHAT_INNER_FRAMES && from->left_out)
+			numbers[point->n_frames++] = number_of_gap(writing, from);
+		numbers[point->n_frames++] = writing->number_of_frame[from->first_frame + i];
+	}
+	if (from->left_out && from->frame_count <= DHAT_INNER_FRAMES)
+		numbers[point->n_frames++] = number_of_gap(writing, from);
 }
 
-#define POINTS_A_BATCH                                                                             \
-	1024 /* at most DHAT_MAX_FRAMES small numbers each: below half a megabyte                  \
-	      */
+#define POINTS_A_BATCH 1024 /* at most NUMBERS_MAX small numbers each: below half a megabyte */
 
 static int write_points(struct writing *writing)
 {
 	const struct target_copy *copy = writing->copy;
 	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
 	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
-	_cleanup_free_ uint32_t *numbers =
-		calloc(POINTS_A_BATCH, DHAT_MAX_FRAMES * sizeof(*numbers));
+	_cleanup_free_ uint32_t *numbers = calloc(POINTS_A_BATCH, NUMBERS_MAX * sizeof(*numbers));
 	int r = 0;
 
 	if (!points || !list || !numbers)
@@ -409,7 +480,7 @@ static int write_points(struct writing *writing)
 		message.points = list;
 		for (uint32_t j = 0; j < message.n_points; j++) {
 			fill_point(writing, &copy->points[i + j], &points[j],
-				   numbers + (size_t)j * DHAT_MAX_FRAMES);
+				   numbers + (size_t)j * NUMBERS_MAX);
 			list[j] = &points[j];
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);
@@ -485,6 +556,8 @@ int snapshot_write(const struct target_copy *copy, struct symbolizer *symbolizer
 	};
 	int r = is_sound(copy) ? find_places(&writing) : -EINVAL;
 
+	if (!r)
+		r = find_gaps(&writing);
 	if (!r)
 		r = write_head(&writing);
 	if (!r)

@@ -187,6 +187,7 @@ static int copy_points(struct target *target, struct target_copy *copy)
 			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
 			.first_frame = copy->frame_count,
 			.frame_count = view.frame_count,
+			.left_out = view.left_out,
 			.stop = view.stop,
 			.flags = view.flags,
 			.is_before = i == STACK_POINT_BEFORE,

@@ -79,10 +79,10 @@ struct target_object {
 
 struct target_point {
 	struct heap_point heap;
-	uint64_t lifetimes_us; /* up to the copy's time */
-	uint32_t first_frame;  /* index in frames */
-	uint32_t frame_count;
-	uint8_t stop, flags; /* enum dhat_stop, DHAT_STACK_… */
+	uint64_t lifetimes_us;		/* up to the copy's time */
+	uint32_t first_frame;		/* index in frames */
+	uint32_t frame_count, left_out; /* as in struct stack_view */
+	uint8_t stop, flags;		/* enum dhat_stop, DHAT_STACK_… */
 	bool is_before,
 		is_lost; /* no stack: allocated before the attach; there was no room for it */
 };

@@ -63,7 +63,9 @@ static int push(struct numbers *numbers, uint32_t number)
 static int render_location(struct builder *builder, const Dhat__Frame *frame,
 			   const Dhat__Location *location)
 {
-	_cleanup_free_ char *line = builder->line_of_frame(frame, location);
+	_cleanup_free_ char *line = frame->left_out && location
+					    ? strdup(location->function)
+					    : builder->line_of_frame(frame, location);
 	uint32_t index;
 	int r;
 

@@ -5,7 +5,8 @@
  * was ready), so points whose lines are all equal are merged into one. R1: no two points have the
  * same lines. R2: sums over the points are those over the snapshot's; only a merged point's own
  * maximum is not known exactly: see dhat_rendered_max_is_known(). A stack that ended early has one
- * more line at its outer end that says why, so that it is never merged with a whole one.
+ * more line at its outer end that says why, so that it is never merged with a whole one. Where
+ * frames of a deep stack were left out, a line says how many.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import wire  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAMS = ("c", "c++", "rust", "python3", "sqlite3", "threads")
-MAX_FRAMES = 127  # DHAT_MAX_FRAMES
+PROGRAMS = ("c", "deep", "c++", "rust", "python3", "sqlite3", "threads")
+INNER, OUTER = 63, 64  # frames that are kept of a deeper stack: DHAT_INNER_FRAMES, DHAT_OUTER_FRAMES
 HEAD, FRAMES, POINTS = 1, 2, 3  # parts of a snapshot
 
 
@@ -37,7 +37,8 @@ def varints(data):
 
 
 def read_snapshot(path):
-    """Stacks of a .dhat file (proto/profile/snapshot_file.h): [(addresses, blocks, stop)]."""
+    """Stacks of a .dhat file (proto/profile/snapshot_file.h): [(addresses, blocks, stop)].
+    In the place of n frames that are left out is -n."""
     data = path.read_bytes()
     assert data[:8] == b"DHATSNAP", "not a snapshot"
     at, addresses, points = 16, [0], []
@@ -48,7 +49,8 @@ def read_snapshot(path):
         for kind, part in wire.fields(data[at + 4:at + 4 + size]):
             for _, item in wire.fields(part) if kind in (FRAMES, POINTS) else ():
                 if kind == FRAMES:
-                    addresses.append(dict(wire.fields(item)).get(1, 0))
+                    frame = dict(wire.fields(item))
+                    addresses.append(-frame[8] if 8 in frame else frame.get(1, 0))
                 else:
                     points.append(wire.fields(item))
         at += 4 + size
@@ -66,13 +68,20 @@ def read_snapshot(path):
     return stacks
 
 
+def shortened(stack):
+    """As dhatd keeps it."""
+    if len(stack) <= INNER + OUTER:
+        return stack
+    return stack[:INNER] + (INNER + OUTER - len(stack),) + stack[-OUTER:]
+
+
 class Result:
     """sampled: libdw's stacks; missing: those of them that dhatd does not have."""
 
     def __init__(self, sampled, stacks):
         ours = {frames for frames, _, _ in stacks}
         self.sampled = sampled
-        self.missing = [stack for stack in sampled if stack[:MAX_FRAMES] not in ours]
+        self.missing = [stack for stack in sampled if shortened(stack) not in ours]
         self.blocks = collections.Counter()
         for frames, blocks, stop in stacks:
             if frames:

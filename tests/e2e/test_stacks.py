@@ -1,8 +1,10 @@
 """dhatd's stacks against libdw's unwinder, on live programs: see stacks.py."""
+import json
+import re
 import subprocess
 
 import pytest
-from conftest import BUILD, TARGETS
+from conftest import BUILD, TARGETS, until
 from stacks import PROGRAMS, Result, read_snapshot, run_live
 
 
@@ -12,6 +14,45 @@ def test_stacks_are_those_of_a_debugger(program):
     assert len(result.sampled) == 399
     assert result.equal >= 0.995, (result.missing[0], result.nearest(result.missing[0]))
     assert result.complete >= 0.99, result.blocks
+
+
+def test_a_deep_stack_keeps_both_ends(target, daemon, ctl, tmp_path):
+    """recursion allocates 16 + N bytes at level N, once a round; what is left out, it knows how much that is."""
+    depth, rounds = 2100, 3
+    recursion = target("recursion", "--gate", "--hold", depth, rounds)
+    recursion.expect("ready")
+    daemon("attach", "--pid", recursion.pid)
+    until(lambda: not ctl("status", "--json").json()["targets"][0]["tables_pending"], "the tables")
+    recursion.say("go")
+    recursion.expect("total_blocks")
+    stats = ctl("stats", "--json", "--top", 10000, "--sort", "total").json()
+    assert stats["verdict"]["exact"]
+    depths, beyond = set(), []
+    for point in stats["points"]:
+        functions = [frame["locations"][0]["function"] for frame in point["frames"]]
+        if functions[0] != "descend":
+            continue
+        if point["stop"] == "too deep":
+            assert functions == ["descend"] * 63 + ["[more than 1,985 frames left out]"]
+            beyond.append(point["total_blocks"])
+            continue
+        level = point["total_bytes"] // rounds - 16
+        left_out = sum(frame["left_out"] for frame in point["frames"])
+        assert (point["stop"], point["total_blocks"]) == ("complete", rounds)
+        assert functions.count("descend") + left_out == level + 1  # one of each level
+        assert functions[-1] == "_start"
+        assert len(functions) == (128 if left_out else level + 5)
+        if left_out:
+            assert functions[63] == f"[{left_out:,} frame{'s' if left_out > 1 else ''} left out]"
+        depths.add(level)
+    assert depths == set(range(2044))  # four functions lie below the first level
+    assert beyond == [rounds * (depth - 2044)]
+    text = ctl("stats", "--sort", "total", "--top", 10000, "--depth", 0).out
+    assert re.search(r"^ +descend .*\n +\[1,000 frames left out\]\n +descend ", text, re.M)
+    ctl("snapshot", "-o", tmp_path / "x.json")
+    exported = json.loads((tmp_path / "x.json").read_text())
+    assert "[1,000 frames left out]" in exported["ftbl"]
+    recursion.say("end")
 
 
 @pytest.mark.parametrize("program", ("musl", "musl-static"))

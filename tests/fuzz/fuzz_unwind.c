@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t registers[4],
 		words[2 + PAGES + MAX_ROWS] = { PAGES | (uint64_t)MAX_ROWS << 32, 0 };
 	struct cfi_table table = { .words = words, .word_count = 2 + PAGES + MAX_ROWS };
+	uint64_t hash;
 	uint32_t stop, i;
 
 	if (size < sizeof(registers) + 8 * MAX_ROWS)
@@ -38,13 +39,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	host_map(CODE, CODE + 0x20000, CODE, &table);
 	stop = host_unwind(registers[0], registers[1], registers[2], registers[3] >> 63);
 	FUZZ_CHECK(stop < DHAT_STOP_COUNT);
-	FUZZ_CHECK(host_scratch.frame_count >= 1 && host_scratch.frame_count <= DHAT_MAX_FRAMES);
+	FUZZ_CHECK(host_scratch.frame_count >= 1 && host_scratch.frame_count <= DHAT_MAX_DEPTH);
 	FUZZ_CHECK(host_scratch.frames[0] == registers[0] ||
 		   host_scratch.frames[0] == (registers[0] | DHAT_FRAME_EXACT_PC));
+	hash = host_hash;
 	i = host_scratch
 		    .frame_count; /* the same again: what a walk leaves behind does not matter */
 	FUZZ_CHECK(host_unwind(registers[0], registers[1], registers[2], registers[3] >> 63) ==
 		   stop);
-	FUZZ_CHECK(host_scratch.frame_count == i);
+	FUZZ_CHECK(host_scratch.frame_count == i && host_hash == hash);
 	return 0;
 }

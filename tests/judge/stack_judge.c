@@ -5,7 +5,7 @@
  * Runs a program under ptrace and stops it at random calls of its allocator. There, on the very
  * same registers and memory, bpf/unwind.h (compiled as plain C, with tables of cfi_build()) and
  * libdw's unwinder (dwfl_getthread_frames) each walk the stack, and every frame's address is
- * compared. NAME: one of the six programs below; without: all of them. Exit 1 when less than 99.5 %
+ * compared. NAME: one of the programs below; without: all of them. Exit 1 when less than 99.5 %
  * of a program's stacks are equal, or less than 99 % complete.
  *
  * -s: up to so many calls go unsampled after each sample (100).
@@ -26,7 +26,7 @@
 #include "tests/unit/unwind_host.h"
 #include "tracee.h"
 
-#define MAX_FRAMES 512	/* of libdw's */
+#define MAX_FRAMES 4096 /* of libdw's */
 #define MAX_OBJECTS 256 /* of one program */
 #define MAPS_BYTES (1 << 20)
 
@@ -220,6 +220,7 @@ struct walk {
 	uint64_t pcs[MAX_FRAMES];
 	bool is_exact[MAX_FRAMES];
 	size_t count;
+	size_t gap, gap_end; /* [gap, gap_end): frames that were not kept */
 	bool is_whole;
 	char error[96];
 };
@@ -248,17 +249,21 @@ static int walk_ours(pid_t tid, struct walk *walk)
 {
 	struct user_regs_struct regs;
 	uint64_t caller, frame;
-	size_t i;
+	size_t i, kept, count;
 
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs) < 0 ||
 	    tracee_read(&tracee, &caller, 8, regs.rsp) < 0)
 		return -ESRCH;
 	host_unwind(caller, regs.rsp + 8, regs.rbp, false);
+	kept = dhat_kept_frames(host_scratch.frame_count, host_scratch.stop);
+	count = host_scratch.stop == DHAT_STOP_TOO_DEEP ? kept : host_scratch.frame_count;
 	walk->pcs[0] = regs.rip; /* as libdw: the allocator first */
 	walk->is_exact[0] = true;
 	walk->count = 1;
-	for (i = 0; i < host_scratch.frame_count; i++) {
-		frame = host_scratch.frames[i];
+	walk->gap = 1 + DHAT_INNER_FRAMES;
+	walk->gap_end = walk->gap + count - kept;
+	for (i = 0; i < count; i++) {
+		frame = host_scratch.frames[dhat_frame_slot(i)];
 		walk->is_exact[walk->count] = frame & DHAT_FRAME_EXACT_PC;
 		walk->pcs[walk->count++] = frame & ~DHAT_FRAME_EXACT_PC;
 	}
@@ -269,7 +274,8 @@ static int walk_ours(pid_t tid, struct walk *walk)
 
 enum outcome {
 	EQUAL,
-	EQUAL_TOO_DEEP, /* equal as far as ours goes: 127 frames */
+	EQUAL_ENDS,	/* and equally deep; the middle is not kept */
+	EQUAL_TOO_DEEP, /* equal as far as ours is kept: 63 frames */
 	LIBDW_FAILED,	/* ours goes on where libdw says that it cannot */
 	OURS_STOPPED,	/* libdw goes on where ours says why it cannot */
 	LIBDW_GUESSED,	/* ours is at the marked end, libdw goes on without any rule */
@@ -278,11 +284,8 @@ enum outcome {
 };
 
 static const char *const outcome_names[OUTCOME_COUNT] = {
-	"equal",
-	"equal to frame 127",
-	"libdw failed",
-	"ours stopped early",
-	"libdw went past the end",
+	"equal",	"equal at both ends", "equal to frame 63",
+	"libdw failed", "ours stopped early", "libdw went past the end",
 	"DIFFERENT",
 };
 
@@ -301,11 +304,13 @@ static enum outcome compare(const struct walk *ours, const struct walk *theirs, 
 	size_t i, common = ours->count < theirs->count ? ours->count : theirs->count;
 
 	for (i = 0; i < common; i++) {
+		if (i >= ours->gap && i < ours->gap_end)
+			continue;
 		if (ours->pcs[i] != theirs->pcs[i] || ours->is_exact[i] != theirs->is_exact[i])
 			return DIFFERENT;
 	}
 	if (ours->count == theirs->count)
-		return EQUAL;
+		return ours->gap < ours->gap_end ? EQUAL_ENDS : EQUAL;
 	if (stop == DHAT_STOP_TOO_DEEP)
 		return EQUAL_TOO_DEEP;
 	if (ours->count > theirs->count)
@@ -405,7 +410,8 @@ static int sample(pid_t tid, struct tally *tally, bool is_verbose)
 
 static bool print_tally(const char *name, const struct tally *tally)
 {
-	uint32_t equal = tally->outcomes[EQUAL] + tally->outcomes[EQUAL_TOO_DEEP];
+	uint32_t equal = tally->outcomes[EQUAL] + tally->outcomes[EQUAL_ENDS] +
+			 tally->outcomes[EQUAL_TOO_DEEP];
 	double all = tally->samples ? tally->samples : 1;
 	double share = 100 * equal / all;
 	double complete =
@@ -418,7 +424,7 @@ static bool print_tally(const char *name, const struct tally *tally)
 	       "%6.2f %%%s\n",
 	       name, tally->samples, (double)tally->frames / all, tally->deepest, share, complete,
 	       is_good ? "" : "   TOO FEW");
-	for (i = EQUAL_TOO_DEEP; i < OUTCOME_COUNT; i++) {
+	for (i = EQUAL_ENDS; i < OUTCOME_COUNT; i++) {
 		if (tally->outcomes[i])
 			printf("#            %u %s\n", tally->outcomes[i], outcome_names[i]);
 	}
@@ -519,6 +525,7 @@ static bool judge_program(const char *name, char *const *argv, const char *in,
  * relative paths start at the top of the source. */
 static const char *const programs[][8] = {
 	{ "c", NULL, "{}/recursion", "60", "100000" },
+	{ "deep", NULL, "{}/recursion", "700", "10000" },
 	{ "c++", NULL, "{}/stacks_cxx" },
 	{ "rust", NULL, "{}/stacks_rust" },
 	{ "python3", NULL, "/usr/bin/python3", "tests/targets/stacks.py" },

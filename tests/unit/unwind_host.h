@@ -67,15 +67,15 @@ static inline uint64_t unwind_hidden_return(uint64_t slot_addr)
 #pragma GCC diagnostic pop
 
 static struct unwind_scratch host_scratch;
+static uint64_t host_hash; /* of the stack walked last */
 
-/* What take_stack() in bpf/dhat.fpf.c does, without the ring. Returns an enum dhat_stop. */
+/* What take_stack() in bpf/stacks.h does, without the ring. Returns an enum dhat_stop. */
 static inline uint32_t host_unwind(uint64_t pc, uint64_t sp, uint64_t bp, bool is_exact_pc)
 {
 	struct unwind_scratch *s = &host_scratch;
 	uint32_t stop = UNWIND_MORE;
 	int i;
 
-	s->hash = 0;
 	s->frame_count = 0;
 	s->flags = 0;
 	s->is_exact_pc = is_exact_pc;
@@ -85,9 +85,10 @@ static inline uint32_t host_unwind(uint64_t pc, uint64_t sp, uint64_t bp, bool i
 	s->fp = bp;
 	s->window_size = 0;
 	unwind_push(s, pc);
-	for (i = 0; i < 2 * DHAT_MAX_FRAMES && stop == UNWIND_MORE; i++)
+	for (i = 0; i < 2 * DHAT_MAX_DEPTH && stop == UNWIND_MORE; i++)
 		stop = unwind_step(s);
 	s->stop = stop < DHAT_STOP_COUNT ? stop : DHAT_STOP_TOO_DEEP;
+	host_hash = unwind_hash(s);
 	return s->stop;
 }
 

@@ -322,7 +322,10 @@ static void impossible_values_are_malformed(void **state)
 				.frame_count = DHAT_MAX_FRAMES } };
 
 	assert_int_equal(feed(record), 0);
-	record.stack.frame_count = DHAT_MAX_FRAMES + 1;
+	record.stack.frame_count = DHAT_MAX_DEPTH; /* of which as many were kept */
+	record.stack.stack_id = 7;
+	assert_int_equal(feed(record), 0);
+	record.stack.frame_count = DHAT_MAX_DEPTH + 1;
 	record.stack.stack_id = 6;
 	assert_int_equal(feed(record), -EBADMSG);
 	record.stack.frame_count = 2;

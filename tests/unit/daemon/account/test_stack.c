@@ -127,10 +127,10 @@ static void refuses_what_is_too_much(void **state)
 {
 	_cleanup_(mappings_free_ptr) struct mappings *mappings = some_mappings();
 	_cleanup_(stacks_free_ptr) struct stacks *stacks = fresh(STACK_POINT_FIRST + 3);
-	uint64_t frames[DHAT_MAX_FRAMES + 1] = { 0x1000 };
+	uint64_t frames[DHAT_MAX_FRAMES] = { 0x1000 };
 
 	assert_int_equal(stacks_learn(stacks, 0, 0, frames, 1, 0, 0, mappings), -EINVAL);
-	assert_int_equal(stacks_learn(stacks, 9, 0, frames, DHAT_MAX_FRAMES + 1, 0, 0, mappings),
+	assert_int_equal(stacks_learn(stacks, 9, 0, frames, DHAT_MAX_DEPTH + 1, 0, 0, mappings),
 			 -EINVAL);
 	for (uint64_t i = 1; i <= 3; i++) {
 		frames[0] = 0x1000 + i;
@@ -144,6 +144,46 @@ static void refuses_what_is_too_much(void **state)
 	frames[0] = 0x1001; /* a known stack under a new id is no new point */
 	assert_int_equal(stacks_learn(stacks, 5, 0, frames, DHAT_MAX_FRAMES, 0, 0, mappings), 0);
 	assert_int_equal(stacks_point(stacks, 5), stacks_point(stacks, 1));
+}
+
+/* The ring of the outer ones is put in order; the depth is a part of what a stack is. */
+static void of_a_deep_stack_both_ends_are_known(void **state)
+{
+	_cleanup_(mappings_free_ptr) struct mappings *mappings = some_mappings();
+	_cleanup_(stacks_free_ptr) struct stacks *stacks = fresh(100);
+	uint64_t frames[DHAT_MAX_FRAMES];
+	struct stack_view view;
+
+	for (uint32_t depth = 120; depth < 400; depth += 7) {
+		uint32_t kept = depth < 127 ? depth : 127, point;
+
+		for (uint32_t at = 0; at < depth; at++)
+			frames[dhat_frame_slot(at)] = 0x1001 + at;
+		assert_int_equal(stacks_learn(stacks, depth, 0, frames, depth, 0, 0, mappings), 0);
+		point = stacks_point(stacks, depth);
+		assert_int_equal(point, stacks_count(stacks) - 1); /* a new one */
+		stacks_view(stacks, point, &view);
+		assert_int_equal(view.frame_count, kept);
+		assert_int_equal(view.left_out, depth - kept);
+		for (uint32_t i = 0; i < kept; i++)
+			assert_int_equal(view.frames[i].addr,
+					 0x1001 + (i < 63 ? i : depth - kept + i));
+	}
+	/* with equal ends: one point for one depth, another for another */
+	for (uint32_t i = 0; i < DHAT_MAX_FRAMES; i++)
+		frames[i] = 0x1001;
+	assert_int_equal(stacks_learn(stacks, 1000, 0, frames, 300, 0, 0, mappings), 0);
+	assert_int_equal(stacks_learn(stacks, 1001, 0, frames, 300, 0, 0, mappings), 0);
+	assert_int_equal(stacks_learn(stacks, 1002, 0, frames, 301, 0, 0, mappings), 0);
+	assert_int_equal(stacks_point(stacks, 1000), stacks_point(stacks, 1001));
+	assert_int_not_equal(stacks_point(stacks, 1000), stacks_point(stacks, 1002));
+	/* deeper than was walked: no outer end */
+	assert_int_equal(stacks_learn(stacks, 1003, 0, frames, DHAT_MAX_DEPTH, DHAT_STOP_TOO_DEEP,
+				      0, mappings),
+			 0);
+	stacks_view(stacks, stacks_point(stacks, 1003), &view);
+	assert_int_equal(view.frame_count, 63);
+	assert_int_equal(view.left_out, 1985);
 }
 
 /* A target that loads and unloads plugins for ever: new ids without end, the same few stacks. */
@@ -206,6 +246,7 @@ int main(void)
 		cmocka_unit_test(equal_places_are_one_point_wherever_they_are_mapped),
 		cmocka_unit_test(an_id_learnt_again_keeps_its_point),
 		cmocka_unit_test(refuses_what_is_too_much),
+		cmocka_unit_test(of_a_deep_stack_both_ends_are_known),
 		cmocka_unit_test(ids_of_past_epochs_make_room),
 		cmocka_unit_test(many_stacks_are_all_told_apart),
 	};

@@ -179,7 +179,7 @@ static void incomplete_stacks_are_named_but_exact(void **state)
 
 	assert_int_equal(verdict->word, DHAT_EXACT);
 	assert_string_equal(verdict->notes[0],
-			    "10 of 1,000 stacks end early (3 after 127 frames, 7 in generated "
+			    "10 of 1,000 stacks end early (3 after 2,048 frames, 7 in generated "
 			    "code); bytes and blocks are right all the same");
 	assert_null(verdict->notes[1]);
 }

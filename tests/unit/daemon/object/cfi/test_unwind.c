@@ -16,7 +16,7 @@
 #define LINK 0x20000 /* link-time address of the first function */
 #define CODE (BIAS + LINK)
 #define STACK 0x7ffd00000000
-#define STACK_BYTES 65536
+#define STACK_BYTES 131072
 
 static uint8_t stack[STACK_BYTES];
 static struct cfi_rows *rows;
@@ -251,21 +251,54 @@ static void test_a_return_address_of_zero_is_the_end(void **state)
 	EXPECT(CODE + 0x50);
 }
 
+/* A stack of `depth` frames, each of another function, then its end. */
+static void deep_stack(uint32_t depth)
+{
+	for (uint32_t i = 1; i < depth; i++)
+		put(32ul * i - 8, CODE + 16ul * i + 8);
+	put(32ul * depth - 8, 0);
+}
+
+/* Of a deep stack both ends are kept, each frame in its place, and how many there were. */
 static void test_recursion(void **state)
 {
-	uint64_t depth;
+	const uint32_t depths[] = { 1, 62, 63, 64, 126, 127, 128, 190, 191, 192, 1000, 2047, 2048 };
+	uint64_t hashes[ARRAY_SIZE(depths)];
 
-	code(0, 0x100, DHAT_CFA_SP, 0, 64);
-	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	code(0, 16 * DHAT_MAX_DEPTH, DHAT_CFA_SP, 0, 32);
 	mapped();
-	for (depth = 1; depth < 300; depth++)
-		put(64 * depth - 8, CODE + 0x50);
-	assert_int_equal(host_unwind(CODE + 0x50, STACK, 0, false), DHAT_STOP_TOO_DEEP);
-	assert_int_equal(host_scratch.frame_count, DHAT_MAX_FRAMES);
-	put(64 * (DHAT_MAX_FRAMES - 1) - 8, CODE + 0x150); /* just fits */
-	assert_int_equal(host_unwind(CODE + 0x50, STACK, 0, false), DHAT_STOP_COMPLETE);
-	assert_int_equal(host_scratch.frame_count, DHAT_MAX_FRAMES);
-	assert_int_equal(host_scratch.frames[DHAT_MAX_FRAMES - 1], CODE + 0x150);
+	for (uint32_t i = 0; i < ARRAY_SIZE(depths); i++) {
+		uint32_t depth = depths[i], kept = depth < 127 ? depth : 127;
+
+		deep_stack(depth);
+		assert_int_equal(host_unwind(CODE + 8, STACK, 0, false), DHAT_STOP_COMPLETE);
+		assert_int_equal(host_scratch.frame_count, depth);
+		assert_int_equal(dhat_kept_frames(depth, DHAT_STOP_COMPLETE), kept);
+		for (uint32_t at = 0; at < depth; at++) {
+			if (at < 63 || at + 64 >= depth)
+				assert_int_equal(host_scratch.frames[dhat_frame_slot(at)],
+						 CODE + 16ul * at + 8);
+		}
+		hashes[i] = host_hash;
+		for (uint32_t j = 0; j < i; j++)
+			assert_int_not_equal(hashes[i], hashes[j]);
+	}
+	/* the middle is not looked at: equally deep, it is the same stack */
+	put(32 * 1000 - 8, CODE + 8);
+	assert_int_equal(host_unwind(CODE + 8, STACK, 0, false), DHAT_STOP_COMPLETE);
+	assert_int_equal(host_hash, hashes[ARRAY_SIZE(depths) - 1]);
+	put(32 * 2000 - 8, CODE + 8);
+	assert_int_equal(host_unwind(CODE + 8, STACK, 0, false), DHAT_STOP_COMPLETE);
+	assert_int_not_equal(host_hash, hashes[ARRAY_SIZE(depths) - 1]);
+	/* deeper than anybody walks: the innermost, whatever is outside */
+	put(32 * 2048 - 8, CODE + 8);
+	assert_int_equal(host_unwind(CODE + 8, STACK, 0, false), DHAT_STOP_TOO_DEEP);
+	assert_int_equal(host_scratch.frame_count, DHAT_MAX_DEPTH);
+	assert_int_equal(dhat_kept_frames(DHAT_MAX_DEPTH, DHAT_STOP_TOO_DEEP), 63);
+	hashes[0] = host_hash;
+	put(32 * 1990 - 8, CODE + 24);
+	assert_int_equal(host_unwind(CODE + 8, STACK, 0, false), DHAT_STOP_TOO_DEEP);
+	assert_int_equal(host_hash, hashes[0]);
 }
 
 static void test_places_without_a_rule(void **state)
