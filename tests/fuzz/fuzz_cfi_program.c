@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.section = &section,
 		.code_align = 1,
 		.data_align = -8,
-		.ra_reg = REG_RA,
+		.ra_reg = this_machine.dwarf_ra,
 		.encoding = DW_EH_PE_pcrel | DW_EH_PE_sdata4,
 	};
 	struct seen seen = { 0x401000, 0x501000 };
