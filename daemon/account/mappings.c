@@ -46,7 +46,7 @@ static bool is_object(const struct mapped_object *object, uint64_t inode, uint32
 	return inode != 0 || strcmp(object->path ?: "", path ?: "") == 0;
 }
 
-int mappings_set_path(struct mappings *mappings, uint32_t object, const char *path)
+static int set_path(struct mappings *mappings, uint32_t object, const char *path)
 {
 	char *copy = strdup(path);
 
@@ -70,7 +70,7 @@ int mappings_know(struct mappings *mappings, uint64_t start, uint64_t end, uint6
 		if (!is_object(object, inode, dev_major, dev_minor, path))
 			continue;
 		*ret = i;
-		return path && !object->path ? mappings_set_path(mappings, i, path) : 0;
+		return path && !object->path ? set_path(mappings, i, path) : 0;
 	}
 	err = mappings->object_count < MAPPINGS_MAX_OBJECTS
 		      ? array_make_room(&mappings->objects, &mappings->object_capacity,
@@ -87,7 +87,7 @@ int mappings_know(struct mappings *mappings, uint64_t start, uint64_t end, uint6
 		.some_end = end,
 	};
 	if (path) {
-		err = mappings_set_path(mappings, mappings->object_count, path);
+		err = set_path(mappings, mappings->object_count, path);
 		if (err)
 			return err;
 	}

@@ -54,5 +54,3 @@ size_t mappings_count(const struct mappings *mappings);
 const struct mapping *mappings_at(const struct mappings *mappings, size_t i); /* sorted by start */
 size_t mappings_object_count(const struct mappings *mappings);
 const struct mapped_object *mappings_object(const struct mappings *mappings, uint32_t object);
-/* path is copied; it replaces the one that was there. */
-int mappings_set_path(struct mappings *mappings, uint32_t object, const char *path);

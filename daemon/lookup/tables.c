@@ -30,7 +30,6 @@ struct tables {
 	pthread_cond_t is_built;
 	struct entry_list entries; /* longest unused first */
 	uint64_t max_memory_bytes, memory_bytes;
-	uint64_t built_count, loaded_count, shared_count;
 	struct table_cache *cache; /* NULL: none */
 	struct dhat_error cache_error;
 	int (*build)(struct worker *worker, int fd, uint32_t max_rows, struct cfi_table **ret,
@@ -163,25 +162,23 @@ static void fill_entry(struct entry *entry, const struct cfi_table *rows)
 	entry->table.row_count = rows->row_count;
 }
 
-/* Runs without the lock. Returns whether the rows came from the disk. */
-static bool make_entry(struct tables *tables, struct entry *entry, int fd, bool is_image)
+/* Runs without the lock. */
+static void make_entry(struct tables *tables, struct entry *entry, int fd, bool is_image)
 {
 	_cleanup_(cfi_table_free_ptr) struct cfi_table *rows = NULL;
-	bool is_cached = tables->cache && !is_image, is_loaded;
+	bool is_cached = tables->cache && !is_image;
 	struct dhat_error err = {};
 
-	is_loaded = is_cached && table_cache_load(tables->cache, entry->key, &rows) == 0;
-	if (!is_loaded) {
+	if (!is_cached || table_cache_load(tables->cache, entry->key, &rows) != 0) {
 		if (tables->build(tables->worker, fd, TABLES_MAX_ROWS, &rows, &err) < 0) {
 			snprintf(entry->table.reason, sizeof(entry->table.reason), "%.255s",
 				 err.code ? err.message : "unwind rows could not be built");
-			return false;
+			return;
 		}
 		if (is_cached)
 			table_cache_store(tables->cache, entry->key, rows);
 	}
 	fill_entry(entry, rows);
-	return is_loaded;
 }
 
 /* ---- the list ----------------------------------------------------------------------------- */
@@ -252,16 +249,13 @@ static struct entry *add(struct tables *tables, const char *key)
 static struct entry *add_and_make(struct tables *tables, const char *key, int fd, bool is_image)
 {
 	struct entry *entry = add(tables, key);
-	bool is_loaded;
 
 	if (!entry)
 		return NULL;
 	entry->user_count = 1;
 	pthread_mutex_unlock(&tables->lock);
-	is_loaded = make_entry(tables, entry, fd, is_image);
+	make_entry(tables, entry, fd, is_image);
 	pthread_mutex_lock(&tables->lock);
-	tables->loaded_count += is_loaded;
-	tables->built_count += !is_loaded;
 	charge(tables, entry);
 	entry->is_ready = true;
 	pthread_cond_broadcast(&tables->is_built);
@@ -282,7 +276,6 @@ int tables_get(struct tables *tables, int fd, const struct object_identity *iden
 	entry = find(tables, key);
 	if (entry) {
 		entry->user_count++;
-		tables->shared_count++;
 		while (!entry->is_ready)
 			pthread_cond_wait(&tables->is_built, &tables->lock);
 	} else {
@@ -308,27 +301,6 @@ void tables_put(struct tables *tables, const struct table *table)
 		if (entry->table.map_fd < 0) /* the reason may have gone: try again next time */
 			drop(tables, entry);
 		shrink(tables);
-	}
-	pthread_mutex_unlock(&tables->lock);
-}
-
-void tables_stats(struct tables *tables, struct tables_stats *ret)
-{
-	struct entry *entry;
-
-	pthread_mutex_lock(&tables->lock);
-	*ret = (struct tables_stats){
-		.memory_bytes = tables->memory_bytes,
-		.built_count = tables->built_count,
-		.loaded_count = tables->loaded_count,
-		.shared_count = tables->shared_count,
-	};
-	TAILQ_FOREACH(entry, &tables->entries, link)
-	{
-		if (!entry->is_ready || entry->table.map_fd < 0)
-			continue;
-		ret->table_count++;
-		ret->used_count += entry->user_count > 0;
 	}
 	pthread_mutex_unlock(&tables->lock);
 }

@@ -59,12 +59,5 @@ int tables_get(struct tables *tables, int fd, const struct object_identity *iden
 	       const struct table **ret, struct dhat_error *err);
 void tables_put(struct tables *tables, const struct table *table); /* NULL is fine */
 
-struct tables_stats {
-	uint64_t memory_bytes;				  /* of all maps */
-	uint32_t table_count;				  /* with a map */
-	uint32_t used_count;				  /* of those, in use by a target */
-	uint64_t built_count, loaded_count, shared_count; /* how tables_get() was answered */
-};
-void tables_stats(struct tables *tables, struct tables_stats *ret);
 /* Why there is no cache on disk; "" if there is one, or none is wanted. */
 const char *tables_note(const struct tables *tables);

@@ -56,7 +56,7 @@ static int find_sites(struct places *ret, struct dhat_error *err)
 
 	if (fd < 0)
 		return dhat_error_errno(err, errno, "cannot open %s", ret->path);
-	error = object_describe(fd, names, &object, err);
+	error = object_describe(fd, names, NULL, &object, err);
 	if (error)
 		return error;
 	error = allocators_find(object, "libc.so.6", true, false, &sites, &count);

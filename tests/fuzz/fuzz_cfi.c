@@ -2,6 +2,7 @@
 #include "daemon/object/cfi/cfi.h"
 #include "fuzz.h"
 #include "tests/unit/elf_writer.h"
+#include "tests/unit/table_find.h"
 
 #define MAX_ROWS 20000
 

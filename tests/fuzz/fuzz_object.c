@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t offset = 0;
 	size_t i;
 
-	if (object_describe(fuzz_file(data, size), names, &object, &err) < 0) {
+	if (object_describe(fuzz_file(data, size), names, NULL, &object, &err) < 0) {
 		FUZZ_CHECK(!object && err.code != DHAT_EXIT_OK && err.message[0]);
 		return 0;
 	}

@@ -4,6 +4,7 @@
 #include "daemon/source/uprobes.h"
 #include "daemon/worker/worker_pack.h"
 #include "fuzz.h"
+#include "tests/unit/table_find.h"
 
 static void check_sites(const struct sites *sites)
 {

@@ -20,6 +20,7 @@
 #include "daemon/object/cfi/cfi.h"
 #include "daemon/object/machine/cfi_code.h"
 #include "proto/base/cleanup.h"
+#include "tests/unit/table_find.h"
 
 struct text {
 	struct cfi_code_range range;

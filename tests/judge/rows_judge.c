@@ -22,6 +22,7 @@
 
 #include "daemon/object/cfi/cfi.h"
 #include "proto/base/cleanup.h"
+#include "tests/unit/table_find.h"
 
 #define MAX_ROWS (16u << 20)
 

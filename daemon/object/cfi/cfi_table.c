@@ -1,7 +1,6 @@
 #include "cfi_table.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void cfi_table_free(struct cfi_table *table)
 {
@@ -9,29 +8,4 @@ void cfi_table_free(struct cfi_table *table)
 		return;
 	free(table->words);
 	free(table);
-}
-
-const struct dhat_row *cfi_table_find(const struct cfi_table *table, uint64_t vaddr)
-{
-	const struct dhat_row *rows;
-	struct dhat_table_head head;
-	uint64_t page, low, high, middle;
-
-	memcpy(&head, table->words, sizeof(head));
-	rows = (const struct dhat_row *)(table->words + 2 + head.page_count);
-	if (vaddr < table->first_page_vaddr)
-		return NULL;
-	page = (vaddr - table->first_page_vaddr) >> DHAT_TABLE_PAGE_SHIFT;
-	if (page >= head.page_count)
-		return NULL;
-	low = table->words[1 + page];
-	high = table->words[2 + page];
-	while (low < high) { /* the first row beyond vaddr */
-		middle = low + (high - low) / 2;
-		if (rows[middle].pc_low <= (uint16_t)(vaddr - table->first_page_vaddr))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low ? &rows[low - 1] : NULL;
 }

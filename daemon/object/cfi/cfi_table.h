@@ -19,6 +19,3 @@ struct cfi_table {
 };
 
 void cfi_table_free(struct cfi_table *table);
-
-/* The row that holds at a link-time address; NULL if none. Same search as the kernel side. */
-const struct dhat_row *cfi_table_find(const struct cfi_table *table, uint64_t vaddr);

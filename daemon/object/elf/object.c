@@ -282,13 +282,8 @@ static int read_all(struct object_reader *r, const char *const *names, struct dh
 
 DEFINE_CLEANUP_PTR(struct object *, object_free)
 
-int object_describe(int fd, const char *const *names, struct object **ret, struct dhat_error *err)
-{
-	return object_describe_more(fd, names, NULL, ret, err);
-}
-
-int object_describe_more(int fd, const char *const *names, const struct object *before,
-			 struct object **ret, struct dhat_error *err)
+int object_describe(int fd, const char *const *names, const struct object *before,
+		    struct object **ret, struct dhat_error *err)
 {
 	_cleanup_(object_free_ptr) struct object *object = NULL;
 	_cleanup_(close_elf) Elf *elf = NULL;

@@ -63,11 +63,10 @@ struct object {
  * section headers, through PT_DYNAMIC), exact names; several symbols at one address are all
  * listed, and so are several versions of one name. A name "+0xADDR" asks for the code at that
  * link-time address, as of a symbol of that name and unknown size. "*END" and "BEGIN*" are
- * patterns: names that end or begin so are listed as sightings. fd stays the caller's. */
-int object_describe(int fd, const char *const *names, struct object **ret, struct dhat_error *err);
-/* The same file once more, with other names; what does not depend on them is taken from before. */
-int object_describe_more(int fd, const char *const *names, const struct object *before,
-			 struct object **ret, struct dhat_error *err);
+ * patterns: names that end or begin so are listed as sightings. fd stays the caller's. before: the
+ * same file, described for other names, of which is taken what does not depend on them; or NULL. */
+int object_describe(int fd, const char *const *names, const struct object *before,
+		    struct object **ret, struct dhat_error *err);
 void object_free(struct object *object);
 
 bool object_offset_of_vaddr(const struct object *object, uint64_t vaddr, uint64_t *ret);

@@ -108,7 +108,7 @@ int allocators_describe(int fd, const char *const *besides, struct object **ret,
 	for (i = 0; i < MAX_ROUNDS && r == 0 && is_more; i++) {
 		_cleanup_(object_free_ptr) struct object *before = take_ptr(object);
 
-		r = object_describe_more(fd, (const char *const *)names.list, before, &object, err);
+		r = object_describe(fd, (const char *const *)names.list, before, &object, err);
 		if (r < 0)
 			return r;
 		r = ask_for_more(object, &names, &is_more);

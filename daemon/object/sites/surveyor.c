@@ -169,7 +169,7 @@ static int describe_entries(int fd, const struct object *object, struct object *
 		snprintf(texts[i], sizeof(texts[i]), "+0x%" PRIx64, desc->entries[i].vaddr);
 		names[i] = texts[i];
 	}
-	return object_describe_more(fd, names, object, ret, NULL);
+	return object_describe(fd, names, object, ret, NULL);
 }
 
 static int find_candidates(int fd, const struct object *object, struct sites *ret)

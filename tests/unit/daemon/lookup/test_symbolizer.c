@@ -87,7 +87,7 @@ static uint64_t offset_of(const char *file, const char *symbol, struct object **
 	_cleanup_close_ int fd = open(in_directory(file), O_RDONLY | O_CLOEXEC);
 	const char *const names[] = { symbol, NULL };
 
-	assert_int_equal(object_describe(fd, names, ret, NULL), 0);
+	assert_int_equal(object_describe(fd, names, NULL, ret, NULL), 0);
 	assert_int_equal((*ret)->symbol_count, 1);
 	return (*ret)->symbols[0].file_offset;
 }
@@ -399,7 +399,7 @@ static void test_fifty_thousand(void **state)
 
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	assert_int_equal(symbolizer_new(worker, NULL, &symbolizer, NULL), 0);
-	assert_int_equal(object_describe(fd, NULL, &file, NULL), 0);
+	assert_int_equal(object_describe(fd, NULL, NULL, &file, NULL), 0);
 	for (size_t i = 0; i < file->desc.segment_count; i++)
 		if (file->desc.segments[i].is_executable)
 			code = &file->desc.segments[i];

@@ -54,7 +54,7 @@ static int set_up(void **state)
 	world->fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(worker_new(NULL, &world->worker, NULL), 0);
 	assert_int_equal(symbolizer_new(world->worker, NULL, &world->symbolizer, NULL), 0);
-	assert_int_equal(object_describe(world->fd, names, &object, NULL), 0);
+	assert_int_equal(object_describe(world->fd, names, NULL, &object, NULL), 0);
 	for (size_t i = 0; i < object->symbol_count; i++)
 		if (!strcmp(object->symbols[i].name, names[0]))
 			world->offset_one = object->symbols[i].file_offset;

@@ -30,6 +30,7 @@
 #include "daemon/worker/worker_link.h"
 #include "daemon/worker/worker_main.h"
 #include "proto/base/cleanup.h"
+#include "tests/unit/table_find.h"
 #include "tests/unit/workers.h"
 
 DEFINE_CLEANUP_PTR(struct worker *, worker_free)

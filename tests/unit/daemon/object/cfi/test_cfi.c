@@ -14,6 +14,7 @@
 #include "proto/base/cleanup.h"
 #include "tests/unit/elf_writer.h"
 #include "tests/unit/memory_file.h"
+#include "tests/unit/table_find.h"
 
 #define CODE (WRITER_BASE + 0x20000)
 #define MAX_ROWS 100000

@@ -9,6 +9,7 @@
 
 #include "daemon/object/cfi/cfi_rows.h"
 #include "proto/base/cleanup.h"
+#include "tests/unit/table_find.h"
 #include "tests/unit/unwind_host.h"
 
 /* A program of our own: code at CODE, a stack of STACK_BYTES at STACK. */

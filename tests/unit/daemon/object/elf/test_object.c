@@ -37,7 +37,7 @@ static struct object *describe(int fd, const char *const *names)
 	struct dhat_error err = { 0 };
 
 	assert_true(fd >= 0);
-	if (object_describe(fd, names, &object, &err) < 0)
+	if (object_describe(fd, names, NULL, &object, &err) < 0)
 		fail_msg("object_describe: %s", err.message);
 	return object;
 }
@@ -324,7 +324,7 @@ static void survive(const void *bytes, size_t size)
 	size_t i;
 	int r;
 
-	r = object_describe(fd, malloc_names, &object, &err);
+	r = object_describe(fd, malloc_names, NULL, &object, &err);
 	if (r < 0) {
 		assert_null(object);
 		assert_true(err.code != DHAT_EXIT_OK && err.message[0]);
@@ -379,7 +379,7 @@ static void expect_error(const void *bytes, size_t size, const char *message)
 	struct object *object = NULL;
 	struct dhat_error err = { 0 };
 
-	assert_true(object_describe(fd, malloc_names, &object, &err) < 0);
+	assert_true(object_describe(fd, malloc_names, NULL, &object, &err) < 0);
 	assert_null(object);
 	assert_int_equal(err.code, DHAT_EXIT_BAD_FILE);
 	assert_non_null(strstr(err.message, message));
@@ -545,8 +545,7 @@ static void test_patterns(void **state)
 	assert_null(sighting(je, "free"));
 	assert_true(sighting(libc, "pthread_getattr_np")->is_public);
 	assert_int_equal(
-		object_describe_more(fd, (const char *const[]){ "free", NULL }, je, &again, NULL),
-		0);
+		object_describe(fd, (const char *const[]){ "free", NULL }, je, &again, NULL), 0);
 	assert_non_null(find(again, "free"));
 	assert_string_equal(again->desc.malloc_version, je->desc.malloc_version);
 	assert_int_equal(again->desc.makers, je->desc.makers);
