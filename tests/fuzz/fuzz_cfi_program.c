@@ -3,6 +3,7 @@
 
 #include "daemon/object/cfi/cfi.h"
 #include "daemon/object/cfi/cfi_rows.h"
+#include "daemon/object/machine/machine.h"
 #include "fuzz.h"
 
 struct seen {
