@@ -33,7 +33,8 @@ debian_of = $(patsubst json-c,libjson-c,$(1))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
 	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
 	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \
-	$(foreach t,pkg-config:pkg-config $(CC):gcc $(CLANG):clang protoc-c:protobuf-c-compiler $(BPFTOOL):bpftool, \
+	$(foreach t,pkg-config:pkg-config $(firstword $(CC)):gcc $(firstword $(CLANG)):clang \
+	protoc-c:protobuf-c-compiler $(BPFTOOL):bpftool, \
 	$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
 ifneq ($(strip $(lacking)),)
 $(error missing: $(strip $(lacking)); run: sudo make deps)
@@ -42,25 +43,30 @@ endif
 
 # ---- flags ----------------------------------------------------------------------------------
 
+# CFLAGS, CPPFLAGS and LDFLAGS are the user's, from the environment or the command line; what building needs
+# stands before them in all_cflags and all_ldflags. WERROR=1, as CI has it, makes each warning an error.
+CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
 sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 coverage := $(if $(COVERAGE),--coverage)
-# dhatd is root's: what the compiler can catch of a mistake, it shall
-harden := $(if $(DEBUG)$(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
-warnings := -Wcast-qual -Wmissing-prototypes -Wstrict-prototypes -Wlogical-op -Wshadow -Wformat-nonliteral -Wundef \
-	-Wpointer-arith
-CFLAGS += -std=gnu11 -D_GNU_SOURCE $(if $(DEBUG),-O0,-O2) -g -Wall -Wextra -Werror \
-	-Wno-unused-parameter $(warnings) -MD -MP -I. -isystem $(O) -DDHAT_VERSION='"$(VERSION)"' \
-	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage)
-LDFLAGS += -Wl,-z,relro,-z,now,--as-needed $(sanitize) $(coverage)
+# dhatd is root's: what the compiler can catch of a mistake, it shall. (Without optimisation glibc only warns of it.)
+is_optimised = $(filter-out -O0,$(filter -O%,$(CFLAGS)))
+harden := $(if $(SAN)$(findstring -D_FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(if $(is_optimised),-U_FORTIFY_SOURCE \
+	-D_FORTIFY_SOURCE=2)) -fstack-protector-strong
+werror := $(if $(WERROR),-Werror)
+warnings := -Wall -Wextra $(werror) -Wno-unused-parameter -Wcast-qual -Wmissing-prototypes -Wstrict-prototypes \
+	-Wlogical-op -Wshadow -Wformat-nonliteral -Wundef -Wpointer-arith
+all_cflags := -std=gnu11 -D_GNU_SOURCE $(warnings) -MD -MP -I. -isystem $(O) -DDHAT_VERSION='"$(VERSION)"' \
+	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage) $(CPPFLAGS) $(CFLAGS)
+all_ldflags := -Wl,-z,relro,-z,now,--as-needed $(sanitize) $(coverage) $(LDFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
-BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra $(werror) \
 	-Wno-unused-parameter -I/usr/include/x86_64-linux-gnu
 # Targets: as Debian builds, and every malloc in the source stays a call
 TARGET_FLAGS := -g -O2 -fno-builtin -fomit-frame-pointer -Wall -Wno-unused-result
 
 # a change of flags or compilers rebuilds
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
-$(shell mkdir -p $(O); new='$(subst ','\'',$(CC) $(CFLAGS) $(LDFLAGS) $(LIBS) $(CLANG) $(BPF_CFLAGS))'; \
+$(shell mkdir -p $(O); new='$(subst ','\'',$(CC) $(all_cflags) $(all_ldflags) $(LIBS) $(CLANG) $(BPF_CFLAGS))'; \
 	[ "$$(cat $(O)/.flags 2>/dev/null)" = "$$new" ] || printf '%s\n' "$$new" >$(O)/.flags)
 endif
 
@@ -105,7 +111,7 @@ $(O)/dhatd: $(O)/daemon/main.o $(call up_to,daemon)
 $(O)/dhatctl: $(O)/cli/main.o $(filter-out $(O)/daemon/%,$(call up_to,cli))
 $(O)/dhatd $(O)/dhatctl:
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(LIBS)
 
 $(O)/%.pb-c.c $(O)/%.pb-c.h: %.proto
 	$(call say,PROTOC,$<)
@@ -114,12 +120,12 @@ $(O)/%.pb-c.c $(O)/%.pb-c.h: %.proto
 
 $(pb:=.o): %.o: %.c $(O)/.flags
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(all_cflags) -c -o $@ $<
 
 $(O)/%.o: %.c $(O)/.flags | $(pb:=.h)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(all_cflags) -c -o $@ $<
 
 define archive_of
 $(call floor_lib,$(1)): $(call floor_obj,$(1))
@@ -157,13 +163,15 @@ $(1): $(1).o $(call up_to,$(patsubst $(O)/tests/unit/%/,%,$(dir $(1))))
 endef
 $(foreach test,$(unit_bin),$(eval $(call unit_test_of,$(test))))
 $(judge_bin): $(O)/%: $(O)/%.o $(call up_to,cli)
+# cmocka 2 has new names for what it had in 1.1, which is what Debian 12 and 13 have
+$(unit_bin:=.o) $(judge_bin:=.o): private all_cflags += -Wno-deprecated-declarations
 $(unit_bin) $(judge_bin):
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(LIBS) -lcmocka
 
 $(bench_bin) $(guest_bin): $(O)/%: $(O)/%.o $(call up_to,cli)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(LIBS)
 
 # A line "build: FLAGS" in a target's source adds flags (-static, -pthread, -O0, …)
 flags_of = $(TARGET_FLAGS) $(shell sed -n 's,^.*[ */]build: *\([^*]*\).*$$,\1,p' $< | head -n 1)
@@ -183,7 +191,7 @@ $(O)/tests/targets/%: tests/targets/%.rs
 # Fuzz targets: our sources again, by clang with libFuzzer's counters and the sanitizers; gcc has warned
 fuzz_san := -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=undefined
 fuzz_lib := $(patsubst $(O)/%,$(O)/fuzz/%,$(lib_obj))
-fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(CFLAGS)) -O1 -w $(fuzz_san)
+fuzz_cflags = $(filter-out -fsanitize=% --coverage -Werror,$(all_cflags)) -O1 -w $(fuzz_san)
 $(pb:$(O)/%=$(O)/fuzz/%.o): $(O)/fuzz/%.o: $(O)/%.c $(O)/.flags
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
@@ -272,7 +280,7 @@ lint-c: $(patsubst %,$(O)/lint/%.ok,$(foreach folder,proto daemon cli,$(call sou
 $(O)/lint/%.c.ok: %.c $(O)/.flags .clang-tidy | $(pb:=.h) $(bpf_skel)
 	$(call say,TIDY,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MD -MP,$(CFLAGS)) -Wno-unknown-warning-option 2>/dev/null
+	$(Q)clang-tidy --quiet $< -- $(filter-out -fsanitize=% --coverage -MD -MP,$(all_cflags)) -Wno-unknown-warning-option 2>/dev/null
 	$(Q)touch $@
 # cppcheck does not know the cleanup attribute (memleak), libbpf's macros (unknownMacro), and stumbles
 # over nested macros (internalAstError); uninitdata and ctuuninitvar take buffers that a callee fills for
@@ -309,7 +317,8 @@ clean:	## remove what was built
 help:	## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1:\2/p' Makefile | sort | awk -F: '{ n = $$1; sub(/^[^:]*:/, ""); \
 		printf "  make %-13s %s\n", n, $$0 }'
-	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 change the flags'
+	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
+	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
 .PHONY: all deps exports demo test test-kernels test-kill test-strangers check bench fuzz stacks lint format install uninstall clean help
 

@@ -1,16 +1,18 @@
 """The Makefile's promises: help, installation, what is missing, what a change rebuilds."""
 import os
 import re
+import shlex
 import subprocess
 
 from conftest import BUILD, ROOT
 
+USERS = "SAN DEBUG COVERAGE WERROR CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS".split()  # variables that are
 VERSION_1_TARGETS = "all deps demo test check bench lint format install uninstall clean help".split()
 
 
 def make(*args, ok=True):
-    # the runner may itself have been started by make
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    # the runner may itself have been started by make, which tells its variables to all
+    env = {k: v for k, v in os.environ.items() if not re.match("MAKE|MFLAGS|(" + "|".join(USERS) + ")$", k)}
     done = subprocess.run(["make", "-C", str(ROOT), *args], capture_output=True, text=True, env=env,
                           stdin=subprocess.DEVNULL, timeout=200)
     if ok:
@@ -46,7 +48,8 @@ def test_deps_knows_what_is_installed(tmp_path):
 
 def test_install_and_uninstall(tmp_path):
     # as this build was made, or it would be made again
-    flags = re.findall(r"\b(?:SAN|DEBUG|COVERAGE)=\S+", os.environ.get("MAKEFLAGS", ""))
+    flags = [word for word in shlex.split(os.environ.get("MAKEFLAGS", "")) if word.split("=")[0] in USERS]
+    flags += [f"{name}={os.environ[name]}" for name in USERS if name in os.environ]
     where = [f"O={os.path.relpath(BUILD, ROOT)}", f"DESTDIR={tmp_path}", "PREFIX=/opt/x", *flags]
     make("install", *where)
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
@@ -69,4 +72,27 @@ def test_a_change_of_flags_rebuilds(tmp_path):
     assert "CC       proto/base/error.c" in first
     assert "CC" not in again
     assert "CC       proto/base/error.c" in debug
-    assert " -O0 " in loud and "-Werror" in loud
+    assert " -O0 " in loud and "-Werror" not in loud
+
+
+def test_flags_of_the_user_take_nothing_away(tmp_path):
+    """Distributions build with their own flags and with compilers of two words; warnings are errors in CI only."""
+    def compiled(*variables):
+        shown = make("--no-print-directory", "V=1", "-n", "-W", "proto/base/error.c", f"O={tmp_path / 'o'}", *variables,
+                     str(tmp_path / "o/proto/base/error.o")).stdout
+        return next(line.split() for line in shown.splitlines() if line.endswith(" proto/base/error.c"))
+
+    needed = {"-std=gnu11", "-D_GNU_SOURCE", "-I.", "-MD", "-Wall"}
+    own = compiled("CFLAGS=-O3 -g0 -Wno-format", "CPPFLAGS=-DMINE", "CC=env gcc", "CLANG=env clang")
+    assert own[:2] == ["env", "gcc"]
+    assert needed | {"-O3", "-g0", "-DMINE", "-D_FORTIFY_SOURCE=2"} <= set(own) and "-O2" not in own
+    assert own.index("-Wall") < own.index("-Wno-format")  # what the user says holds
+    assert "-Werror" in compiled("WERROR=1") and "-Werror" not in compiled()
+    # glibc warns of what it cannot do, and of what is told twice
+    assert "-D_FORTIFY_SOURCE=2" not in compiled("CFLAGS=-O0") and "-D_FORTIFY_SOURCE=2" not in compiled("CFLAGS=-g")
+    assert "-D_FORTIFY_SOURCE=2" not in compiled("CFLAGS=-O2 -D_FORTIFY_SOURCE=3")
+    built = make("--no-print-directory", f"O={tmp_path / 'o'}", "CFLAGS=-O1", "LDFLAGS=-Wl,-O1", "CC=env gcc",
+                 str(tmp_path / "o/dhatctl"))
+    assert "warning" not in built.stderr
+    version = subprocess.run([tmp_path / "o/dhatctl", "--version"], capture_output=True, text=True)
+    assert version.stdout.startswith("dhatctl ")
