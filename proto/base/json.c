@@ -6,8 +6,6 @@
 #include "cleanup.h"
 #include "text.h"
 
-#define JSON_FLAGS (JSON_C_TO_STRING_NOSLASHESCAPE | JSON_C_TO_STRING_SPACED)
-
 struct json_object *dhat_json_string(const char *text)
 {
 	_cleanup_free_ char *clean = dhat_text_clean(text);
@@ -147,13 +145,73 @@ int dhat_json_put_string(FILE *file, const char *text)
 	return 0;
 }
 
-int dhat_json_put(FILE *file, struct json_object *object)
-{
-	const char *text =
-		json_object_to_json_string_ext(object, JSON_FLAGS | JSON_C_TO_STRING_PRETTY);
+static int put_value(FILE *file, struct json_object *value, int depth);
 
+/* Before a member: what ends the one before, a new line, two spaces for each level. */
+static void begin_member(FILE *file, bool is_first, int depth)
+{
+	fprintf(file, "%s%*s", is_first ? "\n" : ",\n", 2 * depth, "");
+}
+
+static int put_array(FILE *file, struct json_object *array, int depth)
+{
+	size_t count = json_object_array_length(array);
+	int r = 0;
+
+	fputc('[', file);
+	for (size_t i = 0; !r && i < count; i++) {
+		begin_member(file, i == 0, depth + 1);
+		r = put_value(file, json_object_array_get_idx(array, i), depth + 1);
+	}
+	if (count)
+		fprintf(file, "\n%*s", 2 * depth, "");
+	fputc(']', file);
+	return r;
+}
+
+static int put_object(FILE *file, struct json_object *object, int depth)
+{
+	bool is_first = true;
+
+	fputc('{', file);
+	json_object_object_foreach(object, key, value)
+	{
+		int r;
+
+		begin_member(file, is_first, depth + 1);
+		is_first = false;
+		r = dhat_json_put_string(file, key);
+		if (r)
+			return r;
+		fputs(": ", file);
+		r = put_value(file, value, depth + 1);
+		if (r)
+			return r;
+	}
+	if (!is_first)
+		fprintf(file, "\n%*s", 2 * depth, "");
+	fputc('}', file);
+	return 0;
+}
+
+/* The layout is ours: that of json-c changes with its version (empty arrays, since 0.17), and equal
+ * profiles shall be equal bytes. */
+static int put_value(FILE *file, struct json_object *value, int depth)
+{
+	const char *text;
+
+	if (json_object_is_type(value, json_type_array))
+		return put_array(file, value, depth);
+	if (json_object_is_type(value, json_type_object))
+		return put_object(file, value, depth);
+	text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text)
 		return -ENOMEM;
 	fputs(text, file);
 	return 0;
+}
+
+int dhat_json_put(FILE *file, struct json_object *object)
+{
+	return put_value(file, object, 0);
 }
