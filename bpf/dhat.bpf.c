@@ -7,6 +7,7 @@
  * memory is claimed.
  */
 #include "allocator_calls.h"
+#include "compiled_by.h"
 #include "lifecycle.h"
 
 char LICENSE[] SEC("license") = "GPL";

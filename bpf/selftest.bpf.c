@@ -5,6 +5,8 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "compiled_by.h"
+
 char LICENSE[] SEC("license") = "GPL";
 
 __u64 hit_count = 0;

@@ -1,4 +1,5 @@
 /* dhatd: attach, serve, write the profile, detach. */
+#include "daemon/kernel/refusal.h"
 #include "daemon/lookup/symbolizer.h"
 #include "daemon/lookup/tables.h"
 #include "daemon/serve/control.h"
@@ -16,7 +17,6 @@
 #include "proto/export/export.h"
 #include "repair_report.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -446,8 +446,7 @@ int main(int argc, char **argv)
 	block_signals(&set);
 	raise_descriptor_limit();
 	mallopt(M_ARENA_MAX, 2); /* short-lived threads would each leave an arena of their own */
-	if (!getenv("DHATD_LIBBPF_LOG")) /* what the verifier says, for who works on dhatd */
-		libbpf_set_print(NULL);
+	refusal_listen(getenv("DHATD_LIBBPF_LOG")); /* what the verifier says */
 	error = start_services(&dhatd, &err);
 	if (error == 0)
 		error = start_interruptibly(&dhatd, &set, &err);

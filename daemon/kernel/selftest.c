@@ -20,6 +20,7 @@
 #include "daemon/object/machine/machine.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/cleanup.h"
+#include "refusal.h"
 
 #define PATIENCE_MS 5000 /* the child needs microseconds; a loaded machine may need more */
 #define ANSWER 42
@@ -240,16 +241,10 @@ static int real_load(struct real *real, struct dhat_error *err)
 	}
 	if (r == 0)
 		r = holder_new(&real->holder);
-	if (r == -EPERM)
-		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
-				      "not permitted to load BPF programs: run dhatd as root");
-	if (r < 0)
-		return dhat_error_set(
-			err, -r, DHAT_EXIT_UNSUPPORTED,
-			"this kernel does not accept the BPF programs (%s): dhatd needs "
-			"Linux 6.1 or later with BPF, uprobes and BTF",
-			strerror(-r));
-	return 0;
+	if (r == 0)
+		return 0;
+	return refusal_explain(
+		r, real->skeleton ? (const char *)real->skeleton->rodata->compiled_by : "", err);
 }
 
 static void real_deinit(struct real *real)

@@ -8,6 +8,7 @@
 #include "numbers.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "refusal.h"
 
 #include "bpf/dhat.skel.h" /* uses types of the above */
 
@@ -118,16 +119,7 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
 	choose_programs(bpf, options->kind);
 	error = dhat_bpf__load(bpf);
-	if (error == -EPERM)
-		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
-				      "not permitted to load BPF programs: run dhatd as root");
-	if (error)
-		return dhat_error_set(
-			err, -error, DHAT_EXIT_UNSUPPORTED,
-			"this kernel does not accept the BPF programs (%s): dhatd needs "
-			"Linux 6.1 or later with BPF, uprobes and BTF",
-			strerror(-error));
-	return 0;
+	return error ? refusal_explain(error, (const char *)bpf->rodata->compiled_by, err) : 0;
 }
 
 /* The lifecycle programs. */
