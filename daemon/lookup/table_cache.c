@@ -36,7 +36,7 @@ struct header {
 	uint32_t row_count;
 };
 
-static const char magic[8] = "DHATROWS";
+static const char magic[8] = { 'D', 'H', 'A', 'T', 'R', 'O', 'W', 'S' };
 
 DEFINE_CLEANUP_PTR(struct table_cache *, table_cache_free)
 DEFINE_CLEANUP_PTR(struct cfi_table *, cfi_table_free)

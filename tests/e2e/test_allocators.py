@@ -17,7 +17,7 @@ LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
 JEMALLOC = LIBRARIES / "libjemalloc.so.2"
 TCMALLOC = LIBRARIES / "libtcmalloc_minimal.so.4"
 SCUDO = max(Path("/usr/lib").glob("llvm-*/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-x86_64.so"))
-MIMALLOC = LIBRARIES / "libmimalloc.so.2"
+MIMALLOC = (LIBRARIES / "libmimalloc.so").resolve()  # .so.2.0 in Debian 12, .so.3 in 13
 
 
 class Row(NamedTuple):

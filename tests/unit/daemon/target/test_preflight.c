@@ -95,7 +95,7 @@ static pid_t start(void (*prepare)(void))
 	return pid;
 }
 
-static void stop(pid_t pid)
+static void end_child(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -134,7 +134,7 @@ static void test_an_ordinary_process(void **state)
 	pid_t pid = start(NULL);
 	_cleanup_preflight_ struct preflight p = look_at(pid);
 
-	stop(pid);
+	end_child(pid);
 	assert_int_equal(preflight_verdict(&p, NULL), 0);
 	assert_null(find(&p, "container"));
 	assert_null(find(&p, "seccomp"));
@@ -232,7 +232,7 @@ static void test_seccomp(void **state)
 	pid_t pid = start(filter_nothing);
 	_cleanup_preflight_ struct preflight p = look_at(pid);
 
-	stop(pid);
+	end_child(pid);
 	assert_non_null(strstr(must_find(&p, "seccomp", false)->detail, "1 seccomp filter:"));
 	assert_true(p.has_seccomp);
 	assert_int_equal(preflight_verdict(&p, NULL), 0);
@@ -249,7 +249,7 @@ static void test_traced(void **state)
 	_cleanup_preflight_ struct preflight p = look_at(pid);
 	char own[32];
 
-	stop(pid);
+	end_child(pid);
 	snprintf(own, sizeof(own), "process %d", (int)getpid());
 	assert_non_null(strstr(must_find(&p, "traced", false)->detail, own));
 }
@@ -263,7 +263,7 @@ static void test_stopped(void **state)
 	kill(pid, SIGSTOP);
 	assert_int_equal(waitid(P_PID, pid, &info, WSTOPPED | WNOWAIT), 0);
 	p = look_at(pid);
-	stop(pid);
+	end_child(pid);
 	must_find(&p, "stopped", false);
 	preflight_deinit(&p);
 }
@@ -281,7 +281,7 @@ static void test_emulated_program(void **state)
 	assert_int_equal(system(command), 0);
 	pid = start_program(path);
 	p = look_at(pid);
-	stop(pid);
+	end_child(pid);
 	unlink(path);
 	rmdir(directory);
 	must_find(&p, "emulator", true);
@@ -328,7 +328,7 @@ static void test_32_bit_program(void **state)
 	close(fd);
 	pid = start_program(path);
 	p = look_at(pid);
-	stop(pid);
+	end_child(pid);
 	unlink(path);
 	rmdir(directory);
 	must_find(&p, "32-bit", true);

@@ -134,8 +134,8 @@ static void raise_fault(void)
 
 static void hang(void)
 {
-	for (volatile unsigned int i = 0;; i++)
-		;
+	for (;;)
+		__asm__ volatile("");
 }
 
 static void bomb(struct wire_writer *answer)

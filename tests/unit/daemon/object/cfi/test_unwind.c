@@ -451,14 +451,15 @@ static void test_rows_of_libc(void **state)
 	_cleanup_close_ int fd = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC);
 	const struct dhat_row *row;
 	struct dhat_row none = {};
-	uint64_t pc, found;
+	uint64_t pc, found, expected;
 
 	assert_int_equal(cfi_build(fd, 1 << 20, &table, NULL), 0);
 	host_tables[0] = table;
 	for (pc = 0; pc < 0x200000; pc += 3) {
 		row = cfi_table_find(table, table->first_page_vaddr + pc) ?: &none;
 		found = unwind_find_row(0, pc, 0);
-		if ((found >> 16) << 16 != (*(const uint64_t *)row >> 16) << 16)
+		memcpy(&expected, row, sizeof(expected));
+		if ((found >> 16) << 16 != (expected >> 16) << 16)
 			fail_msg("at %#lx: %#lx", (long)pc, (long)found);
 	}
 	assert_int_equal(unwind_find_row(0, UINT64_MAX, 0), 0);

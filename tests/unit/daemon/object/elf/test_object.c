@@ -110,7 +110,7 @@ static void test_real_libraries(void **state)
 	compare_with_nm(LIBC, malloc_names);
 	compare_with_nm(LIBRARIES "libjemalloc.so.2", malloc_names);
 	compare_with_nm(LIBRARIES "libtcmalloc.so.4", malloc_names);
-	compare_with_nm(LIBRARIES "libmimalloc.so.2.0", malloc_names);
+	compare_with_nm(LIBRARIES "libmimalloc.so", malloc_names);
 	compare_with_nm(LIBRARIES "libstdc++.so.6", malloc_names);
 }
 
@@ -134,7 +134,7 @@ static void test_what_a_library_is(void **state)
 	assert_false(find(libc, "malloc")->is_ifunc);
 	assert_false(libc->desc.is_static || libc->desc.is_go);
 	assert_string_equal(jemalloc->desc.soname, "libjemalloc.so.2");
-	assert_string_equal(jemalloc->desc.malloc_version, "jemalloc 5.3.0");
+	assert_int_equal(strncmp(jemalloc->desc.malloc_version, "jemalloc 5.3.", 13), 0);
 	assert_int_equal(strncmp(tcmalloc->desc.malloc_version, "gperftools 2.", 13), 0);
 	assert_false(jemalloc->desc.is_program);
 }
@@ -271,7 +271,7 @@ static void test_makers(void **state)
 	} files[] = {
 		{ LIBC, 0 },
 		{ LIBRARIES "libjemalloc.so.2", 1 << OBJECT_MAKER_JEMALLOC },
-		{ LIBRARIES "libmimalloc.so.2.0", 1 << OBJECT_MAKER_MIMALLOC },
+		{ LIBRARIES "libmimalloc.so", 1 << OBJECT_MAKER_MIMALLOC },
 		{ LIBRARIES "libtcmalloc_minimal.so.4", 1 << OBJECT_MAKER_TCMALLOC },
 		/* this holds object_maker.c */
 		{ "/proc/self/exe", 0 },
@@ -295,7 +295,7 @@ static void test_makers(void **state)
 static void test_without_section_headers(void **state)
 {
 	static const char *const paths[] = { LIBC, LIBRARIES "libjemalloc.so.2",
-					     LIBRARIES "libmimalloc.so.2.0" };
+					     LIBRARIES "libmimalloc.so" };
 	size_t p, i;
 
 	for (p = 0; p < ARRAY_SIZE(paths); p++) {
@@ -336,7 +336,7 @@ static void survive(const void *bytes, size_t size)
 
 static void test_cut_off_files(void **state)
 {
-	_cleanup_(free_image) struct image image = read_image(LIBRARIES "libmimalloc.so.2.0");
+	_cleanup_(free_image) struct image image = read_image(LIBRARIES "libmimalloc.so");
 	size_t size;
 
 	for (size = 0; size < image.size; size += size < 1024 ? 7 : 4001)
@@ -349,7 +349,7 @@ static void test_cut_off_files(void **state)
 /* Headers, the dynamic segment and the tables are where a wrong byte hurts. */
 static void test_changed_bytes(void **state)
 {
-	_cleanup_(free_image) struct image image = read_image(LIBRARIES "libmimalloc.so.2.0");
+	_cleanup_(free_image) struct image image = read_image(LIBRARIES "libmimalloc.so");
 	unsigned seed = 20, round, i;
 	size_t at;
 

@@ -91,10 +91,20 @@ static void expect_allocator(const struct found *found, const char *name)
 	}
 }
 
+static uint64_t vaddr_of(const struct found *found, const char *name)
+{
+	for (size_t i = 0; i < found->object->symbol_count; i++)
+		if (!strcmp(found->object->symbols[i].name, name))
+			return found->object->symbols[i].vaddr;
+	fail_msg("%s is no symbol", name);
+	return 0;
+}
+
 static void test_glibc(void **state)
 {
 	_cleanup_found_ struct found f = search_file("/lib/x86_64-linux-gnu/libc.so.6", false);
 	const struct allocator_site *site;
+	bool has_memalign;
 
 	expect_allocator(&f, "glibc 2.");
 	must_have(&f, "calloc", DHAT_ROLE_CALLOC);
@@ -109,12 +119,17 @@ static void test_glibc(void **state)
 	assert_int_equal(site->returns, SITE_RETURNS_NOTHING);
 	site = must_have(&f, "posix_memalign", DHAT_ROLE_POSIX_MEMALIGN);
 	assert_int_equal(site->arg_reg[2], RDX);
-	/* Aliases once; reallocarray only jumps to realloc. */
+	/* Aliases once; reallocarray only jumps to realloc. memalign is aligned_alloc up to 2.37.
+	 */
 	assert_null(site_of(&f, "__libc_malloc"));
 	assert_null(site_of(&f, "cfree"));
-	assert_null(site_of(&f, "memalign"));
 	assert_null(site_of(&f, "reallocarray"));
-	assert_int_equal(f.count, 8);
+	has_memalign = vaddr_of(&f, "memalign") != vaddr_of(&f, "aligned_alloc");
+	if (has_memalign)
+		must_have(&f, "memalign", DHAT_ROLE_MEMALIGN);
+	else
+		assert_null(site_of(&f, "memalign"));
+	assert_int_equal(f.count, 8 + has_memalign);
 }
 
 /* Every function of every allocator can be had by its exits, and each exit is a ret with the result
@@ -153,12 +168,12 @@ static size_t check_exits(const char *path)
 
 static void test_exits(void **state)
 {
-	/* calloc of glibc returns memset's result */
-	assert_int_equal(check_exits("/lib/x86_64-linux-gnu/libc.so.6"), 1);
+	/* calloc of glibc returns memset's result: once in 2.36, in two places of 2.43 */
+	assert_in_range(check_exits("/lib/x86_64-linux-gnu/libc.so.6"), 1, 2);
 	check_exits("/usr/lib/x86_64-linux-musl/libc.so");
 	check_exits(LIBRARIES "libjemalloc.so.2");
 	check_exits(LIBRARIES "libtcmalloc.so.4");
-	check_exits(LIBRARIES "libmimalloc.so.2.0");
+	check_exits(LIBRARIES "libmimalloc.so");
 }
 
 /* realloc(NULL, n) of glibc jumps to malloc: its exits are realloc's, too. */
@@ -223,11 +238,11 @@ static void test_tcmalloc(void **state)
 
 static void test_mimalloc(void **state)
 {
-	_cleanup_found_ struct found f = search_file(LIBRARIES "libmimalloc.so.2.0", false);
+	_cleanup_found_ struct found f = search_file(LIBRARIES "libmimalloc.so", false);
 	const struct allocator_site *site;
 	size_t i;
 
-	expect_allocator(&f, "mimalloc 2.0.");
+	expect_allocator(&f, "mimalloc"); /* 3.6 tells no version */
 	must_have(&f, "malloc", DHAT_ROLE_MALLOC);
 	must_have(&f, "free", DHAT_ROLE_FREE);
 	must_have(&f, "mi_heap_realloc", DHAT_ROLE_REALLOC);
