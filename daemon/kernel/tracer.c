@@ -5,6 +5,7 @@
 
 #include "bpf/unwind_types.h"
 #include "daemon/proc/file.h"
+#include "daemon/proc/procmaps.h"
 #include "numbers.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -248,12 +249,34 @@ static int hang(struct tracer *tracer, const struct placed *placed, pid_t anchor
 			     links, err);
 }
 
+/* See uprobe_guard(). NULL: each offset is one place, or none can be had; placed will be all the
+ * same. To be freed when that is done. */
+static struct holder *make_guard(struct tracer *tracer, const struct placed *placed)
+{
+	const struct uprobe_programs programs = programs_of(tracer);
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	struct holder *guard = NULL;
+	bool is_twice = false;
+
+	if (procmaps_read(tracer->pid, &maps))
+		return NULL;
+	for (size_t i = 0; i < placed->count && !is_twice; i++)
+		is_twice = procmaps_is_twice(&maps, placed->sites[i].file_offset);
+	if (is_twice && holder_new(&guard) == 0)
+		uprobe_guard(tracer->kind, &programs, placed->path, placed->sites, placed->count,
+			     guard);
+	return guard;
+}
+
 static int place(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
 		 size_t count, struct dhat_error *err)
 {
+	_cleanup_(holder_free_ptr) struct holder *guard = NULL;
 	struct uprobe_programs programs = programs_of(tracer);
 	int error = remember(tracer, path, sites, count);
 
+	if (error == 0)
+		guard = make_guard(tracer, &tracer->placed[tracer->placed_count - 1]);
 	if (error == 0)
 		error = footprint_add(&tracer->footprint, tracer->pid, sites, count);
 	if (error == 0 && tracer->kind != UPROBE_PERF)
@@ -297,8 +320,13 @@ static int find_anchor(struct tracer *tracer, struct dhat_error *err)
 			return error;
 		__atomic_store_n(&tracer->bpf->bss->anchor_tid, anchor, __ATOMIC_RELAXED);
 		error = holder_new(&links);
-		for (size_t j = 0; j < tracer->placed_count && error == 0; j++)
+		for (size_t j = 0; j < tracer->placed_count && error == 0; j++) {
+			_cleanup_(holder_free_ptr) struct holder *guard = NULL;
+
+			if (tracer->kind == UPROBE_PERF) /* else its breakpoints are there */
+				guard = make_guard(tracer, &tracer->placed[j]);
 			error = hang(tracer, &tracer->placed[j], anchor, links, err);
+		}
 		if (error)
 			return error == -ESRCH ? 0 : error; /* it has left, and that is told, too */
 		holder_free(*hanging_links(tracer));

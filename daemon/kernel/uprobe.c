@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Debian 12's headers and libbpf end before these: include/uapi/linux/bpf.h of 6.6 and 6.13 */
@@ -50,46 +53,44 @@ int uprobe_attach_type(enum uprobe_kind kind)
 	}
 }
 
+/* What the links of one call have in common. */
+struct attaching {
+	enum uprobe_kind kind;
+	const struct uprobe_programs *programs;
+	pid_t pid;
+	const char *path;
+	struct holder *holder;
+	bool places_nothing; /* perf: for what is mapped later only, and that is nothing */
+};
+
+static int program_for(const struct attaching *to, bool is_return)
+{
+	return is_return ? to->programs->on_return : to->programs->entry;
+}
+
 /* One link a place, though it could be one for many: when we are killed while the kernel is placing
  * the second of two breakpoints, it cannot take back the first (see holder.h); of one alone either
  * nothing is there yet or the link is. 24 links take 0.3 ms to make, and to let go 5 to 75 ms. */
-static int attach_multi_one(int prog_fd, int attach_type, pid_t pid, const char *path,
-			    const struct uprobe_site *site, bool is_return, struct holder *holder)
+static int attach_multi_one(const struct attaching *to, const struct uprobe_site *site,
+			    bool is_return)
 {
 	struct link_create_uprobe_multi attr = {
-		.prog_fd = prog_fd,
-		.attach_type = attach_type,
-		.path = (uintptr_t)path,
+		.prog_fd = program_for(to, is_return),
+		.attach_type = uprobe_attach_type(to->kind),
+		.path = (uintptr_t)to->path,
 		.offsets = (uintptr_t)&site->file_offset,
 		.cookies = (uintptr_t)&site->cookie,
 		.count = 1,
 		.multi_flags = is_return ? UPROBE_MULTI_RETURN : 0,
-		.pid = pid,
+		.pid = to->pid,
 	};
 	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)), error;
 
 	if (fd < 0)
 		return -errno;
-	error = holder_keep(holder, fd);
+	error = holder_keep(to->holder, fd);
 	if (error)
 		holder_close(&fd, 1);
-	return error;
-}
-
-static int attach_multi(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
-			const char *path, const struct uprobe_site *sites, size_t count,
-			struct holder *holder)
-{
-	int type = uprobe_attach_type(kind), error = 0;
-
-	/* returns first: an entry that comes between would wait for its return in vain */
-	for (size_t i = 0; i < count && error == 0 && kind == UPROBE_MULTI; i++)
-		if (sites[i].wants_return)
-			error = attach_multi_one(programs->on_return, type, pid, path, &sites[i],
-						 true, holder);
-	for (size_t i = 0; i < count && error == 0; i++)
-		error = attach_multi_one(programs->entry, type, pid, path, &sites[i], false,
-					 holder);
 	return error;
 }
 
@@ -131,13 +132,16 @@ int uprobe_settle(pid_t pid, const char *path, uint64_t file_offset)
 
 /* By hand, as the other kinds are: the holder wants the descriptor of a link, and no libbpf object
  * that closes what it holds. */
-static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struct uprobe_site *site,
-			   bool is_return, struct holder *holder)
+static int attach_perf_one(const struct attaching *to, const struct uprobe_site *site,
+			   bool is_return)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
-		.uprobe_path = (uintptr_t)path,
+		.uprobe_path = (uintptr_t)to->path,
 		.probe_offset = site->file_offset,
+		/* the kernel then leaves it to exec to place the breakpoints */
+		.enable_on_exec = to->places_nothing,
+		.disabled = to->places_nothing,
 	};
 	union bpf_attr link = { 0 };
 	unsigned type = 0, bit = 0;
@@ -149,15 +153,15 @@ static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struc
 		return error;
 	attr.type = type;
 	attr.config = is_return ? 1ULL << bit : 0;
-	event = syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	event = syscall(SYS_perf_event_open, &attr, to->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return -errno;
-	link.link_create.prog_fd = prog_fd;
+	link.link_create.prog_fd = program_for(to, is_return);
 	link.link_create.target_fd = event;
 	link.link_create.attach_type = ATTACH_TYPE_PERF_EVENT;
 	link.link_create.perf_event.bpf_cookie = site->cookie;
 	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
-	error = fd < 0 ? -errno : holder_keep(holder, fd);
+	error = fd < 0 ? -errno : holder_keep(to->holder, fd);
 	if (error)
 		holder_close((int[]){ event, fd }, fd < 0 ? 1 : 2);
 	else
@@ -165,19 +169,18 @@ static int attach_perf_one(int prog_fd, pid_t pid, const char *path, const struc
 	return error;
 }
 
-static int attach_perf(const struct uprobe_programs *programs, pid_t pid, const char *path,
-		       const struct uprobe_site *sites, size_t count, struct holder *holder)
+/* Returns first: an entry that comes between would wait for its return in vain. */
+static int attach_all(const struct attaching *to, const struct uprobe_site *sites, size_t count)
 {
+	int (*attach_one)(const struct attaching *, const struct uprobe_site *, bool) =
+		to->kind == UPROBE_PERF ? attach_perf_one : attach_multi_one;
 	int error = 0;
 
-	for (size_t i = 0; i < count && error == 0; i++) {
-		if (sites[i].wants_return) /* first, as above */
-			error = attach_perf_one(programs->on_return, pid, path, &sites[i], true,
-						holder);
-		if (error == 0)
-			error = attach_perf_one(programs->entry, pid, path, &sites[i], false,
-						holder);
-	}
+	for (size_t i = 0; i < count && error == 0 && to->kind != UPROBE_SESSION; i++)
+		if (sites[i].wants_return)
+			error = attach_one(to, &sites[i], true);
+	for (size_t i = 0; i < count && error == 0; i++)
+		error = attach_one(to, &sites[i], false);
 	return error;
 }
 
@@ -185,16 +188,56 @@ int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs,
 		  const char *path, const struct uprobe_site *sites, size_t count,
 		  struct holder *holder, struct dhat_error *err)
 {
+	const struct attaching to = {
+		.kind = kind, .programs = programs, .pid = pid, .path = path, .holder = holder
+	};
 	size_t before = holder_count(holder);
-	int error = kind == UPROBE_PERF
-			    ? attach_perf(programs, pid, path, sites, count, holder)
-			    : attach_multi(kind, programs, pid, path, sites, count, holder);
+	int error = attach_all(&to, sites, count);
 
 	if (error == 0)
 		return 0;
 	holder_let_go(holder, before);
 	return dhat_error_errno(err, -error, "cannot place %zu %s probes in %s", count,
 				uprobe_kind_name(kind), path);
+}
+
+/* ---- guards ---------------------------------------------------------------------------------- */
+
+/* A process that has no memory any more, and is waited for by nobody yet. */
+static pid_t make_zombie(void)
+{
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		for (;;)
+			syscall(SYS_exit_group, 0);
+	while (pid > 0 && waitid(P_PID, pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		;
+	return pid;
+}
+
+int uprobe_guard(enum uprobe_kind kind, const struct uprobe_programs *programs, const char *path,
+		 const struct uprobe_site *sites, size_t count, struct holder *holder)
+{
+	_cleanup_free_ struct uprobe_site *entries = calloc(count + 1, sizeof(*entries));
+	struct attaching to = { .kind = kind,
+				.programs = programs,
+				.pid = kind == UPROBE_PERF ? getpid() : make_zombie(),
+				.path = path,
+				.holder = holder,
+				.places_nothing = true };
+	int error = entries ? 0 : -ENOMEM;
+
+	if (to.pid < 0)
+		return -EAGAIN;
+	for (size_t i = 0; i < count && error == 0; i++)
+		entries[i].file_offset = sites[i].file_offset;
+	if (error == 0)
+		error = attach_all(&to, entries, count);
+	while (kind != UPROBE_PERF && waitpid(to.pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return error;
 }
 
 /* Where uprobe_try() puts its probe. */

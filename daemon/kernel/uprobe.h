@@ -43,6 +43,14 @@ int uprobe_try(enum uprobe_kind kind, const struct uprobe_programs *programs,
 int uprobe_attach(enum uprobe_kind kind, const struct uprobe_programs *programs, pid_t pid,
 		  const char *path, const struct uprobe_site *sites, size_t count,
 		  struct holder *holder, struct dhat_error *err);
+/* What the kernel leaves of uprobe_attach() when that is killed: an offset of a file that the
+ * process maps twice (dlmopen) is two places, probed one after the other. A fatal signal between
+ * them makes the second fail, and keeps the kernel from taking back the first (holder.h). A guard
+ * is links at the same offsets, made before and let go after, that place nothing themselves: perf
+ * events that wait for an exec of ours, the others' links of a process that has no memory any more.
+ * When they go, the kernel takes out breakpoints there that serve nobody. */
+int uprobe_guard(enum uprobe_kind kind, const struct uprobe_programs *programs, const char *path,
+		 const struct uprobe_site *sites, size_t count, struct holder *holder);
 /* Attach at a place without a program, and let go of it in peace. A breakpoint there that serves
  * nobody, because its tracer was killed while it let go, is removed by that, from all processes
  * that map the file; one that serves somebody stays, and comes back if a debugger wrote over it. If

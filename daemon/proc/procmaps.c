@@ -169,6 +169,24 @@ bool procmaps_is_same_file(const struct procmaps_entry *a, const struct procmaps
 	return a->inode == b->inode && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
 }
 
+static bool is_place(const struct procmaps_entry *entry, uint64_t file_offset)
+{
+	return entry->inode && !entry->is_shared && !entry->is_writable &&
+	       file_offset >= entry->file_offset &&
+	       file_offset - entry->file_offset < entry->end - entry->start;
+}
+
+bool procmaps_is_twice(const struct procmaps *maps, uint64_t file_offset)
+{
+	for (size_t i = 0; i < maps->count; i++)
+		for (size_t j = i + 1; j < maps->count && is_place(&maps->entries[i], file_offset);
+		     j++)
+			if (is_place(&maps->entries[j], file_offset) &&
+			    procmaps_is_same_file(&maps->entries[i], &maps->entries[j]))
+				return true;
+	return false;
+}
+
 void procmaps_deinit(struct procmaps *maps)
 {
 	size_t i;

@@ -22,6 +22,10 @@ struct procmaps {
 };
 
 bool procmaps_is_same_file(const struct procmaps_entry *a, const struct procmaps_entry *b);
+/* Does a probe at this offset of one of the files have two places? The kernel probes mappings that
+ * are private and cannot be written to, whether or not they are executable (valid_vma(),
+ * kernel/events/uprobes.c). */
+bool procmaps_is_twice(const struct procmaps *maps, uint64_t file_offset);
 
 /* Lines that are not of the format are skipped and counted in *ret_bad (may be NULL). */
 int procmaps_parse(const char *text, size_t size, struct procmaps *ret, size_t *ret_bad);

@@ -30,6 +30,7 @@ SLOW_NS = 400
 # A breakpoint is left when for so many seconds none goes. The kernel lets go of perf links one after the other, all
 # processes' in one queue, each in 0.1 s and more.
 PATIENCE = 30
+COPIES = 6  # of its C library, with which a target has one offset of a file at many places
 # an emptied bounding set: root without the right to mount
 UNPRIVILEGED = ("/usr/bin/setpriv", "--bounding-set", "-sys_admin")
 
@@ -40,9 +41,10 @@ class Pairs:
     It has a C library of its own: whoever attaches to the same file anywhere, and lets go in peace,
     takes out what others left."""
 
-    def __init__(self, build, directory):
+    def __init__(self, build, directory, copies=0):
         shutil.copy(LIBC, directory)
-        self.proc = self.start([build / "tests/targets/pairs", "5"], directory)
+        argv = ["/usr/bin/env", f"LIBC_COPIES={copies}", build / "tests/targets/pairs", "5"]
+        self.proc = self.start(argv, directory)
         self.pid = self.proc.pid
         assert self.proc.stdout.readline() == "ready\n"
 
@@ -118,11 +120,11 @@ class Watch:
 class Kills:
     """Kills and counts. A target is kept until something is left in it."""
 
-    def __init__(self, build, directory, seed=1, command=()):
-        self.build, self.directory, self.command = Path(build), Path(directory), command
+    def __init__(self, build, directory, seed=1, command=(), copies=0):
+        self.build, self.directory, self.command, self.copies = Path(build), Path(directory), command, copies
         self.socket = self.directory / "dhatd.sock"
         self.chance = random.Random(seed)
-        self.target = Pairs(self.build, self.directory)
+        self.target = Pairs(self.build, self.directory, self.copies)
         self.attach_seconds = 0.3
         self.addresses = {}  # of the probes, by kind of link
         self.tries = self.left = self.slow = 0
@@ -255,7 +257,7 @@ class Kills:
             if not self.judge(self.target):
                 self.close()
                 self.addresses = {}
-                self.target = Pairs(self.build, self.directory)
+                self.target = Pairs(self.build, self.directory, self.copies)
 
     def judge(self, target):
         """Is it as it was?"""
@@ -306,16 +308,17 @@ def main():
     args = parser.parse_args()
     build, began, bad, tries = (ROOT / args.build).resolve(), time.monotonic(), 0, 0
     # without the right to mount there are no perf links either
-    runs = [(command, way, link) for command in ((), UNPRIVILEGED) for way in args.ways or WAYS
-            for link in args.link or LINKS if not command or link != "perf"]
+    runs = [(command, way, link, copies) for command in ((), UNPRIVILEGED) for way in args.ways or WAYS
+            for link in args.link or LINKS if not command or link != "perf"
+            for copies in (0, COPIES) if not copies or way == "placing"]
     print(f"seed {args.seed}", flush=True)
-    for i, (command, way, link) in enumerate(runs):
+    for i, (command, way, link, copies) in enumerate(runs):
         with tempfile.TemporaryDirectory() as directory:
-            kills = Kills(build, directory, args.seed + i, command)
+            kills = Kills(build, directory, args.seed + i, command, copies)
             for _ in range(args.kills * (i + 1) // len(runs) - args.kills * i // len(runs)):
                 kills.once(way, link)
             kills.close()
-        name = f"{way}, {link}" + (", no CAP_SYS_ADMIN" if command else "")
+        name = f"{way}, {link}" + (", many places" if copies else "") + (", no CAP_SYS_ADMIN" if command else "")
         print(f"{name:<50} {kills.figures()}", flush=True)
         for differences in kills.places[:3]:
             print(f"    {differences}", flush=True)

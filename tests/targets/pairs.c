@@ -2,12 +2,14 @@
  *
  * pairs FRAMES [THREADS]: each line "run MS" on stdin is answered by "PAIRS NS_PER_PAIR": how many
  * pairs all threads did in about MS milliseconds, and the wall nanoseconds that one thread needed
- * for one. pairs FRAMES THREADS MS does that once.
+ * for one. pairs FRAMES THREADS MS does that once. With LIBC_COPIES=N in its environment it loads
+ * its C library N times more, each time into a namespace of its own.
  *
  * FRAMES (5 … 127) counts from malloc's caller to clone3, both included. With frame pointers, so
  * that walkers that need them can be compared; libc's own two frames have none. build:
  * -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +91,15 @@ static void measure(int frames, int threads, double seconds)
 	fflush(stdout);
 }
 
+static void load_copies(int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW)) {
+			fprintf(stderr, "pairs: %s\n", dlerror());
+			exit(2);
+		}
+}
+
 int main(int argc, char **argv)
 {
 	int frames = argc > 1 ? atoi(argv[1]) : 0, threads = argc > 2 ? atoi(argv[2]) : 1;
@@ -103,6 +114,7 @@ int main(int argc, char **argv)
 		measure(frames, threads, atol(argv[3]) / 1e3);
 		return 0;
 	}
+	load_copies(atoi(getenv("LIBC_COPIES") ?: "0"));
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {

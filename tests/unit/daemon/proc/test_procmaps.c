@@ -168,6 +168,27 @@ static void test_no_such_process(void **state)
 	assert_int_equal(procmaps_read(0x7ffffff0, &maps), -ESRCH);
 }
 
+/* Where the kernel would probe an offset of a file: tried with uprobes on 6.18, and in valid_vma().
+ */
+static void test_what_is_mapped_twice(void **state)
+{
+	struct procmaps maps = parse("1000-3000 r-xp 1000 8:1 7 /a\n"
+				     "5000-6000 r-xp 2000 8:1 7 /a\n" /* the second page again */
+				     "7000-9000 r-xp 1000 8:2 7 /b\n" /* another disk's */
+				     "a000-c000 r-xs 1000 8:1 7 /a\n" /* shared: not probed */
+				     "d000-f000 rwxp 1000 8:1 7 /a\n" /* nor what is written to */
+				     "10000-20000 r-xp 2000 0:0 0 \n"
+				     "20000-30000 r-xp 2000 0:0 0 \n",
+				     NULL);
+
+	assert_false(procmaps_is_twice(&maps, 0x1000));
+	assert_false(procmaps_is_twice(&maps, 0x1fff));
+	assert_true(procmaps_is_twice(&maps, 0x2000));
+	assert_true(procmaps_is_twice(&maps, 0x2fff));
+	assert_false(procmaps_is_twice(&maps, 0x3000));
+	procmaps_deinit(&maps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_reads_itself),
 		cmocka_unit_test(test_no_such_process),
+		cmocka_unit_test(test_what_is_mapped_twice),
 	};
 
 	return cmocka_run_group_tests_name("procmaps", tests, NULL, NULL);
