@@ -145,13 +145,6 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	if (role == DHAT_ROLE_REALPATH && arg0)
 		return 0;
 	arg1 = regs_numbered(regs, cookie.parts.arg_reg[1]);
-	if (role == DHAT_ROLE_MUNMAP) {
-		/* what the kernel refuses, changes nothing (EINVAL) */
-		if (arg0 % DHAT_PAGE_BYTES == 0 && arg1 && !(arg0 >> DHAT_USER_BITS) &&
-		    !(arg1 >> DHAT_USER_BITS))
-			send_unmap(arg0, arg1, free_flags(call));
-		return 0;
-	}
 	if (role == DHAT_ROLE_MMAP && !(arg1 & MAP_ANONYMOUS))
 		return 0;
 	arg2 = regs_numbered(regs, cookie.parts.arg_reg[2]);
@@ -187,6 +180,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	case DHAT_ROLE_MMAP:
 		call->size_bytes = whole_pages(arg0);
 		break;
+	case DHAT_ROLE_MUNMAP: /* its third is any register's */
 	case DHAT_ROLE_MREMAP:
 		call->old_addr = arg0;
 		call->old_bytes = arg1;
@@ -195,6 +189,8 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	default:
 		call->size_bytes = arg0;
 	}
+	if (cookie.parts.domain == DHAT_DOMAIN_ANON)
+		call->begun_ns = bpf_ktime_get_ns();
 	call->role = role;
 	call->domain = cookie.parts.domain;
 	call->is_by_exit = cookie.parts.is_by_exit;
@@ -214,10 +210,11 @@ static __always_inline __u64 leave_mapping(struct call *call, __u64 result)
 	if (result == ~0ULL) /* MAP_FAILED; sbrk says the same */
 		return 0;
 	if (call->role == DHAT_ROLE_MREMAP)
-		send_unmap(call->old_addr, call->old_bytes, BPF_RB_NO_WAKEUP);
+		send_unmap(call->old_addr, call->old_bytes, call->begun_ns, BPF_RB_NO_WAKEUP);
 	if (call->role == DHAT_ROLE_SBRK && (__s64)call->size_bytes <= 0) {
 		if (call->size_bytes)
-			send_unmap(result + call->size_bytes, -call->size_bytes, BPF_RB_NO_WAKEUP);
+			send_unmap(result + call->size_bytes, -call->size_bytes, call->begun_ns,
+				   BPF_RB_NO_WAKEUP);
 		return 0;
 	}
 	return result;
@@ -241,6 +238,12 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	call->is_active = 0;
 	if (call->role == DHAT_ROLE_FREE)
 		return 0;
+	if (call->role == DHAT_ROLE_MUNMAP) { /* one that fails changes nothing: ENOMEM, EINVAL */
+		if (result == 0)
+			send_unmap(call->old_addr, call->old_bytes, call->begun_ns,
+				   free_flags(call));
+		return 0;
+	}
 	if (call->role == DHAT_ROLE_POSIX_MEMALIGN || call->role == DHAT_ROLE_DUPENV ||
 	    call->role == DHAT_ROLE_REALLOCARR)
 		addr = (__u32)result == 0 ? read_pointer(call->result_at) : 0;

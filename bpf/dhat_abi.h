@@ -31,7 +31,8 @@ struct dhat_record {
 };
 
 /* The domain of anonymous mappings: ranges, which may be cut. A FREE in it says where the range
- * begins and, in chunk_size, how long it is. */
+ * begins and, in chunk, how long it is; it is sent when the memory has gone, with the time from
+ * before: of mappings that came after that time it says nothing. */
 #define DHAT_DOMAIN_ANON 15 /* the highest: a cookie has four bits for it */
 
 /* time_ns in all records: CLOCK_MONOTONIC. */

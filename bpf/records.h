@@ -6,8 +6,9 @@ struct call {	  /* an allocator call on its way, of one thread */
 	__u64 sp; /* at its entry: names the call */
 	__u64 size_bytes;
 	__u64 old_addr; /* realloc */
+	__u64 begun_ns; /* of those that give mappings back */
 	union {
-		__u64 old_bytes; /* mremap */
+		__u64 old_bytes; /* mremap, munmap */
 		__u64 result_at; /* posix_memalign and its like: where the result will be stored */
 	};
 	__u64 return_pc; /* of a call that is seen by exit probes: is it still on its way? */
@@ -58,8 +59,9 @@ static __always_inline __u64 whole_pages(__u64 bytes)
 	return (bytes + DHAT_PAGE_BYTES - 1) & ~(DHAT_PAGE_BYTES - 1ULL);
 }
 
-/* A range of anonymous memory is given back. */
-static __always_inline void send_unmap(__u64 addr, __u64 size_bytes, __u64 flags)
+/* A range of anonymous memory was given back, and the call for that began at begun_ns: who had it
+ * before has lost it. Another thread may have been given it, and have told, before this is told. */
+static __always_inline void send_unmap(__u64 addr, __u64 size_bytes, __u64 begun_ns, __u64 flags)
 {
 	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -68,7 +70,7 @@ static __always_inline void send_unmap(__u64 addr, __u64 size_bytes, __u64 flags
 		return;
 	}
 	fill_head(&record->head, DHAT_RECORD_FREE, DHAT_DOMAIN_ANON, sizeof(*record));
-	record->time_ns = bpf_ktime_get_ns();
+	record->time_ns = begun_ns;
 	record->addr = addr;
 	record->chunk = whole_pages(size_bytes);
 	bpf_ringbuf_submit(record, flags);

@@ -70,42 +70,74 @@ static bool is_range(uint64_t start, uint64_t size_bytes)
 	return size_bytes && start + size_bytes > start;
 }
 
+/* What is left of a range when [start, end), which touches it, is taken out; there may be two. */
+static size_t cut(const struct anon_range *range, uint64_t start, uint64_t end,
+		  struct anon_range ret_rests[2])
+{
+	size_t count = 0;
+
+	if (range->start < start) {
+		ret_rests[count] = *range;
+		ret_rests[count++].end = start;
+	}
+	if (range->end > end) {
+		ret_rests[count] = *range;
+		ret_rests[count++].start = end;
+	}
+	return count;
+}
+
+/* What is there of [start, end) since before before_ns. */
+static void take_out(struct anon *anon, struct heap *heap, uint64_t start, uint64_t end,
+		     uint64_t before_ns, uint64_t time_ns)
+{
+	size_t first = first_above(anon, start), kept = first, last = first;
+
+	for (; last < anon->count && anon->ranges[last].start < end; last++) {
+		struct anon_range range = anon->ranges[last], rests[2];
+		size_t count;
+
+		if (range.since_ns > before_ns) {
+			anon->ranges[kept++] = range;
+			continue;
+		}
+		heap_remove_block(heap, DHAT_DOMAIN_ANON, range.start, 0, time_ns);
+		count = cut(&range, start, end, rests);
+		if (count == 2 && make_room(anon, 1)) {
+			count--;
+			anon->refused++;
+		}
+		for (size_t i = 0; i < count; i++)
+			anon->refused += keep_rest(heap, &rests[i], time_ns) != 0;
+		if (count == 2) { /* a hole in one: there is no other */
+			replace(anon, last, last + 1, rests, count);
+			return;
+		}
+		if (count)
+			anon->ranges[kept++] = rests[0];
+	}
+	replace(anon, kept, last, NULL, 0);
+}
+
 int anon_unmap(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size_bytes,
 	       uint64_t time_ns)
 {
-	uint64_t end = start + size_bytes;
-	size_t first = first_above(anon, start), last = first, rests = 0;
-	struct anon_range rest[2] = { { 0 } };
-
 	if (!is_range(start, size_bytes))
 		return -EBADMSG;
-	for (; last < anon->count && anon->ranges[last].start < end; last++) {
-		struct anon_range range = anon->ranges[last];
-
-		heap_remove_block(heap, DHAT_DOMAIN_ANON, range.start, 0, time_ns);
-		if (range.start < start)
-			rest[rests++] = (struct anon_range){ range.start, start, range.point };
-		if (range.end > end)
-			rest[rests++] = (struct anon_range){ end, range.end, range.point };
-	}
-	if (rests > last - first && make_room(anon, 1)) { /* a hole in one range */
-		rests--;
-		anon->refused++;
-	}
-	replace(anon, first, last, rest, rests);
-	for (size_t i = 0; i < rests; i++)
-		anon->refused += keep_rest(heap, &rest[i], time_ns) != 0;
+	take_out(anon, heap, start, start + size_bytes, time_ns, time_ns);
 	return 0;
 }
 
 int anon_map(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size_bytes,
 	     uint32_t point, uint64_t time_ns)
 {
-	struct anon_range range = { start, start + size_bytes, point };
-	int error = anon_unmap(anon, heap, start, size_bytes, time_ns);
+	struct anon_range range = { start, start + size_bytes, time_ns, point };
+	int error;
 
-	if (error == 0)
-		error = heap_add_block(heap, DHAT_DOMAIN_ANON, start, size_bytes, point, time_ns);
+	if (!is_range(start, size_bytes))
+		return -EBADMSG;
+	take_out(anon, heap, start, range.end, UINT64_MAX, time_ns);
+	error = heap_add_block(heap, DHAT_DOMAIN_ANON, start, size_bytes, point, time_ns);
 	if (error)
 		return error;
 	if (make_room(anon, 1)) { /* the totals have it; nobody would know it at its end */

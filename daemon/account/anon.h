@@ -15,7 +15,7 @@
 #define ANON_MAX_RANGES (1u << 20)
 
 struct anon_range {
-	uint64_t start, end;
+	uint64_t start, end, since_ns;
 	uint32_t point;
 };
 
@@ -26,8 +26,10 @@ struct anon {			   /* zeroed: empty */
 };
 void anon_deinit(struct anon *anon);
 
-/* -EBADMSG: no range; else as heap_add_block(). Replaces what it overlaps (MAP_FIXED). */
+/* -EBADMSG: no range; else as heap_add_block(). Replaces what it overlaps (MAP_FIXED; or it was
+ * given back by a thread that has not told yet). */
 int anon_map(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size_bytes,
 	     uint32_t point, uint64_t time_ns);
+/* What was there at time_ns, when the giving back began, and no mapping that came since. */
 int anon_unmap(struct anon *anon, struct heap *heap, uint64_t start, uint64_t size_bytes,
 	       uint64_t time_ns);

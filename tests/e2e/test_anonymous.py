@@ -44,7 +44,7 @@ def test_mappings_given_back_in_part(daemon, ctl, target, tmp_path):
             assert sum(p["eb"] for p in own) == book[function], (book, function)
         assert sum(p["tb"] for p in points) == book["total"], book
         steps.append(book["step"])
-    assert len(steps) == 9
+    assert len(steps) == 10
     verdict = json.loads((tmp_path / "x.json").read_text())["dhatd"]
     assert verdict["exact"], verdict["reasons"]
 

@@ -1,7 +1,10 @@
 /* Mappings that are given back in part, a step for each line of stdin, with its book: what there is
  * of ours then, in bytes, by the function that mapped it.
  * build: -fno-ipa-icf */
+#include <errno.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "ledger.h"
 
@@ -32,9 +35,38 @@ static void step(const char *what)
 	wait_for_line();
 }
 
+static long max_mappings(void)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+	long count = 0;
+
+	CHECK(file && fscanf(file, "%ld", &count) == 1);
+	fclose(file);
+	return count;
+}
+
+/* As many mappings as a process may have: then none can be cut in two. Past the C library's
+ * functions, so that it is no memory of ours. */
+static void use_up_mappings(char **ret, size_t *ret_bytes)
+{
+	size_t pages = max_mappings() + 2;
+	char *filler = (char *)syscall(SYS_mmap, NULL, pages * PAGE, PROT_NONE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t i = 1;
+
+	CHECK(filler != MAP_FAILED);
+	while (i < pages &&
+	       mprotect(filler + i * PAGE, (pages - i) * PAGE, i % 2 ? PROT_READ : PROT_NONE) == 0)
+		i++;
+	CHECK(i < pages && errno == ENOMEM);
+	*ret = filler;
+	*ret_bytes = pages * PAGE;
+}
+
 int main(void)
 {
-	char *memory;
+	size_t filler_bytes;
+	char *memory, *filler;
 
 	step("ready");
 	memory = map_first(NULL, 200);
@@ -63,6 +95,10 @@ int main(void)
 	step("two parts and a hole");
 	CHECK(munmap(memory + 1, PAGE) == -1); /* not at a page: nothing happens */
 	step("a failure");
+	use_up_mappings(&filler, &filler_bytes);
+	CHECK(munmap(memory + 80 * PAGE, PAGE) == -1 && errno == ENOMEM);
+	CHECK(syscall(SYS_munmap, filler, filler_bytes) == 0);
+	step("a failure for want of mappings");
 	CHECK(!munmap(memory, 200 * PAGE));
 	first_pages = second_pages = third_pages = 0;
 	step("all");

@@ -18,5 +18,5 @@ struct allocator_function {
 /* How many of the role's arguments there are. */
 unsigned role_args(uint8_t role);
 const char *role_name(uint8_t role);
-/* A role that hands out a block, or an answer, at its return. */
+/* A role of whose calls the return is to be seen: it hands out a block, or may have failed. */
 bool role_returns(uint8_t role);

@@ -176,6 +176,30 @@ static void what_is_no_range(void **state)
 	assert_int_equal(world->anon.count, 0);
 }
 
+/* Two threads: one gives back, the other is given the same place, and tells before. */
+static void a_mapping_that_came_meanwhile_stays(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(anon_map(&world->anon, world->heap, 10 * PAGE, 4 * PAGE, 5, 1), 0);
+	assert_int_equal(anon_map(&world->anon, world->heap, 11 * PAGE, PAGE, 6, 8), 0);
+	assert_int_equal(anon_map(&world->anon, world->heap, 13 * PAGE, 4 * PAGE, 7, 8), 0);
+	assert_int_equal(anon_unmap(&world->anon, world->heap, 10 * PAGE, 4 * PAGE, 7), 0);
+	heap_totals(world->heap, &world->totals);
+	assert_int_equal(world->totals.live_bytes, 5 * PAGE);
+	assert_int_equal(world->totals.live_blocks, 2);
+	assert_int_equal(world->anon.count, 2);
+	assert_int_equal(world->anon.ranges[0].start, 11 * PAGE);
+	assert_int_equal(world->anon.ranges[0].end, 12 * PAGE);
+	assert_int_equal(world->anon.ranges[1].start, 13 * PAGE);
+	/* and later it goes like any other */
+	assert_int_equal(anon_unmap(&world->anon, world->heap, 10 * PAGE, 4 * PAGE, 9), 0);
+	heap_totals(world->heap, &world->totals);
+	assert_int_equal(world->totals.live_bytes, 3 * PAGE);
+	assert_int_equal(world->anon.count, 1);
+	assert_int_equal(world->anon.ranges[0].start, 14 * PAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +210,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(one_call_may_take_several, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_fixed_mapping_replaces_what_was_there, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_mapping_that_came_meanwhile_stays, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(random_maps_and_unmaps, setup, teardown),
 	};
