@@ -303,6 +303,10 @@ enum dhat_cfa {
 	DHAT_CFA_FP_DEREF = 6, /* *(fp + cfa_offset): stack realigned through a saved pointer */
 };
 
+/* Beside enum dhat_cfa: the rule was read out of instructions, not told by the compiler. What it
+ * leads to has to be proved (bpf/unwind.h). */
+#define DHAT_CFA_READ 0x40
+
 /* fp of the caller. */
 #define DHAT_FP_SAME 0 /* as in this frame */
 /* -128 … -1: saved at CFA + 8 * fp */
@@ -313,7 +317,7 @@ enum dhat_cfa {
  * that say otherwise get DHAT_CFA_NO_RULE there. */
 struct dhat_row {
 	__u16 pc_low;	  /* low 16 bits of the pc, relative to the table's first page */
-	__u8 cfa;	  /* enum dhat_cfa */
+	__u8 cfa;	  /* enum dhat_cfa, and DHAT_CFA_READ */
 	__s8 fp;	  /* DHAT_FP_… or a negative slot number */
 	__s32 cfa_offset; /* bytes; the biased pc threshold for DHAT_CFA_PLT */
 };

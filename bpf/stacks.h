@@ -130,6 +130,7 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 fp
 	s->flags = flags;
 	s->is_exact_pc = 0;
 	s->is_fp_lost = 0;
+	s->guess = 0;
 	s->pc = pc;
 	s->sp = sp;
 	s->fp = fp;
@@ -139,6 +140,9 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 fp
 		stop = walk_by_tables(s);
 	else if (cfg_stacks == DHAT_STACKS_KERNEL)
 		stop = walk_by_kernel(s, regs);
+	/* clang 21 and later see that unwind_step() returns nothing else and would drop the check,
+	   which verifiers want: to them a global function returns any number */
+	barrier_var(stop);
 	if (stop >= DHAT_STOP_COUNT)
 		stop = DHAT_STOP_TOO_DEEP;
 	s->stop = stop;

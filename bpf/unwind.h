@@ -12,6 +12,7 @@
  *   unwind_mapping(index)                    an entry of both banks, or NULL
  *   unwind_table(slot), unwind_word(t, i)    a table, and a word of it, or NULL
  *   unwind_is_current(pc, inode, bias)       1 if the process maps that file there (inode 0: none)
+ *   unwind_is_code(pc)                       is code mapped there? 1, 0, or -1: it cannot be told
  *   unwind_hidden_return(slot_addr)          the address that a return probe hides, or 0
  *   UNWIND_NOINLINE                          how a function is verified on its own
  */
@@ -24,7 +25,12 @@
 enum {
 	UNWIND_ROW_JIT = 32,	  /* code of no file */
 	UNWIND_ROW_NO_TABLE = 33, /* a file without a table, or none yet */
+	UNWIND_ROW_NO_CODE = 34,  /* nothing that could run */
 };
+
+/* A row's own pc is of no use once it was found. Its place in the word says: */
+#define UNWIND_PC_BITS 0xffffULL
+#define UNWIND_PC_IS_CALLED_FROM 1 /* the instruction that ends there is a call */
 
 static inline __attribute__((always_inline)) __u64 unwind_mix(__u64 hash, __u64 value)
 {
@@ -110,6 +116,39 @@ before:
 	return word ? *word : none;
 }
 
+/* Can the instruction whose last byte is at pc be a call? Its forms (Intel SDM, vol. 2, CALL): e8
+ * and an offset; ff /2 with a register, or with memory and its displacement. Prefixes come before.
+ */
+UNWIND_NOINLINE int unwind_is_call(__u64 pc)
+{
+	__u64 code = 0;
+	__u8 at2, at3, at4, at6, at7; /* the byte behind ff, if that is so many before the end */
+
+	if (unwind_copy(&code, sizeof(code), pc - 7))
+		return 0;
+#define CODE_BYTE(from_end) ((__u8)(code >> (64 - 8 * (from_end))))
+	at2 = CODE_BYTE(1);
+	at3 = CODE_BYTE(2);
+	at4 = CODE_BYTE(3);
+	at6 = CODE_BYTE(5);
+	at7 = CODE_BYTE(6);
+	if (CODE_BYTE(5) == 0xe8)
+		return 1;
+	if (CODE_BYTE(2) == 0xff &&
+	    ((at2 & 0xf8) == 0xd0 || ((at2 & 0xf8) == 0x10 && at2 != 0x14 && at2 != 0x15)))
+		return 1; /* *%reg, *(%reg) */
+	if (CODE_BYTE(3) == 0xff && (((at3 & 0xf8) == 0x50 && at3 != 0x54) || at3 == 0x14))
+		return 1; /* *d8(%reg), *(%reg,%reg) */
+	if (CODE_BYTE(4) == 0xff && at4 == 0x54)
+		return 1; /* *d8(%reg,%reg) */
+	if (CODE_BYTE(6) == 0xff && (((at6 & 0xf8) == 0x90 && at6 != 0x94) || at6 == 0x15))
+		return 1; /* *d32(%reg), *d32(%rip) */
+	if (CODE_BYTE(7) == 0xff && (at7 == 0x94 || at7 == 0x14))
+		return 1; /* *d32(%reg,%reg), *d32(,%reg) */
+	return 0;
+#undef CODE_BYTE
+}
+
 /* Where the memo keeps the row of a pc, and what marks it as that pc's, in this state of the
  * mappings. */
 static inline __attribute__((always_inline)) struct unwind_memo *unwind_memo_of(__u64 pc)
@@ -134,7 +173,7 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 	const struct dhat_mapping *mapping;
 	__u64 row, bias;
 	__u32 slot;
-	int is_known;
+	int is_known, is_code;
 
 	if (!memo)
 		return 0;
@@ -148,7 +187,10 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 			       is_known ? mapping->start - mapping->file_offset : 0)) {
 		return UNWIND_ROW_NO_TABLE << 16; /* not kept: the look itself may have failed */
 	} else if (!is_known) {
-		row = UNWIND_ROW_JIT << 16;
+		is_code = unwind_is_code(pc);
+		if (is_code < 0)
+			return UNWIND_ROW_JIT << 16;
+		row = (is_code ? UNWIND_ROW_JIT : UNWIND_ROW_NO_CODE) << 16;
 	} else {
 		kind = mapping->kind;
 		slot = mapping->table_slot;
@@ -159,6 +201,9 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 	DHAT_LOAD_FENCE();
 	if (control->active != active) /* the bank may have been rewritten meanwhile */
 		return UNWIND_ROW_NO_TABLE << 16;
+	row &= ~UNWIND_PC_BITS;
+	if (unwind_is_call(pc))
+		row |= UNWIND_PC_IS_CALLED_FROM;
 	*(volatile __u64 *)&memo->row = row;
 	*(volatile __u64 *)&memo->check = row ^ unwind_tag(pc, active, epoch);
 	return row;
@@ -235,6 +280,7 @@ static inline __attribute__((always_inline)) __u32 unwind_push(struct unwind_scr
 
 	if (at >= DHAT_MAX_DEPTH)
 		return DHAT_STOP_TOO_DEEP;
+	s->overwritten = s->frames[dhat_frame_slot(at) & 127];
 	s->frames[dhat_frame_slot(at) & 127] = frame;
 	s->frame_count = at + 1;
 	return UNWIND_MORE;
@@ -256,29 +302,40 @@ UNWIND_NOINLINE __u64 unwind_hash(struct unwind_scratch *s)
 	return hash;
 }
 
-/* For want of a rule: {saved fp, return address} at fp, if the code keeps frame pointers. */
+/* No frame is taken for bigger when frame pointers tell of it: a stack's usual limit. */
+#define UNWIND_MAX_FRAME (8u << 20)
+
+/* For want of a rule: {saved fp, return address} at fp, if the code keeps frame pointers. Whether
+ * it does shows at the next step. That rbp is 0 proves nothing: psABI 3.4.1 asks it
+ * of the outermost frame, and code that has other uses for rbp may hold 0 in it anywhere. */
 static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_scratch *s,
 								  __u32 stop)
 {
 	__u64 fp = s->fp, next_fp = 0, pc = 0;
 
-	if (s->is_fp_lost)
+	if (s->is_fp_lost || fp < s->sp || fp - s->sp > UNWIND_MAX_FRAME ||
+	    UNWIND_READ(s, fp, next_fp) || UNWIND_READ(s, fp + 8, pc))
 		return stop;
-	if (fp ==
-	    0) /* psABI 3.4.1: the outermost frame's mark, if it ends a chain; else any number */
-		return s->flags & DHAT_STACK_USED_FP ? DHAT_STOP_COMPLETE : stop;
-	if (fp < s->sp || UNWIND_READ(s, fp, next_fp) || UNWIND_READ(s, fp + 8, pc))
-		return stop;
-	if (pc == 0)
-		return DHAT_STOP_COMPLETE;
 	if (pc < DHAT_PAGE_BYTES || pc >> DHAT_USER_BITS)
 		return stop;
-	s->flags |= DHAT_STACK_USED_FP;
+	s->guess = UNWIND_GUESS_FP | stop;
 	s->sp = fp + 16;
 	s->fp = next_fp;
 	s->pc = pc;
 	s->is_exact_pc = 0;
 	return unwind_push(s, pc);
+}
+
+/* What was taken for a return address is none: the last frame is not told. */
+static inline __attribute__((always_inline)) __u32 unwind_take_back(struct unwind_scratch *s)
+{
+	__u32 stop = s->guess ? s->guess & 0x3f : DHAT_STOP_BAD_MEMORY;
+
+	if (s->frame_count > 1) {
+		s->frame_count--;
+		s->frames[dhat_frame_slot(s->frame_count) & 127] = s->overwritten;
+	}
+	return stop;
 }
 
 /* Code of no file: perhaps the trampoline that a pending return probe put in the place of the
@@ -318,13 +375,26 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	__u64 word, cfa, pc = 0, fp, at, lookup;
 	__s32 offset;
 	__s8 rule; /* of fp */
-	__u8 kind;
+	__u8 kind, guess;
 
 	if (!s)
 		return DHAT_STOP_NO_SCRATCH;
 	lookup = s->is_exact_pc ? s->pc : s->pc - 1;
 	word = unwind_row(lookup, (__u32)s->zero);
-	kind = word >> 16;
+	kind = (word >> 16) & ~DHAT_CFA_READ;
+	guess = word >> 16 & DHAT_CFA_READ ? UNWIND_GUESS_READ | DHAT_STOP_NO_RULE : 0;
+	if (kind == UNWIND_ROW_NO_CODE)
+		return unwind_take_back(s);
+	if (s->guess) {
+		/* a compiler's code calls; what makes its own code may do as it likes, and the
+		   kernel has put a handler's return address there */
+		if (!(word & UNWIND_PC_IS_CALLED_FROM) && kind != UNWIND_ROW_JIT &&
+		    kind != DHAT_CFA_SIGNAL)
+			return unwind_take_back(s);
+		if (s->guess & UNWIND_GUESS_FP)
+			s->flags |= DHAT_STACK_USED_FP;
+		s->guess = 0;
+	}
 	rule = (__s8)(word >> 24);
 	offset = (__s32)(word >> 32);
 	fp = s->fp;
@@ -362,8 +432,9 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	}
 	if (UNWIND_READ(s, cfa - 8, pc))
 		return DHAT_STOP_BAD_MEMORY;
-	if (pc == 0)
-		return DHAT_STOP_COMPLETE;
+	if (pc == 0) /* where coroutines begin */
+		return guess ? DHAT_STOP_NO_RULE : DHAT_STOP_COMPLETE;
+	s->guess = guess;
 	s->sp = cfa;
 	s->fp = fp;
 	s->pc = pc;

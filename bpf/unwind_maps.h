@@ -132,6 +132,28 @@ static __always_inline int unwind_is_current(__u64 pc, __u64 inode, __u64 bias)
 	return look.is_same;
 }
 
+struct code_look {
+	int is_code;
+};
+
+static long look_for_code(struct task_struct *task, struct vm_area_struct *vma, void *ctx)
+{
+	struct code_look *look = ctx;
+
+	look->is_code = (vma->vm_flags & VM_EXEC) != 0;
+	return 0;
+}
+
+static __always_inline int unwind_is_code(__u64 pc)
+{
+	struct code_look look = {};
+	long error = bpf_find_vma(bpf_get_current_task_btf(), pc, look_for_code, &look, 0);
+
+	if (error == -2) /* ENOENT; else somebody else is changing the mappings */
+		return 0;
+	return error ? -1 : look.is_code;
+}
+
 /* The kernel's list of this task's pending return probes: kernel/events/uprobes.c, which also
  * bounds it (MAX_URETPROBE_DEPTH). The list is the task's own and stands still while it is in here.
  */

@@ -30,6 +30,9 @@ struct unwind_memo {
 
 #define UNWIND_WINDOW_WORDS 512 /* 4 KiB: 105 ns to copy; 8 bytes cost 76 */
 
+#define UNWIND_GUESS_FP 0x80   /* found by frame pointer, for want of a rule */
+#define UNWIND_GUESS_READ 0x40 /* by a rule read out of instructions */
+
 struct unwind_scratch {
 	__u64 busy; /* claimed by a running program */
 	__u64 zero; /* always 0; the verifier cannot know, so that searches need no path a value */
@@ -41,8 +44,9 @@ struct unwind_scratch {
 	__u8 flags; /* DHAT_STACK_… */
 	__u8 is_exact_pc;
 	__u8 is_fp_lost;
-	__u8 pad;
+	__u8 guess; /* the last frame is to be proved: UNWIND_GUESS_…, and the stop if it is not */
 	__u32 epoch;			   /* that the stack is told under */
+	__u64 overwritten;		   /* by the last frame */
 	__u64 frames[DHAT_MAX_FRAMES + 1]; /* the kept ones: dhat_frame_slot() */
 	__u64 window[UNWIND_WINDOW_WORDS];
 };

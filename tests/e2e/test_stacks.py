@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from conftest import BUILD, TARGETS, until
+from outermost import count
 from stacks import PROGRAMS, Result, read_snapshot, run_live
 
 
@@ -64,3 +65,54 @@ def test_stacks_through_a_library_without_cfi_are_complete(program, tmp_path):
     result = Result([], read_snapshot(tmp_path / "s.dhat"))
     assert sum(result.blocks.values()) > 1000
     assert result.complete >= 0.99, result.blocks
+
+
+def run(tmp_path, *argv):
+    """The profile of a program's whole life."""
+    subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "s", "--output", tmp_path / "p.json", "--", *argv],
+                   check=True, timeout=120, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return json.loads((tmp_path / "p.json").read_text(encoding="utf-8"))
+
+
+# Typed arrays, JSON and regular expressions lead from JavaScript into C++ and back.
+JAVASCRIPT = """
+const kept = [];
+for (let i = 0; i < 1000; i++) {
+    kept.push(new Uint8Array(1000 + i));
+    JSON.parse(JSON.stringify({ a: i, b: [i, i + 1], c: "x".repeat(i % 100) }));
+    [3, 1, 2].map((n) => new Float64Array(n * 100)).sort((a, b) => a.length - b.length);
+}
+"""
+
+
+@pytest.mark.parametrize("argv,least", [
+    ((TARGETS / "handoff", "1000"), 1), ((TARGETS / "allocators" / "musl-static",), 0.99), ((TARGETS / "stacks_cxx",), 1),
+    (("node", "-e", JAVASCRIPT), 0.99)],
+    ids=("threads", "musl-static", "c++", "node"))
+def test_what_claims_to_be_whole_is(argv, least, tmp_path):
+    """Node's builtins have no call frame information and move their return addresses about."""
+    whole, early, false = count(run(tmp_path, *argv))
+    assert not false
+    assert whole > 500
+    assert whole >= least * (whole + sum(early.values())), early
+
+
+def strange_stacks(profile):
+    """{way: frames}, of tests/targets/strange_code.c: each way has a size of its own, and ten blocks."""
+    stacks = {}
+    for point in profile["pps"]:
+        way = point["tb"] // 10 - 1000
+        assert point["tbk"] == 10 and way not in stacks, point
+        stacks[way] = [profile["ftbl"][number].partition(": ")[2].partition(" ")[0] if ": " in
+                       profile["ftbl"][number] else profile["ftbl"][number] for number in point["fs"]]
+    return stacks
+
+
+def test_code_that_no_compiler_makes(tmp_path):
+    """What cannot be known is not made up: neither rbp = 0 nor words that look like a frame end or continue a stack."""
+    profile = run(tmp_path, TARGETS / "strange_code")
+    assert not count(profile)[2]
+    stacks = strange_stacks(profile)
+    assert len(stacks) == 4
+    assert [len(stacks[way]) for way in (2, 3)] == [2, 2], stacks
+    assert stacks[2][0] == "zero_rbp" and stacks[3][0] == "lying_rbp"

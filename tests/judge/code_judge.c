@@ -87,9 +87,9 @@ static void compare(const struct cfi_table *table, const struct cfi_code_piece *
 		tally->known++;
 		/* rsp + n here may be rbp + m there: both right, not comparable */
 		is_same_place =
-			row->cfa == piece->row.cfa && row->cfa_offset == piece->row.cfa_offset;
-		if (row->cfa == DHAT_CFA_FP && piece->row.cfa == DHAT_CFA_SP)
-			is_same_place = true;
+			row->cfa != piece->row.cfa || row->cfa_offset == piece->row.cfa_offset;
+		if (row->cfa != DHAT_CFA_SP && row->cfa != DHAT_CFA_FP)
+			is_same_place = row->cfa == piece->row.cfa;
 		if (is_same_place && is_rbp_equal(row, piece)) {
 			tally->equal++;
 			continue;

@@ -22,6 +22,8 @@ static struct dhat_mapping host_mappings[2 * DHAT_MAX_MAPPINGS];
 static const struct cfi_table *host_tables[DHAT_MAX_TABLES];
 /* What the process really maps, when the tables' epoch is past; and a pending return probe. */
 static bool host_is_current = true;
+/* Is code mapped at pc that no mapping has? 1, 0, -1. */
+static int host_is_code = 1;
 static uint64_t host_hidden_slot, host_hidden_return;
 
 typedef const struct cfi_table unwind_table_t;
@@ -56,6 +58,11 @@ static inline int unwind_is_current(uint64_t pc, uint64_t inode, uint64_t bias)
 	return host_is_current;
 }
 
+static inline int unwind_is_code(uint64_t pc)
+{
+	return host_is_code;
+}
+
 static inline uint64_t unwind_hidden_return(uint64_t slot_addr)
 {
 	return slot_addr == host_hidden_slot ? host_hidden_return : 0;
@@ -80,6 +87,7 @@ static inline uint32_t host_unwind(uint64_t pc, uint64_t sp, uint64_t bp, bool i
 	s->flags = 0;
 	s->is_exact_pc = is_exact_pc;
 	s->is_fp_lost = 0;
+	s->guess = 0;
 	s->pc = pc;
 	s->sp = sp;
 	s->fp = bp;
@@ -116,5 +124,6 @@ static inline void host_reset(void)
 	memset(host_memo, 0, sizeof(host_memo));
 	memset(host_mappings, 0, sizeof(host_mappings));
 	host_is_current = true;
+	host_is_code = 1;
 	host_hidden_slot = host_hidden_return = 0;
 }

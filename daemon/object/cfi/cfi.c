@@ -466,6 +466,7 @@ static int add_pieces(struct build *build, uint64_t start, uint64_t end)
 		stop = piece->end < end ? piece->end : end;
 		if (piece->start < start || stop <= piece->start)
 			continue;
+		piece->row.cfa |= DHAT_CFA_READ;
 		r = cfi_rows_add(build->rows, piece->start, stop, piece->row, true);
 		if (r < 0)
 			return r;

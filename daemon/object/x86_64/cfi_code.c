@@ -40,6 +40,7 @@ struct reader {
 	struct stack_place *places;
 	uint8_t *functions;  /* enum function, by the place of its entry */
 	struct list entries; /* of functions; more are found on the way */
+	uint64_t outermost;  /* nobody calls it: none of them */
 	/* of the function that is being read */
 	struct list touched, found; /* places written; entries seen */
 	struct pending *work;
@@ -103,14 +104,18 @@ static int go_to(struct reader *reader, uint64_t addr, const struct stack_place 
 	return 0;
 }
 
+static bool is_entry(const struct reader *reader, uint64_t addr)
+{
+	const struct cfi_code_range *range = find_range(reader, addr);
+
+	return range && reader->functions[place_index(reader, range, addr)];
+}
+
 /* To the next instruction; not into the next function, unless it may begin so: there was a call
  * before that does not return, of code that is not here. */
 static int go_on(struct reader *reader, uint64_t addr, const struct stack_place *place)
 {
-	const struct cfi_code_range *range = find_range(reader, addr);
-	bool is_entry = range && reader->functions[place_index(reader, range, addr)];
-
-	if (is_entry && (!place->has_rsp || place->cfa_from_rsp != 8))
+	if (is_entry(reader, addr) && (!place->has_rsp || place->cfa_from_rsp != 8))
 		return 0;
 	return go_to(reader, addr, place);
 }
@@ -143,6 +148,8 @@ static int follow_jump(struct reader *reader, const struct stack_instruction *at
 	target = target_of(at, 0);
 	if (is_tail && !find_range(reader, target))
 		reader->has_ret = true; /* by way of another one */
+	if (!is_tail && !place->is_outermost && is_entry(reader, target))
+		return 0; /* entered with more on the stack than it says of itself */
 	return go_to(reader, target, place);
 }
 
@@ -205,6 +212,7 @@ static int follow(struct reader *reader, const struct stack_instruction *at,
 	return r < 0 ? r : go_on(reader, at->next, place);
 }
 
+/* Of the stack; what is only a means to find out more of it is left out. */
 static bool is_same(const struct stack_place *a, const struct stack_place *b)
 {
 	return a->cfa_from_rsp == b->cfa_from_rsp && a->cfa_from_rbp == b->cfa_from_rbp &&
@@ -212,27 +220,43 @@ static bool is_same(const struct stack_place *a, const struct stack_place *b)
 	       a->is_outermost == b->is_outermost;
 }
 
-/* Two ways lead here. If they disagree about rbp alone, as in functions that do not return and
- * need not save it, it is lost from here on, and the rest is looked at again. Whether `place` has
- * changed. */
+/* What both of two ways to a place say. False: nothing that tells the CFA. */
+static bool agree(const struct stack_place *a, const struct stack_place *b, struct stack_place *ret)
+{
+	bool is_rsp = a->has_rsp && b->has_rsp && a->cfa_from_rsp == b->cfa_from_rsp;
+	bool is_rbp = a->has_rbp && b->has_rbp && a->cfa_from_rbp == b->cfa_from_rbp;
+
+	*ret = *a;
+	if (a->rbp != b->rbp)
+		ret->rbp = DHAT_FP_UNDEFINED;
+	if (a->rax != b->rax)
+		ret->rax = -1;
+	ret->is_cloned &= b->is_cloned;
+	ret->has_rsp = is_rsp;
+	ret->has_rbp = is_rbp;
+	ret->cfa_from_rsp = is_rsp ? a->cfa_from_rsp : 0;
+	ret->cfa_from_rbp = is_rbp ? a->cfa_from_rbp : 0;
+	return a->is_outermost == b->is_outermost && (is_rsp || is_rbp || a->is_outermost);
+}
+
+/* Two ways lead here. What they disagree about is lost from here on, and the rest is looked at
+ * again: rbp in functions that do not return and need not save it, rsp where it is told by rbp.
+ * Whether `place` has changed. */
 static bool join(struct reader *reader, struct stack_place *place, const struct stack_place *other)
 {
-	struct stack_place joined = *place;
+	bool is_other_reading = place->reading != reader->reading;
+	struct stack_place joined;
 
-	if (is_same(place, other))
+	if (is_same(place, other) && (is_other_reading || (place->rax == other->rax &&
+							   place->is_cloned == other->is_cloned)))
 		return false;
-	joined.has_rbp = false;
-	joined.cfa_from_rbp = 0;
-	if (place->rbp != other->rbp)
-		joined.rbp = DHAT_FP_UNDEFINED;
-	if (!place->has_rsp || !other->has_rsp || place->cfa_from_rsp != other->cfa_from_rsp ||
-	    place->is_outermost != other->is_outermost ||
-	    (place->reading != reader->reading && !is_same(place, &joined))) {
+	if (!agree(place, other, &joined) || (is_other_reading && !is_same(place, &joined))) {
 		/* the outermost code may end in a call, and another function begin behind it */
 		reader->is_inconsistent |= !other->is_outermost;
 		return false;
 	}
-	if (is_same(place, &joined))
+	if (is_other_reading || (is_same(place, &joined) && place->rax == joined.rax &&
+				 place->is_cloned == joined.is_cloned))
 		return false;
 	*place = joined;
 	return true;
@@ -298,7 +322,7 @@ static int keep_found(struct reader *reader)
 	for (i = 0; i < reader->found.count && reader->entries.count < MAX_ENTRIES; i++) {
 		entry = reader->found.values[i];
 		range = find_range(reader, entry);
-		if (!range)
+		if (!range || entry == reader->outermost)
 			continue;
 		known = &reader->functions[place_index(reader, range, entry)];
 		if (*known)
@@ -313,9 +337,9 @@ static int keep_found(struct reader *reader)
 
 static int read_function(struct reader *reader, uint64_t entry, bool is_outermost)
 {
-	struct stack_place place = { .cfa_from_rsp = 8,
-				     .has_rsp = true,
-				     .is_outermost = is_outermost };
+	struct stack_place place = {
+		.cfa_from_rsp = 8, .has_rsp = true, .is_outermost = is_outermost, .rax = -1
+	};
 	int r;
 
 	reader->touched.count = reader->found.count = reader->work_count = 0;
@@ -337,7 +361,7 @@ static int read_function(struct reader *reader, uint64_t entry, bool is_outermos
 #define MAX_ROUNDS 40 /* as deep as calls of functions are nested before a ret is certain */
 
 /* Which functions return; finds all functions on the way. */
-static int settle(struct reader *reader, uint64_t outermost)
+static int settle(struct reader *reader)
 {
 	bool is_changed = true;
 	uint64_t entry;
@@ -347,9 +371,9 @@ static int settle(struct reader *reader, uint64_t outermost)
 
 	for (round = 0; is_changed && round < MAX_ROUNDS; round++) {
 		is_changed = false;
-		r = outermost ? read_function(reader, outermost, true) : 0;
+		r = reader->outermost ? read_function(reader, reader->outermost, true) : 0;
 		forget_function(reader);
-		if (r == 0 && outermost)
+		if (r == 0 && reader->outermost)
 			r = keep_found(reader);
 		for (i = 0; r == 0 && i < reader->entries.count; i++) {
 			entry = reader->entries.values[i];
@@ -397,7 +421,7 @@ static int find_more(struct reader *reader)
 	return r;
 }
 
-static int read_all(struct reader *reader, uint64_t outermost)
+static int read_all(struct reader *reader)
 {
 	size_t i, place, known;
 	uint64_t entry;
@@ -405,7 +429,7 @@ static int read_all(struct reader *reader, uint64_t outermost)
 
 	do {
 		known = reader->entries.count;
-		r = settle(reader, outermost);
+		r = settle(reader);
 		if (r == 0)
 			r = find_more(reader);
 	} while (r == 0 && reader->entries.count > known);
@@ -415,8 +439,8 @@ static int read_all(struct reader *reader, uint64_t outermost)
 		if (reader->functions[place] != NOT_UNDERSTOOD && !reader->places[place].is_known)
 			r = read_function(reader, entry, false);
 	}
-	if (r == 0 && outermost)
-		r = read_function(reader, outermost, true);
+	if (r == 0 && reader->outermost)
+		r = read_function(reader, reader->outermost, true);
 	return r;
 }
 
@@ -428,8 +452,9 @@ static struct dhat_row row_of(const struct stack_place *place)
 
 	if (place->is_outermost)
 		return (struct dhat_row){ .cfa = DHAT_CFA_END };
-	row.cfa = place->has_rsp ? DHAT_CFA_SP : DHAT_CFA_FP;
-	row.cfa_offset = place->has_rsp ? place->cfa_from_rsp : place->cfa_from_rbp;
+	/* by rbp where that can be: V8's functions take arguments off their callers' stacks */
+	row.cfa = place->has_rbp ? DHAT_CFA_FP : DHAT_CFA_SP;
+	row.cfa_offset = place->has_rbp ? place->cfa_from_rbp : place->cfa_from_rsp;
 	return row;
 }
 
@@ -510,14 +535,15 @@ int cfi_code_read(const struct cfi_code_range *ranges, size_t range_count, const
 		  size_t *ret_count)
 {
 	_cleanup_(reader_deinit) struct reader reader = { .ranges = ranges,
-							  .range_count = range_count };
+							  .range_count = range_count,
+							  .outermost = outermost };
 	struct pieces pieces = {};
 	size_t i;
 	int r;
 
 	r = prepare(&reader, entries, entry_count);
 	if (r == 0)
-		r = read_all(&reader, outermost);
+		r = read_all(&reader);
 	for (i = 0; r == 0 && i < range_count; i++)
 		r = collect_range(&reader, &ranges[i], &pieces);
 	if (r < 0 && r != -E2BIG) {

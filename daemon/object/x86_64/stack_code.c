@@ -1,5 +1,7 @@
 #include "stack_code.h"
 
+#include <asm/unistd_64.h>
+
 static bool is_reg(const ZydisDecodedOperand *op, ZydisRegister reg)
 {
 	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == reg;
@@ -35,7 +37,7 @@ static void move_rsp(struct stack_place *place, int64_t bytes)
 
 	if (!place->has_rsp)
 		return;
-	if (moved < 8) /* above the return address: this is not the stack of a caller */
+	if (moved < 8 && place->is_cloned) /* above what it began with: nobody's return address */
 		place->is_outermost = true;
 	place->has_rsp = moved >= 8 && moved < INT32_MAX / 2;
 	place->cfa_from_rsp = place->has_rsp ? (int32_t)moved : 0;
@@ -97,11 +99,38 @@ static void lose_what_is_written(struct stack_place *place, const struct stack_i
 		lose_rbp(place);
 }
 
+/* rax, for the number of a system call: mov $n,%eax, or xor %eax,%eax and mov $n,%al. */
+static void follow_rax(struct stack_place *place, const struct stack_instruction *at)
+{
+	const ZydisDecodedOperand *op = at->op;
+	bool is_imm = op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+
+	if (at->insn.mnemonic == ZYDIS_MNEMONIC_CALL || at->insn.mnemonic == ZYDIS_MNEMONIC_SYSCALL)
+		place->rax = -1;
+	if (!writes(at, ZYDIS_REGISTER_RAX))
+		return;
+	if (at->insn.mnemonic == ZYDIS_MNEMONIC_XOR && is_reg(&op[0], ZYDIS_REGISTER_EAX) &&
+	    is_reg(&op[1], ZYDIS_REGISTER_EAX))
+		place->rax = 0;
+	else if (at->insn.mnemonic == ZYDIS_MNEMONIC_MOV && is_imm &&
+		 (is_reg(&op[0], ZYDIS_REGISTER_EAX) || is_reg(&op[0], ZYDIS_REGISTER_RAX)))
+		place->rax = (int32_t)op[1].imm.value.s;
+	else if (at->insn.mnemonic == ZYDIS_MNEMONIC_MOV && is_imm && place->rax >= 0 &&
+		 is_reg(&op[0], ZYDIS_REGISTER_AL))
+		place->rax = (place->rax & ~0xff) | (int32_t)(op[1].imm.value.u & 0xff);
+	else
+		place->rax = -1;
+}
+
 void stack_code_apply(struct stack_place *place, const struct stack_instruction *at)
 {
 	const ZydisDecodedOperand *op = at->op;
 	bool is_imm = op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 
+	if (at->insn.mnemonic == ZYDIS_MNEMONIC_SYSCALL &&
+	    (place->rax == __NR_clone || place->rax == __NR_clone3))
+		place->is_cloned = true;
+	follow_rax(place, at);
 	switch (at->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_PUSHFQ:
@@ -111,6 +140,8 @@ void stack_code_apply(struct stack_place *place, const struct stack_instruction 
 	case ZYDIS_MNEMONIC_POPFQ:
 		if (is_reg(&op[0], ZYDIS_REGISTER_RBP))
 			pop_rbp(place);
+		if (is_reg(&op[0], ZYDIS_REGISTER_RSP))
+			break; /* from elsewhere */
 		move_rsp(place, at->insn.operand_width / 8);
 		return;
 	case ZYDIS_MNEMONIC_LEAVE:

@@ -10,15 +10,20 @@
 
 #include "bpf/dhat_abi.h"
 
-/* What is known of the stack before an instruction. */
+/* What is known of the stack before an instruction. Outermost is what the kernel started on a stack
+ * of its own: the child of clone() and clone3() (man 2 clone), if it goes where nobody has called
+ * from. Code that takes its return address off the stack without such a call, as V8's builtins do
+ * to put arguments below it, has a caller: nothing is known of where it is. */
 struct stack_place {
 	int32_t cfa_from_rsp, cfa_from_rbp; /* CFA - register */
 	int8_t rbp;			    /* of the caller: as in struct dhat_row */
 	uint8_t length;			    /* of the instruction */
 	bool is_known : 1;		    /* else nothing else means anything */
 	bool has_rsp : 1, has_rbp : 1;	    /* the CFA can be told from it */
+	bool is_cloned : 1;		    /* a system call that makes a thread was passed */
 	bool is_outermost : 1;
 	uint32_t reading; /* the number of the reading that wrote it */
+	int32_t rax;	  /* the constant in it, on a straight line; -1: not known */
 };
 
 struct stack_instruction {

@@ -23,8 +23,21 @@ static uint8_t stack[STACK_BYTES];
 static struct cfi_rows *rows;
 static struct cfi_table *table;
 
+/* What stands in all code: by default bytes that are the end of a call anywhere. */
+static uint8_t code_byte;
+static const uint8_t *call_bytes; /* at its end, else NULL */
+static size_t call_size;
+
 static int host_copy(void *dst, uint32_t size, uint64_t addr)
 {
+	if (addr >= CODE - 0x2000 && addr < CODE + 0x1000000) {
+		memset(dst, code_byte, size);
+		if (call_bytes)
+			memset(dst, 0x90, size);
+		if (call_bytes)
+			memcpy((uint8_t *)dst + size - call_size, call_bytes, call_size);
+		return 0;
+	}
 	if (addr < STACK || addr - STACK > STACK_BYTES || size > STACK_BYTES - (addr - STACK))
 		return -1;
 	memcpy(dst, stack + (addr - STACK), size);
@@ -39,6 +52,7 @@ static void put(uint64_t offset, uint64_t value)
 static int begin(void **state)
 {
 	memset(stack, 0, sizeof(stack));
+	code_byte = 0xe8;
 	host_reset();
 	return cfi_rows_new(LINK, 10000, &rows);
 }
@@ -353,13 +367,141 @@ static void test_jit_code_by_frame_pointer(void **state)
 			 DHAT_STOP_JIT);
 	EXPECT(JIT + 0x10);
 	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, 0x123456, false), DHAT_STOP_JIT);
-	/* 0 is the mark of the outermost frame at the end of a chain, else just a number */
+	/* 0 in rbp is just a number, at the end of a chain, too; so is a return address of 0 there
+	 */
 	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, 0, false), DHAT_STOP_JIT);
 	put(0x400, 0);
 	put(0x408, JIT + 0x20);
 	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, STACK + 0x400, false),
-			 DHAT_STOP_COMPLETE);
+			 DHAT_STOP_JIT);
 	EXPECT(JIT + 0x10, JIT + 0x20);
+	put(0x400, STACK + 0x500);
+	put(0x508, 0);
+	assert_int_equal(host_unwind(JIT + 0x10, STACK + 0x200, STACK + 0x400, false),
+			 DHAT_STOP_JIT);
+	EXPECT(JIT + 0x10, JIT + 0x20);
+}
+
+/* A step for want of a rule is taken back if it led to no place that somebody called from. */
+static void test_a_guess_is_proved(void **state)
+{
+	uint64_t hash;
+
+	code(0, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	host_map(0x7f0000000000, 0x7f0000001000, 0, NULL);
+	put(0x408, CODE + 0x50);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, 1, false), DHAT_STOP_NO_TABLE);
+	hash = unwind_hash(&host_scratch);
+	code_byte = 0x90; /* no call there */
+	host_reset();
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	host_map(0x7f0000000000, 0x7f0000001000, 0, NULL);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_NO_TABLE);
+	EXPECT(0x7f0000000500);
+	assert_int_equal(host_scratch.flags, 0);
+	assert_int_equal(unwind_hash(&host_scratch), hash);
+	/* the interpreter of Java makes its own return addresses */
+	put(0x408, JIT + 0x50);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_JIT);
+	EXPECT(0x7f0000000500, JIT + 0x50);
+	assert_int_equal(host_scratch.flags, DHAT_STACK_USED_FP);
+	/* but not where no code is; it is not known if nobody can look now */
+	host_is_code = -1;
+	put(0x408, JIT + 0x60);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_JIT);
+	EXPECT(0x7f0000000500, JIT + 0x60);
+	host_is_code = 0;
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_NO_TABLE);
+	EXPECT(0x7f0000000500);
+	/* nor is a frame taken for endless */
+	put(0x408, CODE + 0x50);
+	code_byte = 0xe8;
+	assert_int_equal(
+		host_unwind(0x7f0000000600, STACK + 0x100 - UNWIND_MAX_FRAME, STACK + 0x408, false),
+		DHAT_STOP_NO_TABLE);
+}
+
+/* So is what a rule leads to that was read out of instructions: a return address of 0 is none, and
+ * neither is what nobody called from, but for the return from a signal handler. */
+static void test_a_rule_from_code_is_proved(void **state)
+{
+	code(0, 0x100, DHAT_CFA_SP | DHAT_CFA_READ, 0, 16);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	code(0x200, 0x10, DHAT_CFA_SIGNAL | DHAT_CFA_READ, 0, 0);
+	mapped();
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_NO_RULE);
+	EXPECT(CODE + 0x50);
+	put(0x108, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x150);
+	assert_int_equal(host_scratch.flags, 0);
+	host_reset();
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	code_byte = 0x90;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_NO_RULE);
+	EXPECT(CODE + 0x50);
+	put(0x108, CODE + 0x201);
+	put(0x110 + 160, STACK + 0x800);
+	put(0x110 + 168, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x201, (CODE + 0x150) | DHAT_FRAME_EXACT_PC);
+}
+
+/* A rule that was wrong: no frame is made of what is no code. */
+static void test_no_frame_without_code(void **state)
+{
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
+	mapped();
+	put(0x108, 10);
+	host_is_code = 0;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_BAD_MEMORY);
+	EXPECT(CODE + 0x50);
+	assert_int_equal(host_unwind(JIT, STACK + 0x100, 0, false), DHAT_STOP_BAD_MEMORY);
+	EXPECT(JIT);
+}
+
+/* Each form of a call, and what only looks like one. */
+static void test_calls_are_recognised(void **state)
+{
+	static const struct {
+		uint8_t size, bytes[8];
+		bool is_call;
+	} cases[] = {
+		{ 5, { 0xe8, 1, 2, 3, 4 }, true },	       /* call 4030206 */
+		{ 2, { 0xff, 0xd0 }, true },		       /* call *%rax */
+		{ 3, { 0x41, 0xff, 0xd7 }, true },	       /* call *%r15 */
+		{ 2, { 0xff, 0x10 }, true },		       /* call *(%rax) */
+		{ 3, { 0xff, 0x50, 0x18 }, true },	       /* call *24(%rax) */
+		{ 4, { 0x41, 0xff, 0x55, 0x60 }, true },       /* call *96(%r13) */
+		{ 3, { 0xff, 0x14, 0xc8 }, true },	       /* call *(%rax,%rcx,8) */
+		{ 4, { 0xff, 0x54, 0x24, 0x10 }, true },       /* call *16(%rsp) */
+		{ 6, { 0xff, 0x90, 0, 1, 0, 0 }, true },       /* call *256(%rax) */
+		{ 7, { 0x41, 0xff, 0x95, 0, 1, 0, 0 }, true }, /* call *256(%r13) */
+		{ 6, { 0xff, 0x15, 1, 2, 3, 4 }, true },       /* call *4030201(%rip) */
+		{ 7, { 0xff, 0x94, 0x24, 0, 1, 0, 0 }, true }, /* call *256(%rsp) */
+		{ 7, { 0xff, 0x14, 0xc5, 0, 1, 0, 0 }, true }, /* call *256(,%rax,8) */
+		{ 5, { 0xe9, 1, 2, 3, 4 }, false },	       /* jmp 4030206 */
+		{ 2, { 0xff, 0xe0 }, false },		       /* jmp *%rax */
+		{ 2, { 0xff, 0xc0 }, false },		       /* inc %eax */
+		{ 3, { 0xff, 0x70, 0x18 }, false },	       /* push 24(%rax) */
+		{ 6, { 0xff, 0x25, 1, 2, 3, 4 }, false },      /* jmp *4030201(%rip) */
+		{ 1, { 0xc3 }, false },			       /* ret */
+		{ 5, { 0x48, 0x89, 0xe5, 0x31, 0xc0 }, false },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		call_bytes = cases[i].bytes;
+		call_size = cases[i].size;
+		if (unwind_is_call(CODE + 0x100) != cases[i].is_call)
+			fail_msg("case %zu", i);
+	}
+	call_bytes = NULL;
 }
 
 static void test_file_without_a_table(void **state)
@@ -503,6 +645,10 @@ int main(void)
 		TEST(test_recursion),
 		TEST(test_places_without_a_rule),
 		TEST(test_jit_code_by_frame_pointer),
+		TEST(test_a_guess_is_proved),
+		TEST(test_a_rule_from_code_is_proved),
+		TEST(test_no_frame_without_code),
+		TEST(test_calls_are_recognised),
 		TEST(test_file_without_a_table),
 		TEST(test_pending_return_probe),
 		TEST(test_past_epoch),

@@ -93,7 +93,8 @@ static void test_frame_pointer_and_realigned_stack(void **state)
 	    0x48, 0x83, 0xec, 0x40, 0x90, /* sub 64,rsp; nop */
 	    0xc9, 0xc3);		  /* leave; ret */
 	read_code(0, 0, -1);
-	expect(4, DHAT_CFA_SP, 16, -2);
+	expect(1, DHAT_CFA_SP, 16, -2);
+	expect(4, DHAT_CFA_FP, 16, -2);
 	expect(8, DHAT_CFA_FP, 16, -2);
 	expect(12, DHAT_CFA_FP, 16, -2);
 	expect(14, DHAT_CFA_SP, 8, 0);
@@ -156,19 +157,87 @@ static void test_pointed_to(void **state)
 }
 
 /* clone: the child begins on a stack that nobody called from. */
-static void test_clone_and_entry(void **state)
+static void test_clone(void **state)
+{
+	PUT(0, 0x31, 0xc0, 0xb0, 56,		/* xor eax,eax; mov 56,al */
+	    0x0f, 0x05, 0x85, 0xc0, 0x75, 0x06, /* syscall; test; jne 16 */
+	    0x31, 0xed, 0x5f, 0xff, 0xd0, 0xf4, /* xor ebp,ebp; pop rdi; call *rax; hlt */
+	    0xc3);
+	PUT(64, 0xb8, 0xb3, 1, 0, 0,		/* mov 435,eax (clone3) */
+	    0x0f, 0x05, 0x85, 0xc0, 0x75, 0x06, /* syscall; test; jne 81 */
+	    0x31, 0xed, 0x5f, 0xff, 0xd2, 0xf4, /* xor ebp,ebp; pop rdi; call *rdx; hlt */
+	    0xc3);
+	read_code(0, 0, 64, -1);
+	expect(0, DHAT_CFA_SP, 8, 0);
+	expect(12, DHAT_CFA_SP, 8, DHAT_FP_UNDEFINED);
+	expect(13, DHAT_CFA_END, 0, 0);
+	expect(14, DHAT_CFA_END, 0, 0);
+	expect(16, DHAT_CFA_SP, 8, 0);
+	expect(78, DHAT_CFA_END, 0, 0);
+	expect(81, DHAT_CFA_SP, 8, 0);
+}
+
+/* Whoever takes its return address off the stack has one, unless it has made a thread just now: any
+ * other system call before makes no difference, nor does a number that is not certain. Nothing is
+ * known of the stack until it is set up by rbp again. */
+static void test_return_address_is_moved(void **state)
+{
+	PUT(0, 0x58, 0x6a, 0x05, 0x50,		       /* pop rax; push 5; push rax */
+	    0x55, 0x48, 0x89, 0xe5,		       /* push rbp; mov rsp,rbp */
+	    0xff, 0xd1, 0xc9, 0xc2, 0x08, 0x00);       /* call *rcx; leave; ret 8 */
+	PUT(32, 0xb8, 57, 0, 0, 0, 0x0f, 0x05,	       /* mov 57,eax (fork); syscall */
+	    0x5a, 0xff, 0xd1, 0x52, 0xc3);	       /* pop rdx; call *rcx; push rdx; ret */
+	PUT(64, 0xb8, 56, 0, 0, 0, 0xff, 0xd1,	       /* mov 56,eax; call *rcx (changes rax) */
+	    0x0f, 0x05, 0x5a, 0xff, 0xd1, 0x52, 0xc3); /* syscall; pop rdx; call *rcx; … */
+	PUT(96, 0xb8, 56, 0, 0, 0, 0x85, 0xff,	       /* mov 56,eax; test */
+	    0x74, 0x02, 0xb0, 0x01,		       /* je 107; mov 1,al */
+	    0x0f, 0x05, 0x5a, 0xff, 0xd1, 0xf4);       /* 107: syscall; pop rdx; call *rcx; hlt */
+	read_code(0, 0, 32, 64, 96, -1);
+	expect(0, DHAT_CFA_SP, 8, 0);
+	expect(1, DHAT_CFA_NO_RULE, 0, 0);
+	expect(9, DHAT_CFA_NO_RULE, 0, 0);
+	expect(39, DHAT_CFA_SP, 8, 0);
+	expect(41, DHAT_CFA_NO_RULE, 0, 0);
+	expect(73, DHAT_CFA_SP, 8, 0);
+	expect(75, DHAT_CFA_NO_RULE, 0, 0);
+	expect(109, DHAT_CFA_SP, 8, 0);
+	expect(111, DHAT_CFA_NO_RULE, 0, 0);
+}
+
+/* The entry point is the outermost frame, also where it says that it is a function (musl 1.2.6). */
+static void test_entry_point(void **state)
 {
 	PUT(0, 0x31, 0xed, 0x48, 0x83, 0xe4, 0xf0, 0xe8, 20, 0, 0, 0); /* _start; call 31 */
 	PUT(31, 0xf4);						       /* hlt */
-	PUT(64, 0x0f, 0x05, 0x85, 0xc0, 0x75, 0x04,		       /* syscall; test; jne 74 */
-	    0x5f, 0xff, 0xd0, 0xf4,				       /* pop rdi; call *rax; hlt */
-	    0xc3);
-	read_code(CODE, 64, -1);
+	read_code(CODE, 0, 31, -1);
 	expect(0, DHAT_CFA_END, 0, 0);
+	expect(6, DHAT_CFA_END, 0, 0);
 	expect(10, DHAT_CFA_END, 0, 0);
-	expect(64, DHAT_CFA_SP, 8, 0);
-	expect(71, DHAT_CFA_END, 0, 0);
-	expect(74, DHAT_CFA_SP, 8, 0);
+	expect(31, DHAT_CFA_SP, 8, 0);
+}
+
+/* One function goes on at the beginning of another with something on the stack below its return
+ * address: what the other one says of itself holds. */
+static void test_jump_with_arguments_pushed(void **state)
+{
+	PUT(0, 0x6a, 0x01, 0x6a, 0x02, 0x6a, 0x03, 0xeb, 24);	 /* push 1; 2; 3; jmp 32 */
+	PUT(32, 0x55, 0x48, 0x89, 0xe5, 0xff, 0xd0, 0xc9, 0xc3); /* a frame; call *rax */
+	read_code(0, 0, 32, -1);
+	expect(6, DHAT_CFA_SP, 32, 0);
+	expect(32, DHAT_CFA_SP, 8, 0);
+	expect(37, DHAT_CFA_FP, 16, -2);
+}
+
+/* Where two ways disagree about rsp, rbp tells. */
+static void test_rbp_outlives_rsp(void **state)
+{
+	PUT(0, 0x55, 0x48, 0x89, 0xe5, 0x85, 0xff, /* push rbp; mov rsp,rbp; test */
+	    0x74, 0x01, 0x50, 0xff, 0xd0,	   /* je 9; push rax; 9: call *rax */
+	    0xc9, 0xc3);			   /* leave; ret */
+	read_code(0, 0, -1);
+	expect(9, DHAT_CFA_FP, 16, -2);
+	expect(11, DHAT_CFA_FP, 16, -2);
+	expect(12, DHAT_CFA_SP, 8, 0);
 }
 
 static void test_signal_return(void **state)
@@ -217,7 +286,11 @@ int main(void)
 		TEST(test_inconsistent_functions),
 		TEST(test_functions_that_do_not_return),
 		TEST(test_pointed_to),
-		TEST(test_clone_and_entry),
+		TEST(test_clone),
+		TEST(test_return_address_is_moved),
+		TEST(test_entry_point),
+		TEST(test_jump_with_arguments_pushed),
+		TEST(test_rbp_outlives_rsp),
 		TEST(test_signal_return),
 		TEST(test_ranges),
 	};
