@@ -9,6 +9,7 @@
 #include "proto/base/units.h"
 #include "proto/profile/trim.h"
 #include "proto/profile/verdict.h"
+#include "proto/wire/words.h"
 #include "shorten.h"
 
 #define TEXTS 4
@@ -100,7 +101,7 @@ void view_target(struct screen *screen, const Dhat__Target *target)
 	room = screen_room(screen, wanted, strlen(tail));
 	screen_column(screen, target->command, room);
 	fputs(tail, screen->file);
-	if (*target->state && strcmp(target->state, "attached")) {
+	if (*target->state && strcmp(target->state, DHAT_STATE_ATTACHED)) {
 		fputs("; ", screen->file);
 		screen_mark(screen, MARK_BOLD);
 		screen_text(screen, target->state);

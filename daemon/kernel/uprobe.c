@@ -1,6 +1,7 @@
 #include "uprobe.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/wire/words.h"
 
 #include <errno.h>
 #include <linux/bpf.h>
@@ -25,7 +26,7 @@ struct link_create_uprobe_multi { /* the part of union bpf_attr for BPF_LINK_CRE
 	uint32_t count, multi_flags, pid, pad;
 };
 
-static const char *const kind_names[UPROBE_KINDS] = { "session", "multi", "perf" };
+static const char *const kind_names[UPROBE_KINDS] = { DHAT_LINK_NAMES };
 
 const char *uprobe_kind_name(enum uprobe_kind kind)
 {

@@ -13,7 +13,7 @@ static const char *returns_by(const struct site *site, enum uprobe_kind kind)
 		return "exit probes";
 	if (site->returns != SITE_RETURNS_PROBE)
 		return "";
-	return kind == UPROBE_SESSION ? "session" : "return probe";
+	return kind == UPROBE_SESSION ? uprobe_kind_name(kind) : "return probe";
 }
 
 static int describe(const struct site *site, const char *path, enum uprobe_kind kind,

@@ -4,6 +4,7 @@
 #include "daemon/object/sites/custom.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
+#include "proto/wire/words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ void target_unlock(struct target *target)
 const char *target_state_name(enum target_state state)
 {
 	static const char *const names[] = {
-		[TARGET_ATTACHED] = "attached", [TARGET_DETACHED] = "detached",
+		[TARGET_ATTACHED] = DHAT_STATE_ATTACHED, [TARGET_DETACHED] = "detached",
 		[TARGET_EXITED] = "exited",	[TARGET_KILLED] = "killed",
 		[TARGET_REPLACED] = "replaced",
 	};

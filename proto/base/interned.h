@@ -1,7 +1,8 @@
 #pragma once
 /* interned: distinct texts, numbered in the order in which they came.
  *
- * Pure. A number stays a text's as long as the table lives.
+ * Pure. A number stays a text's as long as the table lives. By hand: hsearch(3) cannot grow, and
+ * tsearch(3) compares some twenty texts where one hash will do.
  */
 #include <stdint.h>
 

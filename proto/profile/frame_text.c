@@ -6,6 +6,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
+#include "proto/wire/words.h"
 
 static const char *object_name(const Dhat__Frame *frame)
 {
@@ -67,7 +68,7 @@ char *dhat_frame_name(const Dhat__Frame *frame, const Dhat__Location *location)
 
 const char *dhat_stop_reason(const Dhat__ProgramPoint *point)
 {
-	if (*point->label || !*point->stop || !strcmp(point->stop, "complete"))
+	if (*point->label || !*point->stop || !strcmp(point->stop, DHAT_STACK_COMPLETE))
 		return NULL;
 	return point->stop;
 }

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/cleanup.h"
 #include "proto/base/units.h"
+#include "words.h"
 
 /* Keys beyond the characters: no option here has a letter. */
 enum {
@@ -98,12 +100,16 @@ static int parse_max_memory(struct argp_state *state, struct dhat_attach_options
 static int parse_link(struct argp_state *state, struct dhat_attach_options *options,
 		      const char *arg)
 {
-	if (strcmp(arg, "session") && strcmp(arg, "multi") && strcmp(arg, "perf")) {
-		argp_error(state, "--link %s: there are session, multi and perf", arg);
-		return EINVAL;
+	static const char *const names[] = { DHAT_LINK_NAMES };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(names[i], arg)) {
+			options->link = arg;
+			return 0;
+		}
 	}
-	options->link = arg;
-	return 0;
+	argp_error(state, "--link %s: there are session, multi and perf", arg);
+	return EINVAL;
 }
 
 static error_t parse_attach_option(int key, char *arg, struct argp_state *state)

@@ -1,0 +1,7 @@
+#pragma once
+/* words: what messages say in words and a reader acts upon. Others are to be shown only. */
+
+#define DHAT_STATE_ATTACHED "attached" /* of a target: its figures go on */
+#define DHAT_STACK_COMPLETE "complete" /* why a stack ends: there is no more of it */
+/* Kinds of links, the best first. */
+#define DHAT_LINK_NAMES "session", "multi", "perf"
