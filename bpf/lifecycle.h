@@ -22,7 +22,7 @@ static __always_inline int send_map(const struct vm_area_struct *vma, __u64 inod
 	fill_life(&record->head, &record->time_ns, DHAT_RECORD_MAP, sizeof(*record));
 	record->start = vma->vm_start;
 	record->end = vma->vm_end;
-	record->file_offset = vma->vm_pgoff << 12;
+	record->file_offset = vma->vm_pgoff * DHAT_PAGE_BYTES;
 	record->inode = inode;
 	record->dev_major = dev >> 20;
 	record->dev_minor = dev & 0xfffff;
