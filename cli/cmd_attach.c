@@ -6,9 +6,9 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/qualifiers.h"
+#include "proto/base/screen.h"
 #include "proto/base/units.h"
 #include "proto/wire/attach_options.h"
-#include "screen.h"
 
 struct attach {
 	struct common common;

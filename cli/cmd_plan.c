@@ -8,6 +8,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
+#include "proto/profile/plan_text.h"
 #include "proto/wire/attach_options.h"
 #include "view.h"
 
@@ -58,71 +59,18 @@ static const struct argp argp = {
 	.doc = "What an attach would find and do, without attaching: the allocators of the "
 	       "process, "
 	       "where the probes would sit, what could go wrong, and what it would cost. The exit "
-	       "status is 0 if it is safe to attach, and 6 if not.",
+	       "status is 0 if it is safe to attach, else the one that an attach would have.",
 	.children = children,
 };
-
-static void print_hazards(struct screen *screen, const Dhat__Plan *plan)
-{
-	for (size_t i = 0; i < plan->n_hazards; i++) {
-		const Dhat__Hazard *hazard = plan->hazards[i];
-
-		printf("  %-10s ", i ? "" : "hazards");
-		screen_mark(screen, hazard->is_blocking ? MARK_BAD : MARK_BOLD);
-		screen_text(screen, hazard->name);
-		screen_mark(screen, MARK_NONE);
-		fputs(hazard->is_blocking ? " (in the way): " : ": ", stdout);
-		screen_text(screen, hazard->detail);
-		fputc('\n', stdout);
-	}
-}
-
-static void print_cost(struct screen *screen, const Dhat__Plan *plan)
-{
-	if (plan->allocs_per_second >= 0)
-		printf("  %-10s about %s allocations a second\n", "rate",
-		       view_count((uint64_t)(plan->allocs_per_second + 0.5)));
-	if (plan->cost_percent >= 0)
-		printf("  %-10s about %.*f %% of one core, in the process itself\n", "cost",
-		       plan->cost_percent < 10, plan->cost_percent);
-	if (*plan->cost_basis) {
-		printf("  %-10s ", "basis");
-		screen_paragraph(screen, 13, plan->cost_basis);
-	}
-}
-
-static void print(const struct plan *asked, const Dhat__Plan *plan)
-{
-	struct screen screen;
-
-	screen_init(&screen, stdout);
-	if (plan->target) {
-		screen_text(&screen, plan->target->command);
-		printf(" (pid %" PRIu32 ")\n", plan->target->pid);
-	} else {
-		printf("process %" PRIu32 "\n", asked->pid);
-	}
-	fputs("  ", stdout);
-	screen_mark(&screen, plan->is_safe ? MARK_BOLD : MARK_BAD);
-	screen_text(&screen, plan->verdict);
-	screen_mark(&screen, MARK_NONE);
-	fputc('\n', stdout);
-	print_hazards(&screen, plan);
-	if (plan->target)
-		view_list(&screen, "allocators", plan->target->allocators,
-			  plan->target->n_allocators);
-	print_cost(&screen, plan);
-	view_probes(&screen, plan->probes, plan->n_probes);
-}
 
 static int call(const struct plan *plan, struct dhat_error *err)
 {
 	Dhat__AttachOptions wire = DHAT__ATTACH_OPTIONS__INIT;
 	Dhat__PlanRequest body = DHAT__PLAN_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
+	struct dhat_error why = { 0 };
 	Dhat__Response *response;
-	bool is_safe;
-	int r;
+	int exit_code, r;
 
 	command_fill_attach_options(&plan->options, &wire);
 	body.pid = plan->pid;
@@ -130,10 +78,17 @@ static int call(const struct plan *plan, struct dhat_error *err)
 	request.body_case = DHAT__REQUEST__BODY_PLAN;
 	request.plan = &body;
 	r = client_call(plan->common.socket_path, &request, DHAT__RESPONSE__BODY_PLAN, &response,
-			err);
+			&why);
+	if (r < 0 && why.code == DHAT_EXIT_NO_DAEMON)
+		return dhat_error_set(err, -r, why.code,
+				      "no dhatd answers at %s; `sudo dhatd plan --pid %" PRIu32
+				      "' needs none",
+				      plan->common.socket_path, plan->pid);
 	if (r < 0)
-		return r;
-	is_safe = response->plan->is_safe;
+		return dhat_error_set(err, -r, why.code, "%s", why.message);
+	exit_code = response->plan->is_safe ? 0 : DHAT_EXIT_UNSUITABLE;
+	if (response->plan->exit_code) /* an older dhatd does not tell */
+		exit_code = response->plan->exit_code;
 	if (plan->common.as_json) {
 		struct json_object *object = dhat_json_message(&response->plan->base);
 
@@ -141,13 +96,13 @@ static int call(const struct plan *plan, struct dhat_error *err)
 		fputc('\n', stdout);
 		json_object_put(object);
 	} else {
-		print(plan, response->plan);
+		plan_text_print(stdout, response->plan, plan->pid);
 	}
 	dhat__response__free_unpacked(response, NULL);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot print the result");
 	/* said already, on the standard output */
-	return is_safe ? 0 : dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUITABLE, "%s", "");
+	return exit_code ? dhat_error_set(err, ENOTSUP, exit_code, "%s", "") : 0;
 }
 
 int cmd_plan(int argc, char **argv, struct dhat_error *err)

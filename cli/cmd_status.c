@@ -8,6 +8,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
+#include "proto/profile/plan_text.h"
 #include "view.h"
 
 struct status {
@@ -53,6 +54,7 @@ static void print_figures(const Dhat__TargetStatus *target)
 {
 	const Dhat__Totals *totals = target->totals;
 	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
+	bool is_attached = !target->target || !strcmp(target->target->state, "attached");
 
 	if (totals) {
 		printf("  live       %s in %s blocks\n", view_size(totals->live_bytes),
@@ -63,13 +65,16 @@ static void print_figures(const Dhat__TargetStatus *target)
 		printf("  total      %s in %s blocks\n", view_size(totals->total_bytes),
 		       view_count(totals->total_blocks));
 	}
-	printf("  rate       %s allocations and %s frees a second\n",
-	       view_count((uint64_t)(target->allocs_per_second + 0.5)),
-	       view_count((uint64_t)(target->frees_per_second + 0.5)));
+	if (is_attached)
+		printf("  rate       %s allocations and %s frees a second\n",
+		       view_count((uint64_t)(target->allocs_per_second + 0.5)),
+		       view_count((uint64_t)(target->frees_per_second + 0.5)));
 	if (target->ring_bytes)
 		printf("  ring       %.0f%% of %s in use\n",
 		       100.0 * target->ring_used_bytes / target->ring_bytes,
 		       dhat_format_size(target->ring_bytes, text));
+	if (!is_attached)
+		return;
 	printf("  tables     %" PRIu32 " ready, %" PRIu32 " being built; %s for %s of code\n",
 	       target->tables_ready, target->tables_pending,
 	       dhat_format_size(target->table_bytes, text),
@@ -107,9 +112,9 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	print_verdict(screen, status->verdict);
 	print_figures(status);
 	print_counters(screen, status, true);
-	view_list(screen, "allocators", target->allocators, target->n_allocators);
-	view_list(screen, "notes", status->notes, status->n_notes);
-	view_probes(screen, status->probes, status->n_probes);
+	plan_text_list(screen, "allocators", target->allocators, target->n_allocators);
+	plan_text_list(screen, "notes", status->notes, status->n_notes);
+	plan_text_probes(screen, status->probes, status->n_probes);
 	print_counters(screen, status, false);
 }
 

@@ -1,17 +1,13 @@
 #pragma once
 /* view: parts of what several commands print for a person. */
+#include "proto/base/screen.h"
 #include "proto/wire/dhat.pb-c.h"
 #include "ranking.h"
-#include "screen.h"
 
 /* Nothing when exact, else a line for each reason. */
 void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent);
 /* "./service -x (pid 12), watched for 3 min 2 s, since 12:03:44" */
 void view_target(struct screen *screen, const Dhat__Target *target);
-/* A line each: function, place, instruction there and whether the kernel emulates it. */
-void view_probes(struct screen *screen, Dhat__Probe *const *probes, size_t count);
-/* Several lines behind one title. */
-void view_list(struct screen *screen, const char *title, char *const *texts, size_t count);
 /* Valgrind's closing lines. */
 void view_totals(struct screen *screen, const Dhat__Totals *totals);
 

@@ -16,7 +16,8 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
-#define RING_PAGES 32 /* a power of two; 16-byte samples: 8,192 of them, two seconds' */
+#define RING_PAGES 32	     /* a power of two; 16-byte samples: 8,192 of them */
+#define READ_NS 100000000ull /* a ring is read so often: it is not full before */
 
 struct watch { /* of one thread */
 	int fd;
@@ -40,13 +41,13 @@ static void close_watches(struct watches *watches)
 }
 
 /* -ESRCH: the thread has just ended. */
-static int watch_thread(struct watches *watches, pid_t tid)
+static int watch_thread(struct watches *watches, pid_t tid, uint64_t sample_ns)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = 1000000000 / LOAD_SAMPLES_PER_SECOND, /* ns */
+		.sample_period = sample_ns,
 		.sample_type = PERF_SAMPLE_IP,
 		.exclude_kernel = 1,
 		.exclude_hv = 1,
@@ -69,7 +70,7 @@ static int watch_thread(struct watches *watches, pid_t tid)
 	return 0;
 }
 
-static int watch_threads(struct watches *watches, pid_t pid, struct load *load,
+static int watch_threads(struct watches *watches, pid_t pid, struct load *load, uint64_t sample_ns,
 			 struct dhat_error *err)
 {
 	_cleanup_free_ pid_t *tids = NULL;
@@ -82,7 +83,7 @@ static int watch_threads(struct watches *watches, pid_t pid, struct load *load,
 		if (watches->count == LOAD_MAX_THREADS)
 			load->unseen_threads++;
 		else
-			r = watch_thread(watches, tids[i]);
+			r = watch_thread(watches, tids[i], sample_ns);
 	}
 	if (r < 0 && r != -ESRCH)
 		return dhat_error_errno(err, -r, "cannot sample process %d", (int)pid);
@@ -111,12 +112,12 @@ static void ring_read(const struct perf_event_mmap_page *page, uint64_t at, void
 }
 
 static void count_samples(const struct watch *watch, const struct load_range *ranges, size_t count,
-			  struct load *load)
+			  struct load *load, bool *ret_is_throttled)
 {
 	struct perf_event_mmap_page *page = watch->ring;
 	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE), at = page->data_tail;
 	struct perf_event_header header;
-	uint64_t ip, cpu_ns = 0;
+	uint64_t ip;
 
 	while (head - at >= sizeof(header)) {
 		ring_read(page, at, &header, sizeof(header));
@@ -127,46 +128,78 @@ static void count_samples(const struct watch *watch, const struct load_range *ra
 			ring_read(page, at + sizeof(header), &ip, sizeof(ip));
 			load->samples++;
 			load->inside += is_inside(ip, ranges, count);
+		} else if (header.type == PERF_RECORD_THROTTLE || header.type == PERF_RECORD_LOST) {
+			*ret_is_throttled = true;
 		}
 		at += header.size;
 	}
-	if (read(watch->fd, &cpu_ns, sizeof(cpu_ns)) == sizeof(cpu_ns))
-		load->cpu_ns += cpu_ns;
+	__atomic_store_n(&page->data_tail, head, __ATOMIC_RELEASE);
 }
 
-int load_measure(pid_t pid, const struct load_range *ranges, size_t count, uint64_t duration_ns,
-		 struct load *ret, struct dhat_error *err)
+static uint64_t cpu_of(const struct watches *watches)
+{
+	uint64_t sum = 0, cpu_ns;
+
+	for (size_t i = 0; i < watches->count; i++)
+		if (read(watches->list[i].fd, &cpu_ns, sizeof(cpu_ns)) == sizeof(cpu_ns))
+			sum += cpu_ns;
+	return sum;
+}
+
+int load_measure(pid_t pid, const struct load_range *ranges, size_t count,
+		 const struct load_wish *wish, struct load *ret, struct dhat_error *err)
 {
 	_cleanup_(close_watches) struct watches watches = {
 		.ring_bytes = (1 + RING_PAGES) * sysconf(_SC_PAGESIZE),
 	};
-	struct timespec duration = { duration_ns / 1000000000, duration_ns % 1000000000 };
-	struct load load = { 0 };
+	const struct timespec interval = { READ_NS / 1000000000, READ_NS % 1000000000 };
+	struct load load = { .sample_ns = wish->sample_ns };
+	bool is_throttled = false;
 	uint64_t began;
 	size_t i;
-	int r = watch_threads(&watches, pid, &load, err);
+	int r = watch_threads(&watches, pid, &load, wish->sample_ns, err);
 
 	if (r < 0)
 		return r;
 	began = clock_now_ns(CLOCK_MONOTONIC);
 	for (i = 0; i < watches.count; i++)
 		ioctl(watches.list[i].fd, PERF_EVENT_IOC_ENABLE, 0);
-	while (nanosleep(&duration, &duration) < 0 && errno == EINTR)
-		;
+	while (load.wall_ns < wish->duration_ns && (!wish->enough || load.inside < wish->enough)) {
+		nanosleep(&interval, NULL);
+		for (i = 0; i < watches.count; i++)
+			count_samples(&watches.list[i], ranges, count, &load, &is_throttled);
+		load.wall_ns = clock_now_ns(CLOCK_MONOTONIC) - began;
+	}
 	for (i = 0; i < watches.count; i++)
 		ioctl(watches.list[i].fd, PERF_EVENT_IOC_DISABLE, 0);
 	load.wall_ns = clock_now_ns(CLOCK_MONOTONIC) - began;
 	for (i = 0; i < watches.count; i++)
-		count_samples(&watches.list[i], ranges, count, &load);
+		count_samples(&watches.list[i], ranges, count, &load, &is_throttled);
+	load.cpu_ns = cpu_of(&watches);
+	/* some are missing: the others stand for all its time, what was the kernel's included */
+	if (is_throttled && load.samples)
+		load.sample_ns = load.cpu_ns / load.samples;
 	*ret = load;
 	return 0;
 }
 
 double load_calls_per_second(const struct load *load)
 {
-	double share = load->samples ? (double)load->inside / load->samples : 0;
+	if (load->wall_ns == 0)
+		return 0;
+	return (double)load->inside * load->sample_ns / LOAD_CALL_NS / (load->wall_ns / 1e9);
+}
+
+double load_calls_at_most(const struct load *load)
+{
+	/* upper ends of the intervals for 0, 1, … events seen, one-sided */
+	static const double most[LOAD_FEW] = { 3.00, 4.74, 6.30, 7.75, 9.15 };
+	double inside = load->inside < LOAD_FEW ? most[load->inside] : 2.0 * load->inside;
+	double inside_ns = inside * load->sample_ns;
 
 	if (load->wall_ns == 0)
 		return 0;
-	return share * load->cpu_ns / LOAD_CALL_NS / (load->wall_ns / 1e9);
+	if (inside_ns > load->cpu_ns)
+		inside_ns = load->cpu_ns;
+	return inside_ns / LOAD_FASTEST_CALL_NS / (load->wall_ns / 1e9);
 }

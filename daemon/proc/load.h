@@ -17,19 +17,28 @@ struct load_range { /* [start, end) of the process's memory: code of an allocato
 struct load {
 	uint64_t samples;		/* in user code, while it ran */
 	uint64_t inside;		/* of them, in one of the ranges */
+	uint64_t sample_ns;		/* of CPU time that each stands for */
 	uint64_t cpu_ns, wall_ns;	/* of all threads looked at; of the clock */
 	size_t threads, unseen_threads; /* beyond LOAD_MAX_THREADS */
 };
 
 #define LOAD_MAX_THREADS 64
-#define LOAD_SAMPLES_PER_SECOND 4000 /* of each thread's CPU time */
 
-/* Takes duration_ns. */
-int load_measure(pid_t pid, const struct load_range *ranges, size_t count, uint64_t duration_ns,
-		 struct load *ret, struct dhat_error *err);
+struct load_wish {
+	uint64_t duration_ns; /* at most */
+	uint64_t sample_ns;   /* of each thread's CPU time; the kernel makes it 10 us at least */
+	uint64_t enough;      /* so many inside, and it is over; 0: the whole duration */
+};
+int load_measure(pid_t pid, const struct load_range *ranges, size_t count,
+		 const struct load_wish *wish, struct load *ret, struct dhat_error *err);
 
 /* What a call of an allocator takes by itself, on average: measured as 3 ns (glibc, blocks that
  * its thread cache holds) to some 40 (others, contended). */
 #define LOAD_CALL_NS 15
+#define LOAD_FASTEST_CALL_NS 3
+#define LOAD_FEW 5 /* inside: below that a rate would be made of noise */
 /* Calls a second that such a load means. */
 double load_calls_per_second(const struct load *load);
+/* How many they are at most, of less than LOAD_FEW samples inside: by what so few samples leave
+ * possible (Poisson, 95 %), by the process's CPU time, and if each call is as fast as can be. */
+double load_calls_at_most(const struct load *load);

@@ -75,11 +75,11 @@ int proc_stat_parse(const char *text, struct proc_stat *ret)
 	unsigned long long ticks = 0;
 	struct proc_stat stat = { 0 };
 
-	/* fields 3, 9 and 22 */
+	/* fields 3, 4, 9 and 22 */
 	if (!at || sscanf(at + 1,
-			  " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			  " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
 			  "%*d %llu",
-			  &stat.state, &stat.flags, &ticks) < 2)
+			  &stat.state, &stat.parent, &stat.flags, &ticks) < 3)
 		return -EBADMSG;
 	stat.start_ticks = ticks;
 	*ret = stat;
@@ -99,6 +99,13 @@ uint64_t proc_start_ticks(pid_t pid)
 	struct proc_stat stat;
 
 	return read_stat(pid, &stat) ? 0 : stat.start_ticks;
+}
+
+pid_t proc_parent(pid_t pid)
+{
+	struct proc_stat stat;
+
+	return read_stat(pid, &stat) ? 0 : stat.parent;
 }
 
 bool proc_is_kernel_thread(pid_t pid)

@@ -28,6 +28,7 @@ int proc_status_read_main(pid_t pid, struct proc_status *ret);
 /* Of stat, behind the name, which may hold anything. */
 struct proc_stat {
 	char state;
+	pid_t parent;	      /* 0: none that is seen from here */
 	unsigned flags;	      /* PF_… of include/linux/sched.h */
 	uint64_t start_ticks; /* after boot. Tells a number that is used again. */
 };
@@ -35,4 +36,5 @@ struct proc_stat {
 int proc_stat_parse(const char *text, struct proc_stat *ret);
 /* 0: no such process. */
 uint64_t proc_start_ticks(pid_t pid);
+pid_t proc_parent(pid_t pid); /* 0: no such process, or none that is seen from here */
 bool proc_is_kernel_thread(pid_t pid);

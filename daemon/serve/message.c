@@ -348,9 +348,11 @@ Dhat__Plan *message_plan(const struct plan *plan)
 	set_probes(&failed, &plan->probed, &message->probes, &message->n_probes);
 	set_hazards(&failed, &plan->preflight, &message->hazards, &message->n_hazards);
 	message->is_safe = plan->is_safe;
+	message->exit_code = plan->exit_code;
 	message->verdict = text(&failed, plan->verdict);
 	message->allocs_per_second = plan->allocs_per_second;
 	message->cost_percent = plan->cost_percent;
+	message->cost_at_most_percent = plan->cost_at_most_percent;
 	message->cost_basis = text(&failed, plan->cost_basis);
 	if (!failed)
 		return message;

@@ -20,12 +20,17 @@
 #include "daemon/target/preflight.h"
 #include "proto/base/cleanup.h"
 
-#define SAMPLE_NS 1000000000ull
+/* A second, as a rule; where its allocator is hardly met, some more, and the closer, the less the
+ * process does: each sample interrupts it. */
+#define FIRST_NS 1000000000ull
+#define FIRST_SAMPLE_NS 250000
+#define LONGER_NS 4000000000ull
+#define LONGER_SAMPLE_NS 100000 /* of one that keeps a core busy … */
+#define LEAST_SAMPLE_NS 25000	/* … and of one that does next to nothing */
 /* What a counted call costs its thread, on average of allocations (with return and stack) and
  * frees: `make bench` measures it. */
 #define COUNTED_CALL_NS 1300 /* (2,656 - 12) / 2 at 10 frames: README */
 #define UNIT_BYTES 16384     /* of code, of one compilation unit before its first function */
-#define FEW_SAMPLES 5	     /* in the allocator: below that a rate would be made of noise */
 
 DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 
@@ -263,7 +268,7 @@ static bool fill_known_rate(struct planner *p, struct targets *targets)
 	size_t count = 0, i;
 	bool is_known = false;
 
-	if (targets_list(targets, &list, &count) < 0)
+	if (!targets || targets_list(targets, &list, &count) < 0)
 		return false;
 	for (i = 0; i < count; i++) {
 		if (target_pid(list[i]) == p->pid && target_state_of(list[i]) == TARGET_ATTACHED &&
@@ -282,40 +287,54 @@ static bool fill_known_rate(struct planner *p, struct targets *targets)
 	return is_known;
 }
 
+static int measure(struct planner *p, struct load *ret, struct dhat_error *err)
+{
+	const struct load_wish first = { .duration_ns = FIRST_NS, .sample_ns = FIRST_SAMPLE_NS };
+	struct load_wish longer = { .duration_ns = LONGER_NS, .sample_ns = LONGER_SAMPLE_NS };
+	int r = load_measure(p->pid, p->ranges, p->range_count, &first, ret, err);
+	double share;
+
+	if (r < 0 || ret->samples == 0 || ret->inside >= LOAD_FEW)
+		return r;
+	share = (double)ret->cpu_ns / ret->wall_ns;
+	if (share < 1)
+		longer.sample_ns *= share;
+	if (longer.sample_ns < LEAST_SAMPLE_NS)
+		longer.sample_ns = LEAST_SAMPLE_NS;
+	return load_measure(p->pid, p->ranges, p->range_count, &longer, ret, err);
+}
+
 static void estimate_rate(struct planner *p)
 {
 	struct load load = { 0 };
 	struct dhat_error why = { 0 };
-	char *basis = p->plan->cost_basis;
-	size_t size = sizeof(p->plan->cost_basis);
+	struct plan *plan = p->plan;
+	size_t size = sizeof(plan->cost_basis);
 	double calls;
 
-	if (load_measure(p->pid, p->ranges, p->range_count, SAMPLE_NS, &load, &why) < 0) {
-		snprintf(basis, size, "not known: %s", why.message);
+	if (measure(p, &load, &why) < 0) {
+		snprintf(plan->cost_basis, size, "not known: %s", why.message);
 	} else if (load.samples == 0) {
-		p->plan->allocs_per_second = p->plan->cost_percent = 0;
-		snprintf(basis, size, "the process did nothing while it was sampled for %.1f s",
+		plan->allocs_per_second = plan->cost_percent = 0;
+		snprintf(plan->cost_basis, size,
+			 "the process did nothing while it was sampled for %.1f s",
 			 load.wall_ns / 1e9);
-	} else if (load.inside < FEW_SAMPLES) {
-		load.inside = FEW_SAMPLES;
-		snprintf(basis, size,
-			 "not known, but low: hardly any of %" PRIu64
-			 " samples of its CPU time in %.1f "
-			 "s was in its allocator, so that it would cost less than some %.1f %% of "
-			 "one "
-			 "core",
-			 load.samples, load.wall_ns / 1e9,
-			 load_calls_per_second(&load) * COUNTED_CALL_NS / 1e7);
+	} else if (load.inside < LOAD_FEW) {
+		plan->cost_at_most_percent = load_calls_at_most(&load) * COUNTED_CALL_NS / 1e7;
+		snprintf(plan->cost_basis, size,
+			 "a bound: %" PRIu64 " of %" PRIu64 " samples of its CPU time in %.1f s "
+			 "were in its allocator, too few for a rate; a call takes %d ns at least, "
+			 "a counted one %d ns more",
+			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_FASTEST_CALL_NS,
+			 COUNTED_CALL_NS);
 	} else {
 		calls = load_calls_per_second(&load);
-		p->plan->allocs_per_second = calls / 2;
-		p->plan->cost_percent = calls * COUNTED_CALL_NS / 1e7;
-		snprintf(basis, size,
+		plan->allocs_per_second = calls / 2;
+		plan->cost_percent = calls * COUNTED_CALL_NS / 1e7;
+		snprintf(plan->cost_basis, size,
 			 "an order of magnitude: %" PRIu64 " of %" PRIu64
-			 " samples of its CPU time in "
-			 "%.1f s were in its allocator, where a call takes some %d ns; a counted "
-			 "one "
-			 "costs %d ns more",
+			 " samples of its CPU time in %.1f s were in its allocator, where a call "
+			 "takes some %d ns; a counted one costs %d ns more",
 			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_CALL_NS,
 			 COUNTED_CALL_NS);
 	}
@@ -338,6 +357,7 @@ static void fill_verdict(struct planner *p)
 	size_t size = sizeof(p->plan->verdict);
 
 	p->plan->is_safe = preflight_verdict(&p->plan->preflight, &err) == 0;
+	p->plan->exit_code = err.code;
 	if (p->plan->is_safe)
 		snprintf(line, size, "safe to attach%s",
 			 would_be_partial(&p->plan->preflight) ? "; the numbers will be partial"
@@ -403,7 +423,7 @@ int plan_make(pid_t pid, const struct target_options *options, struct worker *wo
 	customs_free(customs);
 	if (r < 0)
 		return r;
-	ret->allocs_per_second = ret->cost_percent = -1;
+	ret->allocs_per_second = ret->cost_percent = ret->cost_at_most_percent = -1;
 	r = look(&p, targets, err);
 	if (r < 0)
 		return r;

@@ -44,19 +44,49 @@ struct check_returns check_returns(enum uprobe_kind kind, bool has_seccomp, bool
 	return returns;
 }
 
+static const struct object_desc *find_executable(const struct objects *objects, const char *path)
+{
+	for (size_t i = 0; i < objects->count; i++) {
+		const struct object_slot *slot = objects_at(objects, i);
+
+		if (slot->path && slot->survey && strcmp(slot->path, path) == 0)
+			return &slot->survey->desc;
+	}
+	return NULL;
+}
+
+int check_found(const struct objects *objects, const char *executable, struct findings *findings)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+	int error = preflight_executable(&preflight, find_executable(objects, executable),
+					 executable, 1);
+
+	for (size_t i = 0; i < preflight.count && error == 0; i++) {
+		const struct preflight_hazard *hazard = &preflight.hazards[i];
+
+		error = hazard->is_partial
+				? findings_partial(findings, hazard->name, 0, "%s", hazard->detail)
+				: findings_note(findings, hazard->detail);
+	}
+	return error;
+}
+
 int check_nothing_found(const struct objects *objects, const char *executable,
 			struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	const struct object_desc *desc = NULL;
-	int error;
+	int error = preflight_executable(&preflight, find_executable(objects, executable),
+					 executable, 0);
 
-	for (size_t i = 0; i < objects->count && !desc; i++) {
-		const struct object_slot *slot = objects_at(objects, i);
-
-		if (slot->path && slot->survey && strcmp(slot->path, executable) == 0)
-			desc = &slot->survey->desc;
-	}
-	error = preflight_executable(&preflight, desc, executable, 0);
-	return error ? error : preflight_verdict(&preflight, err);
+	if (error == 0)
+		error = preflight_verdict(&preflight, err);
+	if (error)
+		return error;
+	/* what a plan leaves open was tried: its code proves nothing */
+	return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+			      "%s is linked statically and has no symbols, and its code shows no "
+			      "allocator that is known: name its functions with --alloc "
+			      "'BINARY+0xADDRESS(size=arg1)' and --free "
+			      "'BINARY+0xADDRESS(ptr=arg1)'",
+			      executable);
 }

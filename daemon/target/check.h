@@ -2,6 +2,7 @@
 /* check: what must be known of a process before it is attached to. Answers are values; knows no
  * target. */
 #include "daemon/kernel/uprobe.h"
+#include "findings.h"
 #include "objects.h"
 #include "preflight.h"
 
@@ -17,6 +18,9 @@ struct check_returns {
 /* How returns are to be seen with this kind of link. */
 struct check_returns check_returns(enum uprobe_kind kind, bool has_seccomp, bool is_asked_for);
 
+/* Allocators were found: what the executable tells beyond them, as a plan has it, among the
+ * findings. */
+int check_found(const struct objects *objects, const char *executable, struct findings *findings);
 /* No allocator was found: the error, with what the executable tells of the cause, as a plan has it.
  */
 int check_nothing_found(const struct objects *objects, const char *executable,

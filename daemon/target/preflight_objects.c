@@ -18,7 +18,7 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 				       "use Go's own profiler (net/http/pprof)",
 				       path);
 	if (executable && executable->is_go)
-		return preflight_add(
+		return preflight_partial(
 			preflight, "go",
 			"a Go program: only what its C code allocates is seen, its own "
 			"heap is not");

@@ -204,7 +204,8 @@ int target_check_found(struct target *target, struct dhat_error *err)
 	if (error)
 		return error;
 	if (target->probed.shown.probe_count > target->probed.unseen_functions)
-		return 0;
+		return check_found(&target->objects, target->identity.executable,
+				   &target->findings);
 	if (target->has_copied_code)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 				      "no known allocator in process %d (%s): it has copied its "

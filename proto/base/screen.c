@@ -7,8 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "proto/base/cleanup.h"
-#include "proto/base/text.h"
+#include "cleanup.h"
+#include "text.h"
 
 #define LEAST_COLUMN 12 /* below this a cut text tells nothing */
 #define LEAST_WIDTH 20	/* of a screen */
