@@ -4,21 +4,26 @@
 #include "daemon/lookup/tables.h"
 #include "daemon/serve/control.h"
 #include "daemon/serve/requests.h"
-#include "daemon/serve/snapshot.h"
 #include "daemon/target/discover.h"
+#include "daemon/target/preflight.h"
 #include "daemon/target/ptracer.h"
 #include "daemon/target/targets.h"
 #include "daemon/worker/worker.h"
 #include "daemon/worker/worker_main.h"
+#include "keep.h"
+#include "notify.h"
 #include "options.h"
+#include "plan_report.h"
+#include "repair_report.h"
+#include "tell.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/output.h"
 #include "proto/base/say.h"
 #include "proto/export/export.h"
-#include "repair_report.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -41,16 +46,48 @@ struct dhatd {
 	atomic_bool has_started, is_interrupted; /* at the start */
 };
 
-DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
-DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 /* A target has ended: sent to ourselves, so that the main thread need wait for one thing only. */
-#define SIGNAL_ENDED SIGUSR1
+#define SIGNAL_CHANGED SIGUSR1
 
-static void on_target_end(void *context)
+static void on_changed(void *context)
 {
-	kill(getpid(), SIGNAL_ENDED);
+	kill(getpid(), SIGNAL_CHANGED);
+}
+
+static void on_attached(void *context, struct target *target)
+{
+	tell_attached(target);
+}
+
+static void on_detached(void *context, struct target *target)
+{
+	tell_detached(target);
+}
+
+/* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for
+ * dhatctl until it is told to end. */
+static bool ends_with_targets(const struct dhatd *dhatd)
+{
+	const struct dhatd_options *options = &dhatd->options;
+
+	return options->command == DHATD_RUN ||
+	       (options->command == DHATD_ATTACH && options->output_path &&
+		!match_is_asked(&options->match));
+}
+
+static void on_ended(void *context, struct target *target)
+{
+	const struct dhatd *dhatd = context;
+
+	if (ends_with_targets(dhatd))
+		tell_ended(target, "");
+	else if (dhatd->options.command == DHATD_ATTACH && !match_is_asked(&dhatd->options.match) &&
+		 targets_attached_count(dhatd->targets) == 0)
+		tell_ended(target, "; its profile stays, Ctrl-C ends dhatd");
+	else
+		tell_ended(target, "; its profile stays");
 }
 
 static void block_signals(sigset_t *set)
@@ -59,9 +96,10 @@ static void block_signals(sigset_t *set)
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGNAL_ENDED);
+	sigaddset(set, SIGNAL_CHANGED);
 	sigprocmask(SIG_BLOCK, set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* P7: what cannot be written is an error, and no death */
 }
 
 /* A target costs a descriptor for each object and each probe. */
@@ -77,15 +115,28 @@ static void raise_descriptor_limit(void)
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
-static int start_services(struct dhatd *dhatd, struct dhat_error *err)
+static int start_answering(struct dhatd *dhatd, struct dhat_error *err)
 {
-	struct tables_options tables = { 0 };
-	struct control_options control = {
+	const struct control_options control = {
 		.path = dhatd->options.socket_path,
 		.group = dhatd->options.group,
 		.table = requests_table,
 		.context = &dhatd->requests,
 	};
+
+	return control_new(&control, &dhatd->control, err);
+}
+
+static int start_services(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct targets_listener listener = {
+		.attached = on_attached,
+		.ended = on_ended,
+		.detached = on_detached,
+		.changed = on_changed,
+		.context = dhatd,
+	};
+	struct tables_options tables = { 0 };
 	const struct symbolizer_options names = {
 		.debuginfod = { .urls = dhatd->options.debuginfod_urls,
 				.max_seconds = dhatd->options.debuginfod_seconds },
@@ -104,10 +155,11 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	if (*tables_note(dhatd->tables))
 		dhat_say("dhatd", "unwind tables are built anew each time: %s",
 			 tables_note(dhatd->tables));
-	targets_on_end(dhatd->targets, on_target_end, NULL);
+	targets_listen(dhatd->targets, &listener);
+	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
 	dhatd->requests =
 		(struct requests_context){ dhatd->targets, dhatd->symbolizer, dhatd->worker };
-	return control_new(&control, &dhatd->control, err);
+	return start_answering(dhatd, err);
 }
 
 static void stop_services(struct dhatd *dhatd)
@@ -123,47 +175,33 @@ static void stop_services(struct dhatd *dhatd)
 	dhatd_options_deinit(&dhatd->options);
 }
 
-static void say_attached(struct target *target)
-{
-	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-
-	if (target_copy(target, false, &copy, NULL))
-		return;
-	dhat_say("dhatd", "attached to %d (%s), %zu probes", (int)copy->identity.pid,
-		 copy->identity.command, copy->probed.probe_count);
-	for (size_t i = 0; i < copy->probed.allocator_count; i++)
-		dhat_say("dhatd", "  %s (%s)", copy->probed.allocators[i].name,
-			 copy->probed.allocators[i].path);
-	for (char **reason = copy->reasons; copy->verdict == DHAT_PARTIAL && *reason; reason++)
-		dhat_say("dhatd", "  partial: %s", *reason);
-}
-
-static void on_discovered(void *context, struct target *target)
-{
-	say_attached(target);
-}
-
 static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
 {
-	if (atomic_load(&((struct dhatd *)context)->is_interrupted))
-		return;
-	dhat_say("dhatd", "%s", err->message);
+	if (!atomic_load(&((struct dhatd *)context)->is_interrupted))
+		dhat_say("dhatd", "%s", err->message);
 }
 
 static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
 {
-	struct discover_options options = {
-		.cgroup_path = dhatd->options.cgroup_path,
-		.name_regex = dhatd->options.name_regex,
+	const struct discover_options options = {
+		.match = dhatd->options.match,
+		.max_targets = dhatd->options.max_targets,
 		.target = &dhatd->options.target,
-		.attached = on_discovered,
 		.failed = on_not_attached,
 		.context = dhatd,
 	};
+	char what[256];
+	int error;
 
-	if (!options.cgroup_path && !options.name_regex)
+	if (!match_is_asked(&options.match))
 		return 0;
-	return discover_new(&options, dhatd->targets, &dhatd->discover, err);
+	error = discover_new(&options, dhatd->targets, &dhatd->discover, err);
+	if (error)
+		return error;
+	match_describe(&options.match, what, sizeof(what));
+	if (discover_found_first(dhatd->discover) == 0)
+		dhat_say("dhatd", "no process matches %s yet; waiting", what);
+	return 0;
 }
 
 static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
@@ -171,26 +209,18 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 	const struct dhatd_options *options = &dhatd->options;
 	int error = 0;
 
-	if (options->command == DHATD_RUN) {
-		_cleanup_(target_unref_ptr) struct target *target = NULL;
-
-		error = targets_run(dhatd->targets, options->program, &options->target, &target,
-				    err);
-		if (error == 0)
-			say_attached(target);
-	}
-	for (size_t i = 0; i < options->pid_count && error == 0; i++) {
-		_cleanup_(target_unref_ptr) struct target *target = NULL;
-
-		error = targets_attach(dhatd->targets, options->pids[i], &options->target, &target,
+	if (options->command == DHATD_RUN)
+		error = targets_run(dhatd->targets, options->program, &options->target, NULL, err);
+	for (size_t i = 0; i < options->pid_count && error == 0; i++)
+		error = targets_attach(dhatd->targets, options->pids[i], &options->target, NULL,
 				       err);
-		if (error == 0)
-			say_attached(target);
-	}
 	if (error == 0)
 		error = start_discovery(dhatd, err);
-	if (error == 0)
+	if (error == 0) {
 		dhat_say("dhatd", "answering at %s", options->socket_path);
+		notify("READY=1");
+	}
+	targets_set_starting(dhatd->targets, false);
 	return error;
 }
 
@@ -208,10 +238,10 @@ static void *wait_for_interruption(void *context)
 	int signal_number = 0;
 
 	while (!atomic_load(&dhatd->has_started)) {
-		if (sigwait(starting->set, &signal_number) || signal_number == SIGNAL_ENDED)
+		if (sigwait(starting->set, &signal_number) || signal_number == SIGNAL_CHANGED)
 			continue;
 		atomic_store(&dhatd->is_interrupted, true);
-		targets_close(dhatd->targets);
+		targets_close(dhatd->targets); /* what is discovered meanwhile is not attached to */
 		break;
 	}
 	return NULL;
@@ -229,7 +259,7 @@ static int start_interruptibly(struct dhatd *dhatd, const sigset_t *set, struct 
 		return dhat_error_errno(err, -error, "cannot start a thread");
 	error = start_targets(dhatd, &why);
 	atomic_store(&dhatd->has_started, true);
-	on_target_end(NULL); /* wakes the thread; an end that is told once more does no harm */
+	on_changed(NULL); /* wakes the thread; an end that is told once more does no harm */
 	pthread_join(thread, NULL);
 	if (error && dhatd->is_interrupted)
 		return dhat_error_set(
@@ -244,79 +274,26 @@ static int start_interruptibly(struct dhatd *dhatd, const sigset_t *set, struct 
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
-static int add_part(void *context, const Dhat__SnapshotPart *part)
-{
-	size_t size = dhat__snapshot_part__get_packed_size(part);
-	_cleanup_free_ uint8_t *bytes = malloc(size ? size : 1);
-	Dhat__SnapshotPart *copy;
-
-	if (!bytes)
-		return -ENOMEM;
-	dhat__snapshot_part__pack(part, bytes);
-	copy = dhat__snapshot_part__unpack(NULL, size, bytes);
-	return copy ? dhat_snapshot_add(context, copy, NULL) : -ENOMEM;
-}
-
-/* "leak.json" → "leak.1234.json", when there are several */
-static void name_output(char *ret, size_t size, const char *path, pid_t pid, bool is_only)
-{
-	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
-
-	if (is_only || strcmp(path, "-") == 0)
-		snprintf(ret, size, "%s", path);
-	else if (dot && (!slash || dot > slash))
-		snprintf(ret, size, "%.*s.%d%s", (int)(dot - path), path, (int)pid, dot);
-	else
-		snprintf(ret, size, "%s.%d", path, (int)pid);
-}
-
+/* P7: one that could not be written anywhere stays, and is asked for. */
 static int write_profile(struct dhatd *dhatd, struct target *target, bool is_only,
-			 struct dhat_error *err)
+			 bool *ret_is_kept, struct dhat_error *err)
 {
-	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	char path[4096];
-	int error = target_copy(target, true, &copy, NULL);
+	struct dhat_error why = { 0 };
+	char path[PATH_MAX];
+	int error;
 
-	if (error == -EBUSY) /* P7: whoever takes a copy just now has to stand back */
+	keep_name(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
+	error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
+	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
 		control_free(take_ptr(dhatd->control));
+		why = (struct dhat_error){ 0 };
+		error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
+	}
 	if (error)
-		error = target_copy(target, true, &copy, err);
-	if (error == 0)
-		error = dhat_snapshot_new(&snapshot);
-	if (error == 0)
-		error = snapshot_write(copy, dhatd->symbolizer, false, add_part, snapshot, err);
-	if (error == 0)
-		error = dhat_snapshot_finish(snapshot, err);
-	if (error)
-		return error;
-	name_output(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
-	error = dhat_save(snapshot, path, NULL, NULL, err);
-	if (error == 0)
-		dhat_say("dhatd", "wrote %s", path);
+		dhat_say("dhatd", "%s", why.message[0] ? why.message : strerror(-error));
+	if (error && err && !err->code) /* said already */
+		dhat_error_set(err, -error, why.code ?: DHAT_EXIT_FAILED, "%s", "");
 	return error;
-}
-
-/* Like Valgrind's closing lines. */
-static void say_totals(struct target *target)
-{
-	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	const struct heap_totals *totals;
-
-	if (target_copy(target, false, &copy, NULL))
-		return;
-	totals = &copy->totals;
-	dhat_say("dhatd", "%d %s%s%s", (int)copy->identity.pid, target_state_name(copy->state),
-		 copy->state_detail[0] ? ": " : "", copy->state_detail);
-	dhat_say("dhatd", "  Total:     %" PRIu64 " bytes in %" PRIu64 " blocks",
-		 totals->total_bytes, totals->total_blocks);
-	dhat_say("dhatd", "  At t-gmax: %" PRIu64 " bytes in %" PRIu64 " blocks",
-		 totals->peak_bytes, totals->peak_blocks);
-	dhat_say("dhatd", "  At t-end:  %" PRIu64 " bytes in %" PRIu64 " blocks",
-		 totals->live_bytes, totals->live_blocks);
-	for (char **reason = copy->reasons; *reason; reason++)
-		dhat_say("dhatd", "  %s: %s",
-			 copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
 }
 
 /* While a debugger holds a target its probes must stay (target_is_debugged()); a second signal is
@@ -338,42 +315,93 @@ static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
 			int signal_number;
 
 			if (!was_told)
-				dhat_say(
-					"dhatd",
-					"%s (pid %d) debugs process %d: a breakpoint that "
-					"it "
-					"put over a probe would kill the process if the probe went "
-					"first; waiting for it to end (Ctrl-C again: go now)",
-					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
+				dhat_say("dhatd",
+					 "%s (pid %d) debugs process %d: a breakpoint that "
+					 "it put over a probe would kill the process if the probe "
+					 "went "
+					 "first; waiting for it to end (Ctrl-C again: go now)",
+					 tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
 			was_told = true;
 			signal_number = sigtimedwait(set, NULL, &interval);
-			is_over = signal_number > 0 && signal_number != SIGNAL_ENDED;
+			is_over = signal_number > 0 && signal_number != SIGNAL_CHANGED;
 		}
 		target_unref(list[i]);
 	}
 	free(list);
 }
 
-/* Detach from all, then write what was collected (P7: one failure does not stop the next). */
-static int finish(struct dhatd *dhatd, struct dhat_error *err)
+/* Nothing is attached to from now on, and what is just being attached to is a target, or none. */
+static void stop_attaching(struct dhatd *dhatd)
 {
-	struct target **list = NULL;
-	size_t count = 0;
-	int error, failed = 0;
+	discover_stop(dhatd->discover);
+	targets_close(dhatd->targets); /* nor does anybody wait for tables */
+	discover_free(take_ptr(dhatd->discover));
+	targets_settle(dhatd->targets);
+}
 
-	targets_close(dhatd->targets); /* nobody waits for tables now */
-	error = targets_list(dhatd->targets, &list, &count);
+/* The files of those that have none yet: *ret, how many could not be written anywhere. Files are
+ * said to be "of several" by how many targets there are. P7: one failure does not stop the next. */
+static int write_profiles(struct dhatd *dhatd, struct target **list, size_t count, bool *is_kept,
+			  size_t *ret, struct dhat_error *err)
+{
+	int error = 0, failed;
+
+	*ret = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (is_kept[i])
+			continue;
+		failed = write_profile(dhatd, list[i], count == 1, &is_kept[i], err);
+		error = error ?: failed;
+		*ret += !is_kept[i];
+	}
+	return error;
+}
+
+/* Some profiles are nowhere but here. Until a signal comes, which is taken for a wish to try again
+ * and then to end. */
+static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target **list,
+			 size_t count, bool *is_kept, struct dhat_error *err)
+{
+	int signal_number = 0, error;
+
+	if (!dhatd->control)
+		start_answering(dhatd, NULL);
+	for (size_t i = 0; i < count; i++)
+		if (!is_kept[i])
+			dhat_say("dhatd",
+				 "the profile of %d could not be written anywhere, and is kept: "
+				 "dhatctl snapshot --socket %s --pid %d -o FILE fetches it; Ctrl-C "
+				 "tries once more, and ends dhatd",
+				 (int)target_pid(list[i]), dhatd->options.socket_path,
+				 (int)target_pid(list[i]));
+	while (sigwait(set, &signal_number) || signal_number == SIGNAL_CHANGED)
+		;
+	*err = (struct dhat_error){ 0 };
+	error = write_profiles(dhatd, list, count, is_kept, &count, err);
+	return error;
+}
+
+/* Detach from all, then write what was collected. */
+static int finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+{
+	_cleanup_free_ bool *is_kept = NULL;
+	struct target **list = NULL;
+	size_t count = 0, lost = 0;
+	int error = targets_list(dhatd->targets, &list, &count);
 
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);
-	for (size_t i = 0; i < count; i++) {
-		say_totals(list[i]);
-		if (dhatd->options.output_path)
-			failed = write_profile(dhatd, list[i], count == 1, err);
-		if (failed)
-			error = failed;
+	for (size_t i = 0; i < count; i++)
+		tell_totals(list[i]);
+	is_kept = calloc(count + 1, sizeof(*is_kept));
+	if (!is_kept)
+		error = -ENOMEM;
+	if (error == 0 && dhatd->options.output_path)
+		error = write_profiles(dhatd, list, count, is_kept, &lost, err);
+	if (lost)
+		error = wait_for_room(dhatd, set, list, count, is_kept, err);
+	for (size_t i = 0; i < count; i++)
 		target_unref(list[i]);
-	}
 	free(list);
 	return error;
 }
@@ -390,20 +418,14 @@ static int program_status(struct dhatd *dhatd)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for
- * dhatctl until it is told to end. */
 static void serve(struct dhatd *dhatd, const sigset_t *set)
 {
-	const struct dhatd_options *options = &dhatd->options;
-	bool ends_with_targets =
-		options->command == DHATD_RUN ||
-		(options->command == DHATD_ATTACH && options->output_path && !dhatd->discover);
 	int signal_number = 0;
 
 	do {
-		if (ends_with_targets && targets_attached_count(dhatd->targets) == 0)
+		if (ends_with_targets(dhatd) && targets_attached_count(dhatd->targets) == 0)
 			return;
-	} while (sigwait(set, &signal_number) || signal_number == SIGNAL_ENDED);
+	} while (sigwait(set, &signal_number) || signal_number == SIGNAL_CHANGED);
 }
 
 /* One process's failure does not stop the next. */
@@ -423,44 +445,94 @@ static int repair(const struct dhatd_options *options)
 	return status;
 }
 
+/* What can be known before anything is begun: that we may do it, and that the result can be
+ * written.
+ */
+static int check_start(const struct dhatd_options *options, struct dhat_error *err)
+{
+	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
+	const struct dhat_exporter *exporter;
+	int error = preflight_host(&preflight);
+
+	if (error == 0)
+		error = preflight_verdict(&preflight, err);
+	if (error || !options->output_path)
+		return error;
+	error = dhat_exporter_of_path(options->output_path, &exporter, err);
+	return error ? error : dhat_output_try(options->output_path, err);
+}
+
+/* From the first signal that is held back to the last file: *ret_status, what `run` passes on. */
+static int profile(struct dhatd *dhatd, int *ret_status, struct dhat_error *err)
+{
+	sigset_t set;
+	int error = check_start(&dhatd->options, err), failed;
+
+	if (error)
+		return error;
+	block_signals(&set);
+	raise_descriptor_limit();
+	tell_init(dhatd->options.command == DHATD_SERVE);
+	error = start_services(dhatd, err);
+	if (error)
+		return error;
+	error = start_interruptibly(dhatd, &set, err);
+	if (error && !dhatd->is_interrupted)
+		return error;
+	if (!dhatd->is_interrupted)
+		serve(dhatd, &set);
+	notify("STOPPING=1");
+	stop_attaching(dhatd); /* before anything that takes time */
+	wait_for_debuggers(dhatd, &set);
+	failed = finish(dhatd, &set, err);
+	*ret_status = program_status(dhatd);
+	return error ?: failed;
+}
+
+/* Commands that look, print and end. Half an answer is none. */
+static int look(const struct dhatd_options *options)
+{
+	int status = DHAT_EXIT_OK;
+	struct dhat_error err = { 0 };
+
+	if (options->command == DHATD_PLAN)
+		status = plan_report(options);
+	else if (options->command == DHATD_REPAIR)
+		status = repair(options);
+	if (dhat_output_check_stdout(&err) == 0)
+		return status;
+	dhat_say("dhatd", "%s", err.message);
+	return err.code;
+}
+
 int main(int argc, char **argv)
 {
 	struct dhatd dhatd = { 0 };
 	struct dhat_error err = { 0 };
-	sigset_t set;
-	int error, status = 0;
+	int error = 0, status = DHAT_EXIT_OK;
 
 	if (argc > 1 && strcmp(argv[1], WORKER_ARGUMENT) == 0)
 		return worker_main(argc, argv);
 	if (dhatd_options_parse(argc, argv, &dhatd.options))
 		return DHAT_EXIT_USAGE;
-	if (dhatd.options.command == DHATD_DONE) {
-		dhatd_options_deinit(&dhatd.options);
-		return DHAT_EXIT_OK;
-	}
-	if (dhatd.options.command == DHATD_REPAIR) {
-		status = repair(&dhatd.options);
-		dhatd_options_deinit(&dhatd.options);
-		return status;
-	}
-	block_signals(&set);
-	raise_descriptor_limit();
 	mallopt(M_ARENA_MAX, 2); /* short-lived threads would each leave an arena of their own */
 	refusal_listen(getenv("DHATD_LIBBPF_LOG")); /* what the verifier says */
-	error = start_services(&dhatd, &err);
-	if (error == 0)
-		error = start_interruptibly(&dhatd, &set, &err);
-	if (error == 0) {
-		if (!dhatd.is_interrupted)
-			serve(&dhatd, &set);
-		wait_for_debuggers(&dhatd, &set);
-		error = finish(&dhatd, &err);
-		status = program_status(&dhatd);
+	switch (dhatd.options.command) {
+	case DHATD_DONE:
+	case DHATD_PLAN:
+	case DHATD_REPAIR:
+		status = look(&dhatd.options);
+		break;
+	case DHATD_ATTACH:
+	case DHATD_RUN:
+	case DHATD_SERVE:
+		error = profile(&dhatd, &status, &err);
+		break;
 	}
 	stop_services(&dhatd);
-	if (error) {
+	if (!error)
+		return status;
+	if (err.message[0] || !err.code)
 		dhat_say("dhatd", "%s", err.message[0] ? err.message : strerror(-error));
-		return err.code ? err.code : DHAT_EXIT_FAILED;
-	}
-	return status;
+	return err.code ? err.code : DHAT_EXIT_FAILED;
 }

@@ -10,6 +10,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/say.h"
+#include "proto/base/similar.h"
 #include "proto/base/units.h"
 
 /* Options without a letter have keys beyond the characters. */
@@ -17,6 +18,8 @@ enum {
 	KEY_GROUP = 0x100,
 	KEY_CGROUP,
 	KEY_NAME,
+	KEY_COMMAND,
+	KEY_MAX_TARGETS,
 	KEY_DEBUGINFOD,
 	KEY_DEBUGINFOD_SECONDS,
 	KEY_USAGE,
@@ -24,10 +27,24 @@ enum {
 
 static const struct argp_option attach_options[] = {
 	{ "pid", 'p', "N", 0, "Attach to process N; may be given several times", 1 },
-	{ "name", KEY_NAME, "REGEX", 0,
-	  "Attach to all processes whose command line matches, those that start later too", 1 },
-	{ "cgroup", KEY_CGROUP, "PATH", 0,
-	  "Attach to all processes of a control group, those that start later too", 1 },
+	{ 0 },
+};
+
+static const struct argp_option plan_options[] = {
+	{ "pid", 'p', "N", 0, "Look at process N; may be given several times", 1 },
+	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
+	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ 0, 'h', 0, OPTION_ALIAS, 0, -1 },
+	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
+	{ 0 },
+};
+
+/* Which processes, those that start later included; plan only lists them. */
+static const struct argp_option match_options[] = {
+	{ "name", KEY_NAME, "REGEX", 0, "All processes whose program's name matches", 1 },
+	{ "command", KEY_COMMAND, "REGEX", 0, "All processes whose command line matches", 1 },
+	{ "cgroup", KEY_CGROUP, "PATH", 0, "All processes of a control group", 1 },
+	{ "max-targets", KEY_MAX_TARGETS, "N", 0, "Of these at most N at a time (default 16)", 1 },
 	{ 0 },
 };
 
@@ -35,13 +52,16 @@ static const struct argp_option repair_options[] = {
 	{ "pid", 'p', "N", 0, "Look at process N; may be given several times", 1 },
 	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ 0, 'h', 0, OPTION_ALIAS, 0, -1 },
 	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ 0 },
 };
 
 static const struct argp_option output_options[] = {
 	{ "output", 'o', "FILE", 0,
-	  "At the end write the profile to FILE: DHAT JSON, or lossless if it ends in .dhat", 2 },
+	  "At the end write the profile to FILE, in the format that its ending names (.json: "
+	  "DHAT's, .dhat: lossless)",
+	  2 },
 	{ 0 },
 };
 
@@ -56,6 +76,7 @@ static const struct argp_option socket_options[] = {
 	  "How long one debug file may take (default 20)", 6 },
 	{ "group", KEY_GROUP, "NAME", 0, "Members of this group may use the socket, too", 6 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ 0, 'h', 0, OPTION_ALIAS, 0, -1 },
 	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ "version", 'V', 0, 0, "Print the version", -1 },
 	{ 0 },
@@ -77,7 +98,8 @@ static int add_pid(struct dhatd_options *options, uint32_t pid)
 	return 0;
 }
 
-static int parse_name(struct argp_state *state, struct dhatd_options *options, const char *arg)
+static int parse_regex(struct argp_state *state, const char *option, const char *arg,
+		       const char **ret)
 {
 	char why[128];
 	regex_t regex;
@@ -86,11 +108,11 @@ static int parse_name(struct argp_state *state, struct dhatd_options *options, c
 	r = regcomp(&regex, arg, REG_EXTENDED | REG_NOSUB);
 	if (r) {
 		regerror(r, &regex, why, sizeof(why));
-		argp_error(state, "--name %s: %s", arg, why);
+		argp_error(state, "%s %s: %s", option, arg, why);
 		return EINVAL;
 	}
 	regfree(&regex);
-	options->name_regex = arg;
+	*ret = arg;
 	return 0;
 }
 
@@ -105,6 +127,20 @@ static int parse_pid(struct argp_state *state, struct dhatd_options *options, co
 	return -add_pid(options, pid);
 }
 
+static int parse_max_targets(struct argp_state *state, struct dhatd_options *options,
+			     const char *arg)
+{
+	uint32_t count;
+
+	/* the same digits: a number from 1 on */
+	if (dhat_parse_pid(arg, &count) < 0) {
+		argp_error(state, "--max-targets %s: not a number from 1 on", arg);
+		return EINVAL;
+	}
+	options->max_targets = count;
+	return 0;
+}
+
 static error_t parse_attach(int key, char *arg, struct argp_state *state)
 {
 	struct dhatd_options *options = state->input;
@@ -112,11 +148,25 @@ static error_t parse_attach(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p':
 		return parse_pid(state, options, arg);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_match(int key, char *arg, struct argp_state *state)
+{
+	struct dhatd_options *options = state->input;
+
+	switch (key) {
 	case KEY_NAME:
-		return parse_name(state, options, arg);
+		return parse_regex(state, "--name", arg, &options->match.name_regex);
+	case KEY_COMMAND:
+		return parse_regex(state, "--command", arg, &options->match.command_regex);
 	case KEY_CGROUP:
-		options->cgroup_path = arg;
+		options->match.cgroup_path = arg;
 		return 0;
+	case KEY_MAX_TARGETS:
+		return parse_max_targets(state, options, arg);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -149,7 +199,8 @@ static int parse_seconds(struct argp_state *state, struct dhatd_options *options
 static error_t give_help(struct argp_state *state, struct dhatd_options *options, int key)
 {
 	argp_state_help(state, stdout,
-			key == '?' ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK : ARGP_HELP_USAGE);
+			key == KEY_USAGE ? ARGP_HELP_USAGE
+					 : ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK);
 	options->command = DHATD_DONE;
 	return ECANCELED;
 }
@@ -170,6 +221,7 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 	case KEY_DEBUGINFOD_SECONDS:
 		return parse_seconds(state, options, arg);
 	case '?':
+	case 'h':
 	case KEY_USAGE:
 		return give_help(state, options, key);
 	case 'V':
@@ -182,15 +234,21 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp attach_argp = { .options = attach_options, .parser = parse_attach };
+static const struct argp match_argp = { .options = match_options, .parser = parse_match };
 static const struct argp socket_argp = { .options = socket_options, .parser = parse_socket };
 
-static const struct argp_child attach_children[] = {
-	{ .argp = &attach_argp }, { .argp = &dhat_attach_argp }, { .argp = &socket_argp }, { 0 }
-};
+static const struct argp_child attach_children[] = { { .argp = &attach_argp },
+						     { .argp = &match_argp },
+						     { .argp = &dhat_attach_argp },
+						     { .argp = &socket_argp },
+						     { 0 } };
 static const struct argp_child run_children[] = { { .argp = &dhat_attach_argp },
 						  { .argp = &socket_argp },
 						  { 0 } };
 static const struct argp_child serve_children[] = { { .argp = &socket_argp }, { 0 } };
+static const struct argp_child plan_children[] = { { .argp = &match_argp },
+						   { .argp = &dhat_attach_argp },
+						   { 0 } };
 
 static void give_inputs(struct argp_state *state, struct dhatd_options *options)
 {
@@ -202,11 +260,15 @@ static void give_inputs(struct argp_state *state, struct dhatd_options *options)
 						 : (void *)options;
 }
 
-static error_t parse_repair(int key, char *arg, struct argp_state *state)
+/* repair and plan: they look, print, and end. */
+static error_t parse_look(int key, char *arg, struct argp_state *state)
 {
 	struct dhatd_options *options = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		give_inputs(state, options);
+		return 0;
 	case 'p':
 	case ARGP_KEY_ARG:
 		return parse_pid(state, options, arg);
@@ -214,16 +276,38 @@ static error_t parse_repair(int key, char *arg, struct argp_state *state)
 		options->as_json = true;
 		return 0;
 	case '?':
+	case 'h':
 	case KEY_USAGE:
 		return give_help(state, options, key);
 	case ARGP_KEY_END:
-		if (options->pid_count)
+		if (options->pid_count || match_is_asked(&options->match))
 			return 0;
-		argp_error(state, "which process? give --pid N");
+		argp_error(state, options->command == DHATD_PLAN
+					  ? "which process? give --pid N, --name, --command or "
+					    "--cgroup"
+					  : "which process? give --pid N");
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+/* An argument of attach is a process. */
+static error_t parse_argument(struct argp_state *state, struct dhatd_options *options,
+			      const char *arg)
+{
+	uint32_t pid;
+
+	if (options->command == DHATD_RUN)
+		return ARGP_ERR_UNKNOWN; /* ARGP_KEY_ARGS takes it, and all behind it */
+	if (options->command == DHATD_ATTACH && dhat_parse_pid(arg, &pid) == 0)
+		return -add_pid(options, pid);
+	if (options->command == DHATD_ATTACH)
+		argp_error(state, "%s: not a process id; processes are found by --name %s", arg,
+			   arg);
+	else
+		argp_error(state, "%s: not an option", arg);
+	return EINVAL;
 }
 
 /* What belongs to a command as a whole. */
@@ -238,14 +322,11 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 	case 'o':
 		options->output_path = arg;
 		return 0;
+	case ARGP_KEY_ARG:
+		return parse_argument(state, options, arg);
 	case ARGP_KEY_ARGS: /* the first argument that is no option, and all behind it */
-		if (options->command == DHATD_RUN) {
-			options->program = state->argv + state->next;
-			return 0;
-		}
-		argp_error(state, "%s: not an option; a process is given by --pid",
-			   state->argv[state->next]);
-		return EINVAL;
+		options->program = state->argv + state->next;
+		return 0;
 	case ARGP_KEY_END:
 		if (options->command == DHATD_RUN && !options->program) {
 			argp_error(state,
@@ -253,8 +334,9 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 			return EINVAL;
 		}
 		if (options->command == DHATD_ATTACH && !options->pid_count &&
-		    !options->cgroup_path && !options->name_regex) {
-			argp_error(state, "attach to what? give --pid, --name or --cgroup");
+		    !match_is_asked(&options->match)) {
+			argp_error(state,
+				   "attach to what? give --pid, --name, --command or --cgroup");
 			return EINVAL;
 		}
 		return 0;
@@ -273,9 +355,10 @@ static const struct {
 	  DHATD_ATTACH,
 	  { .options = output_options,
 	    .parser = parse_command,
-	    .doc = "Profile the heap of running processes until they end or SIGINT or SIGTERM "
-		   "comes; "
-		   "answer dhatctl meanwhile.",
+	    .args_doc = "[PID...]",
+	    .doc = "Profile the heap of running processes until SIGINT or SIGTERM comes, and "
+		   "answer dhatctl meanwhile. The profile of a process that has ended stays; with "
+		   "--output dhatd writes it and ends with the last process.",
 	    .children = attach_children } },
 	{ "run",
 	  "dhatd run",
@@ -291,12 +374,24 @@ static const struct {
 	  { .parser = parse_command,
 	    .doc = "Answer dhatctl; targets are added by `dhatctl attach`.",
 	    .children = serve_children } },
+	{ "plan",
+	  "dhatd plan",
+	  DHATD_PLAN,
+	  { .options = plan_options,
+	    .parser = parse_look,
+	    .args_doc = "[PID...]",
+	    .doc = "What an attach would find and do, without attaching: the allocators of a "
+		   "process, where the probes would sit, what could go wrong, and what it would "
+		   "cost. Asked by name, command line or control group: which processes would be "
+		   "attached to. The exit status is 0 if it is safe to attach, else the one that "
+		   "an attach would have.",
+	    .children = plan_children } },
 	{ "repair",
 	  "dhatd repair",
 	  DHATD_REPAIR,
 	  { .options = repair_options,
-	    .parser = parse_repair,
-	    .args_doc = "[PID]",
+	    .parser = parse_look,
+	    .args_doc = "[PID...]",
 	    .doc = "Remove breakpoints from a process's code that serve nobody any more: what a "
 		   "tracer leaves that is killed while it lets go. Probes that are in use stay. "
 		   "The exit status is 6 if some had to be left alone." } },
@@ -306,10 +401,11 @@ static const char usage[] =
 	"Usage: dhatd COMMAND [OPTION...]\n"
 	"Profile the heap of running processes, without a change to them.\n"
 	"\n"
-	"  attach --pid N       profile a running process\n"
+	"  attach PID...        profile running processes\n"
 	"  run -- PROGRAM ...   start a program and profile it from its first allocation on\n"
 	"  serve                answer dhatctl; no target at the start\n"
-	"  repair --pid N       remove breakpoints that a killed tracer left in a process\n"
+	"  plan PID             what an attach would find and cost, without attaching\n"
+	"  repair PID           remove breakpoints that a killed tracer left in a process\n"
 	"\n"
 	"dhatd COMMAND --help lists the options of a command. dhatctl asks a running dhatd.\n";
 
@@ -353,17 +449,71 @@ static int parse_options(size_t command, int argc, char **argv, struct dhatd_opt
 	return -r;
 }
 
+/* ARRAY_SIZE(commands): no such command. */
+static size_t find_command(const char *name)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(commands) && strcmp(name, commands[i].name) != 0)
+		i++;
+	return i;
+}
+
+/* "dhatd --socket X attach 1": options may come first. The command's name is moved in front of
+ * them. */
+static size_t move_command(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		size_t command = find_command(argv[i]);
+		char *name = argv[i];
+
+		if (command == ARRAY_SIZE(commands))
+			continue;
+		memmove(argv + 2, argv + 1, (i - 1) * sizeof(*argv));
+		argv[1] = name;
+		return command;
+	}
+	return ARRAY_SIZE(commands);
+}
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "-?") ||
+	       !strcmp(word, "help");
+}
+
+static int no_such_command(const char *name)
+{
+	struct dhat_similar similar = { .word = name };
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		dhat_similar_consider(&similar, commands[i].name);
+	if (!*name || *name == '-')
+		dhat_say("dhatd", "a command is missing");
+	else if (similar.best)
+		dhat_say("dhatd", "%s: no such command; did you mean %s?", name, similar.best);
+	else
+		dhat_say("dhatd", "%s: no such command", name);
+	dhat_say("dhatd",
+		 "there are attach, run, serve, plan and repair; `dhatd --help' tells more");
+	return -EINVAL;
+}
+
 int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret)
 {
+	static char help_option[] = "--help";
 	const char *name = argc > 1 ? argv[1] : "", *variable = getenv(DHATD_SOCKET_VARIABLE);
+	size_t command;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->socket_path = variable && *variable ? variable : DHATD_DEFAULT_SOCKET;
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!strcmp(name, commands[i].name))
-			return parse_options(i, argc - 1, argv + 1, ret);
+	if (is_help(name) && argc > 2 && find_command(argv[2]) < ARRAY_SIZE(commands)) {
+		/* "dhatd help attach" is "dhatd attach --help" */
+		argv[1] = argv[2];
+		argv[2] = help_option;
+		return parse_options(find_command(argv[1]), 2, argv + 1, ret);
 	}
-	if (!strcmp(name, "--help") || !strcmp(name, "-?") || !strcmp(name, "help")) {
+	if (is_help(name)) {
 		fputs(usage, stdout);
 		return 0;
 	}
@@ -371,12 +521,10 @@ int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret)
 		puts("dhatd " DHAT_VERSION);
 		return 0;
 	}
-	if (*name)
-		dhat_say("dhatd", "%s: no such command", name);
-	else
-		dhat_say("dhatd", "a command is missing");
-	dhat_say("dhatd", "there are attach, run, serve and repair; `dhatd --help' tells more");
-	return -EINVAL;
+	command = *name == '-' ? move_command(argc, argv) : find_command(name);
+	if (command < ARRAY_SIZE(commands))
+		return parse_options(command, argc - 1, argv + 1, ret);
+	return no_such_command(name);
 }
 
 void dhatd_options_deinit(struct dhatd_options *options)

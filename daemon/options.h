@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/target/match.h"
 #include "daemon/target/target.h"
 #include "proto/wire/attach_options.h"
 
@@ -15,19 +16,20 @@ enum dhatd_command {
 	DHATD_ATTACH,	/* to running processes */
 	DHATD_RUN,	/* a program from its first instruction on */
 	DHATD_SERVE,	/* no target yet: `dhatctl attach` brings them */
+	DHATD_PLAN,	/* no profile: what an attach would find */
 	DHATD_REPAIR,	/* no profile: let go of breakpoints that a tracer left in a process */
 };
 
 struct dhatd_options {
 	enum dhatd_command command;
-	pid_t *pids; /* attach, repair; each once, in the order given */
+	pid_t *pids; /* attach, plan, repair; each once, in the order given */
 	size_t pid_count;
-	const char *cgroup_path; /* attach; NULL: none */
-	const char *name_regex;	 /* attach; compiles as a POSIX extended regular expression */
+	struct match_options match; /* attach, plan; expressions that compile */
+	uint32_t max_targets;	    /* attach; 0: the default */
 	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
-	bool as_json;		 /* repair */
+	bool as_json;		 /* plan, repair */
 	const char *debuginfod_urls;  /* NULL: no debuginfod server is asked */
 	uint32_t debuginfod_seconds;  /* for one file; 0: the default */
 	const char *group;	      /* whose members may use the socket, too; NULL: none */

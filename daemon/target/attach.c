@@ -277,7 +277,7 @@ void target_detach(struct target *target)
 		target_sweep(target);
 	}
 	target_lock(target);
-	target_close_profile(target, TARGET_DETACHED, "detached on request");
+	target_close_profile(target, TARGET_DETACHED, "");
 	target_unlock(target);
 }
 

@@ -262,8 +262,10 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	copy->observed_since_ns = target->life.since_ns;
 	copy->end_ns = target->life.state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC)
 							     : target->life.end_ns;
-	copy->allocs_per_second = target->figures.allocs_per_second;
-	copy->frees_per_second = target->figures.frees_per_second;
+	if (target->life.state == TARGET_ATTACHED) { /* what has ended does nothing more */
+		copy->allocs_per_second = target->figures.allocs_per_second;
+		copy->frees_per_second = target->figures.frees_per_second;
+	}
 	copy->ring_bytes = target->ring_bytes;
 	if (target->tracer) {
 		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));

@@ -1,26 +1,32 @@
 #pragma once
 /* discover: the processes of a service, those of now and those to come.
  *
- * By cgroup (v2 or v1: any folder with a cgroup.procs, and those below it) or by name: a POSIX
- * extended regular expression that matches somewhere in the command line. New processes are told by
- * the kernel (bpf/watch.bpf.c); one that has no allocator yet, because its libraries are just being
- * loaded, is tried again for a second.
+ * Which they are: match.h. New processes are told by the kernel (bpf/watch.bpf.c); one that has no
+ * allocator yet, because its libraries are just being loaded, is tried again for a second.
  */
+#include "match.h"
 #include "targets.h"
 
 struct discover;
 
 struct discover_options {
-	const char *cgroup_path; /* NULL: any */
-	const char *name_regex;	 /* NULL: any */
+	struct match_options match;
+	/* As long as so many targets are attached, no more are; 0: DISCOVER_MAX_TARGETS. If more
+	 * match at the start, nothing is attached (DHAT_EXIT_USAGE): it was not meant so. */
+	size_t max_targets;
 	const struct target_options *target;
-	/* told of each attach, from a thread of discover's own; may be NULL */
-	void (*attached)(void *context, struct target *target);
+	/* told of each that cannot be attached to, from a thread of discover's own; may be NULL */
 	void (*failed)(void *context, pid_t pid, const struct dhat_error *err);
 	void *context;
 };
+#define DISCOVER_MAX_TARGETS 16
 
 /* Attach to all that match now, and go on in a thread. Options and strings must outlive it. */
 int discover_new(const struct discover_options *options, struct targets *targets,
 		 struct discover **ret, struct dhat_error *err);
+/* Nothing is attached from now on, but what is just being attached to. Waits for nothing; NULL is
+ * fine. */
+void discover_stop(struct discover *discover);
 void discover_free(struct discover *discover);
+/* How many matched when it began. */
+size_t discover_found_first(const struct discover *discover);

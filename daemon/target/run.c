@@ -23,6 +23,8 @@ static void become_program(char *const argv[])
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
+	unsetenv("NOTIFY_SOCKET");	  /* it is dhatd that the service manager hears */
 	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies */
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	execvp(argv[0], argv);

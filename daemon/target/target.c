@@ -52,6 +52,11 @@ pid_t target_pid(const struct target *target)
 	return target->pid;
 }
 
+void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS])
+{
+	dhat_program_name(target->identity.command, target->identity.executable, ret);
+}
+
 int target_ring_fd(const struct target *target)
 {
 	return tracer_ring_fd(target->tracer);

@@ -17,6 +17,7 @@
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
 #include "proto/base/error.h"
+#include "proto/base/program.h"
 #include "proto/profile/verdict.h"
 
 struct target;
@@ -148,6 +149,8 @@ void target_unref(struct target *target); /* the last one detaches and frees */
 void target_detach(struct target *target);
 
 pid_t target_pid(const struct target *target);
+/* What it is called in a list: program.h. */
+void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS]);
 bool target_follows_exec(const struct target *target);
 /* Is it attached to, and held by a debugger? That may have found our breakpoints where it put its
  * own, and would write them back after our probes have gone: the process would die of them. */

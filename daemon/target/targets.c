@@ -4,8 +4,10 @@
 #include "collector_thread.h"
 #include "daemon/worker/worker.h"
 #include "inventory_threads.h"
+#include "kin.h"
 #include "mapper_thread.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/program.h"
 #include "proto/base/say.h"
 #include "ptracer.h"
 #include "run.h"
@@ -29,15 +31,16 @@ struct targets {
 	pthread_mutex_t lock;
 	struct entry *entries;
 	size_t count;
-	bool is_closed;	 /* targets_close() */
-	pid_t *reserved; /* being attached to: not yet in the list, and nobody else's any more */
+	bool is_closed;	  /* targets_close() */
+	bool is_starting; /* targets_set_starting() */
+	pid_t *reserved;  /* being attached to: not yet in the list, and nobody else's any more */
 	size_t reserved_count;
+	pthread_cond_t settled; /* nothing is reserved */
 	struct collector_thread *collector;
 	struct mapper *mapper;
 	struct closer *closer;
 	struct inventory_threads *inventories;
-	void (*ended)(void *context);
-	void *ended_context;
+	struct targets_listener listener;
 };
 
 static struct entry *find_entry(struct targets *targets, const struct target *target)
@@ -48,10 +51,17 @@ static struct entry *find_entry(struct targets *targets, const struct target *ta
 	return NULL;
 }
 
-static void notify_end(struct targets *targets)
+static void tell_changed(struct targets *targets)
 {
-	if (targets->ended)
-		targets->ended(targets->ended_context);
+	if (targets->listener.changed)
+		targets->listener.changed(targets->listener.context);
+}
+
+static void tell_ended(struct targets *targets, struct target *target)
+{
+	if (targets->listener.ended)
+		targets->listener.ended(targets->listener.context, target);
+	tell_changed(targets);
 }
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
@@ -106,8 +116,10 @@ static void on_replaced(void *context, struct target *target)
 	pthread_mutex_unlock(&targets->lock);
 	if (entry && closer_detach(targets->closer, target))
 		target_detach(target);
-	if (!is_followed)
-		notify_end(targets);
+	if (entry)
+		tell_ended(targets, target);
+	else
+		tell_changed(targets);
 }
 
 /* ---- what the threads ask -------------------------------------------------------------------- */
@@ -157,7 +169,7 @@ static void set_over(struct targets *targets, const struct target *target)
 static void on_closed(void *context, struct target *target)
 {
 	set_over(context, target);
-	notify_end(context);
+	tell_ended(context, target);
 }
 
 static int attach_followed(void *context, pid_t pid, const struct target_options *options,
@@ -169,7 +181,7 @@ static int attach_followed(void *context, pid_t pid, const struct target_options
 /* if it failed, there may be nothing left to wait for */
 static void on_followed(void *context)
 {
-	notify_end(context);
+	tell_changed(context);
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -204,6 +216,7 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 			   .context = targets },
 	};
 	pthread_mutex_init(&targets->lock, NULL);
+	pthread_cond_init(&targets->settled, NULL);
 	error = inventory_threads_new(&targets->inventories);
 	if (error == 0)
 		error = mapper_new(&on_mapper, &targets->mapper);
@@ -242,14 +255,21 @@ void targets_free(struct targets *targets)
 	mapper_free(targets->mapper);
 	free(targets->entries);
 	free(targets->reserved);
+	pthread_cond_destroy(&targets->settled);
 	pthread_mutex_destroy(&targets->lock);
 	free(targets);
 }
 
-void targets_on_end(struct targets *targets, void (*ended)(void *context), void *context)
+void targets_listen(struct targets *targets, const struct targets_listener *listener)
 {
-	targets->ended_context = context;
-	targets->ended = ended;
+	targets->listener = *listener;
+}
+
+void targets_set_starting(struct targets *targets, bool is_starting)
+{
+	pthread_mutex_lock(&targets->lock);
+	targets->is_starting = is_starting;
+	pthread_mutex_unlock(&targets->lock);
 }
 
 void targets_close(struct targets *targets)
@@ -257,7 +277,16 @@ void targets_close(struct targets *targets)
 	pthread_mutex_lock(&targets->lock);
 	targets->is_closed = true;
 	pthread_mutex_unlock(&targets->lock);
-	worker_stop_looking(targets->services.worker);
+	if (targets->services.worker)
+		worker_stop_looking(targets->services.worker);
+}
+
+void targets_settle(struct targets *targets)
+{
+	pthread_mutex_lock(&targets->lock);
+	while (targets->reserved_count)
+		pthread_cond_wait(&targets->settled, &targets->lock);
+	pthread_mutex_unlock(&targets->lock);
 }
 
 /* With `lock`. */
@@ -309,6 +338,8 @@ static void unreserve(struct targets *targets, pid_t pid)
 			break;
 		}
 	}
+	if (targets->reserved_count == 0)
+		pthread_cond_broadcast(&targets->settled);
 	pthread_mutex_unlock(&targets->lock);
 }
 
@@ -351,6 +382,26 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
+/* Those of now are followed as those to come will be. dhatd's own are left alone: the shell that it
+ * was started from may be a target. */
+static void follow_children(struct targets *targets, struct target *target)
+{
+	_cleanup_free_ pid_t *children = NULL;
+	size_t count = 0;
+
+	if (kin_children(target_pid(target), &children, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (kin_of(children[i]) == KIN_NONE)
+			mapper_follow(targets->mapper, children[i], target);
+}
+
+static void tell_attached(struct targets *targets, struct target *target)
+{
+	if (targets->listener.attached)
+		targets->listener.attached(targets->listener.context, target);
+}
+
 int targets_attach(struct targets *targets, pid_t pid, const struct target_options *options,
 		   struct target **ret, struct dhat_error *err)
 {
@@ -364,9 +415,13 @@ int targets_attach(struct targets *targets, pid_t pid, const struct target_optio
 		target_ref(target);
 		error = add_target(targets, target, err);
 	}
-	unreserve(targets, pid);
-	if (error == 0) /* from now on the collector drains its ring */
+	if (error == 0) { /* from now on the collector drains its ring */
 		inventory_threads_start(targets->inventories, target);
+		tell_attached(targets, target);
+	}
+	if (error == 0 && options->follow_fork)
+		follow_children(targets, target);
+	unreserve(targets, pid);
 	if (error == 0 && ret)
 		*ret = target;
 	else
@@ -382,11 +437,14 @@ int targets_run(struct targets *targets, char *const argv[], const struct target
 
 	if (error)
 		return error;
-	if (ret)
-		*ret = target_ref(target);
+	target_ref(target);
 	error = add_target(targets, target, err);
-	if (error && ret)
-		target_unref(take_ptr(*ret));
+	if (error == 0)
+		tell_attached(targets, target);
+	if (error == 0 && ret)
+		*ret = target;
+	else
+		target_unref(target);
 	return error;
 }
 
@@ -420,24 +478,48 @@ size_t targets_attached_count(struct targets *targets)
 	return count;
 }
 
-/* " 12 34": the choice, for an error */
-static void list_pids(struct targets *targets, char *ret, size_t size)
+/* With `lock`: " 12 (nginx), 34 (redis-server)": the choice, for an error. What there is no room
+ * for is counted. */
+static void list_names(struct targets *targets, char *ret, size_t size)
 {
-	size_t used = 0;
+	size_t used = 0, i;
 
 	ret[0] = '\0';
-	for (size_t i = 0; i < targets->count && used + 16 < size; i++)
-		used += snprintf(ret + used, size - used, " %d",
-				 (int)target_pid(targets->entries[i].target));
+	for (i = 0; i < targets->count && used + DHAT_PROGRAM_CHARS + 40 < size; i++) {
+		char name[DHAT_PROGRAM_CHARS];
+
+		target_name(targets->entries[i].target, name);
+		used += snprintf(ret + used, size - used, "%s %d (%s%s)", i ? "," : "",
+				 (int)target_pid(targets->entries[i].target), name,
+				 targets->entries[i].is_over ? ", ended" : "");
+	}
+	if (i < targets->count)
+		snprintf(ret + used, size - used, " and %zu more", targets->count - i);
+}
+
+/* With `lock`. */
+static int not_yet(struct targets *targets, pid_t pid, struct dhat_error *err)
+{
+	for (size_t i = 0; i < targets->reserved_count; i++)
+		if (!pid || targets->reserved[i] == pid)
+			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
+					      "attaching to %d ...: ask again in a moment, or with "
+					      "--wait",
+					      (int)targets->reserved[i]);
+	if (targets->is_starting)
+		return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
+				      "dhatd is just starting: ask again in a moment, or with "
+				      "--wait");
+	return 0;
 }
 
 static int choose(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err)
 {
 	struct target *only = NULL, *last = NULL;
 	size_t attached = 0, matching = 0;
-	char pids[128];
+	char names[400];
 
-	list_pids(targets, pids, sizeof(pids));
+	list_names(targets, names, sizeof(names));
 	for (size_t i = 0; i < targets->count; i++) {
 		const struct entry *entry = &targets->entries[i];
 
@@ -450,10 +532,12 @@ static int choose(struct targets *targets, pid_t pid, struct target **ret, struc
 			only = entry->target;
 		}
 	}
+	if (matching == 0 && not_yet(targets, pid, err))
+		return -EAGAIN;
 	if (matching == 0 && pid)
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
 				      "process %d is not attached; attached:%s", (int)pid,
-				      pids[0] ? pids : " none");
+				      names[0] ? names : " none");
 	if (matching == 0)
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
 				      "nothing is attached: dhatctl attach --pid N");
@@ -462,7 +546,8 @@ static int choose(struct targets *targets, pid_t pid, struct target **ret, struc
 		only = last;
 	if (!only || (attached > 1 && !pid))
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "several processes are attached: choose with --pid:%s", pids);
+				      "several processes are attached: choose with --pid:%s",
+				      names);
 	*ret = target_ref(only);
 	return 0;
 }
@@ -496,6 +581,8 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
 	}
 	target_detach(target);
 	set_over(targets, target);
+	if (targets->listener.detached)
+		targets->listener.detached(targets->listener.context, target);
 	target_unref(target);
 	return 0;
 }

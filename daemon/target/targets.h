@@ -11,6 +11,11 @@ void targets_free(struct targets *targets); /* detaches all */
 /* From now on nothing is attached to any more (ECANCELED), and no file is described nor a table
  * built: who waits for one fails. May be called from any thread, while others attach. */
 void targets_close(struct targets *targets);
+/* Waits until what was being attached to when it was closed is a target, or is none. */
+void targets_settle(struct targets *targets);
+/* From true to false targets_find() says that targets are still to come, where it would say that
+ * there is none. */
+void targets_set_starting(struct targets *targets, bool is_starting);
 
 /* Of several attaches to one pid at the same time one succeeds: DHAT_EXIT_ALREADY.
  * *ret (may be NULL): a reference for the caller. A target that has ended may be attached again;
@@ -23,11 +28,22 @@ int targets_run(struct targets *targets, char *const argv[], const struct target
 int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err);
 
 /* pid 0: the only target, or the only one still attached; an error that lists the choice
- * otherwise. *ret: a reference for the caller. */
+ * otherwise. DHAT_EXIT_NOT_YET: it is being attached to. *ret: a reference for the caller. */
 int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err);
 /* Targets that have not ended yet, and those that are being attached to. */
 size_t targets_attached_count(struct targets *targets);
-/* Told (from a thread of its own) whenever a target has ended; at most one listener. */
-void targets_on_end(struct targets *targets, void (*ended)(void *context), void *context);
+/* What a person should learn at once. Told by whichever thread did it, with no lock held; a target
+ * is lent for the call. Any may be NULL. */
+struct targets_listener {
+	void (*attached)(void *context, struct target *target);
+	/* its process has ended, or has executed another program */
+	void (*ended)(void *context, struct target *target);
+	void (*detached)(void *context, struct target *target); /* by targets_detach() */
+	/* targets_attached_count() may have become less, but by a detach */
+	void (*changed)(void *context);
+	void *context;
+};
+/* At most one; before the first target. */
+void targets_listen(struct targets *targets, const struct targets_listener *listener);
 /* References to all, in the order of attaching; the caller unrefs each and frees the array. */
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);

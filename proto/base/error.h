@@ -24,6 +24,7 @@ enum dhat_exit {
 	DHAT_EXIT_BAD_FILE = 11,    /* an input file is not what it should be */
 	DHAT_EXIT_PROTOCOL = 12,    /* the other side speaks another version, or nonsense */
 	DHAT_EXIT_INEXACT = 13,	    /* asked to insist on exact numbers, and they are not */
+	DHAT_EXIT_NOT_YET = 14,	    /* an attach is under way: ask again */
 };
 
 struct dhat_error {

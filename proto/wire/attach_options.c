@@ -34,7 +34,7 @@ static const struct argp_option attach_options[] = {
 	  "Record memory that the target maps itself (mmap, brk), too", 3 },
 	{ "no-inventory", KEY_NO_INVENTORY, 0, 0,
 	  "Do not take stock of the blocks from before the attach", 3 },
-	{ "follow-fork", KEY_FOLLOW_FORK, 0, 0, "Attach to the children that a target forks, too",
+	{ "follow-fork", KEY_FOLLOW_FORK, 0, 0, "Attach to a target's children, too: those it has and those it will fork",
 	  4 },
 	{ "follow-exec", KEY_FOLLOW_EXEC, 0, 0, "Go on when a target executes another program", 4 },
 	{ "ring-size", KEY_RING_SIZE, "BYTES", 0,

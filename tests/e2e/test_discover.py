@@ -1,10 +1,17 @@
-"""dhatd attach --name and --cgroup: all processes of a service, those that start later included."""
+"""dhatd attach --name, --command and --cgroup: all processes of a service, those that start later included, and
+nobody else's."""
+import json
+import os
+import shutil
+import signal
+import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 
-from conftest import until
+from conftest import BUILD, TARGETS, until
+from oracle import Profile
 
 WAITS = "import sys; print('ready', flush=True); sys.stdin.readline()"
 
@@ -33,11 +40,28 @@ def cgroup():
     path.rmdir()
 
 
-def test_name(daemon, ctl, target):
-    mark = uuid.uuid4().hex
+@pytest.fixture
+def mark():
+    """A name that no process of this machine has; comm has room for it."""
+    return uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def named(target, tmp_path, mark):
+    """named(): a program of that name, which waits for its stdin."""
+    path = shutil.copy(TARGETS / "waves", tmp_path / mark)
+
+    def start():
+        process = target(path)
+        process.expect("ready")
+        return process
+    return start
+
+
+def test_command(daemon, ctl, target, mark):
     other = worker(target, "somebody-else")
     first = worker(target, mark)
-    daemon("attach", "--name", f"{mark[:10]}[0-9a-f]+")
+    daemon("attach", "--command", f"{mark[:10]}[0-9a-f]+")
     assert attached_pids(ctl) == {first.pid}
     later = worker(target, mark)
     until(lambda: attached_pids(ctl) == {first.pid, later.pid}, "the later process to be attached to")
@@ -46,11 +70,25 @@ def test_name(daemon, ctl, target):
     assert other.running
 
 
-def test_name_that_none_has_yet(daemon, ctl, target):
-    mark = uuid.uuid4().hex
+def test_name_is_the_programs(daemon, ctl, target, named, mark):
+    """By its executable, or as it calls itself; not by a word among its arguments."""
+    only_an_argument = worker(target, mark)
+    first = named()
+    script = target("/usr/bin/python3", "-c", f"open('/proc/self/comm', 'w').write('{mark}')\n{WAITS}")
+    script.expect("ready")
+    dhatd = daemon("attach", "--name", f"^{mark}$", pattern="answering at")
+    assert attached_pids(ctl) == {first.pid, script.pid}
+    later = named()
+    until(lambda: attached_pids(ctl) == {first.pid, script.pid, later.pid}, "the later process")
+    assert only_an_argument.running
+    assert f"attached to {first.pid} ({mark}), " in dhatd.err
+
+
+def test_name_that_none_has_yet(daemon, ctl, named, mark):
     dhatd = daemon("attach", "--name", mark, pattern="answering at")
+    assert f"no process matches --name '{mark}' yet; waiting\n" in dhatd.err
     assert attached_pids(ctl) == set()
-    process = worker(target, mark)
+    process = named()
     dhatd.expect_err(f"attached to {process.pid}")
     assert attached_pids(ctl) == {process.pid}
 
@@ -59,6 +97,83 @@ def test_name_that_is_no_expression(daemon):
     dhatd = daemon("attach", "--name", "(", wait=False)
     assert dhatd.wait() == 2
     assert "--name (" in dhatd.err
+
+
+def test_ancestors_and_other_dhatds_are_never_meant(daemon, ctl, target, started, tmp_path, mark):
+    """`sudo dhatd attach --command nginx`: sudo has the word in its arguments, too."""
+    from conftest import Process
+    other = daemon("serve", socket=tmp_path / f"{mark}.sock")  # a dhatd with the word in its arguments, and a worker
+    meant = worker(target, mark)
+    argv = ["/usr/bin/timeout", "--foreground", "600", "/bin/sh", "-c",  # two ancestors that have it
+            f"'{BUILD}/dhatd' attach --socket '{tmp_path}/own.sock' --command '{mark}|dhatd'; exit $?"]
+    process = Process(argv, tmp_path, "timeout")
+    started.append(process)
+    process.expect_err("answering at")
+    own = json.loads(ctl("status", "--json", socket=tmp_path / "own.sock").out)
+    pids = {t["target"]["pid"] for t in own["targets"]}
+    assert meant.pid in pids
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if pid != meant.pid}
+    assert not [c for c in commands.values() if mark.encode() in c], commands  # neither timeout, sh nor the other dhatd
+    assert other.pid not in pids
+    # … which the preview tells, of the ones that are there now
+    done = subprocess.run([BUILD / "dhatd", "plan", "--json", "--command", mark], capture_output=True, text=True)
+    rows = {row["pid"]: row["reason"] for row in json.loads(done.stdout)["processes"]}
+    assert rows[meant.pid] == "" and rows[other.pid] == "left out: a dhatd"
+    os.kill(own["daemon_pid"], signal.SIGTERM)
+    assert process.wait() == 0
+
+
+def test_more_than_were_meant(daemon, ctl, named, mark):
+    """Too many at the start: none is attached to. Too many later: those are left alone until there is room."""
+    several = [named() for _ in range(3)]
+    plan = subprocess.run([BUILD / "dhatd", "plan", "--name", mark, "--max-targets", "2"], capture_output=True, text=True)
+    assert plan.returncode == 2 and "3 processes match" in plan.stdout and "--max-targets 3" in plan.stdout
+    refused = daemon("attach", "--name", mark, "--max-targets", "2", wait=False)
+    assert refused.wait() == 2
+    assert f"3 processes match --name '{mark}', more than 2" in refused.err and "--max-targets 3" in refused.err
+    assert "attached" not in refused.err
+    dhatd = daemon("attach", "--name", mark, "--max-targets", "3", pattern="answering at")
+    assert attached_pids(ctl) == {p.pid for p in several}
+    late = named()
+    dhatd.expect_err(f"process {late.pid} matches, too, but 3 are watched already")
+    several[0].say("end")
+    several[0].kill()
+    until(lambda: attached_pids(ctl) == {several[1].pid, several[2].pid, late.pid}, "the late one to have its turn")
+
+
+def test_preview(target, named, mark):
+    """What it lists is what an attach takes; a word when there is nothing."""
+    done = subprocess.run([BUILD / "dhatd", "plan", "--name", mark], capture_output=True, text=True)
+    assert done.returncode == 3 and done.stdout == f"0 processes match --name '{mark}'\n"
+    one = named()
+    done = subprocess.run([BUILD / "dhatd", "plan", "--name", mark], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout == f"1 process matches --name '{mark}'\n  {one.pid:7}  {mark}\n"
+
+
+def test_the_end_comes_before_what_begins(daemon, target, tmp_path, mark):
+    """SIGINT while processes come and go: nothing more is attached to, and each that was has its file."""
+    path = shutil.copy(TARGETS / "waves", tmp_path / mark)
+    stop = tmp_path / "stop"
+    target("/usr/bin/python3", "-c", "import os, subprocess, time\nmade = []\n"
+           f"while not os.path.exists('{stop}'):\n"
+           f"    made.append(subprocess.Popen(['{path}'], stdin=-1, stdout=-3)) if len(made) < 150 else None\n"
+           "    time.sleep(0.05)\n"
+           "for child in made: child.kill()")
+    dhatd = daemon("attach", "--name", mark, "--max-targets", "200", "-o", tmp_path / "x.json", wait=False)
+    until(lambda: dhatd.err.count("attached to") >= 5, "some to be attached to")
+    told = dhatd.err.count("\n")
+    dhatd.send_signal(signal.SIGINT)
+    assert dhatd.wait() == 0, dhatd.err
+    stop.touch()
+    lines = dhatd.err.splitlines()
+    attached = {int(line.split("attached to ")[1].split()[0]) for line in lines if "attached to " in line}
+    files = {int(p.name.split(".")[1]) for p in tmp_path.glob("x.*.json")}
+    assert files == attached and len(files) >= 5
+    assert all(Profile(tmp_path / f"x.{pid}.json").data["pid"] == pid for pid in files)
+    # what was under way at the signal may still be told, and no more
+    first_end = next(i for i, line in enumerate(lines) if "Total:" in line)
+    assert not [line for line in lines[first_end:] if "attached to" in line], (told, lines)
 
 
 def test_cgroup(daemon, ctl, target, cgroup):

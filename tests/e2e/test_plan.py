@@ -2,6 +2,7 @@
 it calls unsafe is refused by an attach and left as it was."""
 import contextlib
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -10,19 +11,24 @@ import struct
 import subprocess
 
 import pytest
-from conftest import TARGETS, until
+from conftest import BUILD, TARGETS, until
 from oracle import Profile, has_link
 
 INITIAL_PID_NAMESPACE = 0xeffffffc  # PROC_PID_INIT_INO
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 
 
-def plan_of(ctl, pid, *args, safe=True):
+def plan_of(ctl, pid, *args, status=0):
+    """The plan, and that of `dhatd plan`, which needs no daemon, is the same; status: that of an attach."""
     answer = ctl("plan", "--json", "--pid", pid, *args, ok=False)
-    assert answer.status == (0 if safe else 6), answer.out + answer.err
+    assert answer.status == status, answer.out + answer.err
     plan = answer.json()
-    assert plan["is_safe"] is safe
+    assert plan["is_safe"] is (status == 0)
     return plan
+
+
+def without_daemon(pid, *args):
+    return subprocess.run([BUILD / "dhatd", "plan", "--json", "--pid", str(pid), *args], capture_output=True, text=True)
 
 
 def hazard(plan, name, blocking):
@@ -70,6 +76,12 @@ def test_plan_is_what_attach_does(daemon, ctl, target, tmp_path, options):
     assert plan["target"]["command"].endswith("/loop")
     assert is_untouched(process)
     assert ctl("status", "--json").json()["targets"] == []
+    own = without_daemon(process.pid, *options)  # no daemon is needed for the same answer
+    assert own.returncode == 0, own.stderr
+    assert own.stderr == ""
+    rates = ("allocs_per_second", "cost_percent", "cost_at_most_percent", "cost_basis")
+    assert {k: v for k, v in json.loads(own.stdout).items() if k not in rates} == {
+        k: v for k, v in plan.items() if k not in rates}
     functions = {p["function"]: p for p in plan["probes"]}
     assert {"malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc"} <= set(functions)
     assert all(p["is_emulated"] for p in plan["probes"] if p["allocator"] != "anonymous memory")
@@ -88,6 +100,8 @@ def test_text(daemon, ctl, target, tmp_path):
     process = target(build(tmp_path, "loop", LOOP))
     process.expect("^ready")
     out = ctl("plan", process.pid).out
+    own = subprocess.run([BUILD / "dhatd", "plan", str(process.pid)], capture_output=True, text=True).stdout
+    assert own == out  # it is idle: the estimates are the same, too
     assert re.search(r"loop \(pid \d+\)\n  safe to attach\n", out)
     assert re.search(r"^ +malloc +libc\S*\+0x[0-9a-f]+ .* emulated", out, re.M)
     assert "\x1b" not in out
@@ -104,10 +118,43 @@ def test_idle_and_busy(daemon, ctl, target, tmp_path):
                                           "for (;;) { void *p = malloc(64); *(volatile char *)p = 1; free(p); } }"))
     plan = plan_of(ctl, busy.pid)
     assert "samples of its CPU time" in plan["cost_basis"]
+    assert plan["cost_at_most_percent"] < 0  # there is a rate
     # a pair takes 6 to 100 ns, and the process has at least a tenth of a core on a busy machine
     assert 1e5 < plan["allocs_per_second"] < 2e8
     assert plan["cost_percent"] > 20
     busy.kill()
+
+
+def test_a_bound_is_one(daemon, ctl, target, tmp_path):
+    """Busy, and hardly ever in its allocator: what is said is true, and not "low or 34 %"."""
+    daemon("serve")
+    source = """
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+static double now(clockid_t c) { struct timespec t; clock_gettime(c, &t); return t.tv_sec + t.tv_nsec / 1e9; }
+int main(void) { /* 500 pairs for each second of its CPU time */
+    alarm(120);
+    for (double next = 0;; next += 0.002) {
+        while (now(CLOCK_PROCESS_CPUTIME_ID) < next) for (volatile int i = 0; i < 10000; i++);
+        free(malloc(100));
+    }
+}"""
+    rare = target(build(tmp_path, "rare", source))
+    plan = plan_of(ctl, rare.pid)
+    assert "samples of its CPU time" in plan["cost_basis"] and "low" not in plan["cost_basis"]
+    true_percent = 1000 * 1300 / 1e7  # of a whole core
+    if plan["cost_percent"] < 0:
+        assert true_percent / 10 < plan["cost_at_most_percent"] < 5, plan
+        assert " too few for a rate" in plan["cost_basis"]
+    else:
+        assert plan["cost_percent"] < 5, plan
+    rare.kill()
+
+
+def test_plan_without_a_daemon_is_named(ctl):
+    answer = ctl("plan", "1", ok=False)
+    assert answer.status == 9 and "`sudo dhatd plan --pid 1' needs none" in answer.err
 
 
 def test_custom_allocator(daemon, ctl, target, tmp_path):
@@ -135,9 +182,12 @@ def test_wrong_command_lines(daemon, ctl):
 # ---- hazards in the way: the plan says so, attach refuses, nothing has changed ---------------------
 
 def refused(ctl, pid, name, status):
-    plan = plan_of(ctl, pid, safe=False)
+    plan = plan_of(ctl, pid, status=status)
     detail = hazard(plan, name, True)
     assert plan["verdict"] == f"cannot be attached to: {detail}"
+    if name != "myself":  # it is nobody else's
+        own = without_daemon(pid)
+        assert own.returncode == status and detail in json.loads(own.stdout)["verdict"]
     answer = ctl("attach", pid, ok=False)
     assert answer.status == status, answer.err
     assert answer.err.startswith("dhatctl: attach: ")
@@ -242,7 +292,17 @@ def test_go(daemon, ctl, target, tmp_path):
     assert is_untouched(bare)
     with_c = target(build(tmp_path, "cgo", GO + LOOP))
     with_c.expect("^ready")
-    assert "C code" in hazard(plan_of(ctl, with_c.pid), "go", False)
+    plan = plan_of(ctl, with_c.pid)
+    said = hazard(plan, "go", False)
+    assert "C code" in said and plan["verdict"] == "safe to attach; the numbers will be partial"
+    # … and so they are
+    assert said in ctl("attach", with_c.pid).out
+    verdict = ctl("stats", "--json").json()["verdict"]
+    assert verdict["word"] == "partial" and said in verdict["reasons"]
+    for status, path, word in ((7, bare.argv[0], "pprof"), (0, "/bin/true", "")):
+        done = subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock", "--", path],
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == status and word in done.stderr, done.stderr
 
 
 # ---- hazards that are only told ----------------------------------------------------------------------

@@ -128,12 +128,12 @@ static void expect_exit_codes(const char *manual)
 {
 	char code[16];
 
-	for (int i = DHAT_EXIT_OK; i <= DHAT_EXIT_INEXACT; i++) {
+	for (int i = DHAT_EXIT_OK; i <= DHAT_EXIT_NOT_YET; i++) {
 		snprintf(code, sizeof(code), "\n.B %d\n", i);
 		if (!strstr(manual, code))
 			fail_msg("exit code %d is missing", i);
 	}
-	snprintf(code, sizeof(code), "\n.B %d\n", DHAT_EXIT_INEXACT + 1);
+	snprintf(code, sizeof(code), "\n.B %d\n", DHAT_EXIT_NOT_YET + 1);
 	assert_null(strstr(manual, code));
 }
 
@@ -162,7 +162,7 @@ static void test_dhatctl(void **state)
 
 static void test_dhatd(void **state)
 {
-	static char *names[] = { "attach", "run", "serve", "repair" };
+	static char *names[] = { "attach", "run", "serve", "plan", "repair" };
 	_cleanup_free_ char *manual = read_manual("daemon/dhatd.8");
 	char *all = strdup("");
 

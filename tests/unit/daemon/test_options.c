@@ -62,10 +62,55 @@ static void test_attach(void **state)
 	dhatd_options_deinit(&options);
 
 	assert_int_equal(PARSE(&options, "attach", "--name", "^ngi[n]x$"), 0);
-	assert_string_equal(options.name_regex, "^ngi[n]x$");
+	assert_string_equal(options.match.name_regex, "^ngi[n]x$");
+	assert_null(options.match.command_regex);
+	assert_int_equal(options.max_targets, 0);
 	dhatd_options_deinit(&options);
-	assert_int_equal(PARSE(&options, "attach", "--cgroup", "/sys/fs/cgroup/a"), 0);
-	assert_string_equal(options.cgroup_path, "/sys/fs/cgroup/a");
+	assert_int_equal(PARSE(&options, "attach", "--cgroup", "/sys/fs/cgroup/a", "--command",
+			       "app.py", "--max-targets", "40"),
+			 0);
+	assert_string_equal(options.match.cgroup_path, "/sys/fs/cgroup/a");
+	assert_string_equal(options.match.command_regex, "app.py");
+	assert_int_equal(options.max_targets, 40);
+	dhatd_options_deinit(&options);
+}
+
+/* What everybody types. */
+static void test_bare_pid_and_options_first(void **state)
+{
+	struct dhatd_options options;
+
+	assert_int_equal(PARSE(&options, "attach", "12", "-o", "x.json", "34"), 0);
+	assert_int_equal(options.pid_count, 2);
+	assert_int_equal(options.pids[1], 34);
+	assert_string_equal(options.output_path, "x.json");
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "--socket", "/tmp/s", "-o", "x.json", "attach", "12"), 0);
+	assert_int_equal(options.command, DHATD_ATTACH);
+	assert_string_equal(options.socket_path, "/tmp/s");
+	assert_string_equal(options.output_path, "x.json");
+	assert_int_equal(options.pids[0], 12);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "-o", "x.json", "run", "--", "prog", "serve"), 0);
+	assert_int_equal(options.command, DHATD_RUN);
+	assert_string_equal(options.program[1], "serve");
+	dhatd_options_deinit(&options);
+}
+
+static void test_plan(void **state)
+{
+	struct dhatd_options options;
+
+	assert_int_equal(PARSE(&options, "plan", "7", "--pid", "8", "--json", "--anonymous"), 0);
+	assert_int_equal(options.command, DHATD_PLAN);
+	assert_int_equal(options.pid_count, 2);
+	assert_true(options.as_json);
+	assert_true(options.target.anonymous_memory);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "plan", "--name", "x"), 0);
+	assert_string_equal(options.match.name_regex, "x");
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "plan"), -EINVAL);
 	dhatd_options_deinit(&options);
 }
 
@@ -182,7 +227,9 @@ static void test_socket_from_the_environment(void **state)
 
 static void test_help_and_version(void **state)
 {
-	static const char *const commands[] = { "attach", "run", "serve" };
+	static const char *const commands[] = { "attach", "run", "serve" }, *const helps[] = {
+		"--help", "-h", "-?", "help"
+	};
 	struct dhatd_options options;
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -193,6 +240,18 @@ static void test_help_and_version(void **state)
 		assert_non_null(strstr(printed, "--help"));
 		dhatd_options_deinit(&options);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(helps); i++) {
+		assert_int_equal(PARSE(&options, helps[i]), 0);
+		assert_non_null(strstr(printed, "dhatd COMMAND --help lists"));
+		assert_int_equal(PARSE(&options, helps[i], "plan"), 0);
+		assert_int_equal(options.command, DHATD_DONE);
+		assert_non_null(strstr(printed, "Usage: dhatd plan "));
+		dhatd_options_deinit(&options);
+	}
+	assert_int_equal(PARSE(&options, "attach", "-h"), 0);
+	assert_non_null(strstr(printed, "Usage: dhatd attach "));
+	assert_int_equal(PARSE(&options, "repair", "-h"), 0);
+	assert_non_null(strstr(printed, "Usage: dhatd repair "));
 	assert_int_equal(PARSE(&options, "run", "--usage"), 0);
 	assert_int_equal(options.command, DHATD_DONE);
 	assert_non_null(strstr(printed, "Usage: dhatd run "));
@@ -214,9 +273,13 @@ static void test_wrong_command_lines(void **state)
 	} cases[] = {
 		{ { NULL }, "a command is missing" },
 		{ { "frobnicate" }, "frobnicate: no such command" },
-		{ { "--pid", "1" }, "--pid: no such command" },
-		{ { "attach" }, "give --pid, --name or --cgroup" },
-		{ { "attach", "1234" }, "1234: not an option; a process is given by --pid" },
+		{ { "--pid", "1" }, "a command is missing" },
+		{ { "atach", "1" }, "atach: no such command; did you mean attach?" },
+		{ { "attach" }, "give --pid, --name, --command or --cgroup" },
+		{ { "attach", "nginx" }, "nginx: not a process id; processes are found by --name" },
+		{ { "attach", "--name", "x", "--max-targets", "0" }, "not a number from 1 on" },
+		{ { "attach", "--command", "a[" }, "--command a[" },
+		{ { "plan", "--name", "a[" }, "--name a[" },
 		{ { "attach", "--pid" }, "requires an argument" },
 		{ { "attach", "--pid", "0" }, "--pid 0: not a process id" },
 		{ { "attach", "--pid", "-1" }, "--pid -1: not a process id" },
@@ -251,6 +314,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_bare_pid_and_options_first),
+		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_debuginfod),
 		cmocka_unit_test(test_all_target_options),

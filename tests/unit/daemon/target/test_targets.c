@@ -22,7 +22,7 @@
 #include "daemon/target/targets.h"
 #include "proto/base/cleanup.h"
 
-#define MAX_PID 16
+#define MAX_PID 64
 #define LONG_S 60 /* a condition that does not come within it will never come */
 
 struct target {
@@ -40,7 +40,7 @@ static struct {
 	atomic_bool fails, blocks_attach, blocks_finish;
 } by_pid[MAX_PID];
 static sem_t let_attach, let_finish;
-static atomic_int ends;
+static atomic_int ends, attached, ended, detached; /* as the listener was told */
 static struct targets *targets;
 
 #define UNTIL(condition)                                                                           \
@@ -163,6 +163,11 @@ pid_t target_pid(const struct target *target)
 	return target->pid;
 }
 
+void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS])
+{
+	snprintf(ret, DHAT_PROGRAM_CHARS, "program-%d", (int)target->pid);
+}
+
 int target_ring_fd(const struct target *target)
 {
 	return target->ring_fd;
@@ -190,9 +195,24 @@ bool target_follows_exec(const struct target *target)
 
 /* ---- a set of targets ------------------------------------------------------------------------ */
 
-static void count_end(void *context)
+static void count_change(void *context)
 {
 	ends++;
+}
+
+static void count_attached(void *context, struct target *target)
+{
+	attached++;
+}
+
+static void count_ended(void *context, struct target *target)
+{
+	ended++;
+}
+
+static void count_detached(void *context, struct target *target)
+{
+	detached++;
 }
 
 static int set_up(void **state)
@@ -202,10 +222,13 @@ static int set_up(void **state)
 	memset(by_pid, 0, sizeof(by_pid));
 	sem_init(&let_attach, 0, 0);
 	sem_init(&let_finish, 0, 0);
-	ends = 0;
+	ends = attached = ended = detached = 0;
 	if (targets_new(NULL, NULL, &targets, &err))
 		return -1;
-	targets_on_end(targets, count_end, NULL);
+	targets_listen(targets, &(struct targets_listener){ .changed = count_change,
+							    .attached = count_attached,
+							    .ended = count_ended,
+							    .detached = count_detached });
 	return 0;
 }
 
@@ -245,6 +268,8 @@ static void test_a_backlog_that_never_ends_delays_nobody(void **state)
 	UNTIL(ends == 1);
 	assert_int_equal(other->finishes, 1);
 	assert_int_equal(targets_attached_count(targets), 1);
+	assert_int_equal(attached, 2);
+	assert_int_equal(ended, 1);
 	fast->has_backlog = false;
 }
 
@@ -356,6 +381,84 @@ static void test_a_child_that_cannot_be_followed_is_told(void **state)
 	assert_int_equal(parent->notes, 1);
 }
 
+/* Who asks meanwhile learns that it will be there, not that there is nothing. */
+static void test_what_is_being_attached_to_is_no_nothing(void **state)
+{
+	struct dhat_error first = { 0 }, err = { 0 };
+	struct target *target = NULL;
+	pthread_t thread;
+
+	assert_int_equal(targets_find(targets, 0, &target, &err), -ESRCH);
+	assert_int_equal(err.code, DHAT_EXIT_NO_PROCESS);
+	err = (struct dhat_error){ 0 };
+	targets_set_starting(targets, true);
+	assert_int_equal(targets_find(targets, 0, &target, &err), -EAGAIN);
+	assert_int_equal(err.code, DHAT_EXIT_NOT_YET);
+	targets_set_starting(targets, false);
+	by_pid[1].blocks_attach = true;
+	pthread_create(&thread, NULL, attach_first, &first);
+	UNTIL(by_pid[1].attaches == 1);
+	for (pid_t pid = 0; pid < 2; pid++) {
+		err = (struct dhat_error){ 0 };
+		assert_int_equal(targets_find(targets, pid, &target, &err), -EAGAIN);
+		assert_int_equal(err.code, DHAT_EXIT_NOT_YET);
+		assert_non_null(strstr(err.message, "attaching to 1 ..."));
+	}
+	err = (struct dhat_error){ 0 };
+	assert_int_equal(targets_find(targets, 2, &target, &err), -ESRCH); /* not that one */
+	sem_post(&let_attach);
+	pthread_join(thread, NULL);
+	assert_int_equal(targets_find(targets, 0, &target, NULL), 0);
+	target_unref(target);
+}
+
+/* What was under way when all was closed is a target in the end: its profile is to be written. */
+static void test_what_is_under_way_settles(void **state)
+{
+	struct target_options options = { 0 };
+	struct dhat_error first = { 0 };
+	struct target **list = NULL;
+	pthread_t thread;
+	size_t count = 0;
+
+	by_pid[1].blocks_attach = true;
+	pthread_create(&thread, NULL, attach_first, &first);
+	UNTIL(by_pid[1].attaches == 1);
+	targets_close(targets);
+	assert_int_equal(targets_attach(targets, 2, &options, NULL, NULL), -ECANCELED);
+	sem_post(&let_attach);
+	targets_settle(targets);
+	assert_int_equal(targets_list(targets, &list, &count), 0);
+	assert_int_equal(count, 1);
+	target_unref(list[0]);
+	free(list);
+	pthread_join(thread, NULL);
+}
+
+static void test_several_are_listed_by_name(void **state)
+{
+	struct dhat_error err = { 0 };
+	struct target *target = NULL;
+
+	attach(1);
+	attach(2);
+	assert_int_equal(targets_find(targets, 0, &target, &err), -EINVAL);
+	assert_string_equal(err.message, "several processes are attached: choose with --pid: "
+					 "1 (program-1), 2 (program-2)");
+	err = (struct dhat_error){ 0 };
+	assert_int_equal(targets_detach(targets, 2, NULL), 0);
+	assert_int_equal(detached, 1);
+	assert_int_equal(ended, 0);
+	assert_int_equal(targets_find(targets, 7, &target, &err), -ESRCH);
+	assert_string_equal(err.message, "process 7 is not attached; attached: 1 (program-1), "
+					 "2 (program-2, ended)");
+	for (pid_t pid = 3; pid < MAX_PID; pid++)
+		attach(pid);
+	err = (struct dhat_error){ 0 };
+	assert_int_equal(targets_find(targets, 0, &target, &err), -EINVAL);
+	assert_non_null(strstr(err.message, " more")); /* no half of a name */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +470,9 @@ int main(void)
 		T(test_of_two_attaches_to_a_pid_one_succeeds),
 		T(test_an_attach_that_failed_takes_nothing),
 		T(test_a_child_that_cannot_be_followed_is_told),
+		T(test_what_is_being_attached_to_is_no_nothing),
+		T(test_what_is_under_way_settles),
+		T(test_several_are_listed_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,111 @@
+#include "keep.h"
+
+#include "daemon/serve/snapshot.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/say.h"
+#include "proto/export/export.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+
+void keep_name(char *ret, size_t size, const char *path, pid_t pid, bool is_only)
+{
+	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+
+	if (is_only || strcmp(path, "-") == 0)
+		snprintf(ret, size, "%s", path);
+	else if (dot && (!slash || dot > slash))
+		snprintf(ret, size, "%.*s.%d%s", (int)(dot - path), path, (int)pid, dot);
+	else
+		snprintf(ret, size, "%s.%d", path, (int)pid);
+}
+
+static int add_part(void *context, const Dhat__SnapshotPart *part)
+{
+	size_t size = dhat__snapshot_part__get_packed_size(part);
+	_cleanup_free_ uint8_t *bytes = malloc(size ? size : 1);
+	Dhat__SnapshotPart *copy;
+
+	if (!bytes)
+		return -ENOMEM;
+	dhat__snapshot_part__pack(part, bytes);
+	copy = dhat__snapshot_part__unpack(NULL, size, bytes);
+	return copy ? dhat_snapshot_add(context, copy, NULL) : -ENOMEM;
+}
+
+static int take_snapshot(struct target *target, struct symbolizer *symbolizer,
+			 struct dhat_snapshot **ret, struct dhat_error *err)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	int error = target_copy(target, true, &copy, err);
+
+	if (error == 0)
+		error = dhat_snapshot_new(&snapshot);
+	if (error == 0)
+		error = snapshot_write(copy, symbolizer, false, add_part, snapshot, err);
+	if (error == 0)
+		error = dhat_snapshot_finish(snapshot, err);
+	if (error == 0)
+		*ret = take_ptr(snapshot);
+	return error;
+}
+
+/* A name that nobody else has there: of the process, of now, and in the format that was asked for.
+ */
+static void name_elsewhere(char *ret, size_t size, const char *folder, const char *path, pid_t pid)
+{
+	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+
+	snprintf(ret, size, "%s/dhatd-%d-%lld%s", folder, (int)pid, (long long)time(NULL),
+		 dot && (!slash || dot > slash) ? dot : ".json");
+}
+
+/* Files there are made under a name of their own and renamed (output.h), so that a folder which
+ * everybody may write to is no danger. */
+static int save_elsewhere(const struct dhat_snapshot *snapshot, const char *path, pid_t pid,
+			  char *ret, size_t size)
+{
+	const char *const folders[] = { getenv("TMPDIR"), "/var/tmp", "/tmp", "/dev/shm" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		if (!folders[i] || !*folders[i])
+			continue;
+		name_elsewhere(ret, size, folders[i], path, pid);
+		if (dhat_save(snapshot, ret, NULL, 0, NULL) == 0)
+			return 0;
+	}
+	return -ENOSPC;
+}
+
+int keep_profile(struct target *target, struct symbolizer *symbolizer, const char *path,
+		 bool *ret_is_kept, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	struct dhat_error why = { 0 };
+	char elsewhere[PATH_MAX];
+	int error = take_snapshot(target, symbolizer, &snapshot, err);
+
+	if (error)
+		return error;
+	error = dhat_save(snapshot, path, NULL, 0, &why);
+	if (error == 0) {
+		*ret_is_kept = true;
+		dhat_say("dhatd", "wrote %s", path);
+		return 0;
+	}
+	*ret_is_kept = save_elsewhere(snapshot, path, target_pid(target), elsewhere,
+				      sizeof(elsewhere)) == 0;
+	if (*ret_is_kept)
+		return dhat_error_set(err, -error, DHAT_EXIT_OUTPUT,
+				      "%.300s; the profile of %d is in %.150s instead", why.message,
+				      (int)target_pid(target), elsewhere);
+	return dhat_error_set(err, -error, DHAT_EXIT_OUTPUT, "%s", why.message);
+}

@@ -1,0 +1,14 @@
+#pragma once
+/* keep: a target's profile becomes a file at the end, whatever becomes of the place that was named
+ * for it. P7. */
+#include "daemon/lookup/symbolizer.h"
+#include "daemon/target/target.h"
+
+/* "leak.json" → "leak.1234.json", when there are several. */
+void keep_name(char *ret, size_t size, const char *path, pid_t pid, bool is_only);
+
+/* path: as keep_name() made it. -EBUSY: too much memory is in use to copy the profile, see
+ * target_copy(). DHAT_EXIT_OUTPUT: that file could not be written; err says where the profile is
+ * instead, and *ret_is_kept is set; if it is not, it could be written nowhere. */
+int keep_profile(struct target *target, struct symbolizer *symbolizer, const char *path,
+		 bool *ret_is_kept, struct dhat_error *err);

@@ -1,0 +1,132 @@
+#include "tell.h"
+
+#include "proto/base/cleanup.h"
+#include "proto/base/say.h"
+#include "proto/base/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
+
+#define STAMP_CHARS 32
+
+static bool is_service, has_times;
+
+static bool is_journal(void)
+{
+	const char *text = getenv("JOURNAL_STREAM");
+	unsigned long long dev, inode;
+	struct stat own;
+
+	return text && sscanf(text, "%llu:%llu", &dev, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &own) == 0 && own.st_dev == dev && own.st_ino == inode;
+}
+
+void tell_init(bool is_service_)
+{
+	is_service = is_service_;
+	has_times = is_service && !is_journal();
+}
+
+static struct tm now(void)
+{
+	time_t seconds = time(NULL);
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	return tm;
+}
+
+static const char *stamp(char ret[STAMP_CHARS])
+{
+	const struct tm tm = now();
+
+	ret[has_times ? strftime(ret, STAMP_CHARS, "%Y-%m-%d %H:%M:%S ", &tm) : 0] = '\0';
+	return ret;
+}
+
+void tell_attached(struct target *target)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	char name[DHAT_PROGRAM_CHARS], when[STAMP_CHARS];
+
+	if (target_copy(target, false, &copy, NULL))
+		return;
+	target_name(target, name);
+	dhat_say("dhatd", "%sattached to %d (%s), %zu probes", stamp(when), (int)copy->identity.pid,
+		 name, copy->probed.probe_count);
+	for (size_t i = 0; i < copy->probed.allocator_count; i++)
+		dhat_say("dhatd", "  %s (%s)", copy->probed.allocators[i].name,
+			 copy->probed.allocators[i].path);
+	for (char **reason = copy->reasons; copy->verdict == DHAT_PARTIAL && *reason; reason++)
+		dhat_say("dhatd", "  partial: %s", *reason);
+}
+
+/* "1234 (nginx) killed: signal 11 (SIGSEGV)" */
+static void describe(const struct target_copy *copy, const struct target *target, const char *at,
+		     char *ret, size_t size)
+{
+	char name[DHAT_PROGRAM_CHARS];
+
+	target_name(target, name);
+	if (copy->state == TARGET_REPLACED)
+		snprintf(ret, size, "%d (%s) has executed another program%s",
+			 (int)copy->identity.pid, name, at);
+	else
+		snprintf(ret, size, "%d (%s) %s%s%s%s", (int)copy->identity.pid, name,
+			 target_state_name(copy->state), at, copy->state_detail[0] ? ": " : "",
+			 copy->state_detail);
+}
+
+void tell_ended(struct target *target, const char *then)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	char when[STAMP_CHARS], at[STAMP_CHARS] = "", text[256];
+	const struct tm tm = now();
+
+	if (target_copy(target, false, &copy, NULL))
+		return;
+	if (!is_service) /* a terminal is looked at again the next morning */
+		strftime(at, sizeof(at), " at %H:%M:%S", &tm);
+	describe(copy, target, at, text, sizeof(text));
+	dhat_say("dhatd", "%s%s%s", stamp(when), text, then);
+}
+
+void tell_detached(struct target *target)
+{
+	char name[DHAT_PROGRAM_CHARS], when[STAMP_CHARS];
+
+	target_name(target, name);
+	dhat_say("dhatd", "%sdetached from %d (%s); its profile stays", stamp(when),
+		 (int)target_pid(target), name);
+}
+
+static void say_sum(const char *title, uint64_t bytes, uint64_t blocks)
+{
+	char byte_text[DHAT_UNIT_CHARS], block_text[DHAT_UNIT_CHARS];
+
+	dhat_say("dhatd", "  %-10s %s bytes in %s block%s", title,
+		 dhat_format_count(bytes, byte_text), dhat_format_count(blocks, block_text),
+		 blocks == 1 ? "" : "s");
+}
+
+void tell_totals(struct target *target)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	char text[256];
+
+	if (target_copy(target, false, &copy, NULL))
+		return;
+	describe(copy, target, "", text, sizeof(text));
+	dhat_say("dhatd", "%s", text);
+	say_sum("Total:", copy->totals.total_bytes, copy->totals.total_blocks);
+	say_sum("At t-gmax:", copy->totals.peak_bytes, copy->totals.peak_blocks);
+	say_sum("At t-end:", copy->totals.live_bytes, copy->totals.live_blocks);
+	for (char **reason = copy->reasons; *reason; reason++)
+		dhat_say("dhatd", "  %s: %s",
+			 copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
+}
