@@ -117,8 +117,8 @@ static long look_at_vma(struct task_struct *task, struct vm_area_struct *vma, vo
 	}
 	inode = file->f_inode;
 	number = inode->i_ino;
-	look->is_same =
-		number == look->inode && vma->vm_start - (vma->vm_pgoff * DHAT_PAGE_BYTES) == look->bias;
+	look->is_same = number == look->inode &&
+			vma->vm_start - (vma->vm_pgoff * DHAT_PAGE_BYTES) == look->bias;
 	tell_mapping(vma, number, inode->i_sb->s_dev, look->epoch);
 	return 0;
 }
