@@ -1,7 +1,7 @@
 /* dhat.bpf: the kernel side of one target: the programs.
  *
- * A call of an allocator function is seen at its entry and at its return: allocator_calls.h. What else
- * happens to the target: lifecycle.h.
+ * A call of an allocator function is seen at its entry and at its return: allocator_calls.h. What
+ * else happens to the target: lifecycle.h.
  *
  * Programs run preemptible: nothing per-CPU is ours, so the state is per task and the scratch
  * memory is claimed.

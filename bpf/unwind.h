@@ -116,37 +116,12 @@ before:
 	return word ? *word : none;
 }
 
-/* Can the instruction whose last byte is at pc be a call? Its forms (Intel SDM, vol. 2, CALL): e8
- * and an offset; ff /2 with a register, or with memory and its displacement. Prefixes come before.
- */
+/* Can the instruction whose last byte is at pc be a call? */
 UNWIND_NOINLINE int unwind_is_call(__u64 pc)
 {
 	__u64 code = 0;
-	__u8 at2, at3, at4, at6, at7; /* the byte behind ff, if that is so many before the end */
 
-	if (unwind_copy(&code, sizeof(code), pc - 7))
-		return 0;
-#define CODE_BYTE(from_end) ((__u8)(code >> (64 - 8 * (from_end))))
-	at2 = CODE_BYTE(1);
-	at3 = CODE_BYTE(2);
-	at4 = CODE_BYTE(3);
-	at6 = CODE_BYTE(5);
-	at7 = CODE_BYTE(6);
-	if (CODE_BYTE(5) == 0xe8)
-		return 1;
-	if (CODE_BYTE(2) == 0xff &&
-	    ((at2 & 0xf8) == 0xd0 || ((at2 & 0xf8) == 0x10 && at2 != 0x14 && at2 != 0x15)))
-		return 1; /* *%reg, *(%reg) */
-	if (CODE_BYTE(3) == 0xff && (((at3 & 0xf8) == 0x50 && at3 != 0x54) || at3 == 0x14))
-		return 1; /* *d8(%reg), *(%reg,%reg) */
-	if (CODE_BYTE(4) == 0xff && at4 == 0x54)
-		return 1; /* *d8(%reg,%reg) */
-	if (CODE_BYTE(6) == 0xff && (((at6 & 0xf8) == 0x90 && at6 != 0x94) || at6 == 0x15))
-		return 1; /* *d32(%reg), *d32(%rip) */
-	if (CODE_BYTE(7) == 0xff && (at7 == 0x94 || at7 == 0x14))
-		return 1; /* *d32(%reg,%reg), *d32(,%reg) */
-	return 0;
-#undef CODE_BYTE
+	return !unwind_copy(&code, sizeof(code), pc - 7) && machine_ends_in_call(code);
 }
 
 /* Where the memo keeps the row of a pc, and what marks it as that pc's, in this state of the
@@ -306,8 +281,9 @@ UNWIND_NOINLINE __u64 unwind_hash(struct unwind_scratch *s)
 #define UNWIND_MAX_FRAME (8u << 20)
 
 /* For want of a rule: {saved fp, return address} at fp, if the code keeps frame pointers. Whether
- * it does shows at the next step. That rbp is 0 proves nothing: psABI 3.4.1 asks it
- * of the outermost frame, and code that has other uses for rbp may hold 0 in it anywhere. */
+ * it does shows at the next step. That it is 0 proves nothing: psABI 3.4.1 asks it
+ * of the outermost frame, and code that has other uses for the register may hold 0 in it anywhere.
+ */
 static inline __attribute__((always_inline)) __u32 unwind_step_fp(struct unwind_scratch *s,
 								  __u32 stop)
 {

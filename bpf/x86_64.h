@@ -24,6 +24,36 @@
 		value_;                                                                            \
 	})
 
+/* ---- code --------------------------------------------------------------------------------------
+ */
+
+/* Can what the eight bytes end in, the last one on top, be a call? Its forms (Intel SDM, vol. 2,
+ * CALL): e8 and an offset; ff /2 with a register, or with memory and its displacement. Prefixes
+ * come before. */
+static inline __attribute__((always_inline)) int machine_ends_in_call(unsigned long long code)
+{
+#define CODE_BYTE(from_end) ((unsigned char)(code >> (64 - 8 * (from_end))))
+	/* the byte behind ff, if that is so many before the end */
+	unsigned char at2 = CODE_BYTE(1), at3 = CODE_BYTE(2), at4 = CODE_BYTE(3);
+	unsigned char at6 = CODE_BYTE(5), at7 = CODE_BYTE(6);
+
+	if (CODE_BYTE(5) == 0xe8)
+		return 1;
+	if (CODE_BYTE(2) == 0xff &&
+	    ((at2 & 0xf8) == 0xd0 || ((at2 & 0xf8) == 0x10 && at2 != 0x14 && at2 != 0x15)))
+		return 1; /* *%reg, *(%reg) */
+	if (CODE_BYTE(3) == 0xff && (((at3 & 0xf8) == 0x50 && at3 != 0x54) || at3 == 0x14))
+		return 1; /* *d8(%reg), *(%reg,%reg) */
+	if (CODE_BYTE(4) == 0xff && at4 == 0x54)
+		return 1; /* *d8(%reg,%reg) */
+	if (CODE_BYTE(6) == 0xff && (((at6 & 0xf8) == 0x90 && at6 != 0x94) || at6 == 0x15))
+		return 1; /* *d32(%reg), *d32(%rip) */
+	if (CODE_BYTE(7) == 0xff && (at7 == 0x94 || at7 == 0x14))
+		return 1; /* *d32(%reg,%reg), *d32(,%reg) */
+	return 0;
+#undef CODE_BYTE
+}
+
 /* ---- registers, in uprobe programs ------------------------------------------------------------
  */
 

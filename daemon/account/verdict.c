@@ -84,9 +84,9 @@ static const struct row rows[] = {
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_BAD_MEMORY] = { "stop_bad_memory",
 							 "stacks that end at unreadable or "
 							 "inconsistent memory" },
-	[DHAT_CTR_STOP_FIRST +
-		DHAT_STOP_TOO_DEEP] = { "stop_too_deep", "stacks of more than 2,048 frames: their "
-							 "outer ones were not looked for" },
+	[DHAT_CTR_STOP_FIRST + DHAT_STOP_TOO_DEEP] = { "stop_too_deep",
+						       "stacks of more than 2,048 frames: their "
+						       "outer ones were not looked for" },
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_JIT] = { "stop_jit", "stacks that end in generated code" },
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH] = { "stop_no_scratch",
 							 "stacks of one frame, for want of working "

@@ -70,9 +70,12 @@ static void add_texts(bool *failed, char *const *list, char ***field, size_t *fi
 const char *message_stop_name(uint8_t stop)
 {
 	static const char *const names[DHAT_STOP_COUNT] = {
-		[DHAT_STOP_COMPLETE] = DHAT_STACK_COMPLETE,     [DHAT_STOP_NO_TABLE] = "no table",
-		[DHAT_STOP_NO_RULE] = "no rule",       [DHAT_STOP_BAD_MEMORY] = "bad memory",
-		[DHAT_STOP_TOO_DEEP] = "too deep",     [DHAT_STOP_JIT] = "JIT",
+		[DHAT_STOP_COMPLETE] = DHAT_STACK_COMPLETE,
+		[DHAT_STOP_NO_TABLE] = "no table",
+		[DHAT_STOP_NO_RULE] = "no rule",
+		[DHAT_STOP_BAD_MEMORY] = "bad memory",
+		[DHAT_STOP_TOO_DEEP] = "too deep",
+		[DHAT_STOP_JIT] = "JIT",
 		[DHAT_STOP_NO_SCRATCH] = "no scratch",
 	};
 

@@ -1,8 +1,8 @@
 #pragma once
 /* plt: the stubs by which an object calls functions of others.
  *
- * Pure. By bytes and not by a decoder: linkers write a handful of forms, and what looks like none of
- * them is no stub.
+ * Pure. By bytes and not by a decoder: linkers write a handful of forms, and what looks like none
+ * of them is no stub.
  */
 #include <stdbool.h>
 #include <stddef.h>
