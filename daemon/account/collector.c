@@ -39,14 +39,15 @@ struct collector_news collector_take_news(struct collector *collector)
 }
 
 /* glibc's malloc/malloc.c, "malloc_chunk": the low three bits of the size word are flags, of which
- * 2 is IS_MMAPPED. A block may use the first word of the next chunk, save when it is mmapped. */
-uint64_t collector_chunk_bytes(uint64_t chunk)
+ * 2 is IS_MMAPPED. A block may use the first word of the next chunk, save when it is mmapped and
+ * its chunk ends with the mapping: from 2.43 on it ends two words before. */
+uint64_t collector_chunk_bytes(uint64_t addr, uint64_t chunk)
 {
 	uint64_t bytes = chunk & ((1ull << DHAT_CHUNK_SIZE_BITS) - 1) & ~7ull;
 
 	if (bytes < 32 || bytes % 16 || bytes >> DHAT_USER_BITS)
 		return 0;
-	return bytes - (chunk & 2 ? 16 : 8);
+	return bytes - (chunk & 2 && (addr - 16 + bytes) % 4096 == 0 ? 16 : 8);
 }
 
 static int feed_alloc(struct collector *collector, const struct dhat_record_alloc *record)
@@ -68,7 +69,7 @@ static int feed_free(struct collector *collector, const struct dhat_record_free 
 		/* domains may have blocks at the same address: a pool's first is where the pool is
 		 */
 		.addr = record->addr | (uint64_t)record->head.domain << 56,
-		.bytes = collector_chunk_bytes(record->chunk),
+		.bytes = collector_chunk_bytes(record->addr, record->chunk),
 		.key = record->chunk >> DHAT_CHUNK_SIZE_BITS & ((1u << DHAT_CHUNK_KEY_BITS) - 1),
 		.is_linked = record->chunk & DHAT_CHUNK_LINKED,
 	};
@@ -104,7 +105,7 @@ static int feed_realloc_begin(struct collector *collector,
 	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	heap_realloc_begin(collector->heap, record->head.tid, record->head.domain, record->old_addr,
-			   collector_chunk_bytes(record->chunk), record->time_ns);
+			   collector_chunk_bytes(record->old_addr, record->chunk), record->time_ns);
 	return 0;
 }
 

@@ -65,5 +65,6 @@ int collector_feed(struct collector *collector, const void *record, size_t size)
 /* The news since the last call: the caller deinits them. */
 struct collector_news collector_take_news(struct collector *collector);
 
-/* Usable bytes of a glibc block from dhat_record_free.chunk; 0 if that cannot be a chunk's size. */
-uint64_t collector_chunk_bytes(uint64_t chunk);
+/* Usable bytes of a glibc block at addr from dhat_record_free.chunk; 0 if that cannot be a chunk's
+ * size. */
+uint64_t collector_chunk_bytes(uint64_t addr, uint64_t chunk);
