@@ -16,7 +16,8 @@
 #define MAX_LIBCS 16
 #define PARAMETERS_BYTES 16384ull /* mp_ lies so near to main_arena: both are malloc.o's data */
 
-_Static_assert(sizeof(struct glibc_arena_state) == 2200, "malloc_state of glibc 2.27 to 2.41");
+_Static_assert(STATE_BYTES + GLIBC_FASTBINS_AT + 8 * GLIBC_FASTBINS == 2200, "up to glibc 2.42");
+_Static_assert(STATE_BYTES + 8 == 2112, "glibc 2.43 and 2.44");
 
 /* ---- lists of chunks ---------------------------------------------------------------------- */
 
@@ -82,7 +83,13 @@ int glibc_ranges_add(struct glibc_ranges *ranges, uint64_t start, uint64_t end)
 
 /* ---- main arenas ----------------------------------------------------------------------- */
 
-/* Bin i of the arena at addr, as if it were a chunk: its fd and bk are bins[2i] and bins[2i + 1].
+int glibc_read_state(struct remote *remote, const struct glibc_arena *arena,
+		     struct glibc_arena_state *ret)
+{
+	return remote_read(remote, glibc_state_at(arena), ret, sizeof(*ret));
+}
+
+/* Bin i of the state at addr, as if it were a chunk: its fd and bk are bins[2i] and bins[2i + 1].
  */
 static uint64_t bin_at(uint64_t addr, size_t i)
 {
@@ -107,30 +114,32 @@ static bool has_bins(const struct glibc_arena_state *state, uint64_t addr)
 	return empty >= MIN_EMPTY_BINS && odd <= 2;
 }
 
-static bool is_arena(const struct glibc_arena_state *state, uint64_t addr)
+static bool is_state(const struct glibc_arena_state *state, uint64_t addr)
 {
-	return has_bins(state, addr) && state->next && state->next % 8 == 0 &&
-	       state->top % 16 == 0 && state->top &&
+	return has_bins(state, addr) && state->next && state->next % 8 == 0 && state->top &&
+	       (state->top % 16 == 0 || state->top == bin_at(addr, 0)) &&
 	       state->system_bytes <= state->max_system_bytes && state->attached_threads < 1u << 22;
 }
 
-bool glibc_is_in_use(const struct glibc_arena_state *state, uint64_t arena)
+bool glibc_is_in_use(const struct glibc_arena_state *state, const struct glibc_arena *arena)
 {
-	return state->top != bin_at(arena, 0);
+	return state->top != bin_at(glibc_state_at(arena), 0);
 }
 
-static int add_arena(struct glibc_heap *heap, uint64_t addr)
+static int add_arena(struct glibc_heap *heap, const struct glibc_arena *arena)
 {
-	uint64_t *arenas = reallocarray(heap->arenas, heap->arena_count + 1, sizeof(*arenas));
+	struct glibc_arena *arenas =
+		reallocarray(heap->arenas, heap->arena_count + 1, sizeof(*arenas));
 
 	if (!arenas)
 		return -ENOMEM;
 	heap->arenas = arenas;
-	arenas[heap->arena_count++] = addr;
+	arenas[heap->arena_count++] = *arena;
 	return 0;
 }
 
-/* Search size bytes of memory that lie at addr in the process. */
+/* Search size bytes of memory that lie at addr in the process. What is found is a state that looks
+ * like an arena's; which kind of arena that is, its ring will tell. */
 static int search_bytes(const uint8_t *bytes, size_t size, uint64_t addr, struct glibc_heap *heap)
 {
 	struct glibc_arena_state state;
@@ -149,8 +158,8 @@ static int search_bytes(const uint8_t *bytes, size_t size, uint64_t addr, struct
 		    words[0] > addr + at + STATE_BYTES)
 			continue;
 		memcpy(&state, bytes + at, sizeof(state));
-		if (is_arena(&state, addr + at))
-			err = heap->arena_count < MAX_LIBCS ? add_arena(heap, addr + at) : 0;
+		if (is_state(&state, addr + at) && heap->arena_count < MAX_LIBCS)
+			err = add_arena(heap, &(struct glibc_arena){ .addr = addr + at });
 	}
 	return err;
 }
@@ -166,8 +175,8 @@ static bool may_hold_main_arena(const struct procmaps *maps, size_t i)
 	       (i && maps->entries[i - 1].end == entry->start && maps->entries[i - 1].inode);
 }
 
-/* One for each libc. */
-static int find_main_arenas(struct remote *remote, const struct procmaps *maps,
+/* One for each libc; by their states. */
+static int find_main_states(struct remote *remote, const struct procmaps *maps,
 			    struct glibc_heap *heap)
 {
 	int err = 0;
@@ -199,65 +208,95 @@ void glibc_heap_deinit(struct glibc_heap *heap)
 	free(heap->mmapped_bytes_at);
 	free(heap->mapped.list);
 	free(heap->parts.list);
+	free(heap->constants.list);
 	*heap = (struct glibc_heap){ 0 };
+}
+
+bool glibc_has(const struct glibc_heap *heap, bool fastbins)
+{
+	for (size_t i = 0; i < heap->main_count; i++)
+		if (heap->arenas[i].has_fastbins == fastbins)
+			return true;
+	return false;
 }
 
 /* Other arenas lie in the first heap that they own, behind its heap_info (0x20 bytes up to 2.34,
  * 0x30 since), whose first word points back. */
-static bool is_other_arena(struct remote *remote, uint64_t addr,
+static bool is_other_arena(struct remote *remote, const struct glibc_arena *arena,
 			   const struct glibc_arena_state *state)
 {
 	static const uint64_t info_bytes[] = { 0x20, 0x30 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(info_bytes); i++) {
-		uint64_t heap = addr - info_bytes[i], owner;
+		uint64_t heap = arena->addr - info_bytes[i], owner;
 
 		if (heap % REMOTE_PAGE == 0)
-			return is_arena(state, addr) &&
+			return is_state(state, glibc_state_at(arena)) &&
 			       remote_read(remote, heap, &owner, sizeof(owner)) == 0 &&
-			       owner == addr;
+			       owner == arena->addr;
 	}
 	return false;
 }
 
-/* The arenas behind a main one, up to itself again. What only looks like a main one has none. */
-static int follow_ring(struct remote *remote, uint64_t main_arena, struct glibc_heap *heap)
+/* The arenas behind a main one, up to itself again. What only looks like a main one has none; nor
+ * has one whose state is taken for the other kind, for its own address is wrong then. */
+static int follow_ring(struct remote *remote, const struct glibc_arena *main_arena,
+		       struct glibc_heap *heap)
 {
-	size_t before = heap->arena_count;
-	uint64_t addr = main_arena, seen = 0;
-	size_t power = 1;
+	size_t before = heap->arena_count, power = 1;
+	struct glibc_arena arena = *main_arena;
+	uint64_t seen = 0;
 	int err = 0;
 
-	while (!err && addr != seen && heap->arena_count - before < GLIBC_MAX_ARENAS) {
+	while (!err && arena.addr != seen && heap->arena_count - before < GLIBC_MAX_ARENAS) {
 		struct glibc_arena_state state;
 
-		if (remote_read(remote, addr, &state, sizeof(state)) < 0)
+		if (glibc_read_state(remote, &arena, &state) < 0)
 			break;
-		if (addr != main_arena && !is_other_arena(remote, addr, &state))
+		if (arena.addr != main_arena->addr && !is_other_arena(remote, &arena, &state))
 			break;
 		if (heap->arena_count - before == power) { /* Brent's way of finding a circle */
 			power *= 2;
-			seen = addr;
+			seen = arena.addr;
 		}
-		addr = state.next;
-		if (addr == main_arena)
+		arena.addr = state.next;
+		if (arena.addr == main_arena->addr)
 			return 0;
-		err = add_arena(heap, addr);
+		err = add_arena(heap, &arena);
 	}
 	heap->arena_count = before;
 	return err ? err : -ENOENT;
 }
 
-/* Keep those of the main arenas that have a ring. */
+/* Of both kinds the one that has a ring. */
+static int follow_state(struct remote *remote, uint64_t state_at, struct glibc_arena *ret,
+			struct glibc_heap *heap)
+{
+	int err = -ENOENT;
+
+	for (int kind = 0; kind < 2 && err == -ENOENT; kind++) {
+		struct glibc_arena arena = { .has_fastbins = kind == 0 };
+
+		arena.addr = state_at - glibc_state_at(&arena);
+		err = follow_ring(remote, &arena, heap);
+		if (!err)
+			*ret = arena;
+	}
+	return err;
+}
+
+/* Keep those of the states that have a ring: they are main arenas. */
 static int follow_rings(struct remote *remote, struct glibc_heap *heap)
 {
 	size_t kept = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < heap->main_count && err != -ENOMEM; i++) {
-		err = follow_ring(remote, heap->arenas[i], heap);
+		struct glibc_arena arena;
+
+		err = follow_state(remote, heap->arenas[i].addr, &arena, heap);
 		if (!err)
-			heap->arenas[kept++] = heap->arenas[i];
+			heap->arenas[kept++] = arena;
 	}
 	if (err == -ENOMEM || !kept)
 		return err ? err : -ENOENT;
@@ -311,21 +350,46 @@ static int find_ranges(const struct procmaps *maps, struct glibc_heap *heap)
 	return 0;
 }
 
+static const struct procmaps_entry *entry_of(const struct procmaps *maps, uint64_t addr)
+{
+	for (size_t i = 0; i < maps->count; i++)
+		if (maps->entries[i].start <= addr && addr < maps->entries[i].end)
+			return &maps->entries[i];
+	return NULL;
+}
+
 static bool is_within(const struct glibc_range *range, uint64_t addr)
 {
 	return range->start <= addr && addr < range->end;
 }
 
+/* The most that a thread's cache takes, with as many bins for small chunks. Up to 2.41 by what can
+ * be used of a block; since then by the size of its chunk, or one more, and 12 bins of several
+ * sizes behind the 64 reach up to 4 MiB. */
+static bool is_limit_of_caches(uint64_t bins, uint64_t limit)
+{
+	uint64_t chunk = limit - limit % 16;
+
+	if (!bins || bins > 64)
+		return false;
+	if (limit <= bins * 16 + 8 && (limit + 16 > bins * 16 + 8 || bins == 1))
+		return true;
+	return limit % 16 <= 1 &&
+	       (chunk == bins * 16 + 16 || (bins == 64 && chunk > 1040 && chunk < 4 << 20));
+}
+
 /* mp_ (struct malloc_par) lies in the same data as the main arena. It ends with mmapped_mem,
  * max_mmapped_mem, sbrk_base, tcache_bins, tcache_max_bytes, tcache_count, …: 64 bins for up to
  * 1032 bytes unless tunables say otherwise. */
-static bool is_end_of_parameters(const uint64_t words[5], const struct glibc_heap *heap)
+static bool is_end_of_parameters(const uint64_t words[5], const struct glibc_heap *heap,
+				 bool is_in_use)
 {
-	uint64_t base = words[2], bins = words[3], largest = words[4];
+	uint64_t base = words[2];
 
-	if (words[0] > words[1] || !base || base % 8 || !bins || bins > 64 ||
-	    largest > bins * 16 + 8 || largest + 16 <= bins * 16 + 8)
+	if (words[0] > words[1] || base % 8 || !is_limit_of_caches(words[3], words[4]))
 		return false;
+	if (!is_in_use) /* little else tells then */
+		return !base && words[3] == 64;
 	if (is_within(&heap->brk, base))
 		return true;
 	for (size_t i = 0; i < heap->mapped.count; i++)
@@ -334,27 +398,27 @@ static bool is_end_of_parameters(const uint64_t words[5], const struct glibc_hea
 	return false;
 }
 
-/* mp_.sbrk_base, and where malloc keeps the sum of what it mapped. 0 and 0 if they are not found.
- */
+/* mp_.sbrk_base, and where malloc keeps the sum of what it mapped. 0 and 0 if they are not found;
+ * the former is 0, too, as long as the arena is not in use. */
 static void find_parameters(struct remote *remote, const struct procmaps *maps,
-			    const struct glibc_heap *heap, uint64_t main_arena, uint64_t *ret_base,
-			    uint64_t *ret_mmapped_bytes_at)
+			    const struct glibc_heap *heap, const struct glibc_arena *arena,
+			    uint64_t *ret_base, uint64_t *ret_mmapped_bytes_at)
 {
 	uint64_t from, size, words[PARAMETERS_BYTES / 4];
-	const struct procmaps_entry *data = NULL;
+	const struct procmaps_entry *data = entry_of(maps, arena->addr);
+	struct glibc_arena_state state;
+	bool is_in_use;
 
 	*ret_base = *ret_mmapped_bytes_at = 0;
-	for (size_t i = 0; i < maps->count; i++)
-		if (maps->entries[i].start <= main_arena && main_arena < maps->entries[i].end)
-			data = &maps->entries[i];
-	if (!data)
+	if (!data || glibc_read_state(remote, arena, &state) < 0)
 		return;
-	from = main_arena - data->start > PARAMETERS_BYTES ? main_arena / 8 * 8 - PARAMETERS_BYTES
-							   : data->start;
+	is_in_use = glibc_is_in_use(&state, arena);
+	from = arena->addr - data->start > PARAMETERS_BYTES ? arena->addr / 8 * 8 - PARAMETERS_BYTES
+							    : data->start;
 	size = data->end - from < sizeof(words) ? data->end - from : sizeof(words);
 	remote_read_sparse(remote, from, words, size);
 	for (size_t w = 0; w + 5 <= size / 8; w++) {
-		if (!is_end_of_parameters(words + w, heap))
+		if (!is_end_of_parameters(words + w, heap, is_in_use))
 			continue;
 		*ret_base = words[w + 2];
 		*ret_mmapped_bytes_at = from + 8 * w;
@@ -376,9 +440,9 @@ static int find_first_chunk(struct remote *remote, const struct procmaps *maps,
 	for (size_t i = 0; i < heap->main_count; i++) {
 		uint64_t base;
 
-		find_parameters(remote, maps, heap, heap->arenas[i], &base,
+		find_parameters(remote, maps, heap, &heap->arenas[i], &base,
 				&heap->mmapped_bytes_at[i]);
-		all_known = all_known && base;
+		all_known = all_known && heap->mmapped_bytes_at[i];
 		base = (base + 15) / 16 * 16;
 		if (is_within(&heap->brk, base) && (!heap->first_chunk || base < heap->first_chunk))
 			heap->first_chunk = base;
@@ -388,10 +452,31 @@ static int find_first_chunk(struct remote *remote, const struct procmaps *maps,
 	return 0;
 }
 
+/* What is mapped from a libc's file and not written to: the dummy is in there that threads without
+ * a cache have. */
+static int find_constants(const struct procmaps *maps, struct glibc_heap *heap)
+{
+	int err = 0;
+
+	for (size_t a = 0; a < heap->main_count; a++) {
+		const struct procmaps_entry *data = entry_of(maps, heap->arenas[a].addr);
+
+		if (heap->arenas[a].has_fastbins || !data || !data->inode)
+			continue;
+		for (size_t i = 0; i < maps->count && !err; i++) {
+			const struct procmaps_entry *entry = &maps->entries[i];
+
+			if (procmaps_is_same_file(entry, data) && !entry->is_writable)
+				err = glibc_ranges_add(&heap->constants, entry->start, entry->end);
+		}
+	}
+	return err;
+}
+
 static int find_once(struct remote *remote, const struct procmaps *maps, struct glibc_heap *ret)
 {
 	_cleanup_(glibc_heap_deinit) struct glibc_heap heap = { 0 };
-	int err = find_main_arenas(remote, maps, &heap);
+	int err = find_main_states(remote, maps, &heap);
 
 	if (!err)
 		err = follow_rings(remote, &heap);
@@ -399,6 +484,8 @@ static int find_once(struct remote *remote, const struct procmaps *maps, struct 
 		err = find_ranges(maps, &heap);
 	if (!err)
 		err = find_first_chunk(remote, maps, &heap);
+	if (!err)
+		err = find_constants(maps, &heap);
 	if (err)
 		return err;
 	*ret = heap;

@@ -29,7 +29,7 @@ struct checkpoint {
 
 struct walker {
 	struct remote *remote;
-	uint64_t arena; /* whose top is `end` */
+	struct glibc_arena arena; /* whose top is `end` */
 	uint64_t end;	/* the top chunk; where it is not in this range, as far as that goes */
 	bool is_newest; /* has the top */
 	bool is_main;
@@ -125,12 +125,10 @@ static enum step read_head(struct walker *w, uint64_t at, uint64_t resume_at, ui
 /* The top may have moved since the walk began. */
 static uint64_t top_now(const struct walker *w)
 {
-	struct glibc_arena_state state;
+	uint64_t top;
 
-	if (remote_read(w->remote, w->arena, &state,
-			offsetof(struct glibc_arena_state, last_remainder)) < 0)
-		return 0;
-	return state.top;
+	_Static_assert(offsetof(struct glibc_arena_state, top) == 0, "a state begins with it");
+	return remote_read(w->remote, glibc_state_at(&w->arena), &top, sizeof(top)) < 0 ? 0 : top;
 }
 
 static enum step step_over(struct walker *w, uint64_t *at)
@@ -251,25 +249,26 @@ static uint64_t heap_of_top(struct remote *remote, uint64_t arena, uint64_t top)
 
 /* An arena's heaps, newest first: each names the one before it; the first holds the arena. That
  * they end is Brent's way of finding a circle: a place that is seen again after a power of two. */
-static int walk_heaps_once(struct remote *remote, struct glibc_heap *all, uint64_t arena,
-			   const struct glibc_arena_state *state, struct glibc_chunks *used,
-			   struct glibc_walk *sums)
+static int walk_heaps_once(struct remote *remote, struct glibc_heap *all,
+			   const struct glibc_arena *arena, const struct glibc_arena_state *state,
+			   struct glibc_chunks *used, struct glibc_walk *sums)
 {
-	uint64_t heap = heap_of_top(remote, arena, state->top), seen = 0, spans = 0;
-	uint64_t info_bytes = arena % REMOTE_PAGE; /* sizeof(struct heap_info) there */
+	uint64_t heap = heap_of_top(remote, arena->addr, state->top), seen = 0, spans = 0;
+	uint64_t info_bytes = arena->addr % REMOTE_PAGE; /* sizeof(struct heap_info) there */
 	size_t count = 0, power = 1;
 	int err;
 
 	if (!heap)
 		sums->changing++;
 	while (heap) {
-		struct walker w = { .remote = remote, .arena = arena, .used = used, .sums = sums };
+		struct walker w = { .remote = remote, .arena = *arena, .used = used, .sums = sums };
 		uint64_t start = heap + info_bytes;
 		struct reached reached = { 0 };
 		struct heap_info info;
 
-		if (remote_read(remote, heap, &info, sizeof(info)) < 0 || info.arena != arena ||
-		    info.size_bytes > GLIBC_HEAP_BYTES || heap == seen) {
+		if (remote_read(remote, heap, &info, sizeof(info)) < 0 ||
+		    info.arena != arena->addr || info.size_bytes > GLIBC_HEAP_BYTES ||
+		    heap == seen) {
 			if (!sums->broken++)
 				sums->broken_at = heap;
 			break;
@@ -279,8 +278,8 @@ static int walk_heaps_once(struct remote *remote, struct glibc_heap *all, uint64
 			seen = heap;
 		}
 		if (heap + info_bytes ==
-		    arena) /* the first block is aligned, not the first chunk */
-			start = (arena + sizeof(struct glibc_arena_state) + GLIBC_CHUNK_HEAD + 15) /
+		    arena->addr) /* the first block is aligned, not the first chunk */
+			start = (glibc_state_at(arena) + sizeof(*state) + GLIBC_CHUNK_HEAD + 15) /
 					16 * 16 -
 				GLIBC_CHUNK_HEAD;
 		w.is_newest = count++ == 0;
@@ -303,8 +302,9 @@ static int walk_heaps_once(struct remote *remote, struct glibc_heap *all, uint64
 /* What is not seen may have changed under our hands: such an arena is walked again. */
 #define MAX_ATTEMPTS 3
 
-static int walk_heaps(struct remote *remote, struct glibc_heap *all, uint64_t arena,
-		      struct glibc_chunks *used, struct glibc_walk *sums)
+static int walk_heaps(struct remote *remote, struct glibc_heap *all,
+		      const struct glibc_arena *arena, struct glibc_chunks *used,
+		      struct glibc_walk *sums)
 {
 	const struct glibc_walk before = *sums;
 	size_t used_count = used->count, part_count = all->parts.count;
@@ -316,7 +316,7 @@ static int walk_heaps(struct remote *remote, struct glibc_heap *all, uint64_t ar
 		*sums = before;
 		used->count = used_count;
 		all->parts.count = part_count;
-		if (remote_read(remote, arena, &state, sizeof(state)) < 0)
+		if (glibc_read_state(remote, arena, &state) < 0)
 			return remote_error(remote) ?: -ESRCH;
 		err = walk_heaps_once(remote, all, arena, &state, used, sums);
 		if (sums->unseen_bytes == before.unseen_bytes || sums->broken > before.broken)
@@ -351,7 +351,7 @@ static size_t find_top(const struct mains *m, uint64_t start, uint64_t end)
 	for (size_t i = 0; i < m->heap->main_count; i++) {
 		uint64_t top = m->states[i].top;
 
-		if (glibc_is_in_use(&m->states[i], m->heap->arenas[i]) && top >= start &&
+		if (glibc_is_in_use(&m->states[i], &m->heap->arenas[i]) && top >= start &&
 		    top < end && (found == m->heap->main_count || top < m->states[found].top))
 			found = i;
 	}
@@ -402,7 +402,7 @@ static int walk_piece(struct mains *m, uint64_t start, uint64_t limit, uint64_t 
 	bool has_top = top < m->heap->main_count;
 	struct walker w = {
 		.remote = m->remote,
-		.arena = has_top ? m->heap->arenas[top] : 0,
+		.arena = has_top ? m->heap->arenas[top] : (struct glibc_arena){ 0 },
 		.end = has_top ? m->states[top].top : limit,
 		.is_newest = has_top,
 		.is_main = true,
@@ -508,8 +508,7 @@ static int walk_mapped(struct mains *m)
 static int read_states(struct mains *m)
 {
 	for (size_t i = 0; i < m->heap->main_count; i++)
-		if (remote_read(m->remote, m->heap->arenas[i], &m->states[i],
-				sizeof(m->states[i])) < 0)
+		if (glibc_read_state(m->remote, &m->heap->arenas[i], &m->states[i]) < 0)
 			return remote_error(m->remote) ?: -ESRCH;
 	return 0;
 }
@@ -562,6 +561,6 @@ int glibc_heap_walk(struct remote *remote, struct glibc_heap *heap, struct glibc
 		return -ENOMEM;
 	err = walk_mains(&mains);
 	for (size_t i = heap->main_count; i < heap->arena_count && !err; i++)
-		err = walk_heaps(remote, heap, heap->arenas[i], ret_used, ret);
+		err = walk_heaps(remote, heap, &heap->arenas[i], ret_used, ret);
 	return err;
 }

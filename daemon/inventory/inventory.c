@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/proc/remote.h"
+#include "daemon/source/probed.h"
 #include "glibc_malloc.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
@@ -44,14 +45,15 @@ void inventory_free(struct inventory *inventory)
 }
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
 
-/* Nobody has allocated yet, from any of them: that is not to be found wanting. */
+/* Nobody has allocated yet from any of them, so that there need be no caches either. (There may be
+ * blocks with a mapping of their own.) */
 static bool is_unused(struct remote *remote, const struct glibc_heap *heap)
 {
 	for (size_t i = 0; i < heap->main_count; i++) {
 		struct glibc_arena_state state;
 
-		if (remote_read(remote, heap->arenas[i], &state, sizeof(state)) < 0 ||
-		    glibc_is_in_use(&state, heap->arenas[i]))
+		if (glibc_read_state(remote, &heap->arenas[i], &state) < 0 ||
+		    glibc_is_in_use(&state, &heap->arenas[i]))
 			return false;
 	}
 	return heap->main_count == heap->arena_count;
@@ -60,18 +62,17 @@ static bool is_unused(struct remote *remote, const struct glibc_heap *heap)
 static int read_heap(struct remote *remote, const struct procmaps *maps, struct readings *r)
 {
 	int err = glibc_heap_find(remote, maps, &r->heap);
+	bool is_used = !err && !is_unused(remote, &r->heap);
 
-	if (!err && is_unused(remote, &r->heap))
-		return 0;
-	if (!err)
+	if (is_used)
 		err = glibc_heap_walk(remote, &r->heap, &r->used[0], &r->walks[0]);
-	if (!err)
+	if (!err && is_used)
 		err = glibc_heap_cached(remote, &r->heap, &r->fastbins, &r->cached, &r->internal,
 					&r->lists);
 	if (!err)
 		err = glibc_heap_mmapped(remote, &r->heap, &r->mmapped, &r->mmapped_bytes,
 					 &r->mmapped_expected);
-	if (!err)
+	if (!err && is_used)
 		err = glibc_heap_walk(remote, &r->heap, &r->used[1], &r->walks[1]);
 	if (err)
 		return err;
@@ -123,10 +124,17 @@ static void add_arena_blocks(struct inventory *inventory, const struct readings 
 
 static void add_mmapped_blocks(struct inventory *inventory, const struct readings *r)
 {
-	for (size_t i = 0; i < r->mmapped.count; i++)
-		add_block(inventory, r->mmapped.list[i].addr,
-			  r->mmapped.list[i].size_bytes - GLIBC_CHUNK_HEAD);
-	inventory->mmapped_count = r->mmapped.count;
+	for (size_t i = 0; i < r->mmapped.count; i++) {
+		const struct glibc_chunk *chunk = &r->mmapped.list[i];
+
+		if (glibc_chunks_have(&r->cached, chunk->addr)) {
+			inventory->cached_mmapped_bytes += chunk->size_bytes;
+			inventory->cached_mmapped_count++;
+			continue;
+		}
+		add_block(inventory, chunk->addr, chunk->size_bytes - GLIBC_CHUNK_HEAD);
+		inventory->mmapped_count++;
+	}
 	inventory->mmapped_bytes = r->mmapped_bytes;
 }
 
@@ -178,9 +186,9 @@ static void note_what_was_missed(struct inventory *inventory, const struct readi
 			 r->lists.circular == 1 ? "s" : "");
 	else if (r->lists.changing)
 		snprintf(note, size,
-			 "%" PRIu64 " lists of free blocks could not be read: what is in them is "
+			 "%" PRIu64 " list%s of free blocks could not be read: what is in there is "
 			 "taken for live",
-			 r->lists.changing);
+			 r->lists.changing, r->lists.changing == 1 ? "" : "s");
 	else if (r->mmapped_expected != UINT64_MAX &&
 		 r->mmapped_expected != inventory->mmapped_bytes)
 		snprintf(note, size,
@@ -237,12 +245,38 @@ int inventory_take_from(struct remote *remote, const struct procmaps *maps, uint
 	return error ? error : put_together(&readings, ret);
 }
 
+#define OLDEST_GLIBC 32 /* 2.… */
+#define NEWEST_GLIBC 44
+
+bool inventory_knows(const char *glibc)
+{
+	unsigned major, minor;
+
+	if (sscanf(glibc, "glibc %u.%u", &major, &minor) != 2)
+		return true;
+	return major == 2 && minor >= OLDEST_GLIBC && minor <= NEWEST_GLIBC;
+}
+
+static int refuse_unknown(const struct probed *probed, struct dhat_error *err)
+{
+	for (size_t i = 0; probed && i < probed->allocator_count; i++)
+		if (probed->allocators[i].is_glibc && !inventory_knows(probed->allocators[i].name))
+			return dhat_error_set(
+				err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+				"%s is not known: of 2.%d to 2.%d the heap's layout is",
+				probed->allocators[i].name, OLDEST_GLIBC, NEWEST_GLIBC);
+	return 0;
+}
+
 int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventory_limits *limits,
 		   struct inventory **ret, struct dhat_error *err)
 {
 	_cleanup_(remote_free_ptr) struct remote *remote = NULL;
-	int error = remote_open(pid, &remote);
+	int error = refuse_unknown(limits->probed, err);
 
+	if (error)
+		return error;
+	error = remote_open(pid, &remote);
 	if (error == 0) {
 		remote_limit(remote, limits->stop,
 			     limits->max_ns ? clock_now_ns(CLOCK_MONOTONIC) + limits->max_ns : 0);
@@ -250,9 +284,9 @@ int inventory_take(pid_t pid, const struct procmaps *maps, const struct inventor
 	}
 	if (error == -ENOENT)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
-				      "process %d has no heap of a layout that is known (those of "
-				      "glibc 2.32 to 2.41 are)",
-				      pid);
+				      "process %d has no heap that is laid out as those of glibc "
+				      "2.%d to 2.%d",
+				      pid, OLDEST_GLIBC, NEWEST_GLIBC);
 	if (error == -E2BIG)
 		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,
 				      "process %d has more than %" PRIu64 " blocks from before the "

@@ -1,7 +1,7 @@
 #pragma once
 /* inventory: the blocks that a running process already holds, read from outside.
  *
- * For glibc's malloc, 2.32 to 2.41 (glibc_malloc.h), shared or static. The process is neither
+ * For glibc's malloc, 2.32 to 2.44 (glibc_malloc.h), shared or static. The process is neither
  * stopped nor written to: it is read twice, and what stands in both readings counts. That is
  * enough, since only blocks that nobody touches are asked for:
  *
@@ -45,19 +45,30 @@ struct inventory {
 	uint64_t fastbin_bytes;	    /* free chunks in fastbins */
 	uint64_t free_bytes;	    /* other free chunks, and the arenas' ends */
 	uint64_t internal_bytes; /* malloc's own: the caches themselves, heads and ends of heaps */
-	uint64_t mmapped_bytes;	 /* chunks with a mapping of their own */
-	size_t mmapped_count;
+	uint64_t mmapped_bytes;	 /* of mappings that hold one chunk each */
+	size_t mmapped_count;	 /* of them, those that hold a block */
+	/* of them, those whose chunk is free, in a thread's cache */
+	uint64_t cached_mmapped_bytes;
+	size_t cached_mmapped_count;
 	uint64_t unseen_bytes; /* of arena_bytes, what could not be walked: blocks there are missing
 				*/
 	bool is_complete;      /* nothing was missed, as far as can be told */
 	char note[256];	       /* what was, and why, if not */
 };
 
+struct probed;
+
 struct inventory_limits {
 	uint64_t max_blocks; /* bounds memory: some 60 bytes each; 0: no bound */
 	uint64_t max_ns;     /* 0: no bound; INVENTORY_MAX_NS is more than any sound heap needs */
 	const atomic_bool *stop; /* may be NULL; raised by another thread: give up */
+	/* What is known of its allocators: a glibc of a version that nobody here has seen is not
+	 * looked into, however familiar it seems. NULL: whatever has the layout will do. */
+	const struct probed *probed;
 };
+
+/* Of "glibc 2.36", or of "glibc" without a version, which its layout must tell. */
+bool inventory_knows(const char *glibc);
 
 /* 100 GB of blocks take some 40 s. */
 #define INVENTORY_MAX_NS 120000000000ull

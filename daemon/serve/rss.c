@@ -341,9 +341,9 @@ static bool has_only_glibc(const struct target_copy *copy)
 #define RSS_MAX_BLOCKS (16u << 20)
 #define RSS_MAX_NS 20000000000ull
 
-static int take_inventory(pid_t pid, struct inventory **ret)
+static int take_inventory(pid_t pid, const struct probed *probed, struct inventory **ret)
 {
-	const struct inventory_limits limits = { RSS_MAX_BLOCKS, RSS_MAX_NS, NULL };
+	const struct inventory_limits limits = { RSS_MAX_BLOCKS, RSS_MAX_NS, NULL, probed };
 	struct procmaps maps = { 0 };
 	int r;
 
@@ -385,7 +385,7 @@ int rss_explain(const struct target_copy *copy, Dhat__Rss **ret, struct dhat_err
 				      "`dhatctl stats' shows what it kept",
 				      pid);
 	sum_points(copy, &figures);
-	if (has_only_glibc(copy) && take_inventory(pid, &inventory) == 0) {
+	if (has_only_glibc(copy) && take_inventory(pid, &copy->probed, &inventory) == 0) {
 		r = count_block_bytes(pid, inventory, &figures.resident_block_bytes, err);
 		if (r < 0)
 			return r;

@@ -69,13 +69,15 @@ static int add_all(struct target *target, const struct inventory *inventory,
 	return error;
 }
 
-static int take(struct target *target, struct inventory **ret, struct dhat_error *err)
+static int take(struct target *target, const struct probed *probed, struct inventory **ret,
+		struct dhat_error *err)
 {
 	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	const struct timespec settle = { .tv_nsec = SETTLE_NS };
 	struct inventory_limits limits = {
 		.max_ns = INVENTORY_MAX_NS,
 		.stop = &target->is_ending,
+		.probed = probed,
 	};
 	int error;
 
@@ -136,7 +138,7 @@ static bool note_other_allocators(struct target *target, const struct probed *pr
 	return is_any;
 }
 
-/* Why there is no inventory: "glibc 2.43" may be too new for one. */
+/* Why there is no inventory: "glibc 2.45" may be too new for one. */
 static void describe_failure(const struct probed *probed, int error, const char *why, char *ret,
 			     size_t size)
 {
@@ -185,7 +187,7 @@ void target_take_inventory(struct target *target)
 	target_lock(target);
 	probed_copy(&target->probed.shown, &probed); /* as far as there is memory for */
 	target_unlock(target);
-	error = take(target, &inventory, &err);
+	error = take(target, &probed, &inventory, &err);
 	if (error == 0) {
 		target_drain_now(target); /* every event up to here is newer than the inventory */
 		charge_list(target, inventory->count * sizeof(*inventory->blocks));

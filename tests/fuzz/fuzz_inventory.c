@@ -1,7 +1,8 @@
 /* The heap of another process: whatever its memory holds, and however it changes under our hands.
  *
- * The input is a list of changes to a sound heap, each made before a reading. Words are put where
- * the readers look, and say what leads them astray: addresses of the heap, sizes, small numbers.
+ * The input's first byte says of which glibc; the rest is a list of changes to a sound heap, each
+ * made before a reading. Words are put where the readers look, and say what leads them astray:
+ * addresses of the heap, sizes, small numbers.
  */
 #include "fuzz.h"
 #include "tests/unit/fake_heap.h"
@@ -53,11 +54,11 @@ static uint64_t word_of(const struct change *change)
 /* Places that matter are met more often than by chance. */
 static uint64_t place_of(const struct change *change)
 {
-	static const uint64_t places[] = { FAKE_MAIN_ARENA,  FAKE_OTHER_ARENA,
-					   FAKE_PARAMETERS,  FAKE_CACHE,
-					   FAKE_CHUNKS,	     FAKE_CONTROL_BLOCK,
-					   FAKE_ARENA,	     FAKE_CONTROL_BLOCK - 0x80,
-					   FAKE_MAPPED_CHUNK };
+	const uint64_t places[] = { FAKE_MAIN_ARENA,  FAKE_OTHER_ARENA,
+				    FAKE_PARAMETERS,  FAKE_CACHE,
+				    fake_chunk(0),    FAKE_CONTROL_BLOCK,
+				    FAKE_ARENA,	      FAKE_CONTROL_BLOCK - 0x80,
+				    FAKE_MAPPED_CHUNK };
 	size_t count = sizeof(places) / sizeof(*places);
 
 	if (change->range < 128)
@@ -82,11 +83,15 @@ static void make_changes(struct fake_heap *fake, void *context)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct fake_glibc *const versions[] = { &fake_2_41, &fake_2_42, &fake_2_43 };
 	static struct fake_heap fake;
-	struct changes changes = { data, size, 0 };
+	struct changes changes = { data + 1, size - 1, 0 };
 	struct inventory *inventory = NULL;
 	uint64_t usable = 0;
 
+	if (!size)
+		return 0;
+	fake_glibc = versions[data[0] % 3];
 	fake_heap_build(&fake);
 	fake.go_on = make_changes;
 	fake.context = &changes;

@@ -3,6 +3,8 @@
  * Programs with heaps of every kind print mallinfo2() and each block that they hold; the inventory
  * must have the same sums to the byte, every one of these blocks with its usable size, and nothing
  * else but what libc itself keeps.
+ *
+ * DHATD_LIBC=DIR: they run with the glibc in that directory, and by its own loader.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +26,8 @@
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
+
+#define MOST_REALLOCS 14 /* of large blocks, in any of the programs */
 
 struct subject {
 	pid_t pid;
@@ -47,6 +51,20 @@ static void subject_stop(struct subject *subject)
 	free(subject->blocks);
 }
 
+static _Noreturn void run_subject(const char *path, const char *kind)
+{
+	const char *libc = getenv("DHATD_LIBC");
+	char loader[512];
+
+	if (libc) {
+		snprintf(loader, sizeof(loader), "%s/ld-linux-x86-64.so.2", libc);
+		execl(loader, loader, "--library-path", libc, path, kind, NULL);
+	} else {
+		execl(path, path, kind, NULL);
+	}
+	_exit(127);
+}
+
 /* tunables: glibc's, or NULL. */
 static void subject_start_with(const char *program, const char *kind, const char *tunables,
 			       struct subject *ret)
@@ -66,8 +84,7 @@ static void subject_start_with(const char *program, const char *kind, const char
 		close(out[0]);
 		if (tunables)
 			setenv("GLIBC_TUNABLES", tunables, 1);
-		execl(path, path, kind, NULL);
-		_exit(127);
+		run_subject(path, kind);
 	}
 	close(in[0]);
 	close(out[1]);
@@ -145,6 +162,8 @@ static void agrees_with(const char *program, const char *kind, const char *tunab
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
 	_cleanup_(subject_stop) struct subject subject = { 0 };
 
+	if (!strcmp(program, "inventory_static") && getenv("DHATD_LIBC"))
+		return; /* it has a libc of its own */
 	subject_start_with(program, kind, tunables, &subject);
 	subject_read_report(&subject);
 	assert_int_equal(take(&subject, &inventory), 0);
@@ -157,8 +176,11 @@ static void agrees_with(const char *program, const char *kind, const char *tunab
 	assert_int_equal(inventory->arena_bytes, subject.arena);
 	assert_int_equal(inventory->free_bytes + inventory->fastbin_bytes, subject.fordblks);
 	assert_int_equal(inventory->fastbin_bytes, subject.fsmblks);
-	assert_int_equal(inventory->mmapped_bytes, subject.hblkhd);
-	assert_int_equal(inventory->mmapped_count, subject.hblks);
+	/* from 2.43 on hblkhd is 16 too large for each realloc() that moved a mapping's end */
+	assert_in_range(subject.hblkhd - inventory->mmapped_bytes, 0,
+			getenv("DHATD_LIBC") ? 16 * MOST_REALLOCS : 0);
+	assert_int_equal(inventory->mmapped_bytes % 4096, 0);
+	assert_int_equal(inventory->mmapped_count + inventory->cached_mmapped_count, subject.hblks);
 	has_all_blocks(inventory, &subject);
 	assert_in_range(inventory->count, subject.count, subject.count + libc_blocks);
 }
@@ -246,6 +268,38 @@ static void other_tunables(void **state)
 	agrees_with("inventory", "fragmented", "glibc.malloc.tcache_count=0", 0);
 	agrees_with("inventory", "threads", "glibc.malloc.arena_max=1", 24);
 	agrees_with("inventory", "fragmented", "glibc.malloc.mmap_threshold=4096", 0);
+	agrees_with("inventory", "fragmented", "glibc.malloc.mxfast=160", 0);
+	agrees_with("inventory", "fragmented", "glibc.malloc.perturb=85", 0);
+}
+
+/* Up to 2.41 they hold blocks of 1,032 bytes at most whatever is wanted; since then of 4 MiB. */
+static void caches_of_all_sizes(void **state)
+{
+	static const char *const tunables[] = {
+		NULL,
+		"glibc.malloc.tcache_max=0",
+		"glibc.malloc.tcache_max=500",
+		"glibc.malloc.tcache_max=1500",
+		"glibc.malloc.tcache_max=65536",
+		"glibc.malloc.tcache_max=4194303",
+		"glibc.malloc.tcache_max=4194303:glibc.malloc.tcache_count=2",
+		"glibc.malloc.tcache_max=4194303:glibc.malloc.mmap_threshold=4096",
+		"glibc.malloc.tcache_count=100",
+		"glibc.malloc.tcache_count=0",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tunables); i++) {
+		agrees_with("inventory", "all-freed", tunables[i], 0);
+		agrees_with("inventory", "cached", tunables[i], 0);
+		agrees_with("inventory", "cached-in-threads", tunables[i], 24);
+	}
+}
+
+/* Since 2.43 who frees nothing has no cache. */
+static void nothing_freed(void **state)
+{
+	agrees("inventory", "nothing-freed", 0);
+	agrees("inventory", "nothing-freed-in-threads", 24);
 }
 
 /* mallinfo2() is of the program's own. */
@@ -284,6 +338,22 @@ static void a_damaged_heap(void **state)
 	assert_non_null(strstr(inventory->note, "the chain of blocks breaks at 0x"));
 }
 
+/* Without fastbins libc itself notices, and ends the program. */
+static bool is_ended_by_libc(struct subject *subject)
+{
+	int status, c = fgetc(subject->out);
+
+	if (c != EOF) {
+		ungetc(c, subject->out);
+		return false;
+	}
+	assert_non_null(getenv("DHATD_LIBC"));
+	assert_int_equal(waitpid(subject->pid, &status, 0), subject->pid);
+	subject->pid = 0;
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	return true;
+}
+
 /* Lists that run in circles end, and what is in them is known to be free all the same. */
 static void blocks_freed_twice(void **state)
 {
@@ -294,6 +364,8 @@ static void blocks_freed_twice(void **state)
 		_cleanup_(subject_stop) struct subject subject = { 0 };
 
 		subject_start("inventory", kinds[i], &subject);
+		if (i == 0 && is_ended_by_libc(&subject))
+			continue;
 		subject_read_report(&subject);
 		assert_int_equal(take_some(&subject, 2000, &inventory), 0);
 		assert_false(inventory->is_complete);
@@ -410,6 +482,8 @@ int main(void)
 		cmocka_unit_test(a_heap_of_several_mappings),
 		cmocka_unit_test(large_pages),
 		cmocka_unit_test(other_tunables),
+		cmocka_unit_test(caches_of_all_sizes),
+		cmocka_unit_test(nothing_freed),
 		cmocka_unit_test(two_libcs),
 		cmocka_unit_test(a_damaged_heap),
 		cmocka_unit_test(blocks_freed_twice),

@@ -59,18 +59,48 @@ static void large(void)
 	for (int i = 0; i < block_count; i += 3)
 		drop(i);
 	keep(realloc(malloc(200000), 900000));
+	keep(realloc(malloc(900000), 200000));
 	keep(calloc(3, 333333));
+	for (int align = 32; align <= 1 << 20; align *= 8) {
+		keep(realloc(memalign(align, 300000), 1300000));
+		keep(realloc(memalign(align, 1300000), 300000));
+	}
 }
 
 /* All freed: caches and fastbins are full, everything else is one free chunk. */
 static void all_freed(void)
 {
 	for (int size = 0; size < 1200; size += 8)
-		for (int i = 0; i < 12; i++)
+		for (int i = 0; i < 20; i++)
 			keep(malloc(size));
 	keep(malloc(100)); /* so that the rest is not merged into the top */
 	for (int i = 0; i < block_count - 1; i++)
 		drop(i);
+}
+
+/* Some of each size up to 4 MiB, half of them freed: in what order, too, shows in a cache's lists.
+ */
+static void cached(uint64_t seed)
+{
+	int first = block_count;
+
+	for (int size = 20; size < 4 << 20; size += size / 3)
+		for (int i = 0; i < 6; i++)
+			keep(malloc(size + next_random(&seed) % (size / 4)));
+	for (int i = 0; i < block_count - first; i++) {
+		int other = first + next_random(&seed) % (block_count - first);
+
+		if (blocks[other])
+			drop(other);
+	}
+	for (int size = 30; size < 1 << 20; size += size / 2)
+		keep(malloc(size));
+}
+
+static void nothing_freed(int size)
+{
+	for (int i = 0; i < 500; i++)
+		keep(malloc(size + i));
 }
 
 static _Noreturn void stay(void)
@@ -93,11 +123,23 @@ static void *fragment_in_thread(void *seed)
 	stay();
 }
 
-/* One after the other, so that the pattern is the same every time. */
-static void threads(void)
+static void *cached_in_thread(void *seed)
 {
-	for (uintptr_t i = 0; i < THREADS; i++) {
-		start(fragment_in_thread, i + 1);
+	cached((uintptr_t)seed);
+	stay();
+}
+
+static void *nothing_freed_in_thread(void *seed)
+{
+	nothing_freed((uintptr_t)seed);
+	stay();
+}
+
+/* One after the other, so that the pattern is the same every time. */
+static void threads(int count, void *(*body)(void *))
+{
+	for (int i = 0; i < count; i++) {
+		start(body, i + 1);
 		sem_wait(&done);
 	}
 }
@@ -292,7 +334,15 @@ int main(int argc, char **argv)
 	else if (!strcmp(kind, "all-freed"))
 		all_freed();
 	else if (!strcmp(kind, "threads"))
-		threads();
+		threads(THREADS, fragment_in_thread);
+	else if (!strcmp(kind, "cached"))
+		cached(1);
+	else if (!strcmp(kind, "cached-in-threads"))
+		threads(4, cached_in_thread);
+	else if (!strcmp(kind, "nothing-freed"))
+		nothing_freed(20);
+	else if (!strcmp(kind, "nothing-freed-in-threads"))
+		threads(4, nothing_freed_in_thread);
 	else if (!strcmp(kind, "ended-threads"))
 		ended_threads();
 	else if (!strcmp(kind, "several-heaps"))

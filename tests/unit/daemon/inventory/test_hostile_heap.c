@@ -46,8 +46,7 @@ static void a_sound_one(void **state)
 
 static void put_lookalike(uint64_t page, uint64_t pages)
 {
-	fake_put(&fake, FAKE_MAPPED + page * REMOTE_PAGE + 8,
-		 pages * REMOTE_PAGE | GLIBC_IS_MMAPPED);
+	fake_put_mapped(&fake, FAKE_MAPPED + page * REMOTE_PAGE, pages * REMOTE_PAGE, 0);
 }
 
 /* Java's metaspace has words that look like heads of mapped chunks: malloc's own sum tells. */
@@ -134,7 +133,7 @@ static void arenas_in_a_circle(void **state)
 	struct inventory *inventory = NULL;
 
 	fake_heap_build(&fake);
-	fake_put(&fake, FAKE_OTHER_ARENA + offsetof(struct glibc_arena_state, next),
+	fake_put(&fake, fake_state_at(FAKE_OTHER_ARENA) + offsetof(struct glibc_arena_state, next),
 		 FAKE_OTHER_ARENA);
 	assert_int_equal(fake_heap_take(&fake, MAX_BLOCKS, NULL, &inventory), -ENOENT);
 	assert_null(inventory);
