@@ -78,6 +78,12 @@ def test_unprivileged_user_may_not_attach(public_directory, waves):
     done = run("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", program, "attach",
                "--socket", public_directory / "s", "--pid", waves.pid)
     assert_error(done, NOT_PERMITTED, "root")
+    # nor is it sent to look for another place for its socket first
+    for command in (["attach", waves.pid], ["serve"], ["run", "--", "/bin/true"]):
+        done = run("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", program, *command[:1],
+                   "--socket", f"/run/dhatd-{waves.pid}.sock", *command[1:])
+        assert_error(done, NOT_PERMITTED, "run it as root (sudo)")
+        assert "socket" not in done.stderr
 
 
 def test_unprivileged_user_may_not_look(public_directory, daemon, waves):

@@ -4,11 +4,13 @@ import os
 import random
 import re
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from conftest import TARGETS, until
+from conftest import BUILD, TARGETS, until
 from oracle import book_sums, last_line_json, snapshot, state_of, states_of, status_of
 from served import Served
 
@@ -152,6 +154,66 @@ def test_end_of_the_target_is_told(how, word, target, daemon, ctl):
     process.wait()
     until(lambda: word in state_of(ctl, process.pid), "status to tell of it")
     assert dhatd.running
+    # … and in a log that has times, at once
+    stamp = r"dhatd: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+    dhatd.expect_err(rf"^{stamp}{process.pid} \(bash\) .*{word}.*; its profile stays$")
+    assert re.search(rf"^{stamp}attached to {process.pid} \(bash\)", dhatd.err, re.M)
+    status = next(t for t in ctl("status", "--json").json()["targets"])
+    assert status["allocs_per_second"] == status["frees_per_second"] == 0
+    assert "rate" not in ctl("status").out
+
+
+def test_an_end_is_told_when_it_comes(target, daemon, ctl):
+    """dhatd attach: the profile stays, and dhatd with it; the terminal does not look as if it hung."""
+    process = target("/bin/bash", "-c", "echo ready; read x; kill -SEGV $$")
+    process.expect("ready")
+    dhatd = daemon("attach", process.pid)
+    assert f"attached to {process.pid} (bash), " in dhatd.err  # no arguments: they may hold passwords
+    process.say("go")
+    dhatd.expect_err(rf"^dhatd: {process.pid} \(bash\) killed at \d\d:\d\d:\d\d: signal 11 \(SIGSEGV\); "
+                     "its profile stays, Ctrl-C ends dhatd$")
+    ctl("stats", "--pid", process.pid)
+    assert dhatd.running
+    assert dhatd.stop(signal.SIGINT) == 0
+
+
+def test_a_detach_is_told(target, daemon, ctl):
+    process = target("waves")
+    process.expect("ready")
+    dhatd = daemon("serve")
+    ctl("attach", process.pid)
+    ctl("detach", process.pid)
+    dhatd.expect_err(rf"^dhatd: \S+ \S+ detached from {process.pid} \(waves\); its profile stays$")
+    assert re.search(r"; detached$", ctl("status").out, re.M)
+
+
+def test_journald_knows_the_time(target, daemon, tmp_path, socket_path):
+    """Under systemd stderr is the journal's: lines have no time of their own."""
+    argv = ["/bin/sh", "-c", f"JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec {BUILD}/dhatd serve --socket {socket_path}"]
+    dhatd = target(argv[0], *argv[1:])
+    dhatd.expect_err("answering")
+    process = target("waves")
+    process.expect("ready")
+    subprocess.run([BUILD / "dhatctl", "attach", str(process.pid), "--socket", socket_path], check=True)
+    dhatd.expect_err(f"^dhatd: attached to {process.pid} ")
+
+
+def test_a_service_manager_is_told(daemon, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(120)
+        dhatd = daemon("serve", wait=False, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        assert manager.recv(100) == b"READY=1"
+        assert "answering at" in dhatd.err
+        assert dhatd.stop() == 0
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_children_that_are_there_already_are_followed(target, daemon, ctl):
+    family = pool_family(target, lambda *args: None, "--follow-fork")
+    child = order(family, "fork")
+    daemon("attach", family.pid, "--no-inventory", "--follow-fork")
+    until(lambda: state_of(ctl, child).startswith("attached"), "the child to be attached")
 
 
 def memory_group(name):
