@@ -57,6 +57,19 @@ int partials_say(struct partials *partials, const char *key, uint64_t bytes, con
 	return 0;
 }
 
+void partials_withdraw(struct partials *partials, const char *key)
+{
+	struct partial *partial = find(partials, key);
+
+	if (!partial)
+		return;
+	free(partial->key);
+	free(partial->text);
+	memmove(partial, partial + 1,
+		(char *)&partials->list[partials->count] - (char *)(partial + 1));
+	partials->count--;
+}
+
 void partials_deinit(struct partials *partials)
 {
 	for (size_t i = 0; i < partials->count; i++) {

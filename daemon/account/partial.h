@@ -21,4 +21,6 @@ struct partials { /* starts zeroed; in the order of finding */
 /* On failure (-ENOMEM) nothing has changed. */
 int partials_say(struct partials *partials, const char *key, uint64_t bytes, const char *format,
 		 ...) __attribute__((format(printf, 4, 5)));
+/* It is missing no more. A key that is not there is left alone. */
+void partials_withdraw(struct partials *partials, const char *key);
 void partials_deinit(struct partials *partials);

@@ -67,3 +67,10 @@ int findings_partial(struct findings *findings, const char *key, uint64_t bytes,
 	findings_unlock(findings);
 	return error;
 }
+
+void findings_withdraw_partial(struct findings *findings, const char *key)
+{
+	findings_lock(findings);
+	partials_withdraw(&findings->partials, key);
+	findings_unlock(findings);
+}

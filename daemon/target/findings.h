@@ -25,3 +25,4 @@ int findings_note(struct findings *findings, const char *text);
 /* See partials_say(). */
 int findings_partial(struct findings *findings, const char *key, uint64_t bytes, const char *format,
 		     ...) __attribute__((format(printf, 4, 5)));
+void findings_withdraw_partial(struct findings *findings, const char *key);

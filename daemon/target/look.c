@@ -224,5 +224,6 @@ void target_forget_objects(struct target *target)
 	objects_clear(&target->objects, target->services.tables);
 	target_forget_probes(target);
 	places_clear(&target->places);
+	target_forget_hidden(target);
 	findings_forget(&target->findings);
 }

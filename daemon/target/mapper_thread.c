@@ -63,6 +63,9 @@ static void do_job(enum mapper_job job, struct target *target)
 	case MAPPER_LOOK:
 		target_look_after_code(target);
 		break;
+	case MAPPER_TRY:
+		target_try_hidden(target);
+		break;
 	case MAPPER_JOBS:
 		break;
 	}

@@ -3,12 +3,13 @@
  * has appeared is probed, memory is weighed, children are attached to. */
 #include "target.h"
 
-struct mapper;
+struct mapper; /* each has a thread */
 
 enum mapper_job {		/* in the order of urgency; see target.h */
 		  MAPPER_MAP,	/* target_map_work() */
 		  MAPPER_WEIGH, /* target_weigh() */
 		  MAPPER_LOOK,	/* target_look_after_code() */
+		  MAPPER_TRY,	/* target_try_hidden() */
 		  MAPPER_JOBS,
 };
 

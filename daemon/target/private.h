@@ -30,6 +30,17 @@ struct target_probed {
 	uint32_t unseen_functions; /* of allocators: could not be probed */
 };
 
+/* Allocators that have no names, and whose code has shown nothing yet: tried again and again. */
+struct target_hidden {
+	struct hidden_waiting {
+		uint32_t object, makers; /* bits, hidden.h */
+		unsigned failures;
+	} waiting[8];
+	size_t count;		      /* beyond the bound they stay hidden */
+	uint64_t pause_ns;	      /* between trials; grows */
+	atomic_uint_least64_t due_ns; /* CLOCK_MONOTONIC; 0: nothing waits */
+};
+
 struct target_figures { /* of the kernel side, as of the last reading */
 	uint64_t counters[DHAT_CTR_COUNT], missed_runs;
 	uint32_t anchor_gaps;
@@ -83,6 +94,7 @@ struct target {
 	bool is_observed;      /* what is found from now on came late */
 	bool has_copied_code;  /* look.c's: before the attach */
 	struct target_probed probed; /* probing.c's; `lock`, too, is held for a change */
+	struct target_hidden hidden; /* hidden.c's */
 
 	/* with locks of their own */
 	struct objects objects;
@@ -138,12 +150,16 @@ void target_forget_probes(struct target *target);
  * where they are mapped. */
 int target_probe_sites(struct target *target, uint32_t object, struct sites *sites, uint8_t domain,
 		       struct dhat_error *err);
-/* hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if
- * that can be proven before the observation begins: those are taken out of *makers. */
+/* hidden.c: allocators in an object (bits, hidden.h) that have no names. By their code, if that can
+ * be proven now, before the observation begins: those are taken out of *makers. Others wait for
+ * target_try_hidden(). */
 int target_probe_by_code(struct target *target, uint32_t object, uint32_t *makers,
 			 struct dhat_error *err);
-/* Could it be tried now? */
+/* Can it be tried at all? */
 bool target_may_try(const struct target *target);
+/* Is it time for target_try_hidden()? Any thread. */
+bool target_has_hidden_due(const struct target *target, uint64_t now_ns);
+void target_forget_hidden(struct target *target);
 /* What is not counted of those that are left. */
 int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers);
 /* An error, with advice, if nothing has been probed. */

@@ -124,6 +124,7 @@ struct target_hooks {
 	void (*wants_mapper)(void *context, struct target *target); /* see target_map_work() */
 	void (*wants_look)(void *context, struct target *target); /* see target_look_after_code() */
 	void (*wants_weighing)(void *context, struct target *target); /* see target_weigh() */
+	void (*wants_trial)(void *context, struct target *target);    /* see target_try_hidden() */
 	void (*forked)(void *context, struct target *target, pid_t child);
 	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
 	/* what a person should know at once; text may hold anything: a target's names are in it */
@@ -192,6 +193,10 @@ void target_map_work(struct target *target);
 /* For the mapper thread: whose the anonymous memory is, as a finding or a note of the target. May
  * take a tenth of a second. */
 void target_weigh(struct target *target);
+/* For a mapper thread: are there allocators in its files without names, which it has shown no use
+ * of yet? What their code does is tried; what is proven is probed from then on. May take a second,
+ * and some more with perf links; is cut short when the target ends or maps code. */
+void target_try_hidden(struct target *target);
 /* For the mapper thread, once a second, and for each copy: are our breakpoints in place, and the
  * mappings that they are in? wants_mapper follows if something is to be mended. May wait for the
  * target's own work on its mappings. */

@@ -37,7 +37,7 @@ struct targets {
 	size_t reserved_count;
 	pthread_cond_t settled; /* nothing is reserved */
 	struct collector_thread *collector;
-	struct mapper *mapper;
+	struct mapper *mapper, *trier; /* the second for trials, which wait, for a second at most */
 	struct closer *closer;
 	struct inventory_threads *inventories;
 	struct targets_listener listener;
@@ -78,6 +78,13 @@ static void want_look(void *context, struct target *target)
 	struct targets *targets = context;
 
 	mapper_want(targets->mapper, target, MAPPER_LOOK);
+}
+
+static void want_trial(void *context, struct target *target)
+{
+	struct targets *targets = context;
+
+	mapper_want(targets->trier, target, MAPPER_TRY);
 }
 
 static void want_weighing(void *context, struct target *target)
@@ -209,6 +216,7 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 		.tables = tables,
 		.hooks = { .wants_mapper = want_mapper,
 			   .wants_weighing = want_weighing,
+			   .wants_trial = want_trial,
 			   .wants_look = want_look,
 			   .forked = on_forked,
 			   .replaced = on_replaced,
@@ -220,6 +228,8 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	error = inventory_threads_new(&targets->inventories);
 	if (error == 0)
 		error = mapper_new(&on_mapper, &targets->mapper);
+	if (error == 0)
+		error = mapper_new(&on_mapper, &targets->trier);
 	if (error == 0)
 		error = closer_new(on_closed, targets, &targets->closer);
 	if (error == 0)
@@ -244,6 +254,8 @@ void targets_free(struct targets *targets)
 	pthread_mutex_unlock(&targets->lock);
 	if (targets->mapper)
 		mapper_stop(targets->mapper);
+	if (targets->trier)
+		mapper_stop(targets->trier);
 	if (targets->closer)
 		closer_stop(targets->closer);
 	for (size_t i = 0; i < targets->count; i++) {
@@ -253,6 +265,7 @@ void targets_free(struct targets *targets)
 	inventory_threads_free(targets->inventories); /* they see that they are not needed */
 	closer_free(targets->closer);
 	mapper_free(targets->mapper);
+	mapper_free(targets->trier);
 	free(targets->entries);
 	free(targets->reserved);
 	pthread_cond_destroy(&targets->settled);

@@ -1,5 +1,6 @@
 #include "trial.h"
 
+#include "daemon/kernel/features.h"
 #include "daemon/kernel/tracer.h"
 #include "daemon/source/uprobes.h"
 #include "proto/base/cleanup.h"
@@ -14,7 +15,6 @@
 #define TRIAL_RING_BYTES (4u << 20)
 #define TRIAL_CALLS 20000 /* enough to judge, and little to look through */
 #define TRIAL_DOMAIN 1	  /* any: it is the only one */
-#define TRIAL_FEW 2000	  /* with fewer it is looked at longer */
 
 DEFINE_CLEANUP_PTR(struct tracer *, tracer_free)
 
@@ -55,17 +55,32 @@ static size_t watch_all(const struct survey *survey, struct sites *ret)
 	return usable;
 }
 
-static void record(struct tracer *tracer, struct recording *recording)
+/* Perf links are let go of one by one, a tenth of a second each: if that is what we were asked for,
+ * better ones will do for the trial. */
+static enum uprobe_kind choose_kind(const struct target *target)
+{
+	int kind = target->kind == UPROBE_PERF && !target->has_seccomp ? 0 : (int)target->kind;
+
+	while (kind < UPROBE_PERF && features_links(kind, NULL))
+		kind++;
+	return kind;
+}
+
+static void record(struct target *target, struct tracer *tracer, struct recording *recording,
+		   bool *ret_was_cut)
 {
 	const struct timespec pause = { .tv_nsec = 10000000 };
 	uint64_t began = clock_now_ns(CLOCK_MONOTONIC), spent = 0;
+	uint32_t epoch = tracer_epoch(target->tracer);
 
 	tracer_open_gate(tracer);
-	while (recording->count < TRIAL_CALLS &&
+	while (recording->count < TRIAL_CALLS && !*ret_was_cut &&
 	       spent < (recording->count < TRIAL_FEW ? TRIAL_MAX_NS : TRIAL_NS)) {
 		nanosleep(&pause, NULL);
 		ring_drain(tracer_ring(tracer), SIZE_MAX, take, recording);
 		spent = clock_now_ns(CLOCK_MONOTONIC) - began;
+		*ret_was_cut = target->is_ending ||
+			       (target->is_observed && tracer_epoch(target->tracer) != epoch);
 	}
 	tracer_close_gate(tracer);
 }
@@ -78,7 +93,7 @@ int target_try_entries(struct target *target, int fd, const struct survey *surve
 	struct tracer_options options = {
 		.pid = target->pid,
 		.ring_bytes = TRIAL_RING_BYTES,
-		.kind = target->kind,
+		.kind = choose_kind(target),
 		.closes_on_exec = true,
 	};
 	_cleanup_free_ struct uprobe_site *places = NULL;
@@ -102,7 +117,7 @@ int target_try_entries(struct target *target, int fd, const struct survey *surve
 		error = uprobes_attach(tracer, fd, places, place_count, err);
 	if (error)
 		return error;
-	record(tracer, &recording);
+	record(target, tracer, &recording, &ret->was_cut);
 	tracer_counters(tracer, counters);
 	tracer_detach(tracer);
 	error = conduct_judge(calls, recording.count, survey->desc.entry_count, &conduct);

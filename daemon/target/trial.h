@@ -10,11 +10,12 @@ struct trial {
 	enum conduct_role roles[OBJECT_MAX_ENTRIES]; /* of the survey's entries */
 	size_t call_count;
 	bool is_proven;
+	bool was_cut; /* short, for the target is ending, or has mapped code that waits for us */
 };
+#define TRIAL_FEW 2000 /* calls. With fewer it is looked at longer */
 
-/* Before the observation begins; holder of map_lock. survey: with candidates. Takes
- * TRIAL_NS, and up to TRIAL_MAX_NS when little happens. An error: it
- * could not be tried. */
+/* Holder of map_lock. survey: with candidates. Takes TRIAL_NS, and up to TRIAL_MAX_NS when little
+ * happens; where there are only perf links, some seconds more. An error: it could not be tried. */
 int target_try_entries(struct target *target, int fd, const struct survey *survey,
 		       struct trial *ret, struct dhat_error *err);
 #define TRIAL_NS 300000000ull

@@ -211,26 +211,38 @@ def unseen(verdict):
     return [reason for reason in verdict["reasons"] if "cannot be followed" in reason]
 
 
-def test_found_by_its_code(daemon, ctl, target):
+OLD_KERNEL = {"LD_PRELOAD": str(TARGETS / "one_thread.so")}  # it has perf links only
+
+
+def found_by_code(ctl, pid):
+    """Address in the file, role. Those that nobody called while they were tried are watched, and left out here."""
+    probes = target_status(ctl, pid)["probes"]
+    found = {int(p["function"][1:], 16): p["role"] for p in probes if "found by its code" in p["allocator"]}
+    return {address: role for address, role in found.items() if role != "not known"}
+
+
+def check_pattern(ctl, churn, pid):
+    """What churn does after "quiet" is counted to the byte."""
+    before = totals_of(ctl, pid)
+    churn.say("")
+    done = [int(n) for n in churn.expect(r"^done (\d+) (\d+) (\d+) (\d+)$").groups()]
+    assert [a - b for a, b in zip(totals_of(ctl, pid), before)] == done
+
+
+@pytest.mark.parametrize("link, env", [(None, {}), ("perf", {}), (None, OLD_KERNEL)], ids=["best", "perf", "only perf"])
+def test_found_by_its_code(link, env, daemon, ctl, target):
     """Each function that the program uses, with its role, where nm finds it in the twin; then to the byte."""
     churn = target(PROGRAMS / "churn-je-stripped")
     churn.expect("^ready")
-    dhatd = daemon("attach", "--pid", churn.pid)
+    dhatd = daemon("attach", "--pid", churn.pid, *(["--link", link] if link else []), env=env)
     assert "dhatd:   jemalloc 5.3.0, found by its code (" in dhatd.err
-    probes = target_status(ctl, churn.pid)["probes"]
-    found = {int(p["function"][1:], 16): p["role"] for p in probes if "found by its code" in p["allocator"]}
-    # those that nobody called while they were tried are watched
-    found = {address: role for address, role in found.items() if role != "not known"}
-    assert found == {address_of(PROGRAMS / "churn-je", name): role for name, role in CHURN_ROLES.items()}
-
+    assert {p["link"] for p in target_status(ctl, churn.pid)["probes"]} == ({"perf"} if link or env else {"session"})
+    assert found_by_code(ctl, churn.pid) == {address_of(PROGRAMS / "churn-je", name): role
+                                             for name, role in CHURN_ROLES.items()}
     churn.say("")
     churn.expect("^quiet")
-    before = totals_of(ctl, churn.pid)
-    assert before[2:] == [0, 0]
-    churn.say("")
-    done = [int(n) for n in churn.expect(r"^done (\d+) (\d+) (\d+) (\d+)$").groups()]
-    after = totals_of(ctl, churn.pid)
-    assert [a - b for a, b in zip(after, before)] == done
+    assert totals_of(ctl, churn.pid)[2:] == [0, 0]
+    check_pattern(ctl, churn, churn.pid)
     verdict = target_status(ctl, churn.pid)["verdict"]
     assert verdict["word"] == ("inexact" if unseen(verdict) else "exact"), verdict
     assert len(verdict["reasons"]) == len(unseen(verdict))
@@ -274,6 +286,78 @@ def test_not_tried_where_nothing_happens(daemon, ctl, target, tmp_path):
     assert churn.wait() == 0
 
 
+def is_late(verdict):
+    """Counted, but not from its first block on: so it is said."""
+    return verdict["word"] == "inexact" and any(
+        "mapped and perhaps used before the probes were there: its first blocks are missing" in reason
+        for reason in verdict["reasons"]) and not any("is not counted" in reason for reason in verdict["reasons"])
+
+
+def test_found_by_its_code_after_the_start(daemon, ctl):
+    """`dhatd run`: nothing can be tried before the program runs. Until then it is partial, and names it."""
+    dhatd = daemon("run", "--", PROGRAMS / "churn-je-stripped")
+    dhatd.expect("^ready")
+    pid = ctl("status", "--json").json()["targets"][0]["target"]["pid"]
+    assert "partial: what jemalloc 5.3.0 in churn-je-stripped hands out is not counted" in dhatd.err
+    found = until(lambda: found_by_code(ctl, pid), "the functions to be found")
+    assert found == {address_of(PROGRAMS / "churn-je", name): role for name, role in CHURN_ROLES.items()}
+    dhatd.expect_err("jemalloc 5.3.0 in churn-je-stripped has been in use now, was found by its code, and is counted")
+    assert is_late(target_status(ctl, pid)["verdict"]), target_status(ctl, pid)["verdict"]
+    dhatd.say("")
+    dhatd.expect("^quiet")
+    check_pattern(ctl, dhatd, pid)
+    dhatd.say("")
+    assert dhatd.wait() == 0
+
+
+PLUGIN = PROGRAMS / "churn-je-plugin-stripped.so"
+# this jemalloc wants more of it than glibc keeps for plugins
+ROOM = {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384"}
+
+
+@pytest.mark.parametrize("link", ["session", "perf"])
+def test_found_by_its_code_in_a_late_library(link, daemon, ctl, target):
+    host = target(PROGRAMS / "churn-host", PLUGIN, env=ROOM)
+    host.expect("^host")
+    daemon("attach", "--pid", host.pid, "--link", link)
+    assert target_status(ctl, host.pid)["verdict"]["word"] == "exact"
+    host.say("")
+    host.expect("^ready")
+    found = until(lambda: found_by_code(ctl, host.pid), "the functions to be found")
+    twin = PROGRAMS / "churn-je-plugin.so"
+    assert found == {address_of(twin, f"pic_{name}"): role for name, role in CHURN_ROLES.items()}
+    assert is_late(target_status(ctl, host.pid)["verdict"]), target_status(ctl, host.pid)["verdict"]
+    host.say("")
+    host.expect("^quiet")
+    check_pattern(ctl, host, host.pid)
+    host.say("")
+    assert host.wait() == 0
+
+
+def test_not_found_while_nobody_uses_it(daemon, ctl, target, tmp_path):
+    """Late, and idle: partial, with its name, until it is used."""
+    host = target(PROGRAMS / "churn-host", PLUGIN, "idle", env=ROOM)
+    host.expect("^host")
+    dhatd = daemon("attach", "--pid", host.pid)
+    run = daemon("run", "--", PROGRAMS / "churn-je-stripped", "idle", socket=tmp_path / "run.sock")
+    run.expect("^ready")
+    host.say("")
+    host.expect("^ready")
+    until(lambda: target_status(ctl, host.pid)["verdict"]["word"] != "exact", "the library to be noticed")
+    for socket, name in ((None, PLUGIN.name), (tmp_path / "run.sock", "churn-je-stripped")):
+        verdict = ctl("status", "--json", socket=socket).json()["targets"][0]["verdict"]
+        assert verdict["word"] == "partial" and len(verdict["reasons"]) == 2, verdict
+        assert f"what jemalloc 5.3.0 in {name} hands out is not counted: " in verdict["reasons"][1]
+        assert "what its code does shows only in use; it is entered, most often first, at +0x" in verdict["reasons"][1]
+    for process in (host, run):
+        for line in ("quiet", "done"):
+            process.say("")
+            process.expect(f"^{line}")
+        process.say("")
+    assert host.wait() == 0 and run.wait() == 0
+    assert dhatd.stop() == 0
+
+
 def test_static_and_stripped(daemon, ctl, target):
     """Nothing has a name: still to the byte, if it is in use; and refused, unharmed, if it is not."""
     churn, idle = target(PROGRAMS / "churn-je-static-stripped"), target(PROGRAMS / "churn-je-static-stripped", "idle")
@@ -289,10 +373,7 @@ def test_static_and_stripped(daemon, ctl, target):
     ctl("attach", churn.pid)
     churn.say("")
     churn.expect("^quiet")
-    before = totals_of(ctl, churn.pid)
-    churn.say("")
-    done = [int(n) for n in churn.expect(r"^done (\d+) (\d+) (\d+) (\d+)$").groups()]
-    assert [a - b for a, b in zip(totals_of(ctl, churn.pid), before)] == done
+    check_pattern(ctl, churn, churn.pid)
     verdict = target_status(ctl, churn.pid)["verdict"]
     assert verdict["word"] == ("inexact" if unseen(verdict) else "partial") and len(verdict["reasons"]) == 2, verdict
     assert "should its C library have a malloc of its own" in verdict["reasons"][1]

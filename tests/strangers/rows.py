@@ -29,16 +29,17 @@ WORKERD = "node_modules/@cloudflare/workerd-linux-64/bin/workerd"
 BIOME = "./node_modules/@biomejs/cli-linux-x64/biome"
 SASS = "./node_modules/sass-embedded-linux-x64/dart-sass/src/"
 ROWS = [
-    # ---- allocators without symbols: run to the end, the part that is counted is right and the other is told of
+    # ---- allocators without symbols: run to the end, the part that is counted is right and the other is
+    # told of, or found by its code while it runs
     # jemalloc 5.3.0, static
     {"name": "biome", "packages": ["@biomejs/cli-linux-x64@2.6.8"], "argv": [BIOME, "lint", "js"],
-     "truth": [LIBC], "hidden": "jemalloc", "verdict": "partial"},
+     "truth": [LIBC], "hidden": "jemalloc|perhaps used before", "verdict": "partial|inexact"},
     {"name": "biome-musl", "packages": ["@biomejs/cli-linux-x64-musl@2.6.8"],
      "argv": ["./node_modules/@biomejs/cli-linux-x64-musl/biome", "lint", "js"], "refused": "jemalloc"},
     # mimalloc 3.5.3, static, and no .eh_frame
     {"name": "bun", "packages": ["@oven/bun-linux-x64@1.4.5"],
      "argv": ["./node_modules/@oven/bun-linux-x64/bin/bun", "plain.js"],
-     "truth": [LIBC], "hidden": "mimalloc", "verdict": "partial"},
+     "truth": [LIBC], "hidden": "mimalloc|perhaps used before", "verdict": "partial|inexact"},
     # mimalloc 3.3.2 in a static program
     {"name": "turbo", "packages": ["@turbo/linux-64@2.11.11"],
      "argv": ["./node_modules/@turbo/linux-64/bin/turbo", "--version"], "refused": "mimalloc"},
@@ -47,15 +48,15 @@ ROWS = [
      "refused": r"\bGo\b"},
     # mimalloc 2 and 3 in libraries of node, whose own calls are of glibc
     {"name": "rolldown", "packages": ["rolldown@1.3.3"], "argv": ["node", "rolldown.mjs"],
-     "truth": [LIBC], "hidden": "mimalloc", "verdict": "partial"},
+     "truth": [LIBC], "hidden": "mimalloc|perhaps used before", "verdict": "partial|inexact"},
     {"name": "rspack", "packages": ["@rspack/core@2.3.3"], "argv": ["node", "rspack.js"],
-     "truth": [LIBC], "hidden": "mimalloc", "verdict": "partial"},
+     "truth": [LIBC], "hidden": "mimalloc|perhaps used before", "verdict": "partial|inexact"},
     # its library is packed, and unpacked into the cache of the user, by another name, when it is first loaded
     {"name": "swc", "packages": ["@swc/core@1.16.22"], "argv": ["node", "swc.js"], "warm": True,
-     "truth": [LIBC], "hidden": "mimalloc", "verdict": "partial"},
+     "truth": [LIBC], "hidden": "mimalloc|perhaps used before", "verdict": "partial|inexact"},
     {"name": "oxlint", "packages": ["oxlint@1.94.0"],
      "argv": ["node", "./node_modules/oxlint/bin/oxlint", "--no-ignore", "js"],
-     "truth": [LIBC], "hidden": "mimalloc", "verdict": "partial"},
+     "truth": [LIBC], "hidden": "mimalloc|perhaps used before", "verdict": "partial|inexact"},
 
     # ---- the same attached to while they work: found by what their code does
     {"name": "biome-server", "live": "biome", "attach": "busy", "argv": [BIOME],

@@ -51,7 +51,7 @@ void hidden_describe(const struct object_desc *desc, const char *path, unsigned 
 		 "its functions",
 		 hidden_name(desc, maker), file,
 		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols",
-		 count ? ", and what its code does shows only in use, during an attach; it "
+		 count ? ", and what its code does shows only in use; it "
 			 "is entered, most often first, at "
 		       : "",
 		 list, file, file);

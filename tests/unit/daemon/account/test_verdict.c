@@ -233,6 +233,13 @@ static void what_is_not_probed_makes_it_partial(void **state)
 	assert_int_equal(length(verdict->reasons), 3);
 	assert_string_equal(verdict->reasons[1], "A again");
 	verdict_free(verdict);
+	partials_withdraw(&partials, "a");
+	partials_withdraw(&partials, "a"); /* is not there any more */
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(verdict->word, DHAT_PARTIAL);
+	assert_int_equal(length(verdict->reasons), 2);
+	assert_string_equal(verdict->reasons[1], "and what B does");
+	verdict_free(verdict);
 	partials_deinit(&partials);
 	partials = (struct partials){ 0 };
 	verdict = verdict_of(values, &facts);

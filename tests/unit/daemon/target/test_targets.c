@@ -146,6 +146,10 @@ void target_weigh(struct target *target)
 {
 }
 
+void target_try_hidden(struct target *target)
+{
+}
+
 void target_look_after_code(struct target *target)
 {
 }
