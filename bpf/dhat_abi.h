@@ -301,6 +301,7 @@ enum dhat_cfa {
 	DHAT_CFA_SIGNAL = 4,   /* sp points at a ucontext: all registers are in it */
 	DHAT_CFA_END = 5,      /* the return address is undefined: the outermost frame */
 	DHAT_CFA_FP_DEREF = 6, /* *(fp + cfa_offset): stack realigned through a saved pointer */
+	DHAT_CFA_CHAIN = 7,    /* no rule, in code that keeps frame pointers: to be tried */
 };
 
 /* Beside enum dhat_cfa: the rule was read out of instructions, not told by the compiler. What it

@@ -388,6 +388,8 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 		return unwind_step_signal(s);
 	} else if (kind == DHAT_CFA_END) {
 		return DHAT_STOP_COMPLETE;
+	} else if (kind == DHAT_CFA_CHAIN) {
+		return unwind_step_fp(s, DHAT_STOP_NO_RULE);
 	} else if (kind == UNWIND_ROW_JIT || kind == UNWIND_ROW_NO_TABLE) {
 		/* no table, too: the trampoline's page may be newer than the bank in use */
 		return unwind_step_nofile(s, kind == UNWIND_ROW_JIT ? DHAT_STOP_JIT

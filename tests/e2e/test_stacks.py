@@ -116,3 +116,5 @@ def test_code_that_no_compiler_makes(tmp_path):
     assert len(stacks) == 4
     assert [len(stacks[way]) for way in (2, 3)] == [2, 2], stacks
     assert stacks[2][0] == "zero_rbp" and stacks[3][0] == "lying_rbp"
+    # where all code keeps frame pointers they lead on, whatever was done to the return address
+    assert stacks[1][:4] == ["builtin", "moves_return", "allocate", "main"] and stacks[1][-1] == "_start"

@@ -31,9 +31,17 @@ void *lying_rbp(size_t size);
 void *after_abort(size_t size);
 
 /* Sections without .cfi_startproc get no FDE. Functions have symbols: they are read. */
-__asm__(".text\n"
+__asm__(".section builtins, \"ax\"\n" /* as V8's: all of it keeps frame pointers */
 	".type moves_return, @function\n"
 	"moves_return:\n"
+	"	push %rbp\n"
+	"	mov %rsp, %rbp\n"
+	"	call builtin\n"
+	"	leave\n"
+	"	ret\n"
+	".size moves_return, . - moves_return\n"
+	".type builtin, @function\n"
+	"builtin:\n"
 	"	pop %rax\n"
 	"	push $5\n"
 	"	push $6\n"
@@ -43,9 +51,10 @@ __asm__(".text\n"
 	"	call allocate_odd\n"
 	"	leave\n"
 	"	ret $16\n"
-	".size moves_return, . - moves_return\n"
+	".size builtin, . - builtin\n"
 
 	/* how far rsp moves is read from memory */
+	".text\n"
 	".type zero_rbp, @function\n"
 	"zero_rbp:\n"
 	"	push %rbp\n"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/object/x86_64/frame_code.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -22,12 +23,15 @@ struct holes {
 	struct cfi_code_range *ranges;
 	size_t range_count, range_capacity;
 	uint64_t all_bytes;
+	struct cfi_span *kept; /* of them: where frame pointers are kept */
+	size_t kept_count, kept_capacity;
 };
 
 static void holes_deinit(struct holes *holes)
 {
 	free(holes->entries);
 	free(holes->ranges);
+	free(holes->kept);
 }
 
 /* The number of spans that start at or below addr. */
@@ -126,8 +130,6 @@ static int add_hole(struct holes *holes, Elf_Data *text, uint64_t vaddr, struct 
 	if (holes->range_count && holes->ranges[holes->range_count - 1].end > hole.start)
 		return 0; /* sections that overlap, or do not ascend */
 	holes->all_bytes += size;
-	if (holes->all_bytes > CFI_CODE_MAX_BYTES)
-		return -E2BIG;
 	r = array_make_room(&holes->ranges, &holes->range_capacity, holes->range_count);
 	if (r < 0)
 		return r;
@@ -174,6 +176,126 @@ static int find_holes(struct holes *holes, uint64_t entry)
 	return r;
 }
 
+/* ---- frame pointers ----------------------------------------------------------------------- */
+
+static int add_kept(struct holes *holes, uint64_t start, uint64_t end)
+{
+	if (holes->kept_count && holes->kept[holes->kept_count - 1].end == start) {
+		holes->kept[holes->kept_count - 1].end = end;
+		return 0;
+	}
+	if (array_make_room(&holes->kept, &holes->kept_capacity, holes->kept_count))
+		return -ENOMEM;
+	holes->kept[holes->kept_count++] = (struct cfi_span){ start, end };
+	return 0;
+}
+
+static int find_kept(struct holes *holes)
+{
+	const struct cfi_code_range *range;
+	enum frame_code found, before;
+	uint64_t at, next;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < holes->range_count; i++) {
+		range = &holes->ranges[i];
+		before = FRAME_CODE_UNKNOWN;
+		for (at = range->start; r == 0 && at < range->end; at = next) {
+			next = range->end - at > FRAME_CODE_BLOCK_BYTES
+				       ? at + FRAME_CODE_BLOCK_BYTES
+				       : range->end;
+			found = frame_code_judge(range->bytes + (at - range->start), next - at);
+			if (found != FRAME_CODE_UNKNOWN)
+				before = found;
+			if (before == FRAME_CODE_KEPT)
+				r = add_kept(holes, at, next);
+		}
+	}
+	return r;
+}
+
+/* Too much to be read: what keeps frame pointers is left out. */
+static int leave_out_kept(struct holes *holes)
+{
+	struct cfi_code_range *ranges = NULL, *range;
+	size_t i, kept = 0, count = 0, capacity = 0;
+	uint64_t at, end;
+
+	holes->all_bytes = 0;
+	for (i = 0; i < holes->range_count; i++) {
+		range = &holes->ranges[i];
+		for (at = range->start; at < range->end; at = end) {
+			while (kept < holes->kept_count && holes->kept[kept].end <= at)
+				kept++;
+			end = range->end;
+			if (kept < holes->kept_count && holes->kept[kept].start <= at) {
+				if (holes->kept[kept].end < end)
+					end = holes->kept[kept].end;
+				continue;
+			}
+			if (kept < holes->kept_count && holes->kept[kept].start < end)
+				end = holes->kept[kept].start;
+			if (array_make_room(&ranges, &capacity, count)) {
+				free(ranges);
+				return -ENOMEM;
+			}
+			ranges[count++] =
+				(struct cfi_code_range){ at, end,
+							 range->bytes + (at - range->start) };
+			holes->all_bytes += end - at;
+		}
+	}
+	free(holes->ranges);
+	holes->ranges = ranges;
+	holes->range_count = count;
+	return 0;
+}
+
+struct pieces {
+	struct cfi_code_piece *list;
+	size_t count, capacity;
+};
+
+static int add_piece(struct pieces *pieces, struct cfi_code_piece piece)
+{
+	if (piece.start >= piece.end)
+		return 0;
+	if (array_make_room(&pieces->list, &pieces->capacity, pieces->count))
+		return -ENOMEM;
+	pieces->list[pieces->count++] = piece;
+	return 0;
+}
+
+/* What was read, and frame pointers in between where they are kept. */
+static int fill_with_kept(const struct holes *holes, const struct cfi_code_piece *read,
+			  size_t read_count, struct pieces *ret)
+{
+	const struct dhat_row chain = { .cfa = DHAT_CFA_CHAIN };
+	size_t i = 0, kept;
+	uint64_t at;
+	int r = 0;
+
+	for (kept = 0; r == 0 && kept < holes->kept_count; kept++) {
+		const struct cfi_span *span = &holes->kept[kept];
+
+		for (; r == 0 && i < read_count && read[i].end <= span->start; i++)
+			r = add_piece(ret, read[i]);
+		at = span->start;
+		for (; r == 0 && i < read_count && read[i].start < span->end; i++) {
+			r = add_piece(ret, (struct cfi_code_piece){ at, read[i].start, chain });
+			if (r == 0)
+				r = add_piece(ret, read[i]);
+			at = read[i].end;
+		}
+		if (r == 0)
+			r = add_piece(ret, (struct cfi_code_piece){ at, span->end, chain });
+	}
+	for (; r == 0 && i < read_count; i++)
+		r = add_piece(ret, read[i]);
+	return r;
+}
+
 int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_count, uint64_t entry,
 		   struct cfi_code_piece **ret, size_t *ret_count)
 {
@@ -182,21 +304,34 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 		.covered = covered,
 		.covered_count = covered_count,
 	};
+	_cleanup_free_ struct cfi_code_piece *read = NULL;
+	struct pieces pieces = {};
+	size_t read_count = 0;
 	int r;
 
 	*ret_count = 0;
 	if (is_covered(&holes, entry))
 		entry = 0;
 	r = find_functions(&holes);
-	if (r < 0 || (!holes.entry_count && !entry))
+	if (r < 0)
 		return r;
 	if (holes.entry_count)
 		qsort(holes.entries, holes.entry_count, sizeof(*holes.entries), compare_entries);
 	r = find_holes(&holes, entry);
-	if (r == -E2BIG || (r == 0 && !holes.range_count))
-		return 0;
-	if (r < 0)
+	if (r == 0)
+		r = find_kept(&holes);
+	if (r == 0 && holes.all_bytes > CFI_CODE_MAX_BYTES)
+		r = leave_out_kept(&holes);
+	if (r == 0 && holes.range_count && (holes.entry_count || entry))
+		r = cfi_code_read(holes.ranges, holes.range_count, holes.entries, holes.entry_count,
+				  entry, &read, &read_count);
+	if (r == 0)
+		r = fill_with_kept(&holes, read, read_count, &pieces);
+	if (r < 0) {
+		free(pieces.list);
 		return r;
-	return cfi_code_read(holes.ranges, holes.range_count, holes.entries, holes.entry_count,
-			     entry, ret, ret_count);
+	}
+	*ret = pieces.list;
+	*ret_count = pieces.count;
+	return 0;
 }

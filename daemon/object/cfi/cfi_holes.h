@@ -1,6 +1,9 @@
 #pragma once
-/* cfi_holes: the code of an ELF file that its call frame information leaves out, and what its
- * instructions tell (cfi_code.h).
+/* cfi_holes: the code of an ELF file that its call frame information leaves out: what its
+ * instructions tell (cfi_code.h), and where they do not, whether it keeps frame pointers
+ * (frame_code.h).
+ *
+ * Of a file with more than CFI_CODE_MAX_BYTES of it only what does not keep them is read.
  */
 #include <libelf.h>
 
@@ -11,7 +14,7 @@ struct cfi_span {
 };
 
 /* covered: what has CFI, ascending by start; spans may overlap. entry: the ELF entry point, 0 if
- * nothing enters there. Nothing is read where there is neither an entry nor a function symbol
- * outside of covered. *ret as of cfi_code_read(). */
+ * nothing enters there. Instructions are read only if there is an entry or a function
+ * symbol outside of covered. *ret as of cfi_code_read(). */
 int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_count, uint64_t entry,
 		   struct cfi_code_piece **ret, size_t *ret_count);

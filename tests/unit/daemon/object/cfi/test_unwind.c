@@ -343,6 +343,30 @@ static void test_places_without_a_rule(void **state)
 	EXPECT(CODE + 0x50, CODE + 0x250, CODE + 0x150, CODE + 0x450);
 }
 
+/* Where frame pointers are kept they are taken for a rule; elsewhere they are not. */
+static void test_frame_pointers_for_want_of_a_rule(void **state)
+{
+	code(0, 0x100, DHAT_CFA_CHAIN | DHAT_CFA_READ, 0, 0);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x200, STACK + 0x300);
+	put(0x208, CODE + 0x80);
+	put(0x300, 77);
+	put(0x308, CODE + 0x150);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x80, CODE + 0x150);
+	assert_int_equal(host_scratch.flags, DHAT_STACK_USED_FP);
+	put(0x300, 0); /* no end, but at the entry point or in a clone's child */
+	put(0x308, 0);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
+			 DHAT_STOP_NO_RULE);
+	EXPECT(CODE + 0x50, CODE + 0x80);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_NO_RULE);
+	EXPECT(CODE + 0x50);
+	assert_int_equal(host_scratch.flags, 0);
+}
+
 #define JIT 0x100000000 /* code of no file, below all mappings */
 
 static void test_jit_code_by_frame_pointer(void **state)
@@ -644,6 +668,7 @@ int main(void)
 		TEST(test_a_return_address_of_zero_is_the_end),
 		TEST(test_recursion),
 		TEST(test_places_without_a_rule),
+		TEST(test_frame_pointers_for_want_of_a_rule),
 		TEST(test_jit_code_by_frame_pointer),
 		TEST(test_a_guess_is_proved),
 		TEST(test_a_rule_from_code_is_proved),
