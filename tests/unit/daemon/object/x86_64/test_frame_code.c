@@ -47,9 +47,10 @@ static void test_functions_without(void **state)
 static void test_where_it_turns(void **state)
 {
 	PUT(10, 0x55, 0x48, 0x89, 0xe5);
-	PUT(30, 0x5d, 0xc3);
+	PUT(500, 0x5d, 0xc3); /* a function may have many ends */
+	PUT(9, 0x5b, 0xc3);
 	assert_int_equal(frame_code_judge(code, sizeof(code)), FRAME_CODE_KEPT);
-	PUT(1, 0x5d, 0xc3);
+	PUT(1, 0x5b, 0xc3);
 	assert_int_equal(frame_code_judge(code, sizeof(code)), FRAME_CODE_NOT_KEPT);
 }
 
