@@ -5,10 +5,13 @@
 
 #include "client.h"
 #include "command.h"
+#include "filtering.h"
 #include "input.h"
+#include "names_hint.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
+#include "rows.h"
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -18,21 +21,32 @@ struct stats {
 	struct common common;
 	uint32_t pid;
 	const char *path; /* a .dhat file instead of a daemon */
-	struct view_points points;
+	struct rows_options rows;
+	struct dhat_line_style style;
+	size_t depth;
+	bool has_depth; /* it was asked for */
 	struct trim_options trim;
+	struct dhat_filter filter;
 	bool without_names;
 };
 
-enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_DEPTH, KEY_ADDRESSES };
+enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_DEPTH, KEY_ADDRESSES, KEY_BY, KEY_WHOLE_NAMES };
 
 static const struct argp_option options[] = {
-	{ "sort", KEY_SORT, "KEY", 0,
-	  "List stacks by their bytes: live (now), total (ever), peak (at t-gmax) or max (each "
-	  "one's "
-	  "own maximum)",
+	{ "by", KEY_BY, "WHAT", 0,
+	  "List stacks (the default), or sums by function, line, file or object: of the innermost "
+	  "frame that is the program's own",
 	  2 },
-	{ "top", 'n', "N", 0, "List N stacks (default 10; 0: none)", 2 },
-	{ "depth", KEY_DEPTH, "N", 0, "Show N frames of each (default 12; 0: all)", 2 },
+	{ "sort", KEY_SORT, "KEY", 0,
+	  "Sort by bytes: live (now), total (ever), peak (at t-gmax) or max (each one's own "
+	  "maximum)",
+	  2 },
+	{ "top", 'n', "N", 0, "List N of them (default 10; 0: none)", 2 },
+	{ "depth", KEY_DEPTH, "N", 0,
+	  "Show N frames of each stack, and as one what is equal in these (default 12; 0: all)",
+	  2 },
+	{ "whole-names", KEY_WHOLE_NAMES, 0, 0,
+	  "Show template arguments, parameters and return types, too", 2 },
 	{ "addresses", KEY_ADDRESSES, 0, 0, "Show the frames' addresses", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
 	{ 0 },
@@ -56,19 +70,29 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &stats->pid, &stats->trim, &stats->common });
+		command_give_inputs(state, (void *[]){ &stats->pid, &stats->trim, &stats->filter,
+						       &stats->common });
 		return 0;
+	case KEY_BY:
+		if (dhat_by_parse(arg, &stats->style.by) == 0)
+			return 0;
+		argp_error(state, "--by %s: there are stack, function, line, file and object", arg);
+		return EINVAL;
 	case KEY_SORT:
-		if (ranking_parse_key(arg, &stats->points.key) == 0)
+		if (ranking_parse_key(arg, &stats->rows.key) == 0)
 			return 0;
 		argp_error(state, "--sort %s: there are live, total, peak and max", arg);
 		return EINVAL;
 	case 'n':
-		return parse_number(state, "--top", arg, &stats->points.top);
+		return parse_number(state, "--top", arg, &stats->rows.top);
 	case KEY_DEPTH:
-		return parse_number(state, "--depth", arg, &stats->points.depth);
+		stats->has_depth = true;
+		return parse_number(state, "--depth", arg, &stats->depth);
+	case KEY_WHOLE_NAMES:
+		stats->style.has_whole_names = true;
+		return 0;
 	case KEY_ADDRESSES:
-		stats->points.has_addresses = true;
+		stats->style.has_addresses = true;
 		return 0;
 	case KEY_NO_NAMES:
 		stats->without_names = true;
@@ -87,9 +111,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = {
-	{ .argp = &pid_argp }, { .argp = &trim_argp }, { .argp = &common_argp }, { 0 }
-};
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &filter_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -113,8 +139,7 @@ static struct json_object *frames_as_json(const struct dhat_snapshot *snapshot,
 	return array;
 }
 
-static struct json_object *point_as_json(const struct dhat_snapshot *snapshot,
-					 const struct dhat_rendered_point *point)
+static void add_numbers(struct json_object *object, const struct dhat_rendered_point *point)
 {
 	const struct {
 		const char *name;
@@ -127,33 +152,67 @@ static struct json_object *point_as_json(const struct dhat_snapshot *snapshot,
 		{ "lifetimes_us", point->lifetimes_us }, { "first_ns", point->first_ns },
 		{ "last_ns", point->last_ns },		 { "merged_points", point->part_count },
 	};
-	struct json_object *object = json_object_new_object();
 
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_object_add(object, figures[i].name,
 				       json_object_new_uint64(figures[i].value));
 	json_object_object_add(object, "max_is_known",
 			       json_object_new_boolean(dhat_rendered_max_is_known(point)));
+}
+
+static struct json_object *point_as_json(const struct dhat_rendering *table,
+					 const struct dhat_rendered_point *point)
+{
+	struct json_object *object = json_object_new_object();
+	_cleanup_free_ char *name = NULL;
+	const char *place;
+
+	add_numbers(object, point);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
-	json_object_object_add(object, "stop", dhat_json_string(point->part->stop));
-	json_object_object_add(object, "frames", frames_as_json(snapshot, point->part));
+	if (table->style.by == DHAT_BY_STACK) {
+		json_object_object_add(object, "stop", dhat_json_string(point->part->stop));
+		json_object_object_add(object, "frames",
+				       frames_as_json(table->snapshot, point->part));
+		return object;
+	}
+	dhat_table_line_split(table->lines[point->lines[point->line_count - 1]], &name, &place);
+	json_object_object_add(object, dhat_by_name(table->style.by), dhat_json_string(name ?: ""));
+	if (place)
+		json_object_object_add(object, "place", dhat_json_string(place));
 	return object;
 }
 
-static int print_json(const struct stats *stats, struct dhat_rendering *rendering)
+static struct json_object *before_as_json(const struct dhat_snapshot *snapshot)
 {
-	const struct dhat_snapshot *snapshot = rendering->snapshot;
+	struct json_object *object = json_object_new_object();
+	Dhat__ProgramPoint before;
+
+	dhat_snapshot_before(snapshot, &before);
+	json_object_object_add(object, "live_bytes", json_object_new_uint64(before.live_bytes));
+	json_object_object_add(object, "live_blocks", json_object_new_uint64(before.live_blocks));
+	json_object_object_add(object, "peak_bytes", json_object_new_uint64(before.peak_bytes));
+	json_object_object_add(object, "peak_blocks", json_object_new_uint64(before.peak_blocks));
+	return object;
+}
+
+static int print_json(const struct stats *stats, struct dhat_rendering *table)
+{
+	const struct dhat_snapshot *snapshot = table->snapshot;
 	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
-	size_t count = ranking_sort(rendering, stats->points.key);
+	size_t count = ranking_sort(table, stats->rows.key);
 	int r = -ENOMEM;
 
-	if (count > stats->points.top)
-		count = stats->points.top;
+	if (count > stats->rows.top)
+		count = stats->rows.top;
 	for (size_t i = 0; i < count; i++)
-		json_object_array_add(points, point_as_json(snapshot, rendering->points[i]));
+		json_object_array_add(points, point_as_json(table, table->points[i]));
 	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
 	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
+	    json_object_object_add(object, "before_attach", before_as_json(snapshot)) == 0 &&
+	    json_object_object_add(object, "left_out", filtering_as_json(&stats->filter)) == 0 &&
+	    json_object_object_add(object, "by",
+				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
 	    json_object_object_add(object, "points", points) == 0)
 		r = dhat_json_put(stdout, object);
 	fputc('\n', stdout);
@@ -163,24 +222,6 @@ static int print_json(const struct stats *stats, struct dhat_rendering *renderin
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
-static void print_list(struct screen *screen, const struct stats *stats,
-		       struct dhat_rendering *rendering)
-{
-	static const char *const titles[] = { "live bytes", "bytes ever allocated",
-					      "bytes at the peak (t-gmax)",
-					      "bytes at their maximum" };
-	size_t count = ranking_sort(rendering, stats->points.key);
-
-	if (!stats->points.top || !count)
-		return;
-	fprintf(screen->file, "\nStacks with the most %s", titles[stats->points.key]);
-	if (count > stats->points.top)
-		fprintf(screen->file, ", %s of %s (--top)", view_count(stats->points.top),
-			view_count(count));
-	fputs(":\n", screen->file);
-	view_points(screen, rendering, &stats->points);
-}
-
 static void print_notes(struct screen *screen, const Dhat__SnapshotEnd *end)
 {
 	for (size_t i = 0; i < end->n_notes; i++) {
@@ -189,45 +230,80 @@ static void print_notes(struct screen *screen, const Dhat__SnapshotEnd *end)
 	}
 }
 
-static void print(const struct stats *stats, struct dhat_rendering *rendering)
+static void print(const struct stats *stats, struct dhat_rendering *table,
+		  struct dhat_rendering *by_line)
 {
-	const struct dhat_snapshot *snapshot = rendering->snapshot;
+	const struct dhat_snapshot *snapshot = table->snapshot;
 	struct screen screen;
 
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_target(&screen, snapshot->head->target);
 	fputc('\n', stdout);
-	view_headline(&screen, rendering);
+	rows_headline(&screen, by_line);
 	fputc('\n', stdout);
-	view_totals(&screen, snapshot->end->totals);
-	print_list(&screen, stats, rendering);
+	view_totals(&screen, snapshot);
+	rows_print(&screen, table, &stats->rows);
+	filtering_print(&screen, &stats->filter);
 	print_notes(&screen, snapshot->end);
+	names_hint(&screen, table, &stats->rows);
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+static int report(struct stats *stats, const struct dhat_snapshot *snapshot)
+{
+	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
+	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
+	struct dhat_table_options wanted = { .style = stats->style,
+					     .trim_rules = stats->trim.rules,
+					     .depth = stats->depth,
+					     .is_shown = is_shown };
+	int r;
+
+	r = is_shown ? dhat_filter_apply(&stats->filter, snapshot, is_shown) : -ENOMEM;
+	if (r == 0 && stats->common.as_json) {
+		/* programs want all there is, and can put it together themselves */
+		wanted.style.has_whole_names = true;
+		wanted.style.has_addresses |= stats->style.by == DHAT_BY_STACK && !stats->has_depth;
+		wanted.depth = stats->has_depth ? stats->depth : 0;
+	}
+	if (r == 0)
+		r = dhat_table_new(snapshot, &wanted, &table);
+	if (r == 0 && stats->common.as_json)
+		return print_json(stats, table);
+	wanted.style.by = DHAT_BY_LINE;
+	if (r == 0)
+		r = dhat_table_new(snapshot, &wanted, &by_line);
+	if (r == 0)
+		print(stats, table, by_line);
+	return r;
+}
+
+static int run(struct stats *stats, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	int r;
+
+	if (stats->path)
+		r = input_read(stats->path, &snapshot, err);
+	else
+		r = client_snapshot(stats->common.socket_path, stats->pid, stats->without_names,
+				    &snapshot, err);
+	if (r < 0)
+		return r;
+	r = report(stats, snapshot);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot sort and print the stacks") : 0;
 }
 
 int cmd_stats(int argc, char **argv, struct dhat_error *err)
 {
-	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	struct stats stats = { .points = { .key = RANK_BY_LIVE, .top = 10, .depth = 12 } };
+	struct stats stats = { .rows = { .key = RANK_BY_LIVE, .top = 10 }, .depth = 12 };
 	int r;
 
 	r = command_parse(&argp, argc, argv, &stats, &stats.common, err);
-	if (r < 0 || stats.common.is_done)
-		return r;
-	if (stats.path)
-		r = input_read(stats.path, &snapshot, err);
-	else
-		r = client_snapshot(stats.common.socket_path, stats.pid, stats.without_names,
-				    &snapshot, err);
-	if (r < 0)
-		return r;
-	r = dhat_rendering_new(snapshot, ranking_line, stats.trim.rules, &rendering);
-	if (r < 0)
-		return dhat_error_errno(err, -r, "cannot sort the stacks");
-	if (stats.common.as_json)
-		r = print_json(&stats, rendering);
-	else
-		print(&stats, rendering);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
+	if (r == 0 && !stats.common.is_done)
+		r = run(&stats, err);
+	dhat_filter_deinit(&stats.filter);
+	return r;
 }

@@ -1,8 +1,6 @@
 #include "ranking.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,8 +51,12 @@ static int compare(const void *a_, const void *b_, void *key_)
 	const struct dhat_rendered_point *a = *(struct dhat_rendered_point *const *)a_;
 	const struct dhat_rendered_point *b = *(struct dhat_rendered_point *const *)b_;
 	enum ranking_key key = *(enum ranking_key *)key_;
-	uint64_t x = ranking_bytes(a, key), y = ranking_bytes(b, key);
+	uint64_t x = !dhat_point_is_before(a->part), y = !dhat_point_is_before(b->part);
 
+	if (x == y) {
+		x = ranking_bytes(a, key);
+		y = ranking_bytes(b, key);
+	}
 	if (x == y) {
 		x = ranking_blocks(a, key);
 		y = ranking_blocks(b, key);
@@ -72,48 +74,8 @@ size_t ranking_sort(struct dhat_rendering *rendering, enum ranking_key key)
 
 	qsort_r(rendering->points, rendering->point_count, sizeof(*rendering->points), compare,
 		&key);
-	while (count < rendering->point_count && ranking_bytes(rendering->points[count], key))
+	while (count < rendering->point_count && ranking_bytes(rendering->points[count], key) &&
+	       !dhat_point_is_before(rendering->points[count]->part))
 		count++;
 	return count;
-}
-
-/* The last `count` components of a path. */
-static const char *path_tail(const char *path, int count)
-{
-	const char *tail = path + strlen(path);
-
-	while (tail > path) {
-		if (tail[-1] == '/' && --count == 0)
-			break;
-		tail--;
-	}
-	return tail;
-}
-
-char *ranking_line(const Dhat__Frame *frame, const Dhat__Location *location)
-{
-	const char *function = location && *location->function ? location->function : "???";
-	char *line;
-	int n;
-
-	if (location && *location->file && location->line)
-		n = asprintf(&line, "%" PRIx64 "\t%s\t%s:%u", frame->address, function,
-			     path_tail(location->file, 2), location->line);
-	else if (*frame->object)
-		n = asprintf(&line, "%" PRIx64 "\t%s\t%s+0x%" PRIx64, frame->address, function,
-			     path_tail(frame->object, 1), frame->object_vaddr);
-	else
-		n = asprintf(&line, "%" PRIx64 "\t%s\t0x%" PRIx64 ", in no file", frame->address,
-			     function, frame->address);
-	return n < 0 ? NULL : line;
-}
-
-void ranking_split_line(const char *line, char **ret_function, const char **ret_place)
-{
-	const char *function = strchr(line, '\t'), *place = NULL;
-
-	if (function)
-		place = strchr(++function, '\t');
-	*ret_function = place ? strndup(function, place - function) : strdup(line);
-	*ret_place = place ? place + 1 : NULL;
 }

@@ -16,13 +16,6 @@ int ranking_parse_key(const char *text, enum ranking_key *ret);
 uint64_t ranking_bytes(const struct dhat_rendered_point *point, enum ranking_key key);
 uint64_t ranking_blocks(const struct dhat_rendered_point *point, enum ranking_key key);
 
-/* Sorts rendering->points in place: most bytes first, then most blocks, then as they were. Returns
- * how many have bytes under this key. */
+/* Sorts rendering->points in place: most bytes first, then most blocks, then as they were; what was
+ * there before the attach last. Returns how many others have bytes under this key. */
 size_t ranking_sort(struct dhat_rendering *rendering, enum ranking_key key);
-
-/* A frame as "ADDRESS\tFUNCTION\tPLACE", for dhat_rendering_new(): two calls in one line of source
- * stay two. The place is "dir/file.c:12" or "object+0x12a4". */
-char *ranking_line(const Dhat__Frame *frame, const Dhat__Location *location);
-/* The parts of such a line. *ret_function: for the caller to free, NULL when out of memory.
- * *ret_place: within the line; NULL for a note such as "[stack lost]". */
-void ranking_split_line(const char *line, char **ret_function, const char **ret_place);

@@ -5,6 +5,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "rows.h"
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
@@ -29,20 +30,25 @@ static int print_json(const char *path, const struct dhat_snapshot *snapshot)
 /* The answer in short, and where the whole of it is. */
 static int print(unsigned trim_rules, const char *path, const struct dhat_snapshot *snapshot)
 {
-	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
+	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *by_line = NULL;
+	const struct dhat_table_options options = { .style.by = DHAT_BY_LINE,
+						    .trim_rules = trim_rules };
 	struct screen screen;
+	size_t stacks = 0;
 	int r;
 
-	r = dhat_rendering_new(snapshot, ranking_line, trim_rules, &rendering);
+	r = dhat_table_new(snapshot, &options, &by_line);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < snapshot->point_count; i++)
+		stacks += !*snapshot->points[i]->label;
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_target(&screen, snapshot->head->target);
-	view_headline(&screen, rendering);
-	printf("%s live in %s blocks, %s stacks; written to ",
-	       view_size(snapshot->end->totals->live_bytes),
-	       view_count(snapshot->end->totals->live_blocks), view_count(rendering->point_count));
+	rows_headline(&screen, by_line);
+	printf("%s live in %s, %s; written to ", view_size(snapshot->end->totals->live_bytes),
+	       view_counted(snapshot->end->totals->live_blocks, "block"),
+	       view_counted(stacks, "stack"));
 	screen_text(&screen, path);
 	fputc('\n', stdout);
 	return 0;

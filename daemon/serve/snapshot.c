@@ -444,7 +444,7 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	if (from->flags & DHAT_STACK_ANON)
 		point->kind = without_qualifiers("mmap");
 	if (from->is_before)
-		point->label = without_qualifiers("[allocated before attach]");
+		point->label = without_qualifiers(DHAT_LABEL_BEFORE);
 	else if (from->is_lost)
 		point->label = without_qualifiers("[stack lost]");
 	else

@@ -95,25 +95,33 @@ void screen_text(struct screen *screen, const char *text)
 		fputs(clean, screen->file);
 }
 
-void screen_paragraph(struct screen *screen, size_t column, const char *text)
+void screen_continue(struct screen *screen, size_t column, size_t used, const char *text)
 {
 	_cleanup_free_ char *clean = dhat_text_clean(text);
-	size_t room = screen_room(screen, SIZE_MAX, column), used = 0, width;
+	bool is_first = true; /* no blank before it, and it does not begin a line of its own */
 	char *rest = clean, *word;
 
 	while (rest && (word = strsep(&rest, " "))) {
-		width = dhat_text_width(word);
-		if (used && used + 1 + width > room) {
+		size_t width = dhat_text_width(word);
+
+		if (!is_first && screen->width && used + 1 + width > screen->width &&
+		    used > column) {
 			fprintf(screen->file, "\n%*s", (int)column, "");
-			used = 0;
-		} else if (used) {
+			used = column;
+		} else if (!is_first) {
 			fputc(' ', screen->file);
 			used++;
 		}
 		fputs(word, screen->file);
 		used += width;
+		is_first = false;
 	}
 	fputc('\n', screen->file);
+}
+
+void screen_paragraph(struct screen *screen, size_t column, const char *text)
+{
+	screen_continue(screen, column, column, text);
 }
 
 size_t screen_room(const struct screen *screen, size_t wanted, size_t others)

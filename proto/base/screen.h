@@ -30,5 +30,8 @@ void screen_text(struct screen *screen, const char *text);
  * further lines begin in `column`, too. Ends the line. */
 void screen_paragraph(struct screen *screen, size_t column, const char *text);
 
+/* The same, where the cursor is in column `used` already. */
+void screen_continue(struct screen *screen, size_t column, size_t used, const char *text);
+
 /* How wide a column may be that wants `wanted` beside `others` columns of other things. */
 size_t screen_room(const struct screen *screen, size_t wanted, size_t others);

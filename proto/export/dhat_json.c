@@ -127,10 +127,9 @@ static struct json_object *trimmed(unsigned trim_rules)
 {
 	struct json_object *array = json_object_new_array();
 
-	if (array && trim_rules & DHAT_TRIM_ALLOCATOR)
-		json_object_array_add(array, json_object_new_string("allocator"));
-	if (array && trim_rules & DHAT_TRIM_TOKIO)
-		json_object_array_add(array, json_object_new_string("tokio"));
+	for (unsigned bit = 1; array && dhat_trim_word(bit); bit <<= 1)
+		if (trim_rules & bit)
+			json_object_array_add(array, json_object_new_string(dhat_trim_word(bit)));
 	return array;
 }
 

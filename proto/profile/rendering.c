@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "frame_text.h"
+#include "own_code.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/interned.h"
@@ -23,13 +24,14 @@ struct numbers { /* a growing array */
 
 struct builder {
 	struct dhat_rendering *rendering;
-	dhat_line_of_frame line_of_frame;
+	dhat_line_of_frame line_of_frame; /* NULL: a table's line */
+	const struct dhat_table_options *options;
 	struct interned lines; /* become the rendering's */
 	struct span *spans;    /* by frame number - 1 */
 	struct numbers frame_lines;
 	void *points;	      /* struct dhat_rendered_point by lines */
 	struct numbers stack; /* of the point at hand */
-	unsigned trim_rules;
+	uint32_t hidden_count;
 	const char **functions; /* of the frames in `stack`, for the rules; NULL: no name */
 	bool *keep;
 	size_t function_count, function_room, keep_room;
@@ -60,12 +62,20 @@ static int push(struct numbers *numbers, uint32_t number)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
+static char *line_of(const struct builder *builder, const Dhat__Frame *frame,
+		     const Dhat__Location *location)
+{
+	if (frame->left_out && location)
+		return strdup(location->function); /* a note in a frame's place */
+	if (builder->line_of_frame)
+		return builder->line_of_frame(frame, location);
+	return dhat_table_line(frame, location, &builder->options->style);
+}
+
 static int render_location(struct builder *builder, const Dhat__Frame *frame,
 			   const Dhat__Location *location)
 {
-	_cleanup_free_ char *line = frame->left_out && location
-					    ? strdup(location->function)
-					    : builder->line_of_frame(frame, location);
+	_cleanup_free_ char *line = line_of(builder, frame, location);
 	uint32_t index;
 	int r;
 
@@ -123,7 +133,7 @@ static int push_frame(struct builder *builder, uint32_t number)
 	r = render_frame(builder, number);
 	for (uint32_t i = 0; r == 0 && i < span->count; i++) {
 		r = push(&builder->stack, builder->frame_lines.at[span->first + i]);
-		if (r == 0 && builder->trim_rules)
+		if (r == 0 && builder->options->trim_rules)
 			r = push_function(builder, frame, i);
 	}
 	return r;
@@ -136,7 +146,7 @@ static void trim(struct builder *builder)
 
 	if (!count)
 		return;
-	dhat_trim_stack(builder->functions, count, builder->trim_rules, builder->keep);
+	dhat_trim_stack(builder->functions, count, builder->options->trim_rules, builder->keep);
 	builder->stack.count = first;
 	for (size_t i = 0; i < count; i++) {
 		if (builder->keep[i])
@@ -144,19 +154,41 @@ static void trim(struct builder *builder)
 	}
 }
 
-static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point)
+/* The innermost frame of one's own code; there is none: the innermost one. */
+static int push_own_frame(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	const Dhat__Frame *own = NULL;
+	size_t location = 0, number = 0;
+	int r;
+
+	for (size_t i = 0; !own && i < point->n_frames; i++) {
+		const Dhat__Frame *frame =
+			builder->rendering->snapshot->frames[point->frames[i] - 1];
+
+		if (!frame->n_locations && dhat_is_own_code(frame, NULL))
+			own = frame;
+		for (location = 0; !own && location < frame->n_locations;)
+			if (dhat_is_own_code(frame, frame->locations[location]))
+				own = frame;
+			else
+				location++;
+		number = point->frames[own ? i : 0];
+	}
+	if (!number)
+		return 0;
+	r = render_frame(builder, number);
+	return r < 0 ? r
+		     : push(&builder->stack,
+			    builder->frame_lines
+				    .at[builder->spans[number - 1].first + (own ? location : 0)]);
+}
+
+static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
 {
 	const char *stop = dhat_stop_reason(point);
 	char note[128];
 	int r = 0;
 
-	builder->stack.count = builder->function_count = 0;
-	if (*point->label)
-		r = push_note(builder, point->label);
-	if (r == 0 && *point->kind) {
-		snprintf(note, sizeof(note), "[%s]", point->kind);
-		r = push_note(builder, note);
-	}
 	for (size_t i = 0; r == 0 && i < point->n_frames; i++)
 		r = push_frame(builder, point->frames[i]);
 	if (r == 0)
@@ -165,8 +197,31 @@ static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point
 		snprintf(note, sizeof(note), "[stack ends early: %s]", stop);
 		r = push_note(builder, note);
 	}
+	return r;
+}
+
+static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	size_t depth = builder->options->depth;
+	char note[128];
+	int r = 0;
+
+	builder->stack.count = builder->function_count = builder->hidden_count = 0;
+	if (*point->label)
+		r = push_note(builder, point->label);
+	if (r == 0 && *point->kind) {
+		snprintf(note, sizeof(note), "[%s]", point->kind);
+		r = push_note(builder, note);
+	}
+	if (r == 0)
+		r = builder->options->style.by == DHAT_BY_STACK ? push_frames(builder, point)
+								: push_own_frame(builder, point);
 	if (r == 0 && !builder->stack.count)
 		r = push_note(builder, "[no stack]");
+	if (r == 0 && depth && builder->stack.count > depth) {
+		builder->hidden_count = builder->stack.count - depth;
+		builder->stack.count = depth;
+	}
 	return r;
 }
 
@@ -220,6 +275,7 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 		return -ENOMEM;
 	point->part = part;
 	point->line_count = builder->stack.count;
+	point->hidden_count = builder->hidden_count;
 	memcpy(point->lines, builder->stack.at, size);
 	node = tsearch(point, &builder->points, compare_points);
 	if (!node)
@@ -256,21 +312,23 @@ static int build(struct builder *builder)
 		return -ENOMEM;
 	r = interned_add(&builder->lines, "[root]", &root);
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
-		r = add_point(builder, snapshot->points[i]);
+		if (!builder->options->is_shown || builder->options->is_shown[i])
+			r = add_point(builder, snapshot->points[i]);
 	return r;
 }
 
-int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
-		       unsigned trim_rules, struct dhat_rendering **ret)
+static int rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
+			 const struct dhat_table_options *options, struct dhat_rendering **ret)
 {
-	struct builder builder = { .line_of_frame = line_of_frame, .trim_rules = trim_rules };
+	struct builder builder = { .line_of_frame = line_of_frame, .options = options };
 	int r;
 
 	builder.rendering = calloc(1, sizeof(*builder.rendering));
 	if (!builder.rendering)
 		return -ENOMEM;
 	builder.rendering->snapshot = snapshot;
-	builder.rendering->trim_rules = trim_rules;
+	builder.rendering->style = options->style;
+	builder.rendering->trim_rules = options->trim_rules;
 	r = build(&builder);
 	builder.rendering->lines = take_ptr(builder.lines.list);
 	builder.rendering->line_count = builder.lines.count;
@@ -282,6 +340,20 @@ int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame 
 	}
 	*ret = builder.rendering;
 	return 0;
+}
+
+int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
+		       unsigned trim_rules, struct dhat_rendering **ret)
+{
+	const struct dhat_table_options options = { .trim_rules = trim_rules };
+
+	return rendering_new(snapshot, line_of_frame, &options, ret);
+}
+
+int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,
+		   struct dhat_rendering **ret)
+{
+	return rendering_new(snapshot, NULL, options, ret);
 }
 
 void dhat_rendering_free(struct dhat_rendering *rendering)

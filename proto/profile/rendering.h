@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "snapshot.h"
+#include "table_line.h"
 
 struct dhat_rendered_point {
 	const Dhat__ProgramPoint *part; /* the first of its parts */
@@ -22,12 +23,14 @@ struct dhat_rendered_point {
 	uint64_t first_ns, last_ns;
 	uint64_t greatest_max_bytes; /* of a single part */
 	uint32_t part_count;	     /* points of the snapshot that this one stands for */
+	uint32_t hidden_count;	     /* lines of the first part's stack beyond the depth */
 	uint32_t line_count;
 	uint32_t lines[]; /* indices in dhat_rendering.lines; innermost first, never none */
 };
 
 struct dhat_rendering {
 	const struct dhat_snapshot *snapshot; /* borrowed */
+	struct dhat_line_style style;	      /* of a table's lines */
 	unsigned trim_rules;
 	char **lines; /* each once; [0] is "[root]", which no point has */
 	size_t line_count;
@@ -43,6 +46,16 @@ typedef char *(*dhat_line_of_frame)(const Dhat__Frame *frame, const Dhat__Locati
  * so that points that differ in nothing else become one. 0: all lines. */
 int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame line_of_frame,
 		       unsigned trim_rules, struct dhat_rendering **ret);
+
+/* A table: rows are what reads the same. */
+struct dhat_table_options {
+	struct dhat_line_style style;
+	unsigned trim_rules;
+	size_t depth;	      /* lines of a stack, from the innermost on; 0: all. Only by stack */
+	const bool *is_shown; /* of each point of the snapshot; NULL: all are */
+};
+int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,
+		   struct dhat_rendering **ret);
 void dhat_rendering_free(struct dhat_rendering *rendering);
 
 /* Is max_bytes what it was, and not just a bound? Its lower bound: dhat_rendered_least_max(). */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/cleanup.h"
 
@@ -155,4 +156,26 @@ int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error
 	if (!snapshot->end)
 		return bad(err, "its end is missing");
 	return 0;
+}
+
+bool dhat_point_is_before(const Dhat__ProgramPoint *point)
+{
+	return !strcmp(point->label, DHAT_LABEL_BEFORE);
+}
+
+void dhat_snapshot_before(const struct dhat_snapshot *snapshot, Dhat__ProgramPoint *ret)
+{
+	dhat__program_point__init(ret);
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		const Dhat__ProgramPoint *point = snapshot->points[i];
+
+		if (!dhat_point_is_before(point))
+			continue;
+		ret->max_bytes += point->max_bytes;
+		ret->max_blocks += point->max_blocks;
+		ret->peak_bytes += point->peak_bytes;
+		ret->peak_blocks += point->peak_blocks;
+		ret->live_bytes += point->live_bytes;
+		ret->live_blocks += point->live_blocks;
+	}
 }

@@ -8,6 +8,7 @@
  * S3: a point has at most DHAT_SNAPSHOT_MAX_DEPTH frames; there are at most
  *     DHAT_SNAPSHOT_MAX_POINTS points and DHAT_SNAPSHOT_MAX_FRAMES frames.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@
 #define DHAT_SNAPSHOT_MAX_DEPTH 1024	    /* the kernel side sends 127 */
 #define DHAT_SNAPSHOT_MAX_POINTS (4u << 20) /* TARGET_MAX_STACKS, and room */
 #define DHAT_SNAPSHOT_MAX_FRAMES (16u << 20)
+
+/* The label of the point of all blocks that were there before the attach. */
+#define DHAT_LABEL_BEFORE "[allocated before attach]"
 
 struct dhat_snapshot { /* for reading; what it points to belongs to it */
 	const Dhat__SnapshotHead *head;
@@ -41,3 +45,8 @@ int dhat_snapshot_add(struct dhat_snapshot *snapshot, Dhat__SnapshotPart *part,
 		      struct dhat_error *err);
 /* After the last part: is it whole? */
 int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error *err);
+
+/* Blocks from before the attach have no stack: they are no part of rankings and percentages. */
+bool dhat_point_is_before(const Dhat__ProgramPoint *point);
+/* Their sums, in the fields that a point has figures in; all 0 if there are none. */
+void dhat_snapshot_before(const struct dhat_snapshot *snapshot, Dhat__ProgramPoint *ret);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "function_name.h"
 #include "proto/base/cleanup.h"
 
 /* Names begin with one of these; Rust's `<T as Trait>::f` and `<T>::f` are looked at without the
@@ -68,6 +69,22 @@ static const char *const glue_rules[] = {
 	"alloc::boxed::Box<dyn core::ops::function::",
 };
 
+static const char *const std_rules[] = {
+	"std::",
+	"__gnu_cxx::",
+	"__cxxabiv1::",
+	"operator new(",
+	"operator new[](",
+	"__cxa_",
+	"execute_native_thread_function", /* std::thread's, in libstdc++ */
+	"core::",
+	"alloc::",
+	"hashbrown::",
+	"__rust",
+	"__rdl_",
+	"rust_panic",
+};
+
 static bool begins_with_any(const char *name, const char *const *rules, size_t count)
 {
 	if (!name)
@@ -91,16 +108,37 @@ static bool is_allocator_shim(const char *name)
 	       begins_with_any(space + 1, allocator_rules, ARRAY_SIZE(allocator_rules));
 }
 
+static bool is_std(const char *name)
+{
+	return name && begins_with_any(dhat_name_begin(name), std_rules, ARRAY_SIZE(std_rules));
+}
+
+bool dhat_trim_is_library(const char *function)
+{
+	return is_std(function) || is_allocator_shim(function) ||
+	       begins_with_any(function, tokio_rules, ARRAY_SIZE(tokio_rules));
+}
+
+static const struct {
+	const char *word;
+	unsigned rules;
+} words[] = {
+	{ "allocator", DHAT_TRIM_ALLOCATOR },
+	{ "tokio", DHAT_TRIM_TOKIO },
+	{ "std", DHAT_TRIM_STD },
+	{ "all", DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO | DHAT_TRIM_STD },
+};
+
+const char *dhat_trim_word(unsigned bit)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (words[i].rules == bit)
+			return words[i].word;
+	return NULL;
+}
+
 int dhat_trim_parse(const char *text, unsigned *ret_rules, struct dhat_error *err)
 {
-	static const struct {
-		const char *word;
-		unsigned rules;
-	} words[] = {
-		{ "allocator", DHAT_TRIM_ALLOCATOR },
-		{ "tokio", DHAT_TRIM_TOKIO },
-		{ "all", DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO },
-	};
 	unsigned rules = 0;
 
 	for (const char *at = text;; at++) {
@@ -112,7 +150,8 @@ int dhat_trim_parse(const char *text, unsigned *ret_rules, struct dhat_error *er
 		if (i == ARRAY_SIZE(words))
 			return dhat_error_set(
 				err, EINVAL, DHAT_EXIT_USAGE,
-				"cannot trim '%.*s': there are allocator, tokio and all",
+				"cannot trim '%.*s': there are allocator, tokio, std and "
+				"all",
 				(int)length, at);
 		rules |= words[i].rules;
 		at += length;
@@ -211,6 +250,8 @@ size_t dhat_trim_stack(const char *const *functions, size_t count, unsigned rule
 		trim_allocator(functions, count, keep);
 	if (rules & DHAT_TRIM_TOKIO)
 		trim_tokio(functions, count, keep);
+	for (size_t i = 0; rules & DHAT_TRIM_STD && i < count; i++)
+		keep[i] &= !is_std(functions[i]);
 	for (size_t i = 0; i < count; i++)
 		kept += keep[i];
 	if (kept || !count)

@@ -58,10 +58,18 @@ def test_every_form_of_a_profile_agrees(quiet, daemon, ctl, tables, tmp_path):
         assert sums(direct["pps"], ("tb", "tbk", "gb", "gbk", "eb", "ebk")) == [
             int(totals[k]) for k in ("total_bytes", "total_blocks", "peak_bytes", "peak_blocks",
                                      "live_bytes", "live_blocks")]
-        assert len(answer["points"]) == len([p for p in direct["pps"] if p["eb"]])
+        # blocks from before the attach have no part in the ranking, and sums of their own
+        assert len(answer["points"]) == len([p for p in direct["pps"] if p["eb"] and p["tbk"]])
+        [before] = [p for p in direct["pps"] if p["ebk"] and not p["tbk"]]
+        assert [answer["before_attach"][k] for k in ("live_bytes", "live_blocks", "peak_bytes", "peak_blocks")] == [
+            before[k] for k in ("eb", "ebk", "gb", "gbk")]
+        assert answer["before_attach"]["live_bytes"] + sum(int(p["live_bytes"]) for p in answer["points"]) == int(
+            answer["totals"]["live_bytes"])
     assert live["totals"]["live_bytes"] >= BLOCKS * 5000
     # what a person sees first
     text = ctl("stats").out
+    assert "[allocated before attach]" not in text.partition("\nNote:")[0]
+    assert re.search(r"^  of these +[\d,]+ bytes in +[\d,]+ blocks .* from before the attach$", text, re.M)
     assert re.search(r"^Most of what is live: .*\(\d[\d,]+ bytes\) in 1,0\d\d blocks", text, re.M)
     assert "\x1b" not in text
 
@@ -182,3 +190,24 @@ def test_files_belong_to_who_typed_sudo(quiet, daemon, ctl, tmp_path):
     for name in ("x.dhat", "x.json", "y.json"):
         found = (tmp_path / name).stat()
         assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65533, 0o600), name
+
+
+def test_one_line_over_many_stacks(target, daemon, ctl, tables, tmp_path):
+    """One line of code that a thousand stacks lead to is one line of the answer."""
+    program = target("many_stacks")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    tables()
+    program.say("alloc 1000")
+    program.expect("total_blocks")
+    text = ctl("stats").out
+    assert re.search(r"^Most of what is live: 15\.6 KiB \(16,000 bytes\) in 1,000 blocks from 1,000 stacks, \d+\.\d%.*\n"
+                     r"  from walk at targets/many_stacks\.c:\d+$", text, re.M), text
+    by_line = ctl("stats", "--by", "line", "--json").json()["points"][0]
+    assert [by_line[k] for k in ("live_bytes", "live_blocks", "merged_points", "line")] == [16000, 1000, 1000, "walk"]
+    top = ctl("stats", "--depth", "1", "--json").json()["points"][0]
+    assert [top[k] for k in ("live_bytes", "merged_points")] == [16000, 1000]
+    gone = ctl("stats", "--exclude", "^walk$", "--json").json()
+    [left_out] = gone["left_out"]
+    assert [left_out[k] for k in ("pattern", "live_bytes", "live_blocks", "stacks")] == ["^walk$", 16000, 1000, 1000]
+    assert not any(p["live_bytes"] >= 16 and p["merged_points"] == 1000 for p in gone["points"])

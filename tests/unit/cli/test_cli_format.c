@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "cli/command.h"
+#include "cli/rows.h"
 #include "cli/view.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
@@ -111,17 +112,20 @@ static void test_ranking(void **state)
 	struct dhat_rendering *rendering = NULL;
 	enum ranking_key key;
 
-	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, 0, &rendering), 0);
+	assert_int_equal(dhat_table_new(snapshot, &(struct dhat_table_options){ 0 }, &rendering),
+			 0);
 	/* points 2 and 3 of the sample read alike */
 	assert_int_equal(rendering->point_count, SAMPLE_POINTS - 1);
-	assert_int_equal(ranking_sort(rendering, RANK_BY_LIVE), 5);
+	/* what was there before the attach is in no ranking, and behind all others */
+	assert_int_equal(ranking_sort(rendering, RANK_BY_LIVE), 4);
 	assert_int_equal(rendering->points[0]->live_bytes, 1000000);
-	assert_int_equal(rendering->points[4]->live_bytes, 100);
-	assert_int_equal(rendering->points[4]->part_count, 2);
+	assert_int_equal(rendering->points[3]->live_bytes, 100);
+	assert_int_equal(rendering->points[3]->part_count, 2);
+	assert_true(dhat_point_is_before(rendering->points[5]->part));
 	assert_int_equal(ranking_sort(rendering, RANK_BY_TOTAL), 5);
 	assert_int_equal(rendering->points[0]->total_bytes, 5000000);
-	assert_int_equal(ranking_sort(rendering, RANK_BY_MAX), 6);
-	assert_int_equal(ranking_sort(rendering, RANK_BY_PEAK), 6);
+	assert_int_equal(ranking_sort(rendering, RANK_BY_MAX), 5);
+	assert_int_equal(ranking_sort(rendering, RANK_BY_PEAK), 5);
 	assert_int_equal(ranking_parse_key("peak", &key), 0);
 	assert_int_equal(key, RANK_BY_PEAK);
 	assert_int_equal(ranking_parse_key("size", &key), -EINVAL);
@@ -210,7 +214,39 @@ static void test_stats(void **state)
 	}
 }
 
-/* Each line of a list fits a terminal of 60 columns; what is wider is cut, not wrapped. */
+/* Sums by one's own code, names whole, and what filters leave out. */
+static void test_stats_by(void **state)
+{
+	char suppressions[] = "/tmp/dhat-format-supp-XXXXXX";
+	int fd = mkstemp(suppressions);
+
+	assert_int_equal(write(fd, "leak:no such\nleak:push_back\n", 28), 28);
+	close(fd);
+	_cleanup_free_ char *line = RUN("stats", 0, path, "--by", "line");
+	_cleanup_free_ char *object = RUN("stats", 0, path, "--by=object", "--sort=total");
+	_cleanup_free_ char *filtered =
+		RUN("stats", 0, path, "--filter", "Cache::", "--exclude", "no such", "--top=2");
+	_cleanup_free_ char *known = RUN("stats", 0, path, "--suppressions", suppressions);
+	_cleanup_free_ char *merged = RUN("stats", 0, path, "--depth", "1");
+
+	unlink(suppressions);
+	expect_golden("tests/golden/stats.by-line.txt", line);
+	assert_non_null(strstr(object, "Objects with the most bytes ever allocated:\n"));
+	assert_non_null(strstr(object, "\n      /usr/bin/service\n"));
+	assert_non_null(
+		strstr(filtered,
+		       "\nLeft out: 0 bytes live in 0 blocks, 1 stack: what does not match "
+		       "--filter\n          nothing by --exclude no such: it matches no stack\n"));
+	assert_non_null(strstr(known, "\nLeft out: 989 KiB (1,012,388 bytes) live in 1,004 blocks, "
+				      "5 stacks: leak:push_back\n"));
+	assert_null(strstr(known, "no such"));
+	/* what reads the same is one row */
+	assert_non_null(strstr(merged, "981 KiB (1,004,096 bytes) live in 1,001 blocks, 99.2%, "
+				       "2 stacks\n"));
+	assert_non_null(strstr(merged, "      … and on, in 2 stacks (--depth)\n"));
+}
+
+/* Each line of a list fits a terminal of 60 columns. */
 static void test_stacks_fit_the_terminal(void **state)
 {
 	struct dhat_snapshot *snapshot = sample_snapshot();
@@ -219,15 +255,14 @@ static void test_stacks_fit_the_terminal(void **state)
 	size_t size;
 	struct screen screen = { .width = 60, .file = open_memstream(&printed, &size) };
 
-	assert_int_equal(dhat_rendering_new(snapshot, ranking_line, 0, &rendering), 0);
-	ranking_sort(rendering, RANK_BY_LIVE);
-	view_points(&screen, rendering, &(struct view_points){ .top = 10, .has_addresses = true });
+	assert_int_equal(dhat_table_new(snapshot,
+					&(struct dhat_table_options){ .style.has_addresses = true },
+					&rendering),
+			 0);
+	rows_print(&screen, rendering, &(struct rows_options){ .top = 10 });
 	fclose(screen.file);
 	rest = printed;
 	while ((line = strsep(&rest, "\n"))) {
-		/* the sentence of a point may wrap; frames may not */
-		if (strstr(line, " allocated ") || strstr(line, " live in "))
-			continue;
 		if (dhat_text_width(line) > 60)
 			fail_msg("%zu columns: %s", dhat_text_width(line), line);
 	}
@@ -254,11 +289,15 @@ static void test_json(void **state)
 static void test_trim_words(void **state)
 {
 	_cleanup_free_ char *all = RUN("stats", 0, path, "--trim");
-	_cleanup_free_ char *next = RUN("stats", 0, "--trim", "allocator", path);
-	_cleanup_free_ char *joined = RUN("stats", 0, "--trim=allocator", path);
+	_cleanup_free_ char *named = RUN("stats", 0, path, "--trim=std,allocator,tokio");
+	_cleanup_free_ char *next = RUN("stats", 0, "--trim", "std", path);
+	_cleanup_free_ char *joined = RUN("stats", 0, "--trim=std", path);
 
-	assert_string_equal(all, next);
+	assert_string_equal(all, named);
 	assert_string_equal(next, joined);
+	/* the library's templates are gone, and who called them is there */
+	assert_null(strstr(joined, "std::"));
+	assert_non_null(strstr(joined, "\n      Cache::insert(int)  src/cache.cc:12\n"));
 }
 
 static void test_export(void **state)
@@ -327,6 +366,9 @@ static void test_failures(void **state)
 		{ "stats", { "a", "b" }, DHAT_EXIT_USAGE, "one file" },
 		{ "stats", { "--sort", "size" }, DHAT_EXIT_USAGE, "live, total, peak and max" },
 		{ "stats", { "--top", "x" }, DHAT_EXIT_USAGE, "not a number" },
+		{ "stats", { "--by", "size" }, DHAT_EXIT_USAGE, "stack, function, line" },
+		{ "stats", { "--filter", "" }, DHAT_EXIT_USAGE, "matches everything" },
+		{ "stats", { "--suppressions", "/nowhere/x" }, DHAT_EXIT_USAGE, "/nowhere/x" },
 		{ "stats", { "--trim=x" }, DHAT_EXIT_USAGE, "x" },
 		{ "stats", { "--trim", "x" }, DHAT_EXIT_BAD_FILE, "cannot read x" },
 		{ "stats", { "--frob" }, DHAT_EXIT_USAGE, "unrecognized option" },
@@ -394,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_no_codes_into_a_pipe),
 		cmocka_unit_test(test_ranking),
 		cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_stats_by),
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_trim_words),

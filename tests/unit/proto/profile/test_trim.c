@@ -176,8 +176,36 @@ static void test_parse(void **state)
 	assert_int_equal(rules, DHAT_TRIM_TOKIO);
 	assert_int_equal(dhat_trim_parse("allocator,tokio", &rules, NULL), 0);
 	assert_int_equal(rules, DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO);
+	assert_int_equal(dhat_trim_parse("std", &rules, NULL), 0);
+	assert_int_equal(rules, DHAT_TRIM_STD);
 	assert_int_equal(dhat_trim_parse("all", &rules, NULL), 0);
-	assert_int_equal(rules, DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO);
+	assert_int_equal(rules, DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO | DHAT_TRIM_STD);
+	assert_string_equal(dhat_trim_word(DHAT_TRIM_STD), "std");
+	assert_null(dhat_trim_word(DHAT_TRIM_STD << 1));
+}
+
+/* The standard libraries go, wherever they stand: C++'s by the name behind a return type, too. */
+static void test_std(void **state)
+{
+	assert_trimmed(
+		DHAT_TRIM_STD,
+		LIST("operator new(unsigned long)",
+		     "std::pair<int, bool> std::_Hashtable<int, app::T>::emplace<int>(int&&)",
+		     "app::T* std::__uninitialized_copy<app::T>(app::T*)", "app::login(int)",
+		     "void std::__invoke_impl<void, app::login>(app::login&&)", "app::run()",
+		     "execute_native_thread_function", "start_thread"),
+		LIST("app::login(int)", "app::run()", "start_thread"));
+	assert_trimmed(DHAT_TRIM_STD,
+		       LIST("__rust_alloc", "alloc::raw_vec::finish_grow",
+			    "<alloc::vec::Vec<T> as core::clone::Clone>::clone",
+			    "<app::Session as core::clone::Clone>::clone", "app::serve",
+			    "core::ops::function::FnOnce::call_once", "std::rt::lang_start",
+			    "main"),
+		       LIST("<app::Session as core::clone::Clone>::clone", "app::serve", "main"));
+	/* what only looks alike, and what is nothing else */
+	assert_trimmed(DHAT_TRIM_STD, LIST("std_like::f()", "mystd::g()", "main"),
+		       LIST("std_like::f()", "mystd::g()", "main"));
+	assert_trimmed(DHAT_TRIM_STD, LIST("std::a()", "std::b()"), LIST("std::b()"));
 }
 
 int main(void)
@@ -187,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_tokio),	 cmocka_unit_test(test_tokio_v0),
 		cmocka_unit_test(test_both),	 cmocka_unit_test(test_nothing_but_noise),
 		cmocka_unit_test(test_nameless), cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_std),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,129 @@
+#include "filtering.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "proto/base/cleanup.h"
+#include "view.h"
+
+enum { KEY_FILTER = 0x400, KEY_EXCLUDE, KEY_SUPPRESSIONS };
+
+static const struct argp_option options[] = {
+	{ "filter", KEY_FILTER, "PATTERN", 0,
+	  "Only stacks with a function, source file or object that matches: a part of its name, * "
+	  "for anything, ^ and $ for its ends; may be given several times",
+	  3 },
+	{ "exclude", KEY_EXCLUDE, "PATTERN", 0, "No stacks that match", 3 },
+	{ "suppressions", KEY_SUPPRESSIONS, "FILE", 0,
+	  "No stacks that match a line `leak:PATTERN' of FILE, as LeakSanitizer reads it", 3 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct dhat_filter *filter = state->input;
+	struct dhat_error err = { 0 };
+	int r;
+
+	switch (key) {
+	case KEY_FILTER:
+	case KEY_EXCLUDE:
+		if (!*arg) {
+			argp_error(state, "an empty pattern matches everything");
+			return EINVAL;
+		}
+		return -dhat_filter_add(
+			filter, key == KEY_FILTER ? DHAT_FILTER_ONLY : DHAT_FILTER_EXCLUDE, arg);
+	case KEY_SUPPRESSIONS:
+		r = dhat_filter_add_suppressions(filter, arg, &err);
+		if (r < 0)
+			argp_error(state, "%s", err.message);
+		return -r;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp filter_argp = { .options = options, .parser = parse_option };
+
+static const char *const option_names[] = { "--filter", "--exclude", "leak:" };
+
+static bool has_only(const struct dhat_filter *filter)
+{
+	for (size_t i = 0; i < filter->count; i++)
+		if (filter->rules[i].kind == DHAT_FILTER_ONLY)
+			return true;
+	return false;
+}
+
+/* Each line behind one title. */
+static void print_line(struct screen *screen, bool *has_title, const char *text)
+{
+	fputs(*has_title ? "          " : "\nLeft out: ", screen->file);
+	*has_title = true;
+	screen_paragraph(screen, 10, text);
+}
+
+static void print_rule(struct screen *screen, bool *has_title, const struct dhat_filter_rule *rule,
+		       const char *why, const char *pattern)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (asprintf(&text, "%s live in %s, %s: %s%s%s", view_size(rule->live_bytes),
+		     view_counted(rule->live_blocks, "block"),
+		     view_counted(rule->stack_count, "stack"), why,
+		     rule->kind == DHAT_FILTER_SUPPRESSION ? "" : " ", pattern) < 0)
+		return;
+	print_line(screen, has_title, text);
+}
+
+void filtering_print(struct screen *screen, const struct dhat_filter *filter)
+{
+	bool has_title = false;
+
+	if (has_only(filter))
+		print_rule(screen, &has_title, &filter->others, "what does not match", "--filter");
+	for (size_t i = 0; i < filter->count; i++) {
+		const struct dhat_filter_rule *rule = &filter->rules[i];
+		_cleanup_free_ char *text = NULL;
+
+		if (rule->kind != DHAT_FILTER_ONLY && rule->stack_count) {
+			print_rule(screen, &has_title, rule, option_names[rule->kind],
+				   rule->pattern);
+		} else if (rule->kind != DHAT_FILTER_SUPPRESSION && !rule->stack_count &&
+			   asprintf(&text, "nothing by %s %s: it matches no stack",
+				    option_names[rule->kind], rule->pattern) >= 0) {
+			/* a slip of the fingers; a file may well have lines for other days */
+			print_line(screen, &has_title, text);
+		}
+	}
+}
+
+static struct json_object *rule_as_json(const struct dhat_filter_rule *rule, const char *kind)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "kind", json_object_new_string(kind));
+	if (rule->pattern)
+		json_object_object_add(object, "pattern", dhat_json_string(rule->pattern));
+	json_object_object_add(object, "live_bytes", json_object_new_uint64(rule->live_bytes));
+	json_object_object_add(object, "live_blocks", json_object_new_uint64(rule->live_blocks));
+	json_object_object_add(object, "total_bytes", json_object_new_uint64(rule->total_bytes));
+	json_object_object_add(object, "total_blocks", json_object_new_uint64(rule->total_blocks));
+	json_object_object_add(object, "stacks", json_object_new_uint64(rule->stack_count));
+	return object;
+}
+
+struct json_object *filtering_as_json(const struct dhat_filter *filter)
+{
+	static const char *const kinds[] = { "filter", "exclude", "suppression" };
+	struct json_object *array = json_object_new_array();
+
+	if (has_only(filter))
+		json_object_array_add(array, rule_as_json(&filter->others, "not matched"));
+	for (size_t i = 0; i < filter->count; i++)
+		if (filter->rules[i].kind != DHAT_FILTER_ONLY)
+			json_object_array_add(array, rule_as_json(&filter->rules[i],
+								  kinds[filter->rules[i].kind]));
+	return array;
+}

@@ -1,0 +1,334 @@
+#include "rows.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/base/text.h"
+#include "proto/base/units.h"
+#include "proto/profile/function_name.h"
+#include "view.h"
+
+#define INDENT 6	   /* of a row's lines */
+#define ADDRESS_COLUMNS 18 /* 16 digits, 2 blanks */
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+/* How a name is shown in so many columns; 0: no bound. The caller frees; NULL: no memory. */
+static char *fit_name(const struct dhat_rendering *table, const char *name, size_t columns)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(name);
+
+	if (!clean || !columns || table->style.has_whole_names)
+		return take_ptr(clean);
+	return dhat_fitting_name(clean, columns);
+}
+
+/* "/usr/include/c++/12/bits/stl_vector.h:1281" as "…/bits/stl_vector.h:1281": folders go, from the
+ * left. */
+static void print_path(struct screen *screen, const char *path, size_t columns)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(path);
+	const char *rest = clean, *slash;
+
+	if (!clean)
+		return;
+	while (columns && dhat_text_width(rest) + (rest > clean ? 2 : 0) > columns &&
+	       (slash = strchr(rest, '/')))
+		rest = slash + 1;
+	fprintf(screen->file, "%s%s", rest > clean + 1 ? "…/" : "",
+		rest > clean + 1 ? rest : clean);
+}
+
+/* Columns that are left behind `used`; 0: no bound. */
+static size_t room_behind(const struct screen *screen, size_t used)
+{
+	if (!screen->width)
+		return 0;
+	return screen->width > used ? screen->width - used : 1;
+}
+
+/* The columns of names, behind which the places stand below each other: as wide as the widest, but
+ * not too far right. */
+static size_t name_columns(const struct screen *screen, const struct dhat_rendering *table,
+			   size_t others, size_t count)
+{
+	size_t widest = 0, width, limit = 60;
+
+	if (screen->width)
+		limit = screen->width > others ? (screen->width - others) * 6 / 10 : 1;
+	for (size_t i = 0; i < count; i++) {
+		const struct dhat_rendered_point *point = table->points[i];
+
+		for (uint32_t j = 0; j < point->line_count; j++) {
+			_cleanup_free_ char *name = NULL, *shown = NULL;
+			const char *place;
+
+			dhat_table_line_split(table->lines[point->lines[j]], &name, &place);
+			if (!name || !place)
+				continue;
+			shown = fit_name(table, name, screen->width ? limit : 0);
+			width = shown ? dhat_text_width(shown) : 0;
+			widest = width > widest ? width : widest;
+		}
+	}
+	return widest < limit ? widest : limit;
+}
+
+/* name_end: the column behind the name; where the place fits it stands in `column`. */
+static void print_place(struct screen *screen, const char *place, size_t name_end, size_t column)
+{
+	size_t room = room_behind(screen, column > name_end ? column : name_end + 2);
+	const char *slash = strrchr(place, '/');
+	size_t least = slash ? 1 + dhat_text_width(slash) : dhat_text_width(place);
+
+	if (room && room < least) { /* too little even for the file alone: a line of its own */
+		fprintf(screen->file, "\n%*s", INDENT + 2, "");
+		room = room_behind(screen, INDENT + 2);
+	} else {
+		fprintf(screen->file, "%*s", (int)(column > name_end ? column - name_end : 2), "");
+	}
+	screen_mark(screen, MARK_DIM);
+	print_path(screen, place, room);
+	screen_mark(screen, MARK_NONE);
+}
+
+static void print_line(struct screen *screen, const struct dhat_rendering *table, const char *line,
+		       size_t columns)
+{
+	size_t others = INDENT + (table->style.has_addresses ? ADDRESS_COLUMNS : 0);
+	_cleanup_free_ char *name = NULL, *shown = NULL;
+	const char *place;
+
+	dhat_table_line_split(line, &name, &place);
+	if (!name)
+		return;
+	fprintf(screen->file, "%*s", INDENT, "");
+	if (!place) {
+		print_path(screen, name, *line == '\t' ? room_behind(screen, INDENT) : 0);
+		fputc('\n', screen->file);
+		return;
+	}
+	if (table->style.has_addresses)
+		fprintf(screen->file, "%16.*s  ", (int)strcspn(line, "\t"), line);
+	shown = fit_name(table, name, screen->width ? columns : 0);
+	if (!shown)
+		return;
+	fputs(shown, screen->file);
+	print_place(screen, place, others + dhat_text_width(shown), others + columns + 2);
+	fputc('\n', screen->file);
+}
+
+/* ---- figures ------------------------------------------------------------------------------- */
+
+/* "1,000 allocated from 22:13:21 to 22:14:49, none freed" */
+static void print_history(struct screen *screen, size_t column, const struct dhat_rendering *table,
+			  const struct dhat_rendered_point *point)
+{
+	uint64_t since = table->snapshot->head->target->observed_since_unix_ns;
+	uint64_t total = point->total_blocks, live = point->live_blocks;
+	uint64_t freed = total > live ? total - live : 0;
+	char text[256], span[128];
+
+	if (!total) {
+		snprintf(text, sizeof(text), "from before the watch");
+	} else if (total == 1) {
+		snprintf(text, sizeof(text), "allocated at %s, %s",
+			 view_moment(since + point->first_ns), freed ? "freed" : "never freed");
+	} else {
+		view_span(since + point->first_ns, since + point->last_ns, span, sizeof(span));
+		if (!freed || freed == total)
+			snprintf(text, sizeof(text), "%s allocated %s, %s freed", view_count(total),
+				 span, freed ? "all" : "none");
+		else
+			snprintf(text, sizeof(text), "%s allocated %s, %s freed (%.1f%%)",
+				 view_count(total), span, view_count(freed), 100.0 * freed / total);
+	}
+	screen_paragraph(screen, column, text);
+}
+
+/* What percentages are of: what was allocated since the attach. 0: there is no sum. */
+static uint64_t sum_of(const struct dhat_snapshot *snapshot, enum ranking_key key)
+{
+	const Dhat__Totals *totals = snapshot->end->totals;
+	Dhat__ProgramPoint before;
+
+	dhat_snapshot_before(snapshot, &before);
+	switch (key) {
+	case RANK_BY_TOTAL:
+		return totals->total_bytes;
+	case RANK_BY_PEAK:
+		return totals->peak_bytes > before.peak_bytes
+			       ? totals->peak_bytes - before.peak_bytes
+			       : 0;
+	case RANK_BY_MAX:
+		return 0; /* maxima of different times */
+	default:
+		return totals->live_bytes > before.live_bytes
+			       ? totals->live_bytes - before.live_bytes
+			       : 0;
+	}
+}
+
+static bool has_before(const struct dhat_snapshot *snapshot)
+{
+	Dhat__ProgramPoint before;
+
+	dhat_snapshot_before(snapshot, &before);
+	return before.max_blocks || before.live_blocks || before.peak_blocks;
+}
+
+/* ---- the headline -------------------------------------------------------------------------- */
+
+/* "  from FUNCTION at PLACE" */
+static void print_origin(struct screen *screen, const struct dhat_rendering *table,
+			 const char *line)
+{
+	_cleanup_free_ char *name = NULL, *shown = NULL;
+	size_t used = strlen("  from ");
+	const char *place;
+
+	dhat_table_line_split(line, &name, &place);
+	if (name)
+		shown = fit_name(
+			table, name,
+			room_behind(screen,
+				    used + (place ? strlen(" at ") + dhat_text_width(place) : 0)));
+	if (!shown)
+		return;
+	fputs("  from ", screen->file);
+	screen_print(screen, MARK_BOLD, "%s", shown);
+	used += dhat_text_width(shown);
+	if (place && screen->width &&
+	    used + strlen(" at ") + dhat_text_width(place) > screen->width)
+		fputs("\n   at ", screen->file);
+	else if (place)
+		fputs(" at ", screen->file);
+	if (place)
+		screen_text(screen, place);
+	fputc('\n', screen->file);
+}
+
+void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
+{
+	uint64_t sum = sum_of(by_line->snapshot, RANK_BY_LIVE);
+	const struct dhat_rendered_point *most;
+	const char *start;
+	char text[512];
+
+	if (!ranking_sort(by_line, RANK_BY_LIVE)) {
+		screen_print(screen, MARK_BOLD, "Nothing is live");
+		fputs(" of what was allocated since the watch began.\n", screen->file);
+		return;
+	}
+	most = by_line->points[0];
+	start = most->live_bytes > sum / 2 ? "Most of what is live: "
+					   : "Largest part of what is live: ";
+	fputs(start, screen->file);
+	screen_print(screen, MARK_BOLD, "%s", view_size(most->live_bytes));
+	snprintf(text, sizeof(text), " in %s%s%s%s, %.1f%%%s",
+		 view_counted(most->live_blocks, "block"), most->part_count > 1 ? " from " : "",
+		 most->part_count > 1 ? view_count(most->part_count) : "",
+		 most->part_count > 1 ? " stacks" : "", 100.0 * most->live_bytes / (sum ? sum : 1),
+		 has_before(by_line->snapshot) ? " of what was allocated since the attach" : "");
+	screen_continue(screen, 2, strlen(start) + strlen(view_size(most->live_bytes)), text);
+	for (uint32_t i = 0; i < most->line_count; i++)
+		print_origin(screen, by_line, by_line->lines[most->lines[i]]);
+	fputs("  ", screen->file);
+	print_history(screen, 2, by_line, most);
+}
+
+/* ---- the list ------------------------------------------------------------------------------ */
+
+static void print_figures(struct screen *screen, const struct dhat_rendering *table, size_t i,
+			  uint64_t sum, const struct rows_options *options)
+{
+	static const char *const verbs[] = { "live", "allocated", "at the peak", "at its maximum" };
+	const struct dhat_rendered_point *point = table->points[i];
+	const char *size = view_size(ranking_bytes(point, options->key));
+	char text[256], duration[DHAT_UNIT_CHARS];
+	bool is_bound = options->key == RANK_BY_MAX && !dhat_rendered_max_is_known(point);
+	size_t used;
+
+	fprintf(screen->file, "%4zu. %s", i + 1, is_bound ? "at most " : "");
+	screen_print(screen, MARK_BOLD, "%s", size);
+	used = INDENT + (is_bound ? strlen("at most ") : 0) + strlen(size);
+	snprintf(text, sizeof(text), " %s in %s", verbs[options->key],
+		 view_counted(ranking_blocks(point, options->key), "block"));
+	if (sum)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %.1f%%",
+			 100.0 * ranking_bytes(point, options->key) / sum);
+	if (point->part_count > 1)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s",
+			 view_counted(point->part_count, "stack"));
+	screen_continue(screen, INDENT, used, text);
+	fprintf(screen->file, "%*s", INDENT, "");
+	print_history(screen, INDENT, table, point);
+	if (options->key == RANK_BY_LIVE)
+		return;
+	snprintf(text, sizeof(text), "%s live now", view_size(point->live_bytes));
+	if (options->key == RANK_BY_TOTAL && point->total_blocks)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "; a block lives %s on average",
+			 dhat_format_duration(1000.0 * point->lifetimes_us / point->total_blocks,
+					      duration));
+	fprintf(screen->file, "%*s", INDENT, "");
+	screen_paragraph(screen, INDENT, text);
+}
+
+static void print_row(struct screen *screen, const struct dhat_rendering *table,
+		      const struct dhat_rendered_point *point, size_t columns)
+{
+	for (uint32_t i = 0; i < point->line_count; i++)
+		print_line(screen, table, table->lines[point->lines[i]], columns);
+	if (point->hidden_count && point->part_count == 1)
+		fprintf(screen->file, "%*s… %" PRIu32 " more (--depth)\n", INDENT, "",
+			point->hidden_count);
+	else if (point->hidden_count)
+		fprintf(screen->file, "%*s… and on, in %s stacks (--depth)\n", INDENT, "",
+			view_count(point->part_count));
+}
+
+static void print_title(struct screen *screen, const struct dhat_rendering *table, size_t count,
+			uint64_t sum, const struct rows_options *options)
+{
+	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
+	static const char *const titles[] = { "live bytes", "bytes ever allocated",
+					      "bytes at the peak (t-gmax)",
+					      "bytes at their maximum" };
+	char text[256], size[DHAT_UNIT_CHARS];
+	bool is_part = (options->key == RANK_BY_LIVE || options->key == RANK_BY_PEAK) && sum &&
+		       has_before(table->snapshot);
+
+	snprintf(text, sizeof(text), "%s with the most %s", whats[table->style.by],
+		 titles[options->key]);
+	if (count > options->top)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s of %s (--top)",
+			 view_count(options->top), view_count(count));
+	if (is_part)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "; percentages are of %s allocated since the attach",
+			 dhat_format_size(sum, size));
+	strcat(text, ":");
+	fputc('\n', screen->file);
+	screen_paragraph(screen, 0, text);
+}
+
+void rows_print(struct screen *screen, struct dhat_rendering *table,
+		const struct rows_options *options)
+{
+	size_t count = ranking_sort(table, options->key), shown, columns;
+	size_t others = INDENT + (table->style.has_addresses ? ADDRESS_COLUMNS : 0);
+	uint64_t sum = sum_of(table->snapshot, options->key);
+
+	if (!options->top || !count)
+		return;
+	shown = count < options->top ? count : options->top;
+	print_title(screen, table, count, sum, options);
+	columns = name_columns(screen, table, others, shown);
+	for (size_t i = 0; i < shown; i++) {
+		fputc('\n', screen->file);
+		print_figures(screen, table, i, sum, options);
+		print_row(screen, table, table->points[i], columns);
+	}
+}

@@ -1,0 +1,16 @@
+#pragma once
+/* rows: what keeps the memory, for a person: the headline, and the list. */
+#include "proto/base/screen.h"
+#include "ranking.h"
+
+struct rows_options {
+	enum ranking_key key;
+	size_t top; /* at most so many */
+};
+
+/* The row with most of the live bytes, in a few lines; by_line: a table by line of source, so that
+ * a leak that many stacks lead to is one. */
+void rows_headline(struct screen *screen, struct dhat_rendering *by_line);
+/* The list; sorts the points. */
+void rows_print(struct screen *screen, struct dhat_rendering *table,
+		const struct rows_options *options);

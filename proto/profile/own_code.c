@@ -1,0 +1,57 @@
+#include "own_code.h"
+
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+#include "trim.h"
+
+/* The beginnings of file names; what follows is no letter: "libc.so.6", "libc-2.31.so". */
+static const char *const runtime_files[] = {
+	"libc",	       "ld-linux",    "ld-musl",	 "libpthread",	"libm",
+	"libdl",       "libstdc++",   "libc++",		 "libc++abi",	"libgcc_s",
+	"libsupc++",   "libunwind",   "libjemalloc",	 "libtcmalloc", "libtcmalloc_minimal",
+	"libmimalloc", "librpmalloc", "libsnmallocshim", "libasan",	"libstd",
+	"[vdso]",
+};
+
+/* Programs wrap malloc in them: who called them wanted the memory. */
+static const char *const wrappers[] = {
+	"xmalloc",	     "xcalloc",		 "xrealloc",	     "xstrdup",
+	"xzalloc",	     "g_malloc",	 "g_malloc0",	     "g_malloc_n",
+	"g_malloc0_n",	     "g_realloc",	 "g_realloc_n",	     "g_try_malloc",
+	"g_try_malloc0",     "g_try_realloc",	 "g_strdup",	     "g_slice_alloc",
+	"g_slice_alloc0",    "PyMem_Malloc",	 "PyMem_Calloc",     "PyMem_Realloc",
+	"PyMem_RawMalloc",   "PyMem_RawCalloc",	 "PyMem_RawRealloc", "PyObject_Malloc",
+	"PyObject_Calloc",   "PyObject_Realloc", "_PyMem_RawMalloc", "_PyMem_RawCalloc",
+	"_PyMem_RawRealloc", "_PyObject_Malloc",
+};
+
+static bool is_runtime_file(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	for (size_t i = 0; i < ARRAY_SIZE(runtime_files); i++) {
+		size_t length = strlen(runtime_files[i]);
+
+		/* "libc.so.6", "libc-2.31.so", "libstd-1a2b.so": not "libcrypto.so.3" */
+		if (!strncmp(name, runtime_files[i], length) && strchr(".-", name[length]))
+			return true;
+	}
+	return false;
+}
+
+bool dhat_is_own_code(const Dhat__Frame *frame, const Dhat__Location *location)
+{
+	const char *function = location ? location->function : "";
+
+	if (frame->left_out)
+		return false;
+	if (!*function)
+		return *frame->object && !is_runtime_file(frame->object);
+	if (is_runtime_file(frame->object) || dhat_trim_is_library(function))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(wrappers); i++)
+		if (!strcmp(function, wrappers[i]))
+			return false;
+	return true;
+}

@@ -1,0 +1,19 @@
+#pragma once
+/* own_code: is a frame a program's own, or does it only hand memory on?
+ *
+ * Pure. The rule, in one place: not own code is
+ *   - what is in a file of the C or C++ library, of the compiler's or of an allocator (libc.so.6,
+ *     libstdc++.so.6, libgcc_s.so.1, ld-linux…, libjemalloc.so.2 …);
+ *   - what trim.h calls the standard library's, the allocator's and the executor's by its name,
+ *     wherever it was compiled into (templates, static linking);
+ *   - a few functions by name that programs wrap malloc in: `xmalloc`, `g_malloc`, `PyMem_Malloc`
+ * …;
+ *   - code that is in no file and has no name.
+ * All else is: a program's own functions, and those of the libraries that it uses.
+ */
+#include <stdbool.h>
+
+#include "proto/wire/dhat.pb-c.h"
+
+/* One location of a frame; NULL: it has no name. */
+bool dhat_is_own_code(const Dhat__Frame *frame, const Dhat__Location *location);

@@ -1,0 +1,105 @@
+#include "table_line.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "function_name.h"
+#include "proto/base/cleanup.h"
+
+static const char *const names[] = { "stack", "function", "line", "file", "object" };
+
+int dhat_by_parse(const char *text, enum dhat_by *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(text, names[i])) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *dhat_by_name(enum dhat_by by)
+{
+	return names[by];
+}
+
+/* The last `count` components of a path. */
+static const char *path_tail(const char *path, int count)
+{
+	const char *tail = path + strlen(path);
+
+	while (tail > path) {
+		if (tail[-1] == '/' && --count == 0)
+			break;
+		tail--;
+	}
+	return tail;
+}
+
+/* "dir/file.c:12", "dir/file.c", "object+0x12a4"; NULL: out of memory. */
+static char *place_of(const Dhat__Frame *frame, const Dhat__Location *location, enum dhat_by by)
+{
+	bool has_function = location && *location->function;
+	char *place;
+	int n;
+
+	if (location && *location->file && (location->line || by == DHAT_BY_FUNCTION)) {
+		const char *file = path_tail(location->file, 2);
+
+		if (by == DHAT_BY_FUNCTION)
+			return strdup(file);
+		n = asprintf(&place, "%s:%u", file, location->line);
+	} else if (*frame->object) {
+		const char *object = path_tail(frame->object, 1);
+
+		if (by == DHAT_BY_FUNCTION && has_function)
+			return strdup(object);
+		n = asprintf(&place, "%s+0x%" PRIx64, object, frame->object_vaddr);
+	} else {
+		n = asprintf(&place, "0x%" PRIx64 ", in no file", frame->address);
+	}
+	return n < 0 ? NULL : place;
+}
+
+static char *function_line(const Dhat__Frame *frame, const Dhat__Location *location,
+			   const struct dhat_line_style *style)
+{
+	const char *whole = location && *location->function ? location->function : "???";
+	_cleanup_free_ char *function =
+		style->has_whole_names ? strdup(whole) : dhat_short_name(whole);
+	_cleanup_free_ char *place = place_of(frame, location, style->by);
+	char address[24] = "", *line;
+
+	if (!function || !place)
+		return NULL;
+	if (style->has_addresses)
+		snprintf(address, sizeof(address), "%" PRIx64, frame->address);
+	return asprintf(&line, "%s\t%s\t%s", address, function, place) < 0 ? NULL : line;
+}
+
+char *dhat_table_line(const Dhat__Frame *frame, const Dhat__Location *location,
+		      const struct dhat_line_style *style)
+{
+	const char *path = *frame->object ? frame->object : "in no file";
+	char *line;
+
+	if (style->by != DHAT_BY_FILE && style->by != DHAT_BY_OBJECT)
+		return function_line(frame, location, style);
+	if (style->by == DHAT_BY_FILE && location && *location->file)
+		path = location->file;
+	return asprintf(&line, "\t%s\t", path) < 0 ? NULL : line;
+}
+
+void dhat_table_line_split(const char *line, char **ret_name, const char **ret_place)
+{
+	const char *name = strchr(line, '\t'), *place = NULL;
+
+	if (name)
+		place = strchr(++name, '\t');
+	*ret_name = place ? strndup(name, place - name) : strdup(line);
+	*ret_place = place && place[1] ? place + 1 : NULL;
+}
