@@ -545,7 +545,7 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 /* ---- copies ------------------------------------------------------------------------------- */
 
 struct visit {
-	void (*visit)(void *context, uint64_t addr);
+	void (*visit)(void *context, const struct heap_block *block);
 	void *context;
 };
 
@@ -553,11 +553,14 @@ static void visit_entry(void *ctx, const struct index_entry *entry)
 {
 	const struct visit *visit = ctx;
 
-	visit->visit(visit->context, entry->key);
+	visit->visit(visit->context, &(struct heap_block){ .addr = entry->key,
+							   .size_bytes = entry->value,
+							   .point = entry->point,
+							   .domain = entry->space });
 }
 
-void heap_visit_blocks(const struct heap *heap, void (*visit)(void *context, uint64_t addr),
-		       void *context)
+void heap_visit_blocks(const struct heap *heap,
+		       void (*visit)(void *context, const struct heap_block *block), void *context)
 {
 	struct visit all = { visit, context };
 

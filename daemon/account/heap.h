@@ -107,9 +107,14 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns);
 
 void heap_totals(const struct heap *heap, struct heap_totals *ret);
-/* The addresses of all live blocks, in no order; O(blocks), some 30 ns each. */
-void heap_visit_blocks(const struct heap *heap, void (*visit)(void *context, uint64_t addr),
-		       void *context);
+struct heap_block { /* a live one, as it is shown to a visitor */
+	uint64_t addr, size_bytes;
+	uint32_t point;
+	uint8_t domain;
+};
+/* All live blocks, in no order; O(blocks), some 30 ns each. */
+void heap_visit_blocks(const struct heap *heap,
+		       void (*visit)(void *context, const struct heap_block *block), void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
 

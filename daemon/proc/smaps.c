@@ -83,3 +83,18 @@ void smaps_deinit(struct smaps *smaps)
 	free(smaps->entries);
 	*smaps = (struct smaps){ 0 };
 }
+
+size_t smaps_find(const struct smaps *smaps, uint64_t addr)
+{
+	size_t low = 0, high = smaps->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (smaps->entries[middle].end <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < smaps->count && smaps->entries[low].start <= addr ? low : smaps->count;
+}

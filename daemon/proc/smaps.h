@@ -24,3 +24,5 @@ struct smaps {
 /* -EBADMSG: not of this format. The caller frees by smaps_deinit(). */
 int smaps_parse(FILE *file, struct smaps *ret);
 void smaps_deinit(struct smaps *smaps);
+/* The mapping that addr is in; count if it is in none. */
+size_t smaps_find(const struct smaps *smaps, uint64_t addr);

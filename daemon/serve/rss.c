@@ -1,16 +1,18 @@
 #include "rss.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/account/stack.h"
 #include "daemon/proc/file.h"
+#include "daemon/proc/residency.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/units.h"
 
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
+DEFINE_CLEANUP_PTR(struct residency *, residency_free)
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -24,8 +26,8 @@ enum row {
 	ROW_BEFORE,
 	ROW_ROUNDING,
 	ROW_OWN,
-	ROW_UNSEEN,
 	ROW_FREE,
+	ROW_UNKNOWN,
 	ROW_STACK,
 	ROW_ANONYMOUS,
 	ROW_FILE_CODE,
@@ -42,8 +44,8 @@ static const struct {
 	[ROW_BEFORE] = { "blocks from before", "allocated before the attach and not freed since" },
 	[ROW_ROUNDING] = { "rounding", "what the allocator gave beyond what was asked for" },
 	[ROW_OWN] = { "allocator's own", "heads of blocks, caches and other bookkeeping" },
-	[ROW_UNSEEN] = { "not walked", "the allocator's, but whether blocks or free is not known" },
 	[ROW_FREE] = { "free in the allocator", "freed but kept: fragmentation and caches" },
+	[ROW_UNKNOWN] = { "not known", "the allocator's: blocks or free memory, it was not seen" },
 	[ROW_STACK] = { "main stack", "threads' stacks are other anonymous memory" },
 	[ROW_ANONYMOUS] = { "other anonymous",
 			    "mmap by the program, thread stacks, other allocators" },
@@ -57,8 +59,12 @@ static const struct {
 /* What the words mean when less is known. */
 static const char before_with_rounding[] =
 	"allocated before the attach and not freed since; rounding of all blocks";
-static const char anonymous_without_inventory[] =
-	"blocks from before, the allocator's overhead and free memory, thread stacks, mmap";
+static const char unknown_without_inventory[] =
+	"this allocator's heap cannot be read: blocks from before, its own and free memory; thread "
+	"stacks, mmap by the program";
+static const char unknown_without_before[] =
+	"this allocator's heap cannot be read: its own and free memory; thread stacks, mmap by the "
+	"program";
 
 /* Does the allocator have a block in this mapping? */
 static bool has_block(const struct inventory *inventory, const struct smaps_entry *entry)
@@ -83,7 +89,8 @@ static bool is_allocators(const struct inventory *inventory, const struct smaps_
 	return !strcmp(entry->name, "[heap]") || has_block(inventory, entry);
 }
 
-/* Everything but the allocator's memory; returns that. */
+/* Everything but the allocator's memory; returns that. Whose nameless memory is, is not known
+ * without an inventory: all of it may be the allocator's. */
 static uint64_t sum_mappings(const struct rss_figures *figures, uint64_t rows[ROW_COUNT])
 {
 	uint64_t allocator_bytes = 0;
@@ -102,34 +109,53 @@ static uint64_t sum_mappings(const struct rss_figures *figures, uint64_t rows[RO
 				entry->rss_bytes - changed;
 		} else if (!strcmp(entry->name, "[stack]")) {
 			rows[ROW_STACK] += entry->rss_bytes;
-		} else {
+		} else if (figures->inventory) {
 			rows[ROW_ANONYMOUS] += entry->rss_bytes;
+		} else {
+			allocator_bytes += entry->rss_bytes;
 		}
 	}
 	return allocator_bytes;
+}
+
+static uint64_t take(uint64_t *left, uint64_t bytes)
+{
+	bytes = least(*left, bytes);
+	*left -= bytes;
+	return bytes;
+}
+
+/* What an inventory adds to what is known of live blocks; left: of the allocator's memory. */
+static void split_rest(const struct rss_figures *figures, uint64_t *left, uint64_t rows[ROW_COUNT])
+{
+	const struct inventory *inventory = figures->inventory;
+	uint64_t used = inventory->arena_block_bytes + inventory->mmapped_bytes -
+			inventory->cached_mmapped_bytes;
+	uint64_t live = rows[ROW_WATCHED] + rows[ROW_BEFORE];
+	uint64_t own = inventory->internal_bytes;
+
+	if (figures->resident_block_bytes > live)
+		rows[figures->knows_before ? ROW_ROUNDING : ROW_BEFORE] +=
+			take(left, figures->resident_block_bytes - live);
+	if (used > inventory->usable_bytes)
+		own += used - inventory->usable_bytes;
+	rows[ROW_OWN] = take(left, own);
+	rows[ROW_UNKNOWN] = take(left, inventory->unseen_bytes);
+	rows[ROW_FREE] = take(left, *left);
 }
 
 /* The process goes on while we read: each part is at most what is left. */
 static void split_allocator(const struct rss_figures *figures, uint64_t allocator_bytes,
 			    uint64_t rows[ROW_COUNT])
 {
-	const struct inventory *inventory = figures->inventory;
-	uint64_t blocks = least(figures->resident_block_bytes, allocator_bytes);
-	uint64_t used = inventory->arena_block_bytes + inventory->mmapped_bytes;
-	uint64_t own = inventory->internal_bytes;
+	uint64_t left = allocator_bytes;
 
-	if (used > inventory->usable_bytes)
-		own += used - inventory->usable_bytes;
-	rows[ROW_WATCHED] = least(figures->watched_bytes, blocks);
-	rows[ROW_BEFORE] = least(figures->before_bytes, blocks - rows[ROW_WATCHED]);
-	rows[ROW_ROUNDING] = blocks - rows[ROW_WATCHED] - rows[ROW_BEFORE];
-	if (!figures->knows_before) {
-		rows[ROW_BEFORE] += rows[ROW_ROUNDING];
-		rows[ROW_ROUNDING] = 0;
-	}
-	rows[ROW_OWN] = least(own, allocator_bytes - blocks);
-	rows[ROW_UNSEEN] = least(inventory->unseen_bytes, allocator_bytes - blocks - rows[ROW_OWN]);
-	rows[ROW_FREE] = allocator_bytes - blocks - rows[ROW_OWN] - rows[ROW_UNSEEN];
+	rows[ROW_WATCHED] = take(&left, figures->resident_watched_bytes);
+	rows[ROW_BEFORE] = take(&left, figures->resident_before_bytes);
+	if (figures->inventory)
+		split_rest(figures, &left, rows);
+	else
+		rows[ROW_UNKNOWN] = left;
 }
 
 static Dhat__Rss__Row *make_row(const char *name, const char *meaning, uint64_t bytes)
@@ -162,46 +188,49 @@ static int add_row(Dhat__Rss *table, const char *name, const char *meaning, uint
 }
 
 /* What a reader should know of how it was measured; "" if nothing. */
-static const char *note_of(const struct rss_figures *figures)
+static void write_note(const struct rss_figures *figures, char *note, size_t size)
 {
 	const struct inventory *inventory = figures->inventory;
+	uint64_t live = figures->watched_bytes + figures->before_bytes;
+	uint64_t resident = figures->resident_watched_bytes + figures->resident_before_bytes;
+	char absent_text[DHAT_UNIT_CHARS], live_text[DHAT_UNIT_CHARS];
 
-	if (!inventory)
-		return "the blocks of this allocator cannot be listed from outside: only what was "
-		       "allocated since the attach is known, and taken to be all in memory";
-	if (!inventory->is_complete)
-		return inventory->note;
-	if (figures->watched_bytes + figures->before_bytes > figures->resident_block_bytes)
-		return "some live memory was never touched, and so is not in memory";
-	return "";
+	*note = 0;
+	if (inventory && !inventory->is_complete)
+		snprintf(note, size, "%s", inventory->note);
+	else if (live > resident)
+		snprintf(note, size,
+			 "%s of the %s that are live are not in memory: never touched, or swapped "
+			 "out",
+			 dhat_format_size(live - resident, absent_text),
+			 dhat_format_size(live, live_text));
+}
+
+static const char *meaning_of(enum row row, const struct rss_figures *figures)
+{
+	if (row == ROW_BEFORE && !figures->knows_before)
+		return before_with_rounding;
+	if (row == ROW_UNKNOWN && !figures->inventory)
+		return figures->knows_before ? unknown_without_before : unknown_without_inventory;
+	return row_texts[row].meaning;
 }
 
 static int fill_table(const struct rss_figures *figures, Dhat__Rss *table)
 {
 	uint64_t rows[ROW_COUNT] = { 0 };
 	uint64_t allocator_bytes = sum_mappings(figures, rows);
+	char note[320];
 	int r = 0;
 
-	if (figures->inventory) {
-		split_allocator(figures, allocator_bytes, rows);
-	} else {
-		rows[ROW_WATCHED] = least(figures->watched_bytes, rows[ROW_ANONYMOUS]);
-		rows[ROW_ANONYMOUS] -= rows[ROW_WATCHED];
-	}
+	split_allocator(figures, allocator_bytes, rows);
+	write_note(figures, note, sizeof(note));
 	table->rows = calloc(ROW_COUNT, sizeof(void *));
-	table->note = strdup(note_of(figures));
+	table->note = strdup(note);
 	if (!table->rows || !table->note)
 		return -ENOMEM;
-	for (int i = 0; r == 0 && i < ROW_COUNT; i++) {
-		const char *meaning = row_texts[i].meaning;
-
-		if (i == ROW_BEFORE && !figures->knows_before)
-			meaning = before_with_rounding;
-		if (i == ROW_ANONYMOUS && !figures->inventory)
-			meaning = anonymous_without_inventory;
+	for (int i = 0; r == 0 && i < ROW_COUNT; i++)
 		if (rows[i])
-			r = add_row(table, row_texts[i].name, meaning, rows[i]);
-	}
+			r = add_row(table, row_texts[i].name, meaning_of(i, figures), rows[i]);
 	return r;
 }
 
@@ -217,89 +246,6 @@ Dhat__Rss *rss_make_table(const struct rss_figures *figures)
 		return NULL;
 	}
 	return table;
-}
-
-/* ---- pages --------------------------------------------------------------------------------- */
-
-uint64_t rss_count_resident(uint64_t start, uint64_t end, uint64_t page_bytes,
-			    rss_is_present is_present, void *context)
-{
-	uint64_t bytes = 0;
-
-	while (start < end) {
-		uint64_t page = start / page_bytes, next = least((page + 1) * page_bytes, end);
-
-		if (is_present(context, page))
-			bytes += next - start;
-		start = next;
-	}
-	return bytes;
-}
-
-/* A window of /proc/PID/pagemap: one u64 for each page; bit 63: in memory, bits 0 … 54: the frame
- * (pagemap.rst). Memory that was read but never written is the kernel's page of zeros, which smaps
- * does not count: /proc/kpageflags tells (KPF_ZERO_PAGE). */
-#define WINDOW_PAGES 4096
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_FRAME ((1ull << 55) - 1)
-#define KPF_ZERO_PAGE_BIT 24
-struct pagemap {
-	int fd, flags_fd;      /* the second may be -1: no page is taken for one of zeros then */
-	uint64_t first, count; /* pages in the window */
-	uint64_t entries[WINDOW_PAGES];
-};
-
-static bool is_zero_page(const struct pagemap *pagemap, uint64_t frame)
-{
-	uint64_t flags;
-
-	if (pagemap->flags_fd < 0 || pread(pagemap->flags_fd, &flags, sizeof(flags),
-					   (off_t)(frame * sizeof(flags))) != sizeof(flags))
-		return false;
-	return flags >> KPF_ZERO_PAGE_BIT & 1;
-}
-
-static bool pagemap_is_present(void *pagemap_, uint64_t page)
-{
-	struct pagemap *pagemap = pagemap_;
-	uint64_t entry;
-	ssize_t n;
-
-	if (page < pagemap->first || page >= pagemap->first + pagemap->count) {
-		n = pread(pagemap->fd, pagemap->entries, sizeof(pagemap->entries),
-			  (off_t)(page * sizeof(*pagemap->entries)));
-		pagemap->first = page;
-		pagemap->count = n > 0 ? n / sizeof(*pagemap->entries) : 0;
-		if (!pagemap->count)
-			return false;
-	}
-	entry = pagemap->entries[page - pagemap->first];
-	return entry & PAGEMAP_PRESENT && !is_zero_page(pagemap, entry & PAGEMAP_FRAME);
-}
-
-static int count_block_bytes(pid_t pid, const struct inventory *inventory, uint64_t *ret,
-			     struct dhat_error *err)
-{
-	_cleanup_free_ struct pagemap *pagemap = calloc(1, sizeof(*pagemap));
-	_cleanup_close_ int fd = -1, flags_fd = -1;
-	uint64_t page_bytes = sysconf(_SC_PAGESIZE), bytes = 0;
-	int r;
-
-	if (!pagemap)
-		return dhat_error_errno(err, ENOMEM, "cannot look at the pages of process %d", pid);
-	r = proc_open(pid, "pagemap", &fd);
-	if (r < 0)
-		return dhat_error_errno(err, -r, "cannot look at the pages of process %d", pid);
-	pagemap->fd = fd;
-	flags_fd = pagemap->flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	for (size_t i = 0; i < inventory->count; i++) {
-		const struct inventory_block *block = &inventory->blocks[i];
-
-		bytes += rss_count_resident(block->addr, block->addr + block->usable_bytes,
-					    page_bytes, pagemap_is_present, pagemap);
-	}
-	*ret = bytes;
-	return 0;
 }
 
 /* ---- a living target ----------------------------------------------------------------------- */
@@ -354,26 +300,56 @@ static int take_inventory(pid_t pid, const struct probed *probed, struct invento
 	return r;
 }
 
-static void sum_points(const struct target_copy *copy, struct rss_figures *figures)
-{
-	for (uint32_t i = 0; i < copy->point_count; i++) {
-		const struct target_point *point = &copy->points[i];
+struct sums {
+	const struct residency *residency;
+	struct rss_figures *figures;
+};
 
-		/* memory that the target mapped itself is no block of an allocator */
-		if (point->flags & DHAT_STACK_ANON)
-			continue;
-		if (point->is_before) {
-			figures->before_bytes += point->heap.live_bytes;
-			figures->knows_before = true;
-		} else {
-			figures->watched_bytes += point->heap.live_bytes;
-		}
+static void add_block(void *context, const struct heap_block *block, bool is_before)
+{
+	struct sums *sums = context;
+	struct rss_figures *figures = sums->figures;
+	uint64_t resident;
+
+	/* memory that the target mapped itself is no block of an allocator */
+	if (block->domain == DHAT_DOMAIN_ANON)
+		return;
+	resident = residency_bytes(sums->residency, block->addr, block->size_bytes);
+	if (is_before) {
+		figures->before_bytes += block->size_bytes;
+		figures->resident_before_bytes += resident;
+		figures->knows_before = true;
+	} else {
+		figures->watched_bytes += block->size_bytes;
+		figures->resident_watched_bytes += resident;
 	}
+}
+
+static uint64_t resident_bytes(const struct inventory *inventory, const struct residency *residency)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < inventory->count; i++)
+		bytes += residency_bytes(residency, inventory->blocks[i].addr,
+					 inventory->blocks[i].usable_bytes);
+	return bytes;
+}
+
+static int read_pages(pid_t pid, struct smaps *smaps, struct residency **ret,
+		      struct dhat_error *err)
+{
+	int r = read_smaps(pid, smaps, err);
+
+	if (r < 0)
+		return r;
+	r = residency_read(pid, smaps, ret);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot look at the pages of process %d", pid) : 0;
 }
 
 int rss_explain(const struct target_copy *copy, Dhat__Rss **ret, struct dhat_error *err)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
+	_cleanup_(residency_free_ptr) struct residency *residency = NULL;
 	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
 	struct rss_figures figures = { .smaps = &smaps, .knows_before = copy->from_start };
 	pid_t pid = copy->identity.pid;
@@ -384,16 +360,15 @@ int rss_explain(const struct target_copy *copy, Dhat__Rss **ret, struct dhat_err
 				      "process %d has ended: it has no memory to explain; "
 				      "`dhatctl stats' shows what it kept",
 				      pid);
-	sum_points(copy, &figures);
-	if (has_only_glibc(copy) && take_inventory(pid, &copy->probed, &inventory) == 0) {
-		r = count_block_bytes(pid, inventory, &figures.resident_block_bytes, err);
-		if (r < 0)
-			return r;
-		figures.inventory = inventory;
-	}
-	r = read_smaps(pid, &smaps, err);
+	r = read_pages(pid, &smaps, &residency, err);
 	if (r < 0)
 		return r;
+	target_visit_blocks(copy->target, add_block,
+			    &(struct sums){ .residency = residency, .figures = &figures });
+	if (has_only_glibc(copy) && take_inventory(pid, &copy->probed, &inventory) == 0) {
+		figures.resident_block_bytes = resident_bytes(inventory, residency);
+		figures.inventory = inventory;
+	}
 	*ret = rss_make_table(&figures);
 	return *ret ? 0 : dhat_error_errno(err, ENOMEM, "cannot make the table");
 }

@@ -1,10 +1,11 @@
 #pragma once
 /* rss: what the resident memory of a process consists of.
  *
- * /proc/PID/smaps tells what is in memory of each mapping. A mapping in which the allocator has
- * blocks is the allocator's; in there an inventory of the blocks (inventory.h) and the page table
- * (/proc/PID/pagemap) tell which bytes in memory belong to blocks, and the target's profile which
- * blocks those are. The rows always sum up to what smaps says.
+ * /proc/PID/smaps tells what is in memory of each mapping, and the page table which pages that are
+ * (residency.h). So of each live block that the target's profile knows it is known how much of it
+ * is in memory, whoever made it; nothing else is called live. A mapping in which the allocator has
+ * blocks is the allocator's; what else is in there an inventory (inventory.h) tells. Where there is
+ * none, the rest is "not known". The rows always sum up to what smaps says.
  */
 #include "daemon/inventory/inventory.h"
 #include "daemon/proc/smaps.h"
@@ -14,17 +15,14 @@
 /* What the rows are made of; the part that can be tested without a process. */
 struct rss_figures {
 	const struct smaps *smaps;
-	const struct inventory *inventory; /* NULL: this allocator's blocks cannot be listed */
+	const struct inventory *inventory; /* NULL: this allocator's heap cannot be read */
 	uint64_t resident_block_bytes;	   /* of the inventory's blocks */
-	uint64_t watched_bytes;		   /* live, allocated since the attach, as asked for */
-	bool knows_before;		   /* the next is all there is of them */
-	uint64_t before_bytes;		   /* live, from before the attach, as far as dhatd knows */
+	/* Of live blocks, as asked for: allocated since the attach, and before; and of them what is
+	 * in memory. */
+	uint64_t watched_bytes, before_bytes;
+	uint64_t resident_watched_bytes, resident_before_bytes;
+	bool knows_before; /* there are no others from before */
 };
-
-/* How many bytes of [start, end) are in memory; is_present tells it of a page. */
-typedef bool (*rss_is_present)(void *context, uint64_t page_number);
-uint64_t rss_count_resident(uint64_t start, uint64_t end, uint64_t page_bytes,
-			    rss_is_present is_present, void *context);
 
 /* Whole and owned by the caller: dhat__rss__free_unpacked(). NULL: out of memory. */
 Dhat__Rss *rss_make_table(const struct rss_figures *figures);

@@ -306,3 +306,29 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 	*ret = take_ptr(copy);
 	return 0;
 }
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+struct visit {
+	void (*visit)(void *context, const struct heap_block *block, bool is_before);
+	void *context;
+};
+
+static void visit_block(void *context, const struct heap_block *block)
+{
+	const struct visit *all = context;
+
+	all->visit(all->context, block, block->point == STACK_POINT_BEFORE);
+}
+
+void target_visit_blocks(struct target *target,
+			 void (*visit)(void *context, const struct heap_block *block,
+				       bool is_before),
+			 void *context)
+{
+	struct visit all = { visit, context };
+
+	target_lock(target);
+	heap_visit_blocks(target->heap, visit_block, &all);
+	target_unlock(target);
+}

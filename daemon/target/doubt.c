@@ -70,21 +70,13 @@ struct scale {
 	bool *has_block; /* one for each mapping */
 };
 
-static void mark(void *context, uint64_t addr)
+static void mark(void *context, const struct heap_block *block)
 {
 	struct scale *scale = context;
-	size_t low = 0, high = scale->smaps->count;
+	size_t i = smaps_find(scale->smaps, block->addr);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (scale->smaps->entries[middle].end <= addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low < scale->smaps->count && scale->smaps->entries[low].start <= addr)
-		scale->has_block[low] = true;
+	if (i < scale->smaps->count)
+		scale->has_block[i] = true;
 }
 
 static void weigh(const struct scale *scale, struct doubt_weights *ret)

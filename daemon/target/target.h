@@ -207,3 +207,10 @@ void target_look_after_code(struct target *target);
 int target_copy(struct target *target, bool with_points, struct target_copy **ret,
 		struct dhat_error *err); /* -EBUSY: see max_memory_bytes */
 void target_copy_free(struct target_copy *copy);
+
+/* All live blocks, as heap_visit_blocks(); is_before: from before the attach. The target's events
+ * wait meanwhile: no file is read by visit. */
+void target_visit_blocks(struct target *target,
+			 void (*visit)(void *context, const struct heap_block *block,
+				       bool is_before),
+			 void *context);

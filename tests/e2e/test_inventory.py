@@ -120,7 +120,7 @@ def test_what_was_not_found_keeps_a_profile_from_being_exact(daemon, ctl, target
     assert 3000 * 1008 <= int(verdict["uncounted_bytes"]) <= 3000 * 1008 + (140 << 10)
     assert ctl("snapshot", "--exact", "-o", tmp_path / "refused.dhat", ok=False).status == 13
     rows = {row["name"]: int(row["bytes"]) for row in ctl("rss", "--json").json()["rows"]}
-    assert 2900 * 1008 <= rows["not walked"] <= 3000 * 1008 + (140 << 10)
+    assert 2900 * 1008 <= rows["not known"] <= 3000 * 1008 + (140 << 10)
 
 
 @pytest.mark.parametrize("kind", ["freed-twice", "circular-cache"])

@@ -413,9 +413,12 @@ static void points_may_be_far_apart(void **state)
 	assert_int_equal(totals_of(heap).total_blocks, 2);
 }
 
-static void sum(void *context, uint64_t addr)
+static void sum(void *context, const struct heap_block *block)
 {
-	*(uint64_t *)context += addr;
+	assert_int_equal(block->size_bytes, 8);
+	assert_int_equal(block->point, 1);
+	assert_int_equal(block->domain, 0);
+	*(uint64_t *)context += block->addr;
 }
 
 static void visits_each_live_block_once(void **state)
