@@ -25,7 +25,7 @@ comma := ,
 
 # ---- what has to be there -------------------------------------------------------------------
 
-PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma
+PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd
 # goals that install first, or need nothing
 standalone := deps exports demo test bench test-kernels test-kill test-strangers fuzz stacks clean help format uninstall
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)

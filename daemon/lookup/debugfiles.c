@@ -185,6 +185,17 @@ static int find_split(struct debugfiles *files, const char *name)
 	return fd;
 }
 
+/* Beside the object, as dwp and rustc write it, or below the debug directory. */
+static int find_package(struct debugfiles *files)
+{
+	int fd;
+
+	if (*files->object_path != '/')
+		return -1;
+	fd = try(files, "%s.dwp", files->object_path);
+	return fd < 0 ? try(files, DEBUG_DIRECTORY "%s.dwp", files->object_path) : fd;
+}
+
 int debugfiles_grant(void *context, const struct wish *wish)
 {
 	struct debugfiles *files = context;
@@ -204,6 +215,8 @@ int debugfiles_grant(void *context, const struct wish *wish)
 		return fd < 0 ? find_build_id(files, wish) : fd;
 	case WISH_SPLIT:
 		return find_split(files, wish->name);
+	case WISH_PACKAGE:
+		return find_package(files);
 	default:
 		return -1;
 	}

@@ -333,6 +333,32 @@ static void note_unnamed(struct writing *writing, const struct target_object *ob
 		writing->silent_count++;
 }
 
+/* Functions are named, and their lines and inlined calls lie in debug information that is not to be
+ * had: nobody would look for the reason in the frames. */
+static void note_without_lines(struct writing *writing, const struct target_object *object,
+			       const struct symbolized *symbolized, uint32_t count)
+{
+	const char *reason = NULL;
+	uint32_t frames = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct symbolized_frame *at = &symbolized->frames[i];
+		const struct name_frame *named = at->names ? &at->names->frames[at->frame] : NULL;
+
+		if (!named || !named->location_count || !named->reason)
+			continue;
+		frames++;
+		reason = at->names->texts.list[named->reason];
+	}
+	if (!frames)
+		return;
+	if (writing->note_count + 1 < NOTES_MAX)
+		add_note(writing, "%u frame%s of %s: %s", frames, frames == 1 ? "" : "s",
+			 path_of(object), reason);
+	else
+		writing->silent_count++;
+}
+
 /* The places of one object: named together, sent before the names are let go. */
 static int write_object(struct writing *writing, const struct stack_frame *places, uint32_t count)
 {
@@ -357,6 +383,7 @@ static int write_object(struct writing *writing, const struct stack_frame *place
 		return r;
 	if (*symbolized.reason)
 		note_unnamed(writing, object, count, symbolized.reason);
+	note_without_lines(writing, object, &symbolized, count);
 	build_id_of(object, &symbolized, &build_id);
 	for (uint32_t i = 0; !r && i < count; i++)
 		r = add_frame(writing, &batch, &places[i], object, &build_id, &symbolized,
@@ -520,7 +547,8 @@ static int write_end(struct writing *writing)
 	int r;
 
 	if (writing->silent_count)
-		add_note(writing, "%u further objects have no names", writing->silent_count);
+		add_note(writing, "%u further objects have frames without names or lines",
+			 writing->silent_count);
 	end = message_snapshot_end(writing->copy, writing->notes);
 	if (!end)
 		return -ENOMEM;

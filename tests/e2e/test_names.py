@@ -158,3 +158,64 @@ def test_worker_killed_in_the_middle(daemon, target, ctl, tmp_path):
     assert all("ended by signal 9 (SIGKILL)" in f.reason and not f.locations for f in cut), [f.reason for f in cut]
     assert not any(f.reason for f in whole)
     assert "main" in {at.function for f in whole for at in f.locations}
+
+
+PACKED = r"""
+#include <stdlib.h>
+void *volatile keep[300];
+static inline __attribute__((always_inline)) void *inner(int n) { return malloc(n + 20); }
+static inline __attribute__((always_inline)) void *middle(int n) { return inner(n * 2); }
+__attribute__((noinline)) void outer(int n)
+{
+	keep[n] = middle(n);
+}
+int main(void)
+{
+	for (int i = 0; i < 300; i++)
+		outer(i);
+	return 0;
+}
+"""
+WHOLE = "gcc -gdwarf-5 -O2 blocks.c -o whole"
+
+
+@pytest.mark.parametrize("how", [
+    # beyond what Debian 12's libdw reads: unpacked by us, in the confined worker
+    "cp whole p && objcopy --compress-debug-sections=zstd p",
+    "cp whole p && objcopy --only-keep-debug --compress-debug-sections=zstd p p.debug && "
+    "objcopy -S --add-gnu-debuglink=p.debug p",
+    "gcc -gdwarf-5 -gsplit-dwarf -O2 blocks.c -o p",
+    "gcc -gdwarf-5 -gsplit-dwarf -O2 blocks.c -o p && objcopy --compress-debug-sections=zstd p-blocks.dwo",
+    # (with DWARF 5 of gcc, LLVM 14's does not always come to an end)
+    "gcc -gdwarf-4 -gsplit-dwarf -O2 blocks.c -o p && llvm-dwp -e p -o p.dwp && rm p-blocks.dwo",
+], ids=["zstd", "zstd-debuglink", "dwo", "dwo-zstd", "dwp"])
+def test_packed_debug_information(how, daemon, ctl, tmp_path):
+    (tmp_path / "blocks.c").write_text(PACKED)
+    subprocess.run(f"{WHOLE} && {how}", shell=True, cwd=tmp_path, check=True)
+    profile = tmp_path / "profile.dhat"
+    assert daemon("run", "--output", profile, "--", tmp_path / "p").wait() == 0
+    own = [f for f in frames(profile) if f.object == str(tmp_path / "p")]
+    judge = addr2line(tmp_path / "whole", {f.vaddr - (not f.is_exact) for f in own})
+    seen = set()
+    for frame in own:
+        ours = [(at.function, at.file, at.line) for at in frame.locations]
+        if ours[0][0] != "_start":
+            assert ours == judge[frame.vaddr - (not frame.is_exact)] and frame.reason == ""
+        seen |= {function for function, _, _ in ours}
+    assert {"inner", "middle", "outer", "main"} <= seen
+    assert "Note:" not in ctl("stats", profile).out
+
+
+def test_split_debug_information_that_is_lacking(daemon, ctl, tmp_path):
+    """The function is told, not the line of another that was inlined into it, and the text says why."""
+    (tmp_path / "blocks.c").write_text(PACKED)
+    subprocess.run("gcc -gdwarf-5 -gsplit-dwarf -O2 blocks.c -o p && rm p-blocks.dwo", shell=True, cwd=tmp_path, check=True)
+    profile = tmp_path / "profile.dhat"
+    assert daemon("run", "--output", profile, "--", tmp_path / "p").wait() == 0
+    own = [f for f in frames(profile) if f.object == str(tmp_path / "p") and f.locations[0].function != "_start"]
+    assert {f.locations[0].function for f in own} == {"outer", "main"}
+    for frame in own:
+        assert [(at.file, at.line) for at in frame.locations] == [("", 0)]
+        assert "split debug file (.dwo or .dwp) was not found" in frame.reason
+    told = " ".join(ctl("stats", profile).out.split())
+    assert re.search(r"Note: 2 frames of \S+/p: line and inlined calls unknown: its split debug file", told)

@@ -244,6 +244,59 @@ def compressed(name, claimed, data, kind=1):
     return section
 
 
+def zstd(data, claimed=None):
+    """A frame whose blocks are as they are."""
+    blocks = b"".join((len(part) << 3).to_bytes(3, "little") + part for part in (
+        data[at:at + 100000] for at in range(0, len(data), 100000)))
+    return struct.pack("<IBI", 0xFD2FB528, 0xA0, len(data) if claimed is None else claimed) + blocks + b"\1\0\0"
+
+
+def zstd_bomb(size):
+    """128 KiB of nothing from each four bytes."""
+    return struct.pack("<IBI", 0xFD2FB528, 0xA0, size) + b"\x02\0\x10\0" * (size >> 17) + b"\1\0\0"
+
+
+PACKED_UNIT = 0x1122334455667788
+
+
+def package(version=5, columns=(1, 3, 4, 6), units=1, slots=2, row=1, cells=None, strings=b"u.c\0comp\0work\0",
+            offsets=(0, 4, 9), kind=None):
+    """A .dwp of one unit; cells: offsets and sizes that are told."""
+    abbrevs = b"\x01\x11\x01\x03\x25\x25\x25\x13\x05\0\0\x02\x2e\x00\x03\x25\0\0\0"
+    info = struct.pack("<HBBIQ", 5, 5, 8, 0, PACKED_UNIT) + b"\x01\0\x01\x1d\0" + b"\x02\x02" + b"\0"
+    info = struct.pack("<I", len(info)) + info
+    table = struct.pack("<IHH", 4 + 4 * len(offsets), 5, 0) + struct.pack(f"<{len(offsets)}I", *offsets)
+    parts = {1: info, 3: abbrevs, 4: line_program(), 6: table}
+    sizes = [len(parts.get(column, b"")) for column in columns]
+    index = struct.pack("<IIII", version, len(columns), units, slots)
+    index += struct.pack("<QQ", PACKED_UNIT, 0) + struct.pack("<II", row, 0)
+    index += struct.pack(f"<{len(columns)}I", *columns)
+    index += struct.pack(f"<{2 * len(columns)}I", *(cells or [0] * len(columns) + sizes))
+    sections = {".debug_info.dwo": info, ".debug_abbrev.dwo": abbrevs, ".debug_line.dwo": parts[4],
+                ".debug_str_offsets.dwo": table, ".debug_str.dwo": strings, ".debug_cu_index": index}
+    return elf([compressed(name, len(data), zstd(data), kind) if kind else Section(name, data, flags=0)
+                for name, data in sections.items()])
+
+
+def packages():
+    yield "good", package()
+    yield "zstd", package(kind=2)
+    yield "version-2", package(version=2)
+    yield "version-7", package(version=7)
+    yield "column-twice", package(columns=(1, 1, 3, 6))
+    yield "columns-many", package(columns=tuple(range(1, 17)))
+    yield "units-many", package(units=2**32 - 1)
+    yield "slots-3", package(slots=3)
+    yield "slots-many", package(slots=2**31)
+    yield "row-0", package(row=0)
+    yield "row-far", package(row=7)
+    yield "cells-far", package(cells=[2**32 - 1] * 4 + [2**32 - 1] * 4)
+    yield "cells-end", package(cells=[0, 0, 0, 0] + [2**31] * 4)
+    yield "strings-no-nul", package(strings=b"x" * 100)
+    yield "strings-same", package(strings=b"x" * 5000 + b"\0", offsets=(0,) * 3000)
+    yield "strings-far", package(offsets=(0, 2**32 - 1))
+
+
 def elf_files():
     good = elf(base_sections())
     yield "good", good
@@ -310,6 +363,18 @@ def elf_files():
         yield f"dwarf-{name}", elf(base_sections() + [
             Section(".debug_info", info, flags=0), Section(".debug_abbrev", abbrevs, flags=0),
             Section(".debug_line", lines, flags=0)])
+    info, abbrevs, lines = unit(cu(function(inlined(0x23)))), ABBREVS, line_program()
+    plain = [Section(".debug_abbrev", abbrevs, flags=0), Section(".debug_line", lines, flags=0)]
+    for name, claimed, packed in (
+            ("good", len(info), zstd(info)), ("short", len(info) - 1, zstd(info)), ("long", 2**20, zstd(info)),
+            ("lie", 2**40, zstd(info)), ("all", 2**64 - 1, zstd(info)), ("zero", 0, zstd(info)),
+            ("frame-lie", len(info), zstd(info, 2**31)), ("noise", 500, random.Random(1).randbytes(500)),
+            ("cut", len(info), zstd(info)[:-20]), ("bomb", 64 << 20, zstd_bomb(64 << 20)),
+            ("bomb-lie", len(info), zstd_bomb(64 << 20))):
+        yield f"zstd-{name}", elf(base_sections() + [compressed(".debug_info", claimed, packed, 2)] + plain)
+    yield "zstd-many", elf(base_sections() + [compressed(".debug_info", 2**28, zstd_bomb(2**28), 2)] * 20)
+    for name, data in packages():
+        yield f"package-{name}", data
     yield "debuglink-no-nul", elf(base_sections() + [Section(".gnu_debuglink", b"x" * 300, flags=0)])
     yield "debuglink-path", elf(base_sections() + [
         Section(".gnu_debuglink", b"../../../etc/shadow\0\0\0\0\0", flags=0)])

@@ -45,6 +45,36 @@ static int check_elf(Elf *elf, struct dhat_error *err)
 	return 0;
 }
 
+/* Locations of variables, tables to look up by name and macros are large, and of no use to us. */
+bool elffile_is_for_naming(const char *name)
+{
+	static const char *const unused[] = { ".debug_loc",   ".debug_macro", ".debug_macinfo",
+					      ".debug_frame", ".debug_pub",   ".debug_gnu_pub",
+					      ".debug_names" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
+		if (!strncmp(name, unused[i], strlen(unused[i])))
+			return false;
+	return !strncmp(name, ".debug_", 7) || !strcmp(name, ".gnu_debugaltlink");
+}
+
+static void open_dwarf(struct elffile *file)
+{
+	int r = elf_image_unpack(file->elf, elffile_is_for_naming, &file->unpacked);
+
+	if (r == -E2BIG)
+		file->trouble =
+			"no lines: its debug information, packed by zstd, is too large to be "
+			"unpacked (more than 1 GiB)";
+	else if (r)
+		file->trouble =
+			"no lines: its debug information, packed by zstd, cannot be unpacked";
+	else
+		file->dwarf = dwarf_begin_elf(file->unpacked.elf ?: file->elf, DWARF_C_READ, NULL);
+	if (!r && !file->dwarf)
+		file->trouble = "no lines: its debug information cannot be read";
+}
+
 int elffile_open(int fd, struct elffile *ret, struct dhat_error *err)
 {
 	Elf *elf;
@@ -59,7 +89,7 @@ int elffile_open(int fd, struct elffile *ret, struct dhat_error *err)
 	}
 	*ret = (struct elffile){ .fd = fd, .elf = elf };
 	if (has_debug_info(elf))
-		ret->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+		open_dwarf(ret);
 	return 0;
 }
 
@@ -67,6 +97,7 @@ void elffile_deinit(struct elffile *file)
 {
 	if (file->dwarf)
 		dwarf_end(file->dwarf);
+	elf_image_deinit(&file->unpacked);
 	if (file->elf)
 		elf_end(file->elf);
 	free(file->memory);

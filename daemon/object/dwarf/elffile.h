@@ -10,14 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/object/elf/elf_image.h"
 #include "proto/base/error.h"
 #include "wish.h"
 
 struct elffile {
-	int fd;	      /* -1: a memory image */
-	void *memory; /* owned */
-	Elf *elf;     /* NULL: no file */
-	Dwarf *dwarf; /* NULL: no DWARF in it (.dwo names do not count) */
+	int fd;			   /* -1: a memory image */
+	void *memory;		   /* owned */
+	Elf *elf;		   /* NULL: no file */
+	Dwarf *dwarf;		   /* NULL: no DWARF in it (.dwo names do not count) */
+	struct elf_image unpacked; /* what dwarf is read from if zstd had packed it */
+	const char *trouble; /* why there is no dwarf though the file has some; NULL otherwise */
 };
 #define ELFFILE_NONE ((struct elffile){ .fd = -1 })
 
@@ -26,6 +29,9 @@ struct elffile {
 /* Takes fd only on success. */
 int elffile_open(int fd, struct elffile *ret, struct dhat_error *err);
 void elffile_deinit(struct elffile *file);
+
+/* Of a section that naming reads: of what is packed, no more is unpacked. */
+bool elffile_is_for_naming(const char *section_name);
 
 size_t elffile_build_id(const struct elffile *file, const void **ret);
 

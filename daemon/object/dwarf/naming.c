@@ -13,12 +13,14 @@
 #include "proto/base/index.h"
 #include "qualify.h"
 #include "scopes.h"
+#include "split.h"
 #include "symtab.h"
 
 #define MAX_PATH_BYTES 4096
 
 struct naming {
 	struct elffile object, debug, alt, mini;
+	struct split *split;
 	struct scopes *scopes; /* NULL: no DWARF */
 	struct symtab symtab;
 	struct names *names;
@@ -36,6 +38,7 @@ static void naming_deinit(struct naming *naming)
 	elffile_deinit(&naming->object);
 	elffile_deinit(&naming->alt);
 	elffile_deinit(&naming->mini);
+	split_free(naming->split); /* after the DWARF that reads in it */
 	names_free(naming->names);
 	free(naming->demangled);
 	index_free(naming->qualified);
@@ -143,11 +146,14 @@ static void name_function(struct naming *naming, Dwarf_Die *die, struct name_loc
 		linkage = symbol->name;
 	if (is_mangled(linkage) || !plain) {
 		set_function(naming, linkage, location);
-	} else {
-		location->function = intern_qualified(naming, die, plain);
-		if (linkage && strcmp(linkage, plain))
-			location->linkage_name = names_intern(naming->names, linkage);
+		/* Beyond libiberty are the constraints of C++20 (Tk and Q, by gcc 14 and clang 16
+		 * and later): then DWARF's own words. */
+		if (location->linkage_name || !plain || is_mangled(plain))
+			return;
 	}
+	location->function = intern_qualified(naming, die, plain);
+	if (linkage && strcmp(linkage, plain))
+		location->linkage_name = names_intern(naming->names, linkage);
 }
 
 static uint32_t number_attribute(Dwarf_Die *die, unsigned name)
@@ -221,12 +227,14 @@ static int add_chain(struct naming *naming, struct scope_hit *hit, uint64_t vadd
 }
 
 /* A unit covers the place, but no function of it: assembler code, or split DWARF without its file.
+ * The line may then be one of a function that was inlined, and the symbol is of the one around it.
  */
 static int add_line_only(struct naming *naming, struct scope_hit *hit, uint64_t vaddr)
 {
 	struct name_location location = { 0 };
 
-	place_of_line(naming, &hit->cu, vaddr, &location);
+	if (!hit->missing)
+		place_of_line(naming, &hit->cu, vaddr, &location);
 	if (name_by_symbol(naming, vaddr, &location) && !location.file)
 		return 0;
 	return names_add_location(naming->names, &location);
@@ -234,10 +242,17 @@ static int add_line_only(struct naming *naming, struct scope_hit *hit, uint64_t 
 
 /* ---- one address ---- */
 
+/* NULL: none. */
+static const char *reason_without_lines(const struct naming *naming)
+{
+	return naming->scopes ? NULL : naming->object.trouble ?: naming->debug.trouble;
+}
+
 static const char *reason_without_name(const struct naming *naming)
 {
 	if (!naming->symtab.count && !naming->scopes)
-		return "stripped: no symbol table and no debug information found";
+		return reason_without_lines(naming)
+			       ?: "stripped: no symbol table and no debug information found";
 	return "no symbol covers it";
 }
 
@@ -249,19 +264,19 @@ static int name_place(struct naming *naming, uint64_t vaddr, struct name_frame *
 
 	frame->first_location = names->location_count;
 	if (naming->scopes && scopes_find(naming->scopes, vaddr, &hit)) {
-		if (hit.is_split_missing)
-			frame->reason = names_intern(
-				names,
-				"inlined calls unknown: its split debug file (.dwo) was not found");
+		if (hit.missing)
+			frame->reason = names_intern(names, hit.missing);
 		r = hit.depth ? add_chain(naming, &hit, vaddr) : add_line_only(naming, &hit, vaddr);
 	}
 	if (!r && names->location_count == frame->first_location) {
 		struct name_location location = { 0 };
 
-		if (!name_by_symbol(naming, vaddr, &location))
+		if (!name_by_symbol(naming, vaddr, &location)) {
 			r = names_add_location(names, &location);
-		else
+			frame->reason = names_intern(names, reason_without_lines(naming));
+		} else {
 			frame->reason = names_intern(names, reason_without_name(naming));
+		}
 	}
 	frame->location_count = names->location_count - frame->first_location;
 	return r;
@@ -357,7 +372,9 @@ static int open_sources(struct naming *naming, const struct wish_granter *grante
 	}
 	if (dwarf_file->dwarf) {
 		elffile_find_alt(dwarf_file, granter, &naming->alt);
-		r = scopes_new(dwarf_file->dwarf, granter, &naming->scopes);
+		r = split_new(granter, &naming->split);
+		if (!r)
+			r = scopes_new(dwarf_file->dwarf, naming->split, &naming->scopes);
 		if (r)
 			return r;
 	}

@@ -7,7 +7,6 @@
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
-#include "split.h"
 
 #define MAX_NESTING 64 /* of namespaces, types and blocks that are walked; compilers make a few */
 
@@ -32,13 +31,14 @@ struct functions {
 struct unit {
 	Dwarf_CU *cu;
 	Dwarf_Die die, root; /* root: of the functions; the split unit's where there is one */
-	bool is_opened, is_split_missing;
+	bool is_opened;
+	const char *missing;   /* NULL, or why there are no functions */
 	struct functions flat; /* those outside of other functions */
 	struct functions deep; /* all; made when an address is in the unit but in none of `flat` */
 };
 
 struct scopes {
-	const struct wish_granter *granter;
+	struct split *split;
 	struct ranges ranges;
 	struct unit *units;
 	size_t count, capacity;
@@ -223,7 +223,7 @@ static int scopes_add_unit(struct scopes *scopes, Dwarf_CU *cu, const Dwarf_Die 
 
 DEFINE_CLEANUP_PTR(struct scopes *, scopes_free)
 
-int scopes_new(Dwarf *dwarf, const struct wish_granter *granter, struct scopes **ret)
+int scopes_new(Dwarf *dwarf, struct split *split, struct scopes **ret)
 {
 	_cleanup_(scopes_free_ptr) struct scopes *scopes = calloc(1, sizeof(*scopes));
 	Dwarf_CU *cu = NULL;
@@ -233,9 +233,9 @@ int scopes_new(Dwarf *dwarf, const struct wish_granter *granter, struct scopes *
 
 	if (!scopes)
 		return -ENOMEM;
-	scopes->granter = granter;
+	scopes->split = split;
 	while (dwarf_get_units(dwarf, cu, &cu, NULL, &type, &die, NULL) == 0) {
-		if (type != DW_UT_compile && type != DW_UT_skeleton)
+		if (type != DW_UT_compile && type != DW_UT_skeleton && type != DW_UT_split_compile)
 			continue;
 		r = scopes_add_unit(scopes, cu, &die);
 		if (r)
@@ -261,7 +261,9 @@ void scopes_free(struct scopes *scopes)
 	free(scopes);
 }
 
-/* A skeleton unit's functions are in its split unit. */
+/* A skeleton unit's functions are in its split unit. One that has children, as rustc before 1.7x
+ * and clang -fsplit-dwarf-inlining write it in DWARF 4, libdw (0.188) takes for a split unit
+ * itself: it finds neither that nor the right lines. */
 static void open_unit(struct scopes *scopes, struct unit *unit)
 {
 	uint8_t type = 0;
@@ -270,9 +272,13 @@ static void open_unit(struct scopes *scopes, struct unit *unit)
 		return;
 	unit->is_opened = true;
 	unit->root = unit->die;
-	if (!dwarf_cu_info(unit->cu, NULL, &type, NULL, NULL, NULL, NULL, NULL) &&
-	    type == DW_UT_skeleton)
-		unit->is_split_missing = !split_open(unit->cu, scopes->granter, &unit->root);
+	if (dwarf_cu_info(unit->cu, NULL, &type, NULL, NULL, NULL, NULL, NULL))
+		return;
+	if (type == DW_UT_split_compile)
+		unit->missing = "line and inlined calls unknown: its unit is a skeleton with "
+				"children, which libdw cannot read";
+	else if (type == DW_UT_skeleton && !split_open(scopes->split, unit->cu, &unit->root))
+		unit->missing = split_reason(scopes->split);
 }
 
 static bool is_block(int tag)
@@ -328,8 +334,10 @@ bool scopes_find(struct scopes *scopes, uint64_t vaddr, struct scope_hit *ret)
 	unit = &scopes->units[range->owner];
 	open_unit(scopes, unit);
 	ret->cu = unit->die;
-	ret->is_split_missing = unit->is_split_missing;
+	ret->missing = unit->missing;
 	ret->depth = 0;
+	if (unit->missing)
+		return true;
 	function = find_function(&unit->flat, unit, false, vaddr);
 	if (!function)
 		function = find_function(&unit->deep, unit, true, vaddr);

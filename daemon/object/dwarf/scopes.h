@@ -9,19 +9,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "wish.h"
+#include "split.h"
 
 #define SCOPES_MAX_DEPTH 128 /* of inlined calls in one another; deeper ones are left out */
 
 struct scopes;
 
-/* dwarf and granter (may be NULL) must outlive the result. */
-int scopes_new(Dwarf *dwarf, const struct wish_granter *granter, struct scopes **ret);
+/* dwarf and split must outlive the result. */
+int scopes_new(Dwarf *dwarf, struct split *split, struct scopes **ret);
 void scopes_free(struct scopes *scopes);
 
 struct scope_hit {
 	Dwarf_Die cu;	       /* of the object: its lines */
-	bool is_split_missing; /* the unit's functions are in a file that is not there */
+	const char *missing;   /* NULL, or why the unit's functions are not to be had */
 	int depth;	       /* of chain; 0: no function here */
 	Dwarf_Die chain[SCOPES_MAX_DEPTH]; /* [0] the innermost inlined call … the function */
 };

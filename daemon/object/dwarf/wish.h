@@ -14,12 +14,13 @@ enum wish_kind {
 	WISH_DEBUGLINK, /* .gnu_debuglink: a file name, beside the object or below /usr/lib/debug */
 	WISH_ALTLINK,	/* .gnu_debugaltlink: what dwz moved to a common file */
 	WISH_SPLIT,	/* a .dwo file: path as the compiler wrote it, directory first */
+	WISH_PACKAGE,	/* a .dwp file: the object's name and ".dwp" */
 	WISH_COUNT
 };
 
 struct wish {
 	enum wish_kind kind;
-	const char *name; /* path or file name; "" for a build id */
+	const char *name; /* path or file name; "" for a build id and a package */
 	const uint8_t *build_id;
 	size_t build_id_size; /* 0: none */
 };

@@ -24,10 +24,9 @@ static int granted_count;
 static int grant_and_note(void *context, const struct wish *wish)
 {
 	static const char *const kinds[WISH_COUNT] = {
-		[WISH_BUILD_ID] = "build id",
-		[WISH_DEBUGLINK] = "debuglink",
-		[WISH_ALTLINK] = "altlink",
-		[WISH_SPLIT] = "split",
+		[WISH_BUILD_ID] = "build id", [WISH_DEBUGLINK] = "debuglink",
+		[WISH_ALTLINK] = "altlink",   [WISH_SPLIT] = "split",
+		[WISH_PACKAGE] = "package",
 	};
 	int fd = debugfiles_grant(context, wish);
 
@@ -165,25 +164,205 @@ static void test_dwz(void **state)
 	compare_separate("dwz_alone", NULL, BINUTILS_LINES, "cxx5", NULL);
 }
 
+static const char no_split[] =
+	"line and inlined calls unknown: its split debug file (.dwo or .dwp) was not found";
+
+/* With the files that are in the test's directory. */
+static const char *reason_in_directory(const char *name, uint64_t file_offset)
+{
+	char path[300];
+	struct debugfiles files = { .root_fd = -1, .uid = getuid(), .object_path = path };
+	const struct wish_granter granter = { .grant = debugfiles_grant, .context = &files };
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return reason_at(name, file_offset, &granter);
+}
+
+/* A copy in which .debug_info says that it unpacks to so many bytes. */
+static void patch_packed_size(const char *from, const char *to, uint64_t size)
+{
+	char path[300];
+	Elf_Scn *section = NULL;
+	uint64_t offset = 0;
+	size_t names;
+	int fd;
+	Elf *elf;
+
+	sh("cp %s %s", from, to);
+	snprintf(path, sizeof(path), "%s/%s", directory, to);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	assert_non_null(elf);
+	assert_int_equal(elf_getshdrstrndx(elf, &names), 0);
+	while ((section = elf_nextscn(elf, section))) {
+		GElf_Shdr header;
+
+		assert_non_null(gelf_getshdr(section, &header));
+		if (!strcmp(elf_strptr(elf, names, header.sh_name), ".debug_info"))
+			offset = header.sh_offset;
+	}
+	elf_end(elf);
+	assert_true(offset);
+	assert_int_equal(pwrite(fd, &size, sizeof(size), offset + offsetof(Elf64_Chdr, ch_size)),
+			 sizeof(size));
+	close(fd);
+}
+
 static void test_split(void **state)
 {
 	static struct place places[MAX_PLACES];
+	size_t without_lines = 0, outer = 0;
+	struct names *names;
 
 	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-5 -O2 a.c -o split5");
 	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-4 -O2 a.c -o split4");
 	/* no judge here reads split DWARF; the code is that of the whole ones */
 	compare_separate("split5", NULL, BINUTILS, "c5", "split");
 	compare_separate("split4", NULL, BINUTILS, "c4", "split");
-	/* without the file: lines and outer functions remain, and the frames say why there is no
-	 * more */
+	sh("cp split5-a.dwo keep.dwo && objcopy --compress-debug-sections=zstd split5-a.dwo");
+	compare_separate("split5", NULL, BINUTILS, "c5", "split");
+	/* Without the file the outer functions remain, and the frames say why there is no more. Not
+	 * lines: that of malloc() in leaf() is none of outer(), whose name is all that is left. */
 	sh("mv split5-a.dwo hidden.dwo");
-	places_of_text("split5", places, MAX_PLACES);
-	assert_string_equal(reason_at("split5", places[100].file_offset, NULL),
-			    "inlined calls unknown: its split debug file (.dwo) was not found");
+	names = name_places("split5", places, places_of_text("split5", places, MAX_PLACES), NULL);
+	for (uint32_t i = 0; i < names->frame_count; i++) {
+		const struct name_frame *frame = &names->frames[i];
+
+		if (!frame->location_count || !*names->texts.list[frame->reason])
+			continue; /* of libc's start files */
+		without_lines++;
+		assert_string_equal(names->texts.list[frame->reason], no_split);
+		assert_int_equal(frame->location_count, 1);
+		assert_int_equal(names->locations[frame->first_location].line, 0);
+		assert_int_equal(names->locations[frame->first_location].file, 0);
+		outer +=
+			!strcmp(names->texts.list[names->locations[frame->first_location].function],
+				"outer");
+	}
+	names_free(names);
+	assert_true(without_lines > 100 && outer > 5);
+}
+
+/* All split files of a program in one: DWARF 5's index, and the older one, and
+ * what rustc makes. */
+static void test_package(void **state)
+{
+	write_file("twice.c",
+		   "extern void *outer(int n);\nvoid *again(int n) { return outer(n * 2); }\n");
+	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-5 -O2 a.c -o packed5 && "
+	   "llvm-dwp -e packed5 -o packed5.dwp && rm packed5-a.dwo");
+	compare_separate("packed5", NULL, BINUTILS, "c5", "package");
+	sh("objcopy --compress-debug-sections=zstd packed5.dwp");
+	compare_separate("packed5", NULL, BINUTILS, "c5", "package");
+	sh("mkdir -p root/bin root/usr/lib/debug/bin && mv packed5.dwp root/usr/lib/debug/bin/");
+	compare_separate("packed5", "root", BINUTILS, "c5", "package");
+	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-4 -O2 a.c -o packed4 && "
+	   "llvm-dwp -e packed4 -o packed4.dwp && rm packed4-a.dwo");
+	compare_separate("packed4", NULL, BINUTILS, "c4", "package");
+	/* two units, each with strings of its own in one section */
+	write_file("more.c",
+		   "#include <stdlib.h>\n"
+		   "static inline __attribute__((always_inline)) void *more_leaf(int n) { return "
+		   "malloc(n); }\n"
+		   "void *more_outer(int n) { return n > 7 ? more_leaf(n * 3) : NULL; }\n");
+	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-5 -O2 a.c more.c -o two && "
+	   "llvm-dwp -e two -o two.dwp && rm two-a.dwo two-more.dwo");
+	sh("gcc -Iinclude -gdwarf-5 -O2 a.c more.c -o two_whole");
+	compare_separate("two", NULL, BINUTILS, "two_whole", "package");
+}
+
+/* What rustc packs, of many units; and the skeletons with children that it has written once. */
+static void test_package_of_rust(void **state)
+{
+	static struct place places[MAX_PLACES];
+	size_t count, without_lines = 0;
+	struct names *names;
+
+	write_file("many.rs",
+		   "use std::collections::BTreeMap;\n"
+		   "mod a { pub fn one(n: usize) -> String { format!(\"{}\", n) } }\n"
+		   "mod b { pub fn two(n: usize) -> Vec<String> { "
+		   "(0..n).map(super::a::one).collect() } }\n"
+		   "fn main() { let v = b::two(std::env::args().count() * 9);\n"
+		   "    let m: BTreeMap<_, _> = v.iter().map(|s| (s.len(), s.clone())).collect();\n"
+		   "    println!(\"{:?} {}\", m, v.join(\" \")); }\n");
+	sh("/usr/bin/rustc -g -C opt-level=1 -C codegen-units=8 many.rs -o many_whole");
+	/* (stable since 1.65) */
+	sh("RUSTC_BOOTSTRAP=1 /usr/bin/rustc -g -C opt-level=1 -C codegen-units=8 -Z "
+	   "unstable-options "
+	   "-Z split-dwarf-inlining=no -C split-debuginfo=packed many.rs -o many");
+	compare_separate("many", NULL, BINUTILS, "many_whole", "package");
+	sh("RUSTC_BOOTSTRAP=1 /usr/bin/rustc -g -C opt-level=1 -C codegen-units=8 -Z "
+	   "unstable-options "
+	   "-Z split-dwarf-inlining=yes -C split-debuginfo=packed many.rs -o many");
+	count = places_of_text("many", places, MAX_PLACES);
+	names = name_places("many", places, count, NULL);
+	for (uint32_t i = 0; i < names->frame_count; i++) {
+		const struct name_frame *frame = &names->frames[i];
+
+		if (!strstr(names->texts.list[frame->reason], "skeleton with children"))
+			continue;
+		without_lines++;
+		for (uint32_t j = 0; j < frame->location_count; j++)
+			assert_int_equal(names->locations[frame->first_location + j].line, 0);
+	}
+	names_free(names);
+	assert_true(without_lines > 10);
+}
+
+/* A package that lacks the unit, is cut off, or is another program's. */
+static void test_wrong_package(void **state)
+{
+	static struct place places[MAX_PLACES];
+
+	sh("gcc -Iinclude -gsplit-dwarf -gdwarf-5 -O2 a.c -o lacking && rm lacking-a.dwo");
+	sh("gcc -DOTHER -Iinclude -gsplit-dwarf -gdwarf-5 -O1 a.c -o other && "
+	   "llvm-dwp -e other -o lacking.dwp");
+	places_of_text("lacking", places, MAX_PLACES);
+	assert_string_equal(reason_in_directory("lacking", places[100].file_offset), no_split);
+	for (int size = 0; size < 3000; size += 61) {
+		sh("cp other lacking_cut && llvm-dwp -e other -o whole.dwp && "
+		   "head -c %d whole.dwp >lacking.dwp",
+		   size);
+		assert_string_equal(reason_in_directory("lacking", places[100].file_offset),
+				    no_split);
+	}
 }
 
 static void test_compressed(void **state)
 {
+	static struct place places[MAX_PLACES];
+
+	/* libdw reads it since 0.189, if it was built so; Debian 12's and 13's gcc write it with
+	 * -gz=zstd */
+	sh("objcopy --compress-debug-sections=zstd c5 zstd5");
+	sh("objcopy --compress-debug-sections=zstd c4 zstd4");
+	sh("g++ -gdwarf-5 -O2 b.cc -o cxx5 && objcopy --compress-debug-sections=zstd cxx5 "
+	   "zstd_cxx");
+	compare("zstd5", BINUTILS, "c5", NULL);
+	compare("zstd4", BINUTILS, "c4", NULL);
+	compare("zstd_cxx", BINUTILS_LINES, "cxx5", NULL);
+	sh("gcc -Iinclude -g -O2 -Wl,--build-id=none a.c -o linked_full");
+	sh("objcopy --only-keep-debug --compress-debug-sections=zstd linked_full packed.debug");
+	sh("objcopy -S --add-gnu-debuglink=packed.debug linked_full linked");
+	compare_separate("linked", NULL, BINUTILS, "linked_full", "debuglink");
+	sh("cp cxx5 dwz_z1 && cp cxx5 dwz_z2 && dwz -m dwz_z dwz_z1 dwz_z2 && "
+	   "objcopy --compress-debug-sections=zstd dwz_z && "
+	   "objcopy --compress-debug-sections=zstd dwz_z1");
+	compare_separate("dwz_z1", NULL, BINUTILS_LINES, "cxx5", "altlink");
+	/* what they say of their size is not believed */
+	places_of_text("zstd5", places, MAX_PLACES);
+	assert_string_equal(reason_at("zstd5", places[100].file_offset, NULL), "");
+	patch_packed_size("zstd5", "zstd_huge", 1ull << 40);
+	assert_string_equal(reason_at("zstd_huge", places[100].file_offset, NULL),
+			    "no lines: its debug information, packed by zstd, is too large to be "
+			    "unpacked (more than 1 GiB)");
+	patch_packed_size("zstd5", "zstd_wrong", 100);
+	assert_string_equal(reason_at("zstd_wrong", places[100].file_offset, NULL),
+			    "no lines: its debug information, packed by zstd, cannot be unpacked");
+	patch_packed_size("zstd5", "zstd_empty", 0);
+	assert_string_equal(reason_at("zstd_empty", places[100].file_offset, NULL),
+			    "no lines: its debug information, packed by zstd, cannot be unpacked");
 	sh("gcc -Iinclude -g -gz=zlib -O2 a.c -o compressed");
 	sh("gcc -Iinclude -g -gz=zlib-gnu -O2 a.c -o compressed_gnu");
 	compare("compressed", BINUTILS, "c5", NULL);
@@ -208,10 +387,12 @@ static void test_symbols_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_debuglink),  cmocka_unit_test(test_wrong_debuglink),
-		cmocka_unit_test(test_build_id),   cmocka_unit_test(test_mini_debug_info),
-		cmocka_unit_test(test_dwz),	   cmocka_unit_test(test_split),
-		cmocka_unit_test(test_compressed), cmocka_unit_test(test_symbols_only),
+		cmocka_unit_test(test_debuglink),     cmocka_unit_test(test_wrong_debuglink),
+		cmocka_unit_test(test_build_id),      cmocka_unit_test(test_mini_debug_info),
+		cmocka_unit_test(test_dwz),	      cmocka_unit_test(test_split),
+		cmocka_unit_test(test_package),	      cmocka_unit_test(test_package_of_rust),
+		cmocka_unit_test(test_wrong_package), cmocka_unit_test(test_compressed),
+		cmocka_unit_test(test_symbols_only),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -91,6 +91,38 @@ static void test_whole_names(void **state)
 	assert_true(count_named("c5", "outer") > 0);
 }
 
+/* Newer compilers put the constraints of C++20 into linkage names, which libiberty cannot unfold:
+ * then the name is DWARF's. Debian 12's write none, so they are put into the assembler's text:
+ * those of gcc 14 and clang 19. */
+static void test_constrained_names(void **state)
+{
+	write_file("constrained.cc",
+		   "template <class T> concept Big = sizeof(T) > 4;\n"
+		   "void *volatile keep;\n"
+		   "namespace shop { struct Shelf {\n"
+		   "	template <Big T> __attribute__((noinline)) void put(T v) { keep = new "
+		   "T(v); }\n"
+		   "}; }\n"
+		   "template <Big T> __attribute__((noinline)) void make_short(T v) { keep = new "
+		   "T(v); }\n"
+		   "template <class T> requires Big<T> __attribute__((noinline)) void make_long(T "
+		   "v) { keep = "
+		   "new T(v); }\n"
+		   "int main() { make_short(1.5); make_long(2l); shop::Shelf().put(3.5); }\n");
+	sh("g++ -std=c++20 -g -O2 -S constrained.cc -o plain.s");
+	sh("sed 's/_Z10make_shortIdEvT_/_Z10make_shortITk3BigdEvT_/g; "
+	   "s/_Z9make_longIlEvT_/_Z9make_longIlQ3BigIT_EEvS0_/g; "
+	   "s/_ZN4shop5Shelf3putIdEEvT_/_ZN4shop5Shelf3putITk3BigdEEvT_/g' plain.s >constrained.s "
+	   "&& "
+	   "grep -q Tk3Big constrained.s && grep -q Q3Big constrained.s && "
+	   "g++ constrained.s -o constrained");
+	assert_true(count_named("constrained", "make_short<double>") > 5);
+	assert_true(count_named("constrained", "make_long<long>") > 5 ||
+		    count_named("constrained", "make_long<long int>") > 5);
+	assert_true(count_named("constrained", "shop::Shelf::put<double>") > 5);
+	assert_int_equal(count_named("constrained", "_Z"), 0);
+}
+
 static void test_rust(void **state)
 {
 	sh("/usr/bin/rustc -g -O c.rs -o rust_legacy");
@@ -107,7 +139,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_c),    cmocka_unit_test(test_clang),
 		cmocka_unit_test(test_cxx),  cmocka_unit_test(test_whole_names),
-		cmocka_unit_test(test_rust),
+		cmocka_unit_test(test_rust), cmocka_unit_test(test_constrained_names),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
