@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd
 # goals that install first, or need nothing
-standalone := deps exports demo test bench test-kernels test-kill test-strangers fuzz stacks clean help format uninstall
+standalone := deps exports demo test bench test-kernels test-kill test-strangers test-distros fuzz stacks clean help format uninstall
 ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
 debian_of = $(patsubst json-c,libjson-c,$(1))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
@@ -242,6 +242,10 @@ test-strangers:	## fetch production programs (npm, Debian), profile and judge th
 	$(again) -j$$(nproc) all
 	$(Q)$(PYTHON) tests/strangers/run -O $(O) $(STRANGERS)
 
+test-distros:	## build and test in Debian 13 and sid (SUITES="trixie sid"), in systems that are kept in /var/cache
+	$(Q)tests/deps distros
+	$(Q)tests/distros/run $(or $(SUITES),trixie sid)
+
 fuzz:	## each parser's fuzz target, FUZZ_SECONDS=60 each
 	$(Q)tests/deps build test
 	$(again) -j$$(nproc) $(fuzz_bin)
@@ -320,7 +324,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deps exports demo test test-kernels test-kill test-strangers check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deps exports demo test test-kernels test-kill test-strangers test-distros check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;
