@@ -21,6 +21,7 @@
 #include "proto/wire/frame.h"
 
 #define NO_DESCRIPTOR_MS 100 /* until it is worth while to try again */
+#define GONE_MS 100	     /* between looks at whether peers are still there */
 
 struct place {
 	int fd; /* -1: free */
@@ -47,10 +48,12 @@ struct control {
 	pthread_cond_t is_idle;
 	struct place places[CONTROL_MAX_CONNECTIONS];
 	unsigned connection_count;
+	atomic_bool gone[CONTROL_MAX_CONNECTIONS]; /* the peer; raised with `mutex`, read without */
 };
 
 struct control_reply {
 	struct control *control;
+	const atomic_bool *gone; /* see control_peer_gone() */
 	int fd;
 	bool is_owner;	 /* the peer is the owner, or root */
 	uint64_t end_ns; /* of the whole answer at the latest */
@@ -126,6 +129,11 @@ int control_reply(struct control_reply *reply, Dhat__Response *response, struct 
 	if (r < 0 && r != -EMSGSIZE)
 		reply->is_broken = true;
 	return r;
+}
+
+const atomic_bool *control_peer_gone(const struct control_reply *reply)
+{
+	return reply->gone;
 }
 
 /* deadline_ns 0: only what fits into the socket's buffer; never waits. */
@@ -251,6 +259,7 @@ static void *connection_thread(void *connection_)
 	struct control *control = connection->control;
 	struct control_reply reply = {
 		.control = control,
+		.gone = &control->gone[connection->place],
 		.fd = control->places[connection->place].fd,
 		.is_owner = is_owner(control, &connection->peer),
 	};
@@ -306,6 +315,7 @@ static int take_place(struct control *control, const struct place *place, size_t
 		if (control->places[i].fd >= 0)
 			continue;
 		control->places[i] = *place;
+		atomic_store(&control->gone[i], false);
 		control->connection_count++;
 		*ret = i;
 		r = 0;
@@ -396,6 +406,24 @@ static void accept_one(struct control *control)
 		release_place(control, place);
 }
 
+/* Looked at now and then, and not waited for: a socket that somebody polls does not close. Half a
+ * connection, whose other half still wants its answer, is one. */
+static bool look_for_gone(struct control *control)
+{
+	bool is_any = false;
+
+	pthread_mutex_lock(&control->mutex);
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
+		struct pollfd peer = { .fd = control->places[i].fd };
+
+		is_any |= peer.fd >= 0;
+		if (peer.fd >= 0 && poll(&peer, 1, 0) == 1 && peer.revents & (POLLHUP | POLLERR))
+			atomic_store(&control->gone[i], true);
+	}
+	pthread_mutex_unlock(&control->mutex);
+	return is_any;
+}
+
 static void *accept_thread(void *control_)
 {
 	struct control *control = control_;
@@ -405,7 +433,7 @@ static void *accept_thread(void *control_)
 	};
 
 	for (;;) {
-		if (poll(pollfds, ARRAY_SIZE(pollfds), -1) < 0)
+		if (poll(pollfds, ARRAY_SIZE(pollfds), look_for_gone(control) ? GONE_MS : -1) <= 0)
 			continue;
 		if (pollfds[1].revents)
 			return NULL;
@@ -567,6 +595,7 @@ void control_free(struct control *control)
 	}
 	pthread_mutex_lock(&control->mutex);
 	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++) {
+		atomic_store(&control->gone[i], true);
 		if (control->places[i].fd >= 0)
 			shutdown(control->places[i].fd, SHUT_RDWR);
 	}

@@ -9,6 +9,7 @@
  * at each accept the peer's credentials (SO_PEERCRED) are checked again: root, the owner, a member
  * of the group. The owner is the user who started dhatd; through sudo, the one behind it.
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -61,4 +62,6 @@ void control_free(struct control *control);
 
 /* Send one response. An error: the peer is gone or too slow, the handler shall return. */
 int control_reply(struct control_reply *reply, Dhat__Response *response, struct dhat_error *err);
-/* The peer's uid and pid, for the log. */
+/* For what takes long: is raised when nobody waits for the answer any more, since the peer has gone
+ * (a tenth of a second later) or dhatd is about to end. Lives as long as the handler runs. */
+const atomic_bool *control_peer_gone(const struct control_reply *reply);

@@ -257,7 +257,7 @@ static int answer_rss(void *context, const Dhat__Request *request, struct contro
 	if (error == 0)
 		error = target_copy(target, true, &copy, err);
 	if (error == 0)
-		error = rss_explain(copy, &table, err);
+		error = rss_explain(copy, control_peer_gone(reply), &table, err);
 	if (error)
 		return error;
 	response.is_last = true;

@@ -287,9 +287,10 @@ static bool has_only_glibc(const struct target_copy *copy)
 #define RSS_MAX_BLOCKS (16u << 20)
 #define RSS_MAX_NS 20000000000ull
 
-static int take_inventory(pid_t pid, const struct probed *probed, struct inventory **ret)
+static int take_inventory(pid_t pid, const struct probed *probed, const atomic_bool *stop,
+			  struct inventory **ret)
 {
-	const struct inventory_limits limits = { RSS_MAX_BLOCKS, RSS_MAX_NS, NULL, probed };
+	const struct inventory_limits limits = { RSS_MAX_BLOCKS, RSS_MAX_NS, stop, probed };
 	struct procmaps maps = { 0 };
 	int r;
 
@@ -346,7 +347,8 @@ static int read_pages(pid_t pid, struct smaps *smaps, struct residency **ret,
 	return r < 0 ? dhat_error_errno(err, -r, "cannot look at the pages of process %d", pid) : 0;
 }
 
-int rss_explain(const struct target_copy *copy, Dhat__Rss **ret, struct dhat_error *err)
+int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__Rss **ret,
+		struct dhat_error *err)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
 	_cleanup_(residency_free_ptr) struct residency *residency = NULL;
@@ -365,10 +367,13 @@ int rss_explain(const struct target_copy *copy, Dhat__Rss **ret, struct dhat_err
 		return r;
 	target_visit_blocks(copy->target, add_block,
 			    &(struct sums){ .residency = residency, .figures = &figures });
-	if (has_only_glibc(copy) && take_inventory(pid, &copy->probed, &inventory) == 0) {
+	if (has_only_glibc(copy) && take_inventory(pid, &copy->probed, stop, &inventory) == 0) {
 		figures.resident_block_bytes = resident_bytes(inventory, residency);
 		figures.inventory = inventory;
 	}
+	if (stop && atomic_load(stop))
+		return dhat_error_set(err, ECANCELED, DHAT_EXIT_FAILED,
+				      "nobody waits any more for what process %d consists of", pid);
 	*ret = rss_make_table(&figures);
 	return *ret ? 0 : dhat_error_errno(err, ENOMEM, "cannot make the table");
 }

@@ -27,5 +27,7 @@ struct rss_figures {
 /* Whole and owned by the caller: dhat__rss__free_unpacked(). NULL: out of memory. */
 Dhat__Rss *rss_make_table(const struct rss_figures *figures);
 
-/* Of a living target. copy: with points. */
-int rss_explain(const struct target_copy *copy, Dhat__Rss **ret, struct dhat_error *err);
+/* Of a living target. copy: with points. May take some 20 s; -ECANCELED: stop, which may be NULL,
+ * was raised. */
+int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__Rss **ret,
+		struct dhat_error *err);

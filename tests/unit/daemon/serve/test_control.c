@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -82,11 +83,27 @@ static int answer_detach(void *context, const Dhat__Request *request, struct con
 	return 0;
 }
 
+/* Takes until nobody waits for it. */
+static atomic_int begun, given_up;
+
+static int answer_rss(void *context, const Dhat__Request *request, struct control_reply *reply,
+		      struct dhat_error *err)
+{
+	uint64_t end_ns = in_ms(PATIENCE_S * 1000);
+
+	atomic_fetch_add(&begun, 1);
+	while (!atomic_load(control_peer_gone(reply)) && clock_now_ns(CLOCK_MONOTONIC) < end_ns)
+		usleep(1000);
+	atomic_fetch_add(&given_up, atomic_load(control_peer_gone(reply)));
+	return 0;
+}
+
 static const struct control_entry table[] = {
 	{ DHAT__REQUEST__BODY_STATUS, CONTROL_READ, answer_status },
 	{ DHAT__REQUEST__BODY_SNAPSHOT, CONTROL_READ, answer_snapshot },
 	{ DHAT__REQUEST__BODY_ATTACH, CONTROL_MANAGE, answer_attach },
 	{ DHAT__REQUEST__BODY_DETACH, CONTROL_MANAGE, answer_detach },
+	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
 	{ 0 },
 };
 
@@ -148,6 +165,7 @@ static int try_request(int fd, uint32_t version, Dhat__Request__BodyCase kind)
 	Dhat__AttachRequest attach = DHAT__ATTACH_REQUEST__INIT;
 	Dhat__DetachRequest detach = DHAT__DETACH_REQUEST__INIT;
 	Dhat__PlanRequest plan = DHAT__PLAN_REQUEST__INIT;
+	Dhat__RssRequest rss = DHAT__RSS_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
 
 	attach.pid = 77;
@@ -163,6 +181,8 @@ static int try_request(int fd, uint32_t version, Dhat__Request__BodyCase kind)
 		request.detach = &detach;
 	if (kind == DHAT__REQUEST__BODY_PLAN)
 		request.plan = &plan;
+	if (kind == DHAT__REQUEST__BODY_RSS)
+		request.rss = &rss;
 	return dhat_frame_send_message(fd, &request.base, DHAT_FRAME_REQUEST_MAX,
 				       in_ms(PATIENCE_S * 1000), NULL);
 }
@@ -409,6 +429,40 @@ static void test_free_with_clients(void **state)
 	send_request(streaming, DHAT_PROTOCOL_VERSION, DHAT__REQUEST__BODY_SNAPSHOT);
 	control_free(control);
 	expect_closed(idle);
+}
+
+static void await_count(atomic_int *count, int value)
+{
+	uint64_t end_ns = in_ms(PATIENCE_S * 1000);
+
+	while (atomic_load(count) < value && clock_now_ns(CLOCK_MONOTONIC) < end_ns)
+		usleep(1000);
+	assert_int_equal(atomic_load(count), value);
+}
+
+/* What takes long is told when its peer has gone, the same connection's place is as new to the next
+ * one, and all are told at the end. */
+static void test_peers_that_leave(void **state)
+{
+	struct control *control = start(NULL);
+	int leaving = connect_to(path);
+	_cleanup_close_ int staying = -1;
+
+	atomic_store(&begun, 0);
+	atomic_store(&given_up, 0);
+	send_request(leaving, DHAT_PROTOCOL_VERSION, DHAT__REQUEST__BODY_RSS);
+	await_count(&begun, 1);
+	assert_int_equal(atomic_load(&given_up), 0);
+	close(leaving);
+	await_count(&given_up, 1);
+	staying = connect_to(path);
+	expect_served(staying);
+	send_request(staying, DHAT_PROTOCOL_VERSION, DHAT__REQUEST__BODY_RSS);
+	await_count(&begun, 2);
+	assert_int_equal(atomic_load(&given_up), 1);
+	control_free(control);
+	assert_int_equal(atomic_load(&given_up), 2);
+	expect_closed(staying);
 }
 
 static int try_new(const char *where, const char *group, struct dhat_error *err)
@@ -661,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_answers_have_an_end),
 		cmocka_unit_test(test_too_many_connections),
 		cmocka_unit_test(test_free_with_clients),
+		cmocka_unit_test(test_peers_that_leave),
 		cmocka_unit_test(test_the_socket_file),
 		cmocka_unit_test(test_peers_are_checked),
 		cmocka_unit_test(test_members_leave_places),
