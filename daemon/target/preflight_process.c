@@ -150,7 +150,7 @@ static int check_tracer(struct preflight *preflight, pid_t pid)
 /* The numbers are those of the process; how it goes, a thread that lives tells. */
 static int read_status(pid_t pid, struct proc_status *ret)
 {
-	struct proc_status living;
+	struct proc_status living = { 0 };
 	int r = proc_status_read_main(pid, ret);
 
 	if (r == 0)
