@@ -111,6 +111,7 @@ enum dhat_stop {
 	DHAT_STOP_TOO_DEEP = 4,	  /* DHAT_MAX_DEPTH reached */
 	DHAT_STOP_JIT = 5,	  /* code of no file, and frame pointers led nowhere */
 	DHAT_STOP_NO_SCRATCH = 6, /* no scratch memory was free: the caller only */
+	DHAT_STOP_NO_CALLER = 7,  /* at a function that nobody called, but that may return */
 	DHAT_STOP_COUNT
 };
 
@@ -307,6 +308,9 @@ enum dhat_cfa {
 /* Beside enum dhat_cfa: the rule was read out of instructions, not told by the compiler. What it
  * leads to has to be proved (bpf/unwind.h). */
 #define DHAT_CFA_READ 0x40
+/* The code there never returns: where nobody called it, the stack begins. */
+#define DHAT_CFA_ENDLESS 0x80
+#define DHAT_CFA_KIND 0x3f /* enum dhat_cfa alone */
 
 /* fp of the caller. */
 #define DHAT_FP_SAME 0 /* as in this frame */
@@ -318,7 +322,7 @@ enum dhat_cfa {
  * that say otherwise get DHAT_CFA_NO_RULE there. */
 struct dhat_row {
 	__u16 pc_low;	  /* low 16 bits of the pc, relative to the table's first page */
-	__u8 cfa;	  /* enum dhat_cfa, and DHAT_CFA_READ */
+	__u8 cfa;	  /* enum dhat_cfa, and DHAT_CFA_READ, DHAT_CFA_ENDLESS */
 	__s8 fp;	  /* DHAT_FP_… or a negative slot number */
 	__s32 cfa_offset; /* bytes; the biased pc threshold for DHAT_CFA_PLT */
 };

@@ -31,6 +31,7 @@ enum {
 /* A row's own pc is of no use once it was found. Its place in the word says: */
 #define UNWIND_PC_BITS 0xffffULL
 #define UNWIND_PC_IS_CALLED_FROM 1 /* the instruction that ends there is a call */
+#define UNWIND_PC_IS_NO_CALL 2	   /* it is none */
 
 static inline __attribute__((always_inline)) __u64 unwind_mix(__u64 hash, __u64 value)
 {
@@ -116,12 +117,12 @@ before:
 	return word ? *word : none;
 }
 
-/* Can the instruction whose last byte is at pc be a call? */
+/* Can the instruction whose last byte is at pc be a call? 1, 0, or -1: it cannot be told. */
 UNWIND_NOINLINE int unwind_is_call(__u64 pc)
 {
 	__u64 code = 0;
 
-	return !unwind_copy(&code, sizeof(code), pc - 7) && machine_ends_in_call(code);
+	return unwind_copy(&code, sizeof(code), pc - 7) ? -1 : machine_ends_in_call(code);
 }
 
 /* Where the memo keeps the row of a pc, and what marks it as that pc's, in this state of the
@@ -148,7 +149,7 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 	const struct dhat_mapping *mapping;
 	__u64 row, bias;
 	__u32 slot;
-	int is_known, is_code;
+	int is_known, is_code, is_call;
 
 	if (!memo)
 		return 0;
@@ -177,8 +178,9 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 	if (control->active != active) /* the bank may have been rewritten meanwhile */
 		return UNWIND_ROW_NO_TABLE << 16;
 	row &= ~UNWIND_PC_BITS;
-	if (unwind_is_call(pc))
-		row |= UNWIND_PC_IS_CALLED_FROM;
+	is_call = unwind_is_call(pc);
+	if (is_call >= 0)
+		row |= is_call ? UNWIND_PC_IS_CALLED_FROM : UNWIND_PC_IS_NO_CALL;
 	*(volatile __u64 *)&memo->row = row;
 	*(volatile __u64 *)&memo->check = row ^ unwind_tag(pc, active, epoch);
 	return row;
@@ -345,10 +347,32 @@ static inline __attribute__((always_inline)) __u32 unwind_step_signal(struct unw
 	return unwind_push(s, pc);
 }
 
+/* What stands as a return address, and no call precedes it, was put there by hand: whoever makes a
+ * stack lets it begin so (makecontext(), coroutines), and code begins to run there. If the code at
+ * s->pc is such a beginning, its row, and the last frame is that place itself; else 0. */
+UNWIND_NOINLINE __u64 unwind_planted(struct unwind_scratch *s)
+{
+	__u32 last;
+	__u64 row;
+
+	if (!s)
+		return 0;
+	row = unwind_row(s->pc, (__u32)s->zero);
+	/* nothing is saved yet: a function's first instruction */
+	if (!(row >> 16 & DHAT_CFA_ENDLESS) &&
+	    ((row >> 16 & DHAT_CFA_KIND) != DHAT_CFA_SP || row >> 32 != 8 ||
+	     (__u8)(row >> 24) != DHAT_FP_SAME))
+		return 0;
+	last = s->frame_count - 1;
+	s->is_exact_pc = 1;
+	s->frames[dhat_frame_slot(last) & 127] = s->pc | DHAT_FRAME_EXACT_PC;
+	return row;
+}
+
 /* From the frame at s->pc to its caller. UNWIND_MORE, or why not (enum dhat_stop). */
 UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 {
-	__u64 word, cfa, pc = 0, fp, at, lookup;
+	__u64 word, cfa, pc = 0, fp, at, lookup, planted;
 	__s32 offset;
 	__s8 rule; /* of fp */
 	__u8 kind, guess;
@@ -357,10 +381,21 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 		return DHAT_STOP_NO_SCRATCH;
 	lookup = s->is_exact_pc ? s->pc : s->pc - 1;
 	word = unwind_row(lookup, (__u32)s->zero);
-	kind = (word >> 16) & ~DHAT_CFA_READ;
+	kind = (word >> 16) & DHAT_CFA_KIND;
 	guess = word >> 16 & DHAT_CFA_READ ? UNWIND_GUESS_READ | DHAT_STOP_NO_RULE : 0;
 	if (kind == UNWIND_ROW_NO_CODE)
 		return unwind_take_back(s);
+	if (word & UNWIND_PC_IS_NO_CALL && !s->is_exact_pc && s->frame_count > 1 &&
+	    kind <= DHAT_CFA_FP_DEREF && kind != DHAT_CFA_SIGNAL && !(s->guess & UNWIND_GUESS_FP)) {
+		planted = unwind_planted(s);
+		if (planted >> 16 & DHAT_CFA_ENDLESS)
+			return DHAT_STOP_COMPLETE;
+		if (planted) { /* it may return: to whom has to be proved */
+			word = planted | UNWIND_PC_IS_CALLED_FROM;
+			kind = DHAT_CFA_SP;
+			guess = UNWIND_GUESS_READ | DHAT_STOP_NO_CALLER;
+		}
+	}
 	if (s->guess) {
 		/* a compiler's code calls; what makes its own code may do as it likes, and the
 		   kernel has put a handler's return address there */
@@ -411,7 +446,8 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	if (UNWIND_READ(s, cfa - 8, pc))
 		return DHAT_STOP_BAD_MEMORY;
 	if (pc == 0) /* where coroutines begin */
-		return guess ? DHAT_STOP_NO_RULE : DHAT_STOP_COMPLETE;
+		return guess == (UNWIND_GUESS_READ | DHAT_STOP_NO_RULE) ? DHAT_STOP_NO_RULE
+									: DHAT_STOP_COMPLETE;
 	s->guess = guess;
 	s->sp = cfa;
 	s->fp = fp;

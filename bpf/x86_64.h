@@ -29,7 +29,7 @@
 
 /* Can what the eight bytes end in, the last one on top, be a call? Its forms (Intel SDM, vol. 2,
  * CALL): e8 and an offset; ff /2 with a register, or with memory and its displacement. Prefixes
- * come before. */
+ * come before. 1, 0, or -1: it cannot be told. */
 static inline __attribute__((always_inline)) int machine_ends_in_call(unsigned long long code)
 {
 #define CODE_BYTE(from_end) ((unsigned char)(code >> (64 - 8 * (from_end))))
@@ -50,7 +50,8 @@ static inline __attribute__((always_inline)) int machine_ends_in_call(unsigned l
 		return 1; /* *d32(%reg), *d32(%rip) */
 	if (CODE_BYTE(7) == 0xff && (at7 == 0x94 || at7 == 0x14))
 		return 1; /* *d32(%reg,%reg), *d32(,%reg) */
-	return 0;
+	/* somebody's breakpoint may stand on one; they also fill the space between functions */
+	return CODE_BYTE(5) == 0xcc && CODE_BYTE(1) != 0xcc ? -1 : 0;
 #undef CODE_BYTE
 }
 

@@ -91,6 +91,10 @@ static const struct row rows[] = {
 	[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH] = { "stop_no_scratch",
 							 "stacks of one frame, for want of working "
 							 "memory in the kernel" },
+	[DHAT_CTR_STOP_FIRST +
+		DHAT_STOP_NO_CALLER] = { "stop_no_caller",
+					 "stacks that end at a function that nobody called, where "
+					 "a coroutine may have begun" },
 	[COUNTER_MISSED_RUNS] = { "missed_runs", "probe hits that the kernel did not hand over",
 				  "probe hit",
 				  "not handed over by the kernel: calls of unknown "
@@ -290,6 +294,7 @@ static int say_incomplete_stacks(char **list, const uint64_t values[COUNTER_COUN
 		[DHAT_STOP_TOO_DEEP] = "after 2,048 frames",
 		[DHAT_STOP_JIT] = "in generated code",
 		[DHAT_STOP_NO_SCRATCH] = "after one frame, for want of kernel memory",
+		[DHAT_STOP_NO_CALLER] = "at a function that nobody called",
 	};
 	uint64_t all = values[DHAT_CTR_STOP_FIRST], incomplete = 0;
 	char text[512] = "", count[DHAT_UNIT_CHARS], of[DHAT_UNIT_CHARS];

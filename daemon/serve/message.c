@@ -77,6 +77,7 @@ const char *message_stop_name(uint8_t stop)
 		[DHAT_STOP_TOO_DEEP] = "too deep",
 		[DHAT_STOP_JIT] = "JIT",
 		[DHAT_STOP_NO_SCRATCH] = "no scratch",
+		[DHAT_STOP_NO_CALLER] = "no caller",
 	};
 
 	return stop < DHAT_STOP_COUNT ? names[stop] : "unknown";

@@ -76,14 +76,17 @@ static bool is_rbp_equal(const struct dhat_row *row, const struct cfi_code_piece
 static void compare(const struct cfi_table *table, const struct cfi_code_piece *piece,
 		    struct tally *tally, bool is_verbose)
 {
-	const struct dhat_row *row;
+	const struct dhat_row *found;
+	struct dhat_row plain, *row = &plain;
 	bool is_same_place;
 	uint64_t at;
 
 	for (at = piece->start; at < piece->end; at++) {
-		row = cfi_table_find(table, at);
-		if (!row || row->cfa == DHAT_CFA_NO_RULE)
+		found = cfi_table_find(table, at);
+		if (!found || (found->cfa & DHAT_CFA_KIND) == DHAT_CFA_NO_RULE)
 			continue;
+		plain = *found;
+		plain.cfa &= DHAT_CFA_KIND;
 		tally->known++;
 		/* rsp + n here may be rbp + m there: both right, not comparable */
 		is_same_place =

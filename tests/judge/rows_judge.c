@@ -294,12 +294,15 @@ static uint64_t next_fde(const struct judge *judge, uint64_t pc)
 }
 
 /* One row's range, cut where libdw's answer changes. */
-static void judge_range(struct judge *judge, const struct dhat_row *row, uint64_t pc, uint64_t end)
+static void judge_range(struct judge *judge, const struct dhat_row *with_flags, uint64_t pc,
+			uint64_t end)
 {
+	struct dhat_row plain = *with_flags, *row = &plain;
 	struct answer answer, last;
 	enum kind kind;
 	uint64_t stop;
 
+	plain.cfa &= DHAT_CFA_KIND;
 	for (; pc < end; pc = stop) {
 		ask(judge, pc, &answer);
 		stop = answer.is_known ? answer.end : next_fde(judge, pc);

@@ -290,7 +290,8 @@ static const char *const outcome_names[OUTCOME_COUNT] = {
 };
 
 static const char *const stop_names[DHAT_STOP_COUNT] = {
-	"complete", "no table", "no rule", "bad memory", "too deep", "JIT", "no scratch",
+	"complete", "no table", "no rule",    "bad memory",
+	"too deep", "JIT",	"no scratch", "no caller",
 };
 
 struct tally {

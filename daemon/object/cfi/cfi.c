@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cfi_endless.h"
 #include "cfi_holes.h"
 #include "cfi_program.h"
 #include "cfi_rows.h"
@@ -43,6 +44,7 @@ struct build {
 	size_t cie_count, cie_capacity;
 	struct fde *fdes;
 	size_t fde_count, fde_capacity;
+	struct cfi_texts texts;
 	struct cfi_code_piece *pieces; /* of code without CFI */
 	size_t piece_count, next_piece;
 	uint32_t max_rows;
@@ -379,7 +381,7 @@ static int read_sections(struct build *build)
 
 struct emit_context {
 	struct cfi_rows *rows;
-	bool is_signal_frame;
+	bool is_signal_frame, is_endless;
 };
 
 static int emit_state(void *data, uint64_t start, uint64_t end, const struct cfi_state *state)
@@ -389,6 +391,8 @@ static int emit_state(void *data, uint64_t start, uint64_t end, const struct cfi
 	struct dhat_row row;
 
 	is_whole = cfi_row_of_state(state, context->is_signal_frame, &row);
+	if (context->is_endless)
+		row.cfa |= DHAT_CFA_ENDLESS;
 	return cfi_rows_add(context->rows, start, end, row, is_whole);
 }
 
@@ -407,7 +411,8 @@ static int compare_fdes(const void *a, const void *b)
 static int run_fde(struct build *build, const struct fde *fde, uint64_t end)
 {
 	const struct cfi_cie *cie = &build->cies[fde->cie];
-	struct emit_context context = { build->rows, cie->is_signal_frame };
+	struct emit_context context = { build->rows, cie->is_signal_frame,
+					cfi_is_endless(&build->texts, fde->start, end) };
 	uint64_t bad_pc = end;
 	int r;
 
@@ -536,6 +541,7 @@ static int build_table(struct build *build, struct cfi_table **ret, struct dhat_
 	if (r < 0)
 		return r;
 	build->entry = is_entered(build) ? build->ehdr.e_entry : 0;
+	cfi_texts_find(build->elf, &build->texts);
 	r = read_sections(build);
 	if (r == 0 && build->fde_count)
 		qsort(build->fdes, build->fde_count, sizeof(*build->fdes), compare_fdes);

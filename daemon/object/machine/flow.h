@@ -37,3 +37,10 @@ struct flow {
 int flow_follow(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
 		size_t noreturn_count, struct flow *ret);
 void flow_deinit(struct flow *flow);
+
+/* Is every way from the first byte on an endless one? false, too, where that cannot be told: a jump
+ * out of these bytes, or through a register. */
+bool flow_is_endless(const uint8_t *code, size_t size, uint64_t vaddr);
+/* By a glance at the bytes: may it be? They have nothing that looks like a return, or end as such
+ * functions do. */
+bool flow_may_be_endless(const uint8_t *code, size_t size);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/object/machine/flow.h"
 #include "decode.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -421,6 +422,23 @@ static int find_more(struct reader *reader)
 	return r;
 }
 
+/* Functions that do not return, proved once more: where a stack may begin (DHAT_CFA_ENDLESS). */
+#define MAX_ENDLESS_BYTES 4096
+static void mark_endless(struct reader *reader)
+{
+	for (size_t i = 0; i < reader->entries.count; i++) {
+		uint64_t entry = reader->entries.values[i];
+		const struct cfi_code_range *range = find_range(reader, entry);
+		size_t place = place_index(reader, range, entry), size = range->end - entry;
+
+		if (reader->functions[place] != MAY_RETURN || !reader->places[place].is_known)
+			continue;
+		reader->places[place].is_endless =
+			flow_is_endless(range->bytes + (entry - range->start),
+					size < MAX_ENDLESS_BYTES ? size : MAX_ENDLESS_BYTES, entry);
+	}
+}
+
 static int read_all(struct reader *reader)
 {
 	size_t i, place, known;
@@ -439,6 +457,8 @@ static int read_all(struct reader *reader)
 		if (reader->functions[place] != NOT_UNDERSTOOD && !reader->places[place].is_known)
 			r = read_function(reader, entry, false);
 	}
+	if (r == 0)
+		mark_endless(reader);
 	if (r == 0 && reader->outermost)
 		r = read_function(reader, reader->outermost, true);
 	return r;
@@ -454,6 +474,8 @@ static struct dhat_row row_of(const struct stack_place *place)
 		return (struct dhat_row){ .cfa = DHAT_CFA_END };
 	/* by rbp where that can be: V8's functions take arguments off their callers' stacks */
 	row.cfa = place->has_rbp ? DHAT_CFA_FP : DHAT_CFA_SP;
+	if (place->is_endless)
+		row.cfa |= DHAT_CFA_ENDLESS;
 	row.cfa_offset = place->has_rbp ? place->cfa_from_rbp : place->cfa_from_rsp;
 	return row;
 }

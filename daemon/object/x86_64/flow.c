@@ -204,3 +204,25 @@ void flow_deinit(struct flow *flow)
 	free(flow->calls);
 	*flow = (struct flow){ 0 };
 }
+
+bool flow_is_endless(const uint8_t *code, size_t size, uint64_t vaddr)
+{
+	struct flow flow;
+	bool is_endless;
+
+	if (flow_follow(code, size, vaddr, NULL, 0, &flow))
+		return false;
+	is_endless = !flow.ret_count && !flow.tail_count && !flow.has_indirect &&
+		     !flow.has_undecodable && !flow.runs_over_end;
+	flow_deinit(&flow);
+	return is_endless;
+}
+
+/* ret; at the end hlt, ud2 or a call: of all the others some jump or return stands there. */
+bool flow_may_be_endless(const uint8_t *code, size_t size)
+{
+	const uint8_t *end = code + size;
+
+	return !memchr(code, 0xc3, size) || end[-1] == 0xf4 ||
+	       (size >= 2 && end[-2] == 0x0f && end[-1] == 0x0b) || (size >= 5 && end[-5] == 0xe8);
+}

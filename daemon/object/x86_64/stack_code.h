@@ -22,6 +22,7 @@ struct stack_place {
 	bool has_rsp : 1, has_rbp : 1;	    /* the CFA can be told from it */
 	bool is_cloned : 1;		    /* a system call that makes a thread was passed */
 	bool is_outermost : 1;
+	bool is_endless : 1; /* a function begins there that never returns */
 	uint32_t reading; /* the number of the reading that wrote it */
 	int32_t rax;	  /* the constant in it, on a straight line; -1: not known */
 };

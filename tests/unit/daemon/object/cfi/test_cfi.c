@@ -1,3 +1,4 @@
+#include <dlfcn.h>
 #include <dwarf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -6,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -387,9 +390,49 @@ static void test_real_libc(void **state)
 	cfi_table_free(table);
 }
 
+/* A context's outermost return address: __start_context(), which is in no symbol table. */
+static uint64_t start_of_context(void)
+{
+	static uint64_t words[512];
+	ucontext_t context;
+
+	getcontext(&context);
+	context.uc_stack.ss_sp = words;
+	context.uc_stack.ss_size = sizeof(words);
+	context.uc_link = NULL;
+	makecontext(&context, abort, 0);
+	return *(uint64_t *)context.uc_mcontext.gregs[REG_RSP];
+}
+
+/* That functions never return is told with their rows, and not of those that do. */
+static void test_endless(void **state)
+{
+	_cleanup_close_ int fd = -1;
+	struct cfi_table *table = NULL;
+	const struct dhat_row *row;
+	uint64_t start = start_of_context(), base;
+	Dl_info info;
+
+	assert_true(dladdr((void *)start, &info)); /* NOLINT(performance-no-int-to-ptr) */
+	base = (uintptr_t)info.dli_fbase;
+	fd = open(info.dli_fname, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(cfi_build(fd, 16 << 20, &table, NULL), 0);
+	row = cfi_table_find(table, start - base);
+	assert_int_equal(row->cfa, DHAT_CFA_SP | DHAT_CFA_ENDLESS);
+	assert_int_equal(row->cfa_offset, 8);
+	row = cfi_table_find(table, start - base + 0x10);
+	assert_true(row->cfa & DHAT_CFA_ENDLESS);
+	row = cfi_table_find(table, (uintptr_t)malloc - base);
+	assert_int_equal(row->cfa, DHAT_CFA_SP);
+	row = cfi_table_find(table, (uintptr_t)makecontext - base + 4);
+	assert_false(row->cfa & DHAT_CFA_ENDLESS);
+	cfi_table_free(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_endless),
 		cmocka_unit_test(test_frame_pointer_function),
 		cmocka_unit_test(test_every_kind_of_row),
 		cmocka_unit_test(test_what_does_not_fit),

@@ -27,11 +27,12 @@ static struct cfi_table *table;
 static uint8_t code_byte;
 static const uint8_t *call_bytes; /* at its end, else NULL */
 static size_t call_size;
+static uint64_t planted; /* what stands before this one is no call */
 
 static int host_copy(void *dst, uint32_t size, uint64_t addr)
 {
 	if (addr >= CODE - 0x2000 && addr < CODE + 0x1000000) {
-		memset(dst, code_byte, size);
+		memset(dst, addr + size == planted ? 0x90 : code_byte, size);
 		if (call_bytes)
 			memset(dst, 0x90, size);
 		if (call_bytes)
@@ -53,6 +54,7 @@ static int begin(void **state)
 {
 	memset(stack, 0, sizeof(stack));
 	code_byte = 0xe8;
+	planted = 0;
 	host_reset();
 	return cfi_rows_new(LINK, 10000, &rows);
 }
@@ -489,6 +491,53 @@ static void test_no_frame_without_code(void **state)
 	EXPECT(JIT);
 }
 
+/* What no call precedes was put there by hand: it is the frame, not the function before it, and the
+ * stack begins there if it never returns, or returns to 0. */
+static void test_a_planted_return_address(void **state)
+{
+	code(0, 0x100, DHAT_CFA_SP, 0, 16);
+	code(0x100, 0x10, DHAT_CFA_SP | DHAT_CFA_ENDLESS, 0, 8);
+	code(0x200, 0x10, DHAT_CFA_SP, 0, 8); /* a function begins */
+	code(0x210, 0x10, DHAT_CFA_SP, 0, 16);
+	mapped();
+	planted = CODE + 0x100;
+	put(0x108, planted);
+	put(0x110, CODE + 0x50); /* rubbish */
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, planted | DHAT_FRAME_EXACT_PC);
+	/* the same behind a call: as ever */
+	host_reset();
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	planted = 0;
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x100);
+	/* one that returns to nowhere, to 0, and to a caller */
+	planted = CODE + 0x200;
+	put(0x108, planted);
+	put(0x110, 0x1234567);
+	host_is_code = 0;
+	host_reset();
+	host_is_code = 0;
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_NO_CALLER);
+	EXPECT(CODE + 0x50, planted | DHAT_FRAME_EXACT_PC);
+	put(0x110, 0);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, planted | DHAT_FRAME_EXACT_PC);
+	put(0x110, CODE + 0x60);
+	put(0x120, 0);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, planted | DHAT_FRAME_EXACT_PC, CODE + 0x60);
+	/* in the middle of a function nothing begins */
+	planted = CODE + 0x210;
+	put(0x108, planted);
+	put(0x110, 0);
+	host_reset();
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	host_unwind(CODE + 0x50, STACK + 0x100, 0, false);
+	assert_int_equal(host_scratch.frames[1], planted);
+}
+
 /* Each form of a call, and what only looks like one. */
 static void test_calls_are_recognised(void **state)
 {
@@ -522,7 +571,7 @@ static void test_calls_are_recognised(void **state)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		call_bytes = cases[i].bytes;
 		call_size = cases[i].size;
-		if (unwind_is_call(CODE + 0x100) != cases[i].is_call)
+		if ((unwind_is_call(CODE + 0x100) > 0) != cases[i].is_call)
 			fail_msg("case %zu", i);
 	}
 	call_bytes = NULL;
@@ -674,6 +723,7 @@ int main(void)
 		TEST(test_a_rule_from_code_is_proved),
 		TEST(test_no_frame_without_code),
 		TEST(test_calls_are_recognised),
+		TEST(test_a_planted_return_address),
 		TEST(test_file_without_a_table),
 		TEST(test_pending_return_probe),
 		TEST(test_past_epoch),
