@@ -3,103 +3,29 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include "daemon/proc/regular.h"
+#include "owned.h"
 #include "proto/base/cleanup.h"
 
 #define DEBUG_DIRECTORY "/usr/lib/debug"
 
 /* ---- one file ---- */
 
-/* A file system that only stores files: on a block device, or one of these. Not the kernel's own,
- * of which a read may do something, and not FUSE, where a user's program may keep the reader
- * waiting. */
-static bool is_storage(int fd)
+static int open_below(int root_fd, const char *path, uid_t uid)
 {
-	static const long without_device[] = {
-		TMPFS_MAGIC,
-		RAMFS_MAGIC,
-		OVERLAYFS_SUPER_MAGIC,
-		BTRFS_SUPER_MAGIC,
-		NFS_SUPER_MAGIC,
-		V9FS_MAGIC,
-		CIFS_SUPER_MAGIC,
-		SMB2_SUPER_MAGIC,
-		CEPH_SUPER_MAGIC,
-		AFS_FS_MAGIC,
-		ECRYPTFS_SUPER_MAGIC,
-		0x2fc12fc1 /* ZFS */,
-		0xca451a4e /* bcachefs */,
-	};
-	struct statfs fs;
-	struct stat st, root;
-
-	if (fstat(fd, &st) || fstatfs(fd, &fs))
-		return false;
-	/* what this system stands on, whatever that is: a guest's virtiofs has FUSE's number */
-	if (stat("/", &root) == 0 && st.st_dev == root.st_dev)
-		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(without_device); i++)
-		if (fs.f_type == without_device[i])
-			return true;
-	return major(st.st_dev) != 0;
-}
-
-static int open_as_ourselves(int root_fd, const char *path)
-{
-	const struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-	_cleanup_close_ int found = syscall(SYS_openat2, root_fd, path, &how, sizeof(how)), fd = -1;
+	_cleanup_close_ int fd = owned_open(root_fd, path, uid, 0);
 	char magic[SELFMAG];
 
-	if (found >= 0 && is_storage(found))
-		fd = regular_open(found);
 	if (fd < 0 || pread(fd, magic, sizeof(magic), 0) != sizeof(magic) ||
 	    memcmp(magic, ELFMAG, SELFMAG))
 		return -1;
 	return take_fd(fd);
-}
-
-/* Whether a user may read a file, all the folders above it may tell, and access control lists: the
- * kernel knows. So this thread looks with the user's eyes (his groups apart, which are not known
- * here), which takes root's rights from it until it is itself again. */
-#define NO_GROUP ((gid_t)-2)
-
-static int open_below(int root_fd, const char *path, uid_t uid)
-{
-	_cleanup_free_ gid_t *groups = NULL;
-	int fd = -1, count = getgroups(0, NULL);
-
-	if (uid == 0 || (uid == geteuid() && uid == getuid()))
-		return open_as_ourselves(root_fd, path);
-	groups = calloc(count + 1, sizeof(*groups));
-	count = groups ? getgroups(count, groups) : -1;
-	/* glibc's setgroups() would do it to all threads */
-	if (count < 0 || syscall(SYS_setgroups, 0, NULL))
-		return -1;
-	setfsgid(NO_GROUP);
-	setfsuid(uid);
-	if ((uid_t)setfsuid(-1) == uid && (gid_t)setfsgid(-1) == NO_GROUP)
-		fd = open_as_ourselves(root_fd, path);
-	setfsuid(geteuid());
-	setfsgid(getegid());
-	syscall(SYS_setgroups, (size_t)count, groups);
-	return fd;
 }
 
 static int open_in_roots(struct debugfiles *files, const char *path)

@@ -287,6 +287,13 @@ void symbolized_deinit(struct symbolizer *symbolizer, struct symbolized *symboli
 	*symbolized = (struct symbolized){ 0 };
 }
 
+int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,
+			      const struct name_query *queries, uint32_t count, struct names **ret,
+			      struct dhat_error *err)
+{
+	return worker_name_jit(symbolizer->worker, fd, queries, count, ret, err);
+}
+
 /* ---- the whole ---- */
 
 static int copy_string(const char *string, const char **ret)

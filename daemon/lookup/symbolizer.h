@@ -49,3 +49,9 @@ int symbolizer_name(struct symbolizer *symbolizer, const struct symbolizer_objec
 		    const struct name_query *queries, uint32_t count, bool places_only,
 		    struct symbolized *ret);
 void symbolized_deinit(struct symbolizer *symbolizer, struct symbolized *symbolized);
+
+/* Names of code that is in no file: by a perf map or a jitdump (daemon/object/jit/jit_names.h),
+ * asked for anew each time, for it grows. The caller frees. */
+int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,
+			      const struct name_query *queries, uint32_t count, struct names **ret,
+			      struct dhat_error *err);

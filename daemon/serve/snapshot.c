@@ -10,6 +10,7 @@
 
 #include "daemon/proc/file.h"
 #include "daemon/target/identity.h"
+#include "generated.h"
 #include "message.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -397,12 +398,24 @@ static int write_object(struct writing *writing, const struct stack_frame *place
 
 static int write_nameless(struct writing *writing, const struct stack_frame *places, uint32_t count)
 {
+	_cleanup_(generated_deinit) struct generated generated = { 0 };
 	_cleanup_(batch_deinit) struct frame_batch batch = { 0 };
 	int r = 0;
 
-	for (uint32_t i = 0; !r && i < count; i++)
-		r = add_frame(writing, &batch, &places[i], NULL, NULL, NULL, NULL);
-	return r ? r : batch_flush(writing, &batch);
+	if (!writing->without_names)
+		r = generated_name(writing->copy, writing->root_fd, writing->symbolizer, places,
+				   count, &generated);
+	if (*generated.note)
+		add_note(writing, "%s", generated.note);
+	for (uint32_t i = 0; !r && i < count; i++) {
+		const struct symbolized_frame at = { generated_of(&generated, i), i };
+
+		r = add_frame(writing, &batch, &places[i], NULL, NULL, NULL, &at);
+	}
+	if (!r)
+		r = batch_flush(writing, &batch);
+	batch_clear(&batch); /* it borrows from what goes now */
+	return r;
 }
 
 /* A gap reads like a frame: whoever shows stacks shows it, in its place. */

@@ -57,3 +57,6 @@ int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cf
 int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
 		bool places_only, const struct wish_granter *granter, struct names **ret,
 		struct dhat_error *err);
+/* jit_name() in the worker: of a perf map or a jitdump. */
+int worker_name_jit(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
+		    struct names **ret, struct dhat_error *err);

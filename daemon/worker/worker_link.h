@@ -13,6 +13,7 @@ enum worker_message {
 	WORKER_SURVEY = 1,
 	WORKER_BUILD_CFI,
 	WORKER_NAME,
+	WORKER_NAME_JIT,
 	/* answers */
 	WORKER_DONE,
 	WORKER_FAILED, /* u32 errno, u32 exit code, string message */

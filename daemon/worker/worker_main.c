@@ -7,6 +7,7 @@
 
 #include "daemon/object/cfi/cfi.h"
 #include "daemon/object/dwarf/naming.h"
+#include "daemon/object/jit/jit_names.h"
 #include "daemon/object/sites/surveyor.h"
 #include "proto/base/cleanup.h"
 #include "worker_link.h"
@@ -65,23 +66,45 @@ static int grant_by_daemon(void *context, const struct wish *wish)
 	return fd;
 }
 
+/* The caller frees; NULL: no memory. */
+static struct name_query *get_queries(struct wire_reader *request, uint32_t *ret_count)
+{
+	uint32_t count = wire_get_count(request, sizeof(uint64_t) + sizeof(uint32_t));
+	struct name_query *queries = calloc(count ? count : 1, sizeof(*queries));
+
+	*ret_count = queries ? count : 0;
+	for (uint32_t i = 0; i < *ret_count; i++) {
+		queries[i].file_offset = wire_get_u64(request);
+		queries[i].is_exact_pc = wire_get_u32(request);
+	}
+	return queries;
+}
+
+static int name_jit(int fd, struct wire_reader *request, struct wire_writer *answer,
+		    struct dhat_error *err)
+{
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	uint32_t count;
+	_cleanup_free_ struct name_query *queries = get_queries(request, &count);
+	int r = queries ? jit_name(fd, queries, count, &names, err) : -ENOMEM;
+
+	if (!r)
+		names_put(answer, names);
+	return r;
+}
+
 static int name(int fd, struct wire_reader *request, struct wire_writer *answer,
 		struct dhat_error *err)
 {
 	const struct wish_granter granter = { .grant = grant_by_daemon };
 	_cleanup_(names_free_ptr) struct names *names = NULL;
-	_cleanup_free_ struct name_query *queries = NULL;
 	bool places_only = wire_get_u32(request);
-	uint32_t count = wire_get_count(request, sizeof(uint64_t) + sizeof(uint32_t));
+	uint32_t count;
+	_cleanup_free_ struct name_query *queries = get_queries(request, &count);
 	int r;
 
-	queries = calloc(count ? count : 1, sizeof(*queries));
 	if (!queries)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++) {
-		queries[i].file_offset = wire_get_u64(request);
-		queries[i].is_exact_pc = wire_get_u32(request);
-	}
 	r = symbol_name(fd, queries, count, places_only, &granter, &names, err);
 	if (!r)
 		names_put(answer, names);
@@ -102,6 +125,8 @@ int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wir
 		return build_cfi(fd, request, answer, err);
 	case WORKER_NAME:
 		return name(fd, request, answer, err);
+	case WORKER_NAME_JIT:
+		return name_jit(fd, request, answer, err);
 	default:
 		return -ENOSYS;
 	}

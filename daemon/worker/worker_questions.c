@@ -82,6 +82,28 @@ int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cf
 	return r;
 }
 
+/* Both kinds of names are asked for and answered alike. */
+static int ask_names(struct worker *worker, const struct worker_question *question,
+		     struct wire_writer *request, const struct name_query *queries, uint32_t count,
+		     struct names **ret, struct dhat_error *err)
+{
+	_cleanup_free_ uint8_t *answer = NULL;
+	struct wire_reader reader = { 0 };
+	int r;
+
+	wire_put_u32(request, count);
+	for (uint32_t i = 0; i < count; i++) {
+		wire_put_u64(request, queries[i].file_offset);
+		wire_put_u32(request, queries[i].is_exact_pc);
+	}
+	r = ask(worker, question, &answer, &reader, err);
+	if (!r && names_get(&reader, count, ret))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				   "the ELF worker gave senseless names");
+	wire_writer_deinit(request);
+	return r;
+}
+
 int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
 		bool places_only, const struct wish_granter *granter, struct names **ret,
 		struct dhat_error *err)
@@ -95,20 +117,22 @@ int worker_name(struct worker *worker, int fd, const struct name_query *queries,
 		.max_answer = WORKER_MAX_MESSAGE_BYTES,
 		.granter = granter,
 	};
-	_cleanup_free_ uint8_t *answer = NULL;
-	struct wire_reader reader = { 0 };
-	int r;
 
 	wire_put_u32(&request, places_only);
-	wire_put_u32(&request, count);
-	for (uint32_t i = 0; i < count; i++) {
-		wire_put_u64(&request, queries[i].file_offset);
-		wire_put_u32(&request, queries[i].is_exact_pc);
-	}
-	r = ask(worker, &question, &answer, &reader, err);
-	if (!r && names_get(&reader, count, ret))
-		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
-				   "the ELF worker gave senseless names");
-	wire_writer_deinit(&request);
-	return r;
+	return ask_names(worker, &question, &request, queries, count, ret, err);
+}
+
+int worker_name_jit(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
+		    struct names **ret, struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = WORKER_NAME_JIT,
+		.kind = WORKER_NAMES,
+		.fd = fd,
+		.request = &request,
+		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+	};
+
+	return ask_names(worker, &question, &request, queries, count, ret, err);
 }

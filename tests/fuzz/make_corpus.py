@@ -468,6 +468,9 @@ def main():
     for i, line in enumerate(MAPS.splitlines()):
         write(top / "procmaps", f"line-{i}", line)
     write(top / "smaps", "smaps", SMAPS)
+    write(top / "jit", "map", b"1000 10 first\n0x2000 0x20 second with blanks\r\n1008 4 newer\nrubbish\n3000 10 cut")
+    load = struct.pack("<IIQIIQQQQ", 0, 56 + 6 + 8, 1, 1, 1, 0x1000, 0x1000, 16, 1) + b"first\0" + b"12345678"
+    write(top / "jit", "dump", struct.pack("<6I2Q", 0x4A695444, 1, 40, 62, 0, 1, 0, 0) + 2 * load)
     for i, text in enumerate(CUSTOMS):
         write(top / "custom", f"custom-{i}", text)
     for i, code in enumerate(CODES):

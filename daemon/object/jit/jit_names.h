@@ -1,0 +1,22 @@
+#pragma once
+/* jit_names: names of code that was made at run time, from the files in which its makers tell them.
+ *
+ *   perf map  a line for each piece of code, "START SIZE NAME", both numbers in hex (Linux,
+ *             tools/perf/Documentation/jit-interface.txt)
+ *   jitdump   records of code that was loaded (tools/perf/Documentation/jitdump-specification.txt);
+ *             its lines and code that moved are not read
+ *
+ * Runs inside the worker process; the file is hostile, and may be written to meanwhile. A place may
+ * have had several names in its time: the last one in the file counts.
+ */
+#include "daemon/object/dwarf/names.h"
+#include "proto/base/error.h"
+
+#define JIT_MAX_BYTES (256ull << 20) /* of a perf map that are read; a second and a half */
+#define JIT_MAX_RECORDS (8u << 20)   /* of a jitdump; the code in it is skipped */
+#define JIT_MAX_NAME_BYTES 1024	     /* longer names are cut */
+
+/* queries: addresses as they stand on the stack, in file_offset. Places that no entry covers have
+ * no location. Fails without memory, or when the file cannot be read. */
+int jit_name(int fd, const struct name_query *queries, uint32_t count, struct names **ret,
+	     struct dhat_error *err);
