@@ -125,9 +125,10 @@ int generated_name(const struct target_copy *copy, int root_fd, struct symbolize
 		ret->unnamed += !generated_of(ret, i);
 	if (ret->unnamed && map < 0 && dump < 0)
 		snprintf(ret->note, sizeof(ret->note),
-			 "%" PRIu32 " places in code made at run time have no names: its maker "
+			 "%" PRIu32 " place%s in code made at run time %s no name: its maker "
 			 "wrote no /tmp/perf-%d.map (node --perf-basic-prof and jcmd PID "
 			 "Compiler.perfmap do)",
-			 ret->unnamed, own_number(&copy->identity));
+			 ret->unnamed, ret->unnamed == 1 ? "" : "s",
+			 ret->unnamed == 1 ? "has" : "have", own_number(&copy->identity));
 	return 0;
 }

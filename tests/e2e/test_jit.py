@@ -65,7 +65,7 @@ def test_without_a_map(target, daemon, ctl, maps):
     program.expect("total_blocks")
     stats = ctl("stats", "--json").json()
     has_names(stats, {1000: "", 1001: ""})
-    assert any(f"2 places in code made at run time have no names: its maker wrote no /tmp/perf-{program.pid}.map" in note
+    assert any(f"2 places in code made at run time have no name: its maker wrote no /tmp/perf-{program.pid}.map" in note
                for note in stats["notes"])
 
 

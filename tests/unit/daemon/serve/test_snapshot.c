@@ -299,9 +299,13 @@ static void test_head_and_end(void **state)
 	assert_string_equal(end->probes[0]->instruction, "push rbx");
 	assert_string_equal(end->notes[0], "a hazard");
 	/* the object that could not be opened */
-	assert_int_equal(end->n_notes, 2);
+	assert_int_equal(end->n_notes, 3);
 	assert_string_equal(end->notes[1],
 			    "1 frames of /srv/gone have no names: its file could not be opened");
+	assert_string_equal(end->notes[2],
+			    "1 place in code made at run time has no name: its maker wrote no "
+			    "/tmp/perf-7.map (node --perf-basic-prof and jcmd PID "
+			    "Compiler.perfmap do)");
 }
 
 static void test_points_and_frames(void **state)
@@ -432,7 +436,7 @@ static void test_worker_dies(void **state)
 	assert_int_equal(frame_of(snapshot, 0, 0)->n_locations, 0);
 	assert_string_equal(frame_of(snapshot, 0, 0)->unnamed_reason,
 			    "reading it took the ELF worker longer than 2 s");
-	assert_int_equal(snapshot->end->n_notes, 3);
+	assert_int_equal(snapshot->end->n_notes, 4);
 	/* the file is held to blame; a new one of the same bytes is not */
 	small.objects[0].fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	assert_true(small.objects[0].fd >= 0);

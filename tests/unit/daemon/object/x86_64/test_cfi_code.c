@@ -1,5 +1,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,14 +59,24 @@ static void expect(int offset, enum dhat_cfa cfa, int cfa_offset, int rbp)
 		if (CODE + (uint64_t)offset < pieces[i].start ||
 		    CODE + (uint64_t)offset >= pieces[i].end)
 			continue;
-		if (pieces[i].row.cfa != cfa || pieces[i].row.cfa_offset != cfa_offset ||
-		    pieces[i].row.fp != rbp)
+		if ((pieces[i].row.cfa & DHAT_CFA_KIND) != cfa ||
+		    pieces[i].row.cfa_offset != cfa_offset || pieces[i].row.fp != rbp)
 			fail_msg("at %d: %d %+d %d", offset, pieces[i].row.cfa,
 				 pieces[i].row.cfa_offset, pieces[i].row.fp);
 		return;
 	}
 	if (cfa != DHAT_CFA_NO_RULE)
 		fail_msg("nothing at %d", offset);
+}
+
+static bool is_endless(int offset)
+{
+	for (size_t i = 0; i < piece_count; i++) {
+		if (CODE + (uint64_t)offset >= pieces[i].start &&
+		    CODE + (uint64_t)offset < pieces[i].end)
+			return pieces[i].row.cfa & DHAT_CFA_ENDLESS;
+	}
+	return false;
 }
 
 static void test_pushes_and_pops(void **state)
@@ -142,6 +153,8 @@ static void test_functions_that_do_not_return(void **state)
 	expect(36, DHAT_CFA_SP, 16, 0);
 	expect(41, DHAT_CFA_NO_RULE, 0, 0);
 	expect(69, DHAT_CFA_SP, 8, 0);
+	assert_true(is_endless(64)); /* where a stack may begin */
+	assert_false(is_endless(0) || is_endless(6) || is_endless(69));
 }
 
 /* 64 is only pointed to, as a thread's start is. It does not return and so does not save rbp, which
