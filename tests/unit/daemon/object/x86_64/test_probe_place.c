@@ -209,6 +209,37 @@ static void test_stack_is_followed(void **state)
 	assert_true(site.offset == 0 && !site.is_emulated);
 }
 
+/* gcc 16 makes room first, and moves registers where others pushed them: calloc of musl 1.2.6,
+ * mi__expand of mimalloc 3.6. A return probe finds the return address where rsp points, so that its
+ * place must come before; nothing there is emulated, and the ways out are no better: the kernel
+ * steps `ret', too. */
+static void test_room_is_made_first(void **state)
+{
+	static const uint8_t calloc_code[] = {
+		ENDBR64, SUB_RSP_24, 0x4c, 0x89,  0x64, 0x24, 0x10, /* mov %r12,0x10(%rsp) */
+		0x48,	 0x85,	     0xf6, JE(0),		    /* test %rsi,%rsi */
+		RET,
+	};
+	static const uint8_t expand_code[] = { ENDBR64, SUB_RSP_24, 0xe8, 0, 1, 0, 0, RET };
+	static const struct prologue_options both = { .for_return = true,
+						      .may_fork = true,
+						      .arg_mask = 3 };
+	struct prologue_options alone = both;
+	struct prologue_site site = choose(calloc_code, sizeof(calloc_code), &both);
+
+	assert_true(site.offset == 0 && !site.is_emulated && site.sp_words == 0);
+	assert_non_null(strstr(site.note, "single-stepped"));
+	site = choose(expand_code, sizeof(expand_code), &both);
+	assert_true(site.offset == 0 && !site.is_emulated);
+	/* who needs no return has a good place, with the arguments and the return address known */
+	alone.for_return = false;
+	site = choose(calloc_code, sizeof(calloc_code), &alone);
+	assert_true(site.offset == 16 && site.is_emulated && site.sp_words == 3);
+	assert_true(site.arg_reg[0] == RDI && site.arg_reg[1] == RSI);
+	site = choose(expand_code, sizeof(expand_code), &alone);
+	assert_true(site.offset == 8 && site.is_emulated && site.sp_words == 3);
+}
+
 /* The unwinder starts with the caller's rbp. */
 static void test_frame_pointer_ends_the_line(void **state)
 {
@@ -380,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_places_the_kernel_gets_wrong),
 		cmocka_unit_test(test_argument_is_followed),
 		cmocka_unit_test(test_stack_is_followed),
+		cmocka_unit_test(test_room_is_made_first),
 		cmocka_unit_test(test_frame_pointer_ends_the_line),
 		cmocka_unit_test(test_nothing_behind_a_branch),
 		cmocka_unit_test(test_bytes_that_are_no_code),
