@@ -1,4 +1,5 @@
-"""glibcs of other releases of Debian, each with its own dynamic loader, by which a program runs with it.
+"""glibcs of other releases of Debian, each with its own dynamic loader, by which a program runs with it, and with
+what static programs are linked with.
 
 Kept in $DHATD_LIBCS (~/.cache/dhatd-libcs), and looked for anew once a week.
 """
@@ -6,6 +7,7 @@ import fcntl
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +19,7 @@ import packages  # noqa: E402
 CACHE = Path(os.environ.get("DHATD_LIBCS")
              or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dhatd-libcs")
 SUITES = ["trixie", "sid", "experimental"]
-FILES = ["ld-linux-x86-64.so.2", "libc.so.6"]
+FILES = {"libc6": ["ld-linux-x86-64.so.2", "libc.so.6"], "libc6-dev": ["libc.a", "crt1.o", "crti.o", "crtn.o"]}
 WEEK = 7 * 24 * 3600
 
 
@@ -31,21 +33,35 @@ class Libc:
 
     def command(self, program, *args):
         """What runs a program with it."""
-        return [self.directory / FILES[0], "--library-path", self.directory, program, *args]
+        return [self.directory / "ld-linux-x86-64.so.2", "--library-path", self.directory, program, *args]
+
+    def link(self, source, program):
+        """Make a static program."""
+        def of_gcc(name):
+            return subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True,
+                                  text=True).stdout.strip()
+
+        here = self.directory
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-static", "-nostdlib", "-nostartfiles", "-o", program, here / "crt1.o",
+                        here / "crti.o", of_gcc("crtbeginT.o"), source, "-Wl,--start-group", here / "libc.a",
+                        of_gcc("libgcc.a"), of_gcc("libgcc_eh.a"), "-Wl,--end-group", of_gcc("crtend.o"),
+                        here / "crtn.o"], check=True)
 
 
 def fetch(suite):
     """Its newest glibc, into the cache; what is there stays if it has none."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / suite
-        if packages.download(packages.apt_root(root, suite), "libc6", root / "libc6") is None:
-            return
+        options = packages.apt_root(root, suite)
         new = CACHE / f"{suite}.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
-        for name in FILES:
-            found = next(p for p in (root / "libc6" / "x").rglob(name) if p.is_file() and not p.is_symlink())
-            shutil.copy(found, new / name)
+        for package, names in FILES.items():
+            if packages.download(options, package, root / package) is None:
+                return
+            for name in names:
+                found = next(p for p in (root / package / "x").rglob(name) if p.is_file() and not p.is_symlink())
+                shutil.copy(found, new / name)
         shutil.rmtree(CACHE / suite, ignore_errors=True)
         new.rename(CACHE / suite)
 

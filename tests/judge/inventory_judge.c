@@ -4,7 +4,8 @@
  * must have the same sums to the byte, every one of these blocks with its usable size, and nothing
  * else but what libc itself keeps.
  *
- * DHATD_LIBC=DIR: they run with the glibc in that directory, and by its own loader.
+ * DHATD_LIBC=DIR: they run with the glibc in that directory, and by its own loader; those that are
+ * static are DIR/inventory_static.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,12 +52,15 @@ static void subject_stop(struct subject *subject)
 	free(subject->blocks);
 }
 
-static _Noreturn void run_subject(const char *path, const char *kind)
+static _Noreturn void run_subject(const char *program, const char *kind)
 {
-	const char *libc = getenv("DHATD_LIBC");
-	char loader[512];
+	const char *build = getenv("DHATD_BUILD") ?: "build", *libc = getenv("DHATD_LIBC");
+	bool is_static = strstr(program, "static");
+	char path[512], loader[512];
 
-	if (libc) {
+	snprintf(path, sizeof(path), "%s/%s%s", libc && is_static ? libc : build,
+		 libc && is_static ? "" : "tests/targets/", program);
+	if (libc && !is_static) {
 		snprintf(loader, sizeof(loader), "%s/ld-linux-x86-64.so.2", libc);
 		execl(loader, loader, "--library-path", libc, path, kind, NULL);
 	} else {
@@ -69,11 +73,8 @@ static _Noreturn void run_subject(const char *path, const char *kind)
 static void subject_start_with(const char *program, const char *kind, const char *tunables,
 			       struct subject *ret)
 {
-	const char *build = getenv("DHATD_BUILD") ?: "build";
-	char path[512];
 	int out[2], in[2];
 
-	snprintf(path, sizeof(path), "%s/tests/targets/%s", build, program);
 	assert_int_equal(pipe(out), 0);
 	assert_int_equal(pipe(in), 0);
 	ret->pid = fork();
@@ -84,7 +85,7 @@ static void subject_start_with(const char *program, const char *kind, const char
 		close(out[0]);
 		if (tunables)
 			setenv("GLIBC_TUNABLES", tunables, 1);
-		run_subject(path, kind);
+		run_subject(program, kind);
 	}
 	close(in[0]);
 	close(out[1]);
@@ -162,8 +163,6 @@ static void agrees_with(const char *program, const char *kind, const char *tunab
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
 	_cleanup_(subject_stop) struct subject subject = { 0 };
 
-	if (!strcmp(program, "inventory_static") && getenv("DHATD_LIBC"))
-		return; /* it has a libc of its own */
 	subject_start_with(program, kind, tunables, &subject);
 	subject_read_report(&subject);
 	assert_int_equal(take(&subject, &inventory), 0);
