@@ -75,7 +75,9 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 	r = command_parse(&argp, argc, argv, &export_options, &export_options.common, err);
 	if (r < 0 || export_options.common.is_done)
 		return r;
-	r = input_read(export_options.input_path, &snapshot, err);
+	r = command_refuse_terminal(export_options.output_path, err);
+	if (r == 0)
+		r = input_read(export_options.input_path, &snapshot, err);
 	if (r < 0)
 		return r;
 	export = (struct dhat_export_options){ .trim_rules = export_options.trim.rules,

@@ -1,6 +1,7 @@
 /* dhatctl rss: what resident memory consists of. */
 #include <errno.h>
 
+#include "choice.h"
 #include "client.h"
 #include "command.h"
 #include "proto/base/cleanup.h"
@@ -23,7 +24,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		command_give_inputs(state, (void *[]){ &rss->pid, &rss->common });
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "%s: not an option", arg);
+		if (command_takes_pid_word(&rss->pid, arg))
+			return 0;
+		argp_error(state, "%s: not an option, nor a process id", arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -35,6 +38,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { 0 } };
 static const struct argp argp = {
 	.parser = parse_option,
+	.args_doc = "[PID]",
 	.doc = "What the resident memory of a target consists of: its live blocks, what the "
 	       "allocator adds and keeps, other anonymous memory, files.",
 	.children = children,
@@ -59,6 +63,10 @@ static void print(const Dhat__Rss *table)
 	struct screen screen;
 
 	screen_init(&screen, stdout);
+	if (table->target) { /* an older dhatd does not tell */
+		view_target(&screen, table->target);
+		fputc('\n', stdout);
+	}
 	for (size_t i = 0; i < table->n_rows; i++)
 		print_row(&screen, table->rows[i]->name, table->rows[i]->bytes, table->rss_bytes,
 			  table->rows[i]->meaning);
@@ -80,6 +88,10 @@ int cmd_rss(int argc, char **argv, struct dhat_error *err)
 
 	r = command_parse(&argp, argc, argv, &rss, &rss.common, err);
 	if (r < 0 || rss.common.is_done)
+		return r;
+	if (!rss.pid)
+		r = choice_check(rss.common.socket_path, "rss", err);
+	if (r < 0)
 		return r;
 	body.pid = rss.pid;
 	request.body_case = DHAT__REQUEST__BODY_RSS;

@@ -1,11 +1,16 @@
 /* dhatctl snapshot: a profile into a file. */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "choice.h"
 #include "client.h"
 #include "command.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/program.h"
 #include "proto/export/export.h"
 #include "proto/profile/verdict.h"
 #include "written.h"
@@ -24,7 +29,8 @@ struct snapshot_options {
 enum { KEY_NO_NAMES = 0x100, KEY_EXACT };
 
 static const struct argp_option options[] = {
-	{ "output", 'o', "FILE", 0, "Where to; - is the standard output", 2 },
+	{ "output", 'o', "FILE", 0,
+	  "Where to (default: NAME-PID-TIME.dhat, here); - is the standard output", 2 },
 	{ "exact", KEY_EXACT, 0, 0,
 	  "Fail, with exit code 13, if the numbers are not exact (partial ones are not, either)",
 	  2 },
@@ -54,14 +60,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&snapshot_options->trim, arg))
 			return 0;
-		argp_error(state, "%s: not an option; a file is given by -o", arg);
-		return EINVAL;
-	case ARGP_KEY_END:
-		/* a profile on a terminal helps nobody */
-		if (snapshot_options->output_path || !isatty(STDOUT_FILENO))
+		if (command_takes_pid_word(&snapshot_options->pid, arg))
 			return 0;
-		argp_error(state, "where to? give -o FILE.json or -o FILE.dhat (`dhatctl stats' "
-				  "prints for people)");
+		argp_error(state, "%s: not an option; a file is given by -o", arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -76,6 +77,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
+	.args_doc = "[PID]",
 	.doc = "Fetch the profile of a target into a file, whole or not at all: DHAT JSON for "
 	       "Valgrind's dh_view.html, .dhat, which keeps everything, or another format by the "
 	       "file's suffix.",
@@ -96,34 +98,81 @@ static int insist(const Dhat__Verdict *verdict, struct dhat_error *err)
 			      verdict->n_reasons > 1 ? " (and more: see `dhatctl status')" : "");
 }
 
+/* "service-1234-20261129-113355.dhat": of what is one word, and begins no option. The caller frees;
+ * NULL: out of memory. */
+static char *name_file(const struct dhat_snapshot *snapshot, const struct dhat_exporter *exporter)
+{
+	const Dhat__Target *target = snapshot->head->target;
+	time_t seconds = snapshot->head->taken_unix_ns / 1000000000;
+	char name[DHAT_PROGRAM_CHARS], moment[32], *path;
+	struct tm tm;
+
+	dhat_program_name(target->command, target->executable, name);
+	for (char *at = name; *at; at++)
+		if (!isalnum((unsigned char)*at) && (at == name || !strchr("._-", *at)))
+			*at = '_';
+	localtime_r(&seconds, &tm);
+	strftime(moment, sizeof(moment), "%Y%m%d-%H%M%S", &tm);
+	if (asprintf(&path, "%s-%" PRIu32 "-%s%s", name, target->pid, moment, exporter->suffix) < 0)
+		return NULL;
+	/* two in one second: both stay */
+	for (int i = 2; access(path, F_OK) == 0 && i < 100; i++) {
+		free(path);
+		if (asprintf(&path, "%s-%" PRIu32 "-%s-%d%s", name, target->pid, moment, i,
+			     exporter->suffix) < 0)
+			return NULL;
+	}
+	return path;
+}
+
+static int find_exporter(struct snapshot_options *options_, struct dhat_error *err)
+{
+	if (options_->format.exporter)
+		return 0;
+	if (options_->output_path)
+		return dhat_exporter_of_path(options_->output_path, &options_->format.exporter,
+					     err);
+	options_->format.exporter = &dhat_lossless_exporter;
+	return 0;
+}
+
+static int save(const struct snapshot_options *options_, const struct dhat_snapshot *snapshot,
+		struct dhat_error *err)
+{
+	const struct dhat_export_options export = { .trim_rules = options_->trim.rules,
+						    .metric = options_->format.metric };
+	_cleanup_free_ char *named = NULL;
+	const char *path = options_->output_path;
+	int r;
+
+	if (!path)
+		path = named = name_file(snapshot, options_->format.exporter);
+	if (!path)
+		return dhat_error_errno(err, ENOMEM, "cannot write the snapshot");
+	r = dhat_save(snapshot, path, options_->format.exporter, &export, err);
+	return r < 0 ? r
+		     : written_report(&options_->common, options_->trim.rules, path, snapshot, err);
+}
+
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct snapshot_options snapshot_options = { 0 };
-	struct dhat_export_options export;
 	int r;
 
 	r = command_parse(&argp, argc, argv, &snapshot_options, &snapshot_options.common, err);
 	if (r < 0 || snapshot_options.common.is_done)
 		return r;
-	if (!snapshot_options.output_path)
-		snapshot_options.output_path = "-";
-	if (!snapshot_options.format.exporter)
-		r = dhat_exporter_of_path(snapshot_options.output_path,
-					  &snapshot_options.format.exporter, err);
+	r = find_exporter(&snapshot_options, err);
+	if (r == 0 && snapshot_options.output_path)
+		r = command_refuse_terminal(snapshot_options.output_path, err);
+	if (r == 0 && !snapshot_options.pid)
+		r = choice_check(snapshot_options.common.socket_path, "snapshot", err);
 	if (r < 0)
 		return r;
 	r = client_snapshot(snapshot_options.common.socket_path, snapshot_options.pid,
 			    snapshot_options.without_names, &snapshot, err);
 	if (r == 0 && snapshot_options.must_be_exact)
 		r = insist(snapshot->end->verdict, err);
-	export = (struct dhat_export_options){ .trim_rules = snapshot_options.trim.rules,
-					       .metric = snapshot_options.format.metric };
-	if (r == 0)
-		r = dhat_save(snapshot, snapshot_options.output_path,
-			      snapshot_options.format.exporter, &export, err);
-	if (r < 0)
-		return r;
-	return written_report(&snapshot_options.common, snapshot_options.trim.rules,
-			      snapshot_options.output_path, snapshot, err);
+	return r < 0 ? r : save(&snapshot_options, snapshot, err);
 }

@@ -3,24 +3,28 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "choice.h"
 #include "client.h"
 #include "command.h"
 #include "filtering.h"
 #include "input.h"
 #include "names_hint.h"
+#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/texts.h"
 #include "proto/base/units.h"
+#include "proto/profile/snapshot_merge.h"
 #include "rows.h"
 #include "view.h"
 
-DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
 struct stats {
 	struct common common;
 	uint32_t pid;
-	const char *path; /* a .dhat file instead of a daemon */
+	char **paths; /* .dhat files instead of a daemon; NULL: none. Ends with NULL */
+	bool is_all;  /* of all targets */
 	struct rows_options rows;
 	struct dhat_line_style style;
 	size_t depth;
@@ -30,9 +34,12 @@ struct stats {
 	bool without_names;
 };
 
-enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_DEPTH, KEY_ADDRESSES, KEY_BY, KEY_WHOLE_NAMES };
+enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_DEPTH, KEY_ADDRESSES, KEY_BY, KEY_WHOLE_NAMES, KEY_ALL };
 
 static const struct argp_option options[] = {
+	{ "all", KEY_ALL, 0, 0,
+	  "All attached processes; those of one program are put together, as several files are",
+	  1 },
 	{ "by", KEY_BY, "WHAT", 0,
 	  "List stacks (the default), or sums by function, line, file or object: of the innermost "
 	  "frame that is the program's own",
@@ -73,6 +80,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		command_give_inputs(state, (void *[]){ &stats->pid, &stats->trim, &stats->filter,
 						       &stats->common });
 		return 0;
+	case KEY_ALL:
+		stats->is_all = true;
+		return 0;
 	case KEY_BY:
 		if (dhat_by_parse(arg, &stats->style.by) == 0)
 			return 0;
@@ -100,12 +110,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&stats->trim, arg))
 			return 0;
-		if (stats->path) {
-			argp_error(state, "%s: one file is enough", arg);
-			return EINVAL;
-		}
-		stats->path = arg;
-		return 0;
+		if (command_takes_pid_word(&stats->pid, arg))
+			return 0;
+		return -texts_add(&stats->paths, arg);
+	case ARGP_KEY_END:
+		if (!!stats->paths + stats->is_all + !!stats->pid <= 1)
+			return 0;
+		argp_error(state, "one process, --all of them, or files?");
+		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -119,7 +131,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
-	.args_doc = "[FILE.dhat]",
+	.args_doc = "[PID | FILE.dhat...]",
 	.doc = "What is live, how much, since when and from where: totals, the peak, and the "
 	       "stacks "
 	       "with the most bytes; of a running dhatd, or of a file made by `dhatctl snapshot'.",
@@ -196,6 +208,17 @@ static struct json_object *before_as_json(const struct dhat_snapshot *snapshot)
 	return object;
 }
 
+static struct json_object *pids_as_json(const struct dhat_snapshot *snapshot)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < snapshot->pid_count; i++)
+		json_object_array_add(array, json_object_new_int64(snapshot->pids[i]));
+	if (!snapshot->pid_count)
+		json_object_array_add(array, json_object_new_int64(snapshot->head->target->pid));
+	return array;
+}
+
 static int print_json(const struct stats *stats, struct dhat_rendering *table)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
@@ -209,13 +232,13 @@ static int print_json(const struct stats *stats, struct dhat_rendering *table)
 		json_object_array_add(points, point_as_json(table, table->points[i]));
 	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
 	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
+	    json_object_object_add(object, "pids", pids_as_json(snapshot)) == 0 &&
 	    json_object_object_add(object, "before_attach", before_as_json(snapshot)) == 0 &&
 	    json_object_object_add(object, "left_out", filtering_as_json(&stats->filter)) == 0 &&
 	    json_object_object_add(object, "by",
 				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
 	    json_object_object_add(object, "points", points) == 0)
 		r = dhat_json_put(stdout, object);
-	fputc('\n', stdout);
 	json_object_put(object);
 	return r;
 }
@@ -238,7 +261,7 @@ static void print(const struct stats *stats, struct dhat_rendering *table,
 
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
-	view_target(&screen, snapshot->head->target);
+	view_targets(&screen, snapshot);
 	fputc('\n', stdout);
 	rows_headline(&screen, by_line);
 	fputc('\n', stdout);
@@ -280,19 +303,103 @@ static int report(struct stats *stats, const struct dhat_snapshot *snapshot)
 	return r;
 }
 
-static int run(struct stats *stats, struct dhat_error *err)
+/* Several snapshots: one for each program. */
+struct programs {
+	struct dhat_snapshot **list;
+	size_t count, room;
+};
+
+static void programs_deinit(struct programs *programs)
 {
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	for (size_t i = 0; i < programs->count; i++)
+		dhat_snapshot_free(programs->list[i]);
+	free(programs->list);
+}
+
+/* Takes the snapshot over. */
+static int programs_add(struct programs *programs, struct dhat_snapshot *snapshot,
+			struct dhat_error *err)
+{
+	for (size_t i = 0; i < programs->count; i++)
+		if (dhat_snapshot_is_of(programs->list[i], snapshot->head->target))
+			return dhat_snapshot_merge(programs->list[i], snapshot, err);
+	if (array_make_room(&programs->list, &programs->room, programs->count)) {
+		dhat_snapshot_free(snapshot);
+		return dhat_error_errno(err, ENOMEM, "cannot hold the profiles");
+	}
+	programs->list[programs->count++] = snapshot;
+	return 0;
+}
+
+static int read_files(const struct stats *stats, struct programs *programs, struct dhat_error *err)
+{
+	int r = 0;
+
+	for (char **path = stats->paths; r == 0 && *path; path++) {
+		struct dhat_snapshot *snapshot = NULL;
+
+		r = input_read(*path, &snapshot, err);
+		if (snapshot)
+			r = programs_add(programs, snapshot, err);
+	}
+	return r;
+}
+
+/* One that ends meanwhile has its profile still; one that dhatd has let go of since is none. */
+static int fetch(const struct stats *stats, struct programs *programs, const uint32_t *pids,
+		 size_t count, struct dhat_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct dhat_snapshot *snapshot = NULL;
+		struct dhat_error why = { 0 };
+
+		r = client_snapshot(stats->common.socket_path, pids[i], stats->without_names,
+				    &snapshot, &why);
+		if (snapshot)
+			r = programs_add(programs, snapshot, &why);
+		if (r < 0 && why.code == DHAT_EXIT_NO_PROCESS && count > 1)
+			r = 0;
+		else if (r < 0)
+			return dhat_error_set(err, -r, why.code, "%s", why.message);
+	}
+	return r;
+}
+
+static int collect(const struct stats *stats, struct programs *programs, struct dhat_error *err)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t count = 1;
 	int r;
 
-	if (stats->path)
-		r = input_read(stats->path, &snapshot, err);
-	else
-		r = client_snapshot(stats->common.socket_path, stats->pid, stats->without_names,
-				    &snapshot, err);
+	if (stats->paths)
+		return read_files(stats, programs, err);
+	if (stats->is_all) {
+		r = choice_all(stats->common.socket_path, &pids, &count, err);
+		return r < 0 ? r : fetch(stats, programs, pids, count, err);
+	}
+	r = stats->pid ? 0 : choice_check(stats->common.socket_path, "stats", err);
+	return r < 0 ? r : fetch(stats, programs, &stats->pid, 1, err);
+}
+
+static int run(struct stats *stats, struct dhat_error *err)
+{
+	_cleanup_(programs_deinit) struct programs programs = { 0 };
+	bool is_list = stats->common.as_json &&
+		       (stats->is_all || (stats->paths && stats->paths[0] && stats->paths[1]));
+	int r;
+
+	r = collect(stats, &programs, err);
 	if (r < 0)
 		return r;
-	r = report(stats, snapshot);
+	fputs(is_list ? "[\n" : "", stdout);
+	for (size_t i = 0; r == 0 && i < programs.count; i++) {
+		if (i)
+			fputs(is_list ? ",\n" : "\n", stdout);
+		r = report(stats, programs.list[i]);
+	}
+	fputs(is_list ? "\n]\n" : stats->common.as_json ? "\n" : "", stdout);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot sort and print the stacks") : 0;
 }
 
@@ -305,5 +412,6 @@ int cmd_stats(int argc, char **argv, struct dhat_error *err)
 	if (r == 0 && !stats.common.is_done)
 		r = run(&stats, err);
 	dhat_filter_deinit(&stats.filter);
+	texts_free(stats.paths);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* dhatctl status: what dhatd watches, and how well. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "client.h"
@@ -9,7 +10,10 @@
 #include "proto/base/json.h"
 #include "proto/base/units.h"
 #include "proto/profile/plan_text.h"
+#include "proto/wire/words.h"
 #include "view.h"
+
+#define TEXT_COLUMN 13 /* behind a title */
 
 struct status {
 	struct common common;
@@ -25,7 +29,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		command_give_inputs(state, (void *[]){ &status->pid, &status->common });
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "%s: not an option", arg);
+		if (command_takes_pid_word(&status->pid, arg))
+			return 0;
+		argp_error(state, "%s: not an option, nor a process id", arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -37,6 +43,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { 0 } };
 static const struct argp argp = {
 	.parser = parse_option,
+	.args_doc = "[PID]",
 	.doc = "What dhatd watches: each target with its verdict, live and peak bytes, rates, "
 	       "counters of losses, and its probes with the places where they sit.",
 	.children = children,
@@ -50,35 +57,53 @@ static void print_verdict(struct screen *screen, const Dhat__Verdict *verdict)
 		screen_print(screen, MARK_BOLD, "  exact\n");
 }
 
-static void print_figures(const Dhat__TargetStatus *target)
+/* A title, and behind it text that is fitted to the screen. */
+__attribute__((format(printf, 3, 4))) static void
+print_row(struct screen *screen, const char *title, const char *format, ...)
 {
-	const Dhat__Totals *totals = target->totals;
-	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
-	bool is_attached = !target->target || !strcmp(target->target->state, "attached");
+	char text[512];
+	va_list args;
 
-	if (totals) {
-		printf("  live       %s in %s blocks\n", view_size(totals->live_bytes),
-		       view_count(totals->live_blocks));
-		printf("  peak       %s in %s blocks, %s ago\n", view_size(totals->peak_bytes),
-		       view_count(totals->peak_blocks),
-		       dhat_format_duration(totals->end_ns - totals->peak_ns, text));
-		printf("  total      %s in %s blocks\n", view_size(totals->total_bytes),
-		       view_count(totals->total_blocks));
-	}
-	if (is_attached)
-		printf("  rate       %s allocations and %s frees a second\n",
-		       view_count((uint64_t)(target->allocs_per_second + 0.5)),
-		       view_count((uint64_t)(target->frees_per_second + 0.5)));
-	if (target->ring_bytes)
-		printf("  ring       %.0f%% of %s in use\n",
-		       100.0 * target->ring_used_bytes / target->ring_bytes,
-		       dhat_format_size(target->ring_bytes, text));
-	if (!is_attached)
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(screen->file, "  %-10s ", title);
+	screen_paragraph(screen, TEXT_COLUMN, text);
+}
+
+static void print_totals(struct screen *screen, const Dhat__Totals *totals)
+{
+	char text[DHAT_UNIT_CHARS];
+
+	print_row(screen, "live", "%s in %s", view_size(totals->live_bytes),
+		  view_counted(totals->live_blocks, "block"));
+	print_row(screen, "peak", "%s in %s, %s ago", view_size(totals->peak_bytes),
+		  view_counted(totals->peak_blocks, "block"),
+		  dhat_format_duration(totals->end_ns - totals->peak_ns, text));
+	print_row(screen, "total", "%s in %s", view_size(totals->total_bytes),
+		  view_counted(totals->total_blocks, "block"));
+}
+
+static void print_figures(struct screen *screen, const Dhat__TargetStatus *target)
+{
+	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
+
+	if (target->totals)
+		print_totals(screen, target->totals);
+	/* of one that has ended nothing goes on */
+	if (target->target && strcmp(target->target->state, DHAT_STATE_ATTACHED))
 		return;
-	printf("  tables     %" PRIu32 " ready, %" PRIu32 " being built; %s for %s of code\n",
-	       target->tables_ready, target->tables_pending,
-	       dhat_format_size(target->table_bytes, text),
-	       dhat_format_size(target->code_bytes, more));
+	print_row(screen, "rate", "%s allocations and %s frees a second",
+		  view_count((uint64_t)(target->allocs_per_second + 0.5)),
+		  view_count((uint64_t)(target->frees_per_second + 0.5)));
+	if (target->ring_bytes)
+		print_row(screen, "ring", "%.0f%% of %s in use",
+			  100.0 * target->ring_used_bytes / target->ring_bytes,
+			  dhat_format_size(target->ring_bytes, text));
+	print_row(screen, "tables", "%" PRIu32 " ready, %" PRIu32 " being built; %s for %s of code",
+		  target->tables_ready, target->tables_pending,
+		  dhat_format_size(target->table_bytes, text),
+		  dhat_format_size(target->code_bytes, more));
 }
 
 /* Counters at zero say nothing. */
@@ -110,7 +135,7 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	fputc('\n', stdout);
 	view_target(screen, target);
 	print_verdict(screen, status->verdict);
-	print_figures(status);
+	print_figures(screen, status);
 	print_counters(screen, status, true);
 	plan_text_list(screen, "allocators", target->allocators, target->n_allocators);
 	plan_text_list(screen, "notes", status->notes, status->n_notes);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "proto/base/cleanup.h"
 #include "proto/base/units.h"
@@ -31,6 +33,7 @@ static const struct argp_option common_options[] = {
 	  8 },
 	{ "json", 'j', 0, 0, "Print JSON, for programs", 8 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ 0, 'h', 0, OPTION_ALIAS, 0, 0 },
 	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ 0 },
 };
@@ -47,10 +50,11 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 		common->as_json = true;
 		return 0;
 	case '?':
+	case 'h':
 	case KEY_USAGE:
 		argp_state_help(state, stdout,
-				key == '?' ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK
-					   : ARGP_HELP_USAGE);
+				key != KEY_USAGE ? ARGP_HELP_STD_HELP & ~ARGP_HELP_EXIT_OK
+						 : ARGP_HELP_USAGE);
 		common->is_done = true;
 		return ECANCELED;
 	default:
@@ -139,6 +143,20 @@ static error_t parse_format(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp format_argp = { .options = format_options, .parser = parse_format };
+
+bool command_takes_pid_word(uint32_t *pid, const char *word)
+{
+	return !*pid && dhat_parse_pid(word, pid) == 0;
+}
+
+int command_refuse_terminal(const char *path, struct dhat_error *err)
+{
+	if (strcmp(path, "-") || !isatty(STDOUT_FILENO))
+		return 0;
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+			      "a profile on a terminal helps nobody: give -o FILE, or pipe it on; "
+			      "`dhatctl stats' prints for people");
+}
 
 bool command_takes_trim_word(struct trim_options *trim, const char *word)
 {

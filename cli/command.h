@@ -20,8 +20,13 @@ struct common {
 };
 extern const struct argp common_argp; /* input: struct common */
 
-/* --pid N; input: uint32_t, 0 if it was not given. */
+/* --pid N; input: uint32_t, 0 if it was not given. The number alone will do, too: a command asks
+ * command_takes_pid_word() about words that are no options. */
 extern const struct argp pid_argp;
+bool command_takes_pid_word(uint32_t *pid, const char *word);
+
+/* A profile goes to no terminal. */
+int command_refuse_terminal(const char *path, struct dhat_error *err);
 
 /* --trim; a rule may be a word of its own ("--trim tokio"), which argp does not know of optional
  * arguments: a command asks command_takes_trim_word() first about each word that is no option. */

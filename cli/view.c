@@ -41,7 +41,11 @@ const char *view_counted(uint64_t count, const char *noun)
 	static unsigned next;
 	char *text = texts[next++ % TEXTS];
 
-	snprintf(text, sizeof(texts[0]), "%s %s%s", view_count(count), noun, count == 1 ? "" : "s");
+	/* "processes" */
+	snprintf(text, sizeof(texts[0]), "%s %s%s", view_count(count), noun,
+		 count == 1			 ? ""
+		 : noun[strlen(noun) - 1] == 's' ? "es"
+						 : "s");
 	return text;
 }
 
@@ -105,26 +109,57 @@ void view_target(struct screen *screen, const Dhat__Target *target)
 		 target->from_start ? "watched from its start" : "watched",
 		 dhat_format_duration(target->observed_ns, duration),
 		 view_moment(target->observed_since_unix_ns), is_over ? "; " : "");
-	/* "detached on request" says it all */
-	if (is_over && !strncmp(target->state_detail, target->state, strlen(target->state)))
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s",
-			 target->state_detail);
-	else if (is_over)
+	if (is_over)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s", target->state,
 			 *target->state_detail ? ": " : "", target->state_detail);
 	screen_continue(screen, 2, dhat_text_width(name), text);
 }
 
-/* One of Valgrind's closing lines; numbers end in the same columns. */
-static void view_total(struct screen *screen, const char *name, uint64_t bytes, uint64_t blocks,
-		       int byte_columns, int block_columns)
-{
-	char size[DHAT_UNIT_CHARS];
+#define SHOWN_PIDS 8
 
-	fprintf(screen->file, "%-10s %*s bytes in %*s %s", name, byte_columns, view_count(bytes),
-		block_columns, view_count(blocks), blocks == 1 ? "block " : "blocks");
+void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
+{
+	const Dhat__Target *target = snapshot->head->target;
+	char name[DHAT_PROGRAM_CHARS], duration[DHAT_UNIT_CHARS], text[512];
+	size_t used;
+
+	if (!snapshot->pid_count) {
+		view_target(screen, target);
+		return;
+	}
+	dhat_program_name(target->command, target->executable, name);
+	screen_text(screen, name);
+	used = snprintf(text, sizeof(text), ", %s (pid",
+			view_counted(snapshot->pid_count, "process"));
+	for (size_t i = 0; i < snapshot->pid_count && i < SHOWN_PIDS; i++)
+		used += snprintf(text + used, sizeof(text) - used, "%s %" PRIu32, i ? "," : "",
+				 snapshot->pids[i]);
+	snprintf(text + used, sizeof(text) - used, "%s), watched for %s, since %s",
+		 snapshot->pid_count > SHOWN_PIDS ? ", …" : "",
+		 dhat_format_duration(target->observed_ns, duration),
+		 view_moment(target->observed_since_unix_ns));
+	screen_continue(screen, 2, dhat_text_width(name), text);
+}
+
+/* One of Valgrind's closing lines; numbers end in the same columns. What the screen has no room
+ * for goes below. more: "" or text behind. */
+static void view_total(struct screen *screen, const char *name, uint64_t bytes, uint64_t blocks,
+		       const int columns[2], const char *more)
+{
+	char size[DHAT_UNIT_CHARS] = "", text[256];
+	int used = snprintf(text, sizeof(text), "%-10s %*s bytes in %*s %s", name, columns[0],
+			    view_count(bytes), columns[1], view_count(blocks),
+			    blocks == 1 ? "block " : "blocks");
+
 	if (bytes >= 1024)
-		fprintf(screen->file, "  %8s", dhat_format_size(bytes, size));
+		dhat_format_size(bytes, size);
+	fputs(text, screen->file);
+	snprintf(text, sizeof(text), "  %8s%s%s", size, *more ? "  " : "", more);
+	if (screen->width && used + strlen(text) > screen->width)
+		fprintf(screen->file, "\n%10s%s", "", text + strspn(text, " ") - 1);
+	else if (*size || *more)
+		fputs(*size ? text : text + 10, screen->file);
+	fputc('\n', screen->file);
 }
 
 static int greatest_width(uint64_t a, uint64_t b, uint64_t c)
@@ -137,22 +172,21 @@ static int greatest_width(uint64_t a, uint64_t b, uint64_t c)
 void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot)
 {
 	const Dhat__Totals *totals = snapshot->end->totals;
-	int bytes = greatest_width(totals->total_bytes, totals->peak_bytes, totals->live_bytes);
-	int blocks = greatest_width(totals->total_blocks, totals->peak_blocks, totals->live_blocks);
-	char text[DHAT_UNIT_CHARS];
+	const int columns[] = {
+		greatest_width(totals->total_bytes, totals->peak_bytes, totals->live_bytes),
+		greatest_width(totals->total_blocks, totals->peak_blocks, totals->live_blocks),
+	};
+	char duration[DHAT_UNIT_CHARS], when[2 * DHAT_UNIT_CHARS];
 	Dhat__ProgramPoint before;
 
 	dhat_snapshot_before(snapshot, &before);
-	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, bytes, blocks);
-	fputc('\n', screen->file);
-	view_total(screen, "At t-gmax:", totals->peak_bytes, totals->peak_blocks, bytes, blocks);
-	fprintf(screen->file, "  %s before t-end",
-		dhat_format_duration(totals->end_ns - totals->peak_ns, text));
-	fputc('\n', screen->file);
-	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, bytes, blocks);
-	fputc('\n', screen->file);
-	if (!before.live_blocks)
-		return;
-	view_total(screen, "  of these", before.live_bytes, before.live_blocks, bytes, blocks);
-	fputs("  from before the attach\n", screen->file);
+	snprintf(when, sizeof(when), "%s before t-end",
+		 dhat_format_duration(totals->end_ns - totals->peak_ns, duration));
+	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, columns, "");
+	view_total(screen, "At t-gmax:", totals->peak_bytes, totals->peak_blocks, columns,
+		   snapshot->pid_count ? "at most: each had its peak at another time" : when);
+	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, columns, "");
+	if (before.live_blocks)
+		view_total(screen, "  of these", before.live_bytes, before.live_blocks, columns,
+			   "from before the attach");
 }

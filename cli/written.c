@@ -5,6 +5,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/text.h"
 #include "rows.h"
 #include "view.h"
 
@@ -34,7 +35,8 @@ static int print(unsigned trim_rules, const char *path, const struct dhat_snapsh
 	const struct dhat_table_options options = { .style.by = DHAT_BY_LINE,
 						    .trim_rules = trim_rules };
 	struct screen screen;
-	size_t stacks = 0;
+	size_t stacks = 0, length;
+	char text[256];
 	int r;
 
 	r = dhat_table_new(snapshot, &options, &by_line);
@@ -46,9 +48,18 @@ static int print(unsigned trim_rules, const char *path, const struct dhat_snapsh
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_target(&screen, snapshot->head->target);
 	rows_headline(&screen, by_line);
-	printf("%s live in %s, %s; written to ", view_size(snapshot->end->totals->live_bytes),
-	       view_counted(snapshot->end->totals->live_blocks, "block"),
-	       view_counted(stacks, "stack"));
+	length = snprintf(text, sizeof(text), "%s live in %s, %s; ",
+			  view_size(snapshot->end->totals->live_bytes),
+			  view_counted(snapshot->end->totals->live_blocks, "block"),
+			  view_counted(stacks, "stack"));
+	/* a path is not broken: somebody will copy it */
+	if (screen.width && length + strlen("written to ") + dhat_text_width(path) > screen.width) {
+		screen_paragraph(&screen, 0, text);
+		fputs("  ", stdout);
+	} else {
+		fputs(text, stdout);
+	}
+	fputs("written to ", stdout);
 	screen_text(&screen, path);
 	fputc('\n', stdout);
 	return 0;

@@ -268,6 +268,18 @@ static void set_counters(bool *failed, const struct target_copy *copy, Dhat__Cou
 
 /* ---- wholes ---- */
 
+Dhat__Target *message_target(const struct target_copy *copy)
+{
+	bool failed = false;
+	Dhat__Target *target = new_copied_target(&failed, copy);
+
+	if (!failed)
+		return target;
+	if (target)
+		dhat__target__free_unpacked(target, NULL);
+	return NULL;
+}
+
 Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 {
 	Dhat__TargetStatus *status = NEW(Dhat__TargetStatus, dhat__target_status__init);

@@ -9,6 +9,7 @@
 #include "proto/wire/dhat.pb-c.h"
 
 Dhat__Plan *message_plan(const struct plan *plan);
+Dhat__Target *message_target(const struct target_copy *copy);
 Dhat__TargetStatus *message_target_status(const struct target_copy *copy);
 
 /* Without frames and points, which are streamed: snapshot.h. taken_unix_ns: when. */

@@ -260,6 +260,7 @@ static int answer_rss(void *context, const Dhat__Request *request, struct contro
 		error = rss_explain(copy, control_peer_gone(reply), &table, err);
 	if (error)
 		return error;
+	table->target = message_target(copy); /* the table is good without, too */
 	response.is_last = true;
 	response.body_case = DHAT__RESPONSE__BODY_RSS;
 	response.rss = table;

@@ -146,6 +146,10 @@ int dhat_filter_apply(struct dhat_filter *filter, const struct dhat_snapshot *sn
 
 	if (!known)
 		return -ENOMEM;
+	filter->others = (struct dhat_filter_rule){ 0 };
+	for (size_t i = 0; i < filter->count; i++)
+		filter->rules[i] = (struct dhat_filter_rule){ .pattern = filter->rules[i].pattern,
+							      .kind = filter->rules[i].kind };
 	for (size_t i = 0; i < snapshot->point_count; i++)
 		is_shown[i] = !has_only;
 	for (size_t i = 0; i < filter->count; i++)

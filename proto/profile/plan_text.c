@@ -8,33 +8,81 @@
 #include "proto/base/units.h"
 
 #define TEXT_COLUMN 13 /* behind a title */
+#define INSTRUCTION_COLUMNS 22
 
-/* link: of most probes; only what differs is said. */
-static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link)
+/* ---- probes -------------------------------------------------------------------------------- */
+
+struct probe_columns {
+	size_t function, place;
+	bool is_folded; /* the screen is too narrow for one line each */
+};
+
+static void format_place(const Dhat__Probe *probe, char *ret, size_t size)
 {
-	char place[512];
+	snprintf(ret, size, "%s+0x%" PRIx64, dhat_text_base_name(probe->object), probe->site_vaddr);
+}
 
+/* As wide as the widest: names are not cut. */
+static struct probe_columns find_columns(const struct screen *screen, Dhat__Probe *const *probes,
+					 size_t count)
+{
+	struct probe_columns columns = { 0 };
+	char place[512];
+	size_t width;
+
+	for (size_t i = 0; i < count; i++) {
+		width = dhat_text_width(probes[i]->function);
+		columns.function = width > columns.function ? width : columns.function;
+		format_place(probes[i], place, sizeof(place));
+		width = dhat_text_width(place);
+		columns.place = width > columns.place ? width : columns.place;
+	}
+	columns.is_folded =
+		screen->width && screen->width < 4 + columns.function + 1 + columns.place +
+							 strlen(" +123 ") + INSTRUCTION_COLUMNS +
+							 strlen(" emulated");
+	return columns;
+}
+
+/* ", perf, exit probes": what differs from most probes' link. */
+static void format_links(const Dhat__Probe *probe, const char *link, char *ret, size_t size)
+{
+	bool has_link = strcmp(probe->link, link);
+	bool has_returns = *probe->returns_by && strcmp(probe->returns_by, probe->link);
+
+	snprintf(ret, size, "%s%s%s%s", has_link ? ", " : "", has_link ? probe->link : "",
+		 has_returns ? ", " : "", has_returns ? probe->returns_by : "");
+}
+
+static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link,
+			const struct probe_columns *columns)
+{
+	const char *how = probe->is_emulated ? "emulated" : "STEPPED";
+	uint64_t offset = probe->site_vaddr - probe->function_vaddr;
+	char place[512], links[128], text[1024];
+
+	format_place(probe, place, sizeof(place));
+	format_links(probe, link, links, sizeof(links));
 	fputs("    ", screen->file);
-	screen_column(screen, probe->function, 16);
-	snprintf(place, sizeof(place), "%s+0x%" PRIx64, dhat_text_base_name(probe->object),
-		 probe->site_vaddr);
-	fputc(' ', screen->file);
-	screen_column(screen, place, 20);
-	snprintf(place, sizeof(place), "+%" PRIu64, probe->site_vaddr - probe->function_vaddr);
-	fputc(' ', screen->file);
-	screen_column(screen, place, 4);
-	fputc(' ', screen->file);
-	screen_column(screen, probe->instruction, 22);
-	fputs(probe->is_emulated ? " emulated" : " STEPPED", screen->file);
-	if (strcmp(probe->link, link)) {
-		fputs(", ", screen->file);
-		screen_text(screen, probe->link);
+	if (columns->is_folded) {
+		screen_text(screen, probe->function);
+		fputs("\n      ", screen->file);
+		snprintf(text, sizeof(text), "%s +%" PRIu64 " %s %s%s", place, offset,
+			 probe->instruction, how, links);
+		screen_paragraph(screen, 6, text);
+	} else {
+		screen_column(screen, probe->function, columns->function);
+		fputc(' ', screen->file);
+		screen_column(screen, place, columns->place);
+		snprintf(text, sizeof(text), "+%" PRIu64, offset);
+		fputc(' ', screen->file);
+		screen_column(screen, text, 4);
+		fputc(' ', screen->file);
+		screen_column(screen, probe->instruction, INSTRUCTION_COLUMNS);
+		fprintf(screen->file, " %s", how);
+		screen_text(screen, links);
+		fputc('\n', screen->file);
 	}
-	if (*probe->returns_by && strcmp(probe->returns_by, probe->link)) {
-		fputs(", ", screen->file);
-		screen_text(screen, probe->returns_by);
-	}
-	fputc('\n', screen->file);
 	if (*probe->note) {
 		fputs("      ", screen->file);
 		screen_paragraph(screen, 6, probe->note);
@@ -44,6 +92,7 @@ static void print_probe(struct screen *screen, const Dhat__Probe *probe, const c
 void plan_text_probes(struct screen *screen, Dhat__Probe *const *probes, size_t count)
 {
 	const char *link = count ? probes[0]->link : "";
+	struct probe_columns columns = find_columns(screen, probes, count);
 
 	if (!count)
 		return;
@@ -51,7 +100,7 @@ void plan_text_probes(struct screen *screen, Dhat__Probe *const *probes, size_t 
 	screen_text(screen, link);
 	fputc('\n', screen->file);
 	for (size_t i = 0; i < count; i++)
-		print_probe(screen, probes[i], link);
+		print_probe(screen, probes[i], link, &columns);
 }
 
 void plan_text_list(struct screen *screen, const char *title, char *const *texts, size_t count)
@@ -80,8 +129,12 @@ static void print_hazards(struct screen *screen, const Dhat__Plan *plan)
 /* "5 %", "0.3 %" */
 static void print_percent(struct screen *screen, const char *how, double percent)
 {
-	fprintf(screen->file, "  %-10s %s %.*f %% of one core, in the process itself\n", "cost",
-		how, percent < 10, percent);
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s %.*f %% of one core, in the process itself", how,
+		 percent < 10, percent);
+	fprintf(screen->file, "  %-10s ", "cost");
+	screen_paragraph(screen, TEXT_COLUMN, text);
 }
 
 static void print_cost(struct screen *screen, const Dhat__Plan *plan)

@@ -25,6 +25,7 @@ void dhat_snapshot_free(struct dhat_snapshot *snapshot)
 	free(snapshot->parts);
 	free(snapshot->frames);
 	free(snapshot->points);
+	free(snapshot->pids);
 	free(snapshot);
 }
 

@@ -31,6 +31,8 @@ struct dhat_snapshot { /* for reading; what it points to belongs to it */
 	size_t frame_count;
 	Dhat__ProgramPoint **points;
 	size_t point_count;
+	uint32_t *pids;	  /* of whom it is if it was put together (snapshot_merge.h) */
+	size_t pid_count; /* 0: of head->target alone */
 
 	/* private: what owns all this */
 	Dhat__SnapshotPart **parts;

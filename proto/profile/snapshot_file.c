@@ -86,12 +86,16 @@ static int get(struct reader *reader, void *bytes, size_t size, struct dhat_erro
 
 static int read_head(struct reader *reader, struct dhat_error *err)
 {
-	uint8_t head[HEAD_BYTES];
+	uint8_t head[HEAD_BYTES] = { 0 };
 	uint32_t version;
 
 	if (fread(head, 1, sizeof(head), reader->file) != sizeof(head) ||
 	    memcmp(head, MAGIC, strlen(MAGIC)))
-		return bad(reader, "not a snapshot of dhatctl's (.dhat)", err);
+		return bad(reader,
+			   head[0] == '{' ? "DHAT JSON cannot be read back; what `dhatctl snapshot "
+					    "-o FILE.dhat' writes can"
+					  : "not a snapshot of dhatctl's (.dhat)",
+			   err);
 	reader->crc = crc32(reader->crc, head, sizeof(head));
 	version = dhat_frame_decode_head(head + 8);
 	if (version != DHAT_SNAPSHOT_FILE_VERSION)

@@ -107,9 +107,16 @@ def test_several_targets(quiet, target, daemon, ctl):
     assert "attached" in ctl("attach", quiet.pid).out
     ctl("attach", "--pid", other.pid)
     assert ctl("attach", other.pid, ok=False).status == 8
-    answer = ctl("stats", ok=False)
-    assert answer.status == 2
-    assert str(quiet.pid) in answer.err and str(other.pid) in answer.err
+    for command in ("stats", "rss", "snapshot"):
+        answer = ctl(command, ok=False)
+        assert answer.status == 2
+        for program in (quiet, other):  # by name and pid
+            assert re.search(rf"^dhatctl: +{program.pid}  python3 +[\d.]+ [KMG]iB live$", answer.err, re.M), answer.err
+        assert f"say which, as in `dhatctl {command} {quiet.pid}'" in answer.err
+    assert ctl("stats", other.pid, "--json").json()["target"]["pid"] == other.pid
+    assert ctl("rss", other.pid).out.startswith(f"python3 (pid {other.pid}), watched for ")
+    assert ctl("rss", "--json", other.pid).json()["target"]["pid"] == other.pid
+    assert ctl("status", other.pid).out.count("(pid ") == 2  # dhatd's and this one's
     status = ctl("status", "--json").json()
     assert sorted(t["target"]["pid"] for t in status["targets"]) == sorted([quiet.pid, other.pid])
     assert status["daemon_rss_bytes"] > 0
@@ -211,3 +218,109 @@ def test_one_line_over_many_stacks(target, daemon, ctl, tables, tmp_path):
     [left_out] = gone["left_out"]
     assert [left_out[k] for k in ("pattern", "live_bytes", "live_blocks", "stacks")] == ["^walk$", 16000, 1000, 1000]
     assert not any(p["live_bytes"] >= 16 and p["merged_points"] == 1000 for p in gone["points"])
+
+
+def test_all_of_one_program(target, daemon, ctl, tmp_path):
+    """Workers of one program are one answer, of which the sums are those of each; another program is another."""
+    workers = [target("/usr/bin/python3", "-c", QUIET) for _ in range(3)]
+    other = target("many_stacks")
+    daemon("serve", pattern="answering")
+    for program in (*workers, other):
+        program.expect("ready")
+        ctl("attach", program.pid)
+    for worker in workers:
+        worker.say("go")
+        worker.expect("taken")
+    other.say("alloc 100")
+    other.expect("total_blocks")
+    for worker in workers:
+        ctl("snapshot", worker.pid, "-o", tmp_path / f"{worker.pid}.dhat")
+    files = [tmp_path / f"{worker.pid}.dhat" for worker in workers]
+    each = [ctl("stats", "--json", file).json()["totals"] for file in files]
+    for answer in (ctl("stats", "--all", "--json").json(), ctl("stats", *files, "--json").json()):
+        merged = answer[0]
+        assert merged["pids"] == [w.pid for w in workers]
+        for key in ("total_bytes", "total_blocks", "live_bytes", "live_blocks"):
+            assert merged["totals"][key] == sum(t[key] for t in each), key
+    assert [a["pids"] for a in ctl("stats", "--all", "--json").json()] == [[w.pid for w in workers], [other.pid]]
+    text = ctl("stats", "--all").out
+    assert re.search(rf"^python3, 3 processes \(pid {', '.join(str(w.pid) for w in workers)}\), watched for ", text, re.M)
+    assert re.search(r"^many_stacks \(pid ", text, re.M)
+    row = ctl("stats", "--all", "--by", "function", "--json").json()[0]["points"][0]
+    assert row["live_blocks"] >= 3 * BLOCKS and row["live_bytes"] >= 3 * BLOCKS * 5000
+    twice = ctl("stats", files[0], files[0], ok=False)
+    assert twice.status == 2 and "two profiles of process" in twice.err
+    assert ctl("stats", "--all", other.pid, ok=False).status == 2
+
+
+def run_dhatctl(*args, socket=None, **options):
+    options["env"] = os.environ | ({"DHATD_SOCKET": str(socket)} if socket else {})
+    return subprocess.run([BUILD / "dhatctl", *map(str, args)], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, **options)
+
+
+def test_words_in_any_order(quiet, daemon, ctl, socket_path):
+    daemon("attach", "--pid", quiet.pid)
+    for args in (["-s", socket_path, "stats"], ["--socket", socket_path, "--json", "stats"], [f"--socket={socket_path}", "stats"],
+                 ["-p", quiet.pid, "-s", socket_path, "stats", "--top", "1"], ["--top", "1", "-s", socket_path, "stats"],
+                 ["stats", quiet.pid, "-s", socket_path], ["status", quiet.pid, "-s", socket_path]):
+        done = run_dhatctl(*args)
+        assert done.returncode == 0 and "live" in done.stdout, (args, done)
+    assert run_dhatctl("-s", "/nowhere/s", "stats").returncode == 9
+    for args in (["stats", "-h"], ["-h", "stats"], ["help", "stats"], ["stats", "-?"], ["--help", "stats"]):
+        done = run_dhatctl(*args)
+        assert done.returncode == 0 and done.stdout.startswith("Usage: dhatctl stats ") and "--by=WHAT" in done.stdout, args
+    for args in (["-h"], ["help"], ["--help"], ["-?"]):
+        done = run_dhatctl(*args)
+        assert done.returncode == 0 and "snapshot" in done.stdout and "repair" in done.stdout, args
+    for word, meant in (("stat", "stats"), ("statz", "stats"), ("snap", "snapshot"), ("snapshto", "snapshot"), ("exprot", "export")):
+        done = run_dhatctl(word)
+        assert done.returncode == 2 and f"did you mean {meant}?" in done.stderr, done
+    for args in (["frobnicate"], ["help", "frobnicate"]):
+        done = run_dhatctl(*args)
+        assert done.returncode == 2 and "frobnicate: no such command; `dhatctl --help' lists them" in done.stderr, done
+
+
+def test_snapshot_names_its_file(quiet, daemon, ctl, tmp_path, socket_path):
+    daemon("attach", "--pid", quiet.pid)
+    here = tmp_path / "here"
+    here.mkdir()
+    for i in range(2):  # in one second, perhaps
+        done = run_dhatctl("snapshot", socket=socket_path, cwd=here)
+        assert done.returncode == 0
+    run_dhatctl("snapshot", quiet.pid, "--format", "json", socket=socket_path, cwd=here)
+    names = sorted(p.name for p in here.iterdir())
+    assert len(names) == 3, names
+    for name in names:
+        assert re.fullmatch(rf"python3-{quiet.pid}-\d{{8}}-\d{{6}}(-2)?\.(dhat|json)", name), name
+    [profile] = [n for n in names if n.endswith(".json")]
+    assert json.loads((here / profile).read_text())["dhatFileVersion"] == 2
+    unread = run_dhatctl("stats", here / profile)
+    assert unread.returncode == 11 and "DHAT JSON cannot be read back" in unread.stderr and ".dhat" in unread.stderr
+    dhat = here / [n for n in names if n.endswith(".dhat")][0]
+    assert run_dhatctl("stats", dhat).returncode == 0
+    # a terminal gets no profile
+    for args in (["snapshot", "-o", "-"], ["export", dhat], ["export", dhat, "-o", "-"]):
+        done = subprocess.run(["script", "-qec", " ".join(map(str, [BUILD / "dhatctl", *args])), "/dev/null"],
+                              capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                              env=os.environ | {"DHATD_SOCKET": str(socket_path)})
+        assert done.returncode == 2 and "helps nobody" in done.stdout and "dhatFileVersion" not in done.stdout, done
+
+
+def test_no_secrets_and_no_wide_lines(target, daemon, ctl, tmp_path, socket_path):
+    """Arguments may be passwords; and whatever the width, lines fit where it is not one long word."""
+    program = target("/usr/bin/python3", "-c", QUIET, "--password", "hunter2")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    ctl("snapshot", "-o", tmp_path / "x.dhat")
+    for args in (["stats"], ["stats", "--sort", "total", "--by", "line"], ["status"], ["rss"], ["plan", program.pid],
+                 ["stats", tmp_path / "x.dhat"], ["snapshot", "-o", tmp_path / "y.json"]):
+        for columns in ("60", "80", "200"):
+            out = ctl(*args, env={"COLUMNS": columns}).out
+            assert "hunter2" not in out and "python3 (pid " in out, (args, out)
+            for line in out.splitlines():
+                assert len(line) <= int(columns) or re.fullmatch(r" *(written to )?[^ ]+", line), (columns, args, line)
+    assert "hunter2" in ctl("stats", "--json").out
+    ctl("detach", program.pid)
+    text = ctl("status").out
+    assert re.search(r"^python3 \(pid .*; detached$", text, re.M) and not re.search("^  rate", text, re.M), text

@@ -1,0 +1,108 @@
+#include "choice.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "proto/base/program.h"
+#include "proto/base/say.h"
+#include "proto/base/units.h"
+#include "proto/wire/words.h"
+
+static int ask_status(const char *socket_path, Dhat__Response **ret, struct dhat_error *err)
+{
+	Dhat__StatusRequest body = DHAT__STATUS_REQUEST__INIT;
+	Dhat__Request request = DHAT__REQUEST__INIT;
+
+	request.body_case = DHAT__REQUEST__BODY_STATUS;
+	request.status = &body;
+	return client_call(socket_path, &request, DHAT__RESPONSE__BODY_STATUS, ret, err);
+}
+
+static bool is_attached(const Dhat__TargetStatus *status)
+{
+	return status->target && !strcmp(status->target->state, DHAT_STATE_ATTACHED);
+}
+
+static size_t count_attached(const Dhat__Status *status)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < status->n_targets; i++)
+		count += is_attached(status->targets[i]);
+	return count;
+}
+
+static void print_one(const Dhat__TargetStatus *status)
+{
+	char name[DHAT_PROGRAM_CHARS], size[DHAT_UNIT_CHARS];
+
+	dhat_program_name(status->target->command, status->target->executable, name);
+	dhat_say("dhatctl", "%8" PRIu32 "  %-20s %s live", status->target->pid, name,
+		 dhat_format_size(status->totals ? status->totals->live_bytes : 0, size));
+}
+
+int choice_check(const char *socket_path, const char *command, struct dhat_error *err)
+{
+	Dhat__Response *response = NULL;
+	const Dhat__TargetStatus *first = NULL;
+	const Dhat__Status *status;
+	int r;
+
+	r = ask_status(socket_path, &response, err);
+	if (!response)
+		return r;
+	status = response->status;
+	if (count_attached(status) > 1) {
+		for (size_t i = 0; i < status->n_targets; i++) {
+			if (!is_attached(status->targets[i]))
+				continue;
+			first = first ? first : status->targets[i];
+			print_one(status->targets[i]);
+		}
+		r = dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				   "several processes are attached: say which, as in `dhatctl %s "
+				   "%" PRIu32 "'%s",
+				   command, first->target->pid,
+				   strcmp(command, "stats")
+					   ? ""
+					   : "; --all puts those of one program together");
+	}
+	dhat__response__free_unpacked(response, NULL);
+	return r;
+}
+
+int choice_all(const char *socket_path, uint32_t **ret_pids, size_t *ret_count,
+	       struct dhat_error *err)
+{
+	Dhat__Response *response = NULL;
+	size_t attached, count = 0;
+	uint32_t *pids;
+	int r;
+
+	r = ask_status(socket_path, &response, err);
+	if (!response)
+		return r;
+	attached = count_attached(response->status);
+	pids = calloc(response->status->n_targets + 1, sizeof(*pids));
+	for (size_t i = 0; pids && i < response->status->n_targets; i++) {
+		const Dhat__TargetStatus *status = response->status->targets[i];
+
+		if (status->target && (is_attached(status) || !attached))
+			pids[count++] = status->target->pid;
+	}
+	dhat__response__free_unpacked(response, NULL);
+	if (!pids)
+		return dhat_error_errno(err, ENOMEM, "cannot list the targets");
+	if (!count) {
+		free(pids);
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+				      "nothing is attached: dhatctl attach --pid N");
+	}
+	*ret_pids = pids;
+	*ret_count = count;
+	return 0;
+}

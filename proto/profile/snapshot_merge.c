@@ -1,0 +1,270 @@
+#include "snapshot_merge.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/base/program.h"
+#include "proto/base/qualifiers.h"
+#include "verdict.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+
+bool dhat_snapshot_is_of(const struct dhat_snapshot *snapshot, const Dhat__Target *target)
+{
+	const Dhat__Target *own = snapshot->head->target;
+	char a[DHAT_PROGRAM_CHARS], b[DHAT_PROGRAM_CHARS];
+
+	if (*own->executable || *target->executable)
+		return !strcmp(own->executable, target->executable);
+	return !strcmp(dhat_program_name(own->command, "", a),
+		       dhat_program_name(target->command, "", b));
+}
+
+/* Room for `more` pointers behind `count`; *array is realloc()'s. */
+static int make_room(void *array_, size_t count, size_t more)
+{
+	void **array = *(void ***)array_;
+
+	array = reallocarray(array, count + more + 1, sizeof(*array));
+	if (!array)
+		return -ENOMEM;
+	*(void ***)array_ = array;
+	return 0;
+}
+
+/* ---- texts --------------------------------------------------------------------------------- */
+
+struct texts { /* a repeated field of a message */
+	char ***list;
+	size_t *count;
+};
+
+static int set_text(char **text, uint32_t pid)
+{
+	char *longer;
+
+	if (asprintf(&longer, "process %" PRIu32 ": %s", pid, *text) < 0)
+		return -ENOMEM;
+	free(*text);
+	*text = longer;
+	return 0;
+}
+
+/* Of which process each is. */
+static int sign_texts(struct texts texts, uint32_t pid)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < *texts.count; i++)
+		r = set_text(&(*texts.list)[i], pid);
+	return r;
+}
+
+static int move_texts(struct texts into, struct texts from)
+{
+	static const char more[] = "and more of that kind: see each process alone";
+	int r = make_room(into.list, *into.count, *from.count + 1);
+
+	for (size_t i = 0; r == 0 && i < *from.count; i++) {
+		char *text = (*from.list)[i];
+
+		if (*into.count > DHAT_MERGE_MAX_TEXTS)
+			break;
+		if (*into.count == DHAT_MERGE_MAX_TEXTS)
+			text = strdup(more);
+		else
+			(*from.list)[i] = strdup(""); /* it is ours now */
+		if (!text)
+			return -ENOMEM;
+		(*into.list)[(*into.count)++] = text;
+	}
+	return r;
+}
+
+static struct texts reasons_of(const struct dhat_snapshot *snapshot)
+{
+	Dhat__Verdict *verdict = snapshot->end->verdict;
+
+	return (struct texts){ &verdict->reasons, &verdict->n_reasons };
+}
+
+static struct texts notes_of(const struct dhat_snapshot *snapshot)
+{
+	Dhat__SnapshotEnd *end = without_qualifiers(snapshot->end);
+
+	return (struct texts){ &end->notes, &end->n_notes };
+}
+
+/* ---- figures ------------------------------------------------------------------------------- */
+
+/* Times are since the observation began: which is earlier now. */
+static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
+{
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		snapshot->points[i]->first_ns += ns;
+		snapshot->points[i]->last_ns += ns;
+	}
+	snapshot->end->totals->peak_ns += ns;
+	snapshot->end->totals->end_ns += ns;
+}
+
+static void align_times(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	Dhat__Target *a = into->head->target, *b = from->head->target;
+	uint64_t end_a, end_b;
+
+	if (a->observed_since_unix_ns > b->observed_since_unix_ns) {
+		shift_times(into, a->observed_since_unix_ns - b->observed_since_unix_ns);
+		a->observed_ns += a->observed_since_unix_ns - b->observed_since_unix_ns;
+		a->observed_since_unix_ns = b->observed_since_unix_ns;
+	} else {
+		shift_times(from, b->observed_since_unix_ns - a->observed_since_unix_ns);
+	}
+	end_a = a->observed_since_unix_ns + a->observed_ns;
+	end_b = b->observed_since_unix_ns + b->observed_ns;
+	if (end_b > end_a)
+		a->observed_ns += end_b - end_a;
+	a->from_start &= b->from_start;
+}
+
+static void add_totals(Dhat__Totals *into, const Dhat__Totals *from)
+{
+	into->total_bytes += from->total_bytes;
+	into->total_blocks += from->total_blocks;
+	into->peak_bytes += from->peak_bytes;
+	into->peak_blocks += from->peak_blocks;
+	into->live_bytes += from->live_bytes;
+	into->live_blocks += from->live_blocks;
+	into->freed_before_blocks += from->freed_before_blocks;
+	into->freed_before_bytes += from->freed_before_bytes;
+	into->stack_count += from->stack_count;
+	if (into->end_ns < from->end_ns)
+		into->end_ns = from->end_ns;
+}
+
+static void add_counters(const Dhat__SnapshotEnd *into, const Dhat__SnapshotEnd *from)
+{
+	for (size_t i = 0; i < from->n_counters; i++)
+		for (size_t j = 0; j < into->n_counters; j++)
+			if (!strcmp(into->counters[j]->name, from->counters[i]->name))
+				into->counters[j]->value += from->counters[i]->value;
+}
+
+static int add_verdict(Dhat__Verdict *into, const Dhat__Verdict *from)
+{
+	enum dhat_verdict a = dhat_verdict_of(into), b = dhat_verdict_of(from);
+	char *word = strdup(dhat_verdict_word(a > b ? a : b));
+
+	if (!word)
+		return -ENOMEM;
+	if (into->word != protobuf_c_empty_string)
+		free(into->word);
+	into->word = word;
+	into->exact &= from->exact;
+	into->uncounted_bytes += from->uncounted_bytes;
+	return 0;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+static int add_pid(struct dhat_snapshot *into, uint32_t pid)
+{
+	uint32_t *pids = reallocarray(into->pids, into->pid_count + 1, sizeof(*pids));
+
+	if (!pids)
+		return -ENOMEM;
+	into->pids = pids;
+	into->pids[into->pid_count++] = pid;
+	return 0;
+}
+
+/* The frames, points and messages of `from` become those of `into`. */
+static int move_parts(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	if (make_room(&into->parts, into->part_count, from->part_count) ||
+	    make_room(&into->frames, into->frame_count, from->frame_count) ||
+	    make_room(&into->points, into->point_count, from->point_count))
+		return -ENOMEM;
+	for (size_t i = 0; i < from->point_count; i++) {
+		Dhat__ProgramPoint *point = from->points[i];
+
+		for (size_t j = 0; j < point->n_frames; j++)
+			point->frames[j] += into->frame_count; /* keeps S2 */
+		into->points[into->point_count++] = point;
+	}
+	for (size_t i = 0; i < from->frame_count; i++)
+		into->frames[into->frame_count++] = from->frames[i];
+	for (size_t i = 0; i < from->part_count; i++)
+		into->parts[into->part_count++] = from->parts[i];
+	into->part_room = into->part_count;
+	into->frame_room = into->frame_count;
+	into->point_room = into->point_count;
+	from->part_count = 0;
+	return 0;
+}
+
+static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	uint32_t pid = from->head->target->pid;
+	int r = 0;
+
+	if (!into->pid_count) {
+		r = add_pid(into, into->head->target->pid);
+		if (r == 0)
+			r = sign_texts(reasons_of(into), into->pids[0]);
+		if (r == 0)
+			r = sign_texts(notes_of(into), into->pids[0]);
+	}
+	if (r == 0)
+		r = add_pid(into, pid);
+	if (r == 0)
+		r = sign_texts(reasons_of(from), pid);
+	if (r == 0)
+		r = sign_texts(notes_of(from), pid);
+	if (r == 0)
+		r = move_texts(reasons_of(into), reasons_of(from));
+	if (r == 0)
+		r = move_texts(notes_of(into), notes_of(from));
+	if (r == 0)
+		r = add_verdict(into->end->verdict, from->end->verdict);
+	if (r < 0)
+		return r;
+	align_times(into, from);
+	add_totals(into->end->totals, from->end->totals);
+	add_counters(into->end, from->end);
+	return move_parts(into, from);
+}
+
+/* Two moments of one process: their sums would mean nothing. */
+static bool is_in(const struct dhat_snapshot *into, const struct dhat_snapshot *from)
+{
+	uint32_t pid = from->head->target->pid;
+	bool is_same = into->head->target->pid == pid;
+
+	for (size_t i = 0; i < into->pid_count; i++)
+		is_same |= into->pids[i] == pid;
+	return is_same && !strcmp(into->head->host, from->head->host);
+}
+
+int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from_,
+			struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *from = from_;
+	int r;
+
+	if (is_in(into, from))
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "two profiles of process %" PRIu32 ": they cannot be added up",
+				      from->head->target->pid);
+	/* keeps S3 */
+	if (from->point_count > DHAT_SNAPSHOT_MAX_POINTS - into->point_count ||
+	    from->frame_count > DHAT_SNAPSHOT_MAX_FRAMES - into->frame_count)
+		return dhat_error_set(err, EFBIG, DHAT_EXIT_FAILED,
+				      "the profiles are too large to be put together");
+	r = merge(into, from);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot put the profiles together") : 0;
+}

@@ -1,0 +1,17 @@
+#pragma once
+/* snapshot_merge: the profiles of several processes of one program as one.
+ *
+ * Pure. Figures are sums. Times are since the first observation began. What the processes had at
+ * the same time is known of now only: the peak is the sum of their peaks, an upper bound. It is
+ * exact if all are; reasons and notes say of which process they are, the first few of them.
+ */
+#include "snapshot.h"
+
+#define DHAT_MERGE_MAX_TEXTS 16 /* reasons, and notes; one more says that there were more */
+
+/* Takes `from` over, whether it succeeds or not. Both are finished. Two of one process (by pid and
+ * host) are refused: -EINVAL. */
+int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from,
+			struct dhat_error *err);
+/* Are two of the same program? */
+bool dhat_snapshot_is_of(const struct dhat_snapshot *snapshot, const Dhat__Target *target);

@@ -1,0 +1,109 @@
+/* The profiles of several processes of one program as one. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/profile/rendering.h"
+#include "proto/profile/snapshot_merge.h"
+#include "proto/profile/verdict.h"
+#include "tests/unit/sample.h"
+
+static struct dhat_snapshot *process(uint32_t pid, uint64_t later_ns)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+
+	snapshot->head->target->pid = pid;
+	snapshot->head->target->observed_since_unix_ns += later_ns;
+	return snapshot;
+}
+
+static void test_sums(void **state)
+{
+	struct dhat_snapshot *sum = process(1, 5000000000);
+	const struct dhat_table_options options = { 0 };
+	struct dhat_rendering *table = NULL;
+
+	assert_int_equal(dhat_snapshot_merge(sum, process(2, 0), NULL), 0);
+	assert_int_equal(dhat_snapshot_merge(sum, process(3, 7000000000), NULL), 0);
+	assert_int_equal(sum->pid_count, 3);
+	assert_int_equal(sum->pids[0], 1);
+	assert_int_equal(sum->pids[2], 3);
+	assert_int_equal(sum->end->totals->live_bytes, 3 * 1013158);
+	assert_int_equal(sum->end->totals->live_blocks, 3 * 1010);
+	assert_int_equal(sum->end->totals->total_bytes, 3 * 6013088);
+	assert_int_equal(sum->end->totals->peak_bytes, 3 * 913365);
+	assert_int_equal(sum->end->counters[1]->value, 9);
+	/* what reads the same is one row, of all three */
+	assert_int_equal(dhat_table_new(sum, &options, &table), 0);
+	assert_int_equal(table->point_count, SAMPLE_POINTS - 1);
+	assert_int_equal(table->points[0]->live_bytes, 3000000);
+	assert_int_equal(table->points[0]->part_count, 3);
+	/* since the first of them began: 2 */
+	assert_int_equal(sum->head->target->observed_since_unix_ns, 1700000000000000000ull);
+	assert_int_equal(sum->head->target->observed_ns, 97000000000);
+	assert_int_equal(table->points[0]->first_ns, 1000000000);
+	assert_int_equal(table->points[0]->last_ns, 96000000000);
+	assert_int_equal(sum->end->totals->end_ns, 97000000000);
+	dhat_rendering_free(table);
+	dhat_snapshot_free(sum);
+}
+
+static void test_verdict(void **state)
+{
+	struct dhat_snapshot *sum = process(1, 0);
+
+	sum->end->verdict->exact = true;
+	sum->end->verdict->word = strdup("exact");
+	free(sum->end->verdict->reasons[0]);
+	sum->end->verdict->n_reasons = 0;
+	assert_int_equal(dhat_snapshot_merge(sum, process(2, 0), NULL), 0);
+	assert_int_equal(dhat_verdict_of(sum->end->verdict), DHAT_INEXACT);
+	assert_int_equal(sum->end->verdict->n_reasons, 1);
+	assert_string_equal(sum->end->verdict->reasons[0],
+			    "process 2: 3 allocations were lost because the ring was full");
+	for (uint32_t pid = 3; pid < 40; pid++)
+		assert_int_equal(dhat_snapshot_merge(sum, process(pid, 0), NULL), 0);
+	assert_int_equal(sum->end->verdict->n_reasons, DHAT_MERGE_MAX_TEXTS + 1);
+	assert_non_null(strstr(sum->end->verdict->reasons[DHAT_MERGE_MAX_TEXTS], "and more"));
+	assert_int_equal(sum->end->totals->live_bytes, 39ull * 1013158);
+	dhat_snapshot_free(sum);
+}
+
+static void test_what_cannot_be(void **state)
+{
+	struct dhat_snapshot *sum = process(1, 0);
+	struct dhat_error err = { 0 };
+	Dhat__Target other = DHAT__TARGET__INIT;
+
+	assert_int_equal(dhat_snapshot_merge(sum, process(2, 0), NULL), 0);
+	assert_int_equal(dhat_snapshot_merge(sum, process(2, 0), &err), -EINVAL);
+	assert_int_equal(err.code, DHAT_EXIT_USAGE);
+	assert_non_null(strstr(err.message, "two profiles of process 2"));
+	assert_int_equal(dhat_snapshot_merge(sum, process(1, 0), NULL), -EINVAL);
+	assert_int_equal(sum->end->totals->live_bytes, 2 * 1013158);
+	/* one program is one file; without one, one name */
+	other.executable = "/usr/bin/service";
+	assert_true(dhat_snapshot_is_of(sum, &other));
+	other.executable = "/usr/bin/other";
+	other.command = "./service x";
+	assert_false(dhat_snapshot_is_of(sum, &other));
+	dhat_snapshot_free(sum);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_verdict),
+		cmocka_unit_test(test_what_cannot_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
