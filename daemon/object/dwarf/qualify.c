@@ -8,9 +8,9 @@
 
 #include "proto/base/cleanup.h"
 
-#define MAX_HOPS 8    /* inlined → abstract → declaration, and some */
-#define MAX_NESTING 4 /* functions in types in functions … */
-#define MAX_PART_BYTES 1024
+#define MAX_HOPS 8	    /* inlined → abstract → declaration, and some */
+#define MAX_NESTING 4	    /* functions in types in functions … */
+#define MAX_PART_BYTES 4096 /* of a type with its template's arguments, which may be long */
 
 Dwarf_Die qualify_origin(const Dwarf_Die *function)
 {
@@ -30,8 +30,22 @@ Dwarf_Die qualify_origin(const Dwarf_Die *function)
 	return die;
 }
 
+/* A name with its template's arguments; where these are too many, "Cache<…>": what is left out is
+ * seen, and nothing is cut within. */
+static void put_name(const char *name, FILE *out)
+{
+	size_t length = strnlen(name, MAX_PART_BYTES + 1), head = strcspn(name, "<");
+
+	if (length <= MAX_PART_BYTES)
+		fputs(name, out);
+	else if (head <= MAX_PART_BYTES && name[strlen(name) - 1] == '>')
+		fprintf(out, "%.*s<…>", (int)head, name);
+	else /* of no compiler's */
+		fputs("…", out);
+}
+
 /* Types without a name are mostly lambdas; those of one function are told apart by their lines. */
-static void name_type(Dwarf_Die *type, const char *member, char *ret, size_t size)
+static void put_type(Dwarf_Die *type, const char *member, FILE *out)
 {
 	const char *what = strncmp(member, "operator()", 10) ? "unnamed type" : "lambda";
 	Dwarf_Attribute attr;
@@ -39,34 +53,34 @@ static void name_type(Dwarf_Die *type, const char *member, char *ret, size_t siz
 	int line;
 
 	if (name)
-		snprintf(ret, size, "%s", name);
+		put_name(name, out);
 	else if (!dwarf_decl_line(type, &line))
-		snprintf(ret, size, "{%s at line %d}", what, line);
+		fprintf(out, "{%s at line %d}", what, line);
 	else
-		snprintf(ret, size, "{%s}", what);
+		fprintf(out, "{%s}", what);
 }
 
-/* Empty: a scope without part in the name. member: the function in it. */
-static void part_of(Dwarf_Die *scope, const char *member, char *ret, size_t size)
+/* Nothing for a scope without part in the name. member: the function in it. */
+static void put_scope(Dwarf_Die *scope, const char *member, FILE *out)
 {
 	Dwarf_Attribute attr;
 	const char *name;
 
-	*ret = '\0';
 	switch (dwarf_tag(scope)) {
 	case DW_TAG_namespace:
 		name = dwarf_formstring(dwarf_attr_integrate(scope, DW_AT_name, &attr));
-		snprintf(ret, size, "%s", name ? name : "(anonymous namespace)");
+		put_name(name ? name : "(anonymous namespace)", out);
 		break;
 	case DW_TAG_structure_type:
 	case DW_TAG_class_type:
 	case DW_TAG_union_type:
 	case DW_TAG_enumeration_type:
-		name_type(scope, member, ret, size);
+		put_type(scope, member, out);
 		break;
 	default:
-		break;
+		return;
 	}
+	fputs("::", out);
 }
 
 static bool has_scopes(Dwarf_Die *function)
@@ -89,21 +103,27 @@ static bool has_scopes(Dwarf_Die *function)
 
 static char *qualify_within(Dwarf_Die *function, const char *plain, int nesting);
 
-/* A function around a local type or a lambda; its own surroundings are at its declaration. */
+/* A function around a local type or a lambda; its own surroundings are at its declaration. The
+ * caller frees; NULL: it has no name, or no memory. */
 static char *name_outer_function(Dwarf_Die *function, int nesting)
 {
 	Dwarf_Attribute attr;
 	const char *name = dwarf_formstring(dwarf_attr_integrate(function, DW_AT_name, &attr));
-	char *whole = name ? qualify_within(function, name, nesting + 1) : NULL;
+	char *whole = NULL;
 
-	return whole || !name ? whole : strdup(name);
+	if (!name)
+		return NULL;
+	if (nesting < MAX_NESTING)
+		whole = qualify_within(function, name, nesting + 1);
+	else if (asprintf(&whole, "…::%s", name) < 0)
+		return NULL;
+	return whole ? whole : strdup(name);
 }
 
 /* scopes[0] is the function itself, then what it stands in, outwards. */
 static char *join(Dwarf_Die *scopes, int count, const char *plain, int nesting)
 {
 	_cleanup_free_ char *outer = NULL, *text = NULL;
-	char part[MAX_PART_BYTES];
 	int end = 1;
 	size_t size;
 	FILE *out;
@@ -117,11 +137,8 @@ static char *join(Dwarf_Die *scopes, int count, const char *plain, int nesting)
 		return NULL;
 	if (outer)
 		fprintf(out, "%s::", outer);
-	for (int i = end - 1; i > 0; i--) {
-		part_of(&scopes[i], plain, part, sizeof(part));
-		if (*part)
-			fprintf(out, "%s::", part);
-	}
+	for (int i = end - 1; i > 0; i--)
+		put_scope(&scopes[i], plain, out);
 	fputs(plain, out);
 	return fclose(out) ? NULL : take_ptr(text);
 }
@@ -132,7 +149,7 @@ static char *qualify_within(Dwarf_Die *function, const char *plain, int nesting)
 	_cleanup_free_ Dwarf_Die *scopes = NULL;
 	int count;
 
-	if (nesting > MAX_NESTING || !has_scopes(&origin))
+	if (!has_scopes(&origin))
 		return NULL;
 	count = dwarf_getscopes_die(&origin, &scopes);
 	return count > 0 ? join(scopes, count, plain, nesting) : NULL;

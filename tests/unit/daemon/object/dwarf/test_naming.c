@@ -123,6 +123,48 @@ static void test_constrained_names(void **state)
 	assert_int_equal(count_named("constrained", "_Z"), 0);
 }
 
+/* Arguments of templates may be longer than any bound: what is left out is marked, and the
+ * function's own name stays. What is inlined, and has a type of a function among its arguments, has
+ * no linkage name. */
+static void test_long_names(void **state)
+{
+	static const char source[] =
+		"template <class A, class B> struct a_pair_of_types_with_a_long_name {};\n"
+		"template <class T> using twice = a_pair_of_types_with_a_long_name<T, T>;\n"
+		"volatile int n;\n"
+		"template <class T> struct Cache { template <class F>\n"
+		"	void get(F f) { n = n + 7; f(); n = n * 3; } };\n"
+		"int main() {\n"
+		/* types of 130, 1,240 and 5,030 characters */
+		"	Cache<twice<twice<int>>>().get([] { n = n + 1; });\n"
+		"	Cache<twice<twice<twice<twice<twice<int>>>>>>().get([] { n = n + 2; });\n"
+		"	Cache<twice<twice<twice<twice<twice<twice<twice<int>>>>>>>>()\n"
+		"		.get([] { n = 3; });\n"
+		"}\n";
+
+	write_file("long.cc", source);
+	sh("g++ -gdwarf-5 -O1 long.cc -o long");
+	assert_true(count_named("long", "Cache<a_pair_of_types_with_a_long_name<a_pair") > 0);
+	assert_true(count_named("long", "Cache<…>::get<") > 0);
+	enum { MAX = 4000 };
+	static struct place places[MAX];
+	size_t count = places_of_text("long", places, MAX), whole = 0;
+	_cleanup_(names_free_ptr) struct names *names = name_places("long", places, count, NULL);
+
+	for (uint32_t i = 0; i < names->location_count; i++) {
+		const char *name = names->texts.list[names->locations[i].function];
+		size_t head = strcspn(name, "<");
+
+		if (strncmp(name, "Cache<", 6) || strstr(name, "operator()"))
+			continue;
+		/* behind the type's last bracket, whatever was left out in it, stands the name */
+		assert_int_equal(head, 5);
+		assert_non_null(strstr(name, ">::get<"));
+		whole += strlen(name) > 1100 && !strstr(name, "…");
+	}
+	assert_true(whole > 0);
+}
+
 static void test_rust(void **state)
 {
 	sh("/usr/bin/rustc -g -O c.rs -o rust_legacy");
@@ -137,9 +179,10 @@ static void test_rust(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_c),    cmocka_unit_test(test_clang),
-		cmocka_unit_test(test_cxx),  cmocka_unit_test(test_whole_names),
-		cmocka_unit_test(test_rust), cmocka_unit_test(test_constrained_names),
+		cmocka_unit_test(test_c),	   cmocka_unit_test(test_clang),
+		cmocka_unit_test(test_cxx),	   cmocka_unit_test(test_whole_names),
+		cmocka_unit_test(test_rust),	   cmocka_unit_test(test_constrained_names),
+		cmocka_unit_test(test_long_names),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
