@@ -39,15 +39,19 @@ enum {
 	COUNTER_LOST_STACK_BLOCKS,
 	COUNTER_MAPPINGS_REFUSED,
 	COUNTER_AFTER_EXEC,
+	/* of the beginning, when unwind tables may still be being built */
+	COUNTER_FIRST_STACKS, /* in verdict_facts.first_ns */
+	COUNTER_FIRST_WHOLE,  /* those of them that are whole */
 	COUNTER_COUNT
 };
 
 /* How the numbers came about. */
 struct verdict_facts {
-	bool from_start;		 /* watched from before the first instruction */
-	uint64_t sample_rate;		 /* 1 of so many allocations was recorded; 0 and 1: all */
-	uint64_t unknown_bytes;		 /* heap_totals.unknown_free_bytes */
-	bool frees_keep_coming;		 /* of unknown blocks, too many for too long: doubt.h */
+	bool from_start;	/* watched from before the first instruction */
+	uint64_t sample_rate;	/* 1 of so many allocations was recorded; 0 and 1: all */
+	uint64_t unknown_bytes; /* heap_totals.unknown_free_bytes */
+	bool frees_keep_coming; /* of unknown blocks, too many for too long: doubt.h */
+	uint64_t first_ns; /* how long the beginning was: a second, or all there is; 0: not known */
 	const struct partials *partials; /* NULL: none */
 	const char *probed; /* the allocators that are, for a partial one: "glibc 2.36" */
 };
@@ -62,7 +66,7 @@ struct counter counters_at(unsigned i, const struct verdict_facts *facts);
 
 /* The daemon's own counters that a collector, its heap and its stacks know: all but
  * COUNTER_MISSED_RUNS, COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS,
- * COUNTER_TAKEN_PROBES, COUNTER_COPIED_PROBES and COUNTER_ANCHOR_GAPS. */
+ * COUNTER_TAKEN_PROBES, COUNTER_COPIED_PROBES, COUNTER_ANCHOR_GAPS and those of the beginning. */
 void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *collector);
 
 struct verdict {

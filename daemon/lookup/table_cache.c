@@ -191,6 +191,18 @@ int table_cache_load(struct table_cache *cache, const char *key, struct cfi_tabl
 	return 0;
 }
 
+bool table_cache_has(struct table_cache *cache, const char *key)
+{
+	_cleanup_close_ int fd = -1;
+	struct header header;
+
+	if (!is_key(key))
+		return false;
+	fd = openat(cache->dir, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	return fd >= 0 && read_whole(fd, &header, sizeof(header)) == 0 &&
+	       header.version == TABLE_CACHE_VERSION;
+}
+
 /* ---- storing ------------------------------------------------------------------------------ */
 
 struct file {

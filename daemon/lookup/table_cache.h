@@ -6,6 +6,8 @@
  * respect is removed and the table is built anew. Bound: max_bytes for all files together; the
  * longest unused go first. Thread-safe, and several daemons may share a folder.
  */
+#include <stdbool.h>
+
 #include "daemon/object/cfi/cfi_table.h"
 #include "proto/base/error.h"
 
@@ -24,3 +26,5 @@ void table_cache_free(struct table_cache *cache);
 int table_cache_load(struct table_cache *cache, const char *key, struct cfi_table **ret);
 /* -EFBIG: bigger than the whole cache may be. Failure leaves the cache as it was. */
 int table_cache_store(struct table_cache *cache, const char *key, const struct cfi_table *table);
+/* Is one there? It may still turn out to be broken. */
+bool table_cache_has(struct table_cache *cache, const char *key);

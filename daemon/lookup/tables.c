@@ -288,6 +288,22 @@ int tables_get(struct tables *tables, int fd, const struct object_identity *iden
 	return 0;
 }
 
+bool tables_are_kept(struct tables *tables, int fd, const struct object_identity *identity)
+{
+	char key[TABLE_CACHE_KEY_BYTES];
+	struct entry *entry;
+	bool is_kept;
+
+	if (make_key(fd, identity, key) < 0)
+		return false;
+	pthread_mutex_lock(&tables->lock);
+	entry = find(tables, key);
+	is_kept = entry && entry->is_ready;
+	pthread_mutex_unlock(&tables->lock);
+	return is_kept || (!entry && tables->cache && !identity->is_image &&
+			   table_cache_has(tables->cache, key));
+}
+
 void tables_put(struct tables *tables, const struct table *table)
 {
 	struct entry *entry = without_qualifiers(table);

@@ -57,6 +57,8 @@ struct object_identity {
  * without rules gets a table without a map. */
 int tables_get(struct tables *tables, int fd, const struct object_identity *identity,
 	       const struct table **ret, struct dhat_error *err);
+/* Would it be had in a moment: in memory, or on disk? */
+bool tables_are_kept(struct tables *tables, int fd, const struct object_identity *identity);
 void tables_put(struct tables *tables, const struct table *table); /* NULL is fine */
 
 /* Why there is no cache on disk; "" if there is one, or none is wanted. */

@@ -50,6 +50,8 @@ static void fill_counters(struct target *target, uint64_t values[COUNTER_COUNT])
 	values[COUNTER_TAKEN_PROBES] = places_taken(&target->places);
 	values[COUNTER_COPIED_PROBES] = target->copies.found;
 	values[COUNTER_ANCHOR_GAPS] = target->figures.anchor_gaps;
+	values[COUNTER_FIRST_STACKS] = target->figures.first_stacks;
+	values[COUNTER_FIRST_WHOLE] = target->figures.first_whole;
 	counters_fill(values, &target->collector);
 }
 
@@ -73,6 +75,7 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 		.sample_rate = 1,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
 		.frees_keep_coming = target->doubt.frees.keep_coming,
+		.first_ns = target->figures.first_ns,
 		.partials = &target->findings.partials,
 		.probed = probed,
 	};

@@ -113,11 +113,26 @@ void target_begin_life(struct target *target)
 	places_set_seen(&target->places, unix_ns);
 }
 
+/* Until the first reading after a second; ticks come once a second. */
+static void watch_beginning(const struct target_life *life, struct target_figures *figures)
+{
+	const uint64_t *stops = figures->counters + DHAT_CTR_STOP_FIRST;
+
+	if (!life->since_ns || figures->first_ns >= 1000000000)
+		return;
+	figures->first_ns = clock_now_ns(CLOCK_MONOTONIC) - life->since_ns;
+	figures->first_whole = stops[DHAT_STOP_COMPLETE];
+	figures->first_stacks = 0;
+	for (int stop = 0; stop < DHAT_STOP_COUNT; stop++)
+		figures->first_stacks += stops[stop];
+}
+
 void target_read_counters(struct target *target)
 {
 	if (!target->tracer)
 		return;
 	tracer_counters(target->tracer, target->figures.counters);
+	watch_beginning(&target->life, &target->figures);
 	target->figures.missed_runs = tracer_misses(target->tracer);
 	target->figures.anchor_gaps = tracer_anchor_gaps(target->tracer);
 }

@@ -129,18 +129,24 @@ int target_look(struct target *target, struct dhat_error *err)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
+static struct object_identity identity_of(const struct target *target,
+					  const struct object_slot *slot)
+{
+	return (struct object_identity){
+		.build_id = slot->build_id,
+		.build_id_size = slot->build_id_size,
+		.is_image = slot->is_vdso,
+		.image_owner = target->identity.uid,
+	};
+}
+
 /* A table takes seconds to build, and map_lock is given up meanwhile: a detach, or the process's
  * end, need not wait for it. Nobody else changes a slot that was tried; only the mapper, who is
  * here, grows the list of them. */
 static void get_table(struct target *target, uint32_t object)
 {
 	const struct object_slot *slot = objects_at(&target->objects, object);
-	struct object_identity identity = {
-		.build_id = slot->build_id,
-		.build_id_size = slot->build_id_size,
-		.is_image = slot->is_vdso,
-		.image_owner = target->identity.uid,
-	};
+	struct object_identity identity = identity_of(target, slot);
 	const struct table *table = NULL;
 	struct dhat_error why = { 0 };
 	int error = 0;
@@ -165,6 +171,14 @@ static void get_table(struct target *target, uint32_t object)
 /* Code of which a table is built in a fraction of a second: some 10 MB/s on a busy machine. */
 #define SMALL_CODE_BYTES (4u << 20)
 
+static bool is_quickly_had(struct target *target, const struct object_slot *slot)
+{
+	struct object_identity identity = identity_of(target, slot);
+
+	return slot->code_bytes <= SMALL_CODE_BYTES || slot->fd < 0 ||
+	       tables_are_kept(target->services.tables, slot->fd, &identity);
+}
+
 void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
 {
 	for (uint32_t i = 0; i < target->objects.count && !target->is_ending; i++) {
@@ -173,8 +187,8 @@ void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
 		if (slot->table_was_tried || !slot->was_tried ||
 		    !objects_is_mapped(&target->objects, i))
 			continue;
-		if (until_ns && (slot->code_bytes > SMALL_CODE_BYTES ||
-				 clock_now_ns(CLOCK_MONOTONIC) > until_ns))
+		if (until_ns &&
+		    (clock_now_ns(CLOCK_MONOTONIC) > until_ns || !is_quickly_had(target, slot)))
 			continue;
 		get_table(target, i);
 		if (!target->is_finished) /* tracer is there as long as it is not */

@@ -46,6 +46,8 @@ struct target_figures { /* of the kernel side, as of the last reading */
 	uint32_t anchor_gaps;
 	uint64_t tick_allocs, tick_frees, tick_ns; /* at the last tick */
 	double allocs_per_second, frees_per_second;
+	/* stacks of the first second, or of what there is of it */
+	uint64_t first_stacks, first_whole, first_ns;
 };
 
 struct target_life { /* when, and how it ended */

@@ -184,6 +184,30 @@ static void incomplete_stacks_are_named_but_exact(void **state)
 	assert_null(verdict->notes[1]);
 }
 
+/* Those of the beginning are told apart: what comes later is better. */
+static void stacks_of_the_first_second(void **state)
+{
+	const struct verdict_facts facts = { .first_ns = 1040000000 };
+	uint64_t values[COUNTER_COUNT] = {
+		[DHAT_CTR_STOP_FIRST + DHAT_STOP_COMPLETE] = 880,
+		[DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_TABLE] = 120,
+		[COUNTER_FIRST_STACKS] = 200,
+		[COUNTER_FIRST_WHOLE] = 84,
+	};
+	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &facts);
+	_cleanup_(verdict_free_ptr) struct verdict *whole = NULL;
+
+	assert_string_equal(
+		verdict->notes[0],
+		"120 of 1,000 stacks end early (120 in files without an unwind table), "
+		"116 of them in the first 1.0 s, in which unwind tables are built: "
+		"42.0% were whole then, 99.5% since; bytes and blocks are right all the "
+		"same");
+	values[COUNTER_FIRST_WHOLE] = 200;
+	whole = verdict_of(values, &facts);
+	assert_null(strstr(whole->notes[0], "the first"));
+}
+
 static void sampling_is_never_exact(void **state)
 {
 	const struct verdict_facts sampled = { .sample_rate = 512 };
@@ -318,6 +342,7 @@ int main(void)
 		cmocka_unit_test(blocks_from_before_are_a_note_unless_there_can_be_none),
 		cmocka_unit_test(frees_that_keep_coming_are_a_loss),
 		cmocka_unit_test(incomplete_stacks_are_named_but_exact),
+		cmocka_unit_test(stacks_of_the_first_second),
 		cmocka_unit_test(sampling_is_never_exact),
 		cmocka_unit_test(what_is_not_probed_makes_it_partial),
 		cmocka_unit_test(everything_at_once_fits),

@@ -115,6 +115,18 @@ static const struct table *get(struct tables *tables, uint8_t build_id)
 	return get_as(tables, build_id, geteuid());
 }
 
+static bool is_kept(struct tables *tables, uint8_t build_id)
+{
+	struct object_identity identity = { .build_id = &build_id, .build_id_size = 1 };
+	int fd = memfd_create("object", MFD_CLOEXEC);
+	bool is_kept;
+
+	assert_true(fd >= 0 && fchmod(fd, 0755) == 0);
+	is_kept = tables_are_kept(tables, fd, &identity);
+	close(fd);
+	return is_kept;
+}
+
 static bool needs_bpf(void)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "probe", 4, 8, 1, NULL);
@@ -380,10 +392,14 @@ static void test_the_next_run_loads_it_from_disk(void **state)
 	assert_non_null(mkdtemp(folder));
 	tables = new_tables(0, folder);
 	assert_string_equal(tables_note(tables), "");
+	assert_false(is_kept(tables, 1));
 	tables_put(tables, get(tables, 1));
 	assert_int_equal(build_calls, 1);
+	assert_true(is_kept(tables, 1));
 	tables_free(tables);
 	tables = new_tables(0, folder);
+	assert_true(is_kept(tables, 1)); /* on disk */
+	assert_false(is_kept(tables, 2));
 	table = get(tables, 1);
 	assert_int_equal(build_calls, 0);
 	assert_int_equal(bpf_map_lookup_elem(table->map_fd, &key, &word), 0);
