@@ -316,19 +316,18 @@ static inline __attribute__((always_inline)) __u32 unwind_take_back(struct unwin
 	return stop;
 }
 
-/* Code of no file: perhaps the trampoline that a pending return probe put in the place of the
- * return address (the kernel knows the real one), else code made at run time. */
-static inline __attribute__((always_inline)) __u32 unwind_step_nofile(struct unwind_scratch *s,
-								      __u32 stop)
+/* What stands in the place of the return address may be the trampoline that a pending return probe
+ * has put there; the kernel knows the real one. 1: that is the frame's now. */
+static inline __attribute__((always_inline)) int unwind_unhide(struct unwind_scratch *s)
 {
 	__u64 hidden = s->is_exact_pc ? 0 : unwind_hidden_return(s->sp - 8);
 	__u32 last = s->frame_count - 1;
 
 	if (!hidden || hidden == s->pc)
-		return unwind_step_fp(s, stop);
+		return 0;
 	s->pc = hidden;
 	s->frames[dhat_frame_slot(last) & 127] = hidden;
-	return UNWIND_MORE;
+	return 1;
 }
 
 static inline __attribute__((always_inline)) __u32 unwind_step_signal(struct unwind_scratch *s)
@@ -383,6 +382,10 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	word = unwind_row(lookup, (__u32)s->zero);
 	kind = (word >> 16) & DHAT_CFA_KIND;
 	guess = word >> 16 & DHAT_CFA_READ ? UNWIND_GUESS_READ | DHAT_STOP_NO_RULE : 0;
+	/* no table, too: the trampoline's page may be newer than the bank in use */
+	if ((kind == UNWIND_ROW_NO_CODE || kind == UNWIND_ROW_JIT || kind == UNWIND_ROW_NO_TABLE) &&
+	    unwind_unhide(s))
+		return UNWIND_MORE;
 	if (kind == UNWIND_ROW_NO_CODE)
 		return unwind_take_back(s);
 	if (word & UNWIND_PC_IS_NO_CALL && !s->is_exact_pc && s->frame_count > 1 &&
@@ -426,9 +429,8 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	} else if (kind == DHAT_CFA_CHAIN) {
 		return unwind_step_fp(s, DHAT_STOP_NO_RULE);
 	} else if (kind == UNWIND_ROW_JIT || kind == UNWIND_ROW_NO_TABLE) {
-		/* no table, too: the trampoline's page may be newer than the bank in use */
-		return unwind_step_nofile(s, kind == UNWIND_ROW_JIT ? DHAT_STOP_JIT
-								    : DHAT_STOP_NO_TABLE);
+		return unwind_step_fp(s,
+				      kind == UNWIND_ROW_JIT ? DHAT_STOP_JIT : DHAT_STOP_NO_TABLE);
 	} else {
 		return DHAT_STOP_NO_RULE;
 	}
