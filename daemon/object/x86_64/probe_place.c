@@ -8,6 +8,7 @@
 
 #include "decode.h"
 #include "proto/base/cleanup.h"
+#include "treatment.h"
 
 /* Longest straight line looked at. The longest prologue of the allocators in Debian 12 has 15
  * instructions before its first branch. */
@@ -30,71 +31,7 @@ struct step {
 	const uint8_t *bytes;
 };
 
-/* ---- what the kernel does with an instruction --------------------------------------------- */
-
-enum treatment {
-	REFUSED,  /* the kernel will not take a probe here, or would get it wrong */
-	STEPPED,  /* executed out of line under single-step */
-	EMULATED, /* done in the trap itself: branch_setup_xol_ops(), push_setup_xol_ops() */
-};
-
-/* 26, 2e, 36, 3e and f0: is_prefix_bad() in the kernel. */
-static bool has_refused_prefix(const ZydisDecodedInstruction *insn)
-{
-	int i;
-
-	for (i = 0; i < insn->raw.prefix_count; i++) {
-		switch (insn->raw.prefixes[i].value) {
-		case 0x26:
-		case 0x2e:
-		case 0x36:
-		case 0x3e:
-		case 0xf0:
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool is_branch_opcode(const ZydisDecodedInstruction *insn)
-{
-	if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F)
-		return insn->opcode >= 0x80 && insn->opcode <= 0x8f;
-	return insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
-	       (insn->opcode == 0xe8 || insn->opcode == 0xe9 || insn->opcode == 0xeb ||
-		(insn->opcode >= 0x70 && insn->opcode <= 0x7f));
-}
-
-/* The same answer for every kernel from 6.1 to 6.18, where they differ the worse one:
- * - branches with a 66 prefix are refused by all; of the others we know only "bnd" (f2) in use;
- * - 90: before 6.2 "66 90" was refused; with REX.B it is an xchg that the kernel takes for a nop;
- * - 0f 1f /0 (long nops): stepped before 6.17; endbr64 (f3 0f 1e fa) is no nop anywhere. */
-static enum treatment kernel_treatment(const struct step *s)
-{
-	const ZydisDecodedInstruction *insn = &s->insn;
-	bool is_plain = insn->raw.prefix_count == 0;
-
-	if (has_refused_prefix(insn) || insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-	    insn->meta.category == ZYDIS_CATEGORY_SYSCALL ||
-	    insn->meta.category == ZYDIS_CATEGORY_INTERRUPT ||
-	    insn->meta.category == ZYDIS_CATEGORY_SYSTEM)
-		return REFUSED;
-	if (is_branch_opcode(insn)) {
-		if (is_plain || (insn->raw.prefix_count == 1 && s->bytes[0] == 0xf2))
-			return EMULATED;
-		return REFUSED;
-	}
-	if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F)
-		return STEPPED;
-	if (insn->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
-		return REFUSED;
-	if (insn->opcode == 0x90)
-		return is_plain ? EMULATED : REFUSED;
-	if (insn->opcode >= 0x50 && insn->opcode <= 0x57 &&
-	    (insn->length == 1 || (insn->length == 2 && s->bytes[0] == 0x41)))
-		return EMULATED;
-	return STEPPED;
-}
+/* ---- what an instruction is ---------------------------------------------------------------- */
 
 static bool is_nop5(const struct step *s)
 {
@@ -234,7 +171,7 @@ static void fill_site(const struct step *s, const struct state *state, uint64_t 
 		.offset = offset,
 		.sp_words = state->rsp_bytes / 8,
 		.length = s->insn.length,
-		.is_emulated = kernel_treatment(s) == EMULATED,
+		.is_emulated = treatment_of(&s->insn, s->bytes) == TREATMENT_EMULATED,
 	};
 	for (i = 0; i < PROLOGUE_ARGS; i++) {
 		if (state->holders[i] & 1u << abi_args[i])
@@ -267,12 +204,13 @@ static bool walk_line(const uint8_t *code, size_t size, uint64_t vaddr, uint64_t
 		s.bytes = code + offset;
 		if (!decode(s.bytes, size - offset, &s.insn, s.operands))
 			break;
-		treatment = kernel_treatment(&s);
-		if (treatment != REFUSED && is_usable(&state, options) &&
-		    !(is_nop5(&s) && options->may_fork) && (treatment == EMULATED || !is_found)) {
+		treatment = treatment_of(&s.insn, s.bytes);
+		if (treatment != TREATMENT_REFUSED && is_usable(&state, options) &&
+		    !(is_nop5(&s) && options->may_fork) &&
+		    (treatment == TREATMENT_EMULATED || !is_found)) {
 			fill_site(&s, &state, offset, vaddr, ret);
 			is_found = true;
-			if (treatment == EMULATED)
+			if (treatment == TREATMENT_EMULATED)
 				break;
 		}
 		if (ends_line(&s) || !advance(&state, &s))

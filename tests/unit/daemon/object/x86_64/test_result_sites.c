@@ -1,0 +1,237 @@
+/* result_sites: hand-made functions, one trap each, and malloc and calloc of the libc that is
+ * installed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/object/machine/result_sites.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
+
+/* Functions are read where this program has them. NAME_at is a place within. */
+#define FUNCTION(name, text)                                                                       \
+	__asm__(".text\n.balign 16\n.globl " #name "\n.type " #name ",@function\n" #name           \
+		":\n" text "\n.size " #name ",.-" #name "\n");                                     \
+	extern const uint8_t name[]
+#define PLACE(name) extern const uint8_t name[]
+#define AT(name) "\n.globl " #name "\n" #name ":\n"
+
+PLACE(fast_at);
+FUNCTION(fast,
+	 "push %rbp\n push %rbx\n mov %rdi,%rbx\n mov free_list(%rip),%rax\n test $15,%al\n" AT(
+		 fast_at) "jne bad\n mov (%rax),%rdx\n mov %rdx,free_list(%rip)\n"
+			  " pop %rbx\n pop %rbp\n ret\n bad: ud2\n");
+
+/* the size is gone on the way behind the call */
+PLACE(slow_call);
+PLACE(slow_at);
+PLACE(slow_fast_at);
+FUNCTION(
+	slow,
+	"push %rbx\n mov %rdi,%rbx\n mov free_list(%rip),%rax\n test %rax,%rax\n" AT(
+		slow_fast_at) "je 1f\n nop\n pop %rbx\n ret\n"
+			      "1: mov %rbx,%rdi\n xor %ebx,%ebx\n" AT(
+				      slow_call) "call helper\n test %rax,%rax\n" AT(slow_at) "je "
+											      "2f\n"
+											      " pop"
+											      " %"
+											      "rbx"
+											      "\n "
+											      "ret"
+											      "\n"
+											      "2: "
+											      "xor "
+											      "%eax"
+											      ",%"
+											      "eax"
+											      "\n "
+											      "pop "
+											      "%rbx"
+											      "\n "
+											      "ret"
+											      "\n");
+
+/* what is tested is not what is returned: 0 may come with a block in the register */
+FUNCTION(lies, "push %rbx\n mov %rdi,%rbx\n mov free_list(%rip),%rax\n test %rbx,%rbx\n je 1f\n"
+	       " pop %rbx\n ret\n 1: xor %eax,%eax\n pop %rbx\n ret\n");
+
+/* a way back over the place */
+FUNCTION(loops, "mov free_list(%rip),%rax\n 1: test %rdi,%rdi\n je 1b\n jne 1b\n ret\n");
+
+/* the result moves once more behind the place */
+PLACE(moved_at);
+FUNCTION(moved, "mov free_list(%rip),%rdx\n test $7,%dl\n" AT(
+			moved_at) "jne 1f\n mov %rdx,%rax\n ret\n 1: hlt\n");
+
+/* one return for both */
+PLACE(shared_at);
+FUNCTION(shared, "mov free_list(%rip),%rax\n test %rax,%rax\n" AT(
+			 shared_at) "je 1f\n mov (%rax),%rdx\n 1: ret\n");
+
+/* the caller's frame pointer is saved, and rbp is used for something else */
+PLACE(saved_at);
+FUNCTION(saved,
+	 "push %r12\n push %rbp\n sub $24,%rsp\n xor %ebp,%ebp\n mov free_list(%rip),%rax\n test "
+	 "$15,%al\n" AT(saved_at) "jne 1f\n add $24,%rsp\n pop %rbp\n pop %r12\n ret\n 1: ud2\n");
+
+/* the product of both arguments */
+PLACE(product_at);
+FUNCTION(product,
+	 "mov %rdi,%rax\n mul %rsi\n mov %rax,%r8\n mov free_list(%rip),%rax\n test $15,%al\n" AT(
+		 product_at) "jne 1f\n ret\n 1: ud2\n");
+
+/* a jump through a register */
+FUNCTION(indirect, "mov free_list(%rip),%rax\n test %rax,%rax\n je 1f\n ret\n 1: jmp *%rdi\n");
+
+/* calls what is probed by itself */
+FUNCTION(nested, "push %rbx\n call by_itself\n test %rax,%rax\n je 1f\n nop\n 1: pop %rbx\n ret\n");
+/* … goes on in it */
+PLACE(leaves_at);
+FUNCTION(leaves,
+	 "mov free_list(%rip),%rax\n test %rax,%rax\n" AT(
+		 leaves_at) "jne 1f\n jmp by_itself\n 1: test $1,%al\n je 2f\n ret\n 2: ret\n");
+FUNCTION(by_itself, "ret\n");
+FUNCTION(helper, "ret\n");
+
+/* does not come back when called with 1: what lies behind the call is other code */
+FUNCTION(message, "and $1,%edi\n mov %edi,%r8d\n test %r8d,%r8d\n jne 1f\n ret\n 1: hlt\n");
+PLACE(proven_at);
+FUNCTION(proven, "mov free_list(%rip),%rax\n test $15,%al\n" AT(
+			 proven_at) "jne 1f\n ret\n 1: mov $1,%edi\n call message\n nopl 0(%rax)\n"
+				    " xor %eax,%eax\n ret\n");
+/* … and does with 2 */
+FUNCTION(unproven,
+	 "mov free_list(%rip),%rax\n test $15,%al\n jne 1f\n ret\n 1: mov $2,%edi\n call message\n"
+	 " mov free_list(%rip),%rax\n ret\n");
+
+__asm__(".data\nfree_list: .quad 0\n.text\n");
+
+static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_t *ret_size)
+{
+	*ret_code = (const uint8_t *)vaddr;
+	*ret_size = 64;
+	return true;
+}
+
+static int find(const uint8_t *function, enum result_size kind, struct result_sites *ret, char *why)
+{
+	const uint64_t known[] = { (uint64_t)by_itself };
+	const struct code_source source = {
+		.fetch = fetch,
+		.by_itself = known,
+		.by_itself_count = 1,
+	};
+
+	*why = 0;
+	return result_sites_find(&source, (uint64_t)function, kind, 0, ret, why);
+}
+
+/* There is one site of a kind at a place, and it says so. */
+static struct result_site site_at(const struct result_sites *sites, const uint8_t *place,
+				  enum result_kind kind)
+{
+	for (size_t i = 0; i < sites->count; i++)
+		if (sites->list[i].vaddr == (uint64_t)place) {
+			assert_int_equal(sites->list[i].kind, kind);
+			assert_int_equal(sites->list[i].byte, *place);
+			return sites->list[i];
+		}
+	fail_msg("there is none");
+	return (struct result_site){ 0 };
+}
+
+static void expect_one(const uint8_t *function, enum result_size kind, const uint8_t *place,
+		       uint8_t address_reg, uint8_t size_reg, uint8_t sp_words, uint8_t frame_words)
+{
+	struct result_sites sites = { 0 };
+	struct result_site site;
+	char why[RESULT_WHY];
+
+	if (find(function, kind, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(sites.count, 1);
+	site = site_at(&sites, place, RESULT_HERE);
+	assert_int_equal(site.address_reg, address_reg);
+	assert_int_equal(site.size_reg, size_reg);
+	assert_int_equal(site.sp_words, sp_words);
+	assert_int_equal(site.frame_words, frame_words);
+	assert_true(site.is_emulated);
+	free(sites.list);
+}
+
+static void expect_none(const uint8_t *function, const char *because)
+{
+	struct result_sites sites = { 0 };
+	char why[RESULT_WHY];
+
+	assert_int_equal(find(function, RESULT_SIZE_ARGUMENT, &sites, why), -ENOTSUP);
+	if (!strstr(why, because))
+		fail_msg("%s", why);
+}
+
+static void test_one(void **state)
+{
+	expect_one(fast, RESULT_SIZE_ARGUMENT, fast_at, RAX, RBX, 2, 0);
+	expect_one(moved, RESULT_SIZE_ARGUMENT, moved_at, RDX, RDI, 0, 0);
+	expect_one(shared, RESULT_SIZE_ARGUMENT, shared_at, RAX, RDI, 0, 0);
+	expect_one(saved, RESULT_SIZE_ARGUMENT, saved_at, RAX, RDI, 5, 4);
+	expect_one(product, RESULT_SIZE_PRODUCT, product_at, RAX, R8, 0, 0);
+	expect_one(proven, RESULT_SIZE_ARGUMENT, proven_at, RAX, RDI, 0, 0);
+}
+
+static void test_size_is_lost(void **state)
+{
+	struct result_sites sites = { 0 };
+	char why[RESULT_WHY];
+
+	if (find(slow, RESULT_SIZE_ARGUMENT, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(site_at(&sites, slow_call, RESULT_BEGIN).size_reg, RDI);
+	assert_int_equal(site_at(&sites, slow_at, RESULT_HERE).size_reg, RESULT_SIZE_SAVED);
+	free(sites.list);
+}
+
+static void test_none(void **state)
+{
+	expect_none(lies, "not known in time");
+	expect_none(loops, "not known in time");
+	expect_none(indirect, "not all of its code");
+	expect_none(nested, "probed by itself");
+	expect_none(unproven, "in time");
+}
+
+/* A way that goes on in a function seen by itself is told there, the other one here. */
+static void test_leaving(void **state)
+{
+	struct result_sites sites = { 0 };
+	char why[RESULT_WHY];
+
+	if (find(leaves, RESULT_SIZE_ARGUMENT, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(sites.count, 1);
+	assert_true(sites.list[0].vaddr > (uint64_t)leaves_at);
+	free(sites.list);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_size_is_lost),
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_leaving),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
