@@ -99,6 +99,15 @@ static __always_inline int is_inside(const struct call *call, __u64 sp, __u16 si
 	return is_on_its_way(call);
 }
 
+/* The active call will not be seen to end. One that is seen at a result site has handed out nothing
+ * yet (and passes several beginnings, perhaps). */
+static __always_inline void give_up(struct call *call)
+{
+	if (!call->is_by_result)
+		count(DHAT_CTR_ABANDONED);
+	call->is_active = 0;
+}
+
 /* count * size, or what no allocator has: a product that wraps to 0 must not look like a free. */
 static __always_inline __u64 product(__u64 count, __u64 size)
 {
@@ -130,8 +139,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 			count(DHAT_CTR_NESTED);
 			return 0;
 		}
-		count(DHAT_CTR_ABANDONED);
-		call->is_active = 0;
+		give_up(call);
 	}
 	if (role == DHAT_ROLE_UNKNOWN) {
 		count(DHAT_CTR_UNKNOWN_CALLS);
@@ -194,6 +202,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	call->role = role;
 	call->domain = cookie.parts.domain;
 	call->is_by_exit = cookie.parts.is_by_exit;
+	call->is_by_result = cookie.parts.is_by_result;
 	call->site = cookie.parts.site;
 	call->sp = sp;
 	if (call->is_by_exit)
@@ -277,7 +286,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 		count(is_realloc ? DHAT_CTR_DROP_REALLOC : DHAT_CTR_SHED_ALLOC);
 		return 0;
 	}
-	stack_id = take_stack(regs, pc, sp, fp,
+	stack_id = take_stack(begin_stack(), regs, pc, sp, fp,
 			      call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
 	if (is_realloc)
 		send_realloc_end(call, addr, stack_id, now, flags);
@@ -305,4 +314,79 @@ static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie
 	if (!pc && bpf_probe_read_user(&pc, sizeof(pc), (void *)regs_sp(regs)))
 		return 0;
 	return leave(regs, result, pc, regs_sp(regs) + 8, regs_fp(regs));
+}
+
+/* The stack of the call at a result site, whose return address lies at `at`. What lies between is
+ * read at once with what the walk begins with. */
+static __always_inline __u64 take_result_stack(struct pt_regs *regs, union dhat_cookie_word cookie,
+					       __u64 at, __u8 flags)
+{
+	__u64 pc, fp, hidden, fp_words = cookie.parts.arg_reg[2];
+	struct unwind_scratch *s = begin_stack();
+
+	if (!s)
+		return 0;
+	if (unwind_slide(s, regs_sp(regs))) {
+		count(DHAT_CTR_STOP_FIRST + DHAT_STOP_BAD_MEMORY);
+		release_scratch(s);
+		return 0;
+	}
+	pc = s->window[cookie.parts.sp_words];
+	fp = regs_fp(regs);
+	barrier_var(fp); /* see regs_numbered() */
+	if (fp_words)
+		fp = s->window[fp_words - 1];
+	hidden = find_pending_return(at);
+	return take_stack(s, regs, hidden ? hidden : pc, at + 8, fp, flags);
+}
+
+/* At a result site: the block is known, and will be handed out. A function of its own, or clang
+ * makes one load of the registers that the others read, too: see regs_numbered(). */
+static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
+{
+	union dhat_cookie_word cookie = { .word = cookie_word };
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	__u64 at = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words, used, flags, addr;
+	struct call now = { .domain = cookie.parts.domain };
+	__u64 stack_id, time_ns;
+	int has_begun = 0;
+
+	if (call && call->is_active) {
+		has_begun = call->is_by_result && call->sp == at && call->site == cookie.parts.site;
+		if (!has_begun && is_inside(call, at, cookie.parts.site)) {
+			count(DHAT_CTR_NESTED);
+			return 0;
+		}
+		if (!has_begun)
+			give_up(call);
+		call->is_active = 0;
+	}
+	if (cookie.parts.arg_reg[0] == DHAT_RESULT_NONE) {
+		if (has_begun)
+			count(DHAT_CTR_FAILED);
+		return 0;
+	}
+	addr = regs_numbered(regs, cookie.parts.arg_reg[0]);
+	if (!addr) {
+		count(DHAT_CTR_FAILED);
+		return 0;
+	}
+	if (cookie.parts.arg_reg[1] != DHAT_RESULT_SAVED) {
+		now.size_bytes = regs_numbered(regs, cookie.parts.arg_reg[1]);
+	} else if (has_begun) {
+		now.size_bytes = call->size_bytes;
+	} else {
+		count(DHAT_CTR_UNPAIRED);
+		return 0;
+	}
+	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	flags = wake_flags(used);
+	if (used > cfg_alloc_mark) { /* keeps P3, as in leave() */
+		count(DHAT_CTR_SHED_ALLOC);
+		return 0;
+	}
+	time_ns = bpf_ktime_get_ns();
+	stack_id = take_result_stack(regs, cookie, at, 0);
+	send_alloc(&now, addr, stack_id, time_ns, flags);
+	return 0;
 }

@@ -31,7 +31,9 @@ int dhat_entry(struct pt_regs *regs)
 
 	if (!is_ours())
 		return 0;
-	if (cookie.parts.phase == DHAT_PHASE_EXIT)
+	if (cookie.parts.phase == DHAT_PHASE_RESULT)
+		hand_out(regs, cookie.word);
+	else if (cookie.parts.phase == DHAT_PHASE_EXIT)
 		leave_by_exit(regs, cookie);
 	else
 		enter(regs, cookie);
@@ -72,6 +74,8 @@ int dhat_session(struct pt_regs *regs)
 	if (is_session_return(regs))
 		return leave(regs, regs_result(regs), regs_pc(regs), regs_sp(regs), regs_fp(regs));
 	cookie.word = bpf_get_attach_cookie(regs);
+	if (cookie.parts.phase == DHAT_PHASE_RESULT)
+		return 1 | hand_out(regs, cookie.word);
 	if (cookie.parts.phase == DHAT_PHASE_EXIT)
 		return 1 | leave_by_exit(regs, cookie);
 	/* with exit probes the return address must stay as it is: that is why there are any */

@@ -265,20 +265,28 @@ enum dhat_phase {
 	DHAT_PHASE_RETURN = 1, /* a return probe, or a session's second half */
 	DHAT_PHASE_EXIT =
 		2, /* a probe on a ret instruction: the return address is still on the stack */
+	DHAT_PHASE_RESULT = 3, /* where a block and its size are known: below */
 };
+
+/* At a result site arg_reg has: where the block is, or DHAT_RESULT_NONE (the call will return
+ * nothing); where its size is, or DHAT_RESULT_SAVED (the ENTRY of this call, which has
+ * is_by_result, has seen it); and where the caller's frame pointer is: 0 in its register, n saved
+ * at the stack pointer + 8 * (n - 1). */
+#define DHAT_RESULT_NONE 0xff
+#define DHAT_RESULT_SAVED 0xff
 
 /* The cookie of a probe site. Registers are numbered as in the instruction encoding: see
  * regs_numbered(). */
 struct dhat_cookie {
-	__u8 role : 6;	     /* enum dhat_role */
-	__u8 phase : 2;	     /* enum dhat_phase */
-	__u8 is_by_exit : 1; /* its return is seen by exit probes */
-	__u8 has_header : 1; /* glibc: the word before a block tells its size */
-	__u8 is_nesting : 1; /* a free that calls another one: its return is awaited */
-	__u8 pad : 1;
-	__u8 domain : 4; /* see struct dhat_record */
-	__u8 arg_reg[3]; /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
-			  * is where the result is */
+	__u8 role : 6;	       /* enum dhat_role */
+	__u8 phase : 2;	       /* enum dhat_phase */
+	__u8 is_by_exit : 1;   /* its return is seen by exit probes */
+	__u8 has_header : 1;   /* glibc: the word before a block tells its size */
+	__u8 is_nesting : 1;   /* a free that calls another one: its return is awaited */
+	__u8 is_by_result : 1; /* its end is seen at a result site */
+	__u8 domain : 4;       /* see struct dhat_record */
+	__u8 arg_reg[3];       /* where argument 0, 1, 2 of the role is at the site; at an exit, [0]
+				* is where the result is */
 	__u8 sp_words; /* stack pointer at the site + 8 * sp_words = that at the function's entry */
 	__u16 site;    /* number of the function among the probed ones of the target */
 };

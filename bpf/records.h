@@ -16,7 +16,7 @@ struct call {	  /* an allocator call on its way, of one thread */
 	__u8 role;
 	__u8 domain;
 	__u8 is_by_exit;
-	__u8 pad;
+	__u8 is_by_result;
 	__u8 frees; /* since this thread asked how full the ring is */
 	__u16 site; /* the function */
 };

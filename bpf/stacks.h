@@ -114,17 +114,29 @@ static __always_inline __u32 walk_by_tables(struct unwind_scratch *s)
 	return stop;
 }
 
-/* The id of the stack above the call that has just returned to pc, with the caller's sp and fp. */
-static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 fp, __u8 flags)
+/* Scratch memory for a stack, of which nothing was read yet; NULL: none is free, which is counted.
+ */
+static __always_inline struct unwind_scratch *begin_stack(void)
 {
 	struct unwind_scratch *s = claim_scratch();
-	__u64 id;
-	__u32 epoch = unwind_control.epoch, stop = UNWIND_MORE;
 
-	if (!s) {
+	if (s)
+		s->window_size = 0;
+	else
 		count(DHAT_CTR_STOP_FIRST + DHAT_STOP_NO_SCRATCH);
+	return s;
+}
+
+/* The id of the stack above the call that returns to pc, with the caller's sp and fp. Releases s,
+ * which may be NULL. */
+static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __u64 pc, __u64 sp,
+					__u64 fp, __u8 flags)
+{
+	__u32 epoch = unwind_control.epoch, stop = UNWIND_MORE;
+	__u64 id;
+
+	if (!s)
 		return 0;
-	}
 	s->epoch = epoch; /* read once: the id is of it, too */
 	s->frame_count = 0;
 	s->flags = flags;
@@ -134,7 +146,6 @@ static __always_inline __u64 take_stack(void *regs, __u64 pc, __u64 sp, __u64 fp
 	s->pc = pc;
 	s->sp = sp;
 	s->fp = fp;
-	s->window_size = 0;
 	unwind_push(s, pc);
 	if (cfg_stacks == DHAT_STACKS_TABLES)
 		stop = walk_by_tables(s);

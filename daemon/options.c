@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/source/uprobes.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/say.h"
@@ -423,6 +424,7 @@ static void fill_target(struct dhatd_options *options)
 		.anonymous_memory = attach->anonymous_memory,
 		.skip_inventory = attach->skip_inventory,
 		.no_return_probes = attach->no_return_probes,
+		.sites = uprobes_sites_of_name(attach->sites),
 		.max_memory_bytes = attach->max_memory_bytes,
 		.from_start = options->command == DHATD_RUN,
 	};

@@ -16,6 +16,7 @@
 #include "daemon/proc/load.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
+#include "daemon/source/uprobes.h"
 #include "daemon/target/identity.h"
 #include "daemon/target/preflight.h"
 #include "proto/base/cleanup.h"
@@ -177,6 +178,7 @@ static int look_at_object(struct planner *p, const struct procmaps *maps, size_t
 		.path = e->path,
 		.customs = p->options->custom,
 		.use_exit_probes = p->avoids_return_probes,
+		.use_result_sites = uprobes_use_results(p->kind, p->options->sites),
 		.wants_mappers = p->options->anonymous_memory,
 	};
 	struct dhat_error why = { 0 };

@@ -1,5 +1,6 @@
 #include "requests.h"
 
+#include "daemon/source/uprobes.h"
 #include "message.h"
 #include "plan.h"
 #include "proto/base/cleanup.h"
@@ -167,6 +168,7 @@ static int read_options(const Dhat__AttachOptions *asked, struct target_options 
 		.anonymous_memory = asked->anonymous_memory,
 		.skip_inventory = asked->skip_inventory,
 		.no_return_probes = asked->no_return_probes,
+		.sites = uprobes_sites_of_name(asked->sites),
 		.max_memory_bytes = asked->max_memory_bytes,
 	};
 	return 0;

@@ -11,6 +11,8 @@ static const char *returns_by(const struct site *site, enum uprobe_kind kind)
 		return "not probed";
 	if (site->returns == SITE_RETURNS_EXITS)
 		return "exit probes";
+	if (site->returns == SITE_RETURNS_RESULTS)
+		return "result sites";
 	if (site->returns != SITE_RETURNS_PROBE)
 		return "";
 	return kind == UPROBE_SESSION ? uprobe_kind_name(kind) : "return probe";

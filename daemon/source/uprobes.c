@@ -7,6 +7,19 @@
 
 #include "bpf/dhat_abi.h"
 
+enum uprobes_sites uprobes_sites_of_name(const char *name)
+{
+	if (name && !strcmp(name, "entry"))
+		return UPROBES_SITES_ENTRY;
+	return name && !strcmp(name, "result") ? UPROBES_SITES_RESULT : UPROBES_SITES_FITTING;
+}
+
+bool uprobes_use_results(enum uprobe_kind kind, enum uprobes_sites sites)
+{
+	return sites == UPROBES_SITES_RESULT ||
+	       (sites == UPROBES_SITES_FITTING && kind != UPROBE_PERF);
+}
+
 /* ---- places ------------------------------------------------------------------------------- */
 
 static struct dhat_cookie cookie_of(const struct site *site, uint8_t domain, uint8_t phase,
@@ -36,6 +49,37 @@ static int compare_places(const void *a, const void *b)
 	return y_free - x_free;
 }
 
+/* All of a function whose entry is not probed. */
+static size_t list_results(const struct site *site, uint8_t domain, uint16_t number,
+			   struct uprobe_site *ret)
+{
+	for (size_t i = 0; i < site->result_count; i++) {
+		const struct site_result *result = &site->results[i];
+		bool is_begin = result->kind == SITE_RESULT_BEGIN,
+		     is_end = result->kind == SITE_RESULT_END;
+		union dhat_cookie_word
+			word = { .parts = {
+					 .role = DHAT_ROLE_MALLOC, /* the size is one number */
+					 .phase = is_begin ? DHAT_PHASE_ENTRY : DHAT_PHASE_RESULT,
+					 .is_by_exit = true, /* no return probe tells that it is on
+								its way */
+					 .is_by_result = true,
+					 .domain = domain,
+					 .sp_words = result->sp_words,
+					 .site = number,
+					 .arg_reg = { is_begin ? result->size_reg
+						      : is_end ? DHAT_RESULT_NONE
+							       : result->address_reg,
+						      is_begin ? 0 : result->size_reg,
+						      is_begin ? 0 : result->frame_words },
+				 } };
+
+		ret[i] = (struct uprobe_site){ .file_offset = result->file_offset,
+					       .cookie = word.word };
+	}
+	return site->result_count;
+}
+
 /* Frees first: an allocator that is probed while it runs must not look as if it leaked. */
 static size_t list_places(const struct site *sites, size_t count, uint8_t domain,
 			  size_t first_number, struct uprobe_site *ret)
@@ -47,6 +91,10 @@ static size_t list_places(const struct site *sites, size_t count, uint8_t domain
 
 		if (sites[i].is_refused)
 			continue;
+		if (sites[i].returns == SITE_RETURNS_RESULTS) {
+			n += list_results(&sites[i], domain, first_number + i, ret + n);
+			continue;
+		}
 		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_ENTRY, first_number + i);
 		ret[n++] = (struct uprobe_site){
 			.file_offset = sites[i].file_offset,
@@ -89,7 +137,7 @@ int uprobes_place(const struct sites *sites, uint8_t domain, size_t first_number
 	size_t most = 0;
 
 	for (size_t i = 0; i < sites->count; i++)
-		most += 1 + sites->list[i].exit_count;
+		most += 1 + sites->list[i].exit_count + sites->list[i].result_count;
 	list = calloc(most + 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;

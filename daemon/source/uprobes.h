@@ -9,6 +9,18 @@
 #include "daemon/kernel/tracer.h"
 #include "daemon/object/sites/site.h"
 
+/* Where allocations are seen: at entry and return, or where the block and its size are known, if
+ * that can be proven (daemon/object/sites/results.h). */
+enum uprobes_sites {
+	UPROBES_SITES_FITTING, /* results, but for perf links, of which the kernel lets go one after
+				* the other: there are some ten places in a function instead of one
+				*/
+	UPROBES_SITES_ENTRY,
+	UPROBES_SITES_RESULT,
+};
+/* NULL, "" or unknown: what fits. */
+enum uprobes_sites uprobes_sites_of_name(const char *name);
+bool uprobes_use_results(enum uprobe_kind kind, enum uprobes_sites sites);
 /* The places of all sites, exits included: frees first, each place once. Cookies are numbered from
  * first_number on, in the sites' order; those that are refused have a number, too. domain: see
  * struct dhat_record. The caller frees *ret. */

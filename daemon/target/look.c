@@ -4,6 +4,7 @@
 #include "daemon/lookup/tables.h"
 #include "daemon/object/machine/machine.h"
 #include "daemon/proc/procmaps.h"
+#include "daemon/source/uprobes.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
 
@@ -35,6 +36,7 @@ static int open_object(struct target *target, uint32_t object)
 		.question = {
 			.customs = target->options.custom,
 			.use_exit_probes = target->avoids_return_probes,
+			.use_result_sites = uprobes_use_results(target->kind, target->options.sites),
 			.wants_mappers = target->options.anonymous_memory,
 			.wants_candidates = target_may_try(target),
 		},

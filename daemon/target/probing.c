@@ -68,6 +68,9 @@ static void refuse_patched(struct target *target, uint32_t object, struct sites 
 
 		for (size_t j = 0; j < site->exit_count && !site->is_refused && !is_patched; j++)
 			is_patched = target_is_patched(target, object, site->exits[j].file_offset);
+		for (size_t j = 0; j < site->result_count && !site->is_refused && !is_patched; j++)
+			is_patched =
+				target_is_patched(target, object, site->results[j].file_offset);
 		if (!is_patched)
 			continue;
 		site->is_refused = true;

@@ -16,6 +16,7 @@
 #include "daemon/account/stack.h"
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
+#include "daemon/source/uprobes.h"
 #include "proto/base/error.h"
 #include "proto/base/program.h"
 #include "proto/profile/verdict.h"
@@ -27,8 +28,9 @@ struct worker;
 struct target_options {
 	uint32_t ring_bytes; /* a power of two, whole pages; 0: TARGET_RING_BYTES */
 	const char *link;    /* NULL or "": the best there is; "session", "multi", "perf" */
-	char **custom;	     /* NULL-terminated; see AttachOptions.custom; may be NULL */
-	bool is_followed;    /* what `custom` names may be missing: it was named for another */
+	enum uprobes_sites sites;
+	char **custom;	  /* NULL-terminated; see AttachOptions.custom; may be NULL */
+	bool is_followed; /* what `custom` names may be missing: it was named for another */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
 	bool no_return_probes; /* see the ends of calls by probes on their exits only */
 	/* 0: TARGET_MAX_MEMORY_BYTES. What dhatd keeps of the target: blocks, stacks and their

@@ -15,6 +15,7 @@ enum {
 	QUESTION_EXIT_PROBES = 1,
 	QUESTION_MAPPERS = 2,
 	QUESTION_CANDIDATES = 4,
+	QUESTION_RESULTS = 8,
 	DESC_STATIC = 1,
 	DESC_SYMTAB = 2,
 	DESC_GO = 4,
@@ -38,7 +39,8 @@ void pack_put_question(struct wire_writer *writer, const struct survey_question 
 	wire_put_string(writer, question->path);
 	wire_put_u32(writer, (question->use_exit_probes ? QUESTION_EXIT_PROBES : 0) |
 				     (question->wants_mappers ? QUESTION_MAPPERS : 0) |
-				     (question->wants_candidates ? QUESTION_CANDIDATES : 0));
+				     (question->wants_candidates ? QUESTION_CANDIDATES : 0) |
+				     (question->use_result_sites ? QUESTION_RESULTS : 0));
 	wire_put_u32(writer, count);
 	for (uint32_t i = 0; i < count; i++)
 		wire_put_string(writer, question->customs[i]);
@@ -60,6 +62,7 @@ int pack_get_question(struct wire_reader *reader, struct survey_question *ret)
 		.use_exit_probes = flags & QUESTION_EXIT_PROBES,
 		.wants_mappers = flags & QUESTION_MAPPERS,
 		.wants_candidates = flags & QUESTION_CANDIDATES,
+		.use_result_sites = flags & QUESTION_RESULTS,
 	};
 	if (is_whole)
 		return 0;
@@ -138,6 +141,18 @@ static void put_site(struct wire_writer *writer, const struct site *site)
 		wire_put_u64(writer, site->exits[i].file_offset);
 		wire_put_u32(writer, site->exits[i].result_reg);
 		wire_put_u32(writer, site->exits[i].byte);
+	}
+	wire_put_u32(writer, site->result_count);
+	for (size_t i = 0; i < site->result_count; i++) {
+		const struct site_result *result = &site->results[i];
+
+		wire_put_u64(writer, result->file_offset);
+		wire_put_u32(writer, result->kind);
+		wire_put_u32(writer, result->byte);
+		wire_put_u32(writer, result->address_reg);
+		wire_put_u32(writer, result->size_reg);
+		wire_put_u32(writer, result->sp_words);
+		wire_put_u32(writer, result->frame_words);
 	}
 }
 
@@ -251,6 +266,14 @@ static bool is_in_code(const struct object_desc *desc, uint64_t file_offset)
 	return false;
 }
 
+static bool is_sound_result(const struct object_desc *desc, const struct site_result *result)
+{
+	bool is_saved = result->size_reg == DHAT_RESULT_SAVED && result->kind != SITE_RESULT_BEGIN;
+
+	return result->kind <= SITE_RESULT_END && result->address_reg < REGISTERS &&
+	       (result->size_reg < REGISTERS || is_saved) && is_in_code(desc, result->file_offset);
+}
+
 static bool is_sound_site(const struct object_desc *desc, const struct site *site)
 {
 	if (site->role >= DHAT_ROLE_COUNT || site->returns >= SITE_RETURNS_UNKNOWN)
@@ -261,6 +284,9 @@ static bool is_sound_site(const struct object_desc *desc, const struct site *sit
 	for (size_t i = 0; i < site->exit_count; i++)
 		if (site->exits[i].result_reg >= REGISTERS ||
 		    !is_in_code(desc, site->exits[i].file_offset))
+			return false;
+	for (size_t i = 0; i < site->result_count; i++)
+		if (!is_sound_result(desc, &site->results[i]))
 			return false;
 	return site->is_refused || is_in_code(desc, site->file_offset);
 }
@@ -278,6 +304,30 @@ static int get_exits(struct wire_reader *reader, struct site *site)
 		site->exits[site->exit_count].file_offset = wire_get_u64(reader);
 		site->exits[site->exit_count].result_reg = wire_get_u32(reader);
 		site->exits[site->exit_count].byte = wire_get_u32(reader);
+	}
+	return reader->is_short ? -EBADMSG : 0;
+}
+
+static int get_results(struct wire_reader *reader, struct site *site)
+{
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 6 * sizeof(uint32_t));
+	bool has_results = site->returns == SITE_RETURNS_RESULTS;
+
+	if (count > SITE_MAX_RESULTS || (count > 0) != has_results)
+		return -EBADMSG;
+	site->results = calloc(count ? count : 1, sizeof(*site->results));
+	if (!site->results)
+		return -ENOMEM;
+	for (; site->result_count < count; site->result_count++) {
+		struct site_result *result = &site->results[site->result_count];
+
+		result->file_offset = wire_get_u64(reader);
+		result->kind = wire_get_u32(reader);
+		result->byte = wire_get_u32(reader);
+		result->address_reg = wire_get_u32(reader);
+		result->size_reg = wire_get_u32(reader);
+		result->sp_words = wire_get_u32(reader);
+		result->frame_words = wire_get_u32(reader);
 	}
 	return reader->is_short ? -EBADMSG : 0;
 }
@@ -315,6 +365,7 @@ static int get_site(struct wire_reader *reader, const struct object_desc *desc, 
 		return -EBADMSG;
 	memcpy(site->arg_reg, bytes, sizeof(site->arg_reg));
 	r = get_exits(reader, site);
+	r = r ? r : get_results(reader, site);
 	return r ? r : is_sound_site(desc, site) ? 0 : -EBADMSG;
 }
 

@@ -22,6 +22,7 @@ enum {
 	KEY_NO_INVENTORY,
 	KEY_MAX_MEMORY,
 	KEY_NO_RETURN_PROBES,
+	KEY_SITES,
 };
 
 static const struct argp_option attach_options[] = {
@@ -45,6 +46,10 @@ static const struct argp_option attach_options[] = {
 	  "How probes are linked: session, multi or perf (default: the best this kernel has)", 5 },
 	{ "no-return-probes", KEY_NO_RETURN_PROBES, 0, 0,
 	  "Never touch a return address: probe the exits of functions instead", 5 },
+	{ "sites", KEY_SITES, "WHERE", 0,
+	  "Where allocations are seen: result (where block and size are known, if that can be "
+	  "proven; the default but with perf links) or entry (at entry and return)",
+	  5 },
 	{ 0 },
 };
 
@@ -144,6 +149,12 @@ static error_t parse_attach_option(int key, char *arg, struct argp_state *state)
 	case KEY_NO_RETURN_PROBES:
 		options->no_return_probes = true;
 		return 0;
+	case KEY_SITES:
+		options->sites = arg;
+		if (!strcmp(arg, "entry") || !strcmp(arg, "result"))
+			return 0;
+		argp_error(state, "--sites %s: there are result and entry", arg);
+		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}

@@ -474,7 +474,9 @@ void allocators_sites_free(struct allocator_site *sites, size_t count)
 {
 	size_t i;
 
-	for (i = 0; sites && i < count; i++)
+	for (i = 0; sites && i < count; i++) {
 		free(sites[i].exits);
+		free(sites[i].results.list);
+	}
 	free(sites);
 }

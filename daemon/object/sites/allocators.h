@@ -9,6 +9,7 @@
 #include "daemon/object/elf/object.h"
 #include "daemon/object/families/family.h"
 #include "daemon/object/machine/probe_place.h"
+#include "daemon/object/machine/result_sites.h"
 #include "site.h"
 
 /* A function found, and the place chosen for its probe. */
@@ -29,6 +30,7 @@ struct allocator_site {
 	 * the call's entry. Ascending. */
 	struct site_exit *exits;
 	size_t exit_count;
+	struct result_sites results; /* SITE_RETURNS_RESULTS */
 };
 
 /* Describe an object with all that may be an allocator's, and the functions of these names besides

@@ -10,6 +10,7 @@ void sites_deinit(struct sites *sites)
 	for (size_t i = 0; i < sites->count; i++) {
 		free(sites->list[i].function);
 		free(sites->list[i].exits);
+		free(sites->list[i].results);
 	}
 	free(sites->list);
 	*sites = (struct sites){ 0 };
@@ -48,6 +49,9 @@ bool sites_are_of(const struct sites *sites, int fd)
 			return false;
 		for (size_t j = 0; j < site->exit_count; j++)
 			if (!has_byte(fd, site->exits[j].file_offset, site->exits[j].byte))
+				return false;
+		for (size_t j = 0; j < site->result_count; j++)
+			if (!has_byte(fd, site->results[j].file_offset, site->results[j].byte))
 				return false;
 	}
 	return true;

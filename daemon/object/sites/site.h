@@ -12,6 +12,7 @@ enum site_returns {
 	SITE_RETURNS_NOTHING, /* a free: the entry tells all */
 	SITE_RETURNS_PROBE,   /* a return probe (or session) at the place is safe */
 	SITE_RETURNS_EXITS,   /* probes on exits; see site */
+	SITE_RETURNS_RESULTS, /* the entry is not probed: results of the site tell all */
 	SITE_RETURNS_UNKNOWN, /* a return probe may harm, and the exits cannot be known. Only from
 				 allocators_place(); no site of a survey has it */
 };
@@ -21,6 +22,19 @@ struct site_exit {
 	uint64_t file_offset;
 	uint8_t result_reg; /* where the function's result is there, numbered as in dhat_cookie */
 	uint8_t byte;	    /* the first of the instruction */
+};
+
+/* As daemon/object/machine/result_sites.h says. */
+enum site_result_kind { SITE_RESULT_HERE, SITE_RESULT_BEGIN, SITE_RESULT_END };
+#define SITE_MAX_RESULTS 48
+
+/* A place at which a block and its size are known, or that leads there. */
+struct site_result {
+	uint64_t file_offset;
+	uint8_t kind; /* enum site_result_kind */
+	uint8_t byte; /* the first of the instruction */
+	/* as a cookie has them: bpf/dhat_abi.h, DHAT_PHASE_RESULT */
+	uint8_t address_reg, size_reg, sp_words, frame_words;
 };
 
 struct site {
@@ -46,6 +60,9 @@ struct site {
 	 * the call's entry. Ascending. */
 	struct site_exit *exits;
 	size_t exit_count;
+	/* SITE_RETURNS_RESULTS: the place above is that of the first result; ascending */
+	struct site_result *results;
+	size_t result_count;
 };
 #define SITE_MAX_EXITS 512 /* beyond it they cannot all be known */
 

@@ -10,9 +10,10 @@
 #include "site.h"
 
 struct survey_question {
-	const char *path;     /* as the target sees it: a person names a file by that */
-	char *const *customs; /* texts, see custom.h; NULL-terminated, may be NULL */
-	bool use_exit_probes; /* for every returning function, not only those that may throw */
+	const char *path;      /* as the target sees it: a person names a file by that */
+	char *const *customs;  /* texts, see custom.h; NULL-terminated, may be NULL */
+	bool use_exit_probes;  /* for every returning function, not only those that may throw */
+	bool use_result_sites; /* where they can be proven: one trap an allocation */
 	bool wants_mappers, wants_candidates;
 };
 

@@ -10,6 +10,7 @@
 #include "custom_sites.h"
 #include "hidden.h"
 #include "proto/base/cleanup.h"
+#include "results.h"
 
 DEFINE_CLEANUP_PTR(struct customs *, customs_free)
 DEFINE_CLEANUP_PTR(struct object *, object_free)
@@ -51,6 +52,63 @@ static int read_bytes(const struct object *object, struct site *site)
 	return r;
 }
 
+_Static_assert((int)SITE_RESULT_HERE == RESULT_HERE && (int)SITE_RESULT_BEGIN == RESULT_BEGIN &&
+		       (int)SITE_RESULT_END == RESULT_END && SITE_MAX_RESULTS == RESULT_SITES_MAX &&
+		       DHAT_RESULT_SAVED == RESULT_SIZE_SAVED,
+	       "what the daemon knows of result sites");
+
+static int copy_results(const struct object *object, const struct result_sites *from,
+			struct site *ret)
+{
+	ret->results = calloc(from->count + 1, sizeof(*ret->results));
+	if (!ret->results)
+		return -ENOMEM;
+	for (; ret->result_count < from->count; ret->result_count++) {
+		const struct result_site *result = &from->list[ret->result_count];
+		struct site_result *copy = &ret->results[ret->result_count];
+
+		*copy = (struct site_result){
+			.kind = result->kind,
+			.byte = result->byte,
+			.address_reg = result->address_reg,
+			.size_reg = result->size_reg,
+			.sp_words = result->sp_words,
+			.frame_words = result->frame_words,
+		};
+		if (!object_offset_of_vaddr(object, result->vaddr, &copy->file_offset))
+			return -ENOTSUP;
+	}
+	return 0;
+}
+
+/* People are shown one place: where the block is known on the first way. */
+static void show_result(const struct object *object, const struct result_sites *results,
+			struct site *site)
+{
+	for (size_t i = 0; i < results->count; i++) {
+		const struct result_site *result = &results->list[i];
+
+		if (result->kind != RESULT_HERE)
+			continue;
+		site->vaddr = result->vaddr;
+		site->byte = result->byte;
+		site->file_offset = site->results[i].file_offset;
+		site->is_emulated = true;
+		snprintf(site->instruction, sizeof(site->instruction), "%s", result->instruction);
+		return;
+	}
+}
+
+static int take_results(const struct object *object, const struct allocator_site *from,
+			struct site *ret)
+{
+	int r = copy_results(object, &from->results, ret);
+
+	if (r == 0)
+		show_result(object, &from->results, ret);
+	return r;
+}
+
 /* Takes the exits. */
 static int make_site(const struct object *object, struct allocator_site *from, struct site *ret)
 {
@@ -77,7 +135,11 @@ static int make_site(const struct object *object, struct allocator_site *from, s
 	snprintf(ret->allocator, sizeof(ret->allocator), "%s", from->allocator);
 	snprintf(ret->instruction, sizeof(ret->instruction), "%s", from->place.instruction);
 	snprintf(ret->note, sizeof(ret->note), "%s", from->place.note);
-	return ret->function ? read_bytes(object, ret) : -ENOMEM;
+	if (!ret->function)
+		return -ENOMEM;
+	if (ret->returns == SITE_RETURNS_RESULTS)
+		return take_results(object, from, ret);
+	return read_bytes(object, ret);
 }
 
 static int make_sites(const struct object *object, const struct found *found, struct sites *ret)
@@ -206,13 +268,15 @@ static int describe(int fd, const struct customs *customs, const char *path, str
 	return allocators_describe(fd, names, ret, err);
 }
 
-static int survey_allocators(const struct object *object, const struct survey_question *question,
-			     struct survey *survey)
+static int survey_allocators(int fd, const struct object *object,
+			     const struct survey_question *question, struct survey *survey)
 {
 	_cleanup_(found_deinit) struct found found = { 0 }, mappers = { 0 };
 	int r = allocators_find(object, question->path, true, question->use_exit_probes,
 				&found.list, &found.count);
 
+	if (r == 0 && question->use_result_sites)
+		r = results_find(fd, object, found.list, found.count);
 	if (r)
 		return r;
 	survey->hidden = hidden_makers(object, &found);
@@ -258,7 +322,7 @@ int survey_make(int fd, const struct survey_question *question, struct survey **
 	if (r == 0)
 		r = describe(fd, customs, question->path, &object, err);
 	if (r == 0)
-		r = survey_allocators(object, question, survey);
+		r = survey_allocators(fd, object, question, survey);
 	if (r == 0)
 		r = survey_customs(object, customs, question, survey);
 	if (r == 0 && survey->hidden && question->wants_candidates && object->desc.entry_count)

@@ -1,0 +1,162 @@
+#include "results.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/object/machine/result_sites.h"
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+
+#define CHUNK_BYTES 4096
+#define MAX_CHUNKS 512 /* what is called beyond them is not read */
+
+struct chunk {
+	uint64_t vaddr;
+	size_t size;
+	uint8_t *code;
+};
+
+struct file {
+	int fd;
+	const struct object *object;
+	struct chunk *chunks;
+	size_t count, room;
+};
+
+static void file_deinit(struct file *file)
+{
+	for (size_t i = 0; i < file->count; i++)
+		free(file->chunks[i].code);
+	free(file->chunks);
+}
+
+/* The longest instruction: none begins in a chunk and ends behind it. */
+#define INSTRUCTION_BYTES 16
+
+static bool fetch_read(const struct file *file, uint64_t vaddr, const uint8_t **ret_code,
+		       size_t *ret_size)
+{
+	for (size_t i = 0; i < file->count; i++) {
+		const struct chunk *chunk = &file->chunks[i];
+		uint64_t offset = vaddr - chunk->vaddr;
+
+		if (offset >= chunk->size ||
+		    (chunk->size == CHUNK_BYTES && chunk->size - offset < INSTRUCTION_BYTES))
+			continue;
+		*ret_code = chunk->code + offset;
+		*ret_size = chunk->size - offset;
+		return true;
+	}
+	return false;
+}
+
+static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_t *ret_size)
+{
+	_cleanup_free_ uint8_t *code = NULL;
+	struct file *file = context;
+	uint64_t offset;
+	ssize_t n;
+
+	if (fetch_read(file, vaddr, ret_code, ret_size))
+		return true;
+	if (file->count == MAX_CHUNKS || !object_offset_of_vaddr(file->object, vaddr, &offset) ||
+	    array_make_room(&file->chunks, &file->room, file->count))
+		return false;
+	code = malloc(CHUNK_BYTES);
+	n = code ? pread(file->fd, code, CHUNK_BYTES, offset) : 0;
+	if (n <= 0)
+		return false;
+	file->chunks[file->count++] = (struct chunk){ vaddr, n, take_ptr(code) };
+	return fetch_read(file, vaddr, ret_code, ret_size);
+}
+
+struct addresses {
+	uint64_t *list;
+	size_t count, room;
+};
+
+static int add(struct addresses *addresses, uint64_t vaddr)
+{
+	if (array_make_room(&addresses->list, &addresses->room, addresses->count))
+		return -ENOMEM;
+	addresses->list[addresses->count++] = vaddr;
+	return 0;
+}
+
+/* A function, and the PLT entries that lead to it. */
+static int add_with_stubs(struct addresses *addresses, const struct object *object, uint64_t vaddr)
+{
+	int r = vaddr == OBJECT_RETURNS_ARGUMENT ? 0 : add(addresses, vaddr);
+
+	for (size_t i = 0; i < object->stub_count && r == 0; i++)
+		if (object->stubs[i].target == vaddr)
+			r = add(addresses, object->stubs[i].vaddr);
+	return r;
+}
+
+/* A product that wraps is a call that fails: no allocator hands out what was not asked for. */
+static enum result_size size_of(const struct allocator_site *site)
+{
+	return site->function.role == DHAT_ROLE_CALLOC ? RESULT_SIZE_PRODUCT : RESULT_SIZE_ARGUMENT;
+}
+
+static bool is_eligible(const struct allocator_site *site)
+{
+	return !site->is_refused && (site->function.role == DHAT_ROLE_MALLOC ||
+				     (site->function.role == DHAT_ROLE_CALLOC &&
+				      site->function.arg[0] == 0 && site->function.arg[1] == 1));
+}
+
+static int find_in(const struct code_source *source, struct allocator_site *site)
+{
+	struct result_sites results = { 0 };
+	char why[RESULT_WHY] = "";
+	int r = result_sites_find(source, site->symbol->vaddr, size_of(site), site->function.arg[0],
+				  &results, why);
+
+	if (r == -ENOTSUP) {
+		if (!*site->place.note)
+			snprintf(site->place.note, sizeof(site->place.note), "two traps: %s", why);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	site->results = results;
+	site->returns = SITE_RETURNS_RESULTS;
+	free(site->exits);
+	site->exits = NULL;
+	site->exit_count = 0;
+	return 0;
+}
+
+int results_find(int fd, const struct object *object, struct allocator_site *sites, size_t count)
+{
+	_cleanup_(file_deinit) struct file file = { .fd = fd, .object = object };
+	struct addresses by_itself = { 0 }, returns_argument = { 0 };
+	struct code_source source = {
+		.fetch = fetch,
+		.context = &file,
+		.noreturn = object->noreturn,
+		.noreturn_count = object->noreturn_count,
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (!sites[i].is_refused)
+			r = add_with_stubs(&by_itself, object, sites[i].symbol->vaddr);
+	if (r == 0)
+		r = add_with_stubs(&returns_argument, object, OBJECT_RETURNS_ARGUMENT);
+	source.by_itself = by_itself.list;
+	source.by_itself_count = by_itself.count;
+	source.returns_argument = returns_argument.list;
+	source.returns_argument_count = returns_argument.count;
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (is_eligible(&sites[i]))
+			r = find_in(&source, &sites[i]);
+	free(by_itself.list);
+	free(returns_argument.list);
+	return r;
+}

@@ -1,0 +1,464 @@
+/* result_judge: are result sites what they are taken for? Asked of the processor.
+ *
+ *   result_judge [LIBRARY...]     the C library, and allocators that are installed, if none is
+ * named
+ *
+ * A child calls malloc and calloc with random sizes, frees in between, in its first thread and in
+ * another one, with and without glibc's thread caches, and sizes that nobody can have. It stops at
+ * each result site, and behind each call. For each call that has returned a block exactly one site
+ * was passed at which that block was known, with the size that was asked for, the return address
+ * and the caller's frame pointer; for each that has failed none; and what was begun has ended.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bpf/dhat_abi.h"
+#include "daemon/object/sites/surveyor.h"
+#include "daemon/proc/procmaps.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
+
+#define CALLS 34000 /* of a run; there are several for each library */
+#define MAX_PLACES 256
+
+DEFINE_CLEANUP_PTR(struct survey *, survey_free)
+
+/* ---- the child ------------------------------------------------------------------------------ */
+
+/* judge_call(function, first, second, is_product): behind the call rax is the result, and the
+ * registers that a function keeps hold what it was called with. */
+void *judge_call(void *function, size_t first, size_t second, size_t is_product);
+extern const char judge_behind[];
+__asm__(".text\n.globl judge_call, judge_behind\njudge_call:\n"
+	"push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n"
+	"mov %rdi,%rax\n mov %rsi,%rbx\n mov %rdx,%r12\n mov %rcx,%r13\n"
+	"lea (%rbx,%r12,2),%rbp\n mov %rbx,%rdi\n mov %r12,%rsi\n call *%rax\n"
+	"judge_behind: nop\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n ret\n");
+
+static uint64_t random_state;
+
+static uint64_t next_random(void)
+{
+	random_state =
+		random_state * 6364136223846793005ull + 1442695040888963407ull; /* Knuth, MMIX */
+	return random_state >> 20;
+}
+
+/* Mostly small; now and then a mapping of its own, and more than there is. */
+static size_t random_size(void)
+{
+	switch (next_random() % 64) {
+	case 0:
+		return next_random() % (1 << 20);
+	case 1:
+		return SIZE_MAX / 2 + next_random() % 4096; /* refused at once */
+	case 2:
+		return (1ull << 46) + next_random(); /* refused by the kernel */
+	case 3 ... 12:
+		return next_random() % 8192;
+	default:
+		return next_random() % 200;
+	}
+}
+
+#define HELD 512
+
+static void *call_much(void *count_)
+{
+	void *held[HELD] = { NULL };
+	size_t count = *(size_t *)count_;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t slot = next_random() % HELD, size = random_size();
+		bool is_product = next_random() % 3 == 0;
+		size_t times = is_product ? 1 + next_random() % 5 : 0;
+
+		free(held[slot]);
+		held[slot] = judge_call(is_product ? (void *)calloc : (void *)malloc, size, times,
+					is_product);
+	}
+	for (size_t i = 0; i < HELD; i++)
+		free(held[i]);
+	return NULL;
+}
+
+static int child(const char *seed)
+{
+	size_t count = CALLS / 2;
+	pthread_t thread;
+
+	random_state = strtoull(seed, NULL, 10);
+	raise(SIGTRAP); /* breakpoints are placed now */
+	call_much(&count);
+	if (pthread_create(&thread, NULL, call_much, &count))
+		return 1;
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* ---- places --------------------------------------------------------------------------------- */
+
+struct place {
+	uint64_t addr;
+	long word; /* what the code has there */
+	struct site_result result;
+	bool is_behind;
+};
+
+struct call {
+	bool has_begun, is_told;
+	uint64_t saved, address, size, frame;
+	unsigned told;
+};
+
+struct judge {
+	pid_t pid;
+	struct place places[MAX_PLACES];
+	size_t count;
+	uint64_t behind; /* where judge_call() is returned to */
+	struct call call;
+	uint64_t calls, blocks, failures, begun;
+	const char *wrong;
+};
+
+static int place_at(struct judge *j, uint64_t addr, struct place place)
+{
+	if (j->count == MAX_PLACES)
+		return -E2BIG;
+	place.addr = addr;
+	j->places[j->count++] = place;
+	return 0;
+}
+
+static int place_sites(struct judge *j, const char *path, const struct survey *survey)
+{
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	int r = procmaps_read(j->pid, &maps);
+
+	for (size_t m = 0; m < maps.count && r == 0; m++) {
+		const struct procmaps_entry *map = &maps.entries[m];
+
+		if (!map->is_executable || strcmp(map->path, path))
+			continue;
+		for (size_t i = 0; i < survey->allocators.count; i++) {
+			const struct site *site = &survey->allocators.list[i];
+
+			for (size_t k = 0; k < site->result_count && r == 0; k++) {
+				uint64_t offset = site->results[k].file_offset;
+
+				if (offset >= map->file_offset &&
+				    offset - map->file_offset < map->end - map->start)
+					r = place_at(j, map->start + (offset - map->file_offset),
+						     (struct place){ .result = site->results[k] });
+			}
+		}
+	}
+	return r;
+}
+
+/* The child is this program too, somewhere else. */
+static int place_behind(struct judge *j)
+{
+	_cleanup_(procmaps_deinit) struct procmaps own = { 0 }, maps = { 0 };
+	uint64_t addr = (uint64_t)judge_behind;
+	int r = procmaps_read(getpid(), &own);
+
+	r = r ? r : procmaps_read(j->pid, &maps);
+	for (size_t i = 0; i < own.count && r == 0; i++) {
+		const struct procmaps_entry *here = &own.entries[i];
+
+		if (addr < here->start || addr >= here->end)
+			continue;
+		for (size_t k = 0; k < maps.count; k++)
+			if (maps.entries[k].is_executable &&
+			    !strcmp(maps.entries[k].path, here->path) &&
+			    maps.entries[k].file_offset == here->file_offset) {
+				j->behind = maps.entries[k].start + (addr - here->start);
+				return place_at(j, j->behind, (struct place){ .is_behind = true });
+			}
+	}
+	return r ? r : -ENOENT;
+}
+
+static bool write_code(pid_t tid, const struct place *place, bool is_break)
+{
+	long word = is_break ? (place->word & ~0xffl) | 0xcc : place->word;
+
+	return ptrace(PTRACE_POKETEXT, tid, place->addr, word) == 0;
+}
+
+static bool arm(struct judge *j)
+{
+	for (size_t i = 0; i < j->count; i++) {
+		errno = 0;
+		j->places[i].word = ptrace(PTRACE_PEEKTEXT, j->pid, j->places[i].addr, 0L);
+		if (errno || !write_code(j->pid, &j->places[i], true))
+			return false;
+	}
+	return true;
+}
+
+/* ---- what is seen --------------------------------------------------------------------------- */
+
+static uint64_t register_of(const struct user_regs_struct *regs, uint8_t number)
+{
+	const uint64_t all[] = { regs->rax, regs->rcx, regs->rdx, regs->rbx, regs->rsp, regs->rbp,
+				 regs->rsi, regs->rdi, regs->r8,  regs->r9,  regs->r10, regs->r11,
+				 regs->r12, regs->r13, regs->r14, regs->r15 };
+
+	return all[number];
+}
+
+static void see_result(struct judge *j, const struct site_result *result,
+		       const struct user_regs_struct *regs, pid_t tid)
+{
+	struct call *call = &j->call;
+	uint64_t address = register_of(regs, result->address_reg);
+	uint64_t return_address =
+		ptrace(PTRACE_PEEKDATA, tid, regs->rsp + 8ul * result->sp_words, 0L);
+
+	if (return_address != j->behind)
+		return; /* what the C library needs for the thread */
+	switch (result->kind) {
+	case SITE_RESULT_BEGIN:
+		call->has_begun = true;
+		call->saved = register_of(regs, result->size_reg);
+		j->begun++;
+		return;
+	case SITE_RESULT_END:
+		call->has_begun = false;
+		return;
+	}
+	if (result->size_reg != DHAT_RESULT_SAVED)
+		call->size = register_of(regs, result->size_reg);
+	else if (call->has_begun)
+		call->size = call->saved;
+	else
+		j->wrong = "a size is said to have been saved, and was not";
+	call->has_begun = false;
+	if (!address)
+		return;
+	call->told++;
+	call->address = address;
+	call->frame = result->frame_words
+			      ? (uint64_t)ptrace(PTRACE_PEEKDATA, tid,
+						 regs->rsp + 8ul * (result->frame_words - 1), 0L)
+			      : regs->rbp;
+}
+
+static void see_end(struct judge *j, const struct user_regs_struct *regs)
+{
+	const struct call *call = &j->call;
+	uint64_t size = regs->r13 ? regs->rbx * regs->r12 : regs->rbx;
+
+	j->calls++;
+	if (regs->rax) {
+		j->blocks++;
+		if (call->told != 1)
+			j->wrong = call->told ? "a block was told twice" : "a block was not told";
+		else if (call->address != regs->rax)
+			j->wrong = "another block was told";
+		else if (call->size != size)
+			j->wrong = "another size was told";
+		else if (call->frame != regs->rbp)
+			j->wrong = "another frame pointer was told";
+	} else {
+		j->failures++;
+		if (call->told)
+			j->wrong = "a block was told where none was returned";
+	}
+	if (call->has_begun)
+		j->wrong = "what was begun has not ended";
+	j->call = (struct call){ 0 };
+}
+
+static struct place *place_of(struct judge *j, uint64_t addr)
+{
+	for (size_t i = 0; i < j->count; i++)
+		if (j->places[i].addr == addr)
+			return &j->places[i];
+	return NULL;
+}
+
+/* A thread has run into a breakpoint: look, and let it do what the code says there. */
+static bool see(struct judge *j, pid_t tid)
+{
+	struct user_regs_struct regs;
+	struct place *place;
+	int status;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0L, &regs) < 0)
+		return false;
+	place = place_of(j, --regs.rip);
+	if (!place)
+		return false;
+	if (place->is_behind)
+		see_end(j, &regs);
+	else
+		see_result(j, &place->result, &regs, tid);
+	if (j->wrong)
+		printf("%s: site at 0x%" PRIx64 ", call of %" PRIu64 " x %" PRIu64 "\n", j->wrong,
+		       (uint64_t)regs.rip, (uint64_t)regs.rbx, (uint64_t)regs.r12);
+	return ptrace(PTRACE_SETREGS, tid, 0L, &regs) == 0 && write_code(tid, place, false) &&
+	       ptrace(PTRACE_SINGLESTEP, tid, 0L, 0L) == 0 &&
+	       waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status) &&
+	       write_code(tid, place, true);
+}
+
+/* ---- a run ---------------------------------------------------------------------------------- */
+
+static void start(const char *self, const char *seed, const char *preload, const char *tunables)
+{
+	char *argv[] = { without_qualifiers(self), without_qualifiers("--child"),
+			 without_qualifiers(seed), NULL };
+
+	if (preload)
+		setenv("LD_PRELOAD", preload, 1);
+	if (tunables)
+		setenv("GLIBC_TUNABLES", tunables, 1);
+	ptrace(PTRACE_TRACEME, 0L, 0L, 0L);
+	execv(self, argv);
+	_exit(127);
+}
+
+/* Until the child has ended; true: it has, by itself, and nothing was wrong. */
+static bool watch(struct judge *j, const char *path, const struct survey *survey)
+{
+	bool is_armed = false;
+	int status;
+	pid_t tid;
+
+	for (;;) {
+		tid = waitpid(-1, &status, __WALL);
+		if (tid < 0)
+			return false;
+		if (!WIFSTOPPED(status)) {
+			if (tid == j->pid)
+				return WIFEXITED(status) && WEXITSTATUS(status) == 0 && is_armed;
+			continue;
+		}
+		if (status >> 8 == SIGTRAP && !is_armed) {
+			static bool has_execed; /* execve stops with SIGTRAP, too */
+
+			has_execed = !has_execed;
+			if (!has_execed) {
+				ptrace(PTRACE_SETOPTIONS, j->pid, 0L,
+				       PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
+				if (place_sites(j, path, survey) < 0 || place_behind(j) < 0 ||
+				    !arm(j))
+					return false;
+				is_armed = true;
+			}
+		} else if (status >> 8 == SIGTRAP && (!see(j, tid) || j->wrong)) {
+			return false;
+		}
+		ptrace(PTRACE_CONT, tid, 0L, 0L);
+	}
+}
+
+static bool run(const char *self, const char *path, const char *preload, const char *tunables,
+		const struct survey *survey)
+{
+	struct judge *j = calloc(1, sizeof(*j));
+	char seed[24];
+	bool is_right;
+	int status;
+
+	snprintf(seed, sizeof(seed), "%ld", (long)getpid());
+	j->pid = fork();
+	if (j->pid == 0)
+		start(self, seed, preload, tunables);
+	is_right = watch(j, path, survey);
+	if (!is_right) {
+		kill(j->pid, SIGKILL);
+		while (waitpid(-1, &status, __WALL) > 0)
+			;
+	}
+	is_right &= j->calls == CALLS / 2 * 2;
+	printf("# %s%s%s: %" PRIu64 " calls, %" PRIu64 " blocks, %" PRIu64 " failed, %" PRIu64
+	       " begun, seed %s: %s\n",
+	       path, tunables ? ", " : "", tunables ? tunables : "", j->calls, j->blocks,
+	       j->failures, j->begun, seed, is_right ? "right" : "WRONG");
+	free(j);
+	return is_right;
+}
+
+/* true: right, or it has none; *ret_functions: how many have. */
+static bool judge(const char *self, const char *library, bool is_libc, size_t *ret_functions)
+{
+	static const char *const tunables[] = { NULL, "glibc.malloc.tcache_count=0",
+						"glibc.malloc.arena_max=1" };
+	_cleanup_free_ char *path = realpath(library, NULL);
+	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	const struct survey_question question = { .path = path, .use_result_sites = true };
+	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
+	struct dhat_error err = { 0 };
+	bool is_right = true;
+
+	*ret_functions = 0;
+	if (fd < 0 || survey_make(fd, &question, &survey, &err) < 0) {
+		printf("%s: %s\n", library, *err.message ? err.message : strerror(errno));
+		return false;
+	}
+	for (size_t i = 0; i < survey->allocators.count; i++) {
+		const struct site *site = &survey->allocators.list[i];
+
+		*ret_functions +=
+			site->returns == SITE_RETURNS_RESULTS &&
+			(!strcmp(site->function, "malloc") || !strcmp(site->function, "calloc"));
+	}
+	if (*ret_functions < 2) { /* the child calls both */
+		printf("# %s: %zu of malloc and calloc have result sites\n", path, *ret_functions);
+		return true;
+	}
+	for (size_t i = 0; i < (is_libc ? ARRAY_SIZE(tunables) : 1) && is_right; i++)
+		is_right = run(self, path, is_libc ? NULL : path, tunables[i], survey);
+	return is_right;
+}
+
+static const char *own_libc(void)
+{
+	static char path[4096];
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+
+	if (procmaps_read(getpid(), &maps) < 0)
+		return NULL;
+	for (size_t i = 0; i < maps.count; i++)
+		if (strstr(maps.entries[i].path, "/libc.so"))
+			snprintf(path, sizeof(path), "%s", maps.entries[i].path);
+	return path;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const others[] = {
+		"/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4",
+		"/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4",
+		"/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
+	};
+	size_t functions;
+	bool is_right;
+
+	if (argc == 3 && !strcmp(argv[1], "--child"))
+		return child(argv[2]);
+	is_right = judge("/proc/self/exe", own_libc(), true, &functions);
+	if (functions != 2) {
+		printf("the C library's malloc and calloc have no result sites\n");
+		is_right = false;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others) && argc == 1; i++)
+		if (access(others[i], R_OK) == 0)
+			is_right &= judge("/proc/self/exe", others[i], false, &functions);
+	for (int i = 1; i < argc; i++)
+		is_right &= judge("/proc/self/exe", argv[i], false, &functions);
+	return !is_right;
+}
