@@ -86,9 +86,10 @@ for (let i = 0; i < 1000; i++) {
 
 
 @pytest.mark.parametrize("argv,least", [
-    ((TARGETS / "handoff", "1000"), 1), ((TARGETS / "allocators" / "musl-static",), 0.99), ((TARGETS / "stacks_cxx",), 1),
+    ((TARGETS / "handoff", "1000"), 1), ((TARGETS / "allocators" / "musl-static",), 0.99),
+    ((TARGETS / "recursion", "60", "1000"), 1),
     (("node", "-e", JAVASCRIPT), 0.99)],
-    ids=("threads", "musl-static", "c++", "node"))
+    ids=("threads", "musl-static", "c", "node"))
 def test_what_claims_to_be_whole_is(argv, least, tmp_path):
     """Node's builtins have no call frame information and move their return addresses about."""
     whole, early, false = count(run(tmp_path, *argv))
@@ -118,3 +119,5 @@ def test_code_that_no_compiler_makes(tmp_path):
     assert stacks[2][0] == "zero_rbp" and stacks[3][0] == "lying_rbp"
     # where all code keeps frame pointers they lead on, whatever was done to the return address
     assert stacks[1][:4] == ["builtin", "moves_return", "allocate", "main"] and stacks[1][-1] == "_start"
+    # what stands behind a call of abort() is other code
+    assert stacks[4][:3] == ["after_abort", "allocate", "main"] and stacks[4][-1] == "_start"

@@ -10,13 +10,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					   { CODE + size / 2 + 16, CODE + 16 + size,
 					     data + size / 2 } };
 	uint64_t entries[] = { CODE, CODE + 16, CODE + size / 2 + 16, CODE + size - 1 };
+	uint64_t noreturn[] = { CODE + 32, CODE + size + 100 };
+	struct cfi_code code = { .ranges = ranges,
+				 .range_count = 2,
+				 .entries = entries,
+				 .entry_count = 4,
+				 .noreturn = noreturn,
+				 .noreturn_count = 2 };
 	struct cfi_code_piece *pieces = NULL;
 	size_t i, count = 0;
 
 	if (size < 4 || size > 4096)
 		return 0;
-	FUZZ_CHECK(cfi_code_read(ranges, 2, entries, 4, data[0] & 1 ? CODE + 8 : 0, &pieces,
-				 &count) == 0);
+	code.outermost = data[0] & 1 ? CODE + 8 : 0;
+	code.max_instructions = data[0] & 2 ? size : 0;
+	FUZZ_CHECK(cfi_code_read(&code, &pieces, &count) == 0);
 	for (i = 0; i < count; i++) {
 		FUZZ_CHECK(pieces[i].start < pieces[i].end);
 		FUZZ_CHECK(i == 0 || pieces[i - 1].end <= pieces[i].start);

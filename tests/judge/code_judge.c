@@ -113,6 +113,7 @@ static bool judge_file(const char *path, bool is_verbose)
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct cfi_code_piece *pieces = NULL;
 	struct cfi_table *table = NULL;
+	struct cfi_code code;
 	struct dhat_error err = {};
 	struct tally tally = {};
 	const struct dhat_row *row;
@@ -133,8 +134,11 @@ static bool judge_file(const char *path, bool is_verbose)
 		if (!row || row->cfa != DHAT_CFA_SP || row->cfa_offset != 8)
 			text.entries[i] = 0;
 	}
-	if (is_loaded && cfi_code_read(&text.range, 1, text.entries, text.entry_count, 0, &pieces,
-				       &count) == 0) {
+	code = (struct cfi_code){ .ranges = &text.range,
+				  .range_count = 1,
+				  .entries = text.entries,
+				  .entry_count = text.entry_count };
+	if (is_loaded && cfi_code_read(&code, &pieces, &count) == 0) {
 		for (i = 0; i < count; i++)
 			compare(table, &pieces[i], &tally, is_verbose);
 	}

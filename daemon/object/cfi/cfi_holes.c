@@ -6,13 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/object/x86_64/frame_code.h"
+#include "daemon/object/elf/object_reader.h"
+#include "daemon/object/machine/frame_code.h"
+#include "daemon/object/machine/machine.h"
+#include "daemon/object/machine/plt.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 /* Shorter ones are padding between functions, unless a function symbol says otherwise. */
 #define MIN_HOLE_BYTES 32
 #define MAX_ENTRIES (1u << 20)
+/* Of a file with more code than this only what keeps no frame pointers is read. */
+#define MAX_READ_BYTES (4u << 20)
+#define MAX_NORETURN 4096
+/* Compilers align functions so, unless they optimise for size. */
+#define FUNCTION_ALIGNMENT 16
+/* Stubs are so long, at the least (psABI 5.2, and those of -z now and of Intel's CET). */
+#define STUB_BYTES 8
 
 struct holes {
 	Elf *elf;
@@ -20,6 +30,8 @@ struct holes {
 	size_t covered_count;
 	uint64_t *entries;
 	size_t entry_count, entry_capacity;
+	uint64_t *noreturn; /* functions, slots of pointers to them, and stubs */
+	size_t noreturn_count, noreturn_capacity;
 	struct cfi_code_range *ranges;
 	size_t range_count, range_capacity;
 	uint64_t all_bytes;
@@ -30,6 +42,7 @@ struct holes {
 static void holes_deinit(struct holes *holes)
 {
 	free(holes->entries);
+	free(holes->noreturn);
 	free(holes->ranges);
 	free(holes->kept);
 }
@@ -58,26 +71,77 @@ static bool is_covered(const struct holes *holes, uint64_t addr)
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
+static int add_entry(struct holes *holes, uint64_t vaddr)
+{
+	if (is_covered(holes, vaddr) || holes->entry_count == MAX_ENTRIES)
+		return 0;
+	if (array_make_room(&holes->entries, &holes->entry_capacity, holes->entry_count))
+		return -ENOMEM;
+	holes->entries[holes->entry_count++] = vaddr;
+	return 0;
+}
+
+static int add_noreturn(struct holes *holes, uint64_t vaddr)
+{
+	if (holes->noreturn_count == MAX_NORETURN)
+		return 0;
+	if (array_make_room(&holes->noreturn, &holes->noreturn_capacity, holes->noreturn_count))
+		return -ENOMEM;
+	holes->noreturn[holes->noreturn_count++] = vaddr;
+	return 0;
+}
+
 /* A cold part of a function is called one, too, but is jumped to. */
 static int add_symbols(struct holes *holes, Elf_Scn *scn, size_t strings)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	const char *name;
 	GElf_Sym sym;
-	int i, r;
+	int i, r = 0;
 
-	for (i = 0; data && gelf_getsym(data, i, &sym); i++) {
+	for (i = 0; r == 0 && data && gelf_getsym(data, i, &sym); i++) {
 		name = elf_strptr(holes->elf, strings, sym.st_name);
 		if (!name || strstr(name, ".cold") || GELF_ST_TYPE(sym.st_info) != STT_FUNC ||
-		    sym.st_shndx == SHN_UNDEF || is_covered(holes, sym.st_value) ||
-		    holes->entry_count == MAX_ENTRIES)
+		    sym.st_shndx == SHN_UNDEF)
 			continue;
-		r = array_make_room(&holes->entries, &holes->entry_capacity, holes->entry_count);
-		if (r < 0)
-			return r;
-		holes->entries[holes->entry_count++] = sym.st_value;
+		r = add_entry(holes, sym.st_value);
+		if (r == 0 && object_is_noreturn_name(name))
+			r = add_noreturn(holes, sym.st_value);
 	}
-	return 0;
+	return r;
+}
+
+/* Functions that data point to, as tables of virtual ones do; and slots of pointers to functions of
+ * others that do not return. Labels inside of functions are pointed to as well, but hardly aligned.
+ */
+static int add_relocations(struct holes *holes, Elf_Scn *scn, const GElf_Shdr *shdr)
+{
+	Elf_Scn *symbols = elf_getscn(holes->elf, shdr->sh_link);
+	Elf_Data *data = elf_getdata(scn, NULL), *symbol_data = NULL;
+	GElf_Shdr symbol_shdr;
+	const char *name;
+	GElf_Rela rela;
+	uint32_t type;
+	GElf_Sym sym;
+	int i, r = 0;
+
+	if (symbols && gelf_getshdr(symbols, &symbol_shdr) && symbol_shdr.sh_type == SHT_DYNSYM)
+		symbol_data = elf_getdata(symbols, NULL);
+	for (i = 0; r == 0 && data && gelf_getrela(data, i, &rela); i++) {
+		type = GELF_R_TYPE(rela.r_info);
+		if (type == this_machine.relocation_base && rela.r_addend > 0 &&
+		    rela.r_addend % FUNCTION_ALIGNMENT == 0)
+			r = add_entry(holes, (uint64_t)rela.r_addend);
+		if (!symbol_data ||
+		    (type != this_machine.relocation_function &&
+		     type != this_machine.relocation_symbol) ||
+		    !gelf_getsym(symbol_data, (int)GELF_R_SYM(rela.r_info), &sym))
+			continue;
+		name = elf_strptr(holes->elf, symbol_shdr.sh_link, sym.st_name);
+		if (name && object_is_noreturn_name(name))
+			r = add_noreturn(holes, rela.r_offset);
+	}
+	return r;
 }
 
 static int find_functions(struct holes *holes)
@@ -87,9 +151,12 @@ static int find_functions(struct holes *holes)
 	int r = 0;
 
 	while (r == 0 && (scn = elf_nextscn(holes->elf, scn))) {
-		if (gelf_getshdr(scn, &shdr) &&
-		    (shdr.sh_type == SHT_SYMTAB || shdr.sh_type == SHT_DYNSYM))
+		if (!gelf_getshdr(scn, &shdr))
+			continue;
+		if (shdr.sh_type == SHT_SYMTAB || shdr.sh_type == SHT_DYNSYM)
 			r = add_symbols(holes, scn, shdr.sh_link);
+		else if (shdr.sh_type == SHT_RELA && shdr.sh_flags & SHF_ALLOC)
+			r = add_relocations(holes, scn, &shdr);
 	}
 	return r;
 }
@@ -172,6 +239,47 @@ static int find_holes(struct holes *holes, uint64_t entry)
 		data = elf_rawdata(scn, NULL);
 		if (data && data->d_buf && data->d_size <= UINT64_MAX - shdr.sh_addr)
 			r = add_section(holes, data, shdr.sh_addr, entry);
+	}
+	return r;
+}
+
+/* Stubs that jump through a slot of a function that does not return: those of linkers lie in
+ * sections of small, equal ones. */
+static int add_stubs(struct holes *holes, Elf_Data *text, uint64_t vaddr)
+{
+	const uint8_t *bytes = text->d_buf;
+	size_t slot_count = holes->noreturn_count, i, at;
+	uint64_t slot;
+	int r = 0;
+
+	for (at = 0; r == 0 && slot_count && at + STUB_BYTES <= text->d_size; at += STUB_BYTES) {
+		slot = plt_slot(bytes + at, text->d_size - at, vaddr + at);
+		for (i = 0; slot && r == 0 && i < slot_count; i++)
+			if (holes->noreturn[i] == slot)
+				r = add_noreturn(holes, vaddr + at);
+	}
+	return r;
+}
+
+static int find_stubs(struct holes *holes)
+{
+	Elf_Scn *scn = NULL;
+	const char *name;
+	Elf_Data *data;
+	GElf_Shdr shdr;
+	size_t names;
+	int r = 0;
+
+	if (elf_getshdrstrndx(holes->elf, &names) < 0)
+		return 0;
+	while (r == 0 && (scn = elf_nextscn(holes->elf, scn))) {
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_PROGBITS ||
+		    !(shdr.sh_flags & SHF_EXECINSTR))
+			continue;
+		name = elf_strptr(holes->elf, names, shdr.sh_name);
+		data = name && strstr(name, "plt") ? elf_rawdata(scn, NULL) : NULL;
+		if (data && data->d_buf)
+			r = add_stubs(holes, data, shdr.sh_addr);
 	}
 	return r;
 }
@@ -320,11 +428,26 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 	r = find_holes(&holes, entry);
 	if (r == 0)
 		r = find_kept(&holes);
-	if (r == 0 && holes.all_bytes > CFI_CODE_MAX_BYTES)
+	if (r == 0 && holes.all_bytes > MAX_READ_BYTES)
 		r = leave_out_kept(&holes);
-	if (r == 0 && holes.range_count && (holes.entry_count || entry))
-		r = cfi_code_read(holes.ranges, holes.range_count, holes.entries, holes.entry_count,
-				  entry, &read, &read_count);
+	if (r == 0)
+		r = find_stubs(&holes);
+	if (r == 0 && holes.noreturn_count)
+		qsort(holes.noreturn, holes.noreturn_count, sizeof(*holes.noreturn),
+		      compare_entries);
+	if (r == 0 && holes.range_count && (holes.entry_count || entry)) {
+		const struct cfi_code code = {
+			.ranges = holes.ranges,
+			.range_count = holes.range_count,
+			.entries = holes.entries,
+			.entry_count = holes.entry_count,
+			.noreturn = holes.noreturn,
+			.noreturn_count = holes.noreturn_count,
+			.outermost = entry,
+		};
+
+		r = cfi_code_read(&code, &read, &read_count);
+	}
 	if (r == 0)
 		r = fill_with_kept(&holes, read, read_count, &pieces);
 	if (r < 0) {

@@ -3,7 +3,8 @@
  * instructions tell (cfi_code.h), and where they do not, whether it keeps frame pointers
  * (frame_code.h).
  *
- * Of a file with more than CFI_CODE_MAX_BYTES of it only what does not keep them is read.
+ * Of a file with more than 4 MiB of it only what does not keep them is read, and of that as much as
+ * CFI_CODE_MAX_INSTRUCTIONS allow.
  */
 #include <libelf.h>
 
@@ -14,7 +15,7 @@ struct cfi_span {
 };
 
 /* covered: what has CFI, ascending by start; spans may overlap. entry: the ELF entry point, 0 if
- * nothing enters there. Instructions are read only if there is an entry or a function
- * symbol outside of covered. *ret as of cfi_code_read(). */
+ * nothing enters there. Instructions are read only if there is an entry, a function
+ * symbol or a pointer to code outside of covered. *ret as of cfi_code_read(). */
 int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_count, uint64_t entry,
 		   struct cfi_code_piece **ret, size_t *ret_count);

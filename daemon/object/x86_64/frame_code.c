@@ -1,4 +1,4 @@
-#include "frame_code.h"
+#include "daemon/object/machine/frame_code.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -10,8 +10,8 @@ static bool begins_frame(const uint8_t *at)
 	       ((at[2] == 0x89 && at[3] == 0xe5) || (at[2] == 0x8b && at[3] == 0xec));
 }
 
-/* A ret behind what an epilogue ends with, which is pop %rbp or leave where there was a frame: here pop
- * of another register, or add $n,%rsp. Other bytes c3 may be part of anything. */
+/* A ret behind what an epilogue ends with, which is pop %rbp or leave where there was a frame: here
+ * pop of another register, or add $n,%rsp. Other bytes c3 may be part of anything. */
 static bool ends_without_frame(const uint8_t *ret)
 {
 	return ret[0] == 0xc3 && ((ret[-1] >= 0x58 && ret[-1] <= 0x5f && ret[-1] != 0x5d) ||

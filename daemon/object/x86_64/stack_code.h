@@ -18,13 +18,10 @@ struct stack_place {
 	int32_t cfa_from_rsp, cfa_from_rbp; /* CFA - register */
 	int8_t rbp;			    /* of the caller: as in struct dhat_row */
 	uint8_t length;			    /* of the instruction */
-	bool is_known : 1;		    /* else nothing else means anything */
 	bool has_rsp : 1, has_rbp : 1;	    /* the CFA can be told from it */
 	bool is_cloned : 1;		    /* a system call that makes a thread was passed */
 	bool is_outermost : 1;
-	bool is_endless : 1; /* a function begins there that never returns */
-	uint32_t reading; /* the number of the reading that wrote it */
-	int32_t rax;	  /* the constant in it, on a straight line; -1: not known */
+	int32_t rax; /* the constant in it, on a straight line; -1: not known */
 };
 
 struct stack_instruction {

@@ -13,18 +13,21 @@
 #include <cmocka.h>
 
 #include "daemon/object/cfi/cfi_holes.h"
-#include "daemon/object/x86_64/frame_code.h"
+#include "daemon/object/machine/frame_code.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
 #define TEXT 0x401000
 #define BLOCK FRAME_CODE_BLOCK_BYTES
 
-static const char names[] = "\0.text\0.shstrtab";
+static const char names[] = "\0.text\0.shstrtab\0.other";
+static const char symbol_names[] = "\0abort";
 static uint8_t *text;
 static size_t text_size;
 static struct cfi_code_piece *pieces;
 static size_t piece_count;
+static const Elf64_Rela *relocations;
+static size_t relocation_count;
 
 static int begin(void **state)
 {
@@ -38,6 +41,7 @@ static int end(void **state)
 	free(pieces);
 	text = NULL;
 	pieces = NULL;
+	relocation_count = 0;
 	return 0;
 }
 
@@ -74,7 +78,18 @@ static Elf_Scn *add_section(Elf *elf, GElf_Shdr header, void *bytes, size_t size
 	return section;
 }
 
-/* A file with that one section of code. */
+static Elf64_Sym symbols[] = { {},
+			       { .st_name = 1, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC) } };
+
+static Elf_Data *data_of(Elf_Scn *section, Elf_Type type)
+{
+	Elf_Data *data = elf_getdata(section, NULL);
+
+	data->d_type = type;
+	return data;
+}
+
+/* A file with that one section of code, and its relocations. */
 static int make_file(void)
 {
 	int fd = memfd_create("holes", 0);
@@ -93,6 +108,26 @@ static int make_file(void)
 				 .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
 				 .sh_addr = TEXT },
 		    text, text_size);
+	add_section(elf, (GElf_Shdr){ .sh_name = 17, .sh_type = SHT_STRTAB },
+		    without_qualifiers(symbol_names), sizeof(symbol_names));
+	data_of(add_section(elf,
+			    (GElf_Shdr){ .sh_name = 17,
+					 .sh_type = SHT_DYNSYM,
+					 .sh_link = 2,
+					 .sh_flags = SHF_ALLOC,
+					 .sh_entsize = sizeof(*symbols) },
+			    symbols, sizeof(symbols)),
+		ELF_T_SYM);
+	if (relocation_count)
+		data_of(add_section(elf,
+				    (GElf_Shdr){ .sh_name = 17,
+						 .sh_type = SHT_RELA,
+						 .sh_link = 3,
+						 .sh_flags = SHF_ALLOC,
+						 .sh_entsize = sizeof(*relocations) },
+				    without_qualifiers(relocations),
+				    relocation_count * sizeof(*relocations)),
+			ELF_T_RELA);
 	header.e_shstrndx = (GElf_Half)elf_ndxscn(
 		add_section(elf, (GElf_Shdr){ .sh_name = 7, .sh_type = SHT_STRTAB },
 			    without_qualifiers(names), sizeof(names)));
@@ -161,6 +196,35 @@ static void test_instructions_come_first(void **state)
 	expect(2, 37, BLOCK, DHAT_CFA_CHAIN);
 }
 
+/* Nobody calls the function but through a pointer; what it calls by way of a slot does not return.
+ * The other pointer leads to the middle of something. */
+static void test_pointers_to_code(void **state)
+{
+	const Elf64_Rela list[] = {
+		{ .r_offset = TEXT + 0x10000,
+		  .r_info = ELF64_R_INFO(0, R_X86_64_RELATIVE),
+		  .r_addend = TEXT + 64 },
+		{ .r_offset = TEXT + 0x10008,
+		  .r_info = ELF64_R_INFO(0, R_X86_64_RELATIVE),
+		  .r_addend = TEXT + 129 },
+		{ .r_offset = TEXT + 0x10010, .r_info = ELF64_R_INFO(1, R_X86_64_GLOB_DAT) },
+	};
+
+	relocations = list;
+	relocation_count = ARRAY_SIZE(list);
+	make_text(BLOCK);
+	memcpy(text + 64, (uint8_t[]){ 0x53, 0x85, 0xff, 0x74, 0x02, 0x5b, 0xc3 }, 7);
+	memcpy(text + 71, (uint8_t[]){ 0xff, 0x15, 0xc3, 0xff, 0, 0 }, 6); /* call *10010(rip) */
+	memcpy(text + 129, (uint8_t[]){ 0x53, 0x5b, 0xc3 }, 3);
+	read_holes(NULL, 0, 0);
+	assert_int_equal(piece_count, 4);
+	expect(0, 64, 65, DHAT_CFA_SP);
+	expect(1, 65, 70, DHAT_CFA_SP);
+	expect(2, 70, 71, DHAT_CFA_SP);
+	expect(3, 71, 77, DHAT_CFA_SP);
+	assert_int_equal(pieces[3].row.cfa_offset, 16);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -169,6 +233,7 @@ int main(void)
 		TEST(test_frame_pointers_by_blocks),
 		TEST(test_beside_what_is_covered),
 		TEST(test_instructions_come_first),
+		TEST(test_pointers_to_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

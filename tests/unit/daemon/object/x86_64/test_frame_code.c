@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/object/x86_64/frame_code.h"
+#include "daemon/object/machine/frame_code.h"
 
 static uint8_t code[FRAME_CODE_BLOCK_BYTES];
 static size_t used;
