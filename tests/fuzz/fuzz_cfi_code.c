@@ -10,11 +10,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					   { CODE + size / 2 + 16, CODE + 16 + size,
 					     data + size / 2 } };
 	uint64_t entries[] = { CODE, CODE + 16, CODE + size / 2 + 16, CODE + size - 1 };
+	uint64_t pointers[] = { CODE + 5, UINT64_MAX };
 	uint64_t noreturn[] = { CODE + 32, CODE + size + 100 };
 	struct cfi_code code = { .ranges = ranges,
 				 .range_count = 2,
 				 .entries = entries,
 				 .entry_count = 4,
+				 .pointers = pointers,
+				 .pointer_count = 2,
 				 .noreturn = noreturn,
 				 .noreturn_count = 2 };
 	struct cfi_code_piece *pieces = NULL;

@@ -131,7 +131,7 @@ static bool judge_file(const char *path, bool is_verbose)
 	is_loaded = load(elf, &text);
 	for (i = 0; i < text.entry_count; i++) { /* cold parts are no functions */
 		row = cfi_table_find(table, text.entries[i]);
-		if (!row || row->cfa != DHAT_CFA_SP || row->cfa_offset != 8)
+		if (!row || (row->cfa & DHAT_CFA_KIND) != DHAT_CFA_SP || row->cfa_offset != 8)
 			text.entries[i] = 0;
 	}
 	code = (struct cfi_code){ .ranges = &text.range,

@@ -19,8 +19,6 @@
 /* Of a file with more code than this only what keeps no frame pointers is read. */
 #define MAX_READ_BYTES (4u << 20)
 #define MAX_NORETURN 4096
-/* Compilers align functions so, unless they optimise for size. */
-#define FUNCTION_ALIGNMENT 16
 /* Stubs are so long, at the least (psABI 5.2, and those of -z now and of Intel's CET). */
 #define STUB_BYTES 8
 
@@ -30,6 +28,8 @@ struct holes {
 	size_t covered_count;
 	uint64_t *entries;
 	size_t entry_count, entry_capacity;
+	uint64_t *pointers; /* in data */
+	size_t pointer_count, pointer_capacity;
 	uint64_t *noreturn; /* functions, slots of pointers to them, and stubs */
 	size_t noreturn_count, noreturn_capacity;
 	struct cfi_code_range *ranges;
@@ -42,6 +42,7 @@ struct holes {
 static void holes_deinit(struct holes *holes)
 {
 	free(holes->entries);
+	free(holes->pointers);
 	free(holes->noreturn);
 	free(holes->ranges);
 	free(holes->kept);
@@ -81,6 +82,16 @@ static int add_entry(struct holes *holes, uint64_t vaddr)
 	return 0;
 }
 
+static int add_pointer(struct holes *holes, uint64_t vaddr)
+{
+	if (is_covered(holes, vaddr) || holes->pointer_count == MAX_ENTRIES)
+		return 0;
+	if (array_make_room(&holes->pointers, &holes->pointer_capacity, holes->pointer_count))
+		return -ENOMEM;
+	holes->pointers[holes->pointer_count++] = vaddr;
+	return 0;
+}
+
 static int add_noreturn(struct holes *holes, uint64_t vaddr)
 {
 	if (holes->noreturn_count == MAX_NORETURN)
@@ -112,8 +123,7 @@ static int add_symbols(struct holes *holes, Elf_Scn *scn, size_t strings)
 }
 
 /* Functions that data point to, as tables of virtual ones do; and slots of pointers to functions of
- * others that do not return. Labels inside of functions are pointed to as well, but hardly aligned.
- */
+ * others that do not return. */
 static int add_relocations(struct holes *holes, Elf_Scn *scn, const GElf_Shdr *shdr)
 {
 	Elf_Scn *symbols = elf_getscn(holes->elf, shdr->sh_link);
@@ -129,9 +139,8 @@ static int add_relocations(struct holes *holes, Elf_Scn *scn, const GElf_Shdr *s
 		symbol_data = elf_getdata(symbols, NULL);
 	for (i = 0; r == 0 && data && gelf_getrela(data, i, &rela); i++) {
 		type = GELF_R_TYPE(rela.r_info);
-		if (type == this_machine.relocation_base && rela.r_addend > 0 &&
-		    rela.r_addend % FUNCTION_ALIGNMENT == 0)
-			r = add_entry(holes, (uint64_t)rela.r_addend);
+		if (type == this_machine.relocation_base && rela.r_addend > 0)
+			r = add_pointer(holes, (uint64_t)rela.r_addend);
 		if (!symbol_data ||
 		    (type != this_machine.relocation_function &&
 		     type != this_machine.relocation_symbol) ||
@@ -435,12 +444,14 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 	if (r == 0 && holes.noreturn_count)
 		qsort(holes.noreturn, holes.noreturn_count, sizeof(*holes.noreturn),
 		      compare_entries);
-	if (r == 0 && holes.range_count && (holes.entry_count || entry)) {
+	if (r == 0 && holes.range_count && (holes.entry_count || holes.pointer_count || entry)) {
 		const struct cfi_code code = {
 			.ranges = holes.ranges,
 			.range_count = holes.range_count,
 			.entries = holes.entries,
 			.entry_count = holes.entry_count,
+			.pointers = holes.pointers,
+			.pointer_count = holes.pointer_count,
 			.noreturn = holes.noreturn,
 			.noreturn_count = holes.noreturn_count,
 			.outermost = entry,

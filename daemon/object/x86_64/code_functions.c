@@ -47,6 +47,8 @@ int code_functions_init(struct code_functions *functions, const struct cfi_code 
 		functions->list[functions->count++] = (struct function){ .entry = code->outermost };
 	for (i = 0; r == 0 && i < code->entry_count; i++)
 		r = code_functions_add(functions, code->entries[i]);
+	for (i = 0; r == 0 && i < code->pointer_count; i++)
+		r = code_functions_add_pointer(functions, code->pointers[i]);
 	if (r < 0)
 		code_functions_deinit(functions);
 	return r;
@@ -108,6 +110,26 @@ int code_functions_add(struct code_functions *functions, uint64_t entry)
 	functions->numbers[slot] = (uint32_t)functions->count;
 	functions->list[functions->count++] = (struct function){ .entry = entry };
 	return 0;
+}
+
+/* Where compilers align functions, unless they optimise for size; else behind a ret, a jmp, an ud2,
+ * padding, or a call that need not return. Labels inside of functions are pointed to as well. */
+static bool may_begin(const struct cfi_code_range *range, uint64_t addr)
+{
+	const uint8_t *at = range->bytes + (addr - range->start);
+	uint64_t before = addr - range->start;
+
+	return addr % 16 == 0 || before == 0 || at[-1] == 0xc3 || at[-1] == 0x90 ||
+	       at[-1] == 0xcc || (before >= 2 && at[-2] == 0xeb) ||
+	       (before >= 2 && at[-2] == 0x0f && at[-1] == 0x0b) ||
+	       (before >= 5 && (at[-5] == 0xe9 || at[-5] == 0xe8));
+}
+
+int code_functions_add_pointer(struct code_functions *functions, uint64_t addr)
+{
+	const struct cfi_code_range *range = code_functions_range(functions, addr);
+
+	return range && may_begin(range, addr) ? code_functions_add(functions, addr) : 0;
 }
 
 int code_functions_add_call(struct code_functions *functions, uint32_t caller, uint32_t callee)

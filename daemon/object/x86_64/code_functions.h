@@ -50,8 +50,10 @@ const struct cfi_code_range *code_functions_range(const struct code_functions *f
 						  uint64_t addr);
 /* By its entry; 0: none begins there. */
 uint32_t code_functions_find(const struct code_functions *functions, uint64_t entry);
-/* One is called there, or pointed to. Beyond a million they are left out. */
+/* One is called there. Beyond a million they are left out. */
 int code_functions_add(struct code_functions *functions, uint64_t entry);
+/* One is pointed to, if a function can begin there. */
+int code_functions_add_pointer(struct code_functions *functions, uint64_t addr);
 int code_functions_add_call(struct code_functions *functions, uint32_t caller, uint32_t callee);
 /* Of a function outside of the ranges, a stub or a pointer: is it known not to return? */
 bool code_functions_is_noreturn(const struct code_functions *functions, uint64_t addr);

@@ -41,11 +41,15 @@ static int compare(const void *a, const void *b)
 	return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* A place where handlers return to is known by its bytes; the outermost code may end in a call, and
- * another function begin behind it. */
+/* A place where handlers return to is known by its bytes; a function's beginning may be read as
+ * part of another one, too; the outermost code may end in a call, and another function begin behind
+ * it.
+ */
 static int rank(const struct dhat_row *row)
 {
-	return row->cfa == DHAT_CFA_SIGNAL ? 2 : row->cfa != DHAT_CFA_END;
+	if (row->cfa == DHAT_CFA_SIGNAL)
+		return 3;
+	return row->cfa & DHAT_CFA_ENDLESS ? 2 : row->cfa != DHAT_CFA_END;
 }
 
 /* Adds a piece that starts at or behind the start of the last one. `open` is where the next may

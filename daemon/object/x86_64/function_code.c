@@ -270,7 +270,7 @@ static int follow(struct function_code *f, const struct stack_instruction *at, s
 		return r;
 	case ZYDIS_MNEMONIC_LEA:
 		if (stack_code_is_based(&at->op[1], ZYDIS_REGISTER_RIP))
-			r = code_functions_add(f->functions, target_of(at, 1));
+			r = code_functions_add_pointer(f->functions, target_of(at, 1));
 		break;
 	default:
 		break;

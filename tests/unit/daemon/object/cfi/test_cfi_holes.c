@@ -215,7 +215,7 @@ static void test_pointers_to_code(void **state)
 	make_text(BLOCK);
 	memcpy(text + 64, (uint8_t[]){ 0x53, 0x85, 0xff, 0x74, 0x02, 0x5b, 0xc3 }, 7);
 	memcpy(text + 71, (uint8_t[]){ 0xff, 0x15, 0xc3, 0xff, 0, 0 }, 6); /* call *10010(rip) */
-	memcpy(text + 129, (uint8_t[]){ 0x53, 0x5b, 0xc3 }, 3);
+	memcpy(text + 126, (uint8_t[]){ 0x31, 0xc0, 0x31, 0x53, 0x5b, 0xc3 }, 6);
 	read_holes(NULL, 0, 0);
 	assert_int_equal(piece_count, 4);
 	expect(0, 64, 65, DHAT_CFA_SP);

@@ -20,11 +20,13 @@ static size_t piece_count;
 static uint64_t noreturn[4];
 static size_t noreturn_count;
 static uint64_t max_instructions;
+static const uint64_t *pointers;
+static size_t pointer_count;
 
 static int begin(void **state)
 {
 	memset(code, 0xcc, sizeof(code)); /* int3 */
-	noreturn_count = max_instructions = 0;
+	noreturn_count = pointer_count = max_instructions = 0;
 	return 0;
 }
 
@@ -46,6 +48,8 @@ static void read_code(uint64_t outermost, ...)
 	struct cfi_code all = { .ranges = &range,
 				.range_count = 1,
 				.entries = entries,
+				.pointers = pointers,
+				.pointer_count = pointer_count,
 				.noreturn = noreturn,
 				.noreturn_count = noreturn_count,
 				.outermost = outermost,
@@ -349,6 +353,44 @@ static void test_shared_code(void **state)
 	expect(99, DHAT_CFA_SP, 8, 0);
 }
 
+/* What data point to begins behind what nothing follows, if it is not aligned. */
+static void test_pointers_in_data(void **state)
+{
+	static const uint64_t list[] = {
+		CODE, CODE + 6, CODE + 11, CODE + 16, CODE + 22, CODE + 33
+	};
+
+	pointers = list;
+	pointer_count = ARRAY_SIZE(list);
+	PUT(0, 0x53, 0x5b, 0xc3, 0x51, 0x59, 0xc3,  /* push rbx; pop; ret; push rcx; pop; ret */
+	    0x52, 0x5a, 0xeb, 0x00,		    /* 6: push rdx; pop; jmp 10 */
+	    0xc3, 0x56, 0x5e, 0x31, 0xc0, 0xc3);    /* 10: ret; 11: push rsi; … */
+	PUT(16, 0x56, 0x31, 0xc0, 0x31, 0xd2, 0x5e, /* 16: push; xor; xor; pop rsi */
+	    0x57, 0x5f, 0xc3);			    /* 22: (no beginning) push; pop; ret */
+	PUT(32, 0x53, 0x57, 0x5f, 0x5b, 0xc3);	    /* 33: inside of something */
+	read_code(0, -1);
+	expect(1, DHAT_CFA_SP, 16, 0);
+	expect(3, DHAT_CFA_NO_RULE, 0, 0);
+	expect(7, DHAT_CFA_SP, 16, 0);
+	expect(12, DHAT_CFA_SP, 16, 0);
+	expect(17, DHAT_CFA_SP, 16, 0);
+	expect(23, DHAT_CFA_SP, 16, 0);
+	expect(33, DHAT_CFA_NO_RULE, 0, 0);
+}
+
+/* V8 asks for its pc so, and nothing begins there. */
+static void test_pc_is_no_pointer(void **state)
+{
+	PUT(0, 0x53, 0x48, 0x8d, 0x05, 0, 0, 0, 0, /* push rbx; lea 0(rip),rax */
+	    0xff, 0xd1, 0x5b, 0xc3);		   /* call *rcx; pop rbx; ret */
+	memmove(code + 1, code, 12);		   /* so that it is not aligned */
+	code[0] = 0x90;
+	read_code(0, 0, -1);
+	expect(9, DHAT_CFA_SP, 16, 0);
+	expect(11, DHAT_CFA_SP, 16, 0);
+	expect(12, DHAT_CFA_SP, 8, 0);
+}
+
 static void test_budget(void **state)
 {
 	max_instructions = 3;
@@ -408,6 +450,8 @@ int main(void)
 		TEST(test_calls_that_cannot_return),
 		TEST(test_jump_by_a_table),
 		TEST(test_shared_code),
+		TEST(test_pointers_in_data),
+		TEST(test_pc_is_no_pointer),
 		TEST(test_budget),
 		TEST(test_signal_return),
 		TEST(test_ranges),
