@@ -8,7 +8,7 @@ import re
 
 EARLY = re.compile(r"\[stack ends early: (.*)\]")
 # glibc's and musl's
-STARTS = re.compile(r": (_start|_dl_start_user|__clone3?|clone3?|__clone_internal|__start_context)\b")
+STARTS = re.compile(r": (_start|_dl_start_user|__clone3?|clone3?|__clone_internal|__start_context|make_fcontext)\b")
 # what only these call: where the file of the caller has no symbols
 STARTED = re.compile(r": (__libc_start_main\w*|__libc_start_call_main|_dl_start|start_thread)\b")
 UNNAMED = re.compile(r"^\S+: \?\?\? \(in /")

@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "tests" / "strangers"))
 # pylint: disable=wrong-import-position
 from judge import judge  # noqa: E402
 from live import KINDS  # noqa: E402
-from measure import Seen, found_places, live_bytes  # noqa: E402
+from measure import Seen, Stacks, found_places, live_bytes  # noqa: E402
 from rows import ROWS  # noqa: E402
 
 LIVE = {"live": "lines"}
@@ -63,6 +63,22 @@ def test_live_bytes():
                "pps": [{"fs": [1, 2], "eb": 10}, {"fs": [2], "eb": 200}, {"fs": [3], "eb": 4000}]}
     assert live_bytes(profile, r"\brb_str_times\b") == 10
     assert live_bytes(profile, ".") == 210
+
+
+def test_stacks():
+    """By their last frames, and by the counters that come with them."""
+    counters = {"stop_complete": 60, "stop_no_rule": 40, "first_stacks": 20, "first_whole": 5, "allocs": 100}
+    profile = {"ftbl": ["[root]", "0x1: main (a.c:1)", "0x2: _start (in /a)", "[stack ends early: no rule]",
+                        "0x3: Builtins_CallApiCallback (in /node)", "[allocated before attach]"],
+               "pps": [{"fs": [1, 2], "tbk": 50}, {"fs": [1, 3], "tbk": 30}, {"fs": [1, 4], "tbk": 7}, {"fs": [5], "tbk": 0}],
+               "dhatd": {"counters": [{"name": name, "value": value} for name, value in counters.items()]}}
+    stacks = Stacks.of(profile)
+    assert stacks == Stacks(50, {"no rule": 30}, {"Builtins_CallApiCallback (in /node)": 7}, (5, 20), (55, 80))
+    assert stacks.blocks == 87
+    wrong = judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks))
+    assert "the stacks of 7 blocks claim to be whole, and end where nothing starts: 7 of them in Builtins_Call" in wrong
+    stacks.false = {}
+    assert judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks)) is None
 
 
 def test_found_places():

@@ -45,6 +45,14 @@ def wrong_strays(row, seen):
             "a function that hands out blocks is missed by dhatd, and by bpftrace, which counts where dhatd says")
 
 
+def wrong_stacks(seen):
+    if not seen.stacks or not seen.stacks.false:
+        return None
+    last, blocks = max(seen.stacks.false.items(), key=lambda item: item[1])
+    return (f"the stacks of {sum(seen.stacks.false.values()):,} blocks claim to be whole, and end where nothing starts: "
+            f"{blocks:,} of them in {last}")
+
+
 def judge(row, seen):
     """What is wrong with it, or None."""
     said = " ".join(seen.reasons)
@@ -70,5 +78,6 @@ def judge(row, seen):
             faults.append(f"without a word of {row.get('hidden', 'why')}: {said}")
         if not re.fullmatch(row.get("verdict", "exact"), seen.verdict):
             faults.append(f"was expected to be {row.get('verdict', 'exact')}: {said}")
+    faults.append(wrong_stacks(seen))
     faults = [fault for fault in faults if fault]
     return f"called {seen.verdict}: " + "; ".join(faults) if faults else None

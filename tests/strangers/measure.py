@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from outermost import count
+
 LIMIT_S = 300
 ATTEMPTS = 4
 
@@ -28,6 +30,30 @@ class Seen:
     strays: int = 0  # frees of blocks that nobody saw allocated, in the watched piece of work
     ours: int = None  # bytes that dhatd says are live
     theirs: int = None  # bytes that the program says are live
+    stacks: object = None  # Stacks; None: there is no profile
+
+
+@dataclass
+class Stacks:
+    """Where the stacks of a profile end, in blocks; and of all that were taken, those of the first second."""
+    whole: int  # at an entry point or a thread's start, as they claim
+    early: dict  # by the reason that they give
+    false: dict  # by the last frame: they claim to be whole, and end elsewhere
+    first: tuple  # (whole, all) of the first second, in which tables are built
+    since: tuple  # and of later
+
+    @classmethod
+    def of(cls, profile):
+        block = profile["dhatd"]
+        counters = {counter["name"]: counter["value"] for counter in block["counters"]}
+        every = sum(value for name, value in counters.items() if name.startswith("stop_"))
+        whole = counters["stop_complete"]
+        first = counters.get("first_whole", 0), counters.get("first_stacks", 0)
+        return cls(*count(profile), first, (whole - first[0], every - first[1]))
+
+    @property
+    def blocks(self):
+        return self.whole + sum(self.early.values()) + sum(self.false.values())
 
 
 def run(argv, folder, env=None):
@@ -138,8 +164,9 @@ def profile_run(build, folder, argv, name, env=None):
     _, _, said = run([build / "dhatd", "run", "--socket", folder / "s", "--output", out, "--", *argv], folder, env)
     if not out.exists():
         return Seen(reasons=[line for line in said.splitlines() if line.startswith("dhatd:")] or [said[-300:]])
-    data = read_profile(out)["dhatd"]
-    return Seen(data["verdict"], data["reasons"], data["totals"]["total_blocks"])
+    profile = read_profile(out)
+    data = profile["dhatd"]
+    return Seen(data["verdict"], data["reasons"], data["totals"]["total_blocks"], stacks=Stacks.of(profile))
 
 
 class Attached:
@@ -230,7 +257,8 @@ def watch(build, folder, row, program):
             calls.append(counter.read())
             statuses.append(dhatd.status())
             calls.append(counter.read())
-            lives.append(live_bytes(dhatd.snapshot(), row.get("stack", ".")))
+            profile = dhatd.snapshot()
+            lives.append(live_bytes(profile, row.get("stack", ".")))
         own.append(program.own())
 
         def grown(name):
@@ -239,4 +267,4 @@ def watch(build, folder, row, program):
         has_own = own[0] is not None
         return Seen(statuses[1]["verdict"]["word"], statuses[1]["verdict"]["reasons"], blocks[1] - blocks[0],
                     (calls[2] - calls[1], calls[3] - calls[0]), grown("unknown_frees"),
-                    lives[1] - lives[0] if has_own else None, own[1] - own[0] if has_own else None)
+                    lives[1] - lives[0] if has_own else None, own[1] - own[0] if has_own else None, Stacks.of(profile))
