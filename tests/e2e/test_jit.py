@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,50 @@ def test_node(target, daemon, ctl, maps, tmp_path):
                                                  json.dumps(point["frames"]))]
     assert sum(point["total_blocks"] for point in named) > 0.99 * 40 * 500
     assert sum(point["total_blocks"] for point in named) > 0.99 * sum(point["total_blocks"] for point in big)
+
+
+JAVA = """\
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+
+public class Keeps {
+    static void keepBuffers(ArrayList<ByteBuffer> kept) {
+        for (int i = 0; i < 1000; i++)
+            kept.add(ByteBuffer.allocateDirect(4000));
+    }
+
+    public static void main(String[] args) throws Exception {
+        for (int i = 0; i < 60; i++)  // until it is compiled
+            keepBuffers(new ArrayList<>());
+        System.out.println("ready");
+        System.in.read();
+        ArrayList<ByteBuffer> kept = new ArrayList<>();
+        for (int i = 0; i < 5; i++)
+            keepBuffers(kept);
+        System.out.println("done " + kept.size());
+        System.in.read();
+    }
+}
+"""
+
+
+def test_java(target, daemon, ctl, maps, tmp_path):
+    """Asked for its map at any time; it keeps frame pointers if it is told to."""
+    (tmp_path / "Keeps.java").write_text(JAVA)
+    java = target("/usr/bin/java", "-XX:+PreserveFramePointer", "-Xmx128m", "-XX:MaxDirectMemorySize=1g", "Keeps.java",
+                  cwd=tmp_path)
+    maps.append(f"/tmp/perf-{java.pid}.map")
+    java.expect("ready")
+    daemon("attach", "--pid", java.pid)
+    until(lambda: not ctl("status", "--json").json()["targets"][0]["tables_pending"], "the tables")
+    java.say("")
+    java.expect("done 5000")
+    subprocess.run(["/usr/bin/jcmd", str(java.pid), "Compiler.perfmap"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    stats = ctl("stats", "--json", "--sort", "total", "--top", 100).json()
+    big = [point for point in stats["points"] if point["total_bytes"] >= 4000 * point["total_blocks"] > 0 and
+           "Unsafe_AllocateMemory0" in json.dumps(point["frames"])]
+    functions = [[location["function"] for frame in point["frames"] for location in frame["locations"]] for point in big]
+    assert sum(point["total_blocks"] for point in big) >= 5000
+    named = [point for point, names in zip(big, functions) if any("Keeps.keepBuffers" in name for name in names)]
+    assert sum(point["total_blocks"] for point in named) > 2500  # the rest may be interpreted
+    assert all(point["stop"] == "complete" for point in named)
