@@ -114,6 +114,24 @@ static __always_inline __u64 product(__u64 count, __u64 size)
 	return count && size > (1ULL << DHAT_USER_BITS) / count ? ~0ULL : count * size;
 }
 
+/* mallctl("arena.N.reset"), or destroy, of jemalloc: no other name there has such a third part. */
+static __always_inline int resets_arena(__u64 name_at)
+{
+	enum { HEAD = 6, DIGITS = 4 }; /* MALLOCX_ARENA_LIMIT: 4,095 */
+	char name[HEAD + DIGITS + 4] = {};
+
+	/* a shorter one is read to its end; one that cannot be read is none */
+	if (bpf_probe_read_user_str(name, sizeof(name), (void *)name_at) < 0 || name[0] != 'a' ||
+	    name[1] != 'r' || name[2] != 'e' || name[3] != 'n' || name[4] != 'a' || name[5] != '.')
+		return 0;
+#pragma unroll
+	for (int i = HEAD + 1; i <= HEAD + DIGITS; i++)
+		if (name[i] == '.' && (name[i + 1] == 'r' || name[i + 1] == 'd') &&
+		    name[i + 2] == 'e' && name[i + 3] == 's')
+			return 1;
+	return 0;
+}
+
 /* At the entry. 1: a return is to be awaited. */
 static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
@@ -124,6 +142,11 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 
 	if (role == DHAT_ROLE_FREE && arg0 == 0) {
 		count(DHAT_CTR_FREE_NULL);
+		return 0;
+	}
+	if (role == DHAT_ROLE_CONTROL) {
+		if (resets_arena(arg0))
+			count(DHAT_CTR_ARENA_RESETS);
 		return 0;
 	}
 	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL,

@@ -221,6 +221,7 @@ enum dhat_counter {
 	DHAT_CTR_DROP_STACK,	/* stacks lost: ring full; their allocations are counted */
 	DHAT_CTR_DROP_LIFE,	/* map, change, exec or fork records lost: ring full */
 	DHAT_CTR_UNKNOWN_CALLS, /* of functions that hand out or take nobody knows what */
+	DHAT_CTR_ARENA_RESETS,	/* all blocks of an arena taken at once: see DHAT_ROLE_CONTROL */
 	DHAT_CTR_UNSIZED,	/* strings handed out whose end was not found: of size 0 */
 	DHAT_CTR_STACKS,	/* stacks sent */
 	DHAT_CTR_STACKS_FULL,	/* stack table full: sent again each time, still exact */
@@ -252,6 +253,7 @@ enum dhat_role {
 	DHAT_ROLE_DUPENV,   /* error = f(&p): p may be 0, then there is none */
 	DHAT_ROLE_UNKNOWN,  /* f(): what it does cannot be followed; its outermost calls are counted
 			     */
+	DHAT_ROLE_CONTROL,  /* f(name): "arena.7.reset" and "arena.7.destroy" are counted */
 	/* anonymous memory that is not an allocator's (--anonymous); domain DHAT_DOMAIN_ANON */
 	DHAT_ROLE_MMAP,	  /* p = f(size, flags) */
 	DHAT_ROLE_MUNMAP, /* f(p, size) */

@@ -62,6 +62,10 @@ static const struct row rows[] = {
 				     "calls of allocator functions that cannot be followed", "call",
 				     "of allocator functions that cannot be followed (status lists "
 				     "them): what these handed out or took is missing" },
+	[DHAT_CTR_ARENA_RESETS] = { "arena_resets", "arenas reset or destroyed by mallctl", "reset",
+				    "of an arena by jemalloc's mallctl (or its destruction): "
+				    "blocks "
+				    "in it are shown live that are no more" },
 	[DHAT_CTR_UNSIZED] = { "unsized", "strings handed out whose size could not be read",
 			       "string",
 			       "handed out whose size could not be read: counted as 1 byte" },

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import TARGETS
+from conftest import TARGETS, until
 from oracle import Profile, plain_name
 
 PROGRAMS = TARGETS / "allocators"
@@ -323,3 +323,22 @@ def test_names_and_paths_of_any_length(daemon, ctl, target, tmp_path):
     ctl("snapshot", "-o", tmp_path / "deep.json")
     points = [p for p in Profile(tmp_path / "deep.json").points if p["tb"] == 100]
     assert len(points) == 1 and points[0]["tbk"] == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "destroy", "mib"])
+def test_an_arena_that_is_taken_at_once_is_noticed(daemon, ctl, target, how):
+    """jemalloc takes all of an arena's blocks without a free for any: nobody can tell which they were."""
+    program = target(PROGRAMS / "arena_reset")
+    program.expect("^ready$")
+    daemon("attach", "--pid", program.pid)
+    for line in ("fill", "stats", "purge", "decay"):
+        program.say(line)
+        program.expect(rf"^{line} 0$")
+    profile = ctl("stats", "--json").json()
+    assert profile["totals"]["live_blocks"] >= 1000
+    assert profile["verdict"]["word"] == "exact", profile["verdict"]
+    program.say(how)
+    program.expect(rf"^{how} 0$")
+    verdict = until(lambda: (v := ctl("stats", "--json").json()["verdict"])["word"] == "inexact" and v, "the verdict")
+    assert verdict["reasons"] == ["1 reset of an arena by jemalloc's mallctl (or its destruction): blocks in it are "
+                                  "shown live that are no more"]

@@ -28,6 +28,9 @@ static const struct allocator_function functions[] = {
 	FUNCTION("xallocx", RESIZE, 0, 1, 0),
 	FUNCTION("dallocx", FREE, 0, 0, 0),
 	FUNCTION("sdallocx", FREE, 0, 0, 0),
+	/* What takes all blocks of an arena at once; the latter for mallctlbymib(). */
+	FUNCTION("mallctl", CONTROL, 0, 0, 0),
+	FUNCTION("mallctlnametomib", CONTROL, 0, 0, 0),
 };
 
 /* Those that nobody else has. */

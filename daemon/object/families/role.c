@@ -20,6 +20,7 @@ static const struct {
 	[DHAT_ROLE_REALPATH] = { "new string without a buffer", 1, true },
 	[DHAT_ROLE_DUPENV] = { "new string by reference", 1, true },
 	[DHAT_ROLE_UNKNOWN] = { "not known", 0, false },
+	[DHAT_ROLE_CONTROL] = { "control", 1, false },
 	[DHAT_ROLE_MMAP] = { "mmap", 2, true },
 	[DHAT_ROLE_MUNMAP] = { "munmap", 2, true },
 	[DHAT_ROLE_MREMAP] = { "mremap", 3, true },

@@ -146,7 +146,8 @@ static bool has_site(const struct allocator_site *sites, size_t count,
 
 	for (i = 0; i < count; i++)
 		if (sites[i].symbol->vaddr == symbol->vaddr && !sites[i].is_refused &&
-		    sites[i].function.role != DHAT_ROLE_UNKNOWN && is_free(&sites[i]) == frees)
+		    sites[i].function.role != DHAT_ROLE_UNKNOWN &&
+		    sites[i].function.role != DHAT_ROLE_CONTROL && is_free(&sites[i]) == frees)
 			return true;
 	return false;
 }
@@ -206,7 +207,7 @@ bool allocator_forwards(const struct object *object, const struct allocator_site
 {
 	bool is_unknown = site->function.role == DHAT_ROLE_UNKNOWN;
 
-	if (site->is_refused)
+	if (site->is_refused || site->function.role == DHAT_ROLE_CONTROL)
 		return false;
 	return forwards(object, sites, count, site->symbol, is_free(site), 0) ||
 	       (is_unknown && forwards(object, sites, count, site->symbol, false, 0));
