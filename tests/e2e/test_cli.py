@@ -324,3 +324,40 @@ def test_no_secrets_and_no_wide_lines(target, daemon, ctl, tmp_path, socket_path
     ctl("detach", program.pid)
     text = ctl("status").out
     assert re.search(r"^python3 \(pid .*; detached$", text, re.M) and not re.search("^  rate", text, re.M), text
+
+
+def test_names_of_templates(target, daemon, ctl, tables):
+    """However narrow the screen: what is left out of a name is marked, and its own word stays."""
+    program = target("templates")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    tables()
+    program.say("go")
+    program.expect("done")
+    rows = {row["function"]: row for row in ctl("stats", "--by", "function", "--json").json()["points"]}
+    [put] = [row for name, row in rows.items() if "PriceCache<int, std::shared_ptr<acme::orders::pricing::v2::Order>" in name]
+    [login] = [row for name, row in rows.items() if name.startswith("acme::orders::pricing::v2::login")]
+    # a key, its node, a map's node and a vector for each entry, and the buckets
+    assert 4 * 1000 <= put["live_blocks"] <= 4 * 1000 + 10 and put["merged_points"] >= 4
+    assert login["live_blocks"] == 2 * 100 and login["live_bytes"] % 200 == 0
+    whole = ctl("stats", "--whole-names", "--depth", "0", "--sort", "total", "--top", "1000").out
+    words = set(re.findall(r"[A-Za-z_]\w*", whole)) | {"string"}
+    for columns in ("60", "80", "200", ""):
+        for options in ([], ["--addresses"], ["--by", "line"], ["--by", "file"], ["--trim", "std"], ["--sort", "total"]):
+            out = ctl("stats", "--depth", "0", *options, env={"COLUMNS": columns}).out
+            headline, _, stacks = out.partition("\nTotal:")
+            assert re.search(r"  from (…|acme)::[\w:]*PriceCache<…>::put<…>", headline), out
+            frames = [line for line in stacks.splitlines() if line.startswith("      ") and "::" in line]
+            assert frames or "file" in options
+            for line in frames:
+                name = line.split("  ")[4 if "--addresses" in options and line.startswith("        ") else 3].strip()
+                assert set(re.findall(r"[A-Za-z_]\w*", name)) <= words, line  # no word is cut
+                assert name.count("<") == name.count(">") and name.count("(") == name.count(")"), line
+            if columns:
+                for line in out.splitlines():
+                    assert len(line) <= int(columns) or re.fullmatch(r" *(at )?[^ ]+", line), line
+            if not options:
+                assert re.search(r"(…|std)::_Hashtable<…>::(_M_)?emplace<…>\(…\)|…::(_M_)?emplace<…>\(…\)", stacks), out
+            if "std" in options:
+                assert "std::" not in stacks
+    assert "std::_Hashtable<std::__cxx11::basic_string<char" in whole

@@ -445,6 +445,12 @@ CODES = (b"\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x5d\xc3", b"\x48\x85\xff\x74\x02\xff
          b"\xe9\x00\x01\x00\x00", b"\xff\x25\x00\x00\x00\x00", b"\x0f\x1f\x44\x00\x00\xeb\xfe",
          b"\x48\x83\x3d\x00\x00\x00\x00\x00\x75\xf4\xc3")
 
+PLAIN_NAMES = ["std::pair<std::_Node_iterator<int, true>, bool> std::_Hashtable<int, long>::emplace<int&>(int&, long)",
+               "f(int)::{lambda(std::map<a, b> const&)#1}::operator()(std::map<a, b>&) const [clone .part.0]",
+               "<alloc::vec::Vec<app::Session> as core::clone::Clone>::clone", "core::ptr::drop_in_place::<app::Session>",
+               "std::ostream& std::operator<< <std::char_traits<char> >(std::ostream&, char const*)",
+               "g<(((sizeof (long))<(4))), a_name::long_enough>::f()", "main.(*Server).handle",
+               "(anonymous namespace)::Cache<int>::operator->() const", "app::serve::{closure#0}::{{closure}}"]
 NAMES = (b"_ZNSt6vectorIiSaIiEE9push_backEOi", b"_ZN4core3ptr85drop_in_place$LT$std..rt$GT$17h0123456789abcdefE",
          b"_RNvCs1234_7mycrate3foo", b"_ZZN1a1bEvENKUlvE_clEv.part.0", b"malloc@@GLIBC_2.2.5", b"_Z" + b"S_" * 40,
          b"_RINvNtC3std3mem8align_ofdE", b"_ZN1aI" + b"NS_1bI" * 60 + b"E" * 61)
@@ -479,6 +485,8 @@ def main():
         write(top / "cfi_code", f"code-{i}", code * 8)
     for i, name in enumerate(NAMES):
         write(top / "demangle", f"name-{i}", name)
+    for i, name in enumerate(PLAIN_NAMES):
+        write(top / "function_name", f"name-{i}", name.encode())
     write(top / "message", "request", b"\x08\x01\x12\x02\x08\x05")
     write(top / "message", "snapshot", b"DHATSNAP" + struct.pack("<IIIIII", 1, 0, 2, 0x0A, 0xFFFFFFFF, 0))
     write(top / "message", "frame-giant", b"DHATSNAP" + struct.pack("<III", 1, 0, 0x7FFFFFFF) + b"\0" * 64)
