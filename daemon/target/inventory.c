@@ -110,11 +110,13 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 			 dhat_format_count(inventory->count, bytes));
 	else
 		snprintf(ret, size,
-			 "%s blocks (%s) from before the attach were found live and are shown at "
+			 "%s block%s (%s) from before the attach %s found live and shown at "
 			 "[allocated before attach], with the allocator's sizes: up to 24 bytes "
 			 "more than asked for%s",
 			 dhat_format_count(added->live_blocks, count),
-			 dhat_format_size(added->live_bytes, bytes), mapped);
+			 added->live_blocks == 1 ? "" : "s",
+			 dhat_format_size(added->live_bytes, bytes),
+			 added->live_blocks == 1 ? "was" : "were", mapped);
 }
 
 /* Only glibc's heaps can be listed. False if there is no other allocator. */

@@ -26,6 +26,48 @@ static const char *const wrappers[] = {
 	"_PyMem_RawRealloc", "_PyObject_Malloc",
 };
 
+/* Of the C library, where it was linked into the program: what allocates for its caller. */
+static const char *const libc_functions[] = {
+	"strdup",
+	"__strdup",
+	"strndup",
+	"__strndup",
+	"wcsdup",
+	"getline",
+	"getdelim",
+	"__getdelim",
+	"_IO_getdelim",
+	"asprintf",
+	"vasprintf",
+	"___asprintf",
+	"__asprintf",
+	"__vasprintf_internal",
+	"fopen",
+	"fopen64",
+	"_IO_new_fopen",
+	"__fopen_internal",
+	"_IO_file_doallocate",
+	"_IO_doallocbuf",
+	"open_memstream",
+	"__open_memstream",
+	"opendir",
+	"fdopendir",
+	"__alloc_dir",
+	"realpath",
+	"reallocarray",
+	"__libc_reallocarray",
+	"setlocale",
+	"getaddrinfo",
+};
+
+static bool is_in(const char *function, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(function, list[i]))
+			return true;
+	return false;
+}
+
 static bool is_runtime_file(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -50,8 +92,6 @@ bool dhat_is_own_code(const Dhat__Frame *frame, const Dhat__Location *location)
 		return *frame->object && !is_runtime_file(frame->object);
 	if (is_runtime_file(frame->object) || dhat_trim_is_library(function))
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(wrappers); i++)
-		if (!strcmp(function, wrappers[i]))
-			return false;
-	return true;
+	return !is_in(function, wrappers, ARRAY_SIZE(wrappers)) &&
+	       !is_in(function, libc_functions, ARRAY_SIZE(libc_functions));
 }

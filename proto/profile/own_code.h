@@ -6,6 +6,8 @@
  *     libstdc++.so.6, libgcc_s.so.1, ld-linux…, libjemalloc.so.2 …);
  *   - what trim.h calls the standard library's, the allocator's and the executor's by its name,
  *     wherever it was compiled into (templates, static linking);
+ *   - functions of the C library that allocate for their caller, by name, for static programs:
+ *     `strdup`, `getline`, `fopen` …;
  *   - a few functions by name that programs wrap malloc in: `xmalloc`, `g_malloc`, `PyMem_Malloc`
  * …;
  *   - code that is in no file and has no name.

@@ -53,6 +53,9 @@ static void test_own_code(void **state)
 		{ "<app::Session as core::clone::Clone>::clone", "/usr/bin/app", true },
 		{ "tokio::runtime::task::core::poll", "/usr/bin/app", false },
 		{ "stdlib_of_mine::f", "/usr/bin/app", true },
+		/* the C library in a static program */
+		{ "__strdup", "/usr/bin/static", false },
+		{ "my_strdup", "/usr/bin/static", true },
 		/* malloc by another name */
 		{ "xmalloc", "/usr/bin/app", false },
 		{ "g_malloc", "/usr/lib/libglib-2.0.so.0", false },
