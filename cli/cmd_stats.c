@@ -269,7 +269,8 @@ static void print(const struct stats *stats, struct dhat_rendering *table,
 	rows_print(&screen, table, &stats->rows);
 	filtering_print(&screen, &stats->filter);
 	print_notes(&screen, snapshot->end);
-	names_hint(&screen, table, &stats->rows);
+	if (!stats->without_names)
+		names_hint(&screen, table, &stats->rows);
 }
 
 /* ---- both ---------------------------------------------------------------------------------- */

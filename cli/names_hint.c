@@ -7,14 +7,15 @@
 
 #define HINT_OBJECTS 3
 
-/* The object of a line "???\tlibc.so.6+0x891f5"; NULL: it has a name, or is in no file. */
+/* The object of a line "???\tlibc.so.6+0x891f5"; NULL: it has a name, or is in no file, as
+ * [vdso] is in none. */
 static char *unnamed_object(const char *line)
 {
 	_cleanup_free_ char *name = NULL;
 	const char *place, *plus;
 
 	dhat_table_line_split(line, &name, &place);
-	plus = place ? strrchr(place, '+') : NULL;
+	plus = place && *place != '[' ? strrchr(place, '+') : NULL;
 	return name && !strcmp(name, "???") && plus ? strndup(place, plus - place) : NULL;
 }
 

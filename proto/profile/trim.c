@@ -108,9 +108,22 @@ static bool is_allocator_shim(const char *name)
 	       begins_with_any(space + 1, allocator_rules, ARRAY_SIZE(allocator_rules));
 }
 
+/* `<T as core::clone::Clone>::clone`, `<u8 as alloc::…>::from_elem`: whose type has no path is the
+ * library's, for nobody else may write its traits for such types. */
+static bool is_std_trait(const char *name)
+{
+	const char *as = *name == '<' ? strstr(name, " as ") : NULL;
+
+	return as && !memmem(name, as - name, "::", 2) &&
+	       begins_with_any(as + strlen(" as "), std_rules, ARRAY_SIZE(std_rules));
+}
+
 static bool is_std(const char *name)
 {
-	return name && begins_with_any(dhat_name_begin(name), std_rules, ARRAY_SIZE(std_rules));
+	if (!name)
+		return false;
+	name = dhat_name_begin(name);
+	return begins_with_any(name, std_rules, ARRAY_SIZE(std_rules)) || is_std_trait(name);
 }
 
 bool dhat_trim_is_library(const char *function)

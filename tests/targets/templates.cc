@@ -1,5 +1,6 @@
-// A service of templates within templates: templates. "go" on stdin: ENTRIES keys are put into a cache that never
-// forgets, and every tenth makes two objects that hold each other. Whole names have hundreds of characters.
+// A service of templates within templates: templates. "go" on stdin: ENTRIES keys are put into a
+// cache that never forgets, and every tenth makes two objects that hold each other. Whole names
+// have hundreds of characters.
 /* build: -std=c++17 -O2 */
 #include <cstdio>
 #include <functional>
@@ -11,20 +12,24 @@
 
 enum { ENTRIES = 1000 };
 
-namespace acme::orders::pricing::v2 {
+namespace acme::orders::pricing::v2
+{
 
 struct Order {
 	std::string id;
 	std::vector<double> prices;
 };
 
-template <class Key, class Value> class PriceCache {
+template <class Key, class Value> class PriceCache
+{
 	std::unordered_map<std::string, std::map<Key, std::vector<Value>>> entries;
 
-public:
+      public:
 	template <class Make> __attribute__((noinline)) void put(const std::string &name, Make make)
 	{
-		entries.emplace(name, std::map<Key, std::vector<Value>>{}).first->second[make()].emplace_back();
+		entries.emplace(name, std::map<Key, std::vector<Value>>{})
+			.first->second[make()]
+			.emplace_back();
 	}
 };
 
@@ -45,7 +50,8 @@ __attribute__((noinline)) static void login()
 
 __attribute__((noinline)) static void handle(int number)
 {
-	cache.put("customer number " + std::to_string(number) + " of the shop", [number] { return number; });
+	cache.put("customer number " + std::to_string(number) + " of the shop",
+		  [number] { return number; });
 	if (number % 10 == 0)
 		login();
 }

@@ -228,6 +228,7 @@ static void test_stats_by(void **state)
 		RUN("stats", 0, path, "--filter", "Cache::", "--exclude", "no such", "--top=2");
 	_cleanup_free_ char *known = RUN("stats", 0, path, "--suppressions", suppressions);
 	_cleanup_free_ char *merged = RUN("stats", 0, path, "--depth", "1");
+	_cleanup_free_ char *nameless = RUN("stats", 0, path, "--no-names");
 
 	unlink(suppressions);
 	expect_golden("tests/golden/stats.by-line.txt", line);
@@ -240,6 +241,8 @@ static void test_stats_by(void **state)
 	assert_non_null(strstr(known, "\nLeft out: 989 KiB (1,012,388 bytes) live in 1,004 blocks, "
 				      "5 stacks: leak:push_back\n"));
 	assert_null(strstr(known, "no such"));
+	/* who wants no names needs no hint */
+	assert_null(strstr(nameless, "Hint:"));
 	/* what reads the same is one row */
 	assert_non_null(strstr(merged, "981 KiB (1,004,096 bytes) live in 1,001 blocks, 99.2%, "
 				       "2 stacks\n"));

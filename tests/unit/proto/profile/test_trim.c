@@ -198,10 +198,14 @@ static void test_std(void **state)
 	assert_trimmed(DHAT_TRIM_STD,
 		       LIST("__rust_alloc", "alloc::raw_vec::finish_grow",
 			    "<alloc::vec::Vec<T> as core::clone::Clone>::clone",
+			    "<T as alloc::slice::hack::ConvertVec>::to_vec",
+			    "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+			    "<u8 as app::Encode>::encode",
 			    "<app::Session as core::clone::Clone>::clone", "app::serve",
 			    "core::ops::function::FnOnce::call_once", "std::rt::lang_start",
 			    "main"),
-		       LIST("<app::Session as core::clone::Clone>::clone", "app::serve", "main"));
+		       LIST("<u8 as app::Encode>::encode",
+			    "<app::Session as core::clone::Clone>::clone", "app::serve", "main"));
 	/* what only looks alike, and what is nothing else */
 	assert_trimmed(DHAT_TRIM_STD, LIST("std_like::f()", "mystd::g()", "main"),
 		       LIST("std_like::f()", "mystd::g()", "main"));
