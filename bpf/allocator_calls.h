@@ -138,6 +138,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	__u8 role = cookie.parts.role;
 	__u64 sp = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words;
 	__u64 arg0 = regs_numbered(regs, cookie.parts.arg_reg[0]), arg1, arg2;
+	int is_plain_free = role == DHAT_ROLE_FREE && !cookie.parts.is_nesting;
 	struct call *call;
 
 	if (role == DHAT_ROLE_FREE && arg0 == 0) {
@@ -149,8 +150,13 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 			count(DHAT_CTR_ARENA_RESETS);
 		return 0;
 	}
+	/* a thread that has never been inside of a call has nothing to remember for a free */
 	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL,
-				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+				    is_plain_free ? 0 : BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call && is_plain_free) {
+		send_free(arg0, cookie, wake_flags(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA)));
+		return 0;
+	}
 	if (!call) {
 		count(DHAT_CTR_NO_STATE);
 		if (role == DHAT_ROLE_FREE) /* keeps P3: rather a free too many than one too few */

@@ -160,8 +160,8 @@ static __always_inline int unwind_is_code(__u64 pc)
 #define PENDING_MAX 64
 UNWIND_NOINLINE __u64 find_pending_return(__u64 slot_addr)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct return_instance *at = BPF_CORE_READ(task, utask, return_instances);
+	struct uprobe_task *utask = bpf_get_current_task_btf()->utask;
+	struct return_instance *at = utask ? utask->return_instances : NULL;
 
 	for (int i = 0; i < PENDING_MAX && at; i++) {
 		if (BPF_CORE_READ(at, stack) == slot_addr)

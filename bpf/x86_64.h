@@ -76,8 +76,8 @@ struct pt_regs {
 #define regs_result(regs) ((regs)->rax)
 #define regs_first_argument(regs) ((regs)->rdi)
 
-/* Any register by its number. The context may only be read at constant offsets; the first three
- * arguments' usual places are, the rest goes through a helper. */
+/* Any register by its number. The context may only be read at constant offsets; usual places of
+ * arguments and results are, the rest goes through a helper. */
 static __always_inline __u64 regs_numbered(struct pt_regs *regs, __u8 number)
 {
 	/* offsets in struct pt_regs, in words: rax rcx rdx rbx rsp rbp rsi rdi | r8 … r15 */
@@ -93,6 +93,12 @@ static __always_inline __u64 regs_numbered(struct pt_regs *regs, __u8 number)
 		barrier_var(value);
 	} else if (number == 2) {
 		value = regs->rdx;
+		barrier_var(value);
+	} else if (number == 0) {
+		value = regs->rax;
+		barrier_var(value);
+	} else if (number == 3) {
+		value = regs->rbx;
 		barrier_var(value);
 	} else {
 		__u8 shift = (number & 7) * 8;
