@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/say.h"
 
 static bool is_loud_;
 
@@ -58,7 +59,9 @@ static int listen(enum libbpf_print_level level, const char *format, va_list arg
 	if (level == LIBBPF_WARN)
 		keep(text);
 	if (is_loud_ && level != LIBBPF_DEBUG)
-		fputs(text, stderr);
+		for (char *rest = text, *line; (line = strsep(&rest, "\n"));)
+			if (*line)
+				dhat_say("libbpf", "%s", line);
 	return 0;
 }
 

@@ -173,7 +173,7 @@ def test_vfork_seen_from_inside(inside, ctl, socket_path, tmp_path):
 def test_names_seen_from_inside(inside, ctl, socket_path):
     """--name finds those that begin later by the kernel's word, which has other numbers."""
     first, first_pid = inside.program("waves")
-    inside.daemon(socket_path, "attach", "--name", "targets/waves --gate$")
+    inside.daemon(socket_path, "attach", "--name", "^waves$")
     second, second_pid = inside.program("waves")
     for pid in (first_pid, second_pid):
         until(lambda pid=pid: state_of(ctl, pid), "both to be attached")
@@ -205,7 +205,7 @@ def test_several_targets(daemon, ctl, target, tmp_path):
 
     assert len(ctl("status", "--json").json()["targets"]) == len(names)
     refused = ctl("snapshot", "-o", tmp_path / "which.json", ok=False)
-    assert refused.status != 0 and re.search("--pid", refused.err)
+    assert refused.status != 0 and re.search(rf"say which.*`dhatctl snapshot {first.pid}", refused.err)
     for name, process in processes.items():
         path = tmp_path / f"{name}.json"
         ctl("snapshot", "--pid", process.pid, "-o", path)
