@@ -395,6 +395,6 @@ def test_code_that_was_copied_before(copier, daemon, ctl):
     copier.say(f"copy {copier.path}")
     copier.expect("copied")
     planned = ctl("plan", "--pid", copier.pid, ok=False)
-    assert planned.status == 7 and re.search(r"copied code.*\d+ KiB of .*text_copied are a copy", planned.out)
+    assert planned.status == 7 and re.search(r"copied code\s+\d+ KiB of .*text_copied are a copy", planned.out)
     refused = ctl("attach", "--pid", copier.pid, ok=False)
     assert refused.status == 7 and "it has copied its own code" in refused.err
