@@ -27,18 +27,29 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd
 # goals that install first, or need nothing
-standalone := deps exports demo test bench test-kernels test-kill test-strangers test-distros fuzz stacks clean help format uninstall
-ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
+standalone := deps deps-test exports demo test bench test-kernels test-kill test-strangers test-distros fuzz stacks clean help \
+	format uninstall
+goals := $(or $(MAKECMDGOALS),all)
+builds := $(filter-out $(standalone),$(goals))
+# of COMMAND:PACKAGE… the packages whose command is not there
+commands_lack = $(foreach t,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
+ifneq ($(builds),)
 debian_of = $(patsubst json-c,libjson-c,$(1))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
 	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
 	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \
-	$(foreach t,pkg-config:pkg-config $(firstword $(CC)):gcc $(firstword $(CLANG)):clang \
-	protoc-c:protobuf-c-compiler $(BPFTOOL):bpftool, \
-	$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
-ifneq ($(strip $(lacking)),)
-$(error missing: $(strip $(lacking)); run: sudo make deps)
+	$(call commands_lack,pkg-config:pkg-config $(firstword $(CC)):gcc $(firstword $(CLANG)):clang \
+	protoc-c:protobuf-c-compiler $(BPFTOOL):bpftool)
 endif
+# … and what some want beyond that
+test_lacking := $(if $(filter check test-programs,$(goals)),$(shell pkg-config --exists cmocka 2>/dev/null || \
+	echo libcmocka-dev)) \
+	$(if $(filter targets test-programs,$(goals)),$(shell tests/deps -n targets)) \
+	$(if $(filter lint lint-c,$(goals)),$(call commands_lack,clang-tidy:clang-tidy)) \
+	$(if $(filter lint,$(goals)),$(call commands_lack,cppcheck:cppcheck shellcheck:shellcheck)) \
+	$(if $(filter lint format,$(goals)),$(call commands_lack,clang-format:clang-format))
+ifneq ($(strip $(lacking) $(test_lacking)),)
+$(error missing: $(sort $(lacking) $(test_lacking)); run: sudo make $(if $(strip $(test_lacking)),deps-test,deps))
 endif
 
 # ---- flags ----------------------------------------------------------------------------------
@@ -65,7 +76,7 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -W
 TARGET_FLAGS := -g -O2 -fno-builtin -fomit-frame-pointer -Wall -Wno-unused-result
 
 # a change of flags or compilers rebuilds
-ifneq ($(filter-out $(standalone),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(builds),)
 $(shell mkdir -p $(O); new='$(subst ','\'',$(CC) $(all_cflags) $(all_ldflags) $(LIBS) $(CLANG) $(BPF_CFLAGS))'; \
 	[ "$$(cat $(O)/.flags 2>/dev/null)" = "$$new" ] || printf '%s\n' "$$new" >$(O)/.flags)
 endif
@@ -271,7 +282,10 @@ exports:	## tests/exports: what the allocators of Debian 12, testing and unstabl
 	$(again) $(O)/tests/unit/daemon/object/sites/test_allocators
 	$(Q)DHAT_GOLDEN=write $(O)/tests/unit/daemon/object/sites/test_allocators
 
-deps:	## install the Debian packages that are missing
+deps:	## install the Debian packages that building needs
+	$(Q)tests/deps build
+
+deps-test:	## install also what tests, benchmarks and lint need: 400, with Chromium, QEMU and servers
 	$(Q)tests/deps build test kernels bench lint
 
 # ---- looking after the source ---------------------------------------------------------------
@@ -311,9 +325,10 @@ install: all	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 644 daemon/dhatd.8 $(man)/man8/dhatd.8
 	$(Q)install -D -m 644 cli/dhatctl.1 $(man)/man1/dhatctl.1
 
-uninstall:	## remove what install put there
+uninstall:	## remove what install put there, and what dhatd has kept in /var/cache
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/dhatd $(DESTDIR)$(PREFIX)/bin/dhatctl \
 		$(man)/man8/dhatd.8 $(man)/man1/dhatctl.1
+	$(Q)rm -rf $(DESTDIR)/var/cache/dhatd
 
 clean:	## remove what was built
 	$(Q)rm -rf $(O)
@@ -324,7 +339,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deps exports demo test test-kernels test-kill test-strangers test-distros check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deps deps-test exports demo test test-kernels test-kill test-strangers test-distros check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

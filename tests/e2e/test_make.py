@@ -2,17 +2,19 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 
 from conftest import BUILD, ROOT
 
 USERS = "SAN DEBUG COVERAGE WERROR CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS".split()  # variables that are
-VERSION_1_TARGETS = "all deps demo test check bench lint format install uninstall clean help".split()
+VERSION_1_TARGETS = "all deps deps-test demo test check bench lint format install uninstall clean help".split()
 
 
-def make(*args, ok=True):
+def make(*args, ok=True, **environment):
     # the runner may itself have been started by make, which tells its variables to all
-    env = {k: v for k, v in os.environ.items() if not re.match("MAKE|MFLAGS|(" + "|".join(USERS) + ")$", k)}
+    env = {k: v for k, v in os.environ.items() if not re.match("MAKE|MFLAGS|(" + "|".join(USERS) + ")$", k)} | environment
     done = subprocess.run(["make", "-C", str(ROOT), *args], capture_output=True, text=True, env=env,
                           stdin=subprocess.DEVNULL, timeout=200)
     if ok:
@@ -33,6 +35,41 @@ def test_missing_packages_are_named_in_one_sentence():
     assert re.fullmatch(r"Makefile:\d+: \*\*\* missing: clang; run: sudo make deps\.  Stop\.\n", done.stderr)
 
 
+def without(tmp_path, *commands):
+    """A folder of links to all programs of this machine but these."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in ("/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin"):
+        for program in Path(folder).glob("*"):
+            if program.name not in commands and not (programs / program.name).exists():
+                (programs / program.name).symlink_to(program)
+    return programs
+
+
+def test_what_a_goal_wants_beyond_building_is_named(tmp_path):
+    """check, lint, format and targets: as `make` does for building, in one sentence, before anything is done."""
+    path = without(tmp_path, "clang-tidy", "cppcheck", "clang-format", "pkg-config")
+    asked = path / "pkg-config"
+    asked.write_text(f"#!/bin/sh\ncase \"$*\" in *cmocka*) exit 1;; esac\nexec {shutil.which('pkg-config')} \"$@\"\n")
+    asked.chmod(0o755)
+    for goal, names in (("check", "libcmocka-dev"), ("lint", "clang-format clang-tidy cppcheck"),
+                        ("format", "clang-format")):
+        done = make("-n", goal, f"O={tmp_path / 'o'}", ok=False, PATH=str(path))
+        assert done.returncode != 0
+        assert re.fullmatch(rf"Makefile:\d+: \*\*\* missing: {names}; run: sudo make deps-test\.  Stop\.\n", done.stderr)
+    (path / "dpkg-query").unlink(missing_ok=True)
+    (path / "dpkg-query").write_text("#!/bin/sh\necho installed g++\n")
+    (path / "dpkg-query").chmod(0o755)
+    done = make("-n", "targets", f"O={tmp_path / 'o'}", ok=False, PATH=str(path))
+    assert "musl-tools" in done.stderr and " g++" not in done.stderr and "run: sudo make deps-test" in done.stderr
+
+
+def test_deps_for_building_are_few():
+    """What a newcomer needs, and no browser, emulator or server for it."""
+    recipe = make("--no-print-directory", "-n", "deps", "V=1").stdout.split()
+    assert recipe == ["tests/deps", "build"]
+
+
 def test_deps_knows_what_is_installed(tmp_path):
     dpkg = tmp_path / "dpkg-query"  # a machine that has nothing but gcc
     dpkg.write_text("#!/bin/sh\necho installed gcc\n")
@@ -44,6 +81,10 @@ def test_deps_knows_what_is_installed(tmp_path):
     assert {"clang", "bpftool", "libbpf-dev", "libdw-dev", "g++"} <= set(wanted)
     assert "gcc" not in wanted
     assert len(wanted) == len(set(wanted))
+    building = subprocess.run([ROOT / "tests/deps", "-n", "build"], env=env, capture_output=True, text=True).stdout.split()
+    assert 15 <= len(building) <= 20 and not {"chromium", "qemu-system-x86", "g++", "postgresql"} & set(building)
+    whole = subprocess.run([ROOT / "tests/deps", "-n", "test"], env=env, capture_output=True, text=True).stdout.split()
+    assert {"libcmocka-dev", "musl-tools", "chromium", "rustc"} <= set(whole)
 
 
 def test_install_and_uninstall(tmp_path):
@@ -58,7 +99,11 @@ def test_install_and_uninstall(tmp_path):
     # nothing of the checkout is needed at run time
     version = subprocess.run([tmp_path / "opt/x/sbin/dhatd", "--version"], cwd="/", capture_output=True, text=True)
     assert version.stdout.startswith("dhatd ")
+    kept = tmp_path / "var/cache/dhatd"
+    kept.mkdir(parents=True)
+    (kept / "a-table").write_text("x")
     make("uninstall", *where)
+    assert not kept.exists()
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
