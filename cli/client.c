@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/cleanup.h"
@@ -126,8 +127,49 @@ static int unexpected(struct dhat_error *err)
 			      "with it");
 }
 
-int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
-		Dhat__Response **ret, struct dhat_error *err)
+/* ---- patience ------------------------------------------------------------------------------ */
+
+#define ASK_AGAIN_NS 50000000
+
+static uint64_t patience_ns;
+
+void client_set_patience(uint64_t seconds)
+{
+	patience_ns = seconds * 1000000000;
+}
+
+/* Will it be there? What is to be attached to, or planned for, is not waited for: there is no such
+ * process. */
+static bool may_come(const Dhat__Request *request, const struct dhat_error *err)
+{
+	if (err->code == DHAT_EXIT_NO_DAEMON || err->code == DHAT_EXIT_NOT_YET)
+		return true;
+	return err->code == DHAT_EXIT_NO_PROCESS &&
+	       (request->body_case == DHAT__REQUEST__BODY_SNAPSHOT ||
+		request->body_case == DHAT__REQUEST__BODY_RSS ||
+		request->body_case == DHAT__REQUEST__BODY_DETACH);
+}
+
+/* After a failure: true when it is time to ask once more; else it is in *err. */
+static bool is_patient(const Dhat__Request *request, uint64_t end_ns, const struct dhat_error *why,
+		       struct dhat_error *err)
+{
+	const struct timespec interval = { .tv_nsec = ASK_AGAIN_NS };
+
+	if (patience_ns && may_come(request, why) && clock_now_ns(CLOCK_MONOTONIC) < end_ns) {
+		nanosleep(&interval, NULL);
+		return true;
+	}
+	if (why->code)
+		dhat_error_set(err, EIO, why->code, "%s", why->message);
+	return false;
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+static int call_once(const char *socket_path, Dhat__Request *request,
+		     Dhat__Response__BodyCase expected, Dhat__Response **ret,
+		     struct dhat_error *err)
 {
 	_cleanup_(client_free_ptr) struct client *client = NULL;
 	Dhat__Response *response = NULL;
@@ -147,6 +189,20 @@ int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response_
 	}
 	*ret = response;
 	return 0;
+}
+
+int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
+		Dhat__Response **ret, struct dhat_error *err)
+{
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + patience_ns;
+	struct dhat_error why;
+	int r;
+
+	do {
+		why = (struct dhat_error){ 0 };
+		r = call_once(socket_path, request, expected, ret, &why);
+	} while (r < 0 && is_patient(request, end_ns, &why, err));
+	return r;
 }
 
 /* One part of a snapshot; *is_last: no more will come. */
@@ -173,24 +229,17 @@ static int receive_part(struct client *client, struct dhat_snapshot *snapshot, b
 	return r < 0 || !part ? r : dhat_snapshot_add(snapshot, part, err);
 }
 
-int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
-		    struct dhat_snapshot **ret, struct dhat_error *err)
+static int snapshot_once(const char *socket_path, Dhat__Request *request,
+			 struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	_cleanup_(client_free_ptr) struct client *client = NULL;
-	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
-	Dhat__Request request = DHAT__REQUEST__INIT;
 	bool is_last = false;
-	int r;
+	int r = client_new(socket_path, &client, err);
 
-	body.pid = pid;
-	body.without_names = without_names;
-	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
-	request.snapshot = &body;
-	r = client_new(socket_path, &client, err);
 	if (!client)
 		return r;
-	r = client_ask(client, &request, err);
+	r = client_ask(client, request, err);
 	if (r == 0 && dhat_snapshot_new(&snapshot) < 0)
 		r = dhat_error_errno(err, ENOMEM, "cannot hold a snapshot");
 	while (r == 0 && !is_last)
@@ -201,4 +250,24 @@ int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
 		return r;
 	*ret = take_ptr(snapshot);
 	return 0;
+}
+
+int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+		    struct dhat_snapshot **ret, struct dhat_error *err)
+{
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + patience_ns;
+	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
+	Dhat__Request request = DHAT__REQUEST__INIT;
+	struct dhat_error why;
+	int r;
+
+	body.pid = pid;
+	body.without_names = without_names;
+	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
+	request.snapshot = &body;
+	do {
+		why = (struct dhat_error){ 0 };
+		r = snapshot_once(socket_path, &request, ret, &why);
+	} while (r < 0 && is_patient(&request, end_ns, &why, err));
+	return r;
 }

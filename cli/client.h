@@ -22,6 +22,11 @@ int client_ask(struct client *client, Dhat__Request *request, struct dhat_error 
  * fills err with what the daemon said, and is not returned. */
 int client_receive(struct client *client, Dhat__Response **ret, struct dhat_error *err);
 
+/* How long the two below ask again while no dhatd answers, or it has not got to what they ask for:
+ * an attach is under way, or no such process is attached yet. 0, the default: not at all. */
+#define CLIENT_MAX_PATIENCE_SECONDS 86400
+void client_set_patience(uint64_t seconds);
+
 /* A request with one response of a known kind. */
 int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
 		Dhat__Response **ret, struct dhat_error *err);

@@ -155,6 +155,8 @@ static void print(const struct status *options, const Dhat__Status *status)
 		 dhat_format_size(status->daemon_rss_bytes, size), status->daemon_cpu_seconds,
 		 status->n_targets, status->n_targets == 1 ? "" : "s");
 	screen_paragraph(&screen, 0, line);
+	for (size_t i = 0; i < status->n_attaching; i++)
+		printf("attaching to %" PRIu32 " ...\n", status->attaching[i]);
 	for (size_t i = 0; i < status->n_targets; i++)
 		print_target(&screen, status->targets[i]);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/units.h"
 #include "proto/export/export.h"
@@ -25,11 +26,14 @@ const struct command commands[] = {
 };
 
 /* Keys that no command uses for its own. */
-enum { KEY_TRIM = 0x300, KEY_USAGE, KEY_FORMAT, KEY_METRIC };
+enum { KEY_TRIM = 0x300, KEY_USAGE, KEY_FORMAT, KEY_METRIC, KEY_WAIT };
 
 static const struct argp_option common_options[] = {
 	{ "socket", 's', "PATH", 0,
 	  "Where dhatd answers (default: $" CLI_SOCKET_VARIABLE ", else " CLI_DEFAULT_SOCKET ")",
+	  8 },
+	{ "wait", KEY_WAIT, "SECONDS", OPTION_ARG_OPTIONAL,
+	  "Ask again while no dhatd answers, or nothing is attached yet (60 seconds if not given)",
 	  8 },
 	{ "json", 'j', 0, 0, "Print JSON, for programs", 8 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
@@ -37,6 +41,23 @@ static const struct argp_option common_options[] = {
 	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ 0 },
 };
+
+#define WAIT_SECONDS 60
+
+static error_t parse_wait(struct argp_state *state, const char *arg)
+{
+	char *end = NULL;
+	unsigned long seconds = arg ? strtoul(arg, &end, 10) : WAIT_SECONDS;
+
+	if (arg && (*arg < '0' || *arg > '9' || *end || !seconds ||
+		    seconds > CLIENT_MAX_PATIENCE_SECONDS)) {
+		argp_error(state, "--wait=%s: not a number of seconds from 1 to %d", arg,
+			   CLIENT_MAX_PATIENCE_SECONDS);
+		return EINVAL;
+	}
+	client_set_patience(seconds);
+	return 0;
+}
 
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
@@ -46,6 +67,8 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 	case 's':
 		common->socket_path = arg;
 		return 0;
+	case KEY_WAIT:
+		return parse_wait(state, arg);
 	case 'j':
 		common->as_json = true;
 		return 0;

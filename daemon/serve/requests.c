@@ -88,9 +88,15 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 	struct requests_context *requests = context;
 	Dhat__Response response = DHAT__RESPONSE__INIT;
 	Dhat__Status status = DHAT__STATUS__INIT;
+	_cleanup_free_ pid_t *attaching = NULL;
 	struct utsname kernel = { 0 };
-	int error = fill_statuses(requests->targets, &status, err);
+	/* first: who is in neither list would seem not to be there */
+	int error = targets_attaching(requests->targets, &attaching, &status.n_attaching);
 
+	_Static_assert(sizeof(*attaching) == sizeof(*status.attaching), "numbers of processes");
+	status.attaching = (uint32_t *)attaching;
+	if (error == 0)
+		error = fill_statuses(requests->targets, &status, err);
 	uname(&kernel);
 	status.tool_version = (char *)DHAT_VERSION;
 	status.kernel = kernel.release;

@@ -479,6 +479,22 @@ int targets_list(struct targets *targets, struct target ***ret, size_t *ret_coun
 	return 0;
 }
 
+int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count)
+{
+	pid_t *list;
+
+	pthread_mutex_lock(&targets->lock);
+	list = calloc(targets->reserved_count + 1, sizeof(*list));
+	for (size_t i = 0; list && i < targets->reserved_count; i++)
+		list[i] = targets->reserved[i];
+	*ret_count = targets->reserved_count;
+	pthread_mutex_unlock(&targets->lock);
+	if (!list)
+		return -ENOMEM;
+	*ret = list;
+	return 0;
+}
+
 size_t targets_attached_count(struct targets *targets)
 {
 	size_t count = 0;

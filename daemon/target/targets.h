@@ -45,5 +45,7 @@ struct targets_listener {
 };
 /* At most one; before the first target. */
 void targets_listen(struct targets *targets, const struct targets_listener *listener);
+/* The processes that are just being attached to; the caller frees. */
+int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count);
 /* References to all, in the order of attaching; the caller unrefs each and frees the array. */
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);

@@ -361,3 +361,37 @@ def test_names_of_templates(target, daemon, ctl, tables):
             if "std" in options:
                 assert "std::" not in stacks
     assert "std::_Hashtable<std::__cxx11::basic_string<char" in whole
+
+
+def test_asking_before_there_is_an_answer(quiet, daemon, ctl, tmp_path, socket_path):
+    """dhatd attach N & dhatctl snapshot --wait: everybody's script."""
+    asking = [subprocess.Popen([BUILD / "dhatctl", *command, "--wait", "--socket", socket_path], cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+              for command in (["snapshot", "-o", "x.json"], ["stats", "--json", "--pid", str(quiet.pid)], ["rss"])]
+    daemon("attach", quiet.pid, wait=False)
+    for process in asking:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert json.loads((tmp_path / "x.json").read_text())["pid"] == quiet.pid
+
+
+def test_waiting_for_a_process_to_be_attached(quiet, daemon, ctl, tmp_path, socket_path):
+    daemon("serve")
+    asking = subprocess.Popen([BUILD / "dhatctl", "snapshot", "--wait=100", "--pid", str(quiet.pid), "-o", "y.json",
+                               "--socket", socket_path], cwd=tmp_path)
+    ctl("attach", quiet.pid)
+    assert asking.wait(120) == 0
+    assert json.loads((tmp_path / "y.json").read_text())["pid"] == quiet.pid
+
+
+def test_patience_has_an_end(ctl):
+    assert ctl("stats", "--wait=1", ok=False).status == 9
+    for wrong in ("0", "x", "-1", "100000"):
+        assert ctl("stats", f"--wait={wrong}", ok=False).status == 2
+
+
+def test_what_does_not_exist_is_not_waited_for(daemon, ctl):
+    daemon("serve")
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    assert ctl("attach", "--wait=1000", gone.pid, ok=False).status == 3
