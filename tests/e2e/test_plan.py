@@ -150,6 +150,14 @@ int main(void) { /* 500 pairs for each second of its CPU time */
     else:
         assert plan["cost_percent"] < 5, plan
     rare.kill()
+    # one that mostly sleeps: its calls are slow, and would be taken for many
+    sleeper = target(build(tmp_path, "sleeper", "#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(60);"
+                           "for (;;) { void *p[8]; for (int i = 0; i < 8; i++) p[i] = malloc(100 + i * 40);"
+                           "for (int i = 0; i < 8; i++) free(p[i]); usleep(5000); } }"))
+    plan = plan_of(ctl, sleeper.pid)
+    assert plan["cost_percent"] <= 0 and plan["allocs_per_second"] <= 0, plan  # no rate that is 60 times too high
+    assert plan["cost_percent"] == 0 or 0 < plan["cost_at_most_percent"] < 30, plan
+    sleeper.kill()
 
 
 def test_plan_without_a_daemon_is_named(ctl):

@@ -1,0 +1,41 @@
+#pragma once
+/* dhatd: the daemon from its first thread to its last file, as main.c goes through it. For files of
+ * this folder. */
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "daemon/lookup/symbolizer.h"
+#include "daemon/lookup/tables.h"
+#include "daemon/serve/control.h"
+#include "daemon/serve/requests.h"
+#include "daemon/target/discover.h"
+#include "daemon/target/targets.h"
+#include "options.h"
+
+struct dhatd {
+	struct dhatd_options options;
+	struct worker *worker;
+	struct tables *tables;
+	struct symbolizer *symbolizer;
+	struct targets *targets;
+	struct control *control;
+	struct discover *discover;
+	struct requests_context requests;
+	atomic_bool has_started, is_interrupted; /* at the start */
+};
+
+/* A target has ended: sent to ourselves, so that the main thread need wait for one thing only. */
+#define SIGNAL_CHANGED SIGUSR1
+
+/* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for
+ * dhatctl until it is told to end. */
+bool dhatd_ends_with_targets(const struct dhatd *dhatd);
+
+/* start.c: the services, then the targets of the options. set: the signals that are held back; one
+ * of them ends it (is_interrupted, and an error if targets are still missing). */
+int dhatd_start(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err);
+int dhatd_answer(struct dhatd *dhatd, struct dhat_error *err); /* opens the socket */
+void dhatd_deinit(struct dhatd *dhatd);
+
+/* finish.c: nothing is attached to from now on; all is detached from; profiles are written. */
+int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err);

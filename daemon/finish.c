@@ -1,0 +1,155 @@
+/* The end: P7 is kept here. */
+#include "dhatd.h"
+
+#include "daemon/target/ptracer.h"
+#include "keep.h"
+#include "notify.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/say.h"
+#include "tell.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* P7: one that could not be written anywhere stays, and is asked for. */
+static int write_profile(struct dhatd *dhatd, struct target *target, bool is_only,
+			 bool *ret_is_kept, struct dhat_error *err)
+{
+	struct dhat_error why = { 0 };
+	char path[PATH_MAX];
+	int error;
+
+	keep_name(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
+	error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
+	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
+		control_free(take_ptr(dhatd->control));
+		why = (struct dhat_error){ 0 };
+		error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
+	}
+	if (error)
+		dhat_say("dhatd", "%s", why.message[0] ? why.message : strerror(-error));
+	if (error && err && !err->code) /* said already */
+		dhat_error_set(err, -error, why.code ?: DHAT_EXIT_FAILED, "%s", "");
+	return error;
+}
+
+/* While a debugger holds a target its probes must stay (target_is_debugged()); a second signal is
+ * obeyed all the same. */
+static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
+{
+	const struct timespec interval = { .tv_nsec = 200000000 };
+	struct target **list = NULL;
+	struct ptracer tracer;
+	bool is_over = false;
+	size_t count = 0;
+
+	if (targets_list(dhatd->targets, &list, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		bool was_told = false;
+
+		while (!is_over && target_is_debugged(list[i], &tracer)) {
+			int signal_number;
+
+			if (!was_told)
+				dhat_say("dhatd",
+					 "%s (pid %d) debugs process %d: a breakpoint that "
+					 "it put over a probe would kill the process if the probe "
+					 "went first; waiting for it to end (Ctrl-C again: go now)",
+					 tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
+			was_told = true;
+			signal_number = sigtimedwait(set, NULL, &interval);
+			is_over = signal_number > 0 && signal_number != SIGNAL_CHANGED;
+		}
+		target_unref(list[i]);
+	}
+	free(list);
+}
+
+/* Nothing is attached to from now on, and what is just being attached to is a target, or none. */
+static void stop_attaching(struct dhatd *dhatd)
+{
+	discover_stop(dhatd->discover);
+	targets_close(dhatd->targets); /* nor does anybody wait for tables */
+	discover_free(take_ptr(dhatd->discover));
+	targets_settle(dhatd->targets);
+}
+
+/* The files of those that have none yet: *ret, how many could not be written anywhere. P7: one
+ * failure does not stop the next. */
+static int write_profiles(struct dhatd *dhatd, struct target **list, size_t count, bool *is_kept,
+			  size_t *ret, struct dhat_error *err)
+{
+	int error = 0, failed;
+
+	*ret = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (is_kept[i])
+			continue;
+		failed = write_profile(dhatd, list[i], count == 1, &is_kept[i], err);
+		error = error ?: failed;
+		*ret += !is_kept[i];
+	}
+	return error;
+}
+
+/* Some profiles are nowhere but here. Until a signal comes, which is taken for a wish to try again
+ * and then to end. */
+static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target **list,
+			 size_t count, bool *is_kept, struct dhat_error *err)
+{
+	int signal_number = 0;
+	size_t lost;
+
+	if (!dhatd->control)
+		dhatd_answer(dhatd, NULL);
+	for (size_t i = 0; i < count; i++)
+		if (!is_kept[i])
+			dhat_say("dhatd",
+				 "the profile of %d could not be written anywhere, and is kept: "
+				 "dhatctl snapshot --socket %s --pid %d -o FILE fetches it; Ctrl-C "
+				 "tries once more, and ends dhatd",
+				 (int)target_pid(list[i]), dhatd->options.socket_path,
+				 (int)target_pid(list[i]));
+	while (sigwait(set, &signal_number) || signal_number == SIGNAL_CHANGED)
+		;
+	*err = (struct dhat_error){ 0 };
+	return write_profiles(dhatd, list, count, is_kept, &lost, err);
+}
+
+/* Detach from all, then write what was collected. */
+static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+{
+	_cleanup_free_ bool *is_kept = NULL;
+	struct target **list = NULL;
+	size_t count = 0, lost = 0;
+	int error = targets_list(dhatd->targets, &list, &count);
+
+	for (size_t i = 0; i < count; i++)
+		target_detach(list[i]);
+	for (size_t i = 0; i < count; i++)
+		tell_totals(list[i]);
+	is_kept = calloc(count + 1, sizeof(*is_kept));
+	if (!is_kept)
+		error = -ENOMEM;
+	if (error == 0 && dhatd->options.output_path)
+		error = write_profiles(dhatd, list, count, is_kept, &lost, err);
+	if (lost)
+		error = wait_for_room(dhatd, set, list, count, is_kept, err);
+	for (size_t i = 0; i < count; i++)
+		target_unref(list[i]);
+	free(list);
+	return error;
+}
+
+int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+{
+	notify("STOPPING=1");
+	stop_attaching(dhatd); /* before anything that takes time */
+	wait_for_debuggers(dhatd, set);
+	return write_all(dhatd, set, err);
+}

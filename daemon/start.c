@@ -1,0 +1,220 @@
+/* The beginning: services, then targets, which a signal may interrupt. */
+#include "dhatd.h"
+
+#include "daemon/worker/worker.h"
+#include "notify.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/say.h"
+#include "tell.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- what targets tell ----------------------------------------------------------------------- */
+
+static void on_changed(void *context)
+{
+	kill(getpid(), SIGNAL_CHANGED);
+}
+
+static void on_attached(void *context, struct target *target)
+{
+	tell_attached(target);
+}
+
+static void on_detached(void *context, struct target *target)
+{
+	tell_detached(target);
+}
+
+bool dhatd_ends_with_targets(const struct dhatd *dhatd)
+{
+	const struct dhatd_options *options = &dhatd->options;
+
+	return options->command == DHATD_RUN ||
+	       (options->command == DHATD_ATTACH && options->output_path &&
+		!match_is_asked(&options->match));
+}
+
+static void on_ended(void *context, struct target *target)
+{
+	const struct dhatd *dhatd = context;
+
+	if (dhatd_ends_with_targets(dhatd))
+		tell_ended(target, "");
+	else if (dhatd->options.command == DHATD_ATTACH && !match_is_asked(&dhatd->options.match) &&
+		 targets_attached_count(dhatd->targets) == 0)
+		tell_ended(target, "; its profile stays, Ctrl-C ends dhatd");
+	else
+		tell_ended(target, "; its profile stays");
+}
+
+/* ---- services -------------------------------------------------------------------------------- */
+
+int dhatd_answer(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct control_options control = {
+		.path = dhatd->options.socket_path,
+		.group = dhatd->options.group,
+		.table = requests_table,
+		.context = &dhatd->requests,
+	};
+
+	return control_new(&control, &dhatd->control, err);
+}
+
+static int start_services(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct targets_listener listener = {
+		.attached = on_attached,
+		.ended = on_ended,
+		.detached = on_detached,
+		.changed = on_changed,
+		.context = dhatd,
+	};
+	struct tables_options tables = { 0 };
+	const struct symbolizer_options names = {
+		.debuginfod = { .urls = dhatd->options.debuginfod_urls,
+				.max_seconds = dhatd->options.debuginfod_seconds },
+	};
+	int error = worker_new(NULL, &dhatd->worker, err);
+
+	tables.worker = dhatd->worker;
+	if (error == 0)
+		error = tables_new(&tables, &dhatd->tables, err);
+	if (error == 0)
+		error = symbolizer_new(dhatd->worker, &names, &dhatd->symbolizer, err);
+	if (error == 0)
+		error = targets_new(dhatd->worker, dhatd->tables, &dhatd->targets, err);
+	if (error)
+		return error;
+	if (*tables_note(dhatd->tables))
+		dhat_say("dhatd", "unwind tables are built anew each time: %s",
+			 tables_note(dhatd->tables));
+	targets_listen(dhatd->targets, &listener);
+	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
+	dhatd->requests =
+		(struct requests_context){ dhatd->targets, dhatd->symbolizer, dhatd->worker };
+	return dhatd_answer(dhatd, err);
+}
+
+void dhatd_deinit(struct dhatd *dhatd)
+{
+	if (dhatd->worker)
+		worker_stop(dhatd->worker);
+	discover_free(dhatd->discover);
+	control_free(dhatd->control);
+	targets_free(dhatd->targets);
+	symbolizer_free(dhatd->symbolizer);
+	tables_free(dhatd->tables);
+	worker_free(dhatd->worker);
+	dhatd_options_deinit(&dhatd->options);
+}
+
+static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
+{
+	if (!atomic_load(&((struct dhatd *)context)->is_interrupted))
+		dhat_say("dhatd", "%s", err->message);
+}
+
+static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct discover_options options = {
+		.match = dhatd->options.match,
+		.max_targets = dhatd->options.max_targets,
+		.target = &dhatd->options.target,
+		.failed = on_not_attached,
+		.context = dhatd,
+	};
+	char what[256];
+	int error;
+
+	if (!match_is_asked(&options.match))
+		return 0;
+	error = discover_new(&options, dhatd->targets, &dhatd->discover, err);
+	if (error)
+		return error;
+	match_describe(&options.match, what, sizeof(what));
+	if (discover_found_first(dhatd->discover) == 0)
+		dhat_say("dhatd", "no process matches %s yet; waiting", what);
+	return 0;
+}
+
+static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct dhatd_options *options = &dhatd->options;
+	int error = 0;
+
+	if (options->command == DHATD_RUN)
+		error = targets_run(dhatd->targets, options->program, &options->target, NULL, err);
+	for (size_t i = 0; i < options->pid_count && error == 0; i++)
+		error = targets_attach(dhatd->targets, options->pids[i], &options->target, NULL,
+				       err);
+	if (error == 0)
+		error = start_discovery(dhatd, err);
+	if (error == 0) {
+		dhat_say("dhatd", "answering at %s", options->socket_path);
+		notify("READY=1");
+	}
+	targets_set_starting(dhatd->targets, false);
+	return error;
+}
+
+struct starting {
+	struct dhatd *dhatd;
+	const sigset_t *set;
+};
+
+/* While the main thread attaches, this one takes the signals: whoever asks us to end need not wait.
+ */
+static void *wait_for_interruption(void *context)
+{
+	const struct starting *starting = context;
+	struct dhatd *dhatd = starting->dhatd;
+	int signal_number = 0;
+
+	while (!atomic_load(&dhatd->has_started)) {
+		if (sigwait(starting->set, &signal_number) || signal_number == SIGNAL_CHANGED)
+			continue;
+		atomic_store(&dhatd->is_interrupted, true);
+		targets_close(dhatd->targets); /* what is discovered meanwhile is not attached to */
+		break;
+	}
+	return NULL;
+}
+
+/* Programs are started by the main thread, whose end is dhatd's: PR_SET_PDEATHSIG in run.c. */
+static int start_interruptibly(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+{
+	struct starting starting = { dhatd, set };
+	struct dhat_error why = { 0 };
+	pthread_t thread;
+	int error = -pthread_create(&thread, NULL, wait_for_interruption, &starting);
+
+	if (error)
+		return dhat_error_errno(err, -error, "cannot start a thread");
+	error = start_targets(dhatd, &why);
+	atomic_store(&dhatd->has_started, true);
+	on_changed(NULL); /* wakes the thread; an end that is told once more does no harm */
+	pthread_join(thread, NULL);
+	if (error && dhatd->is_interrupted)
+		return dhat_error_set(
+			err, ECANCELED, DHAT_EXIT_FAILED,
+			"told to end before the attach was complete: nothing was left "
+			"behind");
+	if (error)
+		dhat_error_set(err, -error, why.code ? why.code : DHAT_EXIT_FAILED, "%s",
+			       why.message[0] ? why.message : strerror(-error));
+	return error;
+}
+
+int dhatd_start(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+{
+	int error = start_services(dhatd, err);
+
+	return error ? error : start_interruptibly(dhatd, set, err);
+}
