@@ -380,7 +380,8 @@ def test_followed_exec_keeps_the_allocators_that_were_named(target, daemon, ctl,
     order(family, "take 5 100")
     family.say("exec")
     family.expect("again")
-    until(lambda: state_of(ctl, family.pid).startswith("attached"), "the new program to be attached")
+    until(lambda: [s.split(":")[0] for s in states_of(ctl, family.pid)] == ["replaced", "attached"],
+          "the new program to be attached")
     order(family, "take 3 2000")
     sums = snapshot(ctl, tmp_path, "after.json", "--pid", family.pid).allocated_in("pool_family.c")
     assert sums["tb"] in (6000, 6100) and sums["eb"] == sums["tb"]  # its first malloc may be seen, too
@@ -389,7 +390,8 @@ def test_followed_exec_keeps_the_allocators_that_were_named(target, daemon, ctl,
 def test_followed_program_without_them_says_so(target, daemon, ctl):
     family = pool_family(target, daemon, "--follow-exec")
     family.say(f"exec {TARGETS}/waves")
-    until(lambda: state_of(ctl, family.pid).startswith("attached"), "the new program to be attached")
+    until(lambda: [s.split(":")[0] for s in states_of(ctl, family.pid)] == ["replaced", "attached"],
+          "the new program to be attached")
     notes = ctl("stats", "--pid", family.pid, "--json").json()
     assert "names nothing that this program had" in str(notes), notes
 
