@@ -1,6 +1,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -180,6 +181,108 @@ int load_measure(pid_t pid, const struct load_range *ranges, size_t count,
 	if (is_throttled && load.samples)
 		load.sample_ns = load.cpu_ns / load.samples;
 	*ret = load;
+	return 0;
+}
+
+/* ---- counting ------------------------------------------------------------------------------ */
+
+#define COUNT_LOOK_NS 10000000	 /* how often it is looked whether that is enough */
+#define COUNT_LEAST_NS 100000000 /* 400 hits in less: a hit took more than a tenth of the time */
+
+struct breakpoint_fds {
+	int list[LOAD_MAX_THREADS * LOAD_PLACES];
+	size_t count;
+};
+
+static void close_breakpoints(struct breakpoint_fds *fds)
+{
+	for (size_t i = 0; i < fds->count; i++)
+		close(fds->list[i]);
+}
+
+/* It takes itself out after LOAD_ENOUGH_HITS: perf_event_open(2), PERF_EVENT_IOC_REFRESH. */
+static int set_breakpoint(struct breakpoint_fds *fds, pid_t tid, uint64_t place)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_BREAKPOINT,
+		.bp_type = HW_BREAKPOINT_X,
+		.bp_addr = place,
+		.bp_len = sizeof(long), /* for execution it has to be this */
+		.sample_period = 1,
+		.exclude_kernel = 1,
+		.exclude_hv = 1,
+		.disabled = 1,
+	};
+	int fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	fds->list[fds->count++] = fd;
+	return 0;
+}
+
+static uint64_t read_hits(const struct breakpoint_fds *fds, size_t places, uint64_t *ret)
+{
+	uint64_t all = 0, hits;
+
+	memset(ret, 0, places * sizeof(*ret));
+	for (size_t i = 0; i < fds->count; i++) {
+		if (read(fds->list[i], &hits, sizeof(hits)) != sizeof(hits))
+			continue;
+		ret[i % places] += hits;
+		all += hits;
+	}
+	return all;
+}
+
+/* Those of a thread follow each other, as read_hits() takes them. */
+static int set_breakpoints(struct breakpoint_fds *fds, pid_t pid, const uint64_t *places,
+			   size_t count)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t thread_count = 0;
+	int r = proc_threads(pid, &tids, &thread_count);
+
+	if (r == 0 && thread_count > LOAD_MAX_THREADS)
+		return -E2BIG;
+	for (size_t i = 0; i < thread_count && r == 0; i++) {
+		for (size_t j = 0; j < count && r == 0; j++)
+			r = set_breakpoint(fds, tids[i], places[j]);
+		if (r == -ESRCH) { /* it has just ended */
+			while (fds->count % count)
+				close(fds->list[--fds->count]);
+			r = 0;
+		}
+	}
+	return r;
+}
+
+int load_count(pid_t pid, const uint64_t *places, size_t count, uint64_t duration_ns,
+	       struct load_count *ret)
+{
+	const struct timespec interval = { .tv_nsec = COUNT_LOOK_NS };
+	_cleanup_(close_breakpoints) struct breakpoint_fds fds = { 0 };
+	struct load_count counted = { 0 };
+	uint64_t began, all = 0;
+	int r;
+
+	if (count == 0 || count > LOAD_PLACES)
+		return -EINVAL;
+	r = set_breakpoints(&fds, pid, places, count);
+	if (r)
+		return r;
+	began = clock_now_ns(CLOCK_MONOTONIC);
+	for (size_t i = 0; i < fds.count; i++)
+		ioctl(fds.list[i], PERF_EVENT_IOC_REFRESH, LOAD_ENOUGH_HITS);
+	while (counted.wall_ns < duration_ns && all < LOAD_ENOUGH_HITS) {
+		nanosleep(&interval, NULL);
+		all = read_hits(&fds, count, counted.hits);
+		counted.wall_ns = clock_now_ns(CLOCK_MONOTONIC) - began;
+	}
+	if (all >= LOAD_ENOUGH_HITS && counted.wall_ns < COUNT_LEAST_NS)
+		return -ERANGE;
+	*ret = counted;
 	return 0;
 }
 

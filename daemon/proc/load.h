@@ -32,6 +32,20 @@ struct load_wish {
 int load_measure(pid_t pid, const struct load_range *ranges, size_t count,
 		 const struct load_wish *wish, struct load *ret, struct dhat_error *err);
 
+/* Calls of up to LOAD_PLACES addresses, counted by the processor's breakpoints (perf's: memory is
+ * not written, and nothing is stopped), in the threads that there are. Each hit costs the process
+ * up to 20 us, in a virtual machine: so it is over after duration_ns, or after LOAD_ENOUGH_HITS.
+ * -ERANGE: that was so soon that the hits themselves had a part in it; other errors: there are no
+ * such breakpoints, or they are in use. */
+#define LOAD_PLACES 4
+#define LOAD_ENOUGH_HITS 400
+struct load_count {
+	uint64_t hits[LOAD_PLACES];
+	uint64_t wall_ns;
+};
+int load_count(pid_t pid, const uint64_t *places, size_t count, uint64_t duration_ns,
+	       struct load_count *ret);
+
 /* What a call of an allocator takes by itself, on average: measured as 3 ns (glibc, blocks that
  * its thread cache holds) to some 40 (others, contended). */
 #define LOAD_CALL_NS 15

@@ -21,8 +21,9 @@
 #include "daemon/target/preflight.h"
 #include "proto/base/cleanup.h"
 
-/* A second, as a rule; where its allocator is hardly met, some more, and the closer, the less the
- * process does: each sample interrupts it. */
+/* Sampled for a second. Then its calls are counted, if they are not too many for that; else, where
+ * its allocator was hardly met, it is sampled some more, and the closer, the less the process does:
+ * each sample interrupts it. */
 #define FIRST_NS 1000000000ull
 #define FIRST_SAMPLE_NS 250000
 #define LONGER_NS 4000000000ull
@@ -31,10 +32,8 @@
 /* What a counted call costs its thread, on average of allocations (with return and stack) and
  * frees: `make bench` measures it. */
 #define COUNTED_CALL_NS 1300 /* (2,656 - 12) / 2 at 10 frames: README */
-/* A process that uses less of a core finds its caches cold: 461 calls a second took it 1.1 us each,
- * where a loop needs 15 ns. */
-#define SLEEPER_SHARE 0.2
-#define UNIT_BYTES 16384     /* of code, of one compilation unit before its first function */
+#define COUNT_NS 1000000000ull
+#define UNIT_BYTES 16384 /* of code, of one compilation unit before its first function */
 
 DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 
@@ -46,6 +45,11 @@ struct planner {
 	struct survey *executable;
 	struct load_range *ranges;
 	size_t range_count, site_count;
+	/* where malloc and its like begin in memory; more than LOAD_PLACES: they cannot be counted
+	 */
+	uint64_t places[LOAD_PLACES];
+	uint8_t place_roles[LOAD_PLACES];
+	size_t place_count;
 	enum uprobe_kind kind;
 	bool avoids_return_probes;
 };
@@ -126,6 +130,46 @@ static int use_sites(struct planner *p, const char *path, const struct survey *s
 	return r ? r : preflight_sites(&plan->preflight, sites, path);
 }
 
+/* malloc, calloc, realloc and free, under any prefix: what is called often. */
+static bool is_frequent(const struct site *site)
+{
+	static const struct {
+		uint8_t role;
+		const char *ending;
+	} frequent[] = { { DHAT_ROLE_MALLOC, "malloc" },
+			 { DHAT_ROLE_CALLOC, "calloc" },
+			 { DHAT_ROLE_REALLOC, "realloc" },
+			 { DHAT_ROLE_FREE, "free" } };
+	size_t length = strlen(site->function);
+
+	for (size_t i = 0; i < ARRAY_SIZE(frequent); i++) {
+		size_t ending = strlen(frequent[i].ending);
+
+		if (site->role == frequent[i].role && length >= ending &&
+		    !strcmp(site->function + length - ending, frequent[i].ending))
+			return true;
+	}
+	return false;
+}
+
+static void add_places(struct planner *p, const struct procmaps_entry *e, const struct sites *sites)
+{
+	for (size_t i = 0; i < sites->count; i++) {
+		const struct site *site = &sites->list[i];
+
+		if (!is_frequent(site) || site->is_refused ||
+		    site->function_offset < e->file_offset ||
+		    site->function_offset >= e->file_offset + (e->end - e->start))
+			continue;
+		if (p->place_count < LOAD_PLACES) {
+			p->places[p->place_count] =
+				e->start + (site->function_offset - e->file_offset);
+			p->place_roles[p->place_count] = site->role;
+		}
+		p->place_count++;
+	}
+}
+
 static int watch_sites(struct planner *p, const struct procmaps *maps, size_t entry,
 		       const struct object_desc *desc, const struct sites *sites)
 {
@@ -135,8 +179,10 @@ static int watch_sites(struct planner *p, const struct procmaps *maps, size_t en
 
 	for (size_t i = entry; i < maps->count && sites->count > 0 && r == 0; i++)
 		if (is_code_of_file(&maps->entries[i]) &&
-		    procmaps_is_same_file(&maps->entries[i], e))
+		    procmaps_is_same_file(&maps->entries[i], e)) {
 			r = add_ranges(p, &maps->entries[i], is_all, sites);
+			add_places(p, &maps->entries[i], sites);
+		}
 	return r;
 }
 
@@ -292,21 +338,46 @@ static bool fill_known_rate(struct planner *p, struct targets *targets)
 	return is_known;
 }
 
+/* So few calls that a breakpoint on each does no harm. False: it cannot be, or they are more. */
+static bool count_rate(struct planner *p)
+{
+	struct load_count counted;
+	uint64_t allocs = 0, frees = 0;
+	double seconds;
+
+	if (p->place_count > LOAD_PLACES ||
+	    load_count(p->pid, p->places, p->place_count, COUNT_NS, &counted))
+		return false;
+	for (size_t i = 0; i < p->place_count; i++)
+		*(p->place_roles[i] == DHAT_ROLE_FREE ? &frees : &allocs) += counted.hits[i];
+	seconds = counted.wall_ns / 1e9;
+	p->plan->allocs_per_second = allocs / seconds;
+	p->plan->cost_percent = (allocs + frees) / seconds * COUNTED_CALL_NS / 1e7;
+	snprintf(p->plan->cost_basis, sizeof(p->plan->cost_basis),
+		 "counted by the processor's breakpoints: %" PRIu64 " allocations and %" PRIu64
+		 " frees in %.1f s; each costs %d ns more when dhatd counts it",
+		 allocs, frees, seconds, COUNTED_CALL_NS);
+	return true;
+}
+
 static int measure(struct planner *p, struct load *ret, struct dhat_error *err)
 {
-	const struct load_wish first = { .duration_ns = FIRST_NS, .sample_ns = FIRST_SAMPLE_NS };
-	struct load_wish longer = { .duration_ns = LONGER_NS, .sample_ns = LONGER_SAMPLE_NS };
-	int r = load_measure(p->pid, p->ranges, p->range_count, &first, ret, err);
-	double share;
+	const struct load_wish wish = { .duration_ns = FIRST_NS, .sample_ns = FIRST_SAMPLE_NS };
 
-	if (r < 0 || ret->samples == 0 || ret->inside >= LOAD_FEW)
-		return r;
-	share = (double)ret->cpu_ns / ret->wall_ns;
+	return load_measure(p->pid, p->ranges, p->range_count, &wish, ret, err);
+}
+
+/* Once more, as long and as closely as may be: of one that was hardly met in its allocator. */
+static int measure_longer(struct planner *p, struct load *ret, struct dhat_error *err)
+{
+	struct load_wish wish = { .duration_ns = LONGER_NS, .sample_ns = LONGER_SAMPLE_NS };
+	double share = (double)ret->cpu_ns / ret->wall_ns;
+
 	if (share < 1)
-		longer.sample_ns *= share;
-	if (longer.sample_ns < LEAST_SAMPLE_NS)
-		longer.sample_ns = LEAST_SAMPLE_NS;
-	return load_measure(p->pid, p->ranges, p->range_count, &longer, ret, err);
+		wish.sample_ns *= share;
+	if (wish.sample_ns < LEAST_SAMPLE_NS)
+		wish.sample_ns = LEAST_SAMPLE_NS;
+	return load_measure(p->pid, p->ranges, p->range_count, &wish, ret, err);
 }
 
 static void estimate_rate(struct planner *p)
@@ -316,23 +387,19 @@ static void estimate_rate(struct planner *p)
 	struct plan *plan = p->plan;
 	size_t size = sizeof(plan->cost_basis);
 	double calls;
+	int r = measure(p, &load, &why);
 
-	if (measure(p, &load, &why) < 0) {
+	if (r == 0 && load.samples && count_rate(p))
+		return;
+	if (r == 0 && load.samples && load.inside < LOAD_FEW)
+		r = measure_longer(p, &load, &why);
+	if (r < 0) {
 		snprintf(plan->cost_basis, size, "not known: %s", why.message);
 	} else if (load.samples == 0) {
 		plan->allocs_per_second = plan->cost_percent = 0;
 		snprintf(plan->cost_basis, size,
 			 "the process did nothing while it was sampled for %.1f s",
 			 load.wall_ns / 1e9);
-	} else if (load.inside >= LOAD_FEW && load.cpu_ns < load.wall_ns * SLEEPER_SHARE) {
-		plan->cost_at_most_percent = load_calls_per_second(&load) * COUNTED_CALL_NS / 1e7;
-		snprintf(plan->cost_basis, size,
-			 "a bound: %" PRIu64 " of %" PRIu64 " samples of its CPU time in %.1f s "
-			 "were in its allocator; it mostly sleeps, and after that a call takes up "
-			 "to a hundred times the %d ns that it takes in a loop; a counted one "
-			 "costs %d ns more",
-			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_CALL_NS,
-			 COUNTED_CALL_NS);
 	} else if (load.inside < LOAD_FEW) {
 		plan->cost_at_most_percent = load_calls_at_most(&load) * COUNTED_CALL_NS / 1e7;
 		snprintf(plan->cost_basis, size,

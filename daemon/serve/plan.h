@@ -17,7 +17,7 @@ struct plan {
 	char cost_basis[576];			/* how it was estimated */
 };
 
-/* Takes a second, or five: the process's use of its allocator is sampled. targets NULL: nothing is
+/* Takes one to five seconds: the process's use of its allocator is measured. targets NULL: nothing is
  * attached by us. A process that cannot be attached
  * to is no error but a plan that says so; errors are wrong options and lack of memory. The caller
  * releases *ret, which starts zeroed, in any case. */

@@ -126,9 +126,13 @@ static void print_hazards(struct screen *screen, const Dhat__Plan *plan)
 	}
 }
 
-/* "5 %", "0.3 %" */
+/* "about 5 %", "about 0.3 %", "less than 0.1 %" */
 static void print_percent(struct screen *screen, const char *how, double percent)
 {
+	if (percent > 0 && percent < 0.05) {
+		how = "less than";
+		percent = 0.1;
+	}
 	char text[128];
 
 	snprintf(text, sizeof(text), "%s %.*f %% of one core, in the process itself", how,
