@@ -17,10 +17,10 @@ struct plan {
 	char cost_basis[576];			/* how it was estimated */
 };
 
-/* Takes one to five seconds: the process's use of its allocator is measured. targets NULL: nothing is
- * attached by us. A process that cannot be attached
- * to is no error but a plan that says so; errors are wrong options and lack of memory. The caller
- * releases *ret, which starts zeroed, in any case. */
+/* Takes one to five seconds: the process's use of its allocator is measured. targets NULL: nothing
+ * is attached by us. A process that cannot be attached to is no error but a plan that says so;
+ * errors are wrong options and lack of memory. The caller releases *ret, which starts zeroed, in
+ * any case. */
 int plan_make(pid_t pid, const struct target_options *options, struct worker *worker,
 	      struct targets *targets, struct plan *ret, struct dhat_error *err);
 void plan_deinit(struct plan *plan);

@@ -116,7 +116,8 @@ def test_idle_and_busy(daemon, ctl, target, tmp_path):
     assert plan["allocs_per_second"] == 0 and plan["cost_percent"] == 0
     assert "did nothing" in plan["cost_basis"]
     busy = target(build(tmp_path, "busy", "#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(60);"
-                                          "for (;;) { void *p = malloc(64); *(volatile char *)p = 1; free(p); } }"))
+                                          "write(1, \"ready\\n\", 6); for (;;) { void *p = malloc(64); *(volatile char *)p = 1; free(p); } }"))
+    busy.expect("ready")
     plan = plan_of(ctl, busy.pid)
     assert "samples of its CPU time" in plan["cost_basis"]
     assert plan["cost_at_most_percent"] < 0  # there is a rate
@@ -137,15 +138,17 @@ def test_few_calls_are_counted(daemon, ctl, target, tmp_path):
 static double now(clockid_t c) { struct timespec t; clock_gettime(c, &t); return t.tv_sec + t.tv_nsec / 1e9; }
 int main(void) { /* 500 pairs for each second of its CPU time */
     alarm(120);
+    write(1, "ready\\n", 6);
     for (double next = 0;; next += 0.002) {
         while (now(CLOCK_PROCESS_CPUTIME_ID) < next) for (volatile int i = 0; i < 10000; i++);
         free(malloc(100));
     }
 }"""
-    sleeper = ("#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(120); for (;;) { void *p[4];"
+    sleeper = ("#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(120); write(1, \"ready\\n\", 6); for (;;) { void *p[4];"
                "for (int i = 0; i < 4; i++) p[i] = malloc(100 + i * 40); for (int i = 0; i < 4; i++) free(p[i]); usleep(5000); } }")
     for name, code, most_pairs in (("rare", source, 500), ("sleeper", sleeper, 800)):
         process = target(build(tmp_path, name, code))
+        process.expect("ready")
         plan = plan_of(ctl, process.pid)
         assert "low" not in plan["cost_basis"]
         if plan["cost_percent"] >= 0:  # the processor has breakpoints
