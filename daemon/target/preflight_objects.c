@@ -35,8 +35,9 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 		return preflight_block(
 			preflight, "static and stripped", ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 			"%s is linked statically and has no symbols, so its allocator "
-			"cannot be found: %s",
-			path, how);
+			"cannot be found: name its functions by where they begin, with --alloc "
+			"'BINARY+0xADDRESS(size=arg1)' and --free 'BINARY+0xADDRESS(ptr=arg1)'",
+			path);
 	return preflight_block(preflight, "no allocator", ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 			       "no known allocator in process (%s): %s", path, how);
 }

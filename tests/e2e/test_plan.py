@@ -264,8 +264,12 @@ def test_static_and_stripped(daemon, ctl, target, tmp_path):
     daemon("serve")
     process = target(build(tmp_path, "loop", LOOP, "-static", "-s"))
     process.expect("^ready")
-    assert "--alloc" in refused(ctl, process.pid, "static and stripped", 7)
+    detail = refused(ctl, process.pid, "static and stripped", 7)
+    assert "--alloc 'BINARY+0xADDRESS(" in detail and "FUNCTION" not in detail  # it has no names to be given
     assert is_untouched(process)
+    started = subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock", "--", process.argv[0]],
+                             capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert started.returncode == 7 and detail in started.stderr and started.stdout == ""  # it has not begun
 
 
 def test_stripped_program_by_address(daemon, ctl, target, tmp_path):
