@@ -19,6 +19,10 @@
 #include "machine.h"
 #include "unwind_types.h"
 
+#ifndef barrier_var /* libbpf's, as plain C */
+#define barrier_var(var) __asm__ volatile("" : "+r"(var))
+#endif
+
 #define UNWIND_MORE 0xffffffffu
 
 /* What a row can also say, once it was looked up; memoised like the others. */
@@ -250,15 +254,27 @@ static inline __attribute__((always_inline)) __u64 unwind_index(struct unwind_sc
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
+/* Where frame `at` is kept. The mask is for the verifier (6.18), and clang 19 drops one that it
+ * knows to do nothing. */
+static inline __attribute__((always_inline)) __u64 *unwind_frame(struct unwind_scratch *s, __u32 at)
+{
+	__u32 slot = dhat_frame_slot(at);
+
+	barrier_var(slot);
+	return &s->frames[slot & 127];
+}
+
 static inline __attribute__((always_inline)) __u32 unwind_push(struct unwind_scratch *s, __u64 pc)
 {
 	__u64 frame = pc | (s->is_exact_pc ? DHAT_FRAME_EXACT_PC : 0);
 	__u32 at = s->frame_count;
+	__u64 *kept;
 
 	if (at >= DHAT_MAX_DEPTH)
 		return DHAT_STOP_TOO_DEEP;
-	s->overwritten = s->frames[dhat_frame_slot(at) & 127];
-	s->frames[dhat_frame_slot(at) & 127] = frame;
+	kept = unwind_frame(s, at);
+	s->overwritten = *kept;
+	*kept = frame;
 	s->frame_count = at + 1;
 	return UNWIND_MORE;
 }
@@ -311,7 +327,7 @@ static inline __attribute__((always_inline)) __u32 unwind_take_back(struct unwin
 
 	if (s->frame_count > 1) {
 		s->frame_count--;
-		s->frames[dhat_frame_slot(s->frame_count) & 127] = s->overwritten;
+		*unwind_frame(s, s->frame_count) = s->overwritten;
 	}
 	return stop;
 }
@@ -326,7 +342,7 @@ static inline __attribute__((always_inline)) int unwind_unhide(struct unwind_scr
 	if (!hidden || hidden == s->pc)
 		return 0;
 	s->pc = hidden;
-	s->frames[dhat_frame_slot(last) & 127] = hidden;
+	*unwind_frame(s, last) = hidden;
 	return 1;
 }
 
@@ -364,7 +380,7 @@ UNWIND_NOINLINE __u64 unwind_planted(struct unwind_scratch *s)
 		return 0;
 	last = s->frame_count - 1;
 	s->is_exact_pc = 1;
-	s->frames[dhat_frame_slot(last) & 127] = s->pc | DHAT_FRAME_EXACT_PC;
+	*unwind_frame(s, last) = s->pc | DHAT_FRAME_EXACT_PC;
 	return row;
 }
 
