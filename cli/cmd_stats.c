@@ -269,6 +269,8 @@ static void print(const struct stats *stats, struct dhat_rendering *table,
 	rows_print(&screen, table, &stats->rows);
 	filtering_print(&screen, &stats->filter);
 	print_notes(&screen, snapshot->end);
+	if (stats->rows.key == RANK_BY_LIVE && stats->rows.top)
+		rows_hint(&screen, table, by_line);
 	if (!stats->without_names)
 		names_hint(&screen, table, &stats->rows);
 }

@@ -332,3 +332,21 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 		print_row(screen, table, table->points[i], columns);
 	}
 }
+
+#define HINT_SHARE 10 /* the largest stack has less than a tenth of what the headline tells */
+
+void rows_hint(struct screen *screen, const struct dhat_rendering *table,
+	       const struct dhat_rendering *by_line)
+{
+	char text[256];
+
+	if (table->style.by != DHAT_BY_STACK || !table->point_count || !by_line->point_count ||
+	    table->points[0]->live_bytes >= by_line->points[0]->live_bytes / HINT_SHARE)
+		return;
+	snprintf(text, sizeof(text),
+		 "%s lead to the line at the top: --by line lists sums, --depth 3 puts together "
+		 "what begins alike",
+		 view_counted(by_line->points[0]->part_count, "stack"));
+	fputs("\nHint: ", screen->file);
+	screen_paragraph(screen, 6, text);
+}

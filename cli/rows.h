@@ -14,3 +14,8 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line);
 /* The list; sorts the points. */
 void rows_print(struct screen *screen, struct dhat_rendering *table,
 		const struct rows_options *options);
+
+/* Where the list hides what the headline tells, for it lists stacks, and each has but a small part:
+ * how to see it. Both are sorted, the list by live bytes. */
+void rows_hint(struct screen *screen, const struct dhat_rendering *table,
+	       const struct dhat_rendering *by_line);

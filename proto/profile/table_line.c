@@ -76,6 +76,9 @@ static char *function_line(const Dhat__Frame *frame, const Dhat__Location *locat
 
 	if (!function || !place)
 		return NULL;
+	/* no compiler's name has one: it would be taken for the end of it */
+	for (char *at = function; (at = strchr(at, '\t'));)
+		*at = ' ';
 	if (style->has_addresses)
 		snprintf(address, sizeof(address), "%" PRIx64, frame->address);
 	return asprintf(&line, "%s\t%s\t%s", address, function, place) < 0 ? NULL : line;

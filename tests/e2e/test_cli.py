@@ -210,6 +210,9 @@ def test_one_line_over_many_stacks(target, daemon, ctl, tables, tmp_path):
     text = ctl("stats").out
     assert re.search(r"^Most of what is live: 15\.6 KiB \(16,000 bytes\) in 1,000 blocks from 1,000 stacks, \d+\.\d%.*\n"
                      r"  from walk at targets/many_stacks\.c:\d+$", text, re.M), text
+    apart = ctl("stats", "--depth", "0").out
+    assert re.search("^Hint: 1,000 stacks lead to the line at the top: --by line lists sums", apart, re.M), apart
+    assert "lead to the line" not in ctl("stats", "--by", "line").out + ctl("stats", "--depth", "2").out
     by_line = ctl("stats", "--by", "line", "--json").json()["points"][0]
     assert [by_line[k] for k in ("live_bytes", "live_blocks", "merged_points", "line")] == [16000, 1000, 1000, "walk"]
     top = ctl("stats", "--depth", "1", "--json").json()["points"][0]
