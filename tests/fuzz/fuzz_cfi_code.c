@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(pieces[i].start < pieces[i].end);
 		FUZZ_CHECK(i == 0 || pieces[i - 1].end <= pieces[i].start);
 		FUZZ_CHECK(pieces[i].start >= CODE && pieces[i].end <= CODE + size + 16);
-		FUZZ_CHECK(pieces[i].row.cfa && pieces[i].row.cfa <= DHAT_CFA_END);
+		FUZZ_CHECK((pieces[i].row.cfa & DHAT_CFA_KIND) &&
+			   (pieces[i].row.cfa & DHAT_CFA_KIND) <= DHAT_CFA_END);
 	}
 	free(pieces);
 	return 0;

@@ -79,7 +79,8 @@ static int collect(struct reader *reader)
 	size_t i;
 	int r = 0;
 
-	qsort(f->places, f->place_count, sizeof(*f->places), compare_places);
+	if (f->place_count)
+		qsort(f->places, f->place_count, sizeof(*f->places), compare_places);
 	for (i = 0; r == 0 && i < f->place_count; i++) {
 		place = &f->places[i];
 		if (place->addr < end)

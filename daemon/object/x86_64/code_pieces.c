@@ -52,35 +52,38 @@ static int rank(const struct dhat_row *row)
 	return row->cfa & DHAT_CFA_ENDLESS ? 2 : row->cfa != DHAT_CFA_END;
 }
 
-/* Adds a piece that starts at or behind the start of the last one. `open` is where the next may
- * start: what is before is taken, or was contradicted. */
+/* Adds a piece that starts at or behind where the one before it did. What is before the last one of
+ * the list is decided; `open` is where nothing was said yet. */
 static void merge(struct cfi_code_piece *list, size_t *count, uint64_t *open,
 		  struct cfi_code_piece piece)
 {
 	struct cfi_code_piece *last = *count ? &list[*count - 1] : NULL;
+	uint64_t end = piece.end;
 
-	if (last && last->end > piece.start && is_same_row(&last->row, &piece.row)) {
-		if (piece.end > last->end)
-			last->end = piece.end;
-	} else if (last && last->end > piece.start) {
-		uint64_t end = last->end;
-
-		if (rank(&last->row) <= rank(&piece.row))
-			last->end = piece.start;
-		if (rank(&last->row) >= rank(&piece.row))
-			piece.start = end;
-		if (last->end == last->start)
-			(*count)--;
-		if (piece.start < piece.end)
-			list[(*count)++] = piece;
-	} else {
+	if (last && piece.start < last->start)
+		piece.start = last->start;
+	if (!last || last->end <= piece.start) {
 		if (piece.start < *open)
 			piece.start = *open;
-		if (piece.start < piece.end)
-			list[(*count)++] = piece;
+	} else if (is_same_row(&last->row, &piece.row)) {
+		if (last->end < piece.end && last->end >= *open)
+			last->end = piece.end;
+		piece.start = piece.end;
+	} else {
+		int ranks = rank(&last->row) - rank(&piece.row);
+		uint64_t last_end = last->end;
+
+		if (ranks <= 0)
+			last->end = piece.start;
+		if (ranks >= 0)
+			piece.start = last_end < *open ? *open : last_end;
+		if (last->end == last->start)
+			(*count)--;
 	}
-	if (piece.end > *open)
-		*open = piece.end;
+	if (piece.start < piece.end)
+		list[(*count)++] = piece;
+	if (end > *open)
+		*open = end;
 }
 
 int code_pieces_finish(struct code_pieces *pieces, const uint32_t *last_reading,
