@@ -167,10 +167,11 @@ UNWIND_NOINLINE __u64 unwind_search_row(__u64 pc, __u32 zero)
 			       is_known ? mapping->start - mapping->file_offset : 0)) {
 		return UNWIND_ROW_NO_TABLE << 16; /* not kept: the look itself may have failed */
 	} else if (!is_known) {
+		/* only what is certain is kept: code may be made writable for a moment */
 		is_code = unwind_is_code(pc);
-		if (is_code < 0)
-			return UNWIND_ROW_JIT << 16;
-		row = (is_code ? UNWIND_ROW_JIT : UNWIND_ROW_NO_CODE) << 16;
+		if (is_code <= 0)
+			return (is_code ? UNWIND_ROW_JIT : UNWIND_ROW_NO_CODE) << 16;
+		row = UNWIND_ROW_JIT << 16;
 	} else {
 		kind = mapping->kind;
 		slot = mapping->table_slot;
