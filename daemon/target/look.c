@@ -181,18 +181,23 @@ static bool is_quickly_had(struct target *target, const struct object_slot *slot
 	       tables_are_kept(target->services.tables, slot->fd, &identity);
 }
 
+/* Small ones first: a stack may lead through many files, and one large one takes its time. */
 void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
 {
-	for (uint32_t i = 0; i < target->objects.count && !target->is_ending; i++) {
-		const struct object_slot *slot = objects_at(&target->objects, i);
+	uint32_t count = target->objects.count;
 
-		if (slot->table_was_tried || !slot->was_tried ||
-		    !objects_is_mapped(&target->objects, i))
+	for (uint32_t i = 0; i < 2 * count && !target->is_ending; i++) {
+		uint32_t object = i % count;
+		const struct object_slot *slot = objects_at(&target->objects, object);
+		bool is_turn = i >= count || slot->code_bytes <= SMALL_CODE_BYTES;
+
+		if (!is_turn || slot->table_was_tried || !slot->was_tried ||
+		    !objects_is_mapped(&target->objects, object))
 			continue;
 		if (until_ns &&
 		    (clock_now_ns(CLOCK_MONOTONIC) > until_ns || !is_quickly_had(target, slot)))
 			continue;
-		get_table(target, i);
+		get_table(target, object);
 		if (!target->is_finished) /* tracer is there as long as it is not */
 			publish(target, epoch);
 	}

@@ -332,8 +332,11 @@ static int find_kept(struct holes *holes)
 	return r;
 }
 
-/* Too much to be read: what keeps frame pointers is left out. */
-static int leave_out_kept(struct holes *holes)
+/* What a program is entered at is no longer. */
+#define ENTRY_BYTES 64
+
+/* Too much to be read: what keeps frame pointers is left out, but not where all stacks begin. */
+static int leave_out_kept(struct holes *holes, uint64_t entry)
 {
 	struct cfi_code_range *ranges = NULL, *range;
 	size_t i, kept = 0, count = 0, capacity = 0;
@@ -349,10 +352,15 @@ static int leave_out_kept(struct holes *holes)
 			if (kept < holes->kept_count && holes->kept[kept].start <= at) {
 				if (holes->kept[kept].end < end)
 					end = holes->kept[kept].end;
-				continue;
-			}
-			if (kept < holes->kept_count && holes->kept[kept].start < end)
+				if (entry > at && entry < end)
+					end = entry;
+				if (entry != at)
+					continue;
+				if (end - at > ENTRY_BYTES)
+					end = at + ENTRY_BYTES;
+			} else if (kept < holes->kept_count && holes->kept[kept].start < end) {
 				end = holes->kept[kept].start;
+			}
 			if (array_make_room(&ranges, &capacity, count)) {
 				free(ranges);
 				return -ENOMEM;
@@ -438,7 +446,7 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 	if (r == 0)
 		r = find_kept(&holes);
 	if (r == 0 && holes.all_bytes > MAX_READ_BYTES)
-		r = leave_out_kept(&holes);
+		r = leave_out_kept(&holes, entry);
 	if (r == 0)
 		r = find_stubs(&holes);
 	if (r == 0 && holes.noreturn_count)

@@ -196,6 +196,21 @@ static void test_instructions_come_first(void **state)
 	expect(2, 37, BLOCK, DHAT_CFA_CHAIN);
 }
 
+/* So it is where there is too much code to read all of it: stacks end at the entry point. */
+static void test_the_entry_point_is_always_read(void **state)
+{
+	const size_t size = 5 << 20;
+
+	make_text(size);
+	put_functions(0, size / 8, true);
+	memcpy(text + 3 * BLOCK + 32, (uint8_t[]){ 0x31, 0xed, 0xff, 0xd0, 0xf4 }, 5);
+	read_holes(NULL, 0, TEXT + 3 * BLOCK + 32);
+	assert_int_equal(piece_count, 3);
+	expect(0, 0, 3 * BLOCK + 32, DHAT_CFA_CHAIN);
+	expect(1, 3 * BLOCK + 32, 3 * BLOCK + 37, DHAT_CFA_END);
+	expect(2, 3 * BLOCK + 37, size, DHAT_CFA_CHAIN);
+}
+
 /* Nobody calls the function but through a pointer; what it calls by way of a slot does not return.
  * The other pointer leads to the middle of something. */
 static void test_pointers_to_code(void **state)
@@ -230,9 +245,8 @@ static void test_pointers_to_code(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_frame_pointers_by_blocks),
-		TEST(test_beside_what_is_covered),
-		TEST(test_instructions_come_first),
+		TEST(test_frame_pointers_by_blocks), TEST(test_beside_what_is_covered),
+		TEST(test_instructions_come_first),  TEST(test_the_entry_point_is_always_read),
 		TEST(test_pointers_to_code),
 	};
 
