@@ -73,3 +73,12 @@ def test_without_an_inventory_frees_tell_their_sizes(known, daemon, ctl, target,
         assert profile(ctl)["totals"]["freed_before_bytes"] == sum(sizes)
         assert dhatd.stop() == 0
         program.close()
+
+
+def test_result_sites_are_what_the_processor_finds(known):
+    """result_judge, which has stopped at each site of this machine's glibc, stops at those of these."""
+    for libc in known:
+        done = subprocess.run([BUILD / "tests/judge/result_judge", "--libc", libc.directory], capture_output=True,
+                              text=True, timeout=600, check=False)
+        assert done.returncode == 0, f"{libc.name}:\n{done.stdout}{done.stderr}"
+        assert len(re.findall(r"\(mc?\).* 34000 calls, .*: right$", done.stdout, re.M)) == 3, done.stdout

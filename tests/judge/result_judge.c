@@ -1,7 +1,8 @@
 /* result_judge: are result sites what they are taken for? Asked of the processor.
  *
  *   result_judge [LIBRARY...]     the C library, and allocators that are installed, if none is
- * named
+ *                                 named
+ *   result_judge --libc DIR       another C library, by its own dynamic loader
  *
  * A child calls malloc and calloc with random sizes, frees in between, in its first thread and in
  * another one, with and without glibc's thread caches, and sizes that nobody can have. It stops at
@@ -29,8 +30,6 @@
 
 #define CALLS 34000 /* of a run; there are several for each library */
 #define MAX_PLACES 256
-
-DEFINE_CLEANUP_PTR(struct survey *, survey_free)
 
 /* ---- the child ------------------------------------------------------------------------------ */
 
@@ -70,6 +69,8 @@ static size_t random_size(void)
 	}
 }
 
+static bool does_malloc, does_calloc; /* those that have result sites are called */
+
 #define HELD 512
 
 static void *call_much(void *count_)
@@ -79,7 +80,7 @@ static void *call_much(void *count_)
 
 	for (size_t i = 0; i < count; i++) {
 		size_t slot = next_random() % HELD, size = random_size();
-		bool is_product = next_random() % 3 == 0;
+		bool is_product = does_calloc && (!does_malloc || next_random() % 3 == 0);
 		size_t times = is_product ? 1 + next_random() % 5 : 0;
 
 		free(held[slot]);
@@ -91,12 +92,14 @@ static void *call_much(void *count_)
 	return NULL;
 }
 
-static int child(const char *seed)
+static int child(const char *seed, const char *calls)
 {
 	size_t count = CALLS / 2;
 	pthread_t thread;
 
 	random_state = strtoull(seed, NULL, 10);
+	does_malloc = strchr(calls, 'm');
+	does_calloc = strchr(calls, 'c');
 	raise(SIGTRAP); /* breakpoints are placed now */
 	call_much(&count);
 	if (pthread_create(&thread, NULL, call_much, &count))
@@ -316,17 +319,33 @@ static bool see(struct judge *j, pid_t tid)
 
 /* ---- a run ---------------------------------------------------------------------------------- */
 
-static void start(const char *self, const char *seed, const char *preload, const char *tunables)
-{
-	char *argv[] = { without_qualifiers(self), without_qualifiers("--child"),
-			 without_qualifiers(seed), NULL };
+struct subject {
+	char *path;		     /* of the library */
+	const char *preload;	     /* NULL: it is there anyway */
+	const char *loader, *folder; /* NULL: the system's */
+	char calls[3];		     /* "m", "c", "mc" */
+	struct survey *survey;
+};
 
-	if (preload)
-		setenv("LD_PRELOAD", preload, 1);
+static void start(const struct subject *subject, const char *seed, const char *tunables)
+{
+	char *self = realpath("/proc/self/exe", NULL),
+	     *loader = without_qualifiers(subject->loader);
+	char *argv[] = { loader,
+			 without_qualifiers("--library-path"),
+			 without_qualifiers(subject->folder),
+			 self,
+			 without_qualifiers("--child"),
+			 without_qualifiers(seed),
+			 without_qualifiers(subject->calls),
+			 NULL };
+
+	if (subject->preload)
+		setenv("LD_PRELOAD", subject->preload, 1);
 	if (tunables)
 		setenv("GLIBC_TUNABLES", tunables, 1);
 	ptrace(PTRACE_TRACEME, 0L, 0L, 0L);
-	execv(self, argv);
+	execv(loader ?: self, loader ? argv : argv + 3);
 	_exit(127);
 }
 
@@ -365,8 +384,7 @@ static bool watch(struct judge *j, const char *path, const struct survey *survey
 	}
 }
 
-static bool run(const char *self, const char *path, const char *preload, const char *tunables,
-		const struct survey *survey)
+static bool run(const struct subject *subject, const char *tunables)
 {
 	struct judge *j = calloc(1, sizeof(*j));
 	char seed[24];
@@ -376,53 +394,91 @@ static bool run(const char *self, const char *path, const char *preload, const c
 	snprintf(seed, sizeof(seed), "%ld", (long)getpid());
 	j->pid = fork();
 	if (j->pid == 0)
-		start(self, seed, preload, tunables);
-	is_right = watch(j, path, survey);
+		start(subject, seed, tunables);
+	is_right = watch(j, subject->path, subject->survey);
 	if (!is_right) {
 		kill(j->pid, SIGKILL);
 		while (waitpid(-1, &status, __WALL) > 0)
 			;
 	}
 	is_right &= j->calls == CALLS / 2 * 2;
-	printf("# %s%s%s: %" PRIu64 " calls, %" PRIu64 " blocks, %" PRIu64 " failed, %" PRIu64
+	printf("# %s (%s)%s%s: %" PRIu64 " calls, %" PRIu64 " blocks, %" PRIu64 " failed, %" PRIu64
 	       " begun, seed %s: %s\n",
-	       path, tunables ? ", " : "", tunables ? tunables : "", j->calls, j->blocks,
-	       j->failures, j->begun, seed, is_right ? "right" : "WRONG");
+	       subject->path, subject->calls, tunables ? ", " : "", tunables ? tunables : "",
+	       j->calls, j->blocks, j->failures, j->begun, seed, is_right ? "right" : "WRONG");
 	free(j);
 	return is_right;
 }
 
-/* true: right, or it has none; *ret_functions: how many have. */
-static bool judge(const char *self, const char *library, bool is_libc, size_t *ret_functions)
+static void subject_deinit(struct subject *subject)
 {
-	static const char *const tunables[] = { NULL, "glibc.malloc.tcache_count=0",
-						"glibc.malloc.arena_max=1" };
-	_cleanup_free_ char *path = realpath(library, NULL);
-	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	const struct survey_question question = { .path = path, .use_result_sites = true };
-	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
-	struct dhat_error err = { 0 };
-	bool is_right = true;
+	free(subject->path);
+	survey_free(subject->survey);
+}
 
-	*ret_functions = 0;
-	if (fd < 0 || survey_make(fd, &question, &survey, &err) < 0) {
+/* What of the library has result sites. */
+static bool look_at(struct subject *subject, const char *library)
+{
+	_cleanup_close_ int fd = open(library, O_RDONLY | O_CLOEXEC);
+	struct survey_question question = { .use_result_sites = true };
+	struct dhat_error err = { 0 };
+
+	subject->path = realpath(library, NULL);
+	question.path = subject->path;
+	if (fd < 0 || !subject->path || survey_make(fd, &question, &subject->survey, &err) < 0) {
 		printf("%s: %s\n", library, *err.message ? err.message : strerror(errno));
 		return false;
 	}
-	for (size_t i = 0; i < survey->allocators.count; i++) {
-		const struct site *site = &survey->allocators.list[i];
+	for (size_t i = 0; i < subject->survey->allocators.count; i++) {
+		const struct site *site = &subject->survey->allocators.list[i];
 
-		*ret_functions +=
-			site->returns == SITE_RETURNS_RESULTS &&
-			(!strcmp(site->function, "malloc") || !strcmp(site->function, "calloc"));
+		if (site->returns != SITE_RETURNS_RESULTS)
+			continue;
+		if (!strcmp(site->function, "malloc"))
+			strcat(subject->calls, "m");
+		else if (!strcmp(site->function, "calloc"))
+			strcat(subject->calls, "c");
 	}
-	if (*ret_functions < 2) { /* the child calls both */
-		printf("# %s: %zu of malloc and calloc have result sites\n", path, *ret_functions);
-		return true;
+	return true;
+}
+
+static bool judge(struct subject *subject, const char *library, bool is_libc)
+{
+	static const char *const tunables[] = { NULL, "glibc.malloc.tcache_count=0",
+						"glibc.malloc.arena_max=1" };
+	bool is_right = look_at(subject, library);
+
+	subject->preload = is_libc ? NULL : subject->path;
+	if (is_right && is_libc && !strchr(subject->calls, 'm')) {
+		printf("%s: malloc has no result sites\n", library);
+		return false;
+	}
+	if (!*subject->calls) {
+		printf("# %s: neither malloc nor calloc has result sites\n", library);
+		return is_right;
 	}
 	for (size_t i = 0; i < (is_libc ? ARRAY_SIZE(tunables) : 1) && is_right; i++)
-		is_right = run(self, path, is_libc ? NULL : path, tunables[i], survey);
+		is_right = run(subject, tunables[i]);
 	return is_right;
+}
+
+static bool judge_library(const char *library, bool is_libc)
+{
+	_cleanup_(subject_deinit) struct subject subject = { 0 };
+
+	return judge(&subject, library, is_libc);
+}
+
+static bool judge_libc_in(const char *folder)
+{
+	_cleanup_(subject_deinit) struct subject subject = { .folder = folder };
+	_cleanup_free_ char *library = NULL, *loader = NULL;
+
+	if (asprintf(&library, "%s/libc.so.6", folder) < 0 ||
+	    asprintf(&loader, "%s/ld-linux-x86-64.so.2", folder) < 0)
+		return false;
+	subject.loader = loader;
+	return judge(&subject, library, true);
 }
 
 static const char *own_libc(void)
@@ -445,20 +501,18 @@ int main(int argc, char **argv)
 		"/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4",
 		"/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
 	};
-	size_t functions;
-	bool is_right;
+	bool is_right = true;
 
-	if (argc == 3 && !strcmp(argv[1], "--child"))
-		return child(argv[2]);
-	is_right = judge("/proc/self/exe", own_libc(), true, &functions);
-	if (functions != 2) {
-		printf("the C library's malloc and calloc have no result sites\n");
-		is_right = false;
-	}
+	if (argc == 4 && !strcmp(argv[1], "--child"))
+		return child(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "--libc"))
+		return !judge_libc_in(argv[2]);
+	if (argc == 1)
+		is_right = judge_library(own_libc(), true);
 	for (size_t i = 0; i < ARRAY_SIZE(others) && argc == 1; i++)
 		if (access(others[i], R_OK) == 0)
-			is_right &= judge("/proc/self/exe", others[i], false, &functions);
+			is_right &= judge_library(others[i], false);
 	for (int i = 1; i < argc; i++)
-		is_right &= judge("/proc/self/exe", argv[i], false, &functions);
+		is_right &= judge_library(argv[i], false);
 	return !is_right;
 }
