@@ -9,39 +9,19 @@
 
 #define TEXT_COLUMN 13 /* behind a title */
 #define INSTRUCTION_COLUMNS 22
+#define LEAST_INSTRUCTION_COLUMNS 12 /* as much as screen_room() gives */
 
 /* ---- probes -------------------------------------------------------------------------------- */
 
 struct probe_columns {
 	size_t function, place;
+	size_t others;	/* all that a line has, but the instruction and what stands at the end */
 	bool is_folded; /* the screen is too narrow for one line each */
 };
 
 static void format_place(const Dhat__Probe *probe, char *ret, size_t size)
 {
 	snprintf(ret, size, "%s+0x%" PRIx64, dhat_text_base_name(probe->object), probe->site_vaddr);
-}
-
-/* As wide as the widest: names are not cut. */
-static struct probe_columns find_columns(const struct screen *screen, Dhat__Probe *const *probes,
-					 size_t count)
-{
-	struct probe_columns columns = { 0 };
-	char place[512];
-	size_t width;
-
-	for (size_t i = 0; i < count; i++) {
-		width = dhat_text_width(probes[i]->function);
-		columns.function = width > columns.function ? width : columns.function;
-		format_place(probes[i], place, sizeof(place));
-		width = dhat_text_width(place);
-		columns.place = width > columns.place ? width : columns.place;
-	}
-	columns.is_folded =
-		screen->width && screen->width < 4 + columns.function + 1 + columns.place +
-							 strlen(" +123 ") + INSTRUCTION_COLUMNS +
-							 strlen(" emulated");
-	return columns;
 }
 
 /* ", perf, exit probes": what differs from most probes' link. */
@@ -52,6 +32,30 @@ static void format_links(const Dhat__Probe *probe, const char *link, char *ret, 
 
 	snprintf(ret, size, "%s%s%s%s", has_link ? ", " : "", has_link ? probe->link : "",
 		 has_returns ? ", " : "", has_returns ? probe->returns_by : "");
+}
+
+/* As wide as the widest: names are not cut. */
+static struct probe_columns find_columns(const struct screen *screen, Dhat__Probe *const *probes,
+					 size_t count, const char *link)
+{
+	struct probe_columns columns = { 0 };
+	char place[512], links[128];
+	size_t width, end = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		width = dhat_text_width(probes[i]->function);
+		columns.function = width > columns.function ? width : columns.function;
+		format_place(probes[i], place, sizeof(place));
+		width = dhat_text_width(place);
+		columns.place = width > columns.place ? width : columns.place;
+		format_links(probes[i], link, links, sizeof(links));
+		width = dhat_text_width(links);
+		end = width > end ? width : end;
+	}
+	columns.others = 4 + columns.function + 1 + columns.place + strlen(" +123  emulated");
+	columns.is_folded =
+		screen->width && screen->width < columns.others + LEAST_INSTRUCTION_COLUMNS + end;
+	return columns;
 }
 
 static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link,
@@ -78,7 +82,9 @@ static void print_probe(struct screen *screen, const Dhat__Probe *probe, const c
 		fputc(' ', screen->file);
 		screen_column(screen, text, 4);
 		fputc(' ', screen->file);
-		screen_column(screen, probe->instruction, INSTRUCTION_COLUMNS);
+		screen_column(screen, probe->instruction,
+			      screen_room(screen, INSTRUCTION_COLUMNS,
+					  columns->others + dhat_text_width(links)));
 		fprintf(screen->file, " %s", how);
 		screen_text(screen, links);
 		fputc('\n', screen->file);
@@ -92,7 +98,7 @@ static void print_probe(struct screen *screen, const Dhat__Probe *probe, const c
 void plan_text_probes(struct screen *screen, Dhat__Probe *const *probes, size_t count)
 {
 	const char *link = count ? probes[0]->link : "";
-	struct probe_columns columns = find_columns(screen, probes, count);
+	struct probe_columns columns = find_columns(screen, probes, count, link);
 
 	if (!count)
 		return;
