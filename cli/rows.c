@@ -51,14 +51,15 @@ static size_t room_behind(const struct screen *screen, size_t used)
 /* The columns of names, behind which the places stand below each other: as wide as the widest, but
  * not too far right. */
 static size_t name_columns(const struct screen *screen, const struct dhat_rendering *table,
-			   size_t others, size_t count)
+			   size_t others, const struct dhat_rendered_point *const *points,
+			   size_t count)
 {
 	size_t widest = 0, width, limit = 60;
 
 	if (screen->width)
 		limit = screen->width > others ? (screen->width - others) * 6 / 10 : 1;
 	for (size_t i = 0; i < count; i++) {
-		const struct dhat_rendered_point *point = table->points[i];
+		const struct dhat_rendered_point *point = points[i];
 
 		for (uint32_t j = 0; j < point->line_count; j++) {
 			_cleanup_free_ char *name = NULL, *shown = NULL;
@@ -289,6 +290,14 @@ static void print_row(struct screen *screen, const struct dhat_rendering *table,
 			view_count(point->part_count));
 }
 
+void rows_print_stack(struct screen *screen, const struct dhat_rendering *table,
+		      const struct dhat_rendered_point *point)
+{
+	size_t others = INDENT + (table->style.has_addresses ? ADDRESS_COLUMNS : 0);
+
+	print_row(screen, table, point, name_columns(screen, table, others, &point, 1));
+}
+
 static void print_title(struct screen *screen, const struct dhat_rendering *table, size_t count,
 			uint64_t sum, const struct rows_options *options)
 {
@@ -325,7 +334,8 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 		return;
 	shown = count < options->top ? count : options->top;
 	print_title(screen, table, count, sum, options);
-	columns = name_columns(screen, table, others, shown);
+	columns = name_columns(screen, table, others,
+			       (const struct dhat_rendered_point *const *)table->points, shown);
 	for (size_t i = 0; i < shown; i++) {
 		fputc('\n', screen->file);
 		print_figures(screen, table, i, sum, options);

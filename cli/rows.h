@@ -15,6 +15,10 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line);
 void rows_print(struct screen *screen, struct dhat_rendering *table,
 		const struct rows_options *options);
 
+/* A row's lines, as in the list. */
+void rows_print_stack(struct screen *screen, const struct dhat_rendering *table,
+		      const struct dhat_rendered_point *point);
+
 /* Where the list hides what the headline tells, for it lists stacks, and each has but a small part:
  * how to see it. Both are sorted, the list by live bytes. */
 void rows_hint(struct screen *screen, const struct dhat_rendering *table,
