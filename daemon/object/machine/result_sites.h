@@ -57,6 +57,10 @@ struct code_source {
 	const uint64_t *by_itself;	  /* functions that are probed by themselves */
 	const uint64_t *returns_argument; /* … that return their first argument: memset */
 	size_t noreturn_count, by_itself_count, returns_argument_count;
+	/* Does anybody jump or call into these instructions from elsewhere, but to the first one of
+	 * the function? vaddrs: ascending. Then they are not passed by its calls alone. May be
+	 * NULL: nobody does. */
+	bool (*is_shared)(void *context, const uint64_t *vaddrs, size_t count, uint64_t entry);
 };
 
 enum result_size { RESULT_SIZE_ARGUMENT, RESULT_SIZE_PRODUCT /* of the first two arguments */ };

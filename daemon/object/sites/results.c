@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/object/machine/references.h"
 #include "daemon/object/machine/result_sites.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -22,6 +23,7 @@ struct chunk {
 struct file {
 	int fd;
 	const struct object *object;
+	const struct object_symbol *symbol; /* of the function that is looked at */
 	struct chunk *chunks;
 	size_t count, room;
 };
@@ -71,6 +73,84 @@ static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_
 		return false;
 	file->chunks[file->count++] = (struct chunk){ vaddr, n, take_ptr(code) };
 	return fetch_read(file, vaddr, ret_code, ret_size);
+}
+
+/* ---- who comes into a function's code ------------------------------------------------------ */
+
+#define BLOCK_BYTES (1u << 20)
+#define LONGEST_INSTRUCTION 15
+
+struct reached {
+	const uint64_t *vaddrs;
+	size_t count;
+	uint64_t entry;
+};
+
+/* The last one that begins at or before vaddr; 0: none does. */
+static uint64_t last_before(const struct reached *reached, uint64_t vaddr)
+{
+	size_t low = 0, high = reached->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (reached->vaddrs[middle] <= vaddr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? reached->vaddrs[low - 1] : 0;
+}
+
+static bool comes_from_elsewhere(const struct reached *reached, const struct reference *reference)
+{
+	return reference->target != reached->entry &&
+	       last_before(reached, reference->target) == reference->target &&
+	       reference->vaddr - last_before(reached, reference->vaddr) >= LONGEST_INSTRUCTION;
+}
+
+static bool has_reference(const uint8_t *bytes, size_t size, uint64_t vaddr,
+			  const struct reached *reached)
+{
+	struct reference reference;
+
+	for (size_t at = 0;
+	     references_next(bytes, size, vaddr, REFERENCE_CALL | REFERENCE_JUMP, &at, &reference);)
+		if (comes_from_elsewhere(reached, &reference))
+			return true;
+	return false;
+}
+
+/* Whoever shares code with a function has jumped out of it: nobody jumps into one's middle. */
+static bool is_all_its_own(const struct file *file, const struct reached *reached)
+{
+	uint64_t start = file->symbol->vaddr;
+
+	return reached->vaddrs[0] >= start &&
+	       reached->vaddrs[reached->count - 1] - start < file->symbol->code_size;
+}
+
+/* What cannot be read may hold anything. */
+static bool is_shared(void *context, const uint64_t *vaddrs, size_t count, uint64_t entry)
+{
+	const struct reached reached = { vaddrs, count, entry };
+	_cleanup_free_ uint8_t *block = malloc(BLOCK_BYTES);
+	const struct file *file = context;
+
+	if (is_all_its_own(file, &reached))
+		return false;
+	for (size_t i = 0; block && i < file->object->desc.segment_count; i++) {
+		const struct object_segment *segment = &file->object->desc.segments[i];
+
+		for (uint64_t at = 0; segment->is_executable && at < segment->file_size;) {
+			ssize_t n = pread(file->fd, block, BLOCK_BYTES, segment->file_offset + at);
+
+			if (n <= 0 || has_reference(block, n, segment->vaddr + at, &reached))
+				return true;
+			at += n < (ssize_t)BLOCK_BYTES ? n : n - LONGEST_INSTRUCTION;
+		}
+	}
+	return !block;
 }
 
 struct addresses {
@@ -139,6 +219,7 @@ int results_find(int fd, const struct object *object, struct allocator_site *sit
 	struct code_source source = {
 		.fetch = fetch,
 		.context = &file,
+		.is_shared = is_shared,
 		.noreturn = object->noreturn,
 		.noreturn_count = object->noreturn_count,
 	};
@@ -154,8 +235,10 @@ int results_find(int fd, const struct object *object, struct allocator_site *sit
 	source.returns_argument = returns_argument.list;
 	source.returns_argument_count = returns_argument.count;
 	for (size_t i = 0; i < count && r == 0; i++)
-		if (is_eligible(&sites[i]))
+		if (is_eligible(&sites[i])) {
+			file.symbol = sites[i].symbol;
 			r = find_in(&source, &sites[i]);
+		}
 	free(by_itself.list);
 	free(returns_argument.list);
 	return r;

@@ -421,15 +421,52 @@ static int find(const struct code *code, struct value size, struct result_sites 
 	return search(&s, ret, why);
 }
 
+static int compare_vaddrs(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* glibc 2.43's malloc() jumps to what free() calls, too, to make a thread's cache. */
+static int refuse_shared(const struct code_source *source, const struct code *code, uint64_t entry,
+			 char why[RESULT_WHY])
+{
+	_cleanup_free_ uint64_t *vaddrs = NULL;
+
+	if (!source->is_shared)
+		return 0;
+	vaddrs = calloc(code->count, sizeof(*vaddrs));
+	if (!vaddrs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < code->count; i++)
+		vaddrs[i] = code->list[i].vaddr;
+	qsort(vaddrs, code->count, sizeof(*vaddrs), compare_vaddrs);
+	if (!source->is_shared(source->context, vaddrs, code->count, entry))
+		return 0;
+	snprintf(why, RESULT_WHY, "others have a part of its code, too");
+	return -ENOTSUP;
+}
+
 int result_sites_find(const struct code_source *source, uint64_t vaddr, enum result_size kind,
 		      uint8_t argument, struct result_sites *ret, char why[RESULT_WHY])
 {
 	struct value size = { kind == RESULT_SIZE_PRODUCT ? VALUE_PRODUCT : VALUE_ARGUMENT,
 			      kind == RESULT_SIZE_PRODUCT ? 0 : argument };
 	_cleanup_(code_deinit) struct code code = { 0 };
+	struct result_sites found = { 0 };
 	int r = code_follow_proven(source, vaddr, &code);
 
 	if (r == -ENOTSUP)
 		snprintf(why, RESULT_WHY, "it is too long");
-	return r < 0 ? r : find(&code, size, ret, why);
+	if (r == 0)
+		r = find(&code, size, &found, why);
+	if (r == 0)
+		r = refuse_shared(source, &code, vaddr, why);
+	if (r < 0) {
+		free(found.list);
+		return r;
+	}
+	*ret = found;
+	return 0;
 }
