@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/serve/message.h"
 #include "daemon/serve/plan.h"
@@ -177,6 +178,8 @@ int plan_report(const struct dhatd_options *options)
 	struct dhat_error err = { 0 };
 	int status = DHAT_EXIT_OK, error = 0;
 
+	if (match_is_asked(&options->match) && geteuid() != 0)
+		dhat_say("dhatd", "only this user's processes can be seen: run it as root (sudo)");
 	if (match_is_asked(&options->match))
 		error = report_matches(options, &status, &err);
 	if (error == 0 && options->pid_count)

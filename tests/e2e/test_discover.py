@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -141,14 +142,28 @@ def test_more_than_were_meant(daemon, ctl, named, mark):
     until(lambda: attached_pids(ctl) == {several[1].pid, several[2].pid, late.pid}, "the late one to have its turn")
 
 
-def test_preview(target, named, mark):
+@pytest.fixture
+def public():
+    """A folder that everybody may enter."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield directory
+
+
+def test_preview(target, named, mark, public):
     """What it lists is what an attach takes; a word when there is nothing."""
     done = subprocess.run([BUILD / "dhatd", "plan", "--name", mark], capture_output=True, text=True)
     assert done.returncode == 3 and done.stdout == f"0 processes match --name '{mark}'\n"
     one = named()
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([BUILD / "dhatd", "plan", "--name", mark], stdout=full).returncode == 10
     done = subprocess.run([BUILD / "dhatd", "plan", "--name", mark], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout == f"1 process matches --name '{mark}'\n  {one.pid:7}  {mark}\n"
+    program = shutil.copy(BUILD / "dhatd", public)  # an unprivileged user learns why he sees less
+    done = subprocess.run([program, "plan", "--name", mark], capture_output=True, text=True, user=65534, group=65534,
+                          extra_groups=[])
+    assert done.returncode == 3 and "run it as root (sudo)" in done.stderr
 
 
 def test_the_end_comes_before_what_begins(daemon, target, tmp_path, mark):
