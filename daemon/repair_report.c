@@ -9,6 +9,7 @@
 #include "daemon/target/repair.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/program.h"
 #include "proto/base/text.h"
 
 static const char *const outcomes[REPAIR_OUTCOMES] = {
@@ -19,9 +20,11 @@ static const char *const outcomes[REPAIR_OUTCOMES] = {
 
 static void print_text(const struct target_identity *process, const struct repair *repair)
 {
-	_cleanup_free_ char *command = dhat_text_clean(process->command);
+	char program[DHAT_PROGRAM_CHARS];
+	_cleanup_free_ char *name =
+		dhat_text_clean(dhat_program_name(process->command, process->executable, program));
 
-	printf("%s (pid %d): ", command ?: "?", (int)process->pid);
+	printf("%s (pid %d): ", name ?: "?", (int)process->pid);
 	if (repair->breakpoints.count == 0) {
 		puts("no breakpoint in its code");
 		return;
