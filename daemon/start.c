@@ -43,14 +43,17 @@ bool dhatd_ends_with_targets(const struct dhatd *dhatd)
 static void on_ended(void *context, struct target *target)
 {
 	const struct dhatd *dhatd = context;
+	bool is_last = targets_attached_count(dhatd->targets) == 0;
 
-	if (dhatd_ends_with_targets(dhatd))
-		tell_ended(target, "");
-	else if (dhatd->options.command == DHATD_ATTACH && !match_is_asked(&dhatd->options.match) &&
-		 targets_attached_count(dhatd->targets) == 0)
+	if (dhatd_ends_with_targets(dhatd)) {
+		if (!is_last) /* of the last one the totals follow at once */
+			tell_ended(target, "");
+	} else if (is_last && dhatd->options.command == DHATD_ATTACH &&
+		   !match_is_asked(&dhatd->options.match)) {
 		tell_ended(target, "; its profile stays, Ctrl-C ends dhatd");
-	else
+	} else {
 		tell_ended(target, "; its profile stays");
+	}
 }
 
 /* ---- services -------------------------------------------------------------------------------- */
