@@ -176,7 +176,7 @@ def test_the_end_comes_before_what_begins(daemon, target, tmp_path, mark):
            "    time.sleep(0.05)\n"
            "for child in made: child.kill()")
     dhatd = daemon("attach", "--name", mark, "--max-targets", "200", "-o", tmp_path / "x.json", wait=False)
-    until(lambda: dhatd.err.count("attached to") >= 5, "some to be attached to")
+    until(lambda: dhatd.err.count("attached to") >= 15, "some to be attached to")
     told = dhatd.err.count("\n")
     dhatd.send_signal(signal.SIGINT)
     assert dhatd.wait() == 0, dhatd.err
@@ -184,7 +184,7 @@ def test_the_end_comes_before_what_begins(daemon, target, tmp_path, mark):
     lines = dhatd.err.splitlines()
     attached = {int(line.split("attached to ")[1].split()[0]) for line in lines if "attached to " in line}
     files = {int(p.name.split(".")[1]) for p in tmp_path.glob("x.*.json")}
-    assert files == attached and len(files) >= 5
+    assert files == attached and len(files) >= 15
     assert all(Profile(tmp_path / f"x.{pid}.json").data["pid"] == pid for pid in files)
     # what was under way at the signal may still be told, and no more
     first_end = next(i for i, line in enumerate(lines) if "Total:" in line)
