@@ -141,3 +141,10 @@ def test_flags_of_the_user_take_nothing_away(tmp_path):
     assert "warning" not in built.stderr
     version = subprocess.run([tmp_path / "o/dhatctl", "--version"], capture_output=True, text=True)
     assert version.stdout.startswith("dhatctl ")
+
+
+def test_flags_of_a_target_stand_in_the_line_that_asks_for_them():
+    """A comment that was wrapped behind "build:" asks for nothing."""
+    for source in sorted((ROOT / "tests" / "targets").rglob("*.[cr][cs]*")) + sorted((ROOT / "tests/targets").glob("*.c")):
+        for line in source.read_text().splitlines():
+            assert not re.search(r"(^|[ */])build: *(\*/)?$", line), f"{source}: {line}"

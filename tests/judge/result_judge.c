@@ -9,6 +9,9 @@
  * each result site, and behind each call. For each call that has returned a block exactly one site
  * was passed at which that block was known, with the size that was asked for, the return address
  * and the caller's frame pointer; for each that has failed none; and what was begun has ended.
+ *
+ * The libraries are copied before: who probes the same file elsewhere on this machine, and lets go
+ * of that, would take our breakpoints for his.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -462,23 +465,75 @@ static bool judge(struct subject *subject, const char *library, bool is_libc)
 	return is_right;
 }
 
-static bool judge_library(const char *library, bool is_libc)
-{
-	_cleanup_(subject_deinit) struct subject subject = { 0 };
+/* ---- copies --------------------------------------------------------------------------------- */
 
-	return judge(&subject, library, is_libc);
+static char folder[] = "/tmp/result_judge.XXXXXX";
+
+static void remove_file(const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", folder, name) > 0)
+		unlink(path);
 }
 
-static bool judge_libc_in(const char *folder)
+static void remove_folder(void)
+{
+	remove_file("libc.so.6");
+	remove_file("ld-linux-x86-64.so.2");
+	remove_file("library.so");
+	rmdir(folder);
+}
+
+/* The caller frees; NULL: it could not be copied. */
+static char *copy(const char *from, const char *name)
+{
+	_cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int out = -1;
+	char block[65536];
+	ssize_t n = -1;
+
+	if (asprintf(&path, "%s/%s", folder, name) < 0)
+		return NULL;
+	unlink(path);
+	out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	while (in >= 0 && out >= 0 && (n = read(in, block, sizeof(block))) > 0)
+		if (write(out, block, n) != n)
+			return NULL;
+	if (n == 0)
+		return take_ptr(path);
+	printf("%s cannot be copied: %s\n", from, strerror(errno));
+	return NULL;
+}
+
+static bool judge_library(const char *original)
+{
+	_cleanup_(subject_deinit) struct subject subject = { 0 };
+	_cleanup_free_ char *library = copy(original, "library.so");
+
+	printf("# %s:\n", original);
+	return library && judge(&subject, library, false);
+}
+
+static bool judge_libc(const char *original, const char *its_loader)
 {
 	_cleanup_(subject_deinit) struct subject subject = { .folder = folder };
+	_cleanup_free_ char *library = copy(original, "libc.so.6");
+	_cleanup_free_ char *loader = copy(its_loader, "ld-linux-x86-64.so.2");
+
+	printf("# %s:\n", original);
+	subject.loader = loader;
+	return library && loader && judge(&subject, library, true);
+}
+
+static bool judge_libc_in(const char *from)
+{
 	_cleanup_free_ char *library = NULL, *loader = NULL;
 
-	if (asprintf(&library, "%s/libc.so.6", folder) < 0 ||
-	    asprintf(&loader, "%s/ld-linux-x86-64.so.2", folder) < 0)
-		return false;
-	subject.loader = loader;
-	return judge(&subject, library, true);
+	return asprintf(&library, "%s/libc.so.6", from) > 0 &&
+	       asprintf(&loader, "%s/ld-linux-x86-64.so.2", from) > 0 &&
+	       judge_libc(library, loader);
 }
 
 static const char *own_libc(void)
@@ -505,14 +560,17 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && !strcmp(argv[1], "--child"))
 		return child(argv[2], argv[3]);
+	if (!mkdtemp(folder))
+		return 1;
+	atexit(remove_folder);
 	if (argc == 3 && !strcmp(argv[1], "--libc"))
 		return !judge_libc_in(argv[2]);
 	if (argc == 1)
-		is_right = judge_library(own_libc(), true);
+		is_right = judge_libc(own_libc(), "/lib64/ld-linux-x86-64.so.2");
 	for (size_t i = 0; i < ARRAY_SIZE(others) && argc == 1; i++)
 		if (access(others[i], R_OK) == 0)
-			is_right &= judge_library(others[i], false);
+			is_right &= judge_library(others[i]);
 	for (int i = 1; i < argc; i++)
-		is_right &= judge_library(argv[i], false);
+		is_right &= judge_library(argv[i]);
 	return !is_right;
 }

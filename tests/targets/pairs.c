@@ -6,9 +6,9 @@
  * its C library N times more, each time into a namespace of its own.
  *
  * FRAMES (5 … 127) counts from malloc's caller to clone3, both included. With frame pointers, so
- * that walkers that need them can be compared; libc's own two frames have none. build:
- * -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread
+ * that walkers that need them can be compared; libc's own two frames have none.
  */
+/* build: -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
