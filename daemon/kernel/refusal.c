@@ -105,7 +105,7 @@ int refusal_explain(int error, const char *compiler, struct dhat_error *err)
 		err, -error, DHAT_EXIT_UNSUPPORTED,
 		"the kernel's verifier refused the BPF program %s (%s). Linux %s is new "
 		"enough: %s has made of it what a verifier cannot follow. "
-		"clang 14 to 19 are known to work (make CLANG=clang-19); "
+		"clang 14, 19 and 21 are known to work (make CLANG=clang-19); "
 		"DHATD_LIBBPF_LOG=1 shows the verifier's log",
 		program, *complaint ? complaint : strerror(-error), kernel.release, compiler);
 }

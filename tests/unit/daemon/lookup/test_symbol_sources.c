@@ -57,7 +57,8 @@ static void compare_separate(const char *name, const char *root, enum which_judg
 	granted_count = 0;
 	compare(name, which, reference, &granter);
 	assert_int_equal(granted_count, expected_kind ? 1 : 0);
-	if (expected_kind)
+	/* since 0.191 libdw asks for a package itself, where it may look up the object's path */
+	if (expected_kind && (strcmp(expected_kind, "package") || strcmp(granted[0], "split")))
 		assert_string_equal(granted[0], expected_kind);
 }
 

@@ -110,16 +110,20 @@ static void test_constrained_names(void **state)
 		   "new T(v); }\n"
 		   "int main() { make_short(1.5); make_long(2l); shop::Shelf().put(3.5); }\n");
 	sh("g++ -std=c++20 -g -O2 -S constrained.cc -o plain.s");
-	sh("sed 's/_Z10make_shortIdEvT_/_Z10make_shortITk3BigdEvT_/g; "
+	/* gcc 14 and later write them, and the old names as aliases beside them */
+	sh("grep -q Tk3Big plain.s && cp plain.s constrained.s || "
+	   "sed 's/_Z10make_shortIdEvT_/_Z10make_shortITk3BigdEvT_/g; "
 	   "s/_Z9make_longIlEvT_/_Z9make_longIlQ3BigIT_EEvS0_/g; "
-	   "s/_ZN4shop5Shelf3putIdEEvT_/_ZN4shop5Shelf3putITk3BigdEEvT_/g' plain.s >constrained.s "
-	   "&& "
+	   "s/_ZN4shop5Shelf3putIdEEvT_/_ZN4shop5Shelf3putITk3BigdEEvT_/g' plain.s >constrained.s; "
 	   "grep -q Tk3Big constrained.s && grep -q Q3Big constrained.s && "
 	   "g++ constrained.s -o constrained");
 	assert_true(count_named("constrained", "make_short<double>") > 5);
-	assert_true(count_named("constrained", "make_long<long>") > 5 ||
-		    count_named("constrained", "make_long<long int>") > 5);
-	assert_true(count_named("constrained", "shop::Shelf::put<double>") > 5);
+	/* binutils since 2.41 reads Q, not Tk */
+	assert_true(count_named("constrained", "make_long<long") > 5 ||
+		    count_named("constrained", "void make_long<long>(long) requires Big<long>") >
+			    5);
+	assert_true(count_named("constrained", "shop::Shelf::put<double>") > 5 ||
+		    count_named("constrained", "void shop::Shelf::put<double>(double)") > 5);
 	assert_int_equal(count_named("constrained", "_Z"), 0);
 }
 

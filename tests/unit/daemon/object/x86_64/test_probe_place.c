@@ -390,7 +390,10 @@ static void test_libc(void **state)
 			    (at[0] >= 0x70 && at[0] <= 0x7f) || at[0] == 0xe9 || at[0] == 0xeb ||
 			    (at[0] == 0x0f && at[1] >= 0x80 && at[1] <= 0x8f));
 		assert_int_equal(site.sp_words, 0);
-		assert_int_equal(site.arg_reg[0], RDI);
+		/* where it came, or (libc by gcc 16) where the code before the place has moved it
+		 */
+		if (site.arg_reg[0] != RDI && !site.offset)
+			fail_msg("%s: in register %u at its entry", names[i], site.arg_reg[0]);
 		checked++;
 	}
 	assert_int_equal(checked, 9);
