@@ -8,6 +8,7 @@
 #include "command.h"
 #include "filtering.h"
 #include "input.h"
+#include "listing.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
@@ -24,8 +25,8 @@ struct diff {
 	struct common common;
 	uint32_t pid;
 	const char *paths[2]; /* the second NULL: the process now */
-	size_t path_count, top, depth;
-	struct dhat_line_style style;
+	size_t path_count;
+	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
 };
@@ -35,34 +36,6 @@ struct pair {
 	double seconds; /* between the two */
 	bool is_one_watch;
 };
-
-enum { KEY_BY = 0x100, KEY_DEPTH, KEY_WHOLE_NAMES };
-
-static const struct argp_option options[] = {
-	{ "by", KEY_BY, "WHAT", 0,
-	  "List stacks (the default), or sums by function, line, file or object: of the innermost "
-	  "frame that is the program's own",
-	  2 },
-	{ "top", 'n', "N", 0, "List N that grew and N that shrank (default 10; 0: none)", 2 },
-	{ "depth", KEY_DEPTH, "N", 0,
-	  "Show N frames of each stack, and as one what is equal in these (default 12; 0: all)",
-	  2 },
-	{ "whole-names", KEY_WHOLE_NAMES, 0, 0,
-	  "Show template arguments, parameters and return types, too", 2 },
-	{ 0 },
-};
-
-static int parse_number(struct argp_state *state, const char *option, const char *arg, size_t *ret)
-{
-	uint64_t number;
-
-	if (dhat_parse_size(arg, &number) < 0) {
-		argp_error(state, "%s %s: not a number", option, arg);
-		return EINVAL;
-	}
-	*ret = number;
-	return 0;
-}
 
 static error_t take_word(struct diff *diff, char *arg, struct argp_state *state)
 {
@@ -82,20 +55,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(
-			state, (void *[]){ &diff->pid, &diff->trim, &diff->filter, &diff->common });
-		return 0;
-	case KEY_BY:
-		if (dhat_by_parse(arg, &diff->style.by) == 0)
-			return 0;
-		argp_error(state, "--by %s: there are stack, function, line, file and object", arg);
-		return EINVAL;
-	case 'n':
-		return parse_number(state, "--top", arg, &diff->top);
-	case KEY_DEPTH:
-		return parse_number(state, "--depth", arg, &diff->depth);
-	case KEY_WHOLE_NAMES:
-		diff->style.has_whole_names = true;
+		command_give_inputs(state, (void *[]){ &diff->pid, &diff->list, &diff->trim,
+						       &diff->filter, &diff->common });
 		return 0;
 	case ARGP_KEY_ARG:
 		return take_word(diff, arg, state);
@@ -110,13 +71,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },
-					      { .argp = &trim_argp },
-					      { .argp = &filter_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = { { .argp = &pid_argp },	{ .argp = &listing_argp },
+					      { .argp = &trim_argp },	{ .argp = &filter_argp },
+					      { .argp = &common_argp }, { 0 } };
 static const struct argp argp = {
-	.options = options,
 	.parser = parse_option,
 	.args_doc = "OLD.dhat [NEW.dhat | PID]",
 	.doc = "What of the live heap has grown between two profiles, by how much and how fast, "
@@ -235,11 +193,11 @@ static void print_list(struct screen *screen, const struct diff *diff,
 		       const struct pair *pair)
 {
 	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
-	size_t shown = count < diff->top ? count : diff->top;
+	size_t shown = count < diff->list.top ? count : diff->list.top;
 
 	if (!shown)
 		return;
-	fprintf(screen->file, "\n%s that have %s", whats[diff->style.by],
+	fprintf(screen->file, "\n%s that have %s", whats[diff->list.style.by],
 		have_grown ? "grown most" : "shrunk most");
 	if (shown < count)
 		fprintf(screen->file, ", %s of %s (--top)", view_count(shown), view_count(count));
@@ -331,7 +289,8 @@ static int print_json(const struct diff *diff, struct dhat_difference *differenc
 	json_object_object_add(object, "after", side_as_json(pair->after, difference->after));
 	json_object_object_add(object, "seconds", json_object_new_double(pair->seconds));
 	json_object_object_add(object, "is_one_watch", json_object_new_boolean(pair->is_one_watch));
-	json_object_object_add(object, "by", json_object_new_string(dhat_by_name(diff->style.by)));
+	json_object_object_add(object, "by",
+			       json_object_new_string(dhat_by_name(diff->list.style.by)));
 	json_object_object_add(object, "left_out", filtering_as_json(&diff->filter));
 	json_object_object_add(object, "changes", changes);
 	r = dhat_json_put(stdout, object);
@@ -346,9 +305,9 @@ static int make_table(struct diff *diff, const struct dhat_snapshot *snapshot,
 		      struct dhat_rendering **ret)
 {
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
-	const struct dhat_table_options wanted = { .style = diff->style,
+	const struct dhat_table_options wanted = { .style = diff->list.style,
 						   .trim_rules = diff->trim.rules,
-						   .depth = diff->depth,
+						   .depth = diff->list.depth,
 						   .is_shown = is_shown };
 	int r = is_shown ? dhat_filter_apply(&diff->filter, snapshot, is_shown) : -ENOMEM;
 
@@ -409,7 +368,7 @@ static int run(struct diff *diff, struct dhat_error *err)
 
 int cmd_diff(int argc, char **argv, struct dhat_error *err)
 {
-	struct diff diff = { .top = 10, .depth = 12 };
+	struct diff diff = { .list = listing_default };
 	int r = command_parse(&argp, argc, argv, &diff, &diff.common, err);
 
 	if (r == 0 && !diff.common.is_done)

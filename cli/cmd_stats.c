@@ -8,6 +8,7 @@
 #include "command.h"
 #include "filtering.h"
 #include "input.h"
+#include "listing.h"
 #include "names_hint.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -26,50 +27,26 @@ struct stats {
 	char **paths; /* .dhat files instead of a daemon; NULL: none. Ends with NULL */
 	bool is_all;  /* of all targets */
 	struct rows_options rows;
-	struct dhat_line_style style;
-	size_t depth;
-	bool has_depth; /* it was asked for */
+	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
 	bool without_names;
 };
 
-enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_DEPTH, KEY_ADDRESSES, KEY_BY, KEY_WHOLE_NAMES, KEY_ALL };
+enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_ADDRESSES, KEY_ALL };
 
 static const struct argp_option options[] = {
 	{ "all", KEY_ALL, 0, 0,
 	  "All attached processes; those of one program are put together, as several files are",
 	  1 },
-	{ "by", KEY_BY, "WHAT", 0,
-	  "List stacks (the default), or sums by function, line, file or object: of the innermost "
-	  "frame that is the program's own",
-	  2 },
 	{ "sort", KEY_SORT, "KEY", 0,
 	  "Sort by bytes: live (now), total (ever), peak (at t-gmax) or max (each one's own "
 	  "maximum)",
 	  2 },
-	{ "top", 'n', "N", 0, "List N of them (default 10; 0: none)", 2 },
-	{ "depth", KEY_DEPTH, "N", 0,
-	  "Show N frames of each stack, and as one what is equal in these (default 12; 0: all)",
-	  2 },
-	{ "whole-names", KEY_WHOLE_NAMES, 0, 0,
-	  "Show template arguments, parameters and return types, too", 2 },
 	{ "addresses", KEY_ADDRESSES, 0, 0, "Show the frames' addresses", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
 	{ 0 },
 };
-
-static int parse_number(struct argp_state *state, const char *option, const char *arg, size_t *ret)
-{
-	uint64_t number;
-
-	if (dhat_parse_size(arg, &number) < 0) {
-		argp_error(state, "%s %s: not a number", option, arg);
-		return EINVAL;
-	}
-	*ret = number;
-	return 0;
-}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -77,32 +54,19 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &stats->pid, &stats->trim, &stats->filter,
-						       &stats->common });
+		command_give_inputs(state, (void *[]){ &stats->pid, &stats->list, &stats->trim,
+						       &stats->filter, &stats->common });
 		return 0;
 	case KEY_ALL:
 		stats->is_all = true;
 		return 0;
-	case KEY_BY:
-		if (dhat_by_parse(arg, &stats->style.by) == 0)
-			return 0;
-		argp_error(state, "--by %s: there are stack, function, line, file and object", arg);
-		return EINVAL;
 	case KEY_SORT:
 		if (ranking_parse_key(arg, &stats->rows.key) == 0)
 			return 0;
 		argp_error(state, "--sort %s: there are live, total, peak and max", arg);
 		return EINVAL;
-	case 'n':
-		return parse_number(state, "--top", arg, &stats->rows.top);
-	case KEY_DEPTH:
-		stats->has_depth = true;
-		return parse_number(state, "--depth", arg, &stats->depth);
-	case KEY_WHOLE_NAMES:
-		stats->style.has_whole_names = true;
-		return 0;
 	case KEY_ADDRESSES:
-		stats->style.has_addresses = true;
+		stats->list.style.has_addresses = true;
 		return 0;
 	case KEY_NO_NAMES:
 		stats->without_names = true;
@@ -123,11 +87,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },
-					      { .argp = &trim_argp },
-					      { .argp = &filter_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = { { .argp = &pid_argp },	{ .argp = &listing_argp },
+					      { .argp = &trim_argp },	{ .argp = &filter_argp },
+					      { .argp = &common_argp }, { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -226,8 +188,8 @@ static int print_json(const struct stats *stats, struct dhat_rendering *table)
 	size_t count = ranking_sort(table, stats->rows.key);
 	int r = -ENOMEM;
 
-	if (count > stats->rows.top)
-		count = stats->rows.top;
+	if (count > stats->list.top)
+		count = stats->list.top;
 	for (size_t i = 0; i < count; i++)
 		json_object_array_add(points, point_as_json(table, table->points[i]));
 	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
@@ -269,7 +231,7 @@ static void print(const struct stats *stats, struct dhat_rendering *table,
 	rows_print(&screen, table, &stats->rows);
 	filtering_print(&screen, &stats->filter);
 	print_notes(&screen, snapshot->end);
-	if (stats->rows.key == RANK_BY_LIVE && stats->rows.top)
+	if (stats->rows.key == RANK_BY_LIVE && stats->list.top)
 		rows_hint(&screen, table, by_line);
 	if (!stats->without_names)
 		names_hint(&screen, table, &stats->rows);
@@ -281,9 +243,9 @@ static int report(struct stats *stats, const struct dhat_snapshot *snapshot)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
-	struct dhat_table_options wanted = { .style = stats->style,
+	struct dhat_table_options wanted = { .style = stats->list.style,
 					     .trim_rules = stats->trim.rules,
-					     .depth = stats->depth,
+					     .depth = stats->list.depth,
 					     .is_shown = is_shown };
 	int r;
 
@@ -291,8 +253,9 @@ static int report(struct stats *stats, const struct dhat_snapshot *snapshot)
 	if (r == 0 && stats->common.as_json) {
 		/* programs want all there is, and can put it together themselves */
 		wanted.style.has_whole_names = true;
-		wanted.style.has_addresses |= stats->style.by == DHAT_BY_STACK && !stats->has_depth;
-		wanted.depth = stats->has_depth ? stats->depth : 0;
+		wanted.style.has_addresses |=
+			stats->list.style.by == DHAT_BY_STACK && !stats->list.has_depth;
+		wanted.depth = stats->list.has_depth ? stats->list.depth : 0;
 	}
 	if (r == 0)
 		r = dhat_table_new(snapshot, &wanted, &table);
@@ -408,10 +371,11 @@ static int run(struct stats *stats, struct dhat_error *err)
 
 int cmd_stats(int argc, char **argv, struct dhat_error *err)
 {
-	struct stats stats = { .rows = { .key = RANK_BY_LIVE, .top = 10 }, .depth = 12 };
+	struct stats stats = { .rows = { .key = RANK_BY_LIVE }, .list = listing_default };
 	int r;
 
 	r = command_parse(&argp, argc, argv, &stats, &stats.common, err);
+	stats.rows.top = stats.list.top;
 	if (r == 0 && !stats.common.is_done)
 		r = run(&stats, err);
 	dhat_filter_deinit(&stats.filter);

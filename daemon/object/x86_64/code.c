@@ -60,20 +60,6 @@ static int visit(struct follower *f, uint64_t vaddr, uint32_t *ret)
 	return 0;
 }
 
-static bool is_dead_end(const ZydisDecodedInstruction *insn)
-{
-	switch (insn->mnemonic) {
-	case ZYDIS_MNEMONIC_UD0:
-	case ZYDIS_MNEMONIC_UD1:
-	case ZYDIS_MNEMONIC_UD2:
-	case ZYDIS_MNEMONIC_HLT:
-	case ZYDIS_MNEMONIC_INT3:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Of a jump that leaves for a function known by its address. */
 static enum code_end end_of(const struct code_source *source, uint64_t target)
 {
@@ -116,7 +102,7 @@ static int follow(struct follower *f, uint32_t number)
 	at->to = behind + at->insn.raw.imm[0].value.s;
 	if (at->insn.meta.category == ZYDIS_CATEGORY_RET)
 		at->end = CODE_RETURNS;
-	else if (is_dead_end(&at->insn))
+	else if (decode_is_dead_end(&at->insn))
 		at->end = CODE_DIES;
 	else if (at->insn.meta.category == ZYDIS_CATEGORY_CALL)
 		note_call(f, at);

@@ -81,20 +81,6 @@ static bool returns(const struct walk *w, uint64_t vaddr)
 	return true;
 }
 
-static bool is_dead_end(const ZydisDecodedInstruction *insn)
-{
-	switch (insn->mnemonic) {
-	case ZYDIS_MNEMONIC_UD0:
-	case ZYDIS_MNEMONIC_UD1:
-	case ZYDIS_MNEMONIC_UD2:
-	case ZYDIS_MNEMONIC_HLT:
-	case ZYDIS_MNEMONIC_INT3:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static int visit(struct walk *w, uint64_t offset)
 {
 	ZydisDecodedInstruction insn;
@@ -117,7 +103,7 @@ static int visit(struct walk *w, uint64_t offset)
 		    insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
 	if (insn.meta.category == ZYDIS_CATEGORY_RET)
 		return append(&w->flow.rets, &w->flow.ret_count, &w->ret_capacity, offset);
-	if (is_dead_end(&insn))
+	if (decode_is_dead_end(&insn))
 		return 0;
 	if ((is_branch || is_call) && insn.raw.imm[0].is_relative) {
 		r = go_to(w, offset, next + insn.raw.imm[0].value.s, is_call,
