@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -437,12 +438,12 @@ static bool judge_file(const char *path)
 	return is_good;
 }
 
-/* In Debian 12, and there wherever this was built; the last is over 100 MB. */
+/* There wherever this was built; the last, of any version, is over 100 MB. */
 static const char *const default_files[] = {
 	"/lib/x86_64-linux-gnu/libc.so.6",
 	"/lib/x86_64-linux-gnu/libstdc++.so.6",
 	"/usr/bin/python3",
-	"/lib/x86_64-linux-gnu/libLLVM-14.so.1",
+	"/lib/x86_64-linux-gnu/libLLVM*.so.*",
 };
 
 int main(int argc, char **argv)
@@ -453,7 +454,12 @@ int main(int argc, char **argv)
 	elf_version(EV_CURRENT);
 	for (i = 1; i < (size_t)argc; i++)
 		is_good &= judge_file(argv[i]);
-	for (i = 0; argc == 1 && i < ARRAY_SIZE(default_files); i++)
-		is_good &= judge_file(default_files[i]);
+	for (i = 0; argc == 1 && i < ARRAY_SIZE(default_files); i++) {
+		glob_t found = { 0 };
+
+		is_good &=
+			!glob(default_files[i], 0, NULL, &found) && judge_file(found.gl_pathv[0]);
+		globfree(&found);
+	}
 	return is_good ? 0 : 1;
 }

@@ -181,6 +181,10 @@ static void fill_site(const struct step *s, const struct state *state, uint64_t 
 							    : PROLOGUE_LOST;
 	}
 	if (ZYAN_FAILED(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT)) ||
+	    /* 16 digits make a line of `status' too wide */
+	    ZYAN_FAILED(ZydisFormatterSetProperty(&formatter,
+						  ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE,
+						  ZYDIS_PADDING_DISABLED)) ||
 	    ZYAN_FAILED(ZydisFormatterFormatInstruction(
 		    &formatter, &s->insn, s->operands, s->insn.operand_count_visible,
 		    ret->instruction, sizeof(ret->instruction), vaddr + offset, NULL)))

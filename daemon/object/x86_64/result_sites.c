@@ -316,6 +316,10 @@ static void disassemble(const struct code_instruction *at, char *ret, size_t siz
 	ZydisFormatter formatter;
 
 	if (ZYAN_FAILED(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT)) ||
+	    /* 16 digits make a line of `status' too wide */
+	    ZYAN_FAILED(ZydisFormatterSetProperty(&formatter,
+						  ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE,
+						  ZYDIS_PADDING_DISABLED)) ||
 	    ZYAN_FAILED(ZydisFormatterFormatInstruction(&formatter, &at->insn, at->op,
 							at->insn.operand_count_visible, ret, size,
 							at->vaddr, NULL)))
