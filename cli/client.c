@@ -167,9 +167,8 @@ static bool is_patient(const Dhat__Request *request, uint64_t end_ns, const stru
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
-static int call_once(const char *socket_path, Dhat__Request *request,
-		     Dhat__Response__BodyCase expected, Dhat__Response **ret,
-		     struct dhat_error *err)
+static int try_call(const char *socket_path, Dhat__Request *request,
+		    Dhat__Response__BodyCase expected, Dhat__Response **ret, struct dhat_error *err)
 {
 	_cleanup_(client_free_ptr) struct client *client = NULL;
 	Dhat__Response *response = NULL;
@@ -200,7 +199,7 @@ int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response_
 
 	do {
 		why = (struct dhat_error){ 0 };
-		r = call_once(socket_path, request, expected, ret, &why);
+		r = try_call(socket_path, request, expected, ret, &why);
 	} while (r < 0 && is_patient(request, end_ns, &why, err));
 	return r;
 }

@@ -101,7 +101,11 @@ def test_real_program_equals_valgrind(name, target, tmp_path, socket_path, envir
     assert printed == printed_again
     assert theirs.sums()["tbk"] > 10
     assert ours.sums() == theirs.sums()
-    assert ours.exact, ours.reasons
+    # python 3.13 has a mimalloc in it, without symbols, which it does not use unless it is told to
+    if name == "python3" and any("what mimalloc in python3" in reason for reason in ours.reasons):
+        assert len(ours.reasons) == 2 and ours.reasons[0].startswith("exact for glibc"), ours.reasons
+    else:
+        assert ours.exact, ours.reasons
 
 
 def test_pvalloc_counts_whole_pages(target, tmp_path, socket_path, environment):
