@@ -72,6 +72,8 @@ class Program:
         assert not failures, failures
 
     def end(self):
+        if self.pid is None:
+            return
         self.process.terminate()
         try:
             self.process.wait(20)

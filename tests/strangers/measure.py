@@ -237,8 +237,8 @@ def watch(build, folder, row, program):
     counted by both, from rest to rest."""
     truth = places([(folder / path, pattern) for path, pattern in row.get("truth", [])])
     with contextlib.ExitStack() as stack:
+        stack.callback(program.end)  # of one that does not come up, too
         program.start()
-        stack.callback(program.end)
         program.work()
         dhatd = attach(build, folder, row, program)
         stack.callback(dhatd.stop)
