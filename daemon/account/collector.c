@@ -1,6 +1,7 @@
 #include "collector.h"
 
 #include <errno.h>
+#include <sys/uio.h>
 
 #include "bpf/machine.h"
 #include "proto/base/array.h"
@@ -268,4 +269,82 @@ int collector_feed(struct collector *collector, const void *record, size_t size)
 	else
 		collector->records[head->type]++;
 	return err;
+}
+
+/* ---- many ---- */
+
+/* So many are under way at once: their lines of cache, five or six each, have room in the first
+ * level. */
+#define GROUP 32
+/* Smaller tables are in the second level anyway: 10,000 blocks of 1,000 stacks cost 65 ns an event
+ * without prefetching, and 83 with it; 100,000 blocks 100 and 104, a million 224 and 168. */
+#define LARGE_BYTES (4u << 20)
+
+static void prefetch_entries(const struct collector *collector, const struct dhat_record *head)
+{
+	if (head->type == DHAT_RECORD_ALLOC) {
+		const struct dhat_record_alloc *alloc = (const void *)head;
+
+		heap_prefetch_block(collector->heap, head->domain, alloc->addr);
+		stacks_prefetch(collector->stacks, alloc->stack_id);
+	} else if (head->type == DHAT_RECORD_FREE) {
+		const struct dhat_record_free *freed = (const void *)head;
+
+		heap_prefetch_block(collector->heap, head->domain, freed->addr);
+	} else if (head->type == DHAT_RECORD_REALLOC_BEGIN) {
+		const struct dhat_record_realloc_begin *begin = (const void *)head;
+
+		heap_prefetch_block(collector->heap, head->domain, begin->old_addr);
+	} else if (head->type == DHAT_RECORD_REALLOC_END) {
+		const struct dhat_record_realloc_end *end = (const void *)head;
+
+		heap_prefetch_block(collector->heap, head->domain, end->new_addr);
+		stacks_prefetch(collector->stacks, end->stack_id);
+	}
+}
+
+static void prefetch_points(const struct collector *collector, const struct dhat_record *head)
+{
+	if (head->type == DHAT_RECORD_ALLOC) {
+		const struct dhat_record_alloc *alloc = (const void *)head;
+
+		heap_prefetch_point(collector->heap,
+				    stacks_point(collector->stacks, alloc->stack_id));
+	} else if (head->type == DHAT_RECORD_FREE) {
+		const struct dhat_record_free *freed = (const void *)head;
+
+		heap_prefetch_point_of(collector->heap, head->domain, freed->addr);
+	} else if (head->type == DHAT_RECORD_REALLOC_BEGIN) {
+		const struct dhat_record_realloc_begin *begin = (const void *)head;
+
+		heap_prefetch_point_of(collector->heap, head->domain, begin->old_addr);
+	}
+}
+
+static void feed_group(struct collector *collector, const struct iovec *records, size_t count)
+{
+	const struct dhat_record *sound[GROUP];
+	size_t sound_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!is_well_formed(records[i].iov_base, records[i].iov_len))
+			continue;
+		sound[sound_count++] = records[i].iov_base;
+		prefetch_entries(collector, records[i].iov_base);
+	}
+	for (size_t i = 0; i < sound_count; i++)
+		prefetch_points(collector, sound[i]);
+	for (size_t i = 0; i < count; i++)
+		collector_feed(collector, records[i].iov_base, records[i].iov_len);
+}
+
+void collector_feed_all(struct collector *collector, const struct iovec *records, size_t count)
+{
+	if (heap_table_bytes(collector->heap) < LARGE_BYTES) {
+		for (size_t i = 0; i < count; i++)
+			collector_feed(collector, records[i].iov_base, records[i].iov_len);
+		return;
+	}
+	for (size_t i = 0; i < count; i += GROUP)
+		feed_group(collector, records + i, count - i < GROUP ? count - i : GROUP);
 }

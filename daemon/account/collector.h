@@ -62,6 +62,11 @@ void collector_deinit(struct collector *collector);
  * and the next record may follow. */
 int collector_feed(struct collector *collector, const void *record, size_t size);
 
+/* Many, in their order: as if each were fed alone, but what they need of the tables is fetched for
+ * some of them at once. (A large service's event misses the caches at three or four places.) */
+struct iovec;
+void collector_feed_all(struct collector *collector, const struct iovec *records, size_t count);
+
 /* The news since the last call: the caller deinits them. */
 struct collector_news collector_take_news(struct collector *collector);
 

@@ -17,24 +17,36 @@
 
 _Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
 
+struct block { /* as it is outside of the table */
+	uint64_t addr, size_bytes, birth_ns;
+	uint32_t point;
+	uint8_t domain;
+	bool was_before; /* existed before the observation */
+};
+
 /* A block between the two phases of realloc. `block` is what the table held; for a block that it
- * did not hold, is_known is false and block.value what the allocator told of its size. */
+ * did not hold, is_known is false and block.size_bytes what the allocator told of its size. */
 struct pending {
-	struct index_entry block;
+	struct block block;
 	bool is_known;
 	uint32_t next_free; /* in the list of unused ones */
 };
 #define NO_PENDING UINT32_MAX
+#define PENDING_NEAR 1024
 
 struct heap {
 	struct heap_totals totals;
 	uint64_t peak_number; /* H3 */
 	uint64_t max_blocks;
-	struct index *block_by_addr; /* value: size; time_ns: birth; is_marked: existed before */
+	struct index *block_by_addr; /* see entry_size() */
+	struct index *far_by_addr;   /* value: sizes that have no room there */
 	struct heap_point **chunks;
 	uint32_t chunk_count; /* pointers; a chunk is NULL until one of its points is used */
 	uint32_t point_count;
 	struct index *pending_by_tid; /* point: index in pendings */
+	/* how many threads have one, by the last bits of their numbers: most have not, and this
+	 * is asked at each event */
+	uint32_t pending_near[PENDING_NEAR];
 	struct pending *pendings;
 	uint32_t pending_capacity, first_free, pending_known;
 	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
@@ -55,6 +67,7 @@ void heap_free(struct heap *heap)
 	index_free(heap->gone);
 	index_free(heap->pending_by_tid);
 	index_free(heap->block_by_addr);
+	index_free(heap->far_by_addr);
 	free(heap);
 }
 DEFINE_CLEANUP_PTR(struct heap *, heap_free)
@@ -69,6 +82,8 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 	heap->max_blocks = max_blocks;
 	heap->first_free = NO_PENDING;
 	err = index_new(&heap->block_by_addr);
+	if (!err)
+		err = index_new(&heap->far_by_addr);
 	if (!err)
 		err = index_new(&heap->pending_by_tid);
 	if (err)
@@ -146,6 +161,7 @@ int heap_charge(struct heap *heap, struct budget *budget)
 		(struct budget){ .parent = budget, .limit_bytes = budget->limit_bytes / 4 };
 	heap->point_budget = (struct budget){ .parent = budget, .weight = HEAP_POINT_WEIGHT };
 	index_charge(heap->block_by_addr, budget);
+	index_charge(heap->far_by_addr, budget);
 	index_charge(heap->pending_by_tid, budget);
 	err = point_grow(heap, 0);
 	return err == -ENOSPC ? -ENOMEM : err;
@@ -160,6 +176,68 @@ static inline void point_touch(const struct heap *heap, struct heap_point *point
 	point->peak_number = heap->peak_number;
 	point->peak_bytes = point->live_bytes;
 	point->peak_blocks = point->live_blocks;
+}
+
+/* ---- entries ------------------------------------------------------------------------------ */
+
+/* A block's entry has 64 + 22 bits for birth and size: 58 for the birth (nine years of uptime) and
+ * 28 for the size. What does not fit is far: `more` says so, `value` is the birth, and the size is
+ * in far_by_addr. is_marked: was_before. */
+#define BIRTH_BITS 58
+#define SIZE_BITS (64 - BIRTH_BITS + INDEX_MORE_BITS)
+#define FAR ((1u << INDEX_MORE_BITS) - 1)
+
+static inline bool is_far(uint64_t size_bytes, uint64_t birth_ns)
+{
+	return size_bytes >> (64 - BIRTH_BITS) >= FAR || birth_ns >> BIRTH_BITS;
+}
+
+static inline uint64_t entry_birth(const struct index_entry *entry)
+{
+	return entry->more == FAR ? entry->value : entry->value & ((1ull << BIRTH_BITS) - 1);
+}
+
+static inline uint64_t entry_size(const struct heap *heap, const struct index_entry *entry)
+{
+	if (entry->more == FAR)
+		return index_find(heap->far_by_addr, entry->space, entry->key)->value;
+	return (uint64_t)entry->more << (64 - BIRTH_BITS) | entry->value >> BIRTH_BITS;
+}
+
+static inline struct block block_of(const struct heap *heap, const struct index_entry *entry)
+{
+	return (struct block){
+		.addr = entry->key,
+		.size_bytes = entry_size(heap, entry),
+		.birth_ns = entry_birth(entry),
+		.point = entry->point,
+		.domain = entry->space,
+		.was_before = entry->is_marked,
+	};
+}
+
+/* Its size is in far_by_addr if it is far. */
+static inline void entry_set(struct index_entry *entry, const struct block *block)
+{
+	bool far = is_far(block->size_bytes, block->birth_ns);
+
+	entry->value = far ? block->birth_ns : block->size_bytes << BIRTH_BITS | block->birth_ns;
+	entry->more = far ? FAR : block->size_bytes >> (64 - BIRTH_BITS);
+	entry->point = block->point;
+	entry->is_marked = block->was_before;
+}
+
+/* Take a block out of the table. */
+static inline bool take_block(struct heap *heap, uint8_t domain, uint64_t addr, struct block *ret)
+{
+	struct index_entry entry;
+
+	if (!index_remove(heap->block_by_addr, domain, addr, &entry))
+		return false;
+	*ret = block_of(heap, &entry);
+	if (entry.more == FAR)
+		index_remove(heap->far_by_addr, domain, addr, NULL);
+	return true;
 }
 
 /* ---- blocks ------------------------------------------------------------------------------- */
@@ -204,27 +282,27 @@ static inline void open_block(struct heap *heap, struct heap_point *point, uint6
 	point->live_births_ns += birth_ns;
 }
 
-static inline void close_block(struct heap *heap, const struct index_entry *block, uint64_t time_ns)
+static inline void close_block(struct heap *heap, const struct block *block, uint64_t time_ns)
 {
 	struct heap_point *point = point_at(heap, block->point);
 
 	point_touch(heap, point);
-	heap->totals.live_bytes -= block->value;
+	heap->totals.live_bytes -= block->size_bytes;
 	heap->totals.live_blocks--;
-	point->live_bytes -= block->value;
+	point->live_bytes -= block->size_bytes;
 	point->live_blocks--;
-	point->live_births_ns -= block->time_ns;
-	if (time_ns > block->time_ns)
-		point->dead_lifetimes_ns += time_ns - block->time_ns;
+	point->live_births_ns -= block->birth_ns;
+	if (time_ns > block->birth_ns)
+		point->dead_lifetimes_ns += time_ns - block->birth_ns;
 }
 
 /* Find or make the entry of an address within the bound; as index_claim(). */
-static inline int claim_block(struct heap *heap, uint8_t domain, uint64_t addr,
+static inline int claim_block(struct heap *heap, uint64_t max_blocks, uint8_t domain, uint64_t addr,
 			      struct index_entry **ret)
 {
 	uint64_t count = index_count(heap->block_by_addr) + heap->pending_known;
 
-	if (heap->max_blocks && count >= heap->max_blocks) {
+	if (max_blocks && count >= max_blocks) {
 		*ret = index_find(heap->block_by_addr, domain, addr);
 		return *ret ? 0 : -ENOSPC;
 	}
@@ -232,30 +310,57 @@ static inline int claim_block(struct heap *heap, uint8_t domain, uint64_t addr,
 }
 
 /* An address comes that is taken. Keeps H2. */
-static void replace_block(struct heap *heap, const struct index_entry *old, uint64_t time_ns)
+static void replace_block(struct heap *heap, const struct index_entry *entry, uint64_t time_ns)
 {
-	if (old->is_marked)
+	struct block old = block_of(heap, entry);
+
+	if (old.was_before)
 		heap->totals.existing_replaced++;
 	else
 		heap->totals.seen_twice++;
-	close_block(heap, old, time_ns);
+	close_block(heap, &old, time_ns);
 }
 
-/* Put a block under an address, closing whatever is there. */
-static inline int place_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
-			      uint32_t point, uint64_t birth_ns, uint64_t time_ns)
+/* One that is far: its size has a place first. What was there may be far, or not. */
+static int place_far_block(struct heap *heap, uint64_t max_blocks, const struct block *block,
+			   uint64_t time_ns)
 {
-	struct index_entry *entry;
-	int made = claim_block(heap, domain, addr, &entry);
+	struct index_entry *entry, *far;
+	int made_far = index_claim(heap->far_by_addr, block->domain, block->addr, &far), made;
 
-	if (made < 0)
+	if (made_far < 0)
+		return made_far;
+	made = claim_block(heap, max_blocks, block->domain, block->addr, &entry);
+	if (made < 0) {
+		if (made_far)
+			index_remove(heap->far_by_addr, block->domain, block->addr, NULL);
 		return made;
+	}
 	if (!made)
 		replace_block(heap, entry, time_ns);
-	entry->value = size_bytes;
-	entry->time_ns = birth_ns;
-	entry->point = point;
-	entry->is_marked = 0;
+	far->value = block->size_bytes;
+	entry_set(entry, block);
+	return 0;
+}
+
+/* Put a block under its address, closing whatever is there. */
+static inline int place_block(struct heap *heap, uint64_t max_blocks, const struct block *block,
+			      uint64_t time_ns)
+{
+	struct index_entry *entry;
+	int made;
+
+	if (is_far(block->size_bytes, block->birth_ns))
+		return place_far_block(heap, max_blocks, block, time_ns);
+	made = claim_block(heap, max_blocks, block->domain, block->addr, &entry);
+	if (made < 0)
+		return made;
+	if (!made) {
+		replace_block(heap, entry, time_ns);
+		if (entry->more == FAR)
+			index_remove(heap->far_by_addr, block->domain, block->addr, NULL);
+	}
+	entry_set(entry, block);
 	return 0;
 }
 
@@ -270,7 +375,13 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 	if (size_bytes == 0)
 		size_bytes = 1; /* H5 */
 	count_total(heap, point, size_bytes, time_ns);
-	err = place_block(heap, domain, addr, size_bytes, point_id, time_ns, time_ns);
+	err = place_block(heap, heap->max_blocks,
+			  &(struct block){ .addr = addr,
+					   .size_bytes = size_bytes,
+					   .birth_ns = time_ns,
+					   .point = point_id,
+					   .domain = domain },
+			  time_ns);
 	if (err) {
 		heap->totals.blocks_refused++;
 		return 0;
@@ -307,10 +418,10 @@ void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t byt
 bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns)
 {
-	struct index_entry block;
+	struct block block;
 
 	note_gone(heap, domain, addr);
-	if (!index_remove(heap->block_by_addr, domain, addr, &block)) {
+	if (!take_block(heap, domain, addr, &block)) {
 		count_unknown_free(heap, chunk_bytes);
 		return false;
 	}
@@ -321,23 +432,25 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			    uint32_t point_id, uint64_t time_ns)
 {
-	struct index_entry *entry;
 	struct heap_point *point;
-	int err = point_get(heap, &point_id, &point), made;
+	int err = point_get(heap, &point_id, &point);
 
 	if (err)
 		return err;
-	made = claim_block(heap, domain, addr, &entry);
-	if (made < 0)
-		return made;
-	if (!made)
+	if (index_find(heap->block_by_addr, domain, addr))
 		return -EEXIST;
 	if (size_bytes == 0)
 		size_bytes = 1;
-	entry->value = size_bytes;
-	entry->time_ns = time_ns;
-	entry->point = point_id;
-	entry->is_marked = 1;
+	err = place_block(heap, heap->max_blocks,
+			  &(struct block){ .addr = addr,
+					   .size_bytes = size_bytes,
+					   .birth_ns = time_ns,
+					   .point = point_id,
+					   .domain = domain,
+					   .was_before = true },
+			  time_ns);
+	if (err)
+		return err;
 	open_block(heap, point, size_bytes, time_ns);
 	note_peaks(heap, point, time_ns);
 	return 0;
@@ -404,6 +517,7 @@ static struct pending *pending_add(struct heap *heap, uint32_t tid)
 	entry->point = heap->first_free;
 	pending = &heap->pendings[entry->point];
 	heap->first_free = pending->next_free;
+	heap->pending_near[tid % PENDING_NEAR]++;
 	return pending;
 }
 
@@ -411,9 +525,10 @@ static bool pending_take(struct heap *heap, uint32_t tid, struct pending *ret)
 {
 	struct index_entry entry;
 
-	if (index_count(heap->pending_by_tid) == 0 ||
+	if (!heap->pending_near[tid % PENDING_NEAR] ||
 	    !index_remove(heap->pending_by_tid, 0, tid, &entry))
 		return false;
+	heap->pending_near[tid % PENDING_NEAR]--;
 	*ret = heap->pendings[entry.point];
 	heap->pendings[entry.point].next_free = heap->first_free;
 	heap->first_free = entry.point;
@@ -429,7 +544,7 @@ static void pending_give_up(struct heap *heap, const struct pending *pending, ui
 	if (pending->is_known)
 		close_block(heap, &pending->block, time_ns);
 	else
-		count_unknown_free(heap, pending->block.value);
+		count_unknown_free(heap, pending->block.size_bytes);
 }
 
 void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns)
@@ -450,13 +565,13 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 	pending = pending_add(heap, tid);
 	if (!pending)
 		return; /* no memory: the block stays under its address, where END looks, too */
-	pending->is_known = index_remove(heap->block_by_addr, domain, old_addr, &pending->block);
+	pending->is_known = take_block(heap, domain, old_addr, &pending->block);
 	if (pending->is_known)
 		heap->pending_known++;
 	else
-		pending->block = (struct index_entry){ .key = old_addr,
-						       .space = domain,
-						       .value = chunk_bytes };
+		pending->block = (struct block){ .addr = old_addr,
+						 .domain = domain,
+						 .size_bytes = chunk_bytes };
 }
 
 /* The old block of an END: from its BEGIN, or, when that was lost, from under its address. */
@@ -464,50 +579,40 @@ static void find_old_block(struct heap *heap, uint32_t tid, uint8_t domain, uint
 			   uint64_t time_ns, struct pending *ret)
 {
 	if (pending_take(heap, tid, ret)) {
-		if (ret->block.key == old_addr && ret->block.space == domain)
+		if (ret->block.addr == old_addr && ret->block.domain == domain)
 			return;
 		pending_give_up(heap, ret, time_ns); /* an END and a BEGIN were lost in between */
 	}
-	ret->is_known = index_remove(heap->block_by_addr, domain, old_addr, &ret->block);
+	ret->is_known = take_block(heap, domain, old_addr, &ret->block);
 	if (!ret->is_known)
-		ret->block.value = 0;
+		ret->block.size_bytes = 0;
 }
 
 /* H4: the block keeps its point and its birth. */
-static void move_block(struct heap *heap, const struct index_entry *old, uint64_t new_addr,
+static void move_block(struct heap *heap, const struct block *old, uint64_t new_addr,
 		       uint64_t size_bytes, uint64_t time_ns)
 {
 	struct heap_point *point = point_at(heap, old->point);
+	struct block block = *old;
 
-	if (size_bytes == 0)
-		size_bytes = 1;
-	close_block(heap, old, old->time_ns); /* no lifetime yet: it goes on */
-	count_total(heap, point, size_bytes, time_ns);
-	if (place_block(heap, old->space, new_addr, size_bytes, old->point, old->time_ns, time_ns) <
-	    0) {
+	block.addr = new_addr;
+	block.size_bytes = size_bytes ? size_bytes : 1;
+	close_block(heap, old, old->birth_ns); /* no lifetime yet: it goes on */
+	count_total(heap, point, block.size_bytes, time_ns);
+	if (place_block(heap, heap->max_blocks, &block, time_ns) < 0) {
 		heap->totals.blocks_refused++;
 		return;
 	}
-	open_block(heap, point, size_bytes, old->time_ns);
+	open_block(heap, point, block.size_bytes, block.birth_ns);
 	note_peaks(heap, point, time_ns);
 }
 
-static void keep_block(struct heap *heap, const struct index_entry *block, uint64_t time_ns)
+static void keep_block(struct heap *heap, const struct block *block, uint64_t time_ns)
 {
-	struct index_entry *entry;
-	int made = index_claim(heap->block_by_addr, block->space, block->key, &entry);
-
-	if (made < 0) {
+	if (place_block(heap, 0, block, time_ns) < 0) { /* it was within the bound */
 		heap->totals.blocks_refused++;
 		close_block(heap, block, time_ns);
-		return;
 	}
-	if (!made)
-		replace_block(heap, entry, time_ns);
-	entry->value = block->value;
-	entry->time_ns = block->time_ns;
-	entry->point = block->point;
-	entry->is_marked = block->is_marked;
 }
 
 int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
@@ -529,22 +634,56 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 		return 0;
 	}
 	note_gone(heap, domain, old_addr); /* its BEGIN may have been lost */
-	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.is_marked) {
+	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.was_before) {
 		move_block(heap, &old.block, new_addr, size_bytes, time_ns);
 		return 0;
 	}
 	if (old.is_known)
 		close_block(heap, &old.block, time_ns);
 	else if (old_addr != 0)
-		count_unknown_free(heap, old.block.value);
+		count_unknown_free(heap, old.block.size_bytes);
 	if (result == DHAT_REALLOC_MOVED) /* of a block without a first stack: H7 */
 		return heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
 	return 0;
 }
 
+/* ---- what comes soon ---------------------------------------------------------------------- */
+
+uint64_t heap_table_bytes(const struct heap *heap)
+{
+	return index_memory_bytes(heap->block_by_addr) +
+	       (uint64_t)heap->point_count * sizeof(struct heap_point);
+}
+
+void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
+{
+	index_prefetch(heap->block_by_addr, domain, addr);
+}
+
+void heap_prefetch_point(const struct heap *heap, uint32_t point)
+{
+	uint32_t chunk = point >> CHUNK_SHIFT;
+	const char *at;
+
+	if (chunk >= heap->chunk_count || !heap->chunks[chunk])
+		return;
+	at = (const char *)point_at(heap, point);
+	__builtin_prefetch(at, 1);
+	__builtin_prefetch(at + 64, 1);
+}
+
+void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr)
+{
+	const struct index_entry *entry = index_find(heap->block_by_addr, domain, addr);
+
+	if (entry)
+		heap_prefetch_point(heap, entry->point);
+}
+
 /* ---- copies ------------------------------------------------------------------------------- */
 
 struct visit {
+	const struct heap *heap;
 	void (*visit)(void *context, const struct heap_block *block);
 	void *context;
 };
@@ -553,16 +692,17 @@ static void visit_entry(void *ctx, const struct index_entry *entry)
 {
 	const struct visit *visit = ctx;
 
-	visit->visit(visit->context, &(struct heap_block){ .addr = entry->key,
-							   .size_bytes = entry->value,
-							   .point = entry->point,
-							   .domain = entry->space });
+	visit->visit(visit->context,
+		     &(struct heap_block){ .addr = entry->key,
+					   .size_bytes = entry_size(visit->heap, entry),
+					   .point = entry->point,
+					   .domain = entry->space });
 }
 
 void heap_visit_blocks(const struct heap *heap,
 		       void (*visit)(void *context, const struct heap_block *block), void *context)
 {
-	struct visit all = { visit, context };
+	struct visit all = { heap, visit, context };
 
 	index_visit(heap->block_by_addr, visit_entry, &all);
 }

@@ -106,6 +106,14 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 /* The thread does something that is no END: see H6. To be called before such an event is added. */
 void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns);
 
+/* Of an event that will come soon: bring near what it needs. First the block's place; then, when
+ * that has come, the totals of its point. Changes nothing. It pays when the tables are larger than
+ * what the caches of a core hold. */
+uint64_t heap_table_bytes(const struct heap *heap);
+void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr);
+void heap_prefetch_point(const struct heap *heap, uint32_t point);
+void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr);
+
 void heap_totals(const struct heap *heap, struct heap_totals *ret);
 struct heap_block { /* a live one, as it is shown to a visitor */
 	uint64_t addr, size_bytes;

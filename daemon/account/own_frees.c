@@ -32,6 +32,7 @@ struct row {
 #define LAST_COUNT 1024
 struct last {
 	uint32_t tid;
+	uint32_t row_count; /* rows of threads that meet here: most have none */
 	uint64_t addr;
 };
 
@@ -85,6 +86,17 @@ static int make_rows(struct own_frees *own)
 	return 0;
 }
 
+static struct last *last_of(struct own_frees *own, uint32_t tid)
+{
+	return &own->last[tid % LAST_COUNT];
+}
+
+static void forget_last(struct last *last)
+{
+	last->tid = 0;
+	last->addr = 0;
+}
+
 static int row_of(struct own_frees *own, uint32_t tid, struct row **ret)
 {
 	struct index_entry *entry;
@@ -99,6 +111,7 @@ static int row_of(struct own_frees *own, uint32_t tid, struct row **ret)
 		entry->point = own->first_unused;
 		own->first_unused = own->rows[entry->point].next_unused;
 		own->rows[entry->point] = (struct row){ 0 };
+		last_of(own, tid)->row_count++;
 	}
 	*ret = &own->rows[entry->point];
 	return 0;
@@ -108,8 +121,9 @@ static bool take_row(struct own_frees *own, uint32_t tid, struct row *ret)
 {
 	struct index_entry entry;
 
-	if (!index_count(own->row_by_tid) || !index_remove(own->row_by_tid, 0, tid, &entry))
+	if (!last_of(own, tid)->row_count || !index_remove(own->row_by_tid, 0, tid, &entry))
 		return false;
+	last_of(own, tid)->row_count--;
 	*ret = own->rows[entry.point];
 	own->rows[entry.point].next_unused = own->first_unused;
 	own->first_unused = entry.point;
@@ -125,11 +139,6 @@ static void run_add(struct run *run, const struct own_free *one)
 	run->is_linked |= one->is_linked;
 }
 
-static struct last *last_of(struct own_frees *own, uint32_t tid)
-{
-	return &own->last[tid % LAST_COUNT];
-}
-
 /* A block that has its mark from the cache has been freed: this is another free. */
 static bool is_repetition(struct own_frees *own, uint32_t tid, const struct own_free *one)
 {
@@ -137,7 +146,7 @@ static bool is_repetition(struct own_frees *own, uint32_t tid, const struct own_
 
 	if (before.tid != tid)
 		return false;
-	*last = (struct last){ 0 };
+	forget_last(last);
 	return before.addr && before.addr == one->addr &&
 	       (!one->key || one->key != own->process_key);
 }
@@ -151,7 +160,10 @@ static void forget_row(struct own_frees *own, uint32_t tid)
 
 void own_frees_known(struct own_frees *own, uint32_t tid, uint64_t addr)
 {
-	*last_of(own, tid) = (struct last){ tid, addr };
+	struct last *last = last_of(own, tid);
+
+	last->tid = tid;
+	last->addr = addr;
 	forget_row(own, tid);
 }
 
@@ -176,7 +188,7 @@ void own_frees_other(struct own_frees *own, uint32_t tid)
 	struct last *last = last_of(own, tid);
 
 	if (last->tid == tid)
-		*last = (struct last){ 0 };
+		forget_last(last);
 	forget_row(own, tid);
 }
 

@@ -299,6 +299,11 @@ uint32_t stacks_point(const struct stacks *stacks, uint64_t stack_id)
 	return entry ? entry->point : STACK_POINT_LOST;
 }
 
+void stacks_prefetch(const struct stacks *stacks, uint64_t stack_id)
+{
+	index_prefetch(stacks->point_by_key, SPACE_ID, stack_id);
+}
+
 /* ---- reading ------------------------------------------------------------------------------ */
 
 uint32_t stacks_count(const struct stacks *stacks)

@@ -57,6 +57,9 @@ int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const
 /* The point of a stack id; STACK_POINT_LOST if it was never learnt (or stack_id is 0). */
 uint32_t stacks_point(const struct stacks *stacks, uint64_t stack_id);
 
+/* stack_id will be asked for soon: its place is brought near. */
+void stacks_prefetch(const struct stacks *stacks, uint64_t stack_id);
+
 uint32_t stacks_count(const struct stacks *stacks); /* points, the special ones included */
 /* No frames for a special point, or for one that does not exist. */
 void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view *ret);

@@ -7,6 +7,7 @@
 #include <linux/bpf.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define RECORDS_PER_PUBLISH 64
@@ -56,15 +57,15 @@ void ring_close(struct ring *ring)
 	free(ring);
 }
 
-size_t ring_drain(struct ring *ring, size_t max,
-		  void (*take)(void *context, const void *record, size_t size), void *context)
+/* The records from *at on that are whole, at most max; beyond the last of them is *at then. */
+static size_t collect(const struct ring *ring, uint64_t end, size_t max, uint64_t *at,
+		      struct iovec *records, size_t *ret)
 {
-	uint64_t at = atomic_load_explicit(ring->consumer, memory_order_relaxed);
-	uint64_t end = atomic_load_explicit(ring->producer, memory_order_acquire);
 	size_t count = 0;
 
-	while (at < end && count < max) {
-		const uint8_t *head = ring->data + (at & ring->mask);
+	*ret = 0;
+	for (; *at < end && count < max; count++) {
+		const uint8_t *head = ring->data + (*at & ring->mask);
 		/* length and flags, published by the producer when the record is whole */
 		uint32_t length =
 			atomic_load_explicit((const _Atomic uint32_t *)head, memory_order_acquire);
@@ -73,13 +74,54 @@ size_t ring_drain(struct ring *ring, size_t max,
 		if (length & BPF_RINGBUF_BUSY_BIT)
 			break;
 		if (!(length & BPF_RINGBUF_DISCARD_BIT))
-			take(context, head + BPF_RINGBUF_HDR_SZ, size);
-		at += (size + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
-		if (++count % RECORDS_PER_PUBLISH == 0)
-			atomic_store_explicit(ring->consumer, at, memory_order_release);
+			records[(*ret)++] =
+				(struct iovec){ without_qualifiers(head + BPF_RINGBUF_HDR_SZ),
+						size };
+		*at += (size + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
 	}
-	atomic_store_explicit(ring->consumer, at, memory_order_release);
 	return count;
+}
+
+size_t ring_drain_groups(struct ring *ring, size_t max,
+			 void (*take)(void *context, const struct iovec *records, size_t count),
+			 void *context)
+{
+	uint64_t at = atomic_load_explicit(ring->consumer, memory_order_relaxed);
+	uint64_t end = atomic_load_explicit(ring->producer, memory_order_acquire);
+	size_t count = 0, found;
+
+	do {
+		struct iovec records[RECORDS_PER_PUBLISH];
+		size_t most = max - count < RECORDS_PER_PUBLISH ? max - count : RECORDS_PER_PUBLISH;
+		size_t whole;
+
+		found = collect(ring, end, most, &at, records, &whole);
+		take(context, records, whole);
+		atomic_store_explicit(ring->consumer, at, memory_order_release);
+		count += found;
+	} while (found == RECORDS_PER_PUBLISH && count < max);
+	return count;
+}
+
+struct one_by_one {
+	void (*take)(void *context, const void *record, size_t size);
+	void *context;
+};
+
+static void take_each(void *context, const struct iovec *records, size_t count)
+{
+	const struct one_by_one *each = context;
+
+	for (size_t i = 0; i < count; i++)
+		each->take(each->context, records[i].iov_base, records[i].iov_len);
+}
+
+size_t ring_drain(struct ring *ring, size_t max,
+		  void (*take)(void *context, const void *record, size_t size), void *context)
+{
+	struct one_by_one each = { take, context };
+
+	return ring_drain_groups(ring, max, take_each, &each);
 }
 
 uint64_t ring_used_bytes(const struct ring *ring)

@@ -15,7 +15,13 @@ struct ring;
 int ring_open(int map_fd, uint32_t bytes, struct ring **ret);
 void ring_close(struct ring *ring);
 
-/* Hand at most max records to `take`, in their order; how many there were. */
+/* Hand at most max records to `take`, in their order; how many there were, those included that the
+ * producer gave up. A record is aligned to 8, and there until `take` returns. */
 size_t ring_drain(struct ring *ring, size_t max,
 		  void (*take)(void *context, const void *record, size_t size), void *context);
+/* The same, with as many at a time as are published together. */
+struct iovec;
+size_t ring_drain_groups(struct ring *ring, size_t max,
+			 void (*take)(void *context, const struct iovec *records, size_t count),
+			 void *context);
 uint64_t ring_used_bytes(const struct ring *ring);

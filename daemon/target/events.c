@@ -12,11 +12,11 @@
 
 /* ---- the ring -------------------------------------------------------------------------------- */
 
-static void take_record(void *context, const void *record, size_t size)
+static void take_records(void *context, const struct iovec *records, size_t count)
 {
 	struct target *target = context;
 
-	collector_feed(&target->collector, record, size);
+	collector_feed_all(&target->collector, records, count);
 }
 
 /* What a batch has told: with `lock`, what it means for the target … */
@@ -53,7 +53,7 @@ static size_t drain_and_unlock(struct target *target, size_t max)
 	size_t count = 0;
 
 	if (target->tracer)
-		count = ring_drain(tracer_ring(target->tracer), max, take_record, target);
+		count = ring_drain_groups(tracer_ring(target->tracer), max, take_records, target);
 	news = collector_take_news(&target->collector);
 	/* at once: what others do to their probes meanwhile may cost us ours */
 	if (target->tracer && tracer_has_lost_anchor(target->tracer))

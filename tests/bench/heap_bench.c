@@ -1,105 +1,256 @@
-/* heap_bench: what one event costs the heap, and its longest pause, by the number of live blocks.
+/* heap_bench: what one event costs the collector by the number of live blocks, how many bytes a
+ * live block needs with all slack, the longest pause, and what a copy for a snapshot takes.
  *
- * Events alternate between freeing a random live block and allocating a new one; addresses and
- * points are random, so that every event misses the caches as a large service's would.
+ * Whole records are fed, as they come from the ring; half of them free a random live block, half
+ * allocate one, with stacks at random, so that an event misses the caches as a large service's
+ * would. Time is that of this thread's CPU alone, in rounds that alternate between records fed
+ * one by one and in groups; the best round of each is shown, since others use the machine too.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 
-#include "daemon/account/heap.h"
+#include "daemon/account/collector.h"
 #include "proto/base/budget.h"
+#include "proto/base/cleanup.h"
 
-enum { POINTS = 20000 };
+#define BATCH 4096
+#define ROUND_EVENTS (BATCH * 64)
+#define ROUNDS 9
+#define DEPTH 20
 
-static uint64_t clock_ns(clockid_t clock)
+static uint64_t cpu_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-static uint64_t now_ns(void)
+static uint64_t random_state = 88172645463325252;
+static uint64_t random_next(void)
 {
-	return clock_ns(CLOCK_MONOTONIC);
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return random_state * 0x2545f4914f6cdd1dull;
 }
 
-/* For pauses: what the scheduler gives to others in between is not the heap's doing. */
-static uint64_t cpu_ns(void)
+struct world {
+	struct budget budget;
+	struct heap *heap;
+	struct stacks *stacks;
+	struct mappings *mappings;
+	struct collector collector;
+	uint64_t *addrs, blocks, next_addr, time_ns;
+	uint32_t stack_count;
+	struct dhat_record_alloc records[BATCH]; /* an ALLOC is the largest of those made */
+	struct iovec vector[BATCH];
+};
+
+static uint64_t stack_id(uint64_t number)
 {
-	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	return (number + 1) * 0x9e3779b97f4a7c15ull;
 }
 
-static uint64_t random_next(uint64_t *state)
+static void make_alloc(struct world *world, size_t at, uint64_t block)
 {
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * 0x2545f4914f6cdd1dull;
+	world->addrs[block] = world->next_addr;
+	world->next_addr += 48;
+	world->records[at] = (struct dhat_record_alloc){
+		.head = { DHAT_RECORD_ALLOC, 0, sizeof(struct dhat_record_alloc),
+			  1000 + random_next() % 16 },
+		.time_ns = ++world->time_ns,
+		.addr = world->addrs[block],
+		.size_bytes = 40,
+		.stack_id = stack_id(random_next() % world->stack_count),
+	};
+	world->vector[at] = (struct iovec){ &world->records[at], sizeof(struct dhat_record_alloc) };
+}
+
+static void make_free(struct world *world, size_t at, uint64_t block)
+{
+	struct dhat_record_free freed = {
+		.head = { DHAT_RECORD_FREE, 0, sizeof(freed), 1000 + random_next() % 16 },
+		.time_ns = ++world->time_ns,
+		.addr = world->addrs[block],
+		.chunk = 0x31,
+	};
+
+	memcpy(&world->records[at], &freed, sizeof(freed));
+	world->vector[at] = (struct iovec){ &world->records[at], sizeof(freed) };
+}
+
+static void feed(struct world *world, size_t count, bool in_groups)
+{
+	if (in_groups)
+		collector_feed_all(&world->collector, world->vector, count);
+	for (size_t i = 0; i < count && !in_groups; i++)
+		collector_feed(&world->collector, world->vector[i].iov_base,
+			       world->vector[i].iov_len);
 }
 
 struct result {
-	double grow_ns, steady_ns;
-	uint64_t longest_grow_ns; /* of one event */
-	uint64_t bytes_a_block;
+	double grow_ns, single_ns, group_ns, copy_ms, bytes_a_block;
+	uint64_t longest_ns; /* of 16 events */
+	uint64_t copy_bytes, live_bytes;
 };
 
-static int measure(uint64_t blocks, struct result *ret)
+static void grow(struct world *world, struct result *ret)
 {
-	uint64_t *addrs = malloc(blocks * sizeof(*addrs)), random = 88172645463325252, begin, last;
-	struct budget budget = { 0 };
-	struct heap *heap;
+	uint64_t spent = 0;
 
-	if (!addrs || heap_new(0, &heap) < 0 || heap_charge(heap, &budget) < 0)
-		return -1;
-	*ret = (struct result){ 0 };
-	begin = now_ns();
-	last = cpu_ns();
-	for (uint64_t i = 0; i < blocks; i++) {
-		uint64_t now;
+	for (uint64_t made = 0; made < world->blocks;) {
+		size_t count = world->blocks - made < BATCH ? world->blocks - made : BATCH;
 
-		addrs[i] = 0x7f0000000000 + i * 48;
-		heap_add_block(heap, 0, addrs[i], 40, random_next(&random) % POINTS, i);
-		if (i % 16)
-			continue;
-		now = cpu_ns(); /* every 16th: the clock costs more than an event */
-		if (now - last > ret->longest_grow_ns)
-			ret->longest_grow_ns = now - last;
-		last = now;
+		for (size_t i = 0; i < count; i++)
+			make_alloc(world, i, made + i);
+		for (size_t i = 0; i < count; i += 16) {
+			size_t few = count - i < 16 ? count - i : 16;
+			uint64_t begin = cpu_ns(), took;
+
+			collector_feed_all(&world->collector, world->vector + i, few);
+			took = cpu_ns() - begin;
+			spent += took;
+			if (took > ret->longest_ns)
+				ret->longest_ns = took;
+		}
+		made += count;
 	}
-	ret->grow_ns = (double)(now_ns() - begin) / blocks;
-	ret->bytes_a_block = budget.used_bytes / blocks;
-	begin = now_ns();
-	for (uint64_t i = 0; i < 4000000; i++) {
-		uint64_t pick = random_next(&random) % blocks;
+	ret->grow_ns = (double)spent / world->blocks;
+}
 
-		heap_remove_block(heap, 0, addrs[pick], 0, i);
-		addrs[pick] = 0x7e0000000000 + i * 48;
-		heap_add_block(heap, 0, addrs[pick], 40, random_next(&random) % POINTS, i);
+static double round_ns(struct world *world, bool in_groups)
+{
+	uint64_t spent = 0;
+
+	for (int batch = 0; batch < ROUND_EVENTS / BATCH; batch++) {
+		uint64_t begin;
+
+		for (size_t i = 0; i < BATCH; i += 2) {
+			uint64_t block = random_next() % world->blocks;
+
+			make_free(world, i, block);
+			make_alloc(world, i + 1, block);
+		}
+		begin = cpu_ns();
+		feed(world, BATCH, in_groups);
+		spent += cpu_ns() - begin;
 	}
-	ret->steady_ns = (double)(now_ns() - begin) / 8000000;
-	heap_free(heap);
-	free(addrs);
+	return (double)spent / ROUND_EVENTS;
+}
+
+static int learn_stacks(struct world *world)
+{
+	uint64_t frames[DEPTH];
+
+	for (uint32_t i = 0; i < world->stack_count; i++) {
+		for (int j = 0; j < DEPTH; j++)
+			frames[j] = 0x400000 + (i >> j) * 16;
+		if (stacks_learn(world->stacks, stack_id(i), 0, frames, DEPTH, 0, 0,
+				 world->mappings))
+			return -1;
+	}
 	return 0;
 }
 
-int main(void)
+static int copy(struct world *world, struct result *ret)
 {
-	static const uint64_t sizes[] = { 1000, 100000, 1000000, 10000000 };
+	struct heap_totals totals;
+	struct heap_point *points = NULL;
+	uint64_t begin = cpu_ns();
+	uint32_t count;
 
-	printf("%12s %14s %14s %18s %14s\n", "live blocks", "ns/alloc", "ns/event",
-	       "longest pause us", "bytes/block");
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		struct result result;
+	if (heap_copy(world->heap, &totals, &points, &count))
+		return -1;
+	ret->copy_ms = (cpu_ns() - begin) / 1e6;
+	ret->copy_bytes = count * sizeof(*points);
+	ret->live_bytes = world->budget.used_bytes;
+	free(points);
+	return totals.live_blocks == world->blocks ? 0 : -1;
+}
 
-		if (measure(sizes[i], &result) < 0) {
-			fprintf(stderr, "heap_bench: no memory for %lu blocks\n", sizes[i]);
-			return 1;
-		}
-		printf("%12lu %14.0f %14.0f %18.0f %14lu\n", sizes[i], result.grow_ns,
-		       result.steady_ns, result.longest_grow_ns / 1000.0, result.bytes_a_block);
+static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	uint64_t before;
+
+	*ret = (struct result){ .single_ns = 1e9, .group_ns = 1e9 };
+	if (!world)
+		return -1;
+	world->blocks = blocks;
+	world->stack_count = stack_count;
+	world->next_addr = 0x7f0000000000;
+	world->addrs = malloc(blocks * sizeof(*world->addrs));
+	if (!world->addrs || heap_new(0, &world->heap) ||
+	    heap_charge(world->heap, &world->budget) || stacks_new(1 << 20, &world->stacks) ||
+	    mappings_new(&world->mappings) ||
+	    collector_init(&world->collector, world->heap, world->stacks, world->mappings))
+		return -1;
+	stacks_charge(world->stacks, &world->budget);
+	if (learn_stacks(world))
+		return -1;
+	/* what the points need is not the blocks' */
+	for (uint32_t i = 0; i < stack_count; i++)
+		heap_add_block(world->heap, 1, i, 1, STACK_POINT_FIRST + i, 1);
+	for (uint32_t i = 0; i < stack_count; i++)
+		heap_remove_block(world->heap, 1, i, 0, 1);
+	before = world->budget.used_bytes;
+	grow(world, ret);
+	ret->bytes_a_block = (double)(world->budget.used_bytes - before) / blocks;
+	for (int round = 0; round < 2 * ROUNDS; round++) {
+		double *best = round % 2 ? &ret->group_ns : &ret->single_ns;
+		double ns = round_ns(world, round % 2);
+
+		if (ns < *best)
+			*best = ns;
 	}
+	if (copy(world, ret))
+		return -1;
+	collector_deinit(&world->collector);
+	heap_free(world->heap);
+	stacks_free(world->stacks);
+	mappings_free(world->mappings);
+	free(world->addrs);
+	free(world);
+	return 0;
+}
+
+static void print_load(void)
+{
+	double load[3] = { 0 };
+
+	getloadavg(load, ARRAY_SIZE(load));
+	printf("load of the machine: %.1f\n", load[0]);
+}
+
+int main(int argc, char **argv)
+{
+	static const uint64_t sizes[] = { 1000, 10000, 100000, 1000000, 10000000 };
+	static const uint32_t stacks[] = { 1000, 100000 };
+	size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : ARRAY_SIZE(sizes);
+
+	print_load();
+	printf("%11s %8s %9s %11s %11s %11s %10s %9s %9s\n", "live blocks", "stacks", "ns/alloc",
+	       "ns/event 1", "ns/event n", "million/s", "pause us", "B/block", "copy ms");
+	for (size_t i = 0; i < ARRAY_SIZE(sizes) && i < most; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(stacks); j++) {
+			struct result result;
+
+			if (measure(sizes[i], stacks[j], &result)) {
+				fprintf(stderr, "heap_bench: %lu blocks could not be measured\n",
+					sizes[i]);
+				return 1;
+			}
+			printf("%11lu %8u %9.0f %11.0f %11.0f %11.1f %10.0f %9.1f %9.1f\n",
+			       sizes[i], stacks[j], result.grow_ns, result.single_ns,
+			       result.group_ns, 1e3 / result.group_ns, result.longest_ns / 1000.0,
+			       result.bytes_a_block, result.copy_ms);
+			fflush(stdout);
+		}
+	print_load();
 	return 0;
 }

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <sys/uio.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -379,6 +381,86 @@ static void random_bytes_do_no_harm(void **state)
 	assert_int_equal(world->collector.out_of_memory, 0);
 }
 
+/* A record of any type, well formed or not, of few addresses, stacks and threads. */
+static size_t random_record(unsigned *seed, uint64_t words[8])
+{
+	static const uint8_t sizes[] = { 16, 40, 32, 32, 56, 40, 56, 24 };
+	struct dhat_record *head = (void *)words;
+
+	memset(words, 0, 64);
+	head->type = (unsigned)rand_r(seed) % 100 < 80 ? 1 + rand_r(seed) % 2 : rand_r(seed) % 6;
+	head->size = sizes[head->type];
+	head->tid = 1 + rand_r(seed) % 5;
+	words[1] = rand_r(seed) % 1000; /* the time, or a stack's id */
+	words[2] = 16 + (uint64_t)rand_r(seed) % 4000 * 16;
+	if (head->type == DHAT_RECORD_STACK) { /* one frame */
+		words[1] = 1 + rand_r(seed) % 300;
+		words[2] = 1ull << 32;
+		words[3] = 0x1000 + words[1];
+	} else if (head->type == DHAT_RECORD_ALLOC) {
+		words[3] = rand_r(seed) % 100;
+		words[4] = 1 + rand_r(seed) % 300;
+	} else if (head->type == DHAT_RECORD_REALLOC_END) {
+		words[3] = 16 + (uint64_t)rand_r(seed) % 4000 * 16;
+		words[4] = rand_r(seed) % 100;
+		words[5] = 1 + rand_r(seed) % 300;
+		words[6] = rand_r(seed) % 4;
+	}
+	return rand_r(seed) % 50 ? head->size : 8 + 8 * (rand_r(seed) % 3);
+}
+
+static void compare_worlds(const struct world *a, const struct world *b)
+{
+	struct heap_totals totals[2];
+	struct heap_point *points[2];
+	uint32_t counts[2];
+
+	assert_int_equal(heap_copy(a->heap, &totals[0], &points[0], &counts[0]), 0);
+	assert_int_equal(heap_copy(b->heap, &totals[1], &points[1], &counts[1]), 0);
+	assert_memory_equal(&totals[0], &totals[1], sizeof(totals[0]));
+	assert_int_equal(counts[0], counts[1]);
+	assert_memory_equal(points[0], points[1], counts[0] * sizeof(*points[0]));
+	assert_memory_equal(a->collector.records, b->collector.records,
+			    sizeof(a->collector.records));
+	assert_int_equal(a->collector.malformed, b->collector.malformed);
+	assert_int_equal(stacks_count(a->stacks), stacks_count(b->stacks));
+	free(points[0]);
+	free(points[1]);
+}
+
+/* In groups of any size the same comes out; and the tables are large, so that these are used. */
+static void groups_equal_one_by_one(void **state)
+{
+	enum { ROUNDS = 2000, MOST = 200 };
+	void *other;
+	struct world *single = *state, *grouped;
+	unsigned seed = 20261129;
+
+	assert_int_equal(setup(&other), 0);
+	grouped = other;
+	for (uint64_t i = 0; i < 200000; i++) {
+		heap_add_block(single->heap, 3, i, 1, 0, 1);
+		heap_add_block(grouped->heap, 3, i, 1, 0, 1);
+	}
+	assert_true(heap_table_bytes(grouped->heap) > 6 << 20);
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t words[MOST][8];
+		struct iovec vector[MOST];
+		size_t count = rand_r(&seed) % MOST;
+
+		for (size_t i = 0; i < count; i++) {
+			vector[i] = (struct iovec){ words[i], random_record(&seed, words[i]) };
+			collector_feed(&single->collector, words[i], vector[i].iov_len);
+		}
+		collector_feed_all(&grouped->collector, vector, count);
+	}
+	compare_worlds(single, grouped);
+	assert_true(single->collector.malformed > 1000);
+	assert_true(single->collector.records[DHAT_RECORD_REALLOC_END] > 1000);
+	assert_int_equal(stacks_count(single->stacks), STACK_POINT_FIRST + 300);
+	teardown(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(short_records_are_malformed, setup, teardown),
 		cmocka_unit_test_setup_teardown(impossible_values_are_malformed, setup, teardown),
 		cmocka_unit_test_setup_teardown(random_bytes_do_no_harm, setup, teardown),
+		cmocka_unit_test_setup_teardown(groups_equal_one_by_one, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("collector", tests, NULL, NULL);

@@ -709,6 +709,8 @@ struct run {
 	uint64_t seed, steps, max_blocks;
 	uint32_t addrs;
 	uint32_t max_size; /* small: many equal peaks */
+	uint32_t times;	   /* sizes are that many times as large; 0: once */
+	uint64_t begin_ns;
 	uint32_t snapshot_every;
 };
 
@@ -717,7 +719,7 @@ static void step(struct heap *heap, struct model *m, const struct run *run, uint
 {
 	uint32_t tid = pick(TIDS), point = pick(POINTS), kind = pick(100);
 	uint64_t addr = 16 + pick(m->addrs) * 16, other = 16 + pick(m->addrs) * 16,
-		 size = pick(run->max_size);
+		 size = (uint64_t)pick(run->max_size) * (run->times ?: 1);
 	uint64_t chunk = pick(3) ? 16 * pick(9) : 0;
 	uint8_t domain = pick(DOMAINS);
 
@@ -761,7 +763,7 @@ static void run_random(const struct run *run)
 	_cleanup_(heap_free_ptr) struct heap *heap = fresh(run->max_blocks);
 	_cleanup_free_ struct cell *cells = calloc(DOMAINS * run->addrs, sizeof(*cells));
 	struct model m = { .addrs = run->addrs, .max_blocks = run->max_blocks, .cells = cells };
-	uint64_t time = 1000;
+	uint64_t time = run->begin_ns ?: 1000;
 
 	assert_non_null(cells);
 	random_state = run->seed;
@@ -785,6 +787,19 @@ static void random_events_equal_the_model(void **state)
 		{ .steps = 400000, .addrs = 4, .max_size = 3, .snapshot_every = 7 },
 		{ .steps = 1000000, .addrs = 100, .max_size = 4, .snapshot_every = 301 },
 		{ .steps = 1500000, .addrs = 1000, .max_size = 100000, .snapshot_every = 4001 },
+		/* what an entry has no room for: sizes from 2^28 on, births from 2^58 on */
+		{ .steps = 500000,
+		  .addrs = 1000,
+		  .max_size = 16,
+		  .times = 1 << 25,
+		  .snapshot_every = 4001 },
+		{ .steps = 500000,
+		  .addrs = 1000,
+		  .max_size = 5,
+		  .times = (1 << 28) - 17,
+		  .max_blocks = 800,
+		  .begin_ns = (1ull << 58) - 300000,
+		  .snapshot_every = 4001 },
 		{ .steps = 500000,
 		  .addrs = 1000,
 		  .max_size = 50,

@@ -81,7 +81,22 @@ static void grows_with_any_stride(void **state)
 		}
 		/* Bad hashing would show as leaves that are split and stay empty. */
 		per_leaf = COUNT / (index_memory_bytes(index) / 32768);
-		assert_true(per_leaf > 300);
+		assert_true(per_leaf > 400);
+	}
+}
+
+/* What a million blocks need with all slack, whatever their number: when all leaves are split, and
+ * when all are full. */
+static void has_little_slack(void **state)
+{
+	_cleanup_(index_free_ptr) struct index *index = fresh();
+
+	for (uint64_t i = 1; i <= 1000000; i++) {
+		struct index_entry *entry;
+
+		assert_int_equal(index_claim(index, 0, 0x7f0000000000 + i * 48, &entry), 1);
+		if (i >= 500000 && i % 20000 == 0)
+			assert_in_range(index_memory_bytes(index) - (2 << 20), i * 24, i * 40);
 	}
 }
 
@@ -148,6 +163,7 @@ int main(void)
 		cmocka_unit_test(finds_what_was_claimed),
 		cmocka_unit_test(spaces_are_apart),
 		cmocka_unit_test(grows_with_any_stride),
+		cmocka_unit_test(has_little_slack),
 		cmocka_unit_test(removes_by_condition),
 		cmocka_unit_test(random_operations_equal_an_array),
 	};
