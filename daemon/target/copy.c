@@ -137,12 +137,14 @@ static bool is_worth_showing(const struct heap_point *point)
 /* With `lock`. For one copy the budget has room kept: HEAP_POINT_WEIGHT, and the frames' weight in
  * stack.c. */
 _Static_assert(sizeof(struct heap_point) * (HEAP_POINT_WEIGHT - 1) >=
-		       sizeof(struct heap_point) + sizeof(struct target_point),
+		       sizeof(struct heap_point) + sizeof(struct target_point) +
+			       sizeof(struct stack_frame *),
 	       "a copy of a point, and the one it is made of");
 static int claim_copy(struct target *target, struct target_copy *copy, uint64_t points,
 		      uint64_t frames)
 {
-	uint64_t bytes = points * (sizeof(struct heap_point) + sizeof(struct target_point)) +
+	uint64_t bytes = points * (sizeof(struct heap_point) + sizeof(struct target_point) +
+				   sizeof(struct stack_frame *)) +
 			 frames * sizeof(struct stack_frame);
 
 	if (atomic_load(&target->copied_bytes) > budget_left(&target->budget))
@@ -153,8 +155,12 @@ static int claim_copy(struct target *target, struct target_copy *copy, uint64_t 
 	return 0;
 }
 
-static int copy_points(struct target *target, struct target_copy *copy)
+/* sources: where the frames of each point are. They neither move nor change while the target is
+ * there, and the copy holds it: so the larger part of a copy is made without the lock. */
+static int copy_points(struct target *target, struct target_copy *copy,
+		       const struct stack_frame ***ret_sources)
 {
+	_cleanup_free_ const struct stack_frame **sources = NULL;
 	_cleanup_free_ struct heap_point *points = NULL;
 	uint32_t count = 0, frames = 0;
 	struct stack_view view;
@@ -175,8 +181,8 @@ static int copy_points(struct target *target, struct target_copy *copy)
 	if (error)
 		return error;
 	copy->points = calloc(copy->point_count + 1, sizeof(*copy->points));
-	copy->frames = calloc(frames + 1, sizeof(*copy->frames));
-	if (!copy->points || !copy->frames)
+	sources = calloc(copy->point_count + 1, sizeof(*sources));
+	if (!copy->points || !sources)
 		return -ENOMEM;
 	copy->point_count = 0;
 	for (uint32_t i = 0; i < count; i++) {
@@ -196,10 +202,26 @@ static int copy_points(struct target *target, struct target_copy *copy)
 			.is_before = i == STACK_POINT_BEFORE,
 			.is_lost = i == STACK_POINT_LOST,
 		};
-		memcpy(copy->frames + copy->frame_count, view.frames,
-		       view.frame_count * sizeof(*view.frames));
+		sources[copy->point_count] = view.frames;
 		copy->frame_count += view.frame_count;
 		copy->point_count++;
+	}
+	*ret_sources = take_ptr(sources);
+	return 0;
+}
+
+/* Without the lock. */
+static int copy_frames(struct target_copy *copy, const struct stack_frame *const *sources)
+{
+	copy->frames = malloc((copy->frame_count + 1ul) * sizeof(*copy->frames));
+	if (!copy->frames)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < copy->point_count; i++) {
+		const struct target_point *point = &copy->points[i];
+
+		if (point->frame_count) /* a special point has no frames to point at */
+			memcpy(copy->frames + point->first_frame, sources[i],
+			       point->frame_count * sizeof(*copy->frames));
 	}
 	return 0;
 }
@@ -254,7 +276,8 @@ static void copy_tables(struct target *target, struct target_copy *copy)
 	copy->tables_pending = sum.tables_pending;
 }
 
-static int copy_locked(struct target *target, bool with_points, struct target_copy *copy)
+static int copy_locked(struct target *target, bool with_points, struct target_copy *copy,
+		       const struct stack_frame ***ret_sources)
 {
 	int error = identity_copy(&target->identity, &copy->identity);
 
@@ -279,7 +302,7 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
 	if (error == 0 && with_points)
-		error = copy_points(target, copy);
+		error = copy_points(target, copy, ret_sources);
 	if (error == 0 && with_points)
 		error = copy_objects(target, copy);
 	return error ? error : copy_verdict(target, copy);
@@ -289,6 +312,7 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 		struct dhat_error *err)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = calloc(1, sizeof(*copy));
+	_cleanup_free_ const struct stack_frame **sources = NULL;
 	int error;
 
 	if (!copy)
@@ -296,8 +320,10 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 	target_drain_now(target);
 	target_look_after_code(target);
 	target_lock(target);
-	error = copy_locked(target, with_points, copy);
+	error = copy_locked(target, with_points, copy, &sources);
 	target_unlock(target);
+	if (error == 0 && with_points)
+		error = copy_frames(copy, sources);
 	if (error == -EBUSY)
 		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
 				      "others are taking the profile of process %d just now, and "
