@@ -219,7 +219,9 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 
 	if (!ranking_sort(by_line, RANK_BY_LIVE)) {
 		screen_print(screen, MARK_BOLD, "Nothing is live");
-		fputs(" of what was allocated since the watch began.\n", screen->file);
+		fputs(sum ? " in the stacks that were chosen.\n"
+			  : " of what was allocated since the watch began.\n",
+		      screen->file);
 		return;
 	}
 	most = by_line->points[0];

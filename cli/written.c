@@ -48,18 +48,19 @@ static int print(unsigned trim_rules, const char *path, const struct dhat_snapsh
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_target(&screen, snapshot->head->target);
 	rows_headline(&screen, by_line);
-	length = snprintf(text, sizeof(text), "%s live in %s, %s; ",
+	length = snprintf(text, sizeof(text), "%s live in %s, %s;",
 			  view_size(snapshot->end->totals->live_bytes),
 			  view_counted(snapshot->end->totals->live_blocks, "block"),
 			  view_counted(stacks, "stack"));
 	/* a path is not broken: somebody will copy it */
-	if (screen.width && length + strlen("written to ") + dhat_text_width(path) > screen.width) {
+	if (screen.width &&
+	    length + strlen(" written to ") + dhat_text_width(path) > screen.width) {
 		screen_paragraph(&screen, 0, text);
-		fputs("  ", stdout);
+		fputc(' ', stdout);
 	} else {
 		fputs(text, stdout);
 	}
-	fputs("written to ", stdout);
+	fputs(" written to ", stdout);
 	screen_text(&screen, path);
 	fputc('\n', stdout);
 	return 0;

@@ -227,6 +227,7 @@ static void test_stats_by(void **state)
 	_cleanup_free_ char *filtered =
 		RUN("stats", 0, path, "--filter", "Cache::", "--exclude", "no such", "--top=2");
 	_cleanup_free_ char *known = RUN("stats", 0, path, "--suppressions", suppressions);
+	_cleanup_free_ char *none = RUN("stats", 0, path, "--filter", "no such");
 	_cleanup_free_ char *merged = RUN("stats", 0, path, "--depth", "1");
 	_cleanup_free_ char *nameless = RUN("stats", 0, path, "--no-names");
 
@@ -241,6 +242,8 @@ static void test_stats_by(void **state)
 	assert_non_null(strstr(known, "\nLeft out: 989 KiB (1,012,388 bytes) live in 1,004 blocks, "
 				      "5 stacks: leak:push_back\n"));
 	assert_null(strstr(known, "no such"));
+	/* what is live and was not chosen is live all the same */
+	assert_non_null(strstr(none, "\nNothing is live in the stacks that were chosen.\n"));
 	/* who wants no names needs no hint */
 	assert_null(strstr(nameless, "Hint:"));
 	/* what reads the same is one row */
