@@ -150,16 +150,27 @@ static bool may_come(const Dhat__Request *request, const struct dhat_error *err)
 		request->body_case == DHAT__REQUEST__BODY_DETACH);
 }
 
+uint64_t client_patience_end(void)
+{
+	return clock_now_ns(CLOCK_MONOTONIC) + patience_ns;
+}
+
+bool client_is_patient(uint64_t end_ns)
+{
+	const struct timespec interval = { .tv_nsec = ASK_AGAIN_NS };
+
+	if (!patience_ns || clock_now_ns(CLOCK_MONOTONIC) >= end_ns)
+		return false;
+	nanosleep(&interval, NULL);
+	return true;
+}
+
 /* After a failure: true when it is time to ask once more; else it is in *err. */
 static bool is_patient(const Dhat__Request *request, uint64_t end_ns, const struct dhat_error *why,
 		       struct dhat_error *err)
 {
-	const struct timespec interval = { .tv_nsec = ASK_AGAIN_NS };
-
-	if (patience_ns && may_come(request, why) && clock_now_ns(CLOCK_MONOTONIC) < end_ns) {
-		nanosleep(&interval, NULL);
+	if (may_come(request, why) && client_is_patient(end_ns))
 		return true;
-	}
 	if (why->code)
 		dhat_error_set(err, EIO, why->code, "%s", why->message);
 	return false;
@@ -193,7 +204,7 @@ static int try_call(const char *socket_path, Dhat__Request *request,
 int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
 		Dhat__Response **ret, struct dhat_error *err)
 {
-	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + patience_ns;
+	uint64_t end_ns = client_patience_end();
 	struct dhat_error why;
 	int r;
 
@@ -254,7 +265,7 @@ static int snapshot_once(const char *socket_path, Dhat__Request *request,
 int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
 		    struct dhat_snapshot **ret, struct dhat_error *err)
 {
-	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + patience_ns;
+	uint64_t end_ns = client_patience_end();
 	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
 	struct dhat_error why;

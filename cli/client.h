@@ -26,6 +26,10 @@ int client_receive(struct client *client, Dhat__Response **ret, struct dhat_erro
  * an attach is under way, or no such process is attached yet. 0, the default: not at all. */
 #define CLIENT_MAX_PATIENCE_SECONDS 86400
 void client_set_patience(uint64_t seconds);
+/* For an answer that says itself that it is too early: when patience that begins now ends; and, a
+ * moment later, whether to ask again (false at once, if not). */
+uint64_t client_patience_end(void);
+bool client_is_patient(uint64_t end_ns);
 
 /* A request with one response of a known kind. */
 int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,

@@ -157,6 +157,8 @@ static void print(const struct status *options, const Dhat__Status *status)
 	screen_paragraph(&screen, 0, line);
 	for (size_t i = 0; i < status->n_attaching; i++)
 		printf("attaching to %" PRIu32 " ...\n", status->attaching[i]);
+	if (status->is_starting && !status->n_attaching)
+		puts("starting ...");
 	for (size_t i = 0; i < status->n_targets; i++)
 		print_target(&screen, status->targets[i]);
 }
@@ -179,16 +181,57 @@ static int select_target(Dhat__Status *status, uint32_t pid, struct dhat_error *
 	status->n_targets = kept;
 	if (kept)
 		return 0;
+	for (size_t i = 0; i < status->n_attaching; i++) {
+		if (status->attaching[i] == pid)
+			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
+					      "attaching to %" PRIu32
+					      " ...: ask again in a moment, "
+					      "or with --wait",
+					      pid);
+	}
 	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
 			      "process %" PRIu32 " is none of dhatd's targets: `dhatctl attach "
 			      "--pid %" PRIu32 "' adds it",
 			      pid, pid);
 }
 
-int cmd_status(int argc, char **argv, struct dhat_error *err)
+/* The status that was asked for: with --wait, of what is being attached to when it is. */
+static int fetch(const struct status *options, Dhat__Response **ret, struct dhat_error *err)
 {
 	Dhat__StatusRequest body = DHAT__STATUS_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
+	uint64_t end_ns = client_patience_end();
+	Dhat__Response *response;
+	struct dhat_error why;
+	bool is_early;
+	int r;
+
+	request.body_case = DHAT__REQUEST__BODY_STATUS;
+	request.status = &body;
+	for (;;) {
+		r = client_call(options->common.socket_path, &request, DHAT__RESPONSE__BODY_STATUS,
+				&response, err);
+		if (r < 0)
+			return r;
+		why = (struct dhat_error){ 0 };
+		r = select_target(response->status, options->pid, &why);
+		is_early = options->pid
+				   ? r < 0
+				   : response->status->n_attaching || response->status->is_starting;
+		if (!is_early || !client_is_patient(end_ns))
+			break;
+		dhat__response__free_unpacked(response, NULL);
+	}
+	if (r == 0) {
+		*ret = response;
+		return 0;
+	}
+	dhat__response__free_unpacked(response, NULL);
+	return dhat_error_set(err, -r, why.code, "%s", why.message);
+}
+
+int cmd_status(int argc, char **argv, struct dhat_error *err)
+{
 	struct status options = { 0 };
 	Dhat__Response *response;
 	int r;
@@ -196,20 +239,16 @@ int cmd_status(int argc, char **argv, struct dhat_error *err)
 	r = command_parse(&argp, argc, argv, &options, &options.common, err);
 	if (r < 0 || options.common.is_done)
 		return r;
-	request.body_case = DHAT__REQUEST__BODY_STATUS;
-	request.status = &body;
-	r = client_call(options.common.socket_path, &request, DHAT__RESPONSE__BODY_STATUS,
-			&response, err);
+	r = fetch(&options, &response, err);
 	if (r < 0)
 		return r;
-	r = select_target(response->status, options.pid, err);
-	if (r == 0 && options.common.as_json) {
+	if (options.common.as_json) {
 		struct json_object *object = dhat_json_message(&response->status->base);
 
 		r = object ? dhat_json_put(stdout, object) : -ENOMEM;
 		fputc('\n', stdout);
 		json_object_put(object);
-	} else if (r == 0) {
+	} else {
 		print(&options, response->status);
 	}
 	dhat__response__free_unpacked(response, NULL);

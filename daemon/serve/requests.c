@@ -91,10 +91,13 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 	_cleanup_free_ pid_t *attaching = NULL;
 	struct utsname kernel = { 0 };
 	/* first: who is in neither list would seem not to be there */
-	int error = targets_attaching(requests->targets, &attaching, &status.n_attaching);
+	bool is_starting = false;
+	int error =
+		targets_attaching(requests->targets, &attaching, &status.n_attaching, &is_starting);
 
 	_Static_assert(sizeof(*attaching) == sizeof(*status.attaching), "numbers of processes");
 	status.attaching = (uint32_t *)attaching;
+	status.is_starting = is_starting;
 	if (error == 0)
 		error = fill_statuses(requests->targets, &status, err);
 	uname(&kernel);

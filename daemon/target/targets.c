@@ -479,7 +479,8 @@ int targets_list(struct targets *targets, struct target ***ret, size_t *ret_coun
 	return 0;
 }
 
-int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count)
+int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count,
+		      bool *ret_is_starting)
 {
 	pid_t *list;
 
@@ -488,6 +489,7 @@ int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count)
 	for (size_t i = 0; list && i < targets->reserved_count; i++)
 		list[i] = targets->reserved[i];
 	*ret_count = targets->reserved_count;
+	*ret_is_starting = targets->is_starting;
 	pthread_mutex_unlock(&targets->lock);
 	if (!list)
 		return -ENOMEM;

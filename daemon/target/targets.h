@@ -45,7 +45,9 @@ struct targets_listener {
 };
 /* At most one; before the first target. */
 void targets_listen(struct targets *targets, const struct targets_listener *listener);
-/* The processes that are just being attached to; the caller frees. */
-int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count);
+/* The processes that are just being attached to, for the caller to free; whether
+ * targets_set_starting() said that more will come. */
+int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count,
+		      bool *ret_is_starting);
 /* References to all, in the order of attaching; the caller unrefs each and frees the array. */
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);

@@ -377,11 +377,14 @@ def test_asking_before_there_is_an_answer(quiet, daemon, ctl, tmp_path, socket_p
     """dhatd attach N & dhatctl snapshot --wait: everybody's script."""
     asking = [subprocess.Popen([BUILD / "dhatctl", *command, "--wait", "--socket", socket_path], cwd=tmp_path,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-              for command in (["snapshot", "-o", "x.json"], ["stats", "--json", "--pid", str(quiet.pid)], ["rss"])]
+              for command in (["snapshot", "-o", "x.json"], ["stats", "--json", "--pid", str(quiet.pid)], ["rss"],
+                              ["status", "--json"], ["status", "--json", str(quiet.pid)])]
     daemon("attach", quiet.pid, wait=False)
     for process in asking:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
+        if "status" in process.args:
+            assert [t["target"]["pid"] for t in json.loads(out)["targets"]] == [quiet.pid]
     assert json.loads((tmp_path / "x.json").read_text())["pid"] == quiet.pid
 
 
