@@ -21,7 +21,9 @@ untried() { echo "not tried: $*"; exit 2; }
 cd "$tmp" || exit 2
 command -v objdump >/dev/null || untried "this needs binutils"
 mkdir lists
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main" >sources.list
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 2>/dev/null | grep -v security | head -1)
+[ -n "$mirror" ] || untried "this needs Debian's apt, and its lists (apt-get update)"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >sources.list
 cat >apt.conf <<CONF
 Dir::Etc::sourcelist "$tmp/sources.list"; Dir::Etc::sourceparts "/dev/null"; Dir::State::lists "$tmp/lists";
 Dir::Cache "$tmp"; APT::Architecture "amd64"; APT::Sandbox::User "root";
