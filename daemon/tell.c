@@ -74,8 +74,9 @@ static void describe(const struct target_copy *copy, const struct target *target
 
 	target_name(target, name);
 	if (copy->state == TARGET_REPLACED)
-		snprintf(ret, size, "%d (%s) has executed another program%s",
-			 (int)copy->identity.pid, name, at);
+		snprintf(ret, size, "%d (%s) has executed another program%s%s",
+			 (int)copy->identity.pid, name, at,
+			 target_follows_exec(target) ? "" : "; --follow-exec profiles that, too");
 	else
 		snprintf(ret, size, "%d (%s) %s%s%s%s", (int)copy->identity.pid, name,
 			 target_state_name(copy->state), at, copy->state_detail[0] ? ": " : "",

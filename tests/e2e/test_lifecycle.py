@@ -63,13 +63,14 @@ def test_children_are_unharmed_and_leave_no_trace(kind, count, target, daemon, c
     end(process)
 
 
-def test_exec_closes_the_profile_and_keeps_it(target, daemon, ctl, tmp_path):
+def test_exec_closes_the_profile_and_keeps_it(target, daemon, ctl, tmp_path, started):
     process = gated(target, daemon, "exec_chain", 3)
     # four links of the chain; the first was ours: 1,000 bytes kept, 4 bytes freed
     profile = snapshot(ctl, tmp_path)
     assert {f: profile.allocated_in("exec_chain.c")[f] for f in LIVE} == {
         "tb": 1004, "tbk": 2, "eb": 1000, "ebk": 1}
     assert state_of(ctl, process.pid).startswith("replaced")
+    started[-1].expect_err(r"has executed another program at [0-9:]+; --follow-exec profiles that, too")
     # the new program can be attached to as such
     ctl("attach", "--pid", process.pid, "--no-inventory")
     assert snapshot(ctl, tmp_path, "new.json").allocated_in("exec_chain.c")["tbk"] == 0
