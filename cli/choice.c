@@ -12,16 +12,6 @@
 #include "proto/base/units.h"
 #include "proto/wire/words.h"
 
-static int ask_status(const char *socket_path, Dhat__Response **ret, struct dhat_error *err)
-{
-	Dhat__StatusRequest body = DHAT__STATUS_REQUEST__INIT;
-	Dhat__Request request = DHAT__REQUEST__INIT;
-
-	request.body_case = DHAT__REQUEST__BODY_STATUS;
-	request.status = &body;
-	return client_call(socket_path, &request, DHAT__RESPONSE__BODY_STATUS, ret, err);
-}
-
 static bool is_attached(const Dhat__TargetStatus *status)
 {
 	return status->target && !strcmp(status->target->state, DHAT_STATE_ATTACHED);
@@ -52,7 +42,7 @@ int choice_check(const char *socket_path, const char *command, struct dhat_error
 	const Dhat__Status *status;
 	int r;
 
-	r = ask_status(socket_path, &response, err);
+	r = client_status(socket_path, &response, err);
 	if (!response)
 		return r;
 	status = response->status;
@@ -81,12 +71,14 @@ int choice_all(const char *socket_path, uint32_t **ret_pids, size_t *ret_count,
 	Dhat__Response *response = NULL;
 	size_t attached, count = 0;
 	uint32_t *pids;
+	bool is_early;
 	int r;
 
-	r = ask_status(socket_path, &response, err);
+	r = client_status(socket_path, &response, err);
 	if (!response)
 		return r;
 	attached = count_attached(response->status);
+	is_early = client_is_early(response->status);
 	pids = calloc(response->status->n_targets + 1, sizeof(*pids));
 	for (size_t i = 0; pids && i < response->status->n_targets; i++) {
 		const Dhat__TargetStatus *status = response->status->targets[i];
@@ -99,9 +91,16 @@ int choice_all(const char *socket_path, uint32_t **ret_pids, size_t *ret_count,
 		return dhat_error_errno(err, ENOMEM, "cannot list the targets");
 	if (!count) {
 		free(pids);
+		if (is_early)
+			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
+					      "dhatd is still attaching: ask again in a moment, "
+					      "or with --wait");
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
 				      "nothing is attached: dhatctl attach --pid N");
 	}
+	if (is_early)
+		dhat_say("dhatctl", "dhatd is still attaching to others: these are not all "
+				    "(--wait)");
 	*ret_pids = pids;
 	*ret_count = count;
 	return 0;

@@ -215,6 +215,33 @@ int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response_
 	return r;
 }
 
+bool client_is_early(const Dhat__Status *status)
+{
+	return status->n_attaching || status->is_starting;
+}
+
+int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_error *err)
+{
+	Dhat__StatusRequest body = DHAT__STATUS_REQUEST__INIT;
+	Dhat__Request request = DHAT__REQUEST__INIT;
+	uint64_t end_ns = client_patience_end();
+	Dhat__Response *response;
+	int r;
+
+	request.body_case = DHAT__REQUEST__BODY_STATUS;
+	request.status = &body;
+	for (;;) {
+		r = client_call(socket_path, &request, DHAT__RESPONSE__BODY_STATUS, &response, err);
+		if (r < 0)
+			return r;
+		if (!client_is_early(response->status) || !client_is_patient(end_ns))
+			break;
+		dhat__response__free_unpacked(response, NULL);
+	}
+	*ret = response;
+	return 0;
+}
+
 /* One part of a snapshot; *is_last: no more will come. */
 static int receive_part(struct client *client, struct dhat_snapshot *snapshot, bool *is_last,
 			struct dhat_error *err)

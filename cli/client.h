@@ -34,6 +34,11 @@ bool client_is_patient(uint64_t end_ns);
 /* A request with one response of a known kind. */
 int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
 		Dhat__Response **ret, struct dhat_error *err);
+/* What dhatd watches: with patience, when it is attaching to nothing any more. The caller frees the
+ * response. */
+int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_error *err);
+/* There may be more targets in a moment: one is being attached to, or dhatd has only begun. */
+bool client_is_early(const Dhat__Status *status);
 /* pid 0: the only target. The caller frees the snapshot. */
 int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
 		    struct dhat_snapshot **ret, struct dhat_error *err);

@@ -195,39 +195,25 @@ static int select_target(Dhat__Status *status, uint32_t pid, struct dhat_error *
 			      pid, pid);
 }
 
-/* The status that was asked for: with --wait, of what is being attached to when it is. */
+/* The status that was asked for: with --wait, when the target is there. */
 static int fetch(const struct status *options, Dhat__Response **ret, struct dhat_error *err)
 {
-	Dhat__StatusRequest body = DHAT__STATUS_REQUEST__INIT;
-	Dhat__Request request = DHAT__REQUEST__INIT;
 	uint64_t end_ns = client_patience_end();
-	Dhat__Response *response;
 	struct dhat_error why;
-	bool is_early;
 	int r;
 
-	request.body_case = DHAT__REQUEST__BODY_STATUS;
-	request.status = &body;
 	for (;;) {
-		r = client_call(options->common.socket_path, &request, DHAT__RESPONSE__BODY_STATUS,
-				&response, err);
+		r = client_status(options->common.socket_path, ret, err);
 		if (r < 0)
 			return r;
 		why = (struct dhat_error){ 0 };
-		r = select_target(response->status, options->pid, &why);
-		is_early = options->pid
-				   ? r < 0
-				   : response->status->n_attaching || response->status->is_starting;
-		if (!is_early || !client_is_patient(end_ns))
-			break;
-		dhat__response__free_unpacked(response, NULL);
+		r = select_target((*ret)->status, options->pid, &why);
+		if (r == 0)
+			return 0;
+		dhat__response__free_unpacked(*ret, NULL);
+		if (!client_is_patient(end_ns))
+			return dhat_error_set(err, -r, why.code, "%s", why.message);
 	}
-	if (r == 0) {
-		*ret = response;
-		return 0;
-	}
-	dhat__response__free_unpacked(response, NULL);
-	return dhat_error_set(err, -r, why.code, "%s", why.message);
 }
 
 int cmd_status(int argc, char **argv, struct dhat_error *err)

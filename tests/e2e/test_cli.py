@@ -378,7 +378,7 @@ def test_asking_before_there_is_an_answer(quiet, daemon, ctl, tmp_path, socket_p
     asking = [subprocess.Popen([BUILD / "dhatctl", *command, "--wait", "--socket", socket_path], cwd=tmp_path,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
               for command in (["snapshot", "-o", "x.json"], ["stats", "--json", "--pid", str(quiet.pid)], ["rss"],
-                              ["status", "--json"], ["status", "--json", str(quiet.pid)])]
+                              ["status", "--json"], ["status", "--json", str(quiet.pid)], ["stats", "--all", "--json"])]
     daemon("attach", quiet.pid, wait=False)
     for process in asking:
         out, err = process.communicate(timeout=120)
