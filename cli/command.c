@@ -110,7 +110,8 @@ static const struct argp_option trim_options[] = {
 	{ "trim", KEY_TRIM, "RULES", OPTION_ARG_OPTIONAL,
 	  "Leave out frames that every allocation goes through: allocator (what lies between "
 	  "malloc "
-	  "and who wanted memory), tokio (its executor) or all (the default of --trim)",
+	  "and who wanted memory), tokio (its executor), std (of C++ and Rust) or all (the default "
+	  "of --trim)",
 	  3 },
 	{ 0 },
 };
