@@ -63,7 +63,8 @@ static __always_inline int is_session_return(struct pt_regs *regs)
 	return bpf_get_func_ip(regs) != regs_pc(regs);
 }
 
-/* Both halves in one link (kernel >= 6.13). 1 from the entry: no return wanted. */
+/* Both halves in one link (kernel >= 6.13), of places whose return is awaited. 1 from the entry:
+ * not this time. */
 SEC("uprobe")
 int dhat_session(struct pt_regs *regs)
 {
@@ -74,10 +75,5 @@ int dhat_session(struct pt_regs *regs)
 	if (is_session_return(regs))
 		return leave(regs, regs_result(regs), regs_pc(regs), regs_sp(regs), regs_fp(regs));
 	cookie.word = bpf_get_attach_cookie(regs);
-	if (cookie.parts.phase == DHAT_PHASE_RESULT)
-		return 1 | hand_out(regs, cookie.word);
-	if (cookie.parts.phase == DHAT_PHASE_EXIT)
-		return 1 | leave_by_exit(regs, cookie);
-	/* with exit probes the return address must stay as it is: that is why there are any */
-	return !enter(regs, cookie) || cookie.parts.is_by_exit;
+	return !enter(regs, cookie);
 }

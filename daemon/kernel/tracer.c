@@ -58,13 +58,14 @@ struct tracer {
 
 static void choose_programs(struct dhat_bpf *bpf, enum uprobe_kind kind)
 {
-	int type = uprobe_attach_type(kind);
+	/* with sessions, of places whose return nobody wants: struct uprobe_programs */
+	int type = uprobe_attach_type(kind == UPROBE_SESSION ? UPROBE_MULTI : kind);
 
 	bpf_program__set_autoload(bpf->progs.dhat_anchor, kind != UPROBE_PERF);
 	bpf_program__set_autoload(bpf->progs.dhat_session, kind == UPROBE_SESSION);
-	bpf_program__set_autoload(bpf->progs.dhat_entry, kind != UPROBE_SESSION);
 	bpf_program__set_autoload(bpf->progs.dhat_return, kind != UPROBE_SESSION);
-	bpf_program__set_expected_attach_type(bpf->progs.dhat_session, type);
+	bpf_program__set_expected_attach_type(bpf->progs.dhat_session,
+					      uprobe_attach_type(UPROBE_SESSION));
 	bpf_program__set_expected_attach_type(bpf->progs.dhat_entry, type);
 	bpf_program__set_expected_attach_type(bpf->progs.dhat_return, type);
 }
@@ -184,6 +185,8 @@ static struct uprobe_programs programs_of(const struct tracer *tracer)
 		.entry = bpf_program__fd(tracer->kind == UPROBE_SESSION ? bpf->progs.dhat_session
 									: bpf->progs.dhat_entry),
 		.on_return = bpf_program__fd(bpf->progs.dhat_return),
+		.plain =
+			tracer->kind == UPROBE_SESSION ? bpf_program__fd(bpf->progs.dhat_entry) : 0,
 	};
 }
 

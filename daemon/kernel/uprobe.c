@@ -64,8 +64,15 @@ struct attaching {
 	bool places_nothing; /* perf: for what is mapped later only, and that is nothing */
 };
 
-static int program_for(const struct attaching *to, bool is_return)
+static bool is_plain(const struct attaching *to, const struct uprobe_site *site)
 {
+	return to->kind == UPROBE_SESSION && !site->wants_return && to->programs->plain;
+}
+
+static int program_for(const struct attaching *to, const struct uprobe_site *site, bool is_return)
+{
+	if (is_plain(to, site))
+		return to->programs->plain;
 	return is_return ? to->programs->on_return : to->programs->entry;
 }
 
@@ -76,8 +83,8 @@ static int attach_multi_one(const struct attaching *to, const struct uprobe_site
 			    bool is_return)
 {
 	struct link_create_uprobe_multi attr = {
-		.prog_fd = program_for(to, is_return),
-		.attach_type = uprobe_attach_type(to->kind),
+		.prog_fd = program_for(to, site, is_return),
+		.attach_type = uprobe_attach_type(is_plain(to, site) ? UPROBE_MULTI : to->kind),
 		.path = (uintptr_t)to->path,
 		.offsets = (uintptr_t)&site->file_offset,
 		.cookies = (uintptr_t)&site->cookie,
@@ -157,7 +164,7 @@ static int attach_perf_one(const struct attaching *to, const struct uprobe_site 
 	event = syscall(SYS_perf_event_open, &attr, to->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return -errno;
-	link.link_create.prog_fd = program_for(to, is_return);
+	link.link_create.prog_fd = program_for(to, site, is_return);
 	link.link_create.target_fd = event;
 	link.link_create.attach_type = ATTACH_TYPE_PERF_EVENT;
 	link.link_create.perf_event.bpf_cookie = site->cookie;

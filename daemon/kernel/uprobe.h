@@ -30,6 +30,12 @@ struct uprobe_site {
 struct uprobe_programs { /* fds; borrowed */
 	int entry;	 /* also the session program */
 	int on_return;	 /* unused by sessions */
+	/* With sessions, for places whose return nobody wants: of multi links. A session's link may
+	 * stand at an entry only. The kernel has one probe for all who probe a place of a file,
+	 * asks each of them at each hit, and a session of another process declines nothing: it
+	 * makes a return probe of the hit, and writes over the word that the stack pointer points
+	 * to. 0: all places are entries. */
+	int plain;
 };
 
 /* Does this kernel have links of this kind? A program that is loaded for one proves nothing: 6.12

@@ -282,3 +282,22 @@ def test_memory_of_the_target_is_never_written(served, daemon, ctl):
     after = writable()
     assert before == during
     assert before == after
+
+
+def test_two_who_watch_the_same_library(daemon, ctl, target, tmp_path):
+    """The kernel has one probe for all who probe a place of a file, and asks a session of another process at each
+    hit, too: it declines nothing, and what the stack pointer points to is written over. So sessions are at entries only."""
+    script = tmp_path / "much.js"
+    script.write_text("""
+        const kept = [];
+        for (let i = 0; i < 300000; i++) kept.push({ text: "t" + i, data: i % 10 ? null : Buffer.from("x".repeat(i % 500)) });
+        console.log(JSON.stringify(kept).length, kept.map((k) => k.text + i(k)).join().length);
+        function i(k) { return k.data ? k.data.toString("hex") : ""; }""")
+    both = [daemon("run", "-o", tmp_path / f"{name}.json", "--", "/usr/bin/node", script, wait=False,
+                   socket=tmp_path / f"{name}.sock") for name in "ab"]
+    assert [one.wait() for one in both] == [0, 0]
+    for name in "ab":
+        profile = Profile(tmp_path / f"{name}.json")
+        counters = {counter["name"]: counter["value"] for counter in profile.verdict["counters"]}
+        assert counters["reallocs"] > 100 and counters["abandoned"] == 0, counters
+        assert profile.exact, profile.reasons
