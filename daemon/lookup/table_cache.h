@@ -14,7 +14,7 @@
 struct table_cache;
 
 /* Raise when bpf/dhat_abi.h's rows or the rules that cfi_build() makes of CFI change. */
-#define TABLE_CACHE_VERSION 8
+#define TABLE_CACHE_VERSION 9
 #define TABLE_CACHE_KEY_BYTES 192 /* of a key, its NUL included */
 
 /* Makes the folder (mode 0700) if need be. -EPERM: it is somebody else's, or others may enter. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/object/machine/flow.h"
 #include "proto/base/array.h"
 
 #define MAX_FUNCTIONS (1u << 20)
@@ -125,11 +126,27 @@ static bool may_begin(const struct cfi_code_range *range, uint64_t addr)
 	       (before >= 5 && (at[-5] == 0xe9 || at[-5] == 0xe8));
 }
 
+/* Behind a jump through a register lie the cases of a switch, which are pointed to, too; and the
+ * place where a coroutine library lets stacks begin (Boost.Context's make_fcontext), which does not
+ * return. */
+#define MAX_ENDLESS_BYTES 4096
+static bool begins_a_stack(const struct cfi_code_range *range, uint64_t addr)
+{
+	const uint8_t *at = range->bytes + (addr - range->start);
+	size_t size = range->end - addr;
+
+	size = size < MAX_ENDLESS_BYTES ? size : MAX_ENDLESS_BYTES;
+	return addr - range->start >= 2 && at[-2] == 0xff && (at[-1] & 0xf8) == 0xe0 &&
+	       flow_is_endless(at, size, addr);
+}
+
 int code_functions_add_pointer(struct code_functions *functions, uint64_t addr)
 {
 	const struct cfi_code_range *range = code_functions_range(functions, addr);
 
-	return range && may_begin(range, addr) ? code_functions_add(functions, addr) : 0;
+	return range && (may_begin(range, addr) || begins_a_stack(range, addr))
+		       ? code_functions_add(functions, addr)
+		       : 0;
 }
 
 int code_functions_add_call(struct code_functions *functions, uint32_t caller, uint32_t callee)
