@@ -187,7 +187,7 @@ void target_get_tables(struct target *target, uint32_t epoch, uint64_t until_ns)
 	uint32_t count = target->objects.count;
 
 	for (uint32_t i = 0; i < 2 * count && !target->is_ending; i++) {
-		uint32_t object = i % count;
+		uint32_t object = i < count ? i : i - count;
 		const struct object_slot *slot = objects_at(&target->objects, object);
 		bool is_turn = i >= count || slot->code_bytes <= SMALL_CODE_BYTES;
 

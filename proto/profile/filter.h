@@ -35,7 +35,7 @@ int dhat_filter_add(struct dhat_filter *filter, enum dhat_filter_kind kind, cons
  * `#` are passed over. */
 int dhat_filter_add_suppressions(struct dhat_filter *filter, const char *path,
 				 struct dhat_error *err);
-/* is_shown[i], for each point of the snapshot; the rules' figures are of this snapshot then. -ENOMEM
- * is the only failure. */
+/* is_shown[i], for each point of the snapshot; the rules' figures are of this snapshot then.
+ * -ENOMEM is the only failure. */
 int dhat_filter_apply(struct dhat_filter *filter, const struct dhat_snapshot *snapshot,
 		      bool *is_shown);

@@ -258,7 +258,8 @@ int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from_,
 
 	if (is_in(into, from))
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "two profiles of process %" PRIu32 ": they cannot be added up",
+				      "two profiles of process %" PRIu32
+				      ": they cannot be added up",
 				      from->head->target->pid);
 	/* keeps S3 */
 	if (from->point_count > DHAT_SNAPSHOT_MAX_POINTS - into->point_count ||

@@ -20,9 +20,9 @@ int scopes_new(Dwarf *dwarf, struct split *split, struct scopes **ret);
 void scopes_free(struct scopes *scopes);
 
 struct scope_hit {
-	Dwarf_Die cu;	       /* of the object: its lines */
-	const char *missing;   /* NULL, or why the unit's functions are not to be had */
-	int depth;	       /* of chain; 0: no function here */
+	Dwarf_Die cu;			   /* of the object: its lines */
+	const char *missing;		   /* NULL, or why the unit's functions are not to be had */
+	int depth;			   /* of chain; 0: no function here */
 	Dwarf_Die chain[SCOPES_MAX_DEPTH]; /* [0] the innermost inlined call … the function */
 };
 
