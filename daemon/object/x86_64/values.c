@@ -86,9 +86,11 @@ static bool frame_address(const struct values *values, const ZydisDecodedOperand
 /* The slot that is exactly the word there. */
 static struct value *slot_at(struct values *values, int64_t address)
 {
-	if (address >= 0 || address % 8 || address < -8 * VALUES_SLOTS)
+	int64_t number = -address / 8;
+
+	if (address % 8 || number < 1 || number > VALUES_SLOTS)
 		return NULL;
-	return &values->slot[-address / 8 - 1];
+	return &values->slot[number - 1];
 }
 
 /* A write of `bytes` there, of whatever. */
