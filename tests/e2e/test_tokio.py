@@ -82,6 +82,10 @@ class Service:
         return self.process.wait()
 
 
+def whole(profile, points):
+    return [point for point in points if not profile.frames(point)[-1].function.startswith("[stack ends early")]
+
+
 def in_function(kind, pattern="^tokio_service::requests::{}\\b"):
     """Points whose stack has the request's async function, as the source names it. Without those of
     the runtime's own queues, which grow now and then, whoever is running."""
@@ -152,11 +156,10 @@ def test_leads_to_the_async_function(program, runtime, service, daemon, ctl, tab
     assert profile.exact, profile.reasons
     check_scenarios(profile, extra)
 
-    # one program point for each place in the source that allocates, whichever worker ran the task
-    assert len(in_function("grow")(profile)) == 1
-    assert len(in_function("cycle")(profile)) == 4
-    assert len(in_function("healthy")(profile)) == 1
-    assert len(in_function("forget")(profile)) == 3
+    # one program point for each place in the source that allocates, whichever worker ran the task; of a stack that ended
+    # early, while tables were built, there is another
+    assert [len(whole(profile, in_function(kind)(profile))) for kind in ("grow", "cycle", "healthy", "forget")] == \
+        [1, 4, 1, 3]
     raw = profile_of(ctl, tmp_path / "raw.json")
     assert len(raw.points) >= len(profile.points)
     assert raw.sums()["tb"] == profile.sums()["tb"]
