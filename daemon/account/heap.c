@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/pendings.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
@@ -17,23 +18,6 @@
 
 _Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
 
-struct block { /* as it is outside of the table */
-	uint64_t addr, size_bytes, birth_ns;
-	uint32_t point;
-	uint8_t domain;
-	bool was_before; /* existed before the observation */
-};
-
-/* A block between the two phases of realloc. `block` is what the table held; for a block that it
- * did not hold, is_known is false and block.size_bytes what the allocator told of its size. */
-struct pending {
-	struct block block;
-	bool is_known;
-	uint32_t next_free; /* in the list of unused ones */
-};
-#define NO_PENDING UINT32_MAX
-#define PENDING_NEAR 1024
-
 struct heap {
 	struct heap_totals totals;
 	uint64_t peak_number; /* H3 */
@@ -43,12 +27,8 @@ struct heap {
 	struct heap_point **chunks;
 	uint32_t chunk_count; /* pointers; a chunk is NULL until one of its points is used */
 	uint32_t point_count;
-	struct index *pending_by_tid; /* point: index in pendings */
-	/* how many threads have one, by the last bits of their numbers: most have not, and this
-	 * is asked at each event */
-	uint32_t pending_near[PENDING_NEAR];
-	struct pending *pendings;
-	uint32_t pending_capacity, first_free, pending_known;
+	struct pendings pendings;
+	uint32_t pending_known;
 	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
 	bool gone_overflowed;
 	struct budget *budget, gone_budget, point_budget; /* NULL: none */
@@ -63,9 +43,8 @@ void heap_free(struct heap *heap)
 	if (heap->budget)
 		budget_give(&heap->point_budget, heap->point_budget.used_bytes);
 	free(heap->chunks);
-	free(heap->pendings);
+	pendings_deinit(&heap->pendings);
 	index_free(heap->gone);
-	index_free(heap->pending_by_tid);
 	index_free(heap->block_by_addr);
 	index_free(heap->far_by_addr);
 	free(heap);
@@ -80,12 +59,11 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 	if (!heap)
 		return -ENOMEM;
 	heap->max_blocks = max_blocks;
-	heap->first_free = NO_PENDING;
 	err = index_new(&heap->block_by_addr);
 	if (!err)
 		err = index_new(&heap->far_by_addr);
 	if (!err)
-		err = index_new(&heap->pending_by_tid);
+		err = pendings_init(&heap->pendings);
 	if (err)
 		return err;
 	*ret = take_ptr(heap);
@@ -162,7 +140,7 @@ int heap_charge(struct heap *heap, struct budget *budget)
 	heap->point_budget = (struct budget){ .parent = budget, .weight = HEAP_POINT_WEIGHT };
 	index_charge(heap->block_by_addr, budget);
 	index_charge(heap->far_by_addr, budget);
-	index_charge(heap->pending_by_tid, budget);
+	index_charge(heap->pendings.by_tid, budget);
 	err = point_grow(heap, 0);
 	return err == -ENOSPC ? -ENOMEM : err;
 }
@@ -488,50 +466,10 @@ void heap_end_inventory(struct heap *heap)
 
 /* ---- realloc ------------------------------------------------------------------------------ */
 
-static int pending_grow(struct heap *heap)
+static inline bool take_pending(struct heap *heap, uint32_t tid, struct pending *ret)
 {
-	uint32_t count = heap->pending_capacity ? 2 * heap->pending_capacity : 64;
-	struct pending *pendings = realloc(heap->pendings, count * sizeof(*pendings));
-
-	if (!pendings)
-		return -ENOMEM;
-	heap->pendings = pendings;
-	for (uint32_t i = count; i-- > heap->pending_capacity;) {
-		pendings[i].next_free = heap->first_free;
-		heap->first_free = i;
-	}
-	heap->pending_capacity = count;
-	return 0;
-}
-
-/* tid has no pending realloc. */
-static struct pending *pending_add(struct heap *heap, uint32_t tid)
-{
-	struct index_entry *entry;
-	struct pending *pending;
-
-	if (heap->first_free == NO_PENDING && pending_grow(heap) < 0)
-		return NULL;
-	if (index_claim(heap->pending_by_tid, 0, tid, &entry) < 0)
-		return NULL;
-	entry->point = heap->first_free;
-	pending = &heap->pendings[entry->point];
-	heap->first_free = pending->next_free;
-	heap->pending_near[tid % PENDING_NEAR]++;
-	return pending;
-}
-
-static bool pending_take(struct heap *heap, uint32_t tid, struct pending *ret)
-{
-	struct index_entry entry;
-
-	if (!heap->pending_near[tid % PENDING_NEAR] ||
-	    !index_remove(heap->pending_by_tid, 0, tid, &entry))
+	if (!pendings_take(&heap->pendings, tid, ret))
 		return false;
-	heap->pending_near[tid % PENDING_NEAR]--;
-	*ret = heap->pendings[entry.point];
-	heap->pendings[entry.point].next_free = heap->first_free;
-	heap->first_free = entry.point;
 	if (ret->is_known)
 		heap->pending_known--;
 	return true;
@@ -551,7 +489,7 @@ void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns)
 {
 	struct pending pending;
 
-	if (pending_take(heap, tid, &pending))
+	if (take_pending(heap, tid, &pending))
 		pending_give_up(heap, &pending, time_ns);
 }
 
@@ -562,7 +500,7 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 
 	heap_thread_seen(heap, tid, time_ns);
 	note_gone(heap, domain, old_addr);
-	pending = pending_add(heap, tid);
+	pending = pendings_add(&heap->pendings, tid);
 	if (!pending)
 		return; /* no memory: the block stays under its address, where END looks, too */
 	pending->is_known = take_block(heap, domain, old_addr, &pending->block);
@@ -578,7 +516,7 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 static void find_old_block(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
 			   uint64_t time_ns, struct pending *ret)
 {
-	if (pending_take(heap, tid, ret)) {
+	if (take_pending(heap, tid, ret)) {
 		if (ret->block.addr == old_addr && ret->block.domain == domain)
 			return;
 		pending_give_up(heap, ret, time_ns); /* an END and a BEGIN were lost in between */
