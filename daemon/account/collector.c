@@ -48,7 +48,7 @@ uint64_t collector_chunk_bytes(uint64_t addr, uint64_t chunk)
 
 	if (bytes < 32 || bytes % 16 || bytes >> DHAT_USER_BITS)
 		return 0;
-	return bytes - (chunk & 2 && (addr - 16 + bytes) % 4096 == 0 ? 16 : 8);
+	return bytes - (chunk & 2 && (addr - 16 + bytes) % DHAT_PAGE_BYTES == 0 ? 16 : 8);
 }
 
 static int feed_alloc(struct collector *collector, const struct dhat_record_alloc *record)

@@ -10,6 +10,7 @@ struct machine {
 	const char *name; /* for people */
 	uint16_t elf;	  /* EM_… */
 	uint32_t audit;	  /* AUDIT_ARCH_…: of seccomp filters */
+	uint8_t longest_instruction_bytes;
 	/* as unwind rules number them */
 	uint8_t dwarf_fp, dwarf_sp, dwarf_ra;
 	/* as struct dhat_cookie does */

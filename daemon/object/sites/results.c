@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/object/machine/machine.h"
 #include "daemon/object/machine/references.h"
 #include "daemon/object/machine/result_sites.h"
 #include "proto/base/array.h"
@@ -35,9 +36,7 @@ static void file_deinit(struct file *file)
 	free(file->chunks);
 }
 
-/* The longest instruction: none begins in a chunk and ends behind it. */
-#define INSTRUCTION_BYTES 16
-
+/* No instruction begins in a chunk and ends behind it. */
 static bool fetch_read(const struct file *file, uint64_t vaddr, const uint8_t **ret_code,
 		       size_t *ret_size)
 {
@@ -46,7 +45,8 @@ static bool fetch_read(const struct file *file, uint64_t vaddr, const uint8_t **
 		uint64_t offset = vaddr - chunk->vaddr;
 
 		if (offset >= chunk->size ||
-		    (chunk->size == CHUNK_BYTES && chunk->size - offset < INSTRUCTION_BYTES))
+		    (chunk->size == CHUNK_BYTES &&
+		     chunk->size - offset < this_machine.longest_instruction_bytes))
 			continue;
 		*ret_code = chunk->code + offset;
 		*ret_size = chunk->size - offset;
@@ -78,7 +78,6 @@ static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_
 /* ---- who comes into a function's code ------------------------------------------------------ */
 
 #define BLOCK_BYTES (1u << 20)
-#define LONGEST_INSTRUCTION 15
 
 struct reached {
 	const uint64_t *vaddrs;
@@ -106,7 +105,8 @@ static bool comes_from_elsewhere(const struct reached *reached, const struct ref
 {
 	return reference->target != reached->entry &&
 	       last_before(reached, reference->target) == reference->target &&
-	       reference->vaddr - last_before(reached, reference->vaddr) >= LONGEST_INSTRUCTION;
+	       reference->vaddr - last_before(reached, reference->vaddr) >=
+		       this_machine.longest_instruction_bytes;
 }
 
 static bool has_reference(const uint8_t *bytes, size_t size, uint64_t vaddr,
@@ -147,7 +147,8 @@ static bool is_shared(void *context, const uint64_t *vaddrs, size_t count, uint6
 
 			if (n <= 0 || has_reference(block, n, segment->vaddr + at, &reached))
 				return true;
-			at += n < (ssize_t)BLOCK_BYTES ? n : n - LONGEST_INSTRUCTION;
+			at += n < (ssize_t)BLOCK_BYTES ? n
+						       : n - this_machine.longest_instruction_bytes;
 		}
 	}
 	return !block;

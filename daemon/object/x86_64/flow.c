@@ -89,7 +89,7 @@ static int visit(struct walk *w, uint64_t offset)
 	int r;
 
 	if (!decode(w->code + offset, w->size - offset, &insn, NULL)) {
-		/* Cut off by the end of the bytes, or no instruction? 15 bytes are the longest. */
+		/* Cut off by the end of the bytes, or no instruction? */
 		if (w->size - offset < ZYDIS_MAX_INSTRUCTION_LENGTH)
 			w->flow.runs_over_end = true;
 		else

@@ -7,6 +7,7 @@ const struct machine this_machine = {
 	.name = "x86-64",
 	.elf = EM_X86_64,
 	.audit = AUDIT_ARCH_X86_64,
+	.longest_instruction_bytes = 15, /* Intel SDM, volume 2, 2.3.11 */
 	/* rbp, rsp, return address: psABI 3.6.2, figure 3.36 */
 	.dwarf_fp = 6,
 	.dwarf_sp = 7,
