@@ -4,6 +4,7 @@
  * Only the outermost call of a thread counts. Frees are sent at entry (another thread may be given
  * the block before free returns), allocations at return, realloc at both. The stack is taken at
  * the return, where the callee-saved registers are the caller's again, and starts with the caller.
+ * At a result site, where an allocator has the block in hand, hand_out() sends what a return would.
  */
 #include "records.h"
 #include "stacks.h"
