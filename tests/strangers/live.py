@@ -312,12 +312,12 @@ class Renderer(Program):
 
     def renderer(self):
         """The one of our browser's descendants that uses the processor most: the others are spares."""
-        found, todo = [], [self.browser]
-        while todo:
-            pid = todo.pop()
+        found, unasked = [], [self.browser]
+        while unasked:
+            pid = unasked.pop()
             with contextlib.suppress(OSError):
                 for task in Path(f"/proc/{pid}/task").iterdir():
-                    todo += [int(c) for c in (task / "children").read_text().split()]
+                    unasked += [int(c) for c in (task / "children").read_text().split()]
                 if b"--type=renderer" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     times = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
                     found.append((sum(map(int, times)), pid))
