@@ -31,7 +31,8 @@ static const struct argp_option attach_options[] = {
 	{ 0 },
 };
 
-static const struct argp_option plan_options[] = {
+/* Of plan and repair, which look and are done. */
+static const struct argp_option looking_options[] = {
 	{ "pid", 'p', "N", 0, "Look at process N; may be given several times", 1 },
 	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
@@ -46,15 +47,6 @@ static const struct argp_option match_options[] = {
 	{ "command", KEY_COMMAND, "REGEX", 0, "All processes whose command line matches", 1 },
 	{ "cgroup", KEY_CGROUP, "PATH", 0, "All processes of a control group", 1 },
 	{ "max-targets", KEY_MAX_TARGETS, "N", 0, "Of these at most N at a time (default 16)", 1 },
-	{ 0 },
-};
-
-static const struct argp_option repair_options[] = {
-	{ "pid", 'p', "N", 0, "Look at process N; may be given several times", 1 },
-	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
-	{ "help", '?', 0, 0, "Give this help list", -1 },
-	{ 0, 'h', 0, OPTION_ALIAS, 0, -1 },
-	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
 	{ 0 },
 };
 
@@ -378,7 +370,7 @@ static const struct {
 	{ "plan",
 	  "dhatd plan",
 	  DHATD_PLAN,
-	  { .options = plan_options,
+	  { .options = looking_options,
 	    .parser = parse_look,
 	    .args_doc = "[PID...]",
 	    .doc = "What an attach would find and do, without attaching: the allocators of a "
@@ -390,7 +382,7 @@ static const struct {
 	{ "repair",
 	  "dhatd repair",
 	  DHATD_REPAIR,
-	  { .options = repair_options,
+	  { .options = looking_options,
 	    .parser = parse_look,
 	    .args_doc = "[PID...]",
 	    .doc = "Remove breakpoints from a process's code that serve nobody any more: what a "
