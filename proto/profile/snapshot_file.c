@@ -73,11 +73,19 @@ static int bad(const struct reader *reader, const char *what, struct dhat_error 
 	return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "%s: %s", reader->path, what);
 }
 
+static int unreadable(const struct reader *reader, struct dhat_error *err)
+{
+	int error = errno;
+
+	return dhat_error_set(err, error, DHAT_EXIT_BAD_FILE, "cannot read %s: %s", reader->path,
+			      strerror(error));
+}
+
 static int get(struct reader *reader, void *bytes, size_t size, struct dhat_error *err)
 {
 	if (fread(bytes, 1, size, reader->file) != size) {
 		if (ferror(reader->file))
-			return dhat_error_errno(err, errno, "cannot read %s", reader->path);
+			return unreadable(reader, err);
 		return bad(reader, "the file was cut short: fetch or copy it again", err);
 	}
 	reader->crc = crc32(reader->crc, bytes, size);
@@ -87,10 +95,12 @@ static int get(struct reader *reader, void *bytes, size_t size, struct dhat_erro
 static int read_head(struct reader *reader, struct dhat_error *err)
 {
 	uint8_t head[HEAD_BYTES] = { 0 };
+	size_t n = fread(head, 1, sizeof(head), reader->file);
 	uint32_t version;
 
-	if (fread(head, 1, sizeof(head), reader->file) != sizeof(head) ||
-	    memcmp(head, MAGIC, strlen(MAGIC)))
+	if (ferror(reader->file))
+		return unreadable(reader, err);
+	if (n != sizeof(head) || memcmp(head, MAGIC, strlen(MAGIC)))
 		return bad(reader,
 			   head[0] == '{' ? "DHAT JSON cannot be read back; what `dhatctl snapshot "
 					    "-o FILE.dhat' writes can"

@@ -369,6 +369,7 @@ static void test_failures(void **state)
 		  DHAT_EXIT_BAD_FILE,
 		  "cannot read /nowhere/x.dhat" },
 		{ "stats", { "/dev/null" }, DHAT_EXIT_BAD_FILE, "not a snapshot" },
+		{ "stats", { "/proc" }, DHAT_EXIT_BAD_FILE, "cannot read /proc: Is a directory" },
 		{ "stats", { "/nowhere/a", "b" }, DHAT_EXIT_BAD_FILE, "cannot read /nowhere/a" },
 		{ "stats",
 		  { "1", path },
