@@ -260,12 +260,14 @@ PACKED_UNIT = 0x1122334455667788
 
 
 def package(version=5, columns=(1, 3, 4, 6), units=1, slots=2, row=1, cells=None, strings=b"u.c\0comp\0work\0",
-            offsets=(0, 4, 9), kind=None):
-    """A .dwp of one unit; cells: offsets and sizes that are told."""
+            offsets=(0, 4, 9), kind=None, is_large=False):
+    """A .dwp of one unit; cells: offsets and sizes that are told; is_large: offsets of 8 bytes."""
     abbrevs = b"\x01\x11\x01\x03\x25\x25\x25\x13\x05\0\0\x02\x2e\x00\x03\x25\0\0\0"
     info = struct.pack("<HBBIQ", 5, 5, 8, 0, PACKED_UNIT) + b"\x01\0\x01\x1d\0" + b"\x02\x02" + b"\0"
     info = struct.pack("<I", len(info)) + info
-    table = struct.pack("<IHH", 4 + 4 * len(offsets), 5, 0) + struct.pack(f"<{len(offsets)}I", *offsets)
+    table = (struct.pack("<IQHH", 2**32 - 1, 4 + 8 * len(offsets), 5, 0) if is_large else
+             struct.pack("<IHH", 4 + 4 * len(offsets), 5, 0))
+    table += struct.pack(f"<{len(offsets)}{'Q' if is_large else 'I'}", *offsets)
     parts = {1: info, 3: abbrevs, 4: line_program(), 6: table}
     sizes = [len(parts.get(column, b"")) for column in columns]
     index = struct.pack("<IIII", version, len(columns), units, slots)
@@ -295,6 +297,8 @@ def packages():
     yield "strings-no-nul", package(strings=b"x" * 100)
     yield "strings-same", package(strings=b"x" * 5000 + b"\0", offsets=(0,) * 3000)
     yield "strings-far", package(offsets=(0, 2**32 - 1))
+    yield "strings-large", package(is_large=True)
+    yield "strings-large-far", package(offsets=(0, 2**64 - 4096), is_large=True)
 
 
 def elf_files():

@@ -266,12 +266,14 @@ static int copy_string(const struct package *package, struct own_strings *own, u
 {
 	const struct bytes whole = { own->offsets, own->offsets_size };
 	uint64_t offset = entry_size == 8 ? get_u64(&whole, at) : get_u32(&whole, at);
-	const uint8_t *text = package->strings.data + offset, *end;
 	uint64_t new_offset = own->text_size;
+	const uint8_t *text, *end;
 	int r;
 
-	end = offset < package->strings.size ? memchr(text, '\0', package->strings.size - offset)
-					     : NULL;
+	if (offset >= package->strings.size)
+		return -EBADMSG;
+	text = package->strings.data + offset;
+	end = memchr(text, '\0', package->strings.size - offset);
 	if (!end)
 		return -EBADMSG;
 	r = add_text(own, text, end - text + 1);
