@@ -370,17 +370,18 @@ static size_t own_part(const char *const *parts, size_t count)
 	return own;
 }
 
-/* "Cache::Shard::insert" as "…::Shard::insert" */
+/* "Cache::Shard::insert" as "…::Shard::insert"; what it would make no shorter stays ("::a"). */
 static char *drop_scopes(const char *name, size_t columns)
 {
 	const char *parts[MAX_SCOPES];
 	size_t count = find_parts(name, parts), own = own_part(parts, count), first = 0;
+	size_t width = dhat_text_width(name);
 	char *shorter;
 
 	while (first < own &&
 	       dhat_text_width(parts[first]) + (first ? DROPPED_COLUMNS : 0) > columns)
 		first++;
-	if (!first)
+	if (!first || dhat_text_width(parts[first]) + DROPPED_COLUMNS >= width)
 		return strdup(name);
 	return asprintf(&shorter, "…::%s", parts[first]) < 0 ? NULL : shorter;
 }

@@ -139,6 +139,10 @@ static void test_narrow(void **state)
 		{ "shop::work::run::{closure#0}::{closure#1}", 12,
 		  "…::run::{closure#0}::{closure#1}" },
 		{ "f<(int>)", 3, "f<(int>)" },
+		/* "…::" takes no less than what would go */
+		{ "::work", 4, "::work" },
+		{ "a::work", 4, "a::work" },
+		{ "ab::work", 4, "…::work" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
