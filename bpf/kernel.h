@@ -38,8 +38,13 @@ struct file {
 	struct inode *f_inode;
 } CORE;
 
+struct uprobes_state {
+	struct xol_area *xol_area; /* the page of the kernel's for probes; NULL: none yet */
+} CORE;
+
 struct mm_struct {
 	unsigned long exec_vm; /* executable pages mapped */
+	struct uprobes_state uprobes_state;
 } CORE;
 
 struct vm_area_struct {

@@ -30,11 +30,14 @@ static __always_inline int send_map(const struct vm_area_struct *vma, __u64 inod
 	return 0;
 }
 
-/* Called at every allocator call: has code been mapped or unmapped since the last? */
+/* Called at every allocator call: has code been mapped or unmapped since the last? The page that
+ * the kernel maps for its probes, when one needs it for the first time, is none of the target's
+ * code. */
 static __always_inline void notice_change(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 pages = task->mm->exec_vm, before = unwind_control.exec_pages;
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+	__u64 pages = mm->exec_vm - (mm->uprobes_state.xol_area ? 1 : 0);
+	__u64 before = unwind_control.exec_pages;
 	struct dhat_record_change *record;
 
 	if (pages == before ||

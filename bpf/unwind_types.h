@@ -7,18 +7,18 @@
  * have read a half-written bank and forgets the result.
  *
  * `epoch` counts changes of the target's code mappings, noticed at each allocator call by the
- * kernel's own sum of executable pages (mm_struct.exec_vm). U1: no rule of a mapping that is gone
- * is used: while the bank in use is of an older epoch, a mapping counts only after a look at the
- * process's real one. (What is left: code unmapped and other code of exactly the same size mapped
- * in its place with no allocator call of the process between. glibc's dlopen and dlclose make
- * some.)
+ * kernel's own sum of executable pages (mm_struct.exec_vm, without the page that the kernel maps
+ * for its probes). U1: no rule of a mapping that is gone is used: while the bank in use is of an
+ * older epoch, a mapping counts only after a look at the process's real one. (What is left: code
+ * unmapped and other code of exactly the same size mapped in its place with no allocator call of
+ * the process between. glibc's dlopen and dlclose make some.)
  */
 struct unwind_control {
 	__u32 active;	     /* generation << 1 | bank */
 	__u32 count[2];	     /* mappings in each bank */
 	__u32 bank_epoch[2]; /* the epoch that each bank knows of */
 	__u32 epoch;	     /* written by the kernel side */
-	__u64 exec_pages;    /* mm_struct.exec_vm when `epoch` began; kernel side */
+	__u64 exec_pages;    /* of code, when `epoch` began; kernel side */
 };
 
 /* Row found for a pc. Two words, so that one torn by two writers shows: check is made from all. */

@@ -1,6 +1,7 @@
 """dhatd's stacks against libdw's unwinder, on live programs: see stacks.py."""
 import json
 import re
+import signal
 import subprocess
 
 import pytest
@@ -54,6 +55,25 @@ def test_a_deep_stack_keeps_both_ends(target, daemon, ctl, tmp_path):
     exported = json.loads((tmp_path / "x.json").read_text())
     assert "[1,000 frames left out]" in exported["ftbl"]
     recursion.say("end")
+
+
+def test_the_kernels_own_page_is_no_news(target, daemon, ctl):
+    """At the first probe on a return the kernel maps a page of its own into the target. Were that taken for a change of
+    its code, each address would have to be looked up again, which fails while the mappings are held."""
+    program = target("many_stacks")
+    program.expect("ready")
+    dhatd = daemon("attach", "--pid", program.pid, "--no-inventory")
+    until(lambda: not ctl("status", "--json").json()["targets"][0]["tables_pending"], "the tables")
+    for number, line in enumerate(("alloc 200", "unrest", "grow", "alloc 200"), 1):
+        if line == "unrest":
+            dhatd.send_signal(signal.SIGSTOP)
+        program.say(line)
+        until(lambda: program.out.count("total_blocks") == number, line)
+    dhatd.send_signal(signal.SIGCONT)
+    stats = ctl("stats", "--json", "--top", 10000, "--sort", "total").json()
+    walks = [point for point in stats["points"] if point["frames"][0]["locations"][0]["function"] == "walk"]
+    assert sum(point["total_blocks"] for point in walks) == 400
+    assert {point["stop"] for point in walks} == {"complete"}
 
 
 @pytest.mark.parametrize("program", ("musl", "musl-static"))
