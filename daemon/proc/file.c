@@ -190,6 +190,23 @@ int proc_read(pid_t pid, const char *file, char **ret, size_t *ret_size)
 	return error ? error : read_all(fd, ret, ret_size);
 }
 
+int proc_setting(pid_t pid, const char *begin, char **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	int error = proc_read(pid, "environ", &text, &size);
+
+	if (error)
+		return error;
+	for (const char *at = text; at < text + size; at += strlen(at) + 1) {
+		if (strncmp(at, begin, strlen(begin)) != 0)
+			continue;
+		*ret = strdup(at + strlen(begin));
+		return *ret ? 0 : -ENOMEM;
+	}
+	return -ENOENT;
+}
+
 int proc_read_link(pid_t pid, const char *file, char *ret, size_t size)
 {
 	_cleanup_close_ int dir_fd = -1;

@@ -23,6 +23,10 @@ int proc_read_link(pid_t pid, const char *file, char *ret, size_t size);
 /* As proc_read(), of the main thread, gone or not: when it began (stat), its numbers (status). */
 int proc_read_main(pid_t pid, const char *file, char **ret, size_t *ret_size);
 
+/* Of the environment that it was started with: what stands behind `begin`, such as "NAME=", in the
+ * first setting that begins so. The caller frees. -ENOENT: none does. */
+int proc_setting(pid_t pid, const char *begin, char **ret);
+
 /* A thread of it that lives, the main one if it does. */
 int proc_living_thread(pid_t pid, pid_t *ret);
 /* The numbers of the threads that live, for the caller to free. */

@@ -19,6 +19,7 @@
 #include "daemon/source/uprobes.h"
 #include "daemon/target/identity.h"
 #include "daemon/target/preflight.h"
+#include "daemon/target/runtime.h"
 #include "proto/base/cleanup.h"
 
 /* Sampled for a second. Then its calls are counted, if they are not too many for that; else, where
@@ -204,7 +205,10 @@ static int use_survey(struct planner *p, const struct procmaps *maps, size_t ent
 		r = watch_sites(p, maps, entry, &survey->desc, &survey->allocators);
 	if (r == 0)
 		r = watch_sites(p, maps, entry, &survey->desc, &survey->customs);
-	return r ? r : preflight_hidden(&p->plan->preflight, &survey->desc, path, survey->hidden);
+	return r ? r
+		 : preflight_hidden(
+			   &p->plan->preflight, &survey->desc, path,
+			   runtime_uncounted(p->pid, survey->hidden, p->options->anonymous_memory));
 }
 
 static bool is_executable_file(pid_t pid, int fd)

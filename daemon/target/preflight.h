@@ -38,7 +38,7 @@ int preflight_executable(struct preflight *preflight, const struct object_desc *
 			 const char *path, size_t site_count);
 /* The places chosen in one object. */
 int preflight_sites(struct preflight *preflight, const struct sites *sites, const char *path);
-/* Allocators in it (hidden.h) that nothing would be counted of. */
+/* Allocators in it that nothing would be counted of. */
 int preflight_hidden(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     uint32_t makers);
 /* An object that would be probed: does the process copy its code while it runs (copiers.h)? In the

@@ -24,16 +24,9 @@ static bool is_young(pid_t pid)
 /* libhugetlbfs(7): a program that it is linked to, or preloaded into, has its segments moved. */
 static bool has_elfmap(pid_t pid)
 {
-	static const char name[] = "HUGETLB_ELFMAP=";
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
+	_cleanup_free_ char *value = NULL;
 
-	if (proc_read(pid, "environ", &text, &size))
-		return false;
-	for (const char *at = text; at < text + size; at += strlen(at) + 1)
-		if (!strncmp(at, name, strlen(name)))
-			return at[strlen(name)] && strcmp(at + strlen(name), "no") != 0;
-	return false;
+	return proc_setting(pid, "HUGETLB_ELFMAP=", &value) == 0 && *value && strcmp(value, "no");
 }
 
 int preflight_copier(struct preflight *preflight, const struct object_desc *desc, const char *path,

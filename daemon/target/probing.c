@@ -6,6 +6,7 @@
 #include "daemon/source/uprobes.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
+#include "runtime.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -153,7 +154,7 @@ static int probe_object(struct target *target, uint32_t object, struct dhat_erro
 
 	if (!survey)
 		return 0;
-	hidden = survey->hidden;
+	hidden = runtime_uncounted(target->pid, survey->hidden, target->options.anonymous_memory);
 	error = target_probe_sites(target, object, &survey->allocators, 0, err);
 	if (error == 0)
 		error = target_probe_sites(target, object, &survey->mappers, DHAT_DOMAIN_ANON, err);

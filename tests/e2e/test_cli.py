@@ -19,7 +19,7 @@ for line in sys.stdin:
     kept = [bytearray(b"x" * 5000) for _ in range({BLOCKS})]
     print("taken", flush=True)
 """
-# the same, and nothing of it is anybody else's: python 3.13 has a mimalloc in it, which makes it partial
+# the same, and nothing of it is anybody else's: a Python is partial
 QUIET_AND_EXACT = f"""
 BEGIN {{ print "ready"; fflush() }}
 {{ for (i = 0; i < {BLOCKS}; i++) kept[NR "," i] = sprintf("%5000s", i); print "taken"; fflush() }}

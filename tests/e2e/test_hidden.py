@@ -3,6 +3,7 @@ counted, and every answer says so. Judged by the same program with its symbols.
 """
 import json
 import re
+from pathlib import Path
 
 import pytest
 from conftest import TARGETS, until
@@ -28,6 +29,36 @@ def read_verdict(ctl, tmp_path):
     assert len(words) == 1 and exact == {words == {"exact"}}
     assert all(v["reasons"] == block["reasons"] for v in verdicts)
     return words.pop(), block["reasons"]
+
+
+# keeps 1,000 blocks that a Python takes from arenas of its own, and 100 that none does
+KEEP = ("import sys; print('ready', flush=True); sys.stdin.readline();"
+        "kept = [object() for _ in range(1000)] + [bytes(10000 + i) for i in range(100)];"
+        "print('done', flush=True); sys.stdin.readline()")
+
+
+@pytest.mark.parametrize("allocator, options, expected", (
+    ("pymalloc", ("-S",), "partial"), ("malloc", ("-S",), "exact"), ("malloc", ("-X", "utf8", "-SI"), "partial")))
+def test_a_runtime_with_arenas_of_its_own(allocator, options, expected, daemon, ctl, target, tmp_path):
+    """Python's blocks are counted if it takes them from malloc; -I lets it ignore that it was told to."""
+    python = target(Path("/usr/bin/python3"), *options, "-c", KEEP, env={"PYTHONMALLOC": allocator})
+    python.expect("ready")
+    daemon("serve", pattern="answering")
+    plan = ctl("plan", python.pid, "--json").json()
+    ctl("attach", python.pid, "--no-inventory")
+    python.say("go")
+    python.expect("done")
+    word, reasons = read_verdict(ctl, tmp_path)
+    told = [h["detail"] for h in plan["hazards"] if h["name"] == "hidden allocator"]
+    assert word == expected
+    assert told == reasons[1:]
+    blocks = Profile(tmp_path / "now.json").sums()["ebk"]
+    if expected == "exact":
+        assert not reasons and blocks >= 1100
+    else:
+        assert len(told) == 1 and "CPython in python3" in told[0] and "PYTHONMALLOC=malloc" in told[0]
+        assert 100 <= blocks < 1000
+    python.say("end")
 
 
 def test_texts_without_functions(daemon, ctl, target, tmp_path):

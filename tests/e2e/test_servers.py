@@ -213,8 +213,8 @@ def test_postgres(daemon, ctl, target, snapshot):
 
 # ---- Python and node: services in languages with a heap of their own ---------------------------
 
-def http_service(target, interpreter, name):
-    service = target(interpreter, SOURCES / name)
+def http_service(target, interpreter, name, **settings):
+    service = target(interpreter, SOURCES / name, env=settings)
     port = int(service.expect(r"^listening (\d+)$")[1])
     return service, port
 
@@ -238,8 +238,9 @@ def work(client, number):
 
 
 def test_python(daemon, ctl, target, snapshot):
-    """Every bytes object beyond 512 bytes is one block of malloc, of the size that Python says."""
-    service, port = http_service(target, "/usr/bin/python3", "http_service.py")
+    """Every bytes object is one block of malloc, of the size that Python says, as all that it has when it keeps none in
+    arenas of its own."""
+    service, port = http_service(target, "/usr/bin/python3", "http_service.py", PYTHONMALLOC="malloc")
     load = Load(lambda: HttpClient(port), work)
     keep(port, 50)
     daemon("attach", "--pid", service.pid)

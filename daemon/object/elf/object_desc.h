@@ -12,15 +12,20 @@ struct object_segment { /* a PT_LOAD; what lies beyond the end of the file is cu
 	bool is_executable, is_writable;
 };
 
-/* Allocators that leave texts in what they are linked into. */
+/* Allocators that leave texts in what they are linked into. The last are those of runtimes, that
+ * nobody else uses: they take whole arenas from the kernel, and most of their calls are inlined. */
 enum object_maker {
 	OBJECT_MAKER_JEMALLOC,
 	OBJECT_MAKER_MIMALLOC,
 	OBJECT_MAKER_TCMALLOC,
 	OBJECT_MAKER_SCUDO,
+	OBJECT_MAKER_CPYTHON,
+	OBJECT_MAKER_PHP,
+	OBJECT_MAKER_ERLANG,
 	OBJECT_MAKER_COUNT
 };
 const char *object_maker_name(unsigned maker);
+bool object_maker_is_runtime(unsigned maker);
 /* A function of theirs that is called from elsewhere in the file. */
 struct object_entry {
 	uint64_t vaddr;

@@ -554,7 +554,7 @@ int object_find_entries(struct object_reader *r)
 		return result;
 	result = load_all(&f);
 	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT && result == 0; maker++)
-		if (r->object->desc.makers >> maker & 1)
+		if (r->object->desc.makers >> maker & 1 && !object_maker_is_runtime(maker))
 			result = find_for(&f, maker);
 	qsort(r->object->desc.entries, r->object->desc.entry_count,
 	      sizeof(*r->object->desc.entries), compare_entries);

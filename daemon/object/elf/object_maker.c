@@ -12,8 +12,9 @@
 
 /* Two texts of each, so that a program that only speaks of an allocator is not taken for one. Both
  * are in every release looked at: jemalloc 4 and 5, mimalloc 1.6 to 3.5, gperftools' and Google's
- * tcmalloc, LLVM's standalone scudo. Written without their first character: dhatd, looked at
- * itself, has none of these. snmalloc and rpmalloc have no text in a release build. */
+ * tcmalloc, LLVM's standalone scudo, CPython 3.10 to 3.14, PHP 8.2, Erlang/OTP 25. Written
+ * without their first character: dhatd, looked at itself, has none of these. snmalloc and rpmalloc
+ * have no text in a release build. */
 static const struct {
 	unsigned maker;
 	char first;
@@ -27,6 +28,12 @@ static const struct {
 	{ OBJECT_MAKER_TCMALLOC, 'B', "ytes in central cache freelist" },
 	{ OBJECT_MAKER_SCUDO, 'S', "cudo ERROR: " },
 	{ OBJECT_MAKER_SCUDO, 'S', "CUDO_OPTIONS" },
+	{ OBJECT_MAKER_CPYTHON, '#', " arenas allocated total" },
+	{ OBJECT_MAKER_CPYTHON, 'p', "ymalloc_debug" },
+	{ OBJECT_MAKER_PHP, 'z', "end_mm_heap corrupted" },
+	{ OBJECT_MAKER_PHP, 'U', "SE_ZEND_ALLOC" },
+	{ OBJECT_MAKER_ERLANG, '=', "allocator:erts_mmap.default_mmap" },
+	{ OBJECT_MAKER_ERLANG, 'm', "seg_alloc" },
 };
 _Static_assert(ARRAY_SIZE(texts) <= 32, "a bit for each");
 

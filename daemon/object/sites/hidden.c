@@ -15,6 +15,31 @@ const char *hidden_name(const struct object_desc *desc, unsigned maker)
 	return !strncmp(desc->malloc_version, name, strlen(name)) ? desc->malloc_version : name;
 }
 
+/* CPython: Objects/obmalloc.c; PHP: Zend/zend_alloc.c; Erlang: erts_alloc(3). */
+static const struct {
+	const char *setting, *blocks, *mappings, *started;
+} runtimes[OBJECT_MAKER_COUNT] = {
+	[OBJECT_MAKER_CPYTHON] = { "PYTHONMALLOC=malloc", "objects of up to 512 bytes", "arenas",
+				   "with PYTHONMALLOC=malloc" },
+	[OBJECT_MAKER_PHP] = { "USE_ZEND_ALLOC=0", "what scripts allocate", "chunks",
+			       "with USE_ZEND_ALLOC=0" },
+	[OBJECT_MAKER_ERLANG] = { NULL, "most of its terms", "carriers", "by `erl +Mea min'" },
+};
+
+const char *hidden_setting(unsigned maker)
+{
+	return maker < OBJECT_MAKER_COUNT ? runtimes[maker].setting : NULL;
+}
+
+static void describe_runtime(const char *file, unsigned maker, char *ret, size_t size)
+{
+	snprintf(ret, size,
+		 "%s in %.100s keeps %s in %s that it maps for itself, and that is not counted; in "
+		 "a process started %s it is (--anonymous records the %s)",
+		 object_maker_name(maker), file, runtimes[maker].blocks, runtimes[maker].mappings,
+		 runtimes[maker].started, runtimes[maker].mappings);
+}
+
 void hidden_key(const char *path, unsigned maker, char *ret, size_t size)
 {
 	snprintf(ret, size, "hidden %s in %s", object_maker_name(maker), path);
@@ -41,6 +66,10 @@ void hidden_describe(const struct object_desc *desc, const char *path, unsigned 
 	char list[160];
 	size_t count = 0;
 
+	if (object_maker_is_runtime(maker)) {
+		describe_runtime(file, maker, ret, size);
+		return;
+	}
 	for (size_t i = 0; i < desc->entry_count; i++)
 		if (desc->entries[i].maker == maker)
 			entries[count++] = desc->entries[i].vaddr;

@@ -8,6 +8,10 @@
 /* What it is called, with its version if the file tells that. */
 const char *hidden_name(const struct object_desc *desc, unsigned maker);
 
+/* How what is set begins, in the environment of a process in which a runtime takes all its blocks
+ * from malloc: "PYTHONMALLOC=malloc"; NULL: it is no runtime, or there is none. */
+const char *hidden_setting(unsigned maker);
+
 #define HIDDEN_TEXT_CHARS 560
 /* The key and the sentence of partials_say() for one of them; path: as the target sees the file. */
 void hidden_key(const char *path, unsigned maker, char *ret, size_t size);

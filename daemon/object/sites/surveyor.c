@@ -169,7 +169,10 @@ static uint32_t hidden_makers(const struct object *object, const struct found *f
 {
 	uint32_t makers = object->desc.makers;
 
-	for (unsigned maker = 0; maker < OBJECT_MAKER_COUNT; maker++)
+	/* from 3.13 on it has a copy, for its own objects alone */
+	if (makers >> OBJECT_MAKER_CPYTHON & 1)
+		makers &= ~(1u << OBJECT_MAKER_MIMALLOC);
+	for (unsigned maker = 0; !object_maker_is_runtime(maker); maker++)
 		for (size_t i = 0; i < found->count; i++)
 			if (!found->list[i].is_refused && is_of(&found->list[i], maker))
 				makers &= ~(1u << maker);
