@@ -345,6 +345,7 @@ static void test_suffixes(void **state)
 		{ "x.y.pb.gz", &dhat_pprof_exporter },
 		{ "x.folded", &dhat_folded_exporter },
 		{ "x.jsonl", &dhat_jsonl_exporter },
+		{ "x.html", &dhat_html_exporter },
 		{ "x.txt", NULL },
 		{ "x.gz", NULL },
 		{ "x.json.1", NULL },
