@@ -6,6 +6,7 @@
 #include "choice.h"
 #include "client.h"
 #include "command.h"
+#include "difference_file.h"
 #include "filtering.h"
 #include "input.h"
 #include "listing.h"
@@ -29,6 +30,16 @@ struct diff {
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
+	struct format_options format;
+	const char *output_path; /* NULL: nothing is written */
+};
+
+static const struct argp_option options[] = {
+	{ "output", 'o', "FILE", 0,
+	  "Write the difference to a file, too, by whole stacks; - is the standard output, and "
+	  "there is no list then",
+	  2 },
+	{ 0 },
 };
 
 struct pair {
@@ -55,8 +66,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &diff->pid, &diff->list, &diff->trim,
-						       &diff->filter, &diff->common });
+		command_give_inputs(state,
+				    (void *[]){ &diff->pid, &diff->list, &diff->trim, &diff->filter,
+						&diff->format, &diff->common });
+		return 0;
+	case 'o':
+		diff->output_path = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		return take_word(diff, arg, state);
@@ -71,17 +86,23 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },	{ .argp = &listing_argp },
-					      { .argp = &trim_argp },	{ .argp = &filter_argp },
-					      { .argp = &common_argp }, { 0 } };
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &listing_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &filter_argp },
+					      { .argp = &format_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
+	.options = options,
 	.parser = parse_option,
 	.args_doc = "OLD.dhat [NEW.dhat | PID]",
 	.doc = "What of the live heap has grown between two profiles, by how much and how fast, "
 	       "and "
 	       "what has shrunk: of two files made by `dhatctl snapshot', or of one and the "
 	       "process "
-	       "as it is now. Stacks are matched by their names, so that two runs can be compared.",
+	       "as it is now. Stacks are matched by their names, so that two runs can be compared. "
+	       "With -o as a file, too.",
 	.children = children,
 };
 
@@ -292,6 +313,8 @@ static int print_json(const struct diff *diff, struct dhat_difference *differenc
 	json_object_object_add(object, "by",
 			       json_object_new_string(dhat_by_name(diff->list.style.by)));
 	json_object_object_add(object, "left_out", filtering_as_json(&diff->filter));
+	if (diff->output_path)
+		json_object_object_add(object, "file", dhat_json_string(diff->output_path));
 	json_object_object_add(object, "changes", changes);
 	r = dhat_json_put(stdout, object);
 	fputc('\n', stdout);
@@ -301,34 +324,83 @@ static int print_json(const struct diff *diff, struct dhat_difference *differenc
 
 /* ---- both ---------------------------------------------------------------------------------- */
 
-static int make_table(struct diff *diff, const struct dhat_snapshot *snapshot,
-		      struct dhat_rendering **ret)
+static int make_table(struct diff *diff, const struct dhat_snapshot *snapshot, bool has_before,
+		      const struct listing *list, struct dhat_rendering **ret)
 {
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
-	const struct dhat_table_options wanted = { .style = diff->list.style,
+	const struct dhat_table_options wanted = { .style = list->style,
 						   .trim_rules = diff->trim.rules,
-						   .depth = diff->list.depth,
+						   .depth = list->depth,
 						   .is_shown = is_shown };
 	int r = is_shown ? dhat_filter_apply(&diff->filter, snapshot, is_shown) : -ENOMEM;
 
+	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
+		is_shown[i] &= has_before || !dhat_point_is_before(snapshot->points[i]);
 	return r < 0 ? r : dhat_table_new(snapshot, &wanted, ret);
+}
+
+/* What has changed, and the tables it borrows from. */
+struct compared {
+	struct dhat_rendering *before, *after;
+	struct dhat_difference *difference;
+};
+
+static void compared_deinit(struct compared *compared)
+{
+	dhat_difference_free(compared->difference);
+	dhat_rendering_free(compared->after);
+	dhat_rendering_free(compared->before);
+}
+
+static int compare(struct diff *diff, const struct pair *pair, const struct listing *list,
+		   struct compared *ret)
+{
+	int r = make_table(diff, pair->before, pair->is_one_watch, list, &ret->before);
+
+	if (r == 0)
+		r = make_table(diff, pair->after, pair->is_one_watch, list, &ret->after);
+	return r < 0 ? r : dhat_difference_new(ret->before, ret->after, &ret->difference);
 }
 
 static int report(struct diff *diff, const struct pair *pair)
 {
-	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *before = NULL, *after = NULL;
-	_cleanup_(dhat_difference_free_ptr) struct dhat_difference *difference = NULL;
-	int r = make_table(diff, pair->before, &before);
+	_cleanup_(compared_deinit) struct compared compared = { 0 };
+	int r = compare(diff, pair, &diff->list, &compared);
 
-	if (r == 0)
-		r = make_table(diff, pair->after, &after);
-	if (r == 0)
-		r = dhat_difference_new(before, after, &difference);
 	if (r < 0)
 		return r;
 	if (diff->common.as_json)
-		return print_json(diff, difference, pair);
-	print(diff, difference, pair);
+		return print_json(diff, compared.difference, pair);
+	print(diff, compared.difference, pair);
+	return 0;
+}
+
+/* A file has whole stacks, whatever is listed. The list is printed behind it, so that nothing is
+ * said of a file that could not be written. */
+static int save(struct diff *diff, const struct pair *pair, struct dhat_error *err)
+{
+	const struct listing whole = { .style.has_whole_names = true };
+	const struct dhat_export_options export = { .trim_rules = diff->trim.rules,
+						    .metric = diff->format.metric };
+	_cleanup_(compared_deinit) struct compared compared = { 0 };
+	int r = compare(diff, pair, &whole, &compared);
+
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot compare the profiles");
+	r = difference_file_write(compared.difference, diff->output_path, diff->format.exporter,
+				  export, err);
+	if (r < 0 || !strcmp(diff->output_path, "-"))
+		return r;
+	r = report(diff, pair);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot compare the profiles");
+	if (!diff->common.as_json) {
+		struct screen screen;
+
+		screen_init(&screen, stdout);
+		difference_file_print(&screen, compared.difference, diff->output_path,
+				      diff->format.exporter);
+	}
 	return 0;
 }
 
@@ -339,12 +411,24 @@ static int fetch(const struct diff *diff, struct dhat_snapshot **ret, struct dha
 	return r < 0 ? r : client_snapshot(diff->common.socket_path, diff->pid, false, ret, err);
 }
 
+/* Before anything is read: a wrong name is the first thing to be told of. */
+static int find_exporter(struct diff *diff, struct dhat_error *err)
+{
+	int r = command_refuse_terminal(diff->output_path, err);
+
+	if (r < 0 || diff->format.exporter)
+		return r;
+	return dhat_exporter_of_path(diff->output_path, &diff->format.exporter, err);
+}
+
 static int run(struct diff *diff, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = NULL, *after = NULL;
 	struct pair pair;
-	int r = input_read(diff->paths[0], &before, err);
+	int r = diff->output_path ? find_exporter(diff, err) : 0;
 
+	if (r == 0)
+		r = input_read(diff->paths[0], &before, err);
 	if (r == 0)
 		r = diff->paths[1] ? input_read(diff->paths[1], &after, err)
 				   : fetch(diff, &after, err);
@@ -362,6 +446,8 @@ static int run(struct diff *diff, struct dhat_error *err)
 				after->head->target->observed_since_unix_ns ==
 					before->head->target->observed_since_unix_ns,
 	};
+	if (diff->output_path)
+		return save(diff, &pair, err);
 	r = report(diff, &pair);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot compare the profiles") : 0;
 }

@@ -1,13 +1,13 @@
 /* html: a report for people: one file that any browser opens, without a network.
  *
- * The page is html/report.html, with html/report.css, html/report.js and the data in the places that
- * it names. Data are JSON in a script element of a type that is not run, and no "<" stands in them:
- * a name cannot end the element, whatever it is. Arguments of the command line are left out, as in
- * all that is handed on.
+ * The page is html/report.html, with html/report.css, html/report.js and the data in the places
+ * that it names. Data are JSON in a script element of a type that is not run, and no "<" stands in
+ * them: a name cannot end the element, whatever it is. Arguments of the command line are left out,
+ * as in all that is handed on.
  *
  * So that 100,000 stacks fit into 20 MB, texts are there once, and stacks are sorted: each says how
- * many outer frames it has from the one before it. A column has one figure of each stack; those that
- * can be added up over stacks are offered as metrics by the page. A new figure is a line in
+ * many outer frames it has from the one before it. A column has one figure of each stack; those
+ * that can be added up over stacks are offered as metrics by the page. A new figure is a line in
  * `columns' below.
  */
 #include "export.h"
@@ -47,7 +47,7 @@ EMBED(html_report_script, "proto/export/html/report.js");
 static const struct {
 	const char *key, *label, *unit;
 	size_t offset; /* in a rendered point */
-	uint64_t divisor;
+	int64_t divisor;
 	bool is_sum;
 } columns[] = {
 #define POINT(field) offsetof(struct dhat_rendered_point, field)
@@ -68,6 +68,7 @@ struct page {
 	const struct dhat_rendering *rendering;
 	const struct dhat_rendered_point **order; /* by stack, from the outermost frame on */
 	struct interned strings;		  /* of the frames */
+	bool is_difference;
 	FILE *file;
 };
 
@@ -79,9 +80,9 @@ DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 static int put_string(const struct page *page, const char *text)
 {
 	struct json_object *string = dhat_json_string(text);
-	const char *json = string ? json_object_to_json_string_ext(
-					    string, JSON_C_TO_STRING_NOSLASHESCAPE)
-				  : NULL;
+	const char *json =
+		string ? json_object_to_json_string_ext(string, JSON_C_TO_STRING_NOSLASHESCAPE)
+		       : NULL;
 	int r = json ? 0 : -ENOMEM;
 
 	for (; json && *json; json++)
@@ -305,8 +306,8 @@ static void put_values(const struct page *page, size_t column)
 	for (size_t i = 0; i < page->rendering->point_count; i++) {
 		const char *point = (const char *)page->order[i];
 
-		fprintf(page->file, "%s%" PRIu64, i ? "," : "",
-			*(const uint64_t *)(point + columns[column].offset) /
+		fprintf(page->file, "%s%" PRId64, i ? "," : "",
+			*(const int64_t *)(point + columns[column].offset) /
 				columns[column].divisor);
 	}
 }
@@ -329,6 +330,8 @@ static void put_columns(const struct page *page)
 {
 	fputs(",\n\"columns\":[", page->file);
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+		if (page->is_difference && !columns[i].is_sum)
+			continue; /* maxima and lifetimes have no difference */
 		fprintf(page->file,
 			"%s{\"key\":\"%s\",\"label\":\"%s\",\"unit\":\"%s\",\"is_sum\":%s,"
 			"\"values\":[",
@@ -337,7 +340,8 @@ static void put_columns(const struct page *page)
 		put_values(page, i);
 		fputs("]}", page->file);
 	}
-	put_least_max(page);
+	if (!page->is_difference)
+		put_least_max(page);
 	fputc(']', page->file);
 }
 
@@ -347,9 +351,10 @@ static int put_data(struct page *page, enum dhat_metric shown)
 {
 	int r;
 
-	fprintf(page->file, "{\"version\":1,\"tool\":\"dhatd " DHAT_VERSION
-		"\",\"shown\":%d,\"before_label\":\"" DHAT_LABEL_BEFORE "\"",
-		shown);
+	fprintf(page->file,
+		"{\"version\":1,\"tool\":\"dhatd " DHAT_VERSION
+		"\",\"shown\":%d,\"is_difference\":%s,\"before_label\":\"" DHAT_LABEL_BEFORE "\"",
+		shown, page->is_difference ? "true" : "false");
 	r = put_target(page);
 	if (r == 0)
 		r = put_verdict(page);
@@ -363,7 +368,7 @@ static int put_data(struct page *page, enum dhat_metric shown)
 	return r;
 }
 
-static int put_page(struct page *page, enum dhat_metric shown)
+static int put_page(struct page *page, const struct dhat_export_options *options)
 {
 	static const struct {
 		const char *mark, *text; /* text NULL: the data */
@@ -375,6 +380,7 @@ static int put_page(struct page *page, enum dhat_metric shown)
 	const char *rest = html_report_page;
 	int r = 0;
 
+	page->is_difference = options->is_difference;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(places); i++) {
 		const char *mark = strstr(rest, places[i].mark);
 
@@ -382,7 +388,7 @@ static int put_page(struct page *page, enum dhat_metric shown)
 		if (places[i].text)
 			fputs(places[i].text, page->file);
 		else
-			r = put_data(page, shown);
+			r = put_data(page, options->metric);
 		rest = mark + strlen(places[i].mark);
 	}
 	fputs(rest, page->file);
@@ -418,7 +424,7 @@ static int write_html(const struct dhat_snapshot *snapshot,
 	if (r == 0) {
 		r = page_init(&page, rendering, file);
 		if (r == 0)
-			r = put_page(&page, options->metric);
+			r = put_page(&page, options);
 		page_deinit(&page);
 	}
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as a page") : 0;
@@ -427,5 +433,6 @@ static int write_html(const struct dhat_snapshot *snapshot,
 const struct dhat_exporter dhat_html_exporter = {
 	.name = "html",
 	.suffix = ".html",
+	.holds_differences = true,
 	.write = write_html,
 };

@@ -55,19 +55,20 @@ def number(text):
 
 def check_sums(browser, sums):
     """In the cards above, and below the graph for each metric that can be chosen."""
-    cards = browser.run("return [...document.querySelectorAll('.total')].map(card => card.innerText)")
+    cards, metrics = browser.run("""
+        const select = document.querySelector("#metric"), text = selector => document.querySelector(selector).innerText;
+        document.querySelector("#graph").focus();
+        return [[...document.querySelectorAll(".total")].map(card => card.innerText),
+            [...select.options].map((option, index) => {
+                select.selectedIndex = index;
+                select.dispatchEvent(new Event("change"));
+                return [option.text, text("#table-summary"), text("#spoken")];
+            })]""")
     for card, fields in zip(cards, (("eb", "ebk"), ("gb", "gbk"), ("tb", "tbk")), strict=True):
         exact = re.search(r"([\d,]+) bytes in ([\d,]+) blocks?", card)
         assert [int(n.replace(",", "")) for n in exact.groups()] == [sums[field] for field in fields], card
-    names = browser.run("return [...document.querySelectorAll('#metric option')].map(option => option.text)")
-    fields = ["eb", "ebk", "gb", "gbk", "tb", "tbk"]
-    assert len(names) == len(fields)
-    for index, field in enumerate(fields):
-        choose(browser, "#metric", index)
-        assert number(text_of(browser, "#table-summary").partition(": ")[2]) == sums[field], names[index]
-        browser.run("document.querySelector('#graph').focus()")
-        if sums[field]:
-            assert number(text_of(browser, "#spoken")) == sums[field], names[index]
+    for (name, summary, spoken), field in zip(metrics, ("eb", "ebk", "gb", "gbk", "tb", "tbk"), strict=True):
+        assert number(summary.partition(": ")[2]) == number(spoken) == sums[field], name
 
 
 def test_sums_of_a_program(browser, ctl, tmp_path):
@@ -176,3 +177,28 @@ def test_many_stacks(browser, ctl, tmp_path):
     choose(browser, "#metric", 1)
     browser.type_into("#graph", DOWN)
     assert number(text_of(browser, "#spoken").partition("Live: ")[2]) == max(most.values())
+
+
+def test_difference(browser, ctl, tmp_path):
+    """What has grown and what has shrunk, with signs; a stack of fewer, larger blocks is one row."""
+    frames = [frame_message(0x1000, "load_session", "src/session.c", 51), frame_message(0x2000, "cache", "src/cache.c", 7),
+              frame_message(0x3000, "serve", "src/serve.c", 12)]
+
+    def figures(live, blocks):
+        return {"live_bytes": live, "live_blocks": blocks, "total_bytes": live, "total_blocks": blocks}
+
+    write(tmp_path / "a.dhat", frames, [([1, 3], figures(1000, 10)), ([2, 3], figures(90_000, 1))])
+    write(tmp_path / "b.dhat", frames, [([1, 3], figures(51_000, 8)), ([2, 3], figures(60_000, 4))], taken_ns=190 * 10**9)
+    page = tmp_path / "d.html"
+    ctl("diff", tmp_path / "a.dhat", tmp_path / "b.dhat", "-o", page)
+    browser.open(page.as_uri())
+    assert text_of(browser, "h1").startswith("What has changed in the heap of service")
+    assert text_of(browser, "#headline") == \
+        "Has grown most: +48.8 KiB (50,000 bytes) from load_session at src/session.c:51"
+    assert "+20,000 bytes in +1 block" in text_of(browser, ".total")
+    rows = browser.run("return [...document.querySelectorAll('tr.stack')].map(row => row.innerText.split(/\\s+/))")
+    assert [row[1:4] for row in rows] == [["48.8", "KiB", "-2"], ["-29.3", "KiB", "3"]], rows
+    browser.type_into("#graph", DOWN)
+    assert text_of(browser, "#spoken").startswith("serve; src/serve.c; Live: +19.5 KiB (20,000 bytes), 25.0% of all change")
+    browser.type_into("#graph", DOWN + RIGHT)
+    assert text_of(browser, "#spoken").startswith("cache; src/cache.c; Live: -29.3 KiB (-30,000 bytes)")

@@ -173,6 +173,38 @@ static void test_speedscope(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* One negative weight, and the reader refuses the whole file: each number is two profiles. */
+static void test_speedscope_difference(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { .metric = DHAT_TOTAL_BYTES, .is_difference = true };
+	uint64_t all = sum_of(snapshot, DHAT_LIVE_BYTES), shrunk = snapshot->points[0]->live_bytes;
+	_cleanup_free_ char *text = NULL;
+	struct json_object *root, *frames, *profiles;
+
+	snapshot->points[0]->live_bytes = -shrunk;
+	text = export(&dhat_speedscope_exporter, snapshot, &options, NULL);
+	root = json_tokener_parse(text);
+	assert_non_null(root);
+	frames = get(get(root, "shared"), "frames");
+	profiles = get(root, "profiles");
+	assert_int_equal(json_object_array_length(profiles), 2 * DHAT_METRIC_COUNT);
+	assert_string_equal(
+		json_object_get_string(get(json_object_array_get_idx(profiles, 0), "name")),
+		"live-bytes grown");
+	assert_string_equal(
+		json_object_get_string(get(json_object_array_get_idx(profiles, 1), "name")),
+		"live-bytes shrunk");
+	check_profile(json_object_array_get_idx(profiles, 0), json_object_array_length(frames),
+		      all - shrunk);
+	check_profile(json_object_array_get_idx(profiles, 1), json_object_array_length(frames),
+		      shrunk);
+	assert_int_equal(json_object_get_int(get(root, "activeProfileIndex")),
+			 2 * DHAT_TOTAL_BYTES);
+	json_object_put(root);
+	dhat_snapshot_free(snapshot);
+}
+
 /* ---- JSON lines ---------------------------------------------------------------------------- */
 
 static void test_jsonl(void **state)
@@ -370,10 +402,10 @@ static void test_suffixes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folded),	   cmocka_unit_test(test_folded_names),
-		cmocka_unit_test(test_speedscope), cmocka_unit_test(test_jsonl),
-		cmocka_unit_test(test_pprof),	   cmocka_unit_test(test_pprof_trimmed),
-		cmocka_unit_test(test_suffixes),
+		cmocka_unit_test(test_folded),	      cmocka_unit_test(test_folded_names),
+		cmocka_unit_test(test_speedscope),    cmocka_unit_test(test_speedscope_difference),
+		cmocka_unit_test(test_jsonl),	      cmocka_unit_test(test_pprof),
+		cmocka_unit_test(test_pprof_trimmed), cmocka_unit_test(test_suffixes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

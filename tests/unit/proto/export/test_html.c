@@ -151,8 +151,8 @@ static void test_stacks(void **state)
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	const struct dhat_export_options options = { 0 };
 	struct json_object *data = data_of(snapshot, &options);
-	struct json_object *live = get(json_object_array_get_idx(get(data, "columns"), 0),
-				       "values");
+	struct json_object *live =
+		get(json_object_array_get_idx(get(data, "columns"), 0), "values");
 	size_t found = 0;
 
 	for (size_t row = 0; row < SAMPLE_POINTS - 1; row++) {
@@ -189,6 +189,28 @@ static void test_head(void **state)
 	assert_int_equal(json_object_get_int64(get(data, "since_ms")), 1700000000000);
 	/* arguments may be passwords */
 	assert_null(strstr(json_object_to_json_string(data), "--name"));
+	json_object_put(data);
+	dhat_snapshot_free(snapshot);
+}
+
+/* Figures of a difference have signs, and what has no difference is not there. */
+static void test_difference(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct dhat_export_options options = { .is_difference = true };
+	int64_t sum = 0;
+	struct json_object *data, *columns, *live;
+
+	snapshot->points[0]->live_bytes = -snapshot->points[0]->live_bytes;
+	data = data_of(snapshot, &options);
+	columns = get(data, "columns");
+	live = get(json_object_array_get_idx(columns, DHAT_LIVE_BYTES), "values");
+	assert_true(json_object_get_boolean(get(data, "is_difference")));
+	assert_int_equal(json_object_array_length(columns), DHAT_METRIC_COUNT);
+	for (size_t i = 0; i < json_object_array_length(live); i++)
+		sum += number_at(live, i);
+	assert_int_equal(sum, (int64_t)sum_of(snapshot, DHAT_LIVE_BYTES));
+	assert_true(sum < 0);
 	json_object_put(data);
 	dhat_snapshot_free(snapshot);
 }
@@ -359,8 +381,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),	      cmocka_unit_test(test_stacks),
-		cmocka_unit_test(test_head),	      cmocka_unit_test(test_hostile_names),
-		cmocka_unit_test(test_hostile_note), cmocka_unit_test(test_size),
+		cmocka_unit_test(test_head),	      cmocka_unit_test(test_difference),
+		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_hostile_note),
+		cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
