@@ -134,12 +134,13 @@ const struct argp trim_argp = { .options = trim_options, .parser = parse_trim };
 
 static const struct argp_option format_options[] = {
 	{ "format", KEY_FORMAT, "NAME", 0,
-	  "json (DHAT JSON), dhat (lossless), html (a report), pprof, speedscope, folded or jsonl; "
-	  "default: as the file's suffix says (.json, .dhat, .html, .pb.gz, .speedscope.json, "
-	  ".folded, .jsonl)",
+	  "json (DHAT JSON), dhat (lossless), html (a report), pprof, speedscope, folded, jsonl, "
+	  "massif or callgrind; default: as the file's suffix says (.json, .dhat, .html, .pb.gz, "
+	  ".speedscope.json, .folded, .jsonl, .massif, .callgrind)",
 	  2 },
 	{ "metric", KEY_METRIC, "NAME", 0,
-	  "What folded holds, and html, pprof and speedscope show first: live-bytes (the default), "
+	  "What folded holds, and html, pprof, speedscope and callgrind show first: live-bytes "
+	  "(the default), "
 	  "live-blocks, peak-bytes, peak-blocks, total-bytes, total-blocks",
 	  2 },
 	{ 0 },

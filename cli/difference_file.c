@@ -52,6 +52,7 @@ void difference_file_print(struct screen *screen, const struct dhat_difference *
 	screen_text(screen, path);
 	fputc('\n', screen->file);
 	if (shrunk && !exporter->holds_differences)
-		fprintf(screen->file, "What has shrunk is left out, %s by %s: %s has no place for it\n",
+		fprintf(screen->file,
+			"What has shrunk is left out, %s by %s: %s has no place for it\n",
 			view_counted(shrunk, "stack"), view_size(bytes), exporter->name);
 }

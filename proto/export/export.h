@@ -28,7 +28,8 @@ struct dhat_exporter {
 };
 
 extern const struct dhat_exporter dhat_json_exporter, dhat_lossless_exporter, dhat_pprof_exporter,
-	dhat_speedscope_exporter, dhat_folded_exporter, dhat_jsonl_exporter, dhat_html_exporter;
+	dhat_speedscope_exporter, dhat_folded_exporter, dhat_jsonl_exporter, dhat_html_exporter,
+	dhat_massif_exporter, dhat_callgrind_exporter;
 
 /* NULL: there is none of that name. */
 const struct dhat_exporter *dhat_exporter_of_name(const char *name);

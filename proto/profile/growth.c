@@ -24,7 +24,10 @@ static const struct {
 	bool is_sum;
 } figures[] = {
 #define FIGURE(field, is_sum)                                                                      \
-	{ offsetof(struct dhat_rendered_point, field), offsetof(Dhat__ProgramPoint, field), is_sum }
+	{                                                                                          \
+		offsetof(struct dhat_rendered_point, field), offsetof(Dhat__ProgramPoint, field),  \
+			is_sum                                                                     \
+	}
 	FIGURE(total_bytes, true), FIGURE(total_blocks, true), FIGURE(peak_bytes, true),
 	FIGURE(peak_blocks, true), FIGURE(live_bytes, true),   FIGURE(live_blocks, true),
 	FIGURE(max_bytes, false),  FIGURE(max_blocks, false),
@@ -35,8 +38,9 @@ struct builder {
 	const struct dhat_difference *difference;
 	enum dhat_growth kind;
 	struct dhat_snapshot *snapshot;
-	uint32_t *numbers[2]; /* of the frames of before and after in the result; 0: not there yet */
-	uint32_t frame_count; /* of the result */
+	uint32_t
+		*numbers[2]; /* of the frames of before and after in the result; 0: not there yet */
+	uint32_t frame_count;		 /* of the result */
 	Dhat__Frame *frames[BATCH_SIZE]; /* borrowed */
 	size_t frames_waiting;
 	Dhat__ProgramPoint points[BATCH_SIZE], *point_list[BATCH_SIZE]; /* frames are owned */
@@ -111,8 +115,8 @@ static int flush_points(struct builder *builder)
 
 static int frame_number(struct builder *builder, bool is_after, uint32_t number, uint32_t *ret)
 {
-	const struct dhat_rendering *side = is_after ? builder->difference->after
-						     : builder->difference->before;
+	const struct dhat_rendering *side =
+		is_after ? builder->difference->after : builder->difference->before;
 	uint32_t *known = &builder->numbers[is_after][number - 1];
 	int r = 0;
 
@@ -149,9 +153,8 @@ static bool set_figures(struct builder *builder, Dhat__ProgramPoint *point,
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {
 		const char *before = (const char *)change->before,
 			   *after = (const char *)change->after;
-		uint64_t value =
-			(after ? *(const uint64_t *)(after + figures[i].from) : 0) -
-			(before ? *(const uint64_t *)(before + figures[i].from) : 0);
+		uint64_t value = (after ? *(const uint64_t *)(after + figures[i].from) : 0) -
+				 (before ? *(const uint64_t *)(before + figures[i].from) : 0);
 
 		if ((int64_t)value < 0 && builder->kind == DHAT_GROWTH_GROWN)
 			value = 0;

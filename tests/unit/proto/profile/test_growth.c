@@ -1,4 +1,5 @@
-/* A difference as a profile: its sums are the differences of the sums, in each format that holds it. */
+/* A difference as a profile: its sums are the differences of the sums, in each format that holds
+ * it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,8 +53,8 @@ static int make_pair(void **state)
 	points[GONE]->frames[0] = 2;
 	pair->tables[0] = table_of(pair->before);
 	pair->tables[1] = table_of(pair->after);
-	assert_int_equal(
-		dhat_difference_new(pair->tables[0], pair->tables[1], &pair->difference), 0);
+	assert_int_equal(dhat_difference_new(pair->tables[0], pair->tables[1], &pair->difference),
+			 0);
 	*state = pair;
 	return 0;
 }
@@ -102,7 +103,8 @@ static void test_sums(void **state)
 	assert_int_equal(sum_of(table, DHAT_LIVE_BYTES), SAMPLE_LEAK_GROWTH);
 	assert_int_equal(growth->end->totals->live_bytes, SAMPLE_LEAK_GROWTH);
 	assert_int_equal(growth->end->totals->total_blocks, 507);
-	/* what has not changed is not there: the leak, churn, the new one and the one that is gone */
+	/* what has not changed is not there: the leak, churn, the new one and the one that is gone
+	 */
 	assert_int_equal(growth->point_count, 4);
 	dhat_rendering_free(table);
 	dhat_snapshot_free(growth);
@@ -125,8 +127,8 @@ static void test_points(void **state)
 {
 	const struct pair *pair = *state;
 	struct dhat_snapshot *growth = growth_of(pair, DHAT_GROWTH_SIGNED);
-	const Dhat__ProgramPoint *leak = point_of(growth,
-						  "std::vector<int>::push_back(int const&)");
+	const Dhat__ProgramPoint *leak =
+		point_of(growth, "std::vector<int>::push_back(int const&)");
 	int64_t gone = 0;
 
 	assert_int_equal(leak->live_bytes, SAMPLE_LEAK_GROWTH);
