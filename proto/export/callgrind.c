@@ -1,10 +1,10 @@
 /* callgrind: what Valgrind's callgrind writes, for KCachegrind and callgrind_annotate.
  *
  * Each metric is an event, options->metric the first. A function has what it asked for itself, by
- * line, and what it asked for through each function that it calls: whole stacks are not kept, that is
- * the format's way. Where a function is in a stack several times, only its innermost place counts:
- * so its inclusive figure is that of the stacks in which it is, each once. The number of calls is
- * that of the blocks ever allocated through them.
+ * line, and what it asked for through each function that it calls: whole stacks are not kept, that
+ * is the format's way. Where a function is in a stack several times, only its innermost place
+ * counts: so its inclusive figure is that of the stacks in which it is, each once. The number of
+ * calls is that of the blocks ever allocated through them.
  */
 #include "export.h"
 
@@ -31,7 +31,7 @@ static const char *const events[] = {
 };
 _Static_assert(ARRAY_SIZE(events) == DHAT_METRIC_COUNT, "each metric is an event");
 
-struct place { /* of a line of the rendering */
+struct place {		   /* of a line of the rendering */
 	uint32_t function; /* in graph.functions */
 	uint32_t line;
 };
@@ -51,7 +51,7 @@ struct graph {
 	struct place *places; /* of each line of the rendering */
 	/* of each function and of each file; of both there are no more than lines */
 	uint32_t *file_of;
-	size_t *seen_in; /* the last stack a function was in, from 1 on */
+	size_t *seen_in;			 /* the last stack a function was in, from 1 on */
 	bool *function_is_named, *file_is_named; /* the file has its name already */
 	struct interned keys; /* "FUNCTION LINE CALLEE": the number is the cost's */
 	struct cost *costs;
@@ -197,7 +197,8 @@ static void put_values(const struct graph *graph, const uint64_t *values)
 static int put_name(const struct graph *graph, const char *key, uint32_t number, const char *text,
 		    size_t length, bool *is_named)
 {
-	_cleanup_free_ char *name = strndup(text, length), *clean = name ? dhat_text_clean(name) : NULL;
+	_cleanup_free_ char *name = strndup(text, length),
+			    *clean = name ? dhat_text_clean(name) : NULL;
 
 	if (!clean)
 		return -ENOMEM;

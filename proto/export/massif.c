@@ -22,7 +22,8 @@
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
 #define NS_PER_MS 1000000
-#define THRESHOLD 1000 /* a node has at least one of so many parts of the whole; massif's is 100 */
+#define THRESHOLD 1000 /* a node has at least one of so many parts of the whole; massif's is 100   \
+			*/
 
 struct tree {
 	const struct dhat_rendering *rendering;
@@ -141,7 +142,8 @@ static int find_children(const struct tree *tree, const struct node *parent, uin
 
 static void put_small(const struct tree *tree, const struct nodes *nodes, uint32_t depth)
 {
-	fprintf(tree->file, "%*sn0: %" PRIu64 " in %zu place%s, %s below dhatd's threshold (0.10%%)\n",
+	fprintf(tree->file,
+		"%*sn0: %" PRIu64 " in %zu place%s, %s below dhatd's threshold (0.10%%)\n",
 		(int)depth + 1, "", nodes->small_bytes, nodes->small_count,
 		nodes->small_count == 1 ? "" : "s", nodes->small_count == 1 ? "which is" : "all");
 }

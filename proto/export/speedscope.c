@@ -42,6 +42,9 @@ static int put_frame(char *line, FILE *file)
 {
 	const char *name = strsep(&line, "\t"), *path = strsep(&line, "\t"),
 		   *number = strsep(&line, "\t"), *column = line;
+	/* numbers, whatever a file of others has in their places */
+	unsigned long line_number = strtoul(number ?: "0", NULL, 10),
+		      column_number = strtoul(column ?: "0", NULL, 10);
 	int r;
 
 	fputs("{\"name\":", file);
@@ -50,10 +53,10 @@ static int put_frame(char *line, FILE *file)
 		fputs(",\"file\":", file);
 		r = dhat_json_put_string(file, path);
 	}
-	if (number && strcmp(number, "0"))
-		fprintf(file, ",\"line\":%s", number);
-	if (column && strcmp(column, "0"))
-		fprintf(file, ",\"col\":%s", column);
+	if (line_number)
+		fprintf(file, ",\"line\":%lu", line_number);
+	if (column_number)
+		fprintf(file, ",\"col\":%lu", column_number);
 	fputc('}', file);
 	return r;
 }

@@ -12,6 +12,7 @@
 
 const ROW_PIXELS = 20;
 const LEAST_PIXELS = 1; // what is narrower is not drawn
+const MOST_PIXELS = 16384; // of a canvas, in height: browsers draw none that is much larger
 const ROWS_AT_ONCE = 100;
 const SEARCH_PAUSE_MS = 150;
 
@@ -437,10 +438,11 @@ function shorten(name) {
 let labelPixels = 7;
 
 function draw() {
-	const width = byId("graph-box").clientWidth, ratio = window.devicePixelRatio || 1;
+	const width = byId("graph-box").clientWidth;
 
 	layOut(width);
 	const height = boxes.length * ROW_PIXELS, palette = colors();
+	const ratio = Math.min(window.devicePixelRatio || 1, MOST_PIXELS / height);
 
 	canvas.style.height = `${height}px`;
 	canvas.width = Math.round(width * ratio);

@@ -175,6 +175,26 @@ static void test_speedscope(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* A note in a frame's place is a text of a file that anybody may have written. */
+static void test_speedscope_hostile_note(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	Dhat__Location *location = snapshot->frames[1]->locations[0];
+	_cleanup_free_ char *text = NULL;
+	struct json_object *root;
+
+	snapshot->frames[1]->left_out = 3;
+	free(location->function);
+	location->function = strdup("note\tplace\t1}],\"x\":[{\t2");
+	text = export(&dhat_speedscope_exporter, snapshot, &options, NULL);
+	root = json_tokener_parse(text);
+	assert_non_null(root);
+	assert_false(json_object_object_get_ex(get(root, "shared"), "x", NULL));
+	json_object_put(root);
+	dhat_snapshot_free(snapshot);
+}
+
 /* One negative weight, and the reader refuses the whole file: each number is two profiles. */
 static void test_speedscope_difference(void **state)
 {
@@ -602,12 +622,19 @@ static void test_suffixes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folded),	      cmocka_unit_test(test_folded_names),
-		cmocka_unit_test(test_speedscope),    cmocka_unit_test(test_speedscope_difference),
-		cmocka_unit_test(test_jsonl),	      cmocka_unit_test(test_pprof),
-		cmocka_unit_test(test_pprof_trimmed), cmocka_unit_test(test_suffixes),
-		cmocka_unit_test(test_massif),	      cmocka_unit_test(test_massif_names),
-		cmocka_unit_test(test_callgrind),     cmocka_unit_test(test_callgrind_recursion),
+		cmocka_unit_test(test_folded),
+		cmocka_unit_test(test_folded_names),
+		cmocka_unit_test(test_speedscope),
+		cmocka_unit_test(test_speedscope_difference),
+		cmocka_unit_test(test_speedscope_hostile_note),
+		cmocka_unit_test(test_jsonl),
+		cmocka_unit_test(test_pprof),
+		cmocka_unit_test(test_pprof_trimmed),
+		cmocka_unit_test(test_suffixes),
+		cmocka_unit_test(test_massif),
+		cmocka_unit_test(test_massif_names),
+		cmocka_unit_test(test_callgrind),
+		cmocka_unit_test(test_callgrind_recursion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
