@@ -755,7 +755,7 @@ function historyOf(row) {
 	if (total && !data.is_difference) {
 		const least = valueOf("least_max_bytes", row), most = valueOf("max_bytes", row);
 
-		parts.push(`${noun(total - live, "block")} freed`,
+		parts.push(`${total > live ? noun(total - live, "block") : "none"} freed`,
 			`a block lives ${duration(valueOf("lifetimes_us", row) / total / 1000)} on average`,
 			`its own maximum ${least < most ? `between ${size(least)} and ${size(most)}` : wholeFigure(most, "bytes")}`,
 			`allocated from ${moment(data.since_ms + valueOf("first_ms", row))} ` +
