@@ -158,6 +158,21 @@ def test_order_of_the_table(browser, ctl, small):
     assert text_of(browser, "tbody button.name") == "[allocated before attach]"
 
 
+def check_the_rest(browser):
+    """What is too narrow to draw is one box at the end; a click shows what is in it."""
+    shown = browser.run("""
+        const canvas = document.querySelector("#graph"), area = canvas.getBoundingClientRect();
+        const at = { clientX: area.right - 3, clientY: area.top + 30, bubbles: true };
+        canvas.dispatchEvent(new MouseEvent("mousemove", at));
+        const tip = document.querySelector("#tip").innerText;
+        canvas.dispatchEvent(new MouseEvent("click", at));
+        return [tip, document.querySelector("#path").innerText]""")
+    assert re.fullmatch(r"[\d,]+ more below all stacks, each too narrow to draw: click to see them", shown[0]), shown
+    assert re.search(r"without the widest [\d,]+ of its boxes$", shown[1]), shown
+    browser.type_into("#graph", ESCAPE)
+    assert browser.run("return document.querySelector('#path').hidden")
+
+
 def test_many_stacks(browser, ctl, tmp_path):
     """More than a page of a table; sums are of all. Turned over, the tree has the same sum."""
     write_large(tmp_path / "large.dhat", 2000)
@@ -169,6 +184,7 @@ def test_many_stacks(browser, ctl, tmp_path):
     check_sums(browser, profile.sums())
     choose(browser, "#order", 1)
     check_sums(browser, profile.sums())
+    check_the_rest(browser)
     # what was drawn: the widest box of the first row is the function that allocated most
     most = {}
     for point in profile.points:

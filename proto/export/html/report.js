@@ -249,6 +249,7 @@ function addUp(tree, values) {
 /* ---- what is shown --------------------------------------------------------------------------- */
 
 const state = { metric: metrics[data.shown], order: "callers", boxes: "function", root: 0, selected: 0,
+	skipped: 0, // children of the root that are not shown, the widest ones: to see the others
 	sortBy: data.columns.indexOf(metrics[data.shown]), isAscending: false, rowLimit: ROWS_AT_ONCE };
 const trees = new Map();
 let tree, figures, sorted; // of what is shown; sorted: node to its children, widest first
@@ -261,7 +262,7 @@ function chooseTree() {
 	if (!trees.has(name))
 		trees.set(name, buildTree(state.order, state.boxes));
 	tree = trees.get(name);
-	state.root = state.selected = 0;
+	state.root = state.selected = state.skipped = 0;
 }
 
 function chooseFigures() {
@@ -344,51 +345,52 @@ function colorOf(node) {
 	return isOwn(frame) ? palette.own(hueOf(frame)) : palette.other;
 }
 
+function widthOf(nodes) {
+	let width = 0;
+
+	for (const node of nodes)
+		width += figures.width[node];
+	return width;
+}
+
+function pushBox(depth, box) {
+	(boxes[depth] = boxes[depth] || []).push(box);
+}
+
 /* What is on the screen: the nodes above the root at full width, then it and what is below. */
 function layOut(width) {
-	boxes = [];
-	const push = (node, x, w) => {
-		const depth = tree.depth[node];
-
-		(boxes[depth] = boxes[depth] || []).push({ node, x, w });
-	};
-
-	for (let node = state.root; node; node = tree.parent[node])
-		push(tree.parent[node], 0, width);
 	const waiting = [{ node: state.root, x: 0, w: width }];
 
+	boxes = [];
+	for (let node = state.root; node; node = tree.parent[node])
+		pushBox(tree.depth[node] - 1, { node: tree.parent[node], x: 0, w: width });
 	while (waiting.length) {
 		const box = waiting.pop();
 
-		push(box.node, box.x, box.w);
-		const scale = box.w / (figures.width[box.node] || 1);
-		const below = [];
-		let x = box.x, hidden = 0;
-
-		for (const child of childrenOf(box.node)) {
-			const w = figures.width[child] * scale;
-
-			if (w < LEAST_PIXELS) {
-				hidden = 1;
-				break; // the others are no wider
-			}
-			below.push({ node: child, x, w });
-			x += w;
-		}
-		if (hidden)
-			pushRest(box, x, below.length, scale);
-		waiting.push(...below.reverse());
+		pushBox(tree.depth[box.node], box);
+		waiting.push(...layOutChildren(box).reverse());
 	}
 }
 
-/* In place of children that are too narrow each: how much they are together. */
-function pushRest(box, x, shown, scale) {
-	const depth = tree.depth[box.node] + 1, rest = childrenOf(box.node).slice(shown);
-	let width = 0;
+/* Those that are wide enough; in place of the others one box that says how many they are. */
+function layOutChildren(box) {
+	const children = childrenOf(box.node), below = [];
+	const isPart = box.node === state.root && state.skipped > 0;
+	const scale = box.w / ((isPart ? widthOf(children.slice(state.skipped)) : figures.width[box.node]) || 1);
+	let x = box.x, next = isPart ? state.skipped : 0;
 
-	for (const child of rest)
-		width += figures.width[child];
-	(boxes[depth] = boxes[depth] || []).push({ node: -1, x, w: width * scale, count: rest.length, parent: box.node });
+	for (; next < children.length; next++) {
+		const w = figures.width[children[next]] * scale;
+
+		if (w < LEAST_PIXELS)
+			break; // the others are no wider
+		below.push({ node: children[next], x, w });
+		x += w;
+	}
+	if (next < children.length)
+		pushBox(tree.depth[box.node] + 1, { node: -1, x, w: widthOf(children.slice(next)) * scale,
+			parent: box.node, from: next, count: children.length - next });
+	return below;
 }
 
 function drawBox(box, y, palette) {
@@ -437,14 +439,23 @@ function shorten(name) {
 
 let labelPixels = 7;
 
-function draw() {
-	const width = byId("graph-box").clientWidth;
+/* Laid out for the room there is, which is less once the box of a deep graph has a scroll bar. */
+function fit() {
+	const room = byId("graph-box");
+	let width = 0;
 
-	layOut(width);
-	const height = boxes.length * ROW_PIXELS, palette = colors();
+	for (let tries = 0; tries < 2 && width !== room.clientWidth; tries++) {
+		width = room.clientWidth;
+		layOut(width);
+		canvas.style.height = `${boxes.length * ROW_PIXELS}px`;
+	}
+	return width;
+}
+
+function draw() {
+	const width = fit(), height = boxes.length * ROW_PIXELS, palette = colors();
 	const ratio = Math.min(window.devicePixelRatio || 1, MOST_PIXELS / height);
 
-	canvas.style.height = `${height}px`;
 	canvas.width = Math.round(width * ratio);
 	canvas.height = Math.round(height * ratio);
 	context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -481,8 +492,8 @@ function showPath() {
 
 	for (let node = state.root; node; node = tree.parent[node])
 		steps.unshift(node);
-	byId("path").hidden = !steps.length;
-	byId("reset").disabled = !steps.length && !matching;
+	byId("path").hidden = !steps.length && !state.skipped;
+	byId("reset").disabled = !steps.length && !state.skipped && !matching;
 	byId("path").replaceChildren("Enlarged: ", ...[0, ...steps.slice(-4)].map(node => {
 		const button = make("button", "", labelOf(node));
 
@@ -490,7 +501,7 @@ function showPath() {
 		button.title = labelOf(node);
 		button.addEventListener("click", () => zoom(node));
 		return button;
-	}));
+	}), state.skipped ? ` without the widest ${count(state.skipped)} of its boxes` : "");
 }
 
 function boxAt(event) {
@@ -502,8 +513,10 @@ function boxAt(event) {
 
 const boxOf = node => (boxes[tree.depth[node]] || []).find(box => box.node === node);
 
-function zoom(node) {
+/* skipped: of its children those are left out that are wider, to see the others. */
+function zoom(node, skipped = 0) {
 	state.root = state.selected = node;
+	state.skipped = skipped;
 	state.rowLimit = ROWS_AT_ONCE;
 	draw();
 	speak();
@@ -526,19 +539,24 @@ function speak() {
 }
 
 /* The node next to the selected one among those of its parent. */
-function beside(step) {
-	const list = childrenOf(tree.parent[state.selected]), at = list.indexOf(state.selected) + step;
+function selectBeside(step) {
+	const parent = tree.parent[state.selected], list = childrenOf(parent);
+	const at = list.indexOf(state.selected) + step;
 
-	return state.selected && state.selected !== state.root && list[at] !== undefined && boxOf(list[at])
-		? list[at] : state.selected;
+	if (state.selected === state.root || list[at] === undefined)
+		return;
+	if (!boxOf(list[at]))
+		zoom(parent, step > 0 ? at : 0); // too narrow, or left out
+	select(list[at]);
 }
 
 function onGraphKey(event) {
 	const moves = {
 		ArrowUp: () => select(tree.parent[state.selected]),
-		ArrowDown: () => select(childrenOf(state.selected)[0] || state.selected),
-		ArrowLeft: () => select(beside(-1)),
-		ArrowRight: () => select(beside(1)),
+		ArrowDown: () => select(childrenOf(state.selected)[state.selected === state.root ? state.skipped : 0] ||
+			state.selected),
+		ArrowLeft: () => selectBeside(-1),
+		ArrowRight: () => selectBeside(1),
 		Home: () => select(state.root),
 		Enter: () => zoom(state.selected),
 		" ": () => zoom(state.selected),
@@ -560,8 +578,8 @@ function showTip(event) {
 	if (!box)
 		return;
 	if (box.node < 0)
-		tip.replaceChildren(make("div", "", `${noun(box.count, "more box")}, each too narrow to draw: enlarge `,
-			make("b", "", labelOf(box.parent))));
+		tip.replaceChildren(make("div", "", `${count(box.count)} more below `, make("b", "", labelOf(box.parent)),
+			", each too narrow to draw: click to see them"));
 	else
 		tip.replaceChildren(make("div", "name", labelOf(box.node)), make("div", "place", placeOfNode(box.node)),
 			...describe(box.node).map(line => make("div", "", line)));
@@ -914,7 +932,7 @@ function listen() {
 		const box = boxAt(event);
 
 		if (box)
-			zoom(box.node < 0 ? box.parent : box.node);
+			box.node < 0 ? zoom(box.parent, box.from) : zoom(box.node);
 	});
 	canvas.addEventListener("mousemove", showTip);
 	canvas.addEventListener("mouseleave", () => byId("tip").hidden = true);
