@@ -22,8 +22,8 @@
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
 #define NS_PER_MS 1000000
-#define THRESHOLD 1000 /* a node has at least one of so many parts of the whole; massif's is 100   \
-			*/
+/* A node has at least one of so many parts of the whole; massif's default is 100. */
+#define THRESHOLD 1000
 
 struct tree {
 	const struct dhat_rendering *rendering;
