@@ -1,7 +1,7 @@
 /* html: a report for people: one file that any browser opens, without a network.
  *
- * The page is html/report.html, with html/report.css, html/report.js and the data in the places
- * that it names. Data are JSON in a script element of a type that is not run, and no "<" stands in
+ * The page is html/report.html, with the other files of html/ and the data in the places that it
+ * names. Data are JSON in a script element of a type that is not run, and no "<" stands in
  * them: a name cannot end the element, whatever it is. Arguments of the command line are left out,
  * as in all that is handed on.
  *
@@ -37,9 +37,18 @@
 		".byte 0\n"                                                                        \
 		".popsection\n");                                                                  \
 	extern const char name[]
-EMBED(html_report_page, "proto/export/html/report.html");
-EMBED(html_report_style, "proto/export/html/report.css");
-EMBED(html_report_script, "proto/export/html/report.js");
+EMBED(html_page, "proto/export/html/report.html");
+EMBED(html_style, "proto/export/html/report.css");
+EMBED(html_profile, "proto/export/html/profile.js");
+EMBED(html_text, "proto/export/html/text.js");
+EMBED(html_tree, "proto/export/html/tree.js");
+EMBED(html_view, "proto/export/html/view.js");
+EMBED(html_drawing, "proto/export/html/drawing.js");
+EMBED(html_graph, "proto/export/html/graph.js");
+EMBED(html_search, "proto/export/html/search.js");
+EMBED(html_table, "proto/export/html/table.js");
+EMBED(html_head, "proto/export/html/head.js");
+EMBED(html_report, "proto/export/html/report.js");
 
 #define NS_PER_MS ((uint64_t)1000000)
 
@@ -370,14 +379,18 @@ static int put_data(struct page *page, enum dhat_metric shown)
 
 static int put_page(struct page *page, const struct dhat_export_options *options)
 {
+	/* in the page's order */
 	static const struct {
 		const char *mark, *text; /* text NULL: the data */
 	} places[] = {
-		{ "{{style}}", html_report_style },
-		{ "{{data}}", NULL },
-		{ "{{script}}", html_report_script },
+		{ "{{report.css}}", html_style },   { "{{data}}", NULL },
+		{ "{{profile.js}}", html_profile }, { "{{text.js}}", html_text },
+		{ "{{tree.js}}", html_tree },	    { "{{view.js}}", html_view },
+		{ "{{drawing.js}}", html_drawing }, { "{{graph.js}}", html_graph },
+		{ "{{search.js}}", html_search },   { "{{table.js}}", html_table },
+		{ "{{head.js}}", html_head },	    { "{{report.js}}", html_report },
 	};
-	const char *rest = html_report_page;
+	const char *rest = html_page;
 	int r = 0;
 
 	page->is_difference = options->is_difference;
