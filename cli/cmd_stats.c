@@ -40,8 +40,8 @@ static const struct argp_option options[] = {
 	  "All attached processes; those of one program are put together, as several files are",
 	  1 },
 	{ "sort", KEY_SORT, "KEY", 0,
-	  "Sort by bytes: live (now), total (ever), peak (at t-gmax) or max (each one's own "
-	  "maximum)",
+	  "Sort by bytes: live (now), total (ever), peak (at t-gmax), max (each one's own "
+	  "maximum) or growth (a minute, of what is never freed)",
 	  2 },
 	{ "addresses", KEY_ADDRESSES, 0, 0, "Show the frames' addresses", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
@@ -63,7 +63,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SORT:
 		if (ranking_parse_key(arg, &stats->rows.key) == 0)
 			return 0;
-		argp_error(state, "--sort %s: there are live, total, peak and max", arg);
+		argp_error(state, "--sort %s: there are live, total, peak, max and growth", arg);
 		return EINVAL;
 	case KEY_ADDRESSES:
 		stats->list.style.has_addresses = true;
@@ -113,23 +113,46 @@ static struct json_object *frames_as_json(const struct dhat_snapshot *snapshot,
 	return array;
 }
 
-static void add_numbers(struct json_object *object, const struct dhat_rendered_point *point)
+static struct json_object *lows_as_json(const struct dhat_snapshot *snapshot,
+					const struct dhat_rendered_point *point)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (uint32_t i = 0; array && i < dhat_history_slots(snapshot); i++)
+		json_object_array_add(array, json_object_new_uint64(point->lows[i]));
+	return array;
+}
+
+static void add_numbers(struct json_object *object, const struct dhat_snapshot *snapshot,
+			const struct dhat_rendered_point *point)
 {
 	const struct {
 		const char *name;
 		uint64_t value;
 	} figures[] = {
-		{ "total_bytes", point->total_bytes },	 { "total_blocks", point->total_blocks },
-		{ "live_bytes", point->live_bytes },	 { "live_blocks", point->live_blocks },
-		{ "peak_bytes", point->peak_bytes },	 { "peak_blocks", point->peak_blocks },
-		{ "max_bytes", point->max_bytes },	 { "max_blocks", point->max_blocks },
-		{ "lifetimes_us", point->lifetimes_us }, { "first_ns", point->first_ns },
-		{ "last_ns", point->last_ns },		 { "merged_points", point->part_count },
+		{ "total_bytes", point->total_bytes },
+		{ "total_blocks", point->total_blocks },
+		{ "live_bytes", point->live_bytes },
+		{ "live_blocks", point->live_blocks },
+		{ "peak_bytes", point->peak_bytes },
+		{ "peak_blocks", point->peak_blocks },
+		{ "max_bytes", point->max_bytes },
+		{ "max_blocks", point->max_blocks },
+		{ "lifetimes_us", point->lifetimes_us },
+		{ "first_ns", point->first_ns },
+		{ "last_ns", point->last_ns },
+		{ "merged_points", point->part_count },
+		{ "longest_freed_us", point->longest_freed_us },
+		{ "mean_age_us",
+		  point->live_blocks ? (uint64_t)(point->live_ages_us / point->live_blocks) : 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_object_add(object, figures[i].name,
 				       json_object_new_uint64(figures[i].value));
+	json_object_object_add(object, "growth_bytes_per_minute",
+			       json_object_new_double(point->growth));
+	json_object_object_add(object, "low_bytes", lows_as_json(snapshot, point));
 	json_object_object_add(object, "max_is_known",
 			       json_object_new_boolean(dhat_rendered_max_is_known(point)));
 }
@@ -141,7 +164,7 @@ static struct json_object *point_as_json(const struct dhat_rendering *table,
 	_cleanup_free_ char *name = NULL;
 	const char *place;
 
-	add_numbers(object, point);
+	add_numbers(object, table->snapshot, point);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
 	if (table->style.by == DHAT_BY_STACK) {
@@ -224,6 +247,7 @@ static void print(const struct stats *stats, struct dhat_rendering *table,
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_targets(&screen, snapshot);
+	view_timeline(&screen, snapshot);
 	fputc('\n', stdout);
 	rows_headline(&screen, by_line);
 	fputc('\n', stdout);

@@ -163,7 +163,8 @@ static uint64_t sum_of(const struct dhat_snapshot *snapshot, enum ranking_key ke
 			       ? totals->peak_bytes - before.peak_bytes
 			       : 0;
 	case RANK_BY_MAX:
-		return 0; /* maxima of different times */
+	case RANK_BY_GROWTH:
+		return 0; /* maxima of different times; not all grow */
 	default:
 		return totals->live_bytes > before.live_bytes
 			       ? totals->live_bytes - before.live_bytes
@@ -246,7 +247,8 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 static void print_figures(struct screen *screen, const struct dhat_rendering *table, size_t i,
 			  uint64_t sum, const struct rows_options *options)
 {
-	static const char *const verbs[] = { "live", "allocated", "at the peak", "at its maximum" };
+	static const char *const verbs[] = { "live", "allocated", "at the peak", "at its maximum",
+					     "more a minute, live" };
 	const struct dhat_rendered_point *point = table->points[i];
 	const char *size = view_size(ranking_bytes(point, options->key));
 	char text[256], duration[DHAT_UNIT_CHARS];
@@ -306,7 +308,8 @@ static void print_title(struct screen *screen, const struct dhat_rendering *tabl
 	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
 	static const char *const titles[] = { "live bytes", "bytes ever allocated",
 					      "bytes at the peak (t-gmax)",
-					      "bytes at their maximum" };
+					      "bytes at their maximum",
+					      "growth (of what is never freed) by the minute" };
 	char text[256], size[DHAT_UNIT_CHARS];
 	bool is_part = (options->key == RANK_BY_LIVE || options->key == RANK_BY_PEAK) && sum &&
 		       has_before(table->snapshot);

@@ -463,11 +463,36 @@ static int write_frames(struct writing *writing)
 
 #define NUMBERS_MAX (DHAT_MAX_FRAMES + 1) /* of a point: its frames, and a gap */
 
-/* numbers: room for NUMBERS_MAX. */
+/* What a point's numbers are in while they are written. */
+struct point_room {
+	uint32_t frames[NUMBERS_MAX];
+	int64_t low_bytes[HISTORY_POINT_SLOTS];
+};
+
+static void fill_history(const struct writing *writing, const struct target_point *from,
+			 Dhat__ProgramPoint *point, int64_t low_bytes[HISTORY_POINT_SLOTS])
+{
+	int64_t before = 0;
+	bool has_any = false;
+
+	for (uint32_t i = 0; i < writing->copy->history.point_slot_count; i++) {
+		int64_t low = (int64_t)from->lows[i];
+
+		low_bytes[i] = low - before;
+		before = low;
+		has_any |= low > 0;
+	}
+	point->low_bytes = low_bytes;
+	point->n_low_bytes = has_any ? writing->copy->history.point_slot_count : 0;
+	point->longest_freed_us = history_brief_ns(from->heap.longest_freed) / 1000;
+	point->mean_age_us = from->mean_age_us;
+}
+
 static void fill_point(const struct writing *writing, const struct target_point *from,
-		       Dhat__ProgramPoint *point, uint32_t *numbers)
+		       Dhat__ProgramPoint *point, struct point_room *room)
 {
 	const struct heap_point *heap = &from->heap;
+	uint32_t *numbers = room->frames;
 
 	dhat__program_point__init(point);
 	point->total_bytes = heap->total_bytes;
@@ -490,6 +515,7 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	else
 		point->stop = without_qualifiers(message_stop_name(from->stop));
 	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
+	fill_history(writing, from, point, room->low_bytes);
 	point->frames = numbers;
 	for (uint32_t i = 0; i < from->frame_count; i++) {
 		if (i == DHAT_INNER_FRAMES && from->left_out)
@@ -507,10 +533,10 @@ static int write_points(struct writing *writing)
 	const struct target_copy *copy = writing->copy;
 	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
 	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
-	_cleanup_free_ uint32_t *numbers = calloc(POINTS_A_BATCH, NUMBERS_MAX * sizeof(*numbers));
+	_cleanup_free_ struct point_room *rooms = calloc(POINTS_A_BATCH, sizeof(*rooms));
 	int r = 0;
 
-	if (!points || !list || !numbers)
+	if (!points || !list || !rooms)
 		return -ENOMEM;
 	for (uint32_t i = 0; !r && i < copy->point_count; i += POINTS_A_BATCH) {
 		Dhat__PointBatch message = DHAT__POINT_BATCH__INIT;
@@ -519,8 +545,7 @@ static int write_points(struct writing *writing)
 		message.n_points = left < POINTS_A_BATCH ? left : POINTS_A_BATCH;
 		message.points = list;
 		for (uint32_t j = 0; j < message.n_points; j++) {
-			fill_point(writing, &copy->points[i + j], &points[j],
-				   numbers + (size_t)j * NUMBERS_MAX);
+			fill_point(writing, &copy->points[i + j], &points[j], &rooms[j]);
 			list[j] = &points[j];
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);

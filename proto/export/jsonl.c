@@ -71,6 +71,30 @@ static int put_origin(const Dhat__SnapshotHead *head, const char *type, FILE *fi
 	return r < 0 ? r : dhat_json_put_string(file, head->target->executable);
 }
 
+static void put_series(const char *key, const uint64_t *values, size_t count, FILE *file)
+{
+	fprintf(file, ",\"%s\":[", key);
+	for (size_t i = 0; i < count; i++)
+		fprintf(file, "%s%" PRIu64, i ? "," : "", values[i]);
+	fputc(']', file);
+}
+
+/* As dhat.proto has it. */
+static void put_timeline(const Dhat__Timeline *timeline, FILE *file)
+{
+	if (!timeline)
+		return;
+	fprintf(file, ",\"timeline\":{\"start_ns\":%" PRIu64 ",\"slot_ns\":%" PRIu64,
+		timeline->start_ns, timeline->slot_ns);
+	put_series("live_bytes", timeline->live_bytes, timeline->n_live_bytes, file);
+	put_series("most_bytes", timeline->most_bytes, timeline->n_most_bytes, file);
+	put_series("live_blocks", timeline->live_blocks, timeline->n_live_blocks, file);
+	put_series("allocations", timeline->allocations, timeline->n_allocations, file);
+	put_series("frees", timeline->frees, timeline->n_frees, file);
+	put_series("rss_bytes", timeline->rss_bytes, timeline->n_rss_bytes, file);
+	fputc('}', file);
+}
+
 static int put_totals(const struct dhat_snapshot *snapshot, bool is_difference, FILE *file)
 {
 	const Dhat__Totals *totals = snapshot->end->totals;
@@ -90,7 +114,9 @@ static int put_totals(const struct dhat_snapshot *snapshot, bool is_difference, 
 		fputs(i ? "," : "", file);
 		r = dhat_json_put_string(file, verdict->reasons[i]);
 	}
-	fputs("]}\n", file);
+	fputc(']', file);
+	put_timeline(snapshot->end->timeline, file);
+	fputs("}\n", file);
 	return r;
 }
 
@@ -105,12 +131,16 @@ static int put_point(const struct dhat_rendering *rendering,
 		",\"total_blocks\":%" PRId64 ",\"lifetimes_us\":%" PRIu64 ",\"max_bytes\":%" PRId64
 		",\"max_blocks\":%" PRId64 ",\"max_is_known\":%s,\"peak_bytes\":%" PRId64
 		",\"peak_blocks\":%" PRId64 ",\"live_bytes\":%" PRId64 ",\"live_blocks\":%" PRId64
-		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64 ",\"stack\":[",
+		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
+		",\"longest_freed_us\":%" PRIu64 ",\"growth_bytes_per_minute\":%.0f",
 		stack_id(rendering, point), (int64_t)point->total_bytes,
 		(int64_t)point->total_blocks, point->lifetimes_us, (int64_t)point->max_bytes,
 		(int64_t)point->max_blocks, dhat_rendered_max_is_known(point) ? "true" : "false",
 		(int64_t)point->peak_bytes, (int64_t)point->peak_blocks, (int64_t)point->live_bytes,
-		(int64_t)point->live_blocks, point->first_ns, point->last_ns);
+		(int64_t)point->live_blocks, point->first_ns, point->last_ns,
+		point->longest_freed_us, point->growth);
+	put_series("low_bytes", point->lows, dhat_history_slots(rendering->snapshot), file);
+	fputs(",\"stack\":[", file);
 	for (uint32_t i = 0; r == 0 && i < point->line_count; i++) {
 		fputs(i ? "," : "", file);
 		r = dhat_json_put_string(file, rendering->lines[point->lines[i]]);

@@ -235,7 +235,8 @@ static int compare_points(const void *a_, const void *b_)
 }
 
 /* keeps R2 */
-static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *part)
+static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_point *sum,
+		     const Dhat__ProgramPoint *part)
 {
 	sum->total_bytes += part->total_bytes;
 	sum->total_blocks += part->total_blocks;
@@ -254,6 +255,10 @@ static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *
 		sum->first_ns = part->first_ns;
 	if (sum->last_ns < part->last_ns)
 		sum->last_ns = part->last_ns;
+	sum->live_ages_us += (double)part->mean_age_us * part->live_blocks;
+	if (sum->longest_freed_us < part->longest_freed_us)
+		sum->longest_freed_us = part->longest_freed_us;
+	dhat_history_add(snapshot, part, sum->lows);
 	sum->part_count++;
 }
 
@@ -280,7 +285,7 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 	node = tsearch(point, &builder->points, compare_points);
 	if (!node)
 		return -ENOMEM;
-	add_part(*node, part);
+	add_part(rendering->snapshot, *node, part);
 	if (*node == point)
 		rendering->points[rendering->point_count++] = take_ptr(point);
 	return 0;
@@ -314,6 +319,11 @@ static int build(struct builder *builder)
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
 		if (!builder->options->is_shown || builder->options->is_shown[i])
 			r = add_point(builder, snapshot->points[i]);
+	for (size_t i = 0; r == 0 && i < builder->rendering->point_count; i++) {
+		struct dhat_rendered_point *point = builder->rendering->points[i];
+
+		point->growth = dhat_history_growth(snapshot, point->lows, point->first_ns);
+	}
 	return r;
 }
 

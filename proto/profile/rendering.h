@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "history.h"
 #include "snapshot.h"
 #include "table_line.h"
 
@@ -21,9 +22,13 @@ struct dhat_rendered_point {
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
 	uint64_t first_ns, last_ns;
-	uint64_t greatest_max_bytes; /* of a single part */
-	uint32_t part_count;	     /* points of the snapshot that this one stands for */
-	uint32_t hidden_count;	     /* lines of the first part's stack beyond the depth */
+	uint64_t lows[DHAT_HISTORY_SLOTS]; /* sums over the parts: history.h */
+	double growth;			   /* of these, bytes a minute */
+	uint64_t longest_freed_us;	   /* lifetime of a block that was freed; 0: none was */
+	double live_ages_us;		   /* sum over the live blocks */
+	uint64_t greatest_max_bytes;	   /* of a single part */
+	uint32_t part_count;		   /* points of the snapshot that this one stands for */
+	uint32_t hidden_count;		   /* lines of the first part's stack beyond the depth */
 	uint32_t line_count;
 	uint32_t lines[]; /* indices in dhat_rendering.lines; innermost first, never none */
 };

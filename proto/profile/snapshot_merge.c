@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "history.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
 #include "proto/base/qualifiers.h"
@@ -108,6 +109,8 @@ static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
 		snapshot->points[i]->first_ns += ns;
 		snapshot->points[i]->last_ns += ns;
 	}
+	if (snapshot->end->history)
+		snapshot->end->history->start_ns += ns;
 	snapshot->end->totals->peak_ns += ns;
 	snapshot->end->totals->end_ns += ns;
 }
@@ -167,6 +170,83 @@ static int add_verdict(Dhat__Verdict *into, const Dhat__Verdict *from)
 	into->exact &= from->exact;
 	into->uncounted_bytes += from->uncounted_bytes;
 	return 0;
+}
+
+/* ---- histories ----------------------------------------------------------------------------- */
+
+static struct dhat_history_grid grid_of(const struct dhat_snapshot *snapshot)
+{
+	const Dhat__PointSlots *slots = snapshot->end->history;
+
+	return (struct dhat_history_grid){ slots->start_ns, slots->slot_ns, slots->count };
+}
+
+static int fit_point(const struct dhat_snapshot *snapshot, Dhat__ProgramPoint *point,
+		     const struct dhat_history_grid *to)
+{
+	const struct dhat_history_grid from = grid_of(snapshot);
+	uint64_t before = 0, lows[DHAT_HISTORY_SLOTS] = { 0 }, fitted[DHAT_HISTORY_SLOTS];
+	int64_t *low_bytes;
+
+	if (!point->n_low_bytes)
+		return 0;
+	low_bytes = calloc(to->count, sizeof(*low_bytes));
+	if (!low_bytes)
+		return -ENOMEM;
+	dhat_history_add(snapshot, point, lows);
+	dhat_history_fit(&from, lows, to, fitted);
+	for (uint32_t i = 0; i < to->count; i++) {
+		low_bytes[i] = (int64_t)(fitted[i] - before);
+		before = fitted[i];
+	}
+	free(point->low_bytes);
+	point->low_bytes = low_bytes;
+	point->n_low_bytes = to->count;
+	return 0;
+}
+
+static int fit_history(struct dhat_snapshot *snapshot, const struct dhat_history_grid *to)
+{
+	Dhat__PointSlots *slots = snapshot->end->history;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
+		r = fit_point(snapshot, snapshot->points[i], to);
+	slots->start_ns = to->start_ns;
+	slots->slot_ns = to->slot_ns;
+	slots->count = to->count;
+	return r;
+}
+
+static void forget_timeline(struct dhat_snapshot *snapshot)
+{
+	Dhat__SnapshotEnd *end = without_qualifiers(snapshot->end);
+
+	if (end->timeline)
+		dhat__timeline__free_unpacked(end->timeline, NULL);
+	end->timeline = NULL;
+}
+
+static void forget_history(struct dhat_snapshot *snapshot)
+{
+	if (snapshot->end->history)
+		snapshot->end->history->count = 0;
+}
+
+/* Both in the slots of the one that has the wider ones; times are aligned. If one has no history,
+ * neither has. */
+static int align_histories(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	struct dhat_history_grid a, b;
+
+	forget_timeline(into);
+	if (!dhat_history_slots(into) || !dhat_history_slots(from)) {
+		forget_history(into);
+		return 0;
+	}
+	a = grid_of(into);
+	b = grid_of(from);
+	return a.slot_ns >= b.slot_ns ? fit_history(from, &a) : fit_history(into, &b);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
@@ -234,6 +314,9 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 	if (r < 0)
 		return r;
 	align_times(into, from);
+	r = align_histories(into, from);
+	if (r < 0)
+		return r;
 	add_totals(into->end->totals, from->end->totals);
 	add_counters(into->end, from->end);
 	return move_parts(into, from);

@@ -2,8 +2,10 @@
 /* snapshot_merge: the profiles of several processes of one program as one.
  *
  * Pure. Figures are sums. Times are since the first observation began. What the processes had at
- * the same time is known of now only: the peak is the sum of their peaks, an upper bound. It is
- * exact if all are; reasons and notes say of which process they are, the first few of them.
+ * the same time is known of now only: the peak is the sum of their peaks, an upper bound. There
+ * is no timeline of the whole; the histories of points are put into the same slots, in which they
+ * are at most too low. It is exact if all are; reasons and notes say of which process they are, the
+ * first few of them.
  */
 #include "snapshot.h"
 

@@ -277,6 +277,47 @@ static void test_stacks_fit_the_terminal(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* With its scale, as wide as there is room; letters where the terminal has no UTF-8. */
+static void test_timeline(void **state)
+{
+	_cleanup_free_ char *piped = RUN("stats", 0, path), *wide = NULL, *plain = NULL;
+
+	assert_null(strstr(piped, "Live: "));
+	setenv("COLUMNS", "70", 1);
+	setenv("LC_ALL", "C.UTF-8", 1);
+	wide = RUN("stats", 0, path);
+	setenv("LC_ALL", "C", 1);
+	plain = RUN("stats", 0, path);
+	unsetenv("COLUMNS");
+	unsetenv("LC_ALL");
+	assert_non_null(strstr(wide, "\nLive: ▄▇█  0 to 989 KiB in 1 min 30 s; RSS 9.1 MiB\n"));
+	assert_non_null(strstr(plain, "\nLive: =%#  0 to 989 KiB in 1 min 30 s; RSS 9.1 MiB\n"));
+}
+
+static void test_growth(void **state)
+{
+	_cleanup_free_ char *text = RUN("stats", 0, path, "--sort", "growth");
+	_cleanup_free_ char *json = RUN("stats", 0, path, "--sort", "growth", "--json");
+	struct json_object *root = json_tokener_parse(json), *point;
+
+	/* one grows, and no other is listed */
+	assert_non_null(strstr(text,
+			       "\nStacks with the most growth (of what is never freed) by the "
+			       "minute:\n\n   1. 586 KiB (600,000 bytes) more a minute, "
+			       "live in 1,000 blocks\n"));
+	assert_null(strstr(text, "   2. "));
+	point = json_object_array_get_idx(json_object_object_get(root, "points"), 0);
+	assert_int_equal(
+		json_object_get_int(json_object_object_get(point, "growth_bytes_per_minute")),
+		600000);
+	assert_int_equal(json_object_get_int(json_object_array_get_idx(
+				 json_object_object_get(point, "low_bytes"), SAMPLE_SLOTS - 1)),
+			 800000);
+	assert_int_equal(json_object_get_int(json_object_object_get(point, "mean_age_us")),
+			 44000000);
+	json_object_put(root);
+}
+
 static void test_json(void **state)
 {
 	_cleanup_free_ char *text = RUN("stats", 0, path, "--json", "--top", "2");
@@ -377,7 +418,10 @@ static void test_failures(void **state)
 		  "one process, --all of them, or files?" },
 		{ "stats", { "--all", path }, DHAT_EXIT_USAGE, "one process" },
 		{ "stats", { path, path }, DHAT_EXIT_USAGE, "two profiles of process 4711" },
-		{ "stats", { "--sort", "size" }, DHAT_EXIT_USAGE, "live, total, peak and max" },
+		{ "stats",
+		  { "--sort", "size" },
+		  DHAT_EXIT_USAGE,
+		  "live, total, peak, max and growth" },
 		{ "stats", { "--top", "x" }, DHAT_EXIT_USAGE, "not a number" },
 		{ "stats", { "--by", "size" }, DHAT_EXIT_USAGE, "stack, function, line" },
 		{ "stats", { "--filter", "" }, DHAT_EXIT_USAGE, "matches everything" },
@@ -452,6 +496,8 @@ int main(void)
 		cmocka_unit_test(test_stats_by),
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_timeline),
+		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_trim_words),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_verdict_words),

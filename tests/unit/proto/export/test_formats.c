@@ -248,7 +248,21 @@ static void test_jsonl(void **state)
 			live += json_object_get_uint64(get(object, "live_bytes"));
 			assert_int_equal(json_object_get_string_len(get(object, "stack_id")), 16);
 			assert_true(json_object_array_length(get(object, "stack")) > 0);
+			assert_int_equal(json_object_array_length(get(object, "low_bytes")),
+					 SAMPLE_SLOTS);
+			assert_int_equal(
+				json_object_get_int(get(object, "growth_bytes_per_minute")),
+				lines == 1 ? 600000 : 0);
 		} else {
+			struct json_object *timeline = get(object, "timeline");
+			struct json_object *resident = get(timeline, "rss_bytes");
+
+			assert_int_equal(json_object_get_int64(get(timeline, "slot_ns")),
+					 30000000000);
+			assert_int_equal(json_object_array_length(get(timeline, "live_bytes")), 3);
+			assert_int_equal(
+				json_object_get_int(json_object_array_get_idx(resident, 2)),
+				9500000);
 			assert_string_equal(json_object_get_string(get(object, "verdict")),
 					    "inexact");
 		}
