@@ -17,6 +17,7 @@
 #include "proto/base/units.h"
 #include "proto/profile/snapshot_merge.h"
 #include "rows.h"
+#include "suspicion.h"
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
@@ -255,8 +256,10 @@ static void print(const struct stats *stats, struct dhat_rendering *table,
 	rows_print(&screen, table, &stats->rows);
 	filtering_print(&screen, &stats->filter);
 	print_notes(&screen, snapshot->end);
-	if (stats->rows.key == RANK_BY_LIVE && stats->list.top)
+	if (stats->rows.key == RANK_BY_LIVE && stats->list.top) {
 		rows_hint(&screen, table, by_line);
+		suspicion_hint(&screen, by_line);
+	}
 	if (!stats->without_names)
 		names_hint(&screen, table, &stats->rows);
 }

@@ -14,6 +14,7 @@
 const struct command commands[] = {
 	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",
 	  cmd_stats },
+	{ "suspects", "what leaks, how fast, since when, and why that is said", cmd_suspects },
 	{ "diff", "what has grown between two profiles, and what has shrunk", cmd_diff },
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },

@@ -19,7 +19,9 @@
 /* 67 ms: fine enough for a watch of a second to have as many slots as a point has. */
 #define HISTORY_SLOT_SHIFT 26
 #define HISTORY_SLOT_NS (1ull << HISTORY_SLOT_SHIFT)
-#define HISTORY_SLOTS 256u /* 12 KiB a target; half of them are more columns than most terminals */
+#define HISTORY_SLOTS                                                                              \
+	256u /* 12 KiB a target; half of them are more columns than most terminals                 \
+	      */
 #define HISTORY_POINT_SHIFT 4
 #define HISTORY_POINT_SLOTS (1u << HISTORY_POINT_SHIFT) /* a line of the cache each point */
 
