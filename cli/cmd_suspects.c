@@ -154,8 +154,7 @@ static int print_json(const struct suspects_options *wanted, const struct dhat_r
 	json_object_object_add(object, "observed_ns",
 			       json_object_new_uint64(snapshot->head->target->observed_ns));
 	json_object_object_add(object, "verdict", json_object_new_string(verdict));
-	json_object_object_add(object, "by",
-			       json_object_new_string(dhat_by_name(table->style.by)));
+	json_object_object_add(object, "by", json_object_new_string(dhat_by_name(table->style.by)));
 	json_object_object_add(object, "left_out", filtering_as_json(&wanted->filter));
 	json_object_object_add(object, "suspects", suspected);
 	json_object_object_add(object, "others", others);

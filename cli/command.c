@@ -14,6 +14,8 @@
 const struct command commands[] = {
 	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",
 	  cmd_stats },
+	{ "explain", "the verdict, the suspects and what to type next, in a few lines",
+	  cmd_explain },
 	{ "suspects", "what leaks, how fast, since when, and why that is said", cmd_suspects },
 	{ "diff", "what has grown between two profiles, and what has shrunk", cmd_diff },
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },

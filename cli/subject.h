@@ -3,7 +3,7 @@
 #include "command.h"
 #include "proto/profile/snapshot.h"
 
-struct subject { /* of words and options; pid 0 and path NULL: the only process */
+struct subject {      /* of words and options; pid 0 and path NULL: the only process */
 	uint32_t pid; /* pid_argp's */
 	const char *path;
 };

@@ -91,10 +91,10 @@ void suspicion_why(const struct dhat_snapshot *snapshot, const struct dhat_suspe
 		snprintf(ret, SUSPICION_CHARS, "goes up and down");
 		break;
 	case DHAT_PASSES:
-		snprintf(ret, SUSPICION_CHARS, "nothing of it stays; live blocks are %s old",
-			 dhat_format_duration(
-				 (uint64_t)(point->live_ages_us / point->live_blocks * 1000),
-				 text));
+		snprintf(
+			ret, SUSPICION_CHARS, "nothing of it stays; live blocks are %s old",
+			dhat_format_duration(
+				(uint64_t)(point->live_ages_us / point->live_blocks * 1000), text));
 		break;
 	}
 }
@@ -168,9 +168,9 @@ struct json_object *suspicion_as_json(const struct dhat_snapshot *snapshot,
 	suspicion_why(snapshot, suspect, why);
 	json_object_object_add(object, "course",
 			       json_object_new_string(dhat_course_name(suspicion->course)));
-	json_object_object_add(object, "confidence",
-			       json_object_new_string(
-				       is_suspect ? dhat_confidence_name(suspicion->confidence)
+	json_object_object_add(
+		object, "confidence",
+		json_object_new_string(is_suspect ? dhat_confidence_name(suspicion->confidence)
 						  : ""));
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_object_add(object, figures[i].name,

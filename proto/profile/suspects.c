@@ -48,8 +48,8 @@ struct course {
 
 static void find_floor(const struct dhat_suspect_facts *facts, struct course *ret)
 {
-	uint64_t since_start = facts->first_ns > facts->start_ns ? facts->first_ns - facts->start_ns
-								 : 0;
+	uint64_t since_start =
+		facts->first_ns > facts->start_ns ? facts->first_ns - facts->start_ns : 0;
 	uint64_t first = since_start / facts->slot_ns + 1, most = 0;
 
 	*ret = (struct course){ .facts = facts, .count = facts->slot_count };
@@ -146,7 +146,7 @@ static bool grows_since(const struct course *course, uint32_t from)
 	       is_beyond_chance(course, from, has_ages ? NOISE_TIMES_WITH_AGES : NOISE_TIMES) &&
 	       !has_fallen(course, whole) &&
 	       (has_ages || (whole >= LEAST_OF_LIVE * course->facts->live_bytes &&
-			    is_beyond_drift(course->facts, whole, DRIFT_TIMES)));
+			     is_beyond_drift(course->facts, whole, DRIFT_TIMES)));
 }
 
 /* ---- verdicts ------------------------------------------------------------------------------ */

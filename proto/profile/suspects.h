@@ -24,8 +24,8 @@
  * is full; then it is level, at a fifth of the watch later at the latest.
  *
  * The numbers are those at which the programs of tests/unit/daemon/account/test_courses.c, run
- * through the real heap for 0.8 s to a week, are told apart. With ten times its seeds: of 18,000 runs
- * without a leak none was taken for one, and of 2,000 steady populations 11 for something that
+ * through the real heap for 0.8 s to a week, are told apart. With ten times its seeds: of 18,000
+ * runs without a leak none was taken for one, and of 2,000 steady populations 11 for something that
  * grows; of 5,200 with a leak 98.6 % were named so.
  */
 #include <stdbool.h>
@@ -64,12 +64,12 @@ struct dhat_suspect_facts { /* times are since the observation began */
 struct dhat_suspicion {
 	enum dhat_course course;
 	enum dhat_confidence confidence; /* of what grows; else DHAT_LOW */
-	bool has_slowed;   /* GROWS: not 7 */
-	bool frees_none;   /* no block was ever freed */
-	bool frees_young;  /* 6 holds */
-	uint64_t since_ns; /* LEAKS, GROWS, EARLY: grows since; LEVEL: level since */
-	double growth;	   /* bytes a minute since then; else 0, as is the next */
-	uint64_t risen_bytes; /* what has come to stay since then */
+	bool has_slowed;		 /* GROWS: not 7 */
+	bool frees_none;		 /* no block was ever freed */
+	bool frees_young;		 /* 6 holds */
+	uint64_t since_ns;		 /* LEAKS, GROWS, EARLY: grows since; LEVEL: level since */
+	double growth;			 /* bytes a minute since then; else 0, as is the next */
+	uint64_t risen_bytes;		 /* what has come to stay since then */
 };
 void dhat_suspect_judge(const struct dhat_suspect_facts *facts, struct dhat_suspicion *ret);
 

@@ -35,6 +35,14 @@ def test_leaks_are_told_from_what_looks_like_them(target, daemon, ctl, tables, t
     others = {function: row for function, row in zip(functions(said["others"]), said["others"])}
     assert others["load_tables"]["course"] == "once" and others["load_tables"]["live_blocks"] == 500
 
+    # in a few lines, with a command that shows the stacks
+    explained = ctl("explain", "--json").json()
+    assert (explained["version"], explained["verdict"], explained["headline"]) == (1, "exact", "2 lines leak")
+    assert [suspect["function"] for suspect in explained["suspects"]] == LEAKS
+    assert explained["next"] == f"dhatctl stats --filter log_event {service.pid}"
+    stacks = ctl(*explained["next"].split()[1:]).out
+    assert "log_event" in stacks and "load_tables" not in stacks
+
     # the same of a file, and for people; what came at once does not grow, and the timeline ends with what is live
     ctl("snapshot", "-o", tmp_path / "a.dhat")
     text = ctl("suspects", tmp_path / "a.dhat").out

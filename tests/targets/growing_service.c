@@ -1,10 +1,10 @@
-/* growing_service: everything that a leak is taken for, and two leaks, in seconds instead of hours. A line
- * on stdin begins it; it works until stdin ends.
+/* growing_service: everything that a leak is taken for, and two leaks, in seconds instead of hours.
+ * A line on stdin begins it; it works until stdin ends.
  *
  * load_tables    allocated at once in the beginning
- * handle         10,000 requests a round, each freed after some others; one a round is kept: the slow leak
- * log_event      a block a round, never freed: the leak
- * cache_page     a cache that is full after 20 rounds, and replaces its oldest page from then on
+ * handle         10,000 requests a round, each freed after some others; one a round is kept: the
+ * slow leak log_event      a block a round, never freed: the leak cache_page     a cache that is
+ * full after 20 rounds, and replaces its oldest page from then on
  */
 #include <poll.h>
 #include <stdio.h>

@@ -18,6 +18,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/text.h"
+#include "proto/base/units.h"
 #include "proto/export/export.h"
 #include "tests/unit/sample.h"
 
@@ -348,6 +349,103 @@ static void test_suspects(void **state)
 	assert_non_null(strstr(none, "\nnothing leaks: no line grows.\n"));
 }
 
+/* The stable part: version 1 has these keys, in this order. */
+static void test_explain(void **state)
+{
+	static const char *const keys[] = {
+		"version",
+		"pid",
+		"program",
+		"state",
+		"since_unix_ns",
+		"observed_ns",
+		"verdict",
+		"reason",
+		"live_bytes",
+		"live_blocks",
+		"before_attach_bytes",
+		"peak_bytes",
+		"rss_bytes",
+		"growth_bytes_per_minute",
+		"headline",
+		"suspect_count",
+		"suspects",
+		"next",
+		"next_why",
+	};
+	_cleanup_free_ char *text = RUN("explain", 0, path), *expected = NULL;
+	_cleanup_free_ char *json = RUN("explain", 0, path, "--json");
+	struct json_object *root = json_tokener_parse(json), *suspect;
+	size_t i = 0;
+
+	assert_true(
+		asprintf(&expected,
+			 "service (pid 4711), watched for 1 min 30 s, since 2023-11-14 22:13:20\n"
+			 "inexact: 3 allocations were lost because the ring was full\n"
+			 "989 KiB live in 1,010 blocks, 892 KiB at the peak, RSS 9.1 MiB\n"
+			 "1 line leaks:\n"
+			 "   1. Cache::insert(int) at src/cache.cc:12 (medium confidence)\n"
+			 "      grows 586 KiB a minute since 2023-11-14 22:13:21; nothing "
+			 "older than 3 us was freed\n"
+			 "Next: dhatctl stats --filter 'Cache::insert(int)' %s   (the stacks "
+			 "that lead to the first suspect)\n",
+			 path) > 0);
+	assert_string_equal(text, expected);
+	json_object_object_foreach(root, key, value)
+	{
+		(void)value;
+		assert_true(i < ARRAY_SIZE(keys));
+		assert_string_equal(key, keys[i++]);
+	}
+	assert_int_equal(i, ARRAY_SIZE(keys));
+	suspect = json_object_array_get_idx(json_object_object_get(root, "suspects"), 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(suspect, "function")),
+			    "Cache::insert(int)");
+	assert_int_equal(json_object_get_int(json_object_object_get(root, "version")), 1);
+	json_object_put(root);
+}
+
+/* Whatever the names of a target are, no more than asked for is printed, and it is JSON. */
+static void test_budget(void **state)
+{
+	static const char *const budgets[] = { "1536", "2000", "3k", "4k", "100k" };
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	char name[3000], file[128];
+	size_t before = 0;
+
+	for (size_t i = 0; i + 4 < sizeof(name); i += 4)
+		memcpy(name + i, "\xf0\x9f\x90\x9b", 5); /* four bytes each */
+	for (size_t i = 0; i < snapshot->frame_count; i++)
+		for (size_t j = 0; j < snapshot->frames[i]->n_locations; j++) {
+			free(snapshot->frames[i]->locations[j]->function);
+			snapshot->frames[i]->locations[j]->function = strdup(name);
+		}
+	free(snapshot->end->verdict->reasons[0]);
+	snapshot->end->verdict->reasons[0] = strdup(name);
+	free(snapshot->head->target->executable);
+	snapshot->head->target->executable = strdup(name);
+	snprintf(file, sizeof(file), "%s-'long'-and-'with'-'quotes'-0123456789012345678901", path);
+	assert_int_equal(dhat_save(snapshot, file, &dhat_lossless_exporter,
+				   &(struct dhat_export_options){ 0 }, NULL),
+			 0);
+	for (size_t i = 0; i < ARRAY_SIZE(budgets); i++) {
+		_cleanup_free_ char *json =
+			RUN("explain", 0, file, "--json", "--budget", budgets[i]);
+		_cleanup_free_ char *text = RUN("explain", 0, file, "--budget", budgets[i]);
+		struct json_object *root = json_tokener_parse(json);
+		uint64_t budget;
+
+		assert_non_null(root);
+		json_object_put(root);
+		assert_int_equal(dhat_parse_size(budgets[i], &budget), 0);
+		assert_in_range(strlen(json), before, budget);
+		assert_in_range(strlen(text), 1, budget);
+		before = strlen(json);
+	}
+	unlink(file);
+	dhat_snapshot_free(snapshot);
+}
+
 static void test_json(void **state)
 {
 	_cleanup_free_ char *text = RUN("stats", 0, path, "--json", "--top", "2");
@@ -455,6 +553,8 @@ static void test_failures(void **state)
 		{ "suspects", { path, path }, DHAT_EXIT_USAGE, "one process, or one file" },
 		{ "suspects", { "1", path }, DHAT_EXIT_USAGE, "one process, or one file" },
 		{ "suspects", { "/dev/null" }, DHAT_EXIT_BAD_FILE, "not a snapshot" },
+		{ "explain", { path, path }, DHAT_EXIT_USAGE, "one process, or one file" },
+		{ "explain", { "--budget", "1535" }, DHAT_EXIT_USAGE, "from 1536 on" },
 		{ "stats", { "--top", "x" }, DHAT_EXIT_USAGE, "not a number" },
 		{ "stats", { "--by", "size" }, DHAT_EXIT_USAGE, "stack, function, line" },
 		{ "stats", { "--filter", "" }, DHAT_EXIT_USAGE, "matches everything" },
@@ -532,6 +632,8 @@ int main(void)
 		cmocka_unit_test(test_timeline),
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_suspects),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_trim_words),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_verdict_words),

@@ -136,8 +136,8 @@ static struct dhat_suspicion run(behaviour behave, double number, double seconds
 			.first_ns = points[POINT].first_ns - BEGIN,
 			.last_ns = points[POINT].last_ns - BEGIN,
 			.longest_freed_us = history_brief_ns(points[POINT].longest_freed) / 1000,
-			.mean_age_us = heap_point_mean_age_us(&points[POINT],
-							      BEGIN + p->duration_ns),
+			.mean_age_us =
+				heap_point_mean_age_us(&points[POINT], BEGIN + p->duration_ns),
 		},
 		&suspicion);
 	if (getenv("COURSES")) {

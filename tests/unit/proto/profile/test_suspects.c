@@ -15,23 +15,22 @@
 #define MOST DHAT_HISTORY_SLOTS
 
 /* Of slots of a second; blocks of a byte. */
-static struct dhat_suspicion judge(const uint64_t *lows, uint32_t count,
-				   uint64_t longest_freed_us, double mean_age_us)
+static struct dhat_suspicion judge(const uint64_t *lows, uint32_t count, uint64_t longest_freed_us,
+				   double mean_age_us)
 {
 	struct dhat_suspicion suspicion;
 
-	dhat_suspect_judge(
-		&(struct dhat_suspect_facts){ .lows = lows,
-					      .slot_count = count,
-					      .slot_ns = SECOND,
-					      .end_ns = count * SECOND,
-					      .live_bytes = lows[count - 1],
-					      .live_blocks = lows[count - 1],
-					      .first_ns = 1,
-					      .last_ns = count * SECOND - 1,
-					      .longest_freed_us = longest_freed_us,
-					      .mean_age_us = mean_age_us },
-		&suspicion);
+	dhat_suspect_judge(&(struct dhat_suspect_facts){ .lows = lows,
+							 .slot_count = count,
+							 .slot_ns = SECOND,
+							 .end_ns = count * SECOND,
+							 .live_bytes = lows[count - 1],
+							 .live_blocks = lows[count - 1],
+							 .first_ns = 1,
+							 .last_ns = count * SECOND - 1,
+							 .longest_freed_us = longest_freed_us,
+							 .mean_age_us = mean_age_us },
+			   &suspicion);
 	return suspicion;
 }
 
@@ -72,8 +71,7 @@ static void one_large_step_is_no_leak(void **state)
 {
 	assert_int_equal(COURSE(0, 0, 0, 1, 2, 3, 4, 5, 6, 40, 41, 42), DHAT_LEVEL);
 	/* and what leaks behind one is judged from there on */
-	struct dhat_suspicion late =
-		JUDGE(0, 0, 0, 1, 100, 101, 102, 103, 104, 105, 106, 107, 108);
+	struct dhat_suspicion late = JUDGE(0, 0, 0, 1, 100, 101, 102, 103, 104, 105, 106, 107, 108);
 
 	assert_int_equal(late.course, DHAT_LEAKS);
 	assert_int_equal(late.since_ns, 2 * SECOND);
@@ -81,7 +79,8 @@ static void one_large_step_is_no_leak(void **state)
 
 static void what_stopped_is_level(void **state)
 {
-	struct dhat_suspicion level = JUDGE(0, 0, 0, 1000, 2000, 3000, 4000, 5000, 6000, 6000, 6000);
+	struct dhat_suspicion level =
+		JUDGE(0, 0, 0, 1000, 2000, 3000, 4000, 5000, 6000, 6000, 6000);
 
 	assert_int_equal(level.course, DHAT_LEVEL);
 	assert_int_equal(level.since_ns, 6 * SECOND);
@@ -112,8 +111,7 @@ static void drift_is_no_growth(void **state)
 	assert_int_equal(COURSE(9000000, 1000000, 0, 700, 750, 800, 850, 900, 950, 1000),
 			 DHAT_GROWS);
 	/* with ages that prove it, it is growth */
-	assert_int_equal(COURSE(1000, 1000000, 0, 900, 920, 940, 960, 980, 1000, 1020),
-			 DHAT_LEAKS);
+	assert_int_equal(COURSE(1000, 1000000, 0, 900, 920, 940, 960, 980, 1000, 1020), DHAT_LEAKS);
 }
 
 static void slower_and_slower(void **state)
