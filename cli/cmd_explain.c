@@ -18,7 +18,8 @@
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
-#define EXPLAIN_VERSION 1 /* of the JSON: keys are added, none is taken away or changes its meaning */
+#define EXPLAIN_VERSION                                                                            \
+	1 /* of the JSON: keys are added, none is taken away or changes its meaning */
 #define DEFAULT_BUDGET 4096
 #define LEAST_BUDGET 1536
 #define NEXT_CHARS 640
@@ -132,8 +133,7 @@ static double live_growth(const Dhat__Timeline *timeline)
 {
 	uint32_t count = timeline ? (uint32_t)timeline->n_live_bytes : 0;
 
-	return count ? dhat_history_slope(timeline->live_bytes, count / 2, count,
-					  timeline->slot_ns)
+	return count ? dhat_history_slope(timeline->live_bytes, count / 2, count, timeline->slot_ns)
 		     : 0;
 }
 
@@ -169,8 +169,8 @@ static void quote(const char *word, char *ret, size_t size)
 	ret[used] = 0;
 }
 
-/* A pattern for --filter of a row: its function as far as it is shown, in which what was left out may
- * be anything, or its object. false: there is none that is short enough. */
+/* A pattern for --filter of a row: its function as far as it is shown, in which what was left out
+ * may be anything, or its object. false: there is none that is short enough. */
 static bool find_pattern(const char *line, char *ret, size_t size)
 {
 	_cleanup_free_ char *name = NULL, *clean = NULL, *word = NULL;
@@ -210,9 +210,8 @@ static void find_next(struct explanation *said, const char *path)
 	const struct dhat_snapshot *snapshot = said->snapshot;
 	const size_t size = said->room->quote_bytes;
 	char about[256], pattern[256];
-	const struct dhat_rendered_point *first = said->suspects.count
-							  ? said->suspects.list[0].point
-							  : NULL;
+	const struct dhat_rendered_point *first =
+		said->suspects.count ? said->suspects.list[0].point : NULL;
 
 	snprintf(about, sizeof(about), "%" PRIu32, snapshot->head->target->pid);
 	if (path)
@@ -296,7 +295,8 @@ static void print_json(const struct explanation *said, FILE *file)
 	add_number(object, "since_unix_ns", target->observed_since_unix_ns);
 	add_number(object, "observed_ns", target->observed_ns);
 	add_text(object, "verdict", dhat_verdict_word(dhat_verdict_of(verdict)), said->room->chars);
-	add_text(object, "reason", verdict->n_reasons ? verdict->reasons[0] : "", said->room->chars);
+	add_text(object, "reason", verdict->n_reasons ? verdict->reasons[0] : "",
+		 said->room->chars);
 	add_figures(object, said);
 	add_text(object, "headline", said->headline, SUSPICION_CHARS);
 	add_number(object, "suspect_count", said->suspects.suspect_count);
@@ -315,8 +315,8 @@ static void print_json(const struct explanation *said, FILE *file)
 static void print_verdict(struct screen *screen, const struct explanation *said)
 {
 	const Dhat__Verdict *verdict = said->snapshot->end->verdict;
-	_cleanup_free_ char *reason = cut(verdict->n_reasons ? verdict->reasons[0] : "",
-					  said->room->chars);
+	_cleanup_free_ char *reason =
+		cut(verdict->n_reasons ? verdict->reasons[0] : "", said->room->chars);
 	const char *word = dhat_verdict_word(dhat_verdict_of(verdict));
 
 	screen_print(screen, verdict->exact ? MARK_NONE : MARK_BAD, "%s", word);

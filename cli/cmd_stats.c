@@ -144,8 +144,7 @@ static void add_numbers(struct json_object *object, const struct dhat_snapshot *
 		{ "last_ns", point->last_ns },
 		{ "merged_points", point->part_count },
 		{ "longest_freed_us", point->longest_freed_us },
-		{ "mean_age_us",
-		  point->live_blocks ? (uint64_t)(point->live_ages_us / point->live_blocks) : 0 },
+		{ "mean_age_us", dhat_rendered_mean_age_us(point) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)

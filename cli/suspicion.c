@@ -91,10 +91,8 @@ void suspicion_why(const struct dhat_snapshot *snapshot, const struct dhat_suspe
 		snprintf(ret, SUSPICION_CHARS, "goes up and down");
 		break;
 	case DHAT_PASSES:
-		snprintf(
-			ret, SUSPICION_CHARS, "nothing of it stays; live blocks are %s old",
-			dhat_format_duration(
-				(uint64_t)(point->live_ages_us / point->live_blocks * 1000), text));
+		snprintf(ret, SUSPICION_CHARS, "nothing of it stays; live blocks are %s old",
+			 dhat_format_duration(dhat_rendered_mean_age_us(point) * 1000, text));
 		break;
 	}
 }

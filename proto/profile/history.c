@@ -1,5 +1,7 @@
 #include "history.h"
 
+#define MOST_SLOPE 1e18 /* beyond it nothing is meant, and an integer is still wide enough */
+
 uint32_t dhat_history_slots(const struct dhat_snapshot *snapshot)
 {
 	const Dhat__PointSlots *slots = snapshot->end->history;
@@ -42,7 +44,7 @@ void dhat_history_add(const struct dhat_snapshot *snapshot, const Dhat__ProgramP
 
 double dhat_history_slope(const uint64_t *lows, uint32_t from, uint32_t to, uint64_t slot_ns)
 {
-	double mean_x = (from + to - 1) / 2.0, mean_y = 0, xy = 0, xx = 0;
+	double mean_x = (from + to - 1) / 2.0, mean_y = 0, xy = 0, xx = 0, slope;
 
 	if (to < from + 3 || !slot_ns)
 		return 0;
@@ -52,7 +54,8 @@ double dhat_history_slope(const uint64_t *lows, uint32_t from, uint32_t to, uint
 		xy += (i - mean_x) * ((double)lows[i] - mean_y);
 		xx += (i - mean_x) * (i - mean_x);
 	}
-	return xy / xx * 60e9 / slot_ns;
+	slope = xy / xx * 60e9 / slot_ns;
+	return slope > MOST_SLOPE ? MOST_SLOPE : slope < -MOST_SLOPE ? -MOST_SLOPE : slope;
 }
 
 double dhat_history_growth(const struct dhat_snapshot *snapshot, const uint64_t *lows,

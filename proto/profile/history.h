@@ -24,7 +24,8 @@ uint64_t dhat_history_slot_begin(const struct dhat_snapshot *snapshot, uint32_t 
 void dhat_history_add(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
 		      uint64_t sums[DHAT_HISTORY_SLOTS]);
 
-/* By least squares over lows[from … to - 1]: bytes a minute; 0 of fewer than 3 slots. */
+/* By least squares over lows[from … to - 1]: bytes a minute; 0 of fewer than 3 slots. At
+ * most 10^18 either way. */
 double dhat_history_slope(const uint64_t *lows, uint32_t from, uint32_t to, uint64_t slot_ns);
 /* The same from the slot behind the one in which the first block came, in which the low is 0. */
 double dhat_history_growth(const struct dhat_snapshot *snapshot, const uint64_t *lows,

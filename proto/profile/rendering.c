@@ -291,6 +291,13 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 	return 0;
 }
 
+uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point)
+{
+	double mean = point->live_blocks ? point->live_ages_us / point->live_blocks : 0;
+
+	return mean < INT64_MAX / 2.0 ? (uint64_t)mean : INT64_MAX / 2;
+}
+
 uint64_t dhat_rendered_least_max(const struct dhat_rendered_point *point)
 {
 	uint64_t least = point->greatest_max_bytes;

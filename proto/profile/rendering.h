@@ -63,6 +63,8 @@ int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table
 		   struct dhat_rendering **ret);
 void dhat_rendering_free(struct dhat_rendering *rendering);
 
+/* Of the live blocks; 0: none is. Kept below 2^63, whatever a file holds. */
+uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point);
 /* Is max_bytes what it was, and not just a bound? Its lower bound: dhat_rendered_least_max(). */
 bool dhat_rendered_max_is_known(const struct dhat_rendered_point *point);
 uint64_t dhat_rendered_least_max(const struct dhat_rendered_point *point);

@@ -265,7 +265,7 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 		.first_ns = point->first_ns,
 		.last_ns = point->last_ns,
 		.longest_freed_us = point->longest_freed_us,
-		.mean_age_us = point->live_blocks ? point->live_ages_us / point->live_blocks : 0,
+		.mean_age_us = dhat_rendered_mean_age_us(point),
 	};
 
 	dhat_suspect_judge(&facts, ret);

@@ -58,7 +58,7 @@ struct dhat_suspect_facts { /* times are since the observation began */
 	uint64_t live_bytes, live_blocks;
 	uint64_t first_ns, last_ns;
 	uint64_t longest_freed_us; /* 0: none was */
-	double mean_age_us;	   /* of the live ones */
+	uint64_t mean_age_us;	   /* of the live ones */
 };
 
 struct dhat_suspicion {

@@ -67,6 +67,7 @@ static bool is_near(double a, double b)
 static void slopes_are_by_least_squares(void **state)
 {
 	const uint64_t rising[] = { 5, 7, 9, 11 }, falling[] = { 9, 6, 3, 0 };
+	const uint64_t absurd[] = { 0, UINT64_MAX / 2, UINT64_MAX };
 	const uint64_t bent[] = { 0, 0, 6, 6 }; /* 2.4 by hand: 12 / 5 */
 	const uint64_t minute = 60000000000;
 
@@ -75,6 +76,7 @@ static void slopes_are_by_least_squares(void **state)
 	assert_true(is_near(dhat_history_slope(falling, 0, 4, minute), -3));
 	assert_true(is_near(dhat_history_slope(bent, 0, 4, minute), 2.4));
 	assert_true(is_near(dhat_history_slope(bent, 1, 4, minute), 3));
+	assert_true(dhat_history_slope(absurd, 0, 3, 1) == 1e18);
 	assert_true(dhat_history_slope(rising, 2, 4, minute) == 0); /* too few */
 	assert_true(dhat_history_slope(rising, 3, 1, minute) == 0);
 }
