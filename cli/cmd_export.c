@@ -4,7 +4,9 @@
 #include "command.h"
 #include "input.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/say.h"
 #include "proto/export/export.h"
+#include "proto/profile/redact.h"
 #include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -14,10 +16,16 @@ struct export_options {
 	const char *input_path, *output_path;
 	struct format_options format;
 	struct trim_options trim;
+	bool is_redacted;
 };
+
+enum { KEY_REDACT = 0x100 };
 
 static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0, "Where to; - is the standard output (the default)", 2 },
+	{ "redact", KEY_REDACT, 0, 0,
+	  "Leave out host, command line, paths, names of functions and notes; say so in the file",
+	  2 },
 	{ 0 },
 };
 
@@ -33,6 +41,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'o':
 		export_options->output_path = arg;
+		return 0;
+	case KEY_REDACT:
+		export_options->is_redacted = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&export_options->trim, arg))
@@ -78,6 +89,8 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 	r = command_refuse_terminal(export_options.output_path, err);
 	if (r == 0)
 		r = input_read(export_options.input_path, &snapshot, err);
+	if (r == 0 && export_options.is_redacted && dhat_redact(snapshot) < 0)
+		r = dhat_error_errno(err, ENOMEM, "cannot redact the profile");
 	if (r < 0)
 		return r;
 	export = (struct dhat_export_options){ .trim_rules = export_options.trim.rules,
@@ -86,6 +99,9 @@ int cmd_export(int argc, char **argv, struct dhat_error *err)
 		      err);
 	if (r < 0)
 		return r;
+	if (export_options.is_redacted)
+		dhat_say("dhatctl", "redacted: host, command line, paths, names, notes and reasons "
+				    "are left out; build ids and offsets are not");
 	return written_report(&export_options.common, export_options.trim.rules,
 			      export_options.output_path, snapshot, err);
 }

@@ -483,6 +483,11 @@ static void test_export(void **state)
 	assert_non_null(root);
 	assert_int_equal(json_object_get_int(json_object_object_get(root, "dhatFileVersion")), 2);
 	json_object_put(root);
+	/* for strangers */
+	_cleanup_free_ char *redacted = RUN("export", 0, path, "--redact");
+	assert_null(strstr(redacted, "Cache"));
+	assert_null(strstr(redacted, "service"));
+	assert_non_null(strstr(redacted, "\"redacted: host, command line"));
 	/* into a file: what was written, for programs and for people */
 	_cleanup_free_ char *json = RUN("export", 0, path, "-o", "/dev/null", "--json");
 	_cleanup_free_ char *words = RUN("export", 0, path, "-o", "/dev/null");
