@@ -226,7 +226,7 @@ static void find_next(struct explanation *said, const char *path)
 	} else if (said->suspects.suspect_count) {
 		snprintf(said->next, sizeof(said->next), "dhatctl suspects --by stack %s", about);
 		said->next_why = "the stacks that lead to the suspects";
-	} else if (has_all_early(&said->suspects) && !path) {
+	} else if (has_all_early(&said->suspects) && !path && dhat_history_slots(snapshot)) {
 		snprintf(said->next, sizeof(said->next), "dhatctl explain %s", about);
 		said->next_why = "in a while: it is too early to tell";
 	} else if (!snapshot->end->verdict->exact && !path) {
@@ -420,7 +420,7 @@ static int explain(const struct explain_options *wanted, const struct dhat_snaps
 		r = dhat_suspects_find(by_line, &said.suspects);
 	if (r == 0) {
 		said.by_line = by_line;
-		suspicion_headline(&said.suspects, dhat_by_name(DHAT_BY_LINE), said.headline);
+		suspicion_headline(by_line, &said.suspects, said.headline);
 		r = print(&said, wanted);
 	}
 	dhat_suspects_deinit(&said.suspects);

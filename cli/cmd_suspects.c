@@ -92,7 +92,6 @@ static void print_suspect(struct screen *screen, const struct dhat_rendering *ta
 static void print(const struct suspects_options *wanted, const struct dhat_rendering *table,
 		  const struct dhat_suspects *suspects)
 {
-	const char *what = dhat_by_name(table->style.by);
 	char headline[SUSPICION_CHARS];
 	struct screen screen;
 
@@ -100,7 +99,7 @@ static void print(const struct suspects_options *wanted, const struct dhat_rende
 	view_verdict(&screen, table->snapshot->end->verdict, "");
 	view_targets(&screen, table->snapshot);
 	view_timeline(&screen, table->snapshot);
-	suspicion_headline(suspects, what, headline);
+	suspicion_headline(table, suspects, headline);
 	fputc('\n', stdout);
 	screen_print(&screen, MARK_BOLD, "%s", headline);
 	fprintf(stdout, "%s\n", suspects->count ? ":" : ".");

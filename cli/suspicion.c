@@ -59,6 +59,10 @@ static void say_early(const struct dhat_snapshot *snapshot, const struct dhat_su
 {
 	bool is_new = suspect->suspicion.since_ns == suspect->point->first_ns;
 
+	if (!dhat_history_slots(snapshot)) {
+		snprintf(ret, size, "not known: the profile has no history");
+		return;
+	}
 	snprintf(ret, size, "%s since %s: too early to tell", is_new ? "there" : "has grown",
 		 view_moment(unix_ns(snapshot, suspect->suspicion.since_ns)));
 }
@@ -106,13 +110,17 @@ static size_t count_of(const struct dhat_suspects *suspects, enum dhat_course co
 	return count;
 }
 
-void suspicion_headline(const struct dhat_suspects *suspects, const char *what,
+void suspicion_headline(const struct dhat_rendering *table, const struct dhat_suspects *suspects,
 			char ret[SUSPICION_CHARS])
 {
+	const char *what = dhat_by_name(table->style.by);
 	size_t leak = count_of(suspects, DHAT_LEAKS), grow = count_of(suspects, DHAT_GROWS);
 	size_t early = count_of(suspects, DHAT_EARLY);
 
-	if (leak && grow)
+	if (!dhat_history_slots(table->snapshot))
+		snprintf(ret, SUSPICION_CHARS,
+			 "what grows cannot be told: the profile has no history");
+	else if (leak && grow)
 		snprintf(ret, SUSPICION_CHARS, "%s leak%s, %zu more may", view_counted(leak, what),
 			 leak == 1 ? "s" : "", grow);
 	else if (leak)
@@ -135,7 +143,7 @@ void suspicion_hint(struct screen *screen, const struct dhat_rendering *by_line)
 
 	if (dhat_suspects_find(by_line, &suspects) < 0 || !suspects.suspect_count)
 		return;
-	suspicion_headline(&suspects, dhat_by_name(by_line->style.by), headline);
+	suspicion_headline(by_line, &suspects, headline);
 	snprintf(text, sizeof(text), "%s: `dhatctl suspects' says since when, and why", headline);
 	fputs("\nHint: ", screen->file);
 	screen_paragraph(screen, 6, text);

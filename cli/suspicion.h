@@ -9,8 +9,8 @@
 /* "grows 3.1 MiB a minute since 10:02:11; none of its 4,866 blocks was ever freed" */
 void suspicion_why(const struct dhat_snapshot *snapshot, const struct dhat_suspect *suspect,
 		   char ret[SUSPICION_CHARS]);
-/* "2 lines leak and 1 may", "nothing grows", "too early to tell what grows"; what: "line", … */
-void suspicion_headline(const struct dhat_suspects *suspects, const char *what,
+/* "2 lines leak, 1 more may", "nothing leaks: no line grows", …: of a table and its suspects. */
+void suspicion_headline(const struct dhat_rendering *table, const struct dhat_suspects *suspects,
 			char ret[SUSPICION_CHARS]);
 /* Where something leaks or grows: a hint at the command that says what. Failures are no output. */
 void suspicion_hint(struct screen *screen, const struct dhat_rendering *by_line);

@@ -11,11 +11,13 @@
 #include "proto/base/qualifiers.h"
 
 static const char note[] =
-	"redacted: host, command line, paths, names of functions, probes, notes and reasons are left "
+	"redacted: host, command line, paths, names of functions, probes, notes and reasons are "
+	"left "
 	"out; build ids and offsets are kept, by which whoever has the files can name the places";
 
-/* Each message that may hold names is made anew, and what is known to hold none is moved into it: what
- * later versions add is not in it until somebody has thought about it here. Points hold none. */
+/* Each message that may hold names is made anew, and what is known to hold none is moved into it:
+ * what later versions add is not in it until somebody has thought about it here. Points hold none.
+ */
 
 /* ---- messages, which own what they point to ------------------------------------------------ */
 

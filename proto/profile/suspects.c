@@ -267,10 +267,12 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 		.longest_freed_us = point->longest_freed_us,
 		.mean_age_us = dhat_rendered_mean_age_us(point),
 	};
+	bool is_doubtful;
 
 	dhat_suspect_judge(&facts, ret);
-	if (dhat_verdict_of(snapshot->end->verdict) == DHAT_INEXACT &&
-	    ret->confidence > DHAT_MEDIUM)
+	is_doubtful = dhat_verdict_of(snapshot->end->verdict) == DHAT_INEXACT ||
+		      (snapshot->head->target->from_start && ret->frees_none);
+	if (is_doubtful && ret->confidence > DHAT_MEDIUM)
 		ret->confidence = DHAT_MEDIUM;
 }
 

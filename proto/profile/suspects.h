@@ -82,7 +82,8 @@ struct dhat_suspects {
 	size_t count;
 	size_t suspect_count; /* of these at the beginning leak or grow */
 };
-/* All rows but what was there before the attach, and those of which nothing is live. Where numbers
- * are inexact frees may be missing: confidence is medium at most. -ENOMEM. */
+/* All rows but what was there before the attach, and those of which nothing is live. Confidence is
+ * medium at most where numbers are inexact, for frees may be missing, and, of what was never freed,
+ * in a program that is watched from its start: it may still be loading. -ENOMEM. */
 int dhat_suspects_find(const struct dhat_rendering *table, struct dhat_suspects *ret);
 void dhat_suspects_deinit(struct dhat_suspects *suspects);

@@ -349,6 +349,31 @@ static void test_suspects(void **state)
 	assert_non_null(strstr(none, "\nnothing leaks: no line grows.\n"));
 }
 
+/* Of a dhatd from before there were histories. */
+static void test_without_history(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	_cleanup_free_ char *suspects = NULL, *stats = NULL;
+	char file[128];
+
+	dhat__timeline__free_unpacked(snapshot->end->timeline, NULL);
+	dhat__point_slots__free_unpacked(snapshot->end->history, NULL);
+	((Dhat__SnapshotEnd *)without_qualifiers(snapshot->end))->timeline = NULL;
+	((Dhat__SnapshotEnd *)without_qualifiers(snapshot->end))->history = NULL;
+	snprintf(file, sizeof(file), "%s-old", path);
+	assert_int_equal(dhat_save(snapshot, file, &dhat_lossless_exporter,
+				   &(struct dhat_export_options){ 0 }, NULL),
+			 0);
+	suspects = RUN("suspects", 0, file);
+	stats = RUN("stats", 0, file, "--sort", "growth");
+	assert_non_null(strstr(suspects,
+			       "\nwhat grows cannot be told: the profile has no history:\n"
+			       "\n   1. not known: the profile has no history\n"));
+	assert_null(strstr(stats, "   1. "));
+	unlink(file);
+	dhat_snapshot_free(snapshot);
+}
+
 /* The stable part: version 1 has these keys, in this order. */
 static void test_explain(void **state)
 {
@@ -637,6 +662,7 @@ int main(void)
 		cmocka_unit_test(test_timeline),
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_suspects),
+		cmocka_unit_test(test_without_history),
 		cmocka_unit_test(test_explain),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_trim_words),

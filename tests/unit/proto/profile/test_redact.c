@@ -23,9 +23,9 @@ static bool holds(const char *bytes, size_t size, const char *text)
 
 static void nothing_is_left(void **state)
 {
-	static const char *const secrets[] = { "service",    "/usr",	  "Cache", "insert",
-					       "push_back",  "cache.cc",  "main",  "libc.so.6",
-					       "malloc",     "ring was",  "name",  "a path",
+	static const char *const secrets[] = { "service",   "/usr",	"Cache", "insert",
+					       "push_back", "cache.cc", "main",	 "libc.so.6",
+					       "malloc",    "ring was", "name",	 "a path",
 					       "host" };
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	Dhat__SnapshotHead *head = (void *)(uintptr_t)snapshot->head;
@@ -80,7 +80,8 @@ static void figures_and_shapes_stay(void **state)
 	assert_int_equal(snapshot->frames[1]->address, snapshot->frames[1]->object_vaddr);
 	assert_string_equal(snapshot->frames[3]->object, ""); /* in no file */
 	assert_int_equal(snapshot->frames[3]->address, 4);
-	/* a place is a row still: two that read alike by their names have offsets of their own now */
+	/* a place is a row still: two that read alike by their names have offsets of their own now
+	 */
 	assert_int_equal(dhat_table_new(snapshot, &options, &table), 0);
 	assert_int_equal(table->point_count, SAMPLE_POINTS);
 	for (size_t i = 0; i < table->point_count; i++)

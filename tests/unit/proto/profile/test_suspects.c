@@ -189,6 +189,15 @@ static void rows_of_a_table(void **state)
 	assert_int_equal(dhat_suspects_find(table, &suspects), 0);
 	assert_int_equal(suspects.list[0].suspicion.confidence, DHAT_HIGH);
 	dhat_suspects_deinit(&suspects);
+	/* it may be loading: what frees something has done with that */
+	snapshot->head->target->from_start = true;
+	assert_int_equal(dhat_suspects_find(table, &suspects), 0);
+	assert_int_equal(suspects.list[0].suspicion.confidence, DHAT_MEDIUM);
+	dhat_suspects_deinit(&suspects);
+	table->points[0]->longest_freed_us = 5;
+	assert_int_equal(dhat_suspects_find(table, &suspects), 0);
+	assert_int_equal(suspects.list[0].suspicion.confidence, DHAT_HIGH);
+	dhat_suspects_deinit(&suspects);
 	dhat_rendering_free(table);
 	dhat_snapshot_free(snapshot);
 }
