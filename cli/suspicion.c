@@ -37,7 +37,10 @@ static void say_frees(const struct dhat_suspect *suspect, char *ret, size_t size
 	char age[DHAT_UNIT_CHARS];
 
 	dhat_format_duration(point->longest_freed_us * 1000, age);
-	if (suspicion->frees_none && suspicion->has_slowed)
+	if (suspicion->renews)
+		snprintf(ret, size,
+			 "as much from before the attach was freed: a cache that is renewed?");
+	else if (suspicion->frees_none && suspicion->has_slowed)
 		snprintf(ret, size, "slower and slower, none was freed: a cache that fills?");
 	else if (suspicion->frees_none)
 		snprintf(ret, size, "none of its %s was ever freed",

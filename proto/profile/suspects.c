@@ -173,6 +173,7 @@ static void judge_growth(const struct course *course, uint32_t from, struct dhat
 		ret->confidence = ret->has_slowed ? DHAT_LOW : DHAT_MEDIUM;
 	/* of a row that has grown since its beginning that is what a person knows */
 	ret->since_ns = from == course->first ? facts->first_ns : begin_of(course, from);
+	ret->from = from;
 	ret->risen_bytes = rise(course, from, last);
 	ret->growth = dhat_history_slope(facts->lows, from, course->count, facts->slot_ns);
 }
@@ -276,6 +277,87 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 		ret->confidence = DHAT_MEDIUM;
 }
 
+/* ---- what was there before ----------------------------------------------------------------- */
+
+#define MORE_THAN_WHOLE 1.25
+#define RENEWED_LEAST 0.5
+#define RENEWED_MOST 5
+
+struct whole { /* of the heap */
+	uint64_t lows[DHAT_HISTORY_SLOTS], before[DHAT_HISTORY_SLOTS];
+	double freed_unknown; /* bytes of blocks from before that were in no inventory */
+	uint32_t last;
+};
+
+static void sum_up(const struct dhat_snapshot *snapshot, struct whole *ret)
+{
+	const Dhat__Totals *totals = snapshot->end->totals;
+
+	*ret = (struct whole){ .freed_unknown = (double)totals->freed_before_bytes };
+	if (!totals->freed_before_bytes && totals->live_blocks) /* not every allocator tells */
+		ret->freed_unknown = (double)totals->freed_before_blocks * totals->live_bytes /
+				     totals->live_blocks;
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		dhat_history_add(snapshot, snapshot->points[i], ret->lows);
+		if (dhat_point_is_before(snapshot->points[i]))
+			dhat_history_add(snapshot, snapshot->points[i], ret->before);
+	}
+	if (dhat_history_slots(snapshot))
+		ret->last = dhat_history_slots(snapshot) - 1;
+}
+
+/* What of the blocks from before was freed since a slot. */
+static double freed_of_before(const struct whole *whole, uint32_t from)
+{
+	return (double)whole->before[from] - (double)whole->before[whole->last] +
+	       whole->freed_unknown;
+}
+
+/* By how much all of the heap has grown since; below 0: it has shrunk. */
+static double growth_of_all(const struct whole *whole, uint32_t from)
+{
+	return (double)whole->lows[whole->last] - (double)whole->lows[from] - whole->freed_unknown;
+}
+
+/* Rule 8. */
+static void find_renewed(const struct whole *whole, struct dhat_suspects *suspects)
+{
+	for (size_t i = 0; i < suspects->count; i++) {
+		struct dhat_suspicion *suspicion = &suspects->list[i].suspicion;
+		double risen = (double)suspicion->risen_bytes;
+		double freed = freed_of_before(whole, suspicion->from);
+
+		if (suspicion->course > DHAT_GROWS ||
+		    risen <= MORE_THAN_WHOLE * growth_of_all(whole, suspicion->from) ||
+		    freed < RENEWED_LEAST * risen || freed > RENEWED_MOST * risen)
+			continue;
+		suspicion->course = DHAT_GROWS;
+		suspicion->confidence = DHAT_LOW;
+		suspicion->renews = true;
+	}
+}
+
+/* Rule 9. */
+static void doubt_the_rest(const struct whole *whole, struct dhat_suspects *suspects)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < suspects->count; i++)
+		if (suspects->list[i].suspicion.course == DHAT_LEAKS)
+			sum += suspects->list[i].suspicion.risen_bytes;
+	for (size_t i = 0; i < suspects->count; i++) {
+		struct dhat_suspicion *suspicion = &suspects->list[i].suspicion;
+
+		if (suspicion->course == DHAT_LEAKS && suspicion->confidence > DHAT_MEDIUM &&
+		    sum > MORE_THAN_WHOLE * growth_of_all(whole, suspicion->from) &&
+		    freed_of_before(whole, suspicion->from) >=
+			    RENEWED_LEAST * suspicion->risen_bytes)
+			suspicion->confidence = DHAT_MEDIUM;
+	}
+}
+
+/* ---- all ----------------------------------------------------------------------------------- */
+
 /* Ties as they came: names do not move between two calls. */
 static int compare(const void *a_, const void *b_)
 {
@@ -296,6 +378,8 @@ static int compare(const void *a_, const void *b_)
 
 int dhat_suspects_find(const struct dhat_rendering *table, struct dhat_suspects *ret)
 {
+	struct whole whole;
+
 	*ret = (struct dhat_suspects){ 0 };
 	ret->list = calloc(table->point_count + 1, sizeof(*ret->list));
 	if (!ret->list)
@@ -311,6 +395,10 @@ int dhat_suspects_find(const struct dhat_rendering *table, struct dhat_suspects 
 		ret->suspect_count += suspect->suspicion.course <= DHAT_GROWS;
 		ret->count++;
 	}
+	sum_up(table->snapshot, &whole);
+	find_renewed(&whole, ret);
+	doubt_the_rest(&whole, ret);
+
 	qsort(ret->list, ret->count, sizeof(*ret->list), compare);
 	return 0;
 }

@@ -20,6 +20,12 @@
  * Else it may be a cache that fills, or load; where blocks are freed at any age (not 6), it also
  * has to have grown by a tenth of what is live, and by 5 times the square root of how many blocks
  * are: where blocks come and go, that is how their number drifts by itself (Poisson).
+ * After an attach a cache that is full is renewed: its new blocks stay, and those that it gives up
+ * are from before, and of nobody's row. So of all rows together:
+ *   8. a row that has grown by a quarter more than the whole heap, from before included, while of
+ *      what was there before half to five times as much was freed, grows only instead of that;
+ *      (what is small beside what was freed is lost in that difference);
+ *   9. where the rest of what leaks comes to more than that in sum, which of it does is not sure.
  * What cannot be told apart: a cache that fills evenly and has freed nothing yet is a leak until it
  * is full; then it is level, at a fifth of the watch later at the latest.
  *
@@ -67,6 +73,8 @@ struct dhat_suspicion {
 	bool has_slowed;		 /* GROWS: not 7 */
 	bool frees_none;		 /* no block was ever freed */
 	bool frees_young;		 /* 6 holds */
+	bool renews;			 /* GROWS: 8 */
+	uint32_t from;			 /* LEAKS, GROWS: the slot of since_ns */
 	uint64_t since_ns;		 /* LEAKS, GROWS, EARLY: grows since; LEVEL: level since */
 	double growth;			 /* bytes a minute since then; else 0, as is the next */
 	uint64_t risen_bytes;		 /* what has come to stay since then */

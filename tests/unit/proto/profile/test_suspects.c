@@ -202,6 +202,52 @@ static void rows_of_a_table(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* The sample's leak has risen by 700,000 bytes; what was there before is given up meanwhile. */
+static struct dhat_suspicion beside_before(int64_t given_up_a_slot, uint64_t freed_unknown)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	Dhat__ProgramPoint *before = snapshot->points[5];
+	struct dhat_rendering *table = NULL;
+	struct dhat_suspicion suspicion;
+	struct dhat_suspects suspects;
+
+	before->low_bytes = calloc(SAMPLE_SLOTS, sizeof(*before->low_bytes));
+	before->n_low_bytes = SAMPLE_SLOTS;
+	before->low_bytes[0] = 1000000;
+	for (int i = 1; i < SAMPLE_SLOTS; i++)
+		before->low_bytes[i] = -given_up_a_slot;
+	snapshot->end->totals->freed_before_bytes = freed_unknown;
+	snapshot->end->verdict->exact = true;
+	assert_int_equal(dhat_table_new(snapshot, &(struct dhat_table_options){ 0 }, &table), 0);
+	assert_int_equal(dhat_suspects_find(table, &suspects), 0);
+	assert_int_equal(suspects.suspect_count, 1);
+	suspicion = suspects.list[0].suspicion;
+	dhat_suspects_deinit(&suspects);
+	dhat_rendering_free(table);
+	dhat_snapshot_free(snapshot);
+	return suspicion;
+}
+
+/* Rules 8 and 9. */
+static void a_cache_that_was_full_is_renewed(void **state)
+{
+	struct dhat_suspicion renewed = beside_before(100000, 0);
+
+	assert_int_equal(renewed.course, DHAT_GROWS);
+	assert_int_equal(renewed.confidence, DHAT_LOW);
+	assert_true(renewed.renews);
+	assert_true(beside_before(60000, 0).renews);
+	assert_true(beside_before(0, 500000).renews); /* without an inventory */
+	/* small beside what is freed: nothing is known of it but that it may leak */
+	assert_int_equal(beside_before(0, 4000000).course, DHAT_LEAKS);
+	assert_int_equal(beside_before(0, 4000000).confidence, DHAT_MEDIUM);
+	/* a little is freed of any heap; and the leak is all that grows then */
+	assert_int_equal(beside_before(0, 0).confidence, DHAT_HIGH);
+	assert_int_equal(beside_before(15000, 0).confidence, DHAT_HIGH);
+	assert_int_equal(beside_before(15000, 0).course, DHAT_LEAKS);
+	assert_int_equal(beside_before(0, 100000).course, DHAT_LEAKS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +263,7 @@ int main(void)
 		cmocka_unit_test(without_a_history_nothing_is_said),
 		cmocka_unit_test(nonsense),
 		cmocka_unit_test(rows_of_a_table),
+		cmocka_unit_test(a_cache_that_was_full_is_renewed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
