@@ -89,7 +89,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { .argp = &listing_argp },
 					      { .argp = &trim_argp },
-					      { .argp = &filter_argp },
+					      { .argp = &dhat_filter_argp },
 					      { .argp = &format_argp },
 					      { .argp = &common_argp },
 					      { 0 } };

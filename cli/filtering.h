@@ -1,12 +1,8 @@
 #pragma once
-/* filtering: --filter, --exclude and --suppressions, and what is said of what they left out. */
-#include <argp.h>
-
+/* filtering: what is said of what --filter, --exclude and --suppressions left out. */
 #include "proto/base/json.h"
 #include "proto/base/screen.h"
-#include "proto/profile/filter.h"
-
-extern const struct argp filter_argp; /* input: struct dhat_filter */
+#include "proto/profile/filter_options.h"
 
 /* What is missing in the list, with its sums; nothing if nothing is. */
 void filtering_print(struct screen *screen, const struct dhat_filter *filter);
