@@ -14,6 +14,7 @@
 #include "proto/base/json.h"
 #include "proto/base/units.h"
 #include "proto/profile/difference.h"
+#include "proto/profile/snapshot_merge.h"
 #include "proto/profile/verdict.h"
 #include "rows.h"
 #include "view.h"
@@ -442,9 +443,7 @@ static int run(struct diff *diff, struct dhat_error *err)
 		.before = before,
 		.after = after,
 		.seconds = (after->head->taken_unix_ns - before->head->taken_unix_ns) / 1e9,
-		.is_one_watch = after->head->target->pid == before->head->target->pid &&
-				after->head->target->observed_since_unix_ns ==
-					before->head->target->observed_since_unix_ns,
+		.is_one_watch = dhat_snapshot_is_same_watch(before, after),
 	};
 	if (diff->output_path)
 		return save(diff, &pair, err);

@@ -352,3 +352,11 @@ int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from_,
 	r = merge(into, from);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot put the profiles together") : 0;
 }
+
+bool dhat_snapshot_is_same_watch(const struct dhat_snapshot *a, const struct dhat_snapshot *b)
+{
+	const Dhat__Target *one = a->head->target, *other = b->head->target;
+
+	return one->pid == other->pid &&
+	       one->observed_since_unix_ns == other->observed_since_unix_ns;
+}

@@ -17,3 +17,5 @@ int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from,
 			struct dhat_error *err);
 /* Are two of the same program? */
 bool dhat_snapshot_is_of(const struct dhat_snapshot *snapshot, const Dhat__Target *target);
+/* Are two moments of one watch: of one process, that was attached to once? */
+bool dhat_snapshot_is_same_watch(const struct dhat_snapshot *a, const struct dhat_snapshot *b);
