@@ -154,33 +154,41 @@ static void trim(struct builder *builder)
 	}
 }
 
+/* The line of a frame's location. */
+static int push_location(struct builder *builder, uint32_t number, size_t location)
+{
+	int r = render_frame(builder, number);
+
+	return r < 0 ? r
+		     : push(&builder->stack,
+			    builder->frame_lines.at[builder->spans[number - 1].first + location]);
+}
+
 /* The innermost frame of one's own code; there is none: the innermost one. */
 static int push_own_frame(struct builder *builder, const Dhat__ProgramPoint *point)
 {
-	const Dhat__Frame *own = NULL;
-	size_t location = 0, number = 0;
-	int r;
+	struct dhat_own_frame own = { 0 };
 
-	for (size_t i = 0; !own && i < point->n_frames; i++) {
-		const Dhat__Frame *frame =
-			builder->rendering->snapshot->frames[point->frames[i] - 1];
+	if (dhat_own_next(builder->rendering->snapshot, point, &own))
+		return push_location(builder, own.number, own.location_index);
+	return point->n_frames ? push_location(builder, point->frames[0], 0) : 0;
+}
 
-		if (!frame->n_locations && dhat_is_own_code(frame, NULL))
-			own = frame;
-		for (location = 0; !own && location < frame->n_locations;)
-			if (dhat_is_own_code(frame, frame->locations[location]))
-				own = frame;
-			else
-				location++;
-		number = point->frames[own ? i : 0];
+/* All of them; what reads as the line before it (a recursion) is no line more. */
+static int push_own_frames(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	struct numbers *stack = &builder->stack;
+	struct dhat_own_frame own = { 0 };
+	size_t first = stack->count;
+	int r = 0;
+
+	while (r == 0 && dhat_own_next(builder->rendering->snapshot, point, &own)) {
+		r = push_location(builder, own.number, own.location_index);
+		if (r == 0 && stack->count > first + 1 &&
+		    stack->at[stack->count - 1] == stack->at[stack->count - 2])
+			stack->count--;
 	}
-	if (!number)
-		return 0;
-	r = render_frame(builder, number);
-	return r < 0 ? r
-		     : push(&builder->stack,
-			    builder->frame_lines
-				    .at[builder->spans[number - 1].first + (own ? location : 0)]);
+	return r < 0 || stack->count > first ? r : push_own_frame(builder, point);
 }
 
 static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
@@ -200,6 +208,14 @@ static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
 	return r;
 }
 
+static int push_what_counts(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	if (builder->options->style.by != DHAT_BY_STACK)
+		return push_own_frame(builder, point);
+	return builder->options->is_own_only ? push_own_frames(builder, point)
+					     : push_frames(builder, point);
+}
+
 static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point)
 {
 	size_t depth = builder->options->depth;
@@ -214,8 +230,7 @@ static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point
 		r = push_note(builder, note);
 	}
 	if (r == 0)
-		r = builder->options->style.by == DHAT_BY_STACK ? push_frames(builder, point)
-								: push_own_frame(builder, point);
+		r = push_what_counts(builder, point);
 	if (r == 0 && !builder->stack.count)
 		r = push_note(builder, "[no stack]");
 	if (r == 0 && depth && builder->stack.count > depth) {

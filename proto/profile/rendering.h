@@ -56,7 +56,10 @@ int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame 
 struct dhat_table_options {
 	struct dhat_line_style style;
 	unsigned trim_rules;
-	size_t depth;	      /* lines of a stack, from the innermost on; 0: all. Only by stack */
+	size_t depth; /* lines of a stack, from the innermost on; 0: all. Only by stack */
+	/* by stack the frames of one's own code alone, a recursion once, and no word of an early
+	 * end: what stays the same when a library is another version. Nothing is trimmed then. */
+	bool is_own_only;
 	const bool *is_shown; /* of each point of the snapshot; NULL: all are */
 };
 int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,

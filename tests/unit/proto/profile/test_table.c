@@ -56,6 +56,7 @@ static void test_own_code(void **state)
 		/* the C library in a static program */
 		{ "__strdup", "/usr/bin/static", false },
 		{ "my_strdup", "/usr/bin/static", true },
+		{ "_start", "/usr/bin/app", false },
 		/* malloc by another name */
 		{ "xmalloc", "/usr/bin/app", false },
 		{ "g_malloc", "/usr/lib/libglib-2.0.so.0", false },
