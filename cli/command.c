@@ -19,6 +19,7 @@ const struct command commands[] = {
 	{ "suspects", "what leaks, how fast, since when, and why that is said", cmd_suspects },
 	{ "diff", "what has grown between two profiles, and what has shrunk", cmd_diff },
 	{ "assert", "does a profile meet a build's conditions?", cmd_assert },
+	{ "verify", "is what an earlier profile kept gone?", cmd_verify },
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },
 	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },

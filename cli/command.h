@@ -60,6 +60,7 @@ int cmd_explain(int argc, char **argv, struct dhat_error *err);
 int cmd_suspects(int argc, char **argv, struct dhat_error *err);
 int cmd_diff(int argc, char **argv, struct dhat_error *err);
 int cmd_assert(int argc, char **argv, struct dhat_error *err);
+int cmd_verify(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
 int cmd_rss(int argc, char **argv, struct dhat_error *err);
 int cmd_export(int argc, char **argv, struct dhat_error *err);

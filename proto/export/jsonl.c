@@ -131,8 +131,8 @@ static int put_point(const struct dhat_rendering *rendering,
 		",\"total_blocks\":%" PRId64 ",\"lifetimes_us\":%" PRIu64 ",\"max_bytes\":%" PRId64
 		",\"max_blocks\":%" PRId64 ",\"max_is_known\":%s,\"peak_bytes\":%" PRId64
 		",\"peak_blocks\":%" PRId64 ",\"live_bytes\":%" PRId64 ",\"live_blocks\":%" PRId64
-		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
-		",\"longest_freed_us\":%" PRIu64 ",\"growth_bytes_per_minute\":%.0f",
+		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64 ",\"longest_freed_us\":%" PRIu64
+		",\"growth_bytes_per_minute\":%.0f",
 		stack_id(rendering, point), (int64_t)point->total_bytes,
 		(int64_t)point->total_blocks, point->lifetimes_us, (int64_t)point->max_bytes,
 		(int64_t)point->max_blocks, dhat_rendered_max_is_known(point) ? "true" : "false",

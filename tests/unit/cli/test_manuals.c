@@ -128,12 +128,12 @@ static void expect_exit_codes(const char *manual)
 {
 	char code[16];
 
-	for (int i = DHAT_EXIT_OK; i <= DHAT_EXIT_ASSERTION; i++) {
+	for (int i = DHAT_EXIT_OK; i <= DHAT_EXIT_NOT_BETTER; i++) {
 		snprintf(code, sizeof(code), "\n.B %d\n", i);
 		if (!strstr(manual, code))
 			fail_msg("exit code %d is missing", i);
 	}
-	snprintf(code, sizeof(code), "\n.B %d\n", DHAT_EXIT_ASSERTION + 1);
+	snprintf(code, sizeof(code), "\n.B %d\n", DHAT_EXIT_NOT_BETTER + 1);
 	assert_null(strstr(manual, code));
 }
 
