@@ -1,9 +1,29 @@
 #include "filtering.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "proto/base/cleanup.h"
 #include "view.h"
+
+int filtering_reduce(struct dhat_filter *filter, const char *path,
+		     const struct dhat_exporter *exporter, struct dhat_snapshot *snapshot,
+		     struct dhat_error *err)
+{
+	int r = 0;
+
+	if (!filter->count)
+		return 0;
+	if (!exporter)
+		r = dhat_exporter_of_path(path, &exporter, err);
+	if (r == 0 && exporter == &dhat_lossless_exporter)
+		r = dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				   "a .dhat file keeps everything: choose stacks when you read it");
+	if (r < 0)
+		return r;
+	r = dhat_filter_reduce(filter, snapshot);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot choose stacks") : 0;
+}
 
 static const char *const option_names[] = { "--filter", "--exclude", "leak:" };
 

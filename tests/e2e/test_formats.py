@@ -134,6 +134,21 @@ def test_callgrind(ctl, dhat, sums):
     assert int(main.replace(",", "")) == Profile(exported(ctl, dhat, ".json")).with_function("main")["tb"]
 
 
+def test_chosen_stacks(ctl, dhat, sums):
+    """What is chosen and what is left out are the whole; the file says that it is a part."""
+    only, others = (Profile(exported(ctl, dhat, ".json", f"--{option}", "stacks_cxx.cc"))
+                    for option in ("filter", "exclude"))
+    assert {field: only.sums()[field] + others.sums()[field] for field in sums} == sums
+    assert 0 < len(only.points) < len(only.points) + len(others.points)
+    assert any(re.match(r"left out, as asked for: \d+ stacks, ", note) for note in others.verdict["notes"])
+    # chosen while the names are there
+    strangers = Profile(exported(ctl, dhat, ".json", "--exclude", "stacks_cxx.cc", "--redact"))
+    assert strangers.sums() == others.sums() and "stacks_cxx" not in json.dumps(strangers.data)
+    assert any(note.startswith("left out, as asked for: ") for note in strangers.verdict["notes"])
+    refused = ctl("export", dhat, "-o", dhat.with_suffix(".part.dhat"), "--filter", "main", ok=False)
+    assert refused.status == 2 and "keeps everything" in refused.err
+
+
 def test_unknown_suffix_is_an_error(ctl, dhat):
     answer = ctl("export", dhat, "-o", dhat.with_suffix(".txt"), ok=False)
     assert answer.status == 2 and ".pb.gz" in answer.err and not dhat.with_suffix(".txt").exists()
