@@ -29,6 +29,8 @@ struct builder {
 	struct interned lines; /* become the rendering's */
 	struct span *spans;    /* by frame number - 1 */
 	struct numbers frame_lines;
+	struct numbers
+		frame_owns;   /* of each of these lines: is it own code? Only if that is asked */
 	void *points;	      /* struct dhat_rendered_point by lines */
 	struct numbers stack; /* of the point at hand */
 	uint32_t hidden_count;
@@ -47,6 +49,7 @@ static void builder_deinit(struct builder *builder)
 	tdestroy(builder->points, keep_node);
 	free(builder->spans);
 	free(builder->frame_lines.at);
+	free(builder->frame_owns.at);
 	free(builder->stack.at);
 	free(builder->functions);
 	free(builder->keep);
@@ -80,7 +83,12 @@ static int render_location(struct builder *builder, const Dhat__Frame *frame,
 	int r;
 
 	r = line ? interned_add(&builder->lines, line, &index) : -ENOMEM;
-	return r < 0 ? r : push(&builder->frame_lines, index);
+	if (r == 0)
+		r = push(&builder->frame_lines, index);
+	/* once a frame: that takes longer than all else, and stacks share their frames */
+	if (r == 0 && builder->options->is_own_only)
+		r = push(&builder->frame_owns, dhat_is_own_code(frame, location));
+	return r;
 }
 
 /* A frame: one line for each function inlined there, innermost first, and the function itself. */
@@ -174,21 +182,31 @@ static int push_own_frame(struct builder *builder, const Dhat__ProgramPoint *poi
 	return point->n_frames ? push_location(builder, point->frames[0], 0) : 0;
 }
 
-/* All of them; what reads as the line before it (a recursion) is no line more. */
+/* Of one frame the lines that are own code, but what reads as the line before it: a recursion. */
+static int push_own_lines(struct builder *builder, uint32_t number, size_t first)
+{
+	const struct span *span = &builder->spans[number - 1];
+	struct numbers *stack = &builder->stack;
+	int r = render_frame(builder, number);
+
+	for (uint32_t i = span->first; r == 0 && i < span->first + span->count; i++) {
+		uint32_t line = builder->frame_lines.at[i];
+
+		if (builder->frame_owns.at[i] &&
+		    (stack->count == first || stack->at[stack->count - 1] != line))
+			r = push(stack, line);
+	}
+	return r;
+}
+
 static int push_own_frames(struct builder *builder, const Dhat__ProgramPoint *point)
 {
-	struct numbers *stack = &builder->stack;
-	struct dhat_own_frame own = { 0 };
-	size_t first = stack->count;
+	size_t first = builder->stack.count;
 	int r = 0;
 
-	while (r == 0 && dhat_own_next(builder->rendering->snapshot, point, &own)) {
-		r = push_location(builder, own.number, own.location_index);
-		if (r == 0 && stack->count > first + 1 &&
-		    stack->at[stack->count - 1] == stack->at[stack->count - 2])
-			stack->count--;
-	}
-	return r < 0 || stack->count > first ? r : push_own_frame(builder, point);
+	for (size_t i = 0; r == 0 && i < point->n_frames; i++)
+		r = push_own_lines(builder, point->frames[i], first);
+	return r < 0 || builder->stack.count > first ? r : push_own_frame(builder, point);
 }
 
 static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
