@@ -11,6 +11,8 @@
 #include "proto/base/units.h"
 #include "proto/profile/own_code.h"
 
+#define SHOWN_FRAMES 10 /* of a guilty stack */
+
 /* ---- sentences, all of them clean ---------------------------------------------------------- */
 
 /* "2.6 MiB (2,713,600 bytes)", "1 block". */
@@ -94,22 +96,29 @@ static char *frame_text(const Dhat__Frame *frame, const Dhat__Location *location
 	return dhat_text_clean(text);
 }
 
-/* A row's lines: those of its first stack, which has lines of source where the row has none. */
+/* A row's lines: those of its first stack, which has lines of source where the row has none. Of a
+ * recursion one is enough. */
 static void put_stack(FILE *file, const struct dhat_judgement *judgement,
 		      const struct dhat_digest_row *row, bool is_whole)
 {
 	struct dhat_own_frame own = { 0 };
-	bool is_first = true;
+	_cleanup_free_ char *last = NULL;
+	size_t count = 0;
 
-	while (dhat_own_next(judgement->snapshot, row->point->part, &own)) {
+	while ((is_whole || !last) && dhat_own_next(judgement->snapshot, row->point->part, &own)) {
 		_cleanup_free_ char *text = frame_text(own.frame, own.location);
 
-		fprintf(file, is_first ? " in %s" : "\ncalled by %s", text ?: "?");
-		is_first = false;
-		if (!is_whole)
+		if (!text || (last && !strcmp(last, text)))
+			continue;
+		if (count++ == SHOWN_FRAMES) {
+			fputs("\ncalled by others (see `dhatctl stats')", file);
 			return;
+		}
+		fprintf(file, last ? "\ncalled by %s" : " in %s", text);
+		free(last);
+		last = take_ptr(text);
 	}
-	if (is_first)
+	if (!last)
 		fprintf(file, " in %s", row->names[0]);
 }
 

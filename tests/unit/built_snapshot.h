@@ -4,8 +4,7 @@
 
 #include "tests/unit/sample.h"
 
-#define BUILT_MAX_FRAMES 8
-#define BUILT_MAX_STACKS 16
+#define BUILT_MAX_FRAMES 12
 
 struct built_stack {
 	/* innermost first: "FUNCTION@FILE:LINE"; "FUNCTION@OBJECT" (with ".so") has no source,

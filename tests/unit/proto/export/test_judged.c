@@ -20,7 +20,8 @@
 
 static const struct built_stack stacks[] = {
 	BUILT(2048, 2, 4096, 4, 2048, 2, EVIL "@/repo/src/map.cc:12", "main@/repo/src/main.cc:5"),
-	BUILT(1000, 1, 1000, 1, 1000, 1, "load@./src/load.cc:7", "main@/repo/src/main.cc:6"),
+	BUILT(1000, 1, 1000, 1, 1000, 1, "load@./src/load.cc:7", "load@./src/load.cc:7",
+	      "main@/repo/src/main.cc:6"),
 	BUILT(1, 1, 1, 1, 1, 1, "@/lib/libplugin.so.1"),
 	{ .label = DHAT_LABEL_BEFORE, .live_bytes = 7777, .live_blocks = 7 },
 	BUILT_END,
@@ -80,6 +81,25 @@ static void test_text(void **state)
 			       "the attach: not counted\n"));
 	assert_non_null(strstr(report.text, "\n1 of 2 assertions does not hold\n"));
 	report_end(&report);
+}
+
+static void test_deep_stacks(void **state)
+{
+	const struct built_stack deep[] = {
+		BUILT(5, 1, 5, 1, 5, 1, "f1@a.c:1", "f2@a.c:2", "f3@a.c:3", "f4@a.c:4", "f5@a.c:5",
+		      "f6@a.c:6", "f7@a.c:7", "f8@a.c:8", "f9@a.c:9", "f10@a.c:10", "f11@a.c:11"),
+		BUILT_END
+	};
+	struct dhat_gate gate = { 0 };
+	_cleanup_free_ char *text = NULL;
+
+	assert_int_equal(dhat_gate_add(&gate, "live.bytes == 0", "test"), 0);
+	assert_int_equal(
+		dhat_gate_judge(&gate, built_snapshot(&(struct built_watch){ 0 }, deep), NULL), 0);
+	text = judged_guilty(gate.judgements[0], &gate.judgements[0]->rulings[0], 0, true);
+	assert_non_null(strstr(text, "\ncalled by f10 at a.c:10\ncalled by others (see"));
+	assert_null(strstr(text, "f11"));
+	dhat_gate_deinit(&gate);
 }
 
 /* No line is an order, whatever a target calls its functions. */
@@ -232,9 +252,13 @@ static void test_prepare(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),  cmocka_unit_test(test_lines_begin_with_ours),
-		cmocka_unit_test(test_junit), cmocka_unit_test(test_github),
-		cmocka_unit_test(test_codes), cmocka_unit_test(test_prepare),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_deep_stacks),
+		cmocka_unit_test(test_lines_begin_with_ours),
+		cmocka_unit_test(test_junit),
+		cmocka_unit_test(test_github),
+		cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_prepare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
