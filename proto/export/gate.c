@@ -227,6 +227,30 @@ static void print_github(const struct dhat_gate *gate, FILE *file)
 		judged_github(file, gate->judgements[i], here);
 }
 
+/* Figures of another program prove nothing; but a program may well have got another name. */
+static void note_other_program(const struct dhat_gate *gate, struct screen *screen,
+			       const struct dhat_judgement *judgement)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (!gate->baseline || !strcmp(gate->baseline->program, judgement->digest->program) ||
+	    asprintf(&text, "%s is of another program, %s", gate->baseline_path,
+		     gate->baseline->program) < 0)
+		return;
+	fputs("  Note: ", screen->file);
+	screen_paragraph(screen, 8, text);
+}
+
+static void print_text(const struct dhat_gate *gate, struct screen *screen)
+{
+	for (size_t i = 0; i < gate->judgement_count; i++) {
+		if (!gate->count && gate->judgements[i]->is_trusted)
+			continue;
+		judged_print(screen, gate->judgements[i]);
+		note_other_program(gate, screen, gate->judgements[i]);
+	}
+}
+
 static int print(const struct dhat_gate *gate, FILE *file, bool as_json, struct dhat_error *err)
 {
 	struct screen screen;
@@ -235,9 +259,8 @@ static int print(const struct dhat_gate *gate, FILE *file, bool as_json, struct 
 	screen_init(&screen, file);
 	if (as_json)
 		r = print_json(gate, file);
-	for (size_t i = 0; !as_json && i < gate->judgement_count; i++)
-		if (gate->count || !gate->judgements[i]->is_trusted)
-			judged_print(&screen, gate->judgements[i]);
+	else
+		print_text(gate, &screen);
 	if (gate->is_github) /* JSON has the standard output for itself */
 		print_github(gate, as_json ? stderr : file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;

@@ -249,6 +249,40 @@ static void test_prepare(void **state)
 	}
 }
 
+/* Of two programs: told, and judged all the same. */
+static void test_another_program(void **state)
+{
+	static const char baseline[] =
+		"{\"dhatd_baseline\": 1, \"program\": \"%s\", \"verdict\": \"exact\", \"totals\": "
+		"{\"live_bytes\": 1, \"live_blocks\": 1, \"peak_bytes\": 1, \"peak_blocks\": 1, "
+		"\"total_bytes\": 1, \"total_blocks\": 100}, \"stacks\": []}";
+	static const char *const programs[] = { "service", "other" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		char path[] = "/tmp/dhat-baseline-XXXXXX", text[4096] = "";
+		struct dhat_gate gate = { .baseline_path = path };
+		enum dhat_exit code = DHAT_EXIT_FAILED;
+		_cleanup_fclose_ FILE *file = tmpfile();
+		int fd = mkstemp(path);
+
+		assert_true(dprintf(fd, baseline, programs[i]) > 0);
+		close(fd);
+		assert_int_equal(dhat_gate_add(&gate, "total.blocks <= baseline", "test"), 0);
+		assert_int_equal(dhat_gate_prepare(&gate, NULL), 0);
+		unlink(path);
+		assert_int_equal(dhat_gate_judge(&gate,
+						 built_snapshot(&(struct built_watch){ 0 }, stacks),
+						 NULL),
+				 0);
+		assert_int_equal(dhat_gate_finish(&gate, file, false, &code, NULL), 0);
+		assert_int_equal(code, DHAT_EXIT_OK);
+		rewind(file);
+		assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+		assert_int_equal(strstr(text, "is of another program, other") != NULL, i == 1);
+		dhat_gate_deinit(&gate);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_github),
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_prepare),
+		cmocka_unit_test(test_another_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
