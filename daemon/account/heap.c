@@ -10,7 +10,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
 
-/* Points live in chunks, so that the table grows without moving them: 1,024 of them are 192 KiB
+/* Points live in chunks, so that the table grows without moving them: 1,024 of them are 196 KiB
  * with their histories, which are touched some sixteen times while a watch doubles; and a million
  * need a thousand chunk pointers. */
 #define CHUNK_SHIFT 10
@@ -22,12 +22,15 @@ _Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
 struct chunk {
 	struct heap_point points[CHUNK_POINTS];
 	float lows[CHUNK_POINTS][HISTORY_POINT_SLOTS]; /* history.h: slots that are over */
+	uint32_t changed[CHUNK_POINTS];		       /* in which generation each last was: see
+							  heap_point_changed() */
 };
 _Static_assert(sizeof(struct chunk) == (size_t)CHUNK_POINTS * HEAP_POINT_BYTES, "as heap.h says");
 
 struct heap {
 	struct heap_totals totals;
 	uint64_t peak_number; /* H3 */
+	uint32_t generation;
 	uint64_t max_blocks;
 	struct index *block_by_addr; /* see entry_size() */
 	struct index *far_by_addr;   /* value: sizes that have no room there */
@@ -67,6 +70,7 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 	if (!heap)
 		return -ENOMEM;
 	heap->max_blocks = max_blocks;
+	heap->generation = 1; /* 0: a point that was never used */
 	err = index_new(&heap->block_by_addr);
 	if (!err)
 		err = index_new(&heap->far_by_addr);
@@ -153,8 +157,8 @@ int heap_charge(struct heap *heap, struct budget *budget)
 	return err == -ENOSPC ? -ENOMEM : err;
 }
 
-/* Before a point's live figures change: if they have not changed since the heap's peak, they are
- * its figures at the peak. Keeps H3. */
+/* If a point's live figures have not changed since the heap's peak, they are its figures at the
+ * peak. Keeps H3. */
 static inline void point_touch(const struct heap *heap, struct heap_point *point)
 {
 	if (point->peak_number == heap->peak_number)
@@ -162,6 +166,12 @@ static inline void point_touch(const struct heap *heap, struct heap_point *point
 	point->peak_number = heap->peak_number;
 	point->peak_bytes = point->live_bytes;
 	point->peak_blocks = point->live_blocks;
+}
+
+/* A viewer has to be told of it: see heap_point_changed(). */
+static inline void note_change(struct heap *heap, uint32_t point)
+{
+	heap->chunks[point >> CHUNK_SHIFT]->changed[point & (CHUNK_POINTS - 1)] = heap->generation;
 }
 
 /* ---- history ------------------------------------------------------------------------------ */
@@ -350,6 +360,7 @@ static inline void open_block(struct heap *heap, uint32_t point_id, struct heap_
 {
 	point_touch(heap, point);
 	point_pass_time(heap, point_id, point);
+	note_change(heap, point_id);
 	heap->totals.live_bytes += size_bytes;
 	heap->totals.live_blocks++;
 	point->live_bytes += size_bytes;
@@ -364,6 +375,7 @@ static inline struct heap_point *lift_block(struct heap *heap, const struct bloc
 
 	point_touch(heap, point);
 	point_pass_time(heap, block->point, point);
+	note_change(heap, block->point);
 	heap->totals.live_bytes -= block->size_bytes;
 	heap->totals.live_blocks--;
 	heap->totals.closed_blocks++;
@@ -465,6 +477,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 	if (size_bytes == 0)
 		size_bytes = 1; /* H5 */
 	count_total(heap, point, size_bytes, time_ns);
+	note_change(heap, point_id); /* live or not */
 	err = place_block(heap, heap->max_blocks,
 			  &(struct block){ .addr = addr,
 					   .size_bytes = size_bytes,
@@ -708,7 +721,7 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 uint64_t heap_table_bytes(const struct heap *heap)
 {
 	return index_memory_bytes(heap->block_by_addr) +
-	       (uint64_t)heap->point_count * sizeof(struct heap_point);
+	       (uint64_t)heap->point_count * (sizeof(struct chunk) / CHUNK_POINTS);
 }
 
 void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
@@ -726,6 +739,7 @@ void heap_prefetch_point(const struct heap *heap, uint32_t point)
 	at = (const char *)point_at(heap, point);
 	__builtin_prefetch(at, 1);
 	__builtin_prefetch(at + 64, 1);
+	__builtin_prefetch(&heap->chunks[chunk]->changed[point & (CHUNK_POINTS - 1)], 1);
 }
 
 void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr)
@@ -797,6 +811,24 @@ int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	*ret_points = points;
 	*ret_count = heap->point_count;
 	return 0;
+}
+
+uint32_t heap_point_changed(const struct heap *heap, uint32_t point)
+{
+	const struct chunk *chunk =
+		point < heap->point_count ? heap->chunks[point >> CHUNK_SHIFT] : NULL;
+
+	return chunk ? chunk->changed[point & (CHUNK_POINTS - 1)] : 0;
+}
+
+uint64_t heap_peak_number(const struct heap *heap)
+{
+	return heap->peak_number;
+}
+
+uint32_t heap_next_generation(struct heap *heap)
+{
+	return heap->generation == UINT32_MAX ? UINT32_MAX : heap->generation++;
 }
 
 unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns)

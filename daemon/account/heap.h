@@ -71,8 +71,10 @@ int heap_new(uint64_t max_blocks, struct heap **ret);
 struct budget;
 int heap_charge(struct heap *heap, struct budget *budget);
 #define HEAP_POINT_WEIGHT 4
-/* What a point is charged with, once: two lines of the cache, and one for its history. */
-#define HEAP_POINT_BYTES (sizeof(struct heap_point) + HISTORY_POINT_SLOTS * sizeof(float))
+/* What a point is charged with, once: two lines of the cache, one for its history, and when it
+ * changed last. */
+#define HEAP_POINT_BYTES                                                                           \
+	(sizeof(struct heap_point) + HISTORY_POINT_SLOTS * sizeof(float) + sizeof(uint32_t))
 void heap_free(struct heap *heap);
 
 /* point: any id; the point table grows to hold it (ids are dense: see stack.h). -ENOMEM when it
@@ -160,6 +162,14 @@ int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count);
 /* Of live blocks; 0: none is. */
 uint64_t heap_point_mean_age_us(const struct heap_point *point, uint64_t now_ns);
+/* For who looks again and again: the number of the generation that ends with this call. A point has
+ * changed since an earlier call if heap_point_changed() is greater than what that call returned.
+ * One that has not has the live figures that it had, and at the peak either what it had, if
+ * heap_peak_number() is what it was, or those. UINT32_MAX: the numbers are used up; each point may
+ * have changed from now on. */
+uint32_t heap_next_generation(struct heap *heap);
+uint32_t heap_point_changed(const struct heap *heap, uint32_t point);
+uint64_t heap_peak_number(const struct heap *heap);
 /* Sum of lifetimes of a point, live blocks up to now_ns. In µs it is UINT64_MAX if it is more. */
 unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns);
 uint64_t heap_point_lifetimes_us(const struct heap_point *point, uint64_t now_ns);

@@ -358,6 +358,21 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	return NULL;
 }
 
+static Dhat__View *new_view(bool *failed, const struct target_copy *copy)
+{
+	Dhat__View *view = NEW(Dhat__View, dhat__view__init);
+
+	if (!view) {
+		*failed = true;
+		return NULL;
+	}
+	view->generation = copy->view.generation;
+	view->is_changes = copy->is_changes;
+	view->known_points = copy->view.known_points;
+	view->peak_number = copy->peak_number;
+	return view;
+}
+
 Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64_t taken_unix_ns)
 {
 	Dhat__SnapshotHead *head = NEW(Dhat__SnapshotHead, dhat__snapshot_head__init);
@@ -377,6 +392,8 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->target = new_copied_target(&failed, copy);
 	head->taken_unix_ns = taken_unix_ns;
 	head->sample_rate = 1;
+	if (copy->view.generation)
+		head->view = new_view(&failed, copy);
 	if (!failed)
 		return head;
 	dhat__snapshot_head__free_unpacked(head, NULL);
@@ -396,7 +413,7 @@ Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *co
 	set_probes(&failed, &copy->probed, &end->probes, &end->n_probes);
 	add_texts(&failed, copy->notes, &end->notes, &end->n_notes);
 	add_texts(&failed, notes, &end->notes, &end->n_notes);
-	if (copy->history.slot_count) {
+	if (copy->history.slot_count && !copy->view.generation) {
 		end->timeline = new_timeline(&failed, copy);
 		end->history = new_point_slots(&failed, copy);
 	}

@@ -135,6 +135,21 @@ static int emit_part(void *context, const Dhat__SnapshotPart *part)
 	return control_reply(emitter->reply, &response, emitter->err);
 }
 
+static int copy_for(const Dhat__SnapshotRequest *asked, struct target *target,
+		    struct target_copy **ret, struct dhat_error *err)
+{
+	struct target_view seen;
+
+	if (!asked->view)
+		return target_copy(target, true, ret, err);
+	seen = (struct target_view){
+		.observed_since_unix_ns = asked->view->since_unix_ns,
+		.generation = asked->view->generation,
+		.known_points = asked->view->known_points,
+	};
+	return target_copy_view(target, &seen, ret, err);
+}
+
 static int answer_snapshot(void *context, const Dhat__Request *request, struct control_reply *reply,
 			   struct dhat_error *err)
 {
@@ -145,7 +160,7 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 	int error = targets_find(requests->targets, request->snapshot->pid, &target, err);
 
 	if (error == 0)
-		error = target_copy(target, true, &copy, err);
+		error = copy_for(request->snapshot, target, &copy, err);
 	if (error)
 		return error;
 	return snapshot_write(copy, requests->symbolizer, request->snapshot->without_names,

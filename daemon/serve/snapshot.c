@@ -488,6 +488,12 @@ static void fill_history(const struct writing *writing, const struct target_poin
 	point->mean_age_us = from->mean_age_us;
 }
 
+/* A viewer has its stack already. */
+static bool is_known(const struct target_copy *copy, const struct target_point *point)
+{
+	return point->number && point->number <= copy->seen_points;
+}
+
 static void fill_point(const struct writing *writing, const struct target_point *from,
 		       Dhat__ProgramPoint *point, struct point_room *room)
 {
@@ -506,6 +512,9 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	point->live_blocks = heap->live_blocks;
 	point->first_ns = message_since(writing->copy, heap->first_ns);
 	point->last_ns = message_since(writing->copy, heap->last_ns);
+	point->number = from->number;
+	if (is_known(writing->copy, from))
+		return;
 	if (from->flags & DHAT_STACK_ANON)
 		point->kind = without_qualifiers("mmap");
 	if (from->is_before)
@@ -515,7 +524,8 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	else
 		point->stop = without_qualifiers(message_stop_name(from->stop));
 	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
-	fill_history(writing, from, point, room->low_bytes);
+	if (!from->number) /* of a view it would be out of date with the next event */
+		fill_history(writing, from, point, room->low_bytes);
 	point->frames = numbers;
 	for (uint32_t i = 0; i < from->frame_count; i++) {
 		if (i == DHAT_INNER_FRAMES && from->left_out)

@@ -134,6 +134,21 @@ static bool is_worth_showing(const struct heap_point *point)
 	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0;
 }
 
+/* What of the points is copied: `seen` NULL: those worth showing; else what is new since, which is
+ * everything if it is zeroed. With `lock`, as the copy of the point was taken. */
+static bool is_wanted(const struct target *target, const struct target_view *seen, uint32_t i,
+		      const struct heap_point *point)
+{
+	if (!seen)
+		return is_worth_showing(point);
+	return i >= seen->known_points || heap_point_changed(target->heap, i) > seen->generation;
+}
+
+static bool has_frames(const struct target_view *seen, uint32_t i)
+{
+	return !seen || i >= seen->known_points;
+}
+
 /* With `lock`. For one copy the budget has room kept: HEAP_POINT_WEIGHT, and the frames' weight in
  * stack.c. */
 _Static_assert(HEAP_POINT_BYTES *(HEAP_POINT_WEIGHT - 1) >= sizeof(struct heap_point) +
@@ -157,8 +172,8 @@ static int claim_copy(struct target *target, struct target_copy *copy, uint64_t 
 
 /* sources: where the frames of each point are. They neither move nor change while the target is
  * there, and the copy holds it: so the larger part of a copy is made without the lock. */
-static int copy_points(struct target *target, struct target_copy *copy,
-		       const struct stack_frame ***ret_sources)
+static int copy_points(struct target *target, const struct target_view *seen,
+		       struct target_copy *copy, const struct stack_frame ***ret_sources)
 {
 	_cleanup_free_ const struct stack_frame **sources = NULL;
 	_cleanup_free_ struct heap_point *points = NULL;
@@ -171,10 +186,10 @@ static int copy_points(struct target *target, struct target_copy *copy,
 	if (count > stacks_count(target->stacks))
 		count = stacks_count(target->stacks);
 	for (uint32_t i = 0; i < count; i++) {
-		if (!is_worth_showing(&points[i]))
+		if (!is_wanted(target, seen, i, &points[i]))
 			continue;
 		stacks_view(target->stacks, i, &view);
-		frames += view.frame_count;
+		frames += has_frames(seen, i) ? view.frame_count : 0;
 		copy->point_count++;
 	}
 	error = claim_copy(target, copy, count, frames);
@@ -188,9 +203,11 @@ static int copy_points(struct target *target, struct target_copy *copy,
 	for (uint32_t i = 0; i < count; i++) {
 		struct target_point *point = &copy->points[copy->point_count];
 
-		if (!is_worth_showing(&points[i]))
+		if (!is_wanted(target, seen, i, &points[i]))
 			continue;
 		stacks_view(target->stacks, i, &view);
+		if (!has_frames(seen, i))
+			view.frame_count = view.left_out = 0;
 		*point = (struct target_point){
 			.heap = points[i],
 			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
@@ -200,6 +217,7 @@ static int copy_points(struct target *target, struct target_copy *copy,
 			.left_out = view.left_out,
 			.stop = view.stop,
 			.flags = view.flags,
+			.number = seen ? i + 1 : 0,
 			.is_before = i == STACK_POINT_BEFORE,
 			.is_lost = i == STACK_POINT_LOST,
 		};
@@ -208,6 +226,8 @@ static int copy_points(struct target *target, struct target_copy *copy,
 		copy->frame_count += view.frame_count;
 		copy->point_count++;
 	}
+	if (seen)
+		copy->view.known_points = count;
 	*ret_sources = take_ptr(sources);
 	return 0;
 }
@@ -278,8 +298,44 @@ static void copy_tables(struct target *target, struct target_copy *copy)
 	copy->tables_pending = sum.tables_pending;
 }
 
-static int copy_locked(struct target *target, bool with_points, struct target_copy *copy,
-		       const struct stack_frame ***ret_sources)
+enum extent { COPY_STATUS, COPY_PROFILE, COPY_VIEW };
+
+/* What is new to a viewer; a generation that is no other's any more tells nothing. */
+static int copy_view(struct target *target, const struct target_view *seen_,
+		     struct target_copy *copy, const struct stack_frame ***ret_sources)
+{
+	static const struct target_view nothing;
+	const struct target_view *seen = &nothing;
+	int error;
+
+	if (seen_->observed_since_unix_ns == target->life.since_unix_ns && seen_->generation &&
+	    seen_->generation < UINT32_MAX)
+		seen = seen_;
+	copy->is_changes = seen == seen_;
+	copy->seen_points = seen->known_points;
+	copy->view.observed_since_unix_ns = target->life.since_unix_ns;
+	error = copy_points(target, seen, copy, ret_sources);
+	copy->peak_number = heap_peak_number(target->heap);
+	copy->view.generation = heap_next_generation(target->heap);
+	return error;
+}
+
+static int copy_extent(struct target *target, enum extent extent, const struct target_view *seen,
+		       struct target_copy *copy, const struct stack_frame ***ret_sources)
+{
+	int error = 0;
+
+	if (extent == COPY_PROFILE)
+		error = copy_points(target, NULL, copy, ret_sources);
+	else if (extent == COPY_VIEW)
+		error = copy_view(target, seen, copy, ret_sources);
+	if (error == 0 && copy->frame_count)
+		error = copy_objects(target, copy);
+	return error;
+}
+
+static int copy_locked(struct target *target, enum extent extent, const struct target_view *seen,
+		       struct target_copy *copy, const struct stack_frame ***ret_sources)
 {
 	int error = identity_copy(&target->identity, &copy->identity);
 
@@ -305,15 +361,13 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	if (error == 0)
 		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
-	if (error == 0 && with_points)
-		error = copy_points(target, copy, ret_sources);
-	if (error == 0 && with_points)
-		error = copy_objects(target, copy);
+	if (error == 0)
+		error = copy_extent(target, extent, seen, copy, ret_sources);
 	return error ? error : copy_verdict(target, copy);
 }
 
-int target_copy(struct target *target, bool with_points, struct target_copy **ret,
-		struct dhat_error *err)
+static int copy_new(struct target *target, enum extent extent, const struct target_view *seen,
+		    struct target_copy **ret, struct dhat_error *err)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = calloc(1, sizeof(*copy));
 	_cleanup_free_ const struct stack_frame **sources = NULL;
@@ -325,9 +379,9 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 	target_look_after_code(target);
 	target_look_at_memory(target);
 	target_lock(target);
-	error = copy_locked(target, with_points, copy, &sources);
+	error = copy_locked(target, extent, seen, copy, &sources);
 	target_unlock(target);
-	if (error == 0 && with_points)
+	if (error == 0 && extent != COPY_STATUS)
 		error = copy_frames(copy, sources);
 	if (error == -EBUSY)
 		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
@@ -339,6 +393,18 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 					(int)target->pid);
 	*ret = take_ptr(copy);
 	return 0;
+}
+
+int target_copy(struct target *target, bool with_points, struct target_copy **ret,
+		struct dhat_error *err)
+{
+	return copy_new(target, with_points ? COPY_PROFILE : COPY_STATUS, NULL, ret, err);
+}
+
+int target_copy_view(struct target *target, const struct target_view *seen,
+		     struct target_copy **ret, struct dhat_error *err)
+{
+	return copy_new(target, COPY_VIEW, seen, ret, err);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */

@@ -87,9 +87,17 @@ struct target_point {
 	uint64_t mean_age_us;		 /* of live blocks */
 	uint32_t first_frame;		 /* index in frames */
 	uint32_t frame_count, left_out;	 /* as in struct stack_view */
+	uint32_t number;		 /* of a copy for a viewer, from 1 on; else 0 */
 	uint8_t stop, flags;		 /* enum dhat_stop, DHAT_STACK_… */
 	bool is_before,
 		is_lost; /* no stack: allocated before the attach; there was no room for it */
+};
+
+/* What a viewer, who looks again and again, was told last: of which watch, up to which generation
+ * of the heap (heap_next_generation()), and of how many stacks. */
+struct target_view {
+	uint64_t observed_since_unix_ns;
+	uint32_t generation, known_points;
 };
 
 /* A self-contained copy of everything a profile says; nothing in it points into the target. */
@@ -104,6 +112,10 @@ struct target_copy {
 	struct heap_history history; /* up to the copy's time */
 	struct target_point *points; /* those with a total or something live */
 	uint32_t point_count;
+	struct target_view view; /* of a copy for a viewer; else zeroed */
+	uint64_t peak_number;	 /* heap_peak_number() */
+	uint32_t seen_points;	 /* the first so many are known: no frames, texts */
+	bool is_changes;	 /* points are those that are new or have changed since */
 	struct stack_frame *frames;
 	uint32_t frame_count;
 	struct target_object *objects;
@@ -215,6 +227,10 @@ void target_look_at_memory(struct target *target);
  * so that what the target did before the call is in the copy. */
 int target_copy(struct target *target, bool with_points, struct target_copy **ret,
 		struct dhat_error *err); /* -EBUSY: see max_memory_bytes */
+/* For a viewer: all stacks by their numbers, used or not, or, if `seen` is of this watch, those
+ * that are new, and the figures (no frames) of those that have changed since. */
+int target_copy_view(struct target *target, const struct target_view *seen,
+		     struct target_copy **ret, struct dhat_error *err);
 void target_copy_free(struct target_copy *copy);
 
 /* All live blocks, as heap_visit_blocks(); is_before: from before the attach. The target's events

@@ -923,6 +923,74 @@ static void test_budget_of_an_inventory(void **state)
 	assert_int_equal(budget.used_bytes, 0);
 }
 
+/* ---- what has changed since ---------------------------------------------------------------- */
+
+enum { VIEWED_POINTS = 8, VIEWED_BLOCKS = 32 };
+
+/* A viewer is told of the points that have changed only: what it has is what they all are. */
+static void look(struct heap *heap, struct heap_point seen[VIEWED_POINTS], uint32_t *generation,
+		 uint64_t *peak_number, unsigned *sent)
+{
+	_cleanup_free_ struct heap_point *points = NULL;
+	struct heap_totals totals;
+	uint32_t count;
+
+	assert_int_equal(heap_copy(heap, &totals, &points, &count), 0);
+	for (uint32_t i = 0; i < count; i++) {
+		if (heap_point_changed(heap, i) > *generation) {
+			seen[i] = points[i];
+			(*sent)++;
+		} else if (heap_peak_number(heap) != *peak_number) {
+			seen[i].peak_bytes = seen[i].live_bytes;
+			seen[i].peak_blocks = seen[i].live_blocks;
+		}
+		assert_int_equal(seen[i].live_bytes, points[i].live_bytes);
+		assert_int_equal(seen[i].live_blocks, points[i].live_blocks);
+		assert_int_equal(seen[i].total_bytes, points[i].total_bytes);
+		assert_int_equal(seen[i].total_blocks, points[i].total_blocks);
+		assert_int_equal(seen[i].max_bytes, points[i].max_bytes);
+		assert_int_equal(seen[i].peak_bytes, points[i].peak_bytes);
+		assert_int_equal(seen[i].peak_blocks, points[i].peak_blocks);
+		assert_int_equal(seen[i].last_ns, points[i].last_ns);
+	}
+	*peak_number = heap_peak_number(heap);
+	*generation = heap_next_generation(heap);
+}
+
+static void a_viewer_needs_only_what_has_changed(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = fresh(VIEWED_BLOCKS / 2);
+	struct heap_point seen[2][VIEWED_POINTS] = { 0 };
+	uint32_t generations[2] = { 0 };
+	uint64_t peaks[2] = { 0 };
+	unsigned sent[2] = { 0 }, looks = 0, seed = 11;
+
+	for (uint64_t time = 1; time < 20000; time++) {
+		uint64_t addr = 0x1000 + 16 * (uint64_t)(rand_r(&seed) % VIEWED_BLOCKS);
+		uint32_t point = rand_r(&seed) % VIEWED_POINTS;
+
+		switch (rand_r(&seed) % 4) {
+		case 0:
+			drop(addr, time);
+			break;
+		case 1:
+			begin(7, addr, time);
+			end(7, addr, addr + 16, 1 + time % 99, point, DHAT_REALLOC_MOVED, time);
+			break;
+		default:
+			add(addr, time % 2 ? 40 : 300, point, time);
+		}
+		for (int i = 0; i < 2; i++) { /* two viewers, each at its own pace */
+			if (rand_r(&seed) % (i ? 3 : 9))
+				continue;
+			look(heap, seen[i], &generations[i], &peaks[i], &sent[i]);
+			looks += i;
+		}
+	}
+	assert_int_equal(heap_point_changed(heap, 5000), 0); /* there is no such point */
+	assert_true(looks > 1000 && sent[1] < looks * VIEWED_POINTS / 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -949,6 +1017,7 @@ int main(void)
 		cmocka_unit_test(visits_each_live_block_once),
 		cmocka_unit_test(random_events_equal_the_model),
 		cmocka_unit_test(inventories_of_a_busy_process_add_up),
+		cmocka_unit_test(a_viewer_needs_only_what_has_changed),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_budget_of_an_inventory),
 	};

@@ -268,6 +268,7 @@ static void test_head_and_end(void **state)
 		write_copy(&small.copy, world->symbolizer, false, &receiver);
 	head = snapshot->head;
 	assert_int_equal(head->format_version, DHAT_SNAPSHOT_VERSION);
+	assert_null(head->view); /* nobody looks again and again */
 	assert_string_equal(head->tool_version, DHAT_VERSION);
 	assert_int_equal(head->sample_rate, 1);
 	assert_true(head->taken_unix_ns > 1700000000000000000ull);
@@ -544,6 +545,35 @@ static void test_large(void **state)
 	}
 }
 
+/* A viewer gets numbers, and of what it knows the figures alone. */
+static void test_view(void **state)
+{
+	struct world *world = *state;
+	struct receiver receiver = { 0 };
+	struct small_copy small;
+
+	make_copy(world, &small);
+	for (uint32_t i = 0; i < small.copy.point_count; i++)
+		small.points[i].number = 5 + i;
+	small.points[0].frame_count = 0;
+	small.copy.seen_points = 5;
+	small.copy.is_changes = true;
+	small.copy.view = (struct target_view){ 0, 77, 4 + small.copy.point_count };
+	small.copy.peak_number = 12;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		write_copy(&small.copy, world->symbolizer, false, &receiver);
+	assert_true(snapshot->head->view->is_changes);
+	assert_int_equal(snapshot->head->view->generation, 77);
+	assert_int_equal(snapshot->head->view->known_points, 4 + small.copy.point_count);
+	assert_int_equal(snapshot->head->view->peak_number, 12);
+	assert_int_equal(snapshot->points[0]->number, 5);
+	assert_int_equal(snapshot->points[0]->live_bytes, 70);
+	assert_int_equal(snapshot->points[0]->n_frames, 0);
+	assert_string_equal(snapshot->points[0]->stop, "");
+	assert_int_equal(snapshot->points[1]->number, 6);
+	assert_true(snapshot->points[1]->n_frames > 0 && *snapshot->points[1]->stop);
+}
+
 static void test_unsound_copy(void **state)
 {
 	struct world *world = *state;
@@ -569,7 +599,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_without_names), cmocka_unit_test(test_names_are_kept),
 		cmocka_unit_test(test_worker_dies),   cmocka_unit_test(test_receiver_stops),
 		cmocka_unit_test(test_empty),	      cmocka_unit_test(test_large),
-		cmocka_unit_test(test_unsound_copy),
+		cmocka_unit_test(test_unsound_copy),  cmocka_unit_test(test_view),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], WORKER_ARGUMENT))
