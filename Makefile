@@ -25,7 +25,7 @@ comma := ,
 
 # ---- what has to be there -------------------------------------------------------------------
 
-PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd
+PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw
 # goals that install first, or need nothing
 standalone := deps deps-test exports demo test bench test-kernels test-kill test-strangers test-distros fuzz stacks clean help \
 	format uninstall
@@ -34,7 +34,7 @@ builds := $(filter-out $(standalone),$(goals))
 # of COMMAND:PACKAGE… the packages whose command is not there
 commands_lack = $(foreach t,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
 ifneq ($(builds),)
-debian_of = $(patsubst json-c,libjson-c,$(1))-dev
+debian_of = $(patsubst ncursesw,libncurses,$(patsubst json-c,libjson-c,$(1)))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
 	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
 	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \

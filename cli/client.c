@@ -242,8 +242,12 @@ int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_err
 	return 0;
 }
 
-/* One part of a snapshot; *is_last: no more will come. */
-static int receive_part(struct client *client, struct dhat_snapshot *snapshot, bool *is_last,
+int client_fd(const struct client *client)
+{
+	return client->fd;
+}
+
+int client_receive_part(struct client *client, struct dhat_snapshot *snapshot, bool *is_last,
 			struct dhat_error *err)
 {
 	Dhat__SnapshotPart *part = NULL;
@@ -280,7 +284,7 @@ static int snapshot_once(const char *socket_path, Dhat__Request *request,
 	if (r == 0 && dhat_snapshot_new(&snapshot) < 0)
 		r = dhat_error_errno(err, ENOMEM, "cannot hold a snapshot");
 	while (r == 0 && !is_last)
-		r = receive_part(client, snapshot, &is_last, err);
+		r = client_receive_part(client, snapshot, &is_last, err);
 	if (r == 0)
 		r = dhat_snapshot_finish(snapshot, err);
 	if (r < 0)
@@ -289,22 +293,44 @@ static int snapshot_once(const char *socket_path, Dhat__Request *request,
 	return 0;
 }
 
-int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
-		    struct dhat_snapshot **ret, struct dhat_error *err)
+static int patient_snapshot(const char *socket_path, Dhat__SnapshotRequest *body,
+			    struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	uint64_t end_ns = client_patience_end();
-	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
 	struct dhat_error why;
 	int r;
 
-	body.pid = pid;
-	body.without_names = without_names;
 	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
-	request.snapshot = &body;
+	request.snapshot = body;
 	do {
 		why = (struct dhat_error){ 0 };
 		r = snapshot_once(socket_path, &request, ret, &why);
 	} while (r < 0 && is_patient(&request, end_ns, &why, err));
 	return r;
+}
+
+int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+		    struct dhat_snapshot **ret, struct dhat_error *err)
+{
+	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
+
+	body.pid = pid;
+	body.without_names = without_names;
+	return patient_snapshot(socket_path, &body, ret, err);
+}
+
+int client_view(const char *socket_path, uint32_t pid, struct dhat_view *view,
+		struct dhat_error *err)
+{
+	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
+	struct dhat_snapshot *answer = NULL;
+	Dhat__Seen seen;
+	int r;
+
+	body.pid = pid;
+	dhat_view_ask(view, &seen);
+	body.view = &seen;
+	r = patient_snapshot(socket_path, &body, &answer, err);
+	return r < 0 ? r : dhat_view_take(view, answer, err);
 }

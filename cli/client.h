@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
-#include "proto/profile/snapshot.h"
+#include "proto/profile/snapshot_view.h"
 #include "proto/wire/dhat.pb-c.h"
 
 #define CLIENT_SEND_NS 10000000000ull
@@ -31,6 +31,12 @@ void client_set_patience(uint64_t seconds);
 uint64_t client_patience_end(void);
 bool client_is_patient(uint64_t end_ns);
 
+/* An answer to a snapshot's request, for those who do something else meanwhile: when the descriptor
+ * is readable, one part of it is taken. *is_last: there are no more. */
+int client_fd(const struct client *client);
+int client_receive_part(struct client *client, struct dhat_snapshot *snapshot, bool *is_last,
+			struct dhat_error *err);
+
 /* A request with one response of a known kind. */
 int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response__BodyCase expected,
 		Dhat__Response **ret, struct dhat_error *err);
@@ -42,3 +48,6 @@ bool client_is_early(const Dhat__Status *status);
 /* pid 0: the only target. The caller frees the snapshot. */
 int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
 		    struct dhat_snapshot **ret, struct dhat_error *err);
+/* What has changed since the view's last answer; all of it at first. pid as above. */
+int client_view(const char *socket_path, uint32_t pid, struct dhat_view *view,
+		struct dhat_error *err);

@@ -1,17 +1,12 @@
 /* dhatctl snapshot: a profile into a file. */
-#include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "choice.h"
 #include "client.h"
 #include "command.h"
 #include "filtering.h"
 #include "proto/base/cleanup.h"
-#include "proto/base/program.h"
 #include "proto/export/export.h"
 #include "proto/profile/verdict.h"
 #include "written.h"
@@ -100,33 +95,6 @@ static int insist(const Dhat__Verdict *verdict, struct dhat_error *err)
 			      verdict->n_reasons > 1 ? " (and more: see `dhatctl status')" : "");
 }
 
-/* "service-1234-20261129-113355.dhat": of what is one word, and begins no option. The caller frees;
- * NULL: out of memory. */
-static char *name_file(const struct dhat_snapshot *snapshot, const struct dhat_exporter *exporter)
-{
-	const Dhat__Target *target = snapshot->head->target;
-	time_t seconds = snapshot->head->taken_unix_ns / 1000000000;
-	char name[DHAT_PROGRAM_CHARS], moment[32], *path;
-	struct tm tm;
-
-	dhat_program_name(target->command, target->executable, name);
-	for (char *at = name; *at; at++)
-		if (!isalnum((unsigned char)*at) && (at == name || !strchr("._-", *at)))
-			*at = '_';
-	localtime_r(&seconds, &tm);
-	strftime(moment, sizeof(moment), "%Y%m%d-%H%M%S", &tm);
-	if (asprintf(&path, "%s-%" PRIu32 "-%s%s", name, target->pid, moment, exporter->suffix) < 0)
-		return NULL;
-	/* two in one second: both stay */
-	for (int i = 2; access(path, F_OK) == 0 && i < 100; i++) {
-		free(path);
-		if (asprintf(&path, "%s-%" PRIu32 "-%s-%d%s", name, target->pid, moment, i,
-			     exporter->suffix) < 0)
-			return NULL;
-	}
-	return path;
-}
-
 static int find_exporter(struct snapshot_options *options_, struct dhat_error *err)
 {
 	if (options_->format.exporter)
@@ -151,7 +119,7 @@ static int save(struct snapshot_options *options_, struct dhat_snapshot *snapsho
 	if (r < 0)
 		return r;
 	if (!path)
-		path = named = name_file(snapshot, options_->format.exporter);
+		path = named = written_name(snapshot, options_->format.exporter);
 	if (!path)
 		return dhat_error_errno(err, ENOMEM, "cannot write the snapshot");
 	r = dhat_save(snapshot, path, options_->format.exporter, &export, err);

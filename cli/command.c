@@ -17,6 +17,7 @@ const struct command commands[] = {
 	{ "explain", "the verdict, the suspects and what to type next, in a few lines",
 	  cmd_explain },
 	{ "suspects", "what leaks, how fast, since when, and why that is said", cmd_suspects },
+	{ "top", "what grows, looked at each second: a screen, or a list into a pipe", cmd_top },
 	{ "diff", "what has grown between two profiles, and what has shrunk", cmd_diff },
 	{ "assert", "does a profile meet a build's conditions?", cmd_assert },
 	{ "verify", "is what an earlier profile kept gone?", cmd_verify },

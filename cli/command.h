@@ -58,6 +58,7 @@ int cmd_status(int argc, char **argv, struct dhat_error *err);
 int cmd_stats(int argc, char **argv, struct dhat_error *err);
 int cmd_explain(int argc, char **argv, struct dhat_error *err);
 int cmd_suspects(int argc, char **argv, struct dhat_error *err);
+int cmd_top(int argc, char **argv, struct dhat_error *err);
 int cmd_diff(int argc, char **argv, struct dhat_error *err);
 int cmd_assert(int argc, char **argv, struct dhat_error *err);
 int cmd_verify(int argc, char **argv, struct dhat_error *err);

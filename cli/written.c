@@ -1,11 +1,16 @@
 #include "written.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "filtering.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/program.h"
 #include "proto/base/text.h"
 #include "rows.h"
 #include "view.h"
@@ -74,6 +79,31 @@ static int print(unsigned trim_rules, const char *path, const struct dhat_snapsh
 	fputc('\n', stdout);
 	filtering_print(&screen, filter);
 	return 0;
+}
+
+char *written_name(const struct dhat_snapshot *snapshot, const struct dhat_exporter *exporter)
+{
+	const Dhat__Target *target = snapshot->head->target;
+	time_t seconds = snapshot->head->taken_unix_ns / 1000000000;
+	char name[DHAT_PROGRAM_CHARS], moment[32], *path;
+	struct tm tm;
+
+	dhat_program_name(target->command, target->executable, name);
+	for (char *at = name; *at; at++)
+		if (!isalnum((unsigned char)*at) && (at == name || !strchr("._-", *at)))
+			*at = '_';
+	localtime_r(&seconds, &tm);
+	strftime(moment, sizeof(moment), "%Y%m%d-%H%M%S", &tm);
+	if (asprintf(&path, "%s-%" PRIu32 "-%s%s", name, target->pid, moment, exporter->suffix) < 0)
+		return NULL;
+	/* two in one second: both stay */
+	for (int i = 2; access(path, F_OK) == 0 && i < 100; i++) {
+		free(path);
+		if (asprintf(&path, "%s-%" PRIu32 "-%s-%d%s", name, target->pid, moment, i,
+			     exporter->suffix) < 0)
+			return NULL;
+	}
+	return path;
 }
 
 int written_report(const struct common *common, unsigned trim_rules, const char *path,

@@ -296,7 +296,8 @@ static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_
 }
 
 /* keeps R1 */
-static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
+static int add_point(struct builder *builder, const Dhat__ProgramPoint *part,
+		     struct dhat_rendered_point **ret)
 {
 	_cleanup_free_ struct dhat_rendered_point *point = NULL;
 	struct dhat_rendering *rendering = builder->rendering;
@@ -319,8 +320,11 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 	if (!node)
 		return -ENOMEM;
 	add_part(rendering->snapshot, *node, part);
-	if (*node == point)
+	*ret = *node;
+	if (*node == point) {
+		point->number = rendering->point_count;
 		rendering->points[rendering->point_count++] = take_ptr(point);
+	}
 	return 0;
 }
 
@@ -353,12 +357,14 @@ static int build(struct builder *builder)
 
 	builder->spans = calloc(snapshot->frame_count + 1, sizeof(*builder->spans));
 	builder->rendering->points = calloc(snapshot->point_count + 1, sizeof(void *));
-	if (!builder->spans || !builder->rendering->points)
+	builder->rendering->point_of = calloc(snapshot->point_count + 1, sizeof(void *));
+	if (!builder->spans || !builder->rendering->points || !builder->rendering->point_of)
 		return -ENOMEM;
 	r = interned_add(&builder->lines, "[root]", &root);
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
 		if (!builder->options->is_shown || builder->options->is_shown[i])
-			r = add_point(builder, snapshot->points[i]);
+			r = add_point(builder, snapshot->points[i],
+				      &builder->rendering->point_of[i]);
 	for (size_t i = 0; r == 0 && i < builder->rendering->point_count; i++) {
 		struct dhat_rendered_point *point = builder->rendering->points[i];
 
@@ -416,5 +422,6 @@ void dhat_rendering_free(struct dhat_rendering *rendering)
 		free(rendering->points[i]);
 	free(rendering->lines);
 	free(rendering->points);
+	free(rendering->point_of);
 	free(rendering);
 }

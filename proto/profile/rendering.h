@@ -28,6 +28,7 @@ struct dhat_rendered_point {
 	double live_ages_us;		   /* sum over the live blocks */
 	uint64_t greatest_max_bytes;	   /* of a single part */
 	uint32_t part_count;		   /* points of the snapshot that this one stands for */
+	uint32_t number;		   /* in the order of their first parts, from 0 on */
 	uint32_t hidden_count;		   /* lines of the first part's stack beyond the depth */
 	uint32_t line_count;
 	uint32_t lines[]; /* indices in dhat_rendering.lines; innermost first, never none */
@@ -41,6 +42,8 @@ struct dhat_rendering {
 	size_t line_count;
 	struct dhat_rendered_point **points; /* in the snapshot's order of their first parts */
 	size_t point_count;
+	/* of each point of the snapshot: what it is a part of; NULL: it is not shown */
+	struct dhat_rendered_point **point_of;
 };
 
 /* How a location of a frame reads; location NULL: the frame has no name. The caller frees; NULL:
