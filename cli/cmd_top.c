@@ -1,9 +1,9 @@
 /* dhatctl top: what grows, looked at again and again. */
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "choice.h"
@@ -41,7 +41,8 @@ enum { KEY_SORT = 0x100, KEY_EVERY, KEY_BATCH };
 static const struct argp_option options[] = {
 	{ "every", KEY_EVERY, "SECONDS", 0, "Look so often (default 1; from 0.1 on)", 1 },
 	{ "sort", KEY_SORT, "KEY", 0,
-	  "Sort by live bytes, growth (the default), allocs (a second), live blocks, or total bytes",
+	  "Sort by live bytes, growth (the default), allocs (a second), live blocks, or total "
+	  "bytes",
 	  1 },
 	{ "batch", KEY_BATCH, 0, 0,
 	  "Print a list each time, with no screen; so it does where the output is no terminal", 1 },
@@ -76,7 +77,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SORT:
 		if (top_key_parse(arg, &top->key) == 0)
 			return 0;
-		argp_error(state, "--sort %s: there are live, growth, allocs, blocks and total", arg);
+		argp_error(state, "--sort %s: there are live, growth, allocs, blocks and total",
+			   arg);
 		return EINVAL;
 	case KEY_BATCH:
 		top->is_batch = true;
@@ -105,7 +107,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID]",
-	.doc = "What of the live heap grows, looked at each second: lines of source, unless --by says "
+	.doc = "What of the live heap grows, looked at each second: lines of source, unless --by "
+	       "says "
 	       "otherwise, with what they hold, how that has grown since the view began, and how "
 	       "fast. The key ? tells what others do.",
 	.children = children,
@@ -172,7 +175,8 @@ static int print_json(const struct top *top, const struct top_model *model)
 			       json_object_new_string(dhat_by_name(top->list.style.by)));
 	json_object_object_add(object, "row_count", json_object_new_uint64(model->row_count));
 	json_object_object_add(object, "rows", rows);
-	text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+							      JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text)
 		puts(text);
 	json_object_put(object);

@@ -184,16 +184,18 @@ static void print_stacks(FILE *file, const struct live *live, struct dhat_render
 	const struct rows_options options = { .key = RANK_BY_LIVE, .top = STACKS_SHOWN };
 	const struct top_row *row = &model->rows[model->selected];
 	struct screen screen = { .file = file, .width = top_screen_columns() };
-	char text[256], size[DHAT_UNIT_CHARS], was[DHAT_UNIT_CHARS];
+	char text[256], size[DHAT_UNIT_CHARS], grown[128] = "no growth";
 
-	snprintf(text, sizeof(text),
-		 "%s live in %s; %s%s in %+" PRId64 " blocks since %s; %s allocations a second",
+	if (row->grown_bytes || row->grown_blocks)
+		snprintf(grown, sizeof(grown), "%s%s in %+" PRId64 " blocks",
+			 row->grown_bytes < 0 ? "-" : "+",
+			 dhat_format_size(row->grown_bytes < 0 ? -(uint64_t)row->grown_bytes
+							       : (uint64_t)row->grown_bytes,
+					  size),
+			 row->grown_blocks);
+	snprintf(text, sizeof(text), "%s live in %s; %s since %s; %s allocations a second",
 		 dhat_format_size(row->live_bytes, size), view_counted(row->live_blocks, "block"),
-		 row->grown_bytes < 0 ? "-" : "+",
-		 dhat_format_size(row->grown_bytes < 0 ? -(uint64_t)row->grown_bytes
-						       : (uint64_t)row->grown_bytes,
-				  was),
-		 row->grown_blocks,
+		 grown,
 		 view_moment(model->snapshot->head->target->observed_since_unix_ns +
 			     model->baseline_ns),
 		 view_count((uint64_t)(row->allocs_per_second + 0.5)));
@@ -236,15 +238,14 @@ static void help_page(const struct live *live, FILE *file)
 		"  GROWTH        of LIVE since the view began, or since b; A MINUTE: its mean\n"
 		"  ALLOCS/S      allocations a second, since the last look\n"
 		"  TOTAL         ever allocated, freed or not; LATEST: how long ago the last was\n"
-		"  The curve is what was live since the view began; its bounds stand behind it.\n"
-		"\n";
+		"  The curve is what was live since the view began; its bounds stand behind it.\n";
 	struct screen screen = { .file = file, .width = top_screen_columns() };
 	const Dhat__Verdict *verdict = live->view.snapshot->end->verdict;
 
-	fputs(text, file);
 	if (verdict->exact)
 		fputs("The numbers are exact: each call of each allocator was seen.\n", file);
 	view_verdict(&screen, verdict, "");
+	fputs(text, file);
 }
 
 /* Anew, after an answer, and where the terminal has another size. */
@@ -342,8 +343,8 @@ static int regroup(struct live *live, int step)
 	enum dhat_by by = live->model.options.table.style.by;
 
 	live->shown.first = 0;
-	return top_model_set_by(&live->model, (by + DHAT_BY_OBJECT + 1 + step) %
-						      (DHAT_BY_OBJECT + 1));
+	return top_model_set_by(&live->model,
+				(by + DHAT_BY_OBJECT + 1 + step) % (DHAT_BY_OBJECT + 1));
 }
 
 static void resort(struct live *live, int step)
@@ -392,10 +393,10 @@ static bool take_movement(struct live *live, int key)
 		int key;
 		long by;
 	} keys[] = {
-		{ TOP_KEY_UP, -1 },	   { 'k', -1 },
-		{ TOP_KEY_DOWN, 1 },	   { 'j', 1 },
+		{ TOP_KEY_UP, -1 },	    { 'k', -1 },
+		{ TOP_KEY_DOWN, 1 },	    { 'j', 1 },
 		{ TOP_KEY_PAGE_UP, -page }, { TOP_KEY_PAGE_DOWN, page },
-		{ TOP_KEY_HOME, -FAR },	   { TOP_KEY_END, FAR },
+		{ TOP_KEY_HOME, -FAR },	    { TOP_KEY_END, FAR },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {

@@ -12,7 +12,7 @@ struct top_live_options {
 	struct top_options model;
 };
 
-/* Until the person leaves, or a signal says so; the terminal is as it was then, and what happened is
- * printed below what was there. A dhatd that ends is waited for, and what it told last stays; it is
- * the error that is returned if it has not come back. */
+/* Until the person leaves, or a signal says so; the terminal is as it was then, and what happened
+ * is printed below what was there. A dhatd that ends is waited for, and what it told last stays; it
+ * is the error that is returned if it has not come back. */
 int top_live_run(const struct top_live_options *options, struct dhat_error *err);

@@ -1,11 +1,11 @@
 #pragma once
 /* top_model: what `dhatctl top' shows: rows, how they have grown, and in which order.
  *
- * Pure. It is told of each answer (top_model_take()), and adds up the figures of the points to rows;
- * what a row is changes only when stacks are new, or other rows are asked for. M1: the sums over the
- * rows, and `before`, are those of the totals, where nothing is filtered out. M2: growth is counted
- * for each stack, so that it stays right whatever the rows are. What was there before the attach is
- * no row. Each function that may fail says -ENOMEM; the model may only be freed then.
+ * Pure. It is told of each answer (top_model_take()), and adds up the figures of the points to
+ * rows; what a row is changes only when stacks are new, or other rows are asked for. M1: the sums
+ * over the rows, and `before`, are those of the totals, where nothing is filtered out. M2: growth
+ * is counted for each stack, so that it stays right whatever the rows are. What was there before
+ * the attach is no row. Each function that may fail says -ENOMEM; the model may only be freed then.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,9 +23,9 @@ const char *top_key_name(enum top_key key);
 struct top_row {
 	const struct dhat_rendered_point *point; /* its lines; its figures are old */
 	uint64_t live_bytes, live_blocks, total_bytes, total_blocks;
-	uint64_t last_ns;		     /* latest allocation, since the observation began */
-	int64_t grown_bytes, grown_blocks;   /* live ones, since the baseline */
-	double allocs_per_second;	     /* between the last two answers */
+	uint64_t last_ns;		   /* latest allocation, since the observation began */
+	int64_t grown_bytes, grown_blocks; /* live ones, since the baseline */
+	double allocs_per_second;	   /* between the last two answers */
 };
 
 #define TOP_HISTORY 256 /* moments that are kept; a power of two */
@@ -34,7 +34,8 @@ struct top_row {
 struct top_history {
 	uint64_t live_bytes[TOP_HISTORY];
 	size_t count;
-	uint32_t stride, pending; /* answers that are a moment; those that the last one has so far */
+	uint32_t stride,
+		pending; /* answers that are a moment; those that the last one has so far */
 };
 void top_history_add(struct top_history *history, uint64_t live_bytes);
 
@@ -50,7 +51,7 @@ struct top_model {
 	struct dhat_rendering *table;
 	struct top_row *rows; /* in order; those that ever had a block */
 	size_t row_count;
-	size_t selected; /* a row; 0 if there is none */
+	size_t selected;		      /* a row; 0 if there is none */
 	uint64_t before_bytes, before_blocks; /* live, from before the attach */
 	uint64_t shown_bytes;		      /* live, of all rows */
 	int64_t grown_bytes;		      /* of the totals, since the baseline */
@@ -64,7 +65,8 @@ struct top_model {
 	struct top_point *points;
 	size_t point_count, point_room;
 	Dhat__Totals last, baseline;
-	size_t selected_point; /* a point of the selected row; SIZE_MAX: the first row, whatever it is */
+	size_t selected_point; /* a point of the selected row; SIZE_MAX: the first row, whatever it
+				  is */
 };
 
 void top_model_init(struct top_model *model, const struct top_options *options);

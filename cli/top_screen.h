@@ -13,7 +13,7 @@ struct top_shown { /* beside the model; texts are borrowed */
 	enum top_page page;
 	char *const *lines; /* of a page that is no list */
 	size_t line_count;
-	size_t first;	      /* the line, or row, at the top of the page; kept within what there is */
+	size_t first; /* the line, or row, at the top of the page; kept within what there is */
 	bool is_frozen;
 	const char *message; /* in place of the keys; NULL: none */
 	const char *prompt;  /* what was typed so far; NULL: nothing is being typed */

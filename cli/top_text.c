@@ -90,9 +90,8 @@ static void put_total(const struct top_model *model, const struct top_row *row, 
 /* How long ago the latest allocation was. */
 static void put_last(const struct top_model *model, const struct top_row *row, char *text)
 {
-	dhat_format_duration(model->last.end_ns > row->last_ns ? model->last.end_ns - row->last_ns
-							       : 0,
-			     text);
+	dhat_format_duration(
+		model->last.end_ns > row->last_ns ? model->last.end_ns - row->last_ns : 0, text);
 }
 
 static const struct column {
@@ -100,13 +99,11 @@ static const struct column {
 	int width;
 	int key; /* enum top_key; -1: rows are not sorted by it */
 	void (*put)(const struct top_model *model, const struct top_row *row, char *text);
-} figures[] = { /* the most wanted first */
-	{ "LIVE", 8, TOP_LIVE, put_live },
-	{ "GROWTH", 9, TOP_GROWTH, put_growth },
-	{ "A MINUTE", 9, -1, put_a_minute },
-	{ "ALLOCS/S", 9, TOP_ALLOCS, put_allocs },
-	{ "BLOCKS", 10, TOP_BLOCKS, put_blocks },
-	{ "TOTAL", 8, TOP_TOTAL, put_total },
+} figures[] = {
+	/* the most wanted first */
+	{ "LIVE", 8, TOP_LIVE, put_live },	  { "GROWTH", 9, TOP_GROWTH, put_growth },
+	{ "A MINUTE", 9, -1, put_a_minute },	  { "ALLOCS/S", 9, TOP_ALLOCS, put_allocs },
+	{ "BLOCKS", 10, TOP_BLOCKS, put_blocks }, { "TOTAL", 8, TOP_TOTAL, put_total },
 	{ "LATEST", 11, -1, put_last },
 };
 
@@ -169,7 +166,8 @@ static char *fit_name(const struct dhat_line_style *style, const char *name, siz
 	return dhat_fitting_name(clean, columns);
 }
 
-/* "load_session  targets/demo_service.c:51": of the place at least the file, the name gets the rest.
+/* "load_session  targets/demo_service.c:51": of the place at least the file, the name gets the
+ * rest.
  */
 static void put_function(FILE *file, const struct dhat_line_style *style, const char *name,
 			 const char *place, size_t columns)
@@ -248,8 +246,8 @@ static void put_stack(FILE *file, const struct top_model *model,
 			const Dhat__Location *location = frame->locations[j];
 
 			has_begun |= frame->n_locations == 1 || dhat_is_own_code(frame, location);
-			if (has_begun && !chain_add(&chain, *location->function ? location->function
-										: unnamed))
+			if (has_begun &&
+			    !chain_add(&chain, *location->function ? location->function : unnamed))
 				return;
 		}
 		has_begun = true;
@@ -388,8 +386,8 @@ char *top_text_row(const struct top_model *model, const struct top_row *row, siz
 	return text_end(&text);
 }
 
-/* The lowest and the highest of what is shown; at least a hundredth apart, so that what is level looks
- * level. */
+/* The lowest and the highest of what is shown; at least a hundredth apart, so that what is level
+ * looks level. */
 static void find_range(const struct top_history *history, uint64_t *ret_low, uint64_t *ret_high)
 {
 	uint64_t low = UINT64_MAX, high = 0;

@@ -1,8 +1,8 @@
 #pragma once
 /* top_text: the lines that `dhatctl top' shows, on a screen and into a pipe. Pure.
  *
- * Texts are clean (proto/base/text.h), and the caller frees them; NULL: out of memory. Columns: 0 is
- * no bound, then all figures are there. On a narrow screen the figure that rows are sorted by is
+ * Texts are clean (proto/base/text.h), and the caller frees them; NULL: out of memory. Columns: 0
+ * is no bound, then all figures are there. On a narrow screen the figure that rows are sorted by is
  * there, and of the others as many as leave room for names.
  */
 #include "top_model.h"

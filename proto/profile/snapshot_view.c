@@ -109,14 +109,15 @@ static int compare_frames(const void *a_, const void *b_)
 	return r;
 }
 
-/* The number of a frame that reads like this one; keeps V3. *is_new: it is this one, and ours now. */
+/* The number of a frame that reads like this one; keeps V3. *is_new: it is this one, and ours now.
+ */
 static int frame_number(struct dhat_view *view, Dhat__Frame *frame, uint32_t *ret, bool *is_new)
 {
 	struct dhat_snapshot *snapshot = view->snapshot;
 	struct known_frame *known = malloc(sizeof(*known)), **node;
 
-	if (!known || array_make_room(&snapshot->frames, &snapshot->frame_room,
-				      snapshot->frame_count)) {
+	if (!known ||
+	    array_make_room(&snapshot->frames, &snapshot->frame_room, snapshot->frame_count)) {
 		free(known);
 		return -ENOMEM;
 	}
@@ -260,8 +261,8 @@ static int apply(struct dhat_view *view, struct dhat_snapshot *answer)
 	size_t known = view->snapshot->point_count;
 	int r = numbers ? 0 : -ENOMEM;
 
-	if (r == 0 && known && answer->head->view->peak_number !=
-			       view->snapshot->head->view->peak_number)
+	if (r == 0 && known &&
+	    answer->head->view->peak_number != view->snapshot->head->view->peak_number)
 		move_peak(view->snapshot);
 	for (size_t i = 0; r == 0 && i < answer->part_count; i++)
 		if (answer->parts[i]->part_case == DHAT__SNAPSHOT_PART__PART_FRAMES)

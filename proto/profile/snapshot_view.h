@@ -2,19 +2,19 @@
 /* snapshot_view: a profile that is kept up to date by what changed since the last answer.
  *
  * Pure. The answers are those to a SnapshotRequest with a view: the first one is whole, each later
- * one too if its watch is another; else only what is new comes, and V1: the snapshot is what a whole
- * answer of that moment would be, but for lifetimes_us of points that have not changed. V2: a point
- * stays where it is in the array for as long as the watch lasts; new ones come behind, unused ones
- * with figures of 0 among them. V3: equal frames are one, so that a view that is kept for days grows
- * by what is new only.
+ * one too if its watch is another; else only what is new comes, and V1: the snapshot is what a
+ * whole answer of that moment would be, but for lifetimes_us of points that have not changed. V2: a
+ * point stays where it is in the array for as long as the watch lasts; new ones come behind, unused
+ * ones with figures of 0 among them. V3: equal frames are one, so that a view that is kept for days
+ * grows by what is new only.
  */
 #include "snapshot.h"
 
-struct dhat_view { /* zeroed at first; for reading */
+struct dhat_view {			/* zeroed at first; for reading */
 	struct dhat_snapshot *snapshot; /* NULL: nothing was taken yet */
-	bool is_whole;	 /* the last answer replaced all there was */
-	bool has_grown;	 /* the last answer brought points, so one that is whole did */
-	void *frames;	 /* private: by what they say */
+	bool is_whole;			/* the last answer replaced all there was */
+	bool has_grown; /* the last answer brought points, so one that is whole did */
+	void *frames;	/* private: by what they say */
 };
 
 void dhat_view_deinit(struct dhat_view *view);

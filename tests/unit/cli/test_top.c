@@ -93,8 +93,8 @@ static void test_rows_add_up(void **state)
 		for (size_t i = 0; i < f.model.row_count; i++) {
 			bytes += f.model.rows[i].live_bytes;
 			blocks += f.model.rows[i].live_blocks;
-			assert_true(!i || f.model.rows[i].live_bytes <=
-						  f.model.rows[i - 1].live_bytes);
+			assert_true(!i ||
+				    f.model.rows[i].live_bytes <= f.model.rows[i - 1].live_bytes);
 		}
 		shown = f.model.shown_bytes;
 		assert_int_equal(f.model.before_bytes, 770);
@@ -125,7 +125,8 @@ static void test_growth_and_rates(void **state)
 	assert_int_equal(row_of(&f, 0)->grown_bytes, -1000);
 	assert_true(top_model_a_minute(&f.model, 3000) == 180000);
 
-	look(&f); /* nothing has happened: growth stays, its rate halves, no allocation is under way */
+	look(&f); /* nothing has happened: growth stays, its rate halves, no allocation is under way
+		   */
 	assert_int_equal(f.model.rows[0].grown_bytes, 4000);
 	assert_true(f.model.rows[0].allocs_per_second == 0 && f.model.allocs_per_second == 0);
 	assert_true(top_model_a_minute(&f.model, 3000) == 90000);
@@ -401,7 +402,8 @@ static void test_hostile_names(void **state)
 			Dhat__Location *location = f.view.snapshot->frames[i]->locations[j];
 
 			free(location->function);
-			location->function = strdup("evil\x1b]0;title\x07\n\x9b" "2J");
+			location->function = strdup("evil\x1b]0;title\x07\n\x9b"
+						    "2J");
 		}
 	for (enum dhat_by by = DHAT_BY_STACK; by <= DHAT_BY_OBJECT; by++) {
 		assert_int_equal(top_model_set_by(&f.model, by), 0);

@@ -287,11 +287,11 @@ static void test_changes_of_nothing(void **state)
 {
 	_cleanup_(dhat_view_deinit) struct dhat_view view = { 0 };
 
-	assert_int_equal(dhat_view_take(&view,
-					snapshot_of(&(struct answer){ .generation = 1,
-								      .is_changes = true }),
-					NULL),
-			 -EBADMSG);
+	assert_int_equal(
+		dhat_view_take(&view,
+			       snapshot_of(&(struct answer){ .generation = 1, .is_changes = true }),
+			       NULL),
+		-EBADMSG);
 	assert_null(view.snapshot);
 }
 
