@@ -69,10 +69,17 @@ static int command_index(int argc, char **argv)
 	return first;
 }
 
+/* What dhatd does and dhatctl does not: it needs no dhatd that runs, or is one. */
+static const char *const dhatd_commands[] = { "run", "serve", "ps", NULL };
+
 static int complain(const char *word)
 {
 	struct dhat_similar similar = { .word = word };
 
+	if (is_any_of(word, dhatd_commands)) {
+		dhat_say("dhatctl", "%s: that is a command of dhatd: `dhatd %s'", word, word);
+		return DHAT_EXIT_USAGE;
+	}
 	for (size_t i = 0; commands[i].name; i++)
 		dhat_similar_consider(&similar, commands[i].name);
 	if (similar.best)

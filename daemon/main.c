@@ -4,6 +4,7 @@
 #include "daemon/worker/worker_main.h"
 #include "dhatd.h"
 #include "plan_report.h"
+#include "ps_report.h"
 #include "repair_report.h"
 #include "tell.h"
 
@@ -136,6 +137,8 @@ static int look(const struct dhatd_options *options)
 		status = plan_report(options);
 	else if (options->command == DHATD_REPAIR)
 		status = repair(options);
+	else if (options->command == DHATD_PS)
+		status = ps_report(options);
 	if (dhat_output_check_stdout(&err) == 0)
 		return status;
 	dhat_say("dhatd", "%s", err.message);
@@ -157,6 +160,7 @@ int main(int argc, char **argv)
 	switch (dhatd.options.command) {
 	case DHATD_DONE:
 	case DHATD_PLAN:
+	case DHATD_PS:
 	case DHATD_REPAIR:
 		status = look(&dhatd.options);
 		break;

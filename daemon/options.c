@@ -25,6 +25,7 @@ enum {
 	KEY_DEBUGINFOD_SECONDS,
 	KEY_USAGE,
 	KEY_ASSERT,
+	KEY_FOR,
 };
 
 static const struct argp_option attach_options[] = {
@@ -35,6 +36,16 @@ static const struct argp_option attach_options[] = {
 /* Of plan and repair, which look and are done. */
 static const struct argp_option looking_options[] = {
 	{ "pid", 'p', "N", 0, "Look at process N; may be given several times", 1 },
+	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
+	{ "help", '?', 0, 0, "Give this help list", -1 },
+	{ 0, 'h', 0, OPTION_ALIAS, 0, -1 },
+	{ "usage", KEY_USAGE, 0, 0, "Give a short usage message", -1 },
+	{ 0 },
+};
+
+static const struct argp_option ps_options[] = {
+	{ "for", KEY_FOR, "SECONDS", 0, "Watch so long (default 2; from 0.1 to 3600)", 1 },
+	{ "top", 'n', "N", 0, "Tell of the N that grow most (default 20)", 1 },
 	{ "json", 'j', 0, 0, "Print JSON, for programs", 2 },
 	{ "help", '?', 0, 0, "Give this help list", -1 },
 	{ 0, 'h', 0, OPTION_ALIAS, 0, -1 },
@@ -312,6 +323,65 @@ static error_t parse_look(int key, char *arg, struct argp_state *state)
 	}
 }
 
+#define PS_SECONDS 2
+#define PS_LEAST_SECONDS 0.1
+#define PS_MOST_SECONDS 3600
+#define PS_TOP 20
+
+static error_t parse_for(struct argp_state *state, struct dhatd_options *options, const char *arg)
+{
+	char *end;
+
+	options->ps_seconds = strtod(arg, &end);
+	if (end != arg && !*end && options->ps_seconds >= PS_LEAST_SECONDS &&
+	    options->ps_seconds <= PS_MOST_SECONDS)
+		return 0;
+	argp_error(state, "--for %s: not a number of seconds from %.1f to %d", arg,
+		   PS_LEAST_SECONDS, PS_MOST_SECONDS);
+	return EINVAL;
+}
+
+static error_t parse_top(struct argp_state *state, struct dhatd_options *options, const char *arg)
+{
+	uint64_t number;
+
+	if (dhat_parse_size(arg, &number) < 0) {
+		argp_error(state, "--top %s: not a number", arg);
+		return EINVAL;
+	}
+	options->ps_top = number;
+	return 0;
+}
+
+static error_t parse_ps(int key, char *arg, struct argp_state *state)
+{
+	struct dhatd_options *options = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		options->ps_seconds = PS_SECONDS;
+		options->ps_top = PS_TOP;
+		return 0;
+	case KEY_FOR:
+		return parse_for(state, options, arg);
+	case 'n':
+		return parse_top(state, options, arg);
+	case 'j':
+		options->as_json = true;
+		return 0;
+	case '?':
+	case 'h':
+	case KEY_USAGE:
+		return give_help(state, options, key);
+	case ARGP_KEY_ARG:
+		argp_error(state, "%s: not an option; `dhatd plan %s' looks at one process", arg,
+			   arg);
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 /* An argument of attach is a process. */
 static error_t parse_argument(struct argp_state *state, struct dhatd_options *options,
 			      const char *arg)
@@ -406,6 +476,14 @@ static const struct {
 		   "attached to. The exit status is 0 if it is safe to attach, else the one that "
 		   "an attach would have.",
 	    .children = plan_children } },
+	{ "ps",
+	  "dhatd ps",
+	  DHATD_PS,
+	  { .options = ps_options,
+	    .parser = parse_ps,
+	    .doc = "Which processes grow: their memory, how fast it grows, measured for some "
+		   "seconds, and the allocator that is seen. Nothing is attached to, and nobody "
+		   "has to be root." } },
 	{ "repair",
 	  "dhatd repair",
 	  DHATD_REPAIR,
@@ -424,6 +502,7 @@ static const char usage[] =
 	"  attach PID...        profile running processes\n"
 	"  run -- PROGRAM ...   start a program and profile it from its first allocation on\n"
 	"  serve                answer dhatctl; no target at the start\n"
+	"  ps                   which processes grow, and how fast\n"
 	"  plan PID             what an attach would find and cost, without attaching\n"
 	"  repair PID           remove breakpoints that a killed tracer left in a process\n"
 	"\n"
@@ -516,7 +595,7 @@ static int no_such_command(const char *name)
 	else
 		dhat_say("dhatd", "%s: no such command", name);
 	dhat_say("dhatd",
-		 "there are attach, run, serve, plan and repair; `dhatd --help' tells more");
+		 "there are attach, run, serve, ps, plan and repair; `dhatd --help' tells more");
 	return -EINVAL;
 }
 

@@ -18,6 +18,7 @@ enum dhatd_command {
 	DHATD_RUN,	/* a program from its first instruction on */
 	DHATD_SERVE,	/* no target yet: `dhatctl attach` brings them */
 	DHATD_PLAN,	/* no profile: what an attach would find */
+	DHATD_PS,	/* no profile: which processes grow */
 	DHATD_REPAIR,	/* no profile: let go of breakpoints that a tracer left in a process */
 };
 
@@ -30,7 +31,9 @@ struct dhatd_options {
 	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
-	bool as_json;		 /* plan, repair */
+	bool as_json;		 /* plan, ps, repair */
+	double ps_seconds;	 /* ps: how long it watches */
+	size_t ps_top;		 /* ps: of how many it tells */
 	const char *debuginfod_urls;  /* NULL: no debuginfod server is asked */
 	uint32_t debuginfod_seconds;  /* for one file; 0: the default */
 	const char *group;	      /* whose members may use the socket, too; NULL: none */

@@ -40,6 +40,8 @@ void proc_status_parse(const char *text, struct proc_status *ret)
 	status.seccomp_filters = atoi(line_value(text, "Seccomp_filters"));
 	status.effective_caps = strtoull(line_value(text, "CapEff"), NULL, 16);
 	status.caught_signals = strtoull(line_value(text, "SigCgt"), NULL, 16);
+	status.rss_bytes = strtoull(line_value(text, "VmRSS"), NULL, 10) << 10;
+	status.swap_bytes = strtoull(line_value(text, "VmSwap"), NULL, 10) << 10;
 	status.anonymous_bytes = strtoull(line_value(text, "RssAnon"), NULL, 10) << 10;
 	at = line_value(text, "NSpid");
 	while (status.ns_depth < PROC_NS_PIDS_MAX &&

@@ -16,7 +16,9 @@ struct proc_status {
 	int seccomp_mode, seccomp_filters;
 	unsigned long long effective_caps;
 	unsigned long long caught_signals; /* bit n - 1: signal n has a handler */
-	uint64_t anonymous_bytes;	   /* in memory */
+	uint64_t rss_bytes;		   /* in memory … */
+	uint64_t anonymous_bytes;	   /* … of it, nobody's file's */
+	uint64_t swap_bytes;		   /* anonymous, not in memory */
 };
 /* Pure. */
 void proc_status_parse(const char *text, struct proc_status *ret);

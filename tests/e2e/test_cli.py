@@ -158,7 +158,8 @@ def test_half_an_answer_is_none(quiet, daemon, ctl, tmp_path):
     """Whatever prints: where the disk is full the exit status says so, and a file is named."""
     daemon("attach", "--pid", quiet.pid)
     ctl("snapshot", "-o", tmp_path / "x.dhat")
-    commands = [["stats"], ["stats", "--json"], ["stats", tmp_path / "x.dhat"], ["status"], ["status", "--json"],
+    commands = [["stats"], ["stats", "--json"], ["top", "--batch", "--count", "1"], ["top", "--json", "--count", "1"],
+                ["stats", tmp_path / "x.dhat"], ["status"], ["status", "--json"],
                 ["rss"], ["rss", "--json"], ["plan", quiet.pid], ["stats", "--help"], ["stats", "--usage"],
                 ["export", tmp_path / "x.dhat"], ["export", tmp_path / "x.dhat", "-o", "/dev/null"],
                 ["snapshot", "-o", "-"], ["snapshot", "-o", "-", "--format", "dhat"], ["snapshot", "-o", "/dev/null"],

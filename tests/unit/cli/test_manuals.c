@@ -162,7 +162,7 @@ static void test_dhatctl(void **state)
 
 static void test_dhatd(void **state)
 {
-	static char *names[] = { "attach", "run", "serve", "plan", "repair" };
+	static char *names[] = { "attach", "run", "serve", "ps", "plan", "repair" };
 	_cleanup_free_ char *manual = read_manual("daemon/dhatd.8");
 	char *all = strdup("");
 

@@ -341,9 +341,28 @@ static void test_wrong_command_lines(void **state)
 	}
 }
 
+static void test_ps(void **state)
+{
+	struct dhatd_options options;
+
+	assert_int_equal(PARSE(&options, "ps"), 0);
+	assert_int_equal(options.command, DHATD_PS);
+	assert_true(options.ps_seconds == 2 && options.ps_top == 20 && !options.as_json);
+	assert_int_equal(PARSE(&options, "ps", "--for", "0.5", "-n", "3", "--json"), 0);
+	assert_true(options.ps_seconds == 0.5 && options.ps_top == 3 && options.as_json);
+	for (const char *const *wrong =
+		     (const char *const[]){ "0", "-1", "x", "", "1s", "nan", "3601", NULL };
+	     *wrong; wrong++)
+		assert_int_equal(PARSE(&options, "ps", "--for", *wrong), -EINVAL);
+	assert_non_null(strstr(printed, "--for 3601: not a number of seconds from 0.1 to 3600"));
+	assert_int_equal(PARSE(&options, "ps", "12"), -EINVAL);
+	assert_non_null(strstr(printed, "`dhatd plan 12' looks at one process"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ps),
 		cmocka_unit_test(test_attach),
 		cmocka_unit_test(test_bare_pid_and_options_first),
 		cmocka_unit_test(test_plan),

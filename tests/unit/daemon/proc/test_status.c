@@ -18,14 +18,17 @@ static void test_status(void **state)
 	proc_status_parse(
 		"Name:\tPid:\nState:\tt (tracing stop)\nTgid:\t12\nPid:\t13\n"
 		"TracerPid:\t99\nUid:\t1000\t0\t1\t2\nNSpid:\t13\t7\t2\nCapEff:\t000001ffffffffff\n"
-		"Seccomp:\t2\nSeccomp_filters:\t3\nRssAnon:\t     132 kB\nSigCgt:\t10\n",
+		"Seccomp:\t2\nSeccomp_filters:\t3\nVmRSS:\t 200 kB\nRssAnon:\t     132 "
+		"kB\nVmSwap:\t9 kB\nSigCgt:\t10\n",
 		&s);
 	assert_true(s.state == 't' && s.tgid == 12 && s.pid == 13 && s.tracer_pid == 99);
 	assert_true(s.ns_depth == 3 && s.ns_pids[0] == 13 && s.ns_pids[2] == 2);
 	assert_true(s.uid == 1000 && s.anonymous_bytes == 132 << 10 && s.caught_signals == 16);
+	assert_true(s.rss_bytes == 200 << 10 && s.swap_bytes == 9 << 10);
 	assert_true(s.effective_caps == 0x1ffffffffffull);
 	assert_true(s.seccomp_mode == 2 && s.seccomp_filters == 3);
 	proc_status_parse("", &s);
+	assert_true(s.rss_bytes == 0 && s.swap_bytes == 0);
 	assert_true(s.state == 0 && s.tgid == 0 && s.ns_depth == 0 && s.seccomp_mode == 0);
 	proc_status_parse("NSpid:\t1 2 3 4 5 6 7 8 9 10\n", &s);
 	assert_true(s.ns_depth == PROC_NS_PIDS_MAX && s.ns_pids[7] == 8);
@@ -67,7 +70,7 @@ static void test_myself(void **state)
 	assert_int_equal(proc_resident_bytes(0, &resident), -ESRCH);
 	assert_int_equal(proc_status_read(getpid(), &s), 0);
 	assert_true(s.tgid == getpid() && s.pid == getpid() && s.uid == getuid());
-	assert_true(s.anonymous_bytes > 0 && s.ns_depth >= 1);
+	assert_true(s.anonymous_bytes > 0 && s.rss_bytes > s.anonymous_bytes && s.ns_depth >= 1);
 	assert_int_equal(proc_status_read_main(0, &s), -ESRCH);
 	assert_true(proc_start_ticks(getpid()) >= proc_start_ticks(getppid()));
 	assert_true(proc_start_ticks(getpid()) > 0);
