@@ -323,6 +323,18 @@ char *top_text_totals(const struct top_model *model, size_t columns)
 	return text_end(&text);
 }
 
+/* What was typed, and that the command line has some, too. */
+static void put_filter(FILE *file, const struct top_model *model)
+{
+	_cleanup_free_ char *pattern = dhat_text_clean(model->pattern ?: "");
+	char size[DHAT_UNIT_CHARS];
+
+	if (!pattern || (!model->pattern && !model->options.filter->count))
+		return;
+	fprintf(file, ", %s%s: %s live", *pattern ? "filter " : "filtered", pattern,
+		dhat_format_size(model->shown_bytes, size));
+}
+
 char *top_text_rows(const struct top_model *model)
 {
 	static const char *const whats[] = { "stack", "function", "line", "file", "object" };
@@ -336,17 +348,11 @@ char *top_text_rows(const struct top_model *model)
 	fprintf(text.file, "%s by %s",
 		view_counted(model->row_count, whats[model->options.table.style.by]),
 		orders[model->options.key]);
+	put_filter(text.file, model);
 	if (model->seconds > 0)
 		fprintf(text.file, "; %s allocations a second, %s frees",
 			view_count((uint64_t)(model->allocs_per_second + 0.5)),
 			view_count((uint64_t)(model->frees_per_second + 0.5)));
-	if (model->pattern || model->options.filter->count) {
-		_cleanup_free_ char *pattern = dhat_text_clean(model->pattern ?: "");
-		char size[DHAT_UNIT_CHARS];
-
-		fprintf(text.file, "; filter %s: %s live", pattern ?: "",
-			dhat_format_size(model->shown_bytes, size));
-	}
 	return text_end(&text);
 }
 

@@ -24,9 +24,9 @@ struct process_entry {
 	uint64_t start_ticks;
 	uint64_t rss_bytes, anonymous_bytes, swap_bytes; /* at the second look; the second is a part
 							    of the first */
-	int64_t grown_bytes; /* anonymous and swapped, between the looks */
+	int64_t grown_bytes;		  /* anonymous and swapped, between the looks */
 	char program[DHAT_PROGRAM_CHARS]; /* may hold anything */
-	char *command;	     /* with its arguments; may hold anything; NULL: not read yet */
+	char *command; /* with its arguments; may hold anything; NULL: not read yet */
 	/* "glibc", "jemalloc, musl" …, by the names of files that are mapped; "?": none is known,
 	 * or is_hidden */
 	char allocator[PROCESS_ALLOCATOR_CHARS];

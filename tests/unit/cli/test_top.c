@@ -333,6 +333,10 @@ static void test_titles(void **state)
 	assert_true(has(totals, ", +60.0 MiB a minute; 770 B of it from before the attach; peak "));
 	rows = top_text_rows(&f.model);
 	assert_true(has(rows, "by growth; 60 allocations a second, 0 frees"));
+	free(rows);
+	assert_int_equal(top_model_set_pattern(&f.model, "Cache"), 0);
+	rows = top_text_rows(&f.model);
+	assert_true(has(rows, " by growth, filter Cache: 2.0 MiB live; 60 allocations"));
 	teardown(&f);
 }
 
