@@ -44,8 +44,10 @@ struct live {
 	/* the answer that is under way */
 	struct client *client; /* NULL: none is */
 	struct dhat_snapshot *answer;
+	bool is_for_file; /* it is the whole profile, to be written */
 	uint64_t asked_ns, next_ns;
 	struct dhat_error lost; /* why there is none; code DHAT_EXIT_OK: there is */
+	bool wants_file;	/* as soon as nothing else is under way */
 	bool has_quit;
 	bool is_dirty;
 };
@@ -76,11 +78,14 @@ static void end_asking(struct live *live)
 	dhat_snapshot_free(live->answer);
 	live->client = NULL;
 	live->answer = NULL;
+	live->is_for_file = false;
 }
 
 /* What it told last stays on the screen, and it is asked again: it may come back. */
 static void lose(struct live *live, const struct dhat_error *why)
 {
+	if (live->is_for_file)
+		tell(live, "Nothing was written: %s", why->message);
 	end_asking(live);
 	live->lost = *why;
 	live->is_dirty = true;
@@ -91,16 +96,20 @@ static int ask(struct live *live, struct dhat_error *err)
 	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
 	Dhat__Seen seen;
-	int r = client_new(live->options->socket_path, &live->client, err);
+	int r;
 
+	live->is_for_file = live->wants_file;
+	live->wants_file = false;
+	live->asked_ns = clock_now_ns(CLOCK_MONOTONIC);
+	r = client_new(live->options->socket_path, &live->client, err);
 	if (r < 0)
 		return r;
 	body.pid = live->pid;
 	dhat_view_ask(&live->view, &seen);
-	body.view = &seen;
+	if (!live->is_for_file)
+		body.view = &seen;
 	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
 	request.snapshot = &body;
-	live->asked_ns = clock_now_ns(CLOCK_MONOTONIC);
 	r = client_ask(live->client, &request, err);
 	return r < 0 ? r : dhat_snapshot_new(&live->answer);
 }
@@ -136,6 +145,22 @@ static int show_answer(struct live *live, struct dhat_error *err)
 	return 0;
 }
 
+static int write_answer(struct live *live)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = take_ptr(live->answer);
+	_cleanup_free_ char *path = written_name(snapshot, &dhat_lossless_exporter);
+	struct dhat_error why = { 0 };
+
+	end_asking(live);
+	if (!path)
+		return -ENOMEM;
+	if (dhat_save(snapshot, path, &dhat_lossless_exporter, NULL, &why) < 0)
+		tell(live, "Nothing was written: %s", why.message);
+	else
+		tell(live, "Written to %s", path);
+	return 0;
+}
+
 static int receive(struct live *live)
 {
 	struct dhat_error why = { 0 };
@@ -145,7 +170,7 @@ static int receive(struct live *live)
 	if (r == 0 && is_last)
 		r = dhat_snapshot_finish(live->answer, &why);
 	if (r == 0 && is_last)
-		r = show_answer(live, &why);
+		r = live->is_for_file ? write_answer(live) : show_answer(live, &why);
 	if (r < 0 && r != -ENOMEM)
 		lose(live, &why);
 	return r == -ENOMEM ? r : 0;
@@ -157,9 +182,11 @@ static int ask_in_time(struct live *live)
 	struct dhat_error why = { 0 };
 	int r;
 
-	if (live->client || live->shown.is_frozen || now_ns < live->next_ns)
+	if (live->client ||
+	    (!live->wants_file && (live->shown.is_frozen || now_ns < live->next_ns)))
 		return 0;
-	live->next_ns = now_ns + live->options->every_ns;
+	if (!live->wants_file)
+		live->next_ns = now_ns + live->options->every_ns;
 	r = ask(live, &why);
 	if (r < 0 && r != -ENOMEM)
 		lose(live, &why);
@@ -289,23 +316,6 @@ static int turn_to(struct live *live, enum top_page page)
 
 /* ---- keys ---------------------------------------------------------------------------------- */
 
-static void write_profile(struct live *live)
-{
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	_cleanup_free_ char *path = NULL;
-	struct dhat_error err = { 0 };
-	int r = client_snapshot(live->options->socket_path, live->pid, false, &snapshot, &err);
-
-	if (r == 0) {
-		path = written_name(snapshot, &dhat_lossless_exporter);
-		r = path ? dhat_save(snapshot, path, &dhat_lossless_exporter, NULL, &err) : -ENOMEM;
-	}
-	if (r < 0)
-		tell(live, "Nothing was written: %s", *err.message ? err.message : strerror(-r));
-	else
-		tell(live, "Written to %s", path);
-}
-
 static int type(struct live *live, int key)
 {
 	size_t length = strlen(live->typed);
@@ -359,7 +369,7 @@ static void freeze(struct live *live)
 {
 	live->shown.is_frozen = !live->shown.is_frozen;
 	live->next_ns = 0;
-	if (live->shown.is_frozen)
+	if (live->shown.is_frozen && !live->is_for_file)
 		end_asking(live);
 }
 
@@ -420,7 +430,8 @@ static int take_common(struct live *live, int key)
 		freeze(live);
 		return 0;
 	case 'w':
-		write_profile(live);
+		live->wants_file = true;
+		tell(live, "The profile is being fetched");
 		return 0;
 	case '?':
 	case 'h':
