@@ -138,9 +138,9 @@ static int show_answer(struct live *live, struct dhat_error *err)
 	if (was_attached && !is_attached(live))
 		tell(live, "The process is watched no more (%s): this is what it was at the end",
 		     live->view.snapshot->head->target->state);
-	else if (live->view.is_whole || was_lost)
-		tell(live, live->view.is_whole ? "Another watch has begun: all is counted anew"
-					       : "dhatd answers again");
+	else if (live->view.is_another || was_lost)
+		tell(live, live->view.is_another ? "Another watch has begun: all is counted anew"
+						 : "dhatd answers again");
 	live->is_dirty = true;
 	return 0;
 }
@@ -258,6 +258,7 @@ static void help_page(const struct live *live, FILE *file)
 		"  b             count growth from now on\n"
 		"  space         freeze, and go on\n"
 		"  w             write the profile as it is now into a .dhat file, here\n"
+		"  r             look all names up anew (of code made at run time)\n"
 		"  q             back, or leave\n"
 		"\n"
 		"Figures\n"
@@ -432,6 +433,11 @@ static int take_common(struct live *live, int key)
 	case 'w':
 		live->wants_file = true;
 		tell(live, "The profile is being fetched");
+		return 0;
+	case 'r':
+		live->view.wants_whole = true;
+		live->next_ns = 0;
+		tell(live, "Names are looked up anew");
 		return 0;
 	case '?':
 	case 'h':

@@ -310,7 +310,8 @@ static void note_totals(struct top_model *model, bool is_first, const Dhat__Tota
 
 int top_model_take(struct top_model *model, const struct dhat_view *view)
 {
-	bool is_first = view->is_whole || !model->snapshot;
+	bool is_first = view->is_another || !model->snapshot ||
+			view->snapshot->point_count < model->point_count;
 	int r;
 
 	model->snapshot = view->snapshot;

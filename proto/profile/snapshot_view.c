@@ -22,10 +22,17 @@ void dhat_view_deinit(struct dhat_view *view)
 	*view = (struct dhat_view){ 0 };
 }
 
+/* Keeps V4. */
+static bool is_time_for_names(const struct dhat_view *view)
+{
+	return view->has_unnamed &&
+	       view->snapshot->head->taken_unix_ns - view->whole_unix_ns >= DHAT_VIEW_NAMES_NS;
+}
+
 void dhat_view_ask(const struct dhat_view *view, Dhat__Seen *ret)
 {
 	dhat__seen__init(ret);
-	if (!view->snapshot)
+	if (!view->snapshot || view->wants_whole || is_time_for_names(view))
 		return;
 	ret->since_unix_ns = view->snapshot->head->target->observed_since_unix_ns;
 	ret->generation = view->snapshot->head->view->generation;
@@ -129,10 +136,12 @@ static int frame_number(struct dhat_view *view, Dhat__Frame *frame, uint32_t *re
 	}
 	*ret = (*node)->number;
 	*is_new = *node == known;
-	if (*is_new)
-		snapshot->frames[snapshot->frame_count++] = frame;
-	else
+	if (!*is_new) {
 		free(known);
+		return 0;
+	}
+	snapshot->frames[snapshot->frame_count++] = frame;
+	view->has_unnamed |= !frame->n_locations && !*frame->object;
 	return 0;
 }
 
@@ -270,29 +279,35 @@ static int apply(struct dhat_view *view, struct dhat_snapshot *answer)
 	for (size_t i = 0; r == 0 && i < answer->part_count; i++)
 		if (answer->parts[i]->part_case == DHAT__SNAPSHOT_PART__PART_POINTS)
 			r = take_points(view->snapshot, answer->parts[i]->points, known, numbers);
-	view->has_grown = view->snapshot->point_count > known;
+	view->has_grown = view->snapshot->point_count > known || !known;
 	return r < 0 ? r : take_parts(view->snapshot, answer);
 }
 
-/* The first one, or one of another watch: all of it is new. */
-static int begin(struct dhat_view *view)
+/* All of it is new. */
+static int begin(struct dhat_view *view, const struct dhat_snapshot *answer)
 {
+	const struct dhat_snapshot *last = view->snapshot;
+	bool is_another = !last || last->head->target->observed_since_unix_ns !=
+					   answer->head->target->observed_since_unix_ns;
+
 	dhat_view_deinit(view);
+	view->is_another = is_another;
+	view->whole_unix_ns = answer->head->taken_unix_ns;
 	return dhat_snapshot_new(&view->snapshot);
 }
 
 int dhat_view_take(struct dhat_view *view, struct dhat_snapshot *answer_, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *answer = answer_;
-	bool is_whole;
 	int r = check(view, answer, err);
 
 	if (r < 0)
 		return r;
-	is_whole = !answer->head->view->is_changes;
-	r = is_whole ? begin(view) : 0;
+	if (answer->head->view->is_changes)
+		view->is_another = false;
+	else
+		r = begin(view, answer);
 	if (r == 0)
 		r = apply(view, answer);
-	view->is_whole = is_whole;
 	return r < 0 ? dhat_error_errno(err, -r, "cannot hold the profile") : 0;
 }

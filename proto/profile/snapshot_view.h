@@ -6,15 +6,24 @@
  * whole answer of that moment would be, but for lifetimes_us of points that have not changed. V2: a
  * point stays where it is in the array for as long as the watch lasts; new ones come behind, unused
  * ones with figures of 0 among them. V3: equal frames are one, so that a view that is kept for days
- * grows by what is new only.
+ * grows by what is new only. V4: code that is made at run time gets its name later than its
+ * address; as long as a frame of it has none, all is asked for anew each DHAT_VIEW_NAMES_NS.
  */
 #include "snapshot.h"
 
+#define DHAT_VIEW_NAMES_NS 60000000000ull
+
 struct dhat_view {			/* zeroed at first; for reading */
 	struct dhat_snapshot *snapshot; /* NULL: nothing was taken yet */
-	bool is_whole;			/* the last answer replaced all there was */
-	bool has_grown; /* the last answer brought points, so one that is whole did */
-	void *frames;	/* private: by what they say */
+	bool is_another;  /* the last answer was the first of its watch: nothing is as it was */
+	bool has_grown;	  /* it brought points, or all of them anew: what points to the old ones has
+			     to   go */
+	bool wants_whole; /* to be set: with the next answer all comes anew, with today's names */
+
+	/* private */
+	void *frames;		/* by what they say */
+	uint64_t whole_unix_ns; /* when all came last */
+	bool has_unnamed;	/* V4 */
 };
 
 void dhat_view_deinit(struct dhat_view *view);

@@ -202,6 +202,8 @@ def test_keys(stacks, terminal, ctl, tmp_path):
     assert re.match(r"many_stacks \(pid \d+\), watched for .* exact\n", text)
     allocate(program, "again 1000")
     top.shows(r"^31\.2 KiB \+15\.6 KiB .* walk  ")
+    top.type("r")
+    top.shows(r"^31\.2 KiB \+15\.6 KiB .* walk  (.*\n)+Names are looked up anew")
     top.type("b")
     top.shows(r"^31\.2 KiB +0 .* walk  ")
     top.type("g")  # files

@@ -36,9 +36,9 @@ static void setup(struct fixture *f, enum dhat_by by, enum top_key key)
 		f->view.snapshot->points[i]->number = i + 1;
 	options.table.style.by = by;
 	top_model_init(&f->model, &options);
-	f->view.is_whole = f->view.has_grown = true;
+	f->view.is_another = f->view.has_grown = true;
 	assert_int_equal(top_model_take(&f->model, &f->view), 0);
-	f->view.is_whole = f->view.has_grown = false;
+	f->view.is_another = f->view.has_grown = false;
 }
 
 static void teardown(struct fixture *f)
@@ -156,6 +156,32 @@ static void test_baseline(void **state)
 	teardown(&f);
 }
 
+/* All stacks come anew, with other names perhaps: what they had is known. */
+static void test_names_anew(void **state)
+{
+	struct dhat_snapshot *first;
+	struct fixture f;
+
+	setup(&f, DHAT_BY_STACK, TOP_GROWTH);
+	allocate(&f, 1, 4000, 40);
+	look(&f);
+	top_model_move(&f.model, 1);
+	first = f.view.snapshot;
+	f.view.snapshot = sample_snapshot();
+	for (size_t i = 0; i < f.view.snapshot->point_count; i++)
+		f.view.snapshot->points[i]->number = i + 1;
+	f.view.snapshot->end->totals->end_ns += 2 * SECOND;
+	allocate(&f, 1, 4100, 41);
+	f.view.has_grown = true;
+	dhat_snapshot_free(first); /* as a view does */
+	assert_int_equal(top_model_take(&f.model, &f.view), 0);
+	assert_int_equal(row_of(&f, 1)->grown_bytes, 4100);
+	assert_true(row_of(&f, 1)->allocs_per_second == 1);
+	assert_int_equal(f.model.selected, 1);
+	assert_int_equal(f.model.history.count, 3);
+	teardown(&f);
+}
+
 /* All of a stack that is new has grown; another watch begins anew. */
 static void test_new_stacks_and_another_watch(void **state)
 {
@@ -165,16 +191,16 @@ static void test_new_stacks_and_another_watch(void **state)
 	setup(&f, DHAT_BY_STACK, TOP_GROWTH);
 	all = f.view.snapshot->point_count;
 	f.view.snapshot->point_count = 1; /* as if the others were not there yet */
-	f.view.is_whole = true;
+	f.view.is_another = true;
 	look(&f);
-	f.view.is_whole = false;
+	f.view.is_another = false;
 	f.view.snapshot->point_count = all;
 	f.view.has_grown = true;
 	look(&f);
 	assert_int_equal(row_of(&f, 0)->grown_bytes, 0);
 	assert_int_equal(row_of(&f, 4)->grown_bytes, 4096);
 	assert_true(row_of(&f, 4)->allocs_per_second == 1);
-	f.view.is_whole = true;
+	f.view.is_another = true;
 	look(&f);
 	assert_int_equal(row_of(&f, 4)->grown_bytes, 0);
 	assert_true(row_of(&f, 4)->allocs_per_second == 0);
@@ -427,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_rows_add_up),
 		cmocka_unit_test(test_growth_and_rates),
 		cmocka_unit_test(test_baseline),
+		cmocka_unit_test(test_names_anew),
 		cmocka_unit_test(test_new_stacks_and_another_watch),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_filter),

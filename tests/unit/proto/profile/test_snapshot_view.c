@@ -17,7 +17,7 @@
 struct answer { /* what dhatd would say */
 	bool is_changes;
 	uint32_t generation, known_points;
-	uint64_t peak_number, since_unix_ns;
+	uint64_t peak_number, since_unix_ns, later_ns;
 	const Dhat__ProgramPoint *points;
 	size_t point_count;
 	const char *const *functions; /* of its frames, NULL-terminated */
@@ -35,6 +35,7 @@ static Dhat__SnapshotPart *head_of(const struct answer *answer)
 		part->head->view->known_points = answer->known_points;
 		part->head->view->peak_number = answer->peak_number;
 	}
+	part->head->taken_unix_ns += answer->later_ns;
 	if (answer->since_unix_ns)
 		part->head->target->observed_since_unix_ns = answer->since_unix_ns;
 	return part;
@@ -55,10 +56,12 @@ static Dhat__SnapshotPart *frames_of(const char *const *functions)
 		dhat__frame__init(&frames[i]);
 		locations[i].function = (char *)(uintptr_t)functions[i];
 		lists[i] = &locations[i];
+		list[i] = &frames[i];
+		if (!*functions[i]) /* code in no file, without a name */
+			continue;
 		frames[i].object = "/usr/bin/service";
 		frames[i].locations = &lists[i];
 		frames[i].n_locations = 1;
-		list[i] = &frames[i];
 	}
 	batch.frames = list;
 	part.part_case = DHAT__SNAPSHOT_PART__PART_FRAMES;
@@ -156,7 +159,7 @@ static void test_it_asks_for_what_it_lacks(void **state)
 	dhat_view_ask(&view, &first);
 	assert_int_equal(first.generation, 0);
 	take_first(&view);
-	assert_true(view.is_whole && view.has_grown);
+	assert_true(view.is_another && view.has_grown);
 	dhat_view_ask(&view, &next);
 	assert_int_equal(next.since_unix_ns, SINCE);
 	assert_int_equal(next.generation, 7);
@@ -177,7 +180,7 @@ static void test_what_has_not_changed_stays(void **state)
 
 	take_first(&view);
 	take(&view, &answer);
-	assert_false(view.is_whole || view.has_grown);
+	assert_false(view.is_another || view.has_grown);
 	assert_int_equal(view.snapshot->points[0]->live_bytes, 100);
 	assert_int_equal(view.snapshot->points[0]->peak_bytes, 90);
 	assert_int_equal(view.snapshot->points[1]->live_bytes, 70);
@@ -232,9 +235,46 @@ static void test_another_watch_is_another_profile(void **state)
 				      .points = &only,
 				      .point_count = 1,
 				      .functions = first_functions });
-	assert_true(view.is_whole);
+	assert_true(view.is_another);
 	assert_int_equal(view.snapshot->point_count, 1);
 	assert_int_equal(view.snapshot->head->target->observed_since_unix_ns, SINCE + 1);
+}
+
+/* V4, and what a person may ask for. */
+static void test_names_come_later(void **state)
+{
+	static const char *const unnamed[] = { "", NULL };
+	_cleanup_(dhat_view_deinit) struct dhat_view view = { 0 };
+	const Dhat__ProgramPoint only = point(1, 5, 5, (uint32_t[]){ 1 }, 1);
+	struct answer whole = { .generation = 1,
+				.known_points = 1,
+				.points = &only,
+				.point_count = 1,
+				.functions = unnamed };
+	struct answer changes = { .generation = 2, .is_changes = true, .known_points = 1 };
+	Dhat__Seen seen;
+
+	take(&view, &whole);
+	take(&view, &changes);
+	dhat_view_ask(&view, &seen);
+	assert_int_equal(seen.generation, 2);
+	changes.later_ns = DHAT_VIEW_NAMES_NS;
+	take(&view, &changes);
+	dhat_view_ask(&view, &seen);
+	assert_int_equal(seen.generation, 0);
+
+	whole.functions = first_functions; /* they have names now */
+	take(&view, &whole);
+	assert_true(view.has_grown && !view.is_another);
+	assert_string_equal(function_of(&view, 0, 0), "allocate");
+	take(&view, &changes);
+	dhat_view_ask(&view, &seen);
+	assert_int_equal(seen.generation, 2);
+	view.wants_whole = true;
+	dhat_view_ask(&view, &seen);
+	assert_int_equal(seen.generation, 0);
+	take(&view, &whole);
+	assert_false(view.wants_whole);
 }
 
 static void test_what_does_not_fit_changes_nothing(void **state)
@@ -302,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_what_has_not_changed_stays),
 		cmocka_unit_test(test_new_stacks_come_behind),
 		cmocka_unit_test(test_another_watch_is_another_profile),
+		cmocka_unit_test(test_names_come_later),
 		cmocka_unit_test(test_what_does_not_fit_changes_nothing),
 		cmocka_unit_test(test_changes_of_nothing),
 	};
