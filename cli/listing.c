@@ -10,7 +10,8 @@ enum { KEY_BY = 0x400, KEY_DEPTH, KEY_WHOLE_NAMES };
 
 static const struct argp_option options[] = {
 	{ "by", KEY_BY, "WHAT", 0,
-	  "List stacks (the default), or sums by function, line, file or object: of the innermost "
+	  "List stacks (the default; of top: line), or sums by function, line, file or object: of "
+	  "the innermost "
 	  "frame that is the program's own",
 	  2 },
 	{ "top", 'n', "N", 0, "List N of them (default 10; 0: none)", 2 },

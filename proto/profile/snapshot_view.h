@@ -3,11 +3,12 @@
  *
  * Pure. The answers are those to a SnapshotRequest with a view: the first one is whole, each later
  * one too if its watch is another; else only what is new comes, and V1: the snapshot is what a
- * whole answer of that moment would be, but for lifetimes_us of points that have not changed. V2: a
- * point stays where it is in the array for as long as the watch lasts; new ones come behind, unused
- * ones with figures of 0 among them. V3: equal frames are one, so that a view that is kept for days
- * grows by what is new only. V4: code that is made at run time gets its name later than its
- * address; as long as a frame of it has none, all is asked for anew each DHAT_VIEW_NAMES_NS.
+ * whole answer of that moment would be, but for what goes on without an event (lifetimes_us) in
+ * points that have not changed. V2: a point stays where it is in the array for as long as the watch
+ * lasts; new ones come behind, unused ones with figures of 0 among them. V3: equal frames are one,
+ * so that a view that is kept for days grows by what is new only. V4: code that is made at run time
+ * gets its name later than its address; as long as a frame of it has none, all is asked for anew
+ * each DHAT_VIEW_NAMES_NS.
  */
 #include "snapshot.h"
 
@@ -15,9 +16,8 @@
 
 struct dhat_view {			/* zeroed at first; for reading */
 	struct dhat_snapshot *snapshot; /* NULL: nothing was taken yet */
-	bool is_another;  /* the last answer was the first of its watch: nothing is as it was */
-	bool has_grown;	  /* it brought points, or all of them anew: what points to the old ones has
-			     to   go */
+	bool is_another; /* the last answer was the first of its watch: nothing is as it was */
+	bool has_grown;	 /* it brought points, or all anew: what points to the old ones has to go */
 	bool wants_whole; /* to be set: with the next answer all comes anew, with today's names */
 
 	/* private */
