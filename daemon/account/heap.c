@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct chunk) == (size_t)CHUNK_POINTS * HEAP_POINT_BYTES, 
 struct heap {
 	struct heap_totals totals;
 	uint64_t peak_number; /* H3 */
-	uint32_t generation;
+	uint32_t generation;  /* 0: nobody looks, and nobody has to be told */
 	uint64_t max_blocks;
 	struct index *block_by_addr; /* see entry_size() */
 	struct index *far_by_addr;   /* value: sizes that have no room there */
@@ -70,7 +70,6 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 	if (!heap)
 		return -ENOMEM;
 	heap->max_blocks = max_blocks;
-	heap->generation = 1; /* 0: a point that was never used */
 	err = index_new(&heap->block_by_addr);
 	if (!err)
 		err = index_new(&heap->far_by_addr);
@@ -171,7 +170,9 @@ static inline void point_touch(const struct heap *heap, struct heap_point *point
 /* A viewer has to be told of it: see heap_point_changed(). */
 static inline void note_change(struct heap *heap, uint32_t point)
 {
-	heap->chunks[point >> CHUNK_SHIFT]->changed[point & (CHUNK_POINTS - 1)] = heap->generation;
+	if (heap->generation)
+		heap->chunks[point >> CHUNK_SHIFT]->changed[point & (CHUNK_POINTS - 1)] =
+			heap->generation;
 }
 
 /* ---- history ------------------------------------------------------------------------------ */
@@ -739,7 +740,8 @@ void heap_prefetch_point(const struct heap *heap, uint32_t point)
 	at = (const char *)point_at(heap, point);
 	__builtin_prefetch(at, 1);
 	__builtin_prefetch(at + 64, 1);
-	__builtin_prefetch(&heap->chunks[chunk]->changed[point & (CHUNK_POINTS - 1)], 1);
+	if (heap->generation)
+		__builtin_prefetch(&heap->chunks[chunk]->changed[point & (CHUNK_POINTS - 1)], 1);
 }
 
 void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr)
@@ -828,6 +830,8 @@ uint64_t heap_peak_number(const struct heap *heap)
 
 uint32_t heap_next_generation(struct heap *heap)
 {
+	if (!heap->generation)
+		heap->generation = 1;
 	return heap->generation == UINT32_MAX ? UINT32_MAX : heap->generation++;
 }
 

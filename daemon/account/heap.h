@@ -166,7 +166,7 @@ uint64_t heap_point_mean_age_us(const struct heap_point *point, uint64_t now_ns)
  * changed since an earlier call if heap_point_changed() is greater than what that call returned.
  * One that has not has the live figures that it had, and at the peak either what it had, if
  * heap_peak_number() is what it was, or those. UINT32_MAX: the numbers are used up; each point may
- * have changed from now on. */
+ * have changed from now on. An event costs nothing of this until the first call. */
 uint32_t heap_next_generation(struct heap *heap);
 uint32_t heap_point_changed(const struct heap *heap, uint32_t point);
 uint64_t heap_peak_number(const struct heap *heap);

@@ -937,7 +937,7 @@ static void look(struct heap *heap, struct heap_point seen[VIEWED_POINTS], uint3
 
 	assert_int_equal(heap_copy(heap, &totals, &points, &count), 0);
 	for (uint32_t i = 0; i < count; i++) {
-		if (heap_point_changed(heap, i) > *generation) {
+		if (!*generation || heap_point_changed(heap, i) > *generation) {
 			seen[i] = points[i];
 			(*sent)++;
 		} else if (heap_peak_number(heap) != *peak_number) {
