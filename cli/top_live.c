@@ -88,6 +88,8 @@ static void lose(struct live *live, const struct dhat_error *why)
 		tell(live, "Nothing was written: %s", why->message);
 	end_asking(live);
 	live->lost = *why;
+	if (!live->lost.code)
+		live->lost.code = DHAT_EXIT_FAILED;
 	live->is_dirty = true;
 }
 
@@ -171,6 +173,8 @@ static int receive(struct live *live)
 		r = dhat_snapshot_finish(live->answer, &why);
 	if (r == 0 && is_last)
 		r = live->is_for_file ? write_answer(live) : show_answer(live, &why);
+	if (r == -EBADMSG) /* it does not go with what is here */
+		live->view.wants_whole = true;
 	if (r < 0 && r != -ENOMEM)
 		lose(live, &why);
 	return r == -ENOMEM ? r : 0;
@@ -320,8 +324,7 @@ static int turn_to(struct live *live, enum top_page page)
 static int type(struct live *live, int key)
 {
 	size_t length = strlen(live->typed);
-	_cleanup_free_ char *clean = NULL;
-	int r = 0;
+	int r;
 
 	switch (key) {
 	case TOP_KEY_ENTER:
@@ -385,7 +388,7 @@ static void scroll_lines(struct live *live, long lines)
 	live->shown.first = first;
 }
 
-/* By so many rows, or lines. Far: LONG_MAX / 2, so that sums do not overflow. */
+/* By so many rows, or lines; FAR is beyond any list. */
 #define FAR (1l << 40)
 static void move(struct live *live, long by)
 {
