@@ -89,11 +89,12 @@ int main(int argc, char **argv)
 	target_begin(argc, argv);
 	say("ready\n");
 	while (fgets(line, sizeof(line), stdin)) {
-		if (sscanf(line, "alloc %lu", &count) == 1) {
-			take_many(next, count);
-			next += count;
-		} else if (sscanf(line, "again %lu", &count) == 1) {
-			take_many(0, count);
+		bool is_again = sscanf(line, "again %lu", &count) == 1;
+
+		/* one call for both: another one would be another stack */
+		if (is_again || sscanf(line, "alloc %lu", &count) == 1) {
+			take_many(is_again ? 0 : next, count);
+			next += is_again ? 0 : count;
 		} else if (!strcmp(line, "grow\n")) {
 			grow();
 		} else if (!strcmp(line, "unrest\n")) {
