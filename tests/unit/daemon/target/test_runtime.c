@@ -91,7 +91,7 @@ static void test_pythons(void **state)
 /* A program that is no python has to be believed to have been told nothing. */
 static void test_others(void **state)
 {
-	char *arguments[] = { "/bin/sh", "-c", "echo 1; exec sleep 100", NULL };
+	char *arguments[] = { "/bin/sh", "-c", "echo 1; kill -STOP $$", NULL };
 	pid_t python_in_it = start(arguments, "PYTHONMALLOC=malloc");
 	pid_t php = start(arguments, "USE_ZEND_ALLOC=0");
 
