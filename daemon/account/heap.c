@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/moments.h"
 #include "daemon/account/pendings.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
@@ -32,6 +33,8 @@ struct heap {
 	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
 	bool gone_overflowed;
 	struct budget *budget, gone_budget, point_budget; /* NULL: none */
+	uint64_t latest_ns;				  /* no block was born later */
+	struct moments moments; /* blocks from before the observation are older than any */
 };
 
 void heap_free(struct heap *heap)
@@ -43,6 +46,7 @@ void heap_free(struct heap *heap)
 	if (heap->budget)
 		budget_give(&heap->point_budget, heap->point_budget.used_bytes);
 	free(heap->chunks);
+	moments_deinit(&heap->moments);
 	pendings_deinit(&heap->pendings);
 	index_free(heap->gone);
 	index_free(heap->block_by_addr);
@@ -141,6 +145,7 @@ int heap_charge(struct heap *heap, struct budget *budget)
 	index_charge(heap->block_by_addr, budget);
 	index_charge(heap->far_by_addr, budget);
 	index_charge(heap->pendings.by_tid, budget);
+	moments_charge(&heap->moments, budget);
 	err = point_grow(heap, 0);
 	return err == -ENOSPC ? -ENOMEM : err;
 }
@@ -247,17 +252,22 @@ static inline void count_total(struct heap *heap, struct heap_point *point, uint
 	if (point->total_blocks == 1)
 		point->first_ns = time_ns;
 	point->last_ns = time_ns;
+	if (time_ns > heap->latest_ns)
+		heap->latest_ns = time_ns;
 }
 
-static inline void open_block(struct heap *heap, struct heap_point *point, uint64_t size_bytes,
-			      uint64_t birth_ns)
+static inline void open_block(struct heap *heap, struct heap_point *point,
+			      const struct block *block)
 {
 	point_touch(heap, point);
-	heap->totals.live_bytes += size_bytes;
+	heap->totals.live_bytes += block->size_bytes;
 	heap->totals.live_blocks++;
-	point->live_bytes += size_bytes;
+	point->live_bytes += block->size_bytes;
 	point->live_blocks++;
-	point->live_births_ns += birth_ns;
+	point->live_births_ns += block->birth_ns;
+	if (!block->was_before)
+		moments_count(&heap->moments, block->point, block->birth_ns,
+			      (int64_t)block->size_bytes, 1);
 }
 
 static inline void close_block(struct heap *heap, const struct block *block, uint64_t time_ns)
@@ -272,6 +282,9 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 	point->live_births_ns -= block->birth_ns;
 	if (time_ns > block->birth_ns)
 		point->dead_lifetimes_ns += time_ns - block->birth_ns;
+	if (!block->was_before)
+		moments_count(&heap->moments, block->point, block->birth_ns,
+			      -(int64_t)block->size_bytes, -1);
 }
 
 /* Find or make the entry of an address within the bound; as index_claim(). */
@@ -346,6 +359,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 		   uint32_t point_id, uint64_t time_ns)
 {
 	struct heap_point *point;
+	struct block block;
 	int err = point_get(heap, &point_id, &point);
 
 	if (err)
@@ -353,18 +367,17 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 	if (size_bytes == 0)
 		size_bytes = 1; /* H5 */
 	count_total(heap, point, size_bytes, time_ns);
-	err = place_block(heap, heap->max_blocks,
-			  &(struct block){ .addr = addr,
-					   .size_bytes = size_bytes,
-					   .birth_ns = time_ns,
-					   .point = point_id,
-					   .domain = domain },
-			  time_ns);
+	block = (struct block){ .addr = addr,
+				.size_bytes = size_bytes,
+				.birth_ns = time_ns,
+				.point = point_id,
+				.domain = domain };
+	err = place_block(heap, heap->max_blocks, &block, time_ns);
 	if (err) {
 		heap->totals.blocks_refused++;
 		return 0;
 	}
-	open_block(heap, point, size_bytes, time_ns);
+	open_block(heap, point, &block);
 	note_peaks(heap, point, time_ns);
 	return 0;
 }
@@ -407,31 +420,47 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 	return true;
 }
 
-int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
-			    uint32_t point_id, uint64_t time_ns)
+/* A block that is part of no total. */
+static int add_uncounted(struct heap *heap, struct block *block, uint64_t time_ns)
 {
 	struct heap_point *point;
-	int err = point_get(heap, &point_id, &point);
+	int err = point_get(heap, &block->point, &point);
 
 	if (err)
 		return err;
-	if (index_find(heap->block_by_addr, domain, addr))
+	if (index_find(heap->block_by_addr, block->domain, block->addr))
 		return -EEXIST;
-	if (size_bytes == 0)
-		size_bytes = 1;
-	err = place_block(heap, heap->max_blocks,
-			  &(struct block){ .addr = addr,
-					   .size_bytes = size_bytes,
-					   .birth_ns = time_ns,
-					   .point = point_id,
-					   .domain = domain,
-					   .was_before = true },
-			  time_ns);
+	err = place_block(heap, heap->max_blocks, block, time_ns);
 	if (err)
 		return err;
-	open_block(heap, point, size_bytes, time_ns);
+	open_block(heap, point, block);
 	note_peaks(heap, point, time_ns);
 	return 0;
+}
+
+int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			    uint32_t point, uint64_t time_ns)
+{
+	struct block block = { .addr = addr,
+			       .size_bytes = size_bytes ? size_bytes : 1,
+			       .birth_ns = time_ns,
+			       .point = point,
+			       .domain = domain,
+			       .was_before = true };
+
+	return add_uncounted(heap, &block, time_ns);
+}
+
+int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+		  uint32_t point, uint64_t birth_ns, uint64_t time_ns)
+{
+	struct block block = { .addr = addr,
+			       .size_bytes = size_bytes,
+			       .birth_ns = birth_ns,
+			       .point = point,
+			       .domain = domain };
+
+	return add_uncounted(heap, &block, time_ns);
 }
 
 int heap_begin_inventory(struct heap *heap)
@@ -541,7 +570,7 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 		heap->totals.blocks_refused++;
 		return;
 	}
-	open_block(heap, point, block.size_bytes, block.birth_ns);
+	open_block(heap, point, &block);
 	note_peaks(heap, point, time_ns);
 }
 
@@ -583,6 +612,27 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 	if (result == DHAT_REALLOC_MOVED) /* of a block without a first stack: H7 */
 		return heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
 	return 0;
+}
+
+/* ---- moments ------------------------------------------------------------------------------ */
+
+int heap_mark(struct heap *heap, const char *name, uint64_t now_ns)
+{
+	/* what was recorded may carry a time some ns after now */
+	if (now_ns <= heap->latest_ns)
+		now_ns = heap->latest_ns + 1;
+	heap->latest_ns = now_ns; /* keeps M3; moments ascend */
+	return moments_add(&heap->moments, name, now_ns);
+}
+
+int heap_unmark(struct heap *heap, const char *name)
+{
+	return moments_remove(&heap->moments, name);
+}
+
+const struct moments *heap_moments(const struct heap *heap)
+{
+	return &heap->moments;
 }
 
 /* ---- what comes soon ---------------------------------------------------------------------- */
