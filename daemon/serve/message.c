@@ -201,6 +201,22 @@ static Dhat__Probe *new_probe(bool *failed, const struct probe *from)
 	return probe;
 }
 
+static Dhat__Mark *new_mark(bool *failed, const struct target_copy *copy, uint32_t number)
+{
+	struct moments_figures since = moments_since(copy->moments, number);
+	Dhat__Mark *mark = NEW(Dhat__Mark, dhat__mark__init);
+
+	if (!mark) {
+		*failed = true;
+		return NULL;
+	}
+	mark->name = text(failed, copy->moments->list[number].name);
+	mark->ns = message_since(copy, copy->moments->times_ns[number]);
+	mark->live_bytes = since.bytes;
+	mark->live_blocks = since.blocks;
+	return mark;
+}
+
 static Dhat__Counter *new_counter(bool *failed, const struct target_counter *from)
 {
 	Dhat__Counter *counter = NEW(Dhat__Counter, dhat__counter__init);
@@ -266,6 +282,20 @@ static void set_counters(bool *failed, const struct target_copy *copy, Dhat__Cou
 	}
 }
 
+static void set_marks(bool *failed, const struct target_copy *copy, Dhat__Mark ***ret,
+		      size_t *ret_count)
+{
+	uint32_t count = copy->moments ? copy->moments->count : 0;
+
+	*ret = array(failed, count, sizeof(**ret));
+	for (uint32_t i = 0; *ret && i < count; i++) {
+		(*ret)[i] = new_mark(failed, copy, i);
+		if (!(*ret)[i])
+			return;
+		(*ret_count)++;
+	}
+}
+
 /* ---- wholes ---- */
 
 Dhat__Target *message_target(const struct target_copy *copy)
@@ -302,6 +332,7 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->tables_pending = copy->tables_pending;
 	status->links_are_pinned = copy->links_are_pinned;
 	add_texts(&failed, copy->notes, &status->notes, &status->n_notes);
+	set_marks(&failed, copy, &status->marks, &status->n_marks);
 	if (!failed)
 		return status;
 	dhat__target_status__free_unpacked(status, NULL);
@@ -327,6 +358,7 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->target = new_copied_target(&failed, copy);
 	head->taken_unix_ns = taken_unix_ns;
 	head->sample_rate = 1;
+	set_marks(&failed, copy, &head->marks, &head->n_marks);
 	if (!failed)
 		return head;
 	dhat__snapshot_head__free_unpacked(head, NULL);

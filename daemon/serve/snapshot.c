@@ -463,6 +463,26 @@ static int write_frames(struct writing *writing)
 
 #define NUMBERS_MAX (DHAT_MAX_FRAMES + 1) /* of a point: its frames, and a gap */
 
+/* figures: room for 2 * MOMENTS_MAX. */
+static void fill_marks(const struct writing *writing, const struct target_point *from,
+		       Dhat__ProgramPoint *point, uint64_t *figures)
+{
+	const struct moments *moments = writing->copy->moments;
+	struct moments_figures since[MOMENTS_MAX];
+	size_t count = 0;
+
+	moments_of_point(moments, from->id, since);
+	for (uint32_t i = 0; i < moments->count; i++) {
+		figures[i] = since[i].bytes;
+		figures[MOMENTS_MAX + i] = since[i].blocks;
+		if (since[i].blocks)
+			count = i + 1;
+	}
+	point->since_bytes = figures;
+	point->since_blocks = figures + MOMENTS_MAX;
+	point->n_since_bytes = point->n_since_blocks = count;
+}
+
 /* numbers: room for NUMBERS_MAX. */
 static void fill_point(const struct writing *writing, const struct target_point *from,
 		       Dhat__ProgramPoint *point, uint32_t *numbers)
@@ -508,9 +528,11 @@ static int write_points(struct writing *writing)
 	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
 	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
 	_cleanup_free_ uint32_t *numbers = calloc(POINTS_A_BATCH, NUMBERS_MAX * sizeof(*numbers));
+	_cleanup_free_ uint64_t *figures =
+		calloc(POINTS_A_BATCH, 2 * MOMENTS_MAX * sizeof(*figures));
 	int r = 0;
 
-	if (!points || !list || !numbers)
+	if (!points || !list || !numbers || !figures)
 		return -ENOMEM;
 	for (uint32_t i = 0; !r && i < copy->point_count; i += POINTS_A_BATCH) {
 		Dhat__PointBatch message = DHAT__POINT_BATCH__INIT;
@@ -521,6 +543,9 @@ static int write_points(struct writing *writing)
 		for (uint32_t j = 0; j < message.n_points; j++) {
 			fill_point(writing, &copy->points[i + j], &points[j],
 				   numbers + (size_t)j * NUMBERS_MAX);
+			if (copy->moments && copy->moments->count)
+				fill_marks(writing, &copy->points[i + j], &points[j],
+					   figures + (size_t)j * 2 * MOMENTS_MAX);
 			list[j] = &points[j];
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);

@@ -24,6 +24,7 @@ void target_copy_free(struct target_copy *copy)
 	}
 	free(copy->objects);
 	free(copy->points);
+	moments_free(copy->moments);
 	free(copy->frames);
 	probed_deinit(&copy->probed);
 	free(copy->counters);
@@ -129,9 +130,24 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 
 /* ---- points ---------------------------------------------------------------------------------- */
 
-static bool is_worth_showing(const struct heap_point *point)
+/* What moments have of points without room is at that of lost stacks: moments.h, M2. */
+static bool has_moments(const struct moments *moments, uint32_t id)
 {
-	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0;
+	struct moments_figures since[MOMENTS_MAX];
+
+	if (id != STACK_POINT_LOST || !moments->count)
+		return false;
+	moments_of_point(moments, id, since);
+	return since[0].blocks > 0;
+}
+
+static bool is_worth_showing(const struct target_copy *copy, const struct heap_point *points,
+			     uint32_t id)
+{
+	const struct heap_point *point = &points[id];
+
+	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0 ||
+	       has_moments(copy->moments, id);
 }
 
 /* With `lock`. For one copy the budget has room kept: HEAP_POINT_WEIGHT, and the frames' weight in
@@ -145,7 +161,7 @@ static int claim_copy(struct target *target, struct target_copy *copy, uint64_t 
 {
 	uint64_t bytes = points * (sizeof(struct heap_point) + sizeof(struct target_point) +
 				   sizeof(struct stack_frame *)) +
-			 frames * sizeof(struct stack_frame);
+			 frames * sizeof(struct stack_frame) + moments_bytes(copy->moments);
 
 	if (atomic_load(&target->copied_bytes) > budget_left(&target->budget))
 		return -EBUSY; /* so much goes beyond the one that has room kept */
@@ -164,14 +180,17 @@ static int copy_points(struct target *target, struct target_copy *copy,
 	_cleanup_free_ struct heap_point *points = NULL;
 	uint32_t count = 0, frames = 0;
 	struct stack_view view;
-	int error = heap_copy(target->heap, &copy->totals, &points, &count);
+	int error = moments_copy(heap_moments(target->heap), true, &copy->moments);
+
+	if (error == 0)
+		error = heap_copy(target->heap, &copy->totals, &points, &count);
 
 	if (error)
 		return error;
 	if (count > stacks_count(target->stacks))
 		count = stacks_count(target->stacks);
 	for (uint32_t i = 0; i < count; i++) {
-		if (!is_worth_showing(&points[i]))
+		if (!is_worth_showing(copy, points, i))
 			continue;
 		stacks_view(target->stacks, i, &view);
 		frames += view.frame_count;
@@ -188,11 +207,12 @@ static int copy_points(struct target *target, struct target_copy *copy,
 	for (uint32_t i = 0; i < count; i++) {
 		struct target_point *point = &copy->points[copy->point_count];
 
-		if (!is_worth_showing(&points[i]))
+		if (!is_worth_showing(copy, points, i))
 			continue;
 		stacks_view(target->stacks, i, &view);
 		*point = (struct target_point){
 			.heap = points[i],
+			.id = i,
 			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
 			.first_frame = copy->frame_count,
 			.frame_count = view.frame_count,
@@ -303,6 +323,8 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	heap_totals(target->heap, &copy->totals);
 	if (error == 0 && with_points)
 		error = copy_points(target, copy, ret_sources);
+	if (error == 0 && !with_points)
+		error = moments_copy(heap_moments(target->heap), false, &copy->moments);
 	if (error == 0 && with_points)
 		error = copy_objects(target, copy);
 	return error ? error : copy_verdict(target, copy);

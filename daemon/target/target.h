@@ -13,6 +13,7 @@
 #include "bpf/dhat_abi.h"
 #include "daemon/account/heap.h"
 #include "daemon/account/mappings.h"
+#include "daemon/account/moments.h"
 #include "daemon/account/stack.h"
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
@@ -83,6 +84,7 @@ struct target_object {
 struct target_point {
 	struct heap_point heap;
 	uint64_t lifetimes_us;		/* up to the copy's time */
+	uint32_t id;			/* as moments know it */
 	uint32_t first_frame;		/* index in frames */
 	uint32_t frame_count, left_out; /* as in struct stack_view */
 	uint8_t stop, flags;		/* enum dhat_stop, DHAT_STACK_… */
@@ -101,6 +103,7 @@ struct target_copy {
 	struct heap_totals totals;
 	struct target_point *points; /* those with a total or something live */
 	uint32_t point_count;
+	struct moments *moments; /* moments_copy() */
 	struct stack_frame *frames;
 	uint32_t frame_count;
 	struct target_object *objects;
@@ -209,6 +212,12 @@ void target_look_after_code(struct target *target);
 int target_copy(struct target *target, bool with_points, struct target_copy **ret,
 		struct dhat_error *err); /* -EBUSY: see max_memory_bytes */
 void target_copy_free(struct target_copy *copy);
+
+/* From now on what is allocated is also kept since this moment; name: dhat_is_mark_name(). Drains
+ * the ring up to now first. Errors: the name is taken, there are MOMENTS_MAX, the profile is
+ * closed. */
+int target_mark(struct target *target, const char *name, struct dhat_error *err);
+int target_unmark(struct target *target, const char *name, struct dhat_error *err);
 
 /* All live blocks, as heap_visit_blocks(); is_before: from before the attach. The target's events
  * wait meanwhile: no file is read by visit. */

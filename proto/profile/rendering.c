@@ -235,8 +235,13 @@ static int compare_points(const void *a_, const void *b_)
 }
 
 /* keeps R2 */
-static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *part)
+static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *part,
+		     const struct dhat_births *births)
 {
+	struct dhat_born born = dhat_point_born(part, births);
+
+	sum->born.bytes += born.bytes;
+	sum->born.blocks += born.blocks;
 	sum->total_bytes += part->total_bytes;
 	sum->total_blocks += part->total_blocks;
 	/* lifetimes are those of the blocks in the totals: from before the attach none is */
@@ -280,7 +285,7 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 	node = tsearch(point, &builder->points, compare_points);
 	if (!node)
 		return -ENOMEM;
-	add_part(*node, part);
+	add_part(*node, part, &builder->options->births);
 	if (*node == point)
 		rendering->points[rendering->point_count++] = take_ptr(point);
 	return 0;
@@ -328,6 +333,7 @@ static int rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_fram
 		return -ENOMEM;
 	builder.rendering->snapshot = snapshot;
 	builder.rendering->style = options->style;
+	builder.rendering->births = options->births;
 	builder.rendering->trim_rules = options->trim_rules;
 	r = build(&builder);
 	builder.rendering->lines = take_ptr(builder.lines.list);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mark.h"
 #include "snapshot.h"
 #include "table_line.h"
 
@@ -20,6 +21,7 @@ struct dhat_rendered_point {
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
+	struct dhat_born born; /* of a table that was asked for births */
 	uint64_t first_ns, last_ns;
 	uint64_t greatest_max_bytes; /* of a single part */
 	uint32_t part_count;	     /* points of the snapshot that this one stands for */
@@ -31,6 +33,7 @@ struct dhat_rendered_point {
 struct dhat_rendering {
 	const struct dhat_snapshot *snapshot; /* borrowed */
 	struct dhat_line_style style;	      /* of a table's lines */
+	struct dhat_births births;
 	unsigned trim_rules;
 	char **lines; /* each once; [0] is "[root]", which no point has */
 	size_t line_count;
@@ -53,6 +56,7 @@ struct dhat_table_options {
 	unsigned trim_rules;
 	size_t depth;	      /* lines of a stack, from the innermost on; 0: all. Only by stack */
 	const bool *is_shown; /* of each point of the snapshot; NULL: all are */
+	struct dhat_births births;
 };
 int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,
 		   struct dhat_rendering **ret);

@@ -64,6 +64,8 @@ static int add_head(struct dhat_snapshot *snapshot, const Dhat__SnapshotHead *he
 				      head->format_version, DHAT_SNAPSHOT_VERSION);
 	if (!head->target)
 		return bad(err, "it does not say of which process it is");
+	if (head->n_marks > DHAT_SNAPSHOT_MAX_MARKS)
+		return bad(err, "too many marks");
 	snapshot->head = head;
 	return 0;
 }
@@ -84,7 +86,7 @@ static int add_frames(struct dhat_snapshot *snapshot, const Dhat__FrameBatch *ba
 	return 0;
 }
 
-/* keeps S2 and S3 */
+/* keeps S2, S3 and S4 */
 static int check_point(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
 		       struct dhat_error *err)
 {
@@ -94,6 +96,9 @@ static int check_point(const struct dhat_snapshot *snapshot, const Dhat__Program
 		if (point->frames[i] == 0 || point->frames[i] > snapshot->frame_count)
 			return bad(err, "a stack has a frame that is not there");
 	}
+	if (point->n_since_bytes != point->n_since_blocks ||
+	    point->n_since_bytes > snapshot->head->n_marks)
+		return bad(err, "a stack has figures since a mark that is not there");
 	return 0;
 }
 

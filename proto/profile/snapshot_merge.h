@@ -3,7 +3,8 @@
  *
  * Pure. Figures are sums. Times are since the first observation began. What the processes had at
  * the same time is known of now only: the peak is the sum of their peaks, an upper bound. It is
- * exact if all are; reasons and notes say of which process they are, the first few of them.
+ * exact if all are; reasons and notes say of which process they are, the first few of them. Marks
+ * are those that all have, by name.
  */
 #include "snapshot.h"
 

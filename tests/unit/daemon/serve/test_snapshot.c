@@ -308,6 +308,42 @@ static void test_head_and_end(void **state)
 			    "Compiler.perfmap do)");
 }
 
+static void test_marks(void **state)
+{
+	struct world *world = *state;
+	struct receiver receiver = { 0 };
+	struct moments moments = { 0 };
+	struct small_copy small;
+	const Dhat__SnapshotHead *head;
+
+	make_copy(world, &small);
+	assert_int_equal(moments_add(&moments, "a", 1100), 0);
+	assert_int_equal(moments_add(&moments, "b", 1200), 0);
+	moments_count(&moments, 7, 1150, 30, 1);
+	moments_count(&moments, 7, 1250, 12, 2);
+	moments_count(&moments, 8, 1150, 100, 1);
+	assert_int_equal(moments_copy(&moments, true, &small.copy.moments), 0);
+	moments_deinit(&moments);
+	small.points[0].id = 7;
+	small.points[1].id = 8;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		write_copy(&small.copy, world->symbolizer, true, &receiver);
+	head = snapshot->head;
+	assert_int_equal(head->n_marks, 2);
+	assert_string_equal(head->marks[0]->name, "a");
+	assert_int_equal(head->marks[1]->ns, 200);
+	assert_int_equal(head->marks[0]->live_bytes, 142);
+	assert_int_equal(head->marks[1]->live_blocks, 2);
+	assert_int_equal(snapshot->points[0]->n_since_bytes, 2);
+	assert_int_equal(snapshot->points[0]->since_bytes[0], 42);
+	assert_int_equal(snapshot->points[0]->since_blocks[0], 3);
+	assert_int_equal(snapshot->points[0]->since_bytes[1], 12);
+	assert_int_equal(snapshot->points[1]->n_since_bytes, 1); /* none behind */
+	assert_int_equal(snapshot->points[1]->since_bytes[0], 100);
+	assert_int_equal(snapshot->points[2]->n_since_bytes, 0);
+	moments_free(small.copy.moments);
+}
+
 static void test_points_and_frames(void **state)
 {
 	struct world *world = *state;
@@ -535,10 +571,15 @@ static void test_unsound_copy(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_head_and_end),  cmocka_unit_test(test_points_and_frames),
-		cmocka_unit_test(test_without_names), cmocka_unit_test(test_names_are_kept),
-		cmocka_unit_test(test_worker_dies),   cmocka_unit_test(test_receiver_stops),
-		cmocka_unit_test(test_empty),	      cmocka_unit_test(test_large),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_head_and_end),
+		cmocka_unit_test(test_points_and_frames),
+		cmocka_unit_test(test_without_names),
+		cmocka_unit_test(test_names_are_kept),
+		cmocka_unit_test(test_worker_dies),
+		cmocka_unit_test(test_receiver_stops),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_unsound_copy),
 	};
 

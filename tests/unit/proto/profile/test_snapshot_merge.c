@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/profile/mark.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/snapshot_merge.h"
 #include "proto/profile/verdict.h"
@@ -52,6 +53,58 @@ static void test_sums(void **state)
 	assert_int_equal(table->points[0]->last_ns, 96000000000);
 	assert_int_equal(sum->end->totals->end_ns, 97000000000);
 	dhat_rendering_free(table);
+	dhat_snapshot_free(sum);
+}
+
+/* Renamed, since the second process has them in another order, and one more. */
+static struct dhat_snapshot *marked(uint32_t pid, const char *first, const char *second)
+{
+	struct dhat_snapshot *snapshot = process(pid, 0);
+	Dhat__Mark **marks = snapshot->head->marks;
+
+	free(marks[0]->name);
+	free(marks[1]->name);
+	marks[0]->name = strdup(first);
+	marks[1]->name = strdup(second);
+	return snapshot;
+}
+
+static void test_marks_of_all(void **state)
+{
+	struct dhat_snapshot *sum = marked(1, "a", "b"), *later = marked(2, "c", "a");
+	const struct dhat_table_options options = { .births = { .since = 1 } };
+	struct dhat_rendering *table = NULL;
+
+	later->head->target->observed_since_unix_ns += 1000000000;
+	later->head->marks[1]->ns = 28000000000; /* "a", a second earlier all the same */
+	assert_int_equal(dhat_snapshot_merge(sum, later, NULL), 0);
+	assert_int_equal(sum->head->n_marks, 1);
+	assert_int_equal(dhat_mark_find(sum, "a"), 1);
+	assert_int_equal(dhat_mark_find(sum, "b"), 0);
+	assert_int_equal(sum->head->marks[0]->ns, 29000000000);
+	assert_int_equal(sum->head->marks[0]->live_bytes, 900100 + 400000);
+	assert_int_equal(dhat_table_new(sum, &options, &table), 0);
+	assert_int_equal(table->points[0]->born.bytes, 900000 + 400000);
+	assert_int_equal(table->points[0]->born.blocks, 900 + 400);
+	assert_int_equal(dhat_all_born(sum, &options.births).bytes, 900100 + 400000);
+	dhat_rendering_free(table);
+	/* one that has none of them */
+	assert_int_equal(dhat_snapshot_merge(sum, marked(3, "x", "y"), NULL), 0);
+	assert_int_equal(sum->head->n_marks, 0);
+	assert_int_equal(dhat_all_born(sum, &options.births).bytes, 0);
+	dhat_snapshot_free(sum);
+}
+
+static void test_marks_in_another_order(void **state)
+{
+	struct dhat_snapshot *sum = marked(1, "a", "b");
+
+	assert_int_equal(dhat_snapshot_merge(sum, marked(2, "b", "a"), NULL), 0);
+	assert_int_equal(sum->head->n_marks, 2);
+	assert_string_equal(sum->head->marks[1]->name, "b");
+	assert_int_equal(sum->head->marks[1]->ns, 30000000000);
+	assert_int_equal(sum->head->marks[1]->live_blocks, 400 + 901);
+	assert_int_equal(dhat_all_born(sum, &(struct dhat_births){ .since = 2 }).blocks, 400 + 901);
 	dhat_snapshot_free(sum);
 }
 
@@ -101,6 +154,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_marks_of_all),
+		cmocka_unit_test(test_marks_in_another_order),
 		cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_what_cannot_be),
 	};
