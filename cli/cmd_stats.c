@@ -1,7 +1,5 @@
 /* dhatctl stats: what is live, and from where. */
 #include <errno.h>
-#include <inttypes.h>
-#include <string.h>
 
 #include "choice.h"
 #include "client.h"
@@ -9,24 +7,18 @@
 #include "filtering.h"
 #include "input.h"
 #include "listing.h"
-#include "names_hint.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
-#include "proto/base/json.h"
 #include "proto/base/texts.h"
-#include "proto/base/units.h"
 #include "proto/profile/snapshot_merge.h"
-#include "rows.h"
-#include "view.h"
-
-DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+#include "report.h"
 
 struct stats {
 	struct common common;
 	uint32_t pid;
 	char **paths; /* .dhat files instead of a daemon; NULL: none. Ends with NULL */
 	bool is_all;  /* of all targets */
-	struct rows_options rows;
+	enum ranking_key key;
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
@@ -61,7 +53,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		stats->is_all = true;
 		return 0;
 	case KEY_SORT:
-		if (ranking_parse_key(arg, &stats->rows.key) == 0)
+		if (ranking_parse_key(arg, &stats->key) == 0)
 			return 0;
 		argp_error(state, "--sort %s: there are live, total, peak and max", arg);
 		return EINVAL;
@@ -100,174 +92,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* ---- for programs -------------------------------------------------------------------------- */
-
-static struct json_object *frames_as_json(const struct dhat_snapshot *snapshot,
-					  const Dhat__ProgramPoint *point)
-{
-	struct json_object *array = json_object_new_array();
-
-	for (size_t i = 0; array && i < point->n_frames; i++)
-		json_object_array_add(
-			array, dhat_json_message(&snapshot->frames[point->frames[i] - 1]->base));
-	return array;
-}
-
-static void add_numbers(struct json_object *object, const struct dhat_rendered_point *point)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} figures[] = {
-		{ "total_bytes", point->total_bytes },	 { "total_blocks", point->total_blocks },
-		{ "live_bytes", point->live_bytes },	 { "live_blocks", point->live_blocks },
-		{ "peak_bytes", point->peak_bytes },	 { "peak_blocks", point->peak_blocks },
-		{ "max_bytes", point->max_bytes },	 { "max_blocks", point->max_blocks },
-		{ "lifetimes_us", point->lifetimes_us }, { "first_ns", point->first_ns },
-		{ "last_ns", point->last_ns },		 { "merged_points", point->part_count },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
-		json_object_object_add(object, figures[i].name,
-				       json_object_new_uint64(figures[i].value));
-	json_object_object_add(object, "max_is_known",
-			       json_object_new_boolean(dhat_rendered_max_is_known(point)));
-}
-
-static struct json_object *point_as_json(const struct dhat_rendering *table,
-					 const struct dhat_rendered_point *point)
-{
-	struct json_object *object = json_object_new_object();
-	_cleanup_free_ char *name = NULL;
-	const char *place;
-
-	add_numbers(object, point);
-	json_object_object_add(object, "label", dhat_json_string(point->part->label));
-	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
-	if (table->style.by == DHAT_BY_STACK) {
-		json_object_object_add(object, "stop", dhat_json_string(point->part->stop));
-		json_object_object_add(object, "frames",
-				       frames_as_json(table->snapshot, point->part));
-		return object;
-	}
-	dhat_table_line_split(table->lines[point->lines[point->line_count - 1]], &name, &place);
-	json_object_object_add(object, dhat_by_name(table->style.by), dhat_json_string(name ?: ""));
-	if (place)
-		json_object_object_add(object, "place", dhat_json_string(place));
-	return object;
-}
-
-static struct json_object *before_as_json(const struct dhat_snapshot *snapshot)
-{
-	struct json_object *object = json_object_new_object();
-	Dhat__ProgramPoint before;
-
-	dhat_snapshot_before(snapshot, &before);
-	json_object_object_add(object, "live_bytes", json_object_new_uint64(before.live_bytes));
-	json_object_object_add(object, "live_blocks", json_object_new_uint64(before.live_blocks));
-	json_object_object_add(object, "peak_bytes", json_object_new_uint64(before.peak_bytes));
-	json_object_object_add(object, "peak_blocks", json_object_new_uint64(before.peak_blocks));
-	return object;
-}
-
-static struct json_object *pids_as_json(const struct dhat_snapshot *snapshot)
-{
-	struct json_object *array = json_object_new_array();
-
-	for (size_t i = 0; i < snapshot->pid_count; i++)
-		json_object_array_add(array, json_object_new_int64(snapshot->pids[i]));
-	if (!snapshot->pid_count)
-		json_object_array_add(array, json_object_new_int64(snapshot->head->target->pid));
-	return array;
-}
-
-static int print_json(const struct stats *stats, struct dhat_rendering *table)
-{
-	const struct dhat_snapshot *snapshot = table->snapshot;
-	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
-	size_t count = ranking_sort(table, stats->rows.key);
-	int r = -ENOMEM;
-
-	if (count > stats->list.top)
-		count = stats->list.top;
-	for (size_t i = 0; i < count; i++)
-		json_object_array_add(points, point_as_json(table, table->points[i]));
-	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
-	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
-	    json_object_object_add(object, "pids", pids_as_json(snapshot)) == 0 &&
-	    json_object_object_add(object, "before_attach", before_as_json(snapshot)) == 0 &&
-	    json_object_object_add(object, "left_out", filtering_as_json(&stats->filter)) == 0 &&
-	    json_object_object_add(object, "by",
-				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
-	    json_object_object_add(object, "points", points) == 0)
-		r = dhat_json_put(stdout, object);
-	json_object_put(object);
-	return r;
-}
-
-/* ---- for people ---------------------------------------------------------------------------- */
-
-static void print_notes(struct screen *screen, const Dhat__SnapshotEnd *end)
-{
-	for (size_t i = 0; i < end->n_notes; i++) {
-		fputs(i ? "      " : "\nNote: ", screen->file);
-		screen_paragraph(screen, 6, end->notes[i]);
-	}
-}
-
-static void print(const struct stats *stats, struct dhat_rendering *table,
-		  struct dhat_rendering *by_line)
-{
-	const struct dhat_snapshot *snapshot = table->snapshot;
-	struct screen screen;
-
-	screen_init(&screen, stdout);
-	view_verdict(&screen, snapshot->end->verdict, "");
-	view_targets(&screen, snapshot);
-	fputc('\n', stdout);
-	rows_headline(&screen, by_line);
-	fputc('\n', stdout);
-	view_totals(&screen, snapshot);
-	rows_print(&screen, table, &stats->rows);
-	filtering_print(&screen, &stats->filter);
-	print_notes(&screen, snapshot->end);
-	if (stats->rows.key == RANK_BY_LIVE && stats->list.top)
-		rows_hint(&screen, table, by_line);
-	if (!stats->without_names)
-		names_hint(&screen, table, &stats->rows);
-}
-
-/* ---- both ---------------------------------------------------------------------------------- */
-
-static int report(struct stats *stats, const struct dhat_snapshot *snapshot)
-{
-	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
-	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
-	struct dhat_table_options wanted = { .style = stats->list.style,
-					     .trim_rules = stats->trim.rules,
-					     .depth = stats->list.depth,
-					     .is_shown = is_shown };
-	int r;
-
-	r = is_shown ? dhat_filter_apply(&stats->filter, snapshot, is_shown) : -ENOMEM;
-	if (r == 0 && stats->common.as_json) {
-		/* programs want all there is, and can put it together themselves */
-		wanted.style.has_whole_names = true;
-		wanted.style.has_addresses |=
-			stats->list.style.by == DHAT_BY_STACK && !stats->list.has_depth;
-		wanted.depth = stats->list.has_depth ? stats->list.depth : 0;
-	}
-	if (r == 0)
-		r = dhat_table_new(snapshot, &wanted, &table);
-	if (r == 0 && stats->common.as_json)
-		return print_json(stats, table);
-	wanted.style.by = DHAT_BY_LINE;
-	if (r == 0)
-		r = dhat_table_new(snapshot, &wanted, &by_line);
-	if (r == 0)
-		print(stats, table, by_line);
-	return r;
-}
+/* ---- snapshots ----------------------------------------------------------------------------- */
 
 /* Several snapshots: one for each program. */
 struct programs {
@@ -351,6 +176,14 @@ static int collect(const struct stats *stats, struct programs *programs, struct 
 
 static int run(struct stats *stats, struct dhat_error *err)
 {
+	const struct report report = {
+		.rows = { .key = stats->key, .top = stats->list.top },
+		.list = stats->list,
+		.trim_rules = stats->trim.rules,
+		.filter = &stats->filter,
+		.as_json = stats->common.as_json,
+		.without_names = stats->without_names,
+	};
 	_cleanup_(programs_deinit) struct programs programs = { 0 };
 	bool is_list = stats->common.as_json &&
 		       (stats->is_all || (stats->paths && stats->paths[0] && stats->paths[1]));
@@ -363,7 +196,7 @@ static int run(struct stats *stats, struct dhat_error *err)
 	for (size_t i = 0; r == 0 && i < programs.count; i++) {
 		if (i)
 			fputs(is_list ? ",\n" : "\n", stdout);
-		r = report(stats, programs.list[i]);
+		r = report_print(&report, programs.list[i]);
 	}
 	fputs(is_list ? "\n]\n" : stats->common.as_json ? "\n" : "", stdout);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot sort and print the stacks") : 0;
@@ -371,11 +204,10 @@ static int run(struct stats *stats, struct dhat_error *err)
 
 int cmd_stats(int argc, char **argv, struct dhat_error *err)
 {
-	struct stats stats = { .rows = { .key = RANK_BY_LIVE }, .list = listing_default };
+	struct stats stats = { .key = RANK_BY_LIVE, .list = listing_default };
 	int r;
 
 	r = command_parse(&argp, argc, argv, &stats, &stats.common, err);
-	stats.rows.top = stats.list.top;
 	if (r == 0 && !stats.common.is_done)
 		r = run(&stats, err);
 	dhat_filter_deinit(&stats.filter);

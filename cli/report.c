@@ -1,0 +1,181 @@
+#include "report.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "names_hint.h"
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "view.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+
+/* ---- for programs -------------------------------------------------------------------------- */
+
+static struct json_object *frames_as_json(const struct dhat_snapshot *snapshot,
+					  const Dhat__ProgramPoint *point)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; array && i < point->n_frames; i++)
+		json_object_array_add(
+			array, dhat_json_message(&snapshot->frames[point->frames[i] - 1]->base));
+	return array;
+}
+
+static void add_numbers(struct json_object *object, const struct dhat_rendered_point *point)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} figures[] = {
+		{ "total_bytes", point->total_bytes },	 { "total_blocks", point->total_blocks },
+		{ "live_bytes", point->live_bytes },	 { "live_blocks", point->live_blocks },
+		{ "peak_bytes", point->peak_bytes },	 { "peak_blocks", point->peak_blocks },
+		{ "max_bytes", point->max_bytes },	 { "max_blocks", point->max_blocks },
+		{ "lifetimes_us", point->lifetimes_us }, { "first_ns", point->first_ns },
+		{ "last_ns", point->last_ns },		 { "merged_points", point->part_count },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
+		json_object_object_add(object, figures[i].name,
+				       json_object_new_uint64(figures[i].value));
+	json_object_object_add(object, "max_is_known",
+			       json_object_new_boolean(dhat_rendered_max_is_known(point)));
+}
+
+static struct json_object *point_as_json(const struct dhat_rendering *table,
+					 const struct dhat_rendered_point *point)
+{
+	struct json_object *object = json_object_new_object();
+	_cleanup_free_ char *name = NULL;
+	const char *place;
+
+	add_numbers(object, point);
+	json_object_object_add(object, "label", dhat_json_string(point->part->label));
+	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
+	if (table->style.by == DHAT_BY_STACK) {
+		json_object_object_add(object, "stop", dhat_json_string(point->part->stop));
+		json_object_object_add(object, "frames",
+				       frames_as_json(table->snapshot, point->part));
+		return object;
+	}
+	dhat_table_line_split(table->lines[point->lines[point->line_count - 1]], &name, &place);
+	json_object_object_add(object, dhat_by_name(table->style.by), dhat_json_string(name ?: ""));
+	if (place)
+		json_object_object_add(object, "place", dhat_json_string(place));
+	return object;
+}
+
+static struct json_object *before_as_json(const struct dhat_snapshot *snapshot)
+{
+	struct json_object *object = json_object_new_object();
+	Dhat__ProgramPoint before;
+
+	dhat_snapshot_before(snapshot, &before);
+	json_object_object_add(object, "live_bytes", json_object_new_uint64(before.live_bytes));
+	json_object_object_add(object, "live_blocks", json_object_new_uint64(before.live_blocks));
+	json_object_object_add(object, "peak_bytes", json_object_new_uint64(before.peak_bytes));
+	json_object_object_add(object, "peak_blocks", json_object_new_uint64(before.peak_blocks));
+	return object;
+}
+
+static struct json_object *pids_as_json(const struct dhat_snapshot *snapshot)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < snapshot->pid_count; i++)
+		json_object_array_add(array, json_object_new_int64(snapshot->pids[i]));
+	if (!snapshot->pid_count)
+		json_object_array_add(array, json_object_new_int64(snapshot->head->target->pid));
+	return array;
+}
+
+static int print_json(const struct report *report, struct dhat_rendering *table)
+{
+	const struct dhat_snapshot *snapshot = table->snapshot;
+	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
+	size_t count = ranking_sort(table, report->rows.key);
+	int r = -ENOMEM;
+
+	if (count > report->list.top)
+		count = report->list.top;
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(points, point_as_json(table, table->points[i]));
+	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
+	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
+	    json_object_object_add(object, "pids", pids_as_json(snapshot)) == 0 &&
+	    json_object_object_add(object, "before_attach", before_as_json(snapshot)) == 0 &&
+	    json_object_object_add(object, "left_out", filtering_as_json(report->filter)) == 0 &&
+	    json_object_object_add(object, "by",
+				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
+	    json_object_object_add(object, "points", points) == 0)
+		r = dhat_json_put(stdout, object);
+	json_object_put(object);
+	return r;
+}
+
+/* ---- for people ---------------------------------------------------------------------------- */
+
+static void print_notes(struct screen *screen, const Dhat__SnapshotEnd *end)
+{
+	for (size_t i = 0; i < end->n_notes; i++) {
+		fputs(i ? "      " : "\nNote: ", screen->file);
+		screen_paragraph(screen, 6, end->notes[i]);
+	}
+}
+
+static void print(const struct report *report, struct dhat_rendering *table,
+		  struct dhat_rendering *by_line)
+{
+	const struct dhat_snapshot *snapshot = table->snapshot;
+	struct screen screen;
+
+	screen_init(&screen, stdout);
+	view_verdict(&screen, snapshot->end->verdict, "");
+	view_targets(&screen, snapshot);
+	fputc('\n', stdout);
+	rows_headline(&screen, by_line);
+	fputc('\n', stdout);
+	view_totals(&screen, snapshot);
+	rows_print(&screen, table, &report->rows);
+	filtering_print(&screen, report->filter);
+	print_notes(&screen, snapshot->end);
+	if (report->rows.key == RANK_BY_LIVE && report->list.top)
+		rows_hint(&screen, table, by_line);
+	if (!report->without_names)
+		names_hint(&screen, table, &report->rows);
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+int report_print(const struct report *report, const struct dhat_snapshot *snapshot)
+{
+	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
+	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
+	struct dhat_table_options wanted = { .style = report->list.style,
+					     .trim_rules = report->trim_rules,
+					     .depth = report->list.depth,
+					     .is_shown = is_shown };
+	int r;
+
+	r = is_shown ? dhat_filter_apply(report->filter, snapshot, is_shown) : -ENOMEM;
+	if (r == 0 && report->as_json) {
+		/* programs want all there is, and can put it together themselves */
+		wanted.style.has_whole_names = true;
+		wanted.style.has_addresses |=
+			report->list.style.by == DHAT_BY_STACK && !report->list.has_depth;
+		wanted.depth = report->list.has_depth ? report->list.depth : 0;
+	}
+	if (r == 0)
+		r = dhat_table_new(snapshot, &wanted, &table);
+	if (r == 0 && report->as_json)
+		return print_json(report, table);
+	wanted.style.by = DHAT_BY_LINE;
+	if (r == 0)
+		r = dhat_table_new(snapshot, &wanted, &by_line);
+	if (r == 0)
+		print(report, table, by_line);
+	return r;
+}

@@ -1,0 +1,17 @@
+#pragma once
+/* report: what one profile says, for people or for programs: the headline, the totals, a list. */
+#include "filtering.h"
+#include "listing.h"
+#include "proto/profile/trim.h"
+#include "rows.h"
+
+struct report { /* how */
+	struct rows_options rows; /* its top is the list's */
+	struct listing list;
+	unsigned trim_rules;
+	struct dhat_filter *filter; /* borrowed; counts what it leaves out */
+	bool as_json, without_names;
+};
+
+/* 0 or -errno. */
+int report_print(const struct report *report, const struct dhat_snapshot *snapshot);
