@@ -282,9 +282,9 @@ int comparing_print(const struct report *report, const struct compared *before,
 		.before = before->snapshot,
 		.after = after->snapshot,
 		.seconds = (new->taken_unix_ns - old->taken_unix_ns) / 1e9,
-		.is_one_watch = new->target->pid == old->target->pid &&
-				new->target->observed_since_unix_ns ==
-					old->target->observed_since_unix_ns,
+		.is_one_watch = new->target->pid ==
+				old->target->pid &&new->target->observed_since_unix_ns ==
+				old->target->observed_since_unix_ns,
 	};
 	r = print_both(report, &pair);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot compare the profiles") : 0;

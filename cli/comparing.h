@@ -1,5 +1,6 @@
 #pragma once
-/* comparing: what has grown between two profiles and what has shrunk, for people or for programs. */
+/* comparing: what has grown between two profiles and what has shrunk, for people or for programs.
+ */
 #include "proto/base/error.h"
 #include "report.h"
 

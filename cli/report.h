@@ -5,7 +5,7 @@
 #include "proto/profile/trim.h"
 #include "rows.h"
 
-struct report { /* how */
+struct report {			  /* how */
 	struct rows_options rows; /* its top is the list's */
 	struct listing list;
 	unsigned trim_rules;

@@ -1,5 +1,5 @@
-/* moments: the rules one by one; what there is no memory for; the heap's blocks by their births. (The
- * model in test_heap.c compares millions of events.) */
+/* moments: the rules one by one; what there is no memory for; the heap's blocks by their births.
+ * (The model in test_heap.c compares millions of events.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,8 +126,8 @@ static void blocks_from_before_the_watch_never_count(void **state)
 	assert_int_equal(heap_add_existing_block(heap, 0, 0x10, 100, 1, 30), 0);
 	assert_all(heap_moments(heap), 0, 0, 0);
 	heap_realloc_begin(heap, 1, 0, 0x10, 0, 31);
-	assert_int_equal(
-		heap_realloc_end(heap, 1, 0, 0x10, 0x10, 200, 2, DHAT_REALLOC_MOVED, 32), 0);
+	assert_int_equal(heap_realloc_end(heap, 1, 0, 0x10, 0x10, 200, 2, DHAT_REALLOC_MOVED, 32),
+			 0);
 	assert_since(heap_moments(heap), 2, 0, 200, 1); /* heap.h: H7 */
 	drop(0x10, 33);
 	assert_all(heap_moments(heap), 0, 0, 0);
@@ -167,7 +167,7 @@ static void names_and_the_bound(void **state)
 	assert_int_equal(moments.count, MOMENTS_MAX - 1);
 	assert_since(&moments, 5, 6, 100 * (MOMENTS_MAX - 6), MOMENTS_MAX - 6); /* "6" */
 	assert_since(&moments, 5, 7, 100 * (MOMENTS_MAX - 8), MOMENTS_MAX - 8); /* "8" */
-	moments_count(&moments, 5, 17, -100, -1); /* born after "7" */
+	moments_count(&moments, 5, 17, -100, -1);				/* born after "7" */
 	assert_since(&moments, 5, 6, 100 * (MOMENTS_MAX - 7), MOMENTS_MAX - 7);
 	assert_int_equal(moments_remove(&moments, "0"), 0);
 	moments_count(&moments, 5, 10, -100, -1); /* older than the oldest now */
@@ -200,7 +200,8 @@ static void what_has_no_room_is_at_point_0(void **state)
 	assert_since(&moments, 0, 0, 11110, 4);
 	moments_count(&moments, 900, 11, -10, -1);
 	assert_since(&moments, 0, 0, 11100, 3);
-	/* a moment that comes later has room for all, and none when it becomes one with the first */
+	/* a moment that comes later has room for all, and none when it becomes one with the first
+	 */
 	assert_int_equal(moments_add(&moments, "b", 20), 0);
 	moments_count(&moments, 900, 20, 2, 1);
 	moments_count(&moments, 1000000, 20, 20, 1);
