@@ -13,8 +13,8 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct diff {
 	struct common common;
 	uint32_t pid;
-	const char *paths[2]; /* the second NULL: the process now */
-	size_t path_count;
+	const char *words[2]; /* files, the second NULL: the process now; or marks */
+	size_t word_count;
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
@@ -24,11 +24,26 @@ static error_t take_word(struct diff *diff, char *arg, struct argp_state *state)
 {
 	if (command_takes_trim_word(&diff->trim, arg) || command_takes_pid_word(&diff->pid, arg))
 		return 0;
-	if (diff->path_count < 2) {
-		diff->paths[diff->path_count++] = arg;
+	if (diff->word_count < 2) {
+		diff->words[diff->word_count++] = arg;
 		return 0;
 	}
-	argp_error(state, "%s: two profiles are compared, not more", arg);
+	argp_error(state, "%s: two profiles or marks are compared, not more", arg);
+	return EINVAL;
+}
+
+static bool is_of_marks(const struct diff *diff)
+{
+	return diff->word_count == 2 && births_is_mark(diff->words[0]) &&
+	       births_is_mark(diff->words[1]);
+}
+
+static error_t check(const struct diff *diff, struct argp_state *state)
+{
+	if (is_of_marks(diff) || (diff->word_count == 2 && !diff->pid) || diff->word_count == 1)
+		return 0;
+	argp_error(state, "compare what? dhatctl diff OLD.dhat NEW.dhat, dhatctl diff OLD.dhat PID "
+			  "for what it is now, or dhatctl diff MARK MARK");
 	return EINVAL;
 }
 
@@ -44,11 +59,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		return take_word(diff, arg, state);
 	case ARGP_KEY_END:
-		if (diff->path_count == 2 ? !diff->pid : diff->path_count == 1)
-			return 0;
-		argp_error(state, "compare what? dhatctl diff OLD.dhat NEW.dhat, or dhatctl diff "
-				  "OLD.dhat PID for what it is now");
-		return EINVAL;
+		return check(diff, state);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -59,12 +70,14 @@ static const struct argp_child children[] = { { .argp = &pid_argp },	{ .argp = &
 					      { .argp = &common_argp }, { 0 } };
 static const struct argp argp = {
 	.parser = parse_option,
-	.args_doc = "OLD.dhat [NEW.dhat | PID]",
+	.args_doc = "OLD.dhat [NEW.dhat | PID]\nMARK MARK [PID]",
 	.doc = "What of the live heap has grown between two profiles, by how much and how fast, "
 	       "and "
 	       "what has shrunk: of two files made by `dhatctl snapshot', or of one and the "
 	       "process "
-	       "as it is now. Stacks are matched by their names, so that two runs can be compared.",
+	       "as it is now. Stacks are matched by their names, so that two runs can be "
+	       "compared. Of "
+	       "two marks (`dhatctl mark'): what was allocated between them and still lives.",
 	.children = children,
 };
 
@@ -75,24 +88,45 @@ static int fetch(const struct diff *diff, struct dhat_snapshot **ret, struct dha
 	return r < 0 ? r : client_snapshot(diff->common.socket_path, diff->pid, false, ret, err);
 }
 
-static int run(struct diff *diff, struct dhat_error *err)
+static int compare(const struct diff *diff, const struct report *report, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = NULL, *after = NULL;
-	const struct report report = {
+	int r = input_read(diff->words[0], &before, err);
+
+	if (r == 0)
+		r = diff->words[1] ? input_read(diff->words[1], &after, err)
+				   : fetch(diff, &after, err);
+	if (r < 0)
+		return r;
+	return comparing_print(report, &(struct compared){ before, diff->words[0] },
+			       &(struct compared){ after, diff->words[1] }, err);
+}
+
+static int list_between(const struct diff *diff, struct report *report, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	int r = fetch(diff, &snapshot, err);
+
+	if (r < 0)
+		return r;
+	report->since = diff->words[0];
+	report->before = diff->words[1];
+	r = report_print(report, snapshot, err);
+	fputs(r == 0 && report->as_json ? "\n" : "", stdout);
+	return r;
+}
+
+static int run(struct diff *diff, struct dhat_error *err)
+{
+	struct report report = {
+		.rows = { .top = diff->list.top },
 		.list = diff->list,
 		.trim_rules = diff->trim.rules,
 		.filter = &diff->filter,
 		.as_json = diff->common.as_json,
 	};
-	int r = input_read(diff->paths[0], &before, err);
 
-	if (r == 0)
-		r = diff->paths[1] ? input_read(diff->paths[1], &after, err)
-				   : fetch(diff, &after, err);
-	if (r < 0)
-		return r;
-	return comparing_print(&report, &(struct compared){ before, diff->paths[0] },
-			       &(struct compared){ after, diff->paths[1] }, err);
+	return is_of_marks(diff) ? list_between(diff, &report, err) : compare(diff, &report, err);
 }
 
 int cmd_diff(int argc, char **argv, struct dhat_error *err)

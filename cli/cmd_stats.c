@@ -4,6 +4,7 @@
 #include "choice.h"
 #include "client.h"
 #include "command.h"
+#include "comparing.h"
 #include "filtering.h"
 #include "input.h"
 #include "listing.h"
@@ -12,6 +13,8 @@
 #include "proto/base/texts.h"
 #include "proto/profile/snapshot_merge.h"
 #include "report.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 struct stats {
 	struct common common;
@@ -22,15 +25,20 @@ struct stats {
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
-	bool without_names;
+	bool without_names, has_key;
+	const char *since; /* a mark, or a file */
 };
 
-enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_ADDRESSES, KEY_ALL };
+enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_ADDRESSES, KEY_ALL, KEY_SINCE };
 
 static const struct argp_option options[] = {
 	{ "all", KEY_ALL, 0, 0,
 	  "All attached processes; those of one program are put together, as several files are",
 	  1 },
+	{ "since", KEY_SINCE, "MARK|OLD.dhat", 0,
+	  "Of what was allocated since a mark and still lives; with a file: what has grown since, "
+	  "as `dhatctl diff' says it",
+	  2 },
 	{ "sort", KEY_SORT, "KEY", 0,
 	  "Sort by bytes: live (now), total (ever), peak (at t-gmax) or max (each one's own "
 	  "maximum)",
@@ -52,7 +60,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_ALL:
 		stats->is_all = true;
 		return 0;
+	case KEY_SINCE:
+		stats->since = arg;
+		return 0;
 	case KEY_SORT:
+		stats->has_key = true;
 		if (ranking_parse_key(arg, &stats->key) == 0)
 			return 0;
 		argp_error(state, "--sort %s: there are live, total, peak and max", arg);
@@ -70,9 +82,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			return 0;
 		return -texts_add(&stats->paths, arg);
 	case ARGP_KEY_END:
-		if (!!stats->paths + stats->is_all + !!stats->pid <= 1)
+		if (!!stats->paths + stats->is_all + !!stats->pid > 1)
+			argp_error(state, "one process, --all of them, or files?");
+		else if (stats->since && stats->has_key)
+			argp_error(state, "--since sorts by what is live, and has no --sort");
+		else
 			return 0;
-		argp_error(state, "one process, --all of them, or files?");
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -174,8 +189,60 @@ static int collect(const struct stats *stats, struct programs *programs, struct 
 	return r < 0 ? r : fetch(stats, programs, &stats->pid, 1, err);
 }
 
+static int compare(const struct report *report, const struct stats *stats,
+		   const struct programs *programs, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = NULL;
+	bool is_one_file = stats->paths && stats->paths[0] && !stats->paths[1];
+	int r;
+
+	if (programs->count > 1)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "--since %s compares with one program, and these are %zu: "
+				      "name a process",
+				      stats->since, programs->count);
+	r = input_read(stats->since, &before, err);
+	return r < 0 ? r
+		     : comparing_print(report, &(struct compared){ before, stats->since },
+				       &(struct compared){ programs->list[0],
+							   is_one_file ? stats->paths[0] : NULL },
+				       err);
+}
+
+/* Before anything is printed. */
+static int check_marks(const struct report *report, const struct programs *programs,
+		       struct dhat_error *err)
+{
+	struct dhat_births unused;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && report->since && i < programs->count; i++)
+		r = births_find(programs->list[i], report->since, NULL, &unused, err);
+	return r;
+}
+
+static int print(const struct report *report, const struct stats *stats,
+		 const struct programs *programs, struct dhat_error *err)
+{
+	bool is_list = stats->common.as_json &&
+		       (stats->is_all || (stats->paths && stats->paths[0] && stats->paths[1]));
+	int r = check_marks(report, programs, err);
+
+	if (r < 0)
+		return r;
+	fputs(is_list ? "[\n" : "", stdout);
+	for (size_t i = 0; r == 0 && i < programs->count; i++) {
+		if (i)
+			fputs(is_list ? ",\n" : "\n", stdout);
+		r = report_print(report, programs->list[i], err);
+	}
+	fputs(is_list ? "\n]\n" : stats->common.as_json ? "\n" : "", stdout);
+	return r;
+}
+
 static int run(struct stats *stats, struct dhat_error *err)
 {
+	bool is_mark = stats->since && births_is_mark(stats->since);
 	const struct report report = {
 		.rows = { .key = stats->key, .top = stats->list.top },
 		.list = stats->list,
@@ -183,23 +250,16 @@ static int run(struct stats *stats, struct dhat_error *err)
 		.filter = &stats->filter,
 		.as_json = stats->common.as_json,
 		.without_names = stats->without_names,
+		.since = is_mark ? stats->since : NULL,
 	};
 	_cleanup_(programs_deinit) struct programs programs = { 0 };
-	bool is_list = stats->common.as_json &&
-		       (stats->is_all || (stats->paths && stats->paths[0] && stats->paths[1]));
-	int r;
+	int r = collect(stats, &programs, err);
 
-	r = collect(stats, &programs, err);
 	if (r < 0)
 		return r;
-	fputs(is_list ? "[\n" : "", stdout);
-	for (size_t i = 0; r == 0 && i < programs.count; i++) {
-		if (i)
-			fputs(is_list ? ",\n" : "\n", stdout);
-		r = report_print(&report, programs.list[i]);
-	}
-	fputs(is_list ? "\n]\n" : stats->common.as_json ? "\n" : "", stdout);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot sort and print the stacks") : 0;
+	if (stats->since && !is_mark)
+		return compare(&report, stats, &programs, err);
+	return print(&report, stats, &programs, err);
 }
 
 int cmd_stats(int argc, char **argv, struct dhat_error *err)

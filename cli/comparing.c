@@ -27,18 +27,6 @@ static uint64_t magnitude(int64_t number)
 	return number < 0 ? -(uint64_t)number : (uint64_t)number;
 }
 
-/* ", 34 KiB a minute"; "" where there is no time between the two. */
-static void add_rate(char *text, size_t size, const struct pair *pair, int64_t bytes)
-{
-	size_t used = strlen(text);
-	char rate[DHAT_UNIT_CHARS];
-
-	if (pair->seconds < 1 || used >= size)
-		return;
-	snprintf(text + used, size - used, ", %s a minute",
-		 dhat_format_size((uint64_t)((double)magnitude(bytes) * 60 / pair->seconds), rate));
-}
-
 static uint64_t live_of(const struct dhat_rendering *table)
 {
 	uint64_t sum = 0;
@@ -86,10 +74,9 @@ static void print_headline(struct screen *screen, const struct dhat_difference *
 		 bytes > 0 ? "grown" : "shrunk");
 	fputs(start, screen->file);
 	screen_print(screen, MARK_BOLD, "%s", view_size(magnitude(bytes)));
-	text[0] = 0;
-	add_rate(text, sizeof(text), pair, bytes);
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), ": from %s to %s",
-		 dhat_format_size(before, was), dhat_format_size(after, is));
+	snprintf(text, sizeof(text), "%s: from %s to %s",
+		 view_rate(magnitude(bytes), pair->seconds), dhat_format_size(before, was),
+		 dhat_format_size(after, is));
 	screen_continue(screen, 2, strlen(start) + strlen(view_size(magnitude(bytes))), text);
 }
 
@@ -104,12 +91,12 @@ static void print_change(struct screen *screen, const struct dhat_difference *di
 		 view_size(magnitude(bytes)));
 	fprintf(screen->file, "\n%4zu. ", number);
 	screen_print(screen, MARK_BOLD, "%s", figure);
-	snprintf(text, sizeof(text), " in %s%s",
+	snprintf(text, sizeof(text), " in %s%s%s",
 		 blocks < 0   ? "-"
 		 : blocks > 0 ? "+"
 			      : "",
-		 view_counted(magnitude(blocks), "block"));
-	add_rate(text, sizeof(text), pair, bytes);
+		 view_counted(magnitude(blocks), "block"),
+		 view_rate(magnitude(bytes), pair->seconds));
 	screen_continue(screen, 6, 6 + strlen(figure), text);
 	if (!change->before)
 		snprintf(text, sizeof(text), "new");

@@ -26,6 +26,8 @@ uint64_t ranking_bytes(const struct dhat_rendered_point *point, enum ranking_key
 		return point->peak_bytes;
 	case RANK_BY_MAX:
 		return point->max_bytes;
+	case RANK_BY_BORN:
+		return point->born.bytes;
 	default:
 		return point->live_bytes;
 	}
@@ -40,6 +42,8 @@ uint64_t ranking_blocks(const struct dhat_rendered_point *point, enum ranking_ke
 		return point->peak_blocks;
 	case RANK_BY_MAX:
 		return point->max_blocks;
+	case RANK_BY_BORN:
+		return point->born.blocks;
 	default:
 		return point->live_blocks;
 	}

@@ -9,6 +9,7 @@ enum ranking_key {
 	RANK_BY_TOTAL,	  /* bytes ever */
 	RANK_BY_PEAK,	  /* bytes at t-gmax */
 	RANK_BY_MAX,	  /* bytes at the point's own maximum */
+	RANK_BY_BORN,	  /* bytes now, of the births that the table is of; has no name */
 };
 
 /* "live", "total", "peak", "max"; -EINVAL: none of them. */

@@ -24,6 +24,12 @@ static struct json_object *frames_as_json(const struct dhat_snapshot *snapshot,
 	return array;
 }
 
+static void add_born(struct json_object *object, const struct dhat_born *born)
+{
+	json_object_object_add(object, "born_bytes", json_object_new_uint64(born->bytes));
+	json_object_object_add(object, "born_blocks", json_object_new_uint64(born->blocks));
+}
+
 static void add_numbers(struct json_object *object, const struct dhat_rendered_point *point)
 {
 	const struct {
@@ -53,6 +59,8 @@ static struct json_object *point_as_json(const struct dhat_rendering *table,
 	const char *place;
 
 	add_numbers(object, point);
+	if (table->births.since)
+		add_born(object, &point->born);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
 	if (table->style.by == DHAT_BY_STACK) {
@@ -92,11 +100,16 @@ static struct json_object *pids_as_json(const struct dhat_snapshot *snapshot)
 	return array;
 }
 
+static enum ranking_key key_of(const struct report *report)
+{
+	return report->since ? RANK_BY_BORN : report->rows.key;
+}
+
 static int print_json(const struct report *report, struct dhat_rendering *table)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
 	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
-	size_t count = ranking_sort(table, report->rows.key);
+	size_t count = ranking_sort(table, key_of(report));
 	int r = -ENOMEM;
 
 	if (count > report->list.top)
@@ -111,6 +124,11 @@ static int print_json(const struct report *report, struct dhat_rendering *table)
 	    json_object_object_add(object, "by",
 				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
 	    json_object_object_add(object, "points", points) == 0)
+		r = 0;
+	if (r == 0 && report->since)
+		r = json_object_object_add(object, "births",
+					   births_as_json(snapshot, &table->births));
+	if (r == 0)
 		r = dhat_json_put(stdout, object);
 	json_object_put(object);
 	return r;
@@ -130,6 +148,7 @@ static void print(const struct report *report, struct dhat_rendering *table,
 		  struct dhat_rendering *by_line)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
+	const struct rows_options rows = { .key = key_of(report), .top = report->rows.top };
 	struct screen screen;
 
 	screen_init(&screen, stdout);
@@ -138,26 +157,31 @@ static void print(const struct report *report, struct dhat_rendering *table,
 	fputc('\n', stdout);
 	rows_headline(&screen, by_line);
 	fputc('\n', stdout);
-	view_totals(&screen, snapshot);
-	rows_print(&screen, table, &report->rows);
+	if (report->since)
+		births_print(&screen, snapshot, &table->births);
+	else
+		view_totals(&screen, snapshot);
+	rows_print(&screen, table, &rows);
 	filtering_print(&screen, report->filter);
 	print_notes(&screen, snapshot->end);
-	if (report->rows.key == RANK_BY_LIVE && report->list.top)
+	if (rows.key == RANK_BY_LIVE && report->list.top)
 		rows_hint(&screen, table, by_line);
 	if (!report->without_names)
-		names_hint(&screen, table, &report->rows);
+		names_hint(&screen, table, &rows);
 }
 
 /* ---- both ---------------------------------------------------------------------------------- */
 
-int report_print(const struct report *report, const struct dhat_snapshot *snapshot)
+static int print_profile(const struct report *report, const struct dhat_snapshot *snapshot,
+			 const struct dhat_births *births)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
 	struct dhat_table_options wanted = { .style = report->list.style,
 					     .trim_rules = report->trim_rules,
 					     .depth = report->list.depth,
-					     .is_shown = is_shown };
+					     .is_shown = is_shown,
+					     .births = *births };
 	int r;
 
 	r = is_shown ? dhat_filter_apply(report->filter, snapshot, is_shown) : -ENOMEM;
@@ -178,4 +202,18 @@ int report_print(const struct report *report, const struct dhat_snapshot *snapsh
 	if (r == 0)
 		print(report, table, by_line);
 	return r;
+}
+
+int report_print(const struct report *report, const struct dhat_snapshot *snapshot,
+		 struct dhat_error *err)
+{
+	struct dhat_births births = { 0 };
+	int r = 0;
+
+	if (report->since)
+		r = births_find(snapshot, report->since, report->before, &births, err);
+	if (r < 0)
+		return r;
+	r = print_profile(report, snapshot, &births);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot sort and print the stacks") : 0;
 }

@@ -1,5 +1,6 @@
 #pragma once
 /* report: what one profile says, for people or for programs: the headline, the totals, a list. */
+#include "births.h"
 #include "filtering.h"
 #include "listing.h"
 #include "proto/profile/trim.h"
@@ -11,7 +12,10 @@ struct report {			  /* how */
 	unsigned trim_rules;
 	struct dhat_filter *filter; /* borrowed; counts what it leaves out */
 	bool as_json, without_names;
+	/* of what was allocated since a mark, or between two; NULL: of all */
+	const char *since, *before;
 };
 
-/* 0 or -errno. */
-int report_print(const struct report *report, const struct dhat_snapshot *snapshot);
+/* An unknown mark is DHAT_EXIT_USAGE. */
+int report_print(const struct report *report, const struct dhat_snapshot *snapshot,
+		 struct dhat_error *err);

@@ -23,9 +23,10 @@ int target_mark(struct target *target, const char *name, struct dhat_error *err)
 		error = heap_mark(target->heap, name, clock_now_ns(CLOCK_MONOTONIC));
 	target_unlock(target);
 	if (error == -ESRCH)
-		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-				      "process %d is not watched any more: there is nothing to mark",
-				      (int)target->pid);
+		return dhat_error_set(
+			err, ESRCH, DHAT_EXIT_NO_PROCESS,
+			"process %d is not watched any more: there is nothing to mark",
+			(int)target->pid);
 	if (error == -EEXIST)
 		return dhat_error_set(err, EEXIST, DHAT_EXIT_ALREADY,
 				      "process %d has a mark %s already: give another name, or "

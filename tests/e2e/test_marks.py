@@ -57,3 +57,65 @@ def test_marks_are_listed_refused_and_removed(waves, daemon, ctl):
     late = ctl("mark", "late", ok=False)
     assert late.status == 3 and "not watched any more" in late.err
     assert listed(ctl)["b"] == (3000, 3)
+
+
+def sums(ctl, *args):
+    """What a list says of all births, and of its rows."""
+    answer = ctl(*args, "--json", "--top", "1000").json()
+    rows = answer["points"]
+    assert sum(row["born_bytes"] for row in rows) == answer["births"]["live_bytes"]
+    assert sum(row["born_blocks"] for row in rows) == answer["births"]["live_blocks"]
+    return answer["births"]["live_bytes"], answer["births"]["live_blocks"]
+
+
+def test_since_a_mark_between_two_and_since_a_file(waves, daemon, ctl, tmp_path):
+    """At one point blocks of all three times; at others only later ones."""
+    daemon("attach", "--pid", waves.pid, "--no-inventory")
+    tell(waves, "alloc 10 100")
+    ctl("mark", "a")
+    ctl("snapshot", "-o", tmp_path / "a.dhat")
+    tell(waves, "free 10", "alloc 10 100", "paths 5 7")  # as much as before at the first point
+    ctl("mark", "b")
+    tell(waves, "alloc 3 1000", "free 2")
+    assert sums(ctl, "stats", "--since", "a") == (8 * 100 + 5 * 7 + 3 * 1000, 16)
+    assert sums(ctl, "stats", "--since", "b", waves.pid) == (3000, 3)
+    assert sums(ctl, "diff", "a", "b") == (8 * 100 + 5 * 7, 13)
+    assert "Allocated between a and b (" in ctl("diff", "a", "b").out
+    assert ctl("stats", "--since", "b", "--by", "function", "--json").json()["points"][0]["function"] == "take"
+
+    # a file keeps them
+    ctl("snapshot", "-o", tmp_path / "b.dhat")
+    tell(waves, "alloc 1 1")
+    assert sums(ctl, "stats", "--since", "b", tmp_path / "b.dhat") == (3000, 3)
+
+    # since a file: what diff says
+    for since, diff in ([], [waves.pid]), ([tmp_path / "b.dhat"], [tmp_path / "b.dhat"]):
+        ours = ctl("stats", "--since", tmp_path / "a.dhat", *since, "--json").json()
+        theirs = ctl("diff", tmp_path / "a.dhat", *diff, "--json").json()
+        assert ours["changes"] == theirs["changes"]
+    changes = [(change["bytes"], change["blocks"]) for change in ours["changes"]]
+    assert changes[0] == (8 * 100 + 3000 - 1000, 1) and sum(b for b, _ in changes[1:]) == 35
+
+    assert ctl("diff", "b", "a", ok=False).status == 2
+    unknown = ctl("stats", "--since", "c", ok=False)
+    assert unknown.status == 2 and "there is no mark c; there are: a, b" in unknown.err
+
+
+def test_marks_of_several_processes(target, daemon, ctl):
+    """What all have can be listed as one."""
+    two = [target("waves"), target("waves")]
+    for process in two:
+        process.expect("ready")
+    daemon("attach", "--pid", two[0].pid, "--no-inventory")
+    ctl("attach", "--pid", two[1].pid, "--no-inventory")
+    several = ctl("mark", "a", ok=False)
+    assert several.status == 2 and "several processes are attached" in several.err
+    ctl("mark", "--all", "a")
+    ctl("mark", "own", two[1].pid)
+    for count, process in enumerate(two, 1):
+        tell(process, f"alloc {count} 10")
+    merged, = ctl("stats", "--all", "--since", "a", "--by", "function", "--json").json()
+    assert (merged["births"]["live_bytes"], merged["births"]["live_blocks"]) == (30, 3)
+    assert merged["points"][0]["born_blocks"] == 3
+    own = ctl("stats", "--all", "--since", "own", ok=False)
+    assert own.status == 2 and "there is no mark own; all of the processes have: a" in own.err
