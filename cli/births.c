@@ -40,8 +40,7 @@ static int unknown(const struct dhat_snapshot *snapshot, const char *name, struc
 
 	list_names(snapshot, names, sizeof(names));
 	if (!*names)
-		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE,
-				      "there is no mark %s: %s", name,
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE, "there is no mark %s: %s", name,
 				      snapshot->pid_count
 					      ? "there are none that all of the processes have"
 					      : "none was made (`dhatctl mark NAME' makes one)");
@@ -122,8 +121,9 @@ void births_print(struct screen *screen, const struct dhat_snapshot *snapshot,
 	else
 		snprintf(when, sizeof(when), "%s", view_moment(since + begin));
 	snprintf(text, sizeof(text), "Allocated %s (%s, %s): %s live in %s%s; %s in all", name,
-		 when, dhat_format_duration(seconds * 1e9, duration), 		 view_size(born.bytes), view_counted(born.blocks, "block"),
-		 view_rate(born.bytes, seconds), view_size(snapshot->end->totals->live_bytes));
+		 when, dhat_format_duration(seconds * 1e9, duration), view_size(born.bytes),
+		 view_counted(born.blocks, "block"), view_rate(born.bytes, seconds),
+		 view_size(snapshot->end->totals->live_bytes));
 	screen_paragraph(screen, 0, text);
 }
 

@@ -102,9 +102,10 @@ static void take_out(struct anon *anon, struct heap *heap, uint64_t start, uint6
 			continue;
 		}
 		count = cut(&range, start, end, rests);
-		/* what is left lives on: no lifetime yet */
-		heap_remove_block(heap, DHAT_DOMAIN_ANON, range.start, 0,
-				  count ? range.since_ns : time_ns);
+		if (count)
+			heap_cut_block(heap, DHAT_DOMAIN_ANON, range.start);
+		else
+			heap_remove_block(heap, DHAT_DOMAIN_ANON, range.start, 0, time_ns);
 		if (count == 2 && make_room(anon, 1)) {
 			count--;
 			anon->refused++;

@@ -77,8 +77,9 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			    uint32_t point, uint64_t time_ns);
 
-/* What is left of a block of which a part was freed, which has been removed: as above, but it keeps
- * the birth. */
+/* A part of a block is freed: it leaves as if it had never ended, and what is left of it comes by
+ * the other call, with its birth. false: it is unknown; it is not counted. */
+bool heap_cut_block(struct heap *heap, uint8_t domain, uint64_t addr);
 int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 		  uint32_t point, uint64_t birth_ns, uint64_t time_ns);
 
@@ -119,6 +120,18 @@ struct moments;
 int heap_mark(struct heap *heap, const char *name, uint64_t now_ns);
 int heap_unmark(struct heap *heap, const char *name);
 const struct moments *heap_moments(const struct heap *heap);
+/* How long the blocks had lived that were freed since the first mark, as long as there is any: it
+ * costs up to a quarter of an event's time. */
+struct lifetimes;
+const struct lifetimes *heap_lifetimes(const struct heap *heap);
+
+/* Count the blocks that live now (census.h), piece by piece, while other calls come in between:
+ * begin (-EALREADY: one is under way), then step until it returns no 1. 0: all are counted; < 0:
+ * failed. The census stays where it is meanwhile. A piece is of at most so many leaves of the
+ * table, with some 700 blocks each. */
+struct census;
+int heap_begin_census(struct heap *heap, struct census *census, uint64_t now_ns);
+int heap_step_census(struct heap *heap, size_t leaves);
 
 /* Of an event that will come soon: bring near what it needs. First the block's place; then, when
  * that has come, the totals of its point. Changes nothing. It pays when the tables are larger than
