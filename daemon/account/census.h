@@ -20,9 +20,9 @@ struct census_point {
 };
 
 struct census {
-	uint64_t time_ns;  /* when it began: ages are of then; no block was born later */
-	uint64_t older_ns; /* 0: is not asked for */
-	uint64_t place;	   /* of the table, what is below is counted (index_visit_from()) */
+	uint64_t time_ns;   /* when it began: ages are of then; no block was born later */
+	uint64_t older_ns;  /* 0: is not asked for */
+	uint64_t place;	    /* of the table, what is below is counted (index_visit_from()) */
 	struct index *late; /* blocks behind `place` that are older and were put there since */
 	struct census_page **pages;
 	uint32_t page_room;

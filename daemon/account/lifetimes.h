@@ -20,7 +20,7 @@ struct lifetimes_page { /* a count that is full stays so */
 struct lifetimes { /* all 0: none */
 	struct lifetimes_page **pages;
 	uint32_t page_room;
-	bool is_full; /* no more pages */
+	bool is_full;		      /* no more pages */
 	uint64_t uncounted, since_ns; /* of blocks freed since */
 	struct budget budget;
 };

@@ -359,6 +359,10 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->taken_unix_ns = taken_unix_ns;
 	head->sample_rate = 1;
 	set_marks(&failed, copy, &head->marks, &head->n_marks);
+	head->has_ages = copy->census != NULL;
+	head->older_ns = copy->census ? copy->older_ns : 0;
+	if (copy->census && head->n_marks)
+		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns);
 	if (!failed)
 		return head;
 	dhat__snapshot_head__free_unpacked(head, NULL);

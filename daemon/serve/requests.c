@@ -142,9 +142,12 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	struct emitter emitter = { reply, err };
-	int error = targets_find(requests->targets, request->snapshot->pid, &target, err);
+	const Dhat__SnapshotRequest *wanted = request->snapshot;
+	int error = targets_find(requests->targets, wanted->pid, &target, err);
 
-	if (error == 0)
+	if (error == 0 && wanted->with_ages)
+		error = target_copy_with_ages(target, wanted->older_ns, &copy, err);
+	else if (error == 0)
 		error = target_copy(target, true, &copy, err);
 	if (error)
 		return error;

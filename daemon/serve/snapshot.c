@@ -483,6 +483,31 @@ static void fill_marks(const struct writing *writing, const struct target_point 
 	point->n_since_bytes = point->n_since_blocks = count;
 }
 
+static size_t count_without_zeros(const uint32_t *counts, size_t count)
+{
+	while (count && !counts[count - 1])
+		count--;
+	return count;
+}
+
+/* The counts are the copy's. */
+static void fill_ages(const struct writing *writing, const struct target_point *from,
+		      Dhat__ProgramPoint *point)
+{
+	const struct target_copy *copy = writing->copy;
+	const struct census_point *counts = census_at(copy->census, from->id);
+	const uint32_t *dead = lifetimes_at(&copy->lifetimes, from->id);
+
+	point->live_ages = without_qualifiers(counts->ages);
+	point->n_live_ages = count_without_zeros(counts->ages, DHAT_AGES);
+	point->live_sizes = without_qualifiers(counts->sizes);
+	point->n_live_sizes = count_without_zeros(counts->sizes, DHAT_SIZES);
+	point->dead_ages = without_qualifiers(dead);
+	point->n_dead_ages = dead ? count_without_zeros(dead, DHAT_AGES) : 0;
+	point->older_bytes = counts->older_bytes;
+	point->older_blocks = counts->older_blocks;
+}
+
 /* numbers: room for NUMBERS_MAX. */
 static void fill_point(const struct writing *writing, const struct target_point *from,
 		       Dhat__ProgramPoint *point, uint32_t *numbers)
@@ -546,6 +571,8 @@ static int write_points(struct writing *writing)
 			if (copy->moments && copy->moments->count)
 				fill_marks(writing, &copy->points[i + j], &points[j],
 					   figures + (size_t)j * 2 * MOMENTS_MAX);
+			if (copy->census)
+				fill_ages(writing, &copy->points[i + j], &points[j]);
 			list[j] = &points[j];
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);

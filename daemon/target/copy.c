@@ -25,6 +25,8 @@ void target_copy_free(struct target_copy *copy)
 	free(copy->objects);
 	free(copy->points);
 	moments_free(copy->moments);
+	census_free(copy->census);
+	lifetimes_deinit(&copy->lifetimes);
 	free(copy->frames);
 	probed_deinit(&copy->probed);
 	free(copy->counters);
@@ -330,22 +332,50 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 	return error ? error : copy_verdict(target, copy);
 }
 
-int target_copy(struct target *target, bool with_points, struct target_copy **ret,
-		struct dhat_error *err)
+static int copy_and_count(struct target *target, struct target_copy *copy,
+			  const struct stack_frame ***ret_sources)
+{
+	int error;
+
+	pthread_mutex_lock(&target->census_lock);
+	target_lock(target);
+	error = copy_locked(target, true, copy, ret_sources);
+	if (error == 0)
+		error = target_begin_ages(target, copy, stacks_count(target->stacks));
+	target_unlock(target);
+	if (error == 0)
+		error = target_count_ages(target, copy);
+	pthread_mutex_unlock(&target->census_lock);
+	return error;
+}
+
+static int fill(struct target *target, bool with_points, bool with_ages, struct target_copy *copy)
+{
+	_cleanup_free_ const struct stack_frame **sources = NULL;
+	int error;
+
+	target_drain_now(target);
+	target_look_after_code(target);
+	if (with_ages) {
+		error = copy_and_count(target, copy, &sources);
+	} else {
+		target_lock(target);
+		error = copy_locked(target, with_points, copy, &sources);
+		target_unlock(target);
+	}
+	return error == 0 && with_points ? copy_frames(copy, sources) : error;
+}
+
+static int make_copy(struct target *target, bool with_points, bool with_ages, uint64_t older_ns,
+		     struct target_copy **ret, struct dhat_error *err)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = calloc(1, sizeof(*copy));
-	_cleanup_free_ const struct stack_frame **sources = NULL;
 	int error;
 
 	if (!copy)
 		return dhat_error_errno(err, ENOMEM, "cannot copy the profile");
-	target_drain_now(target);
-	target_look_after_code(target);
-	target_lock(target);
-	error = copy_locked(target, with_points, copy, &sources);
-	target_unlock(target);
-	if (error == 0 && with_points)
-		error = copy_frames(copy, sources);
+	copy->older_ns = older_ns;
+	error = fill(target, with_points, with_ages, copy);
 	if (error == -EBUSY)
 		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
 				      "others are taking the profile of process %d just now, and "
@@ -356,6 +386,18 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 					(int)target->pid);
 	*ret = take_ptr(copy);
 	return 0;
+}
+
+int target_copy(struct target *target, bool with_points, struct target_copy **ret,
+		struct dhat_error *err)
+{
+	return make_copy(target, with_points, false, 0, ret, err);
+}
+
+int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
+			  struct dhat_error *err)
+{
+	return make_copy(target, true, true, older_ns, ret, err);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */

@@ -11,7 +11,9 @@
 #include <sys/types.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/census.h"
 #include "daemon/account/heap.h"
+#include "daemon/account/lifetimes.h"
 #include "daemon/account/mappings.h"
 #include "daemon/account/moments.h"
 #include "daemon/account/stack.h"
@@ -104,6 +106,9 @@ struct target_copy {
 	struct target_point *points; /* those with a total or something live */
 	uint32_t point_count;
 	struct moments *moments; /* moments_copy() */
+	struct census *census;	 /* NULL: it was not asked for, or there was no room */
+	struct lifetimes lifetimes;
+	uint64_t older_ns; /* of the census */
 	struct stack_frame *frames;
 	uint32_t frame_count;
 	struct target_object *objects;
@@ -211,6 +216,11 @@ void target_look_after_code(struct target *target);
  * so that what the target did before the call is in the copy. */
 int target_copy(struct target *target, bool with_points, struct target_copy **ret,
 		struct dhat_error *err); /* -EBUSY: see max_memory_bytes */
+/* With points, and with ages, sizes and lifetimes of blocks: how many are of older_ns and more (0:
+ * is not asked). The target's events go on meanwhile; 10^7 blocks take a second. Where there is no
+ * room for that it is as if it had not been asked for. */
+int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
+			  struct dhat_error *err);
 void target_copy_free(struct target_copy *copy);
 
 /* From now on what is allocated is also kept since this moment; name: dhat_is_mark_name(). Drains

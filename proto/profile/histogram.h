@@ -2,11 +2,11 @@
 /* histogram: ages and sizes by powers of two. Pure. */
 #include <stdint.h>
 
-/* Of times: bucket n holds those below 2^(n-17) s, 7.6 µs, that no bucket before holds; the last one
- * all from 24 days on. */
+/* Of times: bucket n holds those below 2^(n-17) s, 7.6 µs, that no bucket before holds; the last
+ * one all from 24 days on. */
 #define DHAT_AGES 40
-/* Of sizes: bucket n holds those up to 2^n bytes that no bucket before holds; the last one all above
- * 1 GiB. */
+/* Of sizes: bucket n holds those up to 2^n bytes that no bucket before holds; the last one all
+ * above 1 GiB. */
 #define DHAT_SIZES 32
 
 /* The bound of all but the last bucket, rounded up: what is less is below it. */

@@ -43,7 +43,11 @@ static struct dhat_born between(struct dhat_born since, struct dhat_born before)
 
 struct dhat_born dhat_point_born(const Dhat__ProgramPoint *point, const struct dhat_births *births)
 {
-	return between(since(point, births->since), since(point, births->before));
+	if (!births->are_older)
+		return between(since(point, births->since), since(point, births->before));
+	if (dhat_point_is_before(point))
+		return (struct dhat_born){ 0 };
+	return (struct dhat_born){ point->older_bytes, point->older_blocks };
 }
 
 struct dhat_born dhat_all_born(const struct dhat_snapshot *snapshot,

@@ -14,9 +14,15 @@ bool dhat_is_mark_name(const char *name);
 
 /* Blocks that live, by when they were allocated: since one mark, and before another. */
 struct dhat_births {
-	size_t since, before; /* numbers in SnapshotHead.marks, plus 1; since 0: any time (the
-			       * figures are 0 then); before 0: up to now */
+	size_t since, before; /* numbers in SnapshotHead.marks, plus 1; since 0: none; before 0: up
+			       * to now */
+	bool are_older;	      /* of SnapshotHead.older_ns, instead */
 };
+
+static inline bool dhat_has_births(const struct dhat_births *births)
+{
+	return births->since || births->are_older;
+}
 
 /* Its number plus 1; 0: there is none of that name. */
 size_t dhat_mark_find(const struct dhat_snapshot *snapshot, const char *name);
@@ -24,6 +30,8 @@ size_t dhat_mark_find(const struct dhat_snapshot *snapshot, const char *name);
 struct dhat_born {
 	uint64_t bytes, blocks;
 };
+/* All 0 where no births are asked for. Of what was there before the attach nobody knows the age: it
+ * is left out. */
 struct dhat_born dhat_point_born(const Dhat__ProgramPoint *point, const struct dhat_births *births);
 struct dhat_born dhat_all_born(const struct dhat_snapshot *snapshot,
 			       const struct dhat_births *births);

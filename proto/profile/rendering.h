@@ -11,9 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "histogram.h"
 #include "mark.h"
 #include "snapshot.h"
 #include "table_line.h"
+
+struct dhat_histograms { /* blocks; histogram.h */
+	uint64_t live_ages[DHAT_AGES], dead_ages[DHAT_AGES], live_sizes[DHAT_SIZES];
+};
+void dhat_histograms_add(struct dhat_histograms *sum, const struct dhat_histograms *part);
 
 struct dhat_rendered_point {
 	const Dhat__ProgramPoint *part; /* the first of its parts */
@@ -21,7 +27,8 @@ struct dhat_rendered_point {
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
-	struct dhat_born born; /* of a table that was asked for births */
+	struct dhat_born born;		    /* of a table that was asked for births */
+	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */
 	uint64_t first_ns, last_ns;
 	uint64_t greatest_max_bytes; /* of a single part */
 	uint32_t part_count;	     /* points of the snapshot that this one stands for */
@@ -57,6 +64,7 @@ struct dhat_table_options {
 	size_t depth;	      /* lines of a stack, from the innermost on; 0: all. Only by stack */
 	const bool *is_shown; /* of each point of the snapshot; NULL: all are */
 	struct dhat_births births;
+	bool has_histograms;
 };
 int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,
 		   struct dhat_rendering **ret);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "histogram.h"
 #include "proto/base/cleanup.h"
 
 int dhat_snapshot_new(struct dhat_snapshot **ret)
@@ -86,7 +87,7 @@ static int add_frames(struct dhat_snapshot *snapshot, const Dhat__FrameBatch *ba
 	return 0;
 }
 
-/* keeps S2, S3 and S4 */
+/* keeps S2 to S5 */
 static int check_point(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
 		       struct dhat_error *err)
 {
@@ -99,6 +100,9 @@ static int check_point(const struct dhat_snapshot *snapshot, const Dhat__Program
 	if (point->n_since_bytes != point->n_since_blocks ||
 	    point->n_since_bytes > snapshot->head->n_marks)
 		return bad(err, "a stack has figures since a mark that is not there");
+	if (point->n_live_ages > DHAT_AGES || point->n_dead_ages > DHAT_AGES ||
+	    point->n_live_sizes > DHAT_SIZES)
+		return bad(err, "a stack has a histogram that is too long");
 	return 0;
 }
 

@@ -9,6 +9,7 @@
  *     DHAT_SNAPSHOT_MAX_POINTS points and DHAT_SNAPSHOT_MAX_FRAMES frames.
  * S4: a point has bytes and blocks since equally many marks, and not more than there are; those are
  *     at most DHAT_SNAPSHOT_MAX_MARKS.
+ * S5: no histogram of a point is longer than histogram.h says.
  */
 #include <stdbool.h>
 #include <stddef.h>

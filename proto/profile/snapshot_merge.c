@@ -105,12 +105,16 @@ static struct texts notes_of(const struct dhat_snapshot *snapshot)
 /* Times are since the observation began: which is earlier now. */
 static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
 {
+	Dhat__SnapshotHead *head = without_qualifiers(snapshot->head);
+
 	for (size_t i = 0; i < snapshot->point_count; i++) {
 		snapshot->points[i]->first_ns += ns;
 		snapshot->points[i]->last_ns += ns;
 	}
-	for (size_t i = 0; i < snapshot->head->n_marks; i++)
-		snapshot->head->marks[i]->ns += ns;
+	for (size_t i = 0; i < head->n_marks; i++)
+		head->marks[i]->ns += ns;
+	if (head->lifetimes_since_ns)
+		head->lifetimes_since_ns += ns;
 	snapshot->end->totals->peak_ns += ns;
 	snapshot->end->totals->end_ns += ns;
 }
@@ -264,6 +268,16 @@ static int merge_marks(struct dhat_snapshot *into, struct dhat_snapshot *from)
 	return r;
 }
 
+/* What not all of them have is not told. */
+static void merge_ages(Dhat__SnapshotHead *into, const Dhat__SnapshotHead *from)
+{
+	into->has_ages &= from->has_ages;
+	if (into->older_ns != from->older_ns)
+		into->older_ns = 0;
+	if (from->lifetimes_since_ns < into->lifetimes_since_ns)
+		into->lifetimes_since_ns = from->lifetimes_since_ns;
+}
+
 /* ---- the whole ----------------------------------------------------------------------------- */
 
 static int add_pid(struct dhat_snapshot *into, uint32_t pid)
@@ -329,6 +343,7 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 	if (r < 0)
 		return r;
 	align_times(into, from);
+	merge_ages(without_qualifiers(into->head), from->head);
 	r = merge_marks(into, from);
 	if (r < 0)
 		return r;

@@ -1,5 +1,6 @@
 /* heap_bench: what one event costs the collector by the number of live blocks, how many bytes a
- * live block needs with all slack, the longest pause, and what a copy for a snapshot takes.
+ * live block needs with all slack, the longest pause, what a copy for a snapshot takes, and a
+ * census of ages and its longest piece.
  *
  * Whole records are fed, as they come from the ring; half of them free a random live block, half
  * allocate one, with stacks at random, so that an event misses the caches as a large service's
@@ -13,6 +14,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "daemon/account/census.h"
 #include "daemon/account/collector.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
@@ -97,6 +99,7 @@ struct result {
 	double grow_ns, single_ns, group_ns, copy_ms, bytes_a_block;
 	uint64_t longest_ns; /* of 16 events */
 	uint64_t copy_bytes, live_bytes;
+	double census_ms, longest_piece_ms;
 };
 
 static void grow(struct world *world, struct result *ret)
@@ -173,6 +176,28 @@ static int copy(struct world *world, struct result *ret)
 	return totals.live_blocks == world->blocks ? 0 : -1;
 }
 
+/* As target/ages.c does it, without anything in between. */
+static int take_census(struct world *world, struct result *ret)
+{
+	struct census *census;
+	int more = census_new(0, &census) || heap_begin_census(world->heap, census, UINT64_MAX / 4)
+			   ? -1
+			   : 1;
+
+	while (more == 1) {
+		uint64_t begin = cpu_ns();
+		double ms;
+
+		more = heap_step_census(world->heap, 16);
+		ms = (cpu_ns() - begin) / 1e6;
+		ret->census_ms += ms;
+		if (ms > ret->longest_piece_ms)
+			ret->longest_piece_ms = ms;
+	}
+	census_free(census);
+	return more;
+}
+
 static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
 {
 	struct world *world = calloc(1, sizeof(*world));
@@ -208,7 +233,7 @@ static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
 		if (ns < *best)
 			*best = ns;
 	}
-	if (copy(world, ret))
+	if (copy(world, ret) || take_census(world, ret))
 		return -1;
 	collector_deinit(&world->collector);
 	heap_free(world->heap);
@@ -234,8 +259,9 @@ int main(int argc, char **argv)
 	size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : ARRAY_SIZE(sizes);
 
 	print_load();
-	printf("%11s %8s %9s %11s %11s %11s %10s %9s %9s\n", "live blocks", "stacks", "ns/alloc",
-	       "ns/event 1", "ns/event n", "million/s", "pause us", "B/block", "copy ms");
+	printf("%11s %8s %9s %11s %11s %11s %10s %9s %9s %9s %9s\n", "live blocks", "stacks",
+	       "ns/alloc", "ns/event 1", "ns/event n", "million/s", "pause us", "B/block",
+	       "copy ms", "census ms", "piece ms");
 	for (size_t i = 0; i < ARRAY_SIZE(sizes) && i < most; i++)
 		for (size_t j = 0; j < ARRAY_SIZE(stacks); j++) {
 			struct result result;
@@ -245,10 +271,12 @@ int main(int argc, char **argv)
 					sizes[i]);
 				return 1;
 			}
-			printf("%11lu %8u %9.0f %11.0f %11.0f %11.1f %10.0f %9.1f %9.1f\n",
+			printf("%11lu %8u %9.0f %11.0f %11.0f %11.1f %10.0f %9.1f %9.1f %9.1f "
+			       "%9.1f\n",
 			       sizes[i], stacks[j], result.grow_ns, result.single_ns,
 			       result.group_ns, 1e3 / result.group_ns, result.longest_ns / 1000.0,
-			       result.bytes_a_block, result.copy_ms);
+			       result.bytes_a_block, result.copy_ms, result.census_ms,
+			       result.longest_piece_ms);
 			fflush(stdout);
 		}
 	print_load();

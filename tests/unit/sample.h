@@ -56,6 +56,9 @@ static inline Dhat__SnapshotPart *sample_head(void)
 	mark[1].live_blocks = 400;
 	head.marks = marks;
 	head.n_marks = 2;
+	head.has_ages = true;
+	head.older_ns = 60000000000;
+	head.lifetimes_since_ns = 30000000000;
 	head.taken_unix_ns = 1700000090000000000ull;
 	head.sample_rate = 1;
 	part.part_case = DHAT__SNAPSHOT_PART__PART_HEAD;
@@ -121,6 +124,9 @@ static inline Dhat__SnapshotPart *sample_points(void)
 						     { 1, 3 }, { 0 },	 { 1, 2 } };
 	static uint64_t since_bytes[2][2] = { { 900000, 400000 }, { 100 } },
 			since_blocks[2][2] = { { 900, 400 }, { 1 } };
+	static uint32_t live_ages[25] = { [0] = 1, [18] = 299, [23] = 600, [24] = 100 },
+			dead_ages[9] = { [0] = 20000, [8] = 9998 },
+			live_sizes[12] = { [0] = 1, [1] = 2, [4] = 7, [10] = 90, [11] = 900 };
 	static const size_t depths[SAMPLE_POINTS] = { 2, 2, 3, 3, 2, 0, 2 };
 	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
 	Dhat__PointBatch batch = DHAT__POINT_BATCH__INIT;
@@ -150,6 +156,18 @@ static inline Dhat__SnapshotPart *sample_points(void)
 	p[2].since_bytes = since_bytes[1];
 	p[2].since_blocks = since_blocks[1];
 	p[2].n_since_bytes = p[2].n_since_blocks = 1;
+	p[0].live_ages = live_ages;
+	p[0].n_live_ages = 25;
+	p[0].live_sizes = live_sizes;
+	p[0].n_live_sizes = 12;
+	p[0].older_bytes = 100000;
+	p[0].older_blocks = 100;
+	p[1].dead_ages = dead_ages;
+	p[1].n_dead_ages = 9;
+	p[5].live_ages = live_ages; /* of which nobody knows */
+	p[5].n_live_ages = 25;
+	p[5].older_bytes = 770;
+	p[5].older_blocks = 6;
 	p[4].stop = "no rule";
 	p[5].label = "[allocated before attach]";
 	p[5].stop = "";

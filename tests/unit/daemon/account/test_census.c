@@ -1,4 +1,5 @@
-/* A census counts the blocks of the moment at which it began, whatever happens between its pieces. */
+/* A census counts the blocks of the moment at which it began, whatever happens between its pieces.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -10,6 +10,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "proto/profile/histogram.h"
 #include "proto/profile/snapshot_file.h"
 #include "tests/unit/sample.h"
 
@@ -183,6 +184,17 @@ static Dhat__SnapshotPart *bytes_without_blocks(void)
 	return part;
 }
 
+static Dhat__SnapshotPart *long_histogram(void)
+{
+	Dhat__SnapshotPart *part = sample_points();
+	Dhat__ProgramPoint *point = part->points->points[1];
+
+	free(point->dead_ages);
+	point->n_dead_ages = DHAT_AGES + 1;
+	point->dead_ages = calloc(point->n_dead_ages, sizeof(uint32_t));
+	return part;
+}
+
 static Dhat__SnapshotPart *head_with_many_marks(void)
 {
 	Dhat__SnapshotPart *part = sample_head();
@@ -212,6 +224,7 @@ static void test_wrong_parts(void **state)
 		{ { sample_head, sample_frames, bytes_without_blocks },
 		  "since a mark that is not" },
 		{ { head_with_many_marks }, "too many marks" },
+		{ { sample_head, sample_frames, long_histogram }, "histogram that is too long" },
 		{ { sample_head, sample_end, sample_end }, "behind its end" },
 		{ { sample_head, sample_frames }, "its end is missing" },
 		{ { NULL }, "its end is missing" },

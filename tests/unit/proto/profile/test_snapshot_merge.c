@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "proto/profile/mark.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/snapshot_merge.h"
@@ -95,6 +96,35 @@ static void test_marks_of_all(void **state)
 	dhat_snapshot_free(sum);
 }
 
+static void test_ages_of_all(void **state)
+{
+	struct dhat_snapshot *sum = process(1, 0), *other = process(2, 0);
+	const struct dhat_table_options options = { .has_histograms = true };
+	struct dhat_rendering *table = NULL;
+	Dhat__SnapshotHead *head;
+
+	other->head->target->observed_since_unix_ns -= 5000000000; /* everything is 5 s later */
+	assert_int_equal(dhat_snapshot_merge(sum, other, NULL), 0);
+	assert_true(sum->head->has_ages);
+	assert_int_equal(sum->head->older_ns, 60000000000);
+	assert_int_equal(sum->head->lifetimes_since_ns, 30000000000);
+	assert_int_equal(dhat_table_new(sum, &options, &table), 0);
+	assert_int_equal(table->points[0]->histograms->live_ages[23], 1200);
+	assert_int_equal(table->points[0]->histograms->live_sizes[11], 1800);
+	assert_int_equal(table->points[1]->histograms->dead_ages[8], 2 * 9998);
+	assert_null(table->points[2]->histograms);
+	dhat_rendering_free(table);
+	other = process(3, 0);
+	head = without_qualifiers(other->head);
+	head->has_ages = false;
+	head->older_ns = head->lifetimes_since_ns = 0;
+	assert_int_equal(dhat_snapshot_merge(sum, other, NULL), 0);
+	assert_false(sum->head->has_ages);
+	assert_int_equal(sum->head->older_ns, 0);
+	assert_int_equal(sum->head->lifetimes_since_ns, 0);
+	dhat_snapshot_free(sum);
+}
+
 static void test_marks_in_another_order(void **state)
 {
 	struct dhat_snapshot *sum = marked(1, "a", "b");
@@ -156,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_marks_of_all),
 		cmocka_unit_test(test_marks_in_another_order),
+		cmocka_unit_test(test_ages_of_all),
 		cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_what_cannot_be),
 	};
