@@ -68,6 +68,24 @@ int births_find(const struct dhat_snapshot *snapshot, const char *since, const c
 	return 0;
 }
 
+int births_find_older(const struct dhat_snapshot *snapshot, uint64_t older_ns,
+		      struct dhat_births *ret, struct dhat_error *err)
+{
+	const Dhat__SnapshotHead *head = snapshot->head;
+
+	if (!head->has_ages)
+		return dhat_error_set(err, ENODATA, DHAT_EXIT_FAILED,
+				      "the profile has no ages: it was taken without, or dhatd had "
+				      "no room for them (--max-memory)");
+	if (head->older_ns != older_ns)
+		return dhat_error_set(
+			err, EINVAL, DHAT_EXIT_USAGE,
+			"a file knows ages by powers of two only (--ages shows them): "
+			"--older asks a dhatd that runs");
+	*ret = (struct dhat_births){ .are_older = true };
+	return 0;
+}
+
 /* ---- words --------------------------------------------------------------------------------- */
 
 static const Dhat__Mark *mark_at(const struct dhat_snapshot *snapshot, size_t number)
@@ -80,8 +98,12 @@ const char *births_name(const struct dhat_snapshot *snapshot, const struct dhat_
 {
 	const Dhat__Mark *since = mark_at(snapshot, births->since);
 	const Dhat__Mark *before = mark_at(snapshot, births->before);
+	char duration[DHAT_UNIT_CHARS];
 
-	if (before)
+	if (births->are_older)
+		snprintf(ret, BIRTHS_CHARS, "at least %s ago",
+			 dhat_format_duration(snapshot->head->older_ns, duration));
+	else if (before)
 		snprintf(ret, BIRTHS_CHARS, "between %s and %s", since->name, before->name);
 	else
 		snprintf(ret, BIRTHS_CHARS, "since %s", since->name);
@@ -102,28 +124,51 @@ double births_seconds(const struct dhat_snapshot *snapshot, const struct dhat_bi
 {
 	uint64_t begin, end;
 
+	if (births->are_older)
+		return 0;
 	span_ns(snapshot, births, &begin, &end);
 	return end > begin ? (end - begin) / 1e9 : 0;
+}
+
+/* "22:13:50, 1 min 0 s"; of what is older: "before 22:13:50" */
+static void format_when(const struct dhat_snapshot *snapshot, const struct dhat_births *births,
+			char *ret, size_t size)
+{
+	uint64_t since = snapshot->head->target->observed_since_unix_ns, begin, end;
+	uint64_t now = snapshot->end->totals->end_ns, older_ns = snapshot->head->older_ns;
+	char duration[DHAT_UNIT_CHARS], span[128];
+
+	if (births->are_older) {
+		snprintf(ret, size, "before %s", view_moment(since + now - older_ns));
+		return;
+	}
+	span_ns(snapshot, births, &begin, &end);
+	if (births->before)
+		view_span(since + begin, since + end, span, sizeof(span));
+	else
+		snprintf(span, sizeof(span), "%s", view_moment(since + begin));
+	snprintf(ret, size, "%s, %s", span,
+		 dhat_format_duration(births_seconds(snapshot, births) * 1e9, duration));
 }
 
 void births_print(struct screen *screen, const struct dhat_snapshot *snapshot,
 		  const struct dhat_births *births)
 {
-	uint64_t since = snapshot->head->target->observed_since_unix_ns, begin, end;
 	struct dhat_born born = dhat_all_born(snapshot, births);
-	double seconds = births_seconds(snapshot, births);
-	char name[BIRTHS_CHARS], when[128], duration[DHAT_UNIT_CHARS], text[640];
+	char name[BIRTHS_CHARS], when[192], text[640];
+	Dhat__ProgramPoint before;
 
-	span_ns(snapshot, births, &begin, &end);
-	births_name(snapshot, births, name);
-	if (births->before)
-		view_span(since + begin, since + end, when, sizeof(when));
-	else
-		snprintf(when, sizeof(when), "%s", view_moment(since + begin));
-	snprintf(text, sizeof(text), "Allocated %s (%s, %s): %s live in %s%s; %s in all", name,
-		 when, dhat_format_duration(seconds * 1e9, duration), view_size(born.bytes),
-		 view_counted(born.blocks, "block"), view_rate(born.bytes, seconds),
+	format_when(snapshot, births, when, sizeof(when));
+	snprintf(text, sizeof(text), "Allocated %s (%s): %s live in %s%s; %s in all",
+		 births_name(snapshot, births, name), when, view_size(born.bytes),
+		 view_counted(born.blocks, "block"),
+		 view_rate(born.bytes, births_seconds(snapshot, births)),
 		 view_size(snapshot->end->totals->live_bytes));
+	dhat_snapshot_before(snapshot, &before);
+	if (births->are_older && before.live_blocks)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 ", of which %s from before the attach have no known age",
+			 view_size(before.live_bytes));
 	screen_paragraph(screen, 0, text);
 }
 
@@ -134,12 +179,17 @@ struct json_object *births_as_json(const struct dhat_snapshot *snapshot,
 	const Dhat__Mark *before = mark_at(snapshot, births->before);
 	struct dhat_born born = dhat_all_born(snapshot, births);
 
-	json_object_object_add(object, "since",
-			       dhat_json_string(mark_at(snapshot, births->since)->name));
+	if (births->are_older)
+		json_object_object_add(object, "older_ns",
+				       json_object_new_uint64(snapshot->head->older_ns));
+	if (births->since)
+		json_object_object_add(object, "since",
+				       dhat_json_string(mark_at(snapshot, births->since)->name));
 	if (before)
 		json_object_object_add(object, "before", dhat_json_string(before->name));
-	json_object_object_add(object, "seconds",
-			       json_object_new_double(births_seconds(snapshot, births)));
+	if (births->since)
+		json_object_object_add(object, "seconds",
+				       json_object_new_double(births_seconds(snapshot, births)));
 	json_object_object_add(object, "live_bytes", json_object_new_uint64(born.bytes));
 	json_object_object_add(object, "live_blocks", json_object_new_uint64(born.blocks));
 	return object;

@@ -15,11 +15,15 @@ bool births_is_mark(const char *word);
 int births_find(const struct dhat_snapshot *snapshot, const char *since, const char *before,
 		struct dhat_births *ret, struct dhat_error *err);
 
+/* What is at least so old. A file knows ages by powers of two only, and is refused. */
+int births_find_older(const struct dhat_snapshot *snapshot, uint64_t older_ns,
+		      struct dhat_births *ret, struct dhat_error *err);
+
 #define BIRTHS_CHARS 192
-/* "since early", "between early and late" */
+/* "since early", "between early and late", "at least 1 min 0 s ago" */
 const char *births_name(const struct dhat_snapshot *snapshot, const struct dhat_births *births,
 			char ret[BIRTHS_CHARS]);
-/* How long these births lasted. */
+/* How long these births lasted; 0: not known. */
 double births_seconds(const struct dhat_snapshot *snapshot, const struct dhat_births *births);
 /* When, how much lives of it, and how fast it grew: a paragraph. */
 void births_print(struct screen *screen, const struct dhat_snapshot *snapshot,

@@ -10,6 +10,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/qualifiers.h"
 #include "proto/base/text.h"
 #include "proto/wire/frame.h"
 
@@ -289,19 +290,16 @@ static int snapshot_once(const char *socket_path, Dhat__Request *request,
 	return 0;
 }
 
-int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+int client_snapshot(const char *socket_path, const Dhat__SnapshotRequest *wanted,
 		    struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	uint64_t end_ns = client_patience_end();
-	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
 	Dhat__Request request = DHAT__REQUEST__INIT;
 	struct dhat_error why;
 	int r;
 
-	body.pid = pid;
-	body.without_names = without_names;
 	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
-	request.snapshot = &body;
+	request.snapshot = without_qualifiers(wanted);
 	do {
 		why = (struct dhat_error){ 0 };
 		r = snapshot_once(socket_path, &request, ret, &why);

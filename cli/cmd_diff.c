@@ -83,9 +83,11 @@ static const struct argp argp = {
 
 static int fetch(const struct diff *diff, struct dhat_snapshot **ret, struct dhat_error *err)
 {
+	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r = diff->pid ? 0 : choice_check(diff->common.socket_path, "diff", err);
 
-	return r < 0 ? r : client_snapshot(diff->common.socket_path, diff->pid, false, ret, err);
+	wanted.pid = diff->pid;
+	return r < 0 ? r : client_snapshot(diff->common.socket_path, &wanted, ret, err);
 }
 
 static int compare(const struct diff *diff, const struct report *report, struct dhat_error *err)

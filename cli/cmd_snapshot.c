@@ -158,6 +158,7 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct snapshot_options snapshot_options = { 0 };
+	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r;
 
 	r = command_parse(&argp, argc, argv, &snapshot_options, &snapshot_options.common, err);
@@ -170,8 +171,11 @@ int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 		r = choice_check(snapshot_options.common.socket_path, "snapshot", err);
 	if (r < 0)
 		return r;
-	r = client_snapshot(snapshot_options.common.socket_path, snapshot_options.pid,
-			    snapshot_options.without_names, &snapshot, err);
+	wanted.pid = snapshot_options.pid;
+	wanted.without_names = snapshot_options.without_names;
+	/* it keeps all that is known; no other format has a place for ages */
+	wanted.with_ages = snapshot_options.format.exporter == &dhat_lossless_exporter;
+	r = client_snapshot(snapshot_options.common.socket_path, &wanted, &snapshot, err);
 	if (r == 0 && snapshot_options.must_be_exact)
 		r = insist(snapshot->end->verdict, err);
 	return r < 0 ? r : save(&snapshot_options, snapshot, err);

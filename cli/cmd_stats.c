@@ -11,6 +11,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/texts.h"
+#include "proto/base/units.h"
 #include "proto/profile/snapshot_merge.h"
 #include "report.h"
 
@@ -25,11 +26,21 @@ struct stats {
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
-	bool without_names, has_key;
+	bool without_names, has_key, has_ages, has_sizes;
+	uint64_t older_ns; /* 0: of any age */
 	const char *since; /* a mark, or a file */
 };
 
-enum { KEY_SORT = 0x100, KEY_NO_NAMES, KEY_ADDRESSES, KEY_ALL, KEY_SINCE };
+enum {
+	KEY_SORT = 0x100,
+	KEY_NO_NAMES,
+	KEY_ADDRESSES,
+	KEY_ALL,
+	KEY_SINCE,
+	KEY_OLDER,
+	KEY_AGES,
+	KEY_SIZES
+};
 
 static const struct argp_option options[] = {
 	{ "all", KEY_ALL, 0, 0,
@@ -38,6 +49,13 @@ static const struct argp_option options[] = {
 	{ "since", KEY_SINCE, "MARK|OLD.dhat", 0,
 	  "Of what was allocated since a mark and still lives; with a file: what has grown since, "
 	  "as `dhatctl diff' says it",
+	  2 },
+	{ "older", KEY_OLDER, "TIME", 0,
+	  "Of what is at least so old and still lives: 90s, 5m, 2h, 1d", 2 },
+	{ "ages", KEY_AGES, 0, 0,
+	  "Show of each row how old its blocks are, and how long those had lived that were freed",
+	  2 },
+	{ "sizes", KEY_SIZES, 0, 0, "Show how large the live blocks are, of all and of each row",
 	  2 },
 	{ "sort", KEY_SORT, "KEY", 0,
 	  "Sort by bytes: live (now), total (ever), peak (at t-gmax) or max (each one's own "
@@ -63,6 +81,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SINCE:
 		stats->since = arg;
 		return 0;
+	case KEY_OLDER:
+		if (dhat_parse_duration(arg, &stats->older_ns) == 0)
+			return 0;
+		argp_error(state, "--older %s: a time is a number with s, m, h or d", arg);
+		return EINVAL;
+	case KEY_AGES:
+		stats->has_ages = true;
+		return 0;
+	case KEY_SIZES:
+		stats->has_sizes = true;
+		return 0;
 	case KEY_SORT:
 		stats->has_key = true;
 		if (ranking_parse_key(arg, &stats->key) == 0)
@@ -84,8 +113,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!!stats->paths + stats->is_all + !!stats->pid > 1)
 			argp_error(state, "one process, --all of them, or files?");
-		else if (stats->since && stats->has_key)
-			argp_error(state, "--since sorts by what is live, and has no --sort");
+		else if (stats->since && stats->older_ns)
+			argp_error(state, "--since a mark, or --older than a time?");
+		else if ((stats->since || stats->older_ns) && stats->has_key)
+			argp_error(state, "--%s sorts by what is live, and has no --sort",
+				   stats->since ? "since" : "older");
 		else
 			return 0;
 		return EINVAL;
@@ -158,11 +190,15 @@ static int fetch(const struct stats *stats, struct programs *programs, const uin
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
+		Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
 		struct dhat_snapshot *snapshot = NULL;
 		struct dhat_error why = { 0 };
 
-		r = client_snapshot(stats->common.socket_path, pids[i], stats->without_names,
-				    &snapshot, &why);
+		wanted.pid = pids[i];
+		wanted.without_names = stats->without_names;
+		wanted.with_ages = stats->has_ages || stats->has_sizes || stats->older_ns;
+		wanted.older_ns = stats->older_ns;
+		r = client_snapshot(stats->common.socket_path, &wanted, &snapshot, &why);
 		if (snapshot)
 			r = programs_add(programs, snapshot, &why);
 		if (r < 0 && why.code == DHAT_EXIT_NO_PROCESS && count > 1)
@@ -209,25 +245,15 @@ static int compare(const struct report *report, const struct stats *stats,
 				       err);
 }
 
-/* Before anything is printed. */
-static int check_marks(const struct report *report, const struct programs *programs,
-		       struct dhat_error *err)
-{
-	struct dhat_births unused;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && report->since && i < programs->count; i++)
-		r = births_find(programs->list[i], report->since, NULL, &unused, err);
-	return r;
-}
-
 static int print(const struct report *report, const struct stats *stats,
 		 const struct programs *programs, struct dhat_error *err)
 {
 	bool is_list = stats->common.as_json &&
 		       (stats->is_all || (stats->paths && stats->paths[0] && stats->paths[1]));
-	int r = check_marks(report, programs, err);
+	int r = 0;
 
+	for (size_t i = 0; r == 0 && i < programs->count; i++)
+		r = report_check(report, programs->list[i], err);
 	if (r < 0)
 		return r;
 	fputs(is_list ? "[\n" : "", stdout);
@@ -251,6 +277,9 @@ static int run(struct stats *stats, struct dhat_error *err)
 		.as_json = stats->common.as_json,
 		.without_names = stats->without_names,
 		.since = is_mark ? stats->since : NULL,
+		.older_ns = stats->older_ns,
+		.has_ages = stats->has_ages,
+		.has_sizes = stats->has_sizes,
 	};
 	_cleanup_(programs_deinit) struct programs programs = { 0 };
 	int r = collect(stats, &programs, err);

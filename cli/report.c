@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "histograms.h"
 #include "names_hint.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -52,15 +53,18 @@ static void add_numbers(struct json_object *object, const struct dhat_rendered_p
 }
 
 static struct json_object *point_as_json(const struct dhat_rendering *table,
-					 const struct dhat_rendered_point *point)
+					 const struct dhat_rendered_point *point,
+					 bool with_histograms)
 {
 	struct json_object *object = json_object_new_object();
 	_cleanup_free_ char *name = NULL;
 	const char *place;
 
 	add_numbers(object, point);
-	if (table->births.since)
+	if (dhat_has_births(&table->births))
 		add_born(object, &point->born);
+	if (with_histograms)
+		histograms_add_json(object, point);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
 	if (table->style.by == DHAT_BY_STACK) {
@@ -100,9 +104,14 @@ static struct json_object *pids_as_json(const struct dhat_snapshot *snapshot)
 	return array;
 }
 
+static bool has_histograms(const struct report *report)
+{
+	return report->has_ages || report->has_sizes;
+}
+
 static enum ranking_key key_of(const struct report *report)
 {
-	return report->since ? RANK_BY_BORN : report->rows.key;
+	return report->since || report->older_ns ? RANK_BY_BORN : report->rows.key;
 }
 
 static int print_json(const struct report *report, struct dhat_rendering *table)
@@ -115,7 +124,8 @@ static int print_json(const struct report *report, struct dhat_rendering *table)
 	if (count > report->list.top)
 		count = report->list.top;
 	for (size_t i = 0; i < count; i++)
-		json_object_array_add(points, point_as_json(table, table->points[i]));
+		json_object_array_add(
+			points, point_as_json(table, table->points[i], has_histograms(report)));
 	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
 	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
 	    json_object_object_add(object, "pids", pids_as_json(snapshot)) == 0 &&
@@ -125,7 +135,7 @@ static int print_json(const struct report *report, struct dhat_rendering *table)
 				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
 	    json_object_object_add(object, "points", points) == 0)
 		r = 0;
-	if (r == 0 && report->since)
+	if (r == 0 && dhat_has_births(&table->births))
 		r = json_object_object_add(object, "births",
 					   births_as_json(snapshot, &table->births));
 	if (r == 0)
@@ -148,7 +158,10 @@ static void print(const struct report *report, struct dhat_rendering *table,
 		  struct dhat_rendering *by_line)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
-	const struct rows_options rows = { .key = key_of(report), .top = report->rows.top };
+	const struct rows_options rows = { .key = key_of(report),
+					   .top = report->rows.top,
+					   .has_ages = report->has_ages,
+					   .has_sizes = report->has_sizes };
 	struct screen screen;
 
 	screen_init(&screen, stdout);
@@ -157,15 +170,23 @@ static void print(const struct report *report, struct dhat_rendering *table,
 	fputc('\n', stdout);
 	rows_headline(&screen, by_line);
 	fputc('\n', stdout);
-	if (report->since)
+	if (dhat_has_births(&table->births))
 		births_print(&screen, snapshot, &table->births);
 	else
 		view_totals(&screen, snapshot);
+	if (report->has_ages)
+		histograms_print_all_ages(&screen, table);
+	if (report->has_sizes)
+		histograms_print_all_sizes(&screen, table);
 	rows_print(&screen, table, &rows);
 	filtering_print(&screen, report->filter);
 	print_notes(&screen, snapshot->end);
 	if (rows.key == RANK_BY_LIVE && report->list.top)
 		rows_hint(&screen, table, by_line);
+	if (report->has_ages && !snapshot->head->lifetimes_since_ns)
+		fputs("\nHint: how long freed blocks had lived is counted from the first "
+		      "`dhatctl mark' on\n",
+		      stdout);
 	if (!report->without_names)
 		names_hint(&screen, table, &rows);
 }
@@ -181,7 +202,8 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 					     .trim_rules = report->trim_rules,
 					     .depth = report->list.depth,
 					     .is_shown = is_shown,
-					     .births = *births };
+					     .births = *births,
+					     .has_histograms = has_histograms(report) };
 	int r;
 
 	r = is_shown ? dhat_filter_apply(report->filter, snapshot, is_shown) : -ENOMEM;
@@ -204,14 +226,33 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 	return r;
 }
 
+static int find_births(const struct report *report, const struct dhat_snapshot *snapshot,
+		       struct dhat_births *ret, struct dhat_error *err)
+{
+	*ret = (struct dhat_births){ 0 };
+	if (report->since)
+		return births_find(snapshot, report->since, report->before, ret, err);
+	if (report->older_ns)
+		return births_find_older(snapshot, report->older_ns, ret, err);
+	if (has_histograms(report) && !snapshot->head->has_ages)
+		return births_find_older(snapshot, 0, ret, err); /* which says so */
+	return 0;
+}
+
+int report_check(const struct report *report, const struct dhat_snapshot *snapshot,
+		 struct dhat_error *err)
+{
+	struct dhat_births unused;
+
+	return find_births(report, snapshot, &unused, err);
+}
+
 int report_print(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err)
 {
-	struct dhat_births births = { 0 };
-	int r = 0;
+	struct dhat_births births;
+	int r = find_births(report, snapshot, &births, err);
 
-	if (report->since)
-		r = births_find(snapshot, report->since, report->before, &births, err);
 	if (r < 0)
 		return r;
 	r = print_profile(report, snapshot, &births);

@@ -14,8 +14,13 @@ struct report {			  /* how */
 	bool as_json, without_names;
 	/* of what was allocated since a mark, or between two; NULL: of all */
 	const char *since, *before;
+	uint64_t older_ns; /* of what is at least so old; 0: of any age */
+	bool has_ages, has_sizes;
 };
 
-/* An unknown mark is DHAT_EXIT_USAGE. */
+/* Is there what it asks of a profile? */
+int report_check(const struct report *report, const struct dhat_snapshot *snapshot,
+		 struct dhat_error *err);
+/* As that, and prints. */
 int report_print(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "births.h"
+#include "histograms.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 #include "proto/base/units.h"
@@ -178,7 +179,7 @@ static uint64_t sum_of(const struct dhat_rendering *table, enum ranking_key key)
 /* Of bytes that were born in a span: how fast. */
 static const char *rate_of(const struct dhat_rendering *table, uint64_t bytes)
 {
-	if (!table->births.since)
+	if (!dhat_has_births(&table->births))
 		return "";
 	return view_rate(bytes, births_seconds(table->snapshot, &table->births));
 }
@@ -227,7 +228,7 @@ static void format_start(const struct dhat_rendering *by_line, bool is_most, cha
 {
 	char name[BIRTHS_CHARS];
 
-	if (by_line->births.since)
+	if (dhat_has_births(&by_line->births))
 		snprintf(ret, size, "%s of what was allocated %s and lives: ",
 			 is_most ? "Most" : "Largest part",
 			 births_name(by_line->snapshot, &by_line->births, name));
@@ -242,7 +243,7 @@ static void print_nothing(struct screen *screen, const struct dhat_rendering *by
 	screen_print(screen, MARK_BOLD, "Nothing is live");
 	if (sum)
 		fputs(" in the stacks that were chosen.\n", screen->file);
-	else if (by_line->births.since)
+	else if (dhat_has_births(&by_line->births))
 		fprintf(screen->file, " of what was allocated %s.\n",
 			births_name(by_line->snapshot, &by_line->births, name));
 	else
@@ -251,10 +252,11 @@ static void print_nothing(struct screen *screen, const struct dhat_rendering *by
 
 void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 {
-	bool has_births = by_line->births.since;
+	bool has_births = dhat_has_births(&by_line->births);
 	enum ranking_key key = has_births ? RANK_BY_BORN : RANK_BY_LIVE;
 	uint64_t sum = sum_of(by_line, key), bytes;
 	const struct dhat_rendered_point *most;
+	bool are_several;
 	char start[BIRTHS_CHARS + 64], text[512];
 
 	if (!ranking_sort(by_line, key)) {
@@ -263,14 +265,15 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 	}
 	most = by_line->points[0];
 	bytes = ranking_bytes(most, key);
+	/* how many of them have such births is not known */
+	are_several = most->part_count > 1 && !has_births;
 	format_start(by_line, bytes > sum / 2, start, sizeof(start));
 	fputs(start, screen->file);
 	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
 	snprintf(text, sizeof(text), " in %s%s%s%s, %.1f%%%s%s",
-		 view_counted(ranking_blocks(most, key), "block"),
-		 most->part_count > 1 ? " from " : "",
-		 most->part_count > 1 ? view_count(most->part_count) : "",
-		 most->part_count > 1 ? " stacks" : "", 100.0 * bytes / (sum ? sum : 1),
+		 view_counted(ranking_blocks(most, key), "block"), are_several ? " from " : "",
+		 are_several ? view_count(most->part_count) : "", are_several ? " stacks" : "",
+		 100.0 * bytes / (sum ? sum : 1),
 		 !has_births && has_before(by_line->snapshot)
 			 ? " of what was allocated since the attach"
 			 : "",
@@ -306,7 +309,7 @@ static void print_figures(struct screen *screen, const struct dhat_rendering *ta
 	if (options->key == RANK_BY_BORN)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s",
 			 rate_of(table, point->born.bytes));
-	if (point->part_count > 1)
+	else if (point->part_count > 1)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s",
 			 view_counted(point->part_count, "stack"));
 	screen_continue(screen, INDENT, used, text);
@@ -400,6 +403,10 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 		fputc('\n', screen->file);
 		print_figures(screen, table, i, sum, options);
 		print_row(screen, table, table->points[i], columns);
+		if (options->has_ages)
+			histograms_print_ages(screen, table, table->points[i]);
+		if (options->has_sizes)
+			histograms_print_sizes(screen, table->points[i]);
 	}
 }
 

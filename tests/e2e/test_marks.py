@@ -119,3 +119,44 @@ def test_marks_of_several_processes(target, daemon, ctl):
     assert merged["points"][0]["born_blocks"] == 3
     own = ctl("stats", "--all", "--since", "own", ok=False)
     assert own.status == 2 and "there is no mark own; all of the processes have: a" in own.err
+
+
+def test_ages_lifetimes_and_sizes(waves, daemon, ctl, tmp_path):
+    """Each live block has one age and one size, each block freed since the first mark one lifetime."""
+    daemon("attach", "--pid", waves.pid, "--no-inventory")
+    tell(waves, "alloc 10 100", "free 1")
+    assert "counted from the first `dhatctl mark' on" in ctl("stats", "--ages").out
+    ctl("mark", "a")
+    tell(waves, "alloc 5 1000", "free 3", "paths 4 1025")
+
+    def of_old():
+        """Blocks: of a second and more; younger by the histogram, whose bound a second is; all."""
+        answer = ctl("stats", "--older", "1s", "--ages", "--by", "function", "--json").json()
+        row = next(iter(answer["points"]), {"born_blocks": 0, "live_ages": [], "live_blocks": 0})
+        return row["born_blocks"], sum(row["live_ages"][:18]), row["live_blocks"], row
+
+    until(lambda: of_old()[0] == 15, "all blocks to be a second old")
+    tell(waves, "alloc 7 100", "free 6")  # the rest of the first ten, and of the five none
+    old, young, live, row = of_old()
+    assert old + young == live == 16 and old >= 9
+    assert sum(row["dead_ages"]) == 3 + 6
+    assert row["live_sizes"] == [0] * 7 + [7, 0, 0, 5, 4]  # 100 and 1000 bytes, and 1025
+
+    ctl("snapshot", "-o", tmp_path / "x.dhat")
+    kept = ctl("stats", tmp_path / "x.dhat", "--sizes", "--by", "function", "--json").json()["points"][0]
+    assert kept["live_sizes"] == row["live_sizes"] and kept["dead_ages"] == row["dead_ages"]
+    assert "Live blocks by size:" in ctl("stats", tmp_path / "x.dhat", "--sizes").out
+    other = ctl("stats", "--older", "1s", tmp_path / "x.dhat", ok=False)
+    assert other.status == 2 and "powers of two only" in other.err
+    ctl("snapshot", "-o", tmp_path / "x.json")  # a format without them
+
+
+def test_ages_without_room(target, daemon, ctl):
+    """Then a profile is to be had all the same."""
+    waves = target("waves")
+    waves.expect("ready")
+    daemon("attach", "--pid", waves.pid, "--no-inventory", "--max-memory", "16M")
+    tell(waves, "paths 12000 1")
+    none = ctl("stats", "--ages", ok=False)
+    assert none.status == 1 and "no room for them (--max-memory)" in none.err
+    assert ctl("stats", "--json").json()["totals"]["live_bytes"] == 12000

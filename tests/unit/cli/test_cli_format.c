@@ -251,6 +251,32 @@ static void test_stats_since(void **state)
 	json_object_put(root);
 }
 
+/* Ages and sizes; the sample knows what is older than a minute. */
+static void test_stats_ages(void **state)
+{
+	_cleanup_free_ char *ages =
+		RUN("stats", 0, path, "--ages", "--sizes", "--depth", "1", "--top", "2");
+	_cleanup_free_ char *json = RUN("stats", 0, path, "--ages", "--json", "--top", "1");
+	_cleanup_free_ char *older = RUN("stats", 0, path, "--older", "1m", "--depth", "1");
+	_cleanup_free_ char *other = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "61s");
+	_cleanup_free_ char *wrong = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "x");
+	_cleanup_free_ char *both =
+		RUN("stats", DHAT_EXIT_USAGE, path, "--older", "1m", "--since", "early");
+	struct json_object *root = json_tokener_parse(json), *counts;
+
+	expect_golden("tests/golden/stats.ages.txt", ages);
+	expect_golden("tests/golden/stats.older.txt", older);
+	assert_non_null(strstr(other, "a file knows ages by powers of two only"));
+	assert_non_null(strstr(wrong, "--older x: a time is a number with s, m, h or d"));
+	assert_non_null(strstr(both, "--since a mark, or --older than a time?"));
+	assert_non_null(root);
+	counts = json_object_object_get(
+		json_object_array_get_idx(json_object_object_get(root, "points"), 0), "live_ages");
+	assert_int_equal(json_object_array_length(counts), 25);
+	assert_int_equal(json_object_get_int(json_object_array_get_idx(counts, 23)), 600);
+	json_object_put(root);
+}
+
 /* Marks of a profile, found and ordered. */
 static void test_births(void **state)
 {
@@ -512,6 +538,7 @@ int main(void)
 		cmocka_unit_test(test_stats),
 		cmocka_unit_test(test_stats_since),
 		cmocka_unit_test(test_births),
+		cmocka_unit_test(test_stats_ages),
 		cmocka_unit_test(test_stats_by),
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),
