@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "histogram.h"
+#include "mark.h"
 #include "proto/base/cleanup.h"
 
 int dhat_snapshot_new(struct dhat_snapshot **ret)
@@ -53,6 +54,17 @@ static int make_room(void *array_, size_t *room, size_t count, size_t more, stru
 	return 0;
 }
 
+/* keeps S4 */
+static int check_marks(const Dhat__SnapshotHead *head, struct dhat_error *err)
+{
+	if (head->n_marks > DHAT_SNAPSHOT_MAX_MARKS)
+		return bad(err, "too many marks");
+	for (size_t i = 0; i < head->n_marks; i++)
+		if (!dhat_is_mark_name(head->marks[i]->name))
+			return bad(err, "a mark has a name that no mark has");
+	return 0;
+}
+
 static int add_head(struct dhat_snapshot *snapshot, const Dhat__SnapshotHead *head,
 		    struct dhat_error *err)
 {
@@ -65,8 +77,8 @@ static int add_head(struct dhat_snapshot *snapshot, const Dhat__SnapshotHead *he
 				      head->format_version, DHAT_SNAPSHOT_VERSION);
 	if (!head->target)
 		return bad(err, "it does not say of which process it is");
-	if (head->n_marks > DHAT_SNAPSHOT_MAX_MARKS)
-		return bad(err, "too many marks");
+	if (check_marks(head, err) < 0)
+		return -EBADMSG;
 	snapshot->head = head;
 	return 0;
 }

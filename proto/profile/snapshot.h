@@ -8,7 +8,7 @@
  * S3: a point has at most DHAT_SNAPSHOT_MAX_DEPTH frames; there are at most
  *     DHAT_SNAPSHOT_MAX_POINTS points and DHAT_SNAPSHOT_MAX_FRAMES frames.
  * S4: a point has bytes and blocks since equally many marks, and not more than there are; those are
- *     at most DHAT_SNAPSHOT_MAX_MARKS.
+ *     at most DHAT_SNAPSHOT_MAX_MARKS, with names that marks can have (mark.h).
  * S5: no histogram of a point is longer than histogram.h says.
  */
 #include <stdbool.h>

@@ -195,6 +195,15 @@ static Dhat__SnapshotPart *long_histogram(void)
 	return part;
 }
 
+static Dhat__SnapshotPart *mark_with_an_escape(void)
+{
+	Dhat__SnapshotPart *part = sample_head();
+
+	free(part->head->marks[1]->name);
+	part->head->marks[1]->name = strdup("\033[2J");
+	return part;
+}
+
 static Dhat__SnapshotPart *head_with_many_marks(void)
 {
 	Dhat__SnapshotPart *part = sample_head();
@@ -224,6 +233,7 @@ static void test_wrong_parts(void **state)
 		{ { sample_head, sample_frames, bytes_without_blocks },
 		  "since a mark that is not" },
 		{ { head_with_many_marks }, "too many marks" },
+		{ { mark_with_an_escape }, "a name that no mark has" },
 		{ { sample_head, sample_frames, long_histogram }, "histogram that is too long" },
 		{ { sample_head, sample_end, sample_end }, "behind its end" },
 		{ { sample_head, sample_frames }, "its end is missing" },
