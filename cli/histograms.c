@@ -91,8 +91,8 @@ static void print_ages(struct screen *screen, const struct dhat_rendering *table
 		if (!counts->live_ages[i] && !dead)
 			continue;
 		format_age(i, range, sizeof(range));
-		fprintf(screen->file, "%*s%-*s%*s", INDENT, "", RANGE_COLUMNS, range,
-			COUNT_COLUMNS, view_count(counts->live_ages[i]));
+		fprintf(screen->file, "%*s%-*s%*s", INDENT, "", RANGE_COLUMNS, range, COUNT_COLUMNS,
+			view_count(counts->live_ages[i]));
 		if (has_dead)
 			fprintf(screen->file, "%*s", COUNT_COLUMNS, view_count(dead));
 		print_bar(screen, counts->live_ages[i], sum ? sum : 1);
@@ -121,8 +121,8 @@ static void print_sizes(struct screen *screen, const struct dhat_histograms *cou
 		if (!counts->live_sizes[i])
 			continue;
 		format_bytes(i, range, sizeof(range));
-		fprintf(screen->file, "%*s%-*s%*s", INDENT, "", RANGE_COLUMNS, range,
-			COUNT_COLUMNS, view_count(counts->live_sizes[i]));
+		fprintf(screen->file, "%*s%-*s%*s", INDENT, "", RANGE_COLUMNS, range, COUNT_COLUMNS,
+			view_count(counts->live_sizes[i]));
 		print_bar(screen, counts->live_sizes[i], sum);
 	}
 }

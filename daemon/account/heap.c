@@ -752,7 +752,7 @@ void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
 	index_prefetch(heap->block_by_addr, domain, addr);
 }
 
-void heap_prefetch_point(const struct heap *heap, uint32_t point)
+static void prefetch_figures(const struct heap *heap, uint32_t point)
 {
 	uint32_t chunk = point >> CHUNK_SHIFT;
 	const char *at;
@@ -764,18 +764,21 @@ void heap_prefetch_point(const struct heap *heap, uint32_t point)
 	__builtin_prefetch(at + 64, 1);
 }
 
-static void prefetch_death(const struct heap *heap, uint32_t point)
+void heap_prefetch_point(const struct heap *heap, uint32_t point)
 {
-	heap_prefetch_point(heap, point);
-	lifetimes_prefetch(&heap->lifetimes, point);
+	prefetch_figures(heap, point);
+	moments_prefetch(&heap->moments, point, UINT64_MAX);
 }
 
 void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr)
 {
 	const struct index_entry *entry = index_find(heap->block_by_addr, domain, addr);
 
-	if (entry)
-		prefetch_death(heap, entry->point);
+	if (!entry)
+		return;
+	prefetch_figures(heap, entry->point);
+	moments_prefetch(&heap->moments, entry->point, entry_birth(entry));
+	lifetimes_prefetch(&heap->lifetimes, entry->point);
 }
 
 /* ---- copies ------------------------------------------------------------------------------- */

@@ -121,7 +121,7 @@ int heap_mark(struct heap *heap, const char *name, uint64_t now_ns);
 int heap_unmark(struct heap *heap, const char *name);
 const struct moments *heap_moments(const struct heap *heap);
 /* How long the blocks had lived that were freed since the first mark, as long as there is any: it
- * costs up to a quarter of an event's time. */
+ * is another line of the cache for each. */
 struct lifetimes;
 const struct lifetimes *heap_lifetimes(const struct heap *heap);
 

@@ -195,19 +195,35 @@ static struct moments_page *new_page(struct moments *moments)
 	return REFUSED;
 }
 
+/* The span that a birth is of, if there is one; most blocks die young: from the latest on. */
+static inline uint32_t span_of(const struct moments *moments, uint64_t birth_ns)
+{
+	uint32_t last = moments->count - 1;
+
+	while (birth_ns < moments->times_ns[last])
+		last--;
+	return last;
+}
+
+void moments_prefetch(const struct moments *moments, uint32_t point, uint64_t birth_ns)
+{
+	const struct moments_page *page;
+
+	if (!moments->count || birth_ns < moments->times_ns[0])
+		return;
+	page = page_at(&moments->list[span_of(moments, birth_ns)], point >> MOMENTS_PAGE_SHIFT);
+	if (page)
+		__builtin_prefetch(&page->points[point & (MOMENTS_PAGE_POINTS - 1)], 1);
+}
+
 /* bytes and blocks: two's complement, as unsigned numbers are added. */
 void moments_count_born(struct moments *moments, uint32_t point, uint64_t birth_ns, uint64_t bytes,
 			uint64_t blocks)
 {
 	const struct moments_figures change = { bytes, blocks };
-	uint32_t last = moments->count - 1;
+	struct moment *moment = &moments->list[span_of(moments, birth_ns)];
 	struct moments_page **page;
-	struct moment *moment;
 
-	/* most blocks die young: from the latest moment on */
-	while (birth_ns < moments->times_ns[last])
-		last--;
-	moment = &moments->list[last];
 	figures_add(&moment->born, &change);
 	if (!make_room(moments, moment, point >> MOMENTS_PAGE_SHIFT))
 		return;

@@ -60,6 +60,9 @@ static inline void moments_count(struct moments *moments, uint32_t point, uint64
 		moments_count_born(moments, point, birth_ns, bytes, blocks);
 }
 
+/* Of a block that will come or go soon: what it needs is brought near. */
+void moments_prefetch(const struct moments *moments, uint32_t point, uint64_t birth_ns);
+
 /* In all, since the moment of that number. */
 struct moments_figures moments_since(const struct moments *moments, uint32_t moment);
 

@@ -48,7 +48,7 @@ struct world {
 	struct mappings *mappings;
 	struct collector collector;
 	uint64_t *addrs, blocks, next_addr, time_ns;
-	uint32_t stack_count;
+	uint32_t stack_count, marks, marked;
 	struct dhat_record_alloc records[BATCH]; /* an ALLOC is the largest of those made */
 	struct iovec vector[BATCH];
 };
@@ -102,6 +102,19 @@ struct result {
 	double census_ms, longest_piece_ms;
 };
 
+/* Marks, evenly over the births. */
+static void mark(struct world *world, uint64_t made)
+{
+	uint64_t between = world->blocks / (world->marks + 1) + 1;
+	char name[16];
+
+	while (world->marked < world->marks && made / between > world->marked) {
+		snprintf(name, sizeof(name), "m%u", world->marked++);
+		if (heap_mark(world->heap, name, world->time_ns))
+			abort();
+	}
+}
+
 static void grow(struct world *world, struct result *ret)
 {
 	uint64_t spent = 0;
@@ -122,6 +135,7 @@ static void grow(struct world *world, struct result *ret)
 				ret->longest_ns = took;
 		}
 		made += count;
+		mark(world, made);
 	}
 	ret->grow_ns = (double)spent / world->blocks;
 }
@@ -198,7 +212,7 @@ static int take_census(struct world *world, struct result *ret)
 	return more;
 }
 
-static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
+static int measure(uint64_t blocks, uint32_t stack_count, uint32_t marks, struct result *ret)
 {
 	struct world *world = calloc(1, sizeof(*world));
 	uint64_t before;
@@ -208,6 +222,7 @@ static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
 		return -1;
 	world->blocks = blocks;
 	world->stack_count = stack_count;
+	world->marks = marks;
 	world->next_addr = 0x7f0000000000;
 	world->addrs = malloc(blocks * sizeof(*world->addrs));
 	if (!world->addrs || heap_new(0, &world->heap) ||
@@ -257,6 +272,7 @@ int main(int argc, char **argv)
 	static const uint64_t sizes[] = { 1000, 10000, 100000, 1000000, 10000000 };
 	static const uint32_t stacks[] = { 1000, 100000 };
 	size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : ARRAY_SIZE(sizes);
+	uint32_t marks = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 
 	print_load();
 	printf("%11s %8s %9s %11s %11s %11s %10s %9s %9s %9s %9s\n", "live blocks", "stacks",
@@ -266,7 +282,7 @@ int main(int argc, char **argv)
 		for (size_t j = 0; j < ARRAY_SIZE(stacks); j++) {
 			struct result result;
 
-			if (measure(sizes[i], stacks[j], &result)) {
+			if (measure(sizes[i], stacks[j], marks, &result)) {
 				fprintf(stderr, "heap_bench: %lu blocks could not be measured\n",
 					sizes[i]);
 				return 1;
