@@ -10,12 +10,15 @@
 
 /* There may be no room: then the copy goes without. Beyond what is kept for a copy it takes what is
  * left of the budget at most, and gives it back soon. */
-static bool has_room(const struct target *target, uint32_t points)
+static bool claim(struct target *target, struct target_copy *copy, uint32_t points)
 {
-	uint64_t bytes = census_bytes(points) + lifetimes_bytes(heap_lifetimes(target->heap)) +
-			 atomic_load(&target->copied_bytes);
+	uint64_t bytes = census_bytes(points) + lifetimes_bytes(heap_lifetimes(target->heap));
 
-	return bytes <= budget_left(&target->budget);
+	if (atomic_load(&target->copied_bytes) + bytes > budget_left(&target->budget))
+		return false;
+	copy->bytes += bytes;
+	atomic_fetch_add(&target->copied_bytes, bytes);
+	return true;
 }
 
 static int say_uncounted(struct target_copy *copy)
@@ -35,7 +38,7 @@ int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t 
 {
 	int error;
 
-	if (!has_room(target, points))
+	if (!claim(target, copy, points))
 		return 0;
 	error = lifetimes_copy(heap_lifetimes(target->heap), &copy->lifetimes);
 	if (error == 0)

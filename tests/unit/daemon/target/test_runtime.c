@@ -66,10 +66,10 @@ static void test_pythons(void **state)
 		{ "PYTHONMALLOC=malloc", { "/usr/bin/python3", "-I", "-c", SLEEP }, true },
 		{ "PYTHONMALLOC=malloc", { "/usr/bin/python3", "-sSEc", SLEEP }, true },
 		/* values of options are no options */
-		{ "PYTHONMALLOC=malloc", { "/usr/bin/python3", "-Wignore::I", "-c", SLEEP }, false },
 		{ "PYTHONMALLOC=malloc",
-		  { "/usr/bin/python3", "-X", "-E", "-c", SLEEP },
+		  { "/usr/bin/python3", "-Wignore::I", "-c", SLEEP },
 		  false },
+		{ "PYTHONMALLOC=malloc", { "/usr/bin/python3", "-X", "-E", "-c", SLEEP }, false },
 		{ "PYTHONMALLOC=malloc",
 		  { "/usr/bin/python3", "--check-hash-based-pycs", "always", "-Ic", SLEEP },
 		  true },
@@ -80,8 +80,7 @@ static void test_pythons(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		pid_t pid = start(cases[i].arguments, cases[i].setting);
 
-		if (runtime_uncounted(pid, CPYTHON, false) !=
-		    (cases[i].is_uncounted ? CPYTHON : 0))
+		if (runtime_uncounted(pid, CPYTHON, false) != (cases[i].is_uncounted ? CPYTHON : 0))
 			fail_msg("case %zu: %s %s", i, cases[i].setting, cases[i].arguments[1]);
 		/* nobody else is asked for Python's settings */
 		assert_int_equal(runtime_uncounted(pid, PHP | JEMALLOC, false), PHP | JEMALLOC);
