@@ -160,3 +160,23 @@ def test_ages_without_room(target, daemon, ctl):
     none = ctl("stats", "--ages", ok=False)
     assert none.status == 1 and "no room for them (--max-memory)" in none.err
     assert ctl("stats", "--json").json()["totals"]["live_bytes"] == 12000
+
+
+def test_counts_agree_while_events_go_on(target, daemon, ctl):
+    """Blocks are counted piece by piece; what comes and goes meanwhile is in the next profile."""
+    busy = target("big_live", "--gate", "1000000")
+    busy.expect("ready")
+    daemon("attach", "--pid", busy.pid, "--no-inventory")
+    ctl("mark", "a")
+    busy.say("")
+
+    def live():
+        answer = ctl("stats", "--ages", "--no-names", "--top", "1000", "--json").json()
+        totals, points = answer["totals"], answer["points"]
+        for counts in "live_ages", "live_sizes":
+            assert sum(sum(point[counts]) for point in points) == totals["live_blocks"]
+        assert sum(sum(point["dead_ages"]) for point in points) == totals["total_blocks"] - totals["live_blocks"]
+        assert answer["marks"][0]["live_blocks"] == totals["live_blocks"]
+        return totals["live_blocks"]
+
+    until(lambda: live() > 60000, "so many blocks that they are several pieces")
