@@ -138,6 +138,9 @@ $(O)/%.o: %.c $(O)/.flags | $(pb:=.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -c -o $@ $<
 
+# the pages of a report are part of it (.incbin)
+$(O)/proto/export/html.o $(O)/fuzz/proto/export/html.o: $(wildcard proto/export/html/*)
+
 define archive_of
 $(call floor_lib,$(1)): $(call floor_obj,$(1))
 	$(call say,AR,$$@)

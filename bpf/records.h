@@ -26,6 +26,51 @@ static __always_inline __u64 wake_flags(__u64 used)
 	return used > cfg_wake_mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
+/* Blocks that were told of, and nothing since: one for each of the last, by a hash of its address.
+ * Of their frees the daemon needs to know nothing more, and a look at a block's header costs 140
+ * ns. */
+#define RECENT_BLOCKS 16384
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RECENT_BLOCKS);
+	__type(key, __u32);
+	__type(value, __u64);
+} recent SEC(".maps");
+
+static __always_inline __u64 block_name(__u64 addr, __u8 domain)
+{
+	return addr | (__u64)domain << DHAT_USER_BITS;
+}
+
+static __always_inline volatile __u64 *recent_place(__u64 name)
+{
+	__u32 key = (name * 0x9e3779b97f4a7c15ULL >> 40) & (RECENT_BLOCKS - 1);
+
+	return bpf_map_lookup_elem(&recent, &key);
+}
+
+static __always_inline void remember_block(__u64 addr, __u8 domain)
+{
+	__u64 name = block_name(addr, domain);
+	volatile __u64 *place = recent_place(name);
+
+	if (place)
+		*place = name;
+}
+
+/* 1: it was one, and is none from now on. That another block's may be lost here does no harm. */
+static __always_inline int forget_block(__u64 addr, __u8 domain)
+{
+	__u64 name = block_name(addr, domain);
+	volatile __u64 *place = recent_place(name);
+
+	if (!place || *place != name)
+		return 0;
+	*place = 0;
+	return 1;
+}
+
 static __always_inline void send_alloc(const struct call *call, __u64 addr, __u64 stack_id,
 				       __u64 time_ns, __u64 flags)
 {
@@ -41,6 +86,7 @@ static __always_inline void send_alloc(const struct call *call, __u64 addr, __u6
 	record->size_bytes = call->size_bytes;
 	record->stack_id = stack_id;
 	bpf_ringbuf_submit(record, flags);
+	remember_block(addr, call->domain);
 	count(DHAT_CTR_ALLOCS);
 }
 
@@ -77,12 +123,13 @@ static __always_inline void send_unmap(__u64 addr, __u64 size_bytes, __u64 begun
 	count(DHAT_CTR_FREES);
 }
 
-/* One read: three words cost what one does, and glibc has no smaller block. */
+/* The header of a block; 0: it has none, or the block is known. One read: three words cost what one
+ * does, and glibc has no smaller block. */
 static __always_inline __u64 read_chunk(__u64 addr, union dhat_cookie_word cookie)
 {
 	__u64 words[3];
 
-	if (!cookie.parts.has_header ||
+	if (!cookie.parts.has_header || forget_block(addr, cookie.parts.domain) ||
 	    bpf_probe_read_user(words, sizeof(words), (void *)(addr - 8)))
 		return 0;
 	return dhat_chunk(addr, words[0], words[1], words[2]);
@@ -144,5 +191,7 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 					 : DHAT_REALLOC_FREED;
 	record->site = call->site;
 	bpf_ringbuf_submit(record, flags);
+	if (addr)
+		remember_block(addr, call->domain);
 	count(DHAT_CTR_REALLOCS);
 }

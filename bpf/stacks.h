@@ -30,6 +30,28 @@ static __always_inline void release_scratch(struct unwind_scratch *s)
 	*(volatile __u64 *)&s->busy = 0;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNWIND_TRAILS);
+	__type(key, __u32);
+	__type(value, struct unwind_trail);
+} trails SEC(".maps");
+
+/* That of stacks which begin so, for the caller alone; NULL: another program has it just now. */
+static __always_inline struct unwind_trail *claim_trail(__u64 pc, __u64 sp)
+{
+	__u32 key = (unwind_mix(pc, sp) >> 20) & (UNWIND_TRAILS - 1);
+	struct unwind_trail *trail = bpf_map_lookup_elem(&trails, &key);
+
+	return trail && __sync_val_compare_and_swap(&trail->busy, 0, 1) == 0 ? trail : NULL;
+}
+
+static __always_inline void release_trail(struct unwind_trail *trail)
+{
+	if (trail)
+		*(volatile __u64 *)&trail->busy = 0;
+}
+
 static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 id, __u32 epoch,
 				       __u32 frames, __u32 stop, __u8 flags)
 {
@@ -127,26 +149,15 @@ static __always_inline struct unwind_scratch *begin_stack(void)
 	return s;
 }
 
-/* The id of the stack above the call that returns to pc, with the caller's sp and fp. Releases s,
- * which may be NULL. */
-static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __u64 pc, __u64 sp,
-					__u64 fp, __u8 flags)
+/* The stack that begins at s->pc, s->sp and s->fp, by a walk. Its id; 0 in *ret_is_known: the
+ * daemon may not know it. */
+static __always_inline __u64 walk_stack(struct unwind_scratch *s, void *regs, __u32 epoch,
+					int *ret_is_known)
 {
-	__u32 epoch = unwind_control.epoch, stop = UNWIND_MORE;
+	__u32 stop = UNWIND_MORE;
 	__u64 id;
 
-	if (!s)
-		return 0;
-	s->epoch = epoch; /* read once: the id is of it, too */
-	s->frame_count = 0;
-	s->flags = flags;
-	s->is_exact_pc = 0;
-	s->is_fp_lost = 0;
-	s->guess = 0;
-	s->pc = pc;
-	s->sp = sp;
-	s->fp = fp;
-	unwind_push(s, pc);
+	unwind_push(s, s->pc);
 	if (cfg_stacks == DHAT_STACKS_TABLES)
 		stop = walk_by_tables(s);
 	else if (cfg_stacks == DHAT_STACKS_KERNEL)
@@ -165,9 +176,68 @@ static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __
 	id = unwind_mix(unwind_mix(unwind_hash(s), stop | ((__u64)s->flags << 8)), epoch);
 	if (id == 0)
 		id = 1;
-	if (!bpf_map_lookup_elem(&stacks, &id) && send_stack(s, id) == 0 &&
-	    bpf_map_update_elem(&stacks, &id, &epoch, BPF_ANY))
-		count(DHAT_CTR_STACKS_FULL);
+	*ret_is_known = 1;
+	if (!bpf_map_lookup_elem(&stacks, &id)) {
+		*ret_is_known = 0;
+		if (send_stack(s, id) == 0 && bpf_map_update_elem(&stacks, &id, &epoch, BPF_ANY))
+			count(DHAT_CTR_STACKS_FULL);
+	}
+	return id;
+}
+
+/* The id of the stack above the call that returns to pc, with the caller's sp and fp. Releases s,
+ * which may be NULL. */
+static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __u64 pc, __u64 sp,
+					__u64 fp, __u8 flags)
+{
+	__u32 epoch = unwind_control.epoch, active;
+	struct unwind_trail *trail;
+	__u64 id, window_base;
+	int is_known;
+
+	if (!s)
+		return 0;
+	active = *(volatile __u32 *)&unwind_control.active;
+	window_base = s->window_size ? s->window_base : 0;
+	trail = claim_trail(pc, sp);
+	if (trail && trail->stack_id && trail->pc == pc && trail->sp == sp && trail->fp == fp &&
+	    trail->window_base == window_base && trail->active == active && trail->epoch == epoch &&
+	    trail->flags == flags && unwind_reads_same(s, &trail->reads)) {
+		id = trail->stack_id;
+		count(DHAT_CTR_STOP_FIRST + DHAT_STOP_COMPLETE);
+		release_trail(trail);
+		release_scratch(s);
+		return id;
+	}
+	s->reads.count = 0;
+	s->epoch = epoch; /* read once: the id is of it, too */
+	s->frame_count = 0;
+	s->flags = flags;
+	s->is_exact_pc = 0;
+	s->is_fp_lost = 0;
+	s->guess = 0;
+	s->pc = pc;
+	s->sp = sp;
+	s->fp = fp;
+	id = walk_stack(s, regs, epoch, &is_known);
+	if (trail) {
+		trail->stack_id = 0;
+		if (is_known && cfg_stacks == DHAT_STACKS_TABLES && s->stop == DHAT_STOP_COMPLETE &&
+		    s->flags == flags && s->frame_count <= DHAT_MAX_FRAMES &&
+		    s->reads.count <= UNWIND_READS &&
+		    *(volatile __u32 *)&unwind_control.active == active) {
+			trail->pc = pc;
+			trail->sp = sp;
+			trail->fp = fp;
+			trail->window_base = window_base;
+			trail->active = active;
+			trail->epoch = epoch;
+			trail->flags = flags;
+			bpf_probe_read_kernel(&trail->reads, sizeof(trail->reads), &s->reads);
+			trail->stack_id = id;
+		}
+		release_trail(trail);
+	}
 	release_scratch(s);
 	return id;
 }

@@ -211,6 +211,18 @@ static inline __attribute__((always_inline)) __u64 unwind_row(__u64 pc, __u32 ze
 
 /* ---- stack words ----------------------------------------------------------------------------- */
 
+static inline __attribute__((always_inline)) void unwind_note(struct unwind_scratch *s, __u64 at,
+							      __u64 word)
+{
+	__u32 number = s->reads.count;
+
+	s->reads.count = number + 1;
+	if (number >= UNWIND_READS)
+		return;
+	s->reads.at[number] = at;
+	s->reads.words[number] = word;
+}
+
 /* Move the window so that it begins at addr. */
 UNWIND_NOINLINE int unwind_slide(struct unwind_scratch *s, __u64 addr)
 {
@@ -218,6 +230,7 @@ UNWIND_NOINLINE int unwind_slide(struct unwind_scratch *s, __u64 addr)
 
 	if (!s)
 		return -1;
+	unwind_note(s, UNWIND_SLID, addr);
 	s->window_base = addr;
 	s->window_size = sizeof(s->window);
 	if (unwind_copy(s->window, sizeof(s->window), addr) == 0)
@@ -248,10 +261,36 @@ static inline __attribute__((always_inline)) __u64 unwind_index(struct unwind_sc
 #define UNWIND_READ(s, addr, value)                                                                \
 	({                                                                                         \
 		__u64 index_ = unwind_index(s, addr);                                              \
-		if (index_ < UNWIND_WINDOW_WORDS)                                                  \
+		if (index_ < UNWIND_WINDOW_WORDS) {                                                \
 			(value) = (s)->window[index_];                                             \
+			unwind_note(s, index_, value);                                             \
+		}                                                                                  \
 		index_ < UNWIND_WINDOW_WORDS ? 0 : -1;                                             \
 	})
+
+/* Does the stack read as it did? The window is moved as it was then. */
+UNWIND_NOINLINE int unwind_reads_same(struct unwind_scratch *s, const struct unwind_reads *reads)
+{
+	__u32 count;
+
+	if (!s || !reads)
+		return 0;
+	count = reads->count;
+	if (count > UNWIND_READS)
+		return 0;
+	for (__u32 i = 0; i < UNWIND_READS && i < count; i++) {
+		__u64 at = reads->at[i];
+
+		if (at == UNWIND_SLID) {
+			if (unwind_slide(s, reads->words[i]))
+				return 0;
+		} else if (at >= UNWIND_WINDOW_WORDS || 8 * at >= s->window_size ||
+			   s->window[at] != reads->words[i]) {
+			return 0;
+		}
+	}
+	return 1;
+}
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
@@ -344,6 +383,7 @@ static inline __attribute__((always_inline)) int unwind_unhide(struct unwind_scr
 		return 0;
 	s->pc = hidden;
 	*unwind_frame(s, last) = hidden;
+	s->reads.count = UNWIND_READS + 1; /* the same words may hide another the next time */
 	return 1;
 }
 

@@ -33,6 +33,31 @@ struct unwind_memo {
 #define UNWIND_GUESS_FP 0x80   /* found by frame pointer, for want of a rule */
 #define UNWIND_GUESS_READ 0x40 /* by a rule read out of instructions */
 
+/* What a walk has read of a stack, in its order: the words, and their numbers in the window; or
+ * UNWIND_SLID, and the address that the window began at from there on. */
+#define UNWIND_READS 96
+#define UNWIND_SLID 0xffff
+struct unwind_reads {
+	__u32 count; /* more than UNWIND_READS: the rest is not kept */
+	__u16 at[UNWIND_READS];
+	__u64 words[UNWIND_READS];
+};
+
+/* A walk that ended at a thread's start, and what it found. U2: what a walk does depends on nothing
+ * but where it begins, the words that it reads, and the rows of its time (`active`, `epoch`). So
+ * where all of these are as they were, the stack is, too. One for each of the last stacks, by a
+ * hash of where they begin. */
+#define UNWIND_TRAILS 1024
+struct unwind_trail {
+	__u64 busy;	     /* claimed by a running program */
+	__u64 pc, sp, fp;    /* where it begins */
+	__u64 window_base;   /* of what was copied before; 0: nothing was */
+	__u64 stack_id;	     /* known to the daemon; 0: there is none */
+	__u32 active, epoch; /* see struct unwind_control */
+	__u32 flags;	     /* DHAT_STACK_… it was asked with */
+	struct unwind_reads reads;
+};
+
 struct unwind_scratch {
 	__u64 busy; /* claimed by a running program */
 	__u64 zero; /* always 0; the verifier cannot know, so that searches need no path a value */
@@ -48,5 +73,6 @@ struct unwind_scratch {
 	__u32 epoch;			   /* that the stack is told under */
 	__u64 overwritten;		   /* by the last frame */
 	__u64 frames[DHAT_MAX_FRAMES + 1]; /* the kept ones: dhat_frame_slot() */
+	struct unwind_reads reads;
 	__u64 window[UNWIND_WINDOW_WORDS];
 };

@@ -306,3 +306,12 @@ int client_snapshot(const char *socket_path, const Dhat__SnapshotRequest *wanted
 	} while (r < 0 && is_patient(&request, end_ns, &why, err));
 	return r;
 }
+
+int client_profile(const char *socket_path, uint32_t pid, struct dhat_snapshot **ret,
+		   struct dhat_error *err)
+{
+	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
+
+	wanted.pid = pid;
+	return client_snapshot(socket_path, &wanted, ret, err);
+}

@@ -40,5 +40,7 @@ int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_err
 /* There may be more targets in a moment: one is being attached to, or dhatd has only begun. */
 bool client_is_early(const Dhat__Status *status);
 /* The caller frees the snapshot. */
+int client_profile(const char *socket_path, uint32_t pid, struct dhat_snapshot **ret,
+		   struct dhat_error *err); /* pid 0: of the only target */
 int client_snapshot(const char *socket_path, const Dhat__SnapshotRequest *wanted,
 		    struct dhat_snapshot **ret, struct dhat_error *err);

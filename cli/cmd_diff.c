@@ -18,6 +18,16 @@ struct diff {
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
+	struct format_options format;
+	const char *output_path; /* NULL: nothing is written */
+};
+
+static const struct argp_option options[] = {
+	{ "output", 'o', "FILE", 0,
+	  "Write the difference to a file, too, by whole stacks; - is the standard output, and "
+	  "there is no list then",
+	  2 },
+	{ 0 },
 };
 
 static error_t take_word(struct diff *diff, char *arg, struct argp_state *state)
@@ -40,6 +50,10 @@ static bool is_of_marks(const struct diff *diff)
 
 static error_t check(const struct diff *diff, struct argp_state *state)
 {
+	if (is_of_marks(diff) && diff->output_path) {
+		argp_error(state, "-o: a file is of two profiles, and not of two marks of one");
+		return EINVAL;
+	}
 	if (is_of_marks(diff) || (diff->word_count == 2 && !diff->pid) || diff->word_count == 1)
 		return 0;
 	argp_error(state, "compare what? dhatctl diff OLD.dhat NEW.dhat, dhatctl diff OLD.dhat PID "
@@ -53,8 +67,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &diff->pid, &diff->list, &diff->trim,
-						       &diff->filter, &diff->common });
+		command_give_inputs(state,
+				    (void *[]){ &diff->pid, &diff->list, &diff->trim, &diff->filter,
+						&diff->format, &diff->common });
+		return 0;
+	case 'o':
+		diff->output_path = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		return take_word(diff, arg, state);
@@ -65,34 +83,39 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },	{ .argp = &listing_argp },
-					      { .argp = &trim_argp },	{ .argp = &filter_argp },
-					      { .argp = &common_argp }, { 0 } };
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &listing_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &dhat_filter_argp },
+					      { .argp = &format_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
+	.options = options,
 	.parser = parse_option,
 	.args_doc = "OLD.dhat [NEW.dhat | PID]\nMARK MARK [PID]",
 	.doc = "What of the live heap has grown between two profiles, by how much and how fast, "
 	       "and "
 	       "what has shrunk: of two files made by `dhatctl snapshot', or of one and the "
 	       "process "
-	       "as it is now. Stacks are matched by their names, so that two runs can be "
-	       "compared. Of "
-	       "two marks (`dhatctl mark'): what was allocated between them and still lives.",
+	       "as it is now. Stacks are matched by their names, so that two runs can be compared. "
+	       "With -o as a file, too. Of two marks (`dhatctl mark'): what was allocated between "
+	       "them and still lives.",
 	.children = children,
 };
 
 static int fetch(const struct diff *diff, struct dhat_snapshot **ret, struct dhat_error *err)
 {
-	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r = diff->pid ? 0 : choice_check(diff->common.socket_path, "diff", err);
 
-	wanted.pid = diff->pid;
-	return r < 0 ? r : client_snapshot(diff->common.socket_path, &wanted, ret, err);
+	return r < 0 ? r : client_profile(diff->common.socket_path, diff->pid, ret, err);
 }
 
 static int compare(const struct diff *diff, const struct report *report, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = NULL, *after = NULL;
+	const struct comparing_file file = { diff->output_path, diff->format.exporter,
+					     diff->format.metric };
 	int r = input_read(diff->words[0], &before, err);
 
 	if (r == 0)
@@ -101,7 +124,8 @@ static int compare(const struct diff *diff, const struct report *report, struct 
 	if (r < 0)
 		return r;
 	return comparing_print(report, &(struct compared){ before, diff->words[0] },
-			       &(struct compared){ after, diff->words[1] }, err);
+			       &(struct compared){ after, diff->words[1] },
+			       file.path ? &file : NULL, err);
 }
 
 static int list_between(const struct diff *diff, struct report *report, struct dhat_error *err)
@@ -118,6 +142,16 @@ static int list_between(const struct diff *diff, struct report *report, struct d
 	return r;
 }
 
+/* Before anything is read: a wrong name is the first thing to be told of. */
+static int find_exporter(struct diff *diff, struct dhat_error *err)
+{
+	int r = command_refuse_terminal(diff->output_path, err);
+
+	if (r < 0 || diff->format.exporter)
+		return r;
+	return dhat_exporter_of_path(diff->output_path, &diff->format.exporter, err);
+}
+
 static int run(struct diff *diff, struct dhat_error *err)
 {
 	struct report report = {
@@ -127,7 +161,10 @@ static int run(struct diff *diff, struct dhat_error *err)
 		.filter = &diff->filter,
 		.as_json = diff->common.as_json,
 	};
+	int r = diff->output_path ? find_exporter(diff, err) : 0;
 
+	if (r < 0)
+		return r;
 	return is_of_marks(diff) ? list_between(diff, &report, err) : compare(diff, &report, err);
 }
 

@@ -2,9 +2,12 @@
 #include <errno.h>
 
 #include "command.h"
+#include "filtering.h"
 #include "input.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/say.h"
 #include "proto/export/export.h"
+#include "proto/profile/redact.h"
 #include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -14,10 +17,17 @@ struct export_options {
 	const char *input_path, *output_path;
 	struct format_options format;
 	struct trim_options trim;
+	struct dhat_filter filter;
+	bool is_redacted;
 };
+
+enum { KEY_REDACT = 0x100 };
 
 static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0, "Where to; - is the standard output (the default)", 2 },
+	{ "redact", KEY_REDACT, 0, 0,
+	  "Leave out host, command line, paths, names of functions and notes; say so in the file",
+	  2 },
 	{ 0 },
 };
 
@@ -29,10 +39,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		command_give_inputs(state,
 				    (void *[]){ &export_options->format, &export_options->trim,
-						&export_options->common });
+						&export_options->filter, &export_options->common });
 		return 0;
 	case 'o':
 		export_options->output_path = arg;
+		return 0;
+	case KEY_REDACT:
+		export_options->is_redacted = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&export_options->trim, arg))
@@ -53,9 +66,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = {
-	{ .argp = &format_argp }, { .argp = &trim_argp }, { .argp = &common_argp }, { 0 }
-};
+static const struct argp_child children[] = { { .argp = &format_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &dhat_filter_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -65,27 +80,50 @@ static const struct argp argp = {
 	.children = children,
 };
 
-int cmd_export(int argc, char **argv, struct dhat_error *err)
+/* Stacks are chosen by names, so before these go. */
+static int prepare(struct export_options *wanted, struct dhat_snapshot *snapshot,
+		   struct dhat_error *err)
+{
+	int r = filtering_reduce(&wanted->filter, wanted->output_path, wanted->format.exporter,
+				 snapshot, err);
+
+	if (r < 0 || !wanted->is_redacted)
+		return r;
+	r = dhat_redact(snapshot);
+	if (r == 0) /* which takes all notes away, and this one holds no name */
+		r = dhat_filter_note(&wanted->filter, snapshot);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot redact the profile") : 0;
+}
+
+static int run(struct export_options *wanted, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	struct export_options export_options = { .output_path = "-" };
-	struct dhat_export_options export;
-	int r;
+	const struct dhat_export_options export = { .trim_rules = wanted->trim.rules,
+						    .metric = wanted->format.metric };
+	int r = command_refuse_terminal(wanted->output_path, err);
 
-	r = command_parse(&argp, argc, argv, &export_options, &export_options.common, err);
-	if (r < 0 || export_options.common.is_done)
-		return r;
-	r = command_refuse_terminal(export_options.output_path, err);
 	if (r == 0)
-		r = input_read(export_options.input_path, &snapshot, err);
+		r = input_read(wanted->input_path, &snapshot, err);
+	if (r == 0)
+		r = prepare(wanted, snapshot, err);
+	if (r == 0)
+		r = dhat_save(snapshot, wanted->output_path, wanted->format.exporter, &export, err);
 	if (r < 0)
 		return r;
-	export = (struct dhat_export_options){ .trim_rules = export_options.trim.rules,
-					       .metric = export_options.format.metric };
-	r = dhat_save(snapshot, export_options.output_path, export_options.format.exporter, &export,
-		      err);
-	if (r < 0)
-		return r;
-	return written_report(&export_options.common, export_options.trim.rules,
-			      export_options.output_path, snapshot, err);
+	if (wanted->is_redacted)
+		dhat_say("dhatctl", "redacted: host, command line, paths, names, notes and reasons "
+				    "are left out; build ids and offsets are not");
+	return written_report(&wanted->common, wanted->trim.rules, wanted->output_path, snapshot,
+			      &wanted->filter, err);
+}
+
+int cmd_export(int argc, char **argv, struct dhat_error *err)
+{
+	struct export_options wanted = { .output_path = "-" };
+	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+
+	if (r == 0 && !wanted.common.is_done)
+		r = run(&wanted, err);
+	dhat_filter_deinit(&wanted.filter);
+	return r;
 }

@@ -9,6 +9,7 @@
 #include "choice.h"
 #include "client.h"
 #include "command.h"
+#include "filtering.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
 #include "proto/export/export.h"
@@ -23,6 +24,7 @@ struct snapshot_options {
 	const char *output_path;
 	struct format_options format;
 	struct trim_options trim;
+	struct dhat_filter filter;
 	bool without_names, must_be_exact;
 };
 
@@ -44,9 +46,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(
-			state, (void *[]){ &snapshot_options->pid, &snapshot_options->format,
-					   &snapshot_options->trim, &snapshot_options->common });
+		command_give_inputs(state,
+				    (void *[]){ &snapshot_options->pid, &snapshot_options->format,
+						&snapshot_options->trim, &snapshot_options->filter,
+						&snapshot_options->common });
 		return 0;
 	case 'o':
 		snapshot_options->output_path = arg;
@@ -69,11 +72,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },
-					      { .argp = &format_argp },
-					      { .argp = &trim_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = {
+	{ .argp = &pid_argp },	       { .argp = &format_argp }, { .argp = &trim_argp },
+	{ .argp = &dhat_filter_argp }, { .argp = &common_argp }, { 0 }
+};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -136,47 +138,57 @@ static int find_exporter(struct snapshot_options *options_, struct dhat_error *e
 	return 0;
 }
 
-static int save(const struct snapshot_options *options_, const struct dhat_snapshot *snapshot,
+static int save(struct snapshot_options *options_, struct dhat_snapshot *snapshot,
 		struct dhat_error *err)
 {
 	const struct dhat_export_options export = { .trim_rules = options_->trim.rules,
 						    .metric = options_->format.metric };
 	_cleanup_free_ char *named = NULL;
 	const char *path = options_->output_path;
-	int r;
+	int r = filtering_reduce(&options_->filter, path ?: "", options_->format.exporter, snapshot,
+				 err);
 
+	if (r < 0)
+		return r;
 	if (!path)
 		path = named = name_file(snapshot, options_->format.exporter);
 	if (!path)
 		return dhat_error_errno(err, ENOMEM, "cannot write the snapshot");
 	r = dhat_save(snapshot, path, options_->format.exporter, &export, err);
 	return r < 0 ? r
-		     : written_report(&options_->common, options_->trim.rules, path, snapshot, err);
+		     : written_report(&options_->common, options_->trim.rules, path, snapshot,
+				      &options_->filter, err);
+}
+
+static int run(struct snapshot_options *wanted, struct dhat_error *err)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	Dhat__SnapshotRequest asked = DHAT__SNAPSHOT_REQUEST__INIT;
+	int r = find_exporter(wanted, err);
+
+	if (r == 0 && wanted->output_path)
+		r = command_refuse_terminal(wanted->output_path, err);
+	if (r == 0 && !wanted->pid)
+		r = choice_check(wanted->common.socket_path, "snapshot", err);
+	if (r < 0)
+		return r;
+	asked.pid = wanted->pid;
+	asked.without_names = wanted->without_names;
+	/* it keeps all that is known; no other format has a place for ages */
+	asked.with_ages = wanted->format.exporter == &dhat_lossless_exporter;
+	r = client_snapshot(wanted->common.socket_path, &asked, &snapshot, err);
+	if (r == 0 && wanted->must_be_exact)
+		r = insist(snapshot->end->verdict, err);
+	return r < 0 ? r : save(wanted, snapshot, err);
 }
 
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 {
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	struct snapshot_options snapshot_options = { 0 };
-	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
-	int r;
+	struct snapshot_options wanted = { 0 };
+	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
 
-	r = command_parse(&argp, argc, argv, &snapshot_options, &snapshot_options.common, err);
-	if (r < 0 || snapshot_options.common.is_done)
-		return r;
-	r = find_exporter(&snapshot_options, err);
-	if (r == 0 && snapshot_options.output_path)
-		r = command_refuse_terminal(snapshot_options.output_path, err);
-	if (r == 0 && !snapshot_options.pid)
-		r = choice_check(snapshot_options.common.socket_path, "snapshot", err);
-	if (r < 0)
-		return r;
-	wanted.pid = snapshot_options.pid;
-	wanted.without_names = snapshot_options.without_names;
-	/* it keeps all that is known; no other format has a place for ages */
-	wanted.with_ages = snapshot_options.format.exporter == &dhat_lossless_exporter;
-	r = client_snapshot(snapshot_options.common.socket_path, &wanted, &snapshot, err);
-	if (r == 0 && snapshot_options.must_be_exact)
-		r = insist(snapshot->end->verdict, err);
-	return r < 0 ? r : save(&snapshot_options, snapshot, err);
+	if (r == 0 && !wanted.common.is_done)
+		r = run(&wanted, err);
+	dhat_filter_deinit(&wanted.filter);
+	return r;
 }

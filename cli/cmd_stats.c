@@ -58,8 +58,8 @@ static const struct argp_option options[] = {
 	{ "sizes", KEY_SIZES, 0, 0, "Show how large the live blocks are, of all and of each row",
 	  2 },
 	{ "sort", KEY_SORT, "KEY", 0,
-	  "Sort by bytes: live (now), total (ever), peak (at t-gmax) or max (each one's own "
-	  "maximum)",
+	  "Sort by bytes: live (now), total (ever), peak (at t-gmax), max (each one's own "
+	  "maximum) or growth (a minute, of what is never freed)",
 	  2 },
 	{ "addresses", KEY_ADDRESSES, 0, 0, "Show the frames' addresses", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
@@ -96,7 +96,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		stats->has_key = true;
 		if (ranking_parse_key(arg, &stats->key) == 0)
 			return 0;
-		argp_error(state, "--sort %s: there are live, total, peak and max", arg);
+		argp_error(state, "--sort %s: there are live, total, peak, max and growth", arg);
 		return EINVAL;
 	case KEY_ADDRESSES:
 		stats->list.style.has_addresses = true;
@@ -126,9 +126,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },	{ .argp = &listing_argp },
-					      { .argp = &trim_argp },	{ .argp = &filter_argp },
-					      { .argp = &common_argp }, { 0 } };
+static const struct argp_child children[] = {
+	{ .argp = &pid_argp },	       { .argp = &listing_argp }, { .argp = &trim_argp },
+	{ .argp = &dhat_filter_argp }, { .argp = &common_argp },  { 0 }
+};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -242,7 +243,7 @@ static int compare(const struct report *report, const struct stats *stats,
 		     : comparing_print(report, &(struct compared){ before, stats->since },
 				       &(struct compared){ programs->list[0],
 							   is_one_file ? stats->paths[0] : NULL },
-				       err);
+				       NULL, err);
 }
 
 static int print(const struct report *report, const struct stats *stats,

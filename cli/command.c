@@ -16,7 +16,12 @@
 const struct command commands[] = {
 	{ "stats", "what is live, and from where: totals, peak, the stacks with the most",
 	  cmd_stats },
+	{ "explain", "the verdict, the suspects and what to type next, in a few lines",
+	  cmd_explain },
+	{ "suspects", "what leaks, how fast, since when, and why that is said", cmd_suspects },
 	{ "diff", "what has grown between two profiles, and what has shrunk", cmd_diff },
+	{ "assert", "does a profile meet a build's conditions?", cmd_assert },
+	{ "verify", "is what an earlier profile kept gone?", cmd_verify },
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },
 	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
@@ -137,11 +142,13 @@ const struct argp trim_argp = { .options = trim_options, .parser = parse_trim };
 
 static const struct argp_option format_options[] = {
 	{ "format", KEY_FORMAT, "NAME", 0,
-	  "json (DHAT JSON), dhat (lossless), pprof, speedscope, folded or jsonl; default: as the "
-	  "file's suffix says (.json, .dhat, .pb.gz, .speedscope.json, .folded, .jsonl)",
+	  "json (DHAT JSON), dhat (lossless), html (a report), pprof, speedscope, folded, jsonl, "
+	  "massif or callgrind; default: as the file's suffix says (.json, .dhat, .html, .pb.gz, "
+	  ".speedscope.json, .folded, .jsonl, .massif, .callgrind)",
 	  2 },
 	{ "metric", KEY_METRIC, "NAME", 0,
-	  "What folded holds, and pprof and speedscope show first: live-bytes (the default), "
+	  "What folded holds, and html, pprof, speedscope and callgrind show first: live-bytes "
+	  "(the default), "
 	  "live-blocks, peak-bytes, peak-blocks, total-bytes, total-blocks",
 	  2 },
 	{ 0 },

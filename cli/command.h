@@ -56,7 +56,11 @@ extern const struct command commands[]; /* the last one has no name */
 
 int cmd_status(int argc, char **argv, struct dhat_error *err);
 int cmd_stats(int argc, char **argv, struct dhat_error *err);
+int cmd_explain(int argc, char **argv, struct dhat_error *err);
+int cmd_suspects(int argc, char **argv, struct dhat_error *err);
 int cmd_diff(int argc, char **argv, struct dhat_error *err);
+int cmd_assert(int argc, char **argv, struct dhat_error *err);
+int cmd_verify(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
 int cmd_mark(int argc, char **argv, struct dhat_error *err);
 int cmd_rss(int argc, char **argv, struct dhat_error *err);

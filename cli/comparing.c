@@ -4,19 +4,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "difference_file.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
 #include "proto/profile/difference.h"
+#include "proto/profile/snapshot_merge.h"
 #include "proto/profile/verdict.h"
 #include "view.h"
 
-DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
-DEFINE_CLEANUP_PTR(struct dhat_difference *, dhat_difference_free)
-
 struct pair {
 	const struct dhat_snapshot *before, *after;
-	double seconds; /* between the two */
+	const struct comparing_file *file; /* NULL: none */
+	double seconds;			   /* between the two */
 	bool is_one_watch;
 };
 
@@ -214,6 +214,8 @@ static int print_json(const struct report *report, struct dhat_difference *diffe
 	json_object_object_add(object, "by",
 			       json_object_new_string(dhat_by_name(report->list.style.by)));
 	json_object_object_add(object, "left_out", filtering_as_json(report->filter));
+	if (pair->file)
+		json_object_object_add(object, "file", dhat_json_string(pair->file->path));
 	json_object_object_add(object, "changes", changes);
 	r = dhat_json_put(stdout, object);
 	fputc('\n', stdout);
@@ -224,38 +226,87 @@ static int print_json(const struct report *report, struct dhat_difference *diffe
 /* ---- both ---------------------------------------------------------------------------------- */
 
 static int make_table(const struct report *report, const struct dhat_snapshot *snapshot,
-		      struct dhat_rendering **ret)
+		      bool has_before, const struct listing *list, struct dhat_rendering **ret)
 {
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
-	const struct dhat_table_options wanted = { .style = report->list.style,
+	const struct dhat_table_options wanted = { .style = list->style,
 						   .trim_rules = report->trim_rules,
-						   .depth = report->list.depth,
+						   .depth = list->depth,
 						   .is_shown = is_shown };
 	int r = is_shown ? dhat_filter_apply(report->filter, snapshot, is_shown) : -ENOMEM;
 
+	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
+		is_shown[i] &= has_before || !dhat_point_is_before(snapshot->points[i]);
 	return r < 0 ? r : dhat_table_new(snapshot, &wanted, ret);
+}
+
+/* What has changed, and the tables it borrows from. */
+struct changes {
+	struct dhat_rendering *before, *after;
+	struct dhat_difference *difference;
+};
+
+static void changes_deinit(struct changes *changes)
+{
+	dhat_difference_free(changes->difference);
+	dhat_rendering_free(changes->after);
+	dhat_rendering_free(changes->before);
+}
+
+static int compare(const struct report *report, const struct pair *pair, const struct listing *list,
+		   struct changes *ret)
+{
+	int r = make_table(report, pair->before, pair->is_one_watch, list, &ret->before);
+
+	if (r == 0)
+		r = make_table(report, pair->after, pair->is_one_watch, list, &ret->after);
+	return r < 0 ? r : dhat_difference_new(ret->before, ret->after, &ret->difference);
 }
 
 static int print_both(const struct report *report, const struct pair *pair)
 {
-	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *before = NULL, *after = NULL;
-	_cleanup_(dhat_difference_free_ptr) struct dhat_difference *difference = NULL;
-	int r = make_table(report, pair->before, &before);
+	_cleanup_(changes_deinit) struct changes changes = { 0 };
+	int r = compare(report, pair, &report->list, &changes);
 
-	if (r == 0)
-		r = make_table(report, pair->after, &after);
-	if (r == 0)
-		r = dhat_difference_new(before, after, &difference);
 	if (r < 0)
 		return r;
 	if (report->as_json)
-		return print_json(report, difference, pair);
-	print(report, difference, pair);
+		return print_json(report, changes.difference, pair);
+	print(report, changes.difference, pair);
+	return 0;
+}
+
+/* A file has whole stacks, whatever is listed. The list is printed behind it, so that nothing is
+ * said of a file that could not be written. */
+static int save(const struct report *report, const struct pair *pair, struct dhat_error *err)
+{
+	const struct listing whole = { .style.has_whole_names = true };
+	const struct comparing_file *file = pair->file;
+	const struct dhat_export_options export = { .trim_rules = report->trim_rules,
+						    .metric = file->metric };
+	_cleanup_(changes_deinit) struct changes changes = { 0 };
+	int r = compare(report, pair, &whole, &changes);
+
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot compare the profiles");
+	r = difference_file_write(changes.difference, file->path, file->exporter, export, err);
+	if (r < 0 || !strcmp(file->path, "-"))
+		return r;
+	r = print_both(report, pair);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot compare the profiles");
+	if (!report->as_json) {
+		struct screen screen;
+
+		screen_init(&screen, stdout);
+		difference_file_print(&screen, changes.difference, file->path, file->exporter);
+	}
 	return 0;
 }
 
 int comparing_print(const struct report *report, const struct compared *before,
-		    const struct compared *after, struct dhat_error *err)
+		    const struct compared *after, const struct comparing_file *file,
+		    struct dhat_error *err)
 {
 	const Dhat__SnapshotHead *old = before->snapshot->head, *new = after->snapshot->head;
 	struct pair pair;
@@ -268,11 +319,12 @@ int comparing_print(const struct report *report, const struct compared *before,
 	pair = (struct pair){
 		.before = before->snapshot,
 		.after = after->snapshot,
+		.file = file,
 		.seconds = (new->taken_unix_ns - old->taken_unix_ns) / 1e9,
-		.is_one_watch = new->target->pid ==
-				old->target->pid &&new->target->observed_since_unix_ns ==
-				old->target->observed_since_unix_ns,
+		.is_one_watch = dhat_snapshot_is_same_watch(before->snapshot, after->snapshot),
 	};
+	if (file)
+		return save(report, &pair, err);
 	r = print_both(report, &pair);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot compare the profiles") : 0;
 }

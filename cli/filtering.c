@@ -6,45 +6,24 @@
 #include "proto/base/cleanup.h"
 #include "view.h"
 
-enum { KEY_FILTER = 0x400, KEY_EXCLUDE, KEY_SUPPRESSIONS };
-
-static const struct argp_option options[] = {
-	{ "filter", KEY_FILTER, "PATTERN", 0,
-	  "Only stacks with a function, source file or object that matches: a part of its name, * "
-	  "for anything, ^ and $ for its ends; may be given several times",
-	  3 },
-	{ "exclude", KEY_EXCLUDE, "PATTERN", 0, "No stacks that match", 3 },
-	{ "suppressions", KEY_SUPPRESSIONS, "FILE", 0,
-	  "No stacks that match a line `leak:PATTERN' of FILE, as LeakSanitizer reads it", 3 },
-	{ 0 },
-};
-
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+int filtering_reduce(struct dhat_filter *filter, const char *path,
+		     const struct dhat_exporter *exporter, struct dhat_snapshot *snapshot,
+		     struct dhat_error *err)
 {
-	struct dhat_filter *filter = state->input;
-	struct dhat_error err = { 0 };
-	int r;
+	int r = 0;
 
-	switch (key) {
-	case KEY_FILTER:
-	case KEY_EXCLUDE:
-		if (!*arg) {
-			argp_error(state, "an empty pattern matches everything");
-			return EINVAL;
-		}
-		return -dhat_filter_add(
-			filter, key == KEY_FILTER ? DHAT_FILTER_ONLY : DHAT_FILTER_EXCLUDE, arg);
-	case KEY_SUPPRESSIONS:
-		r = dhat_filter_add_suppressions(filter, arg, &err);
-		if (r < 0)
-			argp_error(state, "%s", err.message);
-		return -r;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
+	if (!filter->count)
+		return 0;
+	if (!exporter)
+		r = dhat_exporter_of_path(path, &exporter, err);
+	if (r == 0 && exporter == &dhat_lossless_exporter)
+		r = dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				   "a .dhat file keeps everything: choose stacks when you read it");
+	if (r < 0)
+		return r;
+	r = dhat_filter_reduce(filter, snapshot);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot choose stacks") : 0;
 }
-
-const struct argp filter_argp = { .options = options, .parser = parse_option };
 
 static const char *const option_names[] = { "--filter", "--exclude", "leak:" };
 

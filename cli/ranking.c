@@ -6,7 +6,7 @@
 
 int ranking_parse_key(const char *text, enum ranking_key *ret)
 {
-	static const char *const names[] = { "live", "total", "peak", "max" };
+	static const char *const names[] = { "live", "total", "peak", "max", "growth" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (!strcmp(text, names[i])) {
@@ -26,6 +26,8 @@ uint64_t ranking_bytes(const struct dhat_rendered_point *point, enum ranking_key
 		return point->peak_bytes;
 	case RANK_BY_MAX:
 		return point->max_bytes;
+	case RANK_BY_GROWTH:
+		return point->growth >= 1 ? (uint64_t)point->growth : 0;
 	case RANK_BY_BORN:
 		return point->born.bytes;
 	default:

@@ -9,10 +9,11 @@ enum ranking_key {
 	RANK_BY_TOTAL,	  /* bytes ever */
 	RANK_BY_PEAK,	  /* bytes at t-gmax */
 	RANK_BY_MAX,	  /* bytes at the point's own maximum */
+	RANK_BY_GROWTH,	  /* bytes a minute, if it grows; its blocks are the live ones */
 	RANK_BY_BORN,	  /* bytes now, of the births that the table is of; has no name */
 };
 
-/* "live", "total", "peak", "max"; -EINVAL: none of them. */
+/* "live", "total", "peak", "max", "growth"; -EINVAL: none of them. */
 int ranking_parse_key(const char *text, enum ranking_key *ret);
 uint64_t ranking_bytes(const struct dhat_rendered_point *point, enum ranking_key key);
 uint64_t ranking_blocks(const struct dhat_rendered_point *point, enum ranking_key key);

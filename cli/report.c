@@ -8,6 +8,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "suspicion.h"
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
@@ -31,23 +32,45 @@ static void add_born(struct json_object *object, const struct dhat_born *born)
 	json_object_object_add(object, "born_blocks", json_object_new_uint64(born->blocks));
 }
 
-static void add_numbers(struct json_object *object, const struct dhat_rendered_point *point)
+static struct json_object *lows_as_json(const struct dhat_snapshot *snapshot,
+					const struct dhat_rendered_point *point)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (uint32_t i = 0; array && i < dhat_history_slots(snapshot); i++)
+		json_object_array_add(array, json_object_new_uint64(point->lows[i]));
+	return array;
+}
+
+static void add_numbers(struct json_object *object, const struct dhat_snapshot *snapshot,
+			const struct dhat_rendered_point *point)
 {
 	const struct {
 		const char *name;
 		uint64_t value;
 	} figures[] = {
-		{ "total_bytes", point->total_bytes },	 { "total_blocks", point->total_blocks },
-		{ "live_bytes", point->live_bytes },	 { "live_blocks", point->live_blocks },
-		{ "peak_bytes", point->peak_bytes },	 { "peak_blocks", point->peak_blocks },
-		{ "max_bytes", point->max_bytes },	 { "max_blocks", point->max_blocks },
-		{ "lifetimes_us", point->lifetimes_us }, { "first_ns", point->first_ns },
-		{ "last_ns", point->last_ns },		 { "merged_points", point->part_count },
+		{ "total_bytes", point->total_bytes },
+		{ "total_blocks", point->total_blocks },
+		{ "live_bytes", point->live_bytes },
+		{ "live_blocks", point->live_blocks },
+		{ "peak_bytes", point->peak_bytes },
+		{ "peak_blocks", point->peak_blocks },
+		{ "max_bytes", point->max_bytes },
+		{ "max_blocks", point->max_blocks },
+		{ "lifetimes_us", point->lifetimes_us },
+		{ "first_ns", point->first_ns },
+		{ "last_ns", point->last_ns },
+		{ "merged_points", point->part_count },
+		{ "longest_freed_us", point->longest_freed_us },
+		{ "mean_age_us", dhat_rendered_mean_age_us(point) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_object_add(object, figures[i].name,
 				       json_object_new_uint64(figures[i].value));
+	json_object_object_add(object, "growth_bytes_per_minute",
+			       json_object_new_double(point->growth));
+	json_object_object_add(object, "low_bytes", lows_as_json(snapshot, point));
 	json_object_object_add(object, "max_is_known",
 			       json_object_new_boolean(dhat_rendered_max_is_known(point)));
 }
@@ -60,7 +83,7 @@ static struct json_object *point_as_json(const struct dhat_rendering *table,
 	_cleanup_free_ char *name = NULL;
 	const char *place;
 
-	add_numbers(object, point);
+	add_numbers(object, table->snapshot, point);
 	if (dhat_has_births(&table->births))
 		add_born(object, &point->born);
 	if (with_histograms)
@@ -167,6 +190,7 @@ static void print(const struct report *report, struct dhat_rendering *table,
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_targets(&screen, snapshot);
+	view_timeline(&screen, snapshot);
 	fputc('\n', stdout);
 	rows_headline(&screen, by_line);
 	fputc('\n', stdout);
@@ -181,8 +205,10 @@ static void print(const struct report *report, struct dhat_rendering *table,
 	rows_print(&screen, table, &rows);
 	filtering_print(&screen, report->filter);
 	print_notes(&screen, snapshot->end);
-	if (rows.key == RANK_BY_LIVE && report->list.top)
+	if (rows.key == RANK_BY_LIVE && report->list.top) {
 		rows_hint(&screen, table, by_line);
+		suspicion_hint(&screen, by_line);
+	}
 	if (report->has_ages && !snapshot->head->lifetimes_since_ns)
 		fputs("\nHint: how long freed blocks had lived is counted from the first "
 		      "`dhatctl mark' on\n",

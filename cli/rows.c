@@ -166,7 +166,8 @@ static uint64_t sum_of(const struct dhat_rendering *table, enum ranking_key key)
 			       ? totals->peak_bytes - before.peak_bytes
 			       : 0;
 	case RANK_BY_MAX:
-		return 0; /* maxima of different times */
+	case RANK_BY_GROWTH:
+		return 0; /* maxima of different times; not all grow */
 	case RANK_BY_BORN:
 		return dhat_all_born(snapshot, &table->births).bytes;
 	default:
@@ -290,8 +291,8 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 static void print_figures(struct screen *screen, const struct dhat_rendering *table, size_t i,
 			  uint64_t sum, const struct rows_options *options)
 {
-	static const char *const verbs[] = { "live", "allocated", "at the peak", "at its maximum",
-					     "live" };
+	static const char *const verbs[] = { "live",	       "allocated",	      "at the peak",
+					     "at its maximum", "more a minute, live", "live" };
 	const struct dhat_rendered_point *point = table->points[i];
 	const char *size = view_size(ranking_bytes(point, options->key));
 	char text[256], duration[DHAT_UNIT_CHARS];
@@ -368,9 +369,12 @@ static void print_title(struct screen *screen, const struct dhat_rendering *tabl
 			uint64_t sum, const struct rows_options *options)
 {
 	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
-	static const char *const titles[] = { "live bytes", "bytes ever allocated",
+	static const char *const titles[] = { "live bytes",
+					      "bytes ever allocated",
 					      "bytes at the peak (t-gmax)",
-					      "bytes at their maximum", "live bytes allocated " };
+					      "bytes at their maximum",
+					      "growth (of what is never freed) by the minute",
+					      "live bytes allocated " };
 	char text[512], name[BIRTHS_CHARS] = "";
 
 	if (options->key == RANK_BY_BORN)

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/base/cleanup.h"
 #include "proto/base/program.h"
+#include "proto/base/sparkline.h"
 #include "proto/base/text.h"
 #include "proto/base/units.h"
 #include "proto/profile/verdict.h"
@@ -152,6 +154,35 @@ void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
 		 dhat_format_duration(target->observed_ns, duration),
 		 view_moment(target->observed_since_unix_ns));
 	screen_continue(screen, 2, dhat_text_width(name), text);
+}
+
+#define TIMELINE_COLUMNS 60
+
+void view_timeline(struct screen *screen, const struct dhat_snapshot *snapshot)
+{
+	const Dhat__Timeline *timeline = snapshot->end->timeline;
+	char most[DHAT_UNIT_CHARS], span[DHAT_UNIT_CHARS], rss[DHAT_UNIT_CHARS], text[256];
+	_cleanup_free_ char *line = NULL;
+	uint64_t most_bytes = 0, rss_bytes = 0;
+	size_t room, count = timeline ? timeline->n_most_bytes : 0;
+
+	if (count < 2 || !screen->width)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (timeline->most_bytes[i] > most_bytes)
+			most_bytes = timeline->most_bytes[i];
+	for (size_t i = 0; i < timeline->n_rss_bytes; i++)
+		if (timeline->rss_bytes[i])
+			rss_bytes = timeline->rss_bytes[i];
+	snprintf(text, sizeof(text), "  0 to %s in %s", dhat_format_size(most_bytes, most),
+		 dhat_format_duration(count * timeline->slot_ns, span));
+	if (rss_bytes)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "; RSS %s",
+			 dhat_format_size(rss_bytes, rss));
+	room = screen_room(screen, TIMELINE_COLUMNS, strlen("Live: ") + strlen(text));
+	line = dhat_sparkline(timeline->most_bytes, count, room, screen->has_utf8);
+	if (line)
+		fprintf(screen->file, "Live: %s%s\n", line, text);
 }
 
 /* One of Valgrind's closing lines; numbers end in the same columns. What the screen has no room

@@ -13,6 +13,10 @@ void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot);
 /* Valgrind's closing lines, and what of it was there before the attach. */
 void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot);
 
+/* What was live since the watch began, as a line of bars on a terminal (or where COLUMNS are asked
+ * for), with its scale. Nothing where there is no history. */
+void view_timeline(struct screen *screen, const struct dhat_snapshot *snapshot);
+
 /* "977 KiB (1,000,000 bytes)"; small sizes without the first. Valid until the fourth next call. */
 const char *view_size(uint64_t bytes);
 const char *view_count(uint64_t count); /* the same */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "filtering.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/text.h"
@@ -11,7 +12,8 @@
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
-static int print_json(const char *path, const struct dhat_snapshot *snapshot)
+static int print_json(const char *path, const struct dhat_snapshot *snapshot,
+		      const struct dhat_filter *filter)
 {
 	struct json_object *object = json_object_new_object();
 	int r = -ENOMEM;
@@ -21,7 +23,8 @@ static int print_json(const char *path, const struct dhat_snapshot *snapshot)
 	    json_object_object_add(object, "totals",
 				   dhat_json_message(&snapshot->end->totals->base)) == 0 &&
 	    json_object_object_add(object, "verdict",
-				   dhat_json_message(&snapshot->end->verdict->base)) == 0)
+				   dhat_json_message(&snapshot->end->verdict->base)) == 0 &&
+	    json_object_object_add(object, "left_out", filtering_as_json(filter)) == 0)
 		r = dhat_json_put(stdout, object);
 	fputc('\n', stdout);
 	json_object_put(object);
@@ -29,12 +32,15 @@ static int print_json(const char *path, const struct dhat_snapshot *snapshot)
 }
 
 /* The answer in short, and where the whole of it is. */
-static int print(unsigned trim_rules, const char *path, const struct dhat_snapshot *snapshot)
+static int print(unsigned trim_rules, const char *path, const struct dhat_snapshot *snapshot,
+		 const struct dhat_filter *filter)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *by_line = NULL;
 	const struct dhat_table_options options = { .style.by = DHAT_BY_LINE,
 						    .trim_rules = trim_rules };
 	struct screen screen;
+	uint64_t live_bytes = snapshot->end->totals->live_bytes;
+	uint64_t live_blocks = snapshot->end->totals->live_blocks;
 	size_t stacks = 0, length;
 	char text[256];
 	int r;
@@ -42,16 +48,19 @@ static int print(unsigned trim_rules, const char *path, const struct dhat_snapsh
 	r = dhat_table_new(snapshot, &options, &by_line);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < snapshot->point_count; i++)
+	if (filter->count) /* totals are of the whole process */
+		live_bytes = live_blocks = 0;
+	for (size_t i = 0; i < snapshot->point_count; i++) {
 		stacks += !*snapshot->points[i]->label;
+		live_bytes += filter->count ? snapshot->points[i]->live_bytes : 0;
+		live_blocks += filter->count ? snapshot->points[i]->live_blocks : 0;
+	}
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
 	view_target(&screen, snapshot->head->target);
 	rows_headline(&screen, by_line);
-	length = snprintf(text, sizeof(text), "%s live in %s, %s;",
-			  view_size(snapshot->end->totals->live_bytes),
-			  view_counted(snapshot->end->totals->live_blocks, "block"),
-			  view_counted(stacks, "stack"));
+	length = snprintf(text, sizeof(text), "%s live in %s, %s;", view_size(live_bytes),
+			  view_counted(live_blocks, "block"), view_counted(stacks, "stack"));
 	/* a path is not broken: somebody will copy it */
 	if (screen.width &&
 	    length + strlen(" written to ") + dhat_text_width(path) > screen.width) {
@@ -63,16 +72,19 @@ static int print(unsigned trim_rules, const char *path, const struct dhat_snapsh
 	fputs(" written to ", stdout);
 	screen_text(&screen, path);
 	fputc('\n', stdout);
+	filtering_print(&screen, filter);
 	return 0;
 }
 
 int written_report(const struct common *common, unsigned trim_rules, const char *path,
-		   const struct dhat_snapshot *snapshot, struct dhat_error *err)
+		   const struct dhat_snapshot *snapshot, const struct dhat_filter *filter,
+		   struct dhat_error *err)
 {
 	int r;
 
 	if (!strcmp(path, "-"))
 		return 0;
-	r = common->as_json ? print_json(path, snapshot) : print(trim_rules, path, snapshot);
+	r = common->as_json ? print_json(path, snapshot, filter)
+			    : print(trim_rules, path, snapshot, filter);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
 }

@@ -21,6 +21,7 @@ struct dhatd {
 	struct control *control;
 	struct discover *discover;
 	struct requests_context requests;
+	enum dhat_exit judged;			 /* what became of the conditions of `run` */
 	atomic_bool has_started, is_interrupted; /* at the start */
 };
 

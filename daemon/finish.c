@@ -2,6 +2,7 @@
 #include "dhatd.h"
 
 #include "daemon/target/ptracer.h"
+#include "judge.h"
 #include "keep.h"
 #include "notify.h"
 #include "proto/base/cleanup.h"
@@ -127,7 +128,7 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	_cleanup_free_ bool *is_kept = NULL;
 	struct target **list = NULL;
 	size_t count = 0, lost = 0;
-	int error = targets_list(dhatd->targets, &list, &count);
+	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
 
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);
@@ -140,10 +141,12 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 		error = write_profiles(dhatd, list, count, is_kept, &lost, err);
 	if (lost)
 		error = wait_for_room(dhatd, set, list, count, is_kept, err);
+	if (!dhatd->is_interrupted)
+		failed = judge_all(dhatd, list, count, &dhatd->judged, error ? NULL : err);
 	for (size_t i = 0; i < count; i++)
 		target_unref(list[i]);
 	free(list);
-	return error;
+	return error ?: failed;
 }
 
 int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)

@@ -40,8 +40,8 @@ static int add_part(void *context, const Dhat__SnapshotPart *part)
 	return copy ? dhat_snapshot_add(context, copy, NULL) : -ENOMEM;
 }
 
-static int take_snapshot(struct target *target, struct symbolizer *symbolizer,
-			 struct dhat_snapshot **ret, struct dhat_error *err)
+int keep_snapshot(struct target *target, struct symbolizer *symbolizer, struct dhat_snapshot **ret,
+		  struct dhat_error *err)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
@@ -91,7 +91,7 @@ int keep_profile(struct target *target, struct symbolizer *symbolizer, const cha
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct dhat_error why = { 0 };
 	char elsewhere[PATH_MAX];
-	int error = take_snapshot(target, symbolizer, &snapshot, err);
+	int error = keep_snapshot(target, symbolizer, &snapshot, err);
 
 	if (error)
 		return error;

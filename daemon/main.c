@@ -88,7 +88,7 @@ static int repair(const struct dhatd_options *options)
 /* What can be known before anything is begun: that we may do it, and that the result can be
  * written.
  */
-static int check_start(const struct dhatd_options *options, struct dhat_error *err)
+static int check_start(struct dhatd_options *options, struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
 	const struct dhat_exporter *exporter;
@@ -96,6 +96,8 @@ static int check_start(const struct dhatd_options *options, struct dhat_error *e
 
 	if (error == 0)
 		error = preflight_verdict(&preflight, err);
+	if (error == 0 && dhat_gate_is_asked(&options->gate))
+		error = dhat_gate_prepare(&options->gate, err);
 	if (error || !options->output_path)
 		return error;
 	error = dhat_exporter_of_path(options->output_path, &exporter, err);
@@ -119,7 +121,8 @@ static int profile(struct dhatd *dhatd, int *ret_status, struct dhat_error *err)
 	if (!dhatd->is_interrupted)
 		serve(dhatd, &set);
 	failed = dhatd_finish(dhatd, &set, err);
-	*ret_status = program_status(dhatd);
+	/* a program that failed is the first thing to know */
+	*ret_status = program_status(dhatd) ?: (int)dhatd->judged;
 	return error ?: failed;
 }
 

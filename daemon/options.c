@@ -24,6 +24,7 @@ enum {
 	KEY_DEBUGINFOD,
 	KEY_DEBUGINFOD_SECONDS,
 	KEY_USAGE,
+	KEY_ASSERT,
 };
 
 static const struct argp_option attach_options[] = {
@@ -54,6 +55,15 @@ static const struct argp_option output_options[] = {
 	{ "output", 'o', "FILE", 0,
 	  "At the end write the profile to FILE, in the format that its ending names (.json: "
 	  "DHAT's, .dhat: lossless)",
+	  2 },
+	{ 0 },
+};
+
+static const struct argp_option assert_options[] = {
+	{ "assert", KEY_ASSERT, "CONDITION", 0,
+	  "At the end judge the profile, such as 'live.bytes == 0' (see dhatctl(1)); the exit "
+	  "status "
+	  "is 15 if it does not hold; may be given several times",
 	  2 },
 	{ 0 },
 };
@@ -227,6 +237,16 @@ static error_t parse_socket(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp attach_argp = { .options = attach_options, .parser = parse_attach };
+static error_t parse_assert(int key, char *arg, struct argp_state *state)
+{
+	struct dhatd_options *options = state->input;
+
+	if (key != KEY_ASSERT)
+		return ARGP_ERR_UNKNOWN;
+	return -dhat_gate_add(&options->gate, arg, state->name);
+}
+
+static const struct argp assert_argp = { .options = assert_options, .parser = parse_assert };
 static const struct argp match_argp = { .options = match_options, .parser = parse_match };
 static const struct argp socket_argp = { .options = socket_options, .parser = parse_socket };
 
@@ -235,7 +255,9 @@ static const struct argp_child attach_children[] = { { .argp = &attach_argp },
 						     { .argp = &dhat_attach_argp },
 						     { .argp = &socket_argp },
 						     { 0 } };
-static const struct argp_child run_children[] = { { .argp = &dhat_attach_argp },
+static const struct argp_child run_children[] = { { .argp = &assert_argp },
+						  { .argp = &dhat_gate_argp },
+						  { .argp = &dhat_attach_argp },
 						  { .argp = &socket_argp },
 						  { 0 } };
 static const struct argp_child serve_children[] = { { .argp = &socket_argp }, { 0 } };
@@ -243,14 +265,19 @@ static const struct argp_child plan_children[] = { { .argp = &match_argp },
 						   { .argp = &dhat_attach_argp },
 						   { 0 } };
 
+static void *input_of(struct dhatd_options *options, const struct argp *argp)
+{
+	if (argp == &dhat_attach_argp)
+		return &options->attach;
+	return argp == &dhat_gate_argp ? (void *)&options->gate : (void *)options;
+}
+
 static void give_inputs(struct argp_state *state, struct dhatd_options *options)
 {
 	const struct argp_child *children = state->root_argp->children;
 
 	for (size_t i = 0; children && children[i].argp; i++)
-		state->child_inputs[i] = children[i].argp == &dhat_attach_argp
-						 ? (void *)&options->attach
-						 : (void *)options;
+		state->child_inputs[i] = input_of(options, children[i].argp);
 }
 
 /* repair and plan: they look, print, and end. */
@@ -524,6 +551,7 @@ int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret)
 void dhatd_options_deinit(struct dhatd_options *options)
 {
 	dhat_attach_options_deinit(&options->attach);
+	dhat_gate_deinit(&options->gate);
 	free(options->pids);
 	memset(options, 0, sizeof(*options));
 }

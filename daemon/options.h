@@ -6,6 +6,7 @@
 
 #include "daemon/target/match.h"
 #include "daemon/target/target.h"
+#include "proto/export/gate.h"
 #include "proto/wire/attach_options.h"
 
 #define DHATD_DEFAULT_SOCKET "/run/dhatd.sock"
@@ -33,6 +34,7 @@ struct dhatd_options {
 	const char *debuginfod_urls;  /* NULL: no debuginfod server is asked */
 	uint32_t debuginfod_seconds;  /* for one file; 0: the default */
 	const char *group;	      /* whose members may use the socket, too; NULL: none */
+	struct dhat_gate gate;	      /* run: conditions on its profile */
 	struct target_options target; /* borrows from attach */
 	struct dhat_attach_options attach;
 };

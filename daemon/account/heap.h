@@ -16,11 +16,15 @@
  *     block has most likely moved, and would stay as a leak that is none.
  * H7: realloc of a block from before the observation ends it there and makes a new one: it has no
  *     first stack to stay with, and its growth must show where it happens.
+ * H8: the history (history.h) is as of the events; a point's low is not touched by a realloc that
+ *     makes a block larger.
  * Keys: a block is (domain, address); see struct dhat_record.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "history.h"
 
 struct heap;
 
@@ -36,6 +40,11 @@ struct heap_point { /* one per point id, in order; times in ns of CLOCK_MONOTONI
 	unsigned __int128 live_births_ns;    /* sum of the births of live blocks */
 	uint64_t first_ns, last_ns;	     /* allocations, reallocations included; 0: none */
 	uint64_t peak_number;
+	/* H8: the slot of the history that it was last changed in, and the least of live_bytes in
+	 * it */
+	uint16_t history_slot;
+	uint16_t longest_freed; /* lifetime of a block that was freed: history_brief() */
+	float low_bytes;
 };
 
 struct heap_totals {
@@ -47,6 +56,7 @@ struct heap_totals {
 	uint64_t unknown_frees;	      /* frees of addresses that are no known block */
 	uint64_t unknown_free_bytes;  /* their bytes, where known */
 	uint64_t unfinished_reallocs; /* H6 */
+	uint64_t closed_blocks;	      /* no longer live: freed, moved by realloc, or by H2 or H6 */
 	uint64_t blocks_refused; /* allocations not tracked: max_blocks reached, or no memory */
 };
 
@@ -61,6 +71,8 @@ int heap_new(uint64_t max_blocks, struct heap **ret);
 struct budget;
 int heap_charge(struct heap *heap, struct budget *budget);
 #define HEAP_POINT_WEIGHT 4
+/* What a point is charged with, once: two lines of the cache, and one for its history. */
+#define HEAP_POINT_BYTES (sizeof(struct heap_point) + HISTORY_POINT_SLOTS * sizeof(float))
 void heap_free(struct heap *heap);
 
 /* point: any id; the point table grows to hold it (ids are dense: see stack.h). -ENOMEM when it
@@ -153,10 +165,28 @@ void heap_visit_blocks(const struct heap *heap,
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
 
+/* Time goes on without events: to be called before what is below is asked for, and with each
+ * reading of resident memory (0: there is none). Keeps H8. */
+void heap_pass_time(struct heap *heap, uint64_t now_ns, uint64_t rss_bytes);
+struct heap_history {
+	uint64_t start_ns, slot_ns; /* of the timeline, from its first slot on */
+	uint32_t slot_count;	    /* the last one is not over; 0: nothing has happened yet */
+	uint64_t point_slot_ns;	    /* of points' histories, which begin at the same time */
+	uint32_t point_slot_count;  /* the last one is not over, either */
+	struct history_slot slots[HISTORY_SLOTS];
+};
+void heap_copy_history(const struct heap *heap, struct heap_history *ret);
+/* The least that was live in each of point_slot_count slots. point: of heap_copy(), which nothing
+ * has happened since. */
+void heap_point_history(const struct heap *heap, uint32_t id, const struct heap_point *point,
+			float ret[HISTORY_POINT_SLOTS]);
+
 /* A consistent copy for a snapshot; O(points). peak_* of every point are those of t-gmax. The
  * caller frees *ret_points with free(). */
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count);
+/* Of live blocks; 0: none is. */
+uint64_t heap_point_mean_age_us(const struct heap_point *point, uint64_t now_ns);
 /* Sum of lifetimes of a point, live blocks up to now_ns. In µs it is UINT64_MAX if it is more. */
 unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns);
 uint64_t heap_point_lifetimes_us(const struct heap_point *point, uint64_t now_ns);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/machine.h"
 #include "file.h"
 #include "proto/base/cleanup.h"
 
@@ -66,6 +67,28 @@ int proc_status_read_main(pid_t pid, struct proc_status *ret)
 
 	if (error == 0)
 		proc_status_parse(text, ret);
+	return error;
+}
+
+int proc_statm_parse(const char *text, uint64_t *ret_pages)
+{
+	unsigned long long pages;
+
+	if (sscanf(text, "%*u %llu", &pages) != 1)
+		return -EBADMSG;
+	*ret_pages = pages;
+	return 0;
+}
+
+int proc_resident_bytes(pid_t pid, uint64_t *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t pages = 0;
+	int error = proc_read(pid, "statm", &text, NULL);
+
+	if (error == 0)
+		error = proc_statm_parse(text, &pages);
+	*ret = pages * DHAT_PAGE_BYTES;
 	return error;
 }
 

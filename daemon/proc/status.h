@@ -25,6 +25,11 @@ int proc_status_read(pid_t pid, struct proc_status *ret);
 /* Of the main thread, gone or not: the numbers of the process. */
 int proc_status_read_main(pid_t pid, struct proc_status *ret);
 
+/* Of statm: resident memory, in pages. Pure. -EBADMSG: it is none. */
+int proc_statm_parse(const char *text, uint64_t *ret_pages);
+/* Resident memory of a process, from counters that the kernel keeps anyway. -ESRCH, -EACCES, … */
+int proc_resident_bytes(pid_t pid, uint64_t *ret);
+
 /* Of stat, behind the name, which may hold anything. */
 struct proc_stat {
 	char state;

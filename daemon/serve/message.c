@@ -296,6 +296,56 @@ static void set_marks(bool *failed, const struct target_copy *copy, Dhat__Mark *
 	}
 }
 
+/* ---- history ---- */
+
+/* One number of each slot, at `offset` in it. */
+static void set_series(bool *failed, const struct heap_history *history, size_t offset,
+		       uint64_t **ret, size_t *ret_count)
+{
+	*ret = array(failed, history->slot_count, sizeof(**ret));
+	for (size_t i = 0; *ret && i < history->slot_count; i++)
+		(*ret)[(*ret_count)++] =
+			*(const uint64_t *)((const char *)&history->slots[i] + offset);
+}
+
+static Dhat__Timeline *new_timeline(bool *failed, const struct target_copy *copy)
+{
+	const struct heap_history *history = &copy->history;
+	Dhat__Timeline *timeline = NEW(Dhat__Timeline, dhat__timeline__init);
+
+	if (!timeline) {
+		*failed = true;
+		return NULL;
+	}
+	timeline->start_ns = message_since(copy, history->start_ns);
+	timeline->slot_ns = history->slot_ns;
+#define SERIES(field) &timeline->field, &timeline->n_##field
+#define SLOT(field) offsetof(struct history_slot, field)
+	set_series(failed, history, SLOT(live_bytes), SERIES(live_bytes));
+	set_series(failed, history, SLOT(most_bytes), SERIES(most_bytes));
+	set_series(failed, history, SLOT(live_blocks), SERIES(live_blocks));
+	set_series(failed, history, SLOT(allocated), SERIES(allocations));
+	set_series(failed, history, SLOT(freed), SERIES(frees));
+	set_series(failed, history, SLOT(rss_bytes), SERIES(rss_bytes));
+#undef SERIES
+#undef SLOT
+	return timeline;
+}
+
+static Dhat__PointSlots *new_point_slots(bool *failed, const struct target_copy *copy)
+{
+	Dhat__PointSlots *slots = NEW(Dhat__PointSlots, dhat__point_slots__init);
+
+	if (!slots) {
+		*failed = true;
+		return NULL;
+	}
+	slots->start_ns = message_since(copy, copy->history.start_ns);
+	slots->slot_ns = copy->history.point_slot_ns;
+	slots->count = copy->history.point_slot_count;
+	return slots;
+}
+
 /* ---- wholes ---- */
 
 Dhat__Target *message_target(const struct target_copy *copy)
@@ -382,6 +432,10 @@ Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *co
 	set_probes(&failed, &copy->probed, &end->probes, &end->n_probes);
 	add_texts(&failed, copy->notes, &end->notes, &end->n_notes);
 	add_texts(&failed, notes, &end->notes, &end->n_notes);
+	if (copy->history.slot_count) {
+		end->timeline = new_timeline(&failed, copy);
+		end->history = new_point_slots(&failed, copy);
+	}
 	if (!failed)
 		return end;
 	dhat__snapshot_end__free_unpacked(end, NULL);

@@ -463,9 +463,34 @@ static int write_frames(struct writing *writing)
 
 #define NUMBERS_MAX (DHAT_MAX_FRAMES + 1) /* of a point: its frames, and a gap */
 
-/* figures: room for 2 * MOMENTS_MAX. */
+/* What a point's numbers are in while they are written. */
+struct point_room {
+	uint32_t frames[NUMBERS_MAX];
+	int64_t low_bytes[HISTORY_POINT_SLOTS];
+	uint64_t since_bytes[MOMENTS_MAX], since_blocks[MOMENTS_MAX];
+};
+
+static void fill_history(const struct writing *writing, const struct target_point *from,
+			 Dhat__ProgramPoint *point, int64_t low_bytes[HISTORY_POINT_SLOTS])
+{
+	int64_t before = 0;
+	bool has_any = false;
+
+	for (uint32_t i = 0; i < writing->copy->history.point_slot_count; i++) {
+		int64_t low = (int64_t)from->lows[i];
+
+		low_bytes[i] = low - before;
+		before = low;
+		has_any |= low > 0;
+	}
+	point->low_bytes = low_bytes;
+	point->n_low_bytes = has_any ? writing->copy->history.point_slot_count : 0;
+	point->longest_freed_us = history_brief_ns(from->heap.longest_freed) / 1000;
+	point->mean_age_us = from->mean_age_us;
+}
+
 static void fill_marks(const struct writing *writing, const struct target_point *from,
-		       Dhat__ProgramPoint *point, uint64_t *figures)
+		       Dhat__ProgramPoint *point, struct point_room *room)
 {
 	const struct moments *moments = writing->copy->moments;
 	struct moments_figures since[MOMENTS_MAX];
@@ -473,13 +498,13 @@ static void fill_marks(const struct writing *writing, const struct target_point 
 
 	moments_of_point(moments, from->id, since);
 	for (uint32_t i = 0; i < moments->count; i++) {
-		figures[i] = since[i].bytes;
-		figures[MOMENTS_MAX + i] = since[i].blocks;
+		room->since_bytes[i] = since[i].bytes;
+		room->since_blocks[i] = since[i].blocks;
 		if (since[i].blocks)
 			count = i + 1;
 	}
-	point->since_bytes = figures;
-	point->since_blocks = figures + MOMENTS_MAX;
+	point->since_bytes = room->since_bytes;
+	point->since_blocks = room->since_blocks;
 	point->n_since_bytes = point->n_since_blocks = count;
 }
 
@@ -508,11 +533,11 @@ static void fill_ages(const struct writing *writing, const struct target_point *
 	point->older_blocks = counts->older_blocks;
 }
 
-/* numbers: room for NUMBERS_MAX. */
 static void fill_point(const struct writing *writing, const struct target_point *from,
-		       Dhat__ProgramPoint *point, uint32_t *numbers)
+		       Dhat__ProgramPoint *point, struct point_room *room)
 {
 	const struct heap_point *heap = &from->heap;
+	uint32_t *numbers = room->frames;
 
 	dhat__program_point__init(point);
 	point->total_bytes = heap->total_bytes;
@@ -535,6 +560,7 @@ static void fill_point(const struct writing *writing, const struct target_point 
 	else
 		point->stop = without_qualifiers(message_stop_name(from->stop));
 	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
+	fill_history(writing, from, point, room->low_bytes);
 	point->frames = numbers;
 	for (uint32_t i = 0; i < from->frame_count; i++) {
 		if (i == DHAT_INNER_FRAMES && from->left_out)
@@ -552,12 +578,10 @@ static int write_points(struct writing *writing)
 	const struct target_copy *copy = writing->copy;
 	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
 	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
-	_cleanup_free_ uint32_t *numbers = calloc(POINTS_A_BATCH, NUMBERS_MAX * sizeof(*numbers));
-	_cleanup_free_ uint64_t *figures =
-		calloc(POINTS_A_BATCH, 2 * MOMENTS_MAX * sizeof(*figures));
+	_cleanup_free_ struct point_room *rooms = calloc(POINTS_A_BATCH, sizeof(*rooms));
 	int r = 0;
 
-	if (!points || !list || !numbers || !figures)
+	if (!points || !list || !rooms)
 		return -ENOMEM;
 	for (uint32_t i = 0; !r && i < copy->point_count; i += POINTS_A_BATCH) {
 		Dhat__PointBatch message = DHAT__POINT_BATCH__INIT;
@@ -566,11 +590,9 @@ static int write_points(struct writing *writing)
 		message.n_points = left < POINTS_A_BATCH ? left : POINTS_A_BATCH;
 		message.points = list;
 		for (uint32_t j = 0; j < message.n_points; j++) {
-			fill_point(writing, &copy->points[i + j], &points[j],
-				   numbers + (size_t)j * NUMBERS_MAX);
+			fill_point(writing, &copy->points[i + j], &points[j], &rooms[j]);
 			if (copy->moments && copy->moments->count)
-				fill_marks(writing, &copy->points[i + j], &points[j],
-					   figures + (size_t)j * 2 * MOMENTS_MAX);
+				fill_marks(writing, &copy->points[i + j], &points[j], &rooms[j]);
 			if (copy->census)
 				fill_ages(writing, &copy->points[i + j], &points[j]);
 			list[j] = &points[j];

@@ -154,9 +154,9 @@ static bool is_worth_showing(const struct target_copy *copy, const struct heap_p
 
 /* With `lock`. For one copy the budget has room kept: HEAP_POINT_WEIGHT, and the frames' weight in
  * stack.c. */
-_Static_assert(sizeof(struct heap_point) * (HEAP_POINT_WEIGHT - 1) >=
-		       sizeof(struct heap_point) + sizeof(struct target_point) +
-			       sizeof(struct stack_frame *),
+_Static_assert(HEAP_POINT_BYTES *(HEAP_POINT_WEIGHT - 1) >= sizeof(struct heap_point) +
+								    sizeof(struct target_point) +
+								    sizeof(struct stack_frame *),
 	       "a copy of a point, and the one it is made of");
 static int claim_copy(struct target *target, struct target_copy *copy, uint64_t points,
 		      uint64_t frames)
@@ -216,6 +216,7 @@ static int copy_points(struct target *target, struct target_copy *copy,
 			.heap = points[i],
 			.id = i,
 			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
+			.mean_age_us = heap_point_mean_age_us(&points[i], copy->end_ns),
 			.first_frame = copy->frame_count,
 			.frame_count = view.frame_count,
 			.left_out = view.left_out,
@@ -224,6 +225,7 @@ static int copy_points(struct target *target, struct target_copy *copy,
 			.is_before = i == STACK_POINT_BEFORE,
 			.is_lost = i == STACK_POINT_LOST,
 		};
+		heap_point_history(target->heap, i, &points[i], point->lows);
 		sources[copy->point_count] = view.frames;
 		copy->frame_count += view.frame_count;
 		copy->point_count++;
@@ -320,6 +322,8 @@ static int copy_locked(struct target *target, bool with_points, struct target_co
 		copy->links_are_pinned = tracer_is_pinned(target->tracer);
 	}
 	copy_tables(target, copy);
+	heap_pass_time(target->heap, copy->end_ns, 0);
+	heap_copy_history(target->heap, &copy->history);
 	if (error == 0)
 		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
@@ -356,6 +360,7 @@ static int fill(struct target *target, bool with_points, bool with_ages, struct 
 
 	target_drain_now(target);
 	target_look_after_code(target);
+	target_look_at_memory(target);
 	if (with_ages) {
 		error = copy_and_count(target, copy, &sources);
 	} else {

@@ -109,6 +109,7 @@ void target_begin_life(struct target *target)
 	target_lock(target);
 	target->life.since_ns = target->figures.tick_ns = now_ns;
 	target->life.since_unix_ns = unix_ns;
+	heap_pass_time(target->heap, now_ns, 0); /* its history begins */
 	target_unlock(target);
 	places_set_seen(&target->places, unix_ns);
 }
@@ -169,6 +170,22 @@ void target_tick(struct target *target)
 		hooks->wants_look(hooks->context, target);
 	if (target_has_hidden_due(target, now) && hooks->wants_trial)
 		hooks->wants_trial(hooks->context, target);
+}
+
+/* The number may have become another process's meanwhile: who is older than the reading was there.
+ */
+void target_look_at_memory(struct target *target)
+{
+	uint64_t bytes;
+
+	if (target_state_of(target) != TARGET_ATTACHED ||
+	    proc_resident_bytes(target->pid, &bytes) ||
+	    proc_start_ticks(target->pid) != target->identity.start_ticks)
+		return;
+	target_lock(target);
+	if (target->life.since_ns && target->life.state == TARGET_ATTACHED)
+		heap_pass_time(target->heap, clock_now_ns(CLOCK_MONOTONIC), bytes);
+	target_unlock(target);
 }
 
 void target_tell(struct target *target, const char *text)

@@ -62,6 +62,7 @@ static void do_job(enum mapper_job job, struct target *target)
 		break;
 	case MAPPER_LOOK:
 		target_look_after_code(target);
+		target_look_at_memory(target);
 		break;
 	case MAPPER_TRY:
 		target_try_hidden(target);

@@ -8,7 +8,7 @@ struct mapper; /* each has a thread */
 enum mapper_job {		/* in the order of urgency; see target.h */
 		  MAPPER_MAP,	/* target_map_work() */
 		  MAPPER_WEIGH, /* target_weigh() */
-		  MAPPER_LOOK,	/* target_look_after_code() */
+		  MAPPER_LOOK,	/* target_look_after_code(), target_look_at_memory() */
 		  MAPPER_TRY,	/* target_try_hidden() */
 		  MAPPER_JOBS,
 };

@@ -39,10 +39,8 @@ void target_unlock(struct target *target)
 const char *target_state_name(enum target_state state)
 {
 	static const char *const names[] = {
-		[TARGET_ATTACHED] = DHAT_STATE_ATTACHED,
-		[TARGET_DETACHED] = "detached",
-		[TARGET_EXITED] = "exited",
-		[TARGET_KILLED] = "killed",
+		[TARGET_ATTACHED] = DHAT_STATE_ATTACHED, [TARGET_DETACHED] = "detached",
+		[TARGET_EXITED] = DHAT_STATE_EXITED,	 [TARGET_KILLED] = DHAT_STATE_KILLED,
 		[TARGET_REPLACED] = "replaced",
 	};
 

@@ -85,11 +85,13 @@ struct target_object {
 
 struct target_point {
 	struct heap_point heap;
-	uint64_t lifetimes_us;		/* up to the copy's time */
-	uint32_t id;			/* as moments know it */
-	uint32_t first_frame;		/* index in frames */
-	uint32_t frame_count, left_out; /* as in struct stack_view */
-	uint8_t stop, flags;		/* enum dhat_stop, DHAT_STACK_… */
+	float lows[HISTORY_POINT_SLOTS]; /* heap_point_history() */
+	uint64_t lifetimes_us;		 /* up to the copy's time */
+	uint64_t mean_age_us;		 /* of live blocks */
+	uint32_t id;			 /* as moments and the census know it */
+	uint32_t first_frame;		 /* index in frames */
+	uint32_t frame_count, left_out;	 /* as in struct stack_view */
+	uint8_t stop, flags;		 /* enum dhat_stop, DHAT_STACK_… */
 	bool is_before,
 		is_lost; /* no stack: allocated before the attach; there was no room for it */
 };
@@ -103,6 +105,7 @@ struct target_copy {
 	uint64_t observed_since_unix_ns, observed_since_ns,
 		end_ns; /* CLOCK_MONOTONIC but the first */
 	struct heap_totals totals;
+	struct heap_history history; /* up to the copy's time */
 	struct target_point *points; /* those with a total or something live */
 	uint32_t point_count;
 	struct moments *moments; /* moments_copy() */
@@ -211,6 +214,10 @@ void target_try_hidden(struct target *target);
  * mappings that they are in? wants_mapper follows if something is to be mended. May wait for the
  * target's own work on its mappings. */
 void target_look_after_code(struct target *target);
+
+/* For the mapper thread, once a second, and for each copy: what of the process is resident goes
+ * into the timeline. Reads a file of /proc. */
+void target_look_at_memory(struct target *target);
 
 /* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
  * so that what the target did before the call is in the copy. */

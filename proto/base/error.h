@@ -25,6 +25,8 @@ enum dhat_exit {
 	DHAT_EXIT_PROTOCOL = 12,    /* the other side speaks another version, or nonsense */
 	DHAT_EXIT_INEXACT = 13,	    /* asked to insist on exact numbers, and they are not */
 	DHAT_EXIT_NOT_YET = 14,	    /* an attach is under way: ask again */
+	DHAT_EXIT_ASSERTION = 15,   /* a condition on the profile does not hold */
+	DHAT_EXIT_NOT_BETTER = 16,  /* what was to be mended is the same, or worse */
 };
 
 struct dhat_error {

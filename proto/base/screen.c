@@ -22,12 +22,28 @@ static size_t asked_width(void)
 	return width >= LEAST_WIDTH && width <= 10000 ? width : 0;
 }
 
+/* As setlocale(3) takes them, whose tables nothing here needs. */
+static bool is_utf8_locale(void)
+{
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value && *value)
+			return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+	}
+	return false;
+}
+
 void screen_init(struct screen *screen, FILE *file)
 {
 	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
 	struct winsize size;
 
-	*screen = (struct screen){ .file = file, .width = asked_width() };
+	*screen = (struct screen){ .file = file,
+				   .width = asked_width(),
+				   .has_utf8 = is_utf8_locale() };
 	if (!isatty(fileno(file)))
 		return;
 	if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col >= LEAST_WIDTH)

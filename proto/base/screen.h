@@ -12,9 +12,10 @@ struct screen {
 	FILE *file;
 	size_t width; /* columns; 0: no bound */
 	bool has_marks;
+	bool has_utf8; /* a terminal that shows it; of no meaning without a width */
 };
 
-/* Looks at the file, at COLUMNS, NO_COLOR and TERM. */
+/* Looks at the file, at COLUMNS, NO_COLOR, TERM and the locale's variables. */
 void screen_init(struct screen *screen, FILE *file);
 
 enum mark { MARK_NONE, MARK_BOLD, MARK_BAD, MARK_DIM };

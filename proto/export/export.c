@@ -13,6 +13,7 @@
 static const struct dhat_exporter *const exporters[] = {
 	&dhat_json_exporter,	   &dhat_lossless_exporter, &dhat_pprof_exporter,
 	&dhat_speedscope_exporter, &dhat_folded_exporter,   &dhat_jsonl_exporter,
+	&dhat_html_exporter,	   &dhat_massif_exporter,   &dhat_callgrind_exporter,
 };
 enum { EXPORTER_COUNT = sizeof(exporters) / sizeof(*exporters) };
 

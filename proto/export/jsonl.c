@@ -2,12 +2,13 @@
  *
  * Keys are stable. Each line stands for itself: it repeats the host, the pid and the time.
  * "stack_id" is made of the names of a stack and not of addresses, so that it is the same after a
- * restart.
+ * restart. Of a difference the objects are "difference" and "change", and their figures have signs.
  */
 #include "export.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "proto/base/cleanup.h"
@@ -70,45 +71,76 @@ static int put_origin(const Dhat__SnapshotHead *head, const char *type, FILE *fi
 	return r < 0 ? r : dhat_json_put_string(file, head->target->executable);
 }
 
-static int put_totals(const struct dhat_snapshot *snapshot, FILE *file)
+static void put_series(const char *key, const uint64_t *values, size_t count, FILE *file)
+{
+	fprintf(file, ",\"%s\":[", key);
+	for (size_t i = 0; i < count; i++)
+		fprintf(file, "%s%" PRIu64, i ? "," : "", values[i]);
+	fputc(']', file);
+}
+
+/* As dhat.proto has it. */
+static void put_timeline(const Dhat__Timeline *timeline, FILE *file)
+{
+	if (!timeline)
+		return;
+	fprintf(file, ",\"timeline\":{\"start_ns\":%" PRIu64 ",\"slot_ns\":%" PRIu64,
+		timeline->start_ns, timeline->slot_ns);
+	put_series("live_bytes", timeline->live_bytes, timeline->n_live_bytes, file);
+	put_series("most_bytes", timeline->most_bytes, timeline->n_most_bytes, file);
+	put_series("live_blocks", timeline->live_blocks, timeline->n_live_blocks, file);
+	put_series("allocations", timeline->allocations, timeline->n_allocations, file);
+	put_series("frees", timeline->frees, timeline->n_frees, file);
+	put_series("rss_bytes", timeline->rss_bytes, timeline->n_rss_bytes, file);
+	fputc('}', file);
+}
+
+static int put_totals(const struct dhat_snapshot *snapshot, bool is_difference, FILE *file)
 {
 	const Dhat__Totals *totals = snapshot->end->totals;
 	const Dhat__Verdict *verdict = snapshot->end->verdict;
 	int r;
 
-	r = put_origin(snapshot->head, "totals", file);
+	r = put_origin(snapshot->head, is_difference ? "difference" : "totals", file);
 	fprintf(file,
-		",\"verdict\":\"%s\",\"observed_ns\":%" PRIu64 ",\"total_bytes\":%" PRIu64
-		",\"total_blocks\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"peak_blocks\":%" PRIu64
-		",\"live_bytes\":%" PRIu64 ",\"live_blocks\":%" PRIu64 ",\"reasons\":[",
+		",\"verdict\":\"%s\",\"observed_ns\":%" PRIu64 ",\"total_bytes\":%" PRId64
+		",\"total_blocks\":%" PRId64 ",\"peak_bytes\":%" PRId64 ",\"peak_blocks\":%" PRId64
+		",\"live_bytes\":%" PRId64 ",\"live_blocks\":%" PRId64 ",\"reasons\":[",
 		dhat_verdict_word(dhat_verdict_of(verdict)), snapshot->head->target->observed_ns,
-		totals->total_bytes, totals->total_blocks, totals->peak_bytes, totals->peak_blocks,
-		totals->live_bytes, totals->live_blocks);
+		(int64_t)totals->total_bytes, (int64_t)totals->total_blocks,
+		(int64_t)totals->peak_bytes, (int64_t)totals->peak_blocks,
+		(int64_t)totals->live_bytes, (int64_t)totals->live_blocks);
 	for (size_t i = 0; r == 0 && i < verdict->n_reasons; i++) {
 		fputs(i ? "," : "", file);
 		r = dhat_json_put_string(file, verdict->reasons[i]);
 	}
-	fputs("]}\n", file);
+	fputc(']', file);
+	put_timeline(snapshot->end->timeline, file);
+	fputs("}\n", file);
 	return r;
 }
 
 static int put_point(const struct dhat_rendering *rendering,
-		     const struct dhat_rendered_point *point, FILE *file)
+		     const struct dhat_rendered_point *point, bool is_difference, FILE *file)
 {
 	int r;
 
-	r = put_origin(rendering->snapshot->head, "point", file);
+	r = put_origin(rendering->snapshot->head, is_difference ? "change" : "point", file);
 	fprintf(file,
-		",\"stack_id\":\"%016" PRIx64 "\",\"total_bytes\":%" PRIu64
-		",\"total_blocks\":%" PRIu64 ",\"lifetimes_us\":%" PRIu64 ",\"max_bytes\":%" PRIu64
-		",\"max_blocks\":%" PRIu64 ",\"max_is_known\":%s,\"peak_bytes\":%" PRIu64
-		",\"peak_blocks\":%" PRIu64 ",\"live_bytes\":%" PRIu64 ",\"live_blocks\":%" PRIu64
-		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64 ",\"stack\":[",
-		stack_id(rendering, point), point->total_bytes, point->total_blocks,
-		point->lifetimes_us, point->max_bytes, point->max_blocks,
-		dhat_rendered_max_is_known(point) ? "true" : "false", point->peak_bytes,
-		point->peak_blocks, point->live_bytes, point->live_blocks, point->first_ns,
-		point->last_ns);
+		",\"stack_id\":\"%016" PRIx64 "\",\"total_bytes\":%" PRId64
+		",\"total_blocks\":%" PRId64 ",\"lifetimes_us\":%" PRIu64 ",\"max_bytes\":%" PRId64
+		",\"max_blocks\":%" PRId64 ",\"max_is_known\":%s,\"peak_bytes\":%" PRId64
+		",\"peak_blocks\":%" PRId64 ",\"live_bytes\":%" PRId64 ",\"live_blocks\":%" PRId64
+		",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64 ",\"longest_freed_us\":%" PRIu64
+		",\"growth_bytes_per_minute\":%.0f",
+		stack_id(rendering, point), (int64_t)point->total_bytes,
+		(int64_t)point->total_blocks, point->lifetimes_us, (int64_t)point->max_bytes,
+		(int64_t)point->max_blocks, dhat_rendered_max_is_known(point) ? "true" : "false",
+		(int64_t)point->peak_bytes, (int64_t)point->peak_blocks, (int64_t)point->live_bytes,
+		(int64_t)point->live_blocks, point->first_ns, point->last_ns,
+		point->longest_freed_us, point->growth);
+	put_series("low_bytes", point->lows, dhat_history_slots(rendering->snapshot), file);
+	fputs(",\"stack\":[", file);
 	for (uint32_t i = 0; r == 0 && i < point->line_count; i++) {
 		fputs(i ? "," : "", file);
 		r = dhat_json_put_string(file, rendering->lines[point->lines[i]]);
@@ -126,14 +158,15 @@ static int write_jsonl(const struct dhat_snapshot *snapshot,
 
 	r = dhat_rendering_new(snapshot, frame_line, options->trim_rules, &rendering);
 	if (r == 0)
-		r = put_totals(snapshot, file);
+		r = put_totals(snapshot, options->is_difference, file);
 	for (size_t i = 0; r == 0 && i < rendering->point_count; i++)
-		r = put_point(rendering, rendering->points[i], file);
+		r = put_point(rendering, rendering->points[i], options->is_difference, file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as JSON lines") : 0;
 }
 
 const struct dhat_exporter dhat_jsonl_exporter = {
 	.name = "jsonl",
 	.suffix = ".jsonl",
+	.holds_differences = true,
 	.write = write_jsonl,
 };

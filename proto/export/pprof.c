@@ -529,5 +529,6 @@ static int write_pprof(const struct dhat_snapshot *snapshot,
 const struct dhat_exporter dhat_pprof_exporter = {
 	.name = "pprof",
 	.suffix = ".pb.gz",
+	.holds_differences = true, /* values have signs */
 	.write = write_pprof,
 };

@@ -1,6 +1,7 @@
 #include "difference.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,36 +13,51 @@
 DEFINE_CLEANUP_PTR(struct dhat_difference *, dhat_difference_free)
 
 struct matcher {
-	struct interned texts; /* of the rows, each its lines; the number is the change's */
+	struct interned lines; /* of both tables */
+	struct interned
+		stacks; /* of the rows: the numbers of their lines; a number is the change's */
 	struct dhat_difference *difference;
 	size_t room;
 };
 
-static char *text_of(const struct dhat_rendering *table, const struct dhat_rendered_point *point)
+static void matcher_deinit(struct matcher *m)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *file = open_memstream(&text, &size);
+	interned_deinit(&m->lines);
+	interned_deinit(&m->stacks);
+}
 
-	if (!file)
-		return NULL;
-	for (uint32_t i = 0; i < point->line_count; i++)
-		fprintf(file, "%s\n", table->lines[point->lines[i]]);
-	if (fclose(file)) {
-		free(text);
-		return NULL;
-	}
+/* What each line of a table is called here. */
+static int number_lines(struct matcher *m, const struct dhat_rendering *table, uint32_t **ret)
+{
+	_cleanup_free_ uint32_t *numbers = malloc((table->line_count + 1) * sizeof(*numbers));
+	int r = numbers ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < table->line_count; i++)
+		r = interned_add(&m->lines, table->lines[i], &numbers[i]);
+	if (r == 0)
+		*ret = take_ptr(numbers);
+	return r;
+}
+
+/* "1f,2a,3,": of two rows equal if they read alike, and shorter by far than what they read. */
+static char *text_of(const struct dhat_rendered_point *point, const uint32_t *numbers)
+{
+	enum { NUMBER_CHARS = 9 }; /* with the comma */
+	char *text = malloc(NUMBER_CHARS * (size_t)point->line_count + 1), *at = text;
+
+	for (uint32_t i = 0; text && i < point->line_count; i++)
+		at += sprintf(at, "%" PRIx32 ",", numbers[point->lines[i]]);
 	return text;
 }
 
 /* The change of the rows that read like this one. */
-static int change_of(struct matcher *m, const struct dhat_rendering *table,
-		     const struct dhat_rendered_point *point, struct dhat_change **ret)
+static int change_of(struct matcher *m, const struct dhat_rendered_point *point,
+		     const uint32_t *numbers, struct dhat_change **ret)
 {
 	struct dhat_difference *difference = m->difference;
-	_cleanup_free_ char *text = text_of(table, point);
+	_cleanup_free_ char *text = text_of(point, numbers);
 	uint32_t number;
-	int r = text ? interned_add(&m->texts, text, &number) : -ENOMEM;
+	int r = text ? interned_add(&m->stacks, text, &number) : -ENOMEM;
 
 	if (r < 0)
 		return r;
@@ -56,12 +72,13 @@ static int change_of(struct matcher *m, const struct dhat_rendering *table,
 
 static int match(struct matcher *m, const struct dhat_rendering *table, bool is_after)
 {
-	int r = 0;
+	_cleanup_free_ uint32_t *numbers = NULL;
+	int r = number_lines(m, table, &numbers);
 
 	for (size_t i = 0; i < table->point_count && r == 0; i++) {
 		struct dhat_change *change;
 
-		r = change_of(m, table, table->points[i], &change);
+		r = change_of(m, table->points[i], numbers, &change);
 		if (r == 0 && is_after)
 			change->after = table->points[i];
 		else if (r == 0)
@@ -85,7 +102,7 @@ int dhat_difference_new(const struct dhat_rendering *before, const struct dhat_r
 	}
 	if (r == 0)
 		r = match(&m, after, true);
-	interned_deinit(&m.texts);
+	matcher_deinit(&m);
 	if (r == 0)
 		*ret = take_ptr(difference);
 	return r;

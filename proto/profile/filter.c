@@ -1,6 +1,7 @@
 #include "filter.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,5 +162,45 @@ int dhat_filter_apply(struct dhat_filter *filter, const struct dhat_snapshot *sn
 	for (size_t i = 0; i < filter->count; i++)
 		if (filter->rules[i].kind != DHAT_FILTER_ONLY)
 			apply_rule(&filter->rules[i], snapshot, known, is_shown);
+	return 0;
+}
+
+int dhat_filter_note(const struct dhat_filter *filter, struct dhat_snapshot *snapshot)
+{
+	struct dhat_filter_rule sum = filter->others;
+	char text[256];
+
+	for (size_t i = 0; i < filter->count; i++) {
+		const struct dhat_filter_rule *rule = &filter->rules[i];
+
+		if (rule->kind == DHAT_FILTER_ONLY)
+			continue;
+		sum.live_bytes += rule->live_bytes;
+		sum.live_blocks += rule->live_blocks;
+		sum.stack_count += rule->stack_count;
+	}
+	if (!sum.stack_count)
+		return 0;
+	snprintf(text, sizeof(text),
+		 "left out, as asked for: %" PRIu64 " stacks, with %" PRIu64
+		 " bytes live in %" PRIu64 " blocks; totals are of the whole process",
+		 sum.stack_count, sum.live_bytes, sum.live_blocks);
+	return dhat_snapshot_add_note(snapshot, text);
+}
+
+int dhat_filter_reduce(struct dhat_filter *filter, struct dhat_snapshot *snapshot)
+{
+	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
+	size_t kept = 0;
+	int r = is_shown ? dhat_filter_apply(filter, snapshot, is_shown) : -ENOMEM;
+
+	if (r == 0)
+		r = dhat_filter_note(filter, snapshot);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < snapshot->point_count; i++)
+		if (is_shown[i])
+			snapshot->points[kept++] = snapshot->points[i];
+	snapshot->point_count = kept;
 	return 0;
 }

@@ -35,6 +35,12 @@ int dhat_filter_add(struct dhat_filter *filter, enum dhat_filter_kind kind, cons
  * `#` are passed over. */
 int dhat_filter_add_suppressions(struct dhat_filter *filter, const char *path,
 				 struct dhat_error *err);
+/* Notes in a snapshot how much was left out of it when the filter was applied; nothing if nothing
+ * was. */
+int dhat_filter_note(const struct dhat_filter *filter, struct dhat_snapshot *snapshot);
+/* Takes what is not shown out of the snapshot for good, and notes there how much it was; its totals
+ * stay those of the whole process. What the parts hold, and a .dhat file would, stays. */
+int dhat_filter_reduce(struct dhat_filter *filter, struct dhat_snapshot *snapshot);
 /* is_shown[i], for each point of the snapshot; the rules' figures are of this snapshot then.
  * -ENOMEM is the only failure. */
 int dhat_filter_apply(struct dhat_filter *filter, const struct dhat_snapshot *snapshot,

@@ -26,7 +26,7 @@ static const char *const wrappers[] = {
 	"_PyMem_RawRealloc", "_PyObject_Malloc",
 };
 
-/* Of the C library, where it was linked into the program: what allocates for its caller. */
+/* Of the C library, where it was linked into the program: what allocates for its caller … */
 static const char *const libc_functions[] = {
 	"strdup",
 	"__strdup",
@@ -58,6 +58,13 @@ static const char *const libc_functions[] = {
 	"__libc_reallocarray",
 	"setlocale",
 	"getaddrinfo",
+	/* and what calls main() and the functions of threads */
+	"_start",
+	"__libc_start_main",
+	"__libc_start_main_impl",
+	"__libc_start_call_main",
+	"__clone",
+	"__clone3",
 };
 
 static bool is_in(const char *function, const char *const *list, size_t count)
@@ -94,4 +101,31 @@ bool dhat_is_own_code(const Dhat__Frame *frame, const Dhat__Location *location)
 		return false;
 	return !is_in(function, wrappers, ARRAY_SIZE(wrappers)) &&
 	       !is_in(function, libc_functions, ARRAY_SIZE(libc_functions));
+}
+
+/* Frame number next_frame of the stack, location number next_location; both go on. */
+static void take_next(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
+		      struct dhat_own_frame *ret)
+{
+	ret->number = point->frames[ret->next_frame];
+	ret->frame = snapshot->frames[ret->number - 1];
+	ret->location_index = ret->next_location;
+	ret->location = ret->next_location < ret->frame->n_locations
+				? ret->frame->locations[ret->next_location]
+				: NULL;
+	if (++ret->next_location >= ret->frame->n_locations) {
+		ret->next_frame++;
+		ret->next_location = 0;
+	}
+}
+
+bool dhat_own_next(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
+		   struct dhat_own_frame *ret)
+{
+	while (ret->next_frame < point->n_frames) {
+		take_next(snapshot, point, ret);
+		if (dhat_is_own_code(ret->frame, ret->location))
+			return true;
+	}
+	return false;
 }

@@ -7,7 +7,7 @@
  *   - what trim.h calls the standard library's, the allocator's and the executor's by its name,
  *     wherever it was compiled into (templates, static linking);
  *   - functions of the C library that allocate for their caller, by name, for static programs:
- *     `strdup`, `getline`, `fopen` …;
+ *     `strdup`, `getline`, `fopen` …; and those that call the program, as `_start`;
  *   - a few functions by name that programs wrap malloc in: `xmalloc`, `g_malloc`, `PyMem_Malloc`
  * …;
  *   - code that is in no file and has no name.
@@ -15,7 +15,20 @@
  */
 #include <stdbool.h>
 
-#include "proto/wire/dhat.pb-c.h"
+#include "snapshot.h"
 
 /* One location of a frame; NULL: it has no name. */
 bool dhat_is_own_code(const Dhat__Frame *frame, const Dhat__Location *location);
+
+/* One by one the frames of a stack that are own code, innermost first, inlined ones each for
+ * itself. At first zeroed; false: there are no more. */
+struct dhat_own_frame {
+	const Dhat__Frame *frame;
+	const Dhat__Location *location; /* NULL: it has no name */
+	uint32_t number;		/* the frame's, in the snapshot */
+	size_t location_index;
+
+	size_t next_frame, next_location; /* private */
+};
+bool dhat_own_next(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
+		   struct dhat_own_frame *ret);

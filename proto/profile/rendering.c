@@ -29,6 +29,8 @@ struct builder {
 	struct interned lines; /* become the rendering's */
 	struct span *spans;    /* by frame number - 1 */
 	struct numbers frame_lines;
+	struct numbers
+		frame_owns;   /* of each of these lines: is it own code? Only if that is asked */
 	void *points;	      /* struct dhat_rendered_point by lines */
 	struct numbers stack; /* of the point at hand */
 	uint32_t hidden_count;
@@ -47,6 +49,7 @@ static void builder_deinit(struct builder *builder)
 	tdestroy(builder->points, keep_node);
 	free(builder->spans);
 	free(builder->frame_lines.at);
+	free(builder->frame_owns.at);
 	free(builder->stack.at);
 	free(builder->functions);
 	free(builder->keep);
@@ -80,7 +83,12 @@ static int render_location(struct builder *builder, const Dhat__Frame *frame,
 	int r;
 
 	r = line ? interned_add(&builder->lines, line, &index) : -ENOMEM;
-	return r < 0 ? r : push(&builder->frame_lines, index);
+	if (r == 0)
+		r = push(&builder->frame_lines, index);
+	/* once a frame: that takes longer than all else, and stacks share their frames */
+	if (r == 0 && builder->options->is_own_only)
+		r = push(&builder->frame_owns, dhat_is_own_code(frame, location));
+	return r;
 }
 
 /* A frame: one line for each function inlined there, innermost first, and the function itself. */
@@ -154,33 +162,51 @@ static void trim(struct builder *builder)
 	}
 }
 
+/* The line of a frame's location. */
+static int push_location(struct builder *builder, uint32_t number, size_t location)
+{
+	int r = render_frame(builder, number);
+
+	return r < 0 ? r
+		     : push(&builder->stack,
+			    builder->frame_lines.at[builder->spans[number - 1].first + location]);
+}
+
 /* The innermost frame of one's own code; there is none: the innermost one. */
 static int push_own_frame(struct builder *builder, const Dhat__ProgramPoint *point)
 {
-	const Dhat__Frame *own = NULL;
-	size_t location = 0, number = 0;
-	int r;
+	struct dhat_own_frame own = { 0 };
 
-	for (size_t i = 0; !own && i < point->n_frames; i++) {
-		const Dhat__Frame *frame =
-			builder->rendering->snapshot->frames[point->frames[i] - 1];
+	if (dhat_own_next(builder->rendering->snapshot, point, &own))
+		return push_location(builder, own.number, own.location_index);
+	return point->n_frames ? push_location(builder, point->frames[0], 0) : 0;
+}
 
-		if (!frame->n_locations && dhat_is_own_code(frame, NULL))
-			own = frame;
-		for (location = 0; !own && location < frame->n_locations;)
-			if (dhat_is_own_code(frame, frame->locations[location]))
-				own = frame;
-			else
-				location++;
-		number = point->frames[own ? i : 0];
+/* Of one frame the lines that are own code, but what reads as the line before it: a recursion. */
+static int push_own_lines(struct builder *builder, uint32_t number, size_t first)
+{
+	const struct span *span = &builder->spans[number - 1];
+	struct numbers *stack = &builder->stack;
+	int r = render_frame(builder, number);
+
+	for (uint32_t i = span->first; r == 0 && i < span->first + span->count; i++) {
+		uint32_t line = builder->frame_lines.at[i];
+
+		if (builder->frame_owns.at[i] &&
+		    (stack->count == first || stack->at[stack->count - 1] != line))
+			r = push(stack, line);
 	}
-	if (!number)
-		return 0;
-	r = render_frame(builder, number);
-	return r < 0 ? r
-		     : push(&builder->stack,
-			    builder->frame_lines
-				    .at[builder->spans[number - 1].first + (own ? location : 0)]);
+	return r;
+}
+
+static int push_own_frames(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	size_t first = builder->stack.count;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < point->n_frames; i++)
+		r = push_own_lines(builder, point->frames[i], first);
+	return r < 0 || builder->stack.count > first ? r : push_own_frame(builder, point);
 }
 
 static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
@@ -200,6 +226,14 @@ static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
 	return r;
 }
 
+static int push_what_counts(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	if (builder->options->style.by != DHAT_BY_STACK)
+		return push_own_frame(builder, point);
+	return builder->options->is_own_only ? push_own_frames(builder, point)
+					     : push_frames(builder, point);
+}
+
 static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point)
 {
 	size_t depth = builder->options->depth;
@@ -214,8 +248,7 @@ static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point
 		r = push_note(builder, note);
 	}
 	if (r == 0)
-		r = builder->options->style.by == DHAT_BY_STACK ? push_frames(builder, point)
-								: push_own_frame(builder, point);
+		r = push_what_counts(builder, point);
 	if (r == 0 && !builder->stack.count)
 		r = push_note(builder, "[no stack]");
 	if (r == 0 && depth && builder->stack.count > depth) {
@@ -265,8 +298,8 @@ void dhat_histograms_add(struct dhat_histograms *sum, const struct dhat_histogra
 }
 
 /* keeps R2 */
-static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *part,
-		     const struct dhat_births *births)
+static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_point *sum,
+		     const Dhat__ProgramPoint *part, const struct dhat_births *births)
 {
 	struct dhat_born born = dhat_point_born(part, births);
 
@@ -289,6 +322,10 @@ static void add_part(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *
 		sum->first_ns = part->first_ns;
 	if (sum->last_ns < part->last_ns)
 		sum->last_ns = part->last_ns;
+	sum->live_ages_us += (double)part->mean_age_us * part->live_blocks;
+	if (sum->longest_freed_us < part->longest_freed_us)
+		sum->longest_freed_us = part->longest_freed_us;
+	dhat_history_add(snapshot, part, sum->lows);
 	sum->part_count++;
 }
 
@@ -315,12 +352,19 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part)
 	node = tsearch(point, &builder->points, compare_points);
 	if (!node)
 		return -ENOMEM;
-	add_part(*node, part, &builder->options->births);
+	add_part(rendering->snapshot, *node, part, &builder->options->births);
 	if (builder->options->has_histograms)
 		r = add_histograms(*node, part);
 	if (*node == point)
 		rendering->points[rendering->point_count++] = take_ptr(point);
 	return r;
+}
+
+uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point)
+{
+	double mean = point->live_blocks ? point->live_ages_us / point->live_blocks : 0;
+
+	return mean < INT64_MAX / 2.0 ? (uint64_t)mean : INT64_MAX / 2;
 }
 
 uint64_t dhat_rendered_least_max(const struct dhat_rendered_point *point)
@@ -351,6 +395,11 @@ static int build(struct builder *builder)
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
 		if (!builder->options->is_shown || builder->options->is_shown[i])
 			r = add_point(builder, snapshot->points[i]);
+	for (size_t i = 0; r == 0 && i < builder->rendering->point_count; i++) {
+		struct dhat_rendered_point *point = builder->rendering->points[i];
+
+		point->growth = dhat_history_growth(snapshot, point->lows, point->first_ns);
+	}
 	return r;
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "histogram.h"
+#include "history.h"
 #include "mark.h"
 #include "snapshot.h"
 #include "table_line.h"
@@ -30,9 +31,13 @@ struct dhat_rendered_point {
 	struct dhat_born born;		    /* of a table that was asked for births */
 	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */
 	uint64_t first_ns, last_ns;
-	uint64_t greatest_max_bytes; /* of a single part */
-	uint32_t part_count;	     /* points of the snapshot that this one stands for */
-	uint32_t hidden_count;	     /* lines of the first part's stack beyond the depth */
+	uint64_t lows[DHAT_HISTORY_SLOTS]; /* sums over the parts: history.h */
+	double growth;			   /* of these, bytes a minute */
+	uint64_t longest_freed_us;	   /* lifetime of a block that was freed; 0: none was */
+	double live_ages_us;		   /* sum over the live blocks */
+	uint64_t greatest_max_bytes;	   /* of a single part */
+	uint32_t part_count;		   /* points of the snapshot that this one stands for */
+	uint32_t hidden_count;		   /* lines of the first part's stack beyond the depth */
 	uint32_t line_count;
 	uint32_t lines[]; /* indices in dhat_rendering.lines; innermost first, never none */
 };
@@ -61,7 +66,10 @@ int dhat_rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_frame 
 struct dhat_table_options {
 	struct dhat_line_style style;
 	unsigned trim_rules;
-	size_t depth;	      /* lines of a stack, from the innermost on; 0: all. Only by stack */
+	size_t depth; /* lines of a stack, from the innermost on; 0: all. Only by stack */
+	/* by stack the frames of one's own code alone, a recursion once, and no word of an early
+	 * end: what stays the same when a library is another version. Nothing is trimmed then. */
+	bool is_own_only;
 	const bool *is_shown; /* of each point of the snapshot; NULL: all are */
 	struct dhat_births births;
 	bool has_histograms;
@@ -70,6 +78,8 @@ int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table
 		   struct dhat_rendering **ret);
 void dhat_rendering_free(struct dhat_rendering *rendering);
 
+/* Of the live blocks; 0: none is. Kept below 2^63, whatever a file holds. */
+uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point);
 /* Is max_bytes what it was, and not just a bound? Its lower bound: dhat_rendered_least_max(). */
 bool dhat_rendered_max_is_known(const struct dhat_rendered_point *point);
 uint64_t dhat_rendered_least_max(const struct dhat_rendered_point *point);

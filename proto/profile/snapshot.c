@@ -7,6 +7,7 @@
 #include "histogram.h"
 #include "mark.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 int dhat_snapshot_new(struct dhat_snapshot **ret)
 {
@@ -177,6 +178,21 @@ int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error
 {
 	if (!snapshot->end)
 		return bad(err, "its end is missing");
+	return 0;
+}
+
+int dhat_snapshot_add_note(struct dhat_snapshot *snapshot, const char *text)
+{
+	Dhat__SnapshotEnd *end = without_qualifiers(snapshot->end); /* ours */
+	char **notes = reallocarray(end->notes, end->n_notes + 1, sizeof(*notes));
+
+	if (!notes)
+		return -ENOMEM;
+	end->notes = notes;
+	notes[end->n_notes] = strdup(text);
+	if (!notes[end->n_notes])
+		return -ENOMEM;
+	end->n_notes++;
 	return 0;
 }
 

@@ -52,6 +52,9 @@ int dhat_snapshot_add(struct dhat_snapshot *snapshot, Dhat__SnapshotPart *part,
 /* After the last part: is it whole? */
 int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error *err);
 
+/* One more note at its end, which exports tell, too. -ENOMEM: nothing has changed. */
+int dhat_snapshot_add_note(struct dhat_snapshot *snapshot, const char *text);
+
 /* Blocks from before the attach have no stack: they are no part of rankings and percentages. */
 bool dhat_point_is_before(const Dhat__ProgramPoint *point);
 /* Their sums, in the fields that a point has figures in; all 0 if there are none. */

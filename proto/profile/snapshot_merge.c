@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "history.h"
 #include "mark.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
@@ -115,6 +116,8 @@ static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
 		head->marks[i]->ns += ns;
 	if (head->lifetimes_since_ns)
 		head->lifetimes_since_ns += ns;
+	if (snapshot->end->history)
+		snapshot->end->history->start_ns += ns;
 	snapshot->end->totals->peak_ns += ns;
 	snapshot->end->totals->end_ns += ns;
 }
@@ -278,6 +281,83 @@ static void merge_ages(Dhat__SnapshotHead *into, const Dhat__SnapshotHead *from)
 		into->lifetimes_since_ns = from->lifetimes_since_ns;
 }
 
+/* ---- histories ----------------------------------------------------------------------------- */
+
+static struct dhat_history_grid grid_of(const struct dhat_snapshot *snapshot)
+{
+	const Dhat__PointSlots *slots = snapshot->end->history;
+
+	return (struct dhat_history_grid){ slots->start_ns, slots->slot_ns, slots->count };
+}
+
+static int fit_point(const struct dhat_snapshot *snapshot, Dhat__ProgramPoint *point,
+		     const struct dhat_history_grid *to)
+{
+	const struct dhat_history_grid from = grid_of(snapshot);
+	uint64_t before = 0, lows[DHAT_HISTORY_SLOTS] = { 0 }, fitted[DHAT_HISTORY_SLOTS];
+	int64_t *low_bytes;
+
+	if (!point->n_low_bytes)
+		return 0;
+	low_bytes = calloc(to->count, sizeof(*low_bytes));
+	if (!low_bytes)
+		return -ENOMEM;
+	dhat_history_add(snapshot, point, lows);
+	dhat_history_fit(&from, lows, to, fitted);
+	for (uint32_t i = 0; i < to->count; i++) {
+		low_bytes[i] = (int64_t)(fitted[i] - before);
+		before = fitted[i];
+	}
+	free(point->low_bytes);
+	point->low_bytes = low_bytes;
+	point->n_low_bytes = to->count;
+	return 0;
+}
+
+static int fit_history(struct dhat_snapshot *snapshot, const struct dhat_history_grid *to)
+{
+	Dhat__PointSlots *slots = snapshot->end->history;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
+		r = fit_point(snapshot, snapshot->points[i], to);
+	slots->start_ns = to->start_ns;
+	slots->slot_ns = to->slot_ns;
+	slots->count = to->count;
+	return r;
+}
+
+static void forget_timeline(struct dhat_snapshot *snapshot)
+{
+	Dhat__SnapshotEnd *end = without_qualifiers(snapshot->end);
+
+	if (end->timeline)
+		dhat__timeline__free_unpacked(end->timeline, NULL);
+	end->timeline = NULL;
+}
+
+static void forget_history(struct dhat_snapshot *snapshot)
+{
+	if (snapshot->end->history)
+		snapshot->end->history->count = 0;
+}
+
+/* Both in the slots of the one that has the wider ones; times are aligned. If one has no history,
+ * neither has. */
+static int align_histories(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	struct dhat_history_grid a, b;
+
+	forget_timeline(into);
+	if (!dhat_history_slots(into) || !dhat_history_slots(from)) {
+		forget_history(into);
+		return 0;
+	}
+	a = grid_of(into);
+	b = grid_of(from);
+	return a.slot_ns >= b.slot_ns ? fit_history(from, &a) : fit_history(into, &b);
+}
+
 /* ---- the whole ----------------------------------------------------------------------------- */
 
 static int add_pid(struct dhat_snapshot *into, uint32_t pid)
@@ -344,7 +424,9 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 		return r;
 	align_times(into, from);
 	merge_ages(without_qualifiers(into->head), from->head);
-	r = merge_marks(into, from);
+	r = align_histories(into, from);
+	if (r == 0)
+		r = merge_marks(into, from);
 	if (r < 0)
 		return r;
 	add_totals(into->end->totals, from->end->totals);
@@ -381,4 +463,12 @@ int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from_,
 				      "the profiles are too large to be put together");
 	r = merge(into, from);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot put the profiles together") : 0;
+}
+
+bool dhat_snapshot_is_same_watch(const struct dhat_snapshot *a, const struct dhat_snapshot *b)
+{
+	const Dhat__Target *one = a->head->target, *other = b->head->target;
+
+	return one->pid == other->pid &&
+	       one->observed_since_unix_ns == other->observed_since_unix_ns;
 }

@@ -2,9 +2,10 @@
 /* snapshot_merge: the profiles of several processes of one program as one.
  *
  * Pure. Figures are sums. Times are since the first observation began. What the processes had at
- * the same time is known of now only: the peak is the sum of their peaks, an upper bound. It is
- * exact if all are; reasons and notes say of which process they are, the first few of them. Marks
- * are those that all have, by name.
+ * the same time is known of now only: the peak is the sum of their peaks, an upper bound. There
+ * is no timeline of the whole; the histories of points are put into the same slots, in which they
+ * are at most too low. It is exact if all are; reasons and notes say of which process they are, the
+ * first few of them. Marks are those that all have, by name.
  */
 #include "snapshot.h"
 
@@ -16,3 +17,5 @@ int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from,
 			struct dhat_error *err);
 /* Are two of the same program? */
 bool dhat_snapshot_is_of(const struct dhat_snapshot *snapshot, const Dhat__Target *target);
+/* Are two moments of one watch: of one process, that was attached to once? */
+bool dhat_snapshot_is_same_watch(const struct dhat_snapshot *a, const struct dhat_snapshot *b);

@@ -41,24 +41,28 @@ static const char *path_tail(const char *path, int count)
 }
 
 /* "dir/file.c:12", "dir/file.c", "object+0x12a4"; NULL: out of memory. */
-static char *place_of(const Dhat__Frame *frame, const Dhat__Location *location, enum dhat_by by)
+static char *place_of(const Dhat__Frame *frame, const Dhat__Location *location,
+		      const struct dhat_line_style *style)
 {
 	bool has_function = location && *location->function;
+	bool is_file_only = style->by == DHAT_BY_FUNCTION || style->is_portable;
 	char *place;
 	int n;
 
-	if (location && *location->file && (location->line || by == DHAT_BY_FUNCTION)) {
+	if (location && *location->file && (location->line || is_file_only)) {
 		const char *file = path_tail(location->file, 2);
 
-		if (by == DHAT_BY_FUNCTION)
+		if (is_file_only)
 			return strdup(file);
 		n = asprintf(&place, "%s:%u", file, location->line);
 	} else if (*frame->object) {
 		const char *object = path_tail(frame->object, 1);
 
-		if (by == DHAT_BY_FUNCTION && has_function)
+		if (style->is_portable || (is_file_only && has_function))
 			return strdup(object);
 		n = asprintf(&place, "%s+0x%" PRIx64, object, frame->object_vaddr);
+	} else if (style->is_portable) {
+		return strdup("in no file");
 	} else {
 		n = asprintf(&place, "0x%" PRIx64 ", in no file", frame->address);
 	}
@@ -71,7 +75,7 @@ static char *function_line(const Dhat__Frame *frame, const Dhat__Location *locat
 	const char *whole = location && *location->function ? location->function : "???";
 	_cleanup_free_ char *function =
 		style->has_whole_names ? strdup(whole) : dhat_short_name(whole);
-	_cleanup_free_ char *place = place_of(frame, location, style->by);
+	_cleanup_free_ char *place = place_of(frame, location, style);
 	char address[24] = "", *line;
 
 	if (!function || !place)

@@ -15,6 +15,7 @@ struct dhat_line_style {
 	enum dhat_by by;
 	bool has_addresses;   /* two calls in one line of source stay two */
 	bool has_whole_names; /* else as function_name.h shortens them */
+	bool is_portable;     /* neither lines nor offsets: two builds of a program read alike */
 };
 
 /* "stack", "function", "line", "file", "object"; -EINVAL: none of them. */
@@ -22,9 +23,9 @@ int dhat_by_parse(const char *text, enum dhat_by *ret);
 const char *dhat_by_name(enum dhat_by by);
 
 /* "ADDRESS\tNAME\tPLACE", without the address if the style has none. NAME is a function with its
- * PLACE "dir/file.c:12" or "object+0x12a4" (by function the file alone), or the path of a file or
- * object with nothing behind it. location NULL: it has no name. The caller frees; NULL: out of
- * memory. */
+ * PLACE "dir/file.c:12" or "object+0x12a4" (by function and portable the file alone), or the path
+ * of a file or object with nothing behind it. location NULL: it has no name. The caller frees;
+ * NULL: out of memory. */
 char *dhat_table_line(const Dhat__Frame *frame, const Dhat__Location *location,
 		      const struct dhat_line_style *style);
 /* The parts of such a line. *ret_name: for the caller to free, NULL when out of memory.

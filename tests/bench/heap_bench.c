@@ -23,6 +23,7 @@
 #define ROUND_EVENTS (BATCH * 64)
 #define ROUNDS 9
 #define DEPTH 20
+#define EVENT_NS 1000 /* a million a second: the history has its share */
 
 static uint64_t cpu_ns(void)
 {
@@ -65,7 +66,7 @@ static void make_alloc(struct world *world, size_t at, uint64_t block)
 	world->records[at] = (struct dhat_record_alloc){
 		.head = { DHAT_RECORD_ALLOC, 0, sizeof(struct dhat_record_alloc),
 			  1000 + random_next() % 16 },
-		.time_ns = ++world->time_ns,
+		.time_ns = world->time_ns += EVENT_NS,
 		.addr = world->addrs[block],
 		.size_bytes = 40,
 		.stack_id = stack_id(random_next() % world->stack_count),
@@ -77,7 +78,7 @@ static void make_free(struct world *world, size_t at, uint64_t block)
 {
 	struct dhat_record_free freed = {
 		.head = { DHAT_RECORD_FREE, 0, sizeof(freed), 1000 + random_next() % 16 },
-		.time_ns = ++world->time_ns,
+		.time_ns = world->time_ns += EVENT_NS,
 		.addr = world->addrs[block],
 		.chunk = 0x31,
 	};

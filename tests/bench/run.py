@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
 
-tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops]
+tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops] [files]
 pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
 frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
 attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
+files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of each format, of a difference, and
+        until a browser has drawn the report (make deps-test)
 
 Figures are medians over rounds; within a round every tool has its turn on the same process, so that a
 busy moment of the machine does not fall on one of them alone. A ratio means more than a figure.
@@ -17,6 +19,7 @@ import json
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -258,6 +261,41 @@ class Bench:
                 "cpu_seconds": about["daemon_cpu_seconds"]}
 
 
+    def files(self):
+        sys.path.insert(0, str(ROOT / "tests/e2e"))
+        from browser import Browser
+        from dhat_file import write_large
+        rows, profiles = {}, [self.tmp / f"{stacks}.dhat" for stacks in (50_000, 100_000)]
+        for profile in profiles:
+            write_large(profile, int(profile.stem))
+            for suffix in "html", "json", "pb.gz", "speedscope.json", "folded", "jsonl", "massif", "callgrind":
+                path = profile.with_suffix(f".{suffix}")
+                seconds = self.cpu_seconds("export", profile, "-o", path)
+                rows[path.name] = {"seconds": seconds, "bytes": path.stat().st_size}
+                say(f"files: {path.name}: {seconds:.2f} s of CPU time, {path.stat().st_size / 1e6:.1f} MB")
+        seconds = self.cpu_seconds("diff", *profiles, "-o", self.tmp / "growth.html")
+        rows["diff"] = {"seconds": seconds}
+        say(f"files: the difference of the two, listed and as growth.html: {seconds:.2f} s of CPU time")
+        with Browser(self.tmp) as browser:
+            for profile in profiles:
+                times = []
+                for _ in range(self.args.rounds):
+                    browser.open(profile.with_suffix(".html").as_uri())
+                    times.append(browser.run("""const [page] = performance.getEntriesByType("navigation");
+                        return page.domContentLoadedEventEnd""") / 1000)  # the script draws before that
+                rows[profile.name] = {"drawn": times}
+                say(f"files: {profile.stem}.html drawn {statistics.median(times):.2f} s after its opening "
+                    f"({min(times):.2f} to {max(times):.2f})")
+        return rows
+
+    def cpu_seconds(self, *argv):
+        """Of a dhatctl."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([self.build / "dhatctl", *argv], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-O", dest="build", default="build")
@@ -278,7 +316,7 @@ def main():
         args.link = args.link or best_link(bench)
         for part in args.parts:
             run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
-                   "drops": bench.drops}[part]
+                   "drops": bench.drops, "files": bench.files}[part]
             results[part] = run()
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1) + "\n")

@@ -109,6 +109,46 @@ def test_jsonl(ctl, dhat, sums):
     assert len({o["stack_id"] for o in objects[1:]}) == len(objects) - 1
 
 
+def test_massif(ctl, dhat, sums):
+    """ms_print reads two moments, and each tree adds up: with no threshold the innermost frames are all there is."""
+    path = exported(ctl, dhat, ".massif")
+    printed = subprocess.run(["ms_print", "--threshold=0", path], capture_output=True, text=True, check=True).stdout
+    moments = re.findall(r"^ +\d+ +[\d,]+ +[\d,]+ +([\d,]+) +0 +0$", printed, re.M)
+    assert [int(n.replace(",", "")) for n in moments] == [sums["gb"], sums["eb"]], printed[:3000]
+    for tree, field in zip(printed.split("(heap allocation functions)")[1:], ("gb", "eb"), strict=True):
+        assert sum(int(n.replace(",", "")) for n in re.findall(r"^->[\d.]+% \(([\d,]+)B\)", tree, re.M)) == sums[field]
+    assert re.search(r"main \(.*stacks_cxx.cc:\d+\)", printed)
+
+
+def test_callgrind(ctl, dhat, sums):
+    """callgrind_annotate's totals are ours, and what main has in all is what its stacks have."""
+    path = exported(ctl, dhat, ".callgrind", "--metric", "total")
+    events = ("TotalBytes", "LiveBytes", "LiveBlocks", "PeakBytes", "PeakBlocks", "TotalBlocks")
+    fields = ("tb", "eb", "ebk", "gb", "gbk", "tbk")
+    printed = subprocess.run(["callgrind_annotate", "--auto=no", "--inclusive=yes", "--threshold=100", path],
+                             capture_output=True, text=True, check=True).stdout
+    assert f"Events recorded:  {' '.join(events)}" in printed
+    totals = re.search(r"^(.*)PROGRAM TOTALS$", printed, re.M)[1]
+    assert [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:\(|  )", totals)] == [sums[f] for f in fields]
+    main = re.search(r"^ *([\d,]+) \([^\n]*stacks_cxx\.cc:main$", printed, re.M)[1]
+    assert int(main.replace(",", "")) == Profile(exported(ctl, dhat, ".json")).with_function("main")["tb"]
+
+
+def test_chosen_stacks(ctl, dhat, sums):
+    """What is chosen and what is left out are the whole; the file says that it is a part."""
+    only, others = (Profile(exported(ctl, dhat, ".json", f"--{option}", "stacks_cxx.cc"))
+                    for option in ("filter", "exclude"))
+    assert {field: only.sums()[field] + others.sums()[field] for field in sums} == sums
+    assert 0 < len(only.points) < len(only.points) + len(others.points)
+    assert any(re.match(r"left out, as asked for: \d+ stacks, ", note) for note in others.verdict["notes"])
+    # chosen while the names are there
+    strangers = Profile(exported(ctl, dhat, ".json", "--exclude", "stacks_cxx.cc", "--redact"))
+    assert strangers.sums() == others.sums() and "stacks_cxx" not in json.dumps(strangers.data)
+    assert any(note.startswith("left out, as asked for: ") for note in strangers.verdict["notes"])
+    refused = ctl("export", dhat, "-o", dhat.with_suffix(".part.dhat"), "--filter", "main", ok=False)
+    assert refused.status == 2 and "keeps everything" in refused.err
+
+
 def test_unknown_suffix_is_an_error(ctl, dhat):
     answer = ctl("export", dhat, "-o", dhat.with_suffix(".txt"), ok=False)
     assert answer.status == 2 and ".pb.gz" in answer.err and not dhat.with_suffix(".txt").exists()

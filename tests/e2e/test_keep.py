@@ -35,7 +35,7 @@ def test_refused_at_the_start(command, socket_path, tmp_path, waves, full_disk):
     try:
         for path, status, word in ((tmp_path / "none" / "x.json", OUTPUT, "No such file"),
                                    (tmp_path, OUTPUT, "directory"), (fixed / "x.json", OUTPUT, "Read-only"),
-                                   (full_disk / "x.json", OUTPUT, "space"), ("x.html", USAGE, "there are: .json")):
+                                   (full_disk / "x.json", OUTPUT, "space"), ("x.xlsx", USAGE, "there are: .json")):
             done = run(BUILD / "dhatd", command, "--socket", socket_path, "-o", path, *what, cwd=tmp_path)
             assert_error(done, status, str(path), word)
             assert "attached" not in done.stderr

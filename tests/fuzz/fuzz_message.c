@@ -1,8 +1,24 @@
-/* Messages from a socket, and .dhat files: a protobuf of any kind, and a whole snapshot. */
+/* Messages from a socket, and .dhat files: a protobuf of any kind, and a whole snapshot, of which a
+ * table is made and judged. */
 #include "fuzz.h"
 #include "proto/profile/snapshot_file.h"
+#include "proto/profile/suspects.h"
 #include "proto/wire/dhat.pb-c.h"
 #include "proto/wire/frame.h"
+
+static void judge(const struct dhat_snapshot *snapshot)
+{
+	const struct dhat_table_options by = { .style.by = DHAT_BY_LINE };
+	struct dhat_suspects suspects;
+	struct dhat_rendering *table;
+
+	FUZZ_CHECK(dhat_table_new(snapshot, &by, &table) == 0);
+	FUZZ_CHECK(dhat_suspects_find(table, &suspects) == 0);
+	FUZZ_CHECK(suspects.suspect_count <= suspects.count &&
+		   suspects.count <= table->point_count);
+	dhat_suspects_deinit(&suspects);
+	dhat_rendering_free(table);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,9 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	file = fmemopen((void *)data, size ? size : 1, "r");
 	FUZZ_CHECK(file);
 	if (dhat_snapshot_read(file, "input", &snapshot, &err) == 0)
-		dhat_snapshot_free(snapshot);
+		judge(snapshot);
 	else
 		FUZZ_CHECK(err.code != DHAT_EXIT_OK && err.message[0]);
+	dhat_snapshot_free(snapshot);
 	fclose(file);
 	return 0;
 }

@@ -465,6 +465,14 @@ def write(folder, name, data):
     (folder / name).write_bytes(data)
 
 
+ASSERTIONS = [b"live.bytes == 0", b"peak.bytes < 64MiB", b"stack(/parse_/).growth == 0", b"growth.blocks <= 10",
+              b"total.blocks <= baseline * 1.05", b"live.bytes != baseline + 1.5 KiB", b"stack(/^main$/).live.byts == 0"]
+FIGURES = b"".join(b', "%s_%s": 1' % (when, what) for when in (b"live", b"peak", b"total") for what in (b"bytes", b"blocks"))
+BASELINE = (b'{"dhatd_baseline": 1, "program": "p", "verdict": "exact", "totals": {"x": 1' + FIGURES
+            + b'}, "stacks": [\n{"stack": ["f (a.c)", "main (a.c)"]' + FIGURES + b'},\n{"stack": ["g"]' + FIGURES
+            + b"}\n]}\n")
+
+
 def main():
     top = Path(sys.argv[1])
     noise = random.Random(1)
@@ -483,6 +491,9 @@ def main():
     write(top / "jit", "dump", struct.pack("<6I2Q", 0x4A695444, 1, 40, 62, 0, 1, 0, 0) + 2 * load)
     for i, text in enumerate(CUSTOMS):
         write(top / "custom", f"custom-{i}", text)
+    for i, text in enumerate(ASSERTIONS):
+        write(top / "assertion", f"assertion-{i}", text)
+        write(top / "assertion", f"baseline-{i}", text + b"\0" + BASELINE)
     for i, code in enumerate(CODES):
         for flags in (0, 3, 13):
             write(top / "prologue", f"code-{i}-{flags}", bytes([flags]) + code)

@@ -108,6 +108,7 @@ static inline Dhat__SnapshotPart *sample_frames(void)
 /* Points: a leak, churn, two that are one after rendering, one that ended early, blocks from
  * before, anonymous memory. */
 #define SAMPLE_POINTS 7
+#define SAMPLE_SLOTS 9 /* of ten seconds */
 static inline Dhat__SnapshotPart *sample_points(void)
 {
 	static const uint64_t figures[SAMPLE_POINTS][9] = {
@@ -128,6 +129,10 @@ static inline Dhat__SnapshotPart *sample_points(void)
 			dead_ages[9] = { [0] = 20000, [8] = 9998 },
 			live_sizes[12] = { [0] = 1, [1] = 2, [4] = 7, [10] = 90, [11] = 900 };
 	static const size_t depths[SAMPLE_POINTS] = { 2, 2, 3, 3, 2, 0, 2 };
+	/* the leak's floor rises by 100,000 bytes a slot; the third point's is level */
+	static int64_t leak[SAMPLE_SLOTS] = { 0,      100000, 100000, 100000, 100000,
+					      100000, 100000, 100000, 100000 };
+	static int64_t level[SAMPLE_SLOTS] = { 0, 100 };
 	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
 	Dhat__PointBatch batch = DHAT__POINT_BATCH__INIT;
 	Dhat__ProgramPoint p[SAMPLE_POINTS], *points[SAMPLE_POINTS];
@@ -168,6 +173,12 @@ static inline Dhat__SnapshotPart *sample_points(void)
 	p[5].n_live_ages = 25;
 	p[5].older_bytes = 770;
 	p[5].older_blocks = 6;
+	p[0].low_bytes = leak;
+	p[2].low_bytes = level;
+	p[0].n_low_bytes = p[2].n_low_bytes = SAMPLE_SLOTS;
+	p[0].mean_age_us = 44000000;
+	p[2].mean_age_us = 88000000;
+	p[2].longest_freed_us = 3;
 	p[4].stop = "no rule";
 	p[5].label = "[allocated before attach]";
 	p[5].stop = "";
@@ -189,6 +200,11 @@ static inline Dhat__SnapshotPart *sample_end(void)
 	Dhat__Probe probe = DHAT__PROBE__INIT;
 	Dhat__Counter *counters[] = { &seen, &lost };
 	Dhat__Probe *probes[] = { &probe };
+	Dhat__Timeline timeline = DHAT__TIMELINE__INIT;
+	Dhat__PointSlots history = DHAT__POINT_SLOTS__INIT;
+	uint64_t live[] = { 400000, 913365, 1013158 }, blocks[] = { 400, 913, 1010 };
+	uint64_t allocations[] = { 20000, 20000, 11011 }, frees[] = { 19600, 19487, 10914 };
+	uint64_t resident[] = { 0, 9000000, 9500000 };
 	char *reasons[] = { "3 allocations were lost because the ring was full" };
 
 	totals.total_bytes = 6013088;
@@ -222,6 +238,18 @@ static inline Dhat__SnapshotPart *sample_end(void)
 	end.n_counters = 2;
 	end.probes = probes;
 	end.n_probes = 1;
+	timeline.slot_ns = 30000000000;
+	timeline.live_bytes = timeline.most_bytes = live;
+	timeline.live_blocks = blocks;
+	timeline.allocations = allocations;
+	timeline.frees = frees;
+	timeline.rss_bytes = resident;
+	timeline.n_live_bytes = timeline.n_most_bytes = timeline.n_live_blocks =
+		timeline.n_allocations = timeline.n_frees = timeline.n_rss_bytes = 3;
+	history.slot_ns = 10000000000;
+	history.count = SAMPLE_SLOTS;
+	end.timeline = &timeline;
+	end.history = &history;
 	part.part_case = DHAT__SNAPSHOT_PART__PART_END;
 	part.end = &end;
 	return sample_own(&part);

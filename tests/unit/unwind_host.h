@@ -92,6 +92,7 @@ static inline uint32_t host_unwind(uint64_t pc, uint64_t sp, uint64_t bp, bool i
 	s->sp = sp;
 	s->fp = bp;
 	s->window_size = 0;
+	s->reads.count = 0;
 	unwind_push(s, pc);
 	for (i = 0; i < 2 * DHAT_MAX_DEPTH && stop == UNWIND_MORE; i++)
 		stop = unwind_step(s);

@@ -19,6 +19,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/text.h"
+#include "proto/base/units.h"
 #include "proto/export/export.h"
 #include "tests/unit/sample.h"
 
@@ -332,7 +333,7 @@ static void test_stats_by(void **state)
 	/* what is live and was not chosen is live all the same */
 	assert_non_null(strstr(none, "\nNothing is live in the stacks that were chosen.\n"));
 	/* who wants no names needs no hint */
-	assert_null(strstr(nameless, "Hint:"));
+	assert_null(strstr(nameless, "Hint: functions"));
 	/* what reads the same is one row */
 	assert_non_null(strstr(merged, "981 KiB (1,004,096 bytes) live in 1,001 blocks, 99.2%, "
 				       "2 stacks\n"));
@@ -361,6 +362,199 @@ static void test_stacks_fit_the_terminal(void **state)
 	}
 	free(printed);
 	dhat_rendering_free(rendering);
+	dhat_snapshot_free(snapshot);
+}
+
+/* With its scale, as wide as there is room; letters where the terminal has no UTF-8. */
+static void test_timeline(void **state)
+{
+	_cleanup_free_ char *piped = RUN("stats", 0, path), *wide = NULL, *plain = NULL;
+
+	assert_null(strstr(piped, "Live: "));
+	setenv("COLUMNS", "70", 1);
+	setenv("LC_ALL", "C.UTF-8", 1);
+	wide = RUN("stats", 0, path);
+	setenv("LC_ALL", "C", 1);
+	plain = RUN("stats", 0, path);
+	unsetenv("COLUMNS");
+	unsetenv("LC_ALL");
+	assert_non_null(strstr(wide, "\nLive: ▄▇█  0 to 989 KiB in 1 min 30 s; RSS 9.1 MiB\n"));
+	assert_non_null(strstr(plain, "\nLive: =%#  0 to 989 KiB in 1 min 30 s; RSS 9.1 MiB\n"));
+}
+
+static void test_growth(void **state)
+{
+	_cleanup_free_ char *text = RUN("stats", 0, path, "--sort", "growth");
+	_cleanup_free_ char *json = RUN("stats", 0, path, "--sort", "growth", "--json");
+	struct json_object *root = json_tokener_parse(json), *point;
+
+	/* one grows, and no other is listed */
+	assert_non_null(strstr(text,
+			       "\nStacks with the most growth (of what is never freed) by the "
+			       "minute:\n\n   1. 586 KiB (600,000 bytes) more a minute, "
+			       "live in 1,000 blocks\n"));
+	assert_null(strstr(text, "   2. "));
+	point = json_object_array_get_idx(json_object_object_get(root, "points"), 0);
+	assert_int_equal(
+		json_object_get_int(json_object_object_get(point, "growth_bytes_per_minute")),
+		600000);
+	assert_int_equal(json_object_get_int(json_object_array_get_idx(
+				 json_object_object_get(point, "low_bytes"), SAMPLE_SLOTS - 1)),
+			 800000);
+	assert_int_equal(json_object_get_int(json_object_object_get(point, "mean_age_us")),
+			 44000000);
+	json_object_put(root);
+}
+
+/* Leaks first, with the reason; what was there before the attach is no row. */
+static void test_suspects(void **state)
+{
+	_cleanup_free_ char *text = RUN("suspects", 0, path, "--by", "stack");
+	_cleanup_free_ char *json = RUN("suspects", 0, path, "--json");
+	_cleanup_free_ char *none = RUN("suspects", 0, path, "--filter", "nothing of the kind");
+	struct json_object *root = json_tokener_parse(json), *suspects, *leak;
+
+	assert_non_null(strstr(text,
+			       "\n1 stack leaks:\n\n   1. leaks (medium confidence): grows 586 "
+			       "KiB a minute since 2023-11-14 22:13:21; none of its 1,000 "
+			       "blocks was ever freed\n      977 KiB (1,000,000 bytes) live in "
+			       "1,000 blocks\n      std::vector<int>::push_back"));
+	assert_non_null(strstr(text, "\nNot suspected:\n\n   2. "));
+	assert_null(strstr(text, "[allocated before attach]"));
+	suspects = json_object_object_get(root, "suspects");
+	assert_int_equal(json_object_array_length(suspects), 1);
+	leak = json_object_array_get_idx(suspects, 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(leak, "course")),
+			    "leaks");
+	assert_int_equal(
+		json_object_get_int(json_object_object_get(leak, "growth_bytes_per_minute")),
+		600000);
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(
+				    json_object_object_get(leak, "lines"), 0)),
+			    "Cache::insert(int) (src/cache.cc:12)");
+	json_object_put(root);
+	assert_non_null(strstr(none, "\nnothing leaks: no line grows.\n"));
+}
+
+/* Of a dhatd from before there were histories. */
+static void test_without_history(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	_cleanup_free_ char *suspects = NULL, *stats = NULL;
+	char file[128];
+
+	dhat__timeline__free_unpacked(snapshot->end->timeline, NULL);
+	dhat__point_slots__free_unpacked(snapshot->end->history, NULL);
+	((Dhat__SnapshotEnd *)without_qualifiers(snapshot->end))->timeline = NULL;
+	((Dhat__SnapshotEnd *)without_qualifiers(snapshot->end))->history = NULL;
+	snprintf(file, sizeof(file), "%s-old", path);
+	assert_int_equal(dhat_save(snapshot, file, &dhat_lossless_exporter,
+				   &(struct dhat_export_options){ 0 }, NULL),
+			 0);
+	suspects = RUN("suspects", 0, file);
+	stats = RUN("stats", 0, file, "--sort", "growth");
+	assert_non_null(strstr(suspects,
+			       "\nwhat grows cannot be told: the profile has no history:\n"
+			       "\n   1. not known: the profile has no history\n"));
+	assert_null(strstr(stats, "   1. "));
+	unlink(file);
+	dhat_snapshot_free(snapshot);
+}
+
+/* The stable part: version 1 has these keys, in this order. */
+static void test_explain(void **state)
+{
+	static const char *const keys[] = {
+		"version",
+		"pid",
+		"program",
+		"state",
+		"since_unix_ns",
+		"observed_ns",
+		"verdict",
+		"reason",
+		"live_bytes",
+		"live_blocks",
+		"before_attach_bytes",
+		"peak_bytes",
+		"rss_bytes",
+		"growth_bytes_per_minute",
+		"headline",
+		"suspect_count",
+		"suspects",
+		"next",
+		"next_why",
+	};
+	_cleanup_free_ char *text = RUN("explain", 0, path), *expected = NULL;
+	_cleanup_free_ char *json = RUN("explain", 0, path, "--json");
+	struct json_object *root = json_tokener_parse(json), *suspect;
+	size_t i = 0;
+
+	assert_true(
+		asprintf(&expected,
+			 "service (pid 4711), watched for 1 min 30 s, since 2023-11-14 22:13:20\n"
+			 "inexact: 3 allocations were lost because the ring was full\n"
+			 "989 KiB live in 1,010 blocks, 892 KiB at the peak, RSS 9.1 MiB\n"
+			 "1 line leaks:\n"
+			 "   1. Cache::insert(int) at src/cache.cc:12 (medium confidence)\n"
+			 "      grows 586 KiB a minute since 2023-11-14 22:13:21; nothing "
+			 "older than 3 us was freed\n"
+			 "Next: dhatctl stats --filter 'Cache::insert(int)' %s   (the stacks "
+			 "that lead to the first suspect)\n",
+			 path) > 0);
+	assert_string_equal(text, expected);
+	json_object_object_foreach(root, key, value)
+	{
+		(void)value;
+		assert_true(i < ARRAY_SIZE(keys));
+		assert_string_equal(key, keys[i++]);
+	}
+	assert_int_equal(i, ARRAY_SIZE(keys));
+	suspect = json_object_array_get_idx(json_object_object_get(root, "suspects"), 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(suspect, "function")),
+			    "Cache::insert(int)");
+	assert_int_equal(json_object_get_int(json_object_object_get(root, "version")), 1);
+	json_object_put(root);
+}
+
+/* Whatever the names of a target are, no more than asked for is printed, and it is JSON. */
+static void test_budget(void **state)
+{
+	static const char *const budgets[] = { "1536", "2000", "3k", "4k", "100k" };
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	char name[3000], file[128];
+	size_t before = 0;
+
+	for (size_t i = 0; i + 4 < sizeof(name); i += 4)
+		memcpy(name + i, "\xf0\x9f\x90\x9b", 5); /* four bytes each */
+	for (size_t i = 0; i < snapshot->frame_count; i++)
+		for (size_t j = 0; j < snapshot->frames[i]->n_locations; j++) {
+			free(snapshot->frames[i]->locations[j]->function);
+			snapshot->frames[i]->locations[j]->function = strdup(name);
+		}
+	free(snapshot->end->verdict->reasons[0]);
+	snapshot->end->verdict->reasons[0] = strdup(name);
+	free(snapshot->head->target->executable);
+	snapshot->head->target->executable = strdup(name);
+	snprintf(file, sizeof(file), "%s-'long'-and-'with'-'quotes'-0123456789012345678901", path);
+	assert_int_equal(dhat_save(snapshot, file, &dhat_lossless_exporter,
+				   &(struct dhat_export_options){ 0 }, NULL),
+			 0);
+	for (size_t i = 0; i < ARRAY_SIZE(budgets); i++) {
+		_cleanup_free_ char *json =
+			RUN("explain", 0, file, "--json", "--budget", budgets[i]);
+		_cleanup_free_ char *text = RUN("explain", 0, file, "--budget", budgets[i]);
+		struct json_object *root = json_tokener_parse(json);
+		uint64_t budget;
+
+		assert_non_null(root);
+		json_object_put(root);
+		assert_int_equal(dhat_parse_size(budgets[i], &budget), 0);
+		assert_in_range(strlen(json), before, budget);
+		assert_in_range(strlen(text), 1, budget);
+		before = strlen(json);
+	}
+	unlink(file);
 	dhat_snapshot_free(snapshot);
 }
 
@@ -401,6 +595,11 @@ static void test_export(void **state)
 	assert_non_null(root);
 	assert_int_equal(json_object_get_int(json_object_object_get(root, "dhatFileVersion")), 2);
 	json_object_put(root);
+	/* for strangers */
+	_cleanup_free_ char *redacted = RUN("export", 0, path, "--redact");
+	assert_null(strstr(redacted, "Cache"));
+	assert_null(strstr(redacted, "service"));
+	assert_non_null(strstr(redacted, "\"redacted: host, command line"));
 	/* into a file: what was written, for programs and for people */
 	_cleanup_free_ char *json = RUN("export", 0, path, "-o", "/dev/null", "--json");
 	_cleanup_free_ char *words = RUN("export", 0, path, "-o", "/dev/null");
@@ -464,7 +663,15 @@ static void test_failures(void **state)
 		  "one process, --all of them, or files?" },
 		{ "stats", { "--all", path }, DHAT_EXIT_USAGE, "one process" },
 		{ "stats", { path, path }, DHAT_EXIT_USAGE, "two profiles of process 4711" },
-		{ "stats", { "--sort", "size" }, DHAT_EXIT_USAGE, "live, total, peak and max" },
+		{ "stats",
+		  { "--sort", "size" },
+		  DHAT_EXIT_USAGE,
+		  "live, total, peak, max and growth" },
+		{ "suspects", { path, path }, DHAT_EXIT_USAGE, "one process, or one file" },
+		{ "suspects", { "1", path }, DHAT_EXIT_USAGE, "one process, or one file" },
+		{ "suspects", { "/dev/null" }, DHAT_EXIT_BAD_FILE, "not a snapshot" },
+		{ "explain", { path, path }, DHAT_EXIT_USAGE, "one process, or one file" },
+		{ "explain", { "--budget", "1535" }, DHAT_EXIT_USAGE, "from 1536 on" },
 		{ "stats", { "--top", "x" }, DHAT_EXIT_USAGE, "not a number" },
 		{ "stats", { "--by", "size" }, DHAT_EXIT_USAGE, "stack, function, line" },
 		{ "stats", { "--filter", "" }, DHAT_EXIT_USAGE, "matches everything" },
@@ -542,6 +749,12 @@ int main(void)
 		cmocka_unit_test(test_stats_by),
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_timeline),
+		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_suspects),
+		cmocka_unit_test(test_without_history),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_trim_words),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_verdict_words),

@@ -206,6 +206,34 @@ static void test_run_leaves_the_programs_options_alone(void **state)
 	dhatd_options_deinit(&options);
 }
 
+static void test_run_with_conditions(void **state)
+{
+	struct dhatd_options options;
+
+	assert_int_equal(PARSE(&options, "run", "--assert", "live.bytes == 0", "--assert=growth<1k",
+			       "--baseline", "b", "--allow", "inexact", "--junit", "j", "--github",
+			       "--exclude", "x", "--follow-fork", "--", "prog", "--assert"),
+			 0);
+	assert_int_equal(options.gate.count, 2);
+	assert_string_equal(options.gate.assertions[1].text, "growth<1k");
+	assert_string_equal(options.gate.baseline_path, "b");
+	assert_string_equal(options.gate.junit_path, "j");
+	assert_true(options.gate.may_be_partial && options.gate.may_be_inexact);
+	assert_true(options.gate.is_github);
+	assert_int_equal(options.gate.filter.count, 1);
+	assert_true(options.target.follow_fork);
+	assert_string_equal(options.program[1], "--assert");
+	dhatd_options_deinit(&options);
+
+	assert_int_equal(PARSE(&options, "run", "--allow", "partial", "prog"), 0);
+	assert_true(options.gate.may_be_partial && !options.gate.may_be_inexact);
+	assert_true(dhat_gate_is_asked(&options.gate));
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "run", "prog"), 0);
+	assert_false(dhat_gate_is_asked(&options.gate));
+	dhatd_options_deinit(&options);
+}
+
 static void test_socket_from_the_environment(void **state)
 {
 	struct dhatd_options options;
@@ -295,6 +323,9 @@ static void test_wrong_command_lines(void **state)
 		{ { "run" }, "which program?" },
 		{ { "run", "--" }, "which program?" },
 		{ { "run", "--pid", "1" }, "unrecognized option" },
+		{ { "run", "--assert", "live.byts == 0", "--", "x" }, "did you mean live.bytes?" },
+		{ { "run", "--allow", "all", "--", "x" }, "there are partial and inexact" },
+		{ { "attach", "--assert", "live.bytes == 0" }, "unrecognized option" },
 		{ { "serve", "x" }, "not an option" },
 		{ { "serve", "--debuginfod=" }, "give URLs, or set DEBUGINFOD_URLS" },
 		{ { "serve", "--debuginfod-seconds", "0" }, "not a number from 1 to 3600" },
@@ -320,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_debuginfod),
 		cmocka_unit_test(test_all_target_options),
 		cmocka_unit_test(test_run_leaves_the_programs_options_alone),
+		cmocka_unit_test(test_run_with_conditions),
 		cmocka_unit_test(test_socket_from_the_environment),
 		cmocka_unit_test(test_help_and_version),
 		cmocka_unit_test(test_wrong_command_lines),

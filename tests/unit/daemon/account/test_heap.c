@@ -505,6 +505,7 @@ static void model_close(struct model *m, struct cell *cell, uint64_t time)
 {
 	model_live(m, cell, -1);
 	m->points[cell->point].dead_lifetimes_ns += time - cell->birth;
+	m->totals.closed_blocks++;
 	cell->is_live = false;
 }
 
@@ -626,6 +627,7 @@ static void model_end(struct model *m, uint32_t tid, uint8_t domain, uint64_t ol
 	}
 	if (result == DHAT_REALLOC_MOVED && old.is_live && !old.is_existing) {
 		model_live(m, &old, -1);
+		m->totals.closed_blocks++;
 		old.size = size + (size == 0);
 		model_total(m, old.point, old.size, time);
 		model_put(m, domain, new_addr, old, time, true);

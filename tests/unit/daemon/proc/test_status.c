@@ -47,10 +47,24 @@ static void test_stat(void **state)
 	assert_int_equal(proc_stat_parse("7 (a) ", &s), -EBADMSG);
 }
 
+static void test_statm(void **state)
+{
+	uint64_t pages;
+
+	assert_int_equal(proc_statm_parse("9000 1234 500 10 0 700 0\n", &pages), 0);
+	assert_int_equal(pages, 1234);
+	assert_int_equal(proc_statm_parse("", &pages), -EBADMSG);
+	assert_int_equal(proc_statm_parse("9000", &pages), -EBADMSG);
+}
+
 static void test_myself(void **state)
 {
 	struct proc_status s;
+	uint64_t resident;
 
+	assert_int_equal(proc_resident_bytes(getpid(), &resident), 0);
+	assert_in_range(resident, 64 << 10, 1 << 30);
+	assert_int_equal(proc_resident_bytes(0, &resident), -ESRCH);
 	assert_int_equal(proc_status_read(getpid(), &s), 0);
 	assert_true(s.tgid == getpid() && s.pid == getpid() && s.uid == getuid());
 	assert_true(s.anonymous_bytes > 0 && s.ns_depth >= 1);
@@ -66,6 +80,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_stat),
+		cmocka_unit_test(test_statm),
 		cmocka_unit_test(test_myself),
 	};
 

@@ -124,8 +124,11 @@ static void make_copy(const struct world *world, struct small_copy *small)
 			  .live_bytes = 70,
 			  .live_blocks = 7,
 			  .first_ns = 1100,
-			  .last_ns = 1900 },
+			  .last_ns = 1900,
+			  .longest_freed = history_brief(1 << 20) },
+		.lows = { 40, 70, 50 },
 		.lifetimes_us = 555,
+		.mean_age_us = 66,
 		.first_frame = 0,
 		.frame_count = 2,
 	};
@@ -157,6 +160,13 @@ static void make_copy(const struct world *world, struct small_copy *small)
 					     .peak_time_ns = 1500,
 					     .unknown_frees = 3,
 					     .unknown_free_bytes = 33 };
+	copy->history =
+		(struct heap_history){ .start_ns = 1500,
+				       .slot_ns = 800,
+				       .slot_count = 2,
+				       .point_slot_ns = 600,
+				       .point_slot_count = 3,
+				       .slots = { { 1, 2, 3, 4, 5, 6 }, { 7, 8, 9, 10, 11, 12 } } };
 	small->probes[0] = (struct probe){ .function = "malloc",
 					   .allocator = "glibc",
 					   .object_path = "/lib/libc.so.6",
@@ -294,6 +304,18 @@ static void test_head_and_end(void **state)
 	assert_string_equal(end->counters[1]->name, "drops");
 	assert_int_equal(end->counters[1]->value, 2);
 	assert_true(end->counters[1]->is_loss);
+	assert_int_equal(end->timeline->start_ns, 500);
+	assert_int_equal(end->timeline->slot_ns, 800);
+	assert_int_equal(end->timeline->n_rss_bytes, 2);
+	assert_int_equal(end->timeline->live_bytes[0], 1);
+	assert_int_equal(end->timeline->live_blocks[0], 2);
+	assert_int_equal(end->timeline->most_bytes[1], 9);
+	assert_int_equal(end->timeline->allocations[1], 10);
+	assert_int_equal(end->timeline->frees[1], 11);
+	assert_int_equal(end->timeline->rss_bytes[1], 12);
+	assert_int_equal(end->history->start_ns, 500);
+	assert_int_equal(end->history->slot_ns, 600);
+	assert_int_equal(end->history->count, 3);
 	assert_int_equal(end->n_probes, 1);
 	assert_string_equal(end->probes[0]->role, "malloc");
 	assert_string_equal(end->probes[0]->instruction, "push rbx");
@@ -410,6 +432,14 @@ static void test_points_and_frames(void **state)
 	assert_int_equal(point->lifetimes_us, 555);
 	assert_int_equal(point->first_ns, 100);
 	assert_int_equal(point->last_ns, 900);
+	/* the first, and by what each other differs */
+	assert_int_equal(point->n_low_bytes, 3);
+	assert_int_equal(point->low_bytes[0], 40);
+	assert_int_equal(point->low_bytes[1], 30);
+	assert_int_equal(point->low_bytes[2], -20);
+	assert_int_equal(snapshot->points[1]->n_low_bytes, 0);
+	assert_int_equal(point->longest_freed_us, (1 << 20) / 1000);
+	assert_int_equal(point->mean_age_us, 66);
 	assert_string_equal(point->stop, "complete");
 	assert_string_equal(point->kind, "");
 	assert_false(point->used_frame_pointers);

@@ -150,6 +150,10 @@ void target_try_hidden(struct target *target)
 {
 }
 
+void target_look_at_memory(struct target *target)
+{
+}
+
 void target_look_after_code(struct target *target)
 {
 }

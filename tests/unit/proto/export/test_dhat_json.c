@@ -291,7 +291,7 @@ static void test_messages_as_json(void **state)
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	struct json_object *object = dhat_json_message(&snapshot->end->base), *probe;
 
-	assert_int_equal(json_object_object_length(object), 5);
+	assert_int_equal(json_object_object_length(object), 7);
 	assert_int_equal(number(get(object, "totals"), "total_bytes"), 6013088);
 	assert_int_equal(json_object_array_length(get(object, "counters")), 2);
 	probe = json_object_array_get_idx(get(object, "probes"), 0);

@@ -1,6 +1,8 @@
 /* The formats beside DHAT JSON: what their readers rely on, and that sums are the snapshot's. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -173,6 +175,58 @@ static void test_speedscope(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* A note in a frame's place is a text of a file that anybody may have written. */
+static void test_speedscope_hostile_note(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	Dhat__Location *location = snapshot->frames[1]->locations[0];
+	_cleanup_free_ char *text = NULL;
+	struct json_object *root;
+
+	snapshot->frames[1]->left_out = 3;
+	free(location->function);
+	location->function = strdup("note\tplace\t1}],\"x\":[{\t2");
+	text = export(&dhat_speedscope_exporter, snapshot, &options, NULL);
+	root = json_tokener_parse(text);
+	assert_non_null(root);
+	assert_false(json_object_object_get_ex(get(root, "shared"), "x", NULL));
+	json_object_put(root);
+	dhat_snapshot_free(snapshot);
+}
+
+/* One negative weight, and the reader refuses the whole file: each number is two profiles. */
+static void test_speedscope_difference(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { .metric = DHAT_TOTAL_BYTES, .is_difference = true };
+	uint64_t all = sum_of(snapshot, DHAT_LIVE_BYTES), shrunk = snapshot->points[0]->live_bytes;
+	_cleanup_free_ char *text = NULL;
+	struct json_object *root, *frames, *profiles;
+
+	snapshot->points[0]->live_bytes = -shrunk;
+	text = export(&dhat_speedscope_exporter, snapshot, &options, NULL);
+	root = json_tokener_parse(text);
+	assert_non_null(root);
+	frames = get(get(root, "shared"), "frames");
+	profiles = get(root, "profiles");
+	assert_int_equal(json_object_array_length(profiles), 2 * DHAT_METRIC_COUNT);
+	assert_string_equal(
+		json_object_get_string(get(json_object_array_get_idx(profiles, 0), "name")),
+		"live-bytes grown");
+	assert_string_equal(
+		json_object_get_string(get(json_object_array_get_idx(profiles, 1), "name")),
+		"live-bytes shrunk");
+	check_profile(json_object_array_get_idx(profiles, 0), json_object_array_length(frames),
+		      all - shrunk);
+	check_profile(json_object_array_get_idx(profiles, 1), json_object_array_length(frames),
+		      shrunk);
+	assert_int_equal(json_object_get_int(get(root, "activeProfileIndex")),
+			 2 * DHAT_TOTAL_BYTES);
+	json_object_put(root);
+	dhat_snapshot_free(snapshot);
+}
+
 /* ---- JSON lines ---------------------------------------------------------------------------- */
 
 static void test_jsonl(void **state)
@@ -194,7 +248,21 @@ static void test_jsonl(void **state)
 			live += json_object_get_uint64(get(object, "live_bytes"));
 			assert_int_equal(json_object_get_string_len(get(object, "stack_id")), 16);
 			assert_true(json_object_array_length(get(object, "stack")) > 0);
+			assert_int_equal(json_object_array_length(get(object, "low_bytes")),
+					 SAMPLE_SLOTS);
+			assert_int_equal(
+				json_object_get_int(get(object, "growth_bytes_per_minute")),
+				lines == 1 ? 600000 : 0);
 		} else {
+			struct json_object *timeline = get(object, "timeline");
+			struct json_object *resident = get(timeline, "rss_bytes");
+
+			assert_int_equal(json_object_get_int64(get(timeline, "slot_ns")),
+					 30000000000);
+			assert_int_equal(json_object_array_length(get(timeline, "live_bytes")), 3);
+			assert_int_equal(
+				json_object_get_int(json_object_array_get_idx(resident, 2)),
+				9500000);
 			assert_string_equal(json_object_get_string(get(object, "verdict")),
 					    "inexact");
 		}
@@ -325,6 +393,202 @@ static void test_pprof_trimmed(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* ---- massif -------------------------------------------------------------------------------- */
+
+static char *next_line(char **text)
+{
+	char *line;
+
+	do
+		line = strsep(text, "\n");
+	while (line && *line == '#');
+	return line;
+}
+
+/* As ms_print reads: "n2: 500 name" and its two children; returns its bytes. What is in it itself
+ * is what its children have not. */
+static uint64_t read_node(char **text, size_t depth, uint64_t *ret_own)
+{
+	char *line = next_line(text), *colon;
+	unsigned long children;
+	uint64_t bytes, below = 0;
+
+	assert_non_null(line);
+	assert_int_equal(strspn(line, " "), depth);
+	assert_int_equal(sscanf(line + depth, "n%lu: %" SCNu64, &children, &bytes), 2);
+	colon = strchr(line, ':');
+	assert_non_null(strchr(colon + 2, ' ')); /* it has a name */
+	for (unsigned long i = 0; i < children; i++)
+		below += read_node(text, depth + 1, ret_own);
+	assert_true(below <= bytes);
+	*ret_own += bytes - below;
+	return bytes;
+}
+
+static void check_moment(char **text, const char *kind, uint64_t ms, uint64_t bytes)
+{
+	uint64_t own = 0;
+	char wanted[64];
+
+	assert_int_equal(strncmp(next_line(text), "snapshot=", strlen("snapshot=")), 0);
+	snprintf(wanted, sizeof(wanted), "time=%" PRIu64, ms);
+	assert_string_equal(next_line(text), wanted);
+	snprintf(wanted, sizeof(wanted), "mem_heap_B=%" PRIu64, bytes);
+	assert_string_equal(next_line(text), wanted);
+	assert_string_equal(next_line(text), "mem_heap_extra_B=0");
+	assert_string_equal(next_line(text), "mem_stacks_B=0");
+	snprintf(wanted, sizeof(wanted), "heap_tree=%s", kind);
+	assert_string_equal(next_line(text), wanted);
+	assert_int_equal(read_node(text, 0, &own), bytes);
+	assert_int_equal(own, bytes); /* each stack's bytes are somewhere */
+}
+
+static void test_massif(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	_cleanup_free_ char *text = export(&dhat_massif_exporter, snapshot, &options, NULL);
+	char *rest = text;
+
+	/* from the innermost frame outwards, of which two stacks have the first two; the largest
+	 * first */
+	assert_non_null(strstr(text,
+			       "\n n1: 1004096 0x55550000ABC0: std::vector<int>::push_back("
+			       "int const&) (/usr/include/c++/12/bits/stl_vector.h:1281)\n"
+			       "  n2: 1004096 0x55550000ABC0: Cache::insert(int) (src/cache.cc:12)"
+			       "\n   n0: 1000000 0x55550000ABC1: main (in /usr/bin/service)\n"
+			       "   n1: 4096 "));
+	assert_string_equal(next_line(&rest), "desc: dhatd " DHAT_VERSION ", inexact");
+	assert_string_equal(next_line(&rest), "cmd: /usr/bin/service");
+	assert_string_equal(next_line(&rest), "time_unit: ms");
+	check_moment(&rest, "peak", 80000, sum_of(snapshot, DHAT_PEAK_BYTES));
+	check_moment(&rest, "detailed", 90000, sum_of(snapshot, DHAT_LIVE_BYTES));
+	assert_string_equal(rest, "");
+	dhat_snapshot_free(snapshot);
+}
+
+/* "#" begins a comment wherever it stands, a new line a node; what is small is one node. */
+static void test_massif_names(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	_cleanup_free_ char *text = NULL;
+
+	free(snapshot->frames[1]->locations[0]->function);
+	snapshot->frames[1]->locations[0]->function = strdup("main::{closure#0}");
+	free(snapshot->points[5]->label);
+	snapshot->points[5]->label = strdup("[before\nn9: 1 # x]");
+	snapshot->points[5]->live_bytes = 5000;
+	text = export(&dhat_massif_exporter, snapshot, &options, NULL);
+	assert_non_null(strstr(text, ": main::{closure@0} (in /usr/bin/service)\n"));
+	assert_non_null(strstr(text, " n0: 5000 [before?n9: 1 @ x]\n"));
+	assert_non_null(
+		strstr(text, " n0: 100 in 1 place, which is below dhatd's threshold (0.10%)\n"));
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- callgrind ----------------------------------------------------------------------------- */
+
+enum { CALLGRIND_FUNCTIONS = 16 };
+
+struct callgrind { /* what a reader makes of it, by the number of the function */
+	char names[CALLGRIND_FUNCTIONS][128];
+	uint64_t own[CALLGRIND_FUNCTIONS], inclusive[CALLGRIND_FUNCTIONS];
+	uint64_t summary;
+};
+
+static unsigned read_name(struct callgrind *graph, const char *text)
+{
+	unsigned number;
+	int used = 0;
+
+	assert_int_equal(sscanf(text, "(%u)%n", &number, &used), 1);
+	assert_in_range(number, 1, CALLGRIND_FUNCTIONS - 1);
+	if (text[used])
+		snprintf(graph->names[number], sizeof(graph->names[number]), "%s", text + used + 1);
+	else
+		assert_true(*graph->names[number]); /* it was named before */
+	return number;
+}
+
+/* Of its events the first. */
+static void read_callgrind(char *text, struct callgrind *graph)
+{
+	unsigned function = 0;
+	bool is_call = false;
+
+	memset(graph, 0, sizeof(*graph));
+	for (char *line = strsep(&text, "\n"); line; line = strsep(&text, "\n")) {
+		uint64_t value;
+
+		if (!strncmp(line, "fn=", 3)) {
+			function = read_name(graph, line + 3);
+		} else if (!strncmp(line, "cfn=", 4)) {
+			read_name(graph, line + 4);
+			is_call = true;
+		} else if (sscanf(line, "summary: %" SCNu64, &value) == 1) {
+			graph->summary = value;
+		} else if (sscanf(line, "%*u %" SCNu64, &value) == 1) {
+			graph->own[function] += is_call ? 0 : value;
+			graph->inclusive[function] += value;
+			is_call = false;
+		}
+	}
+}
+
+static unsigned function_of(const struct callgrind *graph, const char *name)
+{
+	for (unsigned i = 1; i < CALLGRIND_FUNCTIONS; i++)
+		if (!strcmp(graph->names[i], name))
+			return i;
+	fail_msg("no function %s", name);
+	return 0;
+}
+
+static void test_callgrind(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+
+	for (int metric = 0; metric < DHAT_METRIC_COUNT; metric++) {
+		struct dhat_export_options options = { .metric = metric };
+		_cleanup_free_ char *text =
+			export(&dhat_callgrind_exporter, snapshot, &options, NULL);
+		struct callgrind graph;
+		uint64_t sum = 0;
+
+		read_callgrind(text, &graph);
+		for (unsigned i = 1; i < CALLGRIND_FUNCTIONS; i++)
+			sum += graph.own[i];
+		assert_int_equal(sum, sum_of(snapshot, metric));
+		assert_int_equal(graph.summary, sum_of(snapshot, metric));
+	}
+	dhat_snapshot_free(snapshot);
+}
+
+/* However often a function is in a stack, its inclusive figure is the stack's, once. */
+static void test_callgrind_recursion(void **state)
+{
+	static const uint32_t numbers[] = { 3, 2, 1, 2, 2 }; /* innermost first */
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	Dhat__ProgramPoint *point = snapshot->points[0];
+	_cleanup_free_ char *text = NULL;
+	struct callgrind graph;
+
+	free(point->frames);
+	point->frames = memcpy(malloc(sizeof(numbers)), numbers, sizeof(numbers));
+	point->n_frames = ARRAY_SIZE(numbers);
+	for (size_t i = 1; i < snapshot->point_count; i++)
+		snapshot->points[i]->live_bytes = 0;
+	text = export(&dhat_callgrind_exporter, snapshot, &options, NULL);
+	read_callgrind(text, &graph);
+	assert_int_equal(graph.inclusive[function_of(&graph, "main")], 1000000);
+	assert_int_equal(graph.own[function_of(&graph, "main")], 0);
+	assert_int_equal(graph.own[function_of(&graph, "service+0xabc2")], 1000000);
+	assert_int_equal(graph.inclusive[function_of(&graph, "Cache::insert(int)")], 1000000);
+	dhat_snapshot_free(snapshot);
+}
+
 /* ---- names of files ------------------------------------------------------------------------ */
 
 static void test_suffixes(void **state)
@@ -345,6 +609,9 @@ static void test_suffixes(void **state)
 		{ "x.y.pb.gz", &dhat_pprof_exporter },
 		{ "x.folded", &dhat_folded_exporter },
 		{ "x.jsonl", &dhat_jsonl_exporter },
+		{ "x.html", &dhat_html_exporter },
+		{ "x.massif", &dhat_massif_exporter },
+		{ "x.callgrind", &dhat_callgrind_exporter },
 		{ "x.txt", NULL },
 		{ "x.gz", NULL },
 		{ "x.json.1", NULL },
@@ -369,10 +636,19 @@ static void test_suffixes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folded),	   cmocka_unit_test(test_folded_names),
-		cmocka_unit_test(test_speedscope), cmocka_unit_test(test_jsonl),
-		cmocka_unit_test(test_pprof),	   cmocka_unit_test(test_pprof_trimmed),
+		cmocka_unit_test(test_folded),
+		cmocka_unit_test(test_folded_names),
+		cmocka_unit_test(test_speedscope),
+		cmocka_unit_test(test_speedscope_difference),
+		cmocka_unit_test(test_speedscope_hostile_note),
+		cmocka_unit_test(test_jsonl),
+		cmocka_unit_test(test_pprof),
+		cmocka_unit_test(test_pprof_trimmed),
 		cmocka_unit_test(test_suffixes),
+		cmocka_unit_test(test_massif),
+		cmocka_unit_test(test_massif_names),
+		cmocka_unit_test(test_callgrind),
+		cmocka_unit_test(test_callgrind_recursion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

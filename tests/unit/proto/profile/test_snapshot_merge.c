@@ -53,6 +53,13 @@ static void test_sums(void **state)
 	assert_int_equal(table->points[0]->first_ns, 1000000000);
 	assert_int_equal(table->points[0]->last_ns, 96000000000);
 	assert_int_equal(sum->end->totals->end_ns, 97000000000);
+	/* 1 and 3 are later by 5 and 7 s, so that a slot of 1 is half in one of 2: the least counts
+	 */
+	assert_null(sum->end->timeline);
+	assert_int_equal(table->points[0]->lows[0], 0);
+	assert_int_equal(table->points[0]->lows[8] - table->points[0]->lows[7], 300000);
+	assert_true(table->points[0]->growth > 3 * 600000 * 0.99 &&
+		    table->points[0]->growth < 3 * 600000 * 1.01);
 	dhat_rendering_free(table);
 	dhat_snapshot_free(sum);
 }

@@ -56,6 +56,7 @@ static void test_own_code(void **state)
 		/* the C library in a static program */
 		{ "__strdup", "/usr/bin/static", false },
 		{ "my_strdup", "/usr/bin/static", true },
+		{ "_start", "/usr/bin/app", false },
 		/* malloc by another name */
 		{ "xmalloc", "/usr/bin/app", false },
 		{ "g_malloc", "/usr/lib/libglib-2.0.so.0", false },
@@ -211,6 +212,30 @@ static void test_filter(void **state)
 	dhat_filter_deinit(&both);
 }
 
+/* For a file of others: the points are gone, the totals are not, and a note tells the rest. */
+static void test_reduce(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_filter filter = { 0 }, none = { 0 };
+
+	assert_int_equal(dhat_filter_reduce(&none, snapshot), 0);
+	assert_int_equal(snapshot->point_count, SAMPLE_POINTS);
+	assert_int_equal(snapshot->end->n_notes, 0);
+	dhat_filter_add(&filter, DHAT_FILTER_EXCLUDE, "cache.cc");
+	assert_int_equal(dhat_filter_reduce(&filter, snapshot), 0);
+	/* left: 1, which has no such frame, and what was there before, which has none at all */
+	assert_int_equal(snapshot->point_count, 2);
+	assert_int_equal(snapshot->points[0]->total_bytes, 5000000);
+	assert_true(dhat_point_is_before(snapshot->points[1]));
+	assert_int_equal(snapshot->end->totals->live_bytes, 1013158);
+	assert_int_equal(snapshot->end->n_notes, 1);
+	assert_string_equal(snapshot->end->notes[0],
+			    "left out, as asked for: 5 stacks, with 1012388 bytes live in 1004 "
+			    "blocks; totals are of the whole process");
+	dhat_filter_deinit(&filter);
+	dhat_snapshot_free(snapshot);
+}
+
 static int read_suppressions(const char *text, struct dhat_filter *filter, struct dhat_error *err)
 {
 	char path[] = "/tmp/dhat-suppressions-XXXXXX";
@@ -249,9 +274,9 @@ static void test_suppressions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_code),     cmocka_unit_test(test_by),
-		cmocka_unit_test(test_depth),	     cmocka_unit_test(test_filter),
-		cmocka_unit_test(test_suppressions),
+		cmocka_unit_test(test_own_code), cmocka_unit_test(test_by),
+		cmocka_unit_test(test_depth),	 cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_reduce),	 cmocka_unit_test(test_suppressions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,33 @@ static int end(void **state)
 	return 0;
 }
 
+/* U2 for the walk that has just ended, and began so: the stack reads as it did, and whatever word
+ * of it is another, either that shows or the walk is the same. */
+static void check_reads(uint64_t pc, uint64_t sp, uint64_t fp)
+{
+	const struct unwind_reads reads = host_scratch.reads;
+	const uint64_t hash = host_hash;
+	size_t noticed = 0;
+
+	assert_in_range(reads.count, 1, UNWIND_READS);
+	for (size_t at = 0; at < STACK_BYTES; at += 8) {
+		bool is_same;
+
+		host_scratch.window_size = 0;
+		assert_true(unwind_reads_same(&host_scratch, &reads));
+		stack[at] ^= 8;
+		host_scratch.window_size = 0;
+		is_same = unwind_reads_same(&host_scratch, &reads);
+		noticed += !is_same;
+		if (is_same) {
+			assert_int_equal(host_unwind(pc, sp, fp, false), DHAT_STOP_COMPLETE);
+			assert_int_equal(host_hash, hash);
+		}
+		stack[at] ^= 8;
+	}
+	assert_in_range(noticed, 1, reads.count);
+}
+
 /* Code at CODE + offset: what its frames look like. */
 static void code(uint32_t offset, uint32_t size, enum dhat_cfa cfa, int rbp, int cfa_offset)
 {
@@ -107,6 +134,7 @@ static void test_frames_by_rsp(void **state)
 	assert_int_equal(host_scratch.fp, 0xabcdef);
 	assert_int_equal(host_scratch.sp, STACK + 0x150);
 	assert_int_equal(host_scratch.flags, 0);
+	check_reads(CODE + 0x50, STACK + 0x100, 7);
 }
 
 static void test_frames_by_rbp(void **state)
@@ -123,6 +151,7 @@ static void test_frames_by_rbp(void **state)
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, STACK + 0x200, false),
 			 DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x150, CODE + 0x20, CODE + 0x201);
+	check_reads(CODE + 0x50, STACK + 0x100, STACK + 0x200);
 }
 
 /* lea 8(%rsp),%r10; and $-32,%rsp; push -8(%r10); push %rbp; mov %rsp,%rbp; push %r10 */
@@ -138,6 +167,7 @@ static void test_realigned_stack(void **state)
 			 DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x180);
 	assert_int_equal(host_scratch.fp, 0x1234);
+	check_reads(CODE + 0x50, STACK + 0x100, STACK + 0x200);
 }
 
 static void test_lazy_binding_stub(void **state)
@@ -169,6 +199,7 @@ static void test_signal_frame(void **state)
 	put(0x908, CODE + 0x310);
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x101, (CODE + 0x200) | DHAT_FRAME_EXACT_PC, CODE + 0x310);
+	check_reads(CODE + 0x50, STACK + 0x100, 0);
 }
 
 /* A call as the last instruction: the return address is the next function's first byte. */
@@ -206,6 +237,21 @@ static void test_window_slides(void **state)
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	expect_frames(frames, count);
 	assert_int_equal(host_scratch.fp, count - 1);
+	/* two words a frame, and where the window moved to: more than is kept */
+	assert_in_range(host_scratch.reads.count, UNWIND_READS + 1, 3 * (count - 1));
+	assert_false(unwind_reads_same(&host_scratch, &host_scratch.reads));
+}
+
+static void test_a_short_stack_through_two_windows(void **state)
+{
+	code(0, 0x100, DHAT_CFA_SP, -300 / 8, 3000);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	put(0x100 + 3000 - 8, CODE + 0x60);
+	put(0x100 + 6000 - 8, CODE + 0x180);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	EXPECT(CODE + 0x50, CODE + 0x60, CODE + 0x180);
+	check_reads(CODE + 0x50, STACK + 0x100, 0);
 }
 
 /* The last page of a stack is less than a window. */
@@ -610,6 +656,8 @@ static void test_pending_return_probe(void **state)
 	put(0x128, CODE + 0x250);
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x150, CODE + 0x250);
+	/* the trampoline hides another address the next time, and no word of the stack tells */
+	assert_false(unwind_reads_same(&host_scratch, &host_scratch.reads));
 }
 
 /* Once code was mapped or unmapped, a mapping counts only if the process still has it. */
@@ -711,6 +759,7 @@ int main(void)
 		TEST(test_signal_frame),
 		TEST(test_call_of_what_never_returns),
 		TEST(test_window_slides),
+		TEST(test_a_short_stack_through_two_windows),
 		TEST(test_top_of_the_stack),
 		TEST(test_bad_memory),
 		TEST(test_running_backwards),

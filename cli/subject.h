@@ -1,0 +1,16 @@
+#pragma once
+/* subject: the one profile that a command is about: a process of dhatd's, or a file. */
+#include "command.h"
+#include "proto/profile/snapshot.h"
+
+struct subject {      /* of words and options; pid 0 and path NULL: the only process */
+	uint32_t pid; /* pid_argp's */
+	const char *path;
+};
+/* A word that is no option; false: there is one already. */
+bool subject_takes_word(struct subject *subject, char *word);
+/* Both were given. */
+bool subject_is_two(const struct subject *subject);
+/* command: "suspects", for hints. The caller frees. */
+int subject_fetch(const struct subject *subject, const struct common *common, const char *command,
+		  struct dhat_snapshot **ret, struct dhat_error *err);

@@ -1,0 +1,86 @@
+/* The head of the page: the verdict, what keeps most, totals, whose profile it is. */
+function showVerdict() {
+	const meanings = { exact: "exact: every block was counted",
+		partial: "partial: exact for the allocators that are named, others were not counted",
+		inexact: "inexact: something was lost" };
+	const losses = data.losses.map(loss => `${loss.name} ${count(loss.value)}: ${loss.meaning}`);
+	const reasons = [...data.reasons, ...losses];
+
+	byId("verdict").textContent = data.verdict;
+	byId("verdict").title = meanings[data.verdict] || "";
+	byId("verdict").className = byId("reasons").className = data.verdict;
+	byId("reasons").hidden = !reasons.length;
+	byId("reasons").append(...reasons.map(reason => make("li", "", reason)));
+	byId("notes").hidden = !data.notes.length;
+	byId("notes").querySelector("ul").append(...data.notes.map(note => make("li", "", note)));
+}
+
+/* What dhatctl says first: the line of one's own code that keeps most. */
+function showHeadline() {
+	const metric = metrics[0], sums = new Map();
+	let most = -1, whole = 0;
+
+	for (let row = 0; row < stacks.rows; row++) {
+		const site = siteOfRow[row], value = metric.values[row];
+
+		if (nameOf(site) === data.before_label)
+			continue; // nobody knows where they came from
+		sums.set(site, (sums.get(site) || 0) + value);
+		whole += value;
+	}
+	for (const [site, value] of sums)
+		if (value > 0 && (most < 0 || value > sums.get(most)))
+			most = site;
+	if (most < 0)
+		byId("headline").textContent = data.is_difference ? "Nothing has grown." : "Nothing is live.";
+	else
+		byId("headline").append(data.is_difference ? "Has grown most: " : sums.get(most) > whole / 2
+			? "Most of what is live: " : "Largest part of what is live: ",
+			make("b", "", wholeFigure(sums.get(most), metric.unit)),
+			data.is_difference ? "" : `, ${share(sums.get(most), whole)},`, " from ",
+			make("b", "name", nameOf(most)), placeOf(most) ? " at " : "", make("span", "place", placeOf(most)));
+}
+
+/* A card for each pair of bytes and blocks. */
+function showTotals() {
+	const sum = metric => metric.values.reduce((total, value) => total + value, 0);
+
+	for (const metric of metrics.filter(candidate => candidate.unit === "bytes")) {
+		const blocks = metrics.find(other => other.label === metric.label && other.unit === "blocks");
+		const bytes = sum(metric), sign = data.is_difference && bytes > 0 ? "+" : "";
+		const when = metric.key === "peak-bytes" && !data.is_difference
+			? make("span", "", moment(data.since_ms + data.peak_ms)) : null;
+
+		byId("totals").append(make("div", "total", metric.label, make("b", "", sign + size(bytes)),
+			make("span", "", `${sign}${count(bytes)} bytes` + (blocks ? ` in ${sign}${noun(sum(blocks), "block")}` : "")), when));
+	}
+}
+
+function showFacts() {
+	const ending = data.state === "attached" || data.state === "detached" ? "" : `, ${data.state}`;
+	const facts = [
+		["Process", `${data.executable || data.program}, pid ${(data.pids.length ? data.pids : [data.pid]).join(", ")} ` +
+			`on ${data.host}${ending}${data.state_detail ? ` (${data.state_detail})` : ""}`],
+		[data.is_difference ? "Between" : "Watched", `${moment(data.since_ms)} to ` +
+			`${moment(data.since_ms + data.observed_ms)}, ${duration(data.observed_ms)}` +
+			(data.is_difference ? "" : data.from_start ? ", from its start" : ", attached while it ran")],
+		["Allocators", data.allocators.join(", ")],
+		["Left out", data.trimmed.length ? `frames of: ${data.trimmed.join(", ")}` : ""],
+		["Made by", `${data.tool} on ${data.kernel}`],
+	];
+
+	for (const [term, text] of facts)
+		if (text)
+			byId("facts").append(make("dt", "", term), make("dd", "", text));
+}
+
+function showHead() {
+	const what = data.is_difference ? "What has changed in the heap of" : "Heap of";
+
+	document.title = `${what} ${data.program}`;
+	byId("program").textContent = `${what} ${data.program}`;
+	showVerdict();
+	showHeadline();
+	showTotals();
+	showFacts();
+}

@@ -1,0 +1,45 @@
+#pragma once
+/* judgement: what becomes of assertions on a profile: which hold, and which stacks are why not.
+ *
+ * Pure. A profile that is not exact fails, whatever else holds, unless that is allowed: then its
+ * figures are taken as they are.
+ */
+#include "assertion.h"
+#include "digest.h"
+
+#define DHAT_JUDGEMENT_GUILTY 3
+
+struct dhat_guilty {
+	const struct dhat_digest_row *row; /* of the profile */
+	uint64_t now, baseline;		   /* of the assertion's metric */
+};
+
+struct dhat_ruling {				/* on one assertion */
+	const struct dhat_assertion *assertion; /* borrowed */
+	bool holds;
+	uint64_t now,
+		baseline;   /* the figure of all that matched; baseline: 0 where none is needed */
+	size_t match_count; /* rows of the profile; 0: the pattern may be a slip of the fingers */
+	/* where it does not hold: most of it first, or what has grown most */
+	struct dhat_guilty guilty[DHAT_JUDGEMENT_GUILTY];
+	size_t guilty_count;
+};
+
+struct dhat_judgement {
+	struct dhat_snapshot *snapshot; /* owned */
+	struct dhat_digest *digest;
+	struct dhat_ruling *rulings;
+	size_t count;
+	bool is_trusted;		      /* the verdict is one that was allowed */
+	uint64_t hidden_bytes, hidden_stacks; /* live, of what the filter leaves out */
+};
+
+/* worst: the least trustworthy verdict that is allowed. baseline: NULL where no assertion needs
+ * one. The snapshot is taken over, whether it succeeds or not; assertions have to outlive it. */
+int dhat_judgement_new(struct dhat_snapshot *snapshot, struct dhat_filter *filter,
+		       const struct dhat_assertion *assertions, size_t count,
+		       const struct dhat_digest *baseline, enum dhat_verdict worst,
+		       struct dhat_judgement **ret);
+void dhat_judgement_free(struct dhat_judgement *judgement);
+/* How many assertions do not hold. */
+size_t dhat_judgement_failures(const struct dhat_judgement *judgement);
