@@ -17,14 +17,14 @@
 #include <time.h>
 
 /* P7: one that could not be written anywhere stays, and is asked for. */
-static int write_profile(struct dhatd *dhatd, struct target *target, bool is_only,
+static int write_profile(struct dhatd *dhatd, struct target *target, unsigned number,
 			 bool *ret_is_kept, struct dhat_error *err)
 {
 	struct dhat_error why = { 0 };
 	char path[PATH_MAX];
 	int error;
 
-	keep_name(path, sizeof(path), dhatd->options.output_path, target_pid(target), is_only);
+	keep_name(path, sizeof(path), dhatd->options.output_path, target_pid(target), number);
 	error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
 	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
 		control_free(take_ptr(dhatd->control));
@@ -80,6 +80,16 @@ static void stop_attaching(struct dhatd *dhatd)
 	targets_settle(dhatd->targets);
 }
 
+/* The place of one among those of its process: from 1 on; 0 if it is the only one of all. */
+static unsigned number_of(struct target **list, size_t count, size_t at)
+{
+	unsigned number = 1;
+
+	for (size_t i = 0; i < at; i++)
+		number += target_pid(list[i]) == target_pid(list[at]);
+	return count == 1 ? 0 : number;
+}
+
 /* The files of those that have none yet: *ret, how many could not be written anywhere. P7: one
  * failure does not stop the next. */
 static int write_profiles(struct dhatd *dhatd, struct target **list, size_t count, bool *is_kept,
@@ -91,7 +101,7 @@ static int write_profiles(struct dhatd *dhatd, struct target **list, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		if (is_kept[i])
 			continue;
-		failed = write_profile(dhatd, list[i], count == 1, &is_kept[i], err);
+		failed = write_profile(dhatd, list[i], number_of(list, count, i), &is_kept[i], err);
 		error = error ?: failed;
 		*ret += !is_kept[i];
 	}

@@ -15,16 +15,18 @@
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
-void keep_name(char *ret, size_t size, const char *path, pid_t pid, bool is_only)
+void keep_name(char *ret, size_t size, const char *path, pid_t pid, unsigned number)
 {
 	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+	const char *suffix = dot && (!slash || dot > slash) ? dot : "";
+	int stem = (int)(strlen(path) - strlen(suffix));
 
-	if (is_only || strcmp(path, "-") == 0)
+	if (!number || strcmp(path, "-") == 0)
 		snprintf(ret, size, "%s", path);
-	else if (dot && (!slash || dot > slash))
-		snprintf(ret, size, "%.*s.%d%s", (int)(dot - path), path, (int)pid, dot);
+	else if (number == 1)
+		snprintf(ret, size, "%.*s.%d%s", stem, path, (int)pid, suffix);
 	else
-		snprintf(ret, size, "%s.%d", path, (int)pid);
+		snprintf(ret, size, "%.*s.%d-%u%s", stem, path, (int)pid, number, suffix);
 }
 
 static int add_part(void *context, const Dhat__SnapshotPart *part)

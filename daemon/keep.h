@@ -5,8 +5,9 @@
 #include "daemon/target/target.h"
 #include "proto/profile/snapshot.h"
 
-/* "leak.json" → "leak.1234.json", when there are several. */
-void keep_name(char *ret, size_t size, const char *path, pid_t pid, bool is_only);
+/* number: 0 if there is but one: the path itself. Of several "leak.json" is "leak.1234.json", and
+ * for the second of one process, which executed something, "leak.1234-2.json". */
+void keep_name(char *ret, size_t size, const char *path, pid_t pid, unsigned number);
 
 /* path: as keep_name() made it. -EBUSY: too much memory is in use to copy the profile, see
  * target_copy(). DHAT_EXIT_OUTPUT: that file could not be written; err says where the profile is

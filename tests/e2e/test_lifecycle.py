@@ -77,6 +77,20 @@ def test_exec_closes_the_profile_and_keeps_it(target, daemon, ctl, tmp_path, sta
     end(process)
 
 
+def test_both_programs_of_a_process_have_a_file(target, daemon, ctl, tmp_path):
+    shell = target("/bin/sh", "-c", "read line; exec /bin/sh -c 'echo second; read line'")
+    dhatd = daemon("attach", "--pid", shell.pid, "--no-inventory", "--follow-exec", "-o", tmp_path / "kept.dhat")
+    shell.say("go")
+    shell.expect("second")
+    until(lambda: any(state.startswith("attached") for state in states_of(ctl, shell.pid)[1:]),
+          "the second to be attached to")
+    assert dhatd.stop() == 0
+    states = [ctl("stats", "--json", tmp_path / f"kept.{shell.pid}{number}.dhat").json()["target"]["state"]
+              for number in ("", "-2")]
+    assert states == ["replaced", "detached"]
+    end(shell)
+
+
 def test_plugins_at_the_same_addresses(target, daemon, ctl, tmp_path):
     process = target("dlopen_loop", "--gate", "--hold", 200, 1000)
     process.expect("ready")
