@@ -105,3 +105,56 @@ int choice_all(const char *socket_path, uint32_t **ret_pids, size_t *ret_count,
 	*ret_count = count;
 	return 0;
 }
+
+/* Only the target asked for stays. */
+static int select_target(Dhat__Status *status, uint32_t pid, struct dhat_error *err)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; pid && i < status->n_targets; i++) {
+		Dhat__TargetStatus *target = status->targets[i];
+
+		if (target->target && target->target->pid == pid)
+			status->targets[kept++] = target;
+		else
+			dhat__target_status__free_unpacked(target, NULL);
+	}
+	if (!pid)
+		return 0;
+	status->n_targets = kept;
+	if (kept)
+		return 0;
+	for (size_t i = 0; i < status->n_attaching; i++) {
+		if (status->attaching[i] == pid)
+			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
+					      "attaching to %" PRIu32
+					      " ...: ask again in a moment, "
+					      "or with --wait",
+					      pid);
+	}
+	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+			      "process %" PRIu32 " is none of dhatd's targets: `dhatctl attach "
+			      "--pid %" PRIu32 "' adds it",
+			      pid, pid);
+}
+
+int choice_status(const char *socket_path, uint32_t pid, Dhat__Response **ret,
+		  struct dhat_error *err)
+{
+	uint64_t end_ns = client_patience_end();
+	struct dhat_error why;
+	int r;
+
+	for (;;) {
+		r = client_status(socket_path, ret, err);
+		if (r < 0)
+			return r;
+		why = (struct dhat_error){ 0 };
+		r = select_target((*ret)->status, pid, &why);
+		if (r == 0)
+			return 0;
+		dhat__response__free_unpacked(*ret, NULL);
+		if (!client_is_patient(end_ns))
+			return dhat_error_set(err, -r, why.code, "%s", why.message);
+	}
+}

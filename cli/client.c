@@ -10,6 +10,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/qualifiers.h"
 #include "proto/base/text.h"
 #include "proto/wire/frame.h"
 
@@ -310,13 +311,20 @@ static int patient_snapshot(const char *socket_path, Dhat__SnapshotRequest *body
 	return r;
 }
 
-int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+int client_snapshot(const char *socket_path, const Dhat__SnapshotRequest *wanted,
 		    struct dhat_snapshot **ret, struct dhat_error *err)
+{
+	Dhat__SnapshotRequest body = *wanted;
+
+	return patient_snapshot(socket_path, &body, ret, err);
+}
+
+int client_profile(const char *socket_path, uint32_t pid, struct dhat_snapshot **ret,
+		   struct dhat_error *err)
 {
 	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
 
 	body.pid = pid;
-	body.without_names = without_names;
 	return patient_snapshot(socket_path, &body, ret, err);
 }
 

@@ -45,8 +45,10 @@ int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response_
 int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_error *err);
 /* There may be more targets in a moment: one is being attached to, or dhatd has only begun. */
 bool client_is_early(const Dhat__Status *status);
-/* pid 0: the only target. The caller frees the snapshot. */
-int client_snapshot(const char *socket_path, uint32_t pid, bool without_names,
+/* The caller frees the snapshot. */
+int client_profile(const char *socket_path, uint32_t pid, struct dhat_snapshot **ret,
+		   struct dhat_error *err); /* pid 0: of the only target */
+int client_snapshot(const char *socket_path, const Dhat__SnapshotRequest *wanted,
 		    struct dhat_snapshot **ret, struct dhat_error *err);
 /* What has changed since the view's last answer; all of it at first. pid as above. */
 int client_view(const char *socket_path, uint32_t pid, struct dhat_view *view,

@@ -86,8 +86,7 @@ static int fetch(const struct assert_options *wanted, struct dhat_snapshot **ret
 		return input_read(wanted->path, ret, err);
 	if (!wanted->pid)
 		r = choice_check(wanted->common.socket_path, "assert", err);
-	return r < 0 ? r
-		     : client_snapshot(wanted->common.socket_path, wanted->pid, false, ret, err);
+	return r < 0 ? r : client_profile(wanted->common.socket_path, wanted->pid, ret, err);
 }
 
 static int run(struct assert_options *wanted, struct dhat_error *err)

@@ -90,31 +90,6 @@ static const struct argp detach_argp = {
 	.children = detach_children,
 };
 
-/* Ask, and print what was done. */
-static int call_and_print(const struct common *common, Dhat__Request *request,
-			  struct dhat_error *err)
-{
-	Dhat__Response *response;
-	struct screen screen;
-	int r;
-
-	r = client_call(common->socket_path, request, DHAT__RESPONSE__BODY_DONE, &response, err);
-	if (r < 0)
-		return r;
-	screen_init(&screen, stdout);
-	if (common->as_json) {
-		struct json_object *object = dhat_json_message(&response->done->base);
-
-		r = object ? dhat_json_put(stdout, object) : -ENOMEM;
-		json_object_put(object);
-	} else {
-		screen_text(&screen, *response->done->message ? response->done->message : "done");
-	}
-	fputc('\n', stdout);
-	dhat__response__free_unpacked(response, NULL);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
-}
-
 void command_fill_attach_options(const struct dhat_attach_options *from, Dhat__AttachOptions *to)
 {
 	to->ring_bytes = from->ring_bytes;
@@ -148,7 +123,7 @@ int cmd_attach(int argc, char **argv, struct dhat_error *err)
 		body.options = &wire;
 		request.body_case = DHAT__REQUEST__BODY_ATTACH;
 		request.attach = &body;
-		r = call_and_print(&attach.common, &request, err);
+		r = command_call_and_print(&attach.common, &request, err);
 	}
 	dhat_attach_options_deinit(&attach.options);
 	return r;
@@ -167,5 +142,5 @@ int cmd_detach(int argc, char **argv, struct dhat_error *err)
 	body.pid = attach.pid;
 	request.body_case = DHAT__REQUEST__BODY_DETACH;
 	request.detach = &body;
-	return call_and_print(&attach.common, &request, err);
+	return command_call_and_print(&attach.common, &request, err);
 }

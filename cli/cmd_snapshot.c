@@ -131,6 +131,7 @@ static int save(struct snapshot_options *options_, struct dhat_snapshot *snapsho
 static int run(struct snapshot_options *wanted, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	Dhat__SnapshotRequest asked = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r = find_exporter(wanted, err);
 
 	if (r == 0 && wanted->output_path)
@@ -139,8 +140,11 @@ static int run(struct snapshot_options *wanted, struct dhat_error *err)
 		r = choice_check(wanted->common.socket_path, "snapshot", err);
 	if (r < 0)
 		return r;
-	r = client_snapshot(wanted->common.socket_path, wanted->pid, wanted->without_names,
-			    &snapshot, err);
+	asked.pid = wanted->pid;
+	asked.without_names = wanted->without_names;
+	/* it keeps all that is known; no other format has a place for ages */
+	asked.with_ages = wanted->format.exporter == &dhat_lossless_exporter;
+	r = client_snapshot(wanted->common.socket_path, &asked, &snapshot, err);
 	if (r == 0 && wanted->must_be_exact)
 		r = insist(snapshot->end->verdict, err);
 	return r < 0 ? r : save(wanted, snapshot, err);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "choice.h"
 #include "client.h"
 #include "command.h"
 #include "proto/base/cleanup.h"
@@ -163,59 +164,6 @@ static void print(const struct status *options, const Dhat__Status *status)
 		print_target(&screen, status->targets[i]);
 }
 
-/* Only the target asked for stays. */
-static int select_target(Dhat__Status *status, uint32_t pid, struct dhat_error *err)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; pid && i < status->n_targets; i++) {
-		Dhat__TargetStatus *target = status->targets[i];
-
-		if (target->target && target->target->pid == pid)
-			status->targets[kept++] = target;
-		else
-			dhat__target_status__free_unpacked(target, NULL);
-	}
-	if (!pid)
-		return 0;
-	status->n_targets = kept;
-	if (kept)
-		return 0;
-	for (size_t i = 0; i < status->n_attaching; i++) {
-		if (status->attaching[i] == pid)
-			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
-					      "attaching to %" PRIu32
-					      " ...: ask again in a moment, "
-					      "or with --wait",
-					      pid);
-	}
-	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-			      "process %" PRIu32 " is none of dhatd's targets: `dhatctl attach "
-			      "--pid %" PRIu32 "' adds it",
-			      pid, pid);
-}
-
-/* The status that was asked for: with --wait, when the target is there. */
-static int fetch(const struct status *options, Dhat__Response **ret, struct dhat_error *err)
-{
-	uint64_t end_ns = client_patience_end();
-	struct dhat_error why;
-	int r;
-
-	for (;;) {
-		r = client_status(options->common.socket_path, ret, err);
-		if (r < 0)
-			return r;
-		why = (struct dhat_error){ 0 };
-		r = select_target((*ret)->status, options->pid, &why);
-		if (r == 0)
-			return 0;
-		dhat__response__free_unpacked(*ret, NULL);
-		if (!client_is_patient(end_ns))
-			return dhat_error_set(err, -r, why.code, "%s", why.message);
-	}
-}
-
 int cmd_status(int argc, char **argv, struct dhat_error *err)
 {
 	struct status options = { 0 };
@@ -225,7 +173,7 @@ int cmd_status(int argc, char **argv, struct dhat_error *err)
 	r = command_parse(&argp, argc, argv, &options, &options.common, err);
 	if (r < 0 || options.common.is_done)
 		return r;
-	r = fetch(&options, &response, err);
+	r = choice_status(options.common.socket_path, options.pid, &response, err);
 	if (r < 0)
 		return r;
 	if (options.common.as_json) {

@@ -323,8 +323,7 @@ static int fetch(const struct verify *verify, struct dhat_snapshot **ret, struct
 		return input_read(verify->paths[1], ret, err);
 	if (!verify->pid)
 		r = choice_check(verify->common.socket_path, "verify", err);
-	return r < 0 ? r
-		     : client_snapshot(verify->common.socket_path, verify->pid, false, ret, err);
+	return r < 0 ? r : client_profile(verify->common.socket_path, verify->pid, ret, err);
 }
 
 static int run(struct verify *verify, struct dhat_error *err)

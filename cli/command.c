@@ -7,6 +7,8 @@
 
 #include "client.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/screen.h"
 #include "proto/base/units.h"
 #include "proto/export/export.h"
 #include "proto/profile/trim.h"
@@ -26,6 +28,7 @@ const struct command commands[] = {
 	{ "snapshot", "fetch a profile into a file, for DHAT's viewer or for later", cmd_snapshot },
 	{ "export", "turn a .dhat file into DHAT JSON, pprof, a flame graph's input", cmd_export },
 	{ "plan", "what an attach would find and cost, without attaching", cmd_plan },
+	{ "mark", "from now on, keep what is allocated since this moment and lives", cmd_mark },
 	{ "attach", "have dhatd watch another process", cmd_attach },
 	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach },
 	{ "repair", "remove breakpoints that a killed tracer left in a process", cmd_repair },
@@ -221,4 +224,28 @@ int command_parse(const struct argp *argp, int argc, char **argv, void *input,
 	if (err)
 		err->code = DHAT_EXIT_USAGE; /* argp has said what is wrong */
 	return -r;
+}
+
+int command_call_and_print(const struct common *common, Dhat__Request *request,
+			   struct dhat_error *err)
+{
+	Dhat__Response *response;
+	struct screen screen;
+	int r;
+
+	r = client_call(common->socket_path, request, DHAT__RESPONSE__BODY_DONE, &response, err);
+	if (r < 0)
+		return r;
+	screen_init(&screen, stdout);
+	if (common->as_json) {
+		struct json_object *object = dhat_json_message(&response->done->base);
+
+		r = object ? dhat_json_put(stdout, object) : -ENOMEM;
+		json_object_put(object);
+	} else {
+		screen_text(&screen, *response->done->message ? response->done->message : "done");
+	}
+	fputc('\n', stdout);
+	dhat__response__free_unpacked(response, NULL);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot print the result") : 0;
 }

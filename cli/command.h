@@ -63,12 +63,17 @@ int cmd_diff(int argc, char **argv, struct dhat_error *err);
 int cmd_assert(int argc, char **argv, struct dhat_error *err);
 int cmd_verify(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
+int cmd_mark(int argc, char **argv, struct dhat_error *err);
 int cmd_rss(int argc, char **argv, struct dhat_error *err);
 int cmd_export(int argc, char **argv, struct dhat_error *err);
 int cmd_attach(int argc, char **argv, struct dhat_error *err);
 int cmd_detach(int argc, char **argv, struct dhat_error *err);
 int cmd_repair(int argc, char **argv, struct dhat_error *err);
 int cmd_plan(int argc, char **argv, struct dhat_error *err);
+
+/* Sends a request that is answered by a sentence, and prints that. */
+int command_call_and_print(const struct common *common, Dhat__Request *request,
+			   struct dhat_error *err);
 
 /* How to attach, as attach and plan ask for it; *to borrows from *from. */
 void command_fill_attach_options(const struct dhat_attach_options *from, Dhat__AttachOptions *to);

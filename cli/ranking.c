@@ -28,6 +28,8 @@ uint64_t ranking_bytes(const struct dhat_rendered_point *point, enum ranking_key
 		return point->max_bytes;
 	case RANK_BY_GROWTH:
 		return point->growth >= 1 ? (uint64_t)point->growth : 0;
+	case RANK_BY_BORN:
+		return point->born.bytes;
 	default:
 		return point->live_bytes;
 	}
@@ -42,6 +44,8 @@ uint64_t ranking_blocks(const struct dhat_rendered_point *point, enum ranking_ke
 		return point->peak_blocks;
 	case RANK_BY_MAX:
 		return point->max_blocks;
+	case RANK_BY_BORN:
+		return point->born.blocks;
 	default:
 		return point->live_blocks;
 	}

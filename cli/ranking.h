@@ -10,6 +10,7 @@ enum ranking_key {
 	RANK_BY_PEAK,	  /* bytes at t-gmax */
 	RANK_BY_MAX,	  /* bytes at the point's own maximum */
 	RANK_BY_GROWTH,	  /* bytes a minute, if it grows; its blocks are the live ones */
+	RANK_BY_BORN,	  /* bytes now, of the births that the table is of; has no name */
 };
 
 /* "live", "total", "peak", "max", "growth"; -EINVAL: none of them. */

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "births.h"
+#include "histograms.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 #include "proto/base/units.h"
@@ -149,8 +151,9 @@ static void print_history(struct screen *screen, size_t column, const struct dha
 }
 
 /* What percentages are of: what was allocated since the attach. 0: there is no sum. */
-static uint64_t sum_of(const struct dhat_snapshot *snapshot, enum ranking_key key)
+static uint64_t sum_of(const struct dhat_rendering *table, enum ranking_key key)
 {
+	const struct dhat_snapshot *snapshot = table->snapshot;
 	const Dhat__Totals *totals = snapshot->end->totals;
 	Dhat__ProgramPoint before;
 
@@ -165,11 +168,21 @@ static uint64_t sum_of(const struct dhat_snapshot *snapshot, enum ranking_key ke
 	case RANK_BY_MAX:
 	case RANK_BY_GROWTH:
 		return 0; /* maxima of different times; not all grow */
+	case RANK_BY_BORN:
+		return dhat_all_born(snapshot, &table->births).bytes;
 	default:
 		return totals->live_bytes > before.live_bytes
 			       ? totals->live_bytes - before.live_bytes
 			       : 0;
 	}
+}
+
+/* Of bytes that were born in a span: how fast. */
+static const char *rate_of(const struct dhat_rendering *table, uint64_t bytes)
+{
+	if (!dhat_has_births(&table->births))
+		return "";
+	return view_rate(bytes, births_seconds(table->snapshot, &table->births));
 }
 
 static bool has_before(const struct dhat_snapshot *snapshot)
@@ -211,31 +224,62 @@ static void print_origin(struct screen *screen, const struct dhat_rendering *tab
 	fputc('\n', screen->file);
 }
 
+/* "Most of what is live: ", or "Most of what was allocated since early and lives: " */
+static void format_start(const struct dhat_rendering *by_line, bool is_most, char *ret, size_t size)
+{
+	char name[BIRTHS_CHARS];
+
+	if (dhat_has_births(&by_line->births))
+		snprintf(ret, size, "%s of what was allocated %s and lives: ",
+			 is_most ? "Most" : "Largest part",
+			 births_name(by_line->snapshot, &by_line->births, name));
+	else
+		snprintf(ret, size, "%s of what is live: ", is_most ? "Most" : "Largest part");
+}
+
+static void print_nothing(struct screen *screen, const struct dhat_rendering *by_line, uint64_t sum)
+{
+	char name[BIRTHS_CHARS];
+
+	screen_print(screen, MARK_BOLD, "Nothing is live");
+	if (sum)
+		fputs(" in the stacks that were chosen.\n", screen->file);
+	else if (dhat_has_births(&by_line->births))
+		fprintf(screen->file, " of what was allocated %s.\n",
+			births_name(by_line->snapshot, &by_line->births, name));
+	else
+		fputs(" of what was allocated since the watch began.\n", screen->file);
+}
+
 void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 {
-	uint64_t sum = sum_of(by_line->snapshot, RANK_BY_LIVE);
+	bool has_births = dhat_has_births(&by_line->births);
+	enum ranking_key key = has_births ? RANK_BY_BORN : RANK_BY_LIVE;
+	uint64_t sum = sum_of(by_line, key), bytes;
 	const struct dhat_rendered_point *most;
-	const char *start;
-	char text[512];
+	bool are_several;
+	char start[BIRTHS_CHARS + 64], text[512];
 
-	if (!ranking_sort(by_line, RANK_BY_LIVE)) {
-		screen_print(screen, MARK_BOLD, "Nothing is live");
-		fputs(sum ? " in the stacks that were chosen.\n"
-			  : " of what was allocated since the watch began.\n",
-		      screen->file);
+	if (!ranking_sort(by_line, key)) {
+		print_nothing(screen, by_line, sum);
 		return;
 	}
 	most = by_line->points[0];
-	start = most->live_bytes > sum / 2 ? "Most of what is live: "
-					   : "Largest part of what is live: ";
+	bytes = ranking_bytes(most, key);
+	/* how many of them have such births is not known */
+	are_several = most->part_count > 1 && !has_births;
+	format_start(by_line, bytes > sum / 2, start, sizeof(start));
 	fputs(start, screen->file);
-	screen_print(screen, MARK_BOLD, "%s", view_size(most->live_bytes));
-	snprintf(text, sizeof(text), " in %s%s%s%s, %.1f%%%s",
-		 view_counted(most->live_blocks, "block"), most->part_count > 1 ? " from " : "",
-		 most->part_count > 1 ? view_count(most->part_count) : "",
-		 most->part_count > 1 ? " stacks" : "", 100.0 * most->live_bytes / (sum ? sum : 1),
-		 has_before(by_line->snapshot) ? " of what was allocated since the attach" : "");
-	screen_continue(screen, 2, strlen(start) + strlen(view_size(most->live_bytes)), text);
+	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
+	snprintf(text, sizeof(text), " in %s%s%s%s, %.1f%%%s%s",
+		 view_counted(ranking_blocks(most, key), "block"), are_several ? " from " : "",
+		 are_several ? view_count(most->part_count) : "", are_several ? " stacks" : "",
+		 100.0 * bytes / (sum ? sum : 1),
+		 !has_births && has_before(by_line->snapshot)
+			 ? " of what was allocated since the attach"
+			 : "",
+		 rate_of(by_line, bytes));
+	screen_continue(screen, 2, strlen(start) + strlen(view_size(bytes)), text);
 	for (uint32_t i = 0; i < most->line_count; i++)
 		print_origin(screen, by_line, by_line->lines[most->lines[i]]);
 	fputs("  ", screen->file);
@@ -247,8 +291,8 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 static void print_figures(struct screen *screen, const struct dhat_rendering *table, size_t i,
 			  uint64_t sum, const struct rows_options *options)
 {
-	static const char *const verbs[] = { "live", "allocated", "at the peak", "at its maximum",
-					     "more a minute, live" };
+	static const char *const verbs[] = { "live",	       "allocated",	      "at the peak",
+					     "at its maximum", "more a minute, live", "live" };
 	const struct dhat_rendered_point *point = table->points[i];
 	const char *size = view_size(ranking_bytes(point, options->key));
 	char text[256], duration[DHAT_UNIT_CHARS];
@@ -263,7 +307,10 @@ static void print_figures(struct screen *screen, const struct dhat_rendering *ta
 	if (sum)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %.1f%%",
 			 100.0 * ranking_bytes(point, options->key) / sum);
-	if (point->part_count > 1)
+	if (options->key == RANK_BY_BORN)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s",
+			 rate_of(table, point->born.bytes));
+	else if (point->part_count > 1)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s",
 			 view_counted(point->part_count, "stack"));
 	screen_continue(screen, INDENT, used, text);
@@ -271,7 +318,10 @@ static void print_figures(struct screen *screen, const struct dhat_rendering *ta
 	print_history(screen, INDENT, table, point);
 	if (options->key == RANK_BY_LIVE)
 		return;
-	snprintf(text, sizeof(text), "%s live now", view_size(point->live_bytes));
+	if (options->key == RANK_BY_BORN && point->born.bytes == point->live_bytes)
+		return;
+	snprintf(text, sizeof(text), "%s live %s", view_size(point->live_bytes),
+		 options->key == RANK_BY_BORN ? "in all" : "now");
 	if (options->key == RANK_BY_TOTAL && point->total_blocks)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			 "; a block lives %s on average",
@@ -302,27 +352,39 @@ void rows_print_stack(struct screen *screen, const struct dhat_rendering *table,
 	print_row(screen, table, point, name_columns(screen, table, others, &point, 1));
 }
 
+/* "; percentages are of 2.8 MiB allocated since the attach" */
+static void add_whole(char *text, size_t size, const struct dhat_rendering *table, uint64_t sum,
+		      enum ranking_key key)
+{
+	bool is_part = (key == RANK_BY_LIVE || key == RANK_BY_PEAK) && has_before(table->snapshot);
+	char whole[DHAT_UNIT_CHARS];
+
+	if (sum && (is_part || key == RANK_BY_BORN))
+		snprintf(text + strlen(text), size - strlen(text), "; percentages are of %s%s",
+			 dhat_format_size(sum, whole),
+			 is_part ? " allocated since the attach" : "");
+}
+
 static void print_title(struct screen *screen, const struct dhat_rendering *table, size_t count,
 			uint64_t sum, const struct rows_options *options)
 {
 	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
-	static const char *const titles[] = { "live bytes", "bytes ever allocated",
+	static const char *const titles[] = { "live bytes",
+					      "bytes ever allocated",
 					      "bytes at the peak (t-gmax)",
 					      "bytes at their maximum",
-					      "growth (of what is never freed) by the minute" };
-	char text[256], size[DHAT_UNIT_CHARS];
-	bool is_part = (options->key == RANK_BY_LIVE || options->key == RANK_BY_PEAK) && sum &&
-		       has_before(table->snapshot);
+					      "growth (of what is never freed) by the minute",
+					      "live bytes allocated " };
+	char text[512], name[BIRTHS_CHARS] = "";
 
-	snprintf(text, sizeof(text), "%s with the most %s", whats[table->style.by],
-		 titles[options->key]);
+	if (options->key == RANK_BY_BORN)
+		births_name(table->snapshot, &table->births, name);
+	snprintf(text, sizeof(text), "%s with the most %s%s", whats[table->style.by],
+		 titles[options->key], name);
 	if (count > options->top)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s of %s (--top)",
 			 view_count(options->top), view_count(count));
-	if (is_part)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text),
-			 "; percentages are of %s allocated since the attach",
-			 dhat_format_size(sum, size));
+	add_whole(text, sizeof(text), table, sum, options->key);
 	strcat(text, ":");
 	fputc('\n', screen->file);
 	screen_paragraph(screen, 0, text);
@@ -333,7 +395,7 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 {
 	size_t count = ranking_sort(table, options->key), shown, columns;
 	size_t others = INDENT + (table->style.has_addresses ? ADDRESS_COLUMNS : 0);
-	uint64_t sum = sum_of(table->snapshot, options->key);
+	uint64_t sum = sum_of(table, options->key);
 
 	if (!options->top || !count)
 		return;
@@ -345,6 +407,10 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 		fputc('\n', screen->file);
 		print_figures(screen, table, i, sum, options);
 		print_row(screen, table, table->points[i], columns);
+		if (options->has_ages)
+			histograms_print_ages(screen, table, table->points[i]);
+		if (options->has_sizes)
+			histograms_print_sizes(screen, table->points[i]);
 	}
 }
 

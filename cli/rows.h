@@ -5,7 +5,8 @@
 
 struct rows_options {
 	enum ranking_key key;
-	size_t top; /* at most so many */
+	size_t top;		  /* at most so many */
+	bool has_ages, has_sizes; /* with histograms; the table has them */
 };
 
 /* The row with most of the live bytes, in a few lines; by_line: a table by line of source, so that

@@ -27,5 +27,5 @@ int subject_fetch(const struct subject *subject, const struct common *common, co
 	if (subject->path)
 		return input_read(subject->path, ret, err);
 	r = subject->pid ? 0 : choice_check(common->socket_path, command, err);
-	return r < 0 ? r : client_snapshot(common->socket_path, subject->pid, false, ret, err);
+	return r < 0 ? r : client_profile(common->socket_path, subject->pid, ret, err);
 }

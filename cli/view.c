@@ -51,6 +51,19 @@ const char *view_counted(uint64_t count, const char *noun)
 	return text;
 }
 
+const char *view_rate(uint64_t bytes, double seconds)
+{
+	static char texts[TEXTS][2 * DHAT_UNIT_CHARS];
+	static unsigned next;
+	char rate[DHAT_UNIT_CHARS], *text = texts[next++ % TEXTS];
+
+	*text = '\0';
+	if (seconds >= 1)
+		snprintf(text, sizeof(texts[0]), ", %s a minute",
+			 dhat_format_size((uint64_t)((double)bytes * 60 / seconds), rate));
+	return text;
+}
+
 static bool is_same_day(const struct tm *a, const struct tm *b)
 {
 	return a->tm_yday == b->tm_yday && a->tm_year == b->tm_year;

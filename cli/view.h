@@ -22,6 +22,8 @@ const char *view_size(uint64_t bytes);
 const char *view_count(uint64_t count); /* the same */
 const char *view_counted(uint64_t count,
 			 const char *noun); /* "1 block", "1,234 blocks"; the same */
+/* ", 34 KiB a minute"; "" for less than a second. The same. */
+const char *view_rate(uint64_t bytes, double seconds);
 /* Wall-clock time of a moment of an observation: "22:13:20", with the date if it is not today. */
 const char *view_moment(uint64_t unix_ns);
 /* "from 22:13:21 to 22:14:49" */

@@ -47,7 +47,7 @@ int keep_snapshot(struct target *target, struct symbolizer *symbolizer, struct d
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int error = target_copy(target, true, &copy, err);
+	int error = target_copy_with_ages(target, 0, &copy, err);
 
 	if (error == 0)
 		error = dhat_snapshot_new(&snapshot);

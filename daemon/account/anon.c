@@ -61,8 +61,8 @@ static void replace(struct anon *anon, size_t first, size_t last, const struct a
 
 static int keep_rest(struct heap *heap, const struct anon_range *rest, uint64_t time_ns)
 {
-	return heap_add_existing_block(heap, DHAT_DOMAIN_ANON, rest->start, rest->end - rest->start,
-				       rest->point, time_ns);
+	return heap_add_rest(heap, DHAT_DOMAIN_ANON, rest->start, rest->end - rest->start,
+			     rest->point, rest->since_ns, time_ns);
 }
 
 static bool is_range(uint64_t start, uint64_t size_bytes)
@@ -101,8 +101,11 @@ static void take_out(struct anon *anon, struct heap *heap, uint64_t start, uint6
 			anon->ranges[kept++] = range;
 			continue;
 		}
-		heap_remove_block(heap, DHAT_DOMAIN_ANON, range.start, 0, time_ns);
 		count = cut(&range, start, end, rests);
+		if (count)
+			heap_cut_block(heap, DHAT_DOMAIN_ANON, range.start);
+		else
+			heap_remove_block(heap, DHAT_DOMAIN_ANON, range.start, 0, time_ns);
 		if (count == 2 && make_room(anon, 1)) {
 			count--;
 			anon->refused++;

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/census.h"
+#include "daemon/account/lifetimes.h"
+#include "daemon/account/moments.h"
 #include "daemon/account/pendings.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
@@ -43,6 +46,10 @@ struct heap {
 	bool gone_overflowed;
 	struct budget *budget, gone_budget, point_budget; /* NULL: none */
 	struct history history;
+	uint64_t latest_ns;	/* no block was born later */
+	struct moments moments; /* blocks from before the observation are older than any */
+	struct lifetimes lifetimes;
+	struct census *census; /* borrowed; NULL: none is under way */
 };
 
 void heap_free(struct heap *heap)
@@ -54,6 +61,8 @@ void heap_free(struct heap *heap)
 	if (heap->budget)
 		budget_give(&heap->point_budget, heap->point_budget.used_bytes);
 	free(heap->chunks);
+	moments_deinit(&heap->moments);
+	lifetimes_deinit(&heap->lifetimes);
 	pendings_deinit(&heap->pendings);
 	index_free(heap->gone);
 	index_free(heap->block_by_addr);
@@ -152,6 +161,8 @@ int heap_charge(struct heap *heap, struct budget *budget)
 	index_charge(heap->block_by_addr, budget);
 	index_charge(heap->far_by_addr, budget);
 	index_charge(heap->pendings.by_tid, budget);
+	moments_charge(&heap->moments, budget);
+	lifetimes_charge(&heap->lifetimes, budget);
 	err = point_grow(heap, 0);
 	return err == -ENOSPC ? -ENOMEM : err;
 }
@@ -310,6 +321,26 @@ static inline void entry_set(struct index_entry *entry, const struct block *bloc
 	entry->is_marked = block->was_before;
 }
 
+/* Is its place one that the census has still to come to? */
+static bool is_ahead(const struct heap *heap, const struct block *block)
+{
+	return index_place(heap->block_by_addr, block->domain, block->addr) >= heap->census->place;
+}
+
+/* Out of the way of those that have no census, and by value, so that blocks stay in registers: each
+ * event would take 5 % longer. */
+__attribute__((noinline, cold)) static void tell_put(struct heap *heap, struct block block)
+{
+	if (is_ahead(heap, &block))
+		census_put(heap->census, &block);
+}
+
+__attribute__((noinline, cold)) static void tell_taken(struct heap *heap, struct block block)
+{
+	if (is_ahead(heap, &block))
+		census_take(heap->census, &block);
+}
+
 /* Take a block out of the table. */
 static inline bool take_block(struct heap *heap, uint8_t domain, uint64_t addr, struct block *ret)
 {
@@ -320,6 +351,8 @@ static inline bool take_block(struct heap *heap, uint8_t domain, uint64_t addr, 
 	*ret = block_of(heap, &entry);
 	if (entry.more == FAR)
 		index_remove(heap->far_by_addr, domain, addr, NULL);
+	if (heap->census)
+		tell_taken(heap, *ret);
 	return true;
 }
 
@@ -354,19 +387,24 @@ static inline void count_total(struct heap *heap, struct heap_point *point, uint
 	if (point->total_blocks == 1)
 		point->first_ns = time_ns;
 	point->last_ns = time_ns;
+	if (time_ns > heap->latest_ns)
+		heap->latest_ns = time_ns;
 }
 
-static inline void open_block(struct heap *heap, uint32_t point_id, struct heap_point *point,
-			      uint64_t size_bytes, uint64_t birth_ns)
+static inline void open_block(struct heap *heap, struct heap_point *point,
+			      const struct block *block)
 {
 	point_touch(heap, point);
-	point_pass_time(heap, point_id, point);
-	note_change(heap, point_id);
-	heap->totals.live_bytes += size_bytes;
+	point_pass_time(heap, block->point, point);
+	note_change(heap, block->point);
+	heap->totals.live_bytes += block->size_bytes;
 	heap->totals.live_blocks++;
-	point->live_bytes += size_bytes;
+	point->live_bytes += block->size_bytes;
 	point->live_blocks++;
-	point->live_births_ns += birth_ns;
+	point->live_births_ns += block->birth_ns;
+	if (!block->was_before)
+		moments_count(&heap->moments, block->point, block->birth_ns,
+			      (int64_t)block->size_bytes, 1);
 }
 
 /* A block is out of the sums, for good or until it is somewhere else. */
@@ -383,6 +421,9 @@ static inline struct heap_point *lift_block(struct heap *heap, const struct bloc
 	point->live_bytes -= block->size_bytes;
 	point->live_blocks--;
 	point->live_births_ns -= block->birth_ns;
+	if (!block->was_before)
+		moments_count(&heap->moments, block->point, block->birth_ns,
+			      -(int64_t)block->size_bytes, -1);
 	return point;
 }
 
@@ -396,6 +437,8 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 	if (point->longest_freed < brief)
 		point->longest_freed = brief;
 	point_note_low(point);
+	if (heap->moments.count)
+		lifetimes_count(&heap->lifetimes, block->point, lifetime_ns);
 }
 
 /* Find or make the entry of an address within the bound; as index_claim(). */
@@ -416,6 +459,8 @@ static void replace_block(struct heap *heap, const struct index_entry *entry, ui
 {
 	struct block old = block_of(heap, entry);
 
+	if (heap->census)
+		tell_taken(heap, old);
 	if (old.was_before)
 		heap->totals.existing_replaced++;
 	else
@@ -442,6 +487,8 @@ static int place_far_block(struct heap *heap, uint64_t max_blocks, const struct 
 		replace_block(heap, entry, time_ns);
 	far->value = block->size_bytes;
 	entry_set(entry, block);
+	if (heap->census)
+		tell_put(heap, *block);
 	return 0;
 }
 
@@ -463,6 +510,8 @@ static inline int place_block(struct heap *heap, uint64_t max_blocks, const stru
 			index_remove(heap->far_by_addr, block->domain, block->addr, NULL);
 	}
 	entry_set(entry, block);
+	if (heap->census)
+		tell_put(heap, *block);
 	return 0;
 }
 
@@ -470,6 +519,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 		   uint32_t point_id, uint64_t time_ns)
 {
 	struct heap_point *point;
+	struct block block;
 	int err = point_get(heap, &point_id, &point);
 
 	if (err)
@@ -479,18 +529,17 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 		size_bytes = 1; /* H5 */
 	count_total(heap, point, size_bytes, time_ns);
 	note_change(heap, point_id); /* live or not */
-	err = place_block(heap, heap->max_blocks,
-			  &(struct block){ .addr = addr,
-					   .size_bytes = size_bytes,
-					   .birth_ns = time_ns,
-					   .point = point_id,
-					   .domain = domain },
-			  time_ns);
+	block = (struct block){ .addr = addr,
+				.size_bytes = size_bytes,
+				.birth_ns = time_ns,
+				.point = point_id,
+				.domain = domain };
+	err = place_block(heap, heap->max_blocks, &block, time_ns);
 	if (err) {
 		heap->totals.blocks_refused++;
 		return 0;
 	}
-	open_block(heap, point_id, point, size_bytes, time_ns);
+	open_block(heap, point, &block);
 	note_peaks(heap, point, time_ns);
 	return 0;
 }
@@ -534,32 +583,61 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 	return true;
 }
 
-int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
-			    uint32_t point_id, uint64_t time_ns)
+/* A block that is part of no total. */
+static int add_uncounted(struct heap *heap, struct block *block, uint64_t time_ns)
 {
 	struct heap_point *point;
-	int err = point_get(heap, &point_id, &point);
+	int err = point_get(heap, &block->point, &point);
 
 	if (err)
 		return err;
-	if (index_find(heap->block_by_addr, domain, addr))
+	if (index_find(heap->block_by_addr, block->domain, block->addr))
 		return -EEXIST;
 	pass_time(heap, time_ns);
-	if (size_bytes == 0)
-		size_bytes = 1;
-	err = place_block(heap, heap->max_blocks,
-			  &(struct block){ .addr = addr,
-					   .size_bytes = size_bytes,
-					   .birth_ns = time_ns,
-					   .point = point_id,
-					   .domain = domain,
-					   .was_before = true },
-			  time_ns);
+	err = place_block(heap, heap->max_blocks, block, time_ns);
 	if (err)
 		return err;
-	open_block(heap, point_id, point, size_bytes, time_ns);
+	open_block(heap, point, block);
 	note_peaks(heap, point, time_ns);
 	return 0;
+}
+
+bool heap_cut_block(struct heap *heap, uint8_t domain, uint64_t addr)
+{
+	struct block block;
+
+	if (!take_block(heap, domain, addr, &block))
+		return false;
+	lift_block(heap, &block);
+	return true;
+}
+
+int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			    uint32_t point, uint64_t time_ns)
+{
+	struct block block = { .addr = addr,
+			       .size_bytes = size_bytes ? size_bytes : 1,
+			       .birth_ns = time_ns,
+			       .point = point,
+			       .domain = domain,
+			       .was_before = true };
+
+	return add_uncounted(heap, &block, time_ns);
+}
+
+int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+		  uint32_t point, uint64_t birth_ns, uint64_t time_ns)
+{
+	struct block block = { .addr = addr,
+			       .size_bytes = size_bytes,
+			       .birth_ns = birth_ns,
+			       .point = point,
+			       .domain = domain };
+	int err = add_uncounted(heap, &block, time_ns);
+
+	if (!err)
+		point_note_low(point_at(heap, block.point));
+	return err;
 }
 
 int heap_begin_inventory(struct heap *heap)
@@ -671,7 +749,7 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 		point_note_low(point);
 		return;
 	}
-	open_block(heap, block.point, point, block.size_bytes, block.birth_ns);
+	open_block(heap, point, &block);
 	point_note_low(point);
 	note_peaks(heap, point, time_ns);
 }
@@ -717,6 +795,78 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 	return 0;
 }
 
+/* ---- moments ------------------------------------------------------------------------------ */
+
+int heap_mark(struct heap *heap, const char *name, uint64_t now_ns)
+{
+	/* what was recorded may carry a time some ns after now */
+	if (now_ns <= heap->latest_ns)
+		now_ns = heap->latest_ns + 1;
+	heap->latest_ns = now_ns; /* keeps M3; moments ascend */
+	if (!heap->moments.count)
+		heap->lifetimes.since_ns = now_ns;
+	return moments_add(&heap->moments, name, now_ns);
+}
+
+int heap_unmark(struct heap *heap, const char *name)
+{
+	int err = moments_remove(&heap->moments, name);
+
+	if (!heap->moments.count)
+		lifetimes_reset(&heap->lifetimes);
+	return err;
+}
+
+const struct moments *heap_moments(const struct heap *heap)
+{
+	return &heap->moments;
+}
+
+const struct lifetimes *heap_lifetimes(const struct heap *heap)
+{
+	return &heap->lifetimes;
+}
+
+/* ---- a census ----------------------------------------------------------------------------- */
+
+static void count_pending(void *heap, const struct pending *pending)
+{
+	if (pending->is_known)
+		census_count(((struct heap *)heap)->census, &pending->block);
+}
+
+int heap_begin_census(struct heap *heap, struct census *census, uint64_t now_ns)
+{
+	if (heap->census)
+		return -EALREADY;
+	heap->latest_ns = now_ns > heap->latest_ns ? now_ns : heap->latest_ns + 1;
+	census->time_ns = heap->latest_ns;
+	heap->census = census;
+	pendings_visit(&heap->pendings, count_pending, heap);
+	return 0;
+}
+
+static void count_entry(void *heap_, const struct index_entry *entry)
+{
+	struct heap *heap = heap_;
+	struct block block = block_of(heap, entry);
+
+	if (!census_is_late(heap->census, &block))
+		census_count(heap->census, &block);
+}
+
+int heap_step_census(struct heap *heap, size_t leaves)
+{
+	struct census *census = heap->census;
+
+	census->place =
+		index_visit_from(heap->block_by_addr, census->place, leaves, count_entry, heap);
+	if (census->place && !census->error)
+		return 1;
+	heap->census = NULL;
+	return census->error;
+}
+
 /* ---- what comes soon ---------------------------------------------------------------------- */
 
 uint64_t heap_table_bytes(const struct heap *heap)
@@ -730,7 +880,7 @@ void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
 	index_prefetch(heap->block_by_addr, domain, addr);
 }
 
-void heap_prefetch_point(const struct heap *heap, uint32_t point)
+static void prefetch_figures(const struct heap *heap, uint32_t point)
 {
 	uint32_t chunk = point >> CHUNK_SHIFT;
 	const char *at;
@@ -744,12 +894,21 @@ void heap_prefetch_point(const struct heap *heap, uint32_t point)
 		__builtin_prefetch(&heap->chunks[chunk]->changed[point & (CHUNK_POINTS - 1)], 1);
 }
 
+void heap_prefetch_point(const struct heap *heap, uint32_t point)
+{
+	prefetch_figures(heap, point);
+	moments_prefetch(&heap->moments, point, UINT64_MAX);
+}
+
 void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr)
 {
 	const struct index_entry *entry = index_find(heap->block_by_addr, domain, addr);
 
-	if (entry)
-		heap_prefetch_point(heap, entry->point);
+	if (!entry)
+		return;
+	prefetch_figures(heap, entry->point);
+	moments_prefetch(&heap->moments, entry->point, entry_birth(entry));
+	lifetimes_prefetch(&heap->lifetimes, entry->point);
 }
 
 /* ---- copies ------------------------------------------------------------------------------- */

@@ -91,6 +91,12 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			    uint32_t point, uint64_t time_ns);
 
+/* A part of a block is freed: it leaves as if it had never ended, and what is left of it comes by
+ * the other call, with its birth. false: it is unknown; it is not counted. */
+bool heap_cut_block(struct heap *heap, uint8_t domain, uint64_t addr);
+int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+		  uint32_t point, uint64_t birth_ns, uint64_t time_ns);
+
 /* An inventory of the blocks from before (inventory.h) is taken while events come in, and is older
  * than they are when it is added. So between begin and end the heap remembers which addresses were
  * freed: an address that an event has told about is refused with -EEXIST, live or not.
@@ -119,6 +125,27 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 
 /* The thread does something that is no END: see H6. To be called before such an event is added. */
 void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns);
+
+/* From now on, what is allocated and lives is also kept since this moment (moments.h): by births,
+ * which reallocations keep (H4), so that a block counts with the size that it has, or not at all.
+ * Blocks from before the observation never count. Errors as of moments_add() and
+ * moments_remove(). */
+struct moments;
+int heap_mark(struct heap *heap, const char *name, uint64_t now_ns);
+int heap_unmark(struct heap *heap, const char *name);
+const struct moments *heap_moments(const struct heap *heap);
+/* How long the blocks had lived that were freed since the first mark, as long as there is any: it
+ * is another line of the cache for each. */
+struct lifetimes;
+const struct lifetimes *heap_lifetimes(const struct heap *heap);
+
+/* Count the blocks that live now (census.h), piece by piece, while other calls come in between:
+ * begin (-EALREADY: one is under way), then step until it returns no 1. 0: all are counted; < 0:
+ * failed. The census stays where it is meanwhile. A piece is of at most so many leaves of the
+ * table, with some 700 blocks each. */
+struct census;
+int heap_begin_census(struct heap *heap, struct census *census, uint64_t now_ns);
+int heap_step_census(struct heap *heap, size_t leaves);
 
 /* Of an event that will come soon: bring near what it needs. First the block's place; then, when
  * that has come, the totals of its point. Changes nothing. It pays when the tables are larger than

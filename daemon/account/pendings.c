@@ -61,3 +61,24 @@ bool pendings_take_near(struct pendings *pendings, uint32_t tid, struct pending 
 	pendings->first_free = entry.point;
 	return true;
 }
+
+struct visit {
+	const struct pendings *pendings;
+	void (*visit)(void *ctx, const struct pending *pending);
+	void *ctx;
+};
+
+static void visit_entry(void *ctx, const struct index_entry *entry)
+{
+	const struct visit *visit = ctx;
+
+	visit->visit(visit->ctx, &visit->pendings->list[entry->point]);
+}
+
+void pendings_visit(const struct pendings *pendings,
+		    void (*visit)(void *ctx, const struct pending *pending), void *ctx)
+{
+	struct visit all = { pendings, visit, ctx };
+
+	index_visit(pendings->by_tid, visit_entry, &all);
+}

@@ -38,6 +38,10 @@ void pendings_deinit(struct pendings *pendings);
  * added. NULL: no memory. */
 struct pending *pendings_add(struct pendings *pendings, uint32_t tid);
 
+/* All that there are, in no order. */
+void pendings_visit(const struct pendings *pendings,
+		    void (*visit)(void *ctx, const struct pending *pending), void *ctx);
+
 /* pendings_take() of a thread that may have one. */
 bool pendings_take_near(struct pendings *pendings, uint32_t tid, struct pending *ret);
 

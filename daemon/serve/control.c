@@ -190,7 +190,7 @@ static int find_entry(const struct control_reply *reply, const Dhat__Request *re
 	if (entry->right == CONTROL_MANAGE && !reply->is_owner)
 		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
 				      "not permitted: members of the group may look, only root "
-				      "and the user who started dhatd may attach and detach");
+				      "and the user who started dhatd may attach, detach and mark");
 	*ret = entry;
 	return 0;
 }

@@ -201,6 +201,22 @@ static Dhat__Probe *new_probe(bool *failed, const struct probe *from)
 	return probe;
 }
 
+static Dhat__Mark *new_mark(bool *failed, const struct target_copy *copy, uint32_t number)
+{
+	struct moments_figures since = moments_since(copy->moments, number);
+	Dhat__Mark *mark = NEW(Dhat__Mark, dhat__mark__init);
+
+	if (!mark) {
+		*failed = true;
+		return NULL;
+	}
+	mark->name = text(failed, copy->moments->list[number].name);
+	mark->ns = message_since(copy, copy->moments->times_ns[number]);
+	mark->live_bytes = since.bytes;
+	mark->live_blocks = since.blocks;
+	return mark;
+}
+
 static Dhat__Counter *new_counter(bool *failed, const struct target_counter *from)
 {
 	Dhat__Counter *counter = NEW(Dhat__Counter, dhat__counter__init);
@@ -260,6 +276,20 @@ static void set_counters(bool *failed, const struct target_copy *copy, Dhat__Cou
 	*ret = array(failed, copy->counter_count, sizeof(**ret));
 	for (size_t i = 0; *ret && i < copy->counter_count; i++) {
 		(*ret)[i] = new_counter(failed, &copy->counters[i]);
+		if (!(*ret)[i])
+			return;
+		(*ret_count)++;
+	}
+}
+
+static void set_marks(bool *failed, const struct target_copy *copy, Dhat__Mark ***ret,
+		      size_t *ret_count)
+{
+	uint32_t count = copy->moments ? copy->moments->count : 0;
+
+	*ret = array(failed, count, sizeof(**ret));
+	for (uint32_t i = 0; *ret && i < count; i++) {
+		(*ret)[i] = new_mark(failed, copy, i);
 		if (!(*ret)[i])
 			return;
 		(*ret_count)++;
@@ -352,6 +382,7 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->tables_pending = copy->tables_pending;
 	status->links_are_pinned = copy->links_are_pinned;
 	add_texts(&failed, copy->notes, &status->notes, &status->n_notes);
+	set_marks(&failed, copy, &status->marks, &status->n_marks);
 	if (!failed)
 		return status;
 	dhat__target_status__free_unpacked(status, NULL);
@@ -394,6 +425,12 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->sample_rate = 1;
 	if (copy->view.generation)
 		head->view = new_view(&failed, copy);
+	else
+		set_marks(&failed, copy, &head->marks, &head->n_marks);
+	head->has_ages = copy->census != NULL;
+	head->older_ns = copy->census ? copy->older_ns : 0;
+	if (copy->census && head->n_marks)
+		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns);
 	if (!failed)
 		return head;
 	dhat__snapshot_head__free_unpacked(head, NULL);

@@ -140,6 +140,8 @@ static int copy_for(const Dhat__SnapshotRequest *asked, struct target *target,
 {
 	struct target_view seen;
 
+	if (!asked->view && asked->with_ages)
+		return target_copy_with_ages(target, asked->older_ns, ret, err);
 	if (!asked->view)
 		return target_copy(target, true, ret, err);
 	seen = (struct target_view){
@@ -157,10 +159,11 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	struct emitter emitter = { reply, err };
-	int error = targets_find(requests->targets, request->snapshot->pid, &target, err);
+	const Dhat__SnapshotRequest *wanted = request->snapshot;
+	int error = targets_find(requests->targets, wanted->pid, &target, err);
 
 	if (error == 0)
-		error = copy_for(request->snapshot, target, &copy, err);
+		error = copy_for(wanted, target, &copy, err);
 	if (error)
 		return error;
 	return snapshot_write(copy, requests->symbolizer, request->snapshot->without_names,
@@ -268,6 +271,29 @@ static int answer_detach(void *context, const Dhat__Request *request, struct con
 	return reply_done(reply, text, err);
 }
 
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+static int answer_mark(void *context, const Dhat__Request *request, struct control_reply *reply,
+		       struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	const Dhat__MarkRequest *mark = request->mark;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	char text[256];
+	int error = targets_find(requests->targets, mark->pid, &target, err);
+
+	if (error == 0)
+		error = mark->is_removed ? target_unmark(target, mark->name, err)
+					 : target_mark(target, mark->name, err);
+	if (error)
+		return error;
+	snprintf(text, sizeof(text),
+		 mark->is_removed ? "process %d has no mark %s any more"
+				  : "process %d is marked %s",
+		 (int)target_pid(target), mark->name);
+	return reply_done(reply, text, err);
+}
+
 /* ---- resident memory ------------------------------------------------------------------------- */
 
 static int answer_rss(void *context, const Dhat__Request *request, struct control_reply *reply,
@@ -300,6 +326,7 @@ const struct control_entry requests_table[] = {
 	{ DHAT__REQUEST__BODY_SNAPSHOT, CONTROL_READ, answer_snapshot },
 	{ DHAT__REQUEST__BODY_ATTACH, CONTROL_MANAGE, answer_attach },
 	{ DHAT__REQUEST__BODY_DETACH, CONTROL_MANAGE, answer_detach },
+	{ DHAT__REQUEST__BODY_MARK, CONTROL_MANAGE, answer_mark },
 	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
 	{ DHAT__REQUEST__BODY_PLAN, CONTROL_MANAGE, answer_plan },
 	{ 0, CONTROL_READ, NULL },

@@ -467,6 +467,7 @@ static int write_frames(struct writing *writing)
 struct point_room {
 	uint32_t frames[NUMBERS_MAX];
 	int64_t low_bytes[HISTORY_POINT_SLOTS];
+	uint64_t since_bytes[MOMENTS_MAX], since_blocks[MOMENTS_MAX];
 };
 
 static void fill_history(const struct writing *writing, const struct target_point *from,
@@ -492,6 +493,50 @@ static void fill_history(const struct writing *writing, const struct target_poin
 static bool is_known(const struct target_copy *copy, const struct target_point *point)
 {
 	return point->number && point->number <= copy->seen_points;
+}
+
+static void fill_marks(const struct writing *writing, const struct target_point *from,
+		       Dhat__ProgramPoint *point, struct point_room *room)
+{
+	const struct moments *moments = writing->copy->moments;
+	struct moments_figures since[MOMENTS_MAX];
+	size_t count = 0;
+
+	moments_of_point(moments, from->id, since);
+	for (uint32_t i = 0; i < moments->count; i++) {
+		room->since_bytes[i] = since[i].bytes;
+		room->since_blocks[i] = since[i].blocks;
+		if (since[i].blocks)
+			count = i + 1;
+	}
+	point->since_bytes = room->since_bytes;
+	point->since_blocks = room->since_blocks;
+	point->n_since_bytes = point->n_since_blocks = count;
+}
+
+static size_t count_without_zeros(const uint32_t *counts, size_t count)
+{
+	while (count && !counts[count - 1])
+		count--;
+	return count;
+}
+
+/* The counts are the copy's. */
+static void fill_ages(const struct writing *writing, const struct target_point *from,
+		      Dhat__ProgramPoint *point)
+{
+	const struct target_copy *copy = writing->copy;
+	const struct census_point *counts = census_at(copy->census, from->id);
+	const uint32_t *dead = lifetimes_at(&copy->lifetimes, from->id);
+
+	point->live_ages = without_qualifiers(counts->ages);
+	point->n_live_ages = count_without_zeros(counts->ages, DHAT_AGES);
+	point->live_sizes = without_qualifiers(counts->sizes);
+	point->n_live_sizes = count_without_zeros(counts->sizes, DHAT_SIZES);
+	point->dead_ages = without_qualifiers(dead);
+	point->n_dead_ages = dead ? count_without_zeros(dead, DHAT_AGES) : 0;
+	point->older_bytes = counts->older_bytes;
+	point->older_blocks = counts->older_blocks;
 }
 
 static void fill_point(const struct writing *writing, const struct target_point *from,
@@ -556,6 +601,10 @@ static int write_points(struct writing *writing)
 		message.points = list;
 		for (uint32_t j = 0; j < message.n_points; j++) {
 			fill_point(writing, &copy->points[i + j], &points[j], &rooms[j]);
+			if (copy->moments && copy->moments->count)
+				fill_marks(writing, &copy->points[i + j], &points[j], &rooms[j]);
+			if (copy->census)
+				fill_ages(writing, &copy->points[i + j], &points[j]);
 			list[j] = &points[j];
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);

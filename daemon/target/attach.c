@@ -97,6 +97,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	pthread_mutex_init(&target->gate, NULL);
 	pthread_mutex_init(&target->lock, NULL);
 	pthread_mutex_init(&target->map_lock, NULL);
+	pthread_mutex_init(&target->census_lock, NULL);
 	objects_init(&target->objects);
 	places_init(&target->places);
 	findings_init(&target->findings);

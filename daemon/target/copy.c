@@ -24,6 +24,9 @@ void target_copy_free(struct target_copy *copy)
 	}
 	free(copy->objects);
 	free(copy->points);
+	moments_free(copy->moments);
+	census_free(copy->census);
+	lifetimes_deinit(&copy->lifetimes);
 	free(copy->frames);
 	probed_deinit(&copy->probed);
 	free(copy->counters);
@@ -129,18 +132,33 @@ static int copy_verdict(struct target *target, struct target_copy *copy)
 
 /* ---- points ---------------------------------------------------------------------------------- */
 
-static bool is_worth_showing(const struct heap_point *point)
+/* What moments have of points without room is at that of lost stacks: moments.h, M2. */
+static bool has_moments(const struct moments *moments, uint32_t id)
 {
-	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0;
+	struct moments_figures since[MOMENTS_MAX];
+
+	if (id != STACK_POINT_LOST || !moments->count)
+		return false;
+	moments_of_point(moments, id, since);
+	return since[0].blocks > 0;
+}
+
+static bool is_worth_showing(const struct target_copy *copy, const struct heap_point *points,
+			     uint32_t id)
+{
+	const struct heap_point *point = &points[id];
+
+	return point->total_blocks > 0 || point->live_blocks > 0 || point->peak_blocks > 0 ||
+	       has_moments(copy->moments, id);
 }
 
 /* What of the points is copied: `seen` NULL: those worth showing; else what is new since, which is
  * everything if it is zeroed. With `lock`, as the copy of the point was taken. */
-static bool is_wanted(const struct target *target, const struct target_view *seen, uint32_t i,
-		      const struct heap_point *point)
+static bool is_wanted(const struct target *target, const struct target_copy *copy,
+		      const struct target_view *seen, const struct heap_point *points, uint32_t i)
 {
 	if (!seen)
-		return is_worth_showing(point);
+		return is_worth_showing(copy, points, i);
 	return i >= seen->known_points || heap_point_changed(target->heap, i) > seen->generation;
 }
 
@@ -160,7 +178,7 @@ static int claim_copy(struct target *target, struct target_copy *copy, uint64_t 
 {
 	uint64_t bytes = points * (sizeof(struct heap_point) + sizeof(struct target_point) +
 				   sizeof(struct stack_frame *)) +
-			 frames * sizeof(struct stack_frame);
+			 frames * sizeof(struct stack_frame) + moments_bytes(copy->moments);
 
 	if (atomic_load(&target->copied_bytes) > budget_left(&target->budget))
 		return -EBUSY; /* so much goes beyond the one that has room kept */
@@ -179,14 +197,16 @@ static int copy_points(struct target *target, const struct target_view *seen,
 	_cleanup_free_ struct heap_point *points = NULL;
 	uint32_t count = 0, frames = 0;
 	struct stack_view view;
-	int error = heap_copy(target->heap, &copy->totals, &points, &count);
+	int error = moments_copy(heap_moments(target->heap), !seen, &copy->moments);
 
+	if (error == 0)
+		error = heap_copy(target->heap, &copy->totals, &points, &count);
 	if (error)
 		return error;
 	if (count > stacks_count(target->stacks))
 		count = stacks_count(target->stacks);
 	for (uint32_t i = 0; i < count; i++) {
-		if (!is_wanted(target, seen, i, &points[i]))
+		if (!is_wanted(target, copy, seen, points, i))
 			continue;
 		stacks_view(target->stacks, i, &view);
 		frames += has_frames(seen, i) ? view.frame_count : 0;
@@ -203,13 +223,14 @@ static int copy_points(struct target *target, const struct target_view *seen,
 	for (uint32_t i = 0; i < count; i++) {
 		struct target_point *point = &copy->points[copy->point_count];
 
-		if (!is_wanted(target, seen, i, &points[i]))
+		if (!is_wanted(target, copy, seen, points, i))
 			continue;
 		stacks_view(target->stacks, i, &view);
 		if (!has_frames(seen, i))
 			view.frame_count = view.left_out = 0;
 		*point = (struct target_point){
 			.heap = points[i],
+			.id = i,
 			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
 			.mean_age_us = heap_point_mean_age_us(&points[i], copy->end_ns),
 			.first_frame = copy->frame_count,
@@ -298,7 +319,12 @@ static void copy_tables(struct target *target, struct target_copy *copy)
 	copy->tables_pending = sum.tables_pending;
 }
 
-enum extent { COPY_STATUS, COPY_PROFILE, COPY_VIEW };
+struct wanted {
+	enum { COPY_STATUS, COPY_PROFILE, COPY_VIEW } extent;
+	const struct target_view *seen; /* of a view */
+	bool with_ages;			/* of a profile: older_ns for the census */
+	uint64_t older_ns;
+};
 
 /* What is new to a viewer; a generation that is no other's any more tells nothing. */
 static int copy_view(struct target *target, const struct target_view *seen_,
@@ -320,22 +346,24 @@ static int copy_view(struct target *target, const struct target_view *seen_,
 	return error;
 }
 
-static int copy_extent(struct target *target, enum extent extent, const struct target_view *seen,
-		       struct target_copy *copy, const struct stack_frame ***ret_sources)
+static int copy_extent(struct target *target, const struct wanted *wanted, struct target_copy *copy,
+		       const struct stack_frame ***ret_sources)
 {
 	int error = 0;
 
-	if (extent == COPY_PROFILE)
+	if (wanted->extent == COPY_PROFILE)
 		error = copy_points(target, NULL, copy, ret_sources);
-	else if (extent == COPY_VIEW)
-		error = copy_view(target, seen, copy, ret_sources);
+	else if (wanted->extent == COPY_VIEW)
+		error = copy_view(target, wanted->seen, copy, ret_sources);
+	else
+		error = moments_copy(heap_moments(target->heap), false, &copy->moments);
 	if (error == 0 && copy->frame_count)
 		error = copy_objects(target, copy);
 	return error;
 }
 
-static int copy_locked(struct target *target, enum extent extent, const struct target_view *seen,
-		       struct target_copy *copy, const struct stack_frame ***ret_sources)
+static int copy_locked(struct target *target, const struct wanted *wanted, struct target_copy *copy,
+		       const struct stack_frame ***ret_sources)
 {
 	int error = identity_copy(&target->identity, &copy->identity);
 
@@ -362,27 +390,55 @@ static int copy_locked(struct target *target, enum extent extent, const struct t
 		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
 	if (error == 0)
-		error = copy_extent(target, extent, seen, copy, ret_sources);
+		error = copy_extent(target, wanted, copy, ret_sources);
 	return error ? error : copy_verdict(target, copy);
 }
 
-static int copy_new(struct target *target, enum extent extent, const struct target_view *seen,
-		    struct target_copy **ret, struct dhat_error *err)
+static int copy_and_count(struct target *target, const struct wanted *wanted,
+			  struct target_copy *copy, const struct stack_frame ***ret_sources)
+{
+	int error;
+
+	pthread_mutex_lock(&target->census_lock);
+	target_lock(target);
+	error = copy_locked(target, wanted, copy, ret_sources);
+	if (error == 0)
+		error = target_begin_ages(target, copy, stacks_count(target->stacks));
+	target_unlock(target);
+	if (error == 0)
+		error = target_count_ages(target, copy);
+	pthread_mutex_unlock(&target->census_lock);
+	return error;
+}
+
+static int fill(struct target *target, const struct wanted *wanted, struct target_copy *copy)
+{
+	_cleanup_free_ const struct stack_frame **sources = NULL;
+	int error;
+
+	target_drain_now(target);
+	target_look_after_code(target);
+	target_look_at_memory(target);
+	if (wanted->with_ages) {
+		error = copy_and_count(target, wanted, copy, &sources);
+	} else {
+		target_lock(target);
+		error = copy_locked(target, wanted, copy, &sources);
+		target_unlock(target);
+	}
+	return error == 0 && wanted->extent != COPY_STATUS ? copy_frames(copy, sources) : error;
+}
+
+static int make_copy(struct target *target, const struct wanted *wanted, struct target_copy **ret,
+		     struct dhat_error *err)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = calloc(1, sizeof(*copy));
-	_cleanup_free_ const struct stack_frame **sources = NULL;
 	int error;
 
 	if (!copy)
 		return dhat_error_errno(err, ENOMEM, "cannot copy the profile");
-	target_drain_now(target);
-	target_look_after_code(target);
-	target_look_at_memory(target);
-	target_lock(target);
-	error = copy_locked(target, extent, seen, copy, &sources);
-	target_unlock(target);
-	if (error == 0 && extent != COPY_STATUS)
-		error = copy_frames(copy, sources);
+	copy->older_ns = wanted->older_ns;
+	error = fill(target, wanted, copy);
 	if (error == -EBUSY)
 		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
 				      "others are taking the profile of process %d just now, and "
@@ -398,13 +454,27 @@ static int copy_new(struct target *target, enum extent extent, const struct targ
 int target_copy(struct target *target, bool with_points, struct target_copy **ret,
 		struct dhat_error *err)
 {
-	return copy_new(target, with_points ? COPY_PROFILE : COPY_STATUS, NULL, ret, err);
+	const struct wanted wanted = { .extent = with_points ? COPY_PROFILE : COPY_STATUS };
+
+	return make_copy(target, &wanted, ret, err);
 }
 
 int target_copy_view(struct target *target, const struct target_view *seen,
 		     struct target_copy **ret, struct dhat_error *err)
 {
-	return copy_new(target, COPY_VIEW, seen, ret, err);
+	const struct wanted wanted = { .extent = COPY_VIEW, .seen = seen };
+
+	return make_copy(target, &wanted, ret, err);
+}
+
+int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
+			  struct dhat_error *err)
+{
+	const struct wanted wanted = { .extent = COPY_PROFILE,
+				       .with_ages = true,
+				       .older_ns = older_ns };
+
+	return make_copy(target, &wanted, ret, err);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */

@@ -80,6 +80,7 @@ struct target {
 	struct stacks *stacks;
 	struct mappings *mappings; /* as of the records taken so far */
 	struct collector collector;
+	pthread_mutex_t census_lock; /* of whoever counts ages; taken before `lock` */
 	struct budget budget; /* --max-memory: of heap, stacks and the room for one copy of them */
 	atomic_uint_least64_t copied_bytes; /* by the copies that there are: copy.c */
 	struct target_life life;	    /* events.c's, as is the next */
@@ -104,6 +105,11 @@ struct target {
 	struct copies copies;
 	struct findings findings;
 };
+
+/* ages.c: with `lock`, as the last thing that is done for a copy under it: begin; then, without it:
+ * count, in pieces. */
+int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points);
+int target_count_ages(struct target *target, struct target_copy *copy);
 
 void target_lock(struct target *target);
 /* False: somebody has it, or waits for it. */

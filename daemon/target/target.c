@@ -131,6 +131,7 @@ static void target_free(struct target *target)
 	pthread_mutex_destroy(&target->gate);
 	pthread_mutex_destroy(&target->lock);
 	pthread_mutex_destroy(&target->map_lock);
+	pthread_mutex_destroy(&target->census_lock);
 	free(target);
 }
 

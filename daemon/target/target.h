@@ -11,8 +11,11 @@
 #include <sys/types.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/census.h"
 #include "daemon/account/heap.h"
+#include "daemon/account/lifetimes.h"
 #include "daemon/account/mappings.h"
+#include "daemon/account/moments.h"
 #include "daemon/account/stack.h"
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
@@ -85,6 +88,7 @@ struct target_point {
 	float lows[HISTORY_POINT_SLOTS]; /* heap_point_history() */
 	uint64_t lifetimes_us;		 /* up to the copy's time */
 	uint64_t mean_age_us;		 /* of live blocks */
+	uint32_t id;			 /* as moments and the census know it */
 	uint32_t first_frame;		 /* index in frames */
 	uint32_t frame_count, left_out;	 /* as in struct stack_view */
 	uint32_t number;		 /* of a copy for a viewer, from 1 on; else 0 */
@@ -116,6 +120,10 @@ struct target_copy {
 	uint64_t peak_number;	 /* heap_peak_number() */
 	uint32_t seen_points;	 /* the first so many are known: no frames, texts */
 	bool is_changes;	 /* points are those that are new or have changed since */
+	struct moments *moments; /* moments_copy() */
+	struct census *census;	 /* NULL: it was not asked for, or there was no room */
+	struct lifetimes lifetimes;
+	uint64_t older_ns; /* of the census */
 	struct stack_frame *frames;
 	uint32_t frame_count;
 	struct target_object *objects;
@@ -231,7 +239,18 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
  * that are new, and the figures (no frames) of those that have changed since. */
 int target_copy_view(struct target *target, const struct target_view *seen,
 		     struct target_copy **ret, struct dhat_error *err);
+/* With points, and with ages, sizes and lifetimes of blocks: how many are of older_ns and more (0:
+ * is not asked). The target's events go on meanwhile; 10^7 blocks take a second. Where there is no
+ * room for that it is as if it had not been asked for. */
+int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
+			  struct dhat_error *err);
 void target_copy_free(struct target_copy *copy);
+
+/* From now on what is allocated is also kept since this moment; name: dhat_is_mark_name(). Drains
+ * the ring up to now first. Errors: the name is taken, there are MOMENTS_MAX, the profile is
+ * closed. */
+int target_mark(struct target *target, const char *name, struct dhat_error *err);
+int target_unmark(struct target *target, const char *name, struct dhat_error *err);
 
 /* All live blocks, as heap_visit_blocks(); is_before: from before the attach. The target's events
  * wait meanwhile: no file is read by visit. */

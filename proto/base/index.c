@@ -514,18 +514,37 @@ void index_remove_if(struct index *index,
 	}
 }
 
+static void visit_leaf(leaf_ref ref, void (*visit)(void *ctx, const struct index_entry *entry),
+		       void *ctx)
+{
+	const struct leaf *leaf = ref_leaf(ref);
+
+	for (uint32_t i = 0; i < ref_slots(ref); i++)
+		if (leaf->slots[i].is_used)
+			visit(ctx, &leaf->slots[i]);
+}
+
+uint64_t index_visit_from(const struct index *index, uint64_t place, size_t leaves,
+			  void (*visit)(void *ctx, const struct index_entry *entry), void *ctx)
+{
+	size_t i = slot_of_place(index, place) - index->directory, end = (size_t)1 << index->depth;
+
+	for (; i < end && leaves; leaves--) {
+		visit_leaf(index->directory[i], visit, ctx);
+		i += (size_t)1 << (index->depth - ref_leaf(index->directory[i])->depth);
+	}
+	return i < end ? (uint64_t)i << (64 - index->depth) : 0;
+}
+
+uint64_t index_place(const struct index *index, uint8_t space, uint64_t key)
+{
+	return place_of(hash_of(index, space, key));
+}
+
 void index_visit(const struct index *index,
 		 void (*visit)(void *ctx, const struct index_entry *entry), void *ctx)
 {
-	for (size_t i = 0; i < (size_t)1 << index->depth;) {
-		leaf_ref ref = index->directory[i];
-		const struct leaf *leaf = ref_leaf(ref);
-
-		i += (size_t)1 << (index->depth - leaf->depth);
-		for (uint32_t j = 0; j < ref_slots(ref); j++)
-			if (leaf->slots[j].is_used)
-				visit(ctx, &leaf->slots[j]);
-	}
+	index_visit_from(index, 0, SIZE_MAX, visit, ctx);
 }
 
 uint64_t index_count(const struct index *index)

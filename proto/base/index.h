@@ -57,6 +57,13 @@ void index_remove_if(struct index *index,
 void index_visit(const struct index *index,
 		 void (*visit)(void *ctx, const struct index_entry *entry), void *ctx);
 
+/* A walk in pieces, between which the index may change. Each entry has a place, which stays; the
+ * entries of at most so many leaves (some 700 each) from a place on are visited, and the place to
+ * go on at is returned, below which all are; 0: that was the end. */
+uint64_t index_visit_from(const struct index *index, uint64_t place, size_t leaves,
+			  void (*visit)(void *ctx, const struct index_entry *entry), void *ctx);
+uint64_t index_place(const struct index *index, uint8_t space, uint64_t key);
+
 /* One round of the index's own seeded hashing, for users whose keys are hashes of something longer
  * that comes from the target. */
 uint64_t index_mix(const struct index *index, uint64_t state, uint64_t word);

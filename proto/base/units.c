@@ -49,6 +49,31 @@ int dhat_parse_size(const char *text, uint64_t *ret)
 	return 0;
 }
 
+int dhat_parse_duration(const char *text, uint64_t *ret_ns)
+{
+	static const struct {
+		const char *unit;
+		uint64_t seconds;
+	} units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+	uint64_t number, ns;
+	const char *end;
+	int error;
+
+	end = parse_number(text, &number, &error);
+	if (!end)
+		return error;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].unit) || !number)
+			continue;
+		ns = units[i].seconds * 1000000000;
+		if (number > UINT64_MAX / ns)
+			return -ERANGE;
+		*ret_ns = number * ns;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 int dhat_parse_pid(const char *text, uint32_t *ret)
 {
 	const char *end;

@@ -9,6 +9,9 @@
 /* "4096", "64K", "16M", "16MiB", "2g": powers of 1024. -EINVAL: no such size; -ERANGE: beyond 64
  * bits. */
 int dhat_parse_size(const char *text, uint64_t *ret);
+/* "90s", "5m", "2h", "1d", and "90" for seconds, to ns. -EINVAL: no such time, or 0; -ERANGE:
+ * beyond 64 bits. */
+int dhat_parse_duration(const char *text, uint64_t *ret_ns);
 int dhat_parse_pid(const char *text, uint32_t *ret);
 
 /* "0 B", "999 B", "1.5 KiB", "12.0 MiB": three digits or so. */

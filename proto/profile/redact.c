@@ -143,6 +143,21 @@ static int redact_target(Dhat__Target *target)
 	return -ENOMEM;
 }
 
+/* "mark-1": people name them. Figures of points are since them, so they stay. */
+static int redact_marks(const Dhat__SnapshotHead *head)
+{
+	for (size_t i = 0; i < head->n_marks; i++) {
+		char *name;
+
+		if (asprintf(&name, "mark-%zu", i + 1) < 0)
+			return -ENOMEM;
+		if (*head->marks[i]->name) /* else it is nobody's */
+			free(head->marks[i]->name);
+		head->marks[i]->name = name;
+	}
+	return 0;
+}
+
 static int redact_head(Dhat__SnapshotHead *head)
 {
 	Dhat__SnapshotHead *made = new_like(&head->base);
@@ -154,10 +169,17 @@ static int redact_head(Dhat__SnapshotHead *head)
 	made->kernel = take_text(&head->kernel);
 	made->taken_unix_ns = head->taken_unix_ns;
 	made->sample_rate = head->sample_rate;
+	made->has_ages = head->has_ages;
+	made->older_ns = head->older_ns;
+	made->lifetimes_since_ns = head->lifetimes_since_ns;
+	made->marks = head->marks;
+	made->n_marks = head->n_marks;
+	head->marks = NULL;
+	head->n_marks = 0;
 	made->target = head->target;
 	head->target = NULL;
 	become(&head->base, &made->base);
-	return redact_target(head->target);
+	return redact_marks(head) < 0 ? -ENOMEM : redact_target(head->target);
 }
 
 static int redact_verdict(Dhat__Verdict *verdict)

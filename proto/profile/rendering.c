@@ -267,10 +267,44 @@ static int compare_points(const void *a_, const void *b_)
 	return memcmp(a->lines, b->lines, a->line_count * sizeof(*a->lines));
 }
 
+static void add_counts(uint64_t *sums, const uint32_t *counts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		sums[i] += counts[i];
+}
+
+static int add_histograms(struct dhat_rendered_point *sum, const Dhat__ProgramPoint *part)
+{
+	if (!part->n_live_ages && !part->n_dead_ages && !part->n_live_sizes)
+		return 0;
+	if (!sum->histograms)
+		sum->histograms = calloc(1, sizeof(*sum->histograms));
+	if (!sum->histograms)
+		return -ENOMEM;
+	add_counts(sum->histograms->live_ages, part->live_ages, part->n_live_ages);
+	add_counts(sum->histograms->dead_ages, part->dead_ages, part->n_dead_ages);
+	add_counts(sum->histograms->live_sizes, part->live_sizes, part->n_live_sizes);
+	return 0;
+}
+
+void dhat_histograms_add(struct dhat_histograms *sum, const struct dhat_histograms *part)
+{
+	for (size_t i = 0; i < DHAT_AGES; i++) {
+		sum->live_ages[i] += part->live_ages[i];
+		sum->dead_ages[i] += part->dead_ages[i];
+	}
+	for (size_t i = 0; i < DHAT_SIZES; i++)
+		sum->live_sizes[i] += part->live_sizes[i];
+}
+
 /* keeps R2 */
 static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_point *sum,
-		     const Dhat__ProgramPoint *part)
+		     const Dhat__ProgramPoint *part, const struct dhat_births *births)
 {
+	struct dhat_born born = dhat_point_born(part, births);
+
+	sum->born.bytes += born.bytes;
+	sum->born.blocks += born.blocks;
 	sum->total_bytes += part->total_bytes;
 	sum->total_blocks += part->total_blocks;
 	/* lifetimes are those of the blocks in the totals: from before the attach none is */
@@ -319,13 +353,15 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part,
 	node = tsearch(point, &builder->points, compare_points);
 	if (!node)
 		return -ENOMEM;
-	add_part(rendering->snapshot, *node, part);
+	add_part(rendering->snapshot, *node, part, &builder->options->births);
+	if (builder->options->has_histograms)
+		r = add_histograms(*node, part);
 	*ret = *node;
 	if (*node == point) {
 		point->number = rendering->point_count;
 		rendering->points[rendering->point_count++] = take_ptr(point);
 	}
-	return 0;
+	return r;
 }
 
 uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point)
@@ -384,6 +420,7 @@ static int rendering_new(const struct dhat_snapshot *snapshot, dhat_line_of_fram
 		return -ENOMEM;
 	builder.rendering->snapshot = snapshot;
 	builder.rendering->style = options->style;
+	builder.rendering->births = options->births;
 	builder.rendering->trim_rules = options->trim_rules;
 	r = build(&builder);
 	builder.rendering->lines = take_ptr(builder.lines.list);
@@ -418,8 +455,10 @@ void dhat_rendering_free(struct dhat_rendering *rendering)
 		return;
 	for (size_t i = 0; i < rendering->line_count; i++)
 		free(rendering->lines[i]);
-	for (size_t i = 0; i < rendering->point_count; i++)
+	for (size_t i = 0; i < rendering->point_count; i++) {
+		free(rendering->points[i]->histograms);
 		free(rendering->points[i]);
+	}
 	free(rendering->lines);
 	free(rendering->points);
 	free(rendering->point_of);

@@ -11,9 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "histogram.h"
 #include "history.h"
+#include "mark.h"
 #include "snapshot.h"
 #include "table_line.h"
+
+struct dhat_histograms { /* blocks; histogram.h */
+	uint64_t live_ages[DHAT_AGES], dead_ages[DHAT_AGES], live_sizes[DHAT_SIZES];
+};
+void dhat_histograms_add(struct dhat_histograms *sum, const struct dhat_histograms *part);
 
 struct dhat_rendered_point {
 	const Dhat__ProgramPoint *part; /* the first of its parts */
@@ -21,6 +28,8 @@ struct dhat_rendered_point {
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
+	struct dhat_born born;		    /* of a table that was asked for births */
+	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */
 	uint64_t first_ns, last_ns;
 	uint64_t lows[DHAT_HISTORY_SLOTS]; /* sums over the parts: history.h */
 	double growth;			   /* of these, bytes a minute */
@@ -37,6 +46,7 @@ struct dhat_rendered_point {
 struct dhat_rendering {
 	const struct dhat_snapshot *snapshot; /* borrowed */
 	struct dhat_line_style style;	      /* of a table's lines */
+	struct dhat_births births;
 	unsigned trim_rules;
 	char **lines; /* each once; [0] is "[root]", which no point has */
 	size_t line_count;
@@ -64,6 +74,8 @@ struct dhat_table_options {
 	 * end: what stays the same when a library is another version. Nothing is trimmed then. */
 	bool is_own_only;
 	const bool *is_shown; /* of each point of the snapshot; NULL: all are */
+	struct dhat_births births;
+	bool has_histograms;
 };
 int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,
 		   struct dhat_rendering **ret);

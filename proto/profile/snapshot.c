@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "histogram.h"
+#include "mark.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
@@ -53,6 +55,17 @@ static int make_room(void *array_, size_t *room, size_t count, size_t more, stru
 	return 0;
 }
 
+/* keeps S4 */
+static int check_marks(const Dhat__SnapshotHead *head, struct dhat_error *err)
+{
+	if (head->n_marks > DHAT_SNAPSHOT_MAX_MARKS)
+		return bad(err, "too many marks");
+	for (size_t i = 0; i < head->n_marks; i++)
+		if (!dhat_is_mark_name(head->marks[i]->name))
+			return bad(err, "a mark has a name that no mark has");
+	return 0;
+}
+
 static int add_head(struct dhat_snapshot *snapshot, const Dhat__SnapshotHead *head,
 		    struct dhat_error *err)
 {
@@ -65,6 +78,8 @@ static int add_head(struct dhat_snapshot *snapshot, const Dhat__SnapshotHead *he
 				      head->format_version, DHAT_SNAPSHOT_VERSION);
 	if (!head->target)
 		return bad(err, "it does not say of which process it is");
+	if (check_marks(head, err) < 0)
+		return -EBADMSG;
 	snapshot->head = head;
 	return 0;
 }
@@ -85,7 +100,7 @@ static int add_frames(struct dhat_snapshot *snapshot, const Dhat__FrameBatch *ba
 	return 0;
 }
 
-/* keeps S2 and S3 */
+/* keeps S2 to S5 */
 static int check_point(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
 		       struct dhat_error *err)
 {
@@ -95,6 +110,12 @@ static int check_point(const struct dhat_snapshot *snapshot, const Dhat__Program
 		if (point->frames[i] == 0 || point->frames[i] > snapshot->frame_count)
 			return bad(err, "a stack has a frame that is not there");
 	}
+	if (point->n_since_bytes != point->n_since_blocks ||
+	    point->n_since_bytes > snapshot->head->n_marks)
+		return bad(err, "a stack has figures since a mark that is not there");
+	if (point->n_live_ages > DHAT_AGES || point->n_dead_ages > DHAT_AGES ||
+	    point->n_live_sizes > DHAT_SIZES)
+		return bad(err, "a stack has a histogram that is too long");
 	return 0;
 }
 

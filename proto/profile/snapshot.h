@@ -7,6 +7,9 @@
  * S2: each frame number of a point is 1 … frame_count.
  * S3: a point has at most DHAT_SNAPSHOT_MAX_DEPTH frames; there are at most
  *     DHAT_SNAPSHOT_MAX_POINTS points and DHAT_SNAPSHOT_MAX_FRAMES frames.
+ * S4: a point has bytes and blocks since equally many marks, and not more than there are; those are
+ *     at most DHAT_SNAPSHOT_MAX_MARKS, with names that marks can have (mark.h).
+ * S5: no histogram of a point is longer than histogram.h says.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +23,7 @@
 #define DHAT_SNAPSHOT_MAX_DEPTH 1024	    /* the kernel side sends 127 */
 #define DHAT_SNAPSHOT_MAX_POINTS (4u << 20) /* TARGET_MAX_STACKS, and room */
 #define DHAT_SNAPSHOT_MAX_FRAMES (16u << 20)
+#define DHAT_SNAPSHOT_MAX_MARKS 256 /* MOMENTS_MAX, and room */
 
 /* The label of the point of all blocks that were there before the attach. */
 #define DHAT_LABEL_BEFORE "[allocated before attach]"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "history.h"
+#include "mark.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
 #include "proto/base/qualifiers.h"
@@ -105,10 +106,16 @@ static struct texts notes_of(const struct dhat_snapshot *snapshot)
 /* Times are since the observation began: which is earlier now. */
 static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
 {
+	Dhat__SnapshotHead *head = without_qualifiers(snapshot->head);
+
 	for (size_t i = 0; i < snapshot->point_count; i++) {
 		snapshot->points[i]->first_ns += ns;
 		snapshot->points[i]->last_ns += ns;
 	}
+	for (size_t i = 0; i < head->n_marks; i++)
+		head->marks[i]->ns += ns;
+	if (head->lifetimes_since_ns)
+		head->lifetimes_since_ns += ns;
 	if (snapshot->end->history)
 		snapshot->end->history->start_ns += ns;
 	snapshot->end->totals->peak_ns += ns;
@@ -170,6 +177,108 @@ static int add_verdict(Dhat__Verdict *into, const Dhat__Verdict *from)
 	into->exact &= from->exact;
 	into->uncounted_bytes += from->uncounted_bytes;
 	return 0;
+}
+
+/* ---- marks --------------------------------------------------------------------------------- */
+
+struct shared_marks { /* those that both have: their numbers in each */
+	size_t into[DHAT_SNAPSHOT_MAX_MARKS], from[DHAT_SNAPSHOT_MAX_MARKS], count;
+};
+
+static void find_shared(const struct dhat_snapshot *into, const struct dhat_snapshot *from,
+			struct shared_marks *ret)
+{
+	ret->count = 0;
+	for (size_t i = 0; i < into->head->n_marks; i++) {
+		size_t found = dhat_mark_find(from, into->head->marks[i]->name);
+
+		if (!found)
+			continue;
+		ret->into[ret->count] = i;
+		ret->from[ret->count++] = found - 1;
+	}
+}
+
+/* Figures of these marks, in this order; the caller frees. */
+static uint64_t *select_figures(const uint64_t *figures, size_t figure_count, const size_t *numbers,
+				size_t count)
+{
+	uint64_t *selected = calloc(count + 1, sizeof(*selected));
+
+	for (size_t i = 0; selected && i < count; i++)
+		if (numbers[i] < figure_count)
+			selected[i] = figures[numbers[i]];
+	return selected;
+}
+
+static int select_marks(struct dhat_snapshot *snapshot, const size_t *numbers, size_t count)
+{
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		Dhat__ProgramPoint *point = snapshot->points[i];
+		uint64_t *bytes, *blocks;
+
+		if (!point->n_since_bytes)
+			continue;
+		bytes = select_figures(point->since_bytes, point->n_since_bytes, numbers, count);
+		blocks = select_figures(point->since_blocks, point->n_since_blocks, numbers, count);
+		if (!bytes || !blocks) {
+			free(bytes);
+			free(blocks);
+			return -ENOMEM;
+		}
+		free(point->since_bytes);
+		free(point->since_blocks);
+		point->since_bytes = bytes;
+		point->since_blocks = blocks;
+		point->n_since_bytes = point->n_since_blocks = count;
+	}
+	return 0;
+}
+
+/* Times are aligned already. What a mark says is so since the first of its times. */
+static void add_marks(const struct dhat_snapshot *into, const struct dhat_snapshot *from,
+		      const struct shared_marks *shared)
+{
+	Dhat__SnapshotHead *head = without_qualifiers(into->head);
+
+	for (size_t i = 0; i < shared->count; i++) {
+		const Dhat__Mark *other = from->head->marks[shared->from[i]];
+		Dhat__Mark *mark = head->marks[shared->into[i]];
+
+		if (other->ns < mark->ns)
+			mark->ns = other->ns;
+		mark->live_bytes += other->live_bytes;
+		mark->live_blocks += other->live_blocks;
+		head->marks[shared->into[i]] = head->marks[i];
+		head->marks[i] = mark;
+	}
+	for (size_t i = shared->count; i < head->n_marks; i++)
+		dhat__mark__free_unpacked(head->marks[i], NULL);
+	head->n_marks = shared->count;
+}
+
+static int merge_marks(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	struct shared_marks shared;
+	int r;
+
+	find_shared(into, from, &shared);
+	r = select_marks(into, shared.into, shared.count);
+	if (r == 0)
+		r = select_marks(from, shared.from, shared.count);
+	if (r == 0)
+		add_marks(into, from, &shared);
+	return r;
+}
+
+/* What not all of them have is not told. */
+static void merge_ages(Dhat__SnapshotHead *into, const Dhat__SnapshotHead *from)
+{
+	into->has_ages &= from->has_ages;
+	if (into->older_ns != from->older_ns)
+		into->older_ns = 0;
+	if (from->lifetimes_since_ns < into->lifetimes_since_ns)
+		into->lifetimes_since_ns = from->lifetimes_since_ns;
 }
 
 /* ---- histories ----------------------------------------------------------------------------- */
@@ -314,7 +423,10 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 	if (r < 0)
 		return r;
 	align_times(into, from);
+	merge_ages(without_qualifiers(into->head), from->head);
 	r = align_histories(into, from);
+	if (r == 0)
+		r = merge_marks(into, from);
 	if (r < 0)
 		return r;
 	add_totals(into->end->totals, from->end->totals);

@@ -5,7 +5,7 @@
  * the same time is known of now only: the peak is the sum of their peaks, an upper bound. There
  * is no timeline of the whole; the histories of points are put into the same slots, in which they
  * are at most too low. It is exact if all are; reasons and notes say of which process they are, the
- * first few of them.
+ * first few of them. Marks are those that all have, by name.
  */
 #include "snapshot.h"
 

@@ -1,5 +1,6 @@
 /* heap_bench: what one event costs the collector by the number of live blocks, how many bytes a
- * live block needs with all slack, the longest pause, and what a copy for a snapshot takes.
+ * live block needs with all slack, the longest pause, what a copy for a snapshot takes, and a
+ * census of ages and its longest piece.
  *
  * Whole records are fed, as they come from the ring; half of them free a random live block, half
  * allocate one, with stacks at random, so that an event misses the caches as a large service's
@@ -13,6 +14,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "daemon/account/census.h"
 #include "daemon/account/collector.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
@@ -47,7 +49,7 @@ struct world {
 	struct mappings *mappings;
 	struct collector collector;
 	uint64_t *addrs, blocks, next_addr, time_ns;
-	uint32_t stack_count;
+	uint32_t stack_count, marks, marked;
 	struct dhat_record_alloc records[BATCH]; /* an ALLOC is the largest of those made */
 	struct iovec vector[BATCH];
 };
@@ -98,7 +100,21 @@ struct result {
 	double grow_ns, single_ns, group_ns, copy_ms, bytes_a_block;
 	uint64_t longest_ns; /* of 16 events */
 	uint64_t copy_bytes, live_bytes;
+	double census_ms, longest_piece_ms;
 };
+
+/* Marks, evenly over the births. */
+static void mark(struct world *world, uint64_t made)
+{
+	uint64_t between = world->blocks / (world->marks + 1) + 1;
+	char name[16];
+
+	while (world->marked < world->marks && made / between > world->marked) {
+		snprintf(name, sizeof(name), "m%u", world->marked++);
+		if (heap_mark(world->heap, name, world->time_ns))
+			abort();
+	}
+}
 
 static void grow(struct world *world, struct result *ret)
 {
@@ -120,6 +136,7 @@ static void grow(struct world *world, struct result *ret)
 				ret->longest_ns = took;
 		}
 		made += count;
+		mark(world, made);
 	}
 	ret->grow_ns = (double)spent / world->blocks;
 }
@@ -174,7 +191,29 @@ static int copy(struct world *world, struct result *ret)
 	return totals.live_blocks == world->blocks ? 0 : -1;
 }
 
-static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
+/* As target/ages.c does it, without anything in between. */
+static int take_census(struct world *world, struct result *ret)
+{
+	struct census *census;
+	int more = census_new(0, &census) || heap_begin_census(world->heap, census, UINT64_MAX / 4)
+			   ? -1
+			   : 1;
+
+	while (more == 1) {
+		uint64_t begin = cpu_ns();
+		double ms;
+
+		more = heap_step_census(world->heap, 16);
+		ms = (cpu_ns() - begin) / 1e6;
+		ret->census_ms += ms;
+		if (ms > ret->longest_piece_ms)
+			ret->longest_piece_ms = ms;
+	}
+	census_free(census);
+	return more;
+}
+
+static int measure(uint64_t blocks, uint32_t stack_count, uint32_t marks, struct result *ret)
 {
 	struct world *world = calloc(1, sizeof(*world));
 	uint64_t before;
@@ -184,6 +223,7 @@ static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
 		return -1;
 	world->blocks = blocks;
 	world->stack_count = stack_count;
+	world->marks = marks;
 	world->next_addr = 0x7f0000000000;
 	world->addrs = malloc(blocks * sizeof(*world->addrs));
 	if (!world->addrs || heap_new(0, &world->heap) ||
@@ -209,7 +249,7 @@ static int measure(uint64_t blocks, uint32_t stack_count, struct result *ret)
 		if (ns < *best)
 			*best = ns;
 	}
-	if (copy(world, ret))
+	if (copy(world, ret) || take_census(world, ret))
 		return -1;
 	collector_deinit(&world->collector);
 	heap_free(world->heap);
@@ -233,23 +273,27 @@ int main(int argc, char **argv)
 	static const uint64_t sizes[] = { 1000, 10000, 100000, 1000000, 10000000 };
 	static const uint32_t stacks[] = { 1000, 100000 };
 	size_t most = argc > 1 ? strtoul(argv[1], NULL, 10) : ARRAY_SIZE(sizes);
+	uint32_t marks = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 
 	print_load();
-	printf("%11s %8s %9s %11s %11s %11s %10s %9s %9s\n", "live blocks", "stacks", "ns/alloc",
-	       "ns/event 1", "ns/event n", "million/s", "pause us", "B/block", "copy ms");
+	printf("%11s %8s %9s %11s %11s %11s %10s %9s %9s %9s %9s\n", "live blocks", "stacks",
+	       "ns/alloc", "ns/event 1", "ns/event n", "million/s", "pause us", "B/block",
+	       "copy ms", "census ms", "piece ms");
 	for (size_t i = 0; i < ARRAY_SIZE(sizes) && i < most; i++)
 		for (size_t j = 0; j < ARRAY_SIZE(stacks); j++) {
 			struct result result;
 
-			if (measure(sizes[i], stacks[j], &result)) {
+			if (measure(sizes[i], stacks[j], marks, &result)) {
 				fprintf(stderr, "heap_bench: %lu blocks could not be measured\n",
 					sizes[i]);
 				return 1;
 			}
-			printf("%11lu %8u %9.0f %11.0f %11.0f %11.1f %10.0f %9.1f %9.1f\n",
+			printf("%11lu %8u %9.0f %11.0f %11.0f %11.1f %10.0f %9.1f %9.1f %9.1f "
+			       "%9.1f\n",
 			       sizes[i], stacks[j], result.grow_ns, result.single_ns,
 			       result.group_ns, 1e3 / result.group_ns, result.longest_ns / 1000.0,
-			       result.bytes_a_block, result.copy_ms);
+			       result.bytes_a_block, result.copy_ms, result.census_ms,
+			       result.longest_piece_ms);
 			fflush(stdout);
 		}
 	print_load();

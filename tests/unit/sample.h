@@ -26,6 +26,7 @@ static inline Dhat__SnapshotPart *sample_head(void)
 	Dhat__SnapshotPart part = DHAT__SNAPSHOT_PART__INIT;
 	Dhat__SnapshotHead head = DHAT__SNAPSHOT_HEAD__INIT;
 	Dhat__Target target = DHAT__TARGET__INIT;
+	Dhat__Mark mark[2], *marks[2];
 	char *allocators[] = { "glibc 2.36 (libc.so.6)" };
 
 	target.pid = 4711;
@@ -43,6 +44,21 @@ static inline Dhat__SnapshotPart *sample_head(void)
 	head.kernel = "6.1.0";
 	head.host = "host";
 	head.target = &target;
+	for (int i = 0; i < 2; i++)
+		dhat__mark__init(marks[i] = &mark[i]);
+	mark[0].name = "early";
+	mark[0].ns = 30000000000;
+	mark[0].live_bytes = 900100;
+	mark[0].live_blocks = 901;
+	mark[1].name = "late";
+	mark[1].ns = 60000000000;
+	mark[1].live_bytes = 400000;
+	mark[1].live_blocks = 400;
+	head.marks = marks;
+	head.n_marks = 2;
+	head.has_ages = true;
+	head.older_ns = 60000000000;
+	head.lifetimes_since_ns = 30000000000;
 	head.taken_unix_ns = 1700000090000000000ull;
 	head.sample_rate = 1;
 	part.part_case = DHAT__SNAPSHOT_PART__PART_HEAD;
@@ -107,6 +123,11 @@ static inline Dhat__SnapshotPart *sample_points(void)
 	};
 	static uint32_t stacks[SAMPLE_POINTS][3] = { { 1, 2 }, { 3, 2 }, { 4, 1, 2 }, { 4, 5, 2 },
 						     { 1, 3 }, { 0 },	 { 1, 2 } };
+	static uint64_t since_bytes[2][2] = { { 900000, 400000 }, { 100 } },
+			since_blocks[2][2] = { { 900, 400 }, { 1 } };
+	static uint32_t live_ages[25] = { [0] = 1, [18] = 299, [23] = 600, [24] = 100 },
+			dead_ages[9] = { [0] = 20000, [8] = 9998 },
+			live_sizes[12] = { [0] = 1, [1] = 2, [4] = 7, [10] = 90, [11] = 900 };
 	static const size_t depths[SAMPLE_POINTS] = { 2, 2, 3, 3, 2, 0, 2 };
 	/* the leak's floor rises by 100,000 bytes a slot; the third point's is level */
 	static int64_t leak[SAMPLE_SLOTS] = { 0,      100000, 100000, 100000, 100000,
@@ -134,6 +155,24 @@ static inline Dhat__SnapshotPart *sample_points(void)
 		p[i].last_ns = 89000000000;
 		points[i] = &p[i];
 	}
+	p[0].since_bytes = since_bytes[0];
+	p[0].since_blocks = since_blocks[0];
+	p[0].n_since_bytes = p[0].n_since_blocks = 2;
+	p[2].since_bytes = since_bytes[1];
+	p[2].since_blocks = since_blocks[1];
+	p[2].n_since_bytes = p[2].n_since_blocks = 1;
+	p[0].live_ages = live_ages;
+	p[0].n_live_ages = 25;
+	p[0].live_sizes = live_sizes;
+	p[0].n_live_sizes = 12;
+	p[0].older_bytes = 100000;
+	p[0].older_blocks = 100;
+	p[1].dead_ages = dead_ages;
+	p[1].n_dead_ages = 9;
+	p[5].live_ages = live_ages; /* of which nobody knows */
+	p[5].n_live_ages = 25;
+	p[5].older_bytes = 770;
+	p[5].older_blocks = 6;
 	p[0].low_bytes = leak;
 	p[2].low_bytes = level;
 	p[0].n_low_bytes = p[2].n_low_bytes = SAMPLE_SLOTS;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
+#include "cli/births.h"
 #include "cli/command.h"
 #include "cli/rows.h"
 #include "cli/view.h"
@@ -213,6 +214,92 @@ static void test_stats(void **state)
 		expect_golden(cases[i].golden, text);
 		assert_null(strchr(text, '\033'));
 	}
+}
+
+/* Of births: the sample's marks are "early" and "late". */
+static void test_stats_since(void **state)
+{
+	_cleanup_free_ char *since = RUN("stats", 0, path, "--since", "early", "--depth", "3");
+	_cleanup_free_ char *json = RUN("stats", 0, path, "--since=late", "--json");
+	_cleanup_free_ char *chosen =
+		RUN("stats", 0, path, "--since", "late", "--filter", "no such");
+	_cleanup_free_ char *file = RUN("stats", 0, path, "--since", path);
+	_cleanup_free_ char *unknown = RUN("stats", DHAT_EXIT_USAGE, path, "--since", "deploy");
+	_cleanup_free_ char *sorted =
+		RUN("stats", DHAT_EXIT_USAGE, path, "--since", "early", "--sort", "peak");
+	struct json_object *root = json_tokener_parse(json), *births, *points, *point;
+
+	expect_golden("tests/golden/stats.since.txt", since);
+	assert_non_null(strstr(chosen, "\nNothing is live in the stacks that were chosen.\n"));
+	assert_non_null(strstr(file, "\nAs much is live as before.\n"));
+	assert_non_null(strstr(unknown, "there is no mark deploy; there are: early, late"));
+	assert_non_null(strstr(sorted, "--since sorts by what is live, and has no --sort"));
+	assert_non_null(root);
+	births = json_object_object_get(root, "births");
+	assert_string_equal(json_object_get_string(json_object_object_get(births, "since")),
+			    "late");
+	assert_int_equal(json_object_get_uint64(json_object_object_get(births, "live_bytes")),
+			 400000);
+	assert_true(json_object_get_double(json_object_object_get(births, "seconds")) == 30);
+	points = json_object_object_get(root, "points");
+	assert_int_equal(json_object_array_length(points), 1);
+	point = json_object_array_get_idx(points, 0);
+	assert_int_equal(json_object_get_uint64(json_object_object_get(point, "born_bytes")),
+			 400000);
+	assert_int_equal(json_object_get_uint64(json_object_object_get(point, "born_blocks")), 400);
+	assert_int_equal(json_object_get_uint64(json_object_object_get(point, "live_bytes")),
+			 1000000);
+	json_object_put(root);
+}
+
+/* Ages and sizes; the sample knows what is older than a minute. */
+static void test_stats_ages(void **state)
+{
+	_cleanup_free_ char *ages =
+		RUN("stats", 0, path, "--ages", "--sizes", "--depth", "1", "--top", "2");
+	_cleanup_free_ char *json = RUN("stats", 0, path, "--ages", "--json", "--top", "1");
+	_cleanup_free_ char *older = RUN("stats", 0, path, "--older", "1m", "--depth", "1");
+	_cleanup_free_ char *other = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "61s");
+	_cleanup_free_ char *wrong = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "x");
+	_cleanup_free_ char *both =
+		RUN("stats", DHAT_EXIT_USAGE, path, "--older", "1m", "--since", "early");
+	struct json_object *root = json_tokener_parse(json), *counts;
+
+	expect_golden("tests/golden/stats.ages.txt", ages);
+	expect_golden("tests/golden/stats.older.txt", older);
+	assert_non_null(strstr(other, "a file knows ages by powers of two only"));
+	assert_non_null(strstr(wrong, "--older x: a time is a number with s, m, h or d"));
+	assert_non_null(strstr(both, "--since a mark, or --older than a time?"));
+	assert_non_null(root);
+	counts = json_object_object_get(
+		json_object_array_get_idx(json_object_object_get(root, "points"), 0), "live_ages");
+	assert_int_equal(json_object_array_length(counts), 25);
+	assert_int_equal(json_object_get_int(json_object_array_get_idx(counts, 23)), 600);
+	json_object_put(root);
+}
+
+/* Marks of a profile, found and ordered. */
+static void test_births(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_error err = { 0 };
+	struct dhat_births births;
+	char name[BIRTHS_CHARS];
+
+	assert_true(births_is_mark("a-1_+:@B"));
+	assert_false(births_is_mark("a.dhat") || births_is_mark("./a") || births_is_mark("12") ||
+		     births_is_mark("") || births_is_mark("-a") || births_is_mark("a b") ||
+		     births_is_mark("Makefile")); /* a file that is here */
+	assert_int_equal(births_find(snapshot, "early", "late", &births, &err), 0);
+	assert_string_equal(births_name(snapshot, &births, name), "between early and late");
+	assert_true(births_seconds(snapshot, &births) == 30);
+	assert_int_equal(dhat_all_born(snapshot, &births).bytes, 900100 - 400000);
+	assert_int_equal(dhat_point_born(snapshot->points[2], &births).blocks, 1);
+	assert_int_equal(births_find(snapshot, "late", "early", &births, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "early was not made after late"));
+	assert_int_equal(births_find(snapshot, "early", "early", &births, NULL), -EINVAL);
+	assert_int_equal(births_find(snapshot, "early", "x", &births, NULL), -ENOENT);
+	dhat_snapshot_free(snapshot);
 }
 
 /* Sums by one's own code, names whole, and what filters leave out. */
@@ -656,6 +743,9 @@ int main(void)
 		cmocka_unit_test(test_no_codes_into_a_pipe),
 		cmocka_unit_test(test_ranking),
 		cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_stats_since),
+		cmocka_unit_test(test_births),
+		cmocka_unit_test(test_stats_ages),
 		cmocka_unit_test(test_stats_by),
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "daemon/account/anon.h"
+#include "daemon/account/moments.h"
+#include "proto/base/cleanup.h"
 
 #define PAGE 4096
 
@@ -86,6 +88,24 @@ static void a_cut_leaves_the_rest_with_its_point(void **state)
 	assert_int_equal(points[5].total_bytes, 10 * PAGE); /* mapped once */
 	assert_int_equal(points[5].total_blocks, 1);
 	free(points);
+}
+
+/* What is left of a mapping is as old as the mapping. */
+static void a_rest_keeps_its_birth(void **state)
+{
+	struct world *world = *state;
+	_cleanup_free_ struct heap_point *points = NULL;
+	uint32_t count;
+
+	map(world, 10, 10, 5); /* at 1 */
+	assert_int_equal(heap_mark(world->heap, "a", 2), 0);
+	assert_int_equal(anon_map(&world->anon, world->heap, 30 * PAGE, 4 * PAGE, 6, 3), 0);
+	assert_int_equal(anon_unmap(&world->anon, world->heap, 13 * PAGE, 2 * PAGE, 4), 0);
+	assert_int_equal(anon_unmap(&world->anon, world->heap, 30 * PAGE, PAGE, 5), 0);
+	assert_int_equal(moments_since(heap_moments(world->heap), 0).bytes, 3 * PAGE);
+	assert_int_equal(moments_since(heap_moments(world->heap), 0).blocks, 1);
+	assert_int_equal(heap_copy(world->heap, &world->totals, &points, &count), 0);
+	assert_int_equal((uint64_t)heap_point_lifetimes_ns(&points[6], 13), 10);
 }
 
 static void one_call_may_take_several(void **state)
@@ -208,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(whole_mappings, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cut_leaves_the_rest_with_its_point, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_rest_keeps_its_birth, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_call_may_take_several, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_fixed_mapping_replaces_what_was_there, setup,
 						teardown),

@@ -13,10 +13,12 @@
 
 #include "bpf/dhat_abi.h"
 #include "daemon/account/heap.h"
+#include "daemon/account/moments.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct heap *, heap_free)
+DEFINE_CLEANUP_PTR(struct moments *, moments_free)
 
 static struct heap *fresh(uint64_t max_blocks)
 {
@@ -462,6 +464,11 @@ struct model {
 	uint64_t live_bytes[POINTS], live_blocks[POINTS]; /* checked against the cells */
 	struct heap_point points[POINTS];
 	struct heap_totals totals;
+	uint32_t mark_count, marks_made;
+	struct {
+		char name[16];
+		uint64_t begin; /* of what counts */
+	} marks[MOMENTS_MAX];
 };
 
 static struct cell *cell_of(struct model *m, uint8_t domain, uint64_t addr)
@@ -659,6 +666,42 @@ static void sum_cell(const struct cell *cell, uint64_t now, struct heap_point *s
 	sums[cell->point].live_births_ns += now - cell->birth; /* lifetimes, here */
 }
 
+static void sum_since(const struct cell *cell, uint64_t begin, struct moments_figures *sums)
+{
+	if (!cell->is_live || cell->is_existing || cell->birth < begin)
+		return;
+	sums[cell->point].bytes += cell->size;
+	sums[cell->point].blocks++;
+}
+
+static void compare_marks(struct heap *heap, struct model *m)
+{
+	_cleanup_(moments_free_ptr) struct moments *copy = NULL;
+	struct moments_figures since[POINTS][MOMENTS_MAX];
+
+	assert_int_equal(moments_copy(heap_moments(heap), true, &copy), 0);
+	assert_int_equal(copy->count, m->mark_count);
+	for (uint32_t i = 0; i < POINTS; i++)
+		moments_of_point(copy, i, since[i]);
+	for (uint32_t mark = 0; mark < m->mark_count; mark++) {
+		struct moments_figures sums[POINTS] = { 0 }, all = moments_since(copy, mark);
+
+		for (uint32_t i = 0; i < DOMAINS * m->addrs; i++)
+			sum_since(&m->cells[i], m->marks[mark].begin, sums);
+		for (int tid = 0; tid < TIDS; tid++)
+			if (m->pending[tid].is_open)
+				sum_since(&m->pending[tid].cell, m->marks[mark].begin, sums);
+		for (uint32_t i = 0; i < POINTS; i++) {
+			assert_int_equal(since[i][mark].bytes, sums[i].bytes);
+			assert_int_equal(since[i][mark].blocks, sums[i].blocks);
+			all.bytes -= sums[i].bytes;
+			all.blocks -= sums[i].blocks;
+		}
+		assert_int_equal(all.bytes, 0);
+		assert_int_equal(all.blocks, 0);
+	}
+}
+
 static void compare(struct heap *heap, struct model *m, uint64_t now)
 {
 	_cleanup_free_ struct heap_point *points = NULL;
@@ -693,6 +736,7 @@ static void compare(struct heap *heap, struct model *m, uint64_t now)
 				 (uint64_t)(should->dead_lifetimes_ns + sums[i].live_births_ns));
 		assert_int_equal(m->live_bytes[i], sums[i].live_bytes);
 	}
+	compare_marks(heap, m);
 }
 
 /* ---- random runs -------------------------------------------------------------------------- */
@@ -713,7 +757,7 @@ struct run {
 	uint32_t max_size; /* small: many equal peaks */
 	uint32_t times;	   /* sizes are that many times as large; 0: once */
 	uint64_t begin_ns;
-	uint32_t snapshot_every;
+	uint32_t snapshot_every, mark_every;
 };
 
 static void step(struct heap *heap, struct model *m, const struct run *run, uint64_t time,
@@ -760,6 +804,26 @@ static void step(struct heap *heap, struct model *m, const struct run *run, uint
 	}
 }
 
+/* Marks come and go. `time` is that of the event before, and perhaps of the next. */
+static void mark(struct heap *heap, struct model *m, uint64_t time)
+{
+	uint32_t number = m->mark_count;
+
+	if (pick(3) == 0 && m->mark_count) {
+		number = pick(m->mark_count);
+		assert_int_equal(heap_unmark(heap, m->marks[number].name), 0);
+		memmove(&m->marks[number], &m->marks[number + 1],
+			(--m->mark_count - number) * sizeof(m->marks[0]));
+	}
+	if (m->mark_count == MOMENTS_MAX)
+		return;
+	snprintf(m->marks[m->mark_count].name, sizeof(m->marks[0].name), "%u", ++m->marks_made);
+	assert_int_equal(heap_mark(heap, m->marks[m->mark_count].name, time), 0);
+	m->marks[m->mark_count].begin = heap_moments(heap)->times_ns[m->mark_count];
+	assert_true(m->marks[m->mark_count].begin >= time);
+	m->mark_count++;
+}
+
 static void run_random(const struct run *run)
 {
 	_cleanup_(heap_free_ptr) struct heap *heap = fresh(run->max_blocks);
@@ -774,6 +838,8 @@ static void run_random(const struct run *run)
 	for (uint64_t i = 0; i < run->steps; i++) {
 		/* Growing and shrinking by turns, so that there are many peaks. */
 		step(heap, &m, run, time, i / (4 * run->addrs) % 2 ? 20 : 40);
+		if (i % run->mark_every == run->mark_every - 1)
+			mark(heap, &m, time);
 		time += pick(4);
 		if (i % run->snapshot_every == 0)
 			compare(heap, &m, time + 1);
@@ -814,6 +880,7 @@ static void random_events_equal_the_model(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
 		struct run run = runs[i];
 
+		run.mark_every = run.steps / 150;
 		run.seed = seed ? strtoull(seed, NULL, 0) : 0x20261123 + i;
 		run_random(&run);
 	}

@@ -331,6 +331,84 @@ static void test_head_and_end(void **state)
 			    "Compiler.perfmap do)");
 }
 
+static void test_marks(void **state)
+{
+	struct world *world = *state;
+	struct receiver receiver = { 0 };
+	struct moments moments = { 0 };
+	struct small_copy small;
+	const Dhat__SnapshotHead *head;
+
+	make_copy(world, &small);
+	assert_int_equal(moments_add(&moments, "a", 1100), 0);
+	assert_int_equal(moments_add(&moments, "b", 1200), 0);
+	moments_count(&moments, 7, 1150, 30, 1);
+	moments_count(&moments, 7, 1250, 12, 2);
+	moments_count(&moments, 8, 1150, 100, 1);
+	assert_int_equal(moments_copy(&moments, true, &small.copy.moments), 0);
+	moments_deinit(&moments);
+	small.points[0].id = 7;
+	small.points[1].id = 8;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		write_copy(&small.copy, world->symbolizer, true, &receiver);
+	head = snapshot->head;
+	assert_int_equal(head->n_marks, 2);
+	assert_string_equal(head->marks[0]->name, "a");
+	assert_int_equal(head->marks[1]->ns, 200);
+	assert_int_equal(head->marks[0]->live_bytes, 142);
+	assert_int_equal(head->marks[1]->live_blocks, 2);
+	assert_int_equal(snapshot->points[0]->n_since_bytes, 2);
+	assert_int_equal(snapshot->points[0]->since_bytes[0], 42);
+	assert_int_equal(snapshot->points[0]->since_blocks[0], 3);
+	assert_int_equal(snapshot->points[0]->since_bytes[1], 12);
+	assert_int_equal(snapshot->points[1]->n_since_bytes, 1); /* none behind */
+	assert_int_equal(snapshot->points[1]->since_bytes[0], 100);
+	assert_int_equal(snapshot->points[2]->n_since_bytes, 0);
+	moments_free(small.copy.moments);
+}
+
+static void test_ages(void **state)
+{
+	struct world *world = *state;
+	struct receiver receiver = { 0 };
+	struct moments moments = { 0 };
+	struct small_copy small;
+	const Dhat__ProgramPoint *point;
+
+	make_copy(world, &small);
+	small.points[0].id = 7;
+	small.copy.older_ns = 500;
+	assert_int_equal(census_new(500, &small.copy.census), 0);
+	small.copy.census->time_ns = 3000;
+	census_count(small.copy.census,
+		     &(struct block){ .size_bytes = 33, .birth_ns = 2900, .point = 7 });
+	census_count(small.copy.census,
+		     &(struct block){ .size_bytes = 5, .birth_ns = 2500, .point = 7 });
+	lifetimes_count(&small.copy.lifetimes, 7, 1000000000);
+	small.copy.lifetimes.since_ns = 1100;
+	assert_int_equal(moments_add(&moments, "a", 1100), 0);
+	assert_int_equal(moments_copy(&moments, false, &small.copy.moments), 0);
+	moments_deinit(&moments);
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		write_copy(&small.copy, world->symbolizer, true, &receiver);
+	assert_true(snapshot->head->has_ages);
+	assert_int_equal(snapshot->head->older_ns, 500);
+	assert_int_equal(snapshot->head->lifetimes_since_ns, 100);
+	point = snapshot->points[0];
+	assert_int_equal(point->n_live_ages, 1);
+	assert_int_equal(point->live_ages[0], 2);
+	assert_int_equal(point->n_live_sizes, dhat_size_bucket(33) + 1);
+	assert_int_equal(point->live_sizes[dhat_size_bucket(5)], 1);
+	assert_int_equal(point->n_dead_ages, dhat_age_bucket(1000000000) + 1);
+	assert_int_equal(point->dead_ages[point->n_dead_ages - 1], 1);
+	assert_int_equal(point->older_bytes, 5);
+	assert_int_equal(point->older_blocks, 1);
+	assert_int_equal(snapshot->points[1]->n_live_ages, 0);
+	moments_free(small.copy.moments);
+	census_free(small.copy.census);
+	lifetimes_deinit(&small.copy.lifetimes);
+}
+
 static void test_points_and_frames(void **state)
 {
 	struct world *world = *state;
@@ -595,6 +673,7 @@ static void test_unsound_copy(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_marks),	      cmocka_unit_test(test_ages),
 		cmocka_unit_test(test_head_and_end),  cmocka_unit_test(test_points_and_frames),
 		cmocka_unit_test(test_without_names), cmocka_unit_test(test_names_are_kept),
 		cmocka_unit_test(test_worker_dies),   cmocka_unit_test(test_receiver_stops),

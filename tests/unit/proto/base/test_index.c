@@ -100,6 +100,47 @@ static void has_little_slack(void **state)
 	}
 }
 
+struct walk {
+	uint64_t sum, below; /* of the keys; no place may be below */
+	const struct index *index;
+};
+
+static void walk_one(void *ctx, const struct index_entry *entry)
+{
+	struct walk *walk = ctx;
+
+	walk->sum += entry->key;
+	assert_true(index_place(walk->index, entry->space, entry->key) >= walk->below);
+}
+
+/* What is there all the time is met once, whatever comes and goes, and splits leaves. */
+static void walks_in_pieces_while_it_grows(void **state)
+{
+	_cleanup_(index_free_ptr) struct index *index = fresh();
+	struct walk walk = { .index = index };
+	struct index_entry *entry;
+	uint64_t next = 1000000, sum = 0, late = 0, pieces = 0;
+
+	for (uint64_t i = 1; i <= 20000; i++) {
+		index_claim(index, 0, i, &entry);
+		sum += i;
+	}
+	do {
+		walk.below = index_visit_from(index, walk.below, 1, walk_one, &walk);
+		pieces++;
+		for (int i = 0; i < 2000 && walk.below; i++, next++) {
+			index_claim(index, 0, next, &entry);
+			late += index_place(index, 0, next) >= walk.below ? next : 0;
+			if (i % 2)
+				continue;
+			index_remove(index, 0, next, NULL);
+			late -= index_place(index, 0, next) >= walk.below ? next : 0;
+		}
+	} while (walk.below);
+	assert_true(pieces > 10);
+	assert_int_equal(walk.sum, sum + late);
+}
+
 static bool is_odd_or_above(const struct index_entry *entry, const void *bound)
 {
 	return entry->value % 2 || entry->key > *(const uint64_t *)bound;
@@ -164,6 +205,7 @@ int main(void)
 		cmocka_unit_test(spaces_are_apart),
 		cmocka_unit_test(grows_with_any_stride),
 		cmocka_unit_test(has_little_slack),
+		cmocka_unit_test(walks_in_pieces_while_it_grows),
 		cmocka_unit_test(removes_by_condition),
 		cmocka_unit_test(random_operations_equal_an_array),
 	};

@@ -41,6 +41,24 @@ static void test_parse_size(void **state)
 	assert_int_equal(size, 7);
 }
 
+static void test_parse_duration(void **state)
+{
+	static const char *const bad[] = { "", "0", "0s", "s", "1.5s", "-1s", "1 s", "1ms", "1S" };
+	const uint64_t second = 1000000000;
+	uint64_t ns = 7;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(dhat_parse_duration(bad[i], &ns), -EINVAL);
+	assert_int_equal(dhat_parse_duration("99999999999s", &ns), -ERANGE);
+	assert_int_equal(ns, 7);
+	assert_int_equal(dhat_parse_duration("90", &ns), 0);
+	assert_int_equal(ns, 90 * second);
+	assert_int_equal(dhat_parse_duration("5m", &ns), 0);
+	assert_int_equal(ns, 300 * second);
+	assert_int_equal(dhat_parse_duration("1d", &ns), 0);
+	assert_int_equal(ns, 86400 * second);
+}
+
 static void test_parse_pid(void **state)
 {
 	static const char *const bad[] = {
@@ -83,6 +101,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse_size),
+		cmocka_unit_test(test_parse_duration),
 		cmocka_unit_test(test_parse_pid),
 		cmocka_unit_test(test_format),
 	};

@@ -26,7 +26,7 @@ static void nothing_is_left(void **state)
 	static const char *const secrets[] = { "service",   "/usr",	"Cache", "insert",
 					       "push_back", "cache.cc", "main",	 "libc.so.6",
 					       "malloc",    "ring was", "name",	 "a path",
-					       "host" };
+					       "host",	    "early",	"late" };
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	Dhat__SnapshotHead *head = (void *)(uintptr_t)snapshot->head;
 	Dhat__SnapshotEnd *end = (void *)(uintptr_t)snapshot->end;
@@ -70,6 +70,10 @@ static void figures_and_shapes_stay(void **state)
 	assert_int_equal(dhat_redact(snapshot), 0);
 	assert_int_equal(snapshot->head->target->pid, 4711);
 	assert_int_equal(snapshot->end->totals->live_bytes, 1013158);
+	assert_int_equal(snapshot->head->n_marks, 2);
+	assert_string_equal(snapshot->head->marks[1]->name, "mark-2");
+	assert_int_equal(snapshot->head->marks[1]->live_bytes, 400000);
+	assert_true(snapshot->head->has_ages);
 	assert_int_equal(snapshot->end->timeline->n_live_bytes, 3);
 	assert_int_equal(snapshot->end->history->count, SAMPLE_SLOTS);
 	assert_false(snapshot->end->verdict->exact);

@@ -10,6 +10,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "proto/profile/histogram.h"
 #include "proto/profile/snapshot_file.h"
 #include "tests/unit/sample.h"
 
@@ -162,6 +163,60 @@ static Dhat__SnapshotPart *too_deep(void)
 	return part;
 }
 
+static Dhat__SnapshotPart *since_a_third_mark(void)
+{
+	Dhat__SnapshotPart *part = sample_points();
+	Dhat__ProgramPoint *point = part->points->points[0];
+
+	free(point->since_bytes);
+	free(point->since_blocks);
+	point->since_bytes = calloc(3, sizeof(uint64_t));
+	point->since_blocks = calloc(3, sizeof(uint64_t));
+	point->n_since_bytes = point->n_since_blocks = 3;
+	return part;
+}
+
+static Dhat__SnapshotPart *bytes_without_blocks(void)
+{
+	Dhat__SnapshotPart *part = sample_points();
+
+	part->points->points[0]->n_since_blocks = 1;
+	return part;
+}
+
+static Dhat__SnapshotPart *long_histogram(void)
+{
+	Dhat__SnapshotPart *part = sample_points();
+	Dhat__ProgramPoint *point = part->points->points[1];
+
+	free(point->dead_ages);
+	point->n_dead_ages = DHAT_AGES + 1;
+	point->dead_ages = calloc(point->n_dead_ages, sizeof(uint32_t));
+	return part;
+}
+
+static Dhat__SnapshotPart *mark_with_an_escape(void)
+{
+	Dhat__SnapshotPart *part = sample_head();
+
+	free(part->head->marks[1]->name);
+	part->head->marks[1]->name = strdup("\033[2J");
+	return part;
+}
+
+static Dhat__SnapshotPart *head_with_many_marks(void)
+{
+	Dhat__SnapshotPart *part = sample_head();
+	Dhat__SnapshotHead *head = part->head;
+
+	head->marks = realloc(head->marks, 1000 * sizeof(*head->marks));
+	for (; head->n_marks < DHAT_SNAPSHOT_MAX_MARKS + 1; head->n_marks++) {
+		head->marks[head->n_marks] = malloc(sizeof(Dhat__Mark));
+		dhat__mark__init(head->marks[head->n_marks]);
+	}
+	return part;
+}
+
 static void test_wrong_parts(void **state)
 {
 	static const struct {
@@ -174,6 +229,12 @@ static void test_wrong_parts(void **state)
 		{ { sample_head, sample_frames, frame_zero }, "a frame that is not there" },
 		{ { sample_head, sample_frames, frame_six }, "a frame that is not there" },
 		{ { sample_head, sample_frames, too_deep }, "too deep" },
+		{ { sample_head, sample_frames, since_a_third_mark }, "since a mark that is not" },
+		{ { sample_head, sample_frames, bytes_without_blocks },
+		  "since a mark that is not" },
+		{ { head_with_many_marks }, "too many marks" },
+		{ { mark_with_an_escape }, "a name that no mark has" },
+		{ { sample_head, sample_frames, long_histogram }, "histogram that is too long" },
 		{ { sample_head, sample_end, sample_end }, "behind its end" },
 		{ { sample_head, sample_frames }, "its end is missing" },
 		{ { NULL }, "its end is missing" },

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
+#include "proto/profile/mark.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/snapshot_merge.h"
 #include "proto/profile/verdict.h"
@@ -62,6 +64,87 @@ static void test_sums(void **state)
 	dhat_snapshot_free(sum);
 }
 
+/* Renamed, since the second process has them in another order, and one more. */
+static struct dhat_snapshot *marked(uint32_t pid, const char *first, const char *second)
+{
+	struct dhat_snapshot *snapshot = process(pid, 0);
+	Dhat__Mark **marks = snapshot->head->marks;
+
+	free(marks[0]->name);
+	free(marks[1]->name);
+	marks[0]->name = strdup(first);
+	marks[1]->name = strdup(second);
+	return snapshot;
+}
+
+static void test_marks_of_all(void **state)
+{
+	struct dhat_snapshot *sum = marked(1, "a", "b"), *later = marked(2, "c", "a");
+	const struct dhat_table_options options = { .births = { .since = 1 } };
+	struct dhat_rendering *table = NULL;
+
+	later->head->target->observed_since_unix_ns += 1000000000;
+	later->head->marks[1]->ns = 28000000000; /* "a", a second earlier all the same */
+	assert_int_equal(dhat_snapshot_merge(sum, later, NULL), 0);
+	assert_int_equal(sum->head->n_marks, 1);
+	assert_int_equal(dhat_mark_find(sum, "a"), 1);
+	assert_int_equal(dhat_mark_find(sum, "b"), 0);
+	assert_int_equal(sum->head->marks[0]->ns, 29000000000);
+	assert_int_equal(sum->head->marks[0]->live_bytes, 900100 + 400000);
+	assert_int_equal(dhat_table_new(sum, &options, &table), 0);
+	assert_int_equal(table->points[0]->born.bytes, 900000 + 400000);
+	assert_int_equal(table->points[0]->born.blocks, 900 + 400);
+	assert_int_equal(dhat_all_born(sum, &options.births).bytes, 900100 + 400000);
+	dhat_rendering_free(table);
+	/* one that has none of them */
+	assert_int_equal(dhat_snapshot_merge(sum, marked(3, "x", "y"), NULL), 0);
+	assert_int_equal(sum->head->n_marks, 0);
+	assert_int_equal(dhat_all_born(sum, &options.births).bytes, 0);
+	dhat_snapshot_free(sum);
+}
+
+static void test_ages_of_all(void **state)
+{
+	struct dhat_snapshot *sum = process(1, 0), *other = process(2, 0);
+	const struct dhat_table_options options = { .has_histograms = true };
+	struct dhat_rendering *table = NULL;
+	Dhat__SnapshotHead *head;
+
+	other->head->target->observed_since_unix_ns -= 5000000000; /* everything is 5 s later */
+	assert_int_equal(dhat_snapshot_merge(sum, other, NULL), 0);
+	assert_true(sum->head->has_ages);
+	assert_int_equal(sum->head->older_ns, 60000000000);
+	assert_int_equal(sum->head->lifetimes_since_ns, 30000000000);
+	assert_int_equal(dhat_table_new(sum, &options, &table), 0);
+	assert_int_equal(table->points[0]->histograms->live_ages[23], 1200);
+	assert_int_equal(table->points[0]->histograms->live_sizes[11], 1800);
+	assert_int_equal(table->points[1]->histograms->dead_ages[8], 2 * 9998);
+	assert_null(table->points[2]->histograms);
+	dhat_rendering_free(table);
+	other = process(3, 0);
+	head = without_qualifiers(other->head);
+	head->has_ages = false;
+	head->older_ns = head->lifetimes_since_ns = 0;
+	assert_int_equal(dhat_snapshot_merge(sum, other, NULL), 0);
+	assert_false(sum->head->has_ages);
+	assert_int_equal(sum->head->older_ns, 0);
+	assert_int_equal(sum->head->lifetimes_since_ns, 0);
+	dhat_snapshot_free(sum);
+}
+
+static void test_marks_in_another_order(void **state)
+{
+	struct dhat_snapshot *sum = marked(1, "a", "b");
+
+	assert_int_equal(dhat_snapshot_merge(sum, marked(2, "b", "a"), NULL), 0);
+	assert_int_equal(sum->head->n_marks, 2);
+	assert_string_equal(sum->head->marks[1]->name, "b");
+	assert_int_equal(sum->head->marks[1]->ns, 30000000000);
+	assert_int_equal(sum->head->marks[1]->live_blocks, 400 + 901);
+	assert_int_equal(dhat_all_born(sum, &(struct dhat_births){ .since = 2 }).blocks, 400 + 901);
+	dhat_snapshot_free(sum);
+}
+
 static void test_verdict(void **state)
 {
 	struct dhat_snapshot *sum = process(1, 0);
@@ -108,6 +191,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_marks_of_all),
+		cmocka_unit_test(test_marks_in_another_order),
+		cmocka_unit_test(test_ages_of_all),
 		cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_what_cannot_be),
 	};

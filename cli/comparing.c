@@ -1,0 +1,330 @@
+#include "comparing.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "difference_file.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json.h"
+#include "proto/base/units.h"
+#include "proto/profile/difference.h"
+#include "proto/profile/snapshot_merge.h"
+#include "proto/profile/verdict.h"
+#include "view.h"
+
+struct pair {
+	const struct dhat_snapshot *before, *after;
+	const struct comparing_file *file; /* NULL: none */
+	double seconds;			   /* between the two */
+	bool is_one_watch;
+};
+
+/* ---- figures ------------------------------------------------------------------------------- */
+
+static uint64_t magnitude(int64_t number)
+{
+	return number < 0 ? -(uint64_t)number : (uint64_t)number;
+}
+
+static uint64_t live_of(const struct dhat_rendering *table)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < table->point_count; i++)
+		sum += table->points[i]->live_bytes;
+	return sum;
+}
+
+/* ---- for people ---------------------------------------------------------------------------- */
+
+static void print_heading(struct screen *screen, const struct pair *pair)
+{
+	char span[128], duration[DHAT_UNIT_CHARS], text[256];
+
+	view_verdict(screen, pair->before->end->verdict, "Before: ");
+	view_verdict(screen, pair->after->end->verdict, "");
+	view_targets(screen, pair->after);
+	view_span(pair->before->head->taken_unix_ns, pair->after->head->taken_unix_ns, span,
+		  sizeof(span));
+	snprintf(text, sizeof(text), "compared %s (%s)", span,
+		 dhat_format_duration(pair->seconds * 1e9, duration));
+	screen_paragraph(screen, 0, text);
+	if (!pair->is_one_watch)
+		screen_paragraph(
+			screen, 0,
+			"The two are not of one watch: what was there before an attach has "
+			"no stacks, and is left out.");
+	fputc('\n', screen->file);
+}
+
+static void print_headline(struct screen *screen, const struct dhat_difference *difference,
+			   const struct pair *pair)
+{
+	uint64_t before = live_of(difference->before), after = live_of(difference->after);
+	int64_t bytes = (int64_t)(after - before);
+	char text[256], was[DHAT_UNIT_CHARS], is[DHAT_UNIT_CHARS], start[96];
+
+	if (!bytes) {
+		screen_print(screen, MARK_BOLD, "As much is live as before");
+		fputs(".\n", screen->file);
+		return;
+	}
+	snprintf(start, sizeof(start), "%s %s by ", "What is live has",
+		 bytes > 0 ? "grown" : "shrunk");
+	fputs(start, screen->file);
+	screen_print(screen, MARK_BOLD, "%s", view_size(magnitude(bytes)));
+	snprintf(text, sizeof(text), "%s: from %s to %s",
+		 view_rate(magnitude(bytes), pair->seconds), dhat_format_size(before, was),
+		 dhat_format_size(after, is));
+	screen_continue(screen, 2, strlen(start) + strlen(view_size(magnitude(bytes))), text);
+}
+
+static void print_change(struct screen *screen, const struct dhat_difference *difference,
+			 const struct dhat_change *change, size_t number, const struct pair *pair)
+{
+	const struct dhat_rendered_point *point = change->after ?: change->before;
+	int64_t bytes = dhat_change_bytes(change), blocks = dhat_change_blocks(change);
+	char figure[64], text[256];
+
+	snprintf(figure, sizeof(figure), "%c%s", bytes < 0 ? '-' : '+',
+		 view_size(magnitude(bytes)));
+	fprintf(screen->file, "\n%4zu. ", number);
+	screen_print(screen, MARK_BOLD, "%s", figure);
+	snprintf(text, sizeof(text), " in %s%s%s",
+		 blocks < 0   ? "-"
+		 : blocks > 0 ? "+"
+			      : "",
+		 view_counted(magnitude(blocks), "block"),
+		 view_rate(magnitude(bytes), pair->seconds));
+	screen_continue(screen, 6, 6 + strlen(figure), text);
+	if (!change->before)
+		snprintf(text, sizeof(text), "new");
+	else if (!change->after || !change->after->live_bytes)
+		snprintf(text, sizeof(text), "gone");
+	else
+		snprintf(text, sizeof(text), "%s in %s now", view_size(change->after->live_bytes),
+			 view_counted(change->after->live_blocks, "block"));
+	fprintf(screen->file, "%6s", "");
+	screen_paragraph(screen, 6, text);
+	rows_print_stack(screen, change->after ? difference->after : difference->before, point);
+}
+
+static void print_list(struct screen *screen, const struct report *report,
+		       const struct dhat_difference *difference, size_t count, bool have_grown,
+		       const struct pair *pair)
+{
+	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
+	size_t shown = count < report->list.top ? count : report->list.top;
+
+	if (!shown)
+		return;
+	fprintf(screen->file, "\n%s that have %s", whats[report->list.style.by],
+		have_grown ? "grown most" : "shrunk most");
+	if (shown < count)
+		fprintf(screen->file, ", %s of %s (--top)", view_count(shown), view_count(count));
+	fputs(":\n", screen->file);
+	for (size_t i = 0; i < shown; i++)
+		print_change(screen, difference,
+			     &difference->list[have_grown ? i : difference->count - 1 - i], i + 1,
+			     pair);
+}
+
+static void print(const struct report *report, struct dhat_difference *difference,
+		  const struct pair *pair)
+{
+	size_t shrunk, grown = dhat_difference_sort(difference, &shrunk);
+	struct screen screen;
+
+	screen_init(&screen, stdout);
+	print_heading(&screen, pair);
+	print_headline(&screen, difference, pair);
+	print_list(&screen, report, difference, grown, true, pair);
+	print_list(&screen, report, difference, shrunk, false, pair);
+	filtering_print(&screen, report->filter);
+}
+
+/* ---- for programs -------------------------------------------------------------------------- */
+
+static struct json_object *change_as_json(const struct dhat_difference *difference,
+					  const struct dhat_change *change)
+{
+	const struct dhat_rendering *table = change->after ? difference->after : difference->before;
+	const struct dhat_rendered_point *point = change->after ?: change->before;
+	struct json_object *object = json_object_new_object(), *lines = json_object_new_array();
+	const struct {
+		const char *name;
+		uint64_t value;
+	} figures[] = {
+		{ "live_bytes_before", change->before ? change->before->live_bytes : 0 },
+		{ "live_blocks_before", change->before ? change->before->live_blocks : 0 },
+		{ "live_bytes_after", change->after ? change->after->live_bytes : 0 },
+		{ "live_blocks_after", change->after ? change->after->live_blocks : 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
+		json_object_object_add(object, figures[i].name,
+				       json_object_new_uint64(figures[i].value));
+	json_object_object_add(object, "bytes", json_object_new_int64(dhat_change_bytes(change)));
+	json_object_object_add(object, "blocks", json_object_new_int64(dhat_change_blocks(change)));
+	for (uint32_t i = 0; i < point->line_count; i++) {
+		_cleanup_free_ char *name = NULL, *line = NULL;
+		const char *place;
+
+		dhat_table_line_split(table->lines[point->lines[i]], &name, &place);
+		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
+			     place ? ")" : "") < 0)
+			line = NULL;
+		json_object_array_add(lines, dhat_json_string(line ?: ""));
+	}
+	json_object_object_add(object, "lines", lines);
+	return object;
+}
+
+static struct json_object *side_as_json(const struct dhat_snapshot *snapshot,
+					const struct dhat_rendering *table)
+{
+	struct json_object *object = json_object_new_object();
+	const Dhat__SnapshotHead *head = snapshot->head;
+
+	json_object_object_add(object, "pid", json_object_new_int64(head->target->pid));
+	json_object_object_add(object, "taken_unix_ns",
+			       json_object_new_uint64(head->taken_unix_ns));
+	json_object_object_add(
+		object, "verdict",
+		json_object_new_string(dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict))));
+	json_object_object_add(object, "live_bytes", json_object_new_uint64(live_of(table)));
+	return object;
+}
+
+static int print_json(const struct report *report, struct dhat_difference *difference,
+		      const struct pair *pair)
+{
+	struct json_object *object = json_object_new_object(), *changes = json_object_new_array();
+	size_t shrunk;
+	int r;
+
+	dhat_difference_sort(difference, &shrunk);
+	for (size_t i = 0; i < difference->count; i++)
+		json_object_array_add(changes, change_as_json(difference, &difference->list[i]));
+	json_object_object_add(object, "before", side_as_json(pair->before, difference->before));
+	json_object_object_add(object, "after", side_as_json(pair->after, difference->after));
+	json_object_object_add(object, "seconds", json_object_new_double(pair->seconds));
+	json_object_object_add(object, "is_one_watch", json_object_new_boolean(pair->is_one_watch));
+	json_object_object_add(object, "by",
+			       json_object_new_string(dhat_by_name(report->list.style.by)));
+	json_object_object_add(object, "left_out", filtering_as_json(report->filter));
+	if (pair->file)
+		json_object_object_add(object, "file", dhat_json_string(pair->file->path));
+	json_object_object_add(object, "changes", changes);
+	r = dhat_json_put(stdout, object);
+	fputc('\n', stdout);
+	json_object_put(object);
+	return r;
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+static int make_table(const struct report *report, const struct dhat_snapshot *snapshot,
+		      bool has_before, const struct listing *list, struct dhat_rendering **ret)
+{
+	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
+	const struct dhat_table_options wanted = { .style = list->style,
+						   .trim_rules = report->trim_rules,
+						   .depth = list->depth,
+						   .is_shown = is_shown };
+	int r = is_shown ? dhat_filter_apply(report->filter, snapshot, is_shown) : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
+		is_shown[i] &= has_before || !dhat_point_is_before(snapshot->points[i]);
+	return r < 0 ? r : dhat_table_new(snapshot, &wanted, ret);
+}
+
+/* What has changed, and the tables it borrows from. */
+struct changes {
+	struct dhat_rendering *before, *after;
+	struct dhat_difference *difference;
+};
+
+static void changes_deinit(struct changes *changes)
+{
+	dhat_difference_free(changes->difference);
+	dhat_rendering_free(changes->after);
+	dhat_rendering_free(changes->before);
+}
+
+static int compare(const struct report *report, const struct pair *pair, const struct listing *list,
+		   struct changes *ret)
+{
+	int r = make_table(report, pair->before, pair->is_one_watch, list, &ret->before);
+
+	if (r == 0)
+		r = make_table(report, pair->after, pair->is_one_watch, list, &ret->after);
+	return r < 0 ? r : dhat_difference_new(ret->before, ret->after, &ret->difference);
+}
+
+static int print_both(const struct report *report, const struct pair *pair)
+{
+	_cleanup_(changes_deinit) struct changes changes = { 0 };
+	int r = compare(report, pair, &report->list, &changes);
+
+	if (r < 0)
+		return r;
+	if (report->as_json)
+		return print_json(report, changes.difference, pair);
+	print(report, changes.difference, pair);
+	return 0;
+}
+
+/* A file has whole stacks, whatever is listed. The list is printed behind it, so that nothing is
+ * said of a file that could not be written. */
+static int save(const struct report *report, const struct pair *pair, struct dhat_error *err)
+{
+	const struct listing whole = { .style.has_whole_names = true };
+	const struct comparing_file *file = pair->file;
+	const struct dhat_export_options export = { .trim_rules = report->trim_rules,
+						    .metric = file->metric };
+	_cleanup_(changes_deinit) struct changes changes = { 0 };
+	int r = compare(report, pair, &whole, &changes);
+
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot compare the profiles");
+	r = difference_file_write(changes.difference, file->path, file->exporter, export, err);
+	if (r < 0 || !strcmp(file->path, "-"))
+		return r;
+	r = print_both(report, pair);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot compare the profiles");
+	if (!report->as_json) {
+		struct screen screen;
+
+		screen_init(&screen, stdout);
+		difference_file_print(&screen, changes.difference, file->path, file->exporter);
+	}
+	return 0;
+}
+
+int comparing_print(const struct report *report, const struct compared *before,
+		    const struct compared *after, const struct comparing_file *file,
+		    struct dhat_error *err)
+{
+	const Dhat__SnapshotHead *old = before->snapshot->head, *new = after->snapshot->head;
+	struct pair pair;
+	int r;
+
+	if (new->taken_unix_ns < old->taken_unix_ns)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s is older than %s: give the older one first",
+				      after->name ?: "the process's profile", before->name);
+	pair = (struct pair){
+		.before = before->snapshot,
+		.after = after->snapshot,
+		.file = file,
+		.seconds = (new->taken_unix_ns - old->taken_unix_ns) / 1e9,
+		.is_one_watch = dhat_snapshot_is_same_watch(before->snapshot, after->snapshot),
+	};
+	if (file)
+		return save(report, &pair, err);
+	r = print_both(report, &pair);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot compare the profiles") : 0;
+}

@@ -1,0 +1,22 @@
+#pragma once
+/* comparing: what has grown between two profiles and what has shrunk, for people or for programs.
+ */
+#include "proto/base/error.h"
+#include "proto/export/export.h"
+#include "report.h"
+
+struct compared {
+	const struct dhat_snapshot *snapshot;
+	const char *name; /* of its file; NULL: the process as it is now */
+};
+
+struct comparing_file {	  /* to which the difference goes, too */
+	const char *path; /* "-": the standard output, and nothing is listed */
+	const struct dhat_exporter *exporter;
+	enum dhat_metric metric;
+};
+
+/* file NULL: none. */
+int comparing_print(const struct report *report, const struct compared *before,
+		    const struct compared *after, const struct comparing_file *file,
+		    struct dhat_error *err);

@@ -1,0 +1,114 @@
+#include "census.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+
+struct census_page {
+	struct census_point points[CENSUS_PAGE_POINTS];
+};
+
+void census_free(struct census *census)
+{
+	if (!census)
+		return;
+	for (uint32_t i = 0; i < census->page_room; i++)
+		free(census->pages[i]);
+	free(census->pages);
+	index_free(census->late);
+	free(census);
+}
+DEFINE_CLEANUP_PTR(struct census *, census_free)
+
+int census_new(uint64_t older_ns, struct census **ret)
+{
+	_cleanup_(census_free_ptr) struct census *census = calloc(1, sizeof(*census));
+	int error = census ? index_new(&census->late) : -ENOMEM;
+
+	if (error)
+		return error;
+	census->older_ns = older_ns;
+	*ret = take_ptr(census);
+	return 0;
+}
+
+uint64_t census_bytes(uint32_t points)
+{
+	uint64_t pages = points / CENSUS_PAGE_POINTS + 1;
+
+	return pages * (sizeof(struct census_page) + 2 * sizeof(struct census_page *));
+}
+
+const struct census_point *census_at(const struct census *census, uint32_t point)
+{
+	static const struct census_point none;
+	uint32_t page = point / CENSUS_PAGE_POINTS;
+
+	if (page >= census->page_room || !census->pages[page])
+		return &none;
+	return &census->pages[page]->points[point % CENSUS_PAGE_POINTS];
+}
+
+static struct census_page *make_page(struct census *census, uint32_t number)
+{
+	uint32_t room = census->page_room ? census->page_room : 16;
+	struct census_page **pages;
+
+	while (room <= number)
+		room *= 2;
+	if (room > census->page_room) {
+		pages = reallocarray(census->pages, room, sizeof(*pages));
+		if (!pages)
+			return NULL;
+		memset(pages + census->page_room, 0, (room - census->page_room) * sizeof(*pages));
+		census->pages = pages;
+		census->page_room = room;
+	}
+	if (!census->pages[number])
+		census->pages[number] = calloc(1, sizeof(struct census_page));
+	return census->pages[number];
+}
+
+void census_count(struct census *census, const struct block *block)
+{
+	uint64_t age_ns = census->time_ns - block->birth_ns;
+	struct census_page *page;
+	struct census_point *point;
+
+	if (block->birth_ns >= census->time_ns)
+		return;
+	page = make_page(census, block->point / CENSUS_PAGE_POINTS);
+	if (!page) {
+		census->error = -ENOMEM;
+		return;
+	}
+	point = &page->points[block->point % CENSUS_PAGE_POINTS];
+	point->ages[dhat_age_bucket(age_ns)]++;
+	point->sizes[dhat_size_bucket(block->size_bytes)]++;
+	if (!census->older_ns || age_ns < census->older_ns)
+		return;
+	point->older_bytes += block->size_bytes;
+	point->older_blocks++;
+}
+
+bool census_is_late(const struct census *census, const struct block *block)
+{
+	return index_count(census->late) && index_find(census->late, block->domain, block->addr);
+}
+
+void census_put(struct census *census, const struct block *block)
+{
+	struct index_entry *unused;
+
+	if (block->birth_ns < census->time_ns &&
+	    index_claim(census->late, block->domain, block->addr, &unused) < 0)
+		census->error = -ENOMEM;
+}
+
+void census_take(struct census *census, const struct block *block)
+{
+	if (!index_remove(census->late, block->domain, block->addr, NULL))
+		census_count(census, block);
+}

@@ -1,0 +1,45 @@
+#pragma once
+/* census: the live blocks of one moment by age and by size, counted piece by piece while events go
+ * on.
+ *
+ * Pure. The heap (heap.h) walks over its table in pieces, and tells meanwhile of each block that is
+ * put into the part that is still to come, or leaves it.
+ * C1: what is counted are the blocks that were live when the census began, as they were then.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pendings.h"
+#include "proto/profile/histogram.h"
+
+#define CENSUS_PAGE_POINTS 64
+
+struct census_point {
+	uint32_t ages[DHAT_AGES], sizes[DHAT_SIZES]; /* an index has room for less than 2^32 */
+	uint64_t older_bytes, older_blocks;	     /* of older_ns and more */
+};
+
+struct census {
+	uint64_t time_ns;   /* when it began: ages are of then; no block was born later */
+	uint64_t older_ns;  /* 0: is not asked for */
+	uint64_t place;	    /* of the table, what is below is counted (index_visit_from()) */
+	struct index *late; /* blocks behind `place` that are older and were put there since */
+	struct census_page **pages;
+	uint32_t page_room;
+	int error; /* -ENOMEM: it cannot be used */
+};
+
+int census_new(uint64_t older_ns, struct census **ret);
+void census_free(struct census *census);
+/* All 0 for one that has no live blocks. */
+const struct census_point *census_at(const struct census *census, uint32_t point);
+/* What it has at most for so many points. */
+uint64_t census_bytes(uint32_t points);
+
+/* For the heap. One that was live when it began; others are left out. */
+void census_count(struct census *census, const struct block *block);
+/* Is it to be counted when the walk comes to it? */
+bool census_is_late(const struct census *census, const struct block *block);
+/* Something is put into the table, or leaves it, at a place that is not below. */
+void census_put(struct census *census, const struct block *block);
+void census_take(struct census *census, const struct block *block);

@@ -1,0 +1,63 @@
+/* Ages, sizes and lifetimes of a target's blocks, for a copy. */
+#include "private.h"
+
+#include "daemon/account/census.h"
+#include "proto/base/units.h"
+
+#include <stdio.h>
+
+#define PIECE_LEAVES 16 /* some 11,000 blocks: a millisecond, and 5 with very many stacks */
+
+/* There may be no room: then the copy goes without. Beyond what is kept for a copy it takes what is
+ * left of the budget at most, and gives it back soon. */
+static bool claim(struct target *target, struct target_copy *copy, uint32_t points)
+{
+	uint64_t bytes = census_bytes(points) + lifetimes_bytes(heap_lifetimes(target->heap));
+
+	if (atomic_load(&target->copied_bytes) + bytes > budget_left(&target->budget))
+		return false;
+	copy->bytes += bytes;
+	atomic_fetch_add(&target->copied_bytes, bytes);
+	return true;
+}
+
+static int say_uncounted(struct target_copy *copy)
+{
+	char count[DHAT_UNIT_CHARS], note[160];
+
+	if (!copy->lifetimes.uncounted)
+		return 0;
+	snprintf(note, sizeof(note),
+		 "how long %s freed blocks had lived was not counted, for want of room; a larger "
+		 "--max-memory helps",
+		 dhat_format_count(copy->lifetimes.uncounted, count));
+	return texts_add(&copy->notes, note);
+}
+
+int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points)
+{
+	int error;
+
+	if (!claim(target, copy, points))
+		return 0;
+	error = lifetimes_copy(heap_lifetimes(target->heap), &copy->lifetimes);
+	if (error == 0)
+		error = say_uncounted(copy);
+	if (error == 0)
+		error = census_new(copy->older_ns, &copy->census);
+	if (error == 0)
+		error = heap_begin_census(target->heap, copy->census, copy->end_ns);
+	return error;
+}
+
+int target_count_ages(struct target *target, struct target_copy *copy)
+{
+	int more = copy->census ? 1 : 0;
+
+	while (more == 1) {
+		target_lock(target);
+		more = heap_step_census(target->heap, PIECE_LEAVES);
+		target_unlock(target);
+	}
+	return more;
+}
