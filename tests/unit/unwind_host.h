@@ -11,7 +11,7 @@
 #include "bpf/unwind_types.h"
 #include "daemon/object/cfi/cfi.h"
 
-#define UNWIND_NOINLINE __attribute__((noinline)) static
+#define UNWIND_NOINLINE __attribute__((noinline, unused)) static
 
 /* dst <- the target's memory; 0 or negative, all or nothing */
 static int host_copy(void *dst, uint32_t size, uint64_t addr);
