@@ -24,28 +24,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "heap_point.h"
 #include "history.h"
 
 struct heap;
-
-struct heap_point { /* one per point id, in order; times in ns of CLOCK_MONOTONIC */
-	uint64_t total_bytes, total_blocks;
-	/* The point's own maximum; among equals the latest. */
-	uint64_t max_bytes, max_blocks;
-	/* At t-gmax, if peak_number is the heap's: heap_copy() sees to it. */
-	uint64_t peak_bytes, peak_blocks;
-	uint64_t live_bytes, live_blocks;
-	/* Wide, since 2^64 ns are only half an hour of ten million blocks. */
-	unsigned __int128 dead_lifetimes_ns; /* sum over closed blocks */
-	unsigned __int128 live_births_ns;    /* sum of the births of live blocks */
-	uint64_t first_ns, last_ns;	     /* allocations, reallocations included; 0: none */
-	uint64_t peak_number;
-	/* H8: the slot of the history that it was last changed in, and the least of live_bytes in
-	 * it */
-	uint16_t history_slot;
-	uint16_t longest_freed; /* lifetime of a block that was freed: history_brief() */
-	float low_bytes;
-};
 
 struct heap_totals {
 	uint64_t total_bytes, total_blocks;
@@ -70,11 +52,6 @@ int heap_new(uint64_t max_blocks, struct heap **ret);
  * that a copy of it needs. */
 struct budget;
 int heap_charge(struct heap *heap, struct budget *budget);
-#define HEAP_POINT_WEIGHT 4
-/* What a point is charged with, once: two lines of the cache, one for its history, and when it
- * changed last. */
-#define HEAP_POINT_BYTES                                                                           \
-	(sizeof(struct heap_point) + HISTORY_POINT_SLOTS * sizeof(float) + sizeof(uint32_t))
 void heap_free(struct heap *heap);
 
 /* point: any id; the point table grows to hold it (ids are dense: see stack.h). -ENOMEM when it
@@ -187,8 +164,6 @@ void heap_point_history(const struct heap *heap, uint32_t id, const struct heap_
  * caller frees *ret_points with free(). */
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count);
-/* Of live blocks; 0: none is. */
-uint64_t heap_point_mean_age_us(const struct heap_point *point, uint64_t now_ns);
 /* For who looks again and again: the number of the generation that ends with this call. A point has
  * changed since an earlier call if heap_point_changed() is greater than what that call returned.
  * One that has not has the live figures that it had, and at the peak either what it had, if
@@ -197,6 +172,3 @@ uint64_t heap_point_mean_age_us(const struct heap_point *point, uint64_t now_ns)
 uint32_t heap_next_generation(struct heap *heap);
 uint32_t heap_point_changed(const struct heap *heap, uint32_t point);
 uint64_t heap_peak_number(const struct heap *heap);
-/* Sum of lifetimes of a point, live blocks up to now_ns. In µs it is UINT64_MAX if it is more. */
-unsigned __int128 heap_point_lifetimes_ns(const struct heap_point *point, uint64_t now_ns);
-uint64_t heap_point_lifetimes_us(const struct heap_point *point, uint64_t now_ns);
