@@ -2,49 +2,28 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "bpf/dhat_abi.h"
 #include "daemon/account/census.h"
 #include "daemon/account/lifetimes.h"
 #include "daemon/account/moments.h"
 #include "daemon/account/pendings.h"
+#include "daemon/account/points.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
 
-/* Points live in chunks, so that the table grows without moving them: 1,024 of them are 196 KiB
- * with their histories, which are touched some sixteen times while a watch doubles; and a million
- * need a thousand chunk pointers. */
-#define CHUNK_SHIFT 10
-#define CHUNK_POINTS (1u << CHUNK_SHIFT)
-#define CHUNK_COUNT(points) (((uint64_t)(points) + CHUNK_POINTS - 1) >> CHUNK_SHIFT)
-
-_Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
-
-struct chunk {
-	struct heap_point points[CHUNK_POINTS];
-	float lows[CHUNK_POINTS][HISTORY_POINT_SLOTS]; /* history.h: slots that are over */
-	uint32_t changed[CHUNK_POINTS];		       /* in which generation each last was: see
-							  heap_point_changed() */
-};
-_Static_assert(sizeof(struct chunk) == (size_t)CHUNK_POINTS * HEAP_POINT_BYTES, "as heap.h says");
-
 struct heap {
 	struct heap_totals totals;
-	uint64_t peak_number; /* H3 */
-	uint32_t generation;  /* 0: nobody looks, and nobody has to be told */
 	uint64_t max_blocks;
 	struct index *block_by_addr; /* see entry_size() */
 	struct index *far_by_addr;   /* value: sizes that have no room there */
-	struct chunk **chunks;
-	uint32_t chunk_count; /* pointers; a chunk is NULL until one of its points is used */
-	uint32_t point_count;
+	struct points points;
 	struct pendings pendings;
 	uint32_t pending_known;
 	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
 	bool gone_overflowed;
-	struct budget *budget, gone_budget, point_budget; /* NULL: none */
+	struct budget *budget, gone_budget; /* NULL: none */
 	struct history history;
 	uint64_t latest_ns;	/* no block was born later */
 	struct moments moments; /* blocks from before the observation are older than any */
@@ -56,11 +35,7 @@ void heap_free(struct heap *heap)
 {
 	if (!heap)
 		return;
-	for (uint32_t i = 0; i < heap->chunk_count; i++)
-		free(heap->chunks[i]);
-	if (heap->budget)
-		budget_give(&heap->point_budget, heap->point_budget.used_bytes);
-	free(heap->chunks);
+	points_deinit(&heap->points);
 	moments_deinit(&heap->moments);
 	lifetimes_deinit(&heap->lifetimes);
 	pendings_deinit(&heap->pendings);
@@ -90,100 +65,17 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 	return 0;
 }
 
-/* ---- points ------------------------------------------------------------------------------- */
-
-static int point_grow(struct heap *heap, uint32_t point)
-{
-	uint32_t chunk = point >> CHUNK_SHIFT;
-
-	if (point == UINT32_MAX) /* their count must fit, too */
-		return -ENOMEM;
-	if (chunk >= heap->chunk_count) {
-		uint32_t count =
-			chunk + 1 > 2 * heap->chunk_count ? chunk + 1 : 2 * heap->chunk_count;
-		struct chunk **chunks;
-
-		chunks = realloc(heap->chunks, count * sizeof(*chunks));
-		if (!chunks)
-			return -ENOMEM;
-		memset(chunks + heap->chunk_count, 0,
-		       (count - heap->chunk_count) * sizeof(*chunks));
-		heap->chunks = chunks;
-		heap->chunk_count = count;
-	}
-	if (!heap->chunks[chunk]) {
-		struct budget *budget = heap->budget ? &heap->point_budget : NULL;
-		const size_t bytes = sizeof(struct chunk);
-
-		if (!budget_take(budget, bytes))
-			return -ENOSPC;
-		heap->chunks[chunk] = calloc(1, bytes);
-		if (!heap->chunks[chunk]) {
-			budget_give(budget, bytes);
-			return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
-static inline struct heap_point *point_at(const struct heap *heap, uint32_t point)
-{
-	return &heap->chunks[point >> CHUNK_SHIFT]->points[point & (CHUNK_POINTS - 1)];
-}
-
-/* *point becomes 0 when the budget has no room for it; 0 always has (heap_charge()). */
-static inline int point_get(struct heap *heap, uint32_t *point, struct heap_point **ret)
-{
-	uint32_t chunk = *point >> CHUNK_SHIFT;
-
-	if (*point >= heap->point_count || !heap->chunks[chunk]) {
-		int err = point_grow(heap, *point);
-
-		if (err == -ENOSPC)
-			*point = 0;
-		else if (err)
-			return err;
-		if (*point >= heap->point_count)
-			heap->point_count = *point + 1;
-	}
-	*ret = point_at(heap, *point);
-	return 0;
-}
-
 int heap_charge(struct heap *heap, struct budget *budget)
 {
-	int err;
-
 	heap->budget = budget;
 	heap->gone_budget =
 		(struct budget){ .parent = budget, .limit_bytes = budget->limit_bytes / 4 };
-	heap->point_budget = (struct budget){ .parent = budget, .weight = HEAP_POINT_WEIGHT };
 	index_charge(heap->block_by_addr, budget);
 	index_charge(heap->far_by_addr, budget);
 	index_charge(heap->pendings.by_tid, budget);
 	moments_charge(&heap->moments, budget);
 	lifetimes_charge(&heap->lifetimes, budget);
-	err = point_grow(heap, 0);
-	return err == -ENOSPC ? -ENOMEM : err;
-}
-
-/* If a point's live figures have not changed since the heap's peak, they are its figures at the
- * peak. Keeps H3. */
-static inline void point_touch(const struct heap *heap, struct heap_point *point)
-{
-	if (point->peak_number == heap->peak_number)
-		return;
-	point->peak_number = heap->peak_number;
-	point->peak_bytes = point->live_bytes;
-	point->peak_blocks = point->live_blocks;
-}
-
-/* A viewer has to be told of it: see heap_point_changed(). */
-static inline void note_change(struct heap *heap, uint32_t point)
-{
-	if (heap->generation)
-		heap->chunks[point >> CHUNK_SHIFT]->changed[point & (CHUNK_POINTS - 1)] =
-			heap->generation;
+	return points_charge(&heap->points, budget);
 }
 
 /* ---- history ------------------------------------------------------------------------------ */
@@ -205,35 +97,11 @@ __attribute__((noinline, cold)) static void advance(struct heap *heap, uint64_t 
 	history_advance(&heap->history, &now, time_ns);
 }
 
-/* Before an event changes anything. Keeps H8, as do the next two. */
+/* Before an event changes anything. Keeps H8. */
 static inline void pass_time(struct heap *heap, uint64_t time_ns)
 {
 	if (history_is_due(&heap->history, time_ns))
 		advance(heap, time_ns);
-}
-
-/* Cold: some sixteen times a point while a watch doubles. */
-__attribute__((noinline, cold)) static void point_catch_up(struct heap *heap, uint32_t id,
-							   struct heap_point *point)
-{
-	history_catch_up(heap->chunks[id >> CHUNK_SHIFT]->lows[id & (CHUNK_POINTS - 1)],
-			 &point->history_slot, &point->low_bytes, point->live_bytes,
-			 heap->history.point_slot);
-}
-
-/* Before a point's live figures change. */
-static inline void point_pass_time(struct heap *heap, uint32_t id, struct heap_point *point)
-{
-	if (point->history_slot != heap->history.point_slot)
-		point_catch_up(heap, id, point);
-}
-
-static inline void point_note_low(struct heap_point *point)
-{
-	float live = (float)(int64_t)point->live_bytes;
-
-	if (live < point->low_bytes)
-		point->low_bytes = live;
 }
 
 void heap_pass_time(struct heap *heap, uint64_t now_ns, uint64_t rss_bytes)
@@ -258,18 +126,7 @@ void heap_copy_history(const struct heap *heap, struct heap_history *ret)
 void heap_point_history(const struct heap *heap, uint32_t id, const struct heap_point *point,
 			float ret[HISTORY_POINT_SLOTS])
 {
-	const struct chunk *chunk = heap->chunks[id >> CHUNK_SHIFT];
-	uint16_t now = heap->history.point_slot, slot = point->history_slot;
-	float low_bytes = point->low_bytes;
-
-	if (!chunk) {
-		memset(ret, 0, HISTORY_POINT_SLOTS * sizeof(*ret));
-		return;
-	}
-	memcpy(ret, chunk->lows[id & (CHUNK_POINTS - 1)], HISTORY_POINT_SLOTS * sizeof(*ret));
-	if (slot != now)
-		history_catch_up(ret, &slot, &low_bytes, point->live_bytes, now);
-	ret[history_slot_place(now)] = low_bytes;
+	points_history(&heap->points, id, point, heap->history.point_slot, ret);
 }
 
 /* ---- entries ------------------------------------------------------------------------------ */
@@ -373,7 +230,7 @@ static inline void note_peaks(struct heap *heap, struct heap_point *point, uint6
 		totals->peak_bytes = totals->live_bytes;
 		totals->peak_blocks = totals->live_blocks;
 		totals->peak_time_ns = time_ns;
-		heap->peak_number++;
+		heap->points.peak_number++;
 	}
 }
 
@@ -394,9 +251,7 @@ static inline void count_total(struct heap *heap, struct heap_point *point, uint
 static inline void open_block(struct heap *heap, struct heap_point *point,
 			      const struct block *block)
 {
-	point_touch(heap, point);
-	point_pass_time(heap, block->point, point);
-	note_change(heap, block->point);
+	points_begin_change(&heap->points, block->point, point, heap->history.point_slot);
 	heap->totals.live_bytes += block->size_bytes;
 	heap->totals.live_blocks++;
 	point->live_bytes += block->size_bytes;
@@ -410,11 +265,9 @@ static inline void open_block(struct heap *heap, struct heap_point *point,
 /* A block is out of the sums, for good or until it is somewhere else. */
 static inline struct heap_point *lift_block(struct heap *heap, const struct block *block)
 {
-	struct heap_point *point = point_at(heap, block->point);
+	struct heap_point *point = points_at(&heap->points, block->point);
 
-	point_touch(heap, point);
-	point_pass_time(heap, block->point, point);
-	note_change(heap, block->point);
+	points_begin_change(&heap->points, block->point, point, heap->history.point_slot);
 	heap->totals.live_bytes -= block->size_bytes;
 	heap->totals.live_blocks--;
 	heap->totals.closed_blocks++;
@@ -436,7 +289,7 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 	point->dead_lifetimes_ns += lifetime_ns;
 	if (point->longest_freed < brief)
 		point->longest_freed = brief;
-	point_note_low(point);
+	points_note_low(point);
 	if (heap->moments.count)
 		lifetimes_count(&heap->lifetimes, block->point, lifetime_ns);
 }
@@ -520,7 +373,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 {
 	struct heap_point *point;
 	struct block block;
-	int err = point_get(heap, &point_id, &point);
+	int err = points_get(&heap->points, &point_id, &point);
 
 	if (err)
 		return err;
@@ -528,7 +381,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 	if (size_bytes == 0)
 		size_bytes = 1; /* H5 */
 	count_total(heap, point, size_bytes, time_ns);
-	note_change(heap, point_id); /* live or not */
+	points_note_change(&heap->points, point_id); /* live or not */
 	block = (struct block){ .addr = addr,
 				.size_bytes = size_bytes,
 				.birth_ns = time_ns,
@@ -587,7 +440,7 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 static int add_uncounted(struct heap *heap, struct block *block, uint64_t time_ns)
 {
 	struct heap_point *point;
-	int err = point_get(heap, &block->point, &point);
+	int err = points_get(&heap->points, &block->point, &point);
 
 	if (err)
 		return err;
@@ -636,7 +489,7 @@ int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t siz
 	int err = add_uncounted(heap, &block, time_ns);
 
 	if (!err)
-		point_note_low(point_at(heap, block.point));
+		points_note_low(points_at(&heap->points, block.point));
 	return err;
 }
 
@@ -737,7 +590,7 @@ static void find_old_block(struct heap *heap, uint32_t tid, uint8_t domain, uint
 static void move_block(struct heap *heap, const struct block *old, uint64_t new_addr,
 		       uint64_t size_bytes, uint64_t time_ns)
 {
-	struct heap_point *point = point_at(heap, old->point);
+	struct heap_point *point = points_at(&heap->points, old->point);
 	struct block block = *old;
 
 	block.addr = new_addr;
@@ -746,11 +599,11 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 	count_total(heap, point, block.size_bytes, time_ns);
 	if (place_block(heap, heap->max_blocks, &block, time_ns) < 0) {
 		heap->totals.blocks_refused++;
-		point_note_low(point);
+		points_note_low(point);
 		return;
 	}
 	open_block(heap, point, &block);
-	point_note_low(point);
+	points_note_low(point);
 	note_peaks(heap, point, time_ns);
 }
 
@@ -768,8 +621,9 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 {
 	struct heap_point *unused;
 	struct pending old;
-	int err = point_get(heap, &point, &unused); /* so that nothing has changed on failure */
+	int err = points_get(&heap->points, &point, &unused);
 
+	/* asked first, so that nothing has changed on failure */
 	if (err)
 		return err;
 	pass_time(heap, time_ns);
@@ -871,8 +725,7 @@ int heap_step_census(struct heap *heap, size_t leaves)
 
 uint64_t heap_table_bytes(const struct heap *heap)
 {
-	return index_memory_bytes(heap->block_by_addr) +
-	       (uint64_t)heap->point_count * (sizeof(struct chunk) / CHUNK_POINTS);
+	return index_memory_bytes(heap->block_by_addr) + points_bytes(&heap->points);
 }
 
 void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
@@ -880,23 +733,9 @@ void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
 	index_prefetch(heap->block_by_addr, domain, addr);
 }
 
-static void prefetch_figures(const struct heap *heap, uint32_t point)
-{
-	uint32_t chunk = point >> CHUNK_SHIFT;
-	const char *at;
-
-	if (chunk >= heap->chunk_count || !heap->chunks[chunk])
-		return;
-	at = (const char *)point_at(heap, point);
-	__builtin_prefetch(at, 1);
-	__builtin_prefetch(at + 64, 1);
-	if (heap->generation)
-		__builtin_prefetch(&heap->chunks[chunk]->changed[point & (CHUNK_POINTS - 1)], 1);
-}
-
 void heap_prefetch_point(const struct heap *heap, uint32_t point)
 {
-	prefetch_figures(heap, point);
+	points_prefetch(&heap->points, point);
 	moments_prefetch(&heap->moments, point, UINT64_MAX);
 }
 
@@ -906,7 +745,7 @@ void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t ad
 
 	if (!entry)
 		return;
-	prefetch_figures(heap, entry->point);
+	points_prefetch(&heap->points, entry->point);
 	moments_prefetch(&heap->moments, entry->point, entry_birth(entry));
 	lifetimes_prefetch(&heap->lifetimes, entry->point);
 }
@@ -945,51 +784,31 @@ void heap_totals(const struct heap *heap, struct heap_totals *ret)
 
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
 {
-	if (point >= heap->point_count || !heap->chunks[point >> CHUNK_SHIFT])
-		return 0;
-	return point_at(heap, point)->total_blocks;
+	return points_chunk_of(&heap->points, point) ? points_at(&heap->points, point)->total_blocks
+						     : 0;
 }
 
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count)
 {
-	struct heap_point *points = calloc((size_t)heap->point_count + 1, sizeof(*points));
+	int err = points_copy(&heap->points, ret_points, ret_count);
 
-	if (!points)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < CHUNK_COUNT(heap->point_count); i++) {
-		uint32_t first = i << CHUNK_SHIFT;
-		uint32_t count = heap->point_count - first;
-
-		if (count > CHUNK_POINTS)
-			count = CHUNK_POINTS;
-		if (heap->chunks[i])
-			memcpy(points + first, heap->chunks[i]->points, count * sizeof(*points));
-	}
-	for (uint32_t i = 0; i < heap->point_count; i++)
-		point_touch(heap, &points[i]);
-	*ret_totals = heap->totals;
-	*ret_points = points;
-	*ret_count = heap->point_count;
-	return 0;
+	if (!err)
+		*ret_totals = heap->totals;
+	return err;
 }
 
 uint32_t heap_point_changed(const struct heap *heap, uint32_t point)
 {
-	const struct chunk *chunk =
-		point < heap->point_count ? heap->chunks[point >> CHUNK_SHIFT] : NULL;
-
-	return chunk ? chunk->changed[point & (CHUNK_POINTS - 1)] : 0;
+	return points_changed(&heap->points, point);
 }
 
 uint64_t heap_peak_number(const struct heap *heap)
 {
-	return heap->peak_number;
+	return heap->points.peak_number;
 }
 
 uint32_t heap_next_generation(struct heap *heap)
 {
-	if (!heap->generation)
-		heap->generation = 1;
-	return heap->generation == UINT32_MAX ? UINT32_MAX : heap->generation++;
+	return points_next_generation(&heap->points);
 }

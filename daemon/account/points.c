@@ -1,0 +1,135 @@
+#include "points.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_COUNT(points) (((uint64_t)(points) + POINTS_CHUNK_POINTS - 1) >> POINTS_CHUNK_SHIFT)
+
+_Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
+_Static_assert(sizeof(struct points_chunk) == (size_t)POINTS_CHUNK_POINTS * HEAP_POINT_BYTES,
+	       "as heap_point.h says");
+
+void points_deinit(struct points *points)
+{
+	for (uint32_t i = 0; i < points->chunk_count; i++)
+		free(points->chunks[i]);
+	free(points->chunks);
+	budget_give(&points->budget, points->budget.used_bytes);
+}
+
+int points_charge(struct points *points, struct budget *budget)
+{
+	int err;
+
+	points->budget = (struct budget){ .parent = budget, .weight = HEAP_POINT_WEIGHT };
+	err = points_make_room(points, 0);
+	return err == -ENOSPC ? -ENOMEM : err;
+}
+
+uint64_t points_bytes(const struct points *points)
+{
+	return (uint64_t)points->count * HEAP_POINT_BYTES;
+}
+
+static int grow(struct points *points, uint32_t chunk)
+{
+	uint32_t count = chunk + 1 > 2 * points->chunk_count ? chunk + 1 : 2 * points->chunk_count;
+	struct points_chunk **chunks = realloc(points->chunks, count * sizeof(*chunks));
+
+	if (!chunks)
+		return -ENOMEM;
+	memset(chunks + points->chunk_count, 0, (count - points->chunk_count) * sizeof(*chunks));
+	points->chunks = chunks;
+	points->chunk_count = count;
+	return 0;
+}
+
+int points_make_room(struct points *points, uint32_t id)
+{
+	uint32_t chunk = id >> POINTS_CHUNK_SHIFT;
+	const size_t bytes = sizeof(struct points_chunk);
+
+	if (id == UINT32_MAX) /* their count must fit, too */
+		return -ENOMEM;
+	if (chunk >= points->chunk_count && grow(points, chunk) < 0)
+		return -ENOMEM;
+	if (points->chunks[chunk])
+		return 0;
+	if (!budget_take(&points->budget, bytes))
+		return -ENOSPC;
+	points->chunks[chunk] = calloc(1, bytes);
+	if (!points->chunks[chunk]) {
+		budget_give(&points->budget, bytes);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- history ------------------------------------------------------------------------------ */
+
+__attribute__((cold)) void points_catch_up(struct points *points, uint32_t id, uint16_t slot)
+{
+	struct points_chunk *chunk = points->chunks[id >> POINTS_CHUNK_SHIFT];
+	uint32_t at = id & (POINTS_CHUNK_POINTS - 1);
+	struct heap_point *point = &chunk->points[at];
+
+	history_catch_up(chunk->lows[at], &point->history_slot, &point->low_bytes,
+			 point->live_bytes, slot);
+}
+
+void points_history(const struct points *points, uint32_t id, const struct heap_point *point,
+		    uint16_t slot, float ret[HISTORY_POINT_SLOTS])
+{
+	const struct points_chunk *chunk = points->chunks[id >> POINTS_CHUNK_SHIFT];
+	uint16_t last = point->history_slot;
+	float low_bytes = point->low_bytes;
+
+	if (!chunk) {
+		memset(ret, 0, HISTORY_POINT_SLOTS * sizeof(*ret));
+		return;
+	}
+	memcpy(ret, chunk->lows[id & (POINTS_CHUNK_POINTS - 1)],
+	       HISTORY_POINT_SLOTS * sizeof(*ret));
+	if (last != slot)
+		history_catch_up(ret, &last, &low_bytes, point->live_bytes, slot);
+	ret[history_slot_place(slot)] = low_bytes;
+}
+
+/* ---- copies ------------------------------------------------------------------------------- */
+
+int points_copy(const struct points *points, struct heap_point **ret, uint32_t *ret_count)
+{
+	struct heap_point *copy = calloc((size_t)points->count + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < CHUNK_COUNT(points->count); i++) {
+		uint32_t first = i << POINTS_CHUNK_SHIFT;
+		uint32_t count = points->count - first;
+
+		if (count > POINTS_CHUNK_POINTS)
+			count = POINTS_CHUNK_POINTS;
+		if (points->chunks[i])
+			memcpy(copy + first, points->chunks[i]->points, count * sizeof(*copy));
+	}
+	for (uint32_t i = 0; i < points->count; i++)
+		points_note_peak(points, &copy[i]);
+	*ret = copy;
+	*ret_count = points->count;
+	return 0;
+}
+
+uint32_t points_next_generation(struct points *points)
+{
+	if (!points->generation)
+		points->generation = 1;
+	return points->generation == UINT32_MAX ? UINT32_MAX : points->generation++;
+}
+
+uint32_t points_changed(const struct points *points, uint32_t id)
+{
+	const struct points_chunk *chunk = points_chunk_of(points, id);
+
+	return chunk ? chunk->changed[id & (POINTS_CHUNK_POINTS - 1)] : 0;
+}
