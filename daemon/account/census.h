@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "pendings.h"
+#include "block.h"
+#include "proto/base/index.h"
 #include "proto/profile/histogram.h"
 
 #define CENSUS_PAGE_POINTS 64

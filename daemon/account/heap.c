@@ -754,23 +754,20 @@ void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t ad
 
 struct visit {
 	const struct heap *heap;
-	void (*visit)(void *context, const struct heap_block *block);
+	void (*visit)(void *context, const struct block *block);
 	void *context;
 };
 
 static void visit_entry(void *ctx, const struct index_entry *entry)
 {
 	const struct visit *visit = ctx;
+	struct block block = block_of(visit->heap, entry);
 
-	visit->visit(visit->context,
-		     &(struct heap_block){ .addr = entry->key,
-					   .size_bytes = entry_size(visit->heap, entry),
-					   .point = entry->point,
-					   .domain = entry->space });
+	visit->visit(visit->context, &block);
 }
 
 void heap_visit_blocks(const struct heap *heap,
-		       void (*visit)(void *context, const struct heap_block *block), void *context)
+		       void (*visit)(void *context, const struct block *block), void *context)
 {
 	struct visit all = { heap, visit, context };
 

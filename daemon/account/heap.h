@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "block.h"
 #include "heap_point.h"
 #include "history.h"
 
@@ -133,14 +134,9 @@ void heap_prefetch_point(const struct heap *heap, uint32_t point);
 void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr);
 
 void heap_totals(const struct heap *heap, struct heap_totals *ret);
-struct heap_block { /* a live one, as it is shown to a visitor */
-	uint64_t addr, size_bytes;
-	uint32_t point;
-	uint8_t domain;
-};
 /* All live blocks, in no order; O(blocks), some 30 ns each. */
 void heap_visit_blocks(const struct heap *heap,
-		       void (*visit)(void *context, const struct heap_block *block), void *context);
+		       void (*visit)(void *context, const struct block *block), void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
 

@@ -3,14 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "block.h"
 #include "proto/base/index.h"
-
-struct block { /* as it is outside of the heap's table */
-	uint64_t addr, size_bytes, birth_ns;
-	uint32_t point;
-	uint8_t domain;
-	bool was_before; /* existed before the observation */
-};
 
 /* `block` is what the heap's table held; for a block that it did not hold, is_known is false and
  * block.size_bytes what the allocator told of its size. */

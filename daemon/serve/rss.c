@@ -306,7 +306,7 @@ struct sums {
 	struct rss_figures *figures;
 };
 
-static void add_block(void *context, const struct heap_block *block, bool is_before)
+static void add_block(void *context, const struct block *block, bool is_before)
 {
 	struct sums *sums = context;
 	struct rss_figures *figures = sums->figures;

@@ -480,11 +480,11 @@ int target_copy_with_ages(struct target *target, uint64_t older_ns, struct targe
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
 struct visit {
-	void (*visit)(void *context, const struct heap_block *block, bool is_before);
+	void (*visit)(void *context, const struct block *block, bool is_before);
 	void *context;
 };
 
-static void visit_block(void *context, const struct heap_block *block)
+static void visit_block(void *context, const struct block *block)
 {
 	const struct visit *all = context;
 
@@ -492,8 +492,7 @@ static void visit_block(void *context, const struct heap_block *block)
 }
 
 void target_visit_blocks(struct target *target,
-			 void (*visit)(void *context, const struct heap_block *block,
-				       bool is_before),
+			 void (*visit)(void *context, const struct block *block, bool is_before),
 			 void *context)
 {
 	struct visit all = { visit, context };

@@ -70,7 +70,7 @@ struct scale {
 	bool *has_block; /* one for each mapping */
 };
 
-static void mark(void *context, const struct heap_block *block)
+static void mark(void *context, const struct block *block)
 {
 	struct scale *scale = context;
 	size_t i = smaps_find(scale->smaps, block->addr);

@@ -255,6 +255,5 @@ int target_unmark(struct target *target, const char *name, struct dhat_error *er
 /* All live blocks, as heap_visit_blocks(); is_before: from before the attach. The target's events
  * wait meanwhile: no file is read by visit. */
 void target_visit_blocks(struct target *target,
-			 void (*visit)(void *context, const struct heap_block *block,
-				       bool is_before),
+			 void (*visit)(void *context, const struct block *block, bool is_before),
 			 void *context);

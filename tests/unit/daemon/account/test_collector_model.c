@@ -32,7 +32,7 @@
 
 /* ---- the model ---------------------------------------------------------------------------- */
 
-struct block {
+struct model_block {
 	bool is_live;  /* in our books */
 	bool is_held;  /* the program may free it */
 	bool is_taken; /* nobody is given it: held, or about to be */
@@ -63,14 +63,14 @@ struct thread {
 	bool is_lost, is_dangling;	/* the second will not, did not come */
 	int old_slot, new_slot;		/* -1: none */
 	uint64_t old_addr, old_bytes;
-	struct block old;
+	struct model_block old;
 	enum dhat_realloc_result result;
 };
 
 struct life {
 	uint64_t random, time, next_stack_id;
 	bool has_losses;
-	struct block blocks[SLOTS];
+	struct model_block blocks[SLOTS];
 	struct thread threads[THREADS];
 	uint32_t next_tid, epoch;
 	struct {
@@ -121,7 +121,7 @@ static void note(struct life *life, bool is_allocation, uint32_t point)
 		life->points[i].live_bytes = life->points[i].live_blocks = 0;
 	for (int i = 0; i < SLOTS + THREADS; i++) {
 		const struct thread *thread = i < SLOTS ? NULL : &life->threads[i - SLOTS];
-		const struct block *block = thread ? &thread->old : &life->blocks[i];
+		const struct model_block *block = thread ? &thread->old : &life->blocks[i];
 
 		if (thread ? !thread->is_resizing || !thread->old_is_known : !block->is_live)
 			continue;
@@ -147,7 +147,7 @@ static void note(struct life *life, bool is_allocation, uint32_t point)
 	}
 }
 
-static void die(struct life *life, struct block *block)
+static void die(struct life *life, struct model_block *block)
 {
 	life->points[block->point].dead_ns += life->time - block->birth;
 	block->is_live = false;
@@ -156,7 +156,7 @@ static void die(struct life *life, struct block *block)
 static void be_born(struct life *life, int slot, uint64_t size, uint32_t at, uint64_t birth)
 {
 	struct point *point = &life->points[at];
-	struct block *block = &life->blocks[slot];
+	struct model_block *block = &life->blocks[slot];
 
 	size = size ? size : 1;
 	life->totals.total_bytes += size;
@@ -169,7 +169,7 @@ static void be_born(struct life *life, int slot, uint64_t size, uint32_t at, uin
 		life->totals.seen_twice++;
 		die(life, block);
 	}
-	*block = (struct block){ true, true, true, size, birth, at };
+	*block = (struct model_block){ true, true, true, size, birth, at };
 	note(life, true, at);
 }
 
@@ -301,7 +301,7 @@ static int choose_slot(struct life *life, bool is_held)
 
 	for (int i = 0; i < SLOTS; i++) {
 		int slot = (first + i) % SLOTS;
-		const struct block *block = &life->blocks[slot];
+		const struct model_block *block = &life->blocks[slot];
 
 		if (is_held ? block->is_held : !block->is_taken)
 			return slot;
@@ -346,7 +346,7 @@ static void feed_free(struct life *life, uint32_t tid, uint8_t domain, uint64_t 
 static void release(struct life *life, struct thread *thread)
 {
 	int slot = choose_slot(life, true);
-	struct block *block;
+	struct model_block *block;
 	bool was_known;
 
 	if (slot < 0)
@@ -410,7 +410,7 @@ static void begin_resize(struct life *life, struct thread *thread)
 		.result = results[below(life, 5)],
 	};
 	if (slot >= 0) {
-		struct block *block = &life->blocks[slot];
+		struct model_block *block = &life->blocks[slot];
 
 		thread->old_is_known = block->is_live;
 		thread->old = *block;
@@ -442,7 +442,7 @@ static void end_resize(struct life *life, struct thread *thread)
 	uint32_t point = STACK_POINT_LOST;
 	uint64_t stack_id = 0;
 	struct dhat_record_realloc_end record;
-	struct block *old = &thread->old;
+	struct model_block *old = &thread->old;
 
 	if (thread->is_lost) {
 		life->lost_ends++;

@@ -415,7 +415,7 @@ static void points_may_be_far_apart(void **state)
 	assert_int_equal(totals_of(heap).total_blocks, 2);
 }
 
-static void sum(void *context, const struct heap_block *block)
+static void sum(void *context, const struct block *block)
 {
 	assert_int_equal(block->size_bytes, 8);
 	assert_int_equal(block->point, 1);
