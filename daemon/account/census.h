@@ -2,9 +2,9 @@
 /* census: the live blocks of one moment by age and by size, counted piece by piece while events go
  * on.
  *
- * Pure. The heap (heap.h) walks over its table in pieces, and tells meanwhile of each block that is
- * put into the part that is still to come, or leaves it.
- * C1: what is counted are the blocks that were live when the census began, as they were then.
+ * Pure. The heap's table (blocks.h) is walked over in pieces, and tells meanwhile of each block
+ * that is put into the part that is still to come, or leaves it. C1: what is counted are the blocks
+ * that were live when the census began, as they were then.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,7 +37,7 @@ const struct census_point *census_at(const struct census *census, uint32_t point
 /* What it has at most for so many points. */
 uint64_t census_bytes(uint32_t points);
 
-/* For the heap. One that was live when it began; others are left out. */
+/* For the heap and its table. One that was live when it began; others are left out. */
 void census_count(struct census *census, const struct block *block);
 /* Is it to be counted when the walk comes to it? */
 bool census_is_late(const struct census *census, const struct block *block);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/blocks.h"
 #include "daemon/account/census.h"
 #include "daemon/account/lifetimes.h"
 #include "daemon/account/moments.h"
@@ -15,12 +16,9 @@
 
 struct heap {
 	struct heap_totals totals;
-	uint64_t max_blocks;
-	struct index *block_by_addr; /* see entry_size() */
-	struct index *far_by_addr;   /* value: sizes that have no room there */
+	struct blocks blocks;
 	struct points points;
 	struct pendings pendings;
-	uint32_t pending_known;
 	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
 	bool gone_overflowed;
 	struct budget *budget, gone_budget; /* NULL: none */
@@ -28,20 +26,18 @@ struct heap {
 	uint64_t latest_ns;	/* no block was born later */
 	struct moments moments; /* blocks from before the observation are older than any */
 	struct lifetimes lifetimes;
-	struct census *census; /* borrowed; NULL: none is under way */
 };
 
 void heap_free(struct heap *heap)
 {
 	if (!heap)
 		return;
+	blocks_deinit(&heap->blocks);
 	points_deinit(&heap->points);
 	moments_deinit(&heap->moments);
 	lifetimes_deinit(&heap->lifetimes);
 	pendings_deinit(&heap->pendings);
 	index_free(heap->gone);
-	index_free(heap->block_by_addr);
-	index_free(heap->far_by_addr);
 	free(heap);
 }
 DEFINE_CLEANUP_PTR(struct heap *, heap_free)
@@ -53,10 +49,7 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 
 	if (!heap)
 		return -ENOMEM;
-	heap->max_blocks = max_blocks;
-	err = index_new(&heap->block_by_addr);
-	if (!err)
-		err = index_new(&heap->far_by_addr);
+	err = blocks_init(&heap->blocks, max_blocks);
 	if (!err)
 		err = pendings_init(&heap->pendings);
 	if (err)
@@ -70,8 +63,7 @@ int heap_charge(struct heap *heap, struct budget *budget)
 	heap->budget = budget;
 	heap->gone_budget =
 		(struct budget){ .parent = budget, .limit_bytes = budget->limit_bytes / 4 };
-	index_charge(heap->block_by_addr, budget);
-	index_charge(heap->far_by_addr, budget);
+	blocks_charge(&heap->blocks, budget);
 	index_charge(heap->pendings.by_tid, budget);
 	moments_charge(&heap->moments, budget);
 	lifetimes_charge(&heap->lifetimes, budget);
@@ -129,90 +121,6 @@ void heap_point_history(const struct heap *heap, uint32_t id, const struct heap_
 	points_history(&heap->points, id, point, heap->history.point_slot, ret);
 }
 
-/* ---- entries ------------------------------------------------------------------------------ */
-
-/* A block's entry has 64 + 22 bits for birth and size: 58 for the birth (nine years of uptime) and
- * 28 for the size. What does not fit is far: `more` says so, `value` is the birth, and the size is
- * in far_by_addr. is_marked: was_before. */
-#define BIRTH_BITS 58
-#define SIZE_BITS (64 - BIRTH_BITS + INDEX_MORE_BITS)
-#define FAR ((1u << INDEX_MORE_BITS) - 1)
-
-static inline bool is_far(uint64_t size_bytes, uint64_t birth_ns)
-{
-	return size_bytes >> (64 - BIRTH_BITS) >= FAR || birth_ns >> BIRTH_BITS;
-}
-
-static inline uint64_t entry_birth(const struct index_entry *entry)
-{
-	return entry->more == FAR ? entry->value : entry->value & ((1ull << BIRTH_BITS) - 1);
-}
-
-static inline uint64_t entry_size(const struct heap *heap, const struct index_entry *entry)
-{
-	if (entry->more == FAR)
-		return index_find(heap->far_by_addr, entry->space, entry->key)->value;
-	return (uint64_t)entry->more << (64 - BIRTH_BITS) | entry->value >> BIRTH_BITS;
-}
-
-static inline struct block block_of(const struct heap *heap, const struct index_entry *entry)
-{
-	return (struct block){
-		.addr = entry->key,
-		.size_bytes = entry_size(heap, entry),
-		.birth_ns = entry_birth(entry),
-		.point = entry->point,
-		.domain = entry->space,
-		.was_before = entry->is_marked,
-	};
-}
-
-/* Its size is in far_by_addr if it is far. */
-static inline void entry_set(struct index_entry *entry, const struct block *block)
-{
-	bool far = is_far(block->size_bytes, block->birth_ns);
-
-	entry->value = far ? block->birth_ns : block->size_bytes << BIRTH_BITS | block->birth_ns;
-	entry->more = far ? FAR : block->size_bytes >> (64 - BIRTH_BITS);
-	entry->point = block->point;
-	entry->is_marked = block->was_before;
-}
-
-/* Is its place one that the census has still to come to? */
-static bool is_ahead(const struct heap *heap, const struct block *block)
-{
-	return index_place(heap->block_by_addr, block->domain, block->addr) >= heap->census->place;
-}
-
-/* Out of the way of those that have no census, and by value, so that blocks stay in registers: each
- * event would take 5 % longer. */
-__attribute__((noinline, cold)) static void tell_put(struct heap *heap, struct block block)
-{
-	if (is_ahead(heap, &block))
-		census_put(heap->census, &block);
-}
-
-__attribute__((noinline, cold)) static void tell_taken(struct heap *heap, struct block block)
-{
-	if (is_ahead(heap, &block))
-		census_take(heap->census, &block);
-}
-
-/* Take a block out of the table. */
-static inline bool take_block(struct heap *heap, uint8_t domain, uint64_t addr, struct block *ret)
-{
-	struct index_entry entry;
-
-	if (!index_remove(heap->block_by_addr, domain, addr, &entry))
-		return false;
-	*ret = block_of(heap, &entry);
-	if (entry.more == FAR)
-		index_remove(heap->far_by_addr, domain, addr, NULL);
-	if (heap->census)
-		tell_taken(heap, *ret);
-	return true;
-}
-
 /* ---- blocks ------------------------------------------------------------------------------- */
 
 /* After live bytes have grown, or might have. */
@@ -263,7 +171,7 @@ static inline void open_block(struct heap *heap, struct heap_point *point,
 }
 
 /* A block is out of the sums, for good or until it is somewhere else. */
-static inline struct heap_point *lift_block(struct heap *heap, const struct block *block)
+static struct heap_point *lift_block(struct heap *heap, const struct block *block)
 {
 	struct heap_point *point = points_at(&heap->points, block->point);
 
@@ -294,77 +202,27 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 		lifetimes_count(&heap->lifetimes, block->point, lifetime_ns);
 }
 
-/* Find or make the entry of an address within the bound; as index_claim(). */
-static inline int claim_block(struct heap *heap, uint64_t max_blocks, uint8_t domain, uint64_t addr,
-			      struct index_entry **ret)
+/* An address comes that is taken. Keeps H2. Rare, and so out of the way of those that come new. */
+__attribute__((noinline, cold)) static void
+count_replaced(struct heap *heap, const struct block *old, uint64_t time_ns)
 {
-	uint64_t count = index_count(heap->block_by_addr) + heap->pending_known;
-
-	if (max_blocks && count >= max_blocks) {
-		*ret = index_find(heap->block_by_addr, domain, addr);
-		return *ret ? 0 : -ENOSPC;
-	}
-	return index_claim(heap->block_by_addr, domain, addr, ret);
-}
-
-/* An address comes that is taken. Keeps H2. */
-static void replace_block(struct heap *heap, const struct index_entry *entry, uint64_t time_ns)
-{
-	struct block old = block_of(heap, entry);
-
-	if (heap->census)
-		tell_taken(heap, old);
-	if (old.was_before)
+	if (old->was_before)
 		heap->totals.existing_replaced++;
 	else
 		heap->totals.seen_twice++;
-	close_block(heap, &old, time_ns);
-}
-
-/* One that is far: its size has a place first. What was there may be far, or not. */
-static int place_far_block(struct heap *heap, uint64_t max_blocks, const struct block *block,
-			   uint64_t time_ns)
-{
-	struct index_entry *entry, *far;
-	int made_far = index_claim(heap->far_by_addr, block->domain, block->addr, &far), made;
-
-	if (made_far < 0)
-		return made_far;
-	made = claim_block(heap, max_blocks, block->domain, block->addr, &entry);
-	if (made < 0) {
-		if (made_far)
-			index_remove(heap->far_by_addr, block->domain, block->addr, NULL);
-		return made;
-	}
-	if (!made)
-		replace_block(heap, entry, time_ns);
-	far->value = block->size_bytes;
-	entry_set(entry, block);
-	if (heap->census)
-		tell_put(heap, *block);
-	return 0;
+	close_block(heap, old, time_ns);
 }
 
 /* Put a block under its address, closing whatever is there. */
 static inline int place_block(struct heap *heap, uint64_t max_blocks, const struct block *block,
 			      uint64_t time_ns)
 {
-	struct index_entry *entry;
-	int made;
+	struct block old;
+	int replaced = blocks_put(&heap->blocks, max_blocks, block, &old);
 
-	if (is_far(block->size_bytes, block->birth_ns))
-		return place_far_block(heap, max_blocks, block, time_ns);
-	made = claim_block(heap, max_blocks, block->domain, block->addr, &entry);
-	if (made < 0)
-		return made;
-	if (!made) {
-		replace_block(heap, entry, time_ns);
-		if (entry->more == FAR)
-			index_remove(heap->far_by_addr, block->domain, block->addr, NULL);
-	}
-	entry_set(entry, block);
-	if (heap->census)
-		tell_put(heap, *block);
+	if (replaced <= 0)
+		return replaced;
+	count_replaced(heap, &old, time_ns);
 	return 0;
 }
 
@@ -387,7 +245,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 				.birth_ns = time_ns,
 				.point = point_id,
 				.domain = domain };
-	err = place_block(heap, heap->max_blocks, &block, time_ns);
+	err = place_block(heap, heap->blocks.max_count, &block, time_ns);
 	if (err) {
 		heap->totals.blocks_refused++;
 		return 0;
@@ -410,7 +268,7 @@ static inline void note_gone(struct heap *heap, uint8_t domain, uint64_t addr)
 
 	if (!heap->gone)
 		return;
-	if ((heap->max_blocks && index_count(heap->gone) >= heap->max_blocks) ||
+	if ((heap->blocks.max_count && index_count(heap->gone) >= heap->blocks.max_count) ||
 	    index_claim(heap->gone, domain, addr, &unused) < 0)
 		heap->gone_overflowed = true;
 }
@@ -428,7 +286,7 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 
 	pass_time(heap, time_ns);
 	note_gone(heap, domain, addr);
-	if (!take_block(heap, domain, addr, &block)) {
+	if (!blocks_take(&heap->blocks, domain, addr, &block)) {
 		count_unknown_free(heap, chunk_bytes);
 		return false;
 	}
@@ -444,10 +302,10 @@ static int add_uncounted(struct heap *heap, struct block *block, uint64_t time_n
 
 	if (err)
 		return err;
-	if (index_find(heap->block_by_addr, block->domain, block->addr))
+	if (blocks_find(&heap->blocks, block->domain, block->addr))
 		return -EEXIST;
 	pass_time(heap, time_ns);
-	err = place_block(heap, heap->max_blocks, block, time_ns);
+	err = place_block(heap, heap->blocks.max_count, block, time_ns);
 	if (err)
 		return err;
 	open_block(heap, point, block);
@@ -459,7 +317,7 @@ bool heap_cut_block(struct heap *heap, uint8_t domain, uint64_t addr)
 {
 	struct block block;
 
-	if (!take_block(heap, domain, addr, &block))
+	if (!blocks_take(&heap->blocks, domain, addr, &block))
 		return false;
 	lift_block(heap, &block);
 	return true;
@@ -530,7 +388,7 @@ static inline bool take_pending(struct heap *heap, uint32_t tid, struct pending 
 	if (!pendings_take(&heap->pendings, tid, ret))
 		return false;
 	if (ret->is_known)
-		heap->pending_known--;
+		heap->blocks.away--;
 	return true;
 }
 
@@ -563,9 +421,9 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 	pending = pendings_add(&heap->pendings, tid);
 	if (!pending)
 		return; /* no memory: the block stays under its address, where END looks, too */
-	pending->is_known = take_block(heap, domain, old_addr, &pending->block);
+	pending->is_known = blocks_take(&heap->blocks, domain, old_addr, &pending->block);
 	if (pending->is_known)
-		heap->pending_known++;
+		heap->blocks.away++;
 	else
 		pending->block = (struct block){ .addr = old_addr,
 						 .domain = domain,
@@ -581,7 +439,7 @@ static void find_old_block(struct heap *heap, uint32_t tid, uint8_t domain, uint
 			return;
 		pending_give_up(heap, ret, time_ns); /* an END and a BEGIN were lost in between */
 	}
-	ret->is_known = take_block(heap, domain, old_addr, &ret->block);
+	ret->is_known = blocks_take(&heap->blocks, domain, old_addr, &ret->block);
 	if (!ret->is_known)
 		ret->block.size_bytes = 0;
 }
@@ -597,7 +455,7 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 	block.size_bytes = size_bytes ? size_bytes : 1;
 	lift_block(heap, old); /* no lifetime yet: it goes on */
 	count_total(heap, point, block.size_bytes, time_ns);
-	if (place_block(heap, heap->max_blocks, &block, time_ns) < 0) {
+	if (place_block(heap, heap->blocks.max_count, &block, time_ns) < 0) {
 		heap->totals.blocks_refused++;
 		points_note_low(point);
 		return;
@@ -686,51 +544,35 @@ const struct lifetimes *heap_lifetimes(const struct heap *heap)
 static void count_pending(void *heap, const struct pending *pending)
 {
 	if (pending->is_known)
-		census_count(((struct heap *)heap)->census, &pending->block);
+		census_count(((struct heap *)heap)->blocks.census, &pending->block);
 }
 
 int heap_begin_census(struct heap *heap, struct census *census, uint64_t now_ns)
 {
-	if (heap->census)
+	if (heap->blocks.census)
 		return -EALREADY;
 	heap->latest_ns = now_ns > heap->latest_ns ? now_ns : heap->latest_ns + 1;
 	census->time_ns = heap->latest_ns;
-	heap->census = census;
+	heap->blocks.census = census;
 	pendings_visit(&heap->pendings, count_pending, heap);
 	return 0;
 }
 
-static void count_entry(void *heap_, const struct index_entry *entry)
-{
-	struct heap *heap = heap_;
-	struct block block = block_of(heap, entry);
-
-	if (!census_is_late(heap->census, &block))
-		census_count(heap->census, &block);
-}
-
 int heap_step_census(struct heap *heap, size_t leaves)
 {
-	struct census *census = heap->census;
-
-	census->place =
-		index_visit_from(heap->block_by_addr, census->place, leaves, count_entry, heap);
-	if (census->place && !census->error)
-		return 1;
-	heap->census = NULL;
-	return census->error;
+	return blocks_step_census(&heap->blocks, leaves);
 }
 
 /* ---- what comes soon ---------------------------------------------------------------------- */
 
 uint64_t heap_table_bytes(const struct heap *heap)
 {
-	return index_memory_bytes(heap->block_by_addr) + points_bytes(&heap->points);
+	return blocks_bytes(&heap->blocks) + points_bytes(&heap->points);
 }
 
 void heap_prefetch_block(const struct heap *heap, uint8_t domain, uint64_t addr)
 {
-	index_prefetch(heap->block_by_addr, domain, addr);
+	blocks_prefetch(&heap->blocks, domain, addr);
 }
 
 void heap_prefetch_point(const struct heap *heap, uint32_t point)
@@ -741,37 +583,21 @@ void heap_prefetch_point(const struct heap *heap, uint32_t point)
 
 void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t addr)
 {
-	const struct index_entry *entry = index_find(heap->block_by_addr, domain, addr);
+	const struct index_entry *entry = blocks_find(&heap->blocks, domain, addr);
 
 	if (!entry)
 		return;
 	points_prefetch(&heap->points, entry->point);
-	moments_prefetch(&heap->moments, entry->point, entry_birth(entry));
+	moments_prefetch(&heap->moments, entry->point, blocks_entry_birth(entry));
 	lifetimes_prefetch(&heap->lifetimes, entry->point);
 }
 
 /* ---- copies ------------------------------------------------------------------------------- */
 
-struct visit {
-	const struct heap *heap;
-	void (*visit)(void *context, const struct block *block);
-	void *context;
-};
-
-static void visit_entry(void *ctx, const struct index_entry *entry)
-{
-	const struct visit *visit = ctx;
-	struct block block = block_of(visit->heap, entry);
-
-	visit->visit(visit->context, &block);
-}
-
 void heap_visit_blocks(const struct heap *heap,
 		       void (*visit)(void *context, const struct block *block), void *context)
 {
-	struct visit all = { heap, visit, context };
-
-	index_visit(heap->block_by_addr, visit_entry, &all);
+	blocks_visit(&heap->blocks, visit, context);
 }
 
 void heap_totals(const struct heap *heap, struct heap_totals *ret)
