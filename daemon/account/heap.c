@@ -6,6 +6,7 @@
 #include "bpf/dhat_abi.h"
 #include "daemon/account/blocks.h"
 #include "daemon/account/census.h"
+#include "daemon/account/gone.h"
 #include "daemon/account/lifetimes.h"
 #include "daemon/account/moments.h"
 #include "daemon/account/pendings.h"
@@ -19,9 +20,7 @@ struct heap {
 	struct blocks blocks;
 	struct points points;
 	struct pendings pendings;
-	struct index *gone; /* during an inventory: addresses that were freed; else NULL */
-	bool gone_overflowed;
-	struct budget *budget, gone_budget; /* NULL: none */
+	struct gone gone;
 	struct history history;
 	uint64_t latest_ns;	/* no block was born later */
 	struct moments moments; /* blocks from before the observation are older than any */
@@ -37,7 +36,7 @@ void heap_free(struct heap *heap)
 	moments_deinit(&heap->moments);
 	lifetimes_deinit(&heap->lifetimes);
 	pendings_deinit(&heap->pendings);
-	index_free(heap->gone);
+	gone_end(&heap->gone);
 	free(heap);
 }
 DEFINE_CLEANUP_PTR(struct heap *, heap_free)
@@ -60,9 +59,7 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 
 int heap_charge(struct heap *heap, struct budget *budget)
 {
-	heap->budget = budget;
-	heap->gone_budget =
-		(struct budget){ .parent = budget, .limit_bytes = budget->limit_bytes / 4 };
+	gone_charge(&heap->gone, budget);
 	blocks_charge(&heap->blocks, budget);
 	index_charge(heap->pendings.by_tid, budget);
 	moments_charge(&heap->moments, budget);
@@ -264,13 +261,7 @@ static void count_unknown_free(struct heap *heap, uint64_t chunk_bytes)
 /* During an inventory: what it says of this address will be out of date. */
 static inline void note_gone(struct heap *heap, uint8_t domain, uint64_t addr)
 {
-	struct index_entry *unused;
-
-	if (!heap->gone)
-		return;
-	if ((heap->blocks.max_count && index_count(heap->gone) >= heap->blocks.max_count) ||
-	    index_claim(heap->gone, domain, addr, &unused) < 0)
-		heap->gone_overflowed = true;
+	gone_note(&heap->gone, heap->blocks.max_count, domain, addr);
 }
 
 void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t bytes)
@@ -353,32 +344,22 @@ int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t siz
 
 int heap_begin_inventory(struct heap *heap)
 {
-	if (heap->gone)
-		return -EALREADY;
-	heap->gone_overflowed = false;
-	if (index_new(&heap->gone))
-		return -ENOMEM;
-	if (heap->budget)
-		index_charge(heap->gone, &heap->gone_budget);
-	return 0;
+	return gone_begin(&heap->gone);
 }
 
 int heap_add_inventory_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			     uint32_t point, uint64_t time_ns)
 {
-	if (!heap->gone)
-		return -EINVAL;
-	if (heap->gone_overflowed)
-		return -ENOBUFS;
-	if (index_find(heap->gone, domain, addr))
-		return -EEXIST;
+	int err = gone_ask(&heap->gone, domain, addr);
+
+	if (err)
+		return err;
 	return heap_add_existing_block(heap, domain, addr, size_bytes, point, time_ns);
 }
 
 void heap_end_inventory(struct heap *heap)
 {
-	index_free(heap->gone);
-	heap->gone = NULL;
+	gone_end(&heap->gone);
 }
 
 /* ---- realloc ------------------------------------------------------------------------------ */
@@ -489,8 +470,8 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 	if (result == DHAT_REALLOC_FAILED) {
 		if (old.is_known)
 			keep_block(heap, &old.block, time_ns);
-		else if (heap->gone) /* it is there as before */
-			index_remove(heap->gone, domain, old_addr, NULL);
+		else /* it is there as before */
+			gone_forget(&heap->gone, domain, old_addr);
 		return 0;
 	}
 	note_gone(heap, domain, old_addr); /* its BEGIN may have been lost */
