@@ -12,12 +12,12 @@
 #include "daemon/target/identity.h"
 #include "generated.h"
 #include "message.h"
+#include "point_message.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/units.h"
-#include "proto/profile/snapshot.h"
 
 #define NOTES_MAX 32 /* one for each object without names; the last says that there are more */
 
@@ -461,137 +461,34 @@ static int write_frames(struct writing *writing)
 
 /* ---- points ---- */
 
-#define NUMBERS_MAX (DHAT_MAX_FRAMES + 1) /* of a point: its frames, and a gap */
-
-/* What a point's numbers are in while they are written. */
-struct point_room {
-	uint32_t frames[NUMBERS_MAX];
-	int64_t low_bytes[HISTORY_POINT_SLOTS];
-	uint64_t since_bytes[MOMENTS_MAX], since_blocks[MOMENTS_MAX];
-};
-
-static void fill_history(const struct writing *writing, const struct target_point *from,
-			 Dhat__ProgramPoint *point, int64_t low_bytes[HISTORY_POINT_SLOTS])
+static void fill_frames(const struct writing *writing, const struct target_point *from,
+			struct point_message *message)
 {
-	int64_t before = 0;
-	bool has_any = false;
-
-	for (uint32_t i = 0; i < writing->copy->history.point_slot_count; i++) {
-		int64_t low = (int64_t)from->lows[i];
-
-		low_bytes[i] = low - before;
-		before = low;
-		has_any |= low > 0;
-	}
-	point->low_bytes = low_bytes;
-	point->n_low_bytes = has_any ? writing->copy->history.point_slot_count : 0;
-	point->longest_freed_us = history_brief_ns(from->heap.longest_freed) / 1000;
-	point->mean_age_us = from->mean_age_us;
-}
-
-/* A viewer has its stack already. */
-static bool is_known(const struct target_copy *copy, const struct target_point *point)
-{
-	return point->number && point->number <= copy->seen_points;
-}
-
-static void fill_marks(const struct writing *writing, const struct target_point *from,
-		       Dhat__ProgramPoint *point, struct point_room *room)
-{
-	const struct moments *moments = writing->copy->moments;
-	struct moments_figures since[MOMENTS_MAX];
+	uint32_t *numbers = message->frames;
 	size_t count = 0;
 
-	moments_of_point(moments, from->id, since);
-	for (uint32_t i = 0; i < moments->count; i++) {
-		room->since_bytes[i] = since[i].bytes;
-		room->since_blocks[i] = since[i].blocks;
-		if (since[i].blocks)
-			count = i + 1;
-	}
-	point->since_bytes = room->since_bytes;
-	point->since_blocks = room->since_blocks;
-	point->n_since_bytes = point->n_since_blocks = count;
-}
-
-static size_t count_without_zeros(const uint32_t *counts, size_t count)
-{
-	while (count && !counts[count - 1])
-		count--;
-	return count;
-}
-
-/* The counts are the copy's. */
-static void fill_ages(const struct writing *writing, const struct target_point *from,
-		      Dhat__ProgramPoint *point)
-{
-	const struct target_copy *copy = writing->copy;
-	const struct census_point *counts = census_at(copy->census, from->id);
-	const uint32_t *dead = lifetimes_at(&copy->lifetimes, from->id);
-
-	point->live_ages = without_qualifiers(counts->ages);
-	point->n_live_ages = count_without_zeros(counts->ages, DHAT_AGES);
-	point->live_sizes = without_qualifiers(counts->sizes);
-	point->n_live_sizes = count_without_zeros(counts->sizes, DHAT_SIZES);
-	point->dead_ages = without_qualifiers(dead);
-	point->n_dead_ages = dead ? count_without_zeros(dead, DHAT_AGES) : 0;
-	point->older_bytes = counts->older_bytes;
-	point->older_blocks = counts->older_blocks;
-}
-
-static void fill_point(const struct writing *writing, const struct target_point *from,
-		       Dhat__ProgramPoint *point, struct point_room *room)
-{
-	const struct heap_point *heap = &from->heap;
-	uint32_t *numbers = room->frames;
-
-	dhat__program_point__init(point);
-	point->total_bytes = heap->total_bytes;
-	point->total_blocks = heap->total_blocks;
-	point->lifetimes_us = from->lifetimes_us;
-	point->max_bytes = heap->max_bytes;
-	point->max_blocks = heap->max_blocks;
-	point->peak_bytes = heap->peak_bytes;
-	point->peak_blocks = heap->peak_blocks;
-	point->live_bytes = heap->live_bytes;
-	point->live_blocks = heap->live_blocks;
-	point->first_ns = message_since(writing->copy, heap->first_ns);
-	point->last_ns = message_since(writing->copy, heap->last_ns);
-	point->number = from->number;
-	if (is_known(writing->copy, from))
-		return;
-	if (from->flags & DHAT_STACK_ANON)
-		point->kind = without_qualifiers("mmap");
-	if (from->is_before)
-		point->label = without_qualifiers(DHAT_LABEL_BEFORE);
-	else if (from->is_lost)
-		point->label = without_qualifiers("[stack lost]");
-	else
-		point->stop = without_qualifiers(message_stop_name(from->stop));
-	point->used_frame_pointers = from->flags & DHAT_STACK_USED_FP;
-	if (!from->number) /* of a view it would be out of date with the next event */
-		fill_history(writing, from, point, room->low_bytes);
-	point->frames = numbers;
 	for (uint32_t i = 0; i < from->frame_count; i++) {
 		if (i == DHAT_INNER_FRAMES && from->left_out)
-			numbers[point->n_frames++] = number_of_gap(writing, from);
-		numbers[point->n_frames++] = writing->number_of_frame[from->first_frame + i];
+			numbers[count++] = number_of_gap(writing, from);
+		numbers[count++] = writing->number_of_frame[from->first_frame + i];
 	}
 	if (from->left_out && from->frame_count <= DHAT_INNER_FRAMES)
-		numbers[point->n_frames++] = number_of_gap(writing, from);
+		numbers[count++] = number_of_gap(writing, from);
+	message->point.frames = numbers;
+	message->point.n_frames = count;
 }
 
-#define POINTS_A_BATCH 1024 /* at most NUMBERS_MAX small numbers each: below half a megabyte */
+/* At most POINT_MESSAGE_FRAMES small numbers each: below half a megabyte. */
+#define POINTS_A_BATCH 1024
 
 static int write_points(struct writing *writing)
 {
 	const struct target_copy *copy = writing->copy;
-	_cleanup_free_ Dhat__ProgramPoint *points = calloc(POINTS_A_BATCH, sizeof(*points));
+	_cleanup_free_ struct point_message *points = calloc(POINTS_A_BATCH, sizeof(*points));
 	_cleanup_free_ Dhat__ProgramPoint **list = calloc(POINTS_A_BATCH, sizeof(*list));
-	_cleanup_free_ struct point_room *rooms = calloc(POINTS_A_BATCH, sizeof(*rooms));
 	int r = 0;
 
-	if (!points || !list || !rooms)
+	if (!points || !list)
 		return -ENOMEM;
 	for (uint32_t i = 0; !r && i < copy->point_count; i += POINTS_A_BATCH) {
 		Dhat__PointBatch message = DHAT__POINT_BATCH__INIT;
@@ -600,12 +497,11 @@ static int write_points(struct writing *writing)
 		message.n_points = left < POINTS_A_BATCH ? left : POINTS_A_BATCH;
 		message.points = list;
 		for (uint32_t j = 0; j < message.n_points; j++) {
-			fill_point(writing, &copy->points[i + j], &points[j], &rooms[j]);
-			if (copy->moments && copy->moments->count)
-				fill_marks(writing, &copy->points[i + j], &points[j], &rooms[j]);
-			if (copy->census)
-				fill_ages(writing, &copy->points[i + j], &points[j]);
-			list[j] = &points[j];
+			const struct target_point *from = &copy->points[i + j];
+
+			if (point_message_fill(copy, from, &points[j]))
+				fill_frames(writing, from, &points[j]);
+			list[j] = &points[j].point;
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);
 	}
