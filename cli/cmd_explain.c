@@ -420,7 +420,7 @@ static int explain(const struct explain_options *wanted, const struct dhat_snaps
 		r = dhat_suspects_find(by_line, &said.suspects);
 	if (r == 0) {
 		said.by_line = by_line;
-		suspicion_headline(by_line, &said.suspects, said.headline);
+		dhat_suspects_headline(by_line, &said.suspects, said.headline);
 		r = print(&said, wanted);
 	}
 	dhat_suspects_deinit(&said.suspects);

@@ -100,7 +100,7 @@ static void print(const struct suspects_options *wanted, const struct dhat_rende
 	view_verdict(&screen, table->snapshot->end->verdict, "");
 	view_targets(&screen, table->snapshot);
 	view_timeline(&screen, table->snapshot);
-	suspicion_headline(table, suspects, headline);
+	dhat_suspects_headline(table, suspects, headline);
 	fputc('\n', stdout);
 	screen_print(&screen, MARK_BOLD, "%s", headline);
 	fprintf(stdout, "%s\n", suspects->count ? ":" : ".");

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/base/cleanup.h"
-#include "proto/profile/suspects.h"
+#include "proto/profile/suspect_text.h"
 #include "tests/unit/sample.h"
 
 #define SECOND 1000000000ull
@@ -248,6 +248,27 @@ static void a_cache_that_was_full_is_renewed(void **state)
 	assert_int_equal(beside_before(0, 100000).course, DHAT_LEAKS);
 }
 
+/* As people read it; the moment is in their time. */
+static void words(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct dhat_table_options options = { .style.by = DHAT_BY_LINE };
+	struct dhat_rendering *table = NULL;
+	struct dhat_suspects suspects;
+	char text[DHAT_WHY_CHARS];
+
+	assert_int_equal(dhat_table_new(snapshot, &options, &table), 0);
+	assert_int_equal(dhat_suspects_find(table, &suspects), 0);
+	dhat_suspects_headline(table, &suspects, text);
+	assert_string_equal(text, "1 line leaks");
+	dhat_suspect_why(snapshot, &suspects.list[0], "noon", text);
+	assert_string_equal(text, "grows 586 KiB a minute since noon; "
+				  "nothing older than 3 us was freed");
+	dhat_suspects_deinit(&suspects);
+	dhat_rendering_free(table);
+	dhat_snapshot_free(snapshot);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +285,7 @@ int main(void)
 		cmocka_unit_test(nonsense),
 		cmocka_unit_test(rows_of_a_table),
 		cmocka_unit_test(a_cache_that_was_full_is_renewed),
+		cmocka_unit_test(words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

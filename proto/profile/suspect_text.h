@@ -1,0 +1,13 @@
+#pragma once
+/* suspect_text: why suspects.h judges a row as it does, in words. Pure. No names are in them. */
+#include "suspects.h"
+
+#define DHAT_WHY_CHARS 256
+
+/* "grows 3.1 MiB a minute since 10:02:11; none of its 4,866 blocks was ever freed". since: the
+ * moment of suspicion.since_ns, as whoever reads it has the time. */
+void dhat_suspect_why(const struct dhat_snapshot *snapshot, const struct dhat_suspect *suspect,
+		      const char *since, char ret[DHAT_WHY_CHARS]);
+/* "2 lines leak, 1 more may", "nothing leaks: no line grows", …: of a table and its suspects. */
+void dhat_suspects_headline(const struct dhat_rendering *table,
+			    const struct dhat_suspects *suspects, char ret[DHAT_WHY_CHARS]);
