@@ -8,8 +8,9 @@
  * So that 100,000 stacks fit into 20 MB, texts are there once, and stacks are sorted: each says how
  * many outer frames it has from the one before it. A column has one figure of each stack; those
  * that can be added up over stacks are offered as metrics by the page. A new figure is a line in
- * `columns' below.
+ * `columns' below. What there is of time (timeline, marks, suspects) is html_history.c's.
  */
+#include "html.h"
 #include "export.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@
 		".byte 0\n"                                                                        \
 		".popsection\n");                                                                  \
 	extern const char name[]
-EMBED(html_page, "proto/export/html/report.html");
+EMBED(html_document, "proto/export/html/report.html");
 EMBED(html_style, "proto/export/html/report.css");
 EMBED(html_profile, "proto/export/html/profile.js");
 EMBED(html_text, "proto/export/html/text.js");
@@ -47,6 +48,8 @@ EMBED(html_drawing, "proto/export/html/drawing.js");
 EMBED(html_graph, "proto/export/html/graph.js");
 EMBED(html_search, "proto/export/html/search.js");
 EMBED(html_table, "proto/export/html/table.js");
+EMBED(html_scales, "proto/export/html/scales.js");
+EMBED(html_timeline, "proto/export/html/timeline.js");
 EMBED(html_head, "proto/export/html/head.js");
 EMBED(html_report, "proto/export/html/report.js");
 
@@ -73,20 +76,16 @@ static const struct {
 #undef POINT
 };
 
-struct page {
-	const struct dhat_rendering *rendering;
-	const struct dhat_rendered_point **order; /* by stack, from the outermost frame on */
-	struct interned strings;		  /* of the frames */
-	bool is_difference;
-	FILE *file;
+struct writer {
+	struct html_page page;
+	struct interned strings; /* of the frames */
 };
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
 /* ---- text ---------------------------------------------------------------------------------- */
 
-/* A JSON string without "<": neither </script> nor <!-- stands in it. */
-static int put_string(const struct page *page, const char *text)
+int html_put_string(const struct html_page *page, const char *text)
 {
 	struct json_object *string = dhat_json_string(text);
 	const char *json =
@@ -103,20 +102,20 @@ static int put_string(const struct page *page, const char *text)
 	return r;
 }
 
-static int put_text_field(const struct page *page, const char *key, const char *text)
+static int put_text_field(const struct html_page *page, const char *key, const char *text)
 {
 	fprintf(page->file, ",\n\"%s\":", key);
-	return put_string(page, text);
+	return html_put_string(page, text);
 }
 
-static int put_list(const struct page *page, const char *key, char *const *texts, size_t count)
+static int put_list(const struct html_page *page, const char *key, char *const *texts, size_t count)
 {
 	int r = 0;
 
 	fprintf(page->file, ",\n\"%s\":[", key);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		fputs(i ? ",\n" : "", page->file);
-		r = put_string(page, texts[i]);
+		r = html_put_string(page, texts[i]);
 	}
 	fputc(']', page->file);
 	return r;
@@ -124,7 +123,7 @@ static int put_list(const struct page *page, const char *key, char *const *texts
 
 /* ---- the head ------------------------------------------------------------------------------ */
 
-static int put_losses(const struct page *page)
+static int put_losses(const struct html_page *page)
 {
 	const Dhat__SnapshotEnd *end = page->rendering->snapshot->end;
 	const char *before = "";
@@ -138,7 +137,7 @@ static int put_losses(const struct page *page)
 			continue;
 		fprintf(page->file, "%s{\"value\":%" PRIu64 ",\"name\":", before, counter->value);
 		before = ",\n";
-		r = put_string(page, counter->name);
+		r = html_put_string(page, counter->name);
 		if (r == 0)
 			r = put_text_field(page, "meaning", counter->meaning);
 		fputc('}', page->file);
@@ -147,7 +146,7 @@ static int put_losses(const struct page *page)
 	return r;
 }
 
-static void put_pids(const struct page *page)
+static void put_pids(const struct html_page *page)
 {
 	const struct dhat_snapshot *snapshot = page->rendering->snapshot;
 
@@ -157,7 +156,7 @@ static void put_pids(const struct page *page)
 	fputc(']', page->file);
 }
 
-static void put_trimmed(const struct page *page)
+static void put_trimmed(const struct html_page *page)
 {
 	const char *before = "";
 
@@ -171,7 +170,7 @@ static void put_trimmed(const struct page *page)
 	fputc(']', page->file);
 }
 
-static int put_target(const struct page *page)
+static int put_target(const struct html_page *page)
 {
 	const Dhat__SnapshotHead *head = page->rendering->snapshot->head;
 	const Dhat__Target *target = head->target;
@@ -200,7 +199,7 @@ static int put_target(const struct page *page)
 	return r;
 }
 
-static int put_verdict(const struct page *page)
+static int put_verdict(const struct html_page *page)
 {
 	const Dhat__SnapshotEnd *end = page->rendering->snapshot->end;
 	int r;
@@ -233,25 +232,26 @@ static char *frame_line(const Dhat__Frame *frame, const Dhat__Location *location
 	return line;
 }
 
-static int put_frame(struct page *page, char *line)
+static int put_frame(struct writer *writer, char *line)
 {
 	const char *name = strsep(&line, "\t"), *place = strsep(&line, "\t"),
 		   *number = strsep(&line, "\t");
 	uint32_t name_index, place_index;
-	int r = interned_add(&page->strings, name, &name_index);
+	int r = interned_add(&writer->strings, name, &name_index);
 
 	if (r == 0)
-		r = interned_add(&page->strings, place ?: "", &place_index);
+		r = interned_add(&writer->strings, place ?: "", &place_index);
 	/* a number, whatever a file of others has in that place */
 	if (r == 0)
-		fprintf(page->file, "%" PRIu32 ",%" PRIu32 ",%lu,%d", name_index, place_index,
-			strtoul(number ?: "0", NULL, 10), line && !strcmp(line, "1"));
+		fprintf(writer->page.file, "%" PRIu32 ",%" PRIu32 ",%lu,%d", name_index,
+			place_index, strtoul(number ?: "0", NULL, 10), line && !strcmp(line, "1"));
 	return r;
 }
 
 /* Frame n of the stacks is the rendering's line n. */
-static int put_frames(struct page *page)
+static int put_frames(struct writer *writer)
 {
+	const struct html_page *page = &writer->page;
 	const struct dhat_rendering *rendering = page->rendering;
 	int r = 0;
 
@@ -260,10 +260,10 @@ static int put_frames(struct page *page)
 		_cleanup_free_ char *line = strdup(rendering->lines[i]);
 
 		fputs(i ? ",\n" : "", page->file);
-		r = line ? put_frame(page, line) : -ENOMEM;
+		r = line ? put_frame(writer, line) : -ENOMEM;
 	}
 	fputc(']', page->file);
-	return r < 0 ? r : put_list(page, "strings", page->strings.list, page->strings.count);
+	return r < 0 ? r : put_list(page, "strings", writer->strings.list, writer->strings.count);
 }
 
 static uint32_t outer(const struct dhat_rendered_point *point, uint32_t depth)
@@ -293,7 +293,7 @@ static int compare_stacks(const void *a_, const void *b_)
 }
 
 /* For each: frames it has from the one before, how many more, and these, outermost first. */
-static void put_stacks(const struct page *page)
+static void put_stacks(const struct html_page *page)
 {
 	fputs(",\n\"stacks\":[", page->file);
 	for (size_t i = 0; i < page->rendering->point_count; i++) {
@@ -310,7 +310,7 @@ static void put_stacks(const struct page *page)
 
 /* ---- figures ------------------------------------------------------------------------------- */
 
-static void put_values(const struct page *page, size_t column)
+static void put_values(const struct html_page *page, size_t column)
 {
 	for (size_t i = 0; i < page->rendering->point_count; i++) {
 		const char *point = (const char *)page->order[i];
@@ -322,7 +322,7 @@ static void put_values(const struct page *page, size_t column)
 }
 
 /* Of what is only a bound (max_bytes), the other one. */
-static void put_least_max(const struct page *page)
+static void put_least_max(const struct html_page *page)
 {
 	fputs(",\n{\"key\":\"least_max_bytes\",\"label\":\"At its own maximum, at least\","
 	      "\"unit\":\"bytes\",\"is_sum\":false,\"values\":[",
@@ -335,8 +335,10 @@ static void put_least_max(const struct page *page)
 	fputs("]}", page->file);
 }
 
-static void put_columns(const struct page *page)
+static int put_columns(const struct html_page *page)
 {
+	int r;
+
 	fputs(",\n\"columns\":[", page->file);
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
 		if (page->is_difference && !columns[i].is_sum)
@@ -351,13 +353,16 @@ static void put_columns(const struct page *page)
 	}
 	if (!page->is_difference)
 		put_least_max(page);
+	r = html_put_mark_columns(page);
 	fputc(']', page->file);
+	return r;
 }
 
 /* ---- the page ------------------------------------------------------------------------------ */
 
-static int put_data(struct page *page, enum dhat_metric shown)
+static int put_data(struct writer *writer, enum dhat_metric shown)
 {
+	const struct html_page *page = &writer->page;
 	int r;
 
 	fprintf(page->file,
@@ -367,17 +372,20 @@ static int put_data(struct page *page, enum dhat_metric shown)
 	r = put_target(page);
 	if (r == 0)
 		r = put_verdict(page);
+	if (r == 0)
+		r = html_put_history(page);
 	if (r < 0)
 		return r;
 	put_trimmed(page);
 	put_stacks(page);
-	put_columns(page);
-	r = put_frames(page);
+	r = put_columns(page);
+	if (r == 0)
+		r = put_frames(writer);
 	fputs("}\n", page->file);
 	return r;
 }
 
-static int put_page(struct page *page, const struct dhat_export_options *options)
+static int put_page(struct writer *writer, const struct dhat_export_options *options)
 {
 	/* in the page's order */
 	static const struct {
@@ -388,9 +396,11 @@ static int put_page(struct page *page, const struct dhat_export_options *options
 		{ "{{tree.js}}", html_tree },	    { "{{view.js}}", html_view },
 		{ "{{drawing.js}}", html_drawing }, { "{{graph.js}}", html_graph },
 		{ "{{search.js}}", html_search },   { "{{table.js}}", html_table },
+		{ "{{scales.js}}", html_scales },   { "{{timeline.js}}", html_timeline },
 		{ "{{head.js}}", html_head },	    { "{{report.js}}", html_report },
 	};
-	const char *rest = html_page;
+	struct html_page *page = &writer->page;
+	const char *rest = html_document;
 	int r = 0;
 
 	page->is_difference = options->is_difference;
@@ -401,16 +411,18 @@ static int put_page(struct page *page, const struct dhat_export_options *options
 		if (places[i].text)
 			fputs(places[i].text, page->file);
 		else
-			r = put_data(page, options->metric);
+			r = put_data(writer, options->metric);
 		rest = mark + strlen(places[i].mark);
 	}
 	fputs(rest, page->file);
 	return r;
 }
 
-static int page_init(struct page *page, const struct dhat_rendering *rendering, FILE *file)
+static int writer_init(struct writer *writer, const struct dhat_rendering *rendering, FILE *file)
 {
-	*page = (struct page){ .rendering = rendering, .file = file };
+	struct html_page *page = &writer->page;
+
+	*writer = (struct writer){ .page = { .rendering = rendering, .file = file } };
 	page->order = malloc((rendering->point_count + 1) * sizeof(void *));
 	if (!page->order)
 		return -ENOMEM;
@@ -420,25 +432,25 @@ static int page_init(struct page *page, const struct dhat_rendering *rendering, 
 	return 0;
 }
 
-static void page_deinit(struct page *page)
+static void writer_deinit(struct writer *writer)
 {
-	interned_deinit(&page->strings);
-	free(page->order);
+	interned_deinit(&writer->strings);
+	free(writer->page.order);
 }
 
 static int write_html(const struct dhat_snapshot *snapshot,
 		      const struct dhat_export_options *options, FILE *file, struct dhat_error *err)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *rendering = NULL;
-	struct page page;
+	struct writer writer;
 	int r;
 
 	r = dhat_rendering_new(snapshot, frame_line, options->trim_rules, &rendering);
 	if (r == 0) {
-		r = page_init(&page, rendering, file);
+		r = writer_init(&writer, rendering, file);
 		if (r == 0)
-			r = put_page(&page, options);
-		page_deinit(&page);
+			r = put_page(&writer, options);
+		writer_deinit(&writer);
 	}
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as a page") : 0;
 }

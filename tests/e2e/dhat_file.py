@@ -26,22 +26,40 @@ def frame_message(address, function, file="", line=0, obj="/usr/bin/service"):
         (location(function, file, line) if function else b"")
 
 
+def packed_field(number, values):
+    return message_field(number, b"".join(number_field(1, value)[1:] for value in values))
+
+
 def point_message(frames, figures, label=""):
-    """frames: numbers from 1 on, innermost first; figures: {name of FIGURES: number}."""
-    packed = b"".join(number_field(1, number)[1:] for number in frames)
+    """frames: numbers from 1 on, innermost first; figures: {name of FIGURES: number}, with "since" of each mark
+    (bytes, blocks), "lows" of each slot, "longest_freed_us", "mean_age_us"."""
+    lows, since = figures.get("lows", ()), figures.get("since", ())
+    steps = [low - before for low, before in zip(lows, (0, *lows))]
     return b"".join(number_field(1 + i, figures.get(name, 0)) for i, name in enumerate(FIGURES)) + \
-        message_field(10, packed) + text_field(11, "" if label else "complete") + text_field(13, label) + \
-        number_field(14, 1_000_000_000) + number_field(15, 89_000_000_000)
+        packed_field(10, frames) + text_field(11, "" if label else "complete") + text_field(13, label) + \
+        number_field(14, 1_000_000_000) + number_field(15, 89_000_000_000) + \
+        packed_field(20, [size for size, _ in since]) + packed_field(21, [blocks for _, blocks in since]) + \
+        packed_field(30, [2 * step if step >= 0 else -2 * step - 1 for step in steps]) + \
+        number_field(31, figures.get("longest_freed_us", 0)) + number_field(32, figures.get("mean_age_us", 0))
 
 
-def head_message(command, executable, pid=4711, host="host", taken_ns=OBSERVED_NS):
+def head_message(command, executable, pid=4711, host="host", taken_ns=OBSERVED_NS, marks=()):
+    """marks: (name, nanoseconds since the observation began)."""
     target = number_field(1, pid) + text_field(4, command) + text_field(5, executable) + text_field(6, "attached") + \
         number_field(9, SINCE_NS) + number_field(10, taken_ns) + text_field(11, "glibc 2.36 (libc.so.6)")
     return number_field(1, 1) + text_field(2, "0.1.0") + text_field(3, "6.1.0") + message_field(4, target) + \
-        number_field(5, SINCE_NS + taken_ns) + number_field(6, 1) + text_field(7, host)
+        number_field(5, SINCE_NS + taken_ns) + number_field(6, 1) + text_field(7, host) + \
+        b"".join(message_field(20, text_field(1, name) + number_field(2, ns)) for name, ns in marks)
 
 
-def end_message(points, reasons=()):
+def timeline_message(live, rss=()):
+    """Slots of equal width up to the end."""
+    return number_field(2, OBSERVED_NS // len(live)) + packed_field(3, live) + packed_field(4, live) + \
+        packed_field(5, [size // 400 for size in live]) + packed_field(6, [100] * len(live)) + packed_field(8, rss)
+
+
+def end_message(points, reasons=(), live=(), rss=()):
+    """live, rss: of the timeline; with lows of points there is a history of as many slots."""
     def total(name):
         return sum(figures.get(name, 0) for _, figures, *_ in points)
 
@@ -52,16 +70,20 @@ def end_message(points, reasons=()):
     verdict = number_field(1, 0 if reasons else 1) + b"".join(text_field(2, reason) for reason in reasons) + \
         text_field(3, "inexact" if reasons else "exact")
     loss = text_field(1, "drop_alloc") + number_field(2, 3) + text_field(3, "allocations lost") + number_field(4, 1)
-    return message_field(1, totals) + message_field(2, verdict) + (message_field(3, loss) if reasons else b"")
+    slots = max((len(figures.get("lows", ())) for _, figures, *_ in points), default=0)
+    history = number_field(2, OBSERVED_NS // slots) + number_field(3, slots) if slots else b""
+    return message_field(1, totals) + message_field(2, verdict) + (message_field(3, loss) if reasons else b"") + \
+        (message_field(30, timeline_message(live, rss)) if live else b"") + \
+        (message_field(31, history) if slots else b"")
 
 
-def write(path, frames, points, command="./service", executable="/usr/bin/service", reasons=(), **head):
-    """frames: of frame_message(); points: (frame numbers, figures[, label])."""
+def write(path, frames, points, command="./service", executable="/usr/bin/service", reasons=(), live=(), rss=(), **head):
+    """frames: of frame_message(); points: (frame numbers, figures[, label]); live, rss: of the timeline."""
     parts = [(HEAD, head_message(command, executable, **head))]
     for number, messages in (FRAMES, frames), (POINTS, [point_message(*point) for point in points]):
         parts += [(number, b"".join(message_field(1, m) for m in messages[at:at + PER_PART]))
                   for at in range(0, len(messages), PER_PART)]
-    parts.append((END, end_message(points, reasons)))
+    parts.append((END, end_message(points, reasons, live, rss)))
     content = b"DHATSNAP" + struct.pack("<II", 1, 0) + \
         b"".join(frame(message_field(number, part)) for number, part in parts) + b"\xff\xff\xff\xff"
     path.write_bytes(content + struct.pack("<I", zlib.crc32(content)))

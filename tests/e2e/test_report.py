@@ -122,8 +122,118 @@ def test_hostile_names(browser, ctl, small):
 def test_what_leaks_is_said_first(browser, ctl, small):
     """As dhatctl does: by line of one's own code; blocks from before have no part in it."""
     show(browser, ctl, small)
-    assert text_of(browser, "#headline") == \
-        "Most of what is live: 2.6 MiB (2,711,904 bytes), 98.5%, from load_session at src/session.c:51"
+    assert text_of(browser, "#headline") == "Most of what is live: 2.6 MiB (2,711,904 bytes), 98.5% of what was " \
+        "allocated since the attach, from load_session at src/session.c:51"
+    # nothing is told of the time that is not known
+    assert browser.run("""return ["#suspects", "#timeline", "#marks"].every(
+        selector => document.querySelector(selector).hidden)""")
+
+
+LONG_MARK = "x" * 63
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """A leak in two stacks and what is level, with marks and a timeline, of which RSS is not always known."""
+    def figures(live, blocks, **more):
+        return {"live_bytes": live, "live_blocks": blocks, "total_bytes": live, "total_blocks": blocks,
+                "peak_bytes": live, "peak_blocks": blocks, "max_bytes": live, "max_blocks": blocks, **more}
+
+    frames = [frame_message(0x1000, "load_session", "src/session.c", 51), frame_message(0x2000, "warm", "src/warm.c", 7),
+              frame_message(0x3000, "serve", "src/serve.c", 12), frame_message(0x4000, "retry", "src/serve.c", 40)]
+    write(tmp_path / "watched.dhat", frames, [
+        ([1, 3], figures(1_500_000, 1500, since=[(1_000_000, 1000), (300_000, 300)], mean_age_us=44_000_000,
+                         lows=[i * 100_000 for i in range(16)])),
+        ([1, 4], figures(150_000, 150, since=[(100_000, 100)], mean_age_us=44_000_000,
+                         lows=[i * 10_000 for i in range(16)])),
+        ([2, 3], figures(40_000, 3, mean_age_us=88_000_000, lows=[0] + [40_000] * 15))],
+        live=[40_000 + 18_333 * (i + 1) for i in range(90)], rss=[0 if i % 2 else 4 << 20 for i in range(90)],
+        marks=[("deploy", 30 * 10**9), (LONG_MARK, 75 * 10**9)])
+    return tmp_path / "watched.dhat"
+
+
+def test_metric_of_a_mark(browser, ctl, watched):
+    """In the switch, the graph and the table; the table has no more columns than it needs."""
+    show(browser, ctl, watched)
+    options = browser.run("return [...document.querySelector('#metric').options].map(option => option.text)")
+    assert options[6:] == [f"Since {mark}, {time} UTC, {unit}" for mark, time in
+                           (("deploy", "22:13:50"), (LONG_MARK, "22:14:35")) for unit in ("bytes", "blocks")]
+    assert text_of(browser, "#marks").splitlines()[0] == "Since deploy, 2023-11-14 22:13:50 UTC: " \
+        "1.0 MiB (1,100,000 bytes) in 1,100 blocks allocated since, and live"
+    heads = "return [...document.querySelectorAll('thead .group')].map(head => head.textContent)"
+    assert len(browser.run(heads)) == 3
+    browser.run("document.querySelector('#marks button').click()")
+    assert browser.run("return document.querySelector('#metric').selectedIndex") == 6
+    assert browser.run(heads)[3:] == ["Since deploy, 22:13:50 UTC"]
+    assert text_of(browser, "#table-summary").endswith("since deploy, 22:13:50 UTC 1.0 MiB (1,100,000 bytes), 100.0%")
+    rows = browser.run("return [...document.querySelectorAll('tr.stack')].map(row => row.innerText.split(/\\t/))")
+    assert [(row[0], row[7:9]) for row in rows] == [
+        ("90.9%", ["977 KiB", "1,000"]), ("9.09%", ["97.7 KiB", "100"]), ("0.0%", ["0 B", "0"])], rows
+    browser.type_into("#graph", DOWN)
+    assert "Since deploy, 22:13:50 UTC: 977 KiB (1,000,000 bytes), 90.9% of all" in text_of(browser, "#spoken")
+    choose(browser, "#metric", 9)
+    assert "300 blocks" in text_of(browser, "#table-summary")
+
+
+def test_timeline(browser, ctl, watched):
+    """Drawn to scale, with the peak and the marks; told in words, and as a table."""
+    show(browser, ctl, watched)
+    drawn = browser.run("""
+        const svg = document.querySelector("#timeline svg"), text = selector => [...svg.querySelectorAll(selector)]
+            .map(element => element.textContent), box = selector => svg.querySelector(selector).getBBox();
+        return { marks: text(".mark text"), titles: text(".mark title"), peak: text("text.peak"),
+            scales: [...svg.querySelectorAll(":scope > text:not(.peak)")].map(element => element.textContent),
+            paths: [".live", ".most", ".rss"].map(selector => svg.querySelector(selector).getAttribute("d").length),
+            inside: [...svg.querySelectorAll("*")].every(element => element.tagName === "title" ||
+                element.getBBox().x >= 0 && element.getBBox().x + element.getBBox().width <= svg.viewBox.baseVal.width),
+            height: box("path.most").height / box("path.rss").y, role: svg.getAttribute("role"),
+            words: document.getElementById(svg.getAttribute("aria-describedby")).textContent };""")
+    assert drawn["marks"] == ["deploy", LONG_MARK[:27] + "…"]
+    assert drawn["titles"] == ["deploy, 2023-11-14 22:13:50 UTC", f"{LONG_MARK}, 2023-11-14 22:14:35 UTC"]
+    assert drawn["peak"] == ["peak 1.6 MiB"] and drawn["role"] == "img" and drawn["inside"]
+    assert drawn["scales"][:6] == ["0 B", "1.0 MiB", "2.0 MiB", "3.0 MiB", "4.0 MiB", "22:13:20"]
+    assert all(length > 100 for length in drawn["paths"])
+    assert drawn["words"] == "Of the whole process: 57.0 KiB live at 2023-11-14 22:13:21 UTC, 1.6 MiB at the peak " \
+        "(2023-11-14 22:14:40 UTC), 1.6 MiB at the end; RSS from 4.0 MiB to 4.0 MiB."
+    browser.run("document.querySelector('#timeline summary').click()")
+    rows = until(lambda: browser.run("return [...document.querySelectorAll('#timeline tbody tr')]"
+                                     ".map(row => row.innerText.split(/\\t/))"), "the figures")
+    assert len(rows) == 90
+    assert rows[0] == ["2023-11-14 22:13:21 UTC", "57.0 KiB", "145", "57.0 KiB", "100", "4.0 MiB"]
+    assert rows[1][5] == "not read"
+
+
+def test_suspects(browser, ctl, watched):
+    """In words; each opens the stack in which most of it is, whatever is shown."""
+    show(browser, ctl, watched)
+    lines = text_of(browser, "#suspects").split("\n")
+    assert [line for line in lines if line] == ["1 line leaks:", "load_session at src/session.c:51 leaks (high confidence): "
+        "grows 1.1 MiB a minute since 2023-11-14 22:13:21 UTC; none of its 1,650 blocks was ever freed. "
+        "1.6 MiB live in 1,650 blocks, 2 stacks"]
+    choose(browser, "#order", 1)
+    browser.run("document.querySelector('#suspects button').click()")
+    assert text_of(browser, "#table-summary").startswith("1 stack of 3 below serve: live 1.4 MiB (1,500,000 bytes)")
+    assert browser.run("return document.activeElement.id") == "graph"
+
+
+def test_many_suspects(browser, ctl, tmp_path):
+    """Three are shown, and it is said that there are more."""
+    figures = {"live_bytes": 150_000, "live_blocks": 150, "total_blocks": 150, "mean_age_us": 44_000_000,
+               "lows": [i * 10_000 for i in range(16)]}
+    write(tmp_path / "many.dhat", [frame_message(0x1000 * i, f"leak_{i}", "src/leaks.c", i) for i in range(1, 6)],
+          [([i], figures) for i in range(1, 6)])
+    show(browser, ctl, tmp_path / "many.dhat")
+    assert text_of(browser, "#suspects p") == "5 lines leak; the first 3:"
+    assert browser.run("return document.querySelectorAll('#suspects li').length") == 3
+
+
+def test_marks_of_strangers(browser, ctl, watched):
+    """What people named is no word of a redacted report."""
+    page = show(browser, ctl, watched, "--redact")
+    assert not re.search("deploy|xxxx|load_session|session.c|service", page.read_text().partition('id="data"')[2]
+                         .partition("</script>")[0])
+    assert text_of(browser, "#marks").startswith("Since mark-1, ") and "leaks (high confidence)" in \
+        text_of(browser, "#suspects")
 
 
 def test_by_keyboard(browser, ctl, small):

@@ -180,7 +180,7 @@ function showLegend(palette) {
 		: [entry(palette.own(36), "own code, a shade for each file"),
 			entry(palette.other, "C library, runtime, allocator")];
 
-	byId("legend").replaceChildren(`Width: ${state.metric.label.toLowerCase()}, ${state.metric.unit}. `, ...meaning,
+	byId("legend").replaceChildren(`Width: ${inSentence(state.metric.label)}, ${state.metric.unit}. `, ...meaning,
 		entry(palette.more, "more, too narrow to draw"),
 		matching ? entry(palette.match, "matches the search") : "");
 }

@@ -18,6 +18,24 @@ function zoom(node, skipped = 0) {
 	showTable();
 }
 
+function showMetric(metric) {
+	byId("metric").selectedIndex = metrics.indexOf(metric);
+	state.metric = metric;
+	state.sortBy = data.columns.indexOf(metric);
+	state.isAscending = false;
+	chooseFigures();
+	zoom(state.root);
+}
+
+/* A stack, enlarged; of a metric that it has something of. */
+function showInGraph(row) {
+	if (!state.metric.values[row])
+		showMetric(metrics.find(metric => metric.values[row]) || state.metric);
+	zoom(tree.leaf[row]);
+	canvas.scrollIntoView({ block: "center" });
+	canvas.focus();
+}
+
 function select(node) {
 	const box = byId("graph-box"), y = tree.depth[node] * ROW_PIXELS;
 
@@ -67,17 +85,24 @@ function onGraphKey(event) {
 }
 
 function showTip(event) {
-	const box = boxAt(event), tip = byId("tip");
+	const box = boxAt(event);
 
-	tip.hidden = !box;
+	byId("tip").hidden = !box;
 	if (!box)
 		return;
 	if (box.node < 0)
-		tip.replaceChildren(make("div", "", `${count(box.count)} more below `, make("b", "", labelOf(box.parent)),
+		placeTip(event, make("div", "", `${count(box.count)} more below `, make("b", "", labelOf(box.parent)),
 			", each too narrow to draw: click to see them"));
 	else
-		tip.replaceChildren(make("div", "name", labelOf(box.node)), make("div", "place", placeOfNode(box.node)),
+		placeTip(event, make("div", "name", labelOf(box.node)), make("div", "place", placeOfNode(box.node)),
 			...describe(box.node).map(line => make("div", "", line)));
+}
+
+/* Beside the mouse, where there is room. */
+function placeTip(event, ...lines) {
+	const tip = byId("tip");
+
+	tip.replaceChildren(...lines);
 	const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
 	const isBelow = event.clientY + 18 + tip.offsetHeight < innerHeight;
 

@@ -18,13 +18,15 @@ function showVerdict() {
 /* What dhatctl says first: the line of one's own code that keeps most. */
 function showHeadline() {
 	const metric = metrics[0], sums = new Map();
-	let most = -1, whole = 0;
+	let most = -1, whole = 0, hasBefore = false;
 
 	for (let row = 0; row < stacks.rows; row++) {
 		const site = siteOfRow[row], value = metric.values[row];
 
-		if (nameOf(site) === data.before_label)
-			continue; // nobody knows where they came from
+		if (nameOf(site) === data.before_label) {
+			hasBefore = true; // nobody knows where they came from
+			continue;
+		}
 		sums.set(site, (sums.get(site) || 0) + value);
 		whole += value;
 	}
@@ -37,15 +39,36 @@ function showHeadline() {
 		byId("headline").append(data.is_difference ? "Has grown most: " : sums.get(most) > whole / 2
 			? "Most of what is live: " : "Largest part of what is live: ",
 			make("b", "", wholeFigure(sums.get(most), metric.unit)),
-			data.is_difference ? "" : `, ${share(sums.get(most), whole)},`, " from ",
+			data.is_difference ? "" : `, ${share(sums.get(most), whole)}${hasBefore ? " of what was allocated since the attach" : ""},`, " from ",
 			make("b", "name", nameOf(most)), placeOf(most) ? " at " : "", make("span", "place", placeOf(most)));
+}
+
+/* What grows, in the words of `dhatctl suspects'; each opens the stack of which most is live. */
+function showSuspects() {
+	const [title, list] = byId("suspects").children, suspects = data.suspects || [];
+
+	byId("suspects").hidden = !data.growth;
+	title.textContent = data.growth ? asSentence(data.growth) +
+		(suspects.length < data.suspect_count ? `; the first ${count(suspects.length)}:` : suspects.length ? ":" : ".") : "";
+	list.hidden = !suspects.length;
+	list.append(...suspects.map(suspect => {
+		const site = siteOfRow[suspect.row], button = make("button", "name", nameOf(site));
+		const stacksOfIt = suspect.stacks > 1 ? `, ${noun(suspect.stacks, "stack")}` : "";
+
+		button.type = "button";
+		button.title = "Show in the graph";
+		button.addEventListener("click", () => showInGraph(suspect.row));
+		return make("li", suspect.course, button, placeOf(site) ? " at " : "", make("span", "place", placeOf(site)), " ",
+			make("b", "", `${suspect.course} (${suspect.confidence} confidence)`), `: ${suspect.why}. `,
+			make("span", "faint", `${size(suspect.live_bytes)} live in ${noun(suspect.live_blocks, "block")}${stacksOfIt}`));
+	}));
 }
 
 /* A card for each pair of bytes and blocks. */
 function showTotals() {
 	const sum = metric => metric.values.reduce((total, value) => total + value, 0);
 
-	for (const metric of metrics.filter(candidate => candidate.unit === "bytes")) {
+	for (const metric of metrics.filter(candidate => candidate.unit === "bytes" && candidate.mark === undefined)) {
 		const blocks = metrics.find(other => other.label === metric.label && other.unit === "blocks");
 		const bytes = sum(metric), sign = data.is_difference && bytes > 0 ? "+" : "";
 		const when = metric.key === "peak-bytes" && !data.is_difference
@@ -81,6 +104,8 @@ function showHead() {
 	byId("program").textContent = `${what} ${data.program}`;
 	showVerdict();
 	showHeadline();
+	showSuspects();
 	showTotals();
+	showTimeline();
 	showFacts();
 }

@@ -68,6 +68,19 @@ function readStacks(packed) {
 
 const stacks = readStacks(data.stacks);
 
+/* Of a column that has only what is not 0: each row as its distance from the one before. */
+function spread(column) {
+	const values = Array(stacks.rows).fill(0);
+	let row = 0;
+
+	column.rows.forEach((distance, i) => values[row += distance] = column.values[i]);
+	return values;
+}
+
+for (const column of data.columns)
+	if (column.rows)
+		column.values = spread(column);
+
 /* The innermost frame of one's own code; there is none: the innermost one. */
 function siteOf(row) {
 	const first = stacks.starts[row], end = stacks.starts[row + 1];

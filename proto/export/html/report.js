@@ -4,13 +4,7 @@ const SEARCH_PAUSE_MS = 150;
 function listen() {
 	let pause = 0;
 
-	byId("metric").addEventListener("change", event => {
-		state.metric = metrics[event.target.selectedIndex];
-		state.sortBy = data.columns.indexOf(state.metric);
-		state.isAscending = false;
-		chooseFigures();
-		zoom(state.root);
-	});
+	byId("metric").addEventListener("change", event => showMetric(metrics[event.target.selectedIndex]));
 	for (const id of ["order", "boxes"])
 		byId(id).addEventListener("change", event => {
 			state[id] = event.target.value;
@@ -46,7 +40,10 @@ function listen() {
 		event.preventDefault();
 		byId("search").focus();
 	});
-	addEventListener("resize", draw);
+	addEventListener("resize", () => {
+		draw();
+		drawTimeline();
+	});
 	isDark.addEventListener("change", draw);
 	for (const [name, value] of [["beforeprint", true], ["afterprint", false]])
 		addEventListener(name, () => {

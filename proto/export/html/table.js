@@ -38,6 +38,9 @@ function headCell(label, by) {
 	return head;
 }
 
+/* Of marks, which may be many, the one that is shown. */
+const tableMetrics = () => metrics.filter(metric => metric.mark === undefined || metric.mark === state.metric.mark);
+
 /* What is counted in the first row, in which unit in the second. */
 function showTableHead() {
 	const [groups, units] = byId("table").tHead.rows, share = make("th", "", "Share"), name = headCell("Allocated by", -1);
@@ -45,7 +48,7 @@ function showTableHead() {
 	share.rowSpan = name.rowSpan = 2;
 	groups.replaceChildren(share);
 	units.replaceChildren();
-	for (const metric of metrics) {
+	for (const metric of tableMetrics()) {
 		if (groups.lastChild.textContent === metric.label) {
 			groups.lastChild.colSpan++;
 		} else {
@@ -60,7 +63,7 @@ function showTableHead() {
 function tableRow(row) {
 	const site = siteOfRow[row], button = make("button", "name", nameOf(site));
 	const part = make("td", "number shown", share(state.metric.values[row], figures.width[0]));
-	const line = make("tr", "stack", part, ...metrics.map(metric => {
+	const line = make("tr", "stack", part, ...tableMetrics().map(metric => {
 		const cell = make("td", metric === state.metric ? "number shown" : "number other", figure(metric.values[row], metric.unit));
 
 		cell.title = wholeFigure(metric.values[row], metric.unit);
@@ -84,7 +87,7 @@ function toggleStack(line, button, row) {
 		return line.nextSibling.remove();
 	const cell = make("td", "", make("p", "", historyOf(row)), framesOf(row), locator(row));
 
-	cell.colSpan = metrics.length + 2;
+	cell.colSpan = tableMetrics().length + 2;
 	line.after(make("tr", "opened", cell));
 }
 
@@ -105,11 +108,7 @@ function locator(row) {
 	const button = make("button", "", "Show in the graph");
 
 	button.type = "button";
-	button.addEventListener("click", () => {
-		zoom(tree.leaf[row]);
-		canvas.scrollIntoView({ block: "center" });
-		canvas.focus();
-	});
+	button.addEventListener("click", () => showInGraph(row));
 	return button;
 }
 
@@ -122,10 +121,11 @@ const valueOf = (key, row) => {
 /* In words: figures, and when. */
 function historyOf(row) {
 	const total = valueOf("total-blocks", row), live = valueOf("live-blocks", row);
-	const parts = metrics.filter(metric => metric.unit === "bytes").map(metric => {
+	const isTold = metric => metric.unit === "bytes" && (metric.mark === undefined || metric.values[row]);
+	const parts = metrics.filter(isTold).map(metric => {
 		const blocks = metrics.find(other => other.label === metric.label && other.unit === "blocks");
 
-		return `${metric.label.toLowerCase()} ${wholeFigure(metric.values[row], "bytes")}` +
+		return `${inSentence(metric.label)} ${wholeFigure(metric.values[row], "bytes")}` +
 			(blocks ? ` in ${wholeFigure(blocks.values[row], "blocks")}` : "");
 	});
 
@@ -152,7 +152,7 @@ function showTable() {
 	byId("table-summary").textContent =
 		`${noun(rows.length, "stack")}${isPart ? ` of ${count(stacks.rows)}` : ""}` +
 		`${state.root ? ` below ${labelOf(state.root)}` : ""}${matching ? " that match" : ""}: ` +
-		`${state.metric.label.toLowerCase()} ${text}`;
+		`${inSentence(state.metric.label)} ${text}`;
 	byId("found").textContent = matching ? `${noun(rows.length, "stack")}, ${text}` : "";
 	more.hidden = shown.length === rows.length;
 	more.textContent = `Show ${count(Math.min(ROWS_AT_ONCE, rows.length - shown.length))} more of ` +

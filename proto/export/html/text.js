@@ -16,6 +16,10 @@ function make(tag, className, ...children) {
 
 const count = number => number.toLocaleString("en-US");
 
+/* A mark's name stays as it is. */
+const inSentence = label => label.charAt(0).toLowerCase() + label.slice(1);
+const asSentence = text => text.charAt(0).toUpperCase() + text.slice(1);
+
 /* As dhatctl has it: "979 KiB", "1.5 MiB" */
 function size(bytes) {
 	const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

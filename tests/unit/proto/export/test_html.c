@@ -12,6 +12,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/export/export.h"
+#include "proto/profile/redact.h"
 #include "tests/unit/sample.h"
 
 #define FRAME_NUMBERS 4 /* name, place, line, is it own code */
@@ -193,6 +194,146 @@ static void test_head(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+static struct json_object *column_of(struct json_object *data, const char *key)
+{
+	struct json_object *columns = get(data, "columns");
+
+	for (size_t i = 0; i < json_object_array_length(columns); i++) {
+		struct json_object *column = json_object_array_get_idx(columns, i);
+
+		if (!strcmp(json_object_get_string(get(column, "key")), key))
+			return column;
+	}
+	fail_msg("no column %s", key);
+	return NULL;
+}
+
+/* A mark's column has the rows alone that have something since. */
+static void check_mark(struct json_object *data, const char *key, const char *label, size_t count,
+		       uint64_t wanted)
+{
+	struct json_object *column = column_of(data, key), *rows = get(column, "rows"),
+			   *values = get(column, "values");
+	uint64_t sum = 0;
+	int64_t row = 0;
+
+	assert_string_equal(json_object_get_string(get(column, "label")), label);
+	assert_true(json_object_get_boolean(get(column, "is_sum")));
+	assert_int_equal(json_object_array_length(rows), count);
+	assert_int_equal(json_object_array_length(values), count);
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_free_ char *stack = NULL;
+
+		row += number_at(rows, i);
+		sum += number_at(values, i);
+		stack = stack_of(data, row);
+		if (number_at(values, i) >= 400)
+			assert_string_equal(stack,
+					    "main;Cache::insert(int);std::vector<int>::push_back("
+					    "int const&)");
+	}
+	assert_int_equal(sum, wanted);
+}
+
+static void test_marks(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct dhat_export_options options = { 0 };
+	struct json_object *data = data_of(snapshot, &options);
+	struct json_object *mark = json_object_array_get_idx(get(data, "marks"), 1);
+
+	assert_int_equal(json_object_array_length(get(data, "marks")), 2);
+	assert_string_equal(json_object_get_string(get(mark, "name")), "late");
+	assert_int_equal(json_object_get_int64(get(mark, "us")), 60000000);
+	assert_int_equal(json_object_get_int(get(column_of(data, "since-1-blocks"), "mark")), 1);
+	check_mark(data, "since-0-bytes", "Since early, 22:13:50 UTC", 2, 900100);
+	check_mark(data, "since-0-blocks", "Since early, 22:13:50 UTC", 2, 901);
+	check_mark(data, "since-1-bytes", "Since late, 22:14:20 UTC", 1, 400000);
+	check_mark(data, "since-1-blocks", "Since late, 22:14:20 UTC", 1, 400);
+	json_object_put(data);
+	/* of a watch of days the time alone would say nothing */
+	snapshot->head->target->observed_ns = 86400000000000;
+	data = data_of(snapshot, &options);
+	check_mark(data, "since-1-blocks", "Since late, 2023-11-14 22:14:20 UTC", 1, 400);
+	json_object_put(data);
+	dhat_snapshot_free(snapshot);
+}
+
+static void test_timeline(void **state)
+{
+	static const char *const series[] = { "live_bytes", "most_bytes", "live_blocks",
+					      "allocations", "rss_bytes" };
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct dhat_export_options options = { 0 };
+	struct json_object *data = data_of(snapshot, &options), *timeline = get(data, "timeline");
+
+	assert_int_equal(json_object_get_int64(get(timeline, "start_us")), 0);
+	assert_int_equal(json_object_get_int64(get(timeline, "slot_us")), 30000000);
+	assert_int_equal(json_object_get_int64(get(timeline, "end_us")), 90000000);
+	assert_int_equal(json_object_get_int64(get(timeline, "peak_us")), 80000000);
+	assert_int_equal(json_object_get_int64(get(timeline, "peak_bytes")), 913365);
+	for (size_t i = 0; i < ARRAY_SIZE(series); i++)
+		assert_int_equal(json_object_array_length(get(timeline, series[i])), 3);
+	assert_int_equal(number_at(get(timeline, "live_bytes"), 1), 913365);
+	assert_int_equal(number_at(get(timeline, "rss_bytes"), 2), 9500000);
+	json_object_put(data);
+	snapshot->end->timeline->slot_ns = 0;
+	data = data_of(snapshot, &options);
+	assert_false(json_object_object_get_ex(data, "timeline", NULL));
+	json_object_put(data);
+	dhat_snapshot_free(snapshot);
+}
+
+/* By line: of its stacks the one that has most; and nothing where nobody knows. */
+static void test_suspects(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct dhat_export_options options = { 0 };
+	struct json_object *data = data_of(snapshot, &options), *suspect;
+	_cleanup_free_ char *stack = NULL;
+
+	assert_string_equal(json_object_get_string(get(data, "growth")), "1 line leaks");
+	assert_int_equal(json_object_array_length(get(data, "suspects")), 1);
+	assert_int_equal(json_object_get_int(get(data, "suspect_count")), 1);
+	suspect = json_object_array_get_idx(get(data, "suspects"), 0);
+	stack = stack_of(data, json_object_get_int(get(suspect, "row")));
+	assert_string_equal(stack,
+			    "main;Cache::insert(int);std::vector<int>::push_back(int const&)");
+	assert_string_equal(json_object_get_string(get(suspect, "course")), "leaks");
+	assert_string_equal(json_object_get_string(get(suspect, "confidence")), "medium");
+	assert_string_equal(json_object_get_string(get(suspect, "why")),
+			    "grows 586 KiB a minute since 2023-11-14 22:13:21 UTC; "
+			    "nothing older than 3 us was freed");
+	json_object_put(data);
+	snapshot->end->history->count = 0;
+	data = data_of(snapshot, &options);
+	assert_false(json_object_object_get_ex(data, "growth", NULL));
+	assert_false(json_object_object_get_ex(data, "suspects", NULL));
+	json_object_put(data);
+	dhat_snapshot_free(snapshot);
+}
+
+/* People name marks, and a suspect is a place: nothing of either is left. */
+static void test_redacted(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct dhat_export_options options = { 0 };
+	struct json_object *data;
+	const char *text;
+
+	assert_int_equal(dhat_redact(snapshot), 0);
+	data = data_of(snapshot, &options);
+	text = json_object_to_json_string_ext(data, JSON_C_TO_STRING_NOSLASHESCAPE);
+	assert_int_equal(json_object_array_length(get(data, "suspects")), 1);
+	assert_non_null(strstr(text, "Since mark-1, 22:13:50 UTC"));
+	assert_null(strstr(text, "Since early"));
+	assert_null(strstr(text, "Cache"));
+	assert_null(strstr(text, "cache.cc"));
+	assert_null(strstr(text, "/usr/bin"));
+	json_object_put(data);
+	dhat_snapshot_free(snapshot);
+}
+
 /* Figures of a difference have signs, and what has no difference is not there. */
 static void test_difference(void **state)
 {
@@ -211,6 +352,10 @@ static void test_difference(void **state)
 		sum += number_at(live, i);
 	assert_int_equal(sum, (int64_t)sum_of(snapshot, DHAT_LIVE_BYTES));
 	assert_true(sum < 0);
+	/* times and marks are one profile's */
+	assert_false(json_object_object_get_ex(data, "marks", NULL));
+	assert_false(json_object_object_get_ex(data, "timeline", NULL));
+	assert_false(json_object_object_get_ex(data, "suspects", NULL));
 	json_object_put(data);
 	dhat_snapshot_free(snapshot);
 }
@@ -236,11 +381,16 @@ static void test_hostile_names(void **state)
 	location->file = strdup(hostile);
 	snapshot->head->target->executable = strdup(hostile);
 	snapshot->end->verdict->reasons[0] = strdup(hostile);
+	free(snapshot->head->marks[0]->name);
+	snapshot->head->marks[0]->name = strdup(hostile); /* a reader refuses it */
 	data = data_of(snapshot, &options);
 	assert_string_equal(
 		json_object_get_string(json_object_array_get_idx(get(data, "reasons"), 0)),
 		cleaned);
 	assert_string_equal(json_object_get_string(get(data, "executable")), cleaned);
+	assert_string_equal(json_object_get_string(
+				    get(json_object_array_get_idx(get(data, "marks"), 0), "name")),
+			    cleaned);
 	for (size_t row = 0; row < SAMPLE_POINTS - 1; row++) {
 		free(stack);
 		stack = stack_of(data, row);
@@ -383,6 +533,8 @@ int main(void)
 		cmocka_unit_test(test_sums),	      cmocka_unit_test(test_stacks),
 		cmocka_unit_test(test_head),	      cmocka_unit_test(test_difference),
 		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_hostile_note),
+		cmocka_unit_test(test_marks),	      cmocka_unit_test(test_timeline),
+		cmocka_unit_test(test_suspects),      cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_size),
 	};
 
