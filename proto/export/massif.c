@@ -1,9 +1,10 @@
 /* massif: what Valgrind's massif writes, for ms_print and massif-visualizer.
  *
  * Of the moments it could hold we know two with their stacks: t-gmax, which is its "peak", and
- * t-end. A tree begins where memory was asked for and goes outwards, the largest first. As massif
- * does, it puts together what is below a share of the whole, so that the file stays small; its
- * sums are those of all. Its reader takes "#" for the beginning of a comment, in names too.
+ * t-end; between them stands what was live at the end of each slot of the timeline. A tree begins
+ * where memory was asked for and goes outwards, the largest first. As massif does, it puts together
+ * what is below a share of the whole, so that the file stays small; its sums are those of all. Its
+ * reader takes "#" for the beginning of a comment, in names too.
  */
 #include "export.h"
 
@@ -170,6 +171,15 @@ static int put_node(const struct tree *tree, const struct node *node, uint32_t d
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
+static void put_head(struct tree *tree, unsigned number, uint64_t ns, uint64_t bytes,
+		     const char *kind)
+{
+	fprintf(tree->file,
+		"#-----------\nsnapshot=%u\n#-----------\ntime=%" PRIu64 "\nmem_heap_B=%" PRIu64
+		"\nmem_heap_extra_B=0\nmem_stacks_B=0\nheap_tree=%s\n",
+		number, ns / NS_PER_MS, bytes, kind);
+}
+
 static int put_moment(struct tree *tree, unsigned number, uint64_t ns, enum dhat_metric metric,
 		      const char *kind)
 {
@@ -179,26 +189,58 @@ static int put_moment(struct tree *tree, unsigned number, uint64_t ns, enum dhat
 		all.bytes += dhat_metric_of(all.at[i], metric);
 	tree->metric = metric;
 	tree->least = all.bytes / THRESHOLD;
-	fprintf(tree->file,
-		"#-----------\nsnapshot=%u\n#-----------\ntime=%" PRIu64 "\nmem_heap_B=%" PRIu64
-		"\nmem_heap_extra_B=0\nmem_stacks_B=0\nheap_tree=%s\n",
-		number, ns / NS_PER_MS, all.bytes, kind);
+	put_head(tree, number, ns, all.bytes, kind);
 	return put_node(tree, &all, 0);
+}
+
+/* Of the whole process: beside trees of chosen stacks it would say something else. */
+static const Dhat__Timeline *timeline_of(const struct dhat_snapshot *snapshot)
+{
+	uint64_t live_bytes = 0;
+
+	for (size_t i = 0; i < snapshot->point_count; i++)
+		live_bytes += snapshot->points[i]->live_bytes;
+	return live_bytes == snapshot->end->totals->live_bytes ? snapshot->end->timeline : NULL;
+}
+
+/* The timeline's slots that end in [from_ns, to_ns). */
+static void put_slots(struct tree *tree, unsigned *number, uint64_t from_ns, uint64_t to_ns)
+{
+	const Dhat__Timeline *timeline = timeline_of(tree->rendering->snapshot);
+	size_t count = timeline && timeline->slot_ns ? timeline->n_live_bytes : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t ns = timeline->start_ns + (i + 1) * timeline->slot_ns;
+
+		if (ns >= from_ns && ns < to_ns)
+			put_head(tree, (*number)++, ns, timeline->live_bytes[i], "empty");
+	}
+}
+
+static int put_moments(struct tree *tree)
+{
+	const Dhat__Totals *totals = tree->rendering->snapshot->end->totals;
+	unsigned number = 0;
+	int r;
+
+	put_slots(tree, &number, 0, totals->peak_ns);
+	r = put_moment(tree, number++, totals->peak_ns, DHAT_PEAK_BYTES, "peak");
+	if (r < 0)
+		return r;
+	put_slots(tree, &number, totals->peak_ns, totals->end_ns);
+	return put_moment(tree, number, totals->end_ns, DHAT_LIVE_BYTES, "detailed");
 }
 
 static int put_file(struct tree *tree)
 {
 	const struct dhat_snapshot *snapshot = tree->rendering->snapshot;
-	const Dhat__Totals *totals = snapshot->end->totals;
 	_cleanup_free_ char *name = line_text(snapshot->head->target->executable);
-	int r;
 
 	if (!name)
 		return -ENOMEM;
 	fprintf(tree->file, "desc: dhatd " DHAT_VERSION ", %s\ncmd: %s\ntime_unit: ms\n",
 		dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)), name);
-	r = put_moment(tree, 0, totals->peak_ns, DHAT_PEAK_BYTES, "peak");
-	return r < 0 ? r : put_moment(tree, 1, totals->end_ns, DHAT_LIVE_BYTES, "detailed");
+	return put_moments(tree);
 }
 
 static int write_massif(const struct dhat_snapshot *snapshot,

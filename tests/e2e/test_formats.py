@@ -110,11 +110,17 @@ def test_jsonl(ctl, dhat, sums):
 
 
 def test_massif(ctl, dhat, sums):
-    """ms_print reads two moments, and each tree adds up: with no threshold the innermost frames are all there is."""
+    """ms_print reads two trees, and each adds up: with no threshold the innermost frames are all there is. Around them
+    is what was live at the end of each slot of the timeline, as far as it ends before t-end."""
     path = exported(ctl, dhat, ".massif")
     printed = subprocess.run(["ms_print", "--threshold=0", path], capture_output=True, text=True, check=True).stdout
     moments = re.findall(r"^ +\d+ +[\d,]+ +[\d,]+ +([\d,]+) +0 +0$", printed, re.M)
-    assert [int(n.replace(",", "")) for n in moments] == [sums["gb"], sums["eb"]], printed[:3000]
+    timeline = json.loads(exported(ctl, dhat, ".jsonl").read_text().partition("\n")[0])["timeline"]
+    moments = [int(n.replace(",", "")) for n in moments]
+    peak, end = map(int, re.search(r"Detailed snapshots: \[(\d+) \(peak\), (\d+)\]", printed).groups())
+    assert (moments.pop(end), moments.pop(peak)) == (sums["eb"], sums["gb"]), printed[:3000]
+    assert moments == timeline["live_bytes"][:len(moments)]
+    assert len(moments) in (len(timeline["live_bytes"]) - 1, len(timeline["live_bytes"]))
     for tree, field in zip(printed.split("(heap allocation functions)")[1:], ("gb", "eb"), strict=True):
         assert sum(int(n.replace(",", "")) for n in re.findall(r"^->[\d.]+% \(([\d,]+)B\)", tree, re.M)) == sums[field]
     assert re.search(r"main \(.*stacks_cxx.cc:\d+\)", printed)

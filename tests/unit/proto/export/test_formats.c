@@ -425,12 +425,12 @@ static uint64_t read_node(char **text, size_t depth, uint64_t *ret_own)
 	return bytes;
 }
 
-static void check_moment(char **text, const char *kind, uint64_t ms, uint64_t bytes)
+static void check_head(char **text, const char *kind, unsigned number, uint64_t ms, uint64_t bytes)
 {
-	uint64_t own = 0;
 	char wanted[64];
 
-	assert_int_equal(strncmp(next_line(text), "snapshot=", strlen("snapshot=")), 0);
+	snprintf(wanted, sizeof(wanted), "snapshot=%u", number);
+	assert_string_equal(next_line(text), wanted);
 	snprintf(wanted, sizeof(wanted), "time=%" PRIu64, ms);
 	assert_string_equal(next_line(text), wanted);
 	snprintf(wanted, sizeof(wanted), "mem_heap_B=%" PRIu64, bytes);
@@ -439,6 +439,14 @@ static void check_moment(char **text, const char *kind, uint64_t ms, uint64_t by
 	assert_string_equal(next_line(text), "mem_stacks_B=0");
 	snprintf(wanted, sizeof(wanted), "heap_tree=%s", kind);
 	assert_string_equal(next_line(text), wanted);
+}
+
+static void check_moment(char **text, const char *kind, unsigned number, uint64_t ms,
+			 uint64_t bytes)
+{
+	uint64_t own = 0;
+
+	check_head(text, kind, number, ms, bytes);
 	assert_int_equal(read_node(text, 0, &own), bytes);
 	assert_int_equal(own, bytes); /* each stack's bytes are somewhere */
 }
@@ -461,9 +469,31 @@ static void test_massif(void **state)
 	assert_string_equal(next_line(&rest), "desc: dhatd " DHAT_VERSION ", inexact");
 	assert_string_equal(next_line(&rest), "cmd: /usr/bin/service");
 	assert_string_equal(next_line(&rest), "time_unit: ms");
-	check_moment(&rest, "peak", 80000, sum_of(snapshot, DHAT_PEAK_BYTES));
-	check_moment(&rest, "detailed", 90000, sum_of(snapshot, DHAT_LIVE_BYTES));
+	/* the last slot ends where t-end is */
+	check_head(&rest, "empty", 0, 30000, 400000);
+	check_head(&rest, "empty", 1, 60000, 913365);
+	check_moment(&rest, "peak", 2, 80000, sum_of(snapshot, DHAT_PEAK_BYTES));
+	check_moment(&rest, "detailed", 3, 90000, sum_of(snapshot, DHAT_LIVE_BYTES));
 	assert_string_equal(rest, "");
+	dhat_snapshot_free(snapshot);
+}
+
+/* Stacks that were chosen have no timeline of their own; what comes behind the peak stands there.
+ */
+static void test_massif_timeline(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	_cleanup_free_ char *text = NULL, *part = NULL;
+
+	snapshot->end->totals->peak_ns = 30000000000;
+	text = export(&dhat_massif_exporter, snapshot, &options, NULL);
+	assert_non_null(strstr(text, "snapshot=0\n#-----------\ntime=30000\nmem_heap_B=913365\n"));
+	assert_non_null(strstr(text, "snapshot=1\n#-----------\ntime=30000\nmem_heap_B=400000\n"));
+	assert_non_null(strstr(text, "snapshot=2\n#-----------\ntime=60000\nmem_heap_B=913365\n"));
+	snapshot->points[0]->live_bytes = 0;
+	part = export(&dhat_massif_exporter, snapshot, &options, NULL);
+	assert_null(strstr(part, "heap_tree=empty"));
 	dhat_snapshot_free(snapshot);
 }
 
@@ -646,6 +676,7 @@ int main(void)
 		cmocka_unit_test(test_pprof_trimmed),
 		cmocka_unit_test(test_suffixes),
 		cmocka_unit_test(test_massif),
+		cmocka_unit_test(test_massif_timeline),
 		cmocka_unit_test(test_massif_names),
 		cmocka_unit_test(test_callgrind),
 		cmocka_unit_test(test_callgrind_recursion),
