@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
 
-tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops] [files]
+tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops] [looks]
+                     [files]
 pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
 frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
 attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
+looks   what each look of `dhatctl top` at a process with 10,000 stacks costs dhatd
 files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of each format, of a difference, and
         until a browser has drawn the report (make deps-test)
 
@@ -260,6 +262,27 @@ class Bench:
         return {"pairs": pairs, "ns": ns, "lost": lost, "counters": counters,
                 "cpu_seconds": about["daemon_cpu_seconds"]}
 
+    def looks(self):
+        stacks, looks = 10_000, 20
+        many = subprocess.Popen([self.build / "tests/targets/many_stacks"], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+        many.stdout.readline()
+        spent = []
+        with self.dhatd(many):
+            many.stdin.write(f"alloc {stacks}\n")
+            many.stdin.flush()
+            many.stdout.readline()
+            for count in (1, 1, 1 + looks):  # names are looked up once
+                before = self.status()["daemon_cpu_seconds"]
+                subprocess.run([self.build / "dhatctl", "top", "--socket", self.socket, "--json", "--every", "0.1",
+                                "--count", str(count)], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+                spent.append(self.status()["daemon_cpu_seconds"] - before)
+        many.kill()
+        many.wait()
+        first, each = spent[1], (spent[2] - spent[1]) / looks
+        say(f"looks: {stacks:,} stacks: the first look of `dhatctl top` takes {first * 1000:.0f} ms of dhatd's CPU time, "
+            f"each further one {each * 1000:.2f} ms")
+        return {"first_seconds": first, "each_seconds": each}
 
     def files(self):
         sys.path.insert(0, str(ROOT / "tests/e2e"))
@@ -304,7 +327,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of the drop test")
     parser.add_argument("--link", default="", choices=["", "session", "multi", "perf"])
     parser.add_argument("--json", help="write all figures there, too")
-    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops"])
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops", "looks"])
     args = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root (BPF and uprobes); run: sudo make bench")
@@ -316,7 +339,7 @@ def main():
         args.link = args.link or best_link(bench)
         for part in args.parts:
             run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
-                   "drops": bench.drops, "files": bench.files}[part]
+                   "drops": bench.drops, "looks": bench.looks, "files": bench.files}[part]
             results[part] = run()
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
