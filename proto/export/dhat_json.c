@@ -57,6 +57,8 @@ static struct json_object *time_text(uint64_t unix_ns)
 	char text[64];
 	struct tm tm;
 
+	if (!unix_ns) /* a profile of another program's, read back */
+		return json_object_new_string("not known");
 	gmtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return json_object_new_string(text);

@@ -187,7 +187,7 @@ int dhat_gate_prepare(struct dhat_gate *gate, struct dhat_error *err)
 int dhat_gate_judge(struct dhat_gate *gate, struct dhat_snapshot *snapshot_, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = snapshot_;
-	enum dhat_verdict worst = gate->may_be_inexact	 ? DHAT_INEXACT
+	enum dhat_verdict worst = gate->may_be_inexact	 ? DHAT_NOT_KNOWN
 				  : gate->may_be_partial ? DHAT_PARTIAL
 							 : DHAT_EXACT;
 	int r = array_make_room(&gate->judgements, &gate->judgement_room, gate->judgement_count);

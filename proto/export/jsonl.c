@@ -115,6 +115,10 @@ static int put_totals(const struct dhat_snapshot *snapshot, bool is_difference, 
 		r = dhat_json_put_string(file, verdict->reasons[i]);
 	}
 	fputc(']', file);
+	if (r == 0 && snapshot->lacks) {
+		fputs(",\"lacks\":", file);
+		r = dhat_json_put_string(file, snapshot->lacks);
+	}
 	put_timeline(snapshot->end->timeline, file);
 	fputs("}\n", file);
 	return r;

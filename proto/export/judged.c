@@ -161,11 +161,14 @@ static void print_heading(struct screen *screen, const struct dhat_judgement *ju
 	const char *bad = judgement->is_trusted ? "" : "FAILS ";
 	_cleanup_free_ char *verdict = judged_verdict(judgement);
 	char duration[DHAT_UNIT_CHARS], text[256];
+	size_t used;
 
-	snprintf(text, sizeof(text), "Judged: %s (pid %" PRIu32 "), watched %sfor %s",
-		 judgement->digest->program, target->pid,
-		 target->from_start ? "from its start " : "",
-		 dhat_format_duration(target->observed_ns, duration));
+	used = snprintf(text, sizeof(text), "Judged: %s (pid %" PRIu32 "), watched%s",
+			judgement->digest->program, target->pid,
+			target->from_start ? " from its start" : "");
+	if (target->observed_ns && used < sizeof(text)) /* else it is not known */
+		snprintf(text + used, sizeof(text) - used, " for %s",
+			 dhat_format_duration(target->observed_ns, duration));
 	screen_paragraph(screen, 0, text);
 	if (!verdict)
 		return;

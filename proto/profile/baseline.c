@@ -225,7 +225,7 @@ static enum dhat_verdict verdict_of(struct json_object *root)
 	if (!json_object_object_get_ex(root, "verdict", &word))
 		return DHAT_INEXACT;
 	text = json_object_get_string(word);
-	for (int i = DHAT_EXACT; text && i < DHAT_INEXACT; i++)
+	for (int i = DHAT_EXACT; text && i <= DHAT_NOT_KNOWN; i++)
 		if (!strcmp(text, dhat_verdict_word(i)))
 			return i;
 	return DHAT_INEXACT;

@@ -29,6 +29,7 @@ void dhat_snapshot_free(struct dhat_snapshot *snapshot)
 	free(snapshot->frames);
 	free(snapshot->points);
 	free(snapshot->pids);
+	free(snapshot->lacks);
 	free(snapshot);
 }
 

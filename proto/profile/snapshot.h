@@ -37,6 +37,9 @@ struct dhat_snapshot { /* for reading; what it points to belongs to it */
 	size_t point_count;
 	uint32_t *pids;	  /* of whom it is if it was put together (snapshot_merge.h) */
 	size_t pid_count; /* 0: of head->target alone */
+	/* of a file of another kind (proto/import/): which, and what it does not hold, for a
+	 * person; NULL: nothing */
+	char *lacks;
 
 	/* private: what owns all this */
 	Dhat__SnapshotPart **parts;

@@ -101,11 +101,7 @@ static int read_head(struct reader *reader, struct dhat_error *err)
 	if (ferror(reader->file))
 		return unreadable(reader, err);
 	if (n != sizeof(head) || memcmp(head, MAGIC, strlen(MAGIC)))
-		return bad(reader,
-			   head[0] == '{' ? "DHAT JSON cannot be read back; what `dhatctl snapshot "
-					    "-o FILE.dhat' writes can"
-					  : "not a snapshot of dhatctl's (.dhat)",
-			   err);
+		return bad(reader, "not a snapshot of dhatctl's (.dhat), nor DHAT JSON", err);
 	reader->crc = crc32(reader->crc, head, sizeof(head));
 	version = dhat_frame_decode_head(head + 8);
 	if (version != DHAT_SNAPSHOT_FILE_VERSION)

@@ -422,6 +422,8 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 		r = add_verdict(into->end->verdict, from->end->verdict);
 	if (r < 0)
 		return r;
+	if (!into->lacks)
+		into->lacks = take_ptr(from->lacks);
 	align_times(into, from);
 	merge_ages(without_qualifiers(into->head), from->head);
 	r = align_histories(into, from);

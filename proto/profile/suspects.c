@@ -271,7 +271,7 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 	bool is_doubtful;
 
 	dhat_suspect_judge(&facts, ret);
-	is_doubtful = dhat_verdict_of(snapshot->end->verdict) == DHAT_INEXACT ||
+	is_doubtful = dhat_verdict_of(snapshot->end->verdict) >= DHAT_INEXACT ||
 		      (snapshot->head->target->from_start && ret->frees_none);
 	if (is_doubtful && ret->confidence > DHAT_MEDIUM)
 		ret->confidence = DHAT_MEDIUM;

@@ -40,7 +40,7 @@ static const char *path_tail(const char *path, int count)
 	return tail;
 }
 
-/* "dir/file.c:12", "dir/file.c", "object+0x12a4"; NULL: out of memory. */
+/* "dir/file.c:12", "dir/file.c", "object+0x12a4", "object"; NULL: out of memory. */
 static char *place_of(const Dhat__Frame *frame, const Dhat__Location *location,
 		      const struct dhat_line_style *style)
 {
@@ -58,7 +58,8 @@ static char *place_of(const Dhat__Frame *frame, const Dhat__Location *location,
 	} else if (*frame->object) {
 		const char *object = path_tail(frame->object, 1);
 
-		if (style->is_portable || (is_file_only && has_function))
+		/* nothing runs at 0: the file it was read from (proto/import/) lacks the offset */
+		if (style->is_portable || (is_file_only && has_function) || !frame->object_vaddr)
 			return strdup(object);
 		n = asprintf(&place, "%s+0x%" PRIx64, object, frame->object_vaddr);
 	} else if (style->is_portable) {

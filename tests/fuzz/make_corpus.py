@@ -471,6 +471,10 @@ FIGURES = b"".join(b', "%s_%s": 1' % (when, what) for when in (b"live", b"peak",
 BASELINE = (b'{"dhatd_baseline": 1, "program": "p", "verdict": "exact", "totals": {"x": 1' + FIGURES
             + b'}, "stacks": [\n{"stack": ["f (a.c)", "main (a.c)"]' + FIGURES + b'},\n{"stack": ["g"]' + FIGURES
             + b"}\n]}\n")
+READ_BACK = (b'{"dhatFileVersion":2,"mode":"heap","bklt":true,"tu":"instrs","te":2,"tg":1,"cmd":"p","pid":7,"pps":['
+             b'{"tb":8,"tbk":2,"tl":9,"mb":8,"mbk":2,"gb":8,"gbk":2,"eb":4,"ebk":1,"fs":[1]}],"ftbl":["[root]","%s"]}')
+FRAME_LINES = [b"0x1: f (a.c:1:2)", b"0x1: ??? (in /x (deleted)+0x12)", b"0x1: ??? (in no file)", b"[3 frames left out]",
+               b"0x1: (anonymous namespace)::f (in /x)", b"[stack ends early: no rule]"]
 
 
 def main():
@@ -502,6 +506,11 @@ def main():
         write(top / "demangle", f"name-{i}", name)
     for i, name in enumerate(PLAIN_NAMES):
         write(top / "function_name", f"name-{i}", name.encode())
+    for golden in sorted((Path(__file__).parent.parent / "golden").glob("*.dhat.json")):
+        write(top / "readback", golden.name, golden.read_bytes())
+        write(top / "readback", f"others-{golden.name}", golden.read_bytes().replace(b'"dhatd"', b'"x"'))
+    for i, line in enumerate(FRAME_LINES):
+        write(top / "readback", f"line-{i}", READ_BACK % line)
     write(top / "message", "request", b"\x08\x01\x12\x02\x08\x05")
     write(top / "message", "snapshot", b"DHATSNAP" + struct.pack("<IIIIII", 1, 0, 2, 0x0A, 0xFFFFFFFF, 0))
     write(top / "message", "frame-giant", b"DHATSNAP" + struct.pack("<III", 1, 0, 0x7FFFFFFF) + b"\0" * 64)

@@ -1,0 +1,574 @@
+#include "dhat_json.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frame_line.h"
+#include "json_text.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/json_read.h"
+#include "proto/profile/verdict.h"
+#include "proto/wire/words.h"
+
+#define FILE_VERSION 2
+#define STOP_BEGIN "[stack ends early: "
+#define LEFT_OUT_END " left out]"
+#define NO_STACK "[no stack]"
+#define MMAP "[mmap]"
+#define PRELOADED "/vgpreload_dhat-"
+
+DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+static inline void json_object_put_ptr(struct json_object **object)
+{
+	json_object_put(*object);
+}
+
+struct importer {
+	const char *path; /* for messages */
+	struct json_object *root;
+	struct json_object *block; /* "dhatd"; NULL: the file is of others */
+	bool has_time;		   /* times are in µs */
+	struct dhat_snapshot *snapshot;
+	Dhat__Totals sums; /* of all points */
+	struct dhat_error *err;
+};
+
+static int bad(struct importer *importer, const char *what)
+{
+	return dhat_error_set(importer->err, EBADMSG, DHAT_EXIT_BAD_FILE, "%s: %s", importer->path,
+			      what);
+}
+
+static int failed(struct importer *importer, int r, const char *what)
+{
+	if (r == -EBADMSG)
+		return bad(importer, what);
+	return r < 0 ? dhat_error_errno(importer->err, -r, "cannot read %s", importer->path) : 0;
+}
+
+/* NULL: there is none of that type. */
+static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, type))
+		return NULL;
+	return value;
+}
+
+static const char *text_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = member(object, key, json_type_string);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+/* 0 where it is missing, too; -EBADMSG: it is no number of that kind. */
+static int number_of(struct json_object *object, const char *key, uint64_t *ret)
+{
+	struct json_object *value;
+
+	*ret = 0;
+	if (!json_object_object_get_ex(object, key, &value))
+		return 0;
+	return dhat_json_read_number(value, ret);
+}
+
+/* ---- is it what can be read? --------------------------------------------------------------- */
+
+static int check_mode(struct importer *importer)
+{
+	const char *mode = text_of(importer->root, "mode");
+	struct json_object *has_lifetimes = member(importer->root, "bklt", json_type_boolean);
+
+	if (strcmp(mode, "heap") && strcmp(mode, "rust-heap"))
+		return dhat_error_set(importer->err, EBADMSG, DHAT_EXIT_BAD_FILE,
+				      "%s: DHAT's mode \"%.40s\" counts events and not blocks, so "
+				      "there is no heap in it: mode \"heap\" can be read",
+				      importer->path, mode);
+	if (!has_lifetimes || !json_object_get_boolean(has_lifetimes))
+		return bad(importer, "DHAT JSON without lifetimes (bklt): it does not say what is "
+				     "live");
+	return 0;
+}
+
+static int check_kind(struct importer *importer)
+{
+	struct json_object *version;
+	uint64_t number;
+
+	if (!json_object_object_get_ex(importer->root, "dhatFileVersion", &version))
+		return bad(importer, "not DHAT JSON (no dhatFileVersion), and no other file that "
+				     "can be read back");
+	if (dhat_json_read_number(version, &number) < 0 || number != FILE_VERSION)
+		return bad(importer, "DHAT JSON of another version than 2");
+	importer->block = member(importer->root, "dhatd", json_type_object);
+	/* dhat-rs writes the same two letters, and Valgrind "instrs" */
+	importer->has_time = !strcmp(text_of(importer->root, "tu"), "µs");
+	return check_mode(importer);
+}
+
+/* ---- parts --------------------------------------------------------------------------------- */
+
+/* Takes the message over, whether it succeeds or not. */
+static int add_part(struct importer *importer, Dhat__SnapshotPart__PartCase kind,
+		    ProtobufCMessage *message)
+{
+	Dhat__SnapshotPart *part = malloc(sizeof(*part));
+	struct dhat_error why = { 0 };
+	int r;
+
+	if (!part) {
+		protobuf_c_message_free_unpacked(message, NULL);
+		return failed(importer, -ENOMEM, NULL);
+	}
+	dhat__snapshot_part__init(part);
+	part->part_case = kind;
+	part->head = (Dhat__SnapshotHead *)message; /* a union of pointers */
+	r = dhat_snapshot_add(importer->snapshot, part, &why);
+	return r < 0 ? dhat_error_set(importer->err, -r, why.code, "%s: %s", importer->path,
+				      why.message)
+		     : 0;
+}
+
+/* A message with its defaults; NULL: no memory. */
+static void *new_message(const ProtobufCMessageDescriptor *descriptor)
+{
+	ProtobufCMessage *message = malloc(descriptor->sizeof_message);
+
+	if (message)
+		protobuf_c_message_init(descriptor, message);
+	return message;
+}
+
+/* ---- the beginning ------------------------------------------------------------------------- */
+
+static int read_target(struct importer *importer, Dhat__Target *target)
+{
+	uint64_t pid, end_us;
+
+	if (number_of(importer->root, "pid", &pid) < 0 || pid > INT32_MAX ||
+	    number_of(importer->root, "te", &end_us) < 0 || end_us > UINT64_MAX / 1000)
+		return -EBADMSG;
+	target->pid = (uint32_t)pid;
+	target->observed_ns = importer->has_time ? end_us * 1000 : 0;
+	target->command = strdup(text_of(importer->root, "cmd"));
+	target->state = strdup(DHAT_STATE_EXITED);
+	target->from_start = true;
+	if (!target->command || !target->state) {
+		/* what is freed as a message has texts, or their defaults */
+		target->command = target->command ?: (char *)(uintptr_t)protobuf_c_empty_string;
+		target->state = target->state ?: (char *)(uintptr_t)protobuf_c_empty_string;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What the block tells that the points then do not have. */
+static void forget_moments(Dhat__SnapshotHead *head)
+{
+	for (size_t i = 0; i < head->n_marks; i++)
+		dhat__mark__free_unpacked(head->marks[i], NULL);
+	free(head->marks);
+	head->marks = NULL;
+	head->n_marks = 0;
+	head->has_ages = false;
+	head->older_ns = head->lifetimes_since_ns = 0;
+}
+
+static int read_head(struct importer *importer)
+{
+	Dhat__SnapshotHead *head = new_message(&dhat__snapshot_head__descriptor);
+	int r = head ? 0 : -ENOMEM;
+
+	if (r == 0 && importer->block) {
+		r = dhat_json_read_fields(importer->block, &head->base);
+		forget_moments(head);
+	} else if (r == 0) {
+		head->format_version = DHAT_SNAPSHOT_VERSION;
+		head->sample_rate = 1;
+		head->target = new_message(&dhat__target__descriptor);
+		r = head->target ? read_target(importer, head->target) : -ENOMEM;
+	}
+	if (r < 0) {
+		if (head)
+			dhat__snapshot_head__free_unpacked(head, NULL);
+		return failed(importer, r, "its beginning holds a value that cannot be there");
+	}
+	return add_part(importer, DHAT__SNAPSHOT_PART__PART_HEAD, &head->base);
+}
+
+/* ---- frames: number n is line n of the table ----------------------------------------------- */
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), end_length = strlen(end);
+
+	return length >= end_length && !strcmp(text + length - end_length, end);
+}
+
+static int read_frame(struct json_object *value, Dhat__Frame *frame)
+{
+	const char *line;
+	int r;
+
+	if (!json_object_is_type(value, json_type_string))
+		return -EBADMSG;
+	line = json_object_get_string(value);
+	r = dhat_frame_line_read(line, frame);
+	/* how many they were is in the words, which is what is shown */
+	if (r == 0 && *line == '[' && ends_with(line, LEFT_OUT_END))
+		frame->left_out = 1;
+	return r;
+}
+
+static int fill_frames(struct json_object *table, Dhat__FrameBatch *batch)
+{
+	size_t count = json_object_array_length(table);
+	int r = 0;
+
+	batch->frames = calloc(count + 1, sizeof(Dhat__Frame *));
+	if (!batch->frames)
+		return -ENOMEM;
+	for (size_t i = 1; r == 0 && i < count; i++) { /* 0 is "[root]" */
+		Dhat__Frame *frame = new_message(&dhat__frame__descriptor);
+
+		if (!frame)
+			return -ENOMEM;
+		batch->frames[batch->n_frames++] = frame;
+		r = read_frame(json_object_array_get_idx(table, i), frame);
+	}
+	return r;
+}
+
+static int read_frames(struct importer *importer, struct json_object *table)
+{
+	Dhat__FrameBatch *batch;
+	int r;
+
+	if (json_object_array_length(table) > DHAT_SNAPSHOT_MAX_FRAMES)
+		return bad(importer, "too many frames");
+	batch = new_message(&dhat__frame_batch__descriptor);
+	r = batch ? fill_frames(table, batch) : -ENOMEM;
+	if (r < 0) {
+		if (batch)
+			dhat__frame_batch__free_unpacked(batch, NULL);
+		return failed(importer, r, "its frame table (ftbl) holds what is no text");
+	}
+	return add_part(importer, DHAT__SNAPSHOT_PART__PART_FRAMES, &batch->base);
+}
+
+/* ---- points -------------------------------------------------------------------------------- */
+
+static int read_figures(struct importer *importer, struct json_object *object,
+			Dhat__ProgramPoint *point)
+{
+	const struct {
+		const char *key;
+		uint64_t *value;
+	} figures[] = {
+		{ "tb", &point->total_bytes },	{ "tbk", &point->total_blocks },
+		{ "tl", &point->lifetimes_us }, { "mb", &point->max_bytes },
+		{ "mbk", &point->max_blocks },	{ "gb", &point->peak_bytes },
+		{ "gbk", &point->peak_blocks }, { "eb", &point->live_bytes },
+		{ "ebk", &point->live_blocks },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
+		if (number_of(object, figures[i].key, figures[i].value) < 0)
+			return -EBADMSG;
+	if (!importer->has_time)
+		point->lifetimes_us = 0;
+	return 0;
+}
+
+/* A sum that the file makes too large stays at the largest, and is no other number. */
+static void add(uint64_t *sum, uint64_t value)
+{
+	*sum = *sum + value < *sum ? UINT64_MAX : *sum + value;
+}
+
+static void add_up(Dhat__Totals *sums, const Dhat__ProgramPoint *point)
+{
+	add(&sums->total_bytes, point->total_bytes);
+	add(&sums->total_blocks, point->total_blocks);
+	add(&sums->peak_bytes, point->peak_bytes);
+	add(&sums->peak_blocks, point->peak_blocks);
+	add(&sums->live_bytes, point->live_bytes);
+	add(&sums->live_blocks, point->live_blocks);
+	sums->stack_count += !*point->label;
+}
+
+static int set_text(char **text, const char *value, size_t length)
+{
+	char *copy;
+
+	if (**text) /* one is enough */
+		return 0;
+	copy = strndup(value, length);
+	if (!copy)
+		return -ENOMEM;
+	*text = copy;
+	return 0;
+}
+
+/* What dhatctl writes in a frame's place: a label, why a stack ends, what kind of memory it is.
+ * *ret: it is none of these, but a frame. */
+static int take_note(const char *line, Dhat__ProgramPoint *point, bool *ret)
+{
+	size_t length = strlen(line), begin = strlen(STOP_BEGIN);
+
+	*ret = *line != '[' || line[length - 1] != ']' || ends_with(line, LEFT_OUT_END);
+	if (*ret || !strcmp(line, NO_STACK))
+		return 0;
+	if (!strncmp(line, STOP_BEGIN, begin))
+		return set_text(&point->stop, line + begin, length - begin - 1);
+	if (!strcmp(line, MMAP))
+		return set_text(&point->kind, line + 1, length - 2);
+	return set_text(&point->label, line, length);
+}
+
+/* Does a stack begin in what Valgrind has put in malloc's place? */
+static bool is_preloaded(const struct importer *importer, const char *line)
+{
+	return !importer->block && strstr(line, PRELOADED);
+}
+
+static int read_stack(struct importer *importer, struct json_object *stack,
+		      struct json_object *table, Dhat__ProgramPoint *point)
+{
+	size_t depth = json_object_array_length(stack), lines = json_object_array_length(table);
+	uint64_t number;
+
+	point->frames = calloc(depth + 1, sizeof(*point->frames));
+	if (!point->frames)
+		return -ENOMEM;
+	for (size_t i = 0; i < depth; i++) {
+		bool is_frame = true;
+		const char *line;
+		int r = dhat_json_read_number(json_object_array_get_idx(stack, i), &number);
+
+		if (r < 0 || number >= lines)
+			return -EBADMSG;
+		if (!number) /* "[root]": a stack that nobody knows */
+			continue;
+		line = json_object_get_string(json_object_array_get_idx(table, number));
+		if (importer->block)
+			r = take_note(line, point, &is_frame);
+		if (r < 0)
+			return r;
+		if (is_frame && (point->n_frames || !is_preloaded(importer, line)))
+			point->frames[point->n_frames++] = (uint32_t)number;
+	}
+	return 0;
+}
+
+static int read_point(struct importer *importer, struct json_object *object,
+		      struct json_object *table, Dhat__ProgramPoint *point)
+{
+	struct json_object *stack = member(object, "fs", json_type_array);
+	int r;
+
+	if (!stack)
+		return -EBADMSG;
+	r = read_figures(importer, object, point);
+	if (r == 0)
+		r = read_stack(importer, stack, table, point);
+	if (r == 0 && !*point->stop)
+		r = set_text(&point->stop, DHAT_STACK_COMPLETE, strlen(DHAT_STACK_COMPLETE));
+	if (r == 0)
+		add_up(&importer->sums, point);
+	return r;
+}
+
+static int fill_points(struct importer *importer, struct json_object *points,
+		       struct json_object *table, Dhat__PointBatch *batch)
+{
+	size_t count = json_object_array_length(points);
+	int r = 0;
+
+	batch->points = calloc(count + 1, sizeof(Dhat__ProgramPoint *));
+	if (!batch->points)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct json_object *object = json_object_array_get_idx(points, i);
+		Dhat__ProgramPoint *point = new_message(&dhat__program_point__descriptor);
+
+		if (!point)
+			return -ENOMEM;
+		batch->points[batch->n_points++] = point;
+		r = json_object_is_type(object, json_type_object)
+			    ? read_point(importer, object, table, point)
+			    : -EBADMSG;
+	}
+	return r;
+}
+
+static int read_points(struct importer *importer, struct json_object *points,
+		       struct json_object *table)
+{
+	Dhat__PointBatch *batch;
+	int r;
+
+	if (json_object_array_length(points) > DHAT_SNAPSHOT_MAX_POINTS)
+		return bad(importer, "too many program points");
+	batch = new_message(&dhat__point_batch__descriptor);
+	r = batch ? fill_points(importer, points, table, batch) : -ENOMEM;
+	if (r < 0) {
+		if (batch)
+			dhat__point_batch__free_unpacked(batch, NULL);
+		return failed(importer, r,
+			      "a program point (pps) lacks its stack, or has a figure that is "
+			      "negative or no number: a difference cannot be read back");
+	}
+	return add_part(importer, DHAT__SNAPSHOT_PART__PART_POINTS, &batch->base);
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+static int add_reason(Dhat__Verdict *verdict)
+{
+	verdict->reasons = malloc(sizeof(*verdict->reasons));
+	if (!verdict->reasons)
+		return -ENOMEM;
+	verdict->reasons[0] = strdup("another program made this file, and it does not say whether "
+				     "all was counted");
+	if (!verdict->reasons[0])
+		return -ENOMEM;
+	verdict->n_reasons = 1;
+	return 0;
+}
+
+/* The block has the verdict's fields at its top, and its word in the verdict's place
+ * (proto/export/dhat_json.c). */
+static int read_verdict(struct importer *importer, Dhat__Verdict *verdict)
+{
+	const char *word = dhat_verdict_word(DHAT_NOT_KNOWN);
+	int r = 0;
+
+	if (importer->block) {
+		r = dhat_json_read_fields(importer->block, &verdict->base);
+		word = text_of(importer->block, "verdict");
+		verdict->exact &= !strcmp(word, dhat_verdict_word(DHAT_EXACT));
+	}
+	if (r == 0)
+		r = set_text(&verdict->word, word, strlen(word));
+	return r < 0 || importer->block ? r : add_reason(verdict);
+}
+
+static int read_totals(struct importer *importer, Dhat__Totals *totals)
+{
+	uint64_t end_us, peak_us;
+
+	*totals = importer->sums;
+	if (!importer->has_time)
+		return 0;
+	if (number_of(importer->root, "te", &end_us) < 0 ||
+	    number_of(importer->root, "tg", &peak_us) < 0 || end_us > UINT64_MAX / 1000 ||
+	    peak_us > end_us)
+		return -EBADMSG;
+	totals->end_ns = end_us * 1000;
+	totals->peak_ns = peak_us * 1000;
+	return 0;
+}
+
+static int fill_end(struct importer *importer, Dhat__SnapshotEnd *end)
+{
+	int r;
+
+	end->verdict = new_message(&dhat__verdict__descriptor);
+	r = end->verdict ? read_verdict(importer, end->verdict) : -ENOMEM;
+	if (r == 0 && importer->block) {
+		Dhat__Verdict *verdict = take_ptr(end->verdict);
+
+		json_object_object_del(importer->block, "verdict"); /* a word there */
+		r = dhat_json_read_fields(importer->block, &end->base);
+		end->verdict = verdict;
+	}
+	if (r == 0 && !end->totals) {
+		end->totals = new_message(&dhat__totals__descriptor);
+		r = end->totals ? read_totals(importer, end->totals) : -ENOMEM;
+	}
+	if (end->history) /* of points, which have none */
+		dhat__point_slots__free_unpacked(take_ptr(end->history), NULL);
+	return r;
+}
+
+static int read_end(struct importer *importer)
+{
+	Dhat__SnapshotEnd *end = new_message(&dhat__snapshot_end__descriptor);
+	int r = end ? fill_end(importer, end) : -ENOMEM;
+
+	if (r < 0) {
+		if (end)
+			dhat__snapshot_end__free_unpacked(end, NULL);
+		return failed(importer, r,
+			      "its times or its block \"dhatd\" hold a value that "
+			      "cannot be there");
+	}
+	return add_part(importer, DHAT__SNAPSHOT_PART__PART_END, &end->base);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static const char *lacks(const struct importer *importer)
+{
+	if (importer->block)
+		return "read from DHAT JSON of dhatctl's, which lacks build ids, the objects of "
+		       "frames with a line, marks, ages, and when each stack allocated";
+	if (importer->has_time)
+		return "read from DHAT JSON of another program, which lacks a verdict, build ids, "
+		       "objects, marks, ages, history, and the time of day";
+	return "read from DHAT JSON of Valgrind's, which lacks a verdict, build ids, the objects "
+	       "of frames with a line, marks, ages, history, and time (it counts instructions)";
+}
+
+static int read_parts(struct importer *importer)
+{
+	struct json_object *points = member(importer->root, "pps", json_type_array);
+	struct json_object *table = member(importer->root, "ftbl", json_type_array);
+	int r;
+
+	if (!points || !table)
+		return bad(importer, "DHAT JSON without program points (pps) or frames (ftbl)");
+	r = read_head(importer);
+	if (r == 0)
+		r = read_frames(importer, table);
+	if (r == 0)
+		r = read_points(importer, points, table);
+	if (r == 0)
+		r = read_end(importer);
+	if (r == 0)
+		r = dhat_snapshot_finish(importer->snapshot, importer->err);
+	if (r < 0)
+		return r;
+	importer->snapshot->lacks = strdup(lacks(importer));
+	return importer->snapshot->lacks ? 0 : failed(importer, -ENOMEM, NULL);
+}
+
+int dhat_json_import(FILE *file, const char *path, struct dhat_snapshot **ret,
+		     struct dhat_error *err)
+{
+	_cleanup_(json_object_put_ptr) struct json_object *root = NULL;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	struct importer importer = { .path = path, .err = err };
+	int r = dhat_json_text_read(file, path, &root, err);
+
+	if (r < 0)
+		return r;
+	dhat__totals__init(&importer.sums);
+	importer.root = root;
+	r = dhat_snapshot_new(&snapshot);
+	if (r < 0)
+		return failed(&importer, r, NULL);
+	importer.snapshot = snapshot;
+	r = check_kind(&importer);
+	if (r == 0)
+		r = read_parts(&importer);
+	if (r == 0)
+		*ret = take_ptr(snapshot);
+	return r;
+}

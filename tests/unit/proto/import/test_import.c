@@ -1,0 +1,201 @@
+/* Profiles of other programs, and files that are none: a real one of Valgrind's, and what is wrong.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/import/import.h"
+#include "proto/import/json_text.h"
+#include "proto/profile/verdict.h"
+
+static int import_bytes(const char *bytes, size_t size, struct dhat_snapshot **ret,
+			struct dhat_error *err)
+{
+	_cleanup_fclose_ FILE *file = tmpfile();
+
+	*ret = NULL;
+	*err = (struct dhat_error){ 0 };
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	rewind(file);
+	return dhat_import(file, "x.json", ret, err);
+}
+
+static void assert_refused(const char *text, const char *said)
+{
+	struct dhat_snapshot *snapshot;
+	struct dhat_error err;
+
+	assert_int_equal(import_bytes(text, strlen(text), &snapshot, &err), -EBADMSG);
+	assert_null(snapshot);
+	assert_int_equal(err.code, DHAT_EXIT_BAD_FILE);
+	if (!strstr(err.message, said))
+		fail_msg("%s: \"%s\", not \"%s\"", text, err.message, said);
+}
+
+static const char *function_of(const struct dhat_snapshot *snapshot, size_t point, size_t frame)
+{
+	return snapshot->frames[snapshot->points[point]->frames[frame] - 1]->locations[0]->function;
+}
+
+/* valgrind --tool=dhat (3.19.0) on a program that allocates 4000 bytes, 100 times 50 that it frees,
+ * and 7. */
+static void test_valgrind(void **state)
+{
+	_cleanup_fclose_ FILE *file = fopen("tests/golden/valgrind.dhat.json", "re");
+	struct dhat_error err = { 0 };
+	struct dhat_snapshot *snapshot = NULL;
+	const Dhat__Totals *totals;
+
+	assert_non_null(file);
+	assert_int_equal(dhat_import(file, "valgrind.dhat.json", &snapshot, &err), 0);
+	totals = snapshot->end->totals;
+	assert_int_equal(totals->total_bytes, 4000 + 100 * 50 + 7);
+	assert_int_equal(totals->total_blocks, 102);
+	assert_int_equal(totals->peak_bytes, 4050);
+	assert_int_equal(totals->live_bytes, 4007);
+	assert_int_equal(totals->live_blocks, 2);
+	assert_int_equal(totals->stack_count, 3);
+	/* instructions are no time */
+	assert_int_equal(totals->end_ns, 0);
+	assert_int_equal(snapshot->head->target->observed_ns, 0);
+	assert_int_equal(snapshot->points[0]->lifetimes_us, 0);
+	assert_string_equal(snapshot->head->target->command, "./leak");
+	/* malloc itself is no caller of it */
+	assert_int_equal(snapshot->points[0]->n_frames, 2);
+	assert_string_equal(function_of(snapshot, 0, 0), "mk");
+	assert_string_equal(function_of(snapshot, 0, 1), "main");
+	assert_int_equal(dhat_verdict_of(snapshot->end->verdict), DHAT_NOT_KNOWN);
+	assert_false(snapshot->end->verdict->exact);
+	assert_non_null(strstr(snapshot->lacks, "Valgrind"));
+	assert_non_null(strstr(snapshot->lacks, "verdict"));
+	dhat_snapshot_free(snapshot);
+}
+
+#define BEGIN                                                                                      \
+	"{\"dhatFileVersion\":2,\"mode\":\"rust-heap\",\"bklt\":true,\"tu\":\"µs\",\"te\":5000,"  \
+	"\"tg\":1000,\"cmd\":\"p\",\"pid\":7,"
+#define TABLE "\"ftbl\":[\"[root]\",\"0x1: f (a.rs:1:2)\",\"[mmap]\"]}\n"
+
+/* What dhat-rs writes, as far as it differs. */
+static void test_dhat_rs(void **state)
+{
+	static const char text[] =
+		BEGIN "\"pps\":[{\"tb\":8,\"tbk\":2,\"tl\":90,\"mb\":8,\"mbk\":2,\"gb\":8,"
+		      "\"gbk\":2,\"eb\":4,\"ebk\":1,\"fs\":[1,2]}]," TABLE;
+	struct dhat_snapshot *snapshot;
+	struct dhat_error err;
+
+	assert_int_equal(import_bytes(text, strlen(text), &snapshot, &err), 0);
+	assert_int_equal(snapshot->end->totals->end_ns, 5000000);
+	assert_int_equal(snapshot->end->totals->peak_ns, 1000000);
+	assert_int_equal(snapshot->points[0]->lifetimes_us, 90);
+	/* dhatctl's notes are notes in dhatctl's files only */
+	assert_int_equal(snapshot->points[0]->n_frames, 2);
+	assert_string_equal(snapshot->points[0]->kind, "");
+	assert_null(strstr(snapshot->lacks, "Valgrind"));
+	dhat_snapshot_free(snapshot);
+}
+
+static void test_refusals(void **state)
+{
+	static const struct {
+		const char *text, *said;
+	} cases[] = {
+		{ "{", "cut short" },
+		{ "{}", "no dhatFileVersion" },
+		{ "{} {}", "not JSON" },
+		{ "{\"a\":nonsense}", "not JSON" },
+		{ "{\"dhatd_baseline\":1}", "no dhatFileVersion" },
+		{ "{\"dhatFileVersion\":3}", "another version" },
+		{ "{\"dhatFileVersion\":\"2\"}", "another version" },
+		{ "{\"dhatFileVersion\":2,\"mode\":\"ad-hoc\"}", "mode \"ad-hoc\" counts events" },
+		{ "{\"dhatFileVersion\":2,\"mode\":\"copy\"}", "mode \"copy\" counts events" },
+		{ "{\"dhatFileVersion\":2,\"mode\":\"rust-ad-hoc\"}", "counts events" },
+		{ "{\"dhatFileVersion\":2,\"mode\":\"heap\",\"bklt\":false}", "lifetimes" },
+		{ BEGIN "\"pps\":[]}", "without program points" },
+		{ BEGIN "\"pps\":{}," TABLE, "without program points" },
+		{ BEGIN "\"pps\":[{\"tb\":-8,\"fs\":[1]}]," TABLE, "negative" },
+		{ BEGIN "\"pps\":[{\"tb\":1.5,\"fs\":[1]}]," TABLE, "no number" },
+		{ BEGIN "\"pps\":[{\"tb\":\"1\",\"fs\":[1]}]," TABLE, "no number" },
+		{ BEGIN "\"pps\":[{\"fs\":[3]}]," TABLE, "lacks its stack" },
+		{ BEGIN "\"pps\":[{\"fs\":[-1]}]," TABLE, "lacks its stack" },
+		{ BEGIN "\"pps\":[{}]," TABLE, "lacks its stack" },
+		{ BEGIN "\"pps\":[null]," TABLE, "lacks its stack" },
+		{ BEGIN "\"pps\":[],\"ftbl\":[\"[root]\",7]}", "no text" },
+		{ BEGIN "\"pps\":[],\"ftbl\":[\"[root]\",null]}", "no text" },
+		{ BEGIN "\"te\":-1,\"pps\":[]," TABLE, "cannot be there" },
+		{ BEGIN "\"tg\":6000,\"pps\":[]," TABLE, "cannot be there" },
+		{ BEGIN "\"te\":18446744073709551615,\"pps\":[]," TABLE, "cannot be there" },
+		{ BEGIN "\"dhatd\":{},\"pps\":[]," TABLE, "format 0" },
+		{ BEGIN "\"dhatd\":{\"format_version\":1},\"pps\":[]," TABLE, "which process" },
+		{ BEGIN "\"dhatd\":{\"format_version\":-1},\"pps\":[]," TABLE, "cannot be there" },
+		{ BEGIN "\"dhatd\":{\"target\":[]},\"pps\":[]," TABLE, "cannot be there" },
+		{ BEGIN
+		  "\"dhatd\":{\"format_version\":1,\"target\":{},\"notes\":[1]},\"pps\":[]," TABLE,
+		  "cannot be there" },
+		{ "[", "nor DHAT JSON" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_refused(cases[i].text, cases[i].said);
+}
+
+/* `count` times `unit` in an array */
+static char *repeated(const char *unit, size_t count)
+{
+	size_t length = strlen(unit);
+	char *text = malloc(count * length + 16);
+
+	assert_non_null(text);
+	strcpy(text, "{\"a\":[");
+	for (size_t i = 0; i < count; i++)
+		memcpy(text + 6 + i * length, unit, length);
+	strcpy(text + 6 + count * length, "0]}");
+	return text;
+}
+
+static void test_bounds(void **state)
+{
+	_cleanup_free_ char *deep = repeated("[", 100000);
+	/* 6 MB that would be 2.3 GiB as a tree */
+	_cleanup_free_ char *wide = repeated("[],", 2100000);
+	/* brackets in texts weigh nothing */
+	_cleanup_free_ char *quoted = repeated("\"[[[[\\\"[[[[[[[[[[[[[[[[[\",", 200000);
+
+	assert_refused(deep, "not JSON");
+	assert_refused(wide, "2 GiB");
+	assert_refused(quoted, "no dhatFileVersion");
+}
+
+/* Sums of a file that lies stay at the largest number. */
+static void test_sums_do_not_wrap(void **state)
+{
+	static const char text[] = BEGIN "\"pps\":[{\"eb\":18446744073709551615,\"fs\":[1]},"
+					 "{\"eb\":2,\"fs\":[1]}]," TABLE;
+	struct dhat_snapshot *snapshot;
+	struct dhat_error err;
+
+	assert_int_equal(import_bytes(text, strlen(text), &snapshot, &err), 0);
+	assert_true(snapshot->end->totals->live_bytes == UINT64_MAX);
+	dhat_snapshot_free(snapshot);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_valgrind),	 cmocka_unit_test(test_dhat_rs),
+		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_sums_do_not_wrap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
