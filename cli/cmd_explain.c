@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "input.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/program.h"
@@ -436,6 +437,8 @@ int cmd_explain(int argc, char **argv, struct dhat_error *err)
 	if (r < 0 || wanted.common.is_done)
 		return r;
 	r = subject_fetch(&wanted.subject, &wanted.common, "explain", &snapshot, err);
+	if (r == 0)
+		r = input_check_history(snapshot, err);
 	if (r < 0)
 		return r;
 	r = explain(&wanted, snapshot);

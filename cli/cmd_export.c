@@ -95,6 +95,14 @@ static int prepare(struct export_options *wanted, struct dhat_snapshot *snapshot
 	return r < 0 ? dhat_error_errno(err, -r, "cannot redact the profile") : 0;
 }
 
+/* For readers of what it becomes; no name is in it. */
+static int note_lacks(struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	int r = snapshot->lacks ? dhat_snapshot_add_note(snapshot, snapshot->lacks) : 0;
+
+	return r < 0 ? dhat_error_errno(err, -r, "cannot export the profile") : 0;
+}
+
 static int run(struct export_options *wanted, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
@@ -106,6 +114,8 @@ static int run(struct export_options *wanted, struct dhat_error *err)
 		r = input_read(wanted->input_path, &snapshot, err);
 	if (r == 0)
 		r = prepare(wanted, snapshot, err);
+	if (r == 0)
+		r = note_lacks(snapshot, err);
 	if (r == 0)
 		r = dhat_save(snapshot, wanted->output_path, wanted->format.exporter, &export, err);
 	if (r < 0)

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "filtering.h"
+#include "input.h"
 #include "listing.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
@@ -193,6 +194,8 @@ static int run(struct suspects_options *wanted, struct dhat_error *err)
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	int r = subject_fetch(&wanted->subject, &wanted->common, "suspects", &snapshot, err);
 
+	if (r == 0)
+		r = input_check_history(snapshot, err);
 	if (r < 0)
 		return r;
 	r = report(wanted, snapshot);

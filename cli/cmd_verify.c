@@ -334,6 +334,10 @@ static int run(struct verify *verify, struct dhat_error *err)
 
 	if (r == 0)
 		r = fetch(verify, &after, err);
+	if (r == 0)
+		r = input_check_times(before, err);
+	if (r == 0)
+		r = input_check_times(after, err);
 	if (r < 0)
 		return r;
 	if (after->head->taken_unix_ns < before->head->taken_unix_ns)

@@ -38,6 +38,12 @@ static uint64_t live_of(const struct dhat_rendering *table)
 
 /* ---- for people ---------------------------------------------------------------------------- */
 
+/* Files of other programs do not say when they were made. */
+static bool has_times(const Dhat__SnapshotHead *before, const Dhat__SnapshotHead *after)
+{
+	return before->taken_unix_ns && after->taken_unix_ns;
+}
+
 static void print_heading(struct screen *screen, const struct pair *pair)
 {
 	char span[128], duration[DHAT_UNIT_CHARS], text[256];
@@ -45,11 +51,17 @@ static void print_heading(struct screen *screen, const struct pair *pair)
 	view_verdict(screen, pair->before->end->verdict, "Before: ");
 	view_verdict(screen, pair->after->end->verdict, "");
 	view_targets(screen, pair->after);
-	view_span(pair->before->head->taken_unix_ns, pair->after->head->taken_unix_ns, span,
-		  sizeof(span));
-	snprintf(text, sizeof(text), "compared %s (%s)", span,
-		 dhat_format_duration(pair->seconds * 1e9, duration));
-	screen_paragraph(screen, 0, text);
+	if (pair->before->lacks) {
+		snprintf(text, sizeof(text), "Before: %s", pair->before->lacks);
+		screen_paragraph(screen, 2, text);
+	}
+	if (has_times(pair->before->head, pair->after->head)) {
+		view_span(pair->before->head->taken_unix_ns, pair->after->head->taken_unix_ns, span,
+			  sizeof(span));
+		snprintf(text, sizeof(text), "compared %s (%s)", span,
+			 dhat_format_duration(pair->seconds * 1e9, duration));
+		screen_paragraph(screen, 0, text);
+	}
 	if (!pair->is_one_watch)
 		screen_paragraph(
 			screen, 0,
@@ -310,9 +322,13 @@ int comparing_print(const struct report *report, const struct compared *before,
 {
 	const Dhat__SnapshotHead *old = before->snapshot->head, *new = after->snapshot->head;
 	struct pair pair;
-	int r;
+	int r = before->snapshot->lacks ? report_check(report, before->snapshot, err) : 0;
 
-	if (new->taken_unix_ns < old->taken_unix_ns)
+	if (r == 0 && after->snapshot->lacks)
+		r = report_check(report, after->snapshot, err);
+	if (r < 0)
+		return r;
+	if (has_times(old, new) && new->taken_unix_ns < old->taken_unix_ns)
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
 				      "%s is older than %s: give the older one first",
 				      after->name ?: "the process's profile", before->name);
@@ -320,7 +336,8 @@ int comparing_print(const struct report *report, const struct compared *before,
 		.before = before->snapshot,
 		.after = after->snapshot,
 		.file = file,
-		.seconds = (new->taken_unix_ns - old->taken_unix_ns) / 1e9,
+		.seconds =
+			has_times(old, new) ? (new->taken_unix_ns - old->taken_unix_ns) / 1e9 : 0,
 		.is_one_watch = dhat_snapshot_is_same_watch(before->snapshot, after->snapshot),
 	};
 	if (file)

@@ -5,17 +5,37 @@
 #include <string.h>
 
 #include "proto/base/cleanup.h"
-#include "proto/profile/snapshot_file.h"
+#include "proto/import/import.h"
 
 int input_read(const char *path, struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	_cleanup_fclose_ FILE *file = NULL;
 
 	if (!strcmp(path, "-"))
-		return dhat_snapshot_read(stdin, "the standard input", ret, err);
+		return dhat_import(stdin, "the standard input", ret, err);
 	file = fopen(path, "re");
 	if (!file)
 		return dhat_error_set(err, errno, DHAT_EXIT_BAD_FILE, "cannot read %s: %s", path,
 				      strerror(errno));
-	return dhat_snapshot_read(file, path, ret, err);
+	return dhat_import(file, path, ret, err);
+}
+
+int input_check_history(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	if (!snapshot->lacks)
+		return 0;
+	return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
+			      "what grows cannot be judged by a profile that was %s; `dhatctl "
+			      "stats' and `dhatctl diff' can show it",
+			      snapshot->lacks);
+}
+
+int input_check_times(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	if (!snapshot->lacks || snapshot->head->taken_unix_ns)
+		return 0;
+	return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
+			      "what became of its suspects cannot be judged by a profile that was "
+			      "%s; `dhatctl diff' can compare it",
+			      snapshot->lacks);
 }

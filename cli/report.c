@@ -42,6 +42,18 @@ static struct json_object *lows_as_json(const struct dhat_snapshot *snapshot,
 	return array;
 }
 
+/* null is not 0: the file it was read from does not say. */
+static void forget_times(struct json_object *object, const struct dhat_snapshot *snapshot)
+{
+	static const char *const keys[] = { "first_ns", "last_ns", "longest_freed_us",
+					    "mean_age_us", "growth_bytes_per_minute" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		json_object_object_add(object, keys[i], NULL);
+	if (!snapshot->end->totals->end_ns)
+		json_object_object_add(object, "lifetimes_us", NULL);
+}
+
 static void add_numbers(struct json_object *object, const struct dhat_snapshot *snapshot,
 			const struct dhat_rendered_point *point)
 {
@@ -70,6 +82,8 @@ static void add_numbers(struct json_object *object, const struct dhat_snapshot *
 				       json_object_new_uint64(figures[i].value));
 	json_object_object_add(object, "growth_bytes_per_minute",
 			       json_object_new_double(point->growth));
+	if (snapshot->lacks)
+		forget_times(object, snapshot);
 	json_object_object_add(object, "low_bytes", lows_as_json(snapshot, point));
 	json_object_object_add(object, "max_is_known",
 			       json_object_new_boolean(dhat_rendered_max_is_known(point)));
@@ -158,6 +172,8 @@ static int print_json(const struct report *report, struct dhat_rendering *table)
 				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
 	    json_object_object_add(object, "points", points) == 0)
 		r = 0;
+	if (r == 0 && snapshot->lacks)
+		r = json_object_object_add(object, "lacks", dhat_json_string(snapshot->lacks));
 	if (r == 0 && dhat_has_births(&table->births))
 		r = json_object_object_add(object, "births",
 					   births_as_json(snapshot, &table->births));
@@ -207,13 +223,14 @@ static void print(const struct report *report, struct dhat_rendering *table,
 	print_notes(&screen, snapshot->end);
 	if (rows.key == RANK_BY_LIVE && report->list.top) {
 		rows_hint(&screen, table, by_line);
-		suspicion_hint(&screen, by_line);
+		if (!snapshot->lacks)
+			suspicion_hint(&screen, by_line);
 	}
 	if (report->has_ages && !snapshot->head->lifetimes_since_ns)
 		fputs("\nHint: how long freed blocks had lived is counted from the first "
 		      "`dhatctl mark' on\n",
 		      stdout);
-	if (!report->without_names)
+	if (!report->without_names && !snapshot->lacks)
 		names_hint(&screen, table, &rows);
 }
 
@@ -265,11 +282,26 @@ static int find_births(const struct report *report, const struct dhat_snapshot *
 	return 0;
 }
 
+/* What is asked for that the file a profile was read from never has; NULL: nothing. */
+static const char *lacking(const struct report *report)
+{
+	if (report->list.style.by == DHAT_BY_OBJECT)
+		return "objects are";
+	if (report->rows.key == RANK_BY_GROWTH)
+		return "growth is";
+	return report->older_ns || has_histograms(report) ? "ages and sizes are" : NULL;
+}
+
 int report_check(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err)
 {
+	const char *what = snapshot->lacks ? lacking(report) : NULL;
 	struct dhat_births unused;
 
+	if (what)
+		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
+				      "%s not known of a profile that was %s", what,
+				      snapshot->lacks);
 	return find_births(report, snapshot, &unused, err);
 }
 

@@ -135,6 +135,11 @@ static void print_history(struct screen *screen, size_t column, const struct dha
 
 	if (!total) {
 		snprintf(text, sizeof(text), "from before the watch");
+	} else if (table->snapshot->lacks) { /* when, above all */
+		snprintf(text, sizeof(text), "%s allocated, %s freed", view_count(total),
+			 !freed		  ? "none"
+			 : freed == total ? "all"
+					  : view_count(freed));
 	} else if (total == 1) {
 		snprintf(text, sizeof(text), "allocated at %s, %s",
 			 view_moment(since + point->first_ns), freed ? "freed" : "never freed");

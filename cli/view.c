@@ -98,32 +98,51 @@ void view_span(uint64_t from_unix_ns, uint64_t to_unix_ns, char *ret, size_t siz
 
 void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent)
 {
-	bool is_partial = dhat_verdict_of(verdict) == DHAT_PARTIAL;
-	const char *word = is_partial ? "PARTIAL" : "INEXACT"; /* of the same width */
+	static const char *const words[] = { [DHAT_PARTIAL] = "PARTIAL",
+					     [DHAT_INEXACT] = "INEXACT",
+					     [DHAT_NOT_KNOWN] = "NOT KNOWN" };
+	const char *word;
+	int width;
 
 	if (verdict->exact)
 		return;
+	word = words[dhat_verdict_of(verdict)];
+	width = (int)strlen(word);
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		fputs(indent, screen->file);
-		screen_print(screen, MARK_BAD, "%s%s", i ? "       " : word, i ? " " : ":");
+		screen_print(screen, MARK_BAD, "%*s%s", width, i ? "" : word, i ? " " : ":");
 		fputc(' ', screen->file);
-		screen_paragraph(screen, strlen(indent) + strlen("INEXACT: "), verdict->reasons[i]);
+		screen_paragraph(screen, strlen(indent) + width + strlen(": "),
+				 verdict->reasons[i]);
 	}
 	if (!verdict->n_reasons)
 		screen_print(screen, MARK_BAD, "%s%s\n", indent, word);
 }
 
+/* "watched from its start for 3 min 2 s, since 12:03:44"; what is not known is not said */
+static void tell_watch(const Dhat__Target *target, char *ret, size_t size)
+{
+	char duration[DHAT_UNIT_CHARS];
+	int used = snprintf(ret, size, "watched%s", target->from_start ? " from its start" : "");
+
+	if (target->observed_ns)
+		used += snprintf(ret + used, size - used, " for %s",
+				 dhat_format_duration(target->observed_ns, duration));
+	if (target->observed_since_unix_ns)
+		snprintf(ret + used, size - used, ", since %s",
+			 view_moment(target->observed_since_unix_ns));
+}
+
 void view_target(struct screen *screen, const Dhat__Target *target)
 {
 	bool is_over = *target->state && strcmp(target->state, DHAT_STATE_ATTACHED);
-	char name[DHAT_PROGRAM_CHARS], duration[DHAT_UNIT_CHARS], text[512];
+	char name[DHAT_PROGRAM_CHARS], watch[256], text[512];
 
 	dhat_program_name(target->command, target->executable, name);
 	screen_text(screen, name);
-	snprintf(text, sizeof(text), " (pid %" PRIu32 "), %s for %s, since %s%s", target->pid,
-		 target->from_start ? "watched from its start" : "watched",
-		 dhat_format_duration(target->observed_ns, duration),
-		 view_moment(target->observed_since_unix_ns), is_over ? "; " : "");
+	tell_watch(target, watch, sizeof(watch));
+	snprintf(text, sizeof(text), " (pid %" PRIu32 "), %s%s", target->pid, watch,
+		 is_over ? "; " : "");
 	if (is_over)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s", target->state,
 			 *target->state_detail ? ": " : "", target->state_detail);
@@ -132,7 +151,7 @@ void view_target(struct screen *screen, const Dhat__Target *target)
 
 #define SHOWN_PIDS 8
 
-void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
+static void view_processes(struct screen *screen, const struct dhat_snapshot *snapshot)
 {
 	const Dhat__Target *target = snapshot->head->target;
 	char name[DHAT_PROGRAM_CHARS], duration[DHAT_UNIT_CHARS], text[512];
@@ -154,6 +173,13 @@ void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
 		 dhat_format_duration(target->observed_ns, duration),
 		 view_moment(target->observed_since_unix_ns));
 	screen_continue(screen, 2, dhat_text_width(name), text);
+}
+
+void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
+{
+	view_processes(screen, snapshot);
+	if (snapshot->lacks)
+		screen_paragraph(screen, 2, snapshot->lacks);
 }
 
 #define TIMELINE_COLUMNS 60
@@ -220,12 +246,13 @@ void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot)
 		greatest_width(totals->total_bytes, totals->peak_bytes, totals->live_bytes),
 		greatest_width(totals->total_blocks, totals->peak_blocks, totals->live_blocks),
 	};
-	char duration[DHAT_UNIT_CHARS], when[2 * DHAT_UNIT_CHARS];
+	char duration[DHAT_UNIT_CHARS], when[2 * DHAT_UNIT_CHARS] = "";
 	Dhat__ProgramPoint before;
 
 	dhat_snapshot_before(snapshot, &before);
-	snprintf(when, sizeof(when), "%s before t-end",
-		 dhat_format_duration(totals->end_ns - totals->peak_ns, duration));
+	if (totals->end_ns) /* else there is no time in it (proto/import/dhat_json.h) */
+		snprintf(when, sizeof(when), "%s before t-end",
+			 dhat_format_duration(totals->end_ns - totals->peak_ns, duration));
 	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, columns, "");
 	view_total(screen, "At t-gmax:", totals->peak_bytes, totals->peak_blocks, columns,
 		   snapshot->pid_count ? "at most: each had its peak at another time" : when);
