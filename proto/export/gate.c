@@ -9,9 +9,9 @@
 #include "proto/base/json.h"
 #include "proto/base/output.h"
 #include "proto/base/say.h"
+#include "proto/import/import.h"
 #include "proto/profile/baseline.h"
 #include "proto/profile/filter_options.h"
-#include "proto/profile/snapshot_file.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 DEFINE_CLEANUP_PTR(struct dhat_output *, dhat_output_free)
@@ -22,7 +22,9 @@ enum { KEY_BASELINE = 0x500, KEY_WRITE_BASELINE, KEY_ALLOW, KEY_JUNIT, KEY_GITHU
 
 static const struct argp_option options[] = {
 	{ "baseline", KEY_BASELINE, "FILE", 0,
-	  "What `baseline' and `growth' refer to: a file that was written so, or a .dhat file", 2 },
+	  "What `baseline' and `growth' refer to: a file that was written so, a .dhat file, or "
+	  "DHAT JSON",
+	  2 },
 	{ "write-baseline", KEY_WRITE_BASELINE, "FILE", 0,
 	  "Write this profile's figures by names, to be a later one's --baseline", 2 },
 	{ "allow", KEY_ALLOW, "VERDICT", 0,
@@ -121,7 +123,7 @@ bool dhat_gate_is_asked(const struct dhat_gate *gate)
 static int read_dhat(struct dhat_gate *gate, FILE *file, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int r = dhat_snapshot_read(file, gate->baseline_path, &snapshot, err);
+	int r = dhat_import(file, gate->baseline_path, &snapshot, err);
 
 	if (r < 0)
 		return r;
@@ -138,14 +140,11 @@ static int read_dhat(struct dhat_gate *gate, FILE *file, struct dhat_error *err)
 static int read_baseline(struct dhat_gate *gate, struct dhat_error *err)
 {
 	_cleanup_fclose_ FILE *file = fopen(gate->baseline_path, "re");
-	int first;
 
 	if (!file)
 		return dhat_error_set(err, errno, DHAT_EXIT_BAD_FILE, "cannot read %s: %s",
 				      gate->baseline_path, strerror(errno));
-	first = fgetc(file);
-	ungetc(first, file);
-	if (first == 'D') /* "DHATSNAP" */
+	if (dhat_import_knows(file))
 		return read_dhat(gate, file, err);
 	return dhat_baseline_read(file, gate->baseline_path, &gate->baseline, err);
 }

@@ -8,9 +8,13 @@
  * verdict "not known". What has no blocks in it (DHAT's modes "ad-hoc" and "copy"), and what has
  * negative figures (a difference), is refused with the reason.
  */
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "proto/profile/snapshot.h"
 
+/* Does it begin as one of these? It is read from its beginning then. Of what cannot be wound back
+ * (a pipe) only a .dhat is known. */
+bool dhat_import_knows(FILE *file);
 /* path: for messages. The caller frees. */
 int dhat_import(FILE *file, const char *path, struct dhat_snapshot **ret, struct dhat_error *err);

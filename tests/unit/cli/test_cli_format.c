@@ -164,7 +164,7 @@ static char *run(const struct command *command, int expected, const char *const 
 		text = strdup("");
 	}
 	/* a judgement that was made is no failure */
-	if (err.code != expected || (r == 0) != (expected == 0 || is_judgement))
+	if (err.code != expected || (r < 0 && !expected) || (r == 0 && expected && !is_judgement))
 		fail_msg("%s: %d, %d: %s", command->name, r, err.code, text);
 	return text;
 }
@@ -656,6 +656,14 @@ static void test_assert_read_back(void **state)
 	_cleanup_free_ char *allowed =
 		RUN("assert", 0, "live.bytes == 4007", valgrind, "--allow", "inexact");
 
+	_cleanup_free_ char *baseline = RUN("assert", 0, "growth == 0", valgrind, "--baseline",
+					    valgrind, "--allow", "inexact");
+	_cleanup_free_ char *no_baseline =
+		RUN("assert", DHAT_EXIT_INEXACT, "growth == 0", valgrind, "--baseline", valgrind);
+
+	assert_non_null(strstr(baseline, "ok    growth == 0"));
+	assert_non_null(strstr(no_baseline, "the numbers in tests/golden/valgrind.dhat.json are "
+					    "not known (--allow)"));
 	assert_non_null(strstr(refused, "FAILS the numbers are not known"));
 	assert_non_null(strstr(partial, "FAILS the numbers are not known"));
 	assert_non_null(strstr(allowed, "ok    live.bytes == 4007"));
