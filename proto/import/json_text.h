@@ -10,7 +10,8 @@
 #include "proto/base/error.h"
 
 #define DHAT_JSON_TEXT_MAX (512u << 20)
-/* Of the tree and the text, in bytes. 10^5 stacks of 30 frames weigh 0.9 GB, and take 0.5. */
+/* Of the text, the tree and a snapshot made of it, in bytes. 10^5 stacks of 30 frames weigh 1.2 GB,
+ * and take 0.5. */
 #define DHAT_JSON_WEIGHT_MAX (2ull << 30)
 #define DHAT_JSON_DEPTH_MAX 16
 

@@ -171,6 +171,10 @@ static void test_bounds(void **state)
 	/* brackets in texts weigh nothing */
 	_cleanup_free_ char *quoted = repeated("\"[[[[\\\"[[[[[[[[[[[[[[[[[\",", 200000);
 
+	/* 18 MB that would be 2.2 GiB as frames */
+	_cleanup_free_ char *frames = repeated("\"\",", 6200000);
+
+	assert_refused(frames, "2 GiB");
 	assert_refused(deep, "not JSON");
 	assert_refused(wide, "2 GiB");
 	assert_refused(quoted, "no dhatFileVersion");
