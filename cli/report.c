@@ -282,10 +282,22 @@ static int find_births(const struct report *report, const struct dhat_snapshot *
 	return 0;
 }
 
-/* What is asked for that the file a profile was read from never has; NULL: nothing. */
-static const char *lacking(const struct report *report)
+/* Some files name the source in an object's place. */
+static bool has_objects(const struct dhat_snapshot *snapshot)
 {
-	if (report->list.style.by == DHAT_BY_OBJECT)
+	for (size_t i = 0; i < snapshot->frame_count; i++) {
+		const Dhat__Frame *frame = snapshot->frames[i];
+
+		if (!*frame->object && frame->n_locations && *frame->locations[0]->file)
+			return false;
+	}
+	return true;
+}
+
+/* What is asked for that the file a profile was read from never has; NULL: nothing. */
+static const char *lacking(const struct report *report, const struct dhat_snapshot *snapshot)
+{
+	if (report->list.style.by == DHAT_BY_OBJECT && !has_objects(snapshot))
 		return "objects are";
 	if (report->rows.key == RANK_BY_GROWTH)
 		return "growth is";
@@ -295,7 +307,7 @@ static const char *lacking(const struct report *report)
 int report_check(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err)
 {
-	const char *what = snapshot->lacks ? lacking(report) : NULL;
+	const char *what = snapshot->lacks ? lacking(report, snapshot) : NULL;
 	struct dhat_births unused;
 
 	if (what)

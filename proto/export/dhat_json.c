@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "proto/base/cleanup.h"
@@ -124,6 +125,95 @@ static struct json_object *merged_points(const struct dhat_rendering *rendering)
 	return array;
 }
 
+/* ---- objects: what a line of the frame table has no room for ------------------------------- */
+
+#define MAX_OBJECTS                                                                                \
+	1024 /* of which a process has dozens; frames of others say nothing of theirs              \
+	      */
+
+struct object {
+	const Dhat__Frame *frame; /* the first one in it */
+	uint64_t first, last;	  /* addresses of frames */
+	bool is_moved;		  /* it was at several places */
+};
+
+static struct object *find_object(struct object *objects, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(objects[i].frame->object, path))
+			return &objects[i];
+	return NULL;
+}
+
+static void extend(struct object *object, const Dhat__Frame *frame)
+{
+	object->is_moved |= frame->address - frame->object_vaddr !=
+			    object->frame->address - object->frame->object_vaddr;
+	if (frame->address < object->first)
+		object->first = frame->address;
+	if (frame->address > object->last)
+		object->last = frame->address;
+}
+
+/* Returns how many there are. */
+static size_t collect_objects(const struct dhat_snapshot *snapshot, struct object *objects)
+{
+	struct object *object = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < snapshot->frame_count; i++) {
+		const Dhat__Frame *frame = snapshot->frames[i];
+
+		if (!*frame->object)
+			continue;
+		if (!object || strcmp(object->frame->object, frame->object))
+			object = find_object(objects, count, frame->object);
+		if (!object && count < MAX_OBJECTS) {
+			object = &objects[count++];
+			*object = (struct object){ frame, frame->address, frame->address, false };
+		}
+		if (object)
+			extend(object, frame);
+	}
+	return count;
+}
+
+static struct json_object *object_as_json(const struct object *object)
+{
+	struct json_object *json = json_object_new_object();
+
+	if (json && set(json, "path", dhat_json_string(object->frame->object)) &&
+	    set(json, "build_id", dhat_json_string(object->frame->build_id)) &&
+	    set(json, "vaddr", json_object_new_uint64(object->frame->object_vaddr)) &&
+	    set(json, "address", json_object_new_uint64(object->frame->address)) &&
+	    set(json, "first", json_object_new_uint64(object->first)) &&
+	    set(json, "last", json_object_new_uint64(object->last)))
+		return json;
+	json_object_put(json);
+	return NULL;
+}
+
+/* Between which addresses the frames of each object are, and what is where in it: by these whoever
+ * reads the file back finds the object of a frame whose line names its source. */
+static struct json_object *objects_of(const struct dhat_snapshot *snapshot)
+{
+	_cleanup_free_ struct object *objects = calloc(MAX_OBJECTS, sizeof(*objects));
+	struct json_object *array = json_object_new_array(), *json;
+	size_t count = objects ? collect_objects(snapshot, objects) : 0;
+
+	for (size_t i = 0; array && i < count; i++) {
+		if (objects[i].is_moved)
+			continue;
+		json = object_as_json(&objects[i]);
+		if (!json || json_object_array_add(array, json) < 0) {
+			json_object_put(json);
+			json_object_put(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
 /* The rules by which frames were left out. */
 static struct json_object *trimmed(unsigned trim_rules)
 {
@@ -155,6 +245,7 @@ static bool fill_block(struct json_object *block, const struct dhat_rendering *r
 	       set(block, "stops", stops(rendering->snapshot)) &&
 	       set(block, "trimmed", trimmed(rendering->trim_rules)) &&
 	       set(block, "merged_points", merged_points(rendering)) &&
+	       set(block, "objects", objects_of(rendering->snapshot)) &&
 	       dhat_json_add_fields(block, &head->base) == 0 &&
 	       dhat_json_add_fields(block, &end->base) == 0 &&
 	       /* the message of that name has nothing that is not said at the top */

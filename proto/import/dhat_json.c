@@ -14,6 +14,7 @@
 #include "proto/wire/words.h"
 
 #define FILE_VERSION 2
+#define MAX_OBJECTS 1024 /* that of proto/export/dhat_json.c; each frame is looked for in all */
 #define STOP_BEGIN "[stack ends early: "
 #define LEFT_OUT_END " left out]"
 #define NO_STACK "[no stack]"
@@ -75,6 +76,19 @@ static int number_of(struct json_object *object, const char *key, uint64_t *ret)
 	if (!json_object_object_get_ex(object, key, &value))
 		return 0;
 	return dhat_json_read_number(value, ret);
+}
+
+static int set_text(char **text, const char *value, size_t length)
+{
+	char *copy;
+
+	if (**text) /* one is enough */
+		return 0;
+	copy = strndup(value, length);
+	if (!copy)
+		return -ENOMEM;
+	*text = copy;
+	return 0;
 }
 
 /* ---- is it what can be read? --------------------------------------------------------------- */
@@ -225,8 +239,49 @@ static int read_frame(struct json_object *value, Dhat__Frame *frame)
 	return r;
 }
 
-static int fill_frames(struct json_object *table, Dhat__FrameBatch *batch)
+/* What a line that names the source does not say: its object, by the address, if only one of those
+ * that the block lists is there. Others' files have no such list, and addresses of redacted files
+ * are in several: nothing is known then. */
+static struct json_object *object_at(struct json_object *objects, uint64_t address)
 {
+	size_t count = objects ? json_object_array_length(objects) : 0;
+	struct json_object *found = NULL;
+
+	for (size_t i = 0; i < count && i < MAX_OBJECTS; i++) {
+		struct json_object *object = json_object_array_get_idx(objects, i);
+		uint64_t first, last;
+
+		if (number_of(object, "first", &first) < 0 ||
+		    number_of(object, "last", &last) < 0 || address < first || address > last)
+			continue;
+		if (found)
+			return NULL;
+		found = object;
+	}
+	return found;
+}
+
+static int add_object(Dhat__Frame *frame, struct json_object *objects)
+{
+	struct json_object *object = object_at(objects, frame->address);
+	const char *path = object ? text_of(object, "path") : "", *build_id;
+	uint64_t address, vaddr;
+	int r;
+
+	if (!*path || !frame->address || (*frame->object && strcmp(frame->object, path)) ||
+	    number_of(object, "address", &address) < 0 || number_of(object, "vaddr", &vaddr) < 0)
+		return 0;
+	build_id = text_of(object, "build_id");
+	frame->object_vaddr = vaddr + (frame->address - address);
+	r = set_text(&frame->object, path, strlen(path));
+	return r < 0 || !*build_id ? r : set_text(&frame->build_id, build_id, strlen(build_id));
+}
+
+static int fill_frames(const struct importer *importer, struct json_object *table,
+		       Dhat__FrameBatch *batch)
+{
+	struct json_object *objects =
+		importer->block ? member(importer->block, "objects", json_type_array) : NULL;
 	size_t count = json_object_array_length(table);
 	int r = 0;
 
@@ -240,6 +295,8 @@ static int fill_frames(struct json_object *table, Dhat__FrameBatch *batch)
 			return -ENOMEM;
 		batch->frames[batch->n_frames++] = frame;
 		r = read_frame(json_object_array_get_idx(table, i), frame);
+		if (r == 0)
+			r = add_object(frame, objects);
 	}
 	return r;
 }
@@ -252,7 +309,7 @@ static int read_frames(struct importer *importer, struct json_object *table)
 	if (json_object_array_length(table) > DHAT_SNAPSHOT_MAX_FRAMES)
 		return bad(importer, "too many frames");
 	batch = new_message(&dhat__frame_batch__descriptor);
-	r = batch ? fill_frames(table, batch) : -ENOMEM;
+	r = batch ? fill_frames(importer, table, batch) : -ENOMEM;
 	if (r < 0) {
 		if (batch)
 			dhat__frame_batch__free_unpacked(batch, NULL);
@@ -300,19 +357,6 @@ static void add_up(Dhat__Totals *sums, const Dhat__ProgramPoint *point)
 	add(&sums->live_bytes, point->live_bytes);
 	add(&sums->live_blocks, point->live_blocks);
 	sums->stack_count += !*point->label;
-}
-
-static int set_text(char **text, const char *value, size_t length)
-{
-	char *copy;
-
-	if (**text) /* one is enough */
-		return 0;
-	copy = strndup(value, length);
-	if (!copy)
-		return -ENOMEM;
-	*text = copy;
-	return 0;
 }
 
 /* What dhatctl writes in a frame's place: a label, why a stack ends, what kind of memory it is.
@@ -516,9 +560,12 @@ static int read_end(struct importer *importer)
 
 static const char *lacks(const struct importer *importer)
 {
+	if (importer->block && !member(importer->block, "objects", json_type_array))
+		return "read from DHAT JSON of an older dhatctl's, which lacks build ids, the "
+		       "objects of frames with a line, marks, ages, and when each stack allocated";
 	if (importer->block)
-		return "read from DHAT JSON of dhatctl's, which lacks build ids, the objects of "
-		       "frames with a line, marks, ages, and when each stack allocated";
+		return "read from DHAT JSON of dhatctl's, which lacks marks, ages, and when each "
+		       "stack allocated";
 	if (importer->has_time)
 		return "read from DHAT JSON of another program, which lacks a verdict, build ids, "
 		       "objects, marks, ages, history, and the time of day";

@@ -163,6 +163,40 @@ static void test_notes_in_stacks(void **state)
 	dhat_snapshot_free(back);
 }
 
+/* A line that names the source has no room for the object: it is found by the address. */
+static void test_objects(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot(), *back;
+
+	snapshot->frames[4]->object_vaddr = snapshot->frames[0]->object_vaddr;
+	for (int i = 0; i < 5; i++)
+		if (*snapshot->frames[i]->object)
+			snapshot->frames[i]->build_id = strdup("abcdef");
+	back = there_and_back(snapshot);
+	assert_string_equal(back->frames[0]->locations[0]->file,
+			    "/usr/include/c++/12/bits/stl_vector.h");
+	assert_string_equal(back->frames[0]->object, "/usr/bin/service");
+	assert_string_equal(back->frames[0]->build_id, "abcdef");
+	assert_int_equal(back->frames[0]->object_vaddr, 0xabc0);
+	assert_string_equal(back->frames[2]->locations[0]->function, "main");
+	assert_int_equal(back->frames[2]->object_vaddr, 0xabc1);
+	assert_null(strstr(back->lacks, "objects"));
+	assert_same_lines(snapshot, back, DHAT_BY_LINE);
+	dhat_snapshot_free(snapshot);
+	dhat_snapshot_free(back);
+}
+
+/* Of an object that was at two places (two processes put together) nothing is said. */
+static void test_objects_that_moved(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot(), *back = there_and_back(snapshot);
+
+	assert_string_equal(back->frames[0]->object, "");
+	assert_string_equal(back->frames[0]->build_id, "");
+	dhat_snapshot_free(snapshot);
+	dhat_snapshot_free(back);
+}
+
 /* Only a profile whose file says so is exact. */
 static void test_exact_is_said_twice(void **state)
 {
@@ -228,6 +262,8 @@ int main(void)
 		cmocka_unit_test(test_lines_and_totals),
 		cmocka_unit_test(test_head_and_end),
 		cmocka_unit_test(test_notes_in_stacks),
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_objects_that_moved),
 		cmocka_unit_test(test_exact_is_said_twice),
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_cut_short),
