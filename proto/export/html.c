@@ -181,6 +181,8 @@ static int put_target(const struct html_page *page)
 	r = put_text_field(page, "program", name);
 	if (r == 0)
 		r = put_text_field(page, "executable", target->executable);
+	if (r == 0 && page->rendering->snapshot->lacks)
+		r = put_text_field(page, "lacks", page->rendering->snapshot->lacks);
 	if (r == 0)
 		r = put_text_field(page, "host", head->host);
 	if (r == 0)

@@ -2,13 +2,15 @@
 function showVerdict() {
 	const meanings = { exact: "exact: every block was counted",
 		partial: "partial: exact for the allocators that are named, others were not counted",
-		inexact: "inexact: something was lost" };
+		inexact: "inexact: something was lost",
+		"not known": "another program made the profile, and does not say" };
 	const losses = data.losses.map(loss => `${loss.name} ${count(loss.value)}: ${loss.meaning}`);
 	const reasons = [...data.reasons, ...losses];
 
 	byId("verdict").textContent = data.verdict;
 	byId("verdict").title = meanings[data.verdict] || "";
-	byId("verdict").className = byId("reasons").className = data.verdict;
+	byId("verdict").className = byId("reasons").className =
+		data.verdict === "not known" ? "inexact" : data.verdict;
 	byId("reasons").hidden = !reasons.length;
 	byId("reasons").append(...reasons.map(reason => make("li", "", reason)));
 	byId("notes").hidden = !data.notes.length;
@@ -71,7 +73,7 @@ function showTotals() {
 	for (const metric of metrics.filter(candidate => candidate.unit === "bytes" && candidate.mark === undefined)) {
 		const blocks = metrics.find(other => other.label === metric.label && other.unit === "blocks");
 		const bytes = sum(metric), sign = data.is_difference && bytes > 0 ? "+" : "";
-		const when = metric.key === "peak-bytes" && !data.is_difference
+		const when = metric.key === "peak-bytes" && !data.is_difference && data.since_ms
 			? make("span", "", moment(data.since_ms + data.peak_ms)) : null;
 
 		byId("totals").append(make("div", "total", metric.label, make("b", "", sign + size(bytes)),
@@ -82,14 +84,15 @@ function showTotals() {
 function showFacts() {
 	const ending = data.state === "attached" || data.state === "detached" ? "" : `, ${data.state}`;
 	const facts = [
-		["Process", `${data.executable || data.program}, pid ${(data.pids.length ? data.pids : [data.pid]).join(", ")} ` +
-			`on ${data.host}${ending}${data.state_detail ? ` (${data.state_detail})` : ""}`],
-		[data.is_difference ? "Between" : "Watched", `${moment(data.since_ms)} to ` +
+		["Process", `${data.executable || data.program}, pid ${(data.pids.length ? data.pids : [data.pid]).join(", ")}` +
+			`${data.host ? ` on ${data.host}` : ""}${ending}${data.state_detail ? ` (${data.state_detail})` : ""}`],
+		[data.is_difference ? "Between" : "Watched", !data.since_ms ? "" : `${moment(data.since_ms)} to ` +
 			`${moment(data.since_ms + data.observed_ms)}, ${duration(data.observed_ms)}` +
 			(data.is_difference ? "" : data.from_start ? ", from its start" : ", attached while it ran")],
 		["Allocators", data.allocators.join(", ")],
 		["Left out", data.trimmed.length ? `frames of: ${data.trimmed.join(", ")}` : ""],
-		["Made by", `${data.tool} on ${data.kernel}`],
+		["Made by", data.tool + (data.kernel ? ` on ${data.kernel}` : "")],
+		["Not known", data.lacks || ""],
 	];
 
 	for (const [term, text] of facts)

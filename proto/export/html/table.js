@@ -133,10 +133,11 @@ function historyOf(row) {
 		const least = valueOf("least_max_bytes", row), most = valueOf("max_bytes", row);
 
 		parts.push(`${total > live ? noun(total - live, "block") : "none"} freed`,
-			`a block lives ${duration(valueOf("lifetimes_us", row) / total / 1000)} on average`,
+			...valueOf("lifetimes_us", row) || !data.lacks
+				? [`a block lives ${duration(valueOf("lifetimes_us", row) / total / 1000)} on average`] : [],
 			`its own maximum ${least < most ? `between ${size(least)} and ${size(most)}` : wholeFigure(most, "bytes")}`,
-			`allocated from ${moment(data.since_ms + valueOf("first_ms", row))} ` +
-			`to ${moment(data.since_ms + valueOf("last_ms", row))}`);
+			...data.lacks ? [] : [`allocated from ${moment(data.since_ms + valueOf("first_ms", row))} ` +
+				`to ${moment(data.since_ms + valueOf("last_ms", row))}`]);
 	}
 	return parts.join("; ");
 }

@@ -623,6 +623,7 @@ static void test_read_back(void **state)
 	_cleanup_free_ char *text = RUN("stats", 0, valgrind);
 	_cleanup_free_ char *json = RUN("stats", 0, valgrind, "--json");
 	_cleanup_free_ char *lines = RUN("export", 0, valgrind, "--format", "jsonl");
+	_cleanup_free_ char *html = RUN("export", 0, valgrind, "--format", "html");
 	_cleanup_free_ char *same = RUN("diff", 0, valgrind, valgrind);
 	_cleanup_free_ char *redacted = RUN("export", 0, valgrind, "--redact");
 	struct json_object *root = json_tokener_parse(json), *points, *point;
@@ -640,6 +641,7 @@ static void test_read_back(void **state)
 	json_object_put(root);
 	assert_non_null(strstr(lines, "\"verdict\":\"not known\""));
 	assert_non_null(strstr(lines, "\"lacks\":\"read from DHAT JSON of Valgrind's"));
+	assert_non_null(strstr(html, "\"lacks\":\"read from DHAT JSON of Valgrind's"));
 	assert_non_null(strstr(same, "\nAs much is live as before.\n"));
 	assert_null(strstr(same, "1970"));
 	assert_null(strstr(redacted, "leak"));
