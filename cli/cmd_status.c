@@ -107,6 +107,26 @@ static void print_figures(struct screen *screen, const Dhat__TargetStatus *targe
 		  dhat_format_size(target->code_bytes, more));
 }
 
+/* The latest, by name and time: `dhatctl mark' tells the rest. */
+#define MARKS_SHOWN 5 /* of up to 63 columns each */
+
+static void print_marks(struct screen *screen, const Dhat__TargetStatus *status)
+{
+	size_t count = status->target ? status->n_marks : 0, used = 0;
+	size_t first = count > MARKS_SHOWN ? count - MARKS_SHOWN : 0;
+	char text[512] = "";
+
+	for (size_t i = first; i < count && used < sizeof(text); i++)
+		used += snprintf(
+			text + used, sizeof(text) - used, "%s%s %s", used ? ", " : "",
+			status->marks[i]->name,
+			view_moment(status->target->observed_since_unix_ns + status->marks[i]->ns));
+	if (first)
+		print_row(screen, "marks", "%s; %zu before them: dhatctl mark", text, first);
+	else if (count)
+		print_row(screen, "marks", "%s", text);
+}
+
 /* Counters at zero say nothing. */
 static void print_counters(struct screen *screen, const Dhat__TargetStatus *target, bool are_losses)
 {
@@ -137,6 +157,7 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	view_target(screen, target);
 	print_verdict(screen, status->verdict);
 	print_figures(screen, status);
+	print_marks(screen, status);
 	print_counters(screen, status, true);
 	plan_text_list(screen, "allocators", target->allocators, target->n_allocators);
 	plan_text_list(screen, "notes", status->notes, status->n_notes);

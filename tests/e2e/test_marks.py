@@ -1,4 +1,6 @@
 """What was allocated since a mark and still lives: block by block, and not two sums subtracted."""
+import re
+
 import pytest
 
 from conftest import until
@@ -37,6 +39,7 @@ def test_marks_are_listed_refused_and_removed(waves, daemon, ctl):
     tell(waves, "free 8")  # the six others from before, and two of those since a
     assert listed(ctl, waves.pid) == {"a": (3400, 7), "b": (3000, 3)}
     assert "3.3 KiB (3,400 bytes) live in 7 blocks" in ctl("mark").out
+    assert re.search(r"^  marks +a \d\d:\d\d:\d\d, b \d\d:\d\d:\d\d$", ctl("status").out, re.M)
 
     again = ctl("mark", "a", ok=False)
     assert again.status == 8 and "has a mark a already" in again.err
@@ -53,6 +56,7 @@ def test_marks_are_listed_refused_and_removed(waves, daemon, ctl):
         ctl("mark", f"m{number}")
     more = ctl("mark", "more", ok=False)
     assert more.status == 1 and "has 32 marks" in more.err
+    assert re.search(r"^  marks +m25 .*, m29 .*; 27 before\s+them: dhatctl mark$", ctl("status").out, re.M | re.S)
     ctl("detach", waves.pid)
     late = ctl("mark", "late", ok=False)
     assert late.status == 3 and "not watched any more" in late.err
