@@ -119,16 +119,6 @@ static char *cut(const char *text, size_t chars)
 	return asprintf(&shorter, "%s…", clean) < 0 ? NULL : shorter;
 }
 
-static uint64_t latest_rss(const Dhat__Timeline *timeline)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; timeline && i < timeline->n_rss_bytes; i++)
-		if (timeline->rss_bytes[i])
-			bytes = timeline->rss_bytes[i];
-	return bytes;
-}
-
 /* Of the whole live heap, by least squares over the second half of the watch: what it does now. */
 static double live_growth(const Dhat__Timeline *timeline)
 {
@@ -276,7 +266,7 @@ static void add_figures(struct json_object *object, const struct explanation *sa
 	add_number(object, "live_blocks", end->totals->live_blocks);
 	add_number(object, "before_attach_bytes", before.live_bytes);
 	add_number(object, "peak_bytes", end->totals->peak_bytes);
-	add_number(object, "rss_bytes", latest_rss(end->timeline));
+	add_number(object, "rss_bytes", view_rss_bytes(said->snapshot));
 	json_object_object_add(object, "growth_bytes_per_minute",
 			       json_object_new_int64((int64_t)live_growth(end->timeline)));
 }
@@ -329,16 +319,13 @@ static void print_figures(struct screen *screen, const struct explanation *said)
 {
 	const Dhat__SnapshotEnd *end = said->snapshot->end;
 	double growth = live_growth(end->timeline);
-	uint64_t rss = latest_rss(end->timeline);
+	const char *rss = view_rss(said->snapshot);
 	char live[DHAT_UNIT_CHARS], peak[DHAT_UNIT_CHARS], size[DHAT_UNIT_CHARS], text[256];
 
-	snprintf(text, sizeof(text), "%s live in %s, %s at the peak",
+	snprintf(text, sizeof(text), "%s live in %s, %s at the peak%s%s",
 		 dhat_format_size(end->totals->live_bytes, live),
 		 view_counted(end->totals->live_blocks, "block"),
-		 dhat_format_size(end->totals->peak_bytes, peak));
-	if (rss)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", RSS %s",
-			 dhat_format_size(rss, size));
+		 dhat_format_size(end->totals->peak_bytes, peak), *rss ? ", " : "", rss);
 	if (growth >= 1)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "; grows %s a minute",
 			 dhat_format_size((uint64_t)growth, size));

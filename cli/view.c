@@ -119,6 +119,36 @@ void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const cha
 		screen_print(screen, MARK_BAD, "%s%s\n", indent, word);
 }
 
+static bool is_over(const Dhat__Target *target)
+{
+	return *target->state && strcmp(target->state, DHAT_STATE_ATTACHED);
+}
+
+uint64_t view_rss_bytes(const struct dhat_snapshot *snapshot)
+{
+	const Dhat__Timeline *timeline = snapshot->end->timeline;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; timeline && i < timeline->n_rss_bytes; i++)
+		if (timeline->rss_bytes[i])
+			bytes = timeline->rss_bytes[i];
+	return bytes;
+}
+
+const char *view_rss(const struct dhat_snapshot *snapshot)
+{
+	static char texts[TEXTS][2 * DHAT_UNIT_CHARS];
+	static unsigned next;
+	char size[DHAT_UNIT_CHARS], *text = texts[next++ % TEXTS];
+	uint64_t bytes = view_rss_bytes(snapshot);
+
+	*text = '\0';
+	if (bytes)
+		snprintf(text, sizeof(texts[0]), "RSS %s%s", dhat_format_size(bytes, size),
+			 is_over(snapshot->head->target) ? " when last read" : "");
+	return text;
+}
+
 /* "watched from its start for 3 min 2 s, since 12:03:44"; what is not known is not said */
 static void tell_watch(const Dhat__Target *target, char *ret, size_t size)
 {
@@ -135,15 +165,14 @@ static void tell_watch(const Dhat__Target *target, char *ret, size_t size)
 
 void view_target(struct screen *screen, const Dhat__Target *target)
 {
-	bool is_over = *target->state && strcmp(target->state, DHAT_STATE_ATTACHED);
 	char name[DHAT_PROGRAM_CHARS], watch[256], text[512];
 
 	dhat_program_name(target->command, target->executable, name);
 	screen_text(screen, name);
 	tell_watch(target, watch, sizeof(watch));
 	snprintf(text, sizeof(text), " (pid %" PRIu32 "), %s%s", target->pid, watch,
-		 is_over ? "; " : "");
-	if (is_over)
+		 is_over(target) ? "; " : "");
+	if (is_over(target))
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s", target->state,
 			 *target->state_detail ? ": " : "", target->state_detail);
 	screen_continue(screen, 2, dhat_text_width(name), text);
@@ -187,9 +216,10 @@ void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
 void view_timeline(struct screen *screen, const struct dhat_snapshot *snapshot)
 {
 	const Dhat__Timeline *timeline = snapshot->end->timeline;
-	char most[DHAT_UNIT_CHARS], span[DHAT_UNIT_CHARS], rss[DHAT_UNIT_CHARS], text[256];
+	char most[DHAT_UNIT_CHARS], span[DHAT_UNIT_CHARS], text[256];
+	const char *rss = view_rss(snapshot);
 	_cleanup_free_ char *line = NULL;
-	uint64_t most_bytes = 0, rss_bytes = 0;
+	uint64_t most_bytes = 0;
 	size_t room, count = timeline ? timeline->n_most_bytes : 0;
 
 	if (count < 2 || !screen->width)
@@ -197,14 +227,8 @@ void view_timeline(struct screen *screen, const struct dhat_snapshot *snapshot)
 	for (size_t i = 0; i < count; i++)
 		if (timeline->most_bytes[i] > most_bytes)
 			most_bytes = timeline->most_bytes[i];
-	for (size_t i = 0; i < timeline->n_rss_bytes; i++)
-		if (timeline->rss_bytes[i])
-			rss_bytes = timeline->rss_bytes[i];
-	snprintf(text, sizeof(text), "  0 to %s in %s", dhat_format_size(most_bytes, most),
-		 dhat_format_duration(count * timeline->slot_ns, span));
-	if (rss_bytes)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "; RSS %s",
-			 dhat_format_size(rss_bytes, rss));
+	snprintf(text, sizeof(text), "  0 to %s in %s%s%s", dhat_format_size(most_bytes, most),
+		 dhat_format_duration(count * timeline->slot_ns, span), *rss ? "; " : "", rss);
 	room = screen_room(screen, TIMELINE_COLUMNS, strlen("Live: ") + strlen(text));
 	line = dhat_sparkline(timeline->most_bytes, count, room, screen->has_utf8);
 	if (line)

@@ -25,6 +25,12 @@ const char *view_counted(uint64_t count,
 			 const char *noun); /* "1 block", "1,234 blocks"; the same */
 /* ", 34 KiB a minute"; "" for less than a second. The same. */
 const char *view_rate(uint64_t bytes, double seconds);
+/* As it was read last, once a second while the process was watched; 0: it was not. */
+uint64_t view_rss_bytes(const struct dhat_snapshot *snapshot);
+/* "RSS 9.1 MiB"; of a process that is not watched any more "RSS 9.1 MiB when last read", which may
+ * be a second before its end, and of one that ran no longer the moment at which it began; "" where
+ * it was not read. The same. */
+const char *view_rss(const struct dhat_snapshot *snapshot);
 /* Wall-clock time of a moment of an observation: "22:13:20", with the date if it is not today. */
 const char *view_moment(uint64_t unix_ns);
 /* "from 22:13:21 to 22:14:49" */
