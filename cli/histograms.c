@@ -70,7 +70,8 @@ static void print_bar(struct screen *screen, uint64_t count, uint64_t sum)
 
 /* ---- ages ---------------------------------------------------------------------------------- */
 
-static void print_ages(struct screen *screen, const struct dhat_rendering *table,
+/* Whether there is anything to show. */
+static bool print_ages(struct screen *screen, const struct dhat_rendering *table,
 		       const struct dhat_histograms *counts)
 {
 	const Dhat__SnapshotHead *head = table->snapshot->head;
@@ -79,7 +80,7 @@ static void print_ages(struct screen *screen, const struct dhat_rendering *table
 	char range[96];
 
 	if (!sum && (!has_dead || !sum_of(counts->dead_ages, DHAT_AGES)))
-		return;
+		return false;
 	fprintf(screen->file, "%*s%-*s%*s", INDENT, "", RANGE_COLUMNS, "age", COUNT_COLUMNS,
 		"live");
 	if (has_dead)
@@ -97,6 +98,7 @@ static void print_ages(struct screen *screen, const struct dhat_rendering *table
 			fprintf(screen->file, "%*s", COUNT_COLUMNS, view_count(dead));
 		print_bar(screen, counts->live_ages[i], sum ? sum : 1);
 	}
+	return true;
 }
 
 void histograms_print_ages(struct screen *screen, const struct dhat_rendering *table,
@@ -108,13 +110,14 @@ void histograms_print_ages(struct screen *screen, const struct dhat_rendering *t
 
 /* ---- sizes --------------------------------------------------------------------------------- */
 
-static void print_sizes(struct screen *screen, const struct dhat_histograms *counts)
+/* The same. */
+static bool print_sizes(struct screen *screen, const struct dhat_histograms *counts)
 {
 	uint64_t sum = sum_of(counts->live_sizes, DHAT_SIZES);
 	char range[96];
 
 	if (!sum)
-		return;
+		return false;
 	fprintf(screen->file, "%*s%-*s%*s\n", INDENT, "", RANGE_COLUMNS, "size", COUNT_COLUMNS,
 		"live");
 	for (uint32_t i = 0; i < DHAT_SIZES; i++) {
@@ -125,6 +128,7 @@ static void print_sizes(struct screen *screen, const struct dhat_histograms *cou
 			view_count(counts->live_sizes[i]));
 		print_bar(screen, counts->live_sizes[i], sum);
 	}
+	return true;
 }
 
 void histograms_print_sizes(struct screen *screen, const struct dhat_rendered_point *point)
@@ -134,6 +138,11 @@ void histograms_print_sizes(struct screen *screen, const struct dhat_rendered_po
 }
 
 /* ---- all ----------------------------------------------------------------------------------- */
+
+static void print_none(struct screen *screen)
+{
+	fprintf(screen->file, "%*snone\n", INDENT, "");
+}
 
 static struct dhat_histograms all_of(const struct dhat_rendering *table)
 {
@@ -156,7 +165,8 @@ void histograms_print_all_ages(struct screen *screen, const struct dhat_renderin
 			view_moment(head->target->observed_since_unix_ns +
 				    head->lifetimes_since_ns));
 	fputs(":\n", screen->file);
-	print_ages(screen, table, &all);
+	if (!print_ages(screen, table, &all))
+		print_none(screen);
 }
 
 void histograms_print_all_sizes(struct screen *screen, const struct dhat_rendering *table)
@@ -164,7 +174,8 @@ void histograms_print_all_sizes(struct screen *screen, const struct dhat_renderi
 	struct dhat_histograms all = all_of(table);
 
 	fputs("\nLive blocks by size:\n", screen->file);
-	print_sizes(screen, &all);
+	if (!print_sizes(screen, &all))
+		print_none(screen);
 }
 
 /* ---- for programs -------------------------------------------------------------------------- */

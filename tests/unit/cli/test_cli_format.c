@@ -262,6 +262,8 @@ static void test_stats_ages(void **state)
 	_cleanup_free_ char *json = RUN("stats", 0, path, "--ages", "--json", "--top", "1");
 	_cleanup_free_ char *older = RUN("stats", 0, path, "--older", "1m", "--depth", "1");
 	_cleanup_free_ char *other = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "61s");
+	_cleanup_free_ char *none =
+		RUN("stats", 0, path, "--ages", "--sizes", "--filter", "no such");
 	_cleanup_free_ char *wrong = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "x");
 	_cleanup_free_ char *both =
 		RUN("stats", DHAT_EXIT_USAGE, path, "--older", "1m", "--since", "early");
@@ -270,6 +272,9 @@ static void test_stats_ages(void **state)
 	expect_golden("tests/golden/stats.ages.txt", ages);
 	expect_golden("tests/golden/stats.older.txt", older);
 	assert_non_null(strstr(other, "a file knows ages by powers of two only"));
+	assert_non_null(strstr(none,
+			       " by the age that they had:\n      none\n\nLive blocks by size:\n"
+			       "      none\n"));
 	assert_non_null(strstr(wrong, "--older x: a time is a number with s, m, h or d"));
 	assert_non_null(strstr(both, "--since a mark, or --older than a time?"));
 	assert_non_null(root);
