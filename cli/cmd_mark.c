@@ -106,9 +106,9 @@ static void print_mark(struct screen *screen, const Dhat__Target *target, const 
 
 	fputs("  ", screen->file);
 	screen_text(screen, mark->name);
-	snprintf(text, sizeof(text), "  %s, %s ago: %s live in %s",
+	snprintf(text, sizeof(text), "  %s, %s %s: %s live in %s",
 		 view_moment(target->observed_since_unix_ns + mark->ns),
-		 dhat_format_duration(age_ns, ago), view_size(mark->live_bytes),
+		 dhat_format_duration(age_ns, ago), view_ago(target), view_size(mark->live_bytes),
 		 view_counted(mark->live_blocks, "block"));
 	screen_continue(screen, 4, 2 + strlen(mark->name), text);
 }

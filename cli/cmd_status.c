@@ -72,15 +72,16 @@ print_row(struct screen *screen, const char *title, const char *format, ...)
 	screen_paragraph(screen, TEXT_COLUMN, text);
 }
 
-static void print_totals(struct screen *screen, const Dhat__Totals *totals)
+static void print_totals(struct screen *screen, const Dhat__Target *target,
+			 const Dhat__Totals *totals)
 {
 	char text[DHAT_UNIT_CHARS];
 
 	print_row(screen, "live", "%s in %s", view_size(totals->live_bytes),
 		  view_counted(totals->live_blocks, "block"));
-	print_row(screen, "peak", "%s in %s, %s ago", view_size(totals->peak_bytes),
+	print_row(screen, "peak", "%s in %s, %s %s", view_size(totals->peak_bytes),
 		  view_counted(totals->peak_blocks, "block"),
-		  dhat_format_duration(totals->end_ns - totals->peak_ns, text));
+		  dhat_format_duration(totals->end_ns - totals->peak_ns, text), view_ago(target));
 	print_row(screen, "total", "%s in %s", view_size(totals->total_bytes),
 		  view_counted(totals->total_blocks, "block"));
 }
@@ -90,7 +91,7 @@ static void print_figures(struct screen *screen, const Dhat__TargetStatus *targe
 	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
 
 	if (target->totals)
-		print_totals(screen, target->totals);
+		print_totals(screen, target->target, target->totals);
 	/* of one that has ended nothing goes on */
 	if (target->target && strcmp(target->target->state, DHAT_STATE_ATTACHED))
 		return;

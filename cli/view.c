@@ -121,7 +121,12 @@ void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const cha
 
 static bool is_over(const Dhat__Target *target)
 {
-	return *target->state && strcmp(target->state, DHAT_STATE_ATTACHED);
+	return target && *target->state && strcmp(target->state, DHAT_STATE_ATTACHED);
+}
+
+const char *view_ago(const Dhat__Target *target)
+{
+	return is_over(target) ? "before the end" : "ago";
 }
 
 uint64_t view_rss_bytes(const struct dhat_snapshot *snapshot)

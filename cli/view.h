@@ -8,8 +8,11 @@
 void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent);
 /* "service (pid 12), watched for 3 min 2 s, since 12:03:44" */
 void view_target(struct screen *screen, const Dhat__Target *target);
-/* The same, or how many processes and which a snapshot was put together of; and what the file lacks
- * that it came from. */
+/* What follows a time that is counted back from the last the profile knows: "ago", or "before the
+ * end" of a watch that is over. NULL: not known which. */
+const char *view_ago(const Dhat__Target *target);
+/* The same as view_target(), or how many processes and which a snapshot was put together of; and
+ * what the file lacks that it came from. */
 void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot);
 /* Valgrind's closing lines, and what of it was there before the attach. */
 void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot);

@@ -60,6 +60,8 @@ def test_marks_are_listed_refused_and_removed(waves, daemon, ctl):
     ctl("detach", waves.pid)
     late = ctl("mark", "late", ok=False)
     assert late.status == 3 and "not watched any more" in late.err
+    assert " before the end: 2.9 KiB (3,000 bytes) live in 3 blocks" in ctl("mark").out and " ago" not in ctl("mark").out
+    assert " before the end" in ctl("status").out
     assert listed(ctl)["b"] == (3000, 3)
 
 

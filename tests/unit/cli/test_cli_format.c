@@ -389,8 +389,9 @@ static void test_timeline(void **state)
 	assert_non_null(strstr(plain, "\nLive: =%#  0 to 989 KiB in 1 min 30 s; RSS 9.1 MiB\n"));
 }
 
-/* Of a process that has ended nobody can read it any more, and it may be of long before its end. */
-static void test_rss_of_the_ended(void **state)
+/* What is said of now is of the end there: RSS, which nobody can read any more, and how long ago.
+ */
+static void test_words_of_the_ended(void **state)
 {
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	Dhat__Target *target = snapshot->head->target;
@@ -398,8 +399,10 @@ static void test_rss_of_the_ended(void **state)
 
 	(void)state;
 	assert_string_equal(view_rss(snapshot), "RSS 9.1 MiB");
+	assert_string_equal(view_ago(target), "ago");
 	target->state = "exited";
 	assert_string_equal(view_rss(snapshot), "RSS 9.1 MiB when last read");
+	assert_string_equal(view_ago(target), "before the end");
 	target->state = attached;
 	dhat_snapshot_free(snapshot);
 }
@@ -845,7 +848,7 @@ int main(void)
 		cmocka_unit_test(test_stacks_fit_the_terminal),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_timeline),
-		cmocka_unit_test(test_rss_of_the_ended),
+		cmocka_unit_test(test_words_of_the_ended),
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_suspects),
 		cmocka_unit_test(test_without_history),
