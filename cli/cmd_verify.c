@@ -6,6 +6,7 @@
 #include "choice.h"
 #include "client.h"
 #include "command.h"
+#include "comparing.h"
 #include "filtering.h"
 #include "input.h"
 #include "proto/base/cleanup.h"
@@ -338,13 +339,11 @@ static int run(struct verify *verify, struct dhat_error *err)
 		r = input_check_times(before, err);
 	if (r == 0)
 		r = input_check_times(after, err);
+	if (r == 0)
+		r = comparing_check(&(struct compared){ before, verify->paths[0] },
+				    &(struct compared){ after, verify->paths[1] }, err);
 	if (r < 0)
 		return r;
-	if (after->head->taken_unix_ns < before->head->taken_unix_ns)
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "%s is older than %s: give the older one first",
-				      verify->paths[1] ?: "the process's profile",
-				      verify->paths[0]);
 	r = report(verify, before, after, &code);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot compare the profiles");

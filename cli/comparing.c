@@ -9,6 +9,7 @@
 #include "proto/base/json.h"
 #include "proto/base/units.h"
 #include "proto/profile/difference.h"
+#include "proto/profile/redact.h"
 #include "proto/profile/snapshot_merge.h"
 #include "proto/profile/verdict.h"
 #include "view.h"
@@ -316,6 +317,26 @@ static int save(const struct report *report, const struct pair *pair, struct dha
 	return 0;
 }
 
+int comparing_check(const struct compared *before, const struct compared *after,
+		    struct dhat_error *err)
+{
+	static const char now[] = "the process's profile";
+	const Dhat__SnapshotHead *old = before->snapshot->head, *new = after->snapshot->head;
+	bool is_redacted = dhat_is_redacted(before->snapshot);
+
+	if (has_times(old, new) && new->taken_unix_ns < old->taken_unix_ns)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s is older than %s: give the older one first",
+				      after->name ?: now, before->name);
+	if (is_redacted != dhat_is_redacted(after->snapshot))
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s is redacted and has no names by which its stacks could be "
+				      "found in %s: give the file that it was made of",
+				      is_redacted ? before->name : after->name ?: now,
+				      is_redacted ? after->name ?: now : before->name);
+	return 0;
+}
+
 int comparing_print(const struct report *report, const struct compared *before,
 		    const struct compared *after, const struct comparing_file *file,
 		    struct dhat_error *err)
@@ -326,12 +347,10 @@ int comparing_print(const struct report *report, const struct compared *before,
 
 	if (r == 0 && after->snapshot->lacks)
 		r = report_check(report, after->snapshot, err);
+	if (r == 0)
+		r = comparing_check(before, after, err);
 	if (r < 0)
 		return r;
-	if (has_times(old, new) && new->taken_unix_ns < old->taken_unix_ns)
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "%s is older than %s: give the older one first",
-				      after->name ?: "the process's profile", before->name);
 	pair = (struct pair){
 		.before = before->snapshot,
 		.after = after->snapshot,

@@ -16,6 +16,11 @@ struct comparing_file {	  /* to which the difference goes, too */
 	enum dhat_metric metric;
 };
 
+/* Whether the two can be compared: the older one is given first, and stacks have names in both or
+ * in neither. */
+int comparing_check(const struct compared *before, const struct compared *after,
+		    struct dhat_error *err);
+
 /* file NULL: none. */
 int comparing_print(const struct report *report, const struct compared *before,
 		    const struct compared *after, const struct comparing_file *file,

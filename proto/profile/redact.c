@@ -242,3 +242,8 @@ int dhat_redact(struct dhat_snapshot *snapshot)
 		r = redact_head(without_qualifiers(snapshot->head));
 	return r < 0 ? r : redact_end(without_qualifiers(snapshot->end));
 }
+
+bool dhat_is_redacted(const struct dhat_snapshot *snapshot)
+{
+	return !strcmp(snapshot->head->target->command, DHAT_REDACTED);
+}

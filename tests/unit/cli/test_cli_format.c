@@ -612,6 +612,27 @@ static void test_trim_words(void **state)
 	assert_non_null(strstr(joined, "\n      Cache::insert(int)  src/cache.cc:12\n"));
 }
 
+/* Nothing would be found again: all would be gone, or new. */
+static void test_no_comparison_with_redacted(void **state)
+{
+	char redacted[sizeof(path) + 16];
+
+	(void)state;
+	snprintf(redacted, sizeof(redacted), "%s.redacted.dhat", path);
+
+	_cleanup_free_ char *written = RUN("export", 0, path, "--redact", "-o", redacted);
+	_cleanup_free_ char *verified = RUN("verify", DHAT_EXIT_USAGE, redacted, path);
+	_cleanup_free_ char *compared = RUN("diff", DHAT_EXIT_USAGE, path, redacted);
+	_cleanup_free_ char *since = RUN("stats", DHAT_EXIT_USAGE, path, "--since", redacted);
+	_cleanup_free_ char *both = RUN("diff", 0, redacted, redacted);
+
+	unlink(redacted);
+	assert_non_null(strstr(verified, " is redacted and has no names by which its stacks"));
+	assert_non_null(strstr(compared, " is redacted and has no names by which its stacks"));
+	assert_non_null(strstr(since, " is redacted and has no names by which its stacks"));
+	assert_non_null(strstr(both, "As much is live as before."));
+}
+
 static void test_export(void **state)
 {
 	_cleanup_free_ char *text = RUN("export", 0, path);
@@ -855,6 +876,7 @@ int main(void)
 		cmocka_unit_test(test_explain),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_trim_words),
+		cmocka_unit_test(test_no_comparison_with_redacted),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_read_back),
 		cmocka_unit_test(test_assert_read_back),
