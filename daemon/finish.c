@@ -136,6 +136,7 @@ static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target
 static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
 {
 	_cleanup_free_ bool *is_kept = NULL;
+	struct dhat_error second = { 0 }; /* the first is the one that is handed on */
 	struct target **list = NULL;
 	size_t count = 0, lost = 0;
 	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
@@ -152,7 +153,9 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	if (lost)
 		error = wait_for_room(dhatd, set, list, count, is_kept, err);
 	if (!dhatd->is_interrupted)
-		failed = judge_all(dhatd, list, count, &dhatd->judged, error ? NULL : err);
+		failed = judge_all(dhatd, list, count, &dhatd->judged, error ? &second : err);
+	if (*second.message)
+		dhat_say("dhatd", "%s", second.message);
 	for (size_t i = 0; i < count; i++)
 		target_unref(list[i]);
 	free(list);

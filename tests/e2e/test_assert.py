@@ -24,6 +24,16 @@ def churn(operations):
     return [TARGETS / "churn", str(operations), "50"]
 
 
+def test_each_file_that_cannot_be_written_is_told(run, tmp_path, monkeypatch):
+    """One that the profile's hides would be missed by the next run only."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "base").symlink_to("/dev/full")
+    done = run("-o", "/dev/full", "--write-baseline", "base", program=churn(20))
+    assert done.returncode == 10
+    assert "dhatd: cannot write /dev/full: No space left" in done.stderr
+    assert "dhatd: cannot write base: No space left" in done.stderr
+
+
 def test_a_program_is_judged_when_it_ends(run, ctl, tmp_path):
     """The figures are those of its own book, to the byte and block."""
     done = run("--assert", "live.bytes == 0", "--assert", "total.blocks <= 1000000", "--junit", "heap.xml", "--github",
