@@ -6,7 +6,7 @@ profiles as DHAT JSON.
 """
 import re
 
-EARLY = re.compile(r"\[stack ends early: (.*)\]")
+EARLY = re.compile(r"\[stack (?:ends early: )?(.*)\]")  # a busy machine may have no room for one
 # glibc's and musl's
 STARTS = re.compile(r": (_start|_dl_start_user|__clone3?|clone3?|__clone_internal|__start_context|make_fcontext)\b")
 # what only these call: where the file of the caller has no symbols
