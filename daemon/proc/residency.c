@@ -1,22 +1,11 @@
 #include "residency.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "file.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "remote.h"
-
-/* Documentation/admin-guide/mm/pagemap.rst: a word a page. Bit 63: in memory; 56: nobody else has
- * it mapped, so that it is not the kernel's page of zeros; 0 … 54: the frame. */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_EXCLUSIVE (1ull << 56)
-#define PAGEMAP_FRAME ((1ull << 55) - 1)
-#define KPF_ZERO_PAGE_BIT 24 /* /proc/kpageflags, which needs the rights of root */
-#define WINDOW_PAGES 4096
 
 struct range { /* of pages */
 	uint64_t first, count;
@@ -40,39 +29,22 @@ void residency_free(struct residency *residency)
 }
 DEFINE_CLEANUP_PTR(struct residency *, residency_free)
 
-static bool is_present(const struct residency_source *source, uint64_t word)
+static int set_bits(void *context, const struct pagemap_run *run)
 {
-	if (!(word & PAGEMAP_PRESENT))
-		return false;
-	return word & PAGEMAP_EXCLUSIVE || !source->is_zero ||
-	       !source->is_zero(source->context, word & PAGEMAP_FRAME);
-}
+	struct range *range = context;
 
-static int read_range(const struct residency_source *source, struct range *range)
-{
-	_cleanup_free_ uint64_t *words = malloc(WINDOW_PAGES * sizeof(*words));
-
-	range->bits = calloc((range->count + 63) / 64, sizeof(*range->bits));
-	if (!words || !range->bits)
-		return -ENOMEM;
-	for (uint64_t done = 0; done < range->count;) {
-		uint64_t left = range->count - done;
-		ssize_t n = source->read(source->context, words,
-					 left < WINDOW_PAGES ? left : WINDOW_PAGES,
-					 range->first + done);
-
-		if (n <= 0)
-			return n; /* the process ends: what is not there is absent */
-		for (ssize_t i = 0; i < n; i++)
-			if (is_present(source, words[i]))
-				range->bits[(done + i) / 64] |= 1ull << (done + i) % 64;
-		done += n;
-	}
+	if (!(run->what & PAGEMAP_IN_MEMORY))
+		return 0;
+	for (uint64_t i = run->first - range->first, end = i + run->count; i < end; i++)
+		range->bits[i / 64] |= 1ull << i % 64;
 	return 0;
 }
 
-int residency_read_from(const struct residency_source *source, const struct smaps *smaps,
-			struct residency **ret)
+typedef int (*scan_function)(void *table, uint64_t start, uint64_t end, pagemap_visit visit,
+			     void *context);
+
+static int read_ranges(void *table, scan_function scan, const struct smaps *smaps,
+		       struct residency **ret)
 {
 	_cleanup_(residency_free_ptr) struct residency *residency = calloc(1, sizeof(*residency));
 
@@ -94,7 +66,9 @@ int residency_read_from(const struct residency_source *source, const struct smap
 			continue;
 		residency->pages += range->count;
 		residency->count++;
-		error = read_range(source, range);
+		range->bits = calloc((range->count + 63) / 64, sizeof(*range->bits));
+		error = range->bits ? scan(table, entry->start, entry->end, set_bits, range)
+				    : -ENOMEM;
 		if (error)
 			return error;
 	}
@@ -102,44 +76,30 @@ int residency_read_from(const struct residency_source *source, const struct smap
 	return 0;
 }
 
-/* ---- a process --------------------------------------------------------------------------- */
-
-struct files {
-	int pagemap_fd, flags_fd; /* the second may be -1: no page is taken for one of zeros then */
-};
-
-static ssize_t read_pagemap(void *context, uint64_t *words, size_t count, uint64_t page)
+static int scan_words(void *source, uint64_t start, uint64_t end, pagemap_visit visit,
+		      void *context)
 {
-	const struct files *files = context;
-	ssize_t n = pread(files->pagemap_fd, words, count * sizeof(*words),
-			  (off_t)(page * sizeof(*words)));
-
-	return n < 0 ? -errno : n / (ssize_t)sizeof(*words);
+	return pagemap_scan_words(source, start, end, visit, context);
 }
 
-static bool is_zero_page(void *context, uint64_t frame)
+int residency_read_from(struct pagemap_source *source, const struct smaps *smaps,
+			struct residency **ret)
 {
-	const struct files *files = context;
-	uint64_t flags;
+	return read_ranges(source, scan_words, smaps, ret);
+}
 
-	if (files->flags_fd < 0 || pread(files->flags_fd, &flags, sizeof(flags),
-					 (off_t)(frame * sizeof(flags))) != sizeof(flags))
-		return false;
-	return flags >> KPF_ZERO_PAGE_BIT & 1;
+static int scan_process(void *pagemap, uint64_t start, uint64_t end, pagemap_visit visit,
+			void *context)
+{
+	return pagemap_scan(pagemap, start, end, visit, context);
 }
 
 int residency_read(pid_t pid, const struct smaps *smaps, struct residency **ret)
 {
-	_cleanup_close_ int pagemap_fd = -1, flags_fd = -1;
-	struct files files;
-	const struct residency_source source = { read_pagemap, is_zero_page, &files };
-	int error = proc_open(pid, "pagemap", &pagemap_fd);
+	_cleanup_(pagemap_deinit) struct pagemap pagemap = PAGEMAP_CLOSED;
+	int error = pagemap_open(pid, &pagemap);
 
-	if (error)
-		return error;
-	flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	files = (struct files){ pagemap_fd, flags_fd };
-	return residency_read_from(&source, smaps, ret);
+	return error ? error : read_ranges(&pagemap, scan_process, smaps, ret);
 }
 
 /* ---- asking ------------------------------------------------------------------------------ */

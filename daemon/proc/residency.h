@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "pagemap.h"
 #include "smaps.h"
 
 #define RESIDENCY_MAX_PAGES (1ull << 26) /* 256 GiB: half a second, and 8 MiB */
@@ -18,14 +19,8 @@ struct residency;
 
 /* smaps: of the same process, now. -ESRCH, -EPERM, -ENOMEM. */
 int residency_read(pid_t pid, const struct smaps *smaps, struct residency **ret);
-/* The same from any page table. read: as pread(2) of /proc/PID/pagemap; is_zero tells of a frame
- * that several may have; may be NULL. */
-struct residency_source {
-	ssize_t (*read)(void *context, uint64_t *words, size_t count, uint64_t page);
-	bool (*is_zero)(void *context, uint64_t frame);
-	void *context;
-};
-int residency_read_from(const struct residency_source *source, const struct smaps *smaps,
+/* The same from any page table. */
+int residency_read_from(struct pagemap_source *source, const struct smaps *smaps,
 			struct residency **ret);
 void residency_free(struct residency *residency);
 
