@@ -1,6 +1,6 @@
 #include "judge.h"
 
-#include "keep.h"
+#include "daemon/serve/taken.h"
 #include "proto/base/cleanup.h"
 #include "proto/export/gate.h"
 
@@ -45,11 +45,11 @@ static int judge(struct dhatd *dhatd, struct target *target, struct dhat_error *
 	int error = check_end(dhatd, target, err);
 
 	if (error == 0)
-		error = keep_snapshot(target, dhatd->symbolizer, &snapshot, &why);
+		error = taken_snapshot(target, dhatd->symbolizer, NULL, &snapshot, &why);
 	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
 		control_free(take_ptr(dhatd->control));
 		why = (struct dhat_error){ 0 };
-		error = keep_snapshot(target, dhatd->symbolizer, &snapshot, &why);
+		error = taken_snapshot(target, dhatd->symbolizer, NULL, &snapshot, &why);
 	}
 	if (error && why.code)
 		dhat_error_set(err, -error, why.code, "%s", why.message);

@@ -1,6 +1,6 @@
 #include "keep.h"
 
-#include "daemon/serve/snapshot.h"
+#include "daemon/serve/taken.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/say.h"
 #include "proto/export/export.h"
@@ -12,7 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 void keep_name(char *ret, size_t size, const char *path, pid_t pid, unsigned number)
@@ -27,37 +26,6 @@ void keep_name(char *ret, size_t size, const char *path, pid_t pid, unsigned num
 		snprintf(ret, size, "%.*s.%d%s", stem, path, (int)pid, suffix);
 	else
 		snprintf(ret, size, "%.*s.%d-%u%s", stem, path, (int)pid, number, suffix);
-}
-
-static int add_part(void *context, const Dhat__SnapshotPart *part)
-{
-	size_t size = dhat__snapshot_part__get_packed_size(part);
-	_cleanup_free_ uint8_t *bytes = malloc(size ? size : 1);
-	Dhat__SnapshotPart *copy;
-
-	if (!bytes)
-		return -ENOMEM;
-	dhat__snapshot_part__pack(part, bytes);
-	copy = dhat__snapshot_part__unpack(NULL, size, bytes);
-	return copy ? dhat_snapshot_add(context, copy, NULL) : -ENOMEM;
-}
-
-int keep_snapshot(struct target *target, struct symbolizer *symbolizer, struct dhat_snapshot **ret,
-		  struct dhat_error *err)
-{
-	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int error = target_copy_with_ages(target, 0, &copy, err);
-
-	if (error == 0)
-		error = dhat_snapshot_new(&snapshot);
-	if (error == 0)
-		error = snapshot_write(copy, symbolizer, false, add_part, snapshot, err);
-	if (error == 0)
-		error = dhat_snapshot_finish(snapshot, err);
-	if (error == 0)
-		*ret = take_ptr(snapshot);
-	return error;
 }
 
 /* A name that nobody else has there: of the process, of now, and in the format that was asked for.
@@ -93,7 +61,7 @@ int keep_profile(struct target *target, struct symbolizer *symbolizer, const cha
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct dhat_error why = { 0 };
 	char elsewhere[PATH_MAX];
-	int error = keep_snapshot(target, symbolizer, &snapshot, err);
+	int error = taken_snapshot(target, symbolizer, NULL, &snapshot, err);
 
 	if (error)
 		return error;

@@ -3,7 +3,7 @@
  * for it. P7. */
 #include "daemon/lookup/symbolizer.h"
 #include "daemon/target/target.h"
-#include "proto/profile/snapshot.h"
+#include "proto/base/error.h"
 
 /* number: 0 if there is but one: the path itself. Of several "leak.json" is "leak.1234.json", and
  * for the second of one process, which executed something, "leak.1234-2.json". */
@@ -14,7 +14,3 @@ void keep_name(char *ret, size_t size, const char *path, pid_t pid, unsigned num
  * instead, and *ret_is_kept is set; if it is not, it could be written nowhere. */
 int keep_profile(struct target *target, struct symbolizer *symbolizer, const char *path,
 		 bool *ret_is_kept, struct dhat_error *err);
-
-/* The profile as a value, with names; the caller frees. -EBUSY as above. */
-int keep_snapshot(struct target *target, struct symbolizer *symbolizer, struct dhat_snapshot **ret,
-		  struct dhat_error *err);

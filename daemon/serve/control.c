@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,11 +9,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "proto/base/asker.h"
+#include "local_socket.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/qualifiers.h"
@@ -33,13 +30,9 @@ struct control {
 	const struct control_entry *table;
 	void *context;
 	uint64_t receive_ns, send_ns, answer_ns;
-	uid_t owner;
-	gid_t group;
-	bool has_group;
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-	dev_t dev; /* of the socket file, to remove no other's */
-	ino_t inode;
-	int listen_fd, stop_fd;
+	struct peers peers;
+	struct local_socket socket;
+	int stop_fd;
 	int spare_fd; /* given up for a moment when there are no more descriptors */
 	pthread_t thread;
 	bool has_thread;
@@ -66,47 +59,6 @@ struct connection { /* what a new thread needs to know */
 	size_t place;
 	struct ucred peer;
 };
-
-/* ---- who may ------------------------------------------------------------------------------- */
-
-static uid_t owner_of_daemon(void)
-{
-	uid_t uid;
-	gid_t gid;
-
-	return dhat_asker(&uid, &gid) ? uid : geteuid();
-}
-
-static bool is_group_member(int fd, const struct ucred *peer, gid_t group)
-{
-	_cleanup_free_ gid_t *groups = NULL;
-	socklen_t size = 0;
-
-	if (peer->gid == group)
-		return true;
-	/* the first call tells the size */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
-		return false;
-	groups = malloc(size);
-	if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
-		return false;
-	for (size_t i = 0; i < size / sizeof(*groups); i++) {
-		if (groups[i] == group)
-			return true;
-	}
-	return false;
-}
-
-static bool is_owner(const struct control *control, const struct ucred *peer)
-{
-	return peer->uid == 0 || peer->uid == control->owner;
-}
-
-static bool may_connect(const struct control *control, int fd, const struct ucred *peer)
-{
-	return is_owner(control, peer) ||
-	       (control->has_group && is_group_member(fd, peer, control->group));
-}
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
@@ -261,7 +213,7 @@ static void *connection_thread(void *connection_)
 		.control = control,
 		.gone = &control->gone[connection->place],
 		.fd = control->places[connection->place].fd,
-		.is_owner = is_owner(control, &connection->peer),
+		.is_owner = peers_is_owner(&control->peers, connection->peer.uid),
 	};
 
 	while (serve_request(&reply) == 0)
@@ -359,7 +311,7 @@ static void turn_away(struct control *control)
 	if (control->spare_fd >= 0)
 		close(control->spare_fd);
 	control->spare_fd = -1;
-	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(control->socket.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		send_error(
 			fd, DHAT_EXIT_FAILED,
@@ -381,21 +333,21 @@ static void accept_one(struct control *control)
 	struct place wanted;
 	size_t place;
 
-	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(control->socket.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 		turn_away(control);
 	if (fd < 0)
 		return; /* gone again, or turned away */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return;
-	if (!may_connect(control, fd, &peer)) {
+	if (!peers_may_connect(&control->peers, fd, &peer)) {
 		send_error(fd, DHAT_EXIT_NOT_PERMITTED,
 			   "not permitted: dhatd answers root and the user who started it "
 			   "(dhatd --group lets more people in)",
 			   0);
 		return;
 	}
-	wanted = (struct place){ fd, peer.uid, is_owner(control, &peer) };
+	wanted = (struct place){ fd, peer.uid, peers_is_owner(&control->peers, peer.uid) };
 	if (take_place(control, &wanted, &place) < 0) {
 		send_error(fd, DHAT_EXIT_FAILED, "dhatd is busy: too many connections; try again",
 			   0);
@@ -428,7 +380,7 @@ static void *accept_thread(void *control_)
 {
 	struct control *control = control_;
 	struct pollfd pollfds[] = {
-		{ .fd = control->listen_fd, .events = POLLIN },
+		{ .fd = control->socket.fd, .events = POLLIN },
 		{ .fd = control->stop_fd, .events = POLLIN },
 	};
 
@@ -442,92 +394,11 @@ static void *accept_thread(void *control_)
 	}
 }
 
-/* ---- the socket ---------------------------------------------------------------------------- */
-
-/* A socket file that nobody listens at is a dead daemon's and goes away. */
-static int remove_stale(const struct sockaddr_un *address, struct dhat_error *err)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat stat;
-
-	if (lstat(address->sun_path, &stat) < 0)
-		return errno == ENOENT ? 0
-				       : dhat_error_errno(err, errno, "cannot use the socket %s",
-							  address->sun_path);
-	if (!S_ISSOCK(stat.st_mode))
-		return dhat_error_set(err, EEXIST, DHAT_EXIT_ALREADY,
-				      "%s exists and is not a socket: give another --socket",
-				      address->sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return dhat_error_errno(err, errno, "cannot make a socket");
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		return dhat_error_set(err, EADDRINUSE, DHAT_EXIT_ALREADY,
-				      "a dhatd answers at %s already: add a target to it by "
-				      "`dhatctl attach`, or give another --socket",
-				      address->sun_path);
-	if (errno != ECONNREFUSED)
-		return dhat_error_errno(err, errno, "cannot use the socket %s", address->sun_path);
-	if (unlink(address->sun_path) < 0)
-		return dhat_error_errno(err, errno, "cannot remove the dead socket %s",
-					address->sun_path);
-	return 0;
-}
-
-static int bind_socket(struct control *control, const struct sockaddr_un *address,
-		       struct dhat_error *err)
-{
-	struct stat stat;
-	mode_t mask;
-	int r;
-
-	control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (control->listen_fd < 0)
-		return dhat_error_errno(err, errno, "cannot make a socket");
-	/* by umask and not by chmod: at no moment is it open to more people */
-	mask = umask(control->has_group ? 0117 : 0177);
-	r = bind(control->listen_fd, (const struct sockaddr *)address, sizeof(*address));
-	r = r < 0 ? -errno : 0;
-	umask(mask);
-	if (r < 0)
-		return dhat_error_set(err, -r,
-				      r == -EADDRINUSE ? DHAT_EXIT_ALREADY : dhat_exit_of_errno(-r),
-				      "cannot make the socket %s: %s; give another --socket",
-				      address->sun_path, strerror(-r));
-	if (lstat(address->sun_path, &stat) < 0)
-		return dhat_error_errno(err, errno, "cannot use the socket %s", address->sun_path);
-	control->dev = stat.st_dev;
-	control->inode = stat.st_ino;
-	memcpy(control->path, address->sun_path, sizeof(control->path));
-	if (lchown(address->sun_path, control->owner == geteuid() ? (uid_t)-1 : control->owner,
-		   control->has_group ? control->group : (gid_t)-1) < 0)
-		return dhat_error_errno(err, errno, "cannot give the socket %s to its owner",
-					address->sun_path);
-	if (listen(control->listen_fd, CONTROL_MAX_CONNECTIONS) < 0)
-		return dhat_error_errno(err, errno, "cannot listen at %s", address->sun_path);
-	return 0;
-}
-
-static int find_group(struct control *control, const char *name, struct dhat_error *err)
-{
-	struct group *group;
-
-	if (!name)
-		return 0;
-	errno = 0;
-	group = getgrnam(name);
-	if (!group)
-		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE, "--group %s: no such group",
-				      name);
-	control->group = group->gr_gid;
-	control->has_group = true;
-	return 0;
-}
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 static int control_init(struct control *control, const struct control_options *options,
 			struct dhat_error *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int r;
 
 	control->table = options->table;
@@ -535,20 +406,10 @@ static int control_init(struct control *control, const struct control_options *o
 	control->receive_ns = options->receive_ns ? options->receive_ns : CONTROL_RECEIVE_NS;
 	control->send_ns = options->send_ns ? options->send_ns : CONTROL_SEND_NS;
 	control->answer_ns = options->answer_ns ? options->answer_ns : CONTROL_ANSWER_NS;
-	control->owner = owner_of_daemon();
-	if (!*options->path || strlen(options->path) >= sizeof(address.sun_path))
-		return dhat_error_set(err, ENAMETOOLONG, DHAT_EXIT_USAGE,
-				      "the socket's path is too long or empty, at most %zu "
-				      "characters: %s",
-				      sizeof(address.sun_path) - 1, options->path);
-	strcpy(address.sun_path, options->path);
-	r = find_group(control, options->group, err);
-	if (r < 0)
-		return r;
-	r = remove_stale(&address, err);
-	if (r < 0)
-		return r;
-	r = bind_socket(control, &address, err);
+	r = peers_init(&control->peers, options->group, err);
+	if (r == 0)
+		r = local_socket_init(&control->socket, options->path, &control->peers, "--socket",
+				      CONTROL_MAX_CONNECTIONS, err);
 	if (r < 0)
 		return r;
 	control->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -568,7 +429,8 @@ int control_new(const struct control_options *options, struct control **ret, str
 
 	if (!control)
 		return dhat_error_errno(err, ENOMEM, "cannot serve %s", options->path);
-	control->listen_fd = control->stop_fd = -1;
+	control->socket = LOCAL_SOCKET_NONE;
+	control->stop_fd = -1;
 	control->spare_fd = open_spare();
 	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++)
 		control->places[i].fd = -1;
@@ -585,8 +447,6 @@ int control_new(const struct control_options *options, struct control **ret, str
 
 void control_free(struct control *control)
 {
-	struct stat stat;
-
 	if (!control)
 		return;
 	if (control->has_thread) {
@@ -602,11 +462,7 @@ void control_free(struct control *control)
 	while (control->connection_count)
 		pthread_cond_wait(&control->is_idle, &control->mutex);
 	pthread_mutex_unlock(&control->mutex);
-	if (*control->path && lstat(control->path, &stat) == 0 && stat.st_dev == control->dev &&
-	    stat.st_ino == control->inode)
-		unlink(control->path);
-	if (control->listen_fd >= 0)
-		close(control->listen_fd);
+	local_socket_deinit(&control->socket);
 	if (control->stop_fd >= 0)
 		close(control->stop_fd);
 	if (control->spare_fd >= 0)

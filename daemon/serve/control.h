@@ -5,9 +5,8 @@
  * to come whole, and each frame of an answer has to be taken, before a deadline. What a peer does
  * wrong (half a frame, too long, nonsense, too slow) ends its connection and nothing else.
  *
- * Rights (P6): the socket's mode lets only its owner in, or its group too when one is given; and
- * at each accept the peer's credentials (SO_PEERCRED) are checked again: root, the owner, a member
- * of the group. The owner is the user who started dhatd; through sudo, the one behind it.
+ * Rights (P6): the socket's mode lets only its owner in, or its group too when one is given
+ * (local_socket.h); and at each accept the peer's credentials are checked again (peers.h).
  */
 #include <stdatomic.h>
 #include <stdbool.h>
