@@ -4,8 +4,11 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <ncurses.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #include "proto/base/cleanup.h"
@@ -15,7 +18,31 @@
 
 enum { COLOR_BAD = 1, COLOR_PARTIAL };
 
+/* A terminal may say whatever it likes of its size. Curses keeps 84 bytes of each place, and ends
+ * with a fault where it has no room for them (ncurses 6.4, 65,535 lines of 65,535 columns). */
+#define MOST_LINES 600
+#define MOST_COLUMNS 2000
+
 static SCREEN *terminal;
+static volatile sig_atomic_t has_new_size;
+
+static void note_size(int number)
+{
+	has_new_size = 1;
+}
+
+/* Curses is not let ask for it by itself. What the terminal does not tell stays as its kind has it.
+ */
+static void fit_size(void)
+{
+	struct winsize size = { 0 };
+
+	has_new_size = 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || !size.ws_row || !size.ws_col)
+		return;
+	resizeterm(size.ws_row < MOST_LINES ? size.ws_row : MOST_LINES,
+		   size.ws_col < MOST_COLUMNS ? size.ws_col : MOST_COLUMNS);
+}
 
 /* What dhatctl prints is UTF-8, whatever the locale; curses wants to be told. */
 static void set_characters(void)
@@ -38,9 +65,12 @@ static void set_colors(void)
 
 int top_screen_open(struct dhat_error *err)
 {
+	const struct sigaction action = { .sa_handler = note_size }; /* in place of curses's own */
 	const char *kind = getenv("TERM");
 
 	set_characters();
+	sigaction(SIGWINCH, &action, NULL);
+	use_env(false);
 	terminal = kind && strcmp(kind, "dumb") ? newterm(NULL, stdout, stdin) : NULL;
 	if (!terminal)
 		return dhat_error_set(err, ENOTTY, DHAT_EXIT_USAGE,
@@ -48,6 +78,7 @@ int top_screen_open(struct dhat_error *err)
 				      "--batch prints without one",
 				      kind ?: "");
 	set_term(terminal);
+	fit_size();
 	cbreak();
 	noecho();
 	nonl();
@@ -89,8 +120,11 @@ int top_screen_key(void)
 		{ 0x7f, TOP_KEY_ERASE },
 		{ KEY_RESIZE, TOP_KEY_RESIZE },
 	};
-	int key = getch();
+	int key;
 
+	if (has_new_size)
+		fit_size(); /* getch() tells, if it is another one */
+	key = getch();
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (keys[i].key == key)
 			return keys[i].meaning;

@@ -21,20 +21,25 @@ from conftest import BUILD, DEADLINE, until
 class Terminal:
     """A program on a terminal of its own, and what its screen shows."""
 
-    def __init__(self, argv, directory, columns=80, lines=24, **env):
+    def __init__(self, argv, directory, columns=80, lines=24, says=None, **env):
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.ByteStream(self.screen)
         self.raw = b""
         self.fd, self.other = pty.openpty()
         self.resize(columns, lines)
+        if says:  # the screen is another
+            self.say_size(says)
         self.before = termios.tcgetattr(self.other)
         self.proc = subprocess.Popen([str(a) for a in argv], stdin=self.other, stdout=self.other, stderr=self.other,
                                      cwd=directory, start_new_session=True,
                                      env=os.environ | {"TERM": "xterm", "LC_ALL": "C"} | env)
 
     def resize(self, columns, lines):
-        fcntl.ioctl(self.other, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.screen.resize(lines, columns)
+        self.say_size((columns, lines))
+
+    def say_size(self, size):
+        fcntl.ioctl(self.other, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         if hasattr(self, "proc"):
             self.proc.send_signal(signal.SIGWINCH)
 
@@ -237,6 +242,20 @@ def test_wide_narrow_and_small(stacks, terminal):
     top.shows(r"\A.*exact\n(.*\n){4}.*q quit")
     top.resize(80, 24)
     top.shows(r"^ +LIVE +GROWTH +A MINUTE +ALLOCS/S  WHERE$")
+    top.type("q")
+    assert top.ends() == 0
+
+
+@pytest.mark.parametrize("is_so_from_the_start", [True, False])
+def test_a_terminal_of_any_size(stacks, terminal, is_so_from_the_start):
+    top = terminal(says=(65535, 65535) if is_so_from_the_start else None)
+    if not is_so_from_the_start:
+        top.shows("many_stacks")
+        top.say_size((65535, 65535))
+    until(lambda: (top.read(), b"\x1b[600;" in top.raw)[1], "the keys in the last line that is used")
+    top.say_size((0, 0))  # it does not say
+    top.say_size((80, 24))
+    top.shows(r"^q quit")
     top.type("q")
     assert top.ends() == 0
 
