@@ -100,7 +100,8 @@ static int run(struct assert_options *wanted, struct dhat_error *err)
 	if (r == 0)
 		r = dhat_gate_judge(&wanted->gate, take_ptr(snapshot), err);
 	if (r == 0)
-		r = dhat_gate_finish(&wanted->gate, stdout, wanted->common.as_json, &code, err);
+		r = dhat_gate_finish(&wanted->gate, stdout, wanted->common.as_json, "dhatctl",
+				     &code, err);
 	if (r == 0)
 		err->code = code; /* it has been said which, and why */
 	return r;

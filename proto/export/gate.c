@@ -312,7 +312,8 @@ static enum dhat_exit code_of(const struct dhat_gate *gate)
 	enum dhat_exit code = DHAT_EXIT_OK;
 
 	for (size_t i = 0; i < gate->judgement_count; i++) {
-		if (!gate->judgements[i]->is_trusted)
+		if (!gate->judgements[i]->is_trusted ||
+		    dhat_judgement_undecided(gate->judgements[i]))
 			return DHAT_EXIT_INEXACT;
 		if (dhat_judgement_failures(gate->judgements[i]))
 			code = DHAT_EXIT_ASSERTION;
@@ -320,20 +321,36 @@ static enum dhat_exit code_of(const struct dhat_gate *gate)
 	return code;
 }
 
-int dhat_gate_finish(struct dhat_gate *gate, FILE *file, bool as_json, enum dhat_exit *ret_code,
-		     struct dhat_error *err)
+/* One more failure; the first is handed on. Returns that. */
+static int note_failure(int first, int r, const struct dhat_error *why, const char *program,
+			struct dhat_error *err)
+{
+	if (r < 0 && first == 0)
+		return dhat_error_set(err, -r, why->code, "%s", why->message);
+	if (r < 0)
+		dhat_say(program, "%s", why->message);
+	return first;
+}
+
+int dhat_gate_finish(struct dhat_gate *gate, FILE *file, bool as_json, const char *program,
+		     enum dhat_exit *ret_code, struct dhat_error *err)
 {
 	enum dhat_exit code = code_of(gate);
-	int r = print(gate, file, as_json, err);
+	struct dhat_error why = { 0 };
+	int first = print(gate, file, as_json, err), r;
 
-	if (r == 0 && gate->junit_path)
-		r = write_junit(gate, err);
-	if (r == 0 && gate->new_baseline_path && code != DHAT_EXIT_INEXACT) {
-		r = write_baseline(gate, err);
+	if (gate->junit_path) {
+		r = write_junit(gate, &why);
+		first = note_failure(first, r, &why, program, err);
+	}
+	if (gate->new_baseline_path && code != DHAT_EXIT_INEXACT) {
+		why = (struct dhat_error){ 0 };
+		r = write_baseline(gate, &why);
+		first = note_failure(first, r, &why, program, err);
 		if (r == 0 && !as_json && strcmp(gate->new_baseline_path, "-"))
 			tell_baseline(gate, file);
 	}
-	if (r == 0)
+	if (first == 0)
 		*ret_code = code;
-	return r;
+	return first;
 }

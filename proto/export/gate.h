@@ -42,7 +42,9 @@ int dhat_gate_prepare(struct dhat_gate *gate, struct dhat_error *err);
 int dhat_gate_judge(struct dhat_gate *gate, struct dhat_snapshot *snapshot, struct dhat_error *err);
 
 /* Prints to `file`, and writes the files. *ret_code: DHAT_EXIT_OK; DHAT_EXIT_INEXACT where a
- * profile is not one that was allowed, whatever else holds; DHAT_EXIT_ASSERTION. A new baseline is
- * not made of a profile that is not allowed. Failures are those of printing and writing. */
-int dhat_gate_finish(struct dhat_gate *gate, FILE *file, bool as_json, enum dhat_exit *ret_code,
-		     struct dhat_error *err);
+ * profile is not one that was allowed, or an assertion cannot be decided, whatever else holds;
+ * DHAT_EXIT_ASSERTION. A new baseline is not made of a profile that is not allowed. Failures are
+ * those of printing and writing: each is tried whatever became of the others. Of several the first
+ * is returned, and the others are said in the name of `program`. */
+int dhat_gate_finish(struct dhat_gate *gate, FILE *file, bool as_json, const char *program,
+		     enum dhat_exit *ret_code, struct dhat_error *err);

@@ -50,7 +50,12 @@ char *judged_reason(const struct dhat_ruling *ruling)
 	figure_text(assertion->metric,
 		    has_grown ? ruling->now - ruling->baseline : ruling->baseline - ruling->now,
 		    by);
-	if (assertion->is_growth && ruling->now != ruling->baseline)
+	if (ruling->is_undecided)
+		n = asprintf(&text,
+			     "%s: cannot be decided: names were left out (export --redact), and no "
+			     "stack can be matched",
+			     condition);
+	else if (assertion->is_growth && ruling->now != ruling->baseline)
 		n = asprintf(&text, "%s: %s by %s, from %s to %s%s", condition,
 			     has_grown ? "grown" : "shrunk", by, before, now, unmatched);
 	else if (dhat_assertion_needs_baseline(assertion))
@@ -217,9 +222,22 @@ static void print_notes(struct screen *screen, const struct dhat_judgement *judg
 	}
 }
 
-void judged_print(struct screen *screen, const struct dhat_judgement *judgement)
+static void print_sum(FILE *file, const struct dhat_judgement *judgement)
 {
 	size_t failures = dhat_judgement_failures(judgement);
+	size_t undecided = dhat_judgement_undecided(judgement);
+	const char *noun = judgement->count == 1 ? "assertion" : "assertions";
+
+	if (failures)
+		fprintf(file, "%zu of %zu %s %s not hold\n", failures, judgement->count, noun,
+			failures == 1 ? "does" : "do");
+	if (undecided)
+		fprintf(file, "%zu of %zu %s cannot be decided\n", undecided, judgement->count,
+			noun);
+}
+
+void judged_print(struct screen *screen, const struct dhat_judgement *judgement)
+{
 
 	print_heading(screen, judgement);
 	for (size_t i = 0; i < judgement->count; i++) {
@@ -234,9 +252,7 @@ void judged_print(struct screen *screen, const struct dhat_judgement *judgement)
 		print_guilty(screen, judgement, ruling);
 	}
 	print_notes(screen, judgement);
-	if (failures)
-		fprintf(screen->file, "%zu of %zu assertions %s not hold\n", failures,
-			judgement->count, failures == 1 ? "does" : "do");
+	print_sum(screen->file, judgement);
 }
 
 /* ---- for programs -------------------------------------------------------------------------- */
@@ -261,6 +277,11 @@ static struct json_object *ruling_as_json(const struct dhat_ruling *ruling)
 		json_object_array_add(stacks, guilty_as_json(&ruling->guilty[i]));
 	json_object_object_add(object, "assertion", dhat_json_string(ruling->assertion->text));
 	json_object_object_add(object, "holds", json_object_new_boolean(ruling->holds));
+	if (ruling->is_undecided) {
+		json_object_object_add(object, "is_undecided", json_object_new_boolean(true));
+		json_object_put(stacks);
+		return object;
+	}
 	json_object_object_add(object, "now", json_object_new_uint64(ruling->now));
 	if (dhat_assertion_needs_baseline(ruling->assertion))
 		json_object_object_add(object, "baseline",

@@ -15,7 +15,8 @@ void judged_print(struct screen *screen, const struct dhat_judgement *judgement)
 struct json_object *judged_as_json(const struct dhat_judgement *judgement);
 
 /* JUnit's XML: a suite for each profile, a case for its verdict and for each assertion. The case of
- * the verdict has an error where it is not allowed, the others a failure where they do not hold.
+ * the verdict has an error where it is not allowed, the others a failure where they do not hold, or
+ * an error where that cannot be decided.
  * What fails at the stream shows when it is committed. */
 int judged_junit(FILE *file, struct dhat_judgement *const *judgements, size_t count);
 

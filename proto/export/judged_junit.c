@@ -102,6 +102,8 @@ static int put_ruling(FILE *file, const struct dhat_judgement *judgement,
 	begin_case(file, judgement, name);
 	if (ruling->holds)
 		fputs("/>\n", file);
+	else if (ruling->is_undecided)
+		put_why(file, "error", "undecided", reason, details);
 	else
 		put_why(file, "failure", "assertion", reason, details);
 	return 0;
@@ -114,8 +116,9 @@ static int put_suite(FILE *file, const struct dhat_judgement *judgement)
 	fputs("  <testsuite name=\"dhatd.", file);
 	put(file, judgement->digest->program, true);
 	fprintf(file,
-		"\" tests=\"%zu\" failures=\"%zu\" errors=\"%d\" skipped=\"0\" time=\"%.3f\">\n",
-		judgement->count + 1, dhat_judgement_failures(judgement), !judgement->is_trusted,
+		"\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"0\" time=\"%.3f\">\n",
+		judgement->count + 1, dhat_judgement_failures(judgement),
+		!judgement->is_trusted + dhat_judgement_undecided(judgement),
 		judgement->snapshot->head->target->observed_ns / 1e9);
 	r = put_verdict(file, judgement);
 	for (size_t i = 0; r == 0 && i < judgement->count; i++)

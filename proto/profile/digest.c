@@ -10,6 +10,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
 #include "proto/base/text.h"
+#include "redact.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_digest *, dhat_digest_free)
 
@@ -73,6 +74,11 @@ const struct dhat_digest_row *dhat_digest_find(const struct dhat_digest *digest,
 	if (!digest->row_count)
 		return NULL;
 	return bsearch(like, digest->rows, digest->row_count, sizeof(*digest->rows), compare_rows);
+}
+
+bool dhat_digest_is_redacted(const struct dhat_digest *digest)
+{
+	return !strcmp(digest->program, DHAT_REDACTED);
 }
 
 /* "FUNCTION (FILE)": each by itself, so that a pattern's ^ and $ mean the ends of either. */

@@ -43,6 +43,8 @@ bool dhat_digest_sort(struct dhat_digest *digest);
 /* The row of these names; NULL: there is none. */
 const struct dhat_digest_row *dhat_digest_find(const struct dhat_digest *digest,
 					       const struct dhat_digest_row *like);
+/* Were the names left out (redact.h)? No pattern matches what the program had then. */
+bool dhat_digest_is_redacted(const struct dhat_digest *digest);
 /* Does a pattern (pattern.h) match the function or the file of one of its names? NULL matches all.
  */
 bool dhat_digest_row_matches(const struct dhat_digest_row *row, const char *pattern);

@@ -82,11 +82,24 @@ static void find_guilty(struct dhat_ruling *ruling, const struct dhat_digest *di
 	}
 }
 
-static void rule(struct dhat_ruling *ruling, const struct dhat_digest *digest,
-		 const struct dhat_digest *baseline)
+static bool is_decidable(const struct dhat_assertion *assertion, const struct dhat_filter *filter,
+			 const struct dhat_digest *digest, const struct dhat_digest *baseline)
+{
+	if (!assertion->pattern && !filter->count)
+		return true;
+	return !dhat_digest_is_redacted(digest) && (!dhat_assertion_needs_baseline(assertion) ||
+						    !dhat_digest_is_redacted(baseline));
+}
+
+static void rule(struct dhat_ruling *ruling, const struct dhat_filter *filter,
+		 const struct dhat_digest *digest, const struct dhat_digest *baseline)
 {
 	const struct dhat_assertion *assertion = ruling->assertion;
 	size_t ignored;
+
+	ruling->is_undecided = !is_decidable(assertion, filter, digest, baseline);
+	if (ruling->is_undecided)
+		return;
 
 	ruling->now = sum_of(digest, assertion, &ruling->match_count);
 	if (dhat_assertion_needs_baseline(assertion))
@@ -133,7 +146,7 @@ int dhat_judgement_new(struct dhat_snapshot *snapshot, struct dhat_filter *filte
 	judgement->is_trusted = judgement->digest->verdict <= worst;
 	for (size_t i = 0; i < count; i++) {
 		judgement->rulings[i].assertion = &assertions[i];
-		rule(&judgement->rulings[i], judgement->digest, baseline);
+		rule(&judgement->rulings[i], filter, judgement->digest, baseline);
 	}
 	*ret = take_ptr(judgement);
 	return 0;
@@ -144,6 +157,15 @@ size_t dhat_judgement_failures(const struct dhat_judgement *judgement)
 	size_t count = 0;
 
 	for (size_t i = 0; i < judgement->count; i++)
-		count += !judgement->rulings[i].holds;
+		count += !judgement->rulings[i].holds && !judgement->rulings[i].is_undecided;
+	return count;
+}
+
+size_t dhat_judgement_undecided(const struct dhat_judgement *judgement)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < judgement->count; i++)
+		count += judgement->rulings[i].is_undecided;
 	return count;
 }

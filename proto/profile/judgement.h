@@ -2,7 +2,8 @@
 /* judgement: what becomes of assertions on a profile: which hold, and which stacks are why not.
  *
  * Pure. A profile that is not exact fails, whatever else holds, unless that is allowed: then its
- * figures are taken as they are.
+ * figures are taken as they are. An assertion that needs names, for its pattern or for a filter, is
+ * undecided where the profile or the baseline is redacted: that nothing matches there proves nothing.
  */
 #include "assertion.h"
 #include "digest.h"
@@ -16,7 +17,8 @@ struct dhat_guilty {
 
 struct dhat_ruling {				/* on one assertion */
 	const struct dhat_assertion *assertion; /* borrowed */
-	bool holds;
+	bool holds;				/* false where it is undecided, too */
+	bool is_undecided;
 	uint64_t now,
 		baseline;   /* the figure of all that matched; baseline: 0 where none is needed */
 	size_t match_count; /* rows of the profile; 0: the pattern may be a slip of the fingers */
@@ -41,5 +43,6 @@ int dhat_judgement_new(struct dhat_snapshot *snapshot, struct dhat_filter *filte
 		       const struct dhat_digest *baseline, enum dhat_verdict worst,
 		       struct dhat_judgement **ret);
 void dhat_judgement_free(struct dhat_judgement *judgement);
-/* How many assertions do not hold. */
+/* How many assertions do not hold, and of how many that is not known. */
 size_t dhat_judgement_failures(const struct dhat_judgement *judgement);
+size_t dhat_judgement_undecided(const struct dhat_judgement *judgement);

@@ -13,6 +13,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/export/gate.h"
+#include "proto/profile/redact.h"
 #include "tests/unit/built_snapshot.h"
 
 /* a name that would end an attribute, an element, an order and a line */
@@ -212,7 +213,7 @@ static void test_codes(void **state)
 					       stacks),
 				NULL),
 			0);
-		assert_int_equal(dhat_gate_finish(&gate, file, i % 2, &code, NULL), 0);
+		assert_int_equal(dhat_gate_finish(&gate, file, i % 2, "test", &code, NULL), 0);
 		assert_int_equal(code, cases[i].code);
 		dhat_gate_deinit(&gate);
 	}
@@ -249,6 +250,66 @@ static void test_prepare(void **state)
 	}
 }
 
+/* A condition on names, where there are none: no success, and no failure of the program's. */
+static void test_undecided(void **state)
+{
+	static const char said[] = "stack(/parse_/).live.bytes == 0: cannot be decided: names were "
+				   "left out (export --redact), and no stack can be matched";
+	struct dhat_snapshot *snapshot = built_snapshot(&(struct built_watch){ 0 }, stacks);
+	enum dhat_exit code = DHAT_EXIT_OK;
+	struct dhat_gate gate = { .may_be_inexact = true };
+	struct report report = { 0 };
+	_cleanup_free_ char *expected = NULL;
+
+	assert_int_equal(dhat_redact(snapshot), 0);
+	assert_int_equal(dhat_gate_add(&gate, "stack(/parse_/).live.bytes == 0", "test"), 0);
+	assert_int_equal(dhat_gate_judge(&gate, snapshot, NULL), 0);
+	report.file = open_memstream(&report.text, &report.size);
+	assert_int_equal(dhat_gate_finish(&gate, report.file, false, "test", &code, NULL), 0);
+	assert_int_equal(code, DHAT_EXIT_INEXACT);
+	assert_int_equal(judged_junit(report.file, gate.judgements, 1), 0);
+	fclose(report.file);
+	assert_true(asprintf(&expected, "  FAILS %s\n", said) > 0);
+	assert_non_null(strstr(report.text, expected));
+	assert_non_null(strstr(report.text, "\n1 of 1 assertion cannot be decided\n"));
+	assert_null(strstr(report.text, "not hold"));
+	assert_non_null(strstr(report.text, "tests=\"2\" failures=\"0\" errors=\"1\""));
+	assert_non_null(strstr(report.text, "<error type=\"undecided\" message=\"stack("));
+	free(report.text);
+	dhat_gate_deinit(&gate);
+}
+
+/* One file that cannot be written is no reason not to write the other. */
+static void test_all_outputs_are_tried(void **state)
+{
+	char folder[] = "/tmp/dhat-gate-XXXXXX", baseline[64], moved[64];
+	enum dhat_exit code = DHAT_EXIT_FAILED;
+	struct dhat_gate gate = { .junit_path = "/no/such/folder/x.xml",
+				  .new_baseline_path = baseline };
+	struct dhat_error err = { 0 };
+	_cleanup_fclose_ FILE *file = tmpfile();
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(baseline, sizeof(baseline), "%s/base.json", folder);
+	assert_int_equal(dhat_gate_add(&gate, "live.bytes >= 0", "test"), 0);
+	assert_int_equal(dhat_gate_judge(&gate, built_snapshot(&(struct built_watch){ 0 }, stacks),
+					 NULL),
+			 0);
+	assert_true(dhat_gate_finish(&gate, file, false, "test", &code, &err) < 0);
+	assert_non_null(strstr(err.message, "/no/such/folder"));
+	assert_int_equal(err.code, DHAT_EXIT_OUTPUT);
+	assert_int_equal(unlink(baseline), 0);
+	/* nor of both: the first is handed on, the second said */
+	err = (struct dhat_error){ 0 };
+	snprintf(moved, sizeof(moved), "%s/none/base.json", folder);
+	gate.new_baseline_path = moved;
+	assert_true(dhat_gate_finish(&gate, file, false, "test", &code, &err) < 0);
+	assert_non_null(strstr(err.message, "/no/such/folder"));
+	assert_int_equal(code, DHAT_EXIT_FAILED);
+	assert_int_equal(rmdir(folder), 0);
+	dhat_gate_deinit(&gate);
+}
+
 /* Of two programs: told, and judged all the same. */
 static void test_another_program(void **state)
 {
@@ -274,7 +335,7 @@ static void test_another_program(void **state)
 						 built_snapshot(&(struct built_watch){ 0 }, stacks),
 						 NULL),
 				 0);
-		assert_int_equal(dhat_gate_finish(&gate, file, false, &code, NULL), 0);
+		assert_int_equal(dhat_gate_finish(&gate, file, false, "test", &code, NULL), 0);
 		assert_int_equal(code, DHAT_EXIT_OK);
 		rewind(file);
 		assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
@@ -294,6 +355,8 @@ int main(void)
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_prepare),
 		cmocka_unit_test(test_another_program),
+		cmocka_unit_test(test_undecided),
+		cmocka_unit_test(test_all_outputs_are_tried),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/profile/baseline.h"
 #include "proto/profile/judgement.h"
+#include "proto/profile/redact.h"
 #include "tests/unit/built_snapshot.h"
 
 #define PARSE "parse_line@/src/app/parse.c:10"
@@ -365,13 +366,69 @@ static void test_trust(void **state)
 	}
 }
 
+static struct dhat_snapshot *redacted(const struct built_stack *stacks)
+{
+	struct dhat_snapshot *snapshot = built(stacks, NULL);
+
+	assert_int_equal(dhat_redact(snapshot), 0);
+	return snapshot;
+}
+
+/* That no name matches proves nothing where there are none. */
+static void test_undecided(void **state)
+{
+	static const struct {
+		const char *text, *filter;
+		bool now_is_redacted, before_is_redacted, is_undecided;
+	} cases[] = {
+		{ "stack(/parse_/).live.bytes == 0", NULL, true, false, true },
+		{ "stack(/parse_/).total.blocks >= 0", NULL, true, false, true },
+		{ "stack(/parse_/).growth <= 0", NULL, false, true, true },
+		{ "stack(/parse_/).live.bytes == 1224", NULL, false, true, false },
+		{ "live.bytes == 0", "parse_", true, false, true },
+		{ "live.bytes <= baseline", NULL, true, true, false },
+		{ "live.bytes == 5320", NULL, true, false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dhat_assertion assertion;
+		struct dhat_filter filter = { 0 };
+		struct dhat_snapshot *before =
+			(cases[i].before_is_redacted ? redacted(before_stacks)
+						     : built(before_stacks, NULL));
+		struct dhat_digest *baseline = digest_of(before);
+		struct dhat_judgement *judgement = NULL;
+
+		assert_int_equal(dhat_assertion_parse(cases[i].text, &assertion, NULL), 0);
+		if (cases[i].filter)
+			assert_int_equal(
+				dhat_filter_add(&filter, DHAT_FILTER_ONLY, cases[i].filter), 0);
+		assert_int_equal(
+			dhat_judgement_new(cases[i].now_is_redacted ? redacted(after_stacks)
+								    : built(after_stacks, NULL),
+					   &filter, &assertion, 1, baseline, DHAT_INEXACT,
+					   &judgement),
+			0);
+		if (judgement->rulings[0].is_undecided != cases[i].is_undecided)
+			fail_msg("%s: case %zu", cases[i].text, i);
+		assert_int_equal(dhat_judgement_undecided(judgement), cases[i].is_undecided);
+		assert_int_equal(judgement->rulings[0].holds,
+				 !cases[i].is_undecided && i != 5); /* shrunk, or grown */
+		dhat_judgement_free(judgement);
+		dhat_digest_free(baseline);
+		dhat_snapshot_free(before);
+		dhat_filter_deinit(&filter);
+		dhat_assertion_deinit(&assertion);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_digest),	 cmocka_unit_test(test_matching),
 		cmocka_unit_test(test_baseline), cmocka_unit_test(test_no_baselines),
 		cmocka_unit_test(test_rulings),	 cmocka_unit_test(test_suppressed),
-		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_trust),	 cmocka_unit_test(test_undecided),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
