@@ -223,6 +223,23 @@ static inline int place_block(struct heap *heap, uint64_t max_blocks, const stru
 	return 0;
 }
 
+__attribute__((noinline, cold)) static uint64_t refuse_size(struct heap *heap, uint64_t size_bytes)
+{
+	heap->totals.impossible_sizes += size_bytes != 0;
+	return 1;
+}
+
+/* Keeps H5 and H9. */
+static inline uint64_t counted_size(struct heap *heap, uint64_t size_bytes)
+{
+	const struct heap_totals *totals = &heap->totals;
+
+	if (size_bytes - 1 >= HEAP_SIZE_MOST || totals->live_bytes + size_bytes > HEAP_LIVE_MOST ||
+	    totals->total_bytes + size_bytes > HEAP_TOTAL_MOST)
+		return refuse_size(heap, size_bytes);
+	return size_bytes;
+}
+
 int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 		   uint32_t point_id, uint64_t time_ns)
 {
@@ -233,8 +250,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 	if (err)
 		return err;
 	pass_time(heap, time_ns);
-	if (size_bytes == 0)
-		size_bytes = 1; /* H5 */
+	size_bytes = counted_size(heap, size_bytes);
 	count_total(heap, point, size_bytes, time_ns);
 	points_note_change(&heap->points, point_id); /* live or not */
 	block = (struct block){ .addr = addr,
@@ -318,7 +334,7 @@ int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, ui
 			    uint32_t point, uint64_t time_ns)
 {
 	struct block block = { .addr = addr,
-			       .size_bytes = size_bytes ? size_bytes : 1,
+			       .size_bytes = counted_size(heap, size_bytes),
 			       .birth_ns = time_ns,
 			       .point = point,
 			       .domain = domain,
@@ -433,8 +449,8 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 	struct block block = *old;
 
 	block.addr = new_addr;
-	block.size_bytes = size_bytes ? size_bytes : 1;
 	lift_block(heap, old); /* no lifetime yet: it goes on */
+	block.size_bytes = counted_size(heap, size_bytes);
 	count_total(heap, point, block.size_bytes, time_ns);
 	if (place_block(heap, heap->blocks.max_count, &block, time_ns) < 0) {
 		heap->totals.blocks_refused++;

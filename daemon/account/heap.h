@@ -18,6 +18,9 @@
  *     first stack to stay with, and its growth must show where it happens.
  * H8: the history (history.h) is as of the events; a point's low is not touched by a realloc that
  *     makes a block larger.
+ * H9: no sum wraps, whatever a custom allocator's argument holds. A size that no block can have, or
+ *     with which more would be live, or would have been allocated, than there is room for
+ *     (HEAP_*_MOST), counts as 1 byte, and in `impossible_sizes`.
  * Keys: a block is (domain, address); see struct dhat_record.
  */
 #include <stdbool.h>
@@ -30,6 +33,12 @@
 
 struct heap;
 
+/* What user space has for addresses (x86-64: 47 bits); some times that, for blocks within others
+ * and memory that is mapped twice; and half of what a signed number holds. */
+#define HEAP_SIZE_MOST (1ull << 47)
+#define HEAP_LIVE_MOST (1ull << 50)
+#define HEAP_TOTAL_MOST (1ull << 62)
+
 struct heap_totals {
 	uint64_t total_bytes, total_blocks;
 	uint64_t live_bytes, live_blocks;
@@ -39,6 +48,7 @@ struct heap_totals {
 	uint64_t unknown_frees;	      /* frees of addresses that are no known block */
 	uint64_t unknown_free_bytes;  /* their bytes, where known */
 	uint64_t unfinished_reallocs; /* H6 */
+	uint64_t impossible_sizes;    /* H9 */
 	uint64_t closed_blocks;	      /* no longer live: freed, moved by realloc, or by H2 or H6 */
 	uint64_t blocks_refused; /* allocations not tracked: max_blocks reached, or no memory */
 };

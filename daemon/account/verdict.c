@@ -147,6 +147,11 @@ static const struct row rows[] = {
 					  "realloc",
 					  "of unknown result: their blocks are taken for "
 					  "freed, and live bytes may be too low" },
+	[COUNTER_IMPOSSIBLE_SIZES] = { "impossible_sizes",
+				       "sizes that no block can have: counted as 1 byte",
+				       "block",
+				       "of a size that none can have, counted as 1 byte: is the "
+				       "size another argument of a custom allocator (--alloc)?" },
 	[COUNTER_BLOCKS_REFUSED] = { "blocks_refused", "blocks not tracked: block table full",
 				     "block",
 				     "not tracked because the block table was full (a "
@@ -214,6 +219,7 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	values[COUNTER_SEEN_TWICE] = totals.seen_twice;
 	values[COUNTER_EXISTING_REPLACED] = totals.existing_replaced;
 	values[COUNTER_UNFINISHED_REALLOCS] = totals.unfinished_reallocs;
+	values[COUNTER_IMPOSSIBLE_SIZES] = totals.impossible_sizes;
 	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused + collector->anon.refused;
 	values[COUNTER_UNKNOWN_FREES] = totals.unknown_frees;
 	values[COUNTER_THREAD_CACHE_FREES] = collector->thread_cache_frees;

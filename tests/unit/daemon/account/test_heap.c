@@ -113,6 +113,48 @@ static void a_points_own_maximum_is_not_the_heaps(void **state)
 	assert_int_equal(point_of(heap, 2).peak_bytes, 0);
 }
 
+/* Whatever an argument holds, no sum wraps, and it is told. */
+static void no_sum_wraps(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = fresh(0);
+	struct heap_totals totals;
+
+	add(0x10, UINT64_MAX, 2, 1);
+	add(0x20, 1ull << 63, 2, 2);
+	add(0x30, HEAP_SIZE_MOST + 1, 2, 3);
+	totals = totals_of(heap);
+	assert_int_equal(totals.impossible_sizes, 3);
+	assert_int_equal(totals.live_bytes, 3);
+	add(0x40, HEAP_SIZE_MOST, 2, 4);
+	assert_int_equal(heap_realloc_end(heap, 1, 0, 0x40, 0x40, UINT64_MAX - 5, 2,
+					  DHAT_REALLOC_MOVED, 5),
+			 0);
+	totals = totals_of(heap);
+	assert_int_equal(totals.impossible_sizes, 4);
+	assert_int_equal(totals.live_bytes, 4);
+	assert_int_equal(point_of(heap, 2).live_bytes, 4);
+	assert_int_equal(totals.peak_bytes, HEAP_SIZE_MOST + 3);
+	/* pointers in place of sizes: live at once … */
+	for (uint64_t i = 0; i < 64; i++)
+		add(0x1000 + i, 0x7fffdeadb000, 3, 6 + i);
+	totals = totals_of(heap);
+	assert_true(totals.live_bytes <= HEAP_LIVE_MOST);
+	assert_int_equal(totals.impossible_sizes, 4 + 64 - 8);
+	for (uint64_t i = 0; i < 64; i++)
+		drop(0x1000 + i, 100);
+	assert_int_equal(totals_of(heap).live_bytes, 4);
+	/* … and one after the other */
+	for (uint64_t i = 0; i < 70000; i++) {
+		add(0x2000, 0x7fffdeadb000, 4, 200 + i);
+		drop(0x2000, 200 + i);
+	}
+	totals = totals_of(heap);
+	assert_true(totals.total_bytes <= HEAP_TOTAL_MOST);
+	assert_true(totals.impossible_sizes > 30000);
+	assert_int_equal(totals.live_bytes, 4);
+	assert_int_equal(totals.total_blocks, 4 + 1 + 64 + 70000);
+}
+
 static void an_address_seen_twice_closes_the_old_block(void **state)
 {
 	_cleanup_(heap_free_ptr) struct heap *heap = fresh(0);
@@ -1064,6 +1106,7 @@ int main(void)
 		cmocka_unit_test(counts_a_block_from_birth_to_death),
 		cmocka_unit_test(among_equal_peaks_takes_the_latest),
 		cmocka_unit_test(a_points_own_maximum_is_not_the_heaps),
+		cmocka_unit_test(no_sum_wraps),
 		cmocka_unit_test(an_address_seen_twice_closes_the_old_block),
 		cmocka_unit_test(an_unknown_free_is_counted_and_sized),
 		cmocka_unit_test(realloc_keeps_point_and_birth),
