@@ -43,6 +43,10 @@ static void say_frees(const struct dhat_suspect *suspect, char *ret, size_t size
 	if (suspicion->renews)
 		snprintf(ret, size,
 			 "as much from before the attach was freed: a cache that is renewed?");
+	else if (suspicion->collector)
+		snprintf(ret, size,
+			 "none was freed: garbage that %s has not collected yet? Ask again later",
+			 suspicion->collector);
 	else if (suspicion->frees_none && suspicion->has_slowed)
 		snprintf(ret, size, "slower and slower, none was freed: a cache that fills?");
 	else if (suspicion->frees_none)

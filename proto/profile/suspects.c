@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collected.h"
 #include "verdict.h"
 
 #define LAST_THIRD_LEAST 0.15
@@ -19,6 +20,9 @@
 #define LEVEL_WITHIN 0.05
 #define LEVEL_DRIFT_TIMES 3
 #define LEVEL_SLOTS 3
+#define CERTAIN_NS 5000000000ull
+#define COLLECTED_WITHIN_NS 600000000000ull
+#define FREED_LEAST 10 /* one in so many */
 #define ONCE_PART 8 /* of the row's time: within it all was allocated */
 
 const char *dhat_course_name(enum dhat_course course)
@@ -159,7 +163,7 @@ static uint64_t begin_of(const struct course *course, uint32_t slot)
 static void judge_growth(const struct course *course, uint32_t from, struct dhat_suspicion *ret)
 {
 	const struct dhat_suspect_facts *facts = course->facts;
-	uint32_t last = course->count - 1;
+	uint32_t last = course->count - 1, slots = course->count - from;
 	/* of an odd number of steps the middle one is nobody's */
 	double second = (double)rise(course, last - (last - from) / 2, last);
 	double first = (double)rise(course, from, from + (last - from) / 2);
@@ -167,7 +171,8 @@ static void judge_growth(const struct course *course, uint32_t from, struct dhat
 	ret->has_slowed = second < SECOND_HALF_LEAST * (first + second);
 	ret->frees_young = leaves_the_old(course, from);
 	ret->course = ret->frees_young && !ret->has_slowed ? DHAT_LEAKS : DHAT_GROWS;
-	if (ret->course == DHAT_LEAKS && course->count - from > DHAT_SUSPECT_SLOTS)
+	if (ret->course == DHAT_LEAKS && slots > DHAT_SUSPECT_SLOTS &&
+	    slots >= CERTAIN_NS / facts->slot_ns)
 		ret->confidence = DHAT_HIGH;
 	else
 		ret->confidence = ret->has_slowed ? DHAT_LOW : DHAT_MEDIUM;
@@ -251,6 +256,39 @@ void dhat_suspect_judge(const struct dhat_suspect_facts *facts, struct dhat_susp
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
+/* Does the program free at all? */
+static bool has_freed(const struct dhat_snapshot *snapshot)
+{
+	const Dhat__Totals *totals = snapshot->end->totals;
+	Dhat__ProgramPoint before;
+	uint64_t live;
+
+	dhat_snapshot_before(snapshot, &before);
+	live = totals->live_blocks - before.live_blocks;
+	return totals->total_blocks > live &&
+	       totals->total_blocks - live >= totals->total_blocks / FREED_LEAST;
+}
+
+/* Rule 10. */
+static void doubt_garbage(const struct dhat_snapshot *snapshot,
+			  const struct dhat_rendered_point *point, struct dhat_suspicion *suspicion)
+{
+	const char *collector = suspicion->course <= DHAT_GROWS
+					? dhat_collector_of(snapshot, point->part)
+					: NULL;
+
+	if (!collector)
+		return;
+	if (suspicion->confidence > DHAT_MEDIUM)
+		suspicion->confidence = DHAT_MEDIUM;
+	if (!suspicion->frees_none ||
+	    snapshot->end->totals->end_ns - suspicion->since_ns >= COLLECTED_WITHIN_NS)
+		return;
+	suspicion->course = DHAT_GROWS;
+	suspicion->confidence = DHAT_LOW;
+	suspicion->collector = collector;
+}
+
 static void judge_point(const struct dhat_rendering *table, const struct dhat_rendered_point *point,
 			struct dhat_suspicion *ret)
 {
@@ -272,9 +310,11 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 
 	dhat_suspect_judge(&facts, ret);
 	is_doubtful = dhat_verdict_of(snapshot->end->verdict) >= DHAT_INEXACT ||
-		      (snapshot->head->target->from_start && ret->frees_none);
+		      (ret->frees_none &&
+		       (snapshot->head->target->from_start || !has_freed(snapshot)));
 	if (is_doubtful && ret->confidence > DHAT_MEDIUM)
 		ret->confidence = DHAT_MEDIUM;
+	doubt_garbage(snapshot, point, ret);
 }
 
 /* ---- what was there before ----------------------------------------------------------------- */

@@ -26,6 +26,9 @@
  *      what was there before half to five times as much was freed, grows only instead of that;
  *      (what is small beside what was freed is lost in that difference);
  *   9. where the rest of what leaks comes to more than that in sum, which of it does is not sure.
+ * Where a garbage collector frees (collected.h), what none was freed of may be garbage that it has
+ * not come to:
+ *  10. within ten minutes such a row grows only.
  * What cannot be told apart: a cache that fills evenly and has freed nothing yet is a leak until it
  * is full; then it is level, at a fifth of the watch later at the latest.
  *
@@ -74,6 +77,7 @@ struct dhat_suspicion {
 	bool frees_none;		 /* no block was ever freed */
 	bool frees_young;		 /* 6 holds */
 	bool renews;			 /* GROWS: 8 */
+	const char *collector;		 /* GROWS: 10, whose; NULL: not */
 	uint32_t from;			 /* LEAKS, GROWS: the slot of since_ns */
 	uint64_t since_ns;		 /* LEAKS, GROWS, EARLY: grows since; LEVEL: level since */
 	double growth;			 /* bytes a minute since then; else 0, as is the next */
@@ -91,7 +95,10 @@ struct dhat_suspects {
 	size_t suspect_count; /* of these at the beginning leak or grow */
 };
 /* All rows but what was there before the attach, and those of which nothing is live. Confidence is
- * medium at most where numbers are inexact, for frees may be missing, and, of what was never freed,
- * in a program that is watched from its start: it may still be loading. -ENOMEM. */
+ * high only of what has grown for 5 seconds, and in more than DHAT_SUSPECT_SLOTS. It is medium at
+ * most where numbers are inexact, for frees may be missing; where a garbage collector frees; and, of
+ * what was never freed, in a program that is watched from its start, which may still be loading, or
+ * that has freed less than a tenth of its blocks so far: it may do so by and by, or all at once.
+ * -ENOMEM. */
 int dhat_suspects_find(const struct dhat_rendering *table, struct dhat_suspects *ret);
 void dhat_suspects_deinit(struct dhat_suspects *suspects);

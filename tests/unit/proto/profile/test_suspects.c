@@ -86,6 +86,26 @@ static void what_stopped_is_level(void **state)
 	assert_int_equal(level.since_ns, 6 * SECOND);
 }
 
+static void what_is_sure_takes_seconds(void **state)
+{
+	static const uint64_t lows[] = { 0, 10, 20, 30, 40, 50, 60, 70 };
+	struct dhat_suspect_facts facts = { .lows = lows,
+					    .slot_count = ARRAY_SIZE(lows),
+					    .slot_ns = SECOND * 5 / 7,
+					    .live_bytes = 70,
+					    .live_blocks = 70,
+					    .first_ns = 1,
+					    .last_ns = 7 * SECOND };
+	struct dhat_suspicion leak;
+
+	dhat_suspect_judge(&facts, &leak);
+	assert_int_equal(leak.confidence, DHAT_HIGH);
+	facts.slot_ns = SECOND / 10;
+	dhat_suspect_judge(&facts, &leak);
+	assert_int_equal(leak.course, DHAT_LEAKS);
+	assert_int_equal(leak.confidence, DHAT_MEDIUM);
+}
+
 static void a_fall_clears(void **state)
 {
 	assert_int_equal(COURSE(0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8), DHAT_LEAKS);
@@ -248,6 +268,78 @@ static void a_cache_that_was_full_is_renewed(void **state)
 	assert_int_equal(beside_before(0, 100000).course, DHAT_LEAKS);
 }
 
+/* The sample's leak, of which none was freed, through a file of that name. */
+static struct dhat_suspect through(struct dhat_snapshot *snapshot, const char *object)
+{
+	const Dhat__ProgramPoint *leak = snapshot->points[0];
+	Dhat__Frame *frame = snapshot->frames[leak->frames[leak->n_frames - 1] - 1];
+	struct dhat_rendering *table = NULL;
+	struct dhat_suspects suspects;
+	struct dhat_suspect first;
+
+	snapshot->end->verdict->exact = true;
+	snapshot->points[0]->longest_freed_us = 0;
+	if (*frame->object)
+		free(frame->object);
+	frame->object = strdup(object);
+	assert_int_equal(dhat_table_new(snapshot, &(struct dhat_table_options){ 0 }, &table), 0);
+	assert_int_equal(dhat_suspects_find(table, &suspects), 0);
+	first = suspects.list[0];
+	assert_int_equal(first.point->live_bytes, 1000000);
+	dhat_suspects_deinit(&suspects);
+	dhat_rendering_free(table);
+	first.point = NULL;
+	return first;
+}
+
+/* Rule 10. */
+static void garbage_is_no_leak(void **state)
+{
+	static const struct {
+		const char *object, *name; /* NULL: no collector */
+	} cases[] = {
+		{ "/usr/lib/x86_64-linux-gnu/libruby-3.1.so.3.1", "ruby" },
+		{ "/usr/lib/jvm/java-17-openjdk-amd64/lib/server/libjvm.so", "java" },
+		{ "/usr/bin/node", "node" },
+		{ "/usr/bin/lua5.4", "lua" },
+		{ "/usr/lib/erlang/erts-13.1.5/bin/beam.smp", "erlang" },
+		{ "/usr/bin/node_exporter", NULL },
+		{ "/lib/x86_64-linux-gnu/libgcc_s.so.1", NULL },
+		{ "/usr/bin/python3.11", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dhat_snapshot *snapshot = sample_snapshot();
+		struct dhat_suspicion first = through(snapshot, cases[i].object).suspicion;
+
+		assert_int_equal(first.course, cases[i].name ? DHAT_GROWS : DHAT_LEAKS);
+		assert_int_equal(first.confidence, cases[i].name ? DHAT_LOW : DHAT_HIGH);
+		if (cases[i].name)
+			assert_string_equal(first.collector, cases[i].name);
+		/* after a while it would have been there */
+		snapshot->end->totals->end_ns += 600 * SECOND;
+		first = through(snapshot, cases[i].object).suspicion;
+		assert_int_equal(first.course, DHAT_LEAKS);
+		assert_int_equal(first.confidence, cases[i].name ? DHAT_MEDIUM : DHAT_HIGH);
+		dhat_snapshot_free(snapshot);
+	}
+}
+
+/* Who frees nothing at all may do so by and by. */
+static void who_frees_nothing(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	Dhat__Totals *totals = snapshot->end->totals;
+	Dhat__ProgramPoint before;
+
+	dhat_snapshot_before(snapshot, &before);
+	totals->total_blocks = (totals->live_blocks - before.live_blocks) * 100 / 91;
+	assert_int_equal(through(snapshot, "/usr/bin/service").suspicion.confidence, DHAT_MEDIUM);
+	totals->total_blocks = (totals->live_blocks - before.live_blocks) * 100 / 89;
+	assert_int_equal(through(snapshot, "/usr/bin/service").suspicion.confidence, DHAT_HIGH);
+	dhat_snapshot_free(snapshot);
+}
+
 /* As people read it; the moment is in their time. */
 static void words(void **state)
 {
@@ -264,6 +356,10 @@ static void words(void **state)
 	dhat_suspect_why(snapshot, &suspects.list[0], "noon", text);
 	assert_string_equal(text, "grows 586 KiB a minute since noon; "
 				  "nothing older than 3 us was freed");
+	suspects.list[0].suspicion.collector = "ruby";
+	dhat_suspect_why(snapshot, &suspects.list[0], "noon", text);
+	assert_string_equal(text, "grows 586 KiB a minute since noon; none was freed: garbage that "
+				  "ruby has not collected yet? Ask again later");
 	dhat_suspects_deinit(&suspects);
 	dhat_rendering_free(table);
 	dhat_snapshot_free(snapshot);
@@ -276,7 +372,10 @@ int main(void)
 		cmocka_unit_test(six_slots_are_enough),
 		cmocka_unit_test(one_large_step_is_no_leak),
 		cmocka_unit_test(what_stopped_is_level),
+		cmocka_unit_test(what_is_sure_takes_seconds),
 		cmocka_unit_test(a_fall_clears),
+		cmocka_unit_test(garbage_is_no_leak),
+		cmocka_unit_test(who_frees_nothing),
 		cmocka_unit_test(ages),
 		cmocka_unit_test(drift_is_no_growth),
 		cmocka_unit_test(slower_and_slower),
