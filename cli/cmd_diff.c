@@ -1,5 +1,6 @@
 /* dhatctl diff: what has grown between two profiles, and what has shrunk. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "choice.h"
 #include "client.h"
@@ -13,7 +14,8 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct diff {
 	struct common common;
 	uint32_t pid;
-	const char *words[2]; /* files, the second NULL: the process now; or marks */
+	/* files, the second NULL: the process now; or marks, and a file, NULL: the process now */
+	const char *words[3];
 	size_t word_count;
 	struct listing list;
 	struct trim_options trim;
@@ -34,7 +36,7 @@ static error_t take_word(struct diff *diff, char *arg, struct argp_state *state)
 {
 	if (command_takes_trim_word(&diff->trim, arg) || command_takes_pid_word(&diff->pid, arg))
 		return 0;
-	if (diff->word_count < 2) {
+	if (diff->word_count < ARRAY_SIZE(diff->words)) {
 		diff->words[diff->word_count++] = arg;
 		return 0;
 	}
@@ -44,7 +46,7 @@ static error_t take_word(struct diff *diff, char *arg, struct argp_state *state)
 
 static bool is_of_marks(const struct diff *diff)
 {
-	return diff->word_count == 2 && births_is_mark(diff->words[0]) &&
+	return diff->word_count >= 2 && births_is_mark(diff->words[0]) &&
 	       births_is_mark(diff->words[1]);
 }
 
@@ -54,10 +56,11 @@ static error_t check(const struct diff *diff, struct argp_state *state)
 		argp_error(state, "-o: a file is of two profiles, and not of two marks of one");
 		return EINVAL;
 	}
-	if (is_of_marks(diff) || (diff->word_count == 2 && !diff->pid) || diff->word_count == 1)
+	if (is_of_marks(diff) ? !diff->words[2] || !diff->pid
+			      : diff->word_count == 1 || (diff->word_count == 2 && !diff->pid))
 		return 0;
 	argp_error(state, "compare what? dhatctl diff OLD.dhat NEW.dhat, dhatctl diff OLD.dhat PID "
-			  "for what it is now, or dhatctl diff MARK MARK");
+			  "for what it is now, or dhatctl diff MARK MARK [PID | FILE.dhat]");
 	return EINVAL;
 }
 
@@ -93,7 +96,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
-	.args_doc = "OLD.dhat [NEW.dhat | PID]\nMARK MARK [PID]",
+	.args_doc = "OLD.dhat [NEW.dhat | PID]\nMARK MARK [PID | FILE.dhat]",
 	.doc = "What of the live heap has grown between two profiles, by how much and how fast, "
 	       "and "
 	       "what has shrunk: of two files made by `dhatctl snapshot', or of one and the "
@@ -106,8 +109,13 @@ static const struct argp argp = {
 
 static int fetch(const struct diff *diff, struct dhat_snapshot **ret, struct dhat_error *err)
 {
-	int r = diff->pid ? 0 : choice_check(diff->common.socket_path, "diff", err);
+	char command[512]; /* as it was typed */
+	int r = 0;
 
+	snprintf(command, sizeof(command), "diff %s%s%s", diff->words[0], diff->words[1] ? " " : "",
+		 diff->words[1] ?: "");
+	if (!diff->pid)
+		r = choice_check(diff->common.socket_path, command, err);
 	return r < 0 ? r : client_profile(diff->common.socket_path, diff->pid, ret, err);
 }
 
@@ -131,7 +139,8 @@ static int compare(const struct diff *diff, const struct report *report, struct 
 static int list_between(const struct diff *diff, struct report *report, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int r = fetch(diff, &snapshot, err);
+	int r = diff->words[2] ? input_read(diff->words[2], &snapshot, err)
+			       : fetch(diff, &snapshot, err);
 
 	if (r < 0)
 		return r;

@@ -80,7 +80,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_SINCE:
 		stats->since = arg;
-		return 0;
+		if (*arg)
+			return 0;
+		argp_error(state, "--since: which mark, or which file?");
+		return EINVAL;
 	case KEY_OLDER:
 		if (dhat_parse_duration(arg, &stats->older_ns) == 0)
 			return 0;

@@ -318,12 +318,14 @@ static int report(struct verify *verify, const struct dhat_snapshot *before,
 
 static int fetch(const struct verify *verify, struct dhat_snapshot **ret, struct dhat_error *err)
 {
+	char command[512]; /* as it was typed */
 	int r = 0;
 
 	if (verify->paths[1])
 		return input_read(verify->paths[1], ret, err);
+	snprintf(command, sizeof(command), "verify %s", verify->paths[0]);
 	if (!verify->pid)
-		r = choice_check(verify->common.socket_path, "verify", err);
+		r = choice_check(verify->common.socket_path, command, err);
 	return r < 0 ? r : client_profile(verify->common.socket_path, verify->pid, ret, err);
 }
 

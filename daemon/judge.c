@@ -67,6 +67,7 @@ int judge_all(struct dhatd *dhatd, struct target *const *list, size_t count,
 		if (!goes_on(list[i], list + i + 1, count - i - 1))
 			error = judge(dhatd, list[i], err);
 	/* the program's own output has the standard output */
-	return error ?: dhat_gate_finish(&dhatd->options.gate, stderr, false, "dhatd", ret_code,
-					 err);
+	return error
+		       ?: dhat_gate_finish(&dhatd->options.gate, stderr, false, "dhatd", ret_code,
+					   err);
 }

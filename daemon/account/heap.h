@@ -33,7 +33,7 @@
 
 struct heap;
 
-/* What user space has for addresses (x86-64: 47 bits); some times that, for blocks within others
+/* As much as a process has addresses for (47 bits); some times that, for blocks within others
  * and memory that is mapped twice; and half of what a signed number holds. */
 #define HEAP_SIZE_MOST (1ull << 47)
 #define HEAP_LIVE_MOST (1ull << 50)

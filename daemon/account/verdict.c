@@ -148,8 +148,7 @@ static const struct row rows[] = {
 					  "of unknown result: their blocks are taken for "
 					  "freed, and live bytes may be too low" },
 	[COUNTER_IMPOSSIBLE_SIZES] = { "impossible_sizes",
-				       "sizes that no block can have: counted as 1 byte",
-				       "block",
+				       "sizes that no block can have: counted as 1 byte", "block",
 				       "of a size that none can have, counted as 1 byte: is the "
 				       "size another argument of a custom allocator (--alloc)?" },
 	[COUNTER_BLOCKS_REFUSED] = { "blocks_refused", "blocks not tracked: block table full",

@@ -250,6 +250,22 @@ Dhat__Rss *rss_make_table(const struct rss_figures *figures)
 
 /* ---- a living target ----------------------------------------------------------------------- */
 
+static int has_ended(pid_t pid, struct dhat_error *err)
+{
+	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+			      "process %d has ended: it has no memory to explain; `dhatctl stats' "
+			      "shows what it kept",
+			      pid);
+}
+
+/* It may end at any moment. */
+static int cannot_read(pid_t pid, int error, const char *what, struct dhat_error *err)
+{
+	if (error == ESRCH || error == ENOENT)
+		return has_ended(pid, err);
+	return dhat_error_errno(err, error, "cannot read %s of process %d", what, pid);
+}
+
 static int read_smaps(pid_t pid, struct smaps *ret, struct dhat_error *err)
 {
 	_cleanup_fclose_ FILE *file = NULL;
@@ -267,7 +283,7 @@ static int read_smaps(pid_t pid, struct smaps *ret, struct dhat_error *err)
 	/* a process that has just ended has no mappings */
 	if (r == 0 && !ret->count)
 		r = -ESRCH;
-	return r < 0 ? dhat_error_errno(err, -r, "cannot read the mappings of process %d", pid) : 0;
+	return r < 0 ? cannot_read(pid, -r, "the mappings", err) : 0;
 }
 
 /* An inventory of glibc's blocks says little when others allocate, too. */
@@ -344,7 +360,7 @@ static int read_pages(pid_t pid, struct smaps *smaps, struct residency **ret,
 	if (r < 0)
 		return r;
 	r = residency_read(pid, smaps, ret);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot look at the pages of process %d", pid) : 0;
+	return r < 0 ? cannot_read(pid, -r, "the pages", err) : 0;
 }
 
 int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__Rss **ret,
@@ -358,10 +374,7 @@ int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__R
 	int r;
 
 	if (copy->state != TARGET_ATTACHED && copy->state != TARGET_DETACHED)
-		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-				      "process %d has ended: it has no memory to explain; "
-				      "`dhatctl stats' shows what it kept",
-				      pid);
+		return has_ended(pid, err);
 	r = read_pages(pid, &smaps, &residency, err);
 	if (r < 0)
 		return r;

@@ -87,8 +87,8 @@ static bool is_decidable(const struct dhat_assertion *assertion, const struct dh
 {
 	if (!assertion->pattern && !filter->count)
 		return true;
-	return !dhat_digest_is_redacted(digest) && (!dhat_assertion_needs_baseline(assertion) ||
-						    !dhat_digest_is_redacted(baseline));
+	return !dhat_digest_is_redacted(digest) &&
+	       (!dhat_assertion_needs_baseline(assertion) || !dhat_digest_is_redacted(baseline));
 }
 
 static void rule(struct dhat_ruling *ruling, const struct dhat_filter *filter,

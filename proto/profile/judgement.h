@@ -3,7 +3,8 @@
  *
  * Pure. A profile that is not exact fails, whatever else holds, unless that is allowed: then its
  * figures are taken as they are. An assertion that needs names, for its pattern or for a filter, is
- * undecided where the profile or the baseline is redacted: that nothing matches there proves nothing.
+ * undecided where the profile or the baseline is redacted: that nothing matches there proves
+ * nothing.
  */
 #include "assertion.h"
 #include "digest.h"

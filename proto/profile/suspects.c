@@ -23,7 +23,7 @@
 #define CERTAIN_NS 5000000000ull
 #define COLLECTED_WITHIN_NS 600000000000ull
 #define FREED_LEAST 10 /* one in so many */
-#define ONCE_PART 8 /* of the row's time: within it all was allocated */
+#define ONCE_PART 8    /* of the row's time: within it all was allocated */
 
 const char *dhat_course_name(enum dhat_course course)
 {
@@ -273,9 +273,8 @@ static bool has_freed(const struct dhat_snapshot *snapshot)
 static void doubt_garbage(const struct dhat_snapshot *snapshot,
 			  const struct dhat_rendered_point *point, struct dhat_suspicion *suspicion)
 {
-	const char *collector = suspicion->course <= DHAT_GROWS
-					? dhat_collector_of(snapshot, point->part)
-					: NULL;
+	const char *collector =
+		suspicion->course <= DHAT_GROWS ? dhat_collector_of(snapshot, point->part) : NULL;
 
 	if (!collector)
 		return;
@@ -309,9 +308,9 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 	bool is_doubtful;
 
 	dhat_suspect_judge(&facts, ret);
-	is_doubtful = dhat_verdict_of(snapshot->end->verdict) >= DHAT_INEXACT ||
-		      (ret->frees_none &&
-		       (snapshot->head->target->from_start || !has_freed(snapshot)));
+	is_doubtful =
+		dhat_verdict_of(snapshot->end->verdict) >= DHAT_INEXACT ||
+		(ret->frees_none && (snapshot->head->target->from_start || !has_freed(snapshot)));
 	if (is_doubtful && ret->confidence > DHAT_MEDIUM)
 		ret->confidence = DHAT_MEDIUM;
 	doubt_garbage(snapshot, point, ret);

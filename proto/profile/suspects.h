@@ -96,9 +96,9 @@ struct dhat_suspects {
 };
 /* All rows but what was there before the attach, and those of which nothing is live. Confidence is
  * high only of what has grown for 5 seconds, and in more than DHAT_SUSPECT_SLOTS. It is medium at
- * most where numbers are inexact, for frees may be missing; where a garbage collector frees; and, of
- * what was never freed, in a program that is watched from its start, which may still be loading, or
- * that has freed less than a tenth of its blocks so far: it may do so by and by, or all at once.
+ * most where numbers are inexact, for frees may be missing; where a garbage collector frees; and,
+ * of what was never freed, in a program that is watched from its start, which may still be loading,
+ * or that has freed less than a tenth of its blocks so far: it may do so by and by, or all at once.
  * -ENOMEM. */
 int dhat_suspects_find(const struct dhat_rendering *table, struct dhat_suspects *ret);
 void dhat_suspects_deinit(struct dhat_suspects *suspects);

@@ -120,6 +120,7 @@ def test_several_targets(quiet, target, daemon, ctl):
         for program in (quiet, other):  # by name and pid
             assert re.search(rf"^dhatctl: +{program.pid}  python3 +[\d.]+ [KMG]iB live$", answer.err, re.M), answer.err
         assert f"say which, as in `dhatctl {command} {quiet.pid}'" in answer.err
+    assert f"as in `dhatctl diff deploy b {quiet.pid}'" in ctl("diff", "deploy", "b", ok=False).err
     assert ctl("stats", other.pid, "--json").json()["target"]["pid"] == other.pid
     assert ctl("rss", other.pid).out.startswith(f"python3 (pid {other.pid}), watched for ")
     assert ctl("rss", "--json", other.pid).json()["target"]["pid"] == other.pid

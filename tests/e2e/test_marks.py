@@ -93,6 +93,8 @@ def test_since_a_mark_between_two_and_since_a_file(waves, daemon, ctl, tmp_path)
     ctl("snapshot", "-o", tmp_path / "b.dhat")
     tell(waves, "alloc 1 1")
     assert sums(ctl, "stats", "--since", "b", tmp_path / "b.dhat") == (3000, 3)
+    assert sums(ctl, "diff", "a", "b", tmp_path / "b.dhat") == (8 * 100 + 5 * 7, 13)
+    assert ctl("diff", "a", "b", tmp_path / "b.dhat", waves.pid, ok=False).status == 2
 
     # since a file: what diff says
     for since, diff in ([], [waves.pid]), ([tmp_path / "b.dhat"], [tmp_path / "b.dhat"]):
@@ -103,6 +105,7 @@ def test_since_a_mark_between_two_and_since_a_file(waves, daemon, ctl, tmp_path)
     assert changes[0] == (8 * 100 + 3000 - 1000, 1) and sum(b for b, _ in changes[1:]) == 35
 
     assert ctl("diff", "b", "a", ok=False).status == 2
+    assert "which mark, or which file" in ctl("stats", "--since", "", ok=False).err
     unknown = ctl("stats", "--since", "c", ok=False)
     assert unknown.status == 2 and "there is no mark c; there are: a, b" in unknown.err
 

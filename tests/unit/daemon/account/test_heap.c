@@ -126,9 +126,9 @@ static void no_sum_wraps(void **state)
 	assert_int_equal(totals.impossible_sizes, 3);
 	assert_int_equal(totals.live_bytes, 3);
 	add(0x40, HEAP_SIZE_MOST, 2, 4);
-	assert_int_equal(heap_realloc_end(heap, 1, 0, 0x40, 0x40, UINT64_MAX - 5, 2,
-					  DHAT_REALLOC_MOVED, 5),
-			 0);
+	assert_int_equal(
+		heap_realloc_end(heap, 1, 0, 0x40, 0x40, UINT64_MAX - 5, 2, DHAT_REALLOC_MOVED, 5),
+		0);
 	totals = totals_of(heap);
 	assert_int_equal(totals.impossible_sizes, 4);
 	assert_int_equal(totals.live_bytes, 4);

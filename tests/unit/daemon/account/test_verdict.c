@@ -96,14 +96,15 @@ static void each_loss_alone_gives_one_reason(void **state)
 static void what_is_lost_is_a_loss(void **state)
 {
 	static const unsigned losses[] = {
-		DHAT_CTR_ABANDONED,	 DHAT_CTR_NO_STATE,	      DHAT_CTR_SHED_ALLOC,
-		DHAT_CTR_DROP_ALLOC,	 DHAT_CTR_DROP_FREE,	      DHAT_CTR_DROP_REALLOC,
-		DHAT_CTR_DROP_STACK,	 DHAT_CTR_DROP_LIFE,	      COUNTER_MISSED_RUNS,
-		COUNTER_LATE_ALLOCATORS, COUNTER_UNSEEN_FUNCTIONS,    COUNTER_TAKEN_PROBES,
-		COUNTER_COPIED_PROBES,	 COUNTER_MALFORMED,	      COUNTER_OUT_OF_MEMORY,
-		COUNTER_SEEN_TWICE,	 COUNTER_UNFINISHED_REALLOCS, COUNTER_BLOCKS_REFUSED,
-		COUNTER_STACKS_REFUSED,	 COUNTER_LOST_STACK_BLOCKS,   COUNTER_ANCHOR_GAPS,
-		DHAT_CTR_UNKNOWN_CALLS,	 DHAT_CTR_ARENA_RESETS,	      DHAT_CTR_UNSIZED,
+		DHAT_CTR_ABANDONED,	  DHAT_CTR_NO_STATE,	       DHAT_CTR_SHED_ALLOC,
+		DHAT_CTR_DROP_ALLOC,	  DHAT_CTR_DROP_FREE,	       DHAT_CTR_DROP_REALLOC,
+		DHAT_CTR_DROP_STACK,	  DHAT_CTR_DROP_LIFE,	       COUNTER_MISSED_RUNS,
+		COUNTER_LATE_ALLOCATORS,  COUNTER_UNSEEN_FUNCTIONS,    COUNTER_TAKEN_PROBES,
+		COUNTER_COPIED_PROBES,	  COUNTER_MALFORMED,	       COUNTER_OUT_OF_MEMORY,
+		COUNTER_SEEN_TWICE,	  COUNTER_UNFINISHED_REALLOCS, COUNTER_BLOCKS_REFUSED,
+		COUNTER_STACKS_REFUSED,	  COUNTER_LOST_STACK_BLOCKS,   COUNTER_ANCHOR_GAPS,
+		DHAT_CTR_UNKNOWN_CALLS,	  DHAT_CTR_ARENA_RESETS,       DHAT_CTR_UNSIZED,
+		COUNTER_IMPOSSIBLE_SIZES,
 	};
 	unsigned count = 0;
 
@@ -275,7 +276,7 @@ static void everything_at_once_fits(void **state)
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		values[i] = UINT64_MAX / 64;
 	verdict = verdict_of(values, &started);
-	assert_int_equal(length(verdict->reasons), 26);
+	assert_int_equal(length(verdict->reasons), 27);
 	assert_int_equal(length(verdict->notes), 3);
 }
 
@@ -290,10 +291,10 @@ static void fills_what_the_collector_knows(void **state)
 	assert_int_equal(stacks_new(2, &stacks), 0);
 	assert_int_equal(collector_init(&collector, heap, stacks, NULL), 0);
 	heap_add_block(heap, 0, 0x10, 1, STACK_POINT_LOST, 1);
-	heap_add_block(heap, 0, 0x10, 1, 2, 1);	    /* seen twice */
-	heap_add_block(heap, 0, 0x20, 1, 2, 1);	    /* refused */
-	heap_remove_block(heap, 0, 0x30, 0, 1);	    /* unknown */
-	heap_realloc_begin(heap, 1, 0, 0x10, 0, 1); /* unfinished */
+	heap_add_block(heap, 0, 0x10, 1, 2, 1);		 /* seen twice */
+	heap_add_block(heap, 0, 0x20, UINT64_MAX, 2, 1); /* refused, and no size */
+	heap_remove_block(heap, 0, 0x30, 0, 1);		 /* unknown */
+	heap_realloc_begin(heap, 1, 0, 0x10, 0, 1);	 /* unfinished */
 	heap_thread_seen(heap, 1, 2);
 	assert_int_equal(stacks_learn(stacks, 5, 0, NULL, 0, 0, 0, NULL) < 0, 1);
 	collector.malformed = 7;
@@ -306,6 +307,7 @@ static void fills_what_the_collector_knows(void **state)
 	assert_int_equal(values[COUNTER_BLOCKS_REFUSED], 1);
 	assert_int_equal(values[COUNTER_UNKNOWN_FREES], 1);
 	assert_int_equal(values[COUNTER_UNFINISHED_REALLOCS], 1);
+	assert_int_equal(values[COUNTER_IMPOSSIBLE_SIZES], 1);
 	assert_int_equal(values[COUNTER_STACKS_REFUSED], 1);
 	assert_int_equal(values[COUNTER_MALFORMED], 7);
 	assert_int_equal(values[COUNTER_AFTER_EXEC], 8);

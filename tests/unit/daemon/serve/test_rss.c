@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -203,12 +205,35 @@ static void test_without_an_inventory(void **state)
 	smaps_deinit(&smaps);
 }
 
+/* Before anybody has noticed: as one of which that is known. */
+static void test_one_that_has_just_ended(void **state)
+{
+	struct target_copy copy = { .state = TARGET_ATTACHED };
+	pid_t pid = fork();
+	siginfo_t ended;
+
+	if (!pid)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT), 0);
+	copy.identity.pid = pid;
+	for (int i = 0; i < 2; i++) {
+		struct dhat_error err = { 0 };
+		Dhat__Rss *table = NULL;
+
+		assert_true(rss_explain(&copy, NULL, &table, &err) < 0);
+		assert_int_equal(err.code, DHAT_EXIT_NO_PROCESS);
+		assert_non_null(strstr(err.message, " has ended: it has no memory to explain"));
+		waitpid(pid, NULL, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_with_an_inventory),
 		cmocka_unit_test(test_without_an_inventory),
+		cmocka_unit_test(test_one_that_has_just_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -292,9 +292,9 @@ static void test_all_outputs_are_tried(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(baseline, sizeof(baseline), "%s/base.json", folder);
 	assert_int_equal(dhat_gate_add(&gate, "live.bytes >= 0", "test"), 0);
-	assert_int_equal(dhat_gate_judge(&gate, built_snapshot(&(struct built_watch){ 0 }, stacks),
-					 NULL),
-			 0);
+	assert_int_equal(
+		dhat_gate_judge(&gate, built_snapshot(&(struct built_watch){ 0 }, stacks), NULL),
+		0);
 	assert_true(dhat_gate_finish(&gate, file, false, "test", &code, &err) < 0);
 	assert_non_null(strstr(err.message, "/no/such/folder"));
 	assert_int_equal(err.code, DHAT_EXIT_OUTPUT);

@@ -403,12 +403,12 @@ static void test_undecided(void **state)
 		if (cases[i].filter)
 			assert_int_equal(
 				dhat_filter_add(&filter, DHAT_FILTER_ONLY, cases[i].filter), 0);
-		assert_int_equal(
-			dhat_judgement_new(cases[i].now_is_redacted ? redacted(after_stacks)
-								    : built(after_stacks, NULL),
-					   &filter, &assertion, 1, baseline, DHAT_INEXACT,
-					   &judgement),
-			0);
+		assert_int_equal(dhat_judgement_new(cases[i].now_is_redacted
+							    ? redacted(after_stacks)
+							    : built(after_stacks, NULL),
+						    &filter, &assertion, 1, baseline, DHAT_INEXACT,
+						    &judgement),
+				 0);
 		if (judgement->rulings[0].is_undecided != cases[i].is_undecided)
 			fail_msg("%s: case %zu", cases[i].text, i);
 		assert_int_equal(dhat_judgement_undecided(judgement), cases[i].is_undecided);
