@@ -322,15 +322,19 @@ format:	## clang-format, in place
 # ---- installation ---------------------------------------------------------------------------
 
 man := $(DESTDIR)$(PREFIX)/share/man
+units := $(DESTDIR)$(PREFIX)/lib/systemd/system
 install: all	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 755 $(O)/dhatd $(DESTDIR)$(PREFIX)/sbin/dhatd
 	$(Q)install -D -m 755 $(O)/dhatctl $(DESTDIR)$(PREFIX)/bin/dhatctl
 	$(Q)install -D -m 644 daemon/dhatd.8 $(man)/man8/dhatd.8
 	$(Q)install -D -m 644 cli/dhatctl.1 $(man)/man1/dhatctl.1
+	$(Q)install -D -m 644 daemon/share/systemd/dhatd.socket $(units)/dhatd.socket
+	$(Q)sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' daemon/share/systemd/dhatd.service >$(units)/dhatd.service
+	$(Q)chmod 644 $(units)/dhatd.service
 
 uninstall:	## remove what install put there, and what dhatd has kept in /var/cache
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/dhatd $(DESTDIR)$(PREFIX)/bin/dhatctl \
-		$(man)/man8/dhatd.8 $(man)/man1/dhatctl.1
+		$(man)/man8/dhatd.8 $(man)/man1/dhatctl.1 $(units)/dhatd.service $(units)/dhatd.socket
 	$(Q)rm -rf $(DESTDIR)/var/cache/dhatd
 
 clean:	## remove what was built

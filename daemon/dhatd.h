@@ -19,8 +19,10 @@ struct dhatd {
 	struct symbolizer *symbolizer;
 	struct targets *targets;
 	struct control *control;
+	int listening_fd; /* a service manager's socket; 0: there is none */
 	struct discover *discover;
 	struct requests_context requests;
+	uint64_t next_sign_ns;			 /* of life, for a service manager */
 	enum dhat_exit judged;			 /* what became of the conditions of `run` */
 	atomic_bool has_started, is_interrupted; /* at the start */
 };

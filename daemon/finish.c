@@ -32,7 +32,8 @@ static int write_profile(struct dhatd *dhatd, struct target *target, unsigned nu
 		error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
 	}
 	if (error)
-		dhat_say("dhatd", "%s", why.message[0] ? why.message : strerror(-error));
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s",
+			    why.message[0] ? why.message : strerror(-error));
 	if (error && err && !err->code) /* said already */
 		dhat_error_set(err, -error, why.code ?: DHAT_EXIT_FAILED, "%s", "");
 	return error;
@@ -57,11 +58,12 @@ static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
 			int signal_number;
 
 			if (!was_told)
-				dhat_say("dhatd",
-					 "%s (pid %d) debugs process %d: a breakpoint that "
-					 "it put over a probe would kill the process if the probe "
-					 "went first; waiting for it to end (Ctrl-C again: go now)",
-					 tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
+				dhat_say_at(
+					DHAT_LEVEL_WARNING, "dhatd",
+					"%s (pid %d) debugs process %d: a breakpoint that "
+					"it put over a probe would kill the process if the probe "
+					"went first; waiting for it to end (Ctrl-C again: go now)",
+					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
 			was_told = true;
 			signal_number = sigtimedwait(set, NULL, &interval);
 			is_over = signal_number > 0 && signal_number != SIGNAL_CHANGED;
@@ -120,12 +122,13 @@ static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target
 		dhatd_answer(dhatd, NULL);
 	for (size_t i = 0; i < count; i++)
 		if (!is_kept[i])
-			dhat_say("dhatd",
-				 "the profile of %d could not be written anywhere, and is kept: "
-				 "dhatctl snapshot --socket %s --pid %d -o FILE fetches it; Ctrl-C "
-				 "tries once more, and ends dhatd",
-				 (int)target_pid(list[i]), dhatd->options.socket_path,
-				 (int)target_pid(list[i]));
+			dhat_say_at(
+				DHAT_LEVEL_ERROR, "dhatd",
+				"the profile of %d could not be written anywhere, and is kept: "
+				"dhatctl snapshot --socket %s --pid %d -o FILE fetches it; Ctrl-C "
+				"tries once more, and ends dhatd",
+				(int)target_pid(list[i]), dhatd->options.socket_path,
+				(int)target_pid(list[i]));
 	while (sigwait(set, &signal_number) || signal_number == SIGNAL_CHANGED)
 		;
 	*err = (struct dhat_error){ 0 };
@@ -155,7 +158,7 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	if (!dhatd->is_interrupted)
 		failed = judge_all(dhatd, list, count, &dhatd->judged, error ? &second : err);
 	if (*second.message)
-		dhat_say("dhatd", "%s", second.message);
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", second.message);
 	for (size_t i = 0; i < count; i++)
 		target_unref(list[i]);
 	free(list);

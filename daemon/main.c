@@ -3,12 +3,14 @@
 #include "daemon/target/preflight.h"
 #include "daemon/worker/worker_main.h"
 #include "dhatd.h"
+#include "notify.h"
 #include "plan_report.h"
 #include "ps_report.h"
 #include "repair_report.h"
 #include "tell.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/base/output.h"
 #include "proto/base/say.h"
 #include "proto/export/export.h"
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
@@ -59,14 +62,40 @@ static int program_status(struct dhatd *dhatd)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* The next signal that is held back; 0: none came for so long (0: for ever). */
+static int wait_for_signal(const sigset_t *set, uint64_t limit_ns)
+{
+	const struct timespec limit = { limit_ns / 1000000000, limit_ns % 1000000000 };
+	int signal_number = sigtimedwait(set, NULL, limit_ns ? &limit : NULL);
+
+	return signal_number > 0 ? signal_number : 0;
+}
+
+/* A service manager that waits for signs of life is given four where it needs one; none while the
+ * rings are not emptied. How long until the next; 0: nobody waits. */
+static uint64_t give_signs(struct dhatd *dhatd)
+{
+	uint64_t interval_ns = notify_watchdog_ns() / 4, now_ns = clock_now_ns(CLOCK_MONOTONIC);
+
+	if (!interval_ns)
+		return 0;
+	if (now_ns >= dhatd->next_sign_ns) {
+		if (targets_are_looked_after(dhatd->targets))
+			notify("WATCHDOG=1");
+		dhatd->next_sign_ns = now_ns + interval_ns;
+	}
+	return dhatd->next_sign_ns - now_ns;
+}
+
 static void serve(struct dhatd *dhatd, const sigset_t *set)
 {
-	int signal_number = 0;
+	int signal_number;
 
 	do {
 		if (dhatd_ends_with_targets(dhatd) && targets_attached_count(dhatd->targets) == 0)
 			return;
-	} while (sigwait(set, &signal_number) || signal_number == SIGNAL_CHANGED);
+		signal_number = wait_for_signal(set, give_signs(dhatd));
+	} while (!signal_number || signal_number == SIGNAL_CHANGED);
 }
 
 /* One process's failure does not stop the next. */
@@ -174,6 +203,7 @@ int main(int argc, char **argv)
 	if (!error)
 		return status;
 	if (err.message[0] || !err.code)
-		dhat_say("dhatd", "%s", err.message[0] ? err.message : strerror(-error));
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s",
+			    err.message[0] ? err.message : strerror(-error));
 	return err.code ? err.code : DHAT_EXIT_FAILED;
 }

@@ -2,8 +2,13 @@
 #include "notify.h"
 
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,4 +31,59 @@ void notify(const char *state)
 	if (fd >= 0)
 		sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		       offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+void notify_reloading(void)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		 clock_now_ns(CLOCK_MONOTONIC) / 1000);
+	notify(text);
+}
+
+/* A variable that is for the process of this number, and for nobody who inherits it. */
+static bool is_for_us(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && strtoll(text, NULL, 10) == getpid();
+}
+
+uint64_t notify_watchdog_ns(void)
+{
+	const char *text = getenv("WATCHDOG_USEC");
+
+	if (!text || (getenv("WATCHDOG_PID") && !is_for_us("WATCHDOG_PID")))
+		return 0;
+	return strtoull(text, NULL, 10) * 1000;
+}
+
+static bool is_listening_unix_socket(int fd)
+{
+	int domain = 0, type = 0, listens = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens;
+}
+
+#define FIRST_SOCKET 3 /* SD_LISTEN_FDS_START */
+#define MOST_SOCKETS 64
+
+int notify_take_socket(void)
+{
+	const char *text = getenv("LISTEN_FDS");
+	int count = text && is_for_us("LISTEN_PID") ? atoi(text) : 0, ret = 0;
+
+	for (int fd = FIRST_SOCKET; fd < FIRST_SOCKET + count && count <= MOST_SOCKETS; fd++) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		if (!ret && is_listening_unix_socket(fd))
+			ret = fd;
+	}
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDNAMES");
+	return ret;
 }

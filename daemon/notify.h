@@ -1,6 +1,14 @@
 #pragma once
-/* notify: tells a service manager how far we are, by the protocol of sd_notify(3). */
+/* notify: what a service manager and dhatd say to each other (sd_notify(3), sd_listen_fds(3)). */
+#include <stdint.h>
 
-/* "READY=1", "STOPPING=1". Without NOTIFY_SOCKET nothing happens, nor is anything said if it fails:
- * it is the manager's to wonder. */
+/* "READY=1", "STOPPING=1": to whoever listens at $NOTIFY_SOCKET, if anybody does. No answer. */
 void notify(const char *state);
+/* "RELOADING=1", with the time that the manager asks for. */
+void notify_reloading(void);
+/* How long it waits for a sign of life ("WATCHDOG=1") before it takes us for dead; 0: it does not.
+ */
+uint64_t notify_watchdog_ns(void);
+/* A unix socket that listens, bound by the manager; 0: it handed over none. Once; the caller owns
+ * it. The variables are gone afterwards: they were meant for us. */
+int notify_take_socket(void);

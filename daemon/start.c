@@ -62,6 +62,7 @@ int dhatd_answer(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct control_options control = {
 		.path = dhatd->options.socket_path,
+		.listening_fd = dhatd->listening_fd,
 		.group = dhatd->options.group,
 		.table = requests_table,
 		.context = &dhatd->requests,
@@ -84,8 +85,10 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		.debuginfod = { .urls = dhatd->options.debuginfod_urls,
 				.max_seconds = dhatd->options.debuginfod_seconds },
 	};
-	int error = worker_new(NULL, &dhatd->worker, err);
+	int error;
 
+	dhatd->listening_fd = notify_take_socket();
+	error = worker_new(NULL, &dhatd->worker, err);
 	tables.worker = dhatd->worker;
 	if (error == 0)
 		error = tables_new(&tables, &dhatd->tables, err);
@@ -96,8 +99,9 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	if (error)
 		return error;
 	if (*tables_note(dhatd->tables))
-		dhat_say("dhatd", "unwind tables are built anew each time: %s",
-			 tables_note(dhatd->tables));
+		dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
+			    "unwind tables are built anew each time: %s",
+			    tables_note(dhatd->tables));
 	targets_listen(dhatd->targets, &listener);
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
 	dhatd->requests =
@@ -115,13 +119,15 @@ void dhatd_deinit(struct dhatd *dhatd)
 	symbolizer_free(dhatd->symbolizer);
 	tables_free(dhatd->tables);
 	worker_free(dhatd->worker);
+	if (dhatd->listening_fd > 0)
+		close(dhatd->listening_fd);
 	dhatd_options_deinit(&dhatd->options);
 }
 
 static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
 {
 	if (!atomic_load(&((struct dhatd *)context)->is_interrupted))
-		dhat_say("dhatd", "%s", err->message);
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err->message);
 }
 
 static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)

@@ -30,6 +30,7 @@ void tell_init(bool is_service_)
 {
 	is_service = is_service_;
 	has_times = is_service && !is_journal();
+	dhat_say_levels(is_journal());
 }
 
 static struct tm now(void)

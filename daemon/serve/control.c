@@ -407,7 +407,9 @@ static int control_init(struct control *control, const struct control_options *o
 	control->send_ns = options->send_ns ? options->send_ns : CONTROL_SEND_NS;
 	control->answer_ns = options->answer_ns ? options->answer_ns : CONTROL_ANSWER_NS;
 	r = peers_init(&control->peers, options->group, err);
-	if (r == 0)
+	if (r == 0 && options->listening_fd)
+		r = local_socket_share(&control->socket, options->listening_fd, err);
+	else if (r == 0)
 		r = local_socket_init(&control->socket, options->path, &control->peers, "--socket",
 				      CONTROL_MAX_CONNECTIONS, err);
 	if (r < 0)

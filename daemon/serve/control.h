@@ -46,6 +46,9 @@ struct control_entry {
 
 struct control_options {
 	const char *path;
+	/* 0: make one at path. Else one that listens, bound by a service manager, whose owner and
+	 * mode are the manager's: borrowed, and the file stays. */
+	int listening_fd;
 	const char *group;		   /* NULL: none */
 	const struct control_entry *table; /* ends with kind 0 */
 	void *context;

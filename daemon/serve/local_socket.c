@@ -1,6 +1,7 @@
 #include "local_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -90,6 +91,18 @@ int local_socket_init(struct local_socket *ret, const char *path, const struct p
 		return dhat_error_errno(err, errno, "cannot give the socket %s to its owner", path);
 	if (listen(ret->fd, backlog) < 0)
 		return dhat_error_errno(err, errno, "cannot listen at %s", path);
+	return 0;
+}
+
+int local_socket_share(struct local_socket *ret, int fd, struct dhat_error *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	*ret = LOCAL_SOCKET_NONE;
+	ret->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* accept4() must not wait for one who has gone again */
+	if (ret->fd < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK))
+		return dhat_error_errno(err, errno, "cannot use the socket that was handed over");
 	return 0;
 }
 

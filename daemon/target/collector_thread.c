@@ -21,6 +21,7 @@ struct collector_thread {
 	pthread_t thread;
 	bool has_thread;
 	atomic_bool is_ending;
+	atomic_uint_least64_t turns;
 	int epoll_fd, wake_fd;
 };
 
@@ -68,6 +69,7 @@ static void *collect(void *context)
 		bool is_tick = now_ns - last_tick_ns >= TICK_NS;
 		int wait_ms = take_turn(thread, is_tick);
 
+		atomic_fetch_add(&thread->turns, 1);
 		if (is_tick)
 			last_tick_ns = now_ns;
 		/* edge-triggered: only a forced wake-up ends the wait early (bpf:
@@ -138,4 +140,9 @@ int collector_thread_watch(struct collector_thread *thread, struct target *targe
 void collector_thread_wake(struct collector_thread *thread)
 {
 	wake(thread);
+}
+
+uint64_t collector_thread_turns(const struct collector_thread *thread)
+{
+	return atomic_load(&thread->turns);
 }

@@ -22,3 +22,5 @@ void collector_thread_free(struct collector_thread *thread); /* after the turn a
 int collector_thread_watch(struct collector_thread *thread, struct target *target);
 /* The list has grown. */
 void collector_thread_wake(struct collector_thread *thread);
+/* How often it has looked after all targets so far: what stands still is stuck. */
+uint64_t collector_thread_turns(const struct collector_thread *thread);

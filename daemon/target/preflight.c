@@ -96,24 +96,37 @@ static bool has_cap(unsigned long long caps, int cap)
 	return caps >> cap & 1;
 }
 
+int preflight_rights(struct preflight *preflight, unsigned long long caps, bool is_root)
+{
+	bool may_all = has_cap(caps, CAP_SYS_ADMIN);
+
+	if (!may_all && (!has_cap(caps, CAP_BPF) || !has_cap(caps, CAP_PERFMON)))
+		return preflight_block(preflight, "no rights", EPERM, DHAT_EXIT_NOT_PERMITTED,
+				       "dhatd may not load BPF programs: run it as root (sudo), or "
+				       "with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+	/* sandbox.c: the worker of root's becomes somebody else */
+	if (is_root && (!has_cap(caps, CAP_SETUID) || !has_cap(caps, CAP_SETGID)))
+		return preflight_block(
+			preflight, "no rights", EPERM, DHAT_EXIT_NOT_PERMITTED,
+			"dhatd is root without CAP_SETUID and CAP_SETGID: its helper, which "
+			"reads programs and libraries, could not give up being root; leave it "
+			"both (CapabilityBoundingSet= of a unit), or run dhatd as another "
+			"user with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+	if (!has_cap(caps, CAP_SYS_PTRACE))
+		return preflight_add(
+			preflight, "few rights",
+			"without CAP_SYS_PTRACE only processes of the same user can be "
+			"looked at");
+	return 0;
+}
+
 static int check_rights(struct preflight *preflight)
 {
 	struct proc_status own;
 
 	if (proc_status_read(getpid(), &own) < 0)
 		return 0;
-	if (has_cap(own.effective_caps, CAP_SYS_ADMIN))
-		return 0;
-	if (!has_cap(own.effective_caps, CAP_BPF) || !has_cap(own.effective_caps, CAP_PERFMON))
-		return preflight_block(preflight, "no rights", EPERM, DHAT_EXIT_NOT_PERMITTED,
-				       "dhatd may not load BPF programs: run it as root (sudo), or "
-				       "with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
-	if (!has_cap(own.effective_caps, CAP_SYS_PTRACE))
-		return preflight_add(
-			preflight, "few rights",
-			"without CAP_SYS_PTRACE only processes of the same user can be "
-			"looked at");
-	return 0;
+	return preflight_rights(preflight, own.effective_caps, geteuid() == 0);
 }
 
 static int check_kernel(struct preflight *preflight)

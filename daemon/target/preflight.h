@@ -28,9 +28,11 @@ struct preflight {
 	bool has_seccomp; /* return probes need the self-test first (selftest.h) */
 };
 
-/* All three add to *preflight, which starts zeroed, and return 0 or -ENOMEM. */
+/* All add to *preflight, which starts zeroed, and return 0 or -ENOMEM. */
 /* dhatd's own rights, and what the kernel has. */
 int preflight_host(struct preflight *preflight);
+/* Of which the rights: caps is its effective set, as a mask. Pure. */
+int preflight_rights(struct preflight *preflight, unsigned long long caps, bool is_root);
 /* The process: is it there, alive, of our machine; seccomp, namespaces, tracers. */
 int preflight_process(struct preflight *preflight, pid_t pid);
 /* Its executable, and how many allocator functions were found in all its objects together. */

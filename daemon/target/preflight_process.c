@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,6 +42,13 @@ static int check_state(struct preflight *preflight, pid_t pid, const struct proc
 	return 0;
 }
 
+static bool lacks_ptrace(void)
+{
+	struct proc_status own;
+
+	return proc_status_read(getpid(), &own) == 0 && !(own.effective_caps >> CAP_SYS_PTRACE & 1);
+}
+
 static int check_machine(struct preflight *preflight, pid_t pid)
 {
 	_cleanup_close_ int fd = -1;
@@ -50,6 +58,11 @@ static int check_machine(struct preflight *preflight, pid_t pid)
 	bool is_denied = error == -EACCES || error == -EPERM;
 
 	proc_read_link(pid, "exe", path, sizeof(path));
+	if (is_denied && geteuid() == 0 && lacks_ptrace())
+		return preflight_block(preflight, "no rights", EACCES, DHAT_EXIT_NOT_PERMITTED,
+				       "process %d may not be looked at: dhatd is root without "
+				       "CAP_SYS_PTRACE (CapabilityBoundingSet= of a unit)",
+				       (int)pid);
 	if (is_denied && geteuid() == 0)
 		return preflight_block(preflight, "no rights", EACCES, DHAT_EXIT_NOT_PERMITTED,
 				       "process %d may not be looked at, though dhatd is root: a "

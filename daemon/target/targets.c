@@ -37,6 +37,7 @@ struct targets {
 	size_t reserved_count;
 	pthread_cond_t settled; /* nothing is reserved */
 	struct collector_thread *collector;
+	uint64_t turns; /* of the collector, when targets_are_looked_after() was asked last */
 	struct mapper *mapper, *trier; /* the second for trials, which wait, for a second at most */
 	struct closer *closer;
 	struct inventory_threads *inventories;
@@ -103,7 +104,7 @@ static void on_forked(void *context, struct target *target, pid_t child)
 
 static void on_told(void *context, struct target *target, const char *text)
 {
-	dhat_say("dhatd", "process %d: %s", (int)target_pid(target), text);
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "process %d: %s", (int)target_pid(target), text);
 }
 
 /* exec: the probes go (in the closer's thread: it takes milliseconds), the profile stays */
@@ -616,4 +617,14 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
 		targets->listener.detached(targets->listener.context, target);
 	target_unref(target);
 	return 0;
+}
+
+bool targets_are_looked_after(struct targets *targets)
+{
+	uint64_t turns = collector_thread_turns(targets->collector);
+	bool goes_on = turns != targets->turns;
+
+	targets->turns = turns;
+	collector_thread_wake(targets->collector); /* without targets it sleeps */
+	return goes_on;
 }

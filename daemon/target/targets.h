@@ -51,3 +51,6 @@ int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count,
 		      bool *ret_is_starting);
 /* References to all, in the order of attaching; the caller unrefs each and frees the array. */
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);
+/* A sign of life: does the thread that empties all rings go on? Not before it has made a turn since
+ * the last time that this was asked. */
+bool targets_are_looked_after(struct targets *targets);

@@ -144,6 +144,20 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 	return 0;
 }
 
+/* It is nobody's process: root without CAP_KILL may not end it. An idle one ends with its socket;
+ * one that is busy is left behind, with nobody to answer to. */
+#define PATIENCE_NS SECOND_NS
+
+static int wait_for_end(pid_t pid)
+{
+	uint64_t until_ns = clock_now_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	int status = 0;
+
+	while (waitpid(pid, &status, WNOHANG) == 0 && clock_now_ns(CLOCK_MONOTONIC) < until_ns)
+		usleep(1000);
+	return status;
+}
+
 /* Ends the worker if it is still there; the status is what it ended with by itself, or SIGKILL. */
 static int stop(struct process *process)
 {
@@ -151,9 +165,13 @@ static int stop(struct process *process)
 
 	if (!process->pid)
 		return 0;
-	kill(process->pid, SIGKILL);
-	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	if (kill(process->pid, SIGKILL)) {
+		set_socket(process, -1);
+		status = wait_for_end(process->pid);
+	} else {
+		while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
 	process->pid = 0;
 	set_socket(process, -1);
 	return status;

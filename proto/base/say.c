@@ -6,23 +6,47 @@
 #include "cleanup.h"
 #include "text.h"
 
-void dhat_say(const char *program, const char *format, ...)
+static bool has_levels;
+
+void dhat_say_levels(bool are_said)
+{
+	has_levels = are_said;
+}
+
+static void say(enum dhat_level level, const char *program, const char *format, va_list args)
 {
 	_cleanup_free_ char *text = NULL, *clean = NULL, *line = NULL;
-	va_list args;
-	int length;
+	char prefix[8] = "";
+	int length = vasprintf(&text, format, args);
 
-	va_start(args, format);
-	length = vasprintf(&text, format, args);
-	va_end(args);
 	if (length < 0)
 		text = NULL;
 	clean = text ? dhat_text_clean(text) : NULL;
 	if (!clean)
 		return;
-	length = asprintf(&line, "%s: %s\n", program, clean);
+	if (has_levels)
+		snprintf(prefix, sizeof(prefix), "<%d>", (int)level);
+	length = asprintf(&line, "%s%s: %s\n", prefix, program, clean);
 	if (length >= 0)
 		fwrite(line, 1, length, stderr); /* unbuffered: one write(2) */
 	else
 		line = NULL;
+}
+
+void dhat_say(const char *program, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(DHAT_LEVEL_INFO, program, format, args);
+	va_end(args);
+}
+
+void dhat_say_at(enum dhat_level level, const char *program, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(level, program, format, args);
+	va_end(args);
 }

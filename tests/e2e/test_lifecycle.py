@@ -203,14 +203,14 @@ def test_a_detach_is_told(target, daemon, ctl):
 
 
 def test_journald_knows_the_time(target, daemon, tmp_path, socket_path):
-    """Under systemd stderr is the journal's: lines have no time of their own."""
+    """Under systemd stderr is the journal's: lines have no time of their own, and begin with their level."""
     argv = ["/bin/sh", "-c", f"JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec {BUILD}/dhatd serve --socket {socket_path}"]
     dhatd = target(argv[0], *argv[1:])
     dhatd.expect_err("answering")
     process = target("waves")
     process.expect("ready")
     subprocess.run([BUILD / "dhatctl", "attach", str(process.pid), "--socket", socket_path], check=True)
-    dhatd.expect_err(f"^dhatd: attached to {process.pid} ")
+    dhatd.expect_err(f"^<6>dhatd: attached to {process.pid} ")
 
 
 def test_a_service_manager_is_told(daemon, tmp_path):

@@ -95,7 +95,9 @@ def test_install_and_uninstall(tmp_path):
     make("install", *where)
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {"opt/x/sbin/dhatd", "opt/x/bin/dhatctl", "opt/x/share/man/man8/dhatd.8",
-                     "opt/x/share/man/man1/dhatctl.1"}
+                     "opt/x/share/man/man1/dhatctl.1", "opt/x/lib/systemd/system/dhatd.service",
+                     "opt/x/lib/systemd/system/dhatd.socket"}
+    assert "ExecStart=/opt/x/sbin/dhatd " in (tmp_path / "opt/x/lib/systemd/system/dhatd.service").read_text()
     # nothing of the checkout is needed at run time
     version = subprocess.run([tmp_path / "opt/x/sbin/dhatd", "--version"], cwd="/", capture_output=True, text=True)
     assert version.stdout.startswith("dhatd ")

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -404,6 +405,51 @@ static void test_rights(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+#define CAPS(...) caps_of((const int[]){ __VA_ARGS__, -1 })
+static unsigned long long caps_of(const int *list)
+{
+	unsigned long long caps = 0;
+
+	for (; *list >= 0; list++)
+		caps |= 1ull << *list;
+	return caps;
+}
+
+/* What a unit file left out is named, before it fails as something else. */
+static void test_some_rights(void **state)
+{
+	static const struct {
+		const char *blames; /* NULL: nothing is in the way */
+		unsigned long long lacks;
+		bool is_root, is_blocking;
+	} cases[] = {
+		{ NULL, 0, true, false },
+		{ NULL, 1ull << CAP_KILL, true, false },
+		{ "CAP_BPF", 1ull << CAP_BPF, true, true },
+		{ "CAP_PERFMON", 1ull << CAP_PERFMON, true, true },
+		{ "CAP_SETUID and CAP_SETGID", 1ull << CAP_SETUID, true, true },
+		{ "CAP_SETUID and CAP_SETGID", 1ull << CAP_SETGID, true, true },
+		{ "CAP_SYS_PTRACE", 1ull << CAP_SYS_PTRACE, true, false },
+		/* who is nobody's root has nothing to give up */
+		{ NULL, 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL, false, false },
+	};
+	const unsigned long long minimal =
+		CAPS(CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SETUID, CAP_SETGID, CAP_KILL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_preflight_ struct preflight preflight = { 0 };
+
+		assert_int_equal(
+			preflight_rights(&preflight, minimal & ~cases[i].lacks, cases[i].is_root),
+			0);
+		assert_int_equal(preflight.count, cases[i].blames != NULL);
+		if (!cases[i].blames)
+			continue;
+		assert_non_null(strstr(preflight.hazards[0].detail, cases[i].blames));
+		assert_true(preflight.hazards[0].is_blocking == cases[i].is_blocking);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_executable),
 		cmocka_unit_test(test_sites),
 		cmocka_unit_test(test_rights),
+		cmocka_unit_test(test_some_rights),
 	};
 
 	return cmocka_run_group_tests_name("preflight", tests, NULL, NULL);

@@ -1,0 +1,197 @@
+"""dhatd as a service: with few rights, under a service manager."""
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from conftest import BUILD, ROOT, Process, until
+
+UNITS = ROOT / "daemon/share/systemd"
+NOBODY = 65534
+MINIMAL = ("bpf", "perfmon", "sys_ptrace", "setuid", "setgid", "kill")
+
+
+def with_only(*capabilities):
+    """A command in front of which root has nothing but these, as by CapabilityBoundingSet= of a unit."""
+    listed = ",".join(["-all", *(f"+{c}" for c in capabilities)])
+    return "/usr/bin/setpriv", "--bounding-set", listed, "--inh-caps", listed
+
+
+@pytest.fixture
+def limited(started, tmp_path, socket_path):
+    """limited(capabilities, command, *args): build/dhatd, with these."""
+    def start(capabilities, command, *args):
+        process = Process([*with_only(*capabilities), BUILD / "dhatd", command, "--socket", socket_path, *args],
+                          tmp_path, f"dhatd-{len(started)}")
+        started.append(process)
+        return process
+    return start
+
+
+def test_minimal_rights(limited, ctl, target):
+    """What a unit leaves it is enough. Without CAP_KILL its helpers, which are nobody's, cannot be ended by it."""
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = limited([c for c in MINIMAL if c != "kill"], "attach", waves.pid)
+    dhatd.expect_err("answering at")
+    assert ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact"
+    assert ctl("stats", "--json").json()
+    assert dhatd.stop(deadline=30) == 0
+    assert waves.running
+
+
+@pytest.mark.parametrize("lacks, said", [
+    ("setuid", "without CAP_SETUID and CAP_SETGID"),
+    ("setgid", "without CAP_SETUID and CAP_SETGID"),
+    ("bpf", "may not load BPF programs"),
+    ("sys_ptrace", "root without CAP_SYS_PTRACE"),
+])
+def test_a_right_that_is_missing_is_named(limited, target, lacks, said):
+    other = target("waves", user=NOBODY, group=NOBODY, extra_groups=[])
+    other.expect("ready")
+    dhatd = limited([c for c in MINIMAL if c != lacks], "attach", other.pid)
+    assert dhatd.wait() == 4
+    assert said in dhatd.err
+    assert other.running
+
+
+@pytest.fixture
+def open_folder():
+    """Where anybody may make a socket; pytest's own folders are root's only."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o777)
+        yield Path(path)
+
+
+def test_ordinary_user_with_two_rights(started, tmp_path, target, open_folder):
+    """AmbientCapabilities=CAP_BPF CAP_PERFMON: everything of its own processes."""
+    mine = target("waves", user=NOBODY, group=NOBODY, extra_groups=[])
+    mine.expect("ready")
+    rights = "-all,+bpf,+perfmon"
+    dhatd = Process(["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps",
+                     rights, "--ambient-caps", rights, BUILD / "dhatd", "attach", "--socket", open_folder / "socket",
+                     mine.pid], tmp_path, "dhatd")
+    started.append(dhatd)
+    dhatd.expect_err("answering at")
+    seen = subprocess.run([BUILD / "dhatctl", "status", "--json", "--socket", open_folder / "socket"],
+                          capture_output=True, text=True, check=True)
+    assert json.loads(seen.stdout)["targets"][0]["verdict"]["word"] == "exact"
+    assert dhatd.stop() == 0
+
+
+# ---- the unit --------------------------------------------------------------------------------------------------
+
+def setting(name):
+    """The words of a line of the unit."""
+    return re.search(rf"^{name}=(.*)$", (UNITS / "dhatd.service").read_text(), re.M).group(1).split()
+
+
+def test_units_are_right_and_confined(tmp_path):
+    """As systemd judges them: no word that it does not know, and little that may be done."""
+    for unit in UNITS.iterdir():
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/local/sbin/dhatd", str(BUILD / "dhatd")))
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *tmp_path.glob("dhatd.*")],
+                              capture_output=True, text=True)
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    judged = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=42",
+                             tmp_path / "dhatd.service"], capture_output=True, text=True)
+    assert judged.returncode == 0, judged.stdout.splitlines()[-1]
+
+
+def allowed_calls():
+    """What SystemCallFilter= of the unit lets through."""
+    listed = subprocess.run(["systemd-analyze", "syscall-filter"], check=True, capture_output=True, text=True,
+                            env=os.environ | {"SYSTEMD_COLORS": "0"}).stdout
+    groups, group = {}, []
+    for line in listed.splitlines():
+        if line.startswith("@"):
+            group = groups[line.strip()] = []
+        elif line.strip() and not line.strip().startswith("#"):
+            group.append(line.strip())
+
+    def expand(word):
+        return set().union(*map(expand, groups[word])) if word.startswith("@") else {word}
+    return set().union(*map(expand, setting("SystemCallFilter")))
+
+
+def test_the_filter_lets_it_work(started, tmp_path, ctl, target, socket_path):
+    """With the unit's rights, on somebody else's process: every system call is one that it may make, but those that
+    it tries and does without."""
+    heap = target("inventory", "fragmented", user=NOBODY, group=NOBODY, extra_groups=[])
+    heap.expect(r"^end$")
+    rights = [word[4:].lower() for word in setting("CapabilityBoundingSet")]
+    dhatd = Process(["strace", "-f", "-qq", "-c", "-U", "name", "-o", tmp_path / "calls", *with_only(*rights),
+                     BUILD / "dhatd", "serve", "--socket", socket_path], tmp_path, "dhatd")
+    started.append(dhatd)
+    dhatd.expect_err("answering at")
+    ctl("attach", "--pid", heap.pid)
+    ctl("snapshot", "-o", "x.dhat")
+    ctl("rss", "--pid", heap.pid)
+    status = ctl("status", "--json").json()
+    assert status["targets"][0]["verdict"]["word"] == "exact"
+    assert not [n for n in status["targets"][0]["notes"] if "cannot" in n]  # the heap from before was read
+    ctl("detach", "--pid", heap.pid)
+    os.kill(status["daemon_pid"], 15)
+    dhatd.wait()
+    called = set((tmp_path / "calls").read_text().split()) - {"syscall", "total", "----------------"}
+    assert {"bpf", "perf_event_open", "process_vm_readv"} & called  # it is no empty list
+    assert sorted(called - allowed_calls() - {"chroot", "fsopen"}) == []
+
+
+# ---- what a service manager says, and hears --------------------------------------------------------------------
+
+@pytest.fixture
+def manager(tmp_path):
+    """The socket at which one listens, and what has come in so far."""
+    class Manager:
+        path = tmp_path / "notify"
+        heard = []
+
+        def listen(self):
+            try:
+                while True:
+                    self.heard.append(self.socket.recv(4096).decode())
+            except BlockingIOError:
+                return self.heard
+
+    manager = Manager()
+    manager.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.socket.bind(str(manager.path))
+    manager.socket.setblocking(False)
+    yield manager
+    manager.socket.close()
+
+
+def test_signs_of_life(daemon, manager):
+    dhatd = daemon("serve", env={"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "200000"})
+    until(lambda: manager.listen().count("WATCHDOG=1") > 2, "signs of life")
+    assert manager.heard[0] == "READY=1"
+    assert dhatd.stop() == 0
+    assert manager.listen()[-1] == "STOPPING=1"
+
+
+def test_a_socket_that_was_handed_over(started, tmp_path, ctl):
+    """Who asks before dhatd is there waits; the file is the manager's, and stays."""
+    path = tmp_path / "activated"
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    listening.listen()
+    early = subprocess.Popen([BUILD / "dhatctl", "status", "--json", "--socket", path], stdout=subprocess.PIPE)
+    words = shlex.join(map(str, [BUILD / "dhatd", "serve", "--socket", path]))
+    for _ in range(2):  # and again, after an end
+        dhatd = Process(["sh", "-c", f"LISTEN_FDS=1 LISTEN_PID=$$ exec {words}"], tmp_path, "dhatd",
+                        preexec_fn=lambda: os.dup2(listening.fileno(), 3), pass_fds=[3])
+        started.append(dhatd)
+        assert json.loads(early.communicate()[0])["daemon_pid"] == dhatd.pid
+        assert dhatd.stop() == 0
+        assert path.exists()
+        early = subprocess.Popen([BUILD / "dhatctl", "status", "--json", "--socket", path], stdout=subprocess.PIPE)
+    early.kill()
+    early.communicate()
+    listening.close()

@@ -1,0 +1,52 @@
+/* say: one clean line, with its level where a journal reads it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proto/base/say.h"
+
+static char printed[512];
+
+/* What `speak` says on the standard error. */
+static const char *caught(void (*speak)(void))
+{
+	FILE *file = tmpfile();
+	int error = dup(2);
+
+	dup2(fileno(file), 2);
+	speak();
+	dup2(error, 2);
+	close(error);
+	rewind(file);
+	printed[fread(printed, 1, sizeof(printed) - 1, file)] = '\0';
+	fclose(file);
+	return printed;
+}
+
+static void speak(void)
+{
+	dhat_say("dhatd", "attached to %d", 12);
+	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", "a\n<0>forged");
+}
+
+static void test_levels(void **state)
+{
+	assert_string_equal(caught(speak), "dhatd: attached to 12\ndhatd: a?<0>forged\n");
+	dhat_say_levels(true);
+	assert_string_equal(caught(speak), "<6>dhatd: attached to 12\n<3>dhatd: a?<0>forged\n");
+	dhat_say_levels(false);
+	assert_string_equal(caught(speak), "dhatd: attached to 12\ndhatd: a?<0>forged\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels) };
+
+	return cmocka_run_group_tests_name("say", tests, NULL, NULL);
+}
