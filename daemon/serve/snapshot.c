@@ -10,6 +10,7 @@
 
 #include "daemon/proc/file.h"
 #include "daemon/target/identity.h"
+#include "frame_places.h"
 #include "generated.h"
 #include "message.h"
 #include "point_message.h"
@@ -28,9 +29,7 @@ struct writing {
 	snapshot_sink sink;
 	void *context;
 	int root_fd;
-	uint32_t *number_of_frame;  /* of each frame of the copy: its place's number, from 1 on */
-	struct stack_frame *places; /* by object */
-	uint32_t place_count;
+	struct frame_places places;
 	uint64_t *gaps; /* distinct: what is left out of deep stacks; numbered behind the places */
 	uint32_t gap_count;
 	char *notes[NOTES_MAX + 1];
@@ -40,8 +39,7 @@ struct writing {
 static void writing_deinit(struct writing *writing)
 {
 	cleanup_close_fd(&writing->root_fd);
-	free(writing->number_of_frame);
-	free(writing->places);
+	frame_places_deinit(&writing->places);
 	free(writing->gaps);
 	for (uint32_t i = 0; i < writing->note_count; i++)
 		free(writing->notes[i]);
@@ -69,60 +67,6 @@ __attribute__((format(printf, 2, 3))) static void add_note(struct writing *writi
 		writing->notes[writing->note_count] = strdup(text);
 	if (writing->note_count < NOTES_MAX && writing->notes[writing->note_count])
 		writing->note_count++;
-}
-
-/* ---- places ---- */
-
-struct sort_entry {
-	struct stack_frame place;
-	uint32_t frame;
-};
-
-static int compare(const void *a, const void *b)
-{
-	const struct stack_frame *x = &((const struct sort_entry *)a)->place;
-	const struct stack_frame *y = &((const struct sort_entry *)b)->place;
-	uint64_t x_key = x->object == MAPPINGS_NO_OBJECT ? x->addr : x->file_offset;
-	uint64_t y_key = y->object == MAPPINGS_NO_OBJECT ? y->addr : y->file_offset;
-
-	if (x->object != y->object)
-		return x->object < y->object ? -1 : 1;
-	if (x_key != y_key)
-		return x_key < y_key ? -1 : 1;
-	return x->is_exact_pc - y->is_exact_pc;
-}
-
-static uint32_t object_of(const struct target_copy *copy, const struct stack_frame *frame)
-{
-	return frame->object < copy->object_count ? frame->object : MAPPINGS_NO_OBJECT;
-}
-
-/* Numbers the distinct places, object by object. */
-static int find_places(struct writing *writing)
-{
-	const struct target_copy *copy = writing->copy;
-	_cleanup_free_ struct sort_entry *entries = NULL;
-
-	entries = calloc(copy->frame_count + 1ul, sizeof(*entries));
-	writing->places = calloc(copy->frame_count + 1ul, sizeof(*writing->places));
-	writing->number_of_frame = calloc(copy->frame_count + 1ul, sizeof(uint32_t));
-	if (!entries || !writing->places || !writing->number_of_frame)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < copy->frame_count; i++) {
-		const struct stack_frame *frame = &copy->frames[i];
-
-		entries[i].place =
-			(struct stack_frame){ frame->addr, frame->file_offset,
-					      object_of(copy, frame), frame->is_exact_pc };
-		entries[i].frame = i;
-	}
-	qsort(entries, copy->frame_count, sizeof(*entries), compare);
-	for (uint32_t i = 0; i < copy->frame_count; i++) {
-		if (!i || compare(&entries[i - 1], &entries[i]))
-			writing->places[writing->place_count++] = entries[i].place;
-		writing->number_of_frame[entries[i].frame] = writing->place_count;
-	}
-	return 0;
 }
 
 /* ---- gaps ---- */
@@ -164,7 +108,7 @@ static uint32_t number_of_gap(const struct writing *writing, const struct target
 	const uint64_t *found =
 		bsearch(&gap, writing->gaps, writing->gap_count, sizeof(gap), compare_gaps);
 
-	return writing->place_count + 1 + (found - writing->gaps);
+	return writing->places.count + 1 + (found - writing->gaps);
 }
 
 /* ---- frames ---- */
@@ -443,11 +387,11 @@ static int write_frames(struct writing *writing)
 	uint32_t end;
 	int r = 0;
 
-	for (uint32_t i = 0; !r && i < writing->place_count; i = end) {
-		const struct stack_frame *places = &writing->places[i];
+	for (uint32_t i = 0; !r && i < writing->places.count; i = end) {
+		const struct stack_frame *places = &writing->places.list[i];
 
-		for (end = i + 1; end < writing->place_count; end++)
-			if (writing->places[end].object != places->object)
+		for (end = i + 1; end < writing->places.count; end++)
+			if (writing->places.list[end].object != places->object)
 				break;
 		if (places->object == MAPPINGS_NO_OBJECT)
 			r = write_nameless(writing, places, end - i);
@@ -470,7 +414,7 @@ static void fill_frames(const struct writing *writing, const struct target_point
 	for (uint32_t i = 0; i < from->frame_count; i++) {
 		if (i == DHAT_INNER_FRAMES && from->left_out)
 			numbers[count++] = number_of_gap(writing, from);
-		numbers[count++] = writing->number_of_frame[from->first_frame + i];
+		numbers[count++] = writing->places.number_of_frame[from->first_frame + i];
 	}
 	if (from->left_out && from->frame_count <= DHAT_INNER_FRAMES)
 		numbers[count++] = number_of_gap(writing, from);
@@ -575,7 +519,7 @@ int snapshot_write(const struct target_copy *copy, struct symbolizer *symbolizer
 		.context = context,
 		.root_fd = open_root(&copy->identity),
 	};
-	int r = is_sound(copy) ? find_places(&writing) : -EINVAL;
+	int r = is_sound(copy) ? frame_places_init(&writing.places, copy) : -EINVAL;
 
 	if (!r)
 		r = find_gaps(&writing);
