@@ -116,7 +116,7 @@ static void count_entry(void *blocks_, const struct index_entry *entry)
 	struct block block = blocks_of_entry(blocks, entry);
 
 	if (!census_is_late(blocks->census, &block))
-		census_count(blocks->census, &block);
+		census_count_soon(blocks->census, &block);
 }
 
 int blocks_step_census(struct blocks *blocks, size_t leaves)
@@ -125,6 +125,7 @@ int blocks_step_census(struct blocks *blocks, size_t leaves)
 
 	census->place =
 		index_visit_from(blocks->by_addr, census->place, leaves, count_entry, blocks);
+	census_settle(census);
 	if (census->place && !census->error)
 		return 1;
 	blocks->census = NULL;

@@ -71,26 +71,66 @@ static struct census_page *make_page(struct census *census, uint32_t number)
 	return census->pages[number];
 }
 
-void census_count(struct census *census, const struct block *block)
+/* false: it is not to be counted, or there is no memory. */
+static bool find(struct census *census, const struct block *block, struct census_step *ret)
 {
-	uint64_t age_ns = census->time_ns - block->birth_ns;
 	struct census_page *page;
-	struct census_point *point;
 
 	if (block->birth_ns >= census->time_ns)
-		return;
+		return false;
 	page = make_page(census, block->point / CENSUS_PAGE_POINTS);
 	if (!page) {
 		census->error = -ENOMEM;
-		return;
+		return false;
 	}
-	point = &page->points[block->point % CENSUS_PAGE_POINTS];
-	point->ages[dhat_age_bucket(age_ns)]++;
-	point->sizes[dhat_size_bucket(block->size_bytes)]++;
-	if (!census->older_ns || age_ns < census->older_ns)
+	*ret = (struct census_step){
+		.point = &page->points[block->point % CENSUS_PAGE_POINTS],
+		.age_ns = census->time_ns - block->birth_ns,
+		.size_bytes = block->size_bytes,
+	};
+	return true;
+}
+
+static void count(const struct census *census, const struct census_step *step)
+{
+	struct census_point *point = step->point;
+
+	point->ages[dhat_age_bucket(step->age_ns)]++;
+	point->sizes[dhat_size_bucket(step->size_bytes)]++;
+	if (!census->older_ns || step->age_ns < census->older_ns)
 		return;
-	point->older_bytes += block->size_bytes;
+	point->older_bytes += step->size_bytes;
 	point->older_blocks++;
+}
+
+void census_count(struct census *census, const struct block *block)
+{
+	struct census_step step;
+
+	if (find(census, block, &step))
+		count(census, &step);
+}
+
+void census_count_soon(struct census *census, const struct block *block)
+{
+	struct census_step *last = &census->ahead[census->ahead_at++ % CENSUS_AHEAD], step;
+
+	if (!find(census, block, &step))
+		return;
+	__builtin_prefetch(&step.point->ages[dhat_age_bucket(step.age_ns)], 1);
+	__builtin_prefetch(&step.point->sizes[dhat_size_bucket(step.size_bytes)], 1);
+	if (last->point)
+		count(census, last);
+	*last = step;
+}
+
+void census_settle(struct census *census)
+{
+	for (uint32_t i = 0; i < CENSUS_AHEAD; i++) {
+		if (census->ahead[i].point)
+			count(census, &census->ahead[i]);
+		census->ahead[i].point = NULL;
+	}
 }
 
 bool census_is_late(const struct census *census, const struct block *block)

@@ -20,6 +20,15 @@ struct census_point {
 	uint64_t older_bytes, older_blocks;	     /* of older_ns and more */
 };
 
+/* A block to be counted: where, and as what. */
+struct census_step {
+	struct census_point *point; /* NULL: none */
+	uint64_t age_ns, size_bytes;
+};
+/* Stacks of a hundred thousand points have 30 MB of counts, in no order: two lines that are in no
+ * cache for each block, 75 ns; brought near so many blocks before, 25 ns. */
+#define CENSUS_AHEAD 16
+
 struct census {
 	uint64_t time_ns;   /* when it began: ages are of then; no block was born later */
 	uint64_t older_ns;  /* 0: is not asked for */
@@ -27,6 +36,9 @@ struct census {
 	struct index *late; /* blocks behind `place` that are older and were put there since */
 	struct census_page **pages;
 	uint32_t page_room;
+	struct census_step
+		ahead[CENSUS_AHEAD]; /* a ring: they are brought near, and counted next */
+	uint32_t ahead_at;
 	int error; /* -ENOMEM: it cannot be used */
 };
 
@@ -39,6 +51,9 @@ uint64_t census_bytes(uint32_t points);
 
 /* For the heap and its table. One that was live when it began; others are left out. */
 void census_count(struct census *census, const struct block *block);
+/* The same for one of many in a row, some time before census_settle() ends. */
+void census_count_soon(struct census *census, const struct block *block);
+void census_settle(struct census *census);
 /* Is it to be counted when the walk comes to it? */
 bool census_is_late(const struct census *census, const struct block *block);
 /* Something is put into the table, or leaves it, at a place that is not below. */

@@ -240,7 +240,7 @@ int target_copy(struct target *target, bool with_points, struct target_copy **re
 int target_copy_view(struct target *target, const struct target_view *seen,
 		     struct target_copy **ret, struct dhat_error *err);
 /* With points, and with ages, sizes and lifetimes of blocks: how many are of older_ns and more (0:
- * is not asked). The target's events go on meanwhile; 10^7 blocks take a second. Where there is no
+ * is not asked). The target's events go on meanwhile; 10^7 blocks take 0.3 s. Where there is no
  * room for that it is as if it had not been asked for. */
 int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
 			  struct dhat_error *err);
