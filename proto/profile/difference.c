@@ -1,10 +1,8 @@
 #include "difference.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -39,14 +37,27 @@ static int number_lines(struct matcher *m, const struct dhat_rendering *table, u
 	return r;
 }
 
-/* "1f,2a,3,": of two rows equal if they read alike, and shorter by far than what they read. */
+enum { NUMBER_CHARS = 6 };
+
+/* Six bits a character, of which none is 0, and the last one says that it is. (By sprintf() they
+ * would be an eighth of what a difference of 100,000 stacks takes.) */
+static char *put_number(char *at, uint32_t number)
+{
+	for (; number >> 6; number >>= 6)
+		*at++ = 0x40 | (number & 0x3f);
+	*at++ = 0x80 | number;
+	return at;
+}
+
+/* Of two rows equal if they read alike, and shorter by far than what they read. */
 static char *text_of(const struct dhat_rendered_point *point, const uint32_t *numbers)
 {
-	enum { NUMBER_CHARS = 9 }; /* with the comma */
 	char *text = malloc(NUMBER_CHARS * (size_t)point->line_count + 1), *at = text;
 
 	for (uint32_t i = 0; text && i < point->line_count; i++)
-		at += sprintf(at, "%" PRIx32 ",", numbers[point->lines[i]]);
+		at = put_number(at, numbers[point->lines[i]]);
+	if (text)
+		*at = '\0';
 	return text;
 }
 
