@@ -2,12 +2,13 @@
 """make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
 
 tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops] [looks]
-                     [files]
+                     [scale] [files]
 pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
 frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
 attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
 looks   what each look of `dhatctl top` at a process with 10,000 stacks costs dhatd
+scale   100,000 stacks and 10,000,000 live blocks: a snapshot, a report, a difference of two; dhatd's memory
 files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of each format, of a difference, and
         until a browser has drawn the report (make deps-test)
 
@@ -284,6 +285,58 @@ class Bench:
             f"each further one {each * 1000:.2f} ms")
         return {"first_seconds": first, "each_seconds": each}
 
+    def scale(self):
+        """On a busy machine CPU time says more than what has passed."""
+        rows, files = {}, [self.tmp / f"large-{n}.dhat" for n in range(2)]
+        large = subprocess.Popen([self.build / "tests/targets/large_heap"], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        large.stdout.readline()
+
+        def row(name, *argv):
+            rows[name] = took = self.measured(*argv)
+            say(f"  {name:<26} {took['seconds']:5.2f} s; dhatctl's CPU time {took['cpu']:.2f} s, memory "
+                f"{took['bytes'] / 2**20:.0f} MiB at most")
+
+        def snapshot(name, path):
+            before = self.status()["daemon_cpu_seconds"]
+            row(name, "snapshot", "--socket", self.socket, "-o", path)
+            rows[name]["daemon_cpu"] = self.status()["daemon_cpu_seconds"] - before
+            say(f"  {'':<26} dhatd's CPU time {rows[name]['daemon_cpu']:.2f} s")
+
+        with self.dhatd(large):
+            for count, path in zip((100, 1), files):
+                large.stdin.write(f"live 100000 {count}\n")
+                large.stdin.flush()
+                large.stdout.readline()
+                if count > 1:
+                    rows["status"] = self.status()
+                    watched = rows["status"]["targets"][0]
+                    say(f"scale: 100,000 stacks, {watched['totals']['live_blocks']:,} live blocks; exact: "
+                        f"{watched['verdict']['exact']} (at most 2 s are wanted)")
+                    snapshot("the first snapshot, .dhat", path)
+                snapshot("another snapshot, .dhat", path)
+            snapshot("snapshot, .html", self.tmp / "large.html")
+            memory = Path(f"/proc/{rows['status']['daemon_pid']}/status").read_text()
+        large.kill()
+        large.wait()
+        row("difference, listed", "diff", *files)
+        row("difference, .json", "diff", *files, "-o", self.tmp / "grown.json")
+        rows["bytes"] = {path.name: path.stat().st_size for path in (*files, self.tmp / "large.html")}
+        most = int(re.search(r"VmHWM:\s*(\d+) kB", memory)[1]) / 1024
+        say(f"  the report is {rows['bytes']['large.html'] / 1e6:.1f} MB; dhatd has {most:.0f} MiB at most, "
+            f"{rows['status']['daemon_rss_bytes'] / 2**20:.0f} MiB of them for what it watches")
+        return rows
+
+    def measured(self, *argv):
+        """A dhatctl: how long it took, its CPU time, and the most memory it had."""
+        begin = time.monotonic()
+        proc = subprocess.Popen([self.build / "dhatctl", *argv], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(proc.pid, 0)
+        if status:
+            sys.exit(f"bench: dhatctl {argv[0]} failed")
+        return {"seconds": time.monotonic() - begin, "cpu": usage.ru_utime + usage.ru_stime,
+                "bytes": usage.ru_maxrss * 1024}
+
     def files(self):
         sys.path.insert(0, str(ROOT / "tests/e2e"))
         from browser import Browser
@@ -327,7 +380,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of the drop test")
     parser.add_argument("--link", default="", choices=["", "session", "multi", "perf"])
     parser.add_argument("--json", help="write all figures there, too")
-    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops", "looks"])
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops", "looks", "scale"])
     args = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root (BPF and uprobes); run: sudo make bench")
@@ -339,7 +392,7 @@ def main():
         args.link = args.link or best_link(bench)
         for part in args.parts:
             run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
-                   "drops": bench.drops, "looks": bench.looks, "files": bench.files}[part]
+                   "drops": bench.drops, "looks": bench.looks, "scale": bench.scale, "files": bench.files}[part]
             results[part] = run()
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
