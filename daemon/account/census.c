@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block_list.h"
 #include "proto/base/cleanup.h"
 
 struct census_page {
@@ -71,6 +72,14 @@ static struct census_page *make_page(struct census *census, uint32_t number)
 	return census->pages[number];
 }
 
+static void list_block(struct census *census, const struct block *block)
+{
+	int error = block_list_add(census->list, block, census->time_ns);
+
+	if (error)
+		census->error = error;
+}
+
 /* false: it is not to be counted, or there is no memory. */
 static bool find(struct census *census, const struct block *block, struct census_step *ret)
 {
@@ -78,6 +87,8 @@ static bool find(struct census *census, const struct block *block, struct census
 
 	if (block->birth_ns >= census->time_ns)
 		return false;
+	if (census->list)
+		list_block(census, block);
 	page = make_page(census, block->point / CENSUS_PAGE_POINTS);
 	if (!page) {
 		census->error = -ENOMEM;

@@ -1,6 +1,6 @@
 #pragma once
 /* census: the live blocks of one moment by age and by size, counted piece by piece while events go
- * on.
+ * on; or a list of them.
  *
  * Pure. The heap's table (blocks.h) is walked over in pieces, and tells meanwhile of each block
  * that is put into the part that is still to come, or leaves it. C1: what is counted are the blocks
@@ -14,6 +14,8 @@
 #include "proto/profile/histogram.h"
 
 #define CENSUS_PAGE_POINTS 64
+
+struct block_list;
 
 struct census_point {
 	uint32_t ages[DHAT_AGES], sizes[DHAT_SIZES]; /* an index has room for less than 2^32 */
@@ -30,16 +32,19 @@ struct census_step {
 #define CENSUS_AHEAD 16
 
 struct census {
-	uint64_t time_ns;   /* when it began: ages are of then; no block was born later */
-	uint64_t older_ns;  /* 0: is not asked for */
-	uint64_t place;	    /* of the table, what is below is counted (index_visit_from()) */
+	uint64_t time_ns;  /* when it began: ages are of then; no block was born later */
+	uint64_t older_ns; /* 0: is not asked for */
+	uint64_t place;	   /* of the table, what is below is counted (index_visit_from()) */
+	/* Borrowed; NULL: they are counted. Otherwise they are listed here, and nothing is counted.
+	 */
+	struct block_list *list;
 	struct index *late; /* blocks behind `place` that are older and were put there since */
 	struct census_page **pages;
 	uint32_t page_room;
 	struct census_step
 		ahead[CENSUS_AHEAD]; /* a ring: they are brought near, and counted next */
 	uint32_t ahead_at;
-	int error; /* -ENOMEM: it cannot be used */
+	int error; /* -ENOMEM, block_list_add()'s: it cannot be used */
 };
 
 int census_new(uint64_t older_ns, struct census **ret);

@@ -114,8 +114,8 @@ int pagemap_scan_words(const struct pagemap_source *source, uint64_t start, uint
 static ssize_t read_words(void *context, uint64_t *words, size_t count, uint64_t page)
 {
 	const struct pagemap *pagemap = context;
-	ssize_t n = pread(pagemap->fd, words, count * sizeof(*words),
-			  (off_t)(page * sizeof(*words)));
+	ssize_t n =
+		pread(pagemap->fd, words, count * sizeof(*words), (off_t)(page * sizeof(*words)));
 
 	return n < 0 ? -errno : n / (ssize_t)sizeof(*words);
 }

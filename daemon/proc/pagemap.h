@@ -30,11 +30,15 @@ typedef int (*pagemap_visit)(void *context, const struct pagemap_run *run);
 
 struct pagemap {
 	int fd;	      /* /proc/PID/pagemap */
-	int flags_fd; /* /proc/kpageflags, or -1: on old kernels pages of zeros are in memory then */
+	int flags_fd; /* /proc/kpageflags, or -1: on old kernels pages of zeros are in memory then
+		       */
 	bool is_old;  /* set by the first scan: no PAGEMAP_SCAN */
 	bool knows_no_guards; /* likewise: before Linux 6.15 */
 };
-#define PAGEMAP_CLOSED { .fd = -1, .flags_fd = -1 }
+#define PAGEMAP_CLOSED                                                                             \
+	{                                                                                          \
+		.fd = -1, .flags_fd = -1                                                           \
+	}
 
 /* Both need the rights of a debugger, and are for pagemap_deinit(). -ESRCH, -EACCES. Who is handed
  * the files by another fills the struct himself: a scan needs no rights. */

@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/account/block_list.h"
 #include "daemon/account/census.h"
 #include "daemon/account/heap.h"
 #include "proto/base/cleanup.h"
 
 DEFINE_CLEANUP_PTR(struct heap *, heap_free)
 DEFINE_CLEANUP_PTR(struct census *, census_free)
+DEFINE_CLEANUP_PTR(struct block_list *, block_list_free)
 
 static void buckets(void **state)
 {
@@ -179,11 +181,72 @@ static void what_was_live_at_the_beginning_is_counted_once(void **state)
 	}
 }
 
+/* The same, but each block is listed as it was. addr_of() ascends. */
+static void check_list(const struct block_list *list, const struct listed_block *model,
+		       size_t count)
+{
+	assert_int_equal(block_list_count(list), count);
+	for (size_t i = 0; i < count; i++) {
+		struct listed_block block = block_list_at(list, i);
+
+		assert_int_equal(block.addr, model[i].addr);
+		assert_int_equal(block.size_bytes, model[i].size_bytes);
+		assert_int_equal(block.point, model[i].point);
+	}
+}
+
+static size_t list_model(const struct model *m, struct listed_block *ret)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < ADDRS; i++)
+		if (m->blocks[i].size)
+			ret[count++] = (struct listed_block){ .addr = addr_of(i),
+							      .size_bytes = m->blocks[i].size,
+							      .point = m->blocks[i].point };
+	return count;
+}
+
+static void what_was_live_at_the_beginning_is_listed_once(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = NULL;
+	_cleanup_free_ struct model *m = calloc(1, sizeof(*m));
+	_cleanup_free_ struct listed_block *model = calloc(ADDRS, sizeof(*model));
+
+	assert_int_equal(heap_new(0, &heap), 0);
+	m->time = 100000;
+	m->seed = 12;
+	for (int i = 0; i < 100000; i++)
+		step(heap, m);
+	for (int round = 0; round < 4; round++) {
+		_cleanup_(census_free_ptr) struct census *census = NULL;
+		_cleanup_(block_list_free_ptr) struct block_list *list = NULL;
+		size_t count;
+		int r;
+
+		assert_int_equal(census_new(0, &census), 0);
+		count = list_model(m, model);
+		assert_int_equal(block_list_new(count - (round == 3), &list), 0);
+		census->list = list;
+		assert_int_equal(heap_begin_census(heap, census, m->time), 0);
+		while ((r = heap_step_census(heap, 1)) == 1)
+			for (int i = 0; i < 200 * round; i++)
+				step(heap, m);
+		assert_int_equal(r, round == 3 ? -ENOSPC : 0);
+		if (r)
+			continue;
+		block_list_sort(list);
+		check_list(list, model, count);
+		assert_int_equal(census_at(census, 0)->ages[0], 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buckets),
 		cmocka_unit_test(what_was_live_at_the_beginning_is_counted_once),
+		cmocka_unit_test(what_was_live_at_the_beginning_is_listed_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,8 +102,8 @@ static void words_become_runs(void **state)
 		struct found found = { 0 };
 
 		/* the table ends before the range does: so does a process */
-		assert_int_equal(
-			pagemap_scan_words(&source, 100 * PAGE, 200 * PAGE, note, &found), 0);
+		assert_int_equal(pagemap_scan_words(&source, 100 * PAGE, 200 * PAGE, note, &found),
+				 0);
 		assert_int_equal(found.count, 6);
 		assert_run(&found, 0, 100, 2, PAGEMAP_IN_MEMORY);
 		assert_run(&found, 1, 103, 1, PAGEMAP_IN_MEMORY);
@@ -150,8 +150,8 @@ static void a_table_that_cannot_be_read(void **state)
 
 static char *map_pages(size_t pages)
 {
-	char *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 
 	assert_ptr_not_equal(memory, MAP_FAILED);
 	assert_int_equal(madvise(memory, pages * PAGE, MADV_NOHUGEPAGE), 0);
@@ -268,8 +268,8 @@ static void pages_of_files(void **state)
 	(void)memory[2 * PAGE];
 	assert_int_equal(pagemap_open(getpid(), &pagemap), 0);
 	assert_int_equal(pagemap_scan(&pagemap, start, start + PAGE, note, &found), 0);
-	assert_int_equal(
-		pagemap_scan(&pagemap, start + 2 * PAGE, start + 3 * PAGE, note, &found), 0);
+	assert_int_equal(pagemap_scan(&pagemap, start + 2 * PAGE, start + 3 * PAGE, note, &found),
+			 0);
 	assert_int_equal(found.count, 2);
 	assert_run(&found, 0, start / PAGE, 1, PAGEMAP_IN_MEMORY);
 	assert_run(&found, 1, start / PAGE + 2, 1, PAGEMAP_IN_MEMORY | PAGEMAP_OF_FILE);
