@@ -144,6 +144,7 @@ static int run(struct snapshot_options *wanted, struct dhat_error *err)
 	asked.without_names = wanted->without_names;
 	/* it keeps all that is known; no other format has a place for ages */
 	asked.with_ages = wanted->format.exporter == &dhat_lossless_exporter;
+	asked.with_pages = asked.with_ages || wanted->format.exporter == &dhat_pprof_exporter;
 	r = client_snapshot(wanted->common.socket_path, &asked, &snapshot, err);
 	if (r == 0 && wanted->must_be_exact)
 		r = insist(snapshot->end->verdict, err);

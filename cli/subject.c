@@ -22,10 +22,13 @@ bool subject_is_two(const struct subject *subject)
 int subject_fetch(const struct subject *subject, const struct common *common, const char *command,
 		  struct dhat_snapshot **ret, struct dhat_error *err)
 {
+	Dhat__SnapshotRequest asked = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r;
 
 	if (subject->path)
 		return input_read(subject->path, ret, err);
 	r = subject->pid ? 0 : choice_check(common->socket_path, command, err);
-	return r < 0 ? r : client_profile(common->socket_path, subject->pid, ret, err);
+	asked.pid = subject->pid;
+	asked.with_pages = subject->with_pages;
+	return r < 0 ? r : client_snapshot(common->socket_path, &asked, ret, err);
 }

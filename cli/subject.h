@@ -6,6 +6,7 @@
 struct subject {      /* of words and options; pid 0 and path NULL: the only process */
 	uint32_t pid; /* pid_argp's */
 	const char *path;
+	bool with_pages; /* of a process: what is in memory, too */
 };
 /* A word that is no option; false: there is one already. */
 bool subject_takes_word(struct subject *subject, char *word);

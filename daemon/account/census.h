@@ -35,8 +35,7 @@ struct census {
 	uint64_t time_ns;  /* when it began: ages are of then; no block was born later */
 	uint64_t older_ns; /* 0: is not asked for */
 	uint64_t place;	   /* of the table, what is below is counted (index_visit_from()) */
-	/* Borrowed; NULL: they are counted. Otherwise they are listed here, and nothing is counted.
-	 */
+	/* Borrowed; NULL, or: they are listed here, too. */
 	struct block_list *list;
 	struct index *late; /* blocks behind `place` that are older and were put there since */
 	struct census_page **pages;

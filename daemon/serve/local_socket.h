@@ -20,8 +20,8 @@ struct local_socket {
  * local_socket_deinit() in any case. */
 int local_socket_init(struct local_socket *ret, const char *path, const struct peers *peers,
 		      const char *option, int backlog, struct dhat_error *err);
-/* One that listens already, bound by a service manager, whose owner and mode are the manager's. fd is
- * borrowed, and the file stays. */
+/* One that listens already, bound by a service manager, whose owner and mode are the manager's. fd
+ * is borrowed, and the file stays. */
 int local_socket_share(struct local_socket *ret, int fd, struct dhat_error *err);
 /* Closes it, and removes its file. */
 void local_socket_deinit(struct local_socket *local);

@@ -431,10 +431,34 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->older_ns = copy->census ? copy->older_ns : 0;
 	if (copy->census && head->n_marks)
 		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns);
+	head->has_pages = copy->pins != NULL;
 	if (!failed)
 		return head;
 	dhat__snapshot_head__free_unpacked(head, NULL);
 	return NULL;
+}
+
+static Dhat__Pages *new_pages(bool *failed, const struct target_copy *copy)
+{
+	Dhat__Pages *pages = NEW(Dhat__Pages, dhat__pages__init);
+	const struct pins *pins = copy->pins;
+
+	if (!pages) {
+		*failed = true;
+		return NULL;
+	}
+	pages->resident_bytes = pins->resident_bytes;
+	pages->swapped_bytes = pins->swapped_bytes;
+	pages->live_bytes = pins->live_bytes;
+	pages->beside_bytes = pins->beside_bytes;
+	pages->below_bytes = pins->below_bytes;
+	pages->above_bytes = pins->above_bytes;
+	pages->highest_blocks = pins->highest_blocks;
+	pages->highest_bytes = pins->highest_bytes;
+	pages->highest_gain_bytes = pins->highest_gain_bytes;
+	pages->knows_all_blocks = copy->knows_all_blocks;
+	pages->is_glibc = probed_is_only_glibc(&copy->probed);
+	return pages;
 }
 
 Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *const *notes)
@@ -454,6 +478,8 @@ Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *co
 		end->timeline = new_timeline(&failed, copy);
 		end->history = new_point_slots(&failed, copy);
 	}
+	if (copy->pins)
+		end->pages = new_pages(&failed, copy);
 	if (!failed)
 		return end;
 	dhat__snapshot_end__free_unpacked(end, NULL);

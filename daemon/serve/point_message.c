@@ -86,6 +86,24 @@ static void fill_ages(const struct target_copy *copy, const struct target_point 
 	point->older_blocks = counts->older_blocks;
 }
 
+static void fill_pages(const struct target_copy *copy, const struct target_point *from,
+		       Dhat__ProgramPoint *point)
+{
+	const struct pins_point *pins = &copy->pins->points[from->id];
+	size_t ages = DHAT_PAGE_AGES;
+
+	while (ages && !pins->beside_bytes[ages - 1])
+		ages--;
+	point->resident_bytes = pins->resident_bytes;
+	point->swapped_bytes = pins->swapped_bytes;
+	point->untouched_bytes = pins->untouched_bytes;
+	point->beside_bytes = without_qualifiers(pins->beside_bytes);
+	point->n_beside_bytes = ages;
+	point->alone_bytes = pins->alone_bytes;
+	point->highest_blocks = pins->highest_blocks;
+	point->highest_bytes = pins->highest_bytes;
+}
+
 static void fill_stack(const struct target_point *from, Dhat__ProgramPoint *point)
 {
 	if (from->flags & DHAT_STACK_ANON)
@@ -113,6 +131,8 @@ bool point_message_fill(const struct target_copy *copy, const struct target_poin
 		fill_marks(copy, from, ret);
 	if (copy->census)
 		fill_ages(copy, from, &ret->point);
+	if (copy->pins && from->id < copy->pins->point_count)
+		fill_pages(copy, from, &ret->point);
 	if (is_known(copy, from))
 		return false;
 	fill_stack(from, &ret->point);

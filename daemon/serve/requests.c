@@ -140,8 +140,8 @@ static int copy_for(const Dhat__SnapshotRequest *asked, struct target *target,
 {
 	struct target_view seen;
 
-	if (!asked->view && asked->with_ages)
-		return target_copy_with_ages(target, asked->older_ns, ret, err);
+	if (!asked->view && (asked->with_ages || asked->with_pages))
+		return target_copy_with_ages(target, asked->older_ns, asked->with_pages, ret, err);
 	if (!asked->view)
 		return target_copy(target, true, ret, err);
 	seen = (struct target_view){

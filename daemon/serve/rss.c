@@ -286,19 +286,6 @@ static int read_smaps(pid_t pid, struct smaps *ret, struct dhat_error *err)
 	return r < 0 ? cannot_read(pid, -r, "the mappings", err) : 0;
 }
 
-/* An inventory of glibc's blocks says little when others allocate, too. */
-static bool has_only_glibc(const struct target_copy *copy)
-{
-	bool has_glibc = false;
-
-	for (size_t i = 0; i < copy->probed.allocator_count; i++) {
-		if (!copy->probed.allocators[i].is_glibc)
-			return false;
-		has_glibc = true;
-	}
-	return has_glibc;
-}
-
 /* Some 60 bytes each, for a moment; more blocks go by the allocator's own figures. */
 #define RSS_MAX_BLOCKS (16u << 20)
 #define RSS_MAX_NS 20000000000ull
@@ -380,7 +367,9 @@ int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__R
 		return r;
 	target_visit_blocks(copy->target, add_block,
 			    &(struct sums){ .residency = residency, .figures = &figures });
-	if (has_only_glibc(copy) && take_inventory(pid, &copy->probed, stop, &inventory) == 0) {
+	/* an inventory of glibc's blocks says little when others allocate, too */
+	if (probed_is_only_glibc(&copy->probed) &&
+	    take_inventory(pid, &copy->probed, stop, &inventory) == 0) {
 		figures.resident_block_bytes = resident_bytes(inventory, residency);
 		figures.inventory = inventory;
 	}

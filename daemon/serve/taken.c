@@ -43,8 +43,9 @@ int taken_snapshot(struct target *target, struct symbolizer *symbolizer,
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct taking taking = { .gone = options ? options->gone : NULL };
-	int error = options && options->without_ages ? target_copy(target, true, &copy, err)
-						     : target_copy_with_ages(target, 0, &copy, err);
+	int error = options && options->without_ages
+			    ? target_copy(target, true, &copy, err)
+			    : target_copy_with_ages(target, 0, false, &copy, err);
 
 	if (error == 0)
 		error = dhat_snapshot_new(&snapshot);

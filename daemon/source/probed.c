@@ -151,3 +151,15 @@ char *probed_names(const struct probed *probed)
 	free(names);
 	return NULL;
 }
+
+bool probed_is_only_glibc(const struct probed *probed)
+{
+	bool has_glibc = false;
+
+	for (size_t i = 0; i < probed->allocator_count; i++) {
+		if (!probed->allocators[i].is_glibc)
+			return false;
+		has_glibc = true;
+	}
+	return has_glibc;
+}

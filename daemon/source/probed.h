@@ -35,5 +35,7 @@ int probed_add(struct probed *probed, const struct sites *sites, const char *pat
 int probed_copy(const struct probed *probed, struct probed *ret);
 void probed_deinit(struct probed *probed);
 
+/* Does glibc's malloc hand out all of them? Then its heaps are as inventory.h knows them. */
+bool probed_is_only_glibc(const struct probed *probed);
 /* "glibc 2.36, jemalloc 5.3.0": each once. NULL: no memory. The caller frees. */
 char *probed_names(const struct probed *probed);

@@ -34,17 +34,20 @@ static int say_uncounted(struct target_copy *copy)
 	return texts_add(&copy->notes, note);
 }
 
-int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points)
+int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points,
+		      bool with_pages)
 {
 	int error;
 
 	if (!claim(target, copy, points))
-		return 0;
+		return with_pages ? target_begin_pages(target, copy, points) : 0;
 	error = lifetimes_copy(heap_lifetimes(target->heap), &copy->lifetimes);
 	if (error == 0)
 		error = say_uncounted(copy);
 	if (error == 0)
 		error = census_new(copy->older_ns, &copy->census);
+	if (error == 0 && with_pages)
+		error = target_begin_pages(target, copy, points);
 	if (error == 0)
 		error = heap_begin_census(target->heap, copy->census, copy->end_ns);
 	return error;

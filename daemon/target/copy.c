@@ -25,6 +25,9 @@ void target_copy_free(struct target_copy *copy)
 	free(copy->objects);
 	free(copy->points);
 	moments_free(copy->moments);
+	if (copy->census)
+		block_list_free(copy->census->list);
+	pins_free(copy->pins);
 	census_free(copy->census);
 	lifetimes_deinit(&copy->lifetimes);
 	free(copy->frames);
@@ -323,6 +326,7 @@ struct wanted {
 	enum { COPY_STATUS, COPY_PROFILE, COPY_VIEW } extent;
 	const struct target_view *seen; /* of a view */
 	bool with_ages;			/* of a profile: older_ns for the census */
+	bool with_pages;		/* as well */
 	uint64_t older_ns;
 };
 
@@ -403,7 +407,8 @@ static int copy_and_count(struct target *target, const struct wanted *wanted,
 	target_lock(target);
 	error = copy_locked(target, wanted, copy, ret_sources);
 	if (error == 0)
-		error = target_begin_ages(target, copy, stacks_count(target->stacks));
+		error = target_begin_ages(target, copy, stacks_count(target->stacks),
+					  wanted->with_pages);
 	target_unlock(target);
 	if (error == 0)
 		error = target_count_ages(target, copy);
@@ -421,6 +426,8 @@ static int fill(struct target *target, const struct wanted *wanted, struct targe
 	target_look_at_memory(target);
 	if (wanted->with_ages) {
 		error = copy_and_count(target, wanted, copy, &sources);
+		if (error == 0)
+			error = target_count_pages(target, copy);
 	} else {
 		target_lock(target);
 		error = copy_locked(target, wanted, copy, &sources);
@@ -467,11 +474,12 @@ int target_copy_view(struct target *target, const struct target_view *seen,
 	return make_copy(target, &wanted, ret, err);
 }
 
-int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
-			  struct dhat_error *err)
+int target_copy_with_ages(struct target *target, uint64_t older_ns, bool with_pages,
+			  struct target_copy **ret, struct dhat_error *err)
 {
 	const struct wanted wanted = { .extent = COPY_PROFILE,
 				       .with_ages = true,
+				       .with_pages = with_pages,
 				       .older_ns = older_ns };
 
 	return make_copy(target, &wanted, ret, err);

@@ -108,8 +108,13 @@ struct target {
 
 /* ages.c: with `lock`, as the last thing that is done for a copy under it: begin; then, without it:
  * count, in pieces. */
-int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points);
+int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points,
+		      bool with_pages);
 int target_count_ages(struct target *target, struct target_copy *copy);
+/* pages.c: the same of pages, as a part of it: what is counted is listed; and then. A note of the
+ * copy's tells why it has none. */
+int target_begin_pages(struct target *target, struct target_copy *copy, uint32_t points);
+int target_count_pages(struct target *target, struct target_copy *copy);
 
 void target_lock(struct target *target);
 /* False: somebody has it, or waits for it. */

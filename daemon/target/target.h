@@ -16,6 +16,7 @@
 #include "daemon/account/lifetimes.h"
 #include "daemon/account/mappings.h"
 #include "daemon/account/moments.h"
+#include "daemon/account/pins.h"
 #include "daemon/account/stack.h"
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
@@ -124,6 +125,9 @@ struct target_copy {
 	struct census *census;	 /* NULL: it was not asked for, or there was no room */
 	struct lifetimes lifetimes;
 	uint64_t older_ns; /* of the census */
+	struct pins *pins; /* NULL: it was not asked for, or a note says why not */
+	uint32_t pin_points;
+	bool knows_all_blocks; /* those from before the attach, too: the rest is free memory */
 	struct stack_frame *frames;
 	uint32_t frame_count;
 	struct target_object *objects;
@@ -241,9 +245,11 @@ int target_copy_view(struct target *target, const struct target_view *seen,
 		     struct target_copy **ret, struct dhat_error *err);
 /* With points, and with ages, sizes and lifetimes of blocks: how many are of older_ns and more (0:
  * is not asked). The target's events go on meanwhile; 10^7 blocks take 0.3 s. Where there is no
- * room for that it is as if it had not been asked for. */
-int target_copy_with_ages(struct target *target, uint64_t older_ns, struct target_copy **ret,
-			  struct dhat_error *err);
+ * room for that it is as if it had not been asked for. with_pages: and with
+ * what is in memory (pins.h), which takes another second; where that cannot be, a note says why;
+ * of one that is attached to no more there is nothing to say. */
+int target_copy_with_ages(struct target *target, uint64_t older_ns, bool with_pages,
+			  struct target_copy **ret, struct dhat_error *err);
 void target_copy_free(struct target_copy *copy);
 
 /* From now on what is allocated is also kept since this moment; name: dhat_is_mark_name(). Drains

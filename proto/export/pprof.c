@@ -41,9 +41,17 @@ static const struct {
 	{ "inuse_space", "bytes", POINT(live_bytes) },
 	{ "peak_objects", "count", POINT(peak_blocks) },
 	{ "peak_space", "bytes", POINT(peak_bytes) },
+	/* of the live ones, where that is known; as tcmalloc calls it */
+	{ "resident_space", "bytes", POINT(resident_bytes) },
+	{ "swapped_space", "bytes", POINT(swapped_bytes) },
 #undef POINT
 };
-enum { KIND_COUNT = ARRAY_SIZE(kinds) };
+enum { KIND_COUNT = ARRAY_SIZE(kinds), PAGE_KINDS = 2 };
+
+static size_t kinds_of(const struct dhat_snapshot *snapshot)
+{
+	return snapshot->head->has_pages ? KIND_COUNT : KIND_COUNT - PAGE_KINDS;
+}
 
 /* Where the kind of that metric stands. */
 static const char *const type_of_metric[] = {
@@ -408,8 +416,8 @@ static int add_sample(struct builder *builder, const Dhat__ProgramPoint *point)
 		return -ENOMEM;
 	sample->n_location_id = builder->id_count;
 	memcpy(sample->location_id, builder->ids, builder->id_count * sizeof(*builder->ids));
-	sample->n_value = KIND_COUNT;
-	for (size_t i = 0; i < KIND_COUNT; i++)
+	sample->n_value = kinds_of(builder->snapshot);
+	for (size_t i = 0; i < sample->n_value; i++)
 		sample->value[i] = *(const uint64_t *)((const char *)point + kinds[i].offset);
 	return *point->kind ? add_label(builder, sample, "kind", point->kind) : 0;
 }
@@ -472,7 +480,7 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 		calloc(snapshot->end->verdict->n_reasons + 1, sizeof(*comments));
 	int r = comments ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < KIND_COUNT; i++) {
+	for (size_t i = 0; r == 0 && i < kinds_of(snapshot); i++) {
 		pprof__value_type__init(&types[i]);
 		type_list[i] = &types[i];
 		r = string(builder, kinds[i].type, &types[i].type);
@@ -491,7 +499,7 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 		return r;
 	profile.comment = comments;
 	profile.sample_type = type_list;
-	profile.n_sample_type = KIND_COUNT;
+	profile.n_sample_type = kinds_of(snapshot);
 	profile.period_type = &period_type;
 	profile.period = 1; /* each block was counted */
 	profile.time_nanos = snapshot->head->taken_unix_ns;

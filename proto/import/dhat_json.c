@@ -189,7 +189,7 @@ static void forget_moments(Dhat__SnapshotHead *head)
 	free(head->marks);
 	head->marks = NULL;
 	head->n_marks = 0;
-	head->has_ages = false;
+	head->has_ages = head->has_pages = false;
 	head->older_ns = head->lifetimes_since_ns = 0;
 }
 

@@ -30,3 +30,17 @@ const char *dhat_page_age_name(uint8_t age)
 {
 	return ages[age < DHAT_PAGE_AGES ? age : DHAT_PAGE_AGE_BEFORE].name;
 }
+
+void dhat_point_pages_add(struct dhat_point_pages *sum, const Dhat__ProgramPoint *part)
+{
+	sum->resident_bytes += part->resident_bytes;
+	sum->swapped_bytes += part->swapped_bytes;
+	sum->untouched_bytes += part->untouched_bytes;
+	for (size_t i = 0; i < part->n_beside_bytes; i++) { /* S5 */
+		sum->beside_bytes += part->beside_bytes[i];
+		sum->beside_ages[i] += part->beside_bytes[i];
+	}
+	sum->alone_bytes += part->alone_bytes;
+	sum->highest_blocks += part->highest_blocks;
+	sum->highest_bytes += part->highest_bytes;
+}

@@ -170,6 +170,7 @@ static int redact_head(Dhat__SnapshotHead *head)
 	made->taken_unix_ns = head->taken_unix_ns;
 	made->sample_rate = head->sample_rate;
 	made->has_ages = head->has_ages;
+	made->has_pages = head->has_pages;
 	made->older_ns = head->older_ns;
 	made->lifetimes_since_ns = head->lifetimes_since_ns;
 	made->marks = head->marks;
@@ -211,12 +212,14 @@ static int move_end(Dhat__SnapshotEnd *from, Dhat__SnapshotEnd *to)
 	to->n_counters = from->n_counters;
 	to->timeline = from->timeline;
 	to->history = from->history;
+	to->pages = from->pages;
 	from->totals = NULL;
 	from->verdict = NULL;
 	from->counters = NULL;
 	from->n_counters = 0;
 	from->timeline = NULL;
 	from->history = NULL;
+	from->pages = NULL;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "histogram.h"
 #include "history.h"
 #include "mark.h"
+#include "pages.h"
 #include "snapshot.h"
 #include "table_line.h"
 
@@ -28,6 +29,7 @@ struct dhat_rendered_point {
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
+	struct dhat_point_pages pages;	    /* all 0 where the snapshot has none */
 	struct dhat_born born;		    /* of a table that was asked for births */
 	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */
 	uint64_t first_ns, last_ns;

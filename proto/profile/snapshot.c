@@ -6,6 +6,7 @@
 
 #include "histogram.h"
 #include "mark.h"
+#include "pages.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
@@ -115,7 +116,7 @@ static int check_point(const struct dhat_snapshot *snapshot, const Dhat__Program
 	    point->n_since_bytes > snapshot->head->n_marks)
 		return bad(err, "a stack has figures since a mark that is not there");
 	if (point->n_live_ages > DHAT_AGES || point->n_dead_ages > DHAT_AGES ||
-	    point->n_live_sizes > DHAT_SIZES)
+	    point->n_live_sizes > DHAT_SIZES || point->n_beside_bytes > DHAT_PAGE_AGES)
 		return bad(err, "a stack has a histogram that is too long");
 	return 0;
 }
@@ -142,6 +143,8 @@ static int add_end(struct dhat_snapshot *snapshot, const Dhat__SnapshotEnd *end,
 {
 	if (!end->totals || !end->verdict)
 		return bad(err, "its end lacks the totals or the verdict");
+	if (snapshot->head->has_pages && !end->pages) /* S6 */
+		return bad(err, "its end lacks the pages");
 	snapshot->end = end;
 	return 0;
 }

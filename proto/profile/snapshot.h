@@ -9,7 +9,8 @@
  *     DHAT_SNAPSHOT_MAX_POINTS points and DHAT_SNAPSHOT_MAX_FRAMES frames.
  * S4: a point has bytes and blocks since equally many marks, and not more than there are; those are
  *     at most DHAT_SNAPSHOT_MAX_MARKS, with names that marks can have (mark.h).
- * S5: no histogram of a point is longer than histogram.h says.
+ * S5: no histogram of a point is longer than histogram.h says, nor has it more ages than pages.h.
+ * S6: if its head has pages, so has its end.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -281,6 +281,29 @@ static void merge_ages(Dhat__SnapshotHead *into, const Dhat__SnapshotHead *from)
 		into->lifetimes_since_ns = from->lifetimes_since_ns;
 }
 
+/* As of ages; of processes that share pages these count once for each. */
+static void merge_pages(struct dhat_snapshot *into, const struct dhat_snapshot *from)
+{
+	Dhat__SnapshotHead *head = without_qualifiers(into->head);
+	const Dhat__Pages *other = from->end->pages;
+	Dhat__Pages *pages = into->end->pages;
+
+	head->has_pages &= from->head->has_pages;
+	if (!head->has_pages)
+		return;
+	pages->resident_bytes += other->resident_bytes;
+	pages->swapped_bytes += other->swapped_bytes;
+	pages->live_bytes += other->live_bytes;
+	pages->beside_bytes += other->beside_bytes;
+	pages->below_bytes += other->below_bytes;
+	pages->above_bytes += other->above_bytes;
+	pages->highest_blocks += other->highest_blocks;
+	pages->highest_bytes += other->highest_bytes;
+	pages->highest_gain_bytes += other->highest_gain_bytes;
+	pages->knows_all_blocks &= other->knows_all_blocks;
+	pages->is_glibc &= other->is_glibc;
+}
+
 /* ---- histories ----------------------------------------------------------------------------- */
 
 static struct dhat_history_grid grid_of(const struct dhat_snapshot *snapshot)
@@ -426,6 +449,7 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 		into->lacks = take_ptr(from->lacks);
 	align_times(into, from);
 	merge_ages(without_qualifiers(into->head), from->head);
+	merge_pages(into, from);
 	r = align_histories(into, from);
 	if (r == 0)
 		r = merge_marks(into, from);

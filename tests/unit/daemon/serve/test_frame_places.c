@@ -1,4 +1,5 @@
-/* Each frame's place, against one found by comparing it with all: shared, in order, object by object. */
+/* Each frame's place, against one found by comparing it with all: shared, in order, object by
+ * object. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -17,7 +17,7 @@
 #include "proto/export/export.h"
 #include "proto/export/pprof.pb-c.h"
 #include "proto/profile/trim.h"
-#include "tests/unit/sample.h"
+#include "tests/unit/sample_pages.h"
 
 static char *export(const struct dhat_exporter *exporter, const struct dhat_snapshot *snapshot,
 		    const struct dhat_export_options *options, size_t *ret_size)
@@ -374,6 +374,25 @@ static void test_pprof(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* Behind the others, so that their numbers stay. */
+static void test_pprof_pages(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_with_pages();
+	struct dhat_export_options options = { 0 };
+	Pprof__Profile *profile = read_pprof(snapshot, &options);
+
+	check_references(profile);
+	assert_int_equal(profile->n_sample_type, 8);
+	assert_string_equal(profile->string_table[profile->sample_type[6]->type], "resident_space");
+	assert_string_equal(profile->string_table[profile->sample_type[7]->type], "swapped_space");
+	assert_int_equal(profile->sample[0]->n_value, 8);
+	assert_int_equal(profile->sample[0]->value[6], 900000);
+	assert_int_equal(profile->sample[0]->value[7], 60000);
+	assert_int_equal(profile->sample[2]->value[6], 100);
+	pprof__profile__free_unpacked(profile, NULL);
+	dhat_snapshot_free(snapshot);
+}
+
 /* What a rule leaves out is gone, and the function that is left at the same address stays. */
 static void test_pprof_trimmed(void **state)
 {
@@ -673,6 +692,7 @@ int main(void)
 		cmocka_unit_test(test_speedscope_hostile_note),
 		cmocka_unit_test(test_jsonl),
 		cmocka_unit_test(test_pprof),
+		cmocka_unit_test(test_pprof_pages),
 		cmocka_unit_test(test_pprof_trimmed),
 		cmocka_unit_test(test_suffixes),
 		cmocka_unit_test(test_massif),
