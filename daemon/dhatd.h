@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "daemon/http/pages.h"
 #include "daemon/lookup/symbolizer.h"
 #include "daemon/lookup/tables.h"
 #include "daemon/serve/control.h"
@@ -20,6 +21,8 @@ struct dhatd {
 	struct targets *targets;
 	struct control *control;
 	int listening_fd; /* a service manager's socket; 0: there is none */
+	struct pages *pages;
+	struct http_server *http; /* NULL: not asked for */
 	struct discover *discover;
 	struct requests_context requests;
 	uint64_t next_sign_ns;			 /* of life, for a service manager */

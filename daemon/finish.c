@@ -170,5 +170,6 @@ int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *er
 	notify("STOPPING=1");
 	stop_attaching(dhatd); /* before anything that takes time */
 	wait_for_debuggers(dhatd, set);
+	http_server_free(take_ptr(dhatd->http)); /* nor does a copy for it stand in the way */
 	return write_all(dhatd, set, err);
 }

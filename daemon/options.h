@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/http/options.h"
 #include "daemon/target/match.h"
 #include "daemon/target/target.h"
 #include "proto/export/gate.h"
@@ -34,11 +35,12 @@ struct dhatd_options {
 	bool as_json;		 /* plan, ps, repair */
 	double ps_seconds;	 /* ps: how long it watches */
 	size_t ps_top;		 /* ps: of how many it tells */
-	const char *debuginfod_urls;  /* NULL: no debuginfod server is asked */
-	uint32_t debuginfod_seconds;  /* for one file; 0: the default */
-	const char *group;	      /* whose members may use the socket, too; NULL: none */
-	struct dhat_gate gate;	      /* run: conditions on its profile */
-	struct target_options target; /* borrows from attach */
+	const char *debuginfod_urls;	 /* NULL: no debuginfod server is asked */
+	uint32_t debuginfod_seconds;	 /* for one file; 0: the default */
+	const char *group;		 /* whose members may use the socket, too; NULL: none */
+	struct http_server_options http; /* as far as options tell; no listen: not asked for */
+	struct dhat_gate gate;		 /* run: conditions on its profile */
+	struct target_options target;	 /* borrows from attach */
 	struct dhat_attach_options attach;
 };
 

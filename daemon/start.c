@@ -71,6 +71,22 @@ int dhatd_answer(struct dhatd *dhatd, struct dhat_error *err)
 	return control_new(&control, &dhatd->control, err);
 }
 
+static int start_http(struct dhatd *dhatd, struct dhat_error *err)
+{
+	struct http_server_options options = dhatd->options.http;
+	int error;
+
+	if (!options.listen)
+		return 0;
+	error = pages_new(dhatd->targets, dhatd->symbolizer, &dhatd->pages);
+	if (error)
+		return error;
+	options.group = dhatd->options.group;
+	options.handler = pages_answer;
+	options.context = dhatd->pages;
+	return http_server_new(&options, &dhatd->http, err);
+}
+
 static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct targets_listener listener = {
@@ -106,7 +122,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
 	dhatd->requests =
 		(struct requests_context){ dhatd->targets, dhatd->symbolizer, dhatd->worker };
-	return dhatd_answer(dhatd, err);
+	error = dhatd_answer(dhatd, err);
+	return error ? error : start_http(dhatd, err);
 }
 
 void dhatd_deinit(struct dhatd *dhatd)
@@ -114,6 +131,8 @@ void dhatd_deinit(struct dhatd *dhatd)
 	if (dhatd->worker)
 		worker_stop(dhatd->worker);
 	discover_free(dhatd->discover);
+	http_server_free(dhatd->http);
+	pages_free(dhatd->pages);
 	control_free(dhatd->control);
 	targets_free(dhatd->targets);
 	symbolizer_free(dhatd->symbolizer);
@@ -167,6 +186,8 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 		error = start_discovery(dhatd, err);
 	if (error == 0) {
 		dhat_say("dhatd", "answering at %s", options->socket_path);
+		if (dhatd->http)
+			dhat_say("dhatd", "answering by HTTP at %s", http_server_url(dhatd->http));
 		notify("READY=1");
 	}
 	targets_set_starting(dhatd->targets, false);

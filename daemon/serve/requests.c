@@ -2,6 +2,7 @@
 
 #include "daemon/source/uprobes.h"
 #include "message.h"
+#include "own.h"
 #include "plan.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
@@ -31,27 +31,6 @@ static int reply_done(struct control_reply *reply, const char *text, struct dhat
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */
-
-static uint64_t own_rss_bytes(void)
-{
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-
-	if (f) {
-		if (fscanf(f, "%*u %lu", &pages) != 1)
-			pages = 0;
-		fclose(f);
-	}
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static double own_cpu_seconds(void)
-{
-	struct timespec used;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return used.tv_sec + used.tv_nsec / 1e9;
-}
 
 static int fill_statuses(struct targets *targets, Dhat__Status *status, struct dhat_error *err)
 {

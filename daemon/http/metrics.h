@@ -1,0 +1,40 @@
+#pragma once
+/* metrics: the page that Prometheus reads: this dhatd, its targets, and their stacks. Pure.
+ *
+ * A target's figures are there as long as it is watched, and not a moment longer: what Prometheus
+ * has of them ends with the next scrape, and so do alerts. Of one that has ended there are, for
+ * METRICS_ENDED_NS, what was live at its end and how it ended, under other names.
+ * Bounds: METRICS_MAX_TARGETS, the first ones attached to; how many are left out is on the page.
+ */
+#include <stdio.h>
+
+#include "stack_series.h"
+
+#define METRICS_ENDED_NS 900000000000ull /* three scrapes, at the slowest that is usual */
+#define METRICS_MAX_TARGETS 256
+
+struct metrics_daemon {
+	double cpu_seconds;
+	uint64_t rss_bytes, started_unix_seconds;
+};
+
+struct metrics_target; /* private */
+struct metrics {       /* zeroed at first */
+	struct metrics_daemon daemon;
+	uint64_t now_unix_ns;
+
+	/* private */
+	struct metrics_target *targets;
+	size_t count, room, left_out;
+};
+
+void metrics_deinit(struct metrics *metrics);
+
+/* -ENOMEM is the only failure; nothing has changed then. The messages are not kept. */
+int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *snapshot);
+/* Without stacks: of a target that has ended, or whose profile there was no room to copy. One that
+ * ended too long ago is passed over. now_unix_ns has been set before. */
+int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status);
+
+/* Failures show at the stream. */
+void metrics_write(const struct metrics *metrics, FILE *file);

@@ -1,0 +1,661 @@
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/serve/local_socket.h"
+#include "peer.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
+
+#define LOOK_MS 100	     /* between looks at deadlines, and whether peers are still there */
+#define NO_DESCRIPTOR_MS 100 /* until it is worth while to try again */
+#define PEM_BYTES 65536
+#define STACK_BYTES (512u << 10)
+/* A thread of a connection holds a target's lock for moments: it must not starve there. */
+#define LOW_PRIORITY 5
+
+struct place {
+	int fd; /* -1: free */
+	struct http_peer peer;
+	bool is_owner; /* or root */
+	uint64_t deadline_ns;
+};
+
+struct http_server {
+	struct http_address address;
+	struct http_access access;
+	struct peers peers;
+	struct local_socket local;
+	int tcp_fd, stop_fd;
+	http_handler handler;
+	void *context;
+	uint64_t receive_ns, send_ns, send_bytes_per_second;
+	char url[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 32];
+	char *cert, *key;
+	struct MHD_Daemon *mhd;
+	pthread_t thread;
+	bool has_thread;
+	atomic_size_t held_bytes;
+
+	pthread_mutex_t mutex; /* guards the places */
+	struct place places[HTTP_MAX_CONNECTIONS];
+	atomic_bool gone[HTTP_MAX_CONNECTIONS]; /* raised with `mutex`, read without */
+};
+
+/* A body that is held until it has been taken. */
+struct held {
+	struct http_server *server;
+	char *body;
+	size_t size;
+};
+
+/* ---- places -------------------------------------------------------------------------------- */
+
+static bool is_same_peer(const struct http_peer *a, const struct http_peer *b)
+{
+	if (a->is_known || b->is_known)
+		return a->is_known && b->is_known && a->uid == b->uid;
+	if (a->address.ss_family != b->address.ss_family)
+		return false;
+	if (a->address.ss_family == AF_INET6) /* one host has a whole network of 64 bits */
+		return memcmp(&((const struct sockaddr_in6 *)&a->address)->sin6_addr,
+			      &((const struct sockaddr_in6 *)&b->address)->sin6_addr, 8) == 0;
+	return ((const struct sockaddr_in *)&a->address)->sin_addr.s_addr ==
+	       ((const struct sockaddr_in *)&b->address)->sin_addr.s_addr;
+}
+
+/* With `mutex`. */
+static bool may_have_place(const struct http_server *server, const struct place *wanted)
+{
+	unsigned others = 0, own = 0;
+
+	if (wanted->is_owner)
+		return true;
+	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++) {
+		const struct place *taken = &server->places[i];
+
+		if (taken->fd < 0 || taken->is_owner)
+			continue;
+		others++;
+		own += is_same_peer(&taken->peer, &wanted->peer);
+	}
+	return others < HTTP_MAX_CONNECTIONS - HTTP_OWNER_PLACES && own < HTTP_PEER_PLACES;
+}
+
+static bool take_place(struct http_server *server, const struct place *wanted)
+{
+	bool is_taken = false;
+
+	pthread_mutex_lock(&server->mutex);
+	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS && may_have_place(server, wanted); i++) {
+		if (server->places[i].fd >= 0)
+			continue;
+		server->places[i] = *wanted;
+		atomic_store(&server->gone[i], false);
+		is_taken = true;
+		break;
+	}
+	pthread_mutex_unlock(&server->mutex);
+	return is_taken;
+}
+
+/* With `mutex`; HTTP_MAX_CONNECTIONS: none. */
+static size_t find_place(const struct http_server *server, int fd)
+{
+	size_t i = 0;
+
+	while (i < HTTP_MAX_CONNECTIONS && server->places[i].fd != fd)
+		i++;
+	return i;
+}
+
+static void release_place(struct http_server *server, int fd)
+{
+	size_t place;
+
+	pthread_mutex_lock(&server->mutex);
+	place = find_place(server, fd);
+	if (place < HTTP_MAX_CONNECTIONS) {
+		server->places[place].fd = -1;
+		atomic_store(&server->gone[place], true);
+	}
+	pthread_mutex_unlock(&server->mutex);
+}
+
+/* The place of a connection, whose next deadline is set. false: it was cut just now. */
+static bool extend(struct http_server *server, int fd, uint64_t ns, size_t *ret)
+{
+	bool is_there;
+
+	pthread_mutex_lock(&server->mutex);
+	*ret = find_place(server, fd);
+	is_there = *ret < HTTP_MAX_CONNECTIONS && !atomic_load(&server->gone[*ret]);
+	if (is_there)
+		server->places[*ret].deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + ns;
+	pthread_mutex_unlock(&server->mutex);
+	return is_there;
+}
+
+/* At once: the kernel keeps nothing for a reader that does not read. */
+static void cut(int fd)
+{
+	const struct linger none = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	shutdown(fd, SHUT_RDWR);
+}
+
+/* Cuts those that are too slow, and notices who has gone. Is anybody there? */
+static bool look_at_places(struct http_server *server, bool ends)
+{
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+	bool is_any = false;
+
+	pthread_mutex_lock(&server->mutex);
+	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++) {
+		struct place *place = &server->places[i];
+		struct pollfd peer = { .fd = place->fd };
+
+		if (place->fd < 0)
+			continue;
+		is_any = true;
+		if (poll(&peer, 1, 0) == 1 && peer.revents & (POLLHUP | POLLERR))
+			atomic_store(&server->gone[i], true);
+		if (!ends && now < place->deadline_ns)
+			continue;
+		atomic_store(&server->gone[i], true);
+		cut(place->fd);
+	}
+	pthread_mutex_unlock(&server->mutex);
+	return is_any;
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+const char *http_request_argument(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static void free_held(void *held_)
+{
+	struct held *held = held_;
+
+	atomic_fetch_sub(&held->server->held_bytes, held->size);
+	free(held->body);
+	free(held);
+}
+
+/* The body is taken over. */
+static struct MHD_Response *response_of(struct http_server *server, struct http_answer *answer)
+{
+	struct held *held = malloc(sizeof(*held));
+	struct MHD_Response *response;
+
+	if (!held) {
+		free(take_ptr(answer->body));
+		return NULL;
+	}
+	*held = (struct held){ server, take_ptr(answer->body), answer->size };
+	atomic_fetch_add(&server->held_bytes, held->size);
+	response = MHD_create_response_from_buffer_with_free_callback_cls(held->size, held->body,
+									  free_held, held);
+	if (!response)
+		free_held(held);
+	return response;
+}
+
+/* What is answered is for who asked, and no other page may show, keep or read it. */
+static void add_headers(struct MHD_Response *response, const struct http_answer *answer)
+{
+	static const struct {
+		const char *name, *value;
+	} always[] = {
+		{ "Connection", "close" },
+		{ "Cache-Control", "no-store" },
+		{ "X-Content-Type-Options", "nosniff" },
+		{ "X-Frame-Options", "DENY" },
+		{ "Referrer-Policy", "no-referrer" },
+		{ "Cross-Origin-Resource-Policy", "same-origin" },
+		{ "Cross-Origin-Opener-Policy", "same-origin" },
+	};
+	char disposition[160];
+
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		MHD_add_response_header(response, always[i].name, always[i].value);
+	MHD_add_response_header(response, "Content-Type", answer->type);
+	MHD_add_response_header(response, "Content-Security-Policy",
+				answer->policy ?: "default-src 'none'");
+	if (answer->status == 401)
+		MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"dhatd\"");
+	if (answer->status == 405)
+		MHD_add_response_header(response, "Allow", "GET, HEAD");
+	if (answer->status == 503)
+		MHD_add_response_header(response, "Retry-After", "5");
+	if (!*answer->file_name)
+		return;
+	snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"",
+		 answer->file_name);
+	MHD_add_response_header(response, "Content-Disposition", disposition);
+}
+
+static enum MHD_Result send_answer(struct http_server *server, struct MHD_Connection *connection,
+				   int fd, struct http_answer *answer)
+{
+	uint64_t ns =
+		server->send_ns + answer->size * 1000000000ull / server->send_bytes_per_second;
+	unsigned status = answer->status;
+	struct MHD_Response *response;
+	enum MHD_Result r;
+	size_t place;
+
+	response = response_of(server, answer);
+	if (!response)
+		return MHD_NO;
+	add_headers(response, answer);
+	r = extend(server, fd, ns, &place) ? MHD_queue_response(connection, status, response)
+					   : MHD_NO;
+	MHD_destroy_response(response);
+	return r;
+}
+
+static void say(struct http_answer *answer, unsigned status, const char *text)
+{
+	free(answer->body);
+	*answer = (struct http_answer){ .status = status, .type = "text/plain; charset=utf-8" };
+	if (asprintf(&answer->body, "%s\n", text) < 0)
+		answer->body = NULL;
+	answer->size = answer->body ? strlen(answer->body) : 0;
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static char *basic_password(struct MHD_Connection *connection)
+{
+	char *password = NULL, *name;
+
+	/* libmicrohttpd 1.0 has another of a longer name, which 0.9.75 has not */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	name = MHD_basic_auth_get_username_password(connection, &password);
+#pragma GCC diagnostic pop
+	MHD_free(name);
+	return password;
+}
+
+static unsigned check_access(struct http_server *server, struct MHD_Connection *connection,
+			     bool is_owner, const char **ret_reason)
+{
+	static const char bearer[] = "Bearer ";
+	const char *authorization = header(connection, "Authorization");
+	char *password = NULL;
+	struct http_claim claim = {
+		.host = header(connection, "Host"),
+		.origin = header(connection, "Origin"),
+		.fetch_site = header(connection, "Sec-Fetch-Site"),
+		.is_owner = is_owner,
+	};
+	unsigned status;
+
+	if (authorization && strncmp(authorization, bearer, strlen(bearer)) == 0)
+		claim.bearer = authorization + strlen(bearer);
+	else if (authorization)
+		claim.password = password = basic_password(connection);
+	status = http_access_check(&server->access, &claim, ret_reason);
+	MHD_free(password);
+	return status;
+}
+
+/* To the server's end everything that comes is refused before the handler. */
+static void answer_request(struct http_server *server, struct MHD_Connection *connection,
+			   const struct http_request *request, bool is_owner,
+			   struct http_answer *answer)
+{
+	const char *reason = NULL;
+	unsigned status;
+
+	if (strcmp(request->path, "/healthz") == 0) {
+		say(answer, 200, "ok");
+		return;
+	}
+	status = check_access(server, connection, is_owner, &reason);
+	if (status != 200) {
+		say(answer, status, reason);
+		return;
+	}
+	if (atomic_load(&server->held_bytes) > HTTP_HELD_BYTES) {
+		say(answer, 503, "too many answers wait for their readers; try again");
+		return;
+	}
+	server->handler(server->context, request, answer);
+}
+
+static int fd_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+/* Called once for the head of a request, and again for its body and its end. */
+static enum MHD_Result on_request(void *server_, struct MHD_Connection *connection,
+				  const char *path, const char *method, const char *version,
+				  const char *upload, size_t *upload_size, void **memory)
+{
+	static int was_here;
+	struct http_server *server = server_;
+	struct http_request request = { .path = path, .connection = connection };
+	struct http_answer answer = { 0 };
+	int fd = fd_of(connection);
+	size_t place;
+
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+		say(&answer, 405, "only GET and HEAD");
+		return send_answer(server, connection, fd, &answer);
+	}
+	if (!*memory) {
+		*memory = &was_here;
+		return MHD_YES;
+	}
+	if (*upload_size) {
+		*upload_size = 0;
+		return MHD_NO; /* a GET with a body */
+	}
+	if (!extend(server, fd, HTTP_ANSWER_NS, &place))
+		return MHD_NO;
+	setpriority(PRIO_PROCESS, syscall(SYS_gettid), LOW_PRIORITY);
+	request.gone = &server->gone[place];
+	answer_request(server, connection, &request, server->places[place].is_owner, &answer);
+	if (!answer.status)
+		say(&answer, 500, "dhatd is short of memory");
+	return send_answer(server, connection, fd, &answer);
+}
+
+static void on_connection(void *server, struct MHD_Connection *connection, void **memory,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+		release_place(server, fd_of(connection));
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+/* By hand, and without waiting: it has no place, and so no thread. TLS has no words for it. */
+static void turn_away(const struct http_server *server, int fd)
+{
+	static const char body[] = "dhatd is busy: too many connections; try again\n";
+	char text[256];
+	int size = snprintf(text, sizeof(text),
+			    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+			    "Retry-After: 5\r\nContent-Type: text/plain\r\n"
+			    "Content-Length: %zu\r\n\r\n%s",
+			    strlen(body), body);
+
+	if (!server->key)
+		send(fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static bool may_connect(const struct http_server *server, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (!server->address.path)
+		return true;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       peers_may_connect(&server->peers, fd, &peer);
+}
+
+static void accept_one(struct http_server *server, int listen_fd)
+{
+	struct place wanted = { .deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + server->receive_ns };
+	struct pollfd stop = { .fd = server->stop_fd, .events = POLLIN };
+	struct sockaddr_storage address = { 0 };
+	socklen_t size = sizeof(address);
+	_cleanup_close_ int fd = accept4(listen_fd, (struct sockaddr *)&address, &size,
+					 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	/* who waits keeps the socket readable: without descriptors poll() would not wait */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		poll(&stop, 1, NO_DESCRIPTOR_MS);
+	if (fd < 0 || !may_connect(server, fd))
+		return;
+	http_peer_of(fd, &wanted.peer);
+	wanted.fd = fd;
+	wanted.is_owner = wanted.peer.is_known && peers_is_owner(&server->peers, wanted.peer.uid);
+	if (!take_place(server, &wanted)) {
+		turn_away(server, fd);
+		return;
+	}
+	take_fd(fd); /* libmicrohttpd's, be it refused or not */
+	if (MHD_add_connection(server->mhd, wanted.fd, (struct sockaddr *)&address, size) !=
+	    MHD_YES)
+		release_place(server, wanted.fd);
+}
+
+static void *accept_thread(void *server_)
+{
+	struct http_server *server = server_;
+	int listen_fd = server->address.path ? server->local.fd : server->tcp_fd;
+	struct pollfd pollfds[] = {
+		{ .fd = listen_fd, .events = POLLIN },
+		{ .fd = server->stop_fd, .events = POLLIN },
+	};
+
+	for (;;) {
+		bool is_any = look_at_places(server, false);
+
+		if (poll(pollfds, ARRAY_SIZE(pollfds), is_any ? LOOK_MS : -1) <= 0)
+			continue;
+		if (pollfds[1].revents)
+			return NULL;
+		if (pollfds[0].revents)
+			accept_one(server, listen_fd);
+	}
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+/* A PEM file; the caller frees. */
+static int read_pem(const char *path, char **ret, struct dhat_error *err)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = calloc(1, PEM_BYTES);
+	size_t size;
+
+	if (!file)
+		return dhat_error_errno(err, errno, "cannot read %s", path);
+	if (!text)
+		return -ENOMEM;
+	size = fread(text, 1, PEM_BYTES - 1, file);
+	if (ferror(file) || !size || !feof(file))
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s is no PEM file of a certificate or key (of at most "
+				      "%d bytes)",
+				      path, PEM_BYTES - 1);
+	*ret = take_ptr(text);
+	return 0;
+}
+
+static int read_tls(struct http_server *server, const struct http_server_options *options,
+		    struct dhat_error *err)
+{
+	int r;
+
+	if (!options->cert_path != !options->key_path)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "--listen-cert and --listen-key belong together");
+	if (!options->cert_path)
+		return 0;
+	r = read_pem(options->cert_path, &server->cert, err);
+	return r ? r : read_pem(options->key_path, &server->key, err);
+}
+
+static int bind_tcp(struct http_server *server, const char *text, struct dhat_error *err)
+{
+	const struct http_address *address = &server->address;
+	const int yes = 1;
+	struct sockaddr_storage bound = { 0 };
+	socklen_t size = sizeof(bound);
+	char name[HTTP_ADDRESS_CHARS];
+
+	server->tcp_fd =
+		socket(address->tcp.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server->tcp_fd < 0)
+		return dhat_error_errno(err, errno, "cannot make a socket");
+	setsockopt(server->tcp_fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (bind(server->tcp_fd, (const struct sockaddr *)&address->tcp, address->tcp_size) < 0 ||
+	    listen(server->tcp_fd, HTTP_MAX_CONNECTIONS) < 0 ||
+	    getsockname(server->tcp_fd, (struct sockaddr *)&bound, &size) < 0)
+		return dhat_error_set(
+			err, errno,
+			errno == EADDRINUSE ? DHAT_EXIT_ALREADY : dhat_exit_of_errno(errno),
+			"cannot listen at %s: %s; give another --listen", text, strerror(errno));
+	http_address_print(&bound, name);
+	snprintf(server->url, sizeof(server->url), "%s://%s/", server->key ? "https" : "http",
+		 name);
+	return 0;
+}
+
+static int bind_address(struct http_server *server, const char *text, struct dhat_error *err)
+{
+	if (!server->address.path)
+		return bind_tcp(server, text, err);
+	snprintf(server->url, sizeof(server->url), "%s", server->address.path);
+	return local_socket_init(&server->local, server->address.path, &server->peers, "--listen",
+				 HTTP_MAX_CONNECTIONS, err);
+}
+
+static int start_mhd(struct http_server *server, struct dhat_error *err)
+{
+	const unsigned flags = MHD_USE_POLL | MHD_USE_INTERNAL_POLLING_THREAD |
+			       MHD_USE_THREAD_PER_CONNECTION | MHD_USE_NO_LISTEN_SOCKET |
+			       (server->key ? MHD_USE_TLS : 0);
+	const struct MHD_OptionItem tls[] = {
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, server->key },
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, server->cert },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	const struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
+
+	server->mhd = MHD_start_daemon(
+		flags, 0, NULL, NULL, on_request, server, MHD_OPTION_ARRAY,
+		server->key ? tls : none, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)HTTP_MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HTTP_REQUEST_BYTES, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
+	if (server->mhd)
+		return 0;
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_FAILED,
+			      server->key ? "cannot serve HTTPS: is the key that of the "
+					    "certificate, and are both PEM?"
+					  : "cannot start a server of HTTP");
+}
+
+static int server_init(struct http_server *server, const struct http_server_options *options,
+		       struct dhat_error *err)
+{
+	struct http_access_options access = options->access;
+	int r = http_address_parse(options->listen, &server->address, err);
+
+	access.has_tls = options->cert_path;
+	if (r == 0)
+		r = http_access_init(&server->access, &server->address, &access, err);
+	if (r == 0)
+		r = peers_init(&server->peers, options->group, err);
+	if (r == 0)
+		r = read_tls(server, options, err);
+	if (r == 0)
+		r = bind_address(server, options->listen, err);
+	if (r == 0)
+		r = start_mhd(server, err);
+	if (r < 0)
+		return r;
+	server->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (server->stop_fd < 0)
+		return dhat_error_errno(err, errno, "cannot make an event descriptor");
+	r = -pthread_create(&server->thread, NULL, accept_thread, server);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot start a thread");
+	server->has_thread = true;
+	return 0;
+}
+
+int http_server_new(const struct http_server_options *options, struct http_server **ret,
+		    struct dhat_error *err)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	sigset_t all, old;
+	int r;
+
+	if (!server)
+		return dhat_error_errno(err, ENOMEM, "cannot serve %s", options->listen);
+	server->local = LOCAL_SOCKET_NONE;
+	server->tcp_fd = server->stop_fd = -1;
+	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++)
+		server->places[i].fd = -1;
+	pthread_mutex_init(&server->mutex, NULL);
+	server->handler = options->handler;
+	server->context = options->context;
+	server->receive_ns = options->receive_ns ?: HTTP_RECEIVE_NS;
+	server->send_ns = options->send_ns ?: HTTP_SEND_NS;
+	server->send_bytes_per_second =
+		options->send_bytes_per_second ?: HTTP_SEND_BYTES_PER_SECOND;
+	/* signals are the main thread's; threads inherit that */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = server_init(server, options, err);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r < 0) {
+		http_server_free(server);
+		return r;
+	}
+	*ret = server;
+	return 0;
+}
+
+void http_server_free(struct http_server *server)
+{
+	if (!server)
+		return;
+	if (server->has_thread) {
+		eventfd_write(server->stop_fd, 1);
+		pthread_join(server->thread, NULL);
+	}
+	look_at_places(server, true);
+	if (server->mhd)
+		MHD_stop_daemon(server->mhd);
+	local_socket_deinit(&server->local);
+	if (server->tcp_fd >= 0)
+		close(server->tcp_fd);
+	if (server->stop_fd >= 0)
+		close(server->stop_fd);
+	free(server->cert);
+	if (server->key)
+		explicit_bzero(server->key, strlen(server->key));
+	free(server->key);
+	explicit_bzero(&server->access, sizeof(server->access));
+	pthread_mutex_destroy(&server->mutex);
+	free(server);
+}
+
+const char *http_server_url(const struct http_server *server)
+{
+	return server->url;
+}

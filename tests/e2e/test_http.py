@@ -1,0 +1,178 @@
+"""dhatd --listen: what is answered by HTTP, and to whom."""
+import re
+import subprocess
+import threading
+
+import pytest
+
+from conftest import BUILD, until
+from test_errors import public_directory, run, waves  # noqa: F401 (fixtures)
+
+
+def url_of(dhatd):
+    return dhatd.expect_err(r"answering by HTTP at (\S+)")[1]
+
+
+class Curl:
+    """curl's answer: status, headers, body."""
+
+    def __init__(self, *argv, user=None):
+        done = subprocess.run(["curl", "-sS", "-i", "--max-time", "50", *map(str, argv)], capture_output=True, user=user,
+                              stdin=subprocess.DEVNULL)
+        head, _, self.body = done.stdout.partition(b"\r\n\r\n")
+        self.head = head.decode()
+        self.status = int(self.head.split()[1]) if head else 0
+        self.code, self.err = done.returncode, done.stderr.decode()
+
+    @property
+    def text(self):
+        return self.body.decode()
+
+
+def series(text):
+    """A page of metrics: values by name and labels, the pid left out."""
+    return {re.sub(r',?pid="\d+"', "", line.rpartition(" ")[0]): float(line.rpartition(" ")[2])
+            for line in text.splitlines() if not line.startswith("#")}
+
+
+def allocate(process, count, total):
+    process.say(f"alloc {count} 50")
+    process.expect(f'total_blocks":{total}')
+
+
+def pprof(*argv):
+    done = subprocess.run(["go", "tool", "pprof", "-symbolize=none", *map(str, argv)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_metrics(daemon, ctl, waves):  # noqa: F811
+    """To the byte what stats says, judged by promtool; and when the process ends its series do."""
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--listen", "127.0.0.1:0")
+    url = url_of(dhatd)
+    allocate(waves, 100, 100)
+    answer = Curl(url + "metrics")
+    assert answer.status == 200
+    assert "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in answer.head
+    lint = subprocess.run(["promtool", "check", "metrics"], input=answer.body, capture_output=True)
+    assert (lint.returncode, lint.stdout, lint.stderr) == (0, b"", b"")
+    of = '{program="waves"'
+    page = series(answer.text)
+    totals = ctl("stats", "--json").json()["totals"]
+    assert page[f"dhatd_heap_live_bytes{of}}}"] == totals["live_bytes"] == 5000
+    assert page[f"dhatd_heap_allocated_blocks_total{of}}}"] == totals["total_blocks"] == 100
+    assert page[f'dhatd_stack_live_bytes{of},stack="take (targets/waves.c) < main"}}'] == 5000
+    assert page[f'dhatd_verdict{of},verdict="exact"}}'] == 1
+    assert page["dhatd_targets"] == 1
+    waves.say("quit")
+    waves.wait()
+    page = until(lambda: [p for p in [series(Curl(url + "metrics").text)] if p["dhatd_targets"] == 0],
+                 "the end of the series")[0]
+    assert page[f'dhatd_ended_live_bytes{of},state="exited"}}'] == 5000
+    assert not [name for name in page if name.startswith(("dhatd_heap", "dhatd_stack", "dhatd_verdict"))]
+
+
+def test_profiles(daemon, ctl, waves, tmp_path):  # noqa: F811
+    """Files of the exporters; with seconds= what has changed meanwhile. By Go's own pprof."""
+    allocate(waves, 10, 10)
+    url = url_of(daemon("attach", waves.pid, "--no-inventory", "--listen", "127.0.0.1:0"))
+    allocate(waves, 100, 110)
+    top = ["-top", "-unit=bytes"]
+    assert re.search(r"inuse_space\n(.*\n)*.*5000B total", pprof(*top, url + "debug/pprof/heap"))
+    assert "Type: alloc_space" in pprof(*top, f"{url}debug/pprof/allocs?pid={waves.pid}")
+
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(Curl(url + "debug/pprof/heap?seconds=1")))
+    waiting.start()
+    allocate_until_answered(waves, waiting)
+    (tmp_path / "grown.pb.gz").write_bytes(answers[0].body)
+    grown = int(re.search(r"(\d+)B total", pprof(*top, tmp_path / "grown.pb.gz"))[1])
+    assert 0 < grown and grown % 50 == 0
+
+    (tmp_path / "x.dhat").write_bytes(Curl(url + "snapshot").body)
+    lossless, now = (ctl("stats", "--json", *of).json()["totals"]["live_blocks"] for of in ([tmp_path / "x.dhat"], []))
+    assert lossless == now > 110
+    report = Curl(url)
+    assert report.text.startswith("<!DOCTYPE html>") and "sandbox allow-scripts" in report.head
+    for path, status, word in (("none", 404, "/metrics"), ("snapshot?pid=1", 404, "not attached"),
+                               ("snapshot?pid=x", 400, "process id"), ("debug/pprof/heap?seconds=9999", 400, "600"),
+                               ("debug/pprof/heap?debug=1", 400, "binary")):
+        answer = Curl(url + path)
+        assert answer.status == status and word in answer.text
+
+
+def allocate_until_answered(process, waiting):
+    """In both halves of the difference, whenever they are taken."""
+    total = 110
+    while waiting.is_alive():
+        total += 1
+        allocate(process, 1, total)
+        waiting.join(0.05)
+
+
+def test_several_targets(daemon, target):
+    first, second = target("waves"), target("waves")
+    for process in first, second:
+        process.expect("ready")
+    url = url_of(daemon("attach", first.pid, second.pid, "--no-inventory", "--listen", "127.0.0.1:0"))
+    index = Curl(url).text
+    assert f"/report?pid={first.pid}" in index and f"/report?pid={second.pid}" in index
+    assert "several processes" in Curl(url + "snapshot").text
+    assert Curl(f"{url}report?pid={second.pid}").status == 200
+
+
+def test_who_may(daemon, public_directory, waves):  # noqa: F811
+    """At a loopback address root; at a unix socket root; others by a token, or nobody."""
+    socket = public_directory / "http.sock"
+    nobody = 65534
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--listen", "127.0.0.1:0")
+    url = url_of(dhatd)
+    assert Curl(url + "metrics").status == 200
+    assert Curl(url + "metrics", user=nobody).status == 403
+    assert Curl(url + "healthz", user=nobody).status == 200
+    assert Curl(url + "metrics", "-H", "Host: evil.example").status == 403
+    # nor can they take all the places
+    held = [subprocess.Popen(["curl", "-s", "--max-time", "50", "-T", "-", url], user=nobody, stdin=subprocess.PIPE)
+            for _ in range(12)]
+    assert Curl(url + "metrics").status == 200
+    for process in held:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+    dhatd.stop()
+    url_of(daemon("attach", waves.pid, "--no-inventory", "--listen", socket))
+    assert Curl("--unix-socket", socket, "http://x/metrics").status == 200
+    assert Curl("--unix-socket", socket, "http://x/metrics", user=nobody).status == 0
+
+
+def test_token_and_tls(daemon, waves, tmp_path):  # noqa: F811
+    token, cert, key = tmp_path / "token", tmp_path / "cert.pem", tmp_path / "key.pem"
+    token.write_text("a-token-of-this-test\n")
+    token.chmod(0o600)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    url = url_of(daemon("attach", waves.pid, "--no-inventory", "--listen", "0.0.0.0:0", "--listen-token", token,
+                        "--listen-cert", cert, "--listen-key", key)).replace("0.0.0.0", "localhost")
+    tls = ["--cacert", cert, url + "metrics"]
+    refused = Curl(*tls)
+    assert refused.status == 401 and "WWW-Authenticate: Basic" in refused.head
+    assert Curl(*tls, "-H", "Authorization: Bearer a-token-of-this-test").status == 200
+    assert Curl(*tls, "-H", "Authorization: Bearer a-token-of-this-tesT").status == 401
+    assert Curl(*tls, "-u", "pprof:a-token-of-this-test").status == 200
+    assert Curl(*tls, "-u", "pprof:wrong").status == 401
+    assert Curl(url.replace("https", "http") + "metrics").status == 0
+
+
+@pytest.mark.parametrize("options, status, word", [
+    (["--listen", "0.0.0.0:0"], 2, "--listen-token FILE"),
+    (["--listen", "0.0.0.0:0", "--listen-open"], 2, "--listen-cert"),
+    (["--listen", "example.org:80"], 2, "not an address"),
+    (["--listen-open"], 2, "--listen ADDRESS"),
+    (["--listen", "127.0.0.1:0", "--listen-cert", "/etc/hostname"], 2, "belong together")])
+def test_refused_at_the_start(options, status, word, socket_path, tmp_path):
+    done = run(BUILD / "dhatd", "serve", "--socket", socket_path, *options, cwd=tmp_path)
+    assert done.returncode == status and word in done.stderr
+    assert not socket_path.exists()
+
