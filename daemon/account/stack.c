@@ -112,10 +112,17 @@ static bool is_same_frame(const struct stack_frame *a, const struct stack_frame 
 					       : a->file_offset == b->file_offset;
 }
 
+/* Its flags but for how it was found: before its tables were there a stack may have been walked by
+ * frame pointers, and comes by tables later. */
+static uint8_t kind_of(const struct stack *stack)
+{
+	return stack->flags & ~DHAT_STACK_USED_FP;
+}
+
 static bool is_same_stack(const struct stack *a, const struct stack *b)
 {
 	if (a->frame_count != b->frame_count || a->left_out != b->left_out || a->stop != b->stop ||
-	    a->flags != b->flags)
+	    kind_of(a) != kind_of(b))
 		return false;
 	for (uint32_t i = 0; i < a->frame_count; i++)
 		if (!is_same_frame(&a->frames[i], &b->frames[i]))
@@ -127,7 +134,7 @@ static bool is_same_stack(const struct stack *a, const struct stack *b)
 static uint64_t content_key(const struct index *index, const struct stack *stack)
 {
 	uint64_t key = index_mix(index, stack->frame_count + (uint64_t)stack->left_out,
-				 (uint64_t)stack->stop << 8 | stack->flags);
+				 (uint64_t)stack->stop << 8 | kind_of(stack));
 
 	for (uint32_t i = 0; i < stack->frame_count; i++) {
 		const struct stack_frame *frame = &stack->frames[i];
@@ -207,7 +214,10 @@ static int intern(struct stacks *stacks, struct stack *stack, uint32_t *ret)
 
 	/* A different stack with the same key moves on to the next key. */
 	for (; (entry = index_find(stacks->point_by_key, SPACE_CONTENT, key)); key++) {
-		if (is_same_stack(&stacks->list[entry->point], stack)) {
+		struct stack *known = &stacks->list[entry->point];
+
+		if (is_same_stack(known, stack)) {
+			known->flags &= stack->flags; /* tables have proven what was guessed */
 			*ret = entry->point;
 			return 0;
 		}

@@ -3,12 +3,14 @@
  *
  * Pure. The kernel side names a stack by a hash of raw addresses; what it means depends on the
  * mappings of its time. A frame is therefore kept as (object, file offset), or as an address when
- * it lies in no file. Stacks with equal frames, stop and flags are one point, whatever their hash;
- * of one that is too deep to be kept whole, the frames are those kept and how many there were: two
- * that differ only in the middle, and are equally deep, are one point.
+ * it lies in no file. Stacks with equal frames, stop and flags are one point, whatever their hash
+ * and whether frame pointers were used (DHAT_STACK_USED_FP is of points of which all were); of one
+ * that is too deep to be kept whole, the frames are those kept and how many there were: two that
+ * differ only in the middle, and are equally deep, are one point.
+ *
  * Bounds: max_stacks points, and STACKS_FRAMES_EACH frames for each of them on average; further
- * stacks become the point STACK_POINT_LOST and are counted. Ids are bounded, too: when there are
- * more than STACKS_IDS_EACH * max_stacks, those of past epochs are forgotten; their points stay.
+ * stacks become the point STACK_POINT_LOST and are counted. Of ids there are STACKS_IDS_EACH times
+ * as many; when there are more, those of past epochs are forgotten; their points stay.
  */
 #include <stdint.h>
 

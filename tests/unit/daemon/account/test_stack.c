@@ -104,12 +104,34 @@ static void equal_places_are_one_point_wherever_they_are_mapped(void **state)
 	mappings_add(mappings, 0xa000, 0xe000, 0, 13, 1, 1, "/plugin", NULL);
 	assert_int_equal(stacks_learn(stacks, 3, 2, elsewhere, 2, 0, 0, mappings), 0);
 	assert_int_not_equal(stacks_point(stacks, 3), stacks_point(stacks, 2));
-	/* So is a stack that ends otherwise, or was walked otherwise, or is shorter. */
+	/* So is a stack that ends otherwise, or is no block's, or is shorter. */
 	assert_int_equal(stacks_learn(stacks, 4, 2, elsewhere, 2, DHAT_STOP_JIT, 0, mappings), 0);
-	assert_int_equal(stacks_learn(stacks, 5, 2, elsewhere, 2, 0, DHAT_STACK_USED_FP, mappings),
-			 0);
+	assert_int_equal(stacks_learn(stacks, 5, 2, elsewhere, 2, 0, DHAT_STACK_ANON, mappings), 0);
 	assert_int_equal(stacks_learn(stacks, 6, 2, elsewhere, 1, 0, 0, mappings), 0);
 	assert_int_equal(stacks_count(stacks), STACK_POINT_FIRST + 5);
+}
+
+/* Code whose instructions are read only after a while has no rules at first. */
+static void what_frame_pointers_told_and_tables_prove_is_one_point(void **state)
+{
+	_cleanup_(mappings_free_ptr) struct mappings *mappings = some_mappings();
+	_cleanup_(stacks_free_ptr) struct stacks *stacks = fresh(100);
+	const uint64_t frames[] = { 0x1234, 0x5010 };
+	struct stack_view view;
+	uint32_t point;
+
+	assert_int_equal(stacks_learn(stacks, 1, 0, frames, 2, 0, DHAT_STACK_USED_FP, mappings), 0);
+	point = stacks_point(stacks, 1);
+	stacks_view(stacks, point, &view);
+	assert_int_equal(view.flags, DHAT_STACK_USED_FP);
+	assert_int_equal(stacks_learn(stacks, 2, 1, frames, 2, 0, 0, mappings), 0);
+	assert_int_equal(stacks_point(stacks, 2), point);
+	stacks_view(stacks, point, &view);
+	assert_int_equal(view.flags, 0);
+	assert_int_equal(stacks_learn(stacks, 3, 2, frames, 2, 0, DHAT_STACK_USED_FP, mappings), 0);
+	assert_int_equal(stacks_point(stacks, 3), point);
+	stacks_view(stacks, point, &view);
+	assert_int_equal(view.flags, 0);
 }
 
 static void an_id_learnt_again_keeps_its_point(void **state)
@@ -244,6 +266,7 @@ int main(void)
 		cmocka_unit_test(an_id_has_the_frames_it_was_learnt_with),
 		cmocka_unit_test(a_return_address_belongs_to_the_call_before_it),
 		cmocka_unit_test(equal_places_are_one_point_wherever_they_are_mapped),
+		cmocka_unit_test(what_frame_pointers_told_and_tables_prove_is_one_point),
 		cmocka_unit_test(an_id_learnt_again_keeps_its_point),
 		cmocka_unit_test(refuses_what_is_too_much),
 		cmocka_unit_test(of_a_deep_stack_both_ends_are_known),
