@@ -16,6 +16,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -146,6 +147,14 @@ def started(request):
     yield processes
     for process in reversed(processes):
         process.close()
+
+
+@pytest.fixture
+def public():
+    """A folder that everybody may enter."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory)
 
 
 @pytest.fixture
