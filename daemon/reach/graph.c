@@ -1,0 +1,116 @@
+#include "graph.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proto/base/array.h"
+
+void reach_graph_deinit(struct reach_graph *graph)
+{
+	reach_found_deinit(&graph->found);
+	interned_deinit(&graph->names);
+	free(graph->name_classes);
+	*graph = (struct reach_graph){ 0 };
+}
+
+int reach_graph_add_root(struct reach_graph *graph, uint64_t addr, uint32_t edge,
+			 enum reach_class class)
+{
+	struct reach_found *found = &graph->found;
+
+	if (array_make_room(&found->roots, &found->root_room, found->root_count))
+		return -ENOMEM;
+	found->roots[found->root_count++] = (struct reach_root){ addr, edge, class };
+	return 0;
+}
+
+int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,
+		     uint32_t *ret)
+{
+	uint32_t before = graph->names.count;
+	int r = array_make_room(&graph->name_classes, &graph->name_room, before);
+
+	if (r == 0)
+		r = interned_add(&graph->names, name, ret);
+	if (r == 0 && *ret == before)
+		graph->name_classes[before] = class;
+	return r;
+}
+
+const char *reach_name_text(const struct reach_graph *graph, uint32_t name)
+{
+	if (name < graph->names.count)
+		return graph->names.list[name];
+	return name == REACH_NAME_FREED(graph)
+		       ? "memory that was freed during the scan"
+		       : "memory in which an allocator above another has its blocks";
+}
+
+enum reach_class reach_name_class(const struct reach_graph *graph, uint32_t name)
+{
+	if (name < graph->names.count)
+		return graph->name_classes[name];
+	return name == REACH_NAME_FREED(graph) ? REACH_FREED : REACH_OTHER;
+}
+
+/* ---- what has happened since the table was made --------------------------------------------- */
+
+/* The last block that begins at or below an address; count if there is none. */
+static size_t find_below(const struct reach_block *blocks, size_t count, uint64_t addr)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (blocks[middle].addr <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? low - 1 : count;
+}
+
+static bool overlaps(const struct reach_block *block, const struct reach_block *after, size_t count)
+{
+	size_t last = find_below(after, count, block->addr + block->size_bytes - 1);
+
+	return last < count && after[last].addr + after[last].size_bytes > block->addr;
+}
+
+static bool is_known(const struct reach_graph *graph, const struct reach_block *young)
+{
+	size_t i = reach_find(graph->blocks, graph->count, young->addr);
+
+	return i < graph->count && graph->blocks[i].birth_ns == young->birth_ns;
+}
+
+static bool is_in_young(const struct reach_graph *graph, const struct reach_block *after,
+			size_t count, uint64_t addr)
+{
+	size_t i = find_below(after, count, addr);
+
+	return i < count && addr - after[i].addr < after[i].size_bytes &&
+	       !is_known(graph, &after[i]);
+}
+
+void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
+			 const struct reach_block *after, size_t after_count)
+{
+	for (uint32_t i = 0; i < graph->count; i++) {
+		size_t at = reach_find(after, after_count, blocks[i].addr);
+
+		if (at < after_count && after[at].birth_ns == blocks[i].birth_ns)
+			continue;
+		blocks[i].flags |= REACH_BLOCK_GONE;
+		if (overlaps(&blocks[i], after, after_count))
+			blocks[i].flags |= REACH_BLOCK_ANEW;
+	}
+	for (uint32_t i = 0; i < graph->found.root_count; i++) {
+		struct reach_root *root = &graph->found.roots[i];
+		bool is_memory = root->name == REACH_GAP || root->name == REACH_MAPPING;
+
+		if (is_memory && is_in_young(graph, after, after_count, root->addr))
+			root->name = REACH_YOUNG;
+	}
+}

@@ -1,0 +1,44 @@
+#pragma once
+/* graph: blocks, what points to them, and what the roots are called.
+ *
+ * Pure. Beside the table of blocks it needs 4 bytes for each block and for each edge, and 16 for
+ * each root; marking (mark.h) 8 more for each block.
+ */
+#include "proto/base/interned.h"
+#include "scan.h"
+
+struct reach_graph {
+	const struct reach_block *blocks; /* borrowed; by address */
+	uint32_t count;
+	struct reach_found found; /* of them */
+	/* What roots are called, by number: the name, and which class has it. */
+	struct interned names;
+	uint8_t *name_classes;
+	size_t name_room;
+};
+
+void reach_graph_deinit(struct reach_graph *graph);
+
+/* One more root, before they are named. */
+int reach_graph_add_root(struct reach_graph *graph, uint64_t addr, uint32_t edge,
+			 enum reach_class class);
+
+/* Blocks that are there after the scan, sorted; what is not in there any more is GONE from now on.
+ * Roots that stand in one that is not of the table are young. */
+void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
+			 const struct reach_block *after, size_t after_count);
+
+/* The number of a name: to be put into the roots that have it. */
+int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,
+		     uint32_t *ret);
+
+/* Of a root of a chain (mark.h): blocks that are roots themselves have names behind all others. */
+#define REACH_NAME_FREED(graph) ((graph)->names.count)
+#define REACH_NAME_OTHER(graph) ((graph)->names.count + 1)
+const char *reach_name_text(const struct reach_graph *graph, uint32_t name);
+enum reach_class reach_name_class(const struct reach_graph *graph, uint32_t name);
+
+static inline uint32_t reach_first_edge(const struct reach_graph *graph, uint32_t block)
+{
+	return block ? graph->found.ends[block - 1] : 0;
+}

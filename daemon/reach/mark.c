@@ -1,0 +1,286 @@
+#include "mark.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+
+struct marking {
+	const struct reach_graph *graph;
+	struct reach_mark *mark;
+	enum reach_level level;
+	uint32_t cut[REACH_LEVELS]; /* chains for what has no room; 0: none yet */
+};
+
+void reach_mark_deinit(struct reach_mark *mark)
+{
+	free(mark->order);
+	free(mark->chains_of);
+	free(mark->chains);
+	free(mark->buckets);
+	*mark = (struct reach_mark){ 0 };
+}
+
+/* ---- chains --------------------------------------------------------------------------------- */
+
+static bool is_same(const struct reach_chain *a, const struct reach_chain *b)
+{
+	return a->parent == b->parent && a->site == b->site && a->level == b->level &&
+	       a->is_root == b->is_root && a->is_cut == b->is_cut;
+}
+
+static uint32_t hash_of(const struct reach_chain *chain)
+{
+	uint64_t hash =
+		chain->parent * 0x9e3779b97f4a7c15u ^
+		(chain->site + ((uint64_t)chain->level << 34) + ((uint64_t)chain->is_root << 33)) *
+			0xbf58476d1ce4e5b9u;
+
+	return hash >> 32 ^ hash >> 15;
+}
+
+static void enter(struct reach_mark *mark, uint32_t chain)
+{
+	uint32_t i = hash_of(&mark->chains[chain]) & (mark->bucket_count - 1);
+
+	while (mark->buckets[i])
+		i = (i + 1) & (mark->bucket_count - 1);
+	mark->buckets[i] = chain;
+}
+
+static int make_buckets(struct reach_mark *mark)
+{
+	uint32_t wanted = mark->bucket_count ? 2 * mark->bucket_count : 1024;
+	uint32_t *buckets = calloc(wanted, sizeof(*buckets));
+
+	if (!buckets)
+		return -ENOMEM;
+	free(mark->buckets);
+	mark->buckets = buckets;
+	mark->bucket_count = wanted;
+	for (uint32_t i = 1; i < mark->chain_count; i++)
+		enter(mark, i);
+	return 0;
+}
+
+static int add_chain(struct reach_mark *mark, const struct reach_chain *chain, uint32_t *ret)
+{
+	if (array_make_room(&mark->chains, &mark->chain_room, mark->chain_count))
+		return -ENOMEM;
+	if (2 * (mark->chain_count + 1) > mark->bucket_count && make_buckets(mark))
+		return -ENOMEM;
+	*ret = mark->chain_count++;
+	mark->chains[*ret] = *chain;
+	enter(mark, *ret);
+	return 0;
+}
+
+static uint32_t find_chain(const struct reach_mark *mark, const struct reach_chain *chain)
+{
+	uint32_t i = hash_of(chain) & (mark->bucket_count - 1);
+
+	while (mark->buckets[i] && !is_same(&mark->chains[mark->buckets[i]], chain))
+		i = (i + 1) & (mark->bucket_count - 1);
+	return mark->buckets[i];
+}
+
+/* What has no room is all held by one chain of its level. */
+static int get_cut(struct marking *marking, uint32_t *ret)
+{
+	const struct reach_chain cut = { .level = marking->level, .is_root = true, .is_cut = true };
+	int r = marking->cut[marking->level]
+			? 0
+			: add_chain(marking->mark, &cut, &marking->cut[marking->level]);
+
+	*ret = marking->cut[marking->level];
+	return r;
+}
+
+static int get_chain(struct marking *marking, struct reach_chain chain, uint32_t *ret)
+{
+	struct reach_mark *mark = marking->mark;
+	uint32_t found = find_chain(mark, &chain), cut;
+	int r;
+
+	if (found) {
+		*ret = found;
+		return 0;
+	}
+	if (chain.depth >= REACH_MAX_LINKS || mark->chain_count >= REACH_MAX_CHAINS) {
+		r = get_cut(marking, &cut);
+		if (r || chain.parent == cut)
+			return r ? r : add_chain(mark, &chain, ret);
+		chain.parent = cut;
+		chain.depth = 1;
+		return get_chain(marking, chain, ret);
+	}
+	return add_chain(mark, &chain, ret);
+}
+
+/* The link of a site in a chain that leads to one of its blocks already; 0: there is none. */
+static uint32_t find_link(const struct reach_mark *mark, uint32_t chain, uint32_t site,
+			  enum reach_level level)
+{
+	for (; chain; chain = mark->chains[chain].parent) {
+		const struct reach_chain *link = &mark->chains[chain];
+
+		if (!link->is_root && link->site == site && link->level == level)
+			return chain;
+	}
+	return 0;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+static int reach(struct marking *marking, uint32_t block, uint32_t holder)
+{
+	struct reach_mark *mark = marking->mark;
+	uint32_t site = marking->graph->blocks[block].point;
+	uint32_t chain = find_link(mark, holder, site, marking->level);
+	int r = 0;
+
+	if (!chain)
+		r = get_chain(marking,
+			      (struct reach_chain){
+				      .parent = holder,
+				      .site = site,
+				      .level = marking->level,
+				      .depth = mark->chains[holder].depth + 1,
+			      },
+			      &chain);
+	if (r)
+		return r;
+	if (mark->chains[chain].parent == holder)
+		mark->chains[chain].entries++;
+	if (!(marking->graph->blocks[block].flags & REACH_BLOCK_GONE)) {
+		mark->chains[chain].blocks++;
+		mark->chains[chain].bytes += marking->graph->blocks[block].size_bytes;
+	}
+	mark->chains_of[block] = chain;
+	mark->order[mark->reached++] = block;
+	return 0;
+}
+
+static enum reach_level level_of_kind(enum reach_kind kind)
+{
+	return kind == REACH_PAST     ? REACH_HELD_PAST
+	       : kind == REACH_TAGGED ? REACH_GUESSED
+				      : REACH_HELD;
+}
+
+static int reach_by(struct marking *marking, uint32_t edge, uint32_t holder)
+{
+	uint32_t block = reach_target(edge);
+
+	if (level_of_kind(reach_kind(edge)) > marking->level || marking->mark->chains_of[block])
+		return 0;
+	return reach(marking, block, holder);
+}
+
+static int follow(struct marking *marking, uint32_t block)
+{
+	const struct reach_graph *graph = marking->graph;
+	uint32_t chain = marking->mark->chains_of[block];
+	int r = 0;
+
+	for (uint32_t i = reach_first_edge(graph, block); i < graph->found.ends[block] && r == 0;
+	     i++)
+		r = reach_by(marking, graph->found.edges[i], chain);
+	return r;
+}
+
+static int root_chain(struct marking *marking, uint32_t name, uint32_t *ret)
+{
+	return get_chain(
+		marking,
+		(struct reach_chain){ .site = name, .level = marking->level, .is_root = true },
+		ret);
+}
+
+static int take_roots(struct marking *marking)
+{
+	const struct reach_graph *graph = marking->graph;
+	int r = 0;
+
+	for (uint32_t i = 0; i < graph->found.root_count && r == 0; i++) {
+		const struct reach_root *root = &graph->found.roots[i];
+		uint32_t chain;
+
+		if (reach_class_level(graph->name_classes[root->name]) > marking->level ||
+		    level_of_kind(reach_kind(root->edge)) > marking->level ||
+		    marking->mark->chains_of[reach_target(root->edge)])
+			continue;
+		r = root_chain(marking, root->name, &chain);
+		if (r == 0)
+			r = reach_by(marking, root->edge, chain);
+	}
+	return r;
+}
+
+/* Blocks that are roots themselves. */
+static int take_blocks(struct marking *marking, uint32_t flag, uint32_t name)
+{
+	const struct reach_graph *graph = marking->graph;
+	int r = 0;
+
+	for (uint32_t i = 0; i < graph->count && r == 0; i++) {
+		uint32_t chain;
+
+		if (!(graph->blocks[i].flags & flag) || marking->mark->chains_of[i])
+			continue;
+		r = root_chain(marking, name, &chain);
+		if (r == 0)
+			r = reach(marking, i, chain);
+	}
+	return r;
+}
+
+static int mark_level(struct marking *marking)
+{
+	struct reach_mark *mark = marking->mark;
+	uint32_t before = mark->reached;
+	int r = take_roots(marking);
+
+	if (r == 0 && marking->level == REACH_HELD)
+		r = take_blocks(marking, REACH_BLOCK_SHARED | REACH_BLOCK_ANEW,
+				REACH_NAME_OTHER(marking->graph));
+	if (r == 0 && marking->level == REACH_STALE)
+		r = take_blocks(marking, REACH_BLOCK_GONE, REACH_NAME_FREED(marking->graph));
+	/* of those that were reached before, edges that say less count now, too */
+	if (marking->level == REACH_HELD_PAST || marking->level == REACH_GUESSED)
+		before = 0;
+	for (uint32_t i = before; i < mark->reached && r == 0; i++)
+		r = follow(marking, mark->order[i]);
+	return r;
+}
+
+static int prepare(struct marking *marking)
+{
+	struct reach_mark *mark = marking->mark;
+
+	mark->order = malloc((marking->graph->count + 1ul) * sizeof(*mark->order));
+	mark->chains_of = calloc(marking->graph->count + 1ul, sizeof(*mark->chains_of));
+	if (!mark->order || !mark->chains_of || make_buckets(mark) ||
+	    array_make_room(&mark->chains, &mark->chain_room, 0))
+		return -ENOMEM;
+	mark->chains[0] = (struct reach_chain){ 0 }; /* of what is not reached */
+	mark->chain_count = 1;
+	return 0;
+}
+
+int reach_mark(const struct reach_graph *graph, struct reach_mark *ret)
+{
+	_cleanup_(reach_mark_deinit) struct reach_mark mark = { 0 };
+	struct marking marking = { .graph = graph, .mark = &mark };
+	int r = prepare(&marking);
+
+	for (marking.level = REACH_HELD; marking.level < REACH_LEVELS && r == 0; marking.level++)
+		r = mark_level(&marking);
+	if (r)
+		return r;
+	*ret = mark;
+	mark = (struct reach_mark){ 0 };
+	return 0;
+}

@@ -1,0 +1,245 @@
+#include "scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+
+#define WORD sizeof(uint64_t)
+#define PAGE_BYTES 4096u
+
+struct scanning {
+	struct reach_finder finder;
+	const struct reach_limits *limits;
+	struct reach_found *found;
+	uint32_t block;	 /* the first that ends behind what was scanned */
+	uint64_t *words; /* REACH_PIECE_BYTES */
+};
+
+void reach_found_deinit(struct reach_found *found)
+{
+	free(found->ends);
+	free(found->edges);
+	free(found->roots);
+	*found = (struct reach_found){ 0 };
+}
+
+bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
+{
+	uint32_t before = 0;
+
+	if (found->block_count != block_count)
+		return false;
+	for (uint32_t i = 0; i < block_count; i++) {
+		if (found->ends[i] < before)
+			return false;
+		before = found->ends[i];
+	}
+	if (before != found->edge_count)
+		return false;
+	for (uint32_t i = 0; i < found->edge_count; i++)
+		if (reach_target(found->edges[i]) >= block_count)
+			return false;
+	for (uint32_t i = 0; i < found->root_count; i++)
+		if (reach_target(found->roots[i].edge) >= block_count ||
+		    found->roots[i].name >= REACH_CLASSES)
+			return false;
+	return true;
+}
+
+/* ---- words ---------------------------------------------------------------------------------- */
+
+static uint64_t end_of(const struct scanning *scanning, uint32_t block)
+{
+	return scanning->finder.addrs[block] + scanning->finder.sizes[block];
+}
+
+static int add_edge(struct scanning *scanning, uint32_t edge)
+{
+	struct reach_found *found = scanning->found;
+	uint32_t first = scanning->block ? found->ends[scanning->block - 1] : 0;
+
+	if (found->edge_count > first && found->edges[found->edge_count - 1] == edge)
+		return 0;
+	if (found->edge_count >= scanning->limits->max_edges)
+		return -E2BIG;
+	if (array_make_room(&found->edges, &found->edge_room, found->edge_count))
+		return -ENOMEM;
+	found->edges[found->edge_count++] = edge;
+	return 0;
+}
+
+/* Words that stand in the block that scanning is at. */
+static int take_block_words(struct scanning *scanning, const uint64_t *words, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		uint32_t edge = reach_point(&scanning->finder, words[i]);
+
+		if (edge != REACH_NONE)
+			r = add_edge(scanning, edge);
+	}
+	return r;
+}
+
+static int add_root(struct scanning *scanning, uint64_t addr, uint32_t edge, uint32_t class)
+{
+	struct reach_found *found = scanning->found;
+
+	if (found->root_count >= scanning->limits->max_roots)
+		return -E2BIG;
+	if (array_make_room(&found->roots, &found->root_room, found->root_count))
+		return -ENOMEM;
+	found->roots[found->root_count++] = (struct reach_root){ addr, edge, class };
+	return 0;
+}
+
+/* Allocators keep, at the head of what they cut blocks from, where the first block is: of memory
+ * that may be an allocator's a word to where both a block and a page begin says nothing. */
+static enum reach_class class_of(const struct scanning *scanning, uint32_t edge,
+				 enum reach_class class)
+{
+	bool is_start = reach_kind(edge) == REACH_START;
+
+	if (class == REACH_MAPPING && is_start &&
+	    scanning->finder.addrs[reach_target(edge)] % PAGE_BYTES == 0)
+		return REACH_GAP;
+	return class;
+}
+
+static int take_other_words(struct scanning *scanning, const uint64_t *words, size_t count,
+			    uint64_t addr, enum reach_class class)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		uint32_t edge = reach_point(&scanning->finder, words[i]);
+
+		if (edge != REACH_NONE)
+			r = add_root(scanning, addr + i * WORD, edge,
+				     class_of(scanning, edge, class));
+	}
+	return r;
+}
+
+/* Blocks that end at or below have all their edges. */
+static void pass_blocks(struct scanning *scanning, uint64_t addr)
+{
+	struct reach_found *found = scanning->found;
+
+	while (scanning->block < scanning->finder.count &&
+	       end_of(scanning, scanning->block) <= addr)
+		found->ends[scanning->block++] = found->edge_count;
+}
+
+/* The first word boundary at or above. */
+static uint64_t round_up(uint64_t addr)
+{
+	return (addr + WORD - 1) / WORD * WORD;
+}
+
+/* From addr on, words of one block or of none: up to where? A word that a block ends in is its. */
+static uint64_t end_of_part(const struct scanning *scanning, uint64_t addr, bool *ret_is_block)
+{
+	uint64_t start;
+
+	*ret_is_block = false;
+	if (scanning->block == scanning->finder.count)
+		return UINT64_MAX;
+	start = round_up(scanning->finder.addrs[scanning->block]);
+	if (addr < start)
+		return start;
+	*ret_is_block = true;
+	return round_up(end_of(scanning, scanning->block));
+}
+
+static int take_piece(struct scanning *scanning, const uint64_t *words, size_t count, uint64_t addr,
+		      enum reach_class class)
+{
+	uint64_t end = addr + count * WORD;
+	int r = 0;
+
+	while (addr < end && r == 0) {
+		bool is_block;
+		uint64_t part_end;
+		size_t part;
+
+		pass_blocks(scanning, addr);
+		part_end = end_of_part(scanning, addr, &is_block);
+		part = ((part_end < end ? part_end : end) - addr) / WORD;
+		r = is_block ? take_block_words(scanning, words, part)
+			     : take_other_words(scanning, words, part, addr, class);
+		words += part;
+		addr += part * WORD;
+	}
+	return r;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* What cannot be read is passed over page by page: it was unmapped just now. */
+static int take_range(struct scanning *scanning, const struct reach_range *range,
+		      const struct reach_source *source)
+{
+	uint64_t addr = range->start;
+	int r = 0;
+
+	while (addr < range->end && r == 0) {
+		uint64_t left = range->end - addr, page_left = PAGE_BYTES - addr % PAGE_BYTES;
+		size_t size = left < REACH_PIECE_BYTES ? left : REACH_PIECE_BYTES;
+		ssize_t got = source->read(source->context, addr, scanning->words, size);
+
+		if (got < 0 && got != -EIO && got != -EFAULT)
+			return got;
+		if (got < (ssize_t)WORD) {
+			page_left = page_left < left ? page_left : left;
+			scanning->found->short_bytes += page_left;
+			addr += page_left;
+			continue;
+		}
+		got -= got % WORD;
+		scanning->found->read_bytes += got;
+		r = take_piece(scanning, scanning->words, got / WORD, addr, range->class);
+		addr += got;
+	}
+	return r;
+}
+
+static bool are_ranges(const struct reach_range *ranges, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (ranges[i].start >= ranges[i].end || ranges[i].start % WORD ||
+		    ranges[i].end % WORD || ranges[i].class >= REACH_CLASSES ||
+		    (i && ranges[i].start < ranges[i - 1].end))
+			return false;
+	return true;
+}
+
+int reach_scan(const uint64_t *addrs, const uint64_t *sizes, uint32_t count,
+	       const struct reach_range *ranges, uint32_t range_count,
+	       const struct reach_source *source, const struct reach_limits *limits,
+	       struct reach_found *ret)
+{
+	_cleanup_(reach_found_deinit) struct reach_found found = { .block_count = count };
+	_cleanup_free_ uint64_t *words = malloc(REACH_PIECE_BYTES);
+	struct scanning scanning = { .limits = limits, .found = &found, .words = words };
+	int r = are_ranges(ranges, range_count) ? 0 : -EINVAL;
+
+	found.ends = calloc(count + 1ul, sizeof(*found.ends));
+	if (!words || !found.ends)
+		return -ENOMEM;
+	if (r == 0)
+		r = reach_finder_init(&scanning.finder, addrs, sizes, count);
+	for (uint32_t i = 0; i < range_count && r == 0; i++)
+		r = take_range(&scanning, &ranges[i], source);
+	pass_blocks(&scanning, UINT64_MAX);
+	reach_finder_deinit(&scanning.finder);
+	if (r)
+		return r;
+	*ret = found;
+	found = (struct reach_found){ 0 };
+	return 0;
+}

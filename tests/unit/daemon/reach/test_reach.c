@@ -1,0 +1,476 @@
+/* What holds a block, how surely, and what nothing holds: in a made-up process, word by word. */
+#include "world.h"
+
+/* ---- kinds of pointers ---------------------------------------------------------------------- */
+
+static void a_pointer_to_it_or_into_it_holds(void **state)
+{
+	struct world *world = world_new(8);
+	uint64_t start = world_block(world, 0x100, 64, 1),
+		 inside = world_block(world, 0x200, 64, 1);
+	uint64_t low_bit = world_block(world, 0x300, 64, 1),
+		 lost = world_block(world, 0x400, 64, 1);
+
+	world_set(world, GLOBALS + 8, start);
+	world_set(world, STACK + PAGE + 16, inside + 63);
+	world_set(world, POOL, low_bit | 1);
+	world_look(world);
+	assert_int_equal(world_level(world, start), REACH_HELD);
+	assert_int_equal(world_level(world, inside), REACH_HELD);
+	assert_int_equal(world_level(world, low_bit), REACH_HELD);
+	assert_int_equal(world_level(world, lost), REACH_UNREACHED);
+	world_free(world);
+}
+
+/* Where regions touch, what points to the second would hold the first as well. */
+static void the_end_of_one_is_not_the_start_of_the_next(void **state)
+{
+	struct world *world = world_new(4);
+	uint64_t first = world_block(world, 0x100, 64, 1),
+		 second = world_block(world, 0x140, 64, 1);
+	uint64_t alone = world_block(world, 0x400, 64, 1);
+
+	world_set(world, GLOBALS, second);
+	world_set(world, GLOBALS + 8, alone + 64);
+	world_look(world);
+	assert_int_equal(world_level(world, first), REACH_UNREACHED);
+	assert_int_equal(world_level(world, second), REACH_HELD);
+	assert_int_equal(world_level(world, alone), REACH_HELD_PAST);
+	world_free(world);
+}
+
+static void tags_and_leftovers_are_unknown(void **state)
+{
+	struct world *world = world_new(8);
+	uint64_t high_tag = world_block(world, 0x100, 64, 1),
+		 shifted = world_block(world, 0x200, 64, 1);
+	uint64_t stale = world_block(world, 0x300, 64, 1),
+		 free_memory = world_block(world, 0x400, 64, 1);
+	uint64_t behind = world_block(world, 0x500, 64, 1);
+
+	world_set(world, GLOBALS, 0x7ff8000000000000ull | high_tag);
+	world_set(world, GLOBALS + 8, shifted << 16);
+	world_set(world, STACK + 8, stale);
+	world_set(world, HEAP + 0x1000, free_memory);
+	world_set(world, stale, behind);
+	world_look(world);
+	assert_int_equal(world_level(world, high_tag), REACH_GUESSED);
+	assert_int_equal(world_level(world, shifted), REACH_GUESSED);
+	assert_int_equal(world_level(world, stale), REACH_STALE);
+	assert_int_equal(world_level(world, behind), REACH_STALE);
+	assert_int_equal(world_level(world, free_memory), REACH_STALE);
+	world_free(world);
+}
+
+/* The head of an allocator's slab says where its first region is. */
+static void a_pages_first_block_is_not_held_by_a_mapping(void **state)
+{
+	struct world *world = world_new(4);
+	uint64_t first = world_block(world, 0x1000, 64, 1),
+		 second = world_block(world, 0x2040, 64, 1);
+	uint64_t named = world_block(world, 0x3000, 64, 1);
+
+	world_set(world, POOL, first);
+	world_set(world, POOL + 8, second);
+	world_set(world, GLOBALS, named);
+	world_look(world);
+	assert_int_equal(world_level(world, first), REACH_STALE);
+	assert_int_equal(world_level(world, second), REACH_HELD);
+	assert_int_equal(world_level(world, named), REACH_HELD);
+	world_free(world);
+}
+
+/* A word that a block ends in is the block's; one that stands behind is not. */
+static void words_of_odd_blocks(void **state)
+{
+	struct world *world = world_new(8);
+	uint64_t odd = world_block(world, 0x100, 20, 1), one = world_block(world, 0x200, 64, 2);
+	uint64_t two = world_block(world, 0x300, 64, 2);
+
+	world_set(world, GLOBALS, odd);
+	world_set(world, odd + 16, one);
+	world_set(world, odd + 24, two);
+	world_look(world);
+	assert_int_equal(world_level(world, one), REACH_HELD);
+	assert_int_equal(world_level(world, two), REACH_STALE);
+	world_free(world);
+}
+
+/* ---- what changes meanwhile ----------------------------------------------------------------- */
+
+static void young_blocks_hold_and_freed_ones_do_not_surely(void **state)
+{
+	const struct reach_limits limits = { 1000, 1000 };
+	struct world *world = world_new(8);
+	uint64_t by_young = world_block(world, 0x100, 64, 1),
+		 freed = world_block(world, 0x200, 64, 1);
+	uint64_t by_freed = world_block(world, 0x300, 64, 1),
+		 again = world_block(world, 0x400, 64, 1);
+	uint64_t by_again = world_block(world, 0x500, 64, 1);
+
+	world_set(world, HEAP + 0x1008, by_young);
+	world_set(world, freed, by_freed);
+	world_set(world, again, by_again);
+	assert_int_equal(world_scan_within(world, &limits), 0);
+	world->after[0] = world->blocks[0];
+	world->after[1] = world->blocks[2];
+	world->after[2] = (struct reach_block){ again, 32, 2, 1, 0 }; /* another one is there now */
+	world->after[3] = world->blocks[4];
+	world->after[4] = (struct reach_block){ HEAP + 0x1000, 64, 2, 1, 0 };
+	world->after_count = 5;
+	world_mark(world);
+	assert_int_equal(world_level(world, by_young), REACH_HELD);
+	assert_int_equal(world_level(world, by_freed), REACH_STALE);
+	assert_int_equal(world_level(world, by_again), REACH_HELD);
+	assert_int_equal(world_chain(world, freed)->blocks,
+			 1); /* by_freed: it is not counted itself */
+	world_free(world);
+}
+
+static void what_cannot_be_read_is_counted(void **state)
+{
+	struct world *world = world_new(4);
+	uint64_t before = world_block(world, 0x100, 64, 1),
+		 held = world_block(world, 0x3000, 64, 1);
+	uint64_t in_hole = world_block(world, 0x1000, 64, 1),
+		 far = world_block(world, 0x5000, 64, 1);
+
+	world->hole = HEAP + PAGE;
+	world_set(world, GLOBALS, before);
+	world_set(world, GLOBALS + 8, in_hole);
+	world_set(world, before, held);
+	world_set(world, in_hole, far);
+	world_look(world);
+	assert_int_equal(world->graph.found.short_bytes, PAGE);
+	assert_int_equal(world_level(world, held), REACH_HELD);
+	assert_int_equal(world_level(world, far), REACH_UNREACHED);
+	world_free(world);
+}
+
+/* ---- chains ---------------------------------------------------------------------------------- */
+
+static void a_list_is_one_link_and_so_is_one_with_values(void **state)
+{
+	enum { NODES = 3000 };
+	struct world *world = world_new(2 * NODES);
+	const struct reach_chain *node, *value;
+
+	for (uint64_t i = 0; i < NODES; i++) {
+		world_block(world, 0x100 + 128 * i, 48, 1);
+		world_block(world, 0x140 + 128 * i, 48, 2);
+		world_set(world, HEAP + 0x100 + 128 * i, HEAP + 0x140 + 128 * i);
+		if (i + 1 < NODES) /* the value holds the next node */
+			world_set(world, HEAP + 0x140 + 128 * i, HEAP + 0x180 + 128 * i);
+	}
+	world_set(world, GLOBALS, HEAP + 0x100);
+	world_look(world);
+	value = world_chain(world, HEAP + 0x140 + 128 * (NODES - 1));
+	node = world_chain(world, HEAP + 0x100 + 128 * (NODES - 1));
+	assert_int_equal(value->blocks, NODES);
+	assert_int_equal(value->bytes, 48 * NODES);
+	assert_int_equal(value->site, 2);
+	assert_ptr_equal(&world->mark.chains[value->parent], node);
+	assert_int_equal(node->blocks, NODES);
+	assert_true(world->mark.chains[node->parent].is_root);
+	assert_string_equal(reach_name_text(&world->graph, world->mark.chains[node->parent].site),
+			    "global");
+	assert_int_equal(world->mark.chain_count, 4);
+	world_free(world);
+}
+
+static void long_chains_are_cut_and_nothing_is_forgotten(void **state)
+{
+	enum { SITES = 500 };
+	struct world *world = world_new(SITES);
+	uint64_t blocks = 0;
+
+	for (uint32_t i = 0; i < SITES; i++) {
+		world_block(world, 0x100 + 64ull * i, 32, i);
+		world_set(world, HEAP + 0x100 + 64ull * i, HEAP + 0x140 + 64ull * i);
+	}
+	world_set(world, GLOBALS, HEAP + 0x100);
+	world_look(world);
+	for (uint32_t i = 1; i < world->mark.chain_count; i++) {
+		assert_true(world->mark.chains[i].depth <= REACH_MAX_LINKS);
+		blocks += world->mark.chains[i].blocks;
+	}
+	assert_int_equal(blocks, SITES);
+	world_free(world);
+}
+
+/* ---- lost ------------------------------------------------------------------------------------ */
+
+static void cycles_and_what_hangs_on_them(void **state)
+{
+	struct world *world = world_new(16);
+	uint64_t a = world_block(world, 0x100, 32, 1), b = world_block(world, 0x200, 32, 2);
+	uint64_t under = world_block(world, 0x300, 32, 3), self = world_block(world, 0x400, 32, 4);
+	uint64_t alone = world_block(world, 0x500, 32, 5), held = world_block(world, 0x600, 32, 6);
+	const uint8_t expected[] = { REACH_LOST_CYCLE, REACH_LOST_CYCLE, REACH_LOST_UNDER,
+				     REACH_LOST_CYCLE, REACH_LOST_ALONE };
+	uint32_t lost[5], count = 0;
+	uint8_t *kinds = NULL;
+
+	world_set(world, a, b);
+	world_set(world, b, a);
+	world_set(world, b + 8, under);
+	world_set(world, self, self);
+	world_set(world, alone, held);
+	world_set(world, GLOBALS, held);
+	world_look(world);
+	for (uint32_t i = 0; i < world->count; i++)
+		if (reach_level_of(&world->mark, i) == REACH_UNREACHED)
+			lost[count++] = i;
+	assert_int_equal(count, 5);
+	assert_int_equal(reach_lost_kinds(&world->graph, lost, count, &kinds), 0);
+	assert_memory_equal(kinds, expected, sizeof(expected));
+	free(kinds);
+	world_free(world);
+}
+
+/* By recursion it would need gigabytes of stack. */
+static void a_long_lost_list(void **state)
+{
+	enum { NODES = 30000 };
+	struct world *world = world_new(NODES);
+	uint32_t *lost = calloc(NODES, sizeof(*lost));
+	uint8_t *kinds = NULL;
+
+	for (uint64_t i = 0; i < NODES; i++) {
+		world_block(world, 64 + 64 * i, 48, 1);
+		if (i + 1 < NODES)
+			world_set(world, HEAP + 64 + 64 * i, HEAP + 128 + 64 * i);
+		if (i)
+			world_set(world, HEAP + 64 + 64 * i + 8, HEAP + 64 * i);
+		lost[i] = i;
+	}
+	world_look(world);
+	assert_int_equal(world->mark.reached, 0);
+	assert_int_equal(reach_lost_kinds(&world->graph, lost, NODES, &kinds), 0);
+	for (uint32_t i = 0; i < NODES; i++)
+		assert_int_equal(kinds[i], REACH_LOST_CYCLE);
+	free(kinds);
+	free(lost);
+	world_free(world);
+}
+
+/* ---- retained -------------------------------------------------------------------------------- */
+
+static const struct reach_retained *retained_of(const struct reach_retained *list, uint32_t count,
+						uint32_t id, bool is_root)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (list[i].id == id && list[i].is_root == is_root)
+			return &list[i];
+	fail_msg("nothing retained by %u", id);
+	return NULL;
+}
+
+/* A list with two directions under a head, its values, and one that is held from elsewhere, too. */
+static void a_site_retains_what_it_dominates(void **state)
+{
+	enum { NODES = 2000 };
+	struct world *world = world_new(3 * NODES);
+	uint64_t head = world_block(world, 0x20, 16, 1);
+	struct reach_retained *list = NULL;
+	uint32_t count = 0;
+
+	for (uint64_t i = 0; i < NODES; i++) {
+		uint64_t node = world_block(world, 0x100 + 256 * i, 48, 2);
+		uint64_t value = world_block(world, 0x180 + 256 * i, 32, 3);
+
+		world_set(world, node, i + 1 < NODES ? node + 256 : 0);
+		world_set(world, node + 8, i ? node - 256 : head);
+		world_set(world, node + 16, value);
+	}
+	world_block(world, 0x180000, 64, 4);
+	world_set(world, HEAP + 0x100, HEAP + 0x100 + 256);
+	world_set(world, head, HEAP + 0x100);
+	world_set(world, head + 8, HEAP + 0x180000);
+	world_set(world, GLOBALS, head);
+	world_set(world, STACK + PAGE, HEAP + 0x180000);
+	world_set(world, POOL, HEAP + 0x180 + 256 * 7); /* one value of 2,000: less than 1 % */
+	world_look(world);
+	assert_int_equal(reach_retained(&world->graph, &world->mark, &list, &count), 0);
+	assert_int_equal(retained_of(list, count, 1, false)->bytes, 16 + NODES * 80);
+	assert_int_equal(retained_of(list, count, 2, false)->blocks, 2 * NODES);
+	assert_int_equal(retained_of(list, count, 3, false)->bytes, NODES * 32);
+	assert_int_equal(retained_of(list, count, 4, false)->bytes, 64);
+	assert_int_equal(list[retained_of(list, count, 3, false)->under].id, 2);
+	assert_true(list[retained_of(list, count, 1, false)->under].is_root);
+	assert_int_equal(retained_of(list, count, 4, false)->under,
+			 retained_of(list, count, 4, false) - list);
+	free(list);
+	world_free(world);
+}
+
+/* ---- an enemy's memory ----------------------------------------------------------------------- */
+
+static void all_words_are_pointers(void **state)
+{
+	const struct reach_limits few = { 100, 100 };
+	struct world *world = world_new(4);
+	uint64_t a = world_block(world, 0x100, 0x80000, 1), b = world_block(world, 0x100000, 64, 2);
+
+	for (uint64_t at = a; at < a + 0x80000; at += 8)
+		world_set(world, at, b);
+	world_set(world, GLOBALS, a);
+	world_look(world);
+	assert_int_equal(world->graph.found.edge_count, 1);
+	reach_mark_deinit(&world->mark);
+	reach_graph_deinit(&world->graph);
+	for (uint64_t at = a; at < a + 0x80000; at += 16)
+		world_set(world, at, a);
+	assert_int_equal(world_scan_within(world, &few), -E2BIG);
+	world_free(world);
+}
+
+/* Of a table that was copied while blocks came and went. */
+static void blocks_overlap_or_have_no_size(void **state)
+{
+	struct world *world = world_new(8);
+	uint64_t outer = world_block(world, 0x1000, 0x1000, 1),
+		 inner = world_block(world, 0x1800, 64, 2);
+	uint64_t target = world_block(world, 0x4000, 64, 3),
+		 empty = world_block(world, 0x5000, 0, 4);
+
+	world_block(world, 0x1800, 32, 9); /* born at the same time: one of them stays */
+	world->blocks[world->count - 1].birth_ns = 0;
+	world_set(world, inner, target);
+	world_set(world, GLOBALS, empty);
+	world_look(world);
+	assert_int_equal(world->count, 4);
+	/* an allocator above another: nobody need point to what it takes its blocks from */
+	assert_int_equal(world_level(world, outer), REACH_HELD);
+	assert_int_equal(
+		reach_name_class(&world->graph,
+				 world->mark.chains[world_chain(world, outer)->parent].site),
+		REACH_OTHER);
+	assert_int_equal(world_level(world, inner), REACH_UNREACHED);
+	assert_int_equal(world_level(world, target), REACH_UNREACHED);
+	assert_int_equal(world_level(world, empty), REACH_HELD);
+	world_free(world);
+}
+
+static void senseless_tables_and_answers_are_refused(void **state)
+{
+	const uint64_t addrs[] = { 0x2000, 0x1000 }, sizes[] = { 8, 8 };
+	const uint64_t wraps[] = { UINT64_MAX - 7 }, far[] = { 64 };
+	const struct reach_limits limits = { 10, 10 };
+	const struct reach_range bad = { 0x1004, 0x2000, REACH_GLOBAL, 0 };
+	const struct reach_source source = { NULL, NULL };
+	uint32_t ends[] = { 1, 0 }, edges[] = { 0 };
+	struct reach_found found = {
+		.ends = ends, .edges = edges, .block_count = 2, .edge_count = 1
+	};
+	struct reach_root root = { 0, 2, REACH_GLOBAL };
+	struct reach_found ret;
+
+	assert_int_equal(reach_scan(addrs, sizes, 2, NULL, 0, &source, &limits, &ret), -EINVAL);
+	assert_int_equal(reach_scan(wraps, far, 1, NULL, 0, &source, &limits, &ret), -EINVAL);
+	assert_int_equal(reach_scan(addrs, sizes, 0, &bad, 1, &source, &limits, &ret), -EINVAL);
+	assert_false(reach_found_is_sound(&found, 2));
+	ends[1] = 1;
+	assert_true(reach_found_is_sound(&found, 2));
+	assert_false(reach_found_is_sound(&found, 3));
+	edges[0] = 2;
+	assert_false(reach_found_is_sound(&found, 2));
+	edges[0] = 1;
+	found.roots = &root;
+	found.root_count = 1;
+	assert_false(reach_found_is_sound(&found, 2));
+	root.edge = 1;
+	root.name = REACH_CLASSES;
+	assert_false(reach_found_is_sound(&found, 2));
+}
+
+/* ---- the search against a list ----------------------------------------------------------------
+ */
+
+static uint64_t next_number(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static uint32_t point_by_list(const struct reach_block *blocks, size_t count, uint64_t word)
+{
+	uint32_t past = REACH_NONE;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (word == blocks[i].addr)
+			return i;
+		if (word > blocks[i].addr && word - blocks[i].addr < blocks[i].size_bytes)
+			return i | (uint32_t)REACH_INSIDE << REACH_KIND_SHIFT;
+		if (word == blocks[i].addr + blocks[i].size_bytes)
+			past = i | (uint32_t)REACH_PAST << REACH_KIND_SHIFT;
+	}
+	return past;
+}
+
+static void any_word_in_any_table(void **state)
+{
+	enum { BLOCKS = 300, WORDS = 4000 };
+	uint64_t seed = 88172645463325252ull, addrs[BLOCKS], sizes[BLOCKS];
+
+	for (unsigned round = 0; round < 20; round++) {
+		struct reach_block blocks[BLOCKS];
+		struct reach_finder finder;
+		size_t count = BLOCKS;
+
+		for (size_t i = 0; i < BLOCKS; i++) {
+			uint64_t far =
+				next_number(&seed) % 4 ? 0 : next_number(&seed) % (1ull << 40);
+
+			blocks[i] = (struct reach_block){
+				.addr = HEAP + far + next_number(&seed) % (1u << (8 + round)) * 16,
+				.size_bytes = 1 + next_number(&seed) % (1u << (1 + round)),
+				.birth_ns = i,
+			};
+		}
+		assert_int_equal(reach_sort(blocks, &count), 0);
+		for (size_t i = 0; i < count; i++) {
+			addrs[i] = blocks[i].addr;
+			sizes[i] = blocks[i].size_bytes;
+		}
+		assert_int_equal(reach_finder_init(&finder, addrs, sizes, count), 0);
+		for (size_t i = 0; i < WORDS; i++) {
+			const struct reach_block *near = &blocks[next_number(&seed) % count];
+			uint64_t word = near->addr +
+					next_number(&seed) % (2 * near->size_bytes + 2) -
+					next_number(&seed) % 2 * next_number(&seed) % 64;
+
+			assert_int_equal(reach_point(&finder, word),
+					 point_by_list(blocks, count, word));
+		}
+		assert_int_equal(reach_point(&finder, 0), REACH_NONE);
+		assert_int_equal(reach_point(&finder, UINT64_MAX), REACH_NONE);
+		reach_finder_deinit(&finder);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pointer_to_it_or_into_it_holds),
+		cmocka_unit_test(the_end_of_one_is_not_the_start_of_the_next),
+		cmocka_unit_test(tags_and_leftovers_are_unknown),
+		cmocka_unit_test(a_pages_first_block_is_not_held_by_a_mapping),
+		cmocka_unit_test(words_of_odd_blocks),
+		cmocka_unit_test(young_blocks_hold_and_freed_ones_do_not_surely),
+		cmocka_unit_test(what_cannot_be_read_is_counted),
+		cmocka_unit_test(a_list_is_one_link_and_so_is_one_with_values),
+		cmocka_unit_test(long_chains_are_cut_and_nothing_is_forgotten),
+		cmocka_unit_test(cycles_and_what_hangs_on_them),
+		cmocka_unit_test(a_long_lost_list),
+		cmocka_unit_test(a_site_retains_what_it_dominates),
+		cmocka_unit_test(all_words_are_pointers),
+		cmocka_unit_test(blocks_overlap_or_have_no_size),
+		cmocka_unit_test(senseless_tables_and_answers_are_refused),
+		cmocka_unit_test(any_word_in_any_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
