@@ -59,7 +59,27 @@ static bool is_code(Elf *elf, const GElf_Sym *sym, uint64_t *ret_section_end)
 	return true;
 }
 
-static int add_table(struct symtab *symtab, Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
+/* Thread-local ones have no address of their own. */
+static bool is_data(Elf *elf, const GElf_Sym *sym, uint64_t *ret_section_end)
+{
+	Elf_Scn *section;
+	GElf_Shdr header;
+
+	if (sym->st_shndx == SHN_UNDEF || sym->st_shndx >= SHN_LORESERVE ||
+	    GELF_ST_TYPE(sym->st_info) != STT_OBJECT)
+		return false;
+	section = elf_getscn(elf, sym->st_shndx);
+	if (!section || !gelf_getshdr(section, &header) || !(header.sh_flags & SHF_ALLOC) ||
+	    sym->st_value < header.sh_addr || sym->st_value - header.sh_addr >= header.sh_size)
+		return false;
+	*ret_section_end = header.sh_addr + header.sh_size;
+	return true;
+}
+
+typedef bool (*wanted_fn)(Elf *elf, const GElf_Sym *sym, uint64_t *ret_section_end);
+
+static int add_table(struct symtab *symtab, Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
+		     wanted_fn is_wanted)
 {
 	Elf_Data *data = elf_getdata(section, NULL);
 	size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
@@ -71,7 +91,7 @@ static int add_table(struct symtab *symtab, Elf *elf, Elf_Scn *section, const GE
 
 		if (!gelf_getsym(data, i, &sym))
 			break;
-		if (!is_code(elf, &sym, &symbol.section_end))
+		if (!is_wanted(elf, &sym, &symbol.section_end))
 			continue;
 		symbol.name = elf_strptr(elf, header->sh_link, sym.st_name);
 		if (!symbol.name || is_noise(symbol.name))
@@ -86,7 +106,7 @@ static int add_table(struct symtab *symtab, Elf *elf, Elf_Scn *section, const GE
 	return 0;
 }
 
-int symtab_add(struct symtab *symtab, Elf *elf)
+static int add_tables(struct symtab *symtab, Elf *elf, wanted_fn is_wanted)
 {
 	size_t before = symtab->count;
 	Elf_Scn *section = NULL;
@@ -98,11 +118,21 @@ int symtab_add(struct symtab *symtab, Elf *elf)
 		if (!gelf_getshdr(section, &header) ||
 		    (header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM))
 			continue;
-		r = add_table(symtab, elf, section, &header);
+		r = add_table(symtab, elf, section, &header, is_wanted);
 		if (r)
 			return r;
 	}
 	return symtab->count == before ? -ENOENT : 0;
+}
+
+int symtab_add(struct symtab *symtab, Elf *elf)
+{
+	return add_tables(symtab, elf, is_code);
+}
+
+int symtab_add_data(struct symtab *symtab, Elf *elf)
+{
+	return add_tables(symtab, elf, is_data);
 }
 
 /* By address; of one address the best name last, so that the search meets it first. */

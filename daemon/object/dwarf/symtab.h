@@ -1,5 +1,5 @@
 #pragma once
-/* symtab: which function symbol of an ELF file covers an address.
+/* symtab: which symbol of an ELF file, of its functions or of its variables, covers an address.
  *
  * Runs inside the worker. Symbols may come from several tables (.symtab, .dynsym, the separate
  * debug file's, the mini debug info's); all hold link-time addresses of the same object. Not
@@ -27,6 +27,8 @@ struct symtab {
 
 /* Adds the function symbols of both tables of elf, which must outlive the symtab. -ENOENT: none. */
 int symtab_add(struct symtab *symtab, Elf *elf);
+/* The same of variables. */
+int symtab_add_data(struct symtab *symtab, Elf *elf);
 void symtab_deinit(struct symtab *symtab);
 
 /* The innermost symbol that covers vaddr; of several at one address the one a person would use

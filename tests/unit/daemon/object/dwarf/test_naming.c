@@ -1,6 +1,10 @@
 /* Names of addresses in C, C++ and Rust programs, DWARF 4 and 5. */
 #include "tests/unit/name_judge.h"
 
+#include "daemon/object/dwarf/data_naming.h"
+
+#include <inttypes.h>
+
 static const char rust_source[] =
 	"use std::collections::HashMap;\n"
 	"struct Shelf<T> { items: Vec<T> }\n"
@@ -180,12 +184,75 @@ static void test_rust(void **state)
 	assert_int_equal(count_named("rust_v0", "_R"), 0);
 }
 
+/* ---- variables ------------------------------------------------------------------------------- */
+
+/* Where a file's writable segment has an address, as if its bss were in the file, too. */
+static uint64_t place_of_variable(const char *path, const char *variable)
+{
+	char command[512];
+	uint64_t offset = 0, start = 0, addr = 0;
+	_cleanup_free_ char *text = NULL;
+	FILE *out;
+
+	snprintf(command, sizeof(command),
+		 "cd %s && readelf -lW %s | awk '/LOAD.* RW / { print $2, $3 }' && nm %s | awk '$3 "
+		 "== \"%s\" "
+		 "{ print $1 }'",
+		 directory, path, path, variable);
+	out = popen(command, "r");
+	assert_non_null(out);
+	assert_int_equal(fscanf(out, "%" SCNx64 " %" SCNx64 " %" SCNx64, &offset, &start, &addr),
+			 3);
+	pclose(out);
+	return addr - start + offset;
+}
+
+static void check_variable(const char *path, uint64_t place, const char *name)
+{
+	const struct name_query query = { place, true };
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_close_ int fd = -1;
+	char whole[512];
+
+	snprintf(whole, sizeof(whole), "%s/%s", directory, path);
+	fd = open(whole, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(data_name(fd, &query, 1, NULL, &names, NULL), 0);
+	if (!name) {
+		assert_int_equal(names->frames[0].location_count, 0);
+		return;
+	}
+	assert_int_equal(names->frames[0].location_count, 1);
+	assert_string_equal(names->texts.list[names->locations[0].function], name);
+}
+
+static void test_variables(void **state)
+{
+	write_file("variables.cc",
+		   "namespace shop { long prices[10] = { 1 }; static long sold[100]; }\n"
+		   "extern \"C\" { long first = 1; }\n"
+		   "int main(int c, char **v) { shop::sold[c] = c; "
+		   "return shop::sold[c + 1] + first; }\n");
+	sh("g++ -O0 variables.cc -o variables && cp variables stripped && strip stripped");
+	check_variable("variables", place_of_variable("variables", "first"), "first");
+	check_variable("variables", place_of_variable("variables", "_ZN4shop6pricesE") + 79,
+		       "shop::prices");
+	check_variable("variables", place_of_variable("variables", "_ZN4shopL4soldE") + 799,
+		       "shop::sold");
+	check_variable("variables", 0, NULL); /* a header: no variable */
+	check_variable("variables", UINT64_MAX, NULL);
+	check_variable("stripped", place_of_variable("variables", "first"), NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_c),	   cmocka_unit_test(test_clang),
-		cmocka_unit_test(test_cxx),	   cmocka_unit_test(test_whole_names),
-		cmocka_unit_test(test_rust),	   cmocka_unit_test(test_constrained_names),
+		cmocka_unit_test(test_c),
+		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_clang),
+		cmocka_unit_test(test_cxx),
+		cmocka_unit_test(test_whole_names),
+		cmocka_unit_test(test_rust),
+		cmocka_unit_test(test_constrained_names),
 		cmocka_unit_test(test_long_names),
 	};
 

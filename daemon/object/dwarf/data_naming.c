@@ -1,0 +1,126 @@
+#include "data_naming.h"
+
+#include <errno.h>
+#include <gelf.h>
+#include <stdlib.h>
+
+#include "demangle.h"
+#include "elffile.h"
+#include "proto/base/cleanup.h"
+#include "symtab.h"
+
+DEFINE_CLEANUP_PTR(struct names *, names_free)
+
+/* In a writable segment: first among bytes of the file, then in what memory has beyond them. */
+static bool find_vaddr(Elf *elf, uint64_t file_offset, uint64_t *ret)
+{
+	size_t count;
+
+	if (elf_getphdrnum(elf, &count))
+		return false;
+	for (int is_bss = 0; is_bss <= 1; is_bss++) {
+		for (size_t i = 0; i < count && i < INT32_MAX; i++) {
+			GElf_Phdr header;
+
+			if (!gelf_getphdr(elf, i, &header))
+				return false;
+			if (header.p_type != PT_LOAD || !(header.p_flags & PF_W) ||
+			    file_offset < header.p_offset ||
+			    file_offset - header.p_offset >=
+				    (is_bss ? header.p_memsz : header.p_filesz))
+				continue;
+			*ret = file_offset - header.p_offset + header.p_vaddr;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int add_name(struct names *names, const struct symtab_symbol *symbol,
+		    struct name_frame *frame)
+{
+	_cleanup_free_ char *plain = demangle(symbol->name);
+	struct name_location location = { 0 };
+	int r;
+
+	location.function = names_intern(names, plain ? plain : symbol->name);
+	frame->vaddr = symbol->vaddr;
+	frame->first_location = names->location_count;
+	r = names_add_location(names, &location);
+	if (r == 0)
+		frame->location_count = 1;
+	return r;
+}
+
+static int name_all(struct names *names, const struct elffile *object, struct symtab *symtab,
+		    const struct name_query *queries, uint32_t count)
+{
+	const struct symtab_symbol *before = NULL;
+	uint32_t last = 0; /* the frame that has its name */
+	int r = 0;
+
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		const struct symtab_symbol *symbol;
+		uint64_t vaddr;
+
+		if (!find_vaddr(object->elf, queries[i].file_offset, &vaddr))
+			continue;
+		symbol = symtab_find(symtab, vaddr);
+		if (symbol && symbol == before) { /* they come by address: one array has many */
+			names->frames[i] = names->frames[last];
+			continue;
+		}
+		if (symbol)
+			r = add_name(names, symbol, &names->frames[i]);
+		before = symbol;
+		last = i;
+	}
+	return r;
+}
+
+static bool is_stripped(Elf *elf)
+{
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
+
+	while ((section = elf_nextscn(elf, section)))
+		if (gelf_getshdr(section, &header) && header.sh_type == SHT_SYMTAB)
+			return false;
+	return true;
+}
+
+static int add_symbols(struct symtab *symtab, const struct elffile *file)
+{
+	int r = file->elf ? symtab_add_data(symtab, file->elf) : 0;
+
+	return r == -ENOMEM ? r : 0;
+}
+
+int data_name(int fd, const struct name_query *queries, uint32_t count,
+	      const struct wish_granter *granter, struct names **ret, struct dhat_error *err)
+{
+	_cleanup_(elffile_deinit) struct elffile object = ELFFILE_NONE, debug = ELFFILE_NONE;
+	_cleanup_(symtab_deinit) struct symtab symtab = { 0 };
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_close_ int own_fd = dup(fd);
+	int r = own_fd < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = elffile_open(own_fd, &object, err);
+	if (r)
+		return r;
+	take_fd(own_fd);
+	if (is_stripped(object.elf))
+		elffile_find_debug(&object, granter, &debug);
+	r = names_new(count, &names);
+	if (r == 0)
+		r = add_symbols(&symtab, &object);
+	if (r == 0)
+		r = add_symbols(&symtab, &debug);
+	if (r == 0)
+		r = name_all(names, &object, &symtab, queries, count);
+	if (r)
+		return dhat_error_errno(err, -r, "cannot name %u addresses of variables", count);
+	*ret = take_ptr(names);
+	return 0;
+}

@@ -1,0 +1,15 @@
+#pragma once
+/* data_naming: names for addresses of an object's variables, from its symbol tables.
+ *
+ * Runs inside the worker process; the files are hostile. Sources: .symtab and .dynsym of the object
+ * and of its separate debug file.
+ */
+#include "names.h"
+#include "proto/base/error.h"
+#include "wish.h"
+
+/* Of file offsets: those of the file's data, and behind it those that its bss would have. A frame's
+ * vaddr is the variable's, its one location the name; none: no variable covers it. Fails only when
+ * fd is no ELF file or memory is short. */
+int data_name(int fd, const struct name_query *queries, uint32_t count,
+	      const struct wish_granter *granter, struct names **ret, struct dhat_error *err);
