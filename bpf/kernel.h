@@ -80,11 +80,23 @@ struct pid {
 
 struct task_struct {
 	int pid, tgid, exit_code;
+	char comm[16];
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
 	unsigned long sas_ss_sp, sas_ss_size; /* sigaltstack(2) */
+} CORE;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} CORE;
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task; /* NULL after the last */
 } CORE;
 
 struct linux_binprm;

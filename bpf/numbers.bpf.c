@@ -3,17 +3,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-struct seq_file;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-} CORE;
-
-struct bpf_iter__task {
-	struct bpf_iter_meta *meta;
-	struct task_struct *task; /* NULL after the last */
-} CORE;
-
 SEC("iter/task")
 int tell_number(struct bpf_iter__task *context)
 {

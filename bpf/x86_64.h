@@ -12,6 +12,12 @@
 #define DHAT_SIGNAL_SP 160
 #define DHAT_SIGNAL_PC 168
 
+/* What a function may keep below its stack pointer (System V ABI for x86-64, 3.2.2). */
+#define DHAT_RED_ZONE_BYTES 128
+/* struct pt_regs in words, and which of them the stack pointer is. */
+#define DHAT_REGISTER_WORDS 21
+#define DHAT_REGISTER_SP 19
+
 /* Between loads that must keep their order. The processor keeps it (Intel SDM vol. 3, 9.2.2), so
  * only the compiler has to be told. (BPF has an instruction for other machines from 6.15 on.) */
 #define DHAT_LOAD_FENCE() __asm__ volatile("" : : : "memory")

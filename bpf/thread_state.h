@@ -1,0 +1,14 @@
+#pragma once
+/* thread_state: what a thread of a process has that is in no memory of it: a record of
+ * threads.bpf.c. */
+#include <linux/types.h>
+
+#include "machine.h"
+
+struct dhat_thread_state {
+	__u64 words[DHAT_REGISTER_WORDS];	/* struct pt_regs, as it entered the kernel last */
+	__u64 signal_stack, signal_stack_bytes; /* sigaltstack(2); 0: none */
+	char name[16];
+	__u32 tid; /* in the initial pid namespace */
+	__u32 pad;
+};
