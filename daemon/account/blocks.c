@@ -85,9 +85,15 @@ static void visit_entry(void *visit_, const struct index_entry *entry)
 void blocks_visit(const struct blocks *blocks,
 		  void (*visit)(void *context, const struct block *block), void *context)
 {
+	blocks_visit_from(blocks, 0, SIZE_MAX, visit, context);
+}
+
+uint64_t blocks_visit_from(const struct blocks *blocks, uint64_t place, size_t leaves,
+			   void (*visit)(void *context, const struct block *block), void *context)
+{
 	struct visit all = { blocks, visit, context };
 
-	index_visit(blocks->by_addr, visit_entry, &all);
+	return index_visit_from(blocks->by_addr, place, leaves, visit_entry, &all);
 }
 
 /* ---- a census ----------------------------------------------------------------------------- */

@@ -33,6 +33,9 @@ uint64_t blocks_bytes(const struct blocks *blocks);
 /* All that there are, in no order. */
 void blocks_visit(const struct blocks *blocks,
 		  void (*visit)(void *context, const struct block *block), void *context);
+/* In pieces: as heap_visit_blocks_from(). */
+uint64_t blocks_visit_from(const struct blocks *blocks, uint64_t place, size_t leaves,
+			   void (*visit)(void *context, const struct block *block), void *context);
 /* Count the next blocks of the census that is under way; as heap_step_census(). */
 int blocks_step_census(struct blocks *blocks, size_t leaves);
 

@@ -597,6 +597,13 @@ void heap_visit_blocks(const struct heap *heap,
 	blocks_visit(&heap->blocks, visit, context);
 }
 
+uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t leaves,
+				void (*visit)(void *context, const struct block *block),
+				void *context)
+{
+	return blocks_visit_from(&heap->blocks, place, leaves, visit, context);
+}
+
 void heap_totals(const struct heap *heap, struct heap_totals *ret)
 {
 	*ret = heap->totals;

@@ -147,6 +147,12 @@ void heap_totals(const struct heap *heap, struct heap_totals *ret);
 /* All live blocks, in no order; O(blocks), some 30 ns each. */
 void heap_visit_blocks(const struct heap *heap,
 		       void (*visit)(void *context, const struct block *block), void *context);
+/* In pieces, between which events go on: the blocks of some leaves of the table (some 700 each)
+ * from a place on, 0 at first; returns where to go on, 0 at the end. A block that is live all the
+ * time, and is not moved by realloc, is visited once. */
+uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t leaves,
+				void (*visit)(void *context, const struct block *block),
+				void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
 

@@ -52,6 +52,24 @@ static bool parse_field(const char *line, const char *name, uint64_t *ret)
 	return true;
 }
 
+/* "VmFlags: rd wr mr mw me ac sd" */
+static void parse_flags(const char *line, unsigned *ret)
+{
+	static const struct {
+		const char *word;
+		unsigned flag;
+	} words[] = {
+		{ " io", SMAPS_DEVICE },    { " pf", SMAPS_DEVICE },	{ " um", SMAPS_USERFAULT },
+		{ " uw", SMAPS_USERFAULT }, { " ui", SMAPS_USERFAULT }, { " mt", SMAPS_TAGGED },
+	};
+
+	if (strncmp(line, "VmFlags:", 8))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strstr(line, words[i].word))
+			*ret |= words[i].flag;
+}
+
 int smaps_parse(FILE *file, struct smaps *ret)
 {
 	_cleanup_free_ char *line = NULL;
@@ -67,8 +85,9 @@ int smaps_parse(FILE *file, struct smaps *ret)
 			r = add_entry(&smaps, &room, &entry);
 		else if (!last)
 			r = -EBADMSG;
-		else if (!parse_field(line, "Rss:", &last->rss_bytes))
-			parse_field(line, "Anonymous:", &last->anonymous_bytes);
+		else if (!parse_field(line, "Rss:", &last->rss_bytes) &&
+			 !parse_field(line, "Anonymous:", &last->anonymous_bytes))
+			parse_flags(line, &last->flags);
 	}
 	if (r < 0) {
 		smaps_deinit(&smaps);

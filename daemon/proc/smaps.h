@@ -8,12 +8,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Of VmFlags: */
+#define SMAPS_DEVICE 1u /* io, pf: may be a device's registers */
+#define SMAPS_USERFAULT                                                                            \
+	2u		/* um, uw, ui: a page that is touched may be filled in by another process */
+#define SMAPS_TAGGED 4u /* mt: addresses have tags, which the machine checks */
+
 struct smaps_entry {
 	uint64_t start, end;
 	uint64_t rss_bytes, anonymous_bytes; /* the second is part of the first */
 	bool is_file;			     /* has an inode */
 	bool is_executable, is_shared;
-	char name[32]; /* "[heap]", "[stack]", …; "" for files and nameless memory */
+	unsigned flags; /* SMAPS_…; of Linux 3.8 and later */
+	char name[32];	/* "[heap]", "[stack]", …; "" for files and nameless memory */
 };
 
 struct smaps {

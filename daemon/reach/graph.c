@@ -53,27 +53,19 @@ enum reach_class reach_name_class(const struct reach_graph *graph, uint32_t name
 	return name == REACH_NAME_FREED(graph) ? REACH_FREED : REACH_OTHER;
 }
 
-/* ---- what has happened since the table was made --------------------------------------------- */
-
-/* The last block that begins at or below an address; count if there is none. */
-static size_t find_below(const struct reach_block *blocks, size_t count, uint64_t addr)
+void reach_graph_forget_names(struct reach_graph *graph)
 {
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (blocks[middle].addr <= addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low ? low - 1 : count;
+	for (uint32_t i = 0; i < graph->found.root_count; i++)
+		graph->found.roots[i].name = graph->name_classes[graph->found.roots[i].name];
+	interned_deinit(&graph->names);
+	graph->names = (struct interned){ 0 };
 }
+
+/* ---- what has happened since the table was made --------------------------------------------- */
 
 static bool overlaps(const struct reach_block *block, const struct reach_block *after, size_t count)
 {
-	size_t last = find_below(after, count, block->addr + block->size_bytes - 1);
+	size_t last = reach_find_below(after, count, block->addr + block->size_bytes - 1);
 
 	return last < count && after[last].addr + after[last].size_bytes > block->addr;
 }
@@ -88,7 +80,7 @@ static bool is_known(const struct reach_graph *graph, const struct reach_block *
 static bool is_in_young(const struct reach_graph *graph, const struct reach_block *after,
 			size_t count, uint64_t addr)
 {
-	size_t i = find_below(after, count, addr);
+	size_t i = reach_find_below(after, count, addr);
 
 	return i < count && addr - after[i].addr < after[i].size_bytes &&
 	       !is_known(graph, &after[i]);

@@ -32,6 +32,9 @@ void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
 int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,
 		     uint32_t *ret);
 
+/* All roots have one: it becomes their class again. */
+void reach_graph_forget_names(struct reach_graph *graph);
+
 /* Of a root of a chain (mark.h): blocks that are roots themselves have names behind all others. */
 #define REACH_NAME_FREED(graph) ((graph)->names.count)
 #define REACH_NAME_OTHER(graph) ((graph)->names.count + 1)

@@ -87,6 +87,21 @@ size_t reach_find(const struct reach_block *blocks, size_t count, uint64_t addr)
 	return low < count && blocks[low].addr == addr ? low : count;
 }
 
+size_t reach_find_below(const struct reach_block *blocks, size_t count, uint64_t addr)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (blocks[middle].addr <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? low - 1 : count;
+}
+
 /* ---- words ---------------------------------------------------------------------------------- */
 
 struct reach_run {
@@ -234,24 +249,32 @@ static uint32_t find_block(const struct reach_finder *finder, const struct reach
 	return low - 1;
 }
 
+static inline uint32_t edge_to(uint32_t block, uint64_t offset, uint64_t size)
+{
+	if (!offset)
+		return block | REACH_START << REACH_KIND_SHIFT;
+	if (offset < size)
+		return block | REACH_INSIDE << REACH_KIND_SHIFT;
+	return offset == size ? block | (uint32_t)REACH_PAST << REACH_KIND_SHIFT : REACH_NONE;
+}
+
 /* Since it is the last block that begins at or below, a word to where it ends is not to where
  * another one begins: those that touch, as jemalloc's regions do, would all hold one another. */
 static uint32_t point_straight(struct reach_finder *finder, uint64_t word)
 {
 	uint32_t block;
-	uint64_t offset;
 
 	if (word < finder->lowest || word > finder->highest)
 		return REACH_NONE;
 	block = find_block(finder, find_run(finder, word), word);
-	offset = word - finder->addrs[block];
-	if (!offset)
-		return block | REACH_START << REACH_KIND_SHIFT;
-	if (offset < finder->sizes[block])
-		return block | REACH_INSIDE << REACH_KIND_SHIFT;
-	if (offset == finder->sizes[block])
-		return block | (uint32_t)REACH_PAST << REACH_KIND_SHIFT;
-	return REACH_NONE;
+	return edge_to(block, word - finder->addrs[block], finder->sizes[block]);
+}
+
+uint32_t reach_point_in(const struct reach_block *blocks, uint32_t count, uint64_t word)
+{
+	size_t at = reach_find_below(blocks, count, word);
+
+	return at < count ? edge_to(at, word - blocks[at].addr, blocks[at].size_bytes) : REACH_NONE;
 }
 
 #define ADDRESS_BITS 47 /* of user space: bpf/machine.h */

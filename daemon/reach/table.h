@@ -24,6 +24,8 @@ struct reach_block {
 int reach_sort(struct reach_block *blocks, size_t *count);
 /* The block that begins there; count if none does. */
 size_t reach_find(const struct reach_block *blocks, size_t count, uint64_t addr);
+/* The last that begins at or below; count if none does. */
+size_t reach_find_below(const struct reach_block *blocks, size_t count, uint64_t addr);
 
 /* ---- which block does a word point to? ----
  *
@@ -54,6 +56,9 @@ enum reach_kind {
 /* An edge: block | kind << REACH_KIND_SHIFT; REACH_NONE: the word points to none. */
 #define REACH_NONE UINT32_MAX
 uint32_t reach_point(struct reach_finder *finder, uint64_t word);
+
+/* The same of a few words, without an index, and without tags. */
+uint32_t reach_point_in(const struct reach_block *blocks, uint32_t count, uint64_t word);
 
 static inline uint32_t reach_target(uint32_t edge)
 {

@@ -263,3 +263,12 @@ int target_unmark(struct target *target, const char *name, struct dhat_error *er
 void target_visit_blocks(struct target *target,
 			 void (*visit)(void *context, const struct block *block, bool is_before),
 			 void *context);
+/* The same after a drain of the ring, in pieces, between which events go on: what comes, goes or is
+ * moved meanwhile may be visited or not, or, moved, twice. */
+void target_walk_blocks(struct target *target,
+			void (*visit)(void *context, const struct block *block), void *context);
+
+/* Room for what is made of a copy of blocks, beyond the copy that has room kept (max_memory_bytes):
+ * false, there is none; *ret_left (may be NULL): how much there was. To be given back. */
+bool target_claim_room(struct target *target, uint64_t bytes, uint64_t *ret_left);
+void target_return_room(struct target *target, uint64_t bytes);
