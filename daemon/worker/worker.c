@@ -18,6 +18,7 @@
 
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/qualifiers.h"
 #include "worker_ask.h"
 #include "worker_link.h"
 #include "worker_main.h"
@@ -116,10 +117,11 @@ static void set_socket(struct process *process, int sock)
 static int start(struct worker *worker, struct process *process, struct dhat_error *err)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
+	static const char *const kinds[WORKER_KINDS] = { "names", "tables", "scans" }; /* for ps */
+	enum worker_kind kind = process - worker->processes;
 	char memory[24];
-	bool is_names = process == &worker->processes[WORKER_NAMES];
-	char names[] = "names", tables[] = "tables"; /* for ps */
-	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory, is_names ? names : tables, NULL };
+	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory, without_qualifiers(kinds[kind]),
+			 NULL };
 	int pair[2], r;
 
 	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)worker->options.memory_bytes);
@@ -139,6 +141,8 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 		process->pid = 0;
 		return dhat_error_errno(err, -r, "cannot start the ELF worker");
 	}
+	if (kind == WORKER_SCANS)
+		setpriority(PRIO_PROCESS, process->pid, 19);
 	set_socket(process, take_fd(ours));
 	process->owner = OWNER_NONE;
 	return 0;
@@ -431,8 +435,8 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 	status = status_after(process, -r);
 	explain(-r, status, exchange->limit_ns, reason, sizeof(reason), &is_guilty);
 	*ret_is_stale = was_used && is_guilty && r != -ETIMEDOUT;
-	if (is_guilty && !*ret_is_stale)
-		refuse(worker, key, reason);
+	if (is_guilty && !*ret_is_stale && exchange->question->kind != WORKER_SCANS)
+		refuse(worker, key, reason); /* memory will be other memory the next time */
 	return dhat_error_set(err, -r, DHAT_EXIT_FAILED, "%s", reason);
 }
 
@@ -458,6 +462,17 @@ static void change_owner(struct process *process, uid_t owner)
 		stop(process);
 }
 
+static uint64_t limit_of(const struct worker *worker, enum worker_kind kind)
+{
+	const uint32_t seconds[WORKER_KINDS] = {
+		[WORKER_NAMES] = worker->options.name_seconds,
+		[WORKER_TABLES] = worker->options.table_seconds,
+		[WORKER_SCANS] = worker->options.scan_seconds,
+	};
+
+	return SECOND_NS * seconds[kind];
+}
+
 int worker_ask(struct worker *worker, const struct worker_question *question, uint8_t **ret,
 	       size_t *ret_size, struct dhat_error *err)
 {
@@ -479,14 +494,14 @@ int worker_ask(struct worker *worker, const struct worker_question *question, ui
 	if (r)
 		return r;
 	exchange.object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
-	exchange.limit_ns =
-		SECOND_NS * (question->kind == WORKER_NAMES ? worker->options.name_seconds
-							    : worker->options.table_seconds);
+	exchange.limit_ns = limit_of(worker, question->kind);
 	exchange.max_grant_ns = worker->options.grant_seconds * SECOND_NS;
 	pthread_mutex_lock(&process->lock);
 	change_owner(process, st.st_uid);
 	r = process->is_stopped ? refuse_stopped(err)
 				: run_locked(worker, process, &exchange, &key, err);
+	if (question->kind == WORKER_SCANS)
+		stop(process); /* it has seen secrets */
 	pthread_mutex_unlock(&process->lock);
 	if (r) {
 		free(exchange.answer);
@@ -517,6 +532,8 @@ int worker_new(const struct worker_options *options, struct worker **ret, struct
 		worker->options.name_seconds = WORKER_NAME_SECONDS;
 	if (!worker->options.grant_seconds)
 		worker->options.grant_seconds = WORKER_GRANT_SECONDS;
+	if (!worker->options.scan_seconds)
+		worker->options.scan_seconds = WORKER_SCAN_SECONDS;
 #ifdef __SANITIZE_ADDRESS__
 	worker->options.memory_bytes = 0; /* its shadow alone is terabytes of address space */
 #endif
@@ -556,6 +573,7 @@ static void stop_requests(struct process *process)
 void worker_stop_looking(struct worker *worker)
 {
 	stop_requests(&worker->processes[WORKER_TABLES]);
+	stop_requests(&worker->processes[WORKER_SCANS]);
 }
 
 void worker_stop(struct worker *worker)

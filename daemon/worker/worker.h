@@ -5,10 +5,12 @@
  * root, sees no files but the descriptors it is handed, and is confined by seccomp and by limits of
  * memory and time (sandbox.h). There are two: one for names, one for surveys and unwind
  * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
- * too much memory fails one request, with the reason; the next request finds a new one. A file that
- * brings down a new one is not tried again as long as it is the same (device, inode, size, mtime).
- * A worker that has read a file of one owner, asked for or granted, is not used for a file of
- * another; root's files are everybody's. A request whose files are of two people gets one's only.
+ * too much memory fails one request, with the reason; the next request finds a new one. (A third
+ * kind reads a process's memory; what it saw ends with it, so there is one for each scan.) A file
+ * that brings down a new one is not tried again as long as it is the same (device, inode, size,
+ * mtime). A worker that has read a file of one owner, asked for or granted, is not used for a file
+ * of another; root's files are everybody's. A request whose files are of two people gets one's
+ * only.
  *
  * Thread-safe; requests for the same of the two wait for one another. Descriptors stay the
  * caller's, must be regular files, and their offset may move.
@@ -19,6 +21,7 @@
 #include "daemon/object/dwarf/names.h"
 #include "daemon/object/dwarf/wish.h"
 #include "daemon/object/sites/survey.h"
+#include "daemon/reach/scan.h"
 #include "proto/base/error.h"
 #include "proto/base/wire.h"
 
@@ -30,10 +33,12 @@ struct worker_options {
 				   WORKER_TABLE_SECONDS */
 	uint32_t name_seconds;	/* for one worker_name(); 0: WORKER_NAME_SECONDS */
 	uint32_t grant_seconds; /* for all wishes of one; 0: WORKER_GRANT_SECONDS */
+	uint32_t scan_seconds;	/* for one worker_scan(); 0: WORKER_SCAN_SECONDS */
 };
 #define WORKER_MEMORY_BYTES (2ull << 30)
 #define WORKER_TABLE_SECONDS 20
 #define WORKER_NAME_SECONDS 60
+#define WORKER_SCAN_SECONDS 120
 #define WORKER_GRANT_SECONDS                                                                       \
 	120 /* a few downloads of debug files, each with a limit of its own                        \
 	     */
@@ -60,3 +65,15 @@ int worker_name(struct worker *worker, int fd, const struct name_query *queries,
 /* jit_name() in the worker: of a perf map or a jitdump. */
 int worker_name_jit(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
 		    struct names **ret, struct dhat_error *err);
+/* Of variables: file offsets of addresses that stand in the data of the object, or behind it where
+ * its bss goes on (as if the file did). One location each at most, the variable's name. */
+int worker_name_data(struct worker *worker, int fd, const struct name_query *queries,
+		     uint32_t count, const struct wish_granter *granter, struct names **ret,
+		     struct dhat_error *err);
+
+/* reach_scan() in the worker. memory_fd: of /proc/PID/mem. Reading goes on after an exec, in the
+ * memory of before: whoever asks looks whether there was one. -E2BIG, too, if the question would be
+ * too long. */
+int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
+		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
+		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err);

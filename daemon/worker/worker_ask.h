@@ -6,12 +6,17 @@
 #include "proto/base/wire.h"
 #include "worker.h"
 
-enum worker_kind { WORKER_NAMES, WORKER_TABLES, WORKER_KINDS };
+enum worker_kind {
+	WORKER_NAMES,
+	WORKER_TABLES,
+	WORKER_SCANS, /* reads a process's memory: of low priority, and ends with each question */
+	WORKER_KINDS
+};
 
 struct worker_question {
 	uint32_t type; /* enum worker_message */
 	enum worker_kind kind;
-	int fd; /* a regular file */
+	int fd; /* a regular file; a process's memory counts as one */
 	const struct wire_writer *request;
 	uint64_t max_answer;		    /* bytes */
 	const struct wish_granter *granter; /* may be NULL: nothing is granted */

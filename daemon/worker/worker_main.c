@@ -4,8 +4,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/object/cfi/cfi.h"
+#include "daemon/object/dwarf/data_naming.h"
 #include "daemon/object/dwarf/naming.h"
 #include "daemon/object/jit/jit_names.h"
 #include "daemon/object/sites/surveyor.h"
@@ -111,6 +113,44 @@ static int name(int fd, struct wire_reader *request, struct wire_writer *answer,
 	return r;
 }
 
+static int name_data(int fd, struct wire_reader *request, struct wire_writer *answer,
+		     struct dhat_error *err)
+{
+	const struct wish_granter granter = { .grant = grant_by_daemon };
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	uint32_t count;
+	_cleanup_free_ struct name_query *queries = get_queries(request, &count);
+	int r = queries ? data_name(fd, queries, count, &granter, &names, err) : -ENOMEM;
+
+	if (!r)
+		names_put(answer, names);
+	return r;
+}
+
+static ssize_t read_memory(void *context, uint64_t addr, void *buffer, size_t size)
+{
+	ssize_t n = addr > INT64_MAX ? -1 : pread(*(const int *)context, buffer, size, addr);
+
+	return n < 0 ? -errno : n;
+}
+
+static int scan(int fd, struct wire_reader *request, struct wire_writer *answer,
+		struct dhat_error *err)
+{
+	const struct reach_source source = { read_memory, &fd };
+	_cleanup_(reach_found_deinit) struct reach_found found = { 0 };
+	struct pack_scan asked;
+	int r = pack_get_scan(request, &asked);
+
+	if (!r)
+		r = reach_scan(asked.addrs, asked.sizes, asked.count, asked.ranges,
+			       asked.range_count, &source, &asked.limits, &found);
+	if (r)
+		return dhat_error_errno(err, -r, "cannot scan memory");
+	pack_put_found(answer, &found);
+	return 0;
+}
+
 int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wire_writer *answer,
 		  struct dhat_error *err)
 {
@@ -127,6 +167,10 @@ int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wir
 		return name(fd, request, answer, err);
 	case WORKER_NAME_JIT:
 		return name_jit(fd, request, answer, err);
+	case WORKER_NAME_DATA:
+		return name_data(fd, request, answer, err);
+	case WORKER_SCAN:
+		return scan(fd, request, answer, err);
 	default:
 		return -ENOSYS;
 	}

@@ -1,11 +1,12 @@
 #pragma once
-/* worker_pack: surveys and tables as bytes for wire.h.
+/* worker_pack: surveys, tables and scans as bytes for wire.h.
  *
  * Pure. The get side checks everything that its users rely on, whoever wrote the bytes: a worker
  * that was taken over may lie about names and rules, but not lead dhatd out of its own memory.
  */
 #include "daemon/object/cfi/cfi_table.h"
 #include "daemon/object/sites/survey.h"
+#include "daemon/reach/scan.h"
 #include "proto/base/wire.h"
 
 /* What a question points to is the reader's: freed with pack_free_question(). */
@@ -21,3 +22,19 @@ int pack_get_survey(struct wire_reader *reader, struct survey **ret);
 void pack_put_table(struct wire_writer *writer, const struct cfi_table *table);
 /* Head, page index and rows agree with each other and with word_count, or -EBADMSG. */
 int pack_get_table(struct wire_reader *reader, uint32_t max_rows, struct cfi_table **ret);
+
+/* What it points to is the reader's. Blocks and ranges are looked at by reach_scan(). */
+struct pack_scan {
+	const uint64_t *addrs, *sizes;
+	const struct reach_range *ranges;
+	uint32_t count, range_count;
+	struct reach_limits limits;
+};
+void pack_put_scan(struct wire_writer *writer, const struct reach_block *blocks, uint32_t count,
+		   const struct reach_range *ranges, uint32_t range_count,
+		   const struct reach_limits *limits);
+int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret);
+
+void pack_put_found(struct wire_writer *writer, const struct reach_found *found);
+/* reach_found_is_sound(), or -EBADMSG. */
+int pack_get_found(struct wire_reader *reader, uint32_t block_count, struct reach_found *ret);

@@ -136,3 +136,48 @@ int worker_name_jit(struct worker *worker, int fd, const struct name_query *quer
 
 	return ask_names(worker, &question, &request, queries, count, ret, err);
 }
+
+int worker_name_data(struct worker *worker, int fd, const struct name_query *queries,
+		     uint32_t count, const struct wish_granter *granter, struct names **ret,
+		     struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = WORKER_NAME_DATA,
+		.kind = WORKER_NAMES,
+		.fd = fd,
+		.request = &request,
+		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+		.granter = granter,
+	};
+
+	return ask_names(worker, &question, &request, queries, count, ret, err);
+}
+
+int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
+		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
+		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = WORKER_SCAN,
+		.kind = WORKER_SCANS,
+		.fd = memory_fd,
+		.request = &request,
+		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+	};
+	_cleanup_free_ uint8_t *answer = NULL;
+	struct wire_reader reader = { 0 };
+	int r;
+
+	if (16ull * count + range_count * sizeof(*ranges) > WORKER_MAX_MESSAGE_BYTES - 4096)
+		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,
+				      "%u blocks are more than one scan can take", count);
+	pack_put_scan(&request, blocks, count, ranges, range_count, limits);
+	r = ask(worker, &question, &answer, &reader, err);
+	if (!r && pack_get_found(&reader, count, ret))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				   "the scanning worker gave a senseless answer");
+	wire_writer_deinit(&request);
+	return r;
+}

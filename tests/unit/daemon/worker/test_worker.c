@@ -712,6 +712,62 @@ static void test_owners(void **state)
 }
 
 /* Nothing of it is left: no process, no descriptor. */
+/* ---- memory of a process ---- */
+
+#define SCANNED_BLOCKS 3
+
+/* A block holds the next one; the first is held by a word outside. */
+static void test_scan(void **state)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
+	_cleanup_(reach_found_deinit) struct reach_found found = { 0 };
+	_cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	const struct reach_limits limits = { 100, 100 };
+	static uint64_t memory[1024] __attribute__((aligned(4096)));
+	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 1024),
+					   REACH_GLOBAL, 0 };
+	struct reach_block blocks[SCANNED_BLOCKS];
+
+	for (size_t i = 0; i < SCANNED_BLOCKS; i++) {
+		blocks[i] = (struct reach_block){ (uintptr_t)&memory[100 * (i + 1)], 64, 1, 1, 0 };
+		memory[100 * i] = blocks[i].addr;
+	}
+	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
+	for (int i = 0; i < 2; i++) { /* what has seen memory ends: each needs a new one */
+		reach_found_deinit(&found);
+		assert_int_equal(worker_scan(worker, fd, blocks, SCANNED_BLOCKS, &range, 1, &limits,
+					     &found, NULL),
+				 0);
+		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child at all */
+	}
+	assert_int_equal(found.read_bytes, sizeof(memory));
+	assert_int_equal(found.root_count, 1);
+	assert_int_equal(found.roots[0].addr, (uintptr_t)memory);
+	assert_int_equal(found.edge_count, 2);
+	assert_int_equal(found.edges[0], 1);
+	assert_int_equal(found.edges[1], 2);
+}
+
+static void test_scan_has_bounds(void **state)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
+	_cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	const struct reach_limits limits = { 1, 1 };
+	uint64_t memory[8];
+	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 8), REACH_STACK,
+					   0 };
+	const struct reach_block block = { 0x1000, 8, 1, 1, 0 };
+	struct reach_found found;
+	struct dhat_error err = { 0 };
+
+	for (size_t i = 0; i < 8; i++)
+		memory[i] = block.addr;
+	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
+	assert_int_equal(worker_scan(worker, fd, &block, 1, &range, 1, &limits, &found, &err),
+			 -E2BIG);
+	assert_non_null(strstr(err.message, "cannot scan memory"));
+}
+
 static void test_no_leaks(void **state)
 {
 	int before = dup(0);
@@ -748,6 +804,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_owners_of_granted_files),
 		cmocka_unit_test(test_wishes_have_an_end),
+		cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_scan_has_bounds),
 		cmocka_unit_test(test_no_leaks),
 	};
 
