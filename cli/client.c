@@ -243,6 +243,27 @@ int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_err
 	return 0;
 }
 
+/* On a terminal, in one line that comes and goes. */
+static bool has_progress;
+
+static void clear_progress(void)
+{
+	if (has_progress)
+		fputs("\r\033[K", stderr);
+	has_progress = false;
+}
+
+static void show_progress(const char *text)
+{
+	_cleanup_free_ char *clean = isatty(STDERR_FILENO) ? dhat_text_clean(text) : NULL;
+
+	if (!clean)
+		return;
+	fprintf(stderr, "\r\033[K%s …", clean);
+	fflush(stderr);
+	has_progress = true;
+}
+
 int client_fd(const struct client *client)
 {
 	return client->fd;
@@ -259,6 +280,12 @@ int client_receive_part(struct client *client, struct dhat_snapshot *snapshot, b
 	if (!response)
 		return r;
 	*is_last = response->is_last;
+	if (response->body_case == DHAT__RESPONSE__BODY_PROGRESS && !response->is_last) {
+		show_progress(response->progress->text);
+		dhat__response__free_unpacked(response, NULL);
+		return 0;
+	}
+	clear_progress();
 	if (response->body_case == DHAT__RESPONSE__BODY_SNAPSHOT) {
 		part = response->snapshot;
 		response->body_case = DHAT__RESPONSE__BODY__NOT_SET;
@@ -286,6 +313,7 @@ static int snapshot_once(const char *socket_path, Dhat__Request *request,
 		r = dhat_error_errno(err, ENOMEM, "cannot hold a snapshot");
 	while (r == 0 && !is_last)
 		r = client_receive_part(client, snapshot, &is_last, err);
+	clear_progress();
 	if (r == 0)
 		r = dhat_snapshot_finish(snapshot, err);
 	if (r < 0)

@@ -20,10 +20,10 @@ struct snapshot_options {
 	struct format_options format;
 	struct trim_options trim;
 	struct dhat_filter filter;
-	bool without_names, must_be_exact;
+	bool without_names, must_be_exact, with_holds;
 };
 
-enum { KEY_NO_NAMES = 0x100, KEY_EXACT };
+enum { KEY_NO_NAMES = 0x100, KEY_EXACT, KEY_HOLDS };
 
 static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0,
@@ -31,6 +31,8 @@ static const struct argp_option options[] = {
 	{ "exact", KEY_EXACT, 0, 0,
 	  "Fail, with exit code 13, if the numbers are not exact (partial ones are not, either)",
 	  2 },
+	{ "holds", KEY_HOLDS, 0, 0,
+	  "Look first at who holds the live blocks, for `dhatctl holds FILE.dhat'", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
 	{ 0 },
 };
@@ -51,6 +53,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NO_NAMES:
 		snapshot_options->without_names = true;
+		return 0;
+	case KEY_HOLDS:
+		snapshot_options->with_holds = true;
 		return 0;
 	case KEY_EXACT:
 		snapshot_options->must_be_exact = true;
@@ -143,6 +148,7 @@ static int run(struct snapshot_options *wanted, struct dhat_error *err)
 	asked.pid = wanted->pid;
 	asked.without_names = wanted->without_names;
 	/* it keeps all that is known; no other format has a place for ages */
+	asked.with_holds = wanted->with_holds;
 	asked.with_ages = wanted->format.exporter == &dhat_lossless_exporter;
 	asked.with_pages = asked.with_ages || wanted->format.exporter == &dhat_pprof_exporter;
 	r = client_snapshot(wanted->common.socket_path, &asked, &snapshot, err);

@@ -24,6 +24,7 @@ const struct command commands[] = {
 	{ "assert", "does a profile meet a build's conditions?", cmd_assert },
 	{ "verify", "is what an earlier profile kept gone?", cmd_verify },
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
+	{ "holds", "who holds the live blocks, and which are lost", cmd_holds },
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },
 	{ "pins",
 	  "why it stays resident: a leak, a cache or fragmentation, and which blocks keep it",

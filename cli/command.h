@@ -64,6 +64,7 @@ int cmd_assert(int argc, char **argv, struct dhat_error *err);
 int cmd_verify(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
 int cmd_mark(int argc, char **argv, struct dhat_error *err);
+int cmd_holds(int argc, char **argv, struct dhat_error *err);
 int cmd_rss(int argc, char **argv, struct dhat_error *err);
 int cmd_export(int argc, char **argv, struct dhat_error *err);
 int cmd_attach(int argc, char **argv, struct dhat_error *err);

@@ -19,6 +19,7 @@ struct dhatd {
 	struct tables *tables;
 	struct symbolizer *symbolizer;
 	struct targets *targets;
+	struct holds_book *book;
 	struct control *control;
 	int listening_fd; /* a service manager's socket; 0: there is none */
 	struct pages *pages;

@@ -112,6 +112,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		error = symbolizer_new(dhatd->worker, &names, &dhatd->symbolizer, err);
 	if (error == 0)
 		error = targets_new(dhatd->worker, dhatd->tables, &dhatd->targets, err);
+	if (error == 0 && holds_book_new(&dhatd->book))
+		error = dhat_error_errno(err, ENOMEM, "cannot begin");
 	if (error)
 		return error;
 	if (*tables_note(dhatd->tables))
@@ -120,8 +122,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 			    tables_note(dhatd->tables));
 	targets_listen(dhatd->targets, &listener);
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
-	dhatd->requests =
-		(struct requests_context){ dhatd->targets, dhatd->symbolizer, dhatd->worker };
+	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,
+						     dhatd->worker, dhatd->book };
 	error = dhatd_answer(dhatd, err);
 	return error ? error : start_http(dhatd, err);
 }
@@ -135,6 +137,7 @@ void dhatd_deinit(struct dhatd *dhatd)
 	pages_free(dhatd->pages);
 	control_free(dhatd->control);
 	targets_free(dhatd->targets);
+	holds_book_free(dhatd->book);
 	symbolizer_free(dhatd->symbolizer);
 	tables_free(dhatd->tables);
 	worker_free(dhatd->worker);

@@ -1,5 +1,6 @@
 #include "requests.h"
 
+#include "daemon/holds/holds.h"
 #include "daemon/source/uprobes.h"
 #include "message.h"
 #include "own.h"
@@ -17,6 +18,7 @@
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
+DEFINE_CLEANUP_PTR(struct holds *, holds_free)
 
 static int reply_done(struct control_reply *reply, const char *text, struct dhat_error *err)
 {
@@ -131,21 +133,52 @@ static int copy_for(const Dhat__SnapshotRequest *asked, struct target *target,
 	return target_copy_view(target, &seen, ret, err);
 }
 
+static int emit_progress(void *emitter_, const char *text)
+{
+	struct emitter *emitter = emitter_;
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	Dhat__Progress progress = DHAT__PROGRESS__INIT;
+
+	progress.text = without_qualifiers(text);
+	response.body_case = DHAT__RESPONSE__BODY_PROGRESS;
+	response.progress = &progress;
+	return control_reply(emitter->reply, &response, emitter->err);
+}
+
+static int find_holds(const struct requests_context *requests, struct target *target,
+		      struct emitter *emitter, struct holds **ret)
+{
+	const struct holds_asking asking = {
+		.target = target,
+		.worker = requests->worker,
+		.symbolizer = requests->symbolizer,
+		.book = requests->book,
+		.stop = control_peer_gone(emitter->reply),
+		.progress = emit_progress,
+		.context = emitter,
+	};
+
+	return holds_find(&asking, ret, emitter->err);
+}
+
 static int answer_snapshot(void *context, const Dhat__Request *request, struct control_reply *reply,
 			   struct dhat_error *err)
 {
 	struct requests_context *requests = context;
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
 	struct emitter emitter = { reply, err };
 	const Dhat__SnapshotRequest *wanted = request->snapshot;
 	int error = targets_find(requests->targets, wanted->pid, &target, err);
 
+	if (error == 0 && wanted->with_holds && !wanted->view)
+		error = find_holds(requests, target, &emitter, &holds);
 	if (error == 0)
 		error = copy_for(wanted, target, &copy, err);
 	if (error)
 		return error;
-	return snapshot_write(copy, requests->symbolizer, request->snapshot->without_names,
+	return snapshot_write(copy, holds, requests->symbolizer, request->snapshot->without_names,
 			      emit_part, &emitter, err);
 }
 

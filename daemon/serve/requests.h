@@ -1,6 +1,7 @@
 #pragma once
 /* requests: what dhatd answers to each request. */
 #include "control.h"
+#include "daemon/holds/book.h"
 #include "daemon/lookup/symbolizer.h"
 #include "daemon/target/targets.h"
 #include "daemon/worker/worker.h"
@@ -9,6 +10,7 @@ struct requests_context {
 	struct targets *targets;
 	struct symbolizer *symbolizer;
 	struct worker *worker;
+	struct holds_book *book; /* daemon/holds/book.h */
 };
 
 /* For control_new(), with a struct requests_context as its context. */

@@ -12,6 +12,7 @@
 #include "daemon/target/identity.h"
 #include "frame_places.h"
 #include "generated.h"
+#include "holds_message.h"
 #include "message.h"
 #include "point_message.h"
 #include "proto/base/array.h"
@@ -32,6 +33,7 @@ struct writing {
 	struct frame_places places;
 	uint64_t *gaps; /* distinct: what is left out of deep stacks; numbered behind the places */
 	uint32_t gap_count;
+	struct holds_message *holds; /* NULL: was not asked for */
 	char *notes[NOTES_MAX + 1];
 	uint32_t note_count, silent_count; /* silent: objects beyond NOTES_MAX */
 };
@@ -41,6 +43,7 @@ static void writing_deinit(struct writing *writing)
 	cleanup_close_fd(&writing->root_fd);
 	frame_places_deinit(&writing->places);
 	free(writing->gaps);
+	holds_message_free(writing->holds);
 	for (uint32_t i = 0; i < writing->note_count; i++)
 		free(writing->notes[i]);
 }
@@ -445,6 +448,8 @@ static int write_points(struct writing *writing)
 
 			if (point_message_fill(copy, from, &points[j]))
 				fill_frames(writing, from, &points[j]);
+			if (writing->holds)
+				points[j].point.holds = holds_message_point(writing->holds, i + j);
 			list[j] = &points[j].point;
 		}
 		r = emit(writing, DHAT__SNAPSHOT_PART__PART_POINTS, &message);
@@ -489,7 +494,9 @@ static int write_end(struct writing *writing)
 	end = message_snapshot_end(writing->copy, writing->notes);
 	if (!end)
 		return -ENOMEM;
+	end->holds = writing->holds ? holds_message_whole(writing->holds) : NULL;
 	r = emit(writing, DHAT__SNAPSHOT_PART__PART_END, end);
+	end->holds = NULL; /* not its own */
 	dhat__snapshot_end__free_unpacked(end, NULL);
 	return r;
 }
@@ -508,8 +515,9 @@ static bool is_sound(const struct target_copy *copy)
 	return true;
 }
 
-int snapshot_write(const struct target_copy *copy, struct symbolizer *symbolizer,
-		   bool without_names, snapshot_sink sink, void *context, struct dhat_error *err)
+int snapshot_write(const struct target_copy *copy, const struct holds *holds,
+		   struct symbolizer *symbolizer, bool without_names, snapshot_sink sink,
+		   void *context, struct dhat_error *err)
 {
 	_cleanup_(writing_deinit) struct writing writing = {
 		.copy = copy,
@@ -520,6 +528,9 @@ int snapshot_write(const struct target_copy *copy, struct symbolizer *symbolizer
 		.root_fd = open_root(&copy->identity),
 	};
 	int r = is_sound(copy) ? frame_places_init(&writing.places, copy) : -EINVAL;
+
+	if (!r && holds)
+		r = holds_message_new(copy, holds, &writing.holds);
 
 	if (!r)
 		r = find_gaps(&writing);

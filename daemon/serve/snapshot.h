@@ -17,5 +17,8 @@ typedef int (*snapshot_sink)(void *context, const Dhat__SnapshotPart *part);
 
 #define SNAPSHOT_BATCH_BYTES (1u << 20) /* about the largest part */
 
-int snapshot_write(const struct target_copy *copy, struct symbolizer *symbolizer,
-		   bool without_names, snapshot_sink sink, void *context, struct dhat_error *err);
+/* holds: NULL: was not asked for. */
+struct holds;
+int snapshot_write(const struct target_copy *copy, const struct holds *holds,
+		   struct symbolizer *symbolizer, bool without_names, snapshot_sink sink,
+		   void *context, struct dhat_error *err);

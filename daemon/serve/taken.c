@@ -51,7 +51,7 @@ int taken_snapshot(struct target *target, struct symbolizer *symbolizer,
 		error = dhat_snapshot_new(&snapshot);
 	taking.snapshot = snapshot;
 	if (error == 0)
-		error = snapshot_write(copy, symbolizer, false, add_part, &taking, err);
+		error = snapshot_write(copy, NULL, symbolizer, false, add_part, &taking, err);
 	if (error == 0)
 		error = dhat_snapshot_finish(snapshot, err);
 	if (error == 0)

@@ -178,10 +178,33 @@ int dhat_snapshot_add(struct dhat_snapshot *snapshot, Dhat__SnapshotPart *part,
 	}
 }
 
+/* keeps S7 */
+static int check_holds(const struct dhat_snapshot *snapshot, const Dhat__PointHolds *holds,
+		       struct dhat_error *err)
+{
+	size_t roots = snapshot->end->holds ? snapshot->end->holds->n_roots : 0;
+
+	for (size_t i = 0; i < holds->n_chains; i++) {
+		const Dhat__HoldsChain *chain = holds->chains[i];
+
+		if (chain->root > roots)
+			return bad(err, "a stack's blocks are held by a root that is not there");
+		for (size_t j = 0; j < chain->n_points; j++)
+			if (chain->points[j] > snapshot->point_count)
+				return bad(err, "a stack's blocks are held by a stack that is not "
+						"there");
+	}
+	return 0;
+}
+
 int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error *err)
 {
 	if (!snapshot->end)
 		return bad(err, "its end is missing");
+	for (size_t i = 0; i < snapshot->point_count; i++)
+		if (snapshot->points[i]->holds &&
+		    check_holds(snapshot, snapshot->points[i]->holds, err) < 0)
+			return -EBADMSG;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
  *     at most DHAT_SNAPSHOT_MAX_MARKS, with names that marks can have (mark.h).
  * S5: no histogram of a point is longer than histogram.h says, nor has it more ages than pages.h.
  * S6: if its head has pages, so has its end.
+ * S7: what holds a point's blocks are points and roots that are there.
  */
 #include <stdbool.h>
 #include <stddef.h>

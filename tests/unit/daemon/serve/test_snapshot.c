@@ -234,7 +234,7 @@ static struct dhat_snapshot *write_copy(const struct target_copy *copy,
 
 	receiver->parts_left = -1;
 	assert_int_equal(dhat_snapshot_new(&receiver->snapshot), 0);
-	if (snapshot_write(copy, symbolizer, without_names, receive, receiver, &err))
+	if (snapshot_write(copy, NULL, symbolizer, without_names, receive, receiver, &err))
 		fail_msg("%s", err.message);
 	if (dhat_snapshot_finish(receiver->snapshot, &err))
 		fail_msg("%s", err.message);
@@ -564,9 +564,9 @@ static void test_receiver_stops(void **state)
 
 	make_copy(world, &small);
 	assert_int_equal(dhat_snapshot_new(&receiver.snapshot), 0);
-	assert_int_equal(
-		snapshot_write(&small.copy, world->symbolizer, false, receive, &receiver, &err),
-		-EPIPE);
+	assert_int_equal(snapshot_write(&small.copy, NULL, world->symbolizer, false, receive,
+					&receiver, &err),
+			 -EPIPE);
 	assert_true(strlen(err.message) > 0);
 	dhat_snapshot_free(receiver.snapshot);
 }
@@ -660,9 +660,9 @@ static void test_unsound_copy(void **state)
 
 	make_copy(world, &small);
 	small.points[1].frame_count = 7;
-	assert_int_equal(
-		snapshot_write(&small.copy, world->symbolizer, false, receive, &receiver, NULL),
-		-EINVAL);
+	assert_int_equal(snapshot_write(&small.copy, NULL, world->symbolizer, false, receive,
+					&receiver, NULL),
+			 -EINVAL);
 	small.points[1].frame_count = 4;
 	small.frames[2].object = 99; /* no such object: as if it were in no file */
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =

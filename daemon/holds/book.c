@@ -1,0 +1,170 @@
+#include "book.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "proto/base/index.h"
+
+struct book_watch {
+	struct book_watch *next;
+	pid_t pid;
+	uint64_t since_unix_ns, last_use;
+	bool is_open;
+	struct candidates said;
+	struct index *withdrawn; /* key: point; value: blocks */
+	uint64_t all_withdrawn;
+	int error;
+};
+
+struct holds_book {
+	pthread_mutex_t lock;
+	struct book_watch *watches;
+	size_t count;
+	uint64_t uses;
+};
+
+static void watch_free(struct book_watch *watch)
+{
+	candidates_deinit(&watch->said);
+	if (watch->withdrawn)
+		index_free(watch->withdrawn);
+	free(watch);
+}
+
+int holds_book_new(struct holds_book **ret)
+{
+	struct holds_book *book = calloc(1, sizeof(*book));
+
+	if (!book)
+		return -ENOMEM;
+	pthread_mutex_init(&book->lock, NULL);
+	*ret = book;
+	return 0;
+}
+
+void holds_book_free(struct holds_book *book)
+{
+	if (!book)
+		return;
+	while (book->watches) {
+		struct book_watch *watch = book->watches;
+
+		book->watches = watch->next;
+		watch_free(watch);
+	}
+	pthread_mutex_destroy(&book->lock);
+	free(book);
+}
+
+static struct book_watch *find(struct holds_book *book, pid_t pid, uint64_t since_unix_ns)
+{
+	for (struct book_watch *watch = book->watches; watch; watch = watch->next)
+		if (watch->pid == pid && watch->since_unix_ns == since_unix_ns)
+			return watch;
+	return NULL;
+}
+
+static void forget_oldest(struct holds_book *book)
+{
+	struct book_watch **oldest = NULL, *watch;
+
+	for (struct book_watch **at = &book->watches; *at; at = &(*at)->next)
+		if (!(*at)->is_open && (!oldest || (*at)->last_use < (*oldest)->last_use))
+			oldest = at;
+	if (!oldest)
+		return;
+	watch = *oldest;
+	*oldest = watch->next;
+	book->count--;
+	watch_free(watch);
+}
+
+static struct book_watch *add(struct holds_book *book, pid_t pid, uint64_t since_unix_ns)
+{
+	struct book_watch *watch = calloc(1, sizeof(*watch));
+
+	if (!watch || index_new(&watch->withdrawn)) {
+		free(watch);
+		return NULL;
+	}
+	watch->pid = pid;
+	watch->since_unix_ns = since_unix_ns;
+	watch->next = book->watches;
+	book->watches = watch;
+	if (++book->count > BOOK_MAX_WATCHES) {
+		watch->is_open = true; /* not this one */
+		forget_oldest(book);
+		watch->is_open = false;
+	}
+	return watch;
+}
+
+int holds_book_open(struct holds_book *book, pid_t pid, uint64_t since_unix_ns,
+		    struct book_watch **ret)
+{
+	struct book_watch *watch;
+	int r = 0;
+
+	pthread_mutex_lock(&book->lock);
+	watch = find(book, pid, since_unix_ns);
+	if (!watch)
+		watch = add(book, pid, since_unix_ns);
+	if (!watch) {
+		r = -ENOMEM;
+	} else if (watch->is_open) {
+		r = -EBUSY;
+	} else {
+		watch->is_open = true;
+		watch->last_use = ++book->uses;
+		*ret = watch;
+	}
+	pthread_mutex_unlock(&book->lock);
+	return r;
+}
+
+void holds_book_close(struct holds_book *book, struct book_watch *watch)
+{
+	pthread_mutex_lock(&book->lock);
+	watch->is_open = false;
+	pthread_mutex_unlock(&book->lock);
+}
+
+static void withdraw(void *watch_, const struct candidate *candidate)
+{
+	struct book_watch *watch = watch_;
+	struct index_entry *entry;
+
+	watch->all_withdrawn++;
+	if (index_claim(watch->withdrawn, 0, candidate->point, &entry) < 0)
+		watch->error = -ENOMEM;
+	else
+		entry->value++;
+}
+
+int book_check(struct book_watch *watch, const struct reach_graph *graph,
+	       const struct reach_mark *mark)
+{
+	watch->error = 0;
+	candidates_keep(&watch->said, graph, mark, true, withdraw, watch);
+	return watch->error;
+}
+
+uint64_t book_withdrawn(const struct book_watch *watch, uint32_t point)
+{
+	const struct index_entry *entry = index_find(watch->withdrawn, 0, point);
+
+	return entry ? entry->value : 0;
+}
+
+uint64_t book_all_withdrawn(const struct book_watch *watch)
+{
+	return watch->all_withdrawn;
+}
+
+void book_say(struct book_watch *watch, struct candidates *lost)
+{
+	candidates_deinit(&watch->said);
+	watch->said = *lost;
+	*lost = (struct candidates){ 0 };
+}

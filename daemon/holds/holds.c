@@ -1,0 +1,310 @@
+#include "holds.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "book.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
+#include "proto/base/texts.h"
+#include "proto/base/units.h"
+#include "root_names.h"
+#include "summary.h"
+
+DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
+
+struct finding {
+	const struct holds_asking *asking;
+	const struct target_copy *copy; /* who it is */
+	struct book_watch *watch;
+	struct scan_once scan; /* the last one */
+	struct reach_mark mark;
+	struct candidates candidates;
+	struct holds *holds;
+	size_t last_dropped,
+		before_last; /* candidates dropped by the last scan, and had before it */
+};
+
+void holds_free(struct holds *holds)
+{
+	if (!holds)
+		return;
+	for (uint32_t i = 0; i < holds->root_count; i++)
+		free(holds->roots[i].name);
+	free(holds->roots);
+	free(holds->sites);
+	free(holds->chains);
+	free(holds->links);
+	texts_free(holds->refusals);
+	free(holds);
+}
+
+DEFINE_CLEANUP_PTR(struct holds *, holds_free)
+
+static void forget_scan(struct finding *finding)
+{
+	reach_mark_deinit(&finding->mark);
+	scan_once_deinit(finding->asking->target, &finding->scan);
+}
+
+/* ---- why nothing may be called lost --------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct finding *finding, const char *format,
+							...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return texts_add_once(&finding->holds->refusals, text);
+}
+
+/* Of one scan. What one refuses, all do. */
+static int judge_scan(struct finding *finding)
+{
+	const struct scan_once *scan = &finding->scan;
+	const struct reach_found *found = &scan->graph.found;
+	char size[DHAT_UNIT_CHARS];
+	int r = 0;
+
+	for (char **hazard = scan->hazards; hazard && *hazard && r == 0; hazard++)
+		r = refuse(finding, "%s", *hazard);
+	if (!scan->has_registers && r == 0)
+		r = refuse(finding, "this kernel does not tell threads' registers and where their "
+				    "stacks begin: stacks were taken whole");
+	if (scan->lacking_threads && r == 0)
+		r = refuse(finding,
+			   "threads run on stacks that could not be found: what only those hold is "
+			   "not seen");
+	if (scan->swapped_bytes && r == 0)
+		r = refuse(finding,
+			   "%s of its memory is swapped out, and was not read: reading would bring "
+			   "it back",
+			   dhat_format_size(scan->swapped_bytes, size));
+	if (found->short_bytes * HOLDS_MAX_SHORT > found->read_bytes && r == 0)
+		r = refuse(finding, "more than one byte in %u of its memory could not be read",
+			   HOLDS_MAX_SHORT);
+	return r;
+}
+
+/* Of the account, which may have lost events meanwhile, too. */
+static int judge_account(struct finding *finding)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	int r = target_copy(finding->asking->target, false, &copy, NULL);
+
+	if (r)
+		return r;
+	if (copy->verdict == DHAT_INEXACT)
+		r = refuse(finding, "the list of live blocks is inexact: %s",
+			   copy->reasons && *copy->reasons ? *copy->reasons : "events were lost");
+	return r;
+}
+
+static int judge_candidates(struct finding *finding)
+{
+	char dropped[DHAT_UNIT_CHARS], before[DHAT_UNIT_CHARS];
+	bool is_busy = finding->last_dropped * 100 > finding->before_last * HOLDS_BUSY_PERCENT;
+
+	if (finding->holds->scans < HOLDS_MIN_SCANS && finding->candidates.count)
+		return refuse(finding, "%u scan%s took so long that there was no time for %u",
+			      finding->holds->scans, finding->holds->scans == 1 ? "" : "s",
+			      HOLDS_MIN_SCANS);
+	if (!finding->last_dropped)
+		return finding->scan.has_grown
+			       ? refuse(finding, "its mappings changed during each scan: what "
+						 "moved there was not seen")
+			       : 0;
+	return refuse(finding,
+		      "%s: of %s blocks that nothing was seen to hold %s were freed, or seen to be "
+		      "held, by the last of %u scans; ask again when it does less",
+		      is_busy ? "it is too busy to tell" : "it does not come to rest",
+		      dhat_format_count(finding->before_last, before),
+		      dhat_format_count(finding->last_dropped, dropped), finding->holds->scans);
+}
+
+/* ---- scans ---------------------------------------------------------------------------------- */
+
+static int say(struct finding *finding, const char *text)
+{
+	const struct holds_asking *asking = finding->asking;
+
+	if (asking->stop && atomic_load(asking->stop))
+		return -ECANCELED;
+	return asking->progress ? asking->progress(asking->context, text) : 0;
+}
+
+static int say_scan(struct finding *finding)
+{
+	char text[192], blocks[DHAT_UNIT_CHARS];
+
+	if (finding->holds->scans)
+		snprintf(text, sizeof(text),
+			 "scan %u: looking again at %s blocks that nothing was seen to hold",
+			 finding->holds->scans + 1,
+			 dhat_format_count(finding->candidates.count, blocks));
+	else
+		snprintf(text, sizeof(text), "scan 1: reading its memory");
+	return say(finding, text);
+}
+
+static int take_scan(struct finding *finding, struct dhat_error *err)
+{
+	struct holds *holds = finding->holds;
+	int r = say_scan(finding);
+
+	forget_scan(finding);
+	if (r)
+		return r;
+	r = scan_once(finding->asking->target, &finding->copy->identity, finding->asking->worker,
+		      &finding->scan, err);
+	if (r)
+		return r;
+	r = root_names_plain(&finding->scan);
+	if (r == 0)
+		r = reach_mark(&finding->scan.graph, &finding->mark);
+	if (r == 0)
+		r = book_check(finding->watch, &finding->scan.graph, &finding->mark);
+	if (r == 0)
+		r = judge_scan(finding);
+	if (r)
+		return r;
+	if (!holds->scans++) {
+		holds->first_scan_ns = finding->scan.begin_ns;
+		return candidates_begin(&finding->candidates, &finding->scan.graph, &finding->mark);
+	}
+	finding->before_last = finding->candidates.count;
+	finding->last_dropped = candidates_keep(&finding->candidates, &finding->scan.graph,
+						&finding->mark, false, NULL, NULL);
+	holds->dropped += finding->last_dropped;
+	return 0;
+}
+
+/* What is refused anyway needs no further scan. */
+static bool is_done(const struct finding *finding)
+{
+	uint32_t scans = finding->holds->scans;
+	uint64_t since = clock_now_ns(CLOCK_MONOTONIC) - finding->holds->first_scan_ns;
+
+	if (!scans)
+		return false;
+	if (!finding->candidates.count || finding->holds->refusals || scans >= HOLDS_MAX_SCANS ||
+	    since > HOLDS_MAX_NS)
+		return true;
+	return scans >= HOLDS_MIN_SCANS && !finding->last_dropped && !finding->scan.has_grown;
+}
+
+/* From the beginning of the last scan on; a long one needs no pause. */
+static int pause_between(struct finding *finding)
+{
+	const struct timespec piece = { .tv_nsec = 50000000 };
+
+	while (clock_now_ns(CLOCK_MONOTONIC) < finding->scan.end_ns + HOLDS_PAUSE_NS) {
+		if (finding->asking->stop && atomic_load(finding->asking->stop))
+			return -ECANCELED;
+		nanosleep(&piece, NULL);
+	}
+	return 0;
+}
+
+static int scan_until_settled(struct finding *finding, struct dhat_error *err)
+{
+	int r = 0;
+
+	while (r == 0 && !is_done(finding)) {
+		if (finding->holds->scans)
+			r = pause_between(finding);
+		if (r == 0)
+			r = take_scan(finding, err);
+	}
+	return r;
+}
+
+/* ---- the answer ----------------------------------------------------------------------------- */
+
+static int answer(struct finding *finding)
+{
+	struct holds *holds = finding->holds;
+	int r = say(finding, "naming what holds blocks");
+
+	reach_graph_forget_names(&finding->scan.graph);
+	reach_mark_deinit(&finding->mark);
+	if (r == 0)
+		r = root_names_give(&finding->scan, &finding->copy->identity,
+				    finding->copy->from_start, finding->asking->symbolizer);
+	if (r == 0)
+		r = reach_mark(&finding->scan.graph, &finding->mark);
+	if (r == 0)
+		r = judge_account(finding);
+	if (r == 0 && !holds->refusals)
+		r = judge_candidates(finding);
+	if (r == 0)
+		r = summary_make(&finding->scan.graph, &finding->mark,
+				 holds->refusals ? NULL : &finding->candidates, finding->watch,
+				 holds);
+	if (r)
+		return r;
+	holds->took_ns = clock_now_ns(CLOCK_MONOTONIC) - holds->first_scan_ns;
+	holds->last_scan_ns = finding->scan.end_ns - finding->scan.begin_ns;
+	holds->read_bytes = finding->scan.graph.found.read_bytes;
+	holds->withdrawn = book_all_withdrawn(finding->watch);
+	if (!holds->refusals)
+		book_say(finding->watch, &finding->candidates);
+	return 0;
+}
+
+static int find(struct finding *finding, struct dhat_error *err)
+{
+	pid_t pid = finding->copy->identity.pid;
+	int r;
+
+	if (finding->copy->state != TARGET_ATTACHED)
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+				      "process %d is not watched any more: who holds its blocks is "
+				      "asked while it is",
+				      (int)pid);
+	r = holds_book_open(finding->asking->book, pid, finding->copy->observed_since_unix_ns,
+			    &finding->watch);
+	if (r == -EBUSY)
+		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
+				      "somebody else is just looking at who holds the blocks of "
+				      "process %d: ask again in a moment",
+				      (int)pid);
+	if (r == 0)
+		r = scan_until_settled(finding, err);
+	if (r == 0)
+		r = answer(finding);
+	if (r == -ECANCELED)
+		return dhat_error_set(
+			err, ECANCELED, DHAT_EXIT_FAILED,
+			"nobody waits any more for who holds the blocks of process %d", (int)pid);
+	if (r == -ENOMEM)
+		return dhat_error_errno(err, ENOMEM,
+					"cannot find who holds the blocks of process %d", (int)pid);
+	return r;
+}
+
+int holds_find(const struct holds_asking *asking, struct holds **ret, struct dhat_error *err)
+{
+	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
+	_cleanup_(holds_free_ptr) struct holds *holds = calloc(1, sizeof(*holds));
+	struct finding finding = { .asking = asking, .holds = holds };
+	int r = holds ? target_copy(asking->target, false, &copy, err) : -ENOMEM;
+
+	finding.copy = copy;
+	if (r == 0)
+		r = find(&finding, err);
+	forget_scan(&finding);
+	candidates_deinit(&finding.candidates);
+	if (finding.watch)
+		holds_book_close(asking->book, finding.watch);
+	if (r)
+		return r;
+	*ret = take_ptr(holds);
+	return 0;
+}

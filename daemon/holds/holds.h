@@ -1,0 +1,88 @@
+#pragma once
+/* holds: who holds the live blocks of a process, and which are lost.
+ *
+ * Three answers, never two: held by, unknown, lost. Lost is what no scan has reached, in
+ * HOLDS_MIN_SCANS at least, HOLDS_PAUSE_NS apart, until one has dropped no candidate; and only
+ * where nothing speaks against it (hazards.h, and what is said in holds.c): each such reason is a
+ * sentence. Pointers move while memory is read, so that one scan finds some blocks by nobody's
+ * pointer; each further one as many of those again. What is freed or reached after all was no lost
+ * block: that is counted by site, here within one answer, and by the book (book.h) from one to the
+ * next.
+ */
+#include "scan_once.h"
+
+#define HOLDS_MIN_SCANS 3
+#define HOLDS_MAX_SCANS 10
+#define HOLDS_PAUSE_NS 1000000000ull
+#define HOLDS_MAX_NS 120000000000ull /* no further scan is begun later */
+/* Of the candidates, at the last scan: more than so many dropped, and it is too busy to tell. */
+#define HOLDS_BUSY_PERCENT 30
+#define HOLDS_MAX_SHORT 1000 /* one byte of so many may be unread */
+
+#define HOLDS_CHAINS 6 /* of a site, the largest ones; the rest is their difference to its sums */
+
+struct holds_sum {
+	uint64_t bytes, blocks;
+};
+
+struct holds_chain {
+	enum reach_level level;
+	struct holds_sum held;
+	uint64_t entries;    /* words that hold its first link: see reach_chain */
+	uint32_t first_link; /* in links: sites, from the holder of the site outwards */
+	uint32_t link_count;
+	uint32_t root;	     /* in roots */
+	bool is_cut;	     /* there are more links */
+	uint64_t root_words; /* that lead from the root into the last link */
+};
+
+struct holds_site {
+	uint32_t point;
+	struct holds_sum held, past, unknown, lost;
+	struct holds_sum unseen;	   /* nothing was seen to hold them, but lost is not said */
+	struct holds_sum in_cycles, under; /* of the lost ones; the rest nothing points to */
+	struct holds_sum retained;	   /* with what only it holds; 0: not known */
+	uint64_t withdrawn; /* blocks that were said to be lost, and were freed or reached */
+	uint32_t first_chain, chain_count;
+};
+
+struct holds_root {
+	char *name;
+	enum reach_class class;
+	struct holds_sum retained; /* 0: not known */
+};
+
+struct holds { /* as of the last scan */
+	struct holds_site *sites;
+	struct holds_chain *chains;
+	uint32_t *links;
+	struct holds_root *roots;
+	uint32_t site_count, chain_count, link_count, root_count;
+	size_t chain_room, link_room;
+	struct holds_sum held, unknown, lost, unseen;
+	uint64_t took_ns, last_scan_ns, read_bytes;
+	uint64_t first_scan_ns; /* when it began, CLOCK_MONOTONIC */
+	uint32_t scans;
+	uint64_t
+		dropped; /* candidates of the first scan that were freed or reached in later ones */
+	uint64_t withdrawn; /* blocks of all sites, since the watch began */
+	char **refusals;    /* why nothing is called lost; NULL: it may be */
+};
+
+struct holds_book;
+struct symbolizer;
+
+struct holds_asking {
+	struct target *target;
+	struct worker *worker;
+	struct symbolizer *symbolizer;
+	struct holds_book *book;
+	const atomic_bool *stop; /* nobody waits any more */
+	/* What is done now, a sentence; not 0: stop. */
+	int (*progress)(void *context, const char *text);
+	void *context;
+};
+
+/* -EBUSY: one is under way for this target. */
+int holds_find(const struct holds_asking *asking, struct holds **ret, struct dhat_error *err);
+void holds_free(struct holds *holds);

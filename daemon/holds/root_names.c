@@ -1,0 +1,271 @@
+#include "root_names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/proc/file.h"
+#include "daemon/proc/mapfile.h"
+#include "daemon/proc/pagemap.h"
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/text.h"
+
+DEFINE_CLEANUP_PTR(struct names *, names_free)
+
+#define NAME_CHARS 512
+
+static const char *const plain[REACH_CLASSES] = {
+	[REACH_GLOBAL] = "a global variable",
+	[REACH_STACK] = "a thread's stack",
+	[REACH_REGISTER] = "a thread's registers",
+	[REACH_KERNEL] = "the kernel",
+	[REACH_MAPPING] = "memory that it mapped itself",
+	[REACH_SHARED] = "shared memory",
+	[REACH_YOUNG] = "blocks allocated during the scan",
+	[REACH_OTHER] = "memory in which an allocator above another has its blocks",
+	[REACH_GAP] = "free memory of the heap",
+	[REACH_BELOW] = "what calls have left behind on a stack",
+	[REACH_ENDED] = "what may be the stack of a thread that has ended",
+	[REACH_FREED] = "memory that was freed during the scan",
+};
+static const char mapping_before[] =
+	"memory that dhatd does not know (mapped by the process, or an "
+	"allocator's from before the attach)";
+static const char gap_before[] =
+	"memory of the heap that dhatd does not know (free, or from before "
+	"the attach)";
+
+struct naming {
+	struct scan_once *scan;
+	const struct target_identity *identity;
+	struct symbolizer *symbolizer;
+	bool knows_before; /* blocks from before the observation are known, or there are none */
+	int root_fd;
+};
+
+int root_names_plain(struct scan_once *scan)
+{
+	struct reach_found *found = &scan->graph.found;
+	int r = 0;
+
+	for (uint32_t i = 0; i < found->root_count && r == 0; i++)
+		r = reach_graph_name(&scan->graph, plain[found->roots[i].name],
+				     found->roots[i].name, &found->roots[i].name);
+	return r;
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+static void describe_thread(const struct naming *naming, size_t thread, const char *what, char *ret)
+{
+	char name[sizeof(naming->scan->threads->name) + 1];
+
+	if (thread >= naming->scan->thread_count) {
+		snprintf(ret, NAME_CHARS, "%s a thread", what);
+		return;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)sizeof(naming->scan->threads->name),
+		 naming->scan->threads[thread].name);
+	snprintf(ret, NAME_CHARS, "%s thread %s", what, name);
+}
+
+/* The thread whose stack pointer is the last one below; they are in this order. */
+static size_t thread_of(const struct naming *naming, uint64_t addr)
+{
+	const struct layout_area *area = layout_find(&naming->scan->layout, addr);
+	size_t low = 0, high = naming->scan->thread_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		uint64_t sp = naming->scan->threads[middle].words[DHAT_REGISTER_SP];
+
+		if (sp - DHAT_RED_ZONE_BYTES <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low || !area ||
+	    naming->scan->threads[low - 1].words[DHAT_REGISTER_SP] - DHAT_RED_ZONE_BYTES <
+		    area->start - area->start % PAGEMAP_PAGE)
+		return naming->scan->thread_count;
+	return low - 1;
+}
+
+/* ---- variables ------------------------------------------------------------------------------ */
+
+/* The mapping of the file that an address of its data or bss belongs to. */
+static const struct procmaps_entry *file_of(const struct naming *naming, uint64_t addr)
+{
+	const struct layout_area *area = layout_find(&naming->scan->layout, addr);
+	size_t at = area ? area->mapping : 0;
+
+	if (!area)
+		return NULL;
+	while (at && !naming->scan->maps.entries[at].inode)
+		at--;
+	return &naming->scan->maps.entries[at];
+}
+
+static bool is_executable_file(const struct naming *naming, const char *path)
+{
+	return naming->identity->executable && !strcmp(naming->identity->executable, path);
+}
+
+static void describe_variable(const struct naming *naming, const struct procmaps_entry *file,
+			      const char *symbol, char *ret)
+{
+	const char *name = dhat_text_base_name(file->path);
+
+	if (symbol && is_executable_file(naming, file->path))
+		snprintf(ret, NAME_CHARS, "global %.400s", symbol);
+	else if (symbol)
+		snprintf(ret, NAME_CHARS, "global %.400s (%.60s)", symbol, name);
+	else
+		snprintf(ret, NAME_CHARS, "a variable of %.100s", name);
+}
+
+static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
+		      const struct procmaps_entry *file)
+{
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_free_ struct name_query *queries = calloc(count, sizeof(*queries));
+	struct reach_root *all = naming->scan->graph.found.roots;
+	struct symbolizer_object object = { .root_fd = naming->root_fd,
+					    .uid = naming->identity->uid,
+					    .path = file->path };
+	int r = queries ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < count && r == 0; i++)
+		queries[i].file_offset = all[roots[i]].addr - file->start + file->file_offset;
+	object.fd = mapfile_open(naming->identity->pid, file->start, file->end, file->path,
+				 file->inode);
+	if (r == 0 && object.fd >= 0) /* without, they are named by their file */
+		symbolizer_name_data(naming->symbolizer, &object, queries, count, &names);
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		const struct name_frame *frame = names ? &names->frames[i] : NULL;
+		char text[NAME_CHARS];
+
+		describe_variable(
+			naming, file,
+			frame && frame->location_count
+				? names->texts
+					  .list[names->locations[frame->first_location].function]
+				: NULL,
+			text);
+		r = reach_graph_name(&naming->scan->graph, text, REACH_GLOBAL, &all[roots[i]].name);
+	}
+	cleanup_close_fd(&object.fd);
+	return r;
+}
+
+/* Roots come by address: those of one file one after the other. */
+static int name_variables(struct naming *naming)
+{
+	struct reach_found *found = &naming->scan->graph.found;
+	_cleanup_free_ uint32_t *group = malloc((found->root_count + 1ul) * sizeof(*group));
+	const struct procmaps_entry *file = NULL;
+	uint32_t count = 0;
+	int r = group ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < found->root_count && r == 0; i++) {
+		const struct procmaps_entry *here;
+
+		if (found->roots[i].name != REACH_GLOBAL)
+			continue;
+		here = file_of(naming, found->roots[i].addr);
+		if (here != file && count) {
+			r = name_group(naming, group, count, file);
+			count = 0;
+		}
+		file = here;
+		if (file)
+			group[count++] = i;
+	}
+	return r || !count ? r : name_group(naming, group, count, file);
+}
+
+/* ---- the others ----------------------------------------------------------------------------- */
+
+static void describe(const struct naming *naming, const struct reach_root *root, char *ret)
+{
+	const struct layout_area *area;
+	const char *path;
+
+	switch ((enum reach_class)root->name) {
+	case REACH_STACK:
+		describe_thread(naming, thread_of(naming, root->addr), "the stack of", ret);
+		return;
+	case REACH_REGISTER:
+		describe_thread(naming, root->addr, "the registers of", ret);
+		return;
+	case REACH_KERNEL:
+		snprintf(ret, NAME_CHARS, "%s", (const char *)(uintptr_t)root->addr);
+		return;
+	case REACH_SHARED:
+		area = layout_find(&naming->scan->layout, root->addr);
+		path = area ? naming->scan->maps.entries[area->mapping].path : "";
+		snprintf(ret, NAME_CHARS, "shared memory%s%.400s", *path ? " " : "", path);
+		return;
+	case REACH_MAPPING:
+		snprintf(ret, NAME_CHARS, "%s",
+			 naming->knows_before ? plain[root->name] : mapping_before);
+		return;
+	case REACH_GAP:
+		snprintf(ret, NAME_CHARS, "%s",
+			 naming->knows_before ? plain[root->name] : gap_before);
+		return;
+	default:
+		snprintf(ret, NAME_CHARS, "%s", plain[root->name]);
+	}
+}
+
+/* Variables first, while what is named is still a class: afterwards the number of a name may be the
+ * same as that of a class. So all others are looked at in one pass, by a copy of the classes. */
+static int name_others(struct naming *naming, const uint8_t *classes)
+{
+	struct reach_found *found = &naming->scan->graph.found;
+	int r = 0;
+
+	for (uint32_t i = 0; i < found->root_count && r == 0; i++) {
+		struct reach_root root = found->roots[i];
+		char text[NAME_CHARS];
+
+		if (classes[i] == REACH_GLOBAL)
+			continue;
+		root.name = classes[i];
+		describe(naming, &root, text);
+		r = reach_graph_name(&naming->scan->graph, text, root.name, &found->roots[i].name);
+	}
+	return r;
+}
+
+/* Did an inventory list what was there before? */
+static bool has_before(const struct scan_once *scan)
+{
+	for (size_t i = 0; i < scan->block_count; i++)
+		if (scan->blocks[i].point == STACK_POINT_BEFORE)
+			return true;
+	return false;
+}
+
+int root_names_give(struct scan_once *scan, const struct target_identity *identity, bool from_start,
+		    struct symbolizer *symbolizer)
+{
+	struct reach_found *found = &scan->graph.found;
+	_cleanup_free_ uint8_t *classes = malloc(found->root_count + 1ul);
+	_cleanup_close_ int dir_fd = -1, root_fd = -1;
+	struct naming naming = { scan, identity, symbolizer, from_start || has_before(scan), -1 };
+	int r = classes ? 0 : -ENOMEM;
+
+	if (r)
+		return r;
+	for (uint32_t i = 0; i < found->root_count; i++)
+		classes[i] = found->roots[i].name;
+	if (proc_open_dir(identity->pid, &dir_fd) == 0)
+		root_fd = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	naming.root_fd = root_fd;
+	r = name_variables(&naming);
+	return r ? r : name_others(&naming, classes);
+}

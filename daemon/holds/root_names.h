@@ -1,0 +1,14 @@
+#pragma once
+/* root_names: what people call the places from which blocks are held.
+ *
+ * "global response_cache", "stack of thread worker-2", "epoll data". What has the same name is one
+ * root: a variable whatever is in it, threads of one name.
+ */
+#include "daemon/lookup/symbolizer.h"
+#include "scan_once.h"
+
+/* By class only; for scans of which only the levels are asked. */
+int root_names_plain(struct scan_once *scan);
+/* Roots have classes for names. from_start: nothing was there before the observation. */
+int root_names_give(struct scan_once *scan, const struct target_identity *identity, bool from_start,
+		    struct symbolizer *symbolizer);

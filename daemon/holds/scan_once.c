@@ -1,0 +1,348 @@
+#include "scan_once.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/kernel/threads.h"
+#include "daemon/proc/file.h"
+#include "daemon/proc/pagemap.h"
+#include "daemon/proc/status.h"
+#include "hazards.h"
+#include "kernel_words.h"
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
+#include "proto/base/texts.h"
+#include "proto/base/units.h"
+
+void scan_once_deinit(struct target *target, struct scan_once *scan)
+{
+	free(scan->blocks);
+	reach_graph_deinit(&scan->graph);
+	procmaps_deinit(&scan->maps);
+	layout_deinit(&scan->layout);
+	free(scan->threads);
+	texts_free(scan->hazards);
+	target_return_room(target, scan->claimed_bytes);
+	*scan = (struct scan_once){ 0 };
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+struct table {
+	struct reach_block *blocks;
+	size_t count, room;
+	uint64_t before_ns; /* younger ones are left out */
+	int error;
+};
+
+static void take_block(void *table_, const struct block *block)
+{
+	struct table *table = table_;
+
+	/* what the target mapped itself is memory, in which blocks lie */
+	if (table->error || block->domain == DHAT_DOMAIN_ANON ||
+	    block->birth_ns >= table->before_ns)
+		return;
+	if (table->count >= REACH_MAX_BLOCKS)
+		table->error = -E2BIG;
+	else if (array_make_room(&table->blocks, &table->room, table->count))
+		table->error = -ENOMEM;
+	else
+		table->blocks[table->count++] =
+			(struct reach_block){ block->addr, block->size_bytes, block->birth_ns,
+					      block->point, 0 };
+}
+
+static int take_table(struct target *target, uint64_t before_ns, struct table *ret)
+{
+	struct table table = { .before_ns = before_ns };
+	int r;
+
+	target_walk_blocks(target, take_block, &table);
+	r = table.error ? table.error : reach_sort(table.blocks, &table.count);
+	if (r) {
+		free(table.blocks);
+		return r;
+	}
+	*ret = table;
+	return 0;
+}
+
+/* ---- what is there -------------------------------------------------------------------------- */
+
+static int read_smaps(pid_t pid, struct smaps *ret)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	int fd = -1, r = proc_open(pid, "smaps", &fd);
+
+	if (r)
+		return r;
+	file = fdopen(fd, "r");
+	return file ? smaps_parse(file, ret) : -ENOMEM;
+}
+
+static int compare_threads(const void *a_, const void *b_)
+{
+	const struct dhat_thread_state *a = a_, *b = b_;
+	uint64_t x = a->words[DHAT_REGISTER_SP], y = b->words[DHAT_REGISTER_SP];
+
+	return x < y ? -1 : x > y;
+}
+
+static void read_threads(pid_t pid, struct scan_once *scan)
+{
+	scan->has_registers = threads_read(pid, &scan->threads, &scan->thread_count, NULL) == 0;
+	if (scan->has_registers)
+		qsort(scan->threads, scan->thread_count, sizeof(*scan->threads), compare_threads);
+}
+
+static int look(pid_t pid, const struct reach_block *blocks, size_t block_count,
+		struct scan_once *scan)
+{
+	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
+	struct layout_facts facts = {
+		.maps = &scan->maps, .smaps = &smaps, .blocks = blocks, .block_count = block_count
+	};
+	int r = procmaps_read(pid, &scan->maps);
+
+	if (r == 0)
+		r = read_smaps(pid, &smaps);
+	if (r)
+		return r;
+	facts.threads = scan->threads;
+	facts.thread_count = scan->thread_count;
+	r = layout_make(&facts, &scan->layout);
+	if (r == 0)
+		r = hazards_find(pid, &scan->maps, &smaps, &scan->hazards);
+	for (size_t i = 0; i < scan->thread_count && r == 0; i++)
+		scan->lacking_threads += !layout_has_stack_of(&scan->layout, &scan->threads[i]);
+	return r;
+}
+
+/* ---- pages ---------------------------------------------------------------------------------- */
+
+struct ranges {
+	struct reach_range *list;
+	size_t count, room;
+	const struct layout_area *area;
+	uint64_t swapped_bytes;
+};
+
+static int take_run(void *ranges_, const struct pagemap_run *run)
+{
+	struct ranges *ranges = ranges_;
+	const struct layout_area *area = ranges->area;
+	uint64_t start = run->first * PAGEMAP_PAGE, end = start + run->count * PAGEMAP_PAGE;
+	struct reach_range *last = ranges->count ? &ranges->list[ranges->count - 1] : NULL;
+
+	if (!area->is_shared && run->what & PAGEMAP_OF_FILE && area->is_file)
+		return 0;
+	start = start > area->start ? start : area->start;
+	end = end < area->end ? end : area->end;
+	if (start >= end)
+		return 0;
+	if (!(run->what & PAGEMAP_IN_MEMORY)) {
+		ranges->swapped_bytes += end - start;
+		return 0;
+	}
+	if (last && last->end == start && last->class == area->class) {
+		last->end = end;
+		return 0;
+	}
+	if (array_make_room(&ranges->list, &ranges->room, ranges->count))
+		return -ENOMEM;
+	ranges->list[ranges->count++] = (struct reach_range){ start, end, area->class, 0 };
+	return 0;
+}
+
+static int find_pages(pid_t pid, const struct layout *layout, struct ranges *ranges)
+{
+	struct pagemap pagemap = PAGEMAP_CLOSED;
+	int r = pagemap_open(pid, &pagemap);
+
+	for (size_t i = 0; i < layout->count && r == 0; i++) {
+		const struct layout_area *area = &layout->areas[i];
+		uint64_t end = (area->end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE * PAGEMAP_PAGE;
+
+		ranges->area = area;
+		r = pagemap_scan(&pagemap, area->start / PAGEMAP_PAGE * PAGEMAP_PAGE, end, take_run,
+				 ranges);
+	}
+	pagemap_deinit(&pagemap);
+	return r;
+}
+
+/* ---- what is in no memory ------------------------------------------------------------------- */
+
+static int add_word(struct scan_once *scan, uint64_t word, uint64_t place, enum reach_class class)
+{
+	uint32_t edge = reach_point_in(scan->blocks, scan->block_count, word);
+
+	return edge == REACH_NONE ? 0 : reach_graph_add_root(&scan->graph, place, edge, class);
+}
+
+/* Where a register's root stands is the number of its thread, and a word of the kernel's what it is
+ * called: names.c. */
+static int add_thread_words(struct scan_once *scan)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < scan->thread_count && r == 0; i++) {
+		const struct dhat_thread_state *thread = &scan->threads[i];
+
+		for (size_t j = 0; j < DHAT_REGISTER_WORDS && r == 0; j++)
+			r = add_word(scan, thread->words[j], i, REACH_REGISTER);
+		if (r == 0 && thread->signal_stack_bytes)
+			r = add_word(scan, thread->signal_stack,
+				     (uintptr_t) "a thread's signal stack", REACH_KERNEL);
+	}
+	return r;
+}
+
+static int add_kernel_words(pid_t pid, struct scan_once *scan)
+{
+	struct kernel_words words = { 0 };
+	int r = kernel_words_read(pid, &words);
+
+	for (size_t i = 0; i < words.count && r == 0; i++)
+		r = add_word(scan, words.list[i].value, (uintptr_t)words.list[i].name,
+			     REACH_KERNEL);
+	kernel_words_deinit(&words);
+	return r;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static int read_words(pid_t pid, struct worker *worker, const struct ranges *ranges,
+		      const struct reach_limits *limits, struct scan_once *scan,
+		      struct dhat_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	int r = proc_open(pid, "mem", &fd);
+
+	if (r)
+		return dhat_error_errno(err, -r, "cannot open the memory of process %d", (int)pid);
+	scan->graph.blocks = scan->blocks;
+	scan->graph.count = scan->block_count;
+	return worker_scan(worker, fd, scan->blocks, scan->block_count, ranges->list, ranges->count,
+			   limits, &scan->graph.found, err);
+}
+
+static int compare_with_now(struct target *target, pid_t pid, struct scan_once *scan)
+{
+	struct table after = { 0 };
+	struct scan_once now = { 0 };
+	int r = take_table(target, UINT64_MAX, &after);
+
+	if (r)
+		return r;
+	reach_graph_compare(&scan->graph, scan->blocks, after.blocks, after.count);
+	read_threads(pid, &now); /* so that stacks are known for what they are */
+	r = look(pid, after.blocks, after.count, &now);
+	if (r == 0)
+		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, after.blocks,
+						   after.count, scan->begin_ns);
+	free(after.blocks);
+	scan_once_deinit(target, &now);
+	return r;
+}
+
+/* Two tables of 32 bytes a block, a third while sorting; and what hangs on each: an edge or two,
+ * offsets, the worker's message, marks. */
+#define BYTES_A_BLOCK 192
+#define BYTES_A_WORD 24 /* an edge or a root, as it travels and is kept */
+
+static int claim(struct target *target, struct scan_once *scan, struct reach_limits *limits,
+		 struct dhat_error *err)
+{
+	uint64_t wanted = scan->block_count * BYTES_A_BLOCK, left;
+
+	if (!target_claim_room(target, wanted, &left)) {
+		char needs[DHAT_UNIT_CHARS], has[DHAT_UNIT_CHARS];
+
+		return dhat_error_set(err, ENOSPC, DHAT_EXIT_FAILED,
+				      "looking for who holds these blocks needs %s of memory, and "
+				      "--max-memory leaves %s: attach with a larger one",
+				      dhat_format_size(wanted, needs), dhat_format_size(left, has));
+	}
+	scan->claimed_bytes = wanted;
+	limits->max_edges = limits->max_roots = (left - wanted) / BYTES_A_WORD + 4096;
+	if (limits->max_edges > UINT32_MAX - 1)
+		limits->max_edges = limits->max_roots = UINT32_MAX - 1;
+	return 0;
+}
+
+static int explain(int r, pid_t pid, struct dhat_error *err)
+{
+	if (r == -ESRCH)
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+				      "process %d has ended, or runs another program now",
+				      (int)pid);
+	return dhat_error_errno(err, -r, "cannot look at the memory of process %d", (int)pid);
+}
+
+static bool is_same(const struct target_identity *identity)
+{
+	return proc_start_ticks(identity->pid) == identity->start_ticks;
+}
+
+static int scan(struct target *target, const struct target_identity *identity,
+		struct worker *worker, struct scan_once *scan, struct dhat_error *err)
+{
+	pid_t pid = identity->pid;
+	struct ranges ranges = { 0 };
+	struct reach_limits limits;
+	struct table table = { 0 };
+	int r;
+
+	scan->begin_ns = clock_now_ns(CLOCK_MONOTONIC);
+	r = is_same(identity) ? take_table(target, scan->begin_ns, &table) : -ESRCH;
+	if (r)
+		return explain(r, pid, err);
+	scan->blocks = table.blocks;
+	scan->block_count = table.count;
+	r = claim(target, scan, &limits, err);
+	if (r)
+		return r;
+	read_threads(pid, scan);
+	r = look(pid, scan->blocks, scan->block_count, scan);
+	if (r == 0)
+		r = find_pages(pid, &scan->layout, &ranges);
+	scan->swapped_bytes = ranges.swapped_bytes;
+	if (r == 0) {
+		r = read_words(pid, worker, &ranges, &limits, scan, err);
+		free(ranges.list);
+		if (r)
+			return is_same(identity) ? r : explain(-ESRCH, pid, err);
+	} else {
+		free(ranges.list);
+	}
+	if (r == 0)
+		r = add_thread_words(scan);
+	if (r == 0)
+		r = add_kernel_words(pid, scan);
+	if (r == 0)
+		r = compare_with_now(target, pid, scan);
+	scan->end_ns = clock_now_ns(CLOCK_MONOTONIC);
+	if (r == 0 && (!is_same(identity) || target_state_of(target) != TARGET_ATTACHED))
+		r = -ESRCH;
+	return r ? explain(r, pid, err) : 0;
+}
+
+int scan_once(struct target *target, const struct target_identity *identity, struct worker *worker,
+	      struct scan_once *ret, struct dhat_error *err)
+{
+	struct scan_once made = { 0 };
+	int r = scan(target, identity, worker, &made, err);
+
+	if (r) {
+		scan_once_deinit(target, &made);
+		return r;
+	}
+	*ret = made;
+	return 0;
+}

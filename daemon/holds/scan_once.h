@@ -1,0 +1,34 @@
+#pragma once
+/* scan_once: one look at all memory of a live process: blocks, and what points to them.
+ *
+ * Nothing is stopped and nothing written. Memory is read by /proc/PID/mem, of pages that are there
+ * only (remote.h says why), by the confined worker; a page that was swapped out stays there.
+ */
+#include <stdatomic.h>
+
+#include "daemon/reach/graph.h"
+#include "daemon/target/target.h"
+#include "daemon/worker/worker.h"
+#include "layout.h"
+
+struct scan_once {
+	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC; the table's blocks are older than begin_ns */
+	struct reach_block *blocks;
+	size_t block_count;
+	struct reach_graph graph; /* roots have classes for names */
+	struct procmaps maps;
+	struct layout layout;
+	struct dhat_thread_state *threads; /* in the order of their stack pointers */
+	size_t thread_count;
+	uint64_t swapped_bytes;
+	uint32_t lacking_threads; /* no stack pointer of theirs lies in a stack */
+	bool has_registers, has_grown;
+	char **hazards; /* hazards.h */
+	uint64_t claimed_bytes;
+};
+
+/* -ESRCH: it has ended, or runs another program. -ENOSPC: more memory than the target's
+ * --max-memory leaves. */
+int scan_once(struct target *target, const struct target_identity *identity, struct worker *worker,
+	      struct scan_once *ret, struct dhat_error *err);
+void scan_once_deinit(struct target *target, struct scan_once *scan);

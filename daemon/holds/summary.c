@@ -1,0 +1,285 @@
+#include "summary.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/reach/lost.h"
+#include "daemon/reach/retained.h"
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
+
+#define NONE UINT32_MAX
+
+struct summary {
+	const struct reach_graph *graph;
+	const struct reach_mark *mark;
+	const struct candidates *lost;
+	const struct book_watch *watch;
+	struct holds *holds;
+	uint32_t *site_of_point; /* NONE */
+	uint32_t *root_of_name;	 /* NONE */
+	uint32_t point_count, name_count;
+	size_t site_room, root_room;
+	uint32_t *lost_blocks, lost_count;
+};
+
+static void summary_deinit(struct summary *summary)
+{
+	free(summary->site_of_point);
+	free(summary->root_of_name);
+	free(summary->lost_blocks);
+}
+
+static void count(struct holds_sum *sum, uint64_t bytes)
+{
+	sum->bytes += bytes;
+	sum->blocks++;
+}
+
+static uint32_t *none_list(size_t length)
+{
+	uint32_t *list = malloc((length + 1) * sizeof(*list));
+
+	if (list)
+		memset(list, 0xff, (length + 1) * sizeof(*list));
+	return list;
+}
+
+static int prepare(struct summary *summary)
+{
+	const struct reach_graph *graph = summary->graph;
+
+	for (uint32_t i = 0; i < graph->count; i++)
+		if (graph->blocks[i].point >= summary->point_count)
+			summary->point_count = graph->blocks[i].point + 1;
+	summary->name_count = REACH_NAME_OTHER(graph) + 1;
+	summary->site_of_point = none_list(summary->point_count);
+	summary->root_of_name = none_list(summary->name_count);
+	summary->lost_blocks = malloc((summary->lost ? summary->lost->count + 1 : 1) *
+				      sizeof(*summary->lost_blocks));
+	return summary->site_of_point && summary->root_of_name && summary->lost_blocks ? 0
+										       : -ENOMEM;
+}
+
+/* ---- sites ---------------------------------------------------------------------------------- */
+
+static struct holds_site *site_of(struct summary *summary, uint32_t point)
+{
+	struct holds *holds = summary->holds;
+	uint32_t *site = &summary->site_of_point[point];
+
+	if (*site == NONE) {
+		if (array_make_room(&holds->sites, &summary->site_room, holds->site_count))
+			return NULL;
+		*site = holds->site_count++;
+		holds->sites[*site] = (struct holds_site){
+			.point = point,
+			.withdrawn = summary->watch ? book_withdrawn(summary->watch, point) : 0,
+		};
+	}
+	return &holds->sites[*site];
+}
+
+static bool is_lost(const struct summary *summary, const struct holds_site *site,
+		    const struct reach_block *block)
+{
+	return summary->lost && !site->withdrawn && candidates_have(summary->lost, block);
+}
+
+static int count_block(struct summary *summary, uint32_t i)
+{
+	const struct reach_block *block = &summary->graph->blocks[i];
+	struct holds_site *site = site_of(summary, block->point);
+	struct holds *holds = summary->holds;
+
+	if (!site)
+		return -ENOMEM;
+	switch (reach_level_of(summary->mark, i)) {
+	case REACH_HELD_PAST:
+		count(&site->past, block->size_bytes);
+		/* fall through */
+	case REACH_HELD:
+		count(&site->held, block->size_bytes);
+		count(&holds->held, block->size_bytes);
+		return 0;
+	case REACH_UNREACHED:
+		if (is_lost(summary, site, block)) {
+			count(&site->lost, block->size_bytes);
+			count(&holds->lost, block->size_bytes);
+			summary->lost_blocks[summary->lost_count++] = i;
+		} else {
+			count(&site->unseen, block->size_bytes);
+			count(&holds->unseen, block->size_bytes);
+		}
+		return 0;
+	default:
+		count(&site->unknown, block->size_bytes);
+		count(&holds->unknown, block->size_bytes);
+		return 0;
+	}
+}
+
+static int count_blocks(struct summary *summary)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < summary->graph->count && r == 0; i++)
+		if (!(summary->graph->blocks[i].flags & REACH_BLOCK_GONE))
+			r = count_block(summary, i);
+	return r;
+}
+
+static int count_lost(struct summary *summary)
+{
+	_cleanup_free_ uint8_t *kinds = NULL;
+	int r = reach_lost_kinds(summary->graph, summary->lost_blocks, summary->lost_count, &kinds);
+
+	for (uint32_t i = 0; i < summary->lost_count && r == 0; i++) {
+		const struct reach_block *block = &summary->graph->blocks[summary->lost_blocks[i]];
+		struct holds_site *site = site_of(summary, block->point);
+
+		if (kinds[i] == REACH_LOST_CYCLE)
+			count(&site->in_cycles, block->size_bytes);
+		else if (kinds[i] == REACH_LOST_UNDER)
+			count(&site->under, block->size_bytes);
+	}
+	return r;
+}
+
+/* ---- chains --------------------------------------------------------------------------------- */
+
+static int root_of(struct summary *summary, uint32_t name, uint32_t *ret)
+{
+	struct holds *holds = summary->holds;
+	uint32_t *root = &summary->root_of_name[name];
+
+	if (*root == NONE) {
+		struct holds_root made = { strdup(reach_name_text(summary->graph, name)),
+					   reach_name_class(summary->graph, name),
+					   { 0 } };
+
+		if (!made.name ||
+		    array_make_room(&holds->roots, &summary->root_room, holds->root_count)) {
+			free(made.name);
+			return -ENOMEM;
+		}
+		*root = holds->root_count;
+		holds->roots[holds->root_count++] = made;
+	}
+	*ret = *root;
+	return 0;
+}
+
+static int add_chain(struct summary *summary, const struct reach_chain *from)
+{
+	const struct reach_chain *chains = summary->mark->chains, *link = from;
+	struct holds *holds = summary->holds;
+	struct holds_chain chain = {
+		.level = from->level,
+		.held = { from->bytes, from->blocks },
+		.entries = from->entries,
+		.first_link = holds->link_count,
+		.root_words = from->entries,
+	};
+	int r = 0;
+
+	for (link = &chains[from->parent]; !link->is_root; link = &chains[link->parent]) {
+		if (array_make_room(&holds->links, &holds->link_room, holds->link_count))
+			return -ENOMEM;
+		holds->links[holds->link_count++] = link->site;
+		chain.link_count++;
+		chain.root_words = link->entries;
+	}
+	chain.is_cut = link->is_cut;
+	chain.root = NONE;
+	if (!link->is_cut)
+		r = root_of(summary, link->site, &chain.root);
+	if (r == 0 && array_make_room(&holds->chains, &holds->chain_room, holds->chain_count))
+		r = -ENOMEM;
+	if (r == 0)
+		holds->chains[holds->chain_count++] = chain;
+	return r;
+}
+
+static int compare_chains(const void *a_, const void *b_, void *mark_)
+{
+	const struct reach_mark *mark = mark_;
+	const struct reach_chain *a = &mark->chains[*(const uint32_t *)a_];
+	const struct reach_chain *b = &mark->chains[*(const uint32_t *)b_];
+
+	if (a->site != b->site)
+		return a->site < b->site ? -1 : 1;
+	if (a->bytes != b->bytes)
+		return a->bytes > b->bytes ? -1 : 1;
+	return a < b ? -1 : a > b;
+}
+
+static int add_chains(struct summary *summary)
+{
+	const struct reach_mark *mark = summary->mark;
+	_cleanup_free_ uint32_t *order = malloc((mark->chain_count + 1ul) * sizeof(*order));
+	uint32_t length = 0;
+	int r = order ? 0 : -ENOMEM;
+
+	for (uint32_t i = 1; i < mark->chain_count && r == 0; i++)
+		if (!mark->chains[i].is_root && mark->chains[i].blocks)
+			order[length++] = i;
+	if (r)
+		return r;
+	qsort_r(order, length, sizeof(*order), compare_chains, without_qualifiers(mark));
+	for (uint32_t i = 0; i < length && r == 0; i++) {
+		const struct reach_chain *chain = &mark->chains[order[i]];
+		struct holds_site *site = site_of(summary, chain->site);
+
+		if (site->chain_count == HOLDS_CHAINS)
+			continue;
+		if (!site->chain_count)
+			site->first_chain = summary->holds->chain_count;
+		r = add_chain(summary, chain);
+		site->chain_count++;
+	}
+	return r;
+}
+
+/* ---- retained ------------------------------------------------------------------------------- */
+
+/* Where it cannot be told it is left out. */
+static int add_retained(struct summary *summary)
+{
+	_cleanup_free_ struct reach_retained *list = NULL;
+	uint32_t length = 0;
+	int r = reach_retained(summary->graph, summary->mark, &list, &length);
+
+	if (r)
+		return r == -E2BIG ? 0 : r;
+	for (uint32_t i = 0; i < length; i++) {
+		struct holds_sum sum = { list[i].bytes, list[i].blocks };
+
+		if (!list[i].is_root)
+			site_of(summary, list[i].id)->retained = sum;
+		else if (summary->root_of_name[list[i].id] != NONE)
+			summary->holds->roots[summary->root_of_name[list[i].id]].retained = sum;
+	}
+	return 0;
+}
+
+int summary_make(const struct reach_graph *graph, const struct reach_mark *mark,
+		 const struct candidates *lost, const struct book_watch *watch, struct holds *ret)
+{
+	_cleanup_(summary_deinit) struct summary summary = {
+		.graph = graph, .mark = mark, .lost = lost, .watch = watch, .holds = ret
+	};
+	int r = prepare(&summary);
+
+	if (r == 0)
+		r = count_blocks(&summary);
+	if (r == 0)
+		r = count_lost(&summary);
+	if (r == 0)
+		r = add_chains(&summary);
+	if (r == 0)
+		r = add_retained(&summary);
+	return r;
+}

@@ -1,0 +1,211 @@
+#include "holds_message.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
+
+struct site_message {
+	Dhat__PointHolds point;
+	Dhat__HoldsSum held, unknown, lost, unseen, past_end, in_cycles, under_lost, retained;
+};
+
+struct chain_message {
+	Dhat__HoldsChain chain;
+	Dhat__HoldsSum held;
+};
+
+struct root_message {
+	Dhat__HoldsRoot root;
+	Dhat__HoldsSum retained;
+};
+
+struct holds_message {
+	const struct holds *holds;
+	Dhat__Holds whole;
+	Dhat__HoldsSum held, unknown, lost, unseen;
+	struct site_message *sites;
+	struct chain_message *chains;
+	Dhat__HoldsChain **chain_list;
+	struct root_message *roots;
+	Dhat__HoldsRoot **root_list;
+	uint32_t *links;	 /* the place of each point in the copy, from 1 on */
+	uint32_t *site_of_point; /* of each of the copy: from 1 on; 0: none */
+};
+
+void holds_message_free(struct holds_message *message)
+{
+	if (!message)
+		return;
+	free(message->sites);
+	free(message->chains);
+	free(message->chain_list);
+	free(message->roots);
+	free(message->root_list);
+	free(message->links);
+	free(message->site_of_point);
+	free(message);
+}
+DEFINE_CLEANUP_PTR(struct holds_message *, holds_message_free)
+
+static Dhat__HoldsSum *fill(Dhat__HoldsSum *sum, const struct holds_sum *from)
+{
+	dhat__holds_sum__init(sum);
+	sum->bytes = from->bytes;
+	sum->blocks = from->blocks;
+	return from->blocks ? sum : NULL;
+}
+
+static const char *const kinds[REACH_CLASSES] = {
+	[REACH_GLOBAL] = "global",     [REACH_STACK] = "stack",	    [REACH_REGISTER] = "register",
+	[REACH_KERNEL] = "kernel",     [REACH_MAPPING] = "mapping", [REACH_SHARED] = "shared",
+	[REACH_YOUNG] = "young",       [REACH_OTHER] = "allocator", [REACH_GAP] = "free memory",
+	[REACH_BELOW] = "below stack", [REACH_ENDED] = "old stack", [REACH_FREED] = "freed",
+};
+
+static void fill_root(const struct holds_root *from, struct root_message *ret)
+{
+	dhat__holds_root__init(&ret->root);
+	ret->root.name = from->name;
+	ret->root.kind = without_qualifiers(kinds[from->class]);
+	ret->root.retained = fill(&ret->retained, &from->retained);
+}
+
+static void fill_chain(struct holds_message *message, uint32_t i)
+{
+	const struct holds_chain *from = &message->holds->chains[i];
+	struct chain_message *to = &message->chains[i];
+
+	dhat__holds_chain__init(&to->chain);
+	to->chain.held = fill(&to->held, &from->held);
+	to->chain.is_unknown = from->level >= REACH_STALE;
+	to->chain.is_past_end = from->level == REACH_HELD_PAST;
+	to->chain.is_tagged = from->level == REACH_GUESSED;
+	to->chain.points = message->links + from->first_link;
+	to->chain.n_points = from->link_count;
+	to->chain.root = from->is_cut ? 0 : from->root + 1;
+	to->chain.root_words = from->root_words;
+	to->chain.words = from->entries;
+	message->chain_list[i] = &to->chain;
+}
+
+static void fill_site(struct holds_message *message, const struct holds_site *from,
+		      struct site_message *to)
+{
+	Dhat__PointHolds *point = &to->point;
+
+	dhat__point_holds__init(point);
+	point->held = fill(&to->held, &from->held);
+	point->unknown = fill(&to->unknown, &from->unknown);
+	point->lost = fill(&to->lost, &from->lost);
+	point->unseen = fill(&to->unseen, &from->unseen);
+	point->past_end = fill(&to->past_end, &from->past);
+	point->in_cycles = fill(&to->in_cycles, &from->in_cycles);
+	point->under_lost = fill(&to->under_lost, &from->under);
+	point->retained = fill(&to->retained, &from->retained);
+	point->withdrawn_blocks = from->withdrawn;
+	point->chains = message->chain_list + from->first_chain;
+	point->n_chains = from->chain_count;
+}
+
+static void fill_whole(struct holds_message *message)
+{
+	const struct holds *holds = message->holds;
+	Dhat__Holds *whole = &message->whole;
+
+	dhat__holds__init(whole);
+	whole->held = fill(&message->held, &holds->held);
+	whole->unknown = fill(&message->unknown, &holds->unknown);
+	whole->lost = fill(&message->lost, &holds->lost);
+	whole->unseen = fill(&message->unseen, &holds->unseen);
+	whole->refusals = holds->refusals;
+	while (holds->refusals && holds->refusals[whole->n_refusals])
+		whole->n_refusals++;
+	whole->roots = message->root_list;
+	whole->n_roots = holds->root_count;
+	whole->scans = holds->scans;
+	whole->took_ns = holds->took_ns;
+	whole->last_scan_ns = holds->last_scan_ns;
+	whole->read_bytes = holds->read_bytes;
+	whole->dropped_blocks = holds->dropped;
+	whole->withdrawn_blocks = holds->withdrawn;
+}
+
+/* ---- points --------------------------------------------------------------------------------- */
+
+static uint32_t most(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* places: by the number that the heap has of a point, its place in the copy, from 1 on. */
+static int number(struct holds_message *message, const struct target_copy *copy)
+{
+	const struct holds *holds = message->holds;
+	_cleanup_free_ uint32_t *places = NULL;
+	uint32_t last = 0;
+
+	for (uint32_t i = 0; i < copy->point_count; i++)
+		last = most(last, copy->points[i].id);
+	for (uint32_t i = 0; i < holds->site_count; i++)
+		last = most(last, holds->sites[i].point);
+	for (uint32_t i = 0; i < holds->link_count; i++)
+		last = most(last, holds->links[i]);
+	places = calloc(last + 1ul, sizeof(*places));
+	if (!places)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < copy->point_count; i++)
+		places[copy->points[i].id] = i + 1;
+	for (uint32_t i = 0; i < holds->link_count; i++)
+		message->links[i] = places[holds->links[i]];
+	for (uint32_t i = 0; i < holds->site_count; i++)
+		if (places[holds->sites[i].point])
+			message->site_of_point[places[holds->sites[i].point] - 1] = i + 1;
+	return 0;
+}
+
+int holds_message_new(const struct target_copy *copy, const struct holds *holds,
+		      struct holds_message **ret)
+{
+	_cleanup_(holds_message_free_ptr) struct holds_message *message =
+		calloc(1, sizeof(*message));
+
+	if (!message)
+		return -ENOMEM;
+	message->holds = holds;
+	message->sites = calloc(holds->site_count + 1ul, sizeof(*message->sites));
+	message->chains = calloc(holds->chain_count + 1ul, sizeof(*message->chains));
+	message->chain_list = calloc(holds->chain_count + 1ul, sizeof(Dhat__HoldsChain *));
+	message->roots = calloc(holds->root_count + 1ul, sizeof(*message->roots));
+	message->root_list = calloc(holds->root_count + 1ul, sizeof(Dhat__HoldsRoot *));
+	message->links = calloc(holds->link_count + 1ul, sizeof(*message->links));
+	message->site_of_point = calloc(copy->point_count + 1ul, sizeof(uint32_t));
+	if (!message->sites || !message->chains || !message->chain_list || !message->roots ||
+	    !message->root_list || !message->links || !message->site_of_point ||
+	    number(message, copy))
+		return -ENOMEM;
+	fill_whole(message);
+	for (uint32_t i = 0; i < holds->root_count; i++) {
+		fill_root(&holds->roots[i], &message->roots[i]);
+		message->root_list[i] = &message->roots[i].root;
+	}
+	for (uint32_t i = 0; i < holds->chain_count; i++)
+		fill_chain(message, i);
+	for (uint32_t i = 0; i < holds->site_count; i++)
+		fill_site(message, &holds->sites[i], &message->sites[i]);
+	*ret = take_ptr(message);
+	return 0;
+}
+
+Dhat__PointHolds *holds_message_point(struct holds_message *message, uint32_t point)
+{
+	uint32_t site = message->site_of_point[point];
+
+	return site ? &message->sites[site - 1].point : NULL;
+}
+
+Dhat__Holds *holds_message_whole(struct holds_message *message)
+{
+	return &message->whole;
+}
