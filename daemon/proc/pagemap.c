@@ -36,6 +36,9 @@ struct scan_arg {
 };
 #define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
 #define WINDOW_REGIONS 1024
+/* The kernel holds the process's lock on its mappings over a question, and mmap(2) waits: of 64 MiB
+ * that are all there it is a millisecond. */
+#define WINDOW_BYTES (64ull << 20)
 
 /* ---- joining ----------------------------------------------------------------------------- */
 
@@ -179,8 +182,8 @@ static int scan_runs(struct pagemap *pagemap, uint64_t start, uint64_t end, page
 	if (!regions)
 		return -ENOMEM;
 	while (start < end) {
-		uint64_t walked;
-		int count = scan_window(pagemap, start, end, regions, &walked), r = 0;
+		uint64_t window = end - start < WINDOW_BYTES ? end - start : WINDOW_BYTES, walked;
+		int count = scan_window(pagemap, start, start + window, regions, &walked), r = 0;
 
 		if (count < 0)
 			return count;

@@ -255,6 +255,7 @@ static int add_head(struct builder *builder)
 	target.observed_ns = head.taken_unix_ns - before->taken_unix_ns;
 	target.from_start = false;
 	head.target = &target;
+	head.has_pages = false; /* what is in memory now has no difference */
 	part.part_case = DHAT__SNAPSHOT_PART__PART_HEAD;
 	part.head = &head;
 	return add_part(builder, &part);

@@ -13,7 +13,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/profile/growth.h"
 #include "proto/profile/metric.h"
-#include "tests/unit/sample.h"
+#include "tests/unit/sample_pages.h"
 
 enum { LEAK, CHURN, GONE = 4, SAMPLE_LEAK_GROWTH = 500000 };
 
@@ -40,7 +40,7 @@ static int make_pair(void **state)
 	Dhat__ProgramPoint **points;
 
 	pair->before = sample_snapshot();
-	pair->after = sample_snapshot();
+	pair->after = sample_with_pages();
 	points = pair->after->points;
 	((Dhat__SnapshotHead *)(uintptr_t)pair->after->head)->taken_unix_ns += 60000000000;
 	points[LEAK]->live_bytes += SAMPLE_LEAK_GROWTH;
@@ -173,6 +173,7 @@ static void test_head_and_verdict(void **state)
 
 	assert_int_equal(target->observed_since_unix_ns, 1700000090000000000ull);
 	assert_int_equal(target->observed_ns, 60000000000);
+	assert_false(growth->head->has_pages);
 	assert_int_equal(growth->end->totals->end_ns, 60000000000);
 	assert_non_null(strstr(target->command, " [what has grown from 2023-11-14 22:14:50 to "
 						"2023-11-14 22:15:50 UTC]"));
