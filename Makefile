@@ -91,7 +91,7 @@ pb := $(patsubst %.proto,$(O)/%.pb-c,$(wildcard proto/*/*.proto))
 # Lowest first: a file includes, and an archive uses, what stands before it; see tests/layers
 FLOORS := bpf proto/base proto/wire proto/profile proto/import proto/export daemon/object/machine daemon/object/x86_64 \
 	daemon/proc daemon/object/elf daemon/object/cfi daemon/object/dwarf daemon/object/jit daemon/object/families daemon/object/sites daemon/reach daemon/worker daemon/lookup \
-	daemon/account daemon/kernel daemon/source daemon/inventory daemon/target daemon/holds daemon/serve daemon/http daemon cli
+	daemon/account daemon/kernel daemon/source daemon/inventory daemon/target daemon/holds daemon/serve daemon/watch daemon/http daemon cli
 # the objects of one floor; its main is no part of it
 floor_obj = $(filter-out %/main.o,$(patsubst %.c,$(O)/%.o,$(sort $(filter-out %.bpf.c,$(wildcard $(1)/*.c)))) \
 	$(addsuffix .o,$(filter $(O)/$(1)/%,$(pb))))

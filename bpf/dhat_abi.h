@@ -186,8 +186,9 @@ struct dhat_record_life { /* EXEC, FORK, THREAD_EXIT, EXIT */
 	__u64 time_ns;
 	__u32 pid; /* FORK: the child, as dhatd's pid namespace numbers it; the others: the target,
 		    * whose first thread's tid it is */
-	__u32 wait_status; /* EXIT: as wait(2) tells it */
+	__u32 wait_status; /* EXIT: as wait(2) tells it, and DHAT_WAIT_… */
 };
+#define DHAT_WAIT_OOM (1u << 16) /* the kernel has killed it for want of memory */
 
 _Static_assert(sizeof(struct dhat_record) == 8, "record head");
 _Static_assert(sizeof(struct dhat_record_alloc) == 40, "alloc");

@@ -58,6 +58,8 @@ struct signal_struct {
 		int counter;
 	} live; /* threads that have not begun to exit */
 	int group_exit_code;
+	struct mm_struct
+		*oom_mm; /* set when the kernel kills it for want of memory, and for good */
 } CORE;
 
 struct ns_common {

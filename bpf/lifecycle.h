@@ -118,6 +118,7 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 		return 0;
 	}
 	status = signal->group_exit_code;
-	send_life(DHAT_RECORD_EXIT, cfg_tgid, status ? status : task->exit_code);
+	status = status ? status : task->exit_code;
+	send_life(DHAT_RECORD_EXIT, cfg_tgid, signal->oom_mm ? status | DHAT_WAIT_OOM : status);
 	return 0;
 }

@@ -86,6 +86,17 @@ static void print_totals(struct screen *screen, const Dhat__Target *target,
 		  view_counted(totals->total_blocks, "block"));
 }
 
+/* An older dhatd tells of neither: 0. */
+static void print_cost(struct screen *screen, const Dhat__TargetStatus *target)
+{
+	if (target->cpu_percent > 0)
+		print_row(screen, "cost",
+			  "about %.1f%% of a core, of the %.1f%% that the process uses",
+			  target->cost_percent, target->cpu_percent);
+	else if (target->cpu_percent < 0)
+		print_row(screen, "cost", "about %.1f%% of a core", target->cost_percent);
+}
+
 static void print_figures(struct screen *screen, const Dhat__TargetStatus *target)
 {
 	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
@@ -98,6 +109,7 @@ static void print_figures(struct screen *screen, const Dhat__TargetStatus *targe
 	print_row(screen, "rate", "%s allocations and %s frees a second",
 		  view_count((uint64_t)(target->allocs_per_second + 0.5)),
 		  view_count((uint64_t)(target->frees_per_second + 0.5)));
+	print_cost(screen, target);
 	if (target->ring_bytes)
 		print_row(screen, "ring", "%.0f%% of %s in use",
 			  100.0 * target->ring_used_bytes / target->ring_bytes,

@@ -11,6 +11,7 @@
 #include "daemon/serve/requests.h"
 #include "daemon/target/discover.h"
 #include "daemon/target/targets.h"
+#include "daemon/watch/recorder.h"
 #include "options.h"
 
 struct dhatd {
@@ -25,6 +26,7 @@ struct dhatd {
 	struct pages *pages;
 	struct http_server *http; /* NULL: not asked for */
 	struct discover *discover;
+	struct recorder *recorder;
 	struct requests_context requests;
 	uint64_t next_sign_ns;			 /* of life, for a service manager */
 	enum dhat_exit judged;			 /* what became of the conditions of `run` */
@@ -33,6 +35,14 @@ struct dhatd {
 
 /* A target has ended: sent to ourselves, so that the main thread need wait for one thing only. */
 #define SIGNAL_CHANGED SIGUSR1
+
+/* Keep a profile of each target now. */
+#define SIGNAL_KEEP SIGUSR2
+/* Any other of those that are held back: dhatd is to end. */
+static inline bool dhatd_is_end(int signal_number)
+{
+	return signal_number > 0 && signal_number != SIGNAL_CHANGED && signal_number != SIGNAL_KEEP;
+}
 
 /* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for
  * dhatctl until it is told to end. */

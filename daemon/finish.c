@@ -66,7 +66,7 @@ static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
 					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
 			was_told = true;
 			signal_number = sigtimedwait(set, NULL, &interval);
-			is_over = signal_number > 0 && signal_number != SIGNAL_CHANGED;
+			is_over = dhatd_is_end(signal_number);
 		}
 		target_unref(list[i]);
 	}
@@ -129,7 +129,7 @@ static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target
 				"tries once more, and ends dhatd",
 				(int)target_pid(list[i]), dhatd->options.socket_path,
 				(int)target_pid(list[i]));
-	while (sigwait(set, &signal_number) || signal_number == SIGNAL_CHANGED)
+	while (sigwait(set, &signal_number) || !dhatd_is_end(signal_number))
 		;
 	*err = (struct dhat_error){ 0 };
 	return write_profiles(dhatd, list, count, is_kept, &lost, err);
@@ -144,6 +144,7 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	size_t count = 0, lost = 0;
 	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
 
+	recorder_stop(dhatd->recorder); /* what has ended is kept first */
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);
 	for (size_t i = 0; i < count; i++)

@@ -1,6 +1,7 @@
 /* dhatd: attach, serve, write the profile, detach. */
 #include "daemon/kernel/refusal.h"
 #include "daemon/target/preflight.h"
+#include "daemon/watch/spool.h"
 #include "daemon/worker/worker_main.h"
 #include "dhatd.h"
 #include "notify.h"
@@ -34,6 +35,7 @@ static void block_signals(sigset_t *set)
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGNAL_CHANGED);
+	sigaddset(set, SIGNAL_KEEP);
 	sigprocmask(SIG_BLOCK, set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* P7: what cannot be written is an error, and no death */
@@ -95,7 +97,9 @@ static void serve(struct dhatd *dhatd, const sigset_t *set)
 		if (dhatd_ends_with_targets(dhatd) && targets_attached_count(dhatd->targets) == 0)
 			return;
 		signal_number = wait_for_signal(set, give_signs(dhatd));
-	} while (!signal_number || signal_number == SIGNAL_CHANGED);
+		if (signal_number == SIGNAL_KEEP)
+			recorder_keep_all(dhatd->recorder);
+	} while (!dhatd_is_end(signal_number));
 }
 
 /* One process's failure does not stop the next. */
@@ -128,6 +132,8 @@ static int check_start(struct dhatd_options *options, struct dhat_error *err)
 		error = preflight_verdict(&preflight, err);
 	if (error == 0 && dhat_gate_is_asked(&options->gate))
 		error = dhat_gate_prepare(&options->gate, err);
+	if (error == 0 && watch_keeps(&options->watch.settings))
+		error = spool_prepare(watch_folder(&options->watch), err);
 	if (error || !options->output_path)
 		return error;
 	error = dhat_exporter_of_path(options->output_path, &exporter, err);

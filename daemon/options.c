@@ -261,17 +261,23 @@ static const struct argp assert_argp = { .options = assert_options, .parser = pa
 static const struct argp match_argp = { .options = match_options, .parser = parse_match };
 static const struct argp socket_argp = { .options = socket_options, .parser = parse_socket };
 
-static const struct argp_child attach_children[] = {
-	{ .argp = &attach_argp }, { .argp = &match_argp }, { .argp = &dhat_attach_argp },
-	{ .argp = &socket_argp }, { .argp = &http_argp },  { 0 }
+static const struct argp_child attach_children[] = { { .argp = &attach_argp },
+						     { .argp = &match_argp },
+						     { .argp = &dhat_attach_argp },
+						     { .argp = &watch_argp },
+						     { .argp = &socket_argp },
+						     { .argp = &http_argp },
+						     { 0 } };
+static const struct argp_child run_children[] = { { .argp = &assert_argp },
+						  { .argp = &dhat_gate_argp },
+						  { .argp = &dhat_attach_argp },
+						  { .argp = &watch_argp },
+						  { .argp = &socket_argp },
+						  { .argp = &http_argp },
+						  { 0 } };
+static const struct argp_child serve_children[] = {
+	{ .argp = &watch_argp }, { .argp = &socket_argp }, { .argp = &http_argp }, { 0 }
 };
-static const struct argp_child run_children[] = {
-	{ .argp = &assert_argp }, { .argp = &dhat_gate_argp }, { .argp = &dhat_attach_argp },
-	{ .argp = &socket_argp }, { .argp = &http_argp },      { 0 }
-};
-static const struct argp_child serve_children[] = { { .argp = &socket_argp },
-						    { .argp = &http_argp },
-						    { 0 } };
 static const struct argp_child plan_children[] = { { .argp = &match_argp },
 						   { .argp = &dhat_attach_argp },
 						   { 0 } };
@@ -282,6 +288,8 @@ static void *input_of(struct dhatd_options *options, const struct argp *argp)
 		return &options->attach;
 	if (argp == &http_argp)
 		return &options->http;
+	if (argp == &watch_argp)
+		return &options->watch;
 	return argp == &dhat_gate_argp ? (void *)&options->gate : (void *)options;
 }
 
@@ -633,6 +641,7 @@ void dhatd_options_deinit(struct dhatd_options *options)
 {
 	dhat_attach_options_deinit(&options->attach);
 	dhat_gate_deinit(&options->gate);
+	watch_options_deinit(&options->watch);
 	free(options->pids);
 	memset(options, 0, sizeof(*options));
 }

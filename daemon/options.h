@@ -7,6 +7,7 @@
 #include "daemon/http/options.h"
 #include "daemon/target/match.h"
 #include "daemon/target/target.h"
+#include "daemon/watch/watch_options.h"
 #include "proto/export/gate.h"
 #include "proto/wire/attach_options.h"
 
@@ -42,6 +43,7 @@ struct dhatd_options {
 	struct dhat_gate gate;		 /* run: conditions on its profile */
 	struct target_options target;	 /* borrows from attach */
 	struct dhat_attach_options attach;
+	struct watch_options watch;
 };
 
 /* Strings point into argv, the environment or static memory. On a wrong command line: says why and

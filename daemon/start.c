@@ -45,6 +45,8 @@ static void on_ended(void *context, struct target *target)
 	const struct dhatd *dhatd = context;
 	bool is_last = targets_attached_count(dhatd->targets) == 0;
 
+	if (dhatd->recorder)
+		recorder_ended(dhatd->recorder, target);
 	if (dhatd_ends_with_targets(dhatd)) {
 		if (!is_last) /* of the last one the totals follow at once */
 			tell_ended(target, "");
@@ -87,6 +89,24 @@ static int start_http(struct dhatd *dhatd, struct dhat_error *err)
 	return http_server_new(&options, &dhatd->http, err);
 }
 
+/* Targets of the command line, and of `dhatctl attach`, are watch number 0. */
+static int start_recorder(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct recorder_options options = {
+		.targets = dhatd->targets,
+		.symbolizer = dhatd->symbolizer,
+		.folder = watch_folder(&dhatd->options.watch),
+	};
+	int error = recorder_new(&options, &dhatd->recorder, err);
+
+	if (error == 0 && recorder_set(dhatd->recorder, &dhatd->options.watch.settings, 1))
+		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
+	return error;
+}
+
+/* P4: a service is watched for months, and its processes come and go. */
+#define KEPT_ENDED 64
+
 static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct targets_listener listener = {
@@ -120,7 +140,12 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
 			    "unwind tables are built anew each time: %s",
 			    tables_note(dhatd->tables));
+	error = start_recorder(dhatd, err);
+	if (error)
+		return error;
 	targets_listen(dhatd->targets, &listener);
+	if (!dhatd->options.output_path) /* which wants them all, at the end */
+		targets_keep_ended(dhatd->targets, KEPT_ENDED);
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
 	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,
 						     dhatd->worker, dhatd->book };
@@ -136,7 +161,9 @@ void dhatd_deinit(struct dhatd *dhatd)
 	http_server_free(dhatd->http);
 	pages_free(dhatd->pages);
 	control_free(dhatd->control);
+	recorder_stop(dhatd->recorder);
 	targets_free(dhatd->targets);
+	recorder_free(dhatd->recorder); /* until then a target may tell it of its end */
 	holds_book_free(dhatd->book);
 	symbolizer_free(dhatd->symbolizer);
 	tables_free(dhatd->tables);
@@ -211,7 +238,7 @@ static void *wait_for_interruption(void *context)
 	int signal_number = 0;
 
 	while (!atomic_load(&dhatd->has_started)) {
-		if (sigwait(starting->set, &signal_number) || signal_number == SIGNAL_CHANGED)
+		if (sigwait(starting->set, &signal_number) || !dhatd_is_end(signal_number))
 			continue;
 		atomic_store(&dhatd->is_interrupted, true);
 		targets_close(dhatd->targets); /* what is discovered meanwhile is not attached to */

@@ -183,7 +183,8 @@ static void feed_exit(struct collector *collector, const struct dhat_record_life
 {
 	feed_thread_exit(collector, record);
 	collector->news.has_exited = true;
-	collector->news.wait_status = record->wait_status;
+	collector->news.wait_status = record->wait_status & ~DHAT_WAIT_OOM;
+	collector->news.is_out_of_memory = record->wait_status & DHAT_WAIT_OOM;
 }
 
 static int feed_one(struct collector *collector, const struct dhat_record *head)

@@ -29,7 +29,8 @@ struct collector_news {
 	bool has_replaced; /* EXEC */
 	bool has_exited;
 	uint32_t wait_status;
-	pid_t *children; /* FORK; owned */
+	bool is_out_of_memory; /* the kernel has killed it for that */
+	pid_t *children;       /* FORK; owned */
 	size_t child_count, child_capacity;
 };
 void collector_news_deinit(struct collector_news *news);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bpf/machine.h"
 #include "file.h"
@@ -138,4 +139,18 @@ bool proc_is_kernel_thread(pid_t pid)
 	struct proc_stat stat;
 
 	return read_stat(pid, &stat) == 0 && stat.flags & PF_KTHREAD;
+}
+
+int proc_cpu_ns(pid_t pid, uint64_t *ret)
+{
+	struct timespec used;
+	clockid_t clock;
+	int error = clock_getcpuclockid(pid, &clock);
+
+	if (error == 0 && clock_gettime(clock, &used))
+		error = errno;
+	if (error)
+		return -error;
+	*ret = (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+	return 0;
 }

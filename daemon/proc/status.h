@@ -41,6 +41,9 @@ struct proc_stat {
 };
 /* Pure. -EBADMSG: it is none. */
 int proc_stat_parse(const char *text, struct proc_stat *ret);
+/* Time that its threads have used, of now and ended ones: by the scheduler's clock, not by ticks.
+ * -ESRCH, -EACCES, … */
+int proc_cpu_ns(pid_t pid, uint64_t *ret);
 /* 0: no such process. */
 uint64_t proc_start_ticks(pid_t pid);
 pid_t proc_parent(pid_t pid); /* 0: no such process, or none that is seen from here */

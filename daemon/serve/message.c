@@ -374,6 +374,8 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	set_counters(&failed, copy, &status->counters, &status->n_counters);
 	status->allocs_per_second = copy->allocs_per_second;
 	status->frees_per_second = copy->frees_per_second;
+	status->cost_percent = copy->cost_percent;
+	status->cpu_percent = copy->cpu_percent;
 	status->ring_bytes = copy->ring_bytes;
 	status->ring_used_bytes = copy->ring_used_bytes;
 	status->table_bytes = copy->table_bytes;

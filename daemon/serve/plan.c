@@ -30,9 +30,6 @@
 #define LONGER_NS 4000000000ull
 #define LONGER_SAMPLE_NS 100000 /* of one that keeps a core busy … */
 #define LEAST_SAMPLE_NS 25000	/* … and of one that does next to nothing */
-/* What a counted call costs its thread, on average of allocations (with return and stack) and
- * frees: `make bench` measures it. */
-#define COUNTED_CALL_NS 1300 /* (2,656 - 12) / 2 at 10 frames: README */
 #define COUNT_NS 1000000000ull
 #define UNIT_BYTES 16384 /* of code, of one compilation unit before its first function */
 
@@ -330,7 +327,7 @@ static bool fill_known_rate(struct planner *p, struct targets *targets)
 		    target_copy(list[i], false, &copy, NULL) == 0) {
 			p->plan->allocs_per_second = copy->allocs_per_second;
 			p->plan->cost_percent = (copy->allocs_per_second + copy->frees_per_second) *
-						COUNTED_CALL_NS / 1e7;
+						TARGET_CALL_NS / 1e7;
 			snprintf(p->plan->cost_basis, sizeof(p->plan->cost_basis),
 				 "counted: dhatd is attached to it already");
 			target_copy_free(copy);
@@ -356,11 +353,11 @@ static bool count_rate(struct planner *p)
 		*(p->place_roles[i] == DHAT_ROLE_FREE ? &frees : &allocs) += counted.hits[i];
 	seconds = counted.wall_ns / 1e9;
 	p->plan->allocs_per_second = allocs / seconds;
-	p->plan->cost_percent = (allocs + frees) / seconds * COUNTED_CALL_NS / 1e7;
+	p->plan->cost_percent = (allocs + frees) / seconds * TARGET_CALL_NS / 1e7;
 	snprintf(p->plan->cost_basis, sizeof(p->plan->cost_basis),
 		 "counted by the processor's breakpoints: %" PRIu64 " allocations and %" PRIu64
 		 " frees in %.1f s; each costs %d ns more when dhatd counts it",
-		 allocs, frees, seconds, COUNTED_CALL_NS);
+		 allocs, frees, seconds, TARGET_CALL_NS);
 	return true;
 }
 
@@ -405,23 +402,23 @@ static void estimate_rate(struct planner *p)
 			 "the process did nothing while it was sampled for %.1f s",
 			 load.wall_ns / 1e9);
 	} else if (load.inside < LOAD_FEW) {
-		plan->cost_at_most_percent = load_calls_at_most(&load) * COUNTED_CALL_NS / 1e7;
+		plan->cost_at_most_percent = load_calls_at_most(&load) * TARGET_CALL_NS / 1e7;
 		snprintf(plan->cost_basis, size,
 			 "a bound: %" PRIu64 " of %" PRIu64 " samples of its CPU time in %.1f s "
 			 "were in its allocator, too few for a rate; a call takes %d ns at least, "
 			 "a counted one %d ns more",
 			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_FASTEST_CALL_NS,
-			 COUNTED_CALL_NS);
+			 TARGET_CALL_NS);
 	} else {
 		calls = load_calls_per_second(&load);
 		plan->allocs_per_second = calls / 2;
-		plan->cost_percent = calls * COUNTED_CALL_NS / 1e7;
+		plan->cost_percent = calls * TARGET_CALL_NS / 1e7;
 		snprintf(plan->cost_basis, size,
 			 "an order of magnitude: %" PRIu64 " of %" PRIu64
 			 " samples of its CPU time in %.1f s were in its allocator, where a call "
 			 "takes some %d ns; a counted one costs %d ns more",
 			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_CALL_NS,
-			 COUNTED_CALL_NS);
+			 TARGET_CALL_NS);
 	}
 }
 

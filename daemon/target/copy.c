@@ -381,6 +381,8 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	if (target->life.state == TARGET_ATTACHED) { /* what has ended does nothing more */
 		copy->allocs_per_second = target->figures.allocs_per_second;
 		copy->frees_per_second = target->figures.frees_per_second;
+		copy->cost_percent = target_cost_percent(target);
+		copy->cpu_percent = target->figures.cpu_percent;
 	}
 	copy->ring_bytes = target->ring_bytes;
 	if (target->tracer) {

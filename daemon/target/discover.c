@@ -38,16 +38,20 @@ struct discover {
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-static bool is_attached(struct discover *discover, pid_t pid)
+/* What was detached from is not wanted back: by a person, or since it cost too much. */
+static bool is_settled(struct discover *discover, pid_t pid)
 {
 	struct target *target = NULL;
-	bool is_active;
+	enum target_state state;
+	bool is_settled;
 
 	if (targets_find(discover->targets, pid, &target, NULL))
 		return false;
-	is_active = target_state_of(target) == TARGET_ATTACHED;
+	state = target_state_of(target);
+	is_settled =
+		state == TARGET_ATTACHED || (state == TARGET_DETACHED && target_is_there(target));
 	target_unref(target);
-	return is_active;
+	return is_settled;
 }
 
 /* Seconds later it may have loaded its C library; until then it has no allocator. */
@@ -92,7 +96,7 @@ static bool try_attach(struct discover *discover, const struct attempt *attempt)
 	struct dhat_error err = { 0 };
 
 	if (match_process(&discover->match, attempt->pid) != MATCH_YES ||
-	    is_attached(discover, attempt->pid))
+	    is_settled(discover, attempt->pid))
 		return true; /* an exec may yet bring the name */
 	if (!has_room(discover, attempt->pid))
 		return false;

@@ -27,6 +27,7 @@ static void note_news(struct target *target, const struct collector_news *news)
 	if (news->has_exited) {
 		target->life.has_wait_status = true;
 		target->life.wait_status = news->wait_status;
+		target->life.is_out_of_memory = news->is_out_of_memory;
 	}
 	if (news->has_replaced)
 		target_close_profile(target, TARGET_REPLACED, "it replaced its program (exec)");
@@ -108,6 +109,7 @@ void target_begin_life(struct target *target)
 
 	target_lock(target);
 	target->life.since_ns = target->figures.tick_ns = now_ns;
+	target->figures.cpu_percent = -1;
 	target->life.since_unix_ns = unix_ns;
 	heap_pass_time(target->heap, now_ns, 0); /* its history begins */
 	target_unlock(target);
@@ -176,15 +178,16 @@ void target_tick(struct target *target)
  */
 void target_look_at_memory(struct target *target)
 {
-	uint64_t bytes;
+	uint64_t bytes, cpu_ns;
 
 	if (target_state_of(target) != TARGET_ATTACHED ||
-	    proc_resident_bytes(target->pid, &bytes) ||
+	    proc_resident_bytes(target->pid, &bytes) || proc_cpu_ns(target->pid, &cpu_ns) ||
 	    proc_start_ticks(target->pid) != target->identity.start_ticks)
 		return;
 	target_lock(target);
 	if (target->life.since_ns && target->life.state == TARGET_ATTACHED)
 		heap_pass_time(target->heap, clock_now_ns(CLOCK_MONOTONIC), bytes);
+	target_note_cpu(target, cpu_ns, clock_now_ns(CLOCK_MONOTONIC));
 	target_unlock(target);
 }
 
@@ -243,8 +246,9 @@ static enum target_state describe_end(const struct target *target, char *ret, si
 	if (!target->life.has_wait_status)
 		snprintf(ret, size, "it ended");
 	else if (WIFSIGNALED(status))
-		snprintf(ret, size, "signal %d (SIG%s)", WTERMSIG(status),
-			 sigabbrev_np(WTERMSIG(status)) ?: "?");
+		snprintf(ret, size, "signal %d (SIG%s)%s", WTERMSIG(status),
+			 sigabbrev_np(WTERMSIG(status)) ?: "?",
+			 target->life.is_out_of_memory ? ", the kernel's OOM killer" : "");
 	else
 		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
 	return target->life.has_wait_status && WIFSIGNALED(status) ? TARGET_KILLED : TARGET_EXITED;

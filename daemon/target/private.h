@@ -46,6 +46,8 @@ struct target_figures { /* of the kernel side, as of the last reading */
 	uint32_t anchor_gaps;
 	uint64_t tick_allocs, tick_frees, tick_ns; /* at the last tick */
 	double allocs_per_second, frees_per_second;
+	uint64_t cpu_ns, cpu_read_ns; /* what the process had used, and when that was read */
+	double cpu_percent;	      /* of a core; < 0: not known yet */
 	/* stacks of the first second, or of what there is of it */
 	uint64_t first_stacks, first_whole, first_ns;
 };
@@ -56,6 +58,7 @@ struct target_life { /* when, and how it ended */
 	uint64_t since_unix_ns, since_ns, end_ns; /* CLOCK_MONOTONIC but the first */
 	bool has_wait_status;
 	uint32_t wait_status;
+	bool is_out_of_memory; /* the kernel has killed it for that */
 };
 
 struct target {
@@ -147,6 +150,11 @@ void target_doubt_known(struct target *target, uint64_t live_bytes);
 
 /* inventory.c: before target_open(), so that no free is missed; see inventory.h. */
 int target_begin_inventory(struct target *target);
+
+/* glance.c: what watching costs it, in percent of a core; with `lock`. */
+double target_cost_percent(const struct target *target);
+/* glance.c: what it uses of a core. Once a second; with `lock`. */
+void target_note_cpu(struct target *target, uint64_t cpu_ns, uint64_t now_ns);
 
 /* events.c: the observation begins now. */
 void target_begin_life(struct target *target);

@@ -52,6 +52,16 @@ pid_t target_pid(const struct target *target)
 	return target->pid;
 }
 
+bool target_is_there(const struct target *target)
+{
+	return proc_start_ticks(target->pid) == target->identity.start_ticks;
+}
+
+uint32_t target_watch(const struct target *target)
+{
+	return target->options.watch;
+}
+
 void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS])
 {
 	dhat_program_name(target->identity.command, target->identity.executable, ret);
@@ -89,6 +99,11 @@ void target_follow_options(const struct target *target, struct target_options *r
 	ret->is_followed = true;
 	ret->link = uprobe_kind_name(target->kind);
 	ret->ring_bytes = target->ring_bytes;
+}
+
+void target_add_note(struct target *target, const char *text)
+{
+	findings_note(&target->findings, text);
 }
 
 #define MAX_NOT_FOLLOWED 8

@@ -43,11 +43,15 @@ struct target_options {
 	 * refused, which the verdict tells; one copy can always be had, a second at the same time
 	 * perhaps not. */
 	uint64_t max_memory_bytes;
+	uint32_t watch;	 /* a number of whoever asks for it; a child's is its parent's */
 	bool from_start; /* stopped before its first instruction: `dhatd run` */
 };
 #define TARGET_RING_BYTES (16u << 20)
 #define TARGET_MAX_MEMORY_BYTES (2ull << 30)
 #define TARGET_MAX_STACKS (1u << 20)
+/* What a counted call costs its thread, on average of allocations (with return and stack) and
+ * frees: `make bench` measures it. */
+#define TARGET_CALL_NS 1300 /* (2,656 - 12) / 2 at 10 frames: README */
 
 enum target_state {
 	TARGET_ATTACHED,
@@ -141,6 +145,9 @@ struct target_copy {
 	char **notes;		  /* NULL-terminated */
 	/* for status only */
 	double allocs_per_second, frees_per_second;
+	/* of a core, over the last second or so: what watching costs the target, by the number of
+	 * calls and TARGET_CALL_NS, at most what it uses; what it uses; < 0: not known */
+	double cost_percent, cpu_percent;
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;
 	bool links_are_pinned; /* see tracer_is_pinned(); false after the end */
 	uint32_t tables_ready, tables_pending;
@@ -179,6 +186,10 @@ void target_unref(struct target *target); /* the last one detaches and frees */
 void target_detach(struct target *target);
 
 pid_t target_pid(const struct target *target);
+/* Is its process still there, and no other of its number? */
+bool target_is_there(const struct target *target);
+/* As target_options has it. */
+uint32_t target_watch(const struct target *target);
 /* What it is called in a list: program.h. */
 void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS]);
 bool target_follows_exec(const struct target *target);
@@ -189,6 +200,8 @@ bool target_is_debugged(struct target *target, struct ptracer *ret);
 /* Options with which a child, or the program after an exec, is attached to. What they point to is
  * the forerunner's. */
 void target_follow_options(const struct target *target, struct target_options *ret);
+/* What its profile shall tell, too. Any thread. */
+void target_add_note(struct target *target, const char *text);
 /* A child, or the program after an exec, could not be attached to: a note of the forerunner's. */
 void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why);
 /* Has the process ended? A child of ours (`dhatd run`) is reaped by that. */
@@ -234,6 +247,19 @@ void target_look_after_code(struct target *target);
 /* For the mapper thread, once a second, and for each copy: what of the process is resident goes
  * into the timeline. Reads a file of /proc. */
 void target_look_at_memory(struct target *target);
+
+/* What is looked at again and again, at hardly any cost: nothing is waited for, and no events are
+ * fetched first, so that figures are up to some ten ms old, counts up to a second. */
+struct target_glance {
+	enum target_state state;
+	bool is_out_of_memory; /* the kernel has killed it for that */
+	uint64_t live_bytes;
+	uint64_t failed;	  /* allocations, ever */
+	uint64_t rss_bytes;	  /* of the process; 0: it has ended */
+	uint64_t cost_hundredths; /* of a percent of a core: what watching costs it, as cost_percent
+				   */
+};
+void target_glance(struct target *target, struct target_glance *ret);
 
 /* with_points false: for `status`; no frames, points or objects. Drains the ring up to now first,
  * so that what the target did before the call is in the copy. */

@@ -31,6 +31,7 @@ struct targets {
 	pthread_mutex_t lock;
 	struct entry *entries;
 	size_t count;
+	size_t max_ended; /* targets_keep_ended() */
 	bool is_closed;	  /* targets_close() */
 	bool is_starting; /* targets_set_starting() */
 	pid_t *reserved;  /* being attached to: not yet in the list, and nobody else's any more */
@@ -279,6 +280,11 @@ void targets_listen(struct targets *targets, const struct targets_listener *list
 	targets->listener = *listener;
 }
 
+void targets_keep_ended(struct targets *targets, size_t count)
+{
+	targets->max_ended = count;
+}
+
 void targets_set_starting(struct targets *targets, bool is_starting)
 {
 	pthread_mutex_lock(&targets->lock);
@@ -357,6 +363,36 @@ static void unreserve(struct targets *targets, pid_t pid)
 	pthread_mutex_unlock(&targets->lock);
 }
 
+/* With `lock`: out of the list; the caller unrefs, without it. */
+static struct target *take_out(struct targets *targets, struct entry *entry)
+{
+	struct target *target = entry->target;
+
+	targets->count--;
+	memmove(entry, entry + 1,
+		(size_t)(targets->entries + targets->count - entry) * sizeof(*entry));
+	return target;
+}
+
+/* Of what has ended there may be too much: the oldest; NULL: there is not. */
+static struct target *take_surplus(struct targets *targets)
+{
+	struct target *surplus = NULL;
+	struct entry *oldest = NULL;
+	size_t ended = 0;
+
+	pthread_mutex_lock(&targets->lock);
+	for (size_t i = 0; i < targets->count; i++) {
+		if (targets->entries[i].is_over && !oldest)
+			oldest = &targets->entries[i];
+		ended += targets->entries[i].is_over;
+	}
+	if (oldest && targets->max_ended && ended > targets->max_ended)
+		surplus = take_out(targets, oldest);
+	pthread_mutex_unlock(&targets->lock);
+	return surplus;
+}
+
 /* Takes the reference. An ended profile of the same pid makes room. */
 static int add_target(struct targets *targets, struct target *target, struct dhat_error *err)
 {
@@ -374,9 +410,7 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 
 		if (entry->is_over && !entry->is_replaced &&
 		    target_pid(entry->target) == target_pid(target)) {
-			old = entry->target;
-			memmove(entry, entry + 1, (targets->count - i - 1) * sizeof(*entry));
-			targets->count--;
+			old = take_out(targets, entry);
 			break;
 		}
 	}
@@ -389,6 +423,8 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 	pthread_mutex_unlock(&targets->lock);
 	collector_thread_wake(targets->collector);
 	target_unref(old);
+	while ((old = take_surplus(targets)))
+		target_unref(old);
 	if (!longer)
 		target_unref(target);
 	return longer ? 0 : -ENOMEM;

@@ -256,6 +256,7 @@ def test_out_of_memory_kill_leaves_the_profile(target, daemon, ctl, tmp_path):
         until(lambda: procs.read_text() == "", "the group to be empty")
         directory.rmdir()
     until(lambda: "SIGKILL" in state_of(ctl, waves.pid), "status to tell of the kill")
+    assert state_of(ctl, waves.pid).endswith("signal 9 (SIGKILL), the kernel's OOM killer")
     profile = snapshot(ctl, tmp_path)
     take = profile.with_function("take")
     assert take["tbk"] > 20000  # it got that far

@@ -477,6 +477,10 @@ FRAME_LINES = [b"0x1: f (a.c:1:2)", b"0x1: ??? (in /x (deleted)+0x12)", b"0x1: ?
                b"0x1: (anonymous namespace)::f (in /x)", b"[stack ends early: no rule]"]
 
 
+TRIGGERS = [b"rss>2GiB", b"live > 500M for 90s", b"growth>10MiB/min for 5m", b"overhead>2.5% for 30s", b"psi.memory>10%",
+            b"cgroup.psi.memory>0.5%", b"cgroup.memory.high", b"cgroup.memory.max", b"failed-allocation", b"exit", b"oom"]
+
+
 def main():
     top = Path(sys.argv[1])
     noise = random.Random(1)
@@ -498,6 +502,8 @@ def main():
     for i, text in enumerate(ASSERTIONS):
         write(top / "assertion", f"assertion-{i}", text)
         write(top / "assertion", f"baseline-{i}", text + b"\0" + BASELINE)
+    for i, text in enumerate(TRIGGERS):
+        write(top / "trigger", f"trigger-{i}", text + b"\0" + bytes(range(64)))
     for i, code in enumerate(CODES):
         for flags in (0, 3, 13):
             write(top / "prologue", f"code-{i}-{flags}", bytes([flags]) + code)

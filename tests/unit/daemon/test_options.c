@@ -75,6 +75,37 @@ static void test_attach(void **state)
 	dhatd_options_deinit(&options);
 }
 
+/* What is to be done about a target meanwhile. */
+static void test_watch(void **state)
+{
+	struct dhatd_options options;
+	const struct watch_settings *settings = &options.watch.settings;
+
+	setenv("STATE_DIRECTORY", "/var/lib/unit", 1);
+	assert_int_equal(PARSE(&options, "attach", "12", "--on", "rss>2GiB", "--on", "exit",
+			       "--exec", "/bin/mail root", "--every", "10m", "--keep", "5",
+			       "--max-overhead", "2.5%"),
+			 0);
+	assert_int_equal(settings->trigger_count, 2);
+	assert_string_equal(settings->triggers[1].text, "exit");
+	assert_string_equal(settings->command, "/bin/mail root");
+	assert_int_equal(settings->every_ns, 600000000000ull);
+	assert_int_equal(settings->keep, 5);
+	assert_int_equal(settings->max_overhead, 250);
+	assert_true(watch_keeps(settings));
+	assert_string_equal(watch_folder(&options.watch), "/var/lib/unit");
+	dhatd_options_deinit(&options);
+	unsetenv("STATE_DIRECTORY");
+	assert_int_equal(PARSE(&options, "serve"), 0);
+	assert_false(watch_keeps(settings));
+	assert_string_equal(watch_folder(&options.watch), WATCH_DEFAULT_FOLDER);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "run", "--record", "/tmp/x", "--on", "oom", "--", "true"),
+			 0);
+	assert_string_equal(watch_folder(&options.watch), "/tmp/x");
+	dhatd_options_deinit(&options);
+}
+
 /* What everybody types. */
 static void test_bare_pid_and_options_first(void **state)
 {
@@ -306,6 +337,12 @@ static void test_wrong_command_lines(void **state)
 		{ { "attach" }, "give --pid, --name, --command or --cgroup" },
 		{ { "attach", "nginx" }, "nginx: not a process id; processes are found by --name" },
 		{ { "attach", "--name", "x", "--max-targets", "0" }, "not a number from 1 on" },
+		{ { "attach", "1", "--on", "rs>1G" },
+		  "--on 'rs>1G': there is no rs; did you mean rss?" },
+		{ { "attach", "1", "--every", "often" }, "a duration is wanted" },
+		{ { "attach", "1", "--keep", "0" }, "not a number from 1 to 1000" },
+		{ { "attach", "1", "--max-overhead", "3" }, "a percentage is wanted, such as 3%" },
+		{ { "serve", "--exec", " " }, "which program?" },
 		{ { "attach", "--command", "a[" }, "--command a[" },
 		{ { "plan", "--name", "a[" }, "--name a[" },
 		{ { "attach", "--pid" }, "requires an argument" },
@@ -364,6 +401,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ps),
 		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_bare_pid_and_options_first),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_repair),

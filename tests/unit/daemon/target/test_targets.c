@@ -443,6 +443,31 @@ static void test_what_is_under_way_settles(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* A service's processes come and go for months. */
+static void test_what_has_ended_does_not_pile_up(void **state)
+{
+	struct target **list = NULL;
+	size_t count = 0;
+
+	targets_keep_ended(targets, 3);
+	attach(1);
+	for (pid_t pid = 10; pid < 20; pid++) {
+		attach(pid);
+		assert_int_equal(targets_detach(targets, pid, NULL), 0);
+	}
+	attach(2);
+	assert_int_equal(targets_list(targets, &list, &count), 0);
+	assert_int_equal(count, 5);
+	/* those that are watched, and the latest */
+	assert_int_equal(target_pid(list[0]), 1);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(target_pid(list[1 + i]), 17 + i);
+	assert_int_equal(target_pid(list[4]), 2);
+	for (size_t i = 0; i < count; i++)
+		target_unref(list[i]);
+	free(list);
+}
+
 static void test_several_are_listed_by_name(void **state)
 {
 	struct dhat_error err = { 0 };
@@ -480,6 +505,7 @@ int main(void)
 		T(test_a_child_that_cannot_be_followed_is_told),
 		T(test_what_is_being_attached_to_is_no_nothing),
 		T(test_what_is_under_way_settles),
+		T(test_what_has_ended_does_not_pile_up),
 		T(test_several_are_listed_by_name),
 	};
 

@@ -1,0 +1,26 @@
+#pragma once
+/* cgroup_memory: what the kernel counts of the memory of a process's control group, and how long
+ * tasks wait for memory (cgroups(7), PSI).
+ *
+ * Where groups are of version 1 there are no events but that the limit was hit, and no pressure.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cgroup_memory {
+	bool has_high, has_max, has_pressure;
+	uint64_t high, max; /* how often these limits were hit */
+	uint64_t pressure;  /* "some avg10", in hundredths of a percent */
+};
+
+/* groups: the text of /proc/PID/cgroup; top: where hierarchies are mounted (CGROUP_TOP). What
+ * cannot be read is not had. */
+void cgroup_memory_read(const char *groups, const char *top, struct cgroup_memory *ret);
+#define CGROUP_TOP "/sys/fs/cgroup"
+
+/* Of the text of a pressure file: "some avg10", in hundredths of a percent. Pure. -EBADMSG: it has
+ * none.
+ */
+int pressure_parse(const char *text, uint64_t *ret);
+/* Of the host, from /proc/pressure/memory. -errno: this kernel does not tell (CONFIG_PSI). */
+int pressure_read(uint64_t *ret);

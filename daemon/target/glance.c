@@ -1,0 +1,59 @@
+/* The few figures that are looked at each second, and what watching costs. */
+#include "private.h"
+
+#define LEAST_CPU_NS 500000000ull /* between two readings: copies are taken at any time */
+
+void target_note_cpu(struct target *target, uint64_t cpu_ns, uint64_t now_ns)
+{
+	struct target_figures *figures = &target->figures;
+
+	if (figures->cpu_read_ns && now_ns - figures->cpu_read_ns < LEAST_CPU_NS)
+		return;
+	if (figures->cpu_read_ns && cpu_ns >= figures->cpu_ns)
+		figures->cpu_percent = 100.0 * (double)(cpu_ns - figures->cpu_ns) /
+				       (double)(now_ns - figures->cpu_read_ns);
+	figures->cpu_ns = cpu_ns;
+	figures->cpu_read_ns = now_ns;
+}
+
+/* Our price is one of a machine, and of stacks of ten frames: more than the process uses it cannot
+ * be.
+ */
+double target_cost_percent(const struct target *target)
+{
+	const struct target_figures *figures = &target->figures;
+	double calls = figures->allocs_per_second + figures->frees_per_second;
+	double percent = calls * TARGET_CALL_NS / 1e7;
+
+	return figures->cpu_percent >= 0 && percent > figures->cpu_percent ? figures->cpu_percent
+									   : percent;
+}
+
+/* The number may have become another process's meanwhile: see target_look_at_memory(). */
+static uint64_t resident_bytes(const struct target *target)
+{
+	uint64_t bytes;
+
+	return proc_resident_bytes(target->pid, &bytes) ||
+			       proc_start_ticks(target->pid) != target->identity.start_ticks
+		       ? 0
+		       : bytes;
+}
+
+void target_glance(struct target *target, struct target_glance *ret)
+{
+	struct heap_totals totals;
+
+	*ret = (struct target_glance){ 0 };
+	target_lock(target);
+	ret->state = target->life.state;
+	ret->is_out_of_memory = target->life.is_out_of_memory;
+	heap_totals(target->heap, &totals);
+	ret->live_bytes = totals.live_bytes;
+	ret->failed = target->figures.counters[DHAT_CTR_FAILED];
+	if (ret->state == TARGET_ATTACHED)
+		ret->cost_hundredths = (uint64_t)(100 * target_cost_percent(target));
+	target_unlock(target);
+	if (ret->state == TARGET_ATTACHED)
+		ret->rss_bytes = resident_bytes(target);
+}

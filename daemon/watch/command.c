@@ -1,0 +1,200 @@
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proto/base/asker.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
+#include "proto/base/text.h"
+#include "proto/base/texts.h"
+
+#define NOBODY 65534
+#define COULD_NOT_RUN 127 /* as a shell has it */
+
+struct running {
+	pid_t pid; /* 0: free */
+	uint64_t until_ns;
+	bool was_ended;
+	char program[128];
+};
+
+struct commands {
+	struct running running[COMMANDS_MAX];
+};
+
+int commands_new(struct commands **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+void commands_free(struct commands *commands)
+{
+	free(commands);
+}
+
+size_t commands_running(const struct commands *commands)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < COMMANDS_MAX; i++)
+		count += commands->running[i].pid != 0;
+	return count;
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static int split(const char *line, char ***ret)
+{
+	_cleanup_free_ char *copy = strdup(line);
+	char *rest = copy, *word;
+	int error = copy ? 0 : -ENOMEM;
+
+	while (error == 0 && (word = strsep(&rest, " \t")))
+		if (*word)
+			error = texts_add(ret, word);
+	return error == 0 && !*ret ? -EINVAL : error;
+}
+
+static int make_environment(char *const *settings, char ***ret)
+{
+	static const char *const inherited[] = { "PATH", "LANG", "LC_ALL", "TZ" };
+	int error = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(inherited) && error == 0; i++) {
+		_cleanup_free_ char *line = NULL;
+		const char *value = getenv(inherited[i]);
+
+		if (value && asprintf(&line, "%s=%s", inherited[i], value) < 0)
+			line = NULL;
+		if (value)
+			error = line ? texts_add(ret, line) : -ENOMEM;
+	}
+	for (; *settings && error == 0; settings++) {
+		_cleanup_free_ char *clean = dhat_text_clean(*settings);
+
+		error = clean ? texts_add(ret, clean) : -ENOMEM;
+	}
+	return error;
+}
+
+/* In the child: nothing but system calls, for other threads may have held the allocator's locks. */
+static _Noreturn void become(char *const *argv, char *const *environment, bool has_asker, uid_t uid,
+			     gid_t gid)
+{
+	struct sigaction deflt = { .sa_handler = SIG_DFL };
+	sigset_t none;
+	int nothing;
+
+	sigemptyset(&none);
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &deflt, NULL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid(); /* a group of its own: ended with all that it starts */
+	nothing = open("/dev/null", O_RDONLY);
+	if (dup2(nothing, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		_exit(COULD_NOT_RUN);
+	closefrom(STDERR_FILENO + 1);
+	if (has_asker &&
+	    (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid)))
+		_exit(COULD_NOT_RUN);
+	execvpe(argv[0], argv, environment);
+	_exit(COULD_NOT_RUN);
+}
+
+static struct running *free_place(struct commands *commands)
+{
+	for (size_t i = 0; i < COMMANDS_MAX; i++)
+		if (!commands->running[i].pid)
+			return &commands->running[i];
+	return NULL;
+}
+
+DEFINE_CLEANUP_PTR(char **, texts_free)
+
+int commands_start(struct commands *commands, const char *line, char *const *settings,
+		   struct dhat_error *err)
+{
+	_cleanup_(texts_free_ptr) char **argv = NULL, **environment = NULL;
+	struct running *place = free_place(commands);
+	uid_t uid = 0;
+	gid_t gid = 0;
+	bool has_asker = geteuid() == 0 && dhat_asker(&uid, &gid);
+	int error;
+
+	if (!place)
+		return dhat_error_set(err, EAGAIN, DHAT_EXIT_FAILED,
+				      "%d commands are still running: %s is not run this time",
+				      COMMANDS_MAX, line);
+	error = split(line, &argv);
+	if (error == 0)
+		error = make_environment(settings, &environment);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot run %s", line);
+	if (gid == (gid_t)-1) /* it is not told: root's it must not be */
+		gid = NOBODY;
+	*place = (struct running){ .until_ns = clock_now_ns(CLOCK_MONOTONIC) +
+					       COMMAND_SECONDS * 1000000000ull };
+	snprintf(place->program, sizeof(place->program), "%s", argv[0]);
+	place->pid = fork();
+	if (place->pid == 0)
+		become(argv, environment, has_asker, uid, gid);
+	if (place->pid > 0)
+		return 0;
+	place->pid = 0;
+	return dhat_error_errno(err, errno, "cannot run %s", argv[0]);
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+static void tell_end(const struct running *running, int status,
+		     void (*told)(void *context, const char *text), void *context)
+{
+	char text[sizeof(running->program) + 96];
+
+	if (running->was_ended)
+		snprintf(text, sizeof(text), "%s was ended after %d s", running->program,
+			 COMMAND_SECONDS);
+	else if (WIFSIGNALED(status))
+		snprintf(text, sizeof(text), "%s was ended by signal %d", running->program,
+			 WTERMSIG(status));
+	else if (WEXITSTATUS(status) == COULD_NOT_RUN)
+		snprintf(text, sizeof(text), "%s could not be run (exit status %d)",
+			 running->program, COULD_NOT_RUN);
+	else if (WEXITSTATUS(status))
+		snprintf(text, sizeof(text), "%s failed: exit status %d", running->program,
+			 WEXITSTATUS(status));
+	else
+		return;
+	told(context, text);
+}
+
+void commands_look_after(struct commands *commands, void (*told)(void *context, const char *text),
+			 void *context)
+{
+	for (size_t i = 0; i < COMMANDS_MAX; i++) {
+		struct running *running = &commands->running[i];
+		int status;
+
+		if (!running->pid)
+			continue;
+		if (waitpid(running->pid, &status, WNOHANG) == running->pid) {
+			running->pid = 0;
+			tell_end(running, status, told, context);
+		} else if (clock_now_ns(CLOCK_MONOTONIC) >= running->until_ns) {
+			kill(-running->pid, SIGKILL);
+			running->was_ended = true;
+		}
+	}
+}

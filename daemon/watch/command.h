@@ -1,0 +1,31 @@
+#pragma once
+/* command: what an administrator wants done when a trigger fires: a program of his, run beside
+ * dhatd.
+ *
+ * No shell reads anything. What is told is in its environment, as text without control characters,
+ * for names in it are a target's choice. It runs as who started dhatd (asker.h: through sudo, the
+ * one behind it), in a session of its own, without dhatd's descriptors, and is ended with all that
+ * it has started if it takes too long.
+ */
+#include <stddef.h>
+
+#include "proto/base/error.h"
+
+struct commands; /* those that run */
+
+#define COMMANDS_MAX 8	   /* at a time */
+#define COMMAND_SECONDS 60 /* each */
+
+int commands_new(struct commands **ret);
+/* Does not wait for them: they go on. */
+void commands_free(struct commands *commands);
+
+/* line: a program and its arguments, separated by blanks. settings: "NAME=value", NULL-terminated,
+ * to which PATH and the locale are added; cleaned here. -EAGAIN: COMMANDS_MAX are running. */
+int commands_start(struct commands *commands, const char *line, char *const *settings,
+		   struct dhat_error *err);
+/* Once a second or so. told(): of one that has ended with failure, was ended, or could not be run.
+ */
+void commands_look_after(struct commands *commands, void (*told)(void *context, const char *text),
+			 void *context);
+size_t commands_running(const struct commands *commands);

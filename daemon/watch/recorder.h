@@ -1,0 +1,33 @@
+#pragma once
+/* recorder: looks at all targets once a second; keeps a profile of one, says so and runs a command
+ * when a trigger of its watch fires; keeps one now and then; lets go of one that costs too much.
+ *
+ * A thread of its own; nobody waits for it. A target has a watch, by target_watch(); whose settings
+ * are what they were when the target was met, and change when recorder_set() says so.
+ */
+#include "daemon/lookup/symbolizer.h"
+#include "daemon/target/targets.h"
+#include "settings.h"
+
+struct recorder;
+
+struct recorder_options {
+	struct targets *targets; /* borrowed, as all else here */
+	struct symbolizer *symbolizer;
+	const char *folder; /* for profiles: made when the first is kept */
+};
+
+int recorder_new(const struct recorder_options *options, struct recorder **ret,
+		 struct dhat_error *err);
+/* Looks at nothing any more; what has ended until now is still kept, if it is to be. NULL is fine.
+ */
+void recorder_stop(struct recorder *recorder);
+void recorder_free(struct recorder *recorder);
+
+/* From now on watch number i is as list[i] says; the recorder takes copies. Triggers that stay keep
+ * what they know: none fires again. */
+int recorder_set(struct recorder *recorder, const struct watch_settings *list, size_t count);
+/* A target has ended: any thread, with no lock of the target held. */
+void recorder_ended(struct recorder *recorder, struct target *target);
+/* Keep a profile of each one that is attached to. Any thread. */
+void recorder_keep_all(struct recorder *recorder);

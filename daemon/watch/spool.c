@@ -1,0 +1,167 @@
+#include "spool.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+
+#define SUFFIX ".dhat"
+#define PROGRAM_CHARS 40 /* more of a name is cut */
+#define TIME_CHARS 16	 /* 20261129T031502Z */
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+void spool_name(const char *program, pid_t pid, uint64_t unix_ns, const char *word,
+		char ret[SPOOL_NAME_CHARS])
+{
+	time_t seconds = unix_ns / 1000000000;
+	char safe[PROGRAM_CHARS + 1] = "", when[TIME_CHARS + 1];
+	struct tm tm;
+
+	for (size_t i = 0; i < PROGRAM_CHARS && program[i]; i++) {
+		/* in the C locale: by no other is a name the same tomorrow */
+		bool is_plain = (program[i] >= 'a' && program[i] <= 'z') ||
+				(program[i] >= 'A' && program[i] <= 'Z') ||
+				isdigit((unsigned char)program[i]) ||
+				(i && strchr("._-", program[i]));
+
+		safe[i] = is_plain ? program[i] : '_';
+	}
+	gmtime_r(&seconds, &tm);
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
+	snprintf(ret, SPOOL_NAME_CHARS, "%s-%d-%s-%s" SUFFIX, *safe ? safe : "_", (int)pid, when,
+		 word);
+}
+
+static bool is_time(const char *text)
+{
+	for (size_t i = 0; i < TIME_CHARS; i++)
+		if (i == 8		  ? text[i] != 'T'
+		    : i == TIME_CHARS - 1 ? text[i] != 'Z'
+					  : !isdigit((unsigned char)text[i]))
+			return false;
+	return text[TIME_CHARS] == '\0';
+}
+
+/* Cut off what is behind the last dash; NULL: there is none, or nothing before it. */
+static char *cut_part(char *text)
+{
+	char *dash = strrchr(text, '-');
+
+	if (!dash || dash == text)
+		return NULL;
+	*dash = '\0';
+	return dash + 1;
+}
+
+bool spool_parse(const char *name, struct spool_file *ret)
+{
+	size_t length = strlen(name);
+	const char *word, *when, *pid;
+
+	if (length < strlen(SUFFIX) || length >= sizeof(ret->program) ||
+	    strcmp(name + length - strlen(SUFFIX), SUFFIX))
+		return false;
+	memcpy(ret->program, name, length - strlen(SUFFIX));
+	ret->program[length - strlen(SUFFIX)] = '\0';
+	word = cut_part(ret->program);
+	when = word ? cut_part(ret->program) : NULL;
+	pid = when ? cut_part(ret->program) : NULL;
+	if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !is_time(when) || !*word ||
+	    word[strspn(word, "abcdefghijklmnopqrstuvwxyz")])
+		return false;
+	ret->is_every = strcmp(word, SPOOL_EVERY) == 0;
+	memcpy(ret->time, when, TIME_CHARS + 1);
+	return true;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------ */
+
+int spool_prepare(const char *folder, struct dhat_error *err)
+{
+	if (mkdir(folder, 0700) && errno != EEXIST)
+		return dhat_error_set(err, errno, DHAT_EXIT_OUTPUT,
+				      "cannot make the folder %s for profiles: %s", folder,
+				      strerror(errno));
+	if (access(folder, W_OK | X_OK))
+		return dhat_error_set(err, errno, DHAT_EXIT_OUTPUT,
+				      "cannot write profiles to the folder %s: %s", folder,
+				      strerror(errno));
+	return 0;
+}
+
+struct listed {
+	struct spool_file file;
+	char name[SPOOL_NAME_CHARS];
+	bool is_alike;
+};
+
+struct listing {
+	struct listed *files;
+	size_t count, capacity;
+};
+
+static bool are_alike(const struct spool_file *a, const struct spool_file *b)
+{
+	return a->is_every == b->is_every && strcmp(a->program, b->program) == 0;
+}
+
+static void list(DIR *dir, const struct spool_file *model, struct listing *ret)
+{
+	struct listed found;
+	struct dirent *entry;
+	struct stat st;
+
+	while ((entry = readdir(dir))) {
+		if (!spool_parse(entry->d_name, &found.file) ||
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    !S_ISREG(st.st_mode) ||
+		    array_make_room(&ret->files, &ret->capacity, ret->count))
+			continue;
+		/* no longer than that: spool_parse() */
+		memcpy(found.name, entry->d_name, strlen(entry->d_name) + 1);
+		found.is_alike = are_alike(&found.file, model);
+		ret->files[ret->count++] = found;
+	}
+}
+
+/* The newest first. */
+static int by_time(const void *a_, const void *b_)
+{
+	const struct listed *a = a_, *b = b_;
+	int order = strcmp(b->file.time, a->file.time);
+
+	return order ? order : strcmp(b->name, a->name);
+}
+
+size_t spool_prune(const char *folder, const char *name, size_t keep)
+{
+	struct listing all = { 0 };
+	struct spool_file model;
+	size_t alike = 0, kept = 0, gone = 0;
+	DIR *dir = opendir(folder);
+
+	if (dir && spool_parse(name, &model))
+		list(dir, &model, &all);
+	if (all.count)
+		qsort(all.files, all.count, sizeof(*all.files), by_time);
+	for (size_t i = 0; i < all.count; i++) {
+		alike += all.files[i].is_alike;
+		if ((!all.files[i].is_alike || alike <= keep) && kept < SPOOL_FILES_MAX)
+			kept++;
+		else
+			gone += unlinkat(dirfd(dir), all.files[i].name, 0) == 0;
+	}
+	free(all.files);
+	if (dir)
+		closedir(dir);
+	return gone;
+}

@@ -1,0 +1,162 @@
+"""Triggers and the flight recorder: a profile is kept, a command run, and it is said, once for each reason."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from conftest import BUILD, until
+from test_lifecycle import memory_group
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """kept(): what has been kept until now, as (words of the name, headline facts)."""
+    folder = tmp_path / "kept"
+
+    def find():
+        return sorted(folder.glob("*.dhat")) if folder.exists() else []
+    find.folder = folder
+    return find
+
+
+@pytest.fixture
+def pager(tmp_path):
+    """A command that writes down its environment; pager.calls(): of each call, in order."""
+    path = tmp_path / "pager"
+    path.write_text('#!/bin/sh\nenv -0 | grep -z ^DHATD_ >"$1/$$.part" && mv "$1/$$.part" "$1/$$.call"\n')
+    path.chmod(0o755)
+    folder = tmp_path / "calls"
+    folder.mkdir()
+
+    class Pager:
+        command = f"{path} {folder}"
+
+        def calls(self):
+            files = sorted(folder.glob("*.call"), key=lambda f: f.stat().st_mtime_ns)
+            return [dict(line.split("=", 1) for line in f.read_text().split("\0") if line) for f in files]
+    return Pager()
+
+
+def live_bytes(path):
+    done = subprocess.run([BUILD / "dhatctl", "stats", "--json", path], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["totals"]["live_bytes"]
+
+
+def word_of(path):
+    return path.stem.rsplit("-", 1)[1]
+
+
+def test_fires_once_keeps_and_tells(daemon, target, kept, pager):
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--record", kept.folder, "--on", "live > 1M", "--on",
+                   "exit", "--exec", pager.command)
+    waves.say("alloc 500 1000")
+    waves.expect('total_blocks":500')
+    waves.say("alloc 1000 1000")
+    dhatd.expect_err(r"^dhatd: live>1M: waves \(pid \d+\): 1\.4 MiB live, .* MiB resident; 1\.4 MiB of it, 100%, from "
+                     r"take at .*waves\.c:\d+; kept in ")
+    waves.say("alloc 1000 1000")  # it stays true
+    waves.expect('total_blocks":2500')
+    waves.say("quit")
+    assert waves.wait() == 0
+    dhatd.expect_err(r"^dhatd: exit: ")
+    assert dhatd.stop() == 0
+    assert [word_of(path) for path in kept()] == ["exit", "live"] or [word_of(p) for p in kept()] == ["live", "exit"]
+    by_word = {word_of(path): path for path in kept()}
+    assert live_bytes(by_word["live"]) == 1500000
+    assert by_word["live"].stat().st_mode & 0o777 == 0o600 and kept.folder.stat().st_mode & 0o777 == 0o700
+    assert re.fullmatch(rf"waves-{waves.pid}-\d{{8}}T\d{{6}}Z-live\.dhat", by_word["live"].name)
+    first, last = until(lambda: len(pager.calls()) == 2 and pager.calls(), "the commands to end")
+    assert first["DHATD_EVENT"] == "live>1M" and first["DHATD_SNAPSHOT"] == str(by_word["live"])
+    assert first["DHATD_PID"] == str(waves.pid) and first["DHATD_LIVE_BYTES"] == "1500000"
+    assert first["DHATD_HEADLINE"].startswith(f"waves (pid {waves.pid}): 1.4 MiB live")
+    assert first["DHATD_VERDICT"] == "exact" and first["DHATD_STATE"] == "attached"
+    assert last["DHATD_EVENT"] == "exit" and last["DHATD_STATE"] == "exited: exit status 0"
+
+
+def test_asked_by_a_signal_and_now_and_then(daemon, target, kept):
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--record", kept.folder, "--every", "1s", "--keep", "2")
+    until(lambda: len(kept()) == 2, "two to be kept")
+    first = kept()[0]
+    until(lambda: not first.exists(), "the oldest to go")
+    dhatd.send_signal(signal.SIGUSR2)
+    dhatd.expect_err(r"^dhatd: SIGUSR2: waves ")
+    assert sorted(map(word_of, kept())) == ["every", "every", "signal"]
+    assert dhatd.stop() == 0 and waves.running
+
+
+def test_killed_for_want_of_memory(daemon, target, kept, pager):
+    """The last profile is there, and says who has killed it."""
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--record", kept.folder, "--on", "oom", "--on",
+                   "cgroup.memory.max", "--exec", pager.command)
+    directory, procs = memory_group(f"dhat-test-{waves.pid}")
+    try:
+        procs.write_text(str(waves.pid))
+        waves.say("alloc 500000 1000")
+        assert waves.wait() == -signal.SIGKILL
+    finally:
+        until(lambda: procs.read_text() == "", "the group to be empty")
+        directory.rmdir()
+    dhatd.expect_err(r"^dhatd: oom: waves ")
+    assert dhatd.stop() == 0
+    oom = next(path for path in kept() if word_of(path) == "oom")
+    assert live_bytes(oom) > 20000 * 1000
+    call = until(lambda: [c for c in pager.calls() if c["DHATD_EVENT"] == "oom"], "the command to end")[0]
+    assert call["DHATD_STATE"] == "killed: signal 9 (SIGKILL), the kernel's OOM killer"
+
+
+def test_a_kill_is_no_oom(daemon, target, kept):
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--record", kept.folder, "--on", "oom", "--on", "exit")
+    waves.kill()
+    dhatd.expect_err(r"^dhatd: exit: waves ")
+    assert dhatd.stop() == 0
+    assert [word_of(path) for path in kept()] == ["exit"]
+
+
+def test_names_do_no_harm(daemon, target, kept, pager, tmp_path):
+    """A program may be called anything."""
+    name = "a;$(touch bad)\n`touch bad`\x1b[2J"
+    os.symlink(BUILD / "tests/targets/waves", tmp_path / name)
+    waves = target("/bin/sh", "-c", 'exec "$0"', tmp_path / name)
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--record", kept.folder, "--on", "exit", "--exec", pager.command, cwd=tmp_path)
+    waves.say("quit")
+    dhatd.expect_err("^dhatd: exit: ")
+    call = until(pager.calls, "the command to end")[0]
+    assert not re.search(r"[\x00-\x1f]", "".join(call.values()))
+    assert dhatd.stop() == 0
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", dhatd.err)
+    assert not (tmp_path / "bad").exists() and len(kept()) == 1
+
+
+def test_nowhere_to_keep_is_said_at_once(daemon, target, tmp_path):
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--record", tmp_path / "no/such", "--on", "exit", wait=False)
+    assert dhatd.wait() == 10
+    assert "cannot make the folder" in dhatd.err
+
+
+def test_cost(daemon, ctl, target):
+    """By the number of calls and their price, and never more than the process uses."""
+    pairs = target("pairs", 10)
+    daemon("attach", pairs.pid, "--no-inventory")
+
+    def busy():
+        pairs.say("run 1500")
+        return next((t for t in ctl("status", "--json").json()["targets"] if t["allocs_per_second"] > 100000), None)
+    status = until(busy, "it to be busy for a second")
+    assert 0 < status["cost_percent"] <= status["cpu_percent"]
+    price = (status["allocs_per_second"] + status["frees_per_second"]) * 1300 / 1e7
+    assert status["cost_percent"] == pytest.approx(min(price, status["cpu_percent"]))
+    assert re.search(r"cost +about [\d.]+% of a core, of the [\d.]+% that the process uses", ctl("status").out)

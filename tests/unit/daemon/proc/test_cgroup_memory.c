@@ -1,0 +1,112 @@
+/* cgroup_memory: hierarchies of both versions, made of files. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/proc/cgroup_memory.h"
+
+static char top[64];
+
+/* Folders are made on the way. */
+static void write_file(const char *name, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", top, name);
+	for (char *slash = path + strlen(top) + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = '\0';
+		mkdir(path, 0700);
+		*slash = '/';
+	}
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static const char pressure[] = "some avg10=12.34 avg60=1.00 avg300=0.00 total=114517\n"
+			       "full avg10=99.00 avg60=0.00 avg300=0.00 total=13350\n";
+
+static void test_version_2(void **state)
+{
+	struct cgroup_memory memory;
+
+	write_file("system.slice/x.service/memory.events",
+		   "low 1\nhigh 22\nmax 333\noom 4\noom_kill 5\n");
+	write_file("system.slice/x.service/memory.pressure", pressure);
+	cgroup_memory_read("0::/system.slice/x.service\n", top, &memory);
+	assert_true(memory.has_high && memory.has_max && memory.has_pressure);
+	assert_int_equal(memory.high, 22);
+	assert_int_equal(memory.max, 333);
+	assert_int_equal(memory.pressure, 1234);
+	/* there are none of the root's */
+	cgroup_memory_read("0::/\n", top, &memory);
+	assert_false(memory.has_high || memory.has_max || memory.has_pressure);
+}
+
+static void test_version_1(void **state)
+{
+	struct cgroup_memory memory;
+
+	write_file("memory/jobs/a:b/memory.failcnt", "17\n");
+	cgroup_memory_read("9:name=systemd:/jobs/x\n4:cpu,memory:/jobs/a:b\n0::/\n", top, &memory);
+	assert_false(memory.has_high || memory.has_pressure);
+	assert_true(memory.has_max);
+	assert_int_equal(memory.max, 17);
+	/* "hybrid" */
+	write_file("unified/jobs/memory.pressure", pressure);
+	cgroup_memory_read("4:memory:/jobs/a:b\n0::/jobs\n", top, &memory);
+	assert_true(memory.has_max && memory.has_pressure);
+	assert_int_equal(memory.pressure, 1234);
+}
+
+static void test_nonsense(void **state)
+{
+	static const char *const texts[] = { "",    "\n", "0",	      "0:",
+					     "0::", "::", "4:memory", "x\n0::/gone\n" };
+	struct cgroup_memory memory;
+	uint64_t value = 7;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		cgroup_memory_read(texts[i], top, &memory);
+		assert_false(memory.has_high || memory.has_max || memory.has_pressure);
+	}
+	assert_int_equal(pressure_parse("full avg10=1.00", &value), -EBADMSG);
+	assert_int_equal(pressure_parse("some avg10=x", &value), -EBADMSG);
+	assert_int_equal(value, 7);
+}
+
+static int set_up(void **state)
+{
+	snprintf(top, sizeof(top), "/tmp/dhat-cgroup-XXXXXX");
+	return mkdtemp(top) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -r %s", top);
+	return system(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_version_2, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_version_1, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nonsense, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests_name("cgroup_memory", tests, NULL, NULL);
+}

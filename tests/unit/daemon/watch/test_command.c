@@ -1,0 +1,160 @@
+/* command: what it is told, and that it does not stay. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/watch/command.h"
+#include "proto/base/qualifiers.h"
+
+static char folder[64], said[256];
+
+static void tell(void *context, const char *text)
+{
+	snprintf(said, sizeof(said), "%s", text);
+}
+
+static void run(const char *line, const char *setting)
+{
+	char *settings[] = { without_qualifiers(setting), NULL };
+	struct commands *commands = NULL;
+	struct dhat_error err = { 0 };
+
+	assert_int_equal(commands_new(&commands), 0);
+	said[0] = '\0';
+	assert_int_equal(commands_start(commands, line, settings, &err), 0);
+	for (int i = 0; commands_running(commands); i++) {
+		assert_true(i < 30000);
+		usleep(1000);
+		commands_look_after(commands, tell, NULL);
+	}
+	commands_free(commands);
+}
+
+static const char *script(const char *text)
+{
+	static char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/script", folder);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "#!/bin/sh\n%s\n", text);
+	fchmod(fileno(file), 0755);
+	fclose(file);
+	return path;
+}
+
+static const char *content(const char *name)
+{
+	static char text[512];
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	return text;
+}
+
+/* What a target chose is text to it, and no shell has read it before. */
+static void test_environment(void **state)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "%s  one  $(touch%s/bad)",
+		 script("cd \"$(dirname \"$0\")\"; printf '%s' \"$DHATD_HEADLINE\" >told; printf "
+			"'%s ' "
+			"\"$@\" >arguments; env >all"),
+		 folder);
+	run(line, "DHATD_HEADLINE=x\x1b[31m\n$(touch bad)`touch bad`;\xff");
+	assert_string_equal(said, "");
+	assert_string_equal(content("told"), "x?[31m?$(touch bad)`touch bad`;\xef\xbf\xbd");
+	assert_non_null(strstr(content("arguments"), "one $(touch"));
+	snprintf(line, sizeof(line), "%s/bad", folder);
+	assert_int_equal(access(line, F_OK), -1);
+	/* of ours it gets what makes programs run */
+	assert_null(strstr(content("all"), "A_SECRET_OF_OURS"));
+	assert_non_null(strstr(content("all"), "PATH="));
+}
+
+static void test_descriptors(void **state)
+{
+	int extra = dup(2); /* without close-on-exec */
+
+	run(script("ls /proc/$$/fd | tr '\\n' ' ' >\"$(dirname \"$0\")/descriptors\""), "A=b");
+	/* 10 and the like are the shell's own */
+	assert_memory_equal(content("descriptors"), "0 1 ", 4);
+	assert_null(strstr(content("descriptors"), " 3 "));
+	close(extra);
+}
+
+static void test_failures_are_told(void **state)
+{
+	run(script("exit 3"), "A=b");
+	assert_non_null(strstr(said, "/script failed: exit status 3"));
+	run(script("kill -9 $$"), "A=b");
+	assert_non_null(strstr(said, "/script was ended by signal 9"));
+	run("/no/such/program", "A=b");
+	assert_non_null(strstr(said, "/no/such/program could not be run"));
+}
+
+static void test_not_too_many(void **state)
+{
+	struct commands *commands = NULL;
+	struct dhat_error err = { 0 };
+	char *none[] = { NULL };
+
+	assert_int_equal(commands_new(&commands), 0);
+	for (int i = 0; i < COMMANDS_MAX; i++)
+		assert_int_equal(commands_start(commands, "sleep 0.2", none, &err), 0);
+	assert_int_equal(commands_start(commands, "sleep 0.2", none, &err), -EAGAIN);
+	assert_non_null(strstr(err.message, "still running"));
+	for (int i = 0; commands_running(commands) && i < 30000; i++) {
+		usleep(1000);
+		commands_look_after(commands, tell, NULL);
+	}
+	assert_int_equal(commands_start(commands, "true", none, &err), 0);
+	while (commands_running(commands))
+		commands_look_after(commands, tell, NULL);
+	assert_int_equal(commands_start(commands, "  ", none, &err), -EINVAL);
+	commands_free(commands);
+}
+
+static int set_up(void **state)
+{
+	setenv("A_SECRET_OF_OURS", "x", 1);
+	unsetenv("SUDO_UID");
+	snprintf(folder, sizeof(folder), "/tmp/dhat-command-XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	return system(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_failures_are_told),
+		cmocka_unit_test(test_not_too_many),
+	};
+
+	return cmocka_run_group_tests_name("command", tests, set_up, tear_down);
+}
