@@ -159,6 +159,20 @@ static const struct argp_option format_options[] = {
 	{ 0 },
 };
 
+static void refuse_metric(struct argp_state *state, const char *word)
+{
+	char names[256] = "";
+	size_t used = 0;
+
+	for (unsigned i = 0; i < DHAT_METRIC_COUNT && used < sizeof(names); i++)
+		used += snprintf(names + used, sizeof(names) - used, "%s%s",
+				 i == 0			     ? ""
+				 : i + 1 < DHAT_METRIC_COUNT ? ", "
+							     : " and ",
+				 dhat_metric_name(i));
+	argp_error(state, "--metric %s: there are %s", word, names);
+}
+
 static error_t parse_format(int key, char *arg, struct argp_state *state)
 {
 	struct format_options *format = state->input;
@@ -175,7 +189,7 @@ static error_t parse_format(int key, char *arg, struct argp_state *state)
 	case KEY_METRIC:
 		if (dhat_metric_parse(arg, &format->metric) == 0)
 			return 0;
-		argp_error(state, "--metric %s: no such number; see --help", arg);
+		refuse_metric(state, arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
