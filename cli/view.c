@@ -14,6 +14,11 @@
 
 #define TEXTS 8
 
+/* An ID is shown as its runtime shows it; a machine's name is shorter than one, and whole. */
+#define CONTAINER_ID_DIGITS 64
+#define CONTAINER_SHORT_DIGITS 12
+#define CONTAINER_CHARS 96
+
 const char *view_size(uint64_t bytes)
 {
 	static char texts[TEXTS][3 * DHAT_UNIT_CHARS];
@@ -168,15 +173,29 @@ static void tell_watch(const Dhat__Target *target, char *ret, size_t size)
 			 view_moment(target->observed_since_unix_ns));
 }
 
+/* ", docker 3f2a9c1b7d4e", or nothing; ret: CONTAINER_CHARS */
+static const char *tell_container(const Dhat__Target *target, char *ret)
+{
+	const Dhat__Container *container = target->container;
+
+	*ret = '\0';
+	if (container && *container->id)
+		snprintf(ret, CONTAINER_CHARS, ", %.16s %.*s", container->runtime,
+			 strlen(container->id) == CONTAINER_ID_DIGITS ? CONTAINER_SHORT_DIGITS
+								      : CONTAINER_ID_DIGITS,
+			 container->id);
+	return ret;
+}
+
 void view_target(struct screen *screen, const Dhat__Target *target)
 {
-	char name[DHAT_PROGRAM_CHARS], watch[256], text[512];
+	char name[DHAT_PROGRAM_CHARS], watch[256], container[CONTAINER_CHARS], text[512];
 
 	dhat_program_name(target->command, target->executable, name);
 	screen_text(screen, name);
 	tell_watch(target, watch, sizeof(watch));
-	snprintf(text, sizeof(text), " (pid %" PRIu32 "), %s%s", target->pid, watch,
-		 is_over(target) ? "; " : "");
+	snprintf(text, sizeof(text), " (pid %" PRIu32 "%s), %s%s", target->pid,
+		 tell_container(target, container), watch, is_over(target) ? "; " : "");
 	if (is_over(target))
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s", target->state,
 			 *target->state_detail ? ": " : "", target->state_detail);

@@ -18,6 +18,7 @@
 enum {
 	KEY_GROUP = 0x100,
 	KEY_CGROUP,
+	KEY_CONTAINER,
 	KEY_NAME,
 	KEY_COMMAND,
 	KEY_MAX_TARGETS,
@@ -58,6 +59,8 @@ static const struct argp_option match_options[] = {
 	{ "name", KEY_NAME, "REGEX", 0, "All processes whose program's name matches", 1 },
 	{ "command", KEY_COMMAND, "REGEX", 0, "All processes whose command line matches", 1 },
 	{ "cgroup", KEY_CGROUP, "PATH", 0, "All processes of a control group", 1 },
+	{ "container", KEY_CONTAINER, "ID", 0,
+	  "All processes of a container, or of a pod by its UID", 1 },
 	{ "max-targets", KEY_MAX_TARGETS, "N", 0, "Of these at most N at a time (default 16)", 1 },
 	{ 0 },
 };
@@ -178,6 +181,9 @@ static error_t parse_match(int key, char *arg, struct argp_state *state)
 		return parse_regex(state, "--command", arg, &options->match.command_regex);
 	case KEY_CGROUP:
 		options->match.cgroup_path = arg;
+		return 0;
+	case KEY_CONTAINER:
+		options->match.container = arg;
 		return 0;
 	case KEY_MAX_TARGETS:
 		return parse_max_targets(state, options, arg);
@@ -324,8 +330,8 @@ static error_t parse_look(int key, char *arg, struct argp_state *state)
 		if (options->pid_count || match_is_asked(&options->match))
 			return 0;
 		argp_error(state, options->command == DHATD_PLAN
-					  ? "which process? give --pid N, --name, --command or "
-					    "--cgroup"
+					  ? "which process? give --pid N, --name, --command, "
+					    "--cgroup or --container"
 					  : "which process? give --pid N");
 		return EINVAL;
 	default:
@@ -436,7 +442,8 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 		if (options->command == DHATD_ATTACH && !options->pid_count &&
 		    !match_is_asked(&options->match)) {
 			argp_error(state,
-				   "attach to what? give --pid, --name, --command or --cgroup");
+				   "attach to what? give --pid, --name, --command, --cgroup or "
+				   "--container");
 			return EINVAL;
 		}
 		return 0;

@@ -44,13 +44,15 @@ static const char *signed_size(int64_t bytes, char ret[DHAT_UNIT_CHARS + 1])
 
 #define USER_COLUMNS 8
 #define ALLOCATOR_COLUMNS 10
-#define OTHER_COLUMNS 67   /* before the program's name */
+#define OTHER_COLUMNS 67 /* before the program's name */
+/* "containerd 3f2a9c1b7d4e": only where there is one */
+#define CONTAINER_COLUMNS (11 + CONTAINER_SHORT_DIGITS)
 #define PROGRAM_COLUMNS 63 /* DHAT_PROGRAM_CHARS */
 
 /* No blanks behind one that fits. */
-static void print_program(struct screen *screen, const char *program)
+static void print_program(struct screen *screen, const char *program, size_t other_columns)
 {
-	size_t room = screen_room(screen, PROGRAM_COLUMNS, OTHER_COLUMNS);
+	size_t room = screen_room(screen, PROGRAM_COLUMNS, other_columns);
 
 	if (dhat_text_width(program) > room)
 		screen_column(screen, program, room);
@@ -59,8 +61,29 @@ static void print_program(struct screen *screen, const char *program)
 	fputc('\n', screen->file);
 }
 
+static bool is_any_contained(const struct processes *processes, size_t shown)
+{
+	for (size_t i = 0; i < shown; i++)
+		if (*processes->entries[i].container.id)
+			return true;
+	return false;
+}
+
+static void print_container(struct screen *screen, const struct container *container)
+{
+	char text[CONTAINER_ID_CHARS + 16];
+
+	if (container_has_digits(container))
+		snprintf(text, sizeof(text), "%s %.*s", container->runtime, CONTAINER_SHORT_DIGITS,
+			 container->id);
+	else
+		snprintf(text, sizeof(text), "%s %s", container->runtime, container->id);
+	screen_column(screen, text, CONTAINER_COLUMNS);
+	fputc(' ', screen->file);
+}
+
 static void print_entry(struct screen *screen, const struct processes *processes,
-			const struct process_entry *entry)
+			const struct process_entry *entry, bool has_containers)
 {
 	char user[32], rss[DHAT_UNIT_CHARS], anonymous[DHAT_UNIT_CHARS], swap[DHAT_UNIT_CHARS],
 		grown[DHAT_UNIT_CHARS + 1];
@@ -73,7 +96,10 @@ static void print_entry(struct screen *screen, const struct processes *processes
 		signed_size(a_minute(processes, entry->grown_bytes), grown));
 	screen_column(screen, entry->allocator, ALLOCATOR_COLUMNS);
 	fputc(' ', screen->file);
-	print_program(screen, entry->program);
+	if (has_containers)
+		print_container(screen, &entry->container);
+	print_program(screen, entry->program,
+		      OTHER_COLUMNS + (has_containers ? CONTAINER_COLUMNS + 1 : 0));
 }
 
 static void print_totals(struct screen *screen, const struct processes *processes)
@@ -125,6 +151,7 @@ static void print_hints(struct screen *screen, const struct processes *processes
 
 static void print(const struct processes *processes, size_t shown)
 {
+	bool has_containers = is_any_contained(processes, shown);
 	char text[256], duration[DHAT_UNIT_CHARS];
 	struct screen screen;
 
@@ -135,10 +162,13 @@ static void print(const struct processes *processes, size_t shown)
 		 dhat_format_duration(processes->duration_ns, duration));
 	screen_paragraph(&screen, 0, text);
 	if (shown) {
-		printf("\n%7s %-*s %8s %8s %8s %9s %-*s %s\n", "PID", USER_COLUMNS, "USER", "RSS",
-		       "ANON", "SWAP", "A MINUTE", ALLOCATOR_COLUMNS, "ALLOCATOR", "PROGRAM");
+		printf("\n%7s %-*s %8s %8s %8s %9s %-*s ", "PID", USER_COLUMNS, "USER", "RSS",
+		       "ANON", "SWAP", "A MINUTE", ALLOCATOR_COLUMNS, "ALLOCATOR");
+		if (has_containers)
+			printf("%-*s ", CONTAINER_COLUMNS, "CONTAINER");
+		puts("PROGRAM");
 		for (size_t i = 0; i < shown; i++)
-			print_entry(&screen, processes, &processes->entries[i]);
+			print_entry(&screen, processes, &processes->entries[i], has_containers);
 	}
 	fputc('\n', stdout);
 	if (shown < processes->count)
@@ -148,6 +178,20 @@ static void print(const struct processes *processes, size_t shown)
 }
 
 /* ---- for programs -------------------------------------------------------------------------- */
+
+/* Absent: in none. */
+static void add_container(struct json_object *object, const struct container *container)
+{
+	struct json_object *added;
+
+	if (!*container->id)
+		return;
+	added = json_object_new_object();
+	json_object_object_add(added, "runtime", dhat_json_string(container->runtime));
+	json_object_object_add(added, "id", dhat_json_string(container->id));
+	json_object_object_add(added, "pod", dhat_json_string(container->pod));
+	json_object_object_add(object, "container", added);
+}
 
 static struct json_object *entry_as_json(const struct processes *processes,
 					 const struct process_entry *entry)
@@ -166,6 +210,7 @@ static struct json_object *entry_as_json(const struct processes *processes,
 	json_object_object_add(object, "bytes_a_minute",
 			       json_object_new_int64(a_minute(processes, entry->grown_bytes)));
 	json_object_object_add(object, "allocator", dhat_json_string(entry->allocator));
+	add_container(object, &entry->container);
 	json_object_object_add(object, "is_hidden", json_object_new_boolean(entry->is_hidden));
 	json_object_object_add(object, "program", dhat_json_string(entry->program));
 	json_object_object_add(object, "command", dhat_json_string(entry->command ?: ""));

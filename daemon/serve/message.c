@@ -106,6 +106,24 @@ static void set_allocators(bool *failed, const struct probed *probed, Dhat__Targ
 	}
 }
 
+/* NULL: in none. */
+static Dhat__Container *new_container(bool *failed, const struct container *from)
+{
+	Dhat__Container *container;
+
+	if (!*from->id)
+		return NULL;
+	container = NEW(Dhat__Container, dhat__container__init);
+	if (!container) {
+		*failed = true;
+		return NULL;
+	}
+	container->runtime = text(failed, from->runtime);
+	container->id = text(failed, from->id);
+	container->pod = text(failed, from->pod);
+	return container;
+}
+
 static Dhat__Target *new_target(bool *failed, const struct target_identity *identity,
 				const struct probed *probed)
 {
@@ -123,6 +141,7 @@ static Dhat__Target *new_target(bool *failed, const struct target_identity *iden
 	target->command = text(failed, identity->command);
 	target->executable = text(failed, identity->executable);
 	set_allocators(failed, probed, target);
+	target->container = new_container(failed, &identity->container);
 	return target;
 }
 

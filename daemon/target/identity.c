@@ -44,6 +44,7 @@ int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err
 	identity.ns_pid_count = status.ns_depth;
 	memcpy(identity.ns_pids, status.ns_pids, sizeof(identity.ns_pids));
 	identity.start_ticks = proc_start_ticks(pid);
+	container_of(pid, &identity.container);
 	proc_read_link(pid, "exe", path, sizeof(path));
 	identity.executable = strdup(path);
 	identity.command = read_command(pid);

@@ -1,5 +1,6 @@
 #include "match.h"
 
+#include "daemon/proc/container.h"
 #include "daemon/proc/file.h"
 #include "kin.h"
 #include "proto/base/array.h"
@@ -21,6 +22,7 @@ void match_describe(const struct match_options *options, char *ret, size_t size)
 		{ "--name", options->name_regex },
 		{ "--command", options->command_regex },
 		{ "--cgroup", options->cgroup_path },
+		{ "--container", options->container },
 	};
 	size_t used = 0;
 
@@ -103,6 +105,16 @@ static bool matches_cgroup(const struct match *match, pid_t pid)
 	return false;
 }
 
+static bool matches_container(const struct match *match, pid_t pid)
+{
+	struct container container;
+
+	if (!match->options.container)
+		return true;
+	container_of(pid, &container);
+	return container_is_meant(&container, match->options.container);
+}
+
 enum match_answer match_process(const struct match *match, pid_t pid)
 {
 	char executable[PATH_MAX] = "";
@@ -110,8 +122,8 @@ enum match_answer match_process(const struct match *match, pid_t pid)
 	if (pid == getpid() || proc_read_link(pid, "exe", executable, sizeof(executable)) ||
 	    !executable[0])
 		return MATCH_NO;
-	if (!matches_cgroup(match, pid) || !matches_name(match, pid, executable) ||
-	    !matches_command(match, pid))
+	if (!matches_cgroup(match, pid) || !matches_container(match, pid) ||
+	    !matches_name(match, pid, executable) || !matches_command(match, pid))
 		return MATCH_NO;
 	switch (kin_of(pid)) {
 	case KIN_ANCESTOR:
@@ -205,6 +217,16 @@ static int find_cgroup(const char *given, char **ret, struct dhat_error *err)
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int check_container(const char *word, struct dhat_error *err)
+{
+	if (!word || container_is_word(word))
+		return 0;
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+			      "--container %s: give the first %d digits of its ID, or more, a "
+			      "machine's name, or a pod's UID: `dhatd ps' lists them",
+			      word, CONTAINER_SHORT_DIGITS);
+}
+
 int match_init(const struct match_options *options, struct match *ret, struct dhat_error *err)
 {
 	int error;
@@ -214,6 +236,8 @@ int match_init(const struct match_options *options, struct match *ret, struct dh
 	if (error == 0)
 		error = compile("--command", options->command_regex, &ret->command,
 				&ret->has_command, err);
+	if (error == 0)
+		error = check_container(options->container, err);
 	return error ? error : find_cgroup(options->cgroup_path, &ret->cgroup, err);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-/* match: which processes are meant by a name, a command line or a control group.
+/* match: which processes are meant by a name, a command line, a control group or a container.
  *
  * All that is asked for has to match. Never meant are this dhatd, its own (kin.h), and what has no
  * program (kernel threads, zombies).
@@ -18,10 +18,12 @@ struct match_options {
 	const char *name_regex;
 	const char *command_regex; /* its arguments, separated by blanks */
 	const char *cgroup_path;   /* a folder with a cgroup.procs (v2 or v1), and those below it */
+	const char *container;	   /* a word as container.h takes it */
 };
 static inline bool match_is_asked(const struct match_options *options)
 {
-	return options->name_regex || options->command_regex || options->cgroup_path;
+	return options->name_regex || options->command_regex || options->cgroup_path ||
+	       options->container;
 }
 /* "--name 'x' --cgroup 'y'", as it was asked for; cut to size. */
 void match_describe(const struct match_options *options, char *ret, size_t size);
@@ -33,7 +35,8 @@ struct match {
 	char *cgroup; /* as /proc/PID/cgroup names it, below the hierarchy's mount */
 };
 
-/* DHAT_EXIT_USAGE: no expression, or no control group. The caller deinits in any case. */
+/* DHAT_EXIT_USAGE: no expression, no control group, or no word for a container. The caller deinits
+ * in any case. */
 int match_init(const struct match_options *options, struct match *ret, struct dhat_error *err);
 void match_deinit(struct match *match);
 

@@ -46,6 +46,7 @@ static bool look_at(pid_t pid, struct process_entry *ret)
 	ret->swap_bytes = status.swap_bytes;
 	strcpy(ret->program, "?");
 	strcpy(ret->allocator, "?");
+	ret->container.runtime = "";
 	return true;
 }
 
@@ -227,6 +228,7 @@ int processes_describe(struct processes *processes, size_t count)
 		if (r == 0)
 			processes_allocator(&maps, entry->allocator);
 		procmaps_deinit(&maps);
+		container_of(entry->pid, &entry->container);
 		error = read_command(entry);
 	}
 	return error;

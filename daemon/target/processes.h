@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/proc/container.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/error.h"
 #include "proto/base/program.h"
@@ -30,6 +31,7 @@ struct process_entry {
 	/* "glibc", "jemalloc, musl" …, by the names of files that are mapped; "?": none is known,
 	 * or is_hidden */
 	char allocator[PROCESS_ALLOCATOR_CHARS];
+	struct container container;
 	bool is_hidden; /* its mappings are not ours to read */
 };
 
@@ -42,8 +44,8 @@ struct processes {
 
 /* Waits for duration_ns. Failures are those of memory, and of a system without /proc. */
 int processes_watch(uint64_t duration_ns, struct processes *ret, struct dhat_error *err);
-/* Who they are: names and allocators of the first `count` entries; one that has ended meanwhile
- * keeps its "?". -ENOMEM. */
+/* Who they are: names, allocators and containers of the first `count` entries; one that has ended
+ * meanwhile keeps its "?". -ENOMEM. */
 int processes_describe(struct processes *processes, size_t count);
 void processes_deinit(struct processes *processes);
 

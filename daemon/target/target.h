@@ -18,6 +18,7 @@
 #include "daemon/account/moments.h"
 #include "daemon/account/pins.h"
 #include "daemon/account/stack.h"
+#include "daemon/proc/container.h"
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
 #include "daemon/source/uprobes.h"
@@ -71,6 +72,7 @@ struct target_identity {
 	char *command;	      /* arguments separated by spaces */
 	char *executable;     /* as the target sees it */
 	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
+	struct container container;
 };
 
 struct target_counter {

@@ -1,7 +1,8 @@
-"""dhatd attach --name, --command and --cgroup: all processes of a service, those that start later included, and
+"""dhatd attach --name, --command, --cgroup and --container: all processes of a service, those that start later included, and
 nobody else's."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,55 @@ def test_cgroup(daemon, ctl, target, cgroup):
         process.say("end")
         process.wait()
     assert outside.running
+
+
+CONTAINER, POD = uuid.uuid4().hex + uuid.uuid4().hex, str(uuid.uuid4())
+
+
+@pytest.fixture
+def contained(target, cgroup):
+    """A process in a control group as containerd makes it for a pod's container."""
+    slice_ = cgroup / f"kubepods-burstable-pod{POD.replace('-', '_')}.slice"
+    scope = slice_ / f"cri-containerd-{CONTAINER}.scope"
+    scope.mkdir(parents=True)
+    process = worker(target)
+    (scope / "cgroup.procs").write_text(str(process.pid))
+    yield process
+    process.proc.kill()
+    process.wait()
+    for folder in (scope, slice_):
+        until(lambda folder=folder: not (folder / "cgroup.procs").read_text(), "the container to be empty")
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("word", [CONTAINER[:12], f"containerd://{CONTAINER}", POD], ids=["short", "scheme", "pod"])
+def test_container(word, daemon, ctl, target, contained):
+    outside = worker(target)
+    daemon("attach", "--container", word)
+    until(lambda: attached_pids(ctl) == {contained.pid}, "the container's process to be attached")
+    assert outside.pid not in attached_pids(ctl)
+    (entry,) = ctl("status", "--json").json()["targets"]
+    assert entry["target"]["container"] == {"runtime": "containerd", "id": CONTAINER, "pod": POD}
+    for command in ("status", "stats"):
+        assert f"(pid {contained.pid}, containerd {CONTAINER[:12]}), watched for" in ctl(command).out.replace("\n  ", " ")
+
+
+def test_container_in_ps(target, contained):
+    outside = worker(target)
+    argv = [BUILD / "dhatd", "ps", "--for", "0.1", "--top", "100000"]
+    rows = {row["pid"]: row for row in json.loads(subprocess.run([*argv, "--json"], check=True, capture_output=True).stdout)["processes"]}
+    assert rows[contained.pid]["container"] == {"runtime": "containerd", "id": CONTAINER, "pod": POD}
+    assert rows[outside.pid].get("container") == rows[os.getpid()].get("container")  # whatever all of this runs in
+    shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    heading = next(line for line in shown.splitlines() if line.startswith("    PID"))
+    line = next(line for line in shown.splitlines() if re.match(rf" *{contained.pid} ", line))
+    assert line[heading.index("CONTAINER"):].startswith(f"containerd {CONTAINER[:12]} python3")
+
+
+def test_container_that_is_no_word(daemon):
+    dhatd = daemon("attach", "--container", "3f2a", wait=False)
+    assert dhatd.wait() == 2
+    assert "give the first 12 digits of its ID" in dhatd.err
 
 
 def test_cgroup_that_is_none(daemon, tmp_path):

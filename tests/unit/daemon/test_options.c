@@ -66,6 +66,9 @@ static void test_attach(void **state)
 	assert_null(options.match.command_regex);
 	assert_int_equal(options.max_targets, 0);
 	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "plan", "--container", "docker://3f2a9c1b7d4e"), 0);
+	assert_string_equal(options.match.container, "docker://3f2a9c1b7d4e");
+	dhatd_options_deinit(&options);
 	assert_int_equal(PARSE(&options, "attach", "--cgroup", "/sys/fs/cgroup/a", "--command",
 			       "app.py", "--max-targets", "40"),
 			 0);
@@ -334,7 +337,7 @@ static void test_wrong_command_lines(void **state)
 		{ { "frobnicate" }, "frobnicate: no such command" },
 		{ { "--pid", "1" }, "a command is missing" },
 		{ { "atach", "1" }, "atach: no such command; did you mean attach?" },
-		{ { "attach" }, "give --pid, --name, --command or --cgroup" },
+		{ { "attach" }, "give --pid, --name, --command, --cgroup or --container" },
 		{ { "attach", "nginx" }, "nginx: not a process id; processes are found by --name" },
 		{ { "attach", "--name", "x", "--max-targets", "0" }, "not a number from 1 on" },
 		{ { "attach", "1", "--on", "rs>1G" },
