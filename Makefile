@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench test-kernels test-kill test-strangers test-distros fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench test-kernels test-kill test-prometheus test-strangers test-distros fuzz stacks clean help \
 	format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -251,6 +251,11 @@ test-kill:	## kill dhatd at random moments, KILLS=1000 times: what is left in th
 	$(again) -j$$(nproc) all $(O)/tests/targets/pairs
 	$(Q)$(PYTHON) tests/e2e/kills.py -O $(O) --kills $(or $(KILLS),1000)
 
+test-prometheus:	## a real Prometheus scrapes a host: figures, alerts that fire and end, restarts; a minute
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all $(O)/tests/targets/waves
+	$(Q)cd tests/e2e && DHATD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -q -p no:cacheprovider prometheus.py
+
 test-strangers:	## fetch production programs (npm, Debian), profile and judge them (STRANGERS="biome …")
 	$(Q)tests/deps build strangers
 	$(again) -j$$(nproc) all
@@ -322,6 +327,7 @@ format:	## clang-format, in place
 # ---- installation ---------------------------------------------------------------------------
 
 man := $(DESTDIR)$(PREFIX)/share/man
+share := $(DESTDIR)$(PREFIX)/share/dhatd
 units := $(DESTDIR)$(PREFIX)/lib/systemd/system
 install: all	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 755 $(O)/dhatd $(DESTDIR)$(PREFIX)/sbin/dhatd
@@ -329,13 +335,15 @@ install: all	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 644 daemon/dhatd.8 $(man)/man8/dhatd.8
 	$(Q)install -D -m 644 cli/dhatctl.1 $(man)/man1/dhatctl.1
 	$(Q)install -D -m 644 daemon/share/systemd/dhatd.socket $(units)/dhatd.socket
+	$(Q)install -D -m 644 -t $(share)/prometheus daemon/share/prometheus/*.yml
+	$(Q)install -D -m 644 -t $(share)/grafana daemon/share/grafana/*.json
 	$(Q)sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' daemon/share/systemd/dhatd.service >$(units)/dhatd.service
 	$(Q)chmod 644 $(units)/dhatd.service
 
 uninstall:	## remove what install put there, and what dhatd has kept in /var/cache
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/dhatd $(DESTDIR)$(PREFIX)/bin/dhatctl \
 		$(man)/man8/dhatd.8 $(man)/man1/dhatctl.1 $(units)/dhatd.service $(units)/dhatd.socket
-	$(Q)rm -rf $(DESTDIR)/var/cache/dhatd
+	$(Q)rm -rf $(share) $(DESTDIR)/var/cache/dhatd
 
 clean:	## remove what was built
 	$(Q)rm -rf $(O)
@@ -346,7 +354,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deps deps-test exports demo test test-kernels test-kill test-strangers test-distros check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deps deps-test exports demo test test-kernels test-kill test-prometheus test-strangers test-distros check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

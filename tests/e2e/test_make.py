@@ -96,7 +96,8 @@ def test_install_and_uninstall(tmp_path):
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {"opt/x/sbin/dhatd", "opt/x/bin/dhatctl", "opt/x/share/man/man8/dhatd.8",
                      "opt/x/share/man/man1/dhatctl.1", "opt/x/lib/systemd/system/dhatd.service",
-                     "opt/x/lib/systemd/system/dhatd.socket"}
+                     "opt/x/lib/systemd/system/dhatd.socket", "opt/x/share/dhatd/grafana/dhatd.json",
+                     "opt/x/share/dhatd/prometheus/dhatd.rules.yml", "opt/x/share/dhatd/prometheus/prometheus.yml"}
     assert "ExecStart=/opt/x/sbin/dhatd " in (tmp_path / "opt/x/lib/systemd/system/dhatd.service").read_text()
     # nothing of the checkout is needed at run time
     version = subprocess.run([tmp_path / "opt/x/sbin/dhatd", "--version"], cwd="/", capture_output=True, text=True)
