@@ -77,12 +77,9 @@ int births_find_older(const struct dhat_snapshot *snapshot, uint64_t older_ns,
 		return dhat_error_set(err, ENODATA, DHAT_EXIT_FAILED,
 				      "the profile has no ages: it was taken without, or dhatd had "
 				      "no room for them (--max-memory)");
-	if (head->older_ns != older_ns)
-		return dhat_error_set(
-			err, EINVAL, DHAT_EXIT_USAGE,
-			"a file knows ages by powers of two only (--ages shows them): "
-			"--older asks a dhatd that runs");
 	*ret = (struct dhat_births){ .are_older = true };
+	if (head->older_ns != older_ns)
+		ret->age_bucket = dhat_age_bucket(older_ns) ?: 1;
 	return 0;
 }
 
@@ -91,6 +88,12 @@ int births_find_older(const struct dhat_snapshot *snapshot, uint64_t older_ns,
 static const Dhat__Mark *mark_at(const struct dhat_snapshot *snapshot, size_t number)
 {
 	return number ? snapshot->head->marks[number - 1] : NULL;
+}
+
+static uint64_t older_ns_of(const struct dhat_snapshot *snapshot, const struct dhat_births *births)
+{
+	return births->age_bucket ? dhat_age_bound_ns(births->age_bucket - 1)
+				  : snapshot->head->older_ns;
 }
 
 const char *births_name(const struct dhat_snapshot *snapshot, const struct dhat_births *births,
@@ -102,7 +105,7 @@ const char *births_name(const struct dhat_snapshot *snapshot, const struct dhat_
 
 	if (births->are_older)
 		snprintf(ret, BIRTHS_CHARS, "at least %s ago",
-			 dhat_format_duration(snapshot->head->older_ns, duration));
+			 dhat_format_duration(older_ns_of(snapshot, births), duration));
 	else if (before)
 		snprintf(ret, BIRTHS_CHARS, "between %s and %s", since->name, before->name);
 	else
@@ -135,7 +138,7 @@ static void format_when(const struct dhat_snapshot *snapshot, const struct dhat_
 			char *ret, size_t size)
 {
 	uint64_t since = snapshot->head->target->observed_since_unix_ns, begin, end;
-	uint64_t now = snapshot->end->totals->end_ns, older_ns = snapshot->head->older_ns;
+	uint64_t now = snapshot->end->totals->end_ns, older_ns = older_ns_of(snapshot, births);
 	char duration[DHAT_UNIT_CHARS], span[128];
 
 	if (births->are_older) {
@@ -170,6 +173,11 @@ void births_print(struct screen *screen, const struct dhat_snapshot *snapshot,
 			 ", of which %s from before the attach have no known age",
 			 view_size(before.live_bytes));
 	screen_paragraph(screen, 0, text);
+	if (births->age_bucket)
+		screen_paragraph(
+			screen, 0,
+			"A file knows ages by powers of two; blocks are exact, and bytes go by "
+			"the mean size of a stack's blocks where only some are so old.");
 }
 
 struct json_object *births_as_json(const struct dhat_snapshot *snapshot,
@@ -181,7 +189,10 @@ struct json_object *births_as_json(const struct dhat_snapshot *snapshot,
 
 	if (births->are_older)
 		json_object_object_add(object, "older_ns",
-				       json_object_new_uint64(snapshot->head->older_ns));
+				       json_object_new_uint64(older_ns_of(snapshot, births)));
+	if (births->age_bucket)
+		json_object_object_add(object, "bytes_are_estimated",
+				       json_object_new_boolean(true));
 	if (births->since)
 		json_object_object_add(object, "since",
 				       dhat_json_string(mark_at(snapshot, births->since)->name));

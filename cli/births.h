@@ -15,7 +15,8 @@ bool births_is_mark(const char *word);
 int births_find(const struct dhat_snapshot *snapshot, const char *since, const char *before,
 		struct dhat_births *ret, struct dhat_error *err);
 
-/* What is at least so old. A file knows ages by powers of two only, and is refused. */
+/* What is at least so old. A file knows ages by powers of two only: it is what is as old as the one
+ * that is not above it. */
 int births_find_older(const struct dhat_snapshot *snapshot, uint64_t older_ns,
 		      struct dhat_births *ret, struct dhat_error *err);
 

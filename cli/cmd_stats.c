@@ -26,7 +26,7 @@ struct stats {
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
-	bool without_names, has_key, has_ages, has_sizes;
+	bool without_names, has_key, has_ages, has_sizes, is_temporary;
 	uint64_t older_ns; /* 0: of any age */
 	const char *since; /* a mark, or a file */
 };
@@ -39,7 +39,8 @@ enum {
 	KEY_SINCE,
 	KEY_OLDER,
 	KEY_AGES,
-	KEY_SIZES
+	KEY_SIZES,
+	KEY_TEMPORARY
 };
 
 static const struct argp_option options[] = {
@@ -59,7 +60,13 @@ static const struct argp_option options[] = {
 	  2 },
 	{ "sort", KEY_SORT, "KEY", 0,
 	  "Sort by bytes: live (now), total (ever), peak (at t-gmax), max (each one's own "
-	  "maximum) or growth (a minute, of what is never freed)",
+	  "maximum), growth (a minute, of what is never freed); by the mean age of live blocks; or "
+	  "by survival (the share of what was allocated that lives; and how many marks it "
+	  "outlived)",
+	  2 },
+	{ "temporary", KEY_TEMPORARY, 0, 0,
+	  "Sort by temporary blocks: freed by their thread before it allocated anything else, "
+	  "within a second",
 	  2 },
 	{ "addresses", KEY_ADDRESSES, 0, 0, "Show the frames' addresses", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
@@ -99,8 +106,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		stats->has_key = true;
 		if (ranking_parse_key(arg, &stats->key) == 0)
 			return 0;
-		argp_error(state, "--sort %s: there are live, total, peak, max and growth", arg);
+		argp_error(state,
+			   "--sort %s: there are live, total, peak, max, growth, age and survival",
+			   arg);
 		return EINVAL;
+	case KEY_TEMPORARY:
+		stats->is_temporary = true;
+		return 0;
 	case KEY_ADDRESSES:
 		stats->list.style.has_addresses = true;
 		return 0;
@@ -118,6 +130,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "one process, --all of them, or files?");
 		else if (stats->since && stats->older_ns)
 			argp_error(state, "--since a mark, or --older than a time?");
+		else if (stats->is_temporary && (stats->has_key || stats->since || stats->older_ns))
+			argp_error(state,
+				   "--temporary has an order of its own, and is of all blocks "
+				   "since the watch began");
 		else if ((stats->since || stats->older_ns) && stats->has_key)
 			argp_error(state, "--%s sorts by what is live, and has no --sort",
 				   stats->since ? "since" : "older");
@@ -274,7 +290,8 @@ static int run(struct stats *stats, struct dhat_error *err)
 {
 	bool is_mark = stats->since && births_is_mark(stats->since);
 	const struct report report = {
-		.rows = { .key = stats->key, .top = stats->list.top },
+		.rows = { .key = stats->is_temporary ? RANK_BY_TEMPORARY : stats->key,
+			  .top = stats->list.top },
 		.list = stats->list,
 		.trim_rules = stats->trim.rules,
 		.filter = &stats->filter,

@@ -131,10 +131,25 @@ static bool print_sizes(struct screen *screen, const struct dhat_histograms *cou
 	return true;
 }
 
-void histograms_print_sizes(struct screen *screen, const struct dhat_rendered_point *point)
+/* "size classes add 1.2 MiB (12.3%)" */
+static void format_slack(uint64_t slack_bytes, uint64_t live_bytes, char *ret, size_t size)
 {
-	if (point->histograms)
-		print_sizes(screen, point->histograms);
+	char slack[DHAT_UNIT_CHARS];
+
+	snprintf(ret, size, "size classes add %s (%.1f%%)", dhat_format_size(slack_bytes, slack),
+		 live_bytes ? 100.0 * slack_bytes / live_bytes : 0);
+}
+
+void histograms_print_sizes(struct screen *screen, const struct dhat_rendering *table,
+			    const struct dhat_rendered_point *point)
+{
+	char text[96];
+
+	if (!point->histograms || !print_sizes(screen, point->histograms) ||
+	    !*table->snapshot->head->size_classes)
+		return;
+	format_slack(point->histograms->slack_bytes, point->live_bytes, text, sizeof(text));
+	fprintf(screen->file, "%*s%s\n", INDENT, "", text);
 }
 
 /* ---- all ----------------------------------------------------------------------------------- */
@@ -169,6 +184,29 @@ void histograms_print_all_ages(struct screen *screen, const struct dhat_renderin
 		print_none(screen);
 }
 
+/* What size classes waste: more than was asked for is given, and nobody uses it. */
+static void print_slack(struct screen *screen, const struct dhat_rendering *table,
+			const struct dhat_histograms *all)
+{
+	const Dhat__SnapshotHead *head = table->snapshot->head;
+	uint64_t live_bytes = 0;
+	char slack[96], text[256];
+
+	for (size_t i = 0; i < table->point_count; i++)
+		if (!dhat_point_is_before(table->points[i]->part))
+			live_bytes += table->points[i]->live_bytes;
+	format_slack(all->slack_bytes, live_bytes, slack, sizeof(slack));
+	fputs("      ", screen->file);
+	if (*head->size_classes)
+		snprintf(text, sizeof(text), "%s's %s to what was asked for", head->size_classes,
+			 slack);
+	else
+		snprintf(text, sizeof(text),
+			 "what size classes add is not known: those of glibc and jemalloc are, "
+			 "where a process has no other allocator");
+	screen_paragraph(screen, 6, text);
+}
+
 void histograms_print_all_sizes(struct screen *screen, const struct dhat_rendering *table)
 {
 	struct dhat_histograms all = all_of(table);
@@ -176,6 +214,8 @@ void histograms_print_all_sizes(struct screen *screen, const struct dhat_renderi
 	fputs("\nLive blocks by size:\n", screen->file);
 	if (!print_sizes(screen, &all))
 		print_none(screen);
+	else
+		print_slack(screen, table, &all);
 }
 
 /* ---- for programs -------------------------------------------------------------------------- */
@@ -199,4 +239,5 @@ void histograms_add_json(struct json_object *object, const struct dhat_rendered_
 	json_object_object_add(object, "live_ages", as_json(counts->live_ages, DHAT_AGES));
 	json_object_object_add(object, "dead_ages", as_json(counts->dead_ages, DHAT_AGES));
 	json_object_object_add(object, "live_sizes", as_json(counts->live_sizes, DHAT_SIZES));
+	json_object_object_add(object, "slack_bytes", json_object_new_uint64(counts->slack_bytes));
 }

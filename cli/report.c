@@ -8,6 +8,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "survivors.h"
 #include "suspicion.h"
 #include "view.h"
 
@@ -50,6 +51,7 @@ static void forget_times(struct json_object *object, const struct dhat_snapshot 
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		json_object_object_add(object, keys[i], NULL);
+	json_object_object_add(object, "temporary_blocks", NULL);
 	if (!snapshot->end->totals->end_ns)
 		json_object_object_add(object, "lifetimes_us", NULL);
 }
@@ -73,6 +75,7 @@ static void add_numbers(struct json_object *object, const struct dhat_snapshot *
 		{ "first_ns", point->first_ns },
 		{ "last_ns", point->last_ns },
 		{ "merged_points", point->part_count },
+		{ "temporary_blocks", point->temporary_blocks },
 		{ "longest_freed_us", point->longest_freed_us },
 		{ "mean_age_us", dhat_rendered_mean_age_us(point) },
 	};
@@ -91,7 +94,7 @@ static void add_numbers(struct json_object *object, const struct dhat_snapshot *
 
 static struct json_object *point_as_json(const struct dhat_rendering *table,
 					 const struct dhat_rendered_point *point,
-					 bool with_histograms)
+					 bool with_histograms, const struct survivors *survivors)
 {
 	struct json_object *object = json_object_new_object();
 	_cleanup_free_ char *name = NULL;
@@ -102,6 +105,8 @@ static struct json_object *point_as_json(const struct dhat_rendering *table,
 		add_born(object, &point->born);
 	if (with_histograms)
 		histograms_add_json(object, point);
+	if (survivors->figures)
+		survivors_add_json(object, survivors, point);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
 	if (table->style.by == DHAT_BY_STACK) {
@@ -151,7 +156,8 @@ static enum ranking_key key_of(const struct report *report)
 	return report->since || report->older_ns ? RANK_BY_BORN : report->rows.key;
 }
 
-static int print_json(const struct report *report, struct dhat_rendering *table)
+static int print_json(const struct report *report, struct dhat_rendering *table,
+		      const struct survivors *survivors)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
 	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
@@ -161,8 +167,8 @@ static int print_json(const struct report *report, struct dhat_rendering *table)
 	if (count > report->list.top)
 		count = report->list.top;
 	for (size_t i = 0; i < count; i++)
-		json_object_array_add(
-			points, point_as_json(table, table->points[i], has_histograms(report)));
+		json_object_array_add(points, point_as_json(table, table->points[i],
+							    has_histograms(report), survivors));
 	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
 	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
 	    json_object_object_add(object, "pids", pids_as_json(snapshot)) == 0 &&
@@ -193,14 +199,32 @@ static void print_notes(struct screen *screen, const Dhat__SnapshotEnd *end)
 	}
 }
 
+/* What is meant by it, and how many there are in all. */
+static void print_temporary(struct screen *screen, const struct dhat_rendering *table)
+{
+	uint64_t temporary = 0, total = table->snapshot->end->totals->total_blocks;
+	char text[320];
+
+	for (size_t i = 0; i < table->snapshot->point_count; i++)
+		temporary += table->snapshot->points[i]->temporary_blocks;
+	snprintf(text, sizeof(text),
+		 "%s of %s %s temporary (%.1f%%): freed within a second by the thread that had "
+		 "allocated it, before it allocated anything else",
+		 view_count(temporary), view_counted(total, "block"),
+		 temporary == 1 ? "was" : "were", total ? 100.0 * temporary / total : 0);
+	fputc('\n', screen->file);
+	screen_paragraph(screen, 0, text);
+}
+
 static void print(const struct report *report, struct dhat_rendering *table,
-		  struct dhat_rendering *by_line)
+		  struct dhat_rendering *by_line, const struct survivors *survivors)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
 	const struct rows_options rows = { .key = key_of(report),
 					   .top = report->rows.top,
 					   .has_ages = report->has_ages,
-					   .has_sizes = report->has_sizes };
+					   .has_sizes = report->has_sizes,
+					   .survivors = survivors };
 	struct screen screen;
 
 	screen_init(&screen, stdout);
@@ -214,6 +238,8 @@ static void print(const struct report *report, struct dhat_rendering *table,
 		births_print(&screen, snapshot, &table->births);
 	else
 		view_totals(&screen, snapshot);
+	if (rows.key == RANK_BY_TEMPORARY)
+		print_temporary(&screen, table);
 	if (report->has_ages)
 		histograms_print_all_ages(&screen, table);
 	if (report->has_sizes)
@@ -240,6 +266,7 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 			 const struct dhat_births *births)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
+	_cleanup_(survivors_deinit) struct survivors survivors = { 0 };
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
 	struct dhat_table_options wanted = { .style = report->list.style,
 					     .trim_rules = report->trim_rules,
@@ -259,13 +286,15 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 	}
 	if (r == 0)
 		r = dhat_table_new(snapshot, &wanted, &table);
+	if (r == 0 && (report->has_ages || report->rows.key == RANK_BY_SURVIVAL))
+		r = survivors_count(table, &survivors);
 	if (r == 0 && report->as_json)
-		return print_json(report, table);
+		return print_json(report, table, &survivors);
 	wanted.style.by = DHAT_BY_LINE;
 	if (r == 0)
 		r = dhat_table_new(snapshot, &wanted, &by_line);
 	if (r == 0)
-		print(report, table, by_line);
+		print(report, table, by_line, &survivors);
 	return r;
 }
 
@@ -301,6 +330,10 @@ static const char *lacking(const struct report *report, const struct dhat_snapsh
 		return "objects are";
 	if (report->rows.key == RANK_BY_GROWTH)
 		return "growth is";
+	if (report->rows.key == RANK_BY_AGE)
+		return "ages are";
+	if (report->rows.key == RANK_BY_TEMPORARY)
+		return "temporary blocks are";
 	return report->older_ns || has_histograms(report) ? "ages and sizes are" : NULL;
 }
 
@@ -314,6 +347,10 @@ int report_check(const struct report *report, const struct dhat_snapshot *snapsh
 		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 				      "%s not known of a profile that was %s", what,
 				      snapshot->lacks);
+	if (report->rows.key == RANK_BY_TEMPORARY && !snapshot->head->temporary_ns)
+		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
+				      "temporary blocks are not known of this profile: the dhatd "
+				      "that made it was older, or of several one was");
 	return find_births(report, snapshot, &unused, err);
 }
 

@@ -172,7 +172,8 @@ static uint64_t sum_of(const struct dhat_rendering *table, enum ranking_key key)
 			       : 0;
 	case RANK_BY_MAX:
 	case RANK_BY_GROWTH:
-		return 0; /* maxima of different times; not all grow */
+	case RANK_BY_TEMPORARY:
+		return 0; /* maxima of different times; not all grow; no bytes */
 	case RANK_BY_BORN:
 		return dhat_all_born(snapshot, &table->births).bytes;
 	default:
@@ -293,11 +294,46 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 
 /* ---- the list ------------------------------------------------------------------------------ */
 
+/* "29,502 of 30,000 blocks were temporary, 98.3%" */
+static void print_temporary(struct screen *screen, const struct dhat_rendering *table, size_t i)
+{
+	const struct dhat_rendered_point *point = table->points[i];
+	const char *count = view_count(point->temporary_blocks);
+	char text[256];
+
+	fprintf(screen->file, "%4zu. ", i + 1);
+	screen_print(screen, MARK_BOLD, "%s", count);
+	snprintf(text, sizeof(text), " of %s %s temporary, %.1f%%",
+		 view_counted(point->total_blocks, "block"),
+		 point->temporary_blocks == 1 ? "was" : "were",
+		 100.0 * point->temporary_blocks / point->total_blocks);
+	screen_continue(screen, INDENT, INDENT + strlen(count), text);
+	fprintf(screen->file, "%*s", INDENT, "");
+	print_history(screen, INDENT, table, point);
+}
+
+/* Behind the figures of a row, what it was sorted by. */
+static void add_precedence(char *text, size_t size, const struct dhat_rendered_point *point,
+			   enum ranking_key key)
+{
+	char duration[DHAT_UNIT_CHARS];
+	size_t used = strlen(text);
+
+	if (key == RANK_BY_AGE)
+		snprintf(text + used, size - used, ", %s old on average",
+			 dhat_format_duration(dhat_rendered_mean_age_us(point) * 1000, duration));
+	if (key == RANK_BY_SURVIVAL)
+		snprintf(text + used, size - used, ": %.1f%% of what was ever allocated",
+			 100.0 * ranking_survival(point));
+}
+
 static void print_figures(struct screen *screen, const struct dhat_rendering *table, size_t i,
 			  uint64_t sum, const struct rows_options *options)
 {
-	static const char *const verbs[] = { "live",	       "allocated",	      "at the peak",
-					     "at its maximum", "more a minute, live", "live" };
+	static const char *const verbs[] = {
+		"live", "allocated", "at the peak", "at its maximum", "more a minute, live", "live",
+		"live", "",	     "live"
+	};
 	const struct dhat_rendered_point *point = table->points[i];
 	const char *size = view_size(ranking_bytes(point, options->key));
 	char text[256], duration[DHAT_UNIT_CHARS];
@@ -309,9 +345,10 @@ static void print_figures(struct screen *screen, const struct dhat_rendering *ta
 	used = INDENT + (is_bound ? strlen("at most ") : 0) + strlen(size);
 	snprintf(text, sizeof(text), " %s in %s", verbs[options->key],
 		 view_counted(ranking_blocks(point, options->key), "block"));
-	if (sum)
+	if (sum && options->key != RANK_BY_AGE && options->key != RANK_BY_SURVIVAL)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %.1f%%",
 			 100.0 * ranking_bytes(point, options->key) / sum);
+	add_precedence(text, sizeof(text), point, options->key);
 	if (options->key == RANK_BY_BORN)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s",
 			 rate_of(table, point->born.bytes));
@@ -321,7 +358,8 @@ static void print_figures(struct screen *screen, const struct dhat_rendering *ta
 	screen_continue(screen, INDENT, used, text);
 	fprintf(screen->file, "%*s", INDENT, "");
 	print_history(screen, INDENT, table, point);
-	if (options->key == RANK_BY_LIVE)
+	if (options->key == RANK_BY_LIVE || options->key == RANK_BY_AGE ||
+	    options->key == RANK_BY_SURVIVAL)
 		return;
 	if (options->key == RANK_BY_BORN && point->born.bytes == point->live_bytes)
 		return;
@@ -379,13 +417,17 @@ static void print_title(struct screen *screen, const struct dhat_rendering *tabl
 					      "bytes at the peak (t-gmax)",
 					      "bytes at their maximum",
 					      "growth (of what is never freed) by the minute",
+					      "mean age of live blocks",
+					      "share of blocks that live",
+					      "temporary blocks",
 					      "live bytes allocated " };
+	bool is_highest = options->key == RANK_BY_AGE || options->key == RANK_BY_SURVIVAL;
 	char text[512], name[BIRTHS_CHARS] = "";
 
 	if (options->key == RANK_BY_BORN)
 		births_name(table->snapshot, &table->births, name);
-	snprintf(text, sizeof(text), "%s with the most %s%s", whats[table->style.by],
-		 titles[options->key], name);
+	snprintf(text, sizeof(text), "%s with the %s %s%s", whats[table->style.by],
+		 is_highest ? "highest" : "most", titles[options->key], name);
 	if (count > options->top)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s of %s (--top)",
 			 view_count(options->top), view_count(count));
@@ -410,12 +452,17 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 			       (const struct dhat_rendered_point *const *)table->points, shown);
 	for (size_t i = 0; i < shown; i++) {
 		fputc('\n', screen->file);
-		print_figures(screen, table, i, sum, options);
+		if (options->key == RANK_BY_TEMPORARY)
+			print_temporary(screen, table, i);
+		else
+			print_figures(screen, table, i, sum, options);
 		print_row(screen, table, table->points[i], columns);
 		if (options->has_ages)
 			histograms_print_ages(screen, table, table->points[i]);
+		if (options->survivors)
+			survivors_print(screen, options->survivors, table->points[i]);
 		if (options->has_sizes)
-			histograms_print_sizes(screen, table->points[i]);
+			histograms_print_sizes(screen, table, table->points[i]);
 	}
 }
 

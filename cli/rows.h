@@ -2,11 +2,13 @@
 /* rows: what keeps the memory, for a person: the headline, and the list. */
 #include "proto/base/screen.h"
 #include "ranking.h"
+#include "survivors.h"
 
 struct rows_options {
 	enum ranking_key key;
-	size_t top;		  /* at most so many */
-	bool has_ages, has_sizes; /* with histograms; the table has them */
+	size_t top;			   /* at most so many */
+	bool has_ages, has_sizes;	   /* with histograms; the table has them */
+	const struct survivors *survivors; /* shown, too; NULL: not */
 };
 
 /* The row with most of the live bytes, in a few lines; by_line: a table by line of source, so that

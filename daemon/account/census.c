@@ -80,6 +80,13 @@ static void list_block(struct census *census, const struct block *block)
 		census->error = error;
 }
 
+static uint64_t slack_of(const struct census *census, const struct block *block)
+{
+	if (block->domain || block->was_before) /* else it is the allocator's size */
+		return 0;
+	return size_classes_usable(census->classes, block->size_bytes) - block->size_bytes;
+}
+
 /* false: it is not to be counted, or there is no memory. */
 static bool find(struct census *census, const struct block *block, struct census_step *ret)
 {
@@ -98,6 +105,7 @@ static bool find(struct census *census, const struct block *block, struct census
 		.point = &page->points[block->point % CENSUS_PAGE_POINTS],
 		.age_ns = census->time_ns - block->birth_ns,
 		.size_bytes = block->size_bytes,
+		.slack_bytes = slack_of(census, block),
 	};
 	return true;
 }
@@ -108,6 +116,8 @@ static void count(const struct census *census, const struct census_step *step)
 
 	point->ages[dhat_age_bucket(step->age_ns)]++;
 	point->sizes[dhat_size_bucket(step->size_bytes)]++;
+	if (step->slack_bytes)
+		point->slack_bytes += step->slack_bytes;
 	if (!census->older_ns || step->age_ns < census->older_ns)
 		return;
 	point->older_bytes += step->size_bytes;
@@ -130,6 +140,8 @@ void census_count_soon(struct census *census, const struct block *block)
 		return;
 	__builtin_prefetch(&step.point->ages[dhat_age_bucket(step.age_ns)], 1);
 	__builtin_prefetch(&step.point->sizes[dhat_size_bucket(step.size_bytes)], 1);
+	if (step.slack_bytes)
+		__builtin_prefetch(&step.point->slack_bytes, 1);
 	if (last->point)
 		count(census, last);
 	*last = step;

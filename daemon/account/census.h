@@ -12,6 +12,7 @@
 #include "block.h"
 #include "proto/base/index.h"
 #include "proto/profile/histogram.h"
+#include "size_classes.h"
 
 #define CENSUS_PAGE_POINTS 64
 
@@ -20,21 +21,23 @@ struct block_list;
 struct census_point {
 	uint32_t ages[DHAT_AGES], sizes[DHAT_SIZES]; /* an index has room for less than 2^32 */
 	uint64_t older_bytes, older_blocks;	     /* of older_ns and more */
+	uint64_t slack_bytes; /* that the allocator gives beyond the size; 0: not known */
 };
 
 /* A block to be counted: where, and as what. */
 struct census_step {
 	struct census_point *point; /* NULL: none */
-	uint64_t age_ns, size_bytes;
+	uint64_t age_ns, size_bytes, slack_bytes;
 };
 /* Stacks of a hundred thousand points have 30 MB of counts, in no order: two lines that are in no
  * cache for each block, 75 ns; brought near so many blocks before, 25 ns. */
 #define CENSUS_AHEAD 16
 
 struct census {
-	uint64_t time_ns;  /* when it began: ages are of then; no block was born later */
-	uint64_t older_ns; /* 0: is not asked for */
-	uint64_t place;	   /* of the table, what is below is counted (index_visit_from()) */
+	uint64_t time_ns;	   /* when it began: ages are of then; no block was born later */
+	uint64_t older_ns;	   /* 0: is not asked for */
+	enum size_classes classes; /* of domain 0; of custom allocators none are known */
+	uint64_t place;		   /* of the table, what is below is counted (index_visit_from()) */
 	/* Borrowed; NULL, or: they are listed here, too. */
 	struct block_list *list;
 	struct index *late; /* blocks behind `place` that are older and were put there since */

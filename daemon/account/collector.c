@@ -14,7 +14,7 @@ int collector_init(struct collector *collector, struct heap *heap, struct stacks
 		.stacks = stacks,
 		.mappings = mappings,
 	};
-	return own_frees_new(&collector->own_frees);
+	return own_frees_new(&collector->own_frees) ?: newest_init(&collector->newest);
 }
 
 void collector_deinit(struct collector *collector)
@@ -23,6 +23,7 @@ void collector_deinit(struct collector *collector)
 	collector_news_deinit(&collector->news);
 	own_frees_free(collector->own_frees);
 	collector->own_frees = NULL;
+	newest_deinit(&collector->newest);
 }
 
 void collector_news_deinit(struct collector_news *news)
@@ -51,6 +52,12 @@ uint64_t collector_chunk_bytes(uint64_t addr, uint64_t chunk)
 	return bytes - (chunk & 2 && (addr - 16 + bytes) % DHAT_PAGE_BYTES == 0 ? 16 : 8);
 }
 
+/* Domains may have blocks at the same address: a pool's first is where the pool is. */
+static uint64_t block_key(uint8_t domain, uint64_t addr)
+{
+	return addr | (uint64_t)domain << 56;
+}
+
 static int feed_alloc(struct collector *collector, const struct dhat_record_alloc *record)
 {
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
@@ -59,6 +66,8 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 	if (record->head.domain == DHAT_DOMAIN_ANON)
 		return anon_map(&collector->anon, collector->heap, record->addr, record->size_bytes,
 				stacks_point(collector->stacks, record->stack_id), record->time_ns);
+	newest_set(&collector->newest, record->head.tid,
+		   block_key(record->head.domain, record->addr));
 	return heap_add_block(collector->heap, record->head.domain, record->addr,
 			      record->size_bytes, stacks_point(collector->stacks, record->stack_id),
 			      record->time_ns);
@@ -67,22 +76,24 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 static int feed_free(struct collector *collector, const struct dhat_record_free *record)
 {
 	const struct own_free one = {
-		/* domains may have blocks at the same address: a pool's first is where the pool is
-		 */
-		.addr = record->addr | (uint64_t)record->head.domain << 56,
+		.addr = block_key(record->head.domain, record->addr),
 		.bytes = collector_chunk_bytes(record->addr, record->chunk),
 		.key = record->chunk >> DHAT_CHUNK_SIZE_BITS & ((1u << DHAT_CHUNK_KEY_BITS) - 1),
 		.is_linked = record->chunk & DHAT_CHUNK_LINKED,
 	};
 	uint32_t tid = record->head.tid;
+	bool (*remove)(struct heap * heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
+		       uint64_t time_ns) = newest_take(&collector->newest, tid, one.addr)
+						   ? heap_remove_newest_block
+						   : heap_remove_block;
 
 	heap_thread_seen(collector->heap, tid, record->time_ns);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
 		return anon_unmap(&collector->anon, collector->heap, record->addr, record->chunk,
 				  record->time_ns);
-	if (heap_remove_block(collector->heap, record->head.domain, record->addr, one.bytes,
-			      record->time_ns)) {
+	if (remove(collector->heap, record->head.domain, record->addr, one.bytes,
+		   record->time_ns)) {
 		own_frees_known(collector->own_frees, tid, one.addr);
 	} else if (own_frees_unknown(collector->own_frees, tid, &one)) {
 		heap_discount_unknown_frees(collector->heap, 1, one.bytes);
@@ -98,6 +109,7 @@ static void feed_thread_exit(struct collector *collector, const struct dhat_reco
 
 	heap_discount_unknown_frees(collector->heap, end.frees, end.bytes);
 	collector->thread_cache_frees += end.frees;
+	newest_forget(&collector->newest, tid);
 }
 
 static int feed_realloc_begin(struct collector *collector,
@@ -119,6 +131,9 @@ static int feed_realloc_end(struct collector *collector,
 		return -EBADMSG;
 	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
+	if (record->result == DHAT_REALLOC_MOVED)
+		newest_set(&collector->newest, record->head.tid,
+			   block_key(record->head.domain, record->new_addr));
 	return heap_realloc_end(collector->heap, record->head.tid, record->head.domain,
 				record->old_addr, record->new_addr, record->size_bytes, point,
 				record->result, record->time_ns);

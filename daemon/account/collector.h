@@ -16,6 +16,7 @@
 #include "bpf/dhat_abi.h"
 #include "heap.h"
 #include "mappings.h"
+#include "newest.h"
 #include "own_frees.h"
 #include "stack.h"
 
@@ -47,6 +48,7 @@ struct collector {
 	uint64_t thread_cache_frees; /* an ending thread's cache, given back: no program's frees */
 	uint64_t nested_frees;	     /* inside another free of the same block */
 	struct own_frees *own_frees; /* owned */
+	struct newest newest;	     /* owned; for temporary blocks: heap.h, H10 */
 	uint64_t ignored;	     /* after the EXEC */
 	uint64_t out_of_memory;	     /* events that could not be recorded */
 	uint64_t mappings_refused;   /* mappings beyond the bounds of mappings.h */

@@ -14,6 +14,7 @@
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
+#include "proto/profile/histogram.h"
 
 struct heap {
 	struct heap_totals totals;
@@ -286,8 +287,8 @@ void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t byt
 	heap->totals.unknown_free_bytes -= bytes;
 }
 
-bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
-		       uint64_t time_ns)
+static inline bool remove_block(struct heap *heap, uint8_t domain, uint64_t addr,
+				uint64_t chunk_bytes, bool is_newest, uint64_t time_ns)
 {
 	struct block block;
 
@@ -298,7 +299,21 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 		return false;
 	}
 	close_block(heap, &block, time_ns);
+	if (is_newest && time_ns < block.birth_ns + DHAT_TEMPORARY_NS)
+		points_note_temporary(&heap->points, block.point);
 	return true;
+}
+
+bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
+		       uint64_t time_ns)
+{
+	return remove_block(heap, domain, addr, chunk_bytes, false, time_ns);
+}
+
+bool heap_remove_newest_block(struct heap *heap, uint8_t domain, uint64_t addr,
+			      uint64_t chunk_bytes, uint64_t time_ns)
+{
+	return remove_block(heap, domain, addr, chunk_bytes, true, time_ns);
 }
 
 /* A block that is part of no total. */
@@ -613,6 +628,11 @@ uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
 {
 	return points_chunk_of(&heap->points, point) ? points_at(&heap->points, point)->total_blocks
 						     : 0;
+}
+
+uint64_t heap_point_temporary_blocks(const struct heap *heap, uint32_t point)
+{
+	return points_temporary(&heap->points, point);
 }
 
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,

@@ -21,6 +21,9 @@
  * H9: no sum wraps, whatever a custom allocator's argument holds. A size that no block can have, or
  *     with which more would be live, or would have been allocated, than there is room for
  *     (HEAP_*_MOST), counts as 1 byte, and in `impossible_sizes`.
+ * H10: a block is temporary if its thread frees it before it is handed another one, or a
+ *     reallocated one, and within DHAT_TEMPORARY_NS of its birth. (A block that a thread hands to
+ *     another to be freed is none.)
  * Keys: a block is (domain, address); see struct dhat_record.
  */
 #include <stdbool.h>
@@ -73,6 +76,9 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
  * false: the block is unknown, and is counted so. */
 bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
 		       uint64_t time_ns);
+/* The same of the block that its thread was handed last: H10. */
+bool heap_remove_newest_block(struct heap *heap, uint8_t domain, uint64_t addr,
+			      uint64_t chunk_bytes, uint64_t time_ns);
 /* A block from before the observation: live from time_ns on, part of no total but `live` and the
  * point's live figures (and so of peaks), not of total_bytes. -EEXIST: the address is known.
  * -ENOSPC, -ENOMEM: the bound, or no memory. */
@@ -155,6 +161,8 @@ uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t 
 				void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
+/* Those of them that were temporary (H10). */
+uint64_t heap_point_temporary_blocks(const struct heap *heap, uint32_t point);
 
 /* Time goes on without events: to be called before what is below is asked for, and with each
  * reading of resident memory (0: there is none). Keeps H8. */

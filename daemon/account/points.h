@@ -11,7 +11,7 @@
 #include "heap_point.h"
 #include "proto/base/budget.h"
 
-/* Points live in chunks, so that the table grows without moving them: 1,024 of them are 196 KiB
+/* Points live in chunks, so that the table grows without moving them: 1,024 of them are 204 KiB
  * with their histories, which are touched some sixteen times while a watch doubles; and a million
  * need a thousand chunk pointers. */
 #define POINTS_CHUNK_SHIFT 10
@@ -20,6 +20,7 @@
 struct points_chunk {
 	struct heap_point points[POINTS_CHUNK_POINTS];
 	float lows[POINTS_CHUNK_POINTS][HISTORY_POINT_SLOTS]; /* history.h: slots that are over */
+	uint64_t temporary[POINTS_CHUNK_POINTS];	      /* blocks that were: heap.h, H10 */
 	uint32_t changed[POINTS_CHUNK_POINTS]; /* in which generation each last was */
 };
 
@@ -112,6 +113,18 @@ static inline void points_note_low(struct heap_point *point)
 
 	if (live < point->low_bytes)
 		point->low_bytes = live;
+}
+
+static inline void points_note_temporary(struct points *points, uint32_t id)
+{
+	points->chunks[id >> POINTS_CHUNK_SHIFT]->temporary[id & (POINTS_CHUNK_POINTS - 1)]++;
+}
+
+static inline uint64_t points_temporary(const struct points *points, uint32_t id)
+{
+	const struct points_chunk *chunk = points_chunk_of(points, id);
+
+	return chunk ? chunk->temporary[id & (POINTS_CHUNK_POINTS - 1)] : 0;
 }
 
 /* Of an event that will come soon: bring near what it needs. */

@@ -448,8 +448,11 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 		head->view = new_view(&failed, copy);
 	else
 		set_marks(&failed, copy, &head->marks, &head->n_marks);
+	head->temporary_ns = DHAT_TEMPORARY_NS;
 	head->has_ages = copy->census != NULL;
 	head->older_ns = copy->census ? copy->older_ns : 0;
+	if (copy->census)
+		head->size_classes = text(&failed, size_classes_name(copy->census->classes));
 	if (copy->census && head->n_marks)
 		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns);
 	head->has_pages = copy->pins != NULL;

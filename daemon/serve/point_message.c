@@ -22,6 +22,7 @@ static void fill_figures(const struct target_copy *copy, const struct target_poi
 	point->first_ns = message_since(copy, heap->first_ns);
 	point->last_ns = message_since(copy, heap->last_ns);
 	point->number = from->number;
+	point->temporary_blocks = from->temporary_blocks;
 }
 
 static void fill_history(const struct target_copy *copy, const struct target_point *from,
@@ -84,6 +85,7 @@ static void fill_ages(const struct target_copy *copy, const struct target_point 
 	point->n_dead_ages = dead ? count_without_zeros(dead, DHAT_AGES) : 0;
 	point->older_bytes = counts->older_bytes;
 	point->older_blocks = counts->older_blocks;
+	point->slack_bytes = counts->slack_bytes;
 }
 
 static void fill_pages(const struct target_copy *copy, const struct target_point *from,

@@ -34,6 +34,21 @@ static int say_uncounted(struct target_copy *copy)
 	return texts_add(&copy->notes, note);
 }
 
+/* Blocks do not tell whose they are: known if all of the process's allocators are of one kind. */
+static enum size_classes classes_of(const struct probed *probed)
+{
+	enum size_classes classes = SIZE_CLASSES_NOT_KNOWN;
+
+	for (size_t i = 0; i < probed->allocator_count; i++) {
+		enum size_classes other = size_classes_of(probed->allocators[i].name);
+
+		if (i && other != classes)
+			return SIZE_CLASSES_NOT_KNOWN;
+		classes = other;
+	}
+	return classes;
+}
+
 int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t points,
 		      bool with_pages)
 {
@@ -48,6 +63,8 @@ int target_begin_ages(struct target *target, struct target_copy *copy, uint32_t 
 		error = census_new(copy->older_ns, &copy->census);
 	if (error == 0 && with_pages)
 		error = target_begin_pages(target, copy, points);
+	if (error == 0)
+		copy->census->classes = classes_of(&copy->probed);
 	if (error == 0)
 		error = heap_begin_census(target->heap, copy->census, copy->end_ns);
 	return error;

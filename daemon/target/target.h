@@ -95,11 +95,12 @@ struct target_point {
 	float lows[HISTORY_POINT_SLOTS]; /* heap_point_history() */
 	uint64_t lifetimes_us;		 /* up to the copy's time */
 	uint64_t mean_age_us;		 /* of live blocks */
-	uint32_t id;			 /* as moments and the census know it */
-	uint32_t first_frame;		 /* index in frames */
-	uint32_t frame_count, left_out;	 /* as in struct stack_view */
-	uint32_t number;		 /* of a copy for a viewer, from 1 on; else 0 */
-	uint8_t stop, flags;		 /* enum dhat_stop, DHAT_STACK_… */
+	uint64_t temporary_blocks;
+	uint32_t id;			/* as moments and the census know it */
+	uint32_t first_frame;		/* index in frames */
+	uint32_t frame_count, left_out; /* as in struct stack_view */
+	uint32_t number;		/* of a copy for a viewer, from 1 on; else 0 */
+	uint8_t stop, flags;		/* enum dhat_stop, DHAT_STACK_… */
 	bool is_before,
 		is_lost; /* no stack: allocated before the attach; there was no room for it */
 };

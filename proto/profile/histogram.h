@@ -1,5 +1,5 @@
 #pragma once
-/* histogram: ages and sizes by powers of two. Pure. */
+/* histogram: ages and sizes by powers of two; and what is so young that it is temporary. Pure. */
 #include <stdint.h>
 
 /* Of times: bucket n holds those below 2^(n-17) s, 7.6 µs, that no bucket before holds; the last
@@ -8,6 +8,10 @@
 /* Of sizes: bucket n holds those up to 2^n bytes that no bucket before holds; the last one all
  * above 1 GiB. */
 #define DHAT_SIZES 32
+
+/* What its thread frees before it allocates anew has been of no use to anybody else; but one that
+ * waits for something meanwhile may hold a block for long. */
+#define DHAT_TEMPORARY_NS 1000000000ull
 
 /* The bound of all but the last bucket, rounded up: what is less is below it. */
 static inline uint64_t dhat_age_bound_ns(uint32_t bucket)

@@ -41,12 +41,27 @@ static struct dhat_born between(struct dhat_born since, struct dhat_born before)
 	};
 }
 
+static struct dhat_born of_ages(const Dhat__ProgramPoint *point, uint32_t bucket)
+{
+	struct dhat_born born = { 0 };
+
+	for (size_t i = bucket; i < point->n_live_ages; i++)
+		born.blocks += point->live_ages[i];
+	born.bytes =
+		born.blocks >= point->live_blocks
+			? point->live_bytes
+			: (uint64_t)((double)point->live_bytes * born.blocks / point->live_blocks);
+	return born;
+}
+
 struct dhat_born dhat_point_born(const Dhat__ProgramPoint *point, const struct dhat_births *births)
 {
 	if (!births->are_older)
 		return between(since(point, births->since), since(point, births->before));
 	if (dhat_point_is_before(point))
 		return (struct dhat_born){ 0 };
+	if (births->age_bucket)
+		return of_ages(point, births->age_bucket);
 	return (struct dhat_born){ point->older_bytes, point->older_blocks };
 }
 

@@ -17,6 +17,9 @@ struct dhat_births {
 	size_t since, before; /* numbers in SnapshotHead.marks, plus 1; since 0: none; before 0: up
 			       * to now */
 	bool are_older;	      /* of SnapshotHead.older_ns, instead */
+	/* are_older: of this bucket of live_ages and those behind it (histogram.h), instead; 0:
+	 * not. Blocks are exact then, and bytes go by the mean size of a point's live blocks. */
+	uint32_t age_bucket;
 };
 
 static inline bool dhat_has_births(const struct dhat_births *births)

@@ -173,6 +173,8 @@ static int redact_head(Dhat__SnapshotHead *head)
 	made->has_pages = head->has_pages;
 	made->older_ns = head->older_ns;
 	made->lifetimes_since_ns = head->lifetimes_since_ns;
+	made->temporary_ns = head->temporary_ns;
+	made->size_classes = take_text(&head->size_classes);
 	made->marks = head->marks;
 	made->n_marks = head->n_marks;
 	head->marks = NULL;

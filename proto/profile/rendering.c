@@ -284,6 +284,7 @@ static int add_histograms(struct dhat_rendered_point *sum, const Dhat__ProgramPo
 	add_counts(sum->histograms->live_ages, part->live_ages, part->n_live_ages);
 	add_counts(sum->histograms->dead_ages, part->dead_ages, part->n_dead_ages);
 	add_counts(sum->histograms->live_sizes, part->live_sizes, part->n_live_sizes);
+	sum->histograms->slack_bytes += part->slack_bytes;
 	return 0;
 }
 
@@ -295,6 +296,7 @@ void dhat_histograms_add(struct dhat_histograms *sum, const struct dhat_histogra
 	}
 	for (size_t i = 0; i < DHAT_SIZES; i++)
 		sum->live_sizes[i] += part->live_sizes[i];
+	sum->slack_bytes += part->slack_bytes;
 }
 
 /* keeps R2 */
@@ -307,6 +309,7 @@ static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_
 	sum->born.blocks += born.blocks;
 	sum->total_bytes += part->total_bytes;
 	sum->total_blocks += part->total_blocks;
+	sum->temporary_blocks += part->temporary_blocks;
 	/* lifetimes are those of the blocks in the totals: from before the attach none is */
 	if (part->total_blocks)
 		sum->lifetimes_us += part->lifetimes_us;

@@ -20,6 +20,7 @@
 
 struct dhat_histograms { /* blocks; histogram.h */
 	uint64_t live_ages[DHAT_AGES], dead_ages[DHAT_AGES], live_sizes[DHAT_SIZES];
+	uint64_t slack_bytes; /* of live blocks, by SnapshotHead.size_classes */
 };
 void dhat_histograms_add(struct dhat_histograms *sum, const struct dhat_histograms *part);
 
@@ -30,6 +31,7 @@ struct dhat_rendered_point {
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
 	struct dhat_point_pages pages;	    /* all 0 where the snapshot has none */
+	uint64_t temporary_blocks;	    /* of total_blocks: histogram.h */
 	struct dhat_born born;		    /* of a table that was asked for births */
 	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */
 	uint64_t first_ns, last_ns;

@@ -279,6 +279,10 @@ static void merge_ages(Dhat__SnapshotHead *into, const Dhat__SnapshotHead *from)
 		into->older_ns = 0;
 	if (from->lifetimes_since_ns < into->lifetimes_since_ns)
 		into->lifetimes_since_ns = from->lifetimes_since_ns;
+	if (into->temporary_ns != from->temporary_ns)
+		into->temporary_ns = 0;
+	if (*into->size_classes && strcmp(into->size_classes, from->size_classes) != 0)
+		*into->size_classes = 0;
 }
 
 /* As of ages; of processes that share pages these count once for each. */

@@ -181,6 +181,7 @@ static void take_figures(Dhat__ProgramPoint *into, const Dhat__ProgramPoint *fro
 	into->live_blocks = from->live_blocks;
 	into->first_ns = from->first_ns;
 	into->last_ns = from->last_ns;
+	into->temporary_blocks = from->temporary_blocks;
 }
 
 /* Figures go to the points that are known, which go from the batch; keeps V2. */

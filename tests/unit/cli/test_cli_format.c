@@ -128,10 +128,63 @@ static void test_ranking(void **state)
 	assert_int_equal(rendering->points[0]->total_bytes, 5000000);
 	assert_int_equal(ranking_sort(rendering, RANK_BY_MAX), 5);
 	assert_int_equal(ranking_sort(rendering, RANK_BY_PEAK), 5);
+	/* by what comes before the bytes; what has none of them is in no ranking */
+	assert_int_equal(ranking_sort(rendering, RANK_BY_SURVIVAL), 4);
+	for (size_t i = 1; i < 4; i++)
+		assert_true(ranking_survival(rendering->points[i]) <=
+			    ranking_survival(rendering->points[i - 1]));
+	assert_int_equal(ranking_sort(rendering, RANK_BY_AGE), 4);
+	for (size_t i = 1; i < 4; i++)
+		assert_true(dhat_rendered_mean_age_us(rendering->points[i]) <=
+			    dhat_rendered_mean_age_us(rendering->points[i - 1]));
+	assert_int_equal(ranking_sort(rendering, RANK_BY_TEMPORARY), 0);
+	rendering->points[4]->temporary_blocks = 2;
+	rendering->points[3]->temporary_blocks = 7;
+	assert_int_equal(ranking_sort(rendering, RANK_BY_TEMPORARY), 2);
+	assert_int_equal(rendering->points[0]->temporary_blocks, 7);
+	assert_int_equal(ranking_parse_key("survival", &key), 0);
+	assert_int_equal(key, RANK_BY_SURVIVAL);
 	assert_int_equal(ranking_parse_key("peak", &key), 0);
 	assert_int_equal(key, RANK_BY_PEAK);
 	assert_int_equal(ranking_parse_key("size", &key), -EINVAL);
 	dhat_rendering_free(rendering);
+	dhat_snapshot_free(snapshot);
+}
+
+/* ---- survivors ----------------------------------------------------------------------------- */
+
+/* Each block has outlived some number of marks, and none is counted twice. */
+static void test_survivors(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	_cleanup_(survivors_deinit) struct survivors survivors = { 0 };
+	_cleanup_free_ char *printed = NULL;
+	struct dhat_rendering *table = NULL;
+	size_t size;
+	struct screen screen = { .file = open_memstream(&printed, &size) };
+
+	assert_int_equal(dhat_table_new(snapshot, &(struct dhat_table_options){ 0 }, &table), 0);
+	assert_int_equal(survivors_count(table, &survivors), 0);
+	assert_int_equal(survivors.marks, 2);
+	for (size_t i = 0; i < table->point_count; i++) {
+		const struct dhat_rendered_point *row = table->points[i];
+		uint64_t bytes = 0, blocks = 0;
+
+		for (size_t j = 0; j <= survivors.marks; j++) {
+			bytes += survivors.figures[row->number * 3 + j].bytes;
+			blocks += survivors.figures[row->number * 3 + j].blocks;
+		}
+		assert_int_equal(bytes, row->live_bytes);
+		assert_int_equal(blocks, row->live_blocks);
+	}
+	/* the sample's leak: 900,000 bytes since early, 400,000 of them since late */
+	survivors_print(&screen, &survivors, table->points[0]);
+	fclose(screen.file);
+	assert_string_equal(printed, "      marks outlived                   live        bytes\n"
+				     "      2: before early                   100     97.7 KiB\n"
+				     "      1: before late                    500      488 KiB\n"
+				     "      0: since late                     400      391 KiB\n");
+	dhat_rendering_free(table);
 	dhat_snapshot_free(snapshot);
 }
 
@@ -261,7 +314,8 @@ static void test_stats_ages(void **state)
 		RUN("stats", 0, path, "--ages", "--sizes", "--depth", "1", "--top", "2");
 	_cleanup_free_ char *json = RUN("stats", 0, path, "--ages", "--json", "--top", "1");
 	_cleanup_free_ char *older = RUN("stats", 0, path, "--older", "1m", "--depth", "1");
-	_cleanup_free_ char *other = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "61s");
+	_cleanup_free_ char *other = RUN("stats", 0, path, "--older", "61s", "--depth", "1");
+	_cleanup_free_ char *about = RUN("stats", 0, path, "--older", "61s", "--json");
 	_cleanup_free_ char *none =
 		RUN("stats", 0, path, "--ages", "--sizes", "--filter", "no such");
 	_cleanup_free_ char *wrong = RUN("stats", DHAT_EXIT_USAGE, path, "--older", "x");
@@ -271,7 +325,13 @@ static void test_stats_ages(void **state)
 
 	expect_golden("tests/golden/stats.ages.txt", ages);
 	expect_golden("tests/golden/stats.older.txt", older);
-	assert_non_null(strstr(other, "a file knows ages by powers of two only"));
+	/* the sample's ages: 700 blocks from 32 s on, of one point's 1,000 */
+	assert_non_null(strstr(
+		other, "\nAllocated at least 32.0 s ago (before 2023-11-14 22:14:18): 684 KiB "
+		       "(700,000 bytes) live in 700 blocks;"));
+	assert_non_null(strstr(other, "A file knows ages by powers of two; blocks are exact,"));
+	assert_non_null(strstr(about, "\"older_ns\": 32000000000"));
+	assert_non_null(strstr(about, "\"bytes_are_estimated\": true"));
 	assert_non_null(strstr(none,
 			       " by the age that they had:\n      none\n\nLive blocks by size:\n"
 			       "      none\n"));
@@ -770,7 +830,7 @@ static void test_failures(void **state)
 		{ "stats",
 		  { "--sort", "size" },
 		  DHAT_EXIT_USAGE,
-		  "live, total, peak, max and growth" },
+		  "live, total, peak, max, growth, age and survival" },
 		{ "suspects", { path, path }, DHAT_EXIT_USAGE, "one process, or one file" },
 		{ "suspects", { "1", path }, DHAT_EXIT_USAGE, "one process, or one file" },
 		{ "suspects", { "/dev/null" }, DHAT_EXIT_BAD_FILE, "not a snapshot" },
@@ -861,6 +921,7 @@ int main(void)
 		cmocka_unit_test(test_paragraphs),
 		cmocka_unit_test(test_no_codes_into_a_pipe),
 		cmocka_unit_test(test_ranking),
+		cmocka_unit_test(test_survivors),
 		cmocka_unit_test(test_stats),
 		cmocka_unit_test(test_stats_since),
 		cmocka_unit_test(test_births),

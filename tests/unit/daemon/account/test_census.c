@@ -143,6 +143,8 @@ static void count_model(const struct model *m, uint64_t time_ns, uint64_t older_
 			continue;
 		sum->ages[dhat_age_bucket(age)]++;
 		sum->sizes[dhat_size_bucket(m->blocks[i].size)]++;
+		sum->slack_bytes += size_classes_usable(SIZE_CLASSES_GLIBC, m->blocks[i].size) -
+				    m->blocks[i].size;
 		sum->older_blocks += age >= older_ns;
 		sum->older_bytes += age >= older_ns ? m->blocks[i].size : 0;
 	}
@@ -165,6 +167,7 @@ static void what_was_live_at_the_beginning_is_counted_once(void **state)
 		int pieces = 0, r;
 
 		assert_int_equal(census_new(older_ns, &census), 0);
+		census->classes = SIZE_CLASSES_GLIBC;
 		assert_int_equal(heap_begin_census(heap, census, m->time), 0);
 		assert_int_equal(heap_begin_census(heap, census, m->time), -EALREADY);
 		count_model(m, census->time_ns, older_ns, sums);

@@ -15,6 +15,7 @@
 
 #include "daemon/account/collector.h"
 #include "proto/base/cleanup.h"
+#include "proto/profile/histogram.h"
 
 struct world {
 	struct heap *heap;
@@ -461,6 +462,62 @@ static void groups_equal_one_by_one(void **state)
 	teardown(&other);
 }
 
+/* H10: its own thread frees it, at once, and before it allocates anything else. */
+static void what_is_temporary(void **state)
+{
+	struct world *world = *state;
+	uint32_t point;
+
+	assert_int_equal(feed_stack(world, 77, 0x1234), 0);
+	point = stacks_point(world->stacks, 77);
+#define EXPECT(number) assert_int_equal(heap_point_temporary_blocks(world->heap, point), number)
+	EXPECT(0);
+	feed_alloc(world, 1, 0x100, 10, 77, 10);
+	feed_alloc(world, 2, 0x200, 10, 77, 11); /* of another thread */
+	feed_free(world, 1, 0x100, 0, 12);
+	EXPECT(1);
+	feed_free(world, 1, 0x200, 0, 13); /* by another thread */
+	EXPECT(1);
+	feed_alloc(world, 1, 0x100, 10, 77, 20);
+	feed_alloc(world, 1, 0x200, 10, 77, 21);
+	feed_free(world, 1, 0x100, 0, 22); /* there was one in between */
+	EXPECT(1);
+	feed_free(world, 1, 0x200, 0, 23); /* but none after this one */
+	EXPECT(2);
+	/* a second and less */
+	feed_alloc(world, 1, 0x100, 10, 77, 30);
+	feed_free(world, 1, 0x100, 0, 30 + DHAT_TEMPORARY_NS);
+	EXPECT(2);
+	feed_alloc(world, 1, 0x100, 10, 77, 30);
+	feed_free(world, 1, 0x100, 0, 29 + DHAT_TEMPORARY_NS);
+	EXPECT(3);
+	/* a reallocation hands out a block, which stays at its point */
+	feed_alloc(world, 1, 0x100, 10, 77, 40);
+	feed_alloc(world, 1, 0x200, 10, 0, 41);
+	feed_begin(world, 1, 0x100, 42);
+	feed_end(world, 1, 0x100, 0x300, 20, 0, DHAT_REALLOC_MOVED, 43);
+	feed_free(world, 1, 0x200, 0, 44);
+	EXPECT(3);
+	feed_free(world, 1, 0x300, 0, 45);
+	EXPECT(4);
+	/* the same address elsewhere is another block */
+	feed_alloc(world, 1, 0x100, 10, 77, 50);
+	collector_feed(&world->collector,
+		       &(struct dhat_record_free){ { .type = DHAT_RECORD_FREE,
+						     .domain = 1,
+						     .size = sizeof(struct dhat_record_free),
+						     .tid = 1 },
+						   51,
+						   0x100,
+						   0 },
+		       sizeof(struct dhat_record_free));
+	EXPECT(4);
+	feed_free(world, 1, 0x100, 0, 52);
+	EXPECT(5);
+	assert_int_equal(totals_of(world).live_blocks, 0);
+#undef EXPECT
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,6 +527,7 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			what_an_ending_thread_gives_back_is_no_program_s_free, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_temporary, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_exec_the_old_profile_is_closed, setup,
 						teardown),
 		cmocka_unit_test(chunk_words_tell_usable_bytes),
