@@ -74,8 +74,7 @@ static void print_marks(struct screen *screen, const struct survivors *survivors
 	size_t number = count ? survivors->marks - count : survivors->marks - 1;
 	_cleanup_free_ char *name = dhat_text_clean(head->marks[number]->name), *text = NULL;
 
-	if (!name ||
-	    asprintf(&text, "%zu: %s %s", count, count ? "before" : "since", name) < 0) {
+	if (!name || asprintf(&text, "%zu: %s %s", count, count ? "before" : "since", name) < 0) {
 		text = NULL;
 		return;
 	}
