@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench test-kernels test-kill test-prometheus test-strangers test-distros fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench test-kernels test-kill test-prometheus test-strangers test-readers test-distros fuzz stacks clean help \
 	format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -261,6 +261,11 @@ test-strangers:	## fetch production programs (npm, Debian), profile and judge th
 	$(again) -j$$(nproc) all
 	$(Q)$(PYTHON) tests/strangers/run -O $(O) $(STRANGERS)
 
+test-readers:	## fetch programs that read our files (npm: speedscope), and have our sums shown by them
+	$(Q)tests/deps build test readers
+	$(again) -j$$(nproc) all $(O)/tests/targets/stacks_cxx
+	$(Q)DHATD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -q -p no:cacheprovider tests/readers
+
 test-distros:	## build and test in Debian 13 and sid (SUITES="trixie sid"), in systems that are kept in /var/cache
 	$(Q)tests/deps distros
 	$(Q)tests/distros/run $(or $(SUITES),trixie sid)
@@ -354,7 +359,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deps deps-test exports demo test test-kernels test-kill test-prometheus test-strangers test-distros check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deps deps-test exports demo test test-kernels test-kill test-prometheus test-strangers test-readers test-distros check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;
