@@ -338,9 +338,9 @@ static int run(struct verify *verify, struct dhat_error *err)
 	if (r == 0)
 		r = fetch(verify, &after, err);
 	if (r == 0)
-		r = input_check_times(before, err);
+		r = input_check_suspects(before, err);
 	if (r == 0)
-		r = input_check_times(after, err);
+		r = input_check_suspects(after, err);
 	if (r == 0)
 		r = comparing_check(&(struct compared){ before, verify->paths[0] },
 				    &(struct compared){ after, verify->paths[1] }, err);

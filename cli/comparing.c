@@ -238,18 +238,21 @@ static int print_json(const struct report *report, struct dhat_difference *diffe
 
 /* ---- both ---------------------------------------------------------------------------------- */
 
-static int make_table(const struct report *report, const struct dhat_snapshot *snapshot,
-		      bool has_before, const struct listing *list, struct dhat_rendering **ret)
+static int make_table(const struct report *report, const struct pair *pair,
+		      const struct dhat_snapshot *snapshot, const struct listing *list,
+		      struct dhat_rendering **ret)
 {
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
-	const struct dhat_table_options wanted = { .style = list->style,
-						   .trim_rules = report->trim_rules,
-						   .depth = list->depth,
-						   .is_shown = is_shown };
+	struct dhat_table_options wanted = { .style = list->style,
+					     .trim_rules = report->trim_rules,
+					     .depth = list->depth,
+					     .is_shown = is_shown };
 	int r = is_shown ? dhat_filter_apply(report->filter, snapshot, is_shown) : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
-		is_shown[i] &= has_before || !dhat_point_is_before(snapshot->points[i]);
+		is_shown[i] &= pair->is_one_watch || !dhat_point_is_before(snapshot->points[i]);
+	/* what one of them may not have would make all stacks different */
+	wanted.style.without_offsets = pair->before->lacks || pair->after->lacks;
 	return r < 0 ? r : dhat_table_new(snapshot, &wanted, ret);
 }
 
@@ -269,10 +272,10 @@ static void changes_deinit(struct changes *changes)
 static int compare(const struct report *report, const struct pair *pair, const struct listing *list,
 		   struct changes *ret)
 {
-	int r = make_table(report, pair->before, pair->is_one_watch, list, &ret->before);
+	int r = make_table(report, pair, pair->before, list, &ret->before);
 
 	if (r == 0)
-		r = make_table(report, pair->after, pair->is_one_watch, list, &ret->after);
+		r = make_table(report, pair, pair->after, list, &ret->after);
 	return r < 0 ? r : dhat_difference_new(ret->before, ret->after, &ret->difference);
 }
 

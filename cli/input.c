@@ -30,9 +30,21 @@ int input_check_history(const struct dhat_snapshot *snapshot, struct dhat_error 
 			      snapshot->lacks);
 }
 
-int input_check_times(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+/* Whose code a line is, is told by its object. */
+static bool has_objects(const struct dhat_snapshot *snapshot)
 {
-	if (!snapshot->lacks || snapshot->head->taken_unix_ns)
+	for (size_t i = 0; i < snapshot->frame_count; i++) {
+		const Dhat__Frame *frame = snapshot->frames[i];
+
+		if (frame->n_locations && *frame->locations[0]->file && !*frame->object)
+			return false;
+	}
+	return true;
+}
+
+int input_check_suspects(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	if (!snapshot->lacks || (snapshot->head->taken_unix_ns && has_objects(snapshot)))
 		return 0;
 	return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 			      "what became of its suspects cannot be judged by a profile that was "

@@ -135,7 +135,7 @@ static void print_history(struct screen *screen, size_t column, const struct dha
 
 	if (!total) {
 		snprintf(text, sizeof(text), "from before the watch");
-	} else if (table->snapshot->lacks) { /* when, above all */
+	} else if (table->snapshot->lacks && !point->last_ns) { /* when, above all */
 		snprintf(text, sizeof(text), "%s allocated, %s freed", view_count(total),
 			 !freed		  ? "none"
 			 : freed == total ? "all"

@@ -22,8 +22,8 @@ enum { KEY_BASELINE = 0x500, KEY_WRITE_BASELINE, KEY_ALLOW, KEY_JUNIT, KEY_GITHU
 
 static const struct argp_option options[] = {
 	{ "baseline", KEY_BASELINE, "FILE", 0,
-	  "What `baseline' and `growth' refer to: a file that was written so, a .dhat file, or "
-	  "DHAT JSON",
+	  "What `baseline' and `growth' refer to: a file that was written so, a .dhat file, "
+	  "DHAT JSON, or JSON lines",
 	  2 },
 	{ "write-baseline", KEY_WRITE_BASELINE, "FILE", 0,
 	  "Write this profile's figures by names, to be a later one's --baseline", 2 },

@@ -95,8 +95,24 @@ static void put_timeline(const Dhat__Timeline *timeline, FILE *file)
 	fputc('}', file);
 }
 
-static int put_totals(const struct dhat_snapshot *snapshot, bool is_difference, FILE *file)
+/* What those who read it back (proto/import/jsonl.h) want to know beyond the figures: of how many
+ * points they have to have found, and of which watch it is. */
+static void put_extent(const struct dhat_rendering *rendering, FILE *file)
 {
+	const struct dhat_snapshot *snapshot = rendering->snapshot;
+	const Dhat__Target *target = snapshot->head->target;
+
+	fprintf(file,
+		",\"points\":%zu,\"taken_unix_ns\":%" PRIu64 ",\"observed_since_unix_ns\":%" PRIu64
+		",\"from_start\":%s,\"peak_ns\":%" PRIu64,
+		rendering->point_count, snapshot->head->taken_unix_ns,
+		target->observed_since_unix_ns, target->from_start ? "true" : "false",
+		snapshot->end->totals->peak_ns);
+}
+
+static int put_totals(const struct dhat_rendering *rendering, bool is_difference, FILE *file)
+{
+	const struct dhat_snapshot *snapshot = rendering->snapshot;
 	const Dhat__Totals *totals = snapshot->end->totals;
 	const Dhat__Verdict *verdict = snapshot->end->verdict;
 	int r;
@@ -115,6 +131,7 @@ static int put_totals(const struct dhat_snapshot *snapshot, bool is_difference, 
 		r = dhat_json_put_string(file, verdict->reasons[i]);
 	}
 	fputc(']', file);
+	put_extent(rendering, file);
 	if (r == 0 && snapshot->lacks) {
 		fputs(",\"lacks\":", file);
 		r = dhat_json_put_string(file, snapshot->lacks);
@@ -162,7 +179,7 @@ static int write_jsonl(const struct dhat_snapshot *snapshot,
 
 	r = dhat_rendering_new(snapshot, frame_line, options->trim_rules, &rendering);
 	if (r == 0)
-		r = put_totals(snapshot, options->is_difference, file);
+		r = put_totals(rendering, options->is_difference, file);
 	for (size_t i = 0; r == 0 && i < rendering->point_count; i++)
 		r = put_point(rendering, rendering->points[i], options->is_difference, file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the profile as JSON lines") : 0;

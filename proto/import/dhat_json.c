@@ -8,6 +8,7 @@
 
 #include "frame_line.h"
 #include "json_text.h"
+#include "pieces.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json_read.h"
 #include "proto/profile/verdict.h"
@@ -15,10 +16,6 @@
 
 #define FILE_VERSION 2
 #define MAX_OBJECTS 1024 /* that of proto/export/dhat_json.c; each frame is looked for in all */
-#define STOP_BEGIN "[stack ends early: "
-#define LEFT_OUT_END " left out]"
-#define NO_STACK "[no stack]"
-#define MMAP "[mmap]"
 #define PRELOADED "/vgpreload_dhat-"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -50,53 +47,13 @@ static int failed(struct importer *importer, int r, const char *what)
 	return r < 0 ? dhat_error_errno(importer->err, -r, "cannot read %s", importer->path) : 0;
 }
 
-/* NULL: there is none of that type. */
-static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, type))
-		return NULL;
-	return value;
-}
-
-static const char *text_of(struct json_object *object, const char *key)
-{
-	struct json_object *value = member(object, key, json_type_string);
-
-	return value ? json_object_get_string(value) : "";
-}
-
-/* 0 where it is missing, too; -EBADMSG: it is no number of that kind. */
-static int number_of(struct json_object *object, const char *key, uint64_t *ret)
-{
-	struct json_object *value;
-
-	*ret = 0;
-	if (!json_object_object_get_ex(object, key, &value))
-		return 0;
-	return dhat_json_read_number(value, ret);
-}
-
-static int set_text(char **text, const char *value, size_t length)
-{
-	char *copy;
-
-	if (**text) /* one is enough */
-		return 0;
-	copy = strndup(value, length);
-	if (!copy)
-		return -ENOMEM;
-	*text = copy;
-	return 0;
-}
-
 /* ---- is it what can be read? --------------------------------------------------------------- */
 
 static int check_mode(struct importer *importer)
 {
-	const char *mode = text_of(importer->root, "mode");
-	struct json_object *has_lifetimes = member(importer->root, "bklt", json_type_boolean);
+	const char *mode = pieces_text(importer->root, "mode");
+	struct json_object *has_lifetimes =
+		pieces_member(importer->root, "bklt", json_type_boolean);
 
 	if (strcmp(mode, "heap") && strcmp(mode, "rust-heap"))
 		return dhat_error_set(importer->err, EBADMSG, DHAT_EXIT_BAD_FILE,
@@ -114,48 +71,28 @@ static int check_kind(struct importer *importer)
 	struct json_object *version;
 	uint64_t number;
 
+	if (pieces_member(importer->root, "points", json_type_array) &&
+	    pieces_member(importer->root, "left_out", json_type_array))
+		return bad(importer, "what `dhatctl stats --json' prints, which is a part of a "
+				     "profile: what `dhatctl export' writes can be read back "
+				     "(.dhat, .jsonl, DHAT's .json)");
 	if (!json_object_object_get_ex(importer->root, "dhatFileVersion", &version))
 		return bad(importer, "not DHAT JSON (no dhatFileVersion), and no other file that "
 				     "can be read back");
 	if (dhat_json_read_number(version, &number) < 0 || number != FILE_VERSION)
 		return bad(importer, "DHAT JSON of another version than 2");
-	importer->block = member(importer->root, "dhatd", json_type_object);
+	importer->block = pieces_member(importer->root, "dhatd", json_type_object);
 	/* dhat-rs writes the same two letters, and Valgrind "instrs" */
-	importer->has_time = !strcmp(text_of(importer->root, "tu"), "µs");
+	importer->has_time = !strcmp(pieces_text(importer->root, "tu"), "µs");
 	return check_mode(importer);
 }
 
 /* ---- parts --------------------------------------------------------------------------------- */
 
-/* Takes the message over, whether it succeeds or not. */
 static int add_part(struct importer *importer, Dhat__SnapshotPart__PartCase kind,
 		    ProtobufCMessage *message)
 {
-	Dhat__SnapshotPart *part = malloc(sizeof(*part));
-	struct dhat_error why = { 0 };
-	int r;
-
-	if (!part) {
-		protobuf_c_message_free_unpacked(message, NULL);
-		return failed(importer, -ENOMEM, NULL);
-	}
-	dhat__snapshot_part__init(part);
-	part->part_case = kind;
-	part->head = (Dhat__SnapshotHead *)message; /* a union of pointers */
-	r = dhat_snapshot_add(importer->snapshot, part, &why);
-	return r < 0 ? dhat_error_set(importer->err, -r, why.code, "%s: %s", importer->path,
-				      why.message)
-		     : 0;
-}
-
-/* A message with its defaults; NULL: no memory. */
-static void *new_message(const ProtobufCMessageDescriptor *descriptor)
-{
-	ProtobufCMessage *message = malloc(descriptor->sizeof_message);
-
-	if (message)
-		protobuf_c_message_init(descriptor, message);
-	return message;
+	return pieces_add_part(importer->snapshot, kind, message, importer->path, importer->err);
 }
 
 /* ---- the beginning ------------------------------------------------------------------------- */
@@ -164,12 +101,12 @@ static int read_target(struct importer *importer, Dhat__Target *target)
 {
 	uint64_t pid, end_us;
 
-	if (number_of(importer->root, "pid", &pid) < 0 || pid > INT32_MAX ||
-	    number_of(importer->root, "te", &end_us) < 0 || end_us > UINT64_MAX / 1000)
+	if (pieces_number(importer->root, "pid", &pid) < 0 || pid > INT32_MAX ||
+	    pieces_number(importer->root, "te", &end_us) < 0 || end_us > UINT64_MAX / 1000)
 		return -EBADMSG;
 	target->pid = (uint32_t)pid;
 	target->observed_ns = importer->has_time ? end_us * 1000 : 0;
-	target->command = strdup(text_of(importer->root, "cmd"));
+	target->command = strdup(pieces_text(importer->root, "cmd"));
 	target->state = strdup(DHAT_STATE_EXITED);
 	target->from_start = true;
 	if (!target->command || !target->state) {
@@ -195,7 +132,7 @@ static void forget_moments(Dhat__SnapshotHead *head)
 
 static int read_head(struct importer *importer)
 {
-	Dhat__SnapshotHead *head = new_message(&dhat__snapshot_head__descriptor);
+	Dhat__SnapshotHead *head = pieces_new(&dhat__snapshot_head__descriptor);
 	int r = head ? 0 : -ENOMEM;
 
 	if (r == 0 && importer->block) {
@@ -204,7 +141,7 @@ static int read_head(struct importer *importer)
 	} else if (r == 0) {
 		head->format_version = DHAT_SNAPSHOT_VERSION;
 		head->sample_rate = 1;
-		head->target = new_message(&dhat__target__descriptor);
+		head->target = pieces_new(&dhat__target__descriptor);
 		r = head->target ? read_target(importer, head->target) : -ENOMEM;
 	}
 	if (r < 0) {
@@ -217,13 +154,6 @@ static int read_head(struct importer *importer)
 
 /* ---- frames: number n is line n of the table ----------------------------------------------- */
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t length = strlen(text), end_length = strlen(end);
-
-	return length >= end_length && !strcmp(text + length - end_length, end);
-}
-
 static int read_frame(struct json_object *value, Dhat__Frame *frame)
 {
 	const char *line;
@@ -234,7 +164,7 @@ static int read_frame(struct json_object *value, Dhat__Frame *frame)
 	line = json_object_get_string(value);
 	r = dhat_frame_line_read(line, frame);
 	/* how many they were is in the words, which is what is shown */
-	if (r == 0 && *line == '[' && ends_with(line, LEFT_OUT_END))
+	if (r == 0 && pieces_is_left_out(line))
 		frame->left_out = 1;
 	return r;
 }
@@ -251,8 +181,8 @@ static struct json_object *object_at(struct json_object *objects, uint64_t addre
 		struct json_object *object = json_object_array_get_idx(objects, i);
 		uint64_t first, last;
 
-		if (number_of(object, "first", &first) < 0 ||
-		    number_of(object, "last", &last) < 0 || address < first || address > last)
+		if (pieces_number(object, "first", &first) < 0 ||
+		    pieces_number(object, "last", &last) < 0 || address < first || address > last)
 			continue;
 		if (found)
 			return NULL;
@@ -264,24 +194,26 @@ static struct json_object *object_at(struct json_object *objects, uint64_t addre
 static int add_object(Dhat__Frame *frame, struct json_object *objects)
 {
 	struct json_object *object = object_at(objects, frame->address);
-	const char *path = object ? text_of(object, "path") : "", *build_id;
+	const char *path = object ? pieces_text(object, "path") : "", *build_id;
 	uint64_t address, vaddr;
 	int r;
 
 	if (!*path || !frame->address || (*frame->object && strcmp(frame->object, path)) ||
-	    number_of(object, "address", &address) < 0 || number_of(object, "vaddr", &vaddr) < 0)
+	    pieces_number(object, "address", &address) < 0 ||
+	    pieces_number(object, "vaddr", &vaddr) < 0)
 		return 0;
-	build_id = text_of(object, "build_id");
+	build_id = pieces_text(object, "build_id");
 	frame->object_vaddr = vaddr + (frame->address - address);
-	r = set_text(&frame->object, path, strlen(path));
-	return r < 0 || !*build_id ? r : set_text(&frame->build_id, build_id, strlen(build_id));
+	r = pieces_set_text(&frame->object, path, strlen(path));
+	return r < 0 || !*build_id ? r
+				   : pieces_set_text(&frame->build_id, build_id, strlen(build_id));
 }
 
 static int fill_frames(const struct importer *importer, struct json_object *table,
 		       Dhat__FrameBatch *batch)
 {
 	struct json_object *objects =
-		importer->block ? member(importer->block, "objects", json_type_array) : NULL;
+		importer->block ? pieces_member(importer->block, "objects", json_type_array) : NULL;
 	size_t count = json_object_array_length(table);
 	int r = 0;
 
@@ -289,7 +221,7 @@ static int fill_frames(const struct importer *importer, struct json_object *tabl
 	if (!batch->frames)
 		return -ENOMEM;
 	for (size_t i = 1; r == 0 && i < count; i++) { /* 0 is "[root]" */
-		Dhat__Frame *frame = new_message(&dhat__frame__descriptor);
+		Dhat__Frame *frame = pieces_new(&dhat__frame__descriptor);
 
 		if (!frame)
 			return -ENOMEM;
@@ -308,7 +240,7 @@ static int read_frames(struct importer *importer, struct json_object *table)
 
 	if (json_object_array_length(table) > DHAT_SNAPSHOT_MAX_FRAMES)
 		return bad(importer, "too many frames");
-	batch = new_message(&dhat__frame_batch__descriptor);
+	batch = pieces_new(&dhat__frame_batch__descriptor);
 	r = batch ? fill_frames(importer, table, batch) : -ENOMEM;
 	if (r < 0) {
 		if (batch)
@@ -335,44 +267,11 @@ static int read_figures(struct importer *importer, struct json_object *object,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
-		if (number_of(object, figures[i].key, figures[i].value) < 0)
+		if (pieces_number(object, figures[i].key, figures[i].value) < 0)
 			return -EBADMSG;
 	if (!importer->has_time)
 		point->lifetimes_us = 0;
 	return 0;
-}
-
-/* A sum that the file makes too large stays at the largest, and is no other number. */
-static void add(uint64_t *sum, uint64_t value)
-{
-	*sum = *sum + value < *sum ? UINT64_MAX : *sum + value;
-}
-
-static void add_up(Dhat__Totals *sums, const Dhat__ProgramPoint *point)
-{
-	add(&sums->total_bytes, point->total_bytes);
-	add(&sums->total_blocks, point->total_blocks);
-	add(&sums->peak_bytes, point->peak_bytes);
-	add(&sums->peak_blocks, point->peak_blocks);
-	add(&sums->live_bytes, point->live_bytes);
-	add(&sums->live_blocks, point->live_blocks);
-	sums->stack_count += !*point->label;
-}
-
-/* What dhatctl writes in a frame's place: a label, why a stack ends, what kind of memory it is.
- * *ret: it is none of these, but a frame. */
-static int take_note(const char *line, Dhat__ProgramPoint *point, bool *ret)
-{
-	size_t length = strlen(line), begin = strlen(STOP_BEGIN);
-
-	*ret = *line != '[' || line[length - 1] != ']' || ends_with(line, LEFT_OUT_END);
-	if (*ret || !strcmp(line, NO_STACK))
-		return 0;
-	if (!strncmp(line, STOP_BEGIN, begin))
-		return set_text(&point->stop, line + begin, length - begin - 1);
-	if (!strcmp(line, MMAP))
-		return set_text(&point->kind, line + 1, length - 2);
-	return set_text(&point->label, line, length);
 }
 
 /* Does a stack begin in what Valgrind has put in malloc's place? */
@@ -401,7 +300,7 @@ static int read_stack(struct importer *importer, struct json_object *stack,
 			continue;
 		line = json_object_get_string(json_object_array_get_idx(table, number));
 		if (importer->block)
-			r = take_note(line, point, &is_frame);
+			r = pieces_take_note(line, point, &is_frame);
 		if (r < 0)
 			return r;
 		if (is_frame && (point->n_frames || !is_preloaded(importer, line)))
@@ -413,7 +312,7 @@ static int read_stack(struct importer *importer, struct json_object *stack,
 static int read_point(struct importer *importer, struct json_object *object,
 		      struct json_object *table, Dhat__ProgramPoint *point)
 {
-	struct json_object *stack = member(object, "fs", json_type_array);
+	struct json_object *stack = pieces_member(object, "fs", json_type_array);
 	int r;
 
 	if (!stack)
@@ -422,9 +321,9 @@ static int read_point(struct importer *importer, struct json_object *object,
 	if (r == 0)
 		r = read_stack(importer, stack, table, point);
 	if (r == 0 && !*point->stop)
-		r = set_text(&point->stop, DHAT_STACK_COMPLETE, strlen(DHAT_STACK_COMPLETE));
+		r = pieces_set_text(&point->stop, DHAT_STACK_COMPLETE, strlen(DHAT_STACK_COMPLETE));
 	if (r == 0)
-		add_up(&importer->sums, point);
+		pieces_add_up(&importer->sums, point);
 	return r;
 }
 
@@ -439,7 +338,7 @@ static int fill_points(struct importer *importer, struct json_object *points,
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		struct json_object *object = json_object_array_get_idx(points, i);
-		Dhat__ProgramPoint *point = new_message(&dhat__program_point__descriptor);
+		Dhat__ProgramPoint *point = pieces_new(&dhat__program_point__descriptor);
 
 		if (!point)
 			return -ENOMEM;
@@ -459,7 +358,7 @@ static int read_points(struct importer *importer, struct json_object *points,
 
 	if (json_object_array_length(points) > DHAT_SNAPSHOT_MAX_POINTS)
 		return bad(importer, "too many program points");
-	batch = new_message(&dhat__point_batch__descriptor);
+	batch = pieces_new(&dhat__point_batch__descriptor);
 	r = batch ? fill_points(importer, points, table, batch) : -ENOMEM;
 	if (r < 0) {
 		if (batch)
@@ -495,11 +394,11 @@ static int read_verdict(struct importer *importer, Dhat__Verdict *verdict)
 
 	if (importer->block) {
 		r = dhat_json_read_fields(importer->block, &verdict->base);
-		word = text_of(importer->block, "verdict");
+		word = pieces_text(importer->block, "verdict");
 		verdict->exact &= !strcmp(word, dhat_verdict_word(DHAT_EXACT));
 	}
 	if (r == 0)
-		r = set_text(&verdict->word, word, strlen(word));
+		r = pieces_set_text(&verdict->word, word, strlen(word));
 	return r < 0 || importer->block ? r : add_reason(verdict);
 }
 
@@ -510,8 +409,8 @@ static int read_totals(struct importer *importer, Dhat__Totals *totals)
 	*totals = importer->sums;
 	if (!importer->has_time)
 		return 0;
-	if (number_of(importer->root, "te", &end_us) < 0 ||
-	    number_of(importer->root, "tg", &peak_us) < 0 || end_us > UINT64_MAX / 1000 ||
+	if (pieces_number(importer->root, "te", &end_us) < 0 ||
+	    pieces_number(importer->root, "tg", &peak_us) < 0 || end_us > UINT64_MAX / 1000 ||
 	    peak_us > end_us)
 		return -EBADMSG;
 	totals->end_ns = end_us * 1000;
@@ -523,7 +422,7 @@ static int fill_end(struct importer *importer, Dhat__SnapshotEnd *end)
 {
 	int r;
 
-	end->verdict = new_message(&dhat__verdict__descriptor);
+	end->verdict = pieces_new(&dhat__verdict__descriptor);
 	r = end->verdict ? read_verdict(importer, end->verdict) : -ENOMEM;
 	if (r == 0 && importer->block) {
 		Dhat__Verdict *verdict = take_ptr(end->verdict);
@@ -533,7 +432,7 @@ static int fill_end(struct importer *importer, Dhat__SnapshotEnd *end)
 		end->verdict = verdict;
 	}
 	if (r == 0 && !end->totals) {
-		end->totals = new_message(&dhat__totals__descriptor);
+		end->totals = pieces_new(&dhat__totals__descriptor);
 		r = end->totals ? read_totals(importer, end->totals) : -ENOMEM;
 	}
 	if (end->history) /* of points, which have none */
@@ -543,7 +442,7 @@ static int fill_end(struct importer *importer, Dhat__SnapshotEnd *end)
 
 static int read_end(struct importer *importer)
 {
-	Dhat__SnapshotEnd *end = new_message(&dhat__snapshot_end__descriptor);
+	Dhat__SnapshotEnd *end = pieces_new(&dhat__snapshot_end__descriptor);
 	int r = end ? fill_end(importer, end) : -ENOMEM;
 
 	if (r < 0) {
@@ -560,7 +459,7 @@ static int read_end(struct importer *importer)
 
 static const char *lacks(const struct importer *importer)
 {
-	if (importer->block && !member(importer->block, "objects", json_type_array))
+	if (importer->block && !pieces_member(importer->block, "objects", json_type_array))
 		return "read from DHAT JSON of an older dhatctl's, which lacks build ids, the "
 		       "objects of frames with a line, marks, ages, and when each stack allocated";
 	if (importer->block)
@@ -575,8 +474,8 @@ static const char *lacks(const struct importer *importer)
 
 static int read_parts(struct importer *importer)
 {
-	struct json_object *points = member(importer->root, "pps", json_type_array);
-	struct json_object *table = member(importer->root, "ftbl", json_type_array);
+	struct json_object *points = pieces_member(importer->root, "pps", json_type_array);
+	struct json_object *table = pieces_member(importer->root, "ftbl", json_type_array);
 	int r;
 
 	if (!points || !table)
@@ -596,13 +495,13 @@ static int read_parts(struct importer *importer)
 	return importer->snapshot->lacks ? 0 : failed(importer, -ENOMEM, NULL);
 }
 
-int dhat_json_import(FILE *file, const char *path, struct dhat_snapshot **ret,
-		     struct dhat_error *err)
+int dhat_json_import(const struct dhat_json_text *text, const char *path,
+		     struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	_cleanup_(json_object_put_ptr) struct json_object *root = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct importer importer = { .path = path, .err = err };
-	int r = dhat_json_text_read(file, path, &root, err);
+	int r = dhat_json_text_parse(text->bytes, text->length, path, &root, err);
 
 	if (r < 0)
 		return r;

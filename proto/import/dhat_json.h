@@ -7,9 +7,8 @@
  * is in the snapshot then. A frame of Valgrind's own malloc at the inner end, which 3.19 writes, is
  * left out, so that stacks begin with the allocator's caller.
  */
-#include <stdio.h>
-
+#include "json_text.h"
 #include "proto/profile/snapshot.h"
 
-int dhat_json_import(FILE *file, const char *path, struct dhat_snapshot **ret,
-		     struct dhat_error *err);
+int dhat_json_import(const struct dhat_json_text *text, const char *path,
+		     struct dhat_snapshot **ret, struct dhat_error *err);

@@ -182,3 +182,31 @@ int dhat_frame_line_read(const char *line, Dhat__Frame *frame)
 		r = set_text(&frame->object, place.text, place.length);
 	return r < 0 || is_offset ? r : set_function(frame, text, length, NULL);
 }
+
+/* A path, or "[vdso]": what else stands in parentheses at a name's end belongs to it. */
+static bool is_object(const struct place *place)
+{
+	return place->length && strchr("/[", *place->text);
+}
+
+int dhat_frame_text_read(const char *text, Dhat__Frame *frame)
+{
+	size_t length = strlen(text);
+	const char *open = length && text[length - 1] == ')' ? find_open(text, length) : NULL;
+	struct place place, source;
+	uint32_t line;
+	int r;
+
+	place = (struct place){ text, length };
+	if (take_offset(&place, &frame->object_vaddr)) /* it has no name */
+		return set_text(&frame->object, place.text, place.length);
+	if (!open || open == text)
+		return set_function(frame, text, length, NULL);
+	place = source = (struct place){ open + 2, text + length - 1 - (open + 2) };
+	if (take_number(&source, &line))
+		return set_function(frame, text, open - text, &place);
+	if (!is_object(&place))
+		return set_function(frame, text, length, NULL);
+	r = set_text(&frame->object, place.text, place.length);
+	return r < 0 ? r : set_function(frame, text, open - text, NULL);
+}

@@ -16,3 +16,8 @@
 
 /* frame: initialised, and freed by the caller, whether it succeeds or not. -ENOMEM. */
 int dhat_frame_line_read(const char *line, Dhat__Frame *frame);
+
+/* The same for a line of JSON lines (proto/export/jsonl.c), which has no address: "function
+ * (dir/file.c:12)", "function (/path/object)", "function", or "object+0x12a4" of one without a
+ * name. */
+int dhat_frame_text_read(const char *text, Dhat__Frame *frame);

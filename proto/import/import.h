@@ -1,12 +1,12 @@
 #pragma once
 /* import: a profile from a file, whichever of those that can be read back it is: dhatctl's own
- * .dhat, or DHAT JSON of dhatctl's, Valgrind's or dhat-rs's. Told by what is in it, not by its
- * name.
+ * .dhat, its JSON lines, or DHAT JSON of dhatctl's, Valgrind's or dhat-rs's. Told by what is in
+ * it, not by its name.
  *
- * Of DHAT JSON comes what it holds: commands, stacks as names and lines, and each stack's figures.
- * What it lacks is said in the snapshot's `lacks`, and is not made up: a profile of others has the
- * verdict "not known". What has no blocks in it (DHAT's modes "ad-hoc" and "copy"), and what has
- * negative figures (a difference), is refused with the reason.
+ * Of the latter comes what they hold: commands, stacks as names and lines, and each stack's
+ * figures. What they lack is said in the snapshot's `lacks`, and is not made up: a profile of
+ * others has the verdict "not known". What has no blocks in it (DHAT's modes "ad-hoc" and "copy"),
+ * and what has negative figures (a difference), is refused with the reason.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -19,17 +19,12 @@
  * with its row: 310 to 370 bytes with the element, measured. */
 #define STRING_BYTES 256
 
-struct text {
-	char *bytes;
-	size_t length, room;
-};
-
 static int bad(const char *path, const char *what, struct dhat_error *err)
 {
 	return dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "%s: %s", path, what);
 }
 
-static int make_room(struct text *text)
+static int make_room(struct dhat_json_text *text)
 {
 	size_t room = text->room ? 2 * text->room : 64 << 10;
 	char *bytes;
@@ -44,8 +39,10 @@ static int make_room(struct text *text)
 	return 0;
 }
 
-static int read_all(FILE *file, const char *path, struct text *text, struct dhat_error *err)
+int dhat_json_text_read(FILE *file, const char *path, struct dhat_json_text *text,
+			struct dhat_error *err)
 {
+	*text = (struct dhat_json_text){ 0 };
 	while (!feof(file)) {
 		if (make_room(text))
 			return dhat_error_errno(err, ENOMEM, "cannot read %s", path);
@@ -62,15 +59,20 @@ static int read_all(FILE *file, const char *path, struct text *text, struct dhat
 	return 0;
 }
 
+void dhat_json_text_deinit(struct dhat_json_text *text)
+{
+	free(text->bytes);
+}
+
 /* At least what the tree of a text will take, and the snapshot that is made of it: strings are
  * copied to both. */
-static uint64_t weigh(const struct text *text)
+static uint64_t weigh(const char *bytes, size_t length)
 {
-	uint64_t weight = 2 * (uint64_t)text->length;
+	uint64_t weight = 2 * (uint64_t)length;
 	bool is_string = false;
 
-	for (size_t i = 0; i < text->length; i++) {
-		char c = text->bytes[i];
+	for (size_t i = 0; i < length; i++) {
+		char c = bytes[i];
 
 		if (c == '"') {
 			weight += is_string ? 0 : STRING_BYTES;
@@ -88,28 +90,30 @@ static uint64_t weigh(const struct text *text)
 	return weight;
 }
 
-int dhat_json_text_read(FILE *file, const char *path, struct json_object **ret,
-			struct dhat_error *err)
+int dhat_json_text_check(const char *bytes, size_t length, const char *path, struct dhat_error *err)
 {
-	struct text text = { 0 };
-	_cleanup_free_ char *bytes = NULL;
+	if (weigh(bytes, length) <= DHAT_JSON_WEIGHT_MAX)
+		return 0;
+	return bad(path,
+		   "reading this JSON would take more than 2 GiB of memory; the "
+		   ".dhat file can be read",
+		   err);
+}
+
+int dhat_json_text_parse(const char *bytes, size_t length, const char *path,
+			 struct json_object **ret, struct dhat_error *err)
+{
 	struct json_tokener *tokener;
 	struct json_object *root;
-	int r = read_all(file, path, &text, err);
+	int r = dhat_json_text_check(bytes, length, path, err);
 
-	bytes = text.bytes;
 	if (r < 0)
 		return r;
-	if (weigh(&text) > DHAT_JSON_WEIGHT_MAX)
-		return bad(path,
-			   "reading this JSON would take more than 2 GiB of memory; the "
-			   ".dhat file can be read",
-			   err);
 	tokener = json_tokener_new_ex(DHAT_JSON_DEPTH_MAX);
 	if (!tokener)
 		return dhat_error_errno(err, ENOMEM, "cannot read %s", path);
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	root = json_tokener_parse_ex(tokener, text.bytes, (int)text.length);
+	root = json_tokener_parse_ex(tokener, bytes, (int)length);
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
 		r = bad(path, "the JSON was cut short: fetch or copy it again", err);
 	else if (!root)

@@ -15,6 +15,19 @@
 #define DHAT_JSON_WEIGHT_MAX (2ull << 30)
 #define DHAT_JSON_DEPTH_MAX 16
 
-/* To the end of the file. The caller puts it (json_object_put). path: for messages. */
-int dhat_json_text_read(FILE *file, const char *path, struct json_object **ret,
+struct dhat_json_text {
+	char *bytes; /* owned; not terminated */
+	size_t length, room;
+};
+
+/* To the end of the file. To be given to dhat_json_text_deinit() when it failed, too. path: for
+ * messages. */
+int dhat_json_text_read(FILE *file, const char *path, struct dhat_json_text *ret,
 			struct dhat_error *err);
+void dhat_json_text_deinit(struct dhat_json_text *text);
+/* May this be parsed, whole or in parts of which a snapshot is made? */
+int dhat_json_text_check(const char *bytes, size_t length, const char *path,
+			 struct dhat_error *err);
+/* All of these bytes as one value; they are checked. The caller puts it (json_object_put). */
+int dhat_json_text_parse(const char *bytes, size_t length, const char *path,
+			 struct json_object **ret, struct dhat_error *err);

@@ -59,11 +59,14 @@ static char *place_of(const Dhat__Frame *frame, const Dhat__Location *location,
 		const char *object = path_tail(frame->object, 1);
 
 		/* nothing runs at 0: the file it was read from (proto/import/) lacks the offset */
-		if (style->is_portable || (is_file_only && has_function) || !frame->object_vaddr)
+		if (style->is_portable || !frame->object_vaddr ||
+		    (has_function && (is_file_only || style->without_offsets)))
 			return strdup(object);
 		n = asprintf(&place, "%s+0x%" PRIx64, object, frame->object_vaddr);
 	} else if (style->is_portable) {
 		return strdup("in no file");
+	} else if (!frame->address) { /* a file that was read back lacks it */
+		return strdup("an unknown place");
 	} else {
 		n = asprintf(&place, "0x%" PRIx64 ", in no file", frame->address);
 	}

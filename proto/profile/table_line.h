@@ -15,6 +15,7 @@ struct dhat_line_style {
 	enum dhat_by by;
 	bool has_addresses;   /* two calls in one line of source stay two */
 	bool has_whole_names; /* else as function_name.h shortens them */
+	bool without_offsets; /* of functions: not all files that can be read back have them */
 	bool is_portable;     /* neither lines nor offsets: two builds of a program read alike */
 };
 

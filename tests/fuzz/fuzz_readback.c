@@ -1,5 +1,5 @@
-/* DHAT JSON of anybody's, read back, shown as a table and exported again; and .dhat files by the
- * same door. */
+/* DHAT JSON of anybody's and JSON lines, read back, shown as a table and exported again; and .dhat
+ * files by the same door. */
 #include "fuzz.h"
 #include "proto/export/export.h"
 #include "proto/import/import.h"
@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (dhat_import(file, "input", &snapshot, &err) == 0) {
 		FUZZ_CHECK(snapshot->lacks || data[0] == 'D');
 		FUZZ_CHECK(!snapshot->end->verdict->exact || data[0] == 'D' ||
-			   memmem(data, size, "\"dhatd\"", 7));
+			   memmem(data, size, "\"dhatd\"", 7) ||
+			   memmem(data, size, "{\"type\":\"", 9));
 		show(snapshot);
 		if (snapshot->lacks)
 			write_again(snapshot);

@@ -473,6 +473,8 @@ BASELINE = (b'{"dhatd_baseline": 1, "program": "p", "verdict": "exact", "totals"
             + b"}\n]}\n")
 READ_BACK = (b'{"dhatFileVersion":2,"mode":"heap","bklt":true,"tu":"instrs","te":2,"tg":1,"cmd":"p","pid":7,"pps":['
              b'{"tb":8,"tbk":2,"tl":9,"mb":8,"mbk":2,"gb":8,"gbk":2,"eb":4,"ebk":1,"fs":[1]}],"ftbl":["[root]","%s"]}')
+JSON_LINES = (b'{"type":"totals","pid":7,"executable":"/x","verdict":"exact","observed_ns":9,"reasons":[],"points":1}\n'
+              b'{"type":"point","total_bytes":8,"total_blocks":2,"live_bytes":4,"stack":["f (a.c:1)","g (/x)","%s"]}\n')
 FRAME_LINES = [b"0x1: f (a.c:1:2)", b"0x1: ??? (in /x (deleted)+0x12)", b"0x1: ??? (in no file)", b"[3 frames left out]",
                b"0x1: (anonymous namespace)::f (in /x)", b"[stack ends early: no rule]"]
 
@@ -517,6 +519,7 @@ def main():
         write(top / "readback", f"others-{golden.name}", golden.read_bytes().replace(b'"dhatd"', b'"x"'))
     for i, line in enumerate(FRAME_LINES):
         write(top / "readback", f"line-{i}", READ_BACK % line)
+        write(top / "readback", f"json-lines-{i}", JSON_LINES % line)
     write(top / "message", "request", b"\x08\x01\x12\x02\x08\x05")
     write(top / "message", "snapshot", b"DHATSNAP" + struct.pack("<IIIIII", 1, 0, 2, 0x0A, 0xFFFFFFFF, 0))
     write(top / "message", "frame-giant", b"DHATSNAP" + struct.pack("<III", 1, 0, 0x7FFFFFFF) + b"\0" * 64)

@@ -1,4 +1,5 @@
-/* From a .dhat to DHAT JSON, and back: the same totals, and the same figures of each line. */
+/* From a .dhat to DHAT JSON or JSON lines, and back: the same totals, and the same figures of each
+ * line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,15 +16,21 @@
 #include "proto/profile/verdict.h"
 #include "tests/unit/sample.h"
 
-static char *export(const struct dhat_snapshot *snapshot, size_t *ret_size)
+static char *export_as(const struct dhat_exporter *exporter, const struct dhat_snapshot *snapshot,
+		       size_t *ret_size)
 {
 	const struct dhat_export_options options = { 0 };
 	char *text = NULL;
 	FILE *file = open_memstream(&text, ret_size);
 
-	assert_int_equal(dhat_json_exporter.write(snapshot, &options, file, NULL), 0);
+	assert_int_equal(exporter->write(snapshot, &options, file, NULL), 0);
 	fclose(file);
 	return text;
+}
+
+static char *export(const struct dhat_snapshot *snapshot, size_t *ret_size)
+{
+	return export_as(&dhat_json_exporter, snapshot, ret_size);
 }
 
 static struct dhat_snapshot *import(char *text, size_t size)
@@ -42,6 +49,14 @@ static struct dhat_snapshot *there_and_back(const struct dhat_snapshot *snapshot
 {
 	size_t size;
 	_cleanup_free_ char *text = export(snapshot, &size);
+
+	return import(text, size);
+}
+
+static struct dhat_snapshot *as_lines_and_back(const struct dhat_snapshot *snapshot)
+{
+	size_t size;
+	_cleanup_free_ char *text = export_as(&dhat_jsonl_exporter, snapshot, &size);
 
 	return import(text, size);
 }
@@ -256,6 +271,71 @@ static void test_cut_short(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* ---- JSON lines ---------------------------------------------------------------------------- */
+
+/* Each stack as it read, and its figures. */
+static void assert_same_stacks(const struct dhat_snapshot *snapshot,
+			       const struct dhat_snapshot *back)
+{
+	static const char begin[] = "\"stack_id\":", end[] = ",\"max_is_known";
+	size_t size;
+	_cleanup_free_ char *text = export_as(&dhat_jsonl_exporter, snapshot, &size);
+	_cleanup_free_ char *again = export_as(&dhat_jsonl_exporter, back, &size);
+	size_t found = 0;
+
+	for (char *at = strstr(text, begin); at; at = strstr(at + 1, begin), found++) {
+		_cleanup_free_ char *figures = strndup(at, strstr(at, end) - at);
+
+		if (!strstr(again, figures))
+			fail_msg("%s is not in %s", figures, again);
+	}
+	assert_int_equal(found, back->point_count);
+}
+
+static void test_json_lines(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot(), *back = as_lines_and_back(snapshot);
+	const Dhat__Totals *totals = snapshot->end->totals, *of_lines = back->end->totals;
+
+	assert_same_stacks(snapshot, back);
+	assert_int_equal(of_lines->total_bytes, totals->total_bytes);
+	assert_int_equal(of_lines->live_blocks, totals->live_blocks);
+	assert_int_equal(of_lines->peak_bytes, totals->peak_bytes);
+	assert_int_equal(of_lines->peak_ns, totals->peak_ns);
+	assert_int_equal(back->head->target->pid, snapshot->head->target->pid);
+	assert_int_equal(back->head->taken_unix_ns, snapshot->head->taken_unix_ns);
+	assert_int_equal(back->head->target->observed_since_unix_ns,
+			 snapshot->head->target->observed_since_unix_ns);
+	assert_string_equal(back->head->host, snapshot->head->host);
+	assert_int_equal(dhat_verdict_of(back->end->verdict), DHAT_INEXACT);
+	assert_int_equal(back->end->verdict->n_reasons, 1);
+	assert_true(has_point(back, "", "mmap", "complete"));
+	assert_true(has_point(back, "", "", "no rule"));
+	assert_true(has_point(back, DHAT_LABEL_BEFORE, "", "complete"));
+	assert_non_null(strstr(back->lacks, "addresses"));
+	dhat_snapshot_free(snapshot);
+	dhat_snapshot_free(back);
+}
+
+/* Also at a line's end. */
+static void test_lines_cut_short(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot(), *back = NULL;
+	size_t size;
+	_cleanup_free_ char *text = export_as(&dhat_jsonl_exporter, snapshot, &size);
+
+	for (size_t cut = 1; cut < size - 1;
+	     cut += text[cut] == '\n' || text[cut - 1] == '\n' ? 1 : 5) {
+		_cleanup_fclose_ FILE *file = fmemopen(text, cut, "r");
+		struct dhat_error err = { 0 };
+
+		assert_true(dhat_import(file, "x.jsonl", &back, &err) < 0);
+		assert_null(back);
+		assert_int_equal(err.code, DHAT_EXIT_BAD_FILE);
+	}
+	dhat_snapshot_free(snapshot);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +347,8 @@ int main(void)
 		cmocka_unit_test(test_exact_is_said_twice),
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_json_lines),
+		cmocka_unit_test(test_lines_cut_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

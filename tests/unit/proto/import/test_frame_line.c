@@ -21,14 +21,40 @@ struct expected {
 	uint64_t object_vaddr;
 };
 
-static Dhat__Frame *read_line(const char *line)
+typedef int (*reader)(const char *line, Dhat__Frame *frame);
+
+static Dhat__Frame *read_by(reader read, const char *line)
 {
 	Dhat__Frame *frame = malloc(sizeof(*frame));
 
 	assert_non_null(frame);
 	dhat__frame__init(frame);
-	assert_int_equal(dhat_frame_line_read(line, frame), 0);
+	assert_int_equal(read(line, frame), 0);
 	return frame;
+}
+
+static Dhat__Frame *read_line(const char *line)
+{
+	return read_by(dhat_frame_line_read, line);
+}
+
+static void assert_frame(reader read, const struct expected *expected)
+{
+	Dhat__Frame *frame = read_by(read, expected->line);
+
+	assert_int_equal(frame->address, expected->address);
+	assert_string_equal(frame->object, expected->object);
+	assert_int_equal(frame->object_vaddr, expected->object_vaddr);
+	assert_int_equal(frame->n_locations, expected->function != NULL);
+	if (expected->function) {
+		const Dhat__Location *location = frame->locations[0];
+
+		assert_string_equal(location->function, expected->function);
+		assert_string_equal(location->file, expected->file);
+		assert_int_equal(location->line, expected->source_line);
+		assert_int_equal(location->column, expected->column);
+	}
+	dhat__frame__free_unpacked(frame, NULL);
 }
 
 static void test_forms(void **state)
@@ -74,24 +100,30 @@ static void test_forms(void **state)
 		{ "", 0, "", "", 0, 0, "", 0 },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct expected *expected = &cases[i];
-		Dhat__Frame *frame = read_line(expected->line);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_frame(dhat_frame_line_read, &cases[i]);
+}
 
-		assert_int_equal(frame->address, expected->address);
-		assert_string_equal(frame->object, expected->object);
-		assert_int_equal(frame->object_vaddr, expected->object_vaddr);
-		assert_int_equal(frame->n_locations, expected->function != NULL);
-		if (expected->function) {
-			const Dhat__Location *location = frame->locations[0];
+/* Of JSON lines: without an address. */
+static void test_texts(void **state)
+{
+	static const struct expected cases[] = {
+		{ "mk (leak.c:2)", 0, "mk", "leak.c", 2, 0, "", 0 },
+		{ "f(int) (src/a (1).cc:12)", 0, "f(int)", "src/a (1).cc", 12, 0, "", 0 },
+		{ "h (/usr/lib/x (deleted))", 0, "h", "", 0, 0, "/usr/lib/x (deleted)", 0 },
+		{ "h ([vdso])", 0, "h", "", 0, 0, "[vdso]", 0 },
+		{ "libc.so.6+0x12a4", 0, NULL, NULL, 0, 0, "libc.so.6", 0x12a4 },
+		{ "jitted", 0, "jitted", "", 0, 0, "", 0 },
+		{ "call(void (*)(int))", 0, "call(void (*)(int))", "", 0, 0, "", 0 },
+		{ "(anonymous namespace)::f", 0, "(anonymous namespace)::f", "", 0, 0, "", 0 },
+		{ "operator+(x, y)", 0, "operator+(x, y)", "", 0, 0, "", 0 },
+		{ "f ()", 0, "f ()", "", 0, 0, "", 0 },
+		{ "()", 0, "()", "", 0, 0, "", 0 },
+		{ "", 0, "", "", 0, 0, "", 0 },
+	};
 
-			assert_string_equal(location->function, expected->function);
-			assert_string_equal(location->file, expected->file);
-			assert_int_equal(location->line, expected->source_line);
-			assert_int_equal(location->column, expected->column);
-		}
-		dhat__frame__free_unpacked(frame, NULL);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_frame(dhat_frame_text_read, &cases[i]);
 }
 
 /* What dhatctl has written is written the same again. */
@@ -120,6 +152,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_there_and_back),
 	};
 

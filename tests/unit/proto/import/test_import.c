@@ -149,6 +149,60 @@ static void test_refusals(void **state)
 		assert_refused(cases[i].text, cases[i].said);
 }
 
+#define TOTALS                                                                                     \
+	"{\"type\":\"totals\",\"pid\":7,\"executable\":\"/"                                        \
+	"x\",\"verdict\":\"exact\",\"observed_ns\":9,"                                             \
+	"\"reasons\":[],\"points\":1}\n"
+#define POINT "{\"type\":\"point\",\"live_bytes\":5,\"stack\":[\"f (a.c:1)\",\"[no stack]\"]}\n"
+
+static void test_json_lines(void **state)
+{
+	static const char text[] = TOTALS POINT;
+	struct dhat_snapshot *snapshot;
+	struct dhat_error err;
+
+	assert_int_equal(import_bytes(text, strlen(text), &snapshot, &err), 0);
+	assert_int_equal(snapshot->point_count, 1);
+	assert_int_equal(snapshot->points[0]->live_bytes, 5);
+	assert_int_equal(snapshot->points[0]->n_frames, 1);
+	assert_string_equal(function_of(snapshot, 0, 0), "f");
+	assert_int_equal(dhat_verdict_of(snapshot->end->verdict), DHAT_EXACT);
+	dhat_snapshot_free(snapshot);
+}
+
+static void test_refused_lines(void **state)
+{
+	static const struct {
+		const char *text, *said;
+	} cases[] = {
+		{ TOTALS, "cut short" },
+		{ TOTALS POINT POINT, "more points" },
+		{ TOTALS "{\"type\":\"point\",\"sta", "cut short" },
+		{ POINT TOTALS, "has to come first" },
+		{ TOTALS POINT TOTALS, "more than one profile" },
+		{ "{\"type\":\"difference\"}\n", "difference" },
+		{ TOTALS "{\"type\":\"change\"}\n", "difference" },
+		{ TOTALS "{\"type\":\"pod\"}\n", "neither" },
+		{ TOTALS "[]\n", "neither" },
+		{ TOTALS "{\"type\":\"point\"}\n", "lacks its stack" },
+		{ TOTALS "{\"type\":\"point\",\"stack\":[7]}\n", "lacks its stack" },
+		{ TOTALS "{\"type\":\"point\",\"stack\":[\"\"]}\n", "lacks its stack" },
+		{ TOTALS "{\"type\":\"point\",\"live_bytes\":-1,\"stack\":[]}\n", "negative" },
+		{ TOTALS "{\"type\":\"point\",\"live_bytes\":\"1\",\"stack\":[]}\n", "no number" },
+		{ "{\"type\":\"totals\",\"points\":0,\"verdict\":\"fine\"}\n", "no number" },
+		{ "{\"type\":\"totals\",\"points\":0,\"verdict\":\"exact\",\"pid\":-1}\n",
+		  "negative" },
+		{ "{\"type\":\"totals\",\"points\":0,\"verdict\":\"exact\",\"peak_ns\":1}\n",
+		  "no number" },
+		{ "{\"type\":\"totals\",\"points\":0,\"verdict\":\"exact\",\"live_bytes\":-1}\n",
+		  "negative" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_refused(cases[i].text, cases[i].said);
+	assert_refused("{\"points\":[],\"left_out\":[]}", "stats --json");
+}
+
 /* `count` times `unit` in an array */
 static char *repeated(const char *unit, size_t count)
 {
@@ -180,6 +234,19 @@ static void test_bounds(void **state)
 	assert_refused(quoted, "no dhatFileVersion");
 }
 
+/* Each line alone is small. */
+static void test_bound_of_lines(void **state)
+{
+	enum { COUNT = 1500000 };
+	static const char line[] = "{\"type\":\"point\",\"stack\":[]}\n";
+	_cleanup_free_ char *text = malloc(COUNT * strlen(line) + 1);
+
+	assert_non_null(text);
+	for (size_t i = 0; i < COUNT; i++)
+		strcpy(text + i * strlen(line), line);
+	assert_refused(text, "2 GiB");
+}
+
 /* Sums of a file that lies stay at the largest number. */
 static void test_sums_do_not_wrap(void **state)
 {
@@ -198,7 +265,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_valgrind),	 cmocka_unit_test(test_dhat_rs),
 		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_sums_do_not_wrap),
+		cmocka_unit_test(test_sums_do_not_wrap), cmocka_unit_test(test_json_lines),
+		cmocka_unit_test(test_refused_lines),	 cmocka_unit_test(test_bound_of_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
