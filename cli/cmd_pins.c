@@ -1,11 +1,10 @@
 /* dhatctl pins: what keeps resident memory resident: a leak, a cache, or fragmentation. */
 #include <errno.h>
-#include <string.h>
 
 #include "command.h"
 #include "filtering.h"
-#include "input.h"
 #include "listing.h"
+#include "pages.h"
 #include "pinning.h"
 #include "proto/base/cleanup.h"
 #include "subject.h"
@@ -60,33 +59,6 @@ static const struct argp argp = {
 	.children = children,
 };
 
-#define WHY_NOT "what is in memory was not counted"
-
-static int check(const struct pins_options *wanted, const struct dhat_snapshot *snapshot,
-		 struct dhat_error *err)
-{
-	const Dhat__Target *target = snapshot->head->target;
-	const char *why = NULL;
-
-	if (snapshot->head->has_pages)
-		return 0;
-	if (wanted->subject.path)
-		return dhat_error_set(err, ENODATA, DHAT_EXIT_FAILED,
-				      "%s says nothing of pages: `dhatctl snapshot -o FILE.dhat' "
-				      "of a process that is watched does",
-				      wanted->subject.path);
-	for (size_t i = 0; i < snapshot->end->n_notes; i++)
-		if (!strncmp(snapshot->end->notes[i], WHY_NOT, strlen(WHY_NOT)))
-			why = snapshot->end->notes[i];
-	if (why)
-		return dhat_error_set(err, ENODATA, DHAT_EXIT_FAILED, "process %u: %s", target->pid,
-				      why);
-	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-			      "process %u is watched no more (%s): what keeps its memory can be "
-			      "told of one that is; `dhatctl stats' shows what was live",
-			      target->pid, target->state);
-}
-
 static int report(struct pins_options *wanted, const struct dhat_snapshot *snapshot)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
@@ -122,7 +94,7 @@ static int run(struct pins_options *wanted, struct dhat_error *err)
 	int r = subject_fetch(&wanted->subject, &wanted->common, "pins", &snapshot, err);
 
 	if (r == 0)
-		r = check(wanted, snapshot, err);
+		r = pages_check(snapshot, wanted->subject.path, err);
 	if (r < 0)
 		return r;
 	r = report(wanted, snapshot);

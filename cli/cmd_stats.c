@@ -26,7 +26,7 @@ struct stats {
 	struct listing list;
 	struct trim_options trim;
 	struct dhat_filter filter;
-	bool without_names, has_key, has_ages, has_sizes, is_temporary;
+	bool without_names, has_key, has_ages, has_sizes, has_pages, is_temporary;
 	uint64_t older_ns; /* 0: of any age */
 	const char *since; /* a mark, or a file */
 };
@@ -40,7 +40,8 @@ enum {
 	KEY_OLDER,
 	KEY_AGES,
 	KEY_SIZES,
-	KEY_TEMPORARY
+	KEY_TEMPORARY,
+	KEY_PAGES
 };
 
 static const struct argp_option options[] = {
@@ -57,6 +58,10 @@ static const struct argp_option options[] = {
 	  "Show of each row how old its blocks are, and how long those had lived that were freed",
 	  2 },
 	{ "sizes", KEY_SIZES, 0, 0, "Show how large the live blocks are, of all and of each row",
+	  2 },
+	{ "pages", KEY_PAGES, 0, 0,
+	  "Show of each row what of it is in memory, swapped out, or neither; and what "
+	  "else is on its pages",
 	  2 },
 	{ "sort", KEY_SORT, "KEY", 0,
 	  "Sort by bytes: live (now), total (ever), peak (at t-gmax), max (each one's own "
@@ -101,6 +106,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_SIZES:
 		stats->has_sizes = true;
+		return 0;
+	case KEY_PAGES:
+		stats->has_pages = true;
 		return 0;
 	case KEY_SORT:
 		stats->has_key = true;
@@ -218,6 +226,7 @@ static int fetch(const struct stats *stats, struct programs *programs, const uin
 		wanted.without_names = stats->without_names;
 		wanted.with_ages = stats->has_ages || stats->has_sizes || stats->older_ns;
 		wanted.older_ns = stats->older_ns;
+		wanted.with_pages = stats->has_pages;
 		r = client_snapshot(stats->common.socket_path, &wanted, &snapshot, &why);
 		if (snapshot)
 			r = programs_add(programs, snapshot, &why);
@@ -301,6 +310,8 @@ static int run(struct stats *stats, struct dhat_error *err)
 		.older_ns = stats->older_ns,
 		.has_ages = stats->has_ages,
 		.has_sizes = stats->has_sizes,
+		.has_pages = stats->has_pages,
+		.path = stats->paths ? stats->paths[0] : NULL,
 	};
 	_cleanup_(programs_deinit) struct programs programs = { 0 };
 	int r = collect(stats, &programs, err);

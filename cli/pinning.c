@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "filtering.h"
+#include "pages.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
@@ -323,22 +324,11 @@ static struct json_object *lines_as_json(const struct dhat_rendering *table,
 static struct json_object *row_as_json(const struct dhat_rendering *table,
 				       const struct dhat_rendered_point *point)
 {
-	struct json_object *object = json_object_new_object(), *ages = json_object_new_object();
-	const struct dhat_point_pages *pages = &point->pages;
+	struct json_object *object = json_object_new_object();
 
 	add(object, "live_bytes", point->live_bytes);
 	add(object, "live_blocks", point->live_blocks);
-	add(object, "resident_bytes", pages->resident_bytes);
-	add(object, "swapped_bytes", pages->swapped_bytes);
-	add(object, "untouched_bytes", pages->untouched_bytes);
-	add(object, "beside_bytes", pages->beside_bytes);
-	add(object, "alone_bytes", pages->alone_bytes);
-	add(object, "highest_blocks", pages->highest_blocks);
-	add(object, "highest_bytes", pages->highest_bytes);
-	for (uint8_t i = 0; i < DHAT_PAGE_AGES; i++)
-		if (pages->beside_ages[i])
-			add(ages, dhat_page_age_name(i), pages->beside_ages[i]);
-	json_object_object_add(object, "beside_ages", ages);
+	pages_add_json(object, &point->pages);
 	json_object_object_add(object, "lines", lines_as_json(table, point));
 	return object;
 }

@@ -5,6 +5,7 @@
 
 #include "histograms.h"
 #include "names_hint.h"
+#include "pages.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
@@ -107,6 +108,8 @@ static struct json_object *point_as_json(const struct dhat_rendering *table,
 		histograms_add_json(object, point);
 	if (survivors->figures)
 		survivors_add_json(object, survivors, point);
+	if (table->snapshot->head->has_pages)
+		pages_add_json(object, &point->pages);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
 	if (table->style.by == DHAT_BY_STACK) {
@@ -224,7 +227,8 @@ static void print(const struct report *report, struct dhat_rendering *table,
 					   .top = report->rows.top,
 					   .has_ages = report->has_ages,
 					   .has_sizes = report->has_sizes,
-					   .survivors = survivors };
+					   .survivors = survivors,
+					   .has_pages = report->has_pages };
 	struct screen screen;
 
 	screen_init(&screen, stdout);
@@ -351,6 +355,8 @@ int report_check(const struct report *report, const struct dhat_snapshot *snapsh
 		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 				      "temporary blocks are not known of this profile: the dhatd "
 				      "that made it was older, or of several one was");
+	if (report->has_pages && pages_check(snapshot, report->path, err) < 0)
+		return -ENODATA;
 	return find_births(report, snapshot, &unused, err);
 }
 

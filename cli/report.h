@@ -15,7 +15,8 @@ struct report {			  /* how */
 	/* of what was allocated since a mark, or between two; NULL: of all */
 	const char *since, *before;
 	uint64_t older_ns; /* of what is at least so old; 0: of any age */
-	bool has_ages, has_sizes;
+	bool has_ages, has_sizes, has_pages;
+	const char *path; /* of the file that a single profile is from; NULL: of none */
 };
 
 /* Is there what it asks of a profile? */

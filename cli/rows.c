@@ -5,6 +5,7 @@
 
 #include "births.h"
 #include "histograms.h"
+#include "pages.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 #include "proto/base/units.h"
@@ -457,6 +458,8 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 		else
 			print_figures(screen, table, i, sum, options);
 		print_row(screen, table, table->points[i], columns);
+		if (options->has_pages)
+			pages_print(screen, &table->points[i]->pages);
 		if (options->has_ages)
 			histograms_print_ages(screen, table, table->points[i]);
 		if (options->survivors)

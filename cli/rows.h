@@ -8,6 +8,7 @@ struct rows_options {
 	enum ranking_key key;
 	size_t top;			   /* at most so many */
 	bool has_ages, has_sizes;	   /* with histograms; the table has them */
+	bool has_pages;			   /* with what is in memory; the snapshot has it */
 	const struct survivors *survivors; /* shown, too; NULL: not */
 };
 

@@ -38,8 +38,7 @@ static void take_suffix(struct word *word, const char *suffix)
 {
 	size_t length = strlen(suffix);
 
-	if (word->length >= length &&
-	    !strncmp(word->text + word->length - length, suffix, length))
+	if (word->length >= length && !strncmp(word->text + word->length - length, suffix, length))
 		word->length -= length;
 }
 
@@ -139,8 +138,9 @@ static void take_pod(struct word word, char ret[CONTAINER_POD_CHARS])
 static const struct {
 	const char *prefix, *runtime;
 } runtimes[] = {
-	{ "docker", "docker" },	 { "cri-containerd", "containerd" }, { "nerdctl", "containerd" },
-	{ "crio", "cri-o" },	 { "libpod", "podman" },	     { "libpod_parent", "podman" },
+	{ "docker", "docker" },	     { "cri-containerd", "containerd" },
+	{ "nerdctl", "containerd" }, { "crio", "cri-o" },
+	{ "libpod", "podman" },	     { "libpod_parent", "podman" },
 };
 
 static bool set_id(struct container *ret, const char *runtime, struct word id)
@@ -284,6 +284,5 @@ bool container_is_meant(const struct container *container, const char *word)
 	word = without_scheme(word);
 	if (!strcmp(word, container->id) || !strcmp(word, container->pod))
 		return true;
-	return container_has_digits(container) &&
-	       !strncmp(word, container->id, strlen(word));
+	return container_has_digits(container) && !strncmp(word, container->id, strlen(word));
 }

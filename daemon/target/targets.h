@@ -43,7 +43,8 @@ struct targets_listener {
 	void (*changed)(void *context);
 	void *context;
 };
-/* Of those that have ended at most so many stay; the oldest go. 0: all stay. Before the first target. */
+/* Of those that have ended at most so many stay; the oldest go. 0: all stay. Before the first
+ * target. */
 void targets_keep_ended(struct targets *targets, size_t count);
 /* At most one; before the first target. */
 void targets_listen(struct targets *targets, const struct targets_listener *listener);

@@ -111,21 +111,32 @@ def test_whole_free_pages_are_what_malloc_trim_gives_back(daemon, ctl):
 def test_what_was_never_touched_or_given_back(daemon, ctl):
     """And looking at it changes nothing."""
     heap = Heap(daemon, "untouched")
-    rollup = Path(f"/proc/{heap.pid}/smaps_rollup")
-    before = rollup.read_text()
+    heap.do("nothing")  # so that it has been wherever it waits now
+
+    def memory():
+        text = Path(f"/proc/{heap.pid}/smaps_rollup").read_text() + Path(f"/proc/{heap.pid}/status").read_text()
+        # what it shares with others (Pss) changes when these come and go
+        return re.findall(r"^(?:Rss|Pss_Anon|Anonymous|Swap|VmPTE):\s+\d+", text, re.M)
+    before = memory()
+    assert len(before) == 5
     answer, pages = told(ctl)
-    assert rollup.read_text() == before
+    assert memory() == before
     row = row_of(answer, "make_untouched")
     size = (2 << 20) + 5000
     assert row["live_bytes"] == 8 * size
     assert pages["resident_bytes"] == heap.kernel()
     assert pages["swapped_bytes"] == row["swapped_bytes"] == heap.kernel("Swap")
     assert row["resident_bytes"] + row["swapped_bytes"] + row["untouched_bytes"] == 8 * size
-    # of eight two whole ones and four halves, less what two of these gave back; and ends of pages
+    # of eight two whole ones, of which some was swapped out if it could be, and four halves, less what two of
+    # these gave back; and ends of pages
     touched = 2 * size + 4 * (size // 2) - 2 * 50 * PAGE
-    assert touched <= row["resident_bytes"] <= touched + 8 * 2 * PAGE
-    stats = ctl("stats").out
-    assert "not in memory" not in stats
+    assert touched <= row["resident_bytes"] + row["swapped_bytes"] <= touched + 8 * 2 * PAGE
+    stats = ctl("stats", "--pages").out
+    assert "never touched, or given back" in stats
+    point = next(p for p in ctl("stats", "--pages", "--json").json()["points"] if p["live_bytes"] == 8 * size)
+    assert [point[name] for name in ("resident_bytes", "swapped_bytes", "untouched_bytes")] == [
+        row[name] for name in ("resident_bytes", "swapped_bytes", "untouched_bytes")]
+    assert "in memory" not in ctl("stats").out
 
 
 @pytest.mark.parametrize("pattern", ["leak", "cache"])
@@ -183,9 +194,11 @@ def test_a_process_that_has_ended_and_a_file(daemon, ctl, tmp_path):
     kept = ctl("pins", tmp_path / "now.dhat", "--json").json()
     assert kept["pages"] == live["pages"] and kept["keeps"] == "fragmentation"
     refused = ctl("pins", tmp_path / "now.json", ok=False)
-    assert refused.status and "says nothing of pages" in refused.err
-    heap.process.proc.stdin.close()
-    assert heap.process.wait() == 0
+    assert refused.status == 11 and "says nothing of pages" in refused.err
+    assert ctl("stats", "--pages", tmp_path / "now.json", ok=False).err == refused.err.replace("pins", "stats")
+    ctl("detach", "--pid", heap.pid)
+    refused = ctl("pins", ok=False)
+    assert refused.status == 3 and "watched no more (detached)" in refused.err
 
 
 def test_late_attach_does_not_take_unknown_blocks_for_free(daemon, ctl, target):

@@ -13,6 +13,7 @@
 #include "ledger.h"
 
 #define PAGE 4096ul
+#define ADVICE_PAGEOUT 21 /* Linux 5.4 */
 #define MOST 40000
 
 static void *kept[MOST], *filling[MOST];
@@ -78,7 +79,8 @@ static void make_top(void)
 	free_all(filling, &filling_count);
 }
 
-/* Large ones: written to, half of it, given back in part, never touched. */
+/* Large ones: written to and swapped out in part, half written to, given back in part, never
+ * touched. */
 static void make_untouched(void)
 {
 	for (int i = 0; i < 8; i++) {
@@ -90,6 +92,8 @@ static void make_untouched(void)
 		kept[kept_count++] = block;
 		memset(block, 0x5a, i % 4 == 0 ? bytes : i % 4 == 3 ? 0 : bytes / 2);
 		page = (char *)(((uintptr_t)block + PAGE - 1) & -PAGE);
+		if (i % 4 == 0) /* where there is swap space, else it stays */
+			madvise(page + 10 * PAGE, 50 * PAGE, ADVICE_PAGEOUT);
 		if (i % 4 == 2)
 			CHECK(madvise(page + 10 * PAGE, 50 * PAGE, MADV_DONTNEED) == 0);
 	}

@@ -25,32 +25,40 @@ static const struct {
 	/* Docker: systemd's cgroups, its own, and v1, where some hierarchies are not used */
 	{ "0::/system.slice/docker-" ID ".scope\n", "docker", ID, "" },
 	{ "0::/docker/" ID "\n", "docker", ID, "" },
-	{ "12:memory:/docker/" ID "\n11:cpu,cpuacct:/docker/" ID "\n0::/system.slice/x.service\n", "docker", ID, "" },
+	{ "12:memory:/docker/" ID "\n11:cpu,cpuacct:/docker/" ID "\n0::/system.slice/x.service\n",
+	  "docker", ID, "" },
 	{ "13:misc:/\n12:memory:/docker/" ID "\n", "docker", ID, "" },
 	{ "0::/docker/" ID "/system.slice/ssh.service\n", "docker", ID, "" },
 	{ "0::/../docker-" ID ".scope\n", "docker", ID, "" }, /* read inside another one */
 	/* Kubernetes */
-	{ "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD_IN_SLICE ".slice/cri-containerd-" ID
-	  ".scope\n",
+	{ "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD_IN_SLICE
+	  ".slice/cri-containerd-" ID ".scope\n",
 	  "containerd", ID, POD },
-	{ "0::/kubepods.slice/kubepods-pod" POD_IN_SLICE ".slice/crio-" ID ".scope/container\n", "cri-o", ID, POD },
+	{ "0::/kubepods.slice/kubepods-pod" POD_IN_SLICE ".slice/crio-" ID ".scope/container\n",
+	  "cri-o", ID, POD },
 	{ "0::/kubepods/besteffort/pod" POD "/" ID "\n", "container", ID, POD },
-	{ "0::/kubepods.slice/kubepods-pod" STATIC_POD ".slice/cri-containerd-" ID ".scope\n", "containerd", ID, STATIC_POD },
-	{ "0::/system.slice/containerd.service/kubepods-burstable-pod" POD_IN_SLICE ".slice:cri-containerd:" ID "\n",
+	{ "0::/kubepods.slice/kubepods-pod" STATIC_POD ".slice/cri-containerd-" ID ".scope\n",
+	  "containerd", ID, STATIC_POD },
+	{ "0::/system.slice/containerd.service/kubepods-burstable-pod" POD_IN_SLICE
+	  ".slice:cri-containerd:" ID "\n",
 	  "containerd", ID, POD },
 	/* kind: a node is a container, too */
-	{ "0::/docker/" OTHER "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" POD_IN_SLICE
+	{ "0::/docker/" OTHER
+	  "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" POD_IN_SLICE
 	  ".slice/cri-containerd-" ID ".scope\n",
 	  "containerd", ID, POD },
 	{ "0::/kubepods/pod" POD "/" OTHER "/docker/" ID "\n", "docker", ID, POD },
 	/* Podman, root's and a user's */
 	{ "0::/machine.slice/libpod-" ID ".scope/container\n", "podman", ID, "" },
-	{ "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" ID ".scope\n", "podman", ID, "" },
+	{ "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" ID ".scope\n",
+	  "podman", ID, "" },
 	{ "0::/libpod_parent/libpod-" ID "\n", "podman", ID, "" },
-	{ "0::/machine.slice/machine-libpod_pod_" OTHER ".slice/libpod-" ID ".scope\n", "podman", ID, "" },
+	{ "0::/machine.slice/machine-libpod_pod_" OTHER ".slice/libpod-" ID ".scope\n", "podman",
+	  ID, "" },
 	{ "0::/system.slice/nerdctl-" ID ".scope\n", "containerd", ID, "" },
 	/* machines */
-	{ "0::/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service\n", "nspawn", "web", "" },
+	{ "0::/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service\n",
+	  "nspawn", "web", "" },
 	{ "0::/machine.slice/machine-web\\x2d1.scope/payload\n", "machine", "web-1", "" },
 	{ "0::/lxc.payload.db/init.scope\n", "lxc", "db", "" },
 	{ "0::/lxc.payload/db\n", "lxc", "db", "" },
@@ -98,7 +106,9 @@ static void test_what_is_in_none(void **state)
 		"0::/machine.slice/machine-a\\x1b[31m.scope\n",
 		"0::/lxc/\n",
 		"0::/machine.slice/machine-.scope\n",
-		"0::/lxc/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+		"0::/lxc/"
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -112,7 +122,10 @@ static void test_what_is_in_none(void **state)
 
 static void test_pods_that_are_none(void **state)
 {
-	static const char *const pods[] = { "podman", "pod", "podA" POD, "kubepods-pod-" ID ".slice",
+	static const char *const pods[] = { "podman",
+					    "pod",
+					    "podA" POD,
+					    "kubepods-pod-" ID ".slice",
 					    "pod0a1b2c3d-4e5f-6071-8293_a4b5c6d7e8f90",
 					    "pod0a1b2c3d04e5f-6071-8293-a4b5c6d7e8f9" };
 
@@ -178,9 +191,12 @@ static void test_processes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paths), cmocka_unit_test(test_what_is_in_none),
-		cmocka_unit_test(test_pods_that_are_none), cmocka_unit_test(test_meant),
-		cmocka_unit_test(test_words), cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_what_is_in_none),
+		cmocka_unit_test(test_pods_that_are_none),
+		cmocka_unit_test(test_meant),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_processes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
