@@ -344,6 +344,7 @@ install: all	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 644 -t $(share)/grafana daemon/share/grafana/*.json
 	$(Q)sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' daemon/share/systemd/dhatd.service >$(units)/dhatd.service
 	$(Q)chmod 644 $(units)/dhatd.service
+	$(Q)[ -e $(DESTDIR)/etc/dhatd.conf ] || install -D -m 644 daemon/share/dhatd.conf $(DESTDIR)/etc/dhatd.conf
 
 uninstall:	## remove what install put there, and what dhatd has kept in /var/cache
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/dhatd $(DESTDIR)$(PREFIX)/bin/dhatctl \

@@ -13,6 +13,7 @@
 #include "daemon/target/targets.h"
 #include "daemon/watch/recorder.h"
 #include "options.h"
+#include "watches.h"
 
 struct dhatd {
 	struct dhatd_options options;
@@ -27,6 +28,7 @@ struct dhatd {
 	struct http_server *http; /* NULL: not asked for */
 	struct discover *discover;
 	struct recorder *recorder;
+	struct watches *watches; /* NULL: there is no --config */
 	struct requests_context requests;
 	uint64_t next_sign_ns;			 /* of life, for a service manager */
 	enum dhat_exit judged;			 /* what became of the conditions of `run` */
@@ -38,10 +40,14 @@ struct dhatd {
 
 /* Keep a profile of each target now. */
 #define SIGNAL_KEEP SIGUSR2
+/* With --config: read it again. */
+#define SIGNAL_RELOAD SIGHUP
 /* Any other of those that are held back: dhatd is to end. */
-static inline bool dhatd_is_end(int signal_number)
+static inline bool dhatd_is_end(const struct dhatd *dhatd, int signal_number)
 {
-	return signal_number > 0 && signal_number != SIGNAL_CHANGED && signal_number != SIGNAL_KEEP;
+	return signal_number > 0 && signal_number != SIGNAL_CHANGED &&
+	       signal_number != SIGNAL_KEEP &&
+	       (signal_number != SIGNAL_RELOAD || !dhatd->options.config_path);
 }
 
 /* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for

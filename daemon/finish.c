@@ -66,7 +66,7 @@ static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
 					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
 			was_told = true;
 			signal_number = sigtimedwait(set, NULL, &interval);
-			is_over = dhatd_is_end(signal_number);
+			is_over = dhatd_is_end(dhatd, signal_number);
 		}
 		target_unref(list[i]);
 	}
@@ -77,8 +77,10 @@ static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
 static void stop_attaching(struct dhatd *dhatd)
 {
 	discover_stop(dhatd->discover);
+	watches_stop(dhatd->watches);
 	targets_close(dhatd->targets); /* nor does anybody wait for tables */
 	discover_free(take_ptr(dhatd->discover));
+	watches_free(take_ptr(dhatd->watches));
 	targets_settle(dhatd->targets);
 }
 
@@ -129,7 +131,7 @@ static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target
 				"tries once more, and ends dhatd",
 				(int)target_pid(list[i]), dhatd->options.socket_path,
 				(int)target_pid(list[i]));
-	while (sigwait(set, &signal_number) || !dhatd_is_end(signal_number))
+	while (sigwait(set, &signal_number) || !dhatd_is_end(dhatd, signal_number))
 		;
 	*err = (struct dhat_error){ 0 };
 	return write_profiles(dhatd, list, count, is_kept, &lost, err);

@@ -89,6 +89,19 @@ static uint64_t give_signs(struct dhatd *dhatd)
 	return dhatd->next_sign_ns - now_ns;
 }
 
+/* A mistake in it changes nothing. */
+static void reload(struct dhatd *dhatd)
+{
+	struct dhat_error err = { 0 };
+
+	notify_reloading();
+	if (watches_load(dhatd->watches, &err))
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s; all goes on as before", err.message);
+	else
+		dhat_say("dhatd", "read %s again", dhatd->options.config_path);
+	notify("READY=1");
+}
+
 static void serve(struct dhatd *dhatd, const sigset_t *set)
 {
 	int signal_number;
@@ -99,7 +112,9 @@ static void serve(struct dhatd *dhatd, const sigset_t *set)
 		signal_number = wait_for_signal(set, give_signs(dhatd));
 		if (signal_number == SIGNAL_KEEP)
 			recorder_keep_all(dhatd->recorder);
-	} while (!dhatd_is_end(signal_number));
+		if (signal_number == SIGNAL_RELOAD && dhatd->watches)
+			reload(dhatd);
+	} while (!dhatd_is_end(dhatd, signal_number));
 }
 
 /* One process's failure does not stop the next. */

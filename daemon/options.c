@@ -12,6 +12,8 @@
 #include "proto/base/qualifiers.h"
 #include "proto/base/say.h"
 #include "proto/base/similar.h"
+#include "proto/base/text.h"
+#include "proto/base/texts.h"
 #include "proto/base/units.h"
 
 /* Options without a letter have keys beyond the characters. */
@@ -22,6 +24,8 @@ enum {
 	KEY_NAME,
 	KEY_COMMAND,
 	KEY_MAX_TARGETS,
+	KEY_UNIT,
+	KEY_CONFIG,
 	KEY_DEBUGINFOD,
 	KEY_DEBUGINFOD_SECONDS,
 	KEY_USAGE,
@@ -61,6 +65,8 @@ static const struct argp_option match_options[] = {
 	{ "cgroup", KEY_CGROUP, "PATH", 0, "All processes of a control group", 1 },
 	{ "container", KEY_CONTAINER, "ID", 0,
 	  "All processes of a container, or of a pod by its UID", 1 },
+	{ "unit", KEY_UNIT, "NAME", 0, "All processes of a unit of systemd, such as nginx.service",
+	  1 },
 	{ "max-targets", KEY_MAX_TARGETS, "N", 0, "Of these at most N at a time (default 16)", 1 },
 	{ 0 },
 };
@@ -79,6 +85,12 @@ static const struct argp_option assert_options[] = {
 	  "status "
 	  "is 15 if it does not hold; may be given several times",
 	  2 },
+	{ 0 },
+};
+
+static const struct argp_option serve_options[] = {
+	{ "config", KEY_CONFIG, "FILE", 0,
+	  "Watch the processes that the sections of this file name: dhatd.conf in dhatd(8)", 1 },
 	{ 0 },
 };
 
@@ -184,6 +196,9 @@ static error_t parse_match(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_CONTAINER:
 		options->match.container = arg;
+		return 0;
+	case KEY_UNIT:
+		options->match.unit = arg;
 		return 0;
 	case KEY_MAX_TARGETS:
 		return parse_max_targets(state, options, arg);
@@ -428,6 +443,9 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 	case 'o':
 		options->output_path = arg;
 		return 0;
+	case KEY_CONFIG:
+		options->config_path = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 		return parse_argument(state, options, arg);
 	case ARGP_KEY_ARGS: /* the first argument that is no option, and all behind it */
@@ -442,8 +460,8 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 		if (options->command == DHATD_ATTACH && !options->pid_count &&
 		    !match_is_asked(&options->match)) {
 			argp_error(state,
-				   "attach to what? give --pid, --name, --command, --cgroup or "
-				   "--container");
+				   "attach to what? give --pid, --name, --command, --cgroup, "
+				   "--unit or --container");
 			return EINVAL;
 		}
 		return 0;
@@ -478,8 +496,10 @@ static const struct {
 	{ "serve",
 	  "dhatd serve",
 	  DHATD_SERVE,
-	  { .parser = parse_command,
-	    .doc = "Answer dhatctl; targets are added by `dhatctl attach`.",
+	  { .options = serve_options,
+	    .parser = parse_command,
+	    .doc = "Answer dhatctl; targets are added by `dhatctl attach`, and by --config, which "
+		   "is read again at SIGHUP.",
 	    .children = serve_children } },
 	{ "plan",
 	  "dhatd plan",
@@ -649,6 +669,108 @@ void dhatd_options_deinit(struct dhatd_options *options)
 	dhat_attach_options_deinit(&options->attach);
 	dhat_gate_deinit(&options->gate);
 	watch_options_deinit(&options->watch);
+	texts_free(options->words);
 	free(options->pids);
 	memset(options, 0, sizeof(*options));
+}
+
+/* ---- lines of a file ------------------------------------------------------------------------- */
+
+static const struct argp_child line_children[] = {
+	{ .argp = &match_argp }, { .argp = &dhat_attach_argp }, { .argp = &watch_argp }, { 0 }
+};
+
+/* Complaints are the caller's to tell. */
+static error_t parse_line(int key, char *arg, struct argp_state *state)
+{
+	struct dhatd_options *options = state->input;
+
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	give_inputs(state, options);
+	state->err_stream = options->complaints;
+	return 0;
+}
+
+static const struct argp line_argp = { .parser = parse_line, .children = line_children };
+
+static const struct argp_option *find_key(const char *name, struct dhat_similar *similar)
+{
+	for (const struct argp_child *child = line_children; child->argp; child++)
+		for (const struct argp_option *option = child->argp->options; option->name;
+		     option++) {
+			dhat_similar_consider(similar, option->name);
+			if (!strcmp(option->name, name))
+				return option;
+		}
+	return NULL;
+}
+
+/* The first line of what argp has to say, without the name that it puts before it. */
+static int pass_complaint(const char *place, const char *text, struct dhat_error *err)
+{
+	size_t skipped = strlen(dhat_text_base_name(place)) + strlen(": ");
+
+	if (strlen(text) < skipped)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE, "%s: cannot be used", place);
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE, "%s: %.*s", place,
+			      (int)strcspn(text + skipped, "\n"), text + skipped);
+}
+
+static int parse_word(const char *place, const char *word, struct dhatd_options *options,
+		      struct dhat_error *err)
+{
+	char *argv[] = { without_qualifiers(place), without_qualifiers(word), NULL };
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	int error;
+
+	options->complaints = open_memstream(&text, &size);
+	if (!options->complaints)
+		return dhat_error_errno(err, errno, "%s", place);
+	error = argp_parse(&line_argp, 2, argv, ARGP_NO_EXIT | ARGP_NO_HELP, NULL, options);
+	fclose(options->complaints);
+	options->complaints = NULL;
+	return error ? pass_complaint(place, text, err) : 0;
+}
+
+int dhatd_options_parse_key(const char *place, const char *key, const char *value,
+			    struct dhatd_options *options, struct dhat_error *err)
+{
+	struct dhat_similar similar = { .word = key };
+	const struct argp_option *option = find_key(key, &similar);
+	_cleanup_free_ char *word = NULL;
+
+	if (!option && similar.best)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s: there is no %s; did you mean %s?", place, key,
+				      similar.best);
+	if (!option)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s: there is no %s; options of `dhatd attach' are known, "
+				      "without --",
+				      place, key);
+	if (!option->arg && strcmp(value, "yes") && strcmp(value, "no"))
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE, "%s: %s = yes or no is wanted",
+				      place, key);
+	if (!option->arg && !strcmp(value, "no"))
+		return 0;
+	if (!strcmp(key, "record"))
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "%s: record is for all: --record of the command line", place);
+	if (asprintf(&word, "--%s%s%s", key, option->arg ? "=" : "", option->arg ? value : "") <
+	    0) {
+		word = NULL;
+		return dhat_error_errno(err, ENOMEM, "%s", place);
+	}
+	if (texts_add(&options->words, word))
+		return dhat_error_errno(err, ENOMEM, "%s", place);
+	for (size_t i = 0;; i++) /* the last: what is kept points into it */
+		if (!options->words[i + 1])
+			return parse_word(place, options->words[i], options, err);
+}
+
+void dhatd_options_settle(struct dhatd_options *options)
+{
+	fill_target(options);
 }

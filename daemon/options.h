@@ -2,6 +2,7 @@
 /* options: dhatd's command line. Pure, but that help and complaints are printed. */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "daemon/http/options.h"
@@ -31,6 +32,7 @@ struct dhatd_options {
 	struct match_options match; /* attach, plan; expressions that compile */
 	uint32_t max_targets;	    /* attach; 0: the default */
 	char **program;		 /* run: what follows the options, NULL-terminated; part of argv */
+	const char *config_path; /* serve; NULL: none */
 	const char *socket_path; /* never NULL: --socket, else $DHATD_SOCKET, else the default */
 	const char *output_path; /* NULL: none */
 	bool as_json;		 /* plan, ps, repair */
@@ -44,6 +46,10 @@ struct dhatd_options {
 	struct target_options target;	 /* borrows from attach */
 	struct dhat_attach_options attach;
 	struct watch_options watch;
+
+	/* of dhatd_options_parse_key() */
+	char **words;	  /* what it was given, owned: options point into it */
+	FILE *complaints; /* private */
 };
 
 /* Strings point into argv, the environment or static memory. On a wrong command line: says why and
@@ -51,3 +57,10 @@ struct dhatd_options {
  * by dhatd_options_deinit() in any case. */
 int dhatd_options_parse(int argc, char **argv, struct dhatd_options *ret);
 void dhatd_options_deinit(struct dhatd_options *options);
+
+/* One option of `dhatd attach` as files have it: "KEY = VALUE", flags with yes or no. Added to
+ * *options, zeroed before the first; after the last dhatd_options_settle() fills in what follows
+ * from them. place: "FILE:12", for complaints. */
+int dhatd_options_parse_key(const char *place, const char *key, const char *value,
+			    struct dhatd_options *options, struct dhat_error *err);
+void dhatd_options_settle(struct dhatd_options *options);

@@ -158,6 +158,7 @@ void dhatd_deinit(struct dhatd *dhatd)
 	if (dhatd->worker)
 		worker_stop(dhatd->worker);
 	discover_free(dhatd->discover);
+	watches_free(dhatd->watches);
 	http_server_free(dhatd->http);
 	pages_free(dhatd->pages);
 	control_free(dhatd->control);
@@ -202,6 +203,22 @@ static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
 	return 0;
 }
 
+static int start_watches(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct watches_options options = {
+		.path = dhatd->options.config_path,
+		.targets = dhatd->targets,
+		.recorder = dhatd->recorder,
+		.settings = &dhatd->options.watch.settings,
+	};
+	int error;
+
+	if (!options.path)
+		return 0;
+	error = watches_new(&options, &dhatd->watches, err);
+	return error ? error : watches_load(dhatd->watches, err);
+}
+
 static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct dhatd_options *options = &dhatd->options;
@@ -214,6 +231,8 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 				       err);
 	if (error == 0)
 		error = start_discovery(dhatd, err);
+	if (error == 0)
+		error = start_watches(dhatd, err);
 	if (error == 0) {
 		dhat_say("dhatd", "answering at %s", options->socket_path);
 		if (dhatd->http)
@@ -238,7 +257,7 @@ static void *wait_for_interruption(void *context)
 	int signal_number = 0;
 
 	while (!atomic_load(&dhatd->has_started)) {
-		if (sigwait(starting->set, &signal_number) || !dhatd_is_end(signal_number))
+		if (sigwait(starting->set, &signal_number) || !dhatd_is_end(dhatd, signal_number))
 			continue;
 		atomic_store(&dhatd->is_interrupted, true);
 		targets_close(dhatd->targets); /* what is discovered meanwhile is not attached to */

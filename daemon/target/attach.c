@@ -89,6 +89,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	target->pid = pid;
 	target->services = *services;
 	target->options = *options;
+	atomic_store(&target->watch, options->watch);
 	target->options.link = NULL;
 	target->options.custom = options->custom ? texts_copy(options->custom) : NULL;
 	if (options->custom && !target->options.custom)

@@ -49,7 +49,8 @@ static bool is_settled(struct discover *discover, pid_t pid)
 		return false;
 	state = target_state_of(target);
 	is_settled =
-		state == TARGET_ATTACHED || (state == TARGET_DETACHED && target_is_there(target));
+		state == TARGET_ATTACHED || (state == TARGET_DETACHED && target_is_there(target) &&
+					     target_watch(target) != TARGET_NO_WATCH);
 	target_unref(target);
 	return is_settled;
 }

@@ -19,10 +19,9 @@ void match_describe(const struct match_options *options, char *ret, size_t size)
 	const struct {
 		const char *option, *value;
 	} parts[] = {
-		{ "--name", options->name_regex },
-		{ "--command", options->command_regex },
-		{ "--cgroup", options->cgroup_path },
-		{ "--container", options->container },
+		{ "--name", options->name_regex },    { "--command", options->command_regex },
+		{ "--cgroup", options->cgroup_path }, { "--container", options->container },
+		{ "--unit", options->unit },
 	};
 	size_t used = 0;
 
@@ -115,6 +114,33 @@ static bool matches_container(const struct match *match, pid_t pid)
 	return container_is_meant(&container, match->options.container);
 }
 
+/* Is it a folder of the path? */
+static bool has_folder(const char *path, const char *name, const char *suffix)
+{
+	size_t length = strlen(name);
+
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		const char *at = slash + 1, *end = at + strcspn(at, "/\n");
+
+		if (strncmp(at, name, length) == 0 &&
+		    strncmp(at + length, suffix, strlen(suffix)) == 0 &&
+		    at + length + strlen(suffix) == end)
+			return true;
+	}
+	return false;
+}
+
+static bool matches_unit(const struct match *match, pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *unit = match->options.unit;
+
+	if (!unit)
+		return true;
+	return proc_read(pid, "cgroup", &text, NULL) == 0 &&
+	       has_folder(text, unit, strchr(unit, '.') ? "" : ".service");
+}
+
 enum match_answer match_process(const struct match *match, pid_t pid)
 {
 	char executable[PATH_MAX] = "";
@@ -123,7 +149,8 @@ enum match_answer match_process(const struct match *match, pid_t pid)
 	    !executable[0])
 		return MATCH_NO;
 	if (!matches_cgroup(match, pid) || !matches_container(match, pid) ||
-	    !matches_name(match, pid, executable) || !matches_command(match, pid))
+	    !matches_unit(match, pid) || !matches_name(match, pid, executable) ||
+	    !matches_command(match, pid))
 		return MATCH_NO;
 	switch (kin_of(pid)) {
 	case KIN_ANCESTOR:

@@ -19,11 +19,14 @@ struct match_options {
 	const char *command_regex; /* its arguments, separated by blanks */
 	const char *cgroup_path;   /* a folder with a cgroup.procs (v2 or v1), and those below it */
 	const char *container;	   /* a word as container.h takes it */
+	/* a unit of systemd, which names a control group after it; need not be there yet. Without a
+	 * suffix a service. */
+	const char *unit;
 };
 static inline bool match_is_asked(const struct match_options *options)
 {
 	return options->name_regex || options->command_regex || options->cgroup_path ||
-	       options->container;
+	       options->container || options->unit;
 }
 /* "--name 'x' --cgroup 'y'", as it was asked for; cut to size. */
 void match_describe(const struct match_options *options, char *ret, size_t size);

@@ -69,6 +69,7 @@ struct target {
 	struct target_identity identity;
 	struct target_options options; /* strings in it are not kept, but for custom */
 	struct customs *customs;       /* options.custom, read */
+	atomic_uint watch;	       /* target_set_watch() */
 	pid_t pid;
 	int pidfd;
 	uint32_t ring_bytes;

@@ -59,7 +59,12 @@ bool target_is_there(const struct target *target)
 
 uint32_t target_watch(const struct target *target)
 {
-	return target->options.watch;
+	return atomic_load(&target->watch);
+}
+
+void target_set_watch(struct target *target, uint32_t watch)
+{
+	atomic_store(&target->watch, watch);
 }
 
 void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS])
@@ -95,6 +100,7 @@ bool target_follows_exec(const struct target *target)
 void target_follow_options(const struct target *target, struct target_options *ret)
 {
 	*ret = target->options;
+	ret->watch = target_watch(target);
 	ret->from_start = false;
 	ret->is_followed = true;
 	ret->link = uprobe_kind_name(target->kind);

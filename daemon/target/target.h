@@ -191,8 +191,10 @@ void target_detach(struct target *target);
 pid_t target_pid(const struct target *target);
 /* Is its process still there, and no other of its number? */
 bool target_is_there(const struct target *target);
-/* As target_options has it. */
+/* As target_options has it, or it was set since. */
 uint32_t target_watch(const struct target *target);
+void target_set_watch(struct target *target, uint32_t watch);
+#define TARGET_NO_WATCH UINT32_MAX /* nobody asks for it any more: it may be attached to again */
 /* What it is called in a list: program.h. */
 void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS]);
 bool target_follows_exec(const struct target *target);

@@ -97,7 +97,8 @@ def test_install_and_uninstall(tmp_path):
     assert files == {"opt/x/sbin/dhatd", "opt/x/bin/dhatctl", "opt/x/share/man/man8/dhatd.8",
                      "opt/x/share/man/man1/dhatctl.1", "opt/x/lib/systemd/system/dhatd.service",
                      "opt/x/lib/systemd/system/dhatd.socket", "opt/x/share/dhatd/grafana/dhatd.json",
-                     "opt/x/share/dhatd/prometheus/dhatd.rules.yml", "opt/x/share/dhatd/prometheus/prometheus.yml"}
+                     "opt/x/share/dhatd/prometheus/dhatd.rules.yml", "opt/x/share/dhatd/prometheus/prometheus.yml",
+                     "etc/dhatd.conf"}
     assert "ExecStart=/opt/x/sbin/dhatd " in (tmp_path / "opt/x/lib/systemd/system/dhatd.service").read_text()
     # nothing of the checkout is needed at run time
     version = subprocess.run([tmp_path / "opt/x/sbin/dhatd", "--version"], cwd="/", capture_output=True, text=True)
@@ -107,7 +108,8 @@ def test_install_and_uninstall(tmp_path):
     (kept / "a-table").write_text("x")
     make("uninstall", *where)
     assert not kept.exists()
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    # what somebody may have written stays
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["dhatd.conf"]
 
 
 def test_a_change_of_flags_rebuilds(tmp_path):

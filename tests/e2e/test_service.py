@@ -3,14 +3,17 @@ import json
 import os
 import re
 import shlex
+import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, ROOT, Process, until
+from conftest import BUILD, ROOT, TARGETS, Process, until
 
 UNITS = ROOT / "daemon/share/systemd"
 NOBODY = 65534
@@ -137,7 +140,7 @@ def test_the_filter_lets_it_work(started, tmp_path, ctl, target, socket_path):
     assert status["targets"][0]["verdict"]["word"] == "exact"
     assert not [n for n in status["targets"][0]["notes"] if "cannot" in n]  # the heap from before was read
     ctl("detach", "--pid", heap.pid)
-    os.kill(status["daemon_pid"], 15)
+    os.kill(status["daemon_pid"], signal.SIGTERM)
     dhatd.wait()
     called = set((tmp_path / "calls").read_text().split()) - {"syscall", "total", "----------------"}
     assert {"bpf", "perf_event_open", "process_vm_readv"} & called  # it is no empty list
@@ -195,3 +198,95 @@ def test_a_socket_that_was_handed_over(started, tmp_path, ctl):
     early.kill()
     early.communicate()
     listening.close()
+
+
+# ---- a configuration -------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def named(target, tmp_path):
+    """named(name): a program of that name, which waits for its stdin."""
+    def start(name):
+        path = tmp_path / name
+        if not path.exists():
+            shutil.copy(TARGETS / "waves", path)
+        process = target(path)
+        process.expect("ready")
+        return process
+    return start
+
+
+def states(ctl):
+    return {t["target"]["pid"]: (t["target"]["state"], t["target"]["observed_since_unix_ns"])
+            for t in ctl("status", "--json").json()["targets"]}
+
+
+def test_reload_keeps_what_stays(daemon, ctl, named, manager, tmp_path):
+    """Sections come, go and change: what one still names is not detached from; a mistake changes nothing."""
+    mark = uuid.uuid4().hex[:8]
+    first, second, third = (named(f"{letter}{mark}") for letter in "abc")
+    config = tmp_path / "conf"
+
+    def write(*sections):
+        config.write_text("".join(f"[watch {name}]\nname = ^{regex}{mark}$\n{more}" for name, regex, more in sections))
+
+    def reload(said):
+        dhatd.send_signal(signal.SIGHUP)
+        until(lambda: manager.listen().count("READY=1") > reload.count and
+              any("RELOADING=1" in text for text in manager.heard), "the reload to be over")
+        reload.count += 1
+        dhatd.expect_err(said)
+    reload.count = 1
+
+    write(("one", "a", ""), ("two", "b", ""))
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "kept",
+                   env={"NOTIFY_SOCKET": str(manager.path)}, pattern="answering at")
+    before = states(ctl)
+    assert {pid: state for pid, (state, _) in before.items()} == {first.pid: "attached", second.pid: "attached"}
+    # one changes, two goes over to another section, three comes
+    write(("one", "a", "on = exit\n"), ("all", "[bx]", ""), ("three", "c", ""))
+    reload(r"^dhatd: read .*conf again")
+    after = states(ctl)
+    assert after[first.pid] == before[first.pid] and after[second.pid] == before[second.pid]
+    assert after[third.pid][0] == "attached"
+    config.write_text("[watch one]\nnam = x\n")
+    reload(r"conf:2: there is no nam; did you mean name\?; all goes on as before")
+    assert states(ctl) == after
+    write(("one", "a", "on = exit\n"))
+    reload("read .*conf again")
+    assert [states(ctl)[p.pid][0] for p in (first, second, third)] == ["attached", "detached", "detached"]
+    # and back: it was let go by no will of its own
+    write(("one", "a", "on = exit\n"), ("two", "b", ""))
+    reload("read .*conf again")
+    until(lambda: states(ctl)[second.pid][0] == "attached", "it to be attached to again")
+    # what has come with the reload counts
+    first.say("quit")
+    dhatd.expect_err(r"exit: a\w+ \(pid \d+\)")
+    assert len(list((tmp_path / "kept").glob("*-exit.dhat"))) == 1
+    assert dhatd.stop() == 0
+
+
+def test_a_mistake_at_the_start(daemon, tmp_path):
+    (tmp_path / "conf").write_text("[watch one]\non = exit\n")
+    dhatd = daemon("serve", "--config", tmp_path / "conf", wait=False)
+    assert dhatd.wait() == 2
+    assert "[watch one] does not say which processes" in dhatd.err
+
+
+def test_unit(daemon, ctl, named):
+    """By the control group that systemd would have made for it."""
+    top = next(t for t in map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup"))
+               if (t / "cgroup.procs").exists())
+    unit = f"x{uuid.uuid4().hex[:8]}.service"
+    group = top / unit
+    group.mkdir()
+    try:
+        inside, outside = named("inside"), named("outside")
+        (group / "cgroup.procs").write_text(str(inside.pid))
+        daemon("attach", "--unit", unit.removesuffix(".service"), pattern="answering at")
+        assert set(states(ctl)) == {inside.pid}
+        inside.say("quit")
+        inside.wait()
+        assert outside.running
+    finally:
+        until(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
+        group.rmdir()

@@ -482,6 +482,18 @@ FRAME_LINES = [b"0x1: f (a.c:1:2)", b"0x1: ??? (in /x (deleted)+0x12)", b"0x1: ?
 TRIGGERS = [b"rss>2GiB", b"live > 500M for 90s", b"growth>10MiB/min for 5m", b"overhead>2.5% for 30s", b"psi.memory>10%",
             b"cgroup.psi.memory>0.5%", b"cgroup.memory.high", b"cgroup.memory.max", b"failed-allocation", b"exit", b"oom"]
 
+CONFIG = b"""# nginx
+[watch nginx]
+unit = nginx.service
+on = rss>2GiB
+exec = /bin/true x
+follow-fork = yes
+max-targets = 3
+[watch b]
+name = ^b$
+alloc = b:f(size=arg1)
+"""
+
 
 def main():
     top = Path(sys.argv[1])
@@ -504,6 +516,7 @@ def main():
     for i, text in enumerate(ASSERTIONS):
         write(top / "assertion", f"assertion-{i}", text)
         write(top / "assertion", f"baseline-{i}", text + b"\0" + BASELINE)
+    write(top / "config", "config", CONFIG)
     for i, text in enumerate(TRIGGERS):
         write(top / "trigger", f"trigger-{i}", text + b"\0" + bytes(range(64)))
     for i, code in enumerate(CODES):

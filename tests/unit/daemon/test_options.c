@@ -337,7 +337,7 @@ static void test_wrong_command_lines(void **state)
 		{ { "frobnicate" }, "frobnicate: no such command" },
 		{ { "--pid", "1" }, "a command is missing" },
 		{ { "atach", "1" }, "atach: no such command; did you mean attach?" },
-		{ { "attach" }, "give --pid, --name, --command, --cgroup or --container" },
+		{ { "attach" }, "give --pid, --name, --command, --cgroup, --unit or --container" },
 		{ { "attach", "nginx" }, "nginx: not a process id; processes are found by --name" },
 		{ { "attach", "--name", "x", "--max-targets", "0" }, "not a number from 1 on" },
 		{ { "attach", "1", "--on", "rs>1G" },

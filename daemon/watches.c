@@ -1,0 +1,205 @@
+#include "watches.h"
+
+#include "daemon/target/discover.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/say.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One beyond the other: during a reload there may be those of before and those of after. */
+#define SLOTS (2 * CONFIG_SECTIONS_MAX)
+
+struct slot {			       /* number i + 1 for the recorder and targets */
+	struct config_section section; /* owned; without a name: free */
+	struct discover *discover;     /* NULL: it was left out */
+};
+
+struct watches {
+	struct watches_options options;
+	struct slot slots[SLOTS];
+};
+
+static bool is_used(const struct slot *slot)
+{
+	return *slot->section.name != '\0';
+}
+
+static uint32_t number_of(const struct watches *watches, const struct slot *slot)
+{
+	return 1 + (uint32_t)(slot - watches->slots);
+}
+
+static struct slot *find(struct watches *watches, const char *name)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		if (strcmp(watches->slots[i].section.name, name) == 0)
+			return &watches->slots[i];
+	return NULL;
+}
+
+/* Targets keep borrowed nothing of its options. */
+static void empty(struct slot *slot)
+{
+	discover_free(slot->discover);
+	dhatd_options_deinit(&slot->section.options);
+	*slot = (struct slot){ 0 };
+}
+
+static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
+{
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "%s", err->message);
+}
+
+/* ---- sections come and go -------------------------------------------------------------------- */
+
+static int put_settings(struct watches *watches)
+{
+	struct watch_settings list[SLOTS + 1] = { *watches->options.settings };
+
+	for (size_t i = 0; i < SLOTS; i++)
+		if (is_used(&watches->slots[i]))
+			list[i + 1] = watches->slots[i].section.options.watch.settings;
+	return recorder_set(watches->options.recorder, list, SLOTS + 1);
+}
+
+/* Takes the section's contents. */
+static void fill(struct slot *slot, struct config_section *section)
+{
+	slot->section = *section;
+	section->options = (struct dhatd_options){ 0 };
+}
+
+static void begin_search(struct watches *watches, struct slot *slot)
+{
+	struct dhatd_options *section = &slot->section.options;
+	const struct discover_options options = {
+		.match = section->match,
+		.max_targets = section->max_targets,
+		.target = &section->target,
+		.failed = on_not_attached,
+	};
+	struct dhat_error err = { 0 };
+
+	section->target.watch = number_of(watches, slot);
+	if (discover_new(&options, watches->options.targets, &slot->discover, &err) == 0)
+		return;
+	slot->discover = NULL;
+	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "[watch %s] is left out: %s", slot->section.name,
+		    err.message);
+}
+
+static bool takes(const struct slot *slot, pid_t pid)
+{
+	struct dhat_error err = { 0 };
+	struct match match = { 0 };
+	bool is_meant;
+
+	if (!is_used(slot))
+		return false;
+	is_meant = match_init(&slot->section.options.match, &match, &err) == 0 &&
+		   match_process(&match, pid) == MATCH_YES;
+	match_deinit(&match);
+	return is_meant;
+}
+
+/* Of what a section has brought: it stays with it, goes over to another that means it, too, or is
+ * let go. Keeps W1. */
+static void settle(struct watches *watches, struct target *target)
+{
+	uint32_t number = target_watch(target);
+	struct dhat_error err = { 0 };
+
+	if (!number || number > SLOTS || target_state_of(target) != TARGET_ATTACHED ||
+	    takes(&watches->slots[number - 1], target_pid(target)))
+		return;
+	for (size_t i = 0; i < SLOTS; i++)
+		if (takes(&watches->slots[i], target_pid(target))) {
+			target_set_watch(target, i + 1);
+			return;
+		}
+	target_set_watch(target, TARGET_NO_WATCH);
+	if (targets_detach(watches->options.targets, target_pid(target), &err))
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err.message);
+}
+
+static void settle_all(struct watches *watches)
+{
+	struct target **list = NULL;
+	size_t count = 0;
+
+	if (targets_list(watches->options.targets, &list, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		settle(watches, list[i]);
+		target_unref(list[i]);
+	}
+	free(list);
+}
+
+static bool is_in(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->count; i++)
+		if (strcmp(config->sections[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+int watches_load(struct watches *watches, struct dhat_error *err)
+{
+	_cleanup_(config_deinit) struct config config = { 0 };
+	bool is_new[SLOTS] = { false };
+	int error = config_read(watches->options.path, &config, err);
+
+	if (error) /* keeps W2 */
+		return error;
+	for (size_t i = 0; i < SLOTS; i++)
+		if (is_used(&watches->slots[i]) && !is_in(&config, watches->slots[i].section.name))
+			empty(&watches->slots[i]);
+	for (size_t i = 0; i < config.count; i++) {
+		struct slot *slot = find(watches, config.sections[i].name);
+
+		if (slot && slot->discover && config_is_same(&slot->section, &config.sections[i]))
+			continue;
+		if (slot)
+			empty(slot);
+		else
+			slot = find(watches, "");
+		fill(slot, &config.sections[i]);
+		is_new[slot - watches->slots] = true;
+	}
+	if (put_settings(watches))
+		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
+	settle_all(watches);
+	for (size_t i = 0; i < SLOTS; i++)
+		if (is_new[i])
+			begin_search(watches, &watches->slots[i]);
+	return 0;
+}
+
+/* ---- begin and end --------------------------------------------------------------------------- */
+
+int watches_new(const struct watches_options *options, struct watches **ret, struct dhat_error *err)
+{
+	struct watches *watches = calloc(1, sizeof(*watches));
+
+	if (!watches)
+		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
+	watches->options = *options;
+	*ret = watches;
+	return 0;
+}
+
+void watches_stop(struct watches *watches)
+{
+	for (size_t i = 0; watches && i < SLOTS; i++)
+		discover_stop(watches->slots[i].discover);
+}
+
+void watches_free(struct watches *watches)
+{
+	for (size_t i = 0; watches && i < SLOTS; i++)
+		empty(&watches->slots[i]);
+	free(watches);
+}
