@@ -27,8 +27,8 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench test-kernels test-kill test-prometheus test-strangers test-readers test-distros fuzz stacks clean help \
-	format uninstall
+standalone := deps deps-test exports demo test bench test-kernels test-kill test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
 # of COMMAND:PACKAGE… the packages whose command is not there
@@ -270,6 +270,10 @@ test-distros:	## build and test in Debian 13 and sid (SUITES="trixie sid"), in s
 	$(Q)tests/deps distros
 	$(Q)tests/distros/run $(or $(SUITES),trixie sid)
 
+test-packages:	## build packages in Debian 12 and 13; install, upgrade, purge them in systems that have nothing else
+	$(Q)tests/deps distros
+	$(Q)tests/distros/packages $(or $(SUITES),bookworm trixie)
+
 fuzz:	## each parser's fuzz target, FUZZ_SECONDS=60 each
 	$(Q)tests/deps build test
 	$(again) -j$$(nproc) $(fuzz_bin)
@@ -331,36 +335,55 @@ format:	## clang-format, in place
 
 # ---- installation ---------------------------------------------------------------------------
 
-man := $(DESTDIR)$(PREFIX)/share/man
-share := $(DESTDIR)$(PREFIX)/share/dhatd
-units := $(DESTDIR)$(PREFIX)/lib/systemd/system
-install: all	## into PREFIX=/usr/local below DESTDIR
+# for bash and zsh, from what the programs say of themselves
+completions := $(foreach program,dhatd dhatctl,$(O)/completions/bash/$(program) $(O)/completions/zsh/_$(program))
+.PHONY: completions
+completions: $(completions)
+$(O)/completions/bash/%: $(O)/% $(wildcard daemon/package/completion*)
+	$(call say,COMPLETE,$@)
+	$(Q)mkdir -p $(@D) && daemon/package/completions bash $< >$@
+$(O)/completions/zsh/_%: $(O)/% $(wildcard daemon/package/completion*)
+	$(call say,COMPLETE,$@)
+	$(Q)mkdir -p $(@D) && daemon/package/completions zsh $< >$@
+
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+UNITS ?= $(PREFIX)/lib/systemd/system
+# what is installed from where, but the programs
+installed := daemon/dhatd.8:$(PREFIX)/share/man/man8/dhatd.8 cli/dhatctl.1:$(PREFIX)/share/man/man1/dhatctl.1 \
+	$(foreach program,dhatd dhatctl,$(O)/completions/bash/$(program):$(BASH_COMPLETIONS)/$(program) \
+	$(O)/completions/zsh/_$(program):$(ZSH_COMPLETIONS)/_$(program)) \
+	$(foreach unit,dhatd.service dhatd.socket,daemon/share/systemd/$(unit):$(UNITS)/$(unit)) \
+	$(foreach file,$(wildcard daemon/share/prometheus/*.yml daemon/share/grafana/*.json), \
+	$(file):$(PREFIX)/share/dhatd/$(file:daemon/share/%=%))
+install: all completions	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 755 $(O)/dhatd $(DESTDIR)$(PREFIX)/sbin/dhatd
 	$(Q)install -D -m 755 $(O)/dhatctl $(DESTDIR)$(PREFIX)/bin/dhatctl
-	$(Q)install -D -m 644 daemon/dhatd.8 $(man)/man8/dhatd.8
-	$(Q)install -D -m 644 cli/dhatctl.1 $(man)/man1/dhatctl.1
-	$(Q)install -D -m 644 daemon/share/systemd/dhatd.socket $(units)/dhatd.socket
-	$(Q)install -D -m 644 -t $(share)/prometheus daemon/share/prometheus/*.yml
-	$(Q)install -D -m 644 -t $(share)/grafana daemon/share/grafana/*.json
-	$(Q)sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' daemon/share/systemd/dhatd.service >$(units)/dhatd.service
-	$(Q)chmod 644 $(units)/dhatd.service
+	$(Q)$(foreach pair,$(installed),install -D -m 644 $(subst :, $(DESTDIR),$(pair)) &&) true
+	$(Q)sed -i 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $(DESTDIR)$(UNITS)/dhatd.service
 	$(Q)[ -e $(DESTDIR)/etc/dhatd.conf ] || install -D -m 644 daemon/share/dhatd.conf $(DESTDIR)/etc/dhatd.conf
 
 uninstall:	## remove what install put there, and what dhatd has kept in /var/cache
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/dhatd $(DESTDIR)$(PREFIX)/bin/dhatctl \
-		$(man)/man8/dhatd.8 $(man)/man1/dhatctl.1 $(units)/dhatd.service $(units)/dhatd.socket
-	$(Q)rm -rf $(share) $(DESTDIR)/var/cache/dhatd
+		$(foreach pair,$(installed),$(DESTDIR)$(lastword $(subst :, ,$(pair))))
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/dhatd $(DESTDIR)/var/cache/dhatd
+
+REVISION ?= 1
+deb:	## Debian packages of this source, into build/deb, judged by lintian
+	$(Q)tests/deps build package
+	$(Q)daemon/package/deb $(O)/deb $(VERSION) $(REVISION)
+	$(Q)lintian --fail-on error,warning,info --info --color auto $(if $(filter 0,$(shell id -u)),--allow-root) $(O)/deb/*.changes
 
 clean:	## remove what was built
 	$(Q)rm -rf $(O)
 
 help:	## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1:\2/p' Makefile | sort | awk -F: '{ n = $$1; sub(/^[^:]*:/, ""); \
-		printf "  make %-13s %s\n", n, $$0 }'
+		printf "  make %-14s %s\n", n, $$0 }'
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deps deps-test exports demo test test-kernels test-kill test-prometheus test-strangers test-readers test-distros check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill test-prometheus test-strangers test-readers test-distros test-packages check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

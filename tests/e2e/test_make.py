@@ -87,6 +87,14 @@ def test_deps_knows_what_is_installed(tmp_path):
     assert {"libcmocka-dev", "musl-tools", "chromium", "rustc"} <= set(whole)
 
 
+def test_packages_are_built_with_what_building_needs():
+    """The lists of tests/deps and of the Debian packages; a C compiler and make are there where packages are built."""
+    control = (ROOT / "daemon/package/debian/control").read_text()
+    wanted = re.search(r"^Build-Depends: debhelper-compat \(= 13\),\n((?: .*\n)+)", control, re.M)[1]
+    listed = re.search(r"^\tbuild\).*?echo (.*?) ;;", (ROOT / "tests/deps").read_text(), re.M | re.S)[1].replace("\\\n", " ")
+    assert set(re.findall(r"[a-z0-9-]+", wanted)) == set(listed.split()) - {"gcc", "libc6-dev", "make"}
+
+
 def test_install_and_uninstall(tmp_path):
     # as this build was made, or it would be made again
     flags = [word for word in shlex.split(os.environ.get("MAKEFLAGS", "")) if word.split("=")[0] in USERS]
@@ -98,7 +106,9 @@ def test_install_and_uninstall(tmp_path):
                      "opt/x/share/man/man1/dhatctl.1", "opt/x/lib/systemd/system/dhatd.service",
                      "opt/x/lib/systemd/system/dhatd.socket", "opt/x/share/dhatd/grafana/dhatd.json",
                      "opt/x/share/dhatd/prometheus/dhatd.rules.yml", "opt/x/share/dhatd/prometheus/prometheus.yml",
-                     "etc/dhatd.conf"}
+                     "etc/dhatd.conf",
+                     *(f"opt/x/share/{place}{name}" for name in ("dhatd", "dhatctl")
+                       for place in ("bash-completion/completions/", "zsh/site-functions/_"))}
     assert "ExecStart=/opt/x/sbin/dhatd " in (tmp_path / "opt/x/lib/systemd/system/dhatd.service").read_text()
     # nothing of the checkout is needed at run time
     version = subprocess.run([tmp_path / "opt/x/sbin/dhatd", "--version"], cwd="/", capture_output=True, text=True)
