@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/qualifiers.h"
@@ -209,10 +210,12 @@ int client_call(const char *socket_path, Dhat__Request *request, Dhat__Response_
 	struct dhat_error why;
 	int r;
 
+	progress_begin("waiting for dhatd", NULL);
 	do {
 		why = (struct dhat_error){ 0 };
 		r = try_call(socket_path, request, expected, ret, &why);
 	} while (r < 0 && is_patient(request, end_ns, &why, err));
+	progress_end();
 	return r;
 }
 
@@ -243,27 +246,6 @@ int client_status(const char *socket_path, Dhat__Response **ret, struct dhat_err
 	return 0;
 }
 
-/* On a terminal, in one line that comes and goes. */
-static bool has_progress;
-
-static void clear_progress(void)
-{
-	if (has_progress)
-		fputs("\r\033[K", stderr);
-	has_progress = false;
-}
-
-static void show_progress(const char *text)
-{
-	_cleanup_free_ char *clean = isatty(STDERR_FILENO) ? dhat_text_clean(text) : NULL;
-
-	if (!clean)
-		return;
-	fprintf(stderr, "\r\033[K%s …", clean);
-	fflush(stderr);
-	has_progress = true;
-}
-
 int client_fd(const struct client *client)
 {
 	return client->fd;
@@ -281,11 +263,10 @@ int client_receive_part(struct client *client, struct dhat_snapshot *snapshot, b
 		return r;
 	*is_last = response->is_last;
 	if (response->body_case == DHAT__RESPONSE__BODY_PROGRESS && !response->is_last) {
-		show_progress(response->progress->text);
+		progress_say(response->progress->text);
 		dhat__response__free_unpacked(response, NULL);
 		return 0;
 	}
-	clear_progress();
 	if (response->body_case == DHAT__RESPONSE__BODY_SNAPSHOT) {
 		part = response->snapshot;
 		response->body_case = DHAT__RESPONSE__BODY__NOT_SET;
@@ -313,7 +294,6 @@ static int snapshot_once(const char *socket_path, Dhat__Request *request,
 		r = dhat_error_errno(err, ENOMEM, "cannot hold a snapshot");
 	while (r == 0 && !is_last)
 		r = client_receive_part(client, snapshot, &is_last, err);
-	clear_progress();
 	if (r == 0)
 		r = dhat_snapshot_finish(snapshot, err);
 	if (r < 0)
@@ -343,8 +323,12 @@ int client_snapshot(const char *socket_path, const Dhat__SnapshotRequest *wanted
 		    struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	Dhat__SnapshotRequest body = *wanted;
+	int r;
 
-	return patient_snapshot(socket_path, &body, ret, err);
+	progress_begin("fetching the profile", NULL);
+	r = patient_snapshot(socket_path, &body, ret, err);
+	progress_end();
+	return r;
 }
 
 int client_profile(const char *socket_path, uint32_t pid, struct dhat_snapshot **ret,
@@ -353,7 +337,7 @@ int client_profile(const char *socket_path, uint32_t pid, struct dhat_snapshot *
 	Dhat__SnapshotRequest body = DHAT__SNAPSHOT_REQUEST__INIT;
 
 	body.pid = pid;
-	return patient_snapshot(socket_path, &body, ret, err);
+	return client_snapshot(socket_path, &body, ret, err);
 }
 
 int client_view(const char *socket_path, uint32_t pid, struct dhat_view *view,

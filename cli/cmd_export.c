@@ -117,7 +117,8 @@ static int run(struct export_options *wanted, struct dhat_error *err)
 	if (r == 0)
 		r = note_lacks(snapshot, err);
 	if (r == 0)
-		r = dhat_save(snapshot, wanted->output_path, wanted->format.exporter, &export, err);
+		r = written_save(snapshot, wanted->output_path, wanted->format.exporter, &export,
+				 err);
 	if (r < 0)
 		return r;
 	if (wanted->is_redacted)

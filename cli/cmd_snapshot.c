@@ -127,7 +127,7 @@ static int save(struct snapshot_options *options_, struct dhat_snapshot *snapsho
 		path = named = written_name(snapshot, options_->format.exporter);
 	if (!path)
 		return dhat_error_errno(err, ENOMEM, "cannot write the snapshot");
-	r = dhat_save(snapshot, path, options_->format.exporter, &export, err);
+	r = written_save(snapshot, path, options_->format.exporter, &export, err);
 	return r < 0 ? r
 		     : written_report(&options_->common, options_->trim.rules, path, snapshot,
 				      &options_->filter, err);

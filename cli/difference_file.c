@@ -3,6 +3,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/profile/growth.h"
 #include "view.h"
+#include "written.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
@@ -19,7 +20,7 @@ int difference_file_write(const struct dhat_difference *difference, const char *
 			    &growth);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot put the difference together");
-	return dhat_save(growth, path, exporter, &options, err);
+	return written_save(growth, path, exporter, &options, err);
 }
 
 /* "1 stack has grown", "12 stacks have grown" */

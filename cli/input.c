@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "progress.h"
 #include "proto/base/cleanup.h"
 #include "proto/import/import.h"
 
 int input_read(const char *path, struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	_cleanup_fclose_ FILE *file = NULL;
+	int r;
 
 	if (!strcmp(path, "-"))
 		return dhat_import(stdin, "the standard input", ret, err);
@@ -17,7 +19,10 @@ int input_read(const char *path, struct dhat_snapshot **ret, struct dhat_error *
 	if (!file)
 		return dhat_error_set(err, errno, DHAT_EXIT_BAD_FILE, "cannot read %s: %s", path,
 				      strerror(errno));
-	return dhat_import(file, path, ret, err);
+	progress_begin("reading", path);
+	r = dhat_import(file, path, ret, err);
+	progress_end();
+	return r;
 }
 
 int input_check_history(const struct dhat_snapshot *snapshot, struct dhat_error *err)

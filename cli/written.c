@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "filtering.h"
+#include "progress.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/program.h"
@@ -16,6 +17,18 @@
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+
+int written_save(const struct dhat_snapshot *snapshot, const char *path,
+		 const struct dhat_exporter *exporter, const struct dhat_export_options *options,
+		 struct dhat_error *err)
+{
+	int r;
+
+	progress_begin("writing", strcmp(path, "-") ? path : "the profile");
+	r = dhat_save(snapshot, path, exporter, options, err);
+	progress_end();
+	return r;
+}
 
 static int print_json(const char *path, const struct dhat_snapshot *snapshot,
 		      const struct dhat_filter *filter)

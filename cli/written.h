@@ -5,6 +5,11 @@
 #include "proto/profile/filter.h"
 #include "proto/profile/snapshot.h"
 
+/* dhat_save(), which may take seconds: with progress.h. */
+int written_save(const struct dhat_snapshot *snapshot, const char *path,
+		 const struct dhat_exporter *exporter, const struct dhat_export_options *options,
+		 struct dhat_error *err);
+
 /* filter: what was left out of it is said, too. Nothing when path is "-": the profile itself is on
  * the standard output then. */
 int written_report(const struct common *common, unsigned trim_rules, const char *path,

@@ -213,10 +213,9 @@ static int read_lines(struct importer *importer, const struct dhat_json_text *te
 	if (!importer->totals || pieces_number(importer->totals, "points", &wanted) < 0)
 		return bad(importer, NOT_FITTING);
 	if (wanted != importer->points->n_points)
-		return bad(importer,
-			   wanted > importer->points->n_points
-				   ? "the file was cut short: fetch or copy it again"
-				   : "it has more points than its totals say");
+		return bad(importer, wanted > importer->points->n_points
+					     ? "the file was cut short: fetch or copy it again"
+					     : "it has more points than its totals say");
 	return 0;
 }
 

@@ -74,8 +74,7 @@ int pieces_add_part(struct dhat_snapshot *snapshot, Dhat__SnapshotPart__PartCase
 	part->part_case = kind;
 	part->head = (Dhat__SnapshotHead *)message; /* a union of pointers */
 	r = dhat_snapshot_add(snapshot, part, &why);
-	return r < 0 ? dhat_error_set(err, -r, why.code, "%s: %s", path, why.message)
-		     : 0;
+	return r < 0 ? dhat_error_set(err, -r, why.code, "%s: %s", path, why.message) : 0;
 }
 
 /* A sum that the file makes too large stays at the largest, and is no other number. */
