@@ -72,8 +72,8 @@ void progress_begin(const char *doing, const char *file)
 		return;
 	progress.text = text_of(doing, file);
 	progress.is_over = false;
-	progress.has_thread = progress.text &&
-			      pthread_create(&progress.thread, NULL, watch, NULL) == 0;
+	progress.has_thread =
+		progress.text && pthread_create(&progress.thread, NULL, watch, NULL) == 0;
 }
 
 void progress_say(const char *text)

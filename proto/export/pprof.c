@@ -383,20 +383,43 @@ static int push_stack(struct builder *builder, const Dhat__ProgramPoint *point)
 }
 
 static int add_label(struct builder *builder, Pprof__Sample *sample, const char *key,
-		     const char *value)
+		     Pprof__Label **ret)
 {
+	Pprof__Label **grown =
+		reallocarray(sample->label, sample->n_label + 1, sizeof(*sample->label));
 	Pprof__Label *label = malloc(sizeof(*label));
-	int r;
 
-	sample->label = malloc(sizeof(*sample->label));
-	if (!label || !sample->label) {
+	if (grown)
+		sample->label = grown;
+	if (!grown || !label) {
 		free(label);
 		return -ENOMEM;
 	}
 	pprof__label__init(label);
-	sample->label[sample->n_label++] = label;
-	r = string(builder, key, &label->key);
-	return r < 0 ? r : string(builder, value, &label->str);
+	sample->label[sample->n_label++] = *ret = label;
+	return string(builder, key, &label->key);
+}
+
+/* What kind of memory it is; and the mean age of what is live: `-tagfocus=age=3600s:' are stacks
+ * whose blocks are an hour old and more. */
+static int add_labels(struct builder *builder, Pprof__Sample *sample,
+		      const Dhat__ProgramPoint *point)
+{
+	Pprof__Label *label;
+	int r = 0;
+
+	if (*point->kind) {
+		r = add_label(builder, sample, "kind", &label);
+		if (r == 0)
+			r = string(builder, point->kind, &label->str);
+	}
+	if (r < 0 || !point->live_blocks || !point->mean_age_us || point->mean_age_us > INT64_MAX)
+		return r;
+	r = add_label(builder, sample, "age", &label);
+	if (r < 0)
+		return r;
+	label->num = (int64_t)point->mean_age_us;
+	return string(builder, "microseconds", &label->num_unit);
 }
 
 static int add_sample(struct builder *builder, const Dhat__ProgramPoint *point)
@@ -419,7 +442,7 @@ static int add_sample(struct builder *builder, const Dhat__ProgramPoint *point)
 	sample->n_value = kinds_of(builder->snapshot);
 	for (size_t i = 0; i < sample->n_value; i++)
 		sample->value[i] = *(const uint64_t *)((const char *)point + kinds[i].offset);
-	return *point->kind ? add_label(builder, sample, "kind", point->kind) : 0;
+	return add_labels(builder, sample, point);
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -517,6 +540,19 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 	return put_profile(&profile, file);
 }
 
+/* The first mapping is what readers call the profile by: the program, not whichever library
+ * allocated first. */
+static int begin_with_program(struct builder *builder)
+{
+	const struct dhat_snapshot *snapshot = builder->snapshot;
+	uint64_t unused;
+
+	for (size_t i = 0; i < snapshot->frame_count; i++)
+		if (!strcmp(snapshot->frames[i]->object, snapshot->head->target->executable))
+			return mapping_of(builder, snapshot->frames[i], &unused);
+	return 0;
+}
+
 static int write_pprof(const struct dhat_snapshot *snapshot,
 		       const struct dhat_export_options *options, FILE *file,
 		       struct dhat_error *err)
@@ -526,6 +562,8 @@ static int write_pprof(const struct dhat_snapshot *snapshot,
 	int r;
 
 	r = string(&builder, "", &empty); /* the first */
+	if (r == 0)
+		r = begin_with_program(&builder);
 	for (size_t i = 0; r == 0 && i < snapshot->point_count; i++)
 		r = add_sample(&builder, snapshot->points[i]);
 	if (r == 0)

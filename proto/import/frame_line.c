@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/profile/frame_text.h"
 
 #define UNKNOWN "???"
 
@@ -101,6 +102,20 @@ static bool take_number(struct place *place, uint32_t *ret)
 	return true;
 }
 
+/* A path that stands in parentheses (proto/profile/frame_text.h). */
+static int set_path(char **path, const char *from, size_t length)
+{
+	int r = set_text(path, from, length);
+	char *at = *path;
+
+	while (r == 0 && length && (at = strstr(at, DHAT_PLACE_BLANK "("))) {
+		*at++ = ' ';
+		memmove(at, at + strlen(DHAT_PLACE_BLANK) - 1,
+			strlen(at + strlen(DHAT_PLACE_BLANK) - 1) + 1);
+	}
+	return r;
+}
+
 /* "file.c:12" and "file.c:12:5" */
 static int set_source(Dhat__Location *location, struct place place)
 {
@@ -110,7 +125,7 @@ static int set_source(Dhat__Location *location, struct place place)
 		location->column = location->line;
 		location->line = number;
 	}
-	return set_text(&location->file, place.text, place.length);
+	return set_path(&location->file, place.text, place.length);
 }
 
 /* "/path/object+0x12a4" of a frame without a name. false: it has no offset. */
@@ -139,7 +154,7 @@ static int set_object(Dhat__Frame *frame, struct place place, bool *is_offset)
 		*is_offset = true; /* its address is all there is */
 		return 0;
 	}
-	return set_text(&frame->object, place.text, place.length);
+	return set_path(&frame->object, place.text, place.length);
 }
 
 static int set_function(Dhat__Frame *frame, const char *text, size_t length,
@@ -179,7 +194,7 @@ int dhat_frame_line_read(const char *line, Dhat__Frame *frame)
 	if (is_unknown)
 		r = set_object(frame, place, &is_offset);
 	else
-		r = set_text(&frame->object, place.text, place.length);
+		r = set_path(&frame->object, place.text, place.length);
 	return r < 0 || is_offset ? r : set_function(frame, text, length, NULL);
 }
 
@@ -199,7 +214,7 @@ int dhat_frame_text_read(const char *text, Dhat__Frame *frame)
 
 	place = (struct place){ text, length };
 	if (take_offset(&place, &frame->object_vaddr)) /* it has no name */
-		return set_text(&frame->object, place.text, place.length);
+		return set_path(&frame->object, place.text, place.length);
 	if (!open || open == text)
 		return set_function(frame, text, length, NULL);
 	place = source = (struct place){ open + 2, text + length - 1 - (open + 2) };
@@ -207,6 +222,6 @@ int dhat_frame_text_read(const char *text, Dhat__Frame *frame)
 		return set_function(frame, text, open - text, &place);
 	if (!is_object(&place))
 		return set_function(frame, text, length, NULL);
-	r = set_text(&frame->object, place.text, place.length);
+	r = set_path(&frame->object, place.text, place.length);
 	return r < 0 ? r : set_function(frame, text, open - text, NULL);
 }

@@ -2,25 +2,40 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 #include "proto/wire/words.h"
 
-static const char *object_name(const Dhat__Frame *frame)
+/* A path as it is written in parentheses. The caller frees. */
+static char *place_of(const char *path)
 {
-	return *frame->object ? frame->object : "no file";
+	char *text = malloc(strlen(DHAT_PLACE_BLANK) * strlen(path) + 1), *at = text;
+
+	for (; text && *path; path++) {
+		if (path[0] == ' ' && path[1] == '(')
+			at = stpcpy(at, DHAT_PLACE_BLANK);
+		else
+			*at++ = *path;
+	}
+	if (text)
+		*at = '\0';
+	return text;
 }
 
 static char *unnamed(const Dhat__Frame *frame)
 {
+	_cleanup_free_ char *object = place_of(frame->object);
 	char *text;
 	int n;
 
-	if (*frame->object)
+	if (!object)
+		return NULL;
+	if (*object)
 		n = asprintf(&text, "0x%" PRIX64 ": ??? (in %s+0x%" PRIx64 ")", frame->address,
-			     frame->object, frame->object_vaddr);
+			     object, frame->object_vaddr);
 	else
 		n = asprintf(&text, "0x%" PRIX64 ": ??? (in no file)", frame->address);
 	return n < 0 ? NULL : text;
@@ -28,21 +43,23 @@ static char *unnamed(const Dhat__Frame *frame)
 
 char *dhat_frame_text(const Dhat__Frame *frame, const Dhat__Location *location)
 {
+	_cleanup_free_ char *place = NULL;
 	const char *function;
 	char *text;
 	int n;
 
-	if (!location)
+	if (!location || (!*location->file && !*location->function))
 		return unnamed(frame);
 	function = *location->function ? location->function : "???";
+	place = place_of(*location->file ? location->file : frame->object);
+	if (!place)
+		return NULL;
 	if (*location->file)
-		n = asprintf(&text, "0x%" PRIX64 ": %s (%s:%u:%u)", frame->address, function,
-			     location->file, location->line, location->column);
-	else if (*location->function)
-		n = asprintf(&text, "0x%" PRIX64 ": %s (in %s)", frame->address, function,
-			     object_name(frame));
+		n = asprintf(&text, "0x%" PRIX64 ": %s (%s:%u:%u)", frame->address, function, place,
+			     location->line, location->column);
 	else
-		return unnamed(frame);
+		n = asprintf(&text, "0x%" PRIX64 ": %s (in %s)", frame->address, function,
+			     *place ? place : "no file");
 	return n < 0 ? NULL : text;
 }
 

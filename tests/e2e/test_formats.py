@@ -1,17 +1,27 @@
 """A profile in each format, read by the programs it is meant for; their sums are ours."""
+import html
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
-from conftest import BUILD, DEADLINE, TARGETS
+from conftest import BUILD, DEADLINE, TARGETS, until
 from oracle import Profile
 
 METRICS = {"alloc_objects": "tbk", "alloc_space": "tb", "inuse_objects": "ebk", "inuse_space": "eb",
            "peak_objects": "gbk", "peak_space": "gb"}
-# what flamegraph.pl takes a line for, and speedscope: a stack, a blank, a number
+# what speedscope takes a line for: a stack, a blank, a number
 FOLDED = re.compile(r"^(.*) (\d+)$")
+# and flamegraph.pl (41fee1f): a stack that ends in a number itself would be one side of a difference
+FLAMEGRAPH = re.compile(r"^(.*)\s+?(\d+(?:\.\d*)?)$")
+# Firefox Profiler's importer (df31314): a frame's function, file, line and column
+FIREFOX = re.compile(r"^0x([0-9a-f]+): (.+) \((?:in )?(.+?)(?::(\d+))?(?::(\d+))?\)$", re.I)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +67,49 @@ def test_pprof(ctl, dhat, sums):
         assert flat == sums[field], top[:1000]
 
 
+def test_pprof_tree(ctl, dhat, sums):
+    """By callers: what each function has by itself adds up to the same; the program gives the file its name."""
+    tree = pprof("-tree", "-nodecount=100000", "-nodefraction=0", "-edgefraction=0", "-sample_index=alloc_space",
+                 "-unit=bytes", exported(ctl, dhat, ".pb.gz"))
+    nodes = re.findall(r"^\s*(\d+)B?\s+[\d.]+%\s+[\d.]+%\s+\d+B?\s+[\d.]+%\s+\|\s", tree, re.M)
+    assert sum(map(int, nodes)) == sums["tb"] == total_of(tree), tree[:2000]
+    assert re.search(r"^File: stacks_cxx$", tree, re.M)
+
+
+def test_pprof_in_a_browser(ctl, dhat, sums):
+    """Its web pages (-http) have the functions, and the sum."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    server = subprocess.Popen(["go", "tool", "pprof", "-symbolize=none", f"-http={address}", "-no_browser",
+                               "-sample_index=alloc_space", "-unit=bytes", exported(ctl, dhat, ".pb.gz")],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        pages = {name: until(lambda name=name: page_of(f"http://{address}/ui/{name}"), name)
+                 for name in ("flamegraph", "top", "peek?f=one_round")}
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # go starts it as a child
+        server.wait(DEADLINE)
+    for name, page in pages.items():
+        assert "one_round" in page, name
+    assert f"of {sums['tb']}B total" in html.unescape(pages["peek?f=one_round"]), pages["peek?f=one_round"][-2000:]
+
+
+def page_of(address):
+    try:
+        # an opener without proxies: the server is on this machine
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=DEADLINE) as answer:
+            return answer.read().decode()
+    except urllib.error.URLError:
+        return None
+
+
 def test_pprof_keeps_names_whole(ctl, dhat):
     """Template arguments and parameters stay, and inlined functions are told."""
     names = pprof("-top", "-nodecount=100000", "-nodefraction=0", "-sample_index=alloc_space",
                   exported(ctl, dhat, ".pb.gz"))
-    shown = {frame.function for point in Profile(exported(ctl, dhat, ".json")).points
-             for frame in Profile(exported(ctl, dhat, ".json")).frames(point)}
+    profile = Profile(exported(ctl, dhat, ".json"))
+    shown = {frame.function for point in profile.points for frame in profile.frames(point)}
     whole = [name for name in shown if "(" in name or "<" in name]
     assert len(whole) > 5
     for name in whole:
@@ -83,10 +130,26 @@ def test_folded(ctl, dhat, sums, metric, field):
     lines = exported(ctl, dhat, ".folded", *(["--metric", metric] if metric else [])).read_text().splitlines()
     matches = [FOLDED.match(line) for line in lines]
     assert all(matches) and sum(int(match[2]) for match in matches) == sums[field]
+    assert all((found := FLAMEGRAPH.match(line)) and found.groups() == match.groups() and not FLAMEGRAPH.match(match[1])
+               for line, match in zip(lines, matches))
     stacks = [match[1].split(";") for match in matches]
     assert all(all(frames) for frames in stacks)
     if metric == "total":  # outermost first
         assert any(frames[0] == "_start" and frames.index("main") < len(frames) - 1 for frames in stacks)
+
+
+def test_firefox(ctl, dhat, sums):
+    """By the rule of its importer each frame that has a place is one of ours, and the sums are those of its four threads.
+    (Of paths that hold " (": tests/unit/proto/export/test_dhat_json.c.)"""
+    profile = Profile(exported(ctl, dhat, ".json"))
+    assert profile.data["dhatFileVersion"] == 2 and profile.data["mode"] in ("heap", "rust-heap")
+    lines = [line for line in profile.data["ftbl"][1:] if not line.startswith("[")]
+    for line in lines:
+        address, function, file, *_ = FIREFOX.match(line).groups()
+        assert int(address, 16) and not file.startswith("in ") and not re.search(r"\(in |:\d+$", function + file), line
+    assert any(re.search("one_round", FIREFOX.match(line)[2]) for line in lines)
+    assert {field: sum(point[field] for point in profile.data["pps"]) for field in ("tb", "gb", "eb")} == \
+        {field: sums[field] for field in ("tb", "gb", "eb")}
 
 
 def test_speedscope(ctl, dhat, sums):
@@ -107,6 +170,20 @@ def test_jsonl(ctl, dhat, sums):
     assert [o["type"] for o in objects] == ["totals"] + ["point"] * (len(objects) - 1)
     assert sum(o["total_bytes"] for o in objects[1:]) == objects[0]["total_bytes"] == sums["tb"]
     assert len({o["stack_id"] for o in objects[1:]}) == len(objects) - 1
+
+
+def test_jsonl_read_back(ctl, dhat):
+    """As a profile of its own: what it lacks is said, and nothing has changed."""
+    lines = exported(ctl, dhat, ".jsonl")
+    stats = ctl("stats", lines, "--json").json()
+    assert stats["totals"]["total_blocks"] == ctl("stats", dhat, "--json").json()["totals"]["total_blocks"]
+    assert "build ids" in stats["lacks"] and "read from JSON lines" in ctl("stats", lines).out
+    difference = ctl("diff", dhat, lines, "--json").json()
+    assert difference["is_one_watch"] and not [c for c in difference["changes"] if c["bytes"] or c["blocks"]]
+    assert "cannot be judged" in ctl("verify", lines, dhat, ok=False).err
+    report = ctl("stats", dhat, "--json").out
+    (lines.with_suffix(".stats")).write_text(report)
+    assert "a part of a profile" in ctl("stats", lines.with_suffix(".stats"), ok=False).err
 
 
 def test_massif(ctl, dhat, sums):

@@ -167,6 +167,10 @@ static void test_frames(void **state)
 		{ "/bin/x", "f(int)", "a/b.c", "0xAB12: f(int) (a/b.c:7:3)", true },
 		{ "/bin/x", "f", "", "0xAB12: f (in /bin/x)", true },
 		{ "", "f", "", "0xAB12: f (in no file)", true },
+		/* Firefox Profiler cuts at the last " (" */
+		{ "/x (deleted)", "f (a)", "", "0xAB12: f (a) (in /x\u00a0(deleted))", true },
+		{ "/bin/x", "f", "b (1)/(2).c", "0xAB12: f (b\u00a0(1)/(2).c:7:3)", true },
+		{ "/x (deleted)", "", "", "0xAB12: ??? (in /x\u00a0(deleted)+0x1b2)", false },
 		{ "/bin/x", "", "a.c", "0xAB12: ??? (a.c:7:3)", true },
 		{ "/bin/x", "", "", "0xAB12: ??? (in /bin/x+0x1b2)", true },
 		{ "/bin/x", "", "", "0xAB12: ??? (in /bin/x+0x1b2)", false },

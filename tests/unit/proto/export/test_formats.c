@@ -374,6 +374,39 @@ static void test_pprof(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+static const char *text_at(const Pprof__Profile *profile, int64_t at)
+{
+	return profile->string_table[at];
+}
+
+/* The age of live blocks, with its unit; what kind of memory it is; and the program comes first. */
+static void test_pprof_labels(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_export_options options = { 0 };
+	Pprof__Profile *profile;
+	const Pprof__Label *label;
+	size_t kinds = 0;
+
+	snapshot->frames[0]->object = strdup("/usr/lib/libfirst.so");
+	profile = read_pprof(snapshot, &options);
+	assert_string_equal(text_at(profile, profile->mapping[0]->filename), "/usr/bin/service");
+	assert_int_equal(profile->sample[0]->n_label, 1);
+	label = profile->sample[0]->label[0];
+	assert_string_equal(text_at(profile, label->key), "age");
+	assert_int_equal(label->num, 44000000);
+	assert_string_equal(text_at(profile, label->num_unit), "microseconds");
+	for (size_t i = 0; i < profile->n_sample; i++)
+		for (size_t j = 0; j < profile->sample[i]->n_label; j++) {
+			label = profile->sample[i]->label[j];
+			kinds += !strcmp(text_at(profile, label->key), "kind") &&
+				 !strcmp(text_at(profile, label->str), "mmap");
+		}
+	assert_int_equal(kinds, 1);
+	pprof__profile__free_unpacked(profile, NULL);
+	dhat_snapshot_free(snapshot);
+}
+
 /* Behind the others, so that their numbers stay. */
 static void test_pprof_pages(void **state)
 {
@@ -692,6 +725,7 @@ int main(void)
 		cmocka_unit_test(test_speedscope_hostile_note),
 		cmocka_unit_test(test_jsonl),
 		cmocka_unit_test(test_pprof),
+		cmocka_unit_test(test_pprof_labels),
 		cmocka_unit_test(test_pprof_pages),
 		cmocka_unit_test(test_pprof_trimmed),
 		cmocka_unit_test(test_suffixes),

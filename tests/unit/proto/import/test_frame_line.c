@@ -86,6 +86,8 @@ static void test_forms(void **state)
 		{ "0x1: operator() (int) (a.cc:7:2)", 1, "operator() (int)", "a.cc", 7, 2, "", 0 },
 		{ "0x1: f (a) b.c:7)", 1, "f", "a) b.c", 7, 0, "", 0 },
 		{ "0x1: main (C:\\x.c:7)", 1, "main", "C:\\x.c", 7, 0, "", 0 },
+		{ "0x1: h (in /x\u00a0(1)\u00a0(2))", 1, "h", "", 0, 0, "/x (1) (2)", 0 },
+		{ "0x1: f (a\u00a0(1)/c\u00a0.cc:7)", 1, "f", "a (1)/c\u00a0.cc", 7, 0, "", 0 },
 		/* of no known form */
 		{ "f (a.c:1)", 0, "f (a.c:1)", "", 0, 0, "", 0 },
 		{ "0x1 f", 0, "0x1 f", "", 0, 0, "", 0 },
@@ -135,7 +137,9 @@ static void test_there_and_back(void **state)
 		"0x55550000ABC2: ??? (in /usr/bin/service+0xabc2)",
 		"0x55550000ABC3: ??? (in no file)",
 		"0x55550000ABC4: ??? (src/a.c:4:0)",
-		"0x55550000ABC5: h (in /usr/lib/x (deleted))",
+		"0x55550000ABC5: h (in /usr/lib/x\u00a0(deleted))",
+		"0x55550000ABC6: ??? (in /x\u00a0(1)\u00a0(2)+0x12)",
+		"0x55550000ABC7: f (a b\u00a0(1)/c.cc:7:1)",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
