@@ -21,6 +21,7 @@ struct metrics_target {
 	char *executable, *allocators, *state;
 	bool is_watched, has_stacks;
 	uint64_t since_unix_ns, rss_bytes;
+	double cost_percent; /* of a core; < 0: not known */
 	enum dhat_verdict verdict;
 	Dhat__Totals totals; /* numbers only */
 	struct loss *losses;
@@ -145,10 +146,15 @@ static uint64_t last_rss(const Dhat__Timeline *timeline)
 	return 0;
 }
 
-int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *snapshot)
+int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *snapshot,
+			 double cost_percent)
 {
 	const Dhat__SnapshotEnd *end = snapshot->end;
-	struct metrics_target target = { .rss_bytes = last_rss(end->timeline), .has_stacks = true };
+	struct metrics_target target = {
+		.rss_bytes = last_rss(end->timeline),
+		.has_stacks = true,
+		.cost_percent = cost_percent,
+	};
 	int error;
 
 	drop_older(metrics, snapshot->head->target);
@@ -172,7 +178,7 @@ static bool has_long_ended(const struct metrics *metrics, const Dhat__TargetStat
 
 int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status)
 {
-	struct metrics_target target = { 0 };
+	struct metrics_target target = { .cost_percent = status->cost_percent };
 	int error;
 
 	if (has_long_ended(metrics, status))
@@ -282,6 +288,22 @@ static void put_losses(struct exposition *page, const struct metrics *metrics)
 	}
 }
 
+/* In cores, as Prometheus wants it: 1 is one that is busy with nothing else. */
+static void put_costs(struct exposition *page, const struct metrics *metrics)
+{
+	exposition_family(page, "dhatd_target_cost_ratio", "gauge",
+			  "What being watched costs the process, as a part of one core, estimated "
+			  "by the number of its calls over the last second or so");
+	for (size_t i = 0; i < metrics->count; i++) {
+		const struct metrics_target *target = &metrics->targets[i];
+
+		if (!target->is_watched || target->cost_percent < 0)
+			continue;
+		begin_for(page, target);
+		exposition_end_real(page, target->cost_percent / 100);
+	}
+}
+
 /* Of each watched process one number. */
 static const struct {
 	const char *name, *type, *help;
@@ -358,7 +380,7 @@ static void put_watch_begin(struct exposition *page, const struct metrics *metri
 		if (!metrics->targets[i].is_watched)
 			continue;
 		begin_for(page, &metrics->targets[i]);
-		exposition_end_real(page, metrics->targets[i].since_unix_ns / 1000000 / 1e3);
+		exposition_end_real(page, (double)metrics->targets[i].since_unix_ns / 1e9);
 	}
 }
 
@@ -464,6 +486,7 @@ void metrics_write(const struct metrics *metrics, FILE *file)
 	put_watch_begin(&page, metrics);
 	put_verdicts(&page, metrics);
 	put_losses(&page, metrics);
+	put_costs(&page, metrics);
 	put_heaps(&page, metrics);
 	put_heap_growth(&page, metrics);
 	put_memory(&page, metrics);

@@ -30,8 +30,10 @@ struct metrics {       /* zeroed at first */
 
 void metrics_deinit(struct metrics *metrics);
 
-/* -ENOMEM is the only failure; nothing has changed then. The messages are not kept. */
-int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *snapshot);
+/* -ENOMEM is the only failure; nothing has changed then. The messages are not kept. cost_percent:
+ * as TargetStatus has it. */
+int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *snapshot,
+			 double cost_percent);
 /* Without stacks: of a target that has ended, or whose profile there was no room to copy. One that
  * ended too long ago is passed over. now_unix_ns has been set before. */
 int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status);

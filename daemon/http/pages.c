@@ -300,32 +300,30 @@ struct gathering {
 	const atomic_bool *gone;
 };
 
-static int add_status(struct gathering *gathering, struct target *target, struct dhat_error *err)
+static int add_with_stacks(struct gathering *gathering, struct target *target, double cost_percent)
 {
-	Dhat__TargetStatus *status = NULL;
-	int r = status_of(target, &status, err);
+	const struct taken_options options = { .without_ages = true, .gone = gathering->gone };
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	int r = taken_snapshot(target, gathering->pages->symbolizer, &options, &snapshot, NULL);
 
-	if (r == 0)
-		r = metrics_add_status(&gathering->metrics, status);
-	if (status)
-		dhat__target_status__free_unpacked(status, NULL);
-	return r;
+	return r ? r : metrics_add_snapshot(&gathering->metrics, snapshot, cost_percent);
 }
 
 /* Without its stacks where there is no room to copy them: the rest is as good. */
 static int add_metrics(void *gathering_, struct target *target, struct dhat_error *err)
 {
 	struct gathering *gathering = gathering_;
-	const struct taken_options options = { .without_ages = true, .gone = gathering->gone };
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int r;
+	bool is_watched = target_state_of(target) == TARGET_ATTACHED;
+	Dhat__TargetStatus *status = NULL;
+	int r = status_of(target, &status, err);
 
-	if (target_state_of(target) != TARGET_ATTACHED)
-		return add_status(gathering, target, err);
-	r = taken_snapshot(target, gathering->pages->symbolizer, &options, &snapshot, NULL);
+	if (r < 0)
+		return r;
+	r = is_watched ? add_with_stacks(gathering, target, status->cost_percent) : -EBUSY;
 	if (r == -EBUSY)
-		return add_status(gathering, target, err);
-	return r ? r : metrics_add_snapshot(&gathering->metrics, snapshot);
+		r = metrics_add_status(&gathering->metrics, status);
+	dhat__target_status__free_unpacked(status, NULL);
+	return r;
 }
 
 static int write_metrics(const struct metrics *metrics, char **ret, size_t *ret_size)
@@ -351,7 +349,7 @@ static int make_metrics(struct pages *pages, const struct http_request *request,
 			     .daemon = { own_cpu_seconds(), own_rss_bytes(),
 					 pages->started_unix_seconds } },
 	};
-	size_t size;
+	size_t size = 0;
 	int r = for_each_target(pages, request, add_metrics, &gathering, err);
 
 	if (r == 0)

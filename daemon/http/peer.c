@@ -30,10 +30,13 @@ static bool as_v4(const struct sockaddr_storage *address, struct in_addr *ret)
 	return true;
 }
 
+/* At the same place in both kinds. */
 static in_port_t port_of(const struct sockaddr_storage *address)
 {
-	return address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-					      : ((const struct sockaddr_in *)address)->sin_port;
+	struct sockaddr_in either;
+
+	memcpy(&either, address, sizeof(either));
+	return either.sin_port;
 }
 
 static void fill_question(struct question *question, const struct sockaddr_storage *theirs,

@@ -533,6 +533,9 @@ def main():
     for i, line in enumerate(FRAME_LINES):
         write(top / "readback", f"line-{i}", READ_BACK % line)
         write(top / "readback", f"json-lines-{i}", JSON_LINES % line)
+    for i, text in enumerate((b"localhost:9664\0http://localhost:9664\0" b"0123456789abcdef", b"[::1]:80", b"[::ffff:127.0.0.1]:1",
+                              b"10.0.0.1:9664\0null\0x", b"127.0.0.1")):
+        write(top / "http", f"claim-{i}", text)
     write(top / "message", "request", b"\x08\x01\x12\x02\x08\x05")
     write(top / "message", "snapshot", b"DHATSNAP" + struct.pack("<IIIIII", 1, 0, 2, 0x0A, 0xFFFFFFFF, 0))
     write(top / "message", "frame-giant", b"DHATSNAP" + struct.pack("<III", 1, 0, 0x7FFFFFFF) + b"\0" * 64)

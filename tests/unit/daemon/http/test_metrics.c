@@ -40,7 +40,7 @@ static char *page_of_snapshot(const struct built_watch *watch, const struct buil
 		built_snapshot(watch, stacks);
 	_cleanup_(metrics_deinit) struct metrics metrics = { .now_unix_ns = NOW_NS };
 
-	assert_int_equal(metrics_add_snapshot(&metrics, snapshot), 0);
+	assert_int_equal(metrics_add_snapshot(&metrics, snapshot, 2.5), 0);
 	return page_of(&metrics);
 }
 
@@ -127,6 +127,7 @@ static void test_figures(void **state)
 
 	assert_well_formed(page);
 	assert_line(page, "dhatd_targets 1");
+	assert_line(page, "dhatd_target_cost_ratio{program=\"service\",pid=\"4711\"} 0.025");
 	assert_line(page, "dhatd_heap_live_bytes{program=\"service\",pid=\"4711\"} 650");
 	assert_line(page, "dhatd_heap_live_blocks{program=\"service\",pid=\"4711\"} 7");
 	assert_line(page, "dhatd_heap_peak_bytes{program=\"service\",pid=\"4711\"} 760");
@@ -369,7 +370,7 @@ static void test_bound_of_targets(void **state)
 		_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
 			built_snapshot(&(struct built_watch){ .pid = i + 1 }, two_stacks);
 
-		assert_int_equal(metrics_add_snapshot(&metrics, snapshot), 0);
+		assert_int_equal(metrics_add_snapshot(&metrics, snapshot, 2.5), 0);
 	}
 	page = page_of(&metrics);
 	assert_well_formed(page);
