@@ -9,6 +9,7 @@
 
 struct range { /* of pages */
 	uint64_t first, count;
+	unsigned what; /* their bits tell of */
 	uint64_t *bits;
 };
 
@@ -33,7 +34,7 @@ static int set_bits(void *context, const struct pagemap_run *run)
 {
 	struct range *range = context;
 
-	if (!(run->what & PAGEMAP_IN_MEMORY))
+	if (!(run->what & range->what))
 		return 0;
 	for (uint64_t i = run->first - range->first, end = i + run->count; i < end; i++)
 		range->bits[i / 64] |= 1ull << i % 64;
@@ -43,7 +44,7 @@ static int set_bits(void *context, const struct pagemap_run *run)
 typedef int (*scan_function)(void *table, uint64_t start, uint64_t end, pagemap_visit visit,
 			     void *context);
 
-static int read_ranges(void *table, scan_function scan, const struct smaps *smaps,
+static int read_ranges(void *table, scan_function scan, const struct smaps *smaps, unsigned what,
 		       struct residency **ret)
 {
 	_cleanup_(residency_free_ptr) struct residency *residency = calloc(1, sizeof(*residency));
@@ -58,8 +59,10 @@ static int read_ranges(void *table, scan_function scan, const struct smaps *smap
 		struct range *range = &residency->ranges[residency->count];
 		int error;
 
-		if (entry->is_file || entry->is_shared || !entry->rss_bytes)
+		if (entry->is_file || entry->is_shared ||
+		    !(what == PAGEMAP_SWAPPED ? entry->swap_bytes : entry->rss_bytes))
 			continue;
+		range->what = what;
 		range->first = entry->start / REMOTE_PAGE;
 		range->count = (entry->end - entry->start) / REMOTE_PAGE;
 		if (range->count > RESIDENCY_MAX_PAGES - residency->pages)
@@ -82,10 +85,10 @@ static int scan_words(void *source, uint64_t start, uint64_t end, pagemap_visit 
 	return pagemap_scan_words(source, start, end, visit, context);
 }
 
-int residency_read_from(struct pagemap_source *source, const struct smaps *smaps,
+int residency_read_from(struct pagemap_source *source, const struct smaps *smaps, unsigned what,
 			struct residency **ret)
 {
-	return read_ranges(source, scan_words, smaps, ret);
+	return read_ranges(source, scan_words, smaps, what, ret);
 }
 
 static int scan_process(void *pagemap, uint64_t start, uint64_t end, pagemap_visit visit,
@@ -94,12 +97,12 @@ static int scan_process(void *pagemap, uint64_t start, uint64_t end, pagemap_vis
 	return pagemap_scan(pagemap, start, end, visit, context);
 }
 
-int residency_read(pid_t pid, const struct smaps *smaps, struct residency **ret)
+int residency_read(pid_t pid, const struct smaps *smaps, unsigned what, struct residency **ret)
 {
 	_cleanup_(pagemap_deinit) struct pagemap pagemap = PAGEMAP_CLOSED;
 	int error = pagemap_open(pid, &pagemap);
 
-	return error ? error : read_ranges(&pagemap, scan_process, smaps, ret);
+	return error ? error : read_ranges(&pagemap, scan_process, smaps, what, ret);
 }
 
 /* ---- asking ------------------------------------------------------------------------------ */

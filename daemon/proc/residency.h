@@ -1,6 +1,6 @@
 #pragma once
-/* residency: which pages of a process are in memory, of those that are its own: anonymous ones of
- * private mappings.
+/* residency: which pages of a process are in memory, or swapped out, of those that are its own:
+ * anonymous ones of private mappings.
  *
  * A bit a page, 32 KiB for each GiB of address space. Of mappings that together have more than
  * RESIDENCY_MAX_PAGES the rest counts as absent (a sanitizer's shadow has 14 TiB). Pages of zeros
@@ -17,12 +17,13 @@
 
 struct residency;
 
-/* smaps: of the same process, now. -ESRCH, -EPERM, -ENOMEM. */
-int residency_read(pid_t pid, const struct smaps *smaps, struct residency **ret);
+/* what: PAGEMAP_IN_MEMORY or PAGEMAP_SWAPPED, of which it is then. smaps: of the same process, now.
+ * -ESRCH, -EPERM, -ENOMEM. */
+int residency_read(pid_t pid, const struct smaps *smaps, unsigned what, struct residency **ret);
 /* The same from any page table. */
-int residency_read_from(struct pagemap_source *source, const struct smaps *smaps,
+int residency_read_from(struct pagemap_source *source, const struct smaps *smaps, unsigned what,
 			struct residency **ret);
 void residency_free(struct residency *residency);
 
-/* How many of these bytes are in memory. */
+/* How many of these bytes are so. */
 uint64_t residency_bytes(const struct residency *residency, uint64_t start, uint64_t bytes);

@@ -86,7 +86,8 @@ int smaps_parse(FILE *file, struct smaps *ret)
 		else if (!last)
 			r = -EBADMSG;
 		else if (!parse_field(line, "Rss:", &last->rss_bytes) &&
-			 !parse_field(line, "Anonymous:", &last->anonymous_bytes))
+			 !parse_field(line, "Anonymous:", &last->anonymous_bytes) &&
+			 !parse_field(line, "Swap:", &last->swap_bytes))
 			parse_flags(line, &last->flags);
 	}
 	if (r < 0) {

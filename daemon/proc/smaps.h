@@ -17,7 +17,8 @@
 struct smaps_entry {
 	uint64_t start, end;
 	uint64_t rss_bytes, anonymous_bytes; /* the second is part of the first */
-	bool is_file;			     /* has an inode */
+	uint64_t swap_bytes;
+	bool is_file; /* has an inode */
 	bool is_executable, is_shared;
 	unsigned flags; /* SMAPS_…; of Linux 3.8 and later */
 	char name[32];	/* "[heap]", "[stack]", …; "" for files and nameless memory */

@@ -193,17 +193,23 @@ static void write_note(const struct rss_figures *figures, char *note, size_t siz
 	const struct inventory *inventory = figures->inventory;
 	uint64_t live = figures->watched_bytes + figures->before_bytes;
 	uint64_t resident = figures->resident_watched_bytes + figures->resident_before_bytes;
-	char absent_text[DHAT_UNIT_CHARS], live_text[DHAT_UNIT_CHARS];
+	char absent_text[DHAT_UNIT_CHARS], live_text[DHAT_UNIT_CHARS],
+		swapped_text[DHAT_UNIT_CHARS];
 
 	*note = 0;
 	if (inventory && !inventory->is_complete)
 		snprintf(note, size, "%s", inventory->note);
 	else if (live > resident)
-		snprintf(note, size,
-			 "%s of the %s that are live are not in memory: never touched, or swapped "
-			 "out",
-			 dhat_format_size(live - resident, absent_text),
-			 dhat_format_size(live, live_text));
+		snprintf(
+			note, size,
+			"%s of the %s that are live are not in memory: %s%snever touched, or given "
+			"back",
+			dhat_format_size(live - resident, absent_text),
+			dhat_format_size(live, live_text),
+			figures->swapped_bytes
+				? dhat_format_size(figures->swapped_bytes, swapped_text)
+				: "",
+			figures->swapped_bytes ? " swapped out, the others " : "");
 }
 
 static const char *meaning_of(enum row row, const struct rss_figures *figures)
@@ -305,7 +311,7 @@ static int take_inventory(pid_t pid, const struct probed *probed, const atomic_b
 }
 
 struct sums {
-	const struct residency *residency;
+	const struct residency *residency, *swapped;
 	struct rss_figures *figures;
 };
 
@@ -319,6 +325,7 @@ static void add_block(void *context, const struct block *block, bool is_before)
 	if (block->domain == DHAT_DOMAIN_ANON)
 		return;
 	resident = residency_bytes(sums->residency, block->addr, block->size_bytes);
+	figures->swapped_bytes += residency_bytes(sums->swapped, block->addr, block->size_bytes);
 	if (is_before) {
 		figures->before_bytes += block->size_bytes;
 		figures->resident_before_bytes += resident;
@@ -340,13 +347,15 @@ static uint64_t resident_bytes(const struct inventory *inventory, const struct r
 }
 
 static int read_pages(pid_t pid, struct smaps *smaps, struct residency **ret,
-		      struct dhat_error *err)
+		      struct residency **ret_swapped, struct dhat_error *err)
 {
 	int r = read_smaps(pid, smaps, err);
 
 	if (r < 0)
 		return r;
-	r = residency_read(pid, smaps, ret);
+	r = residency_read(pid, smaps, PAGEMAP_IN_MEMORY, ret);
+	if (r == 0)
+		r = residency_read(pid, smaps, PAGEMAP_SWAPPED, ret_swapped);
 	return r < 0 ? cannot_read(pid, -r, "the pages", err) : 0;
 }
 
@@ -354,7 +363,7 @@ int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__R
 		struct dhat_error *err)
 {
 	_cleanup_(inventory_free_ptr) struct inventory *inventory = NULL;
-	_cleanup_(residency_free_ptr) struct residency *residency = NULL;
+	_cleanup_(residency_free_ptr) struct residency *residency = NULL, *swapped = NULL;
 	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
 	struct rss_figures figures = { .smaps = &smaps, .knows_before = copy->from_start };
 	pid_t pid = copy->identity.pid;
@@ -362,11 +371,11 @@ int rss_explain(const struct target_copy *copy, const atomic_bool *stop, Dhat__R
 
 	if (copy->state != TARGET_ATTACHED && copy->state != TARGET_DETACHED)
 		return has_ended(pid, err);
-	r = read_pages(pid, &smaps, &residency, err);
+	r = read_pages(pid, &smaps, &residency, &swapped, err);
 	if (r < 0)
 		return r;
 	target_visit_blocks(copy->target, add_block,
-			    &(struct sums){ .residency = residency, .figures = &figures });
+			    &(struct sums){ residency, swapped, &figures });
 	/* an inventory of glibc's blocks says little when others allocate, too */
 	if (probed_is_only_glibc(&copy->probed) &&
 	    take_inventory(pid, &copy->probed, stop, &inventory) == 0) {

@@ -21,7 +21,8 @@ struct rss_figures {
 	 * in memory. */
 	uint64_t watched_bytes, before_bytes;
 	uint64_t resident_watched_bytes, resident_before_bytes;
-	bool knows_before; /* there are no others from before */
+	uint64_t swapped_bytes; /* of both */
+	bool knows_before;	/* there are no others from before */
 };
 
 /* Whole and owned by the caller: dhat__rss__free_unpacked(). NULL: out of memory. */

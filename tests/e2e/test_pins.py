@@ -201,6 +201,18 @@ def test_a_process_that_has_ended_and_a_file(daemon, ctl, tmp_path):
     assert refused.status == 3 and "watched no more (detached)" in refused.err
 
 
+def test_late_attach_knows_glibcs_blocks(daemon, ctl, target):
+    """They are listed, with malloc's sizes: 200 bytes have room for 200."""
+    process = target("pinned", "survivors", env=NO_CACHE)
+    process.expect("^used")
+    daemon("attach", "--pid", process.pid)
+    until(lambda: "still being listed" not in ctl("stats").out, "the list of blocks from before")
+    answer, pages = told(ctl)
+    assert answer["keeps"] == "fragmentation" and pages["knows_all_blocks"]
+    assert 4000 * 200 <= pages["live_bytes"] <= 4000 * 200 + PAGE
+    assert list(answer["rows"][0]["beside_ages"]) == ["from before the attach"]
+
+
 def test_late_attach_does_not_take_unknown_blocks_for_free(daemon, ctl, target):
     """Of mimalloc nothing from before can be listed: so nothing is said of what may be free."""
     process = target("resident", env={"LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2"})

@@ -61,7 +61,8 @@ static void each_page_once(void **state)
 		_cleanup_(residency_free_ptr) struct residency *residency = NULL;
 		struct pagemap_source source = { read_table, is_zero, &steps[i] };
 
-		assert_int_equal(residency_read_from(&source, &smaps, &residency), 0);
+		assert_int_equal(
+			residency_read_from(&source, &smaps, PAGEMAP_IN_MEMORY, &residency), 0);
 		assert_int_equal(residency_bytes(residency, 0, UINT64_MAX),
 				 (5 + 5 + 4950 + 1) * PAGE);
 		assert_int_equal(residency_bytes(residency, 10 * PAGE, 0), 0);
@@ -75,6 +76,30 @@ static void each_page_once(void **state)
 		/* more than there are bits for */
 		assert_int_equal(residency_bytes(residency, 1ull << 41, 1 << 20), 0);
 	}
+}
+
+/* Of the other pages, in the mappings that have any: one of three is swapped out here. */
+static ssize_t read_swapped(void *context, uint64_t *words, size_t count, uint64_t page)
+{
+	(void)context;
+	for (size_t i = 0; i < count; i++, page++)
+		words[i] = page % 3 ? PRESENT | EXCLUSIVE : 1ull << 62;
+	return count;
+}
+
+static void what_is_swapped_out(void **state)
+{
+	_cleanup_(residency_free_ptr) struct residency *residency = NULL;
+	struct pagemap_source source = { read_swapped, NULL, NULL };
+	struct smaps_entry entries[] = {
+		{ .start = 9 * PAGE, .end = 18 * PAGE, .swap_bytes = 3 * PAGE },
+		{ .start = 18 * PAGE, .end = 27 * PAGE, .rss_bytes = PAGE },
+	};
+	const struct smaps smaps = { entries, 2 };
+
+	assert_int_equal(residency_read_from(&source, &smaps, PAGEMAP_SWAPPED, &residency), 0);
+	assert_int_equal(residency_bytes(residency, 0, 27 * PAGE), 3 * PAGE);
+	assert_int_equal(residency_bytes(residency, 9 * PAGE + 100, PAGE), PAGE - 100);
 }
 
 static ssize_t read_nothing(void *context, uint64_t *words, size_t count, uint64_t page)
@@ -93,7 +118,8 @@ static void a_table_that_cannot_be_read(void **state)
 	struct pagemap_source source = { read_nothing, NULL, NULL };
 	struct residency *residency = NULL;
 
-	assert_int_equal(residency_read_from(&source, &smaps, &residency), -EPERM);
+	assert_int_equal(residency_read_from(&source, &smaps, PAGEMAP_IN_MEMORY, &residency),
+			 -EPERM);
 	assert_null(residency);
 }
 
@@ -124,7 +150,7 @@ static void our_own_pages(void **state)
 		at[i * PAGE] = 1;
 	for (int i = 4; i < 8; i++)
 		(void)at[i * PAGE];
-	assert_int_equal(residency_read(getpid(), &smaps, &residency), 0);
+	assert_int_equal(residency_read(getpid(), &smaps, PAGEMAP_IN_MEMORY, &residency), 0);
 	/* what a page of zeros is, only root is told by kernels before 6.7 */
 	assert_int_equal(residency_bytes(residency, entry.start, 12 * PAGE),
 			 (geteuid() && is_old_kernel() ? 8 : 4) * PAGE);
@@ -135,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_page_once),
+		cmocka_unit_test(what_is_swapped_out),
 		cmocka_unit_test(a_table_that_cannot_be_read),
 		cmocka_unit_test(our_own_pages),
 	};

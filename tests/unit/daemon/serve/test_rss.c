@@ -26,6 +26,7 @@ static const char text[] =
 	"55552000-55553000 rw-p 00002000 fe:00 11                  /bin/x\n"
 	"Rss:                   4 kB\n"
 	"Anonymous:             4 kB\n"
+	"Swap:                 12 kB\n"
 	"55560000-55570000 rw-p 00000000 00:00 0                   [heap]\n"
 	"Rss:                  40 kB\n"
 	"Anonymous:            40 kB\n"
@@ -66,6 +67,8 @@ static void test_parse(void **state)
 	assert_string_equal(smaps.entries[2].name, "[heap]");
 	assert_false(smaps.entries[2].is_file);
 	assert_true(smaps.entries[3].is_file);
+	assert_int_equal(smaps.entries[1].swap_bytes, 12 << 10);
+	assert_int_equal(smaps.entries[2].swap_bytes, 0);
 	assert_int_equal(smaps.entries[3].rss_bytes, 16 << 10);
 	assert_int_equal(smaps.entries[3].anonymous_bytes, 4 << 10);
 	assert_true(smaps.entries[6].is_shared);
@@ -158,7 +161,13 @@ static void test_with_an_inventory(void **state)
 	assert_int_equal(row(table, "rounding"), 1000);
 	assert_string_equal(table->note,
 			    "39.1 KiB of the 77.1 KiB that are live are not in memory: "
-			    "never touched, or swapped out");
+			    "never touched, or given back");
+	dhat__rss__free_unpacked(table, NULL);
+	figures.swapped_bytes = 10240;
+	table = rss_make_table(&figures);
+	assert_string_equal(table->note,
+			    "39.1 KiB of the 77.1 KiB that are live are not in memory: "
+			    "10.0 KiB swapped out, the others never touched, or given back");
 	dhat__rss__free_unpacked(table, NULL);
 
 	/* a part of the heap could not be read */
