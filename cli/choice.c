@@ -35,6 +35,16 @@ static void print_one(const Dhat__TargetStatus *status)
 		 dhat_format_size(status->totals ? status->totals->live_bytes : 0, size));
 }
 
+static bool has_all(const char *command)
+{
+	static const char *const commands[] = { "stats", "suspects", "explain" };
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(command, commands[i]))
+			return true;
+	return false;
+}
+
 int choice_check(const char *socket_path, const char *command, struct dhat_error *err)
 {
 	Dhat__Response *response = NULL;
@@ -57,9 +67,8 @@ int choice_check(const char *socket_path, const char *command, struct dhat_error
 				   "several processes are attached: say which, as in `dhatctl %s "
 				   "%" PRIu32 "'%s",
 				   command, first->target->pid,
-				   strcmp(command, "stats")
-					   ? ""
-					   : "; --all puts those of one program together");
+				   has_all(command) ? "; --all puts those of one program together"
+						    : "");
 	}
 	dhat__response__free_unpacked(response, NULL);
 	return r;

@@ -17,7 +17,6 @@
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
-DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 #define EXPLAIN_VERSION                                                                            \
 	1 /* of the JSON: keys are added, none is taken away or changes its meaning */
@@ -47,7 +46,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &wanted->subject.pid, &wanted->common });
+		command_give_inputs(state, (void *[]){ &wanted->subject.pid, &wanted->subject,
+						       &wanted->common });
 		return 0;
 	case KEY_BUDGET:
 		if (dhat_parse_size(arg, &wanted->budget_bytes) == 0 &&
@@ -64,16 +64,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!subject_is_two(&wanted->subject))
 			return 0;
-		argp_error(state, "one process, or one file?");
+		argp_error(state, "one process, --all of them, or one file?");
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static const struct argp_child children[] = { { .argp = &pid_argp },
-					      { .argp = &common_argp },
-					      { 0 } };
+static const struct argp_child children[] = {
+	{ .argp = &pid_argp }, { .argp = &subject_argp }, { .argp = &common_argp }, { 0 }
+};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -207,6 +207,8 @@ static void find_next(struct explanation *said, const char *path)
 	snprintf(about, sizeof(about), "%" PRIu32, snapshot->head->target->pid);
 	if (path)
 		quote(path, about, size);
+	if (snapshot->pid_count)
+		snprintf(about, sizeof(about), "--all");
 	if (!*about) /* a path that is too long to be repeated */
 		snprintf(about, sizeof(about), "FILE.dhat");
 	if (said->suspects.suspect_count &&
@@ -221,7 +223,8 @@ static void find_next(struct explanation *said, const char *path)
 		snprintf(said->next, sizeof(said->next), "dhatctl explain %s", about);
 		said->next_why = "in a while: it is too early to tell";
 	} else if (!snapshot->end->verdict->exact && !path) {
-		snprintf(said->next, sizeof(said->next), "dhatctl status %s", about);
+		snprintf(said->next, sizeof(said->next), "dhatctl status%s%s",
+			 snapshot->pid_count ? "" : " ", snapshot->pid_count ? "" : about);
 		said->next_why = "what was lost";
 	} else {
 		snprintf(said->next, sizeof(said->next), "dhatctl stats %s", about);
@@ -281,6 +284,8 @@ static void print_json(const struct explanation *said, FILE *file)
 	dhat_program_name(target->command, target->executable, program);
 	add_number(object, "version", EXPLAIN_VERSION);
 	add_number(object, "pid", target->pid);
+	if (said->snapshot->pid_count)
+		add_number(object, "processes", said->snapshot->pid_count);
 	add_text(object, "program", program, said->room->chars);
 	add_text(object, "state", target->state, said->room->chars);
 	add_number(object, "since_unix_ns", target->observed_since_unix_ns);
@@ -322,9 +327,10 @@ static void print_figures(struct screen *screen, const struct explanation *said)
 	const char *rss = view_rss(said->snapshot);
 	char live[DHAT_UNIT_CHARS], peak[DHAT_UNIT_CHARS], size[DHAT_UNIT_CHARS], text[256];
 
-	snprintf(text, sizeof(text), "%s live in %s, %s at the peak%s%s",
+	snprintf(text, sizeof(text), "%s live in %s, %s%s at the peak%s%s",
 		 dhat_format_size(end->totals->live_bytes, live),
 		 view_counted(end->totals->live_blocks, "block"),
+		 said->snapshot->pid_count ? "at most " : "",
 		 dhat_format_size(end->totals->peak_bytes, peak), *rss ? ", " : "", rss);
 	if (growth >= 1)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "; grows %s a minute",
@@ -359,7 +365,7 @@ static void print_text(const struct explanation *said, FILE *file)
 
 	screen_init(&screen, stdout);
 	screen.file = file;
-	view_target(&screen, said->snapshot->head->target);
+	view_targets(&screen, said->snapshot);
 	print_verdict(&screen, said);
 	print_figures(&screen, said);
 	screen_print(&screen, MARK_BOLD, "%s", said->headline);
@@ -415,19 +421,30 @@ static int explain(const struct explain_options *wanted, const struct dhat_snaps
 	return r;
 }
 
+static int run(const struct explain_options *wanted, struct dhat_error *err)
+{
+	_cleanup_(programs_deinit) struct programs programs = { 0 };
+	bool is_list = wanted->common.as_json && wanted->subject.is_all;
+	int r = subject_fetch_all(&wanted->subject, &wanted->common, "explain", &programs, err);
+
+	for (size_t i = 0; r == 0 && i < programs.count; i++)
+		r = input_check_history(programs.list[i], err);
+	if (r < 0)
+		return r;
+	fputs(is_list ? "[\n" : "", stdout);
+	for (size_t i = 0; r == 0 && i < programs.count; i++) {
+		if (i)
+			fputs(is_list ? ",\n" : "\n", stdout);
+		r = explain(wanted, programs.list[i]);
+	}
+	fputs(is_list ? "]\n" : "", stdout);
+	return r < 0 ? dhat_error_errno(err, -r, "cannot explain the profile") : 0;
+}
+
 int cmd_explain(int argc, char **argv, struct dhat_error *err)
 {
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct explain_options wanted = { .budget_bytes = DEFAULT_BUDGET };
 	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
 
-	if (r < 0 || wanted.common.is_done)
-		return r;
-	r = subject_fetch(&wanted.subject, &wanted.common, "explain", &snapshot, err);
-	if (r == 0)
-		r = input_check_history(snapshot, err);
-	if (r < 0)
-		return r;
-	r = explain(&wanted, snapshot);
-	return r < 0 ? dhat_error_errno(err, -r, "cannot explain the profile") : 0;
+	return r < 0 || wanted.common.is_done ? r : run(&wanted, err);
 }

@@ -8,11 +8,10 @@
 #include "filtering.h"
 #include "input.h"
 #include "listing.h"
-#include "proto/base/array.h"
+#include "programs.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/texts.h"
 #include "proto/base/units.h"
-#include "proto/profile/snapshot_merge.h"
 #include "report.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -169,34 +168,6 @@ static const struct argp argp = {
 
 /* ---- snapshots ----------------------------------------------------------------------------- */
 
-/* Several snapshots: one for each program. */
-struct programs {
-	struct dhat_snapshot **list;
-	size_t count, room;
-};
-
-static void programs_deinit(struct programs *programs)
-{
-	for (size_t i = 0; i < programs->count; i++)
-		dhat_snapshot_free(programs->list[i]);
-	free(programs->list);
-}
-
-/* Takes the snapshot over. */
-static int programs_add(struct programs *programs, struct dhat_snapshot *snapshot,
-			struct dhat_error *err)
-{
-	for (size_t i = 0; i < programs->count; i++)
-		if (dhat_snapshot_is_of(programs->list[i], snapshot->head->target))
-			return dhat_snapshot_merge(programs->list[i], snapshot, err);
-	if (array_make_room(&programs->list, &programs->room, programs->count)) {
-		dhat_snapshot_free(snapshot);
-		return dhat_error_errno(err, ENOMEM, "cannot hold the profiles");
-	}
-	programs->list[programs->count++] = snapshot;
-	return 0;
-}
-
 static int read_files(const struct stats *stats, struct programs *programs, struct dhat_error *err)
 {
 	int r = 0;
@@ -211,47 +182,23 @@ static int read_files(const struct stats *stats, struct programs *programs, stru
 	return r;
 }
 
-/* One that ends meanwhile has its profile still; one that dhatd has let go of since is none. */
-static int fetch(const struct stats *stats, struct programs *programs, const uint32_t *pids,
-		 size_t count, struct dhat_error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
-		struct dhat_snapshot *snapshot = NULL;
-		struct dhat_error why = { 0 };
-
-		wanted.pid = pids[i];
-		wanted.without_names = stats->without_names;
-		wanted.with_ages = stats->has_ages || stats->has_sizes || stats->older_ns;
-		wanted.older_ns = stats->older_ns;
-		wanted.with_pages = stats->has_pages;
-		r = client_snapshot(stats->common.socket_path, &wanted, &snapshot, &why);
-		if (snapshot)
-			r = programs_add(programs, snapshot, &why);
-		if (r < 0 && why.code == DHAT_EXIT_NO_PROCESS && count > 1)
-			r = 0;
-		else if (r < 0)
-			return dhat_error_set(err, -r, why.code, "%s", why.message);
-	}
-	return r;
-}
-
 static int collect(const struct stats *stats, struct programs *programs, struct dhat_error *err)
 {
-	_cleanup_free_ uint32_t *pids = NULL;
-	size_t count = 1;
+	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r;
 
 	if (stats->paths)
 		return read_files(stats, programs, err);
-	if (stats->is_all) {
-		r = choice_all(stats->common.socket_path, &pids, &count, err);
-		return r < 0 ? r : fetch(stats, programs, pids, count, err);
-	}
+	wanted.without_names = stats->without_names;
+	wanted.with_ages = stats->has_ages || stats->has_sizes || stats->older_ns;
+	wanted.older_ns = stats->older_ns;
+	wanted.with_pages = stats->has_pages;
+	if (stats->is_all)
+		return programs_fetch_all(programs, stats->common.socket_path, &wanted, err);
 	r = stats->pid ? 0 : choice_check(stats->common.socket_path, "stats", err);
-	return r < 0 ? r : fetch(stats, programs, &stats->pid, 1, err);
+	return r < 0 ? r
+		     : programs_fetch(programs, stats->common.socket_path, &wanted, &stats->pid, 1,
+				      err);
 }
 
 static int compare(const struct report *report, const struct stats *stats,

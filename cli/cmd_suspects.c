@@ -15,7 +15,6 @@
 #include "view.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
-DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 struct suspects_options {
 	struct common common;
@@ -31,9 +30,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state,
-				    (void *[]){ &wanted->subject.pid, &wanted->list, &wanted->trim,
-						&wanted->filter, &wanted->common });
+		command_give_inputs(state, (void *[]){ &wanted->subject.pid, &wanted->subject,
+						       &wanted->list, &wanted->trim,
+						       &wanted->filter, &wanted->common });
 		return 0;
 	case ARGP_KEY_ARG:
 		if (command_takes_trim_word(&wanted->trim, arg) ||
@@ -44,17 +43,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!subject_is_two(&wanted->subject))
 			return 0;
-		argp_error(state, "one process, or one file?");
+		argp_error(state, "one process, --all of them, or one file?");
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static const struct argp_child children[] = {
-	{ .argp = &pid_argp },	       { .argp = &listing_argp }, { .argp = &trim_argp },
-	{ .argp = &dhat_filter_argp }, { .argp = &common_argp },  { 0 }
-};
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &subject_argp },
+					      { .argp = &listing_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &dhat_filter_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
 	.parser = parse_option,
 	.args_doc = "[PID | FILE.dhat]",
@@ -191,14 +193,21 @@ static int report(struct suspects_options *wanted, const struct dhat_snapshot *s
 
 static int run(struct suspects_options *wanted, struct dhat_error *err)
 {
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int r = subject_fetch(&wanted->subject, &wanted->common, "suspects", &snapshot, err);
+	_cleanup_(programs_deinit) struct programs programs = { 0 };
+	bool is_list = wanted->common.as_json && wanted->subject.is_all;
+	int r = subject_fetch_all(&wanted->subject, &wanted->common, "suspects", &programs, err);
 
-	if (r == 0)
-		r = input_check_history(snapshot, err);
+	for (size_t i = 0; r == 0 && i < programs.count; i++)
+		r = input_check_history(programs.list[i], err);
 	if (r < 0)
 		return r;
-	r = report(wanted, snapshot);
+	fputs(is_list ? "[\n" : "", stdout);
+	for (size_t i = 0; r == 0 && i < programs.count; i++) {
+		if (i)
+			fputs(is_list ? ",\n" : "\n", stdout);
+		r = report(wanted, programs.list[i]);
+	}
+	fputs(is_list ? "]\n" : "", stdout);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot judge what grows") : 0;
 }
 

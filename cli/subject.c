@@ -4,6 +4,26 @@
 #include "client.h"
 #include "input.h"
 
+enum { KEY_ALL = 0x700 };
+
+static const struct argp_option options[] = {
+	{ "all", KEY_ALL, 0, 0, "All attached processes; those of one program are put together",
+	  1 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct subject *subject = state->input;
+
+	if (key != KEY_ALL)
+		return ARGP_ERR_UNKNOWN;
+	subject->is_all = true;
+	return 0;
+}
+
+const struct argp subject_argp = { .options = options, .parser = parse_option };
+
 bool subject_takes_word(struct subject *subject, char *word)
 {
 	if (command_takes_pid_word(&subject->pid, word))
@@ -16,7 +36,7 @@ bool subject_takes_word(struct subject *subject, char *word)
 
 bool subject_is_two(const struct subject *subject)
 {
-	return subject->pid && subject->path;
+	return !!subject->pid + !!subject->path + subject->is_all > 1;
 }
 
 int subject_fetch(const struct subject *subject, const struct common *common, const char *command,
@@ -31,4 +51,17 @@ int subject_fetch(const struct subject *subject, const struct common *common, co
 	asked.pid = subject->pid;
 	asked.with_pages = subject->with_pages;
 	return r < 0 ? r : client_snapshot(common->socket_path, &asked, ret, err);
+}
+
+int subject_fetch_all(const struct subject *subject, const struct common *common,
+		      const char *command, struct programs *ret, struct dhat_error *err)
+{
+	const Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
+	struct dhat_snapshot *snapshot = NULL;
+	int r;
+
+	if (subject->is_all)
+		return programs_fetch_all(ret, common->socket_path, &wanted, err);
+	r = subject_fetch(subject, common, command, &snapshot, err);
+	return r < 0 ? r : programs_add(ret, snapshot, err);
 }

@@ -1,17 +1,23 @@
 #pragma once
 /* subject: the one profile that a command is about: a process of dhatd's, or a file. */
 #include "command.h"
-#include "proto/profile/snapshot.h"
+#include "programs.h"
 
 struct subject {      /* of words and options; pid 0 and path NULL: the only process */
 	uint32_t pid; /* pid_argp's */
 	const char *path;
 	bool with_pages; /* of a process: what is in memory, too */
+	bool is_all;	 /* subject_argp's: of all processes instead */
 };
+extern const struct argp subject_argp; /* --all; input: struct subject */
+
 /* A word that is no option; false: there is one already. */
 bool subject_takes_word(struct subject *subject, char *word);
-/* Both were given. */
+/* More than one of them was given. */
 bool subject_is_two(const struct subject *subject);
 /* command: "suspects", for hints. The caller frees. */
 int subject_fetch(const struct subject *subject, const struct common *common, const char *command,
 		  struct dhat_snapshot **ret, struct dhat_error *err);
+/* The same, or with --all one for each program. The caller deinits, whether it succeeds or not. */
+int subject_fetch_all(const struct subject *subject, const struct common *common,
+		      const char *command, struct programs *ret, struct dhat_error *err);

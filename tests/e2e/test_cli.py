@@ -120,6 +120,13 @@ def test_several_targets(quiet, target, daemon, ctl):
         for program in (quiet, other):  # by name and pid
             assert re.search(rf"^dhatctl: +{program.pid}  python3 +[\d.]+ [KMG]iB live$", answer.err, re.M), answer.err
         assert f"say which, as in `dhatctl {command} {quiet.pid}'" in answer.err
+    # both as one
+    assert re.match(r"python3, 2 processes \(pid \d+, \d+\), watched for ", ctl("explain", "--all").out)
+    assert [(said["processes"], said["version"]) for said in ctl("explain", "--all", "--json").json()] == [(2, 1)]
+    assert "python3, 2 processes" in ctl("suspects", "--all").out
+    assert [said["by"] for said in ctl("suspects", "--all", "--json").json()] == ["line"]
+    assert ctl("suspects", "--all", quiet.pid, ok=False).status == 2
+    assert "--all puts those of one program together" in ctl("explain", ok=False).err
     assert f"as in `dhatctl diff deploy b {quiet.pid}'" in ctl("diff", "deploy", "b", ok=False).err
     assert ctl("stats", other.pid, "--json").json()["target"]["pid"] == other.pid
     assert ctl("rss", other.pid).out.startswith(f"python3 (pid {other.pid}), watched for ")
