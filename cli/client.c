@@ -351,6 +351,7 @@ int client_view(const char *socket_path, uint32_t pid, struct dhat_view *view,
 	body.pid = pid;
 	dhat_view_ask(view, &seen);
 	body.view = &seen;
+	body.with_marks = true;
 	r = patient_snapshot(socket_path, &body, &answer, err);
 	return r < 0 ? r : dhat_view_take(view, answer, err);
 }

@@ -3,7 +3,7 @@
 #include "proto/base/error.h"
 #include "proto/profile/snapshot.h"
 
-struct programs { /* all 0: none */
+struct programs {		     /* all 0: none */
 	struct dhat_snapshot **list; /* one for each program, owned */
 	size_t count, room;
 };

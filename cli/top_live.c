@@ -16,6 +16,7 @@
 #include "proto/base/texts.h"
 #include "proto/base/units.h"
 #include "proto/export/export.h"
+#include "proto/profile/mark.h"
 #include "proto/wire/words.h"
 #include "rows.h"
 #include "top_screen.h"
@@ -110,6 +111,7 @@ static int ask(struct live *live, struct dhat_error *err)
 	dhat_view_ask(&live->view, &seen);
 	if (!live->is_for_file)
 		body.view = &seen;
+	body.with_marks = !live->is_for_file;
 	request.body_case = DHAT__REQUEST__BODY_SNAPSHOT;
 	request.snapshot = &body;
 	r = client_ask(live->client, &request, err);
@@ -260,6 +262,9 @@ static void help_page(const struct live *live, FILE *file)
 		"  /             show only stacks with a function, file or object that matches;\n"
 		"                * stands for anything; an empty one shows all\n"
 		"  b             count growth from now on\n"
+		"  m             make a mark (top-1, top-2 …): growth is what is allocated from\n"
+		"                now on and lives, block by block\n"
+		"  d             the same since the next mark that there is, then as before\n"
 		"  space         freeze, and go on\n"
 		"  w             write the profile as it is now into a .dhat file, here\n"
 		"  r             look all names up anew (of code made at run time)\n"
@@ -422,6 +427,59 @@ static bool take_movement(struct live *live, int key)
 	return false;
 }
 
+/* "top-1", or the first such name that no mark has. */
+static void name_mark(const struct live *live, char *ret, size_t size)
+{
+	for (unsigned i = 1; i <= DHAT_SNAPSHOT_MAX_MARKS + 1; i++) {
+		snprintf(ret, size, "top-%u", i);
+		if (!dhat_mark_find(live->view.snapshot, ret))
+			return;
+	}
+}
+
+static int make_mark(struct live *live)
+{
+	Dhat__MarkRequest body = DHAT__MARK_REQUEST__INIT;
+	Dhat__Request request = DHAT__REQUEST__INIT;
+	Dhat__Response *response = NULL;
+	struct dhat_error why = { 0 };
+	char name[32] = "";
+	int r;
+
+	name_mark(live, name, sizeof(name));
+	body.pid = live->pid;
+	body.name = name;
+	request.body_case = DHAT__REQUEST__BODY_MARK;
+	request.mark = &body;
+	if (client_call(live->options->socket_path, &request, DHAT__RESPONSE__BODY_DONE, &response,
+			&why) < 0) {
+		tell(live, "No mark was made: %s", why.message);
+		return 0;
+	}
+	dhat__response__free_unpacked(response, NULL);
+	live->next_ns = 0;
+	r = top_model_set_since(&live->model, name);
+	tell(live, "Marked %s: SINCE is what is allocated from now on and lives", name);
+	return r;
+}
+
+/* Since the next mark, or behind the last one since the baseline. */
+static int choose_mark(struct live *live)
+{
+	const Dhat__SnapshotHead *head = live->view.snapshot->head;
+	const char *name =
+		live->model.since < head->n_marks ? head->marks[live->model.since]->name : NULL;
+	int r = top_model_set_since(&live->model, name);
+
+	if (!head->n_marks)
+		tell(live, "There is no mark: m makes one");
+	else if (name)
+		tell(live, "SINCE is what was allocated since %s, and lives", name);
+	else
+		tell(live, "Growth counts as before");
+	return r < 0 ? r : make_page(live);
+}
+
 /* Keys that do the same on each page. */
 static int take_common(struct live *live, int key)
 {
@@ -430,6 +488,10 @@ static int take_common(struct live *live, int key)
 		top_model_set_baseline(&live->model);
 		tell(live, "Growth counts from now on");
 		return make_page(live);
+	case 'm':
+		return make_mark(live);
+	case 'd':
+		return choose_mark(live);
 	case ' ':
 		freeze(live);
 		return 0;

@@ -6,6 +6,7 @@
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "proto/profile/mark.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
@@ -46,6 +47,7 @@ void top_model_deinit(struct top_model *model)
 	free(model->rows);
 	free(model->points);
 	free(model->pattern);
+	free(model->since_name);
 }
 
 /* ---- history ------------------------------------------------------------------------------- */
@@ -133,15 +135,25 @@ void top_model_sort(struct top_model *model, enum top_key key)
 	find_selected(model);
 }
 
+/* What has grown, of a point. */
+static struct dhat_born growth_of(const struct top_model *model, const Dhat__ProgramPoint *point,
+				  const struct top_point *known)
+{
+	if (model->since)
+		return dhat_point_born(point, &(struct dhat_births){ .since = model->since });
+	return (struct dhat_born){ point->live_bytes - known->baseline_bytes,
+				   point->live_blocks - known->baseline_blocks };
+}
+
 static void add_point(struct top_row *row, const Dhat__ProgramPoint *point,
-		      const struct top_point *known, double seconds)
+		      const struct top_point *known, struct dhat_born grown, double seconds)
 {
 	row->live_bytes += point->live_bytes;
 	row->live_blocks += point->live_blocks;
 	row->total_bytes += point->total_bytes;
 	row->total_blocks += point->total_blocks;
-	row->grown_bytes += (int64_t)(point->live_bytes - known->baseline_bytes);
-	row->grown_blocks += (int64_t)(point->live_blocks - known->baseline_blocks);
+	row->grown_bytes += (int64_t)grown.bytes;
+	row->grown_blocks += (int64_t)grown.blocks;
 	row->last_ns = higher(row->last_ns, point->last_ns);
 	if (seconds > 0)
 		row->allocs_per_second +=
@@ -166,7 +178,7 @@ static void add_up(struct top_model *model)
 		} else if (of) {
 			model->rows[of->number].point = of;
 			add_point(&model->rows[of->number], point, &model->points[i],
-				  model->seconds);
+				  growth_of(model, point, &model->points[i]), model->seconds);
 		}
 	}
 	for (size_t i = 0; i < table->point_count; i++) {
@@ -283,6 +295,21 @@ static int know_points(struct top_model *model, bool is_first)
 	return 0;
 }
 
+/* Since when growth counts, and how much it is in all. */
+static void find_since(struct top_model *model)
+{
+	const Dhat__SnapshotHead *head = model->snapshot->head;
+
+	model->since = model->since_name ? dhat_mark_find(model->snapshot, model->since_name) : 0;
+	if (model->since) {
+		model->baseline_ns = head->marks[model->since - 1]->ns;
+		model->grown_bytes = (int64_t)head->marks[model->since - 1]->live_bytes;
+	} else {
+		model->baseline_ns = model->baseline.end_ns;
+		model->grown_bytes = (int64_t)(model->last.live_bytes - model->baseline.live_bytes);
+	}
+}
+
 /* totals is the snapshot's, of this answer. */
 static void note_totals(struct top_model *model, bool is_first, const Dhat__Totals *totals)
 {
@@ -302,9 +329,8 @@ static void note_totals(struct top_model *model, bool is_first, const Dhat__Tota
 		model->frees_per_second =
 			(int64_t)(allocs - more) > 0 ? (allocs - more) / model->seconds : 0;
 	}
-	model->grown_bytes = (int64_t)(totals->live_bytes - model->baseline.live_bytes);
-	model->baseline_ns = model->baseline.end_ns;
 	model->last = *totals;
+	find_since(model);
 	top_history_add(&model->history, totals->live_bytes);
 }
 
@@ -337,14 +363,31 @@ void top_model_set_baseline(struct top_model *model)
 		model->points[i].baseline_blocks = model->snapshot->points[i]->live_blocks;
 	}
 	model->baseline = model->last;
-	model->baseline_ns = model->last.end_ns;
-	model->grown_bytes = 0;
+	free(take_ptr(model->since_name));
+	find_since(model);
 	add_up(model);
+}
+
+int top_model_set_since(struct top_model *model, const char *name)
+{
+	char *copy = name ? strdup(name) : NULL;
+
+	if (name && !copy)
+		return -ENOMEM;
+	free(model->since_name);
+	model->since_name = copy;
+	if (!model->snapshot)
+		return 0;
+	find_since(model);
+	add_up(model);
+	return 0;
 }
 
 double top_model_baseline_seconds(const struct top_model *model)
 {
-	return (model->last.end_ns - model->baseline.end_ns) / 1e9;
+	return model->last.end_ns > model->baseline_ns
+		       ? (model->last.end_ns - model->baseline_ns) / 1e9
+		       : 0;
 }
 
 #define LEAST_SECONDS 1 /* below it a rate is noise */

@@ -23,9 +23,10 @@ const char *top_key_name(enum top_key key);
 struct top_row {
 	const struct dhat_rendered_point *point; /* its lines; its figures are old */
 	uint64_t live_bytes, live_blocks, total_bytes, total_blocks;
-	uint64_t last_ns;		   /* latest allocation, since the observation began */
-	int64_t grown_bytes, grown_blocks; /* live ones, since the baseline */
-	double allocs_per_second;	   /* between the last two answers */
+	uint64_t last_ns; /* latest allocation, since the observation began */
+	/* live ones, since the baseline; or what was allocated since a mark, and lives */
+	int64_t grown_bytes, grown_blocks;
+	double allocs_per_second; /* between the last two answers */
 };
 
 #define TOP_HISTORY 256 /* moments that are kept; a power of two */
@@ -54,14 +55,16 @@ struct top_model {
 	size_t selected;		      /* a row; 0 if there is none */
 	uint64_t before_bytes, before_blocks; /* live, from before the attach */
 	uint64_t shown_bytes;		      /* live, of all rows */
-	int64_t grown_bytes;		      /* of the totals, since the baseline */
+	int64_t grown_bytes;		      /* of the totals: as of rows */
+	size_t since;			      /* a mark's number, plus 1; 0: the baseline */
 	uint64_t baseline_ns;		      /* since the observation began */
 	double seconds;			      /* between the last two answers; 0: there was one */
 	double allocs_per_second, frees_per_second;
 	struct top_history history;
 
 	/* private */
-	char *pattern; /* a filter that was typed; NULL: none */
+	char *since_name; /* of the mark, which may come yet; NULL: the baseline */
+	char *pattern;	  /* a filter that was typed; NULL: none */
 	struct top_point *points;
 	size_t point_count, point_room;
 	Dhat__Totals last, baseline;
@@ -80,6 +83,9 @@ int top_model_set_pattern(struct top_model *model, const char *pattern);
 void top_model_sort(struct top_model *model, enum top_key key);
 /* Growth counts from the last answer on. */
 void top_model_set_baseline(struct top_model *model);
+/* Growth is what was allocated since a mark and lives, block by block, as soon as there is one of
+ * that name; NULL: since the baseline. */
+int top_model_set_since(struct top_model *model, const char *name);
 double top_model_baseline_seconds(const struct top_model *model);
 /* Growth by the minute since the baseline; 0 where there is no time to tell. */
 double top_model_a_minute(const struct top_model *model, int64_t bytes);

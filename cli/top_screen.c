@@ -307,7 +307,8 @@ static void draw_lines(const struct top_model *model, struct top_shown *shown, i
 static void draw_foot(const struct top_shown *shown)
 {
 	static const char *const keys[] = {
-		[TOP_LIST] = "q quit  ? help  s sort  g group  / filter  Enter open  space freeze"
+		[TOP_LIST] = "q quit  ? help  s sort  g group  / filter  Enter open  m mark  space "
+			     "freeze"
 			     "  w write",
 		[TOP_STACKS] = "q back  ? help  arrows scroll  b baseline  space freeze  w write",
 		[TOP_HELP] = "q back  arrows scroll",

@@ -311,7 +311,8 @@ char *top_text_totals(const struct top_model *model, size_t columns)
 	fprintf(text.file, "Live %s in %s", dhat_format_size(model->last.live_bytes, size),
 		view_counted(model->last.live_blocks, "block"));
 	fprintf(text.file, "; %s since %s", signed_size(model->grown_bytes, grown),
-		view_moment(since + model->baseline_ns));
+		model->since ? model->snapshot->head->marks[model->since - 1]->name
+			     : view_moment(since + model->baseline_ns));
 	if (top_model_a_minute(model, model->grown_bytes) != 0)
 		fprintf(text.file, ", %s a minute",
 			signed_size((int64_t)top_model_a_minute(model, model->grown_bytes), rate));
@@ -347,7 +348,8 @@ char *top_text_rows(const struct top_model *model)
 		return NULL;
 	fprintf(text.file, "%s by %s",
 		view_counted(model->row_count, whats[model->options.table.style.by]),
-		orders[model->options.key]);
+		model->since && model->options.key == TOP_GROWTH ? "what is live since the mark"
+								 : orders[model->options.key]);
 	put_filter(text.file, model);
 	if (model->seconds > 0)
 		fprintf(text.file, "; %s allocations a second, %s frees",
@@ -366,7 +368,9 @@ char *top_text_heading(const struct top_model *model, size_t columns)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		if (chosen & 1u << i)
-			fprintf(text.file, "%*s ", figures[i].width, figures[i].title);
+			fprintf(text.file, "%*s ", figures[i].width,
+				model->since && figures[i].key == TOP_GROWTH ? "SINCE"
+									     : figures[i].title);
 	fputs(" WHERE", text.file);
 	return text_end(&text);
 }

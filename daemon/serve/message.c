@@ -446,7 +446,7 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->sample_rate = 1;
 	if (copy->view.generation)
 		head->view = new_view(&failed, copy);
-	else
+	if (!copy->view.generation || copy->view.with_marks)
 		set_marks(&failed, copy, &head->marks, &head->n_marks);
 	head->temporary_ns = DHAT_TEMPORARY_NS;
 	head->has_ages = copy->census != NULL;

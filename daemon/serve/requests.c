@@ -129,6 +129,7 @@ static int copy_for(const Dhat__SnapshotRequest *asked, struct target *target,
 		.observed_since_unix_ns = asked->view->since_unix_ns,
 		.generation = asked->view->generation,
 		.known_points = asked->view->known_points,
+		.with_marks = asked->with_marks,
 	};
 	return target_copy_view(target, &seen, ret, err);
 }

@@ -200,7 +200,8 @@ static int copy_points(struct target *target, const struct target_view *seen,
 	_cleanup_free_ struct heap_point *points = NULL;
 	uint32_t count = 0, frames = 0;
 	struct stack_view view;
-	int error = moments_copy(heap_moments(target->heap), !seen, &copy->moments);
+	int error = moments_copy(heap_moments(target->heap), !seen || copy->view.with_marks,
+				 &copy->moments);
 
 	if (error == 0)
 		error = heap_copy(target->heap, &copy->totals, &points, &count);
@@ -345,6 +346,7 @@ static int copy_view(struct target *target, const struct target_view *seen_,
 	copy->is_changes = seen == seen_;
 	copy->seen_points = seen->known_points;
 	copy->view.observed_since_unix_ns = target->life.since_unix_ns;
+	copy->view.with_marks = seen_->with_marks;
 	error = copy_points(target, seen, copy, ret_sources);
 	copy->peak_number = heap_peak_number(target->heap);
 	copy->view.generation = heap_next_generation(target->heap);

@@ -110,6 +110,7 @@ struct target_point {
 struct target_view {
 	uint64_t observed_since_unix_ns;
 	uint32_t generation, known_points;
+	bool with_marks; /* asked for: what was allocated since each mark, too */
 };
 
 /* A self-contained copy of everything a profile says; nothing in it points into the target. */

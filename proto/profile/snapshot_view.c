@@ -168,8 +168,24 @@ static int take_frames(struct dhat_view *view, Dhat__FrameBatch *batch, uint32_t
 
 /* ---- points -------------------------------------------------------------------------------- */
 
-static void take_figures(Dhat__ProgramPoint *into, const Dhat__ProgramPoint *from)
+static void swap_series(uint64_t **a, size_t *a_count, uint64_t **b, size_t *b_count)
 {
+	uint64_t *series = *a;
+	size_t count = *a_count;
+
+	*a = *b;
+	*a_count = *b_count;
+	*b = series;
+	*b_count = count;
+}
+
+/* What is replaced goes with `from`. */
+static void take_figures(Dhat__ProgramPoint *into, Dhat__ProgramPoint *from)
+{
+	swap_series(&into->since_bytes, &into->n_since_bytes, &from->since_bytes,
+		    &from->n_since_bytes);
+	swap_series(&into->since_blocks, &into->n_since_blocks, &from->since_blocks,
+		    &from->n_since_blocks);
 	into->total_bytes = from->total_bytes;
 	into->total_blocks = from->total_blocks;
 	into->lifetimes_us = from->lifetimes_us;
@@ -284,6 +300,17 @@ static int apply(struct dhat_view *view, struct dhat_snapshot *answer)
 	return r < 0 ? r : take_parts(view->snapshot, answer);
 }
 
+/* One that was removed is a part of the one before, in points that were not sent, too. */
+static bool has_lost_marks(const Dhat__SnapshotHead *last, const Dhat__SnapshotHead *now)
+{
+	if (now->n_marks < last->n_marks)
+		return true;
+	for (size_t i = 0; i < last->n_marks; i++)
+		if (last->marks[i]->ns != now->marks[i]->ns)
+			return true;
+	return false;
+}
+
 /* All of it is new. */
 static int begin(struct dhat_view *view, const struct dhat_snapshot *answer)
 {
@@ -304,10 +331,12 @@ int dhat_view_take(struct dhat_view *view, struct dhat_snapshot *answer_, struct
 
 	if (r < 0)
 		return r;
-	if (answer->head->view->is_changes)
+	if (answer->head->view->is_changes) {
 		view->is_another = false;
-	else
+		view->wants_whole |= has_lost_marks(view->snapshot->head, answer->head);
+	} else {
 		r = begin(view, answer);
+	}
 	if (r == 0)
 		r = apply(view, answer);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot hold the profile") : 0;

@@ -228,6 +228,33 @@ def test_keys(stacks, terminal, ctl, tmp_path):
     assert top.ends() == 0
 
 
+@pytest.mark.parametrize("columns,lines", [(80, 24), (200, 50)])
+def test_marks(stacks, ctl, terminal, columns, lines):
+    """What is allocated since and lives, block by block, whoever made the mark."""
+    program, _ = stacks
+    allocate(program, "alloc 20")
+    top = terminal("--by", "object", columns=columns, lines=lines)
+    top.shows(r"^ +320 B ")
+    top.type("d")
+    top.shows(r"^There is no mark: m makes one")
+    top.type("m")
+    top.shows(r"^Marked top-1")
+    allocate(program, "again 3")
+    top.shows(r"^Live .*; \+48 B since top-1(.*\n)+ +LIVE +SINCE .*\n +368 B +\+48 B ")
+    ctl("mark", "late")
+    allocate(program, "again 2")
+    top.shows(r"^ +400 B +\+80 B ")
+    top.type("d")
+    top.shows(r"^Live .*; \+32 B since late(.*\n)+ +400 B +\+32 B ")
+    ctl("mark", "--remove", "top-1")  # and all is asked for anew
+    allocate(program, "again 1")
+    top.shows(r"^Live .*; \+48 B since late(.*\n)+ +416 B +\+48 B ")
+    top.type("d")
+    top.shows(r"^Live .*; \+96 B since \d\d:(.*\n)+ +LIVE +GROWTH .*\n +416 B +\+96 B ")
+    top.type("q")
+    assert top.ends() == 0
+
+
 def test_wide_narrow_and_small(stacks, terminal):
     program, _ = stacks
     allocate(program, "alloc 50")

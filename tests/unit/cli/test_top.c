@@ -156,6 +156,38 @@ static void test_baseline(void **state)
 	teardown(&f);
 }
 
+/* The sample's marks: what was allocated since is growth, block by block, whatever was before. */
+static void test_since_a_mark(void **state)
+{
+	struct fixture f;
+	_cleanup_free_ char *totals = NULL, *heading = NULL;
+
+	setup(&f, DHAT_BY_STACK, TOP_GROWTH);
+	assert_int_equal(top_model_set_since(&f.model, "early"), 0);
+	assert_int_equal(f.model.since, 1);
+	assert_int_equal(f.model.grown_bytes, 900100);
+	assert_int_equal(row_of(&f, 0)->grown_bytes, 900000);
+	assert_int_equal(row_of(&f, 1)->grown_bytes, 0);
+	assert_true(top_model_baseline_seconds(&f.model) == 60);
+	totals = top_text_totals(&f.model, 80);
+	heading = top_text_heading(&f.model, 80);
+	assert_non_null(strstr(totals, "; +879 KiB since early, +879 KiB a minute"));
+	assert_non_null(strstr(heading, " SINCE "));
+	f.view.snapshot->points[0]->since_bytes[0] += 50;
+	look(&f);
+	assert_int_equal(row_of(&f, 0)->grown_bytes, 900050);
+	/* one that is not there yet, and never is */
+	assert_int_equal(top_model_set_since(&f.model, "none"), 0);
+	assert_int_equal(f.model.since, 0);
+	assert_int_equal(row_of(&f, 0)->grown_bytes, 0);
+	assert_int_equal(top_model_set_since(&f.model, "late"), 0);
+	assert_int_equal(row_of(&f, 0)->grown_bytes, 400000);
+	top_model_set_baseline(&f.model);
+	assert_int_equal(f.model.since, 0);
+	assert_int_equal(f.model.grown_bytes, 0);
+	teardown(&f);
+}
+
 /* All stacks come anew, with other names perhaps: what they had is known. */
 static void test_names_anew(void **state)
 {
@@ -453,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_rows_add_up),
 		cmocka_unit_test(test_growth_and_rates),
 		cmocka_unit_test(test_baseline),
+		cmocka_unit_test(test_since_a_mark),
 		cmocka_unit_test(test_names_anew),
 		cmocka_unit_test(test_new_stacks_and_another_watch),
 		cmocka_unit_test(test_order),

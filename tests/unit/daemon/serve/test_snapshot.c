@@ -636,7 +636,8 @@ static void test_view(void **state)
 	small.points[0].frame_count = 0;
 	small.copy.seen_points = 5;
 	small.copy.is_changes = true;
-	small.copy.view = (struct target_view){ 0, 77, 4 + small.copy.point_count };
+	small.copy.view = (struct target_view){ .generation = 77,
+						.known_points = 4 + small.copy.point_count };
 	small.copy.peak_number = 12;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
 		write_copy(&small.copy, world->symbolizer, false, &receiver);

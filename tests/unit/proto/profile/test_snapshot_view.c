@@ -15,7 +15,7 @@
 #define SINCE 1700000000000000000ull
 
 struct answer { /* what dhatd would say */
-	bool is_changes;
+	bool is_changes, has_lost_mark;
 	uint32_t generation, known_points;
 	uint64_t peak_number, since_unix_ns, later_ns;
 	const Dhat__ProgramPoint *points;
@@ -35,6 +35,8 @@ static Dhat__SnapshotPart *head_of(const struct answer *answer)
 		part->head->view->known_points = answer->known_points;
 		part->head->view->peak_number = answer->peak_number;
 	}
+	if (answer->has_lost_mark)
+		dhat__mark__free_unpacked(part->head->marks[--part->head->n_marks], NULL);
 	part->head->taken_unix_ns += answer->later_ns;
 	if (answer->since_unix_ns)
 		part->head->target->observed_since_unix_ns = answer->since_unix_ns;
@@ -335,6 +337,39 @@ static void test_changes_of_nothing(void **state)
 	assert_null(view.snapshot);
 }
 
+/* What was allocated since marks comes with a point; when one is gone all has to be asked for. */
+static void test_marks(void **state)
+{
+	_cleanup_(dhat_view_deinit) struct dhat_view view = { 0 };
+	Dhat__ProgramPoint changed = point(2, 70, 60, NULL, 0);
+	uint64_t bytes[] = { 40, 20 }, blocks[] = { 4, 2 };
+	struct answer answer = { .is_changes = true,
+				 .generation = 8,
+				 .known_points = 2,
+				 .peak_number = 3,
+				 .points = &changed,
+				 .point_count = 1 };
+
+	changed.since_bytes = bytes;
+	changed.since_blocks = blocks;
+	changed.n_since_bytes = changed.n_since_blocks = 2;
+	take_first(&view);
+	take(&view, &answer);
+	assert_int_equal(view.snapshot->points[1]->n_since_bytes, 2);
+	assert_int_equal(view.snapshot->points[1]->since_bytes[1], 20);
+	assert_int_equal(view.snapshot->points[0]->n_since_bytes, 0);
+	/* all of it was freed since */
+	changed.n_since_bytes = changed.n_since_blocks = 0;
+	answer.generation = 9;
+	take(&view, &answer);
+	assert_int_equal(view.snapshot->points[1]->n_since_bytes, 0);
+	assert_false(view.wants_whole);
+	answer.has_lost_mark = true;
+	answer.generation = 10;
+	take(&view, &answer);
+	assert_true(view.wants_whole);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_names_come_later),
 		cmocka_unit_test(test_what_does_not_fit_changes_nothing),
 		cmocka_unit_test(test_changes_of_nothing),
+		cmocka_unit_test(test_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
