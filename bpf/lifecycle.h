@@ -79,6 +79,10 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 {
 	if (!is_target() || is_closed)
 		return 0;
+	/* until the daemon has attached to the new program, of which nothing has run yet; before
+	 * the record, as above */
+	if (stops_on_change)
+		bpf_send_signal(19);
 	send_life(DHAT_RECORD_EXEC, cfg_tgid, 0);
 	if (closes_on_exec)
 		is_closed = 1;

@@ -18,7 +18,8 @@ const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
 /* Written by the daemon while probes run. */
 volatile __u8 is_closed = 1; /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
-volatile __u8 stops_on_change = 0; /* `dhatd run`: stop the target when it has mapped code */
+/* `dhatd run`: stop the target when it has mapped code, or another program has taken its place */
+volatile __u8 stops_on_change = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

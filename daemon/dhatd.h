@@ -31,6 +31,7 @@ struct dhatd {
 	struct watches *watches; /* NULL: there is no --config */
 	struct requests_context requests;
 	uint64_t next_sign_ns;			 /* of life, for a service manager */
+	pid_t program;				 /* started by `run`; else 0 */
 	enum dhat_exit judged;			 /* what became of the conditions of `run` */
 	atomic_bool has_started, is_interrupted; /* at the start */
 };

@@ -5,6 +5,7 @@
 #include "judge.h"
 #include "keep.h"
 #include "notify.h"
+#include "program.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/say.h"
 #include "tell.h"
@@ -149,6 +150,7 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	recorder_stop(dhatd->recorder); /* what has ended is kept first */
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);
+	count = program_leave_out_wrappers(dhatd, list, count);
 	for (size_t i = 0; i < count; i++)
 		tell_totals(list[i]);
 	is_kept = calloc(count + 1, sizeof(*is_kept));

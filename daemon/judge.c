@@ -9,8 +9,8 @@
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
-/* What goes on under the same number as another program (--follow-exec) is judged there: a shell
- * that starts a test is not what was meant. */
+/* What goes on under the same number as another program is judged there: a shell that starts a test
+ * is not what was meant. */
 static bool goes_on(const struct target *target, struct target *const *later, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -19,7 +19,7 @@ static bool goes_on(const struct target *target, struct target *const *later, si
 	return false;
 }
 
-static int check_end(const struct dhatd *dhatd, struct target *target, struct dhat_error *err)
+static int check_end(struct target *target, struct dhat_error *err)
 {
 	enum target_state state = target_state_of(target);
 	char name[DHAT_PROGRAM_CHARS];
@@ -30,10 +30,9 @@ static int check_end(const struct dhatd *dhatd, struct target *target, struct dh
 	if (state == TARGET_REPLACED)
 		return dhat_error_set(
 			err, EINVAL, DHAT_EXIT_FAILED,
-			"the conditions were not judged: %s has executed another program, which %s",
-			name,
-			dhatd->options.target.follow_exec ? "could not be watched"
-							  : "is not watched without --follow-exec");
+			"the conditions were not judged: %s has executed another program, which "
+			"could not be watched",
+			name);
 	return dhat_error_set(err, EINVAL, DHAT_EXIT_FAILED,
 			      "the conditions were not judged: %s has not ended", name);
 }
@@ -42,7 +41,7 @@ static int judge(struct dhatd *dhatd, struct target *target, struct dhat_error *
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct dhat_error why = { 0 };
-	int error = check_end(dhatd, target, err);
+	int error = check_end(target, err);
 
 	if (error == 0)
 		error = taken_snapshot(target, dhatd->symbolizer, NULL, &snapshot, &why);

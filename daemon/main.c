@@ -6,6 +6,7 @@
 #include "dhatd.h"
 #include "notify.h"
 #include "plan_report.h"
+#include "program.h"
 #include "ps_report.h"
 #include "repair_report.h"
 #include "tell.h"
@@ -22,11 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-DEFINE_CLEANUP_PTR(struct target *, target_unref)
 
 static void block_signals(sigset_t *set)
 {
@@ -50,18 +48,6 @@ static void raise_descriptor_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-}
-
-/* The status of the program of `dhatd run`, as a shell tells it. */
-static int program_status(struct dhatd *dhatd)
-{
-	_cleanup_(target_unref_ptr) struct target *target = NULL;
-	int status;
-
-	if (dhatd->options.command != DHATD_RUN || targets_find(dhatd->targets, 0, &target, NULL) ||
-	    !target_wait_status(target, &status))
-		return 0;
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /* The next signal that is held back; 0: none came for so long (0: for ever). */
@@ -102,13 +88,32 @@ static void reload(struct dhatd *dhatd)
 	notify("READY=1");
 }
 
+#define PROGRAM_INTERVAL_NS 100000000
+
+/* Its last program could not be attached to, or was detached from: `run` ends when it does all the
+ * same. Until then, or until a signal comes. */
+static void wait_for_program(struct dhatd *dhatd, const sigset_t *set)
+{
+	int signal_number = 0;
+
+	if (program_runs_on(dhatd))
+		dhat_say("dhatd", "process %d runs on, and is not watched; waiting for its end",
+			 (int)dhatd->program);
+	while (program_runs_on(dhatd) && (!signal_number || signal_number == SIGNAL_CHANGED)) {
+		give_signs(dhatd);
+		signal_number = wait_for_signal(set, PROGRAM_INTERVAL_NS);
+	}
+}
+
 static void serve(struct dhatd *dhatd, const sigset_t *set)
 {
 	int signal_number;
 
 	do {
-		if (dhatd_ends_with_targets(dhatd) && targets_attached_count(dhatd->targets) == 0)
+		if (dhatd_ends_with_targets(dhatd) && targets_attached_count(dhatd->targets) == 0) {
+			wait_for_program(dhatd, set);
 			return;
+		}
 		signal_number = wait_for_signal(set, give_signs(dhatd));
 		if (signal_number == SIGNAL_KEEP)
 			recorder_keep_all(dhatd->recorder);

@@ -28,7 +28,11 @@ static void on_attached(void *context, struct target *target)
 
 static void on_detached(void *context, struct target *target)
 {
+	const struct dhatd *dhatd = context;
+
 	tell_detached(target);
+	if (dhatd->options.command == DHATD_RUN)
+		on_changed(context); /* which may have been the last */
 }
 
 bool dhatd_ends_with_targets(const struct dhatd *dhatd)
@@ -219,13 +223,23 @@ static int start_watches(struct dhatd *dhatd, struct dhat_error *err)
 	return error ? error : watches_load(dhatd->watches, err);
 }
 
+static int start_program(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct dhatd_options *options = &dhatd->options;
+	struct target *target = NULL;
+	int error = targets_run(dhatd->targets, options->program, &options->target, &target, err);
+
+	if (error == 0)
+		dhatd->program = target_pid(target);
+	target_unref(target);
+	return error;
+}
+
 static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct dhatd_options *options = &dhatd->options;
-	int error = 0;
+	int error = options->command == DHATD_RUN ? start_program(dhatd, err) : 0;
 
-	if (options->command == DHATD_RUN)
-		error = targets_run(dhatd->targets, options->program, &options->target, NULL, err);
 	for (size_t i = 0; i < options->pid_count && error == 0; i++)
 		error = targets_attach(dhatd->targets, options->pids[i], &options->target, NULL,
 				       err);

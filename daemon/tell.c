@@ -4,6 +4,7 @@
 #include "proto/base/say.h"
 #include "proto/base/units.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -116,6 +117,17 @@ static void say_sum(const char *title, uint64_t bytes, uint64_t blocks)
 		 blocks == 1 ? "" : "s");
 }
 
+/* What a person may look for in vain in the profile of a script. */
+static void say_children(const struct target_copy *copy)
+{
+	if (copy->from_start && !copy->follows_fork && copy->child_count)
+		dhat_say("dhatd",
+			 "  %" PRIu64 " process%s that it started %s not watched: --follow-fork "
+			 "gives each a profile",
+			 copy->child_count, copy->child_count == 1 ? "" : "es",
+			 copy->child_count == 1 ? "was" : "were");
+}
+
 void tell_totals(struct target *target)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
@@ -128,6 +140,7 @@ void tell_totals(struct target *target)
 	say_sum("Total:", copy->totals.total_bytes, copy->totals.total_blocks);
 	say_sum("At t-gmax:", copy->totals.peak_bytes, copy->totals.peak_blocks);
 	say_sum("At t-end:", copy->totals.live_bytes, copy->totals.live_blocks);
+	say_children(copy);
 	for (char **reason = copy->reasons; *reason; reason++)
 		dhat_say("dhatd", "  %s: %s",
 			 copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);

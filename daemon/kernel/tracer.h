@@ -50,6 +50,8 @@ void tracer_detach(struct tracer *tracer);
 /* Are the links the kernel's to let go, should we be killed? See holder.h. */
 bool tracer_is_pinned(const struct tracer *tracer);
 
+/* Shall SIGSTOP come when the target has mapped code, and when it executes another program? Who
+ * hears of that looks, and sends SIGCONT. */
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops);
 
 struct ring *tracer_ring(struct tracer *tracer);

@@ -377,6 +377,8 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	copy->state = target->life.state;
 	memcpy(copy->state_detail, target->life.detail, sizeof(copy->state_detail));
 	copy->from_start = target->options.from_start;
+	copy->follows_fork = target->options.follow_fork;
+	copy->child_count = target->life.child_count;
 	copy->observed_since_unix_ns = target->life.since_unix_ns;
 	copy->observed_since_ns = target->life.since_ns;
 	copy->end_ns = target->life.state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC)

@@ -22,15 +22,20 @@ static void take_records(void *context, const struct iovec *records, size_t coun
 /* What a batch has told: with `lock`, what it means for the target … */
 static void note_news(struct target *target, const struct collector_news *news)
 {
-	if (news->has_changed)
+	if (news->has_changed) {
 		target->collector_epoch = news->epoch;
+		atomic_store(&target->is_stopped, target->options.from_start);
+	}
 	if (news->has_exited) {
 		target->life.has_wait_status = true;
 		target->life.wait_status = news->wait_status;
 		target->life.is_out_of_memory = news->is_out_of_memory;
 	}
-	if (news->has_replaced)
+	if (news->has_replaced) {
 		target_close_profile(target, TARGET_REPLACED, "it replaced its program (exec)");
+		atomic_store(&target->is_replaced, true);
+	}
+	target->life.child_count += news->child_count;
 }
 
 /* … and without, what others shall do. */
@@ -215,6 +220,8 @@ bool target_has_exited(struct target *target)
 	struct pollfd poll_fd = { .fd = target->pidfd, .events = POLLIN };
 	int status;
 
+	if (atomic_load(&target->is_replaced))
+		return false; /* it is another target's, which may be traced just now */
 	if (target->options.from_start) {
 		if (waitpid(target->pid, &status, WNOHANG) != target->pid)
 			return false;

@@ -2,6 +2,8 @@
 
 #include "proto/base/clock.h"
 
+#include <signal.h>
+
 void follow_add(struct follow *follow, pid_t pid, struct target *forerunner)
 {
 	const struct attempt attempt = {
@@ -34,9 +36,12 @@ bool follow_try(const struct attempt *attempt,
 	struct dhat_error err = { 0 };
 	int error;
 
-	target_follow_options(forerunner, &options);
+	target_follow_options(forerunner, attempt->pid, &options);
 	error = attach(context, attempt->pid, &options, &err);
-	if (error && err.code == DHAT_EXIT_NO_ALLOCATOR && attempt->left > 1)
+	if (error && options.from_start) /* it has to go on, whatever was in the way */
+		kill(attempt->pid, SIGCONT);
+	/* of one that began under our eyes there is nothing to come */
+	if (error && err.code == DHAT_EXIT_NO_ALLOCATOR && attempt->left > 1 && !options.from_start)
 		return true;
 	if (error && err.code != DHAT_EXIT_ALREADY)
 		target_note_not_followed(forerunner, attempt->pid, &err);

@@ -214,6 +214,14 @@ static void drop_unused_tables(struct target *target)
 	}
 }
 
+/* `dhatd run`: it was stopped by its own BPF program (lifecycle.h) before the record came by which
+ * we know. What is stopped by an exec is target_run_on()'s. */
+static void let_go_on(struct target *target)
+{
+	if (atomic_exchange(&target->is_stopped, false))
+		syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+}
+
 void target_map_work(struct target *target)
 {
 	uint32_t epoch;
@@ -228,8 +236,7 @@ void target_map_work(struct target *target)
 		target_restore_places(target);
 		if (error == 0)
 			target_get_tables(target, epoch, 0);
-		if (target->options.from_start) /* stopped by its own BPF program: lifecycle.h */
-			syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+		let_go_on(target);
 		if (error || target->is_finished)
 			break;
 		drop_unused_tables(target);
@@ -237,6 +244,7 @@ void target_map_work(struct target *target)
 		if (tracer_epoch(target->tracer) == epoch)
 			break;
 	}
+	let_go_on(target);
 	pthread_mutex_unlock(&target->map_lock);
 }
 

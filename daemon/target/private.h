@@ -59,6 +59,7 @@ struct target_life { /* when, and how it ended */
 	bool has_wait_status;
 	uint32_t wait_status;
 	bool is_out_of_memory; /* the kernel has killed it for that */
+	uint64_t child_count; /* processes it has forked while it was watched */
 };
 
 struct target {
@@ -96,6 +97,7 @@ struct target {
 
 	/* One at a time looks after what is mapped. Taken before `lock`. */
 	pthread_mutex_t map_lock;
+	atomic_bool is_stopped, is_replaced; /* events.c's: see look.c and target_has_exited() */
 	atomic_bool is_ending; /* set before map_lock is asked for: whoever holds it hurries */
 	bool is_finished;      /* probes removed */
 	bool is_observed;      /* what is found from now on came late */

@@ -32,18 +32,31 @@ static void become_program(char *const argv[])
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
+/* Until it stops: 0, and *ret as of wait(2). 1: it has ended; its status stays for whoever asks. */
+static int wait_for_stop(pid_t pid, int *ret)
+{
+	siginfo_t info = { 0 };
+
+	while (waitid(P_PID, pid, &info, WSTOPPED | WEXITED | WNOWAIT | __WALL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
+		return 1;
+	return waitpid(pid, ret, __WALL | WUNTRACED) == pid ? 0 : -ECHILD;
+}
+
 /* Wait for the stop after exec. */
 static int wait_for_exec(pid_t pid, const char *name, struct dhat_error *err)
 {
-	int status = 0;
+	int status = 0, error = wait_for_stop(pid, &status);
 
-	while (waitpid(pid, &status, __WALL) < 0)
-		if (errno != EINTR)
-			return dhat_error_errno(err, errno, "cannot wait for %s", name);
-	if (!WIFSTOPPED(status))
-		return dhat_error_set(err, ENOENT, DHAT_EXIT_FAILED, "%s could not be started",
-				      name);
-	return 0;
+	if (error < 0)
+		return dhat_error_errno(err, -error, "cannot wait for %s", name);
+	if (error)
+		waitpid(pid, NULL, __WALL);
+	return error ? dhat_error_set(err, ENOENT, DHAT_EXIT_FAILED, "%s could not be started",
+				      name)
+		     : 0;
 }
 
 /* Where the system call at which the child stopped came from, and whether it has just mapped code.
@@ -85,20 +98,18 @@ static int find_loader(struct target *target, struct loader *ret)
 /* Let the child go on to its next stop; signals that come are passed on. 1: it has ended. */
 static int step(pid_t pid, int *signal_to_pass, struct __ptrace_syscall_info *ret)
 {
-	int status = 0;
+	int status = 0, error;
 
 	if (ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)*signal_to_pass))
 		return -errno;
 	*signal_to_pass = 0;
-	while (waitpid(pid, &status, __WALL) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (!WIFSTOPPED(status))
-		return 1;
+	error = wait_for_stop(pid, &status);
+	if (error)
+		return error;
 	ret->op = PTRACE_SYSCALL_INFO_NONE;
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80))
 		ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(*ret), ret);
-	else if (WSTOPSIG(status) != SIGTRAP)
+	else if (status >> 16 == 0 && WSTOPSIG(status) != SIGTRAP)
 		*signal_to_pass = WSTOPSIG(status);
 	return 0;
 }
@@ -113,7 +124,10 @@ static int follow_loader(struct target *target, const struct loader *loader, int
 	while (error == 0) {
 		error = step(target->pid, signal_to_pass, &info);
 		if (error == 1)
-			return 0; /* it ended in its loader: a missing library, say */
+			return dhat_error_set(err, ESRCH, DHAT_EXIT_FAILED,
+					      "%s ended in its dynamic loader, before its first "
+					      "instruction",
+					      target->identity.command);
 		if (error < 0)
 			return dhat_error_errno(err, -error, "cannot follow the start of %s",
 						target->identity.command);
@@ -183,4 +197,48 @@ int target_run(char *const argv[], const struct target_options *options,
 	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
 	*ret = target;
 	return 0;
+}
+
+/* It stands still (SIGSTOP), or will before its first instruction. */
+static int seize(pid_t pid, int *signal_to_pass, struct dhat_error *err)
+{
+	int status = 0;
+
+	if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)(long)PTRACE_O_TRACESYSGOOD))
+		return dhat_error_errno(err, errno, "cannot trace process %d", (int)pid);
+	ptrace(PTRACE_INTERRUPT, pid, NULL, NULL); /* should anybody have let it go on */
+	if (wait_for_stop(pid, &status))
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has just ended",
+				      (int)pid);
+	/* the stop that was asked for is over; should another signal have been first, it is passed
+	 * on */
+	kill(pid, SIGCONT);
+	if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP)
+		*signal_to_pass = WSTOPSIG(status);
+	return 0;
+}
+
+int target_run_on(pid_t pid, const struct target_options *options,
+		  const struct target_services *services, struct target **ret,
+		  struct dhat_error *err)
+{
+	struct target *target = NULL;
+	int signal_to_pass = 0;
+	int error = seize(pid, &signal_to_pass, err);
+
+	if (error) {
+		kill(pid, SIGCONT);
+		return error;
+	}
+	error = target_new(pid, options, services, &target, err);
+	if (error == 0)
+		error = attach_to_child(target, options->link, &signal_to_pass, err);
+	if (error == 0)
+		tracer_set_stops_on_change(target->tracer, true);
+	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
+	if (error)
+		target_unref(target);
+	else
+		*ret = target;
+	return error;
 }

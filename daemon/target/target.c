@@ -94,14 +94,14 @@ enum target_state target_state_of(struct target *target)
 
 bool target_follows_exec(const struct target *target)
 {
-	return target->options.follow_exec;
+	return target->options.follow_exec || target->options.from_start;
 }
 
-void target_follow_options(const struct target *target, struct target_options *ret)
+void target_follow_options(const struct target *target, pid_t pid, struct target_options *ret)
 {
 	*ret = target->options;
 	ret->watch = target_watch(target);
-	ret->from_start = false;
+	ret->from_start = target->options.from_start && pid == target->pid;
 	ret->is_followed = true;
 	ret->link = uprobe_kind_name(target->kind);
 	ret->ring_bytes = target->ring_bytes;
@@ -117,17 +117,18 @@ void target_add_note(struct target *target, const char *text)
 void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why)
 {
 	char note[sizeof(why->message) + 96];
-	bool is_one_more;
+	bool is_successor = pid == forerunner->pid, is_one_more;
 
 	snprintf(note, sizeof(note), "%s %d was not followed: %s",
-		 pid == forerunner->pid ? "the program that replaced this one in process"
-					: "child process",
+		 is_successor ? "the program that has taken its place in process" : "child process",
 		 (int)pid, why->message);
 	target_lock(forerunner);
 	is_one_more = forerunner->not_followed++ < MAX_NOT_FOLLOWED;
 	target_unlock(forerunner);
 	if (is_one_more)
 		findings_note(&forerunner->findings, note);
+	if (is_successor) /* of children there may be many */
+		target_tell(forerunner, note);
 }
 
 /* ---- references --------------------------------------------------------------------------- */

@@ -118,7 +118,8 @@ struct target_copy {
 	struct target_identity identity;
 	enum target_state state;
 	char state_detail[64];
-	bool from_start;
+	bool from_start, follows_fork;
+	uint64_t child_count; /* processes it has forked, followed or not */
 	uint64_t observed_since_unix_ns, observed_since_ns,
 		end_ns; /* CLOCK_MONOTONIC but the first */
 	struct heap_totals totals;
@@ -205,7 +206,7 @@ struct ptracer;
 bool target_is_debugged(struct target *target, struct ptracer *ret);
 /* Options with which a child, or the program after an exec, is attached to. What they point to is
  * the forerunner's. */
-void target_follow_options(const struct target *target, struct target_options *ret);
+void target_follow_options(const struct target *target, pid_t pid, struct target_options *ret);
 /* What its profile shall tell, too. Any thread. */
 void target_add_note(struct target *target, const char *text);
 /* A child, or the program after an exec, could not be attached to: a note of the forerunner's. */

@@ -393,11 +393,32 @@ static struct target *take_surplus(struct targets *targets)
 	return surplus;
 }
 
-/* Takes the reference. An ended profile of the same pid makes room. */
+/* With `lock`: the profile that makes room for a new one of this pid, if any: one that has ended,
+ * or the first of too many that were replaced. The caller's, who unrefs it. */
+static struct target *take_old(struct targets *targets, pid_t pid)
+{
+	struct entry *old = NULL;
+	size_t replaced = 0;
+
+	for (size_t i = 0; i < targets->count; i++) {
+		struct entry *entry = &targets->entries[i];
+
+		if (!entry->is_over || target_pid(entry->target) != pid)
+			continue;
+		replaced += entry->is_replaced;
+		if (!old || (old->is_replaced && !entry->is_replaced))
+			old = entry;
+	}
+	if (!old || (old->is_replaced && replaced <= TARGETS_MAX_REPLACED))
+		return NULL;
+	return take_out(targets, old);
+}
+
+/* Takes the reference. */
 static int add_target(struct targets *targets, struct target *target, struct dhat_error *err)
 {
 	struct entry *longer;
-	struct target *old = NULL;
+	struct target *old;
 	int error = collector_thread_watch(targets->collector, target);
 
 	if (error) {
@@ -405,15 +426,7 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 		return dhat_error_errno(err, -error, "cannot watch the ring");
 	}
 	pthread_mutex_lock(&targets->lock);
-	for (size_t i = 0; i < targets->count; i++) {
-		struct entry *entry = &targets->entries[i];
-
-		if (entry->is_over && !entry->is_replaced &&
-		    target_pid(entry->target) == target_pid(target)) {
-			old = take_out(targets, entry);
-			break;
-		}
-	}
+	old = take_old(targets, target_pid(target));
 	longer = reallocarray(targets->entries, targets->count + 1, sizeof(*longer));
 	if (longer) {
 		targets->entries = longer;
@@ -460,7 +473,10 @@ int targets_attach(struct targets *targets, pid_t pid, const struct target_optio
 
 	if (error)
 		return error;
-	error = target_attach(pid, options, &targets->services, &target, err);
+	if (options->from_start)
+		error = target_run_on(pid, options, &targets->services, &target, err);
+	else
+		error = target_attach(pid, options, &targets->services, &target, err);
 	if (error == 0) {
 		target_ref(target);
 		error = add_target(targets, target, err);

@@ -17,6 +17,10 @@ void targets_settle(struct targets *targets);
  * there is none. */
 void targets_set_starting(struct targets *targets, bool is_starting);
 
+/* Of a process that executes one program after the other, the profiles of so many are kept beside
+ * that of the last. */
+#define TARGETS_MAX_REPLACED 16
+
 /* Of several attaches to one pid at the same time one succeeds: DHAT_EXIT_ALREADY.
  * *ret (may be NULL): a reference for the caller. A target that has ended may be attached again;
  * its old profile is then replaced. */

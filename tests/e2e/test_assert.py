@@ -115,8 +115,6 @@ def test_a_program_that_fails_has_failed(run, program, status):
 
 def test_what_is_not_judged(run, daemon, tmp_path):
     """A profile that is not the one that was meant fails, and so does a condition that nothing can be found for."""
-    done = run("--assert", "live.bytes == 0", program=["sh", "-c", "exec true"])
-    assert done.returncode == 1 and "sh has executed another program" in done.stderr
     done = run("--assert", "growth == 0", program=["touch", "started"])
     assert done.returncode == 2 and "which baseline?" in done.stderr
     done = run("--assert", "growth == 0", "--baseline", "none.json", program=["touch", "started"])

@@ -30,7 +30,7 @@ struct target {
 	int ring_fd;
 	atomic_int references, drains, begun_ends, finishes, detaches, notes;
 	atomic_bool is_busy, has_backlog, has_exited;
-	bool blocks_finish;
+	bool blocks_finish, was_run;
 	struct target_hooks hooks;
 };
 
@@ -83,6 +83,17 @@ int target_run(char *const argv[], const struct target_options *options,
 	return -ENOTSUP;
 }
 
+int target_run_on(pid_t pid, const struct target_options *options,
+		  const struct target_services *services, struct target **ret,
+		  struct dhat_error *err)
+{
+	int error = target_attach(pid, options, services, ret, err);
+
+	if (error == 0)
+		(*ret)->was_run = true;
+	return error;
+}
+
 struct target *target_ref(struct target *target)
 {
 	target->references++;
@@ -128,9 +139,9 @@ void target_note_not_followed(struct target *forerunner, pid_t pid, const struct
 	forerunner->notes++;
 }
 
-void target_follow_options(const struct target *target, struct target_options *ret)
+void target_follow_options(const struct target *target, pid_t pid, struct target_options *ret)
 {
-	*ret = (struct target_options){ .is_followed = true };
+	*ret = (struct target_options){ .is_followed = true, .from_start = target->was_run };
 }
 
 void target_map_work(struct target *target)
@@ -198,7 +209,7 @@ enum target_state target_state_of(struct target *target)
 
 bool target_follows_exec(const struct target *target)
 {
-	return false;
+	return target->was_run;
 }
 
 /* ---- a set of targets ------------------------------------------------------------------------ */
@@ -313,6 +324,29 @@ static void test_an_end_that_takes_long_delays_nobody(void **state)
 	assert_int_equal(ending->begun_ends, 1);
 	assert_int_equal(targets_attached_count(targets), 1);
 	target_unref(ending);
+}
+
+/* `dhatd run` follows what it has started from its beginning on, without being asked to. */
+static void test_what_was_run_is_followed_and_so_many_are_kept(void **state)
+{
+	struct target *target = attach(1), **list = NULL;
+	size_t count = 0;
+
+	target->was_run = true;
+	for (int i = 1; i <= TARGETS_MAX_REPLACED + 5; i++) {
+		target->hooks.replaced(target->hooks.context, target);
+		assert_true(targets_attached_count(targets) >= 1); /* never is there nothing left */
+		UNTIL(attached == i + 1);
+		target = by_pid[1].target;
+		assert_true(target->was_run);
+	}
+	assert_int_equal(targets_attached_count(targets), 1);
+	assert_int_equal(targets_list(targets, &list, &count), 0);
+	assert_int_equal(count, TARGETS_MAX_REPLACED + 1);
+	assert_ptr_equal(list[count - 1], target);
+	for (size_t i = 0; i < count; i++)
+		target_unref(list[i]);
+	free(list);
 }
 
 static void test_an_exec_gives_the_probes_back_in_the_closers_time(void **state)
@@ -499,6 +533,7 @@ int main(void)
 		T(test_a_backlog_that_never_ends_delays_nobody),
 		T(test_a_target_that_is_worked_on_delays_nobody),
 		T(test_an_end_that_takes_long_delays_nobody),
+		T(test_what_was_run_is_followed_and_so_many_are_kept),
 		T(test_an_exec_gives_the_probes_back_in_the_closers_time),
 		T(test_of_two_attaches_to_a_pid_one_succeeds),
 		T(test_an_attach_that_failed_takes_nothing),
