@@ -52,6 +52,16 @@ static __always_inline void release_trail(struct unwind_trail *trail)
 		*(volatile __u64 *)&trail->busy = 0;
 }
 
+static __always_inline void keep_reads(struct unwind_trail *trail, const struct unwind_scratch *s)
+{
+	if (s->reads.count <= UNWIND_FEW_READS)
+		bpf_probe_read_kernel(&trail->reads,
+				      offsetof(struct unwind_reads, words[UNWIND_FEW_READS]),
+				      &s->reads);
+	else
+		bpf_probe_read_kernel(&trail->reads, sizeof(trail->reads), &s->reads);
+}
+
 static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 id, __u32 epoch,
 				       __u32 frames, __u32 stop, __u8 flags)
 {
@@ -233,7 +243,7 @@ static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __
 			trail->active = active;
 			trail->epoch = epoch;
 			trail->flags = flags;
-			bpf_probe_read_kernel(&trail->reads, sizeof(trail->reads), &s->reads);
+			keep_reads(trail, s);
 			trail->stack_id = id;
 		}
 		release_trail(trail);

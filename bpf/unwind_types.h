@@ -35,7 +35,8 @@ struct unwind_memo {
 
 /* What a walk has read of a stack, in its order: the words, and their numbers in the window; or
  * UNWIND_SLID, and the address that the window began at from there on. */
-#define UNWIND_READS 96
+#define UNWIND_READS 192    /* some 90 frames: two words of most */
+#define UNWIND_FEW_READS 96 /* so many are copied where that is enough */
 #define UNWIND_SLID 0xffff
 struct unwind_reads {
 	__u32 count; /* more than UNWIND_READS: the rest is not kept */

@@ -237,8 +237,38 @@ static void test_window_slides(void **state)
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	expect_frames(frames, count);
 	assert_int_equal(host_scratch.fp, count - 1);
-	/* two words a frame, and where the window moved to: more than is kept */
-	assert_in_range(host_scratch.reads.count, UNWIND_READS + 1, 3 * (count - 1));
+	/* two words a frame, and where the window moved to */
+	assert_in_range(host_scratch.reads.count, 2 * (count - 1) + 1, 3 * (count - 1));
+	host_scratch.window_size = 0;
+	assert_true(unwind_reads_same(&host_scratch, &host_scratch.reads));
+}
+
+/* So many frames that each save two words, and one whose caller is the outermost. */
+static void walk_deep(uint32_t depth)
+{
+	code(0, 0x100, DHAT_CFA_SP, -2, 32);
+	code(0x100, 0x100, DHAT_CFA_END, 0, 0);
+	mapped();
+	for (uint32_t i = 1; i <= depth; i++) {
+		put(0x100 + 32 * i - 8, i < depth ? CODE + 0x60 : CODE + 0x180);
+		put(0x100 + 32 * i - 16, i);
+	}
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
+	assert_int_equal(host_scratch.frame_count, depth + 1);
+}
+
+/* 80 frames are common: they are remembered with room to spare. */
+static void test_a_deep_stack_is_known_again(void **state)
+{
+	walk_deep(90);
+	check_reads(CODE + 0x50, STACK + 0x100, 0);
+}
+
+static void test_a_deeper_stack_than_is_kept_is_never_the_same(void **state)
+{
+	walk_deep(110);
+	assert_true(host_scratch.reads.count > UNWIND_READS);
+	host_scratch.window_size = 0;
 	assert_false(unwind_reads_same(&host_scratch, &host_scratch.reads));
 }
 
@@ -759,6 +789,8 @@ int main(void)
 		TEST(test_signal_frame),
 		TEST(test_call_of_what_never_returns),
 		TEST(test_window_slides),
+		TEST(test_a_deep_stack_is_known_again),
+		TEST(test_a_deeper_stack_than_is_kept_is_never_the_same),
 		TEST(test_a_short_stack_through_two_windows),
 		TEST(test_top_of_the_stack),
 		TEST(test_bad_memory),
