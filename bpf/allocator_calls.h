@@ -233,6 +233,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	call->domain = cookie.parts.domain;
 	call->is_by_exit = cookie.parts.is_by_exit;
 	call->is_by_result = cookie.parts.is_by_result;
+	call->has_header = cookie.parts.has_header;
 	call->site = cookie.parts.site;
 	call->sp = sp;
 	if (call->is_by_exit)
@@ -377,7 +378,7 @@ static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 	union dhat_cookie_word cookie = { .word = cookie_word };
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	__u64 at = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words, used, flags, addr;
-	struct call now = { .domain = cookie.parts.domain };
+	struct call now = { .domain = cookie.parts.domain, .has_header = cookie.parts.has_header };
 	__u64 stack_id, time_ns;
 	int has_begun = 0;
 

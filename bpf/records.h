@@ -16,9 +16,10 @@ struct call {	  /* an allocator call on its way, of one thread */
 	__u8 role;
 	__u8 domain;
 	__u8 is_by_exit;
-	__u8 is_by_result;
-	__u8 frees; /* since this thread asked how full the ring is */
-	__u16 site; /* the function */
+	__u8 is_by_result : 1;
+	__u8 has_header : 1; /* see struct dhat_cookie */
+	__u8 frees;	     /* since this thread asked how full the ring is */
+	__u16 site;	     /* the function */
 };
 
 static __always_inline __u64 wake_flags(__u64 used)
@@ -50,11 +51,15 @@ static __always_inline volatile __u64 *recent_place(__u64 name)
 	return bpf_map_lookup_elem(&recent, &key);
 }
 
-static __always_inline void remember_block(__u64 addr, __u8 domain)
+/* Where no header is looked at, nobody would forget it again. */
+static __always_inline void remember_block(__u64 addr, const struct call *call)
 {
-	__u64 name = block_name(addr, domain);
-	volatile __u64 *place = recent_place(name);
+	__u64 name = block_name(addr, call->domain);
+	volatile __u64 *place;
 
+	if (!call->has_header)
+		return;
+	place = recent_place(name);
 	if (place)
 		*place = name;
 }
@@ -86,7 +91,7 @@ static __always_inline void send_alloc(const struct call *call, __u64 addr, __u6
 	record->size_bytes = call->size_bytes;
 	record->stack_id = stack_id;
 	bpf_ringbuf_submit(record, flags);
-	remember_block(addr, call->domain);
+	remember_block(addr, call);
 	count(DHAT_CTR_ALLOCS);
 }
 
@@ -192,6 +197,6 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 	record->site = call->site;
 	bpf_ringbuf_submit(record, flags);
 	if (addr)
-		remember_block(addr, call->domain);
+		remember_block(addr, call);
 	count(DHAT_CTR_REALLOCS);
 }

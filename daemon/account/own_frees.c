@@ -139,16 +139,29 @@ static void run_add(struct run *run, const struct own_free *one)
 	run->is_linked |= one->is_linked;
 }
 
+/* Is it the block at addr, or does it hold that? */
+static bool is_around(const struct own_free *one, uint64_t addr)
+{
+	return one->addr == addr || (one->addr < addr && addr - one->addr < one->bytes);
+}
+
 /* A block that has its mark from the cache has been freed: this is another free. */
 static bool is_repetition(struct own_frees *own, uint32_t tid, const struct own_free *one)
 {
 	struct last *last = last_of(own, tid), before = *last;
+	bool is_it;
 
 	if (before.tid != tid)
 		return false;
 	forget_last(last);
-	return before.addr && before.addr == one->addr &&
-	       (!one->key || one->key != own->process_key);
+	is_it = before.addr && is_around(one, before.addr) &&
+		(!one->key || one->key != own->process_key);
+	if (is_it &&
+	    one->addr != before.addr) { /* which the next wrapper may put a header before */
+		last->tid = tid;
+		last->addr = one->addr;
+	}
+	return is_it;
 }
 
 static void forget_row(struct own_frees *own, uint32_t tid)

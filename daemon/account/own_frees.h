@@ -6,7 +6,9 @@
  * 1. A free inside another. glibc 2.42's free() makes the thread's cache and then calls itself;
  *    operator delete calls free(). Frees are recorded at their entry, so that both are: the
  *    thread's last known block is freed once more. (The address cannot have been handed out in
- *    between: it is not free yet.)
+ *    between: it is not free yet.) A library that puts a header before each block frees from where
+ *    that begins: what glibc says is a block there holds the one that the thread has just freed,
+ *    and glibc's blocks do not overlap.
  *
  * 2. The end of a thread, where glibc up to 2.41 calls free() for each block that the thread's
  *    cache (tcache) holds, and at last for the cache: blocks that the program has freed before, or

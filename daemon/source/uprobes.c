@@ -64,6 +64,7 @@ static size_t list_results(const struct site *site, uint8_t domain, uint16_t num
 					 .is_by_exit = true, /* no return probe tells that it is on
 								its way */
 					 .is_by_result = true,
+					 .has_header = site->has_header,
 					 .domain = domain,
 					 .sp_words = result->sp_words,
 					 .site = number,

@@ -75,3 +75,12 @@ def test_processes_that_are_not_followed_are_counted(run):
     assert "2 processes that it started were not watched: --follow-fork" in done.stderr, done.stderr
     done = run("--follow-fork", program=["sh", "-c", "true & wait"])
     assert "not watched" not in done.stderr
+
+
+def test_blocks_with_headers_of_a_library_count_once(run, tmp_path):
+    """Its free jumps to glibc's with another address than came: the block that holds the one that is freed."""
+    done = run("-o", "x.json", program=["env", f"LD_PRELOAD={TARGETS / 'headers.so'}", TARGETS / "churn", "2000", "50"])
+    profile = Profile(tmp_path / "x.json")
+    assert profile.allocated_in("churn.c") == book_sums(json.loads(done.stdout.splitlines()[-1]))
+    assert profile.exact, profile.reasons
+    assert "malloc of headers.so" in done.stderr

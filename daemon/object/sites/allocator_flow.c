@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/object/machine/arguments.h"
 #include "daemon/object/machine/flow.h"
 #include "daemon/object/machine/machine.h"
 #include "proto/base/cleanup.h"
@@ -139,8 +140,8 @@ static bool is_free(const struct allocator_site *site)
 	return !role_returns(site->function.role);
 }
 
-static bool has_site(const struct allocator_site *sites, size_t count,
-		     const struct object_symbol *symbol, bool frees)
+static const struct allocator_site *site_at(const struct allocator_site *sites, size_t count,
+					    const struct object_symbol *symbol, bool frees)
 {
 	size_t i;
 
@@ -148,8 +149,37 @@ static bool has_site(const struct allocator_site *sites, size_t count,
 		if (sites[i].symbol->vaddr == symbol->vaddr && !sites[i].is_refused &&
 		    sites[i].function.role != DHAT_ROLE_UNKNOWN &&
 		    sites[i].function.role != DHAT_ROLE_CONTROL && is_free(&sites[i]) == frees)
-			return true;
-	return false;
+			return &sites[i];
+	return NULL;
+}
+
+/* Which argument is the block that a call takes; PROLOGUE_LOST: it takes none. */
+static uint8_t block_argument(const struct allocator_site *site)
+{
+	switch (site->function.role) {
+	case DHAT_ROLE_FREE:
+	case DHAT_ROLE_REALLOC:
+	case DHAT_ROLE_REALLOCF:
+	case DHAT_ROLE_RESIZE:
+	case DHAT_ROLE_REALLOCARRAY:
+		return site->function.arg[0];
+	default:
+		return PROLOGUE_LOST;
+	}
+}
+
+/* Where a function that jumps to target puts the block that is its own argument `block`; a header
+ * before each block, say, makes it another one. PROLOGUE_LOST: nowhere that is known. */
+static uint8_t handed_on(const struct object_symbol *symbol, uint64_t target, uint8_t block)
+{
+	uint8_t args[PROLOGUE_ARGS];
+
+	if (arguments_handed_on(symbol->code, symbol->code_size, symbol->vaddr, target, args))
+		return PROLOGUE_LOST;
+	for (uint8_t i = 0; i < PROLOGUE_ARGS; i++)
+		if (args[i] == block)
+			return i;
+	return PROLOGUE_LOST;
 }
 
 bool allocator_calls_free(const struct object *object, const struct allocator_site *sites,
@@ -167,7 +197,14 @@ bool allocator_calls_free(const struct object *object, const struct allocator_si
 		next = code_at(object, i < flow.call_count
 					       ? jump_target(object, flow.calls[i])
 					       : symbol->vaddr + flow.targets[i - flow.call_count]);
-		if (next && next->vaddr != symbol->vaddr && has_site(sites, count, next, true))
+		if (next && next->vaddr != symbol->vaddr && site_at(sites, count, next, true))
+			return true;
+	}
+	/* one that jumps on with the same block is told by the block's address */
+	for (i = 0; i < flow.tail_count; i++) {
+		next = code_at(object, jump_target(object, flow.tails[i].target));
+		if (next && next->vaddr != symbol->vaddr && site_at(sites, count, next, true) &&
+		    handed_on(symbol, flow.tails[i].target, block_argument(site)) == PROLOGUE_LOST)
 			return true;
 	}
 	return false;
@@ -180,11 +217,13 @@ static bool is_thunk(const struct flow *flow)
 	       flow->instruction_count <= (flow->ret_count ? MAX_CHECKING_THUNK : MAX_THUNK);
 }
 
+/* block: which argument is the block; PROLOGUE_LOST: there is none. */
 static bool forwards(const struct object *object, const struct allocator_site *sites, size_t count,
-		     const struct object_symbol *symbol, bool frees, int depth)
+		     const struct object_symbol *symbol, bool frees, uint8_t block, int depth)
 {
 	_cleanup_(flow_deinit) struct flow flow = { 0 };
 	const struct object_symbol *next;
+	const struct allocator_site *site;
 	size_t i;
 
 	if (depth == MAX_THUNK_CHAIN || symbol->code_size == 0 ||
@@ -193,10 +232,20 @@ static bool forwards(const struct object *object, const struct allocator_site *s
 	    !is_thunk(&flow))
 		return false;
 	for (i = 0; i < flow.tail_count; i++) {
+		uint8_t there = PROLOGUE_LOST;
+
 		next = code_at(object, jump_target(object, flow.tails[i].target));
-		if (!next || next == symbol ||
-		    (!has_site(sites, count, next, frees) &&
-		     !forwards(object, sites, count, next, frees, depth + 1)))
+		if (!next || next == symbol)
+			return false;
+		if (block != PROLOGUE_LOST)
+			there = handed_on(symbol, flow.tails[i].target, block);
+		if (block != PROLOGUE_LOST && there == PROLOGUE_LOST)
+			return false; /* what goes on is not the block that came */
+		site = site_at(sites, count, next, frees);
+		if (site && block != PROLOGUE_LOST && block_argument(site) != PROLOGUE_LOST &&
+		    block_argument(site) != there)
+			return false;
+		if (!site && !forwards(object, sites, count, next, frees, there, depth + 1))
 			return false;
 	}
 	return true;
@@ -209,8 +258,10 @@ bool allocator_forwards(const struct object *object, const struct allocator_site
 
 	if (site->is_refused || site->function.role == DHAT_ROLE_CONTROL)
 		return false;
-	return forwards(object, sites, count, site->symbol, is_free(site), 0) ||
-	       (is_unknown && forwards(object, sites, count, site->symbol, false, 0));
+	return forwards(object, sites, count, site->symbol, is_free(site), block_argument(site),
+			0) ||
+	       (is_unknown &&
+		forwards(object, sites, count, site->symbol, false, PROLOGUE_LOST, 0));
 }
 
 /* ---- written over another ------------------------------------------------------------------ */

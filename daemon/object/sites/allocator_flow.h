@@ -8,12 +8,13 @@
 int allocator_find_exits(const struct object *object, const struct object_symbol *symbol,
 			 struct site_exit **ret, size_t *ret_count);
 
-/* Whether a call of site's function always goes on, by a jump, in a function that has a site of its
- * own (or ends without having done anything). */
+/* Whether a call of site's function always goes on, by a jump and with the same block, in a
+ * function that has a site of its own (or ends without having done anything). */
 bool allocator_forwards(const struct object *object, const struct allocator_site *sites,
 			size_t count, const struct allocator_site *site);
 
-/* Whether site's function, a free, calls another one that has a site. */
+/* Whether site's function, a free, calls another one that has a site, or jumps to it with another
+ * block than its own: the one that holds it, where a wrapper puts a header before each block. */
 bool allocator_calls_free(const struct object *object, const struct allocator_site *sites,
 			  size_t count, const struct allocator_site *site);
 

@@ -62,6 +62,31 @@ static void a_cache_and_its_blocks(void **state)
 	expect_end(4, 0, 0);
 }
 
+/* A library that puts headers before blocks, over another one that does; the last is glibc's. */
+static void a_block_around_the_one_that_was_freed(void **state)
+{
+	const struct own_free middle = { .addr = 0x6000 - 16, .bytes = 100 },
+			      inner = { .addr = 0x6000 - 48, .bytes = 200 },
+			      beside = { .addr = 0x6000 - 64, .bytes = 64 },
+			      unsized = { .addr = 0x6000 - 16 };
+
+	own_frees_known(*state, 1, 0x6000);
+	assert_true(own_frees_unknown(*state, 1, &middle));
+	assert_true(own_frees_unknown(*state, 1, &inner));
+	assert_false(own_frees_unknown(*state, 1, &middle)); /* from the outside in is none */
+	/* it ends where the freed one begins: a block of its own, which nobody saw allocated */
+	own_frees_known(*state, 1, 0x6000);
+	assert_false(own_frees_unknown(*state, 1, &beside));
+	/* nothing is known of its size: of an allocator that has no headers */
+	own_frees_known(*state, 1, 0x6000);
+	assert_false(own_frees_unknown(*state, 1, &unsized));
+	/* another thread's; and not the thread's last */
+	own_frees_known(*state, 1, 0x6000);
+	assert_false(own_frees_unknown(*state, 2, &middle));
+	own_frees_other(*state, 1);
+	assert_false(own_frees_unknown(*state, 1, &middle));
+}
+
 static void what_was_freed_before_the_cache_is_the_program_s(void **state)
 {
 	add(state, 1, 24, 9); /* missed, then in the cache, then given back with it */
@@ -235,6 +260,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_cache_and_its_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_block_around_the_one_that_was_freed, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(what_was_freed_before_the_cache_is_the_program_s,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_mark_counts_when_it_is_linked, setup, teardown),

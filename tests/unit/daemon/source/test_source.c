@@ -99,6 +99,31 @@ static void test_places(void **state)
 				 places[i].file_offset == 0x300 || places[i].file_offset == 0x500);
 }
 
+/* Of what is handed out at a result site a header is known, too: its free need not read it. */
+static void test_result_sites(void **state)
+{
+	static struct site_result results[] = { { .kind = SITE_RESULT_HERE,
+						  .file_offset = 0x110 } };
+	static struct site site = { .function = "malloc",
+				    .role = DHAT_ROLE_MALLOC,
+				    .returns = SITE_RETURNS_RESULTS,
+				    .has_header = true,
+				    .results = results,
+				    .result_count = ARRAY_SIZE(results) };
+	const struct sites one = { &site, 1 };
+	_cleanup_free_ struct uprobe_site *places = NULL;
+	size_t count = 0;
+
+	assert_int_equal(uprobes_place(&one, 0, 7, &places, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(cookie_at(places, count, 0x110).phase, DHAT_PHASE_RESULT);
+	assert_true(cookie_at(places, count, 0x110).has_header);
+	site.has_header = false;
+	free(take_ptr(places));
+	assert_int_equal(uprobes_place(&one, 0, 7, &places, &count), 0);
+	assert_false(cookie_at(places, count, 0x110).has_header);
+}
+
 static void test_what_people_see(void **state)
 {
 	static struct site other = { .function = "give", .allocator = "custom" };
@@ -134,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_result_sites),
 		cmocka_unit_test(test_what_people_see),
 	};
 

@@ -706,6 +706,29 @@ static void test_forwarders(void **state)
 	assert_int_equal(f.count, 4);
 }
 
+/* A header before each block: lea -16(%rdi),%rdi; jmp free. The block that goes on is another, so
+ * that both are probed, and the inner free is told from the outer one by its return. */
+static void test_a_block_with_a_header_is_not_forwarded(void **state)
+{
+	struct object *object = make_desc(NAMES("free", "malloc", "cfree", "free_sized"), true);
+	_cleanup_found_ struct found f = { 0 };
+
+	set_code(object, 2,
+		 (const uint8_t[]){ 0x48, 0x8d, 0x7f, 0xf0, 0xe9, (uint8_t)(-128 - 9), 0xff, 0xff,
+				    0xff },
+		 9);
+	/* free_sized: test %rdi,%rdi; je; mov %rdi,%rsi; jmp free; ret */
+	set_code(object, 3,
+		 (const uint8_t[]){ 0x48, 0x85, 0xff, 0x74, 8, 0x48, 0x89, 0xfe, 0xe9,
+				    (uint8_t)(-192 - 13), 0xff, 0xff, 0xff, 0xc3 },
+		 14);
+	f = search(object);
+	assert_int_equal(must_have(&f, "cfree", DHAT_ROLE_FREE)->returns, SITE_RETURNS_PROBE);
+	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, SITE_RETURNS_NOTHING);
+	assert_null(site_of(&f, "free_sized"));
+	assert_int_equal(f.count, 3);
+}
+
 static void test_forwarding_through_the_plt(void **state)
 {
 	struct object *object = make_desc(NAMES("malloc", "free", "cfree"), true);
@@ -781,6 +804,7 @@ int main(void)
 		cmocka_unit_test(test_aliases_count_once),
 		cmocka_unit_test(test_what_cannot_be_probed_is_told),
 		cmocka_unit_test(test_forwarders),
+		cmocka_unit_test(test_a_block_with_a_header_is_not_forwarded),
 		cmocka_unit_test(test_forwarding_through_the_plt),
 		cmocka_unit_test(test_unknown_exits),
 		cmocka_unit_test(test_roles),
