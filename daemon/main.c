@@ -99,7 +99,7 @@ static void wait_for_program(struct dhatd *dhatd, const sigset_t *set)
 	if (program_runs_on(dhatd))
 		dhat_say("dhatd", "process %d runs on, and is not watched; waiting for its end",
 			 (int)dhatd->program);
-	while (program_runs_on(dhatd) && (!signal_number || signal_number == SIGNAL_CHANGED)) {
+	while (program_runs_on(dhatd) && !dhatd_is_end(dhatd, signal_number)) {
 		give_signs(dhatd);
 		signal_number = wait_for_signal(set, PROGRAM_INTERVAL_NS);
 	}
