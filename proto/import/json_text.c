@@ -100,6 +100,14 @@ int dhat_json_text_check(const char *bytes, size_t length, const char *path, str
 		   err);
 }
 
+/* Is there nothing but white space from here on? */
+static bool is_end(const char *bytes, size_t length, size_t at)
+{
+	while (at < length && memchr(" \t\r\n", bytes[at], 4))
+		at++;
+	return at >= length;
+}
+
 int dhat_json_text_parse(const char *bytes, size_t length, const char *path,
 			 struct json_object **ret, struct dhat_error *err)
 {
@@ -112,7 +120,8 @@ int dhat_json_text_parse(const char *bytes, size_t length, const char *path,
 	tokener = json_tokener_new_ex(DHAT_JSON_DEPTH_MAX);
 	if (!tokener)
 		return dhat_error_errno(err, ENOMEM, "cannot read %s", path);
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	/* not JSON_TOKENER_STRICT: to that of json-c 0.18 (Debian 13) every byte from 0x80 on is a
+	 * control character */
 	root = json_tokener_parse_ex(tokener, bytes, (int)length);
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
 		r = bad(path, "the JSON was cut short: fetch or copy it again", err);
@@ -120,9 +129,15 @@ int dhat_json_text_parse(const char *bytes, size_t length, const char *path,
 		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE, "%s: not JSON: %s at byte %zu",
 				   path, json_tokener_error_desc(json_tokener_get_error(tokener)),
 				   json_tokener_get_parse_end(tokener));
+	else if (!is_end(bytes, length, json_tokener_get_parse_end(tokener)))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_BAD_FILE,
+				   "%s: not JSON: there is more behind it, from byte %zu on", path,
+				   json_tokener_get_parse_end(tokener));
 	json_tokener_free(tokener);
-	if (r < 0)
+	if (r < 0) {
+		json_object_put(root);
 		return r;
+	}
 	*ret = root;
 	return 0;
 }
