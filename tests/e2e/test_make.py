@@ -48,11 +48,11 @@ def without(tmp_path, *commands):
 
 def test_what_a_goal_wants_beyond_building_is_named(tmp_path):
     """check, lint, format and targets: as `make` does for building, in one sentence, before anything is done."""
-    path = without(tmp_path, "clang-tidy", "cppcheck", "clang-format", "pkg-config")
+    path = without(tmp_path, "clang-tidy", "cppcheck", "clang-format", "shellcheck", "pkg-config")
     asked = path / "pkg-config"
     asked.write_text(f"#!/bin/sh\ncase \"$*\" in *cmocka*) exit 1;; esac\nexec {shutil.which('pkg-config')} \"$@\"\n")
     asked.chmod(0o755)
-    for goal, names in (("check", "libcmocka-dev"), ("lint", "clang-format clang-tidy cppcheck"),
+    for goal, names in (("check", "libcmocka-dev"), ("lint", "clang-format clang-tidy cppcheck shellcheck"),
                         ("format", "clang-format")):
         done = make("-n", goal, f"O={tmp_path / 'o'}", ok=False, PATH=str(path))
         assert done.returncode != 0

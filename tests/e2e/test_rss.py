@@ -74,7 +74,7 @@ ALLOCATORS = {
     "glibc": ("resident", None, True),
     "glibc, no list": ("resident", None, True),
     "jemalloc": ("resident", LIB + "libjemalloc.so.2", False),
-    "mimalloc": ("resident", LIB + "libmimalloc.so.2", False),
+    "mimalloc": ("resident", str(next(Path(LIB).glob("libmimalloc.so.[0-9]"))), False),
     "tcmalloc": ("resident", LIB + "libtcmalloc_minimal.so.4", False),
     "musl": ("allocators/resident-musl", None, False),
 }
