@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench test-kernels test-kill test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench test-kernels test-kill soak test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -256,6 +256,11 @@ test-prometheus:	## a real Prometheus scrapes a host: figures, alerts that fire 
 	$(again) -j$$(nproc) all $(O)/tests/targets/waves
 	$(Q)cd tests/e2e && DHATD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -q -p no:cacheprovider prometheus.py
 
+soak:	## dhatd as a service, SOAK_TARGETS=64 processes that come and go, SOAK_SECONDS=3600: flat, no loss, triggers once
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all $(O)/tests/targets/waves
+	$(Q)$(PYTHON) tests/soak.py -O $(O) --seconds $(or $(SOAK_SECONDS),3600) --targets $(or $(SOAK_TARGETS),64)
+
 test-strangers:	## fetch production programs (npm, Debian), profile and judge them (STRANGERS="biome …")
 	$(Q)tests/deps build strangers
 	$(again) -j$$(nproc) all
@@ -383,7 +388,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deb deps deps-test exports demo test test-kernels test-kill test-prometheus test-strangers test-readers test-distros test-packages check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-prometheus test-strangers test-readers test-distros test-packages check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+"""make soak: dhatd as a service for an hour (SOAK_SECONDS=3600), with TARGETS processes that come and go.
+
+tests/soak.py [-O DIR] [--seconds N] [--targets N]
+Judged: dhatd's memory, descriptors, threads and children stay flat (the last third of the time against the second);
+no event is lost; each trigger of each process fires once; files that are kept keep to their bound; it ends in peace.
+The last line: N passed, N failed, N skipped.
+"""
+import argparse
+import collections
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KEEP = 24
+GROWN = 1.10  # of memory: glibc's arenas settle slowly, and what leaks in an hour is more
+LOOK = 1.0    # seconds between looks at dhatd
+
+
+class Target:
+    """Allocates for a while, passes the level of a trigger once, and ends or is killed."""
+
+    def __init__(self, path, chance):
+        self.proc = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.chance = chance
+        self.end = time.monotonic() + chance.uniform(20, 120)
+        self.level = time.monotonic() + chance.uniform(2, 5)
+        self.passed_level = False
+        self.is_attached = False
+
+    def say(self, line):
+        try:
+            self.proc.stdin.write(line.encode() + b"\n")
+            self.proc.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def work(self):
+        """False: it is over."""
+        now = time.monotonic()
+        if now > self.end:
+            self.proc.kill() if self.chance.random() < 0.5 else self.say("quit")
+            return False
+        self.say("alloc 200 100")
+        if not self.passed_level:  # what is there for less than a second may not be seen
+            self.say("free 200")
+        if self.is_attached and not self.passed_level and now > self.level:
+            self.say("alloc 2000 1000")
+            self.passed_level = True
+        return True
+
+
+def status_of(pid):
+    """What dhatd holds: resident KiB, descriptors, threads, children."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return (int(re.search(r"VmRSS:\s+(\d+)", text).group(1)), len(os.listdir(f"/proc/{pid}/fd")),
+            int(re.search(r"Threads:\s+(\d+)", text).group(1)), len(children))
+
+
+class Soak:
+    def __init__(self, build, directory, targets):
+        self.build, self.directory = build, directory
+        self.log = directory / "dhatd.log"
+        self.program = shutil.copy(build / "tests/targets/waves", directory / "soaked")
+        self.chance = random.Random(1)
+        config = directory / "conf"
+        config.write_text(f"[watch soak]\ncommand = ^{self.program}$\nmax-targets = {targets * 2}\non = live>1M\n"
+                          f"on = exit\nexec = /bin/true\nevery = 20s\nkeep = {KEEP}\n")
+        self.dhatd = subprocess.Popen([build / "dhatd", "serve", "--socket", directory / "socket", "--config", config,
+                                       "--record", directory / "kept"], stdout=subprocess.DEVNULL,
+                                      stderr=open(self.log, "wb"), stdin=subprocess.DEVNULL)
+        self.wait_for("answering at")
+        self.targets = [Target(self.program, self.chance) for _ in range(targets)]
+        self.gone, self.looks, self.losses, self.inexact = [], [], collections.Counter(), set()
+
+    def wait_for(self, text):
+        while text not in self.log.read_text(errors="replace"):
+            if self.dhatd.poll() is not None:
+                sys.exit(self.log.read_text(errors="replace"))
+            time.sleep(0.1)
+
+    def status(self):
+        done = subprocess.run([self.build / "dhatctl", "status", "--json", "--socket", self.directory / "socket"],
+                              capture_output=True, text=True, timeout=120)
+        return json.loads(done.stdout)["targets"] if done.returncode == 0 else []
+
+    def look(self):
+        self.looks.append((time.monotonic(), *status_of(self.dhatd.pid)))
+        if len(self.looks) % 10:
+            attached = {int(pid) for pid in re.findall(r" attached to (\d+) ", self.log.read_text(errors="replace"))}
+        else:
+            attached = set()
+            for target in self.status():
+                attached.add(target["target"]["pid"])
+                for counter in target["counters"]:
+                    if counter["is_loss"] and counter["value"]:
+                        self.losses[counter["name"]] += counter["value"]
+                if target["verdict"]["word"] != "exact":
+                    self.inexact.add((target["target"]["pid"], *target["verdict"]["reasons"]))
+        for target in self.targets:
+            target.is_attached |= target.proc.pid in attached
+
+    def run(self, seconds):
+        end = time.monotonic() + seconds
+        reload_at = time.monotonic() + seconds / 4
+        next_look = 0
+        while time.monotonic() < end and self.dhatd.poll() is None:
+            for i, target in enumerate(self.targets):
+                if not target.work():
+                    target.proc.wait(60)
+                    self.gone.append(target)
+                    self.targets[i] = Target(self.program, self.chance)
+            if time.monotonic() > reload_at:
+                self.dhatd.send_signal(signal.SIGHUP)
+                reload_at = time.monotonic() + seconds / 4
+            if time.monotonic() > next_look:
+                self.look()
+                next_look = time.monotonic() + LOOK
+            time.sleep(0.05)
+
+    def close(self):
+        for target in self.targets:
+            target.proc.kill()
+            target.proc.wait()
+        self.dhatd.send_signal(signal.SIGTERM)
+        try:
+            return self.dhatd.wait(300)
+        except subprocess.TimeoutExpired:
+            self.dhatd.kill()
+            return "none: it did not end"
+
+    def fired(self, trigger):
+        """How often, of each process."""
+        return collections.Counter(int(pid) for pid in re.findall(
+            rf"^dhatd: (?:[^:\n]*; )?{trigger}(?:; [^:\n]*)?: soaked \(pid (\d+)\)",
+            self.log.read_text(errors="replace"), re.M))
+
+    def checks(self, status):
+        """(what, is it so, figures)"""
+        began, ended = self.looks[0][0], self.looks[-1][0]
+        third = (ended - began) / 3
+        second = [look for look in self.looks if began + third <= look[0] < began + 2 * third]
+        last = [look for look in self.looks if look[0] >= began + 2 * third]
+        for i, what in enumerate(("KiB resident", "descriptors", "threads", "children"), 1):
+            before, after = (max(look[i] for look in part) for part in (second, last))
+            yield f"{what} stay flat", after <= before * GROWN + 3, f"{before} at the most, then {after}"
+        yield "nothing was lost", not self.losses, dict(self.losses)
+        yield "all were exact", not self.inexact, sorted(self.inexact)[:3]
+        live, exits = self.fired("live>1M"), self.fired("exit")
+        passed = {t.proc.pid for t in self.gone if t.passed_level}
+        yield "live>1M fired once for each that passed it", passed <= set(live) and set(live.values()) <= {1}, \
+            f"{len(passed)} passed it, {len(live)} fired, {sorted(passed - set(live))[:5]} did not, " \
+            f"{[pid for pid, times in live.items() if times > 1][:5]} more than once"
+        seen = {t.proc.pid for t in self.gone if t.is_attached}
+        yield "exit fired once for each that was watched", seen <= set(exits) and set(exits.values()) <= {1}, \
+            f"{len(seen)} were, {len(exits)} fired, {sorted(seen - set(exits))[:5]} did not, " \
+            f"{[pid for pid, times in exits.items() if times > 1][:5]} more than once"
+        files = collections.Counter(path.stem.endswith("every") for path in (self.directory / "kept").glob("*.dhat"))
+        yield "files keep to their bound", all(0 < n <= KEEP for n in files.values()) and files, dict(files)
+        text = self.log.read_text(errors="replace")
+        yield "nothing failed", not re.search("is not kept|not run this time|cannot", text), text[-500:]
+        yield "it ended in peace", status == 0, status
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-O", dest="build", type=Path, default=ROOT / "build")
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--targets", type=int, default=64)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        soak = Soak(options.build.resolve(), Path(directory), options.targets)
+        try:
+            soak.run(options.seconds)
+        finally:
+            status = soak.close()
+        results = list(soak.checks(status))
+    print(f"{options.seconds:.0f} s, {options.targets} processes at a time, {len(soak.gone)} have ended")
+    for what, is_so, figures in results:
+        print(f"  {'ok  ' if is_so else 'FAIL'} {what}: {figures}" if not is_so or "flat" in what or "once" in what
+              else f"  ok   {what}")
+    failed = sum(not is_so for _, is_so, _ in results)
+    print(f"{len(results) - failed} passed, {failed} failed, 0 skipped")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
