@@ -35,6 +35,7 @@ struct watched {
 	struct trigger_state *states; /* of the triggers of its watch, in their order */
 	struct trigger_state overhead;
 	uint64_t next_every_ns; /* CLOCK_MONOTONIC */
+	bool is_told;		/* recorder_ended() */
 };
 
 struct watch_list {
@@ -243,7 +244,7 @@ static void read_target(const struct watch_settings *settings, struct target *ta
 	set(ret, TRIGGER_GROWTH, is_there, glance->live_bytes);
 	set(ret, TRIGGER_FAILED, true, glance->failed);
 	set(ret, TRIGGER_OVERHEAD, is_there, glance->cost_hundredths);
-	set(ret, TRIGGER_EXIT, true, !is_there && glance->state != TARGET_DETACHED);
+	set(ret, TRIGGER_EXIT, true, !is_there);
 	set(ret, TRIGGER_OOM, true, glance->is_out_of_memory);
 	if (is_there && is_wanted(settings, TRIGGER_HIGH, TRIGGER_MAX, TRIGGER_CGROUP_PSI))
 		read_group(target_pid(target), ret);
@@ -330,7 +331,8 @@ static void check_overhead(struct recorder *recorder, struct watched *watched,
 		let_go(recorder, settings, watched->target, reading->value[TRIGGER_OVERHEAD]);
 }
 
-/* False: it has ended, and there is nothing more to be seen of it. */
+/* False: it has ended, and there is nothing more to be seen of it. Of an end we are told, too:
+ * looked at before that, it would come twice (make soak saw it). */
 static bool look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
 {
 	const struct watch_settings *settings = settings_of(recorder, watched->target);
@@ -340,6 +342,10 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 	struct target_glance glance;
 
 	target_glance(watched->target, &glance);
+	if (glance.state == TARGET_DETACHED)
+		return false;
+	if (glance.state != TARGET_ATTACHED && !watched->is_told)
+		return true;
 	read_target(settings, watched->target, &glance, &reading);
 	for (size_t i = 0; i < settings->trigger_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
@@ -442,7 +448,10 @@ static void take_turn(struct recorder *recorder)
 	if (has_next)
 		adopt(recorder, &next);
 	for (size_t i = 0; i < ended_count; i++) {
-		add(recorder, ended[i]); /* it may never have been met */
+		struct watched *watched = add(recorder, ended[i]); /* it may never have been met */
+
+		if (watched)
+			watched->is_told = true;
 		target_unref(ended[i]);
 	}
 	look_at_all(recorder, is_asked);
