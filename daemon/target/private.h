@@ -59,7 +59,7 @@ struct target_life { /* when, and how it ended */
 	bool has_wait_status;
 	uint32_t wait_status;
 	bool is_out_of_memory; /* the kernel has killed it for that */
-	uint64_t child_count; /* processes it has forked while it was watched */
+	uint64_t child_count;  /* processes it has forked while it was watched */
 };
 
 struct target {
