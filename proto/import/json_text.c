@@ -103,7 +103,9 @@ int dhat_json_text_check(const char *bytes, size_t length, const char *path, str
 /* Is there nothing but white space from here on? */
 static bool is_end(const char *bytes, size_t length, size_t at)
 {
-	while (at < length && memchr(" \t\r\n", bytes[at], 4))
+	static const char white[] = { ' ', '\t', '\r', '\n' };
+
+	while (at < length && memchr(white, bytes[at], sizeof(white)))
 		at++;
 	return at >= length;
 }
