@@ -195,6 +195,7 @@ def test_timeline(browser, ctl, watched):
     assert all(length > 100 for length in drawn["paths"])
     assert drawn["words"] == "Of the whole process: 57.0 KiB live at 2023-11-14 22:13:21 UTC, 1.6 MiB at the peak " \
         "(2023-11-14 22:14:40 UTC), 1.6 MiB at the end; RSS from 4.0 MiB to 4.0 MiB."
+    browser.screenshot(BUILD / "report.png")  # to be looked at
     browser.run("document.querySelector('#timeline summary').click()")
     rows = until(lambda: browser.run("return [...document.querySelectorAll('#timeline tbody tr')]"
                                      ".map(row => row.innerText.split(/\\t/))"), "the figures")
