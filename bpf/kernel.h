@@ -88,6 +88,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
 	unsigned long sas_ss_sp, sas_ss_size; /* sigaltstack(2) */
+	struct thread_struct thread;
 } CORE;
 
 struct seq_file;

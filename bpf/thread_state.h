@@ -8,6 +8,7 @@
 struct dhat_thread_state {
 	__u64 words[DHAT_REGISTER_WORDS];	/* struct pt_regs, as it entered the kernel last */
 	__u64 signal_stack, signal_stack_bytes; /* sigaltstack(2); 0: none */
+	__u64 local_base; /* somewhere in its thread-local memory; 0: it has none */
 	char name[16];
 	__u32 tid; /* in the initial pid namespace */
 	__u32 pad;

@@ -17,6 +17,7 @@ int tell_thread(struct bpf_iter__task *context)
 	bpf_probe_read_kernel(state.words, sizeof(state.words), (void *)regs);
 	state.signal_stack = task->sas_ss_sp;
 	state.signal_stack_bytes = task->sas_ss_size;
+	state.local_base = thread_local_base(&task->thread);
 	bpf_probe_read_kernel(state.name, sizeof(state.name), task->comm);
 	state.tid = task->pid;
 	bpf_seq_write(context->meta->seq, &state, sizeof(state));

@@ -76,6 +76,12 @@ struct pt_regs {
 	unsigned long orig_rax, rip, cs, eflags, rsp, ss;
 };
 
+/* Of struct task_struct: where the thread's local memory is. */
+struct thread_struct {
+	unsigned long fsbase;
+} __attribute__((preserve_access_index));
+#define thread_local_base(thread) ((thread)->fsbase)
+
 #define regs_pc(regs) ((regs)->rip)
 #define regs_sp(regs) ((regs)->rsp)
 #define regs_fp(regs) ((regs)->rbp)

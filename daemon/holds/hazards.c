@@ -97,7 +97,9 @@ int hazards_of_maps(const struct procmaps *maps, const struct smaps *smaps, char
 			r = add_runtime(path, texts);
 	}
 	for (size_t i = 0; i < smaps->count && r == 0; i++) {
-		bool is_kernels = !strncmp(smaps->entries[i].name, "[v", 2);
+		const char *name = smaps->entries[i].name;
+		/* [vvar], [uprobes] … */
+		bool is_kernels = name[0] == '[' && strncmp(name, "[anon", 5);
 
 		for (size_t j = 0; j < ARRAY_SIZE(flags) && r == 0; j++)
 			if (smaps->entries[i].flags & flags[j].flag)

@@ -68,7 +68,6 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct finding *finding,
 static int judge_scan(struct finding *finding)
 {
 	const struct scan_once *scan = &finding->scan;
-	const struct reach_found *found = &scan->graph.found;
 	char size[DHAT_UNIT_CHARS];
 	int r = 0;
 
@@ -86,10 +85,15 @@ static int judge_scan(struct finding *finding)
 			   "%s of its memory is swapped out, and was not read: reading would bring "
 			   "it back",
 			   dhat_format_size(scan->swapped_bytes, size));
-	if (found->short_bytes * HOLDS_MAX_SHORT > found->read_bytes && r == 0)
-		r = refuse(finding, "more than one byte in %u of its memory could not be read",
-			   HOLDS_MAX_SHORT);
 	return r;
+}
+
+/* Memory came or went during the scan: what moved there, or from there, was not seen. */
+static bool is_unsettled(const struct finding *finding)
+{
+	const struct reach_found *found = &finding->scan.graph.found;
+
+	return finding->scan.has_grown || found->short_bytes * HOLDS_MAX_SHORT > found->read_bytes;
 }
 
 /* Of the account, which may have lost events meanwhile, too. */
@@ -111,15 +115,21 @@ static int judge_candidates(struct finding *finding)
 	char dropped[DHAT_UNIT_CHARS], before[DHAT_UNIT_CHARS];
 	bool is_busy = finding->last_dropped * 100 > finding->before_last * HOLDS_BUSY_PERCENT;
 
-	if (finding->holds->scans < HOLDS_MIN_SCANS && finding->candidates.count)
+	if (!finding->candidates.count)
+		return 0; /* there is nothing that could be called so */
+	if (finding->holds->scans < HOLDS_MIN_SCANS)
 		return refuse(finding, "%u scan%s took so long that there was no time for %u",
 			      finding->holds->scans, finding->holds->scans == 1 ? "" : "s",
 			      HOLDS_MIN_SCANS);
+	if (!finding->last_dropped && !is_unsettled(finding))
+		return 0;
 	if (!finding->last_dropped)
 		return finding->scan.has_grown
 			       ? refuse(finding, "its mappings changed during each scan: what "
 						 "moved there was not seen")
-			       : 0;
+			       : refuse(finding,
+					"more than one byte in %u of its memory could not be read",
+					HOLDS_MAX_SHORT);
 	return refuse(finding,
 		      "%s: of %s blocks that nothing was seen to hold %s were freed, or seen to be "
 		      "held, by the last of %u scans; ask again when it does less",
@@ -196,7 +206,7 @@ static bool is_done(const struct finding *finding)
 	if (!finding->candidates.count || finding->holds->refusals || scans >= HOLDS_MAX_SCANS ||
 	    since > HOLDS_MAX_NS)
 		return true;
-	return scans >= HOLDS_MIN_SCANS && !finding->last_dropped && !finding->scan.has_grown;
+	return scans >= HOLDS_MIN_SCANS && !finding->last_dropped && !is_unsettled(finding);
 }
 
 /* From the beginning of the last scan on; a long one needs no pause. */
@@ -212,9 +222,27 @@ static int pause_between(struct finding *finding)
 	return 0;
 }
 
+/* What is from before the attach holds blocks, too. A list that does not end is not waited for. */
+static int wait_for_inventory(struct finding *finding)
+{
+	const struct timespec piece = { .tv_nsec = 20000000 };
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + HOLDS_MAX_NS;
+	int r = 0;
+
+	if (target_is_taking_inventory(finding->asking->target))
+		r = say(finding, "waiting for the list of blocks from before the attach");
+	while (r == 0 && target_is_taking_inventory(finding->asking->target) &&
+	       clock_now_ns(CLOCK_MONOTONIC) < end_ns) {
+		if (finding->asking->stop && atomic_load(finding->asking->stop))
+			r = -ECANCELED;
+		nanosleep(&piece, NULL);
+	}
+	return r;
+}
+
 static int scan_until_settled(struct finding *finding, struct dhat_error *err)
 {
-	int r = 0;
+	int r = wait_for_inventory(finding);
 
 	while (r == 0 && !is_done(finding)) {
 		if (finding->holds->scans)
@@ -227,6 +255,15 @@ static int scan_until_settled(struct finding *finding, struct dhat_error *err)
 
 /* ---- the answer ----------------------------------------------------------------------------- */
 
+/* Only glibc's blocks from before the attach can be listed. */
+static bool knows_before(const struct target_copy *copy)
+{
+	for (size_t i = 0; i < copy->probed.allocator_count; i++)
+		if (!copy->probed.allocators[i].is_glibc && !copy->from_start)
+			return false;
+	return true;
+}
+
 static int answer(struct finding *finding)
 {
 	struct holds *holds = finding->holds;
@@ -236,7 +273,7 @@ static int answer(struct finding *finding)
 	reach_mark_deinit(&finding->mark);
 	if (r == 0)
 		r = root_names_give(&finding->scan, &finding->copy->identity,
-				    finding->copy->from_start, finding->asking->symbolizer);
+				    knows_before(finding->copy), finding->asking->symbolizer);
 	if (r == 0)
 		r = reach_mark(&finding->scan.graph, &finding->mark);
 	if (r == 0)

@@ -71,6 +71,18 @@ static void describe_thread(const struct naming *naming, size_t thread, const ch
 	snprintf(ret, NAME_CHARS, "%s thread %s", what, name);
 }
 
+/* The thread whose local memory is in this area: the main one's is in a mapping of its own, others'
+ * at the upper end of their stacks. */
+static size_t thread_with_local(const struct naming *naming, const struct layout_area *area)
+{
+	size_t i = 0;
+
+	while (area && i < naming->scan->thread_count &&
+	       naming->scan->threads[i].local_base - area->start >= area->end - area->start)
+		i++;
+	return area ? i : naming->scan->thread_count;
+}
+
 /* The thread whose stack pointer is the last one below; they are in this order. */
 static size_t thread_of(const struct naming *naming, uint64_t addr)
 {
@@ -192,6 +204,7 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 {
 	const struct layout_area *area;
 	const char *path;
+	size_t thread;
 
 	switch ((enum reach_class)root->name) {
 	case REACH_STACK:
@@ -209,6 +222,11 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 		snprintf(ret, NAME_CHARS, "shared memory%s%.400s", *path ? " " : "", path);
 		return;
 	case REACH_MAPPING:
+		thread = thread_with_local(naming, layout_find(&naming->scan->layout, root->addr));
+		if (thread < naming->scan->thread_count) {
+			describe_thread(naming, thread, "the thread-local memory of", ret);
+			return;
+		}
 		snprintf(ret, NAME_CHARS, "%s",
 			 naming->knows_before ? plain[root->name] : mapping_before);
 		return;
@@ -241,22 +259,13 @@ static int name_others(struct naming *naming, const uint8_t *classes)
 	return r;
 }
 
-/* Did an inventory list what was there before? */
-static bool has_before(const struct scan_once *scan)
-{
-	for (size_t i = 0; i < scan->block_count; i++)
-		if (scan->blocks[i].point == STACK_POINT_BEFORE)
-			return true;
-	return false;
-}
-
-int root_names_give(struct scan_once *scan, const struct target_identity *identity, bool from_start,
-		    struct symbolizer *symbolizer)
+int root_names_give(struct scan_once *scan, const struct target_identity *identity,
+		    bool knows_before, struct symbolizer *symbolizer)
 {
 	struct reach_found *found = &scan->graph.found;
 	_cleanup_free_ uint8_t *classes = malloc(found->root_count + 1ul);
 	_cleanup_close_ int dir_fd = -1, root_fd = -1;
-	struct naming naming = { scan, identity, symbolizer, from_start || has_before(scan), -1 };
+	struct naming naming = { scan, identity, symbolizer, knows_before, -1 };
 	int r = classes ? 0 : -ENOMEM;
 
 	if (r)

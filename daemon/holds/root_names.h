@@ -9,6 +9,7 @@
 
 /* By class only; for scans of which only the levels are asked. */
 int root_names_plain(struct scan_once *scan);
-/* Roots have classes for names. from_start: nothing was there before the observation. */
-int root_names_give(struct scan_once *scan, const struct target_identity *identity, bool from_start,
-		    struct symbolizer *symbolizer);
+/* Roots have classes for names. knows_before: blocks from before the observation are all known, or
+ * there were none: then what is in no block is none. */
+int root_names_give(struct scan_once *scan, const struct target_identity *identity,
+		    bool knows_before, struct symbolizer *symbolizer);

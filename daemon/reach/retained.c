@@ -84,7 +84,7 @@ static int grow(struct sites *sites)
 	return 0;
 }
 
-static int add_arc(struct sites *sites, uint32_t from, uint32_t to)
+static int add_arc(struct sites *sites, uint32_t from, uint32_t to, uint64_t words)
 {
 	uint32_t *bucket;
 
@@ -97,7 +97,7 @@ static int add_arc(struct sites *sites, uint32_t from, uint32_t to)
 		sites->arcs[sites->arc_count++] = (struct arc){ from, to, 0 };
 		*bucket = sites->arc_count;
 	}
-	sites->arcs[*bucket - 1].words++;
+	sites->arcs[*bucket - 1].words += words;
 	return 0;
 }
 
@@ -150,7 +150,7 @@ static int add_edges(struct sites *sites)
 			if (!counts(sites, edge))
 				continue;
 			to = sites->node_of_point[graph->blocks[reach_target(edge)].point];
-			r = from == to ? 0 : add_arc(sites, from, to);
+			r = from == to ? 0 : add_arc(sites, from, to, 1);
 		}
 	}
 	return r;
@@ -170,9 +170,34 @@ static int add_roots(struct sites *sites)
 			continue;
 		r = get_node(sites, node, root->name, true);
 		if (r == 0)
-			r = add_arc(sites, *node,
-				    sites->node_of_point[graph->blocks[reach_target(root->edge)]
-								 .point]);
+			r = add_arc(
+				sites, *node,
+				sites->node_of_point[graph->blocks[reach_target(root->edge)].point],
+				1);
+	}
+	return r;
+}
+
+/* One word may lead to all there is: to the first node of a list whose nodes are of two sites. So
+ * an arc is as strong as what is held by it. */
+static int add_chains(struct sites *sites)
+{
+	const struct reach_chain *chains = sites->mark->chains;
+	int r = 0;
+
+	for (uint32_t i = 1; i < sites->mark->chain_count && r == 0; i++) {
+		const struct reach_chain *holder = &chains[chains[i].parent];
+		uint32_t from;
+
+		if (chains[i].is_root || chains[i].level > REACH_HELD_PAST || !chains[i].blocks ||
+		    holder->is_cut ||
+		    (holder->is_root && holder->site >= sites->graph->names.count))
+			continue;
+		from = holder->is_root ? sites->node_of_name[holder->site]
+				       : sites->node_of_point[holder->site];
+		if (from != NONE)
+			r = add_arc(sites, from, sites->node_of_point[chains[i].site],
+				    chains[i].blocks);
 	}
 	return r;
 }
@@ -373,6 +398,8 @@ int reach_retained(const struct reach_graph *graph, const struct reach_mark *mar
 		r = add_edges(&sites);
 	if (r == 0)
 		r = add_roots(&sites);
+	if (r == 0)
+		r = add_chains(&sites);
 	if (r == 0)
 		r = drop_weak(&sites);
 	if (r == 0)

@@ -238,3 +238,13 @@ void target_take_inventory(struct target *target)
 	target_doubt_known(target, added.live_bytes);
 	target_unlock(target);
 }
+
+bool target_is_taking_inventory(struct target *target)
+{
+	bool is_taking;
+
+	target_lock(target);
+	is_taking = target->is_taking_inventory;
+	target_unlock(target);
+	return is_taking;
+}

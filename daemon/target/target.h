@@ -296,6 +296,8 @@ int target_unmark(struct target *target, const char *name, struct dhat_error *er
 void target_visit_blocks(struct target *target,
 			 void (*visit)(void *context, const struct block *block, bool is_before),
 			 void *context);
+/* Are those from before the attach still being listed? */
+bool target_is_taking_inventory(struct target *target);
 /* The same after a drain of the ring, in pieces, between which events go on: what comes, goes or is
  * moved meanwhile may be visited or not, or, moved, twice. */
 void target_walk_blocks(struct target *target,

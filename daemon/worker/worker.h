@@ -38,7 +38,7 @@ struct worker_options {
 #define WORKER_MEMORY_BYTES (2ull << 30)
 #define WORKER_TABLE_SECONDS 20
 #define WORKER_NAME_SECONDS 60
-#define WORKER_SCAN_SECONDS 120
+#define WORKER_SCAN_SECONDS 240
 #define WORKER_GRANT_SECONDS                                                                       \
 	120 /* a few downloads of debug files, each with a limit of its own                        \
 	     */

@@ -356,6 +356,14 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 		}
 	}
 	fputc('.', out);
+	if (unseen->blocks && !holds->n_refusals) {
+		fputc(' ', out);
+		put_sum(out, unseen);
+		fprintf(out,
+			" %s new or on the move during the last scan: there no holder was seen, "
+			"yet.",
+			unseen->blocks == 1 ? "was" : "were");
+	}
 	if (holds->withdrawn_blocks)
 		fprintf(out,
 			" %s that an earlier answer called lost %s freed, or seen to be held, "

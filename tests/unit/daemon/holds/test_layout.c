@@ -234,7 +234,9 @@ static void a_service_has_none(void **state)
 		"1000-2000 r-xp 00000000 fe:00 1 /usr/bin/nodeserver\n"
 		"2000-3000 r-xp 00000000 fe:00 2 /usr/lib/x86_64-linux-gnu/libc.so.6\n";
 	static const char smaps[] = "7ffc00100000-7ffc00104000 r--p 00000000 00:00 0 [vvar]\n"
-				    "VmFlags: rd mr pf io de dd sd \n";
+				    "VmFlags: rd mr pf io de dd sd \n"
+				    "7fffffffe000-7ffffffff000 --xp 00000000 00:00 0 [uprobes]\n"
+				    "VmFlags: ex mr me dc io \n";
 	struct process process = { 0 };
 	char **texts = NULL;
 

@@ -1,6 +1,8 @@
 /* What holds a block, how surely, and what nothing holds: in a made-up process, word by word. */
 #include "world.h"
 
+#include <time.h>
+
 /* ---- kinds of pointers ---------------------------------------------------------------------- */
 
 static void a_pointer_to_it_or_into_it_holds(void **state)
@@ -304,6 +306,31 @@ static void a_site_retains_what_it_dominates(void **state)
 	world_free(world);
 }
 
+/* Of a list with two directions the textbook's simple dominators take minutes, block by block. */
+static void a_long_list_retains_in_time(void **state)
+{
+	enum { NODES = 30000 };
+	struct world *world = world_new(NODES);
+	struct reach_retained *list = NULL;
+	uint32_t count = 0;
+	clock_t begin;
+
+	for (uint64_t i = 0; i < NODES; i++) {
+		uint64_t node = world_block(world, 64 + 64 * i, 48, 1 + i % 2);
+
+		world_set(world, node, i + 1 < NODES ? node + 64 : 0);
+		world_set(world, node + 8, i ? node - 64 : 0);
+	}
+	world_set(world, GLOBALS, HEAP + 64);
+	world_look(world);
+	begin = clock();
+	assert_int_equal(reach_retained(&world->graph, &world->mark, &list, &count), 0);
+	assert_true(clock() - begin < CLOCKS_PER_SEC); /* of this process's own time: 2 ms */
+	assert_int_equal(retained_of(list, count, 1, false)->bytes, NODES * 48);
+	free(list);
+	world_free(world);
+}
+
 /* ---- an enemy's memory ----------------------------------------------------------------------- */
 
 static void all_words_are_pointers(void **state)
@@ -466,6 +493,7 @@ int main(void)
 		cmocka_unit_test(cycles_and_what_hangs_on_them),
 		cmocka_unit_test(a_long_lost_list),
 		cmocka_unit_test(a_site_retains_what_it_dominates),
+		cmocka_unit_test(a_long_list_retains_in_time),
 		cmocka_unit_test(all_words_are_pointers),
 		cmocka_unit_test(blocks_overlap_or_have_no_size),
 		cmocka_unit_test(senseless_tables_and_answers_are_refused),

@@ -1,0 +1,274 @@
+/* Who holds a row, in words: what dhatd tells by points becomes rows, and chains of rows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
+#include "proto/profile/holders.h"
+#include "tests/unit/built_snapshot.h"
+
+DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
+
+/* Two stacks of one line; the nodes and the array that hold them; what is lost. */
+static const struct built_stack stacks[] = {
+	BUILT(5000, 50, 0, 0, 0, 0, "malloc@libc.so.6", "cache_put@cache.c:31", "get@a.c:1"),
+	BUILT(1000, 10, 0, 0, 0, 0, "malloc@libc.so.6", "cache_put@cache.c:31", "put@a.c:2"),
+	BUILT(800, 1, 0, 0, 0, 0, "malloc@libc.so.6", "make_buckets@cache.c:9", "main@a.c:3"),
+	BUILT(640, 20, 0, 0, 0, 0, "malloc@libc.so.6", "open_session@s.c:7", "main@a.c:4"),
+	BUILT_END,
+};
+enum { GET, PUT, BUCKETS, SESSIONS, POINTS };
+
+struct told {
+	struct dhat_snapshot *snapshot;
+	struct dhat_rendering *table;
+	struct dhat_holders holders;
+	Dhat__Holds whole;
+	Dhat__HoldsRoot roots[2], *root_list[2];
+	Dhat__PointHolds points[POINTS];
+	Dhat__HoldsSum sums[16];
+	size_t sum_count;
+	Dhat__HoldsChain chains[8], *chain_list[8];
+	uint32_t links[8][4];
+	size_t chain_count;
+};
+
+static Dhat__HoldsSum *sum(struct told *told, uint64_t bytes, uint64_t blocks)
+{
+	Dhat__HoldsSum *sum = &told->sums[told->sum_count++];
+
+	dhat__holds_sum__init(sum);
+	sum->bytes = bytes;
+	sum->blocks = blocks;
+	return sum;
+}
+
+/* The chains of a point come one after the other. */
+static Dhat__HoldsChain *add_chain(struct told *told, int point, uint64_t bytes, uint64_t blocks,
+				   size_t links, ...)
+{
+	size_t i = told->chain_count++;
+	Dhat__HoldsChain *chain = &told->chains[i];
+	va_list args;
+
+	dhat__holds_chain__init(chain);
+	chain->held = sum(told, bytes, blocks);
+	chain->words = blocks;
+	chain->root = 1;
+	va_start(args, links);
+	for (size_t j = 0; j < links; j++)
+		told->links[i][j] = va_arg(args, int) + 1;
+	va_end(args);
+	chain->points = told->links[i];
+	chain->n_points = links;
+	told->chain_list[i] = chain;
+	if (!told->points[point].n_chains++)
+		told->points[point].chains = &told->chain_list[i];
+	return chain;
+}
+
+static void begin(struct told *told)
+{
+	memset(told, 0, sizeof(*told));
+	told->snapshot = built_snapshot(&(struct built_watch){ 0 }, stacks);
+	dhat__holds__init(&told->whole);
+	for (size_t i = 0; i < 2; i++) {
+		dhat__holds_root__init(&told->roots[i]);
+		told->root_list[i] = &told->roots[i];
+	}
+	told->roots[0].name = "global response_cache";
+	told->roots[1].name = "the stack of thread main";
+	told->whole.roots = told->root_list;
+	told->whole.n_roots = 2;
+	told->whole.scans = 3;
+	told->whole.took_ns = 4000000000;
+	for (size_t i = 0; i < POINTS; i++) {
+		dhat__point_holds__init(&told->points[i]);
+		told->snapshot->points[i]->holds = &told->points[i];
+	}
+	((Dhat__SnapshotEnd *)without_qualifiers(told->snapshot->end))->holds = &told->whole;
+}
+
+static void look(struct told *told)
+{
+	const struct dhat_table_options options = { .style = { .by = DHAT_BY_LINE } };
+
+	assert_int_equal(dhat_snapshot_finish(told->snapshot, NULL), 0);
+	assert_int_equal(dhat_table_new(told->snapshot, &options, &told->table), 0);
+	assert_int_equal(dhat_holders_make(told->table, &told->holders), 0);
+}
+
+static void end(struct told *told)
+{
+	dhat_holders_deinit(&told->holders);
+	if (told->table)
+		dhat_rendering_free(told->table);
+	for (size_t i = 0; i < POINTS; i++)
+		told->snapshot->points[i]->holds = NULL;
+	((Dhat__SnapshotEnd *)without_qualifiers(told->snapshot->end))->holds = NULL;
+	dhat_snapshot_free(told->snapshot);
+}
+
+static void assert_text(char *text, const char *expected)
+{
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static const struct dhat_holder *holder_of(const struct told *told, int point)
+{
+	for (size_t i = 0; i < told->holders.count; i++)
+		if (told->holders.list[i].point == told->table->point_of[point])
+			return &told->holders.list[i];
+	fail();
+	return NULL;
+}
+
+/* What reads alike is one row, and one chain; a row holds itself as a list does. */
+static void points_of_a_row_are_put_together(void **state)
+{
+	struct told told;
+	const struct dhat_holder *holder;
+
+	begin(&told);
+	told.points[GET].held = sum(&told, 5000, 50);
+	add_chain(&told, GET, 5000, 50, 2, PUT, BUCKETS)->words = 5;
+	told.points[PUT].held = sum(&told, 1000, 10);
+	add_chain(&told, PUT, 900, 9, 1, BUCKETS)->words = 9;
+	add_chain(&told, PUT, 100, 1, 0)->root = 2;
+	look(&told);
+	holder = holder_of(&told, GET);
+	assert_ptr_equal(holder, holder_of(&told, PUT));
+	assert_int_equal(holder->held.bytes, 6000);
+	assert_int_equal(holder->live.blocks, 60);
+	assert_int_equal(holder->chain_count, 2);
+	assert_int_equal(holder->chains[0].held.blocks, 59);
+	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[0]),
+		    "59 blocks held by one another <- make_buckets (cache.c:9) <- global "
+		    "response_cache");
+	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[1]),
+		    "1 block held by the stack of thread main");
+	assert_text(dhat_holders_headline(&told.whole),
+		    "Nothing is lost: all live blocks are held.");
+	end(&told);
+}
+
+static void what_is_lost_comes_first(void **state)
+{
+	struct told told;
+
+	begin(&told);
+	told.points[GET].held = sum(&told, 5000, 50);
+	told.points[SESSIONS].lost = told.whole.lost = sum(&told, 640, 20);
+	told.points[SESSIONS].in_cycles = sum(&told, 320, 10);
+	told.points[SESSIONS].under_lost = sum(&told, 288, 9);
+	look(&told);
+	assert_int_equal(told.holders.lost_count, 1);
+	assert_ptr_equal(&told.holders.list[0], holder_of(&told, SESSIONS));
+	assert_text(dhat_holder_lost_text(&told.holders.list[0]),
+		    "lost: 10 in cycles, 9 held only by lost blocks, 1 without any pointer to them");
+	assert_text(dhat_holders_headline(&told.whole),
+		    "640 B in 20 blocks are lost: in 3 scans over 4.0 s nothing in the process pointed "
+		    "to them.");
+	end(&told);
+}
+
+static void all_in_cycles(void **state)
+{
+	struct told told;
+
+	begin(&told);
+	told.points[SESSIONS].lost = sum(&told, 640, 20);
+	told.points[SESSIONS].in_cycles = sum(&told, 640, 20);
+	look(&told);
+	assert_text(dhat_holder_lost_text(holder_of(&told, SESSIONS)),
+		    "lost: they hold one another in cycles");
+	end(&told);
+}
+
+static void weak_pointers_say_that_they_are(void **state)
+{
+	struct told told;
+	const struct dhat_holder *holder;
+	Dhat__HoldsChain *chain;
+
+	begin(&told);
+	told.points[BUCKETS].held = sum(&told, 800, 1);
+	chain = add_chain(&told, BUCKETS, 800, 1, 0);
+	chain->is_past_end = true;
+	chain->root_words = 1;
+	told.points[SESSIONS].unknown = sum(&told, 640, 20);
+	chain = add_chain(&told, SESSIONS, 640, 20, 0);
+	chain->is_unknown = chain->is_tagged = true;
+	chain->root_words = 20;
+	look(&told);
+	holder = holder_of(&told, BUCKETS);
+	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[0]),
+		    "held by a pointer to where they end: global response_cache (by one word)");
+	holder = holder_of(&told, SESSIONS);
+	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[0]),
+		    "unknown, by what looks like a pointer with a tag: global response_cache");
+	end(&told);
+}
+
+static void refusals_and_withdrawals_are_said(void **state)
+{
+	char *refusals[] = { "it has an io_uring", "memory is swapped out" };
+	struct told told;
+
+	begin(&told);
+	told.whole.refusals = refusals;
+	told.whole.n_refusals = 2;
+	told.whole.unseen = sum(&told, 640, 20);
+	told.whole.withdrawn_blocks = 1000;
+	assert_text(dhat_holders_headline(&told.whole),
+		    "Nothing is called lost: it has an io_uring; memory is swapped out. Of 640 B in 20 "
+		    "blocks no holder was seen. 1,000 blocks that an earlier answer called lost were "
+		    "freed, or seen to be held, since: of their sites nothing is called lost any "
+		    "more.");
+	end(&told);
+}
+
+/* A file may say anything. */
+static void links_that_are_not_there_are_refused(void **state)
+{
+	struct told told;
+	Dhat__HoldsChain *chain;
+
+	begin(&told);
+	chain = add_chain(&told, GET, 100, 1, 1, BUCKETS);
+	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), 0);
+	chain->root = 3;
+	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
+	chain->root = 0;
+	told.links[0][0] = POINTS + 1;
+	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
+	told.links[0][0] = 0;
+	look(&told);
+	assert_text(dhat_holder_chain_text(told.table, holder_of(&told, GET),
+					   holder_of(&told, GET)->chains),
+		    "1 block held by a block whose stack is not known <- a chain that is longer");
+	end(&told);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(points_of_a_row_are_put_together),
+		cmocka_unit_test(what_is_lost_comes_first),
+		cmocka_unit_test(all_in_cycles),
+		cmocka_unit_test(weak_pointers_say_that_they_are),
+		cmocka_unit_test(refusals_and_withdrawals_are_said),
+		cmocka_unit_test(links_that_are_not_there_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
