@@ -173,11 +173,13 @@ static void what_is_lost_comes_first(void **state)
 	look(&told);
 	assert_int_equal(told.holders.lost_count, 1);
 	assert_ptr_equal(&told.holders.list[0], holder_of(&told, SESSIONS));
-	assert_text(dhat_holder_lost_text(&told.holders.list[0]),
-		    "lost: 10 in cycles, 9 held only by lost blocks, 1 without any pointer to them");
-	assert_text(dhat_holders_headline(&told.whole),
-		    "640 B in 20 blocks are lost: in 3 scans over 4.0 s nothing in the process pointed "
-		    "to them.");
+	assert_text(
+		dhat_holder_lost_text(&told.holders.list[0]),
+		"lost: 10 in cycles, 9 held only by lost blocks, 1 without any pointer to them");
+	assert_text(
+		dhat_holders_headline(&told.whole),
+		"640 B in 20 blocks are lost: in 3 scans over 4.0 s nothing in the process pointed "
+		"to them.");
 	end(&told);
 }
 
@@ -229,11 +231,12 @@ static void refusals_and_withdrawals_are_said(void **state)
 	told.whole.n_refusals = 2;
 	told.whole.unseen = sum(&told, 640, 20);
 	told.whole.withdrawn_blocks = 1000;
-	assert_text(dhat_holders_headline(&told.whole),
-		    "Nothing is called lost: it has an io_uring; memory is swapped out. Of 640 B in 20 "
-		    "blocks no holder was seen. 1,000 blocks that an earlier answer called lost were "
-		    "freed, or seen to be held, since: of their sites nothing is called lost any "
-		    "more.");
+	assert_text(
+		dhat_holders_headline(&told.whole),
+		"Nothing is called lost: it has an io_uring; memory is swapped out. Of 640 B in 20 "
+		"blocks no holder was seen. 1,000 blocks that an earlier answer called lost were "
+		"freed, or seen to be held, since: of their sites nothing is called lost any "
+		"more.");
 	end(&told);
 }
 
