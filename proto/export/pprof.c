@@ -1,8 +1,8 @@
 /* pprof: a gzipped profile.proto, for `go tool pprof' and what else reads it.
  *
- * Six numbers a sample, by the names that Go's heap profiles gave them (alloc_objects, inuse_space,
- * …), so that pprof's own options for them work, and those at t-gmax. What its readers make of a
- * file decides the rest:
+ * Eight numbers a sample, by the names that Go's heap profiles gave them (alloc_objects,
+ * inuse_space, …), so that pprof's own options for them work, those at t-gmax, and what is in
+ * memory. What its readers make of a file decides the rest:
  * - a mapping says that functions, file names and lines are there, else pprof opens the file of
  * that name on its own machine and puts its names over ours;
  * - a function's system_name is the mangled name, or none: where it equals the name that is shown,
@@ -41,17 +41,12 @@ static const struct {
 	{ "inuse_space", "bytes", POINT(live_bytes) },
 	{ "peak_objects", "count", POINT(peak_blocks) },
 	{ "peak_space", "bytes", POINT(peak_bytes) },
-	/* of the live ones, where that is known; as tcmalloc calls it */
+	/* of the live ones, as tcmalloc calls it; 0, with a word, where it is not known */
 	{ "resident_space", "bytes", POINT(resident_bytes) },
 	{ "swapped_space", "bytes", POINT(swapped_bytes) },
 #undef POINT
 };
-enum { KIND_COUNT = ARRAY_SIZE(kinds), PAGE_KINDS = 2 };
-
-static size_t kinds_of(const struct dhat_snapshot *snapshot)
-{
-	return snapshot->head->has_pages ? KIND_COUNT : KIND_COUNT - PAGE_KINDS;
-}
+enum { KIND_COUNT = ARRAY_SIZE(kinds) };
 
 /* Where the kind of that metric stands. */
 static const char *const type_of_metric[] = {
@@ -439,7 +434,7 @@ static int add_sample(struct builder *builder, const Dhat__ProgramPoint *point)
 		return -ENOMEM;
 	sample->n_location_id = builder->id_count;
 	memcpy(sample->location_id, builder->ids, builder->id_count * sizeof(*builder->ids));
-	sample->n_value = kinds_of(builder->snapshot);
+	sample->n_value = KIND_COUNT;
 	for (size_t i = 0; i < sample->n_value; i++)
 		sample->value[i] = *(const uint64_t *)((const char *)point + kinds[i].offset);
 	return add_labels(builder, sample, point);
@@ -490,6 +485,9 @@ static int add_comments(struct builder *builder, int64_t *comments, size_t *coun
 
 	for (size_t i = 0; r == 0 && i < verdict->n_reasons; i++)
 		r = string(builder, verdict->reasons[i], &comments[(*count)++]);
+	if (r == 0 && !builder->snapshot->head->has_pages)
+		r = string(builder, "resident_space and swapped_space are not known",
+			   &comments[(*count)++]);
 	return r;
 }
 
@@ -500,10 +498,10 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 	Pprof__ValueType types[KIND_COUNT], *type_list[KIND_COUNT];
 	Pprof__ValueType period_type = PPROF__VALUE_TYPE__INIT;
 	_cleanup_free_ int64_t *comments =
-		calloc(snapshot->end->verdict->n_reasons + 1, sizeof(*comments));
+		calloc(snapshot->end->verdict->n_reasons + 2, sizeof(*comments));
 	int r = comments ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < kinds_of(snapshot); i++) {
+	for (size_t i = 0; r == 0 && i < KIND_COUNT; i++) {
 		pprof__value_type__init(&types[i]);
 		type_list[i] = &types[i];
 		r = string(builder, kinds[i].type, &types[i].type);
@@ -522,7 +520,7 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 		return r;
 	profile.comment = comments;
 	profile.sample_type = type_list;
-	profile.n_sample_type = kinds_of(snapshot);
+	profile.n_sample_type = KIND_COUNT;
 	profile.period_type = &period_type;
 	profile.period = 1; /* each block was counted */
 	profile.time_nanos = snapshot->head->taken_unix_ns;
