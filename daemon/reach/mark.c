@@ -199,7 +199,12 @@ static int root_chain(struct marking *marking, uint32_t name, uint32_t *ret)
 		ret);
 }
 
-static int take_roots(struct marking *marking)
+static bool is_young(const struct reach_graph *graph, const struct reach_root *root)
+{
+	return graph->name_classes[root->name] == REACH_YOUNG;
+}
+
+static int take_roots(struct marking *marking, bool young)
 {
 	const struct reach_graph *graph = marking->graph;
 	int r = 0;
@@ -208,7 +213,8 @@ static int take_roots(struct marking *marking)
 		const struct reach_root *root = &graph->found.roots[i];
 		uint32_t chain;
 
-		if (reach_class_level(graph->name_classes[root->name]) > marking->level ||
+		if (is_young(graph, root) != young ||
+		    reach_class_level(graph->name_classes[root->name]) > marking->level ||
 		    level_of_kind(reach_kind(root->edge)) > marking->level ||
 		    marking->mark->chains_of[reach_target(root->edge)])
 			continue;
@@ -237,11 +243,21 @@ static int take_blocks(struct marking *marking, uint32_t flag, uint32_t name)
 	return r;
 }
 
+static int follow_from(struct marking *marking, uint32_t first)
+{
+	const struct reach_mark *mark = marking->mark;
+	int r = 0;
+
+	for (uint32_t i = first; i < mark->reached && r == 0; i++)
+		r = follow(marking, mark->order[i]);
+	return r;
+}
+
 static int mark_level(struct marking *marking)
 {
 	struct reach_mark *mark = marking->mark;
 	uint32_t before = mark->reached;
-	int r = take_roots(marking);
+	int r = take_roots(marking, false);
 
 	if (r == 0 && marking->level == REACH_HELD)
 		r = take_blocks(marking, REACH_BLOCK_SHARED | REACH_BLOCK_ANEW,
@@ -251,9 +267,13 @@ static int mark_level(struct marking *marking)
 	/* of those that were reached before, edges that say less count now, too */
 	if (marking->level == REACH_HELD_PAST || marking->level == REACH_GUESSED)
 		before = 0;
-	for (uint32_t i = before; i < mark->reached && r == 0; i++)
-		r = follow(marking, mark->order[i]);
-	return r;
+	if (r == 0)
+		r = follow_from(marking, before);
+	/* what held all the while is the better answer: a new head of an old list holds it, too */
+	before = mark->reached;
+	if (r == 0)
+		r = take_roots(marking, true);
+	return r ? r : follow_from(marking, before);
 }
 
 static int prepare(struct marking *marking)

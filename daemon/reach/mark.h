@@ -1,11 +1,11 @@
 #pragma once
 /* mark: what is reached from roots, how surely, and by which way.
  *
- * Pure. Levels (memory.h) are gone through one after the other, each by its shortest ways; the
- * first that reaches a block is the block's. Ways are kept as chains of sites: a site is the
- * program point of a block's allocation. Blocks of one site that hold one another are one link, and
- * a site comes in a chain but once, so that a list of a million nodes has one chain, and so has a
- * list whose nodes and values alternate.
+ * Pure. Levels (memory.h) are gone through one after the other, each by its shortest ways, those
+ * from young blocks last; the first that reaches a block is the block's. Ways are kept as chains of
+ * sites: a site is the program point of a block's allocation. Blocks of one site that hold one
+ * another are one link, and a site comes in a chain but once, so that a list of a million nodes has
+ * one chain, and so has a list whose nodes and values alternate.
  */
 #include "graph.h"
 

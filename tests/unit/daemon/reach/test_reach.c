@@ -129,6 +129,28 @@ static void young_blocks_hold_and_freed_ones_do_not_surely(void **state)
 	world_free(world);
 }
 
+/* A key that was put in front of a bucket's list points to those that were there. */
+static void what_held_all_the_while_is_named_before_what_is_young(void **state)
+{
+	const struct reach_limits limits = { 1000, 1000 };
+	struct world *world = world_new(4);
+	uint64_t table = world_block(world, 0x100, 64, 1), entry = world_block(world, 0x200, 64, 2);
+	uint64_t value = world_block(world, 0x300, 64, 3);
+
+	world_set(world, GLOBALS, table);
+	world_set(world, table, entry);
+	world_set(world, entry, value);
+	world_set(world, HEAP + 0x1008, value);
+	assert_int_equal(world_scan_within(world, &limits), 0);
+	memcpy(world->after, world->blocks, 3 * sizeof(*world->blocks));
+	world->after[3] = (struct reach_block){ HEAP + 0x1000, 64, 2, 2, 0 };
+	world->after_count = 4;
+	world_mark(world);
+	assert_int_equal(world_level(world, value), REACH_HELD);
+	assert_false(world->mark.chains[world_chain(world, value)->parent].is_root);
+	world_free(world);
+}
+
 static void what_cannot_be_read_is_counted(void **state)
 {
 	struct world *world = world_new(4);
@@ -487,6 +509,7 @@ int main(void)
 		cmocka_unit_test(a_pages_first_block_is_not_held_by_a_mapping),
 		cmocka_unit_test(words_of_odd_blocks),
 		cmocka_unit_test(young_blocks_hold_and_freed_ones_do_not_surely),
+		cmocka_unit_test(what_held_all_the_while_is_named_before_what_is_young),
 		cmocka_unit_test(what_cannot_be_read_is_counted),
 		cmocka_unit_test(a_list_is_one_link_and_so_is_one_with_values),
 		cmocka_unit_test(long_chains_are_cut_and_nothing_is_forgotten),
