@@ -9,10 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/base/cleanup.h"
-#include "proto/base/text.h"
-
-#define WIPE "\r\033[K"
+#include "proto/base/say.h"
 
 static struct {
 	pthread_mutex_t lock; /* of all that follows */
@@ -26,11 +23,13 @@ static struct {
 
 static void show(const char *text, unsigned seconds)
 {
+	char line[256];
+
 	if (seconds)
-		fprintf(stderr, WIPE "%s: %u s", text, seconds);
+		snprintf(line, sizeof(line), "%s: %u s", text, seconds);
 	else
-		fprintf(stderr, WIPE "%s …", text);
-	fflush(stderr);
+		snprintf(line, sizeof(line), "%s …", text);
+	dhat_say_passing(line);
 	progress.is_shown = true;
 }
 
@@ -57,13 +56,11 @@ static void *watch(void *unused)
 static char *text_of(const char *doing, const char *file)
 {
 	const char *slash = file ? strrchr(file, '/') : NULL;
-	_cleanup_free_ char *text = NULL;
+	char *text;
 
-	if (asprintf(&text, "%s%s%s", doing, file ? " " : "", slash ? slash + 1 : file ?: "") < 0) {
-		text = NULL;
-		return NULL;
-	}
-	return dhat_text_clean(text);
+	return asprintf(&text, "%s%s%s", doing, file ? " " : "", slash ? slash + 1 : file ?: "") < 0
+		       ? NULL
+		       : text;
 }
 
 void progress_begin(const char *doing, const char *file)
@@ -78,14 +75,14 @@ void progress_begin(const char *doing, const char *file)
 
 void progress_say(const char *text)
 {
-	char *clean = isatty(STDERR_FILENO) ? dhat_text_clean(text) : NULL;
+	char *copy = isatty(STDERR_FILENO) ? strdup(text) : NULL;
 
-	if (!clean)
+	if (!copy)
 		return;
 	pthread_mutex_lock(&progress.lock);
-	show(clean, 0);
+	show(copy, 0);
 	free(progress.text);
-	progress.text = clean;
+	progress.text = copy;
 	pthread_mutex_unlock(&progress.lock);
 }
 
@@ -99,7 +96,7 @@ void progress_end(void)
 		pthread_join(progress.thread, NULL);
 	progress.has_thread = false;
 	if (progress.is_shown)
-		fputs(WIPE, stderr);
+		dhat_say_passing(NULL);
 	progress.is_shown = false;
 	free(progress.text);
 	progress.text = NULL;

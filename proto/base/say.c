@@ -50,3 +50,14 @@ void dhat_say_at(enum dhat_level level, const char *program, const char *format,
 	say(level, program, format, args);
 	va_end(args);
 }
+
+void dhat_say_passing(const char *text)
+{
+	_cleanup_free_ char *clean = dhat_text_clean(text ?: ""), *line = NULL;
+	int length = clean ? asprintf(&line, "\r\033[K%s", clean) : -1;
+
+	if (length >= 0)
+		fwrite(line, 1, length, stderr);
+	else
+		line = NULL;
+}

@@ -23,3 +23,6 @@ void dhat_say(const char *program, const char *format, ...) __attribute__((forma
 /* The same at another level than DHAT_LEVEL_INFO. */
 void dhat_say_at(enum dhat_level level, const char *program, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* A line that passes: the next one takes its place, on a terminal, where the cursor stays behind
+ * it; cleaned as the others are. NULL: it goes. */
+void dhat_say_passing(const char *text);

@@ -208,7 +208,7 @@ def test_suspects(browser, ctl, watched):
     """In words; each opens the stack in which most of it is, whatever is shown."""
     show(browser, ctl, watched)
     lines = text_of(browser, "#suspects").split("\n")
-    assert [line for line in lines if line] == ["1 line leaks:", "load_session at src/session.c:51 leaks (high confidence): "
+    assert [line for line in lines if line] == ["1 line leaks:", "load_session at src/session.c:51 leaks (medium confidence): "
         "grows 1.1 MiB a minute since 2023-11-14 22:13:21 UTC; none of its 1,650 blocks was ever freed. "
         "1.6 MiB live in 1,650 blocks, 2 stacks"]
     choose(browser, "#order", 1)
@@ -233,7 +233,7 @@ def test_marks_of_strangers(browser, ctl, watched):
     page = show(browser, ctl, watched, "--redact")
     assert not re.search("deploy|xxxx|load_session|session.c|service", page.read_text().partition('id="data"')[2]
                          .partition("</script>")[0])
-    assert text_of(browser, "#marks").startswith("Since mark-1, ") and "leaks (high confidence)" in \
+    assert text_of(browser, "#marks").startswith("Since mark-1, ") and "leaks (medium confidence)" in \
         text_of(browser, "#suspects")
 
 

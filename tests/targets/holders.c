@@ -4,9 +4,9 @@
  * holders                        a line on stdin makes all blocks; then "made"
  * Each kind allocates in a function of its own: held_…, lost_…, tagged_…, stale_… (only what is
  * left over points to them), hidden_… (their pointers are in a shape that nobody knows). "free":
- * the blocks of lost_later are freed by an address that was kept in a pipe; then "freed". build:
- * -pthread -O1
+ * the blocks of lost_later are freed by an address that was kept in a pipe; then "freed".
  */
+/* build: -pthread -O1 */
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>

@@ -44,9 +44,23 @@ static void test_levels(void **state)
 	assert_string_equal(caught(speak), "dhatd: attached to 12\ndhatd: a?<0>forged\n");
 }
 
+static void speak_in_passing(void)
+{
+	dhat_say_passing("reading a\033[2J: 2 s");
+	dhat_say_passing(NULL);
+}
+
+static void test_passing(void **state)
+{
+	assert_string_equal(caught(speak_in_passing), "\r\033[Kreading a?[2J: 2 s\r\033[K");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_passing),
+	};
 
 	return cmocka_run_group_tests_name("say", tests, NULL, NULL);
 }
