@@ -8,6 +8,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,17 @@ def test_pprof_keeps_names_whole(ctl, dhat):
     for name in whole:
         assert name in names, name
     assert "(inline)" in names
+
+
+def test_pprof_mappings(ctl, dhat):
+    """Each file with its build id, the program's first: pprof calls the profile by it."""
+    raw = pprof("-raw", exported(ctl, dhat, ".pb.gz"))
+    mappings = re.findall(r"^\d+: 0x\w+/0x\w+/0x\w+ (\S+) ([0-9a-f]+)", raw.partition("\nMappings")[2], re.M)
+    assert Path(mappings[0][0]).name == "stacks_cxx"
+    for path, build_id in mappings:
+        notes = subprocess.run(["readelf", "-n", path], capture_output=True, text=True, check=True).stdout
+        assert f"Build ID: {build_id}\n" in notes, path
+    assert len(mappings) >= 2
 
 
 def test_pprof_difference(ctl, dhat):

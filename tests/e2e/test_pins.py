@@ -157,13 +157,21 @@ def redis_memory(port):
             re.findall(r"^(\w+):([\d.]+)\r?$", redis(port, "INFO", "memory"), re.M)}
 
 
-def test_redis_after_a_mass_delete(daemon, ctl):
-    """Debian's has jemalloc: nine of ten keys go, and its slabs stay."""
+@pytest.fixture
+def redis_port(daemon):
+    """Of Debian's redis-server, watched from its start: with jemalloc. It is ended, for it outlives dhatd."""
     port = free_port()
     daemon("run", "--", "/usr/bin/redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
            "--appendonly", "no", "--enable-debug-command", "yes")
     until(lambda: subprocess.run(["/usr/bin/redis-cli", "-p", str(port), "PING"], capture_output=True,
                                  check=False).stdout == b"PONG\n", "redis")
+    yield port
+    subprocess.run(["/usr/bin/redis-cli", "-p", str(port), "SHUTDOWN", "NOSAVE"], capture_output=True, check=False)
+
+
+def test_redis_after_a_mass_delete(redis_port, ctl):
+    """Nine of ten keys go, and its slabs stay."""
+    port = redis_port
     redis(port, "DEBUG", "POPULATE", 10000, "key", 100)
     redis(port, "EVAL", "for i=0,9999 do if i%10~=0 then redis.call('del','key:'..i) end end", 0)
 
