@@ -56,18 +56,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "--budget %s: not a number of bytes from %d on", arg,
 			   LEAST_BUDGET);
 		return EINVAL;
-	case ARGP_KEY_ARG:
-		if (subject_takes_word(&wanted->subject, arg))
-			return 0;
-		argp_error(state, "%s: one process, or one file", arg);
-		return EINVAL;
-	case ARGP_KEY_END:
-		if (!subject_is_two(&wanted->subject))
-			return 0;
-		argp_error(state, "one process, --all of them, or one file?");
-		return EINVAL;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return subject_parse(&wanted->subject, key, arg, state);
 	}
 }
 

@@ -31,18 +31,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 						&wanted->filter, &wanted->common });
 		return 0;
 	case ARGP_KEY_ARG:
-		if (command_takes_trim_word(&wanted->trim, arg) ||
-		    subject_takes_word(&wanted->subject, arg))
-			return 0;
-		argp_error(state, "%s: one process, or one file", arg);
-		return EINVAL;
-	case ARGP_KEY_END:
-		if (!subject_is_two(&wanted->subject))
-			return 0;
-		argp_error(state, "one process, or one file?");
-		return EINVAL;
+		return command_takes_trim_word(&wanted->trim, arg)
+			       ? 0
+			       : subject_parse(&wanted->subject, key, arg, state);
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return subject_parse(&wanted->subject, key, arg, state);
 	}
 }
 

@@ -1,5 +1,7 @@
 #include "subject.h"
 
+#include <errno.h>
+
 #include "choice.h"
 #include "client.h"
 #include "input.h"
@@ -24,7 +26,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 const struct argp subject_argp = { .options = options, .parser = parse_option };
 
-bool subject_takes_word(struct subject *subject, char *word)
+static bool takes_word(struct subject *subject, char *word)
 {
 	if (command_takes_pid_word(&subject->pid, word))
 		return true;
@@ -34,9 +36,23 @@ bool subject_takes_word(struct subject *subject, char *word)
 	return true;
 }
 
-bool subject_is_two(const struct subject *subject)
+error_t subject_parse(struct subject *subject, int key, char *arg, struct argp_state *state)
 {
-	return !!subject->pid + !!subject->path + subject->is_all > 1;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (takes_word(subject, arg))
+			return 0;
+		argp_error(state, "%s: one process, or one file", arg);
+		return EINVAL;
+	case ARGP_KEY_END:
+		if (!!subject->pid + !!subject->path + subject->is_all <= 1)
+			return 0;
+		argp_error(state, subject->is_all ? "one process, --all of them, or one file?"
+						  : "one process, or one file?");
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
 }
 
 int subject_fetch(const struct subject *subject, const struct common *common, const char *command,

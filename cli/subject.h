@@ -11,10 +11,8 @@ struct subject {      /* of words and options; pid 0 and path NULL: the only pro
 };
 extern const struct argp subject_argp; /* --all; input: struct subject */
 
-/* A word that is no option; false: there is one already. */
-bool subject_takes_word(struct subject *subject, char *word);
-/* More than one of them was given. */
-bool subject_is_two(const struct subject *subject);
+/* A command's own parser leaves its words and its end to this: at most one of them may be given. */
+error_t subject_parse(struct subject *subject, int key, char *arg, struct argp_state *state);
 /* command: "suspects", for hints. The caller frees. */
 int subject_fetch(const struct subject *subject, const struct common *common, const char *command,
 		  struct dhat_snapshot **ret, struct dhat_error *err);

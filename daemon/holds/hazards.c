@@ -1,15 +1,10 @@
 #include "hazards.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "daemon/proc/file.h"
+#include "daemon/proc/open_files.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 #include "proto/base/texts.h"
@@ -113,13 +108,7 @@ int hazards_of_maps(const struct procmaps *maps, const struct smaps *smaps, char
 
 /* ---- open files ----------------------------------------------------------------------------- */
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-static int take_link(const char *link, char ***texts)
+static int take_file(void *texts, const char *number, const char *link)
 {
 	if (!strcmp(link, "anon_inode:[io_uring]"))
 		return texts_add_once(texts, "it has an io_uring, whose requests the kernel keeps: "
@@ -129,35 +118,9 @@ static int take_link(const char *link, char ***texts)
 	return 0;
 }
 
-static int look_at_files(pid_t pid, char ***texts)
-{
-	_cleanup_(close_dir) DIR *dir = NULL;
-	_cleanup_close_ int process_fd = -1, fd = -1;
-	int r = proc_open_dir(pid, &process_fd);
-	struct dirent *entry;
-
-	if (r)
-		return r;
-	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return -errno;
-	fd = -1; /* the directory's */
-	while (r == 0 && (entry = readdir(dir))) {
-		char link[PATH_MAX];
-		ssize_t size = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
-
-		if (size <= 0)
-			continue;
-		link[size] = '\0';
-		r = take_link(link, texts);
-	}
-	return r;
-}
-
 int hazards_find(pid_t pid, const struct procmaps *maps, const struct smaps *smaps, char ***texts)
 {
 	int r = hazards_of_maps(maps, smaps, texts);
 
-	return r ? r : look_at_files(pid, texts);
+	return r ? r : open_files_visit(pid, take_file, texts);
 }

@@ -1,15 +1,13 @@
 #include "kernel_words.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/proc/file.h"
+#include "daemon/proc/open_files.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
@@ -58,53 +56,31 @@ int kernel_words_of_timers(const char *text, struct kernel_words *words)
 	return take_lines(text, "signal:", "/", "a timer", words);
 }
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
+struct taking {
+	pid_t pid;
+	struct kernel_words *words;
+};
 
-static int take_epoll(pid_t pid, const char *number, struct kernel_words *words)
+static int take_epoll(void *taking_, const char *number, const char *link)
 {
+	const struct taking *taking = taking_;
 	_cleanup_free_ char *text = NULL;
 	char path[64];
 
+	if (strcmp(link, "anon_inode:[eventpoll]") != 0)
+		return 0;
 	snprintf(path, sizeof(path), "fdinfo/%.20s", number);
-	return proc_read(pid, path, &text, NULL) ? 0 : kernel_words_of_epoll(text, words);
-}
-
-static int take_all_epolls(pid_t pid, struct kernel_words *words)
-{
-	_cleanup_(close_dir) DIR *dir = NULL;
-	_cleanup_close_ int process_fd = -1, fd = -1;
-	int r = proc_open_dir(pid, &process_fd);
-	struct dirent *entry;
-
-	if (r)
-		return r;
-	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return -errno;
-	fd = -1; /* the directory's */
-	while (r == 0 && (entry = readdir(dir))) {
-		char link[64];
-		ssize_t size = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
-
-		if (size <= 0)
-			continue;
-		link[size] = '\0';
-		if (!strcmp(link, "anon_inode:[eventpoll]"))
-			r = take_epoll(pid, entry->d_name, words);
-	}
-	return r;
+	return proc_read(taking->pid, path, &text, NULL)
+		       ? 0
+		       : kernel_words_of_epoll(text, taking->words);
 }
 
 int kernel_words_read(pid_t pid, struct kernel_words *ret)
 {
 	_cleanup_free_ char *text = NULL;
 	struct kernel_words words = { 0 };
-	int r = take_all_epolls(pid, &words);
+	struct taking taking = { pid, &words };
+	int r = open_files_visit(pid, take_epoll, &taking);
 
 	if (r == 0 && proc_read(pid, "timers", &text, NULL) == 0)
 		r = kernel_words_of_timers(text, &words);

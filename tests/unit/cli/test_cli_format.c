@@ -835,7 +835,7 @@ static void test_failures(void **state)
 		{ "suspects",
 		  { "1", path },
 		  DHAT_EXIT_USAGE,
-		  "one process, --all of them, or one file" },
+		  "one process, or one file" },
 		{ "suspects", { "/dev/null" }, DHAT_EXIT_BAD_FILE, "not a snapshot" },
 		{ "explain", { path, path }, DHAT_EXIT_USAGE, "one process, or one file" },
 		{ "explain", { "--budget", "1535" }, DHAT_EXIT_USAGE, "from 1536 on" },
