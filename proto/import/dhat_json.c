@@ -509,7 +509,7 @@ int dhat_json_import(const struct dhat_json_text *text, const char *path,
 	importer.root = root;
 	r = dhat_snapshot_new(&snapshot);
 	if (r < 0)
-		return failed(&importer, r, NULL);
+		return dhat_error_errno(err, -r, "cannot read %s", path);
 	importer.snapshot = snapshot;
 	r = check_kind(&importer);
 	if (r == 0)
