@@ -29,6 +29,10 @@ TARGETS = BUILD / "tests" / "targets"
 DEADLINE = 120 if os.environ.get("DHATD_SANITIZED") else 60
 
 
+# the programs fold their lines at it, and newer versions of pytest-xdist set it
+os.environ.pop("COLUMNS", None)
+
+
 def until(condition, what="the condition", deadline=DEADLINE):
     """Call condition until it returns something true, and return that."""
     end = time.monotonic() + deadline
