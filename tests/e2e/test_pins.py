@@ -185,8 +185,8 @@ def test_redis_after_a_mass_delete(redis_port, ctl):
     assert answer["keeps"] == "fragmentation"
     live = sum(row["live_bytes"] for row in answer["rows"])
     untouched = sum(row["untouched_bytes"] for row in answer["rows"])
-    # as asked for, and as jemalloc rounds it
-    assert live <= info["allocator_allocated"] <= 1.4 * live
+    # as asked for; as jemalloc rounds it, with what its thread caches hold (redis 8: four tenths)
+    assert live <= info["allocator_allocated"] <= 2 * live
     # pages of slabs that have a live block: in memory, but for what large blocks have not touched
     active = info["allocator_allocated"] * info["allocator_frag_ratio"]
     assert info["allocator_frag_ratio"] > 2
