@@ -116,19 +116,8 @@ static struct json_object *row_as_json(const struct dhat_rendering *table,
 				       const struct dhat_suspect *suspect)
 {
 	struct json_object *object = suspicion_as_json(table->snapshot, suspect);
-	struct json_object *lines = json_object_new_array();
 
-	for (uint32_t i = 0; i < suspect->point->line_count; i++) {
-		_cleanup_free_ char *name = NULL, *line = NULL;
-		const char *place;
-
-		dhat_table_line_split(table->lines[suspect->point->lines[i]], &name, &place);
-		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
-			     place ? ")" : "") < 0)
-			line = NULL;
-		json_object_array_add(lines, dhat_json_string(line ?: ""));
-	}
-	json_object_object_add(object, "lines", lines);
+	json_object_object_add(object, "lines", rows_lines_as_json(table, suspect->point));
 	return object;
 }
 

@@ -16,6 +16,7 @@
 #include "proto/profile/filter_options.h"
 #include "proto/profile/verdict.h"
 #include "proto/wire/words.h"
+#include "rows.h"
 #include "top_live.h"
 #include "top_text.h"
 #include "view.h"
@@ -119,18 +120,8 @@ static const struct argp argp = {
 static struct json_object *row_as_json(const struct top_model *model, const struct top_row *row)
 {
 	const struct dhat_rendering *table = model->table;
-	struct json_object *object = json_object_new_object(), *lines = json_object_new_array();
+	struct json_object *object = json_object_new_object();
 
-	for (uint32_t i = 0; i < row->point->line_count; i++) {
-		_cleanup_free_ char *name = NULL, *line = NULL;
-		const char *place;
-
-		dhat_table_line_split(table->lines[row->point->lines[i]], &name, &place);
-		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
-			     place ? ")" : "") < 0)
-			line = NULL;
-		json_object_array_add(lines, dhat_json_string(line ?: ""));
-	}
 	json_object_object_add(object, "live_bytes", json_object_new_uint64(row->live_bytes));
 	json_object_object_add(object, "live_blocks", json_object_new_uint64(row->live_blocks));
 	json_object_object_add(object, "total_bytes", json_object_new_uint64(row->total_bytes));
@@ -139,7 +130,7 @@ static struct json_object *row_as_json(const struct top_model *model, const stru
 	json_object_object_add(object, "grown_blocks", json_object_new_int64(row->grown_blocks));
 	json_object_object_add(object, "allocs_per_second",
 			       json_object_new_double(row->allocs_per_second));
-	json_object_object_add(object, "lines", lines);
+	json_object_object_add(object, "lines", rows_lines_as_json(table, row->point));
 	return object;
 }
 

@@ -250,18 +250,8 @@ static struct json_object *suspect_as_json(const struct dhat_verification *verif
 {
 	const struct dhat_rendering *table = verification->before_table;
 	const struct dhat_rendered_point *point = suspect->change.before;
-	struct json_object *object = json_object_new_object(), *lines = json_object_new_array();
+	struct json_object *object = json_object_new_object();
 
-	for (uint32_t i = 0; i < point->line_count; i++) {
-		_cleanup_free_ char *name = NULL, *line = NULL;
-		const char *place;
-
-		dhat_table_line_split(table->lines[point->lines[i]], &name, &place);
-		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
-			     place ? ")" : "") < 0)
-			line = NULL;
-		json_object_array_add(lines, dhat_json_string(line ?: ""));
-	}
 	json_object_object_add(object, "fate",
 			       json_object_new_string(dhat_fate_word(suspect->fate)));
 	json_object_object_add(object, "is_exercised",
@@ -270,7 +260,7 @@ static struct json_object *suspect_as_json(const struct dhat_verification *verif
 			       figures_as_json(verification->before, suspect->change.before));
 	json_object_object_add(object, "after",
 			       figures_as_json(verification->after, suspect->change.after));
-	json_object_object_add(object, "stack", lines);
+	json_object_object_add(object, "stack", rows_lines_as_json(table, point));
 	return object;
 }
 

@@ -12,6 +12,7 @@
 #include "proto/profile/redact.h"
 #include "proto/profile/snapshot_merge.h"
 #include "proto/profile/verdict.h"
+#include "rows.h"
 #include "view.h"
 
 struct pair {
@@ -164,7 +165,7 @@ static struct json_object *change_as_json(const struct dhat_difference *differen
 {
 	const struct dhat_rendering *table = change->after ? difference->after : difference->before;
 	const struct dhat_rendered_point *point = change->after ?: change->before;
-	struct json_object *object = json_object_new_object(), *lines = json_object_new_array();
+	struct json_object *object = json_object_new_object();
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -180,17 +181,7 @@ static struct json_object *change_as_json(const struct dhat_difference *differen
 				       json_object_new_uint64(figures[i].value));
 	json_object_object_add(object, "bytes", json_object_new_int64(dhat_change_bytes(change)));
 	json_object_object_add(object, "blocks", json_object_new_int64(dhat_change_blocks(change)));
-	for (uint32_t i = 0; i < point->line_count; i++) {
-		_cleanup_free_ char *name = NULL, *line = NULL;
-		const char *place;
-
-		dhat_table_line_split(table->lines[point->lines[i]], &name, &place);
-		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
-			     place ? ")" : "") < 0)
-			line = NULL;
-		json_object_array_add(lines, dhat_json_string(line ?: ""));
-	}
-	json_object_object_add(object, "lines", lines);
+	json_object_object_add(object, "lines", rows_lines_as_json(table, point));
 	return object;
 }
 

@@ -303,24 +303,6 @@ static struct json_object *pages_as_json(const Dhat__Pages *pages)
 	return object;
 }
 
-static struct json_object *lines_as_json(const struct dhat_rendering *table,
-					 const struct dhat_rendered_point *point)
-{
-	struct json_object *lines = json_object_new_array();
-
-	for (uint32_t i = 0; i < point->line_count; i++) {
-		_cleanup_free_ char *name = NULL, *line = NULL;
-		const char *place;
-
-		dhat_table_line_split(table->lines[point->lines[i]], &name, &place);
-		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
-			     place ? ")" : "") < 0)
-			line = NULL;
-		json_object_array_add(lines, dhat_json_string(line ?: ""));
-	}
-	return lines;
-}
-
 static struct json_object *row_as_json(const struct dhat_rendering *table,
 				       const struct dhat_rendered_point *point)
 {
@@ -329,7 +311,7 @@ static struct json_object *row_as_json(const struct dhat_rendering *table,
 	add(object, "live_bytes", point->live_bytes);
 	add(object, "live_blocks", point->live_blocks);
 	pages_add_json(object, &point->pages);
-	json_object_object_add(object, "lines", lines_as_json(table, point));
+	json_object_object_add(object, "lines", rows_lines_as_json(table, point));
 	return object;
 }
 

@@ -1,6 +1,7 @@
 #include "rows.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "births.h"
@@ -394,6 +395,24 @@ void rows_print_stack(struct screen *screen, const struct dhat_rendering *table,
 	size_t others = INDENT + (table->style.has_addresses ? ADDRESS_COLUMNS : 0);
 
 	print_row(screen, table, point, name_columns(screen, table, others, &point, 1));
+}
+
+struct json_object *rows_lines_as_json(const struct dhat_rendering *table,
+				       const struct dhat_rendered_point *point)
+{
+	struct json_object *lines = json_object_new_array();
+
+	for (uint32_t i = 0; i < point->line_count; i++) {
+		_cleanup_free_ char *name = NULL, *line = NULL;
+		const char *place;
+
+		dhat_table_line_split(table->lines[point->lines[i]], &name, &place);
+		if (asprintf(&line, "%s%s%s%s", name ?: "", place ? " (" : "", place ?: "",
+			     place ? ")" : "") < 0)
+			line = NULL;
+		json_object_array_add(lines, dhat_json_string(line ?: ""));
+	}
+	return lines;
 }
 
 /* "; percentages are of 2.8 MiB allocated since the attach" */

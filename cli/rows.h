@@ -1,5 +1,6 @@
 #pragma once
 /* rows: what keeps the memory, for a person: the headline, and the list. */
+#include "proto/base/json.h"
 #include "proto/base/screen.h"
 #include "ranking.h"
 #include "survivors.h"
@@ -22,6 +23,9 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 /* A row's lines, as in the list. */
 void rows_print_stack(struct screen *screen, const struct dhat_rendering *table,
 		      const struct dhat_rendered_point *point);
+/* The same for programs: "NAME (PLACE)" each. */
+struct json_object *rows_lines_as_json(const struct dhat_rendering *table,
+				       const struct dhat_rendered_point *point);
 
 /* Where the list hides what the headline tells, for it lists stacks, and each has but a small part:
  * how to see it. Both are sorted, the list by live bytes. */
