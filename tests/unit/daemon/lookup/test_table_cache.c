@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -15,28 +14,7 @@
 
 #include "daemon/lookup/table_cache.h"
 #include "proto/base/cleanup.h"
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-	snprintf(folder, sizeof(folder), "/tmp/dhat-cache-XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-	char path[400];
-	struct dirent *entry;
-	DIR *dir = opendir(folder);
-
-	while ((entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		unlink(path);
-	}
-	closedir(dir);
-	return rmdir(folder);
-}
+#include "tests/unit/folder.h"
 
 static struct table_cache *open_cache(uint64_t max_bytes)
 {

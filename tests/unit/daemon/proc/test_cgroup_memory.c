@@ -13,8 +13,7 @@
 #include <cmocka.h>
 
 #include "daemon/proc/cgroup_memory.h"
-
-static char top[64];
+#include "tests/unit/folder.h"
 
 /* Folders are made on the way. */
 static void write_file(const char *name, const char *text)
@@ -22,8 +21,8 @@ static void write_file(const char *name, const char *text)
 	char path[256];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/%s", top, name);
-	for (char *slash = path + strlen(top) + 1; (slash = strchr(slash, '/')); slash++) {
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	for (char *slash = path + strlen(folder) + 1; (slash = strchr(slash, '/')); slash++) {
 		*slash = '\0';
 		mkdir(path, 0700);
 		*slash = '/';
@@ -44,13 +43,13 @@ static void test_version_2(void **state)
 	write_file("system.slice/x.service/memory.events",
 		   "low 1\nhigh 22\nmax 333\noom 4\noom_kill 5\n");
 	write_file("system.slice/x.service/memory.pressure", pressure);
-	cgroup_memory_read("0::/system.slice/x.service\n", top, &memory);
+	cgroup_memory_read("0::/system.slice/x.service\n", folder, &memory);
 	assert_true(memory.has_high && memory.has_max && memory.has_pressure);
 	assert_int_equal(memory.high, 22);
 	assert_int_equal(memory.max, 333);
 	assert_int_equal(memory.pressure, 1234);
 	/* there are none of the root's */
-	cgroup_memory_read("0::/\n", top, &memory);
+	cgroup_memory_read("0::/\n", folder, &memory);
 	assert_false(memory.has_high || memory.has_max || memory.has_pressure);
 }
 
@@ -59,13 +58,14 @@ static void test_version_1(void **state)
 	struct cgroup_memory memory;
 
 	write_file("memory/jobs/a:b/memory.failcnt", "17\n");
-	cgroup_memory_read("9:name=systemd:/jobs/x\n4:cpu,memory:/jobs/a:b\n0::/\n", top, &memory);
+	cgroup_memory_read("9:name=systemd:/jobs/x\n4:cpu,memory:/jobs/a:b\n0::/\n", folder,
+			   &memory);
 	assert_false(memory.has_high || memory.has_pressure);
 	assert_true(memory.has_max);
 	assert_int_equal(memory.max, 17);
 	/* "hybrid" */
 	write_file("unified/jobs/memory.pressure", pressure);
-	cgroup_memory_read("4:memory:/jobs/a:b\n0::/jobs\n", top, &memory);
+	cgroup_memory_read("4:memory:/jobs/a:b\n0::/jobs\n", folder, &memory);
 	assert_true(memory.has_max && memory.has_pressure);
 	assert_int_equal(memory.pressure, 1234);
 }
@@ -78,7 +78,7 @@ static void test_nonsense(void **state)
 	uint64_t value = 7;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		cgroup_memory_read(texts[i], top, &memory);
+		cgroup_memory_read(texts[i], folder, &memory);
 		assert_false(memory.has_high || memory.has_max || memory.has_pressure);
 	}
 	assert_int_equal(pressure_parse("full avg10=1.00", &value), -EBADMSG);
@@ -86,26 +86,12 @@ static void test_nonsense(void **state)
 	assert_int_equal(value, 7);
 }
 
-static int set_up(void **state)
-{
-	snprintf(top, sizeof(top), "/tmp/dhat-cgroup-XXXXXX");
-	return mkdtemp(top) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -r %s", top);
-	return system(command);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_version_2, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_version_1, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_version_2, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_version_1, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_nonsense, make_folder, remove_folder),
 	};
 
 	return cmocka_run_group_tests_name("cgroup_memory", tests, NULL, NULL);

@@ -15,8 +15,9 @@
 
 #include "daemon/watch/command.h"
 #include "proto/base/qualifiers.h"
+#include "tests/unit/folder.h"
 
-static char folder[64], said[256];
+static char said[256];
 
 static void tell(void *context, const char *text)
 {
@@ -137,16 +138,7 @@ static int set_up(void **state)
 {
 	setenv("A_SECRET_OF_OURS", "x", 1);
 	unsetenv("SUDO_UID");
-	snprintf(folder, sizeof(folder), "/tmp/dhat-command-XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
+	return make_folder(state);
 }
 
 int main(void)
@@ -158,5 +150,5 @@ int main(void)
 		cmocka_unit_test(test_not_too_many),
 	};
 
-	return cmocka_run_group_tests_name("command", tests, set_up, tear_down);
+	return cmocka_run_group_tests_name("command", tests, set_up, remove_folder);
 }

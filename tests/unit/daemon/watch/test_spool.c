@@ -12,10 +12,9 @@
 #include <cmocka.h>
 
 #include "daemon/watch/spool.h"
+#include "tests/unit/folder.h"
 
 #define AT_UNIX_NS 1764386102000000000ull /* 2025-11-29 03:15:02 UTC */
-
-static char folder[64];
 
 static const char *path_of(const char *name)
 {
@@ -145,27 +144,13 @@ static void test_prepare(void **state)
 	assert_non_null(strstr(err.message, path));
 }
 
-static int set_up(void **state)
-{
-	snprintf(folder, sizeof(folder), "/tmp/dhat-spool-XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
-		cmocka_unit_test_setup_teardown(test_the_oldest_go, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_there_is_an_end, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_prepare, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_the_oldest_go, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_there_is_an_end, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_prepare, make_folder, remove_folder),
 	};
 
 	return cmocka_run_group_tests_name("spool", tests, NULL, NULL);
