@@ -376,12 +376,15 @@ static __always_inline __u64 take_result_stack(struct pt_regs *regs, union dhat_
 static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 {
 	union dhat_cookie_word cookie = { .word = cookie_word };
-	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	struct call *call;
 	__u64 at = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words, used, flags, addr;
 	struct call now = { .domain = cookie.parts.domain, .has_header = cookie.parts.has_header };
 	__u64 stack_id, time_ns;
 	int has_begun = 0;
 
+	if (cookie.parts.role != DHAT_RESULT_ALWAYS && !regs_hold(regs, cookie.parts.role - 1))
+		return 0; /* it goes the other way */
+	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	if (call && call->is_active) {
 		has_begun = call->is_by_result && call->sp == at && call->site == cookie.parts.site;
 		if (!has_begun && is_inside(call, at, cookie.parts.site)) {

@@ -274,14 +274,16 @@ enum dhat_phase {
 /* At a result site arg_reg has: where the block is, or DHAT_RESULT_NONE (the call will return
  * nothing); where its size is, or DHAT_RESULT_SAVED (the ENTRY of this call, which has
  * is_by_result, has seen it); and where the caller's frame pointer is: 0 in its register, n saved
- * at the stack pointer + 8 * (n - 1). */
+ * at the stack pointer + 8 * (n - 1). role says when that is so: DHAT_RESULT_ALWAYS, or the number
+ * of the machine's condition, + 1, of a conditional jump that is about to be executed. */
+#define DHAT_RESULT_ALWAYS 0
 #define DHAT_RESULT_NONE 0xff
 #define DHAT_RESULT_SAVED 0xff
 
 /* The cookie of a probe site. Registers are numbered as in the instruction encoding: see
  * regs_numbered(). */
 struct dhat_cookie {
-	__u8 role : 6;	       /* enum dhat_role */
+	__u8 role : 6;	       /* enum dhat_role; at a result site, see above */
 	__u8 phase : 2;	       /* enum dhat_phase */
 	__u8 is_by_exit : 1;   /* its return is seen by exit probes */
 	__u8 has_header : 1;   /* glibc: the word before a block tells its size */

@@ -61,6 +61,46 @@ static inline __attribute__((always_inline)) int machine_ends_in_call(unsigned l
 #undef CODE_BYTE
 }
 
+/* ---- conditions --------------------------------------------------------------------------------
+ */
+
+/* Does a condition hold with these flags (rflags)? Its number is the low four bits of a conditional
+ * jump's opcode (Intel SDM vol. 1, appendix B): each second one is the contrary of the one before.
+ */
+static inline __attribute__((always_inline)) int machine_holds(unsigned long long flags,
+							       unsigned char condition)
+{
+	int carry = flags & 1, parity = flags >> 2 & 1, zero = flags >> 6 & 1,
+	    sign = flags >> 7 & 1, overflow = flags >> 11 & 1, is_so;
+
+	switch (condition >> 1) {
+	case 0:
+		is_so = overflow;
+		break;
+	case 1:
+		is_so = carry;
+		break;
+	case 2:
+		is_so = zero;
+		break;
+	case 3:
+		is_so = carry | zero;
+		break;
+	case 4:
+		is_so = sign;
+		break;
+	case 5:
+		is_so = parity;
+		break;
+	case 6:
+		is_so = sign ^ overflow;
+		break;
+	default:
+		is_so = zero | (sign ^ overflow);
+	}
+	return is_so != (condition & 1);
+}
+
 /* ---- registers, in uprobe programs ------------------------------------------------------------
  */
 
@@ -87,6 +127,14 @@ struct thread_struct {
 #define regs_fp(regs) ((regs)->rbp)
 #define regs_result(regs) ((regs)->rax)
 #define regs_first_argument(regs) ((regs)->rdi)
+
+static __always_inline int regs_hold(struct pt_regs *regs, __u8 condition)
+{
+	__u64 flags = regs->eflags;
+
+	barrier_var(flags); /* see regs_numbered() */
+	return machine_holds(flags, condition);
+}
 
 /* Any register by its number. The context may only be read at constant offsets; usual places of
  * arguments and results are, the rest goes through a helper. */

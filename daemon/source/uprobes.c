@@ -40,13 +40,16 @@ static struct dhat_cookie cookie_of(const struct site *site, uint8_t domain, uin
 	return cookie;
 }
 
+static int is_free(struct dhat_cookie cookie)
+{
+	return cookie.phase != DHAT_PHASE_RESULT && cookie.role == DHAT_ROLE_FREE;
+}
+
 static int compare_places(const void *a, const void *b)
 {
 	const struct uprobe_site *x = a, *y = b;
 	union dhat_cookie_word p = { .word = x->cookie }, q = { .word = y->cookie };
-	int x_free = p.parts.role == DHAT_ROLE_FREE, y_free = q.parts.role == DHAT_ROLE_FREE;
-
-	return y_free - x_free;
+	return is_free(q.parts) - is_free(p.parts);
 }
 
 /* All of a function whose entry is not probed. */
@@ -55,15 +58,17 @@ static size_t list_results(const struct site *site, uint8_t domain, uint16_t num
 {
 	for (size_t i = 0; i < site->result_count; i++) {
 		const struct site_result *result = &site->results[i];
-		bool is_begin = result->kind == SITE_RESULT_BEGIN,
+		bool is_entry = result->kind == SITE_RESULT_ENTRY,
+		     is_begin = is_entry || result->kind == SITE_RESULT_BEGIN,
 		     is_end = result->kind == SITE_RESULT_END;
 		union dhat_cookie_word
 			word = { .parts = {
-					 .role = DHAT_ROLE_MALLOC, /* the size is one number */
+					 /* the size is one number */
+					 .role = is_begin ? DHAT_ROLE_MALLOC : result->condition,
 					 .phase = is_begin ? DHAT_PHASE_ENTRY : DHAT_PHASE_RESULT,
-					 .is_by_exit = true, /* no return probe tells that it is on
-								its way */
-					 .is_by_result = true,
+					 /* no return probe tells that it is on its way */
+					 .is_by_exit = !is_entry,
+					 .is_by_result = !is_entry,
 					 .has_header = site->has_header,
 					 .domain = domain,
 					 .sp_words = result->sp_words,
@@ -76,7 +81,8 @@ static size_t list_results(const struct site *site, uint8_t domain, uint16_t num
 				 } };
 
 		ret[i] = (struct uprobe_site){ .file_offset = result->file_offset,
-					       .cookie = word.word };
+					       .cookie = word.word,
+					       .wants_return = is_entry };
 	}
 	return site->result_count;
 }

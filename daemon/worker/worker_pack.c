@@ -27,6 +27,7 @@ enum {
 	SITE_REPEATED = 16,
 };
 #define REGISTERS 16 /* that a cookie can name: bpf/dhat_abi.h */
+#define CONDITIONS 16
 
 /* ---- questions ---------------------------------------------------------------------------- */
 
@@ -153,6 +154,7 @@ static void put_site(struct wire_writer *writer, const struct site *site)
 		wire_put_u32(writer, result->size_reg);
 		wire_put_u32(writer, result->sp_words);
 		wire_put_u32(writer, result->frame_words);
+		wire_put_u32(writer, result->condition);
 	}
 }
 
@@ -268,10 +270,16 @@ static bool is_in_code(const struct object_desc *desc, uint64_t file_offset)
 
 static bool is_sound_result(const struct object_desc *desc, const struct site_result *result)
 {
-	bool is_saved = result->size_reg == DHAT_RESULT_SAVED && result->kind != SITE_RESULT_BEGIN;
+	bool is_begin = result->kind == SITE_RESULT_BEGIN || result->kind == SITE_RESULT_ENTRY;
+	bool is_saved = result->size_reg == DHAT_RESULT_SAVED && !is_begin;
+	/* what begins does so on each way */
+	uint8_t last_condition = is_begin ? DHAT_RESULT_ALWAYS : CONDITIONS;
 
-	return result->kind <= SITE_RESULT_END && result->address_reg < REGISTERS &&
-	       (result->size_reg < REGISTERS || is_saved) && is_in_code(desc, result->file_offset);
+	return result->kind <= SITE_RESULT_ENTRY && result->address_reg < REGISTERS &&
+	       (result->size_reg < REGISTERS || is_saved) && result->condition <= last_condition &&
+	       /* a return probe changes what the stack pointer points to */
+	       (result->kind != SITE_RESULT_ENTRY || result->sp_words == 0) &&
+	       is_in_code(desc, result->file_offset);
 }
 
 static bool is_sound_site(const struct object_desc *desc, const struct site *site)
@@ -310,7 +318,7 @@ static int get_exits(struct wire_reader *reader, struct site *site)
 
 static int get_results(struct wire_reader *reader, struct site *site)
 {
-	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 6 * sizeof(uint32_t));
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 7 * sizeof(uint32_t));
 	bool has_results = site->returns == SITE_RETURNS_RESULTS;
 
 	if (count > SITE_MAX_RESULTS || (count > 0) != has_results)
@@ -328,6 +336,7 @@ static int get_results(struct wire_reader *reader, struct site *site)
 		result->size_reg = wire_get_u32(reader);
 		result->sp_words = wire_get_u32(reader);
 		result->frame_words = wire_get_u32(reader);
+		result->condition = wire_get_u32(reader);
 	}
 	return reader->is_short ? -EBADMSG : 0;
 }

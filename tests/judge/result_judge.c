@@ -9,6 +9,7 @@
  * each result site, and behind each call. For each call that has returned a block exactly one site
  * was passed at which that block was known, with the size that was asked for, the return address
  * and the caller's frame pointer; for each that has failed none; and what was begun has ended.
+ * A call may pass one entry instead, with the size and its return address on top of the stack.
  *
  * The libraries are copied before: who probes the same file elsewhere on this machine, and lets go
  * of that, would take our breakpoints for his.
@@ -121,9 +122,9 @@ struct place {
 };
 
 struct call {
-	bool has_begun, is_told;
+	bool has_begun;
 	uint64_t saved, address, size, frame;
-	unsigned told;
+	unsigned told, entered;
 };
 
 struct judge {
@@ -132,7 +133,7 @@ struct judge {
 	size_t count;
 	uint64_t behind; /* where judge_call() is returned to */
 	struct call call;
-	uint64_t calls, blocks, failures, begun;
+	uint64_t calls, blocks, failures, begun, entered;
 	const char *wrong;
 };
 
@@ -224,6 +225,33 @@ static uint64_t register_of(const struct user_regs_struct *regs, uint8_t number)
 	return all[number];
 }
 
+/* As a conditional jump has it (Intel SDM vol. 1, appendix B). */
+static bool holds(const struct user_regs_struct *regs, uint8_t condition)
+{
+	const bool carry = regs->eflags & 1, parity = regs->eflags & 4, zero = regs->eflags & 64,
+		   sign = regs->eflags & 128, overflow = regs->eflags & 2048;
+	const bool are_so[] = { overflow,
+				carry,
+				zero,
+				carry || zero,
+				sign,
+				parity,
+				sign != overflow,
+				zero || sign != overflow };
+
+	return are_so[condition / 2] != (condition & 1);
+}
+
+static void see_entry(struct judge *j, const struct site_result *result,
+		      const struct user_regs_struct *regs)
+{
+	j->call.entered++;
+	j->call.size = register_of(regs, result->size_reg);
+	j->entered++;
+	if (result->sp_words || result->condition)
+		j->wrong = "no return probe may be there";
+}
+
 static void see_result(struct judge *j, const struct site_result *result,
 		       const struct user_regs_struct *regs, pid_t tid)
 {
@@ -234,7 +262,12 @@ static void see_result(struct judge *j, const struct site_result *result,
 
 	if (return_address != j->behind)
 		return; /* what the C library needs for the thread */
+	if (result->condition && !holds(regs, result->condition - 1))
+		return;
 	switch (result->kind) {
+	case SITE_RESULT_ENTRY:
+		see_entry(j, result, regs);
+		return;
 	case SITE_RESULT_BEGIN:
 		call->has_begun = true;
 		call->saved = register_of(regs, result->size_reg);
@@ -267,7 +300,14 @@ static void see_end(struct judge *j, const struct user_regs_struct *regs)
 	uint64_t size = regs->r13 ? regs->rbx * regs->r12 : regs->rbx;
 
 	j->calls++;
-	if (regs->rax) {
+	if (call->entered) {
+		j->blocks += regs->rax != 0;
+		j->failures += regs->rax == 0;
+		if (call->entered > 1 || call->told)
+			j->wrong = "a call that was entered was told, too";
+		else if (call->size != size)
+			j->wrong = "another size was told";
+	} else if (regs->rax) {
 		j->blocks++;
 		if (call->told != 1)
 			j->wrong = call->told ? "a block was told twice" : "a block was not told";
@@ -406,9 +446,10 @@ static bool run(const struct subject *subject, const char *tunables)
 	}
 	is_right &= j->calls == CALLS / 2 * 2;
 	printf("# %s (%s)%s%s: %" PRIu64 " calls, %" PRIu64 " blocks, %" PRIu64 " failed, %" PRIu64
-	       " begun, seed %s: %s\n",
+	       " begun, %" PRIu64 " entered, seed %s: %s\n",
 	       subject->path, subject->calls, tunables ? ", " : "", tunables ? tunables : "",
-	       j->calls, j->blocks, j->failures, j->begun, seed, is_right ? "right" : "WRONG");
+	       j->calls, j->blocks, j->failures, j->begun, j->entered, seed,
+	       is_right ? "right" : "WRONG");
 	free(j);
 	return is_right;
 }
@@ -555,6 +596,7 @@ int main(int argc, char **argv)
 		"/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4",
 		"/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4",
 		"/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
+		"/usr/lib/x86_64-linux-gnu/libmimalloc.so.2",
 	};
 	bool is_right = true;
 

@@ -13,19 +13,26 @@
  * that the begin makes;
  * - a call that has passed a begin and returns no block passes a result site, at which the address
  * is 0, or an end. What cannot be proven so has none.
- */
+ *
+ * A place may be one way out of a conditional jump: then it is passed when its condition holds.
+ * Where only some ways can be proven, usually the short ones, and the caller allows it, the others
+ * pass exactly one entry instead, before any call: there all is as at the function's own, so that
+ * the call can be seen by its return as others are. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define RESULT_SITES_MAX 48    /* of a function; more would cost more than they save */
 #define RESULT_SIZE_SAVED 0xff /* the begin of this call has seen the size */
+#define RESULT_ALWAYS 0
 
 enum result_kind {
 	RESULT_HERE,  /* the block, or 0, is in address_reg */
 	RESULT_BEGIN, /* a call of another function, the first on some way: the size is in size_reg
 		       */
 	RESULT_END,   /* nothing will be returned */
+	RESULT_ENTRY, /* the size is in size_reg, the return address at sp; nothing is known of the
+			 rest */
 };
 
 struct result_site {
@@ -34,6 +41,7 @@ struct result_site {
 	uint8_t byte; /* the first of the instruction */
 	/* registers, numbered as in the instruction encoding */
 	uint8_t address_reg, size_reg;
+	uint8_t condition;   /* RESULT_ALWAYS, or the machine's number of one, + 1 */
 	uint8_t sp_words;    /* sp there + 8 * sp_words = sp at the entry */
 	uint8_t frame_words; /* 0: the frame pointer is the caller's; n: that is saved at sp there +
 				8 * (n - 1) */
@@ -65,8 +73,15 @@ struct code_source {
 
 enum result_size { RESULT_SIZE_ARGUMENT, RESULT_SIZE_PRODUCT /* of the first two arguments */ };
 
+struct result_question {
+	uint64_t vaddr; /* of the function */
+	enum result_size size;
+	uint8_t argument;  /* which holds the size */
+	bool with_entries; /* may its return be probed? */
+};
+
 #define RESULT_WHY 96
-/* vaddr: of the function. argument: which holds the size. -ENOTSUP: no such sites; why says what is
- * in the way, for people. -ENOMEM. The caller frees ret->list. */
-int result_sites_find(const struct code_source *source, uint64_t vaddr, enum result_size kind,
-		      uint8_t argument, struct result_sites *ret, char why[RESULT_WHY]);
+/* -ENOTSUP: no such sites; why says what is in the way, for people. -ENOMEM. The caller frees
+ * ret->list. */
+int result_sites_find(const struct code_source *source, const struct result_question *question,
+		      struct result_sites *ret, char why[RESULT_WHY]);

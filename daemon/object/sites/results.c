@@ -195,8 +195,13 @@ static int find_in(const struct code_source *source, struct allocator_site *site
 {
 	struct result_sites results = { 0 };
 	char why[RESULT_WHY] = "";
-	int r = result_sites_find(source, site->symbol->vaddr, size_of(site), site->function.arg[0],
-				  &results, why);
+	const struct result_question question = {
+		.vaddr = site->symbol->vaddr,
+		.size = size_of(site),
+		.argument = site->function.arg[0],
+		.with_entries = site->returns == SITE_RETURNS_PROBE,
+	};
+	int r = result_sites_find(source, &question, &results, why);
 
 	if (r == -ENOTSUP) {
 		if (!*site->place.note)

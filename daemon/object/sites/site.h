@@ -25,7 +25,12 @@ struct site_exit {
 };
 
 /* As daemon/object/machine/result_sites.h says. */
-enum site_result_kind { SITE_RESULT_HERE, SITE_RESULT_BEGIN, SITE_RESULT_END };
+enum site_result_kind {
+	SITE_RESULT_HERE,
+	SITE_RESULT_BEGIN,
+	SITE_RESULT_END,
+	SITE_RESULT_ENTRY /* a return probe tells the rest */
+};
 #define SITE_MAX_RESULTS 48
 
 /* A place at which a block and its size are known, or that leads there. */
@@ -34,7 +39,7 @@ struct site_result {
 	uint8_t kind; /* enum site_result_kind */
 	uint8_t byte; /* the first of the instruction */
 	/* as a cookie has them: bpf/dhat_abi.h, DHAT_PHASE_RESULT */
-	uint8_t address_reg, size_reg, sp_words, frame_words;
+	uint8_t address_reg, size_reg, sp_words, frame_words, condition;
 };
 
 struct site {

@@ -53,7 +53,10 @@ static int read_bytes(const struct object *object, struct site *site)
 }
 
 _Static_assert((int)SITE_RESULT_HERE == RESULT_HERE && (int)SITE_RESULT_BEGIN == RESULT_BEGIN &&
-		       (int)SITE_RESULT_END == RESULT_END && SITE_MAX_RESULTS == RESULT_SITES_MAX &&
+		       (int)SITE_RESULT_END == RESULT_END &&
+		       (int)SITE_RESULT_ENTRY == RESULT_ENTRY &&
+		       SITE_MAX_RESULTS == RESULT_SITES_MAX &&
+		       DHAT_RESULT_ALWAYS == RESULT_ALWAYS &&
 		       DHAT_RESULT_SAVED == RESULT_SIZE_SAVED,
 	       "what the daemon knows of result sites");
 
@@ -74,6 +77,7 @@ static int copy_results(const struct object *object, const struct result_sites *
 			.size_reg = result->size_reg,
 			.sp_words = result->sp_words,
 			.frame_words = result->frame_words,
+			.condition = result->condition,
 		};
 		if (!object_offset_of_vaddr(object, result->vaddr, &copy->file_offset))
 			return -ENOTSUP;

@@ -82,7 +82,8 @@ static void note_call(struct follower *f, struct code_instruction *at)
 	at->returns_argument = end_of(source, at->to) == CODE_RETURNS_ARGUMENT;
 	if (end_of(source, at->to) == CODE_DIES)
 		at->end = CODE_DIES;
-	f->code.calls_by_itself |= end_of(source, at->to) == CODE_LEAVES;
+	at->calls_by_itself = end_of(source, at->to) == CODE_LEAVES;
+	f->code.calls_by_itself |= at->calls_by_itself;
 }
 
 /* The list may move while others are visited: so by number. */
@@ -149,6 +150,45 @@ int code_follow(const struct code_source *source, uint64_t vaddr, struct code *r
 		return r;
 	}
 	*ret = f.code;
+	return 0;
+}
+
+/* Of jcc, whose opcodes end in the condition (Intel SDM vol. 2, Jcc); loop and jrcxz have none. */
+static bool has_condition(const ZydisDecodedInstruction *insn)
+{
+	uint8_t first = insn->opcode_map == ZYDIS_OPCODE_MAP_0F ? 0x80 : 0x70;
+
+	return insn->meta.category == ZYDIS_CATEGORY_COND_BR && (insn->opcode & 0xf0) == first;
+}
+
+/* The way out that leads to *to. */
+static void split(struct code *code, uint32_t number, uint32_t *to, uint8_t condition)
+{
+	struct code_instruction *way = &code->list[code->count];
+
+	*way = code->list[number];
+	way->next = *to;
+	way->target = CODE_NONE;
+	way->condition = condition + 1;
+	*to = code->count++;
+}
+
+int code_split_jumps(struct code *code)
+{
+	uint32_t count = code->count;
+	struct code_instruction *grown = reallocarray(code->list, 3ul * count, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	code->list = grown;
+	for (uint32_t i = 0; i < count; i++) {
+		struct code_instruction *at = &code->list[i];
+
+		if (at->target == CODE_NONE || at->next == CODE_NONE || !has_condition(&at->insn))
+			continue;
+		split(code, i, &at->target, at->insn.opcode & 15);
+		split(code, i, &at->next, (at->insn.opcode & 15) ^ 1);
+	}
 	return 0;
 }
 

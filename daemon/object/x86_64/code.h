@@ -28,12 +28,16 @@ struct code_instruction {
 	uint64_t to;	       /* of a direct jump or call */
 	uint8_t end;	       /* enum code_end */
 	bool is_call, is_direct, returns_argument;
+	bool calls_by_itself; /* one of those */
+	/* + 1: this is no instruction but one of the two ways out of a conditional jump, gone when
+	 * that condition holds (Intel SDM vol. 1, appendix B); 0: it is one */
+	uint8_t condition;
 };
 
 struct code {
 	struct code_instruction *list; /* [0] is the entry */
 	uint32_t count;
-	bool calls_by_itself; /* calls one of those */
+	bool calls_by_itself; /* some instruction does */
 };
 
 /* What can be reached from vaddr on, by direct jumps; behind a call follows what is behind it,
@@ -43,4 +47,6 @@ int code_follow(const struct code_source *source, uint64_t vaddr, struct code *r
 /* The same. Of functions called that are not known not to return that is proven, where it can be:
  * they are followed in turn, with the constant that they are handed. */
 int code_follow_proven(const struct code_source *source, uint64_t vaddr, struct code *ret);
+/* Lets each way out of a conditional jump be a place of its own. -ENOMEM. */
+int code_split_jumps(struct code *code);
 void code_deinit(struct code *code);

@@ -22,7 +22,7 @@ enum fate {
 struct place { /* of each instruction */
 	uint8_t fate, reg;
 	bool is_candidate; /* for a result */
-	bool is_chosen, is_begin, is_end;
+	bool is_chosen, is_begin, is_end, is_entry;
 };
 
 struct search {
@@ -35,12 +35,28 @@ struct search {
 	struct value size;
 };
 
+struct passed { /* addresses of instructions, in any order */
+	uint64_t *list;
+	size_t count;
+};
+
 /* ---- what is returned ---------------------------------------------------------------------- */
 
 /* What a way that ends at this instruction returns. */
 static struct value returned_at(const struct code_instruction *at, const struct values *values)
 {
 	return values->reg[at->end == CODE_RETURNS_ARGUMENT ? 7 : RAX];
+}
+
+/* May the way that ends there be one of FATE_REGISTER or FATE_NOTHING? */
+static bool may_be_told(const struct code_instruction *at, const struct values *values)
+{
+	enum value_kind kind = returned_at(at, values).kind;
+
+	if (at->end == CODE_DIES)
+		return true;
+	return at->end != CODE_LEAVES && at->end != CODE_IS_LOST &&
+	       (kind == VALUE_ZERO || kind == VALUE_MARKED);
 }
 
 /* All ways out that can be reached from instruction `start`. */
@@ -50,24 +66,22 @@ static int judge_fate(struct search *s, uint32_t start)
 	uint16_t must_be_zero = UINT16_MAX; /* registers that are 0 on each way that returns 0 */
 	bool returns_zero = false;
 	int reg = -1;
-	int r = values_from(s->code, start, &s->at[start], s->from);
+	int r = values_from(s->code, start, &s->at[start], may_be_told, s->from);
 
-	if (r < 0)
-		return r;
 	place->fate = FATE_OPEN;
+	if (r < 0)
+		return r == -ECANCELED ? 0 : r;
 	for (uint32_t i = 0; i < s->code->count; i++) {
 		const struct code_instruction *at = &s->code->list[i];
 		struct value value;
 
 		if (!s->from[i].is_reached || at->end == CODE_GOES_ON || at->end == CODE_DIES)
 			continue;
-		if (at->end == CODE_LEAVES)
-			return 0;
 		value = returned_at(at, &s->from[i]);
 		if (value.kind == VALUE_ZERO) {
 			returns_zero = true;
 			must_be_zero &= s->from[i].zeros;
-		} else if (value.kind != VALUE_MARKED || (reg >= 0 && reg != value.number)) {
+		} else if (reg >= 0 && reg != value.number) {
 			return 0;
 		} else {
 			reg = value.number;
@@ -112,7 +126,8 @@ static bool is_stack_known(const struct values *values)
 {
 	int32_t sp = values_stack(values);
 
-	return sp <= 0 && sp % 8 == 0 && -sp / 8 <= UINT8_MAX;
+	return values->reg[RSP].kind == VALUE_STACK && sp <= 0 && sp % 8 == 0 &&
+	       -sp / 8 <= UINT8_MAX;
 }
 
 static bool may_be_probed(const struct code_instruction *at, bool must_be_emulated)
@@ -309,6 +324,111 @@ static int check_leaving(struct search *s, char why[RESULT_WHY])
 	return 0;
 }
 
+/* ---- ways without a call ------------------------------------------------------------------- */
+
+/* Code behind a call: what is found there is not known to be of this call's. */
+static int give_up_behind_calls(struct search *s)
+{
+	_cleanup_free_ uint8_t *before = calloc(s->code->count, 1);
+
+	if (!before)
+		return -ENOMEM;
+	forget_seen(s);
+	spread(s, 0, at_call);
+	memcpy(before, s->seen, s->code->count);
+	forget_seen(s);
+	for (uint32_t i = 0; i < s->code->count; i++)
+		if (before[i] && s->code->list[i].is_call)
+			spread(s, s->code->list[i].next, never);
+	for (uint32_t i = 0; i < s->code->count; i++)
+		s->places[i].is_candidate &= before[i] && !s->seen[i];
+	return 0;
+}
+
+static bool at_stop(const struct search *s, uint32_t number)
+{
+	return s->places[number].is_entry || s->places[number].is_candidate ||
+	       s->places[number].fate == FATE_GONE || s->code->list[number].is_call;
+}
+
+/* What can be reached behind an instruction. */
+static void spread_behind(struct search *s, uint32_t number)
+{
+	forget_seen(s);
+	spread(s, s->code->list[number].next, never);
+	spread(s, s->code->list[number].target, never);
+}
+
+static bool leads_to_result(struct search *s, uint32_t number)
+{
+	spread_behind(s, number);
+	for (uint32_t i = 0; i < s->code->count; i++)
+		if (s->places[i].is_chosen && (s->seen[i] || i == number))
+			return true;
+	return false;
+}
+
+/* Is all there as at the function's entry, but for what the registers hold? */
+static bool may_be_entry(const struct search *s, uint32_t number)
+{
+	const struct code_instruction *at = &s->code->list[number];
+
+	return !at->is_call && !at->condition && at->end == CODE_GOES_ON &&
+	       is_stack_known(&s->at[number]) && values_stack(&s->at[number]) == 0 &&
+	       register_of(&s->at[number], s->size) >= 0 && may_be_probed(at, true);
+}
+
+/* The first of each way that leads to no result any more. Leaves in s->seen what is passed. */
+static int choose_entries(struct search *s, char why[RESULT_WHY])
+{
+	for (uint32_t i = 0; i < s->code->count; i++)
+		if (s->at[i].is_reached && may_be_entry(s, i))
+			s->places[i].is_entry = !leads_to_result(s, i);
+	forget_seen(s);
+	spread(s, 0, at_stop);
+	for (uint32_t i = 0; i < s->code->count; i++) {
+		const struct code_instruction *at = &s->code->list[i];
+		struct place *place = &s->places[i];
+		bool tells_nothing =
+			at->is_call || (at->end != CODE_GOES_ON && place->fate != FATE_NOTHING);
+
+		place->is_entry &= s->seen[i];
+		if (!s->seen[i] || place->is_entry || place->is_candidate ||
+		    place->fate == FATE_GONE || !tells_nothing)
+			continue;
+		snprintf(why, RESULT_WHY, "no place for a probe on a way to 0x%lx",
+			 (unsigned long)at->vaddr);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+/* Behind a place that is chosen comes no other, and behind a result no call that has one. Keeps
+ * s->seen. */
+static int check_once(struct search *s, char why[RESULT_WHY])
+{
+	_cleanup_free_ uint8_t *passed = malloc(s->code->count);
+	bool is_right = true;
+
+	if (!passed)
+		return -ENOMEM;
+	memcpy(passed, s->seen, s->code->count);
+	for (uint32_t i = 0; i < s->code->count; i++) {
+		if (!s->places[i].is_chosen && !s->places[i].is_entry)
+			continue;
+		spread_behind(s, i);
+		for (uint32_t k = 0; k < s->code->count; k++)
+			is_right &= !s->seen[k] ||
+				    !(s->places[k].is_chosen || s->places[k].is_entry ||
+				      (s->places[i].is_chosen && s->code->list[k].calls_by_itself));
+	}
+	memcpy(s->seen, passed, s->code->count);
+	if (is_right)
+		return 0;
+	snprintf(why, RESULT_WHY, "a way passes two places");
+	return -ENOTSUP;
+}
+
 /* ---- the answer ---------------------------------------------------------------------------- */
 
 static void disassemble(const struct code_instruction *at, char *ret, size_t size)
@@ -336,10 +456,12 @@ static struct result_site describe(const struct search *s, uint32_t number)
 		.vaddr = at->vaddr,
 		.kind = place->is_chosen  ? RESULT_HERE
 			: place->is_begin ? RESULT_BEGIN
+			: place->is_entry ? RESULT_ENTRY
 					  : RESULT_END,
 		.byte = at->bytes[0],
 		.address_reg = place->reg,
 		.size_reg = size_reg >= 0 ? size_reg : RESULT_SIZE_SAVED,
+		.condition = at->condition,
 		.sp_words = -values_stack(values) / 8,
 		.is_emulated = may_be_probed(at, true),
 	};
@@ -357,12 +479,17 @@ static int compare_sites(const void *a, const void *b)
 	return x->vaddr < y->vaddr ? -1 : x->vaddr > y->vaddr;
 }
 
+static bool is_site(const struct place *place)
+{
+	return place->is_chosen || place->is_begin || place->is_end || place->is_entry;
+}
+
 static int list_sites(const struct search *s, struct result_sites *ret, char why[RESULT_WHY])
 {
 	size_t count = 0, results = 0;
 
 	for (uint32_t i = 0; i < s->code->count; i++) {
-		count += s->places[i].is_chosen || s->places[i].is_begin || s->places[i].is_end;
+		count += is_site(&s->places[i]);
 		results += s->places[i].is_chosen;
 	}
 	if (!results || count > RESULT_SITES_MAX) {
@@ -375,15 +502,21 @@ static int list_sites(const struct search *s, struct result_sites *ret, char why
 		return -ENOMEM;
 	ret->count = 0;
 	for (uint32_t i = 0; i < s->code->count; i++)
-		if (s->places[i].is_chosen || s->places[i].is_begin || s->places[i].is_end)
+		if (is_site(&s->places[i]))
 			ret->list[ret->count++] = describe(s, i);
 	qsort(ret->list, ret->count, sizeof(*ret->list), compare_sites);
+	for (size_t i = 1; i < ret->count; i++)
+		if (ret->list[i].vaddr == ret->list[i - 1].vaddr) {
+			snprintf(why, RESULT_WHY,
+				 "both ways out of 0x%lx would have to be told apart",
+				 (unsigned long)ret->list[i].vaddr);
+			return -ENOTSUP;
+		}
 	return 0;
 }
 
-static int search(struct search *s, struct result_sites *ret, char why[RESULT_WHY])
+static int look_at_values(struct search *s, char why[RESULT_WHY])
 {
-	bool is_final = false;
 	int r = values_at_entry(s->code, (struct value){ 0 }, s->at);
 
 	if (r == 0 &&
@@ -391,8 +524,20 @@ static int search(struct search *s, struct result_sites *ret, char why[RESULT_WH
 		snprintf(why, RESULT_WHY, "not all of its code can be followed");
 		r = -ENOTSUP;
 	}
-	if (r == 0)
-		r = judge_candidates(s);
+	return r;
+}
+
+/* Sites for all ways. */
+static int search_all(struct search *s, char why[RESULT_WHY])
+{
+	bool is_final = false;
+	int r = 0;
+
+	if (s->code->calls_by_itself) {
+		snprintf(why, RESULT_WHY, "it calls a function that is probed by itself");
+		return -ENOTSUP;
+	}
+	r = judge_candidates(s);
 	while (r == 0 && !is_final) /* each round gives one up */
 		choose_first(s, &is_final);
 	if (r == 0)
@@ -401,13 +546,39 @@ static int search(struct search *s, struct result_sites *ret, char why[RESULT_WH
 		r = choose_begins(s, why);
 	if (r == 0)
 		r = choose_ends(s, why);
-	if (r == 0)
-		r = check_leaving(s, why);
-	return r < 0 ? r : list_sites(s, ret, why);
+	return r == 0 ? check_leaving(s, why) : r;
 }
 
-static int find(const struct code *code, struct value size, struct result_sites *ret,
-		char why[RESULT_WHY])
+/* Sites for ways without a call; the others pass an entry. */
+static int search_short(struct search *s, char why[RESULT_WHY])
+{
+	bool is_final = false;
+	int r = judge_candidates(s);
+
+	if (r == 0)
+		r = give_up_behind_calls(s);
+	while (r == 0 && !is_final)
+		choose_first(s, &is_final);
+	if (r == 0)
+		r = choose_entries(s, why);
+	return r == 0 ? check_once(s, why) : r;
+}
+
+/* Addresses of what is passed before a place that is chosen, those included. */
+static int note_passed(const struct search *s, bool is_short, struct passed *ret)
+{
+	ret->list = calloc(s->code->count, sizeof(*ret->list));
+	if (!ret->list)
+		return -ENOMEM;
+	ret->count = 0;
+	for (uint32_t i = 0; i < s->code->count; i++)
+		if (!is_short || s->seen[i])
+			ret->list[ret->count++] = s->code->list[i].vaddr;
+	return 0;
+}
+
+static int search(const struct code *code, struct value size, bool is_short,
+		  struct result_sites *ret, struct passed *passed, char why[RESULT_WHY])
 {
 	_cleanup_free_ struct values *at = calloc(code->count, sizeof(*at));
 	_cleanup_free_ struct values *from = calloc(code->count, sizeof(*from));
@@ -415,14 +586,16 @@ static int find(const struct code *code, struct value size, struct result_sites 
 	_cleanup_free_ uint32_t *work = calloc(code->count, sizeof(*work));
 	_cleanup_free_ uint8_t *seen = calloc(code->count, 1);
 	struct search s = { code, at, from, places, work, seen, size };
+	int r;
 
 	if (!at || !from || !places || !work || !seen)
 		return -ENOMEM;
-	if (code->calls_by_itself) {
-		snprintf(why, RESULT_WHY, "it calls a function that is probed by itself");
-		return -ENOTSUP;
-	}
-	return search(&s, ret, why);
+	r = look_at_values(&s, why);
+	if (r == 0)
+		r = is_short ? search_short(&s, why) : search_all(&s, why);
+	if (r == 0)
+		r = list_sites(&s, ret, why);
+	return r == 0 ? note_passed(&s, is_short, passed) : r;
 }
 
 static int compare_vaddrs(const void *a, const void *b)
@@ -433,44 +606,60 @@ static int compare_vaddrs(const void *a, const void *b)
 }
 
 /* glibc 2.43's malloc() jumps to what free() calls, too, to make a thread's cache. */
-static int refuse_shared(const struct code_source *source, const struct code *code, uint64_t entry,
-			 char why[RESULT_WHY])
+static int refuse_shared(const struct code_source *source, const struct passed *passed,
+			 uint64_t entry, char why[RESULT_WHY])
 {
-	_cleanup_free_ uint64_t *vaddrs = NULL;
-
 	if (!source->is_shared)
 		return 0;
-	vaddrs = calloc(code->count, sizeof(*vaddrs));
-	if (!vaddrs)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < code->count; i++)
-		vaddrs[i] = code->list[i].vaddr;
-	qsort(vaddrs, code->count, sizeof(*vaddrs), compare_vaddrs);
-	if (!source->is_shared(source->context, vaddrs, code->count, entry))
+	qsort(passed->list, passed->count, sizeof(*passed->list), compare_vaddrs);
+	if (!source->is_shared(source->context, passed->list, passed->count, entry))
 		return 0;
 	snprintf(why, RESULT_WHY, "others have a part of its code, too");
 	return -ENOTSUP;
 }
 
-int result_sites_find(const struct code_source *source, uint64_t vaddr, enum result_size kind,
-		      uint8_t argument, struct result_sites *ret, char why[RESULT_WHY])
+static int try(const struct code_source *source, const struct code *code,
+	       const struct result_question *question, bool is_short, struct result_sites *ret,
+	       char why[RESULT_WHY])
 {
-	struct value size = { kind == RESULT_SIZE_PRODUCT ? VALUE_PRODUCT : VALUE_ARGUMENT,
-			      kind == RESULT_SIZE_PRODUCT ? 0 : argument };
-	_cleanup_(code_deinit) struct code code = { 0 };
+	bool is_product = question->size == RESULT_SIZE_PRODUCT;
+	struct value size = { is_product ? VALUE_PRODUCT : VALUE_ARGUMENT,
+			      is_product ? 0 : question->argument };
 	struct result_sites found = { 0 };
-	int r = code_follow_proven(source, vaddr, &code);
+	struct passed passed = { 0 };
+	int r = search(code, size, is_short, &found, &passed, why);
 
-	if (r == -ENOTSUP)
-		snprintf(why, RESULT_WHY, "it is too long");
 	if (r == 0)
-		r = find(&code, size, &found, why);
-	if (r == 0)
-		r = refuse_shared(source, &code, vaddr, why);
+		r = refuse_shared(source, &passed, question->vaddr, why);
+	free(passed.list);
 	if (r < 0) {
 		free(found.list);
 		return r;
 	}
 	*ret = found;
 	return 0;
+}
+
+int result_sites_find(const struct code_source *source, const struct result_question *question,
+		      struct result_sites *ret, char why[RESULT_WHY])
+{
+	_cleanup_(code_deinit) struct code code = { 0 };
+	char other_why[RESULT_WHY] = "";
+	int r = code_follow_proven(source, question->vaddr, &code);
+
+	if (r < 0) {
+		if (r == -ENOTSUP)
+			snprintf(why, RESULT_WHY, "it is too long");
+		return r;
+	}
+	/* whole instructions first: a way out of a jump is looked at whichever way is taken */
+	r = try(source, &code, question, false, ret, why);
+	if (r != -ENOTSUP)
+		return r;
+	r = code_split_jumps(&code);
+	if (r == 0)
+		r = try(source, &code, question, false, ret, other_why);
+	if (r == -ENOTSUP && question->with_entries)
+		r = try(source, &code, question, true, ret, other_why);
+	return r;
 }

@@ -455,7 +455,8 @@ static bool learn(const struct code_instruction *at, bool is_taken, struct value
 {
 	bool is_zero;
 
-	if (at->insn.mnemonic != ZYDIS_MNEMONIC_JZ && at->insn.mnemonic != ZYDIS_MNEMONIC_JNZ)
+	if (at->condition ||
+	    (at->insn.mnemonic != ZYDIS_MNEMONIC_JZ && at->insn.mnemonic != ZYDIS_MNEMONIC_JNZ))
 		return true;
 	is_zero = (at->insn.mnemonic == ZYDIS_MNEMONIC_JZ) == is_taken;
 	if (is_zero && values->tested.kind == VALUE_MARKED)
@@ -499,7 +500,7 @@ bool values_have_stack(const struct code *code, const struct values *values)
 }
 
 static int spread(const struct code *code, uint32_t start, const struct values *first,
-		  struct values *ret)
+		  values_hope hope, struct values *ret)
 {
 	_cleanup_free_ uint32_t *work = calloc(code->count, sizeof(*work));
 	_cleanup_free_ uint8_t *is_waiting = calloc(code->count, 1);
@@ -507,7 +508,8 @@ static int spread(const struct code *code, uint32_t start, const struct values *
 
 	if (!work || !is_waiting)
 		return -ENOMEM;
-	memset(ret, 0, code->count * sizeof(*ret));
+	for (uint32_t i = 0; i < code->count; i++) /* the rest is written when it is reached */
+		ret[i].is_reached = false;
 	reach(&s, start, first);
 	while (s.count) {
 		uint32_t number = s.work[--s.count];
@@ -515,11 +517,14 @@ static int spread(const struct code *code, uint32_t start, const struct values *
 		struct values behind = s.at[number], taken;
 
 		s.is_waiting[number] = 0;
+		if (at->end != CODE_GOES_ON && hope && !hope(at, &behind))
+			return -ECANCELED;
 		if (at->end != CODE_GOES_ON)
 			continue;
 		if (hands_on_frame(at, &behind))
 			behind.is_shared = true;
-		values_apply(at, &behind);
+		if (!at->condition)
+			values_apply(at, &behind);
 		taken = behind;
 		if (learn(at, false, &behind))
 			reach(&s, at->next, &behind);
@@ -539,11 +544,11 @@ int values_at_entry(const struct code *code, struct value first_argument, struct
 		first.reg[RDI] = first_argument;
 	first.reg[RBP] = value_of(VALUE_FRAME, 0);
 	first.reg[RSP] = value_of(VALUE_STACK, 0);
-	return spread(code, 0, &first, ret);
+	return spread(code, 0, &first, NULL, ret);
 }
 
 int values_from(const struct code *code, uint32_t start, const struct values *before,
-		struct values *ret)
+		values_hope hope, struct values *ret)
 {
 	struct values first = *before;
 
@@ -554,5 +559,5 @@ int values_from(const struct code *code, uint32_t start, const struct values *be
 	first.tested = unknown;
 	if (first.tested_register)
 		first.tested = first.reg[first.tested_register - 1];
-	return spread(code, start, &first, ret);
+	return spread(code, start, &first, hope, ret);
 }

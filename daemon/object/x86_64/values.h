@@ -51,10 +51,13 @@ int values_at_entry(const struct code *code, struct value first_argument, struct
 bool values_are_followed(const struct code *code, const struct values *values);
 /* … and the stack pointer? */
 bool values_have_stack(const struct code *code, const struct values *values);
+/* Is what is known now at an instruction with which a way ends still worth going on? Less may be
+ * known later, never more. */
+typedef bool (*values_hope)(const struct code_instruction *at, const struct values *values);
 /* From instruction `start` on, of which `before` is known: each register but those of known
- * addresses is marked there, and followed. */
+ * addresses is marked there, and followed. -ECANCELED: there was no hope; ret is of no use. */
 int values_from(const struct code *code, uint32_t start, const struct values *before,
-		struct values *ret);
+		values_hope hope, struct values *ret);
 /* Behind an instruction that goes on, or at a return or jump, with what it has done. */
 void values_apply(const struct code_instruction *at, struct values *values);
 

@@ -124,6 +124,40 @@ static void test_result_sites(void **state)
 	assert_false(cookie_at(places, count, 0x110).has_header);
 }
 
+/* An entry that is deeper in a function awaits a return; one way out of a jump does not. */
+static void test_ways(void **state)
+{
+	static struct site_result results[] = {
+		{ .kind = SITE_RESULT_HERE,
+		  .file_offset = 0x110,
+		  .address_reg = 2,
+		  .size_reg = 7,
+		  .condition = 6 },
+		{ .kind = SITE_RESULT_ENTRY, .file_offset = 0x120, .size_reg = 6 },
+	};
+	static struct site site = { .function = "malloc",
+				    .role = DHAT_ROLE_MALLOC,
+				    .returns = SITE_RETURNS_RESULTS,
+				    .results = results,
+				    .result_count = ARRAY_SIZE(results) };
+	const struct sites one = { &site, 1 };
+	_cleanup_free_ struct uprobe_site *places = NULL;
+	struct dhat_cookie cookie;
+	size_t count = 0;
+
+	assert_int_equal(uprobes_place(&one, 0, 7, &places, &count), 0);
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(places[i].wants_return, places[i].file_offset == 0x120);
+	cookie = cookie_at(places, count, 0x110);
+	assert_true(cookie.phase == DHAT_PHASE_RESULT && cookie.role == 6);
+	assert_true(cookie.arg_reg[0] == 2 && cookie.arg_reg[1] == 7);
+	cookie = cookie_at(places, count, 0x120);
+	assert_true(cookie.phase == DHAT_PHASE_ENTRY && cookie.role == DHAT_ROLE_MALLOC);
+	assert_true(!cookie.is_by_result && !cookie.is_by_exit);
+	assert_int_equal(cookie.arg_reg[0], 6);
+}
+
 static void test_what_people_see(void **state)
 {
 	static struct site other = { .function = "give", .allocator = "custom" };
@@ -160,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_result_sites),
+		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_what_people_see),
 	};
 

@@ -32,6 +32,7 @@ static struct survey *look_at(const char *path)
 		.path = path,
 		.customs = customs,
 		.use_exit_probes = true,
+		.use_result_sites = true,
 		.wants_mappers = true,
 		.wants_candidates = true,
 	};
@@ -55,6 +56,10 @@ static void compare_sites(const struct sites *a, const struct sites *b)
 			assert_true(x.exits[j].file_offset == y.exits[j].file_offset &&
 				    x.exits[j].result_reg == y.exits[j].result_reg &&
 				    x.exits[j].byte == y.exits[j].byte);
+		assert_int_equal(x.result_count, y.result_count);
+		if (x.result_count)
+			assert_memory_equal(x.results, y.results,
+					    x.result_count * sizeof(*x.results));
 		assert_string_equal(x.allocator, y.allocator);
 		assert_string_equal(x.instruction, y.instruction);
 		assert_string_equal(x.note, y.note);

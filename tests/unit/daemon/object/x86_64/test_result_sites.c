@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/machine.h"
 #include "daemon/object/machine/result_sites.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
@@ -62,12 +63,50 @@ FUNCTION(
 											      "ret"
 											      "\n");
 
-/* what is tested is not what is returned: 0 may come with a block in the register */
-FUNCTION(lies, "push %rbx\n mov %rdi,%rbx\n mov free_list(%rip),%rax\n test %rbx,%rbx\n je 1f\n"
-	       " pop %rbx\n ret\n 1: xor %eax,%eax\n pop %rbx\n ret\n");
+/* what is tested is not what is returned: 0 may come with a block in the register. On one way out
+ * of the jump it is known */
+PLACE(lies_at);
+FUNCTION(lies, "push %rbx\n mov %rdi,%rbx\n mov free_list(%rip),%rax\n test %rbx,%rbx\n" AT(
+		       lies_at) "je 1f\n pop %rbx\n ret\n 1: xor %eax,%eax\n pop %rbx\n ret\n");
+/* … and behind none */
+FUNCTION(lies_later,
+	 "push %rbx\n mov %rdi,%rbx\n mov free_list(%rip),%rax\n test %rbx,%rbx\n cmove %rbx,%rax\n"
+	 " pop %rbx\n ret\n");
 
-/* a way back over the place */
-FUNCTION(loops, "mov free_list(%rip),%rax\n 1: test %rdi,%rdi\n je 1b\n jne 1b\n ret\n");
+/* mimalloc: the slow way is another function's, which others call, too */
+PLACE(short_at);
+PLACE(short_jump);
+FUNCTION(short_way, "mov free_list(%rip),%rdx\n test %rdx,%rdx\n" AT(
+			    short_at) "je 1f\n mov (%rdx),%rcx\n mov %rdx,%rax\n ret\n 1: xor "
+				      "%ecx,%ecx\n" AT(short_jump) "jmp long_way\n");
+FUNCTION(long_way, "push %rbx\n mov %rdi,%rbx\n xor %edi,%edi\n call helper\n pop %rbx\n ret\n");
+/* … at which the size is gone */
+FUNCTION(short_lost, "mov free_list(%rip),%rdx\n test %rdx,%rdx\n je 1f\n mov %rdx,%rax\n ret\n"
+		     " 1: shr $3,%rdi\n jmp long_way\n");
+/* … the return address is not on top */
+FUNCTION(short_deep,
+	 "push %rbx\n mov free_list(%rip),%rdx\n test %rdx,%rdx\n je 1f\n mov %rdx,%rax\n"
+	 " pop %rbx\n ret\n 1: call helper\n pop %rbx\n ret\n");
+/* … a call was made before */
+FUNCTION(short_called, "push %rbx\n mov %rdi,%rbx\n call helper\n mov %rbx,%rdi\n pop %rbx\n"
+		       " mov free_list(%rip),%rdx\n test %rdx,%rdx\n je 1f\n mov %rdx,%rax\n ret\n"
+		       " 1: jmp long_way\n");
+/* … it comes back to the short one, now and then */
+FUNCTION(short_again, "2: mov free_list(%rip),%rdx\n test %rdx,%rdx\n je 1f\n mov %rdx,%rax\n ret\n"
+		      " 1: nop\n push %rdi\n call helper\n pop %rdi\n test %rax,%rax\n je 2b\n"
+		      " mov (%rax),%rax\n ret\n");
+/* … what is called behind the place is probed by itself */
+FUNCTION(short_nested,
+	 "push %rbx\n mov free_list(%rip),%rbx\n test %rbx,%rbx\n je 1f\n call by_itself\n"
+	 " mov %rbx,%rax\n pop %rbx\n ret\n 1: pop %rbx\n jmp long_way\n");
+/* both ways out of one jump are known, and differ */
+FUNCTION(two_blocks,
+	 "mov free_list(%rip),%rdx\n mov 8+free_list(%rip),%rcx\n test $1,%dil\n je 1f\n"
+	 " mov %rdx,%rax\n ret\n 1: mov %rcx,%rax\n ret\n");
+
+/* a way back over the place, and one way out of it */
+PLACE(loops_at);
+FUNCTION(loops, "mov free_list(%rip),%rax\n 1: test %rdi,%rdi\n" AT(loops_at) "jne 1b\n ret\n");
 
 /* the result moves once more behind the place */
 PLACE(moved_at);
@@ -133,8 +172,39 @@ static int find(const uint8_t *function, enum result_size kind, struct result_si
 		.by_itself_count = 1,
 	};
 
+	const struct result_question question = {
+		.vaddr = (uint64_t)function,
+		.size = kind,
+		.with_entries = true,
+	};
+
 	*why = 0;
-	return result_sites_find(&source, (uint64_t)function, kind, 0, ret, why);
+	return result_sites_find(&source, &question, ret, why);
+}
+
+/* Somebody jumps to long_way, and to the instruction that `context` tells. */
+static bool is_shared(void *context, const uint64_t *vaddrs, size_t count, uint64_t entry)
+{
+	for (size_t i = 0; i < count; i++)
+		if (vaddrs[i] == (uint64_t)long_way || vaddrs[i] == (uint64_t)context)
+			return true;
+	return false;
+}
+
+static int find_shared(bool with_entries, const uint8_t *jumped_to, struct result_sites *ret)
+{
+	const struct code_source source = {
+		.fetch = fetch,
+		.is_shared = is_shared,
+		.context = (void *)(uintptr_t)jumped_to,
+	};
+	const struct result_question question = {
+		.vaddr = (uint64_t)short_way,
+		.with_entries = with_entries,
+	};
+	char why[RESULT_WHY];
+
+	return result_sites_find(&source, &question, ret, why);
 }
 
 /* There is one site of a kind at a place, and it says so. */
@@ -175,7 +245,9 @@ static void expect_none(const uint8_t *function, const char *because)
 	struct result_sites sites = { 0 };
 	char why[RESULT_WHY];
 
-	assert_int_equal(find(function, RESULT_SIZE_ARGUMENT, &sites, why), -ENOTSUP);
+	if (find(function, RESULT_SIZE_ARGUMENT, &sites, why) != -ENOTSUP)
+		fail_msg("%zu sites, the first: %s, condition %d", sites.count,
+			 sites.list[0].instruction, sites.list[0].condition);
 	if (!strstr(why, because))
 		fail_msg("%s", why);
 }
@@ -204,11 +276,105 @@ static void test_size_is_lost(void **state)
 
 static void test_none(void **state)
 {
-	expect_none(lies, "not known in time");
-	expect_none(loops, "not known in time");
+	expect_none(lies_later, "not known in time");
 	expect_none(indirect, "not all of its code");
 	expect_none(nested, "probed by itself");
 	expect_none(unproven, "in time");
+}
+
+static void test_way_out(void **state)
+{
+	struct result_sites sites = { 0 };
+	struct result_site site;
+	char why[RESULT_WHY];
+
+	if (find(lies, RESULT_SIZE_ARGUMENT, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(sites.count, 1);
+	site = site_at(&sites, lies_at, RESULT_HERE);
+	assert_int_equal(site.condition, 5 + 1); /* jne */
+	assert_int_equal(site.address_reg, RAX);
+	assert_int_equal(site.size_reg, RBX);
+	assert_int_equal(site.sp_words, 1);
+	free(sites.list);
+	if (find(loops, RESULT_SIZE_ARGUMENT, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(sites.count, 1);
+	site = site_at(&sites, loops_at, RESULT_HERE);
+	assert_int_equal(site.condition, 4 + 1); /* je */
+	free(sites.list);
+	expect_none(two_blocks, "in time");
+}
+
+static void test_entries(void **state)
+{
+	struct result_sites sites = { 0 };
+	struct result_site site;
+	char why[RESULT_WHY];
+
+	if (find(short_way, RESULT_SIZE_ARGUMENT, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(sites.count, 2);
+	site = site_at(&sites, short_at, RESULT_HERE);
+	assert_int_equal(site.condition, 5 + 1);
+	assert_int_equal(site.address_reg, RDX);
+	assert_int_equal(site.size_reg, RDI);
+	site = site_at(&sites, short_jump, RESULT_ENTRY);
+	assert_int_equal(site.size_reg, RDI);
+	assert_int_equal(site.sp_words, 0);
+	assert_int_equal(site.condition, RESULT_ALWAYS);
+	assert_true(site.is_emulated);
+	free(sites.list);
+	expect_none(short_lost, "in time");
+	expect_none(short_deep, "in time");
+	expect_none(short_called, "in time");
+	expect_none(short_again, "in time");
+	expect_none(short_nested, "probed by itself");
+}
+
+/* Others may come into what lies behind the places, and into nothing before. */
+static void test_others_come_in(void **state)
+{
+	struct result_sites sites = { 0 };
+
+	assert_int_equal(find_shared(true, NULL, &sites), 0);
+	free(sites.list);
+	assert_int_equal(find_shared(true, short_jump, &sites), -ENOTSUP);
+	assert_int_equal(find_shared(true, short_at, &sites), -ENOTSUP);
+	assert_int_equal(find_shared(true, short_at + 2, &sites), 0);
+	free(sites.list);
+	assert_int_equal(find_shared(false, NULL, &sites), -ENOTSUP);
+}
+
+#define FLAGS 0x8c5 /* overflow, sign, zero, parity, carry */
+
+/* setcc of each condition, with the flags that are given. */
+static uint16_t conditions_of(uint64_t flags)
+{
+	uint8_t are_so[16];
+	uint16_t all = 0;
+
+	__asm__ volatile("sub $128,%%rsp\n push %1\n popf\n"
+			 "seto (%0)\n setno 1(%0)\n setc 2(%0)\n setnc 3(%0)\n"
+			 "setz 4(%0)\n setnz 5(%0)\n setbe 6(%0)\n seta 7(%0)\n"
+			 "sets 8(%0)\n setns 9(%0)\n setp 10(%0)\n setnp 11(%0)\n"
+			 "setl 12(%0)\n setge 13(%0)\n setle 14(%0)\n setg 15(%0)\n"
+			 "lea 128(%%rsp),%%rsp"
+			 :
+			 : "r"(are_so), "r"(flags)
+			 : "memory", "cc");
+	for (int i = 0; i < 16; i++)
+		all |= are_so[i] << i;
+	return all;
+}
+
+/* All that there are, compared with the processor. */
+static void test_conditions(void **state)
+{
+	for (uint64_t flags = 0; flags <= FLAGS; flags++)
+		for (int i = 0; (flags & ~(uint64_t)FLAGS) == 0 && i < 16; i++)
+			assert_int_equal(machine_holds(flags | 2, i),
+					 conditions_of(flags | 2) >> i & 1);
 }
 
 /* A way that goes on in a function seen by itself is told there, the other one here. */
@@ -227,10 +393,10 @@ static void test_leaving(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one),
-		cmocka_unit_test(test_size_is_lost),
-		cmocka_unit_test(test_none),
-		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_one),	   cmocka_unit_test(test_size_is_lost),
+		cmocka_unit_test(test_none),	   cmocka_unit_test(test_way_out),
+		cmocka_unit_test(test_entries),	   cmocka_unit_test(test_others_come_in),
+		cmocka_unit_test(test_conditions), cmocka_unit_test(test_leaving),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
