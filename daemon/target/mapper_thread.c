@@ -12,12 +12,14 @@
 struct wish {
 	struct target *target; /* a reference */
 	bool wants[MAPPER_JOBS];
+	bool is_busy; /* a thread is at one of its jobs: the others wait */
 };
 
 struct mapper {
 	struct mapper_hooks hooks;
-	pthread_t thread;
-	bool has_thread, is_ending;
+	pthread_t threads[MAPPER_THREADS_MAX];
+	unsigned thread_count;
+	bool is_ending;
 	pthread_mutex_t lock; /* nothing else is locked with it */
 	pthread_cond_t wake;
 	struct wish *wishes; /* of targets, in the order of asking */
@@ -25,30 +27,52 @@ struct mapper {
 	struct follow follow;
 };
 
-/* With `lock`: the most urgent job, taken out; *ret: its target, a reference. */
-static bool take_job(struct mapper *mapper, enum mapper_job *ret_job, struct target **ret)
+/* With `lock`. */
+static bool wants_any(const struct wish *wish)
+{
+	for (unsigned job = 0; job < MAPPER_JOBS; job++)
+		if (wish->wants[job])
+			return true;
+	return false;
+}
+
+/* With `lock`: the most urgent job of a target that nobody is at, taken out; NULL: there is none.
+ */
+static struct target *take_job(struct mapper *mapper, enum mapper_job *ret)
 {
 	for (unsigned job = 0; job < MAPPER_JOBS; job++) {
 		for (size_t i = 0; i < mapper->count; i++) {
 			struct wish *wish = &mapper->wishes[i];
-			bool is_any = false;
 
-			if (!wish->wants[job])
+			if (!wish->wants[job] || wish->is_busy)
 				continue;
 			wish->wants[job] = false;
-			*ret_job = job;
-			*ret = target_ref(wish->target);
-			for (unsigned other = 0; other < MAPPER_JOBS; other++)
-				is_any |= wish->wants[other];
-			if (is_any)
-				return true;
-			target_unref(wish->target); /* not the last: *ret is one */
-			mapper->count--;
-			memmove(wish, wish + 1, (mapper->count - i) * sizeof(*wish));
-			return true;
+			wish->is_busy = true;
+			*ret = job;
+			return wish->target;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+/* With `lock`: one is done. The reference, for the caller to give back without the lock; NULL:
+ * there is more to do for it, which somebody may do now. */
+static struct target *settle_job(struct mapper *mapper, const struct target *target)
+{
+	struct wish *wish = mapper->wishes;
+	struct target *done;
+
+	while (wish->target != target)
+		wish++;
+	wish->is_busy = false;
+	if (wants_any(wish)) {
+		pthread_cond_signal(&mapper->wake);
+		return NULL;
+	}
+	done = wish->target;
+	mapper->count--;
+	memmove(wish, wish + 1, (size_t)(mapper->wishes + mapper->count - wish) * sizeof(*wish));
+	return done;
 }
 
 static void do_job(enum mapper_job job, struct target *target)
@@ -95,45 +119,68 @@ static void wait_for_work(struct mapper *mapper)
 		pthread_cond_wait(&mapper->wake, &mapper->lock);
 }
 
+/* With `lock`, which is given up meanwhile. False: there was nothing to do. */
+static bool do_one(struct mapper *mapper)
+{
+	enum mapper_job job;
+	struct target *target = take_job(mapper, &job);
+
+	if (!target)
+		return false;
+	pthread_mutex_unlock(&mapper->lock);
+	do_job(job, target);
+	pthread_mutex_lock(&mapper->lock);
+	target = settle_job(mapper, target);
+	if (target) {
+		pthread_mutex_unlock(&mapper->lock);
+		target_unref(target);
+		pthread_mutex_lock(&mapper->lock);
+	}
+	return true;
+}
+
+/* As do_one(): one after the other, so that of two programs that a process executes the later one
+ * is attached to last. */
+static bool follow_next(struct mapper *mapper)
+{
+	struct attempt attempt;
+
+	if (mapper->follow.is_trying || !follow_take(&mapper->follow, &attempt))
+		return false;
+	pthread_mutex_unlock(&mapper->lock);
+	follow_one(mapper, &attempt);
+	pthread_mutex_lock(&mapper->lock);
+	return true;
+}
+
 static void *map_forever(void *context)
 {
 	struct mapper *mapper = context;
 
 	pthread_mutex_lock(&mapper->lock);
-	while (!mapper->is_ending) {
-		struct target *target = NULL;
-		struct attempt attempt;
-		enum mapper_job job;
-		bool has_job = take_job(mapper, &job, &target);
-
-		if (!has_job && !follow_take(&mapper->follow, &attempt)) {
+	while (!mapper->is_ending)
+		if (!do_one(mapper) && !follow_next(mapper))
 			wait_for_work(mapper);
-			continue;
-		}
-		pthread_mutex_unlock(&mapper->lock);
-		if (has_job)
-			do_job(job, target);
-		else
-			follow_one(mapper, &attempt);
-		target_unref(target);
-		pthread_mutex_lock(&mapper->lock);
-	}
 	pthread_mutex_unlock(&mapper->lock);
 	return NULL;
 }
 
-int mapper_new(const struct mapper_hooks *hooks, struct mapper **ret)
+int mapper_new(const struct mapper_hooks *hooks, unsigned threads, struct mapper **ret)
 {
 	struct mapper *mapper = calloc(1, sizeof(*mapper));
-	int error;
+	int error = 0;
 
 	if (!mapper)
 		return -ENOMEM;
 	mapper->hooks = *hooks;
 	pthread_mutex_init(&mapper->lock, NULL);
 	pthread_cond_init(&mapper->wake, NULL);
-	error = -pthread_create(&mapper->thread, NULL, map_forever, mapper);
-	mapper->has_thread = error == 0;
+	while (error == 0 && mapper->thread_count < threads) {
+		pthread_t *thread = &mapper->threads[mapper->thread_count];
+
+		error = -pthread_create(thread, NULL, map_forever, mapper);
+		mapper->thread_count += error == 0;
+	}
 	if (error)
 		mapper_free(mapper);
 	else
@@ -145,11 +192,10 @@ void mapper_stop(struct mapper *mapper)
 {
 	pthread_mutex_lock(&mapper->lock);
 	mapper->is_ending = true;
-	pthread_cond_signal(&mapper->wake);
+	pthread_cond_broadcast(&mapper->wake);
 	pthread_mutex_unlock(&mapper->lock);
-	if (mapper->has_thread)
-		pthread_join(mapper->thread, NULL);
-	mapper->has_thread = false;
+	while (mapper->thread_count)
+		pthread_join(mapper->threads[--mapper->thread_count], NULL);
 }
 
 void mapper_free(struct mapper *mapper)

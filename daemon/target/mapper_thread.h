@@ -1,9 +1,15 @@
 #pragma once
 /* mapper_thread: what takes long and belongs to one target: tables are built, what was mapped or
- * has appeared is probed, memory is weighed, children are attached to. */
+ * has appeared is probed, memory is weighed, children are attached to.
+ *
+ * By a few threads, so that a target whose files are huge, or on a disk that does not answer,
+ * delays no other. Of one target one job is done at a time.
+ */
 #include "target.h"
 
-struct mapper; /* each has a thread */
+struct mapper;
+
+#define MAPPER_THREADS_MAX 4
 
 enum mapper_job {		/* in the order of urgency; see target.h */
 		  MAPPER_MAP,	/* target_map_work() */
@@ -13,15 +19,15 @@ enum mapper_job {		/* in the order of urgency; see target.h */
 		  MAPPER_JOBS,
 };
 
-struct mapper_hooks { /* called from the thread, with no lock */
+struct mapper_hooks { /* called from a thread, with no lock; of `attach` one at a time */
 	int (*attach)(void *context, pid_t pid, const struct target_options *options,
 		      struct dhat_error *err);
 	void (*followed)(void *context); /* a child was attached to, or is not: it is settled */
 	void *context;
 };
 
-int mapper_new(const struct mapper_hooks *hooks, struct mapper **ret);
-/* After the job at hand; what still waits, or is asked for from now on, is not done. */
+int mapper_new(const struct mapper_hooks *hooks, unsigned threads, struct mapper **ret);
+/* After the jobs at hand; what still waits, or is asked for from now on, is not done. */
 void mapper_stop(struct mapper *mapper);
 void mapper_free(struct mapper *mapper);
 

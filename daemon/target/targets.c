@@ -229,9 +229,9 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	pthread_cond_init(&targets->settled, NULL);
 	error = inventory_threads_new(&targets->inventories);
 	if (error == 0)
-		error = mapper_new(&on_mapper, &targets->mapper);
+		error = mapper_new(&on_mapper, MAPPER_THREADS_MAX, &targets->mapper);
 	if (error == 0)
-		error = mapper_new(&on_mapper, &targets->trier);
+		error = mapper_new(&on_mapper, 1, &targets->trier);
 	if (error == 0)
 		error = closer_new(on_closed, targets, &targets->closer);
 	if (error == 0)

@@ -29,10 +29,17 @@
 	256 /* files remembered for having brought a worker down; older ones are forgotten */
 #define OWNER_NONE ((uid_t)-1)
 
+/* One for names, one for scans, and several for tables: those of a file that is huge, or on a disk
+ * that does not answer, delay those of no other. */
+#define TABLE_PROCESSES 3
+#define PROCESSES (WORKER_KINDS + TABLE_PROCESSES - 1)
+
 struct process {
-	pthread_mutex_t lock;	   /* held for a whole exchange */
-	pid_t pid;		   /* 0: not running */
-	pthread_mutex_t sock_lock; /* taken to change sock, or to use it without `lock` */
+	enum worker_kind kind;
+	bool is_taken; /* for a whole exchange; worker's `lock` guards it */
+	pid_t pid;     /* 0: not running */
+	pthread_mutex_t
+		sock_lock; /* taken to change sock, or to use it while another has taken it */
 	int sock;
 	atomic_bool is_stopped; /* no further requests */
 	uid_t owner;		/* of the files it has read; OWNER_NONE: none, or only root's */
@@ -53,7 +60,9 @@ struct refused {
 
 struct worker {
 	struct worker_options options;
-	struct process processes[WORKER_KINDS];
+	pthread_mutex_t lock; /* who has taken which */
+	pthread_cond_t is_given_back;
+	struct process processes[PROCESSES];
 	pthread_mutex_t refused_lock;
 	struct refused refused[MAX_REFUSED];
 	uint64_t refused_count; /* ever; the list is a ring */
@@ -118,10 +127,9 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	static const char *const kinds[WORKER_KINDS] = { "names", "tables", "scans" }; /* for ps */
-	enum worker_kind kind = process - worker->processes;
 	char memory[24];
-	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory, without_qualifiers(kinds[kind]),
-			 NULL };
+	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory,
+			 without_qualifiers(kinds[process->kind]), NULL };
 	int pair[2], r;
 
 	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)worker->options.memory_bytes);
@@ -141,7 +149,7 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 		process->pid = 0;
 		return dhat_error_errno(err, -r, "cannot start the ELF worker");
 	}
-	if (kind == WORKER_SCANS)
+	if (process->kind == WORKER_SCANS)
 		setpriority(PRIO_PROCESS, process->pid, 19);
 	set_socket(process, take_fd(ours));
 	process->owner = OWNER_NONE;
@@ -456,10 +464,50 @@ static int run_locked(struct worker *worker, struct process *process, struct exc
 
 /* What a worker that may have been taken over says of other owners' files is worth nothing; see
  * may_see(). */
-static void change_owner(struct process *process, uid_t owner)
+static bool may_serve(const struct process *process, uid_t owner)
 {
-	if (process->pid && process->owner != OWNER_NONE && process->owner != owner)
+	return process->owner == OWNER_NONE || process->owner == owner;
+}
+
+/* With `lock`: of a kind and not taken; rather one that runs and may serve, else one that does not
+ * run. NULL: all are taken. */
+static struct process *choose(struct worker *worker, enum worker_kind kind, uid_t owner)
+{
+	struct process *best = NULL;
+
+	for (int i = 0; i < PROCESSES; i++) {
+		struct process *process = &worker->processes[i];
+
+		if (process->kind != kind || process->is_taken)
+			continue;
+		if (process->pid && may_serve(process, owner))
+			return process;
+		if (!best || (best->pid && !process->pid))
+			best = process;
+	}
+	return best;
+}
+
+static struct process *take_process(struct worker *worker, enum worker_kind kind, uid_t owner)
+{
+	struct process *process;
+
+	pthread_mutex_lock(&worker->lock);
+	while (!(process = choose(worker, kind, owner)))
+		pthread_cond_wait(&worker->is_given_back, &worker->lock);
+	process->is_taken = true;
+	pthread_mutex_unlock(&worker->lock);
+	if (process->pid && !may_serve(process, owner))
 		stop(process);
+	return process;
+}
+
+static void give_back(struct worker *worker, struct process *process)
+{
+	pthread_mutex_lock(&worker->lock);
+	process->is_taken = false;
+	pthread_cond_broadcast(&worker->is_given_back);
+	pthread_mutex_unlock(&worker->lock);
 }
 
 static uint64_t limit_of(const struct worker *worker, enum worker_kind kind)
@@ -476,7 +524,7 @@ static uint64_t limit_of(const struct worker *worker, enum worker_kind kind)
 int worker_ask(struct worker *worker, const struct worker_question *question, uint8_t **ret,
 	       size_t *ret_size, struct dhat_error *err)
 {
-	struct process *process = &worker->processes[question->kind];
+	struct process *process;
 	struct exchange exchange = { .question = question };
 	struct file_key key = { .type = question->type };
 	struct stat st;
@@ -496,13 +544,12 @@ int worker_ask(struct worker *worker, const struct worker_question *question, ui
 	exchange.object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
 	exchange.limit_ns = limit_of(worker, question->kind);
 	exchange.max_grant_ns = worker->options.grant_seconds * SECOND_NS;
-	pthread_mutex_lock(&process->lock);
-	change_owner(process, st.st_uid);
+	process = take_process(worker, question->kind, st.st_uid);
 	r = process->is_stopped ? refuse_stopped(err)
 				: run_locked(worker, process, &exchange, &key, err);
 	if (question->kind == WORKER_SCANS)
 		stop(process); /* it has seen secrets */
-	pthread_mutex_unlock(&process->lock);
+	give_back(worker, process);
 	if (r) {
 		free(exchange.answer);
 		return r;
@@ -537,11 +584,13 @@ int worker_new(const struct worker_options *options, struct worker **ret, struct
 #ifdef __SANITIZE_ADDRESS__
 	worker->options.memory_bytes = 0; /* its shadow alone is terabytes of address space */
 #endif
-	for (int i = 0; i < WORKER_KINDS; i++) {
+	for (int i = 0; i < PROCESSES; i++) {
+		worker->processes[i].kind = i < WORKER_KINDS ? (enum worker_kind)i : WORKER_TABLES;
 		worker->processes[i].sock = -1;
-		pthread_mutex_init(&worker->processes[i].lock, NULL);
 		pthread_mutex_init(&worker->processes[i].sock_lock, NULL);
 	}
+	pthread_mutex_init(&worker->lock, NULL);
+	pthread_cond_init(&worker->is_given_back, NULL);
 	pthread_mutex_init(&worker->refused_lock, NULL);
 	*ret = take_ptr(worker);
 	return 0;
@@ -551,11 +600,12 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	for (int i = 0; i < WORKER_KINDS; i++) {
+	for (int i = 0; i < PROCESSES; i++) {
 		stop(&worker->processes[i]);
-		pthread_mutex_destroy(&worker->processes[i].lock);
 		pthread_mutex_destroy(&worker->processes[i].sock_lock);
 	}
+	pthread_cond_destroy(&worker->is_given_back);
+	pthread_mutex_destroy(&worker->lock);
 	pthread_mutex_destroy(&worker->refused_lock);
 	free(worker);
 }
@@ -572,12 +622,13 @@ static void stop_requests(struct process *process)
 
 void worker_stop_looking(struct worker *worker)
 {
-	stop_requests(&worker->processes[WORKER_TABLES]);
-	stop_requests(&worker->processes[WORKER_SCANS]);
+	for (int i = 0; i < PROCESSES; i++)
+		if (worker->processes[i].kind != WORKER_NAMES)
+			stop_requests(&worker->processes[i]);
 }
 
 void worker_stop(struct worker *worker)
 {
-	for (int i = 0; i < WORKER_KINDS; i++)
+	for (int i = 0; i < PROCESSES; i++)
 		stop_requests(&worker->processes[i]);
 }

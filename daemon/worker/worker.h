@@ -3,17 +3,17 @@
  *
  * The files come from the target's owner. So dhatd starts itself again as a worker that has dropped
  * root, sees no files but the descriptors it is handed, and is confined by seccomp and by limits of
- * memory and time (sandbox.h). There are two: one for names, one for surveys and unwind
- * tables, so that naming a large program delays no table. A worker that crashes, hangs or asks for
- * too much memory fails one request, with the reason; the next request finds a new one. (A third
- * kind reads a process's memory; what it saw ends with it, so there is one for each scan.) A file
- * that brings down a new one is not tried again as long as it is the same (device, inode, size,
- * mtime). A worker that has read a file of one owner, asked for or granted, is not used for a file
- * of another; root's files are everybody's. A request whose files are of two people gets one's
- * only.
+ * memory and time (sandbox.h). There is one for names, and up to three for surveys and unwind
+ * tables, so that neither naming a large program nor a large table delays a small one. A worker
+ * that crashes, hangs or asks for too much memory fails one request, with the reason; the next
+ * request finds a new one. (A third kind reads a process's memory; what it saw ends with it, so
+ * there is one for each scan.) A file that brings down a new one is not tried again as long as it
+ * is the same (device, inode, size, mtime). A worker that has read a file of one owner, asked for
+ * or granted, is not used for a file of another; root's files are everybody's. A request whose
+ * files are of two people gets one's only.
  *
- * Thread-safe; requests for the same of the two wait for one another. Descriptors stay the
- * caller's, must be regular files, and their offset may move.
+ * Thread-safe; requests for names wait for one another, and so do those for more tables than there
+ * are workers. Descriptors stay the caller's, must be regular files, and their offset may move.
  */
 #include <stdint.h>
 

@@ -24,14 +24,14 @@ static inline int workers_parent(int pid)
 	return name_end && sscanf(name_end + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
-/* Process ids of the two (names, tables); 0: not running. */
-static inline void workers_pids(int ret[2])
+/* How many of a kind there are; the process id of one of them, 0: of none. */
+static inline int workers_of(const char *kind, int *ret_pid)
 {
-	static const char *const kinds[] = { "names", "tables" };
 	DIR *dir = opendir("/proc");
 	struct dirent *entry;
+	int count = 0;
 
-	ret[0] = ret[1] = 0;
+	*ret_pid = 0;
 	while (dir && (entry = readdir(dir))) {
 		char path[64], text[256] = "", *at = text;
 		int pid = atoi(entry->d_name);
@@ -50,10 +50,19 @@ static inline void workers_pids(int ret[2])
 			continue; /* another child, or one that has ended */
 		for (int i = 0; i < 3 && at < text + size; i++)
 			at += strlen(at) + 1;
-		for (int i = 0; i < 2; i++)
-			if (!strcmp(at, kinds[i]))
-				ret[i] = pid;
+		if (!strcmp(at, kind)) {
+			*ret_pid = pid;
+			count++;
+		}
 	}
 	if (dir)
 		closedir(dir);
+	return count;
+}
+
+/* Process ids of one for names, and one for tables; 0: not running. */
+static inline void workers_pids(int ret[2])
+{
+	workers_of("names", &ret[0]);
+	workers_of("tables", &ret[1]);
 }

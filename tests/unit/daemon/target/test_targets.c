@@ -30,6 +30,8 @@ struct target {
 	int ring_fd;
 	atomic_int references, drains, begun_ends, finishes, detaches, notes;
 	atomic_bool is_busy, has_backlog, has_exited;
+	atomic_bool blocks_map;
+	atomic_int maps, maps_at_once, most_maps_at_once;
 	bool blocks_finish, was_run;
 	struct target_hooks hooks;
 };
@@ -39,7 +41,7 @@ static struct {
 	atomic_int attaches;
 	atomic_bool fails, blocks_attach, blocks_finish;
 } by_pid[MAX_PID];
-static sem_t let_attach, let_finish;
+static sem_t let_attach, let_finish, let_map;
 static atomic_int ends, attached, ended, detached; /* as the listener was told */
 static struct targets *targets;
 
@@ -144,8 +146,22 @@ void target_follow_options(const struct target *target, pid_t pid, struct target
 	*ret = (struct target_options){ .is_followed = true, .from_start = target->was_run };
 }
 
+/* All that a mapper does of one target. */
+static void work(struct target *target)
+{
+	int at_once = ++target->maps_at_once;
+
+	if (at_once > target->most_maps_at_once)
+		target->most_maps_at_once = at_once;
+	if (target->blocks_map)
+		sem_wait(&let_map);
+	target->maps++;
+	target->maps_at_once--;
+}
+
 void target_map_work(struct target *target)
 {
+	work(target);
 }
 
 bool target_is_debugged(struct target *target, struct ptracer *ret)
@@ -155,6 +171,7 @@ bool target_is_debugged(struct target *target, struct ptracer *ret)
 
 void target_weigh(struct target *target)
 {
+	work(target);
 }
 
 void target_try_hidden(struct target *target)
@@ -241,6 +258,7 @@ static int set_up(void **state)
 	memset(by_pid, 0, sizeof(by_pid));
 	sem_init(&let_attach, 0, 0);
 	sem_init(&let_finish, 0, 0);
+	sem_init(&let_map, 0, 0);
 	ends = attached = ended = detached = 0;
 	if (targets_new(NULL, NULL, &targets, &err))
 		return -1;
@@ -302,6 +320,38 @@ static void test_a_target_that_is_worked_on_delays_nobody(void **state)
 	before = copied->drains;
 	copied->is_busy = false;
 	UNTIL(copied->drains > before);
+}
+
+/* Of three whose files do not answer, and of which more is wanted all the while, each keeps one
+ * thread of the mapper, and another target is served by the last one. */
+static void test_tables_that_take_long_delay_nobody(void **state)
+{
+	struct target *slow[3], *other = attach(9);
+	int before;
+
+	for (int i = 0; i < 3; i++) {
+		slow[i] = attach(1 + i);
+		UNTIL(slow[i]->maps == 1); /* of the attach */
+		slow[i]->blocks_map = true;
+		slow[i]->hooks.wants_mapper(slow[i]->hooks.context, slow[i]);
+		UNTIL(slow[i]->maps_at_once == 1);
+		slow[i]->hooks.wants_mapper(slow[i]->hooks.context, slow[i]);
+		slow[i]->hooks.wants_weighing(slow[i]->hooks.context, slow[i]);
+	}
+	for (int i = 0; i < 5; i++) {
+		before = other->maps;
+		other->hooks.wants_mapper(other->hooks.context, other);
+		UNTIL(other->maps > before);
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(slow[i]->maps, 1);
+		slow[i]->blocks_map = false;
+		sem_post(&let_map);
+	}
+	for (int i = 0; i < 3; i++) { /* what had to wait is not forgotten */
+		UNTIL(slow[i]->maps == 4);
+		assert_int_equal(slow[i]->most_maps_at_once, 1);
+	}
 }
 
 static void test_an_end_that_takes_long_delays_nobody(void **state)
@@ -532,6 +582,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		T(test_a_backlog_that_never_ends_delays_nobody),
 		T(test_a_target_that_is_worked_on_delays_nobody),
+		T(test_tables_that_take_long_delay_nobody),
 		T(test_an_end_that_takes_long_delays_nobody),
 		T(test_what_was_run_is_followed_and_so_many_are_kept),
 		T(test_an_exec_gives_the_probes_back_in_the_closers_time),

@@ -579,6 +579,64 @@ static void test_threads(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+struct hanging {
+	struct worker *worker;
+	pthread_t thread;
+	int result;
+	atomic_bool is_over;
+};
+
+static void *hang_for_tables(void *context)
+{
+	struct hanging *hanging = context;
+	_cleanup_close_ int fd = open_copy_of_self();
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = TRIAL,
+		.kind = WORKER_TABLES,
+		.fd = fd,
+		.request = &request,
+		.max_answer = 64,
+	};
+	struct dhat_error err = { 0 };
+	uint8_t *answer = NULL;
+	size_t size;
+
+	wire_put(&request, (const uint32_t[2]){ HANG }, 2 * sizeof(uint32_t));
+	hanging->result = worker_ask(hanging->worker, &question, &answer, &size, &err);
+	wire_writer_deinit(&request);
+	hanging->is_over = true;
+	return NULL;
+}
+
+/* Two files take as long as they may: a third one's description and table are made meanwhile. Each
+ * has a worker, and where one serves, no other is started. */
+static void test_slow_tables_delay_no_other(void **state)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(NULL);
+	struct hanging hanging[2] = { { .worker = worker }, { .worker = worker } };
+	time_t end = time(NULL) + 60;
+	int pid;
+
+	for (int i = 0; i < 3; i++)
+		assert_works(worker);
+	assert_int_equal(workers_of("tables", &pid), 1);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			pthread_create(&hanging[i].thread, NULL, hang_for_tables, &hanging[i]), 0);
+	while (workers_of("tables", &pid) < 2 && time(NULL) < end)
+		usleep(1000);
+	for (int i = 0; i < 3; i++)
+		assert_works(worker);
+	assert_int_equal(workers_of("tables", &pid), 3);
+	assert_false(hanging[0].is_over || hanging[1].is_over);
+	worker_stop_looking(worker);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(hanging[i].thread, NULL);
+		assert_int_equal(hanging[i].result, -ECANCELED);
+	}
+}
+
 /* A file of an owner's. */
 static int open_of(uid_t owner)
 {
@@ -801,6 +859,7 @@ int main(int argc, char **argv)
 #endif
 		cmocka_unit_test(test_kill_in_the_middle),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_slow_tables_delay_no_other),
 		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_owners_of_granted_files),
 		cmocka_unit_test(test_wishes_have_an_end),
