@@ -120,6 +120,26 @@ static void print_figures(struct screen *screen, const Dhat__TargetStatus *targe
 		  dhat_format_size(target->code_bytes, more));
 }
 
+/* An older dhatd does not tell. Of one that has ended the kernel holds nothing. */
+static void print_memory(struct screen *screen, const Dhat__TargetStatus *target)
+{
+	char used[DHAT_UNIT_CHARS], limit[DHAT_UNIT_CHARS], accounts[DHAT_UNIT_CHARS],
+		kernel[DHAT_UNIT_CHARS], tables[DHAT_UNIT_CHARS], rest[160] = "";
+
+	if (!target->memory_limit_bytes)
+		return;
+	if (target->memory_kernel_bytes)
+		snprintf(
+			rest, sizeof(rest),
+			", %s in the kernel with the ring, %s unwind tables, which processes share",
+			dhat_format_size(target->memory_kernel_bytes, kernel),
+			dhat_format_size(target->memory_table_bytes, tables));
+	print_row(screen, "memory", "%s of %s (--max-memory): %s for blocks and stacks%s",
+		  dhat_format_size(target->memory_bytes, used),
+		  dhat_format_size(target->memory_limit_bytes, limit),
+		  dhat_format_size(target->memory_accounts_bytes, accounts), rest);
+}
+
 /* The latest, by name and time: `dhatctl mark' tells the rest. */
 #define MARKS_SHOWN 5 /* of up to 63 columns each */
 
@@ -170,6 +190,7 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	view_target(screen, target);
 	print_verdict(screen, status->verdict);
 	print_figures(screen, status);
+	print_memory(screen, status);
 	print_marks(screen, status);
 	print_counters(screen, status, true);
 	plan_text_list(screen, "allocators", target->allocators, target->n_allocators);

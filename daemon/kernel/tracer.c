@@ -43,6 +43,7 @@ struct tracer {
 	struct dhat_mapping *mappings; /* both banks, shared with the kernel */
 	enum uprobe_kind kind;
 	pid_t pid;
+	uint64_t bytes;		     /* tracer_bytes() */
 	uint64_t stacks_when_forgot; /* DHAT_CTR_STACKS at the last tracer_forget_old_stacks() */
 };
 
@@ -50,8 +51,6 @@ struct tracer {
  * tenth of a second (6.18), and behind those of whoever else let go of such links just before. */
 #define PATIENCE_MS 3000
 #define PERF_PATIENCE_MS 10000
-
-#define STACKS_TO_FORGET 50000 /* 4 MB of kernel memory */
 
 #define BANKS_BYTES (2 * DHAT_MAX_MAPPINGS * sizeof(struct dhat_mapping))
 #define SCRATCH_PER_CPU 4
@@ -119,9 +118,52 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf->bss->anchor_tid = tracer->anchor;
 	bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
+	bpf_map__set_max_entries(bpf->maps.stacks, options->max_stacks ?: TRACER_MAX_STACKS);
 	choose_programs(bpf, options->kind);
 	error = dhat_bpf__load(bpf);
 	return error ? refusal_explain(error, (const char *)bpf->rodata->compiled_by, err) : 0;
+}
+
+/* kernel/bpf: what a map takes when it is empty. */
+#define BUCKET_BYTES 16
+static uint64_t map_bytes(const struct bpf_map *map, uint64_t cpus)
+{
+	uint64_t value = (bpf_map__value_size(map) + 7) & ~7u;
+
+	switch (bpf_map__type(map)) {
+	case BPF_MAP_TYPE_RINGBUF:
+		return bpf_map__max_entries(map);
+	case BPF_MAP_TYPE_ARRAY:
+		return value * bpf_map__max_entries(map);
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		return value * bpf_map__max_entries(map) * cpus;
+	case BPF_MAP_TYPE_HASH:
+		return (uint64_t)BUCKET_BYTES * bpf_map__max_entries(map);
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+		return sizeof(void *) * bpf_map__max_entries(map);
+	default:
+		return 0; /* a task's storage is of a few bytes, while it is in an allocator */
+	}
+}
+
+static uint64_t kernel_bytes(const struct bpf_object *object)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct bpf_program *program;
+	struct bpf_map *map;
+	uint64_t bytes = 0;
+
+	bpf_object__for_each_map(map, object) bytes += map_bytes(map, cpus > 0 ? cpus : 1);
+	bpf_object__for_each_program(program, object)
+	{
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+			bytes += info.jited_prog_len + info.xlated_prog_len;
+	}
+	return bytes;
 }
 
 /* The lifecycle programs. */
@@ -155,6 +197,8 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 	if (!tracer->bpf)
 		return dhat_error_errno(err, errno, "cannot open the BPF object");
 	error = load(tracer, options, err);
+	if (error == 0)
+		tracer->bytes = kernel_bytes(tracer->bpf->obj);
 	if (error == 0)
 		error = holder_new(&tracer->links);
 	if (error == 0)
@@ -397,6 +441,11 @@ void tracer_set_stops_on_change(struct tracer *tracer, bool stops)
 	tracer->bpf->bss->stops_on_change = stops;
 }
 
+uint64_t tracer_bytes(const struct tracer *tracer)
+{
+	return tracer->bytes;
+}
+
 struct ring *tracer_ring(struct tracer *tracer)
 {
 	return tracer->ring;
@@ -470,7 +519,7 @@ void tracer_forget_old_stacks(struct tracer *tracer)
 	bool has_key;
 
 	if (tracer_counters(tracer, counters) ||
-	    counters[DHAT_CTR_STACKS] - tracer->stacks_when_forgot < STACKS_TO_FORGET)
+	    counters[DHAT_CTR_STACKS] - tracer->stacks_when_forgot < TRACER_STACKS_TO_FORGET)
 		return;
 	tracer->stacks_when_forgot = counters[DHAT_CTR_STACKS];
 	has_key = bpf_map_get_next_key(fd, NULL, &key) == 0;

@@ -15,9 +15,16 @@
 
 struct tracer;
 
+#define TRACER_MAX_STACKS (1u << 20)
+#define TRACER_STACK_BYTES 80	      /* of the kernel's, each: measured on 6.18 */
+#define TRACER_STACKS_TO_FORGET 50000 /* 4 MB of those: see tracer_forget_old_stacks() */
+
 struct tracer_options {
 	pid_t pid;	     /* as dhatd sees it */
 	uint32_t ring_bytes; /* a power of two, whole pages */
+	/* that the kernel knows to have been sent, a power of two up to TRACER_MAX_STACKS; one that
+	 * it has no room to know is sent each time; 0: that many */
+	uint32_t max_stacks;
 	enum uprobe_kind kind;
 	bool closes_on_exec;
 };
@@ -54,6 +61,10 @@ bool tracer_is_pinned(const struct tracer *tracer);
  * hears of that looks, and sends SIGCONT. */
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops);
 
+/* Memory of the kernel's that it takes, by the sizes of its maps and programs: the ring is a part
+ * of it, the tables to unwind by, which are shared, are not. TRACER_STACK_BYTES more for each
+ * stack. */
+uint64_t tracer_bytes(const struct tracer *tracer);
 struct ring *tracer_ring(struct tracer *tracer);
 int tracer_ring_fd(const struct tracer *tracer);
 /* Sums over all CPUs. */

@@ -401,6 +401,12 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->code_bytes = copy->code_bytes;
 	status->tables_ready = copy->tables_ready;
 	status->tables_pending = copy->tables_pending;
+	status->memory_limit_bytes = copy->memory.limit_bytes;
+	status->memory_bytes = copy->memory.used_bytes;
+	status->memory_accounts_bytes = copy->memory.accounts_bytes;
+	status->memory_kernel_bytes = copy->memory.kernel_bytes;
+	status->memory_table_bytes = copy->memory.table_bytes;
+	status->memory_copy_bytes = copy->memory.copy_bytes;
 	status->links_are_pinned = copy->links_are_pinned;
 	add_texts(&failed, copy->notes, &status->notes, &status->n_notes);
 	set_marks(&failed, copy, &status->marks, &status->n_marks);

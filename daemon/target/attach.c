@@ -94,7 +94,7 @@ int target_new(pid_t pid, const struct target_options *options,
 	target->options.custom = options->custom ? texts_copy(options->custom) : NULL;
 	if (options->custom && !target->options.custom)
 		error = -ENOMEM;
-	target->ring_bytes = options->ring_bytes ?: TARGET_RING_BYTES;
+	target_limit_memory(target, memory);
 	pthread_mutex_init(&target->gate, NULL);
 	pthread_mutex_init(&target->lock, NULL);
 	pthread_mutex_init(&target->map_lock, NULL);
@@ -116,7 +116,6 @@ int target_new(pid_t pid, const struct target_options *options,
 		error = check_alive(target, err);
 	if (error)
 		return error;
-	target->budget.limit_bytes = memory;
 	error = heap_new(0, &target->heap);
 	if (error == 0)
 		error = heap_charge(target->heap, &target->budget);
@@ -150,6 +149,7 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 	struct tracer_options options = {
 		.pid = target->pid,
 		.ring_bytes = target->ring_bytes,
+		.max_stacks = memory_max_stacks(target->budget.limit_bytes),
 		.kind = kind,
 		.closes_on_exec = true,
 	};
@@ -159,6 +159,8 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 	error = features_links(kind, err);
 	if (error == 0)
 		error = tracer_new(&options, &target->tracer, err);
+	if (error == 0)
+		error = target_charge_kernel(target, err);
 	if (error == 0)
 		error = choose_returns(target);
 	return error ? error : target_look(target, err);
@@ -186,6 +188,7 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 		}
 		tracer_free(take_ptr(target->tracer));
 		target_forget_objects(target);
+		target_discharge_kernel(target);
 	}
 	if (error == 0 && !is_forced)
 		features_kind_works(kind);
@@ -265,6 +268,9 @@ static bool remove_probes(struct target *target)
 		target_unlock(target);
 		objects_drop_tables(&target->objects, target->services.tables);
 		tracer_free(tracer);
+		target_lock(target);
+		target_discharge_kernel(target);
+		target_unlock(target);
 	}
 	pthread_mutex_unlock(&target->map_lock);
 	return is_first;

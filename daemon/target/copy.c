@@ -390,6 +390,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 		copy->cpu_percent = target->figures.cpu_percent;
 	}
 	copy->ring_bytes = target->ring_bytes;
+	target_memory(target, &copy->memory);
 	if (target->tracer) {
 		copy->ring_used_bytes = ring_used_bytes(tracer_ring(target->tracer));
 		copy->links_are_pinned = tracer_is_pinned(target->tracer);

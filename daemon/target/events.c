@@ -169,6 +169,7 @@ void target_tick(struct target *target)
 	}
 	if (target->tracer) /* should it have failed at the moment when it was told */
 		tracer_find_anchor(target->tracer, NULL);
+	target_charge_grown(target);
 	wants_weighing = target_look_for_doubt(target, now);
 	target_unlock(target);
 	if (wants_weighing && hooks->wants_weighing)

@@ -142,6 +142,26 @@ static struct object_identity identity_of(const struct target *target,
 	};
 }
 
+/* Within --max-memory, for the kernel side. */
+static int use_table(struct target *target, uint32_t object, const struct table *table,
+		     struct dhat_error *why)
+{
+	int error = target_charge_table(target, table->bytes, why);
+	char name[64], note[512];
+
+	if (error) {
+		objects_name(&target->objects, object, name, sizeof(name));
+		snprintf(note, sizeof(note), "stacks end early in %s: %.400s", name, why->message);
+		findings_note(&target->findings, note);
+		return error;
+	}
+	error = tracer_set_table(target->tracer, object, table->map_fd);
+	if (error)
+		target_discharge_table(target, table->bytes);
+	return error ? dhat_error_errno(why, -error, "the kernel does not take its unwind table")
+		     : 0;
+}
+
 /* A table takes seconds to build, and map_lock is given up meanwhile: a detach, or the process's
  * end, need not wait for it. Nobody else changes a slot that was tried; only the mapper, who is
  * here, grows the list of them. */
@@ -162,10 +182,10 @@ static void get_table(struct target *target, uint32_t object)
 			return;
 		}
 	}
-	if (table && table->map_fd >= 0 &&
-	    tracer_set_table(target->tracer, object, table->map_fd)) {
-		tables_put(target->services.tables, table);
-		table = NULL;
+	if (table && table->map_fd >= 0) {
+		error = use_table(target, object, table, &why);
+		if (error)
+			tables_put(target->services.tables, take_ptr(table));
 	}
 	objects_set_table(&target->objects, object, table, error ? why.message : NULL);
 }
@@ -210,6 +230,7 @@ static void drop_unused_tables(struct target *target)
 		    objects_is_mapped(&target->objects, i))
 			continue;
 		tracer_set_table(target->tracer, i, -1);
+		target_discharge_table(target, objects_at(&target->objects, i)->table->bytes);
 		objects_drop_table(&target->objects, i, target->services.tables);
 	}
 }

@@ -371,13 +371,24 @@ void objects_file(struct objects *objects, uint32_t object, struct objects_file 
 	pthread_mutex_unlock(&objects->lock);
 }
 
+static uint64_t bytes_of(const struct survey *survey)
+{
+	if (!survey)
+		return 0;
+	return sizeof(*survey) +
+	       sizeof(struct site) * (survey->allocators.count + survey->mappers.count +
+				      survey->customs.count + survey->candidates.count);
+}
+
 void objects_sum(struct objects *objects, struct objects_sum *ret)
 {
 	*ret = (struct objects_sum){ 0 };
 	pthread_mutex_lock(&objects->lock);
+	ret->own_bytes = objects->seen_count * sizeof(*objects->seen);
 	for (size_t i = 0; i < objects->count; i++) {
 		const struct object_slot *slot = &objects->slots[i];
 
+		ret->own_bytes += sizeof(*slot) + bytes_of(slot->survey);
 		ret->code_bytes += slot->code_bytes;
 		ret->table_bytes += slot->table ? slot->table->bytes : 0;
 		ret->tables_pending += !slot->table_was_tried;

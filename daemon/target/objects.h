@@ -111,5 +111,6 @@ void objects_file(struct objects *objects, uint32_t object, struct objects_file 
 struct objects_sum {
 	uint64_t code_bytes, table_bytes;
 	uint32_t tables_ready, tables_pending;
+	uint64_t own_bytes; /* of the list and descriptions, but for names */
 };
 void objects_sum(struct objects *objects, struct objects_sum *ret);

@@ -86,7 +86,10 @@ struct target {
 	struct mappings *mappings; /* as of the records taken so far */
 	struct collector collector;
 	pthread_mutex_t census_lock; /* of whoever counts ages; taken before `lock` */
-	struct budget budget; /* --max-memory: of heap, stacks and the room for one copy of them */
+	/* --max-memory, of heap, stacks and the room for one copy of them, of the kernel's side,
+	 * and of unwind tables, in full though others may use them; memory.c's */
+	struct budget budget, table_budget;
+	uint64_t kernel_bytes, file_bytes;  /* as they were charged last */
 	atomic_uint_least64_t copied_bytes; /* by the copies that there are: copy.c */
 	struct target_life life;	    /* events.c's, as is the next */
 	struct target_figures figures;
@@ -158,6 +161,22 @@ int target_begin_inventory(struct target *target);
 double target_cost_percent(const struct target *target);
 /* glance.c: what it uses of a core. Once a second; with `lock`. */
 void target_note_cpu(struct target *target, uint64_t cpu_ns, uint64_t now_ns);
+
+/* memory.c. First: the bound, and the ring that fits in it. */
+void target_limit_memory(struct target *target, uint64_t limit_bytes);
+/* What was asked for, else the default or, if that is too much of the whole, less. */
+uint32_t memory_ring_bytes(uint32_t asked_bytes, uint64_t limit_bytes);
+uint32_t memory_max_stacks(uint64_t limit_bytes); /* for tracer_options */
+/* The programs are loaded, and nothing is probed: -ENOSPC, they are too much. */
+int target_charge_kernel(struct target *target, struct dhat_error *err);
+/* The tracer and all tables were given back. With `lock`, once there may be others. */
+void target_discharge_kernel(struct target *target);
+/* What grows by itself, and is bounded elsewhere: once a second, with `lock`. */
+void target_charge_grown(struct target *target);
+/* -ENOSPC: there is no room for it. Without `lock`, as the next. */
+int target_charge_table(struct target *target, uint64_t bytes, struct dhat_error *err);
+void target_discharge_table(struct target *target, uint64_t bytes);
+void target_memory(const struct target *target, struct target_memory *ret); /* with `lock` */
 
 /* events.c: the observation begins now. */
 void target_begin_life(struct target *target);

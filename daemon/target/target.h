@@ -31,18 +31,20 @@ struct tables;
 struct worker;
 
 struct target_options {
-	uint32_t ring_bytes; /* a power of two, whole pages; 0: TARGET_RING_BYTES */
-	const char *link;    /* NULL or "": the best there is; "session", "multi", "perf" */
+	/* a power of two, whole pages; 0: TARGET_RING_BYTES, or what fits in max_memory_bytes */
+	uint32_t ring_bytes;
+	const char *link; /* NULL or "": the best there is; "session", "multi", "perf" */
 	enum uprobes_sites sites;
 	char **custom;	  /* NULL-terminated; see AttachOptions.custom; may be NULL */
 	bool is_followed; /* what `custom` names may be missing: it was named for another */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
 	bool no_return_probes; /* see the ends of calls by probes on their exits only */
-	/* 0: TARGET_MAX_MEMORY_BYTES. What dhatd keeps of the target: blocks, stacks and their
-	 * figures, what an inventory needs, and copies for those who ask (the ring and the unwind
-	 * tables, which targets share, have bounds of their own). Beyond it blocks and stacks are
-	 * refused, which the verdict tells; one copy can always be had, a second at the same time
-	 * perhaps not. */
+	/* 0: TARGET_MAX_MEMORY_BYTES. All that is held for the target: blocks, stacks and their
+	 * figures, what an inventory needs, copies for those who ask, the ring and what else the
+	 * kernel holds, and its unwind tables (in full, though targets share them). What is too
+	 * little for the ring is refused. Beyond it blocks and stacks are refused, which the
+	 * verdict tells, and tables, which ends stacks; one copy can always be had, a second at the
+	 * same time perhaps not. */
 	uint64_t max_memory_bytes;
 	uint32_t watch;	 /* a number of whoever asks for it; a child's is its parent's */
 	bool from_start; /* stopped before its first instruction: `dhatd run` */
@@ -113,6 +115,17 @@ struct target_view {
 	bool with_marks; /* asked for: what was allocated since each mark, too */
 };
 
+/* What is held for a target, against --max-memory; memory.c. */
+struct target_memory {
+	uint64_t limit_bytes;
+	/* taken, or kept for one copy; the next three sum up to it */
+	uint64_t used_bytes;
+	uint64_t accounts_bytes; /* blocks, stacks, figures, and the room for the copy */
+	uint64_t kernel_bytes;	 /* the ring, maps, programs; 0 after the end */
+	uint64_t table_bytes;	 /* unwind tables, in full; other targets may use them, too */
+	uint64_t copy_bytes;	 /* of the copies that there are just now */
+};
+
 /* A self-contained copy of everything a profile says; nothing in it points into the target. */
 struct target_copy {
 	struct target_identity identity;
@@ -156,6 +169,7 @@ struct target_copy {
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;
 	bool links_are_pinned; /* see tracer_is_pinned(); false after the end */
 	uint32_t tables_ready, tables_pending;
+	struct target_memory memory;
 	struct target *target; /* a reference: it bounds the memory of its copies */
 	uint64_t bytes;	       /* of points and frames */
 };
