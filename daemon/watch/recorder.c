@@ -1,34 +1,21 @@
 #include "recorder.h"
 
-#include "command.h"
-#include "daemon/proc/cgroup_memory.h"
-#include "daemon/proc/file.h"
-#include "daemon/serve/taken.h"
-#include "headline.h"
+#include "keeper.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/say.h"
-#include "proto/base/texts.h"
-#include "proto/export/export.h"
-#include "proto/profile/verdict.h"
+#include "reading.h"
 #include "spool.h"
-#include "trigger_state.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
-
 #define INTERVAL_NS 1000000000ull
-#define BUSY_TRIES 10 /* while others have copies of a profile: see target_copy() */
-#define BUSY_INTERVAL_US 200000
 
 struct watched {
 	struct target *target;	      /* a reference */
@@ -45,7 +32,7 @@ struct watch_list {
 
 struct recorder {
 	struct recorder_options options;
-	struct commands *commands;
+	struct keeper *keeper;
 	pthread_t thread;
 	bool has_thread;
 
@@ -79,177 +66,6 @@ static const struct watch_settings *settings_of(const struct recorder *recorder,
 	uint32_t number = target_watch(target);
 
 	return number < recorder->watches.count ? &recorder->watches.list[number] : &none;
-}
-
-/* ---- a profile is kept ----------------------------------------------------------------------- */
-
-/* Why; of several at a time the first gives the file its name. */
-struct reason {
-	const char *word;
-	char text[256]; /* "rss>2GiB; exit" */
-};
-
-static void add_reason(struct reason *reason, const char *word, const char *text)
-{
-	size_t used = strlen(reason->text);
-
-	if (!reason->word)
-		reason->word = word;
-	snprintf(reason->text + used, sizeof(reason->text) - used, "%s%s", used ? "; " : "", text);
-}
-
-static int take(struct recorder *recorder, struct target *target, struct dhat_snapshot **ret,
-		struct dhat_error *err)
-{
-	int error = -EBUSY;
-
-	for (int i = 0; i < BUSY_TRIES && error == -EBUSY; i++) {
-		if (i)
-			usleep(BUSY_INTERVAL_US);
-		*err = (struct dhat_error){ 0 };
-		error = taken_snapshot(target, recorder->options.symbolizer, NULL, ret, err);
-	}
-	return error;
-}
-
-/* *ret_path: of the file, "" if there is none. */
-static void save(struct recorder *recorder, const struct watch_settings *settings,
-		 struct target *target, const struct dhat_snapshot *snapshot, const char *word,
-		 char ret_path[PATH_MAX])
-{
-	char program[DHAT_PROGRAM_CHARS], name[SPOOL_NAME_CHARS];
-	struct dhat_error err = { 0 };
-	int error;
-
-	target_name(target, program);
-	spool_name(program, target_pid(target), clock_now_ns(CLOCK_REALTIME), word, name);
-	snprintf(ret_path, PATH_MAX, "%s/%s", recorder->options.folder, name);
-	error = spool_prepare(recorder->options.folder, &err);
-	if (error == 0)
-		error = dhat_save(snapshot, ret_path, NULL, NULL, &err);
-	if (error) {
-		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "the profile of %d is not kept: %s",
-			    (int)target_pid(target), err.message);
-		*ret_path = '\0';
-		return;
-	}
-	spool_prune(recorder->options.folder, name, settings->keep ?: WATCH_KEEP);
-}
-
-__attribute__((format(printf, 2, 3))) static void add_setting(char ***settings, const char *format,
-							      ...)
-{
-	_cleanup_free_ char *text = NULL;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
-	va_end(args);
-	if (text)
-		texts_add(settings, text);
-}
-
-static void run_command(struct recorder *recorder, const char *command,
-			const struct dhat_snapshot *snapshot, uint64_t rss_bytes,
-			const struct reason *reason, const char *headline, const char *path)
-{
-	const Dhat__Target *target = snapshot->head->target;
-	struct dhat_error err = { 0 };
-	char name[DHAT_PROGRAM_CHARS], **settings = NULL;
-
-	dhat_program_name(target->command, target->executable, name);
-	add_setting(&settings, "DHATD_EVENT=%s", reason->text);
-	add_setting(&settings, "DHATD_HEADLINE=%s", headline);
-	add_setting(&settings, "DHATD_PROGRAM=%s", name);
-	add_setting(&settings, "DHATD_PID=%" PRIu32, target->pid);
-	add_setting(&settings, "DHATD_STATE=%s%s%s", target->state,
-		    *target->state_detail ? ": " : "", target->state_detail);
-	add_setting(&settings, "DHATD_LIVE_BYTES=%" PRIu64, snapshot->end->totals->live_bytes);
-	add_setting(&settings, "DHATD_RSS_BYTES=%" PRIu64, rss_bytes);
-	add_setting(&settings, "DHATD_VERDICT=%s",
-		    dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)));
-	add_setting(&settings, "DHATD_SNAPSHOT=%s", path);
-	if (settings && commands_start(recorder->commands, command, settings, &err))
-		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err.message);
-	texts_free(settings);
-}
-
-static void keep(struct recorder *recorder, struct target *target, uint64_t rss_bytes,
-		 const struct reason *reason)
-{
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	const struct watch_settings *settings = settings_of(recorder, target);
-	bool is_every = strcmp(reason->word, SPOOL_EVERY) == 0;
-	char path[PATH_MAX] = "", headline[HEADLINE_CHARS];
-	struct dhat_error err = { 0 };
-
-	if (take(recorder, target, &snapshot, &err)) {
-		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s: the profile of %d is not kept: %s",
-			    reason->text, (int)target_pid(target), err.message);
-		return;
-	}
-	save(recorder, settings, target, snapshot, reason->word, path);
-	if (is_every)
-		return; /* every ten minutes for months: nobody's news */
-	headline_of(snapshot, rss_bytes, headline);
-	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "%s: %s%s%s", reason->text, headline,
-		    *path ? "; kept in " : "", path);
-	if (settings->command)
-		run_command(recorder, settings->command, snapshot, rss_bytes, reason, headline,
-			    path);
-}
-
-/* ---- what is seen of a target ---------------------------------------------------------------- */
-
-static void set(struct trigger_reading *reading, enum trigger_kind kind, bool is_known,
-		uint64_t value)
-{
-	reading->is_known[kind] = is_known;
-	reading->value[kind] = value;
-}
-
-static bool is_wanted(const struct watch_settings *settings, enum trigger_kind first,
-		      enum trigger_kind second, enum trigger_kind third)
-{
-	for (size_t i = 0; i < settings->trigger_count; i++)
-		if (settings->triggers[i].kind == first || settings->triggers[i].kind == second ||
-		    settings->triggers[i].kind == third)
-			return true;
-	return false;
-}
-
-static void read_group(pid_t pid, struct trigger_reading *reading)
-{
-	_cleanup_free_ char *groups = NULL;
-	struct cgroup_memory memory;
-
-	if (proc_read_main(pid, "cgroup", &groups, NULL))
-		return;
-	cgroup_memory_read(groups, CGROUP_TOP, &memory);
-	set(reading, TRIGGER_HIGH, memory.has_high, memory.high);
-	set(reading, TRIGGER_MAX, memory.has_max, memory.max);
-	set(reading, TRIGGER_CGROUP_PSI, memory.has_pressure, memory.pressure);
-}
-
-static void read_target(const struct watch_settings *settings, struct target *target,
-			const struct target_glance *glance, struct trigger_reading *ret)
-{
-	bool is_there = glance->state == TARGET_ATTACHED;
-	uint64_t pressure = 0;
-
-	*ret = (struct trigger_reading){ 0 };
-	set(ret, TRIGGER_RSS, glance->rss_bytes > 0, glance->rss_bytes);
-	set(ret, TRIGGER_LIVE, is_there, glance->live_bytes);
-	set(ret, TRIGGER_GROWTH, is_there, glance->live_bytes);
-	set(ret, TRIGGER_FAILED, true, glance->failed);
-	set(ret, TRIGGER_OVERHEAD, is_there, glance->cost_hundredths);
-	set(ret, TRIGGER_EXIT, true, !is_there);
-	set(ret, TRIGGER_OOM, true, glance->is_out_of_memory);
-	if (is_there && is_wanted(settings, TRIGGER_HIGH, TRIGGER_MAX, TRIGGER_CGROUP_PSI))
-		read_group(target_pid(target), ret);
-	if (is_wanted(settings, TRIGGER_PSI, TRIGGER_PSI, TRIGGER_PSI))
-		set(ret, TRIGGER_PSI, pressure_read(&pressure) == 0, pressure);
 }
 
 /* ---- the targets that are looked at ---------------------------------------------------------- */
@@ -337,7 +153,7 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 {
 	const struct watch_settings *settings = settings_of(recorder, watched->target);
 	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-	struct reason reason = { 0 };
+	struct keeper_reason reason = { 0 };
 	struct trigger_reading reading;
 	struct target_glance glance;
 
@@ -346,20 +162,20 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 		return false;
 	if (glance.state != TARGET_ATTACHED && !watched->is_told)
 		return true;
-	read_target(settings, watched->target, &glance, &reading);
+	reading_take(settings, watched->target, &glance, &reading);
 	for (size_t i = 0; i < settings->trigger_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
-			add_reason(&reason, trigger_word(settings->triggers[i].kind),
-				   settings->triggers[i].text);
+			keeper_add_reason(&reason, trigger_word(settings->triggers[i].kind),
+					  settings->triggers[i].text);
 	if (is_asked && glance.state == TARGET_ATTACHED)
-		add_reason(&reason, "signal", "SIGUSR2");
+		keeper_add_reason(&reason, "signal", "SIGUSR2");
 	if (now_ns >= watched->next_every_ns) {
 		watched->next_every_ns = next_every_ns(settings);
 		if (glance.state == TARGET_ATTACHED && !reason.word)
-			add_reason(&reason, SPOOL_EVERY, SPOOL_EVERY);
+			keeper_add_reason(&reason, SPOOL_EVERY, SPOOL_EVERY);
 	}
 	if (reason.word)
-		keep(recorder, watched->target, glance.rss_bytes, &reason);
+		keeper_keep(recorder->keeper, settings, watched->target, glance.rss_bytes, &reason);
 	if (glance.state == TARGET_ATTACHED)
 		check_overhead(recorder, watched, &reading, now_ns);
 	return glance.state == TARGET_ATTACHED;
@@ -416,11 +232,6 @@ static void meet_targets(struct recorder *recorder)
 	free(list);
 }
 
-static void tell(void *context, const char *text)
-{
-	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", text);
-}
-
 static void look_at_all(struct recorder *recorder, bool is_asked)
 {
 	meet_targets(recorder);
@@ -430,7 +241,7 @@ static void look_at_all(struct recorder *recorder, bool is_asked)
 		else
 			forget(recorder, &recorder->watched[i]);
 	}
-	commands_look_after(recorder->commands, tell, NULL);
+	keeper_look_after(recorder->keeper);
 }
 
 /* With `lock`, which it gives up meanwhile. */
@@ -481,6 +292,7 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 		 struct dhat_error *err)
 {
 	struct recorder *recorder = calloc(1, sizeof(*recorder));
+	const struct keeper_options keeper = { options->symbolizer, options->folder };
 	int error;
 
 	if (!recorder)
@@ -488,7 +300,7 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 	recorder->options = *options;
 	pthread_mutex_init(&recorder->lock, NULL);
 	pthread_cond_init(&recorder->wake, NULL);
-	error = commands_new(&recorder->commands);
+	error = keeper_new(&keeper, &recorder->keeper);
 	if (error == 0)
 		error = -pthread_create(&recorder->thread, NULL, record, recorder);
 	recorder->has_thread = error == 0;
@@ -525,7 +337,7 @@ void recorder_free(struct recorder *recorder)
 	free(recorder->ended);
 	free_watches(&recorder->watches);
 	free_watches(&recorder->next);
-	commands_free(recorder->commands);
+	keeper_free(recorder->keeper);
 	pthread_cond_destroy(&recorder->wake);
 	pthread_mutex_destroy(&recorder->lock);
 	free(recorder);

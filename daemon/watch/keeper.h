@@ -1,0 +1,32 @@
+#pragma once
+/* keeper: a target's profile is kept as a file, told of in a line, and a command is run.
+ *
+ * For one thread. What fails is said, and nothing else comes of it.
+ */
+#include "daemon/lookup/symbolizer.h"
+#include "daemon/target/target.h"
+#include "settings.h"
+
+struct keeper;
+
+struct keeper_options { /* borrowed */
+	struct symbolizer *symbolizer;
+	const char *folder; /* made when the first profile is kept */
+};
+
+/* Why; of several at a time the first gives the file its name. Zeroed at first. */
+struct keeper_reason {
+	const char *word; /* static; NULL: there is none */
+	char text[256];	  /* "rss>2GiB; exit" */
+};
+void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text);
+
+int keeper_new(const struct keeper_options *options, struct keeper **ret);
+/* Commands go on. NULL is fine. */
+void keeper_free(struct keeper *keeper);
+
+/* If it is SPOOL_EVERY alone there is no line and no command. rss_bytes 0: not known. */
+void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
+		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason);
+/* Once a second or so: after commands. */
+void keeper_look_after(struct keeper *keeper);

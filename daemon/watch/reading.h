@@ -1,0 +1,10 @@
+#pragma once
+/* reading: what a watch sees of a target at one time, for its triggers. */
+#include "daemon/target/target.h"
+#include "settings.h"
+#include "trigger_state.h"
+
+/* Files of its control group and of the machine are read only if a trigger is about them. What
+ * cannot be read is not known. */
+void reading_take(const struct watch_settings *settings, struct target *target,
+		  const struct target_glance *glance, struct trigger_reading *ret);
