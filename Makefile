@@ -25,7 +25,7 @@ comma := ,
 
 # ---- what has to be there -------------------------------------------------------------------
 
-PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd
+PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
 standalone := deps deps-test exports demo test bench test-kernels test-kill soak test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
@@ -34,7 +34,7 @@ builds := $(filter-out $(standalone),$(goals))
 # of COMMAND:PACKAGE… the packages whose command is not there
 commands_lack = $(foreach t,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(t)))),,$(lastword $(subst :, ,$(t)))))
 ifneq ($(builds),)
-debian_of = $(patsubst ncursesw,libncurses,$(patsubst json-c,libjson-c,$(1)))-dev
+debian_of = $(patsubst libcurl,libcurl4-gnutls,$(patsubst ncursesw,libncurses,$(patsubst json-c,libjson-c,$(1))))-dev
 lacking := $(foreach p,$(PACKAGES),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(call debian_of,$(p)))) \
 	$(if $(wildcard /usr/include/Zydis/Zydis.h),,libzydis-dev) \
 	$(if $(wildcard /usr/include/libiberty/demangle.h),,libiberty-dev) \
@@ -91,7 +91,7 @@ pb := $(patsubst %.proto,$(O)/%.pb-c,$(wildcard proto/*/*.proto))
 # Lowest first: a file includes, and an archive uses, what stands before it; see tests/layers
 FLOORS := bpf proto/base proto/wire proto/profile proto/import proto/export daemon/object/machine daemon/object/x86_64 \
 	daemon/proc daemon/object/elf daemon/object/cfi daemon/object/dwarf daemon/object/jit daemon/object/families daemon/object/sites daemon/reach daemon/worker daemon/lookup \
-	daemon/account daemon/kernel daemon/source daemon/inventory daemon/target daemon/holds daemon/serve daemon/watch daemon/http daemon cli
+	daemon/account daemon/kernel daemon/source daemon/inventory daemon/target daemon/holds daemon/push daemon/serve daemon/watch daemon/http daemon cli
 # the objects of one floor; its main is no part of it
 floor_obj = $(filter-out %/main.o,$(patsubst %.c,$(O)/%.o,$(sort $(filter-out %.bpf.c,$(wildcard $(1)/*.c)))) \
 	$(addsuffix .o,$(filter $(O)/$(1)/%,$(pb))))

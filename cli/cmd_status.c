@@ -199,6 +199,30 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	print_counters(screen, status, false);
 }
 
+/* What is wrong first. */
+static void print_push(struct screen *screen, const Dhat__Push *push)
+{
+	char text[DHAT_UNIT_CHARS];
+
+	fputc('\n', stdout);
+	screen_print(screen, MARK_BOLD, "pushes to %s (%s)\n", push->url, push->form);
+	if (*push->trouble) {
+		print_row(screen, "trouble", "%s", push->trouble);
+		print_row(screen, "next try", "%s%s", push->next_try_in_ns ? "in " : "now",
+			  push->next_try_in_ns ? dhat_format_duration(push->next_try_in_ns, text)
+					       : "");
+	}
+	print_row(screen, "arrived", "%s; %s failed", view_counted(push->pushed, "profile"),
+		  view_counted(push->failed, "attempt"));
+	print_row(screen, "waiting", "%s, %s on disk", view_counted(push->waiting, "profile"),
+		  dhat_format_size(push->waiting_bytes, text));
+	if (push->refused)
+		print_row(screen, "refused", "%s", view_counted(push->refused, "profile"));
+	if (push->dropped)
+		print_row(screen, "dropped", "%s: more waited than --push-spool",
+			  view_counted(push->dropped, "profile"));
+}
+
 static void print(const struct status *options, const Dhat__Status *status)
 {
 	char size[DHAT_UNIT_CHARS], line[512];
@@ -217,6 +241,8 @@ static void print(const struct status *options, const Dhat__Status *status)
 		puts("starting ...");
 	for (size_t i = 0; i < status->n_targets; i++)
 		print_target(&screen, status->targets[i]);
+	for (size_t i = 0; i < status->n_pushes && !options->pid; i++)
+		print_push(&screen, status->pushes[i]);
 }
 
 int cmd_status(int argc, char **argv, struct dhat_error *err)

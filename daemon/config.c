@@ -93,6 +93,7 @@ static int finish(struct config *config, const char *path, struct dhat_error *er
 {
 	for (size_t i = 0; i < config->count; i++) {
 		struct config_section *section = &config->sections[i];
+		struct dhat_error why = { 0 };
 
 		dhatd_options_settle(&section->options);
 		if (!match_is_asked(&section->options.match))
@@ -100,6 +101,10 @@ static int finish(struct config *config, const char *path, struct dhat_error *er
 					      "%s: [watch %s] does not say which processes: give "
 					      "name, command, cgroup, unit or container",
 					      path, section->name);
+		if (watch_settle(&section->options.watch.settings, &why))
+			return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+					      "%.280s: [watch %s]: %s", path, section->name,
+					      why.message);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "daemon/http/pages.h"
 #include "daemon/lookup/symbolizer.h"
 #include "daemon/lookup/tables.h"
+#include "daemon/push/pusher.h"
 #include "daemon/serve/control.h"
 #include "daemon/serve/requests.h"
 #include "daemon/target/discover.h"
@@ -27,6 +28,8 @@ struct dhatd {
 	struct pages *pages;
 	struct http_server *http; /* NULL: not asked for */
 	struct discover *discover;
+	char *push_folder; /* of what waits to be pushed */
+	struct pusher *pusher;
 	struct recorder *recorder;
 	struct watches *watches; /* NULL: there is no --config */
 	struct requests_context requests;

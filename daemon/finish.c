@@ -172,9 +172,13 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 
 int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
 {
+	int error;
+
 	notify("STOPPING=1");
 	stop_attaching(dhatd); /* before anything that takes time */
 	wait_for_debuggers(dhatd, set);
 	http_server_free(take_ptr(dhatd->http)); /* nor does a copy for it stand in the way */
-	return write_all(dhatd, set, err);
+	error = write_all(dhatd, set, err);
+	pusher_stop(dhatd->pusher);
+	return error;
 }

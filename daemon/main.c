@@ -146,8 +146,10 @@ static int check_start(struct dhatd_options *options, struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
 	const struct dhat_exporter *exporter;
-	int error = preflight_host(&preflight);
+	int error = watch_settle(&options->watch.settings, err);
 
+	if (error == 0)
+		error = preflight_host(&preflight);
 	if (error == 0)
 		error = preflight_verdict(&preflight, err);
 	if (error == 0 && dhat_gate_is_asked(&options->gate))

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,7 +85,7 @@ static int start_http(struct dhatd *dhatd, struct dhat_error *err)
 
 	if (!options.listen)
 		return 0;
-	error = pages_new(dhatd->targets, dhatd->symbolizer, &dhatd->pages);
+	error = pages_new(dhatd->targets, dhatd->symbolizer, dhatd->pusher, &dhatd->pages);
 	if (error)
 		return error;
 	options.group = dhatd->options.group;
@@ -93,12 +94,27 @@ static int start_http(struct dhatd *dhatd, struct dhat_error *err)
 	return http_server_new(&options, &dhatd->http, err);
 }
 
+/* What waits below from the last time is sent from now on. */
+static int start_pusher(struct dhatd *dhatd, struct dhat_error *err)
+{
+	const struct push_settings *settings = &dhatd->options.watch.settings.push;
+	int error;
+
+	if (asprintf(&dhatd->push_folder, "%s/push", watch_folder(&dhatd->options.watch)) < 0) {
+		dhatd->push_folder = NULL;
+		return dhat_error_errno(err, ENOMEM, "cannot push profiles");
+	}
+	error = pusher_new(dhatd->push_folder, &dhatd->pusher, err);
+	return error ? error : pusher_set(dhatd->pusher, &settings, 1, err);
+}
+
 /* Targets of the command line, and of `dhatctl attach`, are watch number 0. */
 static int start_recorder(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct recorder_options options = {
 		.targets = dhatd->targets,
 		.symbolizer = dhatd->symbolizer,
+		.pusher = dhatd->pusher,
 		.folder = watch_folder(&dhatd->options.watch),
 	};
 	int error = recorder_new(&options, &dhatd->recorder, err);
@@ -144,7 +160,9 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
 			    "unwind tables are built anew each time: %s",
 			    tables_note(dhatd->tables));
-	error = start_recorder(dhatd, err);
+	error = start_pusher(dhatd, err);
+	if (error == 0)
+		error = start_recorder(dhatd, err);
 	if (error)
 		return error;
 	targets_listen(dhatd->targets, &listener);
@@ -152,7 +170,7 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 		targets_keep_ended(dhatd->targets, KEPT_ENDED);
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
 	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,
-						     dhatd->worker, dhatd->book };
+						     dhatd->worker, dhatd->book, dhatd->pusher };
 	error = dhatd_answer(dhatd, err);
 	return error ? error : start_http(dhatd, err);
 }
@@ -169,6 +187,8 @@ void dhatd_deinit(struct dhatd *dhatd)
 	recorder_stop(dhatd->recorder);
 	targets_free(dhatd->targets);
 	recorder_free(dhatd->recorder); /* until then a target may tell it of its end */
+	pusher_free(dhatd->pusher);
+	free(dhatd->push_folder);
 	holds_book_free(dhatd->book);
 	symbolizer_free(dhatd->symbolizer);
 	tables_free(dhatd->tables);
@@ -213,6 +233,7 @@ static int start_watches(struct dhatd *dhatd, struct dhat_error *err)
 		.path = dhatd->options.config_path,
 		.targets = dhatd->targets,
 		.recorder = dhatd->recorder,
+		.pusher = dhatd->pusher,
 		.settings = &dhatd->options.watch.settings,
 	};
 	int error;

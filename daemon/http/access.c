@@ -1,45 +1,11 @@
 #include "access.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "proto/base/cleanup.h"
+#include "proto/base/secret.h"
 
 /* ---- at the start -------------------------------------------------------------------------- */
-
-static int read_token(struct http_access *access, const char *path, struct dhat_error *err)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat info;
-	ssize_t size;
-
-	if (fd < 0 || fstat(fd, &info) < 0)
-		return dhat_error_errno(err, errno, "cannot read the token in %s", path);
-	if (info.st_mode & S_IRWXO)
-		return dhat_error_set(err, EPERM, DHAT_EXIT_USAGE,
-				      "every user may read the token in %s: chmod o= it first",
-				      path);
-	size = read(fd, access->token, sizeof(access->token));
-	if (size < 0)
-		return dhat_error_errno(err, errno, "cannot read the token in %s", path);
-	while (size > 0 && strchr(" \t\r\n", access->token[size - 1]))
-		size--;
-	if (size < HTTP_TOKEN_MIN || size > HTTP_TOKEN_MAX)
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "the token in %s is to have %d to %d characters: head -c 24 "
-				      "/dev/urandom | base64 makes one",
-				      path, HTTP_TOKEN_MIN, HTTP_TOKEN_MAX);
-	access->token[size] = '\0';
-	for (ssize_t i = 0; i < size; i++)
-		if (access->token[i] < '!' || access->token[i] > '~')
-			return dhat_error_set(
-				err, EINVAL, DHAT_EXIT_USAGE,
-				"the token in %s is to be one word of printable ASCII", path);
-	return 0;
-}
 
 static int check_remote(const struct http_access *access, const struct http_access_options *options,
 			struct dhat_error *err)
@@ -68,7 +34,8 @@ int http_access_init(struct http_access *access, const struct http_address *addr
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
 				      "--listen-token and --listen-open exclude each other");
 	if (options->token_path)
-		r = read_token(access, options->token_path, err);
+		r = secret_read(options->token_path, HTTP_TOKEN_MIN, HTTP_TOKEN_MAX, access->token,
+				err);
 	if (r == 0 && !address->is_loopback)
 		r = check_remote(access, options, err);
 	return r;

@@ -21,7 +21,7 @@
 
 struct http_access {
 	const struct http_address *address;
-	char token[HTTP_TOKEN_MAX + 1]; /* "": none */
+	char token[HTTP_TOKEN_MAX + 2]; /* "": none */
 	bool is_open;
 };
 

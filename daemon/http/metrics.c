@@ -9,6 +9,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
 #include "proto/profile/verdict.h"
+#include "push_series.h"
 
 struct loss {
 	char *name;
@@ -481,6 +482,7 @@ void metrics_write(const struct metrics *metrics, FILE *file)
 	struct exposition page = { .file = file };
 
 	put_daemon(&page, metrics);
+	push_series_write(&page, metrics->pushes, metrics->push_count);
 	put_target_counts(&page, metrics);
 	put_info(&page, metrics);
 	put_watch_begin(&page, metrics);

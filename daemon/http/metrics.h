@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 
+#include "daemon/push/pusher.h"
 #include "stack_series.h"
 
 #define METRICS_ENDED_NS 900000000000ull /* three scrapes, at the slowest that is usual */
@@ -22,6 +23,8 @@ struct metrics_target; /* private */
 struct metrics {       /* zeroed at first */
 	struct metrics_daemon daemon;
 	uint64_t now_unix_ns;
+	const struct pusher_state *pushes; /* borrowed */
+	size_t push_count;
 
 	/* private */
 	struct metrics_target *targets;

@@ -26,6 +26,7 @@
 struct pages {
 	struct targets *targets;
 	struct symbolizer *symbolizer;
+	struct pusher *pusher;
 	uint64_t started_unix_seconds;
 	struct lane profiles, metrics;
 	atomic_uint differences;
@@ -326,14 +327,19 @@ static int add_metrics(void *gathering_, struct target *target, struct dhat_erro
 	return r;
 }
 
-static int write_metrics(const struct metrics *metrics, char **ret, size_t *ret_size)
+static int write_metrics(struct pages *pages, struct metrics *metrics, char **ret, size_t *ret_size)
 {
-	FILE *file = open_memstream(ret, ret_size);
+	struct pusher_state *pushes;
+	int r = pusher_look(pages->pusher, &pushes, &metrics->push_count);
+	FILE *file = r ? NULL : open_memstream(ret, ret_size);
 
-	if (!file)
-		return -ENOMEM;
-	metrics_write(metrics, file);
-	return fclose(file) ? -ENOMEM : 0;
+	metrics->pushes = pushes;
+	if (file)
+		metrics_write(metrics, file);
+	if (!file || fclose(file))
+		r = -ENOMEM;
+	pusher_states_free(pushes, metrics->push_count);
+	return r;
 }
 
 /* In the lane. */
@@ -353,7 +359,7 @@ static int make_metrics(struct pages *pages, const struct http_request *request,
 	int r = for_each_target(pages, request, add_metrics, &gathering, err);
 
 	if (r == 0)
-		r = write_metrics(&gathering.metrics, &text, &size);
+		r = write_metrics(pages, &gathering.metrics, &text, &size);
 	metrics_deinit(&gathering.metrics);
 	if (r < 0)
 		return r;
@@ -426,7 +432,8 @@ void pages_answer(void *pages, const struct http_request *request, struct http_a
 		    "/snapshot and /healthz");
 }
 
-int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pages **ret)
+int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pusher *pusher,
+	      struct pages **ret)
 {
 	struct pages *pages = calloc(1, sizeof(*pages));
 
@@ -434,6 +441,7 @@ int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pag
 		return -ENOMEM;
 	pages->targets = targets;
 	pages->symbolizer = symbolizer;
+	pages->pusher = pusher;
 	pages->started_unix_seconds = clock_now_ns(CLOCK_REALTIME) / 1000000000;
 	lane_init(&pages->profiles);
 	lane_init(&pages->metrics);

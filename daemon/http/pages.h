@@ -14,6 +14,7 @@
  * names that were looked up for the first time are no measure.)
  */
 #include "daemon/lookup/symbolizer.h"
+#include "daemon/push/pusher.h"
 #include "daemon/target/targets.h"
 #include "server.h"
 
@@ -24,8 +25,9 @@
 
 struct pages;
 
-/* Both are borrowed. */
-int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pages **ret);
+/* All are borrowed. */
+int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pusher *pusher,
+	      struct pages **ret);
 void pages_free(struct pages *pages);
 
 /* For http_server_new(), with struct pages as its context. */

@@ -7,6 +7,7 @@
 #include "plan.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "push_message.h"
 #include "rss.h"
 #include "snapshot.h"
 
@@ -81,6 +82,8 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 	status.is_starting = is_starting;
 	if (error == 0)
 		error = fill_statuses(requests->targets, &status, err);
+	if (error == 0)
+		error = push_message_add(requests->pusher, &status);
 	uname(&kernel);
 	status.tool_version = (char *)DHAT_VERSION;
 	status.kernel = kernel.release;
@@ -95,6 +98,7 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 	for (size_t i = 0; i < status.n_targets; i++)
 		dhat__target_status__free_unpacked(status.targets[i], NULL);
 	free(status.targets);
+	push_message_free(&status);
 	return error;
 }
 

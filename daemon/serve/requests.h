@@ -3,6 +3,7 @@
 #include "control.h"
 #include "daemon/holds/book.h"
 #include "daemon/lookup/symbolizer.h"
+#include "daemon/push/pusher.h"
 #include "daemon/target/targets.h"
 #include "daemon/worker/worker.h"
 
@@ -11,6 +12,7 @@ struct requests_context {
 	struct symbolizer *symbolizer;
 	struct worker *worker;
 	struct holds_book *book; /* daemon/holds/book.h */
+	struct pusher *pusher;
 };
 
 /* For control_new(), with a struct requests_context as its context. */

@@ -139,28 +139,47 @@ static void run_command(struct keeper *keeper, const char *command,
 	texts_free(settings);
 }
 
-void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
-		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason)
+static bool is_news(const struct keeper_reason *reason)
 {
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	bool is_every = strcmp(reason->word, SPOOL_EVERY) == 0;
-	char path[PATH_MAX] = "", headline[HEADLINE_CHARS];
-	struct dhat_error err = { 0 };
+	/* every ten minutes for months is none */
+	return reason->word && strcmp(reason->word, SPOOL_EVERY) != 0;
+}
 
-	if (take(keeper, target, &snapshot, &err)) {
-		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s: the profile of %d is not kept: %s",
-			    reason->text, (int)target_pid(target), err.message);
-		return;
-	}
+static void keep(struct keeper *keeper, const struct watch_settings *settings,
+		 struct target *target, const struct dhat_snapshot *snapshot, uint64_t rss_bytes,
+		 const struct keeper_reason *reason)
+{
+	char path[PATH_MAX] = "", headline[HEADLINE_CHARS];
+
 	save(keeper, settings, target, snapshot, reason->word, path);
-	if (is_every)
-		return; /* every ten minutes for months: nobody's news */
+	if (!is_news(reason))
+		return;
 	headline_of(snapshot, rss_bytes, headline);
 	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "%s: %s%s%s", reason->text, headline,
 		    *path ? "; kept in " : "", path);
 	if (settings->command)
-		run_command(keeper, settings->command, snapshot, rss_bytes, reason, headline,
-			    path);
+		run_command(keeper, settings->command, snapshot, rss_bytes, reason, headline, path);
+}
+
+void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
+		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
+		 struct since **since)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	bool is_pushed = settings->push.url && (reason->is_push || is_news(reason));
+	struct dhat_error err = { 0 };
+
+	if (take(keeper, target, &snapshot, &err)) {
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s: the profile of %d is not kept: %s",
+			    reason->word ? reason->text : "push", (int)target_pid(target),
+			    err.message);
+		return;
+	}
+	if (reason->word)
+		keep(keeper, settings, target, snapshot, rss_bytes, reason);
+	/* last: it changes the profile */
+	if (is_pushed)
+		pusher_add(keeper->options.pusher, &settings->push, snapshot, since);
 }
 
 static void tell(void *context, const char *text)

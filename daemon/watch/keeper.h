@@ -1,9 +1,11 @@
 #pragma once
-/* keeper: a target's profile is kept as a file, told of in a line, and a command is run.
+/* keeper: a target's profile is kept as a file, told of in a line, and pushed; a command is run.
  *
  * For one thread. What fails is said, and nothing else comes of it.
  */
 #include "daemon/lookup/symbolizer.h"
+#include "daemon/push/pusher.h"
+#include "daemon/push/since.h"
 #include "daemon/target/target.h"
 #include "settings.h"
 
@@ -11,13 +13,15 @@ struct keeper;
 
 struct keeper_options { /* borrowed */
 	struct symbolizer *symbolizer;
+	struct pusher *pusher;
 	const char *folder; /* made when the first profile is kept */
 };
 
 /* Why; of several at a time the first gives the file its name. Zeroed at first. */
 struct keeper_reason {
-	const char *word; /* static; NULL: there is none */
+	const char *word; /* static; NULL: there is none, nothing is kept */
 	char text[256];	  /* "rss>2GiB; exit" */
+	bool is_push;	  /* it is to be pushed; so is each that is kept but for SPOOL_EVERY */
 };
 void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text);
 
@@ -25,8 +29,10 @@ int keeper_new(const struct keeper_options *options, struct keeper **ret);
 /* Commands go on. NULL is fine. */
 void keeper_free(struct keeper *keeper);
 
-/* If it is SPOOL_EVERY alone there is no line and no command. rss_bytes 0: not known. */
+/* If it is SPOOL_EVERY alone there is no line and no command. rss_bytes 0: not known. *since: of
+ * the target's profile that was pushed last; NULL at first. */
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
-		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason);
+		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
+		 struct since **since);
 /* Once a second or so: after commands. */
 void keeper_look_after(struct keeper *keeper);

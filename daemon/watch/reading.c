@@ -35,7 +35,7 @@ static void read_group(pid_t pid, struct trigger_reading *reading)
 }
 
 void reading_take(const struct watch_settings *settings, struct target *target,
-			const struct target_glance *glance, struct trigger_reading *ret)
+		  const struct target_glance *glance, struct trigger_reading *ret)
 {
 	bool is_there = glance->state == TARGET_ATTACHED;
 	uint64_t pressure = 0;
@@ -53,4 +53,3 @@ void reading_take(const struct watch_settings *settings, struct target *target,
 	if (is_wanted(settings, TRIGGER_PSI, TRIGGER_PSI, TRIGGER_PSI))
 		set(ret, TRIGGER_PSI, pressure_read(&pressure) == 0, pressure);
 }
-

@@ -21,8 +21,9 @@ struct watched {
 	struct target *target;	      /* a reference */
 	struct trigger_state *states; /* of the triggers of its watch, in their order */
 	struct trigger_state overhead;
-	uint64_t next_every_ns; /* CLOCK_MONOTONIC */
-	bool is_told;		/* recorder_ended() */
+	uint64_t next_every_ns, next_push_ns; /* CLOCK_MONOTONIC */
+	struct since *since;		      /* its last push; NULL: there was none */
+	bool is_told;			      /* recorder_ended() */
 };
 
 struct watch_list {
@@ -78,9 +79,10 @@ static struct watched *find(struct recorder *recorder, const struct target *targ
 	return NULL;
 }
 
-static uint64_t next_every_ns(const struct watch_settings *settings)
+/* 0: never. */
+static uint64_t next_of(uint64_t interval_ns)
 {
-	return settings->every_ns ? clock_now_ns(CLOCK_MONOTONIC) + settings->every_ns : UINT64_MAX;
+	return interval_ns ? clock_now_ns(CLOCK_MONOTONIC) + interval_ns : UINT64_MAX;
 }
 
 /* NULL: no memory. */
@@ -96,7 +98,8 @@ static struct watched *add(struct recorder *recorder, struct target *target)
 	watched = &recorder->watched[recorder->count];
 	*watched = (struct watched){
 		.states = calloc(settings->trigger_count + 1, sizeof(*watched->states)),
-		.next_every_ns = next_every_ns(settings),
+		.next_every_ns = next_of(settings->every_ns),
+		.next_push_ns = next_of(settings->push.every_ns),
 	};
 	if (!watched->states)
 		return NULL;
@@ -109,6 +112,7 @@ static void forget(struct recorder *recorder, struct watched *watched)
 {
 	target_unref(watched->target);
 	free(watched->states);
+	since_free(watched->since);
 	*watched = recorder->watched[--recorder->count];
 }
 
@@ -147,6 +151,17 @@ static void check_overhead(struct recorder *recorder, struct watched *watched,
 		let_go(recorder, settings, watched->target, reading->value[TRIGGER_OVERHEAD]);
 }
 
+static bool is_push_due(const struct watch_settings *settings, struct watched *watched,
+			enum target_state state, uint64_t now_ns)
+{
+	bool is_last = state != TARGET_ATTACHED && settings->push.every_ns;
+
+	if (!is_last && now_ns < watched->next_push_ns)
+		return false;
+	watched->next_push_ns = next_of(settings->push.every_ns);
+	return true;
+}
+
 /* False: it has ended, and there is nothing more to be seen of it. Of an end we are told, too:
  * looked at before that, it would come twice (make soak saw it). */
 static bool look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
@@ -170,12 +185,14 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 	if (is_asked && glance.state == TARGET_ATTACHED)
 		keeper_add_reason(&reason, "signal", "SIGUSR2");
 	if (now_ns >= watched->next_every_ns) {
-		watched->next_every_ns = next_every_ns(settings);
+		watched->next_every_ns = next_of(settings->every_ns);
 		if (glance.state == TARGET_ATTACHED && !reason.word)
 			keeper_add_reason(&reason, SPOOL_EVERY, SPOOL_EVERY);
 	}
-	if (reason.word)
-		keeper_keep(recorder->keeper, settings, watched->target, glance.rss_bytes, &reason);
+	reason.is_push = is_push_due(settings, watched, glance.state, now_ns);
+	if (reason.word || reason.is_push)
+		keeper_keep(recorder->keeper, settings, watched->target, glance.rss_bytes, &reason,
+			    &watched->since);
 	if (glance.state == TARGET_ATTACHED)
 		check_overhead(recorder, watched, &reading, now_ns);
 	return glance.state == TARGET_ATTACHED;
@@ -198,7 +215,9 @@ static void carry_over(const struct watch_settings *before, const struct watch_s
 	free(watched->states);
 	watched->states = states;
 	if (before->every_ns != after->every_ns)
-		watched->next_every_ns = next_every_ns(after);
+		watched->next_every_ns = next_of(after->every_ns);
+	if (before->push.every_ns != after->push.every_ns)
+		watched->next_push_ns = next_of(after->push.every_ns);
 }
 
 static void adopt(struct recorder *recorder, struct watch_list *next)
@@ -269,6 +288,21 @@ static void take_turn(struct recorder *recorder)
 	pthread_mutex_lock(&recorder->lock);
 }
 
+/* What was allocated since the last push would be lost. */
+static void push_last(struct recorder *recorder)
+{
+	const struct keeper_reason reason = { .is_push = true };
+
+	for (size_t i = 0; i < recorder->count; i++) {
+		struct watched *watched = &recorder->watched[i];
+		const struct watch_settings *settings = settings_of(recorder, watched->target);
+
+		if (settings->push.every_ns && target_state_of(watched->target) == TARGET_ATTACHED)
+			keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,
+				    &watched->since);
+	}
+}
+
 static void *record(void *context)
 {
 	struct recorder *recorder = context;
@@ -285,6 +319,7 @@ static void *record(void *context)
 	}
 	take_turn(recorder); /* what has ended until now */
 	pthread_mutex_unlock(&recorder->lock);
+	push_last(recorder);
 	return NULL;
 }
 
@@ -292,7 +327,8 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 		 struct dhat_error *err)
 {
 	struct recorder *recorder = calloc(1, sizeof(*recorder));
-	const struct keeper_options keeper = { options->symbolizer, options->folder };
+	const struct keeper_options keeper = { options->symbolizer, options->pusher,
+					       options->folder };
 	int error;
 
 	if (!recorder)

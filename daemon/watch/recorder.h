@@ -2,8 +2,9 @@
 /* recorder: looks at all targets once a second; keeps a profile of one, says so and runs a command
  * when a trigger of its watch fires; keeps one now and then; lets go of one that costs too much.
  *
- * A thread of its own; nobody waits for it. A target has a watch, by target_watch(); whose settings
- * are what they were when the target was met, and change when recorder_set() says so.
+ * pushes one now and then, and at the end. A thread of its own; nobody waits for it. A target has a
+ * watch, by target_watch(); whose settings are what they were when the target was met, and change
+ * when recorder_set() says so.
  */
 #include "daemon/lookup/symbolizer.h"
 #include "daemon/target/targets.h"
@@ -14,13 +15,14 @@ struct recorder;
 struct recorder_options {
 	struct targets *targets; /* borrowed, as all else here */
 	struct symbolizer *symbolizer;
+	struct pusher *pusher;
 	const char *folder; /* for profiles: made when the first is kept */
 };
 
 int recorder_new(const struct recorder_options *options, struct recorder **ret,
 		 struct dhat_error *err);
-/* Looks at nothing any more; what has ended until now is still kept, if it is to be. NULL is fine.
- */
+/* Looks at nothing any more; what has ended until now is still kept, if it is to be, and what is
+ * watched pushed a last time. NULL is fine. */
 void recorder_stop(struct recorder *recorder);
 void recorder_free(struct recorder *recorder);
 

@@ -18,14 +18,24 @@ int watch_add_trigger(struct watch_settings *settings, const struct trigger *tri
 	return 0;
 }
 
+int watch_settle(struct watch_settings *settings, struct dhat_error *err)
+{
+	return push_settings_settle(&settings->push, settings->trigger_count, err);
+}
+
 int watch_copy(const struct watch_settings *settings, struct watch_settings *ret)
 {
 	*ret = *settings;
 	ret->triggers = NULL;
 	ret->trigger_count = 0;
+	ret->push = (struct push_settings){ 0 };
 	ret->command = settings->command ? strdup(settings->command) : NULL;
 	if (settings->command && !ret->command)
 		return -ENOMEM;
+	if (push_settings_copy(&settings->push, &ret->push)) {
+		watch_deinit(ret);
+		return -ENOMEM;
+	}
 	for (size_t i = 0; i < settings->trigger_count; i++)
 		if (watch_add_trigger(ret, &settings->triggers[i])) {
 			watch_deinit(ret);
@@ -38,5 +48,6 @@ void watch_deinit(struct watch_settings *settings)
 {
 	free(settings->triggers);
 	free(settings->command);
+	push_settings_deinit(&settings->push);
 	*settings = (struct watch_settings){ 0 };
 }

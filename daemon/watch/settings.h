@@ -1,6 +1,7 @@
 #pragma once
 /* settings: what is to be done about the targets of one watch: the command line's, or a section's.
  */
+#include "daemon/push/settings.h"
 #include "trigger.h"
 
 struct watch_settings {
@@ -10,6 +11,7 @@ struct watch_settings {
 	uint64_t every_ns;     /* 0: profiles are kept for a reason only */
 	uint32_t keep;	       /* files of a program, see spool.h; 0: WATCH_KEEP */
 	uint64_t max_overhead; /* hundredths of a percent of a core; 0: no bound */
+	struct push_settings push;
 };
 #define WATCH_KEEP 24
 #define WATCH_TRIGGERS_MAX 32
@@ -19,8 +21,10 @@ struct watch_settings {
 /* Is there anything to be written? */
 static inline bool watch_keeps(const struct watch_settings *settings)
 {
-	return settings->trigger_count || settings->every_ns;
+	return settings->trigger_count || settings->every_ns || settings->push.url;
 }
+/* Once all is given: see push_settings_settle(). */
+int watch_settle(struct watch_settings *settings, struct dhat_error *err);
 /* -E2BIG: beyond WATCH_TRIGGERS_MAX. */
 int watch_add_trigger(struct watch_settings *settings, const struct trigger *trigger);
 int watch_copy(const struct watch_settings *settings, struct watch_settings *ret);

@@ -15,6 +15,13 @@ enum {
 	KEY_KEEP,
 	KEY_RECORD,
 	KEY_MAX_OVERHEAD,
+	KEY_PUSH,
+	KEY_PUSH_EVERY,
+	KEY_PUSH_AS,
+	KEY_PUSH_TOKEN,
+	KEY_PUSH_CA,
+	KEY_PUSH_TENANT,
+	KEY_PUSH_SPOOL,
 };
 
 static const struct argp_option options[] = {
@@ -31,6 +38,20 @@ static const struct argp_option options[] = {
 	  "Keep them here (default: $STATE_DIRECTORY, else " WATCH_DEFAULT_FOLDER ")", 5 },
 	{ "max-overhead", KEY_MAX_OVERHEAD, "PERCENT", 0,
 	  "Detach from a process that costs more of a core than this, such as 3%, for 30 s", 5 },
+	{ "push", KEY_PUSH, "URL", 0,
+	  "Send profiles to Pyroscope, Grafana Alloy, Parca or a store of JSON lines: each that a "
+	  "trigger keeps, and those of --push-every",
+	  8 },
+	{ "push-every", KEY_PUSH_EVERY, "DURATION", 0, "Send one each so often, such as 1m", 8 },
+	{ "push-as", KEY_PUSH_AS, "FORM", 0,
+	  "What is there: " PUSH_FORM_NAMES " (default: as the URL's path tells)", 8 },
+	{ "push-token", KEY_PUSH_TOKEN, "FILE", 0,
+	  "Show the token in FILE there: as a bearer's, or as password of the URL's user", 8 },
+	{ "push-ca", KEY_PUSH_CA, "FILE", 0,
+	  "Trust the authorities in FILE (PEM) instead of the system's", 8 },
+	{ "push-tenant", KEY_PUSH_TENANT, "NAME", 0, "Send it as this tenant (X-Scope-OrgID)", 8 },
+	{ "push-spool", KEY_PUSH_SPOOL, "SIZE", 0,
+	  "What waits on disk while nobody is there: at most so much (default 256M)", 8 },
 	{ 0 },
 };
 
@@ -91,6 +112,71 @@ static int parse_max_overhead(struct argp_state *state, struct watch_settings *s
 	return EINVAL;
 }
 
+/* ---- where to ------------------------------------------------------------------------------ */
+
+static int parse_text(const char *arg, char **ret)
+{
+	free(*ret);
+	*ret = strdup(arg);
+	return *ret ? 0 : ENOMEM;
+}
+
+static int parse_push_every(struct argp_state *state, struct push_settings *push, const char *arg)
+{
+	if (dhat_parse_duration(arg, &push->every_ns) == 0)
+		return 0;
+	argp_error(state, "--push-every %s: a duration is wanted, such as 15s, 1m or 1h", arg);
+	return EINVAL;
+}
+
+static int parse_push_as(struct argp_state *state, struct push_settings *push, const char *arg)
+{
+	if (push_form_of_name(arg, &push->form) == 0)
+		return 0;
+	argp_error(state, "--push-as %s: there are " PUSH_FORM_NAMES, arg);
+	return EINVAL;
+}
+
+static int parse_push_tenant(struct argp_state *state, struct push_settings *push, const char *arg)
+{
+	for (const char *c = arg; *c; c++)
+		if (*c <= ' ' || *c > '~') {
+			argp_error(state, "--push-tenant %s: printable ASCII is wanted", arg);
+			return EINVAL;
+		}
+	return parse_text(arg, &push->tenant);
+}
+
+static int parse_push_spool(struct argp_state *state, struct push_settings *push, const char *arg)
+{
+	if (dhat_parse_size(arg, &push->spool_bytes) == 0 && push->spool_bytes >= PUSH_SPOOL_LEAST)
+		return 0;
+	argp_error(state, "--push-spool %s: a size is wanted, 1M at least", arg);
+	return EINVAL;
+}
+
+static error_t parse_push(int key, char *arg, struct argp_state *state, struct push_settings *push)
+{
+	switch (key) {
+	case KEY_PUSH:
+		return parse_text(arg, &push->url);
+	case KEY_PUSH_EVERY:
+		return parse_push_every(state, push, arg);
+	case KEY_PUSH_AS:
+		return parse_push_as(state, push, arg);
+	case KEY_PUSH_TOKEN:
+		return parse_text(arg, &push->token_path);
+	case KEY_PUSH_CA:
+		return parse_text(arg, &push->ca_path);
+	case KEY_PUSH_TENANT:
+		return parse_push_tenant(state, push, arg);
+	case KEY_PUSH_SPOOL:
+		return parse_push_spool(state, push, arg);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct watch_options *watch = state->input;
@@ -110,7 +196,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_MAX_OVERHEAD:
 		return parse_max_overhead(state, &watch->settings, arg);
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_push(key, arg, state, &watch->settings.push);
 	}
 }
 

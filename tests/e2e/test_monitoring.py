@@ -7,9 +7,10 @@ from monitoring import CONFIG, METRIC, RULES, dashboard_queries, metrics_of_dash
 from test_http import Curl, url_of
 
 
-def test_they_ask_for_what_there_is(daemon):
+def test_they_ask_for_what_there_is(daemon, tmp_path):
     """Each metric that a panel or a rule names is on the page, and each that dhatd has is in the manual."""
-    page = Curl(url_of(daemon("serve", "--listen", "127.0.0.1:0")) + "metrics").text
+    page = Curl(url_of(daemon("serve", "--listen", "127.0.0.1:0", "--record", tmp_path, "--push", "http://127.0.0.1:9", "--push-every", "1h"))
+                + "metrics").text
     exported = set(re.findall(r"^# TYPE (\S+)", page, re.M))
     assert len(metrics_of_dashboard()) >= 10 and metrics_of_dashboard() <= exported
     assert len(metrics_of_rules()) >= 4 and metrics_of_rules() <= exported
@@ -29,7 +30,7 @@ def test_configuration(tmp_path):
         (tmp_path / path.name).write_text(path.read_text().replace("/etc/prometheus/dhatd.token", str(tmp_path / "token")))
     (tmp_path / "token").write_text("x")
     done = subprocess.run(["promtool", "check", "config", tmp_path / CONFIG.name], capture_output=True, text=True)
-    assert done.returncode == 0 and "8 rules" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "10 rules" in done.stdout, done.stdout + done.stderr
 
 
 def test_queries_of_the_dashboard(tmp_path):
