@@ -116,7 +116,8 @@ static bool is_small(const struct dhat_holder *holder, const struct dhat_holder_
 }
 
 static void print_chains(struct screen *screen, const struct dhat_rendering *table,
-			 const struct dhat_holder *holder, bool has_all)
+			 const struct dhat_holders *holders, const struct dhat_holder *holder,
+			 bool has_all)
 {
 	uint64_t others = holder->held.blocks + holder->unknown.blocks;
 
@@ -126,7 +127,7 @@ static void print_chains(struct screen *screen, const struct dhat_rendering *tab
 
 		if (i && !has_all && is_small(holder, chain))
 			continue;
-		text = dhat_holder_chain_text(table, holder, chain);
+		text = dhat_holder_chain_text(table, holders, holder, chain);
 		print_line(screen, MARK_NONE, text ? text : "?");
 		others -= chain->held.blocks < others ? chain->held.blocks : others;
 	}
@@ -139,9 +140,48 @@ static void print_chains(struct screen *screen, const struct dhat_rendering *tab
 	}
 }
 
+#define CYCLES_SHOWN 3 /* of a row */
+
+static void print_cycles(struct screen *screen, const struct dhat_rendering *table,
+			 const struct dhat_holders *holders, const struct dhat_holder *holder,
+			 bool has_all)
+{
+	const char *cure = NULL;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < holders->cycle_count && (has_all || shown < CYCLES_SHOWN); i++) {
+		const struct dhat_holder_cycle *cycle = &holders->cycles[i];
+		_cleanup_free_ char *text = NULL;
+
+		if (!dhat_holder_is_in_cycle(holder, cycle))
+			continue;
+		text = dhat_holder_cycle_text(table, holders, cycle);
+		print_line(screen, MARK_NONE, text ? text : "?");
+		cure = cure ? cure : dhat_holder_cure(table, cycle);
+		shown++;
+	}
+	if (cure)
+		print_line(screen, MARK_DIM, cure);
+}
+
+/* Less is the tag of a pointer, as often as not, or a head that somebody put in front. */
+#define INSIDE_BYTES 32
+
+static bool is_part_told(const struct dhat_holder *holder)
+{
+	return holder->from_inside.bytes * 100 > holder->held.bytes &&
+	       (!holder->into.is_known || holder->into.at >= INSIDE_BYTES);
+}
+
 static void print_sums(struct screen *screen, const struct dhat_holder *holder)
 {
 	char text[256];
+
+	if (is_part_told(holder)) {
+		_cleanup_free_ char *inside = dhat_holder_inside_text(holder);
+
+		print_line(screen, MARK_NONE, inside ? inside : "?");
+	}
 
 	if (holder->unseen.blocks) {
 		snprintf(text, sizeof(text),
@@ -165,10 +205,10 @@ static void print_sums(struct screen *screen, const struct dhat_holder *holder)
 }
 
 static void print_row(struct screen *screen, const struct holds_options *wanted,
-		      const struct dhat_rendering *table, const struct dhat_holder *holder,
-		      size_t number)
+		      const struct dhat_rendering *table, const struct dhat_holders *holders,
+		      const struct dhat_holder *holder, size_t number)
 {
-	_cleanup_free_ char *name = dhat_holder_name(table, holder->point);
+	_cleanup_free_ char *name = dhat_holder_typed_name(table, holders, holder->point);
 	char text[4096];
 
 	fprintf(screen->file, "\n%4zu. ", number);
@@ -180,7 +220,8 @@ static void print_row(struct screen *screen, const struct holds_options *wanted,
 
 		print_line(screen, MARK_BAD, lost ? lost : "lost");
 	}
-	print_chains(screen, table, holder, wanted->site != NULL);
+	print_cycles(screen, table, holders, holder, wanted->site != NULL);
+	print_chains(screen, table, holders, holder, wanted->site != NULL);
 	print_sums(screen, holder);
 }
 
@@ -210,7 +251,7 @@ static int print(const struct holds_options *wanted, const struct dhat_rendering
 			more++;
 			continue;
 		}
-		print_row(&screen, wanted, table, &holders->list[i], i + 1);
+		print_row(&screen, wanted, table, holders, &holders->list[i], i + 1);
 		listed++;
 	}
 	if (more)
@@ -244,18 +285,67 @@ static struct json_object *name_as_json(const struct dhat_rendering *table,
 	return dhat_json_string(name ? name : "");
 }
 
+/* null: not known. */
+static struct json_object *place_as_json(const struct dhat_holder_place *place)
+{
+	struct json_object *object = place->is_known ? json_object_new_object() : NULL;
+
+	if (!object)
+		return NULL;
+	json_object_object_add(object, "at", json_object_new_uint64(place->at));
+	json_object_object_add(object, "of", place->of ? json_object_new_uint64(place->of) : NULL);
+	return object;
+}
+
+static struct json_object *places_as_json(const struct dhat_holder_link *links, size_t count)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(list, place_as_json(&links[i].place));
+	return list;
+}
+
+static struct json_object *links_as_json(const struct dhat_rendering *table,
+					 const struct dhat_holder_link *links, size_t count)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(list, name_as_json(table, links[i].row));
+	return list;
+}
+
+static struct json_object *cycle_as_json(const struct dhat_rendering *table,
+					 const struct dhat_holder_cycle *cycle)
+{
+	const char *cure = dhat_holder_cure(table, cycle);
+	struct json_object *object = json_object_new_object();
+
+	put_sum(object, "lost", &cycle->lost);
+	json_object_object_add(object, "links",
+			       links_as_json(table, cycle->links, cycle->link_count));
+	json_object_object_add(object, "places", places_as_json(cycle->links, cycle->link_count));
+	json_object_object_add(object, "is_cut", json_object_new_boolean(cycle->is_cut));
+	json_object_object_add(object, "length", json_object_new_int64(cycle->length));
+	json_object_object_add(object, "cure", cure ? dhat_json_string(cure) : NULL);
+	return object;
+}
+
 static struct json_object *chain_as_json(const struct dhat_rendering *table,
 					 const struct dhat_holder_chain *chain)
 {
-	struct json_object *object = json_object_new_object(), *links = json_object_new_array();
+	struct json_object *object = json_object_new_object();
 
 	put_sum(object, "held", &chain->held);
 	json_object_object_add(object, "is_unknown", json_object_new_boolean(chain->is_unknown));
 	json_object_object_add(object, "is_past_end", json_object_new_boolean(chain->is_past_end));
 	json_object_object_add(object, "is_tagged", json_object_new_boolean(chain->is_tagged));
-	for (size_t i = 0; i < chain->link_count; i++)
-		json_object_array_add(links, name_as_json(table, chain->links[i]));
-	json_object_object_add(object, "links", links);
+	json_object_object_add(object, "links",
+			       links_as_json(table, chain->links, chain->link_count));
+	json_object_object_add(object, "places", places_as_json(chain->links, chain->link_count));
+	json_object_object_add(object, "self", place_as_json(&chain->self));
+	json_object_object_add(object, "in_root", dhat_json_string(chain->in_root));
 	json_object_object_add(object, "root",
 			       chain->root ? dhat_json_string(chain->root->name) : NULL);
 	json_object_object_add(object, "root_kind",
@@ -276,10 +366,12 @@ static struct json_object *row_as_json(const struct dhat_rendering *table,
 		{ "unknown", &holder->unknown },     { "lost", &holder->lost },
 		{ "unseen", &holder->unseen },	     { "past_end", &holder->past_end },
 		{ "in_cycles", &holder->in_cycles }, { "under_lost", &holder->under_lost },
-		{ "retained", &holder->retained },
+		{ "retained", &holder->retained },   { "from_inside", &holder->from_inside },
 	};
 
 	json_object_object_add(object, "name", name_as_json(table, holder->point));
+	json_object_object_add(object, "type", dhat_json_string(holder->type));
+	json_object_object_add(object, "into", place_as_json(&holder->into));
 	for (size_t i = 0; i < ARRAY_SIZE(sums); i++)
 		put_sum(object, sums[i].name, sums[i].sum);
 	json_object_object_add(object, "withdrawn_blocks",
@@ -294,6 +386,7 @@ static int print_json(const struct holds_options *wanted, const struct dhat_rend
 		      const struct dhat_holders *holders)
 {
 	struct json_object *object = json_object_new_object(), *rows = json_object_new_array();
+	struct json_object *cycles = json_object_new_array();
 	size_t listed = 0;
 	int r;
 
@@ -306,6 +399,9 @@ static int print_json(const struct holds_options *wanted, const struct dhat_rend
 		listed++;
 	}
 	json_object_object_add(object, "rows", rows);
+	for (size_t i = 0; i < holders->cycle_count; i++)
+		json_object_array_add(cycles, cycle_as_json(table, &holders->cycles[i]));
+	json_object_object_add(object, "cycles", cycles);
 	r = dhat_json_put(stdout, object);
 	fputc('\n', stdout);
 	json_object_put(object);

@@ -7,6 +7,8 @@
 #include <time.h>
 
 #include "book.h"
+#include "details.h"
+#include "losses.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/texts.h"
@@ -34,6 +36,11 @@ void holds_free(struct holds *holds)
 		return;
 	for (uint32_t i = 0; i < holds->root_count; i++)
 		free(holds->roots[i].name);
+	for (uint32_t i = 0; i < holds->site_count; i++)
+		free(holds->sites[i].type);
+	for (uint32_t i = 0; i < holds->chain_count; i++)
+		free(holds->chains[i].in_root);
+	free(holds->cycles);
 	free(holds->roots);
 	free(holds->sites);
 	free(holds->chains);
@@ -264,6 +271,37 @@ static bool knows_before(const struct target_copy *copy)
 	return true;
 }
 
+/* All sums are of what was born since. */
+static void leave_out_older(struct finding *finding)
+{
+	struct scan_once *scan = &finding->scan;
+
+	for (size_t i = 0; i < scan->block_count; i++)
+		if (scan->blocks[i].birth_ns < finding->holds->since_ns)
+			scan->blocks[i].flags |= REACH_BLOCK_UNASKED;
+}
+
+/* What is no more than pleasant to know is left out where it cannot be had. */
+static int summarise(struct finding *finding)
+{
+	_cleanup_(losses_deinit) struct losses losses = { 0 };
+	_cleanup_(details_deinit) struct details details = { 0 };
+	const struct reach_graph *graph = &finding->scan.graph;
+	const struct holds_asking *asking = finding->asking;
+	bool has_details = false;
+	int r = losses_find(graph, &finding->mark,
+			    finding->holds->refusals ? NULL : &finding->candidates, finding->watch,
+			    &losses);
+
+	if (r == 0)
+		has_details = details_find(&finding->scan, &finding->mark, &losses,
+					   &finding->copy->identity, asking->worker,
+					   asking->symbolizer, &details) == 0;
+	return r ? r
+		 : summary_make(graph, &finding->mark, &losses, finding->watch,
+				has_details ? &details : NULL, finding->holds);
+}
+
 static int answer(struct finding *finding)
 {
 	struct holds *holds = finding->holds;
@@ -271,6 +309,7 @@ static int answer(struct finding *finding)
 
 	reach_graph_forget_names(&finding->scan.graph);
 	reach_mark_deinit(&finding->mark);
+	leave_out_older(finding);
 	if (r == 0)
 		r = root_names_give(&finding->scan, &finding->copy->identity,
 				    knows_before(finding->copy), finding->asking->symbolizer);
@@ -281,9 +320,7 @@ static int answer(struct finding *finding)
 	if (r == 0 && !holds->refusals)
 		r = judge_candidates(finding);
 	if (r == 0)
-		r = summary_make(&finding->scan.graph, &finding->mark,
-				 holds->refusals ? NULL : &finding->candidates, finding->watch,
-				 holds);
+		r = summarise(finding);
 	if (r)
 		return r;
 	holds->took_ns = clock_now_ns(CLOCK_MONOTONIC) - holds->first_scan_ns;

@@ -9,6 +9,7 @@
  * block: that is counted by site, here within one answer, and by the book (book.h) from one to the
  * next.
  */
+#include "pointer_places.h"
 #include "scan_once.h"
 
 #define HOLDS_MIN_SCANS 3
@@ -25,6 +26,11 @@ struct holds_sum {
 	uint64_t bytes, blocks;
 };
 
+struct holds_link {
+	uint32_t point;
+	struct place place; /* where in its blocks the pointer to the link before stands */
+};
+
 struct holds_chain {
 	enum reach_level level;
 	struct holds_sum held;
@@ -34,6 +40,16 @@ struct holds_chain {
 	uint32_t root;	     /* in roots */
 	bool is_cut;	     /* there are more links */
 	uint64_t root_words; /* that lead from the root into the last link */
+	struct place self;   /* where in blocks of the site the pointer to the next one stands */
+	char *in_root;	     /* where in the root the pointer stands: "+16"; NULL: not known */
+};
+
+struct holds_cycle { /* of lost blocks */
+	struct holds_sum lost;
+	uint32_t first_link,
+		link_count; /* in links; each points to the next, the last to the first */
+	uint32_t length;    /* blocks of the shortest; 1: it points to itself */
+	bool is_cut;
 };
 
 struct holds_site {
@@ -41,8 +57,11 @@ struct holds_site {
 	struct holds_sum held, past, unknown, lost;
 	struct holds_sum unseen;	   /* nothing was seen to hold them, but lost is not said */
 	struct holds_sum in_cycles, under; /* of the lost ones; the rest nothing points to */
-	struct holds_sum retained;	   /* with what only it holds; 0: not known */
-	uint64_t withdrawn; /* blocks that were said to be lost, and were freed or reached */
+	struct holds_sum inside;   /* of the held ones: only by pointers to further in ... */
+	struct place into;	   /* ... to where in them */
+	char *type;		   /* of its blocks, as the program calls it; NULL: not known */
+	struct holds_sum retained; /* with what only it holds; 0: not known */
+	uint64_t withdrawn;	   /* blocks that were said to be lost, and were freed or reached */
 	uint32_t first_chain, chain_count;
 };
 
@@ -55,13 +74,15 @@ struct holds_root {
 struct holds { /* as of the last scan */
 	struct holds_site *sites;
 	struct holds_chain *chains;
-	uint32_t *links;
+	struct holds_link *links;
+	struct holds_cycle *cycles; /* the largest first */
 	struct holds_root *roots;
-	uint32_t site_count, chain_count, link_count, root_count;
+	uint32_t site_count, chain_count, link_count, root_count, cycle_count;
 	size_t chain_room, link_room;
 	struct holds_sum held, unknown, lost, unseen;
 	uint64_t took_ns, last_scan_ns, read_bytes;
 	uint64_t first_scan_ns; /* when it began, CLOCK_MONOTONIC */
+	uint64_t since_ns;	/* all sums are of blocks born since; 0: of all */
 	uint32_t scans;
 	uint64_t
 		dropped; /* candidates of the first scan that were freed or reached in later ones */

@@ -71,16 +71,21 @@ static void describe_thread(const struct naming *naming, size_t thread, const ch
 	snprintf(ret, NAME_CHARS, "%s thread %s", what, name);
 }
 
-/* The thread whose local memory is in this area: the main one's is in a mapping of its own, others'
- * at the upper end of their stacks. */
-static size_t thread_with_local(const struct naming *naming, const struct layout_area *area)
+/* The main thread's local memory is below what its register points to, and the thread's own record
+ * above; the kernel makes one mapping of it and of what was mapped beside it. (Others' is at the
+ * upper end of their stacks.) How far it goes is a bound: libraries ask for less together. */
+#define LOCAL_BELOW_BYTES 16384u
+#define LOCAL_ABOVE_BYTES 4096u
+
+static size_t thread_with_local(const struct naming *naming, uint64_t addr)
 {
 	size_t i = 0;
 
-	while (area && i < naming->scan->thread_count &&
-	       naming->scan->threads[i].local_base - area->start >= area->end - area->start)
+	while (i < naming->scan->thread_count &&
+	       addr - (naming->scan->threads[i].local_base - LOCAL_BELOW_BYTES) >=
+		       LOCAL_BELOW_BYTES + LOCAL_ABOVE_BYTES)
 		i++;
-	return area ? i : naming->scan->thread_count;
+	return i;
 }
 
 /* The thread whose stack pointer is the last one below; they are in this order. */
@@ -222,7 +227,7 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 		snprintf(ret, NAME_CHARS, "shared memory%s%.400s", *path ? " " : "", path);
 		return;
 	case REACH_MAPPING:
-		thread = thread_with_local(naming, layout_find(&naming->scan->layout, root->addr));
+		thread = thread_with_local(naming, root->addr);
 		if (thread < naming->scan->thread_count) {
 			describe_thread(naming, thread, "the thread-local memory of", ret);
 			return;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/reach/lost.h"
 #include "daemon/reach/retained.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -15,21 +14,20 @@
 struct summary {
 	const struct reach_graph *graph;
 	const struct reach_mark *mark;
-	const struct candidates *lost;
+	const struct losses *losses;
 	const struct book_watch *watch;
+	const struct details *details;
 	struct holds *holds;
 	uint32_t *site_of_point; /* NONE */
 	uint32_t *root_of_name;	 /* NONE */
 	uint32_t point_count, name_count;
 	size_t site_room, root_room;
-	uint32_t *lost_blocks, lost_count;
 };
 
 static void summary_deinit(struct summary *summary)
 {
 	free(summary->site_of_point);
 	free(summary->root_of_name);
-	free(summary->lost_blocks);
 }
 
 static void count(struct holds_sum *sum, uint64_t bytes)
@@ -57,13 +55,22 @@ static int prepare(struct summary *summary)
 	summary->name_count = REACH_NAME_OTHER(graph) + 1;
 	summary->site_of_point = none_list(summary->point_count);
 	summary->root_of_name = none_list(summary->name_count);
-	summary->lost_blocks = malloc((summary->lost ? summary->lost->count + 1 : 1) *
-				      sizeof(*summary->lost_blocks));
-	return summary->site_of_point && summary->root_of_name && summary->lost_blocks ? 0
-										       : -ENOMEM;
+	return summary->site_of_point && summary->root_of_name ? 0 : -ENOMEM;
 }
 
 /* ---- sites ---------------------------------------------------------------------------------- */
+
+static void describe_site(const struct summary *summary, struct holds_site *site)
+{
+	const struct details *details = summary->details;
+	const struct site_places *places =
+		details ? pointer_places_of_site(&details->places, site->point) : NULL;
+	const char *type = details ? details_type(details, site->point) : NULL;
+
+	site->type = type ? strdup(type) : NULL; /* without memory: not known */
+	if (places)
+		site->into = places->inside;
+}
 
 static struct holds_site *site_of(struct summary *summary, uint32_t point)
 {
@@ -78,17 +85,12 @@ static struct holds_site *site_of(struct summary *summary, uint32_t point)
 			.point = point,
 			.withdrawn = summary->watch ? book_withdrawn(summary->watch, point) : 0,
 		};
+		describe_site(summary, &holds->sites[*site]);
 	}
 	return &holds->sites[*site];
 }
 
-static bool is_lost(const struct summary *summary, const struct holds_site *site,
-		    const struct reach_block *block)
-{
-	return summary->lost && !site->withdrawn && candidates_have(summary->lost, block);
-}
-
-static int count_block(struct summary *summary, uint32_t i)
+static int count_block(struct summary *summary, uint32_t i, bool is_lost)
 {
 	const struct reach_block *block = &summary->graph->blocks[i];
 	struct holds_site *site = site_of(summary, block->point);
@@ -103,16 +105,12 @@ static int count_block(struct summary *summary, uint32_t i)
 	case REACH_HELD:
 		count(&site->held, block->size_bytes);
 		count(&holds->held, block->size_bytes);
+		if (summary->details && summary->details->inside[i])
+			count(&site->inside, block->size_bytes);
 		return 0;
 	case REACH_UNREACHED:
-		if (is_lost(summary, site, block)) {
-			count(&site->lost, block->size_bytes);
-			count(&holds->lost, block->size_bytes);
-			summary->lost_blocks[summary->lost_count++] = i;
-		} else {
-			count(&site->unseen, block->size_bytes);
-			count(&holds->unseen, block->size_bytes);
-		}
+		count(is_lost ? &site->lost : &site->unseen, block->size_bytes);
+		count(is_lost ? &holds->lost : &holds->unseen, block->size_bytes);
 		return 0;
 	default:
 		count(&site->unknown, block->size_bytes);
@@ -123,27 +121,77 @@ static int count_block(struct summary *summary, uint32_t i)
 
 static int count_blocks(struct summary *summary)
 {
+	const struct losses *losses = summary->losses;
+	uint32_t lost = 0;
 	int r = 0;
 
-	for (uint32_t i = 0; i < summary->graph->count && r == 0; i++)
-		if (!(summary->graph->blocks[i].flags & REACH_BLOCK_GONE))
-			r = count_block(summary, i);
+	for (uint32_t i = 0; i < summary->graph->count && r == 0; i++) {
+		bool is_lost = lost < losses->count && losses->blocks[lost] == i;
+
+		lost += is_lost;
+		if (!(summary->graph->blocks[i].flags & REACH_BLOCK_UNCOUNTED))
+			r = count_block(summary, i, is_lost);
+	}
 	return r;
 }
 
-static int count_lost(struct summary *summary)
+static void count_lost(struct summary *summary)
 {
-	_cleanup_free_ uint8_t *kinds = NULL;
-	int r = reach_lost_kinds(summary->graph, summary->lost_blocks, summary->lost_count, &kinds);
+	const struct losses *losses = summary->losses;
 
-	for (uint32_t i = 0; i < summary->lost_count && r == 0; i++) {
-		const struct reach_block *block = &summary->graph->blocks[summary->lost_blocks[i]];
-		struct holds_site *site = site_of(summary, block->point);
+	for (uint32_t i = 0; i < losses->count; i++) {
+		const struct reach_block *block = &summary->graph->blocks[losses->blocks[i]];
+		struct holds_site *site;
 
-		if (kinds[i] == REACH_LOST_CYCLE)
+		if (block->flags & REACH_BLOCK_UNCOUNTED)
+			continue;
+		site = site_of(summary, block->point);
+		if (losses->kinds[i] == REACH_LOST_CYCLE)
 			count(&site->in_cycles, block->size_bytes);
-		else if (kinds[i] == REACH_LOST_UNDER)
+		else if (losses->kinds[i] == REACH_LOST_UNDER)
 			count(&site->under, block->size_bytes);
+	}
+}
+
+static int add_link(struct summary *summary, uint32_t point, const struct place *place)
+{
+	struct holds *holds = summary->holds;
+
+	if (array_make_room(&holds->links, &holds->link_room, holds->link_count))
+		return -ENOMEM;
+	holds->links[holds->link_count++] =
+		(struct holds_link){ point, place ? *place : (struct place){ 0 } };
+	return 0;
+}
+
+/* Those whose blocks are asked for. */
+static int add_cycles(struct summary *summary)
+{
+	const struct losses *losses = summary->losses;
+	struct holds *holds = summary->holds;
+	int r = 0;
+
+	holds->cycles = calloc(losses->cycle_count + 1ul, sizeof(*holds->cycles));
+	if (!holds->cycles)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < losses->cycle_count && r == 0; i++) {
+		const struct reach_cycle *from = &losses->cycles[i];
+
+		if (!from->blocks)
+			continue;
+		holds->cycles[holds->cycle_count++] = (struct holds_cycle){
+			.lost = { from->bytes, from->blocks },
+			.first_link = holds->link_count,
+			.link_count = from->link_count,
+			.length = from->length,
+			.is_cut = from->is_cut,
+		};
+		for (uint32_t j = 0; j < from->link_count && r == 0; j++)
+			r = add_link(summary, from->sites[j],
+				     summary->details
+					     ? &summary->details->places
+							.cycles[i * REACH_MAX_CYCLE_LINKS + j]
+					     : NULL);
 	}
 	return r;
 }
@@ -172,6 +220,22 @@ static int root_of(struct summary *summary, uint32_t name, uint32_t *ret)
 	return 0;
 }
 
+static const struct chain_places *chain_places(const struct summary *summary,
+					       const struct reach_chain *chain)
+{
+	return summary->details ? pointer_places_of_chain(&summary->details->places,
+							  chain - summary->mark->chains)
+				: NULL;
+}
+
+/* Without memory it is not known. */
+static char *copy_in_root(const struct summary *summary, const struct chain_places *places)
+{
+	const char *in_root = places ? details_in_root(summary->details, places) : NULL;
+
+	return in_root ? strdup(in_root) : NULL;
+}
+
 static int add_chain(struct summary *summary, const struct reach_chain *from)
 {
 	const struct reach_chain *chains = summary->mark->chains, *link = from;
@@ -183,12 +247,13 @@ static int add_chain(struct summary *summary, const struct reach_chain *from)
 		.first_link = holds->link_count,
 		.root_words = from->entries,
 	};
+	const struct chain_places *places = chain_places(summary, from);
 	int r = 0;
 
-	for (link = &chains[from->parent]; !link->is_root; link = &chains[link->parent]) {
-		if (array_make_room(&holds->links, &holds->link_room, holds->link_count))
-			return -ENOMEM;
-		holds->links[holds->link_count++] = link->site;
+	chain.self = places ? places->self : (struct place){ 0 };
+	for (link = &chains[from->parent]; !link->is_root && r == 0; link = &chains[link->parent]) {
+		r = add_link(summary, link->site, places ? &places->holder : NULL);
+		places = chain_places(summary, link);
 		chain.link_count++;
 		chain.root_words = link->entries;
 	}
@@ -198,9 +263,11 @@ static int add_chain(struct summary *summary, const struct reach_chain *from)
 		r = root_of(summary, link->site, &chain.root);
 	if (r == 0 && array_make_room(&holds->chains, &holds->chain_room, holds->chain_count))
 		r = -ENOMEM;
-	if (r == 0)
-		holds->chains[holds->chain_count++] = chain;
-	return r;
+	if (r)
+		return r;
+	chain.in_root = copy_in_root(summary, places);
+	holds->chains[holds->chain_count++] = chain;
+	return 0;
 }
 
 static int compare_chains(const void *a_, const void *b_, void *mark_)
@@ -266,20 +333,28 @@ static int add_retained(struct summary *summary)
 }
 
 int summary_make(const struct reach_graph *graph, const struct reach_mark *mark,
-		 const struct candidates *lost, const struct book_watch *watch, struct holds *ret)
+		 const struct losses *losses, const struct book_watch *watch,
+		 const struct details *details, struct holds *ret)
 {
 	_cleanup_(summary_deinit) struct summary summary = {
-		.graph = graph, .mark = mark, .lost = lost, .watch = watch, .holds = ret
+		.graph = graph,
+		.mark = mark,
+		.losses = losses,
+		.watch = watch,
+		.details = details,
+		.holds = ret,
 	};
 	int r = prepare(&summary);
 
 	if (r == 0)
 		r = count_blocks(&summary);
-	if (r == 0)
-		r = count_lost(&summary);
+	if (r == 0) {
+		count_lost(&summary);
+		r = add_cycles(&summary);
+	}
 	if (r == 0)
 		r = add_chains(&summary);
-	if (r == 0)
+	if (r == 0 && !ret->since_ns)
 		r = add_retained(&summary);
 	return r;
 }

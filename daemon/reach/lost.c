@@ -21,22 +21,22 @@ struct search {
 	uint32_t *open, open_count;
 	uint32_t numbers;
 	uint8_t *kinds;
+	uint32_t *parts;
 };
 
-/* count: the block is not lost. */
-static uint32_t find_lost(const struct search *search, uint32_t block)
+uint32_t reach_lost_find(const uint32_t *lost, uint32_t count, uint32_t block)
 {
-	uint32_t low = 0, high = search->count;
+	uint32_t low = 0, high = count;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (search->lost[middle] < block)
+		if (lost[middle] < block)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < search->count && search->lost[low] == block ? low : search->count;
+	return low < count && lost[low] == block ? low : count;
 }
 
 static void open_node(struct search *search, uint32_t at, uint32_t caller)
@@ -65,6 +65,7 @@ static void close_part(struct search *search, uint32_t first)
 	do {
 		at = search->open[--search->open_count];
 		search->nodes[at].is_open = false;
+		search->parts[at] = first;
 		if (is_cycle)
 			raise(&search->kinds[at], REACH_LOST_CYCLE);
 	} while (at != first);
@@ -75,8 +76,9 @@ static uint32_t step(struct search *search, uint32_t at)
 {
 	struct node *node = &search->nodes[at];
 	uint32_t edge = search->graph->found.edges[node->next++];
-	uint32_t to = reach_kind(edge) == REACH_TAGGED ? search->count
-						       : find_lost(search, reach_target(edge));
+	uint32_t to = reach_kind(edge) == REACH_TAGGED
+			      ? search->count
+			      : reach_lost_find(search->lost, search->count, reach_target(edge));
 
 	if (to == search->count)
 		return at;
@@ -114,23 +116,27 @@ static void search_from(struct search *search, uint32_t start)
 }
 
 int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		     uint8_t **ret)
+		     uint8_t **ret, uint32_t **ret_parts)
 {
 	_cleanup_free_ struct node *nodes = calloc(count + 1ul, sizeof(*nodes));
 	_cleanup_free_ uint32_t *open = malloc((count + 1ul) * sizeof(*open));
 	_cleanup_free_ uint8_t *kinds = calloc(count + 1ul, sizeof(*kinds));
+	_cleanup_free_ uint32_t *parts = calloc(count + 1ul, sizeof(*parts));
 	struct search search = { .graph = graph,
 				 .lost = lost,
 				 .count = count,
 				 .nodes = nodes,
 				 .open = open,
-				 .kinds = kinds };
+				 .kinds = kinds,
+				 .parts = parts };
 
-	if (!nodes || !open || !kinds)
+	if (!nodes || !open || !kinds || !parts)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
 		if (!nodes[i].number)
 			search_from(&search, i);
 	*ret = take_ptr(kinds);
+	if (ret_parts)
+		*ret_parts = take_ptr(parts);
 	return 0;
 }

@@ -154,7 +154,7 @@ static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 		return r;
 	if (mark->chains[chain].parent == holder)
 		mark->chains[chain].entries++;
-	if (!(marking->graph->blocks[block].flags & REACH_BLOCK_GONE)) {
+	if (!(marking->graph->blocks[block].flags & REACH_BLOCK_UNCOUNTED)) {
 		mark->chains[chain].blocks++;
 		mark->chains[chain].bytes += marking->graph->blocks[block].size_bytes;
 	}

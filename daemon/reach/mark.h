@@ -35,7 +35,7 @@ struct reach_mark {
 };
 
 /* Roots are named: the class of each is that of its name. GONE blocks hold, as memory that was
- * freed, but are counted in no chain. -ENOMEM. */
+ * freed; they and UNASKED ones are counted in no chain. -ENOMEM. */
 int reach_mark(const struct reach_graph *graph, struct reach_mark *ret);
 void reach_mark_deinit(struct reach_mark *mark);
 

@@ -15,9 +15,11 @@ struct reach_block {
 	uint32_t point;
 	uint32_t flags; /* REACH_BLOCK_… */
 };
-#define REACH_BLOCK_SHARED 1u /* another one begins in it: it is said to end there */
-#define REACH_BLOCK_GONE 2u   /* freed since the table was made */
-#define REACH_BLOCK_ANEW 4u   /* GONE, and where it was is a younger one */
+#define REACH_BLOCK_SHARED 1u  /* another one begins in it: it is said to end there */
+#define REACH_BLOCK_GONE 2u    /* freed since the table was made */
+#define REACH_BLOCK_ANEW 4u    /* GONE, and where it was is a younger one */
+#define REACH_BLOCK_UNASKED 8u /* holds others, but is in no sum */
+#define REACH_BLOCK_UNCOUNTED (REACH_BLOCK_GONE | REACH_BLOCK_UNASKED)
 
 /* Sorts by address, in place. Of several at one address the youngest stays; one that reaches into
  * the next is cut there. -ENOMEM: nothing has changed. *count becomes what is left. */

@@ -8,12 +8,20 @@
 
 struct site_message {
 	Dhat__PointHolds point;
-	Dhat__HoldsSum held, unknown, lost, unseen, past_end, in_cycles, under_lost, retained;
+	Dhat__HoldsSum held, unknown, lost, unseen, past_end, in_cycles, under_lost, retained,
+		from_inside;
+	Dhat__HoldsPlace into;
 };
 
 struct chain_message {
 	Dhat__HoldsChain chain;
 	Dhat__HoldsSum held;
+	Dhat__HoldsPlace self;
+};
+
+struct cycle_message {
+	Dhat__HoldsCycle cycle;
+	Dhat__HoldsSum lost;
 };
 
 struct root_message {
@@ -30,7 +38,11 @@ struct holds_message {
 	Dhat__HoldsChain **chain_list;
 	struct root_message *roots;
 	Dhat__HoldsRoot **root_list;
-	uint32_t *links;	 /* the place of each point in the copy, from 1 on */
+	struct cycle_message *cycles;
+	Dhat__HoldsCycle **cycle_list;
+	uint32_t *links;	  /* the place of each point in the copy, from 1 on */
+	Dhat__HoldsPlace *places; /* of each link */
+	Dhat__HoldsPlace **place_list;
 	uint32_t *site_of_point; /* of each of the copy: from 1 on; 0: none */
 };
 
@@ -43,7 +55,11 @@ void holds_message_free(struct holds_message *message)
 	free(message->chain_list);
 	free(message->roots);
 	free(message->root_list);
+	free(message->cycles);
+	free(message->cycle_list);
 	free(message->links);
+	free(message->places);
+	free(message->place_list);
 	free(message->site_of_point);
 	free(message);
 }
@@ -55,6 +71,16 @@ static Dhat__HoldsSum *fill(Dhat__HoldsSum *sum, const struct holds_sum *from)
 	sum->bytes = from->bytes;
 	sum->blocks = from->blocks;
 	return from->blocks ? sum : NULL;
+}
+
+/* NULL: nothing is known of it. */
+static Dhat__HoldsPlace *fill_place(Dhat__HoldsPlace *place, const struct place *from)
+{
+	dhat__holds_place__init(place);
+	place->is_known = from->is_known;
+	place->at = from->is_known ? from->at : 0;
+	place->of = from->bytes;
+	return place->is_known || place->of ? place : NULL;
 }
 
 static const char *const kinds[REACH_CLASSES] = {
@@ -87,7 +113,28 @@ static void fill_chain(struct holds_message *message, uint32_t i)
 	to->chain.root = from->is_cut ? 0 : from->root + 1;
 	to->chain.root_words = from->root_words;
 	to->chain.words = from->entries;
+	to->chain.places = message->place_list + from->first_link;
+	to->chain.n_places = from->link_count;
+	to->chain.self = fill_place(&to->self, &from->self);
+	if (from->in_root)
+		to->chain.in_root = from->in_root;
 	message->chain_list[i] = &to->chain;
+}
+
+static void fill_cycle(struct holds_message *message, uint32_t i)
+{
+	const struct holds_cycle *from = &message->holds->cycles[i];
+	struct cycle_message *to = &message->cycles[i];
+
+	dhat__holds_cycle__init(&to->cycle);
+	to->cycle.lost = fill(&to->lost, &from->lost);
+	to->cycle.points = message->links + from->first_link;
+	to->cycle.n_points = from->link_count;
+	to->cycle.places = message->place_list + from->first_link;
+	to->cycle.n_places = from->link_count;
+	to->cycle.is_cut = from->is_cut;
+	to->cycle.length = from->length;
+	message->cycle_list[i] = &to->cycle;
 }
 
 static void fill_site(struct holds_message *message, const struct holds_site *from,
@@ -105,6 +152,10 @@ static void fill_site(struct holds_message *message, const struct holds_site *fr
 	point->under_lost = fill(&to->under_lost, &from->under);
 	point->retained = fill(&to->retained, &from->retained);
 	point->withdrawn_blocks = from->withdrawn;
+	point->from_inside = fill(&to->from_inside, &from->inside);
+	point->into = fill_place(&to->into, &from->into);
+	if (from->type)
+		point->type = from->type;
 	point->chains = message->chain_list + from->first_chain;
 	point->n_chains = from->chain_count;
 }
@@ -124,6 +175,8 @@ static void fill_whole(struct holds_message *message)
 		whole->n_refusals++;
 	whole->roots = message->root_list;
 	whole->n_roots = holds->root_count;
+	whole->cycles = message->cycle_list;
+	whole->n_cycles = holds->cycle_count;
 	whole->scans = holds->scans;
 	whole->took_ns = holds->took_ns;
 	whole->last_scan_ns = holds->last_scan_ns;
@@ -151,14 +204,14 @@ static int number(struct holds_message *message, const struct target_copy *copy)
 	for (uint32_t i = 0; i < holds->site_count; i++)
 		last = most(last, holds->sites[i].point);
 	for (uint32_t i = 0; i < holds->link_count; i++)
-		last = most(last, holds->links[i]);
+		last = most(last, holds->links[i].point);
 	places = calloc(last + 1ul, sizeof(*places));
 	if (!places)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < copy->point_count; i++)
 		places[copy->points[i].id] = i + 1;
 	for (uint32_t i = 0; i < holds->link_count; i++)
-		message->links[i] = places[holds->links[i]];
+		message->links[i] = places[holds->links[i].point];
 	for (uint32_t i = 0; i < holds->site_count; i++)
 		if (places[holds->sites[i].point])
 			message->site_of_point[places[holds->sites[i].point] - 1] = i + 1;
@@ -179,10 +232,15 @@ int holds_message_new(const struct target_copy *copy, const struct holds *holds,
 	message->chain_list = calloc(holds->chain_count + 1ul, sizeof(Dhat__HoldsChain *));
 	message->roots = calloc(holds->root_count + 1ul, sizeof(*message->roots));
 	message->root_list = calloc(holds->root_count + 1ul, sizeof(Dhat__HoldsRoot *));
+	message->cycles = calloc(holds->cycle_count + 1ul, sizeof(*message->cycles));
+	message->cycle_list = calloc(holds->cycle_count + 1ul, sizeof(Dhat__HoldsCycle *));
 	message->links = calloc(holds->link_count + 1ul, sizeof(*message->links));
+	message->places = calloc(holds->link_count + 1ul, sizeof(*message->places));
+	message->place_list = calloc(holds->link_count + 1ul, sizeof(Dhat__HoldsPlace *));
 	message->site_of_point = calloc(copy->point_count + 1ul, sizeof(uint32_t));
 	if (!message->sites || !message->chains || !message->chain_list || !message->roots ||
-	    !message->root_list || !message->links || !message->site_of_point ||
+	    !message->root_list || !message->cycles || !message->cycle_list || !message->links ||
+	    !message->places || !message->place_list || !message->site_of_point ||
 	    number(message, copy))
 		return -ENOMEM;
 	fill_whole(message);
@@ -190,8 +248,14 @@ int holds_message_new(const struct target_copy *copy, const struct holds *holds,
 		fill_root(&holds->roots[i], &message->roots[i]);
 		message->root_list[i] = &message->roots[i].root;
 	}
+	for (uint32_t i = 0; i < holds->link_count; i++) {
+		fill_place(&message->places[i], &holds->links[i].place);
+		message->place_list[i] = &message->places[i];
+	}
 	for (uint32_t i = 0; i < holds->chain_count; i++)
 		fill_chain(message, i);
+	for (uint32_t i = 0; i < holds->cycle_count; i++)
+		fill_cycle(message, i);
 	for (uint32_t i = 0; i < holds->site_count; i++)
 		fill_site(message, &holds->sites[i], &message->sites[i]);
 	*ret = take_ptr(message);

@@ -21,6 +21,7 @@
 #include "daemon/object/dwarf/names.h"
 #include "daemon/object/dwarf/wish.h"
 #include "daemon/object/sites/survey.h"
+#include "daemon/reach/closer.h"
 #include "daemon/reach/scan.h"
 #include "proto/base/error.h"
 #include "proto/base/wire.h"
@@ -77,3 +78,6 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
 		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
 		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err);
+/* closer_look() in the worker. */
+int worker_look_closer(struct worker *worker, int memory_fd, const struct closer_question *question,
+		       struct closer_answer *ret, struct dhat_error *err);

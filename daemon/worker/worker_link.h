@@ -15,7 +15,8 @@ enum worker_message {
 	WORKER_NAME,
 	WORKER_NAME_JIT,
 	WORKER_NAME_DATA,
-	WORKER_SCAN, /* of /proc/PID/mem */
+	WORKER_SCAN,   /* of /proc/PID/mem */
+	WORKER_CLOSER, /* likewise */
 	/* answers */
 	WORKER_DONE,
 	WORKER_FAILED, /* u32 errno, u32 exit code, string message */

@@ -151,6 +151,22 @@ static int scan(int fd, struct wire_reader *request, struct wire_writer *answer,
 	return 0;
 }
 
+static int look_closer(int fd, struct wire_reader *request, struct wire_writer *answer,
+		       struct dhat_error *err)
+{
+	const struct reach_source source = { read_memory, &fd };
+	_cleanup_(closer_answer_deinit) struct closer_answer found = { 0 };
+	struct closer_question asked;
+	int r = pack_get_closer_question(request, &asked);
+
+	if (!r)
+		r = closer_look(&asked, &source, &found);
+	if (r)
+		return dhat_error_errno(err, -r, "cannot look at memory");
+	pack_put_closer(answer, &found);
+	return 0;
+}
+
 int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wire_writer *answer,
 		  struct dhat_error *err)
 {
@@ -171,6 +187,8 @@ int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wir
 		return name_data(fd, request, answer, err);
 	case WORKER_SCAN:
 		return scan(fd, request, answer, err);
+	case WORKER_CLOSER:
+		return look_closer(fd, request, answer, err);
 	default:
 		return -ENOSYS;
 	}

@@ -577,3 +577,80 @@ int pack_get_found(struct wire_reader *reader, uint32_t block_count, struct reac
 	found = (struct reach_found){ 0 };
 	return 0;
 }
+
+/* ---- second looks --------------------------------------------------------------------------- */
+
+void pack_put_closer_question(struct wire_writer *writer, const struct closer_question *question)
+{
+	wire_put_u64(writer, question->pair_count);
+	wire_put_u64(writer, question->head_count);
+	wire_put_u64(writer, question->image_count);
+	wire_put(writer, question->pairs, question->pair_count * sizeof(*question->pairs));
+	wire_put(writer, question->heads, question->head_count * sizeof(*question->heads));
+	wire_put(writer, question->images, question->image_count * sizeof(*question->images));
+}
+
+int pack_get_closer_question(struct wire_reader *reader, struct closer_question *ret)
+{
+	uint64_t pairs = wire_get_u64(reader), heads = wire_get_u64(reader),
+		 images = wire_get_u64(reader);
+
+	if (pairs > CLOSER_MAX_QUESTIONS || heads > CLOSER_MAX_QUESTIONS || images > UINT32_MAX)
+		return -EBADMSG;
+	*ret = (struct closer_question){
+		.pair_count = pairs,
+		.head_count = heads,
+		.image_count = images,
+		.pairs = wire_get(reader, pairs * sizeof(*ret->pairs)),
+		.heads = wire_get(reader, heads * sizeof(*ret->heads)),
+		.images = wire_get(reader, images * sizeof(*ret->images)),
+	};
+	return reader->is_short || reader->size ? -EBADMSG : 0;
+}
+
+void pack_put_closer(struct wire_writer *writer, const struct closer_answer *answer)
+{
+	wire_put(writer, answer->places, answer->pair_count * sizeof(*answer->places));
+	wire_put(writer, answer->heads, answer->head_count * sizeof(*answer->heads));
+}
+
+static bool is_in_image(const struct closer_question *question, uint64_t word)
+{
+	return !word || closer_leads_to_image(question, word);
+}
+
+static bool is_sound_closer(const struct closer_question *question,
+			    const struct closer_answer *answer)
+{
+	for (uint32_t i = 0; i < answer->pair_count; i++) {
+		const struct closer_place *place = &answer->places[i];
+
+		if (!is_in_image(question, place->beside) ||
+		    (place->at != CLOSER_NOWHERE &&
+		     (place->at >= question->pairs[i].holder_bytes ||
+		      place->into > question->pairs[i].target_bytes)))
+			return false;
+	}
+	for (uint32_t i = 0; i < answer->head_count; i++)
+		for (size_t j = 0; j < CLOSER_WORDS; j++)
+			if (!is_in_image(question, answer->heads[i].words[j]))
+				return false;
+	return true;
+}
+
+int pack_get_closer(struct wire_reader *reader, const struct closer_question *question,
+		    struct closer_answer *ret)
+{
+	_cleanup_(closer_answer_deinit) struct closer_answer answer = {
+		.pair_count = question->pair_count, .head_count = question->head_count
+	};
+
+	answer.places = get_array(reader, answer.pair_count, sizeof(*answer.places));
+	answer.heads = get_array(reader, answer.head_count, sizeof(*answer.heads));
+	if (!answer.places || !answer.heads || reader->is_short || reader->size ||
+	    !is_sound_closer(question, &answer))
+		return -EBADMSG;
+	*ret = answer;
+	answer = (struct closer_answer){ 0 };
+	return 0;
+}

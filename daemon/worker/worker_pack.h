@@ -6,6 +6,7 @@
  */
 #include "daemon/object/cfi/cfi_table.h"
 #include "daemon/object/sites/survey.h"
+#include "daemon/reach/closer.h"
 #include "daemon/reach/scan.h"
 #include "proto/base/wire.h"
 
@@ -38,3 +39,12 @@ int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret);
 void pack_put_found(struct wire_writer *writer, const struct reach_found *found);
 /* reach_found_is_sound(), or -EBADMSG. */
 int pack_get_found(struct wire_reader *reader, uint32_t block_count, struct reach_found *ret);
+
+/* What it points to is the reader's. */
+void pack_put_closer_question(struct wire_writer *writer, const struct closer_question *question);
+int pack_get_closer_question(struct wire_reader *reader, struct closer_question *ret);
+void pack_put_closer(struct wire_writer *writer, const struct closer_answer *answer);
+/* As many answers as there were questions, each within its blocks, and words in images only; or
+ * -EBADMSG. */
+int pack_get_closer(struct wire_reader *reader, const struct closer_question *question,
+		    struct closer_answer *ret);

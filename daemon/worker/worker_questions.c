@@ -181,3 +181,27 @@ int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *
 	wire_writer_deinit(&request);
 	return r;
 }
+
+int worker_look_closer(struct worker *worker, int memory_fd, const struct closer_question *asked,
+		       struct closer_answer *ret, struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = WORKER_CLOSER,
+		.kind = WORKER_SCANS,
+		.fd = memory_fd,
+		.request = &request,
+		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+	};
+	_cleanup_free_ uint8_t *answer = NULL;
+	struct wire_reader reader = { 0 };
+	int r;
+
+	pack_put_closer_question(&request, asked);
+	r = ask(worker, &question, &answer, &reader, err);
+	if (!r && pack_get_closer(&reader, asked, ret))
+		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				   "the scanning worker gave a senseless answer");
+	wire_writer_deinit(&request);
+	return r;
+}

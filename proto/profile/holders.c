@@ -22,6 +22,10 @@ void dhat_holders_deinit(struct dhat_holders *holders)
 		free(holders->list[i].chains);
 	}
 	free(holders->list);
+	for (size_t i = 0; i < holders->cycle_count; i++)
+		free(holders->cycles[i].links);
+	free(holders->cycles);
+	free(holders->types);
 	*holders = (struct dhat_holders){ 0 };
 }
 
@@ -42,6 +46,29 @@ static void add_live(struct dhat_holder *holder, struct dhat_holding *sum,
 	add(&holder->live, part);
 }
 
+static struct dhat_holder_place place_of(const Dhat__HoldsPlace *from)
+{
+	return from ? (struct dhat_holder_place){ from->is_known, from->at, from->of }
+		    : (struct dhat_holder_place){ 0 };
+}
+
+static void agree_with(struct dhat_holder_place *place, const struct dhat_holder_place *other)
+{
+	place->is_known &= other->is_known && other->at == place->at;
+	if (other->of != place->of)
+		place->of = 0;
+}
+
+static void agree(struct dhat_holder_place *place, bool is_first, const Dhat__HoldsPlace *from)
+{
+	const struct dhat_holder_place other = place_of(from);
+
+	if (is_first)
+		*place = other;
+	else
+		agree_with(place, &other);
+}
+
 static void add_point(struct dhat_holder *holder, const Dhat__PointHolds *from)
 {
 	add_live(holder, &holder->held, from->held);
@@ -56,31 +83,51 @@ static void add_point(struct dhat_holder *holder, const Dhat__PointHolds *from)
 		holder->retained =
 			(struct dhat_holding){ from->retained->bytes, from->retained->blocks };
 	holder->withdrawn_blocks += from->withdrawn_blocks;
+	if (from->from_inside)
+		agree(&holder->into, holder->from_inside.blocks == 0, from->into);
+	add(&holder->from_inside, from->from_inside);
+	if (!holder->type)
+		holder->type = from->type;
+	else if (strcmp(holder->type, from->type) != 0)
+		holder->type = "";
 }
 
 /* ---- chains --------------------------------------------------------------------------------- */
 
 /* A row comes but once: from its second time on the chain goes on as from its first. Its own row is
  * none. */
-static size_t add_link(const struct dhat_rendered_point **links, size_t count,
-		       const struct dhat_rendered_point *own,
-		       const struct dhat_rendered_point *link)
+static size_t add_link(struct dhat_holder_link *links, size_t count,
+		       const struct dhat_rendered_point *own, const struct dhat_holder_link *link)
 {
-	if (link == own)
+	if (link->row == own)
 		return 0;
 	for (size_t i = 0; i < count; i++)
-		if (links[i] == link)
+		if (links[i].row == link->row)
 			return i + 1;
-	links[count] = link;
+	links[count] = *link;
 	return count + 1;
+}
+
+static struct dhat_holder_link link_of(const struct dhat_rendering *table, const uint32_t *points,
+				       Dhat__HoldsPlace *const *places, size_t place_count,
+				       size_t i)
+{
+	return (struct dhat_holder_link){
+		.row = points[i] ? table->point_of[points[i] - 1] : NULL,
+		.place = place_of(i < place_count ? places[i] : NULL),
+	};
 }
 
 static bool is_alike(const struct dhat_holder_chain *a, const struct dhat_holder_chain *b)
 {
-	return a->root == b->root && a->is_unknown == b->is_unknown &&
-	       a->is_past_end == b->is_past_end && a->is_tagged == b->is_tagged &&
-	       a->link_count == b->link_count &&
-	       (!a->link_count || !memcmp(a->links, b->links, a->link_count * sizeof(*a->links)));
+	if (a->root != b->root || a->is_unknown != b->is_unknown ||
+	    a->is_past_end != b->is_past_end || a->is_tagged != b->is_tagged ||
+	    a->link_count != b->link_count)
+		return false;
+	for (size_t i = 0; i < a->link_count; i++)
+		if (a->links[i].row != b->links[i].row)
+			return false;
+	return true;
 }
 
 static void merge(struct dhat_holder_chain *into, const struct dhat_holder_chain *from)
@@ -89,13 +136,17 @@ static void merge(struct dhat_holder_chain *into, const struct dhat_holder_chain
 	into->held.blocks += from->held.blocks;
 	into->words += from->words;
 	into->root_words += from->root_words;
+	for (size_t i = 0; i < into->link_count; i++)
+		agree_with(&into->links[i].place, &from->links[i].place);
+	agree_with(&into->self, &from->self);
+	if (strcmp(into->in_root, from->in_root) != 0)
+		into->in_root = "";
 }
 
 static int add_chain(const struct dhat_rendering *table, struct dhat_holder *holder,
 		     const Dhat__HoldsChain *from)
 {
-	_cleanup_free_ const struct dhat_rendered_point **links =
-		calloc(from->n_points + 1, sizeof(*links));
+	_cleanup_free_ struct dhat_holder_link *links = calloc(from->n_points + 1, sizeof(*links));
 	const Dhat__Holds *holds = table->snapshot->end->holds;
 	struct dhat_holder_chain chain = {
 		.is_unknown = from->is_unknown,
@@ -104,15 +155,19 @@ static int add_chain(const struct dhat_rendering *table, struct dhat_holder *hol
 		.words = from->words,
 		.root_words = from->root_words,
 		.root = from->root ? holds->roots[from->root - 1] : NULL,
+		.in_root = from->in_root,
+		.self = place_of(from->self),
 	};
 
 	if (!links)
 		return -ENOMEM;
 	add(&chain.held, from->held);
-	for (size_t i = 0; i < from->n_points; i++)
-		chain.link_count =
-			add_link(links, chain.link_count, holder->point,
-				 from->points[i] ? table->point_of[from->points[i] - 1] : NULL);
+	for (size_t i = 0; i < from->n_points; i++) {
+		const struct dhat_holder_link link =
+			link_of(table, from->points, from->places, from->n_places, i);
+
+		chain.link_count = add_link(links, chain.link_count, holder->point, &link);
+	}
 	chain.links = links;
 	for (size_t i = 0; i < holder->chain_count; i++) {
 		if (!is_alike(&holder->chains[i], &chain))
@@ -167,6 +222,72 @@ static int add_all(const struct dhat_rendering *table, struct dhat_holders *hold
 	return r;
 }
 
+/* Rows that follow one another are one link; those of other points of a row may stand elsewhere. */
+static int add_cycle(const struct dhat_rendering *table, const Dhat__HoldsCycle *from,
+		     struct dhat_holder_cycle *ret)
+{
+	struct dhat_holder_link *links = calloc(from->n_points + 1, sizeof(*links));
+	size_t count = 0;
+
+	if (!links)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->n_points; i++) {
+		const struct dhat_holder_link link =
+			link_of(table, from->points, from->places, from->n_places, i);
+
+		if (count && links[count - 1].row == link.row)
+			links[count - 1] = link;
+		else
+			links[count++] = link;
+	}
+	if (count > 1 && links[count - 1].row == links[0].row && !from->is_cut)
+		links[0] = links[--count];
+	*ret = (struct dhat_holder_cycle){
+		.links = links, .link_count = count, .length = from->length, .is_cut = from->is_cut
+	};
+	add(&ret->lost, from->lost);
+	return 0;
+}
+
+static bool is_same_loop(const struct dhat_holder_cycle *a, const struct dhat_holder_cycle *b)
+{
+	if (a->link_count != b->link_count || a->is_cut != b->is_cut)
+		return false;
+	for (size_t i = 0; i < a->link_count; i++)
+		if (a->links[i].row != b->links[i].row)
+			return false;
+	return (a->length == 1) == (b->length == 1);
+}
+
+static int add_cycles(const struct dhat_rendering *table, struct dhat_holders *holders)
+{
+	const Dhat__Holds *holds = table->snapshot->end->holds;
+	size_t count = holds ? holds->n_cycles : 0;
+
+	holders->cycles = calloc(count + 1, sizeof(*holders->cycles));
+	if (!holders->cycles)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		struct dhat_holder_cycle cycle, *known = holders->cycles;
+
+		if (add_cycle(table, holds->cycles[i], &cycle))
+			return -ENOMEM;
+		while (known < holders->cycles + holders->cycle_count &&
+		       !is_same_loop(known, &cycle))
+			known++;
+		if (known == holders->cycles + holders->cycle_count) {
+			holders->cycles[holders->cycle_count++] = cycle;
+			continue;
+		}
+		known->lost.bytes += cycle.lost.bytes;
+		known->lost.blocks += cycle.lost.blocks;
+		for (size_t j = 0; j < cycle.link_count; j++)
+			agree_with(&known->links[j].place, &cycle.links[j].place);
+		free(cycle.links);
+	}
+	return 0;
+}
+
 int dhat_holders_make(const struct dhat_rendering *table, struct dhat_holders *ret)
 {
 	_cleanup_(dhat_holders_deinit) struct dhat_holders holders = { 0 };
@@ -178,9 +299,17 @@ int dhat_holders_make(const struct dhat_rendering *table, struct dhat_holders *r
 	holders.count = table->point_count;
 	for (size_t i = 0; i < table->point_count; i++)
 		holders.list[table->points[i]->number].point = table->points[i];
-	r = add_all(table, &holders);
+	holders.types = calloc(table->point_count + 1, sizeof(*holders.types));
+	r = holders.types ? add_all(table, &holders) : -ENOMEM;
+	if (r == 0)
+		r = add_cycles(table, &holders);
 	if (r)
 		return r;
+	for (size_t i = 0; i < holders.count; i++) {
+		if (!holders.list[i].type)
+			holders.list[i].type = "";
+		holders.types[i] = holders.list[i].type;
+	}
 	qsort(holders.list, holders.count, sizeof(*holders.list), compare_holders);
 	for (size_t i = 0; i < holders.count; i++) {
 		struct dhat_holder *holder = &holders.list[i];
@@ -213,6 +342,20 @@ char *dhat_holder_name(const struct dhat_rendering *table, const struct dhat_ren
 	return asprintf(&text, "%s (%s)", name, place) < 0 ? NULL : text;
 }
 
+char *dhat_holder_typed_name(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			     const struct dhat_rendered_point *point)
+{
+	const char *type = point ? holders->types[point->number] : "";
+	char *name = dhat_holder_name(table, point), *text = NULL;
+
+	if (!name || !*type)
+		return name;
+	if (asprintf(&text, "%s [%s]", name, type) < 0)
+		text = NULL;
+	free(name);
+	return text;
+}
+
 static const char *blocks(uint64_t count, char text[DHAT_UNIT_CHARS + 8])
 {
 	char number[DHAT_UNIT_CHARS];
@@ -239,8 +382,36 @@ static void put_how(FILE *out, const struct dhat_holder *holder,
 		fputs("held by ", out);
 }
 
+static void put_place(FILE *out, const struct dhat_holder_place *place)
+{
+	char number[DHAT_UNIT_CHARS];
+
+	if (!place->is_known)
+		return;
+	fprintf(out, " at +%s", dhat_format_count(place->at, number));
+	if (place->of)
+		fprintf(out, " of %s", dhat_format_count(place->of, number));
+}
+
+static void put_link(FILE *out, const struct dhat_rendering *table,
+		     const struct dhat_holders *holders, const struct dhat_holder_link *link)
+{
+	_cleanup_free_ char *name = dhat_holder_typed_name(table, holders, link->row);
+
+	fputs(name ? name : "?", out);
+	put_place(out, &link->place);
+}
+
+/* Tasks are in a list from spawn to end, whoever else has them. */
+static const char *one_another(const struct dhat_holder *holder)
+{
+	return strncmp(holder->type, "Tokio task", 10) ? "one another"
+						       : "Tokio's list of tasks (OwnedTasks)";
+}
+
 /* What hands memory on for others is on the way to each of them: the chain says it itself. */
-char *dhat_holder_chain_text(const struct dhat_rendering *table, const struct dhat_holder *holder,
+char *dhat_holder_chain_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			     const struct dhat_holder *holder,
 			     const struct dhat_holder_chain *chain)
 {
 	char *text = NULL;
@@ -252,17 +423,19 @@ char *dhat_holder_chain_text(const struct dhat_rendering *table, const struct dh
 		return NULL;
 	put_how(out, holder, chain);
 	if (chain->words * 2 < chain->held.blocks) {
-		fputs("one another", out);
+		fputs(one_another(holder), out);
+		put_place(out, &chain->self);
 		is_first = false;
 	}
 	for (size_t i = 0; i < chain->link_count; i++) {
-		_cleanup_free_ char *name = dhat_holder_name(table, chain->links[i]);
-
-		fprintf(out, "%s%s", is_first ? "" : " <- ", name ? name : "?");
+		fputs(is_first ? "" : " <- ", out);
+		put_link(out, table, holders, &chain->links[i]);
 		is_first = false;
 	}
 	fprintf(out, "%s%s", is_first ? "" : " <- ",
 		chain->root ? chain->root->name : "a chain that is longer");
+	if (chain->root)
+		fputs(chain->in_root, out);
 	if (chain->root && chain->root_words == 1 && (chain->is_past_end || chain->is_unknown))
 		fputs(" (by one word)", out);
 	if (fclose(out)) {
@@ -271,6 +444,127 @@ char *dhat_holder_chain_text(const struct dhat_rendering *table, const struct dh
 	}
 	return text;
 }
+
+bool dhat_holder_is_in_cycle(const struct dhat_holder *holder,
+			     const struct dhat_holder_cycle *cycle)
+{
+	for (size_t i = 0; i < cycle->link_count; i++)
+		if (cycle->links[i].row == holder->point)
+			return true;
+	return false;
+}
+
+char *dhat_holder_cycle_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			     const struct dhat_holder_cycle *cycle)
+{
+	char *text = NULL, number[DHAT_UNIT_CHARS + 8];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%s in a cycle: ", blocks(cycle->lost.blocks, number));
+	for (size_t i = 0; i < cycle->link_count; i++) {
+		put_link(out, table, holders, &cycle->links[i]);
+		fputs(" -> ", out);
+	}
+	if (cycle->is_cut) {
+		fputs("...", out);
+	} else if (cycle->length == 1) {
+		fputs("itself", out);
+	} else {
+		_cleanup_free_ char *name = dhat_holder_name(table, cycle->links[0].row);
+
+		fputs(name ? name : "?", out);
+	}
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+char *dhat_holder_inside_text(const struct dhat_holder *holder)
+{
+	char *text = NULL, number[DHAT_UNIT_CHARS + 8];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	if (holder->from_inside.blocks == holder->live.blocks)
+		fputs("held only from inside", out);
+	else
+		fprintf(out, "%s held only from inside",
+			blocks(holder->from_inside.blocks, number));
+	if (holder->into.is_known)
+		fputc(',', out);
+	put_place(out, &holder->into);
+	fputs(": a pointer to a part keeps the whole block", out);
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* ---- what ends cycles ----------------------------------------------------------------------- */
+
+static const struct {
+	const char *function; /* is part of the name of one that allocates */
+	const char *cure;
+} cures[] = {
+	{ "alloc::sync::Arc<", "an Arc counts: of two that hold one another let one hold the other "
+			       "by a Weak (Arc::downgrade)" },
+	{ "alloc::rc::Rc<", "an Rc counts: of two that hold one another let one hold the other by "
+			    "a Weak (Rc::downgrade)" },
+	{ "std::make_shared", "a shared_ptr counts: of two that hold one another let one hold the "
+			      "other by a weak_ptr" },
+	{ "std::allocate_shared", "a shared_ptr counts: of two that hold one another let one hold "
+				  "the other by a weak_ptr" },
+	{ "std::__shared_count<", "a shared_ptr counts: of two that hold one another let one hold "
+				  "the other by a weak_ptr" },
+	{ "std::__shared_ptr<", "a shared_ptr counts: of two that hold one another let one hold "
+				"the other by a weak_ptr" },
+	{ "g_type_create_instance", "a GObject counts: of two that hold one another let one hold "
+				    "the other by a GWeakRef, or let go in dispose" },
+	{ "PyType_GenericAlloc", "Python's collector frees such a cycle only where each type on "
+				 "it has tp_traverse and tp_clear (and it is tracked)" },
+	{ "_PyObject_GC_New", "Python's collector frees such a cycle only where each type on it "
+			      "has tp_traverse and tp_clear (and it is tracked)" },
+	{ "_PyObject_New", "Python's collector knows only types with Py_TPFLAGS_HAVE_GC, "
+			   "tp_traverse and tp_clear: of others cycles stay" },
+};
+
+static const char *cure_of(const Dhat__Frame *frame)
+{
+	for (size_t i = 0; i < frame->n_locations; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(cures); j++)
+			if (strstr(frame->locations[i]->function, cures[j].function))
+				return cures[j].cure;
+	return NULL;
+}
+
+#define CURE_FRAMES 8 /* the innermost: further out it is somebody who holds such a thing */
+
+const char *dhat_holder_cure(const struct dhat_rendering *table,
+			     const struct dhat_holder_cycle *cycle)
+{
+	for (size_t i = 0; i < cycle->link_count; i++) {
+		const Dhat__ProgramPoint *point =
+			cycle->links[i].row ? cycle->links[i].row->part : NULL;
+
+		for (size_t j = 0; point && j < point->n_frames && j < CURE_FRAMES; j++) {
+			const char *cure = cure_of(table->snapshot->frames[point->frames[j] - 1]);
+
+			if (cure)
+				return cure;
+		}
+	}
+	return NULL;
+}
+
+/* ---- the others ----------------------------------------------------------------------------- */
 
 char *dhat_holder_lost_text(const struct dhat_holder *holder)
 {

@@ -16,8 +16,8 @@ static const char note[] =
 	"out; build ids and offsets are kept, by which whoever has the files can name the places";
 
 /* Each message that may hold names is made anew, and what is known to hold none is moved into it:
- * what later versions add is not in it until somebody has thought about it here. Points hold none.
- */
+ * what later versions add is not in it until somebody has thought about it here. Points hold none,
+ * but in what holds their blocks, which goes. */
 
 /* ---- messages, which own what they point to ------------------------------------------------ */
 
@@ -239,9 +239,26 @@ static int redact_end(Dhat__SnapshotEnd *end)
 	return redact_verdict(end->verdict);
 }
 
+/* Sums stay. Roots go with the end, and so does what leads there. */
+static void redact_holds(Dhat__PointHolds *holds)
+{
+	for (size_t i = 0; i < holds->n_chains; i++)
+		dhat__holds_chain__free_unpacked(holds->chains[i], NULL);
+	free(holds->chains);
+	holds->chains = NULL;
+	holds->n_chains = 0;
+	if (*holds->type)
+		free(holds->type);
+	holds->type = without_qualifiers(protobuf_c_empty_string);
+}
+
 int dhat_redact(struct dhat_snapshot *snapshot)
 {
 	int r = redact_frames(snapshot);
+
+	for (size_t i = 0; i < snapshot->point_count; i++)
+		if (snapshot->points[i]->holds)
+			redact_holds(snapshot->points[i]->holds);
 
 	if (r == 0)
 		r = redact_head(without_qualifiers(snapshot->head));

@@ -179,6 +179,28 @@ int dhat_snapshot_add(struct dhat_snapshot *snapshot, Dhat__SnapshotPart *part,
 }
 
 /* keeps S7 */
+static int check_links(const struct dhat_snapshot *snapshot, const uint32_t *points, size_t count,
+		       size_t places, struct dhat_error *err)
+{
+	if (places && places != count)
+		return bad(err, "pointers stand in more, or fewer, places than there are links");
+	for (size_t i = 0; i < count; i++)
+		if (points[i] > snapshot->point_count)
+			return bad(err, "a stack's blocks are held by a stack that is not there");
+	return 0;
+}
+
+static int check_cycles(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	const Dhat__Holds *holds = snapshot->end->holds;
+	int r = 0;
+
+	for (size_t i = 0; holds && i < holds->n_cycles && r == 0; i++)
+		r = check_links(snapshot, holds->cycles[i]->points, holds->cycles[i]->n_points,
+				holds->cycles[i]->n_places, err);
+	return r;
+}
+
 static int check_holds(const struct dhat_snapshot *snapshot, const Dhat__PointHolds *holds,
 		       struct dhat_error *err)
 {
@@ -189,10 +211,8 @@ static int check_holds(const struct dhat_snapshot *snapshot, const Dhat__PointHo
 
 		if (chain->root > roots)
 			return bad(err, "a stack's blocks are held by a root that is not there");
-		for (size_t j = 0; j < chain->n_points; j++)
-			if (chain->points[j] > snapshot->point_count)
-				return bad(err, "a stack's blocks are held by a stack that is not "
-						"there");
+		if (check_links(snapshot, chain->points, chain->n_points, chain->n_places, err) < 0)
+			return -EBADMSG;
 	}
 	return 0;
 }
@@ -205,7 +225,7 @@ int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error
 		if (snapshot->points[i]->holds &&
 		    check_holds(snapshot, snapshot->points[i]->holds, err) < 0)
 			return -EBADMSG;
-	return 0;
+	return check_cycles(snapshot, err);
 }
 
 int dhat_snapshot_add_note(struct dhat_snapshot *snapshot, const char *text)

@@ -59,6 +59,9 @@ def test_each_kind(holders, ctl, tmp_path):
         assert rows[name]["chains"][0]["root"] == root, (name, rows[name]["chains"])
     text = ctl("holds", kept, "--site", "held_by_epoll").out
     assert "held by epoll data" in text and "from lost_plain" not in text
+    assert rows["held_by_list"]["chains"][0]["self"] == {"at": 0, "of": 64}
+    assert rows["held_inside"]["from_inside_blocks"] == COUNT and rows["held_inside"]["into"] == {"at": 64, "of": 200}
+    assert rows["held_by_mapping"]["chains"][0]["root"] == "memory that it mapped itself"
     assert "lost: they hold one another in cycles" in ctl("holds", kept, "--lost").out
     ctl("snapshot", "-o", tmp_path / "without.dhat")
     assert "does not say who holds" in ctl("holds", tmp_path / "without.dhat", ok=False).err
@@ -69,6 +72,34 @@ def test_each_kind(holders, ctl, tmp_path):
     assert int(whole["withdrawn_blocks"]) >= 0.98 * COUNT
     assert rows["lost_plain"]["lost_blocks"] >= 0.98 * COUNT
     assert rows.get("lost_later", {"lost_blocks": 0})["lost_blocks"] == 0
+
+
+def test_owners(daemon, ctl, target):
+    """C++: types by their vtables, cycles as loops with what ends them, where pointers stand."""
+    program = target("owners")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    program.say("make")
+    program.expect("made")
+    told = ctl("holds", "--json", "--by", "line").json()
+    rows = {row["type"]: row for row in told["rows"] if row["type"]}
+    session, peer, circle, square = (rows[name] for name in ("Session", "Peer", "Circle", "Square"))
+    assert session["lost_blocks"] >= 980 and peer["lost_blocks"] >= 980
+    assert session["lost_blocks"] == session["in_cycles_blocks"]
+    cycle, = told["cycles"]
+    assert {name.split("(")[0] for name in cycle["links"]} == {"make_session", "make_peer"} and cycle["length"] == 2
+    # 16 bytes of counts and vtable before each object
+    sizes = {name.split("(")[0]: place for name, place in zip(cycle["links"], cycle["places"])}
+    assert sizes == {"make_session": {"at": 56, "of": 72}, "make_peer": {"at": 88, "of": 104}}
+    assert "weak_ptr" in cycle["cure"]
+    assert [(row["live_blocks"], row["live_bytes"]) for row in (circle, square)] == [(100, 4800), (100, 11200)]
+    for row in circle, square:
+        chain = row["chains"][0]
+        assert chain["root"] + chain["in_root"] == "global registry+24" and chain["held_blocks"] == 100
+    slices, = (row for row in told["rows"] if row["live_bytes"] == 50 * 16384)
+    assert slices["from_inside_blocks"] >= 48 and slices["into"] == {"at": 100, "of": 16384}
+    text = ctl("holds", "--site", "make_peer").out
+    assert re.search(r"make_session\(\) \(.*\) \[Session\] at \+56 of 72 -> make_peer", text), text
 
 
 @pytest.mark.parametrize("program, runtime", [("system", "current"), ("rjem", "multi")])

@@ -1,4 +1,4 @@
-/* What a worker that was taken over may send: surveys, tables, names. */
+/* What a worker that was taken over may send: surveys, tables, names, scans, second looks. */
 #include "daemon/object/dwarf/names.h"
 #include "daemon/object/sites/hidden.h"
 #include "daemon/source/uprobes.h"
@@ -44,6 +44,33 @@ static void check_survey(const struct survey *survey)
 	sites_are_of(&survey->allocators, -1);
 }
 
+#define BLOCKS 3
+
+static void check_scan(const uint8_t *data, size_t size)
+{
+	const struct closer_pair pairs[] = { { 0x1000, 64, 0x2000, 32 } };
+	const struct closer_span heads[] = { { 0x1000, 0x1040 } },
+				 images[] = { { 0x5000, 0x6000 } };
+	const struct closer_question question = { pairs, heads, images, 1, 1, 1 };
+	struct wire_reader reader = { .data = data, .size = size };
+	struct closer_question asked;
+	struct closer_answer answer = { 0 };
+	struct reach_found found = { 0 };
+
+	if (pack_get_found(&reader, BLOCKS, &found) == 0) {
+		FUZZ_CHECK(reach_found_is_sound(&found, BLOCKS));
+		reach_found_deinit(&found);
+	}
+	reader = (struct wire_reader){ .data = data, .size = size };
+	if (pack_get_closer(&reader, &question, &answer) == 0) {
+		FUZZ_CHECK(answer.places[0].at == CLOSER_NOWHERE || answer.places[0].at < 64);
+		closer_answer_deinit(&answer);
+	}
+	reader = (struct wire_reader){ .data = data, .size = size };
+	if (pack_get_closer_question(&reader, &asked) == 0)
+		FUZZ_CHECK(asked.pair_count <= CLOSER_MAX_QUESTIONS);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct wire_reader reader = { .data = data, .size = size };
@@ -76,5 +103,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		names_free(names);
 	}
+	check_scan(data, size);
 	return 0;
 }

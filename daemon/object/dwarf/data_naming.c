@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <gelf.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "demangle.h"
@@ -11,23 +13,33 @@
 
 DEFINE_CLEANUP_PTR(struct names *, names_free)
 
-/* In a writable segment: first among bytes of the file, then in what memory has beyond them. */
+enum part { OF_WRITABLE, OF_CONSTANT, OF_BSS, PARTS };
+
+static bool is_in(const GElf_Phdr *header, enum part part, uint64_t file_offset)
+{
+	bool is_writable = header->p_flags & PF_W;
+
+	return header->p_type == PT_LOAD && is_writable == (part != OF_CONSTANT) &&
+	       (is_writable || !(header->p_flags & PF_X)) && file_offset >= header->p_offset &&
+	       file_offset - header->p_offset <
+		       (part == OF_BSS ? header->p_memsz : header->p_filesz);
+}
+
+/* First among bytes of the file, of writable segments and of others; then in what memory has beyond
+ * them. */
 static bool find_vaddr(Elf *elf, uint64_t file_offset, uint64_t *ret)
 {
 	size_t count;
 
 	if (elf_getphdrnum(elf, &count))
 		return false;
-	for (int is_bss = 0; is_bss <= 1; is_bss++) {
+	for (enum part part = 0; part < PARTS; part++) {
 		for (size_t i = 0; i < count && i < INT32_MAX; i++) {
 			GElf_Phdr header;
 
 			if (!gelf_getphdr(elf, i, &header))
 				return false;
-			if (header.p_type != PT_LOAD || !(header.p_flags & PF_W) ||
-			    file_offset < header.p_offset ||
-			    file_offset - header.p_offset >=
-				    (is_bss ? header.p_memsz : header.p_filesz))
+			if (!is_in(&header, part, file_offset))
 				continue;
 			*ret = file_offset - header.p_offset + header.p_vaddr;
 			return true;
@@ -36,13 +48,18 @@ static bool find_vaddr(Elf *elf, uint64_t file_offset, uint64_t *ret)
 	return false;
 }
 
-static int add_name(struct names *names, const struct symtab_symbol *symbol,
+/* within: how far into the variable; 0: at its beginning, or not asked for. */
+static int add_name(struct names *names, const struct symtab_symbol *symbol, uint64_t within,
 		    struct name_frame *frame)
 {
 	_cleanup_free_ char *plain = demangle(symbol->name);
 	struct name_location location = { 0 };
+	char place[24];
 	int r;
 
+	snprintf(place, sizeof(place), "+%" PRIu64, within);
+	if (within)
+		location.file = names_intern(names, place);
 	location.function = names_intern(names, plain ? plain : symbol->name);
 	frame->vaddr = symbol->vaddr;
 	frame->first_location = names->location_count;
@@ -66,13 +83,16 @@ static int name_all(struct names *names, const struct elffile *object, struct sy
 		if (!find_vaddr(object->elf, queries[i].file_offset, &vaddr))
 			continue;
 		symbol = symtab_find(symtab, vaddr);
-		if (symbol && symbol == before) { /* they come by address: one array has many */
+		if (symbol && symbol == before &&
+		    !queries[i].is_exact_pc) { /* they come by address: one array has many */
 			names->frames[i] = names->frames[last];
 			continue;
 		}
 		if (symbol)
-			r = add_name(names, symbol, &names->frames[i]);
-		before = symbol;
+			r = add_name(names, symbol,
+				     queries[i].is_exact_pc ? vaddr - symbol->vaddr : 0,
+				     &names->frames[i]);
+		before = queries[i].is_exact_pc ? NULL : symbol;
 		last = i;
 	}
 	return r;

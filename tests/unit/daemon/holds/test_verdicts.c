@@ -51,9 +51,11 @@ static struct holds *sum_up(const struct world *world, const struct candidates *
 			    const struct book_watch *watch)
 {
 	struct holds *holds = calloc(1, sizeof(*holds));
+	_cleanup_(losses_deinit) struct losses losses = { 0 };
 
 	assert_non_null(holds);
-	assert_int_equal(summary_make(&world->graph, &world->mark, lost, watch, holds), 0);
+	assert_int_equal(losses_find(&world->graph, &world->mark, lost, watch, &losses), 0);
+	assert_int_equal(summary_make(&world->graph, &world->mark, &losses, watch, NULL, holds), 0);
 	return holds;
 }
 
@@ -82,12 +84,152 @@ static void sums_and_chains_by_site(void **state)
 	assert_int_equal(site->chain_count, 1);
 	chain = &holds->chains[site->first_chain];
 	assert_int_equal(chain->link_count, 1);
-	assert_int_equal(holds->links[chain->first_link], SITE_HELD);
+	assert_int_equal(holds->links[chain->first_link].point, SITE_HELD);
 	assert_int_equal(chain->entries, 3);
 	assert_int_equal(chain->root_words, 1);
 	assert_string_equal(holds->roots[chain->root].name, "global");
 	assert_int_equal(site_of(holds, SITE_HELD)->retained.bytes, 3 * 68);
 	world_free(world);
+}
+
+/* What is asked for is counted; the rest holds, all the same. */
+static void only_what_is_young_is_counted(void **state)
+{
+	struct world *world = make();
+	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
+	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
+
+	world_look(world);
+	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
+	for (size_t i = 0; i < world->count; i++)
+		if (world->blocks[i].point == SITE_HELD || world->blocks[i].addr == HEAP + 0x2100)
+			world->blocks[i].flags |= REACH_BLOCK_UNASKED;
+	reach_mark_deinit(&world->mark);
+	assert_int_equal(reach_mark(&world->graph, &world->mark), 0);
+	holds = sum_up(world, &lost, NULL);
+	assert_int_equal(holds->held.bytes, 3 * 20);
+	assert_int_equal(holds->lost.bytes, 132);
+	assert_int_equal(site_of(holds, SITE_PAIR)->in_cycles.blocks, 1);
+	assert_int_equal(holds->cycles[0].lost.blocks, 1);
+	assert_int_equal(holds->chains[site_of(holds, SITE_VALUE)->first_chain].held.blocks, 3);
+	world_free(world);
+}
+
+/* ---- where pointers stand ------------------------------------------------------------------- */
+
+static void look_closer(struct world *world, struct pointer_places *places, const uint8_t *inside,
+			const struct losses *losses)
+{
+	const struct reach_source source = { world_read, world };
+	const struct closer_span image = { GLOBALS + 0x800, GLOBALS + 0x900 };
+	struct closer_question question = { .images = &image, .image_count = 1 };
+	struct closer_answer answer = { 0 };
+
+	assert_int_equal(pointer_places_choose(&world->graph, &world->mark, inside, losses->cycles,
+					       losses->cycle_count, places),
+			 0);
+	question.pairs = places->pairs;
+	question.pair_count = places->pair_count;
+	question.heads = places->heads;
+	question.head_count = places->head_count;
+	assert_int_equal(closer_look(&question, &source, &answer), 0);
+	pointer_places_take(places, &answer);
+	closer_answer_deinit(&answer);
+}
+
+static void most_of_a_few_say_where_pointers_stand(void **state)
+{
+	struct world *world = make();
+	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
+	_cleanup_(losses_deinit) struct losses losses = { 0 };
+	_cleanup_(pointer_places_deinit) struct pointer_places places = { 0 };
+	_cleanup_free_ uint8_t *inside = NULL;
+	const struct chain_places *node, *value;
+
+	for (uint64_t i = 0; i < 3; i++)
+		world_set(world, HEAP + 0x180 + 0x100 * i, GLOBALS + 0x810); /* what it is */
+	world_look(world);
+	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
+	assert_int_equal(losses_find(&world->graph, &world->mark, &lost, NULL, &losses), 0);
+	assert_int_equal(reach_from_inside(&world->graph, &world->mark, &inside), 0);
+	look_closer(world, &places, inside, &losses);
+	value = pointer_places_of_chain(&places,
+					world_chain(world, HEAP + 0x180) - world->mark.chains);
+	node = pointer_places_of_chain(&places,
+				       world_chain(world, HEAP + 0x100) - world->mark.chains);
+	assert_true(value->holder.is_known);
+	assert_int_equal(value->holder.at, 8);
+	assert_int_equal(value->holder.bytes, 48);
+	assert_false(node->holder.is_known);
+	assert_true(node->self.is_known);
+	assert_int_equal(node->self.at, 0);
+	assert_int_equal(node->in_root, GLOBALS);
+	assert_int_equal(pointer_places_of_site(&places, SITE_VALUE)->words[0], GLOBALS + 0x810);
+	assert_int_equal(pointer_places_of_site(&places, SITE_HELD)->words[0], 0);
+	assert_true(places.cycles[0].is_known);
+	assert_int_equal(places.cycles[0].at, 0);
+	assert_int_equal(places.cycles[0].bytes, 32);
+	world_free(world);
+}
+
+/* An array holds at each of its places: there is no one that could be said. */
+static void where_they_differ_nothing_is_said(void **state)
+{
+	struct world *world = world_new(16);
+	_cleanup_(losses_deinit) struct losses losses = { 0 };
+	_cleanup_(pointer_places_deinit) struct pointer_places places = { 0 };
+	_cleanup_free_ uint8_t *inside = NULL;
+	const struct chain_places *element;
+	uint64_t array = world_block(world, 0x1000, 64, 1);
+
+	for (uint64_t i = 0; i < 8; i++) {
+		uint64_t block = world_block(world, 0x100 * i, 48, 2);
+
+		world_set(world, array + 8 * i, block + 40);
+	}
+	world_set(world, GLOBALS + 16, array);
+	world_look(world);
+	assert_int_equal(reach_from_inside(&world->graph, &world->mark, &inside), 0);
+	look_closer(world, &places, inside, &losses);
+	element = pointer_places_of_chain(&places, world_chain(world, HEAP) - world->mark.chains);
+	assert_false(element->holder.is_known);
+	assert_int_equal(element->holder.bytes, 64);
+	assert_int_equal(inside[reach_find(world->blocks, world->count, HEAP)], 1);
+	assert_int_equal(inside[reach_find(world->blocks, world->count, array)], 0);
+	assert_true(pointer_places_of_site(&places, 2)->inside.is_known);
+	assert_int_equal(pointer_places_of_site(&places, 2)->inside.at, 40);
+	world_free(world);
+}
+
+/* ---- types ---------------------------------------------------------------------------------- */
+
+static void assert_type(char *type, const char *expected)
+{
+	if (expected)
+		assert_string_equal(type, expected);
+	else
+		assert_null(type);
+	free(type);
+}
+
+static void names_of_tables_name_types(void **state)
+{
+	assert_type(types_of_variable("vtable for Session"), "Session");
+	assert_type(types_of_variable("vtable for std::_Sp_counted_ptr_inplace<app::Peer<int, "
+				      "char>, std::allocator<void>, (__gnu_cxx::_Lock_policy)2>"),
+		    "app::Peer<int, char>");
+	assert_type(types_of_variable("socket_ops"), "socket_ops");
+	assert_type(types_of_variable("environ"), NULL);
+	assert_type(types_of_function("core::ptr::drop_in_place<alloc::vec::Vec<u8>>"),
+		    "alloc::vec::Vec<u8>");
+	assert_type(types_of_function("core::ptr::drop_in_place::<fn(u8) -> u8>"), "fn(u8) -> u8");
+	assert_type(types_of_function("tokio::runtime::task::raw::poll"), "Tokio task");
+	assert_type(types_of_function("tokio::runtime::task::raw::poll<app::serve::{async_fn#0}, "
+				      "alloc::sync::Arc<Handle>>"),
+		    "Tokio task app::serve::{async_fn#0}");
+	assert_type(types_of_function("<app::Timer as core::future::Future>::poll"), "app::Timer");
+	assert_type(types_of_function("<broken"), NULL);
+	assert_type(types_of_function("main"), NULL);
 }
 
 /* Where something speaks against it the same blocks are not lost, and not held either. */
@@ -171,6 +313,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums_and_chains_by_site),
+		cmocka_unit_test(only_what_is_young_is_counted),
+		cmocka_unit_test(most_of_a_few_say_where_pointers_stand),
+		cmocka_unit_test(where_they_differ_nothing_is_said),
+		cmocka_unit_test(names_of_tables_name_types),
 		cmocka_unit_test(without_lost_they_are_unseen),
 		cmocka_unit_test(candidates_go_when_reached_or_freed),
 		cmocka_unit_test(a_lost_block_that_is_freed_discredits_its_site),

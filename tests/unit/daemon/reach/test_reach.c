@@ -1,6 +1,9 @@
 /* What holds a block, how surely, and what nothing holds: in a made-up process, word by word. */
 #include "world.h"
 
+#include "daemon/reach/closer.h"
+#include "daemon/reach/cycles.h"
+
 #include <time.h>
 
 /* ---- kinds of pointers ---------------------------------------------------------------------- */
@@ -246,9 +249,128 @@ static void cycles_and_what_hangs_on_them(void **state)
 		if (reach_level_of(&world->mark, i) == REACH_UNREACHED)
 			lost[count++] = i;
 	assert_int_equal(count, 5);
-	assert_int_equal(reach_lost_kinds(&world->graph, lost, count, &kinds), 0);
+	assert_int_equal(reach_lost_kinds(&world->graph, lost, count, &kinds, NULL), 0);
 	assert_memory_equal(kinds, expected, sizeof(expected));
 	free(kinds);
+	world_free(world);
+}
+
+/* Two pairs of the same two sites, a ring of three blocks of one site, one that points to itself.
+ */
+static void cycles_are_loops_of_sites(void **state)
+{
+	enum { SESSION = 7, PEER = 3, RING = 5, SELF = 9 };
+	struct world *world = world_new(16);
+	uint32_t lost[8], count = 0, cycle_count = 0, *parts = NULL;
+	uint8_t *kinds = NULL;
+	struct reach_cycle *cycles = NULL;
+
+	for (uint64_t i = 0; i < 2; i++) {
+		uint64_t session = world_block(world, 0x100 + 0x1000 * i, 100, SESSION);
+		uint64_t peer = world_block(world, 0x200 + 0x1000 * i, 200, PEER);
+
+		world_set(world, session + 16, peer);
+		world_set(world, peer + 24, session);
+	}
+	for (uint64_t i = 0; i < 3; i++)
+		world_block(world, 0x3000 + 0x100 * i, 40, RING);
+	for (uint64_t i = 0; i < 3; i++)
+		world_set(world, HEAP + 0x3000 + 0x100 * i, HEAP + 0x3000 + 0x100 * ((i + 1) % 3));
+	world_set(world, world_block(world, 0x4000, 32, SELF), HEAP + 0x4000);
+	world_look(world);
+	for (uint32_t i = 0; i < world->count; i++)
+		lost[count++] = i;
+	assert_int_equal(reach_lost_kinds(&world->graph, lost, count, &kinds, &parts), 0);
+	assert_int_equal(
+		reach_cycles(&world->graph, lost, count, kinds, parts, &cycles, &cycle_count), 0);
+	assert_int_equal(cycle_count, 3);
+	assert_int_equal(cycles[0].blocks, 4);
+	assert_int_equal(cycles[0].bytes, 600);
+	assert_int_equal(cycles[0].link_count, 2);
+	assert_int_equal(cycles[0].length, 2);
+	assert_int_equal(cycles[0].sites[0], PEER);
+	assert_int_equal(cycles[0].sites[1], SESSION);
+	for (uint32_t i = 0; i < 2; i++) { /* each says which block of it leads to the next */
+		assert_int_equal(world->blocks[cycles[0].holders[i]].point, cycles[0].sites[i]);
+		assert_int_equal(world->blocks[cycles[0].targets[i]].point, cycles[0].sites[1 - i]);
+	}
+	assert_int_equal(cycles[1].sites[0], RING);
+	assert_int_equal(cycles[1].link_count, 1);
+	assert_int_equal(cycles[1].length, 3);
+	assert_int_equal(cycles[1].blocks, 3);
+	assert_int_equal(cycles[2].sites[0], SELF);
+	assert_int_equal(cycles[2].length, 1);
+	free(cycles);
+	free(kinds);
+	free(parts);
+	world_free(world);
+}
+
+/* A ring of more sites than are told is cut, and its blocks are counted. */
+static void a_long_cycle_is_cut(void **state)
+{
+	enum { SITES = 40 };
+	struct world *world = world_new(SITES);
+	uint32_t lost[SITES], cycle_count = 0, *parts = NULL;
+	uint8_t *kinds = NULL;
+	struct reach_cycle *cycles = NULL;
+
+	for (uint32_t i = 0; i < SITES; i++) {
+		uint64_t block = world_block(world, 0x100 * (i + 1), 64, i + 1);
+
+		world_set(world, block, HEAP + 0x100 * ((i + 1) % SITES + 1));
+		lost[i] = i;
+	}
+	world_look(world);
+	assert_int_equal(reach_lost_kinds(&world->graph, lost, SITES, &kinds, &parts), 0);
+	assert_int_equal(
+		reach_cycles(&world->graph, lost, SITES, kinds, parts, &cycles, &cycle_count), 0);
+	assert_int_equal(cycle_count, 1);
+	assert_true(cycles->is_cut);
+	assert_int_equal(cycles->link_count, REACH_MAX_CYCLE_LINKS);
+	assert_int_equal(cycles->blocks, SITES);
+	free(cycles);
+	free(kinds);
+	free(parts);
+	world_free(world);
+}
+
+/* ---- a second look --------------------------------------------------------------------------- */
+
+static void a_second_look_tells_places_and_nothing_else(void **state)
+{
+	struct world *world = world_new(1);
+	const struct reach_source source = { world_read, world };
+	const struct closer_span images[] = { { GLOBALS, GLOBALS + 64 },
+					      { GLOBALS + 128, GLOBALS + 256 } };
+	const struct closer_pair pairs[] = {
+		{ HEAP, 64, HEAP + 0x1000, 100 },    /* at its end, and, better, at its middle */
+		{ HEAP, 64, HEAP + 0x2000, 100 },    /* with a tag */
+		{ HEAP, 64, HEAP + 0x3000, 100 },    /* not any more */
+		{ HEAP + 4, 60, HEAP + 0x1000, 50 }, /* a block that begins within a word */
+	};
+	const struct closer_span heads[] = { { HEAP, HEAP + 24 } };
+	const struct closer_question question = { pairs, heads, images, 4, 1, 2 };
+	struct closer_answer answer = { 0 };
+
+	world_set(world, HEAP, HEAP + 0x1000 + 100);
+	world_set(world, HEAP + 8, HEAP + 0x1000 + 50);
+	world_set(world, HEAP + 16, GLOBALS + 130);
+	world_set(world, HEAP + 24, GLOBALS + 100);
+	world_set(world, HEAP + 32, (HEAP + 0x2000) | 0xffff000000000000);
+	assert_int_equal(closer_look(&question, &source, &answer), 0);
+	assert_int_equal(answer.places[0].at, 8);
+	assert_int_equal(answer.places[0].into, 50);
+	assert_int_equal(answer.places[0].beside, GLOBALS + 130);
+	assert_int_equal(answer.places[1].at, 32);
+	assert_int_equal(answer.places[1].into, 0);
+	assert_int_equal(answer.places[1].beside, 0);
+	assert_true(answer.places[2].at == CLOSER_NOWHERE);
+	assert_int_equal(answer.places[3].at, 4);
+	assert_int_equal(answer.heads[0].words[0], 0); /* the heap's business */
+	assert_int_equal(answer.heads[0].words[2], GLOBALS + 130);
+	assert_int_equal(answer.heads[0].words[3], 0); /* not in the block, nor an image */
+	closer_answer_deinit(&answer);
 	world_free(world);
 }
 
@@ -270,7 +392,7 @@ static void a_long_lost_list(void **state)
 	}
 	world_look(world);
 	assert_int_equal(world->mark.reached, 0);
-	assert_int_equal(reach_lost_kinds(&world->graph, lost, NODES, &kinds), 0);
+	assert_int_equal(reach_lost_kinds(&world->graph, lost, NODES, &kinds, NULL), 0);
 	for (uint32_t i = 0; i < NODES; i++)
 		assert_int_equal(kinds[i], REACH_LOST_CYCLE);
 	free(kinds);
@@ -514,6 +636,9 @@ int main(void)
 		cmocka_unit_test(a_list_is_one_link_and_so_is_one_with_values),
 		cmocka_unit_test(long_chains_are_cut_and_nothing_is_forgotten),
 		cmocka_unit_test(cycles_and_what_hangs_on_them),
+		cmocka_unit_test(cycles_are_loops_of_sites),
+		cmocka_unit_test(a_long_cycle_is_cut),
+		cmocka_unit_test(a_second_look_tells_places_and_nothing_else),
 		cmocka_unit_test(a_long_lost_list),
 		cmocka_unit_test(a_site_retains_what_it_dominates),
 		cmocka_unit_test(a_long_list_retains_in_time),

@@ -141,6 +141,42 @@ static void test_survey(void **state)
 	}
 }
 
+/* A worker that was taken over may answer anything, but not beyond what it was asked. */
+static void test_second_looks(void **state)
+{
+	const struct closer_pair pair = { 0x1000, 64, 0x2000, 32 };
+	const struct closer_span head = { 0x1000, 0x1040 }, image = { 0x5000, 0x6000 };
+	const struct closer_question question = { &pair, &head, &image, 1, 1, 1 };
+	struct closer_question asked;
+	struct wire_writer writer = { 0 };
+	struct wire_reader reader;
+
+	pack_put_closer_question(&writer, &question);
+	reader = (struct wire_reader){ .data = writer.data, .size = writer.size };
+	assert_int_equal(pack_get_closer_question(&reader, &asked), 0);
+	assert_memory_equal(asked.pairs, &pair, sizeof(pair));
+	assert_int_equal(asked.images->end, 0x6000);
+	wire_writer_deinit(&writer);
+	for (int wrong = 0; wrong < 5; wrong++) {
+		struct closer_place place = { wrong == 1 ? 64 : 56, wrong == 2 ? 33 : 32,
+					      wrong == 3 ? 0x6000 : 0x5008 };
+		struct closer_head words = { .words = { [7] = wrong == 4 ? 0x1000 : 0x5fff } };
+		const struct closer_answer answer = { &place, &words, 1, 1 };
+		struct closer_answer got = { 0 };
+
+		writer = (struct wire_writer){ 0 };
+		pack_put_closer(&writer, &answer);
+		reader = (struct wire_reader){ .data = writer.data, .size = writer.size };
+		assert_int_equal(pack_get_closer(&reader, &question, &got), wrong ? -EBADMSG : 0);
+		if (!wrong)
+			assert_int_equal(got.places[0].at, 56);
+		closer_answer_deinit(&got);
+		reader = (struct wire_reader){ .data = writer.data, .size = writer.size - 1 };
+		assert_int_equal(pack_get_closer(&reader, &question, &got), -EBADMSG);
+		wire_writer_deinit(&writer);
+	}
+}
+
 /* What a file is asked for is answered, and no more: no code travels. */
 static void test_what_is_found(void **state)
 {
@@ -286,9 +322,9 @@ static void test_question(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_survey),		cmocka_unit_test(test_what_is_found),
-		cmocka_unit_test(test_what_is_missing), cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_question),
+		cmocka_unit_test(test_survey),	     cmocka_unit_test(test_what_is_found),
+		cmocka_unit_test(test_second_looks), cmocka_unit_test(test_what_is_missing),
+		cmocka_unit_test(test_lies),	     cmocka_unit_test(test_question),
 	};
 
 	return cmocka_run_group_tests_name("worker_pack", tests, NULL, NULL);

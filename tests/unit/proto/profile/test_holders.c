@@ -151,10 +151,10 @@ static void points_of_a_row_are_put_together(void **state)
 	assert_int_equal(holder->live.blocks, 60);
 	assert_int_equal(holder->chain_count, 2);
 	assert_int_equal(holder->chains[0].held.blocks, 59);
-	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[0]),
+	assert_text(dhat_holder_chain_text(told.table, &told.holders, holder, &holder->chains[0]),
 		    "59 blocks held by one another <- make_buckets (cache.c:9) <- global "
 		    "response_cache");
-	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[1]),
+	assert_text(dhat_holder_chain_text(told.table, &told.holders, holder, &holder->chains[1]),
 		    "1 block held by the stack of thread main");
 	assert_text(dhat_holders_headline(&told.whole),
 		    "Nothing is lost: all live blocks are held.");
@@ -196,6 +196,83 @@ static void all_in_cycles(void **state)
 	end(&told);
 }
 
+static Dhat__HoldsPlace place(uint64_t at, uint64_t of)
+{
+	Dhat__HoldsPlace made = DHAT__HOLDS_PLACE__INIT;
+
+	made.is_known = true;
+	made.at = at;
+	made.of = of;
+	return made;
+}
+
+static void places_and_types_are_told(void **state)
+{
+	struct told told;
+	const struct dhat_holder *holder;
+	Dhat__HoldsPlace in_table = place(48, 1280), next = place(8, 40), into = place(64, 4096);
+	Dhat__HoldsPlace *places[] = { &in_table };
+	Dhat__HoldsChain *chain;
+
+	begin(&told);
+	told.points[SESSIONS].held = sum(&told, 5000, 50);
+	told.points[SESSIONS].type = "Session";
+	told.points[SESSIONS].from_inside = sum(&told, 1000, 10);
+	told.points[SESSIONS].into = &into;
+	chain = add_chain(&told, SESSIONS, 5000, 50, 1, BUCKETS);
+	chain->words = 1;
+	chain->self = &next;
+	chain->places = places;
+	chain->n_places = 1;
+	chain->in_root = "+16";
+	told.points[BUCKETS].held = sum(&told, 1280, 1);
+	told.points[BUCKETS].type = "Table";
+	look(&told);
+	holder = holder_of(&told, SESSIONS);
+	assert_text(dhat_holder_chain_text(told.table, &told.holders, holder, &holder->chains[0]),
+		    "held by one another at +8 of 40 <- make_buckets (cache.c:9) [Table] at +48 of "
+		    "1,280 <- global response_cache+16");
+	assert_text(dhat_holder_inside_text(holder),
+		    "10 blocks held only from inside, at +64 of 4,096: a pointer to a part keeps "
+		    "the whole block");
+	chain->n_places = 2;
+	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
+	chain->n_places = 1;
+	end(&told);
+}
+
+/* Points that read alike are one link, and say where only if they agree. */
+static void cycles_read_as_loops(void **state)
+{
+	struct told told;
+	Dhat__HoldsPlace one = place(16, 56), other = place(24, 64);
+	Dhat__HoldsPlace *places[][2] = { { &one, &other }, { &other, &other } };
+	uint32_t points[][2] = { { GET + 1, SESSIONS + 1 }, { PUT + 1, SESSIONS + 1 } };
+	Dhat__HoldsCycle cycles[2], *list[] = { &cycles[0], &cycles[1] };
+
+	begin(&told);
+	for (size_t i = 0; i < 2; i++) {
+		dhat__holds_cycle__init(&cycles[i]);
+		cycles[i].lost = sum(&told, 640, 20);
+		cycles[i].points = points[i];
+		cycles[i].places = places[i];
+		cycles[i].n_points = cycles[i].n_places = cycles[i].length = 2;
+	}
+	told.whole.cycles = list;
+	told.whole.n_cycles = 2;
+	look(&told);
+	assert_int_equal(told.holders.cycle_count, 1);
+	assert_true(dhat_holder_is_in_cycle(holder_of(&told, PUT), told.holders.cycles));
+	assert_false(dhat_holder_is_in_cycle(holder_of(&told, BUCKETS), told.holders.cycles));
+	assert_text(dhat_holder_cycle_text(told.table, &told.holders, told.holders.cycles),
+		    "40 blocks in a cycle: cache_put (cache.c:31) -> open_session (s.c:7) at "
+		    "+24 of 64 -> cache_put (cache.c:31)");
+	assert_null(dhat_holder_cure(told.table, told.holders.cycles));
+	points[0][0] = POINTS + 1;
+	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
+	end(&told);
+}
+
 static void weak_pointers_say_that_they_are(void **state)
 {
 	struct told told;
@@ -213,10 +290,10 @@ static void weak_pointers_say_that_they_are(void **state)
 	chain->root_words = 20;
 	look(&told);
 	holder = holder_of(&told, BUCKETS);
-	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[0]),
+	assert_text(dhat_holder_chain_text(told.table, &told.holders, holder, &holder->chains[0]),
 		    "held by a pointer to where they end: global response_cache (by one word)");
 	holder = holder_of(&told, SESSIONS);
-	assert_text(dhat_holder_chain_text(told.table, holder, &holder->chains[0]),
+	assert_text(dhat_holder_chain_text(told.table, &told.holders, holder, &holder->chains[0]),
 		    "unknown, by what looks like a pointer with a tag: global response_cache");
 	end(&told);
 }
@@ -256,7 +333,7 @@ static void links_that_are_not_there_are_refused(void **state)
 	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
 	told.links[0][0] = 0;
 	look(&told);
-	assert_text(dhat_holder_chain_text(told.table, holder_of(&told, GET),
+	assert_text(dhat_holder_chain_text(told.table, &told.holders, holder_of(&told, GET),
 					   holder_of(&told, GET)->chains),
 		    "1 block held by a block whose stack is not known <- a chain that is longer");
 	end(&told);
@@ -268,6 +345,8 @@ int main(void)
 		cmocka_unit_test(points_of_a_row_are_put_together),
 		cmocka_unit_test(what_is_lost_comes_first),
 		cmocka_unit_test(all_in_cycles),
+		cmocka_unit_test(places_and_types_are_told),
+		cmocka_unit_test(cycles_read_as_loops),
 		cmocka_unit_test(weak_pointers_say_that_they_are),
 		cmocka_unit_test(refusals_and_withdrawals_are_said),
 		cmocka_unit_test(links_that_are_not_there_are_refused),

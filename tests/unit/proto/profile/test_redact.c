@@ -21,6 +21,21 @@ static bool holds(const char *bytes, size_t size, const char *text)
 	return memmem(bytes, size, text, strlen(text));
 }
 
+static void add_holds(struct dhat_snapshot *snapshot)
+{
+	Dhat__PointHolds *holds = malloc(sizeof(*holds));
+	Dhat__HoldsChain *chain = malloc(sizeof(*chain));
+
+	dhat__point_holds__init(holds);
+	dhat__holds_chain__init(chain);
+	chain->in_root = strdup(".a path");
+	holds->type = strdup("Cache");
+	holds->chains = calloc(1, sizeof(*holds->chains));
+	holds->chains[holds->n_chains++] = chain;
+	holds->withdrawn_blocks = 7;
+	snapshot->points[0]->holds = holds;
+}
+
 static void nothing_is_left(void **state)
 {
 	static const char *const secrets[] = { "service",   "/usr",	"Cache", "insert",
@@ -38,6 +53,7 @@ static void nothing_is_left(void **state)
 	end->notes = calloc(1, sizeof(*end->notes));
 	end->notes[end->n_notes++] = strdup("3 frames of a path have no names");
 	snapshot->frames[0]->build_id = strdup("0123abcd");
+	add_holds(snapshot);
 	assert_int_equal(dhat_redact(snapshot), 0);
 	/* what is said of it has some of these words */
 	assert_int_equal(end->n_notes, 1);
@@ -57,6 +73,8 @@ static void nothing_is_left(void **state)
 	assert_true(holds(bytes, size, "0123abcd"));
 	assert_true(holds(bytes, size, "glibc 2.36"));
 	assert_string_equal(head->target->command, DHAT_REDACTED);
+	assert_int_equal(snapshot->points[0]->holds->withdrawn_blocks, 7);
+	assert_int_equal(dhat_snapshot_finish(snapshot, NULL), 0);
 	dhat_snapshot_free(snapshot);
 }
 

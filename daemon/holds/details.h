@@ -1,0 +1,33 @@
+#pragma once
+/* details: what is said of chains and sites beyond who holds whom: where the pointers stand, what
+ * the blocks are, which are held from inside only.
+ *
+ * By a second look at a few of them, a moment after the scan; what has changed meanwhile is left
+ * out.
+ */
+#include "daemon/lookup/symbolizer.h"
+#include "losses.h"
+#include "pointer_places.h"
+#include "scan_once.h"
+#include "types.h"
+
+struct image_name;
+struct details {
+	struct pointer_places places;
+	struct types types;
+	uint8_t *inside; /* reach_from_inside() */
+	/* of variables that hold: where in them the pointers stand; by address */
+	struct image_name *roots;
+	uint32_t root_count;
+};
+
+/* Of the last scan, marked, with names. -ENOMEM, -ESRCH. */
+int details_find(const struct scan_once *scan, const struct reach_mark *mark,
+		 const struct losses *losses,
+		 const struct target_identity *identity, struct worker *worker,
+		 struct symbolizer *symbolizer, struct details *ret);
+void details_deinit(struct details *details);
+
+/* NULL: not known, or at its beginning. */
+const char *details_type(const struct details *details, uint32_t point);
+const char *details_in_root(const struct details *details, const struct chain_places *places);

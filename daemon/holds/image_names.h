@@ -1,0 +1,22 @@
+#pragma once
+/* image_names: names for addresses of a process that lie in files it has mapped: of variables, and
+ * of functions.
+ */
+#include "daemon/lookup/symbolizer.h"
+#include "scan_once.h"
+
+struct image_name {
+	uint64_t addr; /* asked; 0: nothing is */
+	char *name;    /* NULL: not known */
+	char *within;  /* of a variable: how far into it, as "+16"; NULL: at its beginning */
+};
+
+/* Of variables (and of their bss), or of functions that begin there. list: in any order; sorted
+ * by address on return. -ENOMEM. */
+int image_names_find(const struct scan_once *scan, const struct target_identity *identity,
+		     struct symbolizer *symbolizer, bool are_functions, struct image_name *list,
+		     uint32_t count);
+void image_names_free(struct image_name *list, uint32_t count);
+/* NULL: not among them. */
+const struct image_name *image_names_get(const struct image_name *list, uint32_t count,
+					 uint64_t addr);

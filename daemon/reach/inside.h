@@ -1,0 +1,11 @@
+#pragma once
+/* inside: blocks that are held by pointers into them only: a small part of one keeps all of it.
+ *
+ * Pure.
+ */
+#include "mark.h"
+
+/* *ret: for each block whether it is held, by pointers to further in, and by none to its beginning
+ * or its end; the caller's to free. -ENOMEM. */
+int reach_from_inside(const struct reach_graph *graph, const struct reach_mark *mark,
+		      uint8_t **ret);
