@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "births.h"
 #include "choice.h"
 #include "client.h"
 #include "command.h"
@@ -10,6 +11,7 @@
 #include "listing.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/base/qualifiers.h"
 #include "proto/profile/holders.h"
 #include "subject.h"
 #include "view.h"
@@ -21,22 +23,27 @@ struct holds_options {
 	struct common common;
 	struct subject subject;
 	struct listing list;
-	const char *site;
+	const char *site, *since;
+	uint64_t why; /* 0: all rows */
 	bool is_lost_only;
 };
 
-enum { KEY_SITE = 0x100, KEY_LOST };
+enum { KEY_SITE = 0x100, KEY_LOST, KEY_SINCE, KEY_WHY };
 
 static const struct argp_option options[] = {
 	{ "site", KEY_SITE, "N|FUNCTION", 0,
 	  "Of one row only: the Nth of the list, or those whose name has this in it", 1 },
 	{ "lost", KEY_LOST, 0, 0, "What is lost only", 1 },
+	{ "since", KEY_SINCE, "MARK", 0, "Count what was allocated since a mark only", 1 },
+	{ "why", KEY_WHY, "ADDRESS", 0,
+	  "What is at one address (hexadecimal), and who holds it, block by block", 1 },
 	{ 0 },
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct holds_options *wanted = state->input;
+	char *end;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -48,6 +55,24 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_LOST:
 		wanted->is_lost_only = true;
+		return 0;
+	case KEY_SINCE:
+		if (!births_is_mark(arg))
+			argp_error(state, "--since: which mark?");
+		wanted->since = arg;
+		return 0;
+	case KEY_WHY:
+		wanted->why = strtoull(arg, &end, 16);
+		if (!wanted->why || *end || *arg == '-')
+			argp_error(state, "--why %s: that is no address (0x7f…, hexadecimal)", arg);
+		return 0;
+	case ARGP_KEY_END:
+		if (wanted->why && (wanted->site || wanted->is_lost_only || wanted->since))
+			argp_error(state, "--why is of one address: without --site, --lost, "
+					  "--since");
+		if ((wanted->why || wanted->since) && wanted->subject.path)
+			argp_error(state, "%s is asked of a process that runs, and not of a file",
+				   wanted->why ? "--why" : "--since");
 		return 0;
 	default:
 		return subject_parse(&wanted->subject, key, arg, state);
@@ -233,6 +258,38 @@ static void print_headline(struct screen *screen, const Dhat__Holds *holds)
 	screen_mark(screen, MARK_BOLD);
 	screen_paragraph(screen, 0, headline ? headline : "");
 	screen_mark(screen, MARK_NONE);
+}
+
+/* ---- one address ---- */
+
+static int print_why(const struct dhat_rendering *table, const struct dhat_holders *holders)
+{
+	const Dhat__HoldsWhy *why = table->snapshot->end->holds->why;
+	_cleanup_free_ char *text = dhat_holder_why_text(table, holders, why);
+	struct screen screen;
+
+	screen_init(&screen, stdout);
+	view_targets(&screen, table->snapshot);
+	fputc('\n', stdout);
+	screen_paragraph(&screen, 0, text ? text : "?");
+	for (size_t i = 0; i < why->n_steps; i++) {
+		_cleanup_free_ char *step = dhat_holder_step_text(table, holders, why->steps[i]);
+
+		print_line(&screen, MARK_NONE, step ? step : "?");
+	}
+	if (why->is_cut)
+		print_line(&screen, MARK_NONE, "and more");
+	if (*why->root) {
+		char root[1024];
+
+		snprintf(root, sizeof(root), "%s%s", why->root, why->in_root);
+		print_line(&screen, MARK_BOLD, root);
+	}
+	fputc('\n', stdout);
+	screen_mark(&screen, MARK_DIM);
+	screen_paragraph(&screen, 0, dhat_holders_caveat);
+	screen_mark(&screen, MARK_NONE);
+	return 0;
 }
 
 static int print(const struct holds_options *wanted, const struct dhat_rendering *table,
@@ -422,8 +479,10 @@ static int report(const struct holds_options *wanted, const struct dhat_snapshot
 		r = dhat_holders_make(table, &holders);
 	if (r)
 		return r;
-	return wanted->common.as_json ? print_json(wanted, table, &holders)
-				      : print(wanted, table, &holders);
+	if (wanted->common.as_json)
+		return print_json(wanted, table, &holders);
+	return wanted->why && snapshot->end->holds->why ? print_why(table, &holders)
+							: print(wanted, table, &holders);
 }
 
 static int fetch(const struct holds_options *wanted, struct dhat_snapshot **ret,
@@ -438,6 +497,9 @@ static int fetch(const struct holds_options *wanted, struct dhat_snapshot **ret,
 		r = choice_check(wanted->common.socket_path, "holds", err);
 	asked.pid = wanted->subject.pid;
 	asked.with_holds = true;
+	asked.why_address = wanted->why;
+	if (wanted->since)
+		asked.holds_since = without_qualifiers(wanted->since);
 	return r < 0 ? r : client_snapshot(wanted->common.socket_path, &asked, ret, err);
 }
 

@@ -91,9 +91,8 @@ static int find(struct looking *looking, const struct scan_once *scan,
 }
 
 int details_find(const struct scan_once *scan, const struct reach_mark *mark,
-		 const struct losses *losses,
-		 const struct target_identity *identity, struct worker *worker,
-		 struct symbolizer *symbolizer, struct details *ret)
+		 const struct losses *losses, const struct target_identity *identity,
+		 struct worker *worker, struct symbolizer *symbolizer, struct details *ret)
 {
 	_cleanup_(details_deinit) struct details details = { 0 };
 	_cleanup_close_ int fd = -1;
@@ -102,7 +101,7 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 
 	if (r == 0)
 		r = pointer_places_choose(&scan->graph, mark, details.inside, losses->cycles,
-				  losses->cycle_count, &details.places);
+					  losses->cycle_count, &details.places);
 	if (r == 0)
 		r = find_images(&scan->maps, &looking);
 	if (r == 0)

@@ -23,9 +23,8 @@ struct details {
 
 /* Of the last scan, marked, with names. -ENOMEM, -ESRCH. */
 int details_find(const struct scan_once *scan, const struct reach_mark *mark,
-		 const struct losses *losses,
-		 const struct target_identity *identity, struct worker *worker,
-		 struct symbolizer *symbolizer, struct details *ret);
+		 const struct losses *losses, const struct target_identity *identity,
+		 struct worker *worker, struct symbolizer *symbolizer, struct details *ret);
 void details_deinit(struct details *details);
 
 /* NULL: not known, or at its beginning. */

@@ -15,6 +15,7 @@
 #include "proto/base/units.h"
 #include "root_names.h"
 #include "summary.h"
+#include "why.h"
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 
@@ -46,6 +47,8 @@ void holds_free(struct holds *holds)
 	free(holds->chains);
 	free(holds->links);
 	texts_free(holds->refusals);
+	free(holds->since);
+	why_free(holds->why);
 	free(holds);
 }
 
@@ -124,6 +127,9 @@ static int judge_candidates(struct finding *finding)
 
 	if (!finding->candidates.count)
 		return 0; /* there is nothing that could be called so */
+	if (finding->asking->why && finding->holds->scans < HOLDS_MIN_SCANS)
+		return refuse(finding, "one address was asked about: %u scan%s did",
+			      finding->holds->scans, finding->holds->scans == 1 ? "" : "s");
 	if (finding->holds->scans < HOLDS_MIN_SCANS)
 		return refuse(finding, "%u scan%s took so long that there was no time for %u",
 			      finding->holds->scans, finding->holds->scans == 1 ? "" : "s",
@@ -202,6 +208,18 @@ static int take_scan(struct finding *finding, struct dhat_error *err)
 	return 0;
 }
 
+/* One address was asked about, and the first scan has answered. */
+static bool is_answered(const struct finding *finding)
+{
+	const struct reach_graph *graph = &finding->scan.graph;
+	uint64_t addr = finding->asking->why;
+	size_t at = addr ? reach_find_below(graph->blocks, graph->count, addr) : graph->count;
+
+	return addr && (at == graph->count ||
+			addr - graph->blocks[at].addr >= graph->blocks[at].size_bytes ||
+			reach_level_of(&finding->mark, at) != REACH_UNREACHED);
+}
+
 /* What is refused anyway needs no further scan. */
 static bool is_done(const struct finding *finding)
 {
@@ -210,8 +228,8 @@ static bool is_done(const struct finding *finding)
 
 	if (!scans)
 		return false;
-	if (!finding->candidates.count || finding->holds->refusals || scans >= HOLDS_MAX_SCANS ||
-	    since > HOLDS_MAX_NS)
+	if (!finding->candidates.count || finding->holds->refusals || is_answered(finding) ||
+	    scans >= HOLDS_MAX_SCANS || since > HOLDS_MAX_NS)
 		return true;
 	return scans >= HOLDS_MIN_SCANS && !finding->last_dropped && !is_unsettled(finding);
 }
@@ -297,9 +315,24 @@ static int summarise(struct finding *finding)
 		has_details = details_find(&finding->scan, &finding->mark, &losses,
 					   &finding->copy->identity, asking->worker,
 					   asking->symbolizer, &details) == 0;
-	return r ? r
-		 : summary_make(graph, &finding->mark, &losses, finding->watch,
-				has_details ? &details : NULL, finding->holds);
+	if (r == 0)
+		r = summary_make(graph, &finding->mark, &losses, finding->watch,
+				 has_details ? &details : NULL, finding->holds);
+	if (r == 0 && asking->why) {
+		const struct why_facts facts = {
+			.scan = &finding->scan,
+			.mark = &finding->mark,
+			.losses = &losses,
+			.identity = &finding->copy->identity,
+			.target = asking->target,
+			.worker = asking->worker,
+			.symbolizer = asking->symbolizer,
+			.knows_before = knows_before(finding->copy),
+		};
+
+		r = why_find(&facts, asking->why, &finding->holds->why);
+	}
+	return r;
 }
 
 static int answer(struct finding *finding)
@@ -314,7 +347,8 @@ static int answer(struct finding *finding)
 		r = root_names_give(&finding->scan, &finding->copy->identity,
 				    knows_before(finding->copy), finding->asking->symbolizer);
 	if (r == 0)
-		r = reach_mark(&finding->scan.graph, &finding->mark);
+		r = finding->asking->why ? reach_mark_ways(&finding->scan.graph, &finding->mark)
+					 : reach_mark(&finding->scan.graph, &finding->mark);
 	if (r == 0)
 		r = judge_account(finding);
 	if (r == 0 && !holds->refusals)
@@ -332,6 +366,26 @@ static int answer(struct finding *finding)
 	return 0;
 }
 
+static int find_mark(struct finding *finding, struct dhat_error *err)
+{
+	const struct moments *moments = finding->copy->moments;
+	const char *since = finding->asking->since;
+
+	if (!since || !*since)
+		return 0;
+	for (uint32_t i = 0; moments && i < moments->count; i++)
+		if (!strcmp(moments->list[i].name, since))
+			finding->holds->since_ns = moments->times_ns[i];
+	if (finding->holds->since_ns) {
+		finding->holds->since = strdup(since);
+		return finding->holds->since ? 0 : -ENOMEM;
+	}
+	return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE,
+			      "process %d has no mark %s (`dhatctl mark' lists them, `dhatctl mark "
+			      "NAME' makes one)",
+			      (int)finding->copy->identity.pid, since);
+}
+
 static int find(struct finding *finding, struct dhat_error *err)
 {
 	pid_t pid = finding->copy->identity.pid;
@@ -342,6 +396,9 @@ static int find(struct finding *finding, struct dhat_error *err)
 				      "process %d is not watched any more: who holds its blocks is "
 				      "asked while it is",
 				      (int)pid);
+	r = find_mark(finding, err);
+	if (r)
+		return r;
 	r = holds_book_open(finding->asking->book, pid, finding->copy->observed_since_unix_ns,
 			    &finding->watch);
 	if (r == -EBUSY)

@@ -71,6 +71,41 @@ struct holds_root {
 	struct holds_sum retained; /* 0: not known */
 };
 
+/* Why one address: what it is, and if it is in a block, the shortest way to it. */
+enum holds_answer {
+	HOLDS_NO_BLOCK, /* see `place` */
+	HOLDS_YOUNG,	/* in a block that was allocated during the last scan: ask again */
+	HOLDS_GONE,	/* in a block that was freed during it */
+	HOLDS_HELD,
+	HOLDS_PAST, /* by a pointer to its end */
+	HOLDS_UNKNOWN,
+	HOLDS_TAGGED,
+	HOLDS_LOST,
+	HOLDS_UNSEEN,
+};
+
+struct holds_step {	      /* blocks of one site, one behind the other */
+	uint64_t addr, bytes; /* of the first */
+	uint64_t run;	      /* how many */
+	struct holds_link link;
+};
+
+#define HOLDS_MAX_STEPS 32
+
+struct holds_why {
+	uint64_t addr;
+	enum holds_answer answer;
+	bool is_root; /* ... there, where a pointer holds */
+	char *place;  /* where it is in no block: "global x+16"; NULL: nowhere in its memory */
+	uint64_t block, bytes, age_ns;
+	uint32_t point;
+	/* from its holder outwards; of one that nothing holds: other blocks that point to it */
+	struct holds_step steps[HOLDS_MAX_STEPS];
+	uint32_t step_count;
+	bool is_cut;	      /* there are more */
+	char *root, *in_root; /* NULL: none */
+};
+
 struct holds { /* as of the last scan */
 	struct holds_site *sites;
 	struct holds_chain *chains;
@@ -83,11 +118,13 @@ struct holds { /* as of the last scan */
 	uint64_t took_ns, last_scan_ns, read_bytes;
 	uint64_t first_scan_ns; /* when it began, CLOCK_MONOTONIC */
 	uint64_t since_ns;	/* all sums are of blocks born since; 0: of all */
+	char *since;		/* the mark's name */
 	uint32_t scans;
 	uint64_t
 		dropped; /* candidates of the first scan that were freed or reached in later ones */
-	uint64_t withdrawn; /* blocks of all sites, since the watch began */
-	char **refusals;    /* why nothing is called lost; NULL: it may be */
+	uint64_t withdrawn;    /* blocks of all sites, since the watch began */
+	char **refusals;       /* why nothing is called lost; NULL: it may be */
+	struct holds_why *why; /* NULL: was not asked */
 };
 
 struct holds_book;
@@ -99,6 +136,8 @@ struct holds_asking {
 	struct symbolizer *symbolizer;
 	struct holds_book *book;
 	const atomic_bool *stop; /* nobody waits any more */
+	const char *since; /* a mark: sums are of what was allocated since; NULL or "": of all */
+	uint64_t why;	   /* an address that is asked about; 0: none is */
 	/* What is done now, a sentence; not 0: stop. */
 	int (*progress)(void *context, const char *text);
 	void *context;

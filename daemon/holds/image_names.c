@@ -129,8 +129,8 @@ static int name_file(const struct naming *naming, const struct procmaps_entry *f
 	if (fd < 0)
 		return 0;
 	for (uint32_t i = 0; i < count; i++)
-		queries[i] = (struct name_query){ list[i].addr - file->start + file->file_offset,
-						  true };
+		queries[i] =
+			(struct name_query){ list[i].addr - file->start + file->file_offset, true };
 	if (naming->are_functions)
 		name_functions(naming, &object, queries, list, count);
 	else

@@ -38,14 +38,16 @@ void pointer_places_deinit(struct pointer_places *places)
 	*places = (struct pointer_places){ 0 };
 }
 
-const struct chain_places *pointer_places_of_chain(const struct pointer_places *places, uint32_t chain)
+const struct chain_places *pointer_places_of_chain(const struct pointer_places *places,
+						   uint32_t chain)
 {
 	uint32_t slot = places->chain_slots ? places->chain_slots[chain] : 0;
 
 	return slot ? &places->chains[slot - 1] : NULL;
 }
 
-const struct site_places *pointer_places_of_site(const struct pointer_places *places, uint32_t point)
+const struct site_places *pointer_places_of_site(const struct pointer_places *places,
+						 uint32_t point)
 {
 	uint32_t slot = point < places->point_count ? places->site_slots[point] : 0;
 
@@ -218,8 +220,8 @@ static int take_roots(struct choosing *choosing)
 			continue;
 		r = take_inside(choosing, root->addr, sizeof(uint64_t), target);
 		if (r == 0 && slot && parent->is_root && parent->site == root->name)
-			r = add_pair(choosing, OF_ROOT, slot - 1, root->addr,
-				     2 * sizeof(uint64_t), target);
+			r = add_pair(choosing, OF_ROOT, slot - 1, root->addr, 2 * sizeof(uint64_t),
+				     target);
 	}
 	return r;
 }
@@ -272,8 +274,8 @@ static int take_cycles(struct choosing *choosing, const struct reach_cycle *cycl
 }
 
 int pointer_places_choose(const struct reach_graph *graph, const struct reach_mark *mark,
-		  const uint8_t *inside, const struct reach_cycle *cycles, uint32_t cycle_count,
-		  struct pointer_places *ret)
+			  const uint8_t *inside, const struct reach_cycle *cycles,
+			  uint32_t cycle_count, struct pointer_places *ret)
 {
 	_cleanup_(pointer_places_deinit) struct pointer_places places = { 0 };
 	_cleanup_free_ uint8_t *taken = NULL;
@@ -396,8 +398,8 @@ static void take_pairs(struct pointer_places *places, const uint32_t *order,
 			if (place->at == CLOSER_NOWHERE)
 				continue;
 			found.at[found.count] = is_inside ? place->into : place->at;
-			found.bytes[found.count] = is_inside ? pair->target_bytes
-							     : pair->holder_bytes;
+			found.bytes[found.count] =
+				is_inside ? pair->target_bytes : pair->holder_bytes;
 			found.beside[found.count++] = place->beside;
 			root = pair->holder + place->at;
 		}
@@ -416,8 +418,7 @@ static void take_words(struct pointer_places *places, const struct closer_answer
 
 			for (; count < PLACES_HEADS && heads[count]; count++)
 				values[count] = answer->heads[heads[count] - 1].words[word];
-			if (!count ||
-			    !find_agreed(values, count, &places->sites[site].words[word]))
+			if (!count || !find_agreed(values, count, &places->sites[site].words[word]))
 				places->sites[site].words[word] = 0;
 		}
 	}

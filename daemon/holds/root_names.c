@@ -1,5 +1,7 @@
 #include "root_names.h"
 
+#include "image_names.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include "daemon/proc/pagemap.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 #include "proto/base/text.h"
 
 DEFINE_CLEANUP_PTR(struct names *, names_free)
@@ -282,4 +285,59 @@ int root_names_give(struct scan_once *scan, const struct target_identity *identi
 	naming.root_fd = root_fd;
 	r = name_variables(&naming);
 	return r ? r : name_others(&naming, classes);
+}
+
+/* ---- one address ---------------------------------------------------------------------------- */
+
+static char *describe_image(const struct scan_once *scan, uint64_t addr)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < scan->maps.count; i++) {
+		const struct procmaps_entry *entry = &scan->maps.entries[i];
+
+		if (addr < entry->start || addr >= entry->end)
+			continue;
+		if (asprintf(&text, "%s%s%s", entry->is_executable ? "code" : "memory",
+			     *entry->path ? " of " : "", dhat_text_base_name(entry->path)) < 0)
+			text = NULL;
+		return text;
+	}
+	return NULL;
+}
+
+static char *describe_global(const struct scan_once *scan, const struct target_identity *identity,
+			     struct symbolizer *symbolizer, uint64_t addr)
+{
+	struct image_name *name = calloc(1, sizeof(*name));
+	char *text = NULL;
+
+	if (!name)
+		return NULL;
+	name->addr = addr;
+	image_names_find(scan, identity, symbolizer, false, name, 1);
+	if (!name->name)
+		text = describe_image(scan, addr);
+	else if (asprintf(&text, "global %s%s", name->name, name->within ? name->within : "") < 0)
+		text = NULL;
+	image_names_free(name, 1);
+	return text;
+}
+
+char *root_names_describe(const struct scan_once *scan, const struct target_identity *identity,
+			  bool knows_before, struct symbolizer *symbolizer, uint64_t addr)
+{
+	const struct naming naming = { without_qualifiers(scan), identity, symbolizer, knows_before,
+				       -1 };
+	const struct layout_area *area = layout_find(&scan->layout, addr);
+	struct reach_root root = { .addr = addr };
+	char text[NAME_CHARS];
+
+	if (!area)
+		return describe_image(scan, addr);
+	if (area->class == REACH_GLOBAL)
+		return describe_global(scan, identity, symbolizer, addr);
+	root.name = area->class;
+	describe(&naming, &root, text);
+	return strdup(text);
 }

@@ -13,3 +13,7 @@ int root_names_plain(struct scan_once *scan);
  * there were none: then what is in no block is none. */
 int root_names_give(struct scan_once *scan, const struct target_identity *identity,
 		    bool knows_before, struct symbolizer *symbolizer);
+/* What an address is that is in no block: "global response_cache+16", "the stack of thread main".
+ * The caller frees; NULL: nothing of the process's own is there, or no memory is left. */
+char *root_names_describe(const struct scan_once *scan, const struct target_identity *identity,
+			  bool knows_before, struct symbolizer *symbolizer, uint64_t addr);

@@ -178,9 +178,9 @@ static int choose_tables(struct finding *finding)
 		    (name && !behind(name, "anon.") && !behind(name, "vtable.") &&
 		     !behind(name, ".L")))
 			continue;
-		finding->tables[finding->table_count++] = (struct closer_span){
-			variable->addr, variable->addr + TABLE_WORDS * sizeof(uint64_t)
-		};
+		finding->tables[finding->table_count++] =
+			(struct closer_span){ variable->addr,
+					      variable->addr + TABLE_WORDS * sizeof(uint64_t) };
 	}
 	return 0;
 }
@@ -210,9 +210,9 @@ static char *type_of_table(const struct finding *finding, uint64_t addr)
 	for (uint32_t i = 0; i < finding->table_count && !type; i++)
 		for (size_t j = 0; j < TABLE_WORDS && !type && finding->tables[i].start == addr;
 		     j++) {
-			const struct image_name *function = image_names_get(
-				finding->functions, finding->function_count,
-				finding->contents.heads[i].words[j]);
+			const struct image_name *function =
+				image_names_get(finding->functions, finding->function_count,
+						finding->contents.heads[i].words[j]);
 
 			type = function && function->name ? types_of_function(function->name)
 							  : NULL;

@@ -59,8 +59,8 @@ static unsigned points(const struct closer_pair *pair, uint64_t word, uint64_t *
 struct looking {
 	const struct closer_question *question;
 	const struct reach_source *source;
-	uint64_t *words;   /* REACH_PIECE_BYTES */
-	uint64_t left;	   /* bytes that may be read */
+	uint64_t *words; /* REACH_PIECE_BYTES */
+	uint64_t left;	 /* bytes that may be read */
 };
 
 /* Returns how surely the best word of a piece points there, if that is more than `sure`. */
@@ -77,9 +77,8 @@ static unsigned search(const struct looking *looking, const struct closer_pair *
 		*place = (struct closer_place){
 			.at = addr + i * WORD - pair->holder,
 			.into = into,
-			.beside = i + 1 < count
-					  ? in_image(looking->question, looking->words[i + 1])
-					  : 0,
+			.beside = i + 1 < count ? in_image(looking->question, looking->words[i + 1])
+						: 0,
 		};
 	}
 	return sure;

@@ -19,7 +19,8 @@ struct closer_pair {
 };
 
 struct closer_place {
-	uint64_t at;	 /* from the holder's beginning; CLOSER_NOWHERE: nothing leads there (any more) */
+	uint64_t at; /* from the holder's beginning; CLOSER_NOWHERE: nothing leads there (any more)
+		      */
 	uint64_t into;	 /* how far into the target it leads */
 	uint64_t beside; /* the word behind it, if it leads into an image: of a fat pointer; or 0 */
 };
@@ -29,12 +30,13 @@ struct closer_span {
 };
 
 struct closer_head {
-	uint64_t words[CLOSER_WORDS]; /* those that lead into no image, and what is behind its end: 0 */
+	uint64_t words[CLOSER_WORDS]; /* those that lead into no image, and what is behind its end:
+					 0 */
 };
 
 struct closer_question {
 	const struct closer_pair *pairs;
-	const struct closer_span *heads;  /* of each the first words; its start is a multiple of 8 */
+	const struct closer_span *heads; /* of each the first words; its start is a multiple of 8 */
 	const struct closer_span *images; /* ascending, not overlapping */
 	uint32_t pair_count, head_count, image_count;
 };

@@ -1,8 +1,8 @@
 #pragma once
 /* cycles: lost blocks that hold one another, by the loops of sites that they are.
  *
- * Pure. Of each strongly connected part of lost blocks (lost.h) the shortest loop through one of its
- * blocks; those that lead through the same sites are one.
+ * Pure. Of each strongly connected part of lost blocks (lost.h) the shortest loop through one of
+ * its blocks; those that lead through the same sites are one.
  */
 #include "lost.h"
 
@@ -13,7 +13,7 @@ struct reach_cycle {
 	/* from a block to one that it points to; the last points to the first. A site's blocks that
 	 * follow one another are one link. */
 	uint32_t sites[REACH_MAX_CYCLE_LINKS];
-	uint32_t holders[REACH_MAX_CYCLE_LINKS];	/* for example: a block of the site ... */
+	uint32_t holders[REACH_MAX_CYCLE_LINKS]; /* for example: a block of the site ... */
 	uint32_t targets[REACH_MAX_CYCLE_LINKS]; /* ... and the one of the next that it points to */
 	uint32_t link_count;
 	uint32_t length; /* blocks of the shortest such loop; 1: it points to itself */

@@ -29,8 +29,8 @@ int reach_from_inside(const struct reach_graph *graph, const struct reach_mark *
 		list[i] = reach_level_of(mark, i) == REACH_HELD &&
 			  !(graph->blocks[i].flags & REACH_BLOCK_GONE);
 	for (uint32_t i = 0; i < graph->count; i++)
-		for (uint32_t e = reach_first_edge(graph, i); is_held(mark, i) && e < found->ends[i];
-		     e++)
+		for (uint32_t e = reach_first_edge(graph, i);
+		     is_held(mark, i) && e < found->ends[i]; e++)
 			strike(list, found->edges[e]);
 	for (uint32_t i = 0; i < found->root_count; i++)
 		if (reach_class_level(graph->name_classes[found->roots[i].name]) == REACH_HELD)

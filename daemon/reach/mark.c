@@ -11,6 +11,7 @@ struct marking {
 	const struct reach_graph *graph;
 	struct reach_mark *mark;
 	enum reach_level level;
+	uint32_t from;		    /* the block whose edges are followed, + 1; 0: roots are */
 	uint32_t cut[REACH_LEVELS]; /* chains for what has no room; 0: none yet */
 };
 
@@ -19,6 +20,7 @@ void reach_mark_deinit(struct reach_mark *mark)
 	free(mark->order);
 	free(mark->chains_of);
 	free(mark->chains);
+	free(mark->ways);
 	free(mark->buckets);
 	*mark = (struct reach_mark){ 0 };
 }
@@ -159,6 +161,8 @@ static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 		mark->chains[chain].bytes += marking->graph->blocks[block].size_bytes;
 	}
 	mark->chains_of[block] = chain;
+	if (mark->ways)
+		mark->ways[block] = marking->from;
 	mark->order[mark->reached++] = block;
 	return 0;
 }
@@ -185,9 +189,11 @@ static int follow(struct marking *marking, uint32_t block)
 	uint32_t chain = marking->mark->chains_of[block];
 	int r = 0;
 
+	marking->from = block + 1;
 	for (uint32_t i = reach_first_edge(graph, block); i < graph->found.ends[block] && r == 0;
 	     i++)
 		r = reach_by(marking, graph->found.edges[i], chain);
+	marking->from = 0;
 	return r;
 }
 
@@ -290,12 +296,16 @@ static int prepare(struct marking *marking)
 	return 0;
 }
 
-int reach_mark(const struct reach_graph *graph, struct reach_mark *ret)
+static int mark_all(const struct reach_graph *graph, bool with_ways, struct reach_mark *ret)
 {
 	_cleanup_(reach_mark_deinit) struct reach_mark mark = { 0 };
 	struct marking marking = { .graph = graph, .mark = &mark };
 	int r = prepare(&marking);
 
+	if (with_ways)
+		mark.ways = calloc(graph->count + 1ul, sizeof(*mark.ways));
+	if (r == 0 && with_ways && !mark.ways)
+		r = -ENOMEM;
 	for (marking.level = REACH_HELD; marking.level < REACH_LEVELS && r == 0; marking.level++)
 		r = mark_level(&marking);
 	if (r)
@@ -303,4 +313,14 @@ int reach_mark(const struct reach_graph *graph, struct reach_mark *ret)
 	*ret = mark;
 	mark = (struct reach_mark){ 0 };
 	return 0;
+}
+
+int reach_mark(const struct reach_graph *graph, struct reach_mark *ret)
+{
+	return mark_all(graph, false, ret);
+}
+
+int reach_mark_ways(const struct reach_graph *graph, struct reach_mark *ret)
+{
+	return mark_all(graph, true, ret);
 }

@@ -27,6 +27,8 @@ struct reach_mark {
 	uint32_t *chains_of;	    /* of each block; 0: it is not reached */
 	struct reach_chain *chains; /* from 1 on */
 	uint32_t chain_count;
+	uint32_t *ways; /* reach_mark_ways(): of each block the one it was reached from, + 1; 0: a
+			   root, or nothing */
 
 	/* private */
 	size_t chain_room;
@@ -37,6 +39,8 @@ struct reach_mark {
 /* Roots are named: the class of each is that of its name. GONE blocks hold, as memory that was
  * freed; they and UNASKED ones are counted in no chain. -ENOMEM. */
 int reach_mark(const struct reach_graph *graph, struct reach_mark *ret);
+/* The same, with ways: 4 bytes more for each block. */
+int reach_mark_ways(const struct reach_graph *graph, struct reach_mark *ret);
 void reach_mark_deinit(struct reach_mark *mark);
 
 static inline enum reach_level reach_level_of(const struct reach_mark *mark, uint32_t block)

@@ -29,8 +29,15 @@ struct root_message {
 	Dhat__HoldsSum retained;
 };
 
+struct why_message {
+	Dhat__HoldsWhy why;
+	Dhat__HoldsStep steps[HOLDS_MAX_STEPS], *step_list[HOLDS_MAX_STEPS];
+	Dhat__HoldsPlace places[HOLDS_MAX_STEPS];
+};
+
 struct holds_message {
 	const struct holds *holds;
+	struct why_message why;
 	Dhat__Holds whole;
 	Dhat__HoldsSum held, unknown, lost, unseen;
 	struct site_message *sites;
@@ -89,6 +96,11 @@ static const char *const kinds[REACH_CLASSES] = {
 	[REACH_YOUNG] = "young",       [REACH_OTHER] = "allocator", [REACH_GAP] = "free memory",
 	[REACH_BELOW] = "below stack", [REACH_ENDED] = "old stack", [REACH_FREED] = "freed",
 };
+
+static char *text_or_none(char *text)
+{
+	return text ? text : without_qualifiers(protobuf_c_empty_string);
+}
 
 static void fill_root(const struct holds_root *from, struct root_message *ret)
 {
@@ -183,6 +195,43 @@ static void fill_whole(struct holds_message *message)
 	whole->read_bytes = holds->read_bytes;
 	whole->dropped_blocks = holds->dropped;
 	whole->withdrawn_blocks = holds->withdrawn;
+	whole->since = text_or_none(holds->since);
+}
+
+/* places: of each point that the heap knows its place in the copy, from 1 on. */
+static void fill_why(struct holds_message *message, const uint32_t *places)
+{
+	static const char *const answers[] = {
+		[HOLDS_NO_BLOCK] = "no block", [HOLDS_YOUNG] = "young",	  [HOLDS_GONE] = "freed",
+		[HOLDS_HELD] = "held",	       [HOLDS_PAST] = "past end", [HOLDS_LOST] = "lost",
+		[HOLDS_UNKNOWN] = "unknown",   [HOLDS_TAGGED] = "tagged", [HOLDS_UNSEEN] = "unseen",
+	};
+	const struct holds_why *from = message->holds->why;
+	struct why_message *to = &message->why;
+
+	dhat__holds_why__init(&to->why);
+	to->why.address = from->addr;
+	to->why.answer = without_qualifiers(answers[from->answer]);
+	to->why.place = text_or_none(from->place);
+	to->why.is_root = from->is_root;
+	to->why.block = from->block;
+	to->why.bytes = from->bytes;
+	to->why.age_ns = from->age_ns;
+	to->why.point = from->block ? places[from->point] : 0;
+	to->why.is_cut = from->is_cut;
+	to->why.root = text_or_none(from->root);
+	to->why.in_root = text_or_none(from->in_root);
+	for (uint32_t i = 0; i < from->step_count; i++) {
+		dhat__holds_step__init(&to->steps[i]);
+		to->steps[i].block = from->steps[i].addr;
+		to->steps[i].run = from->steps[i].run;
+		to->steps[i].point = places[from->steps[i].link.point];
+		to->steps[i].place = fill_place(&to->places[i], &from->steps[i].link.place);
+		to->step_list[i] = &to->steps[i];
+	}
+	to->why.steps = to->step_list;
+	to->why.n_steps = from->step_count;
+	message->whole.why = &to->why;
 }
 
 /* ---- points --------------------------------------------------------------------------------- */
@@ -205,6 +254,10 @@ static int number(struct holds_message *message, const struct target_copy *copy)
 		last = most(last, holds->sites[i].point);
 	for (uint32_t i = 0; i < holds->link_count; i++)
 		last = most(last, holds->links[i].point);
+	for (uint32_t i = 0; holds->why && i < holds->why->step_count; i++)
+		last = most(last, holds->why->steps[i].link.point);
+	if (holds->why)
+		last = most(last, holds->why->point);
 	places = calloc(last + 1ul, sizeof(*places));
 	if (!places)
 		return -ENOMEM;
@@ -215,6 +268,8 @@ static int number(struct holds_message *message, const struct target_copy *copy)
 	for (uint32_t i = 0; i < holds->site_count; i++)
 		if (places[holds->sites[i].point])
 			message->site_of_point[places[holds->sites[i].point] - 1] = i + 1;
+	if (holds->why)
+		fill_why(message, places);
 	return 0;
 }
 
@@ -240,10 +295,11 @@ int holds_message_new(const struct target_copy *copy, const struct holds *holds,
 	message->site_of_point = calloc(copy->point_count + 1ul, sizeof(uint32_t));
 	if (!message->sites || !message->chains || !message->chain_list || !message->roots ||
 	    !message->root_list || !message->cycles || !message->cycle_list || !message->links ||
-	    !message->places || !message->place_list || !message->site_of_point ||
-	    number(message, copy))
+	    !message->places || !message->place_list || !message->site_of_point)
 		return -ENOMEM;
 	fill_whole(message);
+	if (number(message, copy))
+		return -ENOMEM;
 	for (uint32_t i = 0; i < holds->root_count; i++) {
 		fill_root(&holds->roots[i], &message->roots[i]);
 		message->root_list[i] = &message->roots[i].root;

@@ -151,7 +151,8 @@ static int emit_progress(void *emitter_, const char *text)
 }
 
 static int find_holds(const struct requests_context *requests, struct target *target,
-		      struct emitter *emitter, struct holds **ret)
+		      const Dhat__SnapshotRequest *asked, struct emitter *emitter,
+		      struct holds **ret)
 {
 	const struct holds_asking asking = {
 		.target = target,
@@ -159,6 +160,8 @@ static int find_holds(const struct requests_context *requests, struct target *ta
 		.symbolizer = requests->symbolizer,
 		.book = requests->book,
 		.stop = control_peer_gone(emitter->reply),
+		.since = asked->holds_since,
+		.why = asked->why_address,
 		.progress = emit_progress,
 		.context = emitter,
 	};
@@ -178,7 +181,7 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 	int error = targets_find(requests->targets, wanted->pid, &target, err);
 
 	if (error == 0 && wanted->with_holds && !wanted->view)
-		error = find_holds(requests, target, &emitter, &holds);
+		error = find_holds(requests, target, wanted, &emitter, &holds);
 	if (error == 0)
 		error = copy_for(wanted, target, &copy, err);
 	if (error)

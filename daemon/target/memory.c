@@ -56,14 +56,14 @@ static int refuse(const struct target *target, uint64_t wanted_bytes, struct dha
 
 	format_mib(target->budget.limit_bytes, limit);
 	format_mib(wanted_bytes, enough);
-	return dhat_error_set(err, ENOSPC, DHAT_EXIT_USAGE,
-			      "--max-memory %s is too little for a ring of %s (--ring-size) and the "
-			      "%s that the kernel takes beside it: it has to be %s at least, or the "
-			      "ring smaller",
-			      limit, dhat_format_size(target->ring_bytes, ring),
-			      dhat_format_size(tracer_bytes(target->tracer) - target->ring_bytes,
-					       kernel),
-			      enough);
+	return dhat_error_set(
+		err, ENOSPC, DHAT_EXIT_USAGE,
+		"--max-memory %s is too little for a ring of %s (--ring-size) and the "
+		"%s that the kernel takes beside it: it has to be %s at least, or the "
+		"ring smaller",
+		limit, dhat_format_size(target->ring_bytes, ring),
+		dhat_format_size(tracer_bytes(target->tracer) - target->ring_bytes, kernel),
+		enough);
 }
 
 int target_charge_kernel(struct target *target, struct dhat_error *err)
@@ -116,8 +116,7 @@ static void charge_stacks(struct target *target)
 
 	if (!target->tracer)
 		return;
-	bytes = tracer_bytes(target->tracer) +
-		TRACER_STACK_BYTES * (count < most ? count : most);
+	bytes = tracer_bytes(target->tracer) + TRACER_STACK_BYTES * (count < most ? count : most);
 	budget_force(&target->budget, (int64_t)(bytes - target->kernel_bytes));
 	target->kernel_bytes = bytes;
 }

@@ -508,6 +508,100 @@ char *dhat_holder_inside_text(const struct dhat_holder *holder)
 	return text;
 }
 
+/* ---- one address ---------------------------------------------------------------------------- */
+
+static const struct {
+	const char *answer, *text;
+} answers[] = {
+	{ "young", "It was allocated while its memory was looked at: ask again." },
+	{ "freed", "It was freed while its memory was looked at." },
+	{ "held", "It is held by" },
+	{ "past end", "Only a pointer to its end holds it:" },
+	{ "unknown", "Whether it is held is unknown: only what may be left over leads to it," },
+	{ "tagged", "Whether it is held is unknown: what leads to it looks like a pointer with a "
+		    "tag," },
+	{ "lost", "It is lost: in all scans nothing that the process can reach pointed to it." },
+	{ "unseen", "No holder was seen, which does not say that there is none." },
+};
+
+static const char *answer_text(const char *answer)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		if (!strcmp(answers[i].answer, answer))
+			return answers[i].text;
+	return "What holds it is told in a way that this dhatctl does not know.";
+}
+
+static void put_block(FILE *out, const struct dhat_rendering *table,
+		      const struct dhat_holders *holders, const Dhat__HoldsWhy *why)
+{
+	const struct dhat_rendered_point *row = why->point ? table->point_of[why->point - 1] : NULL;
+	_cleanup_free_ char *name = dhat_holder_typed_name(table, holders, row);
+	char within[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS], age[DHAT_UNIT_CHARS + 8];
+
+	fprintf(out, "0x%" PRIx64 " is ", why->address);
+	if (why->address == why->block)
+		fputs("the beginning of", out);
+	else
+		fprintf(out, "at +%s of", dhat_format_count(why->address - why->block, within));
+	fprintf(out, " a block of %s bytes from %s, %s old. ", dhat_format_count(why->bytes, bytes),
+		name ? name : "?", dhat_format_duration(why->age_ns, age));
+	fputs(answer_text(why->answer), out);
+	if (!strcmp(why->answer, "lost") || !strcmp(why->answer, "unseen"))
+		fputs(why->n_steps ? " These point to it:" : " No block points to it.", out);
+}
+
+char *dhat_holder_why_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			   const Dhat__HoldsWhy *why)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	if (why->block)
+		put_block(out, table, holders, why);
+	else if (!strcmp(why->answer, "young"))
+		fprintf(out,
+			"0x%" PRIx64 " is in a block that was allocated while its memory was "
+			"looked at: ask again.",
+			why->address);
+	else if (*why->place)
+		fprintf(out, "0x%" PRIx64 " is in no live block: it is in %s%s.", why->address,
+			why->place, why->is_root ? ", and what it points to is held" : "");
+	else
+		fprintf(out, "0x%" PRIx64 " is nowhere in the memory of the process.",
+			why->address);
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+char *dhat_holder_step_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			    const Dhat__HoldsStep *step)
+{
+	const struct dhat_holder_link link = link_of(table, &step->point, &step->place, 1, 0);
+	char *text = NULL, count[DHAT_UNIT_CHARS];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "0x%" PRIx64 " ", step->block);
+	put_link(out, table, holders, &link);
+	if (step->run > 1)
+		fprintf(out, ", and %s more of these, one behind the other",
+			dhat_format_count(step->run - 1, count));
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
 /* ---- what ends cycles ----------------------------------------------------------------------- */
 
 static const struct {
@@ -624,6 +718,8 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 	const Dhat__HoldsSum *unknown = or_none(holds->unknown);
 	char time[DHAT_UNIT_CHARS + 8];
 
+	if (*holds->since)
+		fprintf(out, "Of what was allocated since %s: ", holds->since);
 	if (lost->blocks) {
 		put_sum(out, lost);
 		fprintf(out,
@@ -633,7 +729,8 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 			dhat_format_duration(holds->took_ns, time),
 			lost->blocks == 1 ? "it" : "them");
 	} else if (holds->n_refusals) {
-		fprintf(out, "Nothing is called lost: %s", holds->refusals[0]);
+		fprintf(out, "%sothing is called lost: %s", *holds->since ? "n" : "N",
+			holds->refusals[0]);
 		for (size_t i = 1; i < holds->n_refusals; i++)
 			fprintf(out, "; %s", holds->refusals[i]);
 		if (unseen->blocks) {
@@ -642,7 +739,8 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 			fputs(" no holder was seen", out);
 		}
 	} else {
-		fputs("Nothing is lost: all live blocks are held", out);
+		fprintf(out, "%sothing is lost: all live blocks are held",
+			*holds->since ? "n" : "N");
 		if (unknown->blocks) {
 			fputs(", or (", out);
 			put_sum(out, unknown);

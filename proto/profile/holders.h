@@ -91,6 +91,13 @@ char *dhat_holder_name(const struct dhat_rendering *table, const struct dhat_ren
 char *dhat_holder_typed_name(const struct dhat_rendering *table, const struct dhat_holders *holders,
 			     const struct dhat_rendered_point *point);
 
+/* Of Holds.why: what is at the address, a sentence; and what holds it, a line each, or none. The
+ * caller frees. */
+char *dhat_holder_why_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			   const Dhat__HoldsWhy *why);
+char *dhat_holder_step_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
+			    const Dhat__HoldsStep *step);
+
 /* What is lost, or why nothing is called so: one or two sentences. The caller frees. */
 char *dhat_holders_headline(const Dhat__Holds *holds);
 /* What is to be known of each such answer. */

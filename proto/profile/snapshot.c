@@ -201,6 +201,16 @@ static int check_cycles(const struct dhat_snapshot *snapshot, struct dhat_error 
 	return r;
 }
 
+static int check_why(const struct dhat_snapshot *snapshot, struct dhat_error *err)
+{
+	const Dhat__HoldsWhy *why = snapshot->end->holds ? snapshot->end->holds->why : NULL;
+	int r = why ? check_links(snapshot, &why->point, 1, 0, err) : 0;
+
+	for (size_t i = 0; why && i < why->n_steps && r == 0; i++)
+		r = check_links(snapshot, &why->steps[i]->point, 1, 0, err);
+	return r;
+}
+
 static int check_holds(const struct dhat_snapshot *snapshot, const Dhat__PointHolds *holds,
 		       struct dhat_error *err)
 {
@@ -225,7 +235,7 @@ int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error
 		if (snapshot->points[i]->holds &&
 		    check_holds(snapshot, snapshot->points[i]->holds, err) < 0)
 			return -EBADMSG;
-	return check_cycles(snapshot, err);
+	return check_cycles(snapshot, err) < 0 ? -EBADMSG : check_why(snapshot, err);
 }
 
 int dhat_snapshot_add_note(struct dhat_snapshot *snapshot, const char *text)

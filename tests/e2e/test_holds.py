@@ -1,6 +1,8 @@
 """dhatctl holds: each way of holding a block there is; what nothing holds; what is refused."""
 import re
 import signal
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,38 @@ def pss_of(pid):
     return int(re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
 
 
+def variable(pid, name):
+    """Where a variable of the program is, and the word that is there."""
+    symbols = subprocess.run(["nm", TARGETS / "holders"], capture_output=True, text=True, check=True).stdout
+    base = int(Path(f"/proc/{pid}/maps").read_text().split("-")[0], 16)
+    address = base + int(re.search(rf"^(\w+) . {name}$", symbols, re.M)[1], 16)
+    return address, word_at(pid, address)
+
+
+def word_at(pid, address):
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        memory.seek(address)
+        return struct.unpack("Q", memory.read(8))[0]
+
+
+def check_addresses(pid, ctl):
+    where, head = variable(pid, "list")
+    third = word_at(pid, word_at(pid, head))
+    text = ctl("holds", "--why", hex(third + 5)).out
+    assert "is at +5 of a block of 64 bytes from held_by_list (" in text and "It is held by\n" in text, text
+    assert f"{word_at(pid, head):#x} held_by_list (" in text and ", and 1 more of these" in text, text
+    assert text.index("1 more of these") < text.index("\n      global list\n"), text
+    text = ctl("holds", "--why", hex(where)).out
+    assert f"{where:#x} is in no live block: it is in global list, and what it points to is held." in text, text
+    stack = re.search(r"-(\w+) .*\[stack\]$", Path(f"/proc/{pid}/maps").read_text(), re.M)[1]
+    assert "in the stack of thread holders" in ctl("holds", "--why", hex(int(stack, 16) - 64)).out
+    assert "is nowhere in the memory" in ctl("holds", "--why", "0x8").out
+    assert "no address" in ctl("holds", "--why", "list", ok=False).err
+    ctl("mark", "here")
+    assert "Of what was allocated since here: nothing is lost" in ctl("holds", "--since", "here", "--lost").out
+    assert "has no mark there" in ctl("holds", "--since", "there", ok=False).err
+
+
 def test_each_kind(holders, ctl, tmp_path):
     before, kept = pss_of(holders.pid), tmp_path / "holders.dhat"
     ctl("snapshot", "--holds", "-o", kept)
@@ -65,6 +99,7 @@ def test_each_kind(holders, ctl, tmp_path):
     assert "lost: they hold one another in cycles" in ctl("holds", kept, "--lost").out
     ctl("snapshot", "-o", tmp_path / "without.dhat")
     assert "does not say who holds" in ctl("holds", tmp_path / "without.dhat", ok=False).err
+    check_addresses(holders.pid, ctl)
     # those were freed by an address in a pipe, which nobody can see: the site is believed no more
     holders.say("free")
     holders.expect("freed")

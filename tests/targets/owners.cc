@@ -25,7 +25,8 @@ struct Shape {
 	Shape *next = nullptr;
 	char rest[32] = "";
 };
-struct Circle : Shape {};
+struct Circle : Shape {
+};
 struct Square : Shape {
 	char more[64] = "";
 };

@@ -335,6 +335,26 @@ static void a_long_cycle_is_cut(void **state)
 	world_free(world);
 }
 
+static void ways_lead_to_roots(void **state)
+{
+	struct world *world = world_new(4);
+	uint64_t table = world_block(world, 0x100, 64, 1), entry = world_block(world, 0x200, 64, 2);
+	uint64_t value = world_block(world, 0x300, 64, 3), lost = world_block(world, 0x400, 64, 4);
+
+	world_set(world, GLOBALS, table);
+	world_set(world, table, entry);
+	world_set(world, entry, value);
+	world_set(world, lost, value);
+	world_look(world);
+	reach_mark_deinit(&world->mark);
+	assert_int_equal(reach_mark_ways(&world->graph, &world->mark), 0);
+	assert_int_equal(world->mark.ways[0], 0);
+	assert_int_equal(world->mark.ways[1], 0 + 1);
+	assert_int_equal(world->mark.ways[2], 1 + 1);
+	assert_int_equal(world->mark.ways[3], 0);
+	world_free(world);
+}
+
 /* ---- a second look --------------------------------------------------------------------------- */
 
 static void a_second_look_tells_places_and_nothing_else(void **state)
@@ -638,6 +658,7 @@ int main(void)
 		cmocka_unit_test(cycles_and_what_hangs_on_them),
 		cmocka_unit_test(cycles_are_loops_of_sites),
 		cmocka_unit_test(a_long_cycle_is_cut),
+		cmocka_unit_test(ways_lead_to_roots),
 		cmocka_unit_test(a_second_look_tells_places_and_nothing_else),
 		cmocka_unit_test(a_long_lost_list),
 		cmocka_unit_test(a_site_retains_what_it_dominates),

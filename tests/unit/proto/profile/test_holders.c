@@ -273,6 +273,60 @@ static void cycles_read_as_loops(void **state)
 	end(&told);
 }
 
+static void one_address(void **state)
+{
+	struct told told;
+	Dhat__HoldsWhy why = DHAT__HOLDS_WHY__INIT;
+	Dhat__HoldsStep step = DHAT__HOLDS_STEP__INIT, *steps[] = { &step };
+	Dhat__HoldsPlace next = place(8, 40);
+
+	begin(&told);
+	told.whole.why = &why;
+	why.address = 0x7f0010;
+	why.answer = "held";
+	why.block = 0x7f0000;
+	why.bytes = 1280;
+	why.age_ns = 3000000000;
+	why.point = SESSIONS + 1;
+	why.steps = steps;
+	why.n_steps = 1;
+	step.block = 0x7e0000;
+	step.run = 500;
+	step.point = GET + 1;
+	step.place = &next;
+	look(&told);
+	assert_text(dhat_holder_why_text(told.table, &told.holders, &why),
+		    "0x7f0010 is at +16 of a block of 1,280 bytes from open_session (s.c:7), 3.0 s "
+		    "old. It is held by");
+	assert_text(
+		dhat_holder_step_text(told.table, &told.holders, &step),
+		"0x7e0000 cache_put (cache.c:31) at +8 of 40, and 499 more of these, one behind "
+		"the other");
+	why.answer = "lost";
+	why.n_steps = 0;
+	why.address = why.block;
+	assert_text(
+		dhat_holder_why_text(told.table, &told.holders, &why),
+		"0x7f0000 is the beginning of a block of 1,280 bytes from open_session (s.c:7), "
+		"3.0 s old. It is lost: in all scans nothing that the process can reach pointed "
+		"to it. No block points to it.");
+	why.block = 0;
+	why.answer = "no block";
+	why.place = "global list+8";
+	why.is_root = true;
+	assert_text(
+		dhat_holder_why_text(told.table, &told.holders, &why),
+		"0x7f0000 is in no live block: it is in global list+8, and what it points to is "
+		"held.");
+	why.place = "";
+	assert_text(dhat_holder_why_text(told.table, &told.holders, &why),
+		    "0x7f0000 is nowhere in the memory of the process.");
+	step.point = POINTS + 1;
+	why.n_steps = 1;
+	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
+	end(&told);
+}
+
 static void weak_pointers_say_that_they_are(void **state)
 {
 	struct told told;
@@ -347,6 +401,7 @@ int main(void)
 		cmocka_unit_test(all_in_cycles),
 		cmocka_unit_test(places_and_types_are_told),
 		cmocka_unit_test(cycles_read_as_loops),
+		cmocka_unit_test(one_address),
 		cmocka_unit_test(weak_pointers_say_that_they_are),
 		cmocka_unit_test(refusals_and_withdrawals_are_said),
 		cmocka_unit_test(links_that_are_not_there_are_refused),
