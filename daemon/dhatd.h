@@ -44,14 +44,21 @@ struct dhatd {
 
 /* Keep a profile of each target now. */
 #define SIGNAL_KEEP SIGUSR2
-/* With --config: read it again. */
+/* For a service: read again what it was told in files. */
 #define SIGNAL_RELOAD SIGHUP
+static inline bool dhatd_reloads(const struct dhatd *dhatd)
+{
+	const struct dhatd_options *options = &dhatd->options;
+
+	return options->command == DHATD_SERVE &&
+	       (options->config_path || options->http.listen || options->watch.settings.push.url);
+}
 /* Any other of those that are held back: dhatd is to end. */
 static inline bool dhatd_is_end(const struct dhatd *dhatd, int signal_number)
 {
 	return signal_number > 0 && signal_number != SIGNAL_CHANGED &&
 	       signal_number != SIGNAL_KEEP &&
-	       (signal_number != SIGNAL_RELOAD || !dhatd->options.config_path);
+	       (signal_number != SIGNAL_RELOAD || !dhatd_reloads(dhatd));
 }
 
 /* With --output, or for `run`, dhatd ends with its last target; else it keeps the profiles for

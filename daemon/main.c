@@ -78,13 +78,19 @@ static uint64_t give_signs(struct dhatd *dhatd)
 /* A mistake in it changes nothing. */
 static void reload(struct dhatd *dhatd)
 {
-	struct dhat_error err = { 0 };
+	struct dhat_error err = { 0 }, http_err = { 0 };
 
 	notify_reloading();
-	if (watches_load(dhatd->watches, &err))
+	if (dhatd->watches && watches_load(dhatd->watches, &err))
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s; all goes on as before", err.message);
-	else
+	else if (dhatd->watches)
 		dhat_say("dhatd", "read %s again", dhatd->options.config_path);
+	if (dhatd->http && http_server_renew(dhatd->http, &http_err))
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s; it answers by HTTP as before",
+			    http_err.message);
+	else if (dhatd->http)
+		dhat_say("dhatd", "read again what it answers by HTTP with");
+	pusher_retry(dhatd->pusher);
 	notify("READY=1");
 }
 
@@ -117,7 +123,7 @@ static void serve(struct dhatd *dhatd, const sigset_t *set)
 		signal_number = wait_for_signal(set, give_signs(dhatd));
 		if (signal_number == SIGNAL_KEEP)
 			recorder_keep_all(dhatd->recorder);
-		if (signal_number == SIGNAL_RELOAD && dhatd->watches)
+		if (signal_number == SIGNAL_RELOAD && dhatd_reloads(dhatd))
 			reload(dhatd);
 	} while (!dhatd_is_end(dhatd, signal_number));
 }

@@ -497,7 +497,7 @@ static const struct {
 	  { .options = serve_options,
 	    .parser = parse_command,
 	    .doc = "Answer dhatctl; targets are added by `dhatctl attach`, and by --config, which "
-		   "is read again at SIGHUP.",
+		   "is read again at SIGHUP, as are tokens and certificates.",
 	    .children = serve_children } },
 	{ "plan",
 	  "dhatd plan",

@@ -11,12 +11,13 @@ static const struct {
 	size_t offset;	    /* in struct destination_state */
 } families[] = {
 #define STATE(field) offsetof(struct destination_state, field)
-	{ "dhatd_push_profiles_total", "counter", "Profiles that have arrived where --push sends them",
-	  NULL, STATE(pushed) },
+	{ "dhatd_push_profiles_total", "counter",
+	  "Profiles that have arrived where --push sends them", NULL, STATE(pushed) },
 	{ "dhatd_push_failures_total", "counter",
 	  "Tries to push a profile that failed; they are repeated", NULL, STATE(failed) },
 	{ "dhatd_push_lost_total", "counter",
-	  "Profiles that will not arrive: refused by the server, or dropped because too much waited",
+	  "Profiles that will not arrive: refused by the server, or dropped because too much "
+	  "waited",
 	  "refused", STATE(refused) },
 	{ "dhatd_push_lost_total", NULL, NULL, "dropped", STATE(dropped) },
 	{ "dhatd_push_waiting_profiles", "gauge", "Profiles on disk that wait to be pushed", NULL,
@@ -38,7 +39,8 @@ void push_series_write(struct exposition *page, const struct pusher_state *list,
 {
 	for (size_t f = 0; f < ARRAY_SIZE(families) && count; f++) {
 		if (families[f].type)
-			exposition_family(page, families[f].name, families[f].type, families[f].help);
+			exposition_family(page, families[f].name, families[f].type,
+					  families[f].help);
 		for (size_t i = 0; i < count; i++) {
 			exposition_begin(page);
 			exposition_label(page, "url", list[i].url);

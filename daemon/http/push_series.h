@@ -1,5 +1,6 @@
 #pragma once
-/* push_series: of each destination of profiles what has arrived, what waits, and what is lost. Pure. */
+/* push_series: of each destination of profiles what has arrived, what waits, and what is lost.
+ * Pure. */
 #include "daemon/push/pusher.h"
 #include "exposition.h"
 

@@ -16,13 +16,14 @@
 #include <unistd.h>
 
 #include "daemon/serve/local_socket.h"
+#include "engine.h"
 #include "peer.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/secret.h"
 
 #define LOOK_MS 100	     /* between looks at deadlines, and whether peers are still there */
 #define NO_DESCRIPTOR_MS 100 /* until it is worth while to try again */
-#define PEM_BYTES 65536
 #define STACK_BYTES (512u << 10)
 /* A thread of a connection holds a target's lock for moments: it must not starve there. */
 #define LOW_PRIORITY 5
@@ -36,7 +37,7 @@ struct place {
 
 struct http_server {
 	struct http_address address;
-	struct http_access access;
+	struct http_access access; /* its token: with `mutex` */
 	struct peers peers;
 	struct local_socket local;
 	int tcp_fd, stop_fd;
@@ -44,8 +45,8 @@ struct http_server {
 	void *context;
 	uint64_t receive_ns, send_ns, send_bytes_per_second;
 	char url[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 32];
-	char *cert, *key;
-	struct MHD_Daemon *mhd;
+	const char *token_path; /* NULL: none; borrowed */
+	struct engine engine;
 	pthread_t thread;
 	bool has_thread;
 	atomic_size_t held_bytes;
@@ -307,6 +308,7 @@ static unsigned check_access(struct http_server *server, struct MHD_Connection *
 	static const char bearer[] = "Bearer ";
 	const char *authorization = header(connection, "Authorization");
 	char *password = NULL;
+	struct http_access access;
 	struct http_claim claim = {
 		.host = header(connection, "Host"),
 		.origin = header(connection, "Origin"),
@@ -319,7 +321,11 @@ static unsigned check_access(struct http_server *server, struct MHD_Connection *
 		claim.bearer = authorization + strlen(bearer);
 	else if (authorization)
 		claim.password = password = basic_password(connection);
-	status = http_access_check(&server->access, &claim, ret_reason);
+	pthread_mutex_lock(&server->mutex);
+	access = server->access;
+	pthread_mutex_unlock(&server->mutex);
+	status = http_access_check(&access, &claim, ret_reason);
+	explicit_bzero(&access, sizeof(access));
 	MHD_free(password);
 	return status;
 }
@@ -407,7 +413,7 @@ static void turn_away(const struct http_server *server, int fd)
 			    "Content-Length: %zu\r\n\r\n%s",
 			    strlen(body), body);
 
-	if (!server->key)
+	if (!engine_has_tls(&server->engine))
 		send(fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -444,8 +450,7 @@ static void accept_one(struct http_server *server, int listen_fd)
 		return;
 	}
 	take_fd(fd); /* libmicrohttpd's, be it refused or not */
-	if (MHD_add_connection(server->mhd, wanted.fd, (struct sockaddr *)&address, size) !=
-	    MHD_YES)
+	if (!engine_add(&server->engine, wanted.fd, (struct sockaddr *)&address, size))
 		release_place(server, wanted.fd);
 }
 
@@ -472,41 +477,6 @@ static void *accept_thread(void *server_)
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-/* A PEM file; the caller frees. */
-static int read_pem(const char *path, char **ret, struct dhat_error *err)
-{
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
-	_cleanup_free_ char *text = calloc(1, PEM_BYTES);
-	size_t size;
-
-	if (!file)
-		return dhat_error_errno(err, errno, "cannot read %s", path);
-	if (!text)
-		return -ENOMEM;
-	size = fread(text, 1, PEM_BYTES - 1, file);
-	if (ferror(file) || !size || !feof(file))
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "%s is no PEM file of a certificate or key (of at most "
-				      "%d bytes)",
-				      path, PEM_BYTES - 1);
-	*ret = take_ptr(text);
-	return 0;
-}
-
-static int read_tls(struct http_server *server, const struct http_server_options *options,
-		    struct dhat_error *err)
-{
-	int r;
-
-	if (!options->cert_path != !options->key_path)
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "--listen-cert and --listen-key belong together");
-	if (!options->cert_path)
-		return 0;
-	r = read_pem(options->cert_path, &server->cert, err);
-	return r ? r : read_pem(options->key_path, &server->key, err);
-}
-
 static int bind_tcp(struct http_server *server, const char *text, struct dhat_error *err)
 {
 	const struct http_address *address = &server->address;
@@ -528,8 +498,8 @@ static int bind_tcp(struct http_server *server, const char *text, struct dhat_er
 			errno == EADDRINUSE ? DHAT_EXIT_ALREADY : dhat_exit_of_errno(errno),
 			"cannot listen at %s: %s; give another --listen", text, strerror(errno));
 	http_address_print(&bound, name);
-	snprintf(server->url, sizeof(server->url), "%s://%s/", server->key ? "https" : "http",
-		 name);
+	snprintf(server->url, sizeof(server->url), "%s://%s/",
+		 engine_has_tls(&server->engine) ? "https" : "http", name);
 	return 0;
 }
 
@@ -542,30 +512,21 @@ static int bind_address(struct http_server *server, const char *text, struct dha
 				 HTTP_MAX_CONNECTIONS, err);
 }
 
-static int start_mhd(struct http_server *server, struct dhat_error *err)
+static int start_engine(struct http_server *server, const struct http_server_options *options,
+			struct dhat_error *err)
 {
-	const unsigned flags = MHD_USE_POLL | MHD_USE_INTERNAL_POLLING_THREAD |
-			       MHD_USE_THREAD_PER_CONNECTION | MHD_USE_NO_LISTEN_SOCKET |
-			       (server->key ? MHD_USE_TLS : 0);
-	const struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, server->key },
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, server->cert },
-		{ MHD_OPTION_END, 0, NULL },
+	const struct engine_options engine = {
+		.cert_path = options->cert_path,
+		.key_path = options->key_path,
+		.connections = HTTP_MAX_CONNECTIONS,
+		.request_bytes = HTTP_REQUEST_BYTES,
+		.stack_bytes = STACK_BYTES,
+		.on_request = on_request,
+		.on_connection = on_connection,
+		.context = server,
 	};
-	const struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
 
-	server->mhd = MHD_start_daemon(
-		flags, 0, NULL, NULL, on_request, server, MHD_OPTION_ARRAY,
-		server->key ? tls : none, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)HTTP_MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)HTTP_REQUEST_BYTES, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
-	if (server->mhd)
-		return 0;
-	return dhat_error_set(err, EINVAL, DHAT_EXIT_FAILED,
-			      server->key ? "cannot serve HTTPS: is the key that of the "
-					    "certificate, and are both PEM?"
-					  : "cannot start a server of HTTP");
+	return engine_init(&server->engine, &engine, err);
 }
 
 static int server_init(struct http_server *server, const struct http_server_options *options,
@@ -580,11 +541,9 @@ static int server_init(struct http_server *server, const struct http_server_opti
 	if (r == 0)
 		r = peers_init(&server->peers, options->group, err);
 	if (r == 0)
-		r = read_tls(server, options, err);
+		r = start_engine(server, options, err);
 	if (r == 0)
 		r = bind_address(server, options->listen, err);
-	if (r == 0)
-		r = start_mhd(server, err);
 	if (r < 0)
 		return r;
 	server->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -611,6 +570,7 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++)
 		server->places[i].fd = -1;
 	pthread_mutex_init(&server->mutex, NULL);
+	server->token_path = options->access.token_path;
 	server->handler = options->handler;
 	server->context = options->context;
 	server->receive_ns = options->receive_ns ?: HTTP_RECEIVE_NS;
@@ -639,20 +599,33 @@ void http_server_free(struct http_server *server)
 		pthread_join(server->thread, NULL);
 	}
 	look_at_places(server, true);
-	if (server->mhd)
-		MHD_stop_daemon(server->mhd);
+	engine_deinit(&server->engine);
 	local_socket_deinit(&server->local);
 	if (server->tcp_fd >= 0)
 		close(server->tcp_fd);
 	if (server->stop_fd >= 0)
 		close(server->stop_fd);
-	free(server->cert);
-	if (server->key)
-		explicit_bzero(server->key, strlen(server->key));
-	free(server->key);
 	explicit_bzero(&server->access, sizeof(server->access));
 	pthread_mutex_destroy(&server->mutex);
 	free(server);
+}
+
+int http_server_renew(struct http_server *server, struct dhat_error *err)
+{
+	char token[HTTP_TOKEN_MAX + 2];
+	int r = 0;
+
+	if (server->token_path)
+		r = secret_read(server->token_path, HTTP_TOKEN_MIN, HTTP_TOKEN_MAX, token, err);
+	if (r == 0)
+		r = engine_renew(&server->engine, err);
+	if (r == 0 && server->token_path) {
+		pthread_mutex_lock(&server->mutex);
+		memcpy(server->access.token, token, sizeof(token));
+		pthread_mutex_unlock(&server->mutex);
+	}
+	explicit_bzero(token, sizeof(token));
+	return r;
 }
 
 const char *http_server_url(const struct http_server *server)

@@ -58,10 +58,13 @@ struct http_server_options {
 
 struct http_server;
 
-/* Strings are only looked at, but listen, which stays. */
+/* Strings are borrowed. */
 int http_server_new(const struct http_server_options *options, struct http_server **ret,
 		    struct dhat_error *err);
 /* Cuts the connections and waits for their threads. */
 void http_server_free(struct http_server *server);
+/* The token and the certificate are read again: for requests from now on; what is on its way goes
+ * on. On failure all is as before. One thread at a time. */
+int http_server_renew(struct http_server *server, struct dhat_error *err);
 /* For a person: "http://127.0.0.1:9664/", or the path. */
 const char *http_server_url(const struct http_server *server);

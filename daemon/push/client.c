@@ -217,7 +217,11 @@ static int set_url(struct push_client *client)
 	const char *url = client->settings->url, *query = client->request->query;
 	_cleanup_free_ char *whole = NULL;
 
-	if (asprintf(&whole, "%s%s%s", url, !*query ? "" : strchr(url, '?') ? "&" : "?", query) < 0) {
+	if (asprintf(&whole, "%s%s%s", url,
+		     !*query		? ""
+		     : strchr(url, '?') ? "&"
+					: "?",
+		     query) < 0) {
 		whole = NULL;
 		return -ENOMEM;
 	}
@@ -248,7 +252,8 @@ static void judge(struct push_client *client, CURLcode code, struct push_answer 
 	long status = 0;
 
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
-	if (code && (code != CURLE_WRITE_ERROR || !status || client->head_bytes > PUSH_ANSWER_BYTES)) {
+	if (code &&
+	    (code != CURLE_WRITE_ERROR || !status || client->head_bytes > PUSH_ANSWER_BYTES)) {
 		ret->outcome = is_certificate(code) ? PUSH_BARRED : PUSH_LATER;
 		snprintf(ret->text, sizeof(ret->text), "%s",
 			 *client->error ? client->error : curl_easy_strerror(code));
@@ -258,7 +263,8 @@ static void judge(struct push_client *client, CURLcode code, struct push_answer 
 	if (ret->outcome == PUSH_TAKEN)
 		return;
 	describe_status(client, status, ret);
-	if (curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
+	if (curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK &&
+	    seconds > 0)
 		ret->retry_after_ns = (uint64_t)seconds < PUSH_RETRY_AFTER_NS / SECOND_NS
 					      ? (uint64_t)seconds * SECOND_NS
 					      : PUSH_RETRY_AFTER_NS;

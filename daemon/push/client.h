@@ -1,10 +1,11 @@
 #pragma once
 /* client: one request sent by HTTP/1.1, by libcurl, and what the answer means.
  *
- * For one thread. A server that is slow, hangs, answers without end or half has its bounds: PUSH_CONNECT_SECONDS
- * to be reached, PUSH_SECONDS for all of it, PUSH_IDLE_SECONDS without a byte, PUSH_ANSWER_BYTES of answer, beyond
- * which nobody listens. Redirections are not followed: they could lead the token anywhere. Certificates are
- * checked, always; a proxy is taken from the environment, as by all users of libcurl.
+ * For one thread. A server that is slow, hangs, answers without end or half has its bounds:
+ * PUSH_CONNECT_SECONDS to be reached, PUSH_SECONDS for all of it, PUSH_IDLE_SECONDS without a byte,
+ * PUSH_ANSWER_BYTES of answer, beyond which nobody listens. Redirections are not followed: they
+ * could lead the token anywhere. Certificates are checked, always; a proxy is taken from the
+ * environment, as by all users of libcurl.
  */
 #include <stdatomic.h>
 #include <stdint.h>
@@ -20,13 +21,15 @@
 enum push_outcome {
 	PUSH_TAKEN,
 	PUSH_REFUSED, /* this one, for good: it is no use to send it again (400, 413, 415, 422) */
-	PUSH_BARRED,  /* all of them: somebody has to mend something (401, 403, 404, 3xx, a certificate) */
+	PUSH_BARRED,  /* all of them: somebody has to mend something (401, 403, 404, 3xx, a
+			 certificate) */
 	PUSH_LATER,   /* not now (408, 429, 5xx, nobody there) */
 };
 
 struct push_answer {
 	enum push_outcome outcome;
-	uint64_t retry_after_ns; /* as it asks us to wait, at most PUSH_RETRY_AFTER_NS; 0: it does not */
+	uint64_t retry_after_ns; /* as it asks us to wait, at most PUSH_RETRY_AFTER_NS; 0: it does
+				    not */
 	char text[256];		 /* for a person, unless it was taken; may quote the server */
 };
 

@@ -36,8 +36,8 @@ struct destination {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	bool is_ending, is_retry;
-	bool is_drop_told;     /* since something arrived */
-	bool is_not_kept_told; /* since something could be kept */
+	bool is_drop_told;	    /* since something arrived */
+	bool is_not_kept_told;	    /* since something could be kept */
 	struct push_settings *next; /* NULL: none */
 	uint64_t pushed, failed, refused, not_kept;
 	uint64_t next_try_ns; /* CLOCK_MONOTONIC */
@@ -69,8 +69,9 @@ static void tell_recovery(struct destination *destination)
 
 static void tell_refusal(const struct destination *destination, const struct push_answer *answer)
 {
-	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "%s does not take a profile, which is given up: %s",
-		    destination->identity.url, answer->text);
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
+		    "%s does not take a profile, which is given up: %s", destination->identity.url,
+		    answer->text);
 }
 
 /* ---- one try ------------------------------------------------------------------------------- */
@@ -213,7 +214,8 @@ static int start(struct destination *destination, const struct destination_optio
 		r = push_settings_copy(options->settings, &destination->identity);
 	if (r)
 		return dhat_error_errno(err, -r, "cannot push profiles");
-	r = queue_open(options->folder, destination->settings.spool_bytes, &destination->queue, err);
+	r = queue_open(options->folder, destination->settings.spool_bytes, &destination->queue,
+		       err);
 	if (r)
 		return r;
 	r = -pthread_create(&destination->thread, NULL, push, destination);
@@ -345,8 +347,7 @@ static void tell_added(struct destination *destination, int r, bool has_dropped,
 	pthread_mutex_unlock(&destination->lock);
 	if (is_new)
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "profiles for %s are lost: %s",
-			    destination->identity.url,
-			    *err->message ? err->message : strerror(-r));
+			    destination->identity.url, *err->message ? err->message : strerror(-r));
 	if (is_drop_new)
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd",
 			    "what waits for %s has reached its bound: the oldest profiles go",

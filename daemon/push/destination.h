@@ -1,11 +1,12 @@
 #pragma once
-/* destination: one URL that profiles are pushed to: its queue on disk, and a thread that sends from it.
+/* destination: one URL that profiles are pushed to: its queue on disk, and a thread that sends from
+ * it.
  *
- * D1: a profile that was added leaves the queue when it has arrived, when the server says that it never will, or
- *     because of the queue's bounds; each is counted.
- * D2: after a failure there is a pause: PUSH_FIRST_PAUSE_NS, twice as long each time up to PUSH_LONGEST_PAUSE_NS, a
- *     quarter more or less so that hosts do not come together; longer if the server asks for it.
- * D3: nobody waits for the thread, and it waits for nobody's lock but the queue's.
+ * D1: a profile that was added leaves the queue when it has arrived, when the server says that it
+ * never will, or because of the queue's bounds; each is counted. D2: after a failure there is a
+ * pause: PUSH_FIRST_PAUSE_NS, twice as long each time up to PUSH_LONGEST_PAUSE_NS, a quarter more
+ * or less so that hosts do not come together; longer if the server asks for it. D3: nobody waits
+ * for the thread, and it waits for nobody's lock but the queue's.
  */
 #include <stdatomic.h>
 
@@ -26,8 +27,8 @@ struct destination_options {
 
 int destination_new(const struct destination_options *options, struct destination **ret,
 		    struct dhat_error *err);
-/* What waits is tried once more, one after the other, until one fails or deadline_ns (CLOCK_MONOTONIC) has come; what
- * is left stays on disk. Joins the thread. */
+/* What waits is tried once more, one after the other, until one fails or deadline_ns
+ * (CLOCK_MONOTONIC) has come; what is left stays on disk. Joins the thread. */
 void destination_ask_to_end(struct destination *destination); /* does not wait */
 void destination_end(struct destination *destination, uint64_t deadline_ns);
 void destination_free(struct destination *destination); /* NULL is fine */
@@ -38,12 +39,14 @@ int destination_tell(struct destination *destination, const struct push_settings
 /* What waits is tried now, with files of certificates read anew. */
 void destination_retry(struct destination *destination);
 
-/* One thread at a time. What cannot be kept is counted as dropped, and the first time it is said. */
+/* One thread at a time. What cannot be kept is counted as dropped, and the first time it is said.
+ */
 int destination_add(struct destination *destination, const struct dhat_snapshot *snapshot,
 		    uint64_t since_unix_ns);
 
 struct destination_state {
-	uint64_t pushed, failed, refused, dropped; /* since the start; failed: tries, the others profiles */
+	uint64_t pushed, failed, refused,
+		dropped; /* since the start; failed: tries, the others profiles */
 	uint64_t waiting, waiting_bytes;
 	uint64_t next_try_ns; /* until then; 0: nothing failed last */
 	char trouble[256];    /* why the last try failed; "": it did not */

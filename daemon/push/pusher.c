@@ -16,7 +16,8 @@ DEFINE_CLEANUP_PTR(struct since *, since_free)
 
 struct pusher {
 	const char *folder;
-	pthread_mutex_t use;  /* held while one is added to or ends, which takes as long as a disk does */
+	pthread_mutex_t
+		use; /* held while one is added to or ends, which takes as long as a disk does */
 	pthread_mutex_t lock; /* guards the list; whoever changes it has both, `use` first */
 	struct destination *list[PUSH_DESTINATIONS];
 	size_t count;
@@ -104,7 +105,8 @@ static bool is_in(const struct push_settings *settings, const struct push_settin
 }
 
 /* With `use`, as what follows. */
-static void drop_others(struct pusher *pusher, const struct push_settings *const *list, size_t count)
+static void drop_others(struct pusher *pusher, const struct push_settings *const *list,
+			size_t count)
 {
 	struct destination *gone;
 
@@ -136,7 +138,8 @@ static int make_folders(const char *folder, struct dhat_error *err)
 			      strerror(errno));
 }
 
-static int begin(struct pusher *pusher, const struct push_settings *settings, struct dhat_error *err)
+static int begin(struct pusher *pusher, const struct push_settings *settings,
+		 struct dhat_error *err)
 {
 	char folder[PATH_MAX];
 	const struct destination_options options = { .settings = settings, .folder = folder };

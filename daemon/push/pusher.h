@@ -1,8 +1,9 @@
 #pragma once
 /* pusher: all destinations, by their settings.
  *
- * Each has a folder of its own below `folder`, named by a hash of its URL, form and tenant, so that what waits there
- * is found again by the next dhatd with the same settings. At most PUSH_DESTINATIONS at a time (P4).
+ * Each has a folder of its own below `folder`, named by a hash of its URL, form and tenant, so that
+ * what waits there is found again by the next dhatd with the same settings. At most
+ * PUSH_DESTINATIONS at a time (P4).
  */
 #include "destination.h"
 #include "since.h"
@@ -14,18 +15,19 @@ struct pusher;
 
 /* folder: borrowed; made when the first destination is set. */
 int pusher_new(const char *folder, struct pusher **ret, struct dhat_error *err);
-/* Waits up to PUSH_LAST_NS; what is left stays on disk. Nothing is pushed after it. NULL is fine, for both. */
+/* Waits up to PUSH_LAST_NS; what is left stays on disk. Nothing is pushed after it. NULL is fine,
+ * for both. */
 void pusher_stop(struct pusher *pusher);
 void pusher_free(struct pusher *pusher);
 
-/* From now on these are the destinations (those without a URL are passed over): new ones begin with what waits for
- * them on disk, those that are in it no longer end, and theirs stays there. On failure (too many, a folder that
- * cannot be used) those that could be are there. */
+/* From now on these are the destinations (those without a URL are passed over): new ones begin with
+ * what waits for them on disk, those that are in it no longer end, and theirs stays there. On
+ * failure (too many, a folder that cannot be used) those that could be are there. */
 int pusher_set(struct pusher *pusher, const struct push_settings *const *list, size_t count,
 	       struct dhat_error *err);
-/* See destination_add(). One thread at a time, which may be another one than pusher_set()'s. The snapshot is made what
- * the form wants: see request.h. *since: of the profile of that target that was added before, which this one is from
- * now on; NULL at first, the caller's to free. */
+/* See destination_add(). One thread at a time, which may be another one than pusher_set()'s. The
+ * snapshot is made what the form wants: see request.h. *since: of the profile of that target that
+ * was added before, which this one is from now on; NULL at first, the caller's to free. */
 int pusher_add(struct pusher *pusher, const struct push_settings *settings,
 	       struct dhat_snapshot *snapshot, struct since **since);
 void pusher_retry(struct pusher *pusher); /* see destination_retry(); NULL is fine */
@@ -35,6 +37,7 @@ struct pusher_state { /* of one destination */
 	const char *form;
 	struct destination_state state;
 };
-/* Of all; the caller frees the list by pusher_states_free(). -ENOMEM. pusher NULL: there are none. */
+/* Of all; the caller frees the list by pusher_states_free(). -ENOMEM. pusher NULL: there are none.
+ */
 int pusher_look(struct pusher *pusher, struct pusher_state **ret, size_t *ret_count);
 void pusher_states_free(struct pusher_state *list, size_t count);

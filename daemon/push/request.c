@@ -35,12 +35,11 @@ static void set_label(struct label *label, const char *name, const char *value)
 
 	label->name = name;
 	for (; *value && used < VALUE_CHARS - 1; value++)
-		label->value[used++] = (*value >= 'a' && *value <= 'z') ||
-						       (*value >= 'A' && *value <= 'Z') ||
-						       (*value >= '0' && *value <= '9') ||
-						       strchr("._-/", *value)
-					       ? *value
-					       : '_';
+		label->value[used++] =
+			(*value >= 'a' && *value <= 'z') || (*value >= 'A' && *value <= 'Z') ||
+					(*value >= '0' && *value <= '9') || strchr("._-/", *value)
+				? *value
+				: '_';
 	if (!used)
 		label->value[used++] = '_';
 	label->value[used] = '\0';
@@ -141,8 +140,8 @@ static void put_labels(const struct dhat_snapshot *snapshot, FILE *file)
 		put_label(labels[i].name, labels[i].value, false, file);
 }
 
-/* "__delta__": what was allocated is since the last one already. The ID is to be one of its own: time
- * and process are, on a host. */
+/* "__delta__": what was allocated is since the last one already. The ID is to be one of its own:
+ * time and process are, on a host. */
 static int put_connect(const struct dhat_snapshot *snapshot, FILE *file, struct dhat_error *err)
 {
 	uint64_t when = snapshot->head->taken_unix_ns;
@@ -152,8 +151,9 @@ static int put_connect(const struct dhat_snapshot *snapshot, FILE *file, struct 
 	put_labels(snapshot, file);
 	put_label("__delta__", "false", false, file);
 	fprintf(file, "],\"samples\":[{\"ID\":\"%08x-%04x-4%03x-8%03x-%012" PRIx64 "\",",
-		(unsigned)(when >> 32), (unsigned)(when >> 16 & 0xffff), (unsigned)(when >> 4 & 0xfff),
-		(unsigned)(when & 0xf), (uint64_t)snapshot->head->target->pid);
+		(unsigned)(when >> 32), (unsigned)(when >> 16 & 0xffff),
+		(unsigned)(when >> 4 & 0xfff), (unsigned)(when & 0xf),
+		(uint64_t)snapshot->head->target->pid);
 	fputs("\"rawProfile\":\"", file);
 	r = put_encoded_pprof(snapshot, file, err);
 	fputs("\"}]}]}", file);

@@ -9,8 +9,8 @@
  *   gzipped pprof. No multipart: with format=pprof that is taken for the profile itself (Pyroscope,
  *   pkg/ingester/pyroscope/ingest_handler.go).
  *   https://grafana.com/docs/pyroscope/latest/reference-server-api/
- * - connect: JSON {"series": [{"labels": [{"name", "value"} …], "samples": [{"ID", "rawProfile"}]}]},
- *   rawProfile in base64. Same page.
+ * - connect: JSON {"series": [{"labels": [{"name", "value"} …], "samples": [{"ID",
+ * "rawProfile"}]}]}, rawProfile in base64. Same page.
  * - parca: JSON of WriteRawRequest, proto/parca/profilestore/v1alpha1/profilestore.proto of
  *   https://github.com/parca-dev/parca, by its grpc-gateway.
  * - jsonl: application/x-ndjson, as dhatctl export writes it.
@@ -34,7 +34,7 @@ bool request_is_since_last(enum push_form form);
 int request_write(enum push_form form, const struct dhat_snapshot *snapshot, uint64_t since_unix_ns,
 		  FILE *file, struct dhat_error *err);
 
-struct request { /* zeroed */
+struct request {    /* zeroed */
 	FILE *body; /* at its begin */
 	long begin;
 	uint64_t size;

@@ -102,9 +102,10 @@ static int check_parts(CURLU *url, struct push_settings *settings, struct dhat_e
 	if (fragment)
 		return refuse(err, settings->url, "nothing is to be behind a #");
 	if (settings->token_path && strcmp(scheme, "https") && !is_this_machine(host))
-		return refuse(err, settings->url,
-			      "the token of --push-token could be read on the way: give an https:// "
-			      "URL");
+		return refuse(
+			err, settings->url,
+			"the token of --push-token could be read on the way: give an https:// "
+			"URL");
 	return 0;
 }
 

@@ -34,8 +34,8 @@ const char *push_form_name(enum push_form form);
 #define PUSH_FORM_NAMES "pyroscope, connect, parca or jsonl"
 
 /* Once all is given: what is left open is filled in, and what cannot be is refused with what to do
- * (DHAT_EXIT_USAGE): a URL that is none of HTTP, or has a password in it, a form that nothing tells,
- * a token that could be read on its way, nothing that would ever push. */
+ * (DHAT_EXIT_USAGE): a URL that is none of HTTP, or has a password in it, a form that nothing
+ * tells, a token that could be read on its way, nothing that would ever push. */
 int push_settings_settle(struct push_settings *settings, bool has_triggers, struct dhat_error *err);
 /* Do they mean one destination: its profiles wait in one queue? */
 bool push_settings_is_same(const struct push_settings *a, const struct push_settings *b);

@@ -107,8 +107,8 @@ static void subtract(struct since *left, const uint64_t *hashes, struct dhat_sna
 	for (size_t i = 0; i < snapshot->point_count; i++) {
 		const struct stack wanted = { .hash = hashes[i] };
 		Dhat__ProgramPoint *point = snapshot->points[i];
-		struct stack *stack = bsearch(&wanted, left->stacks, left->count,
-					      sizeof(*left->stacks), by_hash);
+		struct stack *stack =
+			bsearch(&wanted, left->stacks, left->count, sizeof(*left->stacks), by_hash);
 
 		if (!stack)
 			continue;
@@ -141,8 +141,8 @@ int since_subtract(const struct since *last, struct dhat_snapshot *snapshot, str
 		const Dhat__ProgramPoint *point = snapshot->points[i];
 
 		hashes[i] = hash_of(snapshot, point);
-		next->stacks[i] = (struct stack){ hashes[i], point->total_bytes,
-						  point->total_blocks };
+		next->stacks[i] =
+			(struct stack){ hashes[i], point->total_bytes, point->total_blocks };
 	}
 	next->unix_ns = now_ns;
 	sort(next);

@@ -1,5 +1,6 @@
 """dhatd --listen: what is answered by HTTP, and to whom."""
 import re
+import signal
 import subprocess
 import threading
 
@@ -176,3 +177,52 @@ def test_refused_at_the_start(options, status, word, socket_path, tmp_path):
     assert done.returncode == status and word in done.stderr
     assert not socket_path.exists()
 
+
+
+def certificate(directory, name):
+    """cert, key: a certificate of its own for 127.0.0.1."""
+    cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def test_renewal(daemon, ctl, target, tmp_path):
+    """SIGHUP: another certificate and another token are asked for, what is under way goes on; a mistake changes nothing."""
+    token = tmp_path / "token"
+    token.write_text("the-first-token-there-is\n")
+    token.chmod(0o600)
+    old, new = certificate(tmp_path, "old"), certificate(tmp_path, "new")
+    used = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for source, place in zip(old, used):
+        place.write_bytes(source.read_bytes())
+    dhatd = daemon("serve", "--listen", "127.0.0.1:0", "--listen-token", token, "--listen-cert", used[0], "--listen-key", used[1])
+    url = url_of(dhatd)
+    waves = target("waves")
+    waves.expect("ready")
+    ctl("attach", "--pid", waves.pid)
+
+    def ask(cert, word, path="metrics"):
+        return Curl("--cacert", cert, "-H", f"Authorization: Bearer {word}", url + path)
+
+    def renew(said):
+        dhatd.send_signal(signal.SIGHUP)
+        dhatd.expect_err(said)
+    assert ask(old[0], "the-first-token-there-is").status == 200
+    verbose = tmp_path / "verbose"
+    verbose.touch()
+    slow = subprocess.Popen(["curl", "-sSv", "--stderr", verbose, "--cacert", old[0], "-H", "Authorization: Bearer the-first-token-there-is", "-o",
+                             tmp_path / "slow.pb.gz", "-w", "%{http_code}", url + "debug/pprof/heap?seconds=2"], stdout=subprocess.PIPE)
+    until(lambda: "> GET" in verbose.read_text(), "the request to be sent")
+    used[1].write_text("no key\n")
+    renew("cannot serve HTTPS: .*; it answers by HTTP as before")
+    assert ask(old[0], "the-first-token-there-is").status == 200
+    for source, place in zip(new, used):
+        place.write_bytes(source.read_bytes())
+    token.write_text("the-second-token-there-is\n")
+    renew("read again what it answers by HTTP with")
+    assert ask(old[0], "the-second-token-there-is").code == 60  # curl does not know this certificate
+    assert ask(new[0], "the-first-token-there-is").status == 401
+    assert ask(new[0], "the-second-token-there-is").status == 200
+    assert slow.communicate(timeout=20)[0] == b"200" and (tmp_path / "slow.pb.gz").read_bytes()[:2] == b"\x1f\x8b"
+    assert dhatd.stop() == 0

@@ -1,5 +1,5 @@
-/* destination: what becomes of a profile by what a server does; the server is a thread of this test, which answers
- * what it is told, one connection after the other. */
+/* destination: what becomes of a profile by what a server does; the server is a thread of this
+ * test, which answers what it is told, one connection after the other. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -197,7 +197,8 @@ static struct destination_state wait_for(struct destination *destination, uint64
 		usleep(1000);
 	} while (clock_now_ns(CLOCK_MONOTONIC) < deadline_ns);
 	fail_msg("%llu pushed, %llu refused, %llu failed: %s", (unsigned long long)state.pushed,
-		 (unsigned long long)state.refused, (unsigned long long)state.failed, state.trouble);
+		 (unsigned long long)state.refused, (unsigned long long)state.failed,
+		 state.trouble);
 	return state;
 }
 
@@ -224,8 +225,11 @@ static void test_arrives(void **state)
 static void test_tries_again(void **state)
 {
 	static const char *const troubles[] = {
-		unavailable, CUT, "HTTP/1.1 500 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-		"no HTTP at all\n", HEAD_FLOOD,
+		unavailable,
+		CUT,
+		"HTTP/1.1 500 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		"no HTTP at all\n",
+		HEAD_FLOOD,
 		"HTTP/1.1 408 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 	};
 

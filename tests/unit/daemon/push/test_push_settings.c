@@ -132,9 +132,12 @@ static void test_identity(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms_by_url),	 cmocka_unit_test(test_path_by_form),
-		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_token_stays_here),
-		cmocka_unit_test(test_nothing_without_url), cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_forms_by_url),
+		cmocka_unit_test(test_path_by_form),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_token_stays_here),
+		cmocka_unit_test(test_nothing_without_url),
+		cmocka_unit_test(test_identity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,8 @@ static void test_second_is_the_rest(void **state)
 	dhat_snapshot_free(third);
 }
 
-/* A stack that is new is whole, and one that has gone (a heap lets go of empty ones) is no matter. */
+/* A stack that is new is whole, and one that has gone (a heap lets go of empty ones) is no matter.
+ */
 static void test_other_stacks(void **state)
 {
 	struct dhat_snapshot *before = sample_snapshot(), *after = sample_snapshot();
