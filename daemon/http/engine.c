@@ -1,9 +1,10 @@
 #include "engine.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/cleanup.h"
 
@@ -14,16 +15,16 @@
 /* A PEM file; the caller frees. */
 static int read_pem(const char *path, char **ret, struct dhat_error *err)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	_cleanup_free_ char *text = calloc(1, PEM_BYTES);
-	size_t size;
+	ssize_t size;
 
-	if (!file)
+	if (fd < 0)
 		return dhat_error_errno(err, errno, "cannot read %s", path);
 	if (!text)
 		return -ENOMEM;
-	size = fread(text, 1, PEM_BYTES - 1, file);
-	if (ferror(file) || !size || !feof(file))
+	size = read(fd, text, PEM_BYTES);
+	if (size <= 0 || size == PEM_BYTES)
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
 				      "%s is no PEM file of a certificate or key (of at most "
 				      "%d bytes)",

@@ -1,8 +1,9 @@
 #pragma once
-/* engine: libmicrohttpd at work, which is given connections one by one; with TLS by the certificate of now.
+/* engine: libmicrohttpd at work, which is given connections one by one; with TLS by the certificate
+ * of now.
  *
- * A certificate can be renewed: connections that have begun go on by the one they know, at most ENGINE_EARLIER of such
- * at a time.
+ * A certificate can be renewed: connections that have begun go on by the one they know, at most
+ * ENGINE_EARLIER of such at a time.
  */
 #include <microhttpd.h>
 #include <pthread.h>
@@ -12,7 +13,7 @@
 
 #define ENGINE_EARLIER 4
 
-struct engine_options { /* texts and context are borrowed */
+struct engine_options {			  /* texts and context are borrowed */
 	const char *cert_path, *key_path; /* both or neither: TLS */
 	unsigned connections;
 	size_t request_bytes, stack_bytes;
@@ -33,11 +34,13 @@ struct engine { /* zeroed */
 	struct engine_part now, earlier[ENGINE_EARLIER];
 };
 
-int engine_init(struct engine *engine, const struct engine_options *options, struct dhat_error *err);
-/* Cuts nothing itself: whoever has the connections has done that. One that was only zeroed is fine. */
+int engine_init(struct engine *engine, const struct engine_options *options,
+		struct dhat_error *err);
+/* Cuts nothing itself: whoever has the connections has done that. One that was only zeroed is fine.
+ */
 void engine_deinit(struct engine *engine);
-/* Reads the files again. On failure, also when too many answers are still on their way by earlier certificates, all is
- * as before. One thread at a time. Without TLS nothing happens. */
+/* Reads the files again. On failure, also when too many answers are still on their way by earlier
+ * certificates, all is as before. One thread at a time. Without TLS nothing happens. */
 int engine_renew(struct engine *engine, struct dhat_error *err);
 
 static inline bool engine_has_tls(const struct engine *engine)
