@@ -32,6 +32,7 @@ static const char *const allocator_rules[] = {
 	"core::alloc::",
 	"std::alloc::",
 	"std::sys::unix::alloc::",
+	"std::sys::pal::unix::alloc::", /* Rust 1.75 to 1.86 */
 	"std::sys::alloc::",
 	"hashbrown::raw::alloc::",
 	"tikv_jemallocator::",
@@ -64,6 +65,7 @@ static const char *const glue_rules[] = {
 	"std::sys_common::backtrace::__rust_begin_short_backtrace",
 	"std::sys::backtrace::__rust_begin_short_backtrace",
 	"std::sys::unix::thread::Thread::new::thread_start",
+	"std::sys::pal::unix::thread::Thread::new::thread_start",
 	"std::sys::thread::",
 	"alloc::boxed::Box<F,A> as core::ops::function::",
 	"alloc::boxed::Box<dyn core::ops::function::",
@@ -96,13 +98,38 @@ static bool begins_with_any(const char *name, const char *const *rules, size_t c
 	return false;
 }
 
+/* Rust's `<T as core::alloc::global::GlobalAlloc>::alloc`: whoever's T is, what it does is to hand
+ * on, inlined or not. */
+static bool is_allocator_trait(const char *name)
+{
+	static const char trait[] = " as core::alloc::";
+	int depth = 1;
+
+	if (*name++ != '<')
+		return false;
+	for (; *name && depth > 0; name++) {
+		if (depth == 1 && !strncmp(name, trait, strlen(trait)))
+			return true;
+		depth += (*name == '<') - (*name == '>' && name[-1] != '-');
+	}
+	return false;
+}
+
+/* What `#[global_allocator]` writes beside a program's static: `app::_::__rust_alloc`. */
+static bool is_global_allocator(const char *name)
+{
+	return is_allocator_trait(name) || strstr(name, "::_::__rust_") ||
+	       strstr(name, "::_::__rg_");
+}
+
 /* `void* std::allocator…`: a template function's name has its return type before it. */
 static bool is_allocator_shim(const char *name)
 {
 	const char *space = name ? strchr(name, ' ') : NULL;
 	const char *bracket = name ? strpbrk(name, "<(") : NULL;
 
-	if (begins_with_any(name, allocator_rules, ARRAY_SIZE(allocator_rules)))
+	if (begins_with_any(name, allocator_rules, ARRAY_SIZE(allocator_rules)) ||
+	    (name && is_global_allocator(name)))
 		return true;
 	return space && bracket && space < bracket &&
 	       begins_with_any(space + 1, allocator_rules, ARRAY_SIZE(allocator_rules));

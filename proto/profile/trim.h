@@ -6,7 +6,7 @@
  * stay equal. Kinds of rules:
  *   allocator: at the inner end, the functions between malloc and the code that wanted memory:
  *	`operator new`, `std::allocator…`, `__gnu_cxx::new_allocator…`, `__rust_alloc`,
- *	`alloc::alloc::…`, `alloc::raw_vec::…`
+ *	`alloc::alloc::…`, `alloc::raw_vec::…`, a program's own `<T as core::alloc::…>::alloc`
  *   tokio: anywhere, the executor's own frames, with the thread and panic glue next to them: what
  *	remains is the async functions and what they called. A frame of the executor that alone
  *	tells which future was polled (v0 symbols without debugging information) stays.

@@ -53,6 +53,16 @@ static void test_own_code(void **state)
 		{ "<app::Session as core::clone::Clone>::clone", "/usr/bin/app", true },
 		{ "tokio::runtime::task::core::poll", "/usr/bin/app", false },
 		{ "stdlib_of_mine::f", "/usr/bin/app", true },
+		/* an allocator of the program's own, as the language asks for one */
+		{ "<app::Counting as core::alloc::global::GlobalAlloc>::alloc", "/usr/bin/app",
+		  false },
+		{ "app::allocator::_::__rust_alloc", "/usr/bin/app", false },
+		{ "<app::Arena as core::alloc::Allocator>::allocate", "/usr/bin/app", false },
+		{ "<app::Heap<fn() -> u8> as core::alloc::Allocator>::grow", "/usr/bin/app",
+		  false },
+		{ "<app::Task<<app::A as core::alloc::Allocator>::P> as app::F>::poll",
+		  "/usr/bin/app", true },
+		{ "app::Task<<app::A as core::alloc::Allocator>::P>::poll", "/usr/bin/app", true },
 		/* the C library in a static program */
 		{ "__strdup", "/usr/bin/static", false },
 		{ "my_strdup", "/usr/bin/static", true },

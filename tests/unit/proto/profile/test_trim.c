@@ -138,6 +138,13 @@ static void test_both(void **state)
 		       LIST("__rust_alloc", "alloc::alloc::exchange_malloc",
 			    "service::handle::{{closure}}", "tokio::runtime::task::raw::poll"),
 		       LIST("service::handle::{{closure}}"));
+	/* Rust 1.85, and an allocator of the program's own that is not inlined */
+	assert_trimmed(DHAT_TRIM_ALLOCATOR | DHAT_TRIM_TOKIO,
+		       LIST("<app::Jemalloc as core::alloc::global::GlobalAlloc>::alloc",
+			    "app::allocator::_::__rust_alloc", "alloc::alloc::alloc",
+			    "app::handle::{closure#0}", "tokio::runtime::task::raw::poll",
+			    "std::sys::pal::unix::thread::Thread::new::thread_start"),
+		       LIST("app::handle::{closure#0}"));
 }
 
 static void test_nothing_but_noise(void **state)
