@@ -290,6 +290,7 @@ def test_two_who_watch_the_same_library(daemon, ctl, target, tmp_path):
     script = tmp_path / "much.js"
     script.write_text("""
         const kept = [];
+        for (let i = 0; i < 100; i++) require("fs").readdirSync("/usr/bin");  // scandir(3): reallocs
         for (let i = 0; i < 300000; i++) kept.push({ text: "t" + i, data: i % 10 ? null : Buffer.from("x".repeat(i % 500)) });
         console.log(JSON.stringify(kept).length, kept.map((k) => k.text + i(k)).join().length);
         function i(k) { return k.data ? k.data.toString("hex") : ""; }""")
