@@ -4,7 +4,8 @@
  *   dump   in jit-PID.dump of the current folder, which it maps as perf wants it
  *
  * It has a frame pointer. Blocks of 1000 bytes come through jitted_first, of 1001 through
- * jitted_second, which lies where a function called jitted_gone has been before.
+ * jitted_second, which lies where a function called jitted_gone has been before; in the dump it has
+ * moved there.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -67,6 +68,29 @@ static void write_load(FILE *file, const char *name, const uint8_t *code, uint64
 	CHECK(fwrite(code, CODE_BYTES, 1, file) == 1);
 }
 
+/* Code number index is where it was not before. */
+static void write_move(FILE *file, const uint8_t *from, const uint8_t *to, uint64_t index)
+{
+	struct {
+		uint32_t id, total_size;
+		uint64_t timestamp;
+		uint32_t pid, tid;
+		uint64_t vma, from, to, size, index;
+	} move = {
+		.id = 1,
+		.total_size = sizeof(move),
+		.pid = (uint32_t)getpid(),
+		.tid = (uint32_t)getpid(),
+		.vma = (uintptr_t)to,
+		.from = (uintptr_t)from,
+		.to = (uintptr_t)to,
+		.size = CODE_BYTES,
+		.index = index,
+	};
+
+	CHECK(fwrite(&move, sizeof(move), 1, file) == 1);
+}
+
 static void write_dump(const uint8_t *first, const uint8_t *second)
 {
 	struct {
@@ -82,7 +106,8 @@ static void write_dump(const uint8_t *first, const uint8_t *second)
 	CHECK(fwrite(&head, sizeof(head), 1, file) == 1);
 	write_load(file, "jitted_gone", second, 0);
 	write_load(file, "jitted_first", first, 1);
-	write_load(file, "jitted_second in:main.js:7", second, 2);
+	write_load(file, "jitted_second in:main.js:7", second + CODE_BYTES, 2);
+	write_move(file, second + CODE_BYTES, second, 2);
 	CHECK(fflush(file) == 0);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fileno(file), 0) != MAP_FAILED);
 }

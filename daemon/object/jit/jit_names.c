@@ -34,12 +34,15 @@ const uint8_t *jit_bytes(struct jit_reader *reader, uint64_t at, size_t wanted, 
 	return reader->buffer + (at - reader->at);
 }
 
-void jit_claim(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t name_at,
-	       size_t name_size)
+/* The places in [start, start + size), from the first on, as long as that is in bounds. */
+static struct jit_place *claim_next(struct jit_reader *reader, uint64_t start, uint64_t size,
+				    struct jit_place *last)
 {
 	uint32_t low = 0, high = reader->count;
 
-	while (low < high) {
+	if (last)
+		low = last - reader->places + 1;
+	while (!last && low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
 		if (reader->places[middle].addr < start)
@@ -47,12 +50,34 @@ void jit_claim(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_
 		else
 			high = middle;
 	}
-	for (; low < reader->count && reader->places[low].addr - start < size &&
-	       reader->claims < JIT_MAX_CLAIMS;
-	     low++, reader->claims++) {
-		reader->places[low].name_at = name_at;
-		reader->places[low].name_size =
-			name_size < JIT_MAX_NAME_BYTES ? name_size : JIT_MAX_NAME_BYTES;
+	if (low == reader->count || reader->places[low].addr - start >= size ||
+	    reader->claims >= JIT_MAX_CLAIMS)
+		return NULL;
+	reader->claims++;
+	return &reader->places[low];
+}
+
+void jit_claim(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t name_at,
+	       size_t name_size)
+{
+	struct jit_place *place = NULL;
+
+	while ((place = claim_next(reader, start, size, place))) {
+		place->name_at = name_at;
+		place->name_size = name_size < JIT_MAX_NAME_BYTES ? name_size : JIT_MAX_NAME_BYTES;
+		place->moved_at = 0;
+	}
+}
+
+void jit_claim_moved(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t code,
+		     uint64_t moved_at)
+{
+	struct jit_place *place = NULL;
+
+	while ((place = claim_next(reader, start, size, place))) {
+		place->name_size = 0;
+		place->moved_code = code;
+		place->moved_at = moved_at;
 	}
 }
 

@@ -3,8 +3,8 @@
  *
  *   perf map  a line for each piece of code, "START SIZE NAME", both numbers in hex (Linux,
  *             tools/perf/Documentation/jit-interface.txt)
- *   jitdump   records of code that was loaded (tools/perf/Documentation/jitdump-specification.txt);
- *             its lines and code that moved are not read
+ *   jitdump   records of code that was loaded, and of such that was moved, which keeps its name
+ *             (tools/perf/Documentation/jitdump-specification.txt); its lines are not read
  *
  * Runs inside the worker process; the file is hostile, and may be written to meanwhile. A place may
  * have had several names in its time: the last one in the file counts.

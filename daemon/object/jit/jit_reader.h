@@ -10,6 +10,9 @@ struct jit_place {
 	uint32_t query;
 	uint32_t name_size; /* 0: not found yet */
 	uint64_t name_at;
+	/* of code that came there from elsewhere: its number, and where in the file that stands; 0
+	 */
+	uint64_t moved_code, moved_at;
 };
 
 struct jit_reader {
@@ -34,7 +37,11 @@ const uint8_t *jit_bytes(struct jit_reader *reader, uint64_t at, size_t wanted, 
 void jit_claim(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t name_at,
 	       size_t name_size);
 
-/* 0, or -errno. */
+/* The same of code that has moved: which name it has is looked up by its number, later. */
+void jit_claim_moved(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t code,
+		     uint64_t moved_at);
+
+/* 0, or -errno. Places are in any order behind it. */
 int jit_read_map(struct jit_reader *reader);
 bool jit_is_dump(const uint8_t *bytes, size_t size);
 int jit_read_dump(struct jit_reader *reader);

@@ -134,6 +134,20 @@ static void put(struct dump *dump, const void *data, size_t size)
 	dump->size += size;
 }
 
+static void put_move(struct dump *dump, uint64_t to, uint64_t size, uint64_t index)
+{
+	const struct {
+		uint32_t id, total_size;
+		uint64_t timestamp;
+		uint32_t pid, tid;
+		uint64_t vma, old_addr, new_addr, size, index;
+	} move = { 1, sizeof(move), 1, 1, 1, to, 0, to, size, index };
+
+	put(dump, &move, sizeof(move));
+}
+
+static uint64_t next_index;
+
 static void put_record(struct dump *dump, uint32_t id, uint64_t addr, uint64_t size,
 		       const char *name, uint32_t total_size)
 {
@@ -142,8 +156,11 @@ static void put_record(struct dump *dump, uint32_t id, uint64_t addr, uint64_t s
 		uint64_t timestamp;
 		uint32_t pid, tid;
 		uint64_t vma, addr, size, index;
-	} load = { id, total_size ?: 56 + (uint32_t)strlen(name) + 1 + 8, 1, 1, 1, addr, addr, size,
-		   1 };
+	} load = { id,		total_size ?: 56 + (uint32_t)strlen(name) + 1 + 8,
+		   1,		1,
+		   1,		addr,
+		   addr,	size,
+		   next_index++ };
 
 	put(dump, &load, sizeof(load));
 	put(dump, name, strlen(name) + 1);
@@ -155,6 +172,7 @@ static void begin(struct dump *dump)
 	const uint32_t head[] = { 0x4a695444, 1, 40, 62, 0, 1, 0, 0, 0, 0 };
 
 	dump->size = 0;
+	next_index = 0;
 	put(dump, head, sizeof(head));
 }
 
@@ -191,13 +209,41 @@ static void test_dump(void **state)
 	assert_null(DUMP(0x2000));
 }
 
+static void test_moved_code(void **state)
+{
+	struct dump dump;
+
+	begin(&dump);
+	put_record(&dump, 0, 0x1000, 16, "first", 0);  /* 0 */
+	put_record(&dump, 0, 0x2000, 16, "second", 0); /* 1 */
+	put_move(&dump, 0x3000, 16, 1);
+	put_move(&dump, 0x4000, 16, 1); /* and on */
+	put_move(&dump, 0x5000, 16, 0);
+	put_record(&dump, 0, 0x5000, 8, "in its place", 0);
+	put_move(&dump, 0x1000, 8, 1); /* over the other's first half */
+	put_move(&dump, 0x6000, 16, 7);
+	assert_string_equal(DUMP(0x3008), "second");
+	assert_string_equal(DUMP(0x400f), "second");
+	assert_null(DUMP(0x4010));
+	assert_string_equal(DUMP(0x5000), "in its place");
+	assert_string_equal(DUMP(0x5008), "first");
+	assert_string_equal(DUMP(0x1000), "second");
+	assert_string_equal(DUMP(0x1008), "first");
+	assert_null(DUMP(0x6000));
+	/* a number that is given again later was another's before */
+	next_index = 7;
+	put_record(&dump, 0, 0x7000, 16, "too late", 0);
+	assert_null(DUMP(0x6000));
+	for (; dump.size; dump.size--)
+		DUMP(0x3000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_map),
-		cmocka_unit_test(test_long_lines),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_map),	   cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_many),	   cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_moved_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
