@@ -1,8 +1,8 @@
 /* result_judge: are result sites what they are taken for? Asked of the processor.
  *
- *   result_judge [LIBRARY...]     the C library, and allocators that are installed, if none is
- *                                 named
- *   result_judge --libc DIR       another C library, by its own dynamic loader
+ *   result_judge [--seed N] [LIBRARY...]     the C library, and allocators that are installed, if
+ *                                            none is named
+ *   result_judge [--seed N] --libc DIR       another C library, by its own dynamic loader
  *
  * A child calls malloc and calloc with random sizes, frees in between, in its first thread and in
  * another one, with and without glibc's thread caches, and sizes that nobody can have. It stops at
@@ -10,6 +10,10 @@
  * was passed at which that block was known, with the size that was asked for, the return address
  * and the caller's frame pointer; for each that has failed none; and what was begun has ended.
  * A call may pass one entry instead, with the size and its return address on top of the stack.
+ * In a run of its own memory becomes short when the second thread begins: calls fail that others do
+ * not, or find something in the first thread's arena after all.
+ *
+ * What is called is the seed's doing, and addresses are not random: a run can be repeated.
  *
  * The libraries are copied before: who probes the same file elsewhere on this machine, and lets go
  * of that, would take our breakpoints for his.
@@ -21,7 +25,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +102,19 @@ static void *call_much(void *count_)
 	return NULL;
 }
 
+/* Half way, when the thread has an arena of its own: no heap grows any more, nor is there another.
+ * What is free in one that there is has to do. */
+static void *call_much_in_need(void *count_)
+{
+	/* not 0: the kernel takes that for no limit, since Valgrind once set it */
+	static const struct rlimit none = { .rlim_cur = 1, .rlim_max = RLIM_INFINITY };
+	size_t half = *(size_t *)count_ / 2;
+
+	call_much(&half);
+	return setrlimit(RLIMIT_DATA, &none) ? NULL : call_much(&half);
+}
+
+/* calls: an m for malloc, a c for calloc, an s if memory becomes short. */
 static int child(const char *seed, const char *calls)
 {
 	size_t count = CALLS / 2;
@@ -106,7 +125,8 @@ static int child(const char *seed, const char *calls)
 	does_calloc = strchr(calls, 'c');
 	raise(SIGTRAP); /* breakpoints are placed now */
 	call_much(&count);
-	if (pthread_create(&thread, NULL, call_much, &count))
+	if (pthread_create(&thread, NULL, strchr(calls, 's') ? call_much_in_need : call_much,
+			   &count))
 		return 1;
 	pthread_join(thread, NULL);
 	return 0;
@@ -116,7 +136,7 @@ static int child(const char *seed, const char *calls)
 
 struct place {
 	uint64_t addr;
-	long word; /* what the code has there */
+	uint8_t byte; /* what the code has there */
 	struct site_result result;
 	bool is_behind;
 };
@@ -196,18 +216,22 @@ static int place_behind(struct judge *j)
 	return r ? r : -ENOENT;
 }
 
+/* One byte: places may be closer to each other than a word. */
 static bool write_code(pid_t tid, const struct place *place, bool is_break)
 {
-	long word = is_break ? (place->word & ~0xffl) | 0xcc : place->word;
+	long word;
 
-	return ptrace(PTRACE_POKETEXT, tid, place->addr, word) == 0;
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, tid, place->addr, 0L);
+	return errno == 0 && ptrace(PTRACE_POKETEXT, tid, place->addr,
+				    (word & ~0xffl) | (is_break ? 0xcc : place->byte)) == 0;
 }
 
 static bool arm(struct judge *j)
 {
 	for (size_t i = 0; i < j->count; i++) {
 		errno = 0;
-		j->places[i].word = ptrace(PTRACE_PEEKTEXT, j->pid, j->places[i].addr, 0L);
+		j->places[i].byte = ptrace(PTRACE_PEEKTEXT, j->pid, j->places[i].addr, 0L);
 		if (errno || !write_code(j->pid, &j->places[i], true))
 			return false;
 	}
@@ -366,27 +390,36 @@ struct subject {
 	char *path;		     /* of the library */
 	const char *preload;	     /* NULL: it is there anyway */
 	const char *loader, *folder; /* NULL: the system's */
-	char calls[3];		     /* "m", "c", "mc" */
+	char calls[4];		     /* "m", "c", "mc": see child() */
 	struct survey *survey;
 };
 
-static void start(const struct subject *subject, const char *seed, const char *tunables)
+struct setting {
+	const char *name, *tunables;
+	bool is_short_of_memory, is_libcs; /* is_libcs: for no other allocator */
+};
+
+static void start(const struct subject *subject, const char *seed, const struct setting *setting)
 {
 	char *self = realpath("/proc/self/exe", NULL),
-	     *loader = without_qualifiers(subject->loader);
+	     *loader = without_qualifiers(subject->loader), calls[8];
 	char *argv[] = { loader,
 			 without_qualifiers("--library-path"),
 			 without_qualifiers(subject->folder),
 			 self,
 			 without_qualifiers("--child"),
 			 without_qualifiers(seed),
-			 without_qualifiers(subject->calls),
+			 calls,
 			 NULL };
+
+	snprintf(calls, sizeof(calls), "%s%s", subject->calls,
+		 setting->is_short_of_memory ? "s" : "");
 
 	if (subject->preload)
 		setenv("LD_PRELOAD", subject->preload, 1);
-	if (tunables)
-		setenv("GLIBC_TUNABLES", tunables, 1);
+	if (setting->tunables)
+		setenv("GLIBC_TUNABLES", setting->tunables, 1);
+	personality(ADDR_NO_RANDOMIZE);
 	ptrace(PTRACE_TRACEME, 0L, 0L, 0L);
 	execv(loader ?: self, loader ? argv : argv + 3);
 	_exit(127);
@@ -427,17 +460,17 @@ static bool watch(struct judge *j, const char *path, const struct survey *survey
 	}
 }
 
-static bool run(const struct subject *subject, const char *tunables)
+static char seed[24]; /* of all runs */
+
+static bool run(const struct subject *subject, const struct setting *setting)
 {
 	struct judge *j = calloc(1, sizeof(*j));
-	char seed[24];
 	bool is_right;
 	int status;
 
-	snprintf(seed, sizeof(seed), "%ld", (long)getpid());
 	j->pid = fork();
 	if (j->pid == 0)
-		start(subject, seed, tunables);
+		start(subject, seed, setting);
 	is_right = watch(j, subject->path, subject->survey);
 	if (!is_right) {
 		kill(j->pid, SIGKILL);
@@ -446,10 +479,9 @@ static bool run(const struct subject *subject, const char *tunables)
 	}
 	is_right &= j->calls == CALLS / 2 * 2;
 	printf("# %s (%s)%s%s: %" PRIu64 " calls, %" PRIu64 " blocks, %" PRIu64 " failed, %" PRIu64
-	       " begun, %" PRIu64 " entered, seed %s: %s\n",
-	       subject->path, subject->calls, tunables ? ", " : "", tunables ? tunables : "",
-	       j->calls, j->blocks, j->failures, j->begun, j->entered, seed,
-	       is_right ? "right" : "WRONG");
+	       " begun, %" PRIu64 " entered: %s\n",
+	       subject->path, subject->calls, *setting->name ? ", " : "", setting->name, j->calls,
+	       j->blocks, j->failures, j->begun, j->entered, is_right ? "right" : "WRONG");
 	free(j);
 	return is_right;
 }
@@ -488,8 +520,14 @@ static bool look_at(struct subject *subject, const char *library)
 
 static bool judge(struct subject *subject, const char *library, bool is_libc)
 {
-	static const char *const tunables[] = { NULL, "glibc.malloc.tcache_count=0",
-						"glibc.malloc.arena_max=1" };
+	static const struct setting settings[] = {
+		{ .name = "" },
+		{ .name = "short of memory", .is_short_of_memory = true },
+		{ "without thread caches", "glibc.malloc.tcache_count=0", .is_libcs = true },
+		{ "without thread caches, short of memory", "glibc.malloc.tcache_count=0",
+		  .is_short_of_memory = true, .is_libcs = true },
+		{ "with one arena", "glibc.malloc.arena_max=1", .is_libcs = true },
+	};
 	bool is_right = look_at(subject, library);
 
 	subject->preload = is_libc ? NULL : subject->path;
@@ -501,8 +539,9 @@ static bool judge(struct subject *subject, const char *library, bool is_libc)
 		printf("# %s: neither malloc nor calloc has result sites\n", library);
 		return is_right;
 	}
-	for (size_t i = 0; i < (is_libc ? ARRAY_SIZE(tunables) : 1) && is_right; i++)
-		is_right = run(subject, tunables[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (is_libc || !settings[i].is_libcs)
+			is_right &= run(subject, &settings[i]);
 	return is_right;
 }
 
@@ -590,7 +629,7 @@ static const char *own_libc(void)
 	return path;
 }
 
-int main(int argc, char **argv)
+static bool judge_what_is_there(void)
 {
 	static const char *const others[] = {
 		"/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4",
@@ -598,21 +637,40 @@ int main(int argc, char **argv)
 		"/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
 		"/usr/lib/x86_64-linux-gnu/libmimalloc.so.2",
 	};
+	bool is_right = judge_libc(own_libc(), "/lib64/ld-linux-x86-64.so.2");
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (access(others[i], R_OK) == 0)
+			is_right &= judge_library(others[i]);
+	return is_right;
+}
+
+int main(int argc, char **argv)
+{
+	char **words = argv + 1, **given;
 	bool is_right = true;
 
 	if (argc == 4 && !strcmp(argv[1], "--child"))
 		return child(argv[2], argv[3]);
+	snprintf(seed, sizeof(seed), "%ld", (long)getpid());
+	if (argc >= 3 && !strcmp(argv[1], "--seed")) {
+		snprintf(seed, sizeof(seed), "%s", argv[2]);
+		words += 2;
+	}
+	given = words;
 	if (!mkdtemp(folder))
 		return 1;
 	atexit(remove_folder);
-	if (argc == 3 && !strcmp(argv[1], "--libc"))
-		return !judge_libc_in(argv[2]);
-	if (argc == 1)
-		is_right = judge_libc(own_libc(), "/lib64/ld-linux-x86-64.so.2");
-	for (size_t i = 0; i < ARRAY_SIZE(others) && argc == 1; i++)
-		if (access(others[i], R_OK) == 0)
-			is_right &= judge_library(others[i]);
-	for (int i = 1; i < argc; i++)
-		is_right &= judge_library(argv[i]);
+	if (!*words)
+		is_right = judge_what_is_there();
+	else if (!strcmp(*words, "--libc") && words[1])
+		is_right = judge_libc_in(words[1]);
+	else
+		for (; *words; words++)
+			is_right &= judge_library(*words);
+	printf("# to repeat it: %s --seed %s", argv[0], seed);
+	for (words = given; *words; words++)
+		printf(" %s", *words);
+	printf("\n");
 	return !is_right;
 }
