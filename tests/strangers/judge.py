@@ -1,6 +1,8 @@
 """Who is right: nobody passes who says "exact" and is not."""
 import re
 
+from measure import few_strays
+
 LATE = "perhaps used before the probes were there"
 TWO_LIVES = 4  # blocks: two lives of one program differ by a few, for its threads meet differently
 
@@ -39,7 +41,7 @@ def wrong_bytes(row, seen):
 
 def wrong_strays(row, seen):
     """A function that gives blocks and is not known to anybody: its blocks are freed all the same."""
-    if seen.strays <= row.get("tolerance", 0.001) * max(seen.blocks, 1):
+    if seen.strays <= few_strays(row, seen.blocks):
         return None
     return (f"{seen.strays:,} blocks were freed that dhatd never saw allocated, beside {seen.blocks:,} that it counted: "
             "a function that hands out blocks is missed by dhatd, and by bpftrace, which counts where dhatd says")
