@@ -97,8 +97,13 @@ char *types_of_function(const char *name)
 	_cleanup_free_ char *of_task = argument_of(name, task);
 	char *type = NULL;
 
-	if (of_task)
-		return asprintf(&type, "Tokio task %s", of_task) < 0 ? NULL : type;
+	if (of_task) {
+		/* what rustc before 1.69 puts around an async function's state */
+		_cleanup_free_ char *inner =
+			argument_of(of_task, "core::future::from_generator::GenFuture");
+
+		return asprintf(&type, "Tokio task %s", inner ? inner : of_task) < 0 ? NULL : type;
+	}
 	if (behind(name, task))
 		return strdup("Tokio task");
 	type = argument_of(name, "core::ptr::drop_in_place");

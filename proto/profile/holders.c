@@ -69,8 +69,24 @@ static void agree(struct dhat_holder_place *place, bool is_first, const Dhat__Ho
 		agree_with(place, &other);
 }
 
+/* What most of a row's blocks are: Boyer and Moore's vote (MJRTY, 1981). */
+static void vote(struct dhat_holder *holder, const char *type, uint64_t blocks)
+{
+	if (!holder->type || !strcmp(holder->type, type)) {
+		holder->type = type;
+		holder->type_blocks += blocks;
+	} else if (blocks > holder->type_blocks) {
+		holder->type = type;
+		holder->type_blocks = blocks - holder->type_blocks;
+	} else {
+		holder->type_blocks -= blocks;
+	}
+}
+
 static void add_point(struct dhat_holder *holder, const Dhat__PointHolds *from)
 {
+	uint64_t before = holder->live.blocks;
+
 	add_live(holder, &holder->held, from->held);
 	add_live(holder, &holder->unknown, from->unknown);
 	add_live(holder, &holder->lost, from->lost);
@@ -86,10 +102,7 @@ static void add_point(struct dhat_holder *holder, const Dhat__PointHolds *from)
 	if (from->from_inside)
 		agree(&holder->into, holder->from_inside.blocks == 0, from->into);
 	add(&holder->from_inside, from->from_inside);
-	if (!holder->type)
-		holder->type = from->type;
-	else if (strcmp(holder->type, from->type) != 0)
-		holder->type = "";
+	vote(holder, from->type, holder->live.blocks - before);
 }
 
 /* ---- chains --------------------------------------------------------------------------------- */
@@ -243,7 +256,11 @@ static int add_cycle(const struct dhat_rendering *table, const Dhat__HoldsCycle 
 	if (count > 1 && links[count - 1].row == links[0].row && !from->is_cut)
 		links[0] = links[--count];
 	*ret = (struct dhat_holder_cycle){
-		.links = links, .link_count = count, .length = from->length, .is_cut = from->is_cut
+		.links = links,
+		.link_count = count,
+		.length = from->length,
+		.is_cut = from->is_cut,
+		.part = from,
 	};
 	add(&ret->lost, from->lost);
 	return 0;
@@ -644,12 +661,15 @@ static const char *cure_of(const Dhat__Frame *frame)
 const char *dhat_holder_cure(const struct dhat_rendering *table,
 			     const struct dhat_holder_cycle *cycle)
 {
-	for (size_t i = 0; i < cycle->link_count; i++) {
-		const Dhat__ProgramPoint *point =
-			cycle->links[i].row ? cycle->links[i].row->part : NULL;
+	const struct dhat_snapshot *snapshot = table->snapshot;
+
+	/* a row may have blocks that were made in other ways, too */
+	for (size_t i = 0; i < cycle->part->n_points; i++) {
+		uint32_t number = cycle->part->points[i];
+		const Dhat__ProgramPoint *point = number ? snapshot->points[number - 1] : NULL;
 
 		for (size_t j = 0; point && j < point->n_frames && j < CURE_FRAMES; j++) {
-			const char *cure = cure_of(table->snapshot->frames[point->frames[j] - 1]);
+			const char *cure = cure_of(snapshot->frames[point->frames[j] - 1]);
 
 			if (cure)
 				return cure;

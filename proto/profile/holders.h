@@ -38,6 +38,7 @@ struct dhat_holder_cycle { /* of lost blocks */
 	size_t link_count;
 	uint32_t length; /* see HoldsCycle */
 	bool is_cut;
+	const Dhat__HoldsCycle *part; /* the first that reads so */
 };
 
 struct dhat_holder {
@@ -47,7 +48,8 @@ struct dhat_holder {
 	struct dhat_holding past_end, in_cycles, under_lost, retained;
 	struct dhat_holding from_inside; /* of held: only by pointers to further in ... */
 	struct dhat_holder_place into;	 /* ... to there */
-	const char *type;		 /* of its blocks; "": not known, or of several */
+	const char *type;		 /* of most of its blocks; "": not known */
+	uint64_t type_blocks;		 /* private */
 	uint64_t withdrawn_blocks;
 	struct dhat_holder_chain *chains; /* the largest first */
 	size_t chain_count, chain_room;
