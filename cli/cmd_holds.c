@@ -189,13 +189,18 @@ static void print_cycles(struct screen *screen, const struct dhat_rendering *tab
 		print_line(screen, MARK_DIM, cure);
 }
 
-/* Less is the tag of a pointer, as often as not, or a head that somebody put in front. */
+/* Less is the tag of a pointer, as often as not, or a head that somebody put in front. Where
+ * pointers lead to places that differ, what matters are buffers. */
 #define INSIDE_BYTES 32
+#define BUFFER_BYTES 1024
 
 static bool is_part_told(const struct dhat_holder *holder)
 {
-	return holder->from_inside.bytes * 100 > holder->held.bytes &&
-	       (!holder->into.is_known || holder->into.at >= INSIDE_BYTES);
+	if (holder->from_inside.bytes * 100 <= holder->held.bytes)
+		return false;
+	return holder->into.is_known
+		       ? holder->into.at >= INSIDE_BYTES
+		       : holder->from_inside.bytes >= holder->from_inside.blocks * BUFFER_BYTES;
 }
 
 static void print_sums(struct screen *screen, const struct dhat_holder *holder)

@@ -40,9 +40,9 @@ static void look_at(void *search_, const struct block *block)
 {
 	struct search *search = search_;
 
-	search->is_found |= block->domain != DHAT_DOMAIN_ANON &&
-			    (search->addr == block->addr ||
-			     search->addr - block->addr < block->size_bytes);
+	search->is_found |=
+		block->domain != DHAT_DOMAIN_ANON &&
+		(search->addr == block->addr || search->addr - block->addr < block->size_bytes);
 }
 
 static void describe_place(struct finding *finding)
@@ -54,9 +54,8 @@ static void describe_place(struct finding *finding)
 	target_walk_blocks(facts->target, look_at, &search);
 	finding->why->answer = search.is_found ? HOLDS_YOUNG : HOLDS_NO_BLOCK;
 	finding->why->is_root = area && reach_class_level(area->class) == REACH_HELD;
-	finding->why->place = root_names_describe(facts->scan, facts->identity,
-						  facts->knows_before, facts->symbolizer,
-						  search.addr);
+	finding->why->place = root_names_describe(facts->scan, facts->identity, facts->knows_before,
+						  facts->symbolizer, search.addr);
 }
 
 /* ---- the way -------------------------------------------------------------------------------- */
@@ -101,9 +100,9 @@ static void take_root(struct finding *finding, uint32_t block)
 		if (reach_target(root->edge) != block || root->name != link->site)
 			continue;
 		finding->root_addr = root->addr;
-		finding->pairs[finding->why->step_count] = (struct closer_pair){
-			root->addr, sizeof(uint64_t), target->addr, target->size_bytes
-		};
+		finding->pairs[finding->why->step_count] =
+			(struct closer_pair){ root->addr, sizeof(uint64_t), target->addr,
+					      target->size_bytes };
 		return;
 	}
 }
@@ -152,9 +151,8 @@ static void take_places(struct finding *finding, const struct closer_answer *ans
 
 	for (uint32_t i = 0; i < why->step_count; i++)
 		if (answer->places[i].at != CLOSER_NOWHERE)
-			why->steps[i].link.place = (struct place){
-				true, answer->places[i].at, finding->pairs[i].holder_bytes
-			};
+			why->steps[i].link.place = (struct place){ true, answer->places[i].at,
+								   finding->pairs[i].holder_bytes };
 	if (finding->root_addr) {
 		struct image_name *name = calloc(1, sizeof(*name));
 

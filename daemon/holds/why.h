@@ -5,7 +5,7 @@
 #include "losses.h"
 
 struct why_facts {
-	const struct scan_once *scan; /* the last one */
+	const struct scan_once *scan;  /* the last one */
 	const struct reach_mark *mark; /* with ways, and names */
 	const struct losses *losses;
 	const struct target_identity *identity;

@@ -201,9 +201,9 @@ static int compare_chains(const void *a_, const void *b_)
 {
 	const struct dhat_holder_chain *a = a_, *b = b_;
 
-	if (a->is_unknown != b->is_unknown)
-		return a->is_unknown ? 1 : -1;
-	return a->held.bytes > b->held.bytes ? -1 : a->held.bytes < b->held.bytes;
+	if (a->held.bytes != b->held.bytes)
+		return a->held.bytes > b->held.bytes ? -1 : 1;
+	return (a->is_unknown > b->is_unknown) - (a->is_unknown < b->is_unknown);
 }
 
 static int compare_holders(const void *a_, const void *b_)
@@ -732,6 +732,18 @@ static void put_sum(FILE *out, const Dhat__HoldsSum *sum)
 	fprintf(out, "%s in %s", dhat_format_size(sum->bytes, size), blocks(sum->blocks, count));
 }
 
+/* Of an allocator whose blocks from before the attach cannot be listed. */
+static bool is_of_before(const Dhat__Holds *holds)
+{
+	bool is_most = or_none(holds->unknown)->blocks > or_none(holds->held)->blocks;
+
+	for (size_t i = 0; i < holds->n_roots && is_most; i++)
+		if (!strcmp(holds->roots[i]->kind, "free memory") &&
+		    strstr(holds->roots[i]->name, "before the attach"))
+			return true;
+	return false;
+}
+
 static void put_headline(FILE *out, const Dhat__Holds *holds)
 {
 	const Dhat__HoldsSum *lost = or_none(holds->lost), *unseen = or_none(holds->unseen);
@@ -776,6 +788,11 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 			"yet.",
 			unseen->blocks == 1 ? "was" : "were");
 	}
+	if (is_of_before(holds))
+		fputs(" Most hang on memory from before the attach, and what of that is free is "
+		      "not known of this allocator: a program that `dhatd run' starts, or that is "
+		      "attached to early, has no such memory.",
+		      out);
 	if (holds->withdrawn_blocks)
 		fprintf(out,
 			" %s that an earlier answer called lost %s freed, or seen to be held, "

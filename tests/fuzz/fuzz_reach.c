@@ -1,8 +1,8 @@
-/* A process whose memory is an enemy's, and a table of blocks that was copied while they came and went:
- * whatever it says, each block has one answer, sums are what they are sums of, and lists end.
+/* A process whose memory is an enemy's, and a table of blocks that was copied while they came and
+ * went: whatever it says, each block has one answer, sums are what they are sums of, and lists end.
  *
- * Input: how many blocks, then four bytes each (where, how large, which site, when born), then words
- * of memory: one byte that says what to point to, or eight that are a word.
+ * Input: how many blocks, then four bytes each (where, how large, which site, when born), then
+ * words of memory: one byte that says what to point to, or eight that are a word.
  */
 #include <errno.h>
 #include <string.h>
@@ -68,7 +68,8 @@ static void name_roots(struct reach_graph *graph)
 	for (uint32_t i = 0; i < graph->found.root_count; i++) {
 		struct reach_root *root = &graph->found.roots[i];
 
-		FUZZ_CHECK(reach_graph_name(graph, names[root->name], root->name, &root->name) == 0);
+		FUZZ_CHECK(reach_graph_name(graph, names[root->name], root->name, &root->name) ==
+			   0);
 	}
 }
 
@@ -104,7 +105,8 @@ static void check_losses(const struct reach_graph *graph, const struct reach_mar
 	for (uint32_t i = 0; i < losses->cycle_count; i++) {
 		const struct reach_cycle *cycle = &losses->cycles[i];
 
-		FUZZ_CHECK(cycle->link_count && cycle->blocks && cycle->length >= cycle->link_count);
+		FUZZ_CHECK(cycle->link_count && cycle->blocks &&
+			   cycle->length >= cycle->link_count);
 		for (uint32_t j = 0; j < cycle->link_count; j++)
 			FUZZ_CHECK(graph->blocks[cycle->holders[j]].point == cycle->sites[j]);
 	}

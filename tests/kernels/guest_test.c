@@ -492,6 +492,45 @@ static void run_all(const char *mode, const char *path)
 	profile_deinit(&first);
 }
 
+/* ---- who holds the blocks ----------------------------------------------------------------------
+ */
+
+/* By registers of threads, which a program of ours reads from the kernel's tasks, and by pages that
+ * the kernel tells in one of two ways (PAGEMAP_SCAN from 6.7 on). */
+static void check_holds(void)
+{
+	static const char *const expected[] = {
+		"blocks are lost: in ", "held by the registers of thread holders",
+		"held by epoll data",	"held by a timer",
+		"held by global tree",	"in cycles",
+	};
+	struct paths paths = paths_for("holds");
+	struct process target, dhatd, ctl;
+	char program[4096], pid[16];
+
+	snprintf(program, sizeof(program), "%s/tests/targets/holders", build);
+	target = start((char *[]){ program, NULL });
+	wait_for(&target, "ready");
+	snprintf(pid, sizeof(pid), "%d", target.pid);
+	dhatd = start(
+		(char *[]){ paths.dhatd, "attach", "--socket", paths.socket, "--pid", pid, NULL });
+	if (check(wait_for(&dhatd, "answering"), "holds: attach", "%s", said) &&
+	    write(target.in, "make\n", 5) == 5 && wait_for(&target, "made")) {
+		ctl = start((char *[]){ paths.dhatctl, "holds", "--socket", paths.socket, "--top",
+					"100", NULL });
+		/* it says nothing until it says all */
+		for (int tries = 0; tries < 5 && !wait_for(&ctl, NULL) && !said[0]; tries++)
+			;
+		check(end_of(&ctl) == 0, "holds", "%s", said);
+		for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+			check(strstr(said, expected[i]), expected[i], "not in:\n%s", said);
+	}
+	kill(dhatd.pid, SIGTERM);
+	end_of(&dhatd);
+	kill(target.pid, SIGKILL);
+	end_of(&target);
+}
+
 int main(int argc, char **argv)
 {
 	struct profile attached = { 0 };
@@ -511,6 +550,7 @@ int main(int argc, char **argv)
 	if (profile_attach("attach", &attached))
 		check_profile("attach", &attached);
 	check_repair();
+	check_holds();
 	profile_deinit(&attached);
 	return failures > 0;
 }

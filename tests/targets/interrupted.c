@@ -1,6 +1,6 @@
-/* Threads that wait in calls of the kernel which end with EINTR when a thread is stopped, by ptrace(2)
- * or a signal, and which no restart hides (signal(7)). Says "ready"; for each line of input it says
- * how many of its calls were interrupted, "interrupted N".
+/* Threads that wait in calls of the kernel which end with EINTR when a thread is stopped, by
+ * ptrace(2) or a signal, and which no restart hides (signal(7)). Says "ready"; for each line of
+ * input it says how many of its calls were interrupted, "interrupted N".
  */
 /* build: -pthread */
 #include <errno.h>

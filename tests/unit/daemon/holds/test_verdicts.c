@@ -227,9 +227,10 @@ static void names_of_tables_name_types(void **state)
 	assert_type(types_of_function("tokio::runtime::task::raw::poll<app::serve::{async_fn#0}, "
 				      "alloc::sync::Arc<Handle>>"),
 		    "Tokio task app::serve::{async_fn#0}");
-	assert_type(types_of_function("tokio::runtime::task::raw::poll::<core::future::from_generator::"
-				      "GenFuture<app::serve::{closure#0}>, Handle>"),
-		    "Tokio task app::serve::{closure#0}");
+	assert_type(
+		types_of_function("tokio::runtime::task::raw::poll::<core::future::from_generator::"
+				  "GenFuture<app::serve::{closure#0}>, Handle>"),
+		"Tokio task app::serve::{closure#0}");
 	assert_type(types_of_function("<app::Timer as core::future::Future>::poll"), "app::Timer");
 	assert_type(types_of_function("<broken"), NULL);
 	assert_type(types_of_function("main"), NULL);

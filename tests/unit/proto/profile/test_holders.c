@@ -22,7 +22,8 @@ static const struct built_stack stacks[] = {
 	BUILT(5000, 50, 0, 0, 0, 0, "malloc@libc.so.6", "cache_put@cache.c:31", "get@a.c:1"),
 	BUILT(1000, 10, 0, 0, 0, 0, "malloc@libc.so.6", "cache_put@cache.c:31", "put@a.c:2"),
 	BUILT(800, 1, 0, 0, 0, 0, "malloc@libc.so.6", "make_buckets@cache.c:9", "main@a.c:3"),
-	BUILT(640, 20, 0, 0, 0, 0, "alloc::rc::Rc<T>::new@libc.so.6", "open_session@s.c:7", "main@a.c:4"),
+	BUILT(640, 20, 0, 0, 0, 0, "alloc::rc::Rc<T>::new@libc.so.6", "open_session@s.c:7",
+	      "main@a.c:4"),
 	BUILT_END,
 };
 enum { GET, PUT, BUCKETS, SESSIONS, POINTS };
@@ -271,10 +272,40 @@ static void cycles_read_as_loops(void **state)
 	assert_text(dhat_holder_cycle_text(told.table, &told.holders, told.holders.cycles),
 		    "40 blocks in a cycle: cache_put (cache.c:31) -> open_session (s.c:7) at "
 		    "+24 of 64 -> cache_put (cache.c:31)");
-	assert_non_null(
-		strstr(dhat_holder_cure(told.table, told.holders.cycles), "Rc::downgrade"));
+	assert_non_null(strstr(dhat_holder_cure(told.table, told.holders.cycles), "Rc::downgrade"));
 	points[0][0] = POINTS + 1;
 	assert_int_equal(dhat_snapshot_finish(told.snapshot, NULL), -EBADMSG);
+	end(&told);
+}
+
+/* The most first, however sure; and why most is not known where that is so. */
+static void what_is_from_before_is_said(void **state)
+{
+	struct told told;
+	const struct dhat_holder *holder;
+	char *headline;
+
+	begin(&told);
+	told.points[GET].held = told.whole.held = sum(&told, 100, 1);
+	told.points[GET].unknown = told.whole.unknown = sum(&told, 5000, 50);
+	add_chain(&told, GET, 100, 1, 0);
+	add_chain(&told, GET, 5000, 50, 0)->is_unknown = true;
+	told.chains[1].root = 2;
+	told.roots[1].name =
+		"memory of the heap that dhatd does not know (free, or from before the "
+		"attach)";
+	told.roots[1].kind = "free memory";
+	look(&told);
+	holder = holder_of(&told, GET);
+	assert_true(holder->chains[0].is_unknown);
+	assert_int_equal(holder->chains[1].held.blocks, 1);
+	headline = dhat_holders_headline(&told.whole);
+	assert_non_null(strstr(headline, "Most hang on memory from before the attach"));
+	free(headline);
+	told.roots[1].kind = "stack";
+	headline = dhat_holders_headline(&told.whole);
+	assert_null(strstr(headline, "before the attach"));
+	free(headline);
 	end(&told);
 }
 
@@ -406,6 +437,7 @@ int main(void)
 		cmocka_unit_test(all_in_cycles),
 		cmocka_unit_test(places_and_types_are_told),
 		cmocka_unit_test(cycles_read_as_loops),
+		cmocka_unit_test(what_is_from_before_is_said),
 		cmocka_unit_test(one_address),
 		cmocka_unit_test(weak_pointers_say_that_they_are),
 		cmocka_unit_test(refusals_and_withdrawals_are_said),
