@@ -319,7 +319,7 @@ void destination_retry(struct destination *destination)
 /* ---- others' side -------------------------------------------------------------------------- */
 
 struct adding {
-	enum push_form form;
+	const struct push_settings *settings;
 	const struct dhat_snapshot *snapshot;
 	uint64_t since_unix_ns;
 };
@@ -328,7 +328,7 @@ static int write_request(void *adding_, FILE *file, struct dhat_error *err)
 {
 	const struct adding *adding = adding_;
 
-	return request_write(adding->form, adding->snapshot, adding->since_unix_ns, file, err);
+	return request_write(adding->settings, adding->snapshot, adding->since_unix_ns, file, err);
 }
 
 /* Of what happens again and again the first time is said. */
@@ -357,7 +357,7 @@ static void tell_added(struct destination *destination, int r, bool has_dropped,
 int destination_add(struct destination *destination, const struct dhat_snapshot *snapshot,
 		    uint64_t since_unix_ns)
 {
-	struct adding adding = { destination->identity.form, snapshot, since_unix_ns };
+	struct adding adding = { &destination->identity, snapshot, since_unix_ns };
 	struct queue_state before, after;
 	struct dhat_error err = { 0 };
 	int r;

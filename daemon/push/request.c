@@ -173,13 +173,14 @@ static int put_parca(const struct dhat_snapshot *snapshot, FILE *file, struct dh
 	return r;
 }
 
-int request_write(enum push_form form, const struct dhat_snapshot *snapshot, uint64_t since_unix_ns,
-		  FILE *file, struct dhat_error *err)
+int request_write(const struct push_settings *settings, const struct dhat_snapshot *snapshot,
+		  uint64_t since_unix_ns, FILE *file, struct dhat_error *err)
 {
 	const struct dhat_export_options none = { 0 };
+	enum push_form form = settings->form;
 	int r = 0;
 
-	fputs(MAGIC "query: ", file);
+	fprintf(file, MAGIC "url: %s\nquery: ", settings->url);
 	if (form == PUSH_PYROSCOPE)
 		r = put_query(snapshot, since_unix_ns, file);
 	fprintf(file, "\ntype: %s\n\n",
@@ -238,7 +239,9 @@ int request_open(const char *path, struct request *ret)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || !is_next(file, MAGIC))
 		return -EINVAL;
-	if (!read_value(file, "query: ", sizeof(ret->query), ret->query) ||
+	/* of the URL ours is the one that counts: that in the file is for people */
+	if (!read_value(file, "url: ", sizeof(ret->query), ret->query) ||
+	    !read_value(file, "query: ", sizeof(ret->query), ret->query) ||
 	    !read_value(file, "type: ", sizeof(ret->type), ret->type) || !is_next(file, "\n"))
 		return -EINVAL;
 	ret->begin = ftell(file);

@@ -1,9 +1,9 @@
 #pragma once
 /* request: a profile as the request that carries it, in a file of the queue.
  *
- * Four lines ("dhatd-push 1", "query: …", "type: …", ""), and the body. Whatever a server of that
- * form needs is in there but its address and the token, so that it may be sent by another dhatd,
- * later. Wire forms, as documented in 2026:
+ * Five lines ("dhatd-push 1", "url: …", "query: …", "type: …", ""), and the body. Whatever a server
+ * of that form needs is in there but its address and the token, so that it may be sent by another
+ * dhatd, later. Wire forms, as documented in 2026:
  *
  * - pyroscope: query name=PROGRAM{…}, from, until (s since 1970), format=pprof; the body is the
  *   gzipped pprof. No multipart: with format=pprof that is taken for the profile itself (Pyroscope,
@@ -31,8 +31,8 @@ bool request_is_since_last(enum push_form form);
 
 /* since_unix_ns: the time before this profile's. The snapshot's figures are written as they are.
  * What fails at the stream shows there. */
-int request_write(enum push_form form, const struct dhat_snapshot *snapshot, uint64_t since_unix_ns,
-		  FILE *file, struct dhat_error *err);
+int request_write(const struct push_settings *settings, const struct dhat_snapshot *snapshot,
+		  uint64_t since_unix_ns, FILE *file, struct dhat_error *err);
 
 struct request {    /* zeroed */
 	FILE *body; /* at its begin */

@@ -117,6 +117,10 @@ static int settle_url(struct push_settings *settings, struct dhat_error *err)
 
 	if (!url)
 		return -ENOMEM;
+	if (strlen(settings->url) > PUSH_URL_CHARS)
+		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+				      "--push: a URL of up to %d characters is wanted",
+				      PUSH_URL_CHARS);
 	if (curl_url_set(url, CURLUPART_URL, settings->url, CURLU_NON_SUPPORT_SCHEME))
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
 				      "--push: a URL is wanted, such as http://127.0.0.1:4040");

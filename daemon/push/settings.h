@@ -15,6 +15,7 @@ enum push_form {
 	PUSH_FORMS,
 };
 
+#define PUSH_URL_CHARS 2048
 #define PUSH_SPOOL_BYTES (256ull << 20)
 #define PUSH_SPOOL_LEAST (1ull << 20)
 #define PUSH_TOKEN_CHARS 8192 /* those of Kubernetes have more than a thousand */

@@ -72,13 +72,15 @@ static void refused(struct push_settings settings, const char *url, const char *
 static void test_refusals(void **state)
 {
 	const struct push_settings often = { .every_ns = 1 };
-	char token[] = "/run/token";
+	char token[] = "/run/token", endless[3000] = "http://h/ingest?";
 
 	refused(often, "ftp://h/ingest", "http:// or https://");
 	refused(often, "file:///etc/passwd", "http:// or https://");
 	refused(often, "127.0.0.1 4040", "a URL is wanted");
 	refused(often, "https://me:secret@h/ingest", "--push-token");
 	refused(often, "https://me:secret@h h/ingest", "a URL is wanted");
+	memset(endless + strlen(endless), 'a', sizeof(endless) - strlen(endless) - 1);
+	refused(often, endless, "up to 2048 characters");
 	refused(often, "https://h/elsewhere", "--push-as");
 	refused(often, "https://h/ingest#a", "#");
 	refused((struct push_settings){ 0 }, "https://h", "--push-every");

@@ -17,6 +17,8 @@
 
 #define SINCE_NS 1700000030000000000ull /* of the sample, which is taken 60 s later */
 
+static char url[] = "http://h/ingest";
+
 struct written {
 	struct request request;
 	char *body; /* whole, with a NUL behind it */
@@ -24,13 +26,14 @@ struct written {
 
 static void put(enum push_form form, struct written *ret)
 {
+	const struct push_settings settings = { .url = url, .form = form };
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	char path[128];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/request", folder);
 	file = fopen(path, "w");
-	assert_int_equal(request_write(form, snapshot, SINCE_NS, file, NULL), 0);
+	assert_int_equal(request_write(&settings, snapshot, SINCE_NS, file, NULL), 0);
 	fclose(file);
 	dhat_snapshot_free(snapshot);
 	memset(ret, 0, sizeof(*ret));
@@ -194,6 +197,7 @@ static void test_parca(void **state)
 static void test_hostile_name(void **state)
 {
 	struct dhat_snapshot *snapshot = sample_snapshot();
+	const struct push_settings settings = { .url = url, .form = PUSH_PYROSCOPE };
 	Dhat__Target *target = snapshot->head->target;
 	char *text = NULL;
 	const char *query;
@@ -202,10 +206,10 @@ static void test_hostile_name(void **state)
 
 	free(target->command);
 	target->command = strdup("./a{b=\"c\",d}&x\n\ntype:");
-	assert_int_equal(request_write(PUSH_PYROSCOPE, snapshot, 0, file, NULL), 0);
+	assert_int_equal(request_write(&settings, snapshot, 0, file, NULL), 0);
 	fclose(file);
 	query = strstr(text, "query: name=");
-	assert_ptr_equal(query, text + strlen("dhatd-push 1\n"));
+	assert_ptr_equal(query, text + strlen("dhatd-push 1\nurl: http://h/ingest\n"));
 	query += strlen("query: name=");
 	name_length = strspn(query, "abcdefghijklmnopqrstuvwxyz_.-/");
 	assert_true(name_length > 3);
@@ -233,12 +237,13 @@ static void test_no_requests(void **state)
 {
 	static const char *const texts[] = {
 		"",
-		"dhatd-push 2\nquery: \ntype: a\n\n",
+		"dhatd-push 2\nurl: u\nquery: \ntype: a\n\n",
 		"dhatd-push 1\n",
-		"dhatd-push 1\nquery: a\n",
-		"dhatd-push 1\nquery: a\ntype: b",
-		"dhatd-push 1\nquery: a\ntype: b\n",
-		"dhatd-push 1\nquery: a\ntype: "
+		"dhatd-push 1\nurl: u\nquery: a\n",
+		"dhatd-push 1\nurl: u\nquery: a\ntype: b",
+		"dhatd-push 1\nurl: u\nquery: a\ntype: b\n",
+		"dhatd-push 1\nquery: a\ntype: b\n\n",
+		"dhatd-push 1\nurl: u\nquery: a\ntype: "
 		"0123456789012345678901234567890123456789012345678901234567890123456789\n\n",
 	};
 
