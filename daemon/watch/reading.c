@@ -34,6 +34,12 @@ static void read_group(pid_t pid, struct trigger_reading *reading)
 	set(reading, TRIGGER_CGROUP_PSI, memory.has_pressure, memory.pressure);
 }
 
+bool reading_is_of_host(enum trigger_kind kind)
+{
+	return kind == TRIGGER_PSI || kind == TRIGGER_HIGH || kind == TRIGGER_MAX ||
+	       kind == TRIGGER_CGROUP_PSI;
+}
+
 void reading_take(const struct watch_settings *settings, struct target *target,
 		  const struct target_glance *glance, struct trigger_reading *ret)
 {

@@ -4,6 +4,9 @@
 #include "settings.h"
 #include "trigger_state.h"
 
+/* Does it depend on files that not every host has (control groups of version 2, PSI)? */
+bool reading_is_of_host(enum trigger_kind kind);
+
 /* Files of its control group and of the machine are read only if a trigger is about them. What
  * cannot be read is not known. */
 void reading_take(const struct watch_settings *settings, struct target *target,

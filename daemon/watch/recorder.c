@@ -24,6 +24,7 @@ struct watched {
 	uint64_t next_every_ns, next_push_ns; /* CLOCK_MONOTONIC */
 	struct since *since;		      /* its last push; NULL: there was none */
 	bool is_told;			      /* recorder_ended() */
+	bool is_met;			      /* it has been looked at with these settings */
 };
 
 struct watch_list {
@@ -151,6 +152,22 @@ static void check_overhead(struct recorder *recorder, struct watched *watched,
 		let_go(recorder, settings, watched->target, reading->value[TRIGGER_OVERHEAD]);
 }
 
+/* What this host does not tell about it would be waited for in vain. */
+static void meet(const struct watch_settings *settings, struct watched *watched,
+		 const struct trigger_reading *reading)
+{
+	for (size_t i = 0; i < settings->trigger_count && !watched->is_met; i++) {
+		enum trigger_kind kind = settings->triggers[i].kind;
+
+		if (!reading->is_known[kind] && reading_is_of_host(kind))
+			dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
+				    "process %d: '%s' will not come true: this host does not tell "
+				    "that of it",
+				    (int)target_pid(watched->target), settings->triggers[i].text);
+	}
+	watched->is_met = true;
+}
+
 static bool is_push_due(const struct watch_settings *settings, struct watched *watched,
 			enum target_state state, uint64_t now_ns)
 {
@@ -178,6 +195,8 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 	if (glance.state != TARGET_ATTACHED && !watched->is_told)
 		return true;
 	reading_take(settings, watched->target, &glance, &reading);
+	if (glance.state == TARGET_ATTACHED)
+		meet(settings, watched, &reading);
 	for (size_t i = 0; i < settings->trigger_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
 			keeper_add_reason(&reason, trigger_word(settings->triggers[i].kind),
@@ -214,6 +233,7 @@ static void carry_over(const struct watch_settings *before, const struct watch_s
 				states[i] = watched->states[j];
 	free(watched->states);
 	watched->states = states;
+	watched->is_met = false;
 	if (before->every_ns != after->every_ns)
 		watched->next_every_ns = next_of(after->every_ns);
 	if (before->push.every_ns != after->push.every_ns)

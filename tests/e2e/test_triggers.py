@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -145,6 +146,20 @@ def test_nowhere_to_keep_is_said_at_once(daemon, target, tmp_path):
     dhatd = daemon("attach", waves.pid, "--record", tmp_path / "no/such", "--on", "exit", wait=False)
     assert dhatd.wait() == 10
     assert "cannot make the folder" in dhatd.err
+
+
+def test_what_the_host_does_not_tell_is_said(daemon, target, kept):
+    """A trigger that cannot come true here would be waited for in vain."""
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--record", kept.folder, "--on", "cgroup.memory.high", "--on", "live>1")
+    waves.say("alloc 1 1000")
+    dhatd.expect_err("^dhatd: live>1: ")
+    group = Path(f"/proc/{waves.pid}/cgroup").read_text().partition("0::")[2].strip()
+    told = group and Path(f"/sys/fs/cgroup{group}/memory.events").exists()
+    assert bool(told) != (f"process {waves.pid}: 'cgroup.memory.high' will not come true" in dhatd.err)
+    assert "'live>1' will not" not in dhatd.err
+    assert dhatd.stop() == 0
 
 
 def test_cost(daemon, ctl, target):
