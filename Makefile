@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench test-kernels test-kill soak test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -256,6 +256,13 @@ test-prometheus:	## a real Prometheus scrapes a host: figures, alerts that fire 
 	$(again) -j$$(nproc) all $(O)/tests/targets/waves
 	$(Q)cd tests/e2e && DHATD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -q -p no:cacheprovider prometheus.py
 
+test-service:	## the units under a real systemd, in namespaces of its own: start, watchdog, reload, sockets; a minute
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all completions $(O)/tests/targets/waves
+	$(Q)rm -rf $(O)/installed
+	$(again) install PREFIX=/usr/local DESTDIR=$(abspath $(O))/installed
+	$(Q)cd tests/e2e && DHATD_BUILD=$(abspath $(O)) $(PYTHON) -m pytest -q -p no:cacheprovider booted.py
+
 soak:	## dhatd as a service, SOAK_TARGETS=64 processes that come and go, SOAK_SECONDS=3600: flat, no loss, triggers once
 	$(Q)tests/deps build test
 	$(again) -j$$(nproc) all $(O)/tests/targets/waves
@@ -359,13 +366,14 @@ installed := daemon/dhatd.8:$(PREFIX)/share/man/man8/dhatd.8 cli/dhatctl.1:$(PRE
 	$(foreach program,dhatd dhatctl,$(O)/completions/bash/$(program):$(BASH_COMPLETIONS)/$(program) \
 	$(O)/completions/zsh/_$(program):$(ZSH_COMPLETIONS)/_$(program)) \
 	$(foreach unit,dhatd.service dhatd.socket,daemon/share/systemd/$(unit):$(UNITS)/$(unit)) \
+	daemon/share/systemd/listen.conf:$(PREFIX)/share/dhatd/systemd/listen.conf \
 	$(foreach file,$(wildcard daemon/share/prometheus/*.yml daemon/share/grafana/*.json), \
 	$(file):$(PREFIX)/share/dhatd/$(file:daemon/share/%=%))
 install: all completions	## into PREFIX=/usr/local below DESTDIR
 	$(Q)install -D -m 755 $(O)/dhatd $(DESTDIR)$(PREFIX)/sbin/dhatd
 	$(Q)install -D -m 755 $(O)/dhatctl $(DESTDIR)$(PREFIX)/bin/dhatctl
 	$(Q)$(foreach pair,$(installed),install -D -m 644 $(subst :, $(DESTDIR),$(pair)) &&) true
-	$(Q)sed -i 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $(DESTDIR)$(UNITS)/dhatd.service
+	$(Q)sed -i 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $(DESTDIR)$(UNITS)/dhatd.service $(DESTDIR)$(PREFIX)/share/dhatd/systemd/listen.conf
 	$(Q)[ -e $(DESTDIR)/etc/dhatd.conf ] || install -D -m 644 daemon/share/dhatd.conf $(DESTDIR)/etc/dhatd.conf
 
 uninstall:	## remove what install put there, and what dhatd has kept in /var/cache
@@ -388,7 +396,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-prometheus test-strangers test-readers test-distros test-packages check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages check bench fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

@@ -147,9 +147,11 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	size_t count = 0, lost = 0;
 	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
 
-	recorder_stop(dhatd->recorder); /* what has ended is kept first */
+	recorder_stop(dhatd->recorder); /* what has ended is kept first; it looks once more */
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);
+	if (dhatd->options.config_path) /* a service is started again, by an upgrade, too */
+		recorder_keep_last(dhatd->recorder);
 	count = program_leave_out_wrappers(dhatd, list, count);
 	for (size_t i = 0; i < count; i++)
 		tell_totals(list[i]);

@@ -141,8 +141,9 @@ static void run_command(struct keeper *keeper, const char *command,
 
 static bool is_news(const struct keeper_reason *reason)
 {
-	/* every ten minutes for months is none */
-	return reason->word && strcmp(reason->word, SPOOL_EVERY) != 0;
+	/* every ten minutes for months is none, nor is an end that somebody wanted */
+	return reason->word && strcmp(reason->word, SPOOL_EVERY) != 0 &&
+	       strcmp(reason->word, SPOOL_STOP) != 0;
 }
 
 static void keep(struct keeper *keeper, const struct watch_settings *settings,
@@ -152,6 +153,9 @@ static void keep(struct keeper *keeper, const struct watch_settings *settings,
 	char path[PATH_MAX] = "", headline[HEADLINE_CHARS];
 
 	save(keeper, settings, target, snapshot, reason->word, path);
+	if (*path && strcmp(reason->word, SPOOL_STOP) == 0)
+		dhat_say("dhatd", "the profile of %d up to now is kept in %s",
+			 (int)target_pid(target), path);
 	if (!is_news(reason))
 		return;
 	headline_of(snapshot, rss_bytes, headline);

@@ -29,8 +29,9 @@ int keeper_new(const struct keeper_options *options, struct keeper **ret);
 /* Commands go on. NULL is fine. */
 void keeper_free(struct keeper *keeper);
 
-/* If it is SPOOL_EVERY alone there is no line and no command. rss_bytes 0: not known. *since: of
- * the target's profile that was pushed last; NULL at first. */
+/* If it is SPOOL_EVERY alone there is no line and no command; of SPOOL_STOP a line that is no
+ * warning. rss_bytes 0: not known. *since: of the target's profile that was pushed last; NULL at
+ * first. */
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
 		 struct since **since);

@@ -5,6 +5,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/say.h"
+#include "proto/base/units.h"
 #include "reading.h"
 #include "spool.h"
 
@@ -20,7 +21,7 @@
 struct watched {
 	struct target *target;	      /* a reference */
 	struct trigger_state *states; /* of the triggers of its watch, in their order */
-	struct trigger_state overhead;
+	struct overhead overhead;
 	uint64_t next_every_ns, next_push_ns; /* CLOCK_MONOTONIC */
 	struct since *since;		      /* its last push; NULL: there was none */
 	bool is_told;			      /* recorder_ended() */
@@ -118,38 +119,35 @@ static void forget(struct recorder *recorder, struct watched *watched)
 }
 
 static void let_go(struct recorder *recorder, const struct watch_settings *settings,
-		   struct target *target, uint64_t cost_hundredths)
+		   struct target *target, uint64_t mean_hundredths)
 {
+	char note[256], time[DHAT_UNIT_CHARS];
 	struct dhat_error err = { 0 };
-	char note[256];
 
-	snprintf(
-		note, sizeof(note),
-		"detached by itself: watching it took %.1f%% of a core, and for %d s more than the "
-		"%.1f%% of --max-overhead",
-		cost_hundredths / 100.0, (int)(WATCH_OVERHEAD_NS / 1000000000),
-		settings->max_overhead / 100.0);
-	target_add_note(target, note);
-	if (targets_detach(recorder->options.targets, target_pid(target), &err))
+	snprintf(note, sizeof(note),
+		 "detached by itself: watching it took %.1f%% of a core for %s, more than the "
+		 "%.1f%% of --max-overhead",
+		 mean_hundredths / 100.0, dhat_format_duration(settings->max_overhead.ns, time),
+		 settings->max_overhead.hundredths / 100.0);
+	if (targets_detach(recorder->options.targets, target_pid(target), &err)) {
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd",
 			    "process %d costs more than --max-overhead, and stays: %s",
 			    (int)target_pid(target), err.message);
-	else
-		dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "process %d: %s", (int)target_pid(target),
-			    note);
+		return;
+	}
+	target_add_note(target, note);
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "process %d: %s", (int)target_pid(target), note);
 }
 
-/* A bound is a trigger that nobody wrote. */
 static void check_overhead(struct recorder *recorder, struct watched *watched,
 			   const struct trigger_reading *reading, uint64_t now_ns)
 {
 	const struct watch_settings *settings = settings_of(recorder, watched->target);
-	const struct trigger bound = { .kind = TRIGGER_OVERHEAD,
-				       .level = settings->max_overhead,
-				       .for_ns = WATCH_OVERHEAD_NS };
+	uint64_t cost = reading->value[TRIGGER_OVERHEAD], mean;
 
-	if (settings->max_overhead && trigger_step(&bound, &watched->overhead, reading, now_ns))
-		let_go(recorder, settings, watched->target, reading->value[TRIGGER_OVERHEAD]);
+	if (settings->max_overhead.hundredths &&
+	    overhead_step(&watched->overhead, &settings->max_overhead, cost, now_ns, &mean))
+		let_go(recorder, settings, watched->target, mean);
 }
 
 /* What this host does not tell about it would be waited for in vain. */
@@ -378,6 +376,19 @@ void recorder_stop(struct recorder *recorder)
 	pthread_mutex_unlock(&recorder->lock);
 	pthread_join(recorder->thread, NULL);
 	recorder->has_thread = false;
+}
+
+void recorder_keep_last(struct recorder *recorder)
+{
+	for (size_t i = 0; i < recorder->count; i++) {
+		struct watched *watched = &recorder->watched[i];
+		const struct watch_settings *settings = settings_of(recorder, watched->target);
+		struct keeper_reason reason = { .is_push = settings->push.every_ns > 0 };
+
+		keeper_add_reason(&reason, SPOOL_STOP, SPOOL_STOP);
+		keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,
+			    &watched->since);
+	}
 }
 
 void recorder_free(struct recorder *recorder)

@@ -31,5 +31,8 @@ void recorder_free(struct recorder *recorder);
 int recorder_set(struct recorder *recorder, const struct watch_settings *list, size_t count);
 /* A target has ended: any thread, with no lock of the target held. */
 void recorder_ended(struct recorder *recorder, struct target *target);
+/* It has stopped: keep a profile of each that was attached to then, detached from meanwhile or not.
+ * For the end of a service, whose profiles would end with it. */
+void recorder_keep_last(struct recorder *recorder);
 /* Keep a profile of each one that is attached to. Any thread. */
 void recorder_keep_all(struct recorder *recorder);

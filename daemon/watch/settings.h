@@ -2,21 +2,20 @@
 /* settings: what is to be done about the targets of one watch: the command line's, or a section's.
  */
 #include "daemon/push/settings.h"
+#include "overhead.h"
 #include "trigger.h"
 
 struct watch_settings {
 	struct trigger *triggers; /* owned, as are the texts */
 	size_t trigger_count;
-	char *command;	       /* NULL: none is run; see command.h */
-	uint64_t every_ns;     /* 0: profiles are kept for a reason only */
-	uint32_t keep;	       /* files of a program, see spool.h; 0: WATCH_KEEP */
-	uint64_t max_overhead; /* hundredths of a percent of a core; 0: no bound */
+	char *command;	   /* NULL: none is run; see command.h */
+	uint64_t every_ns; /* 0: profiles are kept for a reason only */
+	uint32_t keep;	   /* files of a program, see spool.h; 0: WATCH_KEEP */
+	struct overhead_bound max_overhead;
 	struct push_settings push;
 };
 #define WATCH_KEEP 24
 #define WATCH_TRIGGERS_MAX 32
-/* So long a target has to cost too much before it is let go. */
-#define WATCH_OVERHEAD_NS 30000000000ull
 
 /* Is there anything to be written? */
 static inline bool watch_keeps(const struct watch_settings *settings)

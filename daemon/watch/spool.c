@@ -78,7 +78,7 @@ bool spool_parse(const char *name, struct spool_file *ret)
 	if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !is_time(when) || !*word ||
 	    word[strspn(word, "abcdefghijklmnopqrstuvwxyz")])
 		return false;
-	ret->is_every = strcmp(word, SPOOL_EVERY) == 0;
+	ret->is_routine = strcmp(word, SPOOL_EVERY) == 0 || strcmp(word, SPOOL_STOP) == 0;
 	memcpy(ret->time, when, TIME_CHARS + 1);
 	return true;
 }
@@ -111,7 +111,7 @@ struct listing {
 
 static bool are_alike(const struct spool_file *a, const struct spool_file *b)
 {
-	return a->is_every == b->is_every && strcmp(a->program, b->program) == 0;
+	return a->is_routine == b->is_routine && strcmp(a->program, b->program) == 0;
 }
 
 static void list(DIR *dir, const struct spool_file *model, struct listing *ret)

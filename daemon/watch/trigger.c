@@ -81,7 +81,8 @@ static bool take_char(const char **at, char wanted)
 	return true;
 }
 
-int trigger_parse_percent(const char *text, uint64_t *ret)
+/* "3%", "2.5%": hundredths of a percent, 1 to 1000000. -EINVAL: none. */
+static int parse_percent(const char *text, uint64_t *ret)
 {
 	uint64_t number = 0;
 	unsigned decimals = 0, digits = 0;
@@ -167,7 +168,7 @@ static int parse_level(const char **at, struct trigger *ret, char value[LONGEST_
 		return wants(is_percent ? "> and a percentage" : "> and a size",
 			     kinds[ret->kind].name, why);
 	if (take_word(at, "/", value))
-		error = is_percent ? trigger_parse_percent(value, &ret->level)
+		error = is_percent ? parse_percent(value, &ret->level)
 				   : dhat_parse_size(value, &ret->level);
 	if (error)
 		return wants(is_percent ? "a percentage, such as 3% or 2.5%,"

@@ -49,6 +49,3 @@ int trigger_parse(const char *text, struct trigger *ret, char why[TRIGGER_WHY_CH
 bool trigger_is_level(enum trigger_kind kind);
 /* A word for the name of a file: "rss", "high", "oom". */
 const char *trigger_word(enum trigger_kind kind);
-
-/* "3%", "2.5%": hundredths of a percent, 1 to 1000000. -EINVAL: none. */
-int trigger_parse_percent(const char *text, uint64_t *ret);

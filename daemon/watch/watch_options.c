@@ -37,7 +37,9 @@ static const struct argp_option options[] = {
 	{ "record", KEY_RECORD, "DIR", 0,
 	  "Keep them here (default: $STATE_DIRECTORY, else " WATCH_DEFAULT_FOLDER ")", 5 },
 	{ "max-overhead", KEY_MAX_OVERHEAD, "PERCENT", 0,
-	  "Detach from a process that costs more of a core than this, such as 3%, for 30 s", 5 },
+	  "Detach from a process that has cost more of a core than this, such as 3%, for 30 s, or "
+	  "'3% for 5m'",
+	  5 },
 	{ "push", KEY_PUSH, "URL", 0,
 	  "Send profiles to Pyroscope, Grafana Alloy, Parca or a store of JSON lines: each that a "
 	  "trigger keeps, and those of --push-every",
@@ -106,9 +108,11 @@ static int parse_keep(struct argp_state *state, struct watch_settings *settings,
 static int parse_max_overhead(struct argp_state *state, struct watch_settings *settings,
 			      const char *arg)
 {
-	if (trigger_parse_percent(arg, &settings->max_overhead) == 0)
+	char why[TRIGGER_WHY_CHARS];
+
+	if (overhead_parse(arg, &settings->max_overhead, why) == 0)
 		return 0;
-	argp_error(state, "--max-overhead %s: a percentage is wanted, such as 3%% or 2.5%%", arg);
+	argp_error(state, "--max-overhead '%s': %s", arg, why);
 	return EINVAL;
 }
 

@@ -97,9 +97,11 @@ def setting(name):
 
 def test_units_are_right_and_confined(tmp_path):
     """As systemd judges them: no word that it does not know, and little that may be done."""
+    (tmp_path / "dhatd.service.d").mkdir()
     for unit in UNITS.iterdir():
-        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/local/sbin/dhatd", str(BUILD / "dhatd")))
-    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *tmp_path.glob("dhatd.*")],
+        folder = tmp_path / ("dhatd.service.d" if unit.suffix == ".conf" else "")
+        (folder / unit.name).write_text(unit.read_text().replace("/usr/local/sbin/dhatd", str(BUILD / "dhatd")))
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *tmp_path.glob("dhatd.so*"), tmp_path / "dhatd.service"],
                               capture_output=True, text=True)
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
     judged = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=42",
@@ -263,6 +265,25 @@ def test_reload_keeps_what_stays(daemon, ctl, named, manager, tmp_path):
     dhatd.expect_err(r"exit: a\w+ \(pid \d+\)")
     assert len(list((tmp_path / "kept").glob("*-exit.dhat"))) == 1
     assert dhatd.stop() == 0
+
+
+def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
+    """By an upgrade, say: what it had is in a file, whole; the next one begins anew."""
+    waves = named("kept")
+    config = tmp_path / "conf"
+    config.write_text(f"[watch it]\ncommand = ^{tmp_path}/kept$\n")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
+    until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to")
+    waves.say("alloc 500 100")
+    waves.expect('total_blocks":500')
+    assert dhatd.stop() == 0
+    (path,) = (tmp_path / "record").iterdir()
+    assert re.fullmatch(rf"kept-{waves.pid}-\d{{8}}T\d{{6}}Z-stop\.dhat", path.name) and str(path) in dhatd.err
+    profile = json.loads(subprocess.run([BUILD / "dhatctl", "stats", "--json", path], capture_output=True, check=True).stdout)
+    assert profile["verdict"]["word"] == "exact" and int(profile["totals"]["total_blocks"]) == 500
+    assert waves.running
+    daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
+    until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to again")
 
 
 def test_a_mistake_at_the_start(daemon, tmp_path):

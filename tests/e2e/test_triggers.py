@@ -175,3 +175,28 @@ def test_cost(daemon, ctl, target):
     price = (status["allocs_per_second"] + status["frees_per_second"]) * 1300 / 1e7
     assert status["cost_percent"] == pytest.approx(min(price, status["cpu_percent"]))
     assert re.search(r"cost +about [\d.]+% of a core, of the [\d.]+% that the process uses", ctl("status").out)
+
+
+def test_what_costs_too_much_is_let_go_and_stays_so(daemon, ctl, target, tmp_path):
+    """One of two processes of a name; neither a reload nor another that begins brings it back."""
+    program = tmp_path / "costly"
+    os.symlink(BUILD / "tests/targets/pairs", program)
+    busy, calm = target(program, 10), target(program, 10)
+    config = tmp_path / "conf"
+    config.write_text(f"[watch it]\ncommand = ^{program} \nmax-overhead = 0.5% for 2s\n")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path, pattern="answering at")
+
+    def state_of(process):
+        return next((t["target"]["state"] for t in ctl("status", "--json").json()["targets"]
+                     if t["target"]["pid"] == process.pid), None)
+    until(lambda: state_of(busy) == state_of(calm) == "attached", "both to be attached to")
+    busy.say("run 60000")
+    dhatd.expect_err(rf"process {busy.pid}: detached by itself: watching it took [\d.]+% of a core for 2.0 s, more than the 0.5% ")
+    dhatd.send_signal(signal.SIGHUP)
+    dhatd.expect_err("read .*conf again")
+    third = target(program, 10)
+    until(lambda: state_of(third) == "attached", "another to be attached to")
+    assert state_of(busy) == "detached" and state_of(calm) == "attached" and busy.running
+    status = next(t for t in ctl("status", "--json").json()["targets"] if t["target"]["pid"] == busy.pid)
+    assert any(note.startswith("detached by itself") for note in status["notes"]) and status["totals"]["total_blocks"]
+    assert dhatd.stop() == 0

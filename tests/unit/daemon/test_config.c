@@ -49,7 +49,7 @@ static void test_sections(void **state)
 	assert_string_equal(options->watch.settings.command, "/usr/local/bin/page on-call");
 	assert_int_equal(options->watch.settings.every_ns, 600000000000ull);
 	assert_int_equal(options->watch.settings.keep, 3);
-	assert_int_equal(options->watch.settings.max_overhead, 250);
+	assert_int_equal(options->watch.settings.max_overhead.hundredths, 250);
 	assert_int_equal(options->target.max_memory_bytes, 512 << 20);
 	assert_int_equal(options->max_targets, 4);
 	assert_true(options->target.follow_fork);

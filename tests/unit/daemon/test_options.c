@@ -94,7 +94,7 @@ static void test_watch(void **state)
 	assert_string_equal(settings->command, "/bin/mail root");
 	assert_int_equal(settings->every_ns, 600000000000ull);
 	assert_int_equal(settings->keep, 5);
-	assert_int_equal(settings->max_overhead, 250);
+	assert_int_equal(settings->max_overhead.hundredths, 250);
 	assert_true(watch_keeps(settings));
 	assert_string_equal(watch_folder(&options.watch), "/var/lib/unit");
 	dhatd_options_deinit(&options);
@@ -344,7 +344,7 @@ static void test_wrong_command_lines(void **state)
 		  "--on 'rs>1G': there is no rs; did you mean rss?" },
 		{ { "attach", "1", "--every", "often" }, "a duration is wanted" },
 		{ { "attach", "1", "--keep", "0" }, "not a number from 1 to 1000" },
-		{ { "attach", "1", "--max-overhead", "3" }, "a percentage is wanted, such as 3%" },
+		{ { "attach", "1", "--max-overhead", "3" }, "a percentage, such as 3%" },
 		{ { "serve", "--exec", " " }, "which program?" },
 		{ { "attach", "--command", "a[" }, "--command a[" },
 		{ { "plan", "--name", "a[" }, "--name a[" },

@@ -61,12 +61,14 @@ static void test_names(void **state)
 		assert_null(strchr(name, '/'));
 		assert_true(name[0] != '.' && name[0] != '-');
 		assert_true(spool_parse(name, &file));
-		assert_false(file.is_every);
+		assert_false(file.is_routine);
 		assert_string_equal(file.time, "20251129T031502Z");
 		assert_memory_equal(file.program, name, strlen(file.program));
 	}
 	spool_name("x", 1, AT_UNIX_NS, SPOOL_EVERY, name);
-	assert_true(spool_parse(name, &file) && file.is_every);
+	assert_true(spool_parse(name, &file) && file.is_routine);
+	spool_name("x", 1, AT_UNIX_NS, SPOOL_STOP, name);
+	assert_true(spool_parse(name, &file) && file.is_routine);
 }
 
 static const char *const others[] = {
