@@ -80,13 +80,19 @@ static const struct argp argp = {
 static int fetch(const struct assert_options *wanted, struct dhat_snapshot **ret,
 		 struct dhat_error *err)
 {
+	Dhat__SnapshotRequest asked = DHAT__SNAPSHOT_REQUEST__INIT;
 	int r = 0;
 
 	if (wanted->path)
 		return input_read(wanted->path, ret, err);
 	if (!wanted->pid)
 		r = choice_check(wanted->common.socket_path, "assert", err);
-	return r < 0 ? r : client_profile(wanted->common.socket_path, wanted->pid, ret, err);
+	for (size_t i = 0; i < wanted->gate.count; i++) {
+		asked.with_holds |= dhat_assertion_needs_scan(&wanted->gate.assertions[i]);
+		asked.with_pages |= dhat_assertion_needs_pages(&wanted->gate.assertions[i]);
+	}
+	asked.pid = wanted->pid;
+	return r < 0 ? r : client_snapshot(wanted->common.socket_path, &asked, ret, err);
 }
 
 static int run(struct assert_options *wanted, struct dhat_error *err)

@@ -11,6 +11,7 @@
 #include "proto/base/program.h"
 #include "proto/base/text.h"
 #include "proto/base/units.h"
+#include "proto/profile/keeping.h"
 #include "proto/profile/verdict.h"
 #include "subject.h"
 #include "suspicion.h"
@@ -80,6 +81,8 @@ struct explanation {
 	const struct dhat_snapshot *snapshot;
 	const struct dhat_rendering *by_line;
 	struct dhat_suspects suspects;
+	enum dhat_keeping keeping; /* DHAT_KEEPS_UNKNOWN: or there are no pages */
+	char keeps[DHAT_KEEPING_CHARS], lost[DHAT_HELD_CHARS]; /* "": nothing to say */
 	char headline[SUSPICION_CHARS];
 	char next[NEXT_CHARS];
 	const char *next_why;
@@ -92,8 +95,13 @@ struct explanation {
 static const struct room {
 	size_t suspects;
 	size_t chars;	    /* of a name or a reason */
+	bool has_sentences; /* what keeps the memory, and what is lost */
 	size_t quote_bytes; /* of a word in the next command; what is longer is not repeated */
-} rooms[] = { { 3, 200, 256 }, { 3, 80, 256 }, { 2, 80, 128 }, { 1, 64, 128 }, { 0, 16, 64 } };
+} rooms[] = { { 3, 200, true, 256 },
+	      { 3, 80, true, 256 },
+	      { 2, 80, true, 128 },
+	      { 1, 64, false, 128 },
+	      { 0, 16, false, 64 } };
 
 /* The first `chars` characters, cleaned; what is longer ends with an ellipsis. The caller frees. */
 static char *cut(const char *text, size_t chars)
@@ -201,14 +209,21 @@ static void find_next(struct explanation *said, const char *path)
 		snprintf(about, sizeof(about), "--all");
 	if (!*about) /* a path that is too long to be repeated */
 		snprintf(about, sizeof(about), "FILE.dhat");
-	if (said->suspects.suspect_count &&
-	    find_pattern(said->by_line->lines[first->lines[0]], pattern, size)) {
+	if (said->suspects.suspect_count && said->suspects.list[0].suspicion.lost_blocks &&
+	    !snapshot->pid_count) {
+		snprintf(said->next, sizeof(said->next), "dhatctl holds --lost %s", about);
+		said->next_why = "what is lost, and how it hangs together";
+	} else if (said->suspects.suspect_count &&
+		   find_pattern(said->by_line->lines[first->lines[0]], pattern, size)) {
 		snprintf(said->next, sizeof(said->next), "dhatctl stats --filter %s %s", pattern,
 			 about);
 		said->next_why = "the stacks that lead to the first suspect";
 	} else if (said->suspects.suspect_count) {
 		snprintf(said->next, sizeof(said->next), "dhatctl suspects --by stack %s", about);
 		said->next_why = "the stacks that lead to the suspects";
+	} else if (*said->keeps) {
+		snprintf(said->next, sizeof(said->next), "dhatctl pins %s", about);
+		said->next_why = "whose blocks keep the memory that is free";
 	} else if (has_all_early(&said->suspects) && !path && dhat_history_slots(snapshot)) {
 		snprintf(said->next, sizeof(said->next), "dhatctl explain %s", about);
 		said->next_why = "in a while: it is too early to tell";
@@ -260,6 +275,15 @@ static void add_figures(struct json_object *object, const struct explanation *sa
 	add_number(object, "before_attach_bytes", before.live_bytes);
 	add_number(object, "peak_bytes", end->totals->peak_bytes);
 	add_number(object, "rss_bytes", view_rss_bytes(said->snapshot));
+	add_number(object, "lost_bytes",
+		   end->holds && end->holds->lost ? end->holds->lost->bytes : 0);
+	add_number(object, "lost_age_ns", end->holds ? dhat_held_age_ns(said->snapshot) : 0);
+	if (!end->holds) { /* null is not 0: nobody has looked */
+		json_object_object_add(object, "lost_bytes", NULL);
+		json_object_object_add(object, "lost_age_ns", NULL);
+	}
+	json_object_object_add(object, "keeps",
+			       json_object_new_string(dhat_keeping_name(said->keeping)));
 	json_object_object_add(object, "growth_bytes_per_minute",
 			       json_object_new_int64((int64_t)live_growth(end->timeline)));
 }
@@ -289,6 +313,8 @@ static void print_json(const struct explanation *said, FILE *file)
 	for (size_t i = 0; i < said->shown; i++)
 		json_object_array_add(list, suspect_as_json(said, i));
 	json_object_object_add(object, "suspects", list);
+	if (said->room->has_sentences)
+		add_text(object, "keeps_why", said->keeps, DHAT_KEEPING_CHARS);
 	add_text(object, "next", said->next, NEXT_CHARS);
 	add_text(object, "next_why", said->next_why, SUSPICION_CHARS);
 	dhat_json_put(file, object);
@@ -333,14 +359,18 @@ static void print_suspect(struct screen *screen, const struct explanation *said,
 	const struct dhat_suspect *suspect = &said->suspects.list[i];
 	const char *line = said->by_line->lines[suspect->point->lines[0]], *place;
 	_cleanup_free_ char *name = NULL, *function = NULL, *where = NULL, *text = NULL;
-	char why[SUSPICION_CHARS];
+	char why[SUSPICION_CHARS], word[DHAT_WORD_CHARS];
 
 	dhat_table_line_split(line, &name, &place);
 	function = cut(name ?: "", said->room->chars);
 	where = cut(place ?: "", said->room->chars);
+	if (suspect->suspicion.lost_blocks)
+		strcpy(word, "lost");
+	else
+		snprintf(word, sizeof(word), "%s confidence",
+			 dhat_confidence_name(suspect->suspicion.confidence));
 	if (!function || !where ||
-	    asprintf(&text, "%s%s%s (%s confidence)", function, *where ? " at " : "", where,
-		     dhat_confidence_name(suspect->suspicion.confidence)) < 0)
+	    asprintf(&text, "%s%s%s (%s)", function, *where ? " at " : "", where, word) < 0)
 		return;
 	fprintf(screen->file, "%4zu. ", i + 1);
 	screen_paragraph(screen, 6, text);
@@ -358,6 +388,10 @@ static void print_text(const struct explanation *said, FILE *file)
 	view_targets(&screen, said->snapshot);
 	print_verdict(&screen, said);
 	print_figures(&screen, said);
+	if (*said->keeps && said->room->has_sentences)
+		screen_paragraph(&screen, 2, said->keeps);
+	if (*said->lost && said->room->has_sentences)
+		screen_paragraph(&screen, 2, said->lost);
 	screen_print(&screen, MARK_BOLD, "%s", said->headline);
 	fputs(said->shown ? ":\n" : ".\n", file);
 	for (size_t i = 0; i < said->shown; i++)
@@ -393,6 +427,22 @@ static int print(struct explanation *said, const struct explain_options *wanted)
 	return 0;
 }
 
+/* A leak and a cache are told by the suspects; that the allocator has what no block has is not. */
+static void find_keeping(struct explanation *said)
+{
+	const Dhat__SnapshotEnd *end = said->snapshot->end;
+	double growth;
+
+	said->keeping = DHAT_KEEPS_UNKNOWN;
+	if (said->snapshot->head->has_pages)
+		said->keeping = dhat_keeping_judge(said->by_line, &said->suspects, &growth);
+	if (said->keeping == DHAT_KEEPS_FRAGMENTS || said->keeping == DHAT_KEEPS_FREE)
+		dhat_keeping_say(said->keeping, end->pages, growth, said->keeps);
+	/* else the headline says it; blocks from before the attach are no suspects */
+	if (end->holds && (!said->suspects.count || !said->suspects.list[0].suspicion.lost_blocks))
+		dhat_held_say(said->snapshot, said->lost);
+}
+
 static int explain(const struct explain_options *wanted, const struct dhat_snapshot *snapshot)
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *by_line = NULL;
@@ -405,6 +455,7 @@ static int explain(const struct explain_options *wanted, const struct dhat_snaps
 	if (r == 0) {
 		said.by_line = by_line;
 		dhat_suspects_headline(by_line, &said.suspects, said.headline);
+		find_keeping(&said);
 		r = print(&said, wanted);
 	}
 	dhat_suspects_deinit(&said.suspects);
@@ -433,7 +484,8 @@ static int run(const struct explain_options *wanted, struct dhat_error *err)
 
 int cmd_explain(int argc, char **argv, struct dhat_error *err)
 {
-	struct explain_options wanted = { .budget_bytes = DEFAULT_BUDGET };
+	struct explain_options wanted = { .subject.with_pages = true,
+					  .budget_bytes = DEFAULT_BUDGET };
 	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
 
 	return r < 0 || wanted.common.is_done ? r : run(&wanted, err);

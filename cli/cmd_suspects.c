@@ -65,15 +65,15 @@ static void print_suspect(struct screen *screen, const struct dhat_rendering *ta
 			  const struct dhat_suspect *suspect, size_t number)
 {
 	const struct dhat_suspicion *suspicion = &suspect->suspicion;
-	bool is_leak = suspicion->course == DHAT_LEAKS;
-	char why[SUSPICION_CHARS], start[64] = "", text[256];
+	bool is_bad = suspicion->course == DHAT_LEAKS || suspicion->lost_blocks;
+	char why[SUSPICION_CHARS], word[DHAT_WORD_CHARS], start[DHAT_WORD_CHARS + 2] = "",
+										  text[256];
 
 	suspicion_why(table->snapshot, suspect, why);
 	fprintf(screen->file, "\n%4zu. ", number);
-	if (suspicion->course <= DHAT_GROWS) {
-		snprintf(start, sizeof(start), "%s (%s confidence): ", is_leak ? "leaks" : "grows",
-			 dhat_confidence_name(suspicion->confidence));
-		screen_print(screen, is_leak ? MARK_BAD : MARK_BOLD, "%s", start);
+	if (*dhat_suspect_word(suspect, word)) {
+		snprintf(start, sizeof(start), "%s: ", word);
+		screen_print(screen, is_bad ? MARK_BAD : MARK_BOLD, "%s", start);
 	}
 	screen_continue(screen, 6, 6 + strlen(start), why);
 	snprintf(text, sizeof(text), "%s live in %s", view_size(suspect->point->live_bytes),

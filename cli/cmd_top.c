@@ -42,8 +42,9 @@ enum { KEY_SORT = 0x100, KEY_EVERY, KEY_BATCH };
 static const struct argp_option options[] = {
 	{ "every", KEY_EVERY, "SECONDS", 0, "Look so often (default 1; from 0.1 on)", 1 },
 	{ "sort", KEY_SORT, "KEY", 0,
-	  "Sort by live bytes, growth (the default), allocs (a second), live blocks, or total "
-	  "bytes",
+	  "Sort by live bytes, growth (the default), allocs (a second), live blocks, total bytes, "
+	  "or "
+	  "what `dhatctl holds' called lost last",
 	  1 },
 	{ "batch", KEY_BATCH, 0, 0,
 	  "Print a list each time, with no screen; so it does where the output is no terminal", 1 },
@@ -78,7 +79,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SORT:
 		if (top_key_parse(arg, &top->key) == 0)
 			return 0;
-		argp_error(state, "--sort %s: there are live, growth, allocs, blocks and total",
+		argp_error(state,
+			   "--sort %s: there are live, growth, allocs, blocks, total and lost",
 			   arg);
 		return EINVAL;
 	case KEY_BATCH:
@@ -130,6 +132,9 @@ static struct json_object *row_as_json(const struct top_model *model, const stru
 	json_object_object_add(object, "grown_blocks", json_object_new_int64(row->grown_blocks));
 	json_object_object_add(object, "allocs_per_second",
 			       json_object_new_double(row->allocs_per_second));
+	if (model->snapshot->end->last_holds) /* else nobody has looked */
+		json_object_object_add(object, "lost_bytes",
+				       json_object_new_uint64(row->lost_bytes));
 	json_object_object_add(object, "lines", rows_lines_as_json(table, row->point));
 	return object;
 }

@@ -95,7 +95,8 @@ static void add_numbers(struct json_object *object, const struct dhat_snapshot *
 
 static struct json_object *point_as_json(const struct dhat_rendering *table,
 					 const struct dhat_rendered_point *point,
-					 bool with_histograms, const struct survivors *survivors)
+					 bool with_histograms, const struct survivors *survivors,
+					 const struct held_rows *held)
 {
 	struct json_object *object = json_object_new_object();
 	_cleanup_free_ char *name = NULL;
@@ -110,6 +111,7 @@ static struct json_object *point_as_json(const struct dhat_rendering *table,
 		survivors_add_json(object, survivors, point);
 	if (table->snapshot->head->has_pages)
 		pages_add_json(object, &point->pages);
+	held_add_json(object, held, point);
 	json_object_object_add(object, "label", dhat_json_string(point->part->label));
 	json_object_object_add(object, "kind", dhat_json_string(point->part->kind));
 	if (table->style.by == DHAT_BY_STACK) {
@@ -160,7 +162,7 @@ static enum ranking_key key_of(const struct report *report)
 }
 
 static int print_json(const struct report *report, struct dhat_rendering *table,
-		      const struct survivors *survivors)
+		      const struct survivors *survivors, const struct held_rows *held)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
 	struct json_object *object = json_object_new_object(), *points = json_object_new_array();
@@ -170,8 +172,9 @@ static int print_json(const struct report *report, struct dhat_rendering *table,
 	if (count > report->list.top)
 		count = report->list.top;
 	for (size_t i = 0; i < count; i++)
-		json_object_array_add(points, point_as_json(table, table->points[i],
-							    has_histograms(report), survivors));
+		json_object_array_add(points,
+				      point_as_json(table, table->points[i], has_histograms(report),
+						    survivors, held));
 	if (dhat_json_add_fields(object, &snapshot->head->base) == 0 &&
 	    dhat_json_add_fields(object, &snapshot->end->base) == 0 &&
 	    json_object_object_add(object, "pids", pids_as_json(snapshot)) == 0 &&
@@ -220,7 +223,8 @@ static void print_temporary(struct screen *screen, const struct dhat_rendering *
 }
 
 static void print(const struct report *report, struct dhat_rendering *table,
-		  struct dhat_rendering *by_line, const struct survivors *survivors)
+		  struct dhat_rendering *by_line, const struct survivors *survivors,
+		  const struct held_rows *held)
 {
 	const struct dhat_snapshot *snapshot = table->snapshot;
 	const struct rows_options rows = { .key = key_of(report),
@@ -228,6 +232,7 @@ static void print(const struct report *report, struct dhat_rendering *table,
 					   .has_ages = report->has_ages,
 					   .has_sizes = report->has_sizes,
 					   .survivors = survivors,
+					   .held = held,
 					   .has_pages = report->has_pages };
 	struct screen screen;
 
@@ -242,6 +247,7 @@ static void print(const struct report *report, struct dhat_rendering *table,
 		births_print(&screen, snapshot, &table->births);
 	else
 		view_totals(&screen, snapshot);
+	held_print_all(&screen, snapshot);
 	if (rows.key == RANK_BY_TEMPORARY)
 		print_temporary(&screen, table);
 	if (report->has_ages)
@@ -271,6 +277,7 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 {
 	_cleanup_(dhat_rendering_free_ptr) struct dhat_rendering *table = NULL, *by_line = NULL;
 	_cleanup_(survivors_deinit) struct survivors survivors = { 0 };
+	_cleanup_(held_rows_deinit) struct held_rows held = { 0 };
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
 	struct dhat_table_options wanted = { .style = report->list.style,
 					     .trim_rules = report->trim_rules,
@@ -292,13 +299,15 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 		r = dhat_table_new(snapshot, &wanted, &table);
 	if (r == 0 && (report->has_ages || report->rows.key == RANK_BY_SURVIVAL))
 		r = survivors_count(table, &survivors);
+	if (r == 0)
+		r = held_rows_make(table, &held);
 	if (r == 0 && report->as_json)
-		return print_json(report, table, &survivors);
+		return print_json(report, table, &survivors, &held);
 	wanted.style.by = DHAT_BY_LINE;
 	if (r == 0)
 		r = dhat_table_new(snapshot, &wanted, &by_line);
 	if (r == 0)
-		print(report, table, by_line, &survivors);
+		print(report, table, by_line, &survivors, &held);
 	return r;
 }
 

@@ -477,6 +477,8 @@ void rows_print(struct screen *screen, struct dhat_rendering *table,
 		else
 			print_figures(screen, table, i, sum, options);
 		print_row(screen, table, table->points[i], columns);
+		if (options->held)
+			held_print_row(screen, options->held, table->points[i]);
 		if (options->has_pages)
 			pages_print(screen, &table->points[i]->pages);
 		if (options->has_ages)

@@ -1,5 +1,6 @@
 #pragma once
 /* rows: what keeps the memory, for a person: the headline, and the list. */
+#include "held.h"
 #include "proto/base/json.h"
 #include "proto/base/screen.h"
 #include "ranking.h"
@@ -11,6 +12,7 @@ struct rows_options {
 	bool has_ages, has_sizes;	   /* with histograms; the table has them */
 	bool has_pages;			   /* with what is in memory; the snapshot has it */
 	const struct survivors *survivors; /* shown, too; NULL: not */
+	const struct held_rows *held;	   /* likewise */
 };
 
 /* The row with most of the live bytes, in a few lines; by_line: a table by line of source, so that

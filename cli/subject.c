@@ -72,10 +72,11 @@ int subject_fetch(const struct subject *subject, const struct common *common, co
 int subject_fetch_all(const struct subject *subject, const struct common *common,
 		      const char *command, struct programs *ret, struct dhat_error *err)
 {
-	const Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
+	Dhat__SnapshotRequest wanted = DHAT__SNAPSHOT_REQUEST__INIT;
 	struct dhat_snapshot *snapshot = NULL;
 	int r;
 
+	wanted.with_pages = subject->with_pages;
 	if (subject->is_all)
 		return programs_fetch_all(ret, common->socket_path, &wanted, err);
 	r = subject_fetch(subject, common, command, &snapshot, err);

@@ -52,6 +52,8 @@ struct json_object *suspicion_as_json(const struct dhat_snapshot *snapshot,
 		{ "total_blocks", point->total_blocks },
 		{ "longest_freed_us", point->longest_freed_us },
 		{ "stacks", point->part_count },
+		{ "lost_bytes", suspicion->lost_bytes },
+		{ "lost_blocks", suspicion->lost_blocks },
 	};
 
 	suspicion_why(snapshot, suspect, why);

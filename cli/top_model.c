@@ -13,10 +13,11 @@ DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 struct top_point { /* of the view's, at the same index */
 	uint64_t baseline_bytes, baseline_blocks;
 	uint64_t last_total_blocks, total_blocks; /* of the last answer but one, and of the last */
+	uint64_t lost_bytes;			  /* of the last scan that anybody asked for */
 };
 
-static const char *const key_names[TOP_KEY_COUNT] = { "live", "growth", "allocs", "blocks",
-						      "total" };
+static const char *const key_names[TOP_KEY_COUNT] = { "live",	"growth", "allocs",
+						      "blocks", "total",  "lost" };
 
 int top_key_parse(const char *text, enum top_key *ret)
 {
@@ -95,6 +96,8 @@ static double number_of(const struct top_row *row, enum top_key key)
 		return row->live_blocks;
 	case TOP_TOTAL:
 		return row->total_bytes;
+	case TOP_LOST:
+		return row->lost_bytes;
 	default:
 		return row->live_bytes;
 	}
@@ -152,6 +155,7 @@ static void add_point(struct top_row *row, const Dhat__ProgramPoint *point,
 	row->live_blocks += point->live_blocks;
 	row->total_bytes += point->total_bytes;
 	row->total_blocks += point->total_blocks;
+	row->lost_bytes += known->lost_bytes;
 	row->grown_bytes += (int64_t)grown.bytes;
 	row->grown_blocks += (int64_t)grown.blocks;
 	row->last_ns = higher(row->last_ns, point->last_ns);
@@ -283,7 +287,7 @@ static int know_points(struct top_model *model, bool is_first)
 			return -ENOMEM;
 		if (is_first)
 			known = (struct top_point){ point->live_bytes, point->live_blocks,
-						    point->total_blocks, point->total_blocks };
+						    point->total_blocks, point->total_blocks, 0 };
 		model->points[model->point_count++] = known;
 	}
 	for (size_t i = 0; i < model->point_count; i++) {
@@ -293,6 +297,17 @@ static int know_points(struct top_model *model, bool is_first)
 		point->total_blocks = snapshot->points[i]->total_blocks;
 	}
 	return 0;
+}
+
+static void know_lost(struct top_model *model)
+{
+	const Dhat__LastHolds *last = model->snapshot->end->last_holds;
+
+	for (size_t i = 0; i < model->point_count; i++)
+		model->points[i].lost_bytes = 0;
+	for (size_t i = 0; last && i < last->n_points; i++)
+		if (last->points[i] && last->points[i] <= model->point_count)
+			model->points[last->points[i] - 1].lost_bytes += last->lost_bytes[i];
 }
 
 /* Since when growth counts, and how much it is in all. */
@@ -347,6 +362,7 @@ int top_model_take(struct top_model *model, const struct dhat_view *view)
 	r = know_points(model, is_first);
 	if (r < 0)
 		return r;
+	know_lost(model);
 	if (is_first || view->has_grown || !model->table)
 		return remake(model);
 	model->table->snapshot = view->snapshot;

@@ -14,15 +14,24 @@
 #include "proto/profile/rendering.h"
 #include "proto/profile/snapshot_view.h"
 
-enum top_key { TOP_LIVE = 0, TOP_GROWTH, TOP_ALLOCS, TOP_BLOCKS, TOP_TOTAL, TOP_KEY_COUNT };
+enum top_key {
+	TOP_LIVE = 0,
+	TOP_GROWTH,
+	TOP_ALLOCS,
+	TOP_BLOCKS,
+	TOP_TOTAL,
+	TOP_LOST, /* as of the last scan, if there was one */
+	TOP_KEY_COUNT
+};
 
-/* "live", "growth", "allocs", "blocks", "total"; -EINVAL: none of them. */
+/* "live", "growth", "allocs", "blocks", "total", "lost"; -EINVAL: none of them. */
 int top_key_parse(const char *text, enum top_key *ret);
 const char *top_key_name(enum top_key key);
 
 struct top_row {
 	const struct dhat_rendered_point *point; /* its lines; its figures are old */
 	uint64_t live_bytes, live_blocks, total_bytes, total_blocks;
+	uint64_t lost_bytes;
 	uint64_t last_ns; /* latest allocation, since the observation began */
 	/* live ones, since the baseline; or what was allocated since a mark, and lives */
 	int64_t grown_bytes, grown_blocks;

@@ -87,6 +87,16 @@ static void put_total(const struct top_model *model, const struct top_row *row, 
 	dhat_format_size(row->total_bytes, text);
 }
 
+static void put_lost(const struct top_model *model, const struct top_row *row, char *text)
+{
+	if (!model->snapshot->end->last_holds)
+		strcpy(text, "?"); /* nobody has looked */
+	else if (!row->lost_bytes)
+		strcpy(text, "0");
+	else
+		dhat_format_size(row->lost_bytes, text);
+}
+
 /* How long ago the latest allocation was. */
 static void put_last(const struct top_model *model, const struct top_row *row, char *text)
 {
@@ -101,10 +111,10 @@ static const struct column {
 	void (*put)(const struct top_model *model, const struct top_row *row, char *text);
 } figures[] = {
 	/* the most wanted first */
-	{ "LIVE", 8, TOP_LIVE, put_live },	  { "GROWTH", 9, TOP_GROWTH, put_growth },
-	{ "A MINUTE", 9, -1, put_a_minute },	  { "ALLOCS/S", 9, TOP_ALLOCS, put_allocs },
-	{ "BLOCKS", 10, TOP_BLOCKS, put_blocks }, { "TOTAL", 8, TOP_TOTAL, put_total },
-	{ "LATEST", 11, -1, put_last },
+	{ "LIVE", 8, TOP_LIVE, put_live },	   { "GROWTH", 9, TOP_GROWTH, put_growth },
+	{ "LOST", 8, TOP_LOST, put_lost },	   { "A MINUTE", 9, -1, put_a_minute },
+	{ "ALLOCS/S", 9, TOP_ALLOCS, put_allocs }, { "BLOCKS", 10, TOP_BLOCKS, put_blocks },
+	{ "TOTAL", 8, TOP_TOTAL, put_total },	   { "LATEST", 11, -1, put_last },
 };
 
 #define LEAST_NAME 38 /* columns that are left for names before a figure goes */
@@ -125,6 +135,8 @@ static unsigned choose(const struct top_model *model, size_t columns, size_t *us
 
 		if (chosen & 1u << i || (columns && wider + LEAST_NAME > columns))
 			continue;
+		if (figures[i].key == TOP_LOST && !model->snapshot->end->last_holds)
+			continue; /* nobody has looked */
 		chosen |= 1u << i;
 		*used = wider;
 	}
@@ -299,6 +311,23 @@ char *top_text_title(const struct top_model *model)
 	return text_end(&text);
 }
 
+/* "; 397 KiB lost, 2 min ago" */
+static void put_lost_sum(FILE *file, const struct top_model *model)
+{
+	const Dhat__LastHolds *last = model->snapshot->end->last_holds;
+	char size[DHAT_UNIT_CHARS], age[DHAT_UNIT_CHARS];
+
+	if (!last)
+		return;
+	dhat_format_duration(
+		model->last.end_ns > last->taken_ns ? model->last.end_ns - last->taken_ns : 0, age);
+	if (last->lost && last->lost->blocks)
+		fprintf(file, "; %s lost, seen %s ago", dhat_format_size(last->lost->bytes, size),
+			age);
+	else if (!last->is_refused)
+		fprintf(file, "; nothing lost, seen %s ago", age);
+}
+
 char *top_text_totals(const struct top_model *model, size_t columns)
 {
 	char size[DHAT_UNIT_CHARS], grown[DHAT_UNIT_CHARS + 1], rate[DHAT_UNIT_CHARS + 1];
@@ -319,6 +348,7 @@ char *top_text_totals(const struct top_model *model, size_t columns)
 	if (is_wide && model->before_bytes)
 		fprintf(text.file, "; %s of it from before the attach",
 			dhat_format_size(model->before_bytes, size));
+	put_lost_sum(text.file, model);
 	if (is_wide)
 		fprintf(text.file, "; peak %s", dhat_format_size(model->last.peak_bytes, size));
 	return text_end(&text);
@@ -339,9 +369,9 @@ static void put_filter(FILE *file, const struct top_model *model)
 char *top_text_rows(const struct top_model *model)
 {
 	static const char *const whats[] = { "stack", "function", "line", "file", "object" };
-	static const char *const orders[TOP_KEY_COUNT] = { "live bytes", "growth",
+	static const char *const orders[TOP_KEY_COUNT] = { "live bytes",	   "growth",
 							   "allocations a second", "live blocks",
-							   "bytes ever allocated" };
+							   "bytes ever allocated", "lost bytes" };
 	struct text text;
 
 	if (!text_begin(&text))

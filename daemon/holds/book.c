@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "holds.h"
 #include "proto/base/index.h"
 
 struct book_watch {
@@ -14,6 +15,7 @@ struct book_watch {
 	struct candidates said;
 	struct index *withdrawn; /* key: point; value: blocks */
 	uint64_t all_withdrawn;
+	struct holds *answer; /* NULL: none is kept */
 	int error;
 };
 
@@ -21,11 +23,22 @@ struct holds_book {
 	pthread_mutex_t lock;
 	struct book_watch *watches;
 	size_t count;
-	uint64_t uses;
+	uint64_t uses, kept_bytes;
 };
 
-static void watch_free(struct book_watch *watch)
+/* With the lock. */
+static void forget_answer(struct holds_book *book, struct book_watch *watch)
 {
+	if (!watch->answer)
+		return;
+	book->kept_bytes -= holds_bytes(watch->answer);
+	holds_unref(watch->answer);
+	watch->answer = NULL;
+}
+
+static void watch_free(struct holds_book *book, struct book_watch *watch)
+{
+	forget_answer(book, watch);
 	candidates_deinit(&watch->said);
 	if (watch->withdrawn)
 		index_free(watch->withdrawn);
@@ -51,7 +64,7 @@ void holds_book_free(struct holds_book *book)
 		struct book_watch *watch = book->watches;
 
 		book->watches = watch->next;
-		watch_free(watch);
+		watch_free(book, watch);
 	}
 	pthread_mutex_destroy(&book->lock);
 	free(book);
@@ -77,7 +90,7 @@ static void forget_oldest(struct holds_book *book)
 	watch = *oldest;
 	*oldest = watch->next;
 	book->count--;
-	watch_free(watch);
+	watch_free(book, watch);
 }
 
 static struct book_watch *add(struct holds_book *book, pid_t pid, uint64_t since_unix_ns)
@@ -123,11 +136,41 @@ int holds_book_open(struct holds_book *book, pid_t pid, uint64_t since_unix_ns,
 	return r;
 }
 
-void holds_book_close(struct holds_book *book, struct book_watch *watch)
+static struct book_watch *oldest_answered(struct holds_book *book)
+{
+	struct book_watch *oldest = NULL;
+
+	for (struct book_watch *watch = book->watches; watch; watch = watch->next)
+		if (watch->answer && (!oldest || watch->last_use < oldest->last_use))
+			oldest = watch;
+	return oldest;
+}
+
+void holds_book_close(struct holds_book *book, struct book_watch *watch, struct holds *answer)
 {
 	pthread_mutex_lock(&book->lock);
 	watch->is_open = false;
+	if (answer) {
+		forget_answer(book, watch);
+		watch->answer = holds_ref(answer);
+		book->kept_bytes += holds_bytes(answer);
+	}
+	while (book->kept_bytes > BOOK_MAX_KEPT_BYTES)
+		forget_answer(book, oldest_answered(book));
 	pthread_mutex_unlock(&book->lock);
+}
+
+struct holds *holds_book_last(struct holds_book *book, pid_t pid, uint64_t since_unix_ns)
+{
+	struct book_watch *watch;
+	struct holds *answer = NULL;
+
+	pthread_mutex_lock(&book->lock);
+	watch = find(book, pid, since_unix_ns);
+	if (watch && watch->answer)
+		answer = holds_ref(watch->answer);
+	pthread_mutex_unlock(&book->lock);
+	return answer;
 }
 
 static void withdraw(void *watch_, const struct candidate *candidate)

@@ -31,9 +31,15 @@ struct finding {
 		before_last; /* candidates dropped by the last scan, and had before it */
 };
 
-void holds_free(struct holds *holds)
+struct holds *holds_ref(struct holds *holds)
 {
-	if (!holds)
+	atomic_fetch_add(&holds->references, 1);
+	return holds;
+}
+
+void holds_unref(struct holds *holds)
+{
+	if (!holds || atomic_fetch_sub(&holds->references, 1) > 1)
 		return;
 	for (uint32_t i = 0; i < holds->root_count; i++)
 		free(holds->roots[i].name);
@@ -52,7 +58,14 @@ void holds_free(struct holds *holds)
 	free(holds);
 }
 
-DEFINE_CLEANUP_PTR(struct holds *, holds_free)
+DEFINE_CLEANUP_PTR(struct holds *, holds_unref)
+
+uint64_t holds_bytes(const struct holds *holds)
+{
+	return sizeof(*holds) + holds->site_count * sizeof(*holds->sites) +
+	       holds->chain_room * sizeof(*holds->chains) +
+	       holds->link_room * sizeof(*holds->links) + holds->root_count * sizeof(*holds->roots);
+}
 
 static void forget_scan(struct finding *finding)
 {
@@ -359,6 +372,7 @@ static int answer(struct finding *finding)
 		return r;
 	holds->took_ns = clock_now_ns(CLOCK_MONOTONIC) - holds->first_scan_ns;
 	holds->last_scan_ns = finding->scan.end_ns - finding->scan.begin_ns;
+	holds->end_ns = finding->scan.end_ns;
 	holds->read_bytes = finding->scan.graph.found.read_bytes;
 	holds->withdrawn = book_all_withdrawn(finding->watch);
 	if (!holds->refusals)
@@ -423,17 +437,21 @@ static int find(struct finding *finding, struct dhat_error *err)
 int holds_find(const struct holds_asking *asking, struct holds **ret, struct dhat_error *err)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	_cleanup_(holds_free_ptr) struct holds *holds = calloc(1, sizeof(*holds));
+	_cleanup_(holds_unref_ptr) struct holds *holds = calloc(1, sizeof(*holds));
 	struct finding finding = { .asking = asking, .holds = holds };
 	int r = holds ? target_copy(asking->target, false, &copy, err) : -ENOMEM;
 
+	if (holds)
+		atomic_init(&holds->references, 1);
 	finding.copy = copy;
 	if (r == 0)
 		r = find(&finding, err);
 	forget_scan(&finding);
 	candidates_deinit(&finding.candidates);
 	if (finding.watch)
-		holds_book_close(asking->book, finding.watch);
+		/* what is of a mark, or of one block, is for who asked for that */
+		holds_book_close(asking->book, finding.watch,
+				 r || holds->since || holds->why ? NULL : holds);
 	if (r)
 		return r;
 	*ret = take_ptr(holds);

@@ -107,6 +107,7 @@ struct holds_why {
 };
 
 struct holds { /* as of the last scan */
+	atomic_uint references;
 	struct holds_site *sites;
 	struct holds_chain *chains;
 	struct holds_link *links;
@@ -116,7 +117,8 @@ struct holds { /* as of the last scan */
 	size_t chain_room, link_room;
 	struct holds_sum held, unknown, lost, unseen;
 	uint64_t took_ns, last_scan_ns, read_bytes;
-	uint64_t first_scan_ns; /* when it began, CLOCK_MONOTONIC */
+	uint64_t first_scan_ns,
+		end_ns; /* when that began, and the last one ended: CLOCK_MONOTONIC */
 	uint64_t since_ns;	/* all sums are of blocks born since; 0: of all */
 	char *since;		/* the mark's name */
 	uint32_t scans;
@@ -143,6 +145,9 @@ struct holds_asking {
 	void *context;
 };
 
-/* -EBUSY: one is under way for this target. */
+/* *ret: a reference, as the book keeps one. -EBUSY: one is under way for this target. */
 int holds_find(const struct holds_asking *asking, struct holds **ret, struct dhat_error *err);
-void holds_free(struct holds *holds);
+struct holds *holds_ref(struct holds *holds);
+void holds_unref(struct holds *holds);
+/* Memory that it takes. */
+uint64_t holds_bytes(const struct holds *holds);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "message.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
@@ -51,6 +52,9 @@ struct holds_message {
 	Dhat__HoldsPlace *places; /* of each link */
 	Dhat__HoldsPlace **place_list;
 	uint32_t *site_of_point; /* of each of the copy: from 1 on; 0: none */
+	Dhat__LastHolds last;
+	uint32_t *lost_points; /* of it */
+	uint64_t *lost_bytes, *lost_blocks;
 };
 
 void holds_message_free(struct holds_message *message)
@@ -68,6 +72,9 @@ void holds_message_free(struct holds_message *message)
 	free(message->places);
 	free(message->place_list);
 	free(message->site_of_point);
+	free(message->lost_points);
+	free(message->lost_bytes);
+	free(message->lost_blocks);
 	free(message);
 }
 DEFINE_CLEANUP_PTR(struct holds_message *, holds_message_free)
@@ -172,7 +179,7 @@ static void fill_site(struct holds_message *message, const struct holds_site *fr
 	point->n_chains = from->chain_count;
 }
 
-static void fill_whole(struct holds_message *message)
+static void fill_whole(struct holds_message *message, const struct target_copy *copy)
 {
 	const struct holds *holds = message->holds;
 	Dhat__Holds *whole = &message->whole;
@@ -196,6 +203,7 @@ static void fill_whole(struct holds_message *message)
 	whole->dropped_blocks = holds->dropped;
 	whole->withdrawn_blocks = holds->withdrawn;
 	whole->since = text_or_none(holds->since);
+	whole->taken_ns = message_since(copy, holds->end_ns);
 }
 
 /* places: of each point that the heap knows its place in the copy, from 1 on. */
@@ -232,6 +240,35 @@ static void fill_why(struct holds_message *message, const uint32_t *places)
 	to->why.steps = to->step_list;
 	to->why.n_steps = from->step_count;
 	message->whole.why = &to->why;
+}
+
+static int fill_last(struct holds_message *message)
+{
+	const struct holds *holds = message->holds;
+	Dhat__LastHolds *last = &message->last;
+	size_t count = 0;
+
+	message->lost_points = calloc(holds->site_count + 1ul, sizeof(*message->lost_points));
+	message->lost_bytes = calloc(holds->site_count + 1ul, sizeof(*message->lost_bytes));
+	message->lost_blocks = calloc(holds->site_count + 1ul, sizeof(*message->lost_blocks));
+	if (!message->lost_points || !message->lost_bytes || !message->lost_blocks)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < holds->site_count; i++) {
+		if (!holds->sites[i].lost.blocks)
+			continue;
+		message->lost_points[count] = holds->sites[i].point + 1;
+		message->lost_bytes[count] = holds->sites[i].lost.bytes;
+		message->lost_blocks[count++] = holds->sites[i].lost.blocks;
+	}
+	dhat__last_holds__init(last);
+	last->taken_ns = message->whole.taken_ns;
+	last->lost = message->whole.lost;
+	last->is_refused = message->whole.n_refusals;
+	last->points = message->lost_points;
+	last->lost_bytes = message->lost_bytes;
+	last->lost_blocks = message->lost_blocks;
+	last->n_points = last->n_lost_bytes = last->n_lost_blocks = count;
+	return 0;
 }
 
 /* ---- points --------------------------------------------------------------------------------- */
@@ -297,8 +334,8 @@ int holds_message_new(const struct target_copy *copy, const struct holds *holds,
 	    !message->root_list || !message->cycles || !message->cycle_list || !message->links ||
 	    !message->places || !message->place_list || !message->site_of_point)
 		return -ENOMEM;
-	fill_whole(message);
-	if (number(message, copy))
+	fill_whole(message, copy);
+	if (number(message, copy) || fill_last(message))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < holds->root_count; i++) {
 		fill_root(&holds->roots[i], &message->roots[i]);
@@ -328,4 +365,9 @@ Dhat__PointHolds *holds_message_point(struct holds_message *message, uint32_t po
 Dhat__Holds *holds_message_whole(struct holds_message *message)
 {
 	return &message->whole;
+}
+
+Dhat__LastHolds *holds_message_last(struct holds_message *message)
+{
+	return &message->last;
 }

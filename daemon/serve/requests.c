@@ -19,7 +19,7 @@
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
-DEFINE_CLEANUP_PTR(struct holds *, holds_free)
+DEFINE_CLEANUP_PTR(struct holds *, holds_unref)
 
 static int reply_done(struct control_reply *reply, const char *text, struct dhat_error *err)
 {
@@ -175,7 +175,7 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 	struct requests_context *requests = context;
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
+	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 	struct emitter emitter = { reply, err };
 	const Dhat__SnapshotRequest *wanted = request->snapshot;
 	int error = targets_find(requests->targets, wanted->pid, &target, err);
@@ -186,6 +186,9 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 		error = copy_for(wanted, target, &copy, err);
 	if (error)
 		return error;
+	if (!holds)
+		holds = holds_book_last(requests->book, copy->identity.pid,
+					copy->observed_since_unix_ns);
 	return snapshot_write(copy, holds, requests->symbolizer, request->snapshot->without_names,
 			      emit_part, &emitter, err);
 }

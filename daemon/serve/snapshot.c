@@ -33,7 +33,7 @@ struct writing {
 	struct frame_places places;
 	uint64_t *gaps; /* distinct: what is left out of deep stacks; numbered behind the places */
 	uint32_t gap_count;
-	struct holds_message *holds; /* NULL: was not asked for */
+	struct holds_message *holds; /* NULL: nobody has asked for it */
 	char *notes[NOTES_MAX + 1];
 	uint32_t note_count, silent_count; /* silent: objects beyond NOTES_MAX */
 };
@@ -448,7 +448,7 @@ static int write_points(struct writing *writing)
 
 			if (point_message_fill(copy, from, &points[j]))
 				fill_frames(writing, from, &points[j]);
-			if (writing->holds)
+			if (writing->holds && !copy->view.generation)
 				points[j].point.holds = holds_message_point(writing->holds, i + j);
 			list[j] = &points[j].point;
 		}
@@ -494,9 +494,13 @@ static int write_end(struct writing *writing)
 	end = message_snapshot_end(writing->copy, writing->notes);
 	if (!end)
 		return -ENOMEM;
-	end->holds = writing->holds ? holds_message_whole(writing->holds) : NULL;
+	if (writing->holds && writing->copy->view.generation)
+		end->last_holds = holds_message_last(writing->holds);
+	else if (writing->holds)
+		end->holds = holds_message_whole(writing->holds);
 	r = emit(writing, DHAT__SNAPSHOT_PART__PART_END, end);
 	end->holds = NULL; /* not its own */
+	end->last_holds = NULL;
 	dhat__snapshot_end__free_unpacked(end, NULL);
 	return r;
 }

@@ -17,7 +17,7 @@ typedef int (*snapshot_sink)(void *context, const Dhat__SnapshotPart *part);
 
 #define SNAPSHOT_BATCH_BYTES (1u << 20) /* about the largest part */
 
-/* holds: NULL: was not asked for. */
+/* holds: NULL: nobody has asked for it. */
 struct holds;
 int snapshot_write(const struct target_copy *copy, const struct holds *holds,
 		   struct symbolizer *symbolizer, bool without_names, snapshot_sink sink,

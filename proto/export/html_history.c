@@ -201,17 +201,19 @@ static int put_suspect(const struct html_page *page, const struct dhat_rendering
 		       const struct dhat_suspect *suspect)
 {
 	const struct dhat_rendered_point *point = suspect->point;
-	char why[DHAT_WHY_CHARS], moment[MOMENT_CHARS];
+	char why[DHAT_WHY_CHARS], word[DHAT_WORD_CHARS], moment[MOMENT_CHARS];
 	int r;
 
 	dhat_suspect_why(by_line->snapshot, suspect,
 			 format_moment(page, suspect->suspicion.since_ns, true, moment), why);
 	fprintf(page->file,
-		"{\"row\":%zu,\"course\":\"%s\",\"confidence\":\"%s\",\"live_bytes\":%" PRIu64
+		"{\"row\":%zu,\"course\":\"%s\",\"word\":\"%s\",\"live_bytes\":%" PRIu64
 		",\"live_blocks\":%" PRIu64 ",\"stacks\":%" PRIu32 ",\"why\":",
-		row_of(page, by_line, point), dhat_course_name(suspect->suspicion.course),
-		dhat_confidence_name(suspect->suspicion.confidence), point->live_bytes,
-		point->live_blocks, point->part_count);
+		row_of(page, by_line, point),
+		suspect->suspicion.lost_blocks ? "lost"
+					       : dhat_course_name(suspect->suspicion.course),
+		dhat_suspect_word(suspect, word), point->live_bytes, point->live_blocks,
+		point->part_count);
 	r = html_put_string(page, why);
 	fputc('}', page->file);
 	return r;

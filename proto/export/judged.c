@@ -51,10 +51,7 @@ char *judged_reason(const struct dhat_ruling *ruling)
 		    has_grown ? ruling->now - ruling->baseline : ruling->baseline - ruling->now,
 		    by);
 	if (ruling->is_undecided)
-		n = asprintf(&text,
-			     "%s: cannot be decided: names were left out (export --redact), and no "
-			     "stack can be matched",
-			     condition);
+		n = asprintf(&text, "%s: cannot be decided: %s", condition, ruling->why);
 	else if (assertion->is_growth && ruling->now != ruling->baseline)
 		n = asprintf(&text, "%s: %s by %s, from %s to %s%s", condition,
 			     has_grown ? "grown" : "shrunk", by, before, now, unmatched);
@@ -130,10 +127,17 @@ static void put_stack(FILE *file, const struct dhat_judgement *judgement,
 char *judged_guilty(const struct dhat_judgement *judgement, const struct dhat_ruling *ruling,
 		    size_t index, bool is_whole)
 {
-	static const char *const states[DHAT_METRIC_COUNT] = {
-		[DHAT_LIVE_BYTES] = "live",	   [DHAT_LIVE_BLOCKS] = "live",
-		[DHAT_PEAK_BYTES] = "at the peak", [DHAT_PEAK_BLOCKS] = "at the peak",
-		[DHAT_TOTAL_BYTES] = "allocated",  [DHAT_TOTAL_BLOCKS] = "allocated",
+	static const char *const states[DHAT_FIGURE_COUNT] = {
+		[DHAT_LIVE_BYTES] = "live",
+		[DHAT_LIVE_BLOCKS] = "live",
+		[DHAT_PEAK_BYTES] = "at the peak",
+		[DHAT_PEAK_BLOCKS] = "at the peak",
+		[DHAT_TOTAL_BYTES] = "allocated",
+		[DHAT_TOTAL_BLOCKS] = "allocated",
+		[DHAT_LOST_BYTES] = "lost",
+		[DHAT_LOST_BLOCKS] = "lost",
+		[DHAT_BESIDE_BYTES] = "free beside blocks",
+		[DHAT_FREE_BYTES] = "free",
 	};
 	const struct dhat_guilty *guilty = &ruling->guilty[index];
 	enum dhat_metric metric = ruling->assertion->metric;
@@ -197,7 +201,15 @@ static void print_guilty(struct screen *screen, const struct dhat_judgement *jud
 	}
 }
 
-/* What is in none of the figures. */
+static bool asks_for_scan(const struct dhat_judgement *judgement)
+{
+	for (size_t i = 0; i < judgement->count; i++)
+		if (dhat_assertion_needs_scan(judgement->rulings[i].assertion))
+			return true;
+	return false;
+}
+
+/* What is in none of the figures, or of when they are. */
 static void print_notes(struct screen *screen, const struct dhat_judgement *judgement)
 {
 	char count[DHAT_UNIT_CHARS], figure[3 * DHAT_UNIT_CHARS], text[256];
@@ -209,6 +221,12 @@ static void print_notes(struct screen *screen, const struct dhat_judgement *judg
 			 figure_text(DHAT_LIVE_BYTES, before.live_bytes, figure),
 			 dhat_format_count(before.live_blocks, count),
 			 before.live_blocks == 1 ? "" : "s");
+		fputs("  Note: ", screen->file);
+		screen_paragraph(screen, 8, text);
+	}
+	if (judgement->snapshot->end->holds && asks_for_scan(judgement)) {
+		snprintf(text, sizeof(text), "what is lost is as of a scan %s before the profile",
+			 dhat_format_duration(dhat_held_age_ns(judgement->snapshot), count));
 		fputs("  Note: ", screen->file);
 		screen_paragraph(screen, 8, text);
 	}
@@ -279,6 +297,7 @@ static struct json_object *ruling_as_json(const struct dhat_ruling *ruling)
 	json_object_object_add(object, "holds", json_object_new_boolean(ruling->holds));
 	if (ruling->is_undecided) {
 		json_object_object_add(object, "is_undecided", json_object_new_boolean(true));
+		json_object_object_add(object, "why", dhat_json_string(ruling->why));
 		json_object_put(stacks);
 		return object;
 	}

@@ -26,7 +26,9 @@ static const struct {
 	{ "peak.bytes", DHAT_PEAK_BYTES, false },    { "peak.blocks", DHAT_PEAK_BLOCKS, false },
 	{ "total.bytes", DHAT_TOTAL_BYTES, false },  { "total.blocks", DHAT_TOTAL_BLOCKS, false },
 	{ "growth", DHAT_LIVE_BYTES, true },	     { "growth.bytes", DHAT_LIVE_BYTES, true },
-	{ "growth.blocks", DHAT_LIVE_BLOCKS, true },
+	{ "growth.blocks", DHAT_LIVE_BLOCKS, true }, { "lost.bytes", DHAT_LOST_BYTES, false },
+	{ "lost.blocks", DHAT_LOST_BLOCKS, false },  { "beside.bytes", DHAT_BESIDE_BYTES, false },
+	{ "free.bytes", DHAT_FREE_BYTES, false },
 };
 
 /* Longer ones first: "<=" begins like "<". */
@@ -113,8 +115,8 @@ static int unknown_figure(struct parser *p, size_t length)
 
 	if (!length)
 		return complain(p, p->at, 1,
-				"a figure is missing: live, peak or total .bytes or .blocks, or "
-				"growth");
+				"a figure is missing: live, peak, total or lost .bytes or .blocks, "
+				"growth, beside.bytes or free.bytes");
 	snprintf(word, sizeof(word), "%.*s", (int)length, p->at);
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		dhat_similar_consider(&similar, figures[i].name);
@@ -123,8 +125,8 @@ static int unknown_figure(struct parser *p, size_t length)
 	if (similar.best)
 		return complain(p, p->at, length, "no such figure; did you mean %s?", similar.best);
 	return complain(p, p->at, length,
-			"no such figure: there are live, peak and total, of each .bytes and "
-			".blocks, and growth");
+			"no such figure: there are live, peak, total and lost, of each .bytes and "
+			".blocks, growth, beside.bytes and free.bytes");
 }
 
 static int parse_figure(struct parser *p)
@@ -138,6 +140,10 @@ static int parse_figure(struct parser *p)
 			continue;
 		p->assertion->metric = figures[i].metric;
 		p->assertion->is_growth = figures[i].is_growth;
+		if (figures[i].metric == DHAT_FREE_BYTES && p->assertion->pattern)
+			return complain(p, p->at, length,
+					"what is free is no stack's: beside.bytes is what shares "
+					"pages with its blocks");
 		p->at += length;
 		return 0;
 	}
@@ -298,6 +304,9 @@ static int parse_limit(struct parser *p)
 	if (isdigit((unsigned char)*begin))
 		return parse_amount(p);
 	if (length == strlen("baseline") && takes(p, "baseline")) {
+		if (p->assertion->metric >= DHAT_METRIC_COUNT)
+			return complain(p, begin, length,
+					"no baseline has that figure: compare it with a number");
 		if (!p->assertion->is_growth)
 			return parse_factor(p);
 		return complain(p, begin, length,
@@ -371,6 +380,16 @@ char *dhat_assertion_caret(const char *text, const struct dhat_assertion_fault *
 }
 
 /* ---- judging ------------------------------------------------------------------------------- */
+
+bool dhat_assertion_needs_scan(const struct dhat_assertion *assertion)
+{
+	return assertion->metric == DHAT_LOST_BYTES || assertion->metric == DHAT_LOST_BLOCKS;
+}
+
+bool dhat_assertion_needs_pages(const struct dhat_assertion *assertion)
+{
+	return assertion->metric == DHAT_BESIDE_BYTES || assertion->metric == DHAT_FREE_BYTES;
+}
 
 bool dhat_assertion_needs_baseline(const struct dhat_assertion *assertion)
 {

@@ -5,6 +5,7 @@
  *   subject    = [ "stack(/" PATTERN "/)." ] figure
  *   figure     = ("live" | "peak" | "total") "." ("bytes" | "blocks")
  *              | "growth" [ "." ("bytes" | "blocks") ]
+ *              | "lost" "." ("bytes" | "blocks") | "beside" "." "bytes" | "free" "." "bytes"
  *   comparison = "==" | "!=" | "<" | "<=" | ">" | ">="
  *   limit      = amount | "baseline" [ "*" DECIMAL ] [ "+" amount ]
  *   amount     = DECIMAL [ UNIT ]
@@ -13,6 +14,10 @@
  * case of its own in a report. PATTERN is one of pattern.h, and ends at the first "/)". Growth is
  * of what is live, against the baseline, and negative where it shrank. Units are those of
  * dhat_parse_size(), and of bytes only.
+ *
+ * What is lost is as of the last scan (held.h); beside and free are of the pages that an allocator
+ * has in memory (keeping.h): what shares a page with live blocks, and all that no live block has.
+ * No baseline has these three, and what is free is no stack's.
  *
  * A1: nothing is rounded, be it 1.5MiB or baseline * 1.05.
  */
@@ -58,6 +63,8 @@ void dhat_assertion_deinit(struct dhat_assertion *assertion);
 char *dhat_assertion_caret(const char *text, const struct dhat_assertion_fault *fault,
 			   size_t indent);
 
+bool dhat_assertion_needs_scan(const struct dhat_assertion *assertion);
+bool dhat_assertion_needs_pages(const struct dhat_assertion *assertion);
 bool dhat_assertion_needs_baseline(const struct dhat_assertion *assertion);
 /* now, baseline: the figure of what it is about, in either; the second is not looked at where none
  * is needed. */

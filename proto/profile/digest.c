@@ -143,7 +143,7 @@ static int add_row(struct dhat_digest *digest, const struct dhat_rendered_point 
 	if (r < 0)
 		return r;
 	row->point = point;
-	for (size_t i = 0; i < DHAT_METRIC_COUNT; i++)
+	for (size_t i = 0; i < DHAT_FIGURE_COUNT; i++)
 		row->figures[i] = dhat_metric_of(point, i);
 	return 0;
 }
@@ -160,11 +160,34 @@ static void merge_equal(struct dhat_digest *digest)
 			digest->rows[++kept] = *row;
 			continue;
 		}
-		for (size_t j = 0; j < DHAT_METRIC_COUNT; j++)
+		for (size_t j = 0; j < DHAT_FIGURE_COUNT; j++)
 			last->figures[j] += row->figures[j];
 		free_names(row->names, row->name_count);
 	}
 	digest->row_count = digest->row_count ? kept + 1 : 0;
+}
+
+static uint64_t beside_bytes_of(const Dhat__ProgramPoint *point)
+{
+	struct dhat_point_pages pages = { 0 };
+
+	dhat_point_pages_add(&pages, point);
+	return pages.beside_bytes;
+}
+
+/* As of the last scan, and of pages; where there was none they stay 0: dhat_digest_lacks(). */
+static void fill_others(const struct dhat_snapshot *snapshot, uint64_t *figures)
+{
+	const Dhat__SnapshotEnd *end = snapshot->end;
+
+	if (end->holds && end->holds->lost) {
+		figures[DHAT_LOST_BYTES] = end->holds->lost->bytes;
+		figures[DHAT_LOST_BLOCKS] = end->holds->lost->blocks;
+	}
+	if (snapshot->head->has_pages) {
+		figures[DHAT_BESIDE_BYTES] = end->pages->beside_bytes;
+		figures[DHAT_FREE_BYTES] = end->pages->resident_bytes - end->pages->live_bytes;
+	}
 }
 
 /* The totals, less what is not to be counted. */
@@ -180,18 +203,23 @@ static void fill_figures(struct dhat_digest *digest, const struct dhat_snapshot 
 	figures[DHAT_PEAK_BLOCKS] = totals->peak_blocks;
 	figures[DHAT_TOTAL_BYTES] = totals->total_bytes;
 	figures[DHAT_TOTAL_BLOCKS] = totals->total_blocks;
+	fill_others(snapshot, figures);
 	for (size_t i = 0; i < snapshot->point_count; i++) {
 		const Dhat__ProgramPoint *point = snapshot->points[i];
-		const uint64_t parts[DHAT_METRIC_COUNT] = {
+		const Dhat__HoldsSum *lost = point->holds ? point->holds->lost : NULL;
+		const uint64_t parts[DHAT_FIGURE_COUNT] = {
 			[DHAT_LIVE_BYTES] = point->live_bytes,
 			[DHAT_LIVE_BLOCKS] = point->live_blocks,
 			[DHAT_PEAK_BYTES] = point->peak_bytes,
 			[DHAT_PEAK_BLOCKS] = point->peak_blocks,
 			[DHAT_TOTAL_BYTES] = point->total_bytes,
 			[DHAT_TOTAL_BLOCKS] = point->total_blocks,
+			[DHAT_LOST_BYTES] = lost ? lost->bytes : 0,
+			[DHAT_LOST_BLOCKS] = lost ? lost->blocks : 0,
+			[DHAT_BESIDE_BYTES] = beside_bytes_of(point),
 		};
 
-		for (size_t j = 0; !is_shown[i] && j < DHAT_METRIC_COUNT; j++)
+		for (size_t j = 0; !is_shown[i] && j < DHAT_FIGURE_COUNT; j++)
 			figures[j] -= parts[j] < figures[j] ? parts[j] : figures[j];
 	}
 }

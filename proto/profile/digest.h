@@ -15,15 +15,16 @@
 struct dhat_digest_row {
 	char **names; /* never none */
 	size_t name_count;
-	uint64_t figures[DHAT_METRIC_COUNT];
+	uint64_t figures[DHAT_FIGURE_COUNT];
 	const struct dhat_rendered_point *point; /* of the table; NULL: it comes from a file */
 };
 
 struct dhat_digest {
 	char *program;
 	enum dhat_verdict verdict;
-	/* of all; that may be more than the rows' sums, where stacks were not kept */
-	uint64_t figures[DHAT_METRIC_COUNT];
+	/* What only conditions ask for (metric.h) is not known of one that comes from a file.
+	 * Of all; that may be more than the rows' sums, where stacks were not kept */
+	uint64_t figures[DHAT_FIGURE_COUNT];
 	struct dhat_digest_row *rows;
 	size_t row_count, row_room;
 	struct dhat_rendering *table; /* NULL: it comes from a file */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "held.h"
 #include "pattern.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -191,16 +192,21 @@ int dhat_filter_note(const struct dhat_filter *filter, struct dhat_snapshot *sna
 int dhat_filter_reduce(struct dhat_filter *filter, struct dhat_snapshot *snapshot)
 {
 	_cleanup_free_ bool *is_shown = calloc(snapshot->point_count + 1, sizeof(*is_shown));
+	_cleanup_free_ uint32_t *numbers = calloc(snapshot->point_count + 1, sizeof(*numbers));
 	size_t kept = 0;
-	int r = is_shown ? dhat_filter_apply(filter, snapshot, is_shown) : -ENOMEM;
+	int r = is_shown && numbers ? dhat_filter_apply(filter, snapshot, is_shown) : -ENOMEM;
 
 	if (r == 0)
 		r = dhat_filter_note(filter, snapshot);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < snapshot->point_count; i++)
-		if (is_shown[i])
-			snapshot->points[kept++] = snapshot->points[i];
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		if (!is_shown[i])
+			continue;
+		snapshot->points[kept++] = snapshot->points[i];
+		numbers[i] = kept;
+	}
 	snapshot->point_count = kept;
+	dhat_held_renumber(snapshot, numbers);
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "judgement.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,8 +83,8 @@ static void find_guilty(struct dhat_ruling *ruling, const struct dhat_digest *di
 	}
 }
 
-static bool is_decidable(const struct dhat_assertion *assertion, const struct dhat_filter *filter,
-			 const struct dhat_digest *digest, const struct dhat_digest *baseline)
+static bool has_names(const struct dhat_assertion *assertion, const struct dhat_filter *filter,
+		      const struct dhat_digest *digest, const struct dhat_digest *baseline)
 {
 	if (!assertion->pattern && !filter->count)
 		return true;
@@ -91,13 +92,33 @@ static bool is_decidable(const struct dhat_assertion *assertion, const struct dh
 	       (!dhat_assertion_needs_baseline(assertion) || !dhat_digest_is_redacted(baseline));
 }
 
+/* Or says why not. */
+static bool is_decidable(struct dhat_ruling *ruling, const struct dhat_filter *filter,
+			 const struct dhat_snapshot *snapshot, const struct dhat_digest *digest,
+			 const struct dhat_digest *baseline)
+{
+	const struct dhat_assertion *assertion = ruling->assertion;
+
+	if (!has_names(assertion, filter, digest, baseline))
+		snprintf(ruling->why, sizeof(ruling->why),
+			 "names were left out (export --redact), and no stack can be matched");
+	else if (dhat_assertion_needs_scan(assertion))
+		return dhat_held_is_told(snapshot, ruling->why);
+	else if (dhat_assertion_needs_pages(assertion) && !snapshot->head->has_pages)
+		snprintf(ruling->why, sizeof(ruling->why),
+			 "what is in memory was not counted: that is done of a process that is "
+			 "watched, and a file has it by `dhatctl snapshot -o FILE.dhat'");
+	return !*ruling->why;
+}
+
 static void rule(struct dhat_ruling *ruling, const struct dhat_filter *filter,
-		 const struct dhat_digest *digest, const struct dhat_digest *baseline)
+		 const struct dhat_snapshot *snapshot, const struct dhat_digest *digest,
+		 const struct dhat_digest *baseline)
 {
 	const struct dhat_assertion *assertion = ruling->assertion;
 	size_t ignored;
 
-	ruling->is_undecided = !is_decidable(assertion, filter, digest, baseline);
+	ruling->is_undecided = !is_decidable(ruling, filter, snapshot, digest, baseline);
 	if (ruling->is_undecided)
 		return;
 
@@ -146,7 +167,7 @@ int dhat_judgement_new(struct dhat_snapshot *snapshot, struct dhat_filter *filte
 	judgement->is_trusted = judgement->digest->verdict <= worst;
 	for (size_t i = 0; i < count; i++) {
 		judgement->rulings[i].assertion = &assertions[i];
-		rule(&judgement->rulings[i], filter, judgement->digest, baseline);
+		rule(&judgement->rulings[i], filter, snapshot, judgement->digest, baseline);
 	}
 	*ret = take_ptr(judgement);
 	return 0;

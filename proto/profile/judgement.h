@@ -4,7 +4,8 @@
  * Pure. A profile that is not exact fails, whatever else holds, unless that is allowed: then its
  * figures are taken as they are. An assertion that needs names, for its pattern or for a filter, is
  * undecided where the profile or the baseline is redacted: that nothing matches there proves
- * nothing.
+ * nothing. So is one on what is lost, where nobody has looked, or where nothing may be called so;
+ * and one on pages that were not counted.
  */
 #include "assertion.h"
 #include "digest.h"
@@ -20,6 +21,7 @@ struct dhat_ruling {				/* on one assertion */
 	const struct dhat_assertion *assertion; /* borrowed */
 	bool holds;				/* false where it is undecided, too */
 	bool is_undecided;
+	char why[DHAT_HELD_CHARS]; /* where it is: a sentence */
 	uint64_t now,
 		baseline;   /* the figure of all that matched; baseline: 0 where none is needed */
 	size_t match_count; /* rows of the profile; 0: the pattern may be a slip of the fingers */

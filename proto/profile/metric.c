@@ -17,9 +17,19 @@ static const struct {
 	[DHAT_PEAK_BLOCKS] = { "peak-blocks", NULL, POINT(peak_blocks) },
 	[DHAT_TOTAL_BYTES] = { "total-bytes", "total", POINT(total_bytes) },
 	[DHAT_TOTAL_BLOCKS] = { "total-blocks", NULL, POINT(total_blocks) },
-#undef POINT
 };
 _Static_assert(ARRAY_SIZE(metrics) == DHAT_METRIC_COUNT, "each metric has a name");
+
+static const struct {
+	bool is_bytes;
+	size_t offset; /* 0: a point has none */
+} others[] = {
+	[DHAT_LOST_BYTES - DHAT_METRIC_COUNT] = { true, POINT(held.lost_bytes) },
+	[DHAT_LOST_BLOCKS - DHAT_METRIC_COUNT] = { false, POINT(held.lost_blocks) },
+	[DHAT_BESIDE_BYTES - DHAT_METRIC_COUNT] = { true, POINT(pages.beside_bytes) },
+	[DHAT_FREE_BYTES - DHAT_METRIC_COUNT] = { true, 0 },
+#undef POINT
+};
 
 const char *dhat_metric_name(enum dhat_metric metric)
 {
@@ -28,7 +38,8 @@ const char *dhat_metric_name(enum dhat_metric metric)
 
 bool dhat_metric_is_bytes(enum dhat_metric metric)
 {
-	return metrics[metric].short_name;
+	return metric < DHAT_METRIC_COUNT ? metrics[metric].short_name != NULL
+					  : others[metric - DHAT_METRIC_COUNT].is_bytes;
 }
 
 int dhat_metric_parse(const char *text, enum dhat_metric *ret)
@@ -45,5 +56,8 @@ int dhat_metric_parse(const char *text, enum dhat_metric *ret)
 
 uint64_t dhat_metric_of(const struct dhat_rendered_point *point, enum dhat_metric metric)
 {
-	return *(const uint64_t *)((const char *)point + metrics[metric].offset);
+	size_t offset = metric < DHAT_METRIC_COUNT ? metrics[metric].offset
+						   : others[metric - DHAT_METRIC_COUNT].offset;
+
+	return offset ? *(const uint64_t *)((const char *)point + offset) : 0;
 }

@@ -12,11 +12,17 @@ enum dhat_metric {
 	DHAT_TOTAL_BYTES, /* ever allocated */
 	DHAT_TOTAL_BLOCKS,
 	DHAT_METRIC_COUNT,
+	/* what conditions ask for, too, and no export has a column of (assertion.h) */
+	DHAT_LOST_BYTES = DHAT_METRIC_COUNT, /* as of the last scan: held.h */
+	DHAT_LOST_BLOCKS,
+	DHAT_BESIDE_BYTES, /* free, on pages with live blocks */
+	DHAT_FREE_BYTES,   /* in memory, and of no live block; 0 of a point */
+	DHAT_FIGURE_COUNT,
 };
 
 /* "live-bytes", …; what dhat_metric_parse() takes. */
 const char *dhat_metric_name(enum dhat_metric metric);
-/* Is it a number of bytes? Else one of blocks. */
+/* Is it a number of bytes? Else one of blocks. Of any figure, as is dhat_metric_of(). */
 bool dhat_metric_is_bytes(enum dhat_metric metric);
 /* A name, or "live", "peak", "total" for the bytes. -EINVAL: none of them. */
 int dhat_metric_parse(const char *text, enum dhat_metric *ret);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "held.h"
 #include "proto/base/interned.h"
 #include "proto/base/qualifiers.h"
 
@@ -215,6 +216,7 @@ static int move_end(Dhat__SnapshotEnd *from, Dhat__SnapshotEnd *to)
 	to->timeline = from->timeline;
 	to->history = from->history;
 	to->pages = from->pages;
+	to->holds = from->holds;
 	from->totals = NULL;
 	from->verdict = NULL;
 	from->counters = NULL;
@@ -222,6 +224,27 @@ static int move_end(Dhat__SnapshotEnd *from, Dhat__SnapshotEnd *to)
 	from->timeline = NULL;
 	from->history = NULL;
 	from->pages = NULL;
+	from->holds = NULL;
+	return 0;
+}
+
+/* A reason may name a file; a mark is named by people. */
+static int redact_holds(Dhat__Holds *holds)
+{
+	if (holds && *holds->since) {
+		free(holds->since);
+		holds->since = strdup(DHAT_REDACTED);
+		if (!holds->since)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; holds && i < holds->n_refusals; i++) {
+		char *text = strdup(DHAT_REDACTED);
+
+		if (!text)
+			return -ENOMEM;
+		free(holds->refusals[i]);
+		holds->refusals[i] = text;
+	}
 	return 0;
 }
 
@@ -236,30 +259,14 @@ static int redact_end(Dhat__SnapshotEnd *end)
 		return -ENOMEM;
 	}
 	become(&end->base, &made->base);
-	return redact_verdict(end->verdict);
-}
-
-/* Sums stay. Roots go with the end, and so does what leads there. */
-static void redact_holds(Dhat__PointHolds *holds)
-{
-	for (size_t i = 0; i < holds->n_chains; i++)
-		dhat__holds_chain__free_unpacked(holds->chains[i], NULL);
-	free(holds->chains);
-	holds->chains = NULL;
-	holds->n_chains = 0;
-	if (*holds->type)
-		free(holds->type);
-	holds->type = without_qualifiers(protobuf_c_empty_string);
+	return redact_holds(end->holds) < 0 ? -ENOMEM : redact_verdict(end->verdict);
 }
 
 int dhat_redact(struct dhat_snapshot *snapshot)
 {
 	int r = redact_frames(snapshot);
 
-	for (size_t i = 0; i < snapshot->point_count; i++)
-		if (snapshot->points[i]->holds)
-			redact_holds(snapshot->points[i]->holds);
-
+	dhat_held_forget_chains(snapshot); /* roots are called as variables and threads are */
 	if (r == 0)
 		r = redact_head(without_qualifiers(snapshot->head));
 	return r < 0 ? r : redact_end(without_qualifiers(snapshot->end));

@@ -330,6 +330,7 @@ static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_
 		sum->longest_freed_us = part->longest_freed_us;
 	dhat_history_add(snapshot, part, sum->lows);
 	dhat_point_pages_add(&sum->pages, part);
+	dhat_held_add(&sum->held, part);
 	sum->part_count++;
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "held.h"
 #include "histogram.h"
 #include "history.h"
 #include "mark.h"
@@ -31,6 +32,7 @@ struct dhat_rendered_point {
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
 	struct dhat_point_pages pages;	    /* all 0 where the snapshot has none */
+	struct dhat_held held;		    /* likewise */
 	uint64_t temporary_blocks;	    /* of total_blocks: histogram.h */
 	struct dhat_born born;		    /* of a table that was asked for births */
 	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */

@@ -229,8 +229,12 @@ static int check_holds(const struct dhat_snapshot *snapshot, const Dhat__PointHo
 
 int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error *err)
 {
+	const Dhat__LastHolds *last = snapshot->end ? snapshot->end->last_holds : NULL;
+
 	if (!snapshot->end)
 		return bad(err, "its end is missing");
+	if (last && (last->n_points != last->n_lost_bytes || last->n_points != last->n_lost_blocks))
+		return bad(err, "what is lost has no figures");
 	for (size_t i = 0; i < snapshot->point_count; i++)
 		if (snapshot->points[i]->holds &&
 		    check_holds(snapshot, snapshot->points[i]->holds, err) < 0)

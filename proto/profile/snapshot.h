@@ -11,7 +11,8 @@
  *     at most DHAT_SNAPSHOT_MAX_MARKS, with names that marks can have (mark.h).
  * S5: no histogram of a point is longer than histogram.h says, nor has it more ages than pages.h.
  * S6: if its head has pages, so has its end.
- * S7: what holds a point's blocks are points and roots that are there.
+ * S7: what holds a point's blocks are points and roots that are there. Of a view, each point that
+ * has something lost is told with bytes and blocks.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "held.h"
 #include "history.h"
 #include "mark.h"
 #include "proto/base/cleanup.h"
@@ -120,6 +121,8 @@ static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
 		snapshot->end->history->start_ns += ns;
 	snapshot->end->totals->peak_ns += ns;
 	snapshot->end->totals->end_ns += ns;
+	if (snapshot->end->holds)
+		snapshot->end->holds->taken_ns += ns;
 }
 
 static void align_times(struct dhat_snapshot *into, struct dhat_snapshot *from)
@@ -398,6 +401,41 @@ static int add_pid(struct dhat_snapshot *into, uint32_t pid)
 	return 0;
 }
 
+static void add_sum(Dhat__HoldsSum **into, Dhat__HoldsSum **from)
+{
+	if (!*into) {
+		*into = take_ptr(*from);
+	} else if (*from) {
+		(*into)->bytes += (*from)->bytes;
+		(*into)->blocks += (*from)->blocks;
+	}
+}
+
+/* What all were looked at for; chains are of one process. Times are aligned already. */
+static void merge_holds(const struct dhat_snapshot *into, const struct dhat_snapshot *from)
+{
+	Dhat__Holds *holds = into->end->holds, *other = from->end->holds;
+
+	if (!holds || !other) {
+		dhat_held_forget(into);
+		dhat_held_forget(from);
+		return;
+	}
+	dhat_held_forget_chains(into);
+	dhat_held_forget_chains(from);
+	add_sum(&holds->held, &other->held);
+	add_sum(&holds->unknown, &other->unknown);
+	add_sum(&holds->lost, &other->lost);
+	add_sum(&holds->unseen, &other->unseen);
+	if (other->taken_ns < holds->taken_ns)
+		holds->taken_ns = other->taken_ns;
+	if (!holds->n_refusals) {
+		holds->refusals = take_ptr(other->refusals);
+		holds->n_refusals = other->n_refusals;
+		other->n_refusals = 0;
+	}
+}
+
 /* The frames, points and messages of `from` become those of `into`. */
 static int move_parts(struct dhat_snapshot *into, struct dhat_snapshot *from)
 {
@@ -454,6 +492,7 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 	align_times(into, from);
 	merge_ages(without_qualifiers(into->head), from->head);
 	merge_pages(into, from);
+	merge_holds(into, from);
 	r = align_histories(into, from);
 	if (r == 0)
 		r = merge_marks(into, from);

@@ -5,6 +5,8 @@
 #include "proto/base/units.h"
 
 #define COUNTED_CHARS (DHAT_UNIT_CHARS + 16)
+#define LOST_CHARS 128
+#define COURSE_CHARS (DHAT_WHY_CHARS - LOST_CHARS)
 
 /* "1 block", "4,866 blocks" */
 static const char *counted(uint64_t number, const char *noun, char text[COUNTED_CHARS])
@@ -77,37 +79,67 @@ static void say_early(const struct dhat_snapshot *snapshot, const struct dhat_su
 		 since);
 }
 
-void dhat_suspect_why(const struct dhat_snapshot *snapshot, const struct dhat_suspect *suspect,
-		      const char *since, char ret[DHAT_WHY_CHARS])
+const char *dhat_suspect_word(const struct dhat_suspect *suspect, char ret[DHAT_WORD_CHARS])
+{
+	const struct dhat_suspicion *suspicion = &suspect->suspicion;
+	const char *lost = suspicion->lost_blocks ? "lost" : "";
+
+	if (suspicion->course <= DHAT_GROWS)
+		snprintf(ret, DHAT_WORD_CHARS, "%s%s%s (%s confidence)", lost,
+			 *lost ? ", and " : "", dhat_course_name(suspicion->course),
+			 dhat_confidence_name(suspicion->confidence));
+	else
+		snprintf(ret, DHAT_WORD_CHARS, "%s", lost);
+	return ret;
+}
+
+static void say_course(const struct dhat_snapshot *snapshot, const struct dhat_suspect *suspect,
+		       const char *since, char ret[COURSE_CHARS])
 {
 	const struct dhat_suspicion *suspicion = &suspect->suspicion;
 	const struct dhat_rendered_point *point = suspect->point;
-	char text[DHAT_UNIT_CHARS], frees[DHAT_WHY_CHARS / 2];
+	char text[DHAT_UNIT_CHARS], frees[COURSE_CHARS / 2];
 
 	switch (suspicion->course) {
 	case DHAT_LEAKS:
 	case DHAT_GROWS:
 		say_frees(suspect, frees, sizeof(frees));
-		snprintf(ret, DHAT_WHY_CHARS, "grows %s a minute since %s; %s",
+		snprintf(ret, COURSE_CHARS, "grows %s a minute since %s; %s",
 			 dhat_format_size((uint64_t)suspicion->growth, text), since, frees);
 		break;
 	case DHAT_EARLY:
-		say_early(snapshot, suspect, since, ret, DHAT_WHY_CHARS);
+		say_early(snapshot, suspect, since, ret, COURSE_CHARS);
 		break;
 	case DHAT_LEVEL:
-		snprintf(ret, DHAT_WHY_CHARS, "level since %s", since);
+		snprintf(ret, COURSE_CHARS, "level since %s", since);
 		break;
 	case DHAT_ONCE:
-		snprintf(ret, DHAT_WHY_CHARS, "one-off: nothing allocated since %s", since);
+		snprintf(ret, COURSE_CHARS, "one-off: nothing allocated since %s", since);
 		break;
 	case DHAT_SWINGS:
-		snprintf(ret, DHAT_WHY_CHARS, "goes up and down");
+		snprintf(ret, COURSE_CHARS, "goes up and down");
 		break;
 	case DHAT_PASSES:
-		snprintf(ret, DHAT_WHY_CHARS, "nothing of it stays; live blocks are %s old",
+		snprintf(ret, COURSE_CHARS, "nothing of it stays; live blocks are %s old",
 			 dhat_format_duration(dhat_rendered_mean_age_us(point) * 1000, text));
 		break;
 	}
+}
+
+void dhat_suspect_why(const struct dhat_snapshot *snapshot, const struct dhat_suspect *suspect,
+		      const char *since, char ret[DHAT_WHY_CHARS])
+{
+	const struct dhat_suspicion *suspicion = &suspect->suspicion;
+	char size[DHAT_UNIT_CHARS], age[DHAT_UNIT_CHARS], blocks[COUNTED_CHARS];
+	int used = 0;
+
+	if (suspicion->lost_blocks)
+		used = snprintf(ret, LOST_CHARS,
+				"nothing in the process pointed to %s in %s %s ago; ",
+				dhat_format_size(suspicion->lost_bytes, size),
+				counted(suspicion->lost_blocks, "block", blocks),
+				dhat_format_duration(dhat_held_age_ns(snapshot), age));
+	say_course(snapshot, suspect, since, ret + used);
 }
 
 static size_t count_of(const struct dhat_suspects *suspects, enum dhat_course course)
@@ -119,8 +151,27 @@ static size_t count_of(const struct dhat_suspects *suspects, enum dhat_course co
 	return count;
 }
 
-void dhat_suspects_headline(const struct dhat_rendering *table,
-			    const struct dhat_suspects *suspects, char ret[DHAT_WHY_CHARS])
+/* "2 lines have lost 397 KiB in 6,800 blocks"; returns how long that is. */
+static int say_lost(const struct dhat_suspects *suspects, const char *what,
+		    char ret[DHAT_WHY_CHARS])
+{
+	char lines[COUNTED_CHARS], size[DHAT_UNIT_CHARS], blocks[COUNTED_CHARS];
+	uint64_t count = 0, lost_bytes = 0, lost_blocks = 0;
+
+	for (size_t i = 0; i < suspects->count; i++) {
+		count += suspects->list[i].suspicion.lost_blocks > 0;
+		lost_bytes += suspects->list[i].suspicion.lost_bytes;
+		lost_blocks += suspects->list[i].suspicion.lost_blocks;
+	}
+	if (!count)
+		return 0;
+	return snprintf(ret, DHAT_WHY_CHARS, "%s %s lost %s in %s", counted(count, what, lines),
+			count == 1 ? "has" : "have", dhat_format_size(lost_bytes, size),
+			counted(lost_blocks, "block", blocks));
+}
+
+static void say_courses(const struct dhat_rendering *table, const struct dhat_suspects *suspects,
+			char ret[DHAT_WHY_CHARS])
 {
 	const char *what = dhat_by_name(table->style.by);
 	size_t leak = count_of(suspects, DHAT_LEAKS), grow = count_of(suspects, DHAT_GROWS);
@@ -144,4 +195,19 @@ void dhat_suspects_headline(const struct dhat_rendering *table,
 			 what, early);
 	else
 		snprintf(ret, DHAT_WHY_CHARS, "nothing leaks: no %s grows", what);
+}
+
+void dhat_suspects_headline(const struct dhat_rendering *table,
+			    const struct dhat_suspects *suspects, char ret[DHAT_WHY_CHARS])
+{
+	int used = say_lost(suspects, dhat_by_name(table->style.by), ret);
+	char courses[DHAT_WHY_CHARS];
+
+	say_courses(table, suspects, courses);
+	if (!used)
+		snprintf(ret, DHAT_WHY_CHARS, "%s", courses);
+	else if (count_of(suspects, DHAT_LEAKS) || count_of(suspects, DHAT_GROWS))
+		snprintf(ret + used, DHAT_WHY_CHARS - used, "; %s", courses);
+	else
+		snprintf(ret + used, DHAT_WHY_CHARS - used, "; none grows");
 }

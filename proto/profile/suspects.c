@@ -403,6 +403,8 @@ static int compare(const void *a_, const void *b_)
 	const struct dhat_suspect *a = a_, *b = b_;
 	const struct dhat_suspicion *x = &a->suspicion, *y = &b->suspicion;
 
+	if (x->lost_bytes != y->lost_bytes)
+		return x->lost_bytes > y->lost_bytes ? -1 : 1;
 	if (x->course != y->course)
 		return x->course < y->course ? -1 : 1;
 	if (x->confidence != y->confidence)
@@ -431,7 +433,10 @@ int dhat_suspects_find(const struct dhat_rendering *table, struct dhat_suspects 
 			continue;
 		suspect->point = point;
 		judge_point(table, point, &suspect->suspicion);
-		ret->suspect_count += suspect->suspicion.course <= DHAT_GROWS;
+		suspect->suspicion.lost_bytes = point->held.lost_bytes;
+		suspect->suspicion.lost_blocks = point->held.lost_blocks;
+		ret->suspect_count +=
+			suspect->suspicion.course <= DHAT_GROWS || suspect->suspicion.lost_blocks;
 		ret->count++;
 	}
 	sum_up(table->snapshot, &whole);

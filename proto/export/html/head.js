@@ -61,7 +61,7 @@ function showSuspects() {
 		button.title = "Show in the graph";
 		button.addEventListener("click", () => showInGraph(suspect.row));
 		return make("li", suspect.course, button, placeOf(site) ? " at " : "", make("span", "place", placeOf(site)), " ",
-			make("b", "", `${suspect.course} (${suspect.confidence} confidence)`), `: ${suspect.why}. `,
+			make("b", "", suspect.word), `: ${suspect.why}. `,
 			make("span", "faint", `${size(suspect.live_bytes)} live in ${noun(suspect.live_blocks, "block")}${stacksOfIt}`));
 	}));
 }

@@ -65,6 +65,26 @@ static void allocate(struct fixture *f, size_t i, int64_t bytes, int64_t blocks)
 	}
 }
 
+/* A scan: all that is lost is of one point. */
+static void lose(struct fixture *f, size_t i, uint64_t bytes)
+{
+	Dhat__LastHolds *last = malloc(sizeof(*last));
+
+	dhat__last_holds__init(last);
+	last->points = malloc(sizeof(*last->points));
+	last->lost_bytes = malloc(sizeof(*last->lost_bytes));
+	last->lost_blocks = malloc(sizeof(*last->lost_blocks));
+	last->n_points = last->n_lost_bytes = last->n_lost_blocks = 1;
+	last->points[0] = i + 1;
+	last->lost_bytes[0] = bytes;
+	last->lost_blocks[0] = 1;
+	last->lost = malloc(sizeof(*last->lost));
+	dhat__holds_sum__init(last->lost);
+	last->lost->bytes = bytes;
+	last->lost->blocks = 1;
+	((Dhat__SnapshotEnd *)without_qualifiers(f->view.snapshot->end))->last_holds = last;
+}
+
 static void look(struct fixture *f)
 {
 	f->view.snapshot->end->totals->end_ns += SECOND;
@@ -246,6 +266,7 @@ static void test_order(void **state)
 
 	setup(&f, DHAT_BY_STACK, TOP_LIVE);
 	allocate(&f, 4, 10, 3000);
+	lose(&f, 4, 100);
 	look(&f);
 	for (enum top_key key = TOP_LIVE; key < TOP_KEY_COUNT; key++) {
 		enum top_key parsed;
@@ -258,6 +279,33 @@ static void test_order(void **state)
 										 : 4));
 	}
 	assert_int_equal(top_key_parse("size", &(enum top_key){ 0 }), -EINVAL);
+	teardown(&f);
+}
+
+/* As of the last scan, of which only what has something lost is told; before it there is no column.
+ */
+static void test_lost(void **state)
+{
+	_cleanup_free_ char *without = NULL, *with = NULL, *row = NULL, *totals = NULL;
+	struct fixture f;
+
+	setup(&f, DHAT_BY_STACK, TOP_LIVE);
+	without = top_text_heading(&f.model, 200);
+	assert_null(strstr(without, "LOST"));
+	lose(&f, 4, 2048);
+	look(&f);
+	with = top_text_heading(&f.model, 200);
+	assert_non_null(strstr(with, "LOST"));
+	assert_int_equal(row_of(&f, 4)->lost_bytes, 2048);
+	assert_int_equal(row_of(&f, 0)->lost_bytes, 0);
+	row = top_text_row(&f.model, row_of(&f, 4), 200);
+	assert_non_null(strstr(row, " 2.0 KiB "));
+	totals = top_text_totals(&f.model, 200);
+	assert_non_null(strstr(totals, "; 2.0 KiB lost, seen "));
+	/* a number that no point has changes nothing */
+	f.view.snapshot->end->last_holds->points[0] = 4000;
+	look(&f);
+	assert_int_equal(row_of(&f, 4)->lost_bytes, 0);
 	teardown(&f);
 }
 
@@ -401,8 +449,8 @@ static void test_titles(void **state)
 /* At each width: no line is wider, and what it is sorted by is there. */
 static void test_widths(void **state)
 {
-	static const char *const titles[TOP_KEY_COUNT] = { "LIVE", "GROWTH", "ALLOCS/S", "BLOCKS",
-							   "TOTAL" };
+	static const char *const titles[TOP_KEY_COUNT] = { "LIVE",   "GROWTH", "ALLOCS/S",
+							   "BLOCKS", "TOTAL",  "LOST" };
 	struct fixture f;
 
 	setup(&f, DHAT_BY_LINE, TOP_LIVE);
@@ -489,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_names_anew),
 		cmocka_unit_test(test_new_stacks_and_another_watch),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_opened_row_has_its_stacks),

@@ -4,7 +4,7 @@
 
 #include "proto/base/cleanup.h"
 
-DEFINE_CLEANUP_PTR(struct holds *, holds_free)
+DEFINE_CLEANUP_PTR(struct holds *, holds_unref)
 DEFINE_CLEANUP_PTR(struct holds_book *, holds_book_free)
 
 enum { SITE_HELD = 1, SITE_LOST = 2, SITE_PAIR = 3, SITE_VALUE = 4 };
@@ -63,7 +63,7 @@ static void sums_and_chains_by_site(void **state)
 {
 	struct world *world = make();
 	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
-	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
+	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 	const struct holds_site *site;
 	const struct holds_chain *chain;
 
@@ -240,7 +240,7 @@ static void names_of_tables_name_types(void **state)
 static void without_lost_they_are_unseen(void **state)
 {
 	struct world *world = make();
-	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
+	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 
 	world_look(world);
 	holds = sum_up(world, NULL, NULL);
@@ -278,7 +278,7 @@ static void a_lost_block_that_is_freed_discredits_its_site(void **state)
 	struct world *world = make();
 	_cleanup_(holds_book_free_ptr) struct holds_book *book = NULL;
 	_cleanup_(candidates_deinit) struct candidates lost = { 0 }, again = { 0 };
-	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
+	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 	struct book_watch *watch = NULL, *other = NULL;
 
 	world_look(world);
@@ -287,7 +287,7 @@ static void a_lost_block_that_is_freed_discredits_its_site(void **state)
 	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
 	book_say(watch, &lost);
 	assert_int_equal(holds_book_open(book, 100, 1, &other), -EBUSY);
-	holds_book_close(book, watch);
+	holds_book_close(book, watch, NULL);
 	assert_int_equal(holds_book_open(book, 100, 2, &other),
 			 0); /* another watch knows nothing */
 	assert_int_equal(holds_book_open(book, 100, 1, &watch), 0);
@@ -308,9 +308,42 @@ static void a_lost_block_that_is_freed_discredits_its_site(void **state)
 	assert_int_equal(site_of(holds, SITE_PAIR)->lost.blocks, 0);
 	assert_int_equal(site_of(holds, SITE_PAIR)->unseen.blocks, 2);
 	assert_int_equal(site_of(holds, SITE_PAIR)->withdrawn, 2);
-	holds_book_close(book, watch);
-	holds_book_close(book, other);
+	holds_book_close(book, watch, NULL);
+	holds_book_close(book, other, NULL);
 	world_free(world);
+}
+
+/* An answer stays with its watch until the next one, or until there is too much of them. */
+static void the_last_answer_is_kept(void **state)
+{
+	_cleanup_(holds_book_free_ptr) struct holds_book *book = NULL;
+	struct holds *small = calloc(1, sizeof(*small)), *large = calloc(1, sizeof(*large));
+	struct book_watch *watch = NULL;
+	struct holds *last;
+
+	atomic_init(&small->references, 1);
+	atomic_init(&large->references, 1);
+	large->chain_room = BOOK_MAX_KEPT_BYTES / sizeof(*large->chains);
+	assert_int_equal(holds_book_new(&book), 0);
+	assert_null(holds_book_last(book, 100, 1));
+	assert_int_equal(holds_book_open(book, 100, 1, &watch), 0);
+	assert_null(holds_book_last(book, 100, 1));
+	holds_book_close(book, watch, small);
+	last = holds_book_last(book, 100, 1);
+	assert_ptr_equal(last, small);
+	holds_unref(last);
+	assert_null(holds_book_last(book, 100, 2)); /* another process of that number */
+	assert_int_equal(holds_book_open(book, 100, 1, &watch), 0);
+	holds_book_close(book, watch, NULL); /* a look that failed takes nothing away */
+	last = holds_book_last(book, 100, 1);
+	assert_ptr_equal(last, small);
+	holds_unref(last);
+	assert_int_equal(holds_book_open(book, 200, 1, &watch), 0);
+	holds_book_close(book, watch, large);
+	assert_null(holds_book_last(book, 100, 1)); /* the older one went for it */
+	assert_null(holds_book_last(book, 200, 1)); /* and it is too large by itself */
+	holds_unref(small);
+	holds_unref(large);
 }
 
 int main(void)
@@ -324,6 +357,7 @@ int main(void)
 		cmocka_unit_test(without_lost_they_are_unseen),
 		cmocka_unit_test(candidates_go_when_reached_or_freed),
 		cmocka_unit_test(a_lost_block_that_is_freed_discredits_its_site),
+		cmocka_unit_test(the_last_answer_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -300,7 +300,8 @@ static void test_suspects(void **state)
 	assert_string_equal(stack,
 			    "main;Cache::insert(int);std::vector<int>::push_back(int const&)");
 	assert_string_equal(json_object_get_string(get(suspect, "course")), "leaks");
-	assert_string_equal(json_object_get_string(get(suspect, "confidence")), "medium");
+	assert_string_equal(json_object_get_string(get(suspect, "word")),
+			    "leaks (medium confidence)");
 	assert_string_equal(json_object_get_string(get(suspect, "why")),
 			    "grows 586 KiB a minute since 2023-11-14 22:13:21 UTC; "
 			    "nothing older than 3 us was freed");
