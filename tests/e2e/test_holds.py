@@ -71,8 +71,29 @@ def check_addresses(pid, ctl):
     assert "has no mark there" in ctl("holds", "--since", "there", ok=False).err
 
 
+def everywhere_told(holders, ctl, kept, rows):
+    """The last answer is part of what is asked later, without another look."""
+    stats = {row["function"]: row for row in ctl("stats", "--by", "function", "--json", "--top", "1000").json()["points"]}
+    for name, row in stats.items():
+        assert row["lost_bytes"] == rows[name]["lost_bytes"], (name, row)
+    text = ctl("stats", "--by", "function", "--top", "30").out
+    assert "As of a scan " in text and "lost: they hold one another in cycles" in text and "<- global ring" in text
+    suspects = ctl("suspects", "--by", "function", "--json").json()["suspects"]
+    assert suspects[0]["lost_bytes"] == rows["lost_in_pairs"]["lost_bytes"]
+    assert ctl("explain", holders.pid).out.splitlines()[-1].startswith(f"Next: dhatctl holds --lost {holders.pid} ")
+    top = ctl("top", "--batch", "--count", "1", "--sort", "lost", "--by", "function").out
+    assert " LOST " in top and re.search(r"^.*LOST.*\n.* lost_in_pairs ", top, re.M)
+    failed = ctl("assert", "stack(/lost_plain/).lost.blocks == 0", "stack(/held_by_list/).lost.bytes == 0", kept, ok=False)
+    assert failed.status == 15 and "1 of 2 assertions does not hold" in failed.out
+
+
 def test_each_kind(holders, ctl, tmp_path):
-    before, kept = pss_of(holders.pid), tmp_path / "holders.dhat"
+    kept, without = tmp_path / "holders.dhat", tmp_path / "without.dhat"
+    ctl("snapshot", "-o", without)
+    assert "does not say who holds" in ctl("holds", without, ok=False).err
+    undecided = ctl("assert", "lost.bytes == 0", without, ok=False)
+    assert undecided.status == 13 and "snapshot --holds" in undecided.out
+    before = pss_of(holders.pid)
     ctl("snapshot", "--holds", "-o", kept)
     whole, rows = holds_of(ctl, kept)
     assert abs(pss_of(holders.pid) - before) <= 64  # its own doing: buffers of its line
@@ -97,9 +118,8 @@ def test_each_kind(holders, ctl, tmp_path):
     assert rows["held_inside"]["from_inside_blocks"] == COUNT and rows["held_inside"]["into"] == {"at": 64, "of": 200}
     assert rows["held_by_mapping"]["chains"][0]["root"] == "memory that it mapped itself"
     assert "lost: they hold one another in cycles" in ctl("holds", kept, "--lost").out
-    ctl("snapshot", "-o", tmp_path / "without.dhat")
-    assert "does not say who holds" in ctl("holds", tmp_path / "without.dhat", ok=False).err
     check_addresses(holders.pid, ctl)
+    everywhere_told(holders, ctl, kept, rows)
     # those were freed by an address in a pipe, which nobody can see: the site is believed no more
     holders.say("free")
     holders.expect("freed")
