@@ -25,10 +25,10 @@ struct holds_options {
 	struct listing list;
 	const char *site, *since;
 	uint64_t why; /* 0: all rows */
-	bool is_lost_only;
+	bool is_lost_only, with_stop;
 };
 
-enum { KEY_SITE = 0x100, KEY_LOST, KEY_SINCE, KEY_WHY };
+enum { KEY_SITE = 0x100, KEY_LOST, KEY_SINCE, KEY_WHY, KEY_STOP };
 
 static const struct argp_option options[] = {
 	{ "site", KEY_SITE, "N|FUNCTION", 0,
@@ -37,6 +37,11 @@ static const struct argp_option options[] = {
 	{ "since", KEY_SINCE, "MARK", 0, "Count what was allocated since a mark only", 1 },
 	{ "why", KEY_WHY, "ADDRESS", 0,
 	  "What is at one address (hexadecimal), and who holds it, block by block", 1 },
+	{ "stop", KEY_STOP, 0, 0,
+	  "Stop its threads while it is looked at, about a second for each GiB: then one look is "
+	  "enough. "
+	  "The price: a call that waits (epoll_wait, semop …) returns EINTR once",
+	  1 },
 	{ 0 },
 };
 
@@ -73,6 +78,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if ((wanted->why || wanted->since) && wanted->subject.path)
 			argp_error(state, "%s is asked of a process that runs, and not of a file",
 				   wanted->why ? "--why" : "--since");
+	case KEY_STOP:
+		wanted->with_stop = true;
 		return 0;
 	default:
 		return subject_parse(&wanted->subject, key, arg, state);
@@ -505,6 +512,7 @@ static int fetch(const struct holds_options *wanted, struct dhat_snapshot **ret,
 	asked.why_address = wanted->why;
 	if (wanted->since)
 		asked.holds_since = without_qualifiers(wanted->since);
+	asked.with_stop = wanted->with_stop;
 	return r < 0 ? r : client_snapshot(wanted->common.socket_path, &asked, ret, err);
 }
 

@@ -14,6 +14,7 @@
 #include "proto/base/texts.h"
 #include "proto/base/units.h"
 #include "root_names.h"
+#include "standstill.h"
 #include "summary.h"
 #include "why.h"
 
@@ -133,6 +134,12 @@ static int judge_account(struct finding *finding)
 	return r;
 }
 
+/* Where nothing moves while it is looked at one look tells all. */
+static uint32_t least_scans(const struct finding *finding)
+{
+	return finding->asking->with_stop ? 1 : HOLDS_MIN_SCANS;
+}
+
 static int judge_candidates(struct finding *finding)
 {
 	char dropped[DHAT_UNIT_CHARS], before[DHAT_UNIT_CHARS];
@@ -140,10 +147,10 @@ static int judge_candidates(struct finding *finding)
 
 	if (!finding->candidates.count)
 		return 0; /* there is nothing that could be called so */
-	if (finding->asking->why && finding->holds->scans < HOLDS_MIN_SCANS)
+	if (finding->asking->why && finding->holds->scans < least_scans(finding))
 		return refuse(finding, "one address was asked about: %u scan%s did",
 			      finding->holds->scans, finding->holds->scans == 1 ? "" : "s");
-	if (finding->holds->scans < HOLDS_MIN_SCANS)
+	if (finding->holds->scans < least_scans(finding))
 		return refuse(finding, "%u scan%s took so long that there was no time for %u",
 			      finding->holds->scans, finding->holds->scans == 1 ? "" : "s",
 			      HOLDS_MIN_SCANS);
@@ -189,6 +196,19 @@ static int say_scan(struct finding *finding)
 	return say(finding, text);
 }
 
+static int look_once(struct finding *finding, struct dhat_error *err)
+{
+	const struct target_identity *identity = &finding->copy->identity;
+	struct standstill standstill = { 0 };
+	int r = finding->asking->with_stop ? standstill_begin(identity->pid, &standstill, err) : 0;
+
+	if (r == 0)
+		r = scan_once(finding->asking->target, identity, finding->asking->worker,
+			      &finding->scan, err);
+	finding->holds->stopped_ns += standstill_end(&standstill);
+	return r;
+}
+
 static int take_scan(struct finding *finding, struct dhat_error *err)
 {
 	struct holds *holds = finding->holds;
@@ -197,8 +217,7 @@ static int take_scan(struct finding *finding, struct dhat_error *err)
 	forget_scan(finding);
 	if (r)
 		return r;
-	r = scan_once(finding->asking->target, &finding->copy->identity, finding->asking->worker,
-		      &finding->scan, err);
+	r = look_once(finding, err);
 	if (r)
 		return r;
 	r = root_names_plain(&finding->scan);
@@ -244,7 +263,7 @@ static bool is_done(const struct finding *finding)
 	if (!finding->candidates.count || finding->holds->refusals || is_answered(finding) ||
 	    scans >= HOLDS_MAX_SCANS || since > HOLDS_MAX_NS)
 		return true;
-	return scans >= HOLDS_MIN_SCANS && !finding->last_dropped && !is_unsettled(finding);
+	return scans >= least_scans(finding) && !finding->last_dropped && !is_unsettled(finding);
 }
 
 /* From the beginning of the last scan on; a long one needs no pause. */

@@ -4,7 +4,8 @@
  * Three answers, never two: held by, unknown, lost. Lost is what no scan has reached, in
  * HOLDS_MIN_SCANS at least, HOLDS_PAUSE_NS apart, until one has dropped no candidate; and only
  * where nothing speaks against it (hazards.h, and what is said in holds.c): each such reason is a
- * sentence. Pointers move while memory is read, so that one scan finds some blocks by nobody's
+ * sentence. Where the target's threads stand still meanwhile, by wish (standstill.h), one scan is
+ * enough. Pointers move while memory is read, so that one scan finds some blocks by nobody's
  * pointer; each further one as many of those again. What is freed or reached after all was no lost
  * block: that is counted by site, here within one answer, and by the book (book.h) from one to the
  * next.
@@ -118,7 +119,8 @@ struct holds { /* as of the last scan */
 	struct holds_sum held, unknown, lost, unseen;
 	uint64_t took_ns, last_scan_ns, read_bytes;
 	uint64_t first_scan_ns,
-		end_ns; /* when that began, and the last one ended: CLOCK_MONOTONIC */
+		end_ns;	     /* when that began, and the last one ended: CLOCK_MONOTONIC */
+	uint64_t stopped_ns; /* for so long the target's threads stood still */
 	uint64_t since_ns;	/* all sums are of blocks born since; 0: of all */
 	char *since;		/* the mark's name */
 	uint32_t scans;
@@ -140,6 +142,7 @@ struct holds_asking {
 	const atomic_bool *stop; /* nobody waits any more */
 	const char *since; /* a mark: sums are of what was allocated since; NULL or "": of all */
 	uint64_t why;	   /* an address that is asked about; 0: none is */
+	bool with_stop; /* the target's threads stand still meanwhile: one scan is enough */
 	/* What is done now, a sentence; not 0: stop. */
 	int (*progress)(void *context, const char *text);
 	void *context;

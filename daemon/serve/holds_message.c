@@ -204,6 +204,7 @@ static void fill_whole(struct holds_message *message, const struct target_copy *
 	whole->withdrawn_blocks = holds->withdrawn;
 	whole->since = text_or_none(holds->since);
 	whole->taken_ns = message_since(copy, holds->end_ns);
+	whole->stopped_ns = holds->stopped_ns;
 }
 
 /* places: of each point that the heap knows its place in the copy, from 1 on. */

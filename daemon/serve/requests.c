@@ -162,6 +162,7 @@ static int find_holds(const struct requests_context *requests, struct target *ta
 		.stop = control_peer_gone(emitter->reply),
 		.since = asked->holds_since,
 		.why = asked->why_address,
+		.with_stop = asked->with_stop,
 		.progress = emit_progress,
 		.context = emitter,
 	};

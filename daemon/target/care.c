@@ -115,7 +115,7 @@ bool target_is_debugged(struct target *target, struct ptracer *ret)
 	struct ptracer tracer;
 
 	if (is_over(target) || ptracer_find(target->pid, &tracer) || tracer.pid == 0 ||
-	    !tracer.sets_breakpoints)
+	    !tracer.sets_breakpoints || tracer.is_dhatd)
 		return false;
 	*ret = tracer;
 	return true;

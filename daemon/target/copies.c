@@ -165,7 +165,7 @@ static void search_maps(struct search *search, const struct procmaps *maps, bool
 	size_t count = 0, capacity = 0;
 	struct ptracer tracer;
 	bool is_debugged = ptracer_find(search->owner->pid, &tracer) == 0 && tracer.pid &&
-			   tracer.sets_breakpoints;
+			   tracer.sets_breakpoints && !tracer.is_dhatd;
 
 	for (size_t i = 0; i < maps->count; i++) {
 		const struct procmaps_entry *entry = &maps->entries[i];

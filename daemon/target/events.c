@@ -224,8 +224,8 @@ bool target_has_exited(struct target *target)
 	if (atomic_load(&target->is_replaced))
 		return false; /* it is another target's, which may be traced just now */
 	if (target->options.from_start) {
-		if (waitpid(target->pid, &status, WNOHANG) != target->pid)
-			return false;
+		if (waitpid(target->pid, &status, WNOHANG) != target->pid || WIFSTOPPED(status))
+			return false; /* it lives, or stands still for us */
 		target_lock(target);
 		target->life.has_wait_status = true;
 		target->life.wait_status = status;

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/proc/file.h"
 #include "daemon/proc/status.h"
@@ -31,6 +32,7 @@ int ptracer_find(pid_t pid, struct ptracer *ret)
 	*ret = (struct ptracer){ .pid = status.tracer_pid };
 	if (!ret->pid)
 		return 0;
+	ret->is_dhatd = proc_status_read(ret->pid, &status) == 0 && status.tgid == getpid();
 	ret->sets_breakpoints = !is_strace(ret->pid);
 	if (proc_read(ret->pid, "comm", &name, NULL) == 0)
 		name[strcspn(name, "\n")] = '\0';

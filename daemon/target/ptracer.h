@@ -8,7 +8,8 @@
 #include <sys/types.h>
 
 struct ptracer {
-	pid_t pid; /* 0: nobody */
+	pid_t pid;     /* 0: nobody */
+	bool is_dhatd; /* a thread of ours, for a moment (daemon/holds/standstill.h) */
 	char name[32];
 	bool sets_breakpoints; /* all do but strace, as far as we know */
 };

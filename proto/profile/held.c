@@ -49,8 +49,8 @@ void dhat_held_say(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHAR
 			 holds->lost->blocks == 1 ? "" : "s",
 			 holds->lost->blocks == 1 ? "is" : "are");
 	else if (holds->n_refusals)
-		snprintf(ret, DHAT_HELD_CHARS, "As of a scan %s ago nothing is called lost: %s", age,
-			 holds->refusals[0]);
+		snprintf(ret, DHAT_HELD_CHARS, "As of a scan %s ago nothing is called lost: %s",
+			 age, holds->refusals[0]);
 	else
 		snprintf(ret, DHAT_HELD_CHARS, "As of a scan %s ago nothing is lost", age);
 }

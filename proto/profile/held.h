@@ -19,7 +19,8 @@ void dhat_held_add(struct dhat_held *sum, const Dhat__ProgramPoint *part);
 uint64_t dhat_held_age_ns(const struct dhat_snapshot *snapshot);
 
 #define DHAT_HELD_CHARS 384
-/* "As of a scan 2 min ago 640 KiB in 10,000 blocks are lost"; where nothing may be called so, why. */
+/* "As of a scan 2 min ago 640 KiB in 10,000 blocks are lost"; where nothing may be called so, why.
+ */
 void dhat_held_say(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHARS]);
 /* Can it be told what is lost, with what was found before? Else why not, and what to do. */
 bool dhat_held_is_told(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHARS]);

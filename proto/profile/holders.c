@@ -755,10 +755,10 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 	if (lost->blocks) {
 		put_sum(out, lost);
 		fprintf(out,
-			" %s lost: in %" PRIu32 " scans over %s nothing in the process pointed "
+			" %s lost: in %" PRIu32 " scan%s over %s nothing in the process pointed "
 			"to %s",
 			lost->blocks == 1 ? "is" : "are", holds->scans,
-			dhat_format_duration(holds->took_ns, time),
+			holds->scans == 1 ? "" : "s", dhat_format_duration(holds->took_ns, time),
 			lost->blocks == 1 ? "it" : "them");
 	} else if (holds->n_refusals) {
 		fprintf(out, "%sothing is called lost: %s", *holds->since ? "n" : "N",
@@ -788,6 +788,9 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 			"yet.",
 			unseen->blocks == 1 ? "was" : "were");
 	}
+	if (holds->stopped_ns)
+		fprintf(out, " It stood still for %s.",
+			dhat_format_duration(holds->stopped_ns, time));
 	if (is_of_before(holds))
 		fputs(" Most hang on memory from before the attach, and what of that is free is "
 		      "not known of this allocator: a program that `dhatd run' starts, or that is "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TARGETS, until
+from conftest import BUILD, TARGETS, until
 from test_tokio import Service
 
 COUNT = 1000
@@ -303,3 +303,31 @@ def test_shared_pages_stay_shared(daemon, ctl, target):
     assert 32 << 10 < before < 60 << 10
     holds_of(ctl)
     assert abs(pss_of(child) - before) < 2 << 10
+
+
+def held_threads(pid):
+    """Threads that somebody holds by ptrace, or that stand still."""
+    texts = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/status")]
+    return [text for text in texts if not re.search(r"^TracerPid:\t0$", text, re.M) or re.search(r"^State:\t[tT]", text, re.M)]
+
+
+def test_stop(daemon, ctl, target, tmp_path):
+    """By wish its threads stand still: one look is enough; and it goes on, whoever is killed meanwhile."""
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", "--pid", waves.pid)
+    waves.say("alloc 300000 100")
+    until(lambda: waves.out.count("\n") >= 2, "the allocations")
+    whole, _ = holds_of(ctl, "--stop")
+    assert whole["scans"] == 1 and int(whole["stopped_ns"]) > 0 and not whole["refusals"]
+    assert not held_threads(waves.pid) and "stood still for" in ctl("holds", "--stop").out
+    for victim in ("dhatctl", "dhatd"):
+        until(lambda: ctl("holds", "--stop", ok=False).status == 0, "the look before to end")
+        asking = subprocess.Popen([BUILD / "dhatctl", "holds", "--stop", "--socket", tmp_path / "dhatd.sock"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: held_threads(waves.pid), "the stop")
+        (asking if victim == "dhatctl" else dhatd).kill()
+        until(lambda: not held_threads(waves.pid), f"it to go on without {victim}")
+        asking.wait()
+    waves.say("alloc 10 100")
+    until(lambda: waves.out.count("\n") >= 3, "its answer")

@@ -1,6 +1,6 @@
 #pragma once
-/* sample_holds: the sample, after a scan. Of its points the first is held by the third, and that by a
- * global; the fifth is lost, as is a part of the first. */
+/* sample_holds: the sample, after a scan. Of its points the first is held by the third, and that by
+ * a global; the fifth is lost, as is a part of the first. */
 #include "proto/base/qualifiers.h"
 #include "proto/profile/held.h"
 #include "tests/unit/sample.h"

@@ -68,8 +68,9 @@ static void lost_rows_are_the_first_suspects(void **state)
 	assert_true(suspects.suspect_count >= 2);
 	assert_int_equal(strncmp(dhat_suspect_word(&suspects.list[0], word), "lost", 4), 0);
 	dhat_suspect_why(snapshot, &suspects.list[0], "noon", why);
-	assert_non_null(strstr(why, "nothing in the process pointed to 97.7 KiB in 1,000 blocks 1 min 0 s "
-				    "ago; "));
+	assert_non_null(
+		strstr(why, "nothing in the process pointed to 97.7 KiB in 1,000 blocks 1 min 0 s "
+			    "ago; "));
 	dhat_suspects_headline(table, &suspects, why);
 	assert_non_null(strstr(why, "2 stacks have lost 102 KiB in 1,040 blocks; "));
 }
@@ -104,9 +105,8 @@ static void conditions(void **state)
 	assert_int_equal(figure, 104000);
 	assert_int_equal(judge(sample_with_holds(), "lost.blocks <= 1040", &figure, why), 1);
 	assert_int_equal(figure, 1040);
-	assert_int_equal(judge(sample_with_holds(), "stack(/no_such/).lost.bytes == 0", &figure,
-			       why),
-			 1);
+	assert_int_equal(
+		judge(sample_with_holds(), "stack(/no_such/).lost.bytes == 0", &figure, why), 1);
 	/* nothing was looked at, or nothing may be called lost: that is not 0 */
 	assert_int_equal(judge(sample_snapshot(), "lost.bytes == 0", &figure, why), -1);
 	assert_non_null(strstr(why, "snapshot --holds"));

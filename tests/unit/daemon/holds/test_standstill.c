@@ -1,0 +1,220 @@
+/* All threads stand still, and go on, whatever becomes of who held them; signals are not lost. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/holds/standstill.h"
+#include "daemon/proc/status.h"
+
+#define THREADS 3
+
+struct shared { /* with the child */
+	atomic_ullong turns[THREADS];
+	atomic_uint signals;
+	atomic_bool is_held; /* by the one in between */
+	atomic_int target;
+};
+
+static struct shared *shared;
+
+static void count_signal(int number)
+{
+	(void)number;
+	atomic_fetch_add(&shared->signals, 1);
+}
+
+static void *turn(void *turns)
+{
+	for (;;) {
+		atomic_fetch_add((atomic_ullong *)turns, 1);
+		if (turns != &shared->turns[0]) /* that one runs, the others wait most of the time */
+			usleep(500);
+	}
+	return NULL;
+}
+
+static pid_t start_target(void)
+{
+	pid_t pid = fork();
+	pthread_t thread;
+
+	if (pid)
+		return pid;
+	alarm(30); /* nobody is left behind, whatever fails */
+	signal(SIGUSR1, count_signal);
+	for (int i = 1; i < THREADS; i++)
+		pthread_create(&thread, NULL, turn, &shared->turns[i]);
+	turn(&shared->turns[0]);
+	_exit(0);
+}
+
+/* Until something is so; at most ten seconds. */
+#define UNTIL(condition)                                                                           \
+	do {                                                                                       \
+		bool is_so = false;                                                                \
+                                                                                                   \
+		for (int tries = 0; !is_so && tries < 10000; tries++) {                            \
+			is_so = (condition);                                                       \
+			if (!is_so)                                                                \
+				usleep(1000);                                                      \
+		}                                                                                  \
+		assert_true(is_so);                                                                \
+	} while (0)
+
+static bool have_turned(const unsigned long long before[THREADS])
+{
+	bool all = true;
+
+	for (int i = 0; i < THREADS; i++)
+		all &= atomic_load(&shared->turns[i]) != before[i];
+	return all;
+}
+
+/* In the next 100 ms: that much for what is idle, if others have the processors. */
+static bool all_turn(void)
+{
+	unsigned long long before[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		before[i] = atomic_load(&shared->turns[i]);
+	for (int tries = 0; tries < 100 && !have_turned(before); tries++)
+		usleep(1000);
+	return have_turned(before);
+}
+
+static void forget(void)
+{
+	for (int i = 0; i < THREADS; i++)
+		atomic_store(&shared->turns[i], 0);
+	atomic_store(&shared->signals, 0);
+	atomic_store(&shared->is_held, false);
+}
+
+static void end_target(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void threads_stand_still_and_go_on(void **state)
+{
+	struct standstill standstill = { 0 };
+	unsigned long long before[THREADS];
+	pid_t pid;
+
+	forget();
+	pid = start_target();
+	UNTIL(all_turn());
+	assert_int_equal(standstill_begin(pid, &standstill, NULL), 0);
+	assert_int_equal(standstill.count, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		before[i] = atomic_load(&shared->turns[i]);
+	kill(pid, SIGUSR1);
+	usleep(20000);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(atomic_load(&shared->turns[i]), before[i]);
+	assert_int_equal(atomic_load(&shared->signals), 0);
+	assert_true(standstill_end(&standstill) >= 20000000);
+	UNTIL(all_turn());
+	UNTIL(atomic_load(&shared->signals) == 1);
+	assert_int_equal(standstill_end(&standstill), 0);
+	end_target(pid);
+}
+
+/* Signals come all the time: each is handed on. */
+static void no_signal_is_lost(void **state)
+{
+	unsigned sent = 0;
+	pid_t pid;
+
+	forget();
+	pid = start_target();
+	UNTIL(all_turn());
+	for (int i = 0; i < 50; i++) {
+		struct standstill standstill = { 0 };
+
+		kill(pid, SIGUSR1);
+		sent++;
+		assert_int_equal(standstill_begin(pid, &standstill, NULL), 0);
+		standstill_end(&standstill);
+		UNTIL(atomic_load(&shared->signals) == sent);
+	}
+	end_target(pid);
+}
+
+static void killed_while_it_stands_still(void **state)
+{
+	struct standstill standstill = { 0 };
+	pid_t pid;
+
+	forget();
+	pid = start_target();
+	UNTIL(all_turn());
+	assert_int_equal(standstill_begin(pid, &standstill, NULL), 0);
+	kill(pid, SIGKILL);
+	standstill_end(&standstill);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(standstill_begin(pid, &standstill, NULL), -ESRCH);
+}
+
+/* P1: whoever holds it may end at any moment. */
+static void its_holder_is_killed(void **state)
+{
+	struct proc_status status;
+	pid_t holder, pid;
+
+	forget();
+	holder = fork();
+	if (!holder) {
+		struct standstill standstill;
+
+		pid = start_target();
+		while (!all_turn())
+			;
+		atomic_store(&shared->target, pid);
+		atomic_store(&shared->is_held, standstill_begin(pid, &standstill, NULL) == 0);
+		for (;;)
+			pause();
+	}
+	UNTIL(atomic_load(&shared->is_held));
+	pid = atomic_load(&shared->target);
+	assert_false(all_turn());
+	assert_int_equal(proc_status_read(pid, &status), 0);
+	assert_int_equal(status.tracer_pid, holder);
+	kill(holder, SIGKILL);
+	assert_int_equal(waitpid(holder, NULL, 0), holder);
+	UNTIL(all_turn());
+	assert_int_equal(proc_status_read(pid, &status), 0);
+	assert_int_equal(status.tracer_pid, 0);
+	kill(pid, SIGKILL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads_stand_still_and_go_on),
+		cmocka_unit_test(no_signal_is_lost),
+		cmocka_unit_test(killed_while_it_stands_still),
+		cmocka_unit_test(its_holder_is_killed),
+	};
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
