@@ -71,6 +71,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (!wanted->why || *end || *arg == '-')
 			argp_error(state, "--why %s: that is no address (0x7f…, hexadecimal)", arg);
 		return 0;
+	case KEY_STOP:
+		wanted->with_stop = true;
+		return 0;
 	case ARGP_KEY_END:
 		if (wanted->why && (wanted->site || wanted->is_lost_only || wanted->since))
 			argp_error(state, "--why is of one address: without --site, --lost, "
@@ -78,9 +81,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if ((wanted->why || wanted->since) && wanted->subject.path)
 			argp_error(state, "%s is asked of a process that runs, and not of a file",
 				   wanted->why ? "--why" : "--since");
-	case KEY_STOP:
-		wanted->with_stop = true;
-		return 0;
+		/* fall through */
 	default:
 		return subject_parse(&wanted->subject, key, arg, state);
 	}

@@ -70,8 +70,8 @@ void held_print_row(struct screen *screen, const struct held_rows *rows,
 		print_line(screen, MARK_BAD, text ? text : "lost");
 	}
 	if (holder->chain_count) {
-		_cleanup_free_ char *text =
-			dhat_holder_chain_text(rows->table, holder, &holder->chains[0]);
+		_cleanup_free_ char *text = dhat_holder_chain_text(rows->table, &rows->holders,
+								   holder, &holder->chains[0]);
 
 		print_line(screen, MARK_NONE, text ? text : "held");
 	}

@@ -121,8 +121,8 @@ struct holds { /* as of the last scan */
 	uint64_t first_scan_ns,
 		end_ns;	     /* when that began, and the last one ended: CLOCK_MONOTONIC */
 	uint64_t stopped_ns; /* for so long the target's threads stood still */
-	uint64_t since_ns;	/* all sums are of blocks born since; 0: of all */
-	char *since;		/* the mark's name */
+	uint64_t since_ns;   /* all sums are of blocks born since; 0: of all */
+	char *since;	     /* the mark's name */
 	uint32_t scans;
 	uint64_t
 		dropped; /* candidates of the first scan that were freed or reached in later ones */
@@ -142,7 +142,7 @@ struct holds_asking {
 	const atomic_bool *stop; /* nobody waits any more */
 	const char *since; /* a mark: sums are of what was allocated since; NULL or "": of all */
 	uint64_t why;	   /* an address that is asked about; 0: none is */
-	bool with_stop; /* the target's threads stand still meanwhile: one scan is enough */
+	bool with_stop;	   /* the target's threads stand still meanwhile: one scan is enough */
 	/* What is done now, a sentence; not 0: stop. */
 	int (*progress)(void *context, const char *text);
 	void *context;

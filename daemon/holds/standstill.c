@@ -110,16 +110,18 @@ int standstill_begin(pid_t pid, struct standstill *ret, struct dhat_error *err)
 	if (r < 0) {
 		standstill_end(&standstill);
 		if (r == -EPERM)
-			return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
-					      "process %d cannot be stopped: a debugger holds it, or dhatd "
-					      "may not use ptrace (a service's filter); without --stop it "
-					      "is looked at while it runs",
-					      (int)pid);
+			return dhat_error_set(
+				err, EPERM, DHAT_EXIT_NOT_PERMITTED,
+				"process %d cannot be stopped: a debugger holds it, or dhatd "
+				"may not use ptrace (a service's filter); without --stop it "
+				"is looked at while it runs",
+				(int)pid);
 		if (r == -ETIMEDOUT)
-			return dhat_error_set(err, ETIMEDOUT, DHAT_EXIT_FAILED,
-					      "process %d does not stop: a thread of it waits in the "
-					      "kernel; without --stop it is looked at while it runs",
-					      (int)pid);
+			return dhat_error_set(
+				err, ETIMEDOUT, DHAT_EXIT_FAILED,
+				"process %d does not stop: a thread of it waits in the "
+				"kernel; without --stop it is looked at while it runs",
+				(int)pid);
 		return dhat_error_errno(err, -r, "cannot stop process %d", (int)pid);
 	}
 	*ret = standstill;
@@ -136,8 +138,8 @@ static pid_t parent_of(pid_t pid)
 	return stat.parent;
 }
 
-/* A thread that was killed meanwhile waits for us to take note of it; but a child of ours is waited for
- * by who started it. */
+/* A thread that was killed meanwhile waits for us to take note of it; but a child of ours is waited
+ * for by who started it. */
 static bool has_ended(const struct standstill *standstill, pid_t tid)
 {
 	struct proc_status status;
@@ -150,7 +152,8 @@ static bool has_ended(const struct standstill *standstill, pid_t tid)
 	return info.si_pid == tid && waitpid(tid, NULL, WNOHANG | __WALL) == tid;
 }
 
-/* Whoever has not stopped yet does so, or ends; else it goes on when the thread that holds it ends. */
+/* Whoever has not stopped yet does so, or ends; else it goes on when the thread that holds it ends.
+ */
 static void let_go(const struct standstill *standstill, const struct standstill_thread *thread)
 {
 	const struct timespec piece = { .tv_nsec = 100000 };

@@ -25,8 +25,8 @@ void dhat_held_say(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHAR
 /* Can it be told what is lost, with what was found before? Else why not, and what to do. */
 bool dhat_held_is_told(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHARS]);
 
-/* For who puts profiles together, or takes names or stacks away: chains, cycles, types, and what roots
- * are called, go; sums stay. */
+/* For who puts profiles together, or takes names or stacks away: chains, cycles, types, and what
+ * roots are called, go; sums stay. */
 void dhat_held_forget_chains(const struct dhat_snapshot *snapshot);
 /* All goes. */
 void dhat_held_forget(const struct dhat_snapshot *snapshot);

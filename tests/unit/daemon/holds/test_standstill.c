@@ -42,7 +42,8 @@ static void *turn(void *turns)
 {
 	for (;;) {
 		atomic_fetch_add((atomic_ullong *)turns, 1);
-		if (turns != &shared->turns[0]) /* that one runs, the others wait most of the time */
+		if (turns !=
+		    &shared->turns[0]) /* that one runs, the others wait most of the time */
 			usleep(500);
 	}
 	return NULL;
@@ -213,7 +214,8 @@ int main(void)
 		cmocka_unit_test(its_holder_is_killed),
 	};
 
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (shared == MAP_FAILED)
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);

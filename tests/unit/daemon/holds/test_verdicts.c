@@ -97,7 +97,7 @@ static void only_what_is_young_is_counted(void **state)
 {
 	struct world *world = make();
 	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
-	_cleanup_(holds_free_ptr) struct holds *holds = NULL;
+	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 
 	world_look(world);
 	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
