@@ -150,7 +150,8 @@ static int run(struct snapshot_options *wanted, struct dhat_error *err)
 	/* it keeps all that is known; no other format has a place for ages */
 	asked.with_holds = wanted->with_holds;
 	asked.with_ages = wanted->format.exporter == &dhat_lossless_exporter;
-	asked.with_pages = asked.with_ages || wanted->format.exporter == &dhat_pprof_exporter;
+	asked.with_pages = asked.with_ages || wanted->format.exporter == &dhat_pprof_exporter ||
+			   wanted->format.exporter == &dhat_html_exporter;
 	r = client_snapshot(wanted->common.socket_path, &asked, &snapshot, err);
 	if (r == 0 && wanted->must_be_exact)
 		r = insist(snapshot->end->verdict, err);

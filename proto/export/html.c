@@ -264,6 +264,14 @@ static int put_frames(struct writer *writer)
 		fputs(i ? ",\n" : "", page->file);
 		r = line ? put_frame(writer, line) : -ENOMEM;
 	}
+	for (size_t i = 0; r == 0 && i < html_root_count(page); i++) {
+		_cleanup_free_ char *name = html_root_name(page, i), *line = NULL;
+
+		if (!name || asprintf(&line, "%s\t\t0\t0", name) < 0)
+			return -ENOMEM;
+		fputs(",\n", page->file);
+		r = put_frame(writer, line);
+	}
 	fputc(']', page->file);
 	return r < 0 ? r : put_list(page, "strings", writer->strings.list, writer->strings.count);
 }
@@ -355,6 +363,7 @@ static int put_columns(const struct html_page *page)
 	}
 	if (!page->is_difference)
 		put_least_max(page);
+	html_put_scan_columns(page);
 	r = html_put_mark_columns(page);
 	fputc(']', page->file);
 	return r;
@@ -380,6 +389,9 @@ static int put_data(struct writer *writer, enum dhat_metric shown)
 		return r;
 	put_trimmed(page);
 	put_stacks(page);
+	r = html_put_holders(page);
+	if (r < 0)
+		return r;
 	r = put_columns(page);
 	if (r == 0)
 		r = put_frames(writer);

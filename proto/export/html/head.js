@@ -66,6 +66,17 @@ function showSuspects() {
 	}));
 }
 
+/* The last scan, and the order of the graph that it has made possible. */
+function showScan() {
+	byId("scan").hidden = !data.scan;
+	byId("scan").textContent = data.scan ? `${data.scan}. Who holds what: order the graph by "who holds it".` : "";
+	for (const option of byId("order").options)
+		if (option.value === "holders") {
+			option.hidden = !ways;
+			option.disabled = !ways;
+		}
+}
+
 /* A card for each pair of bytes and blocks. */
 function showTotals() {
 	const sum = metric => metric.values.reduce((total, value) => total + value, 0);
@@ -108,6 +119,7 @@ function showHead() {
 	showVerdict();
 	showHeadline();
 	showSuspects();
+	showScan();
 	showTotals();
 	showTimeline();
 	showFacts();

@@ -67,6 +67,8 @@ function readStacks(packed) {
 }
 
 const stacks = readStacks(data.stacks);
+/* Of each stack the way from a root to it, as a stack of its own; null: nobody has looked. */
+const ways = data.held ? readStacks(data.held) : null;
 
 /* Of a column that has only what is not 0: each row as its distance from the one before. */
 function spread(column) {

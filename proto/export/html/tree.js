@@ -23,19 +23,20 @@ class Children {
 	}
 }
 
-/* order "callers": outermost frames at the top; "sites": innermost ones. */
+/* order "callers": outermost frames at the top; "sites": innermost ones; "holders": roots, and below them
+ * what they hold. */
 function buildTree(order, boxes) {
-	const isInverted = order === "sites";
-	const room = (isInverted ? stacks.frames.length : stacks.fresh) + 1;
+	const isInverted = order === "sites", paths = order === "holders" ? ways : stacks;
+	const room = (isInverted ? paths.frames.length : paths.fresh) + 1;
 	const tree = { parent: new Int32Array(room), frame: new Int32Array(room), key: new Int32Array(room),
 		depth: new Int32Array(room), leaf: new Int32Array(stacks.rows), size: 1 };
-	const children = new Children(room), path = new Int32Array(stacks.depth + 1);
+	const children = new Children(room), path = new Int32Array(paths.depth + 1);
 
 	for (let row = 0; row < stacks.rows; row++) {
-		const first = stacks.starts[row], length = stacks.starts[row + 1] - first;
+		const first = paths.starts[row], length = paths.starts[row + 1] - first;
 
-		for (let i = isInverted ? 0 : stacks.shared[row]; i < length; i++) {
-			const frame = stacks.frames[isInverted ? first + length - 1 - i : first + i];
+		for (let i = isInverted ? 0 : paths.shared[row]; i < length; i++) {
+			const frame = paths.frames[isInverted ? first + length - 1 - i : first + i];
 			const key = boxes === "line" ? frame : functionOf[frame];
 			const slot = children.find(tree, path[i], key);
 

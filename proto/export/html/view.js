@@ -5,6 +5,10 @@ const state = { metric: metrics[data.shown], order: "callers", boxes: "function"
 	skipped: 0, // children of the root that are not shown, the widest ones: to see the others
 	sortBy: data.columns.indexOf(metrics[data.shown]), isAscending: false, rowLimit: ROWS_AT_ONCE };
 const trees = new Map();
+const retained = new Map(); // of roots' frames, what only they hold, in bytes
+
+for (let i = 0; i < (data.retained || []).length; i += 2)
+	retained.set(data.retained[i], data.retained[i + 1]);
 let tree, figures, sorted; // of what is shown; sorted: node to its children, widest first
 let matching = null; // of each frame: does it match the search? null: nothing is searched
 let boxes = []; // drawn ones by depth, from left to right
@@ -55,6 +59,9 @@ function describe(node) {
 		lines.push(`${share(figures.sum[node], figures.width[parent])} of ${nameOf(tree.frame[parent])}`);
 	if (node && childrenOf(node).length && figures.sum[node] !== inner)
 		lines.push(`${wholeFigure(figures.sum[node] - inner, unit)} ` +
-			(state.order === "sites" ? "begins here" : "allocated here itself"));
+			(state.order === "sites" ? "begins here" : state.order === "holders" ? "are its own"
+				: "allocated here itself"));
+	if (state.order === "holders" && retained.has(tree.frame[node]) && node)
+		lines.push(`${wholeFigure(retained.get(tree.frame[node]), "bytes")} would be free without it`);
 	return lines;
 }

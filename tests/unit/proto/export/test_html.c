@@ -13,7 +13,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/export/export.h"
 #include "proto/profile/redact.h"
-#include "tests/unit/sample.h"
+#include "tests/unit/sample_holds.h"
 
 #define FRAME_NUMBERS 4 /* name, place, line, is it own code */
 
@@ -528,15 +528,65 @@ static void test_size(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+/* The names of a way from a root to a stack, "a > b > c". */
+static void way_of(struct json_object *data, size_t way, char ret[512])
+{
+	struct json_object *held = get(data, "held"), *frames = get(data, "frames");
+	struct json_object *strings = get(data, "strings");
+	size_t at = 0;
+
+	for (size_t i = 0; i < way; i++)
+		at += 2 + number_at(held, at + 1);
+	assert_int_equal(number_at(held, at), 0);
+	*ret = 0;
+	for (int64_t i = 0; i < number_at(held, at + 1); i++) {
+		int64_t name = number_at(frames, FRAME_NUMBERS * number_at(held, at + 2 + i));
+
+		snprintf(ret + strlen(ret), 512 - strlen(ret), "%s%s", i ? " > " : "",
+			 json_object_get_string(json_object_array_get_idx(strings, name)));
+	}
+}
+
+/* Each stack has a way from what holds most of it; what is lost is below a root of its own. */
+static void test_holders(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_with_holds(), *without = sample_snapshot();
+	const struct dhat_export_options options = { 0 };
+	struct json_object *data, *none = data_of(without, &options);
+	size_t lost = 0, held = 0, unseen = 0, rows;
+	char way[512];
+
+	snapshot->end->holds->roots[0]->retained = sample_sum(904000, 9040);
+	data = data_of(snapshot, &options);
+	rows = json_object_array_length(
+		get(json_object_array_get_idx(get(data, "columns"), 0), "values"));
+	for (size_t i = 0; i < rows; i++) {
+		way_of(data, i, way);
+		lost += !strncmp(way, "lost: nothing points to it > ", 29);
+		held += !strncmp(way, "global the_cache > ", 19);
+		unseen += !strncmp(way, "not looked at", 13);
+	}
+	assert_int_equal(lost, 1);
+	assert_int_equal(held, 2);
+	assert_int_equal(unseen, rows - 3);
+	assert_int_equal(number_at(get(data, "retained"), 1), 904000);
+	assert_non_null(strstr(json_object_get_string(get(data, "scan")), "1,040 blocks are lost"));
+	assert_false(json_object_object_get_ex(none, "held", NULL));
+	json_object_put(data);
+	json_object_put(none);
+	dhat_snapshot_free(snapshot);
+	dhat_snapshot_free(without);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sums),	      cmocka_unit_test(test_stacks),
-		cmocka_unit_test(test_head),	      cmocka_unit_test(test_difference),
-		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_hostile_note),
-		cmocka_unit_test(test_marks),	      cmocka_unit_test(test_timeline),
-		cmocka_unit_test(test_suspects),      cmocka_unit_test(test_redacted),
-		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_holders),	     cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_stacks),	     cmocka_unit_test(test_head),
+		cmocka_unit_test(test_difference),   cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_hostile_note), cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_timeline),     cmocka_unit_test(test_suspects),
+		cmocka_unit_test(test_redacted),     cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
