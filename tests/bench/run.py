@@ -2,13 +2,15 @@
 """make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
 
 tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops] [looks]
-                     [scale] [files]
+                     [scale] [holds] [files]
 pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
 frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
 attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
 looks   what each look of `dhatctl top` at a process with 10,000 stacks costs dhatd
 scale   100,000 stacks and 10,000,000 live blocks: a snapshot, a report, pins, a difference of two; dhatd's memory
+holds   who holds 100,000 blocks of 10 KiB, a million of 1 KiB, ten millions of 96 bytes: a scan's time, by GiB and by block;
+        memory of dhatd and of its confined reader at most; resident memory of the process before and after
 files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of each format, of a difference, and
         until a browser has drawn the report (make deps-test)
 
@@ -27,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -68,6 +71,18 @@ class Pairs:
     def close(self):
         self.proc.stdin.close()
         self.proc.wait(DEADLINE)
+
+
+def resident(pid):
+    """Bytes; 0: it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    except (OSError, IndexError):
+        return 0
+
+
+def children(pid):
+    return [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
 
 
 def wait_for(path, pattern, proc, what):
@@ -331,6 +346,49 @@ class Bench:
             f"{rows['status']['daemon_rss_bytes'] / 2**20:.0f} MiB of them for what it watches")
         return rows
 
+    def holds(self):
+        """A scan of blocks that are all held, so that one is enough."""
+        rows = {}
+        say("holds: at most 1 s for each GiB and 3 s for 10^7 blocks are wanted, and 12 bytes a block beside the table")
+        for count, size in ((100_000, 10_240), (1_000_000, 1024), (10_000_000, 96)):
+            waves = subprocess.Popen([self.build / "tests/targets/waves"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     text=True)
+            waves.stdout.readline()
+            with self.dhatd(waves, "--max-memory=8G"):
+                waves.stdin.write(f"alloc {count} {size}\n")
+                waves.stdin.flush()
+                waves.stdout.readline()
+                before, daemon = resident(waves.pid), self.status()["daemon_pid"]
+                base, rows[count] = resident(daemon), self.scan(waves.pid, daemon)
+                rows[count] |= {"grown_bytes": resident(waves.pid) - before, "base_bytes": base}
+            waves.kill()
+            waves.wait()
+            told, gib = rows[count], rows[count]["read_bytes"] / 2**30
+            say(f"  {count:>10,} of {size:>6,} bytes: a scan {told['scan_seconds']:5.2f} s, {told['scan_seconds'] / gib:5.2f} s "
+                f"for each GiB; dhatd {base / 2**20:,.0f} MiB, {(told['most_bytes'] - base) / count:.0f} bytes a block more at "
+                f"most, its reader {told['reader_bytes'] / count:.0f}; the process {told['grown_bytes'] / 1024:+.0f} KiB")
+        return rows
+
+    def scan(self, pid, daemon):
+        """What `dhatctl holds' tells of one; and what dhatd and its readers have in memory meanwhile, looked at often."""
+        asked = subprocess.Popen([self.build / "dhatctl", "holds", "--socket", self.socket, "--json"],
+                                 stdout=subprocess.PIPE, text=True)
+        most = reader = 0
+        with open(self.tmp / "holds.json", "w+", encoding="utf-8") as file:
+            pump = threading.Thread(target=lambda: file.write(asked.stdout.read()))
+            pump.start()
+            while asked.poll() is None:
+                most = max(most, resident(daemon))
+                reader = max([reader, *map(resident, children(daemon))])
+                time.sleep(0.005)
+            pump.join()
+            file.seek(0)
+            told = json.load(file)["holds"]
+        if asked.returncode:
+            sys.exit("bench: dhatctl holds failed")
+        return {"scan_seconds": int(told["last_scan_ns"]) / 1e9, "read_bytes": int(told["read_bytes"]),
+                "scans": told["scans"], "most_bytes": most, "reader_bytes": reader}
+
     def measured(self, *argv):
         """A dhatctl: how long it took, its CPU time, and the most memory it had."""
         begin = time.monotonic()
@@ -384,7 +442,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of the drop test")
     parser.add_argument("--link", default="", choices=["", "session", "multi", "perf"])
     parser.add_argument("--json", help="write all figures there, too")
-    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops", "looks", "scale"])
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops", "looks", "scale", "holds"])
     args = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root (BPF and uprobes); run: sudo make bench")
@@ -396,7 +454,7 @@ def main():
         args.link = args.link or best_link(bench)
         for part in args.parts:
             run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
-                   "drops": bench.drops, "looks": bench.looks, "scale": bench.scale, "files": bench.files}[part]
+                   "drops": bench.drops, "looks": bench.looks, "scale": bench.scale, "holds": bench.holds, "files": bench.files}[part]
             results[part] = run()
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1) + "\n")

@@ -3,7 +3,7 @@
  * printed. */
 #include "ledger.h"
 
-#define MAX_BLOCKS (1 << 20)
+#define MAX_BLOCKS (1 << 24)
 #define PATH_BITS 17
 
 static struct {
