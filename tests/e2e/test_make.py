@@ -16,7 +16,7 @@ def make(*args, ok=True, **environment):
     # the runner may itself have been started by make, which tells its variables to all
     env = {k: v for k, v in os.environ.items() if not re.match("MAKE|MFLAGS|(" + "|".join(USERS) + ")$", k)} | environment
     done = subprocess.run(["make", "-C", str(ROOT), *args], capture_output=True, text=True, env=env,
-                          stdin=subprocess.DEVNULL, timeout=200)
+                          stdin=subprocess.DEVNULL, timeout=600)
     if ok:
         assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -78,6 +78,9 @@ def test_stacks():
     wrong = judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks))
     assert "the stacks of 7 blocks claim to be whole, and end where nothing starts: 7 of them in Builtins_Call" in wrong
     stacks.false = {}
+    assert judge({"whole": 68}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks)) is None
+    wrong = judge({"whole": 69}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks))
+    assert "68.75 % of the stacks are whole once tables are there: 69 % were wanted" in wrong
     assert judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks)) is None
 
 

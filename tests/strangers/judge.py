@@ -47,12 +47,17 @@ def wrong_strays(row, seen):
             "a function that hands out blocks is missed by dhatd, and by bpftrace, which counts where dhatd says")
 
 
-def wrong_stacks(seen):
-    if not seen.stacks or not seen.stacks.false:
+def wrong_stacks(row, seen):
+    if not seen.stacks:
         return None
-    last, blocks = max(seen.stacks.false.items(), key=lambda item: item[1])
-    return (f"the stacks of {sum(seen.stacks.false.values()):,} blocks claim to be whole, and end where nothing starts: "
-            f"{blocks:,} of them in {last}")
+    if seen.stacks.false:
+        last, blocks = max(seen.stacks.false.items(), key=lambda item: item[1])
+        return (f"the stacks of {sum(seen.stacks.false.values()):,} blocks claim to be whole, and end where nothing starts: "
+                f"{blocks:,} of them in {last}")
+    whole, every = seen.stacks.since
+    if 100 * whole < row.get("whole", 0) * every:
+        return f"{percent(whole, every)} of the stacks are whole once tables are there: {row['whole']} % were wanted"
+    return None
 
 
 def judge(row, seen):
@@ -80,6 +85,6 @@ def judge(row, seen):
             faults.append(f"without a word of {row.get('hidden', 'why')}: {said}")
         if not re.fullmatch(row.get("verdict", "exact"), seen.verdict):
             faults.append(f"was expected to be {row.get('verdict', 'exact')}: {said}")
-    faults.append(wrong_stacks(seen))
+    faults.append(wrong_stacks(row, seen))
     faults = [fault for fault in faults if fault]
     return f"called {seen.verdict}: " + "; ".join(faults) if faults else None
