@@ -75,6 +75,8 @@ def test_stacks():
     stacks = Stacks.of(profile)
     assert stacks == Stacks(50, {"no rule": 30}, {"Builtins_CallApiCallback (in /node)": 7}, (5, 20), (55, 80))
     assert stacks.blocks == 87
+    later = counters | {"stop_complete": 90, "stop_no_rule": 41}
+    assert Stacks.of(profile).of_piece(counters, later).since == (30, 31)
     wrong = judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks))
     assert "the stacks of 7 blocks claim to be whole, and end where nothing starts: 7 of them in Builtins_Call" in wrong
     stacks.false = {}

@@ -38,6 +38,11 @@ def few_strays(row, blocks):
     return row.get("tolerance", 0.001) * max(blocks, 1)
 
 
+def stops(counters):
+    """(whole, all) of the stacks that were taken."""
+    return counters["stop_complete"], sum(value for name, value in counters.items() if name.startswith("stop_"))
+
+
 @dataclass
 class Stacks:
     """Where the stacks of a profile end, in blocks; and of all that were taken, those of the first second."""
@@ -45,16 +50,20 @@ class Stacks:
     early: dict  # by the reason that they give
     false: dict  # by the last frame: they claim to be whole, and end elsewhere
     first: tuple  # (whole, all) of the first second, in which tables are built
-    since: tuple  # and of later
+    since: tuple  # and of later; of what is attached to: of the watched piece of work, with all tables
 
     @classmethod
     def of(cls, profile):
-        block = profile["dhatd"]
-        counters = {counter["name"]: counter["value"] for counter in block["counters"]}
-        every = sum(value for name, value in counters.items() if name.startswith("stop_"))
-        whole = counters["stop_complete"]
+        counters = {counter["name"]: counter["value"] for counter in profile["dhatd"]["counters"]}
+        whole, every = stops(counters)
         first = counters.get("first_whole", 0), counters.get("first_stacks", 0)
         return cls(*count(profile), first, (whole - first[0], every - first[1]))
+
+    def of_piece(self, before, after):
+        """`since` is what was taken between two readings of the counters, when the tables are there."""
+        (whole, every), (whole_before, every_before) = stops(after), stops(before)
+        self.since = whole - whole_before, every - every_before
+        return self
 
     @property
     def blocks(self):
@@ -250,6 +259,7 @@ def watch(build, folder, row, program):
         if dhatd.is_refused:
             return Seen(reasons=dhatd.said().splitlines())
         program.work()
+        until(lambda: not dhatd.status()["tables_pending"], "the unwind tables")
         truth += found_places(dhatd.status())
         counter = Counter(folder, program.pid, truth)
         stack.callback(counter.stop)
@@ -270,6 +280,7 @@ def watch(build, folder, row, program):
             return counter_value(after, name) - counter_value(before, name)
         blocks = [s["totals"]["total_blocks"] for s in statuses]
         has_own = own[0] is not None
+        stacks = Stacks.of(profile).of_piece(*({c["name"]: c["value"] for c in s["counters"]} for s in statuses))
         strays = grown("unknown_frees", *statuses)
         # blocks from before the attach are freed once; a function that is missed gives some in each piece of work
         for _ in range(PIECES if row.get("attach") == "busy" else 0):
@@ -280,4 +291,4 @@ def watch(build, folder, row, program):
             strays = min(strays, grown("unknown_frees", *statuses[-2:]))
         return Seen(statuses[1]["verdict"]["word"], statuses[1]["verdict"]["reasons"], blocks[1] - blocks[0],
                     (calls[2] - calls[1], calls[3] - calls[0]), strays,
-                    lives[1] - lives[0] if has_own else None, own[1] - own[0] if has_own else None, Stacks.of(profile))
+                    lives[1] - lives[0] if has_own else None, own[1] - own[0] if has_own else None, stacks)
