@@ -294,6 +294,9 @@ static int say_partials(char **list, const struct verdict_facts *facts)
 		err = say(list, "exact for %s, which is not all of this process", facts->probed);
 	for (size_t i = 0; i < count && !err; i++)
 		err = say(list, "%s", facts->partials->list[i].text);
+	if (facts->is_listing && !err)
+		err = say(list, "blocks from before the attach are still being listed: live bytes "
+				"do not have all of them yet");
 	return err;
 }
 
@@ -396,7 +399,7 @@ int verdict_new(const uint64_t values[COUNTER_COUNT], const struct verdict_facts
 	err = say_losses(verdict->reasons, values, facts);
 	if (!err && verdict->reasons[0])
 		verdict->word = DHAT_INEXACT;
-	else if (!err && facts->partials && facts->partials->count)
+	else if (!err && (facts->is_listing || (facts->partials && facts->partials->count)))
 		verdict->word = DHAT_PARTIAL;
 	if (!err)
 		err = say_partials(verdict->reasons, facts);

@@ -6,7 +6,8 @@
  * of all calls of the probed allocators since the observation began. So:
  * - a lost event, a block or a stack that could not be kept makes it inexact (a *loss*);
  * - a stack that ends early does not: its bytes are right and at one place. It is a note;
- * - an allocator that was noticed and is not probed makes it partial (partial.h);
+ * - an allocator that was noticed and is not probed makes it partial (partial.h), and so does a
+ *   list of the blocks from before the attach that is still being made;
  * - blocks from before the attach do not: numbers are from the attach on. But when a program was
  *   watched from its start there are none, and a free of an unknown block shows a missed one.
  */
@@ -53,6 +54,7 @@ struct verdict_facts {
 	uint64_t unknown_bytes; /* heap_totals.unknown_free_bytes */
 	bool frees_keep_coming; /* of unknown blocks, too many for too long: doubt.h */
 	uint64_t first_ns; /* how long the beginning was: a second, or all there is; 0: not known */
+	bool is_listing;   /* blocks from before the attach: not all are known yet */
 	const struct partials *partials; /* NULL: none */
 	const char *probed; /* the allocators that are, for a partial one: "glibc 2.36" */
 };

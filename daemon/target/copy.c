@@ -82,6 +82,7 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 		.unknown_bytes = copy->totals.unknown_free_bytes,
 		.frees_keep_coming = target->doubt.frees.keep_coming,
 		.first_ns = target->figures.first_ns,
+		.is_listing = target->is_taking_inventory,
 		.partials = &target->findings.partials,
 		.probed = probed,
 	};
@@ -112,10 +113,6 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 	copy->reasons = take_ptr(verdict->reasons);
 	copy->notes = take_ptr(verdict->notes);
 	verdict_free(verdict);
-	if (target->is_taking_inventory && !error)
-		error = texts_add(&copy->notes,
-				  "blocks from before the attach are still being listed: "
-				  "live bytes do not have all of them yet");
 	for (size_t i = 0; target->findings.notes && target->findings.notes[i] && !error; i++)
 		error = texts_add(&copy->notes, target->findings.notes[i]);
 	return error;

@@ -45,6 +45,11 @@ def until(condition, what="the condition", deadline=DEADLINE):
         time.sleep(0.01)
 
 
+def until_listed(ctl):
+    """Blocks from before the attach are, and the word is that of the whole heap."""
+    until(lambda: "still being listed" not in ctl("stats").out, "the blocks from before the attach to be listed")
+
+
 class Process:
     """A started program. Its stdout and stderr go to files in the test's directory."""
 

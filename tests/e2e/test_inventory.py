@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from conftest import until
+from conftest import until, until_listed
 from served import Served
 
 BEFORE = "[allocated before attach]"
@@ -26,6 +26,7 @@ def test_live_bytes_are_what_the_process_holds(daemon, ctl, target, kind):
     program = target("inventory", kind)
     uordblks, hblkhd, sizes = held(program)
     dhatd = daemon("attach", "--pid", program.pid)
+    until_listed(ctl)
     totals = profile(ctl)["totals"]
     assert totals["live_blocks"] == len(sizes)
     assert totals["live_bytes"] == sum(sizes)
@@ -49,7 +50,7 @@ def test_millions_of_blocks_do_not_hold_up_an_attach(daemon, ctl, target):
     # stopped in the middle of it
     assert daemon("attach", "--pid", program.pid).stop() == 0
     daemon("attach", "--pid", program.pid)
-    until(lambda: "still being listed" not in ctl("stats").out, "the inventory to be added")
+    until_listed(ctl)
     totals = profile(ctl)["totals"]
     assert totals["live_blocks"] == 1500000
     assert totals["live_bytes"] == 1500000 * 24
@@ -110,7 +111,7 @@ def test_what_was_not_found_keeps_a_profile_from_being_exact(daemon, ctl, target
     program = target("inventory", "damaged")
     held(program)
     daemon("attach", "--pid", program.pid)
-    until(lambda: "still being listed" not in ctl("stats").out, "the inventory")
+    until_listed(ctl)
     found = profile(ctl)
     assert found["totals"]["live_blocks"] == 999  # the head behind the last one is damaged
     verdict = found["verdict"]
@@ -128,7 +129,7 @@ def test_a_list_that_runs_in_a_circle(daemon, ctl, target, kind):
     program = target("inventory", kind)
     _, _, sizes = held(program)
     dhatd = daemon("attach", "--pid", program.pid, "--max-memory", "64M")
-    until(lambda: "still being listed" not in ctl("stats").out, "the inventory")
+    until_listed(ctl)
     verdict = profile(ctl)["verdict"]
     assert verdict["word"] == "partial"
     assert any("runs in a circle, as after a double free" in reason for reason in verdict["reasons"])

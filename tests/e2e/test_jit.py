@@ -51,6 +51,7 @@ def test_names(how, target, daemon, ctl, maps):
     program = start(target, daemon, how, maps)
     program.say("go")
     program.expect("total_blocks")
+    until(lambda: "code made at run time" not in ctl("stats").out, "dhatd to see what was mapped just now")
     has_names(ctl("stats", "--json").json(), NAMES)
     assert re.search(r"^ +jitted_first +0x[0-9a-f]+, in no file$", ctl("stats").out, re.M)
     program.say("end")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TARGETS, until
+from conftest import TARGETS, until, until_listed
 
 BLOCKS, BLOCK_BYTES = 20000, 1000
 PROGRAM = f"""
@@ -109,7 +109,7 @@ def test_what_is_called_live_is_in_memory(daemon, ctl, target, name):
     figures = reports(process, 1)
     assert figures[1] < 0.8 * figures[0]
     daemon("attach", "--pid", process.pid, *(["--no-inventory"] if "no list" in name else []))
-    until(lambda: "still being listed" not in ctl("stats").out, "the list of blocks from before")
+    until_listed(ctl)
     for number in (2, 3):
         process.say("more")
         figures = reports(process, number)

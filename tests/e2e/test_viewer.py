@@ -4,7 +4,7 @@ import re
 import pytest
 
 from browser import Browser
-from conftest import BUILD, until
+from conftest import BUILD, until, until_listed
 from oracle import Profile
 from served import SESSION_BYTES, Served
 
@@ -80,7 +80,7 @@ def test_blocks_from_before_have_no_lifetimes(target, daemon, ctl, tmp_path):
     daemon("attach", "--pid", old.pid)
     old.say("go")
     old.expect("done")
-    until(lambda: "still being listed" not in ctl("stats").out, "the inventory to be added")
+    until_listed(ctl)
     ctl("snapshot", "-o", tmp_path / "old.json")
     before = [p for p in Profile(tmp_path / "old.json").points if not p["tbk"]]
     assert before and before[0]["ebk"] > 100

@@ -205,6 +205,24 @@ static void sampling_is_never_exact(void **state)
 			    "1 of 512 allocations was recorded: all figures are estimates");
 }
 
+/* An assertion on live bytes that passes for want of half of them would be worth nothing. */
+static void what_is_still_being_listed_makes_it_partial(void **state)
+{
+	struct verdict_facts facts = { .is_listing = true, .probed = "glibc 2.36" };
+	uint64_t values[COUNTER_COUNT] = { [DHAT_CTR_ALLOCS] = 7 };
+	struct verdict *verdict = verdict_of(values, &facts);
+
+	assert_int_equal(verdict->word, DHAT_PARTIAL);
+	assert_int_equal(length(verdict->reasons), 1);
+	assert_non_null(strstr(verdict->reasons[0], "still being listed"));
+	verdict_free(verdict);
+	values[DHAT_CTR_DROP_FREE] = 2;
+	verdict = verdict_of(values, &facts);
+	assert_int_equal(verdict->word, DHAT_INEXACT);
+	assert_int_equal(length(verdict->reasons), 2);
+	verdict_free(verdict);
+}
+
 /* What was probed is exact, and there is more: neither of the other two words is true then. */
 static void what_is_not_probed_makes_it_partial(void **state)
 {
@@ -331,6 +349,7 @@ int main(void)
 		cmocka_unit_test(incomplete_stacks_are_named_but_exact),
 		cmocka_unit_test(stacks_of_the_first_second),
 		cmocka_unit_test(sampling_is_never_exact),
+		cmocka_unit_test(what_is_still_being_listed_makes_it_partial),
 		cmocka_unit_test(what_is_not_probed_makes_it_partial),
 		cmocka_unit_test(everything_at_once_fits),
 		cmocka_unit_test(fills_what_the_collector_knows),
