@@ -56,23 +56,50 @@ int kernel_words_of_timers(const char *text, struct kernel_words *words)
 	return take_lines(text, "signal:", "/", "a timer", words);
 }
 
+/* "    0: 0x7f3ab4000000/65536" (io_uring/fdinfo.c, UserBufs): address and bytes */
+int kernel_words_of_uring(const char *text, struct kernel_words *words)
+{
+	int r = 0;
+
+	for (const char *line = text; line && r == 0; line = strchr(line, '\n')) {
+		unsigned number, bytes;
+		uint64_t value;
+
+		line += *line == '\n';
+		if (sscanf(line, " %u: 0x%" SCNx64 "/%u", &number, &value, &bytes) == 3)
+			r = kernel_words_add(words, value, "buffers of an io_uring");
+	}
+	return r;
+}
+
+static const struct {
+	const char *link;
+	int (*take)(const char *text, struct kernel_words *words);
+} keepers[] = {
+	{ "anon_inode:[eventpoll]", kernel_words_of_epoll },
+	{ "anon_inode:[io_uring]", kernel_words_of_uring },
+};
+
 struct taking {
 	pid_t pid;
 	struct kernel_words *words;
 };
 
-static int take_epoll(void *taking_, const char *number, const char *link)
+static int take_file(void *taking_, const char *number, const char *link)
 {
 	const struct taking *taking = taking_;
 	_cleanup_free_ char *text = NULL;
 	char path[64];
 
-	if (strcmp(link, "anon_inode:[eventpoll]") != 0)
-		return 0;
-	snprintf(path, sizeof(path), "fdinfo/%.20s", number);
-	return proc_read(taking->pid, path, &text, NULL)
-		       ? 0
-		       : kernel_words_of_epoll(text, taking->words);
+	for (size_t i = 0; i < ARRAY_SIZE(keepers); i++) {
+		if (strcmp(link, keepers[i].link) != 0)
+			continue;
+		snprintf(path, sizeof(path), "fdinfo/%.20s", number);
+		return proc_read(taking->pid, path, &text, NULL)
+			       ? 0
+			       : keepers[i].take(text, taking->words);
+	}
+	return 0;
 }
 
 int kernel_words_read(pid_t pid, struct kernel_words *ret)
@@ -80,7 +107,7 @@ int kernel_words_read(pid_t pid, struct kernel_words *ret)
 	_cleanup_free_ char *text = NULL;
 	struct kernel_words words = { 0 };
 	struct taking taking = { pid, &words };
-	int r = open_files_visit(pid, take_epoll, &taking);
+	int r = open_files_visit(pid, take_file, &taking);
 
 	if (r == 0 && proc_read(pid, "timers", &text, NULL) == 0)
 		r = kernel_words_of_timers(text, &words);

@@ -16,7 +16,8 @@ struct kernel_words {
 	size_t count, room;
 };
 
-/* epoll's data (proc(5), fdinfo) and the values of timers (/proc/PID/timers). What cannot be read
+/* epoll's data and buffers that an io_uring was told of (proc(5), fdinfo), and the values of timers
+ * (/proc/PID/timers). (What stands in an io_uring's queues is memory.) What cannot be read
  * is left out: -EACCES, -ESRCH, -ENOMEM. */
 int kernel_words_read(pid_t pid, struct kernel_words *ret);
 void kernel_words_deinit(struct kernel_words *words);
@@ -25,3 +26,4 @@ int kernel_words_add(struct kernel_words *words, uint64_t value, const char *nam
 /* Pure: the lines of one file. */
 int kernel_words_of_epoll(const char *text, struct kernel_words *words);
 int kernel_words_of_timers(const char *text, struct kernel_words *words);
+int kernel_words_of_uring(const char *text, struct kernel_words *words);

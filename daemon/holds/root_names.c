@@ -227,6 +227,10 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 	case REACH_SHARED:
 		area = layout_find(&naming->scan->layout, root->addr);
 		path = area ? naming->scan->maps.entries[area->mapping].path : "";
+		if (!strcmp(path, "anon_inode:[io_uring]")) {
+			snprintf(ret, NAME_CHARS, "the queues of an io_uring");
+			return;
+		}
 		snprintf(ret, NAME_CHARS, "shared memory%s%.400s", *path ? " " : "", path);
 		return;
 	case REACH_MAPPING:

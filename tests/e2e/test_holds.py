@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BUILD, TARGETS, until
+from test_allocators import MIMALLOC, TCMALLOC
 from test_tokio import Service
 
 COUNT = 1000
@@ -129,6 +130,33 @@ def test_each_kind(holders, ctl, tmp_path):
     assert rows.get("lost_later", {"lost_blocks": 0})["lost_blocks"] == 0
 
 
+ALLOCATORS = {
+    "tcmalloc": ("holders", TCMALLOC),
+    "mimalloc": ("holders", MIMALLOC),
+    "musl": ("allocators/holders-musl", None),
+}
+
+
+@pytest.mark.parametrize("name", ALLOCATORS)
+def test_other_allocators(daemon, ctl, target, name):
+    """Their own tables and free lists hold nothing that is lost, and lose nothing that is held."""
+    path, library = ALLOCATORS[name]
+    program = target(TARGETS / path, env={"LD_PRELOAD": str(library)} if library else None)
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    program.say("make")
+    program.expect("made")
+    whole, rows = holds_of(ctl)
+    assert not whole["refusals"]
+    for kind, row in rows.items():
+        if kind.startswith("held"):
+            assert row["lost_blocks"] == row["unseen_blocks"] == 0, (kind, row)
+        elif kind.startswith("lost"):
+            assert row["live_blocks"] == LOST[kind]
+            # of a list one word that is left over holds all that is behind it
+            assert kind == "lost_list" or row["lost_blocks"] >= 0.95 * row["live_blocks"], (kind, row)
+
+
 def test_owners(daemon, ctl, target):
     """C++: types by their vtables, cycles as loops with what ends them, where pointers stand."""
     program = target("owners")
@@ -217,7 +245,7 @@ def test_glib_and_python(daemon, ctl, target):
     assert len(cycles) == 1 and "GWeakRef" in cycles[0]["cure"], told["cycles"]
 
 
-TOKIO = [("system", "current"), ("v0", "multi"), ("rjem", "multi"), ("rjem", "current")]
+TOKIO = [("system", "current"), ("v0", "multi"), ("rjem", "multi")]
 
 
 @pytest.mark.parametrize("program, runtime", TOKIO)

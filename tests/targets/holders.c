@@ -174,7 +174,7 @@ static void *wait_in_thread(void *unused)
 	__atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
 	for (;;)
 		pause();
-	return on_stack[0];
+	return on_stack[0] ? unused : NULL;
 }
 
 /* A thread that has a block in a register only: in a call of the kernel for ever, or never in one.
@@ -192,7 +192,7 @@ static void *wait_with_register(void *unused)
 			 :
 			 : "r"(block), "r"(&started)
 			 : "r12", "rax", "rcx", "r11", "memory");
-	return NULL;
+	return unused;
 }
 
 static void *run_with_register(void *unused)
@@ -207,7 +207,7 @@ static void *run_with_register(void *unused)
 			 : "+r"(block)
 			 : "r"(&started)
 			 : "r13", "memory");
-	return NULL;
+	return unused;
 }
 
 static void begin_thread(void *(*run)(void *))

@@ -249,7 +249,7 @@ static void a_service_has_none(void **state)
 /* ---- the kernel's words ------------------------------------------------------------------------
  */
 
-static void words_of_epoll_and_timers(void **state)
+static void words_of_epoll_timers_and_rings(void **state)
 {
 	static const char epoll[] =
 		"pos:\t0\nflags:\t02\nmnt_id:\t15\nino:\t1057\n"
@@ -259,6 +259,10 @@ static void words_of_epoll_and_timers(void **state)
 	static const char timers[] =
 		"ID: 0\nsignal: 34/00007f3ab4000b70\nnotify: signal/pid.1\nClockID: 1\n"
 		"ID: 1\nsignal: 10/000000000000002a\nnotify: none/pid.1\nClockID: 0\n";
+	static const char uring[] = "SqThreadCpu:\t-1\nSQEs:\t1\n"
+				    "    0: opcode:NOP, fd:0, addr:0xabcdef, user_data:4886718345\n"
+				    "UserFiles:\t0\nUserBufs:\t2\n    0: 0x7f3ab4010000/65536\n"
+				    "    1: 0x7f3ab4020000/4096\nPollList:\n";
 	struct kernel_words words = { 0 };
 
 	assert_int_equal(kernel_words_of_epoll(epoll, &words), 0);
@@ -269,8 +273,12 @@ static void words_of_epoll_and_timers(void **state)
 	assert_int_equal(words.count, 4);
 	assert_int_equal(words.list[2].value, 0x7f3ab4000b70);
 	assert_string_equal(words.list[2].name, "a timer");
+	assert_int_equal(kernel_words_of_uring(uring, &words), 0);
+	assert_int_equal(words.count, 6);
+	assert_int_equal(words.list[5].value, 0x7f3ab4020000);
+	assert_string_equal(words.list[5].name, "buffers of an io_uring");
 	assert_int_equal(kernel_words_of_epoll("", &words), 0);
-	assert_int_equal(words.count, 4);
+	assert_int_equal(words.count, 6);
 	kernel_words_deinit(&words);
 }
 
@@ -283,7 +291,7 @@ int main(void)
 		cmocka_unit_test(new_memory_is_noticed_but_that_of_young_blocks),
 		cmocka_unit_test(hazards_have_a_sentence_each),
 		cmocka_unit_test(a_service_has_none),
-		cmocka_unit_test(words_of_epoll_and_timers),
+		cmocka_unit_test(words_of_epoll_timers_and_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
