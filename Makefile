@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -296,10 +296,16 @@ stacks:	## the share of complete stacks, per program
 	$(again) -j$$(nproc) test-programs
 	$(Q)$(PYTHON) tests/e2e/stacks.py -O $(O)
 
-bench:	## what a malloc+free pair costs under dhatd, and under others; drops; frames
-	$(Q)tests/deps build bench
+bench:	## what watching costs: by pattern, depth, allocator and service, beside other tools; $(O)/bench.json, bench.svg
+	$(Q)tests/deps build targets bench
+	$(again) -j$$(nproc) all $(bench_bin) $(targets) $(O)/tests/targets/tokio
+	$(Q)$(PYTHON) tests/bench/run.py -O $(O) --json $(O)/bench.json --svg $(O)/bench.svg $(BENCH)
+
+bench-check:	## are its ratios worse than those of a baseline? BASELINE=file; one that is not there is written
+	$(Q)tests/deps build targets bench
 	$(again) -j$$(nproc) all $(bench_bin) $(targets)
-	$(Q)$(PYTHON) tests/bench/run.py -O $(O) $(BENCH)
+	$(Q)$(PYTHON) tests/bench/run.py -O $(O) --rounds 5 --ms 200 --check $(or $(BASELINE),tests/bench/baseline.json) \
+		$(or $(BENCH),pairs frames kinds)
 
 demo:	## a leaking service under load, attached to while it runs: from nothing to leak.json
 	$(Q)tests/deps build
@@ -396,7 +402,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages check bench fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

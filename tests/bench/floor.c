@@ -1,9 +1,10 @@
-/* floor: places the probes that dhatd would place on malloc and free, with programs that do
- * nothing.
+/* floor: places the probes that dhatd would place on malloc, calloc, realloc and free, at their
+ * entries and returns, with programs that do nothing.
  *
- * floor PID LINK empty|stack: LINK is session, multi or perf. Says "attached" on stdout and keeps
- * the probes until its stdin ends. stack: bpf_get_stack at malloc; at the end prints the frames of
- * a stack.
+ * floor PID LINK empty|stack [LIBRARY]: LINK is session, multi or perf; LIBRARY is a part of the
+ * path of the allocator's file, /libc.so.6 if none is told. Says "attached" on stdout and keeps the
+ * probes until its stdin ends. stack: bpf_get_stack at each allocation; at the end prints the
+ * frames of a stack.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +20,15 @@
 #include "proto/base/cleanup.h"
 #include "tests/bench/floor.skel.h"
 
+#define MAX_PLACES 8
+
 struct places {
-	struct uprobe_site malloc, free;
-	char path[64]; /* libc by way of the target's mapping */
+	struct uprobe_site gives[MAX_PLACES], takes[MAX_PLACES];
+	size_t give_count, take_count;
+	char path[64]; /* the library by way of the target's mapping */
 };
 
-static int find_libc(int pid, char *path, size_t size)
+static int find_library(int pid, const char *name, char *path, size_t size)
 {
 	struct procmaps maps = { 0 };
 	int error = procmaps_read(pid, &maps);
@@ -35,7 +39,7 @@ static int find_libc(int pid, char *path, size_t size)
 	for (size_t i = 0; i < maps.count && error; i++) {
 		const struct procmaps_entry *entry = &maps.entries[i];
 
-		if (!entry->is_executable || !strstr(entry->path, "/libc.so.6"))
+		if (!entry->is_executable || !strstr(entry->path, name))
 			continue;
 		snprintf(path, size, "/proc/%d/map_files/%lx-%lx", pid, entry->start, entry->end);
 		error = 0;
@@ -45,9 +49,9 @@ static int find_libc(int pid, char *path, size_t size)
 }
 
 /* As dhatd chooses them. */
-static int find_sites(struct places *ret, struct dhat_error *err)
+static int find_sites(const char *library, struct places *ret, struct dhat_error *err)
 {
-	static const char *const names[] = { "malloc", "free", NULL };
+	static const char *const names[] = { "malloc", "calloc", "realloc", "free", NULL };
 	_cleanup_close_ int fd = open(ret->path, O_RDONLY | O_CLOEXEC);
 	struct allocator_site *sites = NULL;
 	struct object *object = NULL;
@@ -59,13 +63,19 @@ static int find_sites(struct places *ret, struct dhat_error *err)
 	error = object_describe(fd, names, NULL, &object, err);
 	if (error)
 		return error;
-	error = allocators_find(object, "libc.so.6", true, false, &sites, &count);
+	error = allocators_find(object, library, true, false, &sites, &count);
 	for (size_t i = 0; i < count && error == 0; i++) {
-		bool is_malloc = sites[i].function.role == DHAT_ROLE_MALLOC;
-		struct uprobe_site *site = is_malloc ? &ret->malloc : &ret->free;
+		bool takes = sites[i].function.role == DHAT_ROLE_FREE;
+		struct uprobe_site site = { .file_offset = sites[i].place_file_offset,
+					    .wants_return = !takes };
 
-		*site = (struct uprobe_site){ .file_offset = sites[i].place_file_offset,
-					      .wants_return = is_malloc };
+		if (sites[i].is_refused || ret->give_count == MAX_PLACES ||
+		    ret->take_count == MAX_PLACES)
+			continue;
+		if (takes)
+			ret->takes[ret->take_count++] = site;
+		else
+			ret->gives[ret->give_count++] = site;
 		fprintf(stderr, "floor: %s+%#lx: %s\n", sites[i].function.name,
 			sites[i].place.offset, sites[i].place.instruction);
 	}
@@ -82,18 +92,21 @@ int main(int argc, char **argv)
 	struct bpf_program *program;
 	struct floor_bpf *bpf;
 	enum uprobe_kind kind;
+	const char *library;
 	bool with_stack;
 	int pid, error;
 
-	if (argc != 4 || uprobe_kind_of_name(argv[2]) == UPROBE_KINDS) {
-		fprintf(stderr, "usage: floor PID session|multi|perf empty|stack\n");
+	if (argc < 4 || argc > 5 || uprobe_kind_of_name(argv[2]) == UPROBE_KINDS) {
+		fprintf(stderr, "usage: floor PID session|multi|perf empty|stack [LIBRARY]\n");
 		return 2;
 	}
 	pid = atoi(argv[1]);
 	kind = uprobe_kind_of_name(argv[2]);
 	with_stack = strcmp(argv[3], "stack") == 0;
-	if (find_libc(pid, sites.path, sizeof(sites.path)) || find_sites(&sites, &err)) {
-		fprintf(stderr, "floor: no libc in %d %s\n", pid, err.message);
+	library = argc > 4 ? argv[4] : "/libc.so.6";
+	if (find_library(pid, library, sites.path, sizeof(sites.path)) ||
+	    find_sites(library, &sites, &err)) {
+		fprintf(stderr, "floor: no %s in %d %s\n", library, pid, err.message);
 		return 1;
 	}
 	bpf = floor_bpf__open();
@@ -102,23 +115,27 @@ int main(int argc, char **argv)
 	bpf->rodata->is_session = kind == UPROBE_SESSION;
 	bpf_object__for_each_program(program, bpf->obj)
 		bpf_program__set_expected_attach_type(program, uprobe_attach_type(kind));
+	if (kind == UPROBE_SESSION)
+		bpf_program__set_expected_attach_type(bpf->progs.floor_free,
+						      uprobe_attach_type(UPROBE_MULTI));
 	error = floor_bpf__load(bpf);
 	if (error == 0) {
 		struct bpf_program *at_malloc =
 			with_stack ? bpf->progs.stack_entry : bpf->progs.floor_entry;
-		struct uprobe_programs malloc_programs = {
-			bpf_program__fd(at_malloc), bpf_program__fd(bpf->progs.floor_return)
-		};
-		struct uprobe_programs free_programs = { bpf_program__fd(bpf->progs.floor_free),
-							 malloc_programs.on_return };
+		struct uprobe_programs malloc_programs = { bpf_program__fd(at_malloc),
+							   bpf_program__fd(bpf->progs.floor_return),
+							   0 };
+		int at_free = bpf_program__fd(bpf->progs.floor_free);
+		struct uprobe_programs free_programs = { at_free, malloc_programs.on_return,
+							 kind == UPROBE_SESSION ? at_free : 0 };
 
 		error = holder_new(&holder);
 		if (error == 0)
-			error = uprobe_attach(kind, &malloc_programs, pid, sites.path,
-					      &sites.malloc, 1, holder, &err);
+			error = uprobe_attach(kind, &malloc_programs, pid, sites.path, sites.gives,
+					      sites.give_count, holder, &err);
 		if (error == 0)
-			error = uprobe_attach(kind, &free_programs, pid, sites.path, &sites.free, 1,
-					      holder, &err);
+			error = uprobe_attach(kind, &free_programs, pid, sites.path, sites.takes,
+					      sites.take_count, holder, &err);
 	}
 	if (error) {
 		fprintf(stderr, "floor: %s (%s)\n", err.message, strerror(-error));

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 """make bench: what watching a malloc+free pair costs, side by side, in one run, on the same target.
 
-tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [pairs] [frames] [attach] [drops] [looks]
-                     [scale] [holds] [files]
+tests/bench/run.py [-O DIR] [--rounds N] [--ms N] [--seconds N] [--json FILE] [--svg FILE] [--check FILE] [PART...]
 pairs   one depth: unprobed, the floor (our probes, empty programs), dhatd, and other tools
 frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwinding in process
+shapes  1 to 8 threads; frees by another thread; 10^3 to 10^7 live blocks; 10^2 to 10^5 stacks; realloc churn
+kinds   the pair with each allocator, beside its own floor, and beside the profilers of jemalloc and tcmalloc
+services  redis, nginx, sqlite3, a Tokio service: requests a second, p50 and p99, without and with dhatd, in turns
+collector  what an event and a live block cost dhatd
 attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
 looks   what each look of `dhatctl top` at a process with 10,000 stacks costs dhatd
@@ -16,6 +19,7 @@ files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of e
 
 Figures are medians over rounds; within a round every tool has its turn on the same process, so that a
 busy moment of the machine does not fall on one of them alone. A ratio means more than a figure.
+--check compares the ratios of what was run with those of a baseline: make bench-check.
 """
 import argparse
 import contextlib
@@ -33,6 +37,11 @@ import threading
 import time
 from pathlib import Path
 
+import report
+import services
+import shapes
+from target import Pairs
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BPFTRACE = """
 uprobe:LIBC:malloc { @size[tid] = arg0; }
@@ -45,32 +54,6 @@ DEADLINE = 60
 
 def say(*words):
     print(*words, flush=True)
-
-
-class Pairs:
-    """The target. It measures itself."""
-
-    def __init__(self, build, frames, threads=1):
-        self.argv = [str(build / "tests/targets/pairs"), str(frames), str(threads)]
-        self.proc = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.pid = self.proc.pid
-        assert self.proc.stdout.readline() == "ready\n"
-
-    def begin(self, ms):
-        self.proc.stdin.write(f"run {ms}\n")
-        self.proc.stdin.flush()
-
-    def result(self):
-        pairs, ns = self.proc.stdout.readline().split()
-        return int(pairs), float(ns)
-
-    def measure(self, ms):
-        self.begin(ms)
-        return self.result()
-
-    def close(self):
-        self.proc.stdin.close()
-        self.proc.wait(DEADLINE)
 
 
 def resident(pid):
@@ -100,6 +83,11 @@ class Bench:
     def __init__(self, args, tmp):
         self.args, self.tmp, self.build = args, tmp, (ROOT / args.build).resolve()
         self.socket = tmp / "socket"
+        self.rows = []
+
+    def note(self, part, case, values, unit="ns", base=None):
+        """Figures of one case by tool, for the picture and the baseline. base: the tool that ratios are to."""
+        self.rows += report.rows(part, case, values, unit, base)
 
     @contextlib.contextmanager
     def nothing(self, target):
@@ -107,7 +95,8 @@ class Bench:
 
     @contextlib.contextmanager
     def floor(self, target, what="empty"):
-        proc = subprocess.Popen([self.build / "tests/bench/floor", str(target.pid), self.args.link, what],
+        proc = subprocess.Popen([self.build / "tests/bench/floor", str(target.pid), self.args.link, what,
+                                 getattr(target, "library", "/libc.so.6")],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                 stderr=subprocess.DEVNULL)
         if proc.stdout.readline() != "attached\n":
@@ -165,7 +154,7 @@ class Bench:
             yield {}
         finally:
             proc.send_signal(2)
-            proc.wait(DEADLINE)
+            proc.wait(5 * DEADLINE)  # killed, it would leave its breakpoints
 
     def under(self, *command):
         """A tool that has to start its target."""
@@ -185,16 +174,60 @@ class Bench:
             old.unlink()
         return self.under("heaptrack", "-o", str(self.tmp / "heaptrack"))()
 
+    def heaptrack_attached(self):
+        """In a process of its own, which may die of it when it is let go (heaptrack's own words)."""
+        target = Pairs(self.build, self.frames)
+        before = target.measure(20)[1]
+        with open(self.tmp / "heaptrack.log", "w") as out:
+            proc = subprocess.Popen(["heaptrack", "-o", self.tmp / "heaptrack", "--pid", str(target.pid)], stdout=out,
+                                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        try:
+            end = time.monotonic() + DEADLINE
+            while target.measure(20)[1] < 5 * before:
+                if time.monotonic() > end:
+                    sys.exit(f"bench: heaptrack --pid: {Path(self.tmp / 'heaptrack.log').read_text()}")
+            return target.measure(self.args.ms)
+        finally:
+            target.proc.kill()
+            target.proc.wait()
+            proc.wait(DEADLINE)
+
     def valgrind(self):
         return self.under("valgrind", "--tool=dhat", f"--dhat-out-file={self.tmp}/dhat.out")()
 
-    def rounds(self, frames, attached, started):
-        """{tool: [ns, …]} and what the tools said at last."""
-        self.frames = frames
+    def massif(self):
+        return self.under("valgrind", "--tool=massif", f"--massif-out-file={self.tmp}/massif.out")()
+
+    def collector(self):
+        """Events a second that one core can take, and bytes that a live block needs, all slack included."""
+        out = subprocess.run([self.build / "tests/bench/heap_bench"], check=True, capture_output=True, text=True).stdout
+        rows = []
+        say("collector: at least 5 million events a second at 10^6 live blocks are wanted, at most 40 bytes a block at 10^7")
+        for line in out.splitlines():
+            fields = line.split()
+            if not fields or not fields[0].isdigit():
+                continue
+            blocks, stacks, ns, size = int(fields[0]), int(fields[1]), float(fields[4]), float(fields[7])
+            rows.append({"blocks": blocks, "stacks": stacks, "ns": ns, "bytes": size})
+            self.note("collector", f"{blocks:,} blocks, {stacks:,} stacks", {"event": [ns]})
+            say(f"  {blocks:>11,} live blocks of {stacks:>7,} stacks: {1e3 / ns:5.1f} million events a second; "
+                f"{size:.1f} bytes a block")
+        return rows
+
+    def shapes(self):
+        return shapes.run(self)
+
+    def kinds(self):
+        return shapes.run_kinds(self)
+
+    def services(self):
+        return services.run(self)
+
+    def rounds(self, target, attached, started, rounds=None):
+        """{tool: [ns, …]} and what the tools said at last. Ends the target."""
         times, abouts = {}, {}
-        target = Pairs(self.build, frames)
         target.measure(self.args.ms)  # warm
-        for _ in range(self.args.rounds):
+        for _ in range(rounds or self.args.rounds):
             for name, tool in attached.items():
                 with tool(target) as about:
                     target.measure(20)  # the first events find caches cold and stacks new
@@ -203,20 +236,25 @@ class Bench:
             for name, measure in started.items():
                 times.setdefault(name, []).append(measure()[1])
         target.close()
-        return {name: statistics.median(t) for name, t in times.items()}, abouts
+        return times, abouts
 
     def pairs(self):
         tools = {"unprobed": self.nothing, "floor: our probes, empty programs": self.floor,
                  "dhatd": self.dhatd,
                  "dhatd --sites=entry": self.at_return, "bpftrace malloc/free script": self.bpftrace}
-        started = {"valgrind --tool=dhat": self.valgrind, "heaptrack": self.heaptrack}
-        ns, abouts = self.rounds(10, tools, started)
+        started = {"valgrind --tool=dhat": self.valgrind, "valgrind --tool=massif": self.massif,
+                   "heaptrack": self.heaptrack, "heaptrack --pid": self.heaptrack_attached}
+        self.frames = 10
+        times, abouts = self.rounds(Pairs(self.build, 10), tools, started)
+        self.note("hot pair", "10 frames", times, base="floor: our probes, empty programs")
+        ns = {name: statistics.median(t) for name, t in times.items()}
         floor, script, ours = ns["floor: our probes, empty programs"], \
             ns["bpftrace malloc/free script"], ns["dhatd"]
         say(f"malloc+free pair, 10 frames, one thread, {self.args.link} links "
             f"(median of {self.args.rounds} rounds of {self.args.ms} ms)")
         for name, value in ns.items():
-            say(f"  {name:<36} {value:10,.0f} ns   {value / floor:6.2f} x floor")
+            say(f"  {name:<36} {value:10,.0f} ns   {value / floor:6.2f} x floor   ({min(times[name]):,.0f} to "
+                f"{max(times[name]):,.0f} ns)")
         say(f"  dhatd is {ours / floor:.2f} x the floor (at most 1 is wanted) and {ours / script:.2f} x the "
             f"bpftrace script (at most 0.10)")
         return {"ns": ns, "status": abouts["dhatd"]}
@@ -232,7 +270,10 @@ class Bench:
             tools = {"floor": self.floor, "dhatd": self.dhatd}
             for stacks in ("none", "tables", "kernel"):
                 tools[stacks] = functools.partial(self.at_return, stacks=stacks)
-            ns, _ = self.rounds(frames, tools, {"heaptrack": self.heaptrack})
+            self.frames = frames
+            times, _ = self.rounds(Pairs(self.build, frames), tools, {"heaptrack": self.heaptrack})
+            self.note("depth", f"{frames} frames", {n: times[n] for n in ("floor", "dhatd", "heaptrack")}, base="floor")
+            ns = {name: statistics.median(t) for name, t in times.items()}
             rows[frames] = ns
             walk = {k: f"{ns[k]:,.0f} ({ns[k] - ns['none']:,.0f})" for k in ("tables", "kernel")}
             share = f"{ns['dhatd']:,.0f} ({ns['dhatd'] / ns['floor']:.2f}x)"
@@ -442,22 +483,37 @@ def main():
     parser.add_argument("--seconds", type=int, default=30, help="of the drop test")
     parser.add_argument("--link", default="", choices=["", "session", "multi", "perf"])
     parser.add_argument("--json", help="write all figures there, too")
-    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "attach", "drops", "looks", "scale", "holds"])
+    parser.add_argument("--svg", help="draw a picture there")
+    parser.add_argument("--check", metavar="BASELINE", help="compare the ratios; a new file is written if there is none")
+    parser.add_argument("--tolerance", type=float, default=0.15, help="of --check: by how much a ratio may be worse")
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "shapes", "kinds", "services", "attach", "drops",
+                                                     "collector", "looks", "scale", "holds"])
     args = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root (BPF and uprobes); run: sudo make bench")
+    say(f"{report.machine()}; {report.versions()}")
     say(f"{platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f} before the run"
         + (": BUSY, these figures will not do" if os.getloadavg()[0] > 0.7 else ""))
-    results = {"kernel": platform.release(), "load": os.getloadavg()}
+    results = {"kernel": platform.release(), "load": os.getloadavg(), "machine": report.machine(),
+               "versions": report.versions()}
     with tempfile.TemporaryDirectory() as tmp:
         bench = Bench(args, Path(tmp))
         args.link = args.link or best_link(bench)
         for part in args.parts:
             run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
-                   "drops": bench.drops, "looks": bench.looks, "scale": bench.scale, "holds": bench.holds, "files": bench.files}[part]
+                   "shapes": bench.shapes, "kinds": bench.kinds, "services": bench.services,
+                   "collector": bench.collector,
+                   "drops": bench.drops, "looks": bench.looks, "scale": bench.scale,
+                   "holds": bench.holds, "files": bench.files}[part]
             results[part] = run()
+    results["rows"] = bench.rows
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
+    if args.svg:
+        Path(args.svg).write_text(report.picture(results))
+    if args.check:
+        return report.check(bench.rows, Path(args.check), args.tolerance)
+    return 0
 
 
 def best_link(bench):
@@ -475,4 +531,4 @@ def best_link(bench):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
