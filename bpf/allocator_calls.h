@@ -16,6 +16,40 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
+/* How many calls are active in threads whose number ends so. Where none is, as nearly always, what a
+ * thread has in its storage need not be looked up, which costs more. A thread that ends in a call is
+ * counted for good: others look up in vain then. */
+#define ENTRANTS 1024
+struct {
+	__u32 count;
+	__u32 pad[15]; /* a cache line each */
+} entrants[ENTRANTS] = {};
+
+static __always_inline __u32 entrants_number(void)
+{
+	return (__u32)bpf_get_current_pid_tgid() & (ENTRANTS - 1);
+}
+
+static __always_inline int may_be_inside_a_call(void)
+{
+	return *(volatile __u32 *)&entrants[entrants_number()].count != 0;
+}
+
+/* A thread's number is another one after an exec; what was counted is taken back where it was. */
+static __always_inline void begin_call(struct call *call)
+{
+	call->entrants = entrants_number();
+	__sync_fetch_and_add(&entrants[call->entrants & (ENTRANTS - 1)].count, 1);
+	call->is_active = 1;
+}
+
+static __always_inline void end_call(struct call *call)
+{
+	if (call->is_active)
+		__sync_fetch_and_add(&entrants[call->entrants & (ENTRANTS - 1)].count, -1);
+	call->is_active = 0;
+}
+
 static __always_inline int is_resizing(__u8 role)
 {
 	return role == DHAT_ROLE_REALLOC || role == DHAT_ROLE_REALLOCARRAY ||
@@ -106,7 +140,7 @@ static __always_inline void give_up(struct call *call)
 {
 	if (!call->is_by_result)
 		count(DHAT_CTR_ABANDONED);
-	call->is_active = 0;
+	end_call(call);
 }
 
 /* count * size, or what no allocator has: a product that wraps to 0 must not look like a free. */
@@ -151,11 +185,15 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 			count(DHAT_CTR_ARENA_RESETS);
 		return 0;
 	}
+	if (is_plain_free && !may_be_inside_a_call()) {
+		send_free(arg0, cookie, free_flags(arg0));
+		return 0;
+	}
 	/* a thread that has never been inside of a call has nothing to remember for a free */
 	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL,
 				    is_plain_free ? 0 : BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call && is_plain_free) {
-		send_free(arg0, cookie, wake_flags(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA)));
+		send_free(arg0, cookie, free_flags(arg0));
 		return 0;
 	}
 	if (!call) {
@@ -176,7 +214,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		return 0;
 	}
 	if (role == DHAT_ROLE_FREE) {
-		send_free(arg0, cookie, free_flags(call));
+		send_free(arg0, cookie, free_flags(arg0));
 		if (!cookie.parts.is_nesting)
 			return 0;
 	}
@@ -238,7 +276,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	call->sp = sp;
 	if (call->is_by_exit)
 		bpf_probe_read_user(&call->return_pc, sizeof(call->return_pc), (void *)sp);
-	call->is_active = 1;
+	begin_call(call);
 	if (is_resizing(role) && call->old_addr)
 		send_realloc_begin(call->old_addr, cookie);
 	return 1;
@@ -275,13 +313,13 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	}
 	if (sp - 8 != call->sp) /* an inner call's return */
 		return 0;
-	call->is_active = 0;
+	end_call(call);
 	if (call->role == DHAT_ROLE_FREE)
 		return 0;
 	if (call->role == DHAT_ROLE_MUNMAP) { /* one that fails changes nothing: ENOMEM, EINVAL */
 		if (result == 0)
 			send_unmap(call->old_addr, call->old_bytes, call->begun_ns,
-				   free_flags(call));
+				   free_flags(call->old_addr));
 		return 0;
 	}
 	if (call->role == DHAT_ROLE_POSIX_MEMALIGN || call->role == DHAT_ROLE_DUPENV ||
@@ -331,9 +369,12 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
  * only a call that waits for one is ended by it. */
 static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
-	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	struct call *call;
 	__u64 pc, result = regs_result(regs), argument = regs_first_argument(regs);
 
+	if (!may_be_inside_a_call())
+		return 0;
+	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	if (!call || !call->is_active || !call->is_by_exit || call->sp != regs_sp(regs))
 		return 0;
 	/* each load by itself: see regs_numbered() */
@@ -384,7 +425,9 @@ static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 
 	if (cookie.parts.role != DHAT_RESULT_ALWAYS && !regs_hold(regs, cookie.parts.role - 1))
 		return 0; /* it goes the other way */
-	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
+	call = may_be_inside_a_call()
+		       ? bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0)
+		       : NULL;
 	if (call && call->is_active) {
 		has_begun = call->is_by_result && call->sp == at && call->site == cookie.parts.site;
 		if (!has_begun && is_inside(call, at, cookie.parts.site)) {
@@ -393,7 +436,7 @@ static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 		}
 		if (!has_begun)
 			give_up(call);
-		call->is_active = 0;
+		end_call(call);
 	}
 	if (cookie.parts.arg_reg[0] == DHAT_RESULT_NONE) {
 		if (has_begun)

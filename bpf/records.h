@@ -18,8 +18,8 @@ struct call {	  /* an allocator call on its way, of one thread */
 	__u8 is_by_exit;
 	__u8 is_by_result : 1;
 	__u8 has_header : 1; /* see struct dhat_cookie */
-	__u8 frees;	     /* since this thread asked how full the ring is */
 	__u16 site;	     /* the function */
+	__u16 entrants;	     /* where it is counted while it is active */
 };
 
 static __always_inline __u64 wake_flags(__u64 used)
@@ -95,13 +95,12 @@ static __always_inline void send_alloc(const struct call *call, __u64 addr, __u6
 	count(DHAT_CTR_ALLOCS);
 }
 
-/* Frees wake the daemon as well, but asking costs: each thread asks once in so many. */
+/* Frees wake the daemon as well, but asking costs: one in so many asks, by its address. */
 #define FREES_TO_ASK 16
-static __always_inline __u64 free_flags(struct call *call)
+static __always_inline __u64 free_flags(__u64 addr)
 {
-	if (++call->frees < FREES_TO_ASK)
+	if (addr * 0x9e3779b97f4a7c15ULL >> 32 & (FREES_TO_ASK - 1)) /* 2^64 / golden ratio */
 		return BPF_RB_NO_WAKEUP;
-	call->frees = 0;
 	return wake_flags(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA));
 }
 
