@@ -16,9 +16,9 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-/* How many calls are active in threads whose number ends so. Where none is, as nearly always, what a
- * thread has in its storage need not be looked up, which costs more. A thread that ends in a call is
- * counted for good: others look up in vain then. */
+/* How many calls are active in threads whose number ends so. Where none is, as nearly always, what
+ * a thread has in its storage need not be looked up, which costs more. A thread that ends in a call
+ * is counted for good: others look up in vain then. */
 #define ENTRANTS 1024
 struct {
 	__u32 count;

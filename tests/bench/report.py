@@ -82,12 +82,18 @@ def drawn(list_, part):
     return [row for row in list_ if row["part"] == part and row["unit"] == unit and row["median"] > 0]
 
 
+def full(list_, row):
+    """What the whole width stands for: a case's own most for services, one for all elsewhere. Bars of ten times ours are
+    cut."""
+    same = [other for other in list_ if row["unit"] == "ns" or other["case"] == row["case"]]
+    ours = max((other["median"] for other in same if other["tool"].startswith("dhatd")), default=float("inf"))
+    return max(other["median"] for other in same if other["median"] <= 10 * ours)
+
+
 def bars(list_, y):
-    """A case's own scale for services, one for all elsewhere."""
     parts = []
     for row in list_:
-        same = [other for other in list_ if row["unit"] == "ns" or other["case"] == row["case"]]
-        share = row["median"] / max(other["median"] for other in same)
+        share = min(1, row["median"] / full(list_, row))
         tool = row["tool"].split()[0].rstrip(":")
         text = f"{row['median']:,.0f}" + (f" ({row['ratio']:.2f}x)" if row["ratio"] else "")
         parts.append(

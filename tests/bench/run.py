@@ -40,7 +40,7 @@ from pathlib import Path
 import report
 import services
 import shapes
-from target import Pairs
+from target import Pairs, Target, copy_libc
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BPFTRACE = """
@@ -84,6 +84,7 @@ class Bench:
         self.args, self.tmp, self.build = args, tmp, (ROOT / args.build).resolve()
         self.socket = tmp / "socket"
         self.rows = []
+        Target.starter = copy_libc(tmp)
 
     def note(self, part, case, values, unit="ns", base=None):
         """Figures of one case by tool, for the picture and the baseline. base: the tool that ratios are to."""
@@ -161,7 +162,8 @@ class Bench:
         frames = self.frames
 
         def measure():
-            argv = [*command, str(self.build / "tests/targets/pairs"), str(frames), "1", str(self.args.ms)]
+            argv = [*command, str(self.build / "tests/targets/pairs"), str(frames), "1",
+                    str(max(1000, self.args.ms))]  # first stacks take milliseconds
             done = subprocess.run(argv, capture_output=True, text=True, cwd=self.tmp, timeout=DEADLINE)
             pairs = re.search(r"^(\d+) ([\d.]+)$", done.stdout, re.M)
             if not pairs:

@@ -1,15 +1,33 @@
-"""A target of make bench: tests/targets/pairs.c and shapes.c."""
+"""A target of make bench: tests/targets/pairs.c and shapes.c.
+
+It has a C library of its own, a copy: the kernel asks all who probe a file at each hit in any process, so that
+whoever watches another one at the same time would be measured, too.
+"""
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
 DEADLINE = 60
 
 
+def copy_libc(folder):
+    """What a program is started by, so that it has the copy."""
+    maps = Path("/proc/self/maps").read_text()
+    loader = re.search(r"/\S*/ld-linux-x86-64\.so\.2", maps)[0]
+    for path in (loader, re.search(r"/\S*/libc\.so\.6", maps)[0]):
+        shutil.copy2(path, folder)
+    return [folder / Path(loader).name, "--library-path", folder]
+
+
 class Target:
     """It measures itself."""
 
+    starter = []  # copy_libc()
+
     def __init__(self, argv, preload=None):
+        argv = argv if preload else [*self.starter, *argv]
         env = os.environ | {"LD_PRELOAD": str(preload)} if preload else None
         self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.pid = self.proc.pid
