@@ -25,7 +25,7 @@ KEEP = 24
 GROWN = 1.10  # of memory: glibc's arenas settle slowly, and what leaks in an hour is more
 LOOK = 1.0    # seconds between looks at dhatd
 # of one that a busy machine attached to late: its heap changes while it is listed, which is told
-LATE = "is not all of this process|list of blocks from before the attach is not whole"
+LATE = "is not all of this process|list of blocks from before the attach is not whole|still being listed"
 
 
 class Target:

@@ -1,8 +1,9 @@
-/* What a report says of a scan (held.h): of each stack the way from a root to it, so that the graph can
- * show who holds what; how much each root retains; and columns of what is lost, and of pages.
+/* What a report says of a scan (held.h): of each stack the way from a root to it, so that the graph
+ * can show who holds what; how much each root retains; and columns of what is lost, and of pages.
  *
- * A stack has one way, by what holds most of it; what is lost, or of which no holder is known, is below a
- * root of its own. A way is told as a stack is, of frames: behind those of the stacks come the roots'. */
+ * A stack has one way, by what holds most of it; what is lost, or of which no holder is known, is
+ * below a root of its own. A way is told as a stack is, of frames: behind those of the stacks come
+ * the roots'. */
 #include "html.h"
 
 #include <errno.h>
@@ -30,9 +31,8 @@ bool html_has_holders(const struct html_page *page)
 
 size_t html_root_count(const struct html_page *page)
 {
-	return html_has_holders(page)
-		       ? ROOT_FIRST + page->rendering->snapshot->end->holds->n_roots
-		       : 0;
+	return html_has_holders(page) ? ROOT_FIRST + page->rendering->snapshot->end->holds->n_roots
+				      : 0;
 }
 
 char *html_root_name(const struct html_page *page, size_t root)
@@ -146,8 +146,8 @@ static void put_column(const struct html_page *page, const char *key, const char
 		       const char *unit, size_t offset)
 {
 	fprintf(page->file,
-		",\n{\"key\":\"%s\",\"label\":\"%s\",\"unit\":\"%s\",\"is_sum\":true,\"values\":[", key,
-		label, unit);
+		",\n{\"key\":\"%s\",\"label\":\"%s\",\"unit\":\"%s\",\"is_sum\":true,\"values\":[",
+		key, label, unit);
 	for (size_t i = 0; i < page->rendering->point_count; i++)
 		fprintf(page->file, "%s%" PRIu64, i ? "," : "",
 			*(const uint64_t *)((const char *)page->order[i] + offset));

@@ -32,6 +32,8 @@ class Booted:
 
     def __init__(self, directory):
         self.boot = Process([HERE / "booted", BUILD / "installed", TARGETS / "waves", directory], directory, "booted")
+        self.group = next(Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()
+                          if line.split()[2] == "cgroup2") / f"dhatd-test.{self.boot.pid}"
         try:
             self.enter()
         except BaseException:
@@ -39,8 +41,6 @@ class Booted:
             raise
 
     def enter(self):
-        self.group = next(Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()
-                          if line.split()[2] == "cgroup2") / f"dhatd-test.{self.boot.pid}"
         self.first = until(self.find_first, "systemd to start")
         until(lambda: self.run("systemctl", "is-active", "dhatd-test.target", ok=False).stdout == "active\n", "the boot")
 
@@ -143,8 +143,9 @@ def test_started_watched_kept_and_stopped(system, victim):
     system.run("systemctl", "start", "dhatd")
     shown = system.properties("ActiveState", "SubState", "NRestarts", "Result")
     assert shown == {"ActiveState": "active", "SubState": "running", "NRestarts": "0", "Result": "success"}
-    status = until(lambda: next((t for t in system.status()["targets"]), None), "it to be attached to")
-    assert status["target"]["pid"] == victim.pid and status["verdict"]["word"] == "exact"
+    status = until(lambda: next((t for t in system.status()["targets"] if t["verdict"]["word"] == "exact"), None),
+                   "it to be attached to, and the blocks from before to be listed")
+    assert status["target"]["pid"] == victim.pid
     assert not [note for note in status["notes"] if "Permission" in note or "rights" in note]
     victim.order("alloc 2000 1000")
     kept = until(lambda: system.run("sh", "-c", "ls /var/lib/dhatd").stdout, "the profile to be kept").split()

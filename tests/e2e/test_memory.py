@@ -121,7 +121,7 @@ def test_a_ring_that_fits(target, daemon, ctl):
     assert ctl("attach", waves.pid, "--max-memory", "16M", "--ring-size", "16M", ok=False).status == 2
     ctl("attach", waves.pid, "--max-memory", said[1], "--ring-size", "16M")
     ctl("detach", "--pid", waves.pid)
-    ctl("attach", waves.pid, "--max-memory", "16M")
+    ctl("attach", waves.pid, "--max-memory", "16M", "--no-inventory")
     status = ctl("status", "--json").json()["targets"][0]
     assert status["ring_bytes"] == 4 * MIB
     assert any("the ring has 4.0 MiB" in note for note in status["notes"])

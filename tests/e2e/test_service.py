@@ -276,6 +276,7 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to")
     waves.say("alloc 500 100")
     waves.expect('total_blocks":500')
+    until(lambda: ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact", "what was before to be listed")
     assert dhatd.stop() == 0
     (path,) = (tmp_path / "record").iterdir()
     assert re.fullmatch(rf"kept-{waves.pid}-\d{{8}}T\d{{6}}Z-stop\.dhat", path.name) and str(path) in dhatd.err
