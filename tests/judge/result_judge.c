@@ -38,7 +38,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
-#define CALLS 34000 /* of a run; there are several for each library */
+#define CALLS 16000 /* of a run; there are several for each library */
 #define MAX_PLACES 256
 
 /* ---- the child ------------------------------------------------------------------------------ */
