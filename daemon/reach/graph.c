@@ -89,10 +89,13 @@ static bool is_in_young(const struct reach_graph *graph, const struct reach_bloc
 void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
 			 const struct reach_block *after, size_t after_count)
 {
-	for (uint32_t i = 0; i < graph->count; i++) {
-		size_t at = reach_find(after, after_count, blocks[i].addr);
+	size_t at = 0; /* both lists are sorted */
 
-		if (at < after_count && after[at].birth_ns == blocks[i].birth_ns)
+	for (uint32_t i = 0; i < graph->count; i++) {
+		while (at < after_count && after[at].addr < blocks[i].addr)
+			at++;
+		if (at < after_count && after[at].addr == blocks[i].addr &&
+		    after[at].birth_ns == blocks[i].birth_ns)
 			continue;
 		blocks[i].flags |= REACH_BLOCK_GONE;
 		if (overlaps(&blocks[i], after, after_count))

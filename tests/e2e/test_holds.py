@@ -359,3 +359,15 @@ def test_stop(daemon, ctl, target, tmp_path):
         asking.wait()
     waves.say("alloc 10 100")
     until(lambda: waves.out.count("\n") >= 3, "its answer")
+
+
+def test_within_the_budget(daemon, ctl, target):
+    """What a look needs beyond --max-memory is refused with both figures, and the watch goes on."""
+    waves = target("waves")
+    waves.expect("ready")
+    daemon("attach", "--pid", waves.pid, "--max-memory", "32M", "--no-inventory")
+    waves.say("alloc 200000 16")
+    until(lambda: waves.out.count("\n") >= 2, "the allocations")
+    refused = ctl("holds", ok=False)
+    assert refused.status == 1 and re.search(r"needs [\d.]+ MiB of memory, and --max-memory leaves [\d.]+ [KM]iB", refused.err), refused.err
+    assert ctl("stats", "--json").json()["totals"]["live_blocks"] >= 200000

@@ -3,6 +3,7 @@
 
 #include "daemon/reach/closer.h"
 #include "daemon/reach/cycles.h"
+#include "proto/base/cleanup.h"
 
 #include <time.h>
 
@@ -642,9 +643,37 @@ static void any_word_in_any_table(void **state)
 	}
 }
 
+/* Digits in which all addresses agree are passed over: however many are left, the list is sorted.
+ */
+static void sorted_whatever_digits_differ(void **state)
+{
+	static const uint64_t steps[] = { 16, 1ull << 12, 1ull << 23, 1ull << 34 };
+	enum { BLOCKS = 256 };
+
+	for (unsigned digits = 0; digits < 1u << ARRAY_SIZE(steps); digits++) {
+		struct reach_block blocks[BLOCKS];
+		size_t count = BLOCKS, expected = digits ? BLOCKS : 1;
+
+		for (size_t i = 0; i < BLOCKS; i++) {
+			blocks[i] = (struct reach_block){ .addr = HEAP,
+							  .size_bytes = 8,
+							  .birth_ns = i };
+			for (size_t j = 0; j < ARRAY_SIZE(steps); j++)
+				if (digits & 1u << j)
+					blocks[i].addr +=
+						(i * 77 % BLOCKS) * steps[j] % (steps[j] << 8);
+		}
+		assert_int_equal(reach_sort(blocks, &count), 0);
+		assert_int_equal(count, expected);
+		for (size_t i = 1; i < count; i++)
+			assert_true(blocks[i - 1].addr < blocks[i].addr);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sorted_whatever_digits_differ),
 		cmocka_unit_test(a_pointer_to_it_or_into_it_holds),
 		cmocka_unit_test(the_end_of_one_is_not_the_start_of_the_next),
 		cmocka_unit_test(tags_and_leftovers_are_unknown),
