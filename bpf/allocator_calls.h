@@ -356,7 +356,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 		return 0;
 	}
 	stack_id = take_stack(begin_stack(), regs, pc, sp, fp,
-			      call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0);
+			      call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0, call->site);
 	if (is_realloc)
 		send_realloc_end(call, addr, stack_id, now, flags);
 	else
@@ -409,7 +409,7 @@ static __always_inline __u64 take_result_stack(struct pt_regs *regs, union dhat_
 	if (fp_words)
 		fp = s->window[fp_words - 1];
 	hidden = find_pending_return(at);
-	return take_stack(s, regs, hidden ? hidden : pc, at + 8, fp, flags);
+	return take_stack(s, regs, hidden ? hidden : pc, at + 8, fp, flags, cookie.parts.site);
 }
 
 /* At a result site: the block is known, and will be handed out. A function of its own, or clang

@@ -21,6 +21,7 @@ enum dhat_record_type {
 	DHAT_RECORD_FORK,	   /* the target made a child process */
 	DHAT_RECORD_THREAD_EXIT,   /* a thread ends, others of the target go on */
 	DHAT_RECORD_EXIT,	   /* a thread ends, and with it the target */
+	DHAT_RECORD_THREAD,	   /* what a thread is called, from now on */
 };
 
 struct dhat_record {
@@ -160,6 +161,8 @@ struct dhat_record_stack {
 	__u16 frame_count; /* as walked; dhat_kept_frames() of them follow */
 	__u8 stop;	   /* enum dhat_stop */
 	__u8 flags;
+	__u16 site; /* of the cookie: the function by which it was seen first */
+	__u16 pad[3];
 	__u64 frames[]; /* innermost first, at dhat_frame_slot(); [0] is the allocator's caller */
 };
 
@@ -190,15 +193,26 @@ struct dhat_record_life { /* EXEC, FORK, THREAD_EXIT, EXIT */
 };
 #define DHAT_WAIT_OOM (1u << 16) /* the kernel has killed it for want of memory */
 
+/* Sent at a thread's beginning, with what it has of its parent, and when it is called anew; by any
+ * thread, and before anything that it allocates under that name. */
+#define DHAT_THREAD_CHARS 16 /* TASK_COMM_LEN */
+struct dhat_record_thread {
+	struct dhat_record head;
+	__u32 named_tid; /* as head.tid */
+	__u32 pad;
+	char name[DHAT_THREAD_CHARS]; /* may hold anything, and end without a 0 */
+};
+
 _Static_assert(sizeof(struct dhat_record) == 8, "record head");
 _Static_assert(sizeof(struct dhat_record_alloc) == 40, "alloc");
 _Static_assert(sizeof(struct dhat_record_free) == 32, "free");
 _Static_assert(sizeof(struct dhat_record_realloc_begin) == 32, "realloc begin");
 _Static_assert(sizeof(struct dhat_record_realloc_end) == 56, "realloc end");
-_Static_assert(sizeof(struct dhat_record_stack) == 24, "stack");
+_Static_assert(sizeof(struct dhat_record_stack) == 32, "stack");
 _Static_assert(sizeof(struct dhat_record_map) == 56, "map");
 _Static_assert(sizeof(struct dhat_record_change) == 24, "change");
 _Static_assert(sizeof(struct dhat_record_life) == 24, "life");
+_Static_assert(sizeof(struct dhat_record_thread) == 32, "thread");
 
 /* ---- counters ----------------------------------------------------------------------------- */
 
@@ -221,6 +235,7 @@ enum dhat_counter {
 	DHAT_CTR_DROP_REALLOC,	/* realloc records lost: ring full */
 	DHAT_CTR_DROP_STACK,	/* stacks lost: ring full; their allocations are counted */
 	DHAT_CTR_DROP_LIFE,	/* map, change, exec or fork records lost: ring full */
+	DHAT_CTR_DROP_NAME,	/* threads' names lost: ring full */
 	DHAT_CTR_UNKNOWN_CALLS, /* of functions that hand out or take nobody knows what */
 	DHAT_CTR_ARENA_RESETS,	/* all blocks of an arena taken at once: see DHAT_ROLE_CONTROL */
 	DHAT_CTR_UNSIZED,	/* strings handed out whose end was not found: of size 0 */

@@ -89,13 +89,41 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 	return 0;
 }
 
+static __always_inline void send_name(const struct task_struct *task, const char *name)
+{
+	struct dhat_record_thread *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count(DHAT_CTR_DROP_NAME);
+		return;
+	}
+	fill_head(&record->head, DHAT_RECORD_THREAD, 0, sizeof(*record));
+	record->named_tid = task->pid;
+	record->pad = 0;
+	__builtin_memset(record->name, 0, sizeof(record->name));
+	bpf_probe_read_kernel_str(record->name, sizeof(record->name), name);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+/* Threads that begin before all probes are in place have to be known by then, too. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(dhat_fork, struct task_struct *parent, struct task_struct *child)
 {
-	if (!is_target() || is_closed)
+	if (!is_target())
 		return 0;
-	if ((__u32)child->tgid != cfg_tgid) /* a process, not a thread */
+	if ((__u32)child->tgid == cfg_tgid)
+		send_name(child, child->comm);
+	else if (!is_closed) /* a process, not a thread */
 		send_life(DHAT_RECORD_FORK, number_in(child, cfg_namespace), 0);
+	return 0;
+}
+
+/* By the thread, or by whoever writes to its file in /proc. */
+SEC("tp_btf/task_rename")
+int BPF_PROG(dhat_rename, struct task_struct *task, const char *name)
+{
+	if ((__u32)task->tgid == cfg_tgid)
+		send_name(task, name);
 	return 0;
 }
 

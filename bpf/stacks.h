@@ -63,7 +63,7 @@ static __always_inline void keep_reads(struct unwind_trail *trail, const struct 
 }
 
 static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 id, __u32 epoch,
-				       __u32 frames, __u32 stop, __u8 flags)
+				       __u32 frames, __u32 stop, __u8 flags, __u32 site)
 {
 	record->head.type = DHAT_RECORD_STACK;
 	record->head.domain = 0;
@@ -74,6 +74,8 @@ static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 i
 	record->frame_count = frames;
 	record->stop = stop;
 	record->flags = flags;
+	record->site = site;
+	record->pad[0] = record->pad[1] = record->pad[2] = 0;
 }
 
 #define STACK_MAX (sizeof(struct dhat_record_stack) + 8 * (DHAT_MAX_FRAMES + 1))
@@ -85,7 +87,7 @@ static __always_inline void fill_stack(struct dhat_record_stack *record, __u64 i
 		struct dhat_record_stack *record_ = bpf_ringbuf_reserve(                           \
 			&ring, sizeof(struct dhat_record_stack) + 8 * (words), 0);                 \
 		if (record_) {                                                                     \
-			fill_stack(record_, id, epoch, frames, s->stop, s->flags);                 \
+			fill_stack(record_, id, epoch, frames, s->stop, s->flags, s->site);        \
 			bpf_probe_read_kernel(record_->frames, 8 * (words), s->frames);            \
 			bpf_ringbuf_submit(record_, BPF_RB_NO_WAKEUP);                             \
 		}                                                                                  \
@@ -195,10 +197,10 @@ static __always_inline __u64 walk_stack(struct unwind_scratch *s, void *regs, __
 	return id;
 }
 
-/* The id of the stack above the call that returns to pc, with the caller's sp and fp. Releases s,
- * which may be NULL. */
+/* The id of the stack above the call that returns to pc, with the caller's sp and fp; site: of the
+ * call. Releases s, which may be NULL. */
 static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __u64 pc, __u64 sp,
-					__u64 fp, __u8 flags)
+					__u64 fp, __u8 flags, __u16 site)
 {
 	__u32 epoch = unwind_control.epoch, active;
 	struct unwind_trail *trail;
@@ -221,6 +223,7 @@ static __always_inline __u64 take_stack(struct unwind_scratch *s, void *regs, __
 	}
 	s->reads.count = 0;
 	s->epoch = epoch; /* read once: the id is of it, too */
+	s->site = site;
 	s->frame_count = 0;
 	s->flags = flags;
 	s->is_exact_pc = 0;

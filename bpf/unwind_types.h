@@ -72,6 +72,7 @@ struct unwind_scratch {
 	__u8 is_fp_lost;
 	__u8 guess; /* the last frame is to be proved: UNWIND_GUESS_…, and the stop if it is not */
 	__u32 epoch;			   /* that the stack is told under */
+	__u32 site;			   /* of the call */
 	__u64 overwritten;		   /* by the last frame */
 	__u64 frames[DHAT_MAX_FRAMES + 1]; /* the kept ones: dhat_frame_slot() */
 	struct unwind_reads reads;

@@ -128,12 +128,11 @@ static void print_list(struct screen *screen, const struct report *report,
 		       const struct dhat_difference *difference, size_t count, bool have_grown,
 		       const struct pair *pair)
 {
-	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
 	size_t shown = count < report->list.top ? count : report->list.top;
 
 	if (!shown)
 		return;
-	fprintf(screen->file, "\n%s that have %s", whats[report->list.style.by],
+	fprintf(screen->file, "\n%s that have %s", dhat_by_title(report->list.style.by),
 		have_grown ? "grown most" : "shrunk most");
 	if (shown < count)
 		fprintf(screen->file, ", %s of %s (--top)", view_count(shown), view_count(count));

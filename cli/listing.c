@@ -11,8 +11,9 @@ enum { KEY_BY = 0x400, KEY_DEPTH, KEY_WHOLE_NAMES };
 static const struct argp_option options[] = {
 	{ "by", KEY_BY, "WHAT", 0,
 	  "List stacks (the default; of top: line), or sums by function, line, file or object: of "
-	  "the innermost "
-	  "frame that is the program's own",
+	  "the innermost frame that is the program's own; or by thread: what all of the stacks "
+	  "that "
+	  "threads of a name allocate at hold",
 	  2 },
 	{ "top", 'n', "N", 0, "List N of them (default 10; 0: none)", 2 },
 	{ "depth", KEY_DEPTH, "N", 0,
@@ -43,7 +44,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_BY:
 		if (dhat_by_parse(arg, &listing->style.by) == 0)
 			return 0;
-		argp_error(state, "--by %s: there are stack, function, line, file and object", arg);
+		argp_error(state,
+			   "--by %s: there are stack, function, line, file, object and thread",
+			   arg);
 		return EINVAL;
 	case 'n':
 		return parse_number(state, "--top", arg, &listing->top);

@@ -233,14 +233,13 @@ static void print_row(struct screen *screen, const struct pinning *pinning, size
 
 static void print_list(struct screen *screen, const struct pinning *pinning)
 {
-	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
 	size_t count = sort(pinning->table, BY_BESIDE);
 	size_t shown = count < pinning->top ? count : pinning->top;
 
 	if (!shown)
 		return;
 	fprintf(screen->file, "\n%s whose live blocks have the most beside them on their pages",
-		whats[pinning->table->style.by]);
+		dhat_by_title(pinning->table->style.by));
 	if (count > shown)
 		fprintf(screen->file, ", %s of %s (--top)", view_count(shown), view_count(count));
 	fputs(":\n", screen->file);

@@ -341,6 +341,8 @@ static const char *lacking(const struct report *report, const struct dhat_snapsh
 {
 	if (report->list.style.by == DHAT_BY_OBJECT && !has_objects(snapshot))
 		return "objects are";
+	if (report->list.style.by == DHAT_BY_THREAD)
+		return "threads are";
 	if (report->rows.key == RANK_BY_GROWTH)
 		return "growth is";
 	if (report->rows.key == RANK_BY_AGE)

@@ -431,7 +431,6 @@ static void add_whole(char *text, size_t size, const struct dhat_rendering *tabl
 static void print_title(struct screen *screen, const struct dhat_rendering *table, size_t count,
 			uint64_t sum, const struct rows_options *options)
 {
-	static const char *const whats[] = { "Stacks", "Functions", "Lines", "Files", "Objects" };
 	static const char *const titles[] = { "live bytes",
 					      "bytes ever allocated",
 					      "bytes at the peak (t-gmax)",
@@ -446,7 +445,7 @@ static void print_title(struct screen *screen, const struct dhat_rendering *tabl
 
 	if (options->key == RANK_BY_BORN)
 		births_name(table->snapshot, &table->births, name);
-	snprintf(text, sizeof(text), "%s with the %s %s%s", whats[table->style.by],
+	snprintf(text, sizeof(text), "%s with the %s %s%s", dhat_by_title(table->style.by),
 		 is_highest ? "highest" : "most", titles[options->key], name);
 	if (count > options->top)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s of %s (--top)",

@@ -258,7 +258,7 @@ static void help_page(const struct live *live, FILE *file)
 		"  arrows, j k, Page, Home, End   select a row; Home: whatever is first\n"
 		"  Enter         the stacks of the selected row, with figures of each\n"
 		"  s S           sort by the next, the previous figure\n"
-		"  g G           group by stack, function, line, file, object\n"
+		"  g G           group by stack, function, line, file, object, thread\n"
 		"  /             show only stacks with a function, file or object that matches;\n"
 		"                * stands for anything; an empty one shows all\n"
 		"  b             count growth from now on\n"
@@ -362,8 +362,7 @@ static int regroup(struct live *live, int step)
 	enum dhat_by by = live->model.options.table.style.by;
 
 	live->shown.first = 0;
-	return top_model_set_by(&live->model,
-				(by + DHAT_BY_OBJECT + 1 + step) % (DHAT_BY_OBJECT + 1));
+	return top_model_set_by(&live->model, (by + DHAT_BY_COUNT + step) % DHAT_BY_COUNT);
 }
 
 static void resort(struct live *live, int step)

@@ -368,7 +368,6 @@ static void put_filter(FILE *file, const struct top_model *model)
 
 char *top_text_rows(const struct top_model *model)
 {
-	static const char *const whats[] = { "stack", "function", "line", "file", "object" };
 	static const char *const orders[TOP_KEY_COUNT] = { "live bytes",	   "growth",
 							   "allocations a second", "live blocks",
 							   "bytes ever allocated", "lost bytes" };
@@ -377,7 +376,7 @@ char *top_text_rows(const struct top_model *model)
 	if (!text_begin(&text))
 		return NULL;
 	fprintf(text.file, "%s by %s",
-		view_counted(model->row_count, whats[model->options.table.style.by]),
+		view_counted(model->row_count, dhat_by_name(model->options.table.style.by)),
 		model->since && model->options.key == TOP_GROWTH ? "what is live since the mark"
 								 : orders[model->options.key]);
 	put_filter(text.file, model);

@@ -60,17 +60,23 @@ static uint64_t block_key(uint8_t domain, uint64_t addr)
 
 static int feed_alloc(struct collector *collector, const struct dhat_record_alloc *record)
 {
+	uint32_t point = stacks_point(collector->stacks, record->stack_id);
+	uint8_t name;
+	int err;
+
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
 	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	if (record->head.domain == DHAT_DOMAIN_ANON)
 		return anon_map(&collector->anon, collector->heap, record->addr, record->size_bytes,
-				stacks_point(collector->stacks, record->stack_id), record->time_ns);
-	newest_set(&collector->newest, record->head.tid,
-		   block_key(record->head.domain, record->addr));
-	return heap_add_block(collector->heap, record->head.domain, record->addr,
-			      record->size_bytes, stacks_point(collector->stacks, record->stack_id),
-			      record->time_ns);
+				point, record->time_ns);
+	name = newest_set(&collector->newest, record->head.tid,
+			  block_key(record->head.domain, record->addr));
+	err = heap_add_block(collector->heap, record->head.domain, record->addr, record->size_bytes,
+			     point, record->time_ns);
+	if (!err)
+		heap_note_thread(collector->heap, point, name);
+	return err;
 }
 
 static int feed_free(struct collector *collector, const struct dhat_record_free *record)
@@ -151,6 +157,8 @@ static int feed_stack(struct collector *collector, const struct dhat_record_stac
 	err = stacks_learn(collector->stacks, record->stack_id, record->epoch,
 			   (const uint64_t *)record->frames, record->frame_count, record->stop,
 			   record->flags, collector->mappings);
+	if (err == 0)
+		stacks_note_site(collector->stacks, record->stack_id, record->site);
 	return err == -ENOSPC ? 0 : err; /* counted by stacks_refused() */
 }
 
@@ -202,6 +210,18 @@ static void feed_exit(struct collector *collector, const struct dhat_record_life
 	collector->news.is_out_of_memory = record->wait_status & DHAT_WAIT_OOM;
 }
 
+static void feed_thread(struct collector *collector, const struct dhat_record_thread *record)
+{
+	newest_name(&collector->newest, record->named_tid,
+		    thread_names_add(&collector->names, record->name), false);
+}
+
+void collector_name_thread(struct collector *collector, uint32_t tid,
+			   const char name[DHAT_THREAD_CHARS])
+{
+	newest_name(&collector->newest, tid, thread_names_add(&collector->names, name), true);
+}
+
 static int feed_one(struct collector *collector, const struct dhat_record *head)
 {
 	switch ((enum dhat_record_type)head->type) {
@@ -229,6 +249,9 @@ static int feed_one(struct collector *collector, const struct dhat_record *head)
 	case DHAT_RECORD_EXIT:
 		feed_exit(collector, (const void *)head);
 		return 0;
+	case DHAT_RECORD_THREAD:
+		feed_thread(collector, (const void *)head);
+		return 0;
 	}
 	return -EBADMSG;
 }
@@ -248,6 +271,7 @@ static size_t least_size(uint8_t type)
 		[DHAT_RECORD_FORK] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_THREAD_EXIT] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_EXIT] = sizeof(struct dhat_record_life),
+		[DHAT_RECORD_THREAD] = sizeof(struct dhat_record_thread),
 	};
 
 	return type < COLLECTOR_TYPES ? bytes[type] : 0;

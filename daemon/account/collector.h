@@ -19,8 +19,9 @@
 #include "newest.h"
 #include "own_frees.h"
 #include "stack.h"
+#include "thread_names.h"
 
-#define COLLECTOR_TYPES (DHAT_RECORD_EXIT + 1)
+#define COLLECTOR_TYPES (DHAT_RECORD_THREAD + 1)
 
 /* What records have told besides blocks, for those who look after tables, probes and children. */
 struct collector_news {
@@ -49,6 +50,7 @@ struct collector {
 	uint64_t nested_frees;	     /* inside another free of the same block */
 	struct own_frees *own_frees; /* owned */
 	struct newest newest;	     /* owned; for temporary blocks: heap.h, H10 */
+	struct thread_names names;   /* of threads, dead ones, too */
 	uint64_t ignored;	     /* after the EXEC */
 	uint64_t out_of_memory;	     /* events that could not be recorded */
 	uint64_t mappings_refused;   /* mappings beyond the bounds of mappings.h */
@@ -69,6 +71,11 @@ int collector_feed(struct collector *collector, const void *record, size_t size)
  * some of them at once. (A large service's event misses the caches at three or four places.) */
 struct iovec;
 void collector_feed_all(struct collector *collector, const struct iovec *records, size_t count);
+
+/* What a thread is called that was there before the first record; what a record has told of it, or
+ * will, is better. */
+void collector_name_thread(struct collector *collector, uint32_t tid,
+			   const char name[DHAT_THREAD_CHARS]);
 
 /* The news since the last call: the caller deinits them. */
 struct collector_news collector_take_news(struct collector *collector);

@@ -630,6 +630,16 @@ uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
 						     : 0;
 }
 
+void heap_note_thread(struct heap *heap, uint32_t point, uint8_t name)
+{
+	points_note_thread(&heap->points, point, name);
+}
+
+uint64_t heap_point_threads(const struct heap *heap, uint32_t point)
+{
+	return points_threads(&heap->points, point);
+}
+
 uint64_t heap_point_temporary_blocks(const struct heap *heap, uint32_t point)
 {
 	return points_temporary(&heap->points, point);

@@ -161,6 +161,12 @@ uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t 
 				void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
+/* H11: a thread that is called so (thread_names.h) has allocated at a point, which was given to the
+ * call before this one. The sums of a point are not told apart by it: which of its threads have
+ * which blocks would cost each block as many bits. Number 0: a name that is not known. */
+void heap_note_thread(struct heap *heap, uint32_t point, uint8_t name);
+/* A bit for each number. */
+uint64_t heap_point_threads(const struct heap *heap, uint32_t point);
 /* Those of them that were temporary (H10). */
 uint64_t heap_point_temporary_blocks(const struct heap *heap, uint32_t point);
 

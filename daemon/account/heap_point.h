@@ -24,9 +24,9 @@ struct heap_point { /* one per point id, in order; times in ns of CLOCK_MONOTONI
 };
 
 /* What a point is charged with, once: two lines of the cache, one for its history, how many of its
- * blocks were temporary, and when it changed last. */
+ * blocks were temporary, which threads allocate there, and when it changed last. */
 #define HEAP_POINT_BYTES                                                                           \
-	(sizeof(struct heap_point) + HISTORY_POINT_SLOTS * sizeof(float) + sizeof(uint64_t) +      \
+	(sizeof(struct heap_point) + HISTORY_POINT_SLOTS * sizeof(float) + 2 * sizeof(uint64_t) +  \
 	 sizeof(uint32_t))
 /* How many times it counts for heap_charge(). */
 #define HEAP_POINT_WEIGHT 4

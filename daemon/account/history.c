@@ -70,11 +70,14 @@ void history_advance(struct history *history, const struct history_figures *now,
 		history->begin = *now;
 		return;
 	}
-	/* a long rest fills and halves some eight times a doubling: it ends soon */
-	while (history->next_ns <= time_ns) {
+	/* a long rest fills and halves some eight times a doubling: it ends soon; and what is no
+	 * time ends it, too */
+	while (history->next_ns <= time_ns && history->next_ns != UINT64_MAX) {
+		uint64_t next_ns;
+
 		end_slot(history, now);
-		history->next_ns =
-			history->start_ns + (history->count + 1ull) * history_slot_ns(history);
+		next_ns = history->start_ns + (history->count + 1ull) * history_slot_ns(history);
+		history->next_ns = next_ns > history->next_ns ? next_ns : UINT64_MAX;
 	}
 	history->point_slot = point_slot_at(history, time_ns);
 }

@@ -14,15 +14,43 @@ void newest_deinit(struct newest *newest)
 	newest->by_tid = NULL;
 }
 
-void newest_set_far(struct newest *newest, uint32_t tid, uint64_t key)
+/* The entry of a thread that has no place; NULL: there is no memory for it. */
+static struct index_entry *claim_far(struct newest *newest, uint32_t tid)
 {
 	struct index_entry *entry;
 	int made = index_claim(newest->by_tid, 0, tid, &entry);
 
 	if (made < 0)
-		return;
+		return NULL;
 	newest->places[tid % NEWEST_PLACES].others += made;
+	return entry;
+}
+
+uint8_t newest_set_far(struct newest *newest, uint32_t tid, uint64_t key)
+{
+	struct index_entry *entry = claim_far(newest, tid);
+
+	if (!entry)
+		return 0;
 	entry->value = key;
+	return entry->point;
+}
+
+void newest_name(struct newest *newest, uint32_t tid, uint8_t name, bool is_guess)
+{
+	struct newest_place *place = &newest->places[tid % NEWEST_PLACES];
+	struct index_entry *entry;
+
+	if (!place->tid && !place->others)
+		*place = (struct newest_place){ .tid = tid };
+	if (place->tid == tid) {
+		if (!is_guess || !place->name)
+			place->name = name;
+		return;
+	}
+	entry = claim_far(newest, tid);
+	if (entry && (!is_guess || !entry->point))
+		entry->point = name;
 }
 
 bool newest_take_far(struct newest *newest, uint32_t tid, uint64_t key)

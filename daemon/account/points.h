@@ -1,6 +1,7 @@
 #pragma once
 /* points: the table of a heap's program points: their figures, the least that was live of each in
- * each slot of the history, and in which generation each changed last.
+ * each slot of the history, in which generation each changed last, and which threads allocate
+ * there.
  *
  * Pure. For the heap (heap.h), whose rules H3 and H8 are kept here: it calls points_begin_change()
  * before it changes live figures, and points_note_low() after they have fallen.
@@ -21,6 +22,7 @@ struct points_chunk {
 	struct heap_point points[POINTS_CHUNK_POINTS];
 	float lows[POINTS_CHUNK_POINTS][HISTORY_POINT_SLOTS]; /* history.h: slots that are over */
 	uint64_t temporary[POINTS_CHUNK_POINTS];	      /* blocks that were: heap.h, H10 */
+	uint64_t threads[POINTS_CHUNK_POINTS]; /* which have allocated there: heap.h, H11 */
 	uint32_t changed[POINTS_CHUNK_POINTS]; /* in which generation each last was */
 };
 
@@ -125,6 +127,28 @@ static inline uint64_t points_temporary(const struct points *points, uint32_t id
 	const struct points_chunk *chunk = points_chunk_of(points, id);
 
 	return chunk ? chunk->temporary[id & (POINTS_CHUNK_POINTS - 1)] : 0;
+}
+
+/* One that has no room is told of at point 0, as its blocks are. */
+static inline void points_note_thread(struct points *points, uint32_t id, uint8_t name)
+{
+	struct points_chunk *chunk = points_chunk_of(points, id);
+	uint64_t *threads;
+
+	if (!chunk) {
+		chunk = points_chunk_of(points, 0);
+		id = 0;
+	}
+	threads = chunk ? &chunk->threads[id & (POINTS_CHUNK_POINTS - 1)] : NULL;
+	if (threads && !(*threads >> name & 1))
+		*threads |= 1ull << name;
+}
+
+static inline uint64_t points_threads(const struct points *points, uint32_t id)
+{
+	const struct points_chunk *chunk = points_chunk_of(points, id);
+
+	return chunk ? chunk->threads[id & (POINTS_CHUNK_POINTS - 1)] : 0;
 }
 
 /* Of an event that will come soon: bring near what it needs. */

@@ -19,8 +19,9 @@ struct stack {
 	const struct stack_frame *frames;
 	uint16_t frame_count;
 	uint8_t stop, flags;
-	uint32_t left_out;
+	uint16_t left_out, site;
 };
+_Static_assert(DHAT_MAX_DEPTH <= UINT16_MAX && sizeof(struct stack) == 16, "as many as move below");
 
 struct stacks {
 	struct stack *list; /* by point */
@@ -279,6 +280,7 @@ int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const
 		.left_out = frame_count - kept,
 		.stop = stop,
 		.flags = flags,
+		.site = STACK_NO_SITE,
 	};
 	int err;
 
@@ -298,6 +300,14 @@ int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const
 	if (err)
 		stacks->refused++;
 	return err;
+}
+
+void stacks_note_site(struct stacks *stacks, uint64_t stack_id, uint16_t site)
+{
+	struct stack *stack = &stacks->list[stacks_point(stacks, stack_id)];
+
+	if (stack->frames && stack->site == STACK_NO_SITE)
+		stack->site = site;
 }
 
 uint32_t stacks_point(const struct stacks *stacks, uint64_t stack_id)
@@ -323,7 +333,7 @@ uint32_t stacks_count(const struct stacks *stacks)
 
 void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view *ret)
 {
-	*ret = (struct stack_view){ 0 };
+	*ret = (struct stack_view){ .site = STACK_NO_SITE };
 	if (point < STACK_POINT_FIRST || point >= stacks->count)
 		return;
 	ret->frames = stacks->list[point].frames;
@@ -331,6 +341,7 @@ void stacks_view(const struct stacks *stacks, uint32_t point, struct stack_view 
 	ret->left_out = stacks->list[point].left_out;
 	ret->stop = stacks->list[point].stop;
 	ret->flags = stacks->list[point].flags;
+	ret->site = stacks->list[point].site;
 }
 
 uint64_t stacks_refused(const struct stacks *stacks)

@@ -41,7 +41,9 @@ struct stack_view { /* frames stay valid as long as the stacks do */
 	uint32_t left_out;    /* further ones, outwards of the first DHAT_INNER_FRAMES */
 	uint8_t stop;	      /* enum dhat_stop */
 	uint8_t flags;	      /* DHAT_STACK_… */
+	uint16_t site;	      /* STACK_NO_SITE: not known */
 };
+#define STACK_NO_SITE UINT16_MAX
 
 int stacks_new(uint32_t max_stacks, struct stacks **ret);
 void stacks_free(struct stacks *stacks);
@@ -56,6 +58,9 @@ void stacks_charge(struct stacks *stacks, struct budget *budget);
 int stacks_learn(struct stacks *stacks, uint64_t stack_id, uint32_t epoch, const uint64_t *frames,
 		 uint32_t frame_count, uint8_t stop, uint8_t flags,
 		 const struct mappings *mappings);
+/* By which of the probed functions (the number in a cookie) the stack of an id that was learnt has
+ * been seen; the first that is told stays. */
+void stacks_note_site(struct stacks *stacks, uint64_t stack_id, uint16_t site);
 /* The point of a stack id; STACK_POINT_LOST if it was never learnt (or stack_id is 0). */
 uint32_t stacks_point(const struct stacks *stacks, uint64_t stack_id);
 

@@ -58,6 +58,7 @@ static const struct row rows[] = {
 				 "map, change, exec and fork records lost: ring full",
 				 "map, change, exec or fork event",
 				 "lost" RING ": frames may be named by the wrong file" },
+	[DHAT_CTR_DROP_NAME] = { "dropped_names", "threads' names lost: ring full" },
 	[DHAT_CTR_UNKNOWN_CALLS] = { "unknown_calls",
 				     "calls of allocator functions that cannot be followed", "call",
 				     "of allocator functions that cannot be followed (status lists "

@@ -172,7 +172,9 @@ static int attach_tracepoints(struct dhat_bpf *bpf, struct dhat_error *err)
 	bpf->links.dhat_exec = bpf_program__attach(bpf->progs.dhat_exec);
 	bpf->links.dhat_fork = bpf_program__attach(bpf->progs.dhat_fork);
 	bpf->links.dhat_exit = bpf_program__attach(bpf->progs.dhat_exit);
-	if (!bpf->links.dhat_exec || !bpf->links.dhat_fork || !bpf->links.dhat_exit)
+	bpf->links.dhat_rename = bpf_program__attach(bpf->progs.dhat_rename);
+	if (!bpf->links.dhat_exec || !bpf->links.dhat_fork || !bpf->links.dhat_exit ||
+	    !bpf->links.dhat_rename)
 		return dhat_error_errno(err, errno, "cannot watch for exec, fork and exit");
 	return 0;
 }

@@ -431,6 +431,24 @@ static Dhat__View *new_view(bool *failed, const struct target_copy *copy)
 	return view;
 }
 
+static void set_threads(bool *failed, const struct target_copy *copy, Dhat__SnapshotHead *head)
+{
+	char *names[THREAD_NAMES_MOST + 1] = { NULL };
+
+	for (uint8_t i = 0; i < copy->names.count; i++)
+		names[i] = without_qualifiers(copy->names.names[i]);
+	add_texts(failed, names, &head->threads, &head->n_threads);
+}
+
+static void name_allocators(bool *failed, const struct target_copy *copy, Dhat__SnapshotHead *head)
+{
+	for (size_t i = 0; i < copy->probed.allocator_count; i++) {
+		char *names[] = { copy->probed.allocators[i].name, NULL };
+
+		add_texts(failed, names, &head->allocators, &head->n_allocators);
+	}
+}
+
 Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64_t taken_unix_ns)
 {
 	Dhat__SnapshotHead *head = NEW(Dhat__SnapshotHead, dhat__snapshot_head__init);
@@ -462,6 +480,8 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	if (copy->census && head->n_marks)
 		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns);
 	head->has_pages = copy->pins != NULL;
+	set_threads(&failed, copy, head);
+	name_allocators(&failed, copy, head);
 	if (!failed)
 		return head;
 	dhat__snapshot_head__free_unpacked(head, NULL);

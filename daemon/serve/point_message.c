@@ -23,6 +23,7 @@ static void fill_figures(const struct target_copy *copy, const struct target_poi
 	point->last_ns = message_since(copy, heap->last_ns);
 	point->number = from->number;
 	point->temporary_blocks = from->temporary_blocks;
+	point->threads = from->threads;
 }
 
 static void fill_history(const struct target_copy *copy, const struct target_point *from,
@@ -106,6 +107,13 @@ static void fill_pages(const struct target_copy *copy, const struct target_point
 	point->highest_bytes = pins->highest_bytes;
 }
 
+static void fill_allocator(const struct target_copy *copy, const struct target_point *from,
+			   Dhat__ProgramPoint *point)
+{
+	if (from->site < copy->probed.probe_count)
+		point->allocator = copy->probed.probes[from->site].allocator_at + 1;
+}
+
 static void fill_stack(const struct target_point *from, Dhat__ProgramPoint *point)
 {
 	if (from->flags & DHAT_STACK_ANON)
@@ -138,6 +146,7 @@ bool point_message_fill(const struct target_copy *copy, const struct target_poin
 	if (is_known(copy, from))
 		return false;
 	fill_stack(from, &ret->point);
+	fill_allocator(copy, from, &ret->point);
 	if (!from->number) /* of a view it would be out of date with the next event */
 		fill_history(copy, from, ret);
 	return true;

@@ -77,6 +77,8 @@ int probed_add(struct probed *probed, const struct sites *sites, const char *pat
 	probed->probes = grown;
 	for (size_t i = 0; i < sites->count && !error; i++) {
 		error = describe(&sites->list[i], path, kind, &grown[probed->probe_count]);
+		if (!error)
+			grown[probed->probe_count].allocator_at = probed->allocator_count;
 		probed->probe_count += !error;
 	}
 	return error ? error : add_allocator(probed, &sites->list[0], path);

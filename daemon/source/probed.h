@@ -11,6 +11,7 @@ struct probe {
 	char allocator[64], instruction[64], note[96];
 	const char *link, *returns_by; /* static */
 	uint8_t role;
+	uint16_t allocator_at; /* in probed.allocators */
 	bool is_emulated;
 	uint64_t function_vaddr, site_vaddr, file_offset;
 };

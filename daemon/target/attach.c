@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "daemon/kernel/features.h"
+#include "daemon/kernel/threads.h"
 #include "daemon/object/sites/custom.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
@@ -195,8 +196,23 @@ int target_attach_links(struct target *target, const char *link, struct dhat_err
 	return error;
 }
 
+/* Threads that are there already. Whose names the kernel does not tell allocate namelessly. */
+static void name_threads(struct target *target)
+{
+	_cleanup_free_ struct dhat_thread_state *threads = NULL;
+	size_t count = 0;
+
+	if (threads_read(target->pid, &threads, &count, NULL))
+		return;
+	target_lock(target);
+	for (size_t i = 0; i < count; i++)
+		collector_name_thread(&target->collector, threads[i].tid, threads[i].name);
+	target_unlock(target);
+}
+
 void target_open(struct target *target)
 {
+	name_threads(target);
 	target_begin_life(target);
 	target_begin_doubt(target);
 	tracer_open_gate(target->tracer);

@@ -235,11 +235,13 @@ static int copy_points(struct target *target, const struct target_view *seen,
 			.lifetimes_us = heap_point_lifetimes_us(&points[i], copy->end_ns),
 			.mean_age_us = heap_point_mean_age_us(&points[i], copy->end_ns),
 			.temporary_blocks = heap_point_temporary_blocks(target->heap, i),
+			.threads = heap_point_threads(target->heap, i),
 			.first_frame = copy->frame_count,
 			.frame_count = view.frame_count,
 			.left_out = view.left_out,
 			.stop = view.stop,
 			.flags = view.flags,
+			.site = view.site,
 			.number = seen ? i + 1 : 0,
 			.is_before = i == STACK_POINT_BEFORE,
 			.is_lost = i == STACK_POINT_LOST,
@@ -398,6 +400,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	if (error == 0)
 		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
+	copy->names = target->collector.names;
 	if (error == 0)
 		error = copy_extent(target, wanted, copy, ret_sources);
 	return error ? error : copy_verdict(target, copy);

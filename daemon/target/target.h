@@ -18,6 +18,7 @@
 #include "daemon/account/moments.h"
 #include "daemon/account/pins.h"
 #include "daemon/account/stack.h"
+#include "daemon/account/thread_names.h"
 #include "daemon/proc/container.h"
 #include "daemon/proc/status.h"
 #include "daemon/source/probed.h"
@@ -98,11 +99,13 @@ struct target_point {
 	uint64_t lifetimes_us;		 /* up to the copy's time */
 	uint64_t mean_age_us;		 /* of live blocks */
 	uint64_t temporary_blocks;
+	uint64_t threads;		/* heap_point_threads() */
 	uint32_t id;			/* as moments and the census know it */
 	uint32_t first_frame;		/* index in frames */
 	uint32_t frame_count, left_out; /* as in struct stack_view */
 	uint32_t number;		/* of a copy for a viewer, from 1 on; else 0 */
 	uint8_t stop, flags;		/* enum dhat_stop, DHAT_STACK_… */
+	uint16_t site;			/* of probed.probes; STACK_NO_SITE: not known */
 	bool is_before,
 		is_lost; /* no stack: allocated before the attach; there was no room for it */
 };
@@ -155,6 +158,7 @@ struct target_copy {
 	struct target_object *objects;
 	uint32_t object_count;
 	struct probed probed;
+	struct thread_names names; /* of points' threads */
 	struct target_counter *counters;
 	size_t counter_count;
 	enum dhat_verdict verdict;

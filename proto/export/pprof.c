@@ -26,6 +26,7 @@
 #include "proto/base/text.h"
 #include "proto/export/pprof.pb-c.h"
 #include "proto/profile/frame_text.h"
+#include "proto/profile/threads.h"
 #include "proto/profile/trim.h"
 #include "proto/profile/verdict.h"
 
@@ -395,19 +396,43 @@ static int add_label(struct builder *builder, Pprof__Sample *sample, const char 
 	return string(builder, key, &label->key);
 }
 
-/* What kind of memory it is; and the mean age of what is live: `-tagfocus=age=3600s:' are stacks
- * whose blocks are an hour old and more. */
+static int add_text_label(struct builder *builder, Pprof__Sample *sample, const char *key,
+			  const char *text)
+{
+	Pprof__Label *label;
+	int r = add_label(builder, sample, key, &label);
+
+	return r < 0 ? r : string(builder, text, &label->str);
+}
+
+/* One text, however many threads they are: a sample's numbers are not told apart by them, and
+ * pprof would count the sample once for each. */
+static int add_who(struct builder *builder, Pprof__Sample *sample, const Dhat__ProgramPoint *point)
+{
+	const Dhat__SnapshotHead *head = builder->snapshot->head;
+	const char *allocator = dhat_allocator_name(head, point->allocator);
+	_cleanup_free_ char *threads = NULL;
+	int r = 0;
+
+	if (point->threads && head->n_threads) {
+		threads = dhat_threads_text(head, point->threads);
+		r = threads ? add_text_label(builder, sample, "thread", threads) : -ENOMEM;
+	}
+	if (r == 0 && allocator)
+		r = add_text_label(builder, sample, "allocator", allocator);
+	return r;
+}
+
+/* Who allocates; what kind of memory it is; and the mean age of what is live:
+ * `-tagfocus=age=3600s:' are stacks whose blocks are an hour old and more. */
 static int add_labels(struct builder *builder, Pprof__Sample *sample,
 		      const Dhat__ProgramPoint *point)
 {
 	Pprof__Label *label;
-	int r = 0;
+	int r = add_who(builder, sample, point);
 
-	if (*point->kind) {
-		r = add_label(builder, sample, "kind", &label);
-		if (r == 0)
-			r = string(builder, point->kind, &label->str);
-	}
+	if (r == 0 && *point->kind)
+		r = add_text_label(builder, sample, "kind", point->kind);
 	if (r < 0 || !point->live_blocks || !point->mean_age_us || point->mean_age_us > INT64_MAX)
 		return r;
 	r = add_label(builder, sample, "age", &label);

@@ -11,6 +11,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/interned.h"
+#include "threads.h"
 #include "trim.h"
 
 struct span { /* the lines of a frame, in frame_lines; count 0: not rendered yet */
@@ -226,8 +227,21 @@ static int push_frames(struct builder *builder, const Dhat__ProgramPoint *point)
 	return r;
 }
 
+/* What has no stack is no thread's, either. */
+static int push_threads(struct builder *builder, const Dhat__ProgramPoint *point)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (*point->label && !point->threads)
+		return 0;
+	text = dhat_threads_text(builder->rendering->snapshot->head, point->threads);
+	return text ? push_note(builder, text) : -ENOMEM;
+}
+
 static int push_what_counts(struct builder *builder, const Dhat__ProgramPoint *point)
 {
+	if (builder->options->style.by == DHAT_BY_THREAD)
+		return push_threads(builder, point);
 	if (builder->options->style.by != DHAT_BY_STACK)
 		return push_own_frame(builder, point);
 	return builder->options->is_own_only ? push_own_frames(builder, point)
@@ -310,6 +324,7 @@ static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_
 	sum->total_bytes += part->total_bytes;
 	sum->total_blocks += part->total_blocks;
 	sum->temporary_blocks += part->temporary_blocks;
+	sum->threads |= part->threads;
 	/* lifetimes are those of the blocks in the totals: from before the attach none is */
 	if (part->total_blocks)
 		sum->lifetimes_us += part->lifetimes_us;

@@ -34,6 +34,7 @@ struct dhat_rendered_point {
 	struct dhat_point_pages pages;	    /* all 0 where the snapshot has none */
 	struct dhat_held held;		    /* likewise */
 	uint64_t temporary_blocks;	    /* of total_blocks: histogram.h */
+	uint64_t threads;		    /* threads.h */
 	struct dhat_born born;		    /* of a table that was asked for births */
 	struct dhat_histograms *histograms; /* owned; NULL: none were asked for, or all are 0 */
 	uint64_t first_ns, last_ns;

@@ -12,6 +12,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
 #include "proto/base/qualifiers.h"
+#include "threads.h"
 #include "verdict.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
@@ -489,6 +490,9 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 		return r;
 	if (!into->lacks)
 		into->lacks = take_ptr(from->lacks);
+	r = dhat_threads_merge(into, from);
+	if (r < 0)
+		return r;
 	align_times(into, from);
 	merge_ages(without_qualifiers(into->head), from->head);
 	merge_pages(into, from);

@@ -198,6 +198,7 @@ static void take_figures(Dhat__ProgramPoint *into, Dhat__ProgramPoint *from)
 	into->first_ns = from->first_ns;
 	into->last_ns = from->last_ns;
 	into->temporary_blocks = from->temporary_blocks;
+	into->threads = from->threads;
 }
 
 /* Figures go to the points that are known, which go from the batch; keeps V2. */

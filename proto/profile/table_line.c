@@ -9,7 +9,8 @@
 #include "function_name.h"
 #include "proto/base/cleanup.h"
 
-static const char *const names[] = { "stack", "function", "line", "file", "object" };
+static const char *const names[DHAT_BY_COUNT] = { "stack", "function", "line",
+						  "file",  "object",   "thread" };
 
 int dhat_by_parse(const char *text, enum dhat_by *ret)
 {
@@ -25,6 +26,14 @@ int dhat_by_parse(const char *text, enum dhat_by *ret)
 const char *dhat_by_name(enum dhat_by by)
 {
 	return names[by];
+}
+
+const char *dhat_by_title(enum dhat_by by)
+{
+	static const char *const titles[DHAT_BY_COUNT] = { "Stacks", "Functions", "Lines",
+							   "Files",  "Objects",	  "Threads" };
+
+	return titles[by];
 }
 
 /* The last `count` components of a path. */

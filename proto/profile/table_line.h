@@ -9,7 +9,15 @@
 
 /* What a row is about. STACK: all frames; the others: one frame, the innermost of one's own code
  * (own_code.h). */
-enum dhat_by { DHAT_BY_STACK = 0, DHAT_BY_FUNCTION, DHAT_BY_LINE, DHAT_BY_FILE, DHAT_BY_OBJECT };
+enum dhat_by {
+	DHAT_BY_STACK = 0,
+	DHAT_BY_FUNCTION,
+	DHAT_BY_LINE,
+	DHAT_BY_FILE,
+	DHAT_BY_OBJECT,
+	DHAT_BY_THREAD, /* no line of a frame: threads.h */
+	DHAT_BY_COUNT
+};
 
 struct dhat_line_style {
 	enum dhat_by by;
@@ -19,9 +27,10 @@ struct dhat_line_style {
 	bool is_portable;     /* neither lines nor offsets: two builds of a program read alike */
 };
 
-/* "stack", "function", "line", "file", "object"; -EINVAL: none of them. */
+/* "stack", "function", "line", "file", "object", "thread"; -EINVAL: none of them. */
 int dhat_by_parse(const char *text, enum dhat_by *ret);
 const char *dhat_by_name(enum dhat_by by);
+const char *dhat_by_title(enum dhat_by by); /* "Stacks" */
 
 /* "ADDRESS\tNAME\tPLACE", without the address if the style has none. NAME is a function with its
  * PLACE "dir/file.c:12" or "object+0x12a4" (by function and portable the file alone), or the path

@@ -27,7 +27,8 @@ static inline Dhat__SnapshotPart *sample_head(void)
 	Dhat__SnapshotHead head = DHAT__SNAPSHOT_HEAD__INIT;
 	Dhat__Target target = DHAT__TARGET__INIT;
 	Dhat__Mark mark[2], *marks[2];
-	char *allocators[] = { "glibc 2.36 (libc.so.6)" };
+	char *allocators[] = { "glibc 2.36 (libc.so.6)" }, *names[] = { "glibc 2.36" };
+	char *threads[] = { "service", "worker-1", "worker-2" };
 
 	target.pid = 4711;
 	target.uid = 1000;
@@ -54,6 +55,10 @@ static inline Dhat__SnapshotPart *sample_head(void)
 	mark[1].ns = 60000000000;
 	mark[1].live_bytes = 400000;
 	mark[1].live_blocks = 400;
+	head.allocators = names;
+	head.n_allocators = 1;
+	head.threads = threads;
+	head.n_threads = 3;
 	head.marks = marks;
 	head.n_marks = 2;
 	head.has_ages = true;
@@ -176,6 +181,8 @@ static inline Dhat__SnapshotPart *sample_points(void)
 	p[0].low_bytes = leak;
 	p[2].low_bytes = level;
 	p[0].n_low_bytes = p[2].n_low_bytes = SAMPLE_SLOTS;
+	p[0].threads = 1 << 2 | 1 << 3;
+	p[0].allocator = 1;
 	p[0].mean_age_us = 44000000;
 	p[2].mean_age_us = 88000000;
 	p[2].longest_freed_us = 3;

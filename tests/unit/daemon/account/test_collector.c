@@ -143,6 +143,16 @@ static int feed_life(struct world *world, uint8_t type, uint32_t child)
 	return feed(record);
 }
 
+static int feed_thread(struct world *world, uint32_t tid, const char *name)
+{
+	struct dhat_record_thread record = {
+		.head = HEAD(DHAT_RECORD_THREAD, dhat_record_thread, 1), .named_tid = tid
+	};
+
+	strncpy(record.name, name, sizeof(record.name));
+	return feed(record);
+}
+
 /* ---- tests -------------------------------------------------------------------------------- */
 
 static void a_small_life(void **state)
@@ -247,6 +257,46 @@ static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
 	assert_int_equal(totals_of(world).unknown_frees, 3);
 }
 
+static uint64_t threads_at(const struct world *world, uint64_t stack_id)
+{
+	return heap_point_threads(world->heap, stacks_point(world->stacks, stack_id));
+}
+
+/* Which threads have allocated at a point: by what they were called then. */
+static void threads_are_known_by_name(void **state)
+{
+	struct world *world = *state;
+	char there[DHAT_THREAD_CHARS] = "there", other[DHAT_THREAD_CHARS] = "other";
+
+	for (uint64_t id = 1; id <= 4; id++)
+		assert_int_equal(feed_stack(world, id, 0x1000 + 16 * id), 0);
+	collector_name_thread(&world->collector, 7, there);
+	assert_int_equal(feed_thread(world, 8, "begun"), 0);
+	collector_name_thread(&world->collector, 8, other); /* it has told already */
+	assert_int_equal(feed_alloc(world, 7, 0x100, 8, 1, 10), 0);
+	assert_int_equal(threads_at(world, 1), 1 << 1);
+	assert_int_equal(feed_alloc(world, 8, 0x200, 8, 2, 11), 0);
+	assert_int_equal(threads_at(world, 2), 1 << 2);
+	assert_int_equal(feed_thread(world, 8, "renamed"), 0);
+	assert_int_equal(feed_alloc(world, 8, 0x300, 8, 2, 12), 0);
+	assert_int_equal(threads_at(world, 2), 1 << 2 | 1 << 4);
+	assert_string_equal(world->collector.names.names[3], "renamed");
+	/* a thread that nobody has named; one that ends; and another with its number */
+	assert_int_equal(feed_alloc(world, 9, 0x400, 8, 3, 13), 0);
+	assert_int_equal(threads_at(world, 3), 1);
+	world->collector.news = (struct collector_news){ 0 };
+	newest_forget(&world->collector.newest, 8);
+	assert_int_equal(feed_alloc(world, 8, 0x500, 8, 4, 14), 0);
+	assert_int_equal(threads_at(world, 4), 1);
+	/* a block that is moved stays where it came from */
+	assert_int_equal(feed_begin(world, 7, 0x200, 15), 0);
+	assert_int_equal(feed_end(world, 7, 0x200, 0x600, 9, 3, DHAT_REALLOC_MOVED, 16), 0);
+	assert_int_equal(threads_at(world, 3), 1);
+	/* whose stack is lost */
+	assert_int_equal(feed_alloc(world, 7, 0x700, 8, 99, 17), 0);
+	assert_int_equal(heap_point_threads(world->heap, STACK_POINT_LOST), 1 << 1);
+}
+
 static void after_exec_the_old_profile_is_closed(void **state)
 {
 	struct world *world = *state;
@@ -283,9 +333,8 @@ static void chunk_words_tell_usable_bytes(void **state)
 /* Each type cut to each size: refused as long as something of it is missing. */
 static void short_records_are_malformed(void **state)
 {
-	static const size_t least[COLLECTOR_TYPES] = {
-		0, 40, 32, 32, 56, 24, 56, 24, 24, 24, 24, 24
-	};
+	static const size_t least[COLLECTOR_TYPES] = { 0,  40, 32, 32, 56, 32, 56,
+						       24, 24, 24, 24, 24, 32 };
 	struct world *world = *state;
 	uint64_t malformed = 0;
 
@@ -323,7 +372,7 @@ static void impossible_values_are_malformed(void **state)
 	struct world *world = *state;
 	union {
 		struct dhat_record_stack stack;
-		uint64_t words[3 + DHAT_MAX_FRAMES + 1];
+		uint64_t words[4 + DHAT_MAX_FRAMES + 1];
 	} record = { .stack = { .head = { .type = DHAT_RECORD_STACK, .size = sizeof(record) },
 				.stack_id = 5,
 				.frame_count = DHAT_MAX_FRAMES } };
@@ -397,7 +446,7 @@ static size_t random_record(unsigned *seed, uint64_t words[8])
 	if (head->type == DHAT_RECORD_STACK) { /* one frame */
 		words[1] = 1 + rand_r(seed) % 300;
 		words[2] = 1ull << 32;
-		words[3] = 0x1000 + words[1];
+		words[4] = 0x1000 + words[1];
 	} else if (head->type == DHAT_RECORD_ALLOC) {
 		words[3] = rand_r(seed) % 100;
 		words[4] = 1 + rand_r(seed) % 300;
@@ -528,6 +577,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			what_an_ending_thread_gives_back_is_no_program_s_free, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_temporary, setup, teardown),
+		cmocka_unit_test_setup_teardown(threads_are_known_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_exec_the_old_profile_is_closed, setup,
 						teardown),
 		cmocka_unit_test(chunk_words_tell_usable_bytes),

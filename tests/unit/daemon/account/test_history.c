@@ -190,6 +190,17 @@ static void a_long_rest(void **state)
 		assert_int_equal(history.slots[i].live_bytes, i < 250 ? 8 : 13);
 }
 
+/* Of hostile records, and of nothing else. */
+static void a_time_beyond_all_time(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = fresh();
+
+	heap_add_block(heap, 0, 0x10, 8, 2, BEGIN);
+	heap_add_block(heap, 0, 0x20, 5, 3, UINT64_MAX - 5);
+	heap_add_block(heap, 0, 0x30, 5, 3, UINT64_MAX);
+	assert_int_equal(history_of(heap, UINT64_MAX).slots[0].live_bytes, 8);
+}
+
 /* ---- the model ---------------------------------------------------------------------------- */
 
 enum { POINTS = 6, TICKS = 40000, ADDRS = 64 };
@@ -341,6 +352,7 @@ int main(void)
 		cmocka_unit_test(a_realloc_that_grows_leaves_the_low_alone),
 		cmocka_unit_test(the_longest_lifetime_of_what_was_freed),
 		cmocka_unit_test(a_long_rest),
+		cmocka_unit_test(a_time_beyond_all_time),
 		cmocka_unit_test(random_events_equal_the_model),
 	};
 

@@ -49,6 +49,34 @@ static void who_has_ended_is_forgotten(void **state)
 	assert_int_equal(index_count(newest.by_tid), 0);
 }
 
+/* Also of those that have no place of their own. */
+static void what_a_thread_is_called(void **state)
+{
+	enum { FAR = 7 + NEWEST_PLACES };
+	_cleanup_(newest_deinit) struct newest newest;
+
+	assert_int_equal(newest_init(&newest), 0);
+	assert_int_equal(newest_set(&newest, 7, 0x10), 0);
+	for (uint32_t tid = 7; tid <= FAR; tid += NEWEST_PLACES) {
+		newest_name(&newest, tid, 3, true);
+		assert_int_equal(newest_set(&newest, tid, 0x10), 3);
+		newest_name(&newest, tid, 4, true);
+		assert_int_equal(newest_set(&newest, tid, 0x10), 3);
+		newest_name(&newest, tid, 5, false);
+		assert_int_equal(newest_set(&newest, tid, 0x20), 5);
+		assert_true(newest_take(&newest, tid, 0x20));
+	}
+	/* who begins with a name has no block yet; and one with the number of another has no name
+	 */
+	newest_name(&newest, 8, 6, false);
+	assert_false(newest_take(&newest, 8, 0x20));
+	assert_int_equal(newest_set(&newest, 8, 0x20), 6);
+	newest_forget(&newest, FAR);
+	assert_int_equal(newest_set(&newest, FAR, 0x10), 0);
+	newest_forget(&newest, 8);
+	assert_int_equal(newest_set(&newest, 8, 0x10), 0);
+}
+
 /* Against a list. */
 static void any_threads(void **state)
 {
@@ -87,6 +115,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_thread),
 		cmocka_unit_test(who_has_ended_is_forgotten),
+		cmocka_unit_test(what_a_thread_is_called),
 		cmocka_unit_test(any_threads),
 	};
 

@@ -66,6 +66,14 @@ static void an_id_has_the_frames_it_was_learnt_with(void **state)
 	assert_true(view.frames[1].is_exact_pc);
 	assert_int_equal(view.frames[2].object, MAPPINGS_NO_OBJECT);
 	assert_int_equal(view.frames[2].addr, 0x77777);
+	assert_int_equal(view.site, STACK_NO_SITE);
+	stacks_note_site(stacks, 42, 3);
+	stacks_note_site(stacks, 42, 4); /* the first stays */
+	stacks_note_site(stacks, 43, 5); /* is not known */
+	stacks_view(stacks, STACK_POINT_FIRST, &view);
+	assert_int_equal(view.site, 3);
+	stacks_view(stacks, STACK_POINT_LOST, &view);
+	assert_int_equal(view.site, STACK_NO_SITE);
 	stacks_view(stacks, STACK_POINT_BEFORE, &view);
 	assert_int_equal(view.frame_count, 0);
 	stacks_view(stacks, 1000, &view);

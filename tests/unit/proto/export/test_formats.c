@@ -393,8 +393,14 @@ static void test_pprof_labels(void **state)
 	snapshot->frames[0]->object = strdup("/usr/lib/libfirst.so");
 	profile = read_pprof(snapshot, &options);
 	assert_string_equal(text_at(profile, profile->mapping[0]->filename), "/usr/bin/service");
-	assert_int_equal(profile->sample[0]->n_label, 1);
+	assert_int_equal(profile->sample[0]->n_label, 3);
 	label = profile->sample[0]->label[0];
+	assert_string_equal(text_at(profile, label->key), "thread");
+	assert_string_equal(text_at(profile, label->str), "worker-*");
+	label = profile->sample[0]->label[1];
+	assert_string_equal(text_at(profile, label->key), "allocator");
+	assert_string_equal(text_at(profile, label->str), "glibc 2.36");
+	label = profile->sample[0]->label[2];
 	assert_string_equal(text_at(profile, label->key), "age");
 	assert_int_equal(label->num, 44000000);
 	assert_string_equal(text_at(profile, label->num_unit), "microseconds");
