@@ -1,11 +1,9 @@
 /* dhatctl repair: breakpoints that a killed tracer left are removed. */
 #include <errno.h>
-#include <limits.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "command.h"
-#include "proto/base/cleanup.h"
 #include "proto/base/units.h"
 
 struct repair {
@@ -55,31 +53,15 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* The dhatd beside this dhatctl, or where `make install' puts it, or wherever the shell has it. */
-static void find_dhatd(char *ret, size_t size)
-{
-	static const char *const beside[] = { "/dhatd", "/../sbin/dhatd" };
-	char own[PATH_MAX] = "";
-	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
-	char *slash = length > 0 ? strrchr(own, '/') : NULL;
-
-	for (size_t i = 0; slash && i < ARRAY_SIZE(beside); i++) {
-		snprintf(ret, size, "%.*s%s", (int)(slash - own), own, beside[i]);
-		if (access(ret, X_OK) == 0)
-			return;
-	}
-	snprintf(ret, size, "dhatd");
-}
-
 int cmd_repair(int argc, char **argv, struct dhat_error *err)
 {
 	struct repair repair = { 0 };
-	char dhatd[PATH_MAX + 16], pid[24];
+	char dhatd[BESIDE_CHARS], pid[24];
 	int r = command_parse(&argp, argc, argv, &repair, &repair.common, err);
 
 	if (r < 0 || repair.common.is_done)
 		return r;
-	find_dhatd(dhatd, sizeof(dhatd));
+	beside_find_dhatd(dhatd);
 	snprintf(pid, sizeof(pid), "%u", repair.pid);
 	execlp(dhatd, dhatd, "repair", "--pid", pid, repair.common.as_json ? "--json" : NULL, NULL);
 	return dhat_error_errno(err, errno, "cannot run %s", dhatd);

@@ -23,6 +23,7 @@ const struct command commands[] = {
 	{ "diff", "what has grown between two profiles, and what has shrunk", cmd_diff },
 	{ "assert", "does a profile meet a build's conditions?", cmd_assert },
 	{ "verify", "is what an earlier profile kept gone?", cmd_verify },
+	{ "ps", "which processes grow, and how fast; nothing is attached to", cmd_ps },
 	{ "status", "targets, probes, rates, counters, verdict", cmd_status },
 	{ "holds", "who holds the live blocks, and which are lost", cmd_holds },
 	{ "rss", "what the resident memory of a process consists of", cmd_rss },

@@ -71,6 +71,7 @@ int cmd_attach(int argc, char **argv, struct dhat_error *err);
 int cmd_detach(int argc, char **argv, struct dhat_error *err);
 int cmd_repair(int argc, char **argv, struct dhat_error *err);
 int cmd_pins(int argc, char **argv, struct dhat_error *err);
+int cmd_ps(int argc, char **argv, struct dhat_error *err);
 int cmd_plan(int argc, char **argv, struct dhat_error *err);
 
 /* Sends a request that is answered by a sentence, and prints that. */

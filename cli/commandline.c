@@ -70,7 +70,7 @@ static int command_index(int argc, char **argv)
 }
 
 /* What dhatd does and dhatctl does not: it needs no dhatd that runs, or is one. */
-static const char *const dhatd_commands[] = { "run", "serve", "ps", NULL };
+static const char *const dhatd_commands[] = { "run", "serve", NULL };
 
 static int complain(const char *word)
 {

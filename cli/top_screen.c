@@ -293,31 +293,56 @@ static void draw_list(const struct top_model *model, struct top_shown *shown, in
 				   : "Nothing was allocated yet since the watch began");
 }
 
-static void draw_lines(const struct top_model *model, struct top_shown *shown, int y)
+static void draw_lines(struct top_shown *shown, int y)
 {
-	size_t rows = page_lines(model) + 1;
+	size_t rows = LINES - 1 > y ? LINES - 1 - y : 1;
 
 	last_page_rows = rows;
-	if (shown->first + rows > shown->line_count)
+	if (shown->selected_line < shown->line_count)
+		scroll_to(&shown->first, shown->selected_line, rows, shown->line_count);
+	else if (shown->first + rows > shown->line_count)
 		shown->first = shown->line_count > rows ? shown->line_count - rows : 0;
-	for (size_t i = shown->first; i < shown->line_count && i < shown->first + rows; i++)
-		put(y++, 0, shown->lines[i]);
+	for (size_t i = shown->first; i < shown->line_count && i < shown->first + rows; i++) {
+		if (i == shown->selected_line)
+			put_bar(y++, shown->lines[i]);
+		else
+			put(y++, 0, shown->lines[i]);
+	}
+}
+
+static void draw_apart(struct top_shown *shown)
+{
+	int y = 0;
+
+	attron(A_BOLD);
+	put(y++, 0, shown->title);
+	attroff(A_BOLD);
+	if (shown->heading)
+		put_bar(++y, shown->heading);
+	draw_lines(shown, y + 1);
 }
 
 static void draw_foot(const struct top_shown *shown)
 {
 	static const char *const keys[] = {
-		[TOP_LIST] = "q quit  ? help  s sort  g group  / filter  Enter open  m mark  space "
-			     "freeze"
-			     "  w write",
-		[TOP_STACKS] = "q back  ? help  arrows scroll  b baseline  space freeze  w write",
+		[TOP_LIST] = "q quit  ? help  s sort  g group  / filter  Enter open  t time  "
+			     "p processes",
+		[TOP_STACKS] = "q back  ? help  arrows scroll  t over time  b baseline  space "
+			       "freeze  w write",
+		[TOP_TIMELINE] = "q back  ? help  t look again  w write",
+		[TOP_PROCESSES] =
+			"q back, or quit  ? help  / filter  arrows select  Enter watch it",
+		[TOP_PLAN] = "Attach to it?  y yes  n no  arrows scroll",
 		[TOP_HELP] = "q back  arrows scroll",
 	};
 
+	const char *asked = shown->page == TOP_PROCESSES ? "Filter (program): "
+							 : "Filter (function, file, object): ";
+
 	if (shown->prompt) {
-		put_bar(LINES - 1, "Filter (function, file, object): ");
+		put_bar(LINES - 1, asked);
 		attron(A_REVERSE);
-		put(LINES - 1, (int)strlen("Filter (function, file, object): "), shown->prompt);
+		put(LINES - 1, (int)strlen(asked), shown->prompt);
 		attroff(A_REVERSE);
 		return;
 	}
@@ -329,11 +354,15 @@ void top_screen_draw(const struct top_model *model, struct top_shown *shown)
 	int y;
 
 	erase();
-	y = draw_head(model, shown);
-	if (shown->page == TOP_LIST)
-		draw_list(model, shown, y);
-	else
-		draw_lines(model, shown, y);
+	if (top_page_is_apart(shown->page) || !model->snapshot) {
+		draw_apart(shown);
+	} else {
+		y = draw_head(model, shown);
+		if (shown->page == TOP_LIST)
+			draw_list(model, shown, y);
+		else
+			draw_lines(shown, y);
+	}
 	draw_foot(shown);
 	refresh();
 }

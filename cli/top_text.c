@@ -404,6 +404,16 @@ char *top_text_heading(const struct top_model *model, size_t columns)
 	return text_end(&text);
 }
 
+char *top_text_name(const struct top_model *model, const struct top_row *row, size_t columns)
+{
+	struct text text;
+
+	if (!text_begin(&text))
+		return NULL;
+	put_name(text.file, model, row, columns);
+	return text_end(&text);
+}
+
 char *top_text_row(const struct top_model *model, const struct top_row *row, size_t columns)
 {
 	size_t used;

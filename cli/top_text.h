@@ -14,6 +14,8 @@ char *top_text_totals(const struct top_model *model, size_t columns);
 /* Which rows these are, in which order, and what is left out. */
 char *top_text_rows(const struct top_model *model);
 char *top_text_heading(const struct top_model *model, size_t columns);
+/* What a row is called, in so many columns. */
+char *top_text_name(const struct top_model *model, const struct top_row *row, size_t columns);
 char *top_text_row(const struct top_model *model, const struct top_row *row, size_t columns);
 /* What was live since the view began, in so many columns, and between which bounds: the lowest is a
  * low block, the highest a whole one. */

@@ -14,7 +14,7 @@
 #define THREAD_NAMES_MOST 63 /* with number 0, one bit each of a word */
 #define THREAD_NAMES_ALIKE 16
 
-struct thread_names { /* all 0: there are none */
+struct thread_names {					  /* all 0: there are none */
 	char names[THREAD_NAMES_MOST][DHAT_THREAD_CHARS]; /* of number 1 first; end with a 0 */
 	uint8_t count;
 };

@@ -559,3 +559,43 @@ Dhat__Plan *message_plan(const struct plan *plan)
 	dhat__plan__free_unpacked(message, NULL);
 	return NULL;
 }
+
+static Dhat__Process *new_process(bool *failed, const struct process_entry *from)
+{
+	Dhat__Process *process = NEW(Dhat__Process, dhat__process__init);
+
+	if (!process) {
+		*failed = true;
+		return NULL;
+	}
+	process->pid = from->pid;
+	process->uid = from->uid;
+	process->rss_bytes = from->rss_bytes;
+	process->anonymous_bytes = from->anonymous_bytes;
+	process->swap_bytes = from->swap_bytes;
+	process->grown_bytes = from->grown_bytes;
+	process->program = text(failed, from->program);
+	process->allocator = text(failed, from->allocator);
+	return process;
+}
+
+Dhat__Processes *message_processes(const struct processes *processes, size_t top)
+{
+	Dhat__Processes *message = NEW(Dhat__Processes, dhat__processes__init);
+	size_t count = processes->count < top ? processes->count : top;
+	bool failed = false;
+
+	if (!message)
+		return NULL;
+	message->duration_ns = processes->duration_ns;
+	message->count = processes->count;
+	message->list = array(&failed, count, sizeof(*message->list));
+	for (size_t i = 0; message->list && i < count && !failed; i++) {
+		message->list[i] = new_process(&failed, &processes->entries[i]);
+		message->n_list += message->list[i] != NULL;
+	}
+	if (!failed)
+		return message;
+	dhat__processes__free_unpacked(message, NULL);
+	return NULL;
+}

@@ -4,6 +4,7 @@
  * Pure. Every message is whole and owned by the caller, who frees it with its …__free_unpacked(m,
  * NULL); NULL means out of memory.
  */
+#include "daemon/target/processes.h"
 #include "daemon/target/target.h"
 #include "plan.h"
 #include "proto/wire/dhat.pb-c.h"
@@ -18,5 +19,8 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 Dhat__SnapshotEnd *message_snapshot_end(const struct target_copy *copy, char *const *notes);
 
 const char *message_stop_name(uint8_t stop); /* enum dhat_stop: "complete", "no table", … */
+/* The first so many; is_watched is not set. */
+Dhat__Processes *message_processes(const struct processes *processes, size_t top);
+
 /* A time of CLOCK_MONOTONIC as ns since the observation began; 0: before it. */
 uint64_t message_since(const struct target_copy *copy, uint64_t time_ns);

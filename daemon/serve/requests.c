@@ -2,6 +2,7 @@
 
 #include "daemon/holds/holds.h"
 #include "daemon/source/uprobes.h"
+#include "daemon/target/processes.h"
 #include "message.h"
 #include "own.h"
 #include "plan.h"
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -345,6 +347,63 @@ static int answer_rss(void *context, const Dhat__Request *request, struct contro
 	return error;
 }
 
+/* ---- processes ------------------------------------------------------------------------------- */
+
+#define WATCH_MOST_NS 2000000000ull
+#define PROCESSES_MOST 1000
+
+static bool is_watched(struct target *const *targets, size_t count, pid_t pid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (target_pid(targets[i]) == pid && target_state_of(targets[i]) == TARGET_ATTACHED)
+			return true;
+	return false;
+}
+
+static int mark_watched(struct targets *targets, Dhat__Processes *processes)
+{
+	struct target **list = NULL;
+	size_t count = 0;
+	int error = targets_list(targets, &list, &count);
+
+	for (size_t i = 0; error == 0 && i < processes->n_list; i++)
+		processes->list[i]->is_watched =
+			is_watched(list, count, (pid_t)processes->list[i]->pid);
+	for (size_t i = 0; i < count; i++)
+		target_unref(list[i]);
+	free(list);
+	return error;
+}
+
+/* By dhatd's rights: so the owner is told of others' processes what only root may see. */
+static int answer_processes(void *context, const Dhat__Request *request,
+			    struct control_reply *reply, struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	const Dhat__ProcessesRequest *wanted = request->processes;
+	_cleanup_(processes_deinit) struct processes processes = { 0 };
+	Dhat__Response response = DHAT__RESPONSE__INIT;
+	size_t top = wanted->top < PROCESSES_MOST ? wanted->top : PROCESSES_MOST;
+	int error = processes_watch(wanted->duration_ns < WATCH_MOST_NS ? wanted->duration_ns
+									: WATCH_MOST_NS,
+				    &processes, err);
+
+	if (error == 0)
+		error = processes_describe(&processes, top);
+	if (error)
+		return error;
+	response.processes = message_processes(&processes, top);
+	if (!response.processes)
+		return -ENOMEM;
+	error = mark_watched(requests->targets, response.processes);
+	response.is_last = true;
+	response.body_case = DHAT__RESPONSE__BODY_PROCESSES;
+	if (error == 0)
+		error = control_reply(reply, &response, err);
+	dhat__processes__free_unpacked(response.processes, NULL);
+	return error;
+}
+
 const struct control_entry requests_table[] = {
 	{ DHAT__REQUEST__BODY_STATUS, CONTROL_READ, answer_status },
 	{ DHAT__REQUEST__BODY_SNAPSHOT, CONTROL_READ, answer_snapshot },
@@ -353,5 +412,6 @@ const struct control_entry requests_table[] = {
 	{ DHAT__REQUEST__BODY_MARK, CONTROL_MANAGE, answer_mark },
 	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
 	{ DHAT__REQUEST__BODY_PLAN, CONTROL_MANAGE, answer_plan },
+	{ DHAT__REQUEST__BODY_PROCESSES, CONTROL_MANAGE, answer_processes },
 	{ 0, CONTROL_READ, NULL },
 };

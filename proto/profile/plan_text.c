@@ -164,27 +164,33 @@ static void print_cost(struct screen *screen, const Dhat__Plan *plan)
 	}
 }
 
-void plan_text_print(FILE *file, const Dhat__Plan *plan, uint32_t pid)
+void plan_text_summary(struct screen *screen, const Dhat__Plan *plan, uint32_t pid)
 {
 	char name[DHAT_PROGRAM_CHARS];
+
+	if (plan->target) {
+		screen_text(screen, dhat_program_name(plan->target->command,
+						      plan->target->executable, name));
+		fprintf(screen->file, " (pid %" PRIu32 ")\n", plan->target->pid);
+	} else {
+		fprintf(screen->file, "process %" PRIu32 "\n", pid);
+	}
+	fputs("  ", screen->file);
+	screen_mark(screen, plan->is_safe ? MARK_BOLD : MARK_BAD);
+	screen_paragraph(screen, 2, plan->verdict);
+	screen_mark(screen, MARK_NONE);
+	print_hazards(screen, plan);
+	if (plan->target)
+		plan_text_list(screen, "allocators", plan->target->allocators,
+			       plan->target->n_allocators);
+	print_cost(screen, plan);
+}
+
+void plan_text_print(FILE *file, const Dhat__Plan *plan, uint32_t pid)
+{
 	struct screen screen;
 
 	screen_init(&screen, file);
-	if (plan->target) {
-		screen_text(&screen, dhat_program_name(plan->target->command,
-						       plan->target->executable, name));
-		fprintf(file, " (pid %" PRIu32 ")\n", plan->target->pid);
-	} else {
-		fprintf(file, "process %" PRIu32 "\n", pid);
-	}
-	fputs("  ", file);
-	screen_mark(&screen, plan->is_safe ? MARK_BOLD : MARK_BAD);
-	screen_paragraph(&screen, 2, plan->verdict);
-	screen_mark(&screen, MARK_NONE);
-	print_hazards(&screen, plan);
-	if (plan->target)
-		plan_text_list(&screen, "allocators", plan->target->allocators,
-			       plan->target->n_allocators);
-	print_cost(&screen, plan);
+	plan_text_summary(&screen, plan, pid);
 	plan_text_probes(&screen, plan->probes, plan->n_probes);
 }

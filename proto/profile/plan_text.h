@@ -6,6 +6,8 @@
 
 /* pid: what was asked about, where the plan knows no process. */
 void plan_text_print(FILE *file, const Dhat__Plan *plan, uint32_t pid);
+/* All of it but the probes. */
+void plan_text_summary(struct screen *screen, const Dhat__Plan *plan, uint32_t pid);
 
 /* A line each: function, place, instruction there and whether the kernel emulates it. */
 void plan_text_probes(struct screen *screen, Dhat__Probe *const *probes, size_t count);

@@ -72,6 +72,9 @@ def test_without_rights(growing, target, public):
     assert re.search(r"^Note: \d+ of these cannot be looked into", ps(dhatd=dhatd, cwd=public, **rights), re.M)
 
 
-def test_dhatctl_tells_who_does_it(ctl):
-    answer = ctl("ps", ok=False)
-    assert answer.status == 2 and "that is a command of dhatd: `dhatd ps'" in answer.err
+def test_dhatctl_has_it_too(growing, ctl):
+    """No dhatd answers; growth is that of the moment."""
+    answer = ctl("ps", "--for", "0.3", "--top", "100000", "--json", socket="/nowhere")
+    assert row_of(growing, answer.out)["grown_bytes"] >= 400_000
+    wrong = ctl("ps", "1234", ok=False)
+    assert wrong.status == 2 and "`dhatctl plan 1234'" in wrong.err

@@ -328,3 +328,46 @@ def test_no_dhatd_is_left(stacks, terminal):
 def test_a_terminal_that_cannot(stacks, terminal):
     top = terminal(TERM="dumb")
     assert top.proc.wait(DEADLINE) == 2 and "TERM=dumb: --batc" in top.read()
+
+
+def choose(screen, pid):
+    """Select a process in the list of those that grow: it moves about."""
+    def is_selected():
+        screen.read()
+        return any(screen.screen.buffer[y][0].reverse and screen.screen.display[y].split()[:1] == [str(pid)]
+                   for y in range(24))
+    until(lambda: is_selected() or screen.type("j"), f"process {pid} to be selected")
+
+
+def test_a_process_is_chosen_and_attached(target, daemon, terminal, ctl):
+    """Nothing is attached: the list of processes, what an attach would cost, and the attach; then over time."""
+    daemon("serve")
+    program = target("many_stacks")
+    program.expect("ready")
+    screen = terminal("--every", "0.3", TERM="vt100")  # pyte does not know how an xterm scrolls
+    screen.shows(r"PID USER .* PROGRAM\n +\d+ ")
+    screen.type("/many_st\r")
+    screen.shows(rf"^ *{program.pid} root .* glibc +many_stacks$")
+    choose(screen, program.pid)
+    screen.type("\r")
+    screen.shows(r"^  basis ")
+    screen.type("n")
+    screen.shows(r"PROGRAM$")
+    choose(screen, program.pid)
+    screen.type("\r")
+    screen.shows(rf"^many_stacks \(pid {program.pid}\)\n  safe to attach")
+    screen.type("y")
+    screen.shows(rf"^many_stacks \(pid {program.pid}\), watched for .* exact")
+    assert [t["target"]["pid"] for t in ctl("status", "--json").json()["targets"]] == [program.pid]
+    allocate(program, "alloc 100")
+    screen.shows(r" walk  targets/many_stacks\.c")
+    screen.type("t")
+    screen.shows(r"FROM +AT LEAST +CHANGE\n\d\d:\d\d:\d\d ")
+    screen.type("qp")
+    screen.shows(rf"^ *{program.pid} .* many_stacks, watched$")
+    choose(screen, program.pid)
+    screen.type("\r")
+    screen.shows(r" walk  targets/many_stacks\.c")
+    screen.type("q")
+    until(lambda: (screen.read(), screen.proc.poll() is not None)[1], "dhatctl top to end")
+    assert screen.proc.returncode == 0

@@ -37,9 +37,9 @@ static struct dhat_snapshot *sample_with(const char *const *threads, const char 
 	return snapshot;
 }
 
-static const char *const pool[] = { "service",	"worker-1", "worker-22", "io", "worker-*",
-				    "conn 3/4", "conn 5/6", "a",	 "b",  "c",
-				    "d",	NULL };
+static const char *const pool[] = { "service",	"worker-1", "worker-22", "io",
+				    "worker-*", "conn 3/4", "conn 5/6",	 "a",
+				    "b",	"c",	    "d",	 NULL };
 static const char *const glibc[] = { "glibc 2.36", NULL };
 
 static void test_text(void **state)
@@ -90,7 +90,8 @@ static void test_table(void **state)
 	assert_int_equal(table->points[0]->threads, 1 << 2 | 1 << 3 | 1 << 5);
 	assert_ptr_equal(table->point_of[0], table->point_of[1]);
 	for (size_t i = 0; i < table->point_count; i++) {
-		assert_int_equal(table->points[i]->line_count, 1 + (*table->points[i]->part->kind != 0));
+		assert_int_equal(table->points[i]->line_count,
+				 1 + (*table->points[i]->part->kind != 0));
 		live += table->points[i]->live_bytes;
 	}
 	assert_int_equal(live, snapshot->end->totals->live_bytes);
