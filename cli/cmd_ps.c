@@ -45,8 +45,10 @@ static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
-	.doc = "Which processes grow, and how fast: resident memory, swap, growth a minute, allocator. "
-	       "Nothing is attached to, and no dhatd has to answer: it runs `dhatd ps', which has the "
+	.doc = "Which processes grow, and how fast: resident memory, swap, growth a minute, "
+	       "allocator. "
+	       "Nothing is attached to, and no dhatd has to answer: it runs `dhatd ps', which has "
+	       "the "
 	       "rights of who types it.",
 	.children = children,
 };

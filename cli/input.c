@@ -49,7 +49,8 @@ static bool has_objects(const struct dhat_snapshot *snapshot)
 
 int input_check_suspects(const struct dhat_snapshot *snapshot, struct dhat_error *err)
 {
-	if (!snapshot->lacks || (snapshot->head->taken_unix_ns && has_objects(snapshot)))
+	if (!snapshot->lacks || (snapshot->head->taken_unix_ns && has_objects(snapshot) &&
+				 dhat_snapshot_lists_all(snapshot)))
 		return 0;
 	return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 			      "what became of its suspects cannot be judged by a profile that was "

@@ -97,7 +97,7 @@ static bool take_movement(struct live *live, int key)
 		{ TOP_KEY_UP, -1 },	    { 'k', -1 },
 		{ TOP_KEY_DOWN, 1 },	    { 'j', 1 },
 		{ TOP_KEY_PAGE_UP, -page }, { TOP_KEY_PAGE_DOWN, page },
-		{ TOP_KEY_HOME, -TOP_FAR },  { TOP_KEY_END, TOP_FAR },
+		{ TOP_KEY_HOME, -TOP_FAR }, { TOP_KEY_END, TOP_FAR },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {

@@ -15,8 +15,8 @@
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
-#define STACKS_SHOWN 50	 /* of an opened row, the largest */
-#define PAST_COLUMNS 36	 /* before the bars */
+#define STACKS_SHOWN 50 /* of an opened row, the largest */
+#define PAST_COLUMNS 36 /* before the bars */
 
 /* ---- stacks -------------------------------------------------------------------------------- */
 
@@ -132,9 +132,9 @@ static void print_row_past(struct live *live, FILE *file, const struct dhat_rend
 			 dhat_history_slots(live->past),
 			 dhat_format_duration(live->past->end->history->slot_ns, size),
 			 point->growth < 0 ? "-" : "",
-			 dhat_format_size((uint64_t)(point->growth < 0 ? -point->growth
-								       : point->growth),
-					  (char[DHAT_UNIT_CHARS]){ 0 }));
+			 dhat_format_size(
+				 (uint64_t)(point->growth < 0 ? -point->growth : point->growth),
+				 (char[DHAT_UNIT_CHARS]){ 0 }));
 		screen_paragraph(&screen, 0, text);
 		print_past(&screen, live->past, point);
 		return;
@@ -261,4 +261,3 @@ int top_turn_to(struct live *live, enum top_page page)
 	live->shown.first = 0;
 	return top_make_page(live);
 }
-

@@ -30,7 +30,7 @@ struct live {
 	struct dhat_snapshot *answer;
 	enum top_errand { TOP_LOOK, TOP_WRITE, TOP_REMEMBER } errand; /* what it is for */
 	uint64_t asked_ns, next_ns;
-	struct dhat_error lost; /* why there is none; code DHAT_EXIT_OK: there is */
+	struct dhat_error lost;	     /* why there is none; code DHAT_EXIT_OK: there is */
 	bool wants_file, wants_past; /* as soon as nothing else is under way */
 	struct dhat_snapshot *past;  /* the whole profile, with histories: TOP_TIMELINE's */
 	/* of processes, a plan, an attach: beside the one above */

@@ -1,4 +1,5 @@
-/* The processes in `dhatctl top': which of them grow, what attaching to one would cost, and that. */
+/* The processes in `dhatctl top': which of them grow, what attaching to one would cost, and that.
+ */
 #include "top_private.h"
 
 #include <errno.h>

@@ -118,6 +118,18 @@ bool dhat_gate_is_asked(const struct dhat_gate *gate)
 	return gate->count || gate->was_asked || gate->filter.count;
 }
 
+/* A stack that is not listed would pass for one that holds nothing. */
+static int check_lists_all(const struct dhat_snapshot *snapshot, const char *what,
+			   struct dhat_error *err)
+{
+	if (dhat_snapshot_lists_all(snapshot))
+		return 0;
+	return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
+			      "%s lists some of the stacks only, and conditions are judged on all: "
+			      "take a .dhat file, or `dhatctl stats --json --top 1000000'",
+			      what);
+}
+
 /* ---- before -------------------------------------------------------------------------------- */
 
 static int read_dhat(struct dhat_gate *gate, FILE *file, struct dhat_error *err)
@@ -125,6 +137,9 @@ static int read_dhat(struct dhat_gate *gate, FILE *file, struct dhat_error *err)
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	int r = dhat_import(file, gate->baseline_path, &snapshot, err);
 
+	if (r < 0)
+		return r;
+	r = check_lists_all(snapshot, gate->baseline_path, err);
 	if (r < 0)
 		return r;
 	r = dhat_digest_of(snapshot, &gate->filter, &gate->baseline);
@@ -189,8 +204,11 @@ int dhat_gate_judge(struct dhat_gate *gate, struct dhat_snapshot *snapshot_, str
 	enum dhat_verdict worst = gate->may_be_inexact	 ? DHAT_NOT_KNOWN
 				  : gate->may_be_partial ? DHAT_PARTIAL
 							 : DHAT_EXACT;
-	int r = array_make_room(&gate->judgements, &gate->judgement_room, gate->judgement_count);
+	int r = check_lists_all(snapshot, "the profile", err);
 
+	if (r < 0)
+		return r;
+	r = array_make_room(&gate->judgements, &gate->judgement_room, gate->judgement_count);
 	if (r == 0)
 		r = dhat_judgement_new(take_ptr(snapshot), &gate->filter, gate->assertions,
 				       gate->count, gate->baseline, worst,

@@ -13,6 +13,7 @@
 #include "proto/base/json_read.h"
 #include "proto/profile/verdict.h"
 #include "proto/wire/words.h"
+#include "stats_json.h"
 
 #define FILE_VERSION 2
 #define MAX_OBJECTS 1024 /* that of proto/export/dhat_json.c; each frame is looked for in all */
@@ -71,11 +72,6 @@ static int check_kind(struct importer *importer)
 	struct json_object *version;
 	uint64_t number;
 
-	if (pieces_member(importer->root, "points", json_type_array) &&
-	    pieces_member(importer->root, "left_out", json_type_array))
-		return bad(importer, "what `dhatctl stats --json' prints, which is a part of a "
-				     "profile: what `dhatctl export' writes can be read back "
-				     "(.dhat, .jsonl, DHAT's .json)");
 	if (!json_object_object_get_ex(importer->root, "dhatFileVersion", &version))
 		return bad(importer, "not DHAT JSON (no dhatFileVersion), and no other file that "
 				     "can be read back");
@@ -505,6 +501,8 @@ int dhat_json_import(const struct dhat_json_text *text, const char *path,
 
 	if (r < 0)
 		return r;
+	if (dhat_stats_json_knows(root))
+		return dhat_stats_json_import(root, path, ret, err);
 	dhat__totals__init(&importer.sums);
 	importer.root = root;
 	r = dhat_snapshot_new(&snapshot);

@@ -18,7 +18,7 @@ static int first_of(FILE *file)
 
 bool dhat_import_knows(FILE *file)
 {
-	/* all three writers of DHAT JSON put the version first */
+	/* all writers of JSON put the version first */
 	char begin[64] = "";
 	size_t length;
 
@@ -28,7 +28,8 @@ bool dhat_import_knows(FILE *file)
 		return false;
 	length = fread(begin, 1, sizeof(begin) - 1, file);
 	rewind(file);
-	return dhat_jsonl_knows(begin, length) || strstr(begin, "\"dhatFileVersion\"");
+	return dhat_jsonl_knows(begin, length) || strstr(begin, "\"dhatFileVersion\"") ||
+	       strstr(begin, "\"format_version\""); /* of `stats --json' */
 }
 
 static int import_json(FILE *file, const char *path, struct dhat_snapshot **ret,

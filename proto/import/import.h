@@ -1,6 +1,7 @@
 #pragma once
 /* import: a profile from a file, whichever of those that can be read back it is: dhatctl's own
- * .dhat, its JSON lines, or DHAT JSON of dhatctl's, Valgrind's or dhat-rs's. Told by what is in
+ * .dhat, its JSON lines, what its `stats --json' prints, or DHAT JSON of dhatctl's, Valgrind's or
+ * dhat-rs's. Told by what is in
  * it, not by its name.
  *
  * Of the latter comes what they hold: commands, stacks as names and lines, and each stack's

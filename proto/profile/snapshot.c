@@ -257,6 +257,14 @@ int dhat_snapshot_add_note(struct dhat_snapshot *snapshot, const char *text)
 	return 0;
 }
 
+bool dhat_snapshot_lists_all(const struct dhat_snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->point_count; i++)
+		if (!strcmp(snapshot->points[i]->label, DHAT_LABEL_NOT_LISTED))
+			return false;
+	return true;
+}
+
 bool dhat_point_is_before(const Dhat__ProgramPoint *point)
 {
 	return !strcmp(point->label, DHAT_LABEL_BEFORE);

@@ -30,6 +30,9 @@
 
 /* The label of the point of all blocks that were there before the attach. */
 #define DHAT_LABEL_BEFORE "[allocated before attach]"
+/* The label of the point of all stacks that a file leaves out (proto/import/stats_json.h): what is
+ * said of stacks by their names may not be so where there is one. */
+#define DHAT_LABEL_NOT_LISTED "[stacks that were not listed]"
 
 struct dhat_snapshot { /* for reading; what it points to belongs to it */
 	const Dhat__SnapshotHead *head;
@@ -61,6 +64,7 @@ int dhat_snapshot_finish(const struct dhat_snapshot *snapshot, struct dhat_error
 /* One more note at its end, which exports tell, too. -ENOMEM: nothing has changed. */
 int dhat_snapshot_add_note(struct dhat_snapshot *snapshot, const char *text);
 
+bool dhat_snapshot_lists_all(const struct dhat_snapshot *snapshot);
 /* Blocks from before the attach have no stack: they are no part of rankings and percentages. */
 bool dhat_point_is_before(const Dhat__ProgramPoint *point);
 /* Their sums, in the fields that a point has figures in; all 0 if there are none. */

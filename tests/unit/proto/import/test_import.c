@@ -200,7 +200,70 @@ static void test_refused_lines(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		assert_refused(cases[i].text, cases[i].said);
-	assert_refused("{\"points\":[],\"left_out\":[]}", "stats --json");
+}
+
+#define STATS(totals, points, more)                                                                \
+	"{\"format_version\":1,\"target\":{\"pid\":7,\"executable\":\"/x\",\"observed_ns\":9},"    \
+	"\"marks\":[{\"name\":\"m\"}],\"history\":{\"count\":3},\"threads\":[\"t\"],"              \
+	"\"totals\":" totals ",\"verdict\":{\"exact\":true,\"word\":\"exact\"},"                   \
+	"\"before_attach\":{\"live_bytes\":30,\"live_blocks\":3,\"peak_bytes\":0,"                 \
+	"\"peak_blocks\":0},\"left_out\":[],\"points\":[" points "]" more "}"
+#define STATS_TOTALS "{\"total_bytes\":100,\"total_blocks\":10,\"live_bytes\":90,\"live_blocks\":9}"
+#define STATS_POINT                                                                                \
+	"{\"total_bytes\":60,\"total_blocks\":6,\"live_bytes\":50,\"live_blocks\":5,"              \
+	"\"first_ns\":null,\"low_bytes\":[1,2],\"label\":\"\",\"kind\":\"\",\"stop\":"             \
+	"\"complete\","                                                                            \
+	"\"frames\":[{\"address\":16,\"locations\":[{\"function\":\"f\",\"file\":\"a.c\","         \
+	"\"line\":1}]},"                                                                           \
+	"{\"address\":32,\"object\":\"/x\"},{\"address\":32,\"object\":\"/x\"}]}"
+#define BY_STACK ",\"by\":\"stack\""
+
+/* What `stats --json' has printed: what it does not list is one point, and no sum is another. */
+static void test_stats(void **state)
+{
+	static const char text[] = STATS(STATS_TOTALS, STATS_POINT, BY_STACK);
+	struct dhat_snapshot *snapshot;
+	struct dhat_error err;
+
+	if (import_bytes(text, strlen(text), &snapshot, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(snapshot->point_count, 3);
+	assert_int_equal(snapshot->frame_count, 2);
+	assert_int_equal(snapshot->points[0]->live_bytes, 50);
+	assert_int_equal(snapshot->points[0]->n_frames, 3);
+	assert_int_equal(snapshot->points[0]->frames[2], 2);
+	assert_string_equal(function_of(snapshot, 0, 0), "f");
+	assert_true(dhat_point_is_before(snapshot->points[1]));
+	assert_int_equal(snapshot->points[1]->live_bytes, 30);
+	assert_string_equal(snapshot->points[2]->label, DHAT_LABEL_NOT_LISTED);
+	assert_int_equal(snapshot->points[2]->live_bytes, 10);
+	assert_int_equal(snapshot->points[2]->live_blocks, 1);
+	assert_int_equal(snapshot->points[2]->total_bytes, 40);
+	assert_false(dhat_snapshot_lists_all(snapshot));
+	assert_int_equal(snapshot->head->n_marks + snapshot->head->n_threads, 0);
+	assert_null(snapshot->end->history);
+	assert_int_equal(dhat_verdict_of(snapshot->end->verdict), DHAT_EXACT);
+	assert_non_null(strstr(snapshot->lacks, "does not list"));
+	dhat_snapshot_free(snapshot);
+}
+
+static void test_refused_stats(void **state)
+{
+	static const struct {
+		const char *text, *said;
+	} cases[] = {
+		{ "{\"points\":[],\"left_out\":[]}", "has no stacks" },
+		{ STATS(STATS_TOTALS, "", ",\"by\":\"line\""), "--by line" },
+		{ STATS("{}", STATS_POINT, BY_STACK), "greater than the whole" },
+		{ STATS(STATS_TOTALS, "7", BY_STACK), "missing" },
+		{ STATS(STATS_TOTALS, "{\"live_bytes\":1}", BY_STACK), "missing" },
+		{ STATS(STATS_TOTALS, "{\"frames\":[7]}", BY_STACK), "missing" },
+		{ STATS(STATS_TOTALS, "{\"frames\":[],\"live_bytes\":-1}", BY_STACK), "missing" },
+		{ "{\"points\":[],\"left_out\":[],\"by\":\"stack\"}", "missing" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_refused(cases[i].text, cases[i].said);
 }
 
 /* `count` times `unit` in an array */
@@ -266,7 +329,8 @@ int main(void)
 		cmocka_unit_test(test_valgrind),	 cmocka_unit_test(test_dhat_rs),
 		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_sums_do_not_wrap), cmocka_unit_test(test_json_lines),
-		cmocka_unit_test(test_refused_lines),	 cmocka_unit_test(test_bound_of_lines),
+		cmocka_unit_test(test_refused_lines),	 cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_refused_stats),	 cmocka_unit_test(test_bound_of_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
