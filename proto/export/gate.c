@@ -126,7 +126,8 @@ static int check_lists_all(const struct dhat_snapshot *snapshot, const char *wha
 		return 0;
 	return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 			      "%s lists some of the stacks only, and conditions are judged on all: "
-			      "take a .dhat file, or `dhatctl stats --json --top 1000000'",
+			      "take a .dhat file, or `dhatctl stats --json --sort total "
+			      "--top 1000000'",
 			      what);
 }
 

@@ -230,10 +230,10 @@ static int read_points(struct importer *importer, const Dhat__Totals *totals)
 /* Of what points of a list have no part in, nothing is read. */
 static void forget(struct json_object *root)
 {
-	static const char *const keys[] = { "marks",	  "has_ages",	   "older_ns",
-					    "has_pages",  "pages",	   "holds",
-					    "history",	  "size_classes",  "view",
-					    "threads",	  "allocators",	   "lifetimes_since_ns",
+	static const char *const keys[] = { "marks",	 "has_ages",	 "older_ns",
+					    "has_pages", "pages",	 "holds",
+					    "history",	 "size_classes", "view",
+					    "threads",	 "allocators",	 "lifetimes_since_ns",
 					    "timeline" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
@@ -263,9 +263,10 @@ static int add_parts(struct importer *importer, struct dhat_snapshot *snapshot,
 	}
 	if (r < 0)
 		return r;
-	snapshot->lacks = strdup("read from what `dhatctl stats --json' printed, which lacks marks, "
-				 "ages, history and pages, and all but the sum of the stacks that "
-				 "it does not list (--top)");
+	snapshot->lacks =
+		strdup("read from what `dhatctl stats --json' printed, which lacks marks, "
+		       "ages, history and pages, and all but the sum of the stacks that "
+		       "it does not list (--sort total --top N does)");
 	return snapshot->lacks ? dhat_snapshot_finish(snapshot, err)
 			       : dhat_error_errno(err, ENOMEM, "cannot read %s", path);
 }

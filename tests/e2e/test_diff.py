@@ -127,6 +127,22 @@ def test_file_that_holds_no_less(two, ctl, tmp_path):
     assert ctl("stats", tmp_path / "d.dhat", "--json").json()["totals"]["live_bytes"] == 1_000_300
 
 
+def test_what_valgrind_s_tools_read(two, ctl, tmp_path):
+    """What has grown; and the rest is said to be left out."""
+    said = ctl("diff", *two, "-o", tmp_path / "d.massif").out
+    assert "What has shrunk is left out, 2 stacks by 391 KiB (400,000 bytes): massif has no place for it" in said
+    printed = subprocess.run(["ms_print", "--threshold=0", tmp_path / "d.massif"], capture_output=True, text=True,
+                             check=True).stdout
+    grown = re.findall(r"^(?:->|  )?[\d.]+% \(([\d,]+)B\)", printed, re.M)
+    assert "1,000,300" in grown and "1,000,000" in grown and not re.search(r"-\d", "".join(grown)), printed
+    said = ctl("diff", *two, "-o", tmp_path / "d.callgrind").out
+    assert "callgrind has no place for it" in said
+    printed = subprocess.run(["callgrind_annotate", "--auto=no", "--threshold=100", tmp_path / "d.callgrind"],
+                             capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^\s*1,000,300 .*PROGRAM TOTALS", printed, re.M), printed
+    assert re.search(rf"^\s*1,000,000 .*{LEAK}", printed, re.M), printed
+
+
 def test_files_that_hold_both(two, ctl, tmp_path):
     said = ctl("diff", *two, "-o", tmp_path / "d.pb.gz").out
     assert "2 stacks have grown, 2 stacks have shrunk; written to" in said and "left out" not in said

@@ -193,9 +193,22 @@ def test_jsonl_read_back(ctl, dhat):
     difference = ctl("diff", dhat, lines, "--json").json()
     assert difference["is_one_watch"] and not [c for c in difference["changes"] if c["bytes"] or c["blocks"]]
     assert "cannot be judged" in ctl("verify", lines, dhat, ok=False).err
-    report = ctl("stats", dhat, "--json").out
-    (lines.with_suffix(".stats")).write_text(report)
-    assert "a part of a profile" in ctl("stats", lines.with_suffix(".stats"), ok=False).err
+
+
+def test_stats_read_back(ctl, dhat, sums):
+    """What stats --json prints: whole, it differs in nothing; what it does not list is one point, and nothing to judge."""
+    whole, part = dhat.with_suffix(".whole.json"), dhat.with_suffix(".part.json")
+    whole.write_text(ctl("stats", dhat, "--json", "--sort", "total", "--top", "100000").out)
+    part.write_text(ctl("stats", dhat, "--json", "--top", "2").out)
+    difference = ctl("diff", dhat, whole, "--json").json()
+    assert difference["is_one_watch"] and not [c for c in difference["changes"] if c["bytes"] or c["blocks"]]
+    for path in (whole, part):
+        assert Profile(exported(ctl, path, ".dhat.json")).sums() | {"tl": 0, "mb": 0, "mbk": 0} == sums | {"tl": 0, "mb": 0,
+                                                                                                           "mbk": 0}
+        assert "what `dhatctl stats --json' printed" in ctl("stats", path).out
+    assert "[stacks that were not listed]" in ctl("stats", part, "--sort", "total").out
+    assert "lists some of the stacks only" in ctl("assert", "live.bytes > 0", part, ok=False).err
+    assert ctl("assert", "live.bytes >= 0", "--allow", "inexact", whole).status == 0
 
 
 def test_massif(ctl, dhat, sums):
