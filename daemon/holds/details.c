@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/proc/file.h"
 #include "image_names.h"
+#include "look_closer.h"
 #include "proto/base/cleanup.h"
 
 void details_deinit(struct details *details)
@@ -19,7 +19,7 @@ void details_deinit(struct details *details)
 
 struct looking {
 	struct worker *worker;
-	int memory_fd;
+	pid_t pid;
 	struct closer_span *images;
 	uint32_t image_count;
 };
@@ -47,7 +47,7 @@ static int look(void *looking_, struct closer_question *question, struct closer_
 
 	question->images = looking->images;
 	question->image_count = looking->image_count;
-	return worker_look_closer(looking->worker, looking->memory_fd, question, ret, NULL);
+	return look_closer(looking->pid, looking->worker, question, ret);
 }
 
 static int name_roots(const struct scan_once *scan, const struct target_identity *identity,
@@ -95,8 +95,7 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 		 struct worker *worker, struct symbolizer *symbolizer, struct details *ret)
 {
 	_cleanup_(details_deinit) struct details details = { 0 };
-	_cleanup_close_ int fd = -1;
-	struct looking looking = { .worker = worker };
+	struct looking looking = { .worker = worker, .pid = identity->pid };
 	int r = reach_from_inside(&scan->graph, mark, &details.inside);
 
 	if (r == 0)
@@ -104,9 +103,6 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 					  losses->cycle_count, &details.places);
 	if (r == 0)
 		r = find_images(&scan->maps, &looking);
-	if (r == 0)
-		r = proc_open(identity->pid, "mem", &fd);
-	looking.memory_fd = fd;
 	if (r == 0)
 		r = find(&looking, scan, identity, symbolizer, &details);
 	free(looking.images);

@@ -355,7 +355,8 @@ static int compare_samples(const void *a_, const void *b_, void *samples_)
 static void take_group(struct pointer_places *places, const struct pointer_places_sample *sample,
 		       const struct found *found, uint64_t root)
 {
-	uint64_t unused = 0, *beside = sample->site ? &places->sites[sample->site - 1].beside : &unused;
+	uint64_t unused = 0,
+		 *beside = sample->site ? &places->sites[sample->site - 1].beside : &unused;
 	struct place in_root;
 
 	switch (sample->what) {

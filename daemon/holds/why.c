@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/proc/file.h"
 #include "image_names.h"
+#include "look_closer.h"
 #include "proto/base/cleanup.h"
 #include "root_names.h"
 
@@ -166,16 +166,15 @@ static void take_places(struct finding *finding, const struct closer_answer *ans
 	}
 }
 
-static void look_closer(struct finding *finding)
+static void find_places(struct finding *finding)
 {
-	_cleanup_close_ int fd = -1;
 	struct closer_answer answer = { 0 };
 	const struct closer_question question = { .pairs = finding->pairs,
 						  .pair_count = finding->why->step_count +
 								(finding->root_addr != 0) };
 
-	if (proc_open(finding->facts->identity->pid, "mem", &fd) == 0 &&
-	    worker_look_closer(finding->facts->worker, fd, &question, &answer, NULL) == 0)
+	if (look_closer(finding->facts->identity->pid, finding->facts->worker, &question,
+			&answer) == 0)
 		take_places(finding, &answer);
 	closer_answer_deinit(&answer);
 }
@@ -235,7 +234,7 @@ int why_find(const struct why_facts *facts, uint64_t addr, struct holds_why **re
 		list_pointers(&finding);
 	else if (why->answer != HOLDS_GONE)
 		walk(&finding);
-	look_closer(&finding);
+	find_places(&finding);
 	*ret = take_ptr(why);
 	return 0;
 }

@@ -1,0 +1,15 @@
+#pragma once
+/* look_closer: the second look at a few blocks (reach/closer.h), in the worker, at a process.
+ *
+ * Only at what is in memory: a page that was never touched would become resident by being read, and
+ * one that is swapped out would come back. A block that is not there as a whole is not looked into.
+ */
+#include <sys/types.h>
+
+#include "daemon/reach/closer.h"
+
+struct worker;
+
+/* -ESRCH, -EACCES; failures of the worker. *ret is for closer_answer_deinit(). */
+int look_closer(pid_t pid, struct worker *worker, const struct closer_question *question,
+		struct closer_answer *ret);
