@@ -173,7 +173,24 @@ static int show_past(struct live *live)
 	return top_turn_to(live, TOP_TIMELINE);
 }
 
-/* Keys that do the same on each page. */
+/* Keys that do the same wherever one is. */
+static int take_anywhere(struct live *live, int key)
+{
+	switch (key) {
+	case '?':
+	case 'h':
+		return top_turn_to(live, TOP_HELP);
+	case 'L' & 0x1f:
+		top_screen_repair();
+		return 0;
+	case TOP_KEY_RESIZE:
+		return top_make_page(live);
+	default:
+		return 0;
+	}
+}
+
+/* Keys that do the same on each page of the target. */
 static int take_common(struct live *live, int key)
 {
 	switch (key) {
@@ -202,16 +219,8 @@ static int take_common(struct live *live, int key)
 		live->next_ns = 0;
 		top_tell(live, "Names are looked up anew");
 		return 0;
-	case '?':
-	case 'h':
-		return top_turn_to(live, TOP_HELP);
-	case 'L' & 0x1f:
-		top_screen_repair();
-		return 0;
-	case TOP_KEY_RESIZE:
-		return top_make_page(live);
 	default:
-		return 0;
+		return take_anywhere(live, key);
 	}
 }
 
@@ -237,16 +246,8 @@ static int take_apart(struct live *live, int key)
 	case '/':
 		live->shown.prompt = is_plan ? NULL : live->typed;
 		return 0;
-	case '?':
-	case 'h':
-		return top_turn_to(live, TOP_HELP);
-	case 'L' & 0x1f:
-		top_screen_repair();
-		return 0;
-	case TOP_KEY_RESIZE:
-		return top_make_page(live);
 	default:
-		return 0;
+		return take_anywhere(live, key);
 	}
 }
 

@@ -63,32 +63,6 @@ static int failed(struct importer *importer, int r)
 
 /* ---- points -------------------------------------------------------------------------------- */
 
-static int read_figures(struct json_object *object, Dhat__ProgramPoint *point)
-{
-	const struct {
-		const char *key;
-		uint64_t *value;
-	} figures[] = {
-		{ "total_bytes", &point->total_bytes },
-		{ "total_blocks", &point->total_blocks },
-		{ "lifetimes_us", &point->lifetimes_us },
-		{ "max_bytes", &point->max_bytes },
-		{ "max_blocks", &point->max_blocks },
-		{ "peak_bytes", &point->peak_bytes },
-		{ "peak_blocks", &point->peak_blocks },
-		{ "live_bytes", &point->live_bytes },
-		{ "live_blocks", &point->live_blocks },
-		{ "first_ns", &point->first_ns },
-		{ "last_ns", &point->last_ns },
-		{ "longest_freed_us", &point->longest_freed_us },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
-		if (pieces_number(object, figures[i].key, figures[i].value) < 0)
-			return -EBADMSG;
-	return 0;
-}
-
 static int frame_number(struct importer *importer, const char *line, uint32_t *ret)
 {
 	Dhat__FrameBatch *frames = importer->frames;
@@ -138,7 +112,7 @@ static int fill_point(struct importer *importer, struct json_object *object,
 		      Dhat__ProgramPoint *point)
 {
 	struct json_object *stack = pieces_member(object, "stack", json_type_array);
-	int r = stack ? read_figures(object, point) : -EBADMSG;
+	int r = stack ? pieces_figures(object, point) : -EBADMSG;
 
 	if (r == 0)
 		r = read_stack(importer, stack, point);

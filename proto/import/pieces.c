@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/cleanup.h"
 #include "proto/base/json_read.h"
 
 #define STOP_BEGIN "[stack ends early: "
@@ -35,6 +36,33 @@ int pieces_number(struct json_object *object, const char *key, uint64_t *ret)
 	if (!json_object_object_get_ex(object, key, &value))
 		return 0;
 	return dhat_json_read_number(value, ret);
+}
+
+int pieces_figures(struct json_object *object, Dhat__ProgramPoint *point)
+{
+	const struct {
+		const char *key;
+		uint64_t *value;
+	} figures[] = {
+		{ "total_bytes", &point->total_bytes },
+		{ "total_blocks", &point->total_blocks },
+		{ "lifetimes_us", &point->lifetimes_us },
+		{ "max_bytes", &point->max_bytes },
+		{ "max_blocks", &point->max_blocks },
+		{ "peak_bytes", &point->peak_bytes },
+		{ "peak_blocks", &point->peak_blocks },
+		{ "live_bytes", &point->live_bytes },
+		{ "live_blocks", &point->live_blocks },
+		{ "first_ns", &point->first_ns },
+		{ "last_ns", &point->last_ns },
+		{ "longest_freed_us", &point->longest_freed_us },
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(figures); i++)
+		if (json_object_object_get(object, figures[i].key))
+			r = pieces_number(object, figures[i].key, figures[i].value);
+	return r;
 }
 
 int pieces_set_text(char **text, const char *value, size_t length)

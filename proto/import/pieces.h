@@ -13,6 +13,10 @@ const char *pieces_text(struct json_object *object, const char *key);
 /* 0 where it is missing, too; -EBADMSG: it is no number that is whole and not negative. */
 int pieces_number(struct json_object *object, const char *key, uint64_t *ret);
 
+/* What each of our JSONs has of a point, by the names of its fields; missing and null are 0.
+ * -EBADMSG as above. */
+int pieces_figures(struct json_object *object, Dhat__ProgramPoint *point);
+
 /* A copy into a field of a message that is still empty; of one that is not nothing is done. */
 int pieces_set_text(char **text, const char *value, size_t length);
 /* A message with its defaults; NULL: no memory. */

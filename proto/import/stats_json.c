@@ -85,24 +85,12 @@ static int read_figures(struct json_object *object, Dhat__ProgramPoint *point)
 		const char *key;
 		uint64_t *value;
 	} figures[] = {
-		{ "total_bytes", &point->total_bytes },
-		{ "total_blocks", &point->total_blocks },
-		{ "lifetimes_us", &point->lifetimes_us },
-		{ "max_bytes", &point->max_bytes },
-		{ "max_blocks", &point->max_blocks },
-		{ "peak_bytes", &point->peak_bytes },
-		{ "peak_blocks", &point->peak_blocks },
-		{ "live_bytes", &point->live_bytes },
-		{ "live_blocks", &point->live_blocks },
-		{ "first_ns", &point->first_ns },
-		{ "last_ns", &point->last_ns },
-		{ "longest_freed_us", &point->longest_freed_us },
 		{ "mean_age_us", &point->mean_age_us },
 		{ "temporary_blocks", &point->temporary_blocks },
 	};
 	static const char *const texts[] = { "label", "kind", "stop" };
 	char **places[] = { &point->label, &point->kind, &point->stop };
-	int r = 0;
+	int r = pieces_figures(object, point);
 
 	/* null: what it was read from did not say */
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(figures); i++)
