@@ -48,10 +48,11 @@ static bool is_later_than_one_alike(const Dhat__SnapshotHead *head, uint64_t thr
 	return false;
 }
 
-static bool has_another_alike(const Dhat__SnapshotHead *head, uint64_t threads, size_t at)
+/* In the whole profile: else one of a pool that is alone at some point would be a row beside it. */
+static bool is_of_pool(const Dhat__SnapshotHead *head, size_t at)
 {
-	for (size_t i = at + 1; i < head->n_threads; i++)
-		if (has_thread(head, threads, i) && is_alike(head->threads[i], head->threads[at]))
+	for (size_t i = 0; i < head->n_threads; i++)
+		if (i != at && is_alike(head->threads[i], head->threads[at]))
 			return true;
 	return false;
 }
@@ -81,7 +82,7 @@ static void put_names(FILE *file, const Dhat__SnapshotHead *head, uint64_t threa
 			break;
 		}
 		fputs(count++ ? ", " : "", file);
-		put_name(file, head->threads[i], has_another_alike(head, threads, i));
+		put_name(file, head->threads[i], is_of_pool(head, i));
 	}
 	if (has_others || !count)
 		fputs(count ? ", and others" : DHAT_THREADS_UNKNOWN, file);

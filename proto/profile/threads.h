@@ -9,7 +9,7 @@
 #define DHAT_THREADS_UNKNOWN "[thread not known]"
 #define DHAT_THREADS_SHOWN 6 /* names in a text */
 
-/* "main, worker-*, and others": those that differ in digits only are one, whatever their number;
+/* "main, worker-*, and others": those of the profile that differ in digits only are one everywhere;
  * "others" are threads whose name is not known, and names beyond DHAT_THREADS_SHOWN.
  * DHAT_THREADS_UNKNOWN where nothing is known. threads: as ProgramPoint.threads. Not cleaned
  * (proto/base/text.h). The caller frees; NULL: out of memory. */

@@ -3,15 +3,18 @@ import re
 import subprocess
 
 import pytest
+from conftest import until
+from oracle import status_of
 
 ROWS = {"early": (1000, 1), "worker-*": (900, 9), "first": (500, 1), "second": (700, 1)}
 
 
 @pytest.fixture
-def named(target, daemon):
+def named(target, daemon, ctl):
     process = target("named_threads", "--gate", "--hold")
     process.expect("ready")
     daemon("attach", "--pid", process.pid)
+    until(lambda: not status_of(ctl, process.pid)["tables_pending"], "the tables to be built")
     process.say("go")
     process.expect("total_bytes")
     return process

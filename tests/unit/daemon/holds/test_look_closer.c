@@ -32,9 +32,8 @@ static uint64_t pages_in_memory(const void *at)
 	struct pagemap pagemap = PAGEMAP_CLOSED;
 
 	assert_int_equal(pagemap_open(getpid(), &pagemap), 0);
-	assert_int_equal(pagemap_scan(&pagemap, start, start + PAGES * PAGEMAP_PAGE, add_pages,
-				      &pages),
-			 0);
+	assert_int_equal(
+		pagemap_scan(&pagemap, start, start + PAGES * PAGEMAP_PAGE, add_pages, &pages), 0);
 	pagemap_deinit(&pagemap);
 	return pages;
 }
