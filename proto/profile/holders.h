@@ -68,6 +68,11 @@ struct dhat_holders {
 int dhat_holders_make(const struct dhat_rendering *table, struct dhat_holders *ret);
 void dhat_holders_deinit(struct dhat_holders *holders);
 
+/* A link as the profile has it. */
+struct dhat_holder_link dhat_holder_link_of(const struct dhat_rendering *table,
+					    const uint32_t *points, Dhat__HoldsPlace *const *places,
+					    size_t place_count, size_t i);
+
 /* "held by cache_put (cache.c:31) at +8 of 40 <- global response_cache+16", and of what the blocks
  * are if not all are held so. The caller frees; NULL: out of memory. */
 char *dhat_holder_chain_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
