@@ -23,9 +23,11 @@ static int publish(struct target *target, uint32_t epoch)
 	size_t count = 0;
 	int error = objects_list(&target->objects, &list, &count);
 
-	if (error == 0)
-		tracer_set_mappings(target->tracer, list, count, epoch);
-	return error;
+	if (error)
+		return error;
+	tracer_set_mappings(target->tracer, list, count, epoch);
+	objects_told(&target->objects);
+	return 0;
 }
 
 static int open_object(struct target *target, uint32_t object)

@@ -204,6 +204,14 @@ int objects_list(const struct objects *objects, struct dhat_mapping **ret, size_
 	return 0;
 }
 
+void objects_told(struct objects *objects)
+{
+	pthread_mutex_lock(&objects->lock);
+	for (size_t i = 0; i < objects->count; i++)
+		objects->slots[i].table_is_told = objects->slots[i].table_was_tried;
+	pthread_mutex_unlock(&objects->lock);
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* Our own vDSO is the process's: there is one for each ABI of a kernel. */
@@ -294,7 +302,7 @@ void objects_drop_table(struct objects *objects, uint32_t object, struct tables 
 
 	pthread_mutex_lock(&objects->lock);
 	table = take_ptr(slot->table);
-	slot->table_was_tried = false;
+	slot->table_was_tried = slot->table_is_told = false;
 	pthread_mutex_unlock(&objects->lock);
 	tables_put(tables, table);
 }
@@ -391,8 +399,8 @@ void objects_sum(struct objects *objects, struct objects_sum *ret)
 		ret->own_bytes += sizeof(*slot) + bytes_of(slot->survey);
 		ret->code_bytes += slot->code_bytes;
 		ret->table_bytes += slot->table ? slot->table->bytes : 0;
-		ret->tables_pending += !slot->table_was_tried;
-		ret->tables_ready += slot->table_was_tried && slot->table;
+		ret->tables_pending += !slot->table_is_told && objects_is_mapped(objects, i);
+		ret->tables_ready += slot->table_is_told && slot->table;
 	}
 	pthread_mutex_unlock(&objects->lock);
 }

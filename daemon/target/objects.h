@@ -30,8 +30,8 @@ struct object_slot {
 	int fd;	    /* -1: could not be opened; outlives the process */
 	uint64_t inode;
 	bool is_vdso;
-	bool was_tried; /* opened and described, well or not */
-	bool table_was_tried;
+	bool was_tried;			     /* opened and described, well or not */
+	bool table_was_tried, table_is_told; /* told: to the kernel side, with its mappings */
 	uint8_t build_id[64];
 	size_t build_id_size;
 	uint64_t code_bytes;	   /* of its executable mappings */
@@ -77,6 +77,8 @@ const struct object_slot *objects_at(const struct objects *objects, uint32_t obj
 bool objects_is_mapped(const struct objects *objects, uint32_t object);
 /* For the kernel side, *ret to be freed. -ENOMEM. */
 int objects_list(const struct objects *objects, struct dhat_mapping **ret, size_t *ret_count);
+/* The kernel side has what objects_list() last said. */
+void objects_told(struct objects *objects);
 
 /* What came of an attempt to get a table: takes the reference. NULL: there is none; why may be
  * NULL.
@@ -110,7 +112,8 @@ void objects_file(struct objects *objects, uint32_t object, struct objects_file 
 
 struct objects_sum {
 	uint64_t code_bytes, table_bytes;
-	uint32_t tables_ready, tables_pending;
-	uint64_t own_bytes; /* of the list and descriptions, but for names */
+	uint32_t tables_ready;	 /* in force: the kernel side walks by them */
+	uint32_t tables_pending; /* of what is mapped: not tried yet, or not told yet */
+	uint64_t own_bytes;	 /* of the list and descriptions, but for names */
 };
 void objects_sum(struct objects *objects, struct objects_sum *ret);

@@ -1,13 +1,13 @@
 /* The words of holders.h. */
 #include "holders.h"
+#include "proto/base/array.h"
+#include "proto/base/cleanup.h"
+#include "proto/base/units.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "proto/base/array.h"
-#include "proto/base/cleanup.h"
-#include "proto/base/units.h"
 
 const char dhat_holders_caveat[] = "Pointers are guessed from values: an integer may look like "
 				   "one, and one that is hidden (XOR, a "
@@ -270,7 +270,8 @@ char *dhat_holder_why_text(const struct dhat_rendering *table, const struct dhat
 char *dhat_holder_step_text(const struct dhat_rendering *table, const struct dhat_holders *holders,
 			    const Dhat__HoldsStep *step)
 {
-	const struct dhat_holder_link link = dhat_holder_link_of(table, &step->point, &step->place, 1, 0);
+	const struct dhat_holder_link link =
+		dhat_holder_link_of(table, &step->point, &step->place, 1, 0);
 	char *text = NULL, count[DHAT_UNIT_CHARS];
 	size_t size;
 	FILE *out = open_memstream(&text, &size);

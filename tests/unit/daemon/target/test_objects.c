@@ -114,6 +114,9 @@ static void test_the_kernel_is_told_what_waits_for_a_table(void **state)
 	assert_int_equal(list[2].kind, DHAT_MAPPING_NO_TABLE);
 	assert_int_equal(list[3].kind, DHAT_MAPPING_PENDING);
 	free(list);
+	objects_sum(&world->objects, &sum); /* until it was told, it walks as before */
+	assert_int_equal(sum.tables_pending, 3);
+	objects_told(&world->objects);
 	objects_sum(&world->objects, &sum);
 	assert_int_equal(sum.tables_pending, 2);
 	assert_int_equal(sum.tables_ready, 0);
