@@ -3,6 +3,7 @@
 #include "footprint.h"
 #include "holder.h"
 
+#include "bpf/machine.h"
 #include "bpf/unwind_types.h"
 #include "daemon/proc/file.h"
 #include "daemon/proc/procmaps.h"
@@ -496,6 +497,15 @@ uint64_t tracer_misses(const struct tracer *tracer)
 uint32_t tracer_epoch(const struct tracer *tracer)
 {
 	return __atomic_load_n(&tracer->bpf->bss->unwind_control.epoch, __ATOMIC_ACQUIRE);
+}
+
+void tracer_set_executable_bytes(struct tracer *tracer, uint64_t bytes)
+{
+	struct unwind_control *control = (struct unwind_control *)&tracer->bpf->bss->unwind_control;
+	__u64 none = 0;
+
+	__atomic_compare_exchange_n(&control->exec_pages, &none, bytes / DHAT_PAGE_BYTES, false,
+				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
 void tracer_set_mappings(struct tracer *tracer, const struct dhat_mapping *mappings, size_t count,

@@ -44,6 +44,9 @@ void proc_status_parse(const char *text, struct proc_status *ret)
 	status.rss_bytes = strtoull(line_value(text, "VmRSS"), NULL, 10) << 10;
 	status.swap_bytes = strtoull(line_value(text, "VmSwap"), NULL, 10) << 10;
 	status.anonymous_bytes = strtoull(line_value(text, "RssAnon"), NULL, 10) << 10;
+	status.executable_bytes = (strtoull(line_value(text, "VmExe"), NULL, 10) +
+				   strtoull(line_value(text, "VmLib"), NULL, 10))
+				  << 10;
 	at = line_value(text, "NSpid");
 	while (status.ns_depth < PROC_NS_PIDS_MAX &&
 	       sscanf(at, "%*[\t ]%d%n", &status.ns_pids[status.ns_depth], &used) == 1) {

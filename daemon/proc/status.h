@@ -19,6 +19,9 @@ struct proc_status {
 	uint64_t rss_bytes;		   /* in memory … */
 	uint64_t anonymous_bytes;	   /* … of it, nobody's file's */
 	uint64_t swap_bytes;		   /* anonymous, not in memory */
+	/* executable mappings, mm_struct.exec_vm: VmExe and VmLib are its parts (task_mem() of the
+	 * kernel's fs/proc/task_mmu.c) */
+	uint64_t executable_bytes;
 };
 /* Pure. */
 void proc_status_parse(const char *text, struct proc_status *ret);

@@ -4,6 +4,7 @@
 #include "daemon/lookup/tables.h"
 #include "daemon/object/machine/machine.h"
 #include "daemon/proc/procmaps.h"
+#include "daemon/proc/status.h"
 #include "daemon/source/uprobes.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
@@ -83,13 +84,28 @@ static void note_copied(struct target *target, const struct procmaps *maps)
 		findings_note(&target->findings, preflight.hazards[i].detail);
 }
 
+/* As the kernel side counts them: see struct unwind_control. */
+static uint64_t executable_bytes(const struct proc_status *status, const struct procmaps *maps)
+{
+	uint64_t bytes = status->executable_bytes;
+
+	for (size_t i = 0; i < maps->count; i++)
+		if (bytes && !strcmp(maps->entries[i].path, "[uprobes]"))
+			bytes -= maps->entries[i].end - maps->entries[i].start;
+	return bytes;
+}
+
 /* Stacks are resolved by the mappings of their time, so what we have seen may only be told to the
  * collector when it is at the same epoch. If not, the records tell: bpf/unwind_maps.h. */
-static int read_maps(struct target *target, uint32_t epoch, struct dhat_error *err)
+static int read_maps(struct target *target, uint32_t epoch, uint64_t *ret_executable_bytes,
+		     struct dhat_error *err)
 {
+	struct proc_status status = { 0 };
 	struct procmaps maps = { 0 };
-	int error = procmaps_read(target->pid, &maps);
+	int error;
 
+	proc_status_read(target->pid, &status); /* before the maps: what comes between is noticed */
+	error = procmaps_read(target->pid, &maps);
 	if (error == -ESRCH || (error == 0 && maps.count == 0)) {
 		procmaps_deinit(&maps);
 		return dhat_error_set(
@@ -108,6 +124,7 @@ static int read_maps(struct target *target, uint32_t epoch, struct dhat_error *e
 		objects_sync(target->mappings, &maps);
 	error = objects_look(&target->objects, target->mappings, &maps);
 	target_unlock(target);
+	*ret_executable_bytes = executable_bytes(&status, &maps);
 	procmaps_deinit(&maps);
 	return error;
 }
@@ -116,7 +133,8 @@ int target_look(struct target *target, struct dhat_error *err)
 {
 	bool is_first = !target->is_observed;
 	uint32_t epoch = tracer_epoch(target->tracer);
-	int error = read_maps(target, epoch, err);
+	uint64_t executable = 0;
+	int error = read_maps(target, epoch, &executable, err);
 
 	for (uint32_t i = 0; error == 0 && i < target->objects.count; i++) {
 		if (objects_at(&target->objects, i)->was_tried)
@@ -128,7 +146,11 @@ int target_look(struct target *target, struct dhat_error *err)
 	}
 	if (error == 0 && is_first)
 		error = check_machine(target, err);
-	return error ? error : publish(target, epoch);
+	if (error == 0)
+		error = publish(target, epoch);
+	if (error == 0)
+		tracer_set_executable_bytes(target->tracer, executable);
+	return error;
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */

@@ -141,3 +141,17 @@ def test_code_that_no_compiler_makes(tmp_path):
     assert stacks[1][:4] == ["builtin", "moves_return", "allocate", "main"] and stacks[1][-1] == "_start"
     # what stands behind a call of abort() is other code
     assert stacks[4][:3] == ["after_abort", "allocate", "main"] and stacks[4][-1] == "_start"
+
+
+def test_stacks_are_whole_while_memory_is_mapped(target, daemon, tables, ctl):
+    """The first allocation is no change of the code: nothing has to be looked up then that a busy process keeps locked."""
+    process = target("busy_maps", "--gate", "--hold")
+    process.expect("ready")
+    daemon("attach", "--pid", process.pid)
+    tables()
+    process.say("go")
+    process.expect("total_blocks")
+    points = ctl("stats", "--json", "--top", 1000).json()["points"]
+    takes = [point for point in points if point["frames"][0]["locations"][0].get("function") == "take_inner"]
+    assert [(point["total_blocks"], point["stop"]) for point in takes] == [(2000, "complete")]
+    process.say("end")
