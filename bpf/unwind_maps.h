@@ -86,6 +86,8 @@ struct {
  * mapping that a stack needs, once an epoch and ahead of that stack: a frame belongs to the mapping
  * of its time, and which of its looks at /proc/PID/maps was in force here the daemon cannot know.
  */
+#define VMA_TRIES 8
+#define NO_ENTRY (-2) /* -ENOENT: nothing is mapped there */
 struct vma_look {
 	__u64 inode, bias;
 	__u32 epoch;
@@ -126,10 +128,12 @@ static long look_at_vma(struct task_struct *task, struct vm_area_struct *vma, vo
 static __always_inline int unwind_is_current(__u64 pc, __u64 inode, __u64 bias)
 {
 	struct vma_look look = { .inode = inode, .bias = bias, .epoch = unwind_control.epoch };
+	long error = -1;
 
-	if (bpf_find_vma(bpf_get_current_task_btf(), pc, look_at_vma, &look, 0))
-		return 0; /* busy, or nothing mapped there */
-	return look.is_same;
+	/* refused while another thread changes the mappings: mostly a matter of a microsecond */
+	for (int i = 0; i < VMA_TRIES && error && error != NO_ENTRY; i++)
+		error = bpf_find_vma(bpf_get_current_task_btf(), pc, look_at_vma, &look, 0);
+	return error == 0 && look.is_same;
 }
 
 struct code_look {
@@ -149,7 +153,7 @@ static __always_inline int unwind_is_code(__u64 pc)
 	struct code_look look = {};
 	long error = bpf_find_vma(bpf_get_current_task_btf(), pc, look_for_code, &look, 0);
 
-	if (error == -2) /* ENOENT; else somebody else is changing the mappings */
+	if (error == NO_ENTRY) /* else somebody else is changing the mappings */
 		return 0;
 	return error ? -1 : look.is_code;
 }

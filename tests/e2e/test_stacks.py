@@ -144,13 +144,15 @@ def test_code_that_no_compiler_makes(tmp_path):
 
 
 def test_stacks_are_whole_while_memory_is_mapped(target, daemon, tables, ctl):
-    """The first allocation is no change of the code: nothing has to be looked up then that a busy process keeps locked."""
+    """The first allocation is no change of the code, so nothing has to be looked up that the process keeps locked."""
     process = target("busy_maps", "--gate", "--hold")
     process.expect("ready")
-    daemon("attach", "--pid", process.pid)
+    dhatd = daemon("attach", "--pid", process.pid)
     tables()
+    dhatd.send_signal(signal.SIGSTOP)  # it learns nothing new
     process.say("go")
     process.expect("total_blocks")
+    dhatd.send_signal(signal.SIGCONT)
     points = ctl("stats", "--json", "--top", 1000).json()["points"]
     takes = [point for point in points if point["frames"][0]["locations"][0].get("function") == "take_inner"]
     assert [(point["total_blocks"], point["stop"]) for point in takes] == [(2000, "complete")]
