@@ -282,9 +282,9 @@ static int print_both(const struct report *report, const struct pair *pair)
 	return 0;
 }
 
-/* A file has whole stacks, whatever is listed. The list is printed behind it, so that nothing is
- * said of a file that could not be written. */
-static int save(const struct report *report, const struct pair *pair, struct dhat_error *err)
+/* A file has whole stacks, whatever is listed. */
+static int write_file(const struct report *report, const struct pair *pair,
+		      struct difference_counts *ret, struct dhat_error *err)
 {
 	const struct listing whole = { .style.has_whole_names = true };
 	const struct comparing_file *file = pair->file;
@@ -295,8 +295,17 @@ static int save(const struct report *report, const struct pair *pair, struct dha
 
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot compare the profiles");
-	r = difference_file_write(changes.difference, file->path, file->exporter, export, err);
-	if (r < 0 || !strcmp(file->path, "-"))
+	return difference_file_write(changes.difference, file->path, file->exporter, export, ret,
+				     err);
+}
+
+/* The list is printed behind it, so that nothing is said of a file that could not be written. */
+static int save(const struct report *report, const struct pair *pair, struct dhat_error *err)
+{
+	struct difference_counts counts;
+	int r = write_file(report, pair, &counts, err);
+
+	if (r < 0 || !strcmp(pair->file->path, "-"))
 		return r;
 	r = print_both(report, pair);
 	if (r < 0)
@@ -305,7 +314,7 @@ static int save(const struct report *report, const struct pair *pair, struct dha
 		struct screen screen;
 
 		screen_init(&screen, stdout);
-		difference_file_print(&screen, changes.difference, file->path, file->exporter);
+		difference_file_print(&screen, &counts, pair->file->path, pair->file->exporter);
 	}
 	return 0;
 }

@@ -7,9 +7,23 @@
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
+static struct difference_counts count(const struct dhat_difference *difference)
+{
+	struct difference_counts counts = { 0 };
+
+	for (size_t i = 0; i < difference->count; i++) {
+		int64_t change = dhat_change_bytes(&difference->list[i]);
+
+		counts.grown += change > 0;
+		counts.shrunk += change < 0;
+		counts.shrunk_bytes += change < 0 ? -(uint64_t)change : 0;
+	}
+	return counts;
+}
+
 int difference_file_write(const struct dhat_difference *difference, const char *path,
 			  const struct dhat_exporter *exporter, struct dhat_export_options options,
-			  struct dhat_error *err)
+			  struct difference_counts *ret, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *growth = NULL;
 	int r;
@@ -20,6 +34,7 @@ int difference_file_write(const struct dhat_difference *difference, const char *
 			    &growth);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot put the difference together");
+	*ret = count(difference);
 	return written_save(growth, path, exporter, &options, err);
 }
 
@@ -30,30 +45,21 @@ static void print_count(struct screen *screen, size_t count, const char *verb)
 		verb);
 }
 
-void difference_file_print(struct screen *screen, const struct dhat_difference *difference,
+void difference_file_print(struct screen *screen, const struct difference_counts *counts,
 			   const char *path, const struct dhat_exporter *exporter)
 {
-	size_t grown = 0, shrunk = 0;
-	int64_t bytes = 0;
-
-	for (size_t i = 0; i < difference->count; i++) {
-		int64_t change = dhat_change_bytes(&difference->list[i]);
-
-		grown += change > 0;
-		shrunk += change < 0;
-		bytes += change < 0 ? -change : 0;
-	}
 	fputc('\n', screen->file);
-	print_count(screen, grown, "grown");
+	print_count(screen, counts->grown, "grown");
 	if (exporter->holds_differences) {
 		fputs(", ", screen->file);
-		print_count(screen, shrunk, "shrunk");
+		print_count(screen, counts->shrunk, "shrunk");
 	}
 	fputs("; written to ", screen->file);
 	screen_text(screen, path);
 	fputc('\n', screen->file);
-	if (shrunk && !exporter->holds_differences)
+	if (counts->shrunk && !exporter->holds_differences)
 		fprintf(screen->file,
 			"What has shrunk is left out, %s by %s: %s has no place for it\n",
-			view_counted(shrunk, "stack"), view_size(bytes), exporter->name);
+			view_counted(counts->shrunk, "stack"), view_size(counts->shrunk_bytes),
+			exporter->name);
 }

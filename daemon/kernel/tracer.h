@@ -74,8 +74,8 @@ uint64_t tracer_misses(const struct tracer *tracer);
 
 /* How often the target's code mappings have changed, as far as the kernel side has noticed. */
 uint32_t tracer_epoch(const struct tracer *tracer);
-/* So many bytes are mapped executable in the mappings that were set; 0: not known. Until another sum
- * is met, no change is noticed. Without it the first allocator call counts as one. Does nothing
+/* So many bytes are mapped executable in the mappings that were set; 0: not known. Until another
+ * sum is met, no change is noticed. Without it the first allocator call counts as one. Does nothing
  * once the kernel side has noticed a sum itself. */
 void tracer_set_executable_bytes(struct tracer *tracer, uint64_t bytes);
 /* Make these the mappings that stacks are unwound by; sorted by start, at most DHAT_MAX_MAPPINGS

@@ -13,7 +13,9 @@ DEFINE_CLEANUP_PTR(struct dhat_difference *, dhat_difference_free)
 struct matcher {
 	struct interned lines; /* of both tables */
 	struct interned
-		stacks; /* of the rows: the numbers of their lines; a number is the change's */
+		stacks;	 /* of the rows: the numbers of their lines; a number is the change's */
+	uint32_t *stack; /* of the row at hand */
+	size_t stack_room;
 	struct dhat_difference *difference;
 	size_t room;
 };
@@ -22,6 +24,7 @@ static void matcher_deinit(struct matcher *m)
 {
 	interned_deinit(&m->lines);
 	interned_deinit(&m->stacks);
+	free(m->stack);
 }
 
 /* What each line of a table is called here. */
@@ -37,28 +40,16 @@ static int number_lines(struct matcher *m, const struct dhat_rendering *table, u
 	return r;
 }
 
-enum { NUMBER_CHARS = 6 };
-
-/* Six bits a character, of which none is 0, and the last one says that it is. (By sprintf() they
- * would be an eighth of what a difference of 100,000 stacks takes.) */
-static char *put_number(char *at, uint32_t number)
+/* What the row reads, by numbers: shorter by far than by lines. */
+static int number_stack(struct matcher *m, const struct dhat_rendered_point *point,
+			const uint32_t *numbers, uint32_t *ret)
 {
-	for (; number >> 6; number >>= 6)
-		*at++ = 0x40 | (number & 0x3f);
-	*at++ = 0x80 | number;
-	return at;
-}
-
-/* Of two rows equal if they read alike, and shorter by far than what they read. */
-static char *text_of(const struct dhat_rendered_point *point, const uint32_t *numbers)
-{
-	char *text = malloc(NUMBER_CHARS * (size_t)point->line_count + 1), *at = text;
-
-	for (uint32_t i = 0; text && i < point->line_count; i++)
-		at = put_number(at, numbers[point->lines[i]]);
-	if (text)
-		*at = '\0';
-	return text;
+	for (uint32_t i = 0; i < point->line_count; i++) {
+		if (array_make_room(&m->stack, &m->stack_room, i))
+			return -ENOMEM;
+		m->stack[i] = numbers[point->lines[i]];
+	}
+	return interned_add_bytes(&m->stacks, m->stack, point->line_count * sizeof(*m->stack), ret);
 }
 
 /* The change of the rows that read like this one. */
@@ -66,9 +57,8 @@ static int change_of(struct matcher *m, const struct dhat_rendered_point *point,
 		     const uint32_t *numbers, struct dhat_change **ret)
 {
 	struct dhat_difference *difference = m->difference;
-	_cleanup_free_ char *text = text_of(point, numbers);
 	uint32_t number;
-	int r = text ? interned_add(&m->stacks, text, &number) : -ENOMEM;
+	int r = number_stack(m, point, numbers, &number);
 
 	if (r < 0)
 		return r;

@@ -1,7 +1,6 @@
 #include "rendering.h"
 
 #include <errno.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,23 +30,19 @@ struct builder {
 	struct span *spans;    /* by frame number - 1 */
 	struct numbers frame_lines;
 	struct numbers
-		frame_owns;   /* of each of these lines: is it own code? Only if that is asked */
-	void *points;	      /* struct dhat_rendered_point by lines */
-	struct numbers stack; /* of the point at hand */
+		frame_owns;	/* of each of these lines: is it own code? Only if that is asked */
+	struct interned stacks; /* of the rendering's points: the numbers of their lines */
+	struct numbers stack;	/* of the point at hand */
 	uint32_t hidden_count;
 	const char **functions; /* of the frames in `stack`, for the rules; NULL: no name */
 	bool *keep;
 	size_t function_count, function_room, keep_room;
 };
 
-static void keep_node(void *node)
-{
-}
-
 static void builder_deinit(struct builder *builder)
 {
 	interned_deinit(&builder->lines);
-	tdestroy(builder->points, keep_node);
+	interned_deinit(&builder->stacks);
 	free(builder->spans);
 	free(builder->frame_lines.at);
 	free(builder->frame_owns.at);
@@ -272,15 +267,6 @@ static int render_stack(struct builder *builder, const Dhat__ProgramPoint *point
 	return r;
 }
 
-static int compare_points(const void *a_, const void *b_)
-{
-	const struct dhat_rendered_point *a = a_, *b = b_;
-
-	if (a->line_count != b->line_count)
-		return a->line_count < b->line_count ? -1 : 1;
-	return memcmp(a->lines, b->lines, a->line_count * sizeof(*a->lines));
-}
-
 static void add_counts(uint64_t *sums, const uint32_t *counts, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -349,38 +335,52 @@ static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_
 	sum->part_count++;
 }
 
-/* keeps R1 */
-static int add_point(struct builder *builder, const Dhat__ProgramPoint *part,
-		     struct dhat_rendered_point **ret)
+static struct dhat_rendered_point *new_point(struct builder *builder,
+					     const Dhat__ProgramPoint *part)
 {
-	_cleanup_free_ struct dhat_rendered_point *point = NULL;
 	struct dhat_rendering *rendering = builder->rendering;
-	struct dhat_rendered_point **node;
-	size_t size;
-	int r;
+	size_t size = builder->stack.count * sizeof(rendering->points[0]->lines[0]);
+	struct dhat_rendered_point *point = calloc(1, sizeof(*point) + size);
 
-	r = render_stack(builder, part);
-	if (r < 0)
-		return r;
-	size = builder->stack.count * sizeof(*point->lines);
-	point = calloc(1, sizeof(*point) + size);
 	if (!point)
-		return -ENOMEM;
+		return NULL;
 	point->part = part;
 	point->line_count = builder->stack.count;
 	point->hidden_count = builder->hidden_count;
 	memcpy(point->lines, builder->stack.at, size);
-	node = tsearch(point, &builder->points, compare_points);
-	if (!node)
+	point->number = rendering->point_count;
+	rendering->points[rendering->point_count++] = point;
+	return point;
+}
+
+/* The point that has the lines at hand. Keeps R1. */
+static struct dhat_rendered_point *find_point(struct builder *builder,
+					      const Dhat__ProgramPoint *part)
+{
+	uint32_t number;
+
+	if (interned_add_bytes(&builder->stacks, builder->stack.at,
+			       builder->stack.count * sizeof(*builder->stack.at), &number) < 0)
+		return NULL;
+	return number == builder->rendering->point_count ? new_point(builder, part)
+							 : builder->rendering->points[number];
+}
+
+static int add_point(struct builder *builder, const Dhat__ProgramPoint *part,
+		     struct dhat_rendered_point **ret)
+{
+	struct dhat_rendered_point *point;
+	int r = render_stack(builder, part);
+
+	if (r < 0)
+		return r;
+	point = find_point(builder, part);
+	if (!point)
 		return -ENOMEM;
-	add_part(rendering->snapshot, *node, part, &builder->options->births);
+	add_part(builder->rendering->snapshot, point, part, &builder->options->births);
 	if (builder->options->has_histograms)
-		r = add_histograms(*node, part);
-	*ret = *node;
-	if (*node == point) {
-		point->number = rendering->point_count;
-		rendering->points[rendering->point_count++] = take_ptr(point);
-	}
+		r = add_histograms(point, part);
+	*ret = point;
 	return r;
 }
 
