@@ -175,7 +175,9 @@ void histograms_print_all_ages(struct screen *screen, const struct dhat_renderin
 	struct dhat_histograms all = all_of(table);
 
 	fputs("\nLive blocks by age", screen->file);
-	if (head->lifetimes_since_ns)
+	if (head->lifetimes_since_ns == 1)
+		fputs(", and all those freed by the age that they had", screen->file);
+	else if (head->lifetimes_since_ns)
 		fprintf(screen->file, ", and those freed since %s by the age that they had",
 			view_moment(head->target->observed_since_unix_ns +
 				    head->lifetimes_since_ns));

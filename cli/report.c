@@ -264,7 +264,7 @@ static void print(const struct report *report, struct dhat_rendering *table,
 	}
 	if (report->has_ages && !snapshot->head->lifetimes_since_ns)
 		fputs("\nHint: how long freed blocks had lived is counted from the first "
-		      "`dhatctl mark' on\n",
+		      "`dhatctl mark' on, or by `dhatd attach --lifetimes' from the start\n",
 		      stdout);
 	if (!report->without_names && !snapshot->lacks)
 		names_hint(&screen, table, &rows);

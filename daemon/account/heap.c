@@ -23,9 +23,10 @@ struct heap {
 	struct pendings pendings;
 	struct gone gone;
 	struct history history;
-	uint64_t latest_ns;	/* no block was born later */
-	struct moments moments; /* blocks from before the observation are older than any */
-	struct lifetimes lifetimes;
+	uint64_t latest_ns;	    /* no block was born later */
+	struct moments moments;	    /* blocks from before the observation are older than any */
+	struct lifetimes lifetimes; /* counted from since_ns on; 0: they are not */
+	bool keeps_lifetimes;	    /* without a mark, too */
 };
 
 void heap_free(struct heap *heap)
@@ -196,7 +197,7 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 	if (point->longest_freed < brief)
 		point->longest_freed = brief;
 	points_note_low(point);
-	if (heap->moments.count)
+	if (heap->lifetimes.since_ns)
 		lifetimes_count(&heap->lifetimes, block->point, lifetime_ns);
 }
 
@@ -527,7 +528,7 @@ int heap_mark(struct heap *heap, const char *name, uint64_t now_ns)
 	if (now_ns <= heap->latest_ns)
 		now_ns = heap->latest_ns + 1;
 	heap->latest_ns = now_ns; /* keeps M3; moments ascend */
-	if (!heap->moments.count)
+	if (!heap->lifetimes.since_ns)
 		heap->lifetimes.since_ns = now_ns;
 	return moments_add(&heap->moments, name, now_ns);
 }
@@ -536,7 +537,7 @@ int heap_unmark(struct heap *heap, const char *name)
 {
 	int err = moments_remove(&heap->moments, name);
 
-	if (!heap->moments.count)
+	if (!heap->moments.count && !heap->keeps_lifetimes)
 		lifetimes_reset(&heap->lifetimes);
 	return err;
 }
@@ -544,6 +545,12 @@ int heap_unmark(struct heap *heap, const char *name)
 const struct moments *heap_moments(const struct heap *heap)
 {
 	return &heap->moments;
+}
+
+void heap_keep_lifetimes(struct heap *heap, uint64_t now_ns)
+{
+	heap->keeps_lifetimes = true;
+	heap->lifetimes.since_ns = now_ns;
 }
 
 const struct lifetimes *heap_lifetimes(const struct heap *heap)

@@ -21,7 +21,7 @@ struct lifetimes { /* all 0: none */
 	struct lifetimes_page **pages;
 	uint32_t page_room;
 	bool is_full;		      /* no more pages */
-	uint64_t uncounted, since_ns; /* of blocks freed since */
+	uint64_t uncounted, since_ns; /* of blocks freed since, CLOCK_MONOTONIC; 0: of none */
 	struct budget budget;
 };
 

@@ -477,8 +477,8 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->older_ns = copy->census ? copy->older_ns : 0;
 	if (copy->census)
 		head->size_classes = text(&failed, size_classes_name(copy->census->classes));
-	if (copy->census && head->n_marks)
-		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns);
+	if (copy->census && copy->lifetimes.since_ns)
+		head->lifetimes_since_ns = message_since(copy, copy->lifetimes.since_ns) ?: 1;
 	head->has_pages = copy->pins != NULL;
 	set_threads(&failed, copy, head);
 	name_allocators(&failed, copy, head);

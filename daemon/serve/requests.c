@@ -220,6 +220,7 @@ static int read_options(const Dhat__AttachOptions *asked, struct target_options 
 		.follow_exec = asked->follow_exec,
 		.anonymous_memory = asked->anonymous_memory,
 		.skip_inventory = asked->skip_inventory,
+		.with_lifetimes = asked->with_lifetimes,
 		.no_return_probes = asked->no_return_probes,
 		.sites = uprobes_sites_of_name(asked->sites),
 		.max_memory_bytes = asked->max_memory_bytes,

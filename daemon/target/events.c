@@ -117,6 +117,8 @@ void target_begin_life(struct target *target)
 	target->figures.cpu_percent = -1;
 	target->life.since_unix_ns = unix_ns;
 	heap_pass_time(target->heap, now_ns, 0); /* its history begins */
+	if (target->options.with_lifetimes)
+		heap_keep_lifetimes(target->heap, now_ns);
 	target_unlock(target);
 	places_set_seen(&target->places, unix_ns);
 }

@@ -39,6 +39,7 @@ struct target_options {
 	char **custom;	  /* NULL-terminated; see AttachOptions.custom; may be NULL */
 	bool is_followed; /* what `custom` names may be missing: it was named for another */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
+	bool with_lifetimes;   /* heap_keep_lifetimes() */
 	bool no_return_probes; /* see the ends of calls by probes on their exits only */
 	/* 0: TARGET_MAX_MEMORY_BYTES. All that is held for the target: blocks, stacks and their
 	 * figures, what an inventory needs, copies for those who ask, the ring and what else the

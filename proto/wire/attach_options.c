@@ -23,6 +23,7 @@ enum {
 	KEY_MAX_MEMORY,
 	KEY_NO_RETURN_PROBES,
 	KEY_SITES,
+	KEY_LIFETIMES,
 };
 
 static const struct argp_option attach_options[] = {
@@ -35,6 +36,9 @@ static const struct argp_option attach_options[] = {
 	  "Record memory that the target maps itself (mmap, brk), too", 3 },
 	{ "no-inventory", KEY_NO_INVENTORY, 0, 0,
 	  "Do not take stock of the blocks from before the attach", 3 },
+	{ "lifetimes", KEY_LIFETIMES, 0, 0,
+	  "Count how long freed blocks had lived from the start on, and not from the first mark",
+	  3 },
 	{ "follow-fork", KEY_FOLLOW_FORK, 0, 0,
 	  "Attach to a target's children, too: those it has and those it will fork", 4 },
 	{ "follow-exec", KEY_FOLLOW_EXEC, 0, 0, "Go on when a target executes another program", 4 },
@@ -145,6 +149,9 @@ static error_t parse_attach_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NO_INVENTORY:
 		options->skip_inventory = true;
+		return 0;
+	case KEY_LIFETIMES:
+		options->with_lifetimes = true;
 		return 0;
 	case KEY_NO_RETURN_PROBES:
 		options->no_return_probes = true;

@@ -14,6 +14,7 @@ struct dhat_attach_options {
 	char **custom; /* owned, NULL-terminated, as AttachOptions.custom in dhat.proto; may be NULL
 			*/
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
+	bool with_lifetimes;
 	bool no_return_probes;
 };
 

@@ -173,6 +173,18 @@ def test_ages_lifetimes_and_sizes(waves, daemon, ctl, tmp_path):
     ctl("snapshot", "-o", tmp_path / "x.json")  # a format without them
 
 
+def test_lifetimes_from_the_start(target, daemon, ctl, tmp_path):
+    """Without a mark: each block that was freed has one; and the file says that it is of all of them."""
+    waves = target("waves")
+    waves.expect("ready")
+    daemon("attach", "--pid", waves.pid, "--no-inventory", "--lifetimes")
+    tell(waves, "alloc 10 100", "free 4", "alloc 2 100", "free 1")
+    ctl("snapshot", "-o", tmp_path / "x.dhat")
+    rows = ctl("stats", "--ages", "--by", "function", "--json", tmp_path / "x.dhat").json()["points"]
+    assert [(sum(row["live_ages"]), sum(row["dead_ages"])) for row in rows] == [(7, 5)]
+    assert ", and all those freed by the age that they had:" in ctl("stats", "--ages", tmp_path / "x.dhat").out
+
+
 def test_ages_without_room(target, daemon, ctl):
     """Then a profile is to be had all the same."""
     waves = target("waves")

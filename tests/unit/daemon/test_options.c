@@ -199,8 +199,8 @@ static void test_all_target_options(void **state)
 			       "1M", "--link", "perf", "--alloc", "bin:a(size=arg1)", "--free",
 			       "bin:f(ptr=arg1)", "--realloc", "bin+0x12(ptr=arg1,size=arg2)",
 			       "--group", "staff", "--follow-fork", "--follow-exec", "--anonymous",
-			       "--no-inventory", "--no-return-probes", "--max-memory", "64M",
-			       "--socket", "/tmp/s"),
+			       "--no-inventory", "--lifetimes", "--no-return-probes",
+			       "--max-memory", "64M", "--socket", "/tmp/s"),
 			 0);
 	assert_string_equal(options.output_path, "x.json");
 	assert_int_equal(options.target.ring_bytes, 1 << 20);
@@ -214,6 +214,7 @@ static void test_all_target_options(void **state)
 	assert_true(options.target.follow_exec);
 	assert_true(options.target.anonymous_memory);
 	assert_true(options.target.skip_inventory);
+	assert_true(options.target.with_lifetimes);
 	assert_true(options.target.no_return_probes);
 	assert_int_equal(options.target.max_memory_bytes, 64 << 20);
 	assert_string_equal(options.socket_path, "/tmp/s");

@@ -75,6 +75,26 @@ static void of_what_is_freed_while_there_are_marks(void **state)
 	assert_int_equal(budget.used_bytes, used);
 }
 
+static void from_the_start_on_if_that_is_asked(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = NULL;
+	const struct lifetimes *lifetimes;
+
+	assert_int_equal(heap_new(0, &heap), 0);
+	lifetimes = heap_lifetimes(heap);
+	heap_keep_lifetimes(heap, 7);
+	add(0x10, 2, 8);
+	drop(0x10, 8 + SECOND);
+	assert_int_equal(count_at(lifetimes, 2, dhat_age_bucket(SECOND)), 1);
+	assert_int_equal(heap_mark(heap, "a", 9 + SECOND), 0);
+	assert_int_equal(lifetimes->since_ns, 7);
+	assert_int_equal(heap_unmark(heap, "a"), 0); /* and no mark ends it */
+	add(0x10, 2, 10 + SECOND);
+	drop(0x10, 10 + SECOND);
+	assert_int_equal(sum_at(lifetimes, 2), 2);
+	assert_int_equal(lifetimes->since_ns, 7);
+}
+
 static void what_has_no_room_is_told(void **state)
 {
 	struct lifetimes lifetimes = { 0 }, copy;
@@ -117,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_what_is_freed_while_there_are_marks),
+		cmocka_unit_test(from_the_start_on_if_that_is_asked),
 		cmocka_unit_test(what_has_no_room_is_told),
 		cmocka_unit_test(a_full_count_stays_full),
 	};

@@ -405,6 +405,13 @@ static void test_ages(void **state)
 	assert_int_equal(point->older_blocks, 1);
 	assert_int_equal(snapshot->points[1]->n_live_ages, 0);
 	moments_free(small.copy.moments);
+	small.copy.moments = NULL;
+	/* without marks, from the start on: a time that is not 0 */
+	small.copy.lifetimes.since_ns = small.copy.observed_since_ns;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *whole =
+		write_copy(&small.copy, world->symbolizer, true, &receiver);
+	assert_int_equal(whole->head->lifetimes_since_ns, 1);
+	assert_int_equal(whole->points[0]->n_dead_ages, dhat_age_bucket(1000000000) + 1);
 	census_free(small.copy.census);
 	lifetimes_deinit(&small.copy.lifetimes);
 }
