@@ -4,7 +4,7 @@ import os
 import pytest
 
 from conftest import BUILD, TARGETS
-from oracle import (FIELDS, NUMBERED, Profile, book_sums, last_line_json, run_valgrind, valgrind_environment)
+from oracle import (FIELDS, NUMBERED, Profile, book_sums, last_line_json, run_valgrind, snapshot, valgrind_environment)
 
 # Single-threaded programs of ours whose book Valgrind confirms. pvalloc is left out, which
 # Valgrind 3.19 does not see; it has its own test below.
@@ -13,6 +13,7 @@ OURS = {
     "churn": ["60000", "500"],
     "recursion": ["60", "10"],
     "equal_peaks": [],
+    "peak_sites": [],
     "size_classes": ["4194304"],
     "signals": ["200"],
     "big_live": ["100000"],
@@ -79,6 +80,31 @@ def test_own_program_equals_valgrind(name, target, tmp_path, socket_path, enviro
     # tools differ in the line they give for inlined code, and so in the file: names from both
     functions = ours.functions_of(sources) | theirs.functions_of(sources)
     assert as_table(ours, functions, depth) == as_table(theirs, functions, depth)
+
+
+@pytest.mark.parametrize("how", ["run", "attached"])
+def test_stacks_at_the_peak_equal_the_programs_book(how, target, daemon, ctl, tmp_path, socket_path, environment):
+    """What each site had when the heap was highest: in a file for the viewer, and in what is read back of it."""
+    program = [TARGETS / "peak_sites"]
+    if how == "run":
+        printed, ours = run_dhatd(target, tmp_path, socket_path, environment, program)
+    else:
+        process = target(*program, "--gate", "--hold")
+        process.expect("ready")
+        daemon("attach", "--pid", process.pid, "--no-inventory")
+        process.say("")
+        process.expect("sites")
+        printed, ours = process.out, snapshot(ctl, tmp_path, "ours.json")
+    book = last_line_json(printed)
+    assert ours.exact, ours.reasons
+    assert ours.sums() == book_sums(book)
+    assert book["peak_bytes"] > 1.2 * book["live_bytes"] and all(blocks for _, blocks in book["sites"][:6])
+    rows = {row["function"]: [row["peak_bytes"], row["peak_blocks"]] for row in ctl(
+        "stats", "--sort", "peak", "--by", "function", "--top", "100", "--json", tmp_path / "ours.json").json()["points"]}
+    for number, site in enumerate(book["sites"]):
+        points = [p for p in ours.points if ours.physical(p)[0].function == f"site_{number}"]
+        # rows that had nothing then are not listed
+        assert [sum(p["gb"] for p in points), sum(p["gbk"] for p in points)] == site == rows.get(f"site_{number}", [0, 0])
 
 
 def test_numbers_of_processes_may_be_text(target, tmp_path, socket_path, environment):
