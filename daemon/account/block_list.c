@@ -6,6 +6,7 @@
 #include "bpf/dhat_abi.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/sort.h"
 #include "proto/profile/pages.h"
 
 #define ADDR_BITS 57 /* of what a process can have, with page tables of five levels */
@@ -111,73 +112,12 @@ int block_list_add(struct block_list *list, const struct block *block, uint64_t 
 
 /* ---- sorting ----------------------------------------------------------------------------- */
 
-#define DIGIT_BITS 8
-#define DIGITS (1u << DIGIT_BITS)
-#define FEW 24 /* are sorted by insertion */
-
-static void sort_few(struct entry *entries, size_t count)
+static inline uint64_t place_of(const struct entry *entry)
 {
-	for (size_t i = 1; i < count; i++) {
-		struct entry entry = entries[i];
-		size_t at = i;
-
-		for (; at && entries[at - 1].place > entry.place; at--)
-			entries[at] = entries[at - 1];
-		entries[at] = entry;
-	}
+	return entry->place;
 }
 
-static inline unsigned digit_of(const struct entry *entry, unsigned shift)
-{
-	return entry->place >> shift & (DIGITS - 1);
-}
-
-/* In place (an "American flag" sort): each entry is swapped to where its digit's entries are, until
- * all of that digit are there. */
-static void sort_by_digit(struct entry *entries, unsigned shift, size_t ends[DIGITS])
-{
-	size_t next[DIGITS];
-
-	for (unsigned i = 0; i < DIGITS; i++)
-		next[i] = i ? ends[i - 1] : 0;
-	for (unsigned i = 0; i < DIGITS; i++) {
-		while (next[i] < ends[i]) {
-			struct entry entry = entries[next[i]];
-			unsigned digit = digit_of(&entry, shift);
-
-			while (digit != i) {
-				struct entry other = entries[next[digit]];
-
-				entries[next[digit]++] = entry;
-				entry = other;
-				digit = digit_of(&entry, shift);
-			}
-			entries[next[i]++] = entry;
-		}
-	}
-}
-
-/* bits: the lowest so many of `place` may differ. Some eight levels deep. */
-static void sort(struct entry *entries, size_t count, unsigned bits)
-{
-	unsigned shift = bits > DIGIT_BITS ? bits - DIGIT_BITS : 0;
-	size_t ends[DIGITS] = { 0 };
-
-	if (count <= FEW) {
-		sort_few(entries, count);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		ends[digit_of(&entries[i], shift)]++;
-	for (unsigned i = 1; i < DIGITS; i++)
-		ends[i] += ends[i - 1];
-	sort_by_digit(entries, shift, ends);
-	for (unsigned i = 0; i < DIGITS && shift; i++) {
-		size_t begin = i ? ends[i - 1] : 0;
-
-		sort(entries + begin, ends[i] - begin, shift);
-	}
-}
+DEFINE_SORT_BY_NUMBER(sort_by_place, struct entry, place_of)
 
 static int by_addr(const void *a, const void *b)
 {
@@ -192,12 +132,7 @@ static int by_addr(const void *a, const void *b)
 
 void block_list_sort(struct block_list *list)
 {
-	uint64_t differing = 0;
-
-	for (size_t i = 1; i < list->count; i++)
-		differing |= list->entries[i].place ^ list->entries[0].place;
-	if (differing)
-		sort(list->entries, list->count, 64 - __builtin_clzll(differing));
+	sort_by_place(list->entries, list->count);
 	if (list->far_count)
 		qsort(list->far, list->far_count, sizeof(*list->far), by_addr);
 }

@@ -51,11 +51,13 @@ struct naming {
 int root_names_plain(struct scan_once *scan)
 {
 	struct reach_found *found = &scan->graph.found;
+	uint32_t names[REACH_CLASSES];
 	int r = 0;
 
+	for (uint32_t class = 0; class < REACH_CLASSES && r == 0; class ++)
+		r = reach_graph_name(&scan->graph, plain[class], class, &names[class]);
 	for (uint32_t i = 0; i < found->root_count && r == 0; i++)
-		r = reach_graph_name(&scan->graph, plain[found->roots[i].name],
-				     found->roots[i].name, &found->roots[i].name);
+		found->roots[i].name = names[found->roots[i].name];
 	return r;
 }
 
@@ -146,6 +148,10 @@ static void describe_variable(const struct naming *naming, const struct procmaps
 		snprintf(ret, NAME_CHARS, "a variable of %.100s", name);
 }
 
+/* A large array has ten millions of roots, each with a question and an answer. */
+#define MAX_GROUP 65536u
+
+/* They come by address: those of one variable one after the other, with the answer of the first. */
 static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
 		      const struct procmaps_entry *file)
 {
@@ -167,6 +173,11 @@ static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
 		const struct name_frame *frame = names ? &names->frames[i] : NULL;
 		char text[NAME_CHARS];
 
+		if (i && frame && frame->location_count && frame[-1].location_count &&
+		    frame->first_location == frame[-1].first_location) {
+			all[roots[i]].name = all[roots[i - 1]].name;
+			continue;
+		}
 		describe_variable(
 			naming, file,
 			frame && frame->location_count
@@ -184,7 +195,7 @@ static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
 static int name_variables(struct naming *naming)
 {
 	struct reach_found *found = &naming->scan->graph.found;
-	_cleanup_free_ uint32_t *group = malloc((found->root_count + 1ul) * sizeof(*group));
+	_cleanup_free_ uint32_t *group = malloc(MAX_GROUP * sizeof(*group));
 	const struct procmaps_entry *file = NULL;
 	uint32_t count = 0;
 	int r = group ? 0 : -ENOMEM;
@@ -195,7 +206,7 @@ static int name_variables(struct naming *naming)
 		if (found->roots[i].name != REACH_GLOBAL)
 			continue;
 		here = file_of(naming, found->roots[i].addr);
-		if (here != file && count) {
+		if ((here != file || count == MAX_GROUP) && count) {
 			r = name_group(naming, group, count, file);
 			count = 0;
 		}
@@ -251,6 +262,13 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 	}
 }
 
+/* Memory of one kind has one name, wherever it is. */
+static bool is_named_by_class(uint32_t class)
+{
+	return class == REACH_GAP || class == REACH_BELOW || class == REACH_ENDED ||
+	       class == REACH_YOUNG;
+}
+
 /* Variables first, while what is named is still a class: afterwards the number of a name may be the
  * same as that of a class. So all others are looked at in one pass, by a copy of the classes. */
 static int name_others(struct naming *naming, const uint8_t *classes)
@@ -264,6 +282,10 @@ static int name_others(struct naming *naming, const uint8_t *classes)
 
 		if (classes[i] == REACH_GLOBAL)
 			continue;
+		if (i && classes[i] == classes[i - 1] && is_named_by_class(classes[i])) {
+			found->roots[i].name = found->roots[i - 1].name;
+			continue;
+		}
 		root.name = classes[i];
 		describe(naming, &root, text);
 		r = reach_graph_name(&naming->scan->graph, text, root.name, &found->roots[i].name);

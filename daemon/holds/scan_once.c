@@ -10,6 +10,7 @@
 #include "daemon/proc/file.h"
 #include "daemon/proc/pagemap.h"
 #include "daemon/proc/status.h"
+#include "daemon/reach/later.h"
 #include "hazards.h"
 #include "kernel_words.h"
 #include "proto/base/array.h"
@@ -39,37 +40,77 @@ struct table {
 	int error;
 };
 
+/* What the target mapped itself is memory, in which blocks lie; and what has no room in the table
+ * is none that a pointer could lead to. */
+static bool is_listed(const struct block *block)
+{
+	return block->domain != DHAT_DOMAIN_ANON &&
+	       reach_has_room_for(block->addr, block->size_bytes, block->point);
+}
+
+static struct reach_block listed(const struct block *block)
+{
+	return (struct reach_block){ block->addr, block->size_bytes, block->birth_ns, block->point,
+				     0 };
+}
+
 static void take_block(void *table_, const struct block *block)
 {
 	struct table *table = table_;
 
-	/* what the target mapped itself is memory, in which blocks lie */
-	if (table->error || block->domain == DHAT_DOMAIN_ANON ||
-	    block->birth_ns >= table->before_ns)
+	if (table->error || !is_listed(block) || block->birth_ns >= table->before_ns)
 		return;
 	if (table->count >= REACH_MAX_BLOCKS)
 		table->error = -E2BIG;
 	else if (array_make_room(&table->blocks, &table->room, table->count))
 		table->error = -ENOMEM;
 	else
-		table->blocks[table->count++] =
-			(struct reach_block){ block->addr, block->size_bytes, block->birth_ns,
-					      block->point, 0 };
+		table->blocks[table->count++] = listed(block);
 }
 
 static int take_table(struct target *target, uint64_t before_ns, struct table *ret)
 {
 	struct table table = { .before_ns = before_ns };
-	int r;
 
 	target_walk_blocks(target, take_block, &table);
-	r = table.error ? table.error : reach_sort(table.blocks, &table.count);
-	if (r) {
+	if (table.error) {
 		free(table.blocks);
-		return r;
+		return table.error;
 	}
+	reach_sort(table.blocks, &table.count);
 	*ret = table;
 	return 0;
+}
+
+struct meeting {
+	struct reach_later later;
+	int error;
+};
+
+static void meet_block(void *meeting_, const struct block *block)
+{
+	struct meeting *meeting = meeting_;
+	const struct reach_block met = listed(block);
+
+	if (!meeting->error && is_listed(block))
+		meeting->error = reach_later_add(&meeting->later, &met);
+}
+
+static int meet_again(struct target *target, struct scan_once *scan, struct reach_later *ret)
+{
+	struct meeting meeting = { .error = 0 };
+	int r = reach_later_begin(&meeting.later, scan->blocks, scan->block_count);
+
+	if (r == 0)
+		target_walk_blocks(target, meet_block, &meeting);
+	r = r ? r : meeting.error;
+	if (r == 0)
+		r = reach_later_end(&meeting.later);
+	if (r)
+		reach_later_deinit(&meeting.later);
+	else
+		*ret = meeting.later;
+	return r;
 }
 
 /* ---- what is there -------------------------------------------------------------------------- */
@@ -234,27 +275,27 @@ static int read_words(pid_t pid, struct worker *worker, const struct ranges *ran
 
 static int compare_with_now(struct target *target, pid_t pid, struct scan_once *scan)
 {
-	struct table after = { 0 };
+	_cleanup_(reach_later_deinit) struct reach_later later = { 0 };
 	struct scan_once now = { 0 };
-	int r = take_table(target, UINT64_MAX, &after);
+	int r = meet_again(target, scan, &later);
 
 	if (r)
 		return r;
-	reach_graph_compare(&scan->graph, scan->blocks, after.blocks, after.count);
+	reach_graph_compare(&scan->graph, scan->blocks, later.young, later.young_count);
 	read_threads(pid, &now); /* so that stacks are known for what they are */
-	r = look(pid, after.blocks, after.count, &now);
+	r = look(pid, later.young, later.young_count, &now);
 	if (r == 0)
-		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, after.blocks,
-						   after.count, scan->begin_ns);
-	free(after.blocks);
+		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, later.young,
+						   later.young_count, scan->begin_ns);
 	scan_once_deinit(target, &now);
 	return r;
 }
 
-/* Two tables of 32 bytes a block, a third while sorting; and what hangs on each: an edge or two,
- * offsets, the worker's message, marks. */
-#define BYTES_A_BLOCK 192
-#define BYTES_A_WORD 24 /* an edge or a root, as it travels and is kept */
+/* The table, 24 bytes a block; where each is, for the worker, 12, or later 8 of marks; where its
+ * edges end, 4, and the finder's buckets, as many; an edge or two. */
+#define BYTES_A_BLOCK 64
+#define BYTES_A_WORD 24	      /* an edge or a root, as it travels and is kept */
+#define MOST_WORDS (1u << 30) /* what the worker has addresses for */
 
 static int claim(struct target *target, struct scan_once *scan, struct reach_limits *limits,
 		 struct dhat_error *err)
@@ -271,8 +312,8 @@ static int claim(struct target *target, struct scan_once *scan, struct reach_lim
 	}
 	scan->claimed_bytes = wanted;
 	limits->max_edges = limits->max_roots = (left - wanted) / BYTES_A_WORD + 4096;
-	if (limits->max_edges > UINT32_MAX - 1)
-		limits->max_edges = limits->max_roots = UINT32_MAX - 1;
+	if (limits->max_edges > MOST_WORDS)
+		limits->max_edges = limits->max_roots = MOST_WORDS;
 	return 0;
 }
 

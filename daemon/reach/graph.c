@@ -63,49 +63,31 @@ void reach_graph_forget_names(struct reach_graph *graph)
 
 /* ---- what has happened since the table was made --------------------------------------------- */
 
-static bool overlaps(const struct reach_block *block, const struct reach_block *after, size_t count)
+static bool overlaps(const struct reach_block *block, const struct reach_block *young, size_t count)
 {
-	size_t last = reach_find_below(after, count, block->addr + block->size_bytes - 1);
+	size_t last = reach_find_below(young, count, block->addr + block->size_bytes - 1);
 
-	return last < count && after[last].addr + after[last].size_bytes > block->addr;
+	return last < count && young[last].addr + young[last].size_bytes > block->addr;
 }
 
-static bool is_known(const struct reach_graph *graph, const struct reach_block *young)
+static bool is_in(const struct reach_block *young, size_t count, uint64_t addr)
 {
-	size_t i = reach_find(graph->blocks, graph->count, young->addr);
+	size_t i = reach_find_below(young, count, addr);
 
-	return i < graph->count && graph->blocks[i].birth_ns == young->birth_ns;
-}
-
-static bool is_in_young(const struct reach_graph *graph, const struct reach_block *after,
-			size_t count, uint64_t addr)
-{
-	size_t i = reach_find_below(after, count, addr);
-
-	return i < count && addr - after[i].addr < after[i].size_bytes &&
-	       !is_known(graph, &after[i]);
+	return i < count && addr - young[i].addr < young[i].size_bytes;
 }
 
 void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
-			 const struct reach_block *after, size_t after_count)
+			 const struct reach_block *young, size_t young_count)
 {
-	size_t at = 0; /* both lists are sorted */
-
-	for (uint32_t i = 0; i < graph->count; i++) {
-		while (at < after_count && after[at].addr < blocks[i].addr)
-			at++;
-		if (at < after_count && after[at].addr == blocks[i].addr &&
-		    after[at].birth_ns == blocks[i].birth_ns)
-			continue;
-		blocks[i].flags |= REACH_BLOCK_GONE;
-		if (overlaps(&blocks[i], after, after_count))
+	for (uint32_t i = 0; i < graph->count && young_count; i++)
+		if (blocks[i].flags & REACH_BLOCK_GONE && overlaps(&blocks[i], young, young_count))
 			blocks[i].flags |= REACH_BLOCK_ANEW;
-	}
-	for (uint32_t i = 0; i < graph->found.root_count; i++) {
+	for (uint32_t i = 0; i < graph->found.root_count && young_count; i++) {
 		struct reach_root *root = &graph->found.roots[i];
 		bool is_memory = root->name == REACH_GAP || root->name == REACH_MAPPING;
 
-		if (is_memory && is_in_young(graph, after, after_count, root->addr))
+		if (is_memory && is_in(young, young_count, root->addr))
 			root->name = REACH_YOUNG;
 	}
 }

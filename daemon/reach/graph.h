@@ -23,10 +23,10 @@ void reach_graph_deinit(struct reach_graph *graph);
 int reach_graph_add_root(struct reach_graph *graph, uint64_t addr, uint32_t edge,
 			 enum reach_class class);
 
-/* Blocks that are there after the scan, sorted; what is not in there any more is GONE from now on.
- * Roots that stand in one that is not of the table are young. */
+/* What has come since the scan began (later.h), while GONE was what is there no more: a block where
+ * one of those is now is there ANEW, and roots that stand in a young one are young. */
 void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
-			 const struct reach_block *after, size_t after_count);
+			 const struct reach_block *young, size_t young_count);
 
 /* The number of a name: to be put into the roots that have it. */
 int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,

@@ -13,6 +13,8 @@ struct marking {
 	enum reach_level level;
 	uint32_t from;		    /* the block whose edges are followed, + 1; 0: roots are */
 	uint32_t cut[REACH_LEVELS]; /* chains for what has no room; 0: none yet */
+	/* the last link of a chain that was looked for: most blocks come after one of their site */
+	uint32_t last_holder, last_site, last_chain;
 };
 
 void reach_mark_deinit(struct reach_mark *mark)
@@ -136,14 +138,18 @@ static uint32_t find_link(const struct reach_mark *mark, uint32_t chain, uint32_
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-static int reach(struct marking *marking, uint32_t block, uint32_t holder)
+/* Of a block of a site that is reached from where another chain ends. */
+static int chain_of(struct marking *marking, uint32_t holder, uint32_t site, uint32_t *ret)
 {
 	struct reach_mark *mark = marking->mark;
-	uint32_t site = marking->graph->blocks[block].point;
-	uint32_t chain = find_link(mark, holder, site, marking->level);
 	int r = 0;
 
-	if (!chain)
+	if (marking->last_chain && marking->last_holder == holder && marking->last_site == site) {
+		*ret = marking->last_chain;
+		return 0;
+	}
+	*ret = find_link(mark, holder, site, marking->level);
+	if (!*ret)
 		r = get_chain(marking,
 			      (struct reach_chain){
 				      .parent = holder,
@@ -151,7 +157,21 @@ static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 				      .level = marking->level,
 				      .depth = mark->chains[holder].depth + 1,
 			      },
-			      &chain);
+			      ret);
+	if (r == 0) {
+		marking->last_holder = holder;
+		marking->last_site = site;
+		marking->last_chain = *ret;
+	}
+	return r;
+}
+
+static int reach(struct marking *marking, uint32_t block, uint32_t holder)
+{
+	struct reach_mark *mark = marking->mark;
+	uint32_t chain;
+	int r = chain_of(marking, holder, marking->graph->blocks[block].point, &chain);
+
 	if (r)
 		return r;
 	if (mark->chains[chain].parent == holder)
@@ -213,18 +233,20 @@ static bool is_young(const struct reach_graph *graph, const struct reach_root *r
 static int take_roots(struct marking *marking, bool young)
 {
 	const struct reach_graph *graph = marking->graph;
+	uint32_t chain = 0, last = 0; /* an array has many roots of one name */
 	int r = 0;
 
 	for (uint32_t i = 0; i < graph->found.root_count && r == 0; i++) {
 		const struct reach_root *root = &graph->found.roots[i];
-		uint32_t chain;
 
 		if (is_young(graph, root) != young ||
 		    reach_class_level(graph->name_classes[root->name]) > marking->level ||
 		    level_of_kind(reach_kind(root->edge)) > marking->level ||
 		    marking->mark->chains_of[reach_target(root->edge)])
 			continue;
-		r = root_chain(marking, root->name, &chain);
+		if (!chain || root->name != last)
+			r = root_chain(marking, root->name, &chain);
+		last = root->name;
 		if (r == 0)
 			r = reach_by(marking, root->edge, chain);
 	}
@@ -263,7 +285,10 @@ static int mark_level(struct marking *marking)
 {
 	struct reach_mark *mark = marking->mark;
 	uint32_t before = mark->reached;
-	int r = take_roots(marking, false);
+	int r;
+
+	marking->last_chain = 0; /* it is of another level */
+	r = take_roots(marking, false);
 
 	if (r == 0 && marking->level == REACH_HELD)
 		r = take_blocks(marking, REACH_BLOCK_SHARED | REACH_BLOCK_ANEW,

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define WORD sizeof(uint64_t)
@@ -24,6 +23,22 @@ void reach_found_deinit(struct reach_found *found)
 	free(found->edges);
 	free(found->roots);
 	*found = (struct reach_found){ 0 };
+}
+
+int reach_found_init(struct reach_found *found, uint32_t block_count,
+		     const struct reach_limits *limits)
+{
+	*found = (struct reach_found){
+		.ends = malloc((block_count + 1ul) * sizeof(*found->ends)),
+		.edges = malloc((limits->max_edges + 1ul) * sizeof(*found->edges)),
+		.roots = malloc((limits->max_roots + 1ul) * sizeof(*found->roots)),
+		.block_count = block_count,
+		.root_room = limits->max_roots,
+	};
+	if (found->ends && found->edges && found->roots)
+		return 0;
+	reach_found_deinit(found);
+	return -ENOMEM;
 }
 
 bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
@@ -53,7 +68,9 @@ bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
 
 static uint64_t end_of(const struct scanning *scanning, uint32_t block)
 {
-	return scanning->finder.addrs[block] + scanning->finder.sizes[block];
+	const struct reach_place *place = reach_place_at(&scanning->finder.places, block);
+
+	return place->addr + place->size_bytes;
 }
 
 static int add_edge(struct scanning *scanning, uint32_t edge)
@@ -65,8 +82,6 @@ static int add_edge(struct scanning *scanning, uint32_t edge)
 		return 0;
 	if (found->edge_count >= scanning->limits->max_edges)
 		return -E2BIG;
-	if (array_make_room(&found->edges, &found->edge_room, found->edge_count))
-		return -ENOMEM;
 	found->edges[found->edge_count++] = edge;
 	return 0;
 }
@@ -91,8 +106,6 @@ static int add_root(struct scanning *scanning, uint64_t addr, uint32_t edge, uin
 
 	if (found->root_count >= scanning->limits->max_roots)
 		return -E2BIG;
-	if (array_make_room(&found->roots, &found->root_room, found->root_count))
-		return -ENOMEM;
 	found->roots[found->root_count++] = (struct reach_root){ addr, edge, class };
 	return 0;
 }
@@ -105,7 +118,7 @@ static enum reach_class class_of(const struct scanning *scanning, uint32_t edge,
 	bool is_start = reach_kind(edge) == REACH_START;
 
 	if (class == REACH_MAPPING && is_start &&
-	    scanning->finder.addrs[reach_target(edge)] % PAGE_BYTES == 0)
+	    reach_place_at(&scanning->finder.places, reach_target(edge))->addr % PAGE_BYTES == 0)
 		return REACH_GAP;
 	return class;
 }
@@ -130,7 +143,7 @@ static void pass_blocks(struct scanning *scanning, uint64_t addr)
 {
 	struct reach_found *found = scanning->found;
 
-	while (scanning->block < scanning->finder.count &&
+	while (scanning->block < scanning->finder.places.count &&
 	       end_of(scanning, scanning->block) <= addr)
 		found->ends[scanning->block++] = found->edge_count;
 }
@@ -147,9 +160,9 @@ static uint64_t end_of_part(const struct scanning *scanning, uint64_t addr, bool
 	uint64_t start;
 
 	*ret_is_block = false;
-	if (scanning->block == scanning->finder.count)
+	if (scanning->block == scanning->finder.places.count)
 		return UINT64_MAX;
-	start = round_up(scanning->finder.addrs[scanning->block]);
+	start = round_up(reach_place_at(&scanning->finder.places, scanning->block)->addr);
 	if (addr < start)
 		return start;
 	*ret_is_block = true;
@@ -218,28 +231,25 @@ static bool are_ranges(const struct reach_range *ranges, uint32_t count)
 	return true;
 }
 
-int reach_scan(const uint64_t *addrs, const uint64_t *sizes, uint32_t count,
-	       const struct reach_range *ranges, uint32_t range_count,
-	       const struct reach_source *source, const struct reach_limits *limits,
-	       struct reach_found *ret)
+int reach_scan(const struct reach_places *places, const struct reach_range *ranges,
+	       uint32_t range_count, const struct reach_source *source,
+	       const struct reach_limits *limits, struct reach_found *found)
 {
-	_cleanup_(reach_found_deinit) struct reach_found found = { .block_count = count };
 	_cleanup_free_ uint64_t *words = malloc(REACH_PIECE_BYTES);
-	struct scanning scanning = { .limits = limits, .found = &found, .words = words };
+	struct scanning scanning = { .limits = limits, .found = found, .words = words };
 	int r = are_ranges(ranges, range_count) ? 0 : -EINVAL;
 
-	found.ends = calloc(count + 1ul, sizeof(*found.ends));
-	if (!words || !found.ends)
+	found->block_count = places->count;
+	found->edge_count = found->root_count = 0;
+	found->read_bytes = found->short_bytes = 0;
+	if (!words)
 		return -ENOMEM;
 	if (r == 0)
-		r = reach_finder_init(&scanning.finder, addrs, sizes, count);
+		r = reach_finder_init(&scanning.finder, places);
 	for (uint32_t i = 0; i < range_count && r == 0; i++)
 		r = take_range(&scanning, &ranges[i], source);
-	pass_blocks(&scanning, UINT64_MAX);
+	if (r == 0)
+		pass_blocks(&scanning, UINT64_MAX);
 	reach_finder_deinit(&scanning.finder);
-	if (r)
-		return r;
-	*ret = found;
-	found = (struct reach_found){ 0 };
-	return 0;
+	return r;
 }

@@ -31,15 +31,17 @@ struct reach_found {
 	struct reach_root *roots;
 	uint32_t block_count, edge_count, root_count;
 	uint64_t read_bytes, short_bytes; /* short: was to be read and could not be */
-	/* while it is being made */
-	size_t edge_room, root_room;
+	size_t root_room;		  /* so many more may be added without moving them */
 };
 
-/* -E2BIG: more than the limits allow. -EINVAL: ranges are no ranges. */
-int reach_scan(const uint64_t *addrs, const uint64_t *sizes, uint32_t count,
-	       const struct reach_range *ranges, uint32_t range_count,
-	       const struct reach_source *source, const struct reach_limits *limits,
-	       struct reach_found *ret);
+/* *found: where its arrays are, with room for block_count blocks and what the limits allow; of
+ * numbers all others are set. -E2BIG: more than that. -EINVAL: ranges are no ranges. */
+int reach_scan(const struct reach_places *places, const struct reach_range *ranges,
+	       uint32_t range_count, const struct reach_source *source,
+	       const struct reach_limits *limits, struct reach_found *found);
+/* That room, from malloc(). -ENOMEM. */
+int reach_found_init(struct reach_found *found, uint32_t block_count,
+		     const struct reach_limits *limits);
 void reach_found_deinit(struct reach_found *found);
 /* Whoever made it: are all its numbers in range? */
 bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count);

@@ -5,33 +5,21 @@
 #include <string.h>
 
 #include "proto/base/cleanup.h"
+#include "proto/base/sort.h"
 
 /* ---- by address ---------------------------------------------------------------------------- */
 
-#define DIGIT_BITS 11
-
-/* One pass of a radix sort: ten million blocks take a fifth of what qsort(3) does. false: all have
- * the same digit there, as most addresses of a heap have in their upper half; nothing was done. */
-static bool sort_by_digit(const struct reach_block *from, struct reach_block *to, size_t count,
-			  unsigned shift, uint32_t *starts)
+static inline uint64_t addr_of(const struct reach_block *block)
 {
-	const uint64_t mask = (1u << DIGIT_BITS) - 1;
-	uint32_t next = 0;
+	return block->addr;
+}
 
-	memset(starts, 0, sizeof(*starts) << DIGIT_BITS);
-	for (size_t i = 0; i < count; i++)
-		starts[from[i].addr >> shift & mask]++;
-	if (!count || starts[from[0].addr >> shift & mask] == count)
-		return false;
-	for (size_t i = 0; i <= mask; i++) {
-		uint32_t here = starts[i];
+DEFINE_SORT_BY_NUMBER(sort_by_addr, struct reach_block, addr_of)
 
-		starts[i] = next;
-		next += here;
-	}
-	for (size_t i = 0; i < count; i++)
-		to[starts[from[i].addr >> shift & mask]++] = from[i];
-	return true;
+bool reach_has_room_for(uint64_t addr, uint64_t size_bytes, uint32_t point)
+{
+	return addr <= REACH_MAX_ADDRESS && size_bytes <= REACH_MAX_ADDRESS - addr &&
+	       point <= REACH_MAX_POINT;
 }
 
 /* Of what is at one address the youngest; what reaches into the next ends there. */
@@ -56,26 +44,10 @@ static size_t separate(struct reach_block *blocks, size_t count)
 	return kept;
 }
 
-int reach_sort(struct reach_block *blocks, size_t *count)
+void reach_sort(struct reach_block *blocks, size_t *count)
 {
-	_cleanup_free_ struct reach_block *other = malloc((*count + 1) * sizeof(*other));
-	_cleanup_free_ uint32_t *starts = malloc(sizeof(*starts) << DIGIT_BITS);
-	struct reach_block *from = blocks, *to = other;
-
-	if (!other || !starts)
-		return -ENOMEM;
-	for (unsigned shift = 0; shift < 64; shift += DIGIT_BITS) {
-		struct reach_block *was = from;
-
-		if (!sort_by_digit(from, to, *count, shift, starts))
-			continue;
-		from = to;
-		to = was;
-	}
-	if (from != blocks)
-		memcpy(blocks, from, *count * sizeof(*blocks));
+	sort_by_addr(blocks, *count);
 	*count = separate(blocks, *count);
-	return 0;
 }
 
 size_t reach_find(const struct reach_block *blocks, size_t count, uint64_t addr)
@@ -118,32 +90,41 @@ struct reach_run {
 };
 
 #define RUN_GAP_BYTES (1ull << 20) /* between two beginnings: a new run */
-#define BUCKET_SHIFT 12		   /* the narrowest */
+#define BUCKET_SHIFT 6		   /* the narrowest */
+#define BUCKET_BLOCKS 4		   /* to one bucket, at least, on average */
 
-static bool is_sound(const uint64_t *addrs, const uint64_t *sizes, uint32_t count)
+static uint64_t addr_at(const struct reach_places *places, uint32_t i)
 {
-	for (uint32_t i = 0; i < count; i++)
-		if (addrs[i] + sizes[i] < addrs[i] ||
-		    (i + 1 < count &&
-		     (addrs[i + 1] <= addrs[i] || addrs[i + 1] - addrs[i] < sizes[i])))
-			return false;
-	return count <= REACH_MAX_BLOCKS;
+	return reach_place_at(places, i)->addr;
 }
 
-static uint32_t count_runs(const uint64_t *addrs, uint32_t count)
+static bool is_sound(const struct reach_places *places)
 {
-	uint32_t runs = count ? 1 : 0;
+	for (uint32_t i = 0; i < places->count; i++) {
+		uint64_t end = addr_at(places, i) + reach_place_at(places, i)->size_bytes;
 
-	for (uint32_t i = 1; i < count; i++)
-		runs += addrs[i] - addrs[i - 1] > RUN_GAP_BYTES;
+		if (end > REACH_MAX_ADDRESS ||
+		    (i + 1 < places->count && (addr_at(places, i + 1) <= addr_at(places, i) ||
+					       addr_at(places, i + 1) < end)))
+			return false;
+	}
+	return places->count <= REACH_MAX_BLOCKS;
+}
+
+static uint32_t count_runs(const struct reach_places *places)
+{
+	uint32_t runs = places->count ? 1 : 0;
+
+	for (uint32_t i = 1; i < places->count; i++)
+		runs += addr_at(places, i) - addr_at(places, i - 1) > RUN_GAP_BYTES;
 	return runs;
 }
 
-/* At most two buckets a block, and one more. */
-static void shape_run(struct reach_run *run, const uint64_t *addrs)
+/* At most one bucket for so many blocks, and one more: a byte a block. */
+static void shape_run(struct reach_run *run, const struct reach_places *places)
 {
-	uint64_t span = addrs[run->end - 1] - run->start;
-	uint64_t most = 2ull * (run->end - run->first);
+	uint64_t span = addr_at(places, run->end - 1) - run->start;
+	uint64_t most = (run->end - run->first) / BUCKET_BLOCKS + 1;
 
 	run->shift = BUCKET_SHIFT;
 	while (span >> run->shift >= most)
@@ -155,10 +136,12 @@ static void divide(struct reach_finder *finder)
 {
 	struct reach_run *run = NULL;
 
-	for (uint32_t i = 0; i < finder->count; i++) {
-		if (!i || finder->addrs[i] - finder->addrs[i - 1] > RUN_GAP_BYTES) {
+	for (uint32_t i = 0; i < finder->places.count; i++) {
+		uint64_t addr = addr_at(&finder->places, i);
+
+		if (!i || addr - addr_at(&finder->places, i - 1) > RUN_GAP_BYTES) {
 			run = &finder->runs[finder->run_count++];
-			*run = (struct reach_run){ .start = finder->addrs[i], .first = i };
+			*run = (struct reach_run){ .start = addr, .first = i };
 		}
 		run->end = i + 1;
 	}
@@ -169,7 +152,7 @@ static int index_runs(struct reach_finder *finder)
 	size_t buckets = 0;
 
 	for (uint32_t i = 0; i < finder->run_count; i++) {
-		shape_run(&finder->runs[i], finder->addrs);
+		shape_run(&finder->runs[i], &finder->places);
 		finder->runs[i].index = buckets;
 		buckets += finder->runs[i].buckets + 1ul;
 	}
@@ -181,8 +164,8 @@ static int index_runs(struct reach_finder *finder)
 		uint32_t block = run->first;
 
 		for (uint64_t bucket = 0; bucket <= run->buckets; bucket++) {
-			while (block < run->end &&
-			       (finder->addrs[block] - run->start) >> run->shift < bucket)
+			while (block < run->end && (addr_at(&finder->places, block) - run->start) >>
+							   run->shift < bucket)
 				block++;
 			finder->firsts[run->index + bucket] = block;
 		}
@@ -190,15 +173,18 @@ static int index_runs(struct reach_finder *finder)
 	return 0;
 }
 
-int reach_finder_init(struct reach_finder *finder, const uint64_t *addrs, const uint64_t *sizes,
-		      uint32_t count)
+int reach_finder_init(struct reach_finder *finder, const struct reach_places *places)
 {
-	*finder = (struct reach_finder){ .addrs = addrs, .sizes = sizes, .count = count };
-	if (!is_sound(addrs, sizes, count))
+	*finder = (struct reach_finder){ .places = *places, .lowest = UINT64_MAX };
+	if (!is_sound(places))
 		return -EINVAL;
-	finder->lowest = count ? addrs[0] : UINT64_MAX;
-	finder->highest = count ? addrs[count - 1] + sizes[count - 1] : 0;
-	finder->runs = calloc(count_runs(addrs, count) + 1ul, sizeof(*finder->runs));
+	if (places->count) {
+		const struct reach_place *last = reach_place_at(places, places->count - 1);
+
+		finder->lowest = addr_at(places, 0);
+		finder->highest = last->addr + last->size_bytes;
+	}
+	finder->runs = calloc(count_runs(places) + 1ul, sizeof(*finder->runs));
 	if (!finder->runs)
 		return -ENOMEM;
 	divide(finder);
@@ -233,26 +219,64 @@ static const struct reach_run *find_run(struct reach_finder *finder, uint64_t wo
 	return &finder->runs[low - 1];
 }
 
+/* Of a word that is behind a run's beginning: among which blocks is the last that begins at or
+ * below? It is one before *ret_high at the latest. */
+static inline void find_bucket(const struct reach_finder *finder, const struct reach_run *run,
+			       uint64_t word, uint32_t *ret_low, uint32_t *ret_high)
+{
+	uint64_t bucket = (word - run->start) >> run->shift;
+
+	*ret_low = *ret_high = run->end;
+	if (bucket >= run->buckets)
+		return;
+	*ret_low = finder->firsts[run->index + bucket];
+	*ret_high = finder->firsts[run->index + bucket + 1];
+}
+
 /* The last block that begins at or below; there is one. */
 static uint32_t find_block(const struct reach_finder *finder, const struct reach_run *run,
 			   uint64_t word)
 {
-	uint64_t bucket = (word - run->start) >> run->shift;
 	uint32_t low, high;
 
-	if (bucket >= run->buckets)
-		return run->end - 1;
-	low = finder->firsts[run->index + bucket];
-	high = finder->firsts[run->index + bucket + 1];
+	find_bucket(finder, run, word, &low, &high);
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (finder->addrs[middle] <= word)
+		if (addr_at(&finder->places, middle) <= word)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	return low - 1;
+}
+
+uint32_t reach_finder_find(struct reach_finder *finder, uint64_t addr)
+{
+	uint32_t block;
+
+	if (addr < finder->lowest || addr > finder->highest)
+		return REACH_NONE;
+	block = find_block(finder, find_run(finder, addr), addr);
+	return addr_at(&finder->places, block) == addr ? block : REACH_NONE;
+}
+
+void reach_finder_prefetch(struct reach_finder *finder, uint64_t addr, enum reach_nearness what)
+{
+	const struct reach_run *run;
+	uint32_t low, high;
+
+	if (addr < finder->lowest || addr > finder->highest)
+		return;
+	run = find_run(finder, addr);
+	if (what == REACH_NEAR_BUCKET) {
+		__builtin_prefetch(
+			&finder->firsts[run->index +
+					((addr - run->start) >> run->shift) % run->buckets]);
+		return;
+	}
+	find_bucket(finder, run, addr, &low, &high);
+	__builtin_prefetch(reach_place_at(&finder->places, low + (high - low) / 2));
 }
 
 static inline uint32_t edge_to(uint32_t block, uint64_t offset, uint64_t size)
@@ -268,12 +292,14 @@ static inline uint32_t edge_to(uint32_t block, uint64_t offset, uint64_t size)
  * another one begins: those that touch, as jemalloc's regions do, would all hold one another. */
 static uint32_t point_straight(struct reach_finder *finder, uint64_t word)
 {
+	const struct reach_place *place;
 	uint32_t block;
 
 	if (word < finder->lowest || word > finder->highest)
 		return REACH_NONE;
 	block = find_block(finder, find_run(finder, word), word);
-	return edge_to(block, word - finder->addrs[block], finder->sizes[block]);
+	place = reach_place_at(&finder->places, block);
+	return edge_to(block, word - place->addr, place->size_bytes);
 }
 
 uint32_t reach_point_in(const struct reach_block *blocks, uint32_t count, uint64_t word)

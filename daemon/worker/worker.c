@@ -289,9 +289,10 @@ static int grant(struct exchange *exchange, struct process *process, const uint8
 	    wish.kind < WISH_BUILD_ID || wish.kind >= WISH_COUNT)
 		return -EBADMSG;
 	fd = ask_granter(exchange, &wish);
-	return worker_send(process->sock, WORKER_GRANT, NULL, 0,
-			   fd >= 0 && may_see(exchange, process, fd) ? fd : -1,
-			   exchange->deadline_ns);
+	return worker_send(
+		process->sock, WORKER_GRANT, NULL, 0,
+		fd >= 0 && (wish.kind == WISH_ROOM || may_see(exchange, process, fd)) ? fd : -1,
+		exchange->deadline_ns);
 }
 
 static int read_failure(struct wire_reader *reader, struct dhat_error *err)

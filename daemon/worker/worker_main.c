@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -134,17 +135,49 @@ static ssize_t read_memory(void *context, uint64_t addr, void *buffer, size_t si
 	return n < 0 ? -errno : n;
 }
 
+/* Blocks come, and what is found goes, by memory that is shared with the daemon: a message would be
+ * there twice on both sides. */
+static int map_room(const struct pack_room *room, uint8_t **ret)
+{
+	const struct wish wish = { .kind = WISH_ROOM, .name = "" };
+	_cleanup_close_ int fd = grant_by_daemon(NULL, &wish);
+	struct stat st;
+	void *memory;
+
+	if (fd < 0 || fstat(fd, &st) || (uint64_t)st.st_size < room->bytes)
+		return -EBADMSG;
+	memory = mmap(NULL, room->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	*ret = memory;
+	return 0;
+}
+
 static int scan(int fd, struct wire_reader *request, struct wire_writer *answer,
 		struct dhat_error *err)
 {
 	const struct reach_source source = { read_memory, &fd };
-	_cleanup_(reach_found_deinit) struct reach_found found = { 0 };
+	struct pack_room room = { 0 };
+	struct reach_found found = { 0 };
 	struct pack_scan asked;
+	uint8_t *memory = NULL;
 	int r = pack_get_scan(request, &asked);
 
-	if (!r)
-		r = reach_scan(asked.addrs, asked.sizes, asked.count, asked.ranges,
-			       asked.range_count, &source, &asked.limits, &found);
+	if (!r) {
+		room = pack_room_of(asked.count, &asked.limits);
+		r = map_room(&room, &memory);
+	}
+	if (!r) {
+		const struct reach_places places = { memory, sizeof(struct reach_place),
+						     asked.count };
+
+		found.ends = (uint32_t *)(memory + room.ends);
+		found.edges = (uint32_t *)(memory + room.edges);
+		found.roots = (struct reach_root *)(memory + room.roots);
+		r = reach_scan(&places, asked.ranges, asked.range_count, &source, &asked.limits,
+			       &found);
+		munmap(memory, room.bytes);
+	}
 	if (r)
 		return dhat_error_errno(err, -r, "cannot scan memory");
 	pack_put_found(answer, &found);

@@ -499,19 +499,13 @@ int pack_get_table(struct wire_reader *reader, uint32_t max_rows, struct cfi_tab
 /* ---- scans -------------------------------------------------------------------------------- */
 
 /* Wide numbers first, so that they are aligned in the bytes and need not be copied. */
-void pack_put_scan(struct wire_writer *writer, const struct reach_block *blocks, uint32_t count,
-		   const struct reach_range *ranges, uint32_t range_count,
-		   const struct reach_limits *limits)
+void pack_put_scan(struct wire_writer *writer, const struct pack_scan *scan)
 {
-	wire_put_u64(writer, count);
-	wire_put_u64(writer, range_count);
-	wire_put_u64(writer, limits->max_edges);
-	wire_put_u64(writer, limits->max_roots);
-	for (uint32_t i = 0; i < count; i++)
-		wire_put_u64(writer, blocks[i].addr);
-	for (uint32_t i = 0; i < count; i++)
-		wire_put_u64(writer, blocks[i].size_bytes);
-	wire_put(writer, ranges, range_count * sizeof(*ranges));
+	wire_put_u64(writer, scan->count);
+	wire_put_u64(writer, scan->range_count);
+	wire_put_u64(writer, scan->limits.max_edges);
+	wire_put_u64(writer, scan->limits.max_roots);
+	wire_put(writer, scan->ranges, scan->range_count * sizeof(*scan->ranges));
 }
 
 int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret)
@@ -520,14 +514,32 @@ int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret)
 
 	ret->limits.max_edges = wire_get_u64(reader);
 	ret->limits.max_roots = wire_get_u64(reader);
-	if (count > REACH_MAX_BLOCKS || range_count > UINT32_MAX)
+	if (count > REACH_MAX_BLOCKS || range_count > UINT32_MAX ||
+	    ret->limits.max_edges > UINT32_MAX || ret->limits.max_roots > UINT32_MAX)
 		return -EBADMSG;
 	ret->count = count;
 	ret->range_count = range_count;
-	ret->addrs = wire_get(reader, count * sizeof(*ret->addrs));
-	ret->sizes = wire_get(reader, count * sizeof(*ret->sizes));
 	ret->ranges = wire_get(reader, range_count * sizeof(*ret->ranges));
 	return reader->is_short || reader->size ? -EBADMSG : 0;
+}
+
+#define PAGE_BYTES 4096u
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+	return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+struct pack_room pack_room_of(uint32_t block_count, const struct reach_limits *limits)
+{
+	struct pack_room room = {
+		.ends = whole_pages((uint64_t)block_count * sizeof(struct reach_place)),
+	};
+
+	room.edges = room.ends + whole_pages((uint64_t)block_count * sizeof(uint32_t));
+	room.roots = room.edges + whole_pages(limits->max_edges * sizeof(uint32_t));
+	room.bytes = room.roots + whole_pages(limits->max_roots * sizeof(struct reach_root));
+	return room;
 }
 
 void pack_put_found(struct wire_writer *writer, const struct reach_found *found)
@@ -537,10 +549,26 @@ void pack_put_found(struct wire_writer *writer, const struct reach_found *found)
 	wire_put_u32(writer, found->block_count);
 	wire_put_u32(writer, found->edge_count);
 	wire_put_u32(writer, found->root_count);
-	wire_put(writer, found->ends, found->block_count * sizeof(*found->ends));
-	wire_put(writer, found->edges, found->edge_count * sizeof(*found->edges));
-	wire_put(writer, found->roots, found->root_count * sizeof(*found->roots));
 }
+
+int pack_get_found(struct wire_reader *reader, uint32_t block_count,
+		   const struct reach_limits *limits, struct reach_found *ret)
+{
+	struct reach_found found = { 0 };
+
+	found.read_bytes = wire_get_u64(reader);
+	found.short_bytes = wire_get_u64(reader);
+	found.block_count = wire_get_u32(reader);
+	found.edge_count = wire_get_u32(reader);
+	found.root_count = wire_get_u32(reader);
+	if (reader->is_short || reader->size || found.block_count != block_count ||
+	    found.edge_count > limits->max_edges || found.root_count > limits->max_roots)
+		return -EBADMSG;
+	*ret = found;
+	return 0;
+}
+
+/* ---- second looks --------------------------------------------------------------------------- */
 
 /* A copy, to be freed; NULL: too few bytes, or no memory. */
 static void *get_array(struct wire_reader *reader, size_t count, size_t element_size)
@@ -552,33 +580,6 @@ static void *get_array(struct wire_reader *reader, size_t count, size_t element_
 		memcpy(array, bytes, count * element_size);
 	return array;
 }
-
-int pack_get_found(struct wire_reader *reader, uint32_t block_count, struct reach_found *ret)
-{
-	_cleanup_(reach_found_deinit) struct reach_found found = { 0 };
-
-	found.read_bytes = wire_get_u64(reader);
-	found.short_bytes = wire_get_u64(reader);
-	found.block_count = wire_get_u32(reader);
-	found.edge_count = wire_get_u32(reader);
-	found.root_count = wire_get_u32(reader);
-	if (found.block_count != block_count)
-		return -EBADMSG;
-	found.ends = get_array(reader, found.block_count, sizeof(*found.ends));
-	found.edges = get_array(reader, found.edge_count, sizeof(*found.edges));
-	found.roots = get_array(reader, found.root_count, sizeof(*found.roots));
-	if (!found.ends || !found.edges || !found.roots || reader->is_short || reader->size)
-		return -EBADMSG;
-	found.edge_room = found.edge_count;
-	found.root_room = found.root_count;
-	if (!reach_found_is_sound(&found, block_count))
-		return -EBADMSG;
-	*ret = found;
-	found = (struct reach_found){ 0 };
-	return 0;
-}
-
-/* ---- second looks --------------------------------------------------------------------------- */
 
 void pack_put_closer_question(struct wire_writer *writer, const struct closer_question *question)
 {

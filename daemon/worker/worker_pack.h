@@ -24,21 +24,26 @@ void pack_put_table(struct wire_writer *writer, const struct cfi_table *table);
 /* Head, page index and rows agree with each other and with word_count, or -EBADMSG. */
 int pack_get_table(struct wire_reader *reader, uint32_t max_rows, struct cfi_table **ret);
 
-/* What it points to is the reader's. Blocks and ranges are looked at by reach_scan(). */
+/* What it points to is the reader's. Ranges are looked at by reach_scan(). */
 struct pack_scan {
-	const uint64_t *addrs, *sizes;
 	const struct reach_range *ranges;
 	uint32_t count, range_count;
 	struct reach_limits limits;
 };
-void pack_put_scan(struct wire_writer *writer, const struct reach_block *blocks, uint32_t count,
-		   const struct reach_range *ranges, uint32_t range_count,
-		   const struct reach_limits *limits);
+void pack_put_scan(struct wire_writer *writer, const struct pack_scan *scan);
 int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret);
 
+/* How places of blocks, and what is found, lie in memory that both sides share. */
+struct pack_room {
+	uint64_t ends, edges, roots, bytes; /* offsets; places are at 0 */
+};
+struct pack_room pack_room_of(uint32_t block_count, const struct reach_limits *limits);
+
+/* Its numbers; arrays go by that memory. */
 void pack_put_found(struct wire_writer *writer, const struct reach_found *found);
-/* reach_found_is_sound(), or -EBADMSG. */
-int pack_get_found(struct wire_reader *reader, uint32_t block_count, struct reach_found *ret);
+/* -EBADMSG: they are of other blocks, or beyond the limits. */
+int pack_get_found(struct wire_reader *reader, uint32_t block_count,
+		   const struct reach_limits *limits, struct reach_found *ret);
 
 /* What it points to is the reader's. */
 void pack_put_closer_question(struct wire_writer *writer, const struct closer_question *question);

@@ -2,7 +2,10 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "proto/base/cleanup.h"
 #include "worker_ask.h"
@@ -154,10 +157,107 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 	return ask_names(worker, &question, &request, queries, count, ret, err);
 }
 
-int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
-		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
-		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err)
+/* ---- scans ---- */
+
+#define PIECE_BYTES (1u << 20)
+
+static int write_all(int fd, const void *data, size_t size, uint64_t offset)
 {
+	const uint8_t *at = data;
+
+	while (size) {
+		ssize_t n = pwrite(fd, at, size, offset);
+
+		if (n <= 0)
+			return n && errno == ENOSPC ? -ENOMEM : -EIO;
+		at += n;
+		offset += n;
+		size -= n;
+	}
+	return 0;
+}
+
+static int write_places(int fd, const struct reach_block *blocks, uint32_t count)
+{
+	const uint32_t most = PIECE_BYTES / sizeof(struct reach_place);
+	_cleanup_free_ struct reach_place *places = malloc(PIECE_BYTES);
+	int r = places ? 0 : -ENOMEM;
+
+	for (uint32_t first = 0; first < count && r == 0; first += most) {
+		uint32_t here = count - first < most ? count - first : most;
+
+		for (uint32_t i = 0; i < here; i++)
+			places[i] = (struct reach_place){ blocks[first + i].addr,
+							  blocks[first + i].size_bytes };
+		r = write_all(fd, places, here * sizeof(*places),
+			      (uint64_t)first * sizeof(*places));
+	}
+	return r;
+}
+
+static int make_room(const struct pack_room *room, const struct reach_block *blocks, uint32_t count,
+		     int *ret_fd)
+{
+	_cleanup_close_ int fd = memfd_create("dhatd-scan", MFD_CLOEXEC);
+	int r;
+
+	if (fd < 0 || ftruncate(fd, room->bytes))
+		return -errno;
+	r = write_places(fd, blocks, count);
+	if (r == 0)
+		*ret_fd = take_fd(fd);
+	return r;
+}
+
+static int grant_room(void *fd, const struct wish *wish)
+{
+	return wish->kind == WISH_ROOM ? fcntl(*(const int *)fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+/* A copy, piece by piece, and what was copied is given back: so it is there once. */
+static int take_array(int fd, uint64_t offset, uint64_t size, void *ret)
+{
+	uint8_t **array = ret;
+	uint64_t at = 0;
+
+	*array = malloc(size + 1);
+	if (!*array)
+		return -ENOMEM;
+	while (at < size) {
+		size_t left = size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
+		ssize_t n = pread(fd, *array + at, left, offset + at);
+
+		if (n <= 0)
+			return -EIO;
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset + at, n);
+		at += n;
+	}
+	return 0;
+}
+
+/* Looked at when it is a copy: the worker may have the memory still. */
+static int take_found(int fd, const struct pack_room *room, struct reach_found *found)
+{
+	int r;
+
+	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, room->ends);
+	r = take_array(fd, room->ends, found->block_count * sizeof(*found->ends), &found->ends);
+	if (r == 0)
+		r = take_array(fd, room->edges, found->edge_count * sizeof(*found->edges),
+			       &found->edges);
+	if (r == 0)
+		r = take_array(fd, room->roots, found->root_count * sizeof(*found->roots),
+			       &found->roots);
+	found->root_room = found->root_count;
+	if (r == 0 && !reach_found_is_sound(found, found->block_count))
+		r = -EBADMSG;
+	return r;
+}
+
+static int scan(struct worker *worker, int memory_fd, int room_fd, const struct pack_scan *scan,
+		const struct pack_room *room, struct reach_found *ret, struct dhat_error *err)
+{
+	const struct wish_granter granter = { grant_room, &room_fd };
 	struct wire_writer request = { 0 };
 	const struct worker_question question = {
 		.type = WORKER_SCAN,
@@ -165,21 +265,45 @@ int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *
 		.fd = memory_fd,
 		.request = &request,
 		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+		.granter = &granter,
 	};
+	_cleanup_(reach_found_deinit) struct reach_found found = { 0 };
 	_cleanup_free_ uint8_t *answer = NULL;
 	struct wire_reader reader = { 0 };
 	int r;
 
-	if (16ull * count + range_count * sizeof(*ranges) > WORKER_MAX_MESSAGE_BYTES - 4096)
-		return dhat_error_set(err, E2BIG, DHAT_EXIT_FAILED,
-				      "%u blocks are more than one scan can take", count);
-	pack_put_scan(&request, blocks, count, ranges, range_count, limits);
+	pack_put_scan(&request, scan);
 	r = ask(worker, &question, &answer, &reader, err);
-	if (!r && pack_get_found(&reader, count, ret))
-		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
-				   "the scanning worker gave a senseless answer");
 	wire_writer_deinit(&request);
-	return r;
+	if (r)
+		return r;
+	r = pack_get_found(&reader, scan->count, &scan->limits, &found);
+	if (r == 0)
+		r = take_found(room_fd, room, &found);
+	if (r == -EBADMSG)
+		return dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
+				      "the scanning worker gave a senseless answer");
+	if (r)
+		return dhat_error_errno(err, -r, "cannot take what the scanning worker has found");
+	*ret = found;
+	found = (struct reach_found){ 0 };
+	return 0;
+}
+
+int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
+		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
+		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err)
+{
+	const struct pack_scan asked = {
+		.ranges = ranges, .count = count, .range_count = range_count, .limits = *limits
+	};
+	const struct pack_room room = pack_room_of(count, limits);
+	_cleanup_close_ int fd = -1;
+	int r = make_room(&room, blocks, count, &fd);
+
+	if (r)
+		return dhat_error_errno(err, -r, "cannot share memory with the scanning worker");
+	return scan(worker, memory_fd, fd, &asked, &room, ret, err);
 }
 
 int worker_look_closer(struct worker *worker, int memory_fd, const struct closer_question *asked,

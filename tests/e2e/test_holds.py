@@ -366,8 +366,8 @@ def test_within_the_budget(daemon, ctl, target):
     waves = target("waves")
     waves.expect("ready")
     daemon("attach", "--pid", waves.pid, "--max-memory", "32M", "--no-inventory")
-    waves.say("alloc 200000 16")
+    waves.say("alloc 400000 16")
     until(lambda: waves.out.count("\n") >= 2, "the allocations")
     refused = ctl("holds", ok=False)
     assert refused.status == 1 and re.search(r"needs [\d.]+ MiB of memory, and --max-memory leaves [\d.]+ [KM]iB", refused.err), refused.err
-    assert ctl("stats", "--json").json()["totals"]["live_blocks"] >= 200000
+    assert ctl("stats", "--json").json()["totals"]["live_blocks"] >= 400000

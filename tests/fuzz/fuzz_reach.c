@@ -9,6 +9,7 @@
 
 #include "daemon/holds/losses.h"
 #include "daemon/holds/pointer_places.h"
+#include "daemon/reach/later.h"
 #include "daemon/reach/retained.h"
 #include "fuzz.h"
 
@@ -154,7 +155,14 @@ static void look(struct reach_graph *graph, struct reach_block *blocks,
 	uint32_t retained_count = 0;
 	int r;
 
-	reach_graph_compare(graph, blocks, after, after_count);
+	struct reach_later later;
+
+	FUZZ_CHECK(reach_later_begin(&later, blocks, graph->count) == 0);
+	for (size_t i = 0; i < after_count; i++)
+		FUZZ_CHECK(reach_later_add(&later, &after[i]) == 0);
+	FUZZ_CHECK(reach_later_end(&later) == 0 && later.young_count <= after_count);
+	reach_graph_compare(graph, blocks, later.young, later.young_count);
+	reach_later_deinit(&later);
 	name_roots(graph);
 	FUZZ_CHECK(reach_mark_ways(graph, &mark) == 0);
 	check_mark(graph, &mark);
@@ -181,20 +189,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		{ MEMORY + 7168, MEMORY + MEMORY_BYTES, REACH_BELOW, 0 },
 	};
 	struct reach_block blocks[MAX_BLOCKS], after[MAX_BLOCKS];
-	uint64_t addrs[MAX_BLOCKS], sizes[MAX_BLOCKS];
+	struct reach_places places;
 	struct reach_graph graph = { 0 };
 	size_t count = take_blocks(&data, &size, blocks), after_count;
 
 	after_count = take_blocks(&data, &size, after);
 	fill_memory(data, size);
-	FUZZ_CHECK(reach_sort(blocks, &count) == 0 && reach_sort(after, &after_count) == 0);
-	for (size_t i = 0; i < count; i++) {
-		addrs[i] = blocks[i].addr;
-		sizes[i] = blocks[i].size_bytes;
-	}
+	reach_sort(blocks, &count);
+	places = reach_places_of(blocks, count);
 	graph.blocks = blocks;
 	graph.count = count;
-	FUZZ_CHECK(reach_scan(addrs, sizes, count, ranges, 4, &source, &limits, &graph.found) == 0);
+	FUZZ_CHECK(reach_found_init(&graph.found, count, &limits) == 0);
+	FUZZ_CHECK(reach_scan(&places, ranges, 4, &source, &limits, &graph.found) == 0);
 	FUZZ_CHECK(reach_found_is_sound(&graph.found, count));
 	look(&graph, blocks, after, after_count);
 	reach_graph_deinit(&graph);

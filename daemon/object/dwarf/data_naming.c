@@ -25,23 +25,41 @@ static bool is_in(const GElf_Phdr *header, enum part part, uint64_t file_offset)
 		       (part == OF_BSS ? header->p_memsz : header->p_filesz);
 }
 
-/* First among bytes of the file, of writable segments and of others; then in what memory has beyond
- * them. */
-static bool find_vaddr(Elf *elf, uint64_t file_offset, uint64_t *ret)
+struct segments {
+	GElf_Phdr *headers;
+	size_t count;
+};
+
+static void segments_deinit(struct segments *segments)
+{
+	free(segments->headers);
+}
+
+static int read_segments(Elf *elf, struct segments *ret)
 {
 	size_t count;
 
-	if (elf_getphdrnum(elf, &count))
-		return false;
-	for (enum part part = 0; part < PARTS; part++) {
-		for (size_t i = 0; i < count && i < INT32_MAX; i++) {
-			GElf_Phdr header;
+	if (elf_getphdrnum(elf, &count) || count > INT32_MAX)
+		return 0;
+	ret->headers = calloc(count + 1, sizeof(*ret->headers));
+	if (!ret->headers)
+		return -ENOMEM;
+	while (ret->count < count && gelf_getphdr(elf, ret->count, &ret->headers[ret->count]))
+		ret->count++;
+	return 0;
+}
 
-			if (!gelf_getphdr(elf, i, &header))
-				return false;
-			if (!is_in(&header, part, file_offset))
+/* First among bytes of the file, of writable segments and of others; then in what memory has beyond
+ * them. */
+static bool find_vaddr(const struct segments *segments, uint64_t file_offset, uint64_t *ret)
+{
+	for (enum part part = 0; part < PARTS; part++) {
+		for (size_t i = 0; i < segments->count; i++) {
+			const GElf_Phdr *header = &segments->headers[i];
+
+			if (!is_in(header, part, file_offset))
 				continue;
-			*ret = file_offset - header.p_offset + header.p_vaddr;
+			*ret = file_offset - header->p_offset + header->p_vaddr;
 			return true;
 		}
 	}
@@ -72,15 +90,16 @@ static int add_name(struct names *names, const struct symtab_symbol *symbol, uin
 static int name_all(struct names *names, const struct elffile *object, struct symtab *symtab,
 		    const struct name_query *queries, uint32_t count)
 {
+	_cleanup_(segments_deinit) struct segments segments = { 0 };
 	const struct symtab_symbol *before = NULL;
 	uint32_t last = 0; /* the frame that has its name */
-	int r = 0;
+	int r = read_segments(object->elf, &segments);
 
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		const struct symtab_symbol *symbol;
 		uint64_t vaddr;
 
-		if (!find_vaddr(object->elf, queries[i].file_offset, &vaddr))
+		if (!find_vaddr(&segments, queries[i].file_offset, &vaddr))
 			continue;
 		symbol = symtab_find(symtab, vaddr);
 		if (symbol && symbol == before &&

@@ -15,6 +15,7 @@ enum wish_kind {
 	WISH_ALTLINK,	/* .gnu_debugaltlink: what dwz moved to a common file */
 	WISH_SPLIT,	/* a .dwo file: path as the compiler wrote it, directory first */
 	WISH_PACKAGE,	/* a .dwp file: the object's name and ".dwp" */
+	WISH_ROOM,	/* no file: memory that is shared with the daemon, for a scan */
 	WISH_COUNT
 };
 

@@ -133,6 +133,54 @@ static void young_blocks_hold_and_freed_ones_do_not_surely(void **state)
 	world_free(world);
 }
 
+/* Of two at one address the table has the younger one: what a pool gives lies at the beginning of
+ * the block that it has from malloc. */
+static void what_is_there_twice_is_not_young(void **state)
+{
+	struct reach_block blocks[] = { { HEAP, 64, 5, 1, 0 }, { HEAP + 128, 64, 6, 1, 0 } };
+	const struct reach_block now[] = {
+		{ HEAP, 4096, 4, 2, 0 },     /* the one that has the pool */
+		{ HEAP + 128, 64, 3, 2, 0 }, /* moved to where another one was */
+		{ HEAP, 64, 5, 1, 0 },	     /* as it was */
+		{ HEAP + 256, 64, 9, 1, 0 }, /* young */
+	};
+	struct reach_later later;
+
+	assert_int_equal(reach_later_begin(&later, blocks, 2), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(now); i++)
+		assert_int_equal(reach_later_add(&later, &now[i]), 0);
+	assert_int_equal(reach_later_end(&later), 0);
+	assert_int_equal(later.young_count, 2);
+	assert_int_equal(later.young[0].addr, HEAP + 128);
+	assert_int_equal(later.young[1].addr, HEAP + 256);
+	assert_int_equal(blocks[0].flags, 0);
+	assert_int_equal(blocks[1].flags, REACH_BLOCK_GONE);
+	reach_later_deinit(&later);
+}
+
+/* More than are looked up together; those that stay are all met. */
+static void many_are_met_in_any_order(void **state)
+{
+	enum { BLOCKS = 1000 };
+	struct reach_block blocks[BLOCKS];
+	struct reach_later later;
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		blocks[i] = (struct reach_block){ HEAP + i * 96, 80, i, 1, 0 };
+	assert_int_equal(reach_later_begin(&later, blocks, BLOCKS), 0);
+	for (size_t i = 0; i < BLOCKS; i++) {
+		struct reach_block block = blocks[i * 7 % BLOCKS];
+
+		if (block.birth_ns % 10) /* each tenth has gone */
+			assert_int_equal(reach_later_add(&later, &block), 0);
+	}
+	assert_int_equal(reach_later_end(&later), 0);
+	assert_int_equal(later.young_count, 0);
+	for (size_t i = 0; i < BLOCKS; i++)
+		assert_int_equal(blocks[i].flags, i % 10 ? 0 : REACH_BLOCK_GONE);
+	reach_later_deinit(&later);
+}
+
 /* A key that was put in front of a bucket's list points to those that were there. */
 static void what_held_all_the_while_is_named_before_what_is_young(void **state)
 {
@@ -546,8 +594,13 @@ static void blocks_overlap_or_have_no_size(void **state)
 
 static void senseless_tables_and_answers_are_refused(void **state)
 {
-	const uint64_t addrs[] = { 0x2000, 0x1000 }, sizes[] = { 8, 8 };
-	const uint64_t wraps[] = { UINT64_MAX - 7 }, far[] = { 64 };
+	const struct reach_place turned[] = { { 0x2000, 8 }, { 0x1000, 8 } };
+	const struct reach_place overlapping[] = { { 0x1000, 9 }, { 0x1008, 8 } };
+	const struct reach_place far[] = { { REACH_MAX_ADDRESS - 7, 64 } };
+	const struct reach_places lists[] = { { turned, sizeof(*turned), 2 },
+					      { overlapping, sizeof(*turned), 2 },
+					      { far, sizeof(*far), 1 } };
+	const struct reach_places none = { turned, sizeof(*turned), 0 };
 	const struct reach_limits limits = { 10, 10 };
 	const struct reach_range bad = { 0x1004, 0x2000, REACH_GLOBAL, 0 };
 	const struct reach_source source = { NULL, NULL };
@@ -556,11 +609,15 @@ static void senseless_tables_and_answers_are_refused(void **state)
 		.ends = ends, .edges = edges, .block_count = 2, .edge_count = 1
 	};
 	struct reach_root root = { 0, 2, REACH_GLOBAL };
-	struct reach_found ret;
+	struct reach_found ret = { 0 };
 
-	assert_int_equal(reach_scan(addrs, sizes, 2, NULL, 0, &source, &limits, &ret), -EINVAL);
-	assert_int_equal(reach_scan(wraps, far, 1, NULL, 0, &source, &limits, &ret), -EINVAL);
-	assert_int_equal(reach_scan(addrs, sizes, 0, &bad, 1, &source, &limits, &ret), -EINVAL);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		assert_int_equal(reach_scan(&lists[i], NULL, 0, &source, &limits, &ret), -EINVAL);
+	assert_int_equal(reach_scan(&none, &bad, 1, &source, &limits, &ret), -EINVAL);
+	assert_true(reach_has_room_for(1ull << 47, 1ull << 46, REACH_MAX_POINT));
+	assert_false(reach_has_room_for(REACH_MAX_ADDRESS - 7, 64, 1));
+	assert_false(reach_has_room_for(0x1000, UINT64_MAX, 1));
+	assert_false(reach_has_room_for(0x1000, 64, REACH_MAX_POINT + 1));
 	assert_false(reach_found_is_sound(&found, 2));
 	ends[1] = 1;
 	assert_true(reach_found_is_sound(&found, 2));
@@ -605,11 +662,12 @@ static uint32_t point_by_list(const struct reach_block *blocks, size_t count, ui
 static void any_word_in_any_table(void **state)
 {
 	enum { BLOCKS = 300, WORDS = 4000 };
-	uint64_t seed = 88172645463325252ull, addrs[BLOCKS], sizes[BLOCKS];
+	uint64_t seed = 88172645463325252ull;
 
 	for (unsigned round = 0; round < 20; round++) {
 		struct reach_block blocks[BLOCKS];
 		struct reach_finder finder;
+		struct reach_places places;
 		size_t count = BLOCKS;
 
 		for (size_t i = 0; i < BLOCKS; i++) {
@@ -622,20 +680,23 @@ static void any_word_in_any_table(void **state)
 				.birth_ns = i,
 			};
 		}
-		assert_int_equal(reach_sort(blocks, &count), 0);
-		for (size_t i = 0; i < count; i++) {
-			addrs[i] = blocks[i].addr;
-			sizes[i] = blocks[i].size_bytes;
-		}
-		assert_int_equal(reach_finder_init(&finder, addrs, sizes, count), 0);
+		reach_sort(blocks, &count);
+		places = reach_places_of(blocks, count);
+		assert_int_equal(reach_finder_init(&finder, &places), 0);
 		for (size_t i = 0; i < WORDS; i++) {
 			const struct reach_block *near = &blocks[next_number(&seed) % count];
 			uint64_t word = near->addr +
 					next_number(&seed) % (2 * near->size_bytes + 2) -
 					next_number(&seed) % 2 * next_number(&seed) % 64;
 
-			assert_int_equal(reach_point(&finder, word),
-					 point_by_list(blocks, count, word));
+			uint32_t expected = point_by_list(blocks, count, word);
+
+			assert_int_equal(reach_point(&finder, word), expected);
+			reach_finder_prefetch(&finder, word, REACH_NEAR_BUCKET);
+			reach_finder_prefetch(&finder, word, REACH_NEAR_BLOCKS);
+			assert_int_equal(reach_finder_find(&finder, word),
+					 expected == REACH_NONE || reach_kind(expected) ? REACH_NONE
+											: expected);
 		}
 		assert_int_equal(reach_point(&finder, 0), REACH_NONE);
 		assert_int_equal(reach_point(&finder, UINT64_MAX), REACH_NONE);
@@ -663,7 +724,7 @@ static void sorted_whatever_digits_differ(void **state)
 					blocks[i].addr +=
 						(i * 77 % BLOCKS) * steps[j] % (steps[j] << 8);
 		}
-		assert_int_equal(reach_sort(blocks, &count), 0);
+		reach_sort(blocks, &count);
 		assert_int_equal(count, expected);
 		for (size_t i = 1; i < count; i++)
 			assert_true(blocks[i - 1].addr < blocks[i].addr);
@@ -681,6 +742,8 @@ int main(void)
 		cmocka_unit_test(words_of_odd_blocks),
 		cmocka_unit_test(young_blocks_hold_and_freed_ones_do_not_surely),
 		cmocka_unit_test(what_held_all_the_while_is_named_before_what_is_young),
+		cmocka_unit_test(what_is_there_twice_is_not_young),
+		cmocka_unit_test(many_are_met_in_any_order),
 		cmocka_unit_test(what_cannot_be_read_is_counted),
 		cmocka_unit_test(a_list_is_one_link_and_so_is_one_with_values),
 		cmocka_unit_test(long_chains_are_cut_and_nothing_is_forgotten),
