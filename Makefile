@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -268,6 +268,16 @@ soak:	## dhatd as a service, SOAK_TARGETS=64 processes that come and go, SOAK_SE
 	$(again) -j$$(nproc) all $(O)/tests/targets/waves
 	$(Q)$(PYTHON) tests/soak.py -O $(O) --seconds $(or $(SOAK_SECONDS),3600) --targets $(or $(SOAK_TARGETS),64)
 
+test-holders:	## what dhatctl holds, LeakSanitizer and memcheck say of the same blocks, in a table; half a minute
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all $(O)/tests/targets/holders
+	$(Q)$(PYTHON) tests/holders.py -O $(O)
+
+test-healthy:	## redis, memcached, nginx and python under load, HEALTHY_SECONDS=60 each: is a block ever called lost?
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all
+	$(Q)$(PYTHON) tests/healthy.py -O $(O) --seconds $(or $(HEALTHY_SECONDS),60)
+
 test-strangers:	## fetch production programs (npm, Debian), profile and judge them (STRANGERS="biome …")
 	$(Q)tests/deps build strangers
 	$(again) -j$$(nproc) all
@@ -402,7 +412,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

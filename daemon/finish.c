@@ -26,11 +26,12 @@ static int write_profile(struct dhatd *dhatd, struct target *target, unsigned nu
 	int error;
 
 	keep_name(path, sizeof(path), dhatd->options.output_path, target_pid(target), number);
-	error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
+	error = keep_profile(target, dhatd->symbolizer, dhatd->book, path, ret_is_kept, &why);
 	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
 		control_free(take_ptr(dhatd->control));
 		why = (struct dhat_error){ 0 };
-		error = keep_profile(target, dhatd->symbolizer, path, ret_is_kept, &why);
+		error = keep_profile(target, dhatd->symbolizer, dhatd->book, path, ret_is_kept,
+				     &why);
 	}
 	if (error)
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s",

@@ -40,15 +40,16 @@ static int check_end(struct target *target, struct dhat_error *err)
 static int judge(struct dhatd *dhatd, struct target *target, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	const struct taken_options options = { .book = dhatd->book };
 	struct dhat_error why = { 0 };
 	int error = check_end(target, err);
 
 	if (error == 0)
-		error = taken_snapshot(target, dhatd->symbolizer, NULL, &snapshot, &why);
+		error = taken_snapshot(target, dhatd->symbolizer, &options, &snapshot, &why);
 	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
 		control_free(take_ptr(dhatd->control));
 		why = (struct dhat_error){ 0 };
-		error = taken_snapshot(target, dhatd->symbolizer, NULL, &snapshot, &why);
+		error = taken_snapshot(target, dhatd->symbolizer, &options, &snapshot, &why);
 	}
 	if (error && why.code)
 		dhat_error_set(err, -error, why.code, "%s", why.message);

@@ -55,13 +55,14 @@ static int save_elsewhere(const struct dhat_snapshot *snapshot, const char *path
 	return -ENOSPC;
 }
 
-int keep_profile(struct target *target, struct symbolizer *symbolizer, const char *path,
-		 bool *ret_is_kept, struct dhat_error *err)
+int keep_profile(struct target *target, struct symbolizer *symbolizer, struct holds_book *book,
+		 const char *path, bool *ret_is_kept, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct dhat_error why = { 0 };
+	const struct taken_options options = { .book = book };
 	char elsewhere[PATH_MAX];
-	int error = taken_snapshot(target, symbolizer, NULL, &snapshot, err);
+	int error = taken_snapshot(target, symbolizer, &options, &snapshot, err);
 
 	if (error)
 		return error;

@@ -85,7 +85,8 @@ static int start_http(struct dhatd *dhatd, struct dhat_error *err)
 
 	if (!options.listen)
 		return 0;
-	error = pages_new(dhatd->targets, dhatd->symbolizer, dhatd->pusher, &dhatd->pages);
+	error = pages_new(dhatd->targets, dhatd->symbolizer, dhatd->book, dhatd->pusher,
+			  &dhatd->pages);
 	if (error)
 		return error;
 	options.group = dhatd->options.group;
@@ -114,6 +115,7 @@ static int start_recorder(struct dhatd *dhatd, struct dhat_error *err)
 	const struct recorder_options options = {
 		.targets = dhatd->targets,
 		.symbolizer = dhatd->symbolizer,
+		.book = dhatd->book,
 		.pusher = dhatd->pusher,
 		.folder = watch_folder(&dhatd->options.watch),
 	};

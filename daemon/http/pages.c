@@ -26,6 +26,7 @@
 struct pages {
 	struct targets *targets;
 	struct symbolizer *symbolizer;
+	struct holds_book *book;
 	struct pusher *pusher;
 	uint64_t started_unix_seconds;
 	struct lane profiles, metrics;
@@ -132,7 +133,7 @@ static int make(struct pages *pages, struct profile_request *wanted,
 		const struct http_request *request, struct profile_file *ret,
 		struct dhat_error *err)
 {
-	const struct profile_services services = { pages->targets, pages->symbolizer,
+	const struct profile_services services = { pages->targets, pages->symbolizer, pages->book,
 						   &pages->profiles };
 	int r;
 
@@ -432,8 +433,8 @@ void pages_answer(void *pages, const struct http_request *request, struct http_a
 		    "/snapshot and /healthz");
 }
 
-int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pusher *pusher,
-	      struct pages **ret)
+int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct holds_book *book,
+	      struct pusher *pusher, struct pages **ret)
 {
 	struct pages *pages = calloc(1, sizeof(*pages));
 
@@ -441,6 +442,7 @@ int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pus
 		return -ENOMEM;
 	pages->targets = targets;
 	pages->symbolizer = symbolizer;
+	pages->book = book;
 	pages->pusher = pusher;
 	pages->started_unix_seconds = clock_now_ns(CLOCK_REALTIME) / 1000000000;
 	lane_init(&pages->profiles);

@@ -24,10 +24,11 @@
 #define PAGES_MAX_DIFFERENCES 4 /* each holds a profile so long */
 
 struct pages;
+struct holds_book;
 
 /* All are borrowed. */
-int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct pusher *pusher,
-	      struct pages **ret);
+int pages_new(struct targets *targets, struct symbolizer *symbolizer, struct holds_book *book,
+	      struct pusher *pusher, struct pages **ret);
 void pages_free(struct pages *pages);
 
 /* For http_server_new(), with struct pages as its context. */

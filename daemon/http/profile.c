@@ -14,7 +14,8 @@ DEFINE_CLEANUP_PTR(struct dhat_difference *, dhat_difference_free)
 static int take(const struct profile_services *services, const struct profile_request *request,
 		struct target *target, struct dhat_snapshot **ret, struct dhat_error *err)
 {
-	const struct taken_options options = { .without_ages = !request->with_ages,
+	const struct taken_options options = { .book = services->book,
+					       .without_ages = !request->with_ages,
 					       .gone = request->gone };
 	int r;
 

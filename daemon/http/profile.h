@@ -7,6 +7,7 @@
 struct profile_services { /* borrowed */
 	struct targets *targets;
 	struct symbolizer *symbolizer;
+	struct holds_book *book;
 	struct lane *lane; /* in which profiles are made */
 };
 

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/holds/book.h"
+#include "daemon/holds/holds.h"
 #include "proto/base/cleanup.h"
 #include "snapshot.h"
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
+DEFINE_CLEANUP_PTR(struct holds *, holds_unref)
 
 struct taking {
 	struct dhat_snapshot *snapshot;
@@ -42,6 +45,7 @@ int taken_snapshot(struct target *target, struct symbolizer *symbolizer,
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
+	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 	struct taking taking = { .gone = options ? options->gone : NULL };
 	int error = options && options->without_ages
 			    ? target_copy(target, true, &copy, err)
@@ -50,8 +54,11 @@ int taken_snapshot(struct target *target, struct symbolizer *symbolizer,
 	if (error == 0)
 		error = dhat_snapshot_new(&snapshot);
 	taking.snapshot = snapshot;
+	if (error == 0 && options && options->book)
+		holds = holds_book_last(options->book, copy->identity.pid,
+					copy->observed_since_unix_ns);
 	if (error == 0)
-		error = snapshot_write(copy, NULL, symbolizer, false, add_part, &taking, err);
+		error = snapshot_write(copy, holds, symbolizer, false, add_part, &taking, err);
 	if (error == 0)
 		error = dhat_snapshot_finish(snapshot, err);
 	if (error == 0)

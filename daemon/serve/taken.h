@@ -6,8 +6,12 @@
 #include "daemon/target/target.h"
 #include "proto/profile/snapshot.h"
 
+struct holds_book;
+
 struct taken_options {
-	bool without_ages;	 /* target_copy() instead of target_copy_with_ages() */
+	struct holds_book
+		*book;	   /* NULL, or: what was answered last on who holds the blocks is told */
+	bool without_ages; /* target_copy() instead of target_copy_with_ages() */
 	const atomic_bool *gone; /* NULL, or: is raised when nobody waits for it any more */
 };
 

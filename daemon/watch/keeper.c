@@ -65,13 +65,14 @@ void keeper_add_reason(struct keeper_reason *reason, const char *word, const cha
 static int take(struct keeper *keeper, struct target *target, struct dhat_snapshot **ret,
 		struct dhat_error *err)
 {
+	const struct taken_options options = { .book = keeper->options.book };
 	int error = -EBUSY;
 
 	for (int i = 0; i < BUSY_TRIES && error == -EBUSY; i++) {
 		if (i)
 			usleep(BUSY_INTERVAL_US);
 		*err = (struct dhat_error){ 0 };
-		error = taken_snapshot(target, keeper->options.symbolizer, NULL, ret, err);
+		error = taken_snapshot(target, keeper->options.symbolizer, &options, ret, err);
 	}
 	return error;
 }

@@ -13,6 +13,7 @@ struct keeper;
 
 struct keeper_options { /* borrowed */
 	struct symbolizer *symbolizer;
+	struct holds_book *book;
 	struct pusher *pusher;
 	const char *folder; /* made when the first profile is kept */
 };

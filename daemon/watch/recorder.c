@@ -345,7 +345,7 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 		 struct dhat_error *err)
 {
 	struct recorder *recorder = calloc(1, sizeof(*recorder));
-	const struct keeper_options keeper = { options->symbolizer, options->pusher,
+	const struct keeper_options keeper = { options->symbolizer, options->book, options->pusher,
 					       options->folder };
 	int error;
 

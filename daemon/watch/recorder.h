@@ -15,6 +15,7 @@ struct recorder;
 struct recorder_options {
 	struct targets *targets; /* borrowed, as all else here */
 	struct symbolizer *symbolizer;
+	struct holds_book *book;
 	struct pusher *pusher;
 	const char *folder; /* for profiles: made when the first is kept */
 };

@@ -15,6 +15,7 @@
 #include "proto/base/json.h"
 #include "proto/base/text.h"
 #include "proto/profile/frame_text.h"
+#include "proto/profile/held.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/verdict.h"
 
@@ -95,6 +96,45 @@ static void put_timeline(const Dhat__Timeline *timeline, FILE *file)
 	fputc('}', file);
 }
 
+static void put_holding(const char *key, const Dhat__HoldsSum *sum, FILE *file)
+{
+	fprintf(file, ",\"%s_bytes\":%" PRIu64 ",\"%s_blocks\":%" PRIu64, key, sum ? sum->bytes : 0,
+		key, sum ? sum->blocks : 0);
+}
+
+/* Of all, as of a scan that was so long before; and why nothing is called lost, if that is not. */
+static int put_holds(const struct dhat_snapshot *snapshot, FILE *file)
+{
+	const Dhat__Holds *holds = snapshot->end->holds;
+	int r = 0;
+
+	if (!holds)
+		return 0;
+	put_holding("held", holds->held, file);
+	put_holding("unknown", holds->unknown, file);
+	put_holding("lost", holds->lost, file);
+	put_holding("unseen", holds->unseen, file);
+	fprintf(file, ",\"scan_age_ns\":%" PRIu64 ",\"not_called_lost\":[",
+		dhat_held_age_ns(snapshot));
+	for (size_t i = 0; i < holds->n_refusals && r == 0; i++) {
+		fputs(i ? "," : "", file);
+		r = dhat_json_put_string(file, holds->refusals[i]);
+	}
+	fputc(']', file);
+	return r;
+}
+
+static void put_held(const struct dhat_held *held, FILE *file)
+{
+	fprintf(file,
+		",\"held_bytes\":%" PRIu64 ",\"held_blocks\":%" PRIu64 ",\"unknown_bytes\":%" PRIu64
+		",\"unknown_blocks\":%" PRIu64 ",\"lost_bytes\":%" PRIu64
+		",\"lost_blocks\":%" PRIu64 ",\"unseen_bytes\":%" PRIu64
+		",\"unseen_blocks\":%" PRIu64,
+		held->held_bytes, held->held_blocks, held->unknown_bytes, held->unknown_blocks,
+		held->lost_bytes, held->lost_blocks, held->unseen_bytes, held->unseen_blocks);
+}
+
 /* What those who read it back (proto/import/jsonl.h) want to know beyond the figures: of how many
  * points they have to have found, and of which watch it is. */
 static void put_extent(const struct dhat_rendering *rendering, FILE *file)
@@ -132,6 +172,8 @@ static int put_totals(const struct dhat_rendering *rendering, bool is_difference
 	}
 	fputc(']', file);
 	put_extent(rendering, file);
+	if (r == 0 && !is_difference)
+		r = put_holds(snapshot, file);
 	if (r == 0 && snapshot->lacks) {
 		fputs(",\"lacks\":", file);
 		r = dhat_json_put_string(file, snapshot->lacks);
@@ -160,6 +202,8 @@ static int put_point(const struct dhat_rendering *rendering,
 		(int64_t)point->peak_bytes, (int64_t)point->peak_blocks, (int64_t)point->live_bytes,
 		(int64_t)point->live_blocks, point->first_ns, point->last_ns,
 		point->longest_freed_us, point->growth);
+	if (rendering->snapshot->end->holds && !is_difference)
+		put_held(&point->held, file);
 	put_series("low_bytes", point->lows, dhat_history_slots(rendering->snapshot), file);
 	fputs(",\"stack\":[", file);
 	for (uint32_t i = 0; r == 0 && i < point->line_count; i++) {

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import BUILD, TARGETS, until
 from test_allocators import MIMALLOC, TCMALLOC
+from test_http import Curl, url_of
 from test_tokio import Service
 
 COUNT = 1000
@@ -157,13 +158,14 @@ def test_other_allocators(daemon, ctl, target, name):
             assert kind == "lost_list" or row["lost_blocks"] >= 0.95 * row["live_blocks"], (kind, row)
 
 
-def test_owners(daemon, ctl, target):
-    """C++: types by their vtables, cycles as loops with what ends them, where pointers stand."""
-    program = target("owners")
-    program.expect("ready")
-    daemon("attach", "--pid", program.pid)
-    program.say("make")
-    program.expect("made")
+def test_owners(daemon, ctl, tmp_path):
+    """C++: types by their vtables, cycles as loops with what ends them, where pointers stand. And the answer is part of
+    what dhatd itself tells later: by HTTP, in the file at the end, and to the conditions of a run."""
+    dhatd = daemon("run", "--listen", "127.0.0.1:0", "--output", tmp_path / "end.dhat", "--assert", "lost.bytes == 0", "--",
+                   TARGETS / "owners")
+    dhatd.expect("ready")
+    dhatd.say("make")
+    dhatd.expect("made")
     told = ctl("holds", "--json", "--by", "line").json()
     rows = {row["type"]: row for row in told["rows"] if row["type"]}
     session, peer, circle, square = (rows[name] for name in ("Session", "Peer", "Circle", "Square"))
@@ -183,6 +185,13 @@ def test_owners(daemon, ctl, target):
     assert slices["from_inside_blocks"] >= 48 and slices["into"] == {"at": 100, "of": 16384}
     text = ctl("holds", "--site", "make_peer").out
     assert re.search(r"make_session\(\) \(.*\) \[Session\] at \+56 of 72 -> make_peer", text), text
+    (tmp_path / "http.dhat").write_bytes(Curl(url_of(dhatd) + "snapshot").body)
+    dhatd.say("")
+    assert dhatd.wait() == 15  # the exit status of conditions that do not hold
+    assert re.search(r"FAILS.*lost\.bytes == 0", dhatd.err) and "as of a scan" in dhatd.err, dhatd.err
+    for name in "http.dhat", "end.dhat":
+        kept, _ = holds_of(ctl, tmp_path / name)
+        assert not kept["refusals"] and int(kept["lost"]["blocks"]) >= 1960, kept["lost"]
 
 
 def test_rust_owners(daemon, ctl, target):

@@ -4,11 +4,13 @@
  * holders                        a line on stdin makes all blocks; then "made"
  * Each kind allocates in a function of its own: held_…, lost_…, tagged_…, stale_… (only what is
  * left over points to them), hidden_… (their pointers are in a shape that nobody knows). "free":
- * the blocks of lost_later are freed by an address that was kept in a pipe; then "freed".
+ * the blocks of lost_later are freed by an address that was kept in a pipe; then "freed". "check":
+ * LeakSanitizer says what it thinks, where it is built in; then "checked".
  */
 /* build: -pthread -O1 */
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,9 @@
 #include <unistd.h>
 
 #define COUNT 1000
+
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
 #define KIND(name)                                                                                 \
 	static __attribute__((noinline, noclone)) void *name(size_t size)                          \
 	{                                                                                          \
@@ -295,9 +300,13 @@ int main(void)
 	puts("made");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
+		bool is_check = !strcmp(line, "check\n");
+
 		if (!strcmp(line, "free\n"))
 			free_later();
-		puts("freed");
+		if (is_check && __lsan_do_recoverable_leak_check)
+			__lsan_do_recoverable_leak_check();
+		puts(is_check ? "checked" : "freed");
 		fflush(stdout);
 	}
 	return 0;

@@ -17,6 +17,7 @@
 #include "proto/export/export.h"
 #include "proto/export/pprof.pb-c.h"
 #include "proto/profile/trim.h"
+#include "tests/unit/sample_holds.h"
 #include "tests/unit/sample_pages.h"
 
 static char *export(const struct dhat_exporter *exporter, const struct dhat_snapshot *snapshot,
@@ -270,6 +271,48 @@ static void test_jsonl(void **state)
 	}
 	assert_int_equal(lines, SAMPLE_POINTS); /* the totals, and two points are one */
 	assert_int_equal(live, sum_of(snapshot, DHAT_LIVE_BYTES));
+	dhat_snapshot_free(snapshot);
+}
+
+/* After a scan the totals tell its sums and its age, and each point its own; before one, and of a
+ * difference, nothing does. */
+static void test_jsonl_tells_what_is_lost(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_with_holds();
+	struct dhat_export_options options = { 0 };
+	uint64_t lost = 0, held = 0;
+
+	for (int is_difference = 0; is_difference < 2; is_difference++) {
+		_cleanup_free_ char *text = NULL;
+		bool is_first = true;
+
+		options.is_difference = is_difference;
+		text = export(&dhat_jsonl_exporter, snapshot, &options, NULL);
+		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+			struct json_object *object = json_tokener_parse(line);
+
+			if (is_difference) {
+				assert_false(json_object_object_get_ex(object, "lost_bytes", NULL));
+			} else if (is_first) {
+				assert_int_equal(json_object_get_uint64(get(object, "lost_bytes")),
+						 104000);
+				assert_int_equal(json_object_get_uint64(get(object, "lost_blocks")),
+						 1040);
+				assert_int_equal(json_object_get_uint64(get(object, "scan_age_ns")),
+						 SAMPLE_SCAN_AGE_NS);
+				assert_int_equal(
+					json_object_array_length(get(object, "not_called_lost")),
+					0);
+			} else {
+				lost += json_object_get_uint64(get(object, "lost_bytes"));
+				held += json_object_get_uint64(get(object, "held_bytes"));
+			}
+			is_first = false;
+			json_object_put(object);
+		}
+	}
+	assert_int_equal(lost, 104000);
+	assert_int_equal(held, 904000);
 	dhat_snapshot_free(snapshot);
 }
 
@@ -733,6 +776,7 @@ int main(void)
 		cmocka_unit_test(test_speedscope_difference),
 		cmocka_unit_test(test_speedscope_hostile_note),
 		cmocka_unit_test(test_jsonl),
+		cmocka_unit_test(test_jsonl_tells_what_is_lost),
 		cmocka_unit_test(test_pprof),
 		cmocka_unit_test(test_pprof_labels),
 		cmocka_unit_test(test_pprof_pages),
