@@ -192,13 +192,10 @@ static int take_edges(struct choosing *choosing)
 	const struct reach_graph *graph = choosing->graph;
 	int r = 0;
 
-	for (uint32_t i = 0; i < choosing->mark->reached && r == 0; i++) {
-		uint32_t from = choosing->mark->order[i];
-
-		for (uint32_t e = reach_first_edge(graph, from);
-		     e < graph->found.ends[from] && r == 0; e++)
-			r = take_edge(choosing, from, reach_target(graph->found.edges[e]));
-	}
+	for (uint32_t i = 0; i < graph->count && r == 0; i++)
+		for (uint32_t e = reach_first_edge(graph, i);
+		     choosing->mark->chains_of[i] && e < graph->found.ends[i] && r == 0; e++)
+			r = take_edge(choosing, i, reach_target(graph->found.edges[e]));
 	return r;
 }
 

@@ -2,7 +2,8 @@
 /* graph: blocks, what points to them, and what the roots are called.
  *
  * Pure. Beside the table of blocks it needs 4 bytes for each block and for each edge, and 16 for
- * each root; marking (mark.h) 8 more for each block.
+ * each root; marking (mark.h) 4 more for each block, and 4 for
+ * each that is still to be followed.
  */
 #include "proto/base/interned.h"
 #include "scan.h"

@@ -7,8 +7,17 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
+/* Blocks whose edges are to be followed: a ring, as large as it had to be. Those that have none are
+ * not in it, which most are, as often as not. */
+struct queue {
+	uint32_t *blocks;
+	size_t room; /* a power of two */
+	size_t begin, end;
+};
+
 struct marking {
 	const struct reach_graph *graph;
+	struct queue queue;
 	struct reach_mark *mark;
 	enum reach_level level;
 	uint32_t from;		    /* the block whose edges are followed, + 1; 0: roots are */
@@ -19,12 +28,44 @@ struct marking {
 
 void reach_mark_deinit(struct reach_mark *mark)
 {
-	free(mark->order);
 	free(mark->chains_of);
 	free(mark->chains);
 	free(mark->ways);
 	free(mark->buckets);
 	*mark = (struct reach_mark){ 0 };
+}
+
+/* ---- what is to be followed ----------------------------------------------------------------- */
+
+#define QUEUE_FIRST 4096u
+
+static int queue_grow(struct queue *queue)
+{
+	size_t room = queue->room ? 2 * queue->room : QUEUE_FIRST;
+	uint32_t *blocks = reallocarray(queue->blocks, room, sizeof(*blocks));
+
+	if (!blocks)
+		return -ENOMEM;
+	queue->blocks = blocks;
+	/* it was full: what came round to the front goes on behind what was the end */
+	queue->begin = queue->room ? queue->begin & (queue->room - 1) : 0;
+	memcpy(blocks + queue->room, blocks, queue->begin * sizeof(*blocks));
+	queue->end = queue->begin + queue->room;
+	queue->room = room;
+	return 0;
+}
+
+static int queue_put(struct queue *queue, uint32_t block)
+{
+	if (queue->end - queue->begin == queue->room && queue_grow(queue))
+		return -ENOMEM;
+	queue->blocks[queue->end++ & (queue->room - 1)] = block;
+	return 0;
+}
+
+static uint32_t queue_take(struct queue *queue)
+{
+	return queue->blocks[queue->begin++ & (queue->room - 1)];
 }
 
 /* ---- chains --------------------------------------------------------------------------------- */
@@ -166,6 +207,11 @@ static int chain_of(struct marking *marking, uint32_t holder, uint32_t site, uin
 	return r;
 }
 
+static bool has_edges(const struct reach_graph *graph, uint32_t block)
+{
+	return graph->found.ends[block] > reach_first_edge(graph, block);
+}
+
 static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 {
 	struct reach_mark *mark = marking->mark;
@@ -183,8 +229,8 @@ static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 	mark->chains_of[block] = chain;
 	if (mark->ways)
 		mark->ways[block] = marking->from;
-	mark->order[mark->reached++] = block;
-	return 0;
+	mark->reached++;
+	return has_edges(marking->graph, block) ? queue_put(&marking->queue, block) : 0;
 }
 
 static enum reach_level level_of_kind(enum reach_kind kind)
@@ -271,49 +317,54 @@ static int take_blocks(struct marking *marking, uint32_t flag, uint32_t name)
 	return r;
 }
 
-static int follow_from(struct marking *marking, uint32_t first)
+static int follow_all(struct marking *marking)
 {
-	const struct reach_mark *mark = marking->mark;
 	int r = 0;
 
-	for (uint32_t i = first; i < mark->reached && r == 0; i++)
-		r = follow(marking, mark->order[i]);
+	while (marking->queue.begin < marking->queue.end && r == 0)
+		r = follow(marking, queue_take(&marking->queue));
+	return r;
+}
+
+/* Of those that were reached at an earlier level edges that say less count now, too. */
+static int follow_earlier(struct marking *marking)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < marking->graph->count && r == 0; i++)
+		if (marking->mark->chains_of[i] && has_edges(marking->graph, i) &&
+		    reach_level_of(marking->mark, i) < marking->level)
+			r = follow(marking, i);
 	return r;
 }
 
 static int mark_level(struct marking *marking)
 {
-	struct reach_mark *mark = marking->mark;
-	uint32_t before = mark->reached;
 	int r;
 
 	marking->last_chain = 0; /* it is of another level */
 	r = take_roots(marking, false);
-
 	if (r == 0 && marking->level == REACH_HELD)
 		r = take_blocks(marking, REACH_BLOCK_SHARED | REACH_BLOCK_ANEW,
 				REACH_NAME_OTHER(marking->graph));
 	if (r == 0 && marking->level == REACH_STALE)
 		r = take_blocks(marking, REACH_BLOCK_GONE, REACH_NAME_FREED(marking->graph));
-	/* of those that were reached before, edges that say less count now, too */
-	if (marking->level == REACH_HELD_PAST || marking->level == REACH_GUESSED)
-		before = 0;
+	if (r == 0 && (marking->level == REACH_HELD_PAST || marking->level == REACH_GUESSED))
+		r = follow_earlier(marking);
 	if (r == 0)
-		r = follow_from(marking, before);
+		r = follow_all(marking);
 	/* what held all the while is the better answer: a new head of an old list holds it, too */
-	before = mark->reached;
 	if (r == 0)
 		r = take_roots(marking, true);
-	return r ? r : follow_from(marking, before);
+	return r ? r : follow_all(marking);
 }
 
 static int prepare(struct marking *marking)
 {
 	struct reach_mark *mark = marking->mark;
 
-	mark->order = malloc((marking->graph->count + 1ul) * sizeof(*mark->order));
 	mark->chains_of = calloc(marking->graph->count + 1ul, sizeof(*mark->chains_of));
-	if (!mark->order || !mark->chains_of || make_buckets(mark) ||
+	if (!mark->chains_of || make_buckets(mark) ||
 	    array_make_room(&mark->chains, &mark->chain_room, 0))
 		return -ENOMEM;
 	mark->chains[0] = (struct reach_chain){ 0 }; /* of what is not reached */
@@ -333,6 +384,7 @@ static int mark_all(const struct reach_graph *graph, bool with_ways, struct reac
 		r = -ENOMEM;
 	for (marking.level = REACH_HELD; marking.level < REACH_LEVELS && r == 0; marking.level++)
 		r = mark_level(&marking);
+	free(marking.queue.blocks);
 	if (r)
 		return r;
 	*ret = mark;

@@ -22,8 +22,7 @@ struct reach_chain {
 };
 
 struct reach_mark {
-	uint32_t *order; /* blocks as they were reached */
-	uint32_t reached;
+	uint32_t reached;	    /* blocks */
 	uint32_t *chains_of;	    /* of each block; 0: it is not reached */
 	struct reach_chain *chains; /* from 1 on */
 	uint32_t chain_count;

@@ -384,6 +384,29 @@ static void a_long_cycle_is_cut(void **state)
 	world_free(world);
 }
 
+/* A tree whose width grows while it is followed: each block has its way, all are of the right
+ * depth. */
+static void a_wide_tree_is_followed_level_by_level(void **state)
+{
+	enum { BLOCKS = 20000, SIZE = 32, CHILDREN = 3 };
+	struct world *world = world_new(BLOCKS);
+
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		world_block(world, i * SIZE, SIZE, 1 + i % 2);
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		for (uint32_t j = 0; j < CHILDREN && i * CHILDREN + j + 1 < BLOCKS; j++)
+			world_set(world, HEAP + (uint64_t)i * SIZE + 8ull * j,
+				  HEAP + ((uint64_t)i * CHILDREN + j + 1) * SIZE);
+	world_set(world, GLOBALS, HEAP);
+	world_look(world);
+	reach_mark_deinit(&world->mark);
+	assert_int_equal(reach_mark_ways(&world->graph, &world->mark), 0);
+	assert_int_equal(world->mark.reached, BLOCKS);
+	for (uint32_t i = 1; i < BLOCKS; i++)
+		assert_int_equal(world->mark.ways[i], (i - 1) / CHILDREN + 1);
+	world_free(world);
+}
+
 static void ways_lead_to_roots(void **state)
 {
 	struct world *world = world_new(4);
@@ -750,6 +773,7 @@ int main(void)
 		cmocka_unit_test(cycles_and_what_hangs_on_them),
 		cmocka_unit_test(cycles_are_loops_of_sites),
 		cmocka_unit_test(a_long_cycle_is_cut),
+		cmocka_unit_test(a_wide_tree_is_followed_level_by_level),
 		cmocka_unit_test(ways_lead_to_roots),
 		cmocka_unit_test(a_second_look_tells_places_and_nothing_else),
 		cmocka_unit_test(a_long_lost_list),
