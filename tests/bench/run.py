@@ -12,7 +12,7 @@ attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
 looks   what each look of `dhatctl top` at a process with 10,000 stacks costs dhatd
 scale   100,000 stacks and 10,000,000 live blocks: a snapshot, a report, pins, a difference of two; dhatd's memory
-holds   who holds 100,000 blocks of 10 KiB, a million of 1 KiB, ten millions of 96 bytes: a scan's time, by GiB and by block;
+holds   who holds 100,000 blocks of 10 KiB, a million of 1 KiB, ten millions of 96 bytes: a scan's time, by GiB and by block; redis' p99 meanwhile;
         memory of dhatd and of its confined reader at most; resident memory of the process before and after
 files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of each format, of a difference, and
         until a browser has drawn the report (make deps-test)
@@ -442,6 +442,7 @@ class Bench:
             say(f"  {count:>10,} of {size:>6,} bytes: a scan {told['scan_seconds']:5.2f} s, {told['scan_seconds'] / gib:5.2f} s "
                 f"for each GiB; dhatd {base / 2**20:,.0f} MiB, {(told['most_bytes'] - base) / count:.0f} bytes a block more at "
                 f"most, its reader {told['reader_bytes'] / count:.0f}; the process {told['grown_bytes'] / 1024:+.0f} KiB")
+        rows["redis"] = services.beside_scans(self)
         return rows
 
     def scan(self, pid, daemon):

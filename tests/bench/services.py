@@ -5,6 +5,7 @@ import re
 import socket
 import statistics
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def redis(bench):
 
     with started(["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]) as proc:
         wait_for_port(port, proc)
+        bench.redis_port = port
         yield proc.pid, {f"redis {command.upper()}, {text}": lambda c=command, p=pipelined: ask(c, p, 20)
                          for command in ("set", "get")
                          for pipelined, text in ((1, "one a round trip"), (16, "pipelined by 16"))}
@@ -124,6 +126,62 @@ def sqlite(bench):
     finally:
         proc.stdin.close()
         proc.wait(DEADLINE)
+
+
+# ---- redis, while it is looked at ----------------------------------------------------------------------------------
+
+PAIRS = 10
+NICE = 19
+KEYS = 200_000
+
+
+@contextlib.contextmanager
+def spinning(_):
+    """What a scan's reader is to the scheduler, but that it reads nothing."""
+    with started(["nice", "-n", str(NICE), "sh", "-c", "while :; do :; done"]):
+        yield
+
+
+@contextlib.contextmanager
+def scanning(bench):
+    """Who holds its blocks is asked again and again."""
+    ended, answers, failures = threading.Event(), [], []
+
+    def ask():
+        while not ended.is_set():
+            done = subprocess.run([bench.build / "dhatctl", "holds", "--socket", bench.socket, "--json"], capture_output=True)
+            (failures if done.returncode else answers).append(done.stderr)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(DEADLINE)
+    if failures or not answers:
+        raise SystemExit(f"bench: dhatctl holds failed: {failures[:1]}")
+
+
+def beside_scans(bench):
+    """p99 in us of redis that dhatd watches: beside a program that spins, and while it is scanned, in turns."""
+    late = {"spinner": [], "scans": []}
+    with redis(bench) as (pid, cases):
+        ask = cases["redis SET, one a round trip"]
+        subprocess.run(["redis-benchmark", "-p", str(bench.redis_port), "-t", "set", "-n", str(KEYS), "-r", str(KEYS), "-d",
+                        "100", "-P", "16", "-q"], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+        with bench.dhatd(Server(pid)):
+            ask()
+            for i in range(PAIRS):
+                for name, peer in sorted((("spinner", spinning), ("scans", scanning)), reverse=i % 2 == 1):
+                    with peer(bench):
+                        late[name].append(ask()[2])
+    worse = sum(scan > spin for spin, scan in zip(late["spinner"], late["scans"]))
+    print(f"  redis' p99 beside a spinner of nice {NICE}: {statistics.median(late['spinner']):,.0f} us "
+          f"({min(late['spinner']):,.0f} to {max(late['spinner']):,.0f}); while it is scanned: "
+          f"{statistics.median(late['scans']):,.0f} us ({min(late['scans']):,.0f} to {max(late['scans']):,.0f}); "
+          f"later in {worse} of {PAIRS} pairs" + (": MORE THAN CHANCE" if worse > 8 else ""), flush=True)
+    return {"us": late, "worse": worse}
 
 
 # ---- all of them -------------------------------------------------------------------------------------------------
