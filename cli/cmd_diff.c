@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "born_file.h"
 #include "choice.h"
 #include "client.h"
 #include "command.h"
@@ -52,10 +53,6 @@ static bool is_of_marks(const struct diff *diff)
 
 static error_t check(const struct diff *diff, struct argp_state *state)
 {
-	if (is_of_marks(diff) && diff->output_path) {
-		argp_error(state, "-o: a file is of two profiles, and not of two marks of one");
-		return EINVAL;
-	}
 	if (is_of_marks(diff) ? !diff->words[2] || !diff->pid
 			      : diff->word_count == 1 || (diff->word_count == 2 && !diff->pid))
 		return 0;
@@ -119,11 +116,10 @@ static int fetch(const struct diff *diff, struct dhat_snapshot **ret, struct dha
 	return r < 0 ? r : client_profile(diff->common.socket_path, diff->pid, ret, err);
 }
 
-static int compare(const struct diff *diff, const struct report *report, struct dhat_error *err)
+static int compare(const struct diff *diff, const struct report *report,
+		   const struct comparing_file *file, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = NULL, *after = NULL;
-	const struct comparing_file file = { diff->output_path, diff->format.exporter,
-					     diff->format.metric };
 	int r = input_read(diff->words[0], &before, err);
 
 	if (r == 0)
@@ -132,11 +128,11 @@ static int compare(const struct diff *diff, const struct report *report, struct 
 	if (r < 0)
 		return r;
 	return comparing_print(report, &(struct compared){ before, diff->words[0] },
-			       &(struct compared){ after, diff->words[1] },
-			       file.path ? &file : NULL, err);
+			       &(struct compared){ after, diff->words[1] }, file, err);
 }
 
-static int list_between(const struct diff *diff, struct report *report, struct dhat_error *err)
+static int list_between(const struct diff *diff, struct report *report,
+			const struct comparing_file *file, struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	int r = diff->words[2] ? input_read(diff->words[2], &snapshot, err)
@@ -146,19 +142,7 @@ static int list_between(const struct diff *diff, struct report *report, struct d
 		return r;
 	report->since = diff->words[0];
 	report->before = diff->words[1];
-	r = report_print(report, snapshot, err);
-	fputs(r == 0 && report->as_json ? "\n" : "", stdout);
-	return r;
-}
-
-/* Before anything is read: a wrong name is the first thing to be told of. */
-static int find_exporter(struct diff *diff, struct dhat_error *err)
-{
-	int r = command_refuse_terminal(diff->output_path, err);
-
-	if (r < 0 || diff->format.exporter)
-		return r;
-	return dhat_exporter_of_path(diff->output_path, &diff->format.exporter, err);
+	return born_file_print(report, snapshot, file, err);
 }
 
 static int run(struct diff *diff, struct dhat_error *err)
@@ -170,11 +154,13 @@ static int run(struct diff *diff, struct dhat_error *err)
 		.filter = &diff->filter,
 		.as_json = diff->common.as_json,
 	};
-	int r = diff->output_path ? find_exporter(diff, err) : 0;
+	struct comparing_file file;
+	int r = comparing_file_choose(diff->output_path, &diff->format, &file, err);
 
 	if (r < 0)
 		return r;
-	return is_of_marks(diff) ? list_between(diff, &report, err) : compare(diff, &report, err);
+	return is_of_marks(diff) ? list_between(diff, &report, file.path ? &file : NULL, err)
+				 : compare(diff, &report, file.path ? &file : NULL, err);
 }
 
 int cmd_diff(int argc, char **argv, struct dhat_error *err)

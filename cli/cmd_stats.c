@@ -1,6 +1,7 @@
 /* dhatctl stats: what is live, and from where. */
 #include <errno.h>
 
+#include "born_file.h"
 #include "choice.h"
 #include "client.h"
 #include "command.h"
@@ -26,8 +27,10 @@ struct stats {
 	struct trim_options trim;
 	struct dhat_filter filter;
 	bool without_names, has_key, has_ages, has_sizes, has_pages, is_temporary;
-	uint64_t older_ns; /* 0: of any age */
-	const char *since; /* a mark, or a file */
+	uint64_t older_ns;	 /* 0: of any age */
+	const char *since;	 /* a mark, or a file */
+	const char *output_path; /* NULL: nothing is written */
+	struct format_options format;
 };
 
 enum {
@@ -72,6 +75,10 @@ static const struct argp_option options[] = {
 	  "Sort by temporary blocks: freed by their thread before it allocated anything else, "
 	  "within a second",
 	  2 },
+	{ "output", 'o', "FILE", 0,
+	  "With --since or --older: write that to a file, too, by whole stacks; - is the standard "
+	  "output, and there is no list then",
+	  2 },
 	{ "addresses", KEY_ADDRESSES, 0, 0, "Show the frames' addresses", 2 },
 	{ "no-names", KEY_NO_NAMES, 0, 0, "Do not look up names: objects and offsets only", 2 },
 	{ 0 },
@@ -83,8 +90,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		command_give_inputs(state, (void *[]){ &stats->pid, &stats->list, &stats->trim,
-						       &stats->filter, &stats->common });
+		command_give_inputs(state,
+				    (void *[]){ &stats->pid, &stats->list, &stats->trim,
+						&stats->filter, &stats->format, &stats->common });
+		return 0;
+	case 'o':
+		stats->output_path = arg;
 		return 0;
 	case KEY_ALL:
 		stats->is_all = true;
@@ -141,6 +152,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state,
 				   "--temporary has an order of its own, and is of all blocks "
 				   "since the watch began");
+		else if (stats->output_path && !stats->since && !stats->older_ns)
+			argp_error(
+				state,
+				"-o: which blocks, --since a mark or --older than a time? All of "
+				"a profile is written by `dhatctl snapshot -o FILE'");
 		else if ((stats->since || stats->older_ns) && stats->has_key)
 			argp_error(state, "--%s sorts by what is live, and has no --sort",
 				   stats->since ? "since" : "older");
@@ -152,10 +168,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = {
-	{ .argp = &pid_argp },	       { .argp = &listing_argp }, { .argp = &trim_argp },
-	{ .argp = &dhat_filter_argp }, { .argp = &common_argp },  { 0 }
-};
+static const struct argp_child children[] = { { .argp = &pid_argp },
+					      { .argp = &listing_argp },
+					      { .argp = &trim_argp },
+					      { .argp = &dhat_filter_argp },
+					      { .argp = &format_argp },
+					      { .argp = &common_argp },
+					      { 0 } };
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
@@ -201,24 +220,30 @@ static int collect(const struct stats *stats, struct programs *programs, struct 
 				      err);
 }
 
+static int refuse_several(const struct programs *programs, const char *what, struct dhat_error *err)
+{
+	if (programs->count == 1)
+		return 0;
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+			      "%s is of one program, and these are %zu: name a process", what,
+			      programs->count);
+}
+
 static int compare(const struct report *report, const struct stats *stats,
-		   const struct programs *programs, struct dhat_error *err)
+		   const struct programs *programs, const struct comparing_file *file,
+		   struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = NULL;
 	bool is_one_file = stats->paths && stats->paths[0] && !stats->paths[1];
-	int r;
+	int r = refuse_several(programs, "a comparison by --since", err);
 
-	if (programs->count > 1)
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "--since %s compares with one program, and these are %zu: "
-				      "name a process",
-				      stats->since, programs->count);
-	r = input_read(stats->since, &before, err);
+	if (r == 0)
+		r = input_read(stats->since, &before, err);
 	return r < 0 ? r
 		     : comparing_print(report, &(struct compared){ before, stats->since },
 				       &(struct compared){ programs->list[0],
 							   is_one_file ? stats->paths[0] : NULL },
-				       NULL, err);
+				       file, err);
 }
 
 static int print(const struct report *report, const struct stats *stats,
@@ -261,12 +286,19 @@ static int run(struct stats *stats, struct dhat_error *err)
 		.path = stats->paths ? stats->paths[0] : NULL,
 	};
 	_cleanup_(programs_deinit) struct programs programs = { 0 };
-	int r = collect(stats, &programs, err);
+	struct comparing_file file;
+	int r = comparing_file_choose(stats->output_path, &stats->format, &file, err);
 
+	if (r == 0)
+		r = collect(stats, &programs, err);
 	if (r < 0)
 		return r;
 	if (stats->since && !is_mark)
-		return compare(&report, stats, &programs, err);
+		return compare(&report, stats, &programs, file.path ? &file : NULL, err);
+	if (file.path)
+		r = refuse_several(&programs, "-o: a file", err);
+	if (r < 0 || file.path)
+		return r < 0 ? r : born_file_print(&report, programs.list[0], &file, err);
 	return print(&report, stats, &programs, err);
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "command.h"
 #include "difference_file.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
@@ -317,6 +318,17 @@ static int save(const struct report *report, const struct pair *pair, struct dha
 		difference_file_print(&screen, &counts, pair->file->path, pair->file->exporter);
 	}
 	return 0;
+}
+
+int comparing_file_choose(const char *path, const struct format_options *format,
+			  struct comparing_file *ret, struct dhat_error *err)
+{
+	int r = path ? command_refuse_terminal(path, err) : 0;
+
+	*ret = (struct comparing_file){ path, format->exporter, format->metric };
+	if (r < 0 || !path || ret->exporter)
+		return r;
+	return dhat_exporter_of_path(path, &ret->exporter, err);
 }
 
 int comparing_check(const struct compared *before, const struct compared *after,

@@ -16,6 +16,12 @@ struct comparing_file {	  /* to which the difference goes, too */
 	enum dhat_metric metric;
 };
 
+/* Before anything is read: a wrong name is the first thing to be told of. path NULL: so is the
+ * file's. */
+struct format_options;
+int comparing_file_choose(const char *path, const struct format_options *format,
+			  struct comparing_file *ret, struct dhat_error *err);
+
 /* Whether the two can be compared: the older one is given first, and stacks have names in both or
  * in neither. */
 int comparing_check(const struct compared *before, const struct compared *after,

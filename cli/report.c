@@ -311,7 +311,7 @@ static int print_profile(const struct report *report, const struct dhat_snapshot
 	return r;
 }
 
-static int find_births(const struct report *report, const struct dhat_snapshot *snapshot,
+int report_find_births(const struct report *report, const struct dhat_snapshot *snapshot,
 		       struct dhat_births *ret, struct dhat_error *err)
 {
 	*ret = (struct dhat_births){ 0 };
@@ -368,14 +368,14 @@ int report_check(const struct report *report, const struct dhat_snapshot *snapsh
 				      "that made it was older, or of several one was");
 	if (report->has_pages && pages_check(snapshot, report->path, err) < 0)
 		return -ENODATA;
-	return find_births(report, snapshot, &unused, err);
+	return report_find_births(report, snapshot, &unused, err);
 }
 
 int report_print(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err)
 {
 	struct dhat_births births;
-	int r = find_births(report, snapshot, &births, err);
+	int r = report_find_births(report, snapshot, &births, err);
 
 	if (r < 0)
 		return r;

@@ -22,6 +22,9 @@ struct report {			  /* how */
 /* Is there what it asks of a profile? */
 int report_check(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err);
-/* As that, and prints. */
+/* Of which blocks it is; all 0: of all. */
+int report_find_births(const struct report *report, const struct dhat_snapshot *snapshot,
+		       struct dhat_births *ret, struct dhat_error *err);
+/* As report_check(), and prints. */
 int report_print(const struct report *report, const struct dhat_snapshot *snapshot,
 		 struct dhat_error *err);

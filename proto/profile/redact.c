@@ -1,6 +1,5 @@
 #include "redact.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,47 +9,15 @@
 #include "held.h"
 #include "proto/base/interned.h"
 #include "proto/base/qualifiers.h"
+#include "remake.h"
 
 static const char note[] =
 	"redacted: host, command line, paths, names of functions, probes, notes and reasons are "
 	"left "
 	"out; build ids and offsets are kept, by which whoever has the files can name the places";
 
-/* Each message that may hold names is made anew, and what is known to hold none is moved into it:
- * what later versions add is not in it until somebody has thought about it here. Points hold none,
- * but in what holds their blocks, which goes. */
-
-/* ---- messages, which own what they point to ------------------------------------------------ */
-
-static void *new_like(const ProtobufCMessage *message)
-{
-	ProtobufCMessage *made = malloc(message->descriptor->sizeof_message);
-
-	if (made)
-		protobuf_c_message_init(message->descriptor, made);
-	return made;
-}
-
-/* The message becomes what `made` is, which goes, with all that was left in the message. */
-static void become(ProtobufCMessage *message, ProtobufCMessage *made)
-{
-	size_t size = message->descriptor->sizeof_message;
-	char old[512];
-
-	assert(size <= sizeof(old));
-	memcpy(old, message, size);
-	memcpy(message, made, size);
-	memcpy(made, old, size);
-	protobuf_c_message_free_unpacked(made, NULL);
-}
-
-static char *take_text(char **field)
-{
-	char *text = *field;
-
-	*field = without_qualifiers(protobuf_c_empty_string);
-	return text;
-}
+/* Each message that may hold names is made anew (remake.h), and what is known to hold none is moved
+ * into it. Points hold none, but in what holds their blocks, which goes. */
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
@@ -61,7 +28,7 @@ static char *number_object(struct interned *objects, Dhat__Frame *frame)
 	char *text;
 
 	if (!*frame->object || *frame->object == '[')
-		return take_text(&frame->object);
+		return dhat_take_text(&frame->object);
 	if (interned_add(objects, frame->object, &number) < 0 ||
 	    asprintf(&text, "object-%" PRIu32, number + 1) < 0)
 		return NULL;
@@ -74,7 +41,7 @@ static int redact_frame(struct interned *objects, Dhat__Frame *frame, size_t num
 
 	if (frame->left_out) /* no place: its name is ours */
 		return 0;
-	made = new_like(&frame->base);
+	made = dhat_new_like(&frame->base);
 	if (!made)
 		return -ENOMEM;
 	made->object = number_object(objects, frame);
@@ -85,12 +52,12 @@ static int redact_frame(struct interned *objects, Dhat__Frame *frame, size_t num
 		free(made);
 		return -ENOMEM;
 	}
-	made->build_id = take_text(&frame->build_id);
+	made->build_id = dhat_take_text(&frame->build_id);
 	made->object_vaddr = frame->object_vaddr;
 	made->is_exact_pc = frame->is_exact_pc;
 	/* where no file is, places are still told apart */
 	made->address = *made->object ? frame->object_vaddr : number;
-	become(&frame->base, &made->base);
+	dhat_become(&frame->base, &made->base);
 	return 0;
 }
 
@@ -124,20 +91,20 @@ static void move_allocators(Dhat__Target *from, Dhat__Target *to)
 
 static int redact_target(Dhat__Target *target)
 {
-	Dhat__Target *made = new_like(&target->base);
+	Dhat__Target *made = dhat_new_like(&target->base);
 
 	if (!made)
 		return -ENOMEM;
 	made->pid = target->pid;
 	made->uid = target->uid;
 	made->command = strdup(DHAT_REDACTED);
-	made->state = take_text(&target->state);
-	made->state_detail = take_text(&target->state_detail);
+	made->state = dhat_take_text(&target->state);
+	made->state_detail = dhat_take_text(&target->state_detail);
 	made->from_start = target->from_start;
 	made->observed_since_unix_ns = target->observed_since_unix_ns;
 	made->observed_ns = target->observed_ns;
 	move_allocators(target, made);
-	become(&target->base, &made->base);
+	dhat_become(&target->base, &made->base);
 	if (target->command)
 		return 0;
 	target->command = without_qualifiers(protobuf_c_empty_string);
@@ -161,13 +128,13 @@ static int redact_marks(const Dhat__SnapshotHead *head)
 
 static int redact_head(Dhat__SnapshotHead *head)
 {
-	Dhat__SnapshotHead *made = new_like(&head->base);
+	Dhat__SnapshotHead *made = dhat_new_like(&head->base);
 
 	if (!made)
 		return -ENOMEM;
 	made->format_version = head->format_version;
-	made->tool_version = take_text(&head->tool_version);
-	made->kernel = take_text(&head->kernel);
+	made->tool_version = dhat_take_text(&head->tool_version);
+	made->kernel = dhat_take_text(&head->kernel);
 	made->taken_unix_ns = head->taken_unix_ns;
 	made->sample_rate = head->sample_rate;
 	made->has_ages = head->has_ages;
@@ -175,27 +142,27 @@ static int redact_head(Dhat__SnapshotHead *head)
 	made->older_ns = head->older_ns;
 	made->lifetimes_since_ns = head->lifetimes_since_ns;
 	made->temporary_ns = head->temporary_ns;
-	made->size_classes = take_text(&head->size_classes);
+	made->size_classes = dhat_take_text(&head->size_classes);
 	made->marks = head->marks;
 	made->n_marks = head->n_marks;
 	head->marks = NULL;
 	head->n_marks = 0;
 	made->target = head->target;
 	head->target = NULL;
-	become(&head->base, &made->base);
+	dhat_become(&head->base, &made->base);
 	return redact_marks(head) < 0 ? -ENOMEM : redact_target(head->target);
 }
 
 static int redact_verdict(Dhat__Verdict *verdict)
 {
-	Dhat__Verdict *made = new_like(&verdict->base);
+	Dhat__Verdict *made = dhat_new_like(&verdict->base);
 
 	if (!made)
 		return -ENOMEM;
 	made->exact = verdict->exact;
-	made->word = take_text(&verdict->word);
+	made->word = dhat_take_text(&verdict->word);
 	made->uncounted_bytes = verdict->uncounted_bytes;
-	become(&verdict->base, &made->base);
+	dhat_become(&verdict->base, &made->base);
 	return 0;
 }
 
@@ -250,7 +217,7 @@ static int redact_holds(Dhat__Holds *holds)
 
 static int redact_end(Dhat__SnapshotEnd *end)
 {
-	Dhat__SnapshotEnd *made = new_like(&end->base);
+	Dhat__SnapshotEnd *made = dhat_new_like(&end->base);
 
 	if (!made)
 		return -ENOMEM;
@@ -258,7 +225,7 @@ static int redact_end(Dhat__SnapshotEnd *end)
 		dhat__snapshot_end__free_unpacked(made, NULL);
 		return -ENOMEM;
 	}
-	become(&end->base, &made->base);
+	dhat_become(&end->base, &made->base);
 	return redact_holds(end->holds) < 0 ? -ENOMEM : redact_verdict(end->verdict);
 }
 

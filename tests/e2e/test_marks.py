@@ -4,6 +4,7 @@ import re
 import pytest
 
 from conftest import until
+from oracle import Profile
 
 
 @pytest.fixture
@@ -108,6 +109,30 @@ def test_since_a_mark_between_two_and_since_a_file(waves, daemon, ctl, tmp_path)
     assert "which mark, or which file" in ctl("stats", "--since", "", ok=False).err
     unknown = ctl("stats", "--since", "c", ok=False)
     assert unknown.status == 2 and "there is no mark c; there are: a, b" in unknown.err
+
+
+def test_births_as_a_file(waves, daemon, ctl, tmp_path):
+    """The blocks that a list is of, alone, in whatever format; and nothing of them where they are not asked for."""
+    daemon("attach", "--pid", waves.pid, "--no-inventory")
+    tell(waves, "alloc 10 100")
+    ctl("mark", "a")
+    tell(waves, "free 4", "alloc 2 100", "paths 5 7")
+    ctl("mark", "b")
+    tell(waves, "alloc 3 1000", "free 2")
+    said = ctl("diff", "a", "b", "-o", tmp_path / "ab.dhat").out
+    assert "Allocated between a and b: 235 bytes in 7 blocks, 6 stacks; written to " in said
+    ctl("stats", "--since", "a", "-o", tmp_path / "a.json")
+    grown = Profile(tmp_path / "a.json")
+    assert (grown.sums()["eb"], grown.sums()["ebk"]) == (3235, 10) == (grown.sums()["tb"], grown.sums()["gbk"])
+    assert "what was allocated since a and lives" in grown.data["cmd"]
+    again = ctl("stats", "--json", tmp_path / "ab.dhat").json()
+    assert (again["totals"]["live_bytes"], again["totals"]["live_blocks"]) == (235, 7) and not again.get("marks")
+    folded = ctl("diff", "a", "b", "-o", "-", "--format", "folded").out
+    assert sum(int(line.rpartition(" ")[2]) for line in folded.splitlines()) == 235
+    for suffix in "html", "pb.gz", "speedscope.json", "jsonl", "massif", "callgrind":
+        ctl("diff", "a", "b", "-o", tmp_path / f"x.{suffix}")
+    nothing = ctl("stats", "-o", tmp_path / "no.json", ok=False)
+    assert nothing.status == 2 and "which blocks" in nothing.err and not (tmp_path / "no.json").exists()
 
 
 def test_temporary_blocks(target, daemon, ctl):

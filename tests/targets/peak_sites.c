@@ -1,8 +1,8 @@
 /* The heap rises and falls some times, each site by its own share, and the book knows what every
  * site had at the highest of them: what is at t-gmax of a stack, and not just in all.
  *
- * Its own argument: how many steps. Blocks are moved by realloc in between and stay with their first
- * site, and others are freed by another function than they came from. */
+ * Its own argument: how many steps. Blocks are moved by realloc in between and stay with their
+ * first site, and others are freed by another function than they came from. */
 #include "ledger.h"
 
 #define SITES 12

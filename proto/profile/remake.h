@@ -1,0 +1,11 @@
+#pragma once
+/* remake: messages that own what they point to are made anew, and take over what is to be kept: what
+ * later versions add is not in them until somebody has thought about it. */
+#include <protobuf-c/protobuf-c.h>
+
+/* An empty one of the kind. NULL: out of memory. */
+void *dhat_new_like(const ProtobufCMessage *message);
+/* The message becomes what `made` is, which goes, with all that was left in the message. */
+void dhat_become(ProtobufCMessage *message, ProtobufCMessage *made);
+/* The field is empty then. */
+char *dhat_take_text(char **field);
