@@ -20,7 +20,7 @@ static void print(const struct dhat_snapshot *snapshot, const char *when, const 
 }
 
 static int write_file(const struct report *report, struct dhat_snapshot *snapshot,
-		    const struct comparing_file *file, struct dhat_error *err)
+		      const struct comparing_file *file, struct dhat_error *err)
 {
 	const struct dhat_export_options export = { .trim_rules = report->trim_rules,
 						    .metric = file->metric };

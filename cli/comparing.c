@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "difference_file.h"
+#include "progress.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
@@ -263,11 +264,16 @@ static void changes_deinit(struct changes *changes)
 static int compare(const struct report *report, const struct pair *pair, const struct listing *list,
 		   struct changes *ret)
 {
-	int r = make_table(report, pair, pair->before, list, &ret->before);
+	int r;
 
+	progress_begin("comparing", NULL);
+	r = make_table(report, pair, pair->before, list, &ret->before);
 	if (r == 0)
 		r = make_table(report, pair, pair->after, list, &ret->after);
-	return r < 0 ? r : dhat_difference_new(ret->before, ret->after, &ret->difference);
+	if (r == 0)
+		r = dhat_difference_new(ret->before, ret->after, &ret->difference);
+	progress_end();
+	return r;
 }
 
 static int print_both(const struct report *report, const struct pair *pair)

@@ -9,13 +9,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/say.h"
+
+#define SECOND_NS 1000000000ull
+#define SOON_NS 250000000ull /* what is done one after the other sooner would only flash by */
 
 static struct {
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t ended;
 	char *text;
 	bool is_over, is_shown;
+	uint64_t first_ns; /* when the first of all began; 0: none has */
 
 	pthread_t thread; /* of who begins and ends */
 	bool has_thread;
@@ -35,19 +40,22 @@ static void show(const char *text, unsigned seconds)
 
 static void *watch(void *unused)
 {
-	struct timespec next;
-	unsigned seconds = 0;
+	uint64_t begin_ns = clock_now_ns(CLOCK_MONOTONIC), next_ns = begin_ns + SECOND_NS;
 
-	clock_gettime(CLOCK_MONOTONIC, &next);
 	pthread_mutex_lock(&progress.lock);
-	while (!progress.is_over) {
-		next.tv_sec++;
+	if (!progress.first_ns)
+		progress.first_ns = begin_ns;
+	if (begin_ns - progress.first_ns >= SECOND_NS)
+		next_ns = begin_ns + SOON_NS;
+	for (; !progress.is_over; next_ns += SECOND_NS) {
+		const struct timespec next = { next_ns / SECOND_NS, next_ns % SECOND_NS };
+
 		while (!progress.is_over &&
 		       pthread_cond_clockwait(&progress.ended, &progress.lock, CLOCK_MONOTONIC,
 					      &next) != ETIMEDOUT)
 			;
 		if (!progress.is_over)
-			show(progress.text, ++seconds);
+			show(progress.text, (next_ns - begin_ns) / SECOND_NS);
 	}
 	pthread_mutex_unlock(&progress.lock);
 	return NULL;

@@ -1,6 +1,7 @@
 #pragma once
 /* progress: on a terminal, a line on stderr of what is being done, when it takes longer than a
- * second; it goes when that is over, before anything else is said.
+ * second, or a quarter of one where what was done before has taken that; it goes when that is over,
+ * before anything else is said.
  *
  * Where stderr is no terminal, and for what is done sooner, there is none. One at a time: what
  * begins within another is a part of that.

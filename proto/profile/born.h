@@ -3,10 +3,10 @@
  * ago) and still live; for files. Pure.
  *
  * B1: a point's figures are those of these blocks alone (dhat_point_born()). They all live, so that
- *     they are its totals, its maximum and what it has at t-gmax, which is t-end, too. Points without
- *     any are gone; totals are the sums.
- * Times begin with the mark. What is not known of these blocks alone is not there: lifetimes, ages,
- * sizes, pages, who holds them, the timeline. The command line and a note say what it is.
+ *     they are its totals, its maximum and what it has at t-gmax, which is t-end, too. Points
+ * without any are gone; totals are the sums. Times begin with the mark. What is not known of these
+ * blocks alone is not there: lifetimes, ages, sizes, pages, who holds them, the timeline. The
+ * command line and a note say what it is.
  */
 #include "mark.h"
 

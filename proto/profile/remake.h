@@ -1,6 +1,6 @@
 #pragma once
-/* remake: messages that own what they point to are made anew, and take over what is to be kept: what
- * later versions add is not in them until somebody has thought about it. */
+/* remake: messages that own what they point to are made anew, and take over what is to be kept:
+ * what later versions add is not in them until somebody has thought about it. */
 #include <protobuf-c/protobuf-c.h>
 
 /* An empty one of the kind. NULL: out of memory. */

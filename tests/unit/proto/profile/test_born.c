@@ -1,5 +1,5 @@
-/* What was allocated since a mark, as a profile of its own: its sums are those of the blocks that live,
- * in every figure, and nothing that is not of them is left. */
+/* What was allocated since a mark, as a profile of its own: its sums are those of the blocks that
+ * live, in every figure, and nothing that is not of them is left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,8 +46,8 @@ static void since_a_mark(void **state)
 	const Dhat__SnapshotHead *head = snapshot->head;
 	size_t notes = snapshot->end->n_notes;
 
-	assert_int_equal(dhat_keep_born(snapshot, &(struct dhat_births){ .since = 1 }, "since early"),
-			 0);
+	assert_int_equal(
+		dhat_keep_born(snapshot, &(struct dhat_births){ .since = 1 }, "since early"), 0);
 	check_sums(snapshot);
 	assert_int_equal(snapshot->point_count, 2);
 	assert_int_equal(snapshot->points[0]->live_bytes, 900000);
@@ -60,7 +60,8 @@ static void since_a_mark(void **state)
 	assert_false(head->has_ages || head->has_pages);
 	assert_null(snapshot->end->timeline);
 	assert_null(snapshot->end->pages);
-	assert_non_null(strstr(head->target->command, " [what was allocated since early and lives]"));
+	assert_non_null(
+		strstr(head->target->command, " [what was allocated since early and lives]"));
 	assert_int_equal(snapshot->end->n_notes, notes + 1);
 	assert_string_equal(snapshot->end->notes[notes],
 			    "only what was allocated since early and lives: 900,100 bytes in 901 "
