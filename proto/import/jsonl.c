@@ -7,12 +7,11 @@
 
 #include "frame_line.h"
 #include "pieces.h"
-#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
-#include "proto/base/interned.h"
 #include "proto/base/json_read.h"
 #include "proto/profile/verdict.h"
 #include "proto/wire/words.h"
+#include "stock.h"
 
 #define BEGIN "{\"type\":\"" /* as it is written */
 #define NOT_FITTING                                                                                \
@@ -29,10 +28,7 @@ struct importer {
 	const char *path; /* for messages */
 	struct dhat_error *err;
 	struct json_object *totals; /* the first line's; NULL: it has not come yet */
-	struct interned lines;	    /* number n is frame n + 1 */
-	Dhat__FrameBatch *frames;   /* both owned until they are a part of the snapshot */
-	Dhat__PointBatch *points;
-	size_t frame_room, point_room;
+	struct stock stock;
 	Dhat__Totals sums; /* of all points */
 	struct dhat_snapshot *snapshot;
 };
@@ -40,11 +36,7 @@ struct importer {
 static void importer_deinit(struct importer *importer)
 {
 	json_object_put(importer->totals);
-	interned_deinit(&importer->lines);
-	if (importer->frames)
-		dhat__frame_batch__free_unpacked(importer->frames, NULL);
-	if (importer->points)
-		dhat__point_batch__free_unpacked(importer->points, NULL);
+	stock_deinit(&importer->stock);
 	dhat_snapshot_free(importer->snapshot);
 }
 
@@ -65,18 +57,11 @@ static int failed(struct importer *importer, int r)
 
 static int frame_number(struct importer *importer, const char *line, uint32_t *ret)
 {
-	Dhat__FrameBatch *frames = importer->frames;
 	Dhat__Frame *frame;
-	int r = interned_add(&importer->lines, line, ret);
+	int r = stock_frame(&importer->stock, line, ret, &frame);
 
-	if (r < 0 || (*ret)++ < frames->n_frames)
+	if (r < 0 || !frame)
 		return r;
-	frame = array_make_room(&frames->frames, &importer->frame_room, frames->n_frames)
-			? NULL
-			: pieces_new(&dhat__frame__descriptor);
-	if (!frame)
-		return -ENOMEM;
-	frames->frames[frames->n_frames++] = frame;
 	r = dhat_frame_text_read(line, frame);
 	frame->left_out = pieces_is_left_out(line); /* how many is in the words */
 	return r;
@@ -125,16 +110,9 @@ static int fill_point(struct importer *importer, struct json_object *object,
 
 static int read_point(struct importer *importer, struct json_object *object)
 {
-	Dhat__PointBatch *points = importer->points;
-	Dhat__ProgramPoint *point =
-		array_make_room(&points->points, &importer->point_room, points->n_points)
-			? NULL
-			: pieces_new(&dhat__program_point__descriptor);
+	Dhat__ProgramPoint *point = stock_add_point(&importer->stock);
 
-	if (!point)
-		return failed(importer, -ENOMEM);
-	points->points[points->n_points++] = point;
-	return failed(importer, fill_point(importer, object, point));
+	return failed(importer, point ? fill_point(importer, object, point) : -ENOMEM);
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */
@@ -186,8 +164,8 @@ static int read_lines(struct importer *importer, const struct dhat_json_text *te
 		return r;
 	if (!importer->totals || pieces_number(importer->totals, "points", &wanted) < 0)
 		return bad(importer, NOT_FITTING);
-	if (wanted != importer->points->n_points)
-		return bad(importer, wanted > importer->points->n_points
+	if (wanted != importer->stock.points->n_points)
+		return bad(importer, wanted > importer->stock.points->n_points
 					     ? "the file was cut short: fetch or copy it again"
 					     : "it has more points than its totals say");
 	return 0;
@@ -315,11 +293,11 @@ static int put_together(struct importer *importer)
 	int r = add_head(importer);
 
 	if (r == 0)
-		r = add_part(importer, DHAT__SNAPSHOT_PART__PART_FRAMES, take_ptr(importer->frames),
-			     0);
+		r = add_part(importer, DHAT__SNAPSHOT_PART__PART_FRAMES,
+			     take_ptr(importer->stock.frames), 0);
 	if (r == 0)
-		r = add_part(importer, DHAT__SNAPSHOT_PART__PART_POINTS, take_ptr(importer->points),
-			     0);
+		r = add_part(importer, DHAT__SNAPSHOT_PART__PART_POINTS,
+			     take_ptr(importer->stock.points), 0);
 	if (r == 0)
 		r = add_end(importer);
 	if (r < 0)
@@ -341,12 +319,11 @@ int dhat_jsonl_import(const struct dhat_json_text *text, const char *path,
 	_cleanup_(importer_deinit) struct importer importer = {
 		.path = path,
 		.err = err,
-		.frames = pieces_new(&dhat__frame_batch__descriptor),
-		.points = pieces_new(&dhat__point_batch__descriptor),
 	};
-	int r = importer.frames && importer.points ? dhat_snapshot_new(&importer.snapshot)
-						   : -ENOMEM;
+	int r = stock_init(&importer.stock);
 
+	if (r == 0)
+		r = dhat_snapshot_new(&importer.snapshot);
 	if (r < 0)
 		return failed(&importer, r);
 	dhat__totals__init(&importer.sums);

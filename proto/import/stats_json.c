@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
-#include "proto/base/interned.h"
 #include "proto/base/json_read.h"
 #include "proto/wire/words.h"
+#include "stock.h"
 
 #define NOT_FITTING                                                                                \
 	"a figure or a frame is missing, or greater than the whole: this is not what `dhatctl "    \
@@ -19,20 +18,13 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
 struct importer {
 	struct json_object *root;
-	struct interned texts;	  /* of frames; number n is frame n + 1 */
-	Dhat__FrameBatch *frames; /* both owned until they are a part of the snapshot */
-	Dhat__PointBatch *points;
-	size_t frame_room, point_room;
+	struct stock stock;
 	Dhat__ProgramPoint rest; /* what the listed ones leave of the totals */
 };
 
 static void importer_deinit(struct importer *importer)
 {
-	interned_deinit(&importer->texts);
-	if (importer->frames)
-		dhat__frame_batch__free_unpacked(importer->frames, NULL);
-	if (importer->points)
-		dhat__point_batch__free_unpacked(importer->points, NULL);
+	stock_deinit(&importer->stock);
 }
 
 bool dhat_stats_json_knows(struct json_object *root)
@@ -48,19 +40,12 @@ static int read_frame(struct importer *importer, struct json_object *object, uin
 	bool is_object = json_object_is_type(object, json_type_object);
 	const char *text =
 		is_object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN) : NULL;
-	Dhat__FrameBatch *frames = importer->frames;
-	Dhat__Frame *frame;
-	int r = text ? interned_add(&importer->texts, text, ret) : is_object ? -ENOMEM : -EBADMSG;
+	Dhat__Frame *frame = NULL;
+	int r = text	    ? stock_frame(&importer->stock, text, ret, &frame)
+		: is_object ? -ENOMEM
+			    : -EBADMSG;
 
-	if (r < 0 || (*ret)++ < frames->n_frames)
-		return r;
-	frame = array_make_room(&frames->frames, &importer->frame_room, frames->n_frames)
-			? NULL
-			: pieces_new(&dhat__frame__descriptor);
-	if (!frame)
-		return -ENOMEM;
-	frames->frames[frames->n_frames++] = frame;
-	return dhat_json_read_fields(object, &frame->base);
+	return r < 0 || !frame ? r : dhat_json_read_fields(object, &frame->base);
 }
 
 static int read_stack(struct importer *importer, struct json_object *stack,
@@ -104,19 +89,6 @@ static int read_figures(struct json_object *object, Dhat__ProgramPoint *point)
 	return r;
 }
 
-static Dhat__ProgramPoint *add_point(struct importer *importer)
-{
-	Dhat__PointBatch *points = importer->points;
-	Dhat__ProgramPoint *point =
-		array_make_room(&points->points, &importer->point_room, points->n_points)
-			? NULL
-			: pieces_new(&dhat__program_point__descriptor);
-
-	if (point)
-		points->points[points->n_points++] = point;
-	return point;
-}
-
 static int take_off(uint64_t *left, uint64_t part)
 {
 	if (part > *left)
@@ -141,7 +113,7 @@ static int read_point(struct importer *importer, struct json_object *object)
 	struct json_object *stack = json_object_is_type(object, json_type_object)
 					    ? pieces_member(object, "frames", json_type_array)
 					    : NULL;
-	Dhat__ProgramPoint *point = stack ? add_point(importer) : NULL;
+	Dhat__ProgramPoint *point = stack ? stock_add_point(&importer->stock) : NULL;
 	int r;
 
 	if (!point)
@@ -166,7 +138,7 @@ static int add_before(struct importer *importer)
 		return -EBADMSG;
 	if (!blocks && !peak_blocks)
 		return 0;
-	point = add_point(importer);
+	point = stock_add_point(&importer->stock);
 	if (!point)
 		return -ENOMEM;
 	if (read_figures(before, point) < 0)
@@ -183,7 +155,7 @@ static int add_rest(struct importer *importer)
 
 	if (!rest->total_blocks && !rest->live_blocks && !rest->peak_blocks)
 		return 0;
-	point = add_point(importer);
+	point = stock_add_point(&importer->stock);
 	if (!point)
 		return -ENOMEM;
 	point->total_bytes = rest->total_bytes;
@@ -237,8 +209,8 @@ static int add_parts(struct importer *importer, struct dhat_snapshot *snapshot,
 		void *message;
 	} parts[] = {
 		{ DHAT__SNAPSHOT_PART__PART_HEAD, head },
-		{ DHAT__SNAPSHOT_PART__PART_FRAMES, take_ptr(importer->frames) },
-		{ DHAT__SNAPSHOT_PART__PART_POINTS, take_ptr(importer->points) },
+		{ DHAT__SNAPSHOT_PART__PART_FRAMES, take_ptr(importer->stock.frames) },
+		{ DHAT__SNAPSHOT_PART__PART_POINTS, take_ptr(importer->stock.points) },
 		{ DHAT__SNAPSHOT_PART__PART_END, end },
 	};
 	int r = 0;
@@ -296,12 +268,12 @@ int dhat_stats_json_import(struct json_object *root, const char *path, struct dh
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	_cleanup_(importer_deinit) struct importer importer = {
 		.root = root,
-		.frames = pieces_new(&dhat__frame_batch__descriptor),
-		.points = pieces_new(&dhat__point_batch__descriptor),
 	};
 	const char *by = pieces_text(root, "by");
-	int r = importer.frames && importer.points ? dhat_snapshot_new(&snapshot) : -ENOMEM;
+	int r = stock_init(&importer.stock);
 
+	if (r == 0)
+		r = dhat_snapshot_new(&snapshot);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot read %s", path);
 	if (strcmp(by, "stack"))
