@@ -231,6 +231,13 @@ static void view_processes(struct screen *screen, const struct dhat_snapshot *sn
 void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
 {
 	view_processes(screen, snapshot);
+	if (*snapshot->head->born) {
+		char text[256];
+
+		snprintf(text, sizeof(text), "only what was allocated %.128s and lives",
+			 snapshot->head->born);
+		screen_paragraph(screen, 2, text);
+	}
 	if (snapshot->lacks)
 		screen_paragraph(screen, 2, snapshot->lacks);
 }

@@ -180,6 +180,8 @@ static int put_target(const struct html_page *page)
 	dhat_program_name(target->command, target->executable, name);
 	r = put_text_field(page, "program", name);
 	if (r == 0)
+		r = put_text_field(page, "born", head->born);
+	if (r == 0)
 		r = put_text_field(page, "executable", target->executable);
 	if (r == 0 && page->rendering->snapshot->lacks)
 		r = put_text_field(page, "lacks", page->rendering->snapshot->lacks);

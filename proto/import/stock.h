@@ -16,8 +16,8 @@ struct stock {
 int stock_init(struct stock *stock);
 void stock_deinit(struct stock *stock);
 
-/* The number of the frame of this text, from 1 on. *ret_new: it is to be filled; NULL: it was there.
- * -ENOMEM. */
+/* The number of the frame of this text, from 1 on. *ret_new: it is to be filled; NULL: it was
+ * there. -ENOMEM. */
 int stock_frame(struct stock *stock, const char *text, uint32_t *ret, Dhat__Frame **ret_new);
 /* NULL: out of memory. */
 Dhat__ProgramPoint *stock_add_point(struct stock *stock);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/qualifiers.h"
 #include "proto/base/units.h"
@@ -123,7 +124,11 @@ static int remake_head(const struct keeper *keeper, Dhat__SnapshotHead *head)
 	head->threads = head->allocators = NULL;
 	head->n_threads = head->n_allocators = 0;
 	dhat_become(&head->base, &made->base);
-	return remake_target(keeper, head->target);
+	head->born = strdup(keeper->when);
+	if (head->born)
+		return remake_target(keeper, head->target);
+	head->born = without_qualifiers(protobuf_c_empty_string);
+	return -ENOMEM;
 }
 
 static void remake_totals(const struct keeper *keeper, Dhat__Totals *totals)

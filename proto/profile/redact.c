@@ -141,6 +141,11 @@ static int redact_head(Dhat__SnapshotHead *head)
 	made->has_pages = head->has_pages;
 	made->older_ns = head->older_ns;
 	made->lifetimes_since_ns = head->lifetimes_since_ns;
+	if (*head->born && asprintf(&made->born, "at some time") < 0) { /* marks have names */
+		made->born = without_qualifiers(protobuf_c_empty_string);
+		protobuf_c_message_free_unpacked(&made->base, NULL);
+		return -ENOMEM;
+	}
 	made->temporary_ns = head->temporary_ns;
 	made->size_classes = dhat_take_text(&head->size_classes);
 	made->marks = head->marks;

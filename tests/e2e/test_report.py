@@ -175,6 +175,18 @@ def test_metric_of_a_mark(browser, ctl, watched):
     assert "300 blocks" in text_of(browser, "#table-summary")
 
 
+def test_births(browser, ctl, watched):
+    """Of a mark alone: it is said of what, and the sums are those of its metric in the whole report."""
+    page = watched.with_name("births.html")
+    ctl("stats", "--since", "deploy", "-o", page, watched)
+    browser.open(page.as_uri())
+    assert text_of(browser, "#program") == "What was allocated since deploy and lives in the heap of service"
+    assert " was allocated since deploy and lives: " in text_of(browser, "#headline")
+    cards = browser.run("return [...document.querySelectorAll('.total')].map(card => card.innerText)")
+    born = ctl("stats", "--since", "deploy", "--json", watched).json()["births"]
+    assert all(number(card.partition("\n")[2]) == born["live_bytes"] for card in cards) and len(cards) == 3
+
+
 def test_timeline(browser, ctl, watched):
     """Drawn to scale, with the peak and the marks; told in words, and as a table."""
     show(browser, ctl, watched)

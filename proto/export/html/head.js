@@ -36,10 +36,11 @@ function showHeadline() {
 		if (value > 0 && (most < 0 || value > sums.get(most)))
 			most = site;
 	if (most < 0)
-		byId("headline").textContent = data.is_difference ? "Nothing has grown." : "Nothing is live.";
+		byId("headline").textContent = data.is_difference ? "Nothing has grown." : data.born
+			? `Nothing lives of what was allocated ${data.born}.` : "Nothing is live.";
 	else
-		byId("headline").append(data.is_difference ? "Has grown most: " : sums.get(most) > whole / 2
-			? "Most of what is live: " : "Largest part of what is live: ",
+		byId("headline").append(data.is_difference ? "Has grown most: " : (sums.get(most) > whole / 2
+			? "Most of what " : "Largest part of what ") + (data.born ? `was allocated ${data.born} and lives: ` : "is live: "),
 			make("b", "", wholeFigure(sums.get(most), metric.unit)),
 			data.is_difference ? "" : `, ${share(sums.get(most), whole)}${hasBefore ? " of what was allocated since the attach" : ""},`, " from ",
 			make("b", "name", nameOf(most)), placeOf(most) ? " at " : "", make("span", "place", placeOf(most)));
@@ -112,7 +113,8 @@ function showFacts() {
 }
 
 function showHead() {
-	const what = data.is_difference ? "What has changed in the heap of" : "Heap of";
+	const what = data.is_difference ? "What has changed in the heap of" : data.born
+		? `What was allocated ${data.born} and lives in the heap of` : "Heap of";
 
 	document.title = `${what} ${data.program}`;
 	byId("program").textContent = `${what} ${data.program}`;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "proto/profile/born.h"
+#include "proto/profile/redact.h"
 #include "tests/unit/sample_pages.h"
 
 static void check_sums(const struct dhat_snapshot *snapshot)
@@ -57,6 +58,7 @@ static void since_a_mark(void **state)
 	assert_int_equal(head->target->observed_since_unix_ns, since + 30000000000);
 	assert_int_equal(head->target->observed_ns, 60000000000);
 	assert_int_equal(head->n_marks, 0);
+	assert_string_equal(head->born, "since early");
 	assert_false(head->has_ages || head->has_pages);
 	assert_null(snapshot->end->timeline);
 	assert_null(snapshot->end->pages);
@@ -66,6 +68,9 @@ static void since_a_mark(void **state)
 	assert_string_equal(snapshot->end->notes[notes],
 			    "only what was allocated since early and lives: 900,100 bytes in 901 "
 			    "blocks");
+	assert_int_equal(dhat_redact(snapshot),
+			 0); /* what people have named is no word of it then */
+	assert_string_equal(head->born, "at some time");
 	dhat_snapshot_free(snapshot);
 }
 
