@@ -2,8 +2,9 @@
 
 Every rule of every Makefile runs, over all sources, with stand-ins for the tools: they do the least by which a
 missing or late prerequisite shows. What a command line names has to be there; sources are preprocessed, so
-that generated headers have to be there, too; and whatever makes something that others need is slow. So a
-build of everything takes seconds, and an order of jobs that can fail fails every time.
+that generated headers have to be there, too (the second time what the first found is asked for); and whatever makes
+something that others need is slow. So a build of everything takes seconds, and an order of jobs that can fail fails
+every time.
 """
 import os
 import shutil
@@ -45,7 +46,18 @@ done
 case $name:$source in
 bpftool:*) echo '#pragma once'; exit ;;
 cargo:*) mkdir -p ../cargo/release ;;
-*:?*) gcc -w -E "${flags[@]}" -MMD -MP -MT "$out" -MF "${depends:-${out%.o}.d}" -o /dev/null "$source" || exit ;;
+*:?*)
+	depends=${depends:-${out%.o}.d} known=$KNOWN/${out//\//+}.d
+	if [ -e "$known" ]; then
+		read -r -d '' -a words <"$known"
+		for word in "${words[@]:1}"; do
+			[ "$word" = '\' ] || [ -e "${word%:}" ] || { echo "$source: $word is not there" >&2; exit 1; }
+		done
+		cat "$known" >"$depends"
+	else
+		gcc -w -E "${flags[@]}" -MMD -MP -MT "$out" -MF "$depends" -o /dev/null "$source" || exit
+		cat "$depends" >"$known"
+	fi ;;
 esac
 : >"$out"
 """
@@ -71,7 +83,8 @@ def tools(tmp_path_factory):
     for name in ("mkdir", "cp", "mv", "protoc-c"):
         add(name, LATE.format(shutil.which(name)))
     add("readelf", "#!/bin/true\n")  # counts the instructions that there are not
-    return variables, {"PATH": f"{folder}:{os.environ['PATH']}"}
+    (folder / "known").mkdir()
+    return variables, {"PATH": f"{folder}:{os.environ['PATH']}", "KNOWN": str(folder / "known")}
 
 
 def clone(folder):
