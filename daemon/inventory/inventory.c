@@ -174,6 +174,7 @@ static void note_what_was_missed(struct inventory *inventory, const struct readi
 	size_t size = sizeof(inventory->note);
 
 	inventory->is_complete = true;
+	inventory->is_damaged = r->walks[0].broken || r->walks[1].broken || r->lists.circular;
 	if (inventory->unseen_bytes)
 		note_unseen(inventory, r->walks[0].unseen_bytes > r->walks[1].unseen_bytes
 					       ? &r->walks[0]

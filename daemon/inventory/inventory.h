@@ -53,7 +53,9 @@ struct inventory {
 	uint64_t unseen_bytes; /* of arena_bytes, what could not be walked: blocks there are missing
 				*/
 	bool is_complete;      /* nothing was missed, as far as can be told */
-	char note[256];	       /* what was, and why, if not */
+	bool is_damaged; /* what was missed makes no sense, and holds still: a chain that breaks, a
+			  * list in a circle */
+	char note[256];	 /* what was, and why, if not */
 };
 
 struct probed;

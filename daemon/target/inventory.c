@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "daemon/inventory/inventory.h"
+#include "daemon/inventory/settled.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/units.h"
 
@@ -12,8 +13,7 @@
 
 #define BATCH                                                                                      \
 	4096 /* blocks that are added at a time; the ring waits meanwhile: a millisecond or two */
-/* A free() that had begun when the probes came should have reached its list by then. */
-#define SETTLE_NS 5000000
+#define PAUSE_NS 20000000 /* the longest in which nobody looks whether it has to end */
 #define BYTES_A_BLOCK 128 /* an inventory takes some 60 for a while, and the heap 64 for good */
 
 DEFINE_CLEANUP_PTR(struct inventory *, inventory_free)
@@ -89,30 +89,52 @@ static int take_once(struct target *target, const struct probed *probed, struct 
 	return inventory_take(target->pid, &maps, &limits, ret, err);
 }
 
-/* A thread that has no CPU just now, in the middle of a call, leaves a heap that does not add up
- * for as long. Where reading it is cheap it is read again, later each time. */
-#define MAX_READINGS 3
-#define CHEAP_NS 100000000ull
+struct taking {
+	struct target *target;
+	const struct probed *probed;
+};
+
+static int take_of(void *context, struct inventory **ret, struct dhat_error *err)
+{
+	struct taking *taking = context;
+
+	return take_once(taking->target, taking->probed, ret, err);
+}
+
+/* In pieces: who detaches meanwhile does not wait for it. */
+static void pause_for(void *context, uint64_t ns)
+{
+	struct taking *taking = context;
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + ns;
+
+	for (uint64_t now_ns = end_ns - ns; now_ns < end_ns && !taking->target->is_ending;
+	     now_ns = clock_now_ns(CLOCK_MONOTONIC)) {
+		uint64_t left_ns = end_ns - now_ns;
+		struct timespec piece = { .tv_nsec = left_ns < PAUSE_NS ? left_ns : PAUSE_NS };
+
+		nanosleep(&piece, NULL);
+	}
+}
+
+static uint64_t cpu_of(void *context)
+{
+	return clock_now_ns(CLOCK_THREAD_CPUTIME_ID);
+}
 
 static int take(struct target *target, const struct probed *probed, struct inventory **ret,
 		struct dhat_error *err)
 {
-	struct timespec pause = { .tv_nsec = SETTLE_NS };
-	int error;
+	struct taking taking = { .target = target, .probed = probed };
+	struct inventory_taker taker = {
+		.take = take_of,
+		.pause = pause_for,
+		.cpu_ns = cpu_of,
+		.context = &taking,
+	};
 
-	for (int i = 0;; i++) {
-		uint64_t begin_ns;
-
-		nanosleep(&pause, NULL);
-		begin_ns = clock_now_ns(CLOCK_MONOTONIC);
-		error = take_once(target, probed, ret, err);
-		if (error || !(*ret)->unseen_bytes || i + 1 == MAX_READINGS ||
-		    clock_now_ns(CLOCK_MONOTONIC) - begin_ns > CHEAP_NS)
-			return error;
-		inventory_free(*ret);
-		*ret = NULL;
-		pause.tv_nsec *= 4;
-	}
+	for (size_t i = 0; i < probed->allocator_count; i++)
+		taker.is_awaited |= probed->allocators[i].is_glibc;
+	return inventory_settle(&taker, ret, err);
 }
 
 static void describe(const struct inventory *inventory, const struct heap_totals *added, int error,

@@ -48,6 +48,7 @@ static const struct fake_glibc *fake_glibc = &fake_2_41;
 struct fake_heap {
 	uint8_t bytes[FAKE_RANGES][FAKE_BYTES];
 	uint64_t reads;
+	bool is_unborn_in_maps; /* these were read before [heap] was there */
 	/* Called before each reading: the process goes on. May be NULL. */
 	void (*go_on)(struct fake_heap *fake, void *context);
 	void *context;
@@ -228,7 +229,8 @@ static inline int fake_heap_take(struct fake_heap *fake, uint64_t max_blocks,
 				 const atomic_bool *stop, struct inventory **ret)
 {
 	struct procmaps_entry entries[FAKE_RANGES];
-	const struct procmaps maps = { entries, FAKE_RANGES };
+	const int from = fake->is_unborn_in_maps ? 1 : 0;
+	const struct procmaps maps = { entries + from, FAKE_RANGES - from };
 	const struct remote_source source = {
 		.read = fake_read,
 		.pages = fake_pages,
