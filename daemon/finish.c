@@ -148,6 +148,7 @@ static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error
 	size_t count = 0, lost = 0;
 	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
 
+	targets_settle_ended(dhatd->targets);
 	recorder_stop(dhatd->recorder); /* what has ended is kept first; it looks once more */
 	for (size_t i = 0; i < count; i++)
 		target_detach(list[i]);

@@ -13,7 +13,7 @@ struct job {
 
 struct closer {
 	pthread_t thread;
-	bool has_thread, is_ending;
+	bool has_thread, is_ending, is_busy;
 	pthread_mutex_t lock; /* nothing else is locked with it */
 	pthread_cond_t wake;
 	struct job *jobs;
@@ -45,6 +45,7 @@ static void *close_forever(void *context)
 			continue;
 		}
 		job = take_job(closer);
+		closer->is_busy = true;
 		pthread_mutex_unlock(&closer->lock);
 		if (job.is_closed) {
 			target_detach(job.target);
@@ -54,6 +55,7 @@ static void *close_forever(void *context)
 		}
 		target_unref(job.target);
 		pthread_mutex_lock(&closer->lock);
+		closer->is_busy = false;
 	}
 	pthread_mutex_unlock(&closer->lock);
 	return NULL;
@@ -125,4 +127,14 @@ int closer_finish(struct closer *closer, struct target *target)
 int closer_detach(struct closer *closer, struct target *target)
 {
 	return add_job(closer, target, true);
+}
+
+bool closer_is_idle(struct closer *closer)
+{
+	bool is_idle;
+
+	pthread_mutex_lock(&closer->lock);
+	is_idle = !closer->count && !closer->is_busy;
+	pthread_mutex_unlock(&closer->lock);
+	return is_idle;
 }

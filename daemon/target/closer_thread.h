@@ -18,3 +18,6 @@ void closer_free(struct closer *closer);
 int closer_finish(struct closer *closer, struct target *target);
 /* Its profile is closed already: only the probes are left. */
 int closer_detach(struct closer *closer, struct target *target);
+
+/* Nothing waits, and nothing is under way. */
+bool closer_is_idle(struct closer *closer);

@@ -7,6 +7,7 @@
 #include "kin.h"
 #include "mapper_thread.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "proto/base/program.h"
 #include "proto/base/say.h"
 #include "ptracer.h"
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct entry {
 	struct target *target; /* a reference */
@@ -307,6 +309,24 @@ void targets_settle(struct targets *targets)
 	while (targets->reserved_count)
 		pthread_cond_wait(&targets->settled, &targets->lock);
 	pthread_mutex_unlock(&targets->lock);
+}
+
+#define SETTLE_NS 5000000000ull
+#define SETTLE_INTERVAL_US 2000
+
+void targets_settle_ended(struct targets *targets)
+{
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + SETTLE_NS;
+	/* the turn that is under way may have passed it by already */
+	uint64_t turns = collector_thread_turns(targets->collector) + 2;
+
+	while (clock_now_ns(CLOCK_MONOTONIC) < end_ns) {
+		if (collector_thread_turns(targets->collector) >= turns &&
+		    closer_is_idle(targets->closer))
+			return;
+		collector_thread_wake(targets->collector);
+		usleep(SETTLE_INTERVAL_US);
+	}
 }
 
 /* With `lock`. */

@@ -13,6 +13,9 @@ void targets_free(struct targets *targets); /* detaches all */
 void targets_close(struct targets *targets);
 /* Waits until what was being attached to when it was closed is a target, or is none. */
 void targets_settle(struct targets *targets);
+/* Waits until of each whose process has ended by now that is known, and told: some milliseconds;
+ * some seconds at most, if probes take that long to go. */
+void targets_settle_ended(struct targets *targets);
 /* From true to false targets_find() says that targets are still to come, where it would say that
  * there is none. */
 void targets_set_starting(struct targets *targets, bool is_starting);

@@ -124,6 +124,21 @@ def test_a_kill_is_no_oom(daemon, target, kept):
     assert [word_of(path) for path in kept()] == ["exit"]
 
 
+def test_an_end_at_the_last_moment(daemon, target, kept):
+    """dhatd is told to end before it has seen that the process has: that fires all the same."""
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--record", kept.folder, "--on", "exit")
+    dhatd.send_signal(signal.SIGSTOP)
+    waves.say("quit")
+    assert waves.wait() == 0
+    dhatd.send_signal(signal.SIGTERM)
+    dhatd.send_signal(signal.SIGCONT)
+    dhatd.expect_err("^dhatd: exit: waves ")
+    assert dhatd.wait() == 0
+    assert [word_of(path) for path in kept()] == ["exit"]
+
+
 def test_names_do_no_harm(daemon, target, kept, pager, tmp_path):
     """A program may be called anything."""
     name = "a;$(touch bad)\n`touch bad`\x1b[2J"
