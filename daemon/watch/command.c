@@ -29,9 +29,22 @@ struct running {
 	char program[128];
 };
 
+struct order { /* what is to be run */
+	char **argv, **environment;
+};
+
 struct commands {
 	struct running running[COMMANDS_MAX];
+	struct order waiting[COMMANDS_WAITING]; /* the first is the next */
+	size_t waiting_count;
 };
+
+static void order_deinit(struct order *order)
+{
+	texts_free(order->argv);
+	texts_free(order->environment);
+	*order = (struct order){ 0 };
+}
 
 int commands_new(struct commands **ret)
 {
@@ -41,6 +54,10 @@ int commands_new(struct commands **ret)
 
 void commands_free(struct commands *commands)
 {
+	if (!commands)
+		return;
+	for (size_t i = 0; i < commands->waiting_count; i++)
+		order_deinit(&commands->waiting[i]);
 	free(commands);
 }
 
@@ -51,6 +68,11 @@ size_t commands_running(const struct commands *commands)
 	for (size_t i = 0; i < COMMANDS_MAX; i++)
 		count += commands->running[i].pid != 0;
 	return count;
+}
+
+size_t commands_waiting(const struct commands *commands)
+{
+	return commands->waiting_count;
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -121,39 +143,53 @@ static struct running *free_place(struct commands *commands)
 	return NULL;
 }
 
-DEFINE_CLEANUP_PTR(char **, texts_free)
-
-int commands_start(struct commands *commands, const char *line, char *const *settings,
-		   struct dhat_error *err)
+static int make_order(const char *line, char *const *settings, struct order *ret)
 {
-	_cleanup_(texts_free_ptr) char **argv = NULL, **environment = NULL;
-	struct running *place = free_place(commands);
+	int error = split(line, &ret->argv);
+
+	return error ? error : make_environment(settings, &ret->environment);
+}
+
+static int run(const struct order *order, struct running *place, struct dhat_error *err)
+{
 	uid_t uid = 0;
 	gid_t gid = 0;
 	bool has_asker = geteuid() == 0 && dhat_asker(&uid, &gid);
-	int error;
 
-	if (!place)
-		return dhat_error_set(err, EAGAIN, DHAT_EXIT_FAILED,
-				      "%d commands are still running: %s is not run this time",
-				      COMMANDS_MAX, line);
-	error = split(line, &argv);
-	if (error == 0)
-		error = make_environment(settings, &environment);
-	if (error)
-		return dhat_error_errno(err, -error, "cannot run %s", line);
 	if (gid == (gid_t)-1) /* it is not told: root's it must not be */
 		gid = NOBODY;
 	*place = (struct running){ .until_ns = clock_now_ns(CLOCK_MONOTONIC) +
 					       COMMAND_SECONDS * 1000000000ull };
-	snprintf(place->program, sizeof(place->program), "%s", argv[0]);
+	snprintf(place->program, sizeof(place->program), "%s", order->argv[0]);
 	place->pid = fork();
 	if (place->pid == 0)
-		become(argv, environment, has_asker, uid, gid);
+		become(order->argv, order->environment, has_asker, uid, gid);
 	if (place->pid > 0)
 		return 0;
 	place->pid = 0;
-	return dhat_error_errno(err, errno, "cannot run %s", argv[0]);
+	return dhat_error_errno(err, errno, "cannot run %s", order->argv[0]);
+}
+
+int commands_start(struct commands *commands, const char *line, char *const *settings,
+		   struct dhat_error *err)
+{
+	_cleanup_(order_deinit) struct order order = { 0 };
+	struct running *place = commands->waiting_count ? NULL : free_place(commands);
+	int error;
+
+	if (!place && commands->waiting_count == COMMANDS_WAITING)
+		return dhat_error_set(err, EAGAIN, DHAT_EXIT_FAILED,
+				      "%d commands are still running, and %d wait: %s is not run "
+				      "this time",
+				      COMMANDS_MAX, COMMANDS_WAITING, line);
+	error = make_order(line, settings, &order);
+	if (error)
+		return dhat_error_errno(err, -error, "cannot run %s", line);
+	if (place)
+		return run(&order, place, err);
+	commands->waiting[commands->waiting_count++] = order;
+	order = (struct order){ 0 };
+	return 0;
 }
 
 /* ---- end ------------------------------------------------------------------------------------- */
@@ -180,8 +216,8 @@ static void tell_end(const struct running *running, int status,
 	told(context, text);
 }
 
-void commands_look_after(struct commands *commands, void (*told)(void *context, const char *text),
-			 void *context)
+static void reap(struct commands *commands, void (*told)(void *context, const char *text),
+		 void *context)
 {
 	for (size_t i = 0; i < COMMANDS_MAX; i++) {
 		struct running *running = &commands->running[i];
@@ -197,4 +233,49 @@ void commands_look_after(struct commands *commands, void (*told)(void *context, 
 			running->was_ended = true;
 		}
 	}
+}
+
+static struct order take_next(struct commands *commands)
+{
+	struct order order = commands->waiting[0];
+
+	commands->waiting_count--;
+	memmove(commands->waiting, commands->waiting + 1,
+		commands->waiting_count * sizeof(*commands->waiting));
+	return order;
+}
+
+void commands_look_after(struct commands *commands, void (*told)(void *context, const char *text),
+			 void *context)
+{
+	struct running *place;
+
+	reap(commands, told, context);
+	while (commands->waiting_count && (place = free_place(commands))) {
+		_cleanup_(order_deinit) struct order order = take_next(commands);
+		struct dhat_error err = { 0 };
+
+		if (run(&order, place, &err))
+			told(context, err.message);
+	}
+}
+
+#define END_INTERVAL_US 10000
+
+void commands_finish(struct commands *commands, void (*told)(void *context, const char *text),
+		     void *context)
+{
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + COMMANDS_END_SECONDS * 1000000000ull;
+	char text[96];
+
+	commands_look_after(commands, told, context);
+	while (commands->waiting_count && clock_now_ns(CLOCK_MONOTONIC) < end_ns) {
+		usleep(END_INTERVAL_US);
+		commands_look_after(commands, told, context);
+	}
+	if (!commands->waiting_count)
+		return;
+	snprintf(text, sizeof(text), "%zu commands that waited for others to end are not run",
+		 commands->waiting_count);
+	told(context, text);
 }

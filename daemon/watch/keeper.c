@@ -101,6 +101,21 @@ static void save(struct keeper *keeper, const struct watch_settings *settings,
 	spool_prune(keeper->options.folder, name, settings->keep ?: WATCH_KEEP);
 }
 
+static void tell(void *context, const char *text)
+{
+	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", text);
+}
+
+void keeper_look_after(struct keeper *keeper)
+{
+	commands_look_after(keeper->commands, tell, NULL);
+}
+
+void keeper_finish(struct keeper *keeper)
+{
+	commands_finish(keeper->commands, tell, NULL);
+}
+
 __attribute__((format(printf, 2, 3))) static void add_setting(char ***settings, const char *format,
 							      ...)
 {
@@ -135,6 +150,7 @@ static void run_command(struct keeper *keeper, const char *command,
 	add_setting(&settings, "DHATD_VERDICT=%s",
 		    dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)));
 	add_setting(&settings, "DHATD_SNAPSHOT=%s", path);
+	keeper_look_after(keeper); /* what has ended makes room */
 	if (settings && commands_start(keeper->commands, command, settings, &err))
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err.message);
 	texts_free(settings);
@@ -185,14 +201,4 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 	/* last: it changes the profile */
 	if (is_pushed)
 		pusher_add(keeper->options.pusher, &settings->push, snapshot, since);
-}
-
-static void tell(void *context, const char *text)
-{
-	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", text);
-}
-
-void keeper_look_after(struct keeper *keeper)
-{
-	commands_look_after(keeper->commands, tell, NULL);
 }

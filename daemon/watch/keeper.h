@@ -27,7 +27,7 @@ struct keeper_reason {
 void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text);
 
 int keeper_new(const struct keeper_options *options, struct keeper **ret);
-/* Commands go on. NULL is fine. */
+/* Commands that run go on. NULL is fine. */
 void keeper_free(struct keeper *keeper);
 
 /* If it is SPOOL_EVERY alone there is no line and no command; of SPOOL_STOP a line that is no
@@ -38,3 +38,5 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 		 struct since **since);
 /* Once a second or so: after commands. */
 void keeper_look_after(struct keeper *keeper);
+/* At the end: commands that wait for others are run, within a bound (command.h). */
+void keeper_finish(struct keeper *keeper);

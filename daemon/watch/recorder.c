@@ -338,6 +338,7 @@ static void *record(void *context)
 	take_turn(recorder); /* what has ended until now */
 	pthread_mutex_unlock(&recorder->lock);
 	push_last(recorder);
+	keeper_finish(recorder->keeper);
 	return NULL;
 }
 

@@ -112,6 +112,37 @@ static void test_failures_are_told(void **state)
 	assert_non_null(strstr(said, "/no/such/program could not be run"));
 }
 
+/* What fires for all processes of a host at once: eight at a time, the others in turn. */
+static void test_the_others_wait(void **state)
+{
+	struct commands *commands = NULL;
+	struct dhat_error err = { 0 };
+	char *none[] = { NULL }, line[256];
+	const char *path = script("echo \"$1\" >>\"$(dirname \"$0\")/order\"");
+
+	assert_int_equal(commands_new(&commands), 0);
+	for (int i = 0; i < COMMANDS_MAX; i++)
+		assert_int_equal(commands_start(commands, "sleep 0.2", none, &err), 0);
+	for (int i = 0; i < COMMANDS_MAX + 2; i++) {
+		snprintf(line, sizeof(line), "%s %d", path, i);
+		assert_int_equal(commands_start(commands, line, none, &err), 0);
+	}
+	assert_int_equal(commands_running(commands), COMMANDS_MAX);
+	assert_int_equal(commands_waiting(commands), COMMANDS_MAX + 2);
+	said[0] = '\0';
+	commands_finish(commands, tell, NULL);
+	assert_int_equal(commands_waiting(commands), 0);
+	while (commands_running(commands))
+		commands_look_after(commands, tell, NULL);
+	assert_string_equal(said, "");
+	for (int i = 0; i < COMMANDS_MAX + 2; i++) {
+		snprintf(line, sizeof(line), "%d\n", i);
+		assert_non_null(strstr(content("order"), line));
+	}
+	assert_int_equal(commands_start(commands, "  ", none, &err), -EINVAL);
+	commands_free(commands);
+}
+
 static void test_not_too_many(void **state)
 {
 	struct commands *commands = NULL;
@@ -121,17 +152,14 @@ static void test_not_too_many(void **state)
 	assert_int_equal(commands_new(&commands), 0);
 	for (int i = 0; i < COMMANDS_MAX; i++)
 		assert_int_equal(commands_start(commands, "sleep 0.2", none, &err), 0);
-	assert_int_equal(commands_start(commands, "sleep 0.2", none, &err), -EAGAIN);
-	assert_non_null(strstr(err.message, "still running"));
-	for (int i = 0; commands_running(commands) && i < 30000; i++) {
-		usleep(1000);
-		commands_look_after(commands, tell, NULL);
-	}
-	assert_int_equal(commands_start(commands, "true", none, &err), 0);
-	while (commands_running(commands))
-		commands_look_after(commands, tell, NULL);
-	assert_int_equal(commands_start(commands, "  ", none, &err), -EINVAL);
-	commands_free(commands);
+	for (int i = 0; i < COMMANDS_WAITING; i++)
+		assert_int_equal(commands_start(commands, "true", none, &err), 0);
+	assert_int_equal(commands_start(commands, "true", none, &err), -EAGAIN);
+	assert_non_null(strstr(err.message, "256 wait: true is not run this time"));
+	while (commands_running(commands) == COMMANDS_MAX && commands_waiting(commands))
+		commands_look_after(commands, tell, NULL); /* until the first make room */
+	assert_in_range(commands_waiting(commands), 0, COMMANDS_WAITING - 1);
+	commands_free(commands); /* the rest is not run */
 }
 
 static int set_up(void **state)
@@ -144,9 +172,8 @@ static int set_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_failures_are_told),
+		cmocka_unit_test(test_environment),	  cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_failures_are_told), cmocka_unit_test(test_the_others_wait),
 		cmocka_unit_test(test_not_too_many),
 	};
 
