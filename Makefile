@@ -382,7 +382,7 @@ installed := daemon/dhatd.8:$(PREFIX)/share/man/man8/dhatd.8 cli/dhatctl.1:$(PRE
 	$(foreach program,dhatd dhatctl,$(O)/completions/bash/$(program):$(BASH_COMPLETIONS)/$(program) \
 	$(O)/completions/zsh/_$(program):$(ZSH_COMPLETIONS)/_$(program)) \
 	$(foreach unit,dhatd.service dhatd.socket,daemon/share/systemd/$(unit):$(UNITS)/$(unit)) \
-	daemon/share/systemd/listen.conf:$(PREFIX)/share/dhatd/systemd/listen.conf \
+	$(foreach file,listen.conf push.conf,daemon/share/systemd/$(file):$(PREFIX)/share/dhatd/systemd/$(file)) \
 	$(foreach file,$(wildcard daemon/share/prometheus/*.yml daemon/share/grafana/*.json), \
 	$(file):$(PREFIX)/share/dhatd/$(file:daemon/share/%=%))
 install: all completions	## into PREFIX=/usr/local below DESTDIR

@@ -21,6 +21,7 @@ struct push_client {
 	char error[CURL_ERROR_SIZE];
 
 	/* of the request at hand */
+	bool may_not; /* have a socket of the kind that its address wants */
 	const struct request *request;
 	size_t head_bytes, answer_bytes;
 	char answer[QUOTED_CHARS + 1]; /* its begin */
@@ -91,7 +92,10 @@ static int on_progress(void *client_, curl_off_t unused, curl_off_t unused_too,
 /* Not for the programs that dhatd starts. */
 static curl_socket_t on_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	((struct push_client *)client)->may_not |= fd < 0 && errno == EAFNOSUPPORT;
+	return fd;
 }
 
 /* ---- begin and end ------------------------------------------------------------------------- */
@@ -124,6 +128,7 @@ static void set_options(struct push_client *client)
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client);
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, client);
 	if (settings->ca_path)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, settings->ca_path);
 }
@@ -252,6 +257,13 @@ static void judge(struct push_client *client, CURLcode code, struct push_answer 
 	long status = 0;
 
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (code && client->may_not) {
+		ret->outcome = PUSH_BARRED;
+		snprintf(ret->text, sizeof(ret->text),
+			 "dhatd may not make a socket for its address; if dhatd.service forbids it "
+			 "(RestrictAddressFamilies=), share/dhatd/systemd/push.conf allows it");
+		return;
+	}
 	if (code &&
 	    (code != CURLE_WRITE_ERROR || !status || client->head_bytes > PUSH_ANSWER_BYTES)) {
 		ret->outcome = is_certificate(code) ? PUSH_BARRED : PUSH_LATER;
@@ -304,6 +316,7 @@ void push_client_send(struct push_client *client, const char *path, struct push_
 	client->request = &request;
 	client->head_bytes = client->answer_bytes = client->answer_used = 0;
 	*client->error = '\0';
+	client->may_not = false;
 	if (r == 0)
 		r = perform(client, ret, &err);
 	if (r)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -213,6 +214,38 @@ def test_killed_and_started_again(system, victim):
     until(lambda: system.properties("NRestarts", "SubState") == {"NRestarts": "1", "SubState": "running"}, "another one")
     status = until(lambda: next((t for t in system.status()["targets"]), None), "it to be attached to again")
     assert status["target"]["pid"] == victim.pid and status["target"]["state"] == "attached"
+
+
+@pytest.fixture
+def engine(system):
+    """One for profiles, on the system's own network; profiles() is what has arrived."""
+    with tempfile.TemporaryDirectory() as directory:
+        process = Process(["nsenter", "-t", system.first, "-n", "--", sys.executable, HERE / "pushed.py"], Path(directory), "engine")
+
+        class Engine:
+            url = process.expect("^http://.*")[0]
+
+            def profiles(self):
+                return [json.loads(line) for line in process.out.splitlines()[1:]]
+        yield Engine()
+        process.close()
+
+
+def test_a_file_lets_it_push(system, victim, engine):
+    """Without it what stands in the way is told, and what is to be done; with it the profiles arrive."""
+    system.write("/etc/dhatd.conf", CONFIG + f"push = {engine.url}\npush-every = 1s\n")
+    system.run("systemctl", "start", "dhatd")
+
+    def trouble():
+        return [push["trouble"] for push in system.status()["pushes"]]
+    until(lambda: any("share/dhatd/systemd/push.conf allows it" in text for text in trouble()), "a push to fail")
+    assert not engine.profiles()
+    system.run("install", "-D", "-m", "644", f"{SHARE}/systemd/push.conf", "/etc/systemd/system/dhatd.service.d/push.conf")
+    system.run("systemctl", "daemon-reload")
+    system.run("systemctl", "restart", "dhatd")
+    first = until(engine.profiles, "a profile to arrive")[0]
+    assert first["service_name"] == "dhatd-test-waves" and first["pid"] == str(victim.pid)
+    until(lambda: trouble() == [""], "the trouble to be over")
 
 
 def test_a_file_switches_http_on(system, victim):

@@ -140,3 +140,12 @@ class Judge:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+
+if __name__ == "__main__":  # pushed.py: its URL, then a line of JSON for each profile: labels, or what was wrong
+    class Printing(Judge):
+        def judge(self, path, headers, body):
+            answer = super().judge(path, headers, body)
+            print(json.dumps({"wrong": self.wrong} if self.wrong else self.profiles[-1][0]), flush=True)
+            return answer
+    print(Printing().url, flush=True)

@@ -104,7 +104,7 @@ def test_install_and_uninstall(tmp_path):
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {"opt/x/sbin/dhatd", "opt/x/bin/dhatctl", "opt/x/share/man/man8/dhatd.8",
                      "opt/x/share/man/man1/dhatctl.1", "opt/x/lib/systemd/system/dhatd.service",
-                     "opt/x/lib/systemd/system/dhatd.socket", "opt/x/share/dhatd/systemd/listen.conf",
+                     "opt/x/lib/systemd/system/dhatd.socket", "opt/x/share/dhatd/systemd/listen.conf", "opt/x/share/dhatd/systemd/push.conf",
                      "opt/x/share/dhatd/grafana/dhatd.json",
                      "opt/x/share/dhatd/prometheus/dhatd.rules.yml", "opt/x/share/dhatd/prometheus/prometheus.yml",
                      "etc/dhatd.conf",
