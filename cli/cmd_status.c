@@ -89,12 +89,17 @@ static void print_totals(struct screen *screen, const Dhat__Target *target,
 /* An older dhatd tells of neither: 0. */
 static void print_cost(struct screen *screen, const Dhat__TargetStatus *target)
 {
+	char used[64] = "", price[96] = "";
+
+	if (target->cpu_percent == 0)
+		return;
 	if (target->cpu_percent > 0)
-		print_row(screen, "cost",
-			  "about %.1f%% of a core, of the %.1f%% that the process uses",
-			  target->cost_percent, target->cpu_percent);
-	else if (target->cpu_percent < 0)
-		print_row(screen, "cost", "about %.1f%% of a core", target->cost_percent);
+		snprintf(used, sizeof(used), ", of the %.1f%% that the process uses",
+			 target->cpu_percent);
+	if (target->alloc_cost_ns > 0)
+		snprintf(price, sizeof(price), "; taken for %.1f us an allocation, %.1f us a free",
+			 target->alloc_cost_ns / 1000, target->free_cost_ns / 1000);
+	print_row(screen, "cost", "about %.1f%% of a core%s%s", target->cost_percent, used, price);
 }
 
 static void print_figures(struct screen *screen, const Dhat__TargetStatus *target)

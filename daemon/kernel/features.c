@@ -56,6 +56,19 @@ void features_kind_works(enum uprobe_kind kind)
 	atomic_store(&first_kind, kind);
 }
 
+uint64_t features_trap_ns(enum uprobe_kind kind)
+{
+	static atomic_uint_least64_t known[UPROBE_KINDS]; /* 0: not asked yet */
+	uint64_t ns = kind < UPROBE_KINDS ? atomic_load(&known[kind]) : FEATURES_TRAP_NS;
+
+	if (ns)
+		return ns;
+	if (selftest_trap(kind, &ns, NULL) || !ns)
+		ns = FEATURES_TRAP_NS;
+	atomic_store(&known[kind], ns);
+	return ns;
+}
+
 bool features_return_probes_kill(enum uprobe_kind kind)
 {
 	static _Atomic int answers[UPROBE_KINDS]; /* 0: not asked yet; 1: no; 2: yes */

@@ -25,6 +25,10 @@ int features_links(enum uprobe_kind kind, struct dhat_error *err);
 enum uprobe_kind features_first_kind(void);
 void features_kind_works(enum uprobe_kind kind);
 
+/* What one trap costs: selftest.h. The first time takes milliseconds. UPROBE_KINDS: of no kind. */
+uint64_t features_trap_ns(enum uprobe_kind kind);
+#define FEATURES_TRAP_NS 880 /* where it cannot be told: README's machine */
+
 /* Does a return probe of this kind kill a process that has a seccomp filter? True as well when that
  * cannot be told. The first time takes milliseconds. See selftest.h. */
 bool features_return_probes_kill(enum uprobe_kind kind);

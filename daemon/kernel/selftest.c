@@ -20,6 +20,7 @@
 #include "daemon/object/machine/machine.h"
 #include "daemon/proc/procmaps.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "refusal.h"
 
 #define PATIENCE_MS 5000 /* the child needs microseconds; a loaded machine may need more */
@@ -86,9 +87,8 @@ static void child(int fd)
 
 /* ---- the parent ---------------------------------------------------------------------------- */
 
-static int victim_offset(uint64_t *ret)
+static int offset_in_file(uint64_t addr, uint64_t *ret)
 {
-	uint64_t addr = (uint64_t)(uintptr_t)selftest_victim;
 	struct procmaps maps = { 0 };
 	int r = procmaps_read(getpid(), &maps);
 	size_t i;
@@ -106,6 +106,11 @@ static int victim_offset(uint64_t *ret)
 	}
 	procmaps_deinit(&maps);
 	return r;
+}
+
+static int victim_offset(uint64_t *ret)
+{
+	return offset_in_file((uint64_t)(uintptr_t)selftest_victim, ret);
 }
 
 static bool wait_byte(int fd)
@@ -318,5 +323,42 @@ int selftest_threads(enum uprobe_kind kind, struct dhat_error *err)
 				      "this kernel's %s links see one thread of a process only: "
 				      "leave --link out, or try --link perf",
 				      uprobe_kind_name(kind));
+	return 0;
+}
+
+#define TRAP_CALLS 200
+#define TRAP_BATCHES 8 /* 2 ms in all where a trap takes a microsecond */
+
+int selftest_trap(enum uprobe_kind kind, uint64_t *ret_ns, struct dhat_error *err)
+{
+	_cleanup_(real_deinit) struct real real = { .kind = kind };
+	void (*volatile call)(void) = machine_emulated_function;
+	uint64_t offset = 0, least_ns = UINT64_MAX;
+	int r = real_load(&real, err);
+
+	if (r < 0)
+		return r;
+	r = offset_in_file((uint64_t)(uintptr_t)machine_emulated_function, &offset);
+	if (r < 0)
+		return dhat_error_errno(err, -r, "cannot find the self-test's function");
+	r = real_attach(&real, getpid(), offset, err);
+	for (int batch = 0; batch < TRAP_BATCHES && r == 0; batch++) {
+		uint64_t begin_ns = clock_now_ns(CLOCK_THREAD_CPUTIME_ID), ns;
+
+		for (int i = 0; i < TRAP_CALLS; i++)
+			call();
+		ns = clock_now_ns(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
+		if (ns < least_ns)
+			least_ns = ns;
+	}
+	if (r < 0)
+		return r;
+	/* other threads may have called it, too: another self-test's */
+	if (__atomic_load_n(&real.skeleton->bss->hit_count, __ATOMIC_ACQUIRE) <
+	    TRAP_CALLS * TRAP_BATCHES)
+		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_UNSUPPORTED,
+				      "this kernel's %s links have not seen each call",
+				      uprobe_kind_name(kind));
+	*ret_ns = least_ns / TRAP_CALLS;
 	return 0;
 }

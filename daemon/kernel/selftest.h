@@ -10,6 +10,8 @@
  * the process. Nothing tells such a kernel from a mended one but trying: a child of ours puts
  * itself under an allow-list of the strictest kind and calls a function that has a return probe.
  * The target is not touched.
+ *
+ * What does one trap cost?
  */
 #include <stdbool.h>
 #include <sys/types.h>
@@ -33,6 +35,11 @@ int selftest_threads(enum uprobe_kind kind, struct dhat_error *err);
 /* With the kind of link that will be used on the target. Takes milliseconds. On failure nothing is
  * known: treat it as SELFTEST_KILLED. */
 int selftest_seccomp(enum uprobe_kind kind, enum selftest_result *ret, struct dhat_error *err);
+
+/* What one trap costs the thread that makes it, in ns of its CPU time, here and now: a link of this
+ * kind, at an instruction that the kernel emulates, with a program that does next to nothing. The
+ * least of some batches, so that what else the machine does counts little. Takes milliseconds. */
+int selftest_trap(enum uprobe_kind kind, uint64_t *ret_ns, struct dhat_error *err);
 
 /* How a probe is put on the child: for tests of the judgement itself. */
 struct selftest_prober {

@@ -394,6 +394,9 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->allocs_per_second = copy->allocs_per_second;
 	status->frees_per_second = copy->frees_per_second;
 	status->cost_percent = copy->cost_percent;
+	status->alloc_cost_ns = copy->price.alloc_ns;
+	status->free_cost_ns = copy->price.free_ns;
+	status->other_cost_ns = copy->price.other_ns;
 	status->cpu_percent = copy->cpu_percent;
 	status->ring_bytes = copy->ring_bytes;
 	status->ring_used_bytes = copy->ring_used_bytes;

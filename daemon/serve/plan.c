@@ -16,6 +16,7 @@
 #include "daemon/proc/load.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
+#include "daemon/source/price.h"
 #include "daemon/source/uprobes.h"
 #include "daemon/target/identity.h"
 #include "daemon/target/preflight.h"
@@ -50,6 +51,7 @@ struct planner {
 	size_t place_count;
 	enum uprobe_kind kind;
 	bool avoids_return_probes;
+	struct price price; /* of what was found */
 };
 
 static void planner_deinit(struct planner *p)
@@ -326,8 +328,7 @@ static bool fill_known_rate(struct planner *p, struct targets *targets)
 		if (target_pid(list[i]) == p->pid && target_state_of(list[i]) == TARGET_ATTACHED &&
 		    target_copy(list[i], false, &copy, NULL) == 0) {
 			p->plan->allocs_per_second = copy->allocs_per_second;
-			p->plan->cost_percent = (copy->allocs_per_second + copy->frees_per_second) *
-						TARGET_CALL_NS / 1e7;
+			p->plan->cost_percent = copy->cost_percent;
 			snprintf(p->plan->cost_basis, sizeof(p->plan->cost_basis),
 				 "counted: dhatd is attached to it already");
 			target_copy_free(copy);
@@ -344,6 +345,7 @@ static bool count_rate(struct planner *p)
 {
 	struct load_count counted;
 	uint64_t allocs = 0, frees = 0;
+	struct price_rates rates;
 	double seconds;
 
 	if (p->place_count > LOAD_PLACES ||
@@ -353,11 +355,12 @@ static bool count_rate(struct planner *p)
 		*(p->place_roles[i] == DHAT_ROLE_FREE ? &frees : &allocs) += counted.hits[i];
 	seconds = counted.wall_ns / 1e9;
 	p->plan->allocs_per_second = allocs / seconds;
-	p->plan->cost_percent = (allocs + frees) / seconds * TARGET_CALL_NS / 1e7;
+	rates = (struct price_rates){ allocs / seconds, frees / seconds, 0 };
+	p->plan->cost_percent = price_percent(&p->price, &rates);
 	snprintf(p->plan->cost_basis, sizeof(p->plan->cost_basis),
 		 "counted by the processor's breakpoints: %" PRIu64 " allocations and %" PRIu64
-		 " frees in %.1f s; each costs %d ns more when dhatd counts it",
-		 allocs, frees, seconds, TARGET_CALL_NS);
+		 " frees in %.1f s; each costs %.0f ns more when dhatd counts it",
+		 allocs, frees, seconds, price_mean_ns(&p->price));
 	return true;
 }
 
@@ -388,7 +391,10 @@ static void estimate_rate(struct planner *p)
 	struct plan *plan = p->plan;
 	size_t size = sizeof(plan->cost_basis);
 	double calls;
-	int r = measure(p, &load, &why);
+	int r;
+
+	price_of(&plan->probed, features_trap_ns(p->kind), &p->price);
+	r = measure(p, &load, &why);
 
 	if (r == 0 && load.samples && count_rate(p))
 		return;
@@ -402,23 +408,24 @@ static void estimate_rate(struct planner *p)
 			 "the process did nothing while it was sampled for %.1f s",
 			 load.wall_ns / 1e9);
 	} else if (load.inside < LOAD_FEW) {
-		plan->cost_at_most_percent = load_calls_at_most(&load) * TARGET_CALL_NS / 1e7;
+		plan->cost_at_most_percent =
+			load_calls_at_most(&load) * price_mean_ns(&p->price) / 1e7;
 		snprintf(plan->cost_basis, size,
 			 "a bound: %" PRIu64 " of %" PRIu64 " samples of its CPU time in %.1f s "
 			 "were in its allocator, too few for a rate; a call takes %d ns at least, "
-			 "a counted one %d ns more",
+			 "a counted one %.0f ns more",
 			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_FASTEST_CALL_NS,
-			 TARGET_CALL_NS);
+			 price_mean_ns(&p->price));
 	} else {
 		calls = load_calls_per_second(&load);
 		plan->allocs_per_second = calls / 2;
-		plan->cost_percent = calls * TARGET_CALL_NS / 1e7;
+		plan->cost_percent = calls * price_mean_ns(&p->price) / 1e7;
 		snprintf(plan->cost_basis, size,
 			 "an order of magnitude: %" PRIu64 " of %" PRIu64
 			 " samples of its CPU time in %.1f s were in its allocator, where a call "
-			 "takes some %d ns; a counted one costs %d ns more",
+			 "takes some %d ns; a counted one costs %.0f ns more",
 			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_CALL_NS,
-			 TARGET_CALL_NS);
+			 price_mean_ns(&p->price));
 	}
 }
 

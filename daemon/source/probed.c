@@ -28,6 +28,9 @@ static int describe(const struct site *site, const char *path, enum uprobe_kind 
 		.returns_by = returns_by(site, kind),
 		.role = site->role,
 		.is_emulated = site->is_emulated,
+		.is_refused = site->is_refused,
+		.traps_at_return =
+			site->returns == SITE_RETURNS_PROBE || site->returns == SITE_RETURNS_EXITS,
 		.function_vaddr = site->function_vaddr,
 		.site_vaddr = site->vaddr,
 		.file_offset = site->file_offset,
@@ -164,4 +167,15 @@ bool probed_is_only_glibc(const struct probed *probed)
 		has_glibc = true;
 	}
 	return has_glibc;
+}
+
+unsigned probed_traps(const struct probed *probed, uint8_t role)
+{
+	for (size_t i = 0; i < probed->probe_count; i++) {
+		const struct probe *probe = &probed->probes[i];
+
+		if (probe->role == role && !probe->is_refused)
+			return (probe->is_emulated ? 1 : PROBED_STEPPED) + probe->traps_at_return;
+	}
+	return 0;
 }

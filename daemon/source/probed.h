@@ -12,7 +12,8 @@ struct probe {
 	const char *link, *returns_by; /* static */
 	uint8_t role;
 	uint16_t allocator_at; /* in probed.allocators */
-	bool is_emulated;
+	bool is_emulated, is_refused;
+	bool traps_at_return; /* as well */
 	uint64_t function_vaddr, site_vaddr, file_offset;
 };
 
@@ -38,5 +39,11 @@ void probed_deinit(struct probed *probed);
 
 /* Does glibc's malloc hand out all of them? Then its heaps are as inventory.h knows them. */
 bool probed_is_only_glibc(const struct probed *probed);
+/* How many traps a call of this role costs, by the first probe that has it (DHAT_ROLE_MALLOC and
+ * DHAT_ROLE_FREE are the usual ones): one, another for its return, and PROBED_STEPPED for one whose
+ * instruction the kernel single-steps. 0: there is no such probe. */
+unsigned probed_traps(const struct probed *probed, uint8_t role);
+#define PROBED_STEPPED 10 /* traps, where the kernel single-steps an instruction: README */
+
 /* "glibc 2.36, jemalloc 5.3.0": each once. NULL: no memory. The caller frees. */
 char *probed_names(const struct probed *probed);

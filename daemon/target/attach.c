@@ -159,6 +159,8 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 	target->kind = kind;
 	error = features_links(kind, err);
 	if (error == 0)
+		features_trap_ns(kind); /* measured before anybody asks, who may hold a lock */
+	if (error == 0)
 		error = tracer_new(&options, &target->tracer, err);
 	if (error == 0)
 		error = target_charge_kernel(target, err);

@@ -385,6 +385,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	if (target->life.state == TARGET_ATTACHED) { /* what has ended does nothing more */
 		copy->allocs_per_second = target->figures.allocs_per_second;
 		copy->frees_per_second = target->figures.frees_per_second;
+		target_price(target, &copy->price);
 		copy->cost_percent = target_cost_percent(target);
 		copy->cpu_percent = target->figures.cpu_percent;
 	}

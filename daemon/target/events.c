@@ -152,7 +152,7 @@ void target_tick(struct target *target)
 	const struct target_hooks *hooks = &target->services.hooks;
 	struct target_figures *figures = &target->figures;
 	const uint64_t *counters = figures->counters;
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees;
+	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees, others;
 	bool wants_weighing;
 	double seconds;
 
@@ -161,12 +161,16 @@ void target_tick(struct target *target)
 	target_read_counters(target);
 	allocs = counters[DHAT_CTR_ALLOCS] + counters[DHAT_CTR_REALLOCS];
 	frees = counters[DHAT_CTR_FREES];
+	others = counters[DHAT_CTR_FREE_NULL] + counters[DHAT_CTR_NESTED] +
+		 counters[DHAT_CTR_FAILED] + counters[DHAT_CTR_FOREIGN];
 	seconds = (now - figures->tick_ns) / 1e9;
 	if (seconds > 0.5) {
 		figures->allocs_per_second = (allocs - figures->tick_allocs) / seconds;
 		figures->frees_per_second = (frees - figures->tick_frees) / seconds;
 		figures->tick_allocs = allocs;
+		figures->others_per_second = (others - figures->tick_others) / seconds;
 		figures->tick_frees = frees;
+		figures->tick_others = others;
 		figures->tick_ns = now;
 	}
 	if (target->tracer) /* should it have failed at the moment when it was told */

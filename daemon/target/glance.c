@@ -1,6 +1,8 @@
 /* The few figures that are looked at each second, and what watching costs. */
 #include "private.h"
 
+#include "daemon/kernel/features.h"
+
 #define LEAST_CPU_NS 500000000ull /* between two readings: copies are taken at any time */
 
 void target_note_cpu(struct target *target, uint64_t cpu_ns, uint64_t now_ns)
@@ -16,15 +18,22 @@ void target_note_cpu(struct target *target, uint64_t cpu_ns, uint64_t now_ns)
 	figures->cpu_read_ns = now_ns;
 }
 
-/* Our price is one of a machine, and of stacks of ten frames: more than the process uses it cannot
- * be.
- */
+void target_price(const struct target *target, struct price *ret)
+{
+	price_of(&target->probed.shown, features_trap_ns(target->kind), ret);
+}
+
+/* The price is a guess: more than the process uses it cannot be. */
 double target_cost_percent(const struct target *target)
 {
 	const struct target_figures *figures = &target->figures;
-	double calls = figures->allocs_per_second + figures->frees_per_second;
-	double percent = calls * TARGET_CALL_NS / 1e7;
+	const struct price_rates rates = { figures->allocs_per_second, figures->frees_per_second,
+					   figures->others_per_second };
+	struct price price;
+	double percent;
 
+	target_price(target, &price);
+	percent = price_percent(&price, &rates);
 	return figures->cpu_percent >= 0 && percent > figures->cpu_percent ? figures->cpu_percent
 									   : percent;
 }

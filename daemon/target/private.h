@@ -44,7 +44,8 @@ struct target_hidden {
 struct target_figures { /* of the kernel side, as of the last reading */
 	uint64_t counters[DHAT_CTR_COUNT], missed_runs;
 	uint32_t anchor_gaps;
-	uint64_t tick_allocs, tick_frees, tick_ns; /* at the last tick */
+	uint64_t tick_allocs, tick_frees, tick_others, tick_ns; /* at the last tick */
+	double others_per_second; /* calls that trap, and are not counted */
 	double allocs_per_second, frees_per_second;
 	uint64_t cpu_ns, cpu_read_ns; /* what the process had used, and when that was read */
 	double cpu_percent;	      /* of a core; < 0: not known yet */
@@ -158,6 +159,7 @@ void target_doubt_known(struct target *target, uint64_t live_bytes);
 int target_begin_inventory(struct target *target);
 
 /* glance.c: what watching costs it, in percent of a core; with `lock`. */
+void target_price(const struct target *target, struct price *ret);
 double target_cost_percent(const struct target *target);
 /* glance.c: what it uses of a core. Once a second; with `lock`. */
 void target_note_cpu(struct target *target, uint64_t cpu_ns, uint64_t now_ns);

@@ -21,6 +21,7 @@
 #include "daemon/account/thread_names.h"
 #include "daemon/proc/container.h"
 #include "daemon/proc/status.h"
+#include "daemon/source/price.h"
 #include "daemon/source/probed.h"
 #include "daemon/source/uprobes.h"
 #include "proto/base/error.h"
@@ -54,9 +55,6 @@ struct target_options {
 #define TARGET_RING_BYTES (16u << 20)
 #define TARGET_MAX_MEMORY_BYTES (2ull << 30)
 #define TARGET_MAX_STACKS (1u << 20)
-/* What a counted call costs its thread, on average of allocations (with return and stack) and
- * frees: `make bench` measures it. */
-#define TARGET_CALL_NS 1300 /* (2,656 - 12) / 2 at 10 frames: README */
 
 enum target_state {
 	TARGET_ATTACHED,
@@ -169,8 +167,9 @@ struct target_copy {
 	/* for status only */
 	double allocs_per_second, frees_per_second;
 	/* of a core, over the last second or so: what watching costs the target, by the number of
-	 * calls and TARGET_CALL_NS, at most what it uses; what it uses; < 0: not known */
+	 * calls and their price, at most what it uses; what it uses; < 0: not known */
 	double cost_percent, cpu_percent;
+	struct price price;
 	uint64_t ring_bytes, ring_used_bytes, table_bytes, code_bytes;
 	bool links_are_pinned; /* see tracer_is_pinned(); false after the end */
 	uint32_t tables_ready, tables_pending;

@@ -7,6 +7,7 @@ frames  5 to 80 frames: dhatd, bpf_get_stack in our probes, heaptrack's unwindin
 shapes  1 to 8 threads; frees by another thread; 10^3 to 10^7 live blocks; 10^2 to 10^5 stacks; realloc churn
 kinds   the pair with each allocator, beside its own floor, and beside the profilers of jemalloc and tcmalloc
 services  redis, nginx, sqlite3, a Tokio service: requests a second, p50 and p99, without and with dhatd, in turns
+price   what `status` says that watching costs, beside the CPU time that it does cost: pairs, stacks, redis, nginx, sqlite3
 collector  what an event and a live block cost dhatd
 attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
@@ -37,6 +38,7 @@ import threading
 import time
 from pathlib import Path
 
+import price
 import report
 import services
 import shapes
@@ -234,6 +236,9 @@ class Bench:
 
     def services(self):
         return services.run(self)
+
+    def price(self):
+        return price.run(self)
 
     def rounds(self, target, attached, started, rounds=None):
         """{tool: [ns, …]} and what the tools said at last. Ends the target."""
@@ -521,7 +526,7 @@ def main():
     parser.add_argument("--svg", help="draw a picture there")
     parser.add_argument("--check", metavar="BASELINE", help="compare the ratios; a new file is written if there is none")
     parser.add_argument("--tolerance", type=float, default=0.15, help="of --check: by how much a ratio may be worse")
-    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "shapes", "kinds", "services", "attach", "drops",
+    parser.add_argument("parts", nargs="*", default=["pairs", "frames", "shapes", "kinds", "services", "price", "attach", "drops",
                                                      "collector", "looks", "scale", "holds"])
     args = parser.parse_args()
     if os.geteuid() != 0:
@@ -536,7 +541,7 @@ def main():
         args.link = args.link or best_link(bench)
         for part in args.parts:
             run = {"pairs": bench.pairs, "frames": bench.frames_table, "attach": bench.attach,
-                   "shapes": bench.shapes, "kinds": bench.kinds, "services": bench.services,
+                   "shapes": bench.shapes, "kinds": bench.kinds, "services": bench.services, "price": bench.price,
                    "collector": bench.collector,
                    "drops": bench.drops, "looks": bench.looks, "scale": bench.scale,
                    "holds": bench.holds, "files": bench.files}[part]

@@ -87,8 +87,10 @@ def nginx(bench):
     (path / "nginx.conf").write_text(NGINX.format(path=path, port=port))
     with started(["nginx", "-c", path / "nginx.conf", "-p", path, "-e", path / "error.log"]) as proc:
         wait_for_port(port, proc)
-        worker = int(Path(f"/proc/{proc.pid}/task/{proc.pid}/children").read_text().split()[0])
-        yield worker, {"nginx, a page": lambda: asks(bench, port, HTTP)}
+        children = Path(f"/proc/{proc.pid}/task/{proc.pid}/children")
+        while not children.read_text():  # it listens before there is one
+            time.sleep(0.02)
+        yield int(children.read_text().split()[0]), {"nginx, a page": lambda: asks(bench, port, HTTP)}
 
 
 @contextlib.contextmanager

@@ -22,3 +22,7 @@ struct machine {
 };
 
 extern const struct machine this_machine;
+
+/* Does nothing. Its first instruction is one that the kernel emulates when a probe is on it, as are
+ * those that probes are put on (probe_place.h). */
+void machine_emulated_function(void);

@@ -21,3 +21,8 @@ const struct machine this_machine = {
 	.relocation_base = R_X86_64_RELATIVE,
 	.relocation_chosen = R_X86_64_IRELATIVE,
 };
+
+__attribute__((naked, noinline)) void machine_emulated_function(void)
+{
+	__asm__ volatile("push %rbp\n\tpop %rbp\n\tret");
+}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/source/price.h"
 #include "daemon/source/probed.h"
 #include "daemon/source/uprobes.h"
 #include "proto/base/cleanup.h"
@@ -189,13 +190,38 @@ static void test_what_people_see(void **state)
 	assert_string_equal(names, "glibc 2.36, custom");
 }
 
+/* One trap for a free, another for the return of what has no one place; ten where it is stepped. */
+static void test_price(void **state)
+{
+	_cleanup_(probed_deinit) struct probed probed = { 0 };
+	struct price price;
+
+	assert_int_equal(probed_add(&probed, &sites, "/lib/libc.so.6", UPROBE_SESSION), 0);
+	assert_int_equal(probed_traps(&probed, DHAT_ROLE_MALLOC), 2);
+	assert_int_equal(probed_traps(&probed, DHAT_ROLE_REALLOC), PROBED_STEPPED + 1);
+	assert_int_equal(probed_traps(&probed, DHAT_ROLE_FREE), PROBED_STEPPED);
+	assert_int_equal(probed_traps(&probed, DHAT_ROLE_MMAP), 0);
+	price_of(&probed, 1000, &price);
+	assert_true(price.alloc_ns == 1000 * (2 * PRICE_TRAP + PRICE_WALK));
+	assert_true(price.free_ns == 1000 * PROBED_STEPPED * PRICE_TRAP);
+	assert_true(price.other_ns == 1000 * PRICE_TRAP);
+	price = (struct price){ .alloc_ns = 3000, .free_ns = 1000, .other_ns = 500 };
+	assert_true(price_percent(&price, &(struct price_rates){ 1e4, 2e4, 4e4 }) ==
+		    7); /* of a core */
+	assert_true(price_mean_ns(&price) == 2000);
+	list[0].returns = SITE_RETURNS_RESULTS;
+	probed_deinit(&probed);
+	assert_int_equal(probed_add(&probed, &sites, "/lib/libc.so.6", UPROBE_SESSION), 0);
+	assert_int_equal(probed_traps(&probed, DHAT_ROLE_MALLOC), 1);
+	list[0].returns = SITE_RETURNS_EXITS;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_result_sites),
-		cmocka_unit_test(test_ways),
-		cmocka_unit_test(test_what_people_see),
+		cmocka_unit_test(test_places), cmocka_unit_test(test_result_sites),
+		cmocka_unit_test(test_ways),   cmocka_unit_test(test_what_people_see),
+		cmocka_unit_test(test_price),
 	};
 
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
