@@ -10,13 +10,20 @@
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 
+/* What a thread of ours holds by ptrace is waited for as if it were a child: its stops, too. */
+static bool has_ended(const siginfo_t *info)
+{
+	return info->si_pid && (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED ||
+				info->si_code == CLD_DUMPED);
+}
+
 bool program_runs_on(const struct dhatd *dhatd)
 {
 	siginfo_t info = { 0 };
 
 	return dhatd->program &&
 	       waitid(P_PID, dhatd->program, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid == 0;
+	       !has_ended(&info);
 }
 
 /* Who watches it has waited for it, too; nobody has if its last program could not be watched. */

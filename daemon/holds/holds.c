@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "book.h"
+#include "daemon/proc/status.h"
 #include "details.h"
 #include "losses.h"
 #include "proto/base/cleanup.h"
@@ -61,11 +62,26 @@ void holds_unref(struct holds *holds)
 
 DEFINE_CLEANUP_PTR(struct holds *, holds_unref)
 
+static uint64_t text_bytes(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
 uint64_t holds_bytes(const struct holds *holds)
 {
-	return sizeof(*holds) + holds->site_count * sizeof(*holds->sites) +
-	       holds->chain_room * sizeof(*holds->chains) +
-	       holds->link_room * sizeof(*holds->links) + holds->root_count * sizeof(*holds->roots);
+	uint64_t bytes = sizeof(*holds) + holds->site_count * sizeof(*holds->sites) +
+			 holds->chain_room * sizeof(*holds->chains) +
+			 holds->link_room * sizeof(*holds->links) +
+			 holds->cycle_count * sizeof(*holds->cycles) +
+			 holds->root_count * sizeof(*holds->roots) + text_bytes(holds->since);
+
+	for (uint32_t i = 0; i < holds->site_count; i++)
+		bytes += text_bytes(holds->sites[i].type);
+	for (uint32_t i = 0; i < holds->chain_count; i++)
+		bytes += text_bytes(holds->chains[i].in_root);
+	for (uint32_t i = 0; i < holds->root_count; i++)
+		bytes += text_bytes(holds->roots[i].name);
+	return bytes;
 }
 
 static void forget_scan(struct finding *finding)
@@ -196,16 +212,44 @@ static int say_scan(struct finding *finding)
 	return say(finding, text);
 }
 
-static int look_once(struct finding *finding, struct dhat_error *err)
+struct look {
+	struct finding *finding;
+	struct dhat_error *err;
+};
+
+static int look(void *look_)
+{
+	struct look *look = look_;
+	struct finding *finding = look->finding;
+
+	return scan_once(finding->asking->target, &finding->copy->identity, finding->asking->worker,
+			 &finding->scan, look->err);
+}
+
+/* Its number may be another's by now, who is not to be stopped: the scan tells. */
+static bool is_to_stop(const struct finding *finding)
 {
 	const struct target_identity *identity = &finding->copy->identity;
-	struct standstill standstill = { 0 };
-	int r = finding->asking->with_stop ? standstill_begin(identity->pid, &standstill, err) : 0;
 
-	if (r == 0)
-		r = scan_once(finding->asking->target, identity, finding->asking->worker,
-			      &finding->scan, err);
-	finding->holds->stopped_ns += standstill_end(&standstill);
+	return finding->asking->with_stop &&
+	       proc_start_ticks(identity->pid) == identity->start_ticks;
+}
+
+/* Nobody is stopped while others are looked at. */
+static int look_once(struct finding *finding, struct dhat_error *err)
+{
+	struct look asked = { finding, err };
+	uint64_t held_ns = 0;
+	int r = worker_take_scans(finding->asking->worker, finding->asking->stop);
+
+	if (r)
+		return r;
+	if (is_to_stop(finding))
+		r = standstill_run(finding->copy->identity.pid, look, &asked, &held_ns, err);
+	else
+		r = look(&asked);
+	worker_give_scans(finding->asking->worker);
+	finding->holds->stopped_ns += held_ns;
 	return r;
 }
 

@@ -9,22 +9,42 @@
 #include "daemon/worker/worker.h"
 #include "proto/base/cleanup.h"
 
-static int count_pages(void *pages, const struct pagemap_run *run)
+/* Stops at the first gap. */
+static int pass_pages(void *next, const struct pagemap_run *run)
 {
-	if (run->what & PAGEMAP_IN_MEMORY)
-		*(uint64_t *)pages += run->count;
+	if (run->first != *(uint64_t *)next || !(run->what & PAGEMAP_IN_MEMORY))
+		return 1;
+	*(uint64_t *)next += run->count;
 	return 0;
 }
 
 static bool is_in_memory(struct pagemap *pagemap, uint64_t start, uint64_t end)
 {
-	uint64_t first = start / PAGEMAP_PAGE, behind = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE;
-	uint64_t there = 0;
+	uint64_t next = start / PAGEMAP_PAGE, behind = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE;
 
 	return end > start &&
-	       pagemap_scan(pagemap, first * PAGEMAP_PAGE, behind * PAGEMAP_PAGE, count_pages,
-			    &there) == 0 &&
-	       there == behind - first;
+	       pagemap_scan(pagemap, next * PAGEMAP_PAGE, behind * PAGEMAP_PAGE, pass_pages,
+			    &next) == 0 &&
+	       next == behind;
+}
+
+/* Holders whose memory is not read are empty; neighbours often have the same. */
+static void leave_out_holders(struct pagemap *pagemap, struct closer_pair *pairs, uint32_t count)
+{
+	uint64_t left = CLOSER_MAX_BYTES;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct closer_pair *pair = &pairs[i];
+		uint64_t end = pair->holder + pair->holder_bytes;
+
+		if (i && pair->holder == pairs[i - 1].holder) {
+			pair->holder_bytes = pairs[i - 1].holder_bytes;
+		} else if (pair->holder_bytes > left || !is_in_memory(pagemap, pair->holder, end)) {
+			pair->holder_bytes = 0;
+		} else {
+			left -= pair->holder_bytes;
+		}
+	}
 }
 
 /* Copies, of which what is not there is empty: its answer is that nothing was found. */
@@ -38,12 +58,9 @@ static int leave_out(struct pagemap *pagemap, struct closer_question *question,
 	*ret_heads = heads;
 	if (!pairs || !heads)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < question->pair_count; i++) {
-		pairs[i] = question->pairs[i];
-		if (!is_in_memory(pagemap, pairs[i].holder,
-				  pairs[i].holder + pairs[i].holder_bytes))
-			pairs[i].holder_bytes = 0;
-	}
+	if (question->pair_count)
+		memcpy(pairs, question->pairs, question->pair_count * sizeof(*pairs));
+	leave_out_holders(pagemap, pairs, question->pair_count);
 	for (uint32_t i = 0; i < question->head_count; i++) {
 		uint64_t most = sizeof(((struct closer_head *)NULL)->words);
 
@@ -56,6 +73,18 @@ static int leave_out(struct pagemap *pagemap, struct closer_question *question,
 	question->pairs = pairs;
 	question->heads = heads;
 	return 0;
+}
+
+static int ask(struct worker *worker, int fd, const struct closer_question *question,
+	       struct closer_answer *ret)
+{
+	int r = worker_take_scans(worker, NULL);
+
+	if (r == 0) {
+		r = worker_look_closer(worker, fd, question, ret, NULL);
+		worker_give_scans(worker);
+	}
+	return r;
 }
 
 int look_closer(pid_t pid, struct worker *worker, const struct closer_question *question,
@@ -73,5 +102,5 @@ int look_closer(pid_t pid, struct worker *worker, const struct closer_question *
 	if (r == 0)
 		r = leave_out(&pagemap, &asked, &pairs, &heads);
 	pagemap_deinit(&pagemap);
-	return r ? r : worker_look_closer(worker, fd, &asked, ret, NULL);
+	return r ? r : ask(worker, fd, &asked, ret);
 }

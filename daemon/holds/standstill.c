@@ -2,11 +2,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +17,19 @@
 #include "proto/base/clock.h"
 
 DEFINE_CLEANUP_PTR(DIR *, closedir)
+
+struct held {
+	pid_t tid;
+	bool has_stopped;
+	int signal; /* that it was just about to get: it gets it when it goes on */
+};
+
+struct standstill {
+	pid_t pid;
+	struct held *threads;
+	size_t count, room;
+	uint64_t begin_ns;
+};
 
 static bool is_held(const struct standstill *standstill, pid_t tid)
 {
@@ -40,34 +53,41 @@ static bool has_stopped(pid_t tid, int *ret_signal)
 	return true;
 }
 
-/* 1: it has ended. */
-static int wait_for_stop(const struct standstill *standstill, struct standstill_thread *thread)
+static bool has_ended(pid_t tid)
+{
+	struct proc_status status = { 0 };
+	int error = proc_status_read_main(tid, &status);
+
+	return error == -ESRCH || status.state == 'Z' || status.state == 'X';
+}
+
+/* Or until it has ended: then it is nobody's concern. */
+static int wait_for_stop(const struct standstill *standstill, struct held *thread)
 {
 	const struct timespec piece = { .tv_nsec = 50000 };
-	struct proc_status status;
 
 	while (!has_stopped(thread->tid, &thread->signal)) {
-		if (proc_status_read(thread->tid, &status) < 0 || status.state == 'Z' ||
-		    status.state == 'X')
-			return 1;
+		if (has_ended(thread->tid))
+			return 0;
 		if (clock_now_ns(CLOCK_MONOTONIC) > standstill->begin_ns + STANDSTILL_WAIT_NS)
 			return -ETIMEDOUT;
 		nanosleep(&piece, NULL);
 	}
+	thread->has_stopped = true;
 	return 0;
 }
 
 /* What it would get is kept back for a moment, and nothing else is changed. */
 static int hold(struct standstill *standstill, pid_t tid)
 {
-	struct standstill_thread *thread;
-
 	if (array_make_room(&standstill->threads, &standstill->room, standstill->count))
 		return -ENOMEM;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0)
-		return errno == ESRCH ? 0 : -errno; /* it has just ended */
-	thread = &standstill->threads[standstill->count++];
-	*thread = (struct standstill_thread){ .tid = tid };
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0) {
+		int error = errno; /* -EPERM, too, of one that has ended and is not taken note of */
+
+		return error == ESRCH || has_ended(tid) ? 0 : -error;
+	}
+	standstill->threads[standstill->count++] = (struct held){ .tid = tid };
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	return 0;
 }
@@ -91,86 +111,75 @@ static int hold_new(struct standstill *standstill, size_t *ret)
 			r = hold(standstill, tid);
 	}
 	*ret = standstill->count - first;
-	for (size_t i = first; i < standstill->count && r == 0; i++) {
+	for (size_t i = first; i < standstill->count && r == 0; i++)
 		r = wait_for_stop(standstill, &standstill->threads[i]);
-		if (r > 0)
-			r = 0; /* standstill_end() takes its end */
-	}
 	return r;
 }
 
-int standstill_begin(pid_t pid, struct standstill *ret, struct dhat_error *err)
+static int explain(int error, pid_t pid, struct dhat_error *err)
 {
-	struct standstill standstill = { .pid = pid, .begin_ns = clock_now_ns(CLOCK_MONOTONIC) };
+	if (error == -EPERM)
+		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
+				      "process %d cannot be stopped: a debugger holds it, or dhatd "
+				      "may not use ptrace (a service's filter); without --stop it "
+				      "is looked at while it runs",
+				      (int)pid);
+	if (error == -ETIMEDOUT)
+		return dhat_error_set(err, ETIMEDOUT, DHAT_EXIT_FAILED,
+				      "process %d does not stop: a thread of it waits in the "
+				      "kernel; without --stop it is looked at while it runs",
+				      (int)pid);
+	return dhat_error_errno(err, -error, "cannot stop process %d", (int)pid);
+}
+
+struct run {
+	pid_t pid;
+	int (*look)(void *context);
+	void *context;
+	int result;
+	uint64_t held_ns;
+	struct dhat_error *err;
+};
+
+static void *run_still(void *run_)
+{
+	struct run *run = run_;
+	struct standstill standstill = { .pid = run->pid,
+					 .begin_ns = clock_now_ns(CLOCK_MONOTONIC) };
 	size_t found = 1;
 	int r = 0;
 
 	while (r == 0 && found)
 		r = hold_new(&standstill, &found);
-	if (r < 0) {
-		standstill_end(&standstill);
-		if (r == -EPERM)
-			return dhat_error_set(
-				err, EPERM, DHAT_EXIT_NOT_PERMITTED,
-				"process %d cannot be stopped: a debugger holds it, or dhatd "
-				"may not use ptrace (a service's filter); without --stop it "
-				"is looked at while it runs",
-				(int)pid);
-		if (r == -ETIMEDOUT)
-			return dhat_error_set(
-				err, ETIMEDOUT, DHAT_EXIT_FAILED,
-				"process %d does not stop: a thread of it waits in the "
-				"kernel; without --stop it is looked at while it runs",
-				(int)pid);
-		return dhat_error_errno(err, -r, "cannot stop process %d", (int)pid);
+	run->result = r ? explain(r, run->pid, run->err) : run->look(run->context);
+	for (size_t i = 0; i < standstill.count; i++) {
+		const struct held *thread = &standstill.threads[i];
+
+		/* who has not stopped, or ended, is let go as this thread ends */
+		if (thread->has_stopped)
+			ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(uintptr_t)thread->signal);
 	}
-	*ret = standstill;
-	return 0;
+	run->held_ns = clock_now_ns(CLOCK_MONOTONIC) - standstill.begin_ns;
+	free(standstill.threads);
+	return NULL;
 }
 
-static pid_t parent_of(pid_t pid)
+int standstill_run(pid_t pid, int (*look)(void *context), void *context, uint64_t *ret_ns,
+		   struct dhat_error *err)
 {
-	_cleanup_free_ char *text = NULL;
-	struct proc_stat stat;
+	struct run run = { .pid = pid, .look = look, .context = context, .err = err };
+	sigset_t all, old;
+	pthread_t thread;
+	int error;
 
-	if (proc_read(pid, "stat", &text, NULL) || proc_stat_parse(text, &stat))
-		return 0;
-	return stat.parent;
-}
-
-/* A thread that was killed meanwhile waits for us to take note of it; but a child of ours is waited
- * for by who started it. */
-static bool has_ended(const struct standstill *standstill, pid_t tid)
-{
-	struct proc_status status;
-	siginfo_t info = { 0 };
-
-	if (tid == standstill->pid && parent_of(tid) == getpid())
-		return proc_status_read(tid, &status) < 0 || status.state == 'Z';
-	if (waitid(P_PID, tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
-		return errno == ECHILD;
-	return info.si_pid == tid && waitpid(tid, NULL, WNOHANG | __WALL) == tid;
-}
-
-/* Whoever has not stopped yet does so, or ends; else it goes on when the thread that holds it ends.
- */
-static void let_go(const struct standstill *standstill, const struct standstill_thread *thread)
-{
-	const struct timespec piece = { .tv_nsec = 100000 };
-	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + STANDSTILL_WAIT_NS;
-
-	while (ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(uintptr_t)thread->signal) < 0 &&
-	       !has_ended(standstill, thread->tid) && clock_now_ns(CLOCK_MONOTONIC) < end_ns)
-		nanosleep(&piece, NULL);
-}
-
-uint64_t standstill_end(struct standstill *standstill)
-{
-	uint64_t begin_ns = standstill->begin_ns;
-
-	for (size_t i = 0; i < standstill->count; i++)
-		let_go(standstill, &standstill->threads[i]);
-	free(standstill->threads);
-	*standstill = (struct standstill){ 0 };
-	return begin_ns ? clock_now_ns(CLOCK_MONOTONIC) - begin_ns : 0;
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&thread, NULL, run_still, &run);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (error)
+		return dhat_error_errno(err, error, "cannot begin a thread that stops process %d",
+					(int)pid);
+	pthread_join(thread, NULL);
+	*ret_ns = run.held_ns;
+	return run.result;
 }

@@ -6,30 +6,20 @@
  * a call that waits returns early, once, where the kernel cannot begin it again: epoll_wait, semop,
  * recv with a timeout and sigtimedwait give EINTR. A cgroup's freezer does the same.
  *
- * All is done by one thread, the one that began: it is the one who holds them.
+ * Whoever is held is let go by the kernel, at the latest, when the thread that holds it ends: so
+ * that is one of its own, which does nothing else.
  */
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "proto/base/error.h"
 
-#define STANDSTILL_WAIT_NS 2000000000ull /* a thread that does not stop by then: it is given up */
+#define STANDSTILL_WAIT_NS 2000000000ull /* until all have stopped; else they are let go */
 
-struct standstill_thread {
-	pid_t tid;
-	int signal; /* that it was just about to get: it gets it when it goes on */
-};
-
-struct standstill { /* zeroed: nobody is held */
-	pid_t pid;
-	struct standstill_thread *threads;
-	size_t count, room;
-	uint64_t begin_ns;
-};
-
-/* All threads, those that are made meanwhile, too. -EPERM: a debugger holds it, or rights are
- * missing; -ESRCH: it has ended; -ETIMEDOUT: a thread waits in the kernel where nothing stops it.
- * Nobody is held after a failure. */
-int standstill_begin(pid_t pid, struct standstill *ret, struct dhat_error *err);
-/* They go on. Returns for how long they were held. */
-uint64_t standstill_end(struct standstill *standstill);
+/* Calls look(context) while all threads of the process, those that are made meanwhile, too, stand
+ * still; they go on when it returns. Returns what it returns. *ret_ns: for how long they were held,
+ * after a failure, too. Failures: -EPERM: a debugger holds it, or rights are missing; -ESRCH: it
+ * has ended; -ETIMEDOUT: a thread waits in the kernel where nothing stops it; look was not called
+ * then, and nobody is held. */
+int standstill_run(pid_t pid, int (*look)(void *context), void *context, uint64_t *ret_ns,
+		   struct dhat_error *err);

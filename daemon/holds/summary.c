@@ -259,7 +259,7 @@ static int add_chain(struct summary *summary, const struct reach_chain *from)
 	}
 	chain.is_cut = link->is_cut;
 	chain.root = NONE;
-	if (!link->is_cut)
+	if (r == 0 && !link->is_cut)
 		r = root_of(summary, link->site, &chain.root);
 	if (r == 0 && array_make_room(&holds->chains, &holds->chain_room, holds->chain_count))
 		r = -ENOMEM;

@@ -83,6 +83,11 @@ int control_reply(struct control_reply *reply, Dhat__Response *response, struct 
 	return r;
 }
 
+bool control_peer_is_owner(const struct control_reply *reply)
+{
+	return reply->is_owner;
+}
+
 const atomic_bool *control_peer_gone(const struct control_reply *reply)
 {
 	return reply->gone;

@@ -64,6 +64,8 @@ void control_free(struct control *control);
 
 /* Send one response. An error: the peer is gone or too slow, the handler shall return. */
 int control_reply(struct control_reply *reply, Dhat__Response *response, struct dhat_error *err);
+/* May the peer do what changes something? See CONTROL_MANAGE. */
+bool control_peer_is_owner(const struct control_reply *reply);
 /* For what takes long: is raised when nobody waits for the answer any more, since the peer has gone
  * (a tenth of a second later) or dhatd is about to end. Lives as long as the handler runs. */
 const atomic_bool *control_peer_gone(const struct control_reply *reply);

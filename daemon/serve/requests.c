@@ -169,6 +169,11 @@ static int find_holds(const struct requests_context *requests, struct target *ta
 		.context = emitter,
 	};
 
+	if (asked->with_stop && !control_peer_is_owner(emitter->reply))
+		return dhat_error_set(emitter->err, EPERM, DHAT_EXIT_NOT_PERMITTED,
+				      "not permitted: members of the group may look, only root and "
+				      "the user who started dhatd may stop a process for it; "
+				      "without --stop it is looked at while it runs");
 	return holds_find(&asking, ret, emitter->err);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -24,6 +25,7 @@
 #include "worker_main.h"
 
 #define SECOND_NS 1000000000ull
+#define STOP_MS 50	 /* so often it is asked whether anybody still waits */
 #define MAX_WISHES 65536 /* a file each: the .dwo files of a large program */
 #define MAX_REFUSED                                                                                \
 	256 /* files remembered for having brought a worker down; older ones are forgotten */
@@ -63,6 +65,8 @@ struct worker {
 	pthread_mutex_t lock; /* who has taken which */
 	pthread_cond_t is_given_back;
 	struct process processes[PROCESSES];
+	bool are_scans_taken;
+	const atomic_bool *scans_stop; /* of who has taken them */
 	pthread_mutex_t refused_lock;
 	struct refused refused[MAX_REFUSED];
 	uint64_t refused_count; /* ever; the list is a ring */
@@ -70,6 +74,7 @@ struct worker {
 
 struct exchange {
 	const struct worker_question *question;
+	const atomic_bool *stop; /* may be NULL */
 	uint64_t limit_ns;
 	uid_t object_owner; /* OWNER_NONE: root */
 	/* of all files that this request has shown the worker so far */
@@ -310,6 +315,20 @@ static int read_failure(struct wire_reader *reader, struct dhat_error *err)
 	return error;
 }
 
+/* Until there is something to receive, or it is too late, or nobody wants it any more. */
+static int wait_for_message(const struct exchange *exchange, const struct process *process)
+{
+	struct pollfd socket = { .fd = process->sock, .events = POLLIN };
+
+	while (clock_now_ns(CLOCK_MONOTONIC) < exchange->deadline_ns) {
+		if (exchange->stop && atomic_load(exchange->stop))
+			return -ECANCELED;
+		if (poll(&socket, 1, STOP_MS) > 0)
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
+
 /* Until the answer. > 0: the worker's own error, an errno; < 0: the worker is unusable. */
 static int receive_answer(struct exchange *exchange, struct process *process,
 			  struct dhat_error *err)
@@ -318,9 +337,11 @@ static int receive_answer(struct exchange *exchange, struct process *process,
 		_cleanup_free_ uint8_t *data = NULL;
 		struct worker_head head;
 		struct wire_reader reader;
-		int r = worker_receive(process->sock, exchange->question->max_answer,
-				       exchange->deadline_ns, &head, &data, NULL);
+		int r = wait_for_message(exchange, process);
 
+		if (r == 0)
+			r = worker_receive(process->sock, exchange->question->max_answer,
+					   exchange->deadline_ns, &head, &data, NULL);
 		if (r)
 			return r;
 		reader = (struct wire_reader){ .data = data, .size = head.size };
@@ -441,6 +462,11 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 		stop(process);
 		return refuse_stopped(err);
 	}
+	if (r == -ECANCELED) {
+		stop(process);
+		return dhat_error_set(err, ECANCELED, DHAT_EXIT_FAILED,
+				      "nobody waits for the answer any more");
+	}
 	status = status_after(process, -r);
 	explain(-r, status, exchange->limit_ns, reason, sizeof(reason), &is_guilty);
 	*ret_is_stale = was_used && is_guilty && r != -ETIMEDOUT;
@@ -511,6 +537,37 @@ static void give_back(struct worker *worker, struct process *process)
 	pthread_mutex_unlock(&worker->lock);
 }
 
+int worker_take_scans(struct worker *worker, const atomic_bool *stop)
+{
+	struct timespec until;
+
+	pthread_mutex_lock(&worker->lock);
+	while (worker->are_scans_taken && !(stop && atomic_load(stop))) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += STOP_MS * 1000000;
+		until.tv_sec += until.tv_nsec / (long)SECOND_NS;
+		until.tv_nsec %= (long)SECOND_NS;
+		pthread_cond_timedwait(&worker->is_given_back, &worker->lock, &until);
+	}
+	if (worker->are_scans_taken) {
+		pthread_mutex_unlock(&worker->lock);
+		return -ECANCELED;
+	}
+	worker->are_scans_taken = true;
+	worker->scans_stop = stop;
+	pthread_mutex_unlock(&worker->lock);
+	return 0;
+}
+
+void worker_give_scans(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->are_scans_taken = false;
+	worker->scans_stop = NULL;
+	pthread_cond_broadcast(&worker->is_given_back);
+	pthread_mutex_unlock(&worker->lock);
+}
+
 static uint64_t limit_of(const struct worker *worker, enum worker_kind kind)
 {
 	const uint32_t seconds[WORKER_KINDS] = {
@@ -545,6 +602,7 @@ int worker_ask(struct worker *worker, const struct worker_question *question, ui
 	exchange.object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
 	exchange.limit_ns = limit_of(worker, question->kind);
 	exchange.max_grant_ns = worker->options.grant_seconds * SECOND_NS;
+	exchange.stop = question->kind == WORKER_SCANS ? worker->scans_stop : NULL;
 	process = take_process(worker, question->kind, st.st_uid);
 	r = process->is_stopped ? refuse_stopped(err)
 				: run_locked(worker, process, &exchange, &key, err);

@@ -15,6 +15,7 @@
  * Thread-safe; requests for names wait for one another, and so do those for more tables than there
  * are workers. Descriptors stay the caller's, must be regular files, and their offset may move.
  */
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "daemon/object/cfi/cfi_table.h"
@@ -71,6 +72,12 @@ int worker_name_jit(struct worker *worker, int fd, const struct name_query *quer
 int worker_name_data(struct worker *worker, int fd, const struct name_query *queries,
 		     uint32_t count, const struct wish_granter *granter, struct names **ret,
 		     struct dhat_error *err);
+
+/* What follows is done by one process, and is this caller's alone until worker_give_scans(): who
+ * stops a target for it has it first. stop: raised when nobody waits for an answer any more; those
+ * that are under way end then, and this waiting, too, with -ECANCELED. May be NULL. */
+int worker_take_scans(struct worker *worker, const atomic_bool *stop);
+void worker_give_scans(struct worker *worker);
 
 /* reach_scan() in the worker. memory_fd: of /proc/PID/mem. Reading goes on after an exec, in the
  * memory of before: whoever asks looks whether there was one. -E2BIG, too, if the question would be

@@ -370,6 +370,20 @@ def test_stop(daemon, ctl, target, tmp_path):
     until(lambda: waves.out.count("\n") >= 3, "its answer")
 
 
+def test_members_of_the_group_stop_nobody(daemon, ctl, target, tmp_path):
+    waves = target("waves")
+    waves.expect("ready")
+    daemon("attach", "--pid", waves.pid, "--group", "daemon", "--no-inventory")
+    for folder in (tmp_path, *tmp_path.parents[:3]):  # the way to the socket
+        folder.chmod(folder.stat().st_mode | 0o011)
+    member = ["setpriv", "--reuid=65534", "--regid=daemon", "--clear-groups", BUILD / "dhatctl", "holds", "--socket",
+              tmp_path / "dhatd.sock"]
+    assert subprocess.run([*member], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    refused = subprocess.run([*member, "--stop"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 4 and "may stop a process for it" in refused.stderr, refused
+    ctl("holds", "--stop")
+
+
 def test_within_the_budget(daemon, ctl, target):
     """What a look needs beyond --max-memory is refused with both figures, and the watch goes on."""
     waves = target("waves")

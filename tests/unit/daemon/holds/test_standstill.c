@@ -13,7 +13,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,65 +114,180 @@ static void end_target(pid_t pid)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static int still(pid_t pid, int (*look)(void *context), uint64_t *ret_ns)
+{
+	return standstill_run(pid, look, &pid, ret_ns, NULL);
+}
+
+static int see_that_none_turns(void *pid)
+{
+	unsigned long long before[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		before[i] = atomic_load(&shared->turns[i]);
+	kill(*(pid_t *)pid, SIGUSR1);
+	usleep(20000);
+	for (int i = 0; i < THREADS; i++)
+		if (atomic_load(&shared->turns[i]) != before[i])
+			return -EBUSY;
+	return atomic_load(&shared->signals) ? -EINTR : 7;
+}
+
 static void threads_stand_still_and_go_on(void **state)
 {
-	struct standstill standstill = { 0 };
-	unsigned long long before[THREADS];
+	uint64_t held_ns = 0;
 	pid_t pid;
 
 	forget();
 	pid = start_target();
 	UNTIL(all_turn());
-	assert_int_equal(standstill_begin(pid, &standstill, NULL), 0);
-	assert_int_equal(standstill.count, THREADS);
-	for (int i = 0; i < THREADS; i++)
-		before[i] = atomic_load(&shared->turns[i]);
-	kill(pid, SIGUSR1);
-	usleep(20000);
-	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(atomic_load(&shared->turns[i]), before[i]);
-	assert_int_equal(atomic_load(&shared->signals), 0);
-	assert_true(standstill_end(&standstill) >= 20000000);
+	assert_int_equal(still(pid, see_that_none_turns, &held_ns), 7);
+	assert_true(held_ns >= 20000000);
 	UNTIL(all_turn());
 	UNTIL(atomic_load(&shared->signals) == 1);
-	assert_int_equal(standstill_end(&standstill), 0);
 	end_target(pid);
+}
+
+static int see_nothing(void *pid)
+{
+	return 0;
 }
 
 /* Signals come all the time: each is handed on. */
 static void no_signal_is_lost(void **state)
 {
-	unsigned sent = 0;
+	uint64_t held_ns;
 	pid_t pid;
 
 	forget();
 	pid = start_target();
 	UNTIL(all_turn());
-	for (int i = 0; i < 50; i++) {
-		struct standstill standstill = { 0 };
-
+	for (unsigned sent = 1; sent <= 50; sent++) {
 		kill(pid, SIGUSR1);
-		sent++;
-		assert_int_equal(standstill_begin(pid, &standstill, NULL), 0);
-		standstill_end(&standstill);
+		assert_int_equal(still(pid, see_nothing, &held_ns), 0);
 		UNTIL(atomic_load(&shared->signals) == sent);
 	}
 	end_target(pid);
 }
 
+static int kill_it(void *pid)
+{
+	return kill(*(pid_t *)pid, SIGKILL);
+}
+
 static void killed_while_it_stands_still(void **state)
 {
-	struct standstill standstill = { 0 };
+	uint64_t held_ns;
 	pid_t pid;
 
 	forget();
 	pid = start_target();
 	UNTIL(all_turn());
-	assert_int_equal(standstill_begin(pid, &standstill, NULL), 0);
-	kill(pid, SIGKILL);
-	standstill_end(&standstill);
+	assert_int_equal(still(pid, kill_it, &held_ns), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(standstill_begin(pid, &standstill, NULL), -ESRCH);
+	assert_int_equal(still(pid, see_that_none_turns, &held_ns), -ESRCH);
+}
+
+static pid_t start_without_its_first(void)
+{
+	pid_t pid = fork();
+	pthread_t thread;
+
+	if (pid)
+		return pid;
+	alarm(30);
+	signal(SIGUSR1, count_signal);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&thread, NULL, turn, &shared->turns[i]);
+	pthread_exit(NULL);
+	return -1;
+}
+
+/* Its first thread has ended, and is there for those who wait for the process. */
+static void a_process_goes_on_without_its_first_thread(void **state)
+{
+	struct proc_status status = { 0 };
+	uint64_t held_ns;
+	pid_t pid;
+
+	forget();
+	pid = start_without_its_first();
+	UNTIL(all_turn());
+	UNTIL(proc_status_read_main(pid, &status) == 0 && status.state == 'Z');
+	assert_int_equal(still(pid, see_that_none_turns, &held_ns), 7);
+	UNTIL(all_turn());
+	end_target(pid);
+}
+
+static void *wait_for_child(void *unused)
+{
+	pid_t child = vfork(); /* it waits, and nothing but its end stops that */
+
+	if (!child) {
+		atomic_store(&shared->is_held, true);
+		sleep(4);
+		_exit(0);
+	}
+	return NULL;
+}
+
+static pid_t start_with_one_that_waits(void)
+{
+	pid_t pid = fork();
+	pthread_t thread;
+
+	if (pid)
+		return pid;
+	alarm(30);
+	signal(SIGUSR1, count_signal);
+	pthread_create(&thread, NULL, wait_for_child, NULL);
+	for (int i = 1; i < THREADS; i++)
+		pthread_create(&thread, NULL, turn, &shared->turns[i]);
+	turn(&shared->turns[0]);
+	_exit(0);
+}
+
+/* The others do not wait for it for longer than is said. */
+static void what_does_not_stop_is_given_up(void **state)
+{
+	struct dhat_error err = { 0 };
+	uint64_t held_ns = 0;
+	pid_t pid;
+
+	forget();
+	pid = start_with_one_that_waits();
+	UNTIL(atomic_load(&shared->is_held));
+	UNTIL(all_turn());
+	assert_int_equal(standstill_run(pid, see_that_none_turns, &pid, &held_ns, &err),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(err.message, "does not stop"));
+	assert_true(held_ns >= STANDSTILL_WAIT_NS);
+	assert_true(held_ns < 2 * STANDSTILL_WAIT_NS);
+	UNTIL(all_turn());
+	end_target(pid);
+}
+
+/* A debugger holds one of its threads: those that were held before it was met run on. */
+static void what_cannot_be_stopped_goes_on(void **state)
+{
+	uint64_t held_ns;
+	pid_t pid;
+
+	forget();
+	pid = start_target();
+	UNTIL(all_turn());
+	assert_int_equal(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
+	assert_int_equal(still(pid, see_that_none_turns, &held_ns), -EPERM);
+	UNTIL(all_turn());
+	end_target(pid);
+}
+
+static int stay_for_ever(void *unused)
+{
+	atomic_store(&shared->is_held, true);
+	for (;;)
+		pause();
+	return 0;
 }
 
 /* P1: whoever holds it may end at any moment. */
@@ -182,21 +299,20 @@ static void its_holder_is_killed(void **state)
 	forget();
 	holder = fork();
 	if (!holder) {
-		struct standstill standstill;
+		uint64_t held_ns;
 
 		pid = start_target();
 		while (!all_turn())
 			;
 		atomic_store(&shared->target, pid);
-		atomic_store(&shared->is_held, standstill_begin(pid, &standstill, NULL) == 0);
-		for (;;)
-			pause();
+		still(pid, stay_for_ever, &held_ns);
+		_exit(1);
 	}
 	UNTIL(atomic_load(&shared->is_held));
 	pid = atomic_load(&shared->target);
 	assert_false(all_turn());
 	assert_int_equal(proc_status_read(pid, &status), 0);
-	assert_int_equal(status.tracer_pid, holder);
+	assert_int_not_equal(status.tracer_pid, 0);
 	kill(holder, SIGKILL);
 	assert_int_equal(waitpid(holder, NULL, 0), holder);
 	UNTIL(all_turn());
@@ -211,6 +327,9 @@ int main(void)
 		cmocka_unit_test(threads_stand_still_and_go_on),
 		cmocka_unit_test(no_signal_is_lost),
 		cmocka_unit_test(killed_while_it_stands_still),
+		cmocka_unit_test(a_process_goes_on_without_its_first_thread),
+		cmocka_unit_test(what_cannot_be_stopped_goes_on),
+		cmocka_unit_test(what_does_not_stop_is_given_up),
 		cmocka_unit_test(its_holder_is_killed),
 	};
 

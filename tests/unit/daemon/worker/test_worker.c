@@ -826,6 +826,56 @@ static void test_scan_has_bounds(void **state)
 	assert_non_null(strstr(err.message, "cannot scan memory"));
 }
 
+struct turn {
+	struct worker *worker;
+	atomic_bool stop;
+	int result;
+};
+
+static void *wait_for_turn(void *turn_)
+{
+	struct turn *turn = turn_;
+
+	turn->result = worker_take_scans(turn->worker, &turn->stop);
+	return NULL;
+}
+
+/* Two do not look at once, and nobody has to wait, or to be answered, who does not want it. */
+static void test_scans_are_one_s_own(void **state)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(NULL);
+	struct turn first = { .worker = worker, .result = 1 }, second = first;
+	_cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	const struct reach_limits limits = { 100, 100 };
+	static uint64_t memory[8];
+	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 8), REACH_GLOBAL,
+					   0 };
+	const struct reach_block block = { 0x1000, 8, 1, 1, 0 };
+	struct reach_found found;
+	struct dhat_error err = { 0 };
+	atomic_bool is_unwanted = false;
+	pthread_t waiting;
+
+	assert_int_equal(worker_take_scans(worker, &is_unwanted), 0);
+	assert_int_equal(pthread_create(&waiting, NULL, wait_for_turn, &first), 0);
+	atomic_store(&first.stop, true);
+	pthread_join(waiting, NULL);
+	assert_int_equal(first.result, -ECANCELED);
+
+	assert_int_equal(pthread_create(&waiting, NULL, wait_for_turn, &second), 0);
+	atomic_store(&is_unwanted, true);
+	assert_int_equal(worker_scan(worker, fd, &block, 1, &range, 1, &limits, &found, &err),
+			 -ECANCELED);
+	assert_non_null(strstr(err.message, "nobody waits"));
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* it was ended */
+	worker_give_scans(worker);
+	pthread_join(waiting, NULL);
+	assert_int_equal(second.result, 0);
+	assert_int_equal(worker_scan(worker, fd, &block, 1, &range, 1, &limits, &found, NULL), 0);
+	reach_found_deinit(&found);
+	worker_give_scans(worker);
+}
+
 static void test_no_leaks(void **state)
 {
 	int before = dup(0);
@@ -865,6 +915,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_wishes_have_an_end),
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_scan_has_bounds),
+		cmocka_unit_test(test_scans_are_one_s_own),
 		cmocka_unit_test(test_no_leaks),
 	};
 
