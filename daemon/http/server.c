@@ -18,6 +18,7 @@
 #include "daemon/serve/local_socket.h"
 #include "engine.h"
 #include "peer.h"
+#include "places.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
@@ -27,13 +28,6 @@
 #define STACK_BYTES (512u << 10)
 /* A thread of a connection holds a target's lock for moments: it must not starve there. */
 #define LOW_PRIORITY 5
-
-struct place {
-	int fd; /* -1: free */
-	struct http_peer peer;
-	bool is_owner; /* or root */
-	uint64_t deadline_ns;
-};
 
 struct http_server {
 	struct http_address address;
@@ -51,9 +45,8 @@ struct http_server {
 	bool has_thread;
 	atomic_size_t held_bytes;
 
-	pthread_mutex_t mutex; /* guards the places */
-	struct place places[HTTP_MAX_CONNECTIONS];
-	atomic_bool gone[HTTP_MAX_CONNECTIONS]; /* raised with `mutex`, read without */
+	struct http_places places;
+	pthread_mutex_t mutex; /* guards the token */
 };
 
 /* A body that is held until it has been taken. */
@@ -62,127 +55,6 @@ struct held {
 	char *body;
 	size_t size;
 };
-
-/* ---- places -------------------------------------------------------------------------------- */
-
-static bool is_same_peer(const struct http_peer *a, const struct http_peer *b)
-{
-	if (a->is_known || b->is_known)
-		return a->is_known && b->is_known && a->uid == b->uid;
-	if (a->address.ss_family != b->address.ss_family)
-		return false;
-	if (a->address.ss_family == AF_INET6) /* one host has a whole network of 64 bits */
-		return memcmp(&((const struct sockaddr_in6 *)&a->address)->sin6_addr,
-			      &((const struct sockaddr_in6 *)&b->address)->sin6_addr, 8) == 0;
-	return ((const struct sockaddr_in *)&a->address)->sin_addr.s_addr ==
-	       ((const struct sockaddr_in *)&b->address)->sin_addr.s_addr;
-}
-
-/* With `mutex`. */
-static bool may_have_place(const struct http_server *server, const struct place *wanted)
-{
-	unsigned others = 0, own = 0;
-
-	if (wanted->is_owner)
-		return true;
-	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++) {
-		const struct place *taken = &server->places[i];
-
-		if (taken->fd < 0 || taken->is_owner)
-			continue;
-		others++;
-		own += is_same_peer(&taken->peer, &wanted->peer);
-	}
-	return others < HTTP_MAX_CONNECTIONS - HTTP_OWNER_PLACES && own < HTTP_PEER_PLACES;
-}
-
-static bool take_place(struct http_server *server, const struct place *wanted)
-{
-	bool is_taken = false;
-
-	pthread_mutex_lock(&server->mutex);
-	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS && may_have_place(server, wanted); i++) {
-		if (server->places[i].fd >= 0)
-			continue;
-		server->places[i] = *wanted;
-		atomic_store(&server->gone[i], false);
-		is_taken = true;
-		break;
-	}
-	pthread_mutex_unlock(&server->mutex);
-	return is_taken;
-}
-
-/* With `mutex`; HTTP_MAX_CONNECTIONS: none. */
-static size_t find_place(const struct http_server *server, int fd)
-{
-	size_t i = 0;
-
-	while (i < HTTP_MAX_CONNECTIONS && server->places[i].fd != fd)
-		i++;
-	return i;
-}
-
-static void release_place(struct http_server *server, int fd)
-{
-	size_t place;
-
-	pthread_mutex_lock(&server->mutex);
-	place = find_place(server, fd);
-	if (place < HTTP_MAX_CONNECTIONS) {
-		server->places[place].fd = -1;
-		atomic_store(&server->gone[place], true);
-	}
-	pthread_mutex_unlock(&server->mutex);
-}
-
-/* The place of a connection, whose next deadline is set. false: it was cut just now. */
-static bool extend(struct http_server *server, int fd, uint64_t ns, size_t *ret)
-{
-	bool is_there;
-
-	pthread_mutex_lock(&server->mutex);
-	*ret = find_place(server, fd);
-	is_there = *ret < HTTP_MAX_CONNECTIONS && !atomic_load(&server->gone[*ret]);
-	if (is_there)
-		server->places[*ret].deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + ns;
-	pthread_mutex_unlock(&server->mutex);
-	return is_there;
-}
-
-/* At once: the kernel keeps nothing for a reader that does not read. */
-static void cut(int fd)
-{
-	const struct linger none = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-	shutdown(fd, SHUT_RDWR);
-}
-
-/* Cuts those that are too slow, and notices who has gone. Is anybody there? */
-static bool look_at_places(struct http_server *server, bool ends)
-{
-	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-	bool is_any = false;
-
-	pthread_mutex_lock(&server->mutex);
-	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++) {
-		struct place *place = &server->places[i];
-		struct pollfd peer = { .fd = place->fd };
-
-		if (place->fd < 0)
-			continue;
-		is_any = true;
-		if (poll(&peer, 1, 0) == 1 && peer.revents & (POLLHUP | POLLERR))
-			atomic_store(&server->gone[i], true);
-		if (!ends && now < place->deadline_ns)
-			continue;
-		atomic_store(&server->gone[i], true);
-		cut(place->fd);
-	}
-	pthread_mutex_unlock(&server->mutex);
-	return is_any;
-}
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
@@ -267,8 +139,9 @@ static enum MHD_Result send_answer(struct http_server *server, struct MHD_Connec
 	if (!response)
 		return MHD_NO;
 	add_headers(response, answer);
-	r = extend(server, fd, ns, &place) ? MHD_queue_response(connection, status, response)
-					   : MHD_NO;
+	r = http_places_extend(&server->places, fd, ns, &place)
+		    ? MHD_queue_response(connection, status, response)
+		    : MHD_NO;
 	MHD_destroy_response(response);
 	return r;
 }
@@ -383,21 +256,23 @@ static enum MHD_Result on_request(void *server_, struct MHD_Connection *connecti
 		*upload_size = 0;
 		return MHD_NO; /* a GET with a body */
 	}
-	if (!extend(server, fd, HTTP_ANSWER_NS, &place))
+	if (!http_places_extend(&server->places, fd, HTTP_ANSWER_NS, &place))
 		return MHD_NO;
 	setpriority(PRIO_PROCESS, syscall(SYS_gettid), LOW_PRIORITY);
-	request.gone = &server->gone[place];
-	answer_request(server, connection, &request, server->places[place].is_owner, &answer);
+	request.gone = &server->places.gone[place];
+	answer_request(server, connection, &request, server->places.list[place].is_owner, &answer);
 	if (!answer.status)
 		say(&answer, 500, "dhatd is short of memory");
 	return send_answer(server, connection, fd, &answer);
 }
 
-static void on_connection(void *server, struct MHD_Connection *connection, void **memory,
+static void on_connection(void *server_, struct MHD_Connection *connection, void **memory,
 			  enum MHD_ConnectionNotificationCode code)
 {
+	struct http_server *server = server_;
+
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
-		release_place(server, fd_of(connection));
+		http_places_release(&server->places, fd_of(connection));
 }
 
 /* ---- connections --------------------------------------------------------------------------- */
@@ -430,7 +305,8 @@ static bool may_connect(const struct http_server *server, int fd)
 
 static void accept_one(struct http_server *server, int listen_fd)
 {
-	struct place wanted = { .deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + server->receive_ns };
+	struct http_place wanted = { .deadline_ns =
+					     clock_now_ns(CLOCK_MONOTONIC) + server->receive_ns };
 	struct pollfd stop = { .fd = server->stop_fd, .events = POLLIN };
 	struct sockaddr_storage address = { 0 };
 	socklen_t size = sizeof(address);
@@ -445,13 +321,13 @@ static void accept_one(struct http_server *server, int listen_fd)
 	http_peer_of(fd, &wanted.peer);
 	wanted.fd = fd;
 	wanted.is_owner = wanted.peer.is_known && peers_is_owner(&server->peers, wanted.peer.uid);
-	if (!take_place(server, &wanted)) {
+	if (!http_places_take(&server->places, &wanted)) {
 		turn_away(server, fd);
 		return;
 	}
 	take_fd(fd); /* libmicrohttpd's, be it refused or not */
 	if (!engine_add(&server->engine, wanted.fd, (struct sockaddr *)&address, size))
-		release_place(server, wanted.fd);
+		http_places_release(&server->places, wanted.fd);
 }
 
 static void *accept_thread(void *server_)
@@ -464,7 +340,7 @@ static void *accept_thread(void *server_)
 	};
 
 	for (;;) {
-		bool is_any = look_at_places(server, false);
+		bool is_any = http_places_look(&server->places, false);
 
 		if (poll(pollfds, ARRAY_SIZE(pollfds), is_any ? LOOK_MS : -1) <= 0)
 			continue;
@@ -567,8 +443,7 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 		return dhat_error_errno(err, ENOMEM, "cannot serve %s", options->listen);
 	server->local = LOCAL_SOCKET_NONE;
 	server->tcp_fd = server->stop_fd = -1;
-	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++)
-		server->places[i].fd = -1;
+	http_places_init(&server->places);
 	pthread_mutex_init(&server->mutex, NULL);
 	server->token_path = options->access.token_path;
 	server->handler = options->handler;
@@ -598,7 +473,7 @@ void http_server_free(struct http_server *server)
 		eventfd_write(server->stop_fd, 1);
 		pthread_join(server->thread, NULL);
 	}
-	look_at_places(server, true);
+	http_places_look(&server->places, true);
 	engine_deinit(&server->engine);
 	local_socket_deinit(&server->local);
 	if (server->tcp_fd >= 0)
@@ -607,6 +482,7 @@ void http_server_free(struct http_server *server)
 		close(server->stop_fd);
 	explicit_bzero(&server->access, sizeof(server->access));
 	pthread_mutex_destroy(&server->mutex);
+	http_places_deinit(&server->places);
 	free(server);
 }
 

@@ -3,12 +3,12 @@
  *
  * Only GET and HEAD; one request a connection. Each connection has a thread of its own, of low
  * priority, at most HTTP_MAX_CONNECTIONS at a time, of which HTTP_OWNER_PLACES are for root and the
- * owner, and HTTP_PEER_PLACES at most for one other user of this machine or one other address. Who
- * finds no place is told so (503), if it may know that at all. A request has to come whole within
- * HTTP_RECEIVE_NS and HTTP_REQUEST_BYTES, an answer be made within HTTP_ANSWER_NS, and be taken at
- * HTTP_SEND_BYTES_PER_SECOND on average, with HTTP_SEND_NS of grace; else the connection is cut.
- * Answers that are not yet taken have HTTP_HELD_BYTES, beyond which no more are made (503). Nothing
- * of a target is held meanwhile.
+ * owner, and HTTP_PEER_PLACES at most for one other user of this machine or one other address
+ * (places.h). Who finds no place is told so (503), if it may know that at all. A request has to
+ * come whole within HTTP_RECEIVE_NS and HTTP_REQUEST_BYTES, an answer be made within
+ * HTTP_ANSWER_NS, and be taken at HTTP_SEND_BYTES_PER_SECOND on average, with HTTP_SEND_NS of
+ * grace; else the connection is cut. Answers that are not yet taken have HTTP_HELD_BYTES, beyond
+ * which no more are made (503). Nothing of a target is held meanwhile.
  */
 #include <stdatomic.h>
 #include <stddef.h>
@@ -16,9 +16,6 @@
 #include "access.h"
 #include "daemon/serve/peers.h"
 
-#define HTTP_MAX_CONNECTIONS 32
-#define HTTP_OWNER_PLACES 8
-#define HTTP_PEER_PLACES 8
 #define HTTP_REQUEST_BYTES 16384u
 #define HTTP_RECEIVE_NS 10000000000ull
 #define HTTP_ANSWER_NS 900000000000ull

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/http/places.h"
 #include "daemon/http/server.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
