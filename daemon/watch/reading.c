@@ -56,6 +56,9 @@ void reading_take(const struct watch_settings *settings, struct target *target,
 	set(ret, TRIGGER_OOM, true, glance->is_out_of_memory);
 	if (is_there && is_wanted(settings, TRIGGER_HIGH, TRIGGER_MAX, TRIGGER_CGROUP_PSI))
 		read_group(target_pid(target), ret);
-	if (is_wanted(settings, TRIGGER_PSI, TRIGGER_PSI, TRIGGER_PSI))
-		set(ret, TRIGGER_PSI, pressure_read(&pressure) == 0, pressure);
+	if (is_wanted(settings, TRIGGER_PSI, TRIGGER_PSI, TRIGGER_PSI)) {
+		bool is_known = pressure_read(&pressure) == 0; /* before it is an argument */
+
+		set(ret, TRIGGER_PSI, is_known, pressure);
+	}
 }
