@@ -178,6 +178,10 @@ static int put_totals(const struct dhat_rendering *rendering, bool is_difference
 		fputs(",\"lacks\":", file);
 		r = dhat_json_put_string(file, snapshot->lacks);
 	}
+	if (r == 0 && *snapshot->head->born) {
+		fputs(",\"born\":", file);
+		r = dhat_json_put_string(file, snapshot->head->born);
+	}
 	put_timeline(snapshot->end->timeline, file);
 	fputs("}\n", file);
 	return r;

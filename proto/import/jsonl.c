@@ -203,6 +203,7 @@ static int read_target(struct importer *importer, Dhat__Target *target)
 static int fill_head(struct importer *importer, Dhat__SnapshotHead *head)
 {
 	const char *host = pieces_text(importer->totals, "host");
+	const char *born = pieces_text(importer->totals, "born");
 	int r;
 
 	head->format_version = DHAT_SNAPSHOT_VERSION;
@@ -211,6 +212,8 @@ static int fill_head(struct importer *importer, Dhat__SnapshotHead *head)
 	r = head->target ? read_target(importer, head->target) : -ENOMEM;
 	if (r == 0)
 		r = pieces_number(importer->totals, "taken_unix_ns", &head->taken_unix_ns);
+	if (r == 0)
+		r = pieces_set_text(&head->born, born, strlen(born));
 	return r < 0 ? r : pieces_set_text(&head->host, host, strlen(host));
 }
 

@@ -412,6 +412,10 @@ class Bench:
                 snapshot("another snapshot, .dhat", path)
             snapshot("snapshot, .html", self.tmp / "large.html")
             before = self.status()["daemon_cpu_seconds"]
+            row("top, five looks", "top", "--socket", self.socket, "--json", "--every", "0.2", "--count", "5")
+            rows["top"] = self.status()["daemon_cpu_seconds"] - before
+            say(f"  {'':<26} dhatd's CPU time {rows['top']:.2f} s")
+            before = self.status()["daemon_cpu_seconds"]
             row("what keeps it resident", "pins", "--socket", self.socket)
             rows["pins"] = self.status()["daemon_cpu_seconds"] - before
             say(f"  {'':<26} dhatd's CPU time {rows['pins']:.2f} s (at most 3 s are wanted)")
@@ -420,6 +424,7 @@ class Bench:
         large.wait()
         row("difference, listed", "diff", *files)
         row("difference, .json", "diff", *files, "-o", self.tmp / "grown.json")
+        row("difference, .html", "diff", *files, "-o", self.tmp / "grown.html")
         rows["bytes"] = {path.name: path.stat().st_size for path in (*files, self.tmp / "large.html")}
         most = int(re.search(r"VmHWM:\s*(\d+) kB", memory)[1]) / 1024
         say(f"  the report is {rows['bytes']['large.html'] / 1e6:.1f} MB; dhatd has {most:.0f} MiB at most, "

@@ -13,6 +13,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/export/export.h"
 #include "proto/import/import.h"
+#include "proto/profile/born.h"
 #include "proto/profile/verdict.h"
 #include "tests/unit/sample.h"
 
@@ -317,6 +318,21 @@ static void test_json_lines(void **state)
 	dhat_snapshot_free(back);
 }
 
+/* Of a mark alone: what it is of is told, and read back. */
+static void test_births_as_lines(void **state)
+{
+	struct dhat_snapshot *snapshot = sample_snapshot(), *back;
+
+	assert_int_equal(
+		dhat_keep_born(snapshot, &(struct dhat_births){ .since = 1 }, "since early"), 0);
+	back = as_lines_and_back(snapshot);
+	assert_same_stacks(snapshot, back);
+	assert_string_equal(back->head->born, "since early");
+	assert_int_equal(back->end->totals->live_bytes, 900100);
+	dhat_snapshot_free(snapshot);
+	dhat_snapshot_free(back);
+}
+
 /* Also at a line's end. */
 static void test_lines_cut_short(void **state)
 {
@@ -348,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_cut_short),
 		cmocka_unit_test(test_json_lines),
+		cmocka_unit_test(test_births_as_lines),
 		cmocka_unit_test(test_lines_cut_short),
 	};
 
