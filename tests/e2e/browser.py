@@ -73,6 +73,12 @@ class Browser:
         """The value of a JavaScript function body."""
         return self._ask("POST", self.session + "/execute/sync", {"script": script, "args": []})
 
+    def prefer(self, scheme):
+        """"light" or "dark", as the system of whoever reads would have it."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._ask("POST", self.session + "/goog/cdp/execute", {
+            "cmd": "Emulation.setEmulatedMedia", "params": {"features": features}})
+
     def type_into(self, selector, text):
         element = self._ask("POST", self.session + "/element", {"using": "css selector", "value": selector})
         self._ask("POST", f"{self.session}/element/{element[ELEMENT]}/value", {"text": text})

@@ -271,6 +271,48 @@ def test_by_keyboard(browser, ctl, small):
     assert browser.run("return document.activeElement.textContent") == "[allocated before attach]"
 
 
+# WCAG 2, section 1.4.3: (L1 + 0.05) / (L2 + 0.05) of a text's colour and of what is behind it.
+CONTRASTS = """
+    const channels = text => text.match(/[\\d.]+/g).map(Number);
+    const linear = value => value <= 10.31475 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4;
+    const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const behind = element => {
+        for (; element; element = element.parentElement) {
+            const colour = channels(getComputedStyle(element).backgroundColor);
+            if (colour.length < 4 || colour[3] === 1)
+                return colour;
+        }
+        return [255, 255, 255];
+    };
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement;
+        if (!walker.currentNode.data.trim() || !element.getClientRects().length || element.closest("script, style, [disabled]"))
+            continue;
+        const [dark, light] = [luminance(channels(getComputedStyle(element).color)), luminance(behind(element))].sort((a, b) => a - b);
+        found.push([(light + 0.05) / (dark + 0.05), walker.currentNode.data.trim().slice(0, 40), element.className]);
+    }
+    return found.sort((a, b) => a[0] - b[0]);"""
+
+
+def test_readable_in_light_and_dark(browser, ctl, watched):
+    """Each text stands out from what is behind it, by at least what WCAG asks for; and the page follows the system."""
+    inexact = watched.with_name("inexact.dhat")
+    write(inexact, [frame_message(0x1000, "f", "f.c", 1)], [([1], {"live_bytes": 1, "live_blocks": 1})],
+          reasons=["3 allocations were lost"])
+    pages = set()
+    for scheme in "light", "dark":
+        browser.prefer(scheme)
+        for dhat in watched, inexact:
+            show(browser, ctl, dhat)
+            browser.run("for (const closed of document.querySelectorAll('details')) closed.open = true")
+            contrasts = browser.run(CONTRASTS)
+            assert len(contrasts) > 50 and contrasts[0][0] >= 4.5, contrasts[:5]
+            pages.add(browser.run("return getComputedStyle(document.body).backgroundColor"))
+    browser.prefer("light")
+    assert len(pages) == 2
+
+
 def test_order_of_the_table(browser, ctl, small):
     show(browser, ctl, small)
     heads = "thead tr:nth-child(2) button"
