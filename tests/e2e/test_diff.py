@@ -146,10 +146,14 @@ def test_what_valgrind_s_tools_read(two, ctl, tmp_path):
 def test_files_that_hold_both(two, ctl, tmp_path):
     said = ctl("diff", *two, "-o", tmp_path / "d.pb.gz").out
     assert "2 stacks have grown, 2 stacks have shrunk; written to" in said and "left out" not in said
-    top = subprocess.run(["go", "tool", "pprof", "-symbolize=none", "-top", "-nodefraction=0", "-unit=bytes",
-                          tmp_path / "d.pb.gz"], capture_output=True, text=True, check=True).stdout
-    flat = {name: int(number) for number, name in re.findall(r"^\s*(-?\d+)B? +[-\d.]+%.* (\S+)$", top, re.M)}
-    assert (flat[LEAK], flat[CACHE], flat[NEW]) == (1_000_000, -300_000, 300), top
+    for name, path in zip(("before", "after"), two):
+        ctl("export", path, "-o", tmp_path / f"{name}.pb.gz")
+    # ours, and pprof's own of the two
+    for argv in [tmp_path / "d.pb.gz"], [f"-diff_base={tmp_path / 'before.pb.gz'}", tmp_path / "after.pb.gz"]:
+        top = subprocess.run(["go", "tool", "pprof", "-symbolize=none", "-top", "-nodefraction=0", "-unit=bytes", *argv],
+                             capture_output=True, text=True, check=True).stdout
+        flat = {name: int(number) for number, name in re.findall(r"^\s*(-?\d+)B? +[-\d.]+%.* (\S+)$", top, re.M)}
+        assert (flat[LEAK], flat[CACHE], flat[NEW]) == (1_000_000, -300_000, 300), top
 
     ctl("diff", *two, "-o", tmp_path / "d.speedscope.json", "--metric", "total")
     data = json.loads((tmp_path / "d.speedscope.json").read_text())
