@@ -21,7 +21,8 @@
 
 void scan_once_deinit(struct target *target, struct scan_once *scan)
 {
-	free(scan->blocks);
+	if (scan->blocks) /* a scan of zeroes has none */
+		shared_deinit(&scan->table);
 	reach_graph_deinit(&scan->graph);
 	procmaps_deinit(&scan->maps);
 	layout_deinit(&scan->layout);
@@ -34,8 +35,8 @@ void scan_once_deinit(struct target *target, struct scan_once *scan)
 /* ---- the table ------------------------------------------------------------------------------ */
 
 struct table {
-	struct reach_block *blocks;
-	size_t count, room;
+	struct shared shared;
+	size_t count;
 	uint64_t before_ns; /* younger ones are left out */
 	int error;
 };
@@ -57,27 +58,32 @@ static struct reach_block listed(const struct block *block)
 static void take_block(void *table_, const struct block *block)
 {
 	struct table *table = table_;
+	struct reach_block *blocks;
 
 	if (table->error || !is_listed(block) || block->birth_ns >= table->before_ns)
 		return;
 	if (table->count >= REACH_MAX_BLOCKS)
 		table->error = -E2BIG;
-	else if (array_make_room(&table->blocks, &table->room, table->count))
-		table->error = -ENOMEM;
 	else
-		table->blocks[table->count++] = listed(block);
+		table->error =
+			shared_make_room(&table->shared, (table->count + 1) * sizeof(*blocks));
+	if (table->error)
+		return;
+	blocks = table->shared.memory;
+	blocks[table->count++] = listed(block);
 }
 
 static int take_table(struct target *target, uint64_t before_ns, struct table *ret)
 {
-	struct table table = { .before_ns = before_ns };
+	struct table table = { .shared = SHARED_NONE, .before_ns = before_ns };
 
+	table.error = shared_make_room(&table.shared, 1);
 	target_walk_blocks(target, take_block, &table);
 	if (table.error) {
-		free(table.blocks);
+		shared_deinit(&table.shared);
 		return table.error;
 	}
-	reach_sort(table.blocks, &table.count);
+	reach_sort(table.shared.memory, &table.count);
 	*ret = table;
 	return 0;
 }
@@ -269,7 +275,7 @@ static int read_words(pid_t pid, struct worker *worker, const struct ranges *ran
 		return dhat_error_errno(err, -r, "cannot open the memory of process %d", (int)pid);
 	scan->graph.blocks = scan->blocks;
 	scan->graph.count = scan->block_count;
-	return worker_scan(worker, fd, scan->blocks, scan->block_count, ranges->list, ranges->count,
+	return worker_scan(worker, fd, &scan->table, scan->block_count, ranges->list, ranges->count,
 			   limits, &scan->graph.found, err);
 }
 
@@ -291,9 +297,9 @@ static int compare_with_now(struct target *target, pid_t pid, struct scan_once *
 	return r;
 }
 
-/* The table, 24 bytes a block; where each is, for the worker, 12, or later 8 of marks; where its
- * edges end, 4, and the finder's buckets, as many; an edge or two. */
-#define BYTES_A_BLOCK 64
+/* The table, 24 bytes a block; a mark, where its edges end, and a place in the queue, 4 each; an
+ * edge or two. */
+#define BYTES_A_BLOCK 48
 #define BYTES_A_WORD 24	      /* an edge or a root, as it travels and is kept */
 #define MOST_WORDS (1u << 30) /* what the worker has addresses for */
 
@@ -344,7 +350,8 @@ static int scan(struct target *target, const struct target_identity *identity,
 	r = is_same(identity) ? take_table(target, scan->begin_ns, &table) : -ESRCH;
 	if (r)
 		return explain(r, pid, err);
-	scan->blocks = table.blocks;
+	scan->table = table.shared;
+	scan->blocks = table.shared.memory;
 	scan->block_count = table.count;
 	r = claim(target, scan, &limits, err);
 	if (r)

@@ -13,7 +13,8 @@
 
 struct scan_once {
 	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC; the table's blocks are older than begin_ns */
-	struct reach_block *blocks;
+	struct shared table;
+	struct reach_block *blocks; /* of it */
 	size_t block_count;
 	struct reach_graph graph; /* roots have classes for names */
 	struct procmaps maps;

@@ -279,6 +279,11 @@ static int ask_granter(struct exchange *exchange, const struct wish *wish)
 	return fd;
 }
 
+static bool is_our_own(const struct wish *wish)
+{
+	return wish->kind == WISH_BLOCKS || wish->kind == WISH_ROOM;
+}
+
 /* A wish in the middle of a naming: ask the granter, send what it found. */
 static int grant(struct exchange *exchange, struct process *process, const uint8_t *data,
 		 size_t size)
@@ -294,10 +299,10 @@ static int grant(struct exchange *exchange, struct process *process, const uint8
 	    wish.kind < WISH_BUILD_ID || wish.kind >= WISH_COUNT)
 		return -EBADMSG;
 	fd = ask_granter(exchange, &wish);
-	return worker_send(
-		process->sock, WORKER_GRANT, NULL, 0,
-		fd >= 0 && (wish.kind == WISH_ROOM || may_see(exchange, process, fd)) ? fd : -1,
-		exchange->deadline_ns);
+	return worker_send(process->sock, WORKER_GRANT, NULL, 0,
+			   fd >= 0 && (is_our_own(&wish) || may_see(exchange, process, fd)) ? fd
+											    : -1,
+			   exchange->deadline_ns);
 }
 
 static int read_failure(struct wire_reader *reader, struct dhat_error *err)

@@ -25,6 +25,7 @@
 #include "daemon/reach/closer.h"
 #include "daemon/reach/scan.h"
 #include "proto/base/error.h"
+#include "proto/base/shared.h"
 #include "proto/base/wire.h"
 
 struct worker;
@@ -79,11 +80,11 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 int worker_take_scans(struct worker *worker, const atomic_bool *stop);
 void worker_give_scans(struct worker *worker);
 
-/* reach_scan() in the worker. memory_fd: of /proc/PID/mem. Reading goes on after an exec, in the
- * memory of before: whoever asks looks whether there was one. -E2BIG, too, if the question would be
- * too long. */
-int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
-		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
+/* reach_scan() in the worker. memory_fd: of /proc/PID/mem; blocks: so many struct reach_block,
+ * which it can read and not write. Reading goes on after an exec, in the memory of before: whoever
+ * asks looks whether there was one. */
+int worker_scan(struct worker *worker, int memory_fd, const struct shared *blocks, uint32_t count,
+		const struct reach_range *ranges, uint32_t range_count,
 		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err);
 /* closer_look() in the worker. */
 int worker_look_closer(struct worker *worker, int memory_fd, const struct closer_question *question,

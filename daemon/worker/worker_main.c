@@ -137,47 +137,57 @@ static ssize_t read_memory(void *context, uint64_t addr, void *buffer, size_t si
 
 /* Blocks come, and what is found goes, by memory that is shared with the daemon: a message would be
  * there twice on both sides. */
-static int map_room(const struct pack_room *room, uint8_t **ret)
+static int map_shared(enum wish_kind kind, uint64_t bytes, void **ret)
 {
-	const struct wish wish = { .kind = WISH_ROOM, .name = "" };
+	const struct wish wish = { .kind = kind, .name = "" };
+	int protection = kind == WISH_ROOM ? PROT_READ | PROT_WRITE : PROT_READ;
 	_cleanup_close_ int fd = grant_by_daemon(NULL, &wish);
 	struct stat st;
 	void *memory;
 
-	if (fd < 0 || fstat(fd, &st) || (uint64_t)st.st_size < room->bytes)
+	*ret = NULL;
+	if (!bytes)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) || (uint64_t)st.st_size < bytes)
 		return -EBADMSG;
-	memory = mmap(NULL, room->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	memory = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	*ret = memory;
 	return 0;
 }
 
+/* The worker ends with its answer, and its mappings do. */
+static int scan_into(int fd, const struct pack_scan *asked, struct reach_found *found)
+{
+	const struct reach_source source = { read_memory, &fd };
+	const struct pack_room room = pack_room_of(asked->count, &asked->limits);
+	struct reach_places places = { .stride = sizeof(struct reach_block),
+				       .count = asked->count };
+	void *blocks, *memory;
+	int r = map_shared(WISH_BLOCKS, asked->count * sizeof(struct reach_block), &blocks);
+
+	if (!r)
+		r = map_shared(WISH_ROOM, room.bytes, &memory);
+	if (r)
+		return r;
+	places.first = blocks;
+	found->ends = memory;
+	found->edges = (uint32_t *)((char *)memory + room.edges);
+	found->roots = (struct reach_root *)((char *)memory + room.roots);
+	return reach_scan(&places, asked->ranges, asked->range_count, &source, &asked->limits,
+			  found);
+}
+
 static int scan(int fd, struct wire_reader *request, struct wire_writer *answer,
 		struct dhat_error *err)
 {
-	const struct reach_source source = { read_memory, &fd };
-	struct pack_room room = { 0 };
 	struct reach_found found = { 0 };
 	struct pack_scan asked;
-	uint8_t *memory = NULL;
 	int r = pack_get_scan(request, &asked);
 
-	if (!r) {
-		room = pack_room_of(asked.count, &asked.limits);
-		r = map_room(&room, &memory);
-	}
-	if (!r) {
-		const struct reach_places places = { memory, sizeof(struct reach_place),
-						     asked.count };
-
-		found.ends = (uint32_t *)(memory + room.ends);
-		found.edges = (uint32_t *)(memory + room.edges);
-		found.roots = (struct reach_root *)(memory + room.roots);
-		r = reach_scan(&places, asked.ranges, asked.range_count, &source, &asked.limits,
-			       &found);
-		munmap(memory, room.bytes);
-	}
+	if (!r)
+		r = scan_into(fd, &asked, &found);
 	if (r)
 		return dhat_error_errno(err, -r, "cannot scan memory");
 	pack_put_found(answer, &found);

@@ -533,10 +533,9 @@ static uint64_t whole_pages(uint64_t bytes)
 struct pack_room pack_room_of(uint32_t block_count, const struct reach_limits *limits)
 {
 	struct pack_room room = {
-		.ends = whole_pages((uint64_t)block_count * sizeof(struct reach_place)),
+		.edges = whole_pages((uint64_t)block_count * sizeof(uint32_t)),
 	};
 
-	room.edges = room.ends + whole_pages((uint64_t)block_count * sizeof(uint32_t));
 	room.roots = room.edges + whole_pages(limits->max_edges * sizeof(uint32_t));
 	room.bytes = room.roots + whole_pages(limits->max_roots * sizeof(struct reach_root));
 	return room;

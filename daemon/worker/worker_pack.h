@@ -33,9 +33,9 @@ struct pack_scan {
 void pack_put_scan(struct wire_writer *writer, const struct pack_scan *scan);
 int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret);
 
-/* How places of blocks, and what is found, lie in memory that both sides share. */
+/* How what is found lies in memory that both sides share. */
 struct pack_room {
-	uint64_t ends, edges, roots, bytes; /* offsets; places are at 0 */
+	uint64_t edges, roots, bytes; /* offsets; ends are at 0 */
 };
 struct pack_room pack_room_of(uint32_t block_count, const struct reach_limits *limits);
 

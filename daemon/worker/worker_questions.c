@@ -161,57 +161,33 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 
 #define PIECE_BYTES (1u << 20)
 
-static int write_all(int fd, const void *data, size_t size, uint64_t offset)
+struct lent {
+	const struct shared *blocks;
+	int room_fd;
+};
+
+static int lend(void *lent_, const struct wish *wish)
 {
-	const uint8_t *at = data;
+	const struct lent *lent = lent_;
 
-	while (size) {
-		ssize_t n = pwrite(fd, at, size, offset);
-
-		if (n <= 0)
-			return n && errno == ENOSPC ? -ENOMEM : -EIO;
-		at += n;
-		offset += n;
-		size -= n;
+	switch (wish->kind) {
+	case WISH_BLOCKS:
+		return shared_lend(lent->blocks);
+	case WISH_ROOM:
+		return fcntl(lent->room_fd, F_DUPFD_CLOEXEC, 0);
+	default:
+		return -1;
 	}
-	return 0;
 }
 
-static int write_places(int fd, const struct reach_block *blocks, uint32_t count)
-{
-	const uint32_t most = PIECE_BYTES / sizeof(struct reach_place);
-	_cleanup_free_ struct reach_place *places = malloc(PIECE_BYTES);
-	int r = places ? 0 : -ENOMEM;
-
-	for (uint32_t first = 0; first < count && r == 0; first += most) {
-		uint32_t here = count - first < most ? count - first : most;
-
-		for (uint32_t i = 0; i < here; i++)
-			places[i] = (struct reach_place){ blocks[first + i].addr,
-							  blocks[first + i].size_bytes };
-		r = write_all(fd, places, here * sizeof(*places),
-			      (uint64_t)first * sizeof(*places));
-	}
-	return r;
-}
-
-static int make_room(const struct pack_room *room, const struct reach_block *blocks, uint32_t count,
-		     int *ret_fd)
+static int make_room(const struct pack_room *room, int *ret_fd)
 {
 	_cleanup_close_ int fd = memfd_create("dhatd-scan", MFD_CLOEXEC);
-	int r;
 
 	if (fd < 0 || ftruncate(fd, room->bytes))
 		return -errno;
-	r = write_places(fd, blocks, count);
-	if (r == 0)
-		*ret_fd = take_fd(fd);
-	return r;
-}
-
-static int grant_room(void *fd, const struct wish *wish)
-{
-	return wish->kind == WISH_ROOM ? fcntl(*(const int *)fd, F_DUPFD_CLOEXEC, 0) : -1;
+	*ret_fd = take_fd(fd);
+	return 0;
 }
 
 /* A copy, piece by piece, and what was copied is given back: so it is there once. */
@@ -238,10 +214,8 @@ static int take_array(int fd, uint64_t offset, uint64_t size, void *ret)
 /* Looked at when it is a copy: the worker may have the memory still. */
 static int take_found(int fd, const struct pack_room *room, struct reach_found *found)
 {
-	int r;
+	int r = take_array(fd, 0, found->block_count * sizeof(*found->ends), &found->ends);
 
-	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, room->ends);
-	r = take_array(fd, room->ends, found->block_count * sizeof(*found->ends), &found->ends);
 	if (r == 0)
 		r = take_array(fd, room->edges, found->edge_count * sizeof(*found->edges),
 			       &found->edges);
@@ -254,10 +228,11 @@ static int take_found(int fd, const struct pack_room *room, struct reach_found *
 	return r;
 }
 
-static int scan(struct worker *worker, int memory_fd, int room_fd, const struct pack_scan *scan,
-		const struct pack_room *room, struct reach_found *ret, struct dhat_error *err)
+static int scan(struct worker *worker, int memory_fd, struct lent *lent,
+		const struct pack_scan *scan, const struct pack_room *room, struct reach_found *ret,
+		struct dhat_error *err)
 {
-	const struct wish_granter granter = { grant_room, &room_fd };
+	const struct wish_granter granter = { lend, lent };
 	struct wire_writer request = { 0 };
 	const struct worker_question question = {
 		.type = WORKER_SCAN,
@@ -279,7 +254,7 @@ static int scan(struct worker *worker, int memory_fd, int room_fd, const struct 
 		return r;
 	r = pack_get_found(&reader, scan->count, &scan->limits, &found);
 	if (r == 0)
-		r = take_found(room_fd, room, &found);
+		r = take_found(lent->room_fd, room, &found);
 	if (r == -EBADMSG)
 		return dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
 				      "the scanning worker gave a senseless answer");
@@ -290,20 +265,22 @@ static int scan(struct worker *worker, int memory_fd, int room_fd, const struct 
 	return 0;
 }
 
-int worker_scan(struct worker *worker, int memory_fd, const struct reach_block *blocks,
-		uint32_t count, const struct reach_range *ranges, uint32_t range_count,
+int worker_scan(struct worker *worker, int memory_fd, const struct shared *blocks, uint32_t count,
+		const struct reach_range *ranges, uint32_t range_count,
 		const struct reach_limits *limits, struct reach_found *ret, struct dhat_error *err)
 {
 	const struct pack_scan asked = {
 		.ranges = ranges, .count = count, .range_count = range_count, .limits = *limits
 	};
 	const struct pack_room room = pack_room_of(count, limits);
-	_cleanup_close_ int fd = -1;
-	int r = make_room(&room, blocks, count, &fd);
+	struct lent lent = { blocks, -1 };
+	int r = make_room(&room, &lent.room_fd);
 
 	if (r)
 		return dhat_error_errno(err, -r, "cannot share memory with the scanning worker");
-	return scan(worker, memory_fd, fd, &asked, &room, ret, err);
+	r = scan(worker, memory_fd, &lent, &asked, &room, ret, err);
+	cleanup_close_fd(&lent.room_fd);
+	return r;
 }
 
 int worker_look_closer(struct worker *worker, int memory_fd, const struct closer_question *asked,

@@ -66,6 +66,15 @@ def resident(pid):
         return 0
 
 
+def proportional(pid):
+    """The same, with its share of what others have in memory, too; 0: it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1]) * 1024
+    except (OSError, TypeError):
+        return 0
+
+
 def readers(pid):
     """Its workers: not what is just being started, which has its memory still."""
     def is_worker(child):
@@ -444,19 +453,20 @@ class Bench:
                 waves.stdin.flush()
                 waves.stdout.readline()
                 before, daemon = resident(waves.pid), self.status()["daemon_pid"]
-                base, rows[count] = resident(daemon), self.scan(waves.pid, daemon)
+                base, rows[count] = proportional(daemon), self.scan(waves.pid, daemon)
                 rows[count] |= {"grown_bytes": resident(waves.pid) - before, "base_bytes": base}
             waves.kill()
             waves.wait()
             told, gib = rows[count], rows[count]["read_bytes"] / 2**30
             say(f"  {count:>10,} of {size:>6,} bytes: a scan {told['scan_seconds']:5.2f} s, {told['scan_seconds'] / gib:5.2f} s "
-                f"for each GiB; dhatd {base / 2**20:,.0f} MiB, {(told['most_bytes'] - base) / count:.0f} bytes a block more at "
-                f"most, its reader {told['reader_bytes'] / count:.0f}; the process {told['grown_bytes'] / 1024:+.0f} KiB")
+                f"for each GiB; dhatd {base / 2**20:,.0f} MiB, with its reader {(told['most_bytes'] - base) / count:.0f} "
+                f"bytes a block more at most, 24 of them the table; the process {told['grown_bytes'] / 1024:+.0f} KiB")
         rows["redis"] = services.beside_scans(self)
         return rows
 
     def scan(self, pid, daemon):
-        """What `dhatctl holds' tells of one; and what dhatd and its readers have in memory meanwhile, looked at often."""
+        """What `dhatctl holds' tells of one; and what dhatd and its readers have in memory meanwhile, looked at often; what
+        they share counts once."""
         asked = subprocess.Popen([self.build / "dhatctl", "holds", "--socket", self.socket, "--json"],
                                  stdout=subprocess.PIPE, text=True)
         most = reader = 0
@@ -464,9 +474,9 @@ class Bench:
             pump = threading.Thread(target=lambda: file.write(asked.stdout.read()))
             pump.start()
             while asked.poll() is None:
-                most = max(most, resident(daemon))
-                reader = max([reader, *map(resident, readers(daemon))])
-                time.sleep(0.005)
+                own, theirs = proportional(daemon), sum(map(proportional, readers(daemon)))
+                most, reader = max(most, own + theirs), max(reader, theirs)
+                time.sleep(0.02)
             pump.join()
             file.seek(0)
             told = json.load(file)["holds"]

@@ -15,7 +15,10 @@ enum wish_kind {
 	WISH_ALTLINK,	/* .gnu_debugaltlink: what dwz moved to a common file */
 	WISH_SPLIT,	/* a .dwo file: path as the compiler wrote it, directory first */
 	WISH_PACKAGE,	/* a .dwp file: the object's name and ".dwp" */
-	WISH_ROOM,	/* no file: memory that is shared with the daemon, for a scan */
+	/* no files, but memory of the daemon's, for a scan: the table of blocks; room for what is
+	   found */
+	WISH_BLOCKS,
+	WISH_ROOM,
 	WISH_COUNT
 };
 

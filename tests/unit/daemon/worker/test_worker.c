@@ -784,8 +784,11 @@ static void test_scan(void **state)
 	static uint64_t memory[1024] __attribute__((aligned(4096)));
 	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 1024),
 					   REACH_GLOBAL, 0 };
-	struct reach_block blocks[SCANNED_BLOCKS];
+	struct shared shared = SHARED_NONE;
+	struct reach_block *blocks;
 
+	assert_int_equal(shared_make_room(&shared, SCANNED_BLOCKS * sizeof(*blocks)), 0);
+	blocks = shared.memory;
 	for (size_t i = 0; i < SCANNED_BLOCKS; i++) {
 		blocks[i] = (struct reach_block){ (uintptr_t)&memory[100 * (i + 1)], 64, 1, 1, 0 };
 		memory[100 * i] = blocks[i].addr;
@@ -793,8 +796,8 @@ static void test_scan(void **state)
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
 	for (int i = 0; i < 2; i++) { /* what has seen memory ends: each needs a new one */
 		reach_found_deinit(&found);
-		assert_int_equal(worker_scan(worker, fd, blocks, SCANNED_BLOCKS, &range, 1, &limits,
-					     &found, NULL),
+		assert_int_equal(worker_scan(worker, fd, &shared, SCANNED_BLOCKS, &range, 1,
+					     &limits, &found, NULL),
 				 0);
 		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child at all */
 	}
@@ -804,6 +807,7 @@ static void test_scan(void **state)
 	assert_int_equal(found.edge_count, 2);
 	assert_int_equal(found.edges[0], 1);
 	assert_int_equal(found.edges[1], 2);
+	shared_deinit(&shared);
 }
 
 static void test_scan_has_bounds(void **state)
@@ -815,15 +819,19 @@ static void test_scan_has_bounds(void **state)
 	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 8), REACH_STACK,
 					   0 };
 	const struct reach_block block = { 0x1000, 8, 1, 1, 0 };
+	struct shared shared = SHARED_NONE;
 	struct reach_found found;
 	struct dhat_error err = { 0 };
 
+	assert_int_equal(shared_make_room(&shared, sizeof(block)), 0);
+	memcpy(shared.memory, &block, sizeof(block));
 	for (size_t i = 0; i < 8; i++)
 		memory[i] = block.addr;
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
-	assert_int_equal(worker_scan(worker, fd, &block, 1, &range, 1, &limits, &found, &err),
+	assert_int_equal(worker_scan(worker, fd, &shared, 1, &range, 1, &limits, &found, &err),
 			 -E2BIG);
 	assert_non_null(strstr(err.message, "cannot scan memory"));
+	shared_deinit(&shared);
 }
 
 struct turn {

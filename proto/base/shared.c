@@ -1,0 +1,64 @@
+#include "shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define FIRST_BYTES 65536u
+
+static int begin(struct shared *shared)
+{
+	if (shared->fd < 0)
+		shared->fd = memfd_create("dhatd-table", MFD_CLOEXEC);
+	return shared->fd < 0 ? -errno : 0;
+}
+
+static void *map(const struct shared *shared, size_t bytes)
+{
+	return shared->memory ? mremap(shared->memory, shared->bytes, bytes, MREMAP_MAYMOVE)
+			      : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shared->fd, 0);
+}
+
+int shared_make_room(struct shared *shared, size_t bytes)
+{
+	size_t wanted = shared->bytes ? shared->bytes : FIRST_BYTES;
+	void *memory;
+	int r;
+
+	if (shared->memory && bytes <= shared->bytes)
+		return 0;
+	while (wanted < bytes)
+		wanted *= 2;
+	r = begin(shared);
+	if (r)
+		return r;
+	if (ftruncate(shared->fd, wanted))
+		return -errno;
+	memory = map(shared, wanted);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	shared->memory = memory;
+	shared->bytes = wanted;
+	return 0;
+}
+
+int shared_lend(const struct shared *shared)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", shared->fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+void shared_deinit(struct shared *shared)
+{
+	if (shared->memory)
+		munmap(shared->memory, shared->bytes);
+	if (shared->fd >= 0)
+		close(shared->fd);
+	*shared = (struct shared)SHARED_NONE;
+}
