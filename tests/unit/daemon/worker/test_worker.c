@@ -859,11 +859,14 @@ static void test_scans_are_one_s_own(void **state)
 	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 8), REACH_GLOBAL,
 					   0 };
 	const struct reach_block block = { 0x1000, 8, 1, 1, 0 };
+	struct shared shared = SHARED_NONE;
 	struct reach_found found;
 	struct dhat_error err = { 0 };
 	atomic_bool is_unwanted = false;
 	pthread_t waiting;
 
+	assert_int_equal(shared_make_room(&shared, sizeof(block)), 0);
+	memcpy(shared.memory, &block, sizeof(block));
 	assert_int_equal(worker_take_scans(worker, &is_unwanted), 0);
 	assert_int_equal(pthread_create(&waiting, NULL, wait_for_turn, &first), 0);
 	atomic_store(&first.stop, true);
@@ -872,16 +875,17 @@ static void test_scans_are_one_s_own(void **state)
 
 	assert_int_equal(pthread_create(&waiting, NULL, wait_for_turn, &second), 0);
 	atomic_store(&is_unwanted, true);
-	assert_int_equal(worker_scan(worker, fd, &block, 1, &range, 1, &limits, &found, &err),
+	assert_int_equal(worker_scan(worker, fd, &shared, 1, &range, 1, &limits, &found, &err),
 			 -ECANCELED);
 	assert_non_null(strstr(err.message, "nobody waits"));
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* it was ended */
 	worker_give_scans(worker);
 	pthread_join(waiting, NULL);
 	assert_int_equal(second.result, 0);
-	assert_int_equal(worker_scan(worker, fd, &block, 1, &range, 1, &limits, &found, NULL), 0);
+	assert_int_equal(worker_scan(worker, fd, &shared, 1, &range, 1, &limits, &found, NULL), 0);
 	reach_found_deinit(&found);
 	worker_give_scans(worker);
+	shared_deinit(&shared);
 }
 
 static void test_no_leaks(void **state)
