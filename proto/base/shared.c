@@ -17,8 +17,9 @@ static int begin(struct shared *shared)
 
 static void *map(const struct shared *shared, size_t bytes)
 {
-	return shared->memory ? mremap(shared->memory, shared->bytes, bytes, MREMAP_MAYMOVE)
-			      : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shared->fd, 0);
+	return shared->memory
+		       ? mremap(shared->memory, shared->bytes, bytes, MREMAP_MAYMOVE)
+		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shared->fd, 0);
 }
 
 int shared_make_room(struct shared *shared, size_t bytes)

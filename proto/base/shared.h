@@ -10,7 +10,10 @@ struct shared {
 	void *memory;
 	size_t bytes; /* as many have room; what was never written takes none */
 };
-#define SHARED_NONE { .fd = -1 }
+#define SHARED_NONE                                                                                \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
 
 /* At least so many bytes; what is there stays, and may move. 0, or a negative errno and nothing has
  * changed. */

@@ -1,4 +1,5 @@
-/* Memory that is lent: it grows, is seen by whoever has the descriptor, and cannot be written by it. */
+/* Memory that is lent: it grows, is seen by whoever has the descriptor, and cannot be written by
+ * it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
