@@ -29,7 +29,8 @@ static bool is_in_memory(struct pagemap *pagemap, uint64_t start, uint64_t end)
 }
 
 /* Holders whose memory is not read are empty; neighbours often have the same. */
-static void leave_out_holders(struct pagemap *pagemap, struct closer_pair *pairs, uint32_t count)
+static void leave_out_holders(struct pagemap *pagemap, const struct closer_pair *asked,
+			      struct closer_pair *pairs, uint32_t count)
 {
 	uint64_t left = CLOSER_MAX_BYTES;
 
@@ -37,7 +38,8 @@ static void leave_out_holders(struct pagemap *pagemap, struct closer_pair *pairs
 		struct closer_pair *pair = &pairs[i];
 		uint64_t end = pair->holder + pair->holder_bytes;
 
-		if (i && pair->holder == pairs[i - 1].holder) {
+		if (i && pair->holder == asked[i - 1].holder &&
+		    pair->holder_bytes == asked[i - 1].holder_bytes) {
 			pair->holder_bytes = pairs[i - 1].holder_bytes;
 		} else if (pair->holder_bytes > left || !is_in_memory(pagemap, pair->holder, end)) {
 			pair->holder_bytes = 0;
@@ -60,7 +62,7 @@ static int leave_out(struct pagemap *pagemap, struct closer_question *question,
 		return -ENOMEM;
 	if (question->pair_count)
 		memcpy(pairs, question->pairs, question->pair_count * sizeof(*pairs));
-	leave_out_holders(pagemap, pairs, question->pair_count);
+	leave_out_holders(pagemap, question->pairs, pairs, question->pair_count);
 	for (uint32_t i = 0; i < question->head_count; i++) {
 		uint64_t most = sizeof(((struct closer_head *)NULL)->words);
 
