@@ -1,6 +1,7 @@
 /* dhatctl diff: what has grown between two profiles, and what has shrunk. */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "born_file.h"
 #include "choice.h"
@@ -53,6 +54,15 @@ static bool is_of_marks(const struct diff *diff)
 
 static error_t check(const struct diff *diff, struct argp_state *state)
 {
+	const char *word = diff->words[0];
+
+	if (diff->word_count == 1 && births_is_mark(word) && access(word, F_OK) < 0) {
+		argp_error(state,
+			   "%s is no file; of a mark: dhatctl stats --since %s, or dhatctl diff %s "
+			   "LATER_MARK",
+			   word, word, word);
+		return EINVAL;
+	}
 	if (is_of_marks(diff) ? !diff->words[2] || !diff->pid
 			      : diff->word_count == 1 || (diff->word_count == 2 && !diff->pid))
 		return 0;

@@ -106,6 +106,7 @@ def test_since_a_mark_between_two_and_since_a_file(waves, daemon, ctl, tmp_path)
     assert changes[0] == (8 * 100 + 3000 - 1000, 1) and sum(b for b, _ in changes[1:]) == 35
 
     assert ctl("diff", "b", "a", ok=False).status == 2
+    assert "of a mark: dhatctl stats --since a, or dhatctl diff a LATER_MARK" in ctl("diff", "a", ok=False).err
     assert "which mark, or which file" in ctl("stats", "--since", "", ok=False).err
     unknown = ctl("stats", "--since", "c", ok=False)
     assert unknown.status == 2 and "there is no mark c; there are: a, b" in unknown.err
