@@ -63,6 +63,10 @@ int table_cache_new(const char *path, uint64_t max_bytes, struct table_cache **r
 	cache->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (cache->dir < 0 || fstat(cache->dir, &st) < 0)
 		return dhat_error_errno(err, errno, "cannot open the table cache %s", path);
+	/* as who mounts a folder of the host makes it; nobody else could have put anything there */
+	if (st.st_uid == geteuid() && (st.st_mode & 077) && !(st.st_mode & 022) &&
+	    fchmod(cache->dir, 0700) == 0)
+		st.st_mode &= ~077u;
 	if (st.st_uid != geteuid() || (st.st_mode & 077))
 		return dhat_error_set(err, EPERM, DHAT_EXIT_NOT_PERMITTED,
 				      "the table cache %s must be this user's, with mode 0700",

@@ -17,7 +17,8 @@ struct table_cache;
 #define TABLE_CACHE_VERSION 9
 #define TABLE_CACHE_KEY_BYTES 192 /* of a key, its NUL included */
 
-/* Makes the folder (mode 0700) if need be. -EPERM: it is somebody else's, or others may enter. */
+/* Makes the folder (mode 0700) if need be; one of ours that others may enter, and write nothing to,
+ * is closed to them. -EPERM: it is somebody else's, or others may write to it. */
 int table_cache_new(const char *path, uint64_t max_bytes, struct table_cache **ret,
 		    struct dhat_error *err);
 void table_cache_free(struct table_cache *cache);

@@ -105,6 +105,8 @@ static struct watched *add(struct recorder *recorder, struct target *target)
 	};
 	if (!watched->states)
 		return NULL;
+	for (size_t i = 0; i < settings->trigger_count; i++)
+		trigger_begin(&settings->triggers[i], &watched->states[i]);
 	watched->target = target_ref(target);
 	recorder->count++;
 	return watched;

@@ -42,6 +42,11 @@ static bool is_above(const struct trigger *trigger, const struct trigger_state *
 	return value > (state->is_true ? trigger->level - trigger->level / 20 : trigger->level);
 }
 
+void trigger_begin(const struct trigger *trigger, struct trigger_state *state)
+{
+	*state = (struct trigger_state){ .has_count = trigger->kind == TRIGGER_FAILED };
+}
+
 /* Keeps T3. The first count tells of what was before. */
 static bool has_come(struct trigger_state *state, uint64_t count, uint64_t now_ns)
 {

@@ -30,6 +30,10 @@ struct trigger_state { /* zeroed before the first reading */
 	uint64_t sample_count;	    /* ever */
 };
 
+/* Of a target that was attached to just now: what is counted since then is news at the first look.
+ * (Of a state that is zeroed only, the first look tells what was before: of others, or before the
+ * trigger was asked for.) */
+void trigger_begin(const struct trigger *trigger, struct trigger_state *state);
 /* Does it fire now? now_ns never goes back. */
 bool trigger_step(const struct trigger *trigger, struct trigger_state *state,
 		  const struct trigger_reading *reading, uint64_t now_ns);

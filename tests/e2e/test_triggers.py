@@ -125,6 +125,30 @@ def test_a_kill_is_no_oom(daemon, target, kept):
     assert [word_of(path) for path in kept()] == ["exit"]
 
 
+def test_each_reading_comes_true(daemon, target, kept):
+    """What is resident, what grows, what watching costs, and NULL from an allocator; live, exit and the others have tests of their own."""
+    waves = target("waves")
+    waves.expect("ready")
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "--record", kept.folder, "--on", "rss>20M", "--on", "growth>10M/s",
+                   "--on", "overhead>0.01%")
+
+    def fires(trigger):
+        dhatd.expect_err(rf"^dhatd: (?:[^:]*; )?{trigger}(?:; [^:]*)?: waves ")
+    waves.say("alloc 30000 1000")
+    fires("rss>20M")
+    fires("overhead>0.01%")
+    waves.say("alloc 40000 1000")  # it has been looked at before
+    fires("growth>10M/s")
+    assert dhatd.stop() == 0
+    code = "import ctypes, sys; print('ready', flush=True); sys.stdin.readline(); c = ctypes.CDLL(None); c.malloc(ctypes.c_size_t(2**62)); sys.stdin.readline()"
+    python = target("/usr/bin/python3", "-c", code)
+    python.expect("ready")
+    dhatd = daemon("attach", python.pid, "--no-inventory", "--record", kept.folder, "--on", "failed-allocation")
+    python.say("")
+    dhatd.expect_err("^dhatd: failed-allocation: python3")
+    assert dhatd.stop() == 0 and python.running
+
+
 def test_an_end_at_the_last_moment(daemon, target, kept):
     """dhatd is told to end before it has seen that the process has: that fires all the same."""
     waves = target("waves")

@@ -207,6 +207,14 @@ static void test_events(void **state)
 	for (int i = 0; i < 60; i++)
 		assert_false(reads(&machine, 307));
 	assert_true(reads(&machine, 308));
+	/* ours are counted from the attach on; a group's are not */
+	machine = (struct machine){ .trigger = parsed("failed-allocation") };
+	trigger_begin(&machine.trigger, &machine.state);
+	assert_true(reads(&machine, 1));
+	machine = (struct machine){ .trigger = parsed("cgroup.memory.high") };
+	trigger_begin(&machine.trigger, &machine.state);
+	assert_false(reads(&machine, 1));
+	assert_true(reads(&machine, 2));
 }
 
 static void test_ends(void **state)
