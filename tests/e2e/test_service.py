@@ -294,6 +294,24 @@ def test_a_mistake_at_the_start(daemon, tmp_path):
     assert "[watch one] does not say which processes" in dhatd.err
 
 
+def examples():
+    """Configurations that are shown: the file that is installed, its lines without the mark of a comment, and README's."""
+    installed = (ROOT / "daemon/share/dhatd.conf").read_text()
+    yield "\n".join(line[1:] for line in installed.splitlines() if re.match(r"#(\[|[a-z-]+ = )", line))
+    readme = (ROOT / "README.md").read_text()
+    for block in re.findall(r"^    \$ cat /etc/dhatd\.conf\n((?:    .+\n)+)", readme, re.M):
+        yield block.replace("    ", "")
+
+
+def test_what_is_shown_is_right(daemon, tmp_path):
+    for number, text in enumerate(examples()):
+        assert text.startswith("[watch nginx]\n") and len(text.splitlines()) >= 5
+        (tmp_path / "conf").write_text(text.replace("nginx.service", "no-such.service"))
+        dhatd = daemon("serve", "--config", tmp_path / "conf", "--record", tmp_path / "kept", pattern="answering at")
+        assert dhatd.stop() == 0 and "conf:" not in dhatd.err
+    assert number == 2
+
+
 def test_unit(daemon, ctl, named):
     """By the control group that systemd would have made for it."""
     top = next(t for t in map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup"))
