@@ -129,8 +129,8 @@ int heap_mark(struct heap *heap, const char *name, uint64_t now_ns);
 int heap_unmark(struct heap *heap, const char *name);
 const struct moments *heap_moments(const struct heap *heap);
 /* How long the blocks had lived that were freed since the first mark, as long as there is any: it
- * is another line of the cache for each, with 100,000 stacks a fifth of what an event takes. Or
- * since heap_keep_lifetimes(), to the end. */
+ * is another line of the cache for each, with 100,000 stacks up to a fifth of what an event takes.
+ * Or since heap_keep_lifetimes(), to the end. */
 struct lifetimes;
 void heap_keep_lifetimes(struct heap *heap, uint64_t now_ns);
 const struct lifetimes *heap_lifetimes(const struct heap *heap);

@@ -6,6 +6,9 @@
  * allocate one, with stacks at random, so that an event misses the caches as a large service's
  * would. Time is that of this thread's CPU alone, in rounds that alternate between records fed
  * one by one and in groups; the best round of each is shown, since others use the machine too.
+ *
+ * heap_bench [SIZES [MARKS [lifetimes]]]: of the first so many sizes, with so many marks, and with
+ * --lifetimes.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -213,7 +216,8 @@ static int take_census(struct world *world, struct result *ret)
 	return more;
 }
 
-static int measure(uint64_t blocks, uint32_t stack_count, uint32_t marks, struct result *ret)
+static int measure(uint64_t blocks, uint32_t stack_count, uint32_t marks, bool with_lifetimes,
+		   struct result *ret)
 {
 	struct world *world = calloc(1, sizeof(*world));
 	uint64_t before;
@@ -232,6 +236,8 @@ static int measure(uint64_t blocks, uint32_t stack_count, uint32_t marks, struct
 	    collector_init(&world->collector, world->heap, world->stacks, world->mappings))
 		return -1;
 	stacks_charge(world->stacks, &world->budget);
+	if (with_lifetimes)
+		heap_keep_lifetimes(world->heap, 1);
 	if (learn_stacks(world))
 		return -1;
 	/* what the points need is not the blocks' */
@@ -283,7 +289,7 @@ int main(int argc, char **argv)
 		for (size_t j = 0; j < ARRAY_SIZE(stacks); j++) {
 			struct result result;
 
-			if (measure(sizes[i], stacks[j], marks, &result)) {
+			if (measure(sizes[i], stacks[j], marks, argc > 3, &result)) {
 				fprintf(stderr, "heap_bench: %lu blocks could not be measured\n",
 					sizes[i]);
 				return 1;
