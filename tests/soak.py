@@ -160,6 +160,12 @@ class Soak:
                       key=lambda target: target.log_bytes)] += 1
         return fired
 
+    def told_of(self, targets):
+        """What dhatd said of them, and of others that had the number."""
+        log = self.log.read_text(errors="replace").splitlines()
+        return "".join(f"\n           began at byte {target.log_bytes}, killed at {target.end:.0f} s: {line}"
+                       for target in targets for line in log if re.search(rf"\b{target.proc.pid}\b", line))
+
     def checks(self, status):
         """(what, is it so, figures)"""
         began, ended = self.looks[0][0], self.looks[-1][0]
@@ -182,7 +188,7 @@ class Soak:
         seen = {t for t in self.gone if t.is_attached}
         yield "exit fired once for each that was watched", seen <= set(exits) and set(exits.values()) <= {1}, \
             f"{len(seen)} were, {len(exits)} fired, {pids(seen - set(exits))} did not, " \
-            f"{pids(t for t, times in exits.items() if times > 1)} more than once"
+            f"{pids(t for t, times in exits.items() if times > 1)} more than once" + self.told_of(seen - set(exits))
         files = collections.Counter(path.stem.endswith(("every", "stop")) for path in (self.directory / "kept").glob("*.dhat"))
         yield "files keep to their bound", all(0 < n <= KEEP for n in files.values()) and files, dict(files)
         failed = [line for line in self.log.read_text(errors="replace").splitlines()

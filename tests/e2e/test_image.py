@@ -21,6 +21,57 @@ def test_rights_are_those_of_the_unit():
     assert set(re.search(r"--cap-add=(\S+)", RECIPE)[1].split(",")) == rights
 
 
+# Of Kubernetes' API, apps/v1 and core/v1: fields by the name of what they are in, and of what kind; others do nothing, or are refused
+FIELDS = {
+    "Namespace": {"apiVersion": str, "kind": str, "metadata": "ObjectMeta"},
+    "DaemonSet": {"apiVersion": str, "kind": str, "metadata": "ObjectMeta", "spec": "DaemonSetSpec"},
+    "DaemonSetSpec": {"selector": "LabelSelector", "template": "PodTemplateSpec", "updateStrategy": dict, "minReadySeconds": int},
+    "LabelSelector": {"matchLabels": dict},
+    "PodTemplateSpec": {"metadata": "ObjectMeta", "spec": "PodSpec"},
+    "ObjectMeta": {"name": str, "namespace": str, "labels": dict, "annotations": dict},
+    "PodSpec": {"hostPID": bool, "automountServiceAccountToken": bool, "enableServiceLinks": bool, "nodeSelector": dict,
+                "tolerations": ["Toleration"], "terminationGracePeriodSeconds": int, "containers": ["Container"], "volumes": ["Volume"],
+                "priorityClassName": str, "serviceAccountName": str},
+    "Toleration": {"operator": str, "key": str, "effect": str, "value": str},
+    "Container": {"name": str, "image": str, "imagePullPolicy": str, "command": list, "args": list, "securityContext": "SecurityContext",
+                  "resources": "ResourceRequirements", "volumeMounts": ["VolumeMount"], "env": list, "ports": list},
+    "SecurityContext": {"privileged": bool, "allowPrivilegeEscalation": bool, "runAsUser": int, "readOnlyRootFilesystem": bool,
+                        "capabilities": "Capabilities", "seccompProfile": "SeccompProfile"},
+    "Capabilities": {"add": list, "drop": list},
+    "SeccompProfile": {"type": str, "localhostProfile": str},
+    "ResourceRequirements": {"requests": dict, "limits": dict},
+    "VolumeMount": {"name": str, "mountPath": str, "readOnly": bool, "subPath": str},
+    "Volume": {"name": str, "hostPath": "HostPathVolumeSource", "emptyDir": dict},
+    "HostPathVolumeSource": {"path": str, "type": str},
+}
+
+
+def check_fields(kind, value, where):
+    if isinstance(kind, list):
+        assert isinstance(value, list), where
+        for number, one in enumerate(value):
+            check_fields(kind[0], one, f"{where}[{number}]")
+    elif isinstance(kind, str):
+        assert isinstance(value, dict), where
+        for name, inner in value.items():
+            assert name in FIELDS[kind], f"{where} has {name}, which {kind} has not"
+            check_fields(FIELDS[kind][name], inner, f"{where}.{name}")
+    else:
+        assert isinstance(value, kind) and isinstance(value, bool) == (kind is bool), f"{where} is {value!r}"
+
+
+def test_fields_are_those_of_the_api():
+    """Debian has no checker of manifests; one that is misspelt would be dropped without a word, or refused."""
+    for manifest, version in ((NAMESPACE, "v1"), (DAEMONSET, "apps/v1")):
+        assert manifest["apiVersion"] == version
+        check_fields(manifest["kind"], manifest, manifest["kind"])
+    pulled, types = CONTAINER["imagePullPolicy"], [volume["hostPath"]["type"] for volume in POD["volumes"] if "hostPath" in volume]
+    assert pulled in ("Always", "IfNotPresent", "Never") and set(types) == {"DirectoryOrCreate"}
+    assert CONTAINER["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Unconfined", "Localhost")
+    assert all(re.fullmatch(r"\d+(m|Mi|Gi)", amount) for amounts in CONTAINER["resources"].values() for amount in amounts.values())
+    assert all(toleration.get("operator") in ("Exists", "Equal") for toleration in POD["tolerations"])
+
+
 def test_what_is_named_is_there():
     assert DAEMONSET["metadata"]["namespace"] == NAMESPACE["metadata"]["name"]
     labels = DAEMONSET["spec"]["template"]["metadata"]["labels"]
