@@ -91,8 +91,11 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 
 static __always_inline void send_name(const struct task_struct *task, const char *name)
 {
-	struct dhat_record_thread *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	struct dhat_record_thread *record = NULL;
 
+	/* keeps P3: what is left of the ring is for frees */
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) <= cfg_alloc_mark)
+		record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		count(DHAT_CTR_DROP_NAME);
 		return;

@@ -67,13 +67,16 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
 	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
-	if (record->head.domain == DHAT_DOMAIN_ANON)
-		return anon_map(&collector->anon, collector->heap, record->addr, record->size_bytes,
-				point, record->time_ns);
-	name = newest_set(&collector->newest, record->head.tid,
-			  block_key(record->head.domain, record->addr));
-	err = heap_add_block(collector->heap, record->head.domain, record->addr, record->size_bytes,
-			     point, record->time_ns);
+	if (record->head.domain == DHAT_DOMAIN_ANON) {
+		name = newest_name_of(&collector->newest, record->head.tid);
+		err = anon_map(&collector->anon, collector->heap, record->addr, record->size_bytes,
+			       point, record->time_ns);
+	} else {
+		name = newest_set(&collector->newest, record->head.tid,
+				  block_key(record->head.domain, record->addr));
+		err = heap_add_block(collector->heap, record->head.domain, record->addr,
+				     record->size_bytes, point, record->time_ns);
+	}
 	if (!err)
 		heap_note_thread(collector->heap, point, name);
 	return err;
@@ -132,17 +135,22 @@ static int feed_realloc_end(struct collector *collector,
 			    const struct dhat_record_realloc_end *record)
 {
 	uint32_t point = stacks_point(collector->stacks, record->stack_id);
+	uint8_t name = 0;
+	int err;
 
 	if (record->result > DHAT_REALLOC_FREED)
 		return -EBADMSG;
 	own_frees_other(collector->own_frees, record->head.tid);
 	collector->last_time_ns = record->time_ns;
 	if (record->result == DHAT_REALLOC_MOVED)
-		newest_set(&collector->newest, record->head.tid,
-			   block_key(record->head.domain, record->new_addr));
-	return heap_realloc_end(collector->heap, record->head.tid, record->head.domain,
-				record->old_addr, record->new_addr, record->size_bytes, point,
-				record->result, record->time_ns);
+		name = newest_set(&collector->newest, record->head.tid,
+				  block_key(record->head.domain, record->new_addr));
+	err = heap_realloc_end(collector->heap, record->head.tid, record->head.domain,
+			       record->old_addr, record->new_addr, record->size_bytes, point,
+			       record->result, record->time_ns);
+	if (err > 0)
+		heap_note_thread(collector->heap, point, name);
+	return err < 0 ? err : 0;
 }
 
 static int feed_stack(struct collector *collector, const struct dhat_record_stack *record)

@@ -515,9 +515,10 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 		close_block(heap, &old.block, time_ns);
 	else if (old_addr != 0)
 		count_unknown_free(heap, old.block.size_bytes);
-	if (result == DHAT_REALLOC_MOVED) /* of a block without a first stack: H7 */
-		return heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
-	return 0;
+	if (result != DHAT_REALLOC_MOVED)
+		return 0;
+	err = heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns); /* H7 */
+	return err ? err : 1;
 }
 
 /* ---- moments ------------------------------------------------------------------------------ */

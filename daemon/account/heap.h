@@ -112,7 +112,7 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 			uint64_t chunk_bytes, uint64_t time_ns);
 /* result: enum dhat_realloc_result. point is used when the old block is unknown (from before the
  * observation: it counts as an unknown free, and the new one as an allocation of `point`), and
- * for H7. Errors as heap_add_block(). */
+ * for H7. Returns 1 then, else 0. Errors as heap_add_block(). */
 int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
 		     uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
 		     uint64_t time_ns);

@@ -53,6 +53,17 @@ void newest_name(struct newest *newest, uint32_t tid, uint8_t name, bool is_gues
 		entry->point = name;
 }
 
+uint8_t newest_name_of(const struct newest *newest, uint32_t tid)
+{
+	const struct newest_place *place = &newest->places[tid % NEWEST_PLACES];
+	const struct index_entry *entry;
+
+	if (place->tid == tid)
+		return place->name;
+	entry = place->others ? index_find(newest->by_tid, 0, tid) : NULL;
+	return entry ? entry->point : 0;
+}
+
 bool newest_take_far(struct newest *newest, uint32_t tid, uint64_t key)
 {
 	struct index_entry *entry = index_find(newest->by_tid, 0, tid);

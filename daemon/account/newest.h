@@ -66,5 +66,8 @@ static inline bool newest_take(struct newest *newest, uint32_t tid, uint64_t key
 /* What a thread is called now; is_guess: it counts only as long as nothing else was told. */
 void newest_name(struct newest *newest, uint32_t tid, uint8_t name, bool is_guess);
 
+/* What a thread is called; 0: not known. */
+uint8_t newest_name_of(const struct newest *newest, uint32_t tid);
+
 /* A thread has ended. */
 void newest_forget(struct newest *newest, uint32_t tid);

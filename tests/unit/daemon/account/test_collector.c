@@ -84,6 +84,16 @@ static int feed_free(struct world *world, uint32_t tid, uint64_t addr, uint64_t 
 	return feed(record);
 }
 
+static int feed_map_alloc(struct world *world, uint32_t tid, uint64_t addr, uint64_t size,
+			  uint64_t stack, uint64_t time)
+{
+	struct dhat_record_alloc record = { HEAD(DHAT_RECORD_ALLOC, dhat_record_alloc, tid), time,
+					    addr, size, stack };
+
+	record.head.domain = DHAT_DOMAIN_ANON;
+	return feed(record);
+}
+
 static int feed_begin(struct world *world, uint32_t tid, uint64_t addr, uint64_t time)
 {
 	struct dhat_record_realloc_begin record = {
@@ -292,6 +302,11 @@ static void threads_are_known_by_name(void **state)
 	assert_int_equal(feed_begin(world, 7, 0x200, 15), 0);
 	assert_int_equal(feed_end(world, 7, 0x200, 0x600, 9, 3, DHAT_REALLOC_MOVED, 16), 0);
 	assert_int_equal(threads_at(world, 3), 1);
+	/* one of which nobody knew is new where it is moved; and so is what a thread maps */
+	assert_int_equal(feed_end(world, 7, 0x800, 0x810, 9, 3, DHAT_REALLOC_MOVED, 16), 0);
+	assert_int_equal(threads_at(world, 3), 1 | 1 << 1);
+	assert_int_equal(feed_map_alloc(world, 7, 0x10000, 4096, 4, 16), 0);
+	assert_int_equal(threads_at(world, 4), 1 | 1 << 1);
 	/* whose stack is lost */
 	assert_int_equal(feed_alloc(world, 7, 0x700, 8, 99, 17), 0);
 	assert_int_equal(heap_point_threads(world->heap, STACK_POINT_LOST), 1 << 1);
