@@ -55,6 +55,20 @@ void dhat_held_say(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHAR
 		snprintf(ret, DHAT_HELD_CHARS, "As of a scan %s ago nothing is lost", age);
 }
 
+/* Blocks of which no holder was seen, of points of which nothing is called lost any more. */
+static uint64_t doubted_blocks(const struct dhat_snapshot *snapshot)
+{
+	uint64_t blocks = 0;
+
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		const Dhat__PointHolds *holds = snapshot->points[i]->holds;
+
+		if (holds && holds->withdrawn_blocks && holds->unseen)
+			blocks += holds->unseen->blocks;
+	}
+	return blocks;
+}
+
 bool dhat_held_is_told(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_CHARS])
 {
 	const Dhat__Holds *holds = snapshot->end->holds;
@@ -67,6 +81,11 @@ bool dhat_held_is_told(const struct dhat_snapshot *snapshot, char ret[DHAT_HELD_
 	else if (holds->n_refusals)
 		snprintf(ret, DHAT_HELD_CHARS, "what is lost could not be told: %s",
 			 holds->refusals[0]);
+	else if (doubted_blocks(snapshot))
+		snprintf(ret, DHAT_HELD_CHARS,
+			 "what is lost could not be told: nobody was seen to hold %" PRIu64
+			 " blocks of stacks of which that was said before, wrongly",
+			 doubted_blocks(snapshot));
 	return !*ret;
 }
 

@@ -79,10 +79,19 @@ static void vote(struct dhat_holder *holder, const char *type, uint64_t blocks)
 	}
 }
 
+static uint64_t blocks_of(const Dhat__PointHolds *from)
+{
+	const Dhat__HoldsSum *const sums[] = { from->held, from->unknown, from->lost,
+					       from->unseen };
+	uint64_t blocks = 0;
+
+	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+		blocks += sums[i] ? sums[i]->blocks : 0;
+	return blocks;
+}
+
 static void add_point(struct dhat_holder *holder, const Dhat__PointHolds *from)
 {
-	uint64_t before = holder->live.blocks;
-
 	add_live(holder, &holder->held, from->held);
 	add_live(holder, &holder->unknown, from->unknown);
 	add_live(holder, &holder->lost, from->lost);
@@ -98,7 +107,7 @@ static void add_point(struct dhat_holder *holder, const Dhat__PointHolds *from)
 	if (from->from_inside)
 		agree(&holder->into, holder->from_inside.blocks == 0, from->into);
 	add(&holder->from_inside, from->from_inside);
-	vote(holder, from->type, holder->live.blocks - before);
+	vote(holder, from->type, blocks_of(from));
 }
 
 /* ---- chains --------------------------------------------------------------------------------- */
@@ -231,6 +240,26 @@ static int add_all(const struct dhat_rendering *table, struct dhat_holders *hold
 	return r;
 }
 
+/* Who has won the vote has most of the blocks only if somebody has. */
+static void count_votes(const struct dhat_rendering *table, struct dhat_holders *holders)
+{
+	for (size_t i = 0; i < holders->count; i++)
+		holders->list[i].type_blocks = 0;
+	for (size_t i = 0; i < table->snapshot->point_count; i++) {
+		const Dhat__PointHolds *from = table->snapshot->points[i]->holds;
+		struct dhat_holder *holder;
+
+		if (!from || !table->point_of[i])
+			continue;
+		holder = &holders->list[table->point_of[i]->number];
+		if (!strcmp(holder->type, from->type))
+			holder->type_blocks += blocks_of(from);
+	}
+	for (size_t i = 0; i < holders->count; i++)
+		if (holders->list[i].type_blocks <= holders->list[i].live.blocks / 2)
+			holders->list[i].type = "";
+}
+
 /* Rows that follow one another are one link; those of other points of a row may stand elsewhere. */
 static int add_cycle(const struct dhat_rendering *table, const Dhat__HoldsCycle *from,
 		     struct dhat_holder_cycle *ret)
@@ -318,11 +347,12 @@ int dhat_holders_make(const struct dhat_rendering *table, struct dhat_holders *r
 		r = add_cycles(table, &holders);
 	if (r)
 		return r;
-	for (size_t i = 0; i < holders.count; i++) {
+	for (size_t i = 0; i < holders.count; i++)
 		if (!holders.list[i].type)
 			holders.list[i].type = "";
+	count_votes(table, &holders);
+	for (size_t i = 0; i < holders.count; i++)
 		holders.types[i] = holders.list[i].type;
-	}
 	qsort(holders.list, holders.count, sizeof(*holders.list), compare_holders);
 	for (size_t i = 0; i < holders.count; i++) {
 		struct dhat_holder *holder = &holders.list[i];

@@ -415,6 +415,25 @@ static bool is_of_before(const Dhat__Holds *holds)
 	return false;
 }
 
+/* What is not called lost, and nobody was seen to hold. */
+static void put_unseen(FILE *out, const Dhat__Holds *holds)
+{
+	const Dhat__HoldsSum *unseen = holds->unseen;
+
+	if (!holds->withdrawn_blocks) {
+		fputc(' ', out);
+		put_sum(out, unseen);
+		fprintf(out,
+			" %s new or on the move during the last scan: there no holder was seen, "
+			"yet.",
+			unseen->blocks == 1 ? "was" : "were");
+	} else if (or_none(holds->lost)->blocks) {
+		fputs(" Of ", out);
+		put_sum(out, unseen);
+		fputs(" more no holder was seen.", out);
+	}
+}
+
 static void put_headline(FILE *out, const Dhat__Holds *holds)
 {
 	const Dhat__HoldsSum *lost = or_none(holds->lost), *unseen = or_none(holds->unseen);
@@ -441,6 +460,10 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 			put_sum(out, unseen);
 			fputs(" no holder was seen", out);
 		}
+	} else if (unseen->blocks && holds->withdrawn_blocks) {
+		fprintf(out, "%sothing is called lost, and of ", *holds->since ? "n" : "N");
+		put_sum(out, unseen);
+		fputs(" no holder was seen", out);
 	} else {
 		fprintf(out, "%sothing is lost: all live blocks are held",
 			*holds->since ? "n" : "N");
@@ -451,14 +474,8 @@ static void put_headline(FILE *out, const Dhat__Holds *holds)
 		}
 	}
 	fputc('.', out);
-	if (unseen->blocks && !holds->n_refusals) {
-		fputc(' ', out);
-		put_sum(out, unseen);
-		fprintf(out,
-			" %s new or on the move during the last scan: there no holder was seen, "
-			"yet.",
-			unseen->blocks == 1 ? "was" : "were");
-	}
+	if (unseen->blocks && !holds->n_refusals)
+		put_unseen(out, holds);
 	if (holds->stopped_ns)
 		fprintf(out, " It stood still for %s.",
 			dhat_format_duration(holds->stopped_ns, time));

@@ -97,7 +97,8 @@ static int judge(struct dhat_snapshot *snapshot, const char *text, uint64_t *fig
 
 static void conditions(void **state)
 {
-	struct dhat_snapshot *refused = sample_with_holds();
+	struct dhat_snapshot *refused = sample_with_holds(), *doubted = sample_with_holds();
+	struct dhat_snapshot *again = sample_with_holds();
 	char why[DHAT_HELD_CHARS];
 	uint64_t figure;
 
@@ -114,6 +115,15 @@ static void conditions(void **state)
 	assert_int_equal(judge(refused, "lost.bytes == 0", &figure, why), -1);
 	assert_non_null(strstr(why, "it is too busy"));
 	assert_int_equal(judge(sample_snapshot(), "free.bytes < 1", &figure, why), -1);
+	/* nor that nobody is seen to hold what was called lost once, wrongly */
+	doubted->points[0]->holds->withdrawn_blocks = 3;
+	assert_int_equal(judge(doubted, "lost.bytes == 0", &figure, why), 0);
+	dhat__holds_sum__free_unpacked(again->points[0]->holds->unseen, NULL);
+	again->points[0]->holds->unseen = again->points[0]->holds->lost;
+	again->points[0]->holds->lost = NULL;
+	again->points[0]->holds->withdrawn_blocks = 3;
+	assert_int_equal(judge(again, "lost.bytes == 0", &figure, why), -1);
+	assert_non_null(strstr(why, "1000 blocks of stacks of which that was said before"));
 }
 
 static void chains_go_with_the_names(void **state)

@@ -246,6 +246,22 @@ static void places_and_types_are_told(void **state)
 	end(&told);
 }
 
+static void a_type_is_of_most_blocks_or_not_told(void **state)
+{
+	struct told told;
+
+	for (uint64_t more = 0; more < 2; more++) {
+		begin(&told);
+		told.points[GET].held = sum(&told, 200, 20);
+		told.points[GET].type = "Node";
+		told.points[PUT].held = sum(&told, 200, 20 + more);
+		told.points[PUT].type = "Entry";
+		look(&told);
+		assert_string_equal(holder_of(&told, GET)->type, more ? "Entry" : "");
+		end(&told);
+	}
+}
+
 /* Points that read alike are one link, and say where only if they agree. */
 static void cycles_read_as_loops(void **state)
 {
@@ -404,6 +420,13 @@ static void refusals_and_withdrawals_are_said(void **state)
 		"blocks no holder was seen. 1,000 blocks that an earlier answer called lost were "
 		"freed, or seen to be held, since: of their sites nothing is called lost any "
 		"more.");
+	/* not that all are held, nor that these are new */
+	told.whole.n_refusals = 0;
+	assert_text(
+		dhat_holders_headline(&told.whole),
+		"Nothing is called lost, and of 640 B in 20 blocks no holder was seen. 1,000 "
+		"blocks that an earlier answer called lost were freed, or seen to be held, since: "
+		"of their sites nothing is called lost any more.");
 	end(&told);
 }
 
@@ -436,6 +459,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_comes_first),
 		cmocka_unit_test(all_in_cycles),
 		cmocka_unit_test(places_and_types_are_told),
+		cmocka_unit_test(a_type_is_of_most_blocks_or_not_told),
 		cmocka_unit_test(cycles_read_as_loops),
 		cmocka_unit_test(what_is_from_before_is_said),
 		cmocka_unit_test(one_address),
