@@ -131,6 +131,9 @@ static void set_options(struct push_client *client)
 	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, client);
 	if (settings->ca_path)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, settings->ca_path);
+	/* in clear it stays on this machine, whatever http_proxy says */
+	if (settings->token_path && strncmp(settings->url, "http:", 5) == 0)
+		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 }
 
 int push_client_new(const struct push_settings *settings, const atomic_bool *stop,
@@ -308,8 +311,11 @@ void push_client_send(struct push_client *client, const char *path, struct push_
 	int r = request_open(path, &request);
 
 	*ret = (struct push_answer){ .outcome = PUSH_REFUSED };
-	if (r == -EINVAL) {
-		snprintf(ret->text, sizeof(ret->text), "%s is not what was written", path);
+	if (r == -EINVAL || r == -ENOENT || r == -EIO) { /* others wait behind it */
+		snprintf(ret->text, sizeof(ret->text), "%s %s", path,
+			 r == -EINVAL	? "is not what was written"
+			 : r == -ENOENT ? "is gone"
+					: "cannot be read");
 		return;
 	}
 	ret->outcome = PUSH_BARRED;

@@ -26,6 +26,7 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct keeper {
 	struct keeper_options options;
 	struct commands *commands;
+	bool is_loss_told; /* since something could be pushed */
 };
 
 int keeper_new(const struct keeper_options *options, struct keeper **ret)
@@ -182,6 +183,21 @@ static void keep(struct keeper *keeper, const struct watch_settings *settings,
 		run_command(keeper, settings->command, snapshot, rss_bytes, reason, headline, path);
 }
 
+/* P7: what cannot even wait is lost. */
+static void push(struct keeper *keeper, const struct watch_settings *settings,
+		 const struct target *target, struct dhat_snapshot *snapshot, struct since **since)
+{
+	int r = pusher_add(keeper->options.pusher, &settings->push, snapshot, since);
+
+	if (r && !keeper->is_loss_told)
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd",
+			    "the profile of %d is not pushed to %s, and is lost: %s",
+			    (int)target_pid(target), settings->push.url,
+			    r == -ENOENT ? "there is no such destination, as was said before"
+					 : strerror(-r));
+	keeper->is_loss_told = r != 0;
+}
+
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
 		 struct since **since)
@@ -200,5 +216,5 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 		keep(keeper, settings, target, snapshot, rss_bytes, reason);
 	/* last: it changes the profile */
 	if (is_pushed)
-		pusher_add(keeper->options.pusher, &settings->push, snapshot, since);
+		push(keeper, settings, target, snapshot, since);
 }

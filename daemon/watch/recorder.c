@@ -179,6 +179,17 @@ static bool is_push_due(const struct watch_settings *settings, struct watched *w
 	return true;
 }
 
+/* What was allocated since the last push would be lost. */
+static void push_rest(struct recorder *recorder, struct watched *watched)
+{
+	const struct watch_settings *settings = settings_of(recorder, watched->target);
+	const struct keeper_reason reason = { .is_push = true };
+
+	if (settings->push.every_ns)
+		keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,
+			    &watched->since);
+}
+
 /* False: it has ended, and there is nothing more to be seen of it. Of an end we are told, too:
  * looked at before that, it would come twice (make soak saw it). */
 static bool look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
@@ -190,8 +201,10 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 	struct target_glance glance;
 
 	target_glance(watched->target, &glance);
-	if (glance.state == TARGET_DETACHED)
+	if (glance.state == TARGET_DETACHED) {
+		push_rest(recorder, watched);
 		return false;
+	}
 	if (glance.state != TARGET_ATTACHED && !watched->is_told)
 		return true;
 	reading_take(settings, watched->target, &glance, &reading);
@@ -308,19 +321,11 @@ static void take_turn(struct recorder *recorder)
 	pthread_mutex_lock(&recorder->lock);
 }
 
-/* What was allocated since the last push would be lost. */
 static void push_last(struct recorder *recorder)
 {
-	const struct keeper_reason reason = { .is_push = true };
-
-	for (size_t i = 0; i < recorder->count; i++) {
-		struct watched *watched = &recorder->watched[i];
-		const struct watch_settings *settings = settings_of(recorder, watched->target);
-
-		if (settings->push.every_ns && target_state_of(watched->target) == TARGET_ATTACHED)
-			keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,
-				    &watched->since);
-	}
+	for (size_t i = 0; i < recorder->count; i++)
+		if (target_state_of(recorder->watched[i].target) == TARGET_ATTACHED)
+			push_rest(recorder, &recorder->watched[i]);
 }
 
 static void *record(void *context)
@@ -386,7 +391,7 @@ void recorder_keep_last(struct recorder *recorder)
 	for (size_t i = 0; i < recorder->count; i++) {
 		struct watched *watched = &recorder->watched[i];
 		const struct watch_settings *settings = settings_of(recorder, watched->target);
-		struct keeper_reason reason = { .is_push = settings->push.every_ns > 0 };
+		struct keeper_reason reason = { 0 }; /* push_last() was before */
 
 		keeper_add_reason(&reason, SPOOL_STOP, SPOOL_STOP);
 		keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,

@@ -1,6 +1,7 @@
 /* destination: what becomes of a profile by what a server does; the server is a thread of this
  * test, which answers what it is told, one connection after the other. */
 #include <arpa/inet.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -307,6 +308,28 @@ static void test_barred_is_kept(void **state)
 	}
 }
 
+static int remove_file(const char *path, const struct stat *stat, int kind, struct FTW *ftw)
+{
+	return kind == FTW_F && strstr(path, ".push") ? unlink(path) : 0;
+}
+
+/* Somebody made room on the disk: what comes after it does not wait behind it. */
+static void test_what_is_gone_is_given_up(void **state)
+{
+	struct server *server = server_new(unavailable, ok);
+	struct destination *destination = begin(server->port);
+	struct destination_state seen;
+
+	add(destination);
+	wait_for(destination, 0, 0, 1);
+	assert_int_equal(nftw(folder, remove_file, 8, FTW_PHYS), 0);
+	add(destination);
+	seen = wait_for(destination, 1, 0, 1);
+	assert_int_equal(seen.waiting, 0);
+	destination_free(destination);
+	server_free(server);
+}
+
 static void test_waits_as_asked(void **state)
 {
 	struct server *server = server_new("HTTP/1.1 429 x\r\nRetry-After: 3000\r\n"
@@ -471,6 +494,7 @@ int main(void)
 		TEST(test_says_why),
 		TEST(test_refused_for_good),
 		TEST(test_barred_is_kept),
+		TEST(test_what_is_gone_is_given_up),
 		TEST(test_waits_as_asked),
 		TEST(test_endless_answer),
 		TEST(test_hanging_server),

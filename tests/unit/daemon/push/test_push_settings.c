@@ -86,6 +86,8 @@ static void test_refusals(void **state)
 	refused((struct push_settings){ 0 }, "https://h", "--push-every");
 	refused((struct push_settings){ .every_ns = 1, .token_path = token }, "http://h/ingest",
 		"could be read on the way");
+	refused((struct push_settings){ .every_ns = 1, .token_path = token },
+		"http://127.0.0.1.example.org/ingest", "could be read on the way");
 }
 
 static void test_token_stays_here(void **state)
