@@ -125,6 +125,9 @@ static void settle(struct watches *watches, struct target *target)
 			target_set_watch(target, i + 1);
 			return;
 		}
+	if (target_has_exited(
+		    target)) /* nothing takes it any more, and its end is yet to be told */
+		return;
 	target_set_watch(target, TARGET_NO_WATCH);
 	if (targets_detach(watches->options.targets, target_pid(target), &err))
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err.message);

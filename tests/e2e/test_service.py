@@ -267,6 +267,24 @@ def test_reload_keeps_what_stays(daemon, ctl, named, manager, tmp_path):
     assert dhatd.stop() == 0
 
 
+def test_an_end_during_a_reload(daemon, named, tmp_path):
+    """They are the section's until their ends have been told, though nothing of them is there to be matched."""
+    several = [named("ending") for _ in range(4)]  # their probes go one after the other
+    config = tmp_path / "conf"
+    config.write_text(f"[watch it]\ncommand = ^{tmp_path}/ending$\non = exit\n")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
+    until(lambda: dhatd.err.count(" attached to ") == 4, "all to be attached to")
+    dhatd.send_signal(signal.SIGSTOP)
+    for waves in several:
+        waves.say("quit")
+        assert waves.wait() == 0
+    dhatd.send_signal(signal.SIGHUP)
+    dhatd.send_signal(signal.SIGCONT)
+    dhatd.expect_err("read .*conf again")
+    assert dhatd.stop() == 0
+    assert len(re.findall("^dhatd: exit: ending ", dhatd.err, re.M)) == 4
+
+
 def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
     """By an upgrade, say: what it had is in a file, whole; the next one begins anew."""
     waves = named("kept")
