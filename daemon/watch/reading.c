@@ -53,7 +53,8 @@ void reading_take(const struct watch_settings *settings, struct target *target,
 	set(ret, TRIGGER_FAILED, true, glance->failed);
 	set(ret, TRIGGER_OVERHEAD, is_there, glance->cost_hundredths);
 	set(ret, TRIGGER_EXIT, true, !is_there);
-	set(ret, TRIGGER_OOM, true, glance->is_out_of_memory);
+	/* the mark comes a moment before the end, of which the profile is to tell */
+	set(ret, TRIGGER_OOM, true, !is_there && glance->is_out_of_memory);
 	if (is_there && is_wanted(settings, TRIGGER_HIGH, TRIGGER_MAX, TRIGGER_CGROUP_PSI))
 		read_group(target_pid(target), ret);
 	if (is_wanted(settings, TRIGGER_PSI, TRIGGER_PSI, TRIGGER_PSI)) {
