@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, ROOT, TARGETS, Process, until
+from conftest import BUILD, ROOT, TARGETS, Process, until, until_listed
 
 UNITS = ROOT / "daemon/share/systemd"
 NOBODY = 65534
@@ -43,6 +43,7 @@ def test_minimal_rights(limited, ctl, target):
     waves.expect("ready")
     dhatd = limited([c for c in MINIMAL if c != "kill"], "attach", waves.pid)
     dhatd.expect_err("answering at")
+    until_listed(ctl)
     assert ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact"
     assert ctl("stats", "--json").json()
     assert dhatd.stop(deadline=30) == 0
@@ -82,9 +83,12 @@ def test_ordinary_user_with_two_rights(started, tmp_path, target, open_folder):
                      mine.pid], tmp_path, "dhatd")
     started.append(dhatd)
     dhatd.expect_err("answering at")
-    seen = subprocess.run([BUILD / "dhatctl", "status", "--json", "--socket", open_folder / "socket"],
-                          capture_output=True, text=True, check=True)
-    assert json.loads(seen.stdout)["targets"][0]["verdict"]["word"] == "exact"
+
+    def verdict():
+        seen = subprocess.run([BUILD / "dhatctl", "status", "--json", "--socket", open_folder / "socket"],
+                              capture_output=True, text=True, check=True)
+        return json.loads(seen.stdout)["targets"][0]["verdict"]["word"]
+    until(lambda: verdict() == "exact", "the blocks from before to be listed")
     assert dhatd.stop() == 0
 
 
@@ -136,6 +140,7 @@ def test_the_filter_lets_it_work(started, tmp_path, ctl, target, socket_path):
     started.append(dhatd)
     dhatd.expect_err("answering at")
     ctl("attach", "--pid", heap.pid)
+    until_listed(ctl)
     ctl("snapshot", "-o", "x.dhat")
     ctl("rss", "--pid", heap.pid)
     status = ctl("status", "--json").json()
