@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+
+#define BURY_NS 20000000 /* so often it is looked who has ended */
 
 DEFINE_CLEANUP_PTR(DIR *, closedir)
 
@@ -26,6 +29,7 @@ struct held {
 
 struct standstill {
 	pid_t pid;
+	pthread_mutex_t lock; /* of the list, against bury_ended() */
 	struct held *threads;
 	size_t count, room;
 	uint64_t begin_ns;
@@ -80,14 +84,21 @@ static int wait_for_stop(const struct standstill *standstill, struct held *threa
 /* What it would get is kept back for a moment, and nothing else is changed. */
 static int hold(struct standstill *standstill, pid_t tid)
 {
-	if (array_make_room(&standstill->threads, &standstill->room, standstill->count))
+	int r;
+
+	pthread_mutex_lock(&standstill->lock);
+	r = array_make_room(&standstill->threads, &standstill->room, standstill->count);
+	pthread_mutex_unlock(&standstill->lock);
+	if (r)
 		return -ENOMEM;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0) {
 		int error = errno; /* -EPERM, too, of one that has ended and is not taken note of */
 
 		return error == ESRCH || has_ended(tid) ? 0 : -error;
 	}
+	pthread_mutex_lock(&standstill->lock);
 	standstill->threads[standstill->count++] = (struct held){ .tid = tid };
+	pthread_mutex_unlock(&standstill->lock);
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	return 0;
 }
@@ -133,7 +144,7 @@ static int explain(int error, pid_t pid, struct dhat_error *err)
 }
 
 struct run {
-	pid_t pid;
+	struct standstill standstill;
 	int (*look)(void *context);
 	void *context;
 	int result;
@@ -144,34 +155,62 @@ struct run {
 static void *run_still(void *run_)
 {
 	struct run *run = run_;
-	struct standstill standstill = { .pid = run->pid,
-					 .begin_ns = clock_now_ns(CLOCK_MONOTONIC) };
+	struct standstill *standstill = &run->standstill;
 	size_t found = 1;
 	int r = 0;
 
 	while (r == 0 && found)
-		r = hold_new(&standstill, &found);
-	run->result = r ? explain(r, run->pid, run->err) : run->look(run->context);
-	for (size_t i = 0; i < standstill.count; i++) {
-		const struct held *thread = &standstill.threads[i];
+		r = hold_new(standstill, &found);
+	run->result = r ? explain(r, standstill->pid, run->err) : run->look(run->context);
+	for (size_t i = 0; i < standstill->count; i++) {
+		const struct held *thread = &standstill->threads[i];
 
 		/* who has not stopped, or ended, is let go as this thread ends */
 		if (thread->has_stopped)
 			ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(uintptr_t)thread->signal);
 	}
-	run->held_ns = clock_now_ns(CLOCK_MONOTONIC) - standstill.begin_ns;
-	free(standstill.threads);
+	run->held_ns = clock_now_ns(CLOCK_MONOTONIC) - standstill->begin_ns;
 	return NULL;
+}
+
+/* A thread that calls execve() waits until the others have been taken note of, and who holds those
+ * has to do that; meanwhile the kernel lets nobody hold a further one (cred_guard_mutex): so it is
+ * not the holder who does it. The process's own end is its parent's to take. */
+static void bury_ended(struct standstill *standstill)
+{
+	pthread_mutex_lock(&standstill->lock);
+	for (size_t i = 0; i < standstill->count; i++)
+		if (standstill->threads[i].tid != standstill->pid)
+			waitpid(standstill->threads[i].tid, NULL, __WALL | WNOHANG);
+	pthread_mutex_unlock(&standstill->lock);
+}
+
+static void wait_for(pthread_t holder, struct standstill *standstill)
+{
+	struct timespec until;
+	int r;
+
+	do {
+		bury_ended(standstill);
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += BURY_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		r = pthread_clockjoin_np(holder, NULL, CLOCK_MONOTONIC, &until);
+	} while (r == ETIMEDOUT);
 }
 
 int standstill_run(pid_t pid, int (*look)(void *context), void *context, uint64_t *ret_ns,
 		   struct dhat_error *err)
 {
-	struct run run = { .pid = pid, .look = look, .context = context, .err = err };
+	struct run run = { .look = look, .context = context, .err = err };
 	sigset_t all, old;
 	pthread_t thread;
 	int error;
 
+	run.standstill = (struct standstill){ .pid = pid,
+					      .lock = PTHREAD_MUTEX_INITIALIZER,
+					      .begin_ns = clock_now_ns(CLOCK_MONOTONIC) };
 	sigfillset(&all); /* signals are the main thread's */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	error = pthread_create(&thread, NULL, run_still, &run);
@@ -179,7 +218,8 @@ int standstill_run(pid_t pid, int (*look)(void *context), void *context, uint64_
 	if (error)
 		return dhat_error_errno(err, error, "cannot begin a thread that stops process %d",
 					(int)pid);
-	pthread_join(thread, NULL);
+	wait_for(thread, &run.standstill);
+	free(run.standstill.threads);
 	*ret_ns = run.held_ns;
 	return run.result;
 }
