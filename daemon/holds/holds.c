@@ -226,29 +226,30 @@ static int look(void *look_)
 			 &finding->scan, look->err);
 }
 
-/* Its number may be another's by now, who is not to be stopped: the scan tells. */
-static bool is_to_stop(const struct finding *finding)
+/* Its number may be another's by now, who is not to be stopped. */
+static int stop_and_look(struct finding *finding, struct look *asked, uint64_t *ret_held_ns,
+			 struct dhat_error *err)
 {
 	const struct target_identity *identity = &finding->copy->identity;
 
-	return finding->asking->with_stop &&
-	       proc_start_ticks(identity->pid) == identity->start_ticks;
+	if (proc_start_ticks(identity->pid) != identity->start_ticks)
+		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS, "process %d has ended",
+				      (int)identity->pid);
+	return standstill_run(identity->pid, look, asked, ret_held_ns, err);
 }
 
 /* Nobody is stopped while others are looked at. */
 static int look_once(struct finding *finding, struct dhat_error *err)
 {
+	const struct holds_asking *asking = finding->asking;
 	struct look asked = { finding, err };
 	uint64_t held_ns = 0;
-	int r = worker_take_scans(finding->asking->worker, finding->asking->stop);
+	int r = worker_take_scans(asking->worker, asking->stop, asking->with_stop);
 
 	if (r)
 		return r;
-	if (is_to_stop(finding))
-		r = standstill_run(finding->copy->identity.pid, look, &asked, &held_ns, err);
-	else
-		r = look(&asked);
-	worker_give_scans(finding->asking->worker);
+	r = asking->with_stop ? stop_and_look(finding, &asked, &held_ns, err) : look(&asked);
+	worker_give_scans(asking->worker);
 	finding->holds->stopped_ns += held_ns;
 	return r;
 }

@@ -80,7 +80,7 @@ static int leave_out(struct pagemap *pagemap, struct closer_question *question,
 static int ask(struct worker *worker, int fd, const struct closer_question *question,
 	       struct closer_answer *ret)
 {
-	int r = worker_take_scans(worker, NULL);
+	int r = worker_take_scans(worker, NULL, false);
 
 	if (r == 0) {
 		r = worker_look_closer(worker, fd, question, ret, NULL);

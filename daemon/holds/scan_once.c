@@ -297,9 +297,9 @@ static int compare_with_now(struct target *target, pid_t pid, struct scan_once *
 	return r;
 }
 
-/* The table, 24 bytes a block; a mark, where its edges end, and a place in the queue, 4 each; an
- * edge or two. */
-#define BYTES_A_BLOCK 48
+/* The table, 24 bytes a block, and as many of what comes meanwhile; a mark, where its edges end,
+ * and a place in the queue, 4 each; an edge or two. */
+#define BYTES_A_BLOCK 72
 #define BYTES_A_WORD 24	      /* an edge or a root, as it travels and is kept */
 #define MOST_WORDS (1u << 30) /* what the worker has addresses for */
 
@@ -328,6 +328,11 @@ static int explain(int r, pid_t pid, struct dhat_error *err)
 	if (r == -ESRCH)
 		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
 				      "process %d has ended, or runs another program now",
+				      (int)pid);
+	if (r == -EBUSY)
+		return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED,
+				      "process %d replaces its blocks faster than they can be "
+				      "looked at; ask again when it does less",
 				      (int)pid);
 	return dhat_error_errno(err, -r, "cannot look at the memory of process %d", (int)pid);
 }

@@ -310,15 +310,13 @@ void push_client_send(struct push_client *client, const char *path, struct push_
 	struct dhat_error err = { 0 };
 	int r = request_open(path, &request);
 
-	*ret = (struct push_answer){ .outcome = PUSH_REFUSED };
-	if (r == -EINVAL || r == -ENOENT || r == -EIO) { /* others wait behind it */
+	if (r == -EINVAL || r == -ENOENT) { /* others wait behind it */
+		*ret = (struct push_answer){ .outcome = r == -EINVAL ? PUSH_REFUSED : PUSH_GONE };
 		snprintf(ret->text, sizeof(ret->text), "%s %s", path,
-			 r == -EINVAL	? "is not what was written"
-			 : r == -ENOENT ? "is gone"
-					: "cannot be read");
+			 r == -EINVAL ? "is not what was written" : "is gone");
 		return;
 	}
-	ret->outcome = PUSH_BARRED;
+	*ret = (struct push_answer){ .outcome = PUSH_BARRED };
 	client->request = &request;
 	client->head_bytes = client->answer_bytes = client->answer_used = 0;
 	*client->error = '\0';

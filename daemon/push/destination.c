@@ -74,6 +74,12 @@ static void tell_refusal(const struct destination *destination, const struct pus
 		    answer->text);
 }
 
+static void tell_gone(const struct destination *destination, const struct push_answer *answer)
+{
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "a profile that waited for %s was removed: %s",
+		    destination->identity.url, answer->text);
+}
+
 /* ---- one try ------------------------------------------------------------------------------- */
 
 /* Keeps D2. */
@@ -136,9 +142,12 @@ static bool send_one(struct destination *destination)
 		push_client_send(destination->client, path, &answer);
 	else
 		snprintf(answer.text, sizeof(answer.text), "%s", strerror(ENOMEM));
-	is_done = answer.outcome == PUSH_TAKEN || answer.outcome == PUSH_REFUSED;
+	is_done = answer.outcome == PUSH_TAKEN || answer.outcome == PUSH_REFUSED ||
+		  answer.outcome == PUSH_GONE;
 	queue_let_go(destination->queue, is_done);
-	if (is_done)
+	if (answer.outcome == PUSH_GONE)
+		tell_gone(destination, &answer);
+	else if (is_done)
 		settle(destination, &answer);
 	else if (!atomic_load(&destination->stop))
 		fail(destination, &answer);

@@ -1,14 +1,17 @@
 #include "later.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "proto/base/array.h"
+
+#define LATER_LEAST 65536 /* young ones that are fine in a small heap, too */
 
 int reach_later_begin(struct reach_later *later, struct reach_block *blocks, uint32_t count)
 {
 	const struct reach_places places = reach_places_of(blocks, count);
 
-	*later = (struct reach_later){ .blocks = blocks };
+	*later = (struct reach_later){ .blocks = blocks, .young_most = count + LATER_LEAST };
 	for (uint32_t i = 0; i < count; i++)
 		blocks[i].flags |= REACH_BLOCK_GONE;
 	return reach_finder_init(&later->finder, &places);
@@ -30,6 +33,8 @@ static int meet(struct reach_later *later, const struct reach_block *block)
 		later->blocks[at].flags &= ~(unsigned)REACH_BLOCK_GONE;
 		return 0;
 	}
+	if (later->young_count == later->young_most)
+		return -EBUSY;
 	if (array_make_room(&later->young, &later->young_room, later->young_count))
 		return -ENOMEM;
 	later->young[later->young_count++] = *block;

@@ -2,7 +2,8 @@
 /* later: what has become of the blocks of a table, and what has come, since it was made.
  *
  * Pure. All blocks of the table are GONE until they are met again: those that are live later are
- * told one by one, in any order. Needs no second table: a byte a block at most, and what is young.
+ * told one by one, in any order. Needs no second table: a byte a block, where they lie close, and
+ * what is young, of which there may be as many as blocks.
  */
 #include "table.h"
 
@@ -16,13 +17,14 @@ struct reach_later {
 	size_t young_count;
 
 	/* private */
-	size_t young_room;
+	size_t young_room, young_most;
 	struct reach_block waiting[LATER_WAITING];
 	uint32_t waiting_count;
 };
 
 /* -EINVAL: not sorted. -ENOMEM. Of all three. */
 int reach_later_begin(struct reach_later *later, struct reach_block *blocks, uint32_t count);
+/* -EBUSY: more are young than there were: it replaces them faster than anybody can look. */
 int reach_later_add(struct reach_later *later, const struct reach_block *block);
 int reach_later_end(struct reach_later *later);
 void reach_later_deinit(struct reach_later *later);

@@ -41,6 +41,13 @@ int reach_found_init(struct reach_found *found, uint32_t block_count,
 	return -ENOMEM;
 }
 
+/* What a scan of memory may call a root; the others are ours to give. */
+static bool is_of_memory(uint32_t name)
+{
+	return name < REACH_CLASSES && name != REACH_KERNEL && name != REACH_REGISTER &&
+	       name != REACH_YOUNG;
+}
+
 bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
 {
 	uint32_t before = 0;
@@ -59,7 +66,7 @@ bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
 			return false;
 	for (uint32_t i = 0; i < found->root_count; i++)
 		if (reach_target(found->roots[i].edge) >= block_count ||
-		    found->roots[i].name >= REACH_CLASSES)
+		    !is_of_memory(found->roots[i].name))
 			return false;
 	return true;
 }

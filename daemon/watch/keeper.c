@@ -1,6 +1,7 @@
 #include "keeper.h"
 
 #include "command.h"
+#include "daemon/push/request.h"
 #include "daemon/serve/taken.h"
 #include "headline.h"
 #include "proto/base/cleanup.h"
@@ -26,7 +27,6 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct keeper {
 	struct keeper_options options;
 	struct commands *commands;
-	bool is_loss_told; /* since something could be pushed */
 };
 
 int keeper_new(const struct keeper_options *options, struct keeper **ret)
@@ -183,19 +183,21 @@ static void keep(struct keeper *keeper, const struct watch_settings *settings,
 		run_command(keeper, settings->command, snapshot, rss_bytes, reason, headline, path);
 }
 
-/* P7: what cannot even wait is lost. */
+/* P7: what cannot even wait. */
 static void push(struct keeper *keeper, const struct watch_settings *settings,
 		 const struct target *target, struct dhat_snapshot *snapshot, struct since **since)
 {
 	int r = pusher_add(keeper->options.pusher, &settings->push, snapshot, since);
 
-	if (r && !keeper->is_loss_told)
+	if (r)
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd",
-			    "the profile of %d is not pushed to %s, and is lost: %s",
+			    "the profile of %d cannot be pushed to %s%s: %s",
 			    (int)target_pid(target), settings->push.url,
+			    request_is_since_last(settings->push.form)
+				    ? "; what it has comes with the next one"
+				    : ", and is lost",
 			    r == -ENOENT ? "there is no such destination, as was said before"
 					 : strerror(-r));
-	keeper->is_loss_told = r != 0;
 }
 
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,

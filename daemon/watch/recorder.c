@@ -1,5 +1,6 @@
 #include "recorder.h"
 
+#include "daemon/push/request.h"
 #include "keeper.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -311,7 +312,10 @@ static void take_turn(struct recorder *recorder)
 	if (has_next)
 		adopt(recorder, &next);
 	for (size_t i = 0; i < ended_count; i++) {
-		struct watched *watched = add(recorder, ended[i]); /* it may never have been met */
+		/* it may never have been met; or it was let go just before, and is forgotten */
+		struct watched *watched = target_state_of(ended[i]) == TARGET_DETACHED
+						  ? NULL
+						  : add(recorder, ended[i]);
 
 		if (watched)
 			watched->is_told = true;
@@ -391,7 +395,10 @@ void recorder_keep_last(struct recorder *recorder)
 	for (size_t i = 0; i < recorder->count; i++) {
 		struct watched *watched = &recorder->watched[i];
 		const struct watch_settings *settings = settings_of(recorder, watched->target);
-		struct keeper_reason reason = { 0 }; /* push_last() was before */
+		/* push_last() was before: what is sent as a whole would come twice */
+		struct keeper_reason reason = { .is_push = settings->push.every_ns &&
+							   request_is_since_last(
+								   settings->push.form) };
 
 		keeper_add_reason(&reason, SPOOL_STOP, SPOOL_STOP);
 		keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,

@@ -65,7 +65,7 @@ struct worker {
 	pthread_mutex_t lock; /* who has taken which */
 	pthread_cond_t is_given_back;
 	struct process processes[PROCESSES];
-	bool are_scans_taken;
+	bool are_scans_taken, are_scans_urgent;
 	const atomic_bool *scans_stop; /* of who has taken them */
 	pthread_mutex_t refused_lock;
 	struct refused refused[MAX_REFUSED];
@@ -154,7 +154,7 @@ static int start(struct worker *worker, struct process *process, struct dhat_err
 		process->pid = 0;
 		return dhat_error_errno(err, -r, "cannot start the ELF worker");
 	}
-	if (process->kind == WORKER_SCANS)
+	if (process->kind == WORKER_SCANS && !worker->are_scans_urgent)
 		setpriority(PRIO_PROCESS, process->pid, 19);
 	set_socket(process, take_fd(ours));
 	process->owner = OWNER_NONE;
@@ -542,7 +542,7 @@ static void give_back(struct worker *worker, struct process *process)
 	pthread_mutex_unlock(&worker->lock);
 }
 
-int worker_take_scans(struct worker *worker, const atomic_bool *stop)
+int worker_take_scans(struct worker *worker, const atomic_bool *stop, bool is_urgent)
 {
 	struct timespec until;
 
@@ -560,6 +560,7 @@ int worker_take_scans(struct worker *worker, const atomic_bool *stop)
 	}
 	worker->are_scans_taken = true;
 	worker->scans_stop = stop;
+	worker->are_scans_urgent = is_urgent;
 	pthread_mutex_unlock(&worker->lock);
 	return 0;
 }
@@ -569,6 +570,7 @@ void worker_give_scans(struct worker *worker)
 	pthread_mutex_lock(&worker->lock);
 	worker->are_scans_taken = false;
 	worker->scans_stop = NULL;
+	worker->are_scans_urgent = false;
 	pthread_cond_broadcast(&worker->is_given_back);
 	pthread_mutex_unlock(&worker->lock);
 }
@@ -581,6 +583,9 @@ static uint64_t limit_of(const struct worker *worker, enum worker_kind kind)
 		[WORKER_SCANS] = worker->options.scan_seconds,
 	};
 
+	if (kind == WORKER_SCANS && worker->are_scans_urgent &&
+	    seconds[kind] > WORKER_URGENT_SECONDS)
+		return SECOND_NS * WORKER_URGENT_SECONDS;
 	return SECOND_NS * seconds[kind];
 }
 

@@ -42,6 +42,7 @@ struct worker_options {
 #define WORKER_TABLE_SECONDS 20
 #define WORKER_NAME_SECONDS 60
 #define WORKER_SCAN_SECONDS 240
+#define WORKER_URGENT_SECONDS 20
 #define WORKER_GRANT_SECONDS                                                                       \
 	120 /* a few downloads of debug files, each with a limit of its own                        \
 	     */
@@ -76,8 +77,10 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 
 /* What follows is done by one process, and is this caller's alone until worker_give_scans(): who
  * stops a target for it has it first. stop: raised when nobody waits for an answer any more; those
- * that are under way end then, and this waiting, too, with -ECANCELED. May be NULL. */
-int worker_take_scans(struct worker *worker, const atomic_bool *stop);
+ * that are under way end then, and this waiting, too, with -ECANCELED. May be NULL. is_urgent:
+ * somebody stands still meanwhile, so it is as quick as it can, and WORKER_URGENT_SECONDS at the
+ * most. */
+int worker_take_scans(struct worker *worker, const atomic_bool *stop, bool is_urgent);
 void worker_give_scans(struct worker *worker);
 
 /* reach_scan() in the worker. memory_fd: of /proc/PID/mem; blocks: so many struct reach_block,

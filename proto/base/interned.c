@@ -63,7 +63,8 @@ static char *copy_bytes(const void *bytes, size_t size)
 
 	if (!copy)
 		return NULL;
-	memcpy(copy, bytes, size);
+	if (size) /* bytes may be NULL */
+		memcpy(copy, bytes, size);
 	copy[size] = '\0';
 	return copy;
 }

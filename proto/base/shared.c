@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define FIRST_BYTES 65536u
+#define STEP_BYTES (4u << 20)
 
 static int begin(struct shared *shared)
 {
@@ -22,6 +23,22 @@ static void *map(const struct shared *shared, size_t bytes)
 		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shared->fd, 0);
 }
 
+/* Writing where the kernel has no memory left to give would be a SIGBUS. */
+static int fill(struct shared *shared, size_t bytes)
+{
+	size_t until = (bytes + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
+
+	if (until > shared->bytes)
+		until = shared->bytes;
+	if (bytes <= shared->filled_bytes)
+		return 0;
+	while (fallocate(shared->fd, 0, shared->filled_bytes, until - shared->filled_bytes))
+		if (errno != EINTR)
+			return -errno;
+	shared->filled_bytes = until;
+	return 0;
+}
+
 int shared_make_room(struct shared *shared, size_t bytes)
 {
 	size_t wanted = shared->bytes ? shared->bytes : FIRST_BYTES;
@@ -29,7 +46,7 @@ int shared_make_room(struct shared *shared, size_t bytes)
 	int r;
 
 	if (shared->memory && bytes <= shared->bytes)
-		return 0;
+		return fill(shared, bytes);
 	while (wanted < bytes)
 		wanted *= 2;
 	r = begin(shared);
@@ -42,7 +59,7 @@ int shared_make_room(struct shared *shared, size_t bytes)
 		return -ENOMEM;
 	shared->memory = memory;
 	shared->bytes = wanted;
-	return 0;
+	return fill(shared, bytes);
 }
 
 int shared_lend(const struct shared *shared)

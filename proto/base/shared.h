@@ -8,15 +8,16 @@
 struct shared {
 	int fd;
 	void *memory;
-	size_t bytes; /* as many have room; what was never written takes none */
+	size_t bytes;	     /* as many have addresses */
+	size_t filled_bytes; /* … and as many memory */
 };
 #define SHARED_NONE                                                                                \
 	{                                                                                          \
 		.fd = -1                                                                           \
 	}
 
-/* At least so many bytes; what is there stays, and may move. 0, or a negative errno and nothing has
- * changed. */
+/* At least so many bytes, all of which can be written; what is there stays, and may move. 0, or a
+ * negative errno, and what was there is. */
 int shared_make_room(struct shared *shared, size_t bytes);
 /* A descriptor for another process, which cannot write by it; the caller's. Negative: an errno. */
 int shared_lend(const struct shared *shared);

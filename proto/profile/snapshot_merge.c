@@ -116,7 +116,7 @@ static void shift_times(struct dhat_snapshot *snapshot, uint64_t ns)
 	}
 	for (size_t i = 0; i < head->n_marks; i++)
 		head->marks[i]->ns += ns;
-	if (head->lifetimes_since_ns)
+	if (head->lifetimes_since_ns > 1) /* 1: from the start on, of each */
 		head->lifetimes_since_ns += ns;
 	if (snapshot->end->history)
 		snapshot->end->history->start_ns += ns;
@@ -281,7 +281,9 @@ static void merge_ages(Dhat__SnapshotHead *into, const Dhat__SnapshotHead *from)
 	into->has_ages &= from->has_ages;
 	if (into->older_ns != from->older_ns)
 		into->older_ns = 0;
-	if (from->lifetimes_since_ns < into->lifetimes_since_ns)
+	if ((into->lifetimes_since_ns == 1) != (from->lifetimes_since_ns == 1))
+		into->lifetimes_since_ns = 0; /* of one from the start on, of the other not */
+	else if (from->lifetimes_since_ns < into->lifetimes_since_ns)
 		into->lifetimes_since_ns = from->lifetimes_since_ns;
 	if (into->temporary_ns != from->temporary_ns)
 		into->temporary_ns = 0;

@@ -226,7 +226,7 @@ def test_cost(daemon, ctl, target):
         return next((t for t in ctl("status", "--json").json()["targets"] if t["allocs_per_second"] > 10000), None)
     status = until(busy, "it to be busy for a second")
     said = status["alloc_cost_ns"] + status["free_cost_ns"]
-    assert costs / 2.5 < said < costs * 2.5
+    assert costs / 3 < said < costs * 3
     assert 0 < status["cost_percent"] <= status["cpu_percent"]
     priced = (status["allocs_per_second"] * status["alloc_cost_ns"] + status["frees_per_second"] * status["free_cost_ns"]) / 1e7
     assert status["cost_percent"] == pytest.approx(min(priced, status["cpu_percent"]), rel=0.01)

@@ -4,6 +4,7 @@
 #include "daemon/source/uprobes.h"
 #include "daemon/worker/worker_pack.h"
 #include "fuzz.h"
+#include "proto/base/cleanup.h"
 #include "tests/unit/table_find.h"
 
 static void check_sites(const struct sites *sites)
@@ -71,6 +72,36 @@ static void check_scan(const uint8_t *data, size_t size)
 		FUZZ_CHECK(asked.pair_count <= CLOSER_MAX_QUESTIONS);
 }
 
+/* The arrays of what a scan found come by shared memory. */
+static void check_found(const uint8_t *data, size_t size)
+{
+	struct {
+		uint32_t ends[BLOCKS], edges[4];
+		struct reach_root roots[2];
+	} arrays;
+	struct reach_found found = { .ends = arrays.ends,
+				     .edges = arrays.edges,
+				     .roots = arrays.roots,
+				     .block_count = BLOCKS,
+				     .edge_count = ARRAY_SIZE(arrays.edges),
+				     .root_count = ARRAY_SIZE(arrays.roots) };
+
+	if (size < sizeof(arrays))
+		return;
+	memcpy(&arrays, data, sizeof(arrays));
+	if (!reach_found_is_sound(&found, BLOCKS))
+		return;
+	FUZZ_CHECK(arrays.ends[0] <= arrays.ends[1] && arrays.ends[1] <= arrays.ends[2]);
+	FUZZ_CHECK(arrays.ends[BLOCKS - 1] == found.edge_count);
+	for (size_t i = 0; i < found.edge_count; i++)
+		FUZZ_CHECK(reach_target(arrays.edges[i]) < BLOCKS);
+	for (size_t i = 0; i < found.root_count; i++) {
+		FUZZ_CHECK(reach_target(arrays.roots[i].edge) < BLOCKS);
+		FUZZ_CHECK(arrays.roots[i].name < REACH_CLASSES &&
+			   arrays.roots[i].name != REACH_KERNEL);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct wire_reader reader = { .data = data, .size = size };
@@ -104,5 +135,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		names_free(names);
 	}
 	check_scan(data, size);
+	check_found(data, size);
 	return 0;
 }

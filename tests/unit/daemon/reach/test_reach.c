@@ -181,6 +181,25 @@ static void many_are_met_in_any_order(void **state)
 	reach_later_deinit(&later);
 }
 
+/* P4: memory for those that come meanwhile has a bound. */
+static void too_many_are_young(void **state)
+{
+	struct reach_block blocks[] = { { HEAP, 64, 5, 1, 0 } };
+	struct reach_later later;
+	int r = 0;
+	size_t told = 0;
+
+	assert_int_equal(reach_later_begin(&later, blocks, 1), 0);
+	while (r == 0 && told < 1u << 20) {
+		struct reach_block block = { HEAP + 4096 + 64 * told++, 64, 9, 1, 0 };
+
+		r = reach_later_add(&later, &block);
+	}
+	assert_int_equal(r, -EBUSY);
+	assert_in_range(told, 65536, 70000);
+	reach_later_deinit(&later);
+}
+
 /* A key that was put in front of a bucket's list points to those that were there. */
 static void what_held_all_the_while_is_named_before_what_is_young(void **state)
 {
@@ -654,6 +673,10 @@ static void senseless_tables_and_answers_are_refused(void **state)
 	root.edge = 1;
 	root.name = REACH_CLASSES;
 	assert_false(reach_found_is_sound(&found, 2));
+	root.name = REACH_KERNEL; /* its address would be a text of ours */
+	assert_false(reach_found_is_sound(&found, 2));
+	root.name = REACH_GLOBAL;
+	assert_true(reach_found_is_sound(&found, 2));
 }
 
 /* ---- the search against a list ----------------------------------------------------------------
@@ -767,6 +790,7 @@ int main(void)
 		cmocka_unit_test(what_held_all_the_while_is_named_before_what_is_young),
 		cmocka_unit_test(what_is_there_twice_is_not_young),
 		cmocka_unit_test(many_are_met_in_any_order),
+		cmocka_unit_test(too_many_are_young),
 		cmocka_unit_test(what_cannot_be_read_is_counted),
 		cmocka_unit_test(a_list_is_one_link_and_so_is_one_with_values),
 		cmocka_unit_test(long_chains_are_cut_and_nothing_is_forgotten),

@@ -844,7 +844,7 @@ static void *wait_for_turn(void *turn_)
 {
 	struct turn *turn = turn_;
 
-	turn->result = worker_take_scans(turn->worker, &turn->stop);
+	turn->result = worker_take_scans(turn->worker, &turn->stop, false);
 	return NULL;
 }
 
@@ -867,7 +867,7 @@ static void test_scans_are_one_s_own(void **state)
 
 	assert_int_equal(shared_make_room(&shared, sizeof(block)), 0);
 	memcpy(shared.memory, &block, sizeof(block));
-	assert_int_equal(worker_take_scans(worker, &is_unwanted), 0);
+	assert_int_equal(worker_take_scans(worker, &is_unwanted, true), 0);
 	assert_int_equal(pthread_create(&waiting, NULL, wait_for_turn, &first), 0);
 	atomic_store(&first.stop, true);
 	pthread_join(waiting, NULL);

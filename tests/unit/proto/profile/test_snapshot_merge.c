@@ -121,7 +121,12 @@ static void test_ages_of_all(void **state)
 	assert_int_equal(table->points[1]->histograms->dead_ages[8], 2 * 9998);
 	assert_null(table->points[2]->histograms);
 	dhat_rendering_free(table);
-	other = process(3, 0);
+	other = process(3, 0); /* by --lifetimes, and the others by a mark */
+	head = without_qualifiers(other->head);
+	head->lifetimes_since_ns = 1;
+	assert_int_equal(dhat_snapshot_merge(sum, other, NULL), 0);
+	assert_int_equal(sum->head->lifetimes_since_ns, 0);
+	other = process(4, 0);
 	head = without_qualifiers(other->head);
 	head->has_ages = false;
 	head->older_ns = head->lifetimes_since_ns = 0;
