@@ -21,14 +21,14 @@ int main(int argc, char **argv)
 		return 1;
 	for (int i = 0; i < 10; i++)
 		kept[i] = malloc(100);
-	for (size_t done = 0; done < size; done += 4 << 20)
-		memset(mmap(NULL, 4 << 20, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 4 << 20);
-	if (argc > 2) {
+	if (argc > 2) { /* first, as runtimes do: it may be looked at any moment */
 		void *code = mmap(NULL, 1 << 20, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		memset(code, 0xc3, 1 << 20);
 		mprotect(code, 1 << 20, PROT_READ | PROT_EXEC);
 	}
+	for (size_t done = 0; done < size; done += 4 << 20)
+		memset(mmap(NULL, 4 << 20, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 4 << 20);
 	puts("mapped");
 	return !fgets(line, sizeof(line), stdin) || !kept[9];
 }
