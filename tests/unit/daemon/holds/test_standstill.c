@@ -51,7 +51,14 @@ static void *turn(void *turns)
 	return NULL;
 }
 
-static pid_t start_target(void)
+static void *be_first(void *unused)
+{
+	return turn(&shared->turns[0]);
+}
+
+/* more: threads that do no more than wait; another: what one does, or NULL. The first thread leaves
+ * where another one takes its place. */
+static pid_t start_target(int more, void *(*another)(void *))
 {
 	pid_t pid = fork();
 	pthread_t thread;
@@ -62,7 +69,13 @@ static pid_t start_target(void)
 	signal(SIGUSR1, count_signal);
 	for (int i = 1; i < THREADS; i++)
 		pthread_create(&thread, NULL, turn, &shared->turns[i]);
-	turn(&shared->turns[0]);
+	for (int i = 0; i < more; i++)
+		pthread_create(&thread, NULL, turn, &shared->turns[1]);
+	if (another)
+		pthread_create(&thread, NULL, another, NULL);
+	if (another == be_first)
+		pthread_exit(NULL);
+	be_first(NULL);
 	_exit(0);
 }
 
@@ -139,7 +152,7 @@ static void threads_stand_still_and_go_on(void **state)
 	pid_t pid;
 
 	forget();
-	pid = start_target();
+	pid = start_target(0, NULL);
 	UNTIL(all_turn());
 	assert_int_equal(still(pid, see_that_none_turns, &held_ns), 7);
 	assert_true(held_ns >= 20000000);
@@ -160,7 +173,7 @@ static void no_signal_is_lost(void **state)
 	pid_t pid;
 
 	forget();
-	pid = start_target();
+	pid = start_target(0, NULL);
 	UNTIL(all_turn());
 	for (unsigned sent = 1; sent <= 50; sent++) {
 		kill(pid, SIGUSR1);
@@ -181,26 +194,11 @@ static void killed_while_it_stands_still(void **state)
 	pid_t pid;
 
 	forget();
-	pid = start_target();
+	pid = start_target(0, NULL);
 	UNTIL(all_turn());
 	assert_int_equal(still(pid, kill_it, &held_ns), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(still(pid, see_that_none_turns, &held_ns), -ESRCH);
-}
-
-static pid_t start_without_its_first(void)
-{
-	pid_t pid = fork();
-	pthread_t thread;
-
-	if (pid)
-		return pid;
-	alarm(30);
-	signal(SIGUSR1, count_signal);
-	for (int i = 0; i < THREADS; i++)
-		pthread_create(&thread, NULL, turn, &shared->turns[i]);
-	pthread_exit(NULL);
-	return -1;
 }
 
 /* Its first thread has ended, and is there for those who wait for the process. */
@@ -211,7 +209,7 @@ static void a_process_goes_on_without_its_first_thread(void **state)
 	pid_t pid;
 
 	forget();
-	pid = start_without_its_first();
+	pid = start_target(0, be_first);
 	UNTIL(all_turn());
 	UNTIL(proc_status_read_main(pid, &status) == 0 && status.state == 'Z');
 	assert_int_equal(still(pid, see_that_none_turns, &held_ns), 7);
@@ -232,22 +230,6 @@ static void *wait_for_child(void *unused)
 	return NULL;
 }
 
-static pid_t start_with_one_that_waits(void)
-{
-	pid_t pid = fork();
-	pthread_t thread;
-
-	if (pid)
-		return pid;
-	alarm(30);
-	signal(SIGUSR1, count_signal);
-	pthread_create(&thread, NULL, wait_for_child, NULL);
-	for (int i = 1; i < THREADS; i++)
-		pthread_create(&thread, NULL, turn, &shared->turns[i]);
-	turn(&shared->turns[0]);
-	_exit(0);
-}
-
 /* The others do not wait for it for longer than is said. */
 static void what_does_not_stop_is_given_up(void **state)
 {
@@ -256,7 +238,7 @@ static void what_does_not_stop_is_given_up(void **state)
 	pid_t pid;
 
 	forget();
-	pid = start_with_one_that_waits();
+	pid = start_target(0, wait_for_child);
 	UNTIL(atomic_load(&shared->is_held));
 	UNTIL(all_turn());
 	assert_int_equal(standstill_run(pid, see_that_none_turns, &pid, &held_ns, &err),
@@ -276,21 +258,6 @@ static void *become_another(void *unused)
 	return NULL;
 }
 
-static pid_t start_with_one_that_executes(void)
-{
-	pid_t pid = fork();
-	pthread_t thread;
-
-	if (pid)
-		return pid;
-	alarm(30);
-	for (int i = 0; i < 200; i++)
-		pthread_create(&thread, NULL, turn, &shared->turns[1]);
-	pthread_create(&thread, NULL, become_another, NULL);
-	turn(&shared->turns[0]);
-	_exit(0);
-}
-
 /* In the midst of it, its other threads end, some of which are held already. */
 static void a_process_becomes_another(void **state)
 {
@@ -300,7 +267,7 @@ static void a_process_becomes_another(void **state)
 		pid_t pid;
 
 		forget();
-		pid = start_with_one_that_executes();
+		pid = start_target(200, become_another);
 		UNTIL(atomic_load(&shared->turns[0]) && atomic_load(&shared->turns[1]));
 		atomic_store(&shared->is_held, true);
 		usleep(i * 50);
@@ -318,7 +285,7 @@ static void what_cannot_be_stopped_goes_on(void **state)
 	pid_t pid;
 
 	forget();
-	pid = start_target();
+	pid = start_target(0, NULL);
 	UNTIL(all_turn());
 	assert_int_equal(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
 	assert_int_equal(still(pid, see_that_none_turns, &held_ns), -EPERM);
@@ -345,7 +312,7 @@ static void its_holder_is_killed(void **state)
 	if (!holder) {
 		uint64_t held_ns;
 
-		pid = start_target();
+		pid = start_target(0, NULL);
 		while (!all_turn())
 			;
 		atomic_store(&shared->target, pid);
