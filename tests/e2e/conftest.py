@@ -50,6 +50,15 @@ def until_listed(ctl):
     until(lambda: "still being listed" not in ctl("stats").out, "the blocks from before the attach to be listed")
 
 
+def stands_still(pid):
+    """All threads are stopped, or have ended."""
+    try:
+        states = [(task / "stat").read_text().rsplit(")", 1)[1].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return False
+    return all(state in "TtZX" for state in states)
+
+
 class Process:
     """A started program. Its stdout and stderr go to files in the test's directory."""
 
@@ -104,7 +113,10 @@ class Process:
         return self.proc.wait(deadline)
 
     def send_signal(self, number):
+        """Of SIGSTOP it is waited until its threads stand still: those on other processors go on for a while."""
         self.proc.send_signal(number)
+        if number == signal.SIGSTOP:
+            until(lambda: stands_still(self.pid), f"{self.name} to stand still")
 
     def stop(self, number=signal.SIGTERM, deadline=DEADLINE):
         """Ask it to end; its exit status."""
