@@ -224,7 +224,7 @@ static void *wait_for_child(void *unused)
 	if (!child) {
 		atomic_store(&shared->is_held, true);
 		while (atomic_load(&shared->is_held))
-			usleep(1000);
+			usleep(1000); /* NOLINT(clang-analyzer-unix.Vfork) */
 		_exit(0);
 	}
 	return NULL;
