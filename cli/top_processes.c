@@ -101,7 +101,7 @@ static void begin_watching(struct live *live)
 	live->pid = live->chosen_pid;
 	live->lost = (struct dhat_error){ 0 };
 	live->next_ns = 0;
-	live->is_attaching = true; /* until there is something to show */
+	live->is_attaching = true;	  /* until there is something to show */
 	live->shown.page = TOP_PROCESSES; /* T1: the others are of what is watched */
 	live->shown.is_frozen = false;
 	dhat_view_deinit(&live->view);
