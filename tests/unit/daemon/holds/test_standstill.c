@@ -24,6 +24,7 @@
 #include "daemon/proc/status.h"
 
 #define THREADS 3
+#define CHILD_ENDS 99
 
 struct shared { /* with the child */
 	atomic_ullong turns[THREADS];
@@ -225,6 +226,7 @@ static void *wait_for_child(void *unused)
 		atomic_store(&shared->is_held, true);
 		while (atomic_load(&shared->is_held))
 			usleep(1000); /* NOLINT(clang-analyzer-unix.Vfork) */
+		atomic_store(&shared->signals, CHILD_ENDS);
 		_exit(0);
 	}
 	return NULL;
@@ -247,6 +249,7 @@ static void what_does_not_stop_is_given_up(void **state)
 	assert_true(held_ns >= STANDSTILL_WAIT_NS);
 	UNTIL(all_turn());
 	atomic_store(&shared->is_held, false);
+	UNTIL(atomic_load(&shared->signals) == CHILD_ENDS); /* it is nobody's to wait for */
 	end_target(pid);
 }
 
