@@ -1,11 +1,9 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,29 +21,18 @@
 #include "worker_ask.h"
 #include "worker_link.h"
 #include "worker_main.h"
+#include "worker_process.h"
 
 #define SECOND_NS 1000000000ull
 #define STOP_MS 50	 /* so often it is asked whether anybody still waits */
 #define MAX_WISHES 65536 /* a file each: the .dwo files of a large program */
 #define MAX_REFUSED                                                                                \
 	256 /* files remembered for having brought a worker down; older ones are forgotten */
-#define OWNER_NONE ((uid_t)-1)
 
 /* One for names, one for scans, and several for tables: those of a file that is huge, or on a disk
  * that does not answer, delay those of no other. */
 #define TABLE_PROCESSES 3
 #define PROCESSES (WORKER_KINDS + TABLE_PROCESSES - 1)
-
-struct process {
-	enum worker_kind kind;
-	bool is_taken; /* for a whole exchange; worker's `lock` guards it */
-	pid_t pid;     /* 0: not running */
-	pthread_mutex_t
-		sock_lock; /* taken to change sock, or to use it while another has taken it */
-	int sock;
-	atomic_bool is_stopped; /* no further requests */
-	uid_t owner;		/* of the files it has read; OWNER_NONE: none, or only root's */
-};
 
 struct file_key {
 	dev_t device;
@@ -64,7 +51,7 @@ struct worker {
 	struct worker_options options;
 	pthread_mutex_t lock; /* who has taken which */
 	pthread_cond_t is_given_back;
-	struct process processes[PROCESSES];
+	struct worker_process processes[PROCESSES];
 	bool are_scans_taken, are_scans_urgent;
 	const atomic_bool *scans_stop; /* of who has taken them */
 	pthread_mutex_t refused_lock;
@@ -76,7 +63,7 @@ struct exchange {
 	const struct worker_question *question;
 	const atomic_bool *stop; /* may be NULL */
 	uint64_t limit_ns;
-	uid_t object_owner; /* OWNER_NONE: root */
+	uid_t object_owner; /* WORKER_OWNER_NONE: root */
 	/* of all files that this request has shown the worker so far */
 	uid_t owner;
 	uint32_t wish_count;		 /* granted or not */
@@ -85,128 +72,6 @@ struct exchange {
 	uint8_t *answer; /* of WORKER_DONE */
 	size_t answer_size;
 };
-
-/* ---- processes ---- */
-
-/* posix_spawn and not fork: no copy of the daemon's page tables, no moment in which a child holds
- * its descriptors. */
-static int spawn(char **argv, int sock, pid_t *ret)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	char *environment[] = { NULL };
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						      POSIX_SPAWN_SETPGROUP);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	r = posix_spawn_file_actions_adddup2(&actions, sock, WORKER_SOCKET);
-	for (int fd = 0; !r && fd < WORKER_SOCKET; fd++)
-		r = posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-	if (!r)
-		r = posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_SOCKET + 1);
-	if (!r)
-		r = posix_spawn(ret, "/proc/self/exe", &actions, &attributes, argv, environment);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return -r;
-}
-
-static void set_socket(struct process *process, int sock)
-{
-	pthread_mutex_lock(&process->sock_lock);
-	cleanup_close_fd(&process->sock);
-	process->sock = sock;
-	if (sock >= 0 && process->is_stopped)
-		shutdown(sock, SHUT_RDWR);
-	pthread_mutex_unlock(&process->sock_lock);
-}
-
-static int start(struct worker *worker, struct process *process, struct dhat_error *err)
-{
-	_cleanup_close_ int ours = -1, theirs = -1;
-	static const char *const kinds[WORKER_KINDS] = { "names", "tables", "scans" }; /* for ps */
-	char memory[24];
-	char *argv[] = { "dhatd-worker", WORKER_ARGUMENT, memory,
-			 without_qualifiers(kinds[process->kind]), NULL };
-	int pair[2], r;
-
-	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)worker->options.memory_bytes);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return dhat_error_errno(err, errno, "cannot start the ELF worker");
-	ours = pair[0];
-	theirs = pair[1];
-	/* posix_spawn's dup2 of 3 to 3 would keep close-on-exec */
-	if (theirs == WORKER_SOCKET) {
-		theirs = fcntl(theirs, F_DUPFD_CLOEXEC, WORKER_SOCKET + 1);
-		close(WORKER_SOCKET);
-		if (theirs < 0)
-			return dhat_error_errno(err, errno, "cannot start the ELF worker");
-	}
-	r = spawn(argv, theirs, &process->pid);
-	if (r) {
-		process->pid = 0;
-		return dhat_error_errno(err, -r, "cannot start the ELF worker");
-	}
-	if (process->kind == WORKER_SCANS && !worker->are_scans_urgent)
-		setpriority(PRIO_PROCESS, process->pid, 19);
-	set_socket(process, take_fd(ours));
-	process->owner = OWNER_NONE;
-	return 0;
-}
-
-/* It is nobody's process: root without CAP_KILL may not end it. An idle one ends with its socket;
- * one that is busy is left behind, with nobody to answer to. */
-#define PATIENCE_NS SECOND_NS
-
-static int wait_for_end(pid_t pid)
-{
-	uint64_t until_ns = clock_now_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
-	int status = 0;
-
-	while (waitpid(pid, &status, WNOHANG) == 0 && clock_now_ns(CLOCK_MONOTONIC) < until_ns)
-		usleep(1000);
-	return status;
-}
-
-/* Ends the worker if it is still there; the status is what it ended with by itself, or SIGKILL. */
-static int stop(struct process *process)
-{
-	int status = 0;
-
-	if (!process->pid)
-		return 0;
-	if (kill(process->pid, SIGKILL)) {
-		set_socket(process, -1);
-		status = wait_for_end(process->pid);
-	} else {
-		while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
-	process->pid = 0;
-	set_socket(process, -1);
-	return status;
-}
-
-/* Should dhatd be killed while a worker loops in a hostile file, the worker must not loop on. */
-static void limit_cpu(const struct process *process, uint64_t limit_ns)
-{
-	struct rlimit limit;
-	struct timespec used;
-	clockid_t clock;
-
-	if (clock_getcpuclockid(process->pid, &clock) || clock_gettime(clock, &used) ||
-	    prlimit(process->pid, RLIMIT_CPU, NULL, &limit))
-		return;
-	limit.rlim_cur = used.tv_sec + limit_ns / SECOND_NS + 2;
-	prlimit(process->pid, RLIMIT_CPU, &limit, NULL);
-}
 
 /* ---- files that bring workers down ---- */
 
@@ -248,7 +113,7 @@ static void refuse(struct worker *worker, const struct file_key *key, const char
 /* Whoever made a file may have taken the worker over by it, so a worker is shown the files of one
  * person, and root's. (One that has seen somebody's is not used for an object of root's, so there
  * it is still nobody's.) */
-static bool may_see(struct exchange *exchange, struct process *process, int fd)
+static bool may_see(struct exchange *exchange, struct worker_process *process, int fd)
 {
 	struct stat st;
 
@@ -256,7 +121,7 @@ static bool may_see(struct exchange *exchange, struct process *process, int fd)
 		return false;
 	if (st.st_uid == 0 || st.st_uid == exchange->owner)
 		return true;
-	if (exchange->owner != OWNER_NONE)
+	if (exchange->owner != WORKER_OWNER_NONE)
 		return false;
 	process->owner = exchange->owner = st.st_uid;
 	return true;
@@ -285,7 +150,7 @@ static bool is_our_own(const struct wish *wish)
 }
 
 /* A wish in the middle of a naming: ask the granter, send what it found. */
-static int grant(struct exchange *exchange, struct process *process, const uint8_t *data,
+static int grant(struct exchange *exchange, struct worker_process *process, const uint8_t *data,
 		 size_t size)
 {
 	struct wire_reader reader = { .data = data, .size = size };
@@ -321,7 +186,7 @@ static int read_failure(struct wire_reader *reader, struct dhat_error *err)
 }
 
 /* Until there is something to receive, or it is too late, or nobody wants it any more. */
-static int wait_for_message(const struct exchange *exchange, const struct process *process)
+static int wait_for_message(const struct exchange *exchange, const struct worker_process *process)
 {
 	struct pollfd socket = { .fd = process->sock, .events = POLLIN };
 
@@ -335,7 +200,7 @@ static int wait_for_message(const struct exchange *exchange, const struct proces
 }
 
 /* Until the answer. > 0: the worker's own error, an errno; < 0: the worker is unusable. */
-static int receive_answer(struct exchange *exchange, struct process *process,
+static int receive_answer(struct exchange *exchange, struct worker_process *process,
 			  struct dhat_error *err)
 {
 	while (clock_now_ns(CLOCK_MONOTONIC) < exchange->deadline_ns) {
@@ -394,7 +259,7 @@ static void explain(int error, int status, uint64_t limit_ns, char *ret, size_t 
 }
 
 /* Kills nobody who has ended by himself: the status then tells why. */
-static int status_after(struct process *process, int error)
+static int status_after(struct worker_process *process, int error)
 {
 	int status = 0;
 
@@ -405,17 +270,27 @@ static int status_after(struct process *process, int error)
 
 			if (pid == process->pid) {
 				process->pid = 0;
-				set_socket(process, -1);
+				worker_process_set_socket(process, -1);
 				return status;
 			}
 			usleep(5000);
 		}
 	}
-	return stop(process);
+	return worker_process_stop(process);
 }
 
-static int send_request(struct worker *worker, struct process *process, struct exchange *exchange,
-			struct dhat_error *err)
+static int start(const struct worker *worker, struct worker_process *process,
+		 struct dhat_error *err)
+{
+	int r = worker_process_start(process, worker->options.memory_bytes, err);
+
+	if (r == 0 && process->kind == WORKER_SCANS && !worker->are_scans_urgent)
+		setpriority(PRIO_PROCESS, process->pid, 19);
+	return r;
+}
+
+static int send_request(struct worker *worker, struct worker_process *process,
+			struct exchange *exchange, struct dhat_error *err)
 {
 	const struct worker_question *question = exchange->question;
 
@@ -425,16 +300,16 @@ static int send_request(struct worker *worker, struct process *process, struct e
 
 		if (r)
 			return r;
-		if (exchange->object_owner != OWNER_NONE)
+		if (exchange->object_owner != WORKER_OWNER_NONE)
 			process->owner = exchange->object_owner;
 		exchange->owner = exchange->object_owner;
-		limit_cpu(process, exchange->limit_ns);
+		worker_process_limit_cpu(process, exchange->limit_ns);
 		exchange->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + exchange->limit_ns;
 		r = worker_send(process->sock, question->type, question->request->data,
 				question->request->size, question->fd, exchange->deadline_ns);
 		if (!r)
 			return 0;
-		stop(process); /* it ended while idle: a new one, once */
+		worker_process_stop(process); /* it ended while idle: a new one, once */
 		if (is_new || attempt)
 			return dhat_error_errno(err, -r, "cannot reach the ELF worker");
 	}
@@ -447,8 +322,9 @@ static int refuse_stopped(struct dhat_error *err)
 
 /* One try. *ret_is_stale: it brought down a worker that had served before, and what was left behind
  * there (memory it never got back) may be to blame. */
-static int try_locked(struct worker *worker, struct process *process, struct exchange *exchange,
-		      const struct file_key *key, bool *ret_is_stale, struct dhat_error *err)
+static int try_locked(struct worker *worker, struct worker_process *process,
+		      struct exchange *exchange, const struct file_key *key, bool *ret_is_stale,
+		      struct dhat_error *err)
 {
 	bool was_used = process->pid, is_guilty;
 	char reason[128];
@@ -459,16 +335,16 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 		return r;
 	r = receive_answer(exchange, process, err);
 	if (r == ENOMEM)
-		stop(process);
+		worker_process_stop(process);
 	*ret_is_stale = was_used && r == ENOMEM;
 	if (r >= 0)
 		return -r;
 	if (process->is_stopped) {
-		stop(process);
+		worker_process_stop(process);
 		return refuse_stopped(err);
 	}
 	if (r == -ECANCELED) {
-		stop(process);
+		worker_process_stop(process);
 		return dhat_error_set(err, ECANCELED, DHAT_EXIT_FAILED,
 				      "nobody waits for the answer any more");
 	}
@@ -480,8 +356,8 @@ static int try_locked(struct worker *worker, struct process *process, struct exc
 	return dhat_error_set(err, -r, DHAT_EXIT_FAILED, "%s", reason);
 }
 
-static int run_locked(struct worker *worker, struct process *process, struct exchange *exchange,
-		      const struct file_key *key, struct dhat_error *err)
+static int run_locked(struct worker *worker, struct worker_process *process,
+		      struct exchange *exchange, const struct file_key *key, struct dhat_error *err)
 {
 	struct dhat_error first = { 0 };
 	bool is_stale;
@@ -496,19 +372,19 @@ static int run_locked(struct worker *worker, struct process *process, struct exc
 
 /* What a worker that may have been taken over says of other owners' files is worth nothing; see
  * may_see(). */
-static bool may_serve(const struct process *process, uid_t owner)
+static bool may_serve(const struct worker_process *process, uid_t owner)
 {
-	return process->owner == OWNER_NONE || process->owner == owner;
+	return process->owner == WORKER_OWNER_NONE || process->owner == owner;
 }
 
 /* With `lock`: of a kind and not taken; rather one that runs and may serve, else one that does not
  * run. NULL: all are taken. */
-static struct process *choose(struct worker *worker, enum worker_kind kind, uid_t owner)
+static struct worker_process *choose(struct worker *worker, enum worker_kind kind, uid_t owner)
 {
-	struct process *best = NULL;
+	struct worker_process *best = NULL;
 
 	for (int i = 0; i < PROCESSES; i++) {
-		struct process *process = &worker->processes[i];
+		struct worker_process *process = &worker->processes[i];
 
 		if (process->kind != kind || process->is_taken)
 			continue;
@@ -520,9 +396,10 @@ static struct process *choose(struct worker *worker, enum worker_kind kind, uid_
 	return best;
 }
 
-static struct process *take_process(struct worker *worker, enum worker_kind kind, uid_t owner)
+static struct worker_process *take_process(struct worker *worker, enum worker_kind kind,
+					   uid_t owner)
 {
-	struct process *process;
+	struct worker_process *process;
 
 	pthread_mutex_lock(&worker->lock);
 	while (!(process = choose(worker, kind, owner)))
@@ -530,11 +407,11 @@ static struct process *take_process(struct worker *worker, enum worker_kind kind
 	process->is_taken = true;
 	pthread_mutex_unlock(&worker->lock);
 	if (process->pid && !may_serve(process, owner))
-		stop(process);
+		worker_process_stop(process);
 	return process;
 }
 
-static void give_back(struct worker *worker, struct process *process)
+static void give_back(struct worker *worker, struct worker_process *process)
 {
 	pthread_mutex_lock(&worker->lock);
 	process->is_taken = false;
@@ -592,7 +469,7 @@ static uint64_t limit_of(const struct worker *worker, enum worker_kind kind)
 int worker_ask(struct worker *worker, const struct worker_question *question, uint8_t **ret,
 	       size_t *ret_size, struct dhat_error *err)
 {
-	struct process *process;
+	struct worker_process *process;
 	struct exchange exchange = { .question = question };
 	struct file_key key = { .type = question->type };
 	struct stat st;
@@ -609,7 +486,7 @@ int worker_ask(struct worker *worker, const struct worker_question *question, ui
 	r = check_refused(worker, &key, err);
 	if (r)
 		return r;
-	exchange.object_owner = st.st_uid ? st.st_uid : OWNER_NONE;
+	exchange.object_owner = st.st_uid ? st.st_uid : WORKER_OWNER_NONE;
 	exchange.limit_ns = limit_of(worker, question->kind);
 	exchange.max_grant_ns = worker->options.grant_seconds * SECOND_NS;
 	exchange.stop = question->kind == WORKER_SCANS ? worker->scans_stop : NULL;
@@ -617,7 +494,7 @@ int worker_ask(struct worker *worker, const struct worker_question *question, ui
 	r = process->is_stopped ? refuse_stopped(err)
 				: run_locked(worker, process, &exchange, &key, err);
 	if (question->kind == WORKER_SCANS)
-		stop(process); /* it has seen secrets */
+		worker_process_stop(process); /* it has seen secrets */
 	give_back(worker, process);
 	if (r) {
 		free(exchange.answer);
@@ -654,9 +531,8 @@ int worker_new(const struct worker_options *options, struct worker **ret, struct
 	worker->options.memory_bytes = 0; /* its shadow alone is terabytes of address space */
 #endif
 	for (int i = 0; i < PROCESSES; i++) {
-		worker->processes[i].kind = i < WORKER_KINDS ? (enum worker_kind)i : WORKER_TABLES;
-		worker->processes[i].sock = -1;
-		pthread_mutex_init(&worker->processes[i].sock_lock, NULL);
+		worker_process_init(&worker->processes[i],
+				    i < WORKER_KINDS ? (enum worker_kind)i : WORKER_TABLES);
 	}
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_cond_init(&worker->is_given_back, NULL);
@@ -670,7 +546,7 @@ void worker_free(struct worker *worker)
 	if (!worker)
 		return;
 	for (int i = 0; i < PROCESSES; i++) {
-		stop(&worker->processes[i]);
+		worker_process_stop(&worker->processes[i]);
 		pthread_mutex_destroy(&worker->processes[i].sock_lock);
 	}
 	pthread_cond_destroy(&worker->is_given_back);
@@ -680,7 +556,7 @@ void worker_free(struct worker *worker)
 }
 
 /* Whoever waits for an answer sees the end of the socket. */
-static void stop_requests(struct process *process)
+static void stop_requests(struct worker_process *process)
 {
 	atomic_store(&process->is_stopped, true);
 	pthread_mutex_lock(&process->sock_lock);
