@@ -105,16 +105,11 @@ static int remake_target(const struct keeper *keeper, Dhat__Target *target)
 
 static int remake_head(const struct keeper *keeper, Dhat__SnapshotHead *head)
 {
-	Dhat__SnapshotHead *made = dhat_new_like(&head->base);
+	Dhat__SnapshotHead *made = dhat_new_head(head);
 
 	if (!made)
 		return -ENOMEM;
-	made->format_version = head->format_version;
-	made->tool_version = dhat_take_text(&head->tool_version);
-	made->kernel = dhat_take_text(&head->kernel);
 	made->host = dhat_take_text(&head->host);
-	made->taken_unix_ns = head->taken_unix_ns;
-	made->sample_rate = head->sample_rate;
 	made->target = head->target;
 	made->threads = head->threads;
 	made->n_threads = head->n_threads;

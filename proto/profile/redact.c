@@ -128,15 +128,10 @@ static int redact_marks(const Dhat__SnapshotHead *head)
 
 static int redact_head(Dhat__SnapshotHead *head)
 {
-	Dhat__SnapshotHead *made = dhat_new_like(&head->base);
+	Dhat__SnapshotHead *made = dhat_new_head(head);
 
 	if (!made)
 		return -ENOMEM;
-	made->format_version = head->format_version;
-	made->tool_version = dhat_take_text(&head->tool_version);
-	made->kernel = dhat_take_text(&head->kernel);
-	made->taken_unix_ns = head->taken_unix_ns;
-	made->sample_rate = head->sample_rate;
 	made->has_ages = head->has_ages;
 	made->has_pages = head->has_pages;
 	made->older_ns = head->older_ns;

@@ -34,3 +34,17 @@ char *dhat_take_text(char **field)
 	*field = without_qualifiers(protobuf_c_empty_string);
 	return text;
 }
+
+Dhat__SnapshotHead *dhat_new_head(Dhat__SnapshotHead *head)
+{
+	Dhat__SnapshotHead *made = dhat_new_like(&head->base);
+
+	if (!made)
+		return NULL;
+	made->format_version = head->format_version;
+	made->tool_version = dhat_take_text(&head->tool_version);
+	made->kernel = dhat_take_text(&head->kernel);
+	made->taken_unix_ns = head->taken_unix_ns;
+	made->sample_rate = head->sample_rate;
+	return made;
+}
