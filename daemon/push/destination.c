@@ -382,8 +382,9 @@ void destination_look(struct destination *destination, struct destination_state 
 {
 	struct queue_state queue;
 
-	queue_look(destination->queue, &queue);
+	/* what is counted as sent waits no longer, once the queue is looked at under the lock */
 	pthread_mutex_lock(&destination->lock);
+	queue_look(destination->queue, &queue);
 	*ret = (struct destination_state){
 		.pushed = destination->pushed,
 		.failed = destination->failed,

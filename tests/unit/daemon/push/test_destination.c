@@ -24,6 +24,7 @@
 #include "tests/unit/sample.h"
 
 #define SECOND_NS 1000000000ull
+#define MILLISECOND_NS 1000000ull
 #define DEADLINE_NS (20 * SECOND_NS)
 #define ANSWERS_MAX 8
 
@@ -154,11 +155,11 @@ static struct push_settings settings_for(uint16_t port)
 	return settings;
 }
 
-static struct destination *begin_with(const struct push_settings *settings)
+static struct destination *begin_with(const struct push_settings *settings, uint64_t first_pause_ns)
 {
-	const struct destination_options options = {
-		.settings = settings, .folder = folder, .first_pause_ns = 1000000 /* 1 ms */
-	};
+	const struct destination_options options = { .settings = settings,
+						     .folder = folder,
+						     .first_pause_ns = first_pause_ns };
 	struct destination *destination = NULL;
 	struct dhat_error err = { 0 };
 
@@ -167,13 +168,18 @@ static struct destination *begin_with(const struct push_settings *settings)
 	return destination;
 }
 
-static struct destination *begin(uint16_t port)
+static struct destination *begin_pausing(uint16_t port, uint64_t first_pause_ns)
 {
 	struct push_settings settings = settings_for(port);
-	struct destination *destination = begin_with(&settings);
+	struct destination *destination = begin_with(&settings, first_pause_ns);
 
 	push_settings_deinit(&settings);
 	return destination;
+}
+
+static struct destination *begin(uint16_t port)
+{
+	return begin_pausing(port, MILLISECOND_NS);
 }
 
 static void add(struct destination *destination)
@@ -317,13 +323,14 @@ static int remove_file(const char *path, const struct stat *stat, int kind, stru
 static void test_what_is_gone_is_given_up(void **state)
 {
 	struct server *server = server_new(unavailable, ok);
-	struct destination *destination = begin(server->port);
+	struct destination *destination = begin_pausing(server->port, 3600 * SECOND_NS);
 	struct destination_state seen;
 
 	add(destination);
 	wait_for(destination, 0, 0, 1);
 	assert_int_equal(nftw(folder, remove_file, 8, FTW_PHYS), 0);
 	add(destination);
+	destination_retry(destination);
 	seen = wait_for(destination, 1, 0, 1);
 	assert_int_equal(seen.waiting, 0);
 	destination_free(destination);
@@ -447,7 +454,7 @@ static void test_token(void **state)
 
 	assert_true(asprintf(&settings.token_path, "%s/token", folder) > 0);
 	settings.tenant = strdup("team-a");
-	destination = begin_with(&settings);
+	destination = begin_with(&settings, MILLISECOND_NS);
 	add(destination);
 	seen = wait_for(destination, 0, 0, 1);
 	assert_non_null(strstr(seen.trouble, "cannot read the token in "));
