@@ -23,6 +23,7 @@ DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 
 struct finding {
 	const struct holds_asking *asking;
+	struct quiet *quiet;		/* NULL: haste is made */
 	const struct target_copy *copy; /* who it is */
 	struct book_watch *watch;
 	struct scan_once scan; /* the last one */
@@ -84,10 +85,14 @@ uint64_t holds_bytes(const struct holds *holds)
 	return bytes;
 }
 
-static void forget_scan(struct finding *finding)
+/* Giving back a gigabyte takes a tenth of a second. */
+static int forget_scan(void *finding_)
 {
+	struct finding *finding = finding_;
+
 	reach_mark_deinit(&finding->mark);
 	scan_once_deinit(finding->asking->target, &finding->scan);
+	return 0;
 }
 
 /* ---- why nothing may be called lost --------------------------------------------------------- */
@@ -223,7 +228,7 @@ static int look(void *look_)
 	struct finding *finding = look->finding;
 
 	return scan_once(finding->asking->target, &finding->copy->identity, finding->asking->worker,
-			 &finding->scan, look->err);
+			 finding->quiet, &finding->scan, look->err);
 }
 
 /* Its number may be another's by now, who is not to be stopped. */
@@ -254,26 +259,11 @@ static int look_once(struct finding *finding, struct dhat_error *err)
 	return r;
 }
 
-static int take_scan(struct finding *finding, struct dhat_error *err)
+/* What is not reached may be lost. */
+static int take_candidates(struct finding *finding)
 {
 	struct holds *holds = finding->holds;
-	int r = say_scan(finding);
 
-	forget_scan(finding);
-	if (r)
-		return r;
-	r = look_once(finding, err);
-	if (r)
-		return r;
-	r = root_names_plain(&finding->scan);
-	if (r == 0)
-		r = reach_mark(&finding->scan.graph, &finding->mark);
-	if (r == 0)
-		r = book_check(finding->watch, &finding->scan.graph, &finding->mark);
-	if (r == 0)
-		r = judge_scan(finding);
-	if (r)
-		return r;
 	if (!holds->scans++) {
 		holds->first_scan_ns = finding->scan.begin_ns;
 		return candidates_begin(&finding->candidates, &finding->scan.graph, &finding->mark);
@@ -283,6 +273,30 @@ static int take_scan(struct finding *finding, struct dhat_error *err)
 						&finding->mark, false, NULL, NULL);
 	holds->dropped += finding->last_dropped;
 	return 0;
+}
+
+static int follow_pointers(void *finding_)
+{
+	struct finding *finding = finding_;
+	int r = root_names_plain(&finding->scan);
+
+	if (r == 0)
+		r = reach_mark(&finding->scan.graph, &finding->mark);
+	if (r == 0)
+		r = book_check(finding->watch, &finding->scan.graph, &finding->mark);
+	if (r == 0)
+		r = judge_scan(finding);
+	return r ? r : take_candidates(finding);
+}
+
+static int take_scan(struct finding *finding, struct dhat_error *err)
+{
+	int r = say_scan(finding);
+
+	quiet_run(finding->quiet, forget_scan, finding);
+	if (r == 0)
+		r = look_once(finding, err);
+	return r ? r : quiet_run(finding->quiet, follow_pointers, finding);
 }
 
 /* One address was asked about, and the first scan has answered. */
@@ -376,62 +390,94 @@ static void leave_out_older(struct finding *finding)
 			scan->blocks[i].flags |= REACH_BLOCK_UNASKED;
 }
 
-/* What is no more than pleasant to know is left out where it cannot be had. */
-static int summarise(struct finding *finding)
+struct answering {
+	struct finding *finding;
+	struct losses losses;
+	struct details details;
+};
+
+static int name_and_follow(void *answering)
 {
-	_cleanup_(losses_deinit) struct losses losses = { 0 };
-	_cleanup_(details_deinit) struct details details = { 0 };
+	struct finding *finding = ((struct answering *)answering)->finding;
+	const struct holds_asking *asking = finding->asking;
+	int r;
+
+	reach_graph_forget_names(&finding->scan.graph);
+	reach_mark_deinit(&finding->mark);
+	leave_out_older(finding);
+	r = root_names_give(&finding->scan, &finding->copy->identity, knows_before(finding->copy),
+			    asking->symbolizer);
+	if (r)
+		return r;
+	return asking->why ? reach_mark_ways(&finding->scan.graph, &finding->mark)
+			   : reach_mark(&finding->scan.graph, &finding->mark);
+}
+
+/* What is no more than pleasant to know is left out where it cannot be had. */
+static int summarise(void *answering_)
+{
+	struct answering *answering = answering_;
+	struct finding *finding = answering->finding;
 	const struct reach_graph *graph = &finding->scan.graph;
 	const struct holds_asking *asking = finding->asking;
 	bool has_details = false;
 	int r = losses_find(graph, &finding->mark,
 			    finding->holds->refusals ? NULL : &finding->candidates, finding->watch,
-			    &losses);
+			    &answering->losses);
 
 	if (r == 0)
-		has_details = details_find(&finding->scan, &finding->mark, &losses,
+		has_details = details_find(&finding->scan, &finding->mark, &answering->losses,
 					   &finding->copy->identity, asking->worker,
-					   asking->symbolizer, &details) == 0;
-	if (r == 0)
-		r = summary_make(graph, &finding->mark, &losses, finding->watch,
-				 has_details ? &details : NULL, finding->holds);
-	if (r == 0 && asking->why) {
-		const struct why_facts facts = {
-			.scan = &finding->scan,
-			.mark = &finding->mark,
-			.losses = &losses,
-			.identity = &finding->copy->identity,
-			.target = asking->target,
-			.worker = asking->worker,
-			.symbolizer = asking->symbolizer,
-			.knows_before = knows_before(finding->copy),
-		};
-
-		r = why_find(&facts, asking->why, &finding->holds->why);
-	}
-	return r;
+					   asking->symbolizer, &answering->details) == 0;
+	return r ? r
+		 : summary_make(graph, &finding->mark, &answering->losses, finding->watch,
+				has_details ? &answering->details : NULL, finding->holds);
 }
 
-static int answer(struct finding *finding)
+/* Looks into the table again. */
+static int explain_address(struct answering *answering)
 {
-	struct holds *holds = finding->holds;
-	int r = say(finding, "naming what holds blocks");
+	struct finding *finding = answering->finding;
+	const struct holds_asking *asking = finding->asking;
+	const struct why_facts facts = {
+		.scan = &finding->scan,
+		.mark = &finding->mark,
+		.losses = &answering->losses,
+		.identity = &finding->copy->identity,
+		.target = asking->target,
+		.worker = asking->worker,
+		.symbolizer = asking->symbolizer,
+		.knows_before = knows_before(finding->copy),
+	};
 
-	reach_graph_forget_names(&finding->scan.graph);
-	reach_mark_deinit(&finding->mark);
-	leave_out_older(finding);
-	if (r == 0)
-		r = root_names_give(&finding->scan, &finding->copy->identity,
-				    knows_before(finding->copy), finding->asking->symbolizer);
-	if (r == 0)
-		r = finding->asking->why ? reach_mark_ways(&finding->scan.graph, &finding->mark)
-					 : reach_mark(&finding->scan.graph, &finding->mark);
+	return why_find(&facts, asking->why, &finding->holds->why);
+}
+
+static int find_answer(struct answering *answering)
+{
+	struct finding *finding = answering->finding;
+	struct holds *holds = finding->holds;
+	int r = quiet_run(finding->quiet, name_and_follow, answering);
+
 	if (r == 0)
 		r = judge_account(finding);
 	if (r == 0 && !holds->refusals)
 		r = judge_candidates(finding);
 	if (r == 0)
-		r = summarise(finding);
+		r = quiet_run(finding->quiet, summarise, answering);
+	return r || !finding->asking->why ? r : explain_address(answering);
+}
+
+static int answer(struct finding *finding)
+{
+	struct answering answering = { .finding = finding };
+	struct holds *holds = finding->holds;
+	int r = say(finding, "naming what holds blocks");
+
+	if (r == 0)
+		r = find_answer(&answering);
+	losses_deinit(&answering.losses);
+	details_deinit(&answering.details);
 	if (r)
 		return r;
 	holds->took_ns = clock_now_ns(CLOCK_MONOTONIC) - holds->first_scan_ns;
@@ -508,9 +554,12 @@ int holds_find(const struct holds_asking *asking, struct holds **ret, struct dha
 	if (holds)
 		atomic_init(&holds->references, 1);
 	finding.copy = copy;
+	if (r == 0 && !asking->with_stop)
+		r = quiet_new(&finding.quiet);
 	if (r == 0)
 		r = find(&finding, err);
-	forget_scan(&finding);
+	quiet_run(finding.quiet, forget_scan, &finding);
+	quiet_free(finding.quiet);
 	candidates_deinit(&finding.candidates);
 	if (finding.watch)
 		/* what is of a mark, or of one block, is for who asked for that */

@@ -34,84 +34,136 @@ void scan_once_deinit(struct target *target, struct scan_once *scan)
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-struct table {
-	struct shared shared;
-	size_t count;
-	uint64_t before_ns; /* younger ones are left out */
+/* Blocks are copied while the target is locked, and what is done with them is done between. */
+struct pieces {
+	struct quiet *quiet;
+	int (*take)(void *context, const struct reach_block *block);
+	void *context;
+	struct reach_block *list;
+	size_t count, room;
 	int error;
 };
 
 /* What the target mapped itself is memory, in which blocks lie; and what has no room in the table
  * is none that a pointer could lead to. */
-static bool is_listed(const struct block *block)
+static void copy_block(void *pieces_, const struct block *block)
 {
-	return block->domain != DHAT_DOMAIN_ANON &&
-	       reach_has_room_for(block->addr, block->size_bytes, block->point);
+	struct pieces *pieces = pieces_;
+
+	if (block->domain == DHAT_DOMAIN_ANON || pieces->error ||
+	    !reach_has_room_for(block->addr, block->size_bytes, block->point))
+		return;
+	pieces->error = array_make_room(&pieces->list, &pieces->room, pieces->count);
+	if (!pieces->error)
+		pieces->list[pieces->count++] =
+			(struct reach_block){ block->addr, block->size_bytes, block->birth_ns,
+					      block->point, 0 };
 }
 
-static struct reach_block listed(const struct block *block)
+static int take_piece(void *pieces_)
 {
-	return (struct reach_block){ block->addr, block->size_bytes, block->birth_ns, block->point,
-				     0 };
+	struct pieces *pieces = pieces_;
+	int r = pieces->error;
+
+	for (size_t i = 0; i < pieces->count && r == 0; i++)
+		r = pieces->take(pieces->context, &pieces->list[i]);
+	pieces->count = 0;
+	return r;
 }
 
-static void take_block(void *table_, const struct block *block)
+static int take_piece_quietly(void *pieces_)
+{
+	struct pieces *pieces = pieces_;
+
+	return quiet_run(pieces->quiet, take_piece, pieces);
+}
+
+static int walk_blocks(struct target *target, struct quiet *quiet,
+		       int (*take)(void *context, const struct reach_block *block), void *context)
+{
+	struct pieces pieces = { .quiet = quiet, .take = take, .context = context };
+	int r = target_walk_blocks(target, copy_block, take_piece_quietly, &pieces);
+
+	free(pieces.list);
+	return r;
+}
+
+struct table {
+	struct shared shared;
+	size_t count;
+	uint64_t before_ns; /* younger ones are left out */
+};
+
+static int take_block(void *table_, const struct reach_block *block)
 {
 	struct table *table = table_;
 	struct reach_block *blocks;
+	int r;
 
-	if (table->error || !is_listed(block) || block->birth_ns >= table->before_ns)
-		return;
+	if (block->birth_ns >= table->before_ns)
+		return 0;
 	if (table->count >= REACH_MAX_BLOCKS)
-		table->error = -E2BIG;
-	else
-		table->error =
-			shared_make_room(&table->shared, (table->count + 1) * sizeof(*blocks));
-	if (table->error)
-		return;
+		return -E2BIG;
+	r = shared_make_room(&table->shared, (table->count + 1) * sizeof(*blocks));
+	if (r)
+		return r;
 	blocks = table->shared.memory;
-	blocks[table->count++] = listed(block);
+	blocks[table->count++] = *block;
+	return 0;
 }
 
-static int take_table(struct target *target, uint64_t before_ns, struct table *ret)
+static int sort_table(void *table_)
+{
+	struct table *table = table_;
+
+	reach_sort(table->shared.memory, &table->count);
+	return 0;
+}
+
+static int take_table(struct target *target, struct quiet *quiet, uint64_t before_ns,
+		      struct table *ret)
 {
 	struct table table = { .shared = SHARED_NONE, .before_ns = before_ns };
+	int r = shared_make_room(&table.shared, 1);
 
-	table.error = shared_make_room(&table.shared, 1);
-	target_walk_blocks(target, take_block, &table);
-	if (table.error) {
+	if (r == 0)
+		r = walk_blocks(target, quiet, take_block, &table);
+	if (r == 0)
+		r = quiet_run(quiet, sort_table, &table);
+	if (r) {
 		shared_deinit(&table.shared);
-		return table.error;
+		return r;
 	}
-	reach_sort(table.shared.memory, &table.count);
 	*ret = table;
 	return 0;
 }
 
 struct meeting {
+	struct scan_once *scan;
 	struct reach_later later;
-	int error;
 };
 
-static void meet_block(void *meeting_, const struct block *block)
+static int begin_meeting(void *meeting_)
 {
 	struct meeting *meeting = meeting_;
-	const struct reach_block met = listed(block);
 
-	if (!meeting->error && is_listed(block))
-		meeting->error = reach_later_add(&meeting->later, &met);
+	return reach_later_begin(&meeting->later, meeting->scan->blocks,
+				 meeting->scan->block_count);
 }
 
-static int meet_again(struct target *target, struct scan_once *scan, struct reach_later *ret)
+static int meet_block(void *later, const struct reach_block *block)
 {
-	struct meeting meeting = { .error = 0 };
-	int r = reach_later_begin(&meeting.later, scan->blocks, scan->block_count);
+	return reach_later_add(later, block);
+}
+
+static int meet_again(struct target *target, struct quiet *quiet, struct scan_once *scan,
+		      struct reach_later *ret)
+{
+	struct meeting meeting = { .scan = scan };
+	int r = quiet_run(quiet, begin_meeting, &meeting);
 
 	if (r == 0)
-		target_walk_blocks(target, meet_block, &meeting);
-	r = r ? r : meeting.error;
-	if (r == 0)
-		r = reach_later_end(&meeting.later);
+		r = walk_blocks(target, quiet, meet_block, &meeting.later);
 	if (r)
 		reach_later_deinit(&meeting.later);
 	else
@@ -279,21 +331,55 @@ static int read_words(pid_t pid, struct worker *worker, const struct ranges *ran
 			   limits, &scan->graph.found, err);
 }
 
-static int compare_with_now(struct target *target, pid_t pid, struct scan_once *scan)
+struct scanning {
+	struct scan_once *scan;
+	struct target *target;
+	const struct target_identity *identity;
+	struct worker *worker;
+	struct reach_limits limits;
+	struct reach_later later;
+	struct dhat_error *err;
+};
+
+static int read_all(void *scanning_)
 {
-	_cleanup_(reach_later_deinit) struct reach_later later = { 0 };
-	struct scan_once now = { 0 };
-	int r = meet_again(target, scan, &later);
+	struct scanning *scanning = scanning_;
+	struct scan_once *scan = scanning->scan;
+	pid_t pid = scanning->identity->pid;
+	struct ranges ranges = { 0 };
+	int r;
+
+	read_threads(pid, scan);
+	r = look(pid, scan->blocks, scan->block_count, scan);
+	if (r == 0)
+		r = find_pages(pid, &scan->layout, &ranges);
+	scan->swapped_bytes = ranges.swapped_bytes;
+	if (r == 0)
+		r = read_words(pid, scanning->worker, &ranges, &scanning->limits, scan,
+			       scanning->err);
+	free(ranges.list);
+	if (r == 0)
+		r = add_thread_words(scan);
+	return r ? r : add_kernel_words(pid, scan);
+}
+
+static int compare_with_now(void *scanning_)
+{
+	struct scanning *scanning = scanning_;
+	struct scan_once *scan = scanning->scan, now = { 0 };
+	struct reach_later *later = &scanning->later;
+	pid_t pid = scanning->identity->pid;
+	int r = reach_later_end(later);
 
 	if (r)
 		return r;
-	reach_graph_compare(&scan->graph, scan->blocks, later.young, later.young_count);
+	reach_graph_compare(&scan->graph, scan->blocks, later->young, later->young_count);
 	read_threads(pid, &now); /* so that stacks are known for what they are */
-	r = look(pid, later.young, later.young_count, &now);
+	r = look(pid, later->young, later->young_count, &now);
 	if (r == 0)
-		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, later.young,
-						   later.young_count, scan->begin_ns);
-	scan_once_deinit(target, &now);
+		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, later->young,
+						   later->young_count, scan->begin_ns);
+	scan_once_deinit(scanning->target, &now);
 	return r;
 }
 
@@ -342,59 +428,47 @@ static bool is_same(const struct target_identity *identity)
 	return proc_start_ticks(identity->pid) == identity->start_ticks;
 }
 
-static int scan(struct target *target, const struct target_identity *identity,
-		struct worker *worker, struct scan_once *scan, struct dhat_error *err)
+static int scan(struct scanning *scanning, struct quiet *quiet)
 {
-	pid_t pid = identity->pid;
-	struct ranges ranges = { 0 };
-	struct reach_limits limits;
+	struct scan_once *scan = scanning->scan;
+	struct target *target = scanning->target;
 	struct table table = { 0 };
-	int r;
+	int r = -ESRCH;
 
 	scan->begin_ns = clock_now_ns(CLOCK_MONOTONIC);
-	r = is_same(identity) ? take_table(target, scan->begin_ns, &table) : -ESRCH;
+	if (is_same(scanning->identity))
+		r = take_table(target, quiet, scan->begin_ns, &table);
 	if (r)
-		return explain(r, pid, err);
+		return r;
 	scan->table = table.shared;
 	scan->blocks = table.shared.memory;
 	scan->block_count = table.count;
-	r = claim(target, scan, &limits, err);
-	if (r)
-		return r;
-	read_threads(pid, scan);
-	r = look(pid, scan->blocks, scan->block_count, scan);
+	r = claim(target, scan, &scanning->limits, scanning->err);
 	if (r == 0)
-		r = find_pages(pid, &scan->layout, &ranges);
-	scan->swapped_bytes = ranges.swapped_bytes;
-	if (r == 0) {
-		r = read_words(pid, worker, &ranges, &limits, scan, err);
-		free(ranges.list);
-		if (r)
-			return is_same(identity) ? r : explain(-ESRCH, pid, err);
-	} else {
-		free(ranges.list);
-	}
+		r = quiet_run(quiet, read_all, scanning);
 	if (r == 0)
-		r = add_thread_words(scan);
+		r = meet_again(target, quiet, scan, &scanning->later);
 	if (r == 0)
-		r = add_kernel_words(pid, scan);
-	if (r == 0)
-		r = compare_with_now(target, pid, scan);
+		r = quiet_run(quiet, compare_with_now, scanning);
+	reach_later_deinit(&scanning->later);
 	scan->end_ns = clock_now_ns(CLOCK_MONOTONIC);
-	if (r == 0 && (!is_same(identity) || target_state_of(target) != TARGET_ATTACHED))
-		r = -ESRCH;
-	return r ? explain(r, pid, err) : 0;
+	return r;
 }
 
 int scan_once(struct target *target, const struct target_identity *identity, struct worker *worker,
-	      struct scan_once *ret, struct dhat_error *err)
+	      struct quiet *quiet, struct scan_once *ret, struct dhat_error *err)
 {
 	struct scan_once made = { 0 };
-	int r = scan(target, identity, worker, &made, err);
+	struct scanning scanning = {
+		.scan = &made, .target = target, .identity = identity, .worker = worker, .err = err
+	};
+	int r = scan(&scanning, quiet);
 
+	if (!is_same(identity) || target_state_of(target) != TARGET_ATTACHED)
+		r = -ESRCH;
 	if (r) {
 		scan_once_deinit(target, &made);
-		return r;
+		return explain(r, identity->pid, err); /* where that is not said yet */
 	}
 	*ret = made;
 	return 0;

@@ -10,6 +10,7 @@
 #include "daemon/target/target.h"
 #include "daemon/worker/worker.h"
 #include "layout.h"
+#include "quiet.h"
 
 struct scan_once {
 	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC; the table's blocks are older than begin_ns */
@@ -28,8 +29,9 @@ struct scan_once {
 	uint64_t claimed_bytes;
 };
 
-/* -ESRCH: it has ended, or runs another program. -ENOSPC: more memory than the target's
+/* quiet: does all that nobody waits for (quiet.h); NULL: haste. -ESRCH: it has ended, or runs
+ * another program. -ENOSPC: more memory than the target's
  * --max-memory leaves. */
 int scan_once(struct target *target, const struct target_identity *identity, struct worker *worker,
-	      struct scan_once *ret, struct dhat_error *err);
+	      struct quiet *quiet, struct scan_once *ret, struct dhat_error *err);
 void scan_once_deinit(struct target *target, struct scan_once *scan);

@@ -51,7 +51,7 @@ static void describe_place(struct finding *finding)
 	struct search search = { .addr = finding->why->addr };
 	const struct layout_area *area = layout_find(&facts->scan->layout, search.addr);
 
-	target_walk_blocks(facts->target, look_at, &search);
+	target_walk_blocks(facts->target, look_at, NULL, &search);
 	finding->why->answer = search.is_found ? HOLDS_YOUNG : HOLDS_NO_BLOCK;
 	finding->why->is_root = area && reach_class_level(area->class) == REACH_HELD;
 	finding->why->place = root_names_describe(facts->scan, facts->identity, facts->knows_before,

@@ -521,17 +521,21 @@ void target_visit_blocks(struct target *target,
 
 #define WALK_LEAVES 16 /* some 11,000 blocks: half a millisecond */
 
-void target_walk_blocks(struct target *target,
-			void (*visit)(void *context, const struct block *block), void *context)
+int target_walk_blocks(struct target *target,
+		       void (*visit)(void *context, const struct block *block),
+		       int (*rest)(void *context), void *context)
 {
 	uint64_t place = 0;
+	int r = 0;
 
 	target_drain_now(target);
 	do {
 		target_lock(target);
 		place = heap_visit_blocks_from(target->heap, place, WALK_LEAVES, visit, context);
 		target_unlock(target);
-	} while (place);
+		r = rest ? rest(context) : 0;
+	} while (place && r == 0);
+	return r;
 }
 
 bool target_claim_room(struct target *target, uint64_t bytes, uint64_t *ret_left)

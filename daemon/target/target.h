@@ -317,9 +317,11 @@ void target_visit_blocks(struct target *target,
 /* Are those from before the attach still being listed? */
 bool target_is_taking_inventory(struct target *target);
 /* The same after a drain of the ring, in pieces, between which events go on: what comes, goes or is
- * moved meanwhile may be visited or not, or, moved, twice. */
-void target_walk_blocks(struct target *target,
-			void (*visit)(void *context, const struct block *block), void *context);
+ * moved meanwhile may be visited or not, or, moved, twice. rest (may be NULL) is called behind each
+ * piece, when the target is not locked; what is not 0 ends the walk, and is returned. */
+int target_walk_blocks(struct target *target,
+		       void (*visit)(void *context, const struct block *block),
+		       int (*rest)(void *context), void *context);
 
 /* Room for what is made of a copy of blocks, beyond the copy that has room kept (max_memory_bytes):
  * false, there is none; *ret_left (may be NULL): how much there was. To be given back. */

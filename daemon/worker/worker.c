@@ -279,14 +279,28 @@ static int status_after(struct worker_process *process, int error)
 	return worker_process_stop(process);
 }
 
+/* Of this thread. */
+static int niceness_here(void)
+{
+	return getpriority(PRIO_PROCESS, 0);
+}
+
 static int start(const struct worker *worker, struct worker_process *process,
 		 struct dhat_error *err)
 {
 	int r = worker_process_start(process, worker->options.memory_bytes, err);
 
+	process->niceness = niceness_here();
 	if (r == 0 && process->kind == WORKER_SCANS && !worker->are_scans_urgent)
 		setpriority(PRIO_PROCESS, process->pid, 19);
 	return r;
+}
+
+/* Whoever starts one hands down his own niceness, which nobody may take back without CAP_SYS_NICE:
+ * what was started for work that can wait is no worker for what cannot. */
+static bool is_too_nice(const struct worker_process *process)
+{
+	return process->pid && process->niceness > niceness_here();
 }
 
 static int send_request(struct worker *worker, struct worker_process *process,
@@ -295,8 +309,13 @@ static int send_request(struct worker *worker, struct worker_process *process,
 	const struct worker_question *question = exchange->question;
 
 	for (int attempt = 0;; attempt++) {
-		bool is_new = !process->pid;
-		int r = is_new ? start(worker, process, err) : 0;
+		bool is_new;
+		int r;
+
+		if (is_too_nice(process))
+			worker_process_stop(process);
+		is_new = !process->pid;
+		r = is_new ? start(worker, process, err) : 0;
 
 		if (r)
 			return r;

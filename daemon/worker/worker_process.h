@@ -23,6 +23,7 @@ struct worker_process {
 	pthread_mutex_t sock_lock;
 	int sock;
 	atomic_bool is_stopped; /* no further requests */
+	int niceness;		/* of the thread that started it */
 	uid_t owner; /* of the files it has read; WORKER_OWNER_NONE: none, or only root's */
 };
 

@@ -888,6 +888,37 @@ static void test_scans_are_one_s_own(void **state)
 	shared_deinit(&shared);
 }
 
+#define NICEST 19
+
+static void *ask_nicely(void *worker)
+{
+	setpriority(PRIO_PROCESS, syscall(SYS_gettid), NICEST);
+	assert_works(worker);
+	return NULL;
+}
+
+/* Whoever is nice hands that down; and the others need not wait for his worker. */
+static void test_niceness(void **state)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(NULL);
+	int before = getpriority(PRIO_PROCESS, 0), first, second;
+	pthread_t nice;
+
+	assert_int_equal(pthread_create(&nice, NULL, ask_nicely, worker), 0);
+	pthread_join(nice, NULL);
+	assert_int_equal(workers_of("names", &first), 1);
+	assert_int_equal(getpriority(PRIO_PROCESS, first), NICEST);
+	assert_works(worker);
+	assert_int_equal(workers_of("names", &second), 1);
+	assert_int_equal(getpriority(PRIO_PROCESS, second), before);
+	assert_true(before == NICEST || second != first);
+	/* and the other way round it stays */
+	assert_int_equal(pthread_create(&nice, NULL, ask_nicely, worker), 0);
+	pthread_join(nice, NULL);
+	assert_int_equal(workers_of("names", &first), 1);
+	assert_int_equal(first, second);
+}
+
 static void test_no_leaks(void **state)
 {
 	int before = dup(0);
@@ -928,6 +959,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_scan_has_bounds),
 		cmocka_unit_test(test_scans_are_one_s_own),
+		cmocka_unit_test(test_niceness),
 		cmocka_unit_test(test_no_leaks),
 	};
 
