@@ -1,4 +1,5 @@
-/* Work that can wait is done by a thread that is as nice as can be, and whoever asked stays as he is. */
+/* Work that can wait is done by a thread that is as nice as can be, and whoever asked stays as he
+ * is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
