@@ -39,6 +39,17 @@ static struct slot *find(struct watches *watches, const char *name)
 	return NULL;
 }
 
+/* One that was not used before this load: the recorder, and processes whose ends are yet to be
+ * told, know the section of before by that number. There is one: SLOTS. */
+static struct slot *find_new(struct watches *watches, const bool *was_used)
+{
+	struct slot *slot = watches->slots;
+
+	while (is_used(slot) || was_used[slot - watches->slots])
+		slot++;
+	return slot;
+}
+
 /* Targets keep borrowed nothing of its options. */
 static void empty(struct slot *slot)
 {
@@ -158,11 +169,13 @@ static bool is_in(const struct config *config, const char *name)
 int watches_load(struct watches *watches, struct dhat_error *err)
 {
 	_cleanup_(config_deinit) struct config config = { 0 };
-	bool is_new[SLOTS] = { false };
+	bool is_new[SLOTS] = { false }, was_used[SLOTS];
 	int error = config_read(watches->options.path, &config, err);
 
 	if (error) /* keeps W2 */
 		return error;
+	for (size_t i = 0; i < SLOTS; i++)
+		was_used[i] = is_used(&watches->slots[i]);
 	for (size_t i = 0; i < SLOTS; i++)
 		if (is_used(&watches->slots[i]) && !is_in(&config, watches->slots[i].section.name))
 			empty(&watches->slots[i]);
@@ -174,13 +187,13 @@ int watches_load(struct watches *watches, struct dhat_error *err)
 		if (slot)
 			empty(slot);
 		else
-			slot = find(watches, "");
+			slot = find_new(watches, was_used);
 		fill(slot, &config.sections[i]);
 		is_new[slot - watches->slots] = true;
 	}
-	if (put_settings(watches))
-		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
 	settle_all(watches);
+	if (put_settings(watches)) /* after the numbers: recorder_set() */
+		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
 	for (size_t i = 0; i < SLOTS; i++)
 		if (is_new[i])
 			begin_search(watches, &watches->slots[i]);

@@ -20,8 +20,12 @@
 #define INTERVAL_NS 1000000000ull
 
 struct watched {
-	struct target *target;	      /* a reference */
-	struct trigger_state *states; /* of the triggers of its watch, in their order */
+	struct target *target; /* a reference */
+	/* The watch that it is looked at by. target_watch() says another as soon as a reload has
+	 * decided so; adopt() alone follows it, for what is kept here was made for this one. */
+	uint32_t number;
+	struct trigger_state *states; /* of the triggers of that watch, in their order */
+	size_t state_count;	      /* as many as it has triggers, or 0 */
 	struct overhead overhead;
 	uint64_t next_every_ns, next_push_ns; /* CLOCK_MONOTONIC */
 	struct since *since;		      /* its last push; NULL: there was none */
@@ -63,13 +67,17 @@ static void free_watches(struct watch_list *watches)
 }
 
 /* One that has none: nothing is to be done about it. */
-static const struct watch_settings *settings_of(const struct recorder *recorder,
-						const struct target *target)
+static const struct watch_settings *numbered(const struct watch_list *watches, uint32_t number)
 {
 	static const struct watch_settings none;
-	uint32_t number = target_watch(target);
 
-	return number < recorder->watches.count ? &recorder->watches.list[number] : &none;
+	return number < watches->count ? &watches->list[number] : &none;
+}
+
+static const struct watch_settings *settings_of(const struct recorder *recorder,
+						const struct watched *watched)
+{
+	return numbered(&recorder->watches, watched->number);
 }
 
 /* ---- the targets that are looked at ---------------------------------------------------------- */
@@ -91,7 +99,8 @@ static uint64_t next_of(uint64_t interval_ns)
 /* NULL: no memory. */
 static struct watched *add(struct recorder *recorder, struct target *target)
 {
-	const struct watch_settings *settings = settings_of(recorder, target);
+	uint32_t number = target_watch(target);
+	const struct watch_settings *settings = numbered(&recorder->watches, number);
 	struct watched *watched = find(recorder, target);
 
 	if (watched)
@@ -100,7 +109,9 @@ static struct watched *add(struct recorder *recorder, struct target *target)
 		return NULL;
 	watched = &recorder->watched[recorder->count];
 	*watched = (struct watched){
+		.number = number,
 		.states = calloc(settings->trigger_count + 1, sizeof(*watched->states)),
+		.state_count = settings->trigger_count,
 		.next_every_ns = next_of(settings->every_ns),
 		.next_push_ns = next_of(settings->push.every_ns),
 	};
@@ -145,7 +156,7 @@ static void let_go(struct recorder *recorder, const struct watch_settings *setti
 static void check_overhead(struct recorder *recorder, struct watched *watched,
 			   const struct trigger_reading *reading, uint64_t now_ns)
 {
-	const struct watch_settings *settings = settings_of(recorder, watched->target);
+	const struct watch_settings *settings = settings_of(recorder, watched);
 	uint64_t cost = reading->value[TRIGGER_OVERHEAD], mean;
 
 	if (settings->max_overhead.hundredths &&
@@ -183,7 +194,7 @@ static bool is_push_due(const struct watch_settings *settings, struct watched *w
 /* What was allocated since the last push would be lost. */
 static void push_rest(struct recorder *recorder, struct watched *watched)
 {
-	const struct watch_settings *settings = settings_of(recorder, watched->target);
+	const struct watch_settings *settings = settings_of(recorder, watched);
 	const struct keeper_reason reason = { .is_push = true };
 
 	if (settings->push.every_ns)
@@ -195,7 +206,7 @@ static void push_rest(struct recorder *recorder, struct watched *watched)
  * looked at before that, it would come twice (make soak saw it). */
 static bool look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
 {
-	const struct watch_settings *settings = settings_of(recorder, watched->target);
+	const struct watch_settings *settings = settings_of(recorder, watched);
 	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
 	struct keeper_reason reason = { 0 };
 	struct trigger_reading reading;
@@ -211,7 +222,7 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 	reading_take(settings, watched->target, &glance, &reading);
 	if (glance.state == TARGET_ATTACHED)
 		meet(settings, watched, &reading);
-	for (size_t i = 0; i < settings->trigger_count; i++)
+	for (size_t i = 0; i < watched->state_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
 			keeper_add_reason(&reason, trigger_word(settings->triggers[i].kind),
 					  settings->triggers[i].text);
@@ -234,19 +245,33 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* What is known of a trigger that is there still: none fires again for that it was read anew. */
-static void carry_over(const struct watch_settings *before, const struct watch_settings *after,
-		       struct watched *watched)
+static int carry_over_states(const struct watch_settings *before,
+			     const struct watch_settings *after, struct watched *watched)
 {
 	struct trigger_state *states = calloc(after->trigger_count + 1, sizeof(*states));
 
 	if (!states)
-		return;
+		return -ENOMEM;
 	for (size_t i = 0; i < after->trigger_count; i++)
-		for (size_t j = 0; j < before->trigger_count; j++)
+		for (size_t j = 0; j < watched->state_count; j++)
 			if (!strcmp(after->triggers[i].text, before->triggers[j].text))
 				states[i] = watched->states[j];
 	free(watched->states);
 	watched->states = states;
+	watched->state_count = after->trigger_count;
+	return 0;
+}
+
+static void carry_over(const struct watch_settings *before, const struct watch_settings *after,
+		       struct watched *watched)
+{
+	if (carry_over_states(before, after, watched)) {
+		watched->state_count = 0;
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd",
+			    "process %d: no memory for its triggers, none of which fires until the "
+			    "next reload",
+			    (int)target_pid(watched->target));
+	}
 	watched->is_met = false;
 	if (before->every_ns != after->every_ns)
 		watched->next_every_ns = next_of(after->every_ns);
@@ -259,12 +284,11 @@ static void adopt(struct recorder *recorder, struct watch_list *next)
 	struct watch_list before = recorder->watches;
 
 	for (size_t i = 0; i < recorder->count; i++) {
-		static const struct watch_settings none;
-		uint32_t number = target_watch(recorder->watched[i].target);
+		struct watched *watched = &recorder->watched[i];
+		uint32_t number = target_watch(watched->target);
 
-		carry_over(number < before.count ? &before.list[number] : &none,
-			   number < next->count ? &next->list[number] : &none,
-			   &recorder->watched[i]);
+		carry_over(numbered(&before, watched->number), numbered(next, number), watched);
+		watched->number = number;
 	}
 	recorder->watches = *next;
 	free_watches(&before);
@@ -394,7 +418,7 @@ void recorder_keep_last(struct recorder *recorder)
 {
 	for (size_t i = 0; i < recorder->count; i++) {
 		struct watched *watched = &recorder->watched[i];
-		const struct watch_settings *settings = settings_of(recorder, watched->target);
+		const struct watch_settings *settings = settings_of(recorder, watched);
 		/* push_last() was before: what is sent as a whole would come twice */
 		struct keeper_reason reason = { .is_push = settings->push.every_ns &&
 							   request_is_since_last(

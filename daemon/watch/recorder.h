@@ -27,8 +27,9 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 void recorder_stop(struct recorder *recorder);
 void recorder_free(struct recorder *recorder);
 
-/* From now on watch number i is as list[i] says; the recorder takes copies. Triggers that stay keep
- * what they know: none fires again. */
+/* From its next turn on watch number i is as list[i] says, and a target is looked at by the watch
+ * that target_watch() says then: who changes that does it before, or it counts with the next call.
+ * The recorder takes copies. Triggers that stay keep what they know: none fires again. */
 int recorder_set(struct recorder *recorder, const struct watch_settings *list, size_t count);
 /* A target has ended: any thread, with no lock of the target held. */
 void recorder_ended(struct recorder *recorder, struct target *target);

@@ -1,0 +1,297 @@
+/* recorder: by which settings a target is looked at, before, while and after they change. Targets
+ * and the keeper are the test's own: the linker takes the functions here for those of target.c,
+ * targets.c and keeper.c. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/watch/keeper.h"
+#include "daemon/watch/recorder.h"
+#include "proto/base/cleanup.h"
+
+#define LONG_S 60 /* a condition that does not come within it will never come */
+#define MAX_TARGETS 4
+#define WATCHES 4
+
+struct target {
+	pid_t pid;
+	atomic_uint watch;
+	atomic_int references;
+	struct target_glance glance;
+	bool is_there; /* in the list of targets */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
+static struct target all[MAX_TARGETS];
+static char told[4096]; /* "PID: REASON\n" of each profile that was to be kept, since turn() */
+static bool was_asked;
+static unsigned asked_turns;
+static struct recorder *recorder;
+
+#define UNTIL(condition)                                                                           \
+	do {                                                                                       \
+		time_t end_ = time(NULL) + LONG_S;                                                 \
+		while (!(condition)) {                                                             \
+			if (time(NULL) > end_)                                                     \
+				fail_msg("waited %d s for %s", LONG_S, #condition);                \
+			usleep(1000);                                                              \
+		}                                                                                  \
+	} while (0)
+
+/* ---- what stands in for others --------------------------------------------------------------- */
+
+int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count)
+{
+	*ret = calloc(MAX_TARGETS, sizeof(**ret));
+	*ret_count = 0;
+	for (size_t i = 0; i < MAX_TARGETS; i++)
+		if (all[i].is_there)
+			(*ret)[(*ret_count)++] = target_ref(&all[i]);
+	return 0;
+}
+
+int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
+{
+	return 0;
+}
+
+struct target *target_ref(struct target *target)
+{
+	target->references++;
+	return target;
+}
+
+void target_unref(struct target *target)
+{
+	target->references--;
+}
+
+pid_t target_pid(const struct target *target)
+{
+	return target->pid;
+}
+
+uint32_t target_watch(const struct target *target)
+{
+	return target->watch;
+}
+
+enum target_state target_state_of(struct target *target)
+{
+	return target->glance.state;
+}
+
+void target_glance(struct target *target, struct target_glance *ret)
+{
+	pthread_mutex_lock(&lock);
+	*ret = target->glance;
+	pthread_mutex_unlock(&lock);
+}
+
+void target_add_note(struct target *target, const char *text)
+{
+}
+
+int keeper_new(const struct keeper_options *options, struct keeper **ret)
+{
+	*ret = NULL;
+	return 0;
+}
+
+void keeper_free(struct keeper *keeper)
+{
+}
+
+void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text)
+{
+	size_t used = strlen(reason->text);
+
+	reason->word = reason->word ?: word;
+	snprintf(reason->text + used, sizeof(reason->text) - used, "%s%s", used ? "; " : "", text);
+}
+
+void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
+		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
+		 struct since **since)
+{
+	size_t used;
+
+	pthread_mutex_lock(&lock);
+	used = strlen(told);
+	was_asked |= strstr(reason->text, "SIGUSR2") != NULL;
+	snprintf(told + used, sizeof(told) - used, "%d: %s\n", (int)target->pid, reason->text);
+	pthread_mutex_unlock(&lock);
+}
+
+/* The last of a turn. */
+void keeper_look_after(struct keeper *keeper)
+{
+	pthread_mutex_lock(&lock);
+	asked_turns += was_asked;
+	was_asked = false;
+	pthread_mutex_unlock(&lock);
+}
+
+void keeper_finish(struct keeper *keeper)
+{
+}
+
+/* ---- a recorder at work ---------------------------------------------------------------------- */
+
+static int begin(void **state)
+{
+	const struct recorder_options options = { .folder = "/nonexistent" };
+	struct dhat_error err = { 0 };
+
+	memset(all, 0, sizeof(all));
+	*told = '\0';
+	was_asked = false;
+	return recorder_new(&options, &recorder, &err);
+}
+
+static int end(void **state)
+{
+	recorder_free(take_ptr(recorder));
+	for (size_t i = 0; i < MAX_TARGETS; i++)
+		assert_int_equal(all[i].references, 0);
+	return 0;
+}
+
+static struct target *appear(pid_t pid, uint32_t watch, uint64_t live_bytes)
+{
+	struct target *target = &all[pid];
+
+	pthread_mutex_lock(&lock);
+	*target = (struct target){ .pid = pid, .watch = watch, .is_there = true };
+	target->glance.live_bytes = live_bytes;
+	pthread_mutex_unlock(&lock);
+	return target;
+}
+
+/* Watch number i has the triggers that texts[i] names, one after the other, separated by "; ". */
+static void set_watches(const char *const texts[WATCHES])
+{
+	struct watch_settings list[WATCHES] = { 0 };
+
+	for (size_t i = 0; i < WATCHES; i++) {
+		_cleanup_free_ char *copy = strdup(texts[i] ?: "");
+		char *rest = copy, *text, why[TRIGGER_WHY_CHARS];
+		struct trigger trigger;
+
+		while ((text = strsep(&rest, ";"))) {
+			if (!*text)
+				continue;
+			assert_int_equal(trigger_parse(text, &trigger, why), 0);
+			assert_int_equal(watch_add_trigger(&list[i], &trigger), 0);
+		}
+	}
+	assert_int_equal(recorder_set(recorder, list, WATCHES), 0);
+	for (size_t i = 0; i < WATCHES; i++)
+		watch_deinit(&list[i]);
+}
+
+/* One whole turn, from now on; what was told since the last. At least one target is attached to. */
+static const char *turn(void)
+{
+	static char seen[sizeof(told)];
+	unsigned before = asked_turns;
+
+	recorder_keep_all(recorder);
+	UNTIL(asked_turns > before);
+	pthread_mutex_lock(&lock);
+	strcpy(seen, told);
+	*told = '\0';
+	pthread_mutex_unlock(&lock);
+	return seen;
+}
+
+static void test_a_trigger_fires_once(void **state)
+{
+	set_watches((const char *[WATCHES]){ [1] = "live>10;live>1000" });
+	appear(1, 1, 100);
+	assert_string_equal(turn(), "1: live>10; SIGUSR2\n");
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+	/* read anew it does not fire again; what is new does, when it comes true */
+	set_watches((const char *[WATCHES]){ [1] = "live>50;live>10" });
+	assert_string_equal(turn(), "1: live>50; SIGUSR2\n");
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+}
+
+/* A reload gives it another number before the settings of that number are there: until then it is
+ * looked at as before. (By the others' triggers it was looked at with states that were made for
+ * none: behind the end of what was allocated.) */
+static void test_a_target_goes_over(void **state)
+{
+	struct target *target;
+
+	set_watches((const char *[WATCHES]){ [2] = "live>10;live>20;live>30" });
+	target = appear(1, 1, 100);
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+	target->watch = 2;
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+	set_watches((const char *[WATCHES]){ [2] = "live>10;live>20;live>30" });
+	assert_string_equal(turn(), "1: live>10; live>20; live>30; SIGUSR2\n");
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+	/* and back, to fewer */
+	target->watch = 3;
+	set_watches((const char *[WATCHES]){ [3] = "live>40" });
+	assert_string_equal(turn(), "1: live>40; SIGUSR2\n");
+	target->watch = TARGET_NO_WATCH;
+	set_watches((const char *[WATCHES]){ [3] = "live>40" });
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+}
+
+/* What has fired is known by what a trigger says, not by its place. */
+static void test_what_has_fired_is_known_by_its_words(void **state)
+{
+	struct target *target;
+
+	set_watches((const char *[WATCHES]){ [1] = "live>10;live>20", [2] = "live>30;live>10" });
+	target = appear(1, 1, 100);
+	assert_string_equal(turn(), "1: live>10; live>20; SIGUSR2\n");
+	target->watch = 2;
+	set_watches((const char *[WATCHES]){ [2] = "live>30;live>10" });
+	assert_string_equal(turn(), "1: live>30; SIGUSR2\n");
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+}
+
+/* It ends with a reload that changes its number: by the watch that it goes over to. */
+static void test_an_end_while_it_goes_over(void **state)
+{
+	struct target *target;
+
+	set_watches((const char *[WATCHES]){ [1] = "exit", [2] = "live>1000" });
+	target = appear(1, 1, 100);
+	appear(2, 2, 100);
+	assert_string_equal(turn(), "1: SIGUSR2\n2: SIGUSR2\n");
+	pthread_mutex_lock(&lock);
+	target->glance.state = TARGET_EXITED;
+	pthread_mutex_unlock(&lock);
+	target->watch = 2;
+	recorder_ended(recorder, target);
+	assert_string_equal(turn(), "1: exit\n2: SIGUSR2\n");
+	assert_string_equal(turn(), "2: SIGUSR2\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_trigger_fires_once, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_target_goes_over, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_has_fired_is_known_by_its_words, begin,
+						end),
+		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
+	};
+
+	return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);
+}
