@@ -1,6 +1,7 @@
 #include "watches.h"
 
 #include "daemon/target/discover.h"
+#include "daemon/target/searches.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/say.h"
 
@@ -51,16 +52,20 @@ static struct slot *find_new(struct watches *watches, const bool *was_used)
 }
 
 /* Targets keep borrowed nothing of its options. */
-static void empty(struct slot *slot)
+static void empty(struct watches *watches, struct slot *slot)
 {
 	discover_free(slot->discover);
+	if (is_used(slot))
+		searches_remove(targets_searches(watches->options.targets), slot->section.name);
 	dhatd_options_deinit(&slot->section.options);
 	*slot = (struct slot){ 0 };
 }
 
 static void on_not_attached(void *context, pid_t pid, const struct dhat_error *err)
 {
-	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "%s", err->message);
+	const struct slot *slot = context;
+
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "[watch %s] %s", slot->section.name, err->message);
 }
 
 /* ---- sections come and go -------------------------------------------------------------------- */
@@ -94,15 +99,20 @@ static void begin_search(struct watches *watches, struct slot *slot)
 	const struct discover_options options = {
 		.match = section->match,
 		.max_targets = section->max_targets,
+		.section = slot->section.name,
 		.target = &section->target,
 		.failed = on_not_attached,
+		.context = slot,
 	};
+	struct search_state state = { .watch = number_of(watches, slot) };
 	struct dhat_error err = { 0 };
 
 	section->target.watch = number_of(watches, slot);
 	if (discover_new(&options, watches->options.targets, &slot->discover, &err) == 0)
 		return;
 	slot->discover = NULL;
+	strcpy(state.name, slot->section.name);
+	searches_set(targets_searches(watches->options.targets), &state);
 	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "[watch %s] is left out: %s", slot->section.name,
 		    err.message);
 }
@@ -178,14 +188,14 @@ int watches_load(struct watches *watches, struct dhat_error *err)
 		was_used[i] = is_used(&watches->slots[i]);
 	for (size_t i = 0; i < SLOTS; i++)
 		if (is_used(&watches->slots[i]) && !is_in(&config, watches->slots[i].section.name))
-			empty(&watches->slots[i]);
+			empty(watches, &watches->slots[i]);
 	for (size_t i = 0; i < config.count; i++) {
 		struct slot *slot = find(watches, config.sections[i].name);
 
 		if (slot && slot->discover && config_is_same(&slot->section, &config.sections[i]))
 			continue;
 		if (slot)
-			empty(slot);
+			empty(watches, slot);
 		else
 			slot = find_new(watches, was_used);
 		fill(slot, &config.sections[i]);
@@ -222,6 +232,6 @@ void watches_stop(struct watches *watches)
 void watches_free(struct watches *watches)
 {
 	for (size_t i = 0; watches && i < SLOTS; i++)
-		empty(&watches->slots[i]);
+		empty(watches, &watches->slots[i]);
 	free(watches);
 }

@@ -22,8 +22,8 @@ struct watches_options { /* borrowed */
 
 int watches_new(const struct watches_options *options, struct watches **ret,
 		struct dhat_error *err);
-/* Read the file, for the first time or again. A section whose processes are too many, or whose
- * control group is not there, is told of and left out. */
+/* Read the file, for the first time or again. A section whose control group is not there is told of
+ * and left out; of one whose processes are too many the first are taken: discover.h. */
 int watches_load(struct watches *watches, struct dhat_error *err);
 /* Nothing is attached to from now on; waits for nothing. NULL is fine. */
 void watches_stop(struct watches *watches);

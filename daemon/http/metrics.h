@@ -10,6 +10,7 @@
 
 #include "daemon/push/pusher.h"
 #include "stack_series.h"
+#include "watch_series.h"
 
 #define METRICS_ENDED_NS 900000000000ull /* three scrapes, at the slowest that is usual */
 #define METRICS_MAX_TARGETS 256
@@ -25,6 +26,8 @@ struct metrics {       /* zeroed at first */
 	uint64_t now_unix_ns;
 	const struct pusher_state *pushes; /* borrowed */
 	size_t push_count;
+	const struct watch_count *watches; /* borrowed */
+	size_t watch_count;
 
 	/* private */
 	struct metrics_target *targets;

@@ -4,13 +4,17 @@
 #include "bpf/watch.skel.h"
 #include "daemon/kernel/numbers.h"
 #include "daemon/kernel/ring.h"
+#include "daemon/proc/status.h"
+#include "process_set.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "searches.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -33,26 +37,26 @@ struct discover {
 	struct attempts attempts;
 	uint64_t lost;
 	size_t found_first; /* that matched at the start */
-	bool is_full;	    /* one had to be left alone for want of room: max_targets */
+	/* had to be left alone for want of room: max_targets */
+	struct process_set left_out;
+	bool is_full; /* there is one */
 };
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-/* What was detached from is not wanted back: by a person, or since it cost too much. */
+/* What was let go is not wanted back: by a person, or since it cost too much. */
 static bool is_settled(struct discover *discover, pid_t pid)
 {
 	struct target *target = NULL;
-	enum target_state state;
-	bool is_settled;
+	bool is_attached;
 
+	if (targets_was_let_go(discover->targets, pid))
+		return true;
 	if (targets_find(discover->targets, pid, &target, NULL))
 		return false;
-	state = target_state_of(target);
-	is_settled =
-		state == TARGET_ATTACHED || (state == TARGET_DETACHED && target_is_there(target) &&
-					     target_watch(target) != TARGET_NO_WATCH);
+	is_attached = target_state_of(target) == TARGET_ATTACHED;
 	target_unref(target);
-	return is_settled;
+	return is_attached;
 }
 
 /* Seconds later it may have loaded its C library; until then it has no allocator. */
@@ -73,21 +77,29 @@ static void tell_failure(struct discover *discover, pid_t pid, const struct dhat
 		discover->options.failed(discover->options.context, pid, err);
 }
 
+static bool is_room(struct discover *discover)
+{
+	return targets_count_of_watch(discover->targets, discover->options.target->watch) <
+	       max_targets(discover);
+}
+
 /* Is there room for it? If not, it is told once, and looked for again when there is. */
 static bool has_room(struct discover *discover, pid_t pid)
 {
 	struct dhat_error err = { 0 };
 
-	if (targets_attached_count(discover->targets) < max_targets(discover))
+	if (is_room(discover))
 		return true;
 	if (!discover->is_full) {
 		dhat_error_set(&err, EDQUOT, DHAT_EXIT_USAGE,
 			       "process %d matches, too, but %zu are watched already: it is left "
-			       "alone until one of them ends (--max-targets)",
-			       (int)pid, max_targets(discover));
+			       "alone until one of them ends (%smax-targets)",
+			       (int)pid, max_targets(discover),
+			       discover->options.section ? "" : "--");
 		tell_failure(discover, pid, &err);
 	}
 	discover->is_full = true;
+	process_set_add(&discover->left_out, pid, proc_start_ticks(pid));
 	return false;
 }
 
@@ -126,6 +138,7 @@ static size_t scan_all(struct discover *discover)
 	size_t count = 0, found = 0;
 
 	discover->is_full = false;
+	discover->left_out.count = 0;
 	if (match_list(&discover->match, &list, &count))
 		return 0;
 	for (size_t i = 0; i < count; i++) {
@@ -137,16 +150,43 @@ static size_t scan_all(struct discover *discover)
 	return found;
 }
 
-static void work_off(struct discover *discover)
+static bool is_left_out(void *context, pid_t pid)
+{
+	return !is_settled(context, pid);
+}
+
+/* How many are left out now. */
+static void look_at_left_out(struct discover *discover)
+{
+	struct search_state state = {
+		.watch = discover->options.target->watch,
+		.is_searching = true,
+	};
+
+	process_set_keep(&discover->left_out, is_left_out, discover);
+	discover->is_full = discover->left_out.count > 0;
+	if (!discover->options.section)
+		return;
+	snprintf(state.name, sizeof(state.name), "%s", discover->options.section);
+	state.left_out = discover->left_out.count;
+	searches_set(targets_searches(discover->targets), &state);
+}
+
+/* step: see discover_options; may be NULL. */
+static void work_off(struct discover *discover, void (*step)(void *context))
 {
 	struct attempt attempt;
 
 	while (!atomic_load(&discover->is_ending) &&
-	       attempts_take(&discover->attempts, clock_now_ns(CLOCK_MONOTONIC), &attempt))
+	       attempts_take(&discover->attempts, clock_now_ns(CLOCK_MONOTONIC), &attempt)) {
 		if (try_attach(discover, &attempt))
 			attempts_again(&discover->attempts, &attempt,
 				       clock_now_ns(CLOCK_MONOTONIC) +
 					       TRY_INTERVAL_MS * 1000000ull);
+		if (step)
+			step(discover->options.context);
+	}
+	look_at_left_out(discover);
 }
 
 static void take_pid(void *context, const void *record, size_t size)
@@ -175,12 +215,11 @@ static void *watch(void *context)
 		poll(fds, ARRAY_SIZE(fds), patience_ms(discover));
 		ring_drain(discover->ring, SIZE_MAX, take_pid, discover);
 		if (discover->bpf->bss->lost != discover->lost ||
-		    (discover->is_full &&
-		     targets_attached_count(discover->targets) < max_targets(discover))) {
+		    (discover->is_full && is_room(discover))) {
 			discover->lost = discover->bpf->bss->lost;
 			scan_all(discover);
 		}
-		work_off(discover);
+		work_off(discover, NULL);
 	}
 	return NULL;
 }
@@ -229,9 +268,9 @@ int discover_new(const struct discover_options *options, struct targets *targets
 	if (error)
 		return dhat_error_errno(err, -error, "cannot watch for new processes");
 	discover->found_first = scan_all(discover);
-	if (discover->found_first > max_targets(discover))
+	if (discover->found_first > max_targets(discover) && !options->section)
 		return refuse_so_many(discover, err);
-	work_off(discover);
+	work_off(discover, options->step);
 	error = -pthread_create(&discover->thread, NULL, watch, discover);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot watch for new processes");
@@ -269,5 +308,6 @@ void discover_free(struct discover *discover)
 	if (discover->wake_fd >= 0)
 		close(discover->wake_fd);
 	attempts_deinit(&discover->attempts);
+	process_set_deinit(&discover->left_out);
 	free(discover);
 }

@@ -11,12 +11,19 @@ struct discover;
 
 struct discover_options {
 	struct match_options match;
-	/* As long as so many targets are attached, no more are; 0: DISCOVER_MAX_TARGETS. If more
-	 * match at the start, nothing is attached (DHAT_EXIT_USAGE): it was not meant so. */
+	/* As long as so many targets of target->watch are attached, no more are; 0:
+	 * DISCOVER_MAX_TARGETS. If more match at the start, nothing is attached (DHAT_EXIT_USAGE):
+	 * it was not meant so. */
 	size_t max_targets;
+	/* A section of a configuration, for searches.h; of its processes the first max_targets are
+	 * taken at the start, too, and others when one of them ends. NULL: it is none. */
+	const char *section;
 	const struct target_options *target;
 	/* told of each that cannot be attached to, from a thread of discover's own; may be NULL */
 	void (*failed)(void *context, pid_t pid, const struct dhat_error *err);
+	/* told of each step of discover_new(), by its thread: an attach takes up to a second. May
+	 * be NULL */
+	void (*step)(void *context);
 	void *context;
 };
 #define DISCOVER_MAX_TARGETS 16

@@ -52,9 +52,9 @@ pid_t target_pid(const struct target *target)
 	return target->pid;
 }
 
-bool target_is_there(const struct target *target)
+uint64_t target_start_ticks(const struct target *target)
 {
-	return proc_start_ticks(target->pid) == target->identity.start_ticks;
+	return target->identity.start_ticks;
 }
 
 uint32_t target_watch(const struct target *target)

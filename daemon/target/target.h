@@ -209,8 +209,8 @@ void target_unref(struct target *target); /* the last one detaches and frees */
 void target_detach(struct target *target);
 
 pid_t target_pid(const struct target *target);
-/* Is its process still there, and no other of its number? */
-bool target_is_there(const struct target *target);
+/* When its process began: status.h. */
+uint64_t target_start_ticks(const struct target *target);
 /* As target_options has it, or it was set since. */
 uint32_t target_watch(const struct target *target);
 void target_set_watch(struct target *target, uint32_t watch);

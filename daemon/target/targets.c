@@ -6,12 +6,14 @@
 #include "inventory_threads.h"
 #include "kin.h"
 #include "mapper_thread.h"
+#include "process_set.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/program.h"
 #include "proto/base/say.h"
 #include "ptracer.h"
 #include "run.h"
+#include "searches.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,6 +28,11 @@ struct entry {
 	bool is_replaced;      /* by an exec: kept beside the profile of what came after */
 };
 
+struct reservation {
+	pid_t pid;
+	uint32_t watch; /* for whom */
+};
+
 struct targets {
 	struct target_services services;
 	/* Guards the list. Never held while a target is worked on; of other locks, only the
@@ -36,14 +43,17 @@ struct targets {
 	size_t max_ended; /* targets_keep_ended() */
 	bool is_closed;	  /* targets_close() */
 	bool is_starting; /* targets_set_starting() */
-	pid_t *reserved;  /* being attached to: not yet in the list, and nobody else's any more */
+	/* being attached to: not yet in the list, and nobody else's any more */
+	struct reservation *reserved;
 	size_t reserved_count;
-	pthread_cond_t settled; /* nothing is reserved */
+	struct process_set let_go; /* targets_was_let_go() */
+	pthread_cond_t settled;	   /* nothing is reserved */
 	struct collector_thread *collector;
 	uint64_t turns; /* of the collector, when targets_are_looked_after() was asked last */
 	struct mapper *mapper, *trier; /* the second for trials, which wait, for a second at most */
 	struct closer *closer;
 	struct inventory_threads *inventories;
+	struct searches *searches;
 	struct targets_listener listener;
 };
 
@@ -229,7 +239,9 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	};
 	pthread_mutex_init(&targets->lock, NULL);
 	pthread_cond_init(&targets->settled, NULL);
-	error = inventory_threads_new(&targets->inventories);
+	error = searches_new(&targets->searches);
+	if (error == 0)
+		error = inventory_threads_new(&targets->inventories);
 	if (error == 0)
 		error = mapper_new(&on_mapper, MAPPER_THREADS_MAX, &targets->mapper);
 	if (error == 0)
@@ -270,8 +282,10 @@ void targets_free(struct targets *targets)
 	closer_free(targets->closer);
 	mapper_free(targets->mapper);
 	mapper_free(targets->trier);
+	searches_free(targets->searches);
 	free(targets->entries);
 	free(targets->reserved);
+	process_set_deinit(&targets->let_go);
 	pthread_cond_destroy(&targets->settled);
 	pthread_mutex_destroy(&targets->lock);
 	free(targets);
@@ -280,6 +294,11 @@ void targets_free(struct targets *targets)
 void targets_listen(struct targets *targets, const struct targets_listener *listener)
 {
 	targets->listener = *listener;
+}
+
+struct searches *targets_searches(struct targets *targets)
+{
+	return targets->searches;
 }
 
 void targets_keep_ended(struct targets *targets, size_t count)
@@ -341,7 +360,7 @@ static int check_free(struct targets *targets, pid_t pid, struct dhat_error *err
 					      "with dhatctl stats --pid %d",
 					      (int)pid, (int)pid);
 	for (size_t i = 0; i < targets->reserved_count; i++)
-		if (targets->reserved[i] == pid)
+		if (targets->reserved[i].pid == pid)
 			return dhat_error_set(err, EALREADY, DHAT_EXIT_ALREADY,
 					      "process %d is just being attached to, by another "
 					      "request: dhatctl status shows when it is",
@@ -350,9 +369,9 @@ static int check_free(struct targets *targets, pid_t pid, struct dhat_error *err
 }
 
 /* Of several that want a pid at the same time one gets it; the others are told. */
-static int reserve(struct targets *targets, pid_t pid, struct dhat_error *err)
+static int reserve(struct targets *targets, pid_t pid, uint32_t watch, struct dhat_error *err)
 {
-	pid_t *more;
+	struct reservation *more;
 	int error;
 
 	pthread_mutex_lock(&targets->lock);
@@ -361,7 +380,7 @@ static int reserve(struct targets *targets, pid_t pid, struct dhat_error *err)
 		     : reallocarray(targets->reserved, targets->reserved_count + 1, sizeof(*more));
 	if (more) {
 		targets->reserved = more;
-		more[targets->reserved_count++] = pid;
+		more[targets->reserved_count++] = (struct reservation){ pid, watch };
 	} else if (error == 0) {
 		error = -ENOMEM;
 	}
@@ -373,7 +392,7 @@ static void unreserve(struct targets *targets, pid_t pid)
 {
 	pthread_mutex_lock(&targets->lock);
 	for (size_t i = 0; i < targets->reserved_count; i++) {
-		if (targets->reserved[i] == pid) {
+		if (targets->reserved[i].pid == pid) {
 			targets->reserved[i] = targets->reserved[--targets->reserved_count];
 			break;
 		}
@@ -449,6 +468,7 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 	old = take_old(targets, target_pid(target));
 	longer = reallocarray(targets->entries, targets->count + 1, sizeof(*longer));
 	if (longer) {
+		process_set_remove(&targets->let_go, target_pid(target)); /* it is wanted */
 		targets->entries = longer;
 		longer[targets->count++] = (struct entry){ .target = target };
 		mapper_want(targets->mapper, target, MAPPER_MAP);
@@ -489,7 +509,7 @@ int targets_attach(struct targets *targets, pid_t pid, const struct target_optio
 		   struct target **ret, struct dhat_error *err)
 {
 	struct target *target = NULL;
-	int error = reserve(targets, pid, err);
+	int error = reserve(targets, pid, options->watch, err);
 
 	if (error)
 		return error;
@@ -560,7 +580,7 @@ int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count,
 	pthread_mutex_lock(&targets->lock);
 	list = calloc(targets->reserved_count + 1, sizeof(*list));
 	for (size_t i = 0; list && i < targets->reserved_count; i++)
-		list[i] = targets->reserved[i];
+		list[i] = targets->reserved[i].pid;
 	*ret_count = targets->reserved_count;
 	*ret_is_starting = targets->is_starting;
 	pthread_mutex_unlock(&targets->lock);
@@ -580,6 +600,30 @@ size_t targets_attached_count(struct targets *targets)
 	count += mapper_follow_count(targets->mapper) + targets->reserved_count;
 	pthread_mutex_unlock(&targets->lock);
 	return count;
+}
+
+size_t targets_count_of_watch(struct targets *targets, uint32_t watch)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&targets->lock);
+	for (size_t i = 0; i < targets->count; i++)
+		count += !targets->entries[i].is_over &&
+			 target_watch(targets->entries[i].target) == watch;
+	for (size_t i = 0; i < targets->reserved_count; i++)
+		count += targets->reserved[i].watch == watch;
+	pthread_mutex_unlock(&targets->lock);
+	return count;
+}
+
+bool targets_was_let_go(struct targets *targets, pid_t pid)
+{
+	bool was_let_go;
+
+	pthread_mutex_lock(&targets->lock);
+	was_let_go = process_set_has(&targets->let_go, pid);
+	pthread_mutex_unlock(&targets->lock);
+	return was_let_go;
 }
 
 /* With `lock`: " 12 (nginx), 34 (redis-server)": the choice, for an error. What there is no room
@@ -605,11 +649,11 @@ static void list_names(struct targets *targets, char *ret, size_t size)
 static int not_yet(struct targets *targets, pid_t pid, struct dhat_error *err)
 {
 	for (size_t i = 0; i < targets->reserved_count; i++)
-		if (!pid || targets->reserved[i] == pid)
+		if (!pid || targets->reserved[i].pid == pid)
 			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
 					      "attaching to %d ...: ask again in a moment, or with "
 					      "--wait",
-					      (int)targets->reserved[i]);
+					      (int)targets->reserved[i].pid);
 	if (targets->is_starting)
 		return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
 				      "dhatd is just starting: ask again in a moment, or with "
@@ -666,6 +710,17 @@ int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct
 	return error;
 }
 
+/* What nobody asks for is no matter of anybody's will. Without memory for it a search may bring it
+ * back. */
+static void remember_let_go(struct targets *targets, const struct target *target)
+{
+	if (target_watch(target) == TARGET_NO_WATCH)
+		return;
+	pthread_mutex_lock(&targets->lock);
+	process_set_add(&targets->let_go, target_pid(target), target_start_ticks(target));
+	pthread_mutex_unlock(&targets->lock);
+}
+
 int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
 {
 	struct target *target = NULL;
@@ -685,6 +740,7 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
 	}
 	target_detach(target);
 	set_over(targets, target);
+	remember_let_go(targets, target);
 	if (targets->listener.detached)
 		targets->listener.detached(targets->listener.context, target);
 	target_unref(target);

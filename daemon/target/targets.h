@@ -39,6 +39,14 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err);
 int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err);
 /* Targets that have not ended yet, and those that are being attached to. */
 size_t targets_attached_count(struct targets *targets);
+/* Those of a watch (target_watch()) that have not ended, and those that are being attached to for
+ * it.
+ */
+size_t targets_count_of_watch(struct targets *targets, uint32_t watch);
+/* Was it detached from by targets_detach(), as of a person's will, or since it cost too much? Known
+ * as long as the process lives, whatever becomes of its profile; until it is attached to again. Not
+ * of what was TARGET_NO_WATCH then. */
+bool targets_was_let_go(struct targets *targets, pid_t pid);
 /* What a person should learn at once. Told by whichever thread did it, with no lock held; a target
  * is lent for the call. Any may be NULL. */
 struct targets_listener {
@@ -61,6 +69,8 @@ int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count,
 		      bool *ret_is_starting);
 /* References to all, in the order of attaching; the caller unrefs each and frees the array. */
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);
+/* Of whoever attaches to what is found: lent. */
+struct searches *targets_searches(struct targets *targets);
 /* A sign of life: does the thread that empties all rings go on? Not before it has made a turn since
  * the last time that this was asked. */
 bool targets_are_looked_after(struct targets *targets);

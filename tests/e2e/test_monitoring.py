@@ -30,7 +30,7 @@ def test_configuration(tmp_path):
         (tmp_path / path.name).write_text(path.read_text().replace("/etc/prometheus/dhatd.token", str(tmp_path / "token")))
     (tmp_path / "token").write_text("x")
     done = subprocess.run(["promtool", "check", "config", tmp_path / CONFIG.name], capture_output=True, text=True)
-    assert done.returncode == 0 and "10 rules" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "12 rules" in done.stdout, done.stdout + done.stderr
 
 
 def test_queries_of_the_dashboard(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BUILD, ROOT, TARGETS, Process, until, until_listed
+from test_http import Curl, url_of
 
 UNITS = ROOT / "daemon/share/systemd"
 NOBODY = 65534
@@ -308,6 +309,37 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
     assert waves.running
     daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to again")
+
+
+def test_each_section_has_its_own_bound(daemon, ctl, named, tmp_path):
+    """What one has takes nothing from another. Of those that are too many the first are taken, at the start and after a
+    reload, and another when one of them ends."""
+    several, many = [named("several") for _ in range(2)], [named("many") for _ in range(2)]
+    config = tmp_path / "conf"
+
+    def write(more):
+        config.write_text(f"[watch several]\ncommand = ^{tmp_path}/several$\nmax-targets = 2\n"
+                          f"[watch many]\ncommand = ^{tmp_path}/many$\nmax-targets = 1\n{more}")
+
+    def attached():
+        return [pid for pid, (state, _) in states(ctl).items() if state == "attached"]
+    write("")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", "--listen", "127.0.0.1:0", pattern="by HTTP")
+    expected = sorted(process.pid for process in several + many[:1])
+    assert sorted(attached()) == expected
+    assert f"[watch many] process {many[1].pid} matches, too, but 1 are watched already: it is left alone until one of them ends" in dhatd.err
+    write("on = exit\n")
+    dhatd.send_signal(signal.SIGHUP)
+    dhatd.expect_err("read .*conf again")
+    assert sorted(attached()) == expected
+    page = Curl(url_of(dhatd) + "metrics").text
+    assert 'dhatd_watch_processes{watch="several",state="attached"} 2\n' in page
+    assert 'dhatd_watch_processes{watch="several",state="left_out"} 0\n' in page
+    assert 'dhatd_watch_processes{watch="many",state="attached"} 1\n' in page
+    assert 'dhatd_watch_processes{watch="many",state="left_out"} 1\n' in page
+    many[0].say("quit")
+    until(lambda: many[1].pid in attached(), "the other to be attached to")
+    assert len(attached()) == 3
 
 
 def test_a_mistake_at_the_start(daemon, tmp_path):

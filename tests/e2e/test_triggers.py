@@ -248,6 +248,7 @@ def test_what_costs_too_much_is_let_go_and_stays_so(daemon, ctl, target, tmp_pat
     until(lambda: state_of(busy) == state_of(calm) == "attached", "both to be attached to")
     busy.say("run 60000")
     dhatd.expect_err(rf"process {busy.pid}: detached by itself: watching it took [\d.]+% of a core for 2.0 s, more than the 0.5% ")
+    config.write_text(config.read_text() + "keep = 3\n")  # the section's search begins anew
     dhatd.send_signal(signal.SIGHUP)
     dhatd.expect_err("read .*conf again")
     third = target(program, 10)

@@ -1,5 +1,6 @@
 /* watches: what becomes of targets when a configuration is read again. Targets, searches and the
  * recorder are the test's own: the linker takes the functions here for theirs. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "daemon/target/discover.h"
+#include "daemon/target/searches.h"
 #include "daemon/watches.h"
 #include "proto/base/cleanup.h"
 #include "tests/unit/folder.h"
@@ -28,6 +30,8 @@ struct target {
 static struct target targets[MAX_PID + 1];
 static unsigned searches_begun;
 static struct watches *watches;
+static struct searches *searches;
+static bool search_fails;
 /* As the recorder was told last: of each number the bytes of its first trigger, live>N; and the
  * numbers of the targets at that time. */
 static uint64_t levels[NUMBERS];
@@ -43,6 +47,11 @@ int targets_list(struct targets *all, struct target ***ret, size_t *ret_count)
 		if (targets[i].pid)
 			(*ret)[(*ret_count)++] = &targets[i];
 	return 0;
+}
+
+struct searches *targets_searches(struct targets *all)
+{
+	return searches;
 }
 
 int targets_detach(struct targets *all, pid_t pid, struct dhat_error *err)
@@ -98,6 +107,8 @@ enum match_answer match_process(const struct match *match, pid_t pid)
 int discover_new(const struct discover_options *options, struct targets *all, struct discover **ret,
 		 struct dhat_error *err)
 {
+	if (search_fails)
+		return dhat_error_set(err, ENOENT, DHAT_EXIT_USAGE, "there is no such group");
 	for (const char *digit = options->match.name_regex; *digit; digit++) {
 		struct target *target = &targets[*digit - '0'];
 
@@ -167,6 +178,9 @@ static int begin(void **state)
 	memset(targets, 0, sizeof(targets));
 	memset(levels, 0, sizeof(levels));
 	searches_begun = 0;
+	search_fails = false;
+	if (searches_new(&searches))
+		return -1;
 	options.path = path_of_config();
 	return watches_new(&options, &watches, &err);
 }
@@ -174,6 +188,7 @@ static int begin(void **state)
 static int end(void **state)
 {
 	watches_free(take_ptr(watches));
+	searches_free(take_ptr(searches));
 	return remove_folder(state);
 }
 
@@ -241,6 +256,30 @@ static void test_what_nobody_means_is_let_go(void **state)
 	assert_int_equal(targets[2].state, TARGET_ATTACHED);
 }
 
+/* It is known of, not only said once, until it goes. */
+static void test_a_section_that_cannot_be_begun_is_known(void **state)
+{
+	struct search_state *list = NULL;
+	size_t count = 0;
+
+	search_fails = true;
+	load("[watch a]\nname = 1\n");
+	assert_int_equal(searches_list(searches, &list, &count), 0);
+	assert_int_equal(count, 1);
+	assert_string_equal(list[0].name, "a");
+	assert_false(list[0].is_searching);
+	free(list);
+	load("[watch b]\nname = 1\n");
+	assert_int_equal(searches_list(searches, &list, &count), 0);
+	assert_int_equal(count, 1);
+	assert_string_equal(list[0].name, "b");
+	free(list);
+	/* tried again with the next load, and begun */
+	search_fails = false;
+	load("[watch b]\nname = 1\n");
+	assert_int_equal(searches_begun, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +287,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_new_section_has_a_new_number, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_nobody_means_is_let_go, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_section_that_cannot_be_begun_is_known, begin,
+						end),
 	};
 
 	return cmocka_run_group_tests_name("watches", tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* The threads that serve all targets, with targets of the test's own: the linker takes the
- * functions here for those of target.c (Makefile: -z muldefs). So what takes a target long can be
+ * functions here for those of target.c. So what takes a target long can be
  * made to take for ever, and nothing hangs on how fast this machine is. */
 #include <errno.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/proc/status.h"
 #include "daemon/target/run.h"
 #include "daemon/target/targets.h"
 #include "proto/base/cleanup.h"
@@ -27,6 +28,8 @@
 
 struct target {
 	pid_t pid;
+	uint32_t watch;
+	uint64_t start_ticks;
 	int ring_fd;
 	atomic_int references, drains, begun_ends, finishes, detaches, notes;
 	atomic_bool is_busy, has_backlog, has_exited;
@@ -63,18 +66,20 @@ int target_attach(pid_t pid, const struct target_options *options,
 {
 	struct target *target;
 
-	by_pid[pid].attaches++;
-	if (by_pid[pid].blocks_attach)
+	by_pid[pid % MAX_PID].attaches++;
+	if (by_pid[pid % MAX_PID].blocks_attach)
 		sem_wait(&let_attach);
-	if (by_pid[pid].fails)
+	if (by_pid[pid % MAX_PID].fails)
 		return dhat_error_set(err, EPERM, DHAT_EXIT_UNSUITABLE, "it will not be had");
 	target = calloc(1, sizeof(*target));
 	target->pid = pid;
+	target->watch = options->watch;
+	target->start_ticks = proc_start_ticks(pid);
 	target->ring_fd = eventfd(0, EFD_CLOEXEC);
 	target->references = 1;
-	target->blocks_finish = by_pid[pid].blocks_finish;
+	target->blocks_finish = by_pid[pid % MAX_PID].blocks_finish;
 	target->hooks = services->hooks;
-	by_pid[pid].target = target;
+	by_pid[pid % MAX_PID].target = target;
 	*ret = target;
 	return 0;
 }
@@ -199,6 +204,16 @@ pid_t target_pid(const struct target *target)
 	return target->pid;
 }
 
+uint32_t target_watch(const struct target *target)
+{
+	return target->watch;
+}
+
+uint64_t target_start_ticks(const struct target *target)
+{
+	return target->start_ticks;
+}
+
 void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS])
 {
 	snprintf(ret, DHAT_PROGRAM_CHARS, "program-%d", (int)target->pid);
@@ -281,7 +296,7 @@ static struct target *attach(pid_t pid)
 	struct dhat_error err = { 0 };
 
 	assert_int_equal(targets_attach(targets, pid, &options, NULL, &err), 0);
-	return by_pid[pid].target;
+	return by_pid[pid % MAX_PID].target;
 }
 
 /* It is drained again and again, from now on. */
@@ -552,6 +567,65 @@ static void test_what_has_ended_does_not_pile_up(void **state)
 	free(list);
 }
 
+static void *attach_third_of_watch(void *context)
+{
+	struct target_options options = { .watch = 7 };
+
+	targets_attach(targets, 3, &options, NULL, NULL);
+	return NULL;
+}
+
+/* Of each watch its own count: those of others do not take their room. */
+static void test_targets_are_counted_by_watch(void **state)
+{
+	struct target_options options = { .watch = 7 };
+	pthread_t thread;
+
+	assert_int_equal(targets_attach(targets, 1, &options, NULL, NULL), 0);
+	assert_int_equal(targets_attach(targets, 2, &options, NULL, NULL), 0);
+	attach(4);
+	assert_int_equal(targets_count_of_watch(targets, 7), 2);
+	assert_int_equal(targets_count_of_watch(targets, 0), 1);
+	assert_int_equal(targets_count_of_watch(targets, 8), 0);
+	by_pid[3].blocks_attach = true; /* it counts before it is there */
+	pthread_create(&thread, NULL, attach_third_of_watch, NULL);
+	UNTIL(by_pid[3].attaches == 1);
+	assert_int_equal(targets_count_of_watch(targets, 7), 3);
+	sem_post(&let_attach);
+	pthread_join(thread, NULL);
+	assert_int_equal(targets_count_of_watch(targets, 7), 3);
+	assert_int_equal(targets_detach(targets, 2, NULL), 0);
+	assert_int_equal(targets_count_of_watch(targets, 7), 2);
+	by_pid[1].target->has_exited = true;
+	UNTIL(targets_count_of_watch(targets, 7) == 1);
+}
+
+/* Of a process that lives it is known as long as it lives, though its profile makes room for those
+ * of others, and until it is wanted again. */
+static void test_what_was_let_go_is_known(void **state)
+{
+	pid_t self = getpid();
+
+	targets_keep_ended(targets, 1);
+	attach(self);
+	assert_false(targets_was_let_go(targets, self));
+	assert_int_equal(targets_detach(targets, self, NULL), 0);
+	for (pid_t pid = MAX_PID * 1000; pid < MAX_PID * 1000 + 5; pid++) {
+		attach(pid);
+		assert_int_equal(targets_detach(targets, pid, NULL), 0);
+	}
+	assert_int_equal(
+		targets_find(targets, self, &(struct target *){ NULL }, &(struct dhat_error){ 0 }),
+		-ESRCH);
+	assert_true(targets_was_let_go(targets, self));
+	attach(self);
+	assert_false(targets_was_let_go(targets, self));
+	/* what no section asks for any more was let go by nobody's will */
+	by_pid[self % MAX_PID].target->watch = TARGET_NO_WATCH;
+	assert_int_equal(targets_detach(targets, self, NULL), 0);
+	assert_false(targets_was_let_go(targets, self));
+}
+
 static void test_several_are_listed_by_name(void **state)
 {
 	struct dhat_error err = { 0 };
@@ -592,6 +666,8 @@ int main(void)
 		T(test_what_is_being_attached_to_is_no_nothing),
 		T(test_what_is_under_way_settles),
 		T(test_what_has_ended_does_not_pile_up),
+		T(test_targets_are_counted_by_watch),
+		T(test_what_was_let_go_is_known),
 		T(test_several_are_listed_by_name),
 	};
 
