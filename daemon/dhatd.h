@@ -13,11 +13,13 @@
 #include "daemon/target/discover.h"
 #include "daemon/target/targets.h"
 #include "daemon/watch/recorder.h"
+#include "keep.h"
 #include "options.h"
 #include "watches.h"
 
 struct dhatd {
 	struct dhatd_options options;
+	struct keep_place output; /* path NULL: no --output */
 	struct worker *worker;
 	struct tables *tables;
 	struct symbolizer *symbolizer;

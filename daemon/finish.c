@@ -3,7 +3,6 @@
 
 #include "daemon/target/ptracer.h"
 #include "judge.h"
-#include "keep.h"
 #include "notify.h"
 #include "program.h"
 #include "proto/base/cleanup.h"
@@ -25,13 +24,14 @@ static int write_profile(struct dhatd *dhatd, struct target *target, unsigned nu
 	char path[PATH_MAX];
 	int error;
 
-	keep_name(path, sizeof(path), dhatd->options.output_path, target_pid(target), number);
-	error = keep_profile(target, dhatd->symbolizer, dhatd->book, path, ret_is_kept, &why);
+	keep_name(path, sizeof(path), &dhatd->output, target_pid(target), number);
+	error = keep_profile(target, dhatd->symbolizer, dhatd->book, &dhatd->output, path,
+			     ret_is_kept, &why);
 	if (error == -EBUSY) { /* whoever takes a copy just now has to stand back */
 		control_free(take_ptr(dhatd->control));
 		why = (struct dhat_error){ 0 };
-		error = keep_profile(target, dhatd->symbolizer, dhatd->book, path, ret_is_kept,
-				     &why);
+		error = keep_profile(target, dhatd->symbolizer, dhatd->book, &dhatd->output, path,
+				     ret_is_kept, &why);
 	}
 	if (error)
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s",

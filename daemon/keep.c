@@ -2,8 +2,8 @@
 
 #include "daemon/serve/taken.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/output.h"
 #include "proto/base/say.h"
-#include "proto/export/export.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,49 +14,66 @@
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
-void keep_name(char *ret, size_t size, const char *path, pid_t pid, unsigned number)
+void keep_name(char *ret, size_t size, const struct keep_place *place, pid_t pid, unsigned number)
 {
-	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
-	const char *suffix = dot && (!slash || dot > slash) ? dot : "";
-	int stem = (int)(strlen(path) - strlen(suffix));
+	const char *path = place->path;
+	int stem = (int)dhat_exporter_stem(place->exporter, path);
 
-	if (!number || strcmp(path, "-") == 0)
+	if (!number || !dhat_output_is_file(path))
 		snprintf(ret, size, "%s", path);
 	else if (number == 1)
-		snprintf(ret, size, "%.*s.%d%s", stem, path, (int)pid, suffix);
+		snprintf(ret, size, "%.*s.%d%s", stem, path, (int)pid, path + stem);
 	else
-		snprintf(ret, size, "%.*s.%d-%u%s", stem, path, (int)pid, number, suffix);
+		snprintf(ret, size, "%.*s.%d-%u%s", stem, path, (int)pid, number, path + stem);
+}
+
+/* The kernel's bound on pids, and a number that nobody reaches. */
+#define LARGEST_PID 4194304
+#define LARGE_NUMBER 999999
+
+int keep_settle(struct keep_place *ret, const char *path, struct dhat_error *err)
+{
+	char longest[PATH_MAX + 64]; /* so that one that is too long is not cut, but refused */
+	int error = dhat_exporter_of_path(path, &ret->exporter, err);
+
+	ret->path = path;
+	if (error == 0)
+		error = dhat_output_try(path, err);
+	if (error)
+		return error;
+	keep_name(longest, sizeof(longest), ret, LARGEST_PID, LARGE_NUMBER);
+	return dhat_output_try(longest, err);
 }
 
 /* A name that nobody else has there: of the process, of now, and in the format that was asked for.
  */
-static void name_elsewhere(char *ret, size_t size, const char *folder, const char *path, pid_t pid)
+static void name_elsewhere(char *ret, size_t size, const char *folder,
+			   const struct dhat_exporter *exporter, pid_t pid)
 {
-	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
-
 	snprintf(ret, size, "%s/dhatd-%d-%lld%s", folder, (int)pid, (long long)time(NULL),
-		 dot && (!slash || dot > slash) ? dot : ".json");
+		 exporter->suffix);
 }
 
 /* Files there are made under a name of their own and renamed (output.h), so that a folder which
  * everybody may write to is no danger. */
-static int save_elsewhere(const struct dhat_snapshot *snapshot, const char *path, pid_t pid,
-			  char *ret, size_t size)
+static int save_elsewhere(const struct dhat_snapshot *snapshot,
+			  const struct dhat_exporter *exporter, pid_t pid, char *ret, size_t size)
 {
 	const char *const folders[] = { getenv("TMPDIR"), "/var/tmp", "/tmp", "/dev/shm" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		if (!folders[i] || !*folders[i])
 			continue;
-		name_elsewhere(ret, size, folders[i], path, pid);
-		if (dhat_save(snapshot, ret, NULL, 0, NULL) == 0)
+		name_elsewhere(ret, size, folders[i], exporter, pid);
+		if (dhat_save(snapshot, ret, exporter, NULL, NULL) == 0)
 			return 0;
 	}
 	return -ENOSPC;
 }
 
 int keep_profile(struct target *target, struct symbolizer *symbolizer, struct holds_book *book,
-		 const char *path, bool *ret_is_kept, struct dhat_error *err)
+		 const struct keep_place *place, const char *path, bool *ret_is_kept,
+		 struct dhat_error *err)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
 	struct dhat_error why = { 0 };
@@ -66,13 +83,13 @@ int keep_profile(struct target *target, struct symbolizer *symbolizer, struct ho
 
 	if (error)
 		return error;
-	error = dhat_save(snapshot, path, NULL, 0, &why);
+	error = dhat_save(snapshot, path, place->exporter, NULL, &why);
 	if (error == 0) {
 		*ret_is_kept = true;
 		dhat_say("dhatd", "wrote %s", path);
 		return 0;
 	}
-	*ret_is_kept = save_elsewhere(snapshot, path, target_pid(target), elsewhere,
+	*ret_is_kept = save_elsewhere(snapshot, place->exporter, target_pid(target), elsewhere,
 				      sizeof(elsewhere)) == 0;
 	if (*ret_is_kept)
 		return dhat_error_set(err, -error, DHAT_EXIT_OUTPUT,

@@ -15,7 +15,6 @@
 #include "proto/base/clock.h"
 #include "proto/base/output.h"
 #include "proto/base/say.h"
-#include "proto/export/export.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -148,10 +147,10 @@ static int repair(const struct dhatd_options *options)
 /* What can be known before anything is begun: that we may do it, and that the result can be
  * written.
  */
-static int check_start(struct dhatd_options *options, struct dhat_error *err)
+static int check_start(struct dhatd *dhatd, struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	const struct dhat_exporter *exporter;
+	struct dhatd_options *options = &dhatd->options;
 	int error = watch_settle(&options->watch.settings, err);
 
 	if (error == 0)
@@ -164,15 +163,14 @@ static int check_start(struct dhatd_options *options, struct dhat_error *err)
 		error = spool_prepare(watch_folder(&options->watch), err);
 	if (error || !options->output_path)
 		return error;
-	error = dhat_exporter_of_path(options->output_path, &exporter, err);
-	return error ? error : dhat_output_try(options->output_path, err);
+	return keep_settle(&dhatd->output, options->output_path, err);
 }
 
 /* From the first signal that is held back to the last file: *ret_status, what `run` passes on. */
 static int profile(struct dhatd *dhatd, int *ret_status, struct dhat_error *err)
 {
 	sigset_t set;
-	int error = check_start(&dhatd->options, err), failed;
+	int error = check_start(dhatd, err), failed;
 
 	if (error)
 		return error;

@@ -168,7 +168,8 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	if (error)
 		return error;
 	targets_listen(dhatd->targets, &listener);
-	if (!dhatd->options.output_path) /* which wants them all, at the end */
+	/* both want them all, at the end */
+	if (!dhatd->options.output_path && !dhat_gate_is_asked(&dhatd->options.gate))
 		targets_keep_ended(dhatd->targets, KEPT_ENDED);
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
 	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,

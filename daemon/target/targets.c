@@ -433,12 +433,15 @@ static struct target *take_surplus(struct targets *targets)
 }
 
 /* With `lock`: the profile that makes room for a new one of this pid, if any: one that has ended,
- * or the first of too many that were replaced. The caller's, who unrefs it. */
+ * or the first of too many that were replaced. The caller's, who unrefs it. P7: none where all are
+ * wanted at the end. */
 static struct target *take_old(struct targets *targets, pid_t pid)
 {
 	struct entry *old = NULL;
 	size_t replaced = 0;
 
+	if (!targets->max_ended)
+		return NULL;
 	for (size_t i = 0; i < targets->count; i++) {
 		struct entry *entry = &targets->entries[i];
 

@@ -21,12 +21,12 @@ void targets_settle_ended(struct targets *targets);
 void targets_set_starting(struct targets *targets, bool is_starting);
 
 /* Of a process that executes one program after the other, the profiles of so many are kept beside
- * that of the last. */
+ * that of the last, if not all of them are (targets_keep_ended()). */
 #define TARGETS_MAX_REPLACED 16
 
 /* Of several attaches to one pid at the same time one succeeds: DHAT_EXIT_ALREADY.
  * *ret (may be NULL): a reference for the caller. A target that has ended may be attached again;
- * its old profile is then replaced. */
+ * its old profile is then replaced, if not all stay. */
 int targets_attach(struct targets *targets, pid_t pid, const struct target_options *options,
 		   struct target **ret, struct dhat_error *err);
 /* The same for a program that `dhatd run` starts: see run.h. */
@@ -58,8 +58,8 @@ struct targets_listener {
 	void (*changed)(void *context);
 	void *context;
 };
-/* Of those that have ended at most so many stay; the oldest go. 0: all stay. Before the first
- * target. */
+/* Of those that have ended at most so many stay; the oldest go, and that of a pid that is attached
+ * to again. 0: all stay. Before the first target. */
 void targets_keep_ended(struct targets *targets, size_t count);
 /* At most one; before the first target. */
 void targets_listen(struct targets *targets, const struct targets_listener *listener);

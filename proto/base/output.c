@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,13 +98,12 @@ static int output_open(struct dhat_output *output)
 	}
 	if (!*output->path)
 		return -ENOENT;
-	if (stat(output->path, &stat_) == 0) {
-		if (S_ISDIR(stat_.st_mode))
-			return -EISDIR;
-		if (!S_ISREG(stat_.st_mode))
-			return open_directly(output);
-	}
-	return open_temporary(output);
+	if (stat(output->path, &stat_) < 0)
+		/* the temporary name is cut, and would show it at the end only */
+		return errno == ENAMETOOLONG ? -errno : open_temporary(output);
+	if (S_ISDIR(stat_.st_mode))
+		return -EISDIR;
+	return S_ISREG(stat_.st_mode) ? open_temporary(output) : open_directly(output);
 }
 
 int dhat_output_new(const char *path, struct dhat_output **ret, struct dhat_error *err)
@@ -179,16 +177,22 @@ static int flush(struct dhat_output *output)
 	return r;
 }
 
+bool dhat_output_is_file(const char *path)
+{
+	struct stat stat_;
+
+	return strcmp(path, "-") != 0 &&
+	       (stat(path, &stat_) < 0 || S_ISREG(stat_.st_mode) || S_ISDIR(stat_.st_mode));
+}
+
 int dhat_output_try(const char *path, struct dhat_error *err)
 {
 	static const char page[4096]; /* a full disk has room for a name, still, and no more */
 	struct dhat_output *output = NULL;
-	struct stat stat_;
 	int r;
 
 	/* opening a pipe would wait for its reader, and disturb him */
-	if (!strcmp(path, "-") ||
-	    (stat(path, &stat_) == 0 && !S_ISREG(stat_.st_mode) && !S_ISDIR(stat_.st_mode)))
+	if (!dhat_output_is_file(path))
 		return 0;
 	r = dhat_output_new(path, &output, err);
 	if (r < 0)

@@ -7,6 +7,7 @@
  * symbolic link: what that led to stays as it is. A path that is no regular file (a terminal, a
  * pipe, /dev/null) is written to as it is; "-" is the standard output.
  */
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "error.h"
@@ -17,6 +18,9 @@ struct dhat_output;
 int dhat_output_new(const char *path, struct dhat_output **ret, struct dhat_error *err);
 /* Without a commit before: nothing has happened to the path. */
 void dhat_output_free(struct dhat_output *output);
+
+/* A name of a regular file, or of one to be; not a terminal, a pipe, /dev/null, "-". */
+bool dhat_output_is_file(const char *path);
 
 /* Could such a file be made now? Tried with a page, of which nothing stays. What is no file is not
  * tried. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "proto/base/cleanup.h"
 #include "proto/base/output.h"
@@ -27,11 +26,20 @@ const struct dhat_exporter *dhat_exporter_of_name(const char *name)
 	return NULL;
 }
 
-static bool has_suffix(const char *name, const char *suffix)
+/* Where the suffix begins in a name that has more than that; NULL: it does not end so. */
+static const char *find_suffix(const char *name, const char *suffix)
 {
 	size_t length = strlen(name), tail = strlen(suffix);
 
-	return length > tail && !strcmp(name + length - tail, suffix);
+	return length > tail && !strcmp(name + length - tail, suffix) ? name + length - tail : NULL;
+}
+
+size_t dhat_exporter_stem(const struct dhat_exporter *exporter, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *suffix = find_suffix(slash ? slash + 1 : path, exporter->suffix);
+
+	return suffix ? (size_t)(suffix - path) : strlen(path);
 }
 
 /* "json, dhat, …" or ".json, .dhat, …"; the caller frees. */
@@ -49,14 +57,6 @@ static char *list(bool are_suffixes)
 	return fclose(file) ? NULL : take_ptr(text);
 }
 
-/* A terminal, a pipe, /dev/null: its name says nothing of a format. */
-static bool is_special(const char *path)
-{
-	struct stat info;
-
-	return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
-}
-
 int dhat_exporter_of_path(const char *path, const struct dhat_exporter **ret,
 			  struct dhat_error *err)
 {
@@ -65,15 +65,16 @@ int dhat_exporter_of_path(const char *path, const struct dhat_exporter **ret,
 
 	*ret = NULL;
 	for (size_t i = 0; i < EXPORTER_COUNT; i++) {
-		if (has_suffix(name, exporters[i]->suffix) &&
+		if (find_suffix(name, exporters[i]->suffix) &&
 		    (!*ret || strlen((*ret)->suffix) < strlen(exporters[i]->suffix)))
 			*ret = exporters[i];
 	}
 	if (*ret)
 		return 0;
 	*ret = exporters[0];
-	/* a dot in front hides a file and begins no suffix */
-	if (!*name || !strchr(name + 1, '.') || is_special(path))
+	/* a dot in front hides a file and begins no suffix; the name of what is no file says
+	 * nothing of a format */
+	if (!*name || !strchr(name + 1, '.') || !dhat_output_is_file(path))
 		return 0;
 	suffixes = list(true);
 	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,

@@ -38,6 +38,8 @@ const struct dhat_exporter *dhat_exporter_of_name(const char *name);
  */
 int dhat_exporter_of_path(const char *path, const struct dhat_exporter **ret,
 			  struct dhat_error *err);
+/* How much of a path stands before the suffix of this format: all of it if it has none. */
+size_t dhat_exporter_stem(const struct dhat_exporter *exporter, const char *path);
 /* "json, dhat, …": for a message. The caller frees; NULL: no memory. */
 char *dhat_exporter_names(void);
 

@@ -14,6 +14,7 @@ import pytest
 from conftest import BUILD, Process, until
 from oracle import Profile
 from test_errors import assert_error, full_disk, run, waves  # noqa: F401 (fixtures)
+from test_formats import pprof, total_of
 
 OUTPUT, USAGE = 10, 2
 
@@ -51,16 +52,25 @@ def allocate(process, count):
     process.expect(f'total_blocks":{count}')
 
 
-def test_what_cannot_be_written_there_is_written_elsewhere(daemon, tmp_path, waves, full_disk):  # noqa: F811
+def total_blocks(path):
+    """Read back in the format that its name says; a name that says nothing means DHAT JSON."""
+    if path.name.endswith(".pb.gz"):
+        return total_of(pprof("-top", "-unit=count", "-sample_index=alloc_objects", path))
+    return Profile(path).sums()["tbk"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".pb.gz"])
+def test_what_cannot_be_written_there_is_written_elsewhere(suffix, daemon, tmp_path, waves, full_disk):  # noqa: F811
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    dhatd = daemon("attach", waves.pid, "--no-inventory", "-o", full_disk / "end.json", env={"TMPDIR": str(elsewhere)})
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "-o", full_disk / f"end{suffix}", env={"TMPDIR": str(elsewhere)})
     allocate(waves, 100)
+    (full_disk / "filler").write_bytes(b"x" * 4096)
     assert dhatd.stop(signal.SIGINT) == OUTPUT
-    path = re.search(rf"cannot write {full_disk}/end.json: .* the profile of {waves.pid} is in (\S+) instead", dhatd.err)
+    path = re.search(rf"cannot write {full_disk}/end{suffix}: .* the profile of {waves.pid} is in (\S+) instead", dhatd.err)
     assert path and Path(path[1]).parent == elsewhere, dhatd.err
-    assert Profile(path[1]).sums()["tbk"] == 100
-    assert list(full_disk.iterdir()) == []
+    assert path[1].endswith(suffix) and total_blocks(Path(path[1])) == 100
+    assert [p.name for p in full_disk.iterdir()] == ["filler"]
 
 
 def test_what_can_be_written_nowhere_is_kept(daemon, ctl, tmp_path, socket_path, waves):  # noqa: F811
@@ -83,19 +93,32 @@ def test_what_can_be_written_nowhere_is_kept(daemon, ctl, tmp_path, socket_path,
         dhatd.close()
 
 
-def test_each_of_several_has_its_file(daemon, target, tmp_path):
+@pytest.mark.parametrize("suffix", [".json", ".pb.gz", ""])
+def test_each_of_several_has_its_file(suffix, daemon, target, tmp_path):
     several = []
     for blocks in (10, 20):
         process = target("waves")
         process.expect("ready")
         several.append((process, blocks))
-    dhatd = daemon("attach", *(p.pid for p, _ in several), "--no-inventory", "-o", "x.json", pattern="answering")
+    dhatd = daemon("attach", *(p.pid for p, _ in several), "--no-inventory", "-o", f"x{suffix}", pattern="answering")
     for process, blocks in several:
         allocate(process, blocks)
-    assert dhatd.stop(signal.SIGINT) == 0
+    assert dhatd.stop(signal.SIGINT) == 0, dhatd.err
     for process, blocks in several:
-        assert Profile(tmp_path / f"x.{process.pid}.json").sums()["tbk"] == blocks
-    assert not (tmp_path / "x.json").exists()
+        assert total_blocks(tmp_path / f"x.{process.pid}{suffix}") == blocks
+    assert not (tmp_path / f"x{suffix}").exists()
+
+
+def test_detached_from_and_attached_to_again(daemon, ctl, tmp_path, waves):  # noqa: F811
+    """Each profile has its file."""
+    dhatd = daemon("attach", waves.pid, "--no-inventory", "-o", "x.json")
+    allocate(waves, 10)
+    ctl("detach", "--pid", waves.pid)
+    ctl("attach", "--pid", waves.pid, "--no-inventory")
+    waves.say("alloc 20 50")
+    waves.expect('total_blocks":30')
+    assert dhatd.stop(signal.SIGINT) == 0, dhatd.err
+    assert [total_blocks(tmp_path / f"x.{waves.pid}{number}.json") for number in ("", "-2")] == [10, 20]
 
 
 def test_interrupted_while_the_second_is_attached_to(daemon, target, tmp_path, waves):  # noqa: F811

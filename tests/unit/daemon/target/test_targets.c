@@ -397,6 +397,7 @@ static void test_what_was_run_is_followed_and_so_many_are_kept(void **state)
 	struct target *target = attach(1), **list = NULL;
 	size_t count = 0;
 
+	targets_keep_ended(targets, 64);
 	target->was_run = true;
 	for (int i = 1; i <= TARGETS_MAX_REPLACED + 5; i++) {
 		target->hooks.replaced(target->hooks.context, target);
@@ -626,6 +627,31 @@ static void test_what_was_let_go_is_known(void **state)
 	assert_false(targets_was_let_go(targets, self));
 }
 
+/* With --output each profile becomes a file: neither a pid that is attached to again nor one
+ * program after the other makes room. */
+static void test_where_all_are_wanted_all_stay(void **state)
+{
+	struct target *target, **list = NULL;
+	size_t count = 0;
+
+	attach(1);
+	assert_int_equal(targets_detach(targets, 1, NULL), 0);
+	target = attach(1);
+	target->was_run = true;
+	for (int i = 1; i <= TARGETS_MAX_REPLACED + 5; i++) {
+		target->hooks.replaced(target->hooks.context, target);
+		UNTIL(attached == i + 2);
+		target = by_pid[1].target;
+	}
+	assert_int_equal(targets_list(targets, &list, &count), 0);
+	assert_int_equal(count, 2 + TARGETS_MAX_REPLACED + 5);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(target_pid(list[i]), 1);
+		target_unref(list[i]);
+	}
+	free(list);
+}
+
 static void test_several_are_listed_by_name(void **state)
 {
 	struct dhat_error err = { 0 };
@@ -668,6 +694,7 @@ int main(void)
 		T(test_what_has_ended_does_not_pile_up),
 		T(test_targets_are_counted_by_watch),
 		T(test_what_was_let_go_is_known),
+		T(test_where_all_are_wanted_all_stay),
 		T(test_several_are_listed_by_name),
 	};
 
