@@ -10,6 +10,7 @@
 #include "daemon/proc/file.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/pagemap.h"
+#include "daemon/target/identity.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
@@ -130,17 +131,13 @@ static const struct procmaps_entry *file_of(const struct naming *naming, uint64_
 	return &naming->scan->maps.entries[at];
 }
 
-static bool is_executable_file(const struct naming *naming, const char *path)
-{
-	return naming->identity->executable && !strcmp(naming->identity->executable, path);
-}
-
-static void describe_variable(const struct naming *naming, const struct procmaps_entry *file,
+/* symbol NULL: only the file's name is known. */
+static void describe_variable(const struct procmaps_entry *file, bool is_executable,
 			      const char *symbol, char *ret)
 {
 	const char *name = dhat_text_base_name(file->path);
 
-	if (symbol && is_executable_file(naming, file->path))
+	if (symbol && is_executable)
 		snprintf(ret, NAME_CHARS, "global %.400s", symbol);
 	else if (symbol)
 		snprintf(ret, NAME_CHARS, "global %.400s (%.60s)", symbol, name);
@@ -161,12 +158,14 @@ static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
 	struct symbolizer_object object = { .root_fd = naming->root_fd,
 					    .uid = naming->identity->uid,
 					    .path = file->path };
+	bool is_executable;
 	int r = queries ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; i < count && r == 0; i++)
 		queries[i].file_offset = all[roots[i]].addr - file->start + file->file_offset;
 	object.fd = mapfile_open(naming->identity->pid, file->start, file->end, file->path,
 				 file->inode);
+	is_executable = identity_is_executable(naming->identity, object.fd);
 	if (r == 0 && object.fd >= 0) /* without, they are named by their file */
 		symbolizer_name_data(naming->symbolizer, &object, queries, count, &names);
 	for (uint32_t i = 0; i < count && r == 0; i++) {
@@ -179,7 +178,7 @@ static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
 			continue;
 		}
 		describe_variable(
-			naming, file,
+			file, is_executable,
 			frame && frame->location_count
 				? names->texts
 					  .list[names->locations[frame->first_location].function]

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/kernel/features.h"
@@ -210,16 +209,6 @@ static int use_survey(struct planner *p, const struct procmaps *maps, size_t ent
 			   runtime_uncounted(p->pid, survey->hidden, p->options->anonymous_memory));
 }
 
-static bool is_executable_file(pid_t pid, int fd)
-{
-	_cleanup_close_ int dir_fd = -1;
-	struct stat program, file;
-
-	return proc_open_dir(pid, &dir_fd) == 0 && fstatat(dir_fd, "exe", &program, 0) == 0 &&
-	       fstat(fd, &file) == 0 && program.st_ino == file.st_ino &&
-	       program.st_dev == file.st_dev;
-}
-
 static int look_at_object(struct planner *p, const struct procmaps *maps, size_t entry,
 			  struct dhat_error *err)
 {
@@ -244,7 +233,7 @@ static int look_at_object(struct planner *p, const struct procmaps *maps, size_t
 		return preflight_add(&p->plan->preflight, "unreadable file", "%s: %s", e->path,
 				     why.message);
 	r = use_survey(p, maps, entry, survey, err);
-	if (!p->executable && is_executable_file(p->pid, fd))
+	if (!p->executable && identity_is_executable(&p->plan->identity, fd))
 		p->executable = take_ptr(survey);
 	return r;
 }

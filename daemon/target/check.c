@@ -1,11 +1,11 @@
 #include "check.h"
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/kernel/features.h"
 #include "daemon/proc/status.h"
+#include "identity.h"
 #include "proto/base/cleanup.h"
 
 /* `dhatd run` traces its program until the probes are in place; then it is a target. */
@@ -44,22 +44,24 @@ struct check_returns check_returns(enum uprobe_kind kind, bool has_seccomp, bool
 	return returns;
 }
 
-static const struct object_desc *find_executable(const struct objects *objects, const char *path)
+static const struct object_desc *find_executable(const struct objects *objects,
+						 const struct target_identity *identity)
 {
 	for (size_t i = 0; i < objects->count; i++) {
 		const struct object_slot *slot = objects_at(objects, i);
 
-		if (slot->path && slot->survey && strcmp(slot->path, path) == 0)
+		if (slot->survey && identity_is_executable(identity, slot->fd))
 			return &slot->survey->desc;
 	}
 	return NULL;
 }
 
-int check_found(const struct objects *objects, const char *executable, struct findings *findings)
+int check_found(const struct objects *objects, const struct target_identity *identity,
+		struct findings *findings)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	int error = preflight_executable(&preflight, find_executable(objects, executable),
-					 executable, 1);
+	int error = preflight_executable(&preflight, find_executable(objects, identity),
+					 identity->executable, 1);
 
 	for (size_t i = 0; i < preflight.count && error == 0; i++) {
 		const struct preflight_hazard *hazard = &preflight.hazards[i];
@@ -71,12 +73,12 @@ int check_found(const struct objects *objects, const char *executable, struct fi
 	return error;
 }
 
-int check_nothing_found(const struct objects *objects, const char *executable,
+int check_nothing_found(const struct objects *objects, const struct target_identity *identity,
 			struct dhat_error *err)
 {
 	_cleanup_(preflight_deinit) struct preflight preflight = { 0 };
-	int error = preflight_executable(&preflight, find_executable(objects, executable),
-					 executable, 0);
+	int error = preflight_executable(&preflight, find_executable(objects, identity),
+					 identity->executable, 0);
 
 	if (error == 0)
 		error = preflight_verdict(&preflight, err);
@@ -88,5 +90,5 @@ int check_nothing_found(const struct objects *objects, const char *executable,
 			      "allocator that is known: name its functions with --alloc "
 			      "'BINARY+0xADDRESS(size=arg1)' and --free "
 			      "'BINARY+0xADDRESS(ptr=arg1)'",
-			      executable);
+			      identity->executable);
 }

@@ -5,6 +5,7 @@
 #include "findings.h"
 #include "objects.h"
 #include "preflight.h"
+#include "target.h"
 
 /* Refuse what cannot or must not be attached to; what is only to be known is in *ret, which is to
  * be deinited in any case. from_start: it is being started by us, and all but the host is as we
@@ -20,8 +21,9 @@ struct check_returns check_returns(enum uprobe_kind kind, bool has_seccomp, bool
 
 /* Allocators were found: what the executable tells beyond them, as a plan has it, among the
  * findings. */
-int check_found(const struct objects *objects, const char *executable, struct findings *findings);
+int check_found(const struct objects *objects, const struct target_identity *identity,
+		struct findings *findings);
 /* No allocator was found: the error, with what the executable tells of the cause, as a plan has it.
  */
-int check_nothing_found(const struct objects *objects, const char *executable,
+int check_nothing_found(const struct objects *objects, const struct target_identity *identity,
 			struct dhat_error *err);

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static char *read_command(pid_t pid)
 {
@@ -25,6 +26,17 @@ static char *read_command(pid_t pid)
 		if (text[i] == '\0')
 			text[i] = ' ';
 	return take_ptr(text);
+}
+
+static void read_file(pid_t pid, struct target_identity *identity)
+{
+	_cleanup_close_ int dir_fd = -1;
+	struct stat file;
+
+	if (proc_open_dir(pid, &dir_fd) || fstatat(dir_fd, "exe", &file, 0))
+		return;
+	identity->device = file.st_dev;
+	identity->inode = file.st_ino;
 }
 
 int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err)
@@ -46,6 +58,7 @@ int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err
 	identity.start_ticks = proc_start_ticks(pid);
 	container_of(pid, &identity.container);
 	proc_read_link(pid, "exe", path, sizeof(path));
+	read_file(pid, &identity);
 	identity.executable = strdup(path);
 	identity.command = read_command(pid);
 	if (!identity.executable || !identity.command) {
@@ -68,6 +81,14 @@ int identity_copy(const struct target_identity *from, struct target_identity *re
 	}
 	*ret = identity;
 	return 0;
+}
+
+bool identity_is_executable(const struct target_identity *identity, int fd)
+{
+	struct stat file;
+
+	return identity->inode && fstat(fd, &file) == 0 && file.st_ino == identity->inode &&
+	       file.st_dev == identity->device;
 }
 
 void identity_deinit(struct target_identity *identity)

@@ -7,4 +7,6 @@
  * deinits. */
 int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err);
 int identity_copy(const struct target_identity *from, struct target_identity *ret);
+/* Is this its executable? By what the file is: it may have been renamed, replaced or removed. */
+bool identity_is_executable(const struct target_identity *identity, int fd);
 void identity_deinit(struct target_identity *identity);

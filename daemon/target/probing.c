@@ -208,8 +208,7 @@ int target_check_found(struct target *target, struct dhat_error *err)
 	if (error)
 		return error;
 	if (target->probed.shown.probe_count > target->probed.unseen_functions)
-		return check_found(&target->objects, target->identity.executable,
-				   &target->findings);
+		return check_found(&target->objects, &target->identity, &target->findings);
 	if (target->has_copied_code)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_NO_ALLOCATOR,
 				      "no known allocator in process %d (%s): it has copied its "
@@ -227,7 +226,7 @@ int target_check_found(struct target *target, struct dhat_error *err)
 	findings_unlock(&target->findings);
 	if (error)
 		return error;
-	return check_nothing_found(&target->objects, target->identity.executable, err);
+	return check_nothing_found(&target->objects, &target->identity, err);
 }
 
 bool target_probes_in(struct target *target, uint64_t addr)

@@ -72,7 +72,9 @@ struct target_identity {
 	size_t ns_pid_count;
 	uid_t uid;
 	char *command;	      /* arguments separated by spaces */
-	char *executable;     /* as the target sees it */
+	char *executable;     /* as the target sees it; with " (deleted)" if its file has gone */
+	dev_t device;	      /* of the executable, whatever it is called by now; … */
+	ino_t inode;	      /* … 0: not known */
 	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
 	struct container container;
 };

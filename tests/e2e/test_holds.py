@@ -2,6 +2,7 @@
 import re
 import signal
 import struct
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,9 +29,11 @@ def holds_of(ctl, *options):
 
 
 @pytest.fixture
-def holders(daemon, ctl, target):
-    program = target("holders")
+def holders(daemon, ctl, target, tmp_path):
+    """Its file is gone by then, as after an upgrade."""
+    program = target(shutil.copy(TARGETS / "holders", tmp_path / "holders"))
     program.expect("ready")
+    (tmp_path / "holders").unlink()
     daemon("attach", "--pid", program.pid)
     program.say("make")
     program.expect("made")

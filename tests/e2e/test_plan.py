@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import BUILD, TARGETS, until
@@ -261,13 +262,25 @@ def test_emulator(daemon, ctl, target, tmp_path):
     assert is_untouched(process)
 
 
-def test_static_and_stripped(daemon, ctl, target, tmp_path):
+def replaced(process):
+    """As an upgrade does it: another file has the name by now. The process must have begun."""
+    path = Path(process.argv[0])
+    shutil.copy("/bin/true", path.with_name("new")).rename(path)
+    assert os.readlink(f"/proc/{process.pid}/exe").endswith(" (deleted)")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_static_and_stripped(is_replaced, daemon, ctl, target, tmp_path):
     daemon("serve")
     process = target(build(tmp_path, "loop", LOOP, "-static", "-s"))
     process.expect("^ready")
+    if is_replaced:
+        replaced(process)
     detail = refused(ctl, process.pid, "static and stripped", 7)
     assert "--alloc 'BINARY+0xADDRESS(" in detail and "FUNCTION" not in detail  # it has no names to be given
     assert is_untouched(process)
+    if is_replaced:
+        return
     started = subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock", "--", process.argv[0]],
                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert started.returncode == 7 and detail in started.stderr and started.stdout == ""  # it has not begun
@@ -297,14 +310,21 @@ def test_stripped_program_by_address(daemon, ctl, target, tmp_path):
 GO = '__attribute__((section(".go.buildinfo"), used)) static const char go[32] = "\\xff Go buildinf:";\n'
 
 
-def test_go(daemon, ctl, target, tmp_path):
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_go(is_replaced, daemon, ctl, target, tmp_path):
     daemon("serve")
     source = GO + "#include <unistd.h>\nint main(void) { char c; while (read(0, &c, 1) == 1) write(1, \"done\\n\", 5); return 0; }"
     bare = target(build(tmp_path, "bare", source, "-static", "-s"))
+    if is_replaced:
+        bare.say("")
+        bare.expect("done")
+        replaced(bare)
     assert "pprof" in refused(ctl, bare.pid, "go", 7)
     assert is_untouched(bare)
     with_c = target(build(tmp_path, "cgo", GO + LOOP))
     with_c.expect("^ready")
+    if is_replaced:
+        replaced(with_c)
     plan = plan_of(ctl, with_c.pid)
     said = hazard(plan, "go", False)
     assert "C code" in said and plan["verdict"] == "safe to attach; the numbers will be partial"
@@ -312,6 +332,8 @@ def test_go(daemon, ctl, target, tmp_path):
     assert said in ctl("attach", with_c.pid).out
     verdict = ctl("stats", "--json").json()["verdict"]
     assert verdict["word"] == "partial" and said in verdict["reasons"]
+    if is_replaced:
+        return
     for status, path, word in ((7, bare.argv[0], "pprof"), (0, "/bin/true", "")):
         done = subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock", "--", path],
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
