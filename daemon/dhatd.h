@@ -36,6 +36,7 @@ struct dhatd {
 	struct watches *watches; /* NULL: there is no --config */
 	struct requests_context requests;
 	uint64_t next_sign_ns;			 /* of life, for a service manager */
+	uint64_t next_progress_ns;		 /* the same of dhatd_goes_on() */
 	pid_t program;				 /* started by `run`; else 0 */
 	enum dhat_exit judged;			 /* what became of the conditions of `run` */
 	atomic_bool has_started, is_interrupted; /* at the start */
@@ -67,11 +68,19 @@ static inline bool dhatd_is_end(const struct dhatd *dhatd, int signal_number)
  * dhatctl until it is told to end. */
 bool dhatd_ends_with_targets(const struct dhatd *dhatd);
 
+/* signs.c; the main thread's. A service manager that waits for signs of life is given four where it
+ * needs one; none while the rings are not emptied. How long until the next; 0: nobody waits. */
+uint64_t dhatd_give_signs(struct dhatd *dhatd);
+/* The same in the middle of what takes long, which has got on: a start, a reload or an end may take
+ * longer than a service manager waits for one. Often; struct dhatd * as its context. */
+void dhatd_goes_on(void *dhatd);
+
 /* start.c: the services, then the targets of the options. set: the signals that are held back; one
  * of them ends it (is_interrupted, and an error if targets are still missing). */
 int dhatd_start(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err);
 int dhatd_answer(struct dhatd *dhatd, struct dhat_error *err); /* opens the socket */
 void dhatd_deinit(struct dhatd *dhatd);
 
-/* finish.c: nothing is attached to from now on; all is detached from; profiles are written. */
+/* finish.c: nothing is attached to from now on; profiles are written, before and after all is
+ * detached from. */
 int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err);

@@ -6,6 +6,7 @@
 #include "notify.h"
 #include "program.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/parallel.h"
 #include "proto/base/say.h"
 #include "tell.h"
 
@@ -41,38 +42,47 @@ static int write_profile(struct dhatd *dhatd, struct target *target, unsigned nu
 	return error;
 }
 
-/* While a debugger holds a target its probes must stay (target_is_debugged()); a second signal is
- * obeyed all the same. */
-static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set)
+struct ending {
+	struct target **list; /* references */
+	size_t count;
+	bool *was_held; /* by a debugger, when the others were detached from */
+};
+
+static void ending_deinit(struct ending *ending)
+{
+	for (size_t i = 0; i < ending->count; i++)
+		target_unref(ending->list[i]);
+	free(ending->list);
+	free(ending->was_held);
+	*ending = (struct ending){ 0 };
+}
+
+static void tell_held(const struct target *target, const struct ptracer *tracer)
+{
+	dhat_say_at(
+		DHAT_LEVEL_WARNING, "dhatd",
+		"%s (pid %d) debugs process %d: a breakpoint that it put over a probe would kill "
+		"the process if the probe went first; waiting for it to end (Ctrl-C again: go "
+		"now)",
+		tracer->name, (int)tracer->pid, (int)target_pid(target));
+}
+
+/* While a debugger holds a target its probes must stay (target_is_debugged()), however long that
+ * is, for a service manager, too; a second signal is obeyed all the same. */
+static void wait_for_debuggers(struct dhatd *dhatd, const sigset_t *set, struct ending *ending)
 {
 	const struct timespec interval = { .tv_nsec = 200000000 };
-	struct target **list = NULL;
 	struct ptracer tracer;
 	bool is_over = false;
-	size_t count = 0;
 
-	if (targets_list(dhatd->targets, &list, &count))
-		return;
-	for (size_t i = 0; i < count; i++) {
-		bool was_told = false;
-
-		while (!is_over && target_is_debugged(list[i], &tracer)) {
-			int signal_number;
-
-			if (!was_told)
-				dhat_say_at(
-					DHAT_LEVEL_WARNING, "dhatd",
-					"%s (pid %d) debugs process %d: a breakpoint that "
-					"it put over a probe would kill the process if the probe "
-					"went first; waiting for it to end (Ctrl-C again: go now)",
-					tracer.name, (int)tracer.pid, (int)target_pid(list[i]));
-			was_told = true;
-			signal_number = sigtimedwait(set, NULL, &interval);
-			is_over = dhatd_is_end(dhatd, signal_number);
+	for (size_t i = 0; i < ending->count; i++)
+		while (!is_over && target_is_debugged(ending->list[i], &tracer)) {
+			if (!ending->was_held[i])
+				tell_held(ending->list[i], &tracer);
+			ending->was_held[i] = true;
+			dhatd_goes_on(dhatd);
+			is_over = dhatd_is_end(dhatd, sigtimedwait(set, NULL, &interval));
 		}
-		target_unref(list[i]);
-	}
-	free(list);
 }
 
 /* Nothing is attached to from now on, and what is just being attached to is a target, or none. */
@@ -139,50 +149,104 @@ static int wait_for_room(struct dhatd *dhatd, const sigset_t *set, struct target
 	return write_profiles(dhatd, list, count, is_kept, &lost, err);
 }
 
-/* Detach from all, then write what was collected. */
-static int write_all(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
+/* ---- what a service keeps -------------------------------------------------------------------- */
+
+/* It is started again, as by an upgrade; nobody need have said that it keeps anything. */
+static bool keeps_last(const struct dhatd *dhatd)
+{
+	const struct dhatd_options *options = &dhatd->options;
+
+	return options->command == DHATD_SERVE &&
+	       (options->config_path || watch_has_folder(&options->watch));
+}
+
+/* Of each, or of those that a debugger held. */
+static void keep_last(struct dhatd *dhatd, const struct ending *ending, bool of_held)
+{
+	for (size_t i = 0; keeps_last(dhatd) && i < ending->count; i++) {
+		if (!of_held || ending->was_held[i])
+			recorder_keep_last(dhatd->recorder, ending->list[i]);
+		dhatd_goes_on(dhatd);
+	}
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void detach_one(void *context, size_t number)
+{
+	const struct ending *ending = context;
+
+	target_detach(ending->list[number]);
+}
+
+/* A tenth of a second for each probe, of which a target has dozens. */
+static void detach_all(struct dhatd *dhatd, struct ending *ending)
+{
+	const struct parallel parallel = {
+		.one = detach_one,
+		.context = ending,
+		.step = dhatd_goes_on,
+		.step_context = dhatd,
+	};
+
+	parallel_run(&parallel, ending->count);
+}
+
+/* All is detached from: write what was collected. */
+static int write_all(struct dhatd *dhatd, const sigset_t *set, struct ending *ending,
+		     struct dhat_error *err)
 {
 	_cleanup_free_ bool *is_kept = NULL;
 	struct dhat_error second = { 0 }; /* the first is the one that is handed on */
-	struct target **list = NULL;
-	size_t count = 0, lost = 0;
-	int error = targets_list(dhatd->targets, &list, &count), failed = 0;
+	size_t lost = 0;
+	int error = 0, failed = 0;
 
-	targets_settle_ended(dhatd->targets);
-	recorder_stop(dhatd->recorder); /* what has ended is kept first; it looks once more */
-	for (size_t i = 0; i < count; i++)
-		target_detach(list[i]);
-	if (dhatd->options.config_path) /* a service is started again, by an upgrade, too */
-		recorder_keep_last(dhatd->recorder);
-	count = program_leave_out_wrappers(dhatd, list, count);
-	for (size_t i = 0; i < count; i++)
-		tell_totals(list[i]);
-	is_kept = calloc(count + 1, sizeof(*is_kept));
+	ending->count = program_leave_out_wrappers(dhatd, ending->list, ending->count);
+	for (size_t i = 0; i < ending->count; i++)
+		tell_totals(ending->list[i]);
+	is_kept = calloc(ending->count + 1, sizeof(*is_kept));
 	if (!is_kept)
 		error = -ENOMEM;
 	if (error == 0 && dhatd->options.output_path)
-		error = write_profiles(dhatd, list, count, is_kept, &lost, err);
+		error = write_profiles(dhatd, ending->list, ending->count, is_kept, &lost, err);
 	if (lost)
-		error = wait_for_room(dhatd, set, list, count, is_kept, err);
+		error = wait_for_room(dhatd, set, ending->list, ending->count, is_kept, err);
 	if (!dhatd->is_interrupted)
-		failed = judge_all(dhatd, list, count, &dhatd->judged, error ? &second : err);
+		failed = judge_all(dhatd, ending->list, ending->count, &dhatd->judged,
+				   error ? &second : err);
 	if (*second.message)
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", second.message);
-	for (size_t i = 0; i < count; i++)
-		target_unref(list[i]);
-	free(list);
 	return error ?: failed;
 }
 
+/* In this order: whatever happens while debuggers are waited for, or while probes go, a service's
+ * profiles are in files by then. */
 int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
 {
+	_cleanup_(ending_deinit) struct ending ending = { 0 };
 	int error;
 
 	notify("STOPPING=1");
+	dhatd_goes_on(dhatd);
 	stop_attaching(dhatd); /* before anything that takes time */
-	wait_for_debuggers(dhatd, set);
-	http_server_free(take_ptr(dhatd->http)); /* nor does a copy for it stand in the way */
-	error = write_all(dhatd, set, err);
+	error = targets_list(dhatd->targets, &ending.list, &ending.count);
+	ending.was_held = calloc(ending.count + 1, sizeof(*ending.was_held));
+	if (error || !ending.was_held)
+		return dhat_error_errno(err, ENOMEM, "cannot write the profiles");
+	if (keeps_last(dhatd)) {
+		http_server_free(take_ptr(dhatd->http)); /* no copy for it stands in the way */
+		targets_settle_ended(dhatd->targets);
+		recorder_stop(dhatd->recorder); /* it keeps what has ended, by its triggers */
+		keep_last(dhatd, &ending, false);
+	}
+	wait_for_debuggers(dhatd, set, &ending);
+	http_server_free(take_ptr(dhatd->http));
+	targets_settle_ended(dhatd->targets);
+	recorder_stop(dhatd->recorder);
+	detach_all(dhatd, &ending);
+	recorder_push_last(dhatd->recorder);
+	keep_last(dhatd, &ending, true);
+	error = write_all(dhatd, set, &ending, err);
 	pusher_stop(dhatd->pusher);
 	return error;
 }

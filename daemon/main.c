@@ -12,7 +12,6 @@
 #include "tell.h"
 
 #include "proto/base/cleanup.h"
-#include "proto/base/clock.h"
 #include "proto/base/output.h"
 #include "proto/base/say.h"
 
@@ -58,22 +57,6 @@ static int wait_for_signal(const sigset_t *set, uint64_t limit_ns)
 	return signal_number > 0 ? signal_number : 0;
 }
 
-/* A service manager that waits for signs of life is given four where it needs one; none while the
- * rings are not emptied. How long until the next; 0: nobody waits. */
-static uint64_t give_signs(struct dhatd *dhatd)
-{
-	uint64_t interval_ns = notify_watchdog_ns() / 4, now_ns = clock_now_ns(CLOCK_MONOTONIC);
-
-	if (!interval_ns)
-		return 0;
-	if (now_ns >= dhatd->next_sign_ns) {
-		if (targets_are_looked_after(dhatd->targets))
-			notify("WATCHDOG=1");
-		dhatd->next_sign_ns = now_ns + interval_ns;
-	}
-	return dhatd->next_sign_ns - now_ns;
-}
-
 /* A mistake in it changes nothing. */
 static void reload(struct dhatd *dhatd)
 {
@@ -105,7 +88,7 @@ static void wait_for_program(struct dhatd *dhatd, const sigset_t *set)
 		dhat_say("dhatd", "process %d runs on, and is not watched; waiting for its end",
 			 (int)dhatd->program);
 	while (program_runs_on(dhatd) && !dhatd_is_end(dhatd, signal_number)) {
-		give_signs(dhatd);
+		dhatd_give_signs(dhatd);
 		signal_number = wait_for_signal(set, PROGRAM_INTERVAL_NS);
 	}
 }
@@ -119,7 +102,7 @@ static void serve(struct dhatd *dhatd, const sigset_t *set)
 			wait_for_program(dhatd, set);
 			return;
 		}
-		signal_number = wait_for_signal(set, give_signs(dhatd));
+		signal_number = wait_for_signal(set, dhatd_give_signs(dhatd));
 		if (signal_number == SIGNAL_KEEP)
 			recorder_keep_all(dhatd->recorder);
 		if (signal_number == SIGNAL_RELOAD && dhatd_reloads(dhatd))
@@ -159,7 +142,8 @@ static int check_start(struct dhatd *dhatd, struct dhat_error *err)
 		error = preflight_verdict(&preflight, err);
 	if (error == 0 && dhat_gate_is_asked(&options->gate))
 		error = dhat_gate_prepare(&options->gate, err);
-	if (error == 0 && watch_keeps(&options->watch.settings))
+	if (error == 0 && (watch_keeps(&options->watch.settings) ||
+			   (options->command == DHATD_SERVE && watch_has_folder(&options->watch))))
 		error = spool_prepare(watch_folder(&options->watch), err);
 	if (error || !options->output_path)
 		return error;

@@ -214,6 +214,7 @@ static int start_discovery(struct dhatd *dhatd, struct dhat_error *err)
 		.max_targets = dhatd->options.max_targets,
 		.target = &dhatd->options.target,
 		.failed = on_not_attached,
+		.step = dhatd_goes_on,
 		.context = dhatd,
 	};
 	char what[256];
@@ -238,6 +239,8 @@ static int start_watches(struct dhatd *dhatd, struct dhat_error *err)
 		.recorder = dhatd->recorder,
 		.pusher = dhatd->pusher,
 		.settings = &dhatd->options.watch.settings,
+		.step = dhatd_goes_on,
+		.context = dhatd,
 	};
 	int error;
 
@@ -264,9 +267,11 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 	const struct dhatd_options *options = &dhatd->options;
 	int error = options->command == DHATD_RUN ? start_program(dhatd, err) : 0;
 
-	for (size_t i = 0; i < options->pid_count && error == 0; i++)
+	for (size_t i = 0; i < options->pid_count && error == 0; i++) {
 		error = targets_attach(dhatd->targets, options->pids[i], &options->target, NULL,
 				       err);
+		dhatd_goes_on(dhatd);
+	}
 	if (error == 0)
 		error = start_discovery(dhatd, err);
 	if (error == 0)
@@ -284,19 +289,26 @@ static int start_targets(struct dhatd *dhatd, struct dhat_error *err)
 struct starting {
 	struct dhatd *dhatd;
 	const sigset_t *set;
+	/* came meanwhile, and are for when it has started */
+	bool is_to_keep, is_to_reload;
 };
 
 /* While the main thread attaches, this one takes the signals: whoever asks us to end need not wait.
  */
 static void *wait_for_interruption(void *context)
 {
-	const struct starting *starting = context;
+	struct starting *starting = context;
 	struct dhatd *dhatd = starting->dhatd;
 	int signal_number = 0;
 
 	while (!atomic_load(&dhatd->has_started)) {
-		if (sigwait(starting->set, &signal_number) || !dhatd_is_end(dhatd, signal_number))
+		if (sigwait(starting->set, &signal_number))
 			continue;
+		if (!dhatd_is_end(dhatd, signal_number)) {
+			starting->is_to_keep |= signal_number == SIGNAL_KEEP;
+			starting->is_to_reload |= signal_number == SIGNAL_RELOAD;
+			continue;
+		}
 		atomic_store(&dhatd->is_interrupted, true);
 		targets_close(dhatd->targets); /* what is discovered meanwhile is not attached to */
 		break;
@@ -307,7 +319,7 @@ static void *wait_for_interruption(void *context)
 /* Programs are started by the main thread, whose end is dhatd's: PR_SET_PDEATHSIG in run.c. */
 static int start_interruptibly(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *err)
 {
-	struct starting starting = { dhatd, set };
+	struct starting starting = { .dhatd = dhatd, .set = set };
 	struct dhat_error why = { 0 };
 	pthread_t thread;
 	int error = -pthread_create(&thread, NULL, wait_for_interruption, &starting);
@@ -318,6 +330,10 @@ static int start_interruptibly(struct dhatd *dhatd, const sigset_t *set, struct 
 	atomic_store(&dhatd->has_started, true);
 	on_changed(NULL); /* wakes the thread; an end that is told once more does no harm */
 	pthread_join(thread, NULL);
+	if (starting.is_to_keep)
+		kill(getpid(), SIGNAL_KEEP);
+	if (starting.is_to_reload)
+		kill(getpid(), SIGNAL_RELOAD);
 	if (error && dhatd->is_interrupted)
 		return dhat_error_set(
 			err, ECANCELED, DHAT_EXIT_FAILED,

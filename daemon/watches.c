@@ -3,6 +3,7 @@
 #include "daemon/target/discover.h"
 #include "daemon/target/searches.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/parallel.h"
 #include "proto/base/say.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 struct slot {			       /* number i + 1 for the recorder and targets */
 	struct config_section section; /* owned; without a name: free */
 	struct discover *discover;     /* NULL: it was left out */
+	const struct watches *watches;
 };
 
 struct watches {
@@ -68,6 +70,19 @@ static void on_not_attached(void *context, pid_t pid, const struct dhat_error *e
 	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "[watch %s] %s", slot->section.name, err->message);
 }
 
+static void step(const struct watches *watches)
+{
+	if (watches->options.step)
+		watches->options.step(watches->options.context);
+}
+
+static void on_step(void *context)
+{
+	const struct slot *slot = context;
+
+	step(slot->watches);
+}
+
 /* ---- sections come and go -------------------------------------------------------------------- */
 
 static int put_settings(struct watches *watches)
@@ -102,11 +117,13 @@ static void begin_search(struct watches *watches, struct slot *slot)
 		.section = slot->section.name,
 		.target = &section->target,
 		.failed = on_not_attached,
+		.step = on_step,
 		.context = slot,
 	};
 	struct search_state state = { .watch = number_of(watches, slot) };
 	struct dhat_error err = { 0 };
 
+	slot->watches = watches;
 	section->target.watch = number_of(watches, slot);
 	if (discover_new(&options, watches->options.targets, &slot->discover, &err) == 0)
 		return;
@@ -132,40 +149,64 @@ static bool takes(const struct slot *slot, pid_t pid)
 }
 
 /* Of what a section has brought: it stays with it, goes over to another that means it, too, or is
- * let go. Keeps W1. */
-static void settle(struct watches *watches, struct target *target)
+ * to be let go, which is returned. Keeps W1. */
+static bool settle(struct watches *watches, struct target *target)
 {
 	uint32_t number = target_watch(target);
-	struct dhat_error err = { 0 };
 
-	if (!number || number > SLOTS || target_state_of(target) != TARGET_ATTACHED ||
-	    takes(&watches->slots[number - 1], target_pid(target)))
-		return;
+	/* nobody's any more: a debugger kept it from being let go the last time */
+	if (!number || target_state_of(target) != TARGET_ATTACHED ||
+	    (number <= SLOTS && takes(&watches->slots[number - 1], target_pid(target))))
+		return false;
 	for (size_t i = 0; i < SLOTS; i++)
 		if (takes(&watches->slots[i], target_pid(target))) {
 			target_set_watch(target, i + 1);
-			return;
+			return false;
 		}
 	if (target_has_exited(
 		    target)) /* nothing takes it any more, and its end is yet to be told */
-		return;
+		return false;
 	target_set_watch(target, TARGET_NO_WATCH);
-	if (targets_detach(watches->options.targets, target_pid(target), &err))
+	return true;
+}
+
+struct letting_go {
+	struct targets *targets;
+	struct target **list; /* references */
+};
+
+static void let_go(void *context, size_t number)
+{
+	const struct letting_go *letting_go = context;
+	struct dhat_error err = { 0 };
+
+	if (targets_detach(letting_go->targets, target_pid(letting_go->list[number]), &err))
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err.message);
 }
 
+/* Returns when all that is to go has gone: a search that begins then finds it as it is. */
 static void settle_all(struct watches *watches)
 {
-	struct target **list = NULL;
-	size_t count = 0;
+	struct letting_go letting_go = { .targets = watches->options.targets };
+	const struct parallel parallel = {
+		.one = let_go,
+		.context = &letting_go,
+		.step = watches->options.step,
+		.step_context = watches->options.context,
+	};
+	size_t count = 0, going = 0;
 
-	if (targets_list(watches->options.targets, &list, &count))
+	if (targets_list(watches->options.targets, &letting_go.list, &count))
 		return;
-	for (size_t i = 0; i < count; i++) {
-		settle(watches, list[i]);
-		target_unref(list[i]);
-	}
-	free(list);
+	for (size_t i = 0; i < count; i++)
+		if (settle(watches, letting_go.list[i]))
+			letting_go.list[going++] = letting_go.list[i];
+		else
+			target_unref(letting_go.list[i]);
+	parallel_run(&parallel, going);
+	for (size_t i = 0; i < going; i++)
+		target_unref(letting_go.list[i]);
+	free(letting_go.list);
 }
 
 static bool is_in(const struct config *config, const char *name)
@@ -201,6 +242,7 @@ int watches_load(struct watches *watches, struct dhat_error *err)
 		fill(slot, &config.sections[i]);
 		is_new[slot - watches->slots] = true;
 	}
+	step(watches);
 	settle_all(watches);
 	if (put_settings(watches)) /* after the numbers: recorder_set() */
 		return dhat_error_errno(err, ENOMEM, "cannot watch targets");

@@ -18,6 +18,9 @@ struct watches_options { /* borrowed */
 	struct pusher *pusher;
 	/* number 0 of the recorder's: what is attached to by others */
 	const struct watch_settings *settings;
+	/* told of each step of watches_load(), which may take a minute; may be NULL */
+	void (*step)(void *context);
+	void *context;
 };
 
 int watches_new(const struct watches_options *options, struct watches **ret,

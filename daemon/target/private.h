@@ -72,6 +72,7 @@ struct target {
 	struct target_options options; /* strings in it are not kept, but for custom */
 	struct customs *customs;       /* options.custom, read */
 	atomic_uint watch;	       /* target_set_watch() */
+	atomic_bool is_kept;	       /* target_set_kept() */
 	pid_t pid;
 	int pidfd;
 	uint32_t ring_bytes;

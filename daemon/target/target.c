@@ -67,6 +67,16 @@ void target_set_watch(struct target *target, uint32_t watch)
 	atomic_store(&target->watch, watch);
 }
 
+void target_set_kept(struct target *target)
+{
+	atomic_store(&target->is_kept, true);
+}
+
+bool target_is_kept(const struct target *target)
+{
+	return atomic_load(&target->is_kept);
+}
+
 void target_name(const struct target *target, char ret[DHAT_PROGRAM_CHARS])
 {
 	dhat_program_name(target->identity.command, target->identity.executable, ret);

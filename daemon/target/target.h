@@ -227,6 +227,9 @@ bool target_is_debugged(struct target *target, struct ptracer *ret);
 /* Options with which a child, or the program after an exec, is attached to. What they point to is
  * the forerunner's. */
 void target_follow_options(const struct target *target, pid_t pid, struct target_options *ret);
+/* A profile of it that was taken after its end, or after a detach, is in a file. Any thread. */
+void target_set_kept(struct target *target);
+bool target_is_kept(const struct target *target);
 /* What its profile shall tell, too. Any thread. */
 void target_add_note(struct target *target, const char *text);
 /* A child, or the program after an exec, could not be attached to: a note of the forerunner's. */

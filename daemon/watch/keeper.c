@@ -10,6 +10,7 @@
 #include "proto/base/texts.h"
 #include "proto/export/export.h"
 #include "proto/profile/verdict.h"
+#include "proto/wire/words.h"
 #include "spool.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 struct keeper {
 	struct keeper_options options;
 	struct commands *commands;
+	char **last; /* names of the files of this end: SPOOL_STOP */
 };
 
 int keeper_new(const struct keeper_options *options, struct keeper **ret)
@@ -51,6 +53,7 @@ void keeper_free(struct keeper *keeper)
 	if (!keeper)
 		return;
 	commands_free(keeper->commands);
+	texts_free(keeper->last);
 	free(keeper);
 }
 
@@ -99,7 +102,11 @@ static void save(struct keeper *keeper, const struct watch_settings *settings,
 		*ret_path = '\0';
 		return;
 	}
-	spool_prune(keeper->options.folder, name, settings->keep ?: WATCH_KEEP);
+	if (strcmp(snapshot->head->target->state, DHAT_STATE_ATTACHED) != 0)
+		target_set_kept(target);
+	if (strcmp(word, SPOOL_STOP) == 0 && texts_add(&keeper->last, name))
+		return; /* rather too many than one too few */
+	spool_prune(keeper->options.folder, name, settings->keep ?: WATCH_KEEP, keeper->last);
 }
 
 static void tell(void *context, const char *text)

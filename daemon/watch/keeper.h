@@ -31,8 +31,9 @@ int keeper_new(const struct keeper_options *options, struct keeper **ret);
 void keeper_free(struct keeper *keeper);
 
 /* If it is SPOOL_EVERY alone there is no line and no command; of SPOOL_STOP a line that is no
- * warning. rss_bytes 0: not known. *since: of the target's profile that was pushed last; NULL at
- * first. */
+ * warning, and none of its files goes for the next one's sake. target_set_kept() where it is true.
+ * rss_bytes 0: not known. *since: of the target's profile that was pushed last; NULL at
+ * first; since NULL is fine where nothing is pushed. */
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
 		 struct since **since);

@@ -1,6 +1,5 @@
 #include "recorder.h"
 
-#include "daemon/push/request.h"
 #include "keeper.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -349,13 +348,6 @@ static void take_turn(struct recorder *recorder)
 	pthread_mutex_lock(&recorder->lock);
 }
 
-static void push_last(struct recorder *recorder)
-{
-	for (size_t i = 0; i < recorder->count; i++)
-		if (target_state_of(recorder->watched[i].target) == TARGET_ATTACHED)
-			push_rest(recorder, &recorder->watched[i]);
-}
-
 static void *record(void *context)
 {
 	struct recorder *recorder = context;
@@ -372,7 +364,6 @@ static void *record(void *context)
 	}
 	take_turn(recorder); /* what has ended until now */
 	pthread_mutex_unlock(&recorder->lock);
-	push_last(recorder);
 	keeper_finish(recorder->keeper);
 	return NULL;
 }
@@ -414,20 +405,24 @@ void recorder_stop(struct recorder *recorder)
 	recorder->has_thread = false;
 }
 
-void recorder_keep_last(struct recorder *recorder)
+void recorder_keep_last(struct recorder *recorder, struct target *target)
 {
-	for (size_t i = 0; i < recorder->count; i++) {
-		struct watched *watched = &recorder->watched[i];
-		const struct watch_settings *settings = settings_of(recorder, watched);
-		/* push_last() was before: what is sent as a whole would come twice */
-		struct keeper_reason reason = { .is_push = settings->push.every_ns &&
-							   request_is_since_last(
-								   settings->push.form) };
+	const struct watched *watched = find(recorder, target);
+	const struct watch_settings *settings =
+		watched ? settings_of(recorder, watched)
+			: numbered(&recorder->watches, target_watch(target));
+	struct keeper_reason reason = { 0 };
 
-		keeper_add_reason(&reason, SPOOL_STOP, SPOOL_STOP);
-		keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,
-			    &watched->since);
-	}
+	if (target_is_kept(target))
+		return;
+	keeper_add_reason(&reason, SPOOL_STOP, SPOOL_STOP);
+	keeper_keep(recorder->keeper, settings, target, 0, &reason, NULL);
+}
+
+void recorder_push_last(struct recorder *recorder)
+{
+	for (size_t i = 0; i < recorder->count; i++)
+		push_rest(recorder, &recorder->watched[i]);
 }
 
 void recorder_free(struct recorder *recorder)

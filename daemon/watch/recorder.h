@@ -1,8 +1,9 @@
 #pragma once
 /* recorder: looks at all targets once a second; keeps a profile of one, says so and runs a command
- * when a trigger of its watch fires; keeps one now and then; lets go of one that costs too much.
+ * when a trigger of its watch fires; keeps, and pushes, one now and then, and at the end; lets go
+ * of one that costs too much.
  *
- * pushes one now and then, and at the end. A thread of its own; nobody waits for it. A target has a
+ * A thread of its own; nobody waits for it. A target has a
  * watch, by target_watch(); whose settings are what they were when the target was met, and change
  * when recorder_set() says so.
  */
@@ -22,8 +23,8 @@ struct recorder_options {
 
 int recorder_new(const struct recorder_options *options, struct recorder **ret,
 		 struct dhat_error *err);
-/* Looks at nothing any more; what has ended until now is still kept, if it is to be, and what is
- * watched pushed a last time. NULL is fine. */
+/* Looks at nothing any more; what has ended until now is still kept, if it is to be. NULL is fine.
+ */
 void recorder_stop(struct recorder *recorder);
 void recorder_free(struct recorder *recorder);
 
@@ -33,8 +34,11 @@ void recorder_free(struct recorder *recorder);
 int recorder_set(struct recorder *recorder, const struct watch_settings *list, size_t count);
 /* A target has ended: any thread, with no lock of the target held. */
 void recorder_ended(struct recorder *recorder, struct target *target);
-/* It has stopped: keep a profile of each that was attached to then, detached from meanwhile or not.
- * For the end of a service, whose profiles would end with it. */
-void recorder_keep_last(struct recorder *recorder);
+/* For the end of a service, whose profiles would end with it; the recorder has stopped. Keep one of
+ * this target, attached to or not, unless one of its end is kept already. */
+void recorder_keep_last(struct recorder *recorder, struct target *target);
+/* … and push, of those that were attached to when it stopped, what came since their last push: once
+ * they are detached from. */
+void recorder_push_last(struct recorder *recorder);
 /* Keep a profile of each one that is attached to. Any thread. */
 void recorder_keep_all(struct recorder *recorder);

@@ -78,12 +78,45 @@ bool spool_parse(const char *name, struct spool_file *ret)
 	if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !is_time(when) || !*word ||
 	    word[strspn(word, "abcdefghijklmnopqrstuvwxyz")])
 		return false;
-	ret->is_routine = strcmp(word, SPOOL_EVERY) == 0 || strcmp(word, SPOOL_STOP) == 0;
+	ret->kind = strcmp(word, SPOOL_EVERY) == 0  ? SPOOL_KIND_EVERY
+		    : strcmp(word, SPOOL_STOP) == 0 ? SPOOL_KIND_STOP
+						    : SPOOL_KIND_TRIGGER;
 	memcpy(ret->time, when, TIME_CHARS + 1);
 	return true;
 }
 
 /* ---- the folder ------------------------------------------------------------------------------ */
+
+#define TEMPORARY_CHARS 7 /* ".XXXXXX": output.c */
+
+/* Of one that was being written: "." in front of a name of ours, and that behind it. */
+static bool is_temporary(const char *name)
+{
+	size_t length = strlen(name);
+	char inner[SPOOL_NAME_CHARS];
+	struct spool_file file;
+
+	if (*name != '.' || length <= 1 + TEMPORARY_CHARS ||
+	    length - 1 - TEMPORARY_CHARS >= sizeof(inner) || name[length - TEMPORARY_CHARS] != '.')
+		return false;
+	snprintf(inner, sizeof(inner), "%.*s", (int)(length - 1 - TEMPORARY_CHARS), name + 1);
+	return spool_parse(inner, &file);
+}
+
+static void sweep(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		if (is_temporary(entry->d_name) &&
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_mtim.tv_sec + SPOOL_LEFT_OVER_SECONDS < time(NULL))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+}
 
 int spool_prepare(const char *folder, struct dhat_error *err)
 {
@@ -95,13 +128,20 @@ int spool_prepare(const char *folder, struct dhat_error *err)
 		return dhat_error_set(err, errno, DHAT_EXIT_OUTPUT,
 				      "cannot write profiles to the folder %s: %s", folder,
 				      strerror(errno));
+	sweep(folder);
 	return 0;
 }
 
 struct listed {
 	struct spool_file file;
 	char name[SPOOL_NAME_CHARS];
-	bool is_alike;
+	bool is_alike, stays;
+};
+
+struct model {
+	const char *name;
+	struct spool_file file;
+	char *const *others;
 };
 
 struct listing {
@@ -111,10 +151,18 @@ struct listing {
 
 static bool are_alike(const struct spool_file *a, const struct spool_file *b)
 {
-	return a->is_routine == b->is_routine && strcmp(a->program, b->program) == 0;
+	return a->kind == b->kind && strcmp(a->program, b->program) == 0;
 }
 
-static void list(DIR *dir, const struct spool_file *model, struct listing *ret)
+static bool stays(const struct model *model, const char *name)
+{
+	for (char *const *other = model->others; other && *other; other++)
+		if (strcmp(*other, name) == 0)
+			return true;
+	return strcmp(model->name, name) == 0;
+}
+
+static void list(DIR *dir, const struct model *model, struct listing *ret)
 {
 	struct listed found;
 	struct dirent *entry;
@@ -128,34 +176,37 @@ static void list(DIR *dir, const struct spool_file *model, struct listing *ret)
 			continue;
 		/* no longer than that: spool_parse() */
 		memcpy(found.name, entry->d_name, strlen(entry->d_name) + 1);
-		found.is_alike = are_alike(&found.file, model);
+		found.is_alike = are_alike(&found.file, &model->file);
+		found.stays = stays(model, found.name);
 		ret->files[ret->count++] = found;
 	}
 }
 
-/* The newest first. */
+/* What stays, then the newest first. */
 static int by_time(const void *a_, const void *b_)
 {
 	const struct listed *a = a_, *b = b_;
-	int order = strcmp(b->file.time, a->file.time);
+	int order = b->stays - a->stays;
 
-	return order ? order : strcmp(b->name, a->name);
+	order = order ?: strcmp(b->file.time, a->file.time);
+	return order ?: strcmp(b->name, a->name);
 }
 
-size_t spool_prune(const char *folder, const char *name, size_t keep)
+size_t spool_prune(const char *folder, const char *name, size_t keep, char *const *others)
 {
+	struct model model = { .name = name, .others = others };
 	struct listing all = { 0 };
-	struct spool_file model;
 	size_t alike = 0, kept = 0, gone = 0;
 	DIR *dir = opendir(folder);
 
-	if (dir && spool_parse(name, &model))
+	if (dir && spool_parse(name, &model.file))
 		list(dir, &model, &all);
 	if (all.count)
 		qsort(all.files, all.count, sizeof(*all.files), by_time);
 	for (size_t i = 0; i < all.count; i++) {
 		alike += all.files[i].is_alike;
-		if ((!all.files[i].is_alike || alike <= keep) && kept < SPOOL_FILES_MAX)
+		if (all.files[i].stays ||
+		    ((!all.files[i].is_alike || alike <= keep) && kept < SPOOL_FILES_MAX))
 			kept++;
 		else
 			gone += unlinkat(dirfd(dir), all.files[i].name, 0) == 0;

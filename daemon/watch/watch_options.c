@@ -212,11 +212,21 @@ void watch_options_deinit(struct watch_options *watch)
 	*watch = (struct watch_options){ 0 };
 }
 
-const char *watch_folder(const struct watch_options *watch)
+static const char *named_folder(const struct watch_options *watch)
 {
 	const char *state = getenv("STATE_DIRECTORY");
 
 	if (watch->folder)
 		return watch->folder;
-	return state && *state ? state : WATCH_DEFAULT_FOLDER;
+	return state && *state ? state : NULL;
+}
+
+bool watch_has_folder(const struct watch_options *watch)
+{
+	return named_folder(watch) != NULL;
+}
+
+const char *watch_folder(const struct watch_options *watch)
+{
+	return named_folder(watch) ?: WATCH_DEFAULT_FOLDER;
 }

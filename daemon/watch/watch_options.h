@@ -19,4 +19,6 @@ void watch_options_deinit(struct watch_options *options);
 
 /* Where profiles are kept: --record, else what a service manager made for us ($STATE_DIRECTORY),
  * else WATCH_DEFAULT_FOLDER. */
+/* Was it named, by an option or a service manager? */
+bool watch_has_folder(const struct watch_options *watch);
 const char *watch_folder(const struct watch_options *options);

@@ -184,7 +184,27 @@ def test_signs_of_life(daemon, manager):
     until(lambda: manager.listen().count("WATCHDOG=1") > 2, "signs of life")
     assert manager.heard[0] == "READY=1"
     assert dhatd.stop() == 0
-    assert manager.listen()[-1] == "STOPPING=1"
+    assert "STOPPING=1" in manager.listen()
+
+
+def test_signs_of_life_in_the_middle_of_work(daemon, ctl, named, manager, tmp_path):
+    """Attaching, and letting go of what a section named, takes longer than a service manager waits for a sign."""
+    for _ in range(3):
+        named("working")
+    config = tmp_path / "conf"
+    config.write_text(f"[watch it]\ncommand = ^{tmp_path}/working$\n")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at",
+                   env={"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "100000"})
+    until(lambda: "READY=1" in manager.listen(), "it to be ready")
+    begun = manager.heard[:manager.heard.index("READY=1")]
+    assert "WATCHDOG=1" in begun and any(text.startswith("EXTEND_TIMEOUT_USEC=") for text in begun)
+    config.write_text("[watch other]\nname = ^no-such-program$\n")
+    dhatd.send_signal(signal.SIGHUP)
+    until(lambda: manager.listen().count("READY=1") == 2, "the reload to be over")
+    first = next(i for i, text in enumerate(manager.heard) if text.startswith("RELOADING=1"))
+    assert "WATCHDOG=1" in manager.heard[first:manager.heard.index("READY=1", first)]
+    assert {state for state, _ in states(ctl).values()} == {"detached"}
+    assert dhatd.stop() == 0
 
 
 def test_a_socket_that_was_handed_over(started, tmp_path, ctl):
@@ -298,9 +318,9 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
     config.write_text(f"[watch it]\ncommand = ^{tmp_path}/kept$\n")
     dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to")
+    until(lambda: ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact", "what was before to be listed")
     waves.say("alloc 500 100")
     waves.expect('total_blocks":500')
-    until(lambda: ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact", "what was before to be listed")
     assert dhatd.stop() == 0
     (path,) = (tmp_path / "record").iterdir()
     assert re.fullmatch(rf"kept-{waves.pid}-\d{{8}}T\d{{6}}Z-stop\.dhat", path.name) and str(path) in dhatd.err
@@ -309,6 +329,36 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
     assert waves.running
     daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to again")
+
+
+HOLD = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.ptrace(0x4206, int(sys.argv[1]), 0, 0) == 0  # PTRACE_SEIZE: it runs on
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_was_collected_is_safe_before_a_debugger_is_waited_for(daemon, ctl, named, target, manager, tmp_path):
+    """Of each process, whatever --keep says, in whichever state: dhatd may be killed while it waits."""
+    held, other, ended = (named("kept") for _ in range(3))
+    dhatd = daemon("serve", "--record", tmp_path / "record", "--keep", "1", env={"NOTIFY_SOCKET": str(manager.path)})
+    for process in held, other, ended:
+        ctl("attach", "--pid", process.pid, "--no-inventory")
+    ended.say("quit")
+    until(lambda: states(ctl)[ended.pid][0] == "exited", "its end to be known")
+    debugger = target("/usr/bin/python3", "-c", HOLD, held.pid)
+    debugger.expect("holds")
+    dhatd.send_signal(signal.SIGTERM)
+    dhatd.expect_err(rf"debugs process {held.pid}: .*waiting for it to end")
+    files = {int(path.name.split("-")[1]): path for path in (tmp_path / "record").glob("kept-*-stop.dhat")}
+    assert set(files) == {held.pid, other.pid, ended.pid} and dhatd.running
+    assert any(text.startswith("EXTEND_TIMEOUT_USEC=") for text in manager.listen())
+    debugger.proc.stdin.close()
+    assert dhatd.wait() == 0
+    for path in files.values():
+        subprocess.run([BUILD / "dhatctl", "stats", path], capture_output=True, check=True)
 
 
 def test_each_section_has_its_own_bound(daemon, ctl, named, tmp_path):

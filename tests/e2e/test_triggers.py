@@ -164,6 +164,18 @@ def test_an_end_at_the_last_moment(daemon, target, kept):
     assert [word_of(path) for path in kept()] == ["exit"]
 
 
+def test_a_wish_during_the_start(daemon, target, kept, socket_path):
+    """It is done when there is something to keep."""
+    several = [target("waves") for _ in range(3)]
+    for waves in several:
+        waves.expect("ready")
+    dhatd = daemon("attach", *(waves.pid for waves in several), "--no-inventory", "--record", kept.folder, wait=False)
+    until(socket_path.exists, "it to be starting")
+    dhatd.send_signal(signal.SIGUSR2)
+    until(lambda: len(re.findall("^dhatd: SIGUSR2: waves ", dhatd.err, re.M)) == 3, "three to be kept")
+    assert dhatd.stop() == 0
+
+
 def test_names_do_no_harm(daemon, target, kept, pager, tmp_path):
     """A program may be called anything."""
     name = "a;$(touch bad)\n`touch bad`\x1b[2J"

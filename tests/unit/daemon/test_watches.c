@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +32,9 @@ static struct target targets[MAX_PID + 1];
 static unsigned searches_begun;
 static struct watches *watches;
 static struct searches *searches;
-static bool search_fails;
+static bool search_fails, detach_fails;
+static atomic_uint detaches;
+static unsigned steps;
 /* As the recorder was told last: of each number the bytes of its first trigger, live>N; and the
  * numbers of the targets at that time. */
 static uint64_t levels[NUMBERS];
@@ -56,6 +59,9 @@ struct searches *targets_searches(struct targets *all)
 
 int targets_detach(struct targets *all, pid_t pid, struct dhat_error *err)
 {
+	detaches++;
+	if (detach_fails)
+		return dhat_error_set(err, EBUSY, DHAT_EXIT_UNSUITABLE, "a debugger holds it");
 	targets[pid].state = TARGET_DETACHED;
 	return 0;
 }
@@ -167,6 +173,11 @@ static void load(const char *text)
 		fail_msg("%s", err.message);
 }
 
+static void count_step(void *context)
+{
+	steps++;
+}
+
 static int begin(void **state)
 {
 	static const struct watch_settings settings;
@@ -178,10 +189,12 @@ static int begin(void **state)
 	memset(targets, 0, sizeof(targets));
 	memset(levels, 0, sizeof(levels));
 	searches_begun = 0;
-	search_fails = false;
+	search_fails = detach_fails = false;
+	detaches = 0;
 	if (searches_new(&searches))
 		return -1;
 	options.path = path_of_config();
+	options.step = count_step;
 	return watches_new(&options, &watches, &err);
 }
 
@@ -256,6 +269,33 @@ static void test_what_nobody_means_is_let_go(void **state)
 	assert_int_equal(targets[2].state, TARGET_ATTACHED);
 }
 
+/* One that could not be let go then is with the next load, unless it is meant again. */
+static void test_what_could_not_be_let_go(void **state)
+{
+	load("[watch a]\nname = 12\n[watch b]\nname = 3\n");
+	detach_fails = true;
+	load("[watch b]\nname = 3\n");
+	assert_int_equal(detaches, 2);
+	assert_int_equal(targets[1].state, TARGET_ATTACHED);
+	detach_fails = false;
+	load("[watch b]\nname = 32\non = live>5\n");
+	assert_int_equal(targets[1].state, TARGET_DETACHED);
+	assert_int_equal(targets[2].state, TARGET_ATTACHED);
+	assert_int_equal(levels[targets[2].watch], 5);
+}
+
+/* Each of several may take seconds, with a service manager that waits for signs of life. */
+static void test_it_tells_that_it_goes_on(void **state)
+{
+	unsigned before;
+
+	load("[watch a]\nname = 123\n");
+	before = steps;
+	load("[watch b]\nname = 4\n");
+	assert_int_equal(detaches, 3);
+	assert_true(steps > before);
+}
+
 /* It is known of, not only said once, until it goes. */
 static void test_a_section_that_cannot_be_begun_is_known(void **state)
 {
@@ -287,6 +327,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_new_section_has_a_new_number, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_nobody_means_is_let_go, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_could_not_be_let_go, begin, end),
+		cmocka_unit_test_setup_teardown(test_it_tells_that_it_goes_on, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_section_that_cannot_be_begun_is_known, begin,
 						end),
 	};

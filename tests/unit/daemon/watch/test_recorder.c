@@ -29,6 +29,7 @@ struct target {
 	atomic_int references;
 	struct target_glance glance;
 	bool is_there; /* in the list of targets */
+	bool is_kept;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
@@ -100,6 +101,11 @@ void target_glance(struct target *target, struct target_glance *ret)
 
 void target_add_note(struct target *target, const char *text)
 {
+}
+
+bool target_is_kept(const struct target *target)
+{
+	return target->is_kept;
 }
 
 int keeper_new(const struct keeper_options *options, struct keeper **ret)
@@ -283,6 +289,25 @@ static void test_an_end_while_it_goes_over(void **state)
 	assert_string_equal(turn(), "2: SIGUSR2\n");
 }
 
+/* Of each, met or not, in whichever state, but of one of whose end there is a file. */
+static void test_what_is_kept_at_the_end(void **state)
+{
+	struct target *unmet, *kept;
+
+	set_watches((const char *[WATCHES]){ 0 });
+	appear(1, 1, 100);
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+	recorder_stop(recorder);
+	unmet = appear(2, 1, 100);
+	kept = appear(3, 1, 100);
+	unmet->glance.state = TARGET_EXITED;
+	kept->glance.state = TARGET_EXITED;
+	kept->is_kept = true;
+	for (int i = 1; i <= 3; i++)
+		recorder_keep_last(recorder, &all[i]);
+	assert_string_equal(told, "1: stop\n2: stop\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +316,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_has_fired_is_known_by_its_words, begin,
 						end),
 		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_is_kept_at_the_end, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);

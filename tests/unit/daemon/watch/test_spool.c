@@ -1,4 +1,5 @@
 /* spool: names of files, and which of them go. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "daemon/watch/spool.h"
+#include "proto/base/texts.h"
 #include "tests/unit/folder.h"
 
 #define AT_UNIX_NS 1764386102000000000ull /* 2025-11-29 03:15:02 UTC */
@@ -61,14 +63,16 @@ static void test_names(void **state)
 		assert_null(strchr(name, '/'));
 		assert_true(name[0] != '.' && name[0] != '-');
 		assert_true(spool_parse(name, &file));
-		assert_false(file.is_routine);
+		assert_int_equal(file.kind, SPOOL_KIND_TRIGGER);
 		assert_string_equal(file.time, "20251129T031502Z");
 		assert_memory_equal(file.program, name, strlen(file.program));
 	}
 	spool_name("x", 1, AT_UNIX_NS, SPOOL_EVERY, name);
-	assert_true(spool_parse(name, &file) && file.is_routine);
+	assert_true(spool_parse(name, &file));
+	assert_int_equal(file.kind, SPOOL_KIND_EVERY);
 	spool_name("x", 1, AT_UNIX_NS, SPOOL_STOP, name);
-	assert_true(spool_parse(name, &file) && file.is_routine);
+	assert_true(spool_parse(name, &file));
+	assert_int_equal(file.kind, SPOOL_KIND_STOP);
 }
 
 static const char *const others[] = {
@@ -100,7 +104,7 @@ static void test_the_oldest_go(void **state)
 		if (i == 0)
 			strcpy(first, name);
 		touch(name);
-		assert_int_equal(spool_prune(folder, name, 3), i >= 3);
+		assert_int_equal(spool_prune(folder, name, 3, NULL), i >= 3);
 	}
 	assert_true(is_there(name));
 	assert_false(is_there(first));
@@ -123,10 +127,79 @@ static void test_there_is_an_end(void **state)
 		spool_name(program, 1, AT_UNIX_NS + i * 1000000000ull, "exit", name);
 		touch(name);
 	}
-	gone = spool_prune(folder, name, 24);
+	gone = spool_prune(folder, name, 24, NULL);
 	assert_int_equal(gone, 5);
 	assert_true(is_there(name));
 	assert_false(is_there("p0-1-20251129T031502Z-exit.dhat"));
+}
+
+/* Within a second it is not by their names which goes. */
+static void test_what_was_just_written_stays(void **state)
+{
+	char name[SPOOL_NAME_CHARS];
+
+	for (int pid = 9; pid > 0; pid--) { /* the smaller the number, the sooner by name */
+		spool_name("nginx", pid, AT_UNIX_NS, "rss", name);
+		touch(name);
+		assert_int_equal(spool_prune(folder, name, 1, NULL), pid < 9);
+		assert_true(is_there(name));
+	}
+}
+
+/* Of 30 processes of a program there are 30 files, whatever was there before; the older of those
+ * go. What is kept each ten minutes afterwards takes none of them. */
+static void test_of_an_end_all_stay(void **state)
+{
+	char name[SPOOL_NAME_CHARS], old[SPOOL_NAME_CHARS], older[SPOOL_NAME_CHARS], **end = NULL;
+
+	spool_name("nginx", 1, AT_UNIX_NS - 2000000000, SPOOL_STOP, older);
+	spool_name("nginx", 2, AT_UNIX_NS - 1000000000, SPOOL_STOP, old);
+	touch(older);
+	touch(old);
+	for (int pid = 10; pid < 40; pid++) {
+		spool_name("nginx", pid, AT_UNIX_NS, SPOOL_STOP, name);
+		touch(name);
+		assert_int_equal(texts_add(&end, name), 0);
+		spool_prune(folder, name, 2, end);
+		assert_int_equal(is_there(old), pid == 10);
+		assert_false(is_there(older));
+	}
+	for (int i = 1; i < 5; i++) {
+		spool_name("nginx", 99, AT_UNIX_NS + i * 1000000000ull, SPOOL_EVERY, name);
+		touch(name);
+		assert_int_equal(spool_prune(folder, name, 2, NULL), i > 2);
+	}
+	for (char **of_end = end; *of_end; of_end++)
+		assert_true(is_there(*of_end));
+	texts_free(end);
+}
+
+/* Of a dhatd that was killed while it wrote. What is just being written, or is nothing of ours,
+ * stays. */
+static void test_what_was_left_over_goes(void **state)
+{
+	static const char old[] = ".nginx-12-20251129T031502Z-rss.dhat.aBc123";
+	static const char *const stay[] = {
+		".nginx-12-20251129T031502Z-oom.dhat.aBc123", /* new */
+		".nginx.dhat.aBc123",
+		"nginx-12-20251129T031502Z-rss.dhat.aBc123",
+		".nginx-12-20251129T031502Z-rss.dhat.aBc12",
+		".profile",
+	};
+	const struct timespec times[2] = { 0 };
+	struct dhat_error err = { 0 };
+
+	touch(old);
+	assert_int_equal(utimensat(AT_FDCWD, path_of(old), times, 0), 0);
+	for (size_t i = 0; i < sizeof(stay) / sizeof(*stay); i++) {
+		touch(stay[i]);
+		if (i)
+			assert_int_equal(utimensat(AT_FDCWD, path_of(stay[i]), times, 0), 0);
+	}
+	assert_int_equal(spool_prepare(folder, &err), 0);
+	assert_false(is_there(old));
+	for (size_t i = 0; i < sizeof(stay) / sizeof(*stay); i++)
+		assert_true(is_there(stay[i]));
 }
 
 static void test_prepare(void **state)
@@ -152,6 +225,12 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_the_oldest_go, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_there_is_an_end, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_what_was_just_written_stays, make_folder,
+						remove_folder),
+		cmocka_unit_test_setup_teardown(test_of_an_end_all_stay, make_folder,
+						remove_folder),
+		cmocka_unit_test_setup_teardown(test_what_was_left_over_goes, make_folder,
+						remove_folder),
 		cmocka_unit_test_setup_teardown(test_prepare, make_folder, remove_folder),
 	};
 

@@ -1,0 +1,33 @@
+/* Signs of life for a service manager. */
+#include "dhatd.h"
+
+#include "notify.h"
+#include "proto/base/clock.h"
+
+uint64_t dhatd_give_signs(struct dhatd *dhatd)
+{
+	uint64_t interval_ns = notify_watchdog_ns() / 4, now_ns = clock_now_ns(CLOCK_MONOTONIC);
+
+	if (!interval_ns)
+		return 0;
+	if (now_ns >= dhatd->next_sign_ns) {
+		if (targets_are_looked_after(dhatd->targets))
+			notify("WATCHDOG=1");
+		dhatd->next_sign_ns = now_ns + interval_ns;
+	}
+	return dhatd->next_sign_ns - now_ns;
+}
+
+#define PROGRESS_INTERVAL_NS 1000000000ull
+
+void dhatd_goes_on(void *dhatd_)
+{
+	struct dhatd *dhatd = dhatd_;
+	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+
+	dhatd_give_signs(dhatd);
+	if (now_ns < dhatd->next_progress_ns)
+		return;
+	notify("EXTEND_TIMEOUT_USEC=120000000"); /* a step may take that long: names of a profile */
+	dhatd->next_progress_ns = now_ns + PROGRESS_INTERVAL_NS;
+}
