@@ -9,6 +9,7 @@
 #include "allocator_calls.h"
 #include "compiled_by.h"
 #include "lifecycle.h"
+#include "own_stack.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -24,11 +25,16 @@ static __always_inline int is_ours(void)
 	return 1;
 }
 
+OWN_STACK(entry);
+OWN_STACK(returning);
+OWN_STACK(session);
+
 SEC("uprobe")
 int dhat_entry(struct pt_regs *regs)
 {
 	union dhat_cookie_word cookie = { .word = bpf_get_attach_cookie(regs) };
 
+	KEEP_OWN_STACK(entry, regs);
 	if (!is_ours())
 		return 0;
 	if (cookie.parts.phase == DHAT_PHASE_RESULT)
@@ -43,6 +49,7 @@ int dhat_entry(struct pt_regs *regs)
 SEC("uretprobe")
 int dhat_return(struct pt_regs *regs)
 {
+	KEEP_OWN_STACK(returning, regs);
 	if (!is_ours())
 		return 0;
 	return leave(regs, regs_result(regs), regs_pc(regs), regs_sp(regs), regs_fp(regs));
@@ -70,6 +77,7 @@ int dhat_session(struct pt_regs *regs)
 {
 	union dhat_cookie_word cookie;
 
+	KEEP_OWN_STACK(session, regs);
 	if (!is_ours())
 		return 1;
 	if (is_session_return(regs))

@@ -557,6 +557,98 @@ static void check_holds(void)
 	end_of(&target);
 }
 
+/* ---- what a probe may meet ---------------------------------------------------------------------
+ */
+
+/* Blocks and bytes of all stacks that a function is in. */
+static void sum_of(const struct profile *profile, const char *function, uint64_t ret[2])
+{
+	struct json_object *points = json_object_object_get(profile->root, "pps");
+	struct json_object *frames = json_object_object_get(profile->root, "ftbl");
+
+	ret[0] = ret[1] = 0;
+	for (size_t i = 0; i < json_object_array_length(points); i++) {
+		struct json_object *point = json_object_array_get_idx(points, i);
+		struct json_object *stack = json_object_object_get(point, "fs");
+		bool is_in = false;
+
+		for (size_t f = 0; f < json_object_array_length(stack); f++)
+			is_in |= frame_is(
+				frame_name(frames, json_object_get_uint64(
+							   json_object_array_get_idx(stack, f))),
+				function);
+		ret[0] += is_in ? number(point, "tbk") : 0;
+		ret[1] += is_in ? number(point, "tb") : 0;
+	}
+}
+
+static struct process watch_executed(struct paths *paths, char *pid)
+{
+	static char take[] = "executed:take(size=arg1)", give[] = "executed:give(ptr=arg1)";
+	struct process dhatd = start((char *[]){ paths->dhatd, "attach", "--socket", paths->socket,
+						 "--output", paths->output, "--alloc", take,
+						 "--free", give, "--pid", pid, NULL });
+
+	check(wait_for(&dhatd, "answering"), "executed: attach", "%s", said);
+	return dhatd;
+}
+
+/* All of it, by each of two dhatds; the target has not noticed. */
+static void check_executed_sums(const char *how, struct process *dhatd, struct paths *paths,
+				uint64_t blocks, uint64_t bytes)
+{
+	struct profile profile = { 0 };
+	uint64_t sums[2];
+	char name[64];
+
+	kill(dhatd->pid, SIGTERM);
+	wait_for(dhatd, NULL);
+	end_of(dhatd);
+	if (!check(profile_read(paths->output, &profile), how, "no profile: %s", said))
+		return;
+	sum_of(&profile, "take_and_give", sums);
+	snprintf(name, sizeof(name), "%s: exact", how);
+	check(blocks > 0 && sums[0] == blocks && sums[1] == bytes, name,
+	      "%lu blocks of %lu bytes, not %lu of %lu", sums[0], sums[1], blocks, bytes);
+	profile_deinit(&profile);
+}
+
+static bool play(struct process *target, uint64_t *ret_blocks, uint64_t *ret_bytes)
+{
+	const char *at;
+
+	if (write(target->in, "\n", 1) != 1 || !wait_for(target, " bytes\n"))
+		return false;
+	at = strstr(said, "took ");
+	return at && sscanf(at, "took %lu blocks of %lu", ret_blocks, ret_bytes) == 2;
+}
+
+/* An allocator at whose entries and exits the kernel emulates nothing, and threads that take turns
+ * on a CPU within programs of ours: bpf/own_stack.h. */
+static void check_executed(void)
+{
+	struct paths first_paths = paths_for("first"), second_paths = paths_for("second");
+	uint64_t blocks = 0, bytes = 0;
+	struct process target, first, second;
+	char program[4096], pid[16];
+
+	snprintf(program, sizeof(program), "%s/tests/targets/executed", build);
+	target = start((char *[]){ program, NULL });
+	wait_for(&target, "ready");
+	snprintf(pid, sizeof(pid), "%d", target.pid);
+	first = watch_executed(&first_paths, pid);
+	check(play(&target, &blocks, &bytes), "executed: all instructions are right", "%s", said);
+	check_executed_sums("watched by one", &first, &first_paths, blocks, bytes);
+	first = watch_executed(&first_paths, pid);
+	second = watch_executed(&second_paths, pid);
+	check(play(&target, &blocks, &bytes), "executed, two dhatds: instructions are right", "%s",
+	      said);
+	check_executed_sums("watched by two, the first", &first, &first_paths, blocks, bytes);
+	check_executed_sums("watched by two, the second", &second, &second_paths, blocks, bytes);
+	check(play(&target, &blocks, &bytes), "executed: right when they have left", "%s", said);
+	check(end_of(&target) == 0, "executed: the target is unharmed", "it ended otherwise");
+}
+
 int main(int argc, char **argv)
 {
 	struct profile attached = { 0 };
@@ -577,6 +669,7 @@ int main(int argc, char **argv)
 		check_profile("attach", &attached);
 	check_repair();
 	check_holds();
+	check_executed();
 	profile_deinit(&attached);
 	return failures > 0;
 }
