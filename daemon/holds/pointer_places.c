@@ -163,7 +163,7 @@ static int take_inside(struct choosing *choosing, uint64_t holder, uint64_t byte
 {
 	uint32_t site = choosing->places->site_slots[choosing->graph->blocks[target].point];
 
-	return site && choosing->inside[target]
+	return site && reach_is_from_inside(choosing->inside, target)
 		       ? add_pair(choosing, OF_INSIDE, site - 1, holder, bytes, target)
 		       : 0;
 }
@@ -192,10 +192,13 @@ static int take_edges(struct choosing *choosing)
 	const struct reach_graph *graph = choosing->graph;
 	int r = 0;
 
-	for (uint32_t i = 0; i < graph->count && r == 0; i++)
-		for (uint32_t e = reach_first_edge(graph, i);
-		     choosing->mark->chains_of[i] && e < graph->found.ends[i] && r == 0; e++)
+	for (uint32_t i = 0; i < graph->count && r == 0; i++) {
+		const struct reach_span edges = reach_edges_of(&graph->found, i);
+
+		for (uint32_t e = edges.first;
+		     choosing->mark->chains_of[i] && e < edges.end && r == 0; e++)
 			r = take_edge(choosing, i, reach_target(graph->found.edges[e]));
+	}
 	return r;
 }
 
@@ -204,20 +207,21 @@ static int take_roots(struct choosing *choosing)
 {
 	const struct reach_graph *graph = choosing->graph;
 	const struct reach_mark *mark = choosing->mark;
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
 	int r = 0;
 
-	for (uint32_t i = 0; i < graph->found.root_count && r == 0; i++) {
-		const struct reach_root *root = &graph->found.roots[i];
-		enum reach_class class = graph->name_classes[root->name];
-		uint32_t target = reach_target(root->edge), chain = mark->chains_of[target];
+	while (r == 0 && reach_next_root(&graph->found, &walk, &root)) {
+		enum reach_class class = graph->name_classes[root.name];
+		uint32_t target = reach_target(root.edge), chain = mark->chains_of[target];
 		uint32_t slot = choosing->places->chain_slots[chain];
 		const struct reach_chain *parent = &mark->chains[mark->chains[chain].parent];
 
 		if (class == REACH_REGISTER || class == REACH_KERNEL)
 			continue;
-		r = take_inside(choosing, root->addr, sizeof(uint64_t), target);
-		if (r == 0 && slot && parent->is_root && parent->site == root->name)
-			r = add_pair(choosing, OF_ROOT, slot - 1, root->addr, 2 * sizeof(uint64_t),
+		r = take_inside(choosing, root.addr, sizeof(uint64_t), target);
+		if (r == 0 && slot && parent->is_root && parent->site == root.name)
+			r = add_pair(choosing, OF_ROOT, slot - 1, root.addr, 2 * sizeof(uint64_t),
 				     target);
 	}
 	return r;

@@ -47,6 +47,17 @@ struct naming {
 	struct symbolizer *symbolizer;
 	bool knows_before; /* blocks from before the observation are known, or there are none */
 	int root_fd;
+	struct reach_renaming names; /* what they are called, up to here */
+	/* variables that are not named yet: of one file, one behind the other */
+	struct variable *group;
+	uint32_t group_count;
+	const struct procmaps_entry *file; /* NULL: nobody knows which */
+	bool is_executable;		   /* that is the program's own */
+};
+
+struct variable {
+	uint64_t addr;
+	bool is_first; /* of a run: reach/found.h */
 };
 
 int root_names_plain(struct scan_once *scan)
@@ -57,8 +68,8 @@ int root_names_plain(struct scan_once *scan)
 
 	for (uint32_t class = 0; class < REACH_CLASSES && r == 0; class ++)
 		r = reach_graph_name(&scan->graph, plain[class], class, &names[class]);
-	for (uint32_t i = 0; i < found->root_count && r == 0; i++)
-		found->roots[i].name = names[found->roots[i].name];
+	for (uint32_t i = 0; i < found->run_count && r == 0; i++)
+		found->runs[i].name = names[found->runs[i].name];
 	return r;
 }
 
@@ -146,74 +157,88 @@ static void describe_variable(const struct procmaps_entry *file, bool is_executa
 }
 
 /* A large array has ten millions of roots, each with a question and an answer. */
-#define MAX_GROUP 65536u
+#define MAX_GROUP 16384u
 
-/* They come by address: those of one variable one after the other, with the answer of the first. */
-static int name_group(struct naming *naming, uint32_t *roots, uint32_t count,
-		      const struct procmaps_entry *file)
+static int name_variable(struct naming *naming, uint32_t i, const struct names *names)
+{
+	const struct variable *variable = &naming->group[i];
+	const struct name_frame *frame = names ? &names->frames[i] : NULL;
+	bool is_named = frame && frame->location_count;
+	char text[NAME_CHARS];
+	uint32_t name;
+	int r;
+
+	/* they come by address: those of one variable one after the other, with the answer of the
+	 * first */
+	if (i && is_named && frame[-1].location_count &&
+	    frame->first_location == frame[-1].first_location)
+		return reach_rename_root(&naming->names, variable->addr, variable->is_first,
+					 naming->names.runs[naming->names.count - 1].name);
+	describe_variable(
+		naming->file, naming->is_executable,
+		is_named ? names->texts.list[names->locations[frame->first_location].function]
+			 : NULL,
+		text);
+	r = reach_graph_name(&naming->scan->graph, text, REACH_GLOBAL, &name);
+	return r ? r : reach_rename_root(&naming->names, variable->addr, variable->is_first, name);
+}
+
+static int name_group(struct naming *naming)
 {
 	_cleanup_(names_free_ptr) struct names *names = NULL;
-	_cleanup_free_ struct name_query *queries = calloc(count, sizeof(*queries));
-	struct reach_root *all = naming->scan->graph.found.roots;
+	_cleanup_free_ struct name_query *queries = calloc(naming->group_count, sizeof(*queries));
+	const struct procmaps_entry *file = naming->file;
 	struct symbolizer_object object = { .root_fd = naming->root_fd,
 					    .uid = naming->identity->uid,
 					    .path = file->path };
-	bool is_executable;
 	int r = queries ? 0 : -ENOMEM;
 
-	for (uint32_t i = 0; i < count && r == 0; i++)
-		queries[i].file_offset = all[roots[i]].addr - file->start + file->file_offset;
+	for (uint32_t i = 0; i < naming->group_count && r == 0; i++)
+		queries[i].file_offset = naming->group[i].addr - file->start + file->file_offset;
 	object.fd = mapfile_open(naming->identity->pid, file->start, file->end, file->path,
 				 file->inode);
-	is_executable = identity_is_executable(naming->identity, object.fd);
+	naming->is_executable = identity_is_executable(naming->identity, object.fd);
 	if (r == 0 && object.fd >= 0) /* without, they are named by their file */
-		symbolizer_name_data(naming->symbolizer, &object, queries, count, &names);
-	for (uint32_t i = 0; i < count && r == 0; i++) {
-		const struct name_frame *frame = names ? &names->frames[i] : NULL;
-		char text[NAME_CHARS];
-
-		if (i && frame && frame->location_count && frame[-1].location_count &&
-		    frame->first_location == frame[-1].first_location) {
-			all[roots[i]].name = all[roots[i - 1]].name;
-			continue;
-		}
-		describe_variable(
-			file, is_executable,
-			frame && frame->location_count
-				? names->texts
-					  .list[names->locations[frame->first_location].function]
-				: NULL,
-			text);
-		r = reach_graph_name(&naming->scan->graph, text, REACH_GLOBAL, &all[roots[i]].name);
-	}
+		symbolizer_name_data(naming->symbolizer, &object, queries, naming->group_count,
+				     &names);
+	for (uint32_t i = 0; i < naming->group_count && r == 0; i++)
+		r = name_variable(naming, i, names);
 	cleanup_close_fd(&object.fd);
 	return r;
 }
 
-/* Roots come by address: those of one file one after the other. */
-static int name_variables(struct naming *naming)
+/* Of what is in no file's data after all only the class is known. */
+static int name_plainly(struct naming *naming)
 {
-	struct reach_found *found = &naming->scan->graph.found;
-	_cleanup_free_ uint32_t *group = malloc(MAX_GROUP * sizeof(*group));
-	const struct procmaps_entry *file = NULL;
-	uint32_t count = 0;
-	int r = group ? 0 : -ENOMEM;
+	uint32_t name;
+	int r = reach_graph_name(&naming->scan->graph, plain[REACH_GLOBAL], REACH_GLOBAL, &name);
 
-	for (uint32_t i = 0; i < found->root_count && r == 0; i++) {
-		const struct procmaps_entry *here;
+	for (uint32_t i = 0; i < naming->group_count && r == 0; i++)
+		r = reach_rename_root(&naming->names, naming->group[i].addr,
+				      naming->group[i].is_first, name);
+	return r;
+}
 
-		if (found->roots[i].name != REACH_GLOBAL)
-			continue;
-		here = file_of(naming, found->roots[i].addr);
-		if ((here != file || count == MAX_GROUP) && count) {
-			r = name_group(naming, group, count, file);
-			count = 0;
-		}
-		file = here;
-		if (file)
-			group[count++] = i;
-	}
-	return r || !count ? r : name_group(naming, group, count, file);
+static int finish_group(struct naming *naming)
+{
+	int r = 0;
+
+	if (naming->group_count)
+		r = naming->file ? name_group(naming) : name_plainly(naming);
+	naming->group_count = 0;
+	return r;
+}
+
+static int take_variable(struct naming *naming, const struct reach_root *root, bool is_first)
+{
+	const struct procmaps_entry *file = file_of(naming, root->addr);
+	int r = 0;
+
+	if (file != naming->file || naming->group_count == MAX_GROUP)
+		r = finish_group(naming);
+	naming->file = file;
+	naming->group[naming->group_count++] = (struct variable){ root->addr, is_first };
+	return r;
 }
 
 /* ---- the others ----------------------------------------------------------------------------- */
@@ -268,48 +293,63 @@ static bool is_named_by_class(uint32_t class)
 	       class == REACH_YOUNG;
 }
 
-/* Variables first, while what is named is still a class: afterwards the number of a name may be the
- * same as that of a class. So all others are looked at in one pass, by a copy of the classes. */
-static int name_others(struct naming *naming, const uint8_t *classes)
+static int name_other(struct naming *naming, const struct reach_root *root, bool is_first)
 {
-	struct reach_found *found = &naming->scan->graph.found;
+	char text[NAME_CHARS];
+	uint32_t name;
+	int r;
+
+	describe(naming, root, text);
+	r = reach_graph_name(&naming->scan->graph, text, root->name, &name);
+	return r ? r : reach_rename_root(&naming->names, root->addr, is_first, name);
+}
+
+static int name_all(struct naming *naming)
+{
+	const struct reach_found *found = &naming->scan->graph.found;
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
+	uint32_t last = REACH_CLASSES; /* the class of the root before */
 	int r = 0;
 
-	for (uint32_t i = 0; i < found->root_count && r == 0; i++) {
-		struct reach_root root = found->roots[i];
-		char text[NAME_CHARS];
-
-		if (classes[i] == REACH_GLOBAL)
-			continue;
-		if (i && classes[i] == classes[i - 1] && is_named_by_class(classes[i])) {
-			found->roots[i].name = found->roots[i - 1].name;
-			continue;
+	while (r == 0 && reach_next_root(found, &walk, &root)) {
+		if (root.name == REACH_GLOBAL) {
+			r = take_variable(naming, &root, walk.is_first);
+		} else if (root.name == last && is_named_by_class(root.name)) {
+			r = reach_rename_root(&naming->names, root.addr, walk.is_first,
+					      naming->names.runs[naming->names.count - 1].name);
+		} else {
+			r = finish_group(naming);
+			if (r == 0)
+				r = name_other(naming, &root, walk.is_first);
 		}
-		root.name = classes[i];
-		describe(naming, &root, text);
-		r = reach_graph_name(&naming->scan->graph, text, root.name, &found->roots[i].name);
+		last = root.name;
 	}
-	return r;
+	return r ? r : finish_group(naming);
 }
 
 int root_names_give(struct scan_once *scan, const struct target_identity *identity,
 		    bool knows_before, struct symbolizer *symbolizer)
 {
-	struct reach_found *found = &scan->graph.found;
-	_cleanup_free_ uint8_t *classes = malloc(found->root_count + 1ul);
+	_cleanup_free_ struct variable *group = malloc(MAX_GROUP * sizeof(*group));
 	_cleanup_close_ int dir_fd = -1, root_fd = -1;
-	struct naming naming = { scan, identity, symbolizer, knows_before, -1 };
-	int r = classes ? 0 : -ENOMEM;
+	struct naming naming = { .scan = scan,
+				 .identity = identity,
+				 .symbolizer = symbolizer,
+				 .knows_before = knows_before,
+				 .group = group };
+	int r = group ? 0 : -ENOMEM;
 
 	if (r)
 		return r;
-	for (uint32_t i = 0; i < found->root_count; i++)
-		classes[i] = found->roots[i].name;
 	if (proc_open_dir(identity->pid, &dir_fd) == 0)
 		root_fd = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	naming.root_fd = root_fd;
-	r = name_variables(&naming);
-	return r ? r : name_others(&naming, classes);
+	r = name_all(&naming);
+	if (r == 0)
+		reach_rename(&scan->graph.found, &naming.names);
+	free(naming.names.runs);
+	return r;
 }
 
 /* ---- one address ---------------------------------------------------------------------------- */
@@ -352,8 +392,11 @@ static char *describe_global(const struct scan_once *scan, const struct target_i
 char *root_names_describe(const struct scan_once *scan, const struct target_identity *identity,
 			  bool knows_before, struct symbolizer *symbolizer, uint64_t addr)
 {
-	const struct naming naming = { without_qualifiers(scan), identity, symbolizer, knows_before,
-				       -1 };
+	const struct naming naming = { .scan = without_qualifiers(scan),
+				       .identity = identity,
+				       .symbolizer = symbolizer,
+				       .knows_before = knows_before,
+				       .root_fd = -1 };
 	const struct layout_area *area = layout_find(&scan->layout, addr);
 	struct reach_root root = { .addr = addr };
 	char text[NAME_CHARS];

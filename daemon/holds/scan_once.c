@@ -281,7 +281,7 @@ static int add_word(struct scan_once *scan, uint64_t word, uint64_t place, enum 
 {
 	uint32_t edge = reach_point_in(scan->blocks, scan->block_count, word);
 
-	return edge == REACH_NONE ? 0 : reach_graph_add_root(&scan->graph, place, edge, class);
+	return edge == REACH_NONE ? 0 : reach_add_root(&scan->graph.found, place, edge, class);
 }
 
 /* Where a register's root stands is the number of its thread, and a word of the kernel's what it is
@@ -373,7 +373,9 @@ static int compare_with_now(void *scanning_)
 
 	if (r)
 		return r;
-	reach_graph_compare(&scan->graph, scan->blocks, later->young, later->young_count);
+	r = reach_graph_compare(&scan->graph, scan->blocks, later->young, later->young_count);
+	if (r)
+		return r;
 	read_threads(pid, &now); /* so that stacks are known for what they are */
 	r = look(pid, later->young, later->young_count, &now);
 	if (r == 0)
@@ -383,9 +385,9 @@ static int compare_with_now(void *scanning_)
 	return r;
 }
 
-/* The table, 24 bytes a block, and as many of what comes meanwhile; a mark, where its edges end,
- * and a place in the queue, 4 each; an edge or two. */
-#define BYTES_A_BLOCK 72
+/* The table, 24 bytes a block, and as many of what comes meanwhile; a mark and a place in the
+ * queue, 4 each; an edge or two; 2 for where they are, and for the index of the table. */
+#define BYTES_A_BLOCK 66
 #define BYTES_A_WORD 24	      /* an edge or a root, as it travels and is kept */
 #define MOST_WORDS (1u << 30) /* what the worker has addresses for */
 

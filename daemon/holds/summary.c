@@ -105,7 +105,7 @@ static int count_block(struct summary *summary, uint32_t i, bool is_lost)
 	case REACH_HELD:
 		count(&site->held, block->size_bytes);
 		count(&holds->held, block->size_bytes);
-		if (summary->details && summary->details->inside[i])
+		if (summary->details && reach_is_from_inside(summary->details->inside, i))
 			count(&site->inside, block->size_bytes);
 		return 0;
 	case REACH_UNREACHED:

@@ -86,6 +86,8 @@ static void take_root(struct finding *finding, uint32_t block)
 	const struct reach_mark *mark = finding->facts->mark;
 	const struct reach_chain *link = &mark->chains[mark->chains_of[block]];
 	const struct reach_block *target = &graph->blocks[block];
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
 
 	while (!link->is_root)
 		link = &mark->chains[link->parent];
@@ -94,14 +96,12 @@ static void take_root(struct finding *finding, uint32_t block)
 	finding->why->root = strdup(reach_name_text(graph, link->site));
 	if (reach_name_class(graph, link->site) != REACH_GLOBAL)
 		return;
-	for (uint32_t i = 0; i < graph->found.root_count; i++) {
-		const struct reach_root *root = &graph->found.roots[i];
-
-		if (reach_target(root->edge) != block || root->name != link->site)
+	while (reach_next_root(&graph->found, &walk, &root)) {
+		if (reach_target(root.edge) != block || root.name != link->site)
 			continue;
-		finding->root_addr = root->addr;
+		finding->root_addr = root.addr;
 		finding->pairs[finding->why->step_count] =
-			(struct closer_pair){ root->addr, sizeof(uint64_t), target->addr,
+			(struct closer_pair){ root.addr, sizeof(uint64_t), target->addr,
 					      target->size_bytes };
 		return;
 	}
@@ -133,13 +133,16 @@ static void list_pointers(struct finding *finding)
 {
 	const struct reach_graph *graph = &finding->facts->scan->graph;
 
-	for (uint32_t i = 0; i < graph->count && !finding->why->is_cut; i++)
-		for (uint32_t e = reach_first_edge(graph, i); e < graph->found.ends[i]; e++) {
+	for (uint32_t i = 0; i < graph->count && !finding->why->is_cut; i++) {
+		const struct reach_span edges = reach_edges_of(&graph->found, i);
+
+		for (uint32_t e = edges.first; e < edges.end; e++) {
 			if (reach_target(graph->found.edges[e]) != finding->block)
 				continue;
 			add_step(finding, i, finding->block);
 			break;
 		}
+	}
 }
 
 /* ---- where pointers stand ------------------------------------------------------------------- */

@@ -27,9 +27,9 @@ static uint32_t walk(struct search *search, uint32_t start)
 	search->queue[length++] = start;
 	for (uint32_t i = 0; i < length; i++) {
 		uint32_t block = search->lost[search->queue[i]];
+		const struct reach_span edges = reach_edges_of(&search->graph->found, block);
 
-		for (uint32_t e = reach_first_edge(search->graph, block);
-		     e < search->graph->found.ends[block]; e++) {
+		for (uint32_t e = edges.first; e < edges.end; e++) {
 			uint32_t edge = search->graph->found.edges[e];
 			uint32_t to = reach_kind(edge) == REACH_TAGGED
 					      ? search->count

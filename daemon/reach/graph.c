@@ -13,17 +13,6 @@ void reach_graph_deinit(struct reach_graph *graph)
 	*graph = (struct reach_graph){ 0 };
 }
 
-int reach_graph_add_root(struct reach_graph *graph, uint64_t addr, uint32_t edge,
-			 enum reach_class class)
-{
-	struct reach_found *found = &graph->found;
-
-	if (array_make_room(&found->roots, &found->root_room, found->root_count))
-		return -ENOMEM;
-	found->roots[found->root_count++] = (struct reach_root){ addr, edge, class };
-	return 0;
-}
-
 int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,
 		     uint32_t *ret)
 {
@@ -55,8 +44,8 @@ enum reach_class reach_name_class(const struct reach_graph *graph, uint32_t name
 
 void reach_graph_forget_names(struct reach_graph *graph)
 {
-	for (uint32_t i = 0; i < graph->found.root_count; i++)
-		graph->found.roots[i].name = graph->name_classes[graph->found.roots[i].name];
+	for (uint32_t i = 0; i < graph->found.run_count; i++)
+		graph->found.runs[i].name = graph->name_classes[graph->found.runs[i].name];
 	interned_deinit(&graph->names);
 	graph->names = (struct interned){ 0 };
 }
@@ -77,17 +66,32 @@ static bool is_in(const struct reach_block *young, size_t count, uint64_t addr)
 	return i < count && addr - young[i].addr < young[i].size_bytes;
 }
 
-void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
-			 const struct reach_block *young, size_t young_count)
+static int find_young_roots(struct reach_graph *graph, const struct reach_block *young,
+			    size_t count)
+{
+	struct reach_root_walk walk = { 0 };
+	struct reach_renaming renaming = { 0 };
+	struct reach_root root;
+	int r = 0;
+
+	while (r == 0 && reach_next_root(&graph->found, &walk, &root)) {
+		bool is_memory = root.name == REACH_GAP || root.name == REACH_MAPPING;
+
+		if (is_memory && is_in(young, count, root.addr))
+			root.name = REACH_YOUNG;
+		r = reach_rename_root(&renaming, root.addr, walk.is_first, root.name);
+	}
+	if (r == 0)
+		reach_rename(&graph->found, &renaming);
+	free(renaming.runs);
+	return r;
+}
+
+int reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
+			const struct reach_block *young, size_t young_count)
 {
 	for (uint32_t i = 0; i < graph->count && young_count; i++)
 		if (blocks[i].flags & REACH_BLOCK_GONE && overlaps(&blocks[i], young, young_count))
 			blocks[i].flags |= REACH_BLOCK_ANEW;
-	for (uint32_t i = 0; i < graph->found.root_count && young_count; i++) {
-		struct reach_root *root = &graph->found.roots[i];
-		bool is_memory = root->name == REACH_GAP || root->name == REACH_MAPPING;
-
-		if (is_memory && is_in(young, young_count, root->addr))
-			root->name = REACH_YOUNG;
-	}
+	return young_count ? find_young_roots(graph, young, young_count) : 0;
 }

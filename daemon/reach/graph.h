@@ -1,9 +1,9 @@
 #pragma once
 /* graph: blocks, what points to them, and what the roots are called.
  *
- * Pure. Beside the table of blocks it needs 4 bytes for each block and for each edge, and 16 for
- * each root; marking (mark.h) 4 more for each block, and 4 for
- * each that is still to be followed.
+ * Pure. Beside the table of blocks it needs a byte for each block, 4 for each edge, and 5 for each
+ * root (found.h); marking (mark.h) 4 more for each block, and 4 for each that is still to be
+ * followed.
  */
 #include "proto/base/interned.h"
 #include "scan.h"
@@ -20,14 +20,10 @@ struct reach_graph {
 
 void reach_graph_deinit(struct reach_graph *graph);
 
-/* One more root, before they are named. */
-int reach_graph_add_root(struct reach_graph *graph, uint64_t addr, uint32_t edge,
-			 enum reach_class class);
-
 /* What has come since the scan began (later.h), while GONE was what is there no more: a block where
- * one of those is now is there ANEW, and roots that stand in a young one are young. */
-void reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
-			 const struct reach_block *young, size_t young_count);
+ * one of those is now is there ANEW, and roots that stand in a young one are young. -ENOMEM. */
+int reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
+			const struct reach_block *young, size_t young_count);
 
 /* The number of a name: to be put into the roots that have it. */
 int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,
@@ -41,8 +37,3 @@ void reach_graph_forget_names(struct reach_graph *graph);
 #define REACH_NAME_OTHER(graph) ((graph)->names.count + 1)
 const char *reach_name_text(const struct reach_graph *graph, uint32_t name);
 enum reach_class reach_name_class(const struct reach_graph *graph, uint32_t name);
-
-static inline uint32_t reach_first_edge(const struct reach_graph *graph, uint32_t block)
-{
-	return block ? graph->found.ends[block - 1] : 0;
-}

@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "proto/base/cleanup.h"
-
 static bool is_held(const struct reach_mark *mark, uint32_t block)
 {
 	enum reach_level level = reach_level_of(mark, block);
@@ -12,33 +10,52 @@ static bool is_held(const struct reach_mark *mark, uint32_t block)
 	return level == REACH_HELD || level == REACH_HELD_PAST;
 }
 
-static void strike(uint8_t *list, uint32_t edge)
+static void set(uint8_t *bits, uint32_t block)
+{
+	bits[block / 8] |= 1u << block % 8;
+}
+
+static void clear(uint8_t *bits, uint32_t block)
+{
+	bits[block / 8] &= ~(1u << block % 8);
+}
+
+static void strike(uint8_t *bits, uint32_t edge)
 {
 	if (reach_kind(edge) == REACH_START || reach_kind(edge) == REACH_PAST)
-		list[reach_target(edge)] = 0;
+		clear(bits, reach_target(edge));
+}
+
+static void strike_all(uint8_t *bits, const struct reach_found *found, uint32_t block)
+{
+	const struct reach_span edges = reach_edges_of(found, block);
+
+	for (uint32_t e = edges.first; e < edges.end; e++)
+		strike(bits, found->edges[e]);
 }
 
 int reach_from_inside(const struct reach_graph *graph, const struct reach_mark *mark, uint8_t **ret)
 {
-	const struct reach_found *found = &graph->found;
-	uint8_t *list = malloc(graph->count + 1ul);
+	uint8_t *bits = calloc(graph->count / 8 + 1ul, 1);
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
 
-	if (!list)
+	if (!bits)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < graph->count; i++)
-		list[i] = reach_level_of(mark, i) == REACH_HELD &&
-			  !(graph->blocks[i].flags & REACH_BLOCK_GONE);
+		if (reach_level_of(mark, i) == REACH_HELD &&
+		    !(graph->blocks[i].flags & REACH_BLOCK_GONE))
+			set(bits, i);
 	for (uint32_t i = 0; i < graph->count; i++)
-		for (uint32_t e = reach_first_edge(graph, i);
-		     is_held(mark, i) && e < found->ends[i]; e++)
-			strike(list, found->edges[e]);
-	for (uint32_t i = 0; i < found->root_count; i++)
-		if (reach_class_level(graph->name_classes[found->roots[i].name]) == REACH_HELD)
-			strike(list, found->roots[i].edge);
+		if (is_held(mark, i))
+			strike_all(bits, &graph->found, i);
+	while (reach_next_root(&graph->found, &walk, &root))
+		if (reach_class_level(graph->name_classes[root.name]) == REACH_HELD)
+			strike(bits, root.edge);
 	/* blocks that are roots themselves are held by nothing that was seen */
 	for (uint32_t i = 0; i < graph->count; i++)
 		if (graph->blocks[i].flags & (REACH_BLOCK_SHARED | REACH_BLOCK_ANEW))
-			list[i] = 0;
-	*ret = list;
+			clear(bits, i);
+	*ret = bits;
 	return 0;
 }

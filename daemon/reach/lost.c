@@ -8,7 +8,8 @@
 struct node {
 	uint32_t number; /* in the order of coming to it, from 1 on; 0: not yet */
 	uint32_t low;	 /* the lowest number that can be come to from here */
-	uint32_t next;	 /* edge to look at */
+	uint32_t next;	 /* edge to look at ... */
+	uint32_t end;	 /* ... up to this */
 	uint32_t caller; /* node it was come to from; count: none */
 	bool is_open;	 /* its part is not complete */
 };
@@ -41,10 +42,12 @@ uint32_t reach_lost_find(const uint32_t *lost, uint32_t count, uint32_t block)
 
 static void open_node(struct search *search, uint32_t at, uint32_t caller)
 {
+	const struct reach_span edges = reach_edges_of(&search->graph->found, search->lost[at]);
 	struct node *node = &search->nodes[at];
 
 	node->number = node->low = ++search->numbers;
-	node->next = reach_first_edge(search->graph, search->lost[at]);
+	node->next = edges.first;
+	node->end = edges.end;
 	node->caller = caller;
 	node->is_open = true;
 	search->open[search->open_count++] = at;
@@ -110,9 +113,8 @@ static void search_from(struct search *search, uint32_t start)
 
 	open_node(search, start, search->count);
 	while (at < search->count)
-		at = search->nodes[at].next < search->graph->found.ends[search->lost[at]]
-			     ? step(search, at)
-			     : leave(search, at);
+		at = search->nodes[at].next < search->nodes[at].end ? step(search, at)
+								    : leave(search, at);
 }
 
 int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,

@@ -7,12 +7,18 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
-/* Blocks whose edges are to be followed: a ring, as large as it had to be. Those that have none are
- * not in it, which most are, as often as not. */
+/* Blocks whose edges are to be followed, in pieces, so that it takes no more than there are. Those
+ * that have none are not in it, which most are, as often as not. */
+#define PIECE_BLOCKS 16382u
+
+struct piece {
+	struct piece *next;
+	uint32_t blocks[PIECE_BLOCKS];
+};
+
 struct queue {
-	uint32_t *blocks;
-	size_t room; /* a power of two */
-	size_t begin, end;
+	struct piece *first, *last, *spare;
+	uint32_t begin, end; /* in the first, and in the last */
 };
 
 struct marking {
@@ -37,35 +43,60 @@ void reach_mark_deinit(struct reach_mark *mark)
 
 /* ---- what is to be followed ----------------------------------------------------------------- */
 
-#define QUEUE_FIRST 4096u
+static void queue_free(struct queue *queue)
+{
+	while (queue->first) {
+		struct piece *piece = queue->first;
+
+		queue->first = piece->next;
+		free(piece);
+	}
+	free(queue->spare);
+}
+
+static bool queue_is_empty(const struct queue *queue)
+{
+	return !queue->first || (queue->first == queue->last && queue->begin == queue->end);
+}
 
 static int queue_grow(struct queue *queue)
 {
-	size_t room = queue->room ? 2 * queue->room : QUEUE_FIRST;
-	uint32_t *blocks = reallocarray(queue->blocks, room, sizeof(*blocks));
+	struct piece *piece = queue->spare ? queue->spare : malloc(sizeof(*piece));
 
-	if (!blocks)
+	if (!piece)
 		return -ENOMEM;
-	queue->blocks = blocks;
-	/* it was full: what came round to the front goes on behind what was the end */
-	queue->begin = queue->room ? queue->begin & (queue->room - 1) : 0;
-	memcpy(blocks + queue->room, blocks, queue->begin * sizeof(*blocks));
-	queue->end = queue->begin + queue->room;
-	queue->room = room;
+	queue->spare = NULL;
+	piece->next = NULL;
+	if (queue->last)
+		queue->last->next = piece;
+	else
+		queue->first = piece;
+	queue->last = piece;
+	queue->end = 0;
 	return 0;
 }
 
 static int queue_put(struct queue *queue, uint32_t block)
 {
-	if (queue->end - queue->begin == queue->room && queue_grow(queue))
+	if ((!queue->last || queue->end == PIECE_BLOCKS) && queue_grow(queue))
 		return -ENOMEM;
-	queue->blocks[queue->end++ & (queue->room - 1)] = block;
+	queue->last->blocks[queue->end++] = block;
 	return 0;
 }
 
 static uint32_t queue_take(struct queue *queue)
 {
-	return queue->blocks[queue->begin++ & (queue->room - 1)];
+	struct piece *piece = queue->first;
+	uint32_t block = piece->blocks[queue->begin++];
+
+	if (queue->begin < PIECE_BLOCKS)
+		return block;
+	queue->first = piece->next;
+	queue->last = queue->first ? queue->last : NULL;
+	queue->begin = 0;
+	free(queue->spare);
+	queue->spare = piece;
+	return block;
 }
 
 /* ---- chains --------------------------------------------------------------------------------- */
@@ -207,11 +238,6 @@ static int chain_of(struct marking *marking, uint32_t holder, uint32_t site, uin
 	return r;
 }
 
-static bool has_edges(const struct reach_graph *graph, uint32_t block)
-{
-	return graph->found.ends[block] > reach_first_edge(graph, block);
-}
-
 static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 {
 	struct reach_mark *mark = marking->mark;
@@ -230,7 +256,8 @@ static int reach(struct marking *marking, uint32_t block, uint32_t holder)
 	if (mark->ways)
 		mark->ways[block] = marking->from;
 	mark->reached++;
-	return has_edges(marking->graph, block) ? queue_put(&marking->queue, block) : 0;
+	return reach_has_edges(&marking->graph->found, block) ? queue_put(&marking->queue, block)
+							      : 0;
 }
 
 static enum reach_level level_of_kind(enum reach_kind kind)
@@ -252,12 +279,12 @@ static int reach_by(struct marking *marking, uint32_t edge, uint32_t holder)
 static int follow(struct marking *marking, uint32_t block)
 {
 	const struct reach_graph *graph = marking->graph;
+	const struct reach_span edges = reach_edges_of(&graph->found, block);
 	uint32_t chain = marking->mark->chains_of[block];
 	int r = 0;
 
 	marking->from = block + 1;
-	for (uint32_t i = reach_first_edge(graph, block); i < graph->found.ends[block] && r == 0;
-	     i++)
+	for (uint32_t i = edges.first; i < edges.end && r == 0; i++)
 		r = reach_by(marking, graph->found.edges[i], chain);
 	marking->from = 0;
 	return r;
@@ -279,22 +306,22 @@ static bool is_young(const struct reach_graph *graph, const struct reach_root *r
 static int take_roots(struct marking *marking, bool young)
 {
 	const struct reach_graph *graph = marking->graph;
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
 	uint32_t chain = 0, last = 0; /* an array has many roots of one name */
 	int r = 0;
 
-	for (uint32_t i = 0; i < graph->found.root_count && r == 0; i++) {
-		const struct reach_root *root = &graph->found.roots[i];
-
-		if (is_young(graph, root) != young ||
-		    reach_class_level(graph->name_classes[root->name]) > marking->level ||
-		    level_of_kind(reach_kind(root->edge)) > marking->level ||
-		    marking->mark->chains_of[reach_target(root->edge)])
+	while (r == 0 && reach_next_root(&graph->found, &walk, &root)) {
+		if (is_young(graph, &root) != young ||
+		    reach_class_level(graph->name_classes[root.name]) > marking->level ||
+		    level_of_kind(reach_kind(root.edge)) > marking->level ||
+		    marking->mark->chains_of[reach_target(root.edge)])
 			continue;
-		if (!chain || root->name != last)
-			r = root_chain(marking, root->name, &chain);
-		last = root->name;
+		if (!chain || root.name != last)
+			r = root_chain(marking, root.name, &chain);
+		last = root.name;
 		if (r == 0)
-			r = reach_by(marking, root->edge, chain);
+			r = reach_by(marking, root.edge, chain);
 	}
 	return r;
 }
@@ -321,7 +348,7 @@ static int follow_all(struct marking *marking)
 {
 	int r = 0;
 
-	while (marking->queue.begin < marking->queue.end && r == 0)
+	while (!queue_is_empty(&marking->queue) && r == 0)
 		r = follow(marking, queue_take(&marking->queue));
 	return r;
 }
@@ -332,7 +359,7 @@ static int follow_earlier(struct marking *marking)
 	int r = 0;
 
 	for (uint32_t i = 0; i < marking->graph->count && r == 0; i++)
-		if (marking->mark->chains_of[i] && has_edges(marking->graph, i) &&
+		if (marking->mark->chains_of[i] && reach_has_edges(&marking->graph->found, i) &&
 		    reach_level_of(marking->mark, i) < marking->level)
 			r = follow(marking, i);
 	return r;
@@ -384,7 +411,7 @@ static int mark_all(const struct reach_graph *graph, bool with_ways, struct reac
 		r = -ENOMEM;
 	for (marking.level = REACH_HELD; marking.level < REACH_LEVELS && r == 0; marking.level++)
 		r = mark_level(&marking);
-	free(marking.queue.blocks);
+	queue_free(&marking.queue);
 	if (r)
 		return r;
 	*ret = mark;

@@ -41,9 +41,3 @@ struct reach_range { /* ascending, not overlapping; whole words */
 	uint32_t class; /* of words in no block */
 	uint32_t pad;
 };
-
-struct reach_root {
-	uint64_t addr; /* where the word stands; a register's or the kernel's: its value */
-	uint32_t edge;
-	uint32_t name; /* its class; from reach_graph_name() on, what it is called */
-};

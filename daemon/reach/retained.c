@@ -140,11 +140,12 @@ static int add_edges(struct sites *sites)
 
 	for (uint32_t i = 0; i < graph->count; i++) {
 		uint32_t from = sites->node_of_point[graph->blocks[i].point];
+		struct reach_span edges;
 
 		if (!is_held(sites, i))
 			continue;
-		for (uint32_t e = reach_first_edge(graph, i); e < graph->found.ends[i] && r == 0;
-		     e++) {
+		edges = reach_edges_of(&graph->found, i);
+		for (uint32_t e = edges.first; e < edges.end && r == 0; e++) {
 			uint32_t edge = graph->found.edges[e], to;
 
 			if (!counts(sites, edge))
@@ -159,20 +160,21 @@ static int add_edges(struct sites *sites)
 static int add_roots(struct sites *sites)
 {
 	const struct reach_graph *graph = sites->graph;
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
 	int r = 0;
 
-	for (uint32_t i = 0; i < graph->found.root_count && r == 0; i++) {
-		const struct reach_root *root = &graph->found.roots[i];
-		uint32_t *node = &sites->node_of_name[root->name];
+	while (r == 0 && reach_next_root(&graph->found, &walk, &root)) {
+		uint32_t *node = &sites->node_of_name[root.name];
 
-		if (reach_class_level(graph->name_classes[root->name]) != REACH_HELD ||
-		    !counts(sites, root->edge))
+		if (reach_class_level(graph->name_classes[root.name]) != REACH_HELD ||
+		    !counts(sites, root.edge))
 			continue;
-		r = get_node(sites, node, root->name, true);
+		r = get_node(sites, node, root.name, true);
 		if (r == 0)
 			r = add_arc(
 				sites, *node,
-				sites->node_of_point[graph->blocks[reach_target(root->edge)].point],
+				sites->node_of_point[graph->blocks[reach_target(root.edge)].point],
 				1);
 	}
 	return r;

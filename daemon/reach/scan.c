@@ -14,62 +14,9 @@ struct scanning {
 	const struct reach_limits *limits;
 	struct reach_found *found;
 	uint32_t block;	 /* the first that ends behind what was scanned */
+	uint32_t first;	 /* its first edge */
 	uint64_t *words; /* REACH_PIECE_BYTES */
 };
-
-void reach_found_deinit(struct reach_found *found)
-{
-	free(found->ends);
-	free(found->edges);
-	free(found->roots);
-	*found = (struct reach_found){ 0 };
-}
-
-int reach_found_init(struct reach_found *found, uint32_t block_count,
-		     const struct reach_limits *limits)
-{
-	*found = (struct reach_found){
-		.ends = malloc((block_count + 1ul) * sizeof(*found->ends)),
-		.edges = malloc((limits->max_edges + 1ul) * sizeof(*found->edges)),
-		.roots = malloc((limits->max_roots + 1ul) * sizeof(*found->roots)),
-		.block_count = block_count,
-		.root_room = limits->max_roots,
-	};
-	if (found->ends && found->edges && found->roots)
-		return 0;
-	reach_found_deinit(found);
-	return -ENOMEM;
-}
-
-/* What a scan of memory may call a root; the others are ours to give. */
-static bool is_of_memory(uint32_t name)
-{
-	return name < REACH_CLASSES && name != REACH_KERNEL && name != REACH_REGISTER &&
-	       name != REACH_YOUNG;
-}
-
-bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
-{
-	uint32_t before = 0;
-
-	if (found->block_count != block_count)
-		return false;
-	for (uint32_t i = 0; i < block_count; i++) {
-		if (found->ends[i] < before)
-			return false;
-		before = found->ends[i];
-	}
-	if (before != found->edge_count)
-		return false;
-	for (uint32_t i = 0; i < found->edge_count; i++)
-		if (reach_target(found->edges[i]) >= block_count)
-			return false;
-	for (uint32_t i = 0; i < found->root_count; i++)
-		if (reach_target(found->roots[i].edge) >= block_count ||
-		    !is_of_memory(found->roots[i].name))
-			return false;
-	return true;
-}
 
 /* ---- words ---------------------------------------------------------------------------------- */
 
@@ -83,9 +30,8 @@ static uint64_t end_of(const struct scanning *scanning, uint32_t block)
 static int add_edge(struct scanning *scanning, uint32_t edge)
 {
 	struct reach_found *found = scanning->found;
-	uint32_t first = scanning->block ? found->ends[scanning->block - 1] : 0;
 
-	if (found->edge_count > first && found->edges[found->edge_count - 1] == edge)
+	if (found->edge_count > scanning->first && found->edges[found->edge_count - 1] == edge)
 		return 0;
 	if (found->edge_count >= scanning->limits->max_edges)
 		return -E2BIG;
@@ -113,8 +59,7 @@ static int add_root(struct scanning *scanning, uint64_t addr, uint32_t edge, uin
 
 	if (found->root_count >= scanning->limits->max_roots)
 		return -E2BIG;
-	found->roots[found->root_count++] = (struct reach_root){ addr, edge, class };
-	return 0;
+	return reach_add_root(found, addr, edge, class);
 }
 
 /* Allocators keep, at the head of what they cut blocks from, where the first block is: of memory
@@ -145,14 +90,23 @@ static int take_other_words(struct scanning *scanning, const uint64_t *words, si
 	return r;
 }
 
+static void pass_block(struct scanning *scanning)
+{
+	struct reach_found *found = scanning->found;
+	uint32_t edges = found->edge_count - scanning->first;
+
+	if (edges >= REACH_MANY)
+		found->many[found->many_count++] = (struct reach_many){ scanning->block, edges };
+	found->degrees[scanning->block++] = edges < REACH_MANY ? edges : REACH_MANY;
+	scanning->first = found->edge_count;
+}
+
 /* Blocks that end at or below have all their edges. */
 static void pass_blocks(struct scanning *scanning, uint64_t addr)
 {
-	struct reach_found *found = scanning->found;
-
 	while (scanning->block < scanning->finder.places.count &&
 	       end_of(scanning, scanning->block) <= addr)
-		found->ends[scanning->block++] = found->edge_count;
+		pass_block(scanning);
 }
 
 /* The first word boundary at or above. */
@@ -247,7 +201,7 @@ int reach_scan(const struct reach_places *places, const struct reach_range *rang
 	int r = are_ranges(ranges, range_count) ? 0 : -EINVAL;
 
 	found->block_count = places->count;
-	found->edge_count = found->root_count = 0;
+	found->edge_count = found->many_count = found->root_count = found->run_count = 0;
 	found->read_bytes = found->short_bytes = 0;
 	if (!words)
 		return -ENOMEM;

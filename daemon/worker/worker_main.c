@@ -172,9 +172,13 @@ static int scan_into(int fd, const struct pack_scan *asked, struct reach_found *
 	if (r)
 		return r;
 	places.first = blocks;
-	found->ends = memory;
-	found->edges = (uint32_t *)((char *)memory + room.edges);
-	found->roots = (struct reach_root *)((char *)memory + room.roots);
+	found->degrees = memory;
+	found->many = (struct reach_many *)(found->degrees + room.many);
+	found->edges = (uint32_t *)(found->degrees + room.edges);
+	found->root_edges = (uint32_t *)(found->degrees + room.root_edges);
+	found->root_gaps = found->degrees + room.root_gaps;
+	found->runs = (struct reach_root_run *)(found->degrees + room.runs);
+	found->root_room = found->gap_room = found->run_room = asked->limits.max_roots;
 	return reach_scan(&places, asked->ranges, asked->range_count, &source, &asked->limits,
 			  found);
 }

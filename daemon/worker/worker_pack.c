@@ -532,12 +532,13 @@ static uint64_t whole_pages(uint64_t bytes)
 
 struct pack_room pack_room_of(uint32_t block_count, const struct reach_limits *limits)
 {
-	struct pack_room room = {
-		.edges = whole_pages((uint64_t)block_count * sizeof(uint32_t)),
-	};
+	struct pack_room room = { .many = whole_pages(block_count) };
 
-	room.roots = room.edges + whole_pages(limits->max_edges * sizeof(uint32_t));
-	room.bytes = room.roots + whole_pages(limits->max_roots * sizeof(struct reach_root));
+	room.edges = room.many + whole_pages(reach_max_many(limits) * sizeof(struct reach_many));
+	room.root_edges = room.edges + whole_pages(limits->max_edges * sizeof(uint32_t));
+	room.root_gaps = room.root_edges + whole_pages(limits->max_roots * sizeof(uint32_t));
+	room.runs = room.root_gaps + whole_pages(limits->max_roots);
+	room.bytes = room.runs + whole_pages(limits->max_roots * sizeof(struct reach_root_run));
 	return room;
 }
 
@@ -548,6 +549,8 @@ void pack_put_found(struct wire_writer *writer, const struct reach_found *found)
 	wire_put_u32(writer, found->block_count);
 	wire_put_u32(writer, found->edge_count);
 	wire_put_u32(writer, found->root_count);
+	wire_put_u32(writer, found->many_count);
+	wire_put_u32(writer, found->run_count);
 }
 
 int pack_get_found(struct wire_reader *reader, uint32_t block_count,
@@ -560,8 +563,11 @@ int pack_get_found(struct wire_reader *reader, uint32_t block_count,
 	found.block_count = wire_get_u32(reader);
 	found.edge_count = wire_get_u32(reader);
 	found.root_count = wire_get_u32(reader);
+	found.many_count = wire_get_u32(reader);
+	found.run_count = wire_get_u32(reader);
 	if (reader->is_short || reader->size || found.block_count != block_count ||
-	    found.edge_count > limits->max_edges || found.root_count > limits->max_roots)
+	    found.edge_count > limits->max_edges || found.root_count > limits->max_roots ||
+	    found.many_count > reach_max_many(limits) || found.run_count > found.root_count)
 		return -EBADMSG;
 	*ret = found;
 	return 0;

@@ -35,7 +35,8 @@ int pack_get_scan(struct wire_reader *reader, struct pack_scan *ret);
 
 /* How what is found lies in memory that both sides share. */
 struct pack_room {
-	uint64_t edges, roots, bytes; /* offsets; ends are at 0 */
+	/* offsets; degrees are at 0 */
+	uint64_t many, edges, root_edges, root_gaps, runs, bytes;
 };
 struct pack_room pack_room_of(uint32_t block_count, const struct reach_limits *limits);
 

@@ -214,18 +214,28 @@ static int take_array(int fd, uint64_t offset, uint64_t size, void *ret)
 /* Looked at when it is a copy: the worker may have the memory still. */
 static int take_found(int fd, const struct pack_room *room, struct reach_found *found)
 {
-	int r = take_array(fd, 0, found->block_count * sizeof(*found->ends), &found->ends);
+	const struct {
+		void *array;
+		uint64_t offset, count, size;
+	} arrays[] = {
+		{ &found->degrees, 0, found->block_count, 1 },
+		{ &found->many, room->many, found->many_count, sizeof(*found->many) },
+		{ &found->edges, room->edges, found->edge_count, sizeof(*found->edges) },
+		{ &found->root_edges, room->root_edges, found->root_count,
+		  sizeof(*found->root_edges) },
+		{ &found->root_gaps, room->root_gaps, found->root_count, 1 },
+		{ &found->runs, room->runs, found->run_count, sizeof(*found->runs) },
+	};
+	int r = 0;
 
-	if (r == 0)
-		r = take_array(fd, room->edges, found->edge_count * sizeof(*found->edges),
-			       &found->edges);
-	if (r == 0)
-		r = take_array(fd, room->roots, found->root_count * sizeof(*found->roots),
-			       &found->roots);
-	found->root_room = found->root_count;
+	for (size_t i = 0; i < ARRAY_SIZE(arrays) && r == 0; i++)
+		r = take_array(fd, arrays[i].offset, arrays[i].count * arrays[i].size,
+			       arrays[i].array);
+	found->root_room = found->gap_room = found->root_count;
+	found->run_room = found->run_count;
 	if (r == 0 && !reach_found_is_sound(found, found->block_count))
 		r = -EBADMSG;
-	return r;
+	return r ? r : reach_found_index(found);
 }
 
 static int scan(struct worker *worker, int memory_fd, struct lent *lent,

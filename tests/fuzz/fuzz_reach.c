@@ -66,11 +66,10 @@ static void name_roots(struct reach_graph *graph)
 	static const char *const names[] = { "a", "b", "c", "d", "e", "f",
 					     "g", "h", "i", "j", "k", "l" };
 
-	for (uint32_t i = 0; i < graph->found.root_count; i++) {
-		struct reach_root *root = &graph->found.roots[i];
+	for (uint32_t i = 0; i < graph->found.run_count; i++) {
+		struct reach_root_run *run = &graph->found.runs[i];
 
-		FUZZ_CHECK(reach_graph_name(graph, names[root->name], root->name, &root->name) ==
-			   0);
+		FUZZ_CHECK(reach_graph_name(graph, names[run->name], run->name, &run->name) == 0);
 	}
 }
 
@@ -161,7 +160,7 @@ static void look(struct reach_graph *graph, struct reach_block *blocks,
 	for (size_t i = 0; i < after_count; i++)
 		FUZZ_CHECK(reach_later_add(&later, &after[i]) == 0);
 	FUZZ_CHECK(reach_later_end(&later) == 0 && later.young_count <= after_count);
-	reach_graph_compare(graph, blocks, later.young, later.young_count);
+	FUZZ_CHECK(reach_graph_compare(graph, blocks, later.young, later.young_count) == 0);
 	reach_later_deinit(&later);
 	name_roots(graph);
 	FUZZ_CHECK(reach_mark_ways(graph, &mark) == 0);
@@ -202,6 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(reach_found_init(&graph.found, count, &limits) == 0);
 	FUZZ_CHECK(reach_scan(&places, ranges, 4, &source, &limits, &graph.found) == 0);
 	FUZZ_CHECK(reach_found_is_sound(&graph.found, count));
+	FUZZ_CHECK(reach_found_index(&graph.found) == 0);
 	look(&graph, blocks, after, after_count);
 	reach_graph_deinit(&graph);
 	return 0;

@@ -76,30 +76,42 @@ static void check_scan(const uint8_t *data, size_t size)
 static void check_found(const uint8_t *data, size_t size)
 {
 	struct {
-		uint32_t ends[BLOCKS], edges[4];
-		struct reach_root roots[2];
+		uint32_t edges[4], root_edges[2];
+		struct reach_root_run runs[2];
+		uint8_t degrees[BLOCKS], root_gaps[2];
 	} arrays;
-	struct reach_found found = { .ends = arrays.ends,
+	struct reach_found found = { .degrees = arrays.degrees,
 				     .edges = arrays.edges,
-				     .roots = arrays.roots,
+				     .root_edges = arrays.root_edges,
+				     .root_gaps = arrays.root_gaps,
+				     .runs = arrays.runs,
 				     .block_count = BLOCKS,
 				     .edge_count = ARRAY_SIZE(arrays.edges),
-				     .root_count = ARRAY_SIZE(arrays.roots) };
+				     .root_count = ARRAY_SIZE(arrays.root_edges),
+				     .run_count = ARRAY_SIZE(arrays.runs) };
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
+	uint32_t roots = 0;
 
 	if (size < sizeof(arrays))
 		return;
 	memcpy(&arrays, data, sizeof(arrays));
 	if (!reach_found_is_sound(&found, BLOCKS))
 		return;
-	FUZZ_CHECK(arrays.ends[0] <= arrays.ends[1] && arrays.ends[1] <= arrays.ends[2]);
-	FUZZ_CHECK(arrays.ends[BLOCKS - 1] == found.edge_count);
+	FUZZ_CHECK(reach_found_index(&found) == 0);
+	for (uint32_t i = 0; i < BLOCKS; i++) {
+		const struct reach_span edges = reach_edges_of(&found, i);
+
+		FUZZ_CHECK(edges.first <= edges.end && edges.end <= found.edge_count);
+	}
+	free(found.firsts);
 	for (size_t i = 0; i < found.edge_count; i++)
 		FUZZ_CHECK(reach_target(arrays.edges[i]) < BLOCKS);
-	for (size_t i = 0; i < found.root_count; i++) {
-		FUZZ_CHECK(reach_target(arrays.roots[i].edge) < BLOCKS);
-		FUZZ_CHECK(arrays.roots[i].name < REACH_CLASSES &&
-			   arrays.roots[i].name != REACH_KERNEL);
+	for (; reach_next_root(&found, &walk, &root); roots++) {
+		FUZZ_CHECK(reach_target(root.edge) < BLOCKS);
+		FUZZ_CHECK(root.name < REACH_CLASSES && root.name != REACH_KERNEL);
 	}
+	FUZZ_CHECK(roots == found.root_count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -646,11 +646,18 @@ static void senseless_tables_and_answers_are_refused(void **state)
 	const struct reach_limits limits = { 10, 10 };
 	const struct reach_range bad = { 0x1004, 0x2000, REACH_GLOBAL, 0 };
 	const struct reach_source source = { NULL, NULL };
-	uint32_t ends[] = { 1, 0 }, edges[] = { 0 };
-	struct reach_found found = {
-		.ends = ends, .edges = edges, .block_count = 2, .edge_count = 1
-	};
-	struct reach_root root = { 0, 2, REACH_GLOBAL };
+	uint8_t degrees[] = { 1, 1 }, gap = 0;
+	uint32_t edges[1 + REACH_MANY] = { 0 }, root_edge = 2;
+	struct reach_many many = { 1, REACH_MANY };
+	struct reach_root_run runs[] = { { 0, 0, REACH_GLOBAL }, { 0, 0, REACH_GLOBAL } };
+	struct reach_found found = { .degrees = degrees,
+				     .edges = edges,
+				     .many = &many,
+				     .root_edges = &root_edge,
+				     .root_gaps = &gap,
+				     .runs = runs,
+				     .block_count = 2,
+				     .edge_count = 1 };
 	struct reach_found ret = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
@@ -660,23 +667,38 @@ static void senseless_tables_and_answers_are_refused(void **state)
 	assert_false(reach_has_room_for(REACH_MAX_ADDRESS - 7, 64, 1));
 	assert_false(reach_has_room_for(0x1000, UINT64_MAX, 1));
 	assert_false(reach_has_room_for(0x1000, 64, REACH_MAX_POINT + 1));
-	assert_false(reach_found_is_sound(&found, 2));
-	ends[1] = 1;
+	assert_false(reach_found_is_sound(&found, 2)); /* an edge too many */
+	degrees[1] = 0;
 	assert_true(reach_found_is_sound(&found, 2));
 	assert_false(reach_found_is_sound(&found, 3));
 	edges[0] = 2;
 	assert_false(reach_found_is_sound(&found, 2));
 	edges[0] = 1;
-	found.roots = &root;
 	found.root_count = 1;
+	assert_false(reach_found_is_sound(&found, 2)); /* no run has it */
+	found.run_count = 1;
 	assert_false(reach_found_is_sound(&found, 2));
-	root.edge = 1;
-	root.name = REACH_CLASSES;
+	root_edge = 1;
+	runs[0].name = REACH_CLASSES;
 	assert_false(reach_found_is_sound(&found, 2));
-	root.name = REACH_KERNEL; /* its address would be a text of ours */
+	runs[0].name = REACH_KERNEL; /* its address would be a text of ours */
 	assert_false(reach_found_is_sound(&found, 2));
-	root.name = REACH_GLOBAL;
+	runs[0].name = REACH_GLOBAL;
 	assert_true(reach_found_is_sound(&found, 2));
+	found.run_count = 2; /* both begin at the same */
+	assert_false(reach_found_is_sound(&found, 2));
+	runs[1].first = 1; /* behind the last */
+	assert_false(reach_found_is_sound(&found, 2));
+	found.run_count = 1;
+	degrees[1] = REACH_MANY;
+	assert_false(reach_found_is_sound(&found, 2)); /* it is not among those */
+	found.many_count = 1;
+	assert_false(reach_found_is_sound(&found, 2)); /* as many edges are not there */
+	found.edge_count = 1 + REACH_MANY;
+	assert_true(reach_found_is_sound(&found, 2));
+	many.edges--; /* too few for it */
+	found.edge_count--;
+	assert_false(reach_found_is_sound(&found, 2));
 }
 
 /* ---- the search against a list ----------------------------------------------------------------

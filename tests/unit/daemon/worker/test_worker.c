@@ -803,7 +803,7 @@ static void test_scan(void **state)
 	}
 	assert_int_equal(found.read_bytes, sizeof(memory));
 	assert_int_equal(found.root_count, 1);
-	assert_int_equal(found.roots[0].addr, (uintptr_t)memory);
+	assert_int_equal(found.runs[0].addr, (uintptr_t)memory);
 	assert_int_equal(found.edge_count, 2);
 	assert_int_equal(found.edges[0], 1);
 	assert_int_equal(found.edges[1], 2);
