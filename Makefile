@@ -283,7 +283,7 @@ test-holders:	## what dhatctl holds, LeakSanitizer and memcheck say of the same 
 	$(again) -j$$(nproc) all $(O)/tests/targets/holders
 	$(Q)$(PYTHON) tests/holders.py -O $(O)
 
-test-healthy:	## redis, memcached, nginx and python under load, HEALTHY_SECONDS=60 each: is a block ever called lost?
+test-healthy:	## redis, memcached, nginx, postgres and python under load, HEALTHY_SECONDS=60 each: is a block ever called lost?
 	$(Q)tests/deps build test
 	$(again) -j$$(nproc) all
 	$(Q)$(PYTHON) tests/healthy.py -O $(O) --seconds $(or $(HEALTHY_SECONDS),60)

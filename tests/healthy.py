@@ -2,15 +2,17 @@
 """make test-healthy: servers of Debian under load, and whether `dhatctl holds' ever calls one of their blocks lost.
 
 tests/healthy.py [-O DIR] [--seconds N] [SERVER…]
-redis, memcached, nginx and a python3 with threads (as PYTHONMALLOC=malloc) each work under load for N seconds
-(60), while it is asked again and again who holds their blocks. Judged: no site is called lost in any answer; each gave
-one in which something might have been; each answered every request. The last line: N passed, N failed, N skipped.
+redis, memcached, nginx, a backend of PostgreSQL (under pgbench) and a python3 with threads (as PYTHONMALLOC=malloc) each
+work under load for N seconds (60), while it is asked again and again who holds their blocks. Judged: no site is called
+lost in any answer (but what is); each gave one in which something might have been; each answered every request. The last
+line: N passed, N failed, N skipped.
 """
 import argparse
 import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -128,7 +130,71 @@ def python(_):
         yield proc.pid, None
 
 
-SERVERS = {"redis": redis, "memcached": memcached, "nginx": nginx, "python": python}
+def as_postgres(bin_, env, *argv):
+    """Of PostgreSQL itself: it refuses to be root."""
+    return subprocess.Popen(["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", bin_ / argv[0],
+                             *map(str, argv[1:])], env=env, cwd=env["HOME"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True)
+
+
+def whole(proc):
+    """What it has printed until its end."""
+    text = proc.communicate(timeout=PATIENCE)[0]
+    assert proc.returncode == 0, text
+    return text
+
+
+class Pgbench:
+    """Two clients, whose every transaction has to come to its end."""
+
+    def __init__(self, start):
+        self.proc = start("pgbench", "-n", "-c", 2, "-T", 100000, "-P", 1)
+
+    def end(self):
+        self.proc.send_signal(signal.SIGINT)
+        told = self.proc.communicate(timeout=PATIENCE)[0]
+        seconds = re.findall(r"^progress: .*? s, ([\d.]+) tps, .* (\d+) failed", told, re.M)
+        assert seconds and all(int(failed) == 0 for _, failed in seconds) and sum(float(rate) for rate, _ in seconds) > 0, told
+
+
+@contextlib.contextmanager
+def postgres(tmp):
+    """A backend's memory contexts are blocks of malloc; what is in them is the backend's own affair."""
+    bin_ = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    home, port = tmp / "postgres", servers.free_port()
+    home.mkdir()
+    shutil.chown(home, "postgres")
+    env = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres", "PGDATABASE": "postgres", "HOME": str(home)}
+
+    def start(*argv):
+        return as_postgres(bin_, env, *argv)
+
+    def backends(asked):
+        return whole(start("psql", "-X", "-q", "-A", "-t", "-c", "select pid from pg_stat_activity where application_name = "
+                           f"'pgbench' and query ~ '^(BEGIN|UPDATE|SELECT abalance|INSERT|END)' {asked}")).split()
+
+    whole(start("initdb", "--no-sync", "-A", "trust", "-E", "UTF8", "--no-locale", "-D", home / "data"))
+    server = start("postgres", "-D", home / "data", "-k", home, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
+    try:
+        for line in server.stdout:
+            if "ready to accept connections" in line:
+                break
+        whole(start("pgbench", "-i", "-q", "-s", 1))
+        load = Pgbench(start)
+        until = time.monotonic() + PATIENCE
+        while not (found := backends("order by pid limit 1")) and time.monotonic() < until:
+            time.sleep(0.1)
+        yield int(found[0]), load
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown
+        server.communicate(timeout=PATIENCE)
+
+
+SERVERS = {"redis": redis, "memcached": memcached, "nginx": nginx, "postgres": postgres, "python": python}
+
+# What is lost in truth: a backend of PostgreSQL has from its postmaster the copy of its environment that setenv has replaced
+# (save_ps_display_args()), and a path of its data directory. Looked up by hand: no word of its memory leads to either.
+LOST = {"postgres": {"[allocated before attach]": 2}}
 
 
 class Watch:
@@ -175,7 +241,7 @@ def look(name, build, seconds):
                     "dropped": max(most["dropped"], int(told["holds"].get("dropped_blocks", 0))),
                     "blocks": max(most["blocks"], sum(row["live_blocks"] for row in told["rows"]))}
             wrong += [f"{row['lost_blocks']:,} of {row['live_blocks']:,} blocks of {row['name']} are called lost"
-                      for row in told["rows"] if row["lost_blocks"]]
+                      for row in told["rows"] if row["lost_blocks"] > LOST.get(name, {}).get(row["name"], 0)]
         if load:
             load.end()
     if not decided:
