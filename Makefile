@@ -69,7 +69,7 @@ warnings := -Wall -Wextra $(werror) -Wno-unused-parameter -Wcast-qual -Wmissing-
 all_cflags := -std=gnu11 -D_GNU_SOURCE $(warnings) -MD -MP -I. -isystem $(O) -DDHAT_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(harden) $(sanitize) $(coverage) $(CPPFLAGS) $(CFLAGS)
 all_ldflags := -Wl,-z,relro,-z,now,--as-needed $(sanitize) $(coverage) $(LDFLAGS)
-LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lpthread
+LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis -liberty -lz -lm -lpthread
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__bpf__ -D__TARGET_ARCH_x86 -Wall -Wextra $(werror) \
 	-Wno-unused-parameter -I/usr/include/x86_64-linux-gnu
 # Targets: as Debian builds, and every malloc in the source stays a call

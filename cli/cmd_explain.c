@@ -341,11 +341,16 @@ static void print_figures(struct screen *screen, const struct explanation *said)
 	const Dhat__SnapshotEnd *end = said->snapshot->end;
 	double growth = live_growth(end->timeline);
 	const char *rss = view_rss(said->snapshot);
+	struct dhat_interval interval;
+	struct dhat_evidence evidence;
 	char live[DHAT_UNIT_CHARS], peak[DHAT_UNIT_CHARS], size[DHAT_UNIT_CHARS], text[256];
 
-	snprintf(text, sizeof(text), "%s live in %s, %s%s at the peak%s%s",
+	dhat_evidence_of_snapshot(said->snapshot, &evidence);
+	interval = dhat_interval_of(said->snapshot->head->sample_bytes, &evidence,
+				    DHAT_ESTIMATED_LIVE, end->totals->live_bytes);
+	snprintf(text, sizeof(text), "%s live in %s%s, %s%s at the peak%s%s",
 		 dhat_format_size(end->totals->live_bytes, live),
-		 view_counted(end->totals->live_blocks, "block"),
+		 view_counted(end->totals->live_blocks, "block"), view_interval(&interval),
 		 said->snapshot->pid_count ? "at most " : "",
 		 dhat_format_size(end->totals->peak_bytes, peak), *rss ? ", " : "", rss);
 	if (growth >= 1)

@@ -72,18 +72,37 @@ print_row(struct screen *screen, const char *title, const char *format, ...)
 	screen_paragraph(screen, TEXT_COLUMN, text);
 }
 
+static const char *interval_words(uint64_t sample_bytes, const struct dhat_evidence *evidence,
+				  enum dhat_estimated which, uint64_t bytes)
+{
+	struct dhat_interval interval = dhat_interval_of(sample_bytes, evidence, which, bytes);
+
+	return view_interval(&interval);
+}
+
 static void print_totals(struct screen *screen, const Dhat__Target *target,
-			 const Dhat__Totals *totals)
+			 const Dhat__Totals *totals, uint64_t sample_bytes)
 {
 	char text[DHAT_UNIT_CHARS];
+	struct dhat_evidence evidence;
 
-	print_row(screen, "live", "%s in %s", view_size(totals->live_bytes),
-		  view_counted(totals->live_blocks, "block"));
-	print_row(screen, "peak", "%s in %s, %s %s", view_size(totals->peak_bytes),
+	dhat_evidence_of_totals(sample_bytes, totals, &evidence);
+	print_row(screen, "live", "%s in %s%s", view_size(totals->live_bytes),
+		  view_counted(totals->live_blocks, "block"),
+		  interval_words(sample_bytes, &evidence, DHAT_ESTIMATED_LIVE, totals->live_bytes));
+	print_row(screen, "peak", "%s in %s, %s %s%s", view_size(totals->peak_bytes),
 		  view_counted(totals->peak_blocks, "block"),
-		  dhat_format_duration(totals->end_ns - totals->peak_ns, text), view_ago(target));
-	print_row(screen, "total", "%s in %s", view_size(totals->total_bytes),
-		  view_counted(totals->total_blocks, "block"));
+		  dhat_format_duration(totals->end_ns - totals->peak_ns, text), view_ago(target),
+		  interval_words(sample_bytes, &evidence, DHAT_ESTIMATED_PEAK, totals->peak_bytes));
+	print_row(
+		screen, "total", "%s in %s%s", view_size(totals->total_bytes),
+		view_counted(totals->total_blocks, "block"),
+		interval_words(sample_bytes, &evidence, DHAT_ESTIMATED_TOTAL, totals->total_bytes));
+	if (sample_bytes)
+		print_row(screen, "sample",
+			  "1 block per %s; what was drawn, and what is in the "
+			  "sample, is by the counters",
+			  dhat_format_size(sample_bytes, text));
 }
 
 /* An older dhatd tells of neither: 0. */
@@ -107,7 +126,7 @@ static void print_figures(struct screen *screen, const Dhat__TargetStatus *targe
 	char text[DHAT_UNIT_CHARS], more[DHAT_UNIT_CHARS];
 
 	if (target->totals)
-		print_totals(screen, target->target, target->totals);
+		print_totals(screen, target->target, target->totals, target->sample_bytes);
 	/* of one that has ended nothing goes on */
 	if (target->target && strcmp(target->target->state, DHAT_STATE_ATTACHED))
 		return;

@@ -8,6 +8,7 @@
 #include "listing.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/verdict.h"
 #include "rows.h"
 #include "subject.h"
@@ -66,6 +67,7 @@ static void print_suspect(struct screen *screen, const struct dhat_rendering *ta
 {
 	const struct dhat_suspicion *suspicion = &suspect->suspicion;
 	bool is_bad = suspicion->course == DHAT_LEAKS || suspicion->lost_blocks;
+	struct dhat_interval interval;
 	char why[SUSPICION_CHARS], word[DHAT_WORD_CHARS], start[DHAT_WORD_CHARS + 2] = "",
 										  text[256];
 
@@ -76,8 +78,9 @@ static void print_suspect(struct screen *screen, const struct dhat_rendering *ta
 		screen_print(screen, is_bad ? MARK_BAD : MARK_BOLD, "%s", start);
 	}
 	screen_continue(screen, 6, 6 + strlen(start), why);
-	snprintf(text, sizeof(text), "%s live in %s", view_size(suspect->point->live_bytes),
-		 view_counted(suspect->point->live_blocks, "block"));
+	interval = dhat_rendered_interval(table, suspect->point, DHAT_ESTIMATED_LIVE);
+	snprintf(text, sizeof(text), "%s live in %s%s", view_size(suspect->point->live_bytes),
+		 view_counted(suspect->point->live_blocks, "block"), view_interval(&interval));
 	if (suspect->point->part_count > 1)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s",
 			 view_counted(suspect->point->part_count, "stack"));
@@ -117,6 +120,7 @@ static struct json_object *row_as_json(const struct dhat_rendering *table,
 {
 	struct json_object *object = suspicion_as_json(table->snapshot, suspect);
 
+	intervals_add_point_json(object, table->snapshot, suspect->point);
 	json_object_object_add(object, "lines", rows_lines_as_json(table, suspect->point));
 	return object;
 }

@@ -13,6 +13,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/units.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/filter_options.h"
 #include "proto/profile/verdict.h"
 #include "proto/wire/words.h"
@@ -132,6 +133,7 @@ static struct json_object *row_as_json(const struct top_model *model, const stru
 	json_object_object_add(object, "grown_blocks", json_object_new_int64(row->grown_blocks));
 	json_object_object_add(object, "allocs_per_second",
 			       json_object_new_double(row->allocs_per_second));
+	intervals_add_point_json(object, model->snapshot, row->point);
 	if (model->snapshot->end->last_holds) /* else nobody has looked */
 		json_object_object_add(object, "lost_bytes",
 				       json_object_new_uint64(row->lost_bytes));
@@ -159,6 +161,7 @@ static int print_json(const struct top *top, const struct top_model *model)
 			       json_object_new_uint64(model->last.live_bytes));
 	json_object_object_add(object, "live_blocks",
 			       json_object_new_uint64(model->last.live_blocks));
+	intervals_add_totals_json(object, model->snapshot);
 	json_object_object_add(object, "before_bytes", json_object_new_uint64(model->before_bytes));
 	json_object_object_add(object, "grown_bytes", json_object_new_int64(model->grown_bytes));
 	json_object_object_add(object, "grown_for_seconds",

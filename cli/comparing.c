@@ -40,6 +40,41 @@ static uint64_t live_of(const struct dhat_rendering *table)
 	return sum;
 }
 
+static struct dhat_interval interval_of(const struct dhat_rendering *table)
+{
+	struct dhat_evidence evidence = { 0 };
+
+	for (size_t i = 0; i < table->point_count; i++)
+		dhat_evidence_add(&evidence, &table->points[i]->evidence);
+	return dhat_interval_of(table->snapshot->head->sample_bytes, &evidence, DHAT_ESTIMATED_LIVE,
+				live_of(table));
+}
+
+/* Of all: may as much be live as before? */
+static bool is_noise(const struct dhat_difference *difference)
+{
+	struct dhat_interval before = interval_of(difference->before),
+			     after = interval_of(difference->after);
+
+	return (dhat_interval_is_wide(&before) || dhat_interval_is_wide(&after)) &&
+	       before.low <= after.high && after.low <= before.high;
+}
+
+static void add_interval(struct json_object *object, const char *name,
+			 const struct dhat_rendering *table,
+			 const struct dhat_rendered_point *point)
+{
+	struct dhat_interval interval = { 0, dhat_estimate_unseen(
+						     table->snapshot->head->sample_bytes) };
+	struct json_object *pair = json_object_new_array();
+
+	if (point)
+		interval = dhat_rendered_interval(table, point, DHAT_ESTIMATED_LIVE);
+	json_object_array_add(pair, json_object_new_uint64(interval.low));
+	json_object_array_add(pair, json_object_new_uint64(interval.high));
+	json_object_object_add(object, name, pair);
+}
+
 /* ---- for people ---------------------------------------------------------------------------- */
 
 /* Files of other programs do not say when they were made. */
@@ -93,6 +128,8 @@ static void print_headline(struct screen *screen, const struct dhat_difference *
 	snprintf(text, sizeof(text), "%s: from %s to %s",
 		 view_rate(magnitude(bytes), pair->seconds), dhat_format_size(before, was),
 		 dhat_format_size(after, is));
+	if (is_noise(difference))
+		strcat(text, "; within the noise of the sample");
 	screen_continue(screen, 2, strlen(start) + strlen(view_size(magnitude(bytes))), text);
 }
 
@@ -121,6 +158,8 @@ static void print_change(struct screen *screen, const struct dhat_difference *di
 	else
 		snprintf(text, sizeof(text), "%s in %s now", view_size(change->after->live_bytes),
 			 view_counted(change->after->live_blocks, "block"));
+	if (dhat_change_is_noise(difference, change))
+		strcat(text, "; within the noise of the sample");
 	fprintf(screen->file, "%6s", "");
 	screen_paragraph(screen, 6, text);
 	rows_print_stack(screen, change->after ? difference->after : difference->before, point);
@@ -182,6 +221,14 @@ static struct json_object *change_as_json(const struct dhat_difference *differen
 				       json_object_new_uint64(figures[i].value));
 	json_object_object_add(object, "bytes", json_object_new_int64(dhat_change_bytes(change)));
 	json_object_object_add(object, "blocks", json_object_new_int64(dhat_change_blocks(change)));
+	if (dhat_sample_bytes_of_both(difference->before->snapshot, difference->after->snapshot)) {
+		add_interval(object, "live_bytes_before_interval", difference->before,
+			     change->before);
+		add_interval(object, "live_bytes_after_interval", difference->after, change->after);
+		json_object_object_add(
+			object, "is_noise",
+			json_object_new_boolean(dhat_change_is_noise(difference, change)));
+	}
 	json_object_object_add(object, "lines", rows_lines_as_json(table, point));
 	return object;
 }

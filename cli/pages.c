@@ -16,6 +16,11 @@ int pages_check(const struct dhat_snapshot *snapshot, const char *path, struct d
 
 	if (snapshot->head->has_pages)
 		return 0;
+	if (snapshot->head->sample_bytes)
+		return dhat_error_set(err, ENOTSUP, DHAT_EXIT_INEXACT,
+				      "process %u: " WHY_NOT ": all live blocks are needed, and "
+				      "it is watched by a sample (without --sample they are known)",
+				      target->pid);
 	if (path)
 		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 				      "%s says nothing of pages: `dhatctl snapshot -o FILE.dhat' "

@@ -9,6 +9,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
+#include "proto/export/intervals.h"
 #include "survivors.h"
 #include "suspicion.h"
 #include "view.h"
@@ -86,6 +87,9 @@ static void add_numbers(struct json_object *object, const struct dhat_snapshot *
 				       json_object_new_uint64(figures[i].value));
 	json_object_object_add(object, "growth_bytes_per_minute",
 			       json_object_new_double(point->growth));
+	intervals_add_point_json(object, snapshot, point);
+	if (snapshot->head->sample_bytes)
+		json_object_object_add(object, "temporary_blocks", NULL);
 	if (snapshot->lacks)
 		forget_times(object, snapshot);
 	json_object_object_add(object, "low_bytes", lows_as_json(snapshot, point));
@@ -184,6 +188,8 @@ static int print_json(const struct report *report, struct dhat_rendering *table,
 				   json_object_new_string(dhat_by_name(table->style.by))) == 0 &&
 	    json_object_object_add(object, "points", points) == 0)
 		r = 0;
+	if (r == 0)
+		intervals_add_totals_json(object, snapshot);
 	if (r == 0 && snapshot->lacks)
 		r = json_object_object_add(object, "lacks", dhat_json_string(snapshot->lacks));
 	if (r == 0 && dhat_has_births(&table->births))
@@ -362,6 +368,10 @@ int report_check(const struct report *report, const struct dhat_snapshot *snapsh
 		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 				      "%s not known of a profile that was %s", what,
 				      snapshot->lacks);
+	if (report->rows.key == RANK_BY_TEMPORARY && snapshot->head->sample_bytes)
+		return dhat_error_set(err, ENODATA, DHAT_EXIT_INEXACT,
+				      "temporary blocks are not known of a sample: it does not "
+				      "have what their threads were handed meanwhile");
 	if (report->rows.key == RANK_BY_TEMPORARY && !snapshot->head->temporary_ns)
 		return dhat_error_set(err, ENODATA, DHAT_EXIT_BAD_FILE,
 				      "temporary blocks are not known of this profile: the dhatd "

@@ -201,6 +201,59 @@ static bool has_before(const struct dhat_snapshot *snapshot)
 	return before.max_blocks || before.live_blocks || before.peak_blocks;
 }
 
+/* ---- intervals ----------------------------------------------------------------------------- */
+
+#define INTERVAL_CHARS (DHAT_INTERVAL_CHARS + 12)
+
+/* Of a rate: that of what has grown in all, by the minute. */
+static struct dhat_interval growth_interval(const struct dhat_snapshot *snapshot,
+					    const struct dhat_rendered_point *point)
+{
+	const Dhat__PointSlots *slots = snapshot->end->history;
+	double minutes = slots ? (double)slots->slot_ns * slots->count / 6e10 : 0;
+	struct dhat_interval interval;
+
+	if (!snapshot->head->sample_bytes || minutes <= 0 || point->growth <= 0)
+		return (struct dhat_interval){ 0, 0 };
+	interval = dhat_interval_of_part(snapshot->head->sample_bytes,
+					 (uint64_t)(point->growth * minutes));
+	return (struct dhat_interval){ (uint64_t)((double)interval.low / minutes),
+				       (uint64_t)((double)interval.high / minutes) };
+}
+
+/* Of what a row is sorted by; of what is no sample nothing is to be said. */
+static struct dhat_interval interval_of(const struct dhat_rendering *table,
+					const struct dhat_rendered_point *point,
+					enum ranking_key key)
+{
+	uint64_t sample_bytes = table->snapshot->head->sample_bytes;
+
+	switch (key) {
+	case RANK_BY_TOTAL:
+		return dhat_rendered_interval(table, point, DHAT_ESTIMATED_TOTAL);
+	case RANK_BY_PEAK:
+		return dhat_rendered_interval(table, point, DHAT_ESTIMATED_PEAK);
+	case RANK_BY_MAX:
+	case RANK_BY_BORN:
+		return dhat_interval_of_part(sample_bytes, ranking_bytes(point, key));
+	case RANK_BY_GROWTH:
+		return growth_interval(table->snapshot, point);
+	default:
+		return dhat_rendered_interval(table, point, DHAT_ESTIMATED_LIVE);
+	}
+}
+
+/* ", 58.1 MiB to 76.0 MiB at 95%,", or nothing. */
+static const char *interval_words(const struct dhat_interval *interval, char ret[INTERVAL_CHARS])
+{
+	char text[DHAT_INTERVAL_CHARS];
+
+	*ret = '\0';
+	if (dhat_interval_is_wide(interval))
+		snprintf(ret, INTERVAL_CHARS, ", %s at 95%%,", dhat_interval_text(interval, text));
+	return ret;
+}
+
 /* ---- the headline -------------------------------------------------------------------------- */
 
 /* "  from FUNCTION at PLACE" */
@@ -266,7 +319,8 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 	uint64_t sum = sum_of(by_line, key), bytes;
 	const struct dhat_rendered_point *most;
 	bool are_several;
-	char start[BIRTHS_CHARS + 64], text[512];
+	char start[BIRTHS_CHARS + 64], text[512], words[INTERVAL_CHARS];
+	struct dhat_interval interval;
 
 	if (!ranking_sort(by_line, key)) {
 		print_nothing(screen, by_line, sum);
@@ -279,7 +333,8 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 	format_start(by_line, bytes > sum / 2, start, sizeof(start));
 	fputs(start, screen->file);
 	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
-	snprintf(text, sizeof(text), " in %s%s%s%s, %.1f%%%s%s",
+	interval = interval_of(by_line, most, key);
+	snprintf(text, sizeof(text), "%s in %s%s%s%s, %.1f%%%s%s", interval_words(&interval, words),
 		 view_counted(ranking_blocks(most, key), "block"), are_several ? " from " : "",
 		 are_several ? view_count(most->part_count) : "", are_several ? " stacks" : "",
 		 100.0 * bytes / (sum ? sum : 1),
@@ -338,14 +393,16 @@ static void print_figures(struct screen *screen, const struct dhat_rendering *ta
 	};
 	const struct dhat_rendered_point *point = table->points[i];
 	const char *size = view_size(ranking_bytes(point, options->key));
-	char text[256], duration[DHAT_UNIT_CHARS];
+	struct dhat_interval interval = interval_of(table, point, options->key);
+	char text[384], words[INTERVAL_CHARS], duration[DHAT_UNIT_CHARS];
 	bool is_bound = options->key == RANK_BY_MAX && !dhat_rendered_max_is_known(point);
 	size_t used;
 
 	fprintf(screen->file, "%4zu. %s", i + 1, is_bound ? "at most " : "");
 	screen_print(screen, MARK_BOLD, "%s", size);
 	used = INDENT + (is_bound ? strlen("at most ") : 0) + strlen(size);
-	snprintf(text, sizeof(text), " %s in %s", verbs[options->key],
+	snprintf(text, sizeof(text), " %s%s in %s", verbs[options->key],
+		 interval_words(&interval, words),
 		 view_counted(ranking_blocks(point, options->key), "block"));
 	if (sum && options->key != RANK_BY_AGE && options->key != RANK_BY_SURVIVAL)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %.1f%%",

@@ -62,6 +62,22 @@ static void put_live(const struct top_model *model, const struct top_row *row, c
 	dhat_format_size(row->live_bytes, text);
 }
 
+/* The ends of what a sample tells; of what is exact they are not shown. */
+static struct dhat_interval interval_of(const struct top_model *model, const struct top_row *row)
+{
+	return dhat_rendered_interval(model->table, row->point, DHAT_ESTIMATED_LIVE);
+}
+
+static void put_least(const struct top_model *model, const struct top_row *row, char *text)
+{
+	dhat_format_size(interval_of(model, row).low, text);
+}
+
+static void put_most(const struct top_model *model, const struct top_row *row, char *text)
+{
+	dhat_format_size(interval_of(model, row).high, text);
+}
+
 static void put_growth(const struct top_model *model, const struct top_row *row, char *text)
 {
 	signed_size(row->grown_bytes, text);
@@ -111,10 +127,16 @@ static const struct column {
 	void (*put)(const struct top_model *model, const struct top_row *row, char *text);
 } figures[] = {
 	/* the most wanted first */
-	{ "LIVE", 8, TOP_LIVE, put_live },	   { "GROWTH", 9, TOP_GROWTH, put_growth },
-	{ "LOST", 8, TOP_LOST, put_lost },	   { "A MINUTE", 9, -1, put_a_minute },
-	{ "ALLOCS/S", 9, TOP_ALLOCS, put_allocs }, { "BLOCKS", 10, TOP_BLOCKS, put_blocks },
-	{ "TOTAL", 8, TOP_TOTAL, put_total },	   { "LATEST", 11, -1, put_last },
+	{ "LIVE", 8, TOP_LIVE, put_live },
+	{ "AT LEAST", 8, -1, put_least },
+	{ "AT MOST", 8, -1, put_most },
+	{ "GROWTH", 9, TOP_GROWTH, put_growth },
+	{ "LOST", 8, TOP_LOST, put_lost },
+	{ "A MINUTE", 9, -1, put_a_minute },
+	{ "ALLOCS/S", 9, TOP_ALLOCS, put_allocs },
+	{ "BLOCKS", 10, TOP_BLOCKS, put_blocks },
+	{ "TOTAL", 8, TOP_TOTAL, put_total },
+	{ "LATEST", 11, -1, put_last },
 };
 
 #define LEAST_NAME 38 /* columns that are left for names before a figure goes */
@@ -137,6 +159,9 @@ static unsigned choose(const struct top_model *model, size_t columns, size_t *us
 			continue;
 		if (figures[i].key == TOP_LOST && !model->snapshot->end->last_holds)
 			continue; /* nobody has looked */
+		if ((figures[i].put == put_least || figures[i].put == put_most) &&
+		    !model->snapshot->head->sample_bytes)
+			continue;
 		chosen |= 1u << i;
 		*used = wider;
 	}
@@ -328,6 +353,20 @@ static void put_lost_sum(FILE *file, const struct top_model *model)
 		fprintf(file, "; nothing lost, seen %s ago", age);
 }
 
+/* ", 40.1 MiB to 44.1 MiB at 95%", of a sample. */
+static void put_interval(FILE *file, const struct top_model *model)
+{
+	struct dhat_interval interval;
+	struct dhat_evidence evidence;
+	char text[DHAT_INTERVAL_CHARS];
+
+	dhat_evidence_of_snapshot(model->snapshot, &evidence);
+	interval = dhat_interval_of(model->snapshot->head->sample_bytes, &evidence,
+				    DHAT_ESTIMATED_LIVE, model->last.live_bytes);
+	if (dhat_interval_is_wide(&interval))
+		fprintf(file, ", %s at 95%%", dhat_interval_text(&interval, text));
+}
+
 char *top_text_totals(const struct top_model *model, size_t columns)
 {
 	char size[DHAT_UNIT_CHARS], grown[DHAT_UNIT_CHARS + 1], rate[DHAT_UNIT_CHARS + 1];
@@ -339,6 +378,7 @@ char *top_text_totals(const struct top_model *model, size_t columns)
 		return NULL;
 	fprintf(text.file, "Live %s in %s", dhat_format_size(model->last.live_bytes, size),
 		view_counted(model->last.live_blocks, "block"));
+	put_interval(text.file, model);
 	fprintf(text.file, "; %s since %s", signed_size(model->grown_bytes, grown),
 		model->since ? model->snapshot->head->marks[model->since - 1]->name
 			     : view_moment(since + model->baseline_ns));

@@ -56,6 +56,19 @@ const char *view_counted(uint64_t count, const char *noun)
 	return text;
 }
 
+const char *view_interval(const struct dhat_interval *interval)
+{
+	static char texts[TEXTS][DHAT_INTERVAL_CHARS + 16];
+	static unsigned next;
+	char ends[DHAT_INTERVAL_CHARS], *text = texts[next++ % TEXTS];
+
+	*text = '\0';
+	if (dhat_interval_is_wide(interval))
+		snprintf(text, sizeof(texts[0]), ", %s at 95%%",
+			 dhat_interval_text(interval, ends));
+	return text;
+}
+
 const char *view_rate(uint64_t bytes, double seconds)
 {
 	static char texts[TEXTS][2 * DHAT_UNIT_CHARS];
@@ -103,25 +116,28 @@ void view_span(uint64_t from_unix_ns, uint64_t to_unix_ns, char *ret, size_t siz
 
 void view_verdict(struct screen *screen, const Dhat__Verdict *verdict, const char *indent)
 {
-	static const char *const words[] = { [DHAT_PARTIAL] = "PARTIAL",
+	static const char *const words[] = { [DHAT_SAMPLED] = "SAMPLED",
+					     [DHAT_PARTIAL] = "PARTIAL",
 					     [DHAT_INEXACT] = "INEXACT",
 					     [DHAT_NOT_KNOWN] = "NOT KNOWN" };
+	enum mark mark;
 	const char *word;
 	int width;
 
 	if (verdict->exact)
 		return;
+	mark = dhat_verdict_of(verdict) == DHAT_SAMPLED ? MARK_BOLD : MARK_BAD;
 	word = words[dhat_verdict_of(verdict)];
 	width = (int)strlen(word);
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		fputs(indent, screen->file);
-		screen_print(screen, MARK_BAD, "%*s%s", width, i ? "" : word, i ? " " : ":");
+		screen_print(screen, mark, "%*s%s", width, i ? "" : word, i ? " " : ":");
 		fputc(' ', screen->file);
 		screen_paragraph(screen, strlen(indent) + width + strlen(": "),
 				 verdict->reasons[i]);
 	}
 	if (!verdict->n_reasons)
-		screen_print(screen, MARK_BAD, "%s%s\n", indent, word);
+		screen_print(screen, mark, "%s%s\n", indent, word);
 }
 
 static bool is_over(const Dhat__Target *target)
@@ -266,6 +282,8 @@ void view_timeline(struct screen *screen, const struct dhat_snapshot *snapshot)
 		fprintf(screen->file, "Live: %s%s\n", line, text);
 }
 
+#define TOTAL_CHARS 192
+
 /* One of Valgrind's closing lines; numbers end in the same columns. What the screen has no room
  * for goes below. more: "" or text behind. */
 static void view_total(struct screen *screen, const char *name, uint64_t bytes, uint64_t blocks,
@@ -294,6 +312,23 @@ static int greatest_width(uint64_t a, uint64_t b, uint64_t c)
 	return (int)strlen(view_count(greatest > c ? greatest : c));
 }
 
+/* What is told behind a total: of a sample its interval, too. */
+static const char *behind_total(const struct dhat_snapshot *snapshot,
+				const struct dhat_evidence *evidence, enum dhat_estimated which,
+				uint64_t bytes, const char *more, char ret[TOTAL_CHARS])
+{
+	struct dhat_interval interval =
+		dhat_interval_of(snapshot->head->sample_bytes, evidence, which, bytes);
+	char text[DHAT_INTERVAL_CHARS] = "";
+	bool is_wide = dhat_interval_is_wide(&interval);
+
+	if (is_wide)
+		dhat_interval_text(&interval, text);
+	snprintf(ret, TOTAL_CHARS, "%s%s%s%s", is_wide ? "95%: " : "", text,
+		 is_wide && *more ? "; " : "", more);
+	return ret;
+}
+
 void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot)
 {
 	const Dhat__Totals *totals = snapshot->end->totals;
@@ -301,17 +336,26 @@ void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot)
 		greatest_width(totals->total_bytes, totals->peak_bytes, totals->live_bytes),
 		greatest_width(totals->total_blocks, totals->peak_blocks, totals->live_blocks),
 	};
-	char duration[DHAT_UNIT_CHARS], when[2 * DHAT_UNIT_CHARS] = "";
+	char duration[DHAT_UNIT_CHARS], when[2 * DHAT_UNIT_CHARS] = "", more[TOTAL_CHARS];
+	struct dhat_evidence evidence;
 	Dhat__ProgramPoint before;
 
 	dhat_snapshot_before(snapshot, &before);
 	if (totals->end_ns) /* else there is no time in it (proto/import/dhat_json.h) */
 		snprintf(when, sizeof(when), "%s before t-end",
 			 dhat_format_duration(totals->end_ns - totals->peak_ns, duration));
-	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, columns, "");
+	dhat_evidence_of_snapshot(snapshot, &evidence);
+	view_total(screen, "Total:", totals->total_bytes, totals->total_blocks, columns,
+		   behind_total(snapshot, &evidence, DHAT_ESTIMATED_TOTAL, totals->total_bytes, "",
+				more));
 	view_total(screen, "At t-gmax:", totals->peak_bytes, totals->peak_blocks, columns,
-		   snapshot->pid_count ? "at most: each had its peak at another time" : when);
-	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, columns, "");
+		   behind_total(snapshot, &evidence, DHAT_ESTIMATED_PEAK, totals->peak_bytes,
+				snapshot->pid_count ? "at most: each had its peak at another time"
+						    : when,
+				more));
+	view_total(screen, "At t-end:", totals->live_bytes, totals->live_blocks, columns,
+		   behind_total(snapshot, &evidence, DHAT_ESTIMATED_LIVE, totals->live_bytes, "",
+				more));
 	if (before.live_blocks)
 		view_total(screen, "  of these", before.live_bytes, before.live_blocks, columns,
 			   "from before the attach");

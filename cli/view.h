@@ -1,6 +1,7 @@
 #pragma once
 /* view: parts of what several commands print for a person. */
 #include "proto/base/screen.h"
+#include "proto/profile/estimate.h"
 #include "proto/profile/snapshot.h"
 #include "proto/wire/dhat.pb-c.h"
 
@@ -26,6 +27,8 @@ const char *view_size(uint64_t bytes);
 const char *view_count(uint64_t count); /* the same */
 const char *view_counted(uint64_t count,
 			 const char *noun); /* "1 block", "1,234 blocks"; the same */
+/* ", 40.1 MiB to 44.1 MiB at 95%", of a sample; "" of what is exact. The same. */
+const char *view_interval(const struct dhat_interval *interval);
 /* ", 34 KiB a minute"; "" for less than a second. The same. */
 const char *view_rate(uint64_t bytes, double seconds);
 /* As it was read last, once a second while the process was watched; 0: it was not. */

@@ -24,7 +24,9 @@ struct metrics_target {
 	uint64_t since_unix_ns, rss_bytes;
 	double cost_percent; /* of a core; < 0: not known */
 	enum dhat_verdict verdict;
-	Dhat__Totals totals; /* numbers only */
+	uint64_t sample_bytes;	   /* 0: figures are exact */
+	struct dhat_interval live; /* where what is live lies */
+	Dhat__Totals totals;	   /* numbers only */
 	struct loss *losses;
 	size_t loss_count;
 	struct stack_series_list stacks;
@@ -98,6 +100,7 @@ static int take_target(struct metrics_target *target, const Dhat__Target *from,
 	target->is_watched = strcmp(from->state, "attached") == 0;
 	target->since_unix_ns = from->observed_since_unix_ns;
 	target->totals = *totals;
+	target->totals.sampled = NULL; /* not ours to keep */
 	target->verdict = dhat_verdict_of(verdict);
 	return target->executable && target->state && target->allocators ? 0 : -ENOMEM;
 }
@@ -147,10 +150,19 @@ static uint64_t last_rss(const Dhat__Timeline *timeline)
 	return 0;
 }
 
+static void take_intervals(struct metrics_target *target, uint64_t sample_bytes,
+			   const struct dhat_evidence *evidence, const Dhat__Totals *totals)
+{
+	target->sample_bytes = sample_bytes;
+	target->live =
+		dhat_interval_of(sample_bytes, evidence, DHAT_ESTIMATED_LIVE, totals->live_bytes);
+}
+
 int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *snapshot,
 			 double cost_percent)
 {
 	const Dhat__SnapshotEnd *end = snapshot->end;
+	struct dhat_evidence evidence;
 	struct metrics_target target = {
 		.rss_bytes = last_rss(end->timeline),
 		.has_stacks = true,
@@ -161,6 +173,8 @@ int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *sn
 	drop_older(metrics, snapshot->head->target);
 	if (!has_place(metrics))
 		return 0;
+	dhat_evidence_of_snapshot(snapshot, &evidence);
+	take_intervals(&target, snapshot->head->sample_bytes, &evidence, end->totals);
 	error = take_target(&target, snapshot->head->target, end->totals, end->verdict);
 	if (error == 0)
 		error = take_losses(&target, end->counters, end->n_counters);
@@ -180,6 +194,7 @@ static bool has_long_ended(const struct metrics *metrics, const Dhat__TargetStat
 int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status)
 {
 	struct metrics_target target = { .cost_percent = status->cost_percent };
+	struct dhat_evidence evidence;
 	int error;
 
 	if (has_long_ended(metrics, status))
@@ -187,6 +202,8 @@ int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status
 	drop_older(metrics, status->target);
 	if (!has_place(metrics))
 		return 0;
+	dhat_evidence_of_totals(status->sample_bytes, status->totals, &evidence);
+	take_intervals(&target, status->sample_bytes, &evidence, status->totals);
 	error = take_target(&target, status->target, status->totals, status->verdict);
 	if (error == 0)
 		error = take_losses(&target, status->counters, status->n_counters);
@@ -258,10 +275,11 @@ static void put_info(struct exposition *page, const struct metrics *metrics)
 
 static void put_verdicts(struct exposition *page, const struct metrics *metrics)
 {
-	static const enum dhat_verdict verdicts[] = { DHAT_EXACT, DHAT_PARTIAL, DHAT_INEXACT };
+	static const enum dhat_verdict verdicts[] = { DHAT_EXACT, DHAT_SAMPLED, DHAT_PARTIAL,
+						      DHAT_INEXACT };
 
 	exposition_family(page, "dhatd_verdict", "gauge",
-			  "1 for how far the numbers can be trusted, 0 for the other two words");
+			  "1 for how far the numbers can be trusted, 0 for the other words");
 	for (size_t i = 0; i < metrics->count; i++) {
 		const struct metrics_target *target = &metrics->targets[i];
 
@@ -346,6 +364,72 @@ static void put_heaps(struct exposition *page, const struct metrics *metrics)
 			exposition_end(page, number_at(&target->totals, heap_families[f].offset));
 		}
 	}
+}
+
+static bool has_sample(const struct metrics *metrics)
+{
+	for (size_t i = 0; i < metrics->count; i++)
+		if (metrics->targets[i].is_watched && metrics->targets[i].sample_bytes)
+			return true;
+	return false;
+}
+
+/* Of samples only: an exact figure has no interval. */
+static void put_sample(struct exposition *page, const struct metrics *metrics, const char *name,
+		       const char *help, size_t offset)
+{
+	exposition_family(page, name, "gauge", help);
+	for (size_t i = 0; i < metrics->count; i++) {
+		if (!metrics->targets[i].is_watched || !metrics->targets[i].sample_bytes)
+			continue;
+		begin_for(page, &metrics->targets[i]);
+		exposition_end(page, number_at(&metrics->targets[i], offset));
+	}
+}
+
+static void put_samples(struct exposition *page, const struct metrics *metrics)
+{
+	put_sample(page, metrics, "dhatd_target_sample_bytes",
+		   "Of a process that is watched by a sample: one block was recorded for each so "
+		   "many bytes, and figures are estimates",
+		   offsetof(struct metrics_target, sample_bytes));
+	put_sample(page, metrics, "dhatd_heap_live_bytes_low",
+		   "Of a sample: what is live at least, with the next family's at 95 %",
+		   offsetof(struct metrics_target, live.low));
+	put_sample(page, metrics, "dhatd_heap_live_bytes_high", "Of a sample: what is live at most",
+		   offsetof(struct metrics_target, live.high));
+}
+
+static void put_stack_ends(struct exposition *page, const struct metrics *metrics, const char *name,
+			   const char *help, size_t offset)
+{
+	exposition_family(page, name, "gauge", help);
+	for (size_t i = 0; i < metrics->count; i++) {
+		const struct metrics_target *target = &metrics->targets[i];
+
+		for (size_t j = 0;
+		     target->is_watched && target->sample_bytes && j < target->stacks.count; j++) {
+			const struct stack_series *stack = &target->stacks.list[j];
+
+			if (!stack->has_totals) /* the others: what is left of the whole */
+				continue;
+			begin_for(page, target);
+			exposition_label(page, "stack", stack->name);
+			exposition_end(page, number_at(stack, offset));
+		}
+	}
+}
+
+static void put_stack_intervals(struct exposition *page, const struct metrics *metrics)
+{
+	put_stack_ends(
+		page, metrics, "dhatd_stack_live_bytes_low",
+		"Of a sample: what is live at least of the stacks that have series, with the "
+		"next family's at 95 %",
+		offsetof(struct stack_series, live.low));
+	put_stack_ends(page, metrics, "dhatd_stack_live_bytes_high",
+		       "Of a sample: what is live at most of the same stacks",
+		       offsetof(struct stack_series, live.high));
 }
 
 static void put_heap_growth(struct exposition *page, const struct metrics *metrics)
@@ -491,10 +575,14 @@ void metrics_write(const struct metrics *metrics, FILE *file)
 	put_losses(&page, metrics);
 	put_costs(&page, metrics);
 	put_heaps(&page, metrics);
+	if (has_sample(metrics))
+		put_samples(&page, metrics);
 	put_heap_growth(&page, metrics);
 	put_memory(&page, metrics);
 	for (size_t f = 0; f < ARRAY_SIZE(stack_families); f++)
 		put_stacks(&page, metrics, f);
+	if (has_sample(metrics))
+		put_stack_intervals(&page, metrics);
 	put_stack_growth(&page, metrics);
 	put_ended(&page, metrics);
 }

@@ -101,6 +101,7 @@ static int take_rows(const struct dhat_digest *digest, struct stack_series_list 
 			.live_blocks = row->figures[DHAT_LIVE_BLOCKS],
 			.total_bytes = row->figures[DHAT_TOTAL_BYTES],
 			.total_blocks = row->figures[DHAT_TOTAL_BLOCKS],
+			.evidence = row->evidence,
 			.growth = row->point->growth / 60,
 			.has_totals = true,
 		};
@@ -129,6 +130,7 @@ static void merge_equal(struct stack_series_list *series)
 		last->total_bytes += stack->total_bytes;
 		last->total_blocks += stack->total_blocks;
 		last->growth += stack->growth;
+		dhat_evidence_add(&last->evidence, &stack->evidence);
 		free(stack->name);
 	}
 	series->count = series->count ? kept + 1 : 0;
@@ -244,6 +246,10 @@ int stack_series_of(const struct dhat_snapshot *snapshot, struct stack_series_li
 	if (r < 0)
 		return r;
 	merge_equal(&series);
+	for (size_t i = 0; i < series.count; i++)
+		series.list[i].live =
+			dhat_interval_of(snapshot->head->sample_bytes, &series.list[i].evidence,
+					 DHAT_ESTIMATED_LIVE, series.list[i].live_bytes);
 	shown = choose(&series);
 	r = add_before(&series, &shown, snapshot);
 	if (r == 0)

@@ -9,6 +9,7 @@
  * grow most of the others, for the blocks from before the attach, and one for all that is left.
  * M1: live bytes and blocks of all series add up to the process's.
  */
+#include "proto/profile/estimate.h"
 #include "proto/profile/snapshot.h"
 
 #define STACK_SERIES_LIVE 20
@@ -20,7 +21,9 @@
 struct stack_series {
 	char *name; /* owned */
 	uint64_t live_bytes, live_blocks, total_bytes, total_blocks;
-	double growth; /* bytes a second; dhat_rendered_point.growth */
+	struct dhat_evidence evidence;
+	struct dhat_interval live; /* where live_bytes lie, of a sample */
+	double growth;		   /* bytes a second; dhat_rendered_point.growth */
 	/* A counter must not fall, which the sum of the others does when one gets a series of its
 	 * own: they have none. */
 	bool has_totals;

@@ -18,6 +18,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/interned.h"
 #include "proto/base/text.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/verdict.h"
@@ -260,6 +261,7 @@ static int put_head(const struct graph *graph)
 {
 	const struct dhat_snapshot *snapshot = graph->rendering->snapshot;
 	_cleanup_free_ char *name = dhat_text_clean(snapshot->head->target->executable);
+	_cleanup_free_ char *estimates = intervals_sentence(snapshot);
 	uint64_t sums[DHAT_METRIC_COUNT] = { 0 };
 
 	if (!name)
@@ -269,9 +271,10 @@ static int put_head(const struct graph *graph)
 			sums[metric] += dhat_metric_of(graph->rendering->points[i], metric);
 	fprintf(graph->file,
 		"# callgrind format\nversion: 1\ncreator: dhatd " DHAT_VERSION "\npid: %" PRIu32
-		"\ncmd: %s\ndesc: Verdict: %s\npositions: line\nevents:",
+		"\ncmd: %s\ndesc: Verdict: %s%s%s\npositions: line\nevents:",
 		snapshot->head->target->pid, name,
-		dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)));
+		dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)), estimates ? "; " : "",
+		estimates ?: "");
 	for (int i = 0; i < DHAT_METRIC_COUNT; i++)
 		fprintf(graph->file, " %s", events[graph->order[i]]);
 	fputs("\nsummary:", graph->file);

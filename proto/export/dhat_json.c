@@ -20,6 +20,8 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/text.h"
+#include "proto/base/units.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/trim.h"
@@ -225,6 +227,24 @@ static struct json_object *trimmed(unsigned trim_rules)
 	return array;
 }
 
+/* As estimate.h says, in the order of "pps". */
+static struct json_object *intervals(const struct dhat_rendering *rendering)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; array && i < rendering->point_count; i++) {
+		struct json_object *object = json_object_new_object();
+
+		if (!object) {
+			json_object_put(array);
+			return NULL;
+		}
+		intervals_add_point_json(object, rendering->snapshot, rendering->points[i]);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
 static bool fill_block(struct json_object *block, const struct dhat_rendering *rendering)
 {
 	const Dhat__SnapshotHead *head = rendering->snapshot->head;
@@ -245,6 +265,7 @@ static bool fill_block(struct json_object *block, const struct dhat_rendering *r
 	       set(block, "stops", stops(rendering->snapshot)) &&
 	       set(block, "trimmed", trimmed(rendering->trim_rules)) &&
 	       set(block, "merged_points", merged_points(rendering)) &&
+	       (!head->sample_bytes || set(block, "intervals", intervals(rendering))) &&
 	       set(block, "objects", objects_of(rendering->snapshot)) &&
 	       dhat_json_add_fields(block, &head->base) == 0 &&
 	       dhat_json_add_fields(block, &end->base) == 0 &&
@@ -267,6 +288,23 @@ static int put_block(const struct dhat_rendering *rendering, FILE *file)
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
+/* The viewer shows it at the top, and has no other place for a word on what the figures are. */
+static int put_command(const struct dhat_snapshot *snapshot, FILE *file)
+{
+	const char *command = snapshot->head->target->command;
+	_cleanup_free_ char *text = NULL;
+	char size[DHAT_UNIT_CHARS];
+
+	if (!snapshot->head->sample_bytes)
+		return dhat_json_put_string(file, command);
+	if (asprintf(&text, "%s [estimates: 1 block per %s was recorded]", command,
+		     dhat_format_size(snapshot->head->sample_bytes, size)) < 0) {
+		text = NULL;
+		return -ENOMEM;
+	}
+	return dhat_json_put_string(file, text);
+}
+
 static int put_head(const struct dhat_rendering *rendering, FILE *file)
 {
 	const Dhat__Totals *totals = rendering->snapshot->end->totals;
@@ -281,7 +319,7 @@ static int put_head(const struct dhat_rendering *rendering, FILE *file)
 	      ",\"bklt\":true,\"bkacc\":false\n"
 	      ",\"tu\":\"µs\",\"Mtu\":\"s\",\"tuth\":10\n,\"cmd\":",
 	      file);
-	r = dhat_json_put_string(file, target->command);
+	r = put_command(rendering->snapshot, file);
 	fprintf(file, "\n,\"pid\":%" PRIu32 "\n,\"te\":%" PRIu64 ",\"tg\":%" PRIu64 "\n",
 		target->pid, end_us, peak_us);
 	return r;

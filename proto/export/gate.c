@@ -167,7 +167,7 @@ static int read_baseline(struct dhat_gate *gate, struct dhat_error *err)
 
 static bool is_allowed(const struct dhat_gate *gate, enum dhat_verdict verdict)
 {
-	return verdict == DHAT_EXACT || gate->may_be_inexact ||
+	return verdict <= DHAT_SAMPLED || gate->may_be_inexact ||
 	       (verdict == DHAT_PARTIAL && gate->may_be_partial);
 }
 
@@ -204,7 +204,7 @@ int dhat_gate_judge(struct dhat_gate *gate, struct dhat_snapshot *snapshot_, str
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = snapshot_;
 	enum dhat_verdict worst = gate->may_be_inexact	 ? DHAT_NOT_KNOWN
 				  : gate->may_be_partial ? DHAT_PARTIAL
-							 : DHAT_EXACT;
+							 : DHAT_SAMPLED;
 	int r = check_lists_all(snapshot, "the profile", err);
 
 	if (r < 0)

@@ -371,6 +371,53 @@ static int put_columns(const struct html_page *page)
 	return r;
 }
 
+/* Of a sample: for each metric of bytes the low and the high ends, by row; and that of all. */
+static void put_ends(const struct html_page *page, enum dhat_metric metric, const char *key)
+{
+	const struct dhat_snapshot *snapshot = page->rendering->snapshot;
+	bool is_high = !strcmp(key, "high");
+
+	fprintf(page->file, ",\"%s\":[", key);
+	for (size_t i = 0; i < page->rendering->point_count; i++) {
+		const struct dhat_rendered_point *point = page->order[i];
+		struct dhat_interval interval =
+			dhat_metric_interval(snapshot->head->sample_bytes, &point->evidence, metric,
+					     dhat_metric_of(point, metric));
+
+		fprintf(page->file, "%s%" PRIu64, i ? "," : "",
+			is_high ? interval.high : interval.low);
+	}
+	fputc(']', page->file);
+}
+
+static void put_intervals(const struct html_page *page)
+{
+	const struct dhat_snapshot *snapshot = page->rendering->snapshot;
+	struct dhat_evidence evidence;
+	const char *before = "";
+
+	fputs(",\n\"intervals\":{", page->file);
+	dhat_evidence_of_snapshot(snapshot, &evidence);
+	for (int metric = 0; metric < DHAT_METRIC_COUNT; metric++) {
+		struct dhat_interval all;
+		uint64_t sum = 0;
+
+		if (!snapshot->head->sample_bytes || page->is_difference ||
+		    !dhat_metric_is_bytes(metric))
+			continue;
+		for (size_t i = 0; i < page->rendering->point_count; i++)
+			sum += dhat_metric_of(page->order[i], metric);
+		all = dhat_metric_interval(snapshot->head->sample_bytes, &evidence, metric, sum);
+		fprintf(page->file, "%s\"%s\":{\"all\":[%" PRIu64 ",%" PRIu64 "]", before,
+			columns[metric].key, all.low, all.high);
+		put_ends(page, metric, "low");
+		put_ends(page, metric, "high");
+		fputc('}', page->file);
+		before = ",\n";
+	}
+	fputc('}', page->file);
+}
+
 /* ---- the page ------------------------------------------------------------------------------ */
 
 static int put_data(struct writer *writer, enum dhat_metric shown)
@@ -395,6 +442,7 @@ static int put_data(struct writer *writer, enum dhat_metric shown)
 	if (r < 0)
 		return r;
 	r = put_columns(page);
+	put_intervals(page);
 	if (r == 0)
 		r = put_frames(writer);
 	fputs("}\n", page->file);

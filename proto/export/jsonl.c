@@ -14,6 +14,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/text.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/held.h"
 #include "proto/profile/rendering.h"
@@ -182,6 +183,10 @@ static int put_totals(const struct dhat_rendering *rendering, bool is_difference
 		fputs(",\"born\":", file);
 		r = dhat_json_put_string(file, snapshot->head->born);
 	}
+	if (snapshot->head->sample_bytes)
+		fprintf(file, ",\"sample_bytes\":%" PRIu64, snapshot->head->sample_bytes);
+	if (r == 0 && !is_difference)
+		r = intervals_put_totals(file, snapshot);
 	put_timeline(snapshot->end->timeline, file);
 	fputs("}\n", file);
 	return r;
@@ -208,6 +213,8 @@ static int put_point(const struct dhat_rendering *rendering,
 		point->longest_freed_us, point->growth);
 	if (rendering->snapshot->end->holds && !is_difference)
 		put_held(&point->held, file);
+	if (!is_difference)
+		r = r < 0 ? r : intervals_put_point(file, rendering->snapshot, point);
 	put_series("low_bytes", point->lows, dhat_history_slots(rendering->snapshot), file);
 	fputs(",\"stack\":[", file);
 	for (uint32_t i = 0; r == 0 && i < point->line_count; i++) {

@@ -31,11 +31,25 @@ static const char *figure_text(enum dhat_metric metric, uint64_t value,
 	return text;
 }
 
+#define ESTIMATE_CHARS (3 * DHAT_UNIT_CHARS + DHAT_INTERVAL_CHARS)
+
+/* With its interval, where it is a number of bytes and has one: " (2.1 MiB to 3.2 MiB)". */
+static void estimate_text(enum dhat_metric metric, uint64_t value,
+			  const struct dhat_interval *interval, char ret[ESTIMATE_CHARS])
+{
+	char figure[3 * DHAT_UNIT_CHARS], text[DHAT_INTERVAL_CHARS];
+	bool is_told = dhat_metric_is_bytes(metric) && dhat_interval_is_wide(interval);
+
+	snprintf(ret, ESTIMATE_CHARS, "%s%s%s", figure_text(metric, value, figure),
+		 is_told ? ", by a sample " : "",
+		 is_told ? dhat_interval_text(interval, text) : "");
+}
+
 char *judged_reason(const struct dhat_ruling *ruling)
 {
 	const struct dhat_assertion *assertion = ruling->assertion;
 	_cleanup_free_ char *condition = dhat_text_clean(assertion->text);
-	char now[3 * DHAT_UNIT_CHARS], before[3 * DHAT_UNIT_CHARS], by[3 * DHAT_UNIT_CHARS];
+	char now[ESTIMATE_CHARS], before[ESTIMATE_CHARS], by[3 * DHAT_UNIT_CHARS];
 	bool has_grown = ruling->now >= ruling->baseline;
 	const char *unmatched = assertion->pattern && !ruling->match_count
 					? "; no stack has a name that matches"
@@ -45,8 +59,8 @@ char *judged_reason(const struct dhat_ruling *ruling)
 
 	if (!condition)
 		return NULL;
-	figure_text(assertion->metric, ruling->now, now);
-	figure_text(assertion->metric, ruling->baseline, before);
+	estimate_text(assertion->metric, ruling->now, &ruling->now_interval, now);
+	estimate_text(assertion->metric, ruling->baseline, &ruling->baseline_interval, before);
 	figure_text(assertion->metric,
 		    has_grown ? ruling->now - ruling->baseline : ruling->baseline - ruling->now,
 		    by);
@@ -287,6 +301,21 @@ static struct json_object *guilty_as_json(const struct dhat_guilty *guilty)
 	return object;
 }
 
+/* Of a sample only. What is not known to be less than anything has no upper end. */
+static void add_interval(struct json_object *object, const char *name,
+			 const struct dhat_interval *interval)
+{
+	struct json_object *pair;
+
+	if (!dhat_interval_is_wide(interval))
+		return;
+	pair = json_object_new_array();
+	json_object_array_add(pair, json_object_new_uint64(interval->low));
+	json_object_array_add(
+		pair, interval->high == UINT64_MAX ? NULL : json_object_new_uint64(interval->high));
+	json_object_object_add(object, name, pair);
+}
+
 static struct json_object *ruling_as_json(const struct dhat_ruling *ruling)
 {
 	struct json_object *object = json_object_new_object(), *stacks = json_object_new_array();
@@ -302,6 +331,8 @@ static struct json_object *ruling_as_json(const struct dhat_ruling *ruling)
 		return object;
 	}
 	json_object_object_add(object, "now", json_object_new_uint64(ruling->now));
+	add_interval(object, "now_interval", &ruling->now_interval);
+	add_interval(object, "baseline_interval", &ruling->baseline_interval);
 	if (dhat_assertion_needs_baseline(ruling->assertion))
 		json_object_object_add(object, "baseline",
 				       json_object_new_uint64(ruling->baseline));

@@ -16,6 +16,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/verdict.h"
@@ -235,11 +236,13 @@ static int put_file(struct tree *tree)
 {
 	const struct dhat_snapshot *snapshot = tree->rendering->snapshot;
 	_cleanup_free_ char *name = line_text(snapshot->head->target->executable);
+	_cleanup_free_ char *estimates = intervals_sentence(snapshot);
 
 	if (!name)
 		return -ENOMEM;
-	fprintf(tree->file, "desc: dhatd " DHAT_VERSION ", %s\ncmd: %s\ntime_unit: ms\n",
-		dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)), name);
+	fprintf(tree->file, "desc: dhatd " DHAT_VERSION ", %s%s%s\ncmd: %s\ntime_unit: ms\n",
+		dhat_verdict_word(dhat_verdict_of(snapshot->end->verdict)), estimates ? "; " : "",
+		estimates ?: "", name);
 	return put_moments(tree);
 }
 

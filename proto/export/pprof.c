@@ -24,6 +24,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/interned.h"
 #include "proto/base/text.h"
+#include "proto/export/intervals.h"
 #include "proto/export/pprof.pb-c.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/threads.h"
@@ -506,10 +507,13 @@ static int add_comments(struct builder *builder, int64_t *comments, size_t *coun
 	const Dhat__Verdict *verdict = builder->snapshot->end->verdict;
 	_cleanup_free_ char *first =
 		format("dhatd " DHAT_VERSION ": %s", dhat_verdict_word(dhat_verdict_of(verdict)));
+	_cleanup_free_ char *estimates = intervals_sentence(builder->snapshot);
 	int r = first ? string(builder, first, &comments[(*count)++]) : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < verdict->n_reasons; i++)
 		r = string(builder, verdict->reasons[i], &comments[(*count)++]);
+	if (r == 0 && estimates)
+		r = string(builder, estimates, &comments[(*count)++]);
 	if (r == 0 && !builder->snapshot->head->has_pages)
 		r = string(builder, "resident_space and swapped_space are not known",
 			   &comments[(*count)++]);
@@ -523,7 +527,7 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 	Pprof__ValueType types[KIND_COUNT], *type_list[KIND_COUNT];
 	Pprof__ValueType period_type = PPROF__VALUE_TYPE__INIT;
 	_cleanup_free_ int64_t *comments =
-		calloc(snapshot->end->verdict->n_reasons + 2, sizeof(*comments));
+		calloc(snapshot->end->verdict->n_reasons + 3, sizeof(*comments));
 	int r = comments ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < KIND_COUNT; i++) {
@@ -547,7 +551,8 @@ static int put_file(struct builder *builder, enum dhat_metric metric, FILE *file
 	profile.sample_type = type_list;
 	profile.n_sample_type = KIND_COUNT;
 	profile.period_type = &period_type;
-	profile.period = 1; /* each block was counted */
+	/* values are scaled already, as those of Go and of tcmalloc are when they are written */
+	profile.period = (int64_t)snapshot->head->sample_bytes ?: 1; /* 1: each was counted */
 	profile.time_nanos = snapshot->head->taken_unix_ns;
 	profile.duration_nanos = snapshot->head->target->observed_ns;
 	profile.sample = (Pprof__Sample **)builder->sample_list.at;

@@ -17,6 +17,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/json.h"
 #include "proto/base/text.h"
+#include "proto/export/intervals.h"
 #include "proto/profile/frame_text.h"
 #include "proto/profile/rendering.h"
 
@@ -154,9 +155,12 @@ static int put_file(const struct dhat_rendering *rendering,
 {
 	const Dhat__SnapshotHead *head = rendering->snapshot->head;
 	_cleanup_free_ char *name = NULL;
+	_cleanup_free_ char *estimates =
+		options->is_difference ? NULL : intervals_sentence(rendering->snapshot);
 	int r;
 
-	if (asprintf(&name, "%s, pid %" PRIu32, head->target->executable, head->target->pid) < 0)
+	if (asprintf(&name, "%s, pid %" PRIu32 "%s%s", head->target->executable, head->target->pid,
+		     estimates ? "; " : "", estimates ?: "") < 0)
 		name = NULL;
 	fputs("{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\n\"exporter\":"
 	      "\"dhatd " DHAT_VERSION "\",\"name\":",

@@ -207,7 +207,10 @@ static int fill_head(struct importer *importer, Dhat__SnapshotHead *head)
 	int r;
 
 	head->format_version = DHAT_SNAPSHOT_VERSION;
-	head->sample_rate = 1;
+	r = pieces_number(importer->totals, "sample_bytes", &head->sample_bytes);
+	if (r < 0)
+		return r;
+	head->sample_rate = head->sample_bytes ? 0 : 1;
 	head->target = pieces_new(&dhat__target__descriptor);
 	r = head->target ? read_target(importer, head->target) : -ENOMEM;
 	if (r == 0)

@@ -38,6 +38,17 @@ int pieces_number(struct json_object *object, const char *key, uint64_t *ret)
 	return dhat_json_read_number(value, ret);
 }
 
+/* Where it is missing, or says what cannot be, estimate.h, E3 holds. */
+static int read_sampled(struct json_object *object, Dhat__ProgramPoint *point)
+{
+	struct json_object *sampled = pieces_member(object, "sampled", json_type_object);
+
+	if (!sampled)
+		return 0;
+	point->sampled = pieces_new(&dhat__sampled__descriptor);
+	return point->sampled ? dhat_json_read_fields(sampled, &point->sampled->base) : -ENOMEM;
+}
+
 int pieces_figures(struct json_object *object, Dhat__ProgramPoint *point)
 {
 	const struct {
@@ -62,7 +73,7 @@ int pieces_figures(struct json_object *object, Dhat__ProgramPoint *point)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(figures); i++)
 		if (json_object_object_get(object, figures[i].key))
 			r = pieces_number(object, figures[i].key, figures[i].value);
-	return r;
+	return r < 0 ? r : read_sampled(object, point);
 }
 
 int pieces_set_text(char **text, const char *value, size_t length)

@@ -396,7 +396,8 @@ bool dhat_assertion_needs_baseline(const struct dhat_assertion *assertion)
 	return assertion->is_growth || assertion->numerator;
 }
 
-bool dhat_assertion_holds(const struct dhat_assertion *assertion, uint64_t now, uint64_t baseline)
+static bool compare(const struct dhat_assertion *assertion, enum dhat_comparison comparison,
+		    uint64_t now, uint64_t baseline)
 {
 	__int128 left = now, right = assertion->amount;
 
@@ -407,7 +408,7 @@ bool dhat_assertion_holds(const struct dhat_assertion *assertion, uint64_t now, 
 	right *= assertion->denominator;
 	if (assertion->numerator)
 		right += (__int128)baseline * assertion->numerator;
-	switch (assertion->comparison) {
+	switch (comparison) {
 	case DHAT_EQUAL:
 		return left == right;
 	case DHAT_NOT_EQUAL:
@@ -422,4 +423,60 @@ bool dhat_assertion_holds(const struct dhat_assertion *assertion, uint64_t now, 
 		return left > right;
 	}
 	return false;
+}
+
+bool dhat_assertion_holds(const struct dhat_assertion *assertion, uint64_t now, uint64_t baseline)
+{
+	return compare(assertion, assertion->comparison, now, baseline);
+}
+
+static bool is_point(const struct dhat_interval *interval)
+{
+	return interval->low == interval->high;
+}
+
+/* Whether a comparison holds everywhere, and whether it does somewhere. Limits grow with the
+ * baseline, and so the two ends are the worst and the best case. */
+static void compare_all(const struct dhat_assertion *assertion, enum dhat_comparison comparison,
+			const struct dhat_interval *now, const struct dhat_interval *baseline,
+			bool *ret_always, bool *ret_ever)
+{
+	bool always, ever;
+
+	switch (comparison) {
+	case DHAT_AT_MOST:
+	case DHAT_LESS:
+		*ret_always = compare(assertion, comparison, now->high, baseline->low);
+		*ret_ever = compare(assertion, comparison, now->low, baseline->high);
+		return;
+	case DHAT_AT_LEAST:
+	case DHAT_MORE:
+		*ret_always = compare(assertion, comparison, now->low, baseline->high);
+		*ret_ever = compare(assertion, comparison, now->high, baseline->low);
+		return;
+	case DHAT_NOT_EQUAL:
+		compare_all(assertion, DHAT_EQUAL, now, baseline, &always, &ever);
+		*ret_always = !ever;
+		*ret_ever = !always;
+		return;
+	case DHAT_EQUAL:
+		*ret_ever = compare(assertion, DHAT_AT_MOST, now->low, baseline->high) &&
+			    compare(assertion, DHAT_AT_LEAST, now->high, baseline->low);
+		*ret_always = *ret_ever && is_point(now) &&
+			      (is_point(baseline) || !dhat_assertion_needs_baseline(assertion));
+		return;
+	}
+	*ret_always = *ret_ever = false;
+}
+
+enum dhat_answer dhat_assertion_answer(const struct dhat_assertion *assertion,
+				       const struct dhat_interval *now,
+				       const struct dhat_interval *baseline)
+{
+	bool always, ever;
+
+	compare_all(assertion, assertion->comparison, now, baseline, &always, &ever);
+	if (always)
+		return DHAT_HOLDS;
+	return ever ? DHAT_CANNOT_TELL : DHAT_FAILS;
 }

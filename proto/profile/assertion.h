@@ -66,6 +66,12 @@ char *dhat_assertion_caret(const char *text, const struct dhat_assertion_fault *
 bool dhat_assertion_needs_scan(const struct dhat_assertion *assertion);
 bool dhat_assertion_needs_pages(const struct dhat_assertion *assertion);
 bool dhat_assertion_needs_baseline(const struct dhat_assertion *assertion);
-/* now, baseline: the figure of what it is about, in either; the second is not looked at where none
- * is needed. */
+/* now, baseline: the figure of what it is about, in either, or where it lies if it is an estimate
+ * (estimate.h); the second is not looked at where none is needed. A2: it holds if it does wherever
+ * the two lie, and does not if it does nowhere. */
+enum dhat_answer { DHAT_HOLDS, DHAT_FAILS, DHAT_CANNOT_TELL };
+enum dhat_answer dhat_assertion_answer(const struct dhat_assertion *assertion,
+				       const struct dhat_interval *now,
+				       const struct dhat_interval *baseline);
+/* The same of figures that are exact. */
 bool dhat_assertion_holds(const struct dhat_assertion *assertion, uint64_t now, uint64_t baseline);

@@ -29,7 +29,27 @@ static void put_figures(FILE *file, const uint64_t *figures)
 		fprintf(file, "%s\"%s\": %" PRIu64, i ? ", " : "", keys[i], figures[i]);
 }
 
-static int put_row(FILE *file, const struct dhat_digest_row *row)
+static const char *const seen_keys[DHAT_ESTIMATED_COUNT] = {
+	[DHAT_ESTIMATED_TOTAL] = "total_seen",
+	[DHAT_ESTIMATED_PEAK] = "peak_seen",
+	[DHAT_ESTIMATED_LIVE] = "live_seen",
+};
+static const char *const variance_keys[DHAT_ESTIMATED_COUNT] = {
+	[DHAT_ESTIMATED_TOTAL] = "total_variance",
+	[DHAT_ESTIMATED_PEAK] = "peak_variance",
+	[DHAT_ESTIMATED_LIVE] = "live_variance",
+};
+
+/* Of a sample only. */
+static void put_evidence(FILE *file, const struct dhat_digest *digest,
+			 const struct dhat_evidence *evidence)
+{
+	for (size_t i = 0; digest->sample_bytes && i < DHAT_ESTIMATED_COUNT; i++)
+		fprintf(file, ", \"%s\": %" PRIu64 ", \"%s\": %.0f", seen_keys[i],
+			evidence->seen_bytes[i], variance_keys[i], evidence->variance[i]);
+}
+
+static int put_row(FILE *file, const struct dhat_digest *digest, const struct dhat_digest_row *row)
 {
 	int r = 0;
 
@@ -40,6 +60,7 @@ static int put_row(FILE *file, const struct dhat_digest_row *row)
 	}
 	fputs("], ", file);
 	put_figures(file, row->figures);
+	put_evidence(file, digest, &row->evidence);
 	fputc('}', file);
 	return r;
 }
@@ -50,12 +71,16 @@ int dhat_baseline_write(const struct dhat_digest *digest, FILE *file, struct dha
 
 	fprintf(file, "{\n\"dhatd_baseline\": %d,\n\"program\": ", DHAT_BASELINE_VERSION);
 	r = dhat_json_put_string(file, digest->program);
-	fprintf(file, ",\n\"verdict\": \"%s\",\n\"totals\": {", dhat_verdict_word(digest->verdict));
+	fprintf(file, ",\n\"verdict\": \"%s\"", dhat_verdict_word(digest->verdict));
+	if (digest->sample_bytes)
+		fprintf(file, ",\n\"sample_bytes\": %" PRIu64, digest->sample_bytes);
+	fputs(",\n\"totals\": {", file);
 	put_figures(file, digest->figures);
+	put_evidence(file, digest, &digest->evidence);
 	fputs("},\n\"stacks\": [", file);
 	for (size_t i = 0; r == 0 && i < digest->row_count; i++) {
 		fputs(i ? ",\n" : "\n", file);
-		r = put_row(file, &digest->rows[i]);
+		r = put_row(file, digest, &digest->rows[i]);
 	}
 	fputs("\n]\n}\n", file);
 	return r < 0 ? dhat_error_errno(err, -r, "cannot write the baseline") : 0;
@@ -150,6 +175,28 @@ static int take_figures(const struct reader *reader, struct json_object *object,
 	return 0;
 }
 
+/* What an estimate of such a file stands on; what is missing is as E3 of estimate.h says. */
+static void take_evidence(struct json_object *object, const struct dhat_digest *digest,
+			  const uint64_t *figures, struct dhat_evidence *ret)
+{
+	static const enum dhat_metric metrics[DHAT_ESTIMATED_COUNT] = {
+		[DHAT_ESTIMATED_TOTAL] = DHAT_TOTAL_BYTES,
+		[DHAT_ESTIMATED_PEAK] = DHAT_PEAK_BYTES,
+		[DHAT_ESTIMATED_LIVE] = DHAT_LIVE_BYTES,
+	};
+
+	for (size_t i = 0; digest->sample_bytes && i < DHAT_ESTIMATED_COUNT; i++) {
+		struct json_object *seen, *variance;
+
+		ret->variance[i] = (double)figures[metrics[i]] * (double)digest->sample_bytes;
+		if (!json_object_object_get_ex(object, seen_keys[i], &seen) ||
+		    !json_object_object_get_ex(object, variance_keys[i], &variance))
+			continue;
+		ret->seen_bytes[i] = json_object_get_uint64(seen);
+		ret->variance[i] = json_object_get_double(variance);
+	}
+}
+
 static int take_names(const struct reader *reader, struct json_object *stack, const char *what,
 		      char **names)
 {
@@ -189,13 +236,18 @@ static int take_row(const struct reader *reader, struct json_object *object, siz
 		return dhat_error_errno(reader->err, ENOMEM, "cannot read %s", reader->path);
 	}
 	r = take_names(reader, stack, what, row->names);
-	return r < 0 ? r : take_figures(reader, object, what, row->figures);
+	if (r == 0)
+		r = take_figures(reader, object, what, row->figures);
+	if (r == 0)
+		take_evidence(object, digest, row->figures, &row->evidence);
+	return r;
 }
 
 static int take_head(const struct reader *reader, struct json_object *root,
 		     struct dhat_digest *digest)
 {
-	struct json_object *version, *totals = NULL, *program = NULL;
+	struct json_object *version, *totals = NULL, *program = NULL, *sample = NULL;
+	int r;
 
 	if (!json_object_is_type(root, json_type_object) ||
 	    !json_object_object_get_ex(root, "dhatd_baseline", &version) ||
@@ -213,7 +265,12 @@ static int take_head(const struct reader *reader, struct json_object *root,
 	if (!digest->program)
 		return dhat_error_errno(reader->err, ENOMEM, "cannot read %s", reader->path);
 	json_object_object_get_ex(root, "totals", &totals);
-	return take_figures(reader, totals, "the totals", digest->figures);
+	if (json_object_object_get_ex(root, "sample_bytes", &sample))
+		digest->sample_bytes = json_object_get_uint64(sample);
+	r = take_figures(reader, totals, "the totals", digest->figures);
+	if (r == 0)
+		take_evidence(totals, digest, digest->figures, &digest->evidence);
+	return r;
 }
 
 /* A word that is not known is none to be trusted. */

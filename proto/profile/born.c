@@ -130,6 +130,8 @@ static void remake_totals(const struct keeper *keeper, Dhat__Totals *totals)
 {
 	uint64_t end_ns = since_begin(keeper, totals->end_ns);
 
+	if (totals->sampled) /* of figures that are others now */
+		dhat__sampled__free_unpacked(totals->sampled, NULL);
 	*totals = keeper->totals;
 	totals->total_bytes = totals->peak_bytes = totals->live_bytes;
 	totals->total_blocks = totals->peak_blocks = totals->live_blocks;

@@ -129,6 +129,26 @@ int64_t dhat_change_blocks(const struct dhat_change *change)
 			 (change->before ? change->before->live_blocks : 0));
 }
 
+static struct dhat_interval live_of(const struct dhat_rendering *table,
+				    const struct dhat_rendered_point *point)
+{
+	if (point)
+		return dhat_rendered_interval(table, point, DHAT_ESTIMATED_LIVE);
+	return (struct dhat_interval){ 0,
+				       dhat_estimate_unseen(table->snapshot->head->sample_bytes) };
+}
+
+bool dhat_change_is_noise(const struct dhat_difference *difference,
+			  const struct dhat_change *change)
+{
+	struct dhat_interval before = live_of(difference->before, change->before),
+			     after = live_of(difference->after, change->after);
+
+	if (!dhat_interval_is_wide(&before) && !dhat_interval_is_wide(&after))
+		return false;
+	return before.low <= after.high && after.low <= before.high;
+}
+
 static int compare(const void *a, const void *b)
 {
 	int64_t x = dhat_change_bytes(a), y = dhat_change_bytes(b);

@@ -25,6 +25,10 @@ void dhat_difference_free(struct dhat_difference *difference);
 /* By which its live bytes and blocks have grown; negative: shrunk. */
 int64_t dhat_change_bytes(const struct dhat_change *change);
 int64_t dhat_change_blocks(const struct dhat_change *change);
+/* Of samples: may it be no change at all? So it is if the intervals of the two figures have a part
+ * in common (estimate.h); a row that one of them does not have may have been there unseen. */
+bool dhat_change_is_noise(const struct dhat_difference *difference,
+			  const struct dhat_change *change);
 /* Those that have grown most first, those that have shrunk most last; returns how many have grown
  * in bytes, and in *ret_shrunk how many have shrunk. */
 size_t dhat_difference_sort(struct dhat_difference *difference, size_t *ret_shrunk);

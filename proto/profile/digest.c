@@ -145,6 +145,7 @@ static int add_row(struct dhat_digest *digest, const struct dhat_rendered_point 
 	row->point = point;
 	for (size_t i = 0; i < DHAT_FIGURE_COUNT; i++)
 		row->figures[i] = dhat_metric_of(point, i);
+	row->evidence = point->evidence;
 	return 0;
 }
 
@@ -162,6 +163,7 @@ static void merge_equal(struct dhat_digest *digest)
 		}
 		for (size_t j = 0; j < DHAT_FIGURE_COUNT; j++)
 			last->figures[j] += row->figures[j];
+		dhat_evidence_add(&last->evidence, &row->evidence);
 		free_names(row->names, row->name_count);
 	}
 	digest->row_count = digest->row_count ? kept + 1 : 0;
@@ -219,6 +221,8 @@ static void fill_figures(struct dhat_digest *digest, const struct dhat_snapshot 
 			[DHAT_BESIDE_BYTES] = beside_bytes_of(point),
 		};
 
+		if (is_shown[i])
+			dhat_evidence_add_point(&digest->evidence, snapshot->head, point);
 		for (size_t j = 0; !is_shown[i] && j < DHAT_FIGURE_COUNT; j++)
 			figures[j] -= parts[j] < figures[j] ? parts[j] : figures[j];
 	}
@@ -247,6 +251,7 @@ static int fill(struct dhat_digest *digest, const struct dhat_snapshot *snapshot
 	if (r < 0)
 		return r;
 	digest->verdict = dhat_verdict_of(snapshot->end->verdict);
+	digest->sample_bytes = snapshot->head->sample_bytes;
 	dhat_program_name(target->command, target->executable, program);
 	digest->program = dhat_text_clean(program);
 	if (!digest->program)

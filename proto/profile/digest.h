@@ -16,12 +16,15 @@ struct dhat_digest_row {
 	char **names; /* never none */
 	size_t name_count;
 	uint64_t figures[DHAT_FIGURE_COUNT];
+	struct dhat_evidence evidence;		 /* of a sample; else all 0 */
 	const struct dhat_rendered_point *point; /* of the table; NULL: it comes from a file */
 };
 
 struct dhat_digest {
 	char *program;
 	enum dhat_verdict verdict;
+	uint64_t sample_bytes; /* 0: figures are exact */
+	struct dhat_evidence evidence;
 	/* What only conditions ask for (metric.h) is not known of one that comes from a file.
 	 * Of all; that may be more than the rows' sums, where stacks were not kept */
 	uint64_t figures[DHAT_FIGURE_COUNT];

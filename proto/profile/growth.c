@@ -44,7 +44,9 @@ struct builder {
 	Dhat__Frame *frames[BATCH_SIZE]; /* borrowed */
 	size_t frames_waiting;
 	Dhat__ProgramPoint points[BATCH_SIZE], *point_list[BATCH_SIZE]; /* frames are owned */
+	Dhat__Sampled sampled[BATCH_SIZE];				/* of the points */
 	size_t points_waiting;
+	uint64_t sample_bytes;	     /* the greater of both; 0: both are exact */
 	Dhat__Totals totals, shrunk; /* shrunk: live bytes and blocks of it */
 };
 
@@ -164,6 +166,26 @@ static bool set_figures(struct builder *builder, Dhat__ProgramPoint *point,
 	return has_any;
 }
 
+/* Of two estimates the variances add up, and nothing of their difference is there for certain. */
+static void set_sampled(struct builder *builder, Dhat__ProgramPoint *point,
+			const struct dhat_change *change)
+{
+	Dhat__Sampled *sampled = &builder->sampled[builder->points_waiting];
+	struct dhat_evidence evidence = { 0 };
+
+	if (!builder->sample_bytes)
+		return;
+	if (change->before)
+		dhat_evidence_add(&evidence, &change->before->evidence);
+	if (change->after)
+		dhat_evidence_add(&evidence, &change->after->evidence);
+	dhat__sampled__init(sampled);
+	sampled->total_variance = evidence.variance[DHAT_ESTIMATED_TOTAL];
+	sampled->peak_variance = evidence.variance[DHAT_ESTIMATED_PEAK];
+	sampled->live_variance = evidence.variance[DHAT_ESTIMATED_LIVE];
+	point->sampled = sampled;
+}
+
 static void add_totals(struct builder *builder, const Dhat__ProgramPoint *point)
 {
 	Dhat__Totals *totals = &builder->totals;
@@ -201,6 +223,7 @@ static int add_change(struct builder *builder, const struct dhat_change *change)
 	dhat__program_point__init(point);
 	if (!set_figures(builder, point, change))
 		return 0;
+	set_sampled(builder, point, change);
 	builder->points_waiting++;
 	point->stop = from->stop;
 	point->label = from->label;
@@ -255,6 +278,7 @@ static int add_head(struct builder *builder)
 	target.observed_ns = head.taken_unix_ns - before->taken_unix_ns;
 	target.from_start = false;
 	head.target = &target;
+	head.sample_bytes = builder->sample_bytes;
 	head.has_pages = false; /* what is in memory now has no difference */
 	part.part_case = DHAT__SNAPSHOT_PART__PART_HEAD;
 	part.head = &head;
@@ -361,6 +385,8 @@ static int builder_init(struct builder *builder, const struct dhat_difference *d
 {
 	builder->difference = difference;
 	builder->kind = kind;
+	builder->sample_bytes = dhat_sample_bytes_of_both(difference->before->snapshot,
+							  difference->after->snapshot);
 	dhat__totals__init(&builder->totals);
 	builder->numbers[0] =
 		calloc(difference->before->snapshot->frame_count + 1, sizeof(uint32_t));

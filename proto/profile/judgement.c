@@ -21,21 +21,28 @@ void dhat_judgement_free(struct dhat_judgement *judgement)
 
 /* The figure of all rows that match; *ret_count: how many they are. */
 static uint64_t sum_of(const struct dhat_digest *digest, const struct dhat_assertion *assertion,
-		       size_t *ret_count)
+		       size_t *ret_count, struct dhat_interval *ret_interval)
 {
+	struct dhat_evidence evidence = { 0 };
 	uint64_t sum = 0;
 
 	*ret_count = 0;
 	if (!assertion->pattern) {
 		*ret_count = digest->row_count;
-		return digest->figures[assertion->metric];
+		sum = digest->figures[assertion->metric];
+		*ret_interval = dhat_metric_interval(digest->sample_bytes, &digest->evidence,
+						     assertion->metric, sum);
+		return sum;
 	}
 	for (size_t i = 0; i < digest->row_count; i++) {
 		if (!dhat_digest_row_matches(&digest->rows[i], assertion->pattern))
 			continue;
 		sum += digest->rows[i].figures[assertion->metric];
+		dhat_evidence_add(&evidence, &digest->rows[i].evidence);
 		++*ret_count;
 	}
+	*ret_interval =
+		dhat_metric_interval(digest->sample_bytes, &evidence, assertion->metric, sum);
 	return sum;
 }
 
@@ -111,22 +118,48 @@ static bool is_decidable(struct dhat_ruling *ruling, const struct dhat_filter *f
 	return !*ruling->why;
 }
 
+/* A sample cannot tell. */
+static void say_doubt(struct dhat_ruling *ruling)
+{
+	char now[DHAT_INTERVAL_CHARS], before[DHAT_INTERVAL_CHARS];
+
+	if (!dhat_metric_is_bytes(ruling->assertion->metric))
+		snprintf(ruling->why, sizeof(ruling->why),
+			 "a sample does not tell how many blocks there are, only how many bytes");
+	else if (dhat_assertion_needs_baseline(ruling->assertion))
+		snprintf(ruling->why, sizeof(ruling->why),
+			 "by samples it is %s, and %s in the baseline: they cannot tell",
+			 dhat_interval_text(&ruling->now_interval, now),
+			 dhat_interval_text(&ruling->baseline_interval, before));
+	else
+		snprintf(ruling->why, sizeof(ruling->why),
+			 "by a sample it is %s, which cannot tell (a smaller --sample narrows it)",
+			 dhat_interval_text(&ruling->now_interval, now));
+}
+
 static void rule(struct dhat_ruling *ruling, const struct dhat_filter *filter,
 		 const struct dhat_snapshot *snapshot, const struct dhat_digest *digest,
 		 const struct dhat_digest *baseline)
 {
 	const struct dhat_assertion *assertion = ruling->assertion;
+	enum dhat_answer answer;
 	size_t ignored;
 
 	ruling->is_undecided = !is_decidable(ruling, filter, snapshot, digest, baseline);
 	if (ruling->is_undecided)
 		return;
 
-	ruling->now = sum_of(digest, assertion, &ruling->match_count);
+	ruling->now = sum_of(digest, assertion, &ruling->match_count, &ruling->now_interval);
 	if (dhat_assertion_needs_baseline(assertion))
-		ruling->baseline = sum_of(baseline, assertion, &ignored);
-	ruling->holds = dhat_assertion_holds(assertion, ruling->now, ruling->baseline);
-	if (!ruling->holds)
+		ruling->baseline =
+			sum_of(baseline, assertion, &ignored, &ruling->baseline_interval);
+	answer =
+		dhat_assertion_answer(assertion, &ruling->now_interval, &ruling->baseline_interval);
+	ruling->holds = answer == DHAT_HOLDS;
+	ruling->is_undecided = answer == DHAT_CANNOT_TELL;
+	if (ruling->is_undecided)
+		say_doubt(ruling);
+	else if (!ruling->holds)
 		find_guilty(ruling, digest, baseline);
 }
 

@@ -5,7 +5,8 @@
  * figures are taken as they are. An assertion that needs names, for its pattern or for a filter, is
  * undecided where the profile or the baseline is redacted: that nothing matches there proves
  * nothing. So is one on what is lost, where nobody has looked, or where nothing may be called so;
- * and one on pages that were not counted.
+ * and one on pages that were not counted; and one of a sample whose interval lies on both sides of
+ * the limit (assertion.h, A2).
  */
 #include "assertion.h"
 #include "digest.h"
@@ -23,7 +24,9 @@ struct dhat_ruling {				/* on one assertion */
 	bool is_undecided;
 	char why[DHAT_HELD_CHARS]; /* where it is: a sentence */
 	uint64_t now,
-		baseline;   /* the figure of all that matched; baseline: 0 where none is needed */
+		baseline; /* the figure of all that matched; baseline: 0 where none is needed */
+	/* where the two lie, if they are estimates */
+	struct dhat_interval now_interval, baseline_interval;
 	size_t match_count; /* rows of the profile; 0: the pattern may be a slip of the fingers */
 	/* where it does not hold: most of it first, or what has grown most */
 	struct dhat_guilty guilty[DHAT_JUDGEMENT_GUILTY];

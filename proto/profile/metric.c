@@ -61,3 +61,26 @@ uint64_t dhat_metric_of(const struct dhat_rendered_point *point, enum dhat_metri
 
 	return offset ? *(const uint64_t *)((const char *)point + offset) : 0;
 }
+
+struct dhat_interval dhat_metric_interval(uint64_t sample_bytes,
+					  const struct dhat_evidence *evidence,
+					  enum dhat_metric metric, uint64_t value)
+{
+	static const enum dhat_estimated estimated[DHAT_METRIC_COUNT] = {
+		[DHAT_LIVE_BYTES] = DHAT_ESTIMATED_LIVE,
+		[DHAT_LIVE_BLOCKS] = DHAT_ESTIMATED_LIVE,
+		[DHAT_PEAK_BYTES] = DHAT_ESTIMATED_PEAK,
+		[DHAT_PEAK_BLOCKS] = DHAT_ESTIMATED_PEAK,
+		[DHAT_TOTAL_BYTES] = DHAT_ESTIMATED_TOTAL,
+		[DHAT_TOTAL_BLOCKS] = DHAT_ESTIMATED_TOTAL,
+	};
+	struct dhat_interval interval = { value, value };
+
+	if (metric >= DHAT_METRIC_COUNT)
+		return interval;
+	if (dhat_metric_is_bytes(metric))
+		return dhat_interval_of(sample_bytes, evidence, estimated[metric], value);
+	if (!sample_bytes || dhat_evidence_is_certain(evidence))
+		return interval;
+	return (struct dhat_interval){ evidence->seen_bytes[estimated[metric]] != 0, UINT64_MAX };
+}

@@ -26,4 +26,9 @@ const char *dhat_metric_name(enum dhat_metric metric);
 bool dhat_metric_is_bytes(enum dhat_metric metric);
 /* A name, or "live", "peak", "total" for the bytes. -EINVAL: none of them. */
 int dhat_metric_parse(const char *text, enum dhat_metric *ret);
+/* Of a figure that is `value`. Of blocks of a sample no more is known than whether there are any.
+ */
+struct dhat_interval dhat_metric_interval(uint64_t sample_bytes,
+					  const struct dhat_evidence *evidence,
+					  enum dhat_metric metric, uint64_t value);
 uint64_t dhat_metric_of(const struct dhat_rendered_point *point, enum dhat_metric metric);

@@ -149,7 +149,7 @@ static void print_percent(struct screen *screen, const char *how, double percent
 
 static void print_cost(struct screen *screen, const Dhat__Plan *plan)
 {
-	char text[DHAT_UNIT_CHARS];
+	char text[DHAT_UNIT_CHARS], sample[256];
 
 	if (plan->allocs_per_second >= 0)
 		fprintf(screen->file, "  %-10s about %s allocations a second\n", "rate",
@@ -158,6 +158,15 @@ static void print_cost(struct screen *screen, const Dhat__Plan *plan)
 		print_percent(screen, "about", plan->cost_percent);
 	else if (plan->cost_at_most_percent > 0) /* an older dhatd does not tell: 0 */
 		print_percent(screen, "less than", plan->cost_at_most_percent);
+	if (plan->sample_bytes) {
+		snprintf(sample, sizeof(sample),
+			 "1 block per %s: figures will be estimates, with an interval each; the "
+			 "cost "
+			 "is that of calls that are not drawn, which all but a few are",
+			 dhat_format_size(plan->sample_bytes, text));
+		fprintf(screen->file, "  %-10s ", "sample");
+		screen_paragraph(screen, TEXT_COLUMN, sample);
+	}
 	if (*plan->cost_basis) {
 		fprintf(screen->file, "  %-10s ", "basis");
 		screen_paragraph(screen, TEXT_COLUMN, plan->cost_basis);

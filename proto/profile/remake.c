@@ -46,5 +46,6 @@ Dhat__SnapshotHead *dhat_new_head(Dhat__SnapshotHead *head)
 	made->kernel = dhat_take_text(&head->kernel);
 	made->taken_unix_ns = head->taken_unix_ns;
 	made->sample_rate = head->sample_rate;
+	made->sample_bytes = head->sample_bytes;
 	return made;
 }

@@ -332,6 +332,7 @@ static void add_part(const struct dhat_snapshot *snapshot, struct dhat_rendered_
 	dhat_history_add(snapshot, part, sum->lows);
 	dhat_point_pages_add(&sum->pages, part);
 	dhat_held_add(&sum->held, part);
+	dhat_evidence_add_point(&sum->evidence, snapshot->head, part);
 	sum->part_count++;
 }
 
@@ -382,6 +383,20 @@ static int add_point(struct builder *builder, const Dhat__ProgramPoint *part,
 		r = add_histograms(point, part);
 	*ret = point;
 	return r;
+}
+
+struct dhat_interval dhat_rendered_interval(const struct dhat_rendering *rendering,
+					    const struct dhat_rendered_point *point,
+					    enum dhat_estimated which)
+{
+	const uint64_t bytes[DHAT_ESTIMATED_COUNT] = {
+		[DHAT_ESTIMATED_TOTAL] = point->total_bytes,
+		[DHAT_ESTIMATED_PEAK] = point->peak_bytes,
+		[DHAT_ESTIMATED_LIVE] = point->live_bytes,
+	};
+
+	return dhat_interval_of(rendering->snapshot->head->sample_bytes, &point->evidence, which,
+				bytes[which]);
 }
 
 uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "estimate.h"
 #include "held.h"
 #include "histogram.h"
 #include "history.h"
@@ -31,6 +32,7 @@ struct dhat_rendered_point {
 	uint64_t max_bytes,
 		max_blocks; /* sums over the parts: an upper bound if there are several */
 	uint64_t peak_bytes, peak_blocks, live_bytes, live_blocks;
+	struct dhat_evidence evidence;	    /* of a sample; else all 0 */
 	struct dhat_point_pages pages;	    /* all 0 where the snapshot has none */
 	struct dhat_held held;		    /* likewise */
 	uint64_t temporary_blocks;	    /* of total_blocks: histogram.h */
@@ -87,6 +89,11 @@ struct dhat_table_options {
 int dhat_table_new(const struct dhat_snapshot *snapshot, const struct dhat_table_options *options,
 		   struct dhat_rendering **ret);
 void dhat_rendering_free(struct dhat_rendering *rendering);
+
+/* How far a figure of the point may be off. */
+struct dhat_interval dhat_rendered_interval(const struct dhat_rendering *rendering,
+					    const struct dhat_rendered_point *point,
+					    enum dhat_estimated which);
 
 /* Of the live blocks; 0: none is. Kept below 2^63, whatever a file holds. */
 uint64_t dhat_rendered_mean_age_us(const struct dhat_rendered_point *point);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "estimate.h"
 #include "held.h"
 #include "history.h"
 #include "mark.h"
@@ -181,6 +182,62 @@ static int add_verdict(Dhat__Verdict *into, const Dhat__Verdict *from)
 	into->exact &= from->exact;
 	into->uncounted_bytes += from->uncounted_bytes;
 	return 0;
+}
+
+/* ---- samples ------------------------------------------------------------------------------- */
+
+/* What is exact, or of an older kind, says so of each point, beside those that are estimates. */
+static int say_evidence(const struct dhat_snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->point_count; i++) {
+		Dhat__ProgramPoint *point = snapshot->points[i];
+		struct dhat_evidence evidence = { 0 };
+
+		if (point->sampled)
+			continue;
+		point->sampled = calloc(1, sizeof(*point->sampled));
+		if (!point->sampled)
+			return -ENOMEM;
+		dhat__sampled__init(point->sampled);
+		if (!snapshot->head->sample_bytes) {
+			point->sampled->total_bytes = point->total_bytes;
+			point->sampled->peak_bytes = point->peak_bytes;
+			point->sampled->live_bytes = point->live_bytes;
+			continue;
+		}
+		dhat_evidence_add_point(&evidence, snapshot->head, point);
+		point->sampled->total_variance = evidence.variance[DHAT_ESTIMATED_TOTAL];
+		point->sampled->peak_variance = evidence.variance[DHAT_ESTIMATED_PEAK];
+		point->sampled->live_variance = evidence.variance[DHAT_ESTIMATED_LIVE];
+	}
+	return 0;
+}
+
+/* Evidence of the totals goes: it is that of the points. */
+static void forget_sampled(Dhat__Totals *totals)
+{
+	if (totals->sampled)
+		dhat__sampled__free_unpacked(totals->sampled, NULL);
+	totals->sampled = NULL;
+}
+
+static int merge_samples(struct dhat_snapshot *into, struct dhat_snapshot *from)
+{
+	Dhat__SnapshotHead *head = without_qualifiers(into->head);
+	uint64_t sample_bytes = dhat_sample_bytes_of_both(into, from);
+	int r = 0;
+
+	if (!sample_bytes)
+		return 0;
+	forget_sampled(into->end->totals);
+	forget_sampled(from->end->totals);
+	if (into->head->sample_bytes != from->head->sample_bytes)
+		r = say_evidence(into);
+	if (r == 0 && into->head->sample_bytes != from->head->sample_bytes)
+		r = say_evidence(from);
+	head->sample_bytes = sample_bytes;
+	head->sample_rate = 0;
+	return r;
 }
 
 /* ---- marks --------------------------------------------------------------------------------- */
@@ -493,6 +550,8 @@ static int merge(struct dhat_snapshot *into, struct dhat_snapshot *from)
 	if (!into->lacks)
 		into->lacks = take_ptr(from->lacks);
 	r = dhat_threads_merge(into, from);
+	if (r == 0)
+		r = merge_samples(into, from);
 	if (r < 0)
 		return r;
 	align_times(into, from);

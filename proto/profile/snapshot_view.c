@@ -182,10 +182,15 @@ static void swap_series(uint64_t **a, size_t *a_count, uint64_t **b, size_t *b_c
 /* What is replaced goes with `from`. */
 static void take_figures(Dhat__ProgramPoint *into, Dhat__ProgramPoint *from)
 {
+	Dhat__Sampled *sampled;
+
 	swap_series(&into->since_bytes, &into->n_since_bytes, &from->since_bytes,
 		    &from->n_since_bytes);
 	swap_series(&into->since_blocks, &into->n_since_blocks, &from->since_blocks,
 		    &from->n_since_blocks);
+	sampled = into->sampled;
+	into->sampled = from->sampled;
+	from->sampled = sampled;
 	into->total_bytes = from->total_bytes;
 	into->total_blocks = from->total_blocks;
 	into->lifetimes_us = from->lifetimes_us;
@@ -278,6 +283,11 @@ static void move_peak(struct dhat_snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->point_count; i++) {
 		snapshot->points[i]->peak_bytes = snapshot->points[i]->live_bytes;
 		snapshot->points[i]->peak_blocks = snapshot->points[i]->live_blocks;
+		if (!snapshot->points[i]->sampled)
+			continue;
+		snapshot->points[i]->sampled->peak_bytes = snapshot->points[i]->sampled->live_bytes;
+		snapshot->points[i]->sampled->peak_variance =
+			snapshot->points[i]->sampled->live_variance;
 	}
 }
 

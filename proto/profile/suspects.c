@@ -288,6 +288,16 @@ static void doubt_garbage(const struct dhat_snapshot *snapshot,
 	suspicion->collector = collector;
 }
 
+/* A few blocks of a sample come and go by chance: below some ten what is live may be half of it. */
+static bool has_few_samples(const struct dhat_snapshot *snapshot,
+			    const struct dhat_rendered_point *point)
+{
+	struct dhat_interval live = dhat_interval_of(snapshot->head->sample_bytes, &point->evidence,
+						     DHAT_ESTIMATED_LIVE, point->live_bytes);
+
+	return live.low < point->live_bytes / 2;
+}
+
 static void judge_point(const struct dhat_rendering *table, const struct dhat_rendered_point *point,
 			struct dhat_suspicion *ret)
 {
@@ -310,6 +320,7 @@ static void judge_point(const struct dhat_rendering *table, const struct dhat_re
 	dhat_suspect_judge(&facts, ret);
 	is_doubtful =
 		dhat_verdict_of(snapshot->end->verdict) >= DHAT_INEXACT ||
+		has_few_samples(snapshot, point) ||
 		(ret->frees_none && (snapshot->head->target->from_start || !has_freed(snapshot)));
 	if (is_doubtful && ret->confidence > DHAT_MEDIUM)
 		ret->confidence = DHAT_MEDIUM;

@@ -12,6 +12,9 @@ struct built_stack {
 	const char *frames[BUILT_MAX_FRAMES];
 	uint64_t live_bytes, live_blocks, total_bytes, total_blocks, peak_bytes, peak_blocks;
 	const char *label;
+	/* of a sample: what all three figures of bytes stand on; 0: that is not told */
+	uint64_t seen_bytes;
+	double variance;
 };
 
 /* Live, ever, at the peak: bytes and blocks of each; then the frames. */
@@ -32,6 +35,7 @@ struct built_watch {
 	uint64_t since_seconds; /* when it began */
 	const char *verdict;	/* NULL: exact; else with a reason */
 	const char *state;	/* NULL: attached */
+	uint64_t sample_bytes;	/* 0: no sample */
 };
 
 static inline void built_frame(const char *text, Dhat__Frame *frame, Dhat__Location *location,
@@ -75,6 +79,7 @@ static inline void built_head(struct dhat_snapshot *snapshot, const struct built
 	target.observed_since_unix_ns = (1700000000 + watch->since_seconds) * 1000000000ull;
 	target.observed_ns = seconds * 1000000000;
 	head.format_version = DHAT_SNAPSHOT_VERSION;
+	head.sample_bytes = watch->sample_bytes;
 	head.taken_unix_ns = target.observed_since_unix_ns + target.observed_ns;
 	head.target = &target;
 	part.part_case = DHAT__SNAPSHOT_PART__PART_HEAD;
@@ -90,6 +95,7 @@ static inline void built_stack(struct dhat_snapshot *snapshot, const struct buil
 	Dhat__FrameBatch frames_batch = DHAT__FRAME_BATCH__INIT;
 	Dhat__PointBatch points_batch = DHAT__POINT_BATCH__INIT;
 	Dhat__ProgramPoint point = DHAT__PROGRAM_POINT__INIT, *points[] = { &point };
+	Dhat__Sampled sampled = DHAT__SAMPLED__INIT;
 	Dhat__Frame frames[BUILT_MAX_FRAMES], *list[BUILT_MAX_FRAMES];
 	Dhat__Location locations[BUILT_MAX_FRAMES], *lists[BUILT_MAX_FRAMES];
 	uint32_t numbers[BUILT_MAX_FRAMES];
@@ -118,6 +124,12 @@ static inline void built_stack(struct dhat_snapshot *snapshot, const struct buil
 	point.total_blocks = stack->total_blocks;
 	point.peak_bytes = stack->peak_bytes;
 	point.peak_blocks = stack->peak_blocks;
+	if (stack->seen_bytes) {
+		sampled.total_bytes = sampled.peak_bytes = sampled.live_bytes = stack->seen_bytes;
+		sampled.total_variance = sampled.peak_variance = sampled.live_variance =
+			stack->variance;
+		point.sampled = &sampled;
+	}
 	totals->live_bytes += point.live_bytes;
 	totals->live_blocks += point.live_blocks;
 	totals->total_bytes += point.total_bytes;

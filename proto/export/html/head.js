@@ -1,6 +1,7 @@
 /* The head of the page: the verdict, what keeps most, totals, whose profile it is. */
 function showVerdict() {
 	const meanings = { exact: "exact: every block was counted",
+		sampled: "sampled: figures are estimates, of which nothing was lost",
 		partial: "partial: exact for the allocators that are named, others were not counted",
 		inexact: "inexact: something was lost",
 		"not known": "another program made the profile, and does not say" };
@@ -85,11 +86,13 @@ function showTotals() {
 	for (const metric of metrics.filter(candidate => candidate.unit === "bytes" && candidate.mark === undefined)) {
 		const blocks = metrics.find(other => other.label === metric.label && other.unit === "blocks");
 		const bytes = sum(metric), sign = data.is_difference && bytes > 0 ? "+" : "";
+		const ends = data.intervals[metric.key];
 		const when = metric.key === "peak-bytes" && !data.is_difference && data.since_ms
 			? make("span", "", moment(data.since_ms + data.peak_ms)) : null;
 
 		byId("totals").append(make("div", "total", metric.label, make("b", "", sign + size(bytes)),
-			make("span", "", `${sign}${count(bytes)} bytes` + (blocks ? ` in ${sign}${noun(sum(blocks), "block")}` : "")), when));
+			make("span", "", `${sign}${count(bytes)} bytes` + (blocks ? ` in ${sign}${noun(sum(blocks), "block")}` : "")),
+			ends ? make("span", "", `95%: ${size(ends.all[0])} to ${size(ends.all[1])}`) : null, when));
 	}
 }
 

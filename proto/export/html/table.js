@@ -125,7 +125,10 @@ function historyOf(row) {
 	const parts = metrics.filter(isTold).map(metric => {
 		const blocks = metrics.find(other => other.label === metric.label && other.unit === "blocks");
 
+		const ends = data.intervals[metric.key];
+
 		return `${inSentence(metric.label)} ${wholeFigure(metric.values[row], "bytes")}` +
+			(ends ? ` (95%: ${size(ends.low[row])} to ${size(ends.high[row])})` : "") +
 			(blocks ? ` in ${wholeFigure(blocks.values[row], "blocks")}` : "");
 	});
 

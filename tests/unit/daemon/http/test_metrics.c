@@ -153,6 +153,34 @@ static void test_figures(void **state)
 	assert_null(strstr(page, "bytes_total{program=\"service\",pid=\"4711\",stack=\"[all"));
 }
 
+/* Ends of intervals; of what is exact there are none. */
+static void test_sampled(void **state)
+{
+	static const struct built_stack sampled[] = {
+		{ .frames = { "keep@src/a.c:10" },
+		  .live_bytes = 900000,
+		  .live_blocks = 1,
+		  .total_bytes = 900000,
+		  .total_blocks = 1,
+		  .seen_bytes = 900000 },
+		BUILT_END,
+	};
+	_cleanup_free_ char *exact = page_of_snapshot(&(struct built_watch){ 0 }, two_stacks);
+	_cleanup_free_ char *page = page_of_snapshot(
+		&(struct built_watch){ .verdict = "sampled", .sample_bytes = 4096 }, sampled);
+
+	assert_well_formed(page);
+	assert_line(page, "dhatd_verdict{program=\"service\",pid=\"4711\",verdict=\"sampled\"} 1");
+	assert_line(page, "dhatd_verdict{program=\"service\",pid=\"4711\",verdict=\"exact\"} 0");
+	assert_line(page, "dhatd_target_sample_bytes{program=\"service\",pid=\"4711\"} 4096");
+	assert_line(page, "dhatd_heap_live_bytes_low{program=\"service\",pid=\"4711\"} 900000");
+	assert_line(page, "dhatd_heap_live_bytes_high{program=\"service\",pid=\"4711\"} 900000");
+	assert_line(page, "dhatd_stack_live_bytes_high{program=\"service\",pid=\"4711\",stack="
+			  "\"keep (src/a.c)\"} 900000");
+	assert_null(strstr(exact, "_low"));
+	assert_null(strstr(exact, "sample_bytes"));
+}
+
 static void test_inexact(void **state)
 {
 	_cleanup_free_ char *page =
@@ -392,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_figures),
+		cmocka_unit_test(test_sampled),
 		cmocka_unit_test(test_inexact),
 		cmocka_unit_test(test_names_stay_after_a_restart),
 		cmocka_unit_test(test_hostile_names),
