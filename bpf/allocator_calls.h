@@ -167,13 +167,45 @@ static __always_inline int resets_arena(__u64 name_at)
 	return 0;
 }
 
+/* A realloc has begun. */
+static __always_inline void begin_realloc(struct call *call, union dhat_cookie_word cookie)
+{
+	if (is_sampling()) {
+		call->was_sampled = is_in_sample(call->old_addr, call->domain);
+		call->is_told = call->was_sampled || tells_all_frees;
+		if (!call->is_told)
+			return;
+	}
+	send_realloc_begin(call->old_addr, cookie);
+}
+
+/* The old block of a realloc is known to the daemon, or might be. */
+static __always_inline int has_told_old(const struct call *call)
+{
+	return is_resizing(call->role) && call->old_addr && (!is_sampling() || call->is_told);
+}
+
+/* Without a new block: it failed, or there is none of which more is told. */
+static __always_inline void end_realloc(const struct call *call, __u64 time_ns, __u32 result,
+					__u64 flags)
+{
+	int was_sampled = is_sampling() && call->was_sampled;
+
+	if (was_sampled && result == DHAT_REALLOC_FAILED &&
+	    enter_sample(call->old_addr, call->domain, BPF_ANY))
+		result = DHAT_REALLOC_FREED;
+	/* keeps L2 */
+	if (send_realloc_end(call, 0, 0, time_ns, result, flags) && was_sampled)
+		enter_sample(call->old_addr, call->domain, BPF_NOEXIST);
+}
+
 /* At the entry. 1: a return is to be awaited. */
 static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word cookie)
 {
 	__u8 role = cookie.parts.role;
 	__u64 sp = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words;
 	__u64 arg0 = regs_numbered(regs, cookie.parts.arg_reg[0]), arg1, arg2;
-	int is_plain_free = role == DHAT_ROLE_FREE && !cookie.parts.is_nesting;
+	int is_plain_free = role == DHAT_ROLE_FREE && !cookie.parts.is_nesting, is_told = 1;
 	struct call *call;
 
 	if (role == DHAT_ROLE_FREE && arg0 == 0) {
@@ -184,6 +216,12 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		if (resets_arena(arg0))
 			count(DHAT_CTR_ARENA_RESETS);
 		return 0;
+	}
+	if (role == DHAT_ROLE_FREE && !is_to_be_told(arg0, cookie.parts.domain)) {
+		count(DHAT_CTR_UNSAMPLED_FREES);
+		if (is_plain_free)
+			return 0;
+		is_told = 0;
 	}
 	if (is_plain_free && !may_be_inside_a_call()) {
 		send_free(arg0, cookie, free_flags(arg0));
@@ -198,7 +236,8 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 	}
 	if (!call) {
 		count(DHAT_CTR_NO_STATE);
-		if (role == DHAT_ROLE_FREE) /* keeps P3: rather a free too many than one too few */
+		if (role == DHAT_ROLE_FREE &&
+		    is_told) /* keeps P3: rather a free too many than one too few */
 			send_free(arg0, cookie, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
@@ -214,7 +253,8 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		return 0;
 	}
 	if (role == DHAT_ROLE_FREE) {
-		send_free(arg0, cookie, free_flags(arg0));
+		if (is_told)
+			send_free(arg0, cookie, free_flags(arg0));
 		if (!cookie.parts.is_nesting)
 			return 0;
 	}
@@ -278,7 +318,7 @@ static __always_inline int enter(struct pt_regs *regs, union dhat_cookie_word co
 		bpf_probe_read_user(&call->return_pc, sizeof(call->return_pc), (void *)sp);
 	begin_call(call);
 	if (is_resizing(role) && call->old_addr)
-		send_realloc_begin(call->old_addr, cookie);
+		begin_realloc(call, cookie);
 	return 1;
 }
 
@@ -303,7 +343,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 {
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	__u64 addr = result, stack_id, now, used, flags;
-	int is_realloc;
+	int is_realloc, has_told, is_drawn;
 
 	if (!call || !call->is_active) {
 		/* not that of an inner function whose tail call's return was the same */
@@ -328,7 +368,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	if (call->role == DHAT_ROLE_RESIZE)
 		addr = result >= call->size_bytes ? call->old_addr : 0;
 	is_realloc = is_resizing(call->role) && call->old_addr;
-	now = bpf_ktime_get_ns();
+	has_told = has_told_old(call);
 	if (call->domain == DHAT_DOMAIN_ANON)
 		addr = leave_mapping(call, result);
 	if (!addr && (call->role == DHAT_ROLE_SBRK ||
@@ -339,13 +379,25 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 		if (!call->size_bytes)
 			count(DHAT_CTR_UNSIZED);
 	}
+	is_drawn = addr && draw_block(addr, call->size_bytes, call->domain);
+	if (addr && !is_drawn && !has_told)
+		return 0;
+	now = bpf_ktime_get_ns();
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	flags = wake_flags(used);
 	if (!addr) {
-		if (is_realloc)
-			send_realloc_end(call, 0, 0, now, flags);
+		if (has_told)
+			end_realloc(call, now,
+				    call->size_bytes && call->role != DHAT_ROLE_REALLOCF
+					    ? DHAT_REALLOC_FAILED
+					    : DHAT_REALLOC_FREED,
+				    flags);
 		if (!is_realloc || call->size_bytes)
 			count(DHAT_CTR_FAILED);
+		return 0;
+	}
+	if (!is_drawn) {
+		end_realloc(call, now, DHAT_REALLOC_FREED, flags);
 		return 0;
 	}
 	/* Keeps P3: what hands out gives way to what takes back. Of a realloc the BEGIN was sent,
@@ -353,14 +405,17 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	 * vain. */
 	if (used > cfg_alloc_mark) {
 		count(is_realloc ? DHAT_CTR_DROP_REALLOC : DHAT_CTR_SHED_ALLOC);
+		if (has_told && is_sampling())
+			end_realloc(call, now, DHAT_REALLOC_FREED, flags);
 		return 0;
 	}
 	stack_id = take_stack(begin_stack(), regs, pc, sp, fp,
 			      call->domain == DHAT_DOMAIN_ANON ? DHAT_STACK_ANON : 0, call->site);
-	if (is_realloc)
-		send_realloc_end(call, addr, stack_id, now, flags);
-	else
+	if (!has_told)
 		send_alloc(call, addr, stack_id, now, flags);
+	else if (send_realloc_end(call, addr, stack_id, now, DHAT_REALLOC_MOVED, flags) &&
+		 is_sampling() && call->was_sampled)
+		enter_sample(call->old_addr, call->domain, BPF_NOEXIST); /* keeps L2 */
 	return 0;
 }
 
@@ -456,6 +511,8 @@ static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 		count(DHAT_CTR_UNPAIRED);
 		return 0;
 	}
+	if (!draw_block(addr, now.size_bytes, now.domain))
+		return 0;
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	flags = wake_flags(used);
 	if (used > cfg_alloc_mark) { /* keeps P3, as in leave() */

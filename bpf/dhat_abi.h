@@ -1,9 +1,9 @@
 #pragma once
 /* dhat_abi: what the kernel side and the daemon agree on.
  *
- * The only header that both include. Fixed-width types, padding written out, sizes asserted.
- * The records say what happened to a block, not how it was noticed: uprobes are one source of
- * them, and others may follow.
+ * With dhat_sample.h the only header that both include. Fixed-width types, padding written out,
+ * sizes asserted. The records say what happened to a block, not how it was noticed: uprobes are one
+ * source of them, and others may follow.
  */
 #include <linux/types.h>
 
@@ -22,6 +22,7 @@ enum dhat_record_type {
 	DHAT_RECORD_THREAD_EXIT,   /* a thread ends, others of the target go on */
 	DHAT_RECORD_EXIT,	   /* a thread ends, and with it the target */
 	DHAT_RECORD_THREAD,	   /* what a thread is called, from now on */
+	DHAT_RECORD_REPLACED,	   /* sampled: a block's address was handed out anew, unrecorded */
 };
 
 struct dhat_record {
@@ -45,7 +46,7 @@ struct dhat_record_alloc {
 	__u64 stack_id;	  /* 0: the stack could not be sent */
 };
 
-struct dhat_record_free {
+struct dhat_record_free { /* FREE, REPLACED */
 	struct dhat_record head;
 	__u64 time_ns;
 	__u64 addr;
@@ -239,11 +240,14 @@ enum dhat_counter {
 	DHAT_CTR_UNKNOWN_CALLS, /* of functions that hand out or take nobody knows what */
 	DHAT_CTR_ARENA_RESETS,	/* all blocks of an arena taken at once: see DHAT_ROLE_CONTROL */
 	DHAT_CTR_UNSIZED,	/* strings handed out whose end was not found: of size 0 */
-	DHAT_CTR_STACKS,	/* stacks sent */
-	DHAT_CTR_STACKS_FULL,	/* stack table full: sent again each time, still exact */
-	DHAT_CTR_USED_FP,	/* stacks with a frame-pointer step for want of a rule */
-	DHAT_CTR_SHORTENED,	/* stacks of more than DHAT_MAX_FRAMES: the middle is not kept */
-	DHAT_CTR_STOP_FIRST,	/* + enum dhat_stop: how many stacks ended so */
+	DHAT_CTR_UNSAMPLED_ALLOCS, /* handed out, and not drawn for the sample */
+	DHAT_CTR_UNSAMPLED_FREES,  /* of blocks that are not in it */
+	DHAT_CTR_SAMPLE_FULL,	   /* drawn, and given up: the set of sampled blocks was full */
+	DHAT_CTR_STACKS,	   /* stacks sent */
+	DHAT_CTR_STACKS_FULL,	   /* stack table full: sent again each time, still exact */
+	DHAT_CTR_USED_FP,	   /* stacks with a frame-pointer step for want of a rule */
+	DHAT_CTR_SHORTENED,	   /* stacks of more than DHAT_MAX_FRAMES: the middle is not kept */
+	DHAT_CTR_STOP_FIRST,	   /* + enum dhat_stop: how many stacks ended so */
 	DHAT_CTR_COUNT = DHAT_CTR_STOP_FIRST + DHAT_STOP_COUNT,
 };
 

@@ -17,15 +17,24 @@ struct call {	  /* an allocator call on its way, of one thread */
 	__u8 domain;
 	__u8 is_by_exit;
 	__u8 is_by_result : 1;
-	__u8 has_header : 1; /* see struct dhat_cookie */
-	__u16 site;	     /* the function */
-	__u16 entrants;	     /* where it is counted while it is active */
+	__u8 has_header : 1;  /* see struct dhat_cookie */
+	__u8 was_sampled : 1; /* the old block of a realloc was in the set: sampled.h */
+	__u8 is_told : 1;     /* … and what becomes of it is told: so it is, or all are */
+	__u16 site;	      /* the function */
+	__u16 entrants;	      /* where it is counted while it is active */
 };
 
 static __always_inline __u64 wake_flags(__u64 used)
 {
 	return used > cfg_wake_mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
+
+static __always_inline __u64 block_name(__u64 addr, __u8 domain)
+{
+	return addr | (__u64)domain << DHAT_USER_BITS;
+}
+
+#include "sampled.h"
 
 /* Blocks that were told of, and nothing since: one for each of the last, by a hash of its address.
  * Of their frees the daemon needs to know nothing more, and a look at a block's header costs 140
@@ -38,11 +47,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } recent SEC(".maps");
-
-static __always_inline __u64 block_name(__u64 addr, __u8 domain)
-{
-	return addr | (__u64)domain << DHAT_USER_BITS;
-}
 
 static __always_inline volatile __u64 *recent_place(__u64 name)
 {
@@ -57,7 +61,7 @@ static __always_inline void remember_block(__u64 addr, const struct call *call)
 	__u64 name = block_name(addr, call->domain);
 	volatile __u64 *place;
 
-	if (!call->has_header)
+	if (!call->has_header || is_sampling())
 		return;
 	place = recent_place(name);
 	if (place)
@@ -133,7 +137,7 @@ static __always_inline __u64 read_chunk(__u64 addr, union dhat_cookie_word cooki
 {
 	__u64 words[3];
 
-	if (!cookie.parts.has_header || forget_block(addr, cookie.parts.domain) ||
+	if (is_sampling() || !cookie.parts.has_header || forget_block(addr, cookie.parts.domain) ||
 	    bpf_probe_read_user(words, sizeof(words), (void *)(addr - 8)))
 		return 0;
 	return dhat_chunk(addr, words[0], words[1], words[2]);
@@ -144,10 +148,11 @@ static __always_inline void send_free(__u64 addr, union dhat_cookie_word cookie,
 	__u64 chunk = read_chunk(addr, cookie);
 	struct dhat_record_free *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
-	if (!record) {
+	if (!record) { /* one that is sampled stays so: whoever is handed the address closes it */
 		count(DHAT_CTR_DROP_FREE);
 		return;
 	}
+	leave_sample(addr, cookie.parts.domain);
 	fill_head(&record->head, DHAT_RECORD_FREE, cookie.parts.domain, sizeof(*record));
 	record->time_ns = bpf_ktime_get_ns();
 	record->addr = addr;
@@ -161,6 +166,7 @@ static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_wor
 	__u64 chunk = read_chunk(addr, cookie);
 	struct dhat_record_realloc_begin *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
+	leave_sample(addr, cookie.parts.domain);
 	if (!record) {
 		count(DHAT_CTR_DROP_REALLOC);
 		return;
@@ -172,14 +178,15 @@ static __always_inline void send_realloc_begin(__u64 addr, union dhat_cookie_wor
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void send_realloc_end(const struct call *call, __u64 addr, __u64 stack_id,
-					     __u64 time_ns, __u64 flags)
+/* 0: it went out. */
+static __always_inline int send_realloc_end(const struct call *call, __u64 addr, __u64 stack_id,
+					    __u64 time_ns, __u32 result, __u64 flags)
 {
 	struct dhat_record_realloc_end *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
 		count(DHAT_CTR_DROP_REALLOC);
-		return;
+		return -1;
 	}
 	fill_head(&record->head, DHAT_RECORD_REALLOC_END, call->domain, sizeof(*record));
 	record->time_ns = time_ns;
@@ -187,15 +194,11 @@ static __always_inline void send_realloc_end(const struct call *call, __u64 addr
 	record->new_addr = addr;
 	record->size_bytes = call->size_bytes;
 	record->stack_id = stack_id;
-	if (addr)
-		record->result = DHAT_REALLOC_MOVED;
-	else
-		record->result = call->size_bytes && call->role != DHAT_ROLE_REALLOCF
-					 ? DHAT_REALLOC_FAILED
-					 : DHAT_REALLOC_FREED;
+	record->result = result;
 	record->site = call->site;
 	bpf_ringbuf_submit(record, flags);
 	if (addr)
 		remember_block(addr, call);
 	count(DHAT_CTR_REALLOCS);
+	return 0;
 }

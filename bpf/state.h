@@ -4,6 +4,7 @@
 #include "kernel.h"
 
 #include "dhat_abi.h"
+#include "dhat_sample.h"
 #include "unwind_types.h"
 
 const volatile __u32 cfg_tgid = 0;	/* the target, in the initial pid namespace */
@@ -15,9 +16,15 @@ const volatile __u64 cfg_stack_mark = 0, cfg_alloc_mark = 0, cfg_wake_mark = 0;
 
 const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
 
+/* --sample; all 0: every block is recorded, and verifiers leave out what is about samples. */
+const volatile struct dhat_sample cfg_sample = {};
+
 /* Written by the daemon while probes run. */
 volatile __u8 is_closed = 1; /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
+/* sampled, while blocks from before are listed: of which addresses something was heard since is to
+ * be known, be they in the sample or not */
+volatile __u8 tells_all_frees = 0;
 /* `dhatd run`: stop the target when it has mapped code, or another program has taken its place */
 volatile __u8 stops_on_change = 0;
 

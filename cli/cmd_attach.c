@@ -103,6 +103,7 @@ void command_fill_attach_options(const struct dhat_attach_options *from, Dhat__A
 	to->anonymous_memory = from->anonymous_memory;
 	to->skip_inventory = from->skip_inventory;
 	to->with_lifetimes = from->with_lifetimes;
+	to->sample_bytes = from->sample_bytes;
 	to->no_return_probes = from->no_return_probes;
 	if (from->sites)
 		to->sites = without_qualifiers(from->sites);

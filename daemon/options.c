@@ -557,6 +557,7 @@ static void fill_target(struct dhatd_options *options)
 		.anonymous_memory = attach->anonymous_memory,
 		.skip_inventory = attach->skip_inventory,
 		.with_lifetimes = attach->with_lifetimes,
+		.sample_bytes = attach->sample_bytes,
 		.no_return_probes = attach->no_return_probes,
 		.sites = uprobes_sites_of_name(attach->sites),
 		.max_memory_bytes = attach->max_memory_bytes,

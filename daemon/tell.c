@@ -64,8 +64,9 @@ void tell_attached(struct target *target)
 	for (size_t i = 0; i < copy->probed.allocator_count; i++)
 		dhat_say("dhatd", "  %s (%s)", copy->probed.allocators[i].name,
 			 copy->probed.allocators[i].path);
-	for (char **reason = copy->reasons; copy->verdict == DHAT_PARTIAL && *reason; reason++)
-		dhat_say("dhatd", "  partial: %s", *reason);
+	for (char **reason = copy->reasons;
+	     (copy->verdict == DHAT_PARTIAL || copy->verdict == DHAT_SAMPLED) && *reason; reason++)
+		dhat_say("dhatd", "  %s: %s", dhat_verdict_word(copy->verdict), *reason);
 }
 
 /* "1234 (nginx) killed: signal 11 (SIGSEGV)" */
@@ -143,5 +144,7 @@ void tell_totals(struct target *target)
 	say_children(copy);
 	for (char **reason = copy->reasons; *reason; reason++)
 		dhat_say("dhatd", "  %s: %s",
-			 copy->verdict == DHAT_PARTIAL ? "partial" : "not exact", *reason);
+			 copy->verdict == DHAT_INEXACT ? "not exact"
+						       : dhat_verdict_word(copy->verdict),
+			 *reason);
 }

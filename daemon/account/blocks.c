@@ -28,6 +28,11 @@ uint64_t blocks_bytes(const struct blocks *blocks)
 	return index_memory_bytes(blocks->by_addr);
 }
 
+uint64_t blocks_count(const struct blocks *blocks)
+{
+	return index_count(blocks->by_addr) + blocks->away;
+}
+
 static void read_displaced(struct blocks *blocks, const struct index_entry *entry,
 			   struct block *ret)
 {

@@ -29,6 +29,7 @@ int blocks_init(struct blocks *blocks, uint64_t max_count);
 void blocks_deinit(struct blocks *blocks);
 void blocks_charge(struct blocks *blocks, struct budget *budget);
 uint64_t blocks_bytes(const struct blocks *blocks);
+uint64_t blocks_count(const struct blocks *blocks);
 
 /* All that there are, in no order. */
 void blocks_visit(const struct blocks *blocks,

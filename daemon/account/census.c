@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "block_list.h"
+#include "bpf/dhat_abi.h"
 #include "proto/base/cleanup.h"
 
 struct census_page {
@@ -87,6 +88,24 @@ static uint64_t slack_of(const struct census *census, const struct block *block)
 	return size_classes_usable(census->classes, block->size_bytes) - block->size_bytes;
 }
 
+/* Keeps C1 of the blocks that a sampled one stands for. */
+static void weigh(const struct census *census, const struct block *block, struct census_step *step)
+{
+	struct sample_weight weight;
+
+	if (block->domain == DHAT_DOMAIN_ANON)
+		return;
+	weight = sample_weigh(&census->sample, block->size_bytes);
+	step->bytes = weight.bytes;
+	step->blocks = sample_whole_by(weight.blocks, block->addr);
+	step->slack_bytes = (uint64_t)((double)step->slack_bytes * weight.blocks / SAMPLE_BLOCK);
+}
+
+static uint32_t more(uint32_t count, uint64_t blocks)
+{
+	return blocks < UINT32_MAX - count ? count + (uint32_t)blocks : UINT32_MAX;
+}
+
 /* false: it is not to be counted, or there is no memory. */
 static bool find(struct census *census, const struct block *block, struct census_step *ret)
 {
@@ -106,7 +125,11 @@ static bool find(struct census *census, const struct block *block, struct census
 		.age_ns = census->time_ns - block->birth_ns,
 		.size_bytes = block->size_bytes,
 		.slack_bytes = slack_of(census, block),
+		.bytes = block->size_bytes,
+		.blocks = 1,
 	};
+	if (census->sample.bytes)
+		weigh(census, block, ret);
 	return true;
 }
 
@@ -114,14 +137,17 @@ static void count(const struct census *census, const struct census_step *step)
 {
 	struct census_point *point = step->point;
 
-	point->ages[dhat_age_bucket(step->age_ns)]++;
-	point->sizes[dhat_size_bucket(step->size_bytes)]++;
+	uint32_t *age = &point->ages[dhat_age_bucket(step->age_ns)];
+	uint32_t *size = &point->sizes[dhat_size_bucket(step->size_bytes)];
+
+	*age = more(*age, step->blocks);
+	*size = more(*size, step->blocks);
 	if (step->slack_bytes)
 		point->slack_bytes += step->slack_bytes;
 	if (!census->older_ns || step->age_ns < census->older_ns)
 		return;
-	point->older_bytes += step->size_bytes;
-	point->older_blocks++;
+	point->older_bytes += step->bytes;
+	point->older_blocks += step->blocks;
 }
 
 void census_count(struct census *census, const struct block *block)

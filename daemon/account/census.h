@@ -12,6 +12,7 @@
 #include "block.h"
 #include "proto/base/index.h"
 #include "proto/profile/histogram.h"
+#include "sample.h"
 #include "size_classes.h"
 
 #define CENSUS_PAGE_POINTS 64
@@ -28,6 +29,7 @@ struct census_point {
 struct census_step {
 	struct census_point *point; /* NULL: none */
 	uint64_t age_ns, size_bytes, slack_bytes;
+	uint64_t bytes, blocks; /* that it stands for: sample.h */
 };
 /* Stacks of a hundred thousand points have 30 MB of counts, in no order: two lines that are in no
  * cache for each block, 75 ns; brought near so many blocks before, 25 ns. */
@@ -36,6 +38,7 @@ struct census_step {
 struct census {
 	uint64_t time_ns;	   /* when it began: ages are of then; no block was born later */
 	uint64_t older_ns;	   /* 0: is not asked for */
+	struct sample sample;	   /* of the heap; all 0: none */
 	enum size_classes classes; /* of domain 0; of custom allocators none are known */
 	uint64_t place;		   /* of the table, what is below is counted (index_visit_from()) */
 	/* Borrowed; NULL, or: they are listed here, too. */

@@ -111,6 +111,14 @@ static int feed_free(struct collector *collector, const struct dhat_record_free 
 	return 0;
 }
 
+static int feed_replaced(struct collector *collector, const struct dhat_record_free *record)
+{
+	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
+	collector->last_time_ns = record->time_ns;
+	heap_replace_block(collector->heap, record->head.domain, record->addr, record->time_ns);
+	return 0;
+}
+
 static void feed_thread_exit(struct collector *collector, const struct dhat_record_life *record)
 {
 	uint32_t tid = record->head.tid;
@@ -237,6 +245,8 @@ static int feed_one(struct collector *collector, const struct dhat_record *head)
 		return feed_alloc(collector, (const void *)head);
 	case DHAT_RECORD_FREE:
 		return feed_free(collector, (const void *)head);
+	case DHAT_RECORD_REPLACED:
+		return feed_replaced(collector, (const void *)head);
 	case DHAT_RECORD_REALLOC_BEGIN:
 		return feed_realloc_begin(collector, (const void *)head);
 	case DHAT_RECORD_REALLOC_END:
@@ -280,6 +290,7 @@ static size_t least_size(uint8_t type)
 		[DHAT_RECORD_THREAD_EXIT] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_EXIT] = sizeof(struct dhat_record_life),
 		[DHAT_RECORD_THREAD] = sizeof(struct dhat_record_thread),
+		[DHAT_RECORD_REPLACED] = sizeof(struct dhat_record_free),
 	};
 
 	return type < COLLECTOR_TYPES ? bytes[type] : 0;

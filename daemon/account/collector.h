@@ -21,7 +21,7 @@
 #include "stack.h"
 #include "thread_names.h"
 
-#define COLLECTOR_TYPES (DHAT_RECORD_THREAD + 1)
+#define COLLECTOR_TYPES (DHAT_RECORD_REPLACED + 1)
 
 /* What records have told besides blocks, for those who look after tables, probes and children. */
 struct collector_news {

@@ -20,6 +20,7 @@ struct heap {
 	struct heap_totals totals;
 	struct blocks blocks;
 	struct points points;
+	struct sample sample;
 	struct pendings pendings;
 	struct gone gone;
 	struct history history;
@@ -59,6 +60,18 @@ int heap_new(uint64_t max_blocks, struct heap **ret)
 	return 0;
 }
 
+void heap_sample(struct heap *heap, uint64_t sample_bytes)
+{
+	heap->sample = sample_of(sample_bytes);
+	heap->points.is_sampled = sample_bytes != 0;
+	heap->moments.has_parts = sample_bytes != 0;
+}
+
+const struct sample *heap_sample_of(const struct heap *heap)
+{
+	return &heap->sample;
+}
+
 int heap_charge(struct heap *heap, struct budget *budget)
 {
 	gone_charge(&heap->gone, budget);
@@ -69,15 +82,59 @@ int heap_charge(struct heap *heap, struct budget *budget)
 	return points_charge(&heap->points, budget);
 }
 
+/* ---- samples ------------------------------------------------------------------------------ */
+
+static inline bool is_sampled(const struct heap *heap)
+{
+	return heap->sample.bytes != 0;
+}
+
+/* What a block counts as. */
+static inline struct sample_weight weigh(const struct heap *heap, uint8_t domain,
+					 uint64_t size_bytes)
+{
+	if (!is_sampled(heap))
+		return (struct sample_weight){ .bytes = size_bytes, .blocks = 1 };
+	if (domain == DHAT_DOMAIN_ANON) /* these are all recorded */
+		return (struct sample_weight){ .bytes = size_bytes,
+					       .blocks = SAMPLE_BLOCK,
+					       .seen = size_bytes };
+	return sample_weigh(&heap->sample, size_bytes);
+}
+
+/* Blocks for others. */
+static inline uint64_t whole(const struct heap *heap, uint64_t blocks)
+{
+	return is_sampled(heap) ? sample_whole(blocks) : blocks;
+}
+
+static void add_total_sampled(struct heap_sampled *sampled, const struct sample_weight *weight)
+{
+	sampled->total_seen += weight->seen;
+	sampled->total_error += weight->error;
+}
+
+static void add_live_sampled(struct heap_sampled *sampled, const struct sample_weight *weight)
+{
+	sampled->live_seen += weight->seen;
+	sampled->live_error += weight->error;
+}
+
+static void take_live_sampled(struct heap_sampled *sampled, const struct sample_weight *weight)
+{
+	sampled->live_seen -= weight->seen;
+	sampled->live_error -= weight->error;
+}
+
 /* ---- history ------------------------------------------------------------------------------ */
 
 static struct history_figures figures_of(const struct heap *heap)
 {
 	return (struct history_figures){
 		.live_bytes = heap->totals.live_bytes,
-		.live_blocks = heap->totals.live_blocks,
-		.allocated = heap->totals.total_blocks,
-		.freed = heap->totals.closed_blocks,
+		.live_blocks = whole(heap, heap->totals.live_blocks),
+		.allocated = whole(heap, heap->totals.total_blocks),
+		.freed = whole(heap, heap->totals.closed_blocks),
 	};
 }
 
@@ -137,54 +194,82 @@ static inline void note_peaks(struct heap *heap, struct heap_point *point, uint6
 		totals->peak_bytes = totals->live_bytes;
 		totals->peak_blocks = totals->live_blocks;
 		totals->peak_time_ns = time_ns;
+		totals->sampled.peak_seen = totals->sampled.live_seen;
+		totals->sampled.peak_error = totals->sampled.live_error;
 		heap->points.peak_number++;
 	}
 }
 
-static inline void count_total(struct heap *heap, struct heap_point *point, uint64_t size_bytes,
-			       uint64_t time_ns)
+static inline void count_total(struct heap *heap, uint32_t id, struct heap_point *point,
+			       const struct sample_weight *weight, uint64_t time_ns)
 {
-	heap->totals.total_bytes += size_bytes;
-	heap->totals.total_blocks++;
-	point->total_bytes += size_bytes;
-	point->total_blocks++;
-	if (point->total_blocks == 1)
+	bool is_first = !point->total_blocks;
+
+	heap->totals.total_bytes += weight->bytes;
+	heap->totals.total_blocks += weight->blocks;
+	point->total_bytes += weight->bytes;
+	point->total_blocks += weight->blocks;
+	if (is_first)
 		point->first_ns = time_ns;
 	point->last_ns = time_ns;
 	if (time_ns > heap->latest_ns)
 		heap->latest_ns = time_ns;
+	if (is_sampled(heap)) {
+		add_total_sampled(&heap->totals.sampled, weight);
+		add_total_sampled(points_sampled_at(&heap->points, id), weight);
+	}
 }
 
 static inline void open_block(struct heap *heap, struct heap_point *point,
 			      const struct block *block)
 {
+	const struct sample_weight weight = weigh(heap, block->domain, block->size_bytes);
+
 	points_begin_change(&heap->points, block->point, point, heap->history.point_slot);
-	heap->totals.live_bytes += block->size_bytes;
-	heap->totals.live_blocks++;
-	point->live_bytes += block->size_bytes;
-	point->live_blocks++;
-	point->live_births_ns += block->birth_ns;
+	heap->totals.live_bytes += weight.bytes;
+	heap->totals.live_blocks += weight.blocks;
+	point->live_bytes += weight.bytes;
+	point->live_blocks += weight.blocks;
+	point->live_births_ns += (unsigned __int128)block->birth_ns * weight.blocks;
 	if (!block->was_before)
-		moments_count(&heap->moments, block->point, block->birth_ns,
-			      (int64_t)block->size_bytes, 1);
+		moments_count(&heap->moments, block->point, block->birth_ns, (int64_t)weight.bytes,
+			      (int64_t)weight.blocks);
+	if (is_sampled(heap)) {
+		add_live_sampled(&heap->totals.sampled, &weight);
+		add_live_sampled(points_sampled_at(&heap->points, block->point), &weight);
+	}
 }
 
 /* A block is out of the sums, for good or until it is somewhere else. */
 static struct heap_point *lift_block(struct heap *heap, const struct block *block)
 {
+	const struct sample_weight weight = weigh(heap, block->domain, block->size_bytes);
 	struct heap_point *point = points_at(&heap->points, block->point);
 
 	points_begin_change(&heap->points, block->point, point, heap->history.point_slot);
-	heap->totals.live_bytes -= block->size_bytes;
-	heap->totals.live_blocks--;
-	heap->totals.closed_blocks++;
-	point->live_bytes -= block->size_bytes;
-	point->live_blocks--;
-	point->live_births_ns -= block->birth_ns;
+	heap->totals.live_bytes -= weight.bytes;
+	heap->totals.live_blocks -= weight.blocks;
+	heap->totals.closed_blocks += weight.blocks;
+	point->live_bytes -= weight.bytes;
+	point->live_blocks -= weight.blocks;
+	point->live_births_ns -= (unsigned __int128)block->birth_ns * weight.blocks;
 	if (!block->was_before)
-		moments_count(&heap->moments, block->point, block->birth_ns,
-			      -(int64_t)block->size_bytes, -1);
+		moments_count(&heap->moments, block->point, block->birth_ns, -(int64_t)weight.bytes,
+			      -(int64_t)weight.blocks);
+	if (is_sampled(heap)) {
+		take_live_sampled(&heap->totals.sampled, &weight);
+		take_live_sampled(points_sampled_at(&heap->points, block->point), &weight);
+	}
 	return point;
+}
+
+/* A block with which sums are done; in whole numbers. */
+static uint64_t stands_for(const struct heap *heap, const struct block *block)
+{
+	return is_sampled(heap)
+		       ? sample_whole_by(weigh(heap, block->domain, block->size_bytes).blocks,
+					 block->addr)
+		       : 1;
 }
 
 static inline void close_block(struct heap *heap, const struct block *block, uint64_t time_ns)
@@ -193,12 +278,14 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 	uint64_t lifetime_ns = time_ns > block->birth_ns ? time_ns - block->birth_ns : 0;
 	uint16_t brief = history_brief(lifetime_ns);
 
-	point->dead_lifetimes_ns += lifetime_ns;
+	point->dead_lifetimes_ns += (unsigned __int128)lifetime_ns *
+				    weigh(heap, block->domain, block->size_bytes).blocks;
 	if (point->longest_freed < brief)
 		point->longest_freed = brief;
 	points_note_low(point);
 	if (heap->lifetimes.since_ns)
-		lifetimes_count(&heap->lifetimes, block->point, lifetime_ns);
+		lifetimes_count(&heap->lifetimes, block->point, lifetime_ns,
+				stands_for(heap, block));
 }
 
 /* An address comes that is taken. Keeps H2. Rare, and so out of the way of those that come new. */
@@ -246,6 +333,7 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 		   uint32_t point_id, uint64_t time_ns)
 {
 	struct heap_point *point;
+	struct sample_weight weight;
 	struct block block;
 	int err = points_get(&heap->points, &point_id, &point);
 
@@ -253,7 +341,8 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 		return err;
 	pass_time(heap, time_ns);
 	size_bytes = counted_size(heap, size_bytes);
-	count_total(heap, point, size_bytes, time_ns);
+	weight = weigh(heap, domain, size_bytes);
+	count_total(heap, point_id, point, &weight, time_ns);
 	points_note_change(&heap->points, point_id); /* live or not */
 	block = (struct block){ .addr = addr,
 				.size_bytes = size_bytes,
@@ -272,6 +361,8 @@ int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t si
 
 static void count_unknown_free(struct heap *heap, uint64_t chunk_bytes)
 {
+	if (is_sampled(heap))
+		return; /* H12 */
 	heap->totals.unknown_frees++;
 	heap->totals.unknown_free_bytes += chunk_bytes;
 }
@@ -300,7 +391,7 @@ static inline bool remove_block(struct heap *heap, uint8_t domain, uint64_t addr
 		return false;
 	}
 	close_block(heap, &block, time_ns);
-	if (is_newest && time_ns < block.birth_ns + DHAT_TEMPORARY_NS)
+	if (is_newest && !is_sampled(heap) && time_ns < block.birth_ns + DHAT_TEMPORARY_NS)
 		points_note_temporary(&heap->points, block.point);
 	return true;
 }
@@ -315,6 +406,16 @@ bool heap_remove_newest_block(struct heap *heap, uint8_t domain, uint64_t addr,
 			      uint64_t chunk_bytes, uint64_t time_ns)
 {
 	return remove_block(heap, domain, addr, chunk_bytes, true, time_ns);
+}
+
+void heap_replace_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t time_ns)
+{
+	struct block block;
+
+	pass_time(heap, time_ns);
+	note_gone(heap, domain, addr);
+	if (blocks_take(&heap->blocks, domain, addr, &block))
+		count_replaced(heap, &block, time_ns);
 }
 
 /* A block that is part of no total. */
@@ -462,12 +563,14 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 		       uint64_t size_bytes, uint64_t time_ns)
 {
 	struct heap_point *point = points_at(&heap->points, old->point);
+	struct sample_weight weight;
 	struct block block = *old;
 
 	block.addr = new_addr;
 	lift_block(heap, old); /* no lifetime yet: it goes on */
 	block.size_bytes = counted_size(heap, size_bytes);
-	count_total(heap, point, block.size_bytes, time_ns);
+	weight = weigh(heap, block.domain, block.size_bytes);
+	count_total(heap, block.point, point, &weight, time_ns);
 	if (place_block(heap, heap->blocks.max_count, &block, time_ns) < 0) {
 		heap->totals.blocks_refused++;
 		points_note_low(point);
@@ -507,7 +610,8 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 		return 0;
 	}
 	note_gone(heap, domain, old_addr); /* its BEGIN may have been lost */
-	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.was_before) {
+	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.was_before &&
+	    !is_sampled(heap)) {
 		move_block(heap, &old.block, new_addr, size_bytes, time_ns);
 		return 0;
 	}
@@ -517,7 +621,8 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 		count_unknown_free(heap, old.block.size_bytes);
 	if (result != DHAT_REALLOC_MOVED)
 		return 0;
-	err = heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns); /* H7 */
+	/* H7, H12 */
+	err = heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
 	return err ? err : 1;
 }
 
@@ -573,6 +678,7 @@ int heap_begin_census(struct heap *heap, struct census *census, uint64_t now_ns)
 		return -EALREADY;
 	heap->latest_ns = now_ns > heap->latest_ns ? now_ns : heap->latest_ns + 1;
 	census->time_ns = heap->latest_ns;
+	census->sample = heap->sample;
 	heap->blocks.census = census;
 	pendings_visit(&heap->pendings, count_pending, heap);
 	return 0;
@@ -630,12 +736,27 @@ uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t 
 void heap_totals(const struct heap *heap, struct heap_totals *ret)
 {
 	*ret = heap->totals;
+	ret->total_blocks = whole(heap, ret->total_blocks);
+	ret->live_blocks = whole(heap, ret->live_blocks);
+	ret->peak_blocks = whole(heap, ret->peak_blocks);
+	ret->closed_blocks = whole(heap, ret->closed_blocks);
+}
+
+uint64_t heap_kept_blocks(const struct heap *heap)
+{
+	return blocks_count(&heap->blocks);
 }
 
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
 {
-	return points_chunk_of(&heap->points, point) ? points_at(&heap->points, point)->total_blocks
-						     : 0;
+	if (!points_chunk_of(&heap->points, point))
+		return 0;
+	return whole(heap, points_at(&heap->points, point)->total_blocks);
+}
+
+struct heap_sampled heap_point_sampled(const struct heap *heap, uint32_t point)
+{
+	return points_sampled(&heap->points, point);
 }
 
 void heap_note_thread(struct heap *heap, uint32_t point, uint8_t name)
@@ -653,14 +774,32 @@ uint64_t heap_point_temporary_blocks(const struct heap *heap, uint32_t point)
 	return points_temporary(&heap->points, point);
 }
 
+/* Births stay what they are in the mean: with parts of a block left out their sum would be another
+ * age. */
+static void make_whole(struct heap_point *point)
+{
+	uint64_t live = sample_whole(point->live_blocks);
+
+	if (point->live_blocks)
+		point->live_births_ns = point->live_births_ns / point->live_blocks * live;
+	point->dead_lifetimes_ns /= SAMPLE_BLOCK;
+	point->live_blocks = live;
+	point->total_blocks = sample_whole(point->total_blocks);
+	point->max_blocks = sample_whole(point->max_blocks);
+	point->peak_blocks = sample_whole(point->peak_blocks);
+}
+
 int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
 	      struct heap_point **ret_points, uint32_t *ret_count)
 {
 	int err = points_copy(&heap->points, ret_points, ret_count);
 
-	if (!err)
-		*ret_totals = heap->totals;
-	return err;
+	if (err)
+		return err;
+	heap_totals(heap, ret_totals);
+	for (uint32_t i = 0; is_sampled(heap) && i < *ret_count; i++)
+		make_whole(&(*ret_points)[i]);
+	return 0;
 }
 
 uint32_t heap_point_changed(const struct heap *heap, uint32_t point)

@@ -24,6 +24,14 @@
  * H10: a block is temporary if its thread frees it before it is handed another one, or a
  *     reallocated one, and within DHAT_TEMPORARY_NS of its birth. (A block that a thread hands to
  *     another to be freed is none.)
+ * H12: of a sample (sample.h) blocks and bytes are what the sampled blocks stand for, and so is all
+ *     that follows from them. Who tells us knows which blocks are in it: a free of another one is
+ *     told only while an inventory is taken, and is no unknown one. H4 cannot be: the first stack
+ *     of a block that was not sampled is not known, so a realloc ends one block and makes another,
+ *     drawn by its new size, at its own stack. H10 cannot be, either: what a thread was handed
+ *     meanwhile is not known, and nothing is called temporary.
+ *     The peak is the highest *estimate*, and so is a little too high by chance where the heap lies
+ *     flat for long: proto/profile/estimate.h.
  * Keys: a block is (domain, address); see struct dhat_record.
  */
 #include <stdbool.h>
@@ -33,6 +41,7 @@
 #include "block.h"
 #include "heap_point.h"
 #include "history.h"
+#include "sample.h"
 
 struct heap;
 
@@ -53,6 +62,7 @@ struct heap_totals {
 	uint64_t unfinished_reallocs; /* H6 */
 	uint64_t impossible_sizes;    /* H9 */
 	uint64_t closed_blocks;	      /* no longer live: freed, moved by realloc, or by H2 or H6 */
+	struct heap_sampled sampled;  /* H12 */
 	uint64_t blocks_refused; /* allocations not tracked: max_blocks reached, or no memory */
 };
 
@@ -60,6 +70,9 @@ struct heap_totals {
  * the totals and in its point's totals, but not in live figures; its free will be an unknown one.
  * 0: no bound. */
 int heap_new(uint64_t max_blocks, struct heap **ret);
+/* Before anything else is called: what comes is a sample, by so many bytes (DHAT_SAMPLE_…). */
+void heap_sample(struct heap *heap, uint64_t sample_bytes);
+const struct sample *heap_sample_of(const struct heap *heap);
 /* What it has and takes is budget's. Where there is none left, blocks are refused as by max_blocks;
  * what a point has no room for is charged to point 0; the addresses of an inventory (see below)
  * overflow, at a quarter of all at the latest. A point counts HEAP_POINT_WEIGHT times, for the room
@@ -79,6 +92,9 @@ bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_
 /* The same of the block that its thread was handed last: H10. */
 bool heap_remove_newest_block(struct heap *heap, uint8_t domain, uint64_t addr,
 			      uint64_t chunk_bytes, uint64_t time_ns);
+/* H12: the address was handed out again, without a free in between. One that is not known is
+ * nothing. */
+void heap_replace_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t time_ns);
 /* A block from before the observation: live from time_ns on, part of no total but `live` and the
  * point's live figures (and so of peaks), not of total_bytes. -EEXIST: the address is known.
  * -ENOSPC, -ENOMEM: the bound, or no memory. */
@@ -163,6 +179,10 @@ uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t 
 				void *context);
 /* Blocks that were ever allocated at a point; 0 for one that was never used. */
 uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point);
+/* Of the copy that heap_copy() has made just before. */
+struct heap_sampled heap_point_sampled(const struct heap *heap, uint32_t point);
+/* Blocks that are kept, whatever they stand for. */
+uint64_t heap_kept_blocks(const struct heap *heap);
 /* H11: a thread that is called so (thread_names.h) has allocated at a point, which was given to the
  * call before this one. The sums of a point are not told apart by it: which of its threads have
  * which blocks would cost each block as many bits. Number 0: a name that is not known. */

@@ -23,6 +23,12 @@ struct heap_point { /* one per point id, in order; times in ns of CLOCK_MONOTONI
 	float low_bytes;
 };
 
+/* What estimates of a sample stand on (sample.h): sums over the sampled blocks. */
+struct heap_sampled {
+	uint64_t total_seen, peak_seen, live_seen;    /* bytes of them, which are there for sure */
+	uint64_t total_error, peak_error, live_error; /* for sample_variance() */
+};
+
 /* What a point is charged with, once: two lines of the cache, one for its history, how many of its
  * blocks were temporary, which threads allocate there, and when it changed last. */
 #define HEAP_POINT_BYTES                                                                           \

@@ -85,7 +85,7 @@ static uint32_t *make_counts(struct lifetimes *lifetimes, uint32_t point)
 	return page->points[point & (LIFETIMES_PAGE_POINTS - 1)];
 }
 
-void lifetimes_count(struct lifetimes *lifetimes, uint32_t point, uint64_t ns)
+void lifetimes_count(struct lifetimes *lifetimes, uint32_t point, uint64_t ns, uint64_t blocks)
 {
 	uint32_t page = point >> LIFETIMES_PAGE_SHIFT, *counts;
 
@@ -94,11 +94,11 @@ void lifetimes_count(struct lifetimes *lifetimes, uint32_t point, uint64_t ns)
 	else
 		counts = make_counts(lifetimes, point);
 	if (!counts) {
-		lifetimes->uncounted++;
+		lifetimes->uncounted += blocks;
 		return;
 	}
 	counts += dhat_age_bucket(ns);
-	*counts += *counts != UINT32_MAX;
+	*counts = blocks < UINT32_MAX - *counts ? *counts + (uint32_t)blocks : UINT32_MAX;
 }
 
 uint64_t lifetimes_bytes(const struct lifetimes *lifetimes)

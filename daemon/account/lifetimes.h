@@ -41,8 +41,8 @@ static inline const uint32_t *lifetimes_at(const struct lifetimes *lifetimes, ui
 	return lifetimes->pages[page]->points[point & (LIFETIMES_PAGE_POINTS - 1)];
 }
 
-/* A block was freed that had lived so long. */
-void lifetimes_count(struct lifetimes *lifetimes, uint32_t point, uint64_t ns);
+/* So many blocks were freed that had lived so long. */
+void lifetimes_count(struct lifetimes *lifetimes, uint32_t point, uint64_t ns, uint64_t blocks);
 
 /* What will be counted soon is brought near. */
 static inline void lifetimes_prefetch(const struct lifetimes *lifetimes, uint32_t point)

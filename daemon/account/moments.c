@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/cleanup.h"
+#include "sample.h"
 
 #define FIRST_ROOM 16 /* of a directory; then it doubles */
 #define WEIGHT 2      /* a copy has all that there is */
@@ -236,13 +237,20 @@ void moments_count_born(struct moments *moments, uint32_t point, uint64_t birth_
 
 /* ---- figures -------------------------------------------------------------------------------- */
 
+static struct moments_figures whole(const struct moments *moments, struct moments_figures figures)
+{
+	if (moments->has_parts)
+		figures.blocks = sample_whole(figures.blocks);
+	return figures;
+}
+
 struct moments_figures moments_since(const struct moments *moments, uint32_t moment)
 {
 	struct moments_figures sum = { 0 };
 
 	for (uint32_t i = moment; i < moments->count; i++)
 		figures_add(&sum, &moments->list[i].born);
-	return sum;
+	return whole(moments, sum);
 }
 
 static struct moments_page *copied_page(const struct moments_page *page)
@@ -290,6 +298,7 @@ int moments_copy(const struct moments *moments, bool with_points, struct moments
 
 	if (!copy)
 		return -ENOMEM;
+	copy->has_parts = moments->has_parts;
 	for (uint32_t i = 0; i < moments->count; i++) {
 		const struct moment *from = &moments->list[i];
 		int error = moments_add(copy, from->name, moments->times_ns[i]);
@@ -320,6 +329,6 @@ void moments_of_point(const struct moments *copy, uint32_t point,
 
 		if (page)
 			figures_add(&sum, &page->points[point & (MOMENTS_PAGE_POINTS - 1)]);
-		ret[i] = sum;
+		ret[i] = whole(copy, sum);
 	}
 }

@@ -34,6 +34,7 @@ struct moment {
 
 struct moments { /* all 0: none */
 	uint32_t count;
+	bool has_parts;			/* blocks are counted in parts (sample.h), and told whole */
 	uint64_t times_ns[MOMENTS_MAX]; /* CLOCK_MONOTONIC */
 	struct moment list[MOMENTS_MAX];
 	struct budget budget;

@@ -12,9 +12,13 @@ _Static_assert(sizeof(struct points_chunk) == (size_t)POINTS_CHUNK_POINTS * HEAP
 
 void points_deinit(struct points *points)
 {
-	for (uint32_t i = 0; i < points->chunk_count; i++)
+	for (uint32_t i = 0; i < points->chunk_count; i++) {
 		free(points->chunks[i]);
+		if (points->sampled)
+			free(points->sampled[i]);
+	}
 	free(points->chunks);
+	free(points->sampled);
 	budget_give(&points->budget, points->budget.used_bytes);
 }
 
@@ -35,20 +39,51 @@ uint64_t points_bytes(const struct points *points)
 static int grow(struct points *points, uint32_t chunk)
 {
 	uint32_t count = chunk + 1 > 2 * points->chunk_count ? chunk + 1 : 2 * points->chunk_count;
+	uint32_t more = count - points->chunk_count;
 	struct points_chunk **chunks = realloc(points->chunks, count * sizeof(*chunks));
+	struct heap_sampled **sampled;
 
 	if (!chunks)
 		return -ENOMEM;
-	memset(chunks + points->chunk_count, 0, (count - points->chunk_count) * sizeof(*chunks));
+	memset(chunks + points->chunk_count, 0, more * sizeof(*chunks));
 	points->chunks = chunks;
+	if (points->is_sampled) {
+		sampled = realloc(points->sampled, count * sizeof(*sampled));
+		if (!sampled)
+			return -ENOMEM;
+		memset(sampled + points->chunk_count, 0, more * sizeof(*sampled));
+		points->sampled = sampled;
+	}
 	points->chunk_count = count;
+	return 0;
+}
+
+static int make_chunk(struct points *points, uint32_t chunk)
+{
+	struct heap_sampled *sampled = NULL;
+
+	if (points->is_sampled) {
+		sampled = calloc(POINTS_CHUNK_POINTS, sizeof(*sampled));
+		if (!sampled)
+			return -ENOMEM;
+	}
+	points->chunks[chunk] = calloc(1, sizeof(struct points_chunk));
+	if (!points->chunks[chunk]) {
+		free(sampled);
+		return -ENOMEM;
+	}
+	if (sampled)
+		points->sampled[chunk] = sampled;
 	return 0;
 }
 
 int points_make_room(struct points *points, uint32_t id)
 {
 	uint32_t chunk = id >> POINTS_CHUNK_SHIFT;
-	const size_t bytes = sizeof(struct points_chunk);
+	const size_t bytes =
+		sizeof(struct points_chunk) +
+		(points->is_sampled ? POINTS_CHUNK_POINTS * sizeof(struct heap_sampled) : 0);
+	int err;
 
 	if (id == UINT32_MAX) /* their count must fit, too */
 		return -ENOMEM;
@@ -58,12 +93,10 @@ int points_make_room(struct points *points, uint32_t id)
 		return 0;
 	if (!budget_take(&points->budget, bytes))
 		return -ENOSPC;
-	points->chunks[chunk] = calloc(1, bytes);
-	if (!points->chunks[chunk]) {
+	err = make_chunk(points, chunk);
+	if (err)
 		budget_give(&points->budget, bytes);
-		return -ENOMEM;
-	}
-	return 0;
+	return err;
 }
 
 /* ---- history ------------------------------------------------------------------------------ */
@@ -118,6 +151,20 @@ int points_copy(const struct points *points, struct heap_point **ret, uint32_t *
 	*ret = copy;
 	*ret_count = points->count;
 	return 0;
+}
+
+struct heap_sampled points_sampled(const struct points *points, uint32_t id)
+{
+	struct heap_sampled sampled;
+
+	if (!points->is_sampled || !points_chunk_of(points, id))
+		return (struct heap_sampled){ 0 };
+	sampled = *points_sampled_at(points, id);
+	if (points_at(points, id)->peak_number != points->peak_number) {
+		sampled.peak_seen = sampled.live_seen;
+		sampled.peak_error = sampled.live_error;
+	}
+	return sampled;
 }
 
 uint32_t points_next_generation(struct points *points)

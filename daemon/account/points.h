@@ -7,6 +7,7 @@
  * before it changes live figures, and points_note_low() after they have fallen.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "heap_point.h"
@@ -28,8 +29,10 @@ struct points_chunk {
 
 struct points { /* all 0: there are none yet */
 	struct points_chunk **chunks;
+	struct heap_sampled **sampled; /* of each chunk, POINTS_CHUNK_POINTS; NULL: no sample */
 	uint32_t chunk_count; /* pointers; a chunk is NULL until one of its points is used */
 	uint32_t count;
+	bool is_sampled;      /* set before the first point */
 	uint32_t generation;  /* 0: nobody looks, and nobody has to be told */
 	uint64_t peak_number; /* of the heap's peak: the heap counts it up (H3) */
 	struct budget budget;
@@ -94,6 +97,24 @@ static inline void points_note_peak(const struct points *points, struct heap_poi
 	point->peak_blocks = point->live_blocks;
 }
 
+static inline struct heap_sampled *points_sampled_at(const struct points *points, uint32_t id)
+{
+	return &points->sampled[id >> POINTS_CHUNK_SHIFT][id & (POINTS_CHUNK_POINTS - 1)];
+}
+
+/* The same of what estimates stand on. Before points_note_peak(). */
+static inline void points_note_sampled_peak(const struct points *points, uint32_t id,
+					    const struct heap_point *point)
+{
+	struct heap_sampled *sampled;
+
+	if (point->peak_number == points->peak_number)
+		return;
+	sampled = points_sampled_at(points, id);
+	sampled->peak_seen = sampled->live_seen;
+	sampled->peak_error = sampled->live_error;
+}
+
 /* Of a point that was left alone since an earlier slot of the history. Cold: some sixteen times a
  * point while a watch doubles. */
 void points_catch_up(struct points *points, uint32_t id, uint16_t slot);
@@ -102,6 +123,8 @@ void points_catch_up(struct points *points, uint32_t id, uint16_t slot);
 static inline void points_begin_change(struct points *points, uint32_t id, struct heap_point *point,
 				       uint16_t slot)
 {
+	if (points->is_sampled)
+		points_note_sampled_peak(points, id, point);
 	points_note_peak(points, point);
 	if (point->history_slot != slot)
 		points_catch_up(points, id, slot);
@@ -166,6 +189,8 @@ static inline void points_prefetch(const struct points *points, uint32_t id)
 		__builtin_prefetch(&chunk->changed[id & (POINTS_CHUNK_POINTS - 1)], 1);
 }
 
+/* Of a point of a sample, as it is now; all 0 of one that was never used. */
+struct heap_sampled points_sampled(const struct points *points, uint32_t id);
 /* As heap_copy() and heap_point_history(); `slot` as above. */
 int points_copy(const struct points *points, struct heap_point **ret, uint32_t *ret_count);
 void points_history(const struct points *points, uint32_t id, const struct heap_point *point,

@@ -12,6 +12,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/texts.h"
 #include "proto/base/units.h"
+#include "proto/profile/estimate.h"
 
 /* A reason reads "<count> <noun>[s] <reason>". Losses have both. */
 struct row {
@@ -70,6 +71,15 @@ static const struct row rows[] = {
 	[DHAT_CTR_UNSIZED] = { "unsized", "strings handed out whose size could not be read",
 			       "string",
 			       "handed out whose size could not be read: counted as 1 byte" },
+	[DHAT_CTR_UNSAMPLED_ALLOCS] = { "unsampled_allocs",
+					"allocations that were not drawn for the sample" },
+	[DHAT_CTR_UNSAMPLED_FREES] = { "unsampled_frees",
+				       "frees of blocks that are not in the sample" },
+	[DHAT_CTR_SAMPLE_FULL] = { "sample_full",
+				   "sampled blocks given up: there were 262,144 live ones",
+				   "sampled block",
+				   "given up because there were 262,144 live ones (a larger "
+				   "--sample helps): totals, live bytes and peaks are too low" },
 	[DHAT_CTR_STACKS] = { "stacks", "different stacks recorded" },
 	[DHAT_CTR_STACKS_FULL] = { "stacks_resent",
 				   "stacks sent again: the kernel's table of known ones was full" },
@@ -270,10 +280,6 @@ static int say_losses(char **list, const uint64_t values[COUNTER_COUNT],
 	char count[DHAT_UNIT_CHARS];
 	int err = 0;
 
-	if (facts->sample_rate > 1)
-		err = say(list,
-			  "1 of %" PRIu64 " allocations was recorded: all figures are estimates",
-			  facts->sample_rate);
 	for (unsigned i = 0; i < COUNTER_COUNT && !err; i++) {
 		if (!values[i] || !is_loss(i, facts))
 			continue;
@@ -292,7 +298,8 @@ static int say_partials(char **list, const struct verdict_facts *facts)
 	int err = 0;
 
 	if (count && !list[0] && facts->probed && *facts->probed)
-		err = say(list, "exact for %s, which is not all of this process", facts->probed);
+		err = say(list, "%s for %s, which is not all of this process",
+			  facts->sample_bytes ? "nothing was lost" : "exact", facts->probed);
 	for (size_t i = 0; i < count && !err; i++)
 		err = say(list, "%s", facts->partials->list[i].text);
 	if (facts->is_listing && !err)
@@ -385,6 +392,17 @@ static int say_notes(char **list, const uint64_t values[COUNTER_COUNT],
 	return err;
 }
 
+static int say_sampled(char **list, const struct verdict_facts *facts, bool is_all)
+{
+	char size[DHAT_UNIT_CHARS], unseen[DHAT_UNIT_CHARS];
+
+	return say(list,
+		   "figures are estimates: 1 block per %s was recorded%s; a stack that is not "
+		   "shown may hold up to %s",
+		   dhat_format_size(facts->sample_bytes, size), is_all ? ", nothing was lost" : "",
+		   dhat_format_size(dhat_estimate_unseen(facts->sample_bytes), unseen));
+}
+
 int verdict_new(const uint64_t values[COUNTER_COUNT], const struct verdict_facts *facts,
 		struct verdict **ret)
 {
@@ -402,8 +420,12 @@ int verdict_new(const uint64_t values[COUNTER_COUNT], const struct verdict_facts
 		verdict->word = DHAT_INEXACT;
 	else if (!err && (facts->is_listing || (facts->partials && facts->partials->count)))
 		verdict->word = DHAT_PARTIAL;
+	else if (!err && facts->sample_bytes)
+		verdict->word = DHAT_SAMPLED;
 	if (!err)
 		err = say_partials(verdict->reasons, facts);
+	if (!err && facts->sample_bytes)
+		err = say_sampled(verdict->reasons, facts, verdict->word == DHAT_SAMPLED);
 	if (!err)
 		err = say_notes(verdict->notes, values, facts);
 	if (err)

@@ -5,6 +5,7 @@
  * A profile is exact when totals, live bytes and blocks, peaks, and their shares by stack are those
  * of all calls of the probed allocators since the observation began. So:
  * - a lost event, a block or a stack that could not be kept makes it inexact (a *loss*);
+ * - a sample is no loss, and its figures are estimates: sampled, if nothing else is to be said;
  * - a stack that ends early does not: its bytes are right and at one place. It is a note;
  * - an allocator that was noticed and is not probed makes it partial (partial.h), and so does a
  *   list of the blocks from before the attach that is still being made;
@@ -50,7 +51,7 @@ enum {
 /* How the numbers came about. */
 struct verdict_facts {
 	bool from_start;	/* watched from before the first instruction */
-	uint64_t sample_rate;	/* 1 of so many allocations was recorded; 0 and 1: all */
+	uint64_t sample_bytes;	/* a block was recorded for each so many; 0: all were */
 	uint64_t unknown_bytes; /* heap_totals.unknown_free_bytes */
 	bool frees_keep_coming; /* of unknown blocks, too many for too long: doubt.h */
 	uint64_t first_ns; /* how long the beginning was: a second, or all there is; 0: not known */

@@ -554,6 +554,12 @@ int holds_find(const struct holds_asking *asking, struct holds **ret, struct dha
 	if (holds)
 		atomic_init(&holds->references, 1);
 	finding.copy = copy;
+	if (r == 0 && copy->sample.bytes)
+		r = dhat_error_set(err, ENOTSUP, DHAT_EXIT_INEXACT,
+				   "who holds the live blocks of process %d cannot be told: all of "
+				   "them are needed, and it is watched by a sample (without "
+				   "--sample they are known)",
+				   (int)copy->identity.pid);
 	if (r == 0 && !asking->with_stop)
 		r = quiet_new(&finding.quiet);
 	if (r == 0)

@@ -3,6 +3,7 @@
 #include "footprint.h"
 #include "holder.h"
 
+#include "bpf/dhat_sample.h"
 #include "bpf/machine.h"
 #include "bpf/unwind_types.h"
 #include "daemon/proc/file.h"
@@ -113,12 +114,14 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf->rodata->cfg_tgid = tgid;
 	bpf->rodata->cfg_namespace = namespace;
 	set_marks(bpf, options->ring_bytes);
+	bpf->rodata->cfg_sample = dhat_sample_of(options->sample_bytes);
 	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
 	bpf->data->closes_on_exec = options->closes_on_exec;
 	bpf->bss->anchor_tid = tracer->anchor;
 	bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
+	bpf_map__set_max_entries(bpf->maps.sampled, options->sample_bytes ? TRACER_MAX_SAMPLED : 1);
 	bpf_map__set_max_entries(bpf->maps.stacks, options->max_stacks ?: TRACER_MAX_STACKS);
 	choose_programs(bpf, options->kind);
 	error = dhat_bpf__load(bpf);
@@ -410,6 +413,22 @@ void tracer_open_gate(struct tracer *tracer)
 void tracer_close_gate(struct tracer *tracer)
 {
 	tracer->bpf->data->is_closed = 1;
+}
+
+void tracer_set_tells_all_frees(struct tracer *tracer, bool tells)
+{
+	tracer->bpf->bss->tells_all_frees = tells;
+}
+
+int tracer_add_sampled(struct tracer *tracer, uint64_t addr)
+{
+	uint64_t nothing = 0;
+
+	if (bpf_map_update_elem(bpf_map__fd(tracer->bpf->maps.sampled), &addr, &nothing,
+				BPF_NOEXIST) == 0 ||
+	    errno == EEXIST)
+		return 0;
+	return errno == E2BIG ? -ENOSPC : -errno;
 }
 
 void tracer_detach(struct tracer *tracer)

@@ -27,7 +27,14 @@ struct tracer_options {
 	uint32_t max_stacks;
 	enum uprobe_kind kind;
 	bool closes_on_exec;
+	uint64_t sample_bytes; /* bpf/dhat_sample.h; 0: every block is recorded */
 };
+
+/* Sampled blocks that live, of one target: at 512 KiB those of 128 GiB. One that is drawn beyond is
+ * given up, and counted (DHAT_CTR_SAMPLE_FULL). Empty they take 4 MiB of the kernel's, and
+ * TRACER_SAMPLED_BYTES more for each. */
+#define TRACER_MAX_SAMPLED (1u << 18)
+#define TRACER_SAMPLED_BYTES 80
 
 /* Load and verify the programs. Nothing is counted before tracer_open_gate(). */
 int tracer_new(const struct tracer_options *options, struct tracer **ret, struct dhat_error *err);
@@ -40,6 +47,12 @@ int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_s
 /* From here on, and no longer, calls are counted: all probes of a moment begin and end together. */
 void tracer_open_gate(struct tracer *tracer);
 void tracer_close_gate(struct tracer *tracer);
+/* With a sample: shall frees of all blocks be told, and not only of those that are in it? Off at
+ * first. */
+void tracer_set_tells_all_frees(struct tracer *tracer, bool tells);
+/* A block of domain 0 from before is in the sample from now on, if it is not already: its free is
+ * told. -ENOSPC: there are TRACER_MAX_SAMPLED. */
+int tracer_add_sampled(struct tracer *tracer, uint64_t addr);
 /* The kernel keeps a probe in a process's code as long as the thread it was made for lives, and no
  * longer: when that has left (main may, others go on), perf events are not handed over any more,
  * and the breakpoints of the other kinds go when anybody removes a probe of his own from the same

@@ -159,6 +159,30 @@ static Dhat__Target *new_copied_target(bool *failed, const struct target_copy *c
 	return target;
 }
 
+void message_fill_sampled(const struct sample *sample, const struct heap_sampled *from,
+			  Dhat__Sampled *ret)
+{
+	dhat__sampled__init(ret);
+	ret->total_bytes = from->total_seen;
+	ret->peak_bytes = from->peak_seen;
+	ret->live_bytes = from->live_seen;
+	ret->total_variance = sample_variance(sample, from->total_error);
+	ret->peak_variance = sample_variance(sample, from->peak_error);
+	ret->live_variance = sample_variance(sample, from->live_error);
+}
+
+static Dhat__Sampled *new_sampled(bool *failed, const struct target_copy *copy,
+				  const struct heap_sampled *from)
+{
+	Dhat__Sampled *sampled = NEW(Dhat__Sampled, dhat__sampled__init);
+
+	if (sampled)
+		message_fill_sampled(&copy->sample, from, sampled);
+	else
+		*failed = true;
+	return sampled;
+}
+
 static Dhat__Totals *new_totals(bool *failed, const struct target_copy *copy)
 {
 	const struct heap_totals *from = &copy->totals;
@@ -179,6 +203,8 @@ static Dhat__Totals *new_totals(bool *failed, const struct target_copy *copy)
 	totals->freed_before_blocks = from->unknown_frees;
 	totals->freed_before_bytes = from->unknown_free_bytes;
 	totals->stack_count = copy->point_count;
+	if (copy->sample.bytes)
+		totals->sampled = new_sampled(failed, copy, &from->sampled);
 	return totals;
 }
 
@@ -394,6 +420,7 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->allocs_per_second = copy->allocs_per_second;
 	status->frees_per_second = copy->frees_per_second;
 	status->cost_percent = copy->cost_percent;
+	status->sample_bytes = copy->sample.bytes;
 	status->alloc_cost_ns = copy->price.alloc_ns;
 	status->free_cost_ns = copy->price.free_ns;
 	status->other_cost_ns = copy->price.other_ns;
@@ -470,12 +497,13 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	}
 	head->target = new_copied_target(&failed, copy);
 	head->taken_unix_ns = taken_unix_ns;
-	head->sample_rate = 1;
+	head->sample_rate = copy->sample.bytes ? 0 : 1;
+	head->sample_bytes = copy->sample.bytes;
 	if (copy->view.generation)
 		head->view = new_view(&failed, copy);
 	if (!copy->view.generation || copy->view.with_marks)
 		set_marks(&failed, copy, &head->marks, &head->n_marks);
-	head->temporary_ns = DHAT_TEMPORARY_NS;
+	head->temporary_ns = copy->sample.bytes ? 0 : DHAT_TEMPORARY_NS; /* heap.h, H12 */
 	head->has_ages = copy->census != NULL;
 	head->older_ns = copy->census ? copy->older_ns : 0;
 	if (copy->census)
@@ -554,6 +582,7 @@ Dhat__Plan *message_plan(const struct plan *plan)
 	message->exit_code = plan->exit_code;
 	message->verdict = text(&failed, plan->verdict);
 	message->allocs_per_second = plan->allocs_per_second;
+	message->sample_bytes = plan->sample_bytes;
 	message->cost_percent = plan->cost_percent;
 	message->cost_at_most_percent = plan->cost_at_most_percent;
 	message->cost_basis = text(&failed, plan->cost_basis);

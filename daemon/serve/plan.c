@@ -344,7 +344,7 @@ static bool count_rate(struct planner *p)
 		*(p->place_roles[i] == DHAT_ROLE_FREE ? &frees : &allocs) += counted.hits[i];
 	seconds = counted.wall_ns / 1e9;
 	p->plan->allocs_per_second = allocs / seconds;
-	rates = (struct price_rates){ allocs / seconds, frees / seconds, 0 };
+	rates = (struct price_rates){ .allocs = allocs / seconds, .frees = frees / seconds };
 	p->plan->cost_percent = price_percent(&p->price, &rates);
 	snprintf(p->plan->cost_basis, sizeof(p->plan->cost_basis),
 		 "counted by the processor's breakpoints: %" PRIu64 " allocations and %" PRIu64
@@ -383,6 +383,8 @@ static void estimate_rate(struct planner *p)
 	int r;
 
 	price_of(&plan->probed, features_trap_ns(p->kind), &p->price);
+	if (p->options->sample_bytes) /* the few that are drawn beside */
+		p->price.alloc_ns = p->price.unsampled_ns;
 	r = measure(p, &load, &why);
 
 	if (r == 0 && load.samples && count_rate(p))
@@ -501,6 +503,7 @@ int plan_make(pid_t pid, const struct target_options *options, struct worker *wo
 	customs_free(customs);
 	if (r < 0)
 		return r;
+	ret->sample_bytes = options->sample_bytes;
 	ret->allocs_per_second = ret->cost_percent = ret->cost_at_most_percent = -1;
 	r = look(&p, targets, err);
 	if (r < 0)

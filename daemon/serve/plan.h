@@ -14,6 +14,7 @@ struct plan {
 	char verdict[640];			/* "safe to attach", or why not and what to do */
 	double allocs_per_second, cost_percent; /* of one core; -1: not known */
 	double cost_at_most_percent;		/* where the cost is not known; -1: nor that */
+	uint64_t sample_bytes;			/* as struct target_options has it */
 	char cost_basis[576];			/* how it was estimated */
 };
 

@@ -5,9 +5,10 @@
 #include "proto/profile/snapshot.h"
 
 static void fill_figures(const struct target_copy *copy, const struct target_point *from,
-			 Dhat__ProgramPoint *point)
+			 struct point_message *ret)
 {
 	const struct heap_point *heap = &from->heap;
+	Dhat__ProgramPoint *point = &ret->point;
 
 	dhat__program_point__init(point);
 	point->total_bytes = heap->total_bytes;
@@ -24,6 +25,10 @@ static void fill_figures(const struct target_copy *copy, const struct target_poi
 	point->number = from->number;
 	point->temporary_blocks = from->temporary_blocks;
 	point->threads = from->threads;
+	if (!copy->sample.bytes)
+		return;
+	message_fill_sampled(&copy->sample, &from->sampled, &ret->sampled);
+	point->sampled = &ret->sampled;
 }
 
 static void fill_history(const struct target_copy *copy, const struct target_point *from,
@@ -136,7 +141,7 @@ static bool is_known(const struct target_copy *copy, const struct target_point *
 bool point_message_fill(const struct target_copy *copy, const struct target_point *from,
 			struct point_message *ret)
 {
-	fill_figures(copy, from, &ret->point);
+	fill_figures(copy, from, ret);
 	if (copy->moments && copy->moments->count)
 		fill_marks(copy, from, ret);
 	if (copy->census)

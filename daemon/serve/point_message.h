@@ -11,6 +11,7 @@
 
 struct point_message {
 	Dhat__ProgramPoint point;
+	Dhat__Sampled sampled;
 	uint32_t frames[POINT_MESSAGE_FRAMES]; /* for the caller, who numbers frames */
 	int64_t low_bytes[HISTORY_POINT_SLOTS];
 	uint64_t since_bytes[MOMENTS_MAX], since_blocks[MOMENTS_MAX];

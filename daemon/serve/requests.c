@@ -226,6 +226,7 @@ static int read_options(const Dhat__AttachOptions *asked, struct target_options 
 		.anonymous_memory = asked->anonymous_memory,
 		.skip_inventory = asked->skip_inventory,
 		.with_lifetimes = asked->with_lifetimes,
+		.sample_bytes = asked->sample_bytes,
 		.no_return_probes = asked->no_return_probes,
 		.sites = uprobes_sites_of_name(asked->sites),
 		.max_memory_bytes = asked->max_memory_bytes,
@@ -253,10 +254,13 @@ static int answer_attach(void *context, const Dhat__Request *request, struct con
 	size = snprintf(text, sizeof(text), "attached to process %u", request->attach->pid);
 	target_copy(target, false, &copy, NULL); /* attached is attached, whatever comes of this */
 	for (char **reason = copy ? copy->reasons : NULL;
-	     copy && copy->verdict == DHAT_PARTIAL && *reason; reason++)
+	     copy && (copy->verdict == DHAT_PARTIAL || copy->verdict == DHAT_SAMPLED) && *reason;
+	     reason++)
 		if (size < sizeof(text))
-			size += snprintf(text + size, sizeof(text) - size, "%s%s",
-					 reason == copy->reasons ? "; partial: " : "; ", *reason);
+			size += snprintf(text + size, sizeof(text) - size, "; %s%s%s",
+					 reason == copy->reasons ? dhat_verdict_word(copy->verdict)
+								 : "",
+					 reason == copy->reasons ? ": " : "", *reason);
 	return reply_done(reply, text, err);
 }
 

@@ -14,6 +14,7 @@ void price_of(const struct probed *probed, uint64_t trap_ns, struct price *ret)
 	*ret = (struct price){
 		.alloc_ns =
 			traps_ns(probed, DHAT_ROLE_MALLOC, trap_ns) + PRICE_WALK * (double)trap_ns,
+		.unsampled_ns = traps_ns(probed, DHAT_ROLE_MALLOC, trap_ns),
 		.free_ns = traps_ns(probed, DHAT_ROLE_FREE, trap_ns),
 		.other_ns = PRICE_TRAP * (double)trap_ns,
 	};
@@ -22,6 +23,6 @@ void price_of(const struct probed *probed, uint64_t trap_ns, struct price *ret)
 double price_percent(const struct price *price, const struct price_rates *rates)
 {
 	return (rates->allocs * price->alloc_ns + rates->frees * price->free_ns +
-		rates->others * price->other_ns) /
+		rates->others * price->other_ns + rates->unsampled * price->unsampled_ns) /
 	       1e7;
 }

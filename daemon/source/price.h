@@ -15,10 +15,11 @@
 
 struct price {			  /* of a call, in ns */
 	double alloc_ns, free_ns; /* a malloc, a free; others are taken for these */
+	double unsampled_ns;	  /* an allocation that is not drawn: no walk, no record */
 	double other_ns; /* one that is not counted: of NULL, within another one, that failed */
 };
 struct price_rates { /* calls a second */
-	double allocs, frees, others;
+	double allocs, frees, others, unsampled;
 };
 
 void price_of(const struct probed *probed, uint64_t trap_ns, struct price *ret);

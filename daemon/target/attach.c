@@ -9,6 +9,7 @@
 #include "proto/base/cleanup.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,16 @@
 DEFINE_CLEANUP_PTR(struct target *, target_unref)
 
 /* ---- begin ----------------------------------------------------------------------------------- */
+
+static int check_sample(uint64_t bytes, struct dhat_error *err)
+{
+	if (!bytes || (bytes >= DHAT_SAMPLE_LEAST_BYTES && bytes <= DHAT_SAMPLE_MOST_BYTES))
+		return 0;
+	return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
+			      "a sample of one block for each %" PRIu64
+			      " bytes cannot be: take 1 KiB to 1 GiB",
+			      bytes);
+}
 
 static int check_ring_bytes(uint32_t bytes, struct dhat_error *err)
 {
@@ -106,6 +117,8 @@ int target_new(pid_t pid, const struct target_options *options,
 	if (error == 0)
 		error = check_ring_bytes(target->ring_bytes, err);
 	if (error == 0)
+		error = check_sample(options->sample_bytes, err);
+	if (error == 0)
 		error = open_process(target, err);
 	if (error == 0)
 		error = check(target, err);
@@ -118,6 +131,8 @@ int target_new(pid_t pid, const struct target_options *options,
 	if (error)
 		return error;
 	error = heap_new(0, &target->heap);
+	if (error == 0 && options->sample_bytes)
+		heap_sample(target->heap, options->sample_bytes);
 	if (error == 0)
 		error = heap_charge(target->heap, &target->budget);
 	if (error == 0)
@@ -153,6 +168,7 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 		.max_stacks = memory_max_stacks(target->budget.limit_bytes),
 		.kind = kind,
 		.closes_on_exec = true,
+		.sample_bytes = target->options.sample_bytes,
 	};
 	int error;
 

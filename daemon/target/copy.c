@@ -78,7 +78,7 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 	_cleanup_free_ char *probed = probed_names(&copy->probed);
 	struct verdict_facts facts = {
 		.from_start = target->options.from_start,
-		.sample_rate = 1,
+		.sample_bytes = target->options.sample_bytes,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
 		.frees_keep_coming = target->doubt.frees.keep_coming,
 		.first_ns = target->figures.first_ns,
@@ -236,6 +236,7 @@ static int copy_points(struct target *target, const struct target_view *seen,
 			.mean_age_us = heap_point_mean_age_us(&points[i], copy->end_ns),
 			.temporary_blocks = heap_point_temporary_blocks(target->heap, i),
 			.threads = heap_point_threads(target->heap, i),
+			.sampled = heap_point_sampled(target->heap, i),
 			.first_frame = copy->frame_count,
 			.frame_count = view.frame_count,
 			.left_out = view.left_out,
@@ -376,6 +377,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	copy->state = target->life.state;
 	memcpy(copy->state_detail, target->life.detail, sizeof(copy->state_detail));
 	copy->from_start = target->options.from_start;
+	copy->sample = *heap_sample_of(target->heap);
 	copy->follows_fork = target->options.follow_fork;
 	copy->child_count = target->life.child_count;
 	copy->observed_since_unix_ns = target->life.since_unix_ns;
@@ -383,8 +385,10 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	copy->end_ns = target->life.state == TARGET_ATTACHED ? clock_now_ns(CLOCK_MONOTONIC)
 							     : target->life.end_ns;
 	if (target->life.state == TARGET_ATTACHED) { /* what has ended does nothing more */
-		copy->allocs_per_second = target->figures.allocs_per_second;
-		copy->frees_per_second = target->figures.frees_per_second;
+		copy->allocs_per_second = target->figures.allocs_per_second +
+					  target->figures.unsampled_allocs_per_second;
+		copy->frees_per_second = target->figures.frees_per_second +
+					 target->figures.unsampled_frees_per_second;
 		target_price(target, &copy->price);
 		copy->cost_percent = target_cost_percent(target);
 		copy->cpu_percent = target->figures.cpu_percent;

@@ -153,6 +153,7 @@ void target_tick(struct target *target)
 	struct target_figures *figures = &target->figures;
 	const uint64_t *counters = figures->counters;
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees, others;
+	uint64_t unsampled_allocs, unsampled_frees;
 	bool wants_weighing;
 	double seconds;
 
@@ -161,6 +162,8 @@ void target_tick(struct target *target)
 	target_read_counters(target);
 	allocs = counters[DHAT_CTR_ALLOCS] + counters[DHAT_CTR_REALLOCS];
 	frees = counters[DHAT_CTR_FREES];
+	unsampled_allocs = counters[DHAT_CTR_UNSAMPLED_ALLOCS];
+	unsampled_frees = counters[DHAT_CTR_UNSAMPLED_FREES];
 	others = counters[DHAT_CTR_FREE_NULL] + counters[DHAT_CTR_NESTED] +
 		 counters[DHAT_CTR_FAILED] + counters[DHAT_CTR_FOREIGN];
 	seconds = (now - figures->tick_ns) / 1e9;
@@ -169,6 +172,12 @@ void target_tick(struct target *target)
 		figures->frees_per_second = (frees - figures->tick_frees) / seconds;
 		figures->tick_allocs = allocs;
 		figures->others_per_second = (others - figures->tick_others) / seconds;
+		figures->unsampled_allocs_per_second =
+			(unsampled_allocs - figures->tick_unsampled_allocs) / seconds;
+		figures->unsampled_frees_per_second =
+			(unsampled_frees - figures->tick_unsampled_frees) / seconds;
+		figures->tick_unsampled_allocs = unsampled_allocs;
+		figures->tick_unsampled_frees = unsampled_frees;
 		figures->tick_frees = frees;
 		figures->tick_others = others;
 		figures->tick_ns = now;

@@ -27,8 +27,12 @@ void target_price(const struct target *target, struct price *ret)
 double target_cost_percent(const struct target *target)
 {
 	const struct target_figures *figures = &target->figures;
-	const struct price_rates rates = { figures->allocs_per_second, figures->frees_per_second,
-					   figures->others_per_second };
+	const struct price_rates rates = {
+		.allocs = figures->allocs_per_second,
+		.frees = figures->frees_per_second + figures->unsampled_frees_per_second,
+		.others = figures->others_per_second,
+		.unsampled = figures->unsampled_allocs_per_second,
+	};
 	struct price price;
 	double percent;
 

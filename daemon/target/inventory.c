@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define BATCH                                                                                      \
@@ -23,15 +24,48 @@ static bool wants_inventory(const struct target *target)
 	return !target->options.skip_inventory && !target->options.from_start;
 }
 
+/* Between begin and end a sample's kernel side tells of all frees: a block that is not in it, too,
+ * may be freed before it is listed. */
 int target_begin_inventory(struct target *target)
 {
 	if (!wants_inventory(target))
 		return 0;
+	tracer_set_tells_all_frees(target->tracer, true);
 	target->is_taking_inventory = true;
 	return heap_begin_inventory(target->heap);
 }
 
-/* One batch; *next: where to go on. With `lock` held. */
+static bool is_drawn(const struct sample *sample, uint64_t size_bytes)
+{
+	uint32_t drawn;
+
+	return getrandom(&drawn, sizeof(drawn), 0) == sizeof(drawn) &&
+	       dhat_sample_takes(&sample->law, size_bytes, drawn);
+}
+
+/* Into the heap, and the sample's set. A free that was told, and has not been read, ends it in the
+ * heap later; in the set it stays then, and what is told of it from there on is nothing (H12). */
+static int add_block(struct target *target, const struct inventory_block *block, uint64_t now,
+		     uint64_t *drawn)
+{
+	const struct sample *sample = heap_sample_of(target->heap);
+	int error;
+
+	if (sample->bytes && !is_drawn(sample, block->usable_bytes))
+		return 0;
+	++*drawn;
+	error = heap_add_inventory_block(target->heap, 0, block->addr, block->usable_bytes,
+					 STACK_POINT_BEFORE, now);
+	if (error || !sample->bytes)
+		return error;
+	error = target->tracer ? tracer_add_sampled(target->tracer, block->addr) : 0;
+	if (error)
+		heap_cut_block(target->heap, 0, block->addr);
+	return error;
+}
+
+/* One batch; *next: where to go on; total_blocks of *added: those that were drawn. With `lock`
+ * held. */
 static int add_batch(struct target *target, const struct inventory *inventory, size_t *next,
 		     struct heap_totals *added)
 {
@@ -43,8 +77,7 @@ static int add_batch(struct target *target, const struct inventory *inventory, s
 		return -ESRCH;
 	for (; *next < end; ++*next) {
 		const struct inventory_block *block = &inventory->blocks[*next];
-		int error = heap_add_inventory_block(target->heap, 0, block->addr,
-						     block->usable_bytes, STACK_POINT_BEFORE, now);
+		int error = add_block(target, block, now, &added->total_blocks);
 
 		if (error && error != -EEXIST)
 			return error;
@@ -137,11 +170,14 @@ static int take(struct target *target, const struct probed *probed, struct inven
 	return inventory_settle(&taker, ret, err);
 }
 
-static void describe(const struct inventory *inventory, const struct heap_totals *added, int error,
-		     char *ret, size_t size)
+static void describe(const struct inventory *inventory, const struct heap_totals *added,
+		     bool is_sample, int error, char *ret, size_t size)
 {
-	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS], mapped[128] = "";
+	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS], mapped[128] = "", drawn[64] = "";
 
+	if (is_sample)
+		snprintf(drawn, sizeof(drawn), "; %s of them are in the sample",
+			 dhat_format_count(added->total_blocks, count));
 	if (inventory->mmapped_count)
 		snprintf(mapped, sizeof(mapped),
 			 " (%s with a mapping of %s: up to a page more, or up to %s alignment)",
@@ -158,11 +194,11 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 		snprintf(ret, size,
 			 "%s block%s (%s) from before the attach %s found live and shown at "
 			 "[allocated before attach], with the allocator's sizes: up to 24 bytes "
-			 "more than asked for%s",
+			 "more than asked for%s%s",
 			 dhat_format_count(added->live_blocks, count),
 			 added->live_blocks == 1 ? "" : "s",
 			 dhat_format_size(added->live_bytes, bytes),
-			 added->live_blocks == 1 ? "was" : "were", mapped);
+			 added->live_blocks == 1 ? "was" : "were", mapped, drawn);
 }
 
 /* Only glibc's heaps can be listed. False if there is no other allocator. */
@@ -241,7 +277,8 @@ void target_take_inventory(struct target *target)
 		charge_list(target, inventory->count * sizeof(*inventory->blocks));
 		error = add_all(target, inventory, &added);
 		charge_list(target, -(int64_t)(inventory->count * sizeof(*inventory->blocks)));
-		describe(inventory, &added, error, note, sizeof(note));
+		describe(inventory, &added, target->options.sample_bytes != 0, error, note,
+			 sizeof(note));
 	} else {
 		describe_failure(&probed, error, err.message, note, sizeof(note));
 	}
@@ -256,6 +293,8 @@ void target_take_inventory(struct target *target)
 	/* then: who sees that it is over, sees what was found */
 	target_lock(target);
 	heap_end_inventory(target->heap);
+	if (target->tracer)
+		tracer_set_tells_all_frees(target->tracer, false);
 	target->is_taking_inventory = false;
 	target_doubt_known(target, added.live_bytes);
 	target_unlock(target);

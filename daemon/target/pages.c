@@ -49,6 +49,8 @@ int target_begin_pages(struct target *target, struct target_copy *copy, uint32_t
 {
 	if (copy->state != TARGET_ATTACHED)
 		return 0; /* it has no memory, or has freed nobody knows what */
+	if (copy->sample.bytes)
+		return say(copy, "all live blocks are needed, and a sample has some of them");
 	if (!copy->census || !claim(target, copy, points))
 		return say(copy, "there is no room for a list of the live blocks; a larger "
 				 "--max-memory helps");

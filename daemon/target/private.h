@@ -45,8 +45,10 @@ struct target_figures { /* of the kernel side, as of the last reading */
 	uint64_t counters[DHAT_CTR_COUNT], missed_runs;
 	uint32_t anchor_gaps;
 	uint64_t tick_allocs, tick_frees, tick_others, tick_ns; /* at the last tick */
-	double others_per_second; /* calls that trap, and are not counted */
-	double allocs_per_second, frees_per_second;
+	double others_per_second;		    /* calls that trap, and are not counted */
+	double allocs_per_second, frees_per_second; /* recorded */
+	uint64_t tick_unsampled_allocs, tick_unsampled_frees;
+	double unsampled_allocs_per_second, unsampled_frees_per_second;
 	uint64_t cpu_ns, cpu_read_ns; /* what the process had used, and when that was read */
 	double cpu_percent;	      /* of a core; < 0: not known yet */
 	/* stacks of the first second, or of what there is of it */

@@ -41,6 +41,7 @@ struct target_options {
 	bool is_followed; /* what `custom` names may be missing: it was named for another */
 	bool follow_fork, follow_exec, anonymous_memory, skip_inventory;
 	bool with_lifetimes;   /* heap_keep_lifetimes() */
+	uint64_t sample_bytes; /* bpf/dhat_sample.h; 0: every block is recorded */
 	bool no_return_probes; /* see the ends of calls by probes on their exits only */
 	/* 0: TARGET_MAX_MEMORY_BYTES. All that is held for the target: blocks, stacks and their
 	 * figures, what an inventory needs, copies for those who ask, the ring and what else the
@@ -100,6 +101,7 @@ struct target_point {
 	uint64_t lifetimes_us;		 /* up to the copy's time */
 	uint64_t mean_age_us;		 /* of live blocks */
 	uint64_t temporary_blocks;
+	struct heap_sampled sampled;	/* of a sample; else all 0 */
 	uint64_t threads;		/* heap_point_threads() */
 	uint32_t id;			/* as moments and the census know it */
 	uint32_t first_frame;		/* index in frames */
@@ -136,6 +138,7 @@ struct target_copy {
 	enum target_state state;
 	char state_detail[64];
 	bool from_start, follows_fork;
+	struct sample sample; /* all 0: every block was recorded */
 	uint64_t child_count; /* processes it has forked, followed or not */
 	uint64_t observed_since_unix_ns, observed_since_ns,
 		end_ns; /* CLOCK_MONOTONIC but the first */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/dhat_sample.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/units.h"
 #include "words.h"
@@ -24,6 +25,7 @@ enum {
 	KEY_NO_RETURN_PROBES,
 	KEY_SITES,
 	KEY_LIFETIMES,
+	KEY_SAMPLE,
 };
 
 static const struct argp_option attach_options[] = {
@@ -38,6 +40,10 @@ static const struct argp_option attach_options[] = {
 	  "Do not take stock of the blocks from before the attach", 3 },
 	{ "lifetimes", KEY_LIFETIMES, 0, 0,
 	  "Count how long freed blocks had lived from the start on, and not from the first mark",
+	  3 },
+	{ "sample", KEY_SAMPLE, "BYTES", 0,
+	  "Record a sample, one block for each so many bytes that are allocated (512KiB): figures "
+	  "are estimates then, and say how far they can be off",
 	  3 },
 	{ "follow-fork", KEY_FOLLOW_FORK, 0, 0,
 	  "Attach to a target's children, too: those it has and those it will fork", 4 },
@@ -106,6 +112,21 @@ static int parse_max_memory(struct argp_state *state, struct dhat_attach_options
 	return 0;
 }
 
+static int parse_sample(struct argp_state *state, struct dhat_attach_options *options,
+			const char *arg)
+{
+	uint64_t size;
+
+	if (dhat_parse_size(arg, &size) < 0 || size < DHAT_SAMPLE_LEAST_BYTES ||
+	    size > DHAT_SAMPLE_MOST_BYTES) {
+		argp_error(state, "--sample %s: a size from 1KiB to 1GiB is needed, as 512KiB",
+			   arg);
+		return EINVAL;
+	}
+	options->sample_bytes = size;
+	return 0;
+}
+
 static int parse_link(struct argp_state *state, struct dhat_attach_options *options,
 		      const char *arg)
 {
@@ -130,6 +151,8 @@ static error_t parse_attach_option(int key, char *arg, struct argp_state *state)
 		return parse_ring_size(state, options, arg);
 	case KEY_MAX_MEMORY:
 		return parse_max_memory(state, options, arg);
+	case KEY_SAMPLE:
+		return parse_sample(state, options, arg);
 	case KEY_LINK:
 		return parse_link(state, options, arg);
 	case KEY_ALLOC:

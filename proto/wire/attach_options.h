@@ -9,6 +9,7 @@
 struct dhat_attach_options {
 	uint32_t ring_bytes;	   /* 0: the default */
 	uint64_t max_memory_bytes; /* 0: the default */
+	uint64_t sample_bytes;	   /* 0: every block is recorded */
 	const char *link;	   /* NULL: the best there is */
 	const char *sites;	   /* NULL: what suits the links; "entry", "result" */
 	char **custom; /* owned, NULL-terminated, as AttachOptions.custom in dhat.proto; may be NULL

@@ -151,6 +151,9 @@ class Bench:
     def at_return(self, target, stacks="tables"):
         return self.dhatd(target, "--sites=entry", stacks=stacks)
 
+    def sampled(self, target):
+        return self.dhatd(target, "--sample=512KiB")
+
     def status(self):
         out = subprocess.run([self.build / "dhatctl", "status", "--socket", self.socket, "--json"],
                              capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
@@ -266,7 +269,7 @@ class Bench:
 
     def pairs(self):
         tools = {"unprobed": self.nothing, "floor: our probes, empty programs": self.floor,
-                 "dhatd": self.dhatd,
+                 "dhatd": self.dhatd, "dhatd --sample=512KiB": self.sampled,
                  "dhatd --sites=entry": self.at_return, "bpftrace malloc/free script": self.bpftrace}
         started = {"valgrind --tool=dhat": self.valgrind, "valgrind --tool=massif": self.massif,
                    "heaptrack": self.heaptrack, "heaptrack --pid": self.heaptrack_attached}

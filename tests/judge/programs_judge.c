@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bpf/dhat_sample.h"
 #include "bpf/unwind_types.h"
 #include "daemon/kernel/uprobe.h"
 #include "proto/base/cleanup.h"

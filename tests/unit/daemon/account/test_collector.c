@@ -349,7 +349,7 @@ static void chunk_words_tell_usable_bytes(void **state)
 static void short_records_are_malformed(void **state)
 {
 	static const size_t least[COLLECTOR_TYPES] = { 0,  40, 32, 32, 56, 32, 56,
-						       24, 24, 24, 24, 24, 32 };
+						       24, 24, 24, 24, 24, 32, 32 };
 	struct world *world = *state;
 	uint64_t malformed = 0;
 

@@ -101,12 +101,12 @@ static void what_has_no_room_is_told(void **state)
 	struct budget budget = { 0 };
 
 	lifetimes_charge(&lifetimes, &budget);
-	lifetimes_count(&lifetimes, 5, SECOND);
+	lifetimes_count(&lifetimes, 5, SECOND, 1);
 	budget.limit_bytes = 1;
-	lifetimes_count(&lifetimes, 500, SECOND);
+	lifetimes_count(&lifetimes, 500, SECOND, 1);
 	budget.limit_bytes = 0;
-	lifetimes_count(&lifetimes, 500, SECOND); /* too late */
-	lifetimes_count(&lifetimes, 6, SECOND);	  /* its page is there */
+	lifetimes_count(&lifetimes, 500, SECOND, 1); /* too late */
+	lifetimes_count(&lifetimes, 6, SECOND, 1);   /* its page is there */
 	assert_int_equal(lifetimes.uncounted, 2);
 	assert_int_equal(lifetimes_copy(&lifetimes, &copy), 0);
 	assert_int_equal(sum_at(&copy, 5), 1);
@@ -116,7 +116,7 @@ static void what_has_no_room_is_told(void **state)
 	lifetimes_deinit(&copy);
 	lifetimes_reset(&lifetimes);
 	assert_int_equal(budget.used_bytes, 0);
-	lifetimes_count(&lifetimes, 500, SECOND);
+	lifetimes_count(&lifetimes, 500, SECOND, 1);
 	assert_int_equal(sum_at(&lifetimes, 500), 1);
 	lifetimes_deinit(&lifetimes);
 	assert_int_equal(budget.used_bytes, 0);
@@ -126,9 +126,9 @@ static void a_full_count_stays_full(void **state)
 {
 	struct lifetimes lifetimes = { 0 };
 
-	lifetimes_count(&lifetimes, 0, SECOND);
+	lifetimes_count(&lifetimes, 0, SECOND, 1);
 	lifetimes.pages[0]->points[0][dhat_age_bucket(SECOND)] = UINT32_MAX;
-	lifetimes_count(&lifetimes, 0, SECOND);
+	lifetimes_count(&lifetimes, 0, SECOND, 1);
 	assert_int_equal(count_at(&lifetimes, 0, dhat_age_bucket(SECOND)), UINT32_MAX);
 	lifetimes_deinit(&lifetimes);
 }

@@ -19,8 +19,8 @@
 
 DEFINE_CLEANUP_PTR(struct verdict *, verdict_free)
 
-static const struct verdict_facts attached = { .sample_rate = 1, .unknown_bytes = 3 << 20 };
-static const struct verdict_facts started = { .from_start = true, .sample_rate = 1 };
+static const struct verdict_facts attached = { .unknown_bytes = 3 << 20 };
+static const struct verdict_facts started = { .from_start = true };
 
 static struct verdict *verdict_of(const uint64_t *values, const struct verdict_facts *facts)
 {
@@ -104,7 +104,7 @@ static void what_is_lost_is_a_loss(void **state)
 		COUNTER_SEEN_TWICE,	  COUNTER_UNFINISHED_REALLOCS, COUNTER_BLOCKS_REFUSED,
 		COUNTER_STACKS_REFUSED,	  COUNTER_LOST_STACK_BLOCKS,   COUNTER_ANCHOR_GAPS,
 		DHAT_CTR_UNKNOWN_CALLS,	  DHAT_CTR_ARENA_RESETS,       DHAT_CTR_UNSIZED,
-		COUNTER_IMPOSSIBLE_SIZES,
+		COUNTER_IMPOSSIBLE_SIZES, DHAT_CTR_SAMPLE_FULL,
 	};
 	unsigned count = 0;
 
@@ -194,15 +194,37 @@ static void stacks_of_the_first_second(void **state)
 	assert_null(strstr(whole->notes[0], "the first"));
 }
 
-static void sampling_is_never_exact(void **state)
+/* A word of its own, as long as nothing was lost; then the loss comes first. */
+static void a_sample_is_never_exact(void **state)
 {
-	const struct verdict_facts sampled = { .sample_rate = 512 };
+	const struct verdict_facts sampled = { .sample_bytes = 512 << 10 };
+	uint64_t values[COUNTER_COUNT] = { [DHAT_CTR_UNSAMPLED_ALLOCS] = 1000 };
+	struct verdict *verdict = verdict_of(values, &sampled);
+
+	assert_int_equal(verdict->word, DHAT_SAMPLED);
+	assert_int_equal(length(verdict->reasons), 1);
+	assert_string_equal(verdict->reasons[0],
+			    "figures are estimates: 1 block per 512 KiB was recorded, nothing was "
+			    "lost; a stack that is not shown may hold up to 1.5 MiB");
+	verdict_free(verdict);
+	values[DHAT_CTR_SAMPLE_FULL] = 3;
+	verdict = verdict_of(values, &sampled);
+	assert_int_equal(verdict->word, DHAT_INEXACT);
+	assert_int_equal(length(verdict->reasons), 2);
+	assert_non_null(strstr(verdict->reasons[0], "3 sampled blocks given up"));
+	assert_null(strstr(verdict->reasons[1], "nothing was lost"));
+	verdict_free(verdict);
+}
+
+static void a_sample_of_some_allocators_is_partial(void **state)
+{
+	const struct verdict_facts sampled = { .sample_bytes = 512 << 10, .is_listing = true };
 	uint64_t values[COUNTER_COUNT] = { 0 };
 	_cleanup_(verdict_free_ptr) struct verdict *verdict = verdict_of(values, &sampled);
 
-	assert_int_equal(verdict->word, DHAT_INEXACT);
-	assert_string_equal(verdict->reasons[0],
-			    "1 of 512 allocations was recorded: all figures are estimates");
+	assert_int_equal(verdict->word, DHAT_PARTIAL);
+	assert_int_equal(length(verdict->reasons), 2);
+	assert_non_null(strstr(verdict->reasons[1], "1 block per 512 KiB"));
 }
 
 /* An assertion on live bytes that passes for want of half of them would be worth nothing. */
@@ -294,7 +316,7 @@ static void everything_at_once_fits(void **state)
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		values[i] = UINT64_MAX / 64;
 	verdict = verdict_of(values, &started);
-	assert_int_equal(length(verdict->reasons), 27);
+	assert_int_equal(length(verdict->reasons), 28);
 	assert_int_equal(length(verdict->notes), 3);
 }
 
@@ -348,7 +370,8 @@ int main(void)
 		cmocka_unit_test(frees_that_keep_coming_are_a_loss),
 		cmocka_unit_test(incomplete_stacks_are_named_but_exact),
 		cmocka_unit_test(stacks_of_the_first_second),
-		cmocka_unit_test(sampling_is_never_exact),
+		cmocka_unit_test(a_sample_is_never_exact),
+		cmocka_unit_test(a_sample_of_some_allocators_is_partial),
 		cmocka_unit_test(what_is_still_being_listed_makes_it_partial),
 		cmocka_unit_test(what_is_not_probed_makes_it_partial),
 		cmocka_unit_test(everything_at_once_fits),

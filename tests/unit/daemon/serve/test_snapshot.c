@@ -384,7 +384,7 @@ static void test_ages(void **state)
 		     &(struct block){ .size_bytes = 33, .birth_ns = 2900, .point = 7 });
 	census_count(small.copy.census,
 		     &(struct block){ .size_bytes = 5, .birth_ns = 2500, .point = 7 });
-	lifetimes_count(&small.copy.lifetimes, 7, 1000000000);
+	lifetimes_count(&small.copy.lifetimes, 7, 1000000000, 1);
 	small.copy.lifetimes.since_ns = 1100;
 	assert_int_equal(moments_add(&moments, "a", 1100), 0);
 	assert_int_equal(moments_copy(&moments, false, &small.copy.moments), 0);

@@ -206,7 +206,7 @@ static void test_price(void **state)
 	assert_true(price.free_ns == 1000 * PROBED_STEPPED * PRICE_TRAP);
 	assert_true(price.other_ns == 1000 * PRICE_TRAP);
 	price = (struct price){ .alloc_ns = 3000, .free_ns = 1000, .other_ns = 500 };
-	assert_true(price_percent(&price, &(struct price_rates){ 1e4, 2e4, 4e4 }) ==
+	assert_true(price_percent(&price, &(struct price_rates){ 1e4, 2e4, 4e4, 0 }) ==
 		    7); /* of a core */
 	assert_true(price_mean_ns(&price) == 2000);
 	list[0].returns = SITE_RETURNS_RESULTS;
