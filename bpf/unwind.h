@@ -425,13 +425,61 @@ UNWIND_NOINLINE __u64 unwind_planted(struct unwind_scratch *s)
 	return row;
 }
 
+/* A function is smaller; one that begins further before an address is not the one around it. */
+#define UNWIND_MAX_FUNCTION (64u << 10)
+
+/* Does the call before s->pc lead into another function than the frame that it would have called?
+ * Only where that is sure. */
+UNWIND_NOINLINE int unwind_calls_another(struct unwind_scratch *s)
+{
+	__u64 code = 0, target, callee;
+
+	if (!s || s->frame_count < 2 || unwind_copy(&code, sizeof(code), s->pc - sizeof(code)))
+		return 0;
+	target = machine_call_target(code, s->pc);
+	if (!target)
+		return 0;
+	callee = *unwind_frame(s, s->frame_count - 2) & ~DHAT_FRAME_EXACT_PC;
+	if (callee - target >= UNWIND_MAX_FUNCTION)
+		return 1;
+	return unwind_copy(&code, sizeof(code), target) == 0 && machine_is_stub(code);
+}
+
+/* The frame at s->pc has no caller by the rule of the call before it. That call may belong to the
+ * function before, which ends in one that does not return (__stack_chk_fail()), and what stands
+ * behind it may have been put there by hand. stop: if that is not so. */
+UNWIND_NOINLINE __u32 unwind_began(struct unwind_scratch *s, __u32 stop)
+{
+	__u64 planted, pc = 0;
+
+	if (!s)
+		return DHAT_STOP_NO_SCRATCH;
+	if (s->is_exact_pc || !unwind_calls_another(s))
+		return stop;
+	planted = unwind_planted(s);
+	if (!planted)
+		return stop;
+	if (planted >> 16 & DHAT_CFA_ENDLESS)
+		return DHAT_STOP_COMPLETE;
+	if (UNWIND_READ(s, s->sp, pc))
+		return DHAT_STOP_NO_CALLER;
+	if (pc == 0)
+		return DHAT_STOP_COMPLETE;
+	s->guess =
+		UNWIND_GUESS_READ | DHAT_STOP_NO_CALLER; /* to whom it returns has to be proved */
+	s->sp += 8;
+	s->pc = pc;
+	s->is_exact_pc = 0;
+	return unwind_push(s, pc);
+}
+
 /* From the frame at s->pc to its caller. UNWIND_MORE, or why not (enum dhat_stop). */
 UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 {
 	__u64 word, cfa, pc = 0, fp, at, lookup, planted;
 	__s32 offset;
 	__s8 rule; /* of fp */
-	__u8 kind, guess;
+	__u8 kind, guess, is_fp_lost;
 
 	if (!s)
 		return DHAT_STOP_NO_SCRATCH;
@@ -469,6 +517,7 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	rule = (__s8)(word >> 24);
 	offset = (__s32)(word >> 32);
 	fp = s->fp;
+	is_fp_lost = s->is_fp_lost;
 	if (kind == DHAT_CFA_SP) {
 		cfa = s->sp + offset;
 	} else if (kind == DHAT_CFA_FP || kind == DHAT_CFA_FP_DEREF) {
@@ -497,17 +546,19 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	if (rule < 0 || rule == DHAT_FP_AT_FP) {
 		at = rule < 0 ? cfa + 8 * (__s64)rule : fp;
 		if (UNWIND_READ(s, at, fp))
-			return DHAT_STOP_BAD_MEMORY;
-		s->is_fp_lost = 0;
+			return unwind_began(s, DHAT_STOP_BAD_MEMORY);
+		is_fp_lost = 0;
 	} else if (rule == DHAT_FP_UNDEFINED) {
-		s->is_fp_lost = 1;
+		is_fp_lost = 1;
 	}
 	if (UNWIND_READ(s, cfa - 8, pc))
-		return DHAT_STOP_BAD_MEMORY;
+		return unwind_began(s, DHAT_STOP_BAD_MEMORY);
 	if (pc == 0) /* where coroutines begin */
-		return guess == (UNWIND_GUESS_READ | DHAT_STOP_NO_RULE) ? DHAT_STOP_NO_RULE
-									: DHAT_STOP_COMPLETE;
+		return unwind_began(s, guess == (UNWIND_GUESS_READ | DHAT_STOP_NO_RULE)
+					       ? DHAT_STOP_NO_RULE
+					       : DHAT_STOP_COMPLETE);
 	s->guess = guess;
+	s->is_fp_lost = is_fp_lost;
 	s->sp = cfa;
 	s->fp = fp;
 	s->pc = pc;

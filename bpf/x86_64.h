@@ -61,6 +61,25 @@ static inline __attribute__((always_inline)) int machine_ends_in_call(unsigned l
 #undef CODE_BYTE
 }
 
+/* Where a direct call leads that these eight bytes end in, with pc behind it; 0: it cannot be told.
+ */
+static inline __attribute__((always_inline)) unsigned long long
+machine_call_target(unsigned long long code, unsigned long long pc)
+{
+	return (code >> 24 & 0xff) == 0xe8 ? pc + (int)(code >> 32) : 0;
+}
+
+/* Does a function that begins with these eight bytes only lead to another, of a linkage table?
+ * jmp *d32(%rip), with endbr64 and bnd before it or not (psABI, 5.2 and 13.2). */
+static inline __attribute__((always_inline)) int machine_is_stub(unsigned long long code)
+{
+	if ((unsigned int)code == 0xfa1e0ff3)
+		code >>= 32;
+	if ((code & 0xff) == 0xf2)
+		code >>= 8;
+	return (code & 0xffff) == 0x25ff;
+}
+
 /* ---- conditions --------------------------------------------------------------------------------
  */
 

@@ -8,7 +8,9 @@
  *   endless    1004        a function that never returns
  *   returning  1005        a function that might return, to 0
  *   nowhere    1006        the same, to what is no return address: where that stack ends cannot be
- * told build: -lboost_context
+ * told behind     1007        one that never returns, and stands right behind another's last call
+ *   behind_ret 1008        one that might return, to 0, and stands there
+ * build: -lboost_context
  */
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -85,6 +87,57 @@ static __attribute__((noinline, used)) void may_return(void)
 {
 	OPAQUE(own_main);
 	is_finished++;
+}
+
+/* Functions end in calls that do not return; what stands next on a boundary follows a call. */
+void follows_call(void), follows_stub(void);
+__asm__(".section far_text, \"ax\"\n" /* away from the bodies, which might be parts of it else */
+	"gives_up:\n"
+	".cfi_startproc\n"
+	"	ud2\n"
+	".cfi_endproc\n"
+	".size gives_up, . - gives_up\n"
+	".type gives_up, @function\n"
+	".text\n"
+	".p2align 4\n"
+	"ends_in_call:\n"
+	".cfi_startproc\n"
+	"	sub $24, %rsp\n"
+	".cfi_adjust_cfa_offset 24\n"
+	"	call gives_up\n"
+	".cfi_endproc\n"
+	".size ends_in_call, . - ends_in_call\n"
+	".type ends_in_call, @function\n"
+	"follows_call:\n"
+	".cfi_startproc\n"
+	"	call gives_up\n"
+	".cfi_endproc\n"
+	".size follows_call, . - follows_call\n"
+	".type follows_call, @function\n"
+	".p2align 4\n"
+	"ends_in_stub:\n"
+	".cfi_startproc\n"
+	"	sub $24, %rsp\n"
+	".cfi_adjust_cfa_offset 24\n"
+	"	call abort@plt\n"
+	".cfi_endproc\n"
+	".size ends_in_stub, . - ends_in_stub\n"
+	".type ends_in_stub, @function\n"
+	"follows_stub:\n"
+	".cfi_startproc\n"
+	"	ret\n"
+	".cfi_endproc\n"
+	".size follows_stub, . - follows_stub\n"
+	".type follows_stub, @function\n");
+
+static void body_behind(void)
+{
+	own_body(1007);
+}
+
+static void body_behind_stub(void)
+{
+	own_body(1008);
 }
 
 static void run_own(void (*body)(void), void (*outermost)(void), uint64_t above, long rounds)
@@ -180,5 +233,7 @@ int main(int argc, char **argv)
 	run_own(body_endless, never_returns, 0x1234567, rounds);
 	run_own(body_returning, may_return, 0, rounds);
 	run_own(body_nowhere, may_return, 0x1234567, rounds);
+	run_own(body_behind, follows_call, 0, rounds);
+	run_own(body_behind_stub, follows_stub, 0, rounds);
 	return target_end("");
 }

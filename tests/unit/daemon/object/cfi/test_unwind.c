@@ -27,6 +27,8 @@ static struct cfi_table *table;
 static uint8_t code_byte;
 static const uint8_t *call_bytes; /* at its end, else NULL */
 static size_t call_size;
+static uint64_t called; /* these stand there */
+static const uint8_t *called_bytes;
 static uint64_t planted; /* what stands before this one is no call */
 
 static int host_copy(void *dst, uint32_t size, uint64_t addr)
@@ -35,7 +37,9 @@ static int host_copy(void *dst, uint32_t size, uint64_t addr)
 		memset(dst, addr + size == planted ? 0x90 : code_byte, size);
 		if (call_bytes)
 			memset(dst, 0x90, size);
-		if (call_bytes)
+		if (called && addr == called)
+			memcpy(dst, called_bytes, size);
+		else if (call_bytes)
 			memcpy((uint8_t *)dst + size - call_size, call_bytes, call_size);
 		return 0;
 	}
@@ -54,7 +58,8 @@ static int begin(void **state)
 {
 	memset(stack, 0, sizeof(stack));
 	code_byte = 0xe8;
-	planted = 0;
+	planted = called = 0;
+	call_bytes = NULL;
 	host_reset();
 	return cfi_rows_new(LINK, 10000, &rows);
 }
@@ -571,6 +576,8 @@ static void test_no_frame_without_code(void **state)
  * stack begins there if it never returns, or returns to 0. */
 static void test_a_planted_return_address(void **state)
 {
+	static const uint8_t indirect[] = { 0xff, 0xd0 };
+
 	code(0, 0x100, DHAT_CFA_SP, 0, 16);
 	code(0x100, 0x10, DHAT_CFA_SP | DHAT_CFA_ENDLESS, 0, 8);
 	code(0x200, 0x10, DHAT_CFA_SP, 0, 8); /* a function begins */
@@ -581,12 +588,15 @@ static void test_a_planted_return_address(void **state)
 	put(0x110, CODE + 0x50); /* rubbish */
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, planted | DHAT_FRAME_EXACT_PC);
-	/* the same behind a call: as ever */
+	/* the same behind a call, which may lead anywhere: as ever */
+	call_bytes = indirect;
+	call_size = sizeof(indirect);
 	host_reset();
 	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
 	planted = 0;
 	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x100, 0, false), DHAT_STOP_COMPLETE);
 	EXPECT(CODE + 0x50, CODE + 0x100);
+	call_bytes = NULL;
 	/* one that returns to nowhere, to 0, and to a caller */
 	planted = CODE + 0x200;
 	put(0x108, planted);
@@ -612,6 +622,61 @@ static void test_a_planted_return_address(void **state)
 	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
 	host_unwind(CODE + 0x50, STACK + 0x100, 0, false);
 	assert_int_equal(host_scratch.frames[1], planted);
+}
+
+/* ends_in_call(), at its end a call to the function that follows in `call_bytes`; a function begins
+ * behind it; and what stands above is the stack's end. */
+static enum dhat_stop behind_a_call(uint64_t target, const uint8_t *at_target)
+{
+	const uint64_t pc = CODE + 0x100;
+	static uint8_t call[5] = { 0xe8 };
+	int32_t distance = (int32_t)(target - pc);
+
+	memcpy(call + 1, &distance, sizeof(distance));
+	call_bytes = call;
+	call_size = sizeof(call);
+	called = at_target ? target : 0;
+	called_bytes = at_target;
+	host_reset();
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	put(0x108, pc);
+	return host_unwind(CODE + 0x5050, STACK + 0x100, 0, false);
+}
+
+/* A call stands before it, which belongs to the function before: where it leads proves that. What
+ * is not proved stays as the rule of that function has it. */
+static void test_a_planted_return_address_behind_a_call(void **state)
+{
+	static const uint8_t stub[8] = { 0xf3, 0x0f, 0x1e, 0xfa, 0xf2, 0xff, 0x25, 0 };
+	static const uint8_t function[8] = { 0xf3, 0x0f, 0x1e, 0xfa, 0x55 };
+	const uint64_t frame = CODE + 0x5050, begun = (CODE + 0x100) | DHAT_FRAME_EXACT_PC;
+
+	code(0, 0x100, DHAT_CFA_SP, 0, 32); /* ends in the call */
+	code(0x100, 0x10, DHAT_CFA_SP, 0, 8);
+	code(0x5000, 0x100, DHAT_CFA_SP, 0, 16);
+	code(0x6000, 0x100, DHAT_CFA_SP, 0, 16);
+	mapped();
+	/* to a function further on than the frame, or far before it */
+	assert_int_equal(behind_a_call(CODE + 0x6000, function), DHAT_STOP_COMPLETE);
+	EXPECT(frame, begun);
+	assert_int_equal(behind_a_call(CODE + 0x5050 - 0x10000, function), DHAT_STOP_COMPLETE);
+	EXPECT(frame, begun);
+	/* to a linkage table's stub close before it; to what may well be the function around it */
+	assert_int_equal(behind_a_call(CODE + 0x5000, stub), DHAT_STOP_COMPLETE);
+	EXPECT(frame, begun);
+	assert_int_equal(behind_a_call(CODE + 0x5000, function), DHAT_STOP_COMPLETE);
+	EXPECT(frame, CODE + 0x100);
+	/* it has a caller by that rule: a real call, wherever it leads */
+	put(0x110 + 24, CODE + 0x6050);
+	assert_int_equal(behind_a_call(CODE + 0x6000, function), DHAT_STOP_COMPLETE);
+	EXPECT(frame, CODE + 0x100, CODE + 0x6050);
+	/* that rule leads beyond the stack */
+	put(0x110 + 24, 0);
+	memmove(stack + STACK_BYTES - 16, &(uint64_t){ CODE + 0x100 }, 8);
+	put(STACK_BYTES - 8, 0);
+	assert_int_equal(host_unwind(frame, STACK + STACK_BYTES - 24, 0, false),
+			 DHAT_STOP_COMPLETE);
+	EXPECT(frame, begun);
 }
 
 /* Each form of a call, and what only looks like one. */
@@ -805,6 +870,7 @@ int main(void)
 		TEST(test_no_frame_without_code),
 		TEST(test_calls_are_recognised),
 		TEST(test_a_planted_return_address),
+		TEST(test_a_planted_return_address_behind_a_call),
 		TEST(test_file_without_a_table),
 		TEST(test_pending_return_probe),
 		TEST(test_past_epoch),
