@@ -1,6 +1,7 @@
 #include "own_code.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "proto/base/cleanup.h"
 #include "trim.h"
@@ -14,16 +15,51 @@ static const char *const runtime_files[] = {
 	"[vdso]",
 };
 
-/* Programs wrap malloc in them: who called them wanted the memory. */
+/* Programs wrap malloc in functions, and call them after it: zmalloc(), sqlite3DbMallocRaw(),
+ * ngx_pcalloc(), apr_pstrdup(). Who called them wanted the memory. A name that ends in one of these
+ * … */
+static const char *const malloc_words[] = {
+	"malloc",	"calloc", "realloc", "zalloc", "palloc",   "valloc",
+	"reallocarray", "strdup", "strndup", "memdup", "memalign",
+};
+
+/* … but for what tells only how; a longer one stands before its end. */
+static const char *const malloc_manners[] = {
+	"_usable", "_internal", "_aligned", "aligned",	 "_array",   "array",  "_zero",
+	"zero",	   "_raw",	"raw",	    "_large",	 "_small",   "_block", "_huge",
+	"_safe",   "_impl",	"_nofail",  "_extended", "extended", "rawnn",  "loc",
+	"_n",	   "_s",	"_f",	    "_",	 "z",
+};
+
+/* Those that are called otherwise: of postgres, nginx, apr, glib, sqlite, and others. */
 static const char *const wrappers[] = {
-	"xmalloc",	     "xcalloc",		 "xrealloc",	     "xstrdup",
-	"xzalloc",	     "g_malloc",	 "g_malloc0",	     "g_malloc_n",
-	"g_malloc0_n",	     "g_realloc",	 "g_realloc_n",	     "g_try_malloc",
-	"g_try_malloc0",     "g_try_realloc",	 "g_strdup",	     "g_slice_alloc",
-	"g_slice_alloc0",    "PyMem_Malloc",	 "PyMem_Calloc",     "PyMem_Realloc",
-	"PyMem_RawMalloc",   "PyMem_RawCalloc",	 "PyMem_RawRealloc", "PyObject_Malloc",
-	"PyObject_Calloc",   "PyObject_Realloc", "_PyMem_RawMalloc", "_PyMem_RawCalloc",
-	"_PyMem_RawRealloc", "_PyObject_Malloc",
+	"AllocSetAlloc",
+	"AllocSetAllocChunkFromBlock",
+	"AllocSetAllocFromNewBlock",
+	"AllocSetAllocLarge",
+	"BumpAlloc",
+	"GenerationAlloc",
+	"MemoryContextAlloc",
+	"MemoryContextAllocAligned",
+	"MemoryContextAllocExtended",
+	"MemoryContextAllocHuge",
+	"MemoryContextAllocZero",
+	"MemoryContextAllocZeroAligned",
+	"SlabAlloc",
+	"allocator_alloc",
+	"apr_allocator_alloc",
+	"dbMallocRawFinish",
+	"g_slice_alloc",
+	"g_slice_alloc0",
+	"l_alloc",
+	"luaM_growaux_",
+	"mallocWithAlarm",
+	"malloc_multiply",
+	"mem_pool_alloc",
+	"ngx_alloc",
+	"ngx_pnalloc",
+	"pcache1Alloc",
+	"zend_mm_alloc",
 };
 
 /* Of the C library, where it was linked into the program: what allocates for its caller … */
@@ -75,6 +111,40 @@ static bool is_in(const char *function, const char *const *list, size_t count)
 	return false;
 }
 
+static bool ends_in(const char *name, size_t length, const char *word)
+{
+	size_t size = strlen(word);
+
+	return size <= length && !strncasecmp(name + length - size, word, size);
+}
+
+static size_t find_ending(const char *name, size_t length, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ends_in(name, length, words[i]))
+			return strlen(words[i]);
+	return 0;
+}
+
+/* Of a C++ function only what it is called, without its arguments; one of a template is no wrapper
+ * of malloc. */
+static bool is_called_after_malloc(const char *name)
+{
+	size_t length = strcspn(name, "("), manner;
+
+	if (memchr(name, '<', length) || memchr(name, ' ', length))
+		return false;
+	do {
+		while (length && strchr("0123456789", name[length - 1]))
+			length--;
+		if (find_ending(name, length, malloc_words, ARRAY_SIZE(malloc_words)))
+			return true;
+		manner = find_ending(name, length, malloc_manners, ARRAY_SIZE(malloc_manners));
+		length -= manner;
+	} while (manner);
+	return false;
+}
+
 static bool is_runtime_file(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -99,7 +169,8 @@ bool dhat_is_own_code(const Dhat__Frame *frame, const Dhat__Location *location)
 		return *frame->object && !is_runtime_file(frame->object);
 	if (is_runtime_file(frame->object) || dhat_trim_is_library(function))
 		return false;
-	return !is_in(function, wrappers, ARRAY_SIZE(wrappers)) &&
+	return !is_called_after_malloc(function) &&
+	       !is_in(function, wrappers, ARRAY_SIZE(wrappers)) &&
 	       !is_in(function, libc_functions, ARRAY_SIZE(libc_functions));
 }
 

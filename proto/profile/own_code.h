@@ -8,8 +8,10 @@
  *     wherever it was compiled into (templates, static linking);
  *   - functions of the C library that allocate for their caller, by name, for static programs:
  *     `strdup`, `getline`, `fopen` …; and those that call the program, as `_start`;
- *   - a few functions by name that programs wrap malloc in: `xmalloc`, `g_malloc`, `PyMem_Malloc`
- * …;
+ *   - functions that programs wrap malloc in, by name: those called after malloc, calloc, realloc,
+ *     palloc, strdup … (`zmalloc_usable`, `sqlite3DbMallocRaw`, `PyMem_RawMalloc`, `apr_pstrdup`),
+ *     and a list of others (`ngx_alloc`, `AllocSetAlloc` …). A wrapper that has neither kind of
+ * name is own code;
  *   - code that is in no file and has no name.
  * All else is: a program's own functions, and those of the libraries that it uses.
  */

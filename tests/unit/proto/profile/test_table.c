@@ -65,12 +65,38 @@ static void test_own_code(void **state)
 		{ "app::Task<<app::A as core::alloc::Allocator>::P>::poll", "/usr/bin/app", true },
 		/* the C library in a static program */
 		{ "__strdup", "/usr/bin/static", false },
-		{ "my_strdup", "/usr/bin/static", true },
+		{ "my_strdup_all", "/usr/bin/static", true },
 		{ "_start", "/usr/bin/app", false },
 		/* malloc by another name */
 		{ "xmalloc", "/usr/bin/app", false },
 		{ "g_malloc", "/usr/lib/libglib-2.0.so.0", false },
 		{ "g_list_append", "/usr/lib/libglib-2.0.so.0", true },
+		{ "zmalloc", "/usr/bin/redis-server", false },
+		{ "ztrymalloc_usable_internal", "/usr/bin/redis-server", false },
+		{ "createObject", "/usr/bin/redis-server", true },
+		{ "ngx_alloc", "/usr/sbin/nginx", false },
+		{ "ngx_palloc_large", "/usr/sbin/nginx", false },
+		{ "ngx_create_pool", "/usr/sbin/nginx", true },
+		{ "palloc0", "/usr/lib/postgresql/15/bin/postgres", false },
+		{ "repalloc", "/usr/lib/postgresql/15/bin/postgres", false },
+		{ "AllocSetAlloc", "/usr/lib/postgresql/15/bin/postgres", false },
+		{ "MemoryContextAllocZeroAligned", "/usr/lib/postgresql/15/bin/postgres", false },
+		{ "ExecInitNode", "/usr/lib/postgresql/15/bin/postgres", true },
+		{ "apr_palloc", "/usr/lib/libapr-1.so.0", false },
+		{ "av_mallocz", "/usr/lib/libavutil.so.57", false },
+		{ "av_malloc_array", "/usr/lib/libavutil.so.57", false },
+		{ "av_frame_alloc", "/usr/lib/libavutil.so.57", true },
+		{ "sqlite3MemMalloc", "/usr/lib/libsqlite3.so.0", false },
+		{ "sqlite3DbMallocRawNN", "/usr/lib/libsqlite3.so.0", false },
+		{ "sqlite3_malloc64", "/usr/lib/libsqlite3.so.0", false },
+		{ "CRYPTO_zalloc", "/usr/lib/libcrypto.so.3", false },
+		{ "xmlMallocLoc", "/usr/lib/libxml2.so.2", false },
+		{ "PyMem_RawMalloc", "/usr/bin/python3", false },
+		{ "luaM_malloc_", "/usr/bin/lua", false },
+		{ "app::xmalloc(unsigned long)", "/usr/bin/app", false },
+		{ "app::Pool<int>::palloc(unsigned long)", "/usr/bin/app", true },
+		{ "mallocator_begin", "/usr/bin/app", true },
+		{ "use_malloc_twice", "/usr/bin/app", true },
 		/* code made at run time */
 		{ "", "", false },
 		{ "LazyCompile:~f", "", true },
@@ -152,6 +178,36 @@ static void test_by(void **state)
 		assert_int_equal(found->part_count, cases[i].part_count);
 		dhat_rendering_free(table);
 	}
+	dhat_snapshot_free(snapshot);
+}
+
+static void rename_function(struct dhat_snapshot *snapshot, size_t frame, size_t location,
+			    const char *to)
+{
+	char **function = &snapshot->frames[frame]->locations[location]->function;
+
+	free(*function);
+	*function = strdup(to);
+}
+
+/* Two callers of one wrapper are two rows, and the wrapper is none. */
+static void test_a_wrapper_is_no_line(void **state)
+{
+	const struct dhat_table_options options = { .style.by = DHAT_BY_FUNCTION };
+	struct dhat_snapshot *snapshot = sample_snapshot();
+	struct dhat_rendering *table = NULL;
+
+	rename_function(snapshot, 0, 0, "zmalloc_usable");
+	rename_function(snapshot, 4, 0, "zmalloc_usable");
+	rename_function(snapshot, 4, 1, "login");
+	assert_int_equal(dhat_table_new(snapshot, &options, &table), 0);
+	expect_sums(table);
+	assert_int_equal(row(table, "\tCache::insert(int)\t")->live_bytes, 1004196);
+	assert_int_equal(row(table, "\tlogin\t")->total_bytes, 500);
+	for (size_t i = 0; i < table->point_count; i++)
+		for (size_t k = 0; k < table->points[i]->line_count; k++)
+			assert_null(strstr(table->lines[table->points[i]->lines[k]], "zmalloc"));
+	dhat_rendering_free(table);
 	dhat_snapshot_free(snapshot);
 }
 
@@ -284,9 +340,13 @@ static void test_suppressions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_code), cmocka_unit_test(test_by),
-		cmocka_unit_test(test_depth),	 cmocka_unit_test(test_filter),
-		cmocka_unit_test(test_reduce),	 cmocka_unit_test(test_suppressions),
+		cmocka_unit_test(test_own_code),
+		cmocka_unit_test(test_by),
+		cmocka_unit_test(test_a_wrapper_is_no_line),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_reduce),
+		cmocka_unit_test(test_suppressions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
