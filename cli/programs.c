@@ -20,7 +20,7 @@ void programs_deinit(struct programs *programs)
 int programs_add(struct programs *programs, struct dhat_snapshot *snapshot, struct dhat_error *err)
 {
 	for (size_t i = 0; i < programs->count; i++)
-		if (dhat_snapshot_is_of(programs->list[i], snapshot->head->target))
+		if (dhat_snapshot_adds_up(programs->list[i], snapshot))
 			return dhat_snapshot_merge(programs->list[i], snapshot, err);
 	if (array_make_room(&programs->list, &programs->room, programs->count)) {
 		dhat_snapshot_free(snapshot);

@@ -223,14 +223,14 @@ void view_target(struct screen *screen, const Dhat__Target *target)
 static void view_processes(struct screen *screen, const struct dhat_snapshot *snapshot)
 {
 	const Dhat__Target *target = snapshot->head->target;
-	char name[DHAT_PROGRAM_CHARS], duration[DHAT_UNIT_CHARS], text[512];
+	char name[2 * DHAT_PROGRAM_CHARS], duration[DHAT_UNIT_CHARS], text[512];
 	size_t used;
 
 	if (!snapshot->pid_count) {
 		view_target(screen, target);
 		return;
 	}
-	dhat_program_name(target->command, target->executable, name);
+	dhat_program_full_name(target->command, target->executable, name);
 	screen_text(screen, name);
 	used = snprintf(text, sizeof(text), ", %s (pid",
 			view_counted(snapshot->pid_count, "process"));

@@ -23,10 +23,46 @@ bool dhat_snapshot_is_of(const struct dhat_snapshot *snapshot, const Dhat__Targe
 	const Dhat__Target *own = snapshot->head->target;
 	char a[DHAT_PROGRAM_CHARS], b[DHAT_PROGRAM_CHARS];
 
+	struct dhat_script one = dhat_program_script(own->command, own->executable);
+	struct dhat_script other = dhat_program_script(target->command, target->executable);
+
+	if (!dhat_script_is_same(&one, &other))
+		return false;
 	if (*own->executable || *target->executable)
 		return !strcmp(own->executable, target->executable);
 	return !strcmp(dhat_program_name(own->command, "", a),
 		       dhat_program_name(target->command, "", b));
+}
+
+/* Of the program's file, as its frames tell it; "": none does. */
+static const char *build_id_of(const struct dhat_snapshot *snapshot)
+{
+	const char *executable = snapshot->head->target->executable;
+
+	for (size_t i = 0; *executable && i < snapshot->frame_count; i++) {
+		const Dhat__Frame *frame = snapshot->frames[i];
+
+		if (*frame->build_id && !strcmp(frame->object, executable))
+			return frame->build_id;
+	}
+	return "";
+}
+
+static bool is_same_container(const Dhat__Target *a, const Dhat__Target *b)
+{
+	return !strcmp(a->container ? a->container->id : "", b->container ? b->container->id : "");
+}
+
+bool dhat_snapshot_adds_up(const struct dhat_snapshot *a, const struct dhat_snapshot *b)
+{
+	const Dhat__Target *one = a->head->target, *other = b->head->target;
+	const char *x = build_id_of(a), *y = build_id_of(b);
+
+	if (!dhat_snapshot_is_of(a, other) || (*x && *y && strcmp(x, y) != 0))
+		return false;
+	/* the file says little, and so does /app/server.js: each image has one */
+	return !dhat_program_script(one->command, one->executable).length ||
+	       is_same_container(one, other);
 }
 
 /* Room for `more` pointers behind `count`; *array is realloc()'s. */

@@ -15,7 +15,11 @@
  * host) are refused: -EINVAL. */
 int dhat_snapshot_merge(struct dhat_snapshot *into, struct dhat_snapshot *from,
 			struct dhat_error *err);
-/* Are two of the same program? */
+/* Are two of the same program: of one file, and of one script if that is an interpreter
+ * (proto/base/program.h)? */
 bool dhat_snapshot_is_of(const struct dhat_snapshot *snapshot, const Dhat__Target *target);
+/* Are two processes one program, whose figures mean something together? Of the same program, of the
+ * same build of it, and, if it is an interpreter's script, in the same container or in none. */
+bool dhat_snapshot_adds_up(const struct dhat_snapshot *a, const struct dhat_snapshot *b);
 /* Are two moments of one watch: of one process, that was attached to once? */
 bool dhat_snapshot_is_same_watch(const struct dhat_snapshot *a, const struct dhat_snapshot *b);

@@ -106,6 +106,15 @@ def test_insisting_on_exact_numbers(target, daemon, ctl, tmp_path):
     assert any(c["is_loss"] and int(c["value"]) for c in block["counters"])
 
 
+def test_scripts_are_programs(target, daemon, ctl):
+    """Two of one script are one; another script of the same interpreter is another program."""
+    processes = [target("/usr/bin/python3", "-c", code) for code in (QUIET, QUIET, QUIET + "\n# another")]
+    for process in processes:
+        process.expect("ready")
+    daemon("attach", *(process.pid for process in processes), "--no-inventory", pattern="answering")
+    assert sorted(said.get("processes", 1) for said in ctl("explain", "--all", "--json").json()) == [1, 2]
+
+
 def test_several_targets(quiet, target, daemon, ctl):
     other = target("/usr/bin/python3", "-c", QUIET)
     other.expect("ready")

@@ -192,10 +192,68 @@ static void test_what_cannot_be(void **state)
 	dhat_snapshot_free(sum);
 }
 
+static struct dhat_snapshot *of(uint32_t pid, const char *command, const char *executable,
+				const char *build)
+{
+	struct dhat_snapshot *snapshot = process(pid, 0);
+	Dhat__Target *target = snapshot->head->target;
+	Dhat__Frame *frame = snapshot->frames[0];
+
+	free(target->command);
+	free(target->executable);
+	free(frame->object);
+	target->command = strdup(command);
+	target->executable = strdup(executable);
+	frame->object = strdup(executable);
+	frame->build_id = strdup(build);
+	return snapshot;
+}
+
+static void assert_adds_up(struct dhat_snapshot *a, struct dhat_snapshot *b, bool is_so)
+{
+	assert_int_equal(dhat_snapshot_adds_up(a, b), is_so);
+	assert_int_equal(dhat_snapshot_adds_up(b, a), is_so);
+	dhat_snapshot_free(a);
+	dhat_snapshot_free(b);
+}
+
+static struct dhat_snapshot *contained(struct dhat_snapshot *snapshot, const char *id)
+{
+	Dhat__Container *container = malloc(sizeof(*container));
+
+	dhat__container__init(container);
+	container->id = strdup(id);
+	snapshot->head->target->container = container;
+	return snapshot;
+}
+
+static void test_what_adds_up(void **state)
+{
+	static const char python[] = "/usr/bin/python3.11", nginx[] = "/usr/sbin/nginx";
+	static const char shop[] = "python3 /srv/shop.py -v", mail[] = "python3 /srv/mail.py -v";
+
+	assert_adds_up(of(1, "nginx: master", nginx, "01"), of(2, "nginx: worker", nginx, "01"),
+		       true);
+	/* two images have the same path: the files are not the same */
+	assert_adds_up(of(1, "nginx -g x", nginx, "01"), of(2, "nginx -g x", nginx, "02"), false);
+	assert_adds_up(contained(of(1, "nginx", nginx, "01"), "aa"),
+		       contained(of(2, "nginx", nginx, "01"), "bb"), true);
+	/* the interpreter is not the program */
+	assert_adds_up(of(1, shop, python, "01"), of(2, shop, python, "01"), true);
+	assert_adds_up(of(1, shop, python, "01"), of(2, mail, python, "01"), false);
+	assert_adds_up(contained(of(1, shop, python, "01"), "aa"),
+		       contained(of(2, shop, python, "01"), "aa"), true);
+	assert_adds_up(contained(of(1, shop, python, "01"), "aa"),
+		       contained(of(2, shop, python, "01"), "bb"), false);
+	assert_adds_up(contained(of(1, shop, python, "01"), "aa"), of(2, shop, python, "01"),
+		       false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_what_adds_up),
 		cmocka_unit_test(test_marks_of_all),
 		cmocka_unit_test(test_marks_in_another_order),
 		cmocka_unit_test(test_ages_of_all),
