@@ -68,7 +68,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
 	{ .argp = &pid_argp }, { .argp = &dhat_gate_argp }, { .argp = &common_argp }, { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_assert_argp = {
 	.parser = parse_option,
 	.args_doc = "CONDITION... [PID | FILE.dhat]",
 	.doc = "Judge a profile by conditions, for a build: 'live.bytes == 0', 'peak.bytes < "
@@ -116,7 +116,7 @@ static int run(struct assert_options *wanted, struct dhat_error *err)
 int cmd_assert(int argc, char **argv, struct dhat_error *err)
 {
 	struct assert_options wanted = { 0 };
-	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+	int r = command_parse(&cmd_assert_argp, argc, argv, &wanted, &wanted.common, err);
 
 	if (r == 0 && !wanted.common.is_done)
 		r = run(&wanted, err);

@@ -71,7 +71,7 @@ static error_t parse_detach(int key, char *arg, struct argp_state *state)
 static const struct argp_child attach_children[] = { { .argp = &dhat_attach_argp },
 						     { .argp = &common_argp },
 						     { 0 } };
-static const struct argp attach_argp = {
+const struct argp cmd_attach_argp = {
 	.options = options,
 	.parser = parse_attach,
 	.args_doc = "[PID]",
@@ -80,7 +80,7 @@ static const struct argp attach_argp = {
 };
 
 static const struct argp_child detach_children[] = { { .argp = &common_argp }, { 0 } };
-static const struct argp detach_argp = {
+const struct argp cmd_detach_argp = {
 	.options = options,
 	.parser = parse_detach,
 	.args_doc = "[PID]",
@@ -118,7 +118,7 @@ int cmd_attach(int argc, char **argv, struct dhat_error *err)
 	struct attach attach = { 0 };
 	int r;
 
-	r = command_parse(&attach_argp, argc, argv, &attach, &attach.common, err);
+	r = command_parse(&cmd_attach_argp, argc, argv, &attach, &attach.common, err);
 	if (r == 0 && !attach.common.is_done) {
 		command_fill_attach_options(&attach.options, &wire);
 		body.pid = attach.pid;
@@ -138,7 +138,7 @@ int cmd_detach(int argc, char **argv, struct dhat_error *err)
 	struct attach attach = { 0 };
 	int r;
 
-	r = command_parse(&detach_argp, argc, argv, &attach, &attach.common, err);
+	r = command_parse(&cmd_detach_argp, argc, argv, &attach, &attach.common, err);
 	if (r < 0 || attach.common.is_done)
 		return r;
 	body.pid = attach.pid;

@@ -100,7 +100,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { .argp = &format_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_diff_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "OLD.dhat [NEW.dhat | PID]\nMARK MARK [PID | FILE.dhat]",
@@ -176,7 +176,7 @@ static int run(struct diff *diff, struct dhat_error *err)
 int cmd_diff(int argc, char **argv, struct dhat_error *err)
 {
 	struct diff diff = { .list = listing_default };
-	int r = command_parse(&argp, argc, argv, &diff, &diff.common, err);
+	int r = command_parse(&cmd_diff_argp, argc, argv, &diff, &diff.common, err);
 
 	if (r == 0 && !diff.common.is_done)
 		r = run(&diff, err);

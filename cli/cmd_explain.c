@@ -65,7 +65,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
 	{ .argp = &pid_argp }, { .argp = &subject_argp }, { .argp = &common_argp }, { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_explain_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID | FILE.dhat]",
@@ -491,7 +491,7 @@ int cmd_explain(int argc, char **argv, struct dhat_error *err)
 {
 	struct explain_options wanted = { .subject.with_pages = true,
 					  .budget_bytes = DEFAULT_BUDGET };
-	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+	int r = command_parse(&cmd_explain_argp, argc, argv, &wanted, &wanted.common, err);
 
 	return r < 0 || wanted.common.is_done ? r : run(&wanted, err);
 }

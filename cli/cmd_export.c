@@ -71,7 +71,7 @@ static const struct argp_child children[] = { { .argp = &format_argp },
 					      { .argp = &dhat_filter_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_export_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "FILE.dhat",
@@ -131,7 +131,7 @@ static int run(struct export_options *wanted, struct dhat_error *err)
 int cmd_export(int argc, char **argv, struct dhat_error *err)
 {
 	struct export_options wanted = { .output_path = "-" };
-	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+	int r = command_parse(&cmd_export_argp, argc, argv, &wanted, &wanted.common, err);
 
 	if (r == 0 && !wanted.common.is_done)
 		r = run(&wanted, err);

@@ -90,7 +90,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
 	{ .argp = &pid_argp }, { .argp = &listing_argp }, { .argp = &common_argp }, { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_holds_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID | FILE.dhat]",
@@ -545,7 +545,7 @@ int cmd_holds(int argc, char **argv, struct dhat_error *err)
 	int r;
 
 	wanted.list.style.by = DHAT_BY_LINE;
-	r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+	r = command_parse(&cmd_holds_argp, argc, argv, &wanted, &wanted.common, err);
 	if (r == 0 && !wanted.common.is_done)
 		r = run(&wanted, err);
 	return r;

@@ -86,7 +86,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_mark_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[NAME] [PID]",
@@ -217,7 +217,7 @@ static int run(const struct marking *marking, struct dhat_error *err)
 int cmd_mark(int argc, char **argv, struct dhat_error *err)
 {
 	struct marking marking = { 0 };
-	int r = command_parse(&argp, argc, argv, &marking, &marking.common, err);
+	int r = command_parse(&cmd_mark_argp, argc, argv, &marking, &marking.common, err);
 
 	return r < 0 || marking.common.is_done ? r : run(&marking, err);
 }

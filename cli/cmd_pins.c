@@ -43,7 +43,7 @@ static const struct argp_child children[] = {
 	{ .argp = &pid_argp },	       { .argp = &listing_argp }, { .argp = &trim_argp },
 	{ .argp = &dhat_filter_argp }, { .argp = &common_argp },  { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_pins_argp = {
 	.parser = parse_option,
 	.args_doc = "[PID | FILE.dhat]",
 	.doc = "Why resident memory stays: a leak, a cache, or fragmentation. Page by page: what "
@@ -100,7 +100,7 @@ int cmd_pins(int argc, char **argv, struct dhat_error *err)
 	int r;
 
 	wanted.list.style.by = DHAT_BY_LINE;
-	r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+	r = command_parse(&cmd_pins_argp, argc, argv, &wanted, &wanted.common, err);
 	if (r == 0 && !wanted.common.is_done)
 		r = run(&wanted, err);
 	dhat_filter_deinit(&wanted.filter);

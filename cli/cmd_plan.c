@@ -52,7 +52,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = { { .argp = &dhat_attach_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_plan_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID]",
@@ -110,7 +110,7 @@ int cmd_plan(int argc, char **argv, struct dhat_error *err)
 	struct plan plan = { 0 };
 	int r;
 
-	r = command_parse(&argp, argc, argv, &plan, &plan.common, err);
+	r = command_parse(&cmd_plan_argp, argc, argv, &plan, &plan.common, err);
 	if (r == 0 && !plan.common.is_done)
 		r = call(&plan, err);
 	dhat_attach_options_deinit(&plan.options);

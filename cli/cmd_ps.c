@@ -42,7 +42,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
-static const struct argp argp = {
+const struct argp cmd_ps_argp = {
 	.options = options,
 	.parser = parse_option,
 	.doc = "Which processes grow, and how fast: resident memory, swap, growth a minute, "
@@ -58,7 +58,7 @@ int cmd_ps(int argc, char **argv, struct dhat_error *err)
 	struct ps ps = { 0 };
 	char dhatd[BESIDE_CHARS], *words[8];
 	size_t count = 0;
-	int r = command_parse(&argp, argc, argv, &ps, &ps.common, err);
+	int r = command_parse(&cmd_ps_argp, argc, argv, &ps, &ps.common, err);
 
 	if (r < 0 || ps.common.is_done)
 		return r;

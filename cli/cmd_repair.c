@@ -43,7 +43,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
-static const struct argp argp = {
+const struct argp cmd_repair_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID]",
@@ -57,7 +57,7 @@ int cmd_repair(int argc, char **argv, struct dhat_error *err)
 {
 	struct repair repair = { 0 };
 	char dhatd[BESIDE_CHARS], pid[24];
-	int r = command_parse(&argp, argc, argv, &repair, &repair.common, err);
+	int r = command_parse(&cmd_repair_argp, argc, argv, &repair, &repair.common, err);
 
 	if (r < 0 || repair.common.is_done)
 		return r;

@@ -36,7 +36,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_rss_argp = {
 	.parser = parse_option,
 	.args_doc = "[PID]",
 	.doc = "What the resident memory of a target consists of: its live blocks, what the "
@@ -86,7 +86,7 @@ int cmd_rss(int argc, char **argv, struct dhat_error *err)
 	struct rss rss = { 0 };
 	int r;
 
-	r = command_parse(&argp, argc, argv, &rss, &rss.common, err);
+	r = command_parse(&cmd_rss_argp, argc, argv, &rss, &rss.common, err);
 	if (r < 0 || rss.common.is_done)
 		return r;
 	if (!rss.pid)

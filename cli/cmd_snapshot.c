@@ -76,7 +76,7 @@ static const struct argp_child children[] = {
 	{ .argp = &pid_argp },	       { .argp = &format_argp }, { .argp = &trim_argp },
 	{ .argp = &dhat_filter_argp }, { .argp = &common_argp }, { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_snapshot_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID]",
@@ -161,7 +161,7 @@ static int run(struct snapshot_options *wanted, struct dhat_error *err)
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err)
 {
 	struct snapshot_options wanted = { 0 };
-	int r = command_parse(&argp, argc, argv, &wanted, &wanted.common, err);
+	int r = command_parse(&cmd_snapshot_argp, argc, argv, &wanted, &wanted.common, err);
 
 	if (r == 0 && !wanted.common.is_done)
 		r = run(&wanted, err);

@@ -175,7 +175,7 @@ static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { .argp = &format_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_stats_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID | FILE.dhat...]",
@@ -307,7 +307,7 @@ int cmd_stats(int argc, char **argv, struct dhat_error *err)
 	struct stats stats = { .key = RANK_BY_LIVE, .list = listing_default };
 	int r;
 
-	r = command_parse(&argp, argc, argv, &stats, &stats.common, err);
+	r = command_parse(&cmd_stats_argp, argc, argv, &stats, &stats.common, err);
 	if (r == 0 && !stats.common.is_done)
 		r = run(&stats, err);
 	dhat_filter_deinit(&stats.filter);

@@ -42,7 +42,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = { { .argp = &pid_argp },
 					      { .argp = &common_argp },
 					      { 0 } };
-static const struct argp argp = {
+const struct argp cmd_status_argp = {
 	.parser = parse_option,
 	.args_doc = "[PID]",
 	.doc = "What dhatd watches: each target with its verdict, live and peak bytes, rates, "
@@ -275,7 +275,7 @@ int cmd_status(int argc, char **argv, struct dhat_error *err)
 	Dhat__Response *response;
 	int r;
 
-	r = command_parse(&argp, argc, argv, &options, &options.common, err);
+	r = command_parse(&cmd_status_argp, argc, argv, &options, &options.common, err);
 	if (r < 0 || options.common.is_done)
 		return r;
 	r = choice_status(options.common.socket_path, options.pid, &response, err);

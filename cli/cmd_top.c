@@ -107,7 +107,7 @@ static const struct argp_child children[] = {
 	{ .argp = &pid_argp },	       { .argp = &listing_argp }, { .argp = &trim_argp },
 	{ .argp = &dhat_filter_argp }, { .argp = &common_argp },  { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_top_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "[PID]",
@@ -289,7 +289,7 @@ int cmd_top(int argc, char **argv, struct dhat_error *err)
 	int r;
 
 	top.list.style.by = DHAT_BY_LINE;
-	r = command_parse(&argp, argc, argv, &top, &top.common, err);
+	r = command_parse(&cmd_top_argp, argc, argv, &top, &top.common, err);
 	if (r == 0 && !top.common.is_done)
 		r = run(&top, err);
 	dhat_filter_deinit(&top.filter);

@@ -95,7 +95,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
 	{ .argp = &pid_argp }, { .argp = &dhat_filter_argp }, { .argp = &common_argp }, { 0 }
 };
-static const struct argp argp = {
+const struct argp cmd_verify_argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "OLD.dhat [NEW.dhat | PID]",
@@ -346,7 +346,7 @@ static int run(struct verify *verify, struct dhat_error *err)
 int cmd_verify(int argc, char **argv, struct dhat_error *err)
 {
 	struct verify verify = { .options = { .top = 10, .tolerance_percent = 10 } };
-	int r = command_parse(&argp, argc, argv, &verify, &verify.common, err);
+	int r = command_parse(&cmd_verify_argp, argc, argv, &verify, &verify.common, err);
 
 	if (r == 0 && !verify.common.is_done)
 		r = run(&verify, err);

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/option_words.h"
 #include "proto/base/output.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/say.h"
@@ -47,24 +48,33 @@ static bool is_any_of(const char *word, const char *const *words)
 	return *words != NULL;
 }
 
-/* The index of the word that is the command: the first one that is no option. An option may have
- * a value behind it: of those that all commands or most have we know it, and of others a word is
- * taken for one if it is no command. 0: there is none. */
+/* Does this option of any command have the next word for its value? "--filter top" names none. */
+static bool has_value(const char *word)
+{
+	for (size_t i = 0; commands[i].name; i++)
+		if (option_word(commands[i].argp, word) == OPTION_WORD_VALUED)
+			return true;
+	return false;
+}
+
+/* The index of the word that is the command: the first one that is no option, nor an option's
+ * value; behind an option whose value may be left out ("--trim tokio"), or one that nobody knows, a
+ * word that is no command is none either. 0: there is none. */
 static int command_index(int argc, char **argv)
 {
-	static const char *const with_value[] = { "-s", "--socket", "-p", "--pid", NULL };
+	bool may_be_value = false;
 	int first = 0;
 
 	for (int i = 1; i < argc; i++) {
-		if (*argv[i] == '-' && argv[i][1])
+		if (*argv[i] == '-' && argv[i][1]) {
+			may_be_value = true;
+			i += has_value(argv[i]);
 			continue;
-		if (is_any_of(argv[i - 1], with_value) && i > 1)
-			continue;
-		if (find_command(argv[i]) || !strcmp(argv[i], "help"))
-			return i;
-		if (*argv[i - 1] != '-' || i == 1)
+		}
+		if (!may_be_value || find_command(argv[i]) || !strcmp(argv[i], "help"))
 			return i;
 		first = first ? first : i;
+		may_be_value = false;
 	}
 	return first;
 }

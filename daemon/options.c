@@ -8,6 +8,7 @@
 
 #include "daemon/source/uprobes.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/option_words.h"
 #include "proto/base/qualifiers.h"
 #include "proto/base/say.h"
 #include "proto/base/similar.h"
@@ -596,6 +597,16 @@ static size_t find_command(const char *name)
 	return i;
 }
 
+/* Does this option of any command have the next word for its value? "--name run" names no command.
+ */
+static bool has_value(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (option_word(&commands[i].argp, word) == OPTION_WORD_VALUED)
+			return true;
+	return false;
+}
+
 /* "dhatd --socket X attach 1": options may come first. The command's name is moved in front of
  * them. */
 static size_t move_command(int argc, char **argv)
@@ -604,6 +615,8 @@ static size_t move_command(int argc, char **argv)
 		size_t command = find_command(argv[i]);
 		char *name = argv[i];
 
+		if (has_value(argv[i]))
+			i++;
 		if (command == ARRAY_SIZE(commands))
 			continue;
 		memmove(argv + 2, argv + 1, (i - 1) * sizeof(*argv));

@@ -430,6 +430,31 @@ static bool would_be_partial(const struct preflight *preflight)
 	return false;
 }
 
+/* What is linked in and has no names is found by what its code does in use, or not at all. */
+static bool has_to_be_tried(const struct planner *p)
+{
+	const struct object_desc *desc = p->executable ? &p->executable->desc : NULL;
+
+	return p->site_count == 0 && desc && desc->is_static && !desc->has_symtab &&
+	       desc->entry_count > 0;
+}
+
+/* An attach tries for a moment only: of one that does nothing it is known what comes of that. */
+static int look_for_use(struct planner *p)
+{
+	struct load load = { 0 };
+	struct dhat_error why = { 0 };
+
+	if (!has_to_be_tried(p) || measure(p, &load, &why) || load.samples)
+		return 0;
+	return preflight_block(
+		&p->plan->preflight, "idle", ENOENT, DHAT_EXIT_NO_ALLOCATOR,
+		"the process did nothing for %.1f s, and its allocator shows only by "
+		"what its code does in use: an attach now finds none; attach while it "
+		"works",
+		load.wall_ns / 1e9);
+}
+
 static void fill_verdict(struct planner *p)
 {
 	struct dhat_error err = { 0 };
@@ -439,9 +464,11 @@ static void fill_verdict(struct planner *p)
 	p->plan->is_safe = preflight_verdict(&p->plan->preflight, &err) == 0;
 	p->plan->exit_code = err.code;
 	if (p->plan->is_safe)
-		snprintf(line, size, "safe to attach%s",
+		snprintf(line, size, "safe to attach%s%s",
 			 would_be_partial(&p->plan->preflight) ? "; the numbers will be partial"
-							       : "");
+							       : "",
+			 has_to_be_tried(p) ? "; refused if what its code does proves no allocator"
+					    : "");
 	else
 		snprintf(line, size, "cannot be attached to: %s", err.message);
 }
@@ -484,6 +511,8 @@ static int look(struct planner *p, struct targets *targets, struct dhat_error *e
 		r = look_for_breakpoints(p);
 	if (r == 0 && p->site_count > 0 && !is_ours)
 		estimate_rate(p);
+	if (r == 0 && !is_ours)
+		r = look_for_use(p);
 	return r;
 }
 

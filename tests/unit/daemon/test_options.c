@@ -129,6 +129,15 @@ static void test_bare_pid_and_options_first(void **state)
 	assert_int_equal(options.command, DHATD_RUN);
 	assert_string_equal(options.program[1], "serve");
 	dhatd_options_deinit(&options);
+	/* a command's name as the value of an option is none */
+	assert_int_equal(PARSE(&options, "--name", "run", "-o", "serve", "attach"), 0);
+	assert_int_equal(options.command, DHATD_ATTACH);
+	assert_string_equal(options.match.name_regex, "run");
+	assert_string_equal(options.output_path, "serve");
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "--name=run", "plan"), 0);
+	assert_int_equal(options.command, DHATD_PLAN);
+	dhatd_options_deinit(&options);
 }
 
 static void test_plan(void **state)
