@@ -58,13 +58,16 @@ DEFINE_CLEANUP_PTR(struct search *, search_free)
 
 static void add_name(struct search *search, size_t place)
 {
-	size_t used = strlen(search->names);
+	size_t used = strlen(search->names), left = sizeof(search->names) - used;
 	char name[sizeof(search->names)];
+	int length;
 
 	places_name(search->places, place, name, sizeof(name));
-	if (!strstr(search->names, name) && search->named++ < 4)
-		snprintf(search->names + used, sizeof(search->names) - used, "%s%s",
-			 used ? ", " : "", name);
+	if (strstr(search->names, name) || search->named++ >= 4)
+		return;
+	length = snprintf(search->names + used, left, "%s%s", used ? ", " : "", name);
+	if (length < 0 || (size_t)length >= left) /* no half of a name */
+		search->names[used] = '\0';
 }
 
 static void take_found(struct search *search, uint64_t addr, size_t place)
