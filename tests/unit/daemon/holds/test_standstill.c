@@ -66,7 +66,7 @@ static pid_t start_target(int more, void *(*another)(void *))
 
 	if (pid)
 		return pid;
-	alarm(30); /* nobody is left behind, whatever fails */
+	alarm(300); /* nobody is left behind, whatever fails */
 	signal(SIGUSR1, count_signal);
 	for (int i = 1; i < THREADS; i++)
 		pthread_create(&thread, NULL, turn, &shared->turns[i]);
@@ -80,12 +80,12 @@ static pid_t start_target(int more, void *(*another)(void *))
 	_exit(0);
 }
 
-/* Until something is so; at most ten seconds. */
+/* Until something is so; at most a minute and more. */
 #define UNTIL(condition)                                                                           \
 	do {                                                                                       \
 		bool is_so = false;                                                                \
                                                                                                    \
-		for (int tries = 0; !is_so && tries < 10000; tries++) {                            \
+		for (int tries = 0; !is_so && tries < 60000; tries++) {                            \
 			is_so = (condition);                                                       \
 			if (!is_so)                                                                \
 				usleep(1000);                                                      \
@@ -257,7 +257,7 @@ static void *become_another(void *unused)
 {
 	while (!atomic_load(&shared->is_held))
 		;
-	execl("/bin/sleep", "sleep", "20", NULL);
+	execl("/bin/sleep", "sleep", "300", NULL);
 	return NULL;
 }
 

@@ -46,7 +46,7 @@ static pid_t start(int per_second)
 
 	if (pid)
 		return pid;
-	alarm(60);
+	alarm(300);
 	for (;;) {
 		place();
 		if (per_second)
@@ -59,10 +59,13 @@ static void test_counting(void **state)
 	const uint64_t here = (uintptr_t)place;
 	struct load_count count;
 	pid_t seldom = start(50), often = start(0);
-	int r = load_count(seldom, &here, 1, 500000000, &count);
+	int r;
 
+	do /* on a busy machine it may have no turn in that time */
+		r = load_count(seldom, &here, 1, 500000000, &count);
+	while (r == 0 && !count.hits[0]);
 	if (r == 0) { /* else the processor, or its machine monitor, has none */
-		assert_in_range(count.hits[0], 1, 30);
+		assert_in_range(count.hits[0], 1, count.wall_ns / 20000000 + 5);
 		assert_in_range(count.wall_ns, 500000000, 60000000000);
 		assert_int_equal(load_count(often, &here, 1, 60000000000, &count), -ERANGE);
 	} else {

@@ -117,7 +117,7 @@ static pid_t start_program(const char *path)
 		_exit(1);
 	}
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-	for (i = 0; i < 5000; i++) {
+	for (i = 0; i < 60000; i++) {
 		n = readlink(link, target, sizeof(target) - 1);
 		target[n > 0 ? n : 0] = '\0';
 		if (!strcmp(target, path))
