@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TARGETS, until, until_listed
+from conftest import TARGETS, until
 
 BLOCKS, BLOCK_BYTES = 20000, 1000
 PROGRAM = f"""
-import sys
+import ctypes, sys
+ctypes.CDLL(None).mlockall(7)  # MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT: others' want of memory takes none of it
 def take():
     return [bytearray(b"x" * {BLOCK_BYTES}) for _ in range({BLOCKS})]
 before = take()
@@ -109,7 +110,6 @@ def test_what_is_called_live_is_in_memory(daemon, ctl, target, name):
     figures = reports(process, 1)
     assert figures[1] < 0.8 * figures[0]
     daemon("attach", "--pid", process.pid, *(["--no-inventory"] if "no list" in name else []))
-    until_listed(ctl)
     for number in (2, 3):
         process.say("more")
         figures = reports(process, number)

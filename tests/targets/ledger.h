@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct ledger {
@@ -33,6 +34,13 @@ static struct ledger ledger = { .has_peak = true };
 
 /* The compiler must neither drop an allocation nor know where it came from. */
 #define OPAQUE(p) __asm__ volatile("" : "+r"(p) : : "memory")
+
+/* What it touches stays in memory, though others want room, and what it does not stays out of it;
+ * as far as it may have that. Children have to ask for themselves. */
+static inline void keep_resident(void)
+{
+	mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
 
 static inline void ledger_note_peak(void)
 {

@@ -101,6 +101,7 @@ int main(void)
 	bool is_before = true;
 	char byte;
 
+	keep_resident();
 	CHECK(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0); /* pages come when they are touched */
 	pagemap = open("/proc/self/pagemap", O_RDONLY);
 	CHECK(pagemap >= 0);

@@ -34,6 +34,7 @@ int main(int argc, char **argv)
 	char byte;
 
 	alarm(240); /* whatever happens to who started it */
+	keep_resident();
 	CHECK(fd >= 0);
 	for (int i = 0; i < BLOCKS; i++) {
 		keep[i] = malloc(1000);
@@ -53,10 +54,12 @@ int main(int argc, char **argv)
 	CHECK(argc < 1000 || zeros[argc] + data[argc]); /* they are not left out */
 	child = fork();
 	CHECK(child >= 0);
-	if (child == 0)
+	if (child == 0) {
 		alarm(240);
-	else
+		keep_resident(); /* that is not inherited */
+	} else {
 		say("pids %d %d\n", (int)getpid(), (int)child);
+	}
 	while (read(STDIN_FILENO, &byte, 1) > 0)
 		;
 	return 0;
