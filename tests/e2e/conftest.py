@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+import wire
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("DHATD_BUILD", ROOT / "build"))
 TARGETS = BUILD / "tests" / "targets"
@@ -45,9 +47,20 @@ def until(condition, what="the condition", deadline=DEADLINE):
         time.sleep(0.01)
 
 
-def until_listed(ctl):
-    """Blocks from before the attach are, and the word is that of the whole heap."""
-    until(lambda: "still being listed" not in ctl("stats").out, "the blocks from before the attach to be listed")
+def is_listed(socket):
+    """Whether the blocks from before the attach are, of all its targets; or it has ended."""
+    try:
+        with wire.Peer(socket, DEADLINE) as peer:
+            peer.send(wire.frame(wire.request(wire.STATUS)))
+            answer = peer.response() or {}
+    except OSError:
+        return True
+    return not any(b"still being listed" in part for part in answer.values() if isinstance(part, bytes))
+
+
+def until_listed(socket):
+    """The word of a verdict is that of the whole heap from then on. An attach waits for that for a second only."""
+    until(lambda: is_listed(socket), "the blocks from before the attach to be listed")
 
 
 def stands_still(pid):
@@ -198,15 +211,17 @@ def target(started, tmp_path):
 
 @pytest.fixture
 def daemon(started, tmp_path, socket_path):
-    """daemon(command, *args): build/dhatd with the test's socket; returns when stderr says that it
-    is ready (pattern), unless wait=False."""
+    """daemon(command, *args): build/dhatd with the test's socket; returns when stderr says that it is ready (pattern) and, if
+    it attaches, when the blocks from before are listed (listed), unless wait=False."""
 
-    def start(command, *args, wait=True, pattern=r"attached|answering", socket=None, **options):
+    def start(command, *args, wait=True, listed=True, pattern=r"attached|answering", socket=None, **options):
         argv = [BUILD / "dhatd", command, "--socket", socket or socket_path, *args]
         process = Process(argv, tmp_path, f"dhatd-{len(started)}", **options)
         started.append(process)
         if wait:
             process.expect_err(pattern)
+        if wait and listed and command == "attach":
+            until_listed(socket or socket_path)
         return process
 
     return start
@@ -214,10 +229,11 @@ def daemon(started, tmp_path, socket_path):
 
 @pytest.fixture
 def ctl(request, tmp_path, socket_path):
-    """ctl(*args): runs dhatctl with the test's socket. A failure fails the test, unless ok=False."""
+    """ctl(*args): runs dhatctl with the test's socket. A failure fails the test, unless ok=False. After an attach the blocks
+    from before are listed, unless listed=False."""
     log = request.node.dhat_commands = []
 
-    def run(*args, ok=True, socket=None, deadline=DEADLINE, **options):
+    def run(*args, ok=True, listed=True, socket=None, deadline=DEADLINE, **options):
         command, *rest = [str(a) for a in args]
         argv = [str(BUILD / "dhatctl"), command, "--socket", str(socket or socket_path), *rest]
         options["env"] = os.environ | options.get("env", {})
@@ -226,6 +242,8 @@ def ctl(request, tmp_path, socket_path):
         log.append(f"$ {' '.join(argv)}   [exit status {done.returncode}]\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         if ok:
             assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
+        if listed and command == "attach" and done.returncode == 0:
+            until_listed(socket or socket_path)
         return Answer(done)
 
     return run

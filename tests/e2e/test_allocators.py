@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import TARGETS, until, until_listed
+from conftest import TARGETS, until
 from oracle import Profile, plain_name
 
 PROGRAMS = TARGETS / "allocators"
@@ -138,7 +138,6 @@ def test_pool_by_name(daemon, ctl, tables, target, tmp_path):
     daemon("attach", "--pid", pool.pid, "--alloc", "pool:pool_take(size=arg2)",
            "--free", "pool:pool_give(ptr=arg2)", "--realloc", "pool:pool_change(ptr=arg2,size=arg3)")
     tables()
-    until_listed(ctl)
     pool.say("")
     books = sums_of(pool)
     ctl("snapshot", "-o", tmp_path / "pool.json")

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT, TARGETS, until, until_listed
+from conftest import BUILD, ROOT, TARGETS, until
 from libcs import libcs
 from test_inventory import held, profile
 
@@ -46,7 +46,6 @@ def test_live_bytes_are_what_the_process_holds(known, daemon, ctl, target, kind,
                          env={"GLIBC_TUNABLES": tunables} if tunables else None)
         _, _, sizes = held(program)
         dhatd = daemon("attach", "--pid", program.pid)
-        until_listed(ctl)
         before = profile(ctl)
         assert {probe["allocator"] for probe in before["probes"]} == {libc.name}
         libcs_own = before["totals"]["live_blocks"] - len(sizes)  # a vector for each thread's TLS

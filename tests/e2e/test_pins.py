@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TARGETS, until, until_listed
+from conftest import TARGETS, until
 from servers import free_port
 
 PAGE = 4096
@@ -214,7 +214,6 @@ def test_late_attach_knows_glibcs_blocks(daemon, ctl, target):
     process = target("pinned", "survivors", env=NO_CACHE)
     process.expect("^used")
     daemon("attach", "--pid", process.pid)
-    until_listed(ctl)
     answer, pages = told(ctl)
     assert answer["keeps"] == "fragmentation" and pages["knows_all_blocks"]
     assert 4000 * 200 <= pages["live_bytes"] <= 4000 * 200 + PAGE

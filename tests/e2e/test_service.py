@@ -38,16 +38,16 @@ def limited(started, tmp_path, socket_path):
     return start
 
 
-def test_minimal_rights(limited, ctl, target):
+def test_minimal_rights(limited, ctl, target, socket_path):
     """What a unit leaves it is enough. Without CAP_KILL its helpers, which are nobody's, cannot be ended by it."""
     waves = target("waves")
     waves.expect("ready")
     dhatd = limited([c for c in MINIMAL if c != "kill"], "attach", waves.pid)
     dhatd.expect_err("answering at")
-    until_listed(ctl)
+    until_listed(socket_path)
     assert ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact"
     assert ctl("stats", "--json").json()
-    assert dhatd.stop(deadline=30) == 0
+    assert dhatd.stop() == 0
     assert waves.running
 
 
@@ -141,7 +141,6 @@ def test_the_filter_lets_it_work(started, tmp_path, ctl, target, socket_path):
     started.append(dhatd)
     dhatd.expect_err("answering at")
     ctl("attach", "--pid", heap.pid)
-    until_listed(ctl)
     ctl("snapshot", "-o", "x.dhat")
     ctl("rss", "--pid", heap.pid)
     status = ctl("status", "--json").json()
@@ -311,16 +310,17 @@ def test_an_end_during_a_reload(daemon, named, tmp_path):
     assert len(re.findall("^dhatd: exit: ending ", dhatd.err, re.M)) == 4
 
 
-def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path):
+def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path, socket_path):
     """By an upgrade, say: what it had is in a file, whole; the next one begins anew."""
     waves = named("kept")
     config = tmp_path / "conf"
     config.write_text(f"[watch it]\ncommand = ^{tmp_path}/kept$\n")
     dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to")
-    until(lambda: ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact", "what was before to be listed")
+    until_listed(socket_path)
     waves.say("alloc 500 100")
     waves.expect('total_blocks":500')
+    assert ctl("status", "--json").json()["targets"][0]["verdict"]["word"] == "exact"
     assert dhatd.stop() == 0
     (path,) = (tmp_path / "record").iterdir()
     assert re.fullmatch(rf"kept-{waves.pid}-\d{{8}}T\d{{6}}Z-stop\.dhat", path.name) and str(path) in dhatd.err
