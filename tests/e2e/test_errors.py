@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, TARGETS, until
+from conftest import BUILD, DEADLINE, TARGETS
 from oracle import Profile
 
 FAILED, USAGE, NO_PROCESS, NOT_PERMITTED, UNSUPPORTED, UNSUITABLE = 1, 2, 3, 4, 5, 6
@@ -19,7 +19,7 @@ NOBODY = 65534
 
 
 def run(*argv, **options):
-    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60,
+    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=DEADLINE,
                           stdin=subprocess.DEVNULL, **options)
 
 
@@ -128,7 +128,6 @@ def test_a_group_may_look_but_not_touch(public_directory, daemon, waves, target)
 def test_target_without_allocator(daemon, ctl, target):
     program = target("no_allocator")
     daemon("serve")
-    until(lambda: os.readlink(f"/proc/{program.pid}/exe").endswith("no_allocator"), "exec")
     assert_error(ctl("attach", "--pid", program.pid, ok=False), NO_ALLOCATOR, "--alloc")
     assert program.running
 

@@ -78,7 +78,8 @@ def test_exec_closes_the_profile_and_keeps_it(target, daemon, ctl, tmp_path, sta
 
 
 def test_both_programs_of_a_process_have_a_file(target, daemon, ctl, tmp_path):
-    shell = target("/bin/sh", "-c", "read line; exec /bin/sh -c 'echo second; read line'")
+    shell = target("/bin/sh", "-c", "echo first; read line; exec /bin/sh -c 'echo second; read line'")
+    shell.expect("first")
     dhatd = daemon("attach", "--pid", shell.pid, "--no-inventory", "--follow-exec", "-o", tmp_path / "kept.dhat")
     shell.say("go")
     shell.expect("second")

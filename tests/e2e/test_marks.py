@@ -139,6 +139,7 @@ def test_births_as_a_file(waves, daemon, ctl, tmp_path):
 def test_temporary_blocks(target, daemon, ctl):
     """Each pair of malloc and free is one: the program counts them, too."""
     pairs = target("pairs", "6")
+    pairs.expect("ready")
     daemon("attach", "--pid", pairs.pid, "--no-inventory")
     pairs.say("run 20")
     count = int(until(lambda: re.search(r"^(\d+) [\d.]+$", pairs.out, re.M), "the number of pairs")[1])

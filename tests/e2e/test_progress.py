@@ -8,7 +8,8 @@ from conftest import BUILD, DEADLINE, until
 
 
 def test_a_dhatd_that_does_not_answer_yet(target, daemon, ctl, tmp_path):
-    program = target("churn", "--hold")
+    program = target("waves")
+    program.expect("ready")
     dhatd = daemon("attach", "--pid", program.pid)
     terminal, inside = pty.openpty()
     os.set_blocking(terminal, False)

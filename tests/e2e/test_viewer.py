@@ -4,7 +4,7 @@ import re
 import pytest
 
 from browser import Browser
-from conftest import BUILD, until, until_listed
+from conftest import BUILD, until
 from oracle import Profile
 from served import SESSION_BYTES, Served
 
@@ -76,11 +76,11 @@ def test_every_metric_of_the_viewer(leak, tmp_path):
 
 def test_blocks_from_before_have_no_lifetimes(target, daemon, ctl, tmp_path):
     """The viewer divides lifetimes by the blocks in the totals; of those from before the attach there are none."""
-    old = target("/usr/bin/python3", "-c", "input(); kept = [bytearray(5000) for _ in range(100)]; print('done', flush=1); input()")
+    old = target("/usr/bin/python3", "-c", "input('ready\\n'); kept = [bytearray(5000) for _ in range(100)]; print('done', flush=1); input()")
+    old.expect("ready")
     daemon("attach", "--pid", old.pid)
     old.say("go")
     old.expect("done")
-    until_listed(ctl)
     ctl("snapshot", "-o", tmp_path / "old.json")
     before = [p for p in Profile(tmp_path / "old.json").points if not p["tbk"]]
     assert before and before[0]["ebk"] > 100
