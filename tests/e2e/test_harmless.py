@@ -119,7 +119,7 @@ def test_stopped_target(served, daemon, ctl, tmp_path):
 def test_traced_target(tracer, served, daemon, ctl, target, tmp_path):
     """Another program holds the target by ptrace; it runs on, slowly under strace."""
     argv = {"gdb": ["/usr/bin/gdb", "-q", "-batch", "-nx", "-ex", "set debuginfod enabled off",
-                    "-ex", "handle all nostop noprint pass", "-p", served.pid, "-ex", "continue"],
+                    "-ex", "handle all nostop noprint pass", "-p", served.pid, "-ex", "shell echo held", "-ex", "continue"],
             "strace": ["/usr/bin/strace", "-f", "-o", "/dev/null", "-p", served.pid]}[tracer]
     tracing = target(*argv)
 
@@ -127,6 +127,8 @@ def test_traced_target(tracer, served, daemon, ctl, target, tmp_path):
         with open(f"/proc/{served.pid}/status", encoding="utf-8") as status:
             return re.search(r"^TracerPid:\s+[1-9]", status.read(), re.M)
     until(is_traced, f"{tracer} to attach")
+    if tracer == "gdb":
+        tracing.expect("^held")  # what runs after that does so with its breakpoints
     until(lambda: process_state(served.pid) == "S", "the target to run")
     breakpoints = code_differences(served.pid)  # gdb has one in the dynamic loader
     daemon("attach", "--pid", served.pid, "--no-inventory")
@@ -149,25 +151,34 @@ def test_traced_target(tracer, served, daemon, ctl, target, tmp_path):
 @pytest.mark.parametrize("comes_first", [True, False])
 def test_probes_of_another_tool(comes_first, served, daemon, ctl, target, tmp_path):
     """bpftrace on the same functions, before us or after us; each sees every call."""
-    def start_bpftrace():
-        other = target("/usr/bin/bpftrace", "-p", served.pid, "-e",
-                       'BEGIN { printf("probing\\n"); }'
-                       f'uprobe:{LIBC}:malloc /pid == {served.pid}/ {{ @mallocs = count(); }}'
-                       f'uprobe:{LIBC}:free /pid == {served.pid}/ {{ @frees = count(); }}')
-        other.expect("probing", 60)
-        return other
+    def count(name):
+        return (f"uprobe:{LIBC}:{name} /pid == {served.pid}/ "
+                f'{{ @{name}s = count(); if (!@has_{name}) {{ @has_{name} = 1; printf("{name} is counted\\n"); }} }}')
 
+    def start_bpftrace():
+        """How many sessions are remembered until it counts: it says that it begins before its probes are there."""
+        other = target("/usr/bin/bpftrace", "-p", served.pid, "-e",
+                       'BEGIN { printf("probing\\n"); } ' + count("malloc") + count("free"))
+        other.expect("probing")
+        sessions = 0
+        while other.out.count("is counted") < 2:
+            served.start_load(connections=1, requests=10, pause_us=0)
+            served.end_load()
+            sessions += 1
+        return other, sessions
+
+    before = 0
     if comes_first:
-        other = start_bpftrace()
+        other, _ = start_bpftrace()
         dhatd = daemon("attach", "--pid", served.pid, "--no-inventory")
     else:
         dhatd = daemon("attach", "--pid", served.pid, "--no-inventory")
-        other = start_bpftrace()
+        other, before = start_bpftrace()
     served.start_load(connections=2, requests=250, pause_us=0)
     served.end_load()
     ctl("snapshot", "-o", tmp_path / "o.json")
     profile = Profile(tmp_path / "o.json")
-    assert profile.with_function("remember_session")["ebk"] == 50
+    assert profile.with_function("remember_session")["ebk"] == before + 50
     assert profile.exact, profile.reasons
     if comes_first:
         assert dhatd.stop() == 0
@@ -177,7 +188,7 @@ def test_probes_of_another_tool(comes_first, served, daemon, ctl, target, tmp_pa
         served.start_load(connections=2, requests=50, pause_us=0)
         served.end_load()
         ctl("snapshot", "-o", tmp_path / "o2.json")
-        assert Profile(tmp_path / "o2.json").with_function("remember_session")["ebk"] == 60
+        assert Profile(tmp_path / "o2.json").with_function("remember_session")["ebk"] == before + 60
         assert dhatd.stop() == 0
     # 550 requests at least: a malloc for the work and one for the answer each, one in ten a session
     counted = int(re.search(r"@mallocs: (\d+)", other.out)[1])
@@ -193,7 +204,7 @@ def test_stacks_through_the_pending_returns_of_another_tool(daemon, ctl, target,
     other = target("/usr/bin/bpftrace", "-p", process.pid, "-e",
                    'BEGIN { printf("probing\\n"); } '
                    f'uretprobe:{TARGETS}/recursion:descend /pid == {process.pid}/ {{ @returns = count(); }}')
-    other.expect("probing", 60)
+    other.expect("probing")
     until(lambda: code_differences(process.pid), "its probe")
     daemon("attach", "--pid", process.pid, "--no-inventory")
     tables()
