@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 
 from conftest import TARGETS, until
 from oracle import code_differences
@@ -64,12 +65,22 @@ def leave_breakpoints(target, pid, path, offsets):
     raise AssertionError(f"{TRIES} killed tracers left nothing")
 
 
-def pair_ns(pairs):
-    """What a malloc+free pair costs in the target `pairs`, ns: the best of three."""
-    best = []
-    for _ in range(3):
-        seen = len(re.findall("^\\d+ ", pairs.out, re.M))
-        pairs.say("run 50")
-        until(lambda: len(re.findall("^\\d+ .*\n", pairs.out, re.M)) > seen, "pairs to answer")
-        best.append(float(pairs.out.split()[-1]))
-    return min(best)
+ENOUGH_NS = 20_000_000  # of CPU time, however long a busy machine takes to give it
+
+
+def pairs_and_cpu(pairs, ms):
+    """How many it did in about so many milliseconds, and ns of CPU time by its own clock (clock_getcpuclockid)."""
+    clock, said = ~pairs.pid << 3 | 2, len(pairs.out)
+    before = time.clock_gettime_ns(clock)
+    pairs.say(f"run {ms}")
+    count = int(until(lambda: re.search(r"^(\d+) [\d.]+\n", pairs.out[said:], re.M), "it to have run")[1])
+    return count, time.clock_gettime_ns(clock) - before
+
+
+def pair_ns(pairs, ms=50):
+    """What a malloc+free pair costs in the target `pairs`, ns of CPU time."""
+    count = spent = 0
+    while spent < ENOUGH_NS:
+        more, ns = pairs_and_cpu(pairs, ms)
+        count, spent = count + more, spent + ns
+    return spent / count

@@ -165,7 +165,7 @@ class Postgres:
         self.env = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "postgres",
                     "PGDATABASE": "postgres", "HOME": str(path), "TZ": "UTC"}
         initdb = self.run("initdb", "--no-sync", "-A", "trust", "-E", "UTF8", "--no-locale", "-D", path / "data")
-        assert initdb.wait(60) == 0, initdb.err
+        assert initdb.wait() == 0, initdb.err
         self.server = self.run("postgres", "-D", path / "data", "-k", path, "-p", self.port,
                                *(word for setting in ("listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off",
                                                       "shared_buffers=16MB", "max_connections=20", "jit=off")

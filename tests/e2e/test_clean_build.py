@@ -118,7 +118,7 @@ def test_clean_clone(jobs, tools, tmp_path):
 
     def make(goals):
         done = subprocess.run(["make", "--no-print-directory", "-C", tmp_path, f"-j{jobs}", *goals, *variables],
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=280)
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
         return done.stdout.splitlines()
 

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, until
+from conftest import BUILD, DEADLINE, until
 
 BLOCKS = 1000
 QUIET = f"""
@@ -160,7 +160,7 @@ def test_who_started_it_by_sudo_may_ask(quiet, daemon, public):
 
     def ask(uid):
         return subprocess.run([dhatctl, "status", "--socket", socket], user=uid, group=nobody.pw_gid,
-                              extra_groups=[], capture_output=True, text=True, timeout=20).returncode
+                              extra_groups=[], capture_output=True, text=True, timeout=DEADLINE).returncode
 
     daemon("attach", "--pid", quiet.pid, socket=socket, env={"SUDO_UID": str(nobody.pw_uid)})
     assert ask(nobody.pw_uid) == 0
@@ -181,7 +181,7 @@ def test_half_an_answer_is_none(quiet, daemon, ctl, tmp_path):
     for command in commands:
         with open("/dev/full", "w") as full:
             done = subprocess.run([BUILD / "dhatctl", *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True,
-                                  timeout=60, env=os.environ | {"DHATD_SOCKET": str(tmp_path / "dhatd.sock")})
+                                  timeout=DEADLINE, env=os.environ | {"DHATD_SOCKET": str(tmp_path / "dhatd.sock")})
         assert done.returncode == 10, (command, done)
         assert "cannot write the standard output: No space left on device" in done.stderr, (command, done)
     for command in (["--help"], ["help"], ["--version"]):
@@ -204,7 +204,7 @@ def test_a_small_disk_names_the_file(quiet, daemon, ctl, tmp_path):
             assert list(small.iterdir()) == []
         with open(small / "s.txt", "w") as file:
             done = subprocess.run([BUILD / "dhatctl", "stats", "--socket", tmp_path / "dhatd.sock", "--json"], stdout=file,
-                                  stderr=subprocess.PIPE, text=True, timeout=60)
+                                  stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
         assert done.returncode == 10 and "cut short" in done.stderr, done
     finally:
         subprocess.run(["umount", small], check=True)
@@ -280,7 +280,7 @@ def test_all_of_one_program(target, daemon, ctl, tmp_path):
 
 def run_dhatctl(*args, socket=None, **options):
     options["env"] = os.environ | ({"DHATD_SOCKET": str(socket)} if socket else {})
-    return subprocess.run([BUILD / "dhatctl", *map(str, args)], capture_output=True, text=True, timeout=60,
+    return subprocess.run([BUILD / "dhatctl", *map(str, args)], capture_output=True, text=True, timeout=DEADLINE,
                           stdin=subprocess.DEVNULL, **options)
 
 
@@ -327,7 +327,7 @@ def test_snapshot_names_its_file(quiet, daemon, ctl, tmp_path, socket_path):
     # a terminal gets no profile
     for args in (["snapshot", "-o", "-"], ["export", dhat], ["export", dhat, "-o", "-"]):
         done = subprocess.run(["script", "-qec", " ".join(map(str, [BUILD / "dhatctl", *args])), "/dev/null"],
-                              capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL,
                               env=os.environ | {"DHATD_SOCKET": str(socket_path)})
         assert done.returncode == 2 and "helps nobody" in done.stdout and "dhatFileVersion" not in done.stdout, done
 
@@ -396,7 +396,7 @@ def test_asking_before_there_is_an_answer(quiet, daemon, ctl, tmp_path, socket_p
                               ["status", "--json"], ["status", "--json", str(quiet.pid)], ["stats", "--all", "--json"])]
     daemon("attach", quiet.pid, wait=False)
     for process in asking:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=DEADLINE)
         assert process.returncode == 0, err
         if "status" in process.args:
             assert [t["target"]["pid"] for t in json.loads(out)["targets"]] == [quiet.pid]

@@ -226,6 +226,8 @@ def test_frees_that_keep_coming(daemon, ctl, target):
 
 
 # ---- found by its code -----------------------------------------------------------------------------
+#
+# An attach looks for less than a second at what the functions do, so that who calls them has to have a turn in it.
 
 CHURN_ROLES = {"je_malloc": "malloc", "je_mallocx": "malloc", "je_calloc": "calloc",
                "je_aligned_alloc": "memalign", "je_realloc": "realloc", "je_rallocx": "realloc",
@@ -264,9 +266,9 @@ def check_pattern(ctl, churn, pid):
 @pytest.mark.parametrize("link, env", [(None, {}), ("perf", {}), (None, OLD_KERNEL)], ids=["best", "perf", "only perf"])
 def test_found_by_its_code(link, env, daemon, ctl, target):
     """Each function that the program uses, with its role, where nm finds it in the twin; then to the byte."""
-    churn = target(PROGRAMS / "churn-je-stripped")
+    churn = target(PROGRAMS / "churn-je-stripped", urgent=True)
     churn.expect("^ready")
-    dhatd = daemon("attach", "--pid", churn.pid, *(["--link", link] if link else []), env=env)
+    dhatd = daemon("attach", "--pid", churn.pid, *(["--link", link] if link else []), env=env, urgent=True)
     assert "dhatd:   jemalloc 5.3.0, found by its code (" in dhatd.err
     assert {p["link"] for p in target_status(ctl, churn.pid)["probes"]} == ({"perf"} if link or env else {"session"})
     assert found_by_code(ctl, churn.pid) == {address_of(PROGRAMS / "churn-je", name): role
@@ -284,9 +286,9 @@ def test_found_by_its_code(link, env, daemon, ctl, target):
 
 def test_a_function_that_was_not_seen_then_is_called(daemon, ctl, target):
     """Found later is not proven: that ends the word exact, by one call."""
-    churn = target(PROGRAMS / "churn-je-stripped", "late")
+    churn = target(PROGRAMS / "churn-je-stripped", "late", urgent=True)
     churn.expect("^ready")
-    daemon("attach", "--pid", churn.pid)
+    daemon("attach", "--pid", churn.pid, urgent=True)
     verdict = target_status(ctl, churn.pid)["verdict"]
     assert verdict["word"] == "exact", verdict
     at = address_of(PROGRAMS / "churn-je", "je_posix_memalign")
@@ -392,8 +394,8 @@ def test_not_found_while_nobody_uses_it(daemon, ctl, target, tmp_path):
 
 def test_static_and_stripped(daemon, ctl, target):
     """Nothing has a name: still to the byte, if it is in use; and refused, unharmed, if it is not."""
-    churn, idle = target(PROGRAMS / "churn-je-static-stripped"), target(PROGRAMS / "churn-je-static-stripped", "idle")
-    daemon("serve", pattern="answering")
+    churn, idle = (target(PROGRAMS / "churn-je-static-stripped", *how, urgent=True) for how in ((), ("idle",)))
+    daemon("serve", pattern="answering", urgent=True)
     for process in (churn, idle):
         process.expect("^ready")
         # as an attach: of one that does nothing it will find nothing, of the other what is in use

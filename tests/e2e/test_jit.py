@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TARGETS, until
+from conftest import DEADLINE, TARGETS, until
 from test_containers import NAMESPACES
 
 ROUNDS = 10
@@ -179,9 +179,10 @@ public class Keeps {
 
 
 def test_java(target, daemon, ctl, maps, tmp_path):
-    """Asked for its map at any time; it keeps frame pointers if it is told to."""
+    """Asked for its map at any time; it keeps frame pointers if it is told to. Whoever calls what is to be compiled waits for
+    that (-Xbatch)."""
     (tmp_path / "Keeps.java").write_text(JAVA)
-    java = target("/usr/bin/java", "-XX:+PreserveFramePointer", "-Xmx128m", "-XX:MaxDirectMemorySize=1g", "Keeps.java",
+    java = target("/usr/bin/java", "-Xbatch", "-XX:+PreserveFramePointer", "-Xmx128m", "-XX:MaxDirectMemorySize=1g", "Keeps.java",
                   cwd=tmp_path)
     maps.append(f"/tmp/perf-{java.pid}.map")
     java.expect("ready")
@@ -189,7 +190,7 @@ def test_java(target, daemon, ctl, maps, tmp_path):
     until(lambda: not ctl("status", "--json").json()["targets"][0]["tables_pending"], "the tables")
     java.say("")
     java.expect("done 5000")
-    subprocess.run(["/usr/bin/jcmd", str(java.pid), "Compiler.perfmap"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    subprocess.run(["/usr/bin/jcmd", str(java.pid), "Compiler.perfmap"], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
     stats = ctl("stats", "--json", "--sort", "total", "--top", 100).json()
     big = [point for point in stats["points"] if point["total_bytes"] >= 4000 * point["total_blocks"] > 0 and
            "Unsafe_AllocateMemory0" in json.dumps(point["frames"])]

@@ -116,13 +116,14 @@ def test_idle_and_busy(daemon, ctl, target, tmp_path):
     plan = plan_of(ctl, idle.pid)
     assert plan["allocs_per_second"] == 0 and plan["cost_percent"] == 0
     assert "did nothing" in plan["cost_basis"]
+    # whose share of the processors is looked at for a part of a second
     busy = target(build(tmp_path, "busy", "#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(60);"
-                                          "write(1, \"ready\\n\", 6); for (;;) { void *p = malloc(64); *(volatile char *)p = 1; free(p); } }"))
+                                          "write(1, \"ready\\n\", 6); for (;;) { void *p = malloc(64); *(volatile char *)p = 1; free(p); } }"), urgent=True)
     busy.expect("ready")
     plan = plan_of(ctl, busy.pid)
     assert "samples of its CPU time" in plan["cost_basis"]
     assert plan["cost_at_most_percent"] < 0  # there is a rate
-    # a pair takes 6 to 100 ns, and the process has at least a tenth of a core on a busy machine
+    # a pair takes 6 to 100 ns, and the process has at least a tenth of a core
     assert 1e5 < plan["allocs_per_second"] < 2e8
     assert plan["cost_percent"] > 20
     busy.kill()
@@ -148,7 +149,7 @@ int main(void) { /* 500 pairs for each second of its CPU time */
     sleeper = ("#include <stdlib.h>\n#include <unistd.h>\nint main(void) { alarm(120); write(1, \"ready\\n\", 6); for (;;) { void *p[4];"
                "for (int i = 0; i < 4; i++) p[i] = malloc(100 + i * 40); for (int i = 0; i < 4; i++) free(p[i]); usleep(5000); } }")
     for name, code, most_pairs in (("rare", source, 500), ("sleeper", sleeper, 800)):
-        process = target(build(tmp_path, name, code))
+        process = target(build(tmp_path, name, code), urgent=True)
         process.expect("ready")
         plan = plan_of(ctl, process.pid)
         assert "low" not in plan["cost_basis"]

@@ -14,8 +14,8 @@ from conftest import BUILD, DEADLINE
 GROWING = """import sys, time
 kept = []
 print("ready", flush=True)
-while len(kept) < 4000:
-    kept.append(bytearray(b"x" * 400_000))
+while len(kept) < 40000:
+    kept.append(bytearray(b"x" * 40_000))
     time.sleep(0.005)
 sys.stdin.read()
 """
@@ -34,7 +34,7 @@ def row_of(process, text):
 
 @pytest.fixture
 def growing(target):
-    process = target(sys.executable, "-c", GROWING, "--password=secret\x1b[2J")
+    process = target(sys.executable, "-c", GROWING, "--password=secret\x1b[2J", urgent=True)  # it has a turn in 0.3 s
     process.expect("ready")
     return process
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, until
+from conftest import BUILD, DEADLINE, until
 from pushed import Judge
 from test_formats import pprof, total_of
 from test_http import Curl, series, url_of
@@ -50,6 +50,7 @@ def arrived(judge, count):
     return judge.profiles[:count]
 
 
+IDLE_SECONDS = 30  # client.h: after as many dhatd gives up a server that says nothing
 FORMS = [("pyroscope", "/ingest"), ("connect", "/push.v1.PusherService/Push"), ("parca", "/api/profiles/writeraw")]
 
 
@@ -144,10 +145,10 @@ def test_hanging_server_costs_nobody(daemon, ctl, waves, tmp_path):
     with socket.create_server(("127.0.0.1", 0), backlog=1) as server:
         dhatd = daemon("attach", waves.pid, "--record", tmp_path / "kept", "--push", f"http://127.0.0.1:{server.getsockname()[1]}",
                        "--push-every", "1s")
-        until(lambda: ctl("status", "--json").json()["pushes"][0]["waiting"] >= 2, "profiles to wait", 20)
+        until(lambda: ctl("status", "--json").json()["pushes"][0]["waiting"] >= 2, "profiles to wait")
         waves.allocate(400)
         assert ctl("stats", "--json").json()["totals"]["live_bytes"] >= 400000
-        assert dhatd.stop(deadline=20) == 0
+        assert dhatd.stop(deadline=IDLE_SECONDS) == 0
 
 
 @pytest.mark.parametrize("options, said", [
@@ -156,7 +157,7 @@ def test_hanging_server_costs_nobody(daemon, ctl, waves, tmp_path):
     (["--push", "http://h/x", "--push-every", "1m"], "--push-as"),
 ])
 def test_mistakes(options, said, tmp_path):
-    done = subprocess.run([BUILD / "dhatd", "serve", "--socket", tmp_path / "s", *options], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([BUILD / "dhatd", "serve", "--socket", tmp_path / "s", *options], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 2 and said in done.stderr, done.stderr
 
 

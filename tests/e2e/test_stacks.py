@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import BUILD, TARGETS, until
+from conftest import BUILD, DEADLINE, TARGETS, until
 from outermost import count
 from stacks import PROGRAMS, Result, read_snapshot, run_live
 
@@ -80,7 +80,7 @@ def test_the_kernels_own_page_is_no_news(target, daemon, ctl):
 def test_stacks_through_a_library_without_cfi_are_complete(program, tmp_path):
     """musl has no call frame information; what its instructions tell is enough (cfi_code.h)."""
     subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "s", "--output", tmp_path / "s.dhat", "--",
-                    TARGETS / "allocators" / program], check=True, timeout=60, stdin=subprocess.DEVNULL,
+                    TARGETS / "allocators" / program], check=True, timeout=DEADLINE, stdin=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     result = Result([], read_snapshot(tmp_path / "s.dhat"))
     assert sum(result.blocks.values()) > 1000
@@ -90,7 +90,7 @@ def test_stacks_through_a_library_without_cfi_are_complete(program, tmp_path):
 def run(tmp_path, *argv):
     """The profile of a program's whole life."""
     subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "s", "--output", tmp_path / "p.json", "--", *argv],
-                   check=True, timeout=120, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                   check=True, timeout=DEADLINE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return json.loads((tmp_path / "p.json").read_text(encoding="utf-8"))
 
 
