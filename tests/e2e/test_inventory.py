@@ -1,9 +1,13 @@
 """Blocks from before the attach: listed from outside, freed as they go, and never counted twice."""
+import contextlib
+import os
 import re
+import signal
+from pathlib import Path
 
 import pytest
 
-from conftest import until, until_listed
+from conftest import until
 from served import Served
 
 BEFORE = "[allocated before attach]"
@@ -26,7 +30,6 @@ def test_live_bytes_are_what_the_process_holds(daemon, ctl, target, kind):
     program = target("inventory", kind)
     uordblks, hblkhd, sizes = held(program)
     dhatd = daemon("attach", "--pid", program.pid)
-    until_listed(ctl)
     totals = profile(ctl)["totals"]
     assert totals["live_blocks"] == len(sizes)
     assert totals["live_bytes"] == sum(sizes)
@@ -44,13 +47,29 @@ def test_live_bytes_are_what_the_process_holds(daemon, ctl, target, kind):
     assert dhatd.stop() == 0
 
 
+def is_reading(dhatd, pid):
+    """Has it the memory of this process open?"""
+    for fd in Path(f"/proc/{dhatd.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            if os.readlink(fd) == f"/proc/{pid}/mem":
+                return True
+    return False
+
+
 def test_millions_of_blocks_do_not_hold_up_an_attach(daemon, ctl, target):
+    """Nor an end, in the middle of it."""
     program = target("inventory", "many")
     held(program)
-    # stopped in the middle of it
-    assert daemon("attach", "--pid", program.pid).stop() == 0
+    was_in_the_middle = False
+    while not was_in_the_middle:
+        dhatd = daemon("attach", "--pid", program.pid, wait=False)
+        until(lambda: is_reading(dhatd, program.pid) or "answering" in dhatd.err, "the list to be begun")
+        dhatd.send_signal(signal.SIGSTOP)
+        was_in_the_middle = is_reading(dhatd, program.pid)
+        dhatd.send_signal(signal.SIGINT)
+        dhatd.send_signal(signal.SIGCONT)
+        assert dhatd.wait() == 0, dhatd.err
     daemon("attach", "--pid", program.pid)
-    until_listed(ctl)
     totals = profile(ctl)["totals"]
     assert totals["live_blocks"] == 1500000
     assert totals["live_bytes"] == 1500000 * 24
@@ -111,7 +130,6 @@ def test_what_was_not_found_keeps_a_profile_from_being_exact(daemon, ctl, target
     program = target("inventory", "damaged")
     held(program)
     daemon("attach", "--pid", program.pid)
-    until_listed(ctl)
     found = profile(ctl)
     assert found["totals"]["live_blocks"] == 999  # the head behind the last one is damaged
     verdict = found["verdict"]
@@ -129,7 +147,6 @@ def test_a_list_that_runs_in_a_circle(daemon, ctl, target, kind):
     program = target("inventory", kind)
     _, _, sizes = held(program)
     dhatd = daemon("attach", "--pid", program.pid, "--max-memory", "64M")
-    until_listed(ctl)
     verdict = profile(ctl)["verdict"]
     assert verdict["word"] == "partial"
     assert any("runs in a circle, as after a double free" in reason for reason in verdict["reasons"])
