@@ -16,7 +16,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element's id: W
 class Browser:
     """A browser with a profile of its own in `directory`; a context manager."""
 
-    def __init__(self, directory, deadline=40):
+    def __init__(self, directory, deadline=120):
         self.log = directory / "chromedriver.log"
         self.profile = directory / "chromium"
         self.deadline = deadline

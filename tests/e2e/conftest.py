@@ -222,13 +222,13 @@ def daemon(started, tmp_path, socket_path):
     """daemon(command, *args): build/dhatd with the test's socket; returns when stderr says that it is ready (pattern) and, if
     it attaches, when the blocks from before are listed (listed), unless wait=False."""
 
-    def start(command, *args, wait=True, listed=True, pattern=r"attached|answering", socket=None, **options):
+    def start(command, *args, wait=True, listed=True, pattern="answering at", socket=None, **options):
         argv = [BUILD / "dhatd", command, "--socket", socket or socket_path, *args]
         process = Process(argv, tmp_path, f"dhatd-{len(started)}", **options)
         started.append(process)
         if wait:
             process.expect_err(pattern)
-        if wait and listed and command == "attach":
+        if wait and listed and command == "attach" and "--no-inventory" not in args:
             until_listed(socket or socket_path)
         return process
 
@@ -250,7 +250,7 @@ def ctl(request, tmp_path, socket_path):
         log.append(f"$ {' '.join(argv)}   [exit status {done.returncode}]\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         if ok:
             assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
-        if listed and command == "attach" and done.returncode == 0:
+        if listed and command == "attach" and "--no-inventory" not in args and done.returncode == 0:
             until_listed(socket or socket_path)
         return Answer(done)
 

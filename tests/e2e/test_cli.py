@@ -118,7 +118,7 @@ def test_scripts_are_programs(target, daemon, ctl):
 def test_several_targets(quiet, target, daemon, ctl):
     other = target("/usr/bin/python3", "-c", QUIET)
     other.expect("ready")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     assert ctl("stats", ok=False).status == 3
     assert "attached" in ctl("attach", quiet.pid).out
     ctl("attach", "--pid", other.pid)
@@ -249,7 +249,7 @@ def test_all_of_one_program(target, daemon, ctl, tmp_path):
     """Workers of one program are one answer, of which the sums are those of each; another program is another."""
     workers = [target("/usr/bin/python3", "-c", QUIET) for _ in range(3)]
     other = target("many_stacks")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     for program in (*workers, other):
         program.expect("ready")
         ctl("attach", program.pid)

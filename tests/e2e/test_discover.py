@@ -77,7 +77,7 @@ def test_name_is_the_programs(daemon, ctl, target, named, mark):
     first = named()
     script = target("/usr/bin/python3", "-c", f"open('/proc/self/comm', 'w').write('{mark}')\n{WAITS}")
     script.expect("ready")
-    dhatd = daemon("attach", "--name", f"^{mark}$", pattern="answering at")
+    dhatd = daemon("attach", "--name", f"^{mark}$")
     assert attached_pids(ctl) == {first.pid, script.pid}
     later = named()
     until(lambda: attached_pids(ctl) == {first.pid, script.pid, later.pid}, "the later process")
@@ -86,7 +86,7 @@ def test_name_is_the_programs(daemon, ctl, target, named, mark):
 
 
 def test_name_that_none_has_yet(daemon, ctl, named, mark):
-    dhatd = daemon("attach", "--name", mark, pattern="answering at")
+    dhatd = daemon("attach", "--name", mark)
     assert f"no process matches --name '{mark}' yet; waiting\n" in dhatd.err
     assert attached_pids(ctl) == set()
     process = named()
@@ -133,7 +133,7 @@ def test_more_than_were_meant(daemon, ctl, named, mark):
     assert refused.wait() == 2
     assert f"3 processes match --name '{mark}', more than 2" in refused.err and "--max-targets 3" in refused.err
     assert "attached" not in refused.err
-    dhatd = daemon("attach", "--name", mark, "--max-targets", "3", pattern="answering at")
+    dhatd = daemon("attach", "--name", mark, "--max-targets", "3")
     assert attached_pids(ctl) == {p.pid for p in several}
     late = named()
     dhatd.expect_err(f"process {late.pid} matches, too, but 3 are watched already")

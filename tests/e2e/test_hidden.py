@@ -43,7 +43,7 @@ def test_a_runtime_with_arenas_of_its_own(allocator, options, expected, daemon, 
     """Python's blocks are counted if it takes them from malloc; -I lets it ignore that it was told to."""
     python = target(Path("/usr/bin/python3"), *options, "-c", KEEP, env={"PYTHONMALLOC": allocator})
     python.expect("ready")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     plan = ctl("plan", python.pid, "--json").json()
     ctl("attach", python.pid, "--no-inventory")
     python.say("go")
@@ -64,7 +64,7 @@ def test_a_runtime_with_arenas_of_its_own(allocator, options, expected, daemon, 
 def test_texts_without_functions(daemon, ctl, target, tmp_path):
     process = target(STRIPPED)
     process.expect("^ready")
-    dhatd = daemon("serve", pattern="answering")
+    dhatd = daemon("serve")
     plan = ctl("plan", process.pid, "--json").json()
     assert plan["is_safe"] and plan["verdict"] == "safe to attach; the numbers will be partial"
     hazards = [h for h in plan["hazards"] if h["name"] == "hidden allocator"]
@@ -155,7 +155,7 @@ def test_memory_of_nobody(daemon, ctl, target):
     """Memory without a block of glibc's, more than its heap, and it came since the attach."""
     heap, jit, own = target("mapped_heap", "150"), target("mapped_heap", "150", "code"), \
         target("mapped_heap", "20")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     for process in (heap, jit, own):
         process.expect("^ready")
         ctl("attach", process.pid)
@@ -190,7 +190,7 @@ def test_memory_of_nobody(daemon, ctl, target):
 def test_recorded_memory_is_not_missed(daemon, ctl, target):
     """With --anonymous the same memory is in the profile."""
     process, other = target("mapped_heap", "150"), target("mapped_heap", "150")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     for each in (process, other):
         each.expect("^ready")
     ctl("attach", process.pid, "--anonymous")
@@ -208,7 +208,7 @@ def test_recorded_memory_is_not_missed(daemon, ctl, target):
 def test_frees_that_keep_coming(daemon, ctl, target):
     """One of two functions that allocate is not probed: after some windows of 5 s it shows."""
     missed, whole = target("lopsided"), target("lopsided")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     for process, names in ((missed, ["take_front"]), (whole, ["take_front", "take_side"])):
         process.expect("^ready")
         ctl("attach", process.pid, "--free", "lopsided:give(ptr=arg1)",
@@ -395,7 +395,7 @@ def test_not_found_while_nobody_uses_it(daemon, ctl, target, tmp_path):
 def test_static_and_stripped(daemon, ctl, target):
     """Nothing has a name: still to the byte, if it is in use; and refused, unharmed, if it is not."""
     churn, idle = (target(PROGRAMS / "churn-je-static-stripped", *how, urgent=True) for how in ((), ("idle",)))
-    daemon("serve", pattern="answering", urgent=True)
+    daemon("serve", urgent=True)
     for process in (churn, idle):
         process.expect("^ready")
         # as an attach: of one that does nothing it will find nothing, of the other what is in use

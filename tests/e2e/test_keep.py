@@ -100,7 +100,7 @@ def test_each_of_several_has_its_file(suffix, daemon, target, tmp_path):
         process = target("waves")
         process.expect("ready")
         several.append((process, blocks))
-    dhatd = daemon("attach", *(p.pid for p, _ in several), "--no-inventory", "-o", f"x{suffix}", pattern="answering")
+    dhatd = daemon("attach", *(p.pid for p, _ in several), "--no-inventory", "-o", f"x{suffix}")
     for process, blocks in several:
         allocate(process, blocks)
     assert dhatd.stop(signal.SIGINT) == 0, dhatd.err

@@ -141,7 +141,7 @@ def test_the_thread_that_held_the_probes_leaves_too(daemon, ctl, worker, link, t
 
 def test_found_by_name(daemon, ctl, worker):
     worker.leave()
-    daemon("attach", "--name", "^leader_leaves$", pattern="attached")
+    daemon("attach", "--name", "^leader_leaves$")
     worker.do("make 5")
     until(lambda: made(ctl) == (5000, 5), "blocks of a process that was found by its name")
 

@@ -192,7 +192,7 @@ def test_signs_of_life_in_the_middle_of_work(daemon, ctl, named, manager, tmp_pa
         named("working")
     config = tmp_path / "conf"
     config.write_text(f"[watch it]\ncommand = ^{tmp_path}/working$\n")
-    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at",
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record",
                    env={"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "100000"})
     until(lambda: "READY=1" in manager.listen(), "it to be ready")
     begun = manager.heard[:manager.heard.index("READY=1")]
@@ -266,7 +266,7 @@ def test_reload_keeps_what_stays(daemon, ctl, named, manager, tmp_path):
 
     write(("one", "a", ""), ("two", "b", ""))
     dhatd = daemon("serve", "--config", config, "--record", tmp_path / "kept",
-                   env={"NOTIFY_SOCKET": str(manager.path)}, pattern="answering at")
+                   env={"NOTIFY_SOCKET": str(manager.path)})
     before = states(ctl)
     assert {pid: state for pid, (state, _) in before.items()} == {first.pid: "attached", second.pid: "attached"}
     # one changes, two goes over to another section, three comes
@@ -297,7 +297,7 @@ def test_an_end_during_a_reload(daemon, named, tmp_path):
     several = [named("ending") for _ in range(4)]  # their probes go one after the other
     config = tmp_path / "conf"
     config.write_text(f"[watch it]\ncommand = ^{tmp_path}/ending$\non = exit\n")
-    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record")
     until(lambda: dhatd.err.count(" attached to ") == 4, "all to be attached to")
     dhatd.send_signal(signal.SIGSTOP)
     for waves in several:
@@ -315,7 +315,7 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path, socket_
     waves = named("kept")
     config = tmp_path / "conf"
     config.write_text(f"[watch it]\ncommand = ^{tmp_path}/kept$\n")
-    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record")
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to")
     until_listed(socket_path)
     waves.say("alloc 500 100")
@@ -327,7 +327,7 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path, socket_
     profile = json.loads(subprocess.run([BUILD / "dhatctl", "stats", "--json", path], capture_output=True, check=True).stdout)
     assert profile["verdict"]["word"] == "exact" and int(profile["totals"]["total_blocks"]) == 500
     assert waves.running
-    daemon("serve", "--config", config, "--record", tmp_path / "record", pattern="answering at")
+    daemon("serve", "--config", config, "--record", tmp_path / "record")
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to again")
 
 
@@ -412,7 +412,7 @@ def test_what_is_shown_is_right(daemon, tmp_path):
     for number, text in enumerate(examples()):
         assert text.startswith("[watch nginx]\n") and len(text.splitlines()) >= 5
         (tmp_path / "conf").write_text(text.replace("nginx.service", "no-such.service"))
-        dhatd = daemon("serve", "--config", tmp_path / "conf", "--record", tmp_path / "kept", pattern="answering at")
+        dhatd = daemon("serve", "--config", tmp_path / "conf", "--record", tmp_path / "kept")
         assert dhatd.stop() == 0 and "conf:" not in dhatd.err
     assert number == 2
 
@@ -427,7 +427,7 @@ def test_unit(daemon, ctl, named):
     try:
         inside, outside = named("inside"), named("outside")
         (group / "cgroup.procs").write_text(str(inside.pid))
-        daemon("attach", "--unit", unit.removesuffix(".service"), pattern="answering at")
+        daemon("attach", "--unit", unit.removesuffix(".service"))
         assert set(states(ctl)) == {inside.pid}
         inside.say("quit")
         inside.wait()

@@ -243,7 +243,7 @@ def test_what_costs_too_much_is_let_go_and_stays_so(daemon, ctl, target, tmp_pat
     busy, calm = target(program, 10), target(program, 10)
     config = tmp_path / "conf"
     config.write_text(f"[watch it]\ncommand = ^{program} \nmax-overhead = 0.5% for 2s\n")
-    dhatd = daemon("serve", "--config", config, "--record", tmp_path, pattern="answering at")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path)
 
     def state_of(process):
         return next((t["target"]["state"] for t in ctl("status", "--json").json()["targets"]
