@@ -24,7 +24,7 @@ from oracle import code_addresses, code_differences
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
 LINKS = ("session", "multi", "perf")
-DEADLINE = 60
+DEADLINE = 120
 # A breakpoint costs 500 ns at the least, a pair without one 5 to 20: what is between is a busy machine.
 SLOW_NS = 400
 # A breakpoint is left when for so many seconds none goes. The kernel lets go of perf links one after the other, all
@@ -54,9 +54,9 @@ class Pairs:
                                 env=os.environ | {"LD_LIBRARY_PATH": str(directory)}, **options)
 
     def cost_ns(self):
-        """The least of a few short runs: another process's turn is no cost of ours."""
+        """The least of some short runs: another process's turn is no cost of ours."""
         costs = []
-        for _ in range(5):
+        for _ in range(50):
             self.proc.stdin.write("run 2\n")
             self.proc.stdin.flush()
             costs.append(float(self.proc.stdout.readline().split()[1]))

@@ -130,7 +130,7 @@ def has_request(pid):
             or any(int(fd) > 3 for fd in os.listdir(f"/proc/{pid}/fd")))
 
 
-def test_worker_killed_in_the_middle(daemon, target, ctl, tmp_path):
+def test_worker_killed_in_the_middle(daemon, target, ctl, tables, tmp_path):
     """The snapshot is whole, its frames say why they have no names, and the next one has them."""
     first, second = target("waves"), target("churn", "--gate", "--hold", 1000, 10)
     for process in (first, second):
@@ -140,6 +140,7 @@ def test_worker_killed_in_the_middle(daemon, target, ctl, tmp_path):
     first.say("alloc 100 10")
     second.say("go")
     second.expect("total_blocks")
+    tables()  # nobody else begins then
     before = workers(dhatd)
     # the first snapshot starts the worker that finds names. It is stopped when it has nothing to do, and killed
     # once dhatd waits for what it has to say of another program

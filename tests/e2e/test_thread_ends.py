@@ -10,7 +10,7 @@ IN_A_CACHE = 64 * 5 + 1  # last_threads.c: what each thread freed, and the cache
 def run(daemon, tmp_path, *arguments):
     """A run from the first instruction on: the profile, {counter: value}, the program's own book."""
     dhatd = daemon("run", "--output", tmp_path / "r.json", "--", TARGETS / "last_threads", *arguments, wait=False)
-    assert dhatd.wait(60) == 0
+    assert dhatd.wait() == 0
     profile = Profile(tmp_path / "r.json")
     return profile, {c["name"]: c["value"] for c in profile.verdict["counters"]}, last_line_json(dhatd.out)
 
