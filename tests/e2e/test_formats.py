@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ import pytest
 
 from conftest import BUILD, DEADLINE, TARGETS, until
 from oracle import Profile
+from servers import free_port
 
 METRICS = {"alloc_objects": "tbk", "alloc_space": "tb", "inuse_objects": "ebk", "inuse_space": "eb",
            "peak_objects": "gbk", "peak_space": "gb"}
@@ -79,9 +79,7 @@ def test_pprof_tree(ctl, dhat, sums):
 
 def test_pprof_in_a_browser(ctl, dhat, sums):
     """Its web pages (-http) have the functions, and the sum."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     server = subprocess.Popen(["go", "tool", "pprof", "-symbolize=none", f"-http={address}", "-no_browser",
                                "-sample_index=alloc_space", "-unit=bytes", exported(ctl, dhat, ".pb.gz")],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
