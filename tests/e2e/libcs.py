@@ -1,5 +1,5 @@
 """glibcs of other releases of Debian, each with its own dynamic loader, by which a program runs with it, and with
-what static programs are linked with.
+what static programs are linked with; and rpmalloc, which no release of Debian has yet.
 
 Kept in $DHATD_LIBCS (~/.cache/dhatd-libcs), and looked for anew once a week.
 """
@@ -20,6 +20,7 @@ CACHE = Path(os.environ.get("DHATD_LIBCS")
              or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dhatd-libcs")
 SUITES = ["trixie", "sid", "experimental"]
 FILES = {"libc6": ["ld-linux-x86-64.so.2", "libc.so.6"], "libc6-dev": ["libc.a", "crt1.o", "crti.o", "crtn.o"]}
+BESIDE = {"sid": {"librpmalloc-dev": ["librpmalloc.a", "rpmalloc.h"]}}
 WEEK = 7 * 24 * 3600
 
 
@@ -56,7 +57,7 @@ def fetch(suite):
         new = CACHE / f"{suite}.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
-        for package, names in FILES.items():
+        for package, names in (FILES | BESIDE.get(suite, {})).items():
             if packages.download(options, package, root / package) is None:
                 return
             for name in names:
@@ -66,18 +67,25 @@ def fetch(suite):
         new.rename(CACHE / suite)
 
 
-def libcs():
-    """All that there are, each version once, the oldest first."""
+def keep(suite):
+    """It is in the cache, with all that is wanted of it now, and no older than a week."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    found = {}
     with open(CACHE / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for suite in SUITES:
-            stamp = CACHE / f"{suite}.stamp"
-            if not stamp.exists() or time.time() - stamp.stat().st_mtime > WEEK:
-                fetch(suite)
-                stamp.touch()
-            if (CACHE / suite).is_dir():
-                libc = Libc(CACHE / suite)
-                found[libc.version] = libc
+        stamp = CACHE / f"{suite}.stamp"
+        beside = [CACHE / suite / name for names in BESIDE.get(suite, {}).values() for name in names]
+        if not stamp.exists() or time.time() - stamp.stat().st_mtime > WEEK or not all(path.exists() for path in beside):
+            fetch(suite)
+            stamp.touch()
+    return CACHE / suite
+
+
+def libcs():
+    """All that there are, each version once, the oldest first."""
+    found = {libc.version: libc for libc in (Libc(place) for place in map(keep, SUITES) if place.is_dir())}
     return [found[version] for version in sorted(found)]
+
+
+def rpmalloc():
+    """The folder with its archive and its header."""
+    return keep("sid")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import TARGETS, until
+from conftest import ROOT, TARGETS, until
+from libcs import rpmalloc
 from oracle import Profile, plain_name
 
 PROGRAMS = TARGETS / "allocators"
@@ -102,7 +103,26 @@ def check_books(profile, books):
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_matrix(row, daemon, ctl, tables, target, tmp_path):
     env = {"LD_PRELOAD": str(row.preload)} if row.preload else {}
-    process = target(PROGRAMS / row.program, *row.arguments, env=env)
+    check_row(row, target(PROGRAMS / row.program, *row.arguments, env=env), daemon, ctl, tables, tmp_path)
+
+
+RPMALLOC_FLAGS = "-O2 -g -fno-builtin -fno-optimize-sibling-calls -fno-ipa-icf -DWITH_RPMALLOC -pthread".split()
+
+
+@pytest.mark.parametrize("row, kept", [(Row("rpmalloc-static", "rpmalloc"), ()),
+                                       (Row("rpmalloc-beside-glibc", "glibc rpmalloc"), ("--wildcard", "-G", "rp*"))],
+                         ids=["static", "beside glibc"])
+def test_rpmalloc(row, kept, daemon, ctl, tables, target, tmp_path):
+    """No release of Debian has it; as the others by its own names, and by malloc's or beside those of glibc."""
+    place, archive, program = rpmalloc(), tmp_path / "librpmalloc.a", tmp_path / row.program
+    sources = [ROOT / f"tests/targets/allocators/{name}.c" for name in ("matrix", "matrix_c", "matrix_rpmalloc")]
+    # of newer glibcs only
+    subprocess.run(["objcopy", "--redefine-sym", "__isoc23_strtol=strtol", *kept, place / "librpmalloc.a", archive], check=True)
+    subprocess.run(["gcc", *RPMALLOC_FLAGS, "-I", place, "-o", program, *sources, archive], check=True)
+    check_row(row, target(program), daemon, ctl, tables, tmp_path)
+
+
+def check_row(row, process, daemon, ctl, tables, tmp_path):
     process.expect("^ready")
     daemon("attach", "--pid", process.pid)
     tables()

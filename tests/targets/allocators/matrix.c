@@ -237,6 +237,9 @@ int main(int argc, char **argv)
 #ifdef WITH_MIMALLOC
 	add_apis(mimalloc_apis, argv);
 #endif
+#ifdef WITH_RPMALLOC
+	add_apis(rpmalloc_apis, argv);
+#endif
 #ifdef WITH_CXX
 	add_apis(cxx_apis, argv);
 #endif
