@@ -23,8 +23,8 @@ struct api {
 
 #define SITE __attribute__((noinline)) static
 
-extern const struct api c_apis[], jemalloc_apis[], tcmalloc_apis[], mimalloc_apis[], rpmalloc_apis[],
-	cxx_apis[], pool_apis[];
+extern const struct api c_apis[], jemalloc_apis[], tcmalloc_apis[], mimalloc_apis[],
+	rpmalloc_apis[], cxx_apis[], pool_apis[];
 
 #ifdef __cplusplus
 }
