@@ -13,7 +13,8 @@
 
 struct table_cache;
 
-/* Raise when bpf/dhat_abi.h's rows or the rules that cfi_build() makes of CFI change. */
+/* Raise when bpf/dhat_abi.h's rows or the rules that cfi_build() makes of a file change:
+ * test_table_cache.c has the hash of one file's, and fails then. */
 #define TABLE_CACHE_VERSION 9
 #define TABLE_CACHE_KEY_BYTES 192 /* of a key, its NUL included */
 

@@ -76,6 +76,33 @@ def test_the_kernels_own_page_is_no_news(target, daemon, ctl):
     assert {point["stop"] for point in walks} == {"complete"}
 
 
+def test_the_first_second_is_told_apart(target, daemon, ctl):
+    """While tables are built stacks end early: those of then, and how many of them are whole, are two counters, which
+    stand still once the second is over."""
+    program = target("waves")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid, "--no-inventory")
+    rounds = 0
+
+    def counted():
+        """(whole, all) of the first second, and of the whole time, after ten stacks more."""
+        nonlocal rounds
+        rounds += 1
+        program.say("alloc 10 50")
+        until(lambda: program.out.count("total_blocks") == rounds, "ten blocks")
+        counters = {c["name"]: c["value"] for c in ctl("status", "--json").json()["targets"][0]["counters"]}
+        every = sum(value for name, value in counters.items() if name.startswith("stop_"))
+        return (counters["first_whole"], counters["first_stacks"]), (counters["stop_complete"], every)
+
+    first, since = until(lambda: (lambda both: both[1][1] > both[0][1] and both)(counted()), "the second to be over")
+    assert 0 <= first[0] <= first[1] and first[0] <= since[0]
+    for _ in range(3):
+        later, longer = counted()
+        assert later == first
+    assert longer[1] >= since[1] + 20
+    assert longer[0] > first[0]  # whole ones come, once there are tables
+
+
 @pytest.mark.parametrize("program", ("musl", "musl-static"))
 def test_stacks_through_a_library_without_cfi_are_complete(program, tmp_path):
     """musl has no call frame information; what its instructions tell is enough (cfi_code.h)."""

@@ -84,6 +84,10 @@ def test_stacks():
     wrong = judge({"whole": 69}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks))
     assert "68.75 % of the stacks are whole once tables are there: 69 % were wanted" in wrong
     assert judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks)) is None
+    # none of none is no share
+    stacks.since = (0, 0)
+    assert "no stack came" in judge({"whole": 68}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks))
+    assert judge({}, Seen("exact", [], 10000, (10000, 10000), stacks=stacks)) is None
 
 
 def test_found_places():

@@ -55,6 +55,8 @@ def wrong_stacks(row, seen):
         return (f"the stacks of {sum(seen.stacks.false.values()):,} blocks claim to be whole, and end where nothing starts: "
                 f"{blocks:,} of them in {last}")
     whole, every = seen.stacks.since
+    if "whole" in row and not every:
+        return "no stack came once tables were there: nothing is known of their share that is whole"
     if 100 * whole < row.get("whole", 0) * every:
         return f"{percent(whole, every)} of the stacks are whole once tables are there: {row['whole']} % were wanted"
     return None
