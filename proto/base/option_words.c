@@ -13,8 +13,8 @@ static const struct argp_option *find_long(const struct argp *argp, const char *
 {
 	const struct argp_option *found = NULL;
 
-	for (const struct argp_option *option = argp->options; option && (option->name || option->key);
-	     option++) {
+	for (const struct argp_option *option = argp->options;
+	     option && (option->name || option->key); option++) {
 		if (!option->name || strncmp(option->name, name, length) != 0)
 			continue;
 		if (!option->name[length])
@@ -35,11 +35,12 @@ static const struct argp_option *find_short(const struct argp *argp, char letter
 {
 	const struct argp_option *found = NULL;
 
-	for (const struct argp_option *option = argp->options; option && (option->name || option->key);
-	     option++)
+	for (const struct argp_option *option = argp->options;
+	     option && (option->name || option->key); option++)
 		if (option->key == letter)
 			return option;
-	for (const struct argp_child *child = argp->children; child && child->argp && !found; child++)
+	for (const struct argp_child *child = argp->children; child && child->argp && !found;
+	     child++)
 		found = find_short(child->argp, letter);
 	return found;
 }
@@ -57,7 +58,7 @@ enum option_word option_word(const struct argp *argp, const char *word)
 		if (!option)
 			return OPTION_WORD_UNKNOWN;
 		return takes_value(option) && !word[2 + length] ? OPTION_WORD_VALUED
-								 : OPTION_WORD_WHOLE;
+								: OPTION_WORD_WHOLE;
 	}
 	for (const char *letter = word + 1; *letter; letter++) {
 		option = find_short(argp, *letter);

@@ -99,7 +99,7 @@ static void test_words(void **state)
 		const char *word;
 		enum option_word is;
 	} cases[] = {
-		{ "--filter", OPTION_WORD_VALUED }, { "--fil", OPTION_WORD_VALUED },
+		{ "--filter", OPTION_WORD_VALUED },  { "--fil", OPTION_WORD_VALUED },
 		{ "--filter=x", OPTION_WORD_WHOLE }, { "--json", OPTION_WORD_WHOLE },
 		{ "--trim", OPTION_WORD_WHOLE },     { "--filters", OPTION_WORD_UNKNOWN },
 		{ "-p", OPTION_WORD_VALUED },	     { "-p12", OPTION_WORD_WHOLE },

@@ -253,9 +253,10 @@ static void test_other_rows_have_another_version(void **state)
 			fail_msg("rows.so has no row of kind %u", kinds[i]);
 	assert_true(is_read && is_endless);
 	if (TABLE_CACHE_VERSION != ROWS_VERSION || hash_words(table) != ROWS_HASH)
-		fail_msg("rows of version %d have the hash %#llx: raise TABLE_CACHE_VERSION if they "
-			 "are others than before, and write both here",
-			 TABLE_CACHE_VERSION, (unsigned long long)hash_words(table));
+		fail_msg(
+			"rows of version %d have the hash %#llx: raise TABLE_CACHE_VERSION if they "
+			"are others than before, and write both here",
+			TABLE_CACHE_VERSION, (unsigned long long)hash_words(table));
 	cfi_table_free(table);
 }
 

@@ -1,5 +1,5 @@
-/* Each format says that a sample is one, and what its figures lie between where it has room; what can be read back
- * says the same again. */
+/* Each format says that a sample is one, and what its figures lie between where it has room; what
+ * can be read back says the same again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,11 +28,21 @@ DEFINE_CLEANUP_PTR(struct json_object *, json_object_put)
 
 static const struct built_stack stacks[] = {
 	{ .frames = { "load@/src/app/load.c:1", "main@/src/app/main.c:1" },
-	  .live_bytes = 100 * R, .live_blocks = 2000, .total_bytes = 100 * R, .total_blocks = 2000,
-	  .peak_bytes = 100 * R, .peak_blocks = 2000, .seen_bytes = 5000,
+	  .live_bytes = 100 * R,
+	  .live_blocks = 2000,
+	  .total_bytes = 100 * R,
+	  .total_blocks = 2000,
+	  .peak_bytes = 100 * R,
+	  .peak_blocks = 2000,
+	  .seen_bytes = 5000,
 	  .variance = 100. * R * R },
-	{ .frames = { "keep@/src/app/keep.c:1" }, .live_bytes = 900000, .live_blocks = 1,
-	  .total_bytes = 900000, .total_blocks = 1, .peak_bytes = 900000, .peak_blocks = 1,
+	{ .frames = { "keep@/src/app/keep.c:1" },
+	  .live_bytes = 900000,
+	  .live_blocks = 1,
+	  .total_bytes = 900000,
+	  .total_blocks = 1,
+	  .peak_bytes = 900000,
+	  .peak_blocks = 1,
 	  .seen_bytes = 900000 },
 	BUILT_END,
 };
@@ -62,9 +72,11 @@ static void test_words(void **state)
 		const char *words[3];
 	} formats[] = {
 		{ &dhat_json_exporter,
-		  { "[estimates: 1 block per 4.0 KiB was recorded]", "live_bytes_interval", "sampled" } },
+		  { "[estimates: 1 block per 4.0 KiB was recorded]", "live_bytes_interval",
+		    "sampled" } },
 		{ &dhat_jsonl_exporter,
-		  { "\"sample_bytes\":4096", "\"live_bytes_interval\":[", "\"unseen_bytes\":12288" } },
+		  { "\"sample_bytes\":4096", "\"live_bytes_interval\":[",
+		    "\"unseen_bytes\":12288" } },
 		{ &dhat_html_exporter,
 		  { "\"verdict\":\"sampled\"", "\"live-bytes\":{\"all\":[", "\"low\":[" } },
 		{ &dhat_massif_exporter, { "sampled; estimates, at 95%:", "live", "" } },
@@ -91,7 +103,9 @@ static void test_pprof(void **state)
 	size_t size;
 	_cleanup_free_ char *text = export_as(&dhat_pprof_exporter, snapshot, &size);
 	uint8_t bytes[16384];
-	z_stream stream = { .next_in = (uint8_t *)text, .avail_in = size, .next_out = bytes,
+	z_stream stream = { .next_in = (uint8_t *)text,
+			    .avail_in = size,
+			    .next_out = bytes,
 			    .avail_out = sizeof(bytes) };
 	bool is_told = false;
 	Pprof__Profile *profile;
@@ -129,9 +143,9 @@ static void expect_same(const struct dhat_snapshot *snapshot, const struct dhat_
 
 static void test_reading_back(void **state)
 {
-	static const struct dhat_exporter *const exporters[] = {
-		&dhat_jsonl_exporter, &dhat_json_exporter, &dhat_lossless_exporter
-	};
+	static const struct dhat_exporter *const exporters[] = { &dhat_jsonl_exporter,
+								 &dhat_json_exporter,
+								 &dhat_lossless_exporter };
 
 	for (size_t i = 0; i < ARRAY_SIZE(exporters); i++) {
 		_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = sample(),

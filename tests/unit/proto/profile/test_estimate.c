@@ -1,5 +1,5 @@
-/* Intervals of a sample: what they are for few and for many blocks, and what is made of them by conditions, by
- * a baseline, by what is put together, and by a comparison. */
+/* Intervals of a sample: what they are for few and for many blocks, and what is made of them by
+ * conditions, by a baseline, by what is put together, and by a comparison. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,8 +48,11 @@ static void test_small_blocks_are_counts(void **state)
 	static const struct {
 		uint64_t count;
 		double low, high;
-	} exact[] = { { 1, 0.0253, 5.572 },  { 2, 0.2422, 7.225 },  { 5, 1.6235, 11.668 },
-		      { 10, 4.7954, 18.391 }, { 100, 81.364, 121.627 } };
+	} exact[] = { { 1, 0.0253, 5.572 },
+		      { 2, 0.2422, 7.225 },
+		      { 5, 1.6235, 11.668 },
+		      { 10, 4.7954, 18.391 },
+		      { 100, 81.364, 121.627 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(exact); i++) {
 		uint64_t count = exact[i].count;
@@ -126,9 +129,9 @@ static void test_hostile_evidence(void **state)
 
 static void test_intervals_of_metrics(void **state)
 {
-	struct dhat_evidence evidence = live_evidence(10, 10. * R * R), certain = live_evidence(10, 0);
-	struct dhat_interval interval =
-		dhat_metric_interval(R, &evidence, DHAT_LIVE_BLOCKS, 1000);
+	struct dhat_evidence evidence = live_evidence(10, 10. * R * R),
+			     certain = live_evidence(10, 0);
+	struct dhat_interval interval = dhat_metric_interval(R, &evidence, DHAT_LIVE_BLOCKS, 1000);
 
 	assert_int_equal(interval.low, 1); /* some, and nobody knows how many */
 	assert_true(interval.high == UINT64_MAX);
@@ -189,10 +192,22 @@ static void test_answers(void **state)
 #define WITH(seen, squares) .seen_bytes = (seen), .variance = (squares)*R * R
 
 static const struct built_stack stacks[] = {
-	{ .frames = { ONE }, .live_bytes = 100 * R, .live_blocks = 2000, .total_bytes = 100 * R,
-	  .total_blocks = 2000, .peak_bytes = 100 * R, .peak_blocks = 2000, WITH(5000, 100.) },
-	{ .frames = { OTHER }, .live_bytes = 90000, .live_blocks = 1, .total_bytes = 90000,
-	  .total_blocks = 1, .peak_bytes = 90000, .peak_blocks = 1, .seen_bytes = 90000 },
+	{ .frames = { ONE },
+	  .live_bytes = 100 * R,
+	  .live_blocks = 2000,
+	  .total_bytes = 100 * R,
+	  .total_blocks = 2000,
+	  .peak_bytes = 100 * R,
+	  .peak_blocks = 2000,
+	  WITH(5000, 100.) },
+	{ .frames = { OTHER },
+	  .live_bytes = 90000,
+	  .live_blocks = 1,
+	  .total_bytes = 90000,
+	  .total_blocks = 1,
+	  .peak_bytes = 90000,
+	  .peak_blocks = 1,
+	  .seen_bytes = 90000 },
 	BUILT_END,
 };
 static const struct built_watch sampled = { .verdict = "sampled", .sample_bytes = R };
@@ -214,8 +229,8 @@ static void expect_ruling(const char *text, bool holds, bool is_undecided, const
 	struct dhat_filter filter = { 0 };
 
 	assert_int_equal(dhat_assertion_parse(text, &assertion, &fault), 0);
-	assert_int_equal(dhat_judgement_new(built_snapshot(&sampled, stacks), &filter, &assertion, 1,
-					    NULL, DHAT_SAMPLED, &judgement),
+	assert_int_equal(dhat_judgement_new(built_snapshot(&sampled, stacks), &filter, &assertion,
+					    1, NULL, DHAT_SAMPLED, &judgement),
 			 0);
 	assert_true(judgement->is_trusted);
 	assert_int_equal(judgement->rulings[0].holds, holds);
@@ -246,7 +261,7 @@ static void test_baseline(void **state)
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
 		built_snapshot(&sampled, stacks);
 	_cleanup_(dhat_digest_free_ptr) struct dhat_digest *digest = digest_of(snapshot),
-						     *back = NULL;
+							   *back = NULL;
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 	FILE *file = open_memstream(&text, &size);
@@ -311,20 +326,38 @@ static struct dhat_rendering *table_of(const struct dhat_snapshot *snapshot)
 static void test_differences(void **state)
 {
 	static const struct built_stack later_stacks[] = {
-		{ .frames = { ONE }, .live_bytes = 110 * R, .live_blocks = 2200,
-		  .total_bytes = 110 * R, .total_blocks = 2200, WITH(5500, 110.) },
-		{ .frames = { OTHER }, .live_bytes = 180000, .live_blocks = 2,
-		  .total_bytes = 180000, .total_blocks = 2, .seen_bytes = 180000 },
-		{ .frames = { "fresh@/src/app/fresh.c:1" }, .live_bytes = 2 * R, .live_blocks = 40,
-		  .total_bytes = 2 * R, .total_blocks = 40, WITH(100, 2.) },
-		{ .frames = { "huge@/src/app/huge.c:1" }, .live_bytes = 60 * R, .live_blocks = 1200,
-		  .total_bytes = 60 * R, .total_blocks = 1200, WITH(3000, 60.) },
+		{ .frames = { ONE },
+		  .live_bytes = 110 * R,
+		  .live_blocks = 2200,
+		  .total_bytes = 110 * R,
+		  .total_blocks = 2200,
+		  WITH(5500, 110.) },
+		{ .frames = { OTHER },
+		  .live_bytes = 180000,
+		  .live_blocks = 2,
+		  .total_bytes = 180000,
+		  .total_blocks = 2,
+		  .seen_bytes = 180000 },
+		{ .frames = { "fresh@/src/app/fresh.c:1" },
+		  .live_bytes = 2 * R,
+		  .live_blocks = 40,
+		  .total_bytes = 2 * R,
+		  .total_blocks = 40,
+		  WITH(100, 2.) },
+		{ .frames = { "huge@/src/app/huge.c:1" },
+		  .live_bytes = 60 * R,
+		  .live_blocks = 1200,
+		  .total_bytes = 60 * R,
+		  .total_blocks = 1200,
+		  WITH(3000, 60.) },
 		BUILT_END,
 	};
 	const struct built_watch later = { .verdict = "sampled", .sample_bytes = R, .seconds = 90 };
-	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot
-		*before = built_snapshot(&sampled, stacks),
-		*after = built_snapshot(&later, later_stacks), *growth = NULL;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *before = built_snapshot(&sampled,
+											stacks),
+							       *after = built_snapshot(
+								       &later, later_stacks),
+							       *growth = NULL;
 	struct dhat_rendering *tables[] = { table_of(before), table_of(after) };
 	struct dhat_difference *difference = NULL;
 
