@@ -34,6 +34,8 @@ struct header {
 	uint64_t unrepresentable_bytes;
 	uint32_t word_count;
 	uint32_t row_count;
+	uint32_t unread_functions;
+	uint32_t zero; /* so that nothing lies between */
 };
 
 static const char magic[8] = { 'D', 'H', 'A', 'T', 'R', 'O', 'W', 'S' };
@@ -168,6 +170,7 @@ static int load(int fd, const char *key, struct cfi_table **ret)
 	table->row_count = header.row_count;
 	table->code_bytes = header.code_bytes;
 	table->unrepresentable_bytes = header.unrepresentable_bytes;
+	table->unread_functions = header.unread_functions;
 	memcpy(table->code_bytes_by_cfa, header.code_bytes_by_cfa,
 	       sizeof(table->code_bytes_by_cfa));
 	*ret = take_ptr(table);
@@ -291,6 +294,7 @@ static int write_table(int fd, const char *key, const struct cfi_table *table)
 		.first_page_vaddr = table->first_page_vaddr,
 		.code_bytes = table->code_bytes,
 		.unrepresentable_bytes = table->unrepresentable_bytes,
+		.unread_functions = table->unread_functions,
 		.word_count = table->word_count,
 		.row_count = table->row_count,
 	};

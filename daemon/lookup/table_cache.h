@@ -15,7 +15,7 @@ struct table_cache;
 
 /* Raise when bpf/dhat_abi.h's rows or the rules that cfi_build() makes of a file change:
  * test_table_cache.c has the hash of one file's, and fails then. */
-#define TABLE_CACHE_VERSION 9
+#define TABLE_CACHE_VERSION 10
 #define TABLE_CACHE_KEY_BYTES 192 /* of a key, its NUL included */
 
 /* Makes the folder (mode 0700) if need be; one of ours that others may enter, and write nothing to,

@@ -159,6 +159,7 @@ static void fill_entry(struct entry *entry, const struct cfi_table *rows)
 	}
 	entry->table.first_page_vaddr = rows->first_page_vaddr;
 	entry->table.code_bytes = rows->code_bytes;
+	entry->table.unread_functions = rows->unread_functions;
 	entry->table.row_count = rows->row_count;
 }
 

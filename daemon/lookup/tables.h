@@ -22,7 +22,8 @@ struct table {
 	uint64_t bytes;		   /* memory that the map takes */
 	uint64_t code_bytes;	   /* described by it */
 	uint32_t row_count;
-	char reason[256]; /* why there is none; else "" */
+	uint32_t unread_functions; /* without rules of their own: see cfi_table.h */
+	char reason[256];	   /* why there is none; else "" */
 };
 
 struct tables_options {

@@ -11,6 +11,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -186,6 +187,20 @@ static int use_table(struct target *target, uint32_t object, const struct table 
 		     : 0;
 }
 
+static void tell_unread(struct target *target, uint32_t object, uint32_t count)
+{
+	char name[128], text[512];
+
+	objects_name(&target->objects, object, name, sizeof(name));
+	snprintf(text, sizeof(text),
+		 "%" PRIu32 " functions of %s have no unwind rules and were not read for them "
+		 "either: a file may take some seconds (20 Mi instructions); stacks that lead "
+		 "through "
+		 "them go by frame pointers, or end there and say so",
+		 count, name);
+	findings_note(&target->findings, text);
+}
+
 /* A table takes seconds to build, and map_lock is given up meanwhile: a detach, or the process's
  * end, need not wait for it. Nobody else changes a slot that was tried; only the mapper, who is
  * here, grows the list of them. */
@@ -212,6 +227,8 @@ static void get_table(struct target *target, uint32_t object)
 			tables_put(target->services.tables, take_ptr(table));
 	}
 	objects_set_table(&target->objects, object, table, error ? why.message : NULL);
+	if (table && table->unread_functions)
+		tell_unread(target, object, table->unread_functions);
 }
 
 /* Code of which a table is built in a fraction of a second: some 10 MB/s on a busy machine. */

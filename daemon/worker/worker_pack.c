@@ -441,6 +441,7 @@ void pack_put_table(struct wire_writer *writer, const struct cfi_table *table)
 	wire_put_u64(writer, table->code_bytes);
 	wire_put(writer, table->code_bytes_by_cfa, sizeof(table->code_bytes_by_cfa));
 	wire_put_u64(writer, table->unrepresentable_bytes);
+	wire_put_u32(writer, table->unread_functions);
 	wire_put_u32(writer, table->word_count);
 	wire_put(writer, table->words, table->word_count * sizeof(uint64_t));
 }
@@ -482,6 +483,7 @@ int pack_get_table(struct wire_reader *reader, uint32_t max_rows, struct cfi_tab
 	if (bytes)
 		memcpy(table->code_bytes_by_cfa, bytes, sizeof(table->code_bytes_by_cfa));
 	table->unrepresentable_bytes = wire_get_u64(reader);
+	table->unread_functions = wire_get_u32(reader);
 	table->word_count = wire_get_count(reader, sizeof(uint64_t));
 	bytes = wire_get(reader, table->word_count * sizeof(uint64_t));
 	if (!bytes || reader->size || table->row_count > max_rows)

@@ -46,6 +46,7 @@ struct build {
 	size_t fde_count, fde_capacity;
 	struct cfi_texts texts;
 	struct cfi_code_piece *pieces; /* of code without CFI */
+	uint32_t unread_functions;     /* of it */
 	size_t piece_count, next_piece;
 	uint32_t max_rows;
 	struct cfi_rows *rows;
@@ -490,7 +491,7 @@ static int read_holes(struct build *build)
 	for (i = 0; i < build->fde_count; i++)
 		covered[i] = (struct cfi_span){ build->fdes[i].start, build->fdes[i].end };
 	return cfi_holes_read(build->elf, covered, build->fde_count, build->entry, &build->pieces,
-			      &build->piece_count);
+			      &build->piece_count, &build->unread_functions);
 }
 
 /* Overlapping FDEs: each holds until the next one starts, as in a search of .eh_frame_hdr. */
@@ -564,6 +565,7 @@ static int build_table(struct build *build, struct cfi_table **ret, struct dhat_
 				      build->max_rows);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot build unwind rows");
+	(*ret)->unread_functions = build->unread_functions;
 	return 0;
 }
 

@@ -422,7 +422,7 @@ static int fill_with_kept(const struct holes *holes, const struct cfi_code_piece
 }
 
 int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_count, uint64_t entry,
-		   struct cfi_code_piece **ret, size_t *ret_count)
+		   struct cfi_code_piece **ret, size_t *ret_count, uint32_t *ret_unread)
 {
 	_cleanup_(holes_deinit) struct holes holes = {
 		.elf = elf,
@@ -434,7 +434,7 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 	size_t read_count = 0;
 	int r;
 
-	*ret_count = 0;
+	*ret_count = *ret_unread = 0;
 	if (is_covered(&holes, entry))
 		entry = 0;
 	r = find_functions(&holes);
@@ -463,6 +463,7 @@ int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_coun
 			.noreturn = holes.noreturn,
 			.noreturn_count = holes.noreturn_count,
 			.outermost = entry,
+			.ret_unread = ret_unread,
 		};
 
 		r = cfi_code_read(&code, &read, &read_count);

@@ -16,6 +16,7 @@ struct cfi_span {
 
 /* covered: what has CFI, ascending by start; spans may overlap. entry: the ELF entry point, 0 if
  * nothing enters there. Instructions are read only if there is an entry, a function
- * symbol or a pointer to code outside of covered. *ret as of cfi_code_read(). */
+ * symbol or a pointer to code outside of covered. *ret as of cfi_code_read();
+ * *ret_unread: the functions that its budget left unread. */
 int cfi_holes_read(Elf *elf, const struct cfi_span *covered, size_t covered_count, uint64_t entry,
-		   struct cfi_code_piece **ret, size_t *ret_count);
+		   struct cfi_code_piece **ret, size_t *ret_count, uint32_t *ret_unread);

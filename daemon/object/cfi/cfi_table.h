@@ -13,8 +13,9 @@ struct cfi_table {
 	uint32_t word_count;	   /* of the table as the kernel side holds it */
 	uint64_t *words;	   /* head, page index, rows: bpf/dhat_abi.h */
 	uint32_t row_count;
-	uint64_t code_bytes;		/* described */
-	uint64_t code_bytes_by_cfa[8];	/* by enum dhat_cfa */
+	uint64_t code_bytes;	       /* described */
+	uint64_t code_bytes_by_cfa[8]; /* by enum dhat_cfa */
+	uint32_t unread_functions; /* without CFI, beyond CFI_CODE_MAX_INSTRUCTIONS: have no rows */
 	uint64_t unrepresentable_bytes; /* code whose rule exists but does not fit a row whole */
 };
 

@@ -40,6 +40,7 @@ struct cfi_code {
 	size_t noreturn_count;
 	uint64_t outermost;	   /* where the kernel jumps to; 0 if it does not */
 	uint64_t max_instructions; /* 0: CFI_CODE_MAX_INSTRUCTIONS */
+	uint32_t *ret_unread;	   /* NULL, or: how many functions that left unread */
 };
 
 /* What is read of one file, instructions that are read again counted again: some seven seconds

@@ -119,6 +119,16 @@ static int read_function(struct reader *reader, uint32_t number)
 	return reader->function.is_inconsistent ? 0 : collect(reader);
 }
 
+static uint32_t count_unread(const struct reader *reader)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 1; i < reader->functions.count; i++)
+		count += reader->functions.list[i].is_stale ||
+			 reader->functions.list[i].state == FUNCTION_UNREAD;
+	return count;
+}
+
 static int read_all(struct reader *reader)
 {
 	const struct cfi_code *code = reader->functions.code;
@@ -138,8 +148,11 @@ static int read_all(struct reader *reader)
 			function = &reader->functions.list[i];
 			if (!function->is_stale && (i == 0 || function->state != FUNCTION_UNREAD))
 				continue;
-			if (reader->function.instruction_count >= limit)
+			if (reader->function.instruction_count >= limit) {
+				if (code->ret_unread)
+					*code->ret_unread = count_unread(reader);
 				return 0;
+			}
 			r = read_function(reader, i);
 			is_any_postponed |= r == -EAGAIN;
 			if (r < 0 && r != -EAGAIN)

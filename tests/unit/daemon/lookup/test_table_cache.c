@@ -39,6 +39,7 @@ static struct cfi_table make_table(uint64_t *words, uint32_t word_count, uint64_
 		.code_bytes = 1000 + seed,
 		.code_bytes_by_cfa = { 1, 2, 3, 4, 5, 6, 7, 8 },
 		.unrepresentable_bytes = 9,
+		.unread_functions = 10,
 	};
 }
 
@@ -49,6 +50,7 @@ static void assert_same(const struct cfi_table *a, const struct cfi_table *b)
 	assert_int_equal(a->row_count, b->row_count);
 	assert_int_equal(a->code_bytes, b->code_bytes);
 	assert_int_equal(a->unrepresentable_bytes, b->unrepresentable_bytes);
+	assert_int_equal(a->unread_functions, b->unread_functions);
 	assert_memory_equal(a->code_bytes_by_cfa, b->code_bytes_by_cfa,
 			    sizeof(a->code_bytes_by_cfa));
 	assert_memory_equal(a->words, b->words, 8ull * a->word_count);
@@ -211,7 +213,7 @@ static void test_a_folder_open_to_others_is_refused(void **state)
 
 /* ---- the version ----------------------------------------------------------------------------- */
 
-#define ROWS_VERSION 9
+#define ROWS_VERSION 10
 #define ROWS_HASH 0x9f273ff03b7a194ull
 #define MAX_ROWS 100000
 

@@ -141,9 +141,12 @@ static void read_holes(const struct cfi_span *covered, size_t covered_count, uin
 {
 	_cleanup_close_ int fd = make_file();
 	Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
+	uint32_t unread = 1;
 
-	assert_int_equal(cfi_holes_read(elf, covered, covered_count, entry, &pieces, &piece_count),
-			 0);
+	assert_int_equal(
+		cfi_holes_read(elf, covered, covered_count, entry, &pieces, &piece_count, &unread),
+		0);
+	assert_int_equal(unread, 0);
 	elf_end(elf);
 }
 

@@ -20,13 +20,14 @@ static size_t piece_count;
 static uint64_t noreturn[4];
 static size_t noreturn_count;
 static uint64_t max_instructions;
+static uint32_t unread;
 static const uint64_t *pointers;
 static size_t pointer_count;
 
 static int begin(void **state)
 {
 	memset(code, 0xcc, sizeof(code)); /* int3 */
-	noreturn_count = pointer_count = max_instructions = 0;
+	noreturn_count = pointer_count = max_instructions = unread = 0;
 	return 0;
 }
 
@@ -53,7 +54,8 @@ static void read_code(uint64_t outermost, ...)
 				.noreturn = noreturn,
 				.noreturn_count = noreturn_count,
 				.outermost = outermost,
-				.max_instructions = max_instructions };
+				.max_instructions = max_instructions,
+				.ret_unread = &unread };
 	va_list args;
 	int offset;
 
@@ -399,6 +401,13 @@ static void test_budget(void **state)
 	read_code(0, 0, 32, -1);
 	expect(1, DHAT_CFA_SP, 16, 0);
 	expect(32, DHAT_CFA_NO_RULE, 0, 0);
+	assert_int_equal(unread, 1); /* which is told */
+	max_instructions = 100;
+	unread = 0;
+	free(pieces);
+	read_code(0, 0, 32, -1);
+	expect(32, DHAT_CFA_SP, 8, 0);
+	assert_int_equal(unread, 0);
 }
 
 static void test_signal_return(void **state)
