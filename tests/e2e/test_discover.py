@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, TARGETS, until
+from conftest import BUILD, DEADLINE, TARGETS, until
 from oracle import Profile
 
 WAITS = "import sys; print('ready', flush=True); sys.stdin.readline()"
@@ -168,7 +168,7 @@ def test_the_end_comes_before_what_begins(daemon, target, tmp_path, mark):
            "    time.sleep(0.05)\n"
            "for child in made: child.kill()")
     dhatd = daemon("attach", "--name", mark, "--max-targets", "200", "-o", tmp_path / "x.json", wait=False)
-    until(lambda: dhatd.err.count("attached to") >= 15, "some to be attached to")
+    until(lambda: dhatd.err.count("attached to") >= 15, "some to be attached to", 3 * DEADLINE)
     told = dhatd.err.count("\n")
     dhatd.send_signal(signal.SIGINT)
     assert dhatd.wait() == 0, dhatd.err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, TARGETS, until
+from conftest import BUILD, DEADLINE, TARGETS, until
 from oracle import book_sums, last_line_json, snapshot, state_of, states_of, status_of
 from served import Served
 
@@ -417,4 +417,5 @@ def test_child_that_cannot_be_followed_is_told(target, daemon, ctl):
     """An exec into a program without an allocator: the profile of before says what became of it."""
     family = pool_family(target, daemon, "--follow-exec")
     family.say(f"exec {TARGETS}/no_allocator")
-    until(lambda: "was not followed" in ctl("stats", "--pid", family.pid).out, "the profile to say so")
+    # after so many tries
+    until(lambda: "was not followed" in ctl("stats", "--pid", family.pid).out, "the profile to say so", 3 * DEADLINE)

@@ -439,7 +439,7 @@ static void test_wrong_files(void **state)
 
 static void test_crash(void **state)
 {
-	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(&short_times);
+	_cleanup_(worker_free_ptr) struct worker *worker = new_worker(NULL);
 	_cleanup_close_ int fd = open_self();
 	uint8_t *answer = NULL;
 	struct dhat_error err;
