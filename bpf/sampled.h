@@ -4,7 +4,8 @@
  * L1: a block is in the set before anybody can be handed it, and until its free has been told: what
  *     is freed and is not in it needs no telling.
  * L2: keeps P3. Whoever is handed an address that is still in the set, sampled or not, ends the
- *     block that was there: its free was missed. So what could not be told stays in the set.
+ *     block that was there: its free was missed. So what could not be told stays in the set. The
+ *     look-up takes 20 to 50 ns of the 1,500 of a pair (10 frames, 6.18).
  * L3: between a realloc's two halves its old block is not in the set: another thread may be handed
  *     the address meanwhile.
  * Mappings (DHAT_DOMAIN_ANON) are all recorded: they are few and large, and may be cut, and a part

@@ -6,9 +6,10 @@ rarer than one in 10^9.
 """
 import json
 import math
+import shutil
 
 import pytest
-from conftest import until, until_listed
+from conftest import TARGETS, until, until_listed
 from oracle import Profile
 from test_allocators import JEMALLOC, PROGRAMS, sums_of
 from test_inventory import held
@@ -108,6 +109,36 @@ def test_blocks_from_before_are_sampled_too(daemon, ctl, target):
     assert any("are in the sample" in note for note in stats["notes"])
     program.say("f")  # free all
     until(lambda: ctl("stats", "--json").json()["totals"]["live_bytes"] == 0, "all blocks to be freed")
+
+
+def test_a_free_that_was_missed_is_no_leak_for_long(daemon, ctl, target):
+    """P3: who is handed the address of a sampled block ends it, be he drawn himself or not."""
+    pool = target(PROGRAMS / "pool")
+    pool.expect("^ready")
+    daemon("attach", "--pid", pool.pid, "--sample", "4KiB", "--no-inventory",
+           "--alloc", "pool:pool_take(size=arg2)")  # and nobody sees pool_give
+    pool.say("")
+    sums_of(pool)
+    stats = ctl("stats", "--json").json()
+    assert stats["verdict"]["word"] == "inexact"
+    assert any("handed out again" in reason for reason in stats["verdict"]["reasons"])
+    assert counters(ctl)["seen_twice"] > 100
+    assert stats["totals"]["live_bytes"] < stats["totals"]["total_bytes"] / 4
+
+
+def test_as_a_service_does_it(daemon, ctl, target, tmp_path):
+    """A key of a section; a child that is followed has a sample of its own."""
+    forks = target(shutil.copy(TARGETS / "forks", tmp_path), "--gate", "--hold", "3", "fork")
+    forks.expect("ready")
+    config = tmp_path / "dhatd.conf"
+    config.write_text(f"[watch forks]\ncommand = ^{tmp_path}/forks\nsample = 4KiB\nfollow-fork = yes\n")
+    daemon("serve", "--config", config)
+    until(lambda: ctl("status", "--json").json()["targets"], "the section's process")
+    forks.say("")
+    forks.expect("total_bytes")
+    targets = ctl("status", "--json").json()["targets"]
+    assert {t["sample_bytes"] for t in targets} == {4096}
+    assert "1 block per 4.0 KiB" in ctl("plan", "--pid", forks.pid, "--sample", "4KiB").out
 
 
 def test_a_build_is_told_what_a_sample_can_tell(daemon, ctl, target, tmp_path):

@@ -493,6 +493,44 @@ static void run_all(const char *mode, const char *path)
 	profile_deinit(&first);
 }
 
+/* ---- a sample ----------------------------------------------------------------------------------
+ */
+
+/* Verifiers leave out what is about samples when there is none: so these are other programs to
+ * them. The sample's target is small, and each of its blocks is drawn or not: what is known of the
+ * sums is their word, and that nothing was lost. */
+static void check_sampled(char *link)
+{
+	char how[64], name[128];
+	struct paths paths;
+	struct profile profile = { 0 };
+	struct json_object *about;
+	struct process dhatd;
+	int status;
+
+	snprintf(how, sizeof(how), "sampled-%s", link);
+	paths = paths_for(how);
+	dhatd = start((char *[]){ paths.dhatd, "run", "--socket", paths.socket, "--output",
+				  paths.output, "--link", link, "--sample", "1KiB", "--",
+				  paths.sample, NULL });
+	if (!wait_for(&dhatd, NULL))
+		kill(dhatd.pid, SIGKILL);
+	status = end_of(&dhatd);
+	if (status == DHAT_EXIT_UNSUPPORTED && strcmp(link, "perf") != 0) {
+		printf("# %s: not in this kernel\n", how);
+		return;
+	}
+	snprintf(name, sizeof(name), "%s links, by a sample", link);
+	if (!check(status == 0 && profile_read(paths.output, &profile), name, "exit status %d: %s",
+		   status, said))
+		return;
+	about = json_object_object_get(profile.root, "dhatd");
+	snprintf(name, sizeof(name), "%s links, by a sample: the word", link);
+	check(!strcmp(json_object_get_string(json_object_object_get(about, "verdict")), "sampled"),
+	      name, "%s", json_object_to_json_string(about));
+	profile_deinit(&profile);
+}
+
 /* ---- who holds the blocks ----------------------------------------------------------------------
  */
 
@@ -667,6 +705,9 @@ int main(int argc, char **argv)
 	run_all(argv[2], argv[3]);
 	if (profile_attach("attach", &attached))
 		check_profile("attach", &attached);
+	check_sampled("perf");
+	check_sampled("multi");
+	check_sampled("session");
 	check_repair();
 	check_holds();
 	check_executed();
