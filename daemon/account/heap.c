@@ -375,6 +375,8 @@ static inline void note_gone(struct heap *heap, uint8_t domain, uint64_t addr)
 
 void heap_discount_unknown_frees(struct heap *heap, uint64_t frees, uint64_t bytes)
 {
+	if (is_sampled(heap))
+		return; /* none was counted */
 	heap->totals.unknown_frees -= frees;
 	heap->totals.unknown_free_bytes -= bytes;
 }

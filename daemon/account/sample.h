@@ -6,7 +6,8 @@
  * variance is estimated without bias, too, by the sum of (s/p)^2 (1-p) over the recorded blocks.
  * All of it follows from the size and R, so that a death takes away what the birth has added, and a
  * block is kept in no more bytes than without a sample.
- * Blocks are counted in parts of SAMPLE_BLOCK, so that 1.157 of them are not 1; bytes whole, being
+ * Blocks are counted in parts of SAMPLE_BLOCK, so that 1.157 of them are not 1 (a sum has room for
+ * 2^48: nine years of a million a second); bytes whole, being
  * R or more each. Variance is counted in parts, 1/SAMPLE_ERROR of R^2: no block adds more than R^2,
  * whatever its size, since x^2 exp(-x) / (1 - exp(-x))^2 is never above 1. So sums are integers,
  * and what comes back to nothing is 0.

@@ -68,12 +68,15 @@ static int compare(__int128 before, __int128 after, unsigned tolerance_percent)
 }
 
 static enum dhat_fate fate_of(const struct dhat_verification *verification,
+			      const struct dhat_difference *difference,
 			      const struct dhat_change *change, unsigned tolerance_percent)
 {
 	__int128 before = change->before->live_bytes;
 	__int128 after = change->after ? change->after->live_bytes : 0;
 	int by_bytes = compare(before, after, tolerance_percent), by_rate = by_bytes;
 
+	if (dhat_change_is_noise(difference, change))
+		return DHAT_SAME;
 	if (!change->after || !change->after->live_blocks)
 		return DHAT_GONE;
 	if (verification->is_by_rate)
@@ -125,7 +128,8 @@ static int choose(struct dhat_verification *verification, const struct dhat_diff
 			continue;
 		verification->suspects[verification->count++] = (struct dhat_verified){
 			.change = *change,
-			.fate = fate_of(verification, change, options->tolerance_percent),
+			.fate = fate_of(verification, difference, change,
+					options->tolerance_percent),
 			.is_exercised = change->after && change->after->total_blocks,
 		};
 	}

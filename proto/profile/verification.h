@@ -9,7 +9,9 @@
  * about as long (within a tenth), live bytes are compared. Of others live bytes and live bytes a
  * minute of the watch are, and SMALLER and WORSE are said only where both are: a leak keeps more
  * the longer it is watched, a cache that is full does not, and nobody can tell which of them a row
- * is. V2: SAME is what differs by the tolerance at most.
+ * is. V2: SAME is what differs by the tolerance at most; and of
+ * samples what may be no change (dhat_change_is_noise()), gone or not: a few recorded blocks of a
+ * stack come and go by chance.
  */
 #include "difference.h"
 #include "filter.h"

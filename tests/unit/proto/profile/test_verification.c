@@ -100,6 +100,32 @@ static void test_fates(void **state)
 	verified_deinit(&verified);
 }
 
+/* One recorded block less is nothing; of a hundred all being gone is something. */
+static void test_samples(void **state)
+{
+	static const struct built_stack before[] = {
+		BUILT(1000, 20, 1000, 20, 1000, 20, "few@/src/a.c:1"),
+		BUILT(100000, 2000, 100000, 2000, 100000, 2000, "leak@/src/a.c:2"),
+		BUILT(90000, 1800, 90000, 1800, 90000, 1800, "cache@/src/a.c:3"),
+		BUILT_END,
+	};
+	static const struct built_stack after[] = {
+		BUILT(0, 0, 100000, 2000, 3000, 60, "leak@/src/a.c:2"),
+		BUILT(110000, 2200, 110000, 2200, 110000, 2200, "cache@/src/a.c:3"),
+		BUILT_END,
+	};
+	static const enum dhat_fate fates[] = { DHAT_GONE, DHAT_SAME, DHAT_SAME };
+	struct built_watch earlier = first, later = second;
+	struct verified verified;
+
+	earlier.sample_bytes = later.sample_bytes = 1000;
+	verified = verify(&earlier, before, &later, after, &defaults);
+	assert_int_equal(verified.verification->count, ARRAY_SIZE(fates));
+	for (size_t i = 0; i < ARRAY_SIZE(fates); i++)
+		assert_int_equal(verified.verification->suspects[i].fate, fates[i]);
+	verified_deinit(&verified);
+}
+
 static void test_top(void **state)
 {
 	const struct dhat_verify_options two = { .top = 2, .tolerance_percent = 10 };
@@ -209,9 +235,9 @@ static void test_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fates),	cmocka_unit_test(test_top),
-		cmocka_unit_test(test_lengths), cmocka_unit_test(test_whole_runs),
-		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_fates),	   cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_top),	   cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_whole_runs), cmocka_unit_test(test_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
