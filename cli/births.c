@@ -158,13 +158,15 @@ void births_print(struct screen *screen, const struct dhat_snapshot *snapshot,
 		  const struct dhat_births *births)
 {
 	struct dhat_born born = dhat_all_born(snapshot, births);
+	struct dhat_interval interval =
+		dhat_interval_of_part(snapshot->head->sample_bytes, born.bytes);
 	char name[BIRTHS_CHARS], when[192], text[640];
 	Dhat__ProgramPoint before;
 
 	format_when(snapshot, births, when, sizeof(when));
-	snprintf(text, sizeof(text), "Allocated %s (%s): %s live in %s%s; %s in all",
+	snprintf(text, sizeof(text), "Allocated %s (%s): %s live in %s%s%s; %s in all",
 		 births_name(snapshot, births, name), when, view_size(born.bytes),
-		 view_counted(born.blocks, "block"),
+		 view_counted(born.blocks, "block"), view_interval(&interval),
 		 view_rate(born.bytes, births_seconds(snapshot, births)),
 		 view_size(snapshot->end->totals->live_bytes));
 	dhat_snapshot_before(snapshot, &before);

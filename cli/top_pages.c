@@ -36,7 +36,9 @@ static void print_stacks(FILE *file, const struct live *live, struct dhat_render
 	const struct rows_options options = { .key = RANK_BY_LIVE, .top = STACKS_SHOWN };
 	const struct top_row *row = &model->rows[model->selected];
 	struct screen screen = { .file = file, .width = top_screen_columns() };
-	char text[256], size[DHAT_UNIT_CHARS], grown[128] = "no growth";
+	struct dhat_interval interval =
+		dhat_rendered_interval(model->table, row->point, DHAT_ESTIMATED_LIVE);
+	char text[320], size[DHAT_UNIT_CHARS], grown[128] = "no growth";
 
 	if (row->grown_bytes || row->grown_blocks)
 		snprintf(grown, sizeof(grown), "%s%s in %+" PRId64 " blocks",
@@ -45,9 +47,9 @@ static void print_stacks(FILE *file, const struct live *live, struct dhat_render
 							       : (uint64_t)row->grown_bytes,
 					  size),
 			 row->grown_blocks);
-	snprintf(text, sizeof(text), "%s live in %s; %s since %s; %s allocations a second",
+	snprintf(text, sizeof(text), "%s live in %s%s; %s since %s; %s allocations a second",
 		 dhat_format_size(row->live_bytes, size), view_counted(row->live_blocks, "block"),
-		 grown,
+		 view_interval(&interval), grown,
 		 view_moment(model->snapshot->head->target->observed_since_unix_ns +
 			     model->baseline_ns),
 		 view_count((uint64_t)(row->allocs_per_second + 0.5)));
