@@ -85,12 +85,20 @@ static bool find_group(const char *groups, const char *controller, char ret[PATH
 	return false;
 }
 
+/* By cgroup_namespaces(7): a path from our root begins with "/.." where it is not below that. What
+ * lies there from the mount's point of view is something else. */
+static bool is_out_of_sight(const char *group)
+{
+	return strncmp(group, "/..", 3) == 0 && (group[3] == '/' || !group[3]);
+}
+
 static bool read_of_group(const char *top, const char *group, const char *file,
 			  char text[MAX_FILE_CHARS])
 {
 	char path[2 * PATH_MAX];
 
-	return snprintf(path, sizeof(path), "%s%s/%s", top, group, file) < (int)sizeof(path) &&
+	return !is_out_of_sight(group) &&
+	       snprintf(path, sizeof(path), "%s%s/%s", top, group, file) < (int)sizeof(path) &&
 	       read_file(path, text);
 }
 
@@ -124,6 +132,7 @@ void cgroup_memory_read(const char *groups, const char *top, struct cgroup_memor
 
 	*ret = (struct cgroup_memory){ 0 };
 	if (find_group(groups, "", group)) {
+		ret->is_out_of_sight = is_out_of_sight(group);
 		read_second(group, top, ret);
 		/* "hybrid": version 2 beside the controllers of version 1 */
 		if (!ret->has_max && !ret->has_pressure &&
@@ -131,6 +140,8 @@ void cgroup_memory_read(const char *groups, const char *top, struct cgroup_memor
 			read_second(group, below, ret);
 	}
 	if (!ret->has_max && find_group(groups, "memory", group) &&
-	    snprintf(below, sizeof(below), "%s/memory", top) < (int)sizeof(below))
+	    snprintf(below, sizeof(below), "%s/memory", top) < (int)sizeof(below)) {
+		ret->is_out_of_sight |= is_out_of_sight(group);
 		read_first(group, below, ret);
+	}
 }

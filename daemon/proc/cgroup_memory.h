@@ -9,8 +9,11 @@
 
 struct cgroup_memory {
 	bool has_high, has_max, has_pressure;
-	uint64_t high, max; /* how often these limits were hit */
-	uint64_t pressure;  /* "some avg10", in hundredths of a percent */
+	bool is_out_of_sight; /* the group is not below ours, and we see none but those: a
+				 container with a control group namespace of its own. Nothing is had
+			       */
+	uint64_t high, max;   /* how often these limits were hit */
+	uint64_t pressure;    /* "some avg10", in hundredths of a percent */
 };
 
 /* groups: the text of /proc/PID/cgroup; top: where hierarchies are mounted (CGROUP_TOP). What

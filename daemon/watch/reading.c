@@ -29,6 +29,7 @@ static void read_group(pid_t pid, struct trigger_reading *reading)
 	if (proc_read_main(pid, "cgroup", &groups, NULL))
 		return;
 	cgroup_memory_read(groups, CGROUP_TOP, &memory);
+	reading->is_group_out_of_sight = memory.is_out_of_sight;
 	set(reading, TRIGGER_HIGH, memory.has_high, memory.high);
 	set(reading, TRIGGER_MAX, memory.has_max, memory.max);
 	set(reading, TRIGGER_CGROUP_PSI, memory.has_pressure, memory.pressure);

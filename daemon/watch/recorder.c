@@ -172,9 +172,13 @@ static void meet(const struct watch_settings *settings, struct watched *watched,
 
 		if (!reading->is_known[kind] && reading_is_of_host(kind))
 			dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
-				    "process %d: '%s' will not come true: this host does not tell "
-				    "that of it",
-				    (int)target_pid(watched->target), settings->triggers[i].text);
+				    "process %d: '%s' will not come true: %s",
+				    (int)target_pid(watched->target), settings->triggers[i].text,
+				    kind != TRIGGER_PSI && reading->is_group_out_of_sight
+					    ? "dhatd is in a control group namespace of its own, "
+					      "as containers are, from where the group of this "
+					      "process is not seen"
+					    : "this host does not tell that of it");
 	}
 	watched->is_met = true;
 }

@@ -15,6 +15,7 @@
 /* What is seen of a target at one time. Counts are since any moment; they only ever grow. */
 struct trigger_reading {
 	bool is_known[TRIGGER_KINDS];
+	bool is_group_out_of_sight;    /* cgroup_memory.h: why it is not known */
 	uint64_t value[TRIGGER_KINDS]; /* bytes, hundredths of a percent, or a count of events; of
 					* growth what is live; of ends whether it is so */
 };

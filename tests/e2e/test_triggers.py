@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codebytes import pair_ns
-from conftest import BUILD, until
+from conftest import BUILD, Process, until
 from test_lifecycle import memory_group
 
 
@@ -212,6 +212,23 @@ def test_what_the_host_does_not_tell_is_said(daemon, target, kept):
     assert bool(told) != (f"process {waves.pid}: 'cgroup.memory.high' will not come true" in dhatd.err)
     assert "'live>1' will not" not in dhatd.err
     assert dhatd.stop() == 0
+
+
+def test_what_a_container_does_not_see_is_said(started, target, kept, tmp_path, socket_path):
+    """From a control group namespace of its own, the paths of others' groups lead nowhere."""
+    waves = target("waves")
+    waves.expect("ready")
+    directory, procs = memory_group(f"dhat-test-{waves.pid}")
+    options = f"--socket {socket_path} --no-inventory --record {kept.folder} --on cgroup.memory.max"
+    dhatd = Process(["sh", "-c", f"echo $$ >{procs}; exec unshare -C {BUILD}/dhatd attach {waves.pid} {options}"], tmp_path, "dhatd")
+    started.append(dhatd)
+    try:
+        dhatd.expect_err(f"process {waves.pid}: 'cgroup.memory.max' will not come true: dhatd is in a control group namespace of its own")
+        assert dhatd.stop() == 0
+    finally:
+        dhatd.close()
+        until(lambda: procs.read_text() == "", "the group to be empty")
+        directory.rmdir()
 
 
 def test_cost(daemon, ctl, tables, target):

@@ -70,6 +70,33 @@ static void test_version_1(void **state)
 	assert_int_equal(memory.pressure, 1234);
 }
 
+/* Of a process outside of our control group namespace: what is beside the mount is not its group.
+ */
+static void test_out_of_sight(void **state)
+{
+	static const char events[] = "high 22\nmax 333\n";
+	struct cgroup_memory memory;
+	char top[96];
+
+	snprintf(top, sizeof(top), "%s/top", folder);
+	write_file("top/memory/own/memory.failcnt", "1\n");
+	write_file("other/memory.events", events);
+	write_file("memory/other/memory.failcnt", "17\n");
+	write_file("top/..other/memory.events", events);
+	cgroup_memory_read("0::/../other\n", top, &memory);
+	assert_true(memory.is_out_of_sight);
+	assert_false(memory.has_high || memory.has_max || memory.has_pressure);
+	cgroup_memory_read("0::/..\n", top, &memory);
+	assert_true(memory.is_out_of_sight);
+	cgroup_memory_read("4:memory:/../../memory/other\n", top, &memory);
+	assert_true(memory.is_out_of_sight);
+	assert_false(memory.has_max);
+	/* a name may begin so */
+	cgroup_memory_read("0::/..other\n", top, &memory);
+	assert_false(memory.is_out_of_sight);
+	assert_int_equal(memory.high, 22);
+}
+
 static void test_nonsense(void **state)
 {
 	static const char *const texts[] = { "",    "\n", "0",	      "0:",
@@ -91,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_version_2, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_version_1, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_out_of_sight, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_nonsense, make_folder, remove_folder),
 	};
 
