@@ -25,6 +25,7 @@ enum {
 	KEY_MAX_TARGETS,
 	KEY_UNIT,
 	KEY_CONFIG,
+	KEY_MAX_MEMORY,
 	KEY_DEBUGINFOD,
 	KEY_DEBUGINFOD_SECONDS,
 	KEY_USAGE,
@@ -90,6 +91,11 @@ static const struct argp_option assert_options[] = {
 static const struct argp_option serve_options[] = {
 	{ "config", KEY_CONFIG, "FILE", 0,
 	  "Watch the processes that the sections of this file name: dhatd.conf in dhatd(8)", 1 },
+	{ "max-memory", KEY_MAX_MEMORY, "BYTES", 0,
+	  "What dhatd may use for one target of which neither `dhatctl attach' nor a section says "
+	  "it "
+	  "(default 2G)",
+	  1 },
 	{ 0 },
 };
 
@@ -167,6 +173,16 @@ static int parse_max_targets(struct argp_state *state, struct dhatd_options *opt
 	}
 	options->max_targets = count;
 	return 0;
+}
+
+static int parse_max_memory(struct argp_state *state, struct dhatd_options *options,
+			    const char *arg)
+{
+	if (dhat_parse_size(arg, &options->attach.max_memory_bytes) == 0 &&
+	    options->attach.max_memory_bytes >= DHAT_MAX_MEMORY_LEAST)
+		return 0;
+	argp_error(state, "--max-memory %s: a size of at least 16M is needed", arg);
+	return EINVAL;
 }
 
 static error_t parse_attach(int key, char *arg, struct argp_state *state)
@@ -445,6 +461,8 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 	case KEY_CONFIG:
 		options->config_path = arg;
 		return 0;
+	case KEY_MAX_MEMORY: /* serve's; of others it is attach_options.c's */
+		return parse_max_memory(state, options, arg);
 	case ARGP_KEY_ARG:
 		return parse_argument(state, options, arg);
 	case ARGP_KEY_ARGS: /* the first argument that is no option, and all behind it */

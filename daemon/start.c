@@ -172,8 +172,10 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 	if (!dhatd->options.output_path && !dhat_gate_is_asked(&dhatd->options.gate))
 		targets_keep_ended(dhatd->targets, KEPT_ENDED);
 	targets_set_starting(dhatd->targets, true); /* before anybody can ask */
-	dhatd->requests = (struct requests_context){ dhatd->targets, dhatd->symbolizer,
-						     dhatd->worker, dhatd->book, dhatd->pusher };
+	dhatd->requests =
+		(struct requests_context){ dhatd->targets, dhatd->symbolizer,
+					   dhatd->worker,  dhatd->book,
+					   dhatd->pusher,  dhatd->options.target.max_memory_bytes };
 	error = dhatd_answer(dhatd, err);
 	return error ? error : start_http(dhatd, err);
 }
@@ -239,6 +241,7 @@ static int start_watches(struct dhatd *dhatd, struct dhat_error *err)
 		.recorder = dhatd->recorder,
 		.pusher = dhatd->pusher,
 		.settings = &dhatd->options.watch.settings,
+		.max_memory_bytes = dhatd->options.target.max_memory_bytes,
 		.step = dhatd_goes_on,
 		.context = dhatd,
 	};

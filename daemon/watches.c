@@ -124,6 +124,8 @@ static void begin_search(struct watches *watches, struct slot *slot)
 	struct dhat_error err = { 0 };
 
 	slot->watches = watches;
+	if (!section->target.max_memory_bytes)
+		section->target.max_memory_bytes = watches->options.max_memory_bytes;
 	section->target.watch = number_of(watches, slot);
 	if (discover_new(&options, watches->options.targets, &slot->discover, &err) == 0)
 		return;

@@ -18,6 +18,7 @@ struct watches_options { /* borrowed */
 	struct pusher *pusher;
 	/* number 0 of the recorder's: what is attached to by others */
 	const struct watch_settings *settings;
+	uint64_t max_memory_bytes; /* of a target, where its section does not say; 0: the default */
 	/* told of each step of watches_load(), which may take a minute; may be NULL */
 	void (*step)(void *context);
 	void *context;

@@ -204,11 +204,12 @@ static int answer_snapshot(void *context, const Dhat__Request *request, struct c
 /* ---- attach and detach ----------------------------------------------------------------------- */
 
 /* asked may be NULL. *ret borrows from it; *ret_custom is the caller's to free. */
-static int read_options(const Dhat__AttachOptions *asked, struct target_options *ret,
-			char ***ret_custom)
+static int read_options(const struct requests_context *requests, const Dhat__AttachOptions *asked,
+			struct target_options *ret, char ***ret_custom)
 {
 	char **custom;
 
+	ret->max_memory_bytes = requests->max_memory_bytes;
 	if (!asked)
 		return 0;
 	custom = calloc(asked->n_custom + 1, sizeof(*custom));
@@ -229,7 +230,7 @@ static int read_options(const Dhat__AttachOptions *asked, struct target_options 
 		.sample_bytes = asked->sample_bytes,
 		.no_return_probes = asked->no_return_probes,
 		.sites = uprobes_sites_of_name(asked->sites),
-		.max_memory_bytes = asked->max_memory_bytes,
+		.max_memory_bytes = asked->max_memory_bytes ?: requests->max_memory_bytes,
 	};
 	return 0;
 }
@@ -244,7 +245,7 @@ static int answer_attach(void *context, const Dhat__Request *request, struct con
 	struct target_options options = { 0 };
 	char text[2048];
 	size_t size;
-	int error = read_options(request->attach->options, &options, &custom);
+	int error = read_options(requests, request->attach->options, &options, &custom);
 
 	if (error == 0)
 		error = targets_attach(requests->targets, request->attach->pid, &options, &target,
@@ -273,7 +274,7 @@ static int answer_plan(void *context, const Dhat__Request *request, struct contr
 	_cleanup_(plan_deinit) struct plan plan = { 0 };
 	struct target_options options = { 0 };
 	Dhat__Response response = DHAT__RESPONSE__INIT;
-	int error = read_options(request->plan->options, &options, &custom);
+	int error = read_options(requests, request->plan->options, &options, &custom);
 
 	if (error == 0)
 		error = plan_make(request->plan->pid, &options, requests->worker, requests->targets,

@@ -13,6 +13,8 @@ struct requests_context {
 	struct worker *worker;
 	struct holds_book *book; /* daemon/holds/book.h */
 	struct pusher *pusher;
+	uint64_t
+		max_memory_bytes; /* of a target, where a request does not say; as target_options */
 };
 
 /* For control_new(), with a struct requests_context as its context. */

@@ -111,6 +111,20 @@ static int make_environment(char *const *settings, char ***ret)
 	return error;
 }
 
+/* In the child. dhatd is spared when memory ends (dhatd.service says why); what it runs is not:
+ * more is always allowed. */
+static void be_as_all_others(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char text[8];
+
+	if (fd >= 0 && read(fd, text, sizeof(text)) > 0 && *text == '-' &&
+	    pwrite(fd, "0", 1, 0) < 0)
+		return; /* it is spared, then */
+	if (fd >= 0)
+		close(fd);
+}
+
 /* In the child: nothing but system calls, for other threads may have held the allocator's locks. */
 static _Noreturn void become(char *const *argv, char *const *environment, bool has_asker, uid_t uid,
 			     gid_t gid)
@@ -124,6 +138,7 @@ static _Noreturn void become(char *const *argv, char *const *environment, bool h
 		sigaction(number, &deflt, NULL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid(); /* a group of its own: ended with all that it starts */
+	be_as_all_others();
 	nothing = open("/dev/null", O_RDONLY);
 	if (dup2(nothing, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		_exit(COULD_NOT_RUN);

@@ -5,7 +5,8 @@
  * No shell reads anything. What is told is in its environment, as text without control characters,
  * for names in it are a target's choice. It runs as who started dhatd (asker.h: through sudo, the
  * one behind it), in a session of its own, without dhatd's descriptors, and is ended with all that
- * it has started if it takes too long.
+ * it has started if it takes too long. What it leaves running when it ends sooner goes on: it was
+ * meant so, and nobody here knows for how long.
  */
 #include <stddef.h>
 

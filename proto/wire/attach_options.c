@@ -104,7 +104,7 @@ static int parse_max_memory(struct argp_state *state, struct dhat_attach_options
 {
 	uint64_t size;
 
-	if (dhat_parse_size(arg, &size) < 0 || size < 16u << 20) {
+	if (dhat_parse_size(arg, &size) < 0 || size < DHAT_MAX_MEMORY_LEAST) {
 		argp_error(state, "--max-memory %s: a size of at least 16M is needed", arg);
 		return EINVAL;
 	}

@@ -6,9 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define DHAT_MAX_MEMORY_LEAST (16u << 20)
+
 struct dhat_attach_options {
 	uint32_t ring_bytes;	   /* 0: the default */
-	uint64_t max_memory_bytes; /* 0: the default */
+	uint64_t max_memory_bytes; /* 0: the default; else DHAT_MAX_MEMORY_LEAST at least */
 	uint64_t sample_bytes;	   /* 0: every block is recorded */
 	const char *link;	   /* NULL: the best there is */
 	const char *sites;	   /* NULL: what suits the links; "entry", "result" */

@@ -1,9 +1,10 @@
 """The container's recipe and the DaemonSet: as far as can be told without a registry and a cluster."""
 import re
+import subprocess
 
 import yaml
 
-from conftest import ROOT
+from conftest import BUILD, ROOT
 
 PACKAGE = ROOT / "daemon/package"
 RECIPE = (PACKAGE / "Containerfile").read_text()
@@ -86,6 +87,15 @@ def test_what_is_named_is_there():
     tables = re.search(r'TABLES_CACHE_PATH "([^"]+)"', (ROOT / "daemon/lookup/tables.h").read_text())[1]
     assert tables in mounts.values()
     assert re.search(r'^ENTRYPOINT \["dhatd"\]$', RECIPE, re.M) and CONTAINER["args"][0] in ("serve", "attach")
+
+
+def test_what_it_may_cost_fits():
+    """Profiles of the end go to a folder of the node; a dozen processes at their bound, and a gigabyte, fit in the limit."""
+    given = dict(zip(CONTAINER["args"][1::2], CONTAINER["args"][2::2]))
+    assert given["--record"] in [mount["mountPath"] for mount in CONTAINER["volumeMounts"]]
+    assert 12 * int(given["--max-memory"].removesuffix("M")) + 1024 <= 1024 * int(CONTAINER["resources"]["limits"]["memory"].removesuffix("Gi"))
+    done = subprocess.run([BUILD / "dhatd", *CONTAINER["args"], "--help"], capture_output=True)
+    assert done.returncode == 0  # it knows them all
 
 
 def test_the_recipe_builds_what_make_deb_builds():

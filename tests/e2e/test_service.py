@@ -343,9 +343,10 @@ sys.stdin.read()
 def test_what_was_collected_is_safe_before_a_debugger_is_waited_for(daemon, ctl, named, target, manager, tmp_path):
     """Of each process, whatever --keep says, in whichever state: dhatd may be killed while it waits."""
     held, other, ended = (named("kept") for _ in range(3))
-    dhatd = daemon("serve", "--record", tmp_path / "record", "--keep", "1", env={"NOTIFY_SOCKET": str(manager.path)})
+    dhatd = daemon("serve", "--record", tmp_path / "record", "--keep", "1", "--max-memory", "64M", env={"NOTIFY_SOCKET": str(manager.path)})
     for process in held, other, ended:
-        ctl("attach", "--pid", process.pid, "--no-inventory")
+        ctl("attach", "--pid", process.pid, "--no-inventory", *(["--max-memory", "96M"] if process is other else []))
+    assert [t["memory_limit_bytes"] >> 20 for t in ctl("status", "--json").json()["targets"]] == [64, 96, 64]
     ended.say("quit")
     until(lambda: states(ctl)[ended.pid][0] == "exited", "its end to be known")
     debugger = target("/usr/bin/python3", "-c", HOLD, held.pid)

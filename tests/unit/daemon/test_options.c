@@ -99,6 +99,11 @@ static void test_watch(void **state)
 	assert_string_equal(watch_folder(&options.watch), "/var/lib/unit");
 	dhatd_options_deinit(&options);
 	unsetenv("STATE_DIRECTORY");
+	assert_int_equal(PARSE(&options, "serve", "--max-memory=64M"), 0);
+	assert_int_equal(options.target.max_memory_bytes, 64 << 20);
+	dhatd_options_deinit(&options);
+	assert_int_equal(PARSE(&options, "serve", "--max-memory=1M"), -EINVAL);
+	dhatd_options_deinit(&options);
 	assert_int_equal(PARSE(&options, "serve"), 0);
 	assert_false(watch_keeps(settings));
 	assert_string_equal(watch_folder(&options.watch), WATCH_DEFAULT_FOLDER);

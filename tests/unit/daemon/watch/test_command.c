@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -112,6 +113,51 @@ static void test_failures_are_told(void **state)
 	assert_non_null(strstr(said, "/no/such/program could not be run"));
 }
 
+/* One that ends leaves what it has started alone: it may be a daemon, or a message under way. */
+static void test_what_it_leaves_behind_goes_on(void **state)
+{
+	char path[128];
+	pid_t child;
+
+	run(script("sleep 1000 & echo $! >\"$(dirname \"$0\")/child\""), "A=b");
+	assert_string_equal(said, "");
+	child = atoi(content("child"));
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)child);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(kill(child, SIGKILL), 0);
+}
+
+static void put_oom_score_adj(const char *text)
+{
+	FILE *file = fopen("/proc/self/oom_score_adj", "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	fclose(file);
+}
+
+/* dhatd may be spared when memory ends; a command is not, nor better off than it was. */
+static void test_it_is_not_spared(void **state)
+{
+	const char *path = script("cat /proc/self/oom_score_adj >\"$(dirname \"$0\")/score\"");
+	FILE *file = fopen("/proc/self/oom_score_adj", "r");
+	char before[16] = "";
+
+	assert_non_null(file);
+	assert_non_null(fgets(before, sizeof(before), file));
+	fclose(file);
+	if (geteuid() == 0) {
+		put_oom_score_adj("-250");
+		run(path, "A=b");
+		assert_string_equal(content("score"), "0\n");
+	}
+	put_oom_score_adj("300");
+	run(path, "A=b");
+	assert_string_equal(content("score"), "300\n");
+	if (geteuid() == 0)
+		put_oom_score_adj(before);
+}
+
 /* What fires for all processes of a host at once: eight at a time, the others in turn. */
 static void test_the_others_wait(void **state)
 {
@@ -172,9 +218,13 @@ static int set_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_environment),	  cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_failures_are_told), cmocka_unit_test(test_the_others_wait),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_failures_are_told),
+		cmocka_unit_test(test_the_others_wait),
 		cmocka_unit_test(test_not_too_many),
+		cmocka_unit_test(test_it_is_not_spared),
+		cmocka_unit_test(test_what_it_leaves_behind_goes_on),
 	};
 
 	return cmocka_run_group_tests_name("command", tests, set_up, remove_folder);
