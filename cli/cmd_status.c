@@ -247,6 +247,27 @@ static void print_push(struct screen *screen, const Dhat__Push *push)
 			  view_counted(push->dropped, "profile"));
 }
 
+/* Only what is wrong: of those where nothing is the processes tell. */
+static void print_watch(struct screen *screen, const Dhat__Watch *watch)
+{
+	char line[256];
+
+	if (!watch->is_searching)
+		snprintf(line, sizeof(line),
+			 "[watch %s] could not be begun: nothing new is watched; dhatd's log says "
+			 "why",
+			 watch->name);
+	else if (watch->left_out)
+		snprintf(line, sizeof(line),
+			 "[watch %s] leaves out %s that %s, too: max-targets (%" PRIu32
+			 ") is reached",
+			 watch->name, view_counted(watch->left_out, "process"),
+			 watch->left_out == 1 ? "matches" : "match", watch->attached);
+	else
+		return;
+	screen_paragraph(screen, 0, line);
+}
+
 static void print(const struct status *options, const Dhat__Status *status)
 {
 	char size[DHAT_UNIT_CHARS], line[512];
@@ -263,6 +284,8 @@ static void print(const struct status *options, const Dhat__Status *status)
 		printf("attaching to %" PRIu32 " ...\n", status->attaching[i]);
 	if (status->is_starting && !status->n_attaching)
 		puts("starting ...");
+	for (size_t i = 0; i < status->n_watches && !options->pid; i++)
+		print_watch(&screen, status->watches[i]);
 	for (size_t i = 0; i < status->n_targets; i++)
 		print_target(&screen, status->targets[i]);
 	for (size_t i = 0; i < status->n_pushes && !options->pid; i++)

@@ -567,7 +567,7 @@ void metrics_write(const struct metrics *metrics, FILE *file)
 
 	put_daemon(&page, metrics);
 	push_series_write(&page, metrics->pushes, metrics->push_count);
-	watch_series_write(&page, metrics->watches, metrics->watch_count);
+	watch_series_write(&page, metrics->searches, metrics->search_count);
 	put_target_counts(&page, metrics);
 	put_info(&page, metrics);
 	put_watch_begin(&page, metrics);

@@ -26,8 +26,8 @@ struct metrics {       /* zeroed at first */
 	uint64_t now_unix_ns;
 	const struct pusher_state *pushes; /* borrowed */
 	size_t push_count;
-	const struct watch_count *watches; /* borrowed */
-	size_t watch_count;
+	const struct search_state *searches; /* borrowed */
+	size_t search_count;
 
 	/* private */
 	struct metrics_target *targets;

@@ -328,34 +328,17 @@ static int add_metrics(void *gathering_, struct target *target, struct dhat_erro
 	return r;
 }
 
-static int count_watches(struct pages *pages, struct watch_count **ret, size_t *ret_count)
-{
-	_cleanup_free_ struct search_state *states = NULL;
-	int r = searches_list(targets_searches(pages->targets), &states, ret_count);
-	struct watch_count *list = r ? NULL : calloc(*ret_count + 1, sizeof(*list));
-
-	if (!list)
-		return -ENOMEM;
-	for (size_t i = 0; i < *ret_count; i++)
-		list[i] = (struct watch_count){
-			states[i],
-			targets_count_of_watch(pages->targets, states[i].watch),
-		};
-	*ret = list;
-	return 0;
-}
-
 static int write_metrics(struct pages *pages, struct metrics *metrics, char **ret, size_t *ret_size)
 {
-	_cleanup_free_ struct watch_count *watches = NULL;
+	_cleanup_free_ struct search_state *searches = NULL;
 	struct pusher_state *pushes;
 	int r = pusher_look(pages->pusher, &pushes, &metrics->push_count);
 	FILE *file;
 
-	r = r ?: count_watches(pages, &watches, &metrics->watch_count);
+	r = r ?: targets_list_searches(pages->targets, &searches, &metrics->search_count);
 	file = r ? NULL : open_memstream(ret, ret_size);
 	metrics->pushes = pushes;
-	metrics->watches = watches;
+	metrics->searches = searches;
 	if (file)
 		metrics_write(metrics, file);
 	if (!file || fclose(file))

@@ -4,9 +4,4 @@
 #include "daemon/target/searches.h"
 #include "exposition.h"
 
-struct watch_count {
-	struct search_state state;
-	size_t attached;
-};
-
-void watch_series_write(struct exposition *page, const struct watch_count *list, size_t count);
+void watch_series_write(struct exposition *page, const struct search_state *list, size_t count);

@@ -11,6 +11,7 @@
 #include "push_message.h"
 #include "rss.h"
 #include "snapshot.h"
+#include "watch_message.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -86,6 +87,8 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 		error = fill_statuses(requests->targets, &status, err);
 	if (error == 0)
 		error = push_message_add(requests->pusher, &status);
+	if (error == 0)
+		error = watch_message_add(requests->targets, &status);
 	uname(&kernel);
 	status.tool_version = (char *)DHAT_VERSION;
 	status.kernel = kernel.release;
@@ -101,6 +104,7 @@ static int answer_status(void *context, const Dhat__Request *request, struct con
 		dhat__target_status__free_unpacked(status.targets[i], NULL);
 	free(status.targets);
 	push_message_free(&status);
+	watch_message_free(&status);
 	return error;
 }
 

@@ -14,6 +14,7 @@ struct search_state {
 	uint32_t watch;	   /* target_watch() of what it has brought */
 	bool is_searching; /* false: it could not be begun, and nothing is attached to for it */
 	size_t left_out;   /* processes that match, and are not attached to for want of room */
+	size_t attached;   /* targets_list_searches() fills it in */
 };
 
 int searches_new(struct searches **ret);

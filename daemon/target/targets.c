@@ -619,6 +619,15 @@ size_t targets_count_of_watch(struct targets *targets, uint32_t watch)
 	return count;
 }
 
+int targets_list_searches(struct targets *targets, struct search_state **ret, size_t *ret_count)
+{
+	int error = searches_list(targets->searches, ret, ret_count);
+
+	for (size_t i = 0; error == 0 && i < *ret_count; i++)
+		(*ret)[i].attached = targets_count_of_watch(targets, (*ret)[i].watch);
+	return error;
+}
+
 bool targets_was_let_go(struct targets *targets, pid_t pid)
 {
 	bool was_let_go;

@@ -71,6 +71,9 @@ int targets_attaching(struct targets *targets, pid_t **ret, size_t *ret_count,
 int targets_list(struct targets *targets, struct target ***ret, size_t *ret_count);
 /* Of whoever attaches to what is found: lent. */
 struct searches *targets_searches(struct targets *targets);
+struct search_state;
+/* All, with how many of each are attached to; the caller frees. -ENOMEM. */
+int targets_list_searches(struct targets *targets, struct search_state **ret, size_t *ret_count);
 /* A sign of life: does the thread that empties all rings go on? Not before it has made a turn since
  * the last time that this was asked. */
 bool targets_are_looked_after(struct targets *targets);

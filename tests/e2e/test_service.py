@@ -388,6 +388,7 @@ def test_each_section_has_its_own_bound(daemon, ctl, named, tmp_path):
     assert 'dhatd_watch_processes{watch="several",state="left_out"} 0\n' in page
     assert 'dhatd_watch_processes{watch="many",state="attached"} 1\n' in page
     assert 'dhatd_watch_processes{watch="many",state="left_out"} 1\n' in page
+    assert "[watch many] leaves out 1 process that matches, too: max-targets (1) is reached" in ctl("status").out
     many[0].say("quit")
     until(lambda: many[1].pid in attached(), "the other to be attached to")
     assert len(attached()) == 3

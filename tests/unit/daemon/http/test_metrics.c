@@ -406,6 +406,22 @@ static void test_bound_of_targets(void **state)
 	assert_line(page, "dhatd_targets_left_out 3");
 }
 
+static void test_sections(void **state)
+{
+	static const struct search_state list[] = {
+		{ .name = "php", .is_searching = true, .left_out = 3, .attached = 16 },
+		{ .name = "redis@1" },
+	};
+	struct metrics metrics = { .now_unix_ns = NOW_NS, .searches = list, .search_count = 2 };
+	_cleanup_free_ char *page = page_of(&metrics);
+
+	assert_well_formed(page);
+	assert_line(page, "dhatd_watch_searching{watch=\"php\"} 1");
+	assert_line(page, "dhatd_watch_processes{watch=\"php\",state=\"attached\"} 16");
+	assert_line(page, "dhatd_watch_processes{watch=\"php\",state=\"left_out\"} 3");
+	assert_line(page, "dhatd_watch_searching{watch=\"redis@1\"} 0");
+}
+
 static void test_nobody(void **state)
 {
 	_cleanup_(metrics_deinit) struct metrics metrics = { .now_unix_ns = NOW_NS };
@@ -431,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_ended_is_over_some_time),
 		cmocka_unit_test(test_bound_of_targets),
+		cmocka_unit_test(test_sections),
 		cmocka_unit_test(test_nobody),
 	};
 
