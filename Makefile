@@ -278,9 +278,9 @@ soak:	## dhatd as a service, SOAK_TARGETS=64 processes that come and go, SOAK_SE
 	$(again) -j$$(nproc) all $(O)/tests/targets/waves
 	$(Q)$(PYTHON) tests/soak.py -O $(O) --seconds $(or $(SOAK_SECONDS),3600) --targets $(or $(SOAK_TARGETS),64)
 
-test-holders:	## what dhatctl holds, LeakSanitizer and memcheck say of the same blocks, in a table; half a minute
+test-holders:	## what dhatctl holds, LeakSanitizer and memcheck say of the same blocks, in a table; two minutes
 	$(Q)tests/deps build test
-	$(again) -j$$(nproc) all $(O)/tests/targets/holders
+	$(again) -j$$(nproc) all $(targets) $(O)/tests/targets/tokio
 	$(Q)$(PYTHON) tests/holders.py -O $(O)
 
 test-healthy:	## redis, memcached, nginx, postgres and python under load, HEALTHY_SECONDS=60 each: is a block ever called lost?

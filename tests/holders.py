@@ -3,9 +3,10 @@
 
 tests/holders.py [-O DIR]
 tests/targets/holders.c holds blocks in every way there is, and loses some; each kind is allocated in a function of its
-own, whose name tells the truth. A table of all three verdicts, in which * is a wrong one, goes to DIR/holders.txt, too.
-Judged is ours alone: nothing held is called lost, and of what is lost at most 2 % is not. The last line: N passed, N
-failed, N skipped.
+own, whose name tells the truth. Then the same of what people own blocks by: shared_ptr, Rc, Tokio's tasks, GObjects,
+Python's objects (holders_by_owner.py). Tables of all three verdicts, in which * is a wrong one, go to DIR/holders.txt,
+too. Judged is ours alone: nothing held is called lost, and of what is lost at most 2 % is not (more with jemalloc, and in
+Python). The last line: N passed, N failed, N skipped.
 """
 import argparse
 import json
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import holders_by_owner
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120
@@ -125,33 +128,63 @@ def told(verdicts, truth, total):
     return cell + (" *" if wrong * 50 > total else ""), wrong
 
 
+def line_of(kind, total, cells):
+    return f"{kind:<42} {total:>6,}  {cells[0]:<36} {cells[1]:<24} {cells[2]}"
+
+
+def by_kind(judges):
+    """Lines of holders.c's kinds, how many of each judge are wrong, and how many of ours fail."""
+    lines, failed, wrong = [], 0, dict.fromkeys(judges, 0)
+    for kind, ours in sorted(judges["holds"].items()):
+        truth = {"held": "held", "tagged": "held", "lost": "lost"}.get(kind.split("_")[0])
+        if not truth:
+            continue
+        total, cells = sum(ours.values()), []
+        for judge, verdicts in judges.items():
+            cell, count = told(verdicts.get(kind, {}), truth, total)
+            cells.append(cell)
+            wrong[judge] += cell.endswith("*")
+            failed += judge == "holds" and (count > 0 if truth == "held" else count * 50 > total)
+        lines.append(line_of(kind, total, cells))
+    return lines, wrong, failed
+
+
+def by_owner(build, tmp):
+    """The same of holders_by_owner.py's."""
+    lines, failed, wrong = [], 0, {"holds": 0, "LeakSanitizer": 0, "memcheck": 0}
+    for kind, judges in holders_by_owner.ask(build, tmp):
+        cells = []
+        for judge, verdicts in judges.items():
+            cell, _ = told(verdicts, kind.truth, kind.blocks) if verdicts is not None else ("-", 0)
+            cells.append(cell)
+            wrong[judge] += cell.endswith("*")
+        lost = judges["holds"].get("lost", 0)
+        failed += lost > 0 if kind.truth == "held" else lost < kind.at_least * kind.blocks
+        lines.append(line_of(kind.name, kind.blocks, cells))
+    return lines, wrong, failed
+
+
+def sum_up(lines, wrong):
+    return ["wrong of %d kinds: %s" % (len(lines), ", ".join(f"{judge} {count}" for judge, count in wrong.items())), ""]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-O", dest="build", type=Path, default=ROOT / "build")
     build = parser.parse_args().build.resolve()
     with tempfile.TemporaryDirectory(prefix="dhatd-holders-") as tmp:
         tmp = Path(tmp)
-        judges = {"holds": ask_dhatd(build, tmp), "LeakSanitizer": ask_leak_sanitizer(tmp),
-                  "memcheck": ask_memcheck(build, tmp)}
-    lines, failed, kinds = [], 0, 0
-    wrong = dict.fromkeys(judges, 0)
-    for kind, ours in sorted(judges["holds"].items()):
-        truth = {"held": "held", "tagged": "held", "lost": "lost"}.get(kind.split("_")[0])
-        if not truth:
-            continue
-        total, cells, kinds = sum(ours.values()), [], kinds + 1
-        for judge, verdicts in judges.items():
-            cell, count = told(verdicts.get(kind, {}), truth, total)
-            cells.append(cell)
-            wrong[judge] += cell.endswith("*")
-            failed += judge == "holds" and (count > 0 if truth == "held" else count * 50 > total)
-        lines.append(f"{kind:<26} {total:>6,}  {cells[0]:<26} {cells[1]:<24} {cells[2]}")
-    head = [f"{'allocated by':<26} {'blocks':>6}  {'dhatctl holds':<26} {'LeakSanitizer':<24} memcheck"]
-    tail = ["", "wrong of %d kinds: %s" % (kinds, ", ".join(f"{judge} {count}" for judge, count in wrong.items()))]
-    text = "\n".join(head + lines + tail) + "\n"
+        kinds, wrong, failed = by_kind({"holds": ask_dhatd(build, tmp), "LeakSanitizer": ask_leak_sanitizer(tmp),
+                                        "memcheck": ask_memcheck(build, tmp)})
+        owners, wrong_owners, failed_owners = by_owner(build, tmp)
+    head = line_of("allocated by", 0, ["dhatctl holds", "LeakSanitizer", "memcheck"]).replace("     0", "blocks")
+    text = "\n".join([head, *kinds, "", *sum_up(kinds, wrong), head.replace("allocated by", "owned by    "), *owners, "",
+                      *sum_up(owners, wrong_owners), "-: it cannot be run there"]) + "\n"
     (build / "holders.txt").write_text(text)
     print(text)
-    print(f"{kinds - failed} passed, {failed} failed, 0 skipped")
+    count = len(kinds) + len(owners)
+    failed += failed_owners
+    print(f"{count - failed} passed, {failed} failed, 0 skipped")
     sys.exit(failed > 0)
 
 

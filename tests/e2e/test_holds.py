@@ -241,11 +241,12 @@ sys.stdin.readline()
 """
 
 
-def test_glib_and_python(daemon, ctl, target):
+def test_glib_and_python(daemon, ctl, target, tables):
     """GObjects that hold one another, and Python's objects that an extension has forgotten."""
     program = target("/usr/bin/python3", "-c", GLIB, env={"PYTHONMALLOC": "malloc", "G_SLICE": "always-malloc"})
     program.expect("ready")
     daemon("attach", "--pid", program.pid)
+    tables()  # one loop of sites wants whole stacks
     program.say("")
     program.expect("made")
     told = ctl("holds", "--json", "--by", "function", "--top", "1000", "--whole-names").json()
