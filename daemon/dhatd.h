@@ -38,6 +38,7 @@ struct dhatd {
 	uint64_t next_sign_ns;			 /* of life, for a service manager */
 	uint64_t next_progress_ns;		 /* the same of dhatd_goes_on() */
 	pid_t program;				 /* started by `run`; else 0 */
+	struct last_look *last_look;		 /* of it; NULL: none is wanted */
 	enum dhat_exit judged;			 /* what became of the conditions of `run` */
 	atomic_bool has_started, is_interrupted; /* at the start */
 };

@@ -2,6 +2,7 @@
 #include "dhatd.h"
 
 #include "daemon/worker/worker.h"
+#include "last_look.h"
 #include "notify.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/say.h"
@@ -182,6 +183,7 @@ static int start_services(struct dhatd *dhatd, struct dhat_error *err)
 
 void dhatd_deinit(struct dhatd *dhatd)
 {
+	last_look_end(dhatd->last_look);
 	if (dhatd->worker)
 		worker_stop(dhatd->worker);
 	discover_free(dhatd->discover);
@@ -257,8 +259,11 @@ static int start_program(struct dhatd *dhatd, struct dhat_error *err)
 {
 	const struct dhatd_options *options = &dhatd->options;
 	struct target *target = NULL;
-	int error = targets_run(dhatd->targets, options->program, &options->target, &target, err);
+	int error = last_look_begin(dhatd, &dhatd->last_look, err);
 
+	if (error == 0)
+		error = targets_run(dhatd->targets, options->program, &options->target, &target,
+				    err);
 	if (error == 0)
 		dhatd->program = target_pid(target);
 	target_unref(target);

@@ -158,7 +158,7 @@ static int judge_account(struct finding *finding)
 /* Where nothing moves while it is looked at one look tells all. */
 static uint32_t least_scans(const struct finding *finding)
 {
-	return finding->asking->with_stop ? 1 : HOLDS_MIN_SCANS;
+	return finding->asking->with_stop || finding->asking->is_still ? 1 : HOLDS_MIN_SCANS;
 }
 
 static int judge_candidates(struct finding *finding)
@@ -249,7 +249,8 @@ static int look_once(struct finding *finding, struct dhat_error *err)
 	const struct holds_asking *asking = finding->asking;
 	struct look asked = { finding, err };
 	uint64_t held_ns = 0;
-	int r = worker_take_scans(asking->worker, asking->stop, asking->with_stop);
+	int r = worker_take_scans(asking->worker, asking->stop,
+				  asking->with_stop || asking->is_still);
 
 	if (r)
 		return r;
@@ -560,7 +561,7 @@ int holds_find(const struct holds_asking *asking, struct holds **ret, struct dha
 				   "them are needed, and it is watched by a sample (without "
 				   "--sample they are known)",
 				   (int)copy->identity.pid);
-	if (r == 0 && !asking->with_stop)
+	if (r == 0 && !asking->with_stop && !asking->is_still)
 		r = quiet_new(&finding.quiet);
 	if (r == 0)
 		r = find(&finding, err);

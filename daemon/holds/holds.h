@@ -143,6 +143,7 @@ struct holds_asking {
 	const char *since; /* a mark: sums are of what was allocated since; NULL or "": of all */
 	uint64_t why;	   /* an address that is asked about; 0: none is */
 	bool with_stop;	   /* the target's threads stand still meanwhile: one scan is enough */
+	bool is_still;	   /* they do already, and somebody waits */
 	/* What is done now, a sentence; not 0: stop. */
 	int (*progress)(void *context, const char *text);
 	void *context;

@@ -167,6 +167,14 @@ static int attach_to_child(struct target *target, const char *link, int *signal_
 	return error;
 }
 
+static void tell_begin(const struct target *target)
+{
+	const struct target_hooks *hooks = &target->services.hooks;
+
+	if (hooks->begins)
+		hooks->begins(hooks->begins_context, target->pid);
+}
+
 int target_run(char *const argv[], const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err)
 {
@@ -193,6 +201,7 @@ int target_run(char *const argv[], const struct target_options *options,
 		waitpid(pid, NULL, __WALL);
 		return error;
 	}
+	tell_begin(target);
 	tracer_set_stops_on_change(target->tracer, true);
 	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
 	*ret = target;
@@ -233,8 +242,10 @@ int target_run_on(pid_t pid, const struct target_options *options,
 	error = target_new(pid, options, services, &target, err);
 	if (error == 0)
 		error = attach_to_child(target, options->link, &signal_to_pass, err);
-	if (error == 0)
+	if (error == 0) {
+		tell_begin(target);
 		tracer_set_stops_on_change(target->tracer, true);
+	}
 	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
 	if (error)
 		target_unref(target);

@@ -191,6 +191,10 @@ struct target_hooks {
 	void (*wants_trial)(void *context, struct target *target);    /* see target_try_hidden() */
 	void (*forked)(void *context, struct target *target, pid_t child);
 	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
+	/* a program that was started for us has all it was linked to, and goes on when this
+	 * returns; NULL: nobody wants to know */
+	void (*begins)(void *context, pid_t pid);
+	void *begins_context;
 	/* what a person should know at once; text may hold anything: a target's names are in it */
 	void (*told)(void *context, struct target *target, const char *text);
 	void *context;

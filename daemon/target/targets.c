@@ -258,6 +258,13 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	return 0;
 }
 
+void targets_tell_begin(struct targets *targets, void (*begins)(void *context, pid_t pid),
+			void *context)
+{
+	targets->services.hooks.begins = begins;
+	targets->services.hooks.begins_context = context;
+}
+
 /* Until all is detached something may be asked of the threads, though they do nothing more. */
 void targets_free(struct targets *targets)
 {

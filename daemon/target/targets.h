@@ -8,6 +8,9 @@ struct targets;
 int targets_new(struct worker *worker, struct tables *tables, struct targets **ret,
 		struct dhat_error *err);
 void targets_free(struct targets *targets); /* detaches all */
+/* Before any program is started: as target_hooks.begins. */
+void targets_tell_begin(struct targets *targets, void (*begins)(void *context, pid_t pid),
+			void *context);
 /* From now on nothing is attached to any more (ECANCELED), and no file is described nor a table
  * built: who waits for one fails. May be called from any thread, while others attach. */
 void targets_close(struct targets *targets);

@@ -197,6 +197,24 @@ def test_owners(daemon, ctl, tmp_path):
         assert not kept["refusals"] and int(kept["lost"]["blocks"]) >= 1960, kept["lost"]
 
 
+def test_last_look(tmp_path):
+    """A condition on what is lost needs nobody who asks: the program is looked at as it ends, behind wrappers, too, and
+    however short it runs; how long it was stopped for that is said. What is killed cannot be decided."""
+    def judged(*program, said="\n\n"):
+        done = subprocess.run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock", "--assert", "lost.blocks == 0", "--",
+                               *program], input=said, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stderr
+
+    code, told = judged("sh", "-c", f"exec {TARGETS / 'owners'}")
+    assert code == 15 and re.search(r"as process \d+ ended: it stood still for [\d.]+ s, in which .* were read", told), told
+    lost = int(re.search(r"FAILS lost\.blocks == 0: ([\d,]+) blocks", told)[1].replace(",", ""))
+    assert 1960 <= lost <= 2000 and "lost in make_session()" in told and "lost in make_peer()" in told, told
+    code, told = judged("/bin/true")
+    assert code == 0 and "ok    lost.blocks == 0: 0 blocks" in told, told
+    code, told = judged("sh", "-c", "kill -9 $$")
+    assert code == 128 + signal.SIGKILL and "cannot be decided: nobody has looked" in told, told
+
+
 def test_rust_owners(daemon, ctl, target):
     """Rc's cycles; what a Box<dyn …> points to is named by the vtable beside the pointer."""
     program = target("owners_rust")

@@ -211,9 +211,13 @@ static int look_at_symbol(struct object_reader *r, const GElf_Sym *sym, const ch
 	if (type == STT_GNU_IFUNC && object_returns_argument(strings + sym->st_name) &&
 	    r->resolver_count < ARRAY_SIZE(r->resolvers))
 		r->resolvers[r->resolver_count++] = sym->st_value;
-	if (object_is_noreturn_name(strings + sym->st_name))
-		return object_add_noreturn(r->object, sym->st_value);
 	name = find_name(r, strings + sym->st_name);
+	if (object_is_noreturn_name(strings + sym->st_name)) {
+		int result = object_add_noreturn(r->object, sym->st_value);
+
+		if (result || !name)
+			return result;
+	}
 	if (name)
 		return object_add_symbol(r, name, sym, is_exported);
 	return note_sighting(r, strings + sym->st_name, sym, is_exported);
