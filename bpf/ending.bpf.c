@@ -11,8 +11,7 @@ __u32 has_come = 0; /* read by the daemon */
 SEC("uprobe")
 int stop_at_end(struct pt_regs *regs)
 {
-	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid ||
-	    __sync_lock_test_and_set(&has_come, 1))
+	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || __sync_lock_test_and_set(&has_come, 1))
 		return 0;
 	bpf_send_signal(19);
 	return 0;

@@ -186,7 +186,8 @@ static void look_last(struct last_look *look)
 			 (int)look->program, err.message[0] ? err.message : strerror(-r));
 	else
 		dhat_say("dhatd",
-			 "looked for what is lost as process %d ended: it stood still for %.2f s, in "
+			 "looked for what is lost as process %d ended: it stood still for %.2f s, "
+			 "in "
 			 "which %s were read",
 			 (int)look->program,
 			 (double)(clock_now_ns(CLOCK_MONOTONIC) - begin_ns) / 1e9,

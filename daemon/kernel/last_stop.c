@@ -56,8 +56,8 @@ int last_stop_new(pid_t pid, const char *path, uint64_t file_offset, struct last
 	stop->bpf->rodata->cfg_tgid = tgid;
 	error = place(stop, pid, path, file_offset, err);
 	if (error)
-		return dhat_error_errno(err, -error, "cannot place a probe at the end of process %d",
-					(int)pid);
+		return dhat_error_errno(err, -error,
+					"cannot place a probe at the end of process %d", (int)pid);
 	*ret = take_ptr(stop);
 	return 0;
 }

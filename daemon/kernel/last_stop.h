@@ -1,6 +1,6 @@
 #pragma once
-/* last_stop: a process that was started for it stops (SIGSTOP) where it ends by itself, and waits to
- * be looked at: behind main() and what is done at exit, before its memory goes.
+/* last_stop: a process that was started for it stops (SIGSTOP) where it ends by itself, and waits
+ * to be looked at: behind main() and what is done at exit, before its memory goes.
  *
  * By a probe at _exit() of its C library. What ends by a signal, by a call of the kernel's that
  * is made by hand, or with its last thread, does not stop.
