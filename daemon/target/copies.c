@@ -25,10 +25,10 @@
 #include "daemon/proc/procmaps.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/units.h"
 #include "ptracer.h"
 
 #define WINDOW_PAGES 64
-#define MAX_PAGES 65536 /* of one search: 256 MiB of generated code */
 #define MAX_FOUND 4096
 
 DEFINE_CLEANUP_PTR(struct code *, code_close)
@@ -39,8 +39,9 @@ struct search {
 	const struct places_owner *owner;
 	struct code *code;
 	struct code_pattern *patterns; /* of the places, by their index */
-	size_t pattern_count, page_count;
+	size_t pattern_count, pages_left;
 	bool can_mend; /* what is in the range now */
+	uint64_t unsearched_bytes;
 	uint64_t first_addr;
 	size_t mended, unmended, named;
 	char names[160];
@@ -100,8 +101,9 @@ static void search_window(struct search *search, uint64_t addr, size_t size)
 	}
 }
 
-/* Only pages that are in memory: what was never touched, or is swapped out, stays so. */
-static void search_range(struct search *search, uint64_t start, uint64_t end)
+/* Only pages that are in memory: what was never touched, or is swapped out, stays so. Returns how
+ * far it came. */
+static uint64_t search_range(struct search *search, uint64_t start, uint64_t end)
 {
 	uint64_t pages[WINDOW_PAGES + 1];
 
@@ -111,16 +113,18 @@ static void search_range(struct search *search, uint64_t start, uint64_t end)
 		got = code_pages(search->code, addr, pages,
 				 wanted < ARRAY_SIZE(pages) ? wanted : ARRAY_SIZE(pages));
 		if (got == 0)
-			return;
+			return end; /* it is there no more */
 		while (run < got && run < WINDOW_PAGES && code_page_is_present(pages[run]))
 			run++;
 		if (run == 0) {
 			addr += DHAT_PAGE_BYTES;
 			continue;
 		}
-		search->page_count += run;
-		if (search->page_count > MAX_PAGES)
-			return;
+		if (search->pages_left == 0)
+			return addr;
+		if (run > search->pages_left)
+			run = search->pages_left;
+		search->pages_left -= run;
 		/* one may lie across the border of two windows */
 		size = run * DHAT_PAGE_BYTES;
 		if (run < got && code_page_is_present(pages[run]))
@@ -129,6 +133,7 @@ static void search_range(struct search *search, uint64_t start, uint64_t end)
 		search_window(search, addr, size);
 		addr += run * DHAT_PAGE_BYTES;
 	}
+	return end;
 }
 
 /* ---- where to look --------------------------------------------------------------------------- */
@@ -172,17 +177,19 @@ static void search_maps(struct search *search, const struct procmaps *maps, bool
 
 	for (size_t i = 0; i < maps->count; i++) {
 		const struct procmaps_entry *entry = &maps->entries[i];
-		uint64_t start = entry->start, end = entry->end;
+		uint64_t start = entry->start, end = entry->end, reached;
 
 		if (!entry->is_executable || (!is_anonymous(entry) && !is_of_memory_file(entry)))
 			continue;
-		if (array_make_room(&searched, &capacity, count) == 0)
-			searched[count++] = (struct copies_range){ start, end };
 		if (!all)
 			cut_searched(copies, &start, &end);
 		search->can_mend = is_anonymous(entry) && !entry->is_shared && !is_debugged;
-		if (start < end)
-			search_range(search, start, end);
+		reached = start < end ? search_range(search, start, end) : end;
+		search->unsearched_bytes += end - reached;
+		if (reached == end)
+			reached = entry->end;
+		if (reached > entry->start && array_make_room(&searched, &capacity, count) == 0)
+			searched[count++] = (struct copies_range){ entry->start, reached };
 	}
 	free(copies->searched);
 	copies->searched = searched;
@@ -215,6 +222,22 @@ static void say_found(const struct search *search)
 	search->owner->tell(search->owner->context, text);
 }
 
+/* Once: it may be so at each search. */
+static void say_unsearched(const struct search *search)
+{
+	char size[DHAT_UNIT_CHARS], text[320];
+
+	if (!search->unsearched_bytes || search->copies->is_limit_told)
+		return;
+	search->copies->is_limit_told = true;
+	snprintf(text, sizeof(text),
+		 "the process has more executable memory of no file than is searched at once for "
+		 "copies of its own code: %s were left out. Should it have copied functions that "
+		 "dhatd probes to there, it dies by SIGTRAP when it calls them",
+		 dhat_format_size(search->unsearched_bytes, size));
+	search->owner->tell(search->owner->context, text);
+}
+
 void copies_search(struct copies *copies, struct places *places, const struct places_owner *owner,
 		   bool all)
 {
@@ -226,12 +249,14 @@ void copies_search(struct copies *copies, struct places *places, const struct pl
 	search->copies = copies;
 	search->places = places;
 	search->owner = owner;
+	search->pages_left = copies->max_pages ?: COPIES_MAX_PAGES;
 	if (places_patterns(places, &search->patterns, &search->pattern_count) ||
 	    search->pattern_count == 0 || procmaps_read(owner->pid, &maps) ||
 	    code_open(owner->pid, &search->code))
 		return;
 	search_maps(search, &maps, all);
 	say_found(search);
+	say_unsearched(search);
 }
 
 void copies_deinit(struct copies *copies)

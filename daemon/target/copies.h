@@ -2,6 +2,9 @@
 /* copies: of its own code that a process has made while it was watched, with our breakpoints in
  * them: see copies.c. Knows no target. */
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "places.h"
 
@@ -9,10 +12,14 @@ struct copies_range { /* of the process's memory */
 	uint64_t start, end;
 };
 
+#define COPIES_MAX_PAGES 65536 /* 256 MiB of generated code */
+
 struct copies {			       /* starts zeroed; one at a time searches */
 	struct copies_range *searched; /* executable memory of no file, looked through */
 	size_t searched_count;
 	atomic_uint found; /* breakpoints of ours in copies */
+	size_t max_pages;  /* of one search; 0: COPIES_MAX_PAGES. Beyond, it is said */
+	bool is_limit_told;
 };
 
 /* Look for breakpoints of these places in copies, and take them out. all: everywhere, else where
