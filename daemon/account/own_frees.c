@@ -42,6 +42,8 @@ struct own_frees {
 	struct row *rows;
 	uint32_t row_count, first_unused;
 	uint16_t process_key; /* 0: not known */
+	unsigned glibc;	      /* 2.…; 0: not known, or two */
+	bool has_two;
 };
 
 void own_frees_free(struct own_frees *own)
@@ -66,6 +68,12 @@ int own_frees_new(struct own_frees **ret)
 	if (!err)
 		*ret = take_ptr(own);
 	return err;
+}
+
+void own_frees_glibc(struct own_frees *own, unsigned minor)
+{
+	own->has_two |= own->glibc && own->glibc != minor;
+	own->glibc = own->has_two ? 0 : minor;
 }
 
 /* ---- rows --------------------------------------------------------------------------------- */
@@ -207,10 +215,13 @@ void own_frees_other(struct own_frees *own, uint32_t tid)
 
 /* ---- what was the cache ------------------------------------------------------------------- */
 
-static bool is_cache(const struct own_free *one)
+static bool is_cache(const struct own_frees *own, const struct own_free *one)
 {
-	return one->bytes == CACHE_BYTES_2_26 || one->bytes == CACHE_BYTES_2_30 ||
-	       one->bytes == CACHE_BYTES_2_42;
+	unsigned glibc = own->glibc;
+
+	return (one->bytes == CACHE_BYTES_2_26 && glibc < 30) ||
+	       (one->bytes == CACHE_BYTES_2_30 && (!glibc || (glibc >= 30 && glibc < 42))) ||
+	       (one->bytes == CACHE_BYTES_2_42 && (!glibc || glibc >= 42));
 }
 
 /* Were these in the cache? cache: its address; 0: not known. */
@@ -234,7 +245,7 @@ static struct frees_sum whole_end(struct own_frees *own, const struct row *row)
 	if (is_of_cache(own, run, row->last.addr)) {
 		sum.frees += run->sum.frees;
 		sum.bytes += run->sum.bytes;
-	} else if (row->last.bytes == CACHE_BYTES_2_26) {
+	} else if (row->last.bytes == CACHE_BYTES_2_26 && own->glibc < 29) {
 		sum = row->all;
 	}
 	return sum;
@@ -255,5 +266,5 @@ struct frees_sum own_frees_end(struct own_frees *own, uint32_t tid, bool is_firs
 
 	if (!take_row(own, tid, &row) || is_first_thread)
 		return (struct frees_sum){ 0 };
-	return is_cache(&row.last) ? whole_end(own, &row) : cut_end(own, &row);
+	return is_cache(own, &row.last) ? whole_end(own, &row) : cut_end(own, &row);
 }

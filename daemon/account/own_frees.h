@@ -15,7 +15,7 @@
  *    never had.
  *    - They are unknown, in a row, and the last that is heard of the thread. The row may be cut
  *      short, when the process ends meanwhile. A process's first thread gives back no cache.
- *    - The cache itself has one of three sizes (2.26; 2.30; 2.42).
+ *    - The cache itself has the size that it has in that version (2.26; 2.30; 2.42).
  *    - Its blocks are still linked, and marked against being freed twice (dhat_chunk()): by the
  *      cache's address, from 2.34 on by a random number that all threads share. So a mark counts
  *      when it is the cache's address, or a block that has it is linked (seen from 2.32 on). From
@@ -39,6 +39,9 @@ struct frees_sum {
 
 int own_frees_new(struct own_frees **ret);
 void own_frees_free(struct own_frees *own);
+/* The process has a glibc of this version, 2.minor; may come again. Until it is known, and if there
+ * are two, any version's cache will do. */
+void own_frees_glibc(struct own_frees *own, unsigned minor);
 
 /* A thread frees a block that is known. */
 void own_frees_known(struct own_frees *own, uint32_t tid, uint64_t addr);

@@ -40,6 +40,17 @@ static int note_unknown(struct target *target, const struct object_slot *slot,
 	return findings_note(&target->findings, note);
 }
 
+/* With `lock`. */
+static void tell_glibc(struct target *target, const struct sites *sites)
+{
+	unsigned minor;
+
+	for (size_t i = 0; i < sites->count; i++)
+		if (sites->list[i].has_header &&
+		    sscanf(sites->list[i].allocator, "glibc 2.%u", &minor) == 1)
+			own_frees_glibc(target->collector.own_frees, minor);
+}
+
 static int remember_probes(struct target *target, const struct object_slot *slot,
 			   const struct sites *sites)
 {
@@ -49,6 +60,7 @@ static int remember_probes(struct target *target, const struct object_slot *slot
 	error = probed_add(&target->probed.shown, sites, slot->path, target->kind);
 	for (size_t i = 0; i < sites->count; i++)
 		target->probed.unseen_functions += sites->list[i].is_refused;
+	tell_glibc(target, sites);
 	target_unlock(target);
 	return error ? error : note_unknown(target, slot, sites);
 }
@@ -123,7 +135,8 @@ static void note_missing_custom(struct target *target, const char *text)
 	char note[512];
 
 	snprintf(note, sizeof(note),
-		 "'%.400s' names nothing that this program had when it was followed", text);
+		 "'%.400s' names nothing that the program, or a library that it loaded late, has",
+		 text);
 	findings_note(&target->findings, note);
 }
 
@@ -134,7 +147,8 @@ static int probe_customs(struct target *target, uint32_t object, struct survey *
 	struct dhat_error why = { 0 };
 	int error;
 
-	if (survey->customs_error == ENOENT && target->options.is_followed) {
+	if (survey->customs_error == ENOENT &&
+	    (target->options.is_followed || target->is_observed)) {
 		note_missing_custom(target, survey->customs_why.message);
 		return 0;
 	}

@@ -410,7 +410,7 @@ def test_followed_program_without_them_says_so(target, daemon, ctl):
     until(lambda: [s.split(":")[0] for s in states_of(ctl, family.pid)] == ["replaced", "attached"],
           "the new program to be attached")
     notes = ctl("stats", "--pid", family.pid, "--json").json()
-    assert "names nothing that this program had" in str(notes), notes
+    assert "names nothing that the program" in str(notes), notes
 
 
 def test_child_that_cannot_be_followed_is_told(target, daemon, ctl):

@@ -191,6 +191,32 @@ static void no_key_in_the_oldest(void **state)
 	expect_end(1, 3, 64 + OLD_CACHE);
 }
 
+/* A block that has the size of another version's cache, and was missed. */
+static void another_version_s_cache(void **state)
+{
+	own_frees_glibc(*state, 36);
+	own_frees_glibc(*state, 36); /* another of its files */
+	add(state, 1, 24, 1);
+	add(state, 1, 40, 2);
+	add(state, 1, OLD_CACHE, 5);
+	expect_end(1, 0, 0);
+	add(state, 1, 24, KEY);
+	add(state, 1, CACHE, 5);
+	expect_end(1, 2, 24 + CACHE);
+	own_frees_glibc(*state, 28); /* two: any will do */
+	add(state, 1, 24, 1);
+	add(state, 1, OLD_CACHE, 5);
+	expect_end(1, 2, 24 + OLD_CACHE);
+}
+
+static void keys_but_the_old_size(void **state)
+{
+	own_frees_glibc(*state, 29);
+	add(state, 1, 24, 1);
+	add(state, 1, OLD_CACHE, 5);
+	expect_end(1, 1, OLD_CACHE);
+}
+
 static bool again(void **state, uint32_t tid, uint64_t addr)
 {
 	return own_frees_unknown(*state, tid, &(struct own_free){ .addr = addr, .bytes = 24 });
@@ -272,6 +298,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_cache_s_address_as_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_key_in_the_oldest, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_version_s_cache, setup, teardown),
+		cmocka_unit_test_setup_teardown(keys_but_the_old_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_free_inside_another, setup, teardown),
 		cmocka_unit_test(words_of_a_cached_block),
 		cmocka_unit_test_setup_teardown(many_threads_at_once, setup, teardown),
