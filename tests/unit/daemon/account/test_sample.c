@@ -47,8 +47,7 @@ static void follows_the_exponential(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
 		const struct dhat_sample sample = dhat_sample_of(rates[i]);
 
-		for (double size = 1; size < 30.0 * (double)rates[i]; size = size * 1.001 + 1) {
-			uint64_t bytes = (uint64_t)size;
+		for (uint64_t bytes = 1; bytes < 30 * rates[i]; bytes += bytes / 1000 + 1) {
 			uint64_t threshold = dhat_sample_threshold(&sample, bytes);
 			double p = -expm1(-(double)bytes / (double)rates[i]);
 
@@ -115,8 +114,7 @@ static void weighs_by_the_probability_that_was_used(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
 		const struct sample sample = sample_of(rates[i]);
 
-		for (double size = 1; size < 30.0 * (double)rates[i]; size = size * 1.01 + 1) {
-			uint64_t bytes = (uint64_t)size;
+		for (uint64_t bytes = 1; bytes < 30 * rates[i]; bytes += bytes / 100 + 1) {
 			double p =
 				(double)dhat_sample_threshold(&sample.law, bytes) / DHAT_SAMPLE_ONE;
 			struct sample_weight weight = sample_weigh(&sample, bytes);
