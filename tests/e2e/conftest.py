@@ -50,7 +50,7 @@ def until(condition, what="the condition", deadline=DEADLINE):
 def is_listed(socket):
     """Whether the blocks from before the attach are, of all its targets; or it has ended."""
     try:
-        with wire.Peer(socket, DEADLINE) as peer:
+        with wire.Peer(os.fspath(socket), DEADLINE) as peer:
             peer.send(wire.frame(wire.request(wire.STATUS)))
             answer = peer.response() or {}
     except OSError:

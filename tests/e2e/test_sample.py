@@ -9,7 +9,7 @@ import math
 import shutil
 
 import pytest
-from conftest import TARGETS, until, until_listed
+from conftest import TARGETS, until
 from oracle import Profile
 from test_allocators import JEMALLOC, PROGRAMS, sums_of
 from test_inventory import held
@@ -102,7 +102,6 @@ def test_blocks_from_before_are_sampled_too(daemon, ctl, target):
     program = target("inventory", "fragmented")
     sizes = held(program)[2]
     daemon("attach", "--pid", program.pid, "--sample", "1KiB")
-    until_listed(ctl)
     stats = ctl("stats", "--json").json()
     assert stats["verdict"]["word"] == "sampled"
     assert is_near(stats["before_attach"]["live_bytes"], sum(sizes), 1024)
