@@ -13,9 +13,7 @@
 
 DEFINE_CLEANUP_PTR(struct target_copy *, target_copy_free)
 
-#define STAMP_CHARS 32
-
-static bool is_service, has_times;
+static bool is_service;
 
 static bool is_journal(void)
 {
@@ -30,37 +28,20 @@ static bool is_journal(void)
 void tell_init(bool is_service_)
 {
 	is_service = is_service_;
-	has_times = is_service && !is_journal();
+	dhat_say_times(is_service && !is_journal());
 	dhat_say_levels(is_journal());
-}
-
-static struct tm now(void)
-{
-	time_t seconds = time(NULL);
-	struct tm tm;
-
-	localtime_r(&seconds, &tm);
-	return tm;
-}
-
-static const char *stamp(char ret[STAMP_CHARS])
-{
-	const struct tm tm = now();
-
-	ret[has_times ? strftime(ret, STAMP_CHARS, "%Y-%m-%d %H:%M:%S ", &tm) : 0] = '\0';
-	return ret;
 }
 
 void tell_attached(struct target *target)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	char name[DHAT_PROGRAM_CHARS], when[STAMP_CHARS];
+	char name[DHAT_PROGRAM_CHARS];
 
 	if (target_copy(target, false, &copy, NULL))
 		return;
 	target_name(target, name);
-	dhat_say("dhatd", "%sattached to %d (%s), %zu probes", stamp(when), (int)copy->identity.pid,
-		 name, copy->probed.probe_count);
+	dhat_say("dhatd", "attached to %d (%s), %zu probes", (int)copy->identity.pid, name,
+		 copy->probed.probe_count);
 	for (size_t i = 0; i < copy->probed.allocator_count; i++)
 		dhat_say("dhatd", "  %s (%s)", copy->probed.allocators[i].name,
 			 copy->probed.allocators[i].path);
@@ -89,24 +70,26 @@ static void describe(const struct target_copy *copy, const struct target *target
 void tell_ended(struct target *target, const char *then)
 {
 	_cleanup_(target_copy_free_ptr) struct target_copy *copy = NULL;
-	char when[STAMP_CHARS], at[STAMP_CHARS] = "", text[256];
-	const struct tm tm = now();
+	char at[32] = "", text[256];
+	time_t seconds = time(NULL);
+	struct tm tm;
 
 	if (target_copy(target, false, &copy, NULL))
 		return;
+	localtime_r(&seconds, &tm);
 	if (!is_service) /* a terminal is looked at again the next morning */
 		strftime(at, sizeof(at), " at %H:%M:%S", &tm);
 	describe(copy, target, at, text, sizeof(text));
-	dhat_say("dhatd", "%s%s%s", stamp(when), text, then);
+	dhat_say("dhatd", "%s%s", text, then);
 }
 
 void tell_detached(struct target *target)
 {
-	char name[DHAT_PROGRAM_CHARS], when[STAMP_CHARS];
+	char name[DHAT_PROGRAM_CHARS];
 
 	target_name(target, name);
-	dhat_say("dhatd", "%sdetached from %d (%s); its profile stays", stamp(when),
-		 (int)target_pid(target), name);
+	dhat_say("dhatd", "detached from %d (%s); its profile stays", (int)target_pid(target),
+		 name);
 }
 
 static void say_sum(const char *title, uint64_t bytes, uint64_t blocks)

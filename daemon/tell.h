@@ -2,8 +2,8 @@
 /* tell: what dhatd says of its targets, on stderr, when it happens. */
 #include "daemon/target/target.h"
 
-/* is_service: lines are kept for later, so each begins with date and time; not so if stderr is the
- * journal's (JOURNAL_STREAM in systemd.exec(5)), which knows when. */
+/* is_service: lines are kept for later, so each of dhatd's begins with date and time; not so if
+ * stderr is the journal's (JOURNAL_STREAM in systemd.exec(5)), which knows when. */
 void tell_init(bool is_service);
 
 void tell_attached(struct target *target);

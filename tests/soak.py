@@ -153,7 +153,7 @@ class Soak:
     def fired(self, trigger):
         """How often, of each process: the last that had begun with the number by then."""
         fired = collections.Counter()
-        for found in re.finditer(rf"^dhatd: (?:[^:\n]*; )?{trigger}(?:; [^:\n]*)?: soaked \(pid (\d+)\)".encode(),
+        for found in re.finditer(rf"^dhatd: (?:[-\d]+ [:\d]+ )?(?:[^:\n]*; )?{trigger}(?:; [^:\n]*)?: soaked \(pid (\d+)\)".encode(),
                                  self.log.read_bytes(), re.M):
             fired[max((target for target in self.gone + self.targets
                        if target.proc.pid == int(found[1]) and target.log_bytes <= found.start()),

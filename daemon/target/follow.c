@@ -26,10 +26,11 @@ bool follow_take(struct follow *follow, struct attempt *ret)
 	return follow->is_trying;
 }
 
-bool follow_try(const struct attempt *attempt,
-		int (*attach)(void *context, pid_t pid, const struct target_options *options,
-			      struct dhat_error *err),
-		void *context)
+enum follow_outcome follow_try(const struct attempt *attempt,
+			       int (*attach)(void *context, pid_t pid,
+					     const struct target_options *options,
+					     struct dhat_error *err),
+			       void *context)
 {
 	struct target *forerunner = attempt->owned;
 	struct target_options options;
@@ -42,10 +43,11 @@ bool follow_try(const struct attempt *attempt,
 		kill(attempt->pid, SIGCONT);
 	/* of one that began under our eyes there is nothing to come */
 	if (error && err.code == DHAT_EXIT_NO_ALLOCATOR && attempt->left > 1 && !options.from_start)
-		return true;
-	if (error && err.code != DHAT_EXIT_ALREADY)
-		target_note_not_followed(forerunner, attempt->pid, &err);
-	return false;
+		return FOLLOW_LATER;
+	if (!error || err.code == DHAT_EXIT_ALREADY)
+		return FOLLOW_DONE;
+	target_note_not_followed(forerunner, attempt->pid, &err);
+	return options.follow_fork ? FOLLOW_FAILED : FOLLOW_DONE;
 }
 
 void follow_settle(struct follow *follow, const struct attempt *attempt, bool again)

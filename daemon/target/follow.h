@@ -16,12 +16,17 @@ struct follow { /* starts zeroed */
 void follow_add(struct follow *follow, pid_t pid, struct target *forerunner);
 /* One whose time has come, if any: to be tried with no lock, and settled. */
 bool follow_take(struct follow *follow, struct attempt *ret);
-/* Attach to it. What stands in the way is told where the forerunner's profile is read. True: later
- * it may do. */
-bool follow_try(const struct attempt *attempt,
-		int (*attach)(void *context, pid_t pid, const struct target_options *options,
-			      struct dhat_error *err),
-		void *context);
+enum follow_outcome {
+	FOLLOW_DONE,   /* it is a target, this one or already; or nothing more is to be done */
+	FOLLOW_LATER,  /* it may do then */
+	FOLLOW_FAILED, /* it never will be; its children may, and are asked for */
+};
+/* Attach to it. What stands in the way is told where the forerunner's profile is read. */
+enum follow_outcome follow_try(const struct attempt *attempt,
+			       int (*attach)(void *context, pid_t pid,
+					     const struct target_options *options,
+					     struct dhat_error *err),
+			       void *context);
 void follow_settle(struct follow *follow, const struct attempt *attempt, bool again);
 /* Those that may yet become targets. */
 size_t follow_count(const struct follow *follow);

@@ -96,3 +96,16 @@ int kin_children(pid_t pid, pid_t **ret, size_t *ret_count)
 	*ret_count = kept;
 	return 0;
 }
+
+void kin_to_follow(pid_t pid, pid_t **ret, size_t *ret_count)
+{
+	size_t kept = 0;
+
+	*ret_count = 0;
+	if (kin_children(pid, ret, ret_count))
+		return;
+	for (size_t i = 0; i < *ret_count; i++)
+		if (kin_of((*ret)[i]) == KIN_NONE)
+			(*ret)[kept++] = (*ret)[i];
+	*ret_count = kept;
+}

@@ -1,7 +1,9 @@
 #include "mapper_thread.h"
 
 #include "follow.h"
+#include "kin.h"
 #include "proto/base/array.h"
+#include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
 #include <errno.h>
@@ -99,10 +101,17 @@ static void do_job(enum mapper_job job, struct target *target)
 static void follow_one(struct mapper *mapper, const struct attempt *attempt)
 {
 	const struct mapper_hooks *hooks = &mapper->hooks;
-	bool again = follow_try(attempt, hooks->attach, hooks->context);
+	enum follow_outcome outcome = follow_try(attempt, hooks->attach, hooks->context);
+	_cleanup_free_ pid_t *children = NULL;
+	size_t count = 0;
 
+	/* a static shell starts programs as any other does; those that it has by now are found */
+	if (outcome == FOLLOW_FAILED)
+		kin_to_follow(attempt->pid, &children, &count);
 	pthread_mutex_lock(&mapper->lock);
-	follow_settle(&mapper->follow, attempt, again);
+	for (size_t i = 0; i < count; i++)
+		follow_add(&mapper->follow, children[i], attempt->owned);
+	follow_settle(&mapper->follow, attempt, outcome == FOLLOW_LATER);
 	pthread_mutex_unlock(&mapper->lock);
 	hooks->followed(hooks->context);
 }

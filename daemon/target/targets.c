@@ -495,18 +495,15 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-/* Those of now are followed as those to come will be. dhatd's own are left alone: the shell that it
- * was started from may be a target. */
+/* Those of now are followed as those to come will be. */
 static void follow_children(struct targets *targets, struct target *target)
 {
 	_cleanup_free_ pid_t *children = NULL;
 	size_t count = 0;
 
-	if (kin_children(target_pid(target), &children, &count))
-		return;
+	kin_to_follow(target_pid(target), &children, &count);
 	for (size_t i = 0; i < count; i++)
-		if (kin_of(children[i]) == KIN_NONE)
-			mapper_follow(targets->mapper, children[i], target);
+		mapper_follow(targets->mapper, children[i], target);
 }
 
 static void tell_attached(struct targets *targets, struct target *target)

@@ -18,6 +18,10 @@ enum dhat_level {
 /* From now on each line begins with its level, as systemd's journal reads it ("<3>"). */
 void dhat_say_levels(bool are_said);
 
+/* From now on each line has date and time before its text, but for those that are indented, which
+ * belong to the line before. */
+void dhat_say_times(bool are_said);
+
 /* "PROGRAM: " is put before the text; a new line behind it, and nowhere else. Written whole. */
 void dhat_say(const char *program, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same at another level than DHAT_LEVEL_INFO. */

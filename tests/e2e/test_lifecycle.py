@@ -172,6 +172,7 @@ def test_end_of_the_target_is_told(how, word, target, daemon, ctl):
     assert dhatd.running
     # … and in a log that has times, at once
     stamp = r"dhatd: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+    assert re.search(rf"^{stamp}answering at ", dhatd.err, re.M)
     dhatd.expect_err(rf"^{stamp}{process.pid} \(bash\) .*{word}.*; its profile stays$")
     assert re.search(rf"^{stamp}attached to {process.pid} \(bash\)", dhatd.err, re.M)
     status = next(t for t in ctl("status", "--json").json()["targets"])

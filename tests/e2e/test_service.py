@@ -271,7 +271,7 @@ def test_reload_keeps_what_stays(daemon, ctl, named, manager, tmp_path):
     assert {pid: state for pid, (state, _) in before.items()} == {first.pid: "attached", second.pid: "attached"}
     # one changes, two goes over to another section, three comes
     write(("one", "a", "on = exit\n"), ("all", "[bx]", ""), ("three", "c", ""))
-    reload(r"^dhatd: read .*conf again")
+    reload(r"^dhatd: \S+ \S+ read .*conf again")
     after = states(ctl)
     assert after[first.pid] == before[first.pid] and after[second.pid] == before[second.pid]
     assert after[third.pid][0] == "attached"
@@ -307,7 +307,7 @@ def test_an_end_during_a_reload(daemon, named, tmp_path):
     dhatd.send_signal(signal.SIGCONT)
     dhatd.expect_err("read .*conf again")
     assert dhatd.stop() == 0
-    assert len(re.findall("^dhatd: exit: ending ", dhatd.err, re.M)) == 4
+    assert len(re.findall(r"^dhatd: \S+ \S+ exit: ending ", dhatd.err, re.M)) == 4
 
 
 def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path, socket_path):

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "daemon/proc/status.h"
+#include "daemon/target/kin.h"
 #include "daemon/target/run.h"
 #include "daemon/target/targets.h"
 #include "proto/base/cleanup.h"
@@ -148,7 +149,18 @@ void target_note_not_followed(struct target *forerunner, pid_t pid, const struct
 
 void target_follow_options(const struct target *target, pid_t pid, struct target_options *ret)
 {
-	*ret = (struct target_options){ .is_followed = true, .from_start = target->was_run };
+	*ret = (struct target_options){ .is_followed = true,
+					.follow_fork = true,
+					.from_start = target->was_run };
+}
+
+static pid_t grandchild; /* of process 2 */
+
+void kin_to_follow(pid_t pid, pid_t **ret, size_t *ret_count)
+{
+	*ret_count = pid == 2 && grandchild;
+	*ret = malloc(sizeof(**ret));
+	**ret = grandchild;
 }
 
 /* All that a mapper does of one target. */
@@ -489,6 +501,19 @@ static void test_a_child_that_cannot_be_followed_is_told(void **state)
 	assert_int_equal(parent->notes, 1);
 }
 
+/* What cannot be attached to (static, Go) may have children that can be. */
+static void test_below_a_child_that_cannot_be_followed_its_own_are(void **state)
+{
+	struct target *parent = attach(1);
+
+	grandchild = 3;
+	by_pid[2].fails = true;
+	parent->hooks.forked(parent->hooks.context, parent, 2);
+	UNTIL(targets_attached_count(targets) == 2 && by_pid[3].target);
+	assert_int_equal(parent->notes, 1);
+	grandchild = 0;
+}
+
 /* Who asks meanwhile learns that it will be there, not that there is nothing. */
 static void test_what_is_being_attached_to_is_no_nothing(void **state)
 {
@@ -689,6 +714,7 @@ int main(void)
 		T(test_of_two_attaches_to_a_pid_one_succeeds),
 		T(test_an_attach_that_failed_takes_nothing),
 		T(test_a_child_that_cannot_be_followed_is_told),
+		T(test_below_a_child_that_cannot_be_followed_its_own_are),
 		T(test_what_is_being_attached_to_is_no_nothing),
 		T(test_what_is_under_way_settles),
 		T(test_what_has_ended_does_not_pile_up),

@@ -35,6 +35,25 @@ static void speak(void)
 	dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", "a\n<0>forged");
 }
 
+static void speak_of_two(void)
+{
+	dhat_say("dhatd", "attached to %d", 12);
+	dhat_say("dhatd", "  glibc 2.36");
+}
+
+/* Of a service: what is indented belongs to the line before. */
+static void test_times(void **state)
+{
+	int year, rest = 0;
+
+	dhat_say_times(true);
+	caught(speak_of_two);
+	dhat_say_times(false);
+	sscanf(printed, "dhatd: %4d-%*2d-%*2d %*2d:%*2d:%*2d %n", &year, &rest);
+	assert_int_equal(rest, strlen("dhatd: 2026-11-30 04:00:00 "));
+	assert_string_equal(printed + rest, "attached to 12\ndhatd:   glibc 2.36\n");
+}
+
 static void test_levels(void **state)
 {
 	assert_string_equal(caught(speak), "dhatd: attached to 12\ndhatd: a?<0>forged\n");
@@ -58,6 +77,7 @@ static void test_passing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_passing),
 	};
