@@ -187,6 +187,14 @@ def test_half_an_answer_is_none(quiet, daemon, ctl, tmp_path):
     for command in (["--help"], ["help"], ["--version"]):
         with open("/dev/full", "w") as full:
             assert subprocess.run([BUILD / "dhatctl", *command], stdout=full, stderr=subprocess.DEVNULL).returncode == 10
+    # dhatd's own, which need no dhatd that runs
+    for command in (["--help"], ["--version"], ["attach", "--help"], ["ps", "--for", "0.1"], ["repair", quiet.pid],
+                    ["plan", quiet.pid], ["plan", quiet.pid, "--json"], ["plan", "--name", "^python3"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BUILD / "dhatd", *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=DEADLINE)
+        assert done.returncode == 10, (command, done)
+        assert "cannot write the standard output: No space left on device" in done.stderr, (command, done)
     for name in ("a.dhat", "a.json"):
         full = ctl("snapshot", "-o", "/dev/full", "--format", name[2:], ok=False)
         assert full.status == 10 and "cannot write /dev/full: No space left on device" in full.err
