@@ -121,7 +121,7 @@ int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint
 		     uint8_t **ret, uint32_t **ret_parts)
 {
 	_cleanup_free_ struct node *nodes = calloc(count + 1ul, sizeof(*nodes));
-	_cleanup_free_ uint32_t *open = malloc((count + 1ul) * sizeof(*open));
+	_cleanup_free_ uint32_t *open = calloc(count + 1ul, sizeof(*open));
 	_cleanup_free_ uint8_t *kinds = calloc(count + 1ul, sizeof(*kinds));
 	_cleanup_free_ uint32_t *parts = calloc(count + 1ul, sizeof(*parts));
 	struct search search = { .graph = graph,
