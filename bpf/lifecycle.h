@@ -30,6 +30,20 @@ static __always_inline int send_map(const struct vm_area_struct *vma, __u64 inod
 	return 0;
 }
 
+#define SIGCONT 18
+#define SIGSTOP 19
+
+/* For the daemon to let it go on. Keeps P1: one that dies lets all go on, and from then on nobody
+ * is stopped; what was under way here takes its own stop back. */
+static __always_inline void stop(void)
+{
+	if (!stops_on_change)
+		return;
+	bpf_send_signal(SIGSTOP);
+	if (!stops_on_change)
+		bpf_send_signal(SIGCONT);
+}
+
 /* Called at every allocator call: has code been mapped or unmapped since the last? The page that
  * the kernel maps for its probes, when one needs it for the first time, is none of the target's
  * code. */
@@ -52,10 +66,9 @@ static __always_inline void notice_change(void)
 	fill_life(&record->head, &record->time_ns, DHAT_RECORD_CHANGE, sizeof(*record));
 	record->epoch = unwind_control.epoch;
 	record->pad = 0;
-	/* SIGSTOP, until the daemon has looked for new allocators. Before the record: what the
-	 * daemon does on it shall undo the stop, not come before it. */
-	if (stops_on_change)
-		bpf_send_signal(19);
+	/* until the daemon has looked for new allocators. Before the record: what the daemon does
+	 * on it shall undo the stop, not come before it */
+	stop();
 	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
 }
 
@@ -81,8 +94,7 @@ int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binp
 		return 0;
 	/* until the daemon has attached to the new program, of which nothing has run yet; before
 	 * the record, as above */
-	if (stops_on_change)
-		bpf_send_signal(19);
+	stop();
 	send_life(DHAT_RECORD_EXEC, cfg_tgid, 0);
 	if (closes_on_exec)
 		is_closed = 1;
@@ -142,6 +154,10 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 	struct signal_struct *signal = task->signal;
 	int status;
 
+	/* Before anybody can know of its end: its files are closed, and its parent told, later in
+	 * do_exit(). */
+	if ((__u32)task->tgid == cfg_daemon && signal->live.counter == 0)
+		stops_on_change = 0;
 	if (!is_target() || is_closed)
 		return 0;
 	if (number_in(task, cfg_namespace) == anchor_tid)

@@ -9,6 +9,7 @@
 
 const volatile __u32 cfg_tgid = 0;	/* the target, in the initial pid namespace */
 const volatile __u32 cfg_namespace = 0; /* the inode of dhatd's pid namespace */
+const volatile __u32 cfg_daemon = 0;	/* dhatd, in the initial one */
 const volatile __u32 cfg_scratch_count = 8;
 /* How many bytes may lie in the ring before new stacks, and then allocations, give way; and from
  * where on the daemon is woken: daemon/kernel/tracer.c. */

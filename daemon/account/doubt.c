@@ -36,6 +36,11 @@ void doubt_count_frees(struct doubt_frees *frees, uint64_t now_ns, uint64_t allo
 	frees->unknown_frees = unknown_frees;
 }
 
+bool doubt_exceeds(uint64_t unknown_frees, uint64_t bytes_before)
+{
+	return unknown_frees > bytes_before / DOUBT_BLOCK_BYTES;
+}
+
 /* ---- memory ------------------------------------------------------------------------------- */
 
 bool doubt_grows(const struct doubt_memory *begin, const struct doubt_memory *now)
@@ -49,10 +54,13 @@ bool doubt_grows(const struct doubt_memory *begin, const struct doubt_memory *no
 	return grown > live + live / 2 + DOUBT_MEMORY_BYTES;
 }
 
-enum doubt_finding doubt_weigh(const struct doubt_weights *weights)
+enum doubt_finding doubt_weigh(const struct doubt_weights *weights, uint64_t *ret_bytes)
 {
-	if (weights->unknown_bytes < DOUBT_MEMORY_BYTES ||
-	    weights->unknown_bytes <= weights->known_bytes)
+	uint64_t told = weights->free_bytes + weights->thread_count * DOUBT_STACK_BYTES;
+	uint64_t bytes = weights->unknown_bytes > told ? weights->unknown_bytes - told : 0;
+
+	*ret_bytes = bytes;
+	if (bytes < DOUBT_MEMORY_BYTES || bytes <= weights->known_bytes)
 		return DOUBT_NONE;
 	return weights->has_generated_code ? DOUBT_OWN_HEAP : DOUBT_UNKNOWN;
 }

@@ -29,6 +29,11 @@ struct doubt_frees {					 /* starts zeroed */
 void doubt_count_frees(struct doubt_frees *frees, uint64_t now_ns, uint64_t allocs,
 		       uint64_t unknown_frees);
 
+/* The least that an allocator hands out: jemalloc's. */
+#define DOUBT_BLOCK_BYTES 8
+/* More blocks than can have been there before, in so much memory, were never seen allocated. */
+bool doubt_exceeds(uint64_t unknown_frees, uint64_t bytes_before);
+
 /* ---- memory ------------------------------------------------------------------------------- */
 
 /* Stacks of a thousand threads, the buffers of a program that maps some, are below that. */
@@ -43,13 +48,19 @@ struct doubt_memory {
  * overhead? The question is cheap; the answer may be fragmentation. */
 bool doubt_grows(const struct doubt_memory *begin, const struct doubt_memory *now);
 
+/* A thread's stack, as far as it has been used: mappings of threads are not told from others. */
+#define DOUBT_STACK_BYTES (256u << 10)
+
 struct doubt_weights {		/* of the anonymous memory in mappings … */
 	uint64_t known_bytes;	/* … with a block of a probed allocator */
 	uint64_t unknown_bytes; /* … without one, but for the main stack */
+	uint64_t free_bytes;	/* of the probed allocators, wherever that is */
+	uint64_t thread_count;
 	bool has_generated_code;
 };
 
 /* Whether it is then to be called partial. A runtime that generates code keeps a heap of its own:
  * to be told, but nothing that was overlooked. */
 enum doubt_finding { DOUBT_NONE, DOUBT_OWN_HEAP, DOUBT_UNKNOWN };
-enum doubt_finding doubt_weigh(const struct doubt_weights *weights);
+/* *ret_bytes: those that are nobody's, at the least. */
+enum doubt_finding doubt_weigh(const struct doubt_weights *weights, uint64_t *ret_bytes);

@@ -102,17 +102,20 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 {
 	struct dhat_bpf *bpf = tracer->bpf;
 	int cpus = libbpf_num_possible_cpus(), error;
-	uint32_t tgid, namespace;
+	uint32_t tgid, own, namespace;
 
 	if (cpus < 1)
 		cpus = 1;
 	error = numbers_namespace(&namespace, err);
 	if (!error)
 		error = numbers_initial(options->pid, &tgid, err);
+	if (!error)
+		error = numbers_initial(getpid(), &own, err);
 	if (error)
 		return error;
 	bpf->rodata->cfg_tgid = tgid;
 	bpf->rodata->cfg_namespace = namespace;
+	bpf->rodata->cfg_daemon = own;
 	set_marks(bpf, options->ring_bytes);
 	bpf->rodata->cfg_sample = dhat_sample_of(options->sample_bytes);
 	bpf->rodata->cfg_stacks = stacks_to_measure();

@@ -39,11 +39,15 @@ void proc_status_parse(const char *text, struct proc_status *ret)
 	status.uid = strtoul(line_value(text, "Uid"), NULL, 10);
 	status.seccomp_mode = atoi(line_value(text, "Seccomp"));
 	status.seccomp_filters = atoi(line_value(text, "Seccomp_filters"));
+	status.thread_count = strtoul(line_value(text, "Threads"), NULL, 10);
 	status.effective_caps = strtoull(line_value(text, "CapEff"), NULL, 16);
 	status.caught_signals = strtoull(line_value(text, "SigCgt"), NULL, 16);
 	status.rss_bytes = strtoull(line_value(text, "VmRSS"), NULL, 10) << 10;
 	status.swap_bytes = strtoull(line_value(text, "VmSwap"), NULL, 10) << 10;
 	status.anonymous_bytes = strtoull(line_value(text, "RssAnon"), NULL, 10) << 10;
+	status.shared_bytes = (strtoull(line_value(text, "RssShmem"), NULL, 10) +
+			       strtoull(line_value(text, "HugetlbPages"), NULL, 10))
+			      << 10;
 	status.executable_bytes = (strtoull(line_value(text, "VmExe"), NULL, 10) +
 				   strtoull(line_value(text, "VmLib"), NULL, 10))
 				  << 10;

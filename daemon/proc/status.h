@@ -14,11 +14,13 @@ struct proc_status {
 	pid_t ns_pids[PROC_NS_PIDS_MAX]; /* as each pid namespace numbers it, outermost first */
 	unsigned ns_depth;		 /* how many there are */
 	int seccomp_mode, seccomp_filters;
+	unsigned thread_count;
 	unsigned long long effective_caps;
 	unsigned long long caught_signals; /* bit n - 1: signal n has a handler */
 	uint64_t rss_bytes;		   /* in memory … */
 	uint64_t anonymous_bytes;	   /* … of it, nobody's file's */
 	uint64_t swap_bytes;		   /* anonymous, not in memory */
+	uint64_t shared_bytes;		   /* of shared memory, and huge pages */
 	/* executable mappings, mm_struct.exec_vm: VmExe and VmLib are its parts (task_mem() of the
 	 * kernel's fs/proc/task_mmu.c) */
 	uint64_t executable_bytes;

@@ -80,7 +80,7 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 		.from_start = target->options.from_start,
 		.sample_bytes = target->options.sample_bytes,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
-		.frees_keep_coming = target->doubt.frees.keep_coming,
+		.frees_keep_coming = target->doubt.frees.keep_coming || target->doubt.frees_exceed,
 		.first_ns = target->figures.first_ns,
 		.is_listing = target->is_taking_inventory,
 		.partials = &target->findings.partials,

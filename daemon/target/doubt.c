@@ -1,6 +1,7 @@
 /* Signs that something in a target allocates which nobody counts: see doubt.h. */
 #include "private.h"
 
+#include "daemon/proc/file.h"
 #include "daemon/proc/smaps.h"
 #include "daemon/proc/status.h"
 #include "identity.h"
@@ -27,15 +28,33 @@ static uint64_t anonymous_bytes(pid_t pid)
 	return proc_status_read(pid, &status) ? 0 : status.anonymous_bytes;
 }
 
+/* Does nothing for one that was there from the start: all its blocks are known. */
 void target_begin_doubt(struct target *target)
 {
-	if (!target->options.from_start)
-		target->doubt.memory_begin.anonymous_bytes = anonymous_bytes(target->pid);
+	struct proc_status status;
+
+	if (target->options.from_start || proc_status_read(target->pid, &status))
+		return;
+	target->doubt.memory_begin.anonymous_bytes = status.anonymous_bytes;
+	target->doubt.bytes_before =
+		status.anonymous_bytes + status.swap_bytes + status.shared_bytes;
 }
 
-void target_doubt_known(struct target *target, uint64_t live_bytes)
+void target_doubt_known(struct target *target, uint64_t live_bytes, bool has_all,
+			uint64_t free_bytes)
 {
 	target->doubt.memory_begin.live_bytes = live_bytes;
+	target->doubt.has_all = has_all;
+	target->doubt.free_bytes = free_bytes;
+}
+
+/* What was there before shows once, when all blocks of before are known; what comes later by its
+ * growth. */
+static bool is_to_be_weighed(const struct target_doubt *doubt, const struct doubt_memory *now)
+{
+	if (doubt->has_all && !doubt->is_weighed)
+		return now->anonymous_bytes > DOUBT_MEMORY_BYTES;
+	return doubt_grows(&doubt->memory_begin, now);
 }
 
 bool target_look_for_doubt(struct target *target, uint64_t now_ns)
@@ -50,16 +69,20 @@ bool target_look_for_doubt(struct target *target, uint64_t now_ns)
 			  target->figures.counters[DHAT_CTR_ALLOCS] +
 				  target->figures.counters[DHAT_CTR_REALLOCS],
 			  totals.unknown_frees);
+	if (target->doubt.bytes_before)
+		target->doubt.frees_exceed |=
+			doubt_exceeds(totals.unknown_frees, target->doubt.bytes_before);
 	if (target->options.anonymous_memory || target->is_taking_inventory ||
 	    now_ns - target->doubt.looked_ns < LOOK_NS)
 		return false;
 	target->doubt.looked_ns = now_ns;
 	now.anonymous_bytes = anonymous_bytes(target->pid);
 	now.live_bytes = totals.peak_bytes;
-	if (!doubt_grows(&target->doubt.memory_begin, &now) || totals.live_blocks > MAX_BLOCKS ||
+	if (!is_to_be_weighed(&target->doubt, &now) || totals.live_blocks > MAX_BLOCKS ||
 	    (target->doubt.weighed_ns && now_ns - target->doubt.weighed_ns < WEIGH_NS))
 		return false;
 	target->doubt.weighed_ns = now_ns;
+	target->doubt.is_weighed = true;
 	return true;
 }
 
@@ -88,7 +111,7 @@ static void weigh(const struct scale *scale, struct doubt_weights *ret)
 			continue;
 		if (entry->is_executable && entry->rss_bytes >= JIT_BYTES && !entry->name[0])
 			ret->has_generated_code = true;
-		if (scale->has_block[i] || !strcmp(entry->name, "[heap]"))
+		if (scale->has_block[i])
 			ret->known_bytes += entry->anonymous_bytes;
 		else
 			ret->unknown_bytes += entry->anonymous_bytes;
@@ -98,18 +121,19 @@ static void weigh(const struct scale *scale, struct doubt_weights *ret)
 static int say(struct target *target, const struct doubt_weights *weights)
 {
 	char unknown[DHAT_UNIT_CHARS], known[DHAT_UNIT_CHARS], note[320];
+	uint64_t bytes;
+	enum doubt_finding finding = doubt_weigh(weights, &bytes);
 
-	dhat_format_size(weights->unknown_bytes, unknown);
+	dhat_format_size(bytes, unknown);
 	dhat_format_size(weights->known_bytes, known);
-	switch (doubt_weigh(weights)) {
+	switch (finding) {
 	case DOUBT_UNKNOWN:
 		return findings_partial(
-			&target->findings, KEY, weights->unknown_bytes,
+			&target->findings, KEY, bytes,
 			"%s of its memory are in mappings in which none of the probed allocators "
-			"has a block, against %s where they have, and much of it came since the "
-			"attach: an allocator that could not be noticed, or memory that the "
-			"program "
-			"maps itself (--anonymous records that)",
+			"has a block, against %s where they have: an allocator that could not be "
+			"noticed, or memory that the program maps itself (--anonymous records what "
+			"is mapped from the attach on)",
 			unknown, known);
 	case DOUBT_OWN_HEAP:
 		if (target->doubt.has_own_heap_note)
@@ -132,19 +156,23 @@ void target_weigh(struct target *target)
 	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
 	_cleanup_free_ bool *has_block = NULL;
 	_cleanup_fclose_ FILE *file = NULL;
+	struct proc_status status = { 0 };
 	struct doubt_weights weights = { 0 };
 	struct scale scale = { .smaps = &smaps };
-	char path[64];
+	int fd = -1;
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)target->pid);
-	file = fopen(path, "re");
+	if (proc_open(target->pid, "smaps", &fd) == 0)
+		file = fdopen(fd, "r");
 	if (!file || smaps_parse(file, &smaps) || !smaps.count)
 		return;
 	has_block = calloc(smaps.count, sizeof(*has_block));
 	if (!has_block)
 		return;
 	scale.has_block = has_block;
+	proc_status_read(target->pid, &status);
+	weights.thread_count = status.thread_count;
 	target_lock(target);
+	weights.free_bytes = target->doubt.free_bytes;
 	if (target->life.state == TARGET_ATTACHED) {
 		heap_visit_blocks(target->heap, mark, &scale);
 		weigh(&scale, &weights);

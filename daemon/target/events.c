@@ -191,6 +191,8 @@ void target_tick(struct target *target)
 		hooks->wants_weighing(hooks->context, target);
 	if (hooks->wants_look)
 		hooks->wants_look(hooks->context, target);
+	if (target_has_look_due(target, now) && hooks->wants_mapper)
+		hooks->wants_mapper(hooks->context, target);
 	if (target_has_hidden_due(target, now) && hooks->wants_trial)
 		hooks->wants_trial(hooks->context, target);
 }

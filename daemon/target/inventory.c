@@ -3,6 +3,7 @@
 
 #include "daemon/inventory/inventory.h"
 #include "daemon/inventory/settled.h"
+#include "daemon/proc/status.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/units.h"
 
@@ -222,15 +223,20 @@ static bool note_other_allocators(struct target *target, const struct probed *pr
 	return is_any;
 }
 
+static const char *glibc_of(const struct probed *probed)
+{
+	for (size_t i = 0; i < probed->allocator_count; i++)
+		if (probed->allocators[i].is_glibc)
+			return probed->allocators[i].name;
+	return NULL;
+}
+
 /* Why there is no inventory: "glibc 2.45" may be too new for one. */
 static void describe_failure(const struct probed *probed, int error, const char *why, char *ret,
 			     size_t size)
 {
-	const char *name = NULL;
+	const char *name = glibc_of(probed);
 
-	for (size_t i = 0; i < probed->allocator_count && !name; i++)
-		if (probed->allocators[i].is_glibc)
-			name = probed->allocators[i].name;
 	if (error == -ENOENT && name)
 		snprintf(ret, size,
 			 "the blocks that %s had handed out before the attach cannot be listed: "
@@ -240,12 +246,43 @@ static void describe_failure(const struct probed *probed, int error, const char 
 		snprintf(ret, size, "%s; live bytes are from the attach on", why);
 }
 
-/* What was found in part is told by the verdict: live bytes lack blocks, or have some too many. */
-static void say_incomplete(struct target *target, const struct inventory *inventory)
+/* Whoever has less than that has not begun to use its heap. */
+#define SMALL_BYTES (1u << 20)
+
+static bool is_small(const struct target *target)
 {
-	findings_partial(&target->findings, "inventory", inventory->unseen_bytes,
-			 "the list of blocks from before the attach is not whole: %s",
-			 inventory->note);
+	struct proc_status status;
+
+	return proc_status_read(target->pid, &status) || status.anonymous_bytes < SMALL_BYTES;
+}
+
+/* What was found in part, or could not be found, is told by the verdict: live bytes lack blocks, or
+ * have some too many. Other allocators' are never listed, which is no fault of this profile. */
+static void say_outcome(struct target *target, const struct probed *probed,
+			const struct inventory *inventory, uint64_t found, const char *text,
+			int error)
+{
+	bool has_others = note_other_allocators(target, probed);
+
+	/* a process that is gone needs no excuse */
+	if (error == -ESRCH || error == -ECANCELED)
+		return;
+	if (error == -ENOENT && has_others)
+		return; /* what was said of those says it better */
+	if (error == -ENOENT && (!glibc_of(probed) || is_small(target))) {
+		findings_note(&target->findings, text);
+		return;
+	}
+	if (error) {
+		findings_partial(&target->findings, "inventory", 0, "%s", text);
+		return;
+	}
+	if (found)
+		findings_note(&target->findings, text);
+	if (!inventory->is_complete)
+		findings_partial(&target->findings, "inventory", inventory->unseen_bytes,
+				 "the list of blocks from before the attach is not whole: %s",
+				 inventory->note);
 }
 
 /* As long as it is there it takes room from what comes in meanwhile. */
@@ -263,7 +300,6 @@ void target_take_inventory(struct target *target)
 	struct dhat_error err = { 0 };
 	_cleanup_(probed_deinit) struct probed probed = { 0 };
 	char note[768];
-	bool is_worth_telling;
 	int error;
 
 	if (!wants_inventory(target))
@@ -282,21 +318,19 @@ void target_take_inventory(struct target *target)
 	} else {
 		describe_failure(&probed, error, err.message, note, sizeof(note));
 	}
-	/* a process that is gone needs no excuse, nor one that holds nothing a note */
-	is_worth_telling = error ? error != -ESRCH && error != -ECANCELED : added.live_blocks;
-	if (note_other_allocators(target, &probed) && error == -ENOENT)
-		is_worth_telling = false; /* that says it better */
-	if (is_worth_telling)
-		findings_note(&target->findings, note);
-	if (error == 0 && !inventory->is_complete)
-		say_incomplete(target, inventory);
+	say_outcome(target, &probed, inventory, added.live_blocks, note, error);
 	/* then: who sees that it is over, sees what was found */
 	target_lock(target);
 	heap_end_inventory(target->heap);
 	if (target->tracer)
 		tracer_set_tells_all_frees(target->tracer, false);
 	target->is_taking_inventory = false;
-	target_doubt_known(target, added.live_bytes);
+	target_doubt_known(target, added.live_bytes,
+			   (error == -ENOENT || (error == 0 && inventory->is_complete)) &&
+				   probed_is_only_glibc(&probed),
+			   error == 0 ? inventory->free_bytes + inventory->fastbin_bytes +
+						inventory->cached_bytes
+				      : 0);
 	target_unlock(target);
 }
 

@@ -120,6 +120,8 @@ static int read_maps(struct target *target, uint32_t epoch, uint64_t *ret_execut
 		target_drain_now(target);
 	if (!target->is_observed)
 		note_copied(target, &maps);
+	if (target->has_copied_code && !target->is_observed)
+		target_look_at_copied(target, &maps);
 	target_lock(target);
 	if (target->collector_epoch == epoch)
 		objects_sync(target->mappings, &maps);
@@ -130,6 +132,58 @@ static int read_maps(struct target *target, uint32_t epoch, uint64_t *ret_execut
 	return error;
 }
 
+/* Is it still mapped? What was unmapped meanwhile could not be opened for that. */
+static bool is_still_there(const struct target *target, const struct object_slot *slot)
+{
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+
+	int error = procmaps_read(target->pid, &maps);
+
+	if (error)
+		return error != -ESRCH;
+	for (size_t i = 0; i < maps.count; i++)
+		if (maps.entries[i].is_executable && maps.entries[i].inode == slot->inode &&
+		    !strcmp(maps.entries[i].path, slot->path))
+			return true;
+	return false;
+}
+
+#define UNREAD_MAX 4 /* files that are told of one by one */
+
+static int say_unread(struct target *target, const struct object_slot *slot)
+{
+	uint32_t count;
+
+	if (!is_still_there(target, slot))
+		return 0;
+	count = ++target->probed.unread_files;
+	if (count <= UNREAD_MAX)
+		return findings_partial(&target->findings, slot->path, 0,
+					"%s could not be read: %s. If it holds an allocator, what "
+					"that hands out is not counted",
+					slot->path, slot->failure ?: "not enough memory");
+	return findings_partial(&target->findings, "unread files", 0,
+				"%u more files could not be read: what an allocator in there hands "
+				"out is not counted",
+				count - UNREAD_MAX);
+}
+
+/* Once a target is observed, what cannot be probed is no reason to end: it is said. */
+static int say_unprobed(struct target *target, const struct object_slot *slot, int error,
+			const struct dhat_error *why)
+{
+	char note[768];
+
+	if (error == -ESRCH || error == -ECANCELED)
+		return error;
+	target_lock(target);
+	target->probed.unseen_functions++;
+	target_unlock(target);
+	snprintf(note, sizeof(note), "%.200s, which was loaded late, could not be probed: %.400s",
+		 slot->path, *why->message ? why->message : strerror(-error));
+	return findings_note(&target->findings, note);
+}
+
 int target_look(struct target *target, struct dhat_error *err)
 {
 	bool is_first = !target->is_observed;
@@ -138,12 +192,19 @@ int target_look(struct target *target, struct dhat_error *err)
 	int error = read_maps(target, epoch, &executable, err);
 
 	for (uint32_t i = 0; error == 0 && i < target->objects.count; i++) {
+		struct dhat_error why = { 0 };
+
 		if (objects_at(&target->objects, i)->was_tried)
 			continue;
 		error = open_object(target, i);
 		if (error || !objects_at(&target->objects, i)->was_tried)
 			continue; /* known by a record only: it was gone before we came */
-		error = target_probe_object(target, i, err);
+		if (objects_at(&target->objects, i)->is_unread)
+			error = say_unread(target, objects_at(&target->objects, i));
+		if (error == 0)
+			error = target_probe_object(target, i, is_first ? err : &why);
+		if (error && !is_first)
+			error = say_unprobed(target, objects_at(&target->objects, i), error, &why);
 	}
 	if (error == 0 && is_first)
 		error = check_machine(target, err);
@@ -276,12 +337,34 @@ static void drop_unused_tables(struct target *target)
 	}
 }
 
+/* As long as an attach takes, at the most, it stands still for the tables of what it has loaded:
+ * stacks are whole then from the first one on. Those that take longer come meanwhile. */
+#define STOPPED_NS 1000000000ull
+
 /* `dhatd run`: it was stopped by its own BPF program (lifecycle.h) before the record came by which
  * we know. What is stopped by an exec is target_run_on()'s. */
 static void let_go_on(struct target *target)
 {
 	if (atomic_exchange(&target->is_stopped, false))
 		syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+}
+
+/* What could not be looked at for want of a descriptor, or of memory, is later. */
+#define LOOK_AGAIN_NS 1000000000ull
+
+static void look_again_after(struct target *target, int error)
+{
+	bool is_over = error == 0 || error == -ESRCH || error == -ECANCELED;
+
+	atomic_store(&target->look_again_ns,
+		     is_over ? 0 : clock_now_ns(CLOCK_MONOTONIC) + LOOK_AGAIN_NS);
+}
+
+bool target_has_look_due(const struct target *target, uint64_t now_ns)
+{
+	uint64_t due_ns = atomic_load(&target->look_again_ns);
+
+	return due_ns && now_ns >= due_ns;
 }
 
 void target_map_work(struct target *target)
@@ -294,11 +377,15 @@ void target_map_work(struct target *target)
 
 		epoch = tracer_epoch(target->tracer);
 		error = target_look(target, NULL);
+		look_again_after(target, error);
 		target_search_copies(target, false); /* at once: it may be called soon */
 		target_restore_places(target);
+		if (error == 0 && atomic_load(&target->is_stopped))
+			target_get_tables(target, epoch,
+					  clock_now_ns(CLOCK_MONOTONIC) + STOPPED_NS);
+		let_go_on(target);
 		if (error == 0)
 			target_get_tables(target, epoch, 0);
-		let_go_on(target);
 		if (error || target->is_finished)
 			break;
 		drop_unused_tables(target);

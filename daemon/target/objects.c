@@ -6,6 +6,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -231,6 +232,33 @@ static void set_failure(struct object_slot *slot, const char *text)
 	slot->failure = strdup(text);
 }
 
+/* Made at run time, in memory: no linker's file. */
+static bool is_made_up(const char *path)
+{
+	return path[0] != '/' || !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/", 5) ||
+	       !strncmp(path, "/SYSV", 5);
+}
+
+static bool is_elf(int fd)
+{
+	char magic[SELFMAG];
+
+	return pread(fd, magic, SELFMAG, 0) == SELFMAG && !memcmp(magic, ELFMAG, SELFMAG);
+}
+
+/* Twice, if it brought down a worker that others may have worn out: the second one is new. */
+static int describe(const struct objects_opener *opener, int fd,
+		    const struct survey_question *question, struct survey **ret,
+		    struct dhat_error *err)
+{
+	int error = worker_survey(opener->worker, fd, question, ret, err);
+
+	if (error == 0 || error == -ECANCELED || err->code == DHAT_EXIT_BAD_FILE)
+		return error;
+	*err = (struct dhat_error){ 0 };
+	return worker_survey(opener->worker, fd, question, ret, err);
+}
+
 void objects_open(struct objects *objects, uint32_t object, const char *path,
 		  const struct objects_opener *opener)
 {
@@ -246,6 +274,7 @@ void objects_open(struct objects *objects, uint32_t object, const char *path,
 	struct mapping mapping = { 0 };
 	struct dhat_error why = { 0 };
 	bool is_mapped = false;
+	int error = 0;
 
 	for (size_t i = 0; i < objects->seen_count; i++) {
 		const struct mapping *at = &objects->seen[i];
@@ -263,10 +292,13 @@ void objects_open(struct objects *objects, uint32_t object, const char *path,
 							path, found.inode);
 	found.was_tried = is_mapped || found.fd >= 0;
 	question.path = path;
-	if (found.fd < 0)
+	if (found.fd < 0) {
 		set_failure(&found, "the file could not be opened");
-	else if (worker_survey(opener->worker, found.fd, &question, &found.survey, &why))
+		found.is_unread = is_mapped && !is_made_up(path);
+	} else if ((error = describe(opener, found.fd, &question, &found.survey, &why))) {
 		set_failure(&found, why.message);
+		found.is_unread = error != -ECANCELED && is_elf(found.fd);
+	}
 	if (found.survey) {
 		found.build_id_size = found.survey->desc.build_id_size;
 		memcpy(found.build_id, found.survey->desc.build_id, sizeof(found.build_id));

@@ -30,7 +30,8 @@ struct object_slot {
 	int fd;	    /* -1: could not be opened; outlives the process */
 	uint64_t inode;
 	bool is_vdso;
-	bool was_tried;			     /* opened and described, well or not */
+	bool was_tried; /* opened and described, well or not */
+	bool is_unread; /* it may hold code of an allocator, and could not be looked into */
 	bool table_was_tried, table_is_told; /* told: to the kernel side, with its mappings */
 	uint8_t build_id[64];
 	size_t build_id_size;

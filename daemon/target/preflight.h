@@ -47,6 +47,8 @@ int preflight_hidden(struct preflight *preflight, const struct object_desc *desc
  * way is that only where the copy is still to be made for sure. */
 int preflight_copier(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     pid_t pid, bool from_start);
+/* Is the i-th mapping a copy of what its file has between the mappings before and behind? */
+bool preflight_is_copy(const struct procmaps *maps, size_t i);
 /* Has it copied some already? */
 int preflight_copied(struct preflight *preflight, const struct procmaps *maps);
 void preflight_deinit(struct preflight *preflight);

@@ -63,13 +63,20 @@ static bool is_between(const struct procmaps_entry *before, const struct procmap
 	       behind->file_offset - before->file_offset == behind->start - before->start;
 }
 
+bool preflight_is_copy(const struct procmaps *maps, size_t i)
+{
+	const struct procmaps_entry *entry = &maps->entries[i];
+
+	return i > 0 && i + 1 < maps->count && entry->is_executable && !entry->inode &&
+	       !entry->path[0] && is_between(entry - 1, entry, entry + 1);
+}
+
 int preflight_copied(struct preflight *preflight, const struct procmaps *maps)
 {
 	for (size_t i = 1; i + 1 < maps->count; i++) {
 		const struct procmaps_entry *entry = &maps->entries[i];
 
-		if (!entry->is_executable || entry->inode || entry->path[0] ||
-		    !is_between(entry - 1, entry, entry + 1))
+		if (!preflight_is_copy(maps, i))
 			continue;
 		return preflight_add(preflight, "copied code",
 				     "%" PRIu64 " KiB of %s are a copy in memory of no file: "

@@ -20,7 +20,12 @@ struct customs;
 struct target_doubt {
 	struct doubt_frees frees;
 	struct doubt_memory memory_begin;
+	uint64_t bytes_before; /* all that blocks from before can have been in; 0: from the start */
+	bool frees_exceed;     /* more than there can have been blocks from before */
 	bool has_own_heap_note;
+	bool has_all; /* the blocks from before are all listed, and there are no others' */
+	bool is_weighed;
+	uint64_t free_bytes; /* of the allocators, when those were listed */
 	uint64_t looked_ns, weighed_ns;
 };
 
@@ -28,6 +33,7 @@ struct target_probed {
 	struct probed shown;
 	uint32_t late_allocators;  /* appeared after the observation began */
 	uint32_t unseen_functions; /* of allocators: could not be probed */
+	uint32_t unread_files;
 };
 
 /* Allocators that have no names, and whose code has shown nothing yet: tried again and again. */
@@ -80,6 +86,7 @@ struct target {
 	uint32_t ring_bytes;
 	enum uprobe_kind kind;
 	bool has_seccomp, avoids_return_probes;
+	struct guard *guard;   /* `dhatd run`: run.c's; or NULL */
 	struct tracer *tracer; /* NULL after the end; freed under map_lock and `lock` */
 
 	/* Who wants `lock` takes `gate` first; the collector gives up both between batches, so that
@@ -105,6 +112,7 @@ struct target {
 	/* One at a time looks after what is mapped. Taken before `lock`. */
 	pthread_mutex_t map_lock;
 	atomic_bool is_stopped, is_replaced; /* events.c's: see look.c and target_has_exited() */
+	atomic_uint_least64_t look_again_ns; /* CLOCK_MONOTONIC; look.c's; 0: no need */
 	atomic_bool is_ending; /* set before map_lock is asked for: whoever holds it hurries */
 	bool is_finished;      /* probes removed */
 	bool is_observed;      /* what is found from now on came late */
@@ -155,8 +163,10 @@ void target_drain_now(struct target *target);
 void target_begin_doubt(struct target *target);
 /* Once a second, with `lock`. True: it is to be weighed. */
 bool target_look_for_doubt(struct target *target, uint64_t now_ns);
-/* So much of what there was is known by the inventory; with `lock`. */
-void target_doubt_known(struct target *target, uint64_t live_bytes);
+/* What the inventory tells of what there was; has_all: all blocks, and there are no other
+ * allocators; free_bytes: what the allocator holds beside. With `lock`. */
+void target_doubt_known(struct target *target, uint64_t live_bytes, bool has_all,
+			uint64_t free_bytes);
 
 /* inventory.c: before target_open(), so that no free is missed; see inventory.h. */
 int target_begin_inventory(struct target *target);
@@ -191,6 +201,8 @@ void target_read_counters(struct target *target);
 /* look.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
+/* Has the last look failed some time ago? Any thread. */
+bool target_has_look_due(const struct target *target, uint64_t now_ns);
 /* probing.c: probe the allocators of one object, if it has any. */
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err);
 void target_forget_probes(struct target *target);
@@ -210,6 +222,8 @@ bool target_has_hidden_due(const struct target *target, uint64_t now_ns);
 void target_forget_hidden(struct target *target);
 /* What is not counted of those that are left. */
 int target_say_hidden(struct target *target, const struct object_slot *slot, uint32_t makers);
+/* copied.c: what allocators there are in code that the target has copied before. */
+int target_look_at_copied(struct target *target, const struct procmaps *maps);
 /* An error, with advice, if nothing has been probed. */
 int target_check_found(struct target *target, struct dhat_error *err);
 /* care.c: the target's side of places.h and copies.h. Keep what was placed in an object; sites'

@@ -1,5 +1,6 @@
 #include "run.h"
 
+#include "guard.h"
 #include "private.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/say.h"
@@ -25,7 +26,7 @@ static void become_program(char *const argv[])
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);
 	unsetenv("NOTIFY_SOCKET");	  /* it is dhatd that the service manager hears */
-	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies */
+	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies now */
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	execvp(argv[0], argv);
 	dhat_say("dhatd", "cannot run %s: %s", argv[0], strerror(errno));
@@ -175,6 +176,20 @@ static void tell_begin(const struct target *target)
 		hooks->begins(hooks->begins_context, target->pid);
 }
 
+/* Keeps P1: only with somebody who lets it go on, should we die. */
+static void stop_on_change(struct target *target)
+{
+	target->guard = guard_new(target->pidfd);
+	if (target->guard)
+		tracer_set_stops_on_change(target->tracer, true);
+	else
+		findings_note(
+			&target->findings,
+			"what allocates in libraries that are loaded late may be missed "
+			"until they are probed: there was no process to be had that would let "
+			"the program go on, should dhatd die");
+}
+
 int target_run(char *const argv[], const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err)
 {
@@ -202,7 +217,7 @@ int target_run(char *const argv[], const struct target_options *options,
 		return error;
 	}
 	tell_begin(target);
-	tracer_set_stops_on_change(target->tracer, true);
+	stop_on_change(target);
 	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
 	*ret = target;
 	return 0;
@@ -244,7 +259,7 @@ int target_run_on(pid_t pid, const struct target_options *options,
 		error = attach_to_child(target, options->link, &signal_to_pass, err);
 	if (error == 0) {
 		tell_begin(target);
-		tracer_set_stops_on_change(target->tracer, true);
+		stop_on_change(target);
 	}
 	ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)signal_to_pass);
 	if (error)

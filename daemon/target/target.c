@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "daemon/object/sites/custom.h"
+#include "guard.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
 #include "proto/wire/words.h"
@@ -158,6 +159,7 @@ static void target_free(struct target *target)
 	findings_deinit(&target->findings);
 	places_deinit(&target->places);
 	copies_deinit(&target->copies);
+	guard_free(target->guard);
 	if (target->pidfd >= 0)
 		close(target->pidfd);
 	pthread_mutex_destroy(&target->gate);

@@ -399,6 +399,18 @@ int main(void) { free(malloc(10)); write(1, "ready\\n", 6); pause(); }""")
     assert any("can copy its own code to other memory" in n for n in notes(ctl, may.pid))
 
 
+def test_an_allocator_that_was_copied_before(daemon, ctl, target):
+    """glibc beside it can be probed; what is in the copy cannot, and is not counted."""
+    process = target(TARGETS / "allocators/text-copied-jemalloc")
+    process.expect("ready")
+    process.say("copy text-copied-jemalloc")
+    process.expect("copied")
+    daemon("attach", "--pid", process.pid)
+    found = verdict(ctl, process.pid)
+    assert found["word"] == "partial"
+    assert any(re.search(r"what jemalloc.* in text-copied-jemalloc hands out is not counted", r) for r in found["reasons"])
+
+
 def test_code_that_was_copied_before(copier, daemon, ctl):
     daemon("serve")
     copier.say(f"copy {copier.path}")

@@ -316,3 +316,38 @@ def test_two_who_watch_the_same_library(daemon, ctl, target, tmp_path):
         assert counters["reallocs"] > 100 and counters["abandoned"] == 0, counters
         # how much V8 has of its own, and whether it has made code when that is looked at, is a matter of time
         assert profile.verdict["verdict"] in ("exact", "partial"), profile.reasons
+
+
+def stat_of(pid):
+    """Fields of its stat from the state on."""
+    return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+
+
+def ticks_of(pid):
+    """It has used so much time; that of a process that stands still stays so."""
+    return sum(int(field) for field in stat_of(pid)[11:13])
+
+
+@pytest.mark.parametrize("user", [(), ("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")],
+                         ids=["root", "another user"])
+def test_killed_while_its_program_stands_still(daemon, user):
+    """`dhatd run` stops its program when that loads code, and lets it go on. The kernel's promise to tell it of dhatd's
+    death is gone when it becomes another user; and code is loaded while the last probes are still there."""
+    program = TARGETS / "dlopen_loop"
+    dhatd = daemon("run", "--follow-exec", "--", *user, program, "100000000", "100", pattern="answering")
+
+    pid = int(dhatd.expect_err(r"attached to (\d+) \(dlopen_loop\)").group(1))
+    try:
+        dhatd.send_signal(signal.SIGSTOP)  # it lets nobody go on now
+        until(lambda: stat_of(pid)[0] == "T", "the program to stand still")
+        dhatd.proc.kill()
+        dhatd.proc.wait()
+        until(lambda: stat_of(pid)[0] != "T", "it to go on")
+        # it maps code all the time: nothing stops it again
+        ran = ticks_of(pid)
+        until(lambda: ticks_of(pid) > ran + 5, "it to work")
+        until(lambda: not code_differences(pid), "its code to be whole")
+        ran = ticks_of(pid)
+        until(lambda: ticks_of(pid) > ran + 5, "it to work on")
+    finally:
+        os.kill(pid, signal.SIGKILL)

@@ -3,6 +3,7 @@ counted, and every answer says so. Judged by the same program with its symbols.
 """
 import json
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,17 @@ def test_named_by_a_person(daemon, ctl, target, tmp_path):
     assert (total["gb"], total["gbk"]) == (books["peak"]["tb"], books["peak"]["tbk"])
 
 
+@pytest.mark.parametrize("names", [("je_malloc", "je_free"), ("use_je_malloc", "use_je_calloc")], ids=["two of them", "a pool"])
+def test_named_in_a_hurry(names, daemon, ctl, target, tmp_path):
+    """A malloc and a free alone, or functions of something else in that file, are not the allocator: partial still."""
+    at = [f"{STRIPPED.name}+{address_of(PROGRAMS / 'jemalloc-je', name):#x}" for name in names]
+    process = target(STRIPPED)
+    process.expect("^ready")
+    daemon("attach", "--pid", process.pid, "--alloc", at[0] + "(size=arg1)", "--free", at[1] + "(ptr=arg1)")
+    word, reasons = read_verdict(ctl, tmp_path)
+    assert word == "partial" and any("hands out is not counted" in reason for reason in reasons), reasons
+
+
 # ---- no texts: what the live process shows ---------------------------------------------------------
 
 def target_status(ctl, pid):
@@ -187,6 +199,24 @@ def test_memory_of_nobody(daemon, ctl, target):
         assert (int(totals["total_bytes"]), int(totals["total_blocks"])) == (1000, 10)
 
 
+def test_memory_of_nobody_that_was_there_before(daemon, ctl, target):
+    """It need not grow: when all blocks from before are known, what has none of them shows."""
+    heap, small = target("mapped_heap", "150", "early"), target("mapped_heap", "20", "early")
+    daemon("serve", pattern="answering")
+    for process in (heap, small):
+        process.expect("^ready")
+        ctl("attach", process.pid)
+
+    def verdict_of(process):
+        verdict = target_status(ctl, process.pid)["verdict"]
+        return verdict if verdict["reasons"] and "still being listed" not in str(verdict["reasons"]) else None
+
+    verdict = until(lambda: verdict_of(heap), "the memory to be noticed", 120)
+    assert verdict["word"] == "partial" and 145 << 20 < int(verdict["uncounted_bytes"]) < 160 << 20
+    assert "none of the probed allocators has a block" in verdict["reasons"][1]
+    assert target_status(ctl, small.pid)["verdict"]["reasons"] == []
+
+
 def test_recorded_memory_is_not_missed(daemon, ctl, target):
     """With --anonymous the same memory is in the profile."""
     process, other = target("mapped_heap", "150"), target("mapped_heap", "150")
@@ -205,9 +235,11 @@ def test_recorded_memory_is_not_missed(daemon, ctl, target):
     assert int(status["totals"]["live_bytes"]) >= 150 << 20
 
 
-def test_frees_that_keep_coming(daemon, ctl, target):
-    """One of two functions that allocate is not probed: after some windows of 5 s it shows."""
-    missed, whole = target("lopsided"), target("lopsided")
+@pytest.mark.parametrize("percent", [98, 40])
+def test_frees_that_keep_coming(percent, daemon, ctl, target):
+    """One of two functions that allocate is not probed: it shows, at the latest when more is freed than can have been
+    there before."""
+    missed, whole = target("lopsided", str(percent)), target("lopsided", str(percent))
     daemon("serve")
     for process, names in ((missed, ["take_front"]), (whole, ["take_front", "take_side"])):
         process.expect("^ready")
@@ -221,8 +253,8 @@ def test_frees_that_keep_coming(daemon, ctl, target):
     verdict = until(noticed, "the frees to be noticed", 180)
     assert verdict["word"] == "inexact"
     assert "of blocks that were never seen allocated, and they keep coming" in verdict["reasons"][0]
-    status = target_status(ctl, whole.pid)
-    assert status["verdict"]["word"] == "exact" and int(status["totals"]["total_blocks"]) > 10000
+    until(lambda: int(target_status(ctl, whole.pid)["totals"]["total_blocks"]) > 10000, "the other's blocks")
+    assert target_status(ctl, whole.pid)["verdict"]["word"] == "exact"
 
 
 # ---- found by its code -----------------------------------------------------------------------------
@@ -366,6 +398,35 @@ def test_found_by_its_code_in_a_late_library(link, daemon, ctl, target):
     check_pattern(ctl, host, host.pid)
     host.say("")
     assert host.wait() == 0
+
+
+def test_a_late_library_that_may_not_be_probed(daemon, ctl, target):
+    """It copies its code: to probe it would kill the program. What it hands out is missing, and that is told."""
+    dhatd = daemon("run", "--", PROGRAMS / "churn-host", PROGRAMS / "churn-je-plugin-hugify.so", env=ROOM, pattern="answering")
+    dhatd.expect("^host")
+    dhatd.say("")
+    dhatd.expect("^ready")
+    status = ctl("status", "--json").json()["targets"][0]
+    assert status["verdict"]["word"] == "inexact", status["verdict"]
+    assert any(re.search(r"churn-je-plugin-hugify.so.* could not be probed: .*copies its own code", n) for n in status["notes"])
+
+
+def test_a_look_that_fails_is_taken_again(daemon, ctl, target):
+    """dhatd has no descriptor left when a library comes: it is probed when there is one again, and late."""
+    host = target(PROGRAMS / "churn-host", PROGRAMS / "churn-je-plugin.so", env=ROOM)
+    host.expect("^host")
+    dhatd = daemon("attach", "--pid", host.pid, "--link", "perf")
+    until(lambda: target_status(ctl, host.pid)["verdict"]["word"] == "exact", "the word exact")
+    limits = resource.prlimit(dhatd.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(dhatd.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    host.say("")
+    host.expect("^ready")
+    host.say("")
+    host.expect("^quiet")
+    resource.prlimit(dhatd.pid, resource.RLIMIT_NOFILE, limits)
+    until(lambda: any("jemalloc" in p["allocator"] for p in target_status(ctl, host.pid)["probes"]), "the library's probes")
+    assert target_status(ctl, host.pid)["verdict"]["word"] == "inexact"
+    check_pattern(ctl, host, host.pid)
 
 
 def test_not_found_while_nobody_uses_it(daemon, ctl, target, tmp_path):

@@ -75,6 +75,18 @@ def test_millions_of_blocks_do_not_hold_up_an_attach(daemon, ctl, target):
     assert totals["live_bytes"] == 1500000 * 24
 
 
+def test_more_blocks_than_there_is_room_for(daemon, ctl, target, tmp_path):
+    """What is missing of what was there makes it partial: live bytes are not the heap's."""
+    program = target("inventory", "many")
+    held(program)
+    daemon("attach", "--pid", program.pid, "--max-memory", "32M")
+    until_listed(ctl)
+    verdict = profile(ctl)["verdict"]
+    assert verdict["word"] == "partial" and not verdict["exact"]
+    assert any("from before the attach" in reason and "--max-memory" in reason for reason in verdict["reasons"]), verdict
+    assert ctl("snapshot", "--exact", "-o", tmp_path / "x.json", ok=False).status == 13
+
+
 def test_without_an_inventory_only_frees_show_them(daemon, ctl, target):
     program = target("inventory", "fragmented")
     _, _, sizes = held(program)

@@ -150,3 +150,13 @@ def test_a_process_without_any_thread_is_refused(daemon, worker):
     worker.program.kill()
     dhatd = daemon("attach", "--pid", worker.pid, wait=False)
     assert dhatd.wait() == 3
+
+
+def test_memory_of_nobody_is_weighed(daemon, ctl, worker):
+    """Its mappings are those of a thread that lives."""
+    worker.do("make 100")
+    worker.leave()
+    daemon("attach", "--pid", worker.pid)
+    worker.do("map 150")
+    until(lambda: "none of the probed allocators has a block" in str(ctl("stats", "--json").json()["verdict"]),
+          "the memory to be noticed", 120)

@@ -66,6 +66,25 @@ def test_a_right_that_is_missing_is_named(limited, target, lacks, said):
     assert other.running
 
 
+JEMALLOC = Path("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2")
+
+
+def test_a_file_that_cannot_be_read_is_told(limited, ctl, target, tmp_path):
+    """An upgrade has replaced a library, and its old file cannot be had without CAP_CHECKPOINT_RESTORE: there may be an
+    allocator in it."""
+    library = tmp_path / "libjemalloc.so.2"
+    shutil.copy(JEMALLOC, library)
+    waves = target("waves", env={"LD_PRELOAD": str(library)})
+    waves.expect("ready")
+    library.unlink()
+    dhatd = limited(MINIMAL, "attach", waves.pid)
+    dhatd.expect_err("answering at")
+    verdict = ctl("status", "--json").json()["targets"][0]["verdict"]
+    assert verdict["word"] == "partial", verdict
+    assert any("libjemalloc.so.2 could not be read" in reason for reason in verdict["reasons"]), verdict
+    assert dhatd.stop(deadline=30) == 0
+
+
 @pytest.fixture
 def open_folder():
     """Where anybody may make a socket; pytest's own folders are root's only."""

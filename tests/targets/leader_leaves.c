@@ -1,6 +1,7 @@
 /* A process whose main thread leaves while others go on. The one at work takes a line at a time:
  *
  *   make N    allocates N blocks of 1000 bytes and keeps them
+ *   map N     maps N MiB of its own and touches them
  *   leave     lets the main thread end, by pthread_exit
  *   relay     starts another thread that goes on, and ends itself
  *   load      loads plugin_first.so, which lies beside this program
@@ -13,6 +14,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/mman.h>
 
 #include "ledger.h"
 
@@ -67,6 +69,12 @@ static void *work(void *previous)
 		if (sscanf(line, "make %ld", &n) == 1) {
 			while (n-- > 0)
 				made_in_worker(1000);
+		} else if (sscanf(line, "map %ld", &n) == 1) {
+			void *p = mmap(NULL, n << 20, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+			CHECK(p != MAP_FAILED);
+			memset(p, 1, n << 20);
 		} else if (sscanf(line, "plug %ld", &n) == 1) {
 			while (n-- > 0) {
 				void *p = plugin_make(100);

@@ -1,10 +1,11 @@
 /* lopsided: an allocator that gives by two doors and takes by one, without a pause.
  *
- * Usage: lopsided. Of 50 blocks one comes through take_front(), the others through take_side(); all
- * go through give(). Whoever watches the front and the way out sees frees of blocks that never
- * came. build: -O1 -fno-inline -rdynamic
+ * Usage: lopsided [PERCENT]. So many of the blocks, 98 of 100, come through take_side(), the others
+ * through take_front(); all go through give(). Whoever watches the front and the way out sees frees
+ * of blocks that never came. build: -O1 -fno-inline -rdynamic
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static char blocks[64][32];
@@ -27,12 +28,14 @@ __attribute__((noipa)) void give(void *block)
 	*(volatile char *)block = 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	unsigned long by_the_side = argc > 1 ? strtoul(argv[1], NULL, 10) : 98;
+
 	puts("ready");
 	fflush(stdout);
 	for (unsigned long i = 0;; i++) {
-		give(i % 50 ? take_side(10) : take_front(10));
+		give(i % 100 < by_the_side ? take_side(10) : take_front(10));
 		if (i % 50 == 0)
 			usleep(1000);
 	}

@@ -1,34 +1,53 @@
 /* mapped_heap: memory that is nobody's heap, as of an allocator that cannot be noticed.
  *
- * Usage: mapped_heap MIB [code]
+ * Usage: mapped_heap MIB [code|early]
  * Says "ready"; for a line maps and touches MIB mebibytes, with "code" a mapping for generated code
  * besides; says "mapped"; for another line ends. It mallocs 1,000 bytes in 10 blocks meanwhile.
+ * With "early" the memory is there when it is ready.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+static void map_memory(size_t size)
+{
+	for (size_t done = 0; done < size; done += 4 << 20)
+		memset(mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0),
+		       1, 4 << 20);
+}
+
+/* As of a runtime that makes code. */
+static void map_code(void)
+{
+	void *code =
+		mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(code, 0xc3, 1 << 20);
+	mprotect(code, 1 << 20, PROT_READ | PROT_EXEC);
+}
+
 int main(int argc, char **argv)
 {
 	size_t size = argc > 1 ? strtoull(argv[1], NULL, 10) << 20 : 0;
-	int prot = PROT_READ | PROT_WRITE;
+	const char *kind = argc > 2 ? argv[2] : "";
+	bool is_early = !strcmp(kind, "early");
 	char line[16], *volatile kept[10];
 
 	setvbuf(stdout, NULL, _IONBF, 0);
+	if (is_early)
+		map_memory(size);
 	puts("ready");
 	if (!fgets(line, sizeof(line), stdin))
 		return 1;
 	for (int i = 0; i < 10; i++)
 		kept[i] = malloc(100);
-	if (argc > 2) { /* first, as runtimes do: it may be looked at any moment */
-		void *code = mmap(NULL, 1 << 20, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		memset(code, 0xc3, 1 << 20);
-		mprotect(code, 1 << 20, PROT_READ | PROT_EXEC);
-	}
-	for (size_t done = 0; done < size; done += 4 << 20)
-		memset(mmap(NULL, 4 << 20, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 4 << 20);
+	if (!strcmp(kind, "code")) /* first, as runtimes do: it may be looked at any moment */
+		map_code();
+	if (!is_early)
+		map_memory(size);
 	puts("mapped");
 	return !fgets(line, sizeof(line), stdin) || !kept[9];
 }

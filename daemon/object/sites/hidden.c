@@ -76,8 +76,8 @@ void hidden_describe(const struct object_desc *desc, const char *path, unsigned 
 	list_addresses(entries, count, list, sizeof(list));
 	snprintf(ret, size,
 		 "what %.40s in %.100s hands out is not counted: its texts are there, and %s%s%s; "
-		 "--alloc '%.60s+0xADDRESS(size=arg1)' and --free '%.60s+0xADDRESS(ptr=arg1)' name "
-		 "its functions",
+		 "--alloc '%.60s+0xADDRESS(size=arg1)', --realloc and --free '%.60s+0xADDRESS"
+		 "(ptr=arg1)' name all its functions",
 		 hidden_name(desc, maker), file,
 		 desc->has_symtab ? "none of the functions known of it" : "it has no symbols",
 		 count ? ", and what its code does shows only in use; it "

@@ -295,6 +295,23 @@ static int survey_allocators(int fd, const struct object *object,
 	return r ? r : make_sites(object, &mappers, &survey->mappers);
 }
 
+/* ---- what a person has named --------------------------------------------------------------- */
+
+/* Are these the functions of the allocator that has no names? Then they are named by address, as is
+ * advised, and one of them resizes: who names two in a hurry has not named it. (Names are those of
+ * something else beside it: a pool.) */
+static bool name_the_hidden(const struct sites *customs)
+{
+	bool resizes = false;
+
+	for (size_t i = 0; i < customs->count; i++) {
+		if (customs->list[i].function[0] != '+')
+			return false;
+		resizes |= customs->list[i].role == DHAT_ROLE_REALLOC;
+	}
+	return resizes && sites_are_whole(customs);
+}
+
 static int survey_customs(const struct object *object, const struct customs *customs,
 			  const struct survey_question *question, struct survey *survey)
 {
@@ -306,8 +323,11 @@ static int survey_customs(const struct object *object, const struct customs *cus
 		return r;
 	survey->customs_error = -r;
 	r = r ? 0 : make_sites(object, &found, &survey->customs);
-	if (sites_are_whole(&survey->customs)) /* what is hidden is then found */
-		survey->hidden = 0;
+	if (r || !name_the_hidden(&survey->customs))
+		return r;
+	/* what is hidden is then found; of a runtime's own heap nobody can name all */
+	for (unsigned maker = 0; !object_maker_is_runtime(maker); maker++)
+		survey->hidden &= ~(1u << maker);
 	return r;
 }
 

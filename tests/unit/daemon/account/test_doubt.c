@@ -101,18 +101,42 @@ static void memory_that_the_heap_explains(void **state)
 	assert_true(doubt_grows(&begin, &(struct doubt_memory){ 1200 * mib, 700 * mib }));
 }
 
+static void more_than_there_can_have_been(void **state)
+{
+	assert_false(doubt_exceeds(0, 0));
+	assert_false(doubt_exceeds(100, 800));
+	assert_true(doubt_exceeds(101, 800));
+}
+
+#define MIB (1ull << 20)
+#define expect_weights(want, want_bytes, ...)                                                      \
+	do {                                                                                       \
+		uint64_t bytes_ = 0;                                                               \
+		assert_int_equal(doubt_weigh(&(struct doubt_weights){ __VA_ARGS__ }, &bytes_),     \
+				 want);                                                            \
+		assert_int_equal(bytes_, want_bytes);                                              \
+	} while (0)
+
 static void weighing(void **state)
 {
-	const uint64_t mib = 1 << 20;
+	expect_weights(DOUBT_NONE, 60 * MIB, .known_bytes = 10 * MIB, .unknown_bytes = 60 * MIB);
+	expect_weights(DOUBT_NONE, 80 * MIB, .known_bytes = 100 * MIB, .unknown_bytes = 80 * MIB);
+	expect_weights(DOUBT_UNKNOWN, 80 * MIB, .known_bytes = 10 * MIB, .unknown_bytes = 80 * MIB);
+	expect_weights(DOUBT_OWN_HEAP, 80 * MIB, .known_bytes = 10 * MIB, .unknown_bytes = 80 * MIB,
+		       .has_generated_code = true);
+}
 
-	assert_int_equal(doubt_weigh(&(struct doubt_weights){ 10 * mib, 60 * mib, false }),
-			 DOUBT_NONE);
-	assert_int_equal(doubt_weigh(&(struct doubt_weights){ 100 * mib, 80 * mib, false }),
-			 DOUBT_NONE);
-	assert_int_equal(doubt_weigh(&(struct doubt_weights){ 10 * mib, 80 * mib, false }),
-			 DOUBT_UNKNOWN);
-	assert_int_equal(doubt_weigh(&(struct doubt_weights){ 10 * mib, 80 * mib, true }),
-			 DOUBT_OWN_HEAP);
+/* Pages that an allocator keeps in arenas without a block, and the stacks of threads. */
+static void what_is_told_otherwise(void **state)
+{
+	expect_weights(DOUBT_NONE, 40 * MIB, .known_bytes = 10 * MIB, .unknown_bytes = 80 * MIB,
+		       .free_bytes = 40 * MIB);
+	expect_weights(DOUBT_NONE, 0, .known_bytes = 10 * MIB, .unknown_bytes = 80 * MIB,
+		       .free_bytes = 400 * MIB);
+	expect_weights(DOUBT_NONE, 30 * MIB, .known_bytes = 10 * MIB, .unknown_bytes = 80 * MIB,
+		       .thread_count = 200);
+	expect_weights(DOUBT_UNKNOWN, 80 * MIB, .known_bytes = 10 * MIB, .unknown_bytes = 100 * MIB,
+		       .free_bytes = 15 * MIB, .thread_count = 20);
 }
 
 int main(void)
@@ -122,7 +146,9 @@ int main(void)
 		cmocka_unit_test(frees_of_what_was_before),
 		cmocka_unit_test(counts_that_fall),
 		cmocka_unit_test(memory_that_the_heap_explains),
+		cmocka_unit_test(more_than_there_can_have_been),
 		cmocka_unit_test(weighing),
+		cmocka_unit_test(what_is_told_otherwise),
 	};
 
 	return cmocka_run_group_tests_name("doubt", tests, NULL, NULL);

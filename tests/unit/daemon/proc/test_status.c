@@ -15,19 +15,20 @@ static void test_status(void **state)
 {
 	struct proc_status s;
 
-	proc_status_parse(
-		"Name:\tPid:\nState:\tt (tracing stop)\nTgid:\t12\nPid:\t13\n"
-		"TracerPid:\t99\nUid:\t1000\t0\t1\t2\nNSpid:\t13\t7\t2\nCapEff:\t000001ffffffffff\n"
-		"Seccomp:\t2\nSeccomp_filters:\t3\nVmRSS:\t 200 kB\nRssAnon:\t     132 "
-		"kB\nVmSwap:\t9 kB\nVmExe:\t 4 kB\nVmLib:\t  1500 kB\nSigCgt:\t10\n",
-		&s);
+	proc_status_parse("Name:\tPid:\nState:\tt (tracing stop)\nTgid:\t12\nPid:\t13\n"
+			  "TracerPid:\t99\nThreads:\t5\nUid:\t1000\t0\t1\t2\nNSpid:"
+			  "\t13\t7\t2\nCapEff:\t000001ffffffffff\n"
+			  "Seccomp:\t2\nSeccomp_filters:\t3\nVmRSS:\t 200 kB\nRssAnon:\t     132 "
+			  "kB\nRssShmem:\t 20 kB\nHugetlbPages:\t 2048 kB\nVmSwap:\t9 kB\nVmExe:\t "
+			  "4 kB\nVmLib:\t  1500 kB\nSigCgt:\t10\n",
+			  &s);
 	assert_true(s.state == 't' && s.tgid == 12 && s.pid == 13 && s.tracer_pid == 99);
 	assert_true(s.ns_depth == 3 && s.ns_pids[0] == 13 && s.ns_pids[2] == 2);
 	assert_true(s.uid == 1000 && s.anonymous_bytes == 132 << 10 && s.caught_signals == 16);
 	assert_true(s.rss_bytes == 200 << 10 && s.swap_bytes == 9 << 10);
-	assert_true(s.executable_bytes == 1504 << 10);
+	assert_true(s.executable_bytes == 1504 << 10 && s.shared_bytes == 2068 << 10);
 	assert_true(s.effective_caps == 0x1ffffffffffull);
-	assert_true(s.seccomp_mode == 2 && s.seccomp_filters == 3);
+	assert_true(s.seccomp_mode == 2 && s.seccomp_filters == 3 && s.thread_count == 5);
 	proc_status_parse("", &s);
 	assert_true(s.rss_bytes == 0 && s.swap_bytes == 0);
 	assert_true(s.state == 0 && s.tgid == 0 && s.ns_depth == 0 && s.seccomp_mode == 0);
