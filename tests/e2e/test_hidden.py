@@ -202,7 +202,7 @@ def test_memory_of_nobody(daemon, ctl, target):
 def test_memory_of_nobody_that_was_there_before(daemon, ctl, target):
     """It need not grow: when all blocks from before are known, what has none of them shows."""
     heap, small = target("mapped_heap", "150", "early"), target("mapped_heap", "20", "early")
-    daemon("serve", pattern="answering")
+    daemon("serve")
     for process in (heap, small):
         process.expect("^ready")
         ctl("attach", process.pid)
@@ -402,7 +402,7 @@ def test_found_by_its_code_in_a_late_library(link, daemon, ctl, target):
 
 def test_a_late_library_that_may_not_be_probed(daemon, ctl, target):
     """It copies its code: to probe it would kill the program. What it hands out is missing, and that is told."""
-    dhatd = daemon("run", "--", PROGRAMS / "churn-host", PROGRAMS / "churn-je-plugin-hugify.so", env=ROOM, pattern="answering")
+    dhatd = daemon("run", "--", PROGRAMS / "churn-host", PROGRAMS / "churn-je-plugin-hugify.so", env=ROOM)
     dhatd.expect("^host")
     dhatd.say("")
     dhatd.expect("^ready")
