@@ -80,7 +80,6 @@ def test_more_blocks_than_there_is_room_for(daemon, ctl, target, tmp_path):
     program = target("inventory", "many")
     held(program)
     daemon("attach", "--pid", program.pid, "--max-memory", "32M")
-    until_listed(ctl)
     verdict = profile(ctl)["verdict"]
     assert verdict["word"] == "partial" and not verdict["exact"]
     assert any("from before the attach" in reason and "--max-memory" in reason for reason in verdict["reasons"]), verdict
