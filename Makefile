@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill test-emulation test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -251,6 +251,11 @@ test-pressure:	## triggers of control groups of version 2 and of PSI, in QEMU, w
 	$(again) -j$$(nproc) all $(O)/tests/targets/waves
 	$(Q)tests/kernels/pressure $(O)
 
+test-emulation:	## instructions as the kernel side executes them beside the processor: a million inputs for each form; a minute
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) $(O)/tests/unit/daemon/object/x86_64/test_emulation
+	$(Q)EMULATION_INPUTS=1000000 $(O)/tests/unit/daemon/object/x86_64/test_emulation
+
 test-image:	## the container's image, built by buildah and run with what the DaemonSet allows it; some minutes
 	$(Q)tests/deps build distros image
 	$(again) -j$$(nproc) $(O)/tests/targets/waves
@@ -422,7 +427,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deb deps deps-test exports demo test test-kernels test-kill test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill test-emulation test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

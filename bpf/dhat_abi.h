@@ -7,6 +7,8 @@
  */
 #include <linux/types.h>
 
+#include "machine.h"
+
 /* ---- records in the ring ------------------------------------------------------------------ */
 
 enum dhat_record_type {
@@ -279,7 +281,8 @@ enum dhat_role {
 	DHAT_ROLE_MUNMAP, /* f(p, size) */
 	DHAT_ROLE_MREMAP, /* p = f(old, old size, new size) */
 	DHAT_ROLE_SBRK,	  /* old end = f(increment) */
-	DHAT_ROLE_COUNT
+	DHAT_ROLE_COUNT,
+	DHAT_ROLE_PLACE = 63, /* the cookie is that of a place: below */
 };
 
 enum dhat_phase {
@@ -315,12 +318,30 @@ struct dhat_cookie {
 	__u16 site;    /* number of the function among the probed ones of the target */
 };
 _Static_assert(sizeof(struct dhat_cookie) == 8, "a cookie is one word");
-_Static_assert(DHAT_ROLE_COUNT <= 64 && DHAT_DOMAIN_ANON < 16, "what fits into a cookie");
+_Static_assert(DHAT_ROLE_COUNT <= DHAT_ROLE_PLACE && DHAT_DOMAIN_ANON < 16,
+	       "what fits into a cookie");
 
 union dhat_cookie_word {
 	struct dhat_cookie parts;
 	__u64 word;
 };
+
+/* A probe whose instruction we execute ourselves (bpf/places.h): its cookie has DHAT_ROLE_PLACE,
+ * and in its upper half the number of one of these. */
+struct dhat_place {
+	__u64 cookie;		  /* struct dhat_cookie */
+	__u64 inode, file_offset; /* of the instruction; bytes */
+	__u64 known;		  /* the kernel side's: where it was last, and in which epoch */
+	struct dhat_instruction instruction;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct dhat_place) == 56, "nothing in between");
+#define DHAT_MAX_PLACES 2048 /* of a target; what comes then is stepped by the kernel */
+
+static inline __u64 dhat_place_cookie(__u32 number)
+{
+	return (__u64)number << 32 | DHAT_ROLE_PLACE;
+}
 
 /* ---- unwind tables ------------------------------------------------------------------------ */
 

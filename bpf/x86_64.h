@@ -120,6 +120,51 @@ static inline __attribute__((always_inline)) int machine_holds(unsigned long lon
 	return is_so != (condition & 1);
 }
 
+/* ---- instructions that we execute ourselves: x86_64_emulate.h
+ * ------------------------------------
+ */
+
+enum dhat_operation {
+	DHAT_OPERATION_NONE, /* not for us */
+	DHAT_OPERATION_NOP,  /* and endbr64 */
+	DHAT_OPERATION_MOV,
+	DHAT_OPERATION_LEA,
+	DHAT_OPERATION_ADD,
+	DHAT_OPERATION_SUB,
+	DHAT_OPERATION_AND,
+	DHAT_OPERATION_OR,
+	DHAT_OPERATION_XOR,
+	DHAT_OPERATION_CMP, /* operand `to` is only read, here and in the next */
+	DHAT_OPERATION_TEST,
+	DHAT_OPERATION_MOVZX,
+	DHAT_OPERATION_MOVSX, /* movsxd, too */
+	DHAT_OPERATION_CMOV,
+	DHAT_OPERATION_SET,
+	DHAT_OPERATION_RET,
+	DHAT_OPERATIONS
+};
+
+/* Registers are numbered as in the instruction encoding. Of one of 8 bits its lowest are meant. */
+#define DHAT_OPERAND_IMMEDIATE 16
+#define DHAT_OPERAND_MEMORY 17
+#define DHAT_ADDRESS_NONE 16
+#define DHAT_ADDRESS_PC 17 /* as base: of the next instruction */
+
+struct dhat_instruction {
+	unsigned char operation;  /* enum dhat_operation */
+	unsigned char length;	  /* bytes */
+	unsigned char width;	  /* of the operation: 1 << width bytes, 0 … 3 */
+	unsigned char from_width; /* of `from`, where that is another one: movzx, movsx */
+	unsigned char to;	  /* register; cmp and test: or DHAT_OPERAND_MEMORY */
+	unsigned char from;	  /* register or DHAT_OPERAND_… */
+	unsigned char condition;  /* of cmov and set: see machine_holds() */
+	/* The memory operand, and what lea computes: base + (index << scale) + displacement. */
+	unsigned char base, index, scale;
+	unsigned char pad[2];
+	int displacement;
+	int immediate; /* its sign is extended */
+};
+
 /* ---- registers, in uprobe programs ------------------------------------------------------------
  */
 
@@ -135,17 +180,30 @@ struct pt_regs {
 	unsigned long orig_rax, rip, cs, eflags, rsp, ss;
 };
 
-/* Of struct task_struct: where the thread's local memory is. */
+/* Of struct task_struct: where the thread's local memory is, and what it has the processor do. */
 struct thread_struct {
 	unsigned long fsbase;
+	unsigned long features; /* from 6.6 on: ARCH_SHSTK_… of asm/prctl.h */
 } __attribute__((preserve_access_index));
 #define thread_local_base(thread) ((thread)->fsbase)
+
+/* A second stack of return addresses, which only the processor can pop. */
+#define thread_has_shadow_stack(task)                                                              \
+	(bpf_core_field_exists((task)->thread.features) && (task)->thread.features & 1)
 
 #define regs_pc(regs) ((regs)->rip)
 #define regs_sp(regs) ((regs)->rsp)
 #define regs_fp(regs) ((regs)->rbp)
 #define regs_result(regs) ((regs)->rax)
 #define regs_first_argument(regs) ((regs)->rdi)
+
+/* machine_answering_function() of daemon/object/machine/machine.h: its argument is its result, by
+ * an instruction of two bytes; here, one more. */
+static __always_inline void regs_answer(struct pt_regs *regs)
+{
+	regs->rax = regs->rdi + 1;
+	regs->rip += 2;
+}
 
 static __always_inline int regs_hold(struct pt_regs *regs, __u8 condition)
 {
