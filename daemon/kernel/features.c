@@ -81,3 +81,12 @@ bool features_return_probes_kill(enum uprobe_kind kind)
 				: 2;
 	return answers[kind] == 2;
 }
+
+bool features_write_registers(enum uprobe_kind kind)
+{
+	static _Atomic int answers[UPROBE_KINDS]; /* 0: not asked yet; 1: no; 2: yes */
+
+	if (answers[kind] == 0)
+		answers[kind] = selftest_writes_registers(kind) ? 2 : 1;
+	return answers[kind] == 2;
+}

@@ -32,3 +32,7 @@ uint64_t features_trap_ns(enum uprobe_kind kind);
 /* Does a return probe of this kind kill a process that has a seccomp filter? True as well when that
  * cannot be told. The first time takes milliseconds. See selftest.h. */
 bool features_return_probes_kill(enum uprobe_kind kind);
+
+/* May programs of this kind write registers, so that they can execute an instruction themselves
+ * (bpf/places.h)? The first time takes milliseconds. See selftest.h. */
+bool features_write_registers(enum uprobe_kind kind);

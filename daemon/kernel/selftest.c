@@ -69,17 +69,18 @@ __attribute__((noreturn)) static void leave(int status)
 		syscall(SYS_exit_group, status);
 }
 
-static void child(int fd)
+static void child(int fd, const struct selftest_prober *prober)
 {
 	char byte = 'r';
-	int (*volatile call)(int) = selftest_victim;
+	int (*volatile call)(int) = prober->function ?: selftest_victim;
+	int answer = prober->function ? prober->answer : ANSWER;
 
 	/* Ends with its parent, and leaves no core file when it is killed. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!confine() || write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
 		leave(1);
-	byte = call(ANSWER) == ANSWER;
+	byte = call(ANSWER) == answer;
 	if (!byte || write(fd, &byte, 1) != 1)
 		leave(1);
 	leave(0);
@@ -108,9 +109,11 @@ static int offset_in_file(uint64_t addr, uint64_t *ret)
 	return r;
 }
 
-static int victim_offset(uint64_t *ret)
+static int victim_offset(const struct selftest_prober *prober, uint64_t *ret)
 {
-	return offset_in_file((uint64_t)(uintptr_t)selftest_victim, ret);
+	int (*function)(int) = prober->function ?: selftest_victim;
+
+	return offset_in_file((uint64_t)(uintptr_t)function, ret);
 }
 
 static bool wait_byte(int fd)
@@ -164,7 +167,7 @@ int selftest_run(const struct selftest_prober *prober, enum selftest_result *ret
 	int fds[2], r, status;
 	pid_t pid;
 
-	r = victim_offset(&offset);
+	r = victim_offset(prober, &offset);
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot find the self-test's function");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
@@ -175,7 +178,7 @@ int selftest_run(const struct selftest_prober *prober, enum selftest_result *ret
 	if (pid < 0)
 		return dhat_error_errno(err, errno, "cannot start the seccomp self-test");
 	if (pid == 0)
-		child(its);
+		child(its, prober);
 	close(take_fd(its));
 	r = wait_byte(ours) ? prober->attach(prober->context, pid, offset, err)
 			    : dhat_error_set(err, ECHILD, DHAT_EXIT_FAILED,
@@ -202,7 +205,7 @@ int selftest_run_threads(const struct selftest_prober *prober, bool *ret_sees_al
 	sigset_t all, before;
 	uint64_t offset = 0;
 	pthread_t thread;
-	int r = victim_offset(&offset);
+	int r = victim_offset(prober, &offset);
 
 	if (r < 0)
 		return dhat_error_errno(err, -r, "cannot find the self-test's function");
@@ -225,7 +228,7 @@ int selftest_run_threads(const struct selftest_prober *prober, bool *ret_sees_al
 
 struct real {
 	enum uprobe_kind kind;
-	bool wants_return;
+	bool wants_return, writes_registers;
 	struct selftest_bpf *skeleton;
 	struct holder *holder;
 };
@@ -239,7 +242,10 @@ static int real_load(struct real *real, struct dhat_error *err)
 	if (r == 0) {
 		struct bpf_program *hit = real->skeleton->progs.selftest_hit;
 		struct bpf_program *entry = real->skeleton->progs.selftest_entry;
+		struct bpf_program *answer = real->skeleton->progs.selftest_answer;
 
+		bpf_program__set_autoload(answer, real->writes_registers);
+		bpf_program__set_expected_attach_type(answer, type);
 		bpf_program__set_expected_attach_type(hit, type);
 		bpf_program__set_expected_attach_type(entry, type);
 		r = selftest_bpf__load(real->skeleton);
@@ -263,7 +269,10 @@ static int real_attach(void *context, pid_t pid, uint64_t file_offset, struct dh
 	struct real *real = context;
 	int hit = bpf_program__fd(real->skeleton->progs.selftest_hit);
 	int entry = bpf_program__fd(real->skeleton->progs.selftest_entry);
-	struct uprobe_programs programs = { .entry = real->wants_return ? hit : entry,
+	int answer = bpf_program__fd(real->skeleton->progs.selftest_answer);
+	struct uprobe_programs programs = { .entry = real->writes_registers ? answer
+						     : real->wants_return   ? hit
+									    : entry,
 					    .on_return = hit };
 	struct uprobe_site site = { .file_offset = file_offset,
 				    .wants_return = real->wants_return };
@@ -284,10 +293,29 @@ static bool real_was_hit(void *context)
 int selftest_seccomp(enum uprobe_kind kind, enum selftest_result *ret, struct dhat_error *err)
 {
 	_cleanup_(real_deinit) struct real real = { .kind = kind, .wants_return = true };
-	struct selftest_prober prober = { real_attach, real_was_hit, &real };
+	struct selftest_prober prober = { .attach = real_attach,
+					  .was_hit = real_was_hit,
+					  .context = &real };
 	int r = real_load(&real, err);
 
 	return r < 0 ? r : selftest_run(&prober, ret, err);
+}
+
+bool selftest_writes_registers(enum uprobe_kind kind)
+{
+	/* with sessions, places whose return nobody wants are of multi links */
+	_cleanup_(real_deinit) struct real real = { .kind = kind == UPROBE_SESSION ? UPROBE_MULTI
+										   : kind,
+						    .writes_registers = true };
+	struct selftest_prober prober = { .attach = real_attach,
+					  .was_hit = real_was_hit,
+					  .context = &real,
+					  .function = machine_answering_function,
+					  .answer = ANSWER + 1 };
+	enum selftest_result result = SELFTEST_KILLED;
+
+	return real_load(&real, NULL) == 0 && selftest_run(&prober, &result, NULL) == 0 &&
+	       result == SELFTEST_UNHARMED;
 }
 
 int selftest_links(enum uprobe_kind kind, struct dhat_error *err)
@@ -309,7 +337,9 @@ int selftest_links(enum uprobe_kind kind, struct dhat_error *err)
 int selftest_threads(enum uprobe_kind kind, struct dhat_error *err)
 {
 	_cleanup_(real_deinit) struct real real = { .kind = kind };
-	struct selftest_prober prober = { real_attach, real_was_hit, &real };
+	struct selftest_prober prober = { .attach = real_attach,
+					  .was_hit = real_was_hit,
+					  .context = &real };
 	bool sees_all = false;
 	int r;
 

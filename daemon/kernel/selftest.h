@@ -11,6 +11,9 @@
  * itself under an allow-list of the strictest kind and calls a function that has a return probe.
  * The target is not touched.
  *
+ * May a program write registers, and is the instruction then left alone (bpf/places.h)? From 6.19
+ * on; older ones refuse the program.
+ *
  * What does one trap cost?
  */
 #include <stdbool.h>
@@ -36,6 +39,9 @@ int selftest_threads(enum uprobe_kind kind, struct dhat_error *err);
  * known: treat it as SELFTEST_KILLED. */
 int selftest_seccomp(enum uprobe_kind kind, enum selftest_result *ret, struct dhat_error *err);
 
+/* With this kind of link, shown by a call of a child. Takes milliseconds. */
+bool selftest_writes_registers(enum uprobe_kind kind);
+
 /* What one trap costs the thread that makes it, in ns of its CPU time, here and now: a link of this
  * kind, at an instruction that the kernel emulates, with a program that does next to nothing. The
  * least of some batches, so that what else the machine does counts little. Takes milliseconds. */
@@ -46,6 +52,9 @@ struct selftest_prober {
 	int (*attach)(void *context, pid_t pid, uint64_t file_offset, struct dhat_error *err);
 	bool (*was_hit)(void *context); /* since attach */
 	void *context;
+	/* what is called, and what it must answer to 42; NULL: a function that returns that */
+	int (*function)(int);
+	int answer;
 };
 int selftest_run(const struct selftest_prober *prober, enum selftest_result *ret,
 		 struct dhat_error *err);

@@ -26,3 +26,6 @@ extern const struct machine this_machine;
 /* Does nothing. Its first instruction is one that the kernel emulates when a probe is on it, as are
  * those that probes are put on (probe_place.h). */
 void machine_emulated_function(void);
+/* Returns its argument; or one more, where a program of ours writes registers (bpf/selftest.bpf.c).
+ */
+int machine_answering_function(int argument);

@@ -26,3 +26,8 @@ __attribute__((naked, noinline)) void machine_emulated_function(void)
 {
 	__asm__ volatile("push %rbp\n\tpop %rbp\n\tret");
 }
+
+__attribute__((naked, noinline)) int machine_answering_function(int argument)
+{
+	__asm__ volatile("mov %edi, %eax\n\tret");
+}

@@ -42,7 +42,7 @@ static bool was_hit(void *context)
 
 static int run(struct fake *fake, enum selftest_result *ret, struct dhat_error *err)
 {
-	struct selftest_prober prober = { attach, was_hit, fake };
+	struct selftest_prober prober = { .attach = attach, .was_hit = was_hit, .context = fake };
 	int r = selftest_run(&prober, ret, err);
 
 	/* no child is left */
@@ -111,7 +111,7 @@ static void test_ended_otherwise(void **state)
 static void test_threads(void **state)
 {
 	struct fake fake = { .hit = true };
-	struct selftest_prober prober = { attach, was_hit, &fake };
+	struct selftest_prober prober = { .attach = attach, .was_hit = was_hit, .context = &fake };
 	struct dhat_error err = { 0 };
 	bool sees_all = false;
 
