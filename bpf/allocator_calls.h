@@ -419,6 +419,16 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	return 0;
 }
 
+/* Has another tracer's program executed the ret already (places.h)? Then the return address is
+ * where the thread goes on. */
+static __always_inline int has_returned(const struct call *call, __u64 sp, __u64 pc)
+{
+	__u64 word = 0;
+
+	return call->sp == sp - sizeof(word) &&
+	       bpf_probe_read_user(&word, sizeof(word), (void *)call->sp) == 0 && word == pc;
+}
+
 /* At an exit probe the return address is still on the stack, unless the return probe of a function
  * called in the same place by a tail call hides it. Other functions may share the ret instruction:
  * only a call that waits for one is ended by it. */
@@ -426,21 +436,28 @@ static __always_inline int leave_by_exit(struct pt_regs *regs, union dhat_cookie
 {
 	struct call *call;
 	__u64 pc, result = regs_result(regs), argument = regs_first_argument(regs);
+	__u64 sp = regs_sp(regs), fp = regs_fp(regs), at = regs_pc(regs);
 
 	if (!may_be_inside_a_call())
 		return 0;
 	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
-	if (!call || !call->is_active || !call->is_by_exit || call->sp != regs_sp(regs))
+	if (!call || !call->is_active || !call->is_by_exit)
 		return 0;
 	/* each load by itself: see regs_numbered() */
 	barrier_var(result);
 	barrier_var(argument);
+	barrier_var(sp);
+	barrier_var(fp);
+	barrier_var(at);
+	if (call->sp != sp && !has_returned(call, sp, at))
+		return 0;
+	sp = call->sp;
 	if (cookie.parts.arg_reg[0]) /* a jump to memset and its like, which return it */
 		result = argument;
-	pc = find_pending_return(regs_sp(regs));
-	if (!pc && bpf_probe_read_user(&pc, sizeof(pc), (void *)regs_sp(regs)))
+	pc = find_pending_return(sp);
+	if (!pc && bpf_probe_read_user(&pc, sizeof(pc), (void *)sp))
 		return 0;
-	return leave(regs, result, pc, regs_sp(regs) + 8, regs_fp(regs));
+	return leave(regs, result, pc, sp + 8, fp);
 }
 
 /* The stack of the call at a result site, whose return address lies at `at`. What lies between is

@@ -10,6 +10,7 @@
 #include "compiled_by.h"
 #include "lifecycle.h"
 #include "own_stack.h"
+#include "places.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -25,6 +26,16 @@ static __always_inline int is_ours(void)
 	return 1;
 }
 
+static __always_inline void see(struct pt_regs *regs, union dhat_cookie_word cookie)
+{
+	if (cookie.parts.phase == DHAT_PHASE_RESULT)
+		hand_out(regs, cookie.word);
+	else if (cookie.parts.phase == DHAT_PHASE_EXIT)
+		leave_by_exit(regs, cookie);
+	else
+		enter(regs, cookie);
+}
+
 OWN_STACK(entry);
 OWN_STACK(returning);
 OWN_STACK(session);
@@ -33,16 +44,13 @@ SEC("uprobe")
 int dhat_entry(struct pt_regs *regs)
 {
 	union dhat_cookie_word cookie = { .word = bpf_get_attach_cookie(regs) };
+	struct dhat_place *place = find_place(&cookie);
 
 	KEEP_OWN_STACK(entry, regs);
-	if (!is_ours())
-		return 0;
-	if (cookie.parts.phase == DHAT_PHASE_RESULT)
-		hand_out(regs, cookie.word);
-	else if (cookie.parts.phase == DHAT_PHASE_EXIT)
-		leave_by_exit(regs, cookie);
-	else
-		enter(regs, cookie);
+	if (is_ours())
+		see(regs, cookie);
+	if (place && is_target()) /* while nothing is counted, too */
+		execute(regs, place);
 	return 0;
 }
 
@@ -76,12 +84,17 @@ SEC("uprobe")
 int dhat_session(struct pt_regs *regs)
 {
 	union dhat_cookie_word cookie;
+	struct dhat_place *place;
+	int is_awaited;
 
 	KEEP_OWN_STACK(session, regs);
-	if (!is_ours())
-		return 1;
 	if (is_session_return(regs))
-		return leave(regs, regs_result(regs), regs_pc(regs), regs_sp(regs), regs_fp(regs));
+		return is_ours() &&
+		       leave(regs, regs_result(regs), regs_pc(regs), regs_sp(regs), regs_fp(regs));
 	cookie.word = bpf_get_attach_cookie(regs);
-	return !enter(regs, cookie);
+	place = find_place(&cookie);
+	is_awaited = is_ours() && enter(regs, cookie);
+	if (place && is_target())
+		execute(regs, place);
+	return !is_awaited;
 }

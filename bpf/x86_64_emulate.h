@@ -1,6 +1,6 @@
 #pragma once
-/* x86_64_emulate: executes an instruction in the place of the processor, for the thread that a probe
- * has stopped at it.
+/* x86_64_emulate: executes an instruction in the place of the processor, for the thread that a
+ * probe has stopped at it.
  *
  * Kernels from 6.19 on let uprobe programs write registers, and neither emulate nor single-step the
  * instruction if a program has moved pc. That costs what the kernel's own emulation costs, a tenth
@@ -55,9 +55,11 @@
 #endif
 
 #define EMULATE_EACH_REGISTER(do)                                                                  \
-	do(0, rax) do(1, rcx) do(2, rdx) do(3, rbx) do(4, rsp) do(5, rbp) do(6, rsi) do(7, rdi)    \
-		do(8, r8) do(9, r9) do(10, r10) do(11, r11) do(12, r12) do(13, r13) do(14, r14)    \
-			do(15, r15)
+	do                                                                                         \
+	(0, rax) do(1, rcx) do(2, rdx) do(3, rbx) do(4, rsp) do(5, rbp) do(6, rsi) do(7, rdi) do(  \
+		8, r8) do(9, r9) do(10, r10) do(11, r11) do(12, r12) do(13, r13) do(14,            \
+										    r14) do(15,    \
+											    r15)
 
 EMULATE_INLINE unsigned long long emulate_get(struct pt_regs *regs, unsigned char number)
 {
@@ -95,9 +97,8 @@ EMULATE_INLINE unsigned long long emulate_mask(unsigned char width)
 	return ~0ULL >> (64 - (8 << (width & 3)));
 }
 
-EMULATE_INLINE unsigned long long emulate_address(struct pt_regs *regs,
-						  const struct dhat_instruction *in,
-						  unsigned long long next)
+EMULATE_INLINE unsigned long long
+emulate_address(struct pt_regs *regs, const struct dhat_instruction *in, unsigned long long next)
 {
 	unsigned long long address = in->displacement;
 
@@ -212,10 +213,10 @@ EMULATE_INLINE int emulate_plain(struct pt_regs *regs, const struct dhat_instruc
 				 unsigned long long flags, unsigned long long next)
 {
 	unsigned char operation = in->operation, width = in->width & 3;
-	unsigned char from_width = operation == DHAT_OPERATION_MOVZX ||
-						   operation == DHAT_OPERATION_MOVSX
-					   ? in->from_width & 3
-					   : width;
+	unsigned char from_width =
+		operation == DHAT_OPERATION_MOVZX || operation == DHAT_OPERATION_MOVSX
+			? in->from_width & 3
+			: width;
 	unsigned long long a, b, result, memory = 0, address = 0;
 	int is_written = 1;
 
@@ -227,7 +228,7 @@ EMULATE_INLINE int emulate_plain(struct pt_regs *regs, const struct dhat_instruc
 	    EMULATE_READ(&memory, 1u << from_width, address))
 		return 0;
 	a = in->to == DHAT_OPERAND_MEMORY ? memory : emulate_get(regs, in->to);
-	b = in->from == DHAT_OPERAND_MEMORY    ? memory
+	b = in->from == DHAT_OPERAND_MEMORY	 ? memory
 	    : in->from == DHAT_OPERAND_IMMEDIATE ? (unsigned long long)in->immediate
 						 : emulate_get(regs, in->from);
 	a &= emulate_mask(width);

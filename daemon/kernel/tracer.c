@@ -42,7 +42,8 @@ struct tracer {
 	pthread_mutex_t anchor_lock; /* guards what is placed, the links and the anchor */
 	pid_t anchor;		     /* a thread */
 	uint32_t anchor_gaps;
-	struct dhat_mapping *mappings; /* both banks, shared with the kernel */
+	uint32_t place_count, place_room; /* of bpf/places.h */
+	struct dhat_mapping *mappings;	  /* both banks, shared with the kernel */
 	enum uprobe_kind kind;
 	pid_t pid;
 	uint64_t bytes;		     /* tracer_bytes() */
@@ -126,6 +127,10 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
 	bpf_map__set_max_entries(bpf->maps.sampled, options->sample_bytes ? TRACER_MAX_SAMPLED : 1);
 	bpf_map__set_max_entries(bpf->maps.stacks, options->max_stacks ?: TRACER_MAX_STACKS);
+	bpf->rodata->cfg_writes_registers = options->writes_registers;
+	if (options->writes_registers)
+		tracer->place_room = DHAT_MAX_PLACES;
+	bpf_map__set_max_entries(bpf->maps.places, tracer->place_room ?: 1);
 	choose_programs(bpf, options->kind);
 	error = dhat_bpf__load(bpf);
 	return error ? refusal_explain(error, (const char *)bpf->rodata->compiled_by, err) : 0;
@@ -263,6 +268,33 @@ void tracer_free(struct tracer *tracer)
 	free(tracer);
 }
 
+/* Places for those that bring an instruction: their cookies are those places' from now on. */
+static int number_places(struct tracer *tracer, const char *path, struct uprobe_site *sites,
+			 size_t count)
+{
+	struct stat file;
+
+	if (stat(path, &file) < 0)
+		return -errno;
+	for (size_t i = 0; i < count; i++) {
+		struct uprobe_site *site = &sites[i];
+		struct dhat_place place = { .cookie = site->cookie,
+					    .inode = file.st_ino,
+					    .file_offset = site->file_offset,
+					    .instruction = site->instruction };
+		uint32_t number = tracer->place_count;
+
+		if (!site->instruction.operation || number == tracer->place_room)
+			continue;
+		if (bpf_map_update_elem(bpf_map__fd(tracer->bpf->maps.places), &number, &place,
+					BPF_ANY))
+			return -errno;
+		site->cookie = dhat_place_cookie(number);
+		tracer->place_count++;
+	}
+	return 0;
+}
+
 static int remember(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
 		    size_t count)
 {
@@ -276,6 +308,12 @@ static int remember(struct tracer *tracer, const char *path, const struct uprobe
 		return -ENOMEM;
 	}
 	memcpy(placed.sites, sites, count * sizeof(*sites));
+	error = number_places(tracer, path, placed.sites, count);
+	if (error) {
+		free(placed.path);
+		free(placed.sites);
+		return error;
+	}
 	tracer->placed[tracer->placed_count++] = placed;
 	return 0;
 }
@@ -330,17 +368,18 @@ static int place(struct tracer *tracer, const char *path, const struct uprobe_si
 	_cleanup_(holder_free_ptr) struct holder *guard = NULL;
 	struct uprobe_programs programs = programs_of(tracer);
 	int error = remember(tracer, path, sites, count);
+	const struct placed *placed;
 
-	if (error == 0)
-		guard = make_guard(tracer, &tracer->placed[tracer->placed_count - 1]);
-	if (error == 0)
-		error = footprint_add(&tracer->footprint, tracer->pid, sites, count);
+	if (error)
+		return error;
+	placed = &tracer->placed[tracer->placed_count - 1];
+	guard = make_guard(tracer, placed);
+	error = footprint_add(&tracer->footprint, tracer->pid, placed->sites, count);
 	if (error == 0 && tracer->kind != UPROBE_PERF)
-		error = uprobe_attach(tracer->kind, &programs, tracer->pid, path, sites, count,
-				      tracer->links, err);
+		error = uprobe_attach(tracer->kind, &programs, tracer->pid, path, placed->sites,
+				      count, tracer->links, err);
 	if (error == 0 && (tracer->kind == UPROBE_PERF || tracer->anchor != tracer->pid))
-		error = hang(tracer, &tracer->placed[tracer->placed_count - 1], tracer->anchor,
-			     *hanging_links(tracer), err);
+		error = hang(tracer, placed, tracer->anchor, *hanging_links(tracer), err);
 	return error;
 }
 

@@ -28,6 +28,7 @@ struct tracer_options {
 	enum uprobe_kind kind;
 	bool closes_on_exec;
 	uint64_t sample_bytes; /* bpf/dhat_sample.h; 0: every block is recorded */
+	bool writes_registers; /* may the programs? features_write_registers() */
 };
 
 /* Sampled blocks that live, of one target: at 512 KiB those of 128 GiB. One that is drawn beyond is
@@ -41,7 +42,9 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 /* Removes the probes; what is in the ring is lost: drain it before. */
 void tracer_free(struct tracer *tracer);
 
-/* Probe the sites of one file; path as in uprobe_attach(). */
+/* Probe the sites of one file; path as in uprobe_attach(). Instructions that come with a site are
+ * executed by our programs, if those may write registers; of more than DHAT_MAX_PLACES the rest is
+ * the kernel's. */
 int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_site *sites,
 		  size_t count, struct dhat_error *err);
 /* From here on, and no longer, calls are counted: all probes of a moment begin and end together. */

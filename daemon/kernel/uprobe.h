@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "bpf/machine.h"
 #include "holder.h"
 #include "proto/base/error.h"
 
@@ -25,6 +26,8 @@ struct uprobe_site {
 	uint64_t file_offset;
 	uint64_t cookie;
 	bool wants_return;
+	/* For programs of ours that execute it themselves: tracer.h. */
+	struct dhat_instruction instruction;
 };
 
 struct uprobe_programs { /* fds; borrowed */

@@ -239,6 +239,7 @@ static Dhat__Probe *new_probe(bool *failed, const struct probe *from)
 	probe->file_offset = from->file_offset;
 	probe->instruction = text(failed, from->instruction);
 	probe->is_emulated = from->is_emulated;
+	probe->is_executed_by_us = from->is_executed_by_us;
 	probe->returns_by = text(failed, from->returns_by);
 	probe->link = text(failed, from->link);
 	probe->note = text(failed, from->note);

@@ -219,6 +219,7 @@ static int look_at_object(struct planner *p, const struct procmaps *maps, size_t
 		.path = e->path,
 		.customs = p->options->custom,
 		.use_exit_probes = p->avoids_return_probes,
+		.may_execute = uprobes_may_execute(p->kind),
 		.use_result_sites = uprobes_use_results(p->kind, p->options->sites),
 		.wants_mappers = p->options->anonymous_memory,
 	};

@@ -28,6 +28,7 @@ static int describe(const struct site *site, const char *path, enum uprobe_kind 
 		.returns_by = returns_by(site, kind),
 		.role = site->role,
 		.is_emulated = site->is_emulated,
+		.is_executed_by_us = site->by_us.operation != DHAT_OPERATION_NONE,
 		.is_refused = site->is_refused,
 		.traps_at_return =
 			site->returns == SITE_RETURNS_PROBE || site->returns == SITE_RETURNS_EXITS,
@@ -175,7 +176,9 @@ unsigned probed_traps(const struct probed *probed, uint8_t role)
 		const struct probe *probe = &probed->probes[i];
 
 		if (probe->role == role && !probe->is_refused)
-			return (probe->is_emulated ? 1 : PROBED_STEPPED) + probe->traps_at_return;
+			return (probe->is_emulated || probe->is_executed_by_us ? 1
+									       : PROBED_STEPPED) +
+			       probe->traps_at_return;
 	}
 	return 0;
 }

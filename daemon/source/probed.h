@@ -11,9 +11,9 @@ struct probe {
 	char allocator[64], instruction[64], note[96];
 	const char *link, *returns_by; /* static */
 	uint8_t role;
-	uint16_t allocator_at; /* in probed.allocators */
-	bool is_emulated, is_refused;
-	bool traps_at_return; /* as well */
+	uint16_t allocator_at;				 /* in probed.allocators */
+	bool is_emulated, is_executed_by_us, is_refused; /* neither: it is single-stepped */
+	bool traps_at_return;				 /* as well */
 	uint64_t function_vaddr, site_vaddr, file_offset;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/kernel/features.h"
 
 enum uprobes_sites uprobes_sites_of_name(const char *name)
 {
@@ -18,6 +19,19 @@ bool uprobes_use_results(enum uprobe_kind kind, enum uprobes_sites sites)
 {
 	return sites == UPROBES_SITES_RESULT ||
 	       (sites == UPROBES_SITES_FITTING && kind != UPROBE_PERF);
+}
+
+/* `make bench` compares, and so does tests/kernels: by no option. */
+static bool steps_all(void)
+{
+	const char *text = getenv("DHATD_BENCH_STEPPED");
+
+	return text && *text;
+}
+
+bool uprobes_may_execute(enum uprobe_kind kind)
+{
+	return kind < UPROBE_PERF && !steps_all() && features_write_registers(kind);
 }
 
 /* ---- places ------------------------------------------------------------------------------- */
@@ -82,7 +96,8 @@ static size_t list_results(const struct site *site, uint8_t domain, uint16_t num
 
 		ret[i] = (struct uprobe_site){ .file_offset = result->file_offset,
 					       .cookie = word.word,
-					       .wants_return = is_entry };
+					       .wants_return = is_entry,
+					       .instruction = result->by_us };
 	}
 	return site->result_count;
 }
@@ -107,6 +122,7 @@ static size_t list_places(const struct site *sites, size_t count, uint8_t domain
 			.file_offset = sites[i].file_offset,
 			.cookie = word.word,
 			.wants_return = sites[i].returns == SITE_RETURNS_PROBE,
+			.instruction = sites[i].by_us,
 		};
 		word.parts = cookie_of(&sites[i], domain, DHAT_PHASE_EXIT, first_number + i);
 		for (size_t j = 0; j < sites[i].exit_count; j++) {
@@ -114,6 +130,7 @@ static size_t list_places(const struct site *sites, size_t count, uint8_t domain
 			ret[n++] = (struct uprobe_site){
 				.file_offset = sites[i].exits[j].file_offset,
 				.cookie = word.word,
+				.instruction = sites[i].exits[j].by_us,
 			};
 		}
 	}

@@ -21,6 +21,10 @@ enum uprobes_sites {
 /* NULL, "" or unknown: what fits. */
 enum uprobes_sites uprobes_sites_of_name(const char *name);
 bool uprobes_use_results(enum uprobe_kind kind, enum uprobes_sites sites);
+/* May programs of ours execute instructions, where that costs less? Not with perf links: there are
+ * several places in a function then, too, and it is the kind for those who want nothing new. The
+ * first time takes milliseconds. */
+bool uprobes_may_execute(enum uprobe_kind kind);
 /* The places of all sites, exits included: frees first, each place once. Cookies are numbered from
  * first_number on, in the sites' order; those that are refused have a number, too. domain: see
  * struct dhat_record. The caller frees *ret. */

@@ -1,6 +1,8 @@
 /* The steps by which an observation begins, and those by which it ends. */
 #include "private.h"
 
+#include "daemon/source/uprobes.h"
+
 #include "check.h"
 #include "daemon/kernel/features.h"
 #include "daemon/kernel/threads.h"
@@ -169,6 +171,7 @@ static int attach_with(struct target *target, enum uprobe_kind kind, struct dhat
 		.kind = kind,
 		.closes_on_exec = true,
 		.sample_bytes = target->options.sample_bytes,
+		.writes_registers = uprobes_may_execute(kind),
 	};
 	int error;
 

@@ -40,6 +40,7 @@ static int open_object(struct target *target, uint32_t object)
 		.question = {
 			.customs = target->options.custom,
 			.use_exit_probes = target->avoids_return_probes,
+			.may_execute = uprobes_may_execute(target->kind),
 			.use_result_sites = uprobes_use_results(target->kind, target->options.sites),
 			.wants_mappers = target->options.anonymous_memory,
 			.wants_candidates = target_may_try(target),

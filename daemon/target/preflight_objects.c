@@ -61,7 +61,7 @@ int preflight_sites(struct preflight *preflight, const struct sites *sites, cons
 					  "its calls are counted, and the first one makes the "
 					  "profile inexact",
 					  site->function, path, site->allocator);
-		else if (!site->is_emulated)
+		else if (!site->is_emulated && !site->by_us.operation)
 			r = preflight_add(preflight, "slow probe",
 					  "%s of %s has to be single-stepped, which costs some ten "
 					  "times what the others do",

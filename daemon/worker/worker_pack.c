@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/object/families/role.h"
+#include "daemon/object/machine/encoding.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
@@ -16,6 +18,7 @@ enum {
 	QUESTION_MAPPERS = 2,
 	QUESTION_CANDIDATES = 4,
 	QUESTION_RESULTS = 8,
+	QUESTION_EXECUTES = 16,
 	DESC_STATIC = 1,
 	DESC_SYMTAB = 2,
 	DESC_GO = 4,
@@ -41,6 +44,7 @@ void pack_put_question(struct wire_writer *writer, const struct survey_question 
 	wire_put_u32(writer, (question->use_exit_probes ? QUESTION_EXIT_PROBES : 0) |
 				     (question->wants_mappers ? QUESTION_MAPPERS : 0) |
 				     (question->wants_candidates ? QUESTION_CANDIDATES : 0) |
+				     (question->may_execute ? QUESTION_EXECUTES : 0) |
 				     (question->use_result_sites ? QUESTION_RESULTS : 0));
 	wire_put_u32(writer, count);
 	for (uint32_t i = 0; i < count; i++)
@@ -64,6 +68,7 @@ int pack_get_question(struct wire_reader *reader, struct survey_question *ret)
 		.wants_mappers = flags & QUESTION_MAPPERS,
 		.wants_candidates = flags & QUESTION_CANDIDATES,
 		.use_result_sites = flags & QUESTION_RESULTS,
+		.may_execute = flags & QUESTION_EXECUTES,
 	};
 	if (is_whole)
 		return 0;
@@ -116,6 +121,21 @@ static void put_desc(struct wire_writer *writer, const struct object_desc *desc)
 	}
 }
 
+static void put_instruction(struct wire_writer *writer, const struct dhat_instruction *instruction)
+{
+	wire_put(writer, instruction, sizeof(*instruction));
+}
+
+static int get_instruction(struct wire_reader *reader, struct dhat_instruction *ret)
+{
+	const void *bytes = wire_get(reader, sizeof(*ret));
+
+	if (!bytes)
+		return -EBADMSG;
+	memcpy(ret, bytes, sizeof(*ret));
+	return 0;
+}
+
 static void put_site(struct wire_writer *writer, const struct site *site)
 {
 	wire_put_string(writer, site->function);
@@ -137,11 +157,13 @@ static void put_site(struct wire_writer *writer, const struct site *site)
 	wire_put_u32(writer, site->byte);
 	wire_put_u32(writer, site->sp_words);
 	wire_put(writer, site->arg_reg, sizeof(site->arg_reg));
+	put_instruction(writer, &site->by_us);
 	wire_put_u32(writer, site->exit_count);
 	for (size_t i = 0; i < site->exit_count; i++) {
 		wire_put_u64(writer, site->exits[i].file_offset);
 		wire_put_u32(writer, site->exits[i].result_reg);
 		wire_put_u32(writer, site->exits[i].byte);
+		put_instruction(writer, &site->exits[i].by_us);
 	}
 	wire_put_u32(writer, site->result_count);
 	for (size_t i = 0; i < site->result_count; i++) {
@@ -155,6 +177,7 @@ static void put_site(struct wire_writer *writer, const struct site *site)
 		wire_put_u32(writer, result->sp_words);
 		wire_put_u32(writer, result->frame_words);
 		wire_put_u32(writer, result->condition);
+		put_instruction(writer, &result->by_us);
 	}
 }
 
@@ -268,6 +291,29 @@ static bool is_in_code(const struct object_desc *desc, uint64_t file_offset)
 	return false;
 }
 
+/* See encoding_suits(). */
+static bool suits_result(const struct site_result *result)
+{
+	const uint8_t needed[] = { result->size_reg, result->address_reg };
+	bool is_found = result->kind == SITE_RESULT_HERE, is_end = result->kind == SITE_RESULT_END;
+
+	/* a jump that is looked at whichever way it goes is the kernel's */
+	return !result->by_us.operation ||
+	       (result->condition == DHAT_RESULT_ALWAYS &&
+		encoding_suits(&result->by_us, needed, is_end ? 0 : 1 + is_found));
+}
+
+/* A function that is nothing but a ret has that at its entry, where others may want its return. */
+static bool is_sound_exit(const struct object_desc *desc, const struct site *site,
+			  const struct site_exit *exit)
+{
+	bool is_ret = exit->by_us.operation == DHAT_OPERATION_RET &&
+		      exit->file_offset != site->function_offset;
+
+	return exit->result_reg < REGISTERS && (is_ret || !exit->by_us.operation) &&
+	       is_in_code(desc, exit->file_offset);
+}
+
 static bool is_sound_result(const struct object_desc *desc, const struct site_result *result)
 {
 	bool is_begin = result->kind == SITE_RESULT_BEGIN || result->kind == SITE_RESULT_ENTRY;
@@ -279,7 +325,7 @@ static bool is_sound_result(const struct object_desc *desc, const struct site_re
 	       (result->size_reg < REGISTERS || is_saved) && result->condition <= last_condition &&
 	       /* a return probe changes what the stack pointer points to */
 	       (result->kind != SITE_RESULT_ENTRY || result->sp_words == 0) &&
-	       is_in_code(desc, result->file_offset);
+	       suits_result(result) && is_in_code(desc, result->file_offset);
 }
 
 static bool is_sound_site(const struct object_desc *desc, const struct site *site)
@@ -290,18 +336,22 @@ static bool is_sound_site(const struct object_desc *desc, const struct site *sit
 		if (site->arg_reg[i] >= REGISTERS)
 			return false;
 	for (size_t i = 0; i < site->exit_count; i++)
-		if (site->exits[i].result_reg >= REGISTERS ||
-		    !is_in_code(desc, site->exits[i].file_offset))
+		if (!is_sound_exit(desc, site, &site->exits[i]))
 			return false;
 	for (size_t i = 0; i < site->result_count; i++)
 		if (!is_sound_result(desc, &site->results[i]))
 			return false;
+	/* of result sites the place is one of those */
+	if (site->returns != SITE_RETURNS_RESULTS &&
+	    !encoding_suits(&site->by_us, site->arg_reg, role_args(site->role)))
+		return false;
 	return site->is_refused || is_in_code(desc, site->file_offset);
 }
 
 static int get_exits(struct wire_reader *reader, struct site *site)
 {
-	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 2 * sizeof(uint32_t));
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 2 * sizeof(uint32_t) +
+							sizeof(struct dhat_instruction));
 
 	if (count > SITE_MAX_EXITS || (count && site->returns != SITE_RETURNS_EXITS))
 		return -EBADMSG;
@@ -312,13 +362,16 @@ static int get_exits(struct wire_reader *reader, struct site *site)
 		site->exits[site->exit_count].file_offset = wire_get_u64(reader);
 		site->exits[site->exit_count].result_reg = wire_get_u32(reader);
 		site->exits[site->exit_count].byte = wire_get_u32(reader);
+		if (get_instruction(reader, &site->exits[site->exit_count].by_us))
+			return -EBADMSG;
 	}
 	return reader->is_short ? -EBADMSG : 0;
 }
 
 static int get_results(struct wire_reader *reader, struct site *site)
 {
-	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 7 * sizeof(uint32_t));
+	uint32_t count = wire_get_count(reader, sizeof(uint64_t) + 7 * sizeof(uint32_t) +
+							sizeof(struct dhat_instruction));
 	bool has_results = site->returns == SITE_RETURNS_RESULTS;
 
 	if (count > SITE_MAX_RESULTS || (count > 0) != has_results)
@@ -337,6 +390,8 @@ static int get_results(struct wire_reader *reader, struct site *site)
 		result->sp_words = wire_get_u32(reader);
 		result->frame_words = wire_get_u32(reader);
 		result->condition = wire_get_u32(reader);
+		if (get_instruction(reader, &result->by_us))
+			return -EBADMSG;
 	}
 	return reader->is_short ? -EBADMSG : 0;
 }
@@ -373,6 +428,8 @@ static int get_site(struct wire_reader *reader, const struct object_desc *desc, 
 	if (!bytes)
 		return -EBADMSG;
 	memcpy(site->arg_reg, bytes, sizeof(site->arg_reg));
+	if (get_instruction(reader, &site->by_us))
+		return -EBADMSG;
 	r = get_exits(reader, site);
 	r = r ? r : get_results(reader, site);
 	return r ? r : is_sound_site(desc, site) ? 0 : -EBADMSG;

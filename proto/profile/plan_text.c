@@ -61,7 +61,9 @@ static struct probe_columns find_columns(const struct screen *screen, Dhat__Prob
 static void print_probe(struct screen *screen, const Dhat__Probe *probe, const char *link,
 			const struct probe_columns *columns)
 {
-	const char *how = probe->is_emulated ? "emulated" : "STEPPED";
+	const char *how = probe->is_emulated	     ? "emulated"
+			  : probe->is_executed_by_us ? "by dhatd"
+						     : "STEPPED";
 	uint64_t offset = probe->site_vaddr - probe->function_vaddr;
 	char place[512], links[128], text[1024];
 

@@ -52,6 +52,7 @@ static int find_library(int pid, const char *name, char *path, size_t size)
 static int find_sites(const char *library, struct places *ret, struct dhat_error *err)
 {
 	static const char *const names[] = { "malloc", "calloc", "realloc", "free", NULL };
+	const struct allocator_options options = { .may_fork = true };
 	_cleanup_close_ int fd = open(ret->path, O_RDONLY | O_CLOEXEC);
 	struct allocator_site *sites = NULL;
 	struct object *object = NULL;
@@ -63,7 +64,7 @@ static int find_sites(const char *library, struct places *ret, struct dhat_error
 	error = object_describe(fd, names, NULL, &object, err);
 	if (error)
 		return error;
-	error = allocators_find(object, library, true, false, &sites, &count);
+	error = allocators_find(object, library, &options, &sites, &count);
 	for (size_t i = 0; i < count && error == 0; i++) {
 		bool takes = sites[i].function.role == DHAT_ROLE_FREE;
 		struct uprobe_site site = { .file_offset = sites[i].place_file_offset,

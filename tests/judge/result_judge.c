@@ -492,11 +492,11 @@ static void subject_deinit(struct subject *subject)
 	survey_free(subject->survey);
 }
 
-/* What of the library has result sites. */
-static bool look_at(struct subject *subject, const char *library)
+/* What of the library has result sites, where programs of ours may execute instructions, too? */
+static bool look_at(struct subject *subject, const char *library, bool may_execute)
 {
 	_cleanup_close_ int fd = open(library, O_RDONLY | O_CLOEXEC);
-	struct survey_question question = { .use_result_sites = true };
+	struct survey_question question = { .use_result_sites = true, .may_execute = may_execute };
 	struct dhat_error err = { 0 };
 
 	subject->path = realpath(library, NULL);
@@ -518,7 +518,20 @@ static bool look_at(struct subject *subject, const char *library)
 	return true;
 }
 
-static bool judge(struct subject *subject, const char *library, bool is_libc)
+/* Are there places among them that the kernel would step, and that are ours? */
+static bool executes(const struct subject *subject)
+{
+	for (size_t i = 0; i < subject->survey->allocators.count; i++) {
+		const struct site *site = &subject->survey->allocators.list[i];
+
+		for (size_t k = 0; k < site->result_count; k++)
+			if (site->results[k].by_us.operation)
+				return true;
+	}
+	return false;
+}
+
+static bool judge(struct subject *subject, const char *library, bool is_libc, bool may_execute)
 {
 	static const struct setting settings[] = {
 		{ .name = "" },
@@ -528,7 +541,7 @@ static bool judge(struct subject *subject, const char *library, bool is_libc)
 		  .is_short_of_memory = true, .is_libcs = true },
 		{ "with one arena", "glibc.malloc.arena_max=1", .is_libcs = true },
 	};
-	bool is_right = look_at(subject, library);
+	bool is_right = look_at(subject, library, may_execute);
 
 	subject->preload = is_libc ? NULL : subject->path;
 	if (is_right && is_libc && !strchr(subject->calls, 'm')) {
@@ -539,6 +552,10 @@ static bool judge(struct subject *subject, const char *library, bool is_libc)
 		printf("# %s: neither malloc nor calloc has result sites\n", library);
 		return is_right;
 	}
+	if (may_execute && !executes(subject))
+		return is_right; /* the same once more */
+	if (may_execute)
+		printf("# where programs of dhatd's execute instructions:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		if (is_libc || !settings[i].is_libcs)
 			is_right &= run(subject, &settings[i]);
@@ -589,22 +606,25 @@ static char *copy(const char *from, const char *name)
 
 static bool judge_library(const char *original)
 {
-	_cleanup_(subject_deinit) struct subject subject = { 0 };
+	_cleanup_(subject_deinit) struct subject subject = { 0 }, executing = { 0 };
 	_cleanup_free_ char *library = copy(original, "library.so");
 
 	printf("# %s:\n", original);
-	return library && judge(&subject, library, false);
+	return library && judge(&subject, library, false, false) &&
+	       judge(&executing, library, false, true);
 }
 
 static bool judge_libc(const char *original, const char *its_loader)
 {
-	_cleanup_(subject_deinit) struct subject subject = { .folder = folder };
+	_cleanup_(subject_deinit) struct subject subject = { .folder = folder },
+						 executing = { .folder = folder };
 	_cleanup_free_ char *library = copy(original, "libc.so.6");
 	_cleanup_free_ char *loader = copy(its_loader, "ld-linux-x86-64.so.2");
 
 	printf("# %s:\n", original);
-	subject.loader = loader;
-	return library && loader && judge(&subject, library, true);
+	subject.loader = executing.loader = loader;
+	return library && loader && judge(&subject, library, true, false) &&
+	       judge(&executing, library, true, true);
 }
 
 static bool judge_libc_in(const char *from)

@@ -22,9 +22,10 @@ size_t encoding_make(const struct dhat_instruction *instruction, unsigned varian
 bool encoding_is_of(const struct dhat_instruction *instruction, const uint8_t *bytes, size_t size);
 /* Does it write to a register? */
 bool encoding_writes(const struct dhat_instruction *instruction, uint8_t number);
-/* May it be executed by us where all that is not a ret at an exit is? Of several tracers at one place
- * all programs run before the kernel looks where the thread is, and only the first executes the
- * instruction: so that the others read the same, it must not write to what is needed of a place,
- * nor to the frame pointer; and not to the stack pointer, because for a return probe, of somebody
- * else's, too, the kernel writes to where that points when all have run. */
-bool encoding_suits(const struct dhat_instruction *instruction, const uint8_t *needed, size_t count);
+/* May it be executed by us where all that is not a ret at an exit is? Of several tracers at one
+ * place all programs run before the kernel looks where the thread is, and only the first executes
+ * the instruction: so that the others read the same, it must not write to what is needed of a
+ * place, nor to the frame pointer; and not to the stack pointer, because for a return probe, of
+ * somebody else's, too, the kernel writes to where that points when all have run. */
+bool encoding_suits(const struct dhat_instruction *instruction, const uint8_t *needed,
+		    size_t count);

@@ -2,9 +2,10 @@
 /* probe_place: where in a function a probe costs least.
  *
  * Pure: code bytes in, a site out. A uprobe on an instruction that the kernel emulates costs one
- * trap; on any other it is single-stepped out of line, ten times the price. So we decode the
- * straight line from the entry and take the first emulated instruction at which the arguments and
- * the stack pointer are still known.
+ * trap; on any other it is single-stepped out of line, ten times the price, unless the kernel lets
+ * us execute it. So we decode the straight line from the entry and take the first emulated
+ * instruction at which the arguments and the stack pointer are still known, else the first one that
+ * can be ours.
  *
  * At a site, for each call of the function, exactly once: the arguments asked for are in arg_reg,
  * the stack pointer is sp_words below the entry's, and the frame pointer is the caller's still (the
@@ -25,7 +26,8 @@ struct prologue_site {
 	uint8_t arg_reg[PROLOGUE_ARGS]; /* where the integer arguments are there, as dhat_cookie has
 					   it */
 	uint8_t sp_words;		/* sp there + 8 * sp_words = sp at the entry */
-	bool is_emulated;
+	bool is_emulated;		/* by the kernel; else by us, if there is an instruction */
+	struct dhat_instruction by_us;
 	bool is_repeated;     /* the function jumps back to its entry: several hits a call */
 	uint8_t length;	      /* of the instruction */
 	char instruction[64]; /* disassembled */
@@ -34,6 +36,7 @@ struct prologue_site {
 
 struct prologue_options {
 	bool for_return;  /* the site serves a return probe too: sp must be as at the entry */
+	bool may_execute; /* programs of ours may execute instructions: bpf/places.h */
 	bool may_fork;	  /* never choose a 5-byte nop (optimised on 6.18: forked children crash) */
 	uint8_t arg_mask; /* bit n: argument n must still be known */
 };
@@ -61,3 +64,7 @@ struct prologue_exits {
 int prologue_find_exits(const uint8_t *code, size_t size, uint64_t vaddr, const uint64_t *noreturn,
 			size_t noreturn_count, struct prologue_exits *ret);
 void prologue_exits_deinit(struct prologue_exits *exits);
+/* What programs of ours have to do at one of the rets, which is not at the function's entry; false:
+ * that is nothing that they can. */
+bool prologue_describe_exit(const uint8_t *code, size_t size, uint64_t offset,
+			    struct dhat_instruction *ret);

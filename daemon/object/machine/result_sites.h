@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/machine.h"
+
 #define RESULT_SITES_MAX 48    /* of a function; more would cost more than they save */
 #define RESULT_SIZE_SAVED 0xff /* the begin of this call has seen the size */
 #define RESULT_ALWAYS 0
@@ -45,7 +47,8 @@ struct result_site {
 	uint8_t sp_words;    /* sp there + 8 * sp_words = sp at the entry */
 	uint8_t frame_words; /* 0: the frame pointer is the caller's; n: that is saved at sp there +
 				8 * (n - 1) */
-	bool is_emulated;
+	bool is_emulated;    /* by the kernel; else by us, if there is an instruction */
+	struct dhat_instruction by_us;
 	char instruction[64]; /* disassembled */
 };
 
@@ -78,6 +81,7 @@ struct result_question {
 	enum result_size size;
 	uint8_t argument;  /* which holds the size */
 	bool with_entries; /* may its return be probed? */
+	bool may_execute;  /* programs of ours may execute instructions: bpf/places.h */
 };
 
 #define RESULT_WHY 96

@@ -60,7 +60,7 @@ static int enqueue(struct exit_search *search, const struct object_symbol *symbo
 	return 0;
 }
 
-static int add_exit(struct exit_search *search, uint64_t file_offset, uint8_t result_reg)
+static int add_exit(struct exit_search *search, struct site_exit exit)
 {
 	struct site_exit *grown;
 
@@ -70,7 +70,7 @@ static int add_exit(struct exit_search *search, uint64_t file_offset, uint8_t re
 	if (!grown)
 		return -ENOMEM;
 	search->exits = grown;
-	grown[search->count++] = (struct site_exit){ file_offset, result_reg, 0 };
+	grown[search->count++] = exit;
 	return 0;
 }
 
@@ -84,8 +84,18 @@ static int follow_tail(struct exit_search *search, const struct object_symbol *s
 	/* A probe on a conditional jump is hit by calls that go on, too. */
 	if (tail->is_conditional)
 		return -ENOTSUP;
-	return add_exit(search, symbol->file_offset + tail->offset,
-			this_machine.first_argument_register);
+	return add_exit(search,
+			(struct site_exit){ .file_offset = symbol->file_offset + tail->offset,
+					    .result_reg = this_machine.first_argument_register });
+}
+
+static int add_ret(struct exit_search *search, const struct object_symbol *symbol, uint64_t offset)
+{
+	struct site_exit exit = { .file_offset = symbol->file_offset + offset,
+				  .result_reg = this_machine.result_register };
+
+	prologue_describe_exit(symbol->code, symbol->code_size, offset, &exit.by_us);
+	return add_exit(search, exit);
 }
 
 static int search_function(struct exit_search *search, const struct object_symbol *symbol)
@@ -99,8 +109,7 @@ static int search_function(struct exit_search *search, const struct object_symbo
 	for (i = 0; i < exits.tail_count && r == 0; i++)
 		r = follow_tail(search, symbol, &exits.tails[i]);
 	for (i = 0; i < exits.ret_count && r == 0; i++)
-		r = add_exit(search, symbol->file_offset + exits.rets[i],
-			     this_machine.result_register);
+		r = add_ret(search, symbol, exits.rets[i]);
 	return r < 0 && r != -ENOMEM ? -ENOTSUP : r;
 }
 

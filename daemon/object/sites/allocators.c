@@ -9,6 +9,7 @@
 #include "bpf/dhat_abi.h"
 #include "copiers.h"
 #include "daemon/object/cfi/cfi.h"
+#include "daemon/object/machine/machine.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/text.h"
 #include "providers.h"
@@ -136,21 +137,22 @@ static void tell_name(const struct object *object, const char *path,
 /* ---- sites -------------------------------------------------------------------------------- */
 
 int allocators_place(const struct object *object, const struct object_symbol *symbol,
-		     const struct allocator_function *function, bool may_fork, bool use_exit_probes,
-		     struct allocator_site *ret)
+		     const struct allocator_function *function,
+		     const struct allocator_options *options, struct allocator_site *ret)
 {
-	struct prologue_options options = { .may_fork = may_fork };
+	struct prologue_options place = { .may_fork = options->may_fork,
+					  .may_execute = options->may_execute };
 	struct allocator_site site = { .function = *function, .symbol = symbol };
 	unsigned i, args = role_args(function->role);
 	int r;
 
 	if (role_returns(function->role) || function->awaits)
-		site.returns = function->may_throw || use_exit_probes ? SITE_RETURNS_EXITS
-								      : SITE_RETURNS_PROBE;
-	options.for_return = site.returns == SITE_RETURNS_PROBE;
+		site.returns = function->may_throw || options->use_exit_probes ? SITE_RETURNS_EXITS
+									       : SITE_RETURNS_PROBE;
+	place.for_return = site.returns == SITE_RETURNS_PROBE;
 	for (i = 0; i < args; i++)
-		options.arg_mask |= 1u << function->arg[i];
-	r = prologue_choose(symbol->code, symbol->code_size, symbol->vaddr, &options, &site.place);
+		place.arg_mask |= 1u << function->arg[i];
+	r = prologue_choose(symbol->code, symbol->code_size, symbol->vaddr, &place, &site.place);
 	if (r < 0)
 		return r;
 	for (i = 0; i < args; i++)
@@ -169,11 +171,12 @@ int allocators_place(const struct object *object, const struct object_symbol *sy
 
 /* What cannot be followed: whether it is called at all is worth to know. */
 static int place_to_count(const struct object *object, const struct object_symbol *symbol,
-			  bool may_fork, const char *why, struct allocator_site *ret)
+			  const struct allocator_options *options, const char *why,
+			  struct allocator_site *ret)
 {
 	const struct allocator_function function = { .name = symbol->name,
 						     .role = DHAT_ROLE_UNKNOWN };
-	int r = allocators_place(object, symbol, &function, may_fork, false, ret);
+	int r = allocators_place(object, symbol, &function, options, ret);
 
 	if (r == 0)
 		snprintf(ret->place.note, sizeof(ret->place.note), "calls are only counted: %s",
@@ -183,19 +186,19 @@ static int place_to_count(const struct object *object, const struct object_symbo
 
 /* A function that cannot be probed stays in the list, so that a person learns of it. */
 static int place_or_refuse(const struct object *object, const struct object_symbol *symbol,
-			   const struct allocator_function *function, bool may_fork,
-			   bool use_exit_probes, struct allocator_site *ret)
+			   const struct allocator_function *function,
+			   const struct allocator_options *options, struct allocator_site *ret)
 {
 	const char *why = "an IFUNC: its code is chosen at run time";
 	int r = -ENOTSUP;
 
 	if (!symbol->is_ifunc) {
-		r = allocators_place(object, symbol, function, may_fork, use_exit_probes, ret);
+		r = allocators_place(object, symbol, function, options, ret);
 		why = r == -EINVAL ? "its bytes are no code" : "no place in it is safe for a probe";
 	}
 	if (r == 0 && ret->returns == SITE_RETURNS_UNKNOWN)
 		return place_to_count(
-			object, symbol, may_fork,
+			object, symbol, options,
 			"a return probe may harm, and its ways out cannot all be known", ret);
 	if (r == 0 && function->role == DHAT_ROLE_UNKNOWN)
 		snprintf(ret->place.note, sizeof(ret->place.note),
@@ -341,7 +344,7 @@ static size_t drop_followed(const struct object *object, struct allocator_site *
 /* A free that calls another one is told by a return probe to be the outer one. If it cannot have
  * one, the inner free counts as one of an unknown block. */
 static int await_inner_frees(const struct object *object, struct allocator_site *sites,
-			     size_t count, bool may_fork, bool use_exit_probes)
+			     size_t count, const struct allocator_options *options)
 {
 	size_t i;
 
@@ -353,8 +356,7 @@ static int await_inner_frees(const struct object *object, struct allocator_site 
 		    !allocator_calls_free(object, sites, count, site))
 			continue;
 		awaiting.function.awaits = true;
-		r = allocators_place(object, site->symbol, &awaiting.function, may_fork,
-				     use_exit_probes, &awaiting);
+		r = allocators_place(object, site->symbol, &awaiting.function, options, &awaiting);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0 || awaiting.returns == SITE_RETURNS_UNKNOWN)
@@ -367,6 +369,55 @@ static int await_inner_frees(const struct object *object, struct allocator_site 
 	return 0;
 }
 
+/* Others may share code that a function jumps to, and would pay for its exits. A jump out of it is
+ * emulated by the kernel. */
+#define MAX_PREFERRED_EXITS 24 /* each is a link */
+static bool are_exits_cheap(const struct allocator_site *site)
+{
+	if (site->exit_count > MAX_PREFERRED_EXITS)
+		return false;
+	for (size_t i = 0; i < site->exit_count; i++) {
+		const struct site_exit *exit = &site->exits[i];
+
+		if (exit->file_offset < site->symbol->file_offset ||
+		    exit->file_offset - site->symbol->file_offset >= site->symbol->code_size ||
+		    (!exit->by_us.operation && exit->result_reg == this_machine.result_register))
+			return false;
+	}
+	return true;
+}
+
+static int prefer_exits(const struct object *object, const struct allocator_options *options,
+			struct allocator_site *site)
+{
+	struct allocator_site exiting = { 0 };
+	int r = allocators_place(object, site->symbol, &site->function, options, &exiting);
+
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	if (exiting.returns != SITE_RETURNS_EXITS || !are_exits_cheap(&exiting)) {
+		free(exiting.exits);
+		return 0;
+	}
+	site->returns = exiting.returns;
+	site->exits = exiting.exits;
+	site->exit_count = exiting.exit_count;
+	return 0;
+}
+
+int allocators_prefer_exits(const struct object *object, const struct allocator_options *options,
+			    struct allocator_site *sites, size_t count)
+{
+	struct allocator_options exits = *options;
+	int r = 0;
+
+	exits.use_exit_probes = true;
+	for (size_t i = 0; i < count && options->may_execute && r == 0; i++)
+		if (sites[i].returns == SITE_RETURNS_PROBE && !sites[i].is_refused)
+			r = prefer_exits(object, &exits, &sites[i]);
+	return r;
+}
+
 static int compare_sites(const void *a, const void *b)
 {
 	const struct allocator_site *x = a, *y = b;
@@ -377,8 +428,9 @@ static int compare_sites(const void *a, const void *b)
 }
 
 static int find_sites(const struct object *object, const char *path,
-		      const struct provider *providers, size_t provider_count, bool may_fork,
-		      bool use_exit_probes, struct allocator_site *sites, size_t *ret_count)
+		      const struct provider *providers, size_t provider_count,
+		      const struct allocator_options *options, struct allocator_site *sites,
+		      size_t *ret_count)
 {
 	size_t i;
 	int r;
@@ -397,7 +449,7 @@ static int find_sites(const struct object *object, const char *path,
 		is_unknown = !entry.function->name;
 		function = *entry.function;
 		function.name = symbol->name;
-		r = place_or_refuse(object, symbol, &function, may_fork, use_exit_probes, site);
+		r = place_or_refuse(object, symbol, &function, options, site);
 		if (r < 0)
 			return r;
 		site->is_operator = entry.provider->are_operators;
@@ -410,8 +462,9 @@ static int find_sites(const struct object *object, const char *path,
 	return 0;
 }
 
-int allocators_find(const struct object *object, const char *path, bool may_fork,
-		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count)
+int allocators_find(const struct object *object, const char *path,
+		    const struct allocator_options *options, struct allocator_site **ret,
+		    size_t *ret_count)
 {
 	_cleanup_free_ struct provider *providers = NULL;
 	struct allocator_site *sites = NULL;
@@ -423,10 +476,9 @@ int allocators_find(const struct object *object, const char *path, bool may_fork
 	sites = calloc(object->symbol_count + 1, sizeof(*sites));
 	if (!sites)
 		return -ENOMEM;
-	r = find_sites(object, path, providers, provider_count, may_fork, use_exit_probes, sites,
-		       &count);
+	r = find_sites(object, path, providers, provider_count, options, sites, &count);
 	if (r == 0)
-		r = await_inner_frees(object, sites, count, may_fork, use_exit_probes);
+		r = await_inner_frees(object, sites, count, options);
 	if (r < 0) {
 		allocators_sites_free(sites, count);
 		return r;
@@ -440,7 +492,7 @@ int allocators_find(const struct object *object, const char *path, bool may_fork
 	return 0;
 }
 
-int allocators_find_mappers(const struct object *object, bool may_fork, bool use_exit_probes,
+int allocators_find_mappers(const struct object *object, const struct allocator_options *options,
 			    struct allocator_site **ret, size_t *ret_count)
 {
 	struct allocator_site *sites = calloc(ARRAY_SIZE(mappers), sizeof(*sites));
@@ -454,8 +506,7 @@ int allocators_find_mappers(const struct object *object, bool may_fork, bool use
 
 		if (!symbol)
 			continue;
-		r = place_or_refuse(object, symbol, &mappers[i], may_fork, use_exit_probes,
-				    &sites[count]);
+		r = place_or_refuse(object, symbol, &mappers[i], options, &sites[count]);
 		if (r < 0) {
 			allocators_sites_free(sites, count);
 			return r;

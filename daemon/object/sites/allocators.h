@@ -33,6 +33,12 @@ struct allocator_site {
 	struct result_sites results; /* SITE_RETURNS_RESULTS */
 };
 
+struct allocator_options {
+	bool may_fork;
+	bool use_exit_probes; /* for every returning function, not only those that may throw */
+	bool may_execute;     /* programs of ours may execute instructions: bpf/places.h */
+};
+
 /* Describe an object with all that may be an allocator's, and the functions of these names besides
  * (NULL-terminated, or NULL); otherwise as object_describe(). */
 int allocators_describe(int fd, const char *const *besides, struct object **ret,
@@ -41,18 +47,24 @@ int allocators_describe(int fd, const char *const *besides, struct object **ret,
 /* The sites to probe in an object: one for each address (aliases once), sorted by file offset. A
  * function that does nothing but jump on to another of them has none: reallocarray in glibc. None
  * when the object has no allocator. path: names an allocator that is none of the known ones.
- * use_exit_probes: for every returning function, not only those that may throw. The caller frees
+ * The caller frees
  * *ret with allocators_sites_free(), before the object. */
-int allocators_find(const struct object *object, const char *path, bool may_fork,
-		    bool use_exit_probes, struct allocator_site **ret, size_t *ret_count);
+int allocators_find(const struct object *object, const char *path,
+		    const struct allocator_options *options, struct allocator_site **ret,
+		    size_t *ret_count);
 /* The functions by which the program maps memory itself, if this object is the C library. What the
  * allocator maps for itself is a nested call of those. */
-int allocators_find_mappers(const struct object *object, bool may_fork, bool use_exit_probes,
+int allocators_find_mappers(const struct object *object, const struct allocator_options *options,
 			    struct allocator_site **ret, size_t *ret_count);
 void allocators_sites_free(struct allocator_site *sites, size_t count);
 
 /* One site for one function, whatever the object: for functions named by an option. -ENOTSUP: no
  * place in it where a probe would be safe; -EINVAL: its bytes are no code. */
 int allocators_place(const struct object *object, const struct object_symbol *symbol,
-		     const struct allocator_function *function, bool may_fork, bool use_exit_probes,
-		     struct allocator_site *ret);
+		     const struct allocator_function *function,
+		     const struct allocator_options *options, struct allocator_site *ret);
+/* Where programs of ours may execute instructions, a probe on each ret costs no more than one at
+ * the return does, and needs nothing of the kernel's in the process: of functions with a return
+ * probe those get exits whose ways out are all known. */
+int allocators_prefer_exits(const struct object *object, const struct allocator_options *options,
+			    struct allocator_site *sites, size_t count);

@@ -35,7 +35,7 @@ static int check_start(const struct custom *custom, const struct object_symbol *
 }
 
 static int place(const struct custom *custom, const struct object *object, const char *path,
-		 bool may_fork, bool use_exit_probes, struct allocator_site *ret,
+		 const struct allocator_options *options, struct allocator_site *ret,
 		 struct dhat_error *err)
 {
 	const struct object_symbol *symbol = find_symbol(object, custom->symbol);
@@ -49,7 +49,7 @@ static int place(const struct custom *custom, const struct object *object, const
 	r = check_start(custom, symbol, path, err);
 	if (r)
 		return r;
-	r = allocators_place(object, symbol, &custom->function, may_fork, use_exit_probes, ret);
+	r = allocators_place(object, symbol, &custom->function, options, ret);
 	if (r == -ENOMEM)
 		return r;
 	if (r)
@@ -76,7 +76,7 @@ static int compare_sites(const void *a, const void *b)
 }
 
 int customs_find(const struct customs *customs, const struct object *object, const char *path,
-		 bool may_fork, bool use_exit_probes, struct allocator_site **ret,
+		 const struct allocator_options *options, struct allocator_site **ret,
 		 size_t *ret_count, struct dhat_error *err)
 {
 	struct allocator_site *sites = calloc(customs->count + 1, sizeof(*sites));
@@ -88,8 +88,7 @@ int customs_find(const struct customs *customs, const struct object *object, con
 	for (size_t i = 0; i < customs->count; i++) {
 		if (!custom_is_in(&customs->list[i], path))
 			continue;
-		r = place(&customs->list[i], object, path, may_fork, use_exit_probes, &sites[count],
-			  err);
+		r = place(&customs->list[i], object, path, options, &sites[count], err);
 		if (r) {
 			allocators_sites_free(sites, count);
 			return r;

@@ -7,5 +7,5 @@
 /* The sites of all of them that are in this object, as from allocators_find(). A binary of the
  * right name that lacks the function is an error: somebody mistyped it. */
 int customs_find(const struct customs *customs, const struct object *object, const char *path,
-		 bool may_fork, bool use_exit_probes, struct allocator_site **ret,
+		 const struct allocator_options *options, struct allocator_site **ret,
 		 size_t *ret_count, struct dhat_error *err);

@@ -191,7 +191,7 @@ static bool is_eligible(const struct allocator_site *site)
 				      site->function.arg[0] == 0 && site->function.arg[1] == 1));
 }
 
-static int find_in(const struct code_source *source, struct allocator_site *site)
+static int find_in(const struct code_source *source, bool may_execute, struct allocator_site *site)
 {
 	struct result_sites results = { 0 };
 	char why[RESULT_WHY] = "";
@@ -199,6 +199,7 @@ static int find_in(const struct code_source *source, struct allocator_site *site
 		.vaddr = site->symbol->vaddr,
 		.size = size_of(site),
 		.argument = site->function.arg[0],
+		.may_execute = may_execute,
 		.with_entries = site->returns == SITE_RETURNS_PROBE,
 	};
 	int r = result_sites_find(source, &question, &results, why);
@@ -218,7 +219,8 @@ static int find_in(const struct code_source *source, struct allocator_site *site
 	return 0;
 }
 
-int results_find(int fd, const struct object *object, struct allocator_site *sites, size_t count)
+int results_find(int fd, const struct object *object, bool may_execute,
+		 struct allocator_site *sites, size_t count)
 {
 	_cleanup_(file_deinit) struct file file = { .fd = fd, .object = object };
 	struct addresses by_itself = { 0 }, returns_argument = { 0 };
@@ -243,7 +245,7 @@ int results_find(int fd, const struct object *object, struct allocator_site *sit
 	for (size_t i = 0; i < count && r == 0; i++)
 		if (is_eligible(&sites[i])) {
 			file.symbol = sites[i].symbol;
-			r = find_in(&source, &sites[i]);
+			r = find_in(&source, may_execute, &sites[i]);
 		}
 	free(by_itself.list);
 	free(returns_argument.list);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "bpf/dhat_abi.h"
+#include "daemon/object/machine/encoding.h"
 
 void sites_deinit(struct sites *sites)
 {
@@ -31,11 +32,15 @@ bool sites_are_whole(const struct sites *sites)
 	return gives && takes;
 }
 
-static bool has_byte(int fd, uint64_t file_offset, uint8_t byte)
+/* Of what we would execute, all of it: that is the proof of the description. */
+static bool is_there(int fd, uint64_t file_offset, uint8_t byte,
+		     const struct dhat_instruction *by_us)
 {
-	uint8_t there;
+	uint8_t there[ENCODING_MAX_BYTES];
+	size_t bytes = by_us->operation ? by_us->length : 1;
 
-	return pread(fd, &there, 1, file_offset) == 1 && there == byte;
+	return bytes <= sizeof(there) && pread(fd, there, bytes, file_offset) == (ssize_t)bytes &&
+	       there[0] == byte && (!by_us->operation || encoding_is_of(by_us, there, bytes));
 }
 
 bool sites_are_of(const struct sites *sites, int fd)
@@ -45,13 +50,15 @@ bool sites_are_of(const struct sites *sites, int fd)
 
 		if (site->is_refused)
 			continue;
-		if (!has_byte(fd, site->file_offset, site->byte))
+		if (!is_there(fd, site->file_offset, site->byte, &site->by_us))
 			return false;
 		for (size_t j = 0; j < site->exit_count; j++)
-			if (!has_byte(fd, site->exits[j].file_offset, site->exits[j].byte))
+			if (!is_there(fd, site->exits[j].file_offset, site->exits[j].byte,
+				      &site->exits[j].by_us))
 				return false;
 		for (size_t j = 0; j < site->result_count; j++)
-			if (!has_byte(fd, site->results[j].file_offset, site->results[j].byte))
+			if (!is_there(fd, site->results[j].file_offset, site->results[j].byte,
+				      &site->results[j].by_us))
 				return false;
 	}
 	return true;

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/machine.h"
+
 /* How the end of a call is to be seen. */
 enum site_returns {
 	SITE_RETURNS_NOTHING, /* a free: the entry tells all */
@@ -22,6 +24,7 @@ struct site_exit {
 	uint64_t file_offset;
 	uint8_t result_reg; /* where the function's result is there, numbered as in dhat_cookie */
 	uint8_t byte;	    /* the first of the instruction */
+	struct dhat_instruction by_us; /* see struct site */
 };
 
 /* As daemon/object/machine/result_sites.h says. */
@@ -40,6 +43,7 @@ struct site_result {
 	uint8_t byte; /* the first of the instruction */
 	/* as a cookie has them: bpf/dhat_abi.h, DHAT_PHASE_RESULT */
 	uint8_t address_reg, size_reg, sp_words, frame_words, condition;
+	struct dhat_instruction by_us; /* see struct site */
 };
 
 struct site {
@@ -58,6 +62,9 @@ struct site {
 	uint8_t sp_words;
 	uint8_t arg_reg[3]; /* for the cookie: registers of the role's arguments */
 	bool is_emulated, is_repeated;
+	/* What is executed by our programs there, where the kernel lets them (bpf/places.h). No
+	 * operation: it is the kernel's, which emulates it or steps. */
+	struct dhat_instruction by_us;
 	char instruction[64]; /* disassembled */
 	char note[96];	      /* what is odd about it; else "" */
 	/* Where the function may be left, the ways out of those that it tail-calls included. Other

@@ -13,6 +13,7 @@ struct survey_question {
 	const char *path;      /* as the target sees it: a person names a file by that */
 	char *const *customs;  /* texts, see custom.h; NULL-terminated, may be NULL */
 	bool use_exit_probes;  /* for every returning function, not only those that may throw */
+	bool may_execute;      /* programs of ours may execute instructions: bpf/places.h */
 	bool use_result_sites; /* where they can be proven: one trap an allocation */
 	bool wants_mappers, wants_candidates;
 };

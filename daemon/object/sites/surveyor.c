@@ -78,6 +78,7 @@ static int copy_results(const struct object *object, const struct result_sites *
 			.sp_words = result->sp_words,
 			.frame_words = result->frame_words,
 			.condition = result->condition,
+			.by_us = result->by_us,
 		};
 		if (!object_offset_of_vaddr(object, result->vaddr, &copy->file_offset))
 			return -ENOTSUP;
@@ -97,7 +98,8 @@ static void show_result(const struct object *object, const struct result_sites *
 		site->vaddr = result->vaddr;
 		site->byte = result->byte;
 		site->file_offset = site->results[i].file_offset;
-		site->is_emulated = true;
+		site->is_emulated = result->is_emulated;
+		site->by_us = result->by_us;
 		snprintf(site->instruction, sizeof(site->instruction), "%s", result->instruction);
 		return;
 	}
@@ -130,6 +132,7 @@ static int make_site(const struct object *object, struct allocator_site *from, s
 		.file_offset = from->place_file_offset,
 		.sp_words = from->place.sp_words,
 		.is_emulated = from->place.is_emulated,
+		.by_us = from->place.by_us,
 		.is_repeated = from->place.is_repeated,
 		.exits = take_ptr(from->exits),
 		.exit_count = from->exit_count,
@@ -206,6 +209,7 @@ static const struct object_symbol *symbol_at(const struct object *object, uint64
 static int make_candidate(const struct object *object, const struct object_entry *entry,
 			  const struct allocator_function *as, struct site *ret)
 {
+	const struct allocator_options options = { .may_fork = true };
 	const struct object_symbol nowhere = { .vaddr = entry->vaddr };
 	const struct object_symbol *symbol = symbol_at(object, entry->vaddr);
 	struct allocator_function function = *as;
@@ -213,7 +217,7 @@ static int make_candidate(const struct object *object, const struct object_entry
 	int r;
 
 	function.name = symbol ? symbol->name : "";
-	r = symbol ? allocators_place(object, symbol, &function, true, false, &site) : -ENOTSUP;
+	r = symbol ? allocators_place(object, symbol, &function, &options, &site) : -ENOTSUP;
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
@@ -275,23 +279,33 @@ static int describe(int fd, const struct customs *customs, const char *path, str
 	return allocators_describe(fd, names, ret, err);
 }
 
+static struct allocator_options options_of(const struct survey_question *question)
+{
+	return (struct allocator_options){ .may_fork = true,
+					   .use_exit_probes = question->use_exit_probes,
+					   .may_execute = question->may_execute };
+}
+
 static int survey_allocators(int fd, const struct object *object,
 			     const struct survey_question *question, struct survey *survey)
 {
 	_cleanup_(found_deinit) struct found found = { 0 }, mappers = { 0 };
-	int r = allocators_find(object, question->path, true, question->use_exit_probes,
-				&found.list, &found.count);
+	const struct allocator_options options = options_of(question);
+	int r = allocators_find(object, question->path, &options, &found.list, &found.count);
 
 	if (r == 0 && question->use_result_sites)
-		r = results_find(fd, object, found.list, found.count);
+		r = results_find(fd, object, question->may_execute, found.list, found.count);
+	if (r == 0)
+		r = allocators_prefer_exits(object, &options, found.list, found.count);
 	if (r)
 		return r;
 	survey->hidden = hidden_makers(object, &found);
 	r = make_sites(object, &found, &survey->allocators);
 	if (r || !question->wants_mappers)
 		return r;
-	r = allocators_find_mappers(object, true, question->use_exit_probes, &mappers.list,
-				    &mappers.count);
+	r = allocators_find_mappers(object, &options, &mappers.list, &mappers.count);
+	if (r == 0)
+		r = allocators_prefer_exits(object, &options, mappers.list, mappers.count);
 	return r ? r : make_sites(object, &mappers, &survey->mappers);
 }
 
@@ -316,9 +330,12 @@ static int survey_customs(const struct object *object, const struct customs *cus
 			  const struct survey_question *question, struct survey *survey)
 {
 	_cleanup_(found_deinit) struct found found = { 0 };
-	int r = customs_find(customs, object, question->path, true, question->use_exit_probes,
-			     &found.list, &found.count, &survey->customs_why);
+	const struct allocator_options options = options_of(question);
+	int r = customs_find(customs, object, question->path, &options, &found.list, &found.count,
+			     &survey->customs_why);
 
+	if (r == 0)
+		r = allocators_prefer_exits(object, &options, found.list, found.count);
 	if (r == -ENOMEM)
 		return r;
 	survey->customs_error = -r;

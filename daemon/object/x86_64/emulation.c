@@ -32,7 +32,7 @@ static int width_of(unsigned bits)
 static bool describe_memory(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
 			    struct dhat_instruction *ret)
 {
-	int base = op->mem.base == ZYDIS_REGISTER_NONE  ? DHAT_ADDRESS_NONE
+	int base = op->mem.base == ZYDIS_REGISTER_NONE	? DHAT_ADDRESS_NONE
 		   : op->mem.base == ZYDIS_REGISTER_RIP ? DHAT_ADDRESS_PC
 							: register_of(op->mem.base);
 	int index = op->mem.index == ZYDIS_REGISTER_NONE ? DHAT_ADDRESS_NONE
@@ -93,11 +93,25 @@ static const struct {
 	{ ZYDIS_MNEMONIC_RET, DHAT_OPERATION_RET, 0 },
 #define CONDITION(number, name)                                                                    \
 	{ ZYDIS_MNEMONIC_CMOV##name, DHAT_OPERATION_CMOV, number },                                \
-		{ ZYDIS_MNEMONIC_SET##name, DHAT_OPERATION_SET, number }
-	CONDITION(0, O),   CONDITION(1, NO), CONDITION(2, B),  CONDITION(3, NB),
-	CONDITION(4, Z),   CONDITION(5, NZ), CONDITION(6, BE), CONDITION(7, NBE),
-	CONDITION(8, S),   CONDITION(9, NS), CONDITION(10, P), CONDITION(11, NP),
-	CONDITION(12, L),  CONDITION(13, NL), CONDITION(14, LE), CONDITION(15, NLE),
+	{                                                                                          \
+		ZYDIS_MNEMONIC_SET##name, DHAT_OPERATION_SET, number                               \
+	}
+	CONDITION(0, O),
+	CONDITION(1, NO),
+	CONDITION(2, B),
+	CONDITION(3, NB),
+	CONDITION(4, Z),
+	CONDITION(5, NZ),
+	CONDITION(6, BE),
+	CONDITION(7, NBE),
+	CONDITION(8, S),
+	CONDITION(9, NS),
+	CONDITION(10, P),
+	CONDITION(11, NP),
+	CONDITION(12, L),
+	CONDITION(13, NL),
+	CONDITION(14, LE),
+	CONDITION(15, NLE),
 #undef CONDITION
 };
 
@@ -124,9 +138,10 @@ static bool describe_operands(const ZydisDecodedInstruction *insn,
 	to = operand_of(insn, &operands[0], ret);
 	from = ret->operation == DHAT_OPERATION_SET ? 0 : operand_of(insn, &operands[1], ret);
 	width = width_of(operands[0].size);
-	from_width = ret->operation == DHAT_OPERATION_MOVZX || ret->operation == DHAT_OPERATION_MOVSX
-			     ? width_of(operands[1].size)
-			     : 0;
+	from_width =
+		ret->operation == DHAT_OPERATION_MOVZX || ret->operation == DHAT_OPERATION_MOVSX
+			? width_of(operands[1].size)
+			: 0;
 	if (to < 0 || from < 0 || width < 0 || from_width < 0)
 		return false;
 	ret->to = to;

@@ -70,7 +70,8 @@ static void put_memory(struct writer *writer, const struct dhat_instruction *in,
 		       const struct variant *variant)
 {
 	bool has_base = in->base < DHAT_ADDRESS_NONE, has_index = in->index < DHAT_ADDRESS_NONE;
-	bool needs_sib = has_index || in->base == DHAT_ADDRESS_NONE || (has_base && (in->base & 7) == RSP);
+	bool needs_sib =
+		has_index || in->base == DHAT_ADDRESS_NONE || (has_base && (in->base & 7) == RSP);
 	unsigned mod = has_base ? variant->distance : 0;
 
 	if (in->base == DHAT_ADDRESS_PC) {
@@ -84,8 +85,7 @@ static void put_memory(struct writer *writer, const struct dhat_instruction *in,
 	    (mod == 1 && !fits_byte(in->displacement)) || in->index == RSP || in->scale > 3 ||
 	    (!has_index && in->scale))
 		writer->is_impossible = true;
-	put(writer, mod << 6 | (reg & 7) << 3 |
-			    (needs_sib || variant->has_sib ? 4 : in->base & 7));
+	put(writer, mod << 6 | (reg & 7) << 3 | (needs_sib || variant->has_sib ? 4 : in->base & 7));
 	if (needs_sib || variant->has_sib)
 		put(writer, in->scale << 6 | (has_index ? in->index & 7 : 4) << 3 |
 				    (has_base ? in->base & 7 : 5));
@@ -168,14 +168,15 @@ static uint8_t immediate_bytes(uint8_t width)
  * operation either sign may have been meant, and it is kept with its own. */
 static bool holds_immediate(int32_t number, uint8_t bytes)
 {
-	return bytes == 4 || (bytes == 1 ? fits_byte(number)
-					 : number >= INT16_MIN && number <= INT16_MAX);
+	return bytes == 4 ||
+	       (bytes == 1 ? fits_byte(number) : number >= INT16_MIN && number <= INT16_MAX);
 }
 
 static bool parts_of_immediate(const struct dhat_instruction *in, const struct variant *variant,
 			       struct parts *parts)
 {
-	bool is_test = in->operation == DHAT_OPERATION_TEST, is_mov = in->operation == DHAT_OPERATION_MOV;
+	bool is_test = in->operation == DHAT_OPERATION_TEST,
+	     is_mov = in->operation == DHAT_OPERATION_MOV;
 	bool is_byte = in->width == 0;
 	uint8_t bytes = immediate_bytes(in->width);
 	int number = number_of(in->operation);
@@ -351,10 +352,10 @@ static bool is_nop(const uint8_t *bytes, size_t size)
 static bool may_load(const struct dhat_instruction *in)
 {
 	bool has_memory = in->to == DHAT_OPERAND_MEMORY || in->from == DHAT_OPERAND_MEMORY;
-	uint8_t width = in->operation == DHAT_OPERATION_MOVZX ||
-					in->operation == DHAT_OPERATION_MOVSX
-				? in->from_width
-				: in->width;
+	uint8_t width =
+		in->operation == DHAT_OPERATION_MOVZX || in->operation == DHAT_OPERATION_MOVSX
+			? in->from_width
+			: in->width;
 
 	return !has_memory || in->operation == DHAT_OPERATION_LEA || width == 0 || in->base == RSP;
 }

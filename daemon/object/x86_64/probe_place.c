@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/object/machine/encoding.h"
 #include "decode.h"
+#include "emulation.h"
 #include "proto/base/cleanup.h"
 #include "treatment.h"
 
@@ -161,6 +163,48 @@ static bool is_usable(const struct state *state, const struct prologue_options *
 	return true;
 }
 
+/* What costs least comes last. */
+enum price { PRICE_NONE, PRICE_STEPPED, PRICE_OURS, PRICE_EMULATED };
+
+/* Where an argument is read. */
+static uint8_t register_of(const struct state *state, int argument)
+{
+	if (state->holders[argument] & 1u << abi_args[argument])
+		return abi_args[argument];
+	return state->holders[argument] ? __builtin_ctz(state->holders[argument]) : PROLOGUE_LOST;
+}
+
+static bool may_be_ours(const struct step *s, const struct state *state,
+			const struct prologue_options *options, struct dhat_instruction *ret)
+{
+	uint8_t needed[PROLOGUE_ARGS];
+	size_t count = 0;
+
+	for (int i = 0; i < PROLOGUE_ARGS; i++)
+		if (options->arg_mask & 1u << i)
+			needed[count++] = register_of(state, i);
+	return options->may_execute && emulation_describe(&s->insn, s->operands, s->bytes, ret) &&
+	       encoding_suits(ret, needed, count);
+}
+
+static enum price price_of(const struct step *s, const struct state *state,
+			   const struct prologue_options *options, struct dhat_instruction *ret)
+{
+	*ret = (struct dhat_instruction){ 0 };
+	switch (treatment_of(&s->insn, s->bytes)) {
+	case TREATMENT_REFUSED:
+		return PRICE_NONE;
+	case TREATMENT_EMULATED:
+		return PRICE_EMULATED;
+	case TREATMENT_STEPPED:
+		break;
+	}
+	if (may_be_ours(s, state, options, ret))
+		return PRICE_OURS;
+	*ret = (struct dhat_instruction){ 0 };
+	return PRICE_STEPPED;
+}
+
 static void fill_site(const struct step *s, const struct state *state, uint64_t offset,
 		      uint64_t vaddr, struct prologue_site *ret)
 {
@@ -173,13 +217,8 @@ static void fill_site(const struct step *s, const struct state *state, uint64_t 
 		.length = s->insn.length,
 		.is_emulated = treatment_of(&s->insn, s->bytes) == TREATMENT_EMULATED,
 	};
-	for (i = 0; i < PROLOGUE_ARGS; i++) {
-		if (state->holders[i] & 1u << abi_args[i])
-			ret->arg_reg[i] = abi_args[i];
-		else
-			ret->arg_reg[i] = state->holders[i] ? __builtin_ctz(state->holders[i])
-							    : PROLOGUE_LOST;
-	}
+	for (i = 0; i < PROLOGUE_ARGS; i++)
+		ret->arg_reg[i] = register_of(state, i);
 	if (ZYAN_FAILED(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT)) ||
 	    /* 16 digits make a line of `status' too wide */
 	    ZYAN_FAILED(ZydisFormatterSetProperty(&formatter,
@@ -191,13 +230,13 @@ static void fill_site(const struct step *s, const struct state *state, uint64_t 
 		snprintf(ret->instruction, sizeof(ret->instruction), "(%u bytes)", s->insn.length);
 }
 
-/* Walks the line up to `limit` (exclusive) and takes the first emulated place, else the first. */
+/* Walks the line up to `limit` (exclusive) and takes the first of the cheapest places. */
 static bool walk_line(const uint8_t *code, size_t size, uint64_t vaddr, uint64_t limit,
 		      const struct prologue_options *options, struct prologue_site *ret)
 {
 	struct state state = { 0 };
-	enum treatment treatment;
-	bool is_found = false;
+	enum price best = PRICE_NONE, price;
+	struct dhat_instruction by_us;
 	uint64_t offset = 0;
 	struct step s;
 	int i;
@@ -208,20 +247,20 @@ static bool walk_line(const uint8_t *code, size_t size, uint64_t vaddr, uint64_t
 		s.bytes = code + offset;
 		if (!decode(s.bytes, size - offset, &s.insn, s.operands))
 			break;
-		treatment = treatment_of(&s.insn, s.bytes);
-		if (treatment != TREATMENT_REFUSED && is_usable(&state, options) &&
-		    !(is_nop5(&s) && options->may_fork) &&
-		    (treatment == TREATMENT_EMULATED || !is_found)) {
+		price = price_of(&s, &state, options, &by_us);
+		if (price > best && is_usable(&state, options) &&
+		    !(is_nop5(&s) && options->may_fork)) {
 			fill_site(&s, &state, offset, vaddr, ret);
-			is_found = true;
-			if (treatment == TREATMENT_EMULATED)
+			ret->by_us = by_us;
+			best = price;
+			if (best == PRICE_EMULATED)
 				break;
 		}
 		if (ends_line(&s) || !advance(&state, &s))
 			break;
 		offset += s.insn.length;
 	}
-	return is_found;
+	return best != PRICE_NONE;
 }
 
 static uint64_t lowest(const uint64_t *values, size_t count)
@@ -254,7 +293,7 @@ int prologue_choose(const uint8_t *code, size_t size, uint64_t vaddr,
 	ret->is_repeated = flow.jumps_to_entry;
 	if (ret->is_repeated)
 		snprintf(ret->note, sizeof(ret->note), "the function jumps back to its entry");
-	else if (!ret->is_emulated)
+	else if (!ret->is_emulated && !ret->by_us.operation)
 		snprintf(ret->note, sizeof(ret->note),
 			 "single-stepped: no instruction that the kernel emulates comes in time");
 	return 0;
@@ -306,4 +345,14 @@ void prologue_exits_deinit(struct prologue_exits *exits)
 	free(exits->rets);
 	free(exits->tails);
 	*exits = (struct prologue_exits){ 0 };
+}
+
+bool prologue_describe_exit(const uint8_t *code, size_t size, uint64_t offset,
+			    struct dhat_instruction *ret)
+{
+	struct step s = { .bytes = code + offset };
+
+	return offset > 0 && offset < size && decode(s.bytes, size - offset, &s.insn, s.operands) &&
+	       emulation_describe(&s.insn, s.operands, s.bytes, ret) &&
+	       ret->operation == DHAT_OPERATION_RET;
 }

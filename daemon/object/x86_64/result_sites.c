@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/object/machine/encoding.h"
+#include "emulation.h"
 #include "proto/base/cleanup.h"
 #include "treatment.h"
 #include "values.h"
@@ -33,6 +35,12 @@ struct search {
 	uint32_t *work;
 	uint8_t *seen;
 	struct value size;
+	bool may_execute;
+};
+
+struct way {	       /* to look for them */
+	bool is_short; /* search_short() */
+	bool executes; /* at instructions that are ours, too */
 };
 
 struct passed { /* addresses of instructions, in any order */
@@ -130,14 +138,33 @@ static bool is_stack_known(const struct values *values)
 	       -sp / 8 <= UINT8_MAX;
 }
 
-static bool may_be_probed(const struct code_instruction *at, bool must_be_emulated)
+/* May programs of ours execute it? */
+static bool is_ours(const struct search *s, uint32_t number, struct dhat_instruction *ret)
 {
+	const struct code_instruction *at = &s->code->list[number];
+	int size_reg = register_of(&s->at[number], s->size);
+	const uint8_t needed[] = { s->places[number].reg, size_reg >= 0 ? size_reg : RSP };
+
+	*ret = (struct dhat_instruction){ 0 };
+	if (s->may_execute && !at->condition && at->end == CODE_GOES_ON &&
+	    treatment_of(&at->insn, at->bytes) == TREATMENT_STEPPED &&
+	    emulation_describe(&at->insn, at->op, at->bytes, ret) &&
+	    encoding_suits(ret, needed, ARRAY_SIZE(needed)))
+		return true;
+	*ret = (struct dhat_instruction){ 0 };
+	return false;
+}
+
+static bool may_be_probed(const struct search *s, uint32_t number, bool must_be_cheap)
+{
+	const struct code_instruction *at = &s->code->list[number];
 	enum treatment treatment = treatment_of(&at->insn, at->bytes);
+	struct dhat_instruction unused;
 
 	if (at->insn.mnemonic == ZYDIS_MNEMONIC_NOP && at->insn.length == 5)
 		return false; /* optimised on 6.18: forked children crash */
 	return treatment == TREATMENT_EMULATED ||
-	       (treatment == TREATMENT_STEPPED && !must_be_emulated);
+	       (treatment == TREATMENT_STEPPED && (!must_be_cheap || is_ours(s, number, &unused)));
 }
 
 /* ---- ways ---------------------------------------------------------------------------------- */
@@ -203,7 +230,7 @@ static int choose_begins(struct search *s, char why[RESULT_WHY])
 		if (!s->seen[i] || !at->is_call || s->places[i].fate == FATE_GONE)
 			continue;
 		if (register_of(&s->at[i], s->size) < 0 || !is_stack_known(&s->at[i]) ||
-		    !may_be_probed(at, false)) {
+		    !may_be_probed(s, i, false)) {
 			snprintf(why, RESULT_WHY, "at its call at 0x%lx the size is not at hand",
 				 (unsigned long)at->vaddr);
 			return -ENOTSUP;
@@ -232,8 +259,8 @@ static int judge_candidates(struct search *s)
 		struct place *place = &s->places[i];
 
 		place->is_candidate = place->fate == FATE_REGISTER && !s->code->list[i].is_call &&
-				      may_be_probed(&s->code->list[i], true) &&
-				      is_stack_known(&s->at[i]) && frame_words_of(&s->at[i]) >= 0 &&
+				      may_be_probed(s, i, true) && is_stack_known(&s->at[i]) &&
+				      frame_words_of(&s->at[i]) >= 0 &&
 				      /* where no call was passed, no begin was either */
 				      (register_of(&s->at[i], s->size) >= 0 || !s->seen[i]);
 	}
@@ -296,7 +323,7 @@ static int choose_ends(struct search *s, char why[RESULT_WHY])
 	for (uint32_t i = 0; i < s->code->count; i++) {
 		if (!behind_begin[i] || s->places[i].fate != FATE_NOTHING)
 			continue;
-		if (!may_be_probed(&s->code->list[i], false) || s->code->list[i].is_call ||
+		if (!may_be_probed(s, i, false) || s->code->list[i].is_call ||
 		    !is_stack_known(&s->at[i])) {
 			snprintf(why, RESULT_WHY,
 				 "no place for a probe at 0x%lx, where a call fails",
@@ -375,7 +402,7 @@ static bool may_be_entry(const struct search *s, uint32_t number)
 
 	return !at->is_call && !at->condition && at->end == CODE_GOES_ON &&
 	       is_stack_known(&s->at[number]) && values_stack(&s->at[number]) == 0 &&
-	       register_of(&s->at[number], s->size) >= 0 && may_be_probed(at, true);
+	       register_of(&s->at[number], s->size) >= 0 && may_be_probed(s, number, true);
 }
 
 /* The first of each way that leads to no result any more. Leaves in s->seen what is passed. */
@@ -463,9 +490,10 @@ static struct result_site describe(const struct search *s, uint32_t number)
 		.size_reg = size_reg >= 0 ? size_reg : RESULT_SIZE_SAVED,
 		.condition = at->condition,
 		.sp_words = -values_stack(values) / 8,
-		.is_emulated = may_be_probed(at, true),
+		.is_emulated = treatment_of(&at->insn, at->bytes) == TREATMENT_EMULATED,
 	};
 
+	is_ours(s, number, &site.by_us);
 	if (place->is_chosen)
 		site.frame_words = frame_words_of(values);
 	disassemble(at, site.instruction, sizeof(site.instruction));
@@ -577,7 +605,7 @@ static int note_passed(const struct search *s, bool is_short, struct passed *ret
 	return 0;
 }
 
-static int search(const struct code *code, struct value size, bool is_short,
+static int search(const struct code *code, struct value size, struct way way,
 		  struct result_sites *ret, struct passed *passed, char why[RESULT_WHY])
 {
 	_cleanup_free_ struct values *at = calloc(code->count, sizeof(*at));
@@ -585,17 +613,17 @@ static int search(const struct code *code, struct value size, bool is_short,
 	_cleanup_free_ struct place *places = calloc(code->count, sizeof(*places));
 	_cleanup_free_ uint32_t *work = calloc(code->count, sizeof(*work));
 	_cleanup_free_ uint8_t *seen = calloc(code->count, 1);
-	struct search s = { code, at, from, places, work, seen, size };
+	struct search s = { code, at, from, places, work, seen, size, way.executes };
 	int r;
 
 	if (!at || !from || !places || !work || !seen)
 		return -ENOMEM;
 	r = look_at_values(&s, why);
 	if (r == 0)
-		r = is_short ? search_short(&s, why) : search_all(&s, why);
+		r = way.is_short ? search_short(&s, why) : search_all(&s, why);
 	if (r == 0)
 		r = list_sites(&s, ret, why);
-	return r == 0 ? note_passed(&s, is_short, passed) : r;
+	return r == 0 ? note_passed(&s, way.is_short, passed) : r;
 }
 
 static int compare_vaddrs(const void *a, const void *b)
@@ -619,7 +647,7 @@ static int refuse_shared(const struct code_source *source, const struct passed *
 }
 
 static int try(const struct code_source *source, const struct code *code,
-	       const struct result_question *question, bool is_short, struct result_sites *ret,
+	       const struct result_question *question, struct way way, struct result_sites *ret,
 	       char why[RESULT_WHY])
 {
 	bool is_product = question->size == RESULT_SIZE_PRODUCT;
@@ -627,7 +655,7 @@ static int try(const struct code_source *source, const struct code *code,
 			      is_product ? 0 : question->argument };
 	struct result_sites found = { 0 };
 	struct passed passed = { 0 };
-	int r = search(code, size, is_short, &found, &passed, why);
+	int r = search(code, size, way, &found, &passed, why);
 
 	if (r == 0)
 		r = refuse_shared(source, &passed, question->vaddr, why);
@@ -638,6 +666,24 @@ static int try(const struct code_source *source, const struct code *code,
 	}
 	*ret = found;
 	return 0;
+}
+
+/* All ways before the short ones, which leave the others to a return probe. */
+static int try_split(const struct code_source *source, const struct code *code,
+		     const struct result_question *question, struct result_sites *ret,
+		     char why[RESULT_WHY])
+{
+	int r = -ENOTSUP;
+
+	for (int i = 0; i < 4 && r == -ENOTSUP; i++) {
+		const struct way way = { .is_short = i / 2, .executes = i % 2 };
+
+		if ((way.is_short && !question->with_entries) ||
+		    (way.executes && !question->may_execute))
+			continue;
+		r = try(source, code, question, way, ret, why);
+	}
+	return r;
 }
 
 int result_sites_find(const struct code_source *source, const struct result_question *question,
@@ -653,13 +699,11 @@ int result_sites_find(const struct code_source *source, const struct result_ques
 		return r;
 	}
 	/* whole instructions first: a way out of a jump is looked at whichever way is taken */
-	r = try(source, &code, question, false, ret, why);
+	r = try(source, &code, question, (struct way){ 0 }, ret, why);
+	if (r == -ENOTSUP && question->may_execute)
+		r = try(source, &code, question, (struct way){ .executes = true }, ret, other_why);
 	if (r != -ENOTSUP)
 		return r;
 	r = code_split_jumps(&code);
-	if (r == 0)
-		r = try(source, &code, question, false, ret, other_why);
-	if (r == -ENOTSUP && question->with_entries)
-		r = try(source, &code, question, true, ret, other_why);
-	return r;
+	return r ? r : try_split(source, &code, question, ret, other_why);
 }

@@ -14,8 +14,14 @@
 #include "daemon/source/uprobes.h"
 #include "proto/base/cleanup.h"
 
-static struct site_exit malloc_exits[] = { { 0x140, 0, 0xc3 }, { 0x190, 0, 0xc3 } };
-static struct site_exit calloc_exits[] = { { 0x190, 7, 0xe9 }, { 0x240, 0, 0xc3 } };
+static struct site_exit malloc_exits[] = {
+	{ 0x140, 0, 0xc3, { .operation = DHAT_OPERATION_RET, .length = 1 } },
+	{ 0x190, 0, 0xc3, { .operation = DHAT_OPERATION_RET, .length = 1 } },
+};
+static struct site_exit calloc_exits[] = {
+	{ 0x190, 7, 0xe9, { 0 } },
+	{ 0x240, 0, 0xc3, { .operation = DHAT_OPERATION_RET, .length = 1 } },
+};
 
 static struct site list[] = {
 	{ .function = "malloc",
@@ -44,7 +50,10 @@ static struct site list[] = {
 	  .role = DHAT_ROLE_REALLOC,
 	  .returns = SITE_RETURNS_PROBE,
 	  .file_offset = 0x300 },
-	{ .function = "free", .role = DHAT_ROLE_FREE, .file_offset = 0x400 },
+	{ .function = "free",
+	  .role = DHAT_ROLE_FREE,
+	  .file_offset = 0x400,
+	  .by_us = { .operation = DHAT_OPERATION_TEST, .length = 3 } },
 	{ .function = "cfree",
 	  .role = DHAT_ROLE_FREE,
 	  .returns = SITE_RETURNS_PROBE,
@@ -95,6 +104,15 @@ static void test_places(void **state)
 	assert_false(cookie.is_by_exit);
 	assert_false(cookie_at(places, count, 0x400).is_nesting);
 	assert_true(cookie_at(places, count, 0x500).is_nesting);
+	/* what we execute there comes along */
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(places[i].instruction.operation,
+				 places[i].file_offset == 0x400 ? DHAT_OPERATION_TEST
+				 : places[i].file_offset == 0x140 ||
+						 places[i].file_offset == 0x190 ||
+						 places[i].file_offset == 0x240
+					 ? DHAT_OPERATION_RET
+					 : DHAT_OPERATION_NONE);
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(places[i].wants_return,
 				 places[i].file_offset == 0x300 || places[i].file_offset == 0x500);
@@ -199,11 +217,11 @@ static void test_price(void **state)
 	assert_int_equal(probed_add(&probed, &sites, "/lib/libc.so.6", UPROBE_SESSION), 0);
 	assert_int_equal(probed_traps(&probed, DHAT_ROLE_MALLOC), 2);
 	assert_int_equal(probed_traps(&probed, DHAT_ROLE_REALLOC), PROBED_STEPPED + 1);
-	assert_int_equal(probed_traps(&probed, DHAT_ROLE_FREE), PROBED_STEPPED);
+	assert_int_equal(probed_traps(&probed, DHAT_ROLE_FREE), 1); /* it is ours */
 	assert_int_equal(probed_traps(&probed, DHAT_ROLE_MMAP), 0);
 	price_of(&probed, 1000, &price);
 	assert_true(price.alloc_ns == 1000 * (2 * PRICE_TRAP + PRICE_WALK));
-	assert_true(price.free_ns == 1000 * PROBED_STEPPED * PRICE_TRAP);
+	assert_true(price.free_ns == 1000 * PRICE_TRAP);
 	assert_true(price.other_ns == 1000 * PRICE_TRAP);
 	price = (struct price){ .alloc_ns = 3000, .free_ns = 1000, .other_ns = 500 };
 	assert_true(price_percent(&price, &(struct price_rates){ 1e4, 2e4, 4e4, 0 }) ==

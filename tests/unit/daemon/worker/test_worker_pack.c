@@ -32,6 +32,7 @@ static struct survey *look_at(const char *path)
 		.path = path,
 		.customs = customs,
 		.use_exit_probes = true,
+		.may_execute = true,
 		.use_result_sites = true,
 		.wants_mappers = true,
 		.wants_candidates = true,
@@ -55,7 +56,10 @@ static void compare_sites(const struct sites *a, const struct sites *b)
 		for (size_t j = 0; j < x.exit_count; j++)
 			assert_true(x.exits[j].file_offset == y.exits[j].file_offset &&
 				    x.exits[j].result_reg == y.exits[j].result_reg &&
-				    x.exits[j].byte == y.exits[j].byte);
+				    x.exits[j].byte == y.exits[j].byte &&
+				    !memcmp(&x.exits[j].by_us, &y.exits[j].by_us,
+					    sizeof(x.exits[j].by_us)));
+		assert_memory_equal(&x.by_us, &y.by_us, sizeof(x.by_us));
 		assert_int_equal(x.result_count, y.result_count);
 		if (x.result_count)
 			assert_memory_equal(x.results, y.results,
@@ -253,6 +257,30 @@ static void lie_about_exit(struct survey *survey)
 	survey->customs.list[0].exits[0].file_offset = UINT64_MAX;
 }
 
+/* Where somebody else's return probe would be written to a wrong place. */
+static void lie_about_ret(struct survey *survey)
+{
+	struct site *site = &survey->customs.list[0];
+
+	assert_int_equal(site->exits[0].by_us.operation, DHAT_OPERATION_RET);
+	site->exits[0].file_offset = site->function_offset;
+}
+
+static void lie_about_stack(struct survey *survey)
+{
+	survey->customs.list[0].by_us = survey->customs.list[0].exits[0].by_us;
+}
+
+/* It would be read by another tracer, too. */
+static void lie_about_argument(struct survey *survey)
+{
+	survey->allocators.list[1].by_us =
+		(struct dhat_instruction){ .operation = DHAT_OPERATION_MOV,
+					   .to = survey->allocators.list[1].arg_reg[0] };
+	survey->allocators.list[1].returns = SITE_RETURNS_NOTHING;
+	survey->allocators.list[1].result_count = survey->allocators.list[1].exit_count = 0;
+}
+
 static void lie_about_exits(struct survey *survey)
 {
 	survey->customs.list[0].returns = SITE_RETURNS_PROBE;
@@ -286,6 +314,9 @@ static void test_lies(void **state)
 	expect_refused(lie_about_register);
 	expect_refused(lie_about_place);
 	expect_refused(lie_about_exit);
+	expect_refused(lie_about_ret);
+	expect_refused(lie_about_stack);
+	expect_refused(lie_about_argument);
 	expect_refused(lie_about_exits);
 	expect_refused(lie_about_hidden);
 	expect_refused(lie_about_copier);

@@ -40,6 +40,8 @@ static void free_found(struct found *found)
 
 static struct found search_file(const char *path, bool use_exit_probes)
 {
+	const struct allocator_options options = { .may_fork = true,
+						   .use_exit_probes = use_exit_probes };
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct found found = { .path = path };
 	struct dhat_error err = { 0 };
@@ -48,8 +50,7 @@ static struct found search_file(const char *path, bool use_exit_probes)
 	assert_true(fd >= 0);
 	if (allocators_describe(fd, NULL, &found.object, &err) < 0)
 		fail_msg("%s: %s", path, err.message);
-	assert_int_equal(allocators_find(found.object, path, true, use_exit_probes, &found.sites,
-					 &found.count),
+	assert_int_equal(allocators_find(found.object, path, &options, &found.sites, &found.count),
 			 0);
 	for (i = 1; i < found.count; i++)
 		assert_true(found.sites[i].place_file_offset >
@@ -224,6 +225,39 @@ static void test_shared_exits(void **state)
 	assert_int_equal(must_have(&f, "free", DHAT_ROLE_FREE)->returns, SITE_RETURNS_NOTHING);
 }
 
+static size_t count_exiting(const struct found *f)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < f->count; i++)
+		count += f->sites[i].returns == SITE_RETURNS_EXITS;
+	return count;
+}
+
+/* Where we execute a ret ourselves, exits take the place of a return probe: the function's own
+ * ones, for others would pay for those that are shared. */
+static void test_exits_are_preferred(void **state)
+{
+	_cleanup_found_ struct found f = search_file("/lib/x86_64-linux-gnu/libc.so.6", false);
+	struct allocator_options options = { .may_fork = true };
+
+	assert_int_equal(allocators_prefer_exits(f.object, &options, f.sites, f.count), 0);
+	assert_int_equal(count_exiting(&f), 0);
+	options.may_execute = true;
+	assert_int_equal(allocators_prefer_exits(f.object, &options, f.sites, f.count), 0);
+	assert_true(count_exiting(&f) > 0);
+	for (size_t i = 0; i < f.count; i++) {
+		const struct allocator_site *site = &f.sites[i];
+
+		for (size_t k = 0; k < site->exit_count; k++) {
+			assert_true(site->exits[k].file_offset - site->symbol->file_offset <
+				    site->symbol->code_size);
+			assert_true(site->exits[k].result_reg == RDI ||
+				    site->exits[k].by_us.operation == DHAT_OPERATION_RET);
+		}
+	}
+}
+
 static void test_jemalloc(void **state)
 {
 	_cleanup_found_ struct found f = search_file(LIBRARIES "libjemalloc.so.2", false);
@@ -395,11 +429,12 @@ static void set_code(struct object *object, size_t i, const uint8_t *code, size_
 
 static struct found search(struct object *object)
 {
+	const struct allocator_options options = { .may_fork = true };
 	struct found found = { .object = object };
 
-	assert_int_equal(allocators_find(object, "/opt/some/program", true, false, &found.sites,
-					 &found.count),
-			 0);
+	assert_int_equal(
+		allocators_find(object, "/opt/some/program", &options, &found.sites, &found.count),
+		0);
 	return found;
 }
 
@@ -815,6 +850,7 @@ int main(void)
 		cmocka_unit_test(test_glibc),
 		cmocka_unit_test(test_exits),
 		cmocka_unit_test(test_shared_exits),
+		cmocka_unit_test(test_exits_are_preferred),
 		cmocka_unit_test(test_jemalloc),
 		cmocka_unit_test(test_tcmalloc),
 		cmocka_unit_test(test_mimalloc),

@@ -154,19 +154,20 @@ static void test_sites(void **state)
 		.code_size = sizeof(code),
 	} };
 	struct object object = { .symbols = symbols, .symbol_count = 1 };
+	const struct allocator_options options = { .may_fork = true };
 	struct customs *right = read_one("alloc:app:take(size=arg2)");
 	struct customs *mistyped = read_one("alloc:app:tkae(size=arg2)");
 	struct allocator_site *sites = NULL;
 	struct dhat_error err = { 0 };
 	size_t count = 7;
 
-	assert_int_equal(
-		customs_find(right, &object, "/opt/other", true, false, &sites, &count, &err), 0);
+	assert_int_equal(customs_find(right, &object, "/opt/other", &options, &sites, &count, &err),
+			 0);
 	assert_int_equal(count, 0);
 	allocators_sites_free(sites, count);
 
-	assert_int_equal(
-		customs_find(right, &object, "/opt/app", true, false, &sites, &count, &err), 0);
+	assert_int_equal(customs_find(right, &object, "/opt/app", &options, &sites, &count, &err),
+			 0);
 	assert_int_equal(count, 1);
 	assert_int_equal(sites[0].place_file_offset, 0x500);
 	assert_true(sites[0].place.is_emulated);
@@ -176,7 +177,7 @@ static void test_sites(void **state)
 	allocators_sites_free(sites, count);
 
 	assert_int_equal(
-		customs_find(mistyped, &object, "/opt/app", true, false, &sites, &count, &err),
+		customs_find(mistyped, &object, "/opt/app", &options, &sites, &count, &err),
 		-ENOENT);
 	assert_non_null(strstr(err.message, "tkae"));
 	customs_free(right);

@@ -1,6 +1,6 @@
-/* What the kernel side makes of an instruction (bpf/x86_64_emulate.h) beside what the processor makes
- * of it: each form with random registers, numbers, addresses and flags. EMULATION_INPUTS says with
- * how many of each; `make test-emulation` tries a million. */
+/* What the kernel side makes of an instruction (bpf/x86_64_emulate.h) beside what the processor
+ * makes of it: each form with random registers, numbers, addresses and flags. EMULATION_INPUTS says
+ * with how many of each; `make test-emulation` tries a million. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,26 +39,32 @@ extern uint64_t native_sp_in, native_sp_out, native_code;
 extern char native_back[];
 void native_run(void);
 
-/* All registers are set, the stack pointer last, and the code jumped to; it comes back by a jump. */
+/* All registers are set, the stack pointer last, and the code jumped to; it comes back by a jump.
+ */
 __asm__(".text\n"
 	"native_run:\n"
-	"	push %rbx\n	push %rbp\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+	"	push %rbx\n	push %rbp\n	push %r12\n	push %r13\n	push %r14\n	"
+	"push %r15\n"
 	"	mov %rsp, native_own_sp(%rip)\n"
 	"	lea native_in(%rip), %rsp\n"
 	"	popfq\n	pop %rax\n	pop %rcx\n	pop %rdx\n	pop %rbx\n	pop %rbp\n"
-	"	pop %rsi\n	pop %rdi\n	pop %r8\n	pop %r9\n	pop %r10\n	pop %r11\n"
+	"	pop %rsi\n	pop %rdi\n	pop %r8\n	pop %r9\n	pop %r10\n	"
+	"pop %r11\n"
 	"	pop %r12\n	pop %r13\n	pop %r14\n	pop %r15\n"
 	"	mov native_sp_in(%rip), %rsp\n"
 	"	jmp *native_code(%rip)\n"
 	"native_back:\n"
 	"	mov %rsp, native_sp_out(%rip)\n"
 	"	lea native_out_end(%rip), %rsp\n"
-	"	push %r15\n	push %r14\n	push %r13\n	push %r12\n	push %r11\n	push %r10\n"
-	"	push %r9\n	push %r8\n	push %rdi\n	push %rsi\n	push %rbp\n	push %rbx\n"
+	"	push %r15\n	push %r14\n	push %r13\n	push %r12\n	push %r11\n	"
+	"push %r10\n"
+	"	push %r9\n	push %r8\n	push %rdi\n	push %rsi\n	push %rbp\n	"
+	"push %rbx\n"
 	"	push %rdx\n	push %rcx\n	push %rax\n	pushfq\n"
 	"	cld\n"
 	"	mov native_own_sp(%rip), %rsp\n"
-	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
+	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	"
+	"pop %rbx\n"
 	"	ret\n"
 	".bss\n"
 	"	.balign 16\n"
@@ -104,12 +110,23 @@ static void run_native(const struct pt_regs *in, struct pt_regs *ret)
 	native_code = in->rip;
 	native_run();
 	*ret = (struct pt_regs){
-		.eflags = native_out.flags, .rax = native_out.rax, .rcx = native_out.rcx,
-		.rdx = native_out.rdx,	    .rbx = native_out.rbx, .rbp = native_out.rbp,
-		.rsi = native_out.rsi,	    .rdi = native_out.rdi, .r8 = native_out.r8,
-		.r9 = native_out.r9,	    .r10 = native_out.r10, .r11 = native_out.r11,
-		.r12 = native_out.r12,	    .r13 = native_out.r13, .r14 = native_out.r14,
-		.r15 = native_out.r15,	    .rsp = native_sp_out,
+		.eflags = native_out.flags,
+		.rax = native_out.rax,
+		.rcx = native_out.rcx,
+		.rdx = native_out.rdx,
+		.rbx = native_out.rbx,
+		.rbp = native_out.rbp,
+		.rsi = native_out.rsi,
+		.rdi = native_out.rdi,
+		.r8 = native_out.r8,
+		.r9 = native_out.r9,
+		.r10 = native_out.r10,
+		.r11 = native_out.r11,
+		.r12 = native_out.r12,
+		.r13 = native_out.r13,
+		.r14 = native_out.r14,
+		.r15 = native_out.r15,
+		.rsp = native_sp_out,
 	};
 }
 
@@ -133,9 +150,9 @@ static uint64_t below(uint64_t end)
 /* Any, and often one at which something changes. */
 static uint64_t number(void)
 {
-	static const uint64_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff,
-					  0x7fffffff, 0x80000000, 0xffffffff, INT64_MAX,
-					  1ULL << 63, UINT64_MAX };
+	static const uint64_t edges[] = { 0,	      1,	 0x7f,	     0x80,	 0xff,
+					  0x7fff,     0x8000,	 0xffff,     0x7fffffff, 0x80000000,
+					  0xffffffff, INT64_MAX, 1ULL << 63, UINT64_MAX };
 	uint64_t kind = chance() >> 61;
 
 	if (kind < 3)
@@ -158,8 +175,8 @@ static bool has_memory(const struct form *form)
 	return form->to == MEMORY || form->from == MEMORY;
 }
 
-/* Registers and numbers for a form; of memory more than a byte only at the stack pointer: what else is
- * refused. */
+/* Registers and numbers for a form; of memory more than a byte only at the stack pointer: what else
+ * is refused. */
 static struct dhat_instruction draw(const struct form *form)
 {
 	struct dhat_instruction in = {
@@ -172,11 +189,11 @@ static struct dhat_instruction draw(const struct form *form)
 		.base = DHAT_ADDRESS_NONE,
 		.index = DHAT_ADDRESS_NONE,
 	};
-	bool is_wide = form->operation != DHAT_OPERATION_LEA &&
-		       (form->operation == DHAT_OPERATION_MOVZX ||
-					form->operation == DHAT_OPERATION_MOVSX
-				? form->from_width
-				: form->width) > 0;
+	bool is_wide =
+		form->operation != DHAT_OPERATION_LEA &&
+		(form->operation == DHAT_OPERATION_MOVZX || form->operation == DHAT_OPERATION_MOVSX
+			 ? form->from_width
+			 : form->width) > 0;
 
 	if (form->from == IMMEDIATE) {
 		in.immediate = number();
@@ -194,7 +211,9 @@ static struct dhat_instruction draw(const struct form *form)
 		while (in.index == 4 || in.index == in.base);
 		in.scale = below(4);
 	}
-	in.displacement = below(3) == 0 ? 0 : below(2) ? (int8_t)number() : (int32_t)(below(1u << 20)) - (1 << 19);
+	in.displacement = below(3) == 0 ? 0
+			  : below(2)	? (int8_t)number()
+					: (int32_t)(below(1u << 20)) - (1 << 19);
 	return in;
 }
 
@@ -330,8 +349,7 @@ static void try_instruction(const struct form *form)
 		/* what the kernel's ABI has besides is nobody's */
 		ours.orig_rax = ours.cs = ours.ss = 0;
 		compare(&decoded, bytes, &before, &ours, &native,
-			form->operation == DHAT_OPERATION_RET ? target
-							      : before.rip + in.length);
+			form->operation == DHAT_OPERATION_RET ? target : before.rip + in.length);
 	}
 }
 
@@ -393,10 +411,13 @@ static void test_widening(void **state)
 	for (uint8_t from_width = 0; from_width <= 2; from_width++)
 		for (uint8_t width = from_width + 1; width <= 3; width++)
 			for (int i = 0; i < 4; i++) {
-				struct form form = {
-					i & 1 ? DHAT_OPERATION_MOVSX : DHAT_OPERATION_MOVZX,
-					width, from_width, REGISTER, i & 2 ? MEMORY : REGISTER, 0
-				};
+				struct form form = { i & 1 ? DHAT_OPERATION_MOVSX
+							   : DHAT_OPERATION_MOVZX,
+						     width,
+						     from_width,
+						     REGISTER,
+						     i & 2 ? MEMORY : REGISTER,
+						     0 };
 
 				/* of 32 bits there is one, to 64, with their sign */
 				if (from_width == 2 && !(i & 1))
@@ -410,8 +431,9 @@ static void test_conditions(void **state)
 	for (uint8_t condition = 0; condition < 16; condition++) {
 		try_form(&(struct form){ DHAT_OPERATION_SET, 0, 0, REGISTER, REGISTER, condition });
 		for (uint8_t width = 1; width <= 3; width++) {
-			struct form form = { DHAT_OPERATION_CMOV, width, 0,
-					     REGISTER, REGISTER, condition };
+			struct form form = {
+				DHAT_OPERATION_CMOV, width, 0, REGISTER, REGISTER, condition
+			};
 
 			try_form(&form);
 			form.from = MEMORY;
@@ -458,8 +480,7 @@ static const struct {
 	{ "call: the kernel's", { 0xe8, 0, 0, 0, 0 }, 5 },
 	{ "movaps", { 0x0f, 0x28, 0xc1 }, 3 },
 	{ "nopl 0(%rax,%rax,1): the kernel makes a call of it", { 0x0f, 0x1f, 0x44, 0, 0 }, 5 },
-	{ "nopw of ten bytes: the same",
-	  { 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 }, 10 },
+	{ "nopw of ten bytes: the same", { 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 }, 10 },
 	{ "syscall", { 0x0f, 0x05 }, 2 },
 	{ "pop %rbx", { 0x5b }, 1 },
 	{ "leave", { 0xc9 }, 1 },
@@ -488,7 +509,7 @@ static const struct {
 	{ DHAT_OPERATION_NOP, { 0x0f, 0x1f, 0x80, 0, 0, 0, 0 }, 7 },
 	{ DHAT_OPERATION_RET, { 0xf3, 0xc3 }, 2 },
 	{ DHAT_OPERATION_TEST, { 0x48, 0x85, 0xff }, 3 },
-	{ DHAT_OPERATION_CMP, { 0x80, 0x3d, 1, 0, 0, 0, 2 }, 7 }, /* cmpb $2, 1(%rip) */
+	{ DHAT_OPERATION_CMP, { 0x80, 0x3d, 1, 0, 0, 0, 2 }, 7 },    /* cmpb $2, 1(%rip) */
 	{ DHAT_OPERATION_MOV, { 0x48, 0x8b, 0x44, 0x24, 0x08 }, 5 }, /* mov 8(%rsp),%rax */
 };
 

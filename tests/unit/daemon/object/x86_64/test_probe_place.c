@@ -359,6 +359,53 @@ static void read_code(const char *path, const void *addr, uint8_t *ret, size_t s
 	assert_true(is_read);
 }
 
+/* gcc 16's prologues, jemalloc's: where the kernel emulates nothing, the first that is ours. */
+static void test_what_we_execute(void **state)
+{
+	struct prologue_options options = for_malloc;
+	struct prologue_site site;
+
+	options.may_execute = true;
+	site = choose(CODE(ENDBR64, TEST_RDI, RET), &options);
+	assert_true(site.offset == 0 && !site.is_emulated);
+	assert_int_equal(site.by_us.operation, DHAT_OPERATION_NOP);
+	assert_int_equal(site.by_us.length, 4);
+	assert_string_equal(site.note, "");
+	/* what the kernel emulates, further on, costs the same and needs nothing of ours */
+	site = choose(CODE(TEST_RDI, PUSH_RBP, RET), &options);
+	assert_true(site.offset == 3 && site.is_emulated && !site.by_us.operation);
+	/* a program of another tracer's, which may come later, reads the argument, too */
+	site = choose(CODE(XOR_EDI_EDI, RET), &options);
+	assert_true(site.offset == 0 && !site.by_us.operation);
+	site = choose(CODE(XOR_EDI_EDI, RET), &(struct prologue_options){ .may_execute = true });
+	assert_int_equal(site.by_us.operation, DHAT_OPERATION_XOR);
+	/* somebody's return probe may be there: the kernel writes to where rsp then points */
+	site = choose(CODE(SUB_RSP_24, RET), &options);
+	assert_true(site.offset == 0 && !site.is_emulated && !site.by_us.operation);
+	assert_non_null(strstr(site.note, "single-stepped"));
+	options.for_return = false;
+	site = choose(CODE(SUB_RSP_24, MOV_RBX_RDI, RET), &options);
+	assert_int_equal(site.offset, 4);
+	assert_int_equal(site.by_us.operation, DHAT_OPERATION_MOV);
+	assert_int_equal(site.sp_words, 3);
+	options.may_execute = false;
+	assert_int_equal(choose(CODE(TEST_RDI, RET), &options).by_us.operation,
+			 DHAT_OPERATION_NONE);
+}
+
+static void test_exits_that_we_execute(void **state)
+{
+	static const uint8_t code[] = { TEST_RDI, RET, RET };
+	struct dhat_instruction by_us = { 0 };
+
+	assert_true(prologue_describe_exit(code, sizeof(code), 3, &by_us));
+	assert_int_equal(by_us.operation, DHAT_OPERATION_RET);
+	assert_int_equal(by_us.length, 1);
+	/* a function that is nothing but that: others may want its return */
+	assert_false(prologue_describe_exit(code + 3, 2, 0, &by_us));
+	assert_false(prologue_describe_exit(code, sizeof(code), sizeof(code), &by_us));
+}
+
 static void test_libc(void **state)
 {
 	static const char *const names[] = { "malloc",	 "free",	   "calloc",
@@ -421,6 +468,8 @@ int main(void)
 		cmocka_unit_test(test_random_bytes),
 		cmocka_unit_test(test_exits),
 		cmocka_unit_test(test_exits_that_cannot_be_known),
+		cmocka_unit_test(test_what_we_execute),
+		cmocka_unit_test(test_exits_that_we_execute),
 		cmocka_unit_test(test_libc),
 	};
 

@@ -154,6 +154,20 @@ FUNCTION(unproven,
 	 "mov free_list(%rip),%rax\n test $15,%al\n jne 1f\n ret\n 1: mov $2,%edi\n call message\n"
 	 " mov free_list(%rip),%rax\n ret\n");
 
+/* where the kernel emulates nothing in time */
+PLACE(ours_at);
+FUNCTION(ours, "mov free_list(%rip),%rax\n" AT(ours_at) "mov %rdi,%rcx\n shr $3,%rdi\n ret\n");
+/* … but a move of the stack pointer: somebody's return probe may be there */
+FUNCTION(stack_moves, "sub $8,%rsp\n mov free_list(%rip),%rax\n add $8,%rsp\n shr $3,%rdi\n ret\n");
+/* … but what another tracer's program, which may come later, reads there, too */
+FUNCTION(size_moves, "mov free_list(%rip),%rax\n lea 1(%rdi),%rdi\n shr $3,%rdi\n ret\n");
+FUNCTION(frame_moves, "push %rbp\n mov free_list(%rip),%rax\n mov %rsi,%rbp\n shr $3,%rdi\n"
+		      " pop %rbp\n ret\n");
+/* … but a load that may be torn */
+FUNCTION(torn, "mov free_list(%rip),%rax\n mov (%rsi),%rcx\n shr $3,%rdi\n ret\n");
+/* … but the way out, which is an exit of whoever shares it */
+FUNCTION(at_ret, "mov free_list(%rip),%rax\n ret\n");
+
 __asm__(".data\nfree_list: .quad 0\n.text\n");
 
 static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_t *ret_size)
@@ -162,6 +176,8 @@ static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_
 	*ret_size = 64;
 	return true;
 }
+
+static bool may_execute;
 
 static int find(const uint8_t *function, enum result_size kind, struct result_sites *ret, char *why)
 {
@@ -176,6 +192,7 @@ static int find(const uint8_t *function, enum result_size kind, struct result_si
 		.vaddr = (uint64_t)function,
 		.size = kind,
 		.with_entries = true,
+		.may_execute = may_execute,
 	};
 
 	*why = 0;
@@ -306,6 +323,34 @@ static void test_way_out(void **state)
 	expect_none(two_blocks, "in time");
 }
 
+/* Programs of ours may execute instructions. */
+static void test_ours(void **state)
+{
+	struct result_sites sites = { 0 };
+	struct result_site site;
+	char why[RESULT_WHY];
+
+	expect_none(ours, "in time");
+	may_execute = true;
+	if (find(ours, RESULT_SIZE_ARGUMENT, &sites, why) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(sites.count, 1);
+	site = site_at(&sites, ours_at, RESULT_HERE);
+	assert_false(site.is_emulated);
+	assert_int_equal(site.by_us.operation, DHAT_OPERATION_MOV);
+	assert_true(site.address_reg == RAX && site.size_reg == RDI);
+	free(sites.list);
+	expect_none(stack_moves, "in time");
+	expect_none(size_moves, "in time");
+	expect_none(frame_moves, "in time");
+	expect_none(torn, "in time");
+	expect_none(at_ret, "in time");
+	/* where the kernel's do, they are taken as ever */
+	test_one(NULL);
+	test_size_is_lost(NULL);
+	may_execute = false;
+}
+
 static void test_entries(void **state)
 {
 	struct result_sites sites = { 0 };
@@ -393,10 +438,15 @@ static void test_leaving(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one),	   cmocka_unit_test(test_size_is_lost),
-		cmocka_unit_test(test_none),	   cmocka_unit_test(test_way_out),
-		cmocka_unit_test(test_entries),	   cmocka_unit_test(test_others_come_in),
-		cmocka_unit_test(test_conditions), cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_size_is_lost),
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_way_out),
+		cmocka_unit_test(test_ours),
+		cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_others_come_in),
+		cmocka_unit_test(test_conditions),
+		cmocka_unit_test(test_leaving),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
