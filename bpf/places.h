@@ -26,18 +26,24 @@ struct {
 	__type(value, struct dhat_place);
 } places SEC(".maps");
 
-/* The place that a probe's cookie stands for, and its cookie; NULL: it is one itself. */
-static __always_inline struct dhat_place *find_place(union dhat_cookie_word *cookie)
+/* The place that a probe's cookie stands for; NULL: it is one itself. */
+static __always_inline struct dhat_place *find_place(union dhat_cookie_word cookie)
 {
-	struct dhat_place *place;
-	__u32 number = cookie->word >> 32;
+	__u32 number = cookie.word >> 32;
 
-	if (!cfg_writes_registers || cookie->parts.role != DHAT_ROLE_PLACE)
+	if (!cfg_writes_registers || cookie.parts.role != DHAT_ROLE_PLACE)
 		return NULL;
-	place = bpf_map_lookup_elem(&places, &number);
+	return bpf_map_lookup_elem(&places, &number);
+}
+
+static __always_inline union dhat_cookie_word find_cookie(struct pt_regs *regs)
+{
+	union dhat_cookie_word cookie = { .word = bpf_get_attach_cookie(regs) };
+	struct dhat_place *place = find_place(cookie);
+
 	if (place)
-		cookie->word = place->cookie;
-	return place;
+		cookie.word = place->cookie;
+	return cookie;
 }
 
 /* Is the place at pc? … */
@@ -107,11 +113,21 @@ static __always_inline int is_at(struct dhat_place *place, __u64 pc)
 	return 1;
 }
 
-/* The last thing at a probe. Where it is not done, the kernel does it. */
-static __noinline int execute(struct pt_regs *regs, struct dhat_place *place)
+/* Not with what is known of the place already: 6.1 has 512 bytes for the variables of all functions
+ * that are called at a time, and no more than some are left. */
+static __noinline int execute_at_place(struct pt_regs *regs)
 {
+	struct dhat_place *place =
+		find_place((union dhat_cookie_word){ .word = bpf_get_attach_cookie(regs) });
 	__u64 pc = regs_pc(regs);
 
 	barrier_var(pc); /* see regs_numbered() */
-	return is_at(place, pc) && emulate(regs, &place->instruction);
+	return place && is_target() && is_at(place, pc) && emulate(regs, &place->instruction);
+}
+
+/* The last thing at a probe. Where it is not done, the kernel does it. */
+static __always_inline void execute(struct pt_regs *regs)
+{
+	if (cfg_writes_registers)
+		execute_at_place(regs);
 }
