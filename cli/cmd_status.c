@@ -223,13 +223,31 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	print_counters(screen, status, false);
 }
 
+static void print_left(struct screen *screen, const Dhat__Push *push)
+{
+	char text[DHAT_UNIT_CHARS];
+
+	screen_print(screen, MARK_BOLD, "pushes no more to %s\n",
+		     *push->url ? push->url : "somewhere");
+	print_row(screen, "left", "%s, %s on disk, in %s", view_counted(push->waiting, "profile"),
+		  dhat_format_size(push->waiting_bytes, text), push->folder);
+	print_row(screen, "next", "%s",
+		  "they are sent when that is a destination again: the same URL, form and tenant; "
+		  "remove the folder if nobody wants them");
+}
+
 /* What is wrong first. */
 static void print_push(struct screen *screen, const Dhat__Push *push)
 {
 	char text[DHAT_UNIT_CHARS];
 
 	fputc('\n', stdout);
-	screen_print(screen, MARK_BOLD, "pushes to %s (%s)\n", push->url, push->form);
+	if (push->is_left) {
+		print_left(screen, push);
+		return;
+	}
+	screen_print(screen, MARK_BOLD, "pushes to %s (%s%s%s)\n", push->url, push->form,
+		     *push->tenant ? ", tenant " : "", push->tenant);
 	if (*push->trouble) {
 		print_row(screen, "trouble", "%s", push->trouble);
 		print_row(screen, "next try", "%s%s", push->next_try_in_ns ? "in " : "now",

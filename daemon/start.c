@@ -122,7 +122,9 @@ static int start_recorder(struct dhatd *dhatd, struct dhat_error *err)
 	};
 	int error = recorder_new(&options, &dhatd->recorder, err);
 
-	if (error == 0 && recorder_set(dhatd->recorder, &dhatd->options.watch.settings, 1))
+	/* with a configuration they are set together with its sections', as destinations are */
+	if (error == 0 && !dhatd->options.config_path &&
+	    recorder_set(dhatd->recorder, &dhatd->options.watch.settings, 1))
 		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
 	return error;
 }
@@ -241,7 +243,6 @@ static int start_watches(struct dhatd *dhatd, struct dhat_error *err)
 		.path = dhatd->options.config_path,
 		.targets = dhatd->targets,
 		.recorder = dhatd->recorder,
-		.pusher = dhatd->pusher,
 		.settings = &dhatd->options.watch.settings,
 		.max_memory_bytes = dhatd->options.target.max_memory_bytes,
 		.step = dhatd_goes_on,

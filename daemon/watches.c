@@ -88,16 +88,10 @@ static void on_step(void *context)
 static int put_settings(struct watches *watches)
 {
 	struct watch_settings list[SLOTS + 1] = { *watches->options.settings };
-	const struct push_settings *pushes[SLOTS + 1] = { &list[0].push };
-	struct dhat_error err = { 0 };
 
-	for (size_t i = 0; i < SLOTS; i++) {
+	for (size_t i = 0; i < SLOTS; i++)
 		if (is_used(&watches->slots[i]))
 			list[i + 1] = watches->slots[i].section.options.watch.settings;
-		pushes[i + 1] = &list[i + 1].push;
-	}
-	if (pusher_set(watches->options.pusher, pushes, SLOTS + 1, &err))
-		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s", err.message);
 	return recorder_set(watches->options.recorder, list, SLOTS + 1);
 }
 

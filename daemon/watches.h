@@ -5,7 +5,6 @@
  * to. W2: a file with a mistake changes nothing.
  */
 #include "config.h"
-#include "daemon/push/pusher.h"
 #include "daemon/target/targets.h"
 #include "daemon/watch/recorder.h"
 
@@ -15,7 +14,6 @@ struct watches_options { /* borrowed */
 	const char *path;
 	struct targets *targets;
 	struct recorder *recorder;
-	struct pusher *pusher;
 	/* number 0 of the recorder's: what is attached to by others */
 	const struct watch_settings *settings;
 	uint64_t max_memory_bytes; /* of a target, where its section does not say; 0: the default */

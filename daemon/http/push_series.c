@@ -35,6 +35,30 @@ static uint64_t number_at(const struct destination_state *state, size_t offset)
 	return number;
 }
 
+static void begin_for(struct exposition *page, const struct pusher_state *state)
+{
+	exposition_begin(page);
+	exposition_label(page, "url", state->url);
+	if (state->form)
+		exposition_label(page, "form", state->form);
+	if (state->tenant)
+		exposition_label(page, "tenant", state->tenant);
+}
+
+static void write_left(struct exposition *page, const struct pusher_state *list, size_t count)
+{
+	exposition_family(page, "dhatd_push_left_profiles", "gauge",
+			  "Profiles on disk that nothing sends: where they were to go is no "
+			  "destination any more");
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].form)
+			continue;
+		begin_for(page, &list[i]);
+		exposition_label(page, "folder", list[i].folder);
+		exposition_end(page, list[i].state.waiting);
+	}
+}
+
 void push_series_write(struct exposition *page, const struct pusher_state *list, size_t count)
 {
 	for (size_t f = 0; f < ARRAY_SIZE(families) && count; f++) {
@@ -42,12 +66,14 @@ void push_series_write(struct exposition *page, const struct pusher_state *list,
 			exposition_family(page, families[f].name, families[f].type,
 					  families[f].help);
 		for (size_t i = 0; i < count; i++) {
-			exposition_begin(page);
-			exposition_label(page, "url", list[i].url);
-			exposition_label(page, "form", list[i].form);
+			if (!list[i].form)
+				continue;
+			begin_for(page, &list[i]);
 			if (families[f].reason)
 				exposition_label(page, "reason", families[f].reason);
 			exposition_end(page, number_at(&list[i].state, families[f].offset));
 		}
 	}
+	if (count)
+		write_left(page, list, count);
 }

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "left.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/say.h"
 #include "request.h"
 
 DEFINE_CLEANUP_PTR(struct since *, since_free)
@@ -108,18 +111,28 @@ static bool is_in(const struct push_settings *settings, const struct push_settin
 static void drop_others(struct pusher *pusher, const struct push_settings *const *list,
 			size_t count)
 {
-	struct destination *gone;
+	uint64_t deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + PUSH_LAST_NS;
+	struct destination *gone[PUSH_DESTINATIONS];
+	size_t gone_count = 0;
 
 	for (size_t i = 0; i < pusher->count;) {
 		if (is_in(destination_settings(pusher->list[i]), list, count)) {
 			i++;
 			continue;
 		}
-		gone = pusher->list[i];
+		gone[gone_count++] = pusher->list[i];
+		destination_ask_to_end(pusher->list[i]);
 		pthread_mutex_lock(&pusher->lock);
 		pusher->list[i] = pusher->list[--pusher->count];
 		pthread_mutex_unlock(&pusher->lock);
-		destination_free(gone);
+	}
+	for (size_t i = 0; i < gone_count; i++) {
+		char folder[PATH_MAX];
+
+		folder_of(pusher, destination_settings(gone[i]), folder);
+		destination_end(gone[i], deadline_ns);
+		destination_free(gone[i]);
+		rmdir(folder); /* if nothing is left */
 	}
 }
 
@@ -171,6 +184,8 @@ int pusher_set(struct pusher *pusher, const struct push_settings *const *list, s
 {
 	int error = 0;
 
+	if (!pusher)
+		return 0;
 	pthread_mutex_lock(&pusher->use);
 	drop_others(pusher, list, count);
 	for (size_t i = 0; i < count; i++) {
@@ -234,6 +249,64 @@ void pusher_retry(struct pusher *pusher)
 	pthread_mutex_unlock(&pusher->lock);
 }
 
+/* ---- what others ask ----------------------------------------------------------------------- */
+
+void pusher_tell_left(struct pusher *pusher)
+{
+	struct left *list;
+	size_t count;
+
+	if (!pusher || left_look(pusher->folder, &list, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
+			    "%" PRIu64
+			    " profile%s for %s wait%s in %s, and nothing sends them: they "
+			    "go when that is a destination again (the same URL, form and tenant); "
+			    "remove the folder if nobody wants them",
+			    list[i].files, list[i].files == 1 ? "" : "s",
+			    *list[i].url ? list[i].url : "somewhere", list[i].files == 1 ? "s" : "",
+			    list[i].folder);
+	left_free(list, count);
+}
+
+/* With `lock`. */
+static int look_at(const struct pusher *pusher, struct destination *destination,
+		   struct pusher_state *ret)
+{
+	const struct push_settings *settings = destination_settings(destination);
+	char folder[PATH_MAX];
+
+	folder_of(pusher, settings, folder);
+	ret->url = strdup(settings->url);
+	ret->tenant = settings->tenant ? strdup(settings->tenant) : NULL;
+	ret->folder = strdup(folder);
+	ret->form = push_form_name(settings->form);
+	destination_look(destination, &ret->state);
+	return ret->url && ret->folder && !settings->tenant == !ret->tenant ? 0 : -ENOMEM;
+}
+
+static int look_at_left(const struct pusher *pusher, struct pusher_state *list, size_t *count)
+{
+	struct left *left;
+	size_t left_count;
+	int r = left_look(pusher->folder, &left, &left_count);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < left_count && r == 0; i++) {
+		struct pusher_state *state = &list[(*count)++];
+
+		state->url = strdup(left[i].url);
+		state->folder = take_ptr(left[i].folder);
+		state->state.waiting = left[i].files;
+		state->state.waiting_bytes = left[i].bytes;
+		r = state->url ? 0 : -ENOMEM;
+	}
+	left_free(left, left_count);
+	return r;
+}
+
 int pusher_look(struct pusher *pusher, struct pusher_state **ret, size_t *ret_count)
 {
 	struct pusher_state *list;
@@ -244,19 +317,15 @@ int pusher_look(struct pusher *pusher, struct pusher_state **ret, size_t *ret_co
 	*ret_count = 0;
 	if (!pusher)
 		return 0;
-	list = calloc(PUSH_DESTINATIONS, sizeof(*list));
+	list = calloc(PUSH_DESTINATIONS + LEFT_MAX, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	pthread_mutex_lock(&pusher->lock);
-	for (; count < pusher->count && r == 0; count++) {
-		const struct push_settings *settings = destination_settings(pusher->list[count]);
-
-		list[count].url = strdup(settings->url);
-		list[count].form = push_form_name(settings->form);
-		destination_look(pusher->list[count], &list[count].state);
-		r = list[count].url ? 0 : -ENOMEM;
-	}
+	for (; count < pusher->count && r == 0; count++)
+		r = look_at(pusher, pusher->list[count], &list[count]);
 	pthread_mutex_unlock(&pusher->lock);
+	if (r == 0)
+		r = look_at_left(pusher, list, &count);
 	if (r) {
 		pusher_states_free(list, count);
 		return r;
@@ -268,7 +337,10 @@ int pusher_look(struct pusher *pusher, struct pusher_state **ret, size_t *ret_co
 
 void pusher_states_free(struct pusher_state *list, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		free(list[i].url);
+		free(list[i].tenant);
+		free(list[i].folder);
+	}
 	free(list);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -18,6 +19,9 @@
 
 #define SUFFIX ".push"
 #define DIGITS 20 /* of a name: when it was added, in ns since 1970 */
+
+#define LOCK_TRIES 5
+#define LOCK_INTERVAL_US 10000
 
 struct entry {
 	uint64_t name, bytes;
@@ -38,9 +42,9 @@ DEFINE_CLEANUP_PTR(struct queue *, queue_close)
 
 /* ---- files --------------------------------------------------------------------------------- */
 
-static void path_of(const struct queue *queue, uint64_t name, char ret[PATH_MAX])
+static void path_of(const char *folder, uint64_t name, char ret[PATH_MAX])
 {
-	snprintf(ret, PATH_MAX, "%s/%0*" PRIu64 SUFFIX, queue->folder, DIGITS, name);
+	snprintf(ret, PATH_MAX, "%s/%0*" PRIu64 SUFFIX, folder, DIGITS, name);
 }
 
 static bool parse_name(const char *text, uint64_t *ret)
@@ -73,6 +77,17 @@ static bool is_left_over(const char *name)
 	return parse_name(text, &number);
 }
 
+static bool find_file(int folder, const char *name, struct entry *ret)
+{
+	struct stat st;
+
+	if (!parse_name(name, &ret->name) || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) ||
+	    !S_ISREG(st.st_mode))
+		return false;
+	ret->bytes = st.st_size;
+	return true;
+}
+
 static int read_folder(struct queue *queue)
 {
 	DIR *dir = opendir(queue->folder);
@@ -83,15 +98,11 @@ static int read_folder(struct queue *queue)
 		return -errno;
 	while (r == 0 && (entry = readdir(dir))) {
 		struct entry found;
-		struct stat st;
 
 		if (is_left_over(entry->d_name))
 			unlinkat(dirfd(dir), entry->d_name, 0);
-		if (!parse_name(entry->d_name, &found.name) ||
-		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    !S_ISREG(st.st_mode))
+		if (!find_file(dirfd(dir), entry->d_name, &found))
 			continue;
-		found.bytes = st.st_size;
 		r = array_make_room(&queue->entries, &queue->room, queue->end);
 		if (r == 0)
 			queue->entries[queue->end++] = found;
@@ -100,6 +111,18 @@ static int read_folder(struct queue *queue)
 	closedir(dir);
 	if (queue->end)
 		qsort(queue->entries, queue->end, sizeof(*queue->entries), by_name);
+	return r;
+}
+
+/* Who only peeks has it for a moment. */
+static int lock_folder(int fd)
+{
+	int r = flock(fd, LOCK_EX | LOCK_NB);
+
+	for (int i = 0; r && errno == EWOULDBLOCK && i < LOCK_TRIES; i++) {
+		usleep(LOCK_INTERVAL_US);
+		r = flock(fd, LOCK_EX | LOCK_NB);
+	}
 	return r;
 }
 
@@ -113,7 +136,7 @@ static int open_folder(struct queue *queue, struct dhat_error *err)
 	if (queue->fd < 0)
 		return dhat_error_set(err, errno, DHAT_EXIT_OUTPUT, "cannot open the folder %s: %s",
 				      queue->folder, strerror(errno));
-	if (flock(queue->fd, LOCK_EX | LOCK_NB))
+	if (lock_folder(queue->fd))
 		return dhat_error_set(
 			err, EBUSY, DHAT_EXIT_ALREADY,
 			"another dhatd pushes from %s: give this one a folder of its own, by "
@@ -140,7 +163,7 @@ static void remove_first(struct queue *queue)
 {
 	char path[PATH_MAX];
 
-	path_of(queue, queue->entries[queue->first].name, path);
+	path_of(queue->folder, queue->entries[queue->first].name, path);
 	unlink(path);
 	forget_first(queue);
 }
@@ -246,7 +269,7 @@ int queue_add(struct queue *queue, queue_write write, void *context, struct dhat
 
 	if (r)
 		return dhat_error_errno(err, -r, "cannot keep what is to be pushed");
-	path_of(queue, entry.name, path);
+	path_of(queue->folder, entry.name, path);
 	r = write_file(path, write, context, &entry.bytes, err);
 	if (r)
 		return r;
@@ -266,7 +289,7 @@ int queue_take(struct queue *queue, char ret_path[PATH_MAX])
 	is_there = queue->end > queue->first;
 	queue->is_taken = is_there;
 	if (is_there)
-		path_of(queue, queue->entries[queue->first].name, ret_path);
+		path_of(queue->folder, queue->entries[queue->first].name, ret_path);
 	pthread_mutex_unlock(&queue->lock);
 	return is_there ? 0 : -ENOENT;
 }
@@ -285,4 +308,34 @@ void queue_look(struct queue *queue, struct queue_state *ret)
 	pthread_mutex_lock(&queue->lock);
 	*ret = (struct queue_state){ queue->end - queue->first, queue->bytes, queue->dropped };
 	pthread_mutex_unlock(&queue->lock);
+}
+
+int queue_peek(const char *folder, struct queue_state *ret, char ret_oldest[PATH_MAX])
+{
+	struct queue_state state = { 0 };
+	uint64_t oldest = UINT64_MAX;
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	if (!dir)
+		return -ENOENT;
+	if (flock(dirfd(dir), LOCK_SH | LOCK_NB)) {
+		closedir(dir);
+		return -EBUSY;
+	}
+	while ((entry = readdir(dir))) {
+		struct entry found;
+
+		if (!find_file(dirfd(dir), entry->d_name, &found))
+			continue;
+		state.files++;
+		state.bytes += found.bytes;
+		oldest = found.name < oldest ? found.name : oldest;
+	}
+	closedir(dir);
+	if (!state.files)
+		return -ENOENT;
+	*ret = state;
+	path_of(folder, oldest, ret_oldest);
+	return 0;
 }

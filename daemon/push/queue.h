@@ -37,3 +37,6 @@ struct queue_state {
 	uint64_t dropped;      /* that went because of the bounds */
 };
 void queue_look(struct queue *queue, struct queue_state *ret);
+/* Of a folder that nobody has: what waits in it, and the path of the oldest. -EBUSY: somebody has
+ * it; -ENOENT: there is none, or nothing in it. Nothing is changed. */
+int queue_peek(const char *folder, struct queue_state *ret, char ret_oldest[PATH_MAX]);

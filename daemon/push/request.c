@@ -230,6 +230,14 @@ static bool read_value(FILE *file, const char *begin, size_t room, char *ret)
 	return true;
 }
 
+void request_url(const char *path, char ret[PUSH_URL_CHARS])
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+
+	if (!file || !is_next(file, MAGIC) || !read_value(file, "url: ", PUSH_URL_CHARS, ret))
+		*ret = '\0';
+}
+
 int request_open(const char *path, struct request *ret)
 {
 	_cleanup_fclose_ FILE *file = fopen(path, "re");

@@ -40,5 +40,7 @@ struct request {    /* zeroed */
 	uint64_t size;
 	char query[PUSH_QUERY_CHARS], type[PUSH_TYPE_CHARS];
 };
+/* Where it was to go; "" if it is none. */
+void request_url(const char *path, char ret[PUSH_URL_CHARS]);
 /* -EINVAL: is none. The caller closes ret->body. */
 int request_open(const char *path, struct request *ret);

@@ -23,9 +23,12 @@ static Dhat__Push *message_of(const struct pusher_state *from, uint64_t now_ns)
 	push->waiting_bytes = state->waiting_bytes;
 	push->next_try_in_ns = state->next_try_ns > now_ns ? state->next_try_ns - now_ns : 0;
 	push->url = strdup(from->url);
-	push->form = strdup(from->form);
+	push->form = strdup(from->form ?: "");
 	push->trouble = strdup(state->trouble);
-	if (push->url && push->form && push->trouble)
+	push->tenant = strdup(from->tenant ?: "");
+	push->folder = strdup(from->folder);
+	push->is_left = !from->form;
+	if (push->url && push->form && push->trouble && push->tenant && push->folder)
 		return push;
 	dhat__push__free_unpacked(push, NULL);
 	return NULL;

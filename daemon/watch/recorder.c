@@ -282,10 +282,40 @@ static void carry_over(const struct watch_settings *before, const struct watch_s
 		watched->next_push_ns = next_of(after->push.every_ns);
 }
 
+/* While its destination is there still, if it is to be there no longer. */
+static void push_rests(struct recorder *recorder, const struct watch_list *next)
+{
+	for (size_t i = 0; i < recorder->count; i++) {
+		struct watched *watched = &recorder->watched[i];
+		const struct push_settings *before = &settings_of(recorder, watched)->push;
+		const struct push_settings *after =
+			&numbered(next, target_watch(watched->target))->push;
+
+		if (before->url && (!after->url || !push_settings_is_same(before, after)))
+			push_rest(recorder, watched);
+	}
+}
+
+static void set_destinations(struct recorder *recorder, const struct watch_list *watches)
+{
+	const struct push_settings **pushes = calloc(watches->count + 1, sizeof(*pushes));
+	struct dhat_error err = { 0 };
+
+	for (size_t i = 0; i < watches->count && pushes; i++)
+		pushes[i] = &watches->list[i].push;
+	if (!pushes || pusher_set(recorder->options.pusher, pushes, watches->count, &err))
+		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd", "%s",
+			    *err.message ? err.message : strerror(ENOMEM));
+	free(pushes);
+	pusher_tell_left(recorder->options.pusher);
+}
+
 static void adopt(struct recorder *recorder, struct watch_list *next)
 {
 	struct watch_list before = recorder->watches;
 
+	push_rests(recorder, next);
+	set_destinations(recorder, next);
 	for (size_t i = 0; i < recorder->count; i++) {
 		struct watched *watched = &recorder->watched[i];
 		uint32_t number = target_watch(watched->target);

@@ -8,6 +8,7 @@
  * when recorder_set() says so.
  */
 #include "daemon/lookup/symbolizer.h"
+#include "daemon/push/pusher.h"
 #include "daemon/target/targets.h"
 #include "settings.h"
 
@@ -30,7 +31,9 @@ void recorder_free(struct recorder *recorder);
 
 /* From its next turn on watch number i is as list[i] says, and a target is looked at by the watch
  * that target_watch() says then: who changes that does it before, or it counts with the next call.
- * The recorder takes copies. Triggers that stay keep what they know: none fires again. */
+ * The recorder takes copies. Triggers that stay keep what they know: none fires again. Where they
+ * push to are the destinations then (pusher_set()), once each target whose destination ends or is
+ * another one has been pushed to the old one a last time. */
 int recorder_set(struct recorder *recorder, const struct watch_settings *list, size_t count);
 /* A target has ended: any thread, with no lock of the target held. */
 void recorder_ended(struct recorder *recorder, struct target *target);

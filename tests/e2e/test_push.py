@@ -1,5 +1,6 @@
 """Profiles are pushed to where they are collected: in the forms that are documented there, through outages and restarts, exact."""
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -180,6 +181,82 @@ def test_sections(daemon, ctl, target, judge, tmp_path):
     write(one.url)
     dhatd.send_signal(signal.SIGHUP)
     dhatd.expect_err("read .*dhatd.conf again")
-    assert [p["url"] for p in ctl("status", "--json").json()["pushes"]] == [one.url + "/ingest"]
+    until(lambda: [p["url"] for p in ctl("status", "--json").json()["pushes"]] == [one.url + "/ingest"], "the other to go")
     assert dhatd.stop() == 0
     assert not one.wrong and not two.wrong
+
+
+def test_a_section_goes(daemon, waves, judge, tmp_path):
+    """What was allocated since the last push arrives where the others went."""
+    server, config = judge(), tmp_path / "dhatd.conf"
+    config.write_text(f"[watch it]\ncommand = {waves.argv[0]}\nno-inventory = yes\npush = {server.url}\npush-every = 1h\n")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "kept")
+    dhatd.expect_err(rf"attached to {waves.pid} ")
+    waves.allocate(500)
+    dhatd.send_signal(signal.SIGUSR2)  # it has been met
+    arrived(server, 1)
+    waves.allocate(300)
+    config.write_text("")
+    dhatd.send_signal(signal.SIGHUP)
+    profiles = arrived(server, 2)
+    assert [figure(data, "alloc_space", tmp_path) for _, data in profiles] == [500000, 300000]
+    assert dhatd.stop() == 0 and len(server.profiles) == 2 and not list(tmp_path.glob("kept/push/*"))
+
+
+def test_what_is_left_is_told(daemon, ctl, waves, judge, tmp_path):
+    """Another URL while profiles wait: it is said how many, and where; they are sent when the old one is set again."""
+    server, config, other = judge(), tmp_path / "dhatd.conf", "http://127.0.0.1:1"
+    server.status = 503
+
+    def write(url):
+        config.write_text(f"[watch it]\ncommand = {waves.argv[0]}\nno-inventory = yes\npush = {url}\npush-every = 1s\n")
+    write(server.url)
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "kept", "--listen", "127.0.0.1:0")
+    until(lambda: (p := ctl("status", "--json").json().get("pushes")) and p[0]["waiting"] >= 2, "two to wait")
+    write(other)
+    dhatd.send_signal(signal.SIGHUP)
+    count, folder = dhatd.expect_err(rf"(\d+) profiles for {server.url}/ingest wait in (\S+), and nothing sends them").groups()
+    left = next(p for p in ctl("status", "--json").json()["pushes"] if p.get("is_left"))
+    assert (left["url"], left["folder"], left["waiting"]) == (server.url + "/ingest", folder, int(count)) and int(count) >= 3
+    assert f"pushes no more to {server.url}/ingest" in ctl("status").out
+    page = series(Curl(url_of(dhatd) + "metrics").text)
+    assert page[f'dhatd_push_left_profiles{{url="{server.url}/ingest",folder="{folder}"}}'] == int(count)
+    server.status = None
+    write(server.url)
+    dhatd.send_signal(signal.SIGHUP)
+    arrived(server, int(count))
+    assert dhatd.stop() == 0
+
+
+def test_outage_beyond_the_bound(daemon, ctl, target, judge, tmp_path):
+    """More waits than --push-spool lets: the oldest go, are counted, and all others arrive in their order when the server is there again."""
+    server = judge()
+    server.status = 503
+    process = target("many_stacks")
+    process.expect("ready")
+    url = server.url + "/lines"
+    dhatd = daemon("serve", "--record", tmp_path / "kept", "--push", url, "--push-as", "jsonl", "--push-every", "1h", "--push-spool", "1M",
+                   "--listen", "127.0.0.1:0")
+    ctl("attach", process.pid, "--no-inventory")
+
+    def look():
+        return ctl("status", "--json").json()["pushes"][0]
+    made, state = 0, look()
+    while state["dropped"] < 2:
+        made += 1
+        process.say("alloc 100")
+        process.expect(rf'total_blocks":{made * 100}\b')
+        dhatd.send_signal(signal.SIGUSR2)
+        state = until(lambda: (s := look())["waiting"] + s["dropped"] == made and s, "one more to wait")
+        assert state["waiting_bytes"] <= 1 << 20 and made < 50
+    waiting, dropped = state["waiting"], state["dropped"]
+    assert waiting >= 1
+    assert f"{dropped} profiles: more waited than --push-spool" in ctl("status").out
+    assert series(Curl(url_of(dhatd) + "metrics").text)[f'dhatd_push_lost_total{{url="{url}",form="jsonl",reason="dropped"}}'] == dropped
+    assert len(re.findall("has reached its bound: the oldest profiles go", dhatd.err)) == 1
+    server.status = None
+    dhatd.send_signal(signal.SIGHUP)  # what waits is tried at once
+    blocks = [sum(json.loads(line).get("live_blocks", 0) for line in body.splitlines()[1:]) for _, body in arrived(server, waiting)]
+    assert blocks == [number * 100 for number in range(dropped + 1, made + 1)]
+    state = until(lambda: (s := look())["pushed"] == waiting and s, "all to have arrived")
+    assert state["waiting"] == 0 and state["dropped"] == dropped and dhatd.stop() == 0

@@ -135,12 +135,6 @@ void discover_free(struct discover *discover)
 {
 }
 
-int pusher_set(struct pusher *pusher, const struct push_settings *const *list, size_t count,
-	       struct dhat_error *err)
-{
-	return 0;
-}
-
 int recorder_set(struct recorder *recorder, const struct watch_settings *list, size_t count)
 {
 	assert_int_equal(count, NUMBERS);

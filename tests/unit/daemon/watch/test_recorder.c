@@ -18,6 +18,7 @@
 #include "daemon/watch/keeper.h"
 #include "daemon/watch/recorder.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/qualifiers.h"
 
 #define LONG_S 60 /* a condition that does not come within it will never come */
 #define MAX_TARGETS 4
@@ -135,7 +136,8 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 	pthread_mutex_lock(&lock);
 	used = strlen(told);
 	was_asked |= strstr(reason->text, "SIGUSR2") != NULL;
-	snprintf(told + used, sizeof(told) - used, "%d: %s\n", (int)target->pid, reason->text);
+	snprintf(told + used, sizeof(told) - used, "%d: %s%s\n", (int)target->pid, reason->text,
+		 reason->is_push ? settings->push.url : "");
 	pthread_mutex_unlock(&lock);
 }
 
@@ -308,6 +310,41 @@ static void test_what_is_kept_at_the_end(void **state)
 	assert_string_equal(told, "1: stop\n2: stop\n");
 }
 
+/* Watch number i pushes to urls[i] when it ends, and now and then. */
+static void set_pushes(const char *const urls[WATCHES])
+{
+	struct watch_settings list[WATCHES] = { 0 };
+
+	for (size_t i = 0; i < WATCHES; i++)
+		if (urls[i])
+			list[i].push = (struct push_settings){ .url = without_qualifiers(urls[i]),
+							       .form = PUSH_PYROSCOPE,
+							       .every_ns = 3600000000000ull };
+	assert_int_equal(recorder_set(recorder, list, WATCHES), 0);
+}
+
+/* What was allocated since the last push goes to where the others went, once, as long as that is
+ * there: be it detached from before, by the same reload, or watched on. */
+static void test_the_rest_goes_to_where_it_was_pushed(void **state)
+{
+	static const char a[] = "http://127.0.0.1:1/ingest", b[] = "http://127.0.0.1:2/ingest";
+	struct target *target;
+
+	set_pushes((const char *[WATCHES]){ [1] = a, [2] = a });
+	target = appear(1, 1, 100);
+	appear(2, 2, 100);
+	assert_string_equal(turn(), "1: SIGUSR2\n2: SIGUSR2\n");
+	set_pushes((const char *[WATCHES]){ [1] = a, [2] = b }); /* another URL for one */
+	assert_string_equal(turn(), "2: http://127.0.0.1:1/ingest\n1: SIGUSR2\n2: SIGUSR2\n");
+	pthread_mutex_lock(&lock);
+	target->glance.state = TARGET_DETACHED; /* as by watches.c, and before recorder_set() */
+	target->watch = TARGET_NO_WATCH;
+	pthread_mutex_unlock(&lock);
+	set_pushes((const char *[WATCHES]){ [2] = b });
+	assert_string_equal(turn(), "1: http://127.0.0.1:1/ingest\n2: SIGUSR2\n");
+	assert_string_equal(turn(), "2: SIGUSR2\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +354,8 @@ int main(void)
 						end),
 		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_is_kept_at_the_end, begin, end),
+		cmocka_unit_test_setup_teardown(test_the_rest_goes_to_where_it_was_pushed, begin,
+						end),
 	};
 
 	return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);
