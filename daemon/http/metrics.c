@@ -8,6 +8,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/program.h"
+#include "proto/profile/history.h"
 #include "proto/profile/verdict.h"
 #include "push_series.h"
 
@@ -20,6 +21,7 @@ struct metrics_target {
 	char program[DHAT_PROGRAM_CHARS];
 	uint32_t pid;
 	char *executable, *allocators, *state;
+	char *container, *pod, *unit; /* "": none */
 	bool is_watched, has_stacks;
 	uint64_t since_unix_ns, rss_bytes;
 	double cost_percent; /* of a core; < 0: not known */
@@ -42,6 +44,9 @@ static void target_deinit(struct metrics_target *target)
 	free(target->executable);
 	free(target->allocators);
 	free(target->state);
+	free(target->container);
+	free(target->pod);
+	free(target->unit);
 	stack_series_deinit(&target->stacks);
 	*target = (struct metrics_target){ 0 };
 }
@@ -97,12 +102,18 @@ static int take_target(struct metrics_target *target, const Dhat__Target *from,
 	target->executable = strdup(from->executable);
 	target->state = strdup(from->state);
 	target->allocators = join(from->allocators, from->n_allocators);
+	target->container = strdup(from->container ? from->container->id : "");
+	target->pod = strdup(from->container ? from->container->pod : "");
+	target->unit = strdup(from->unit);
 	target->is_watched = strcmp(from->state, "attached") == 0;
 	target->since_unix_ns = from->observed_since_unix_ns;
 	target->totals = *totals;
 	target->totals.sampled = NULL; /* not ours to keep */
 	target->verdict = dhat_verdict_of(verdict);
-	return target->executable && target->state && target->allocators ? 0 : -ENOMEM;
+	return target->executable && target->state && target->allocators && target->container &&
+			       target->pod && target->unit
+		       ? 0
+		       : -ENOMEM;
 }
 
 /* Takes the target over, whether it fails or not. */
@@ -142,14 +153,6 @@ static void drop_older(struct metrics *metrics, const Dhat__Target *newer)
 	}
 }
 
-static uint64_t last_rss(const Dhat__Timeline *timeline)
-{
-	for (size_t i = timeline ? timeline->n_rss_bytes : 0; i > 0; i--)
-		if (timeline->rss_bytes[i - 1])
-			return timeline->rss_bytes[i - 1];
-	return 0;
-}
-
 static void take_intervals(struct metrics_target *target, uint64_t sample_bytes,
 			   const struct dhat_evidence *evidence, const Dhat__Totals *totals)
 {
@@ -164,7 +167,7 @@ int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *sn
 	const Dhat__SnapshotEnd *end = snapshot->end;
 	struct dhat_evidence evidence;
 	struct metrics_target target = {
-		.rss_bytes = last_rss(end->timeline),
+		.rss_bytes = dhat_history_last_rss(snapshot),
 		.has_stacks = true,
 		.cost_percent = cost_percent,
 	};
@@ -210,6 +213,11 @@ int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status
 	return add(metrics, &target, error);
 }
 
+void metrics_leave_out(struct metrics *metrics)
+{
+	metrics->left_out++;
+}
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 static void begin_for(struct exposition *page, const struct metrics_target *target)
@@ -252,15 +260,24 @@ static void put_target_counts(struct exposition *page, const struct metrics *met
 	exposition_begin(page);
 	exposition_end(page, watched);
 	exposition_family(page, "dhatd_targets_left_out", "gauge",
-			  "Profiles that this page has no room for");
+			  "Profiles that this page has no room for, or that could not be read");
 	exposition_begin(page);
 	exposition_end(page, metrics->left_out);
 }
 
+/* What is empty is as if it were not there: for Prometheus, too. */
+static void put_known(struct exposition *page, const char *label, const char *value)
+{
+	if (*value)
+		exposition_label(page, label, value);
+}
+
+/* Where it is: here only, not on each series, which are joined with it. */
 static void put_info(struct exposition *page, const struct metrics *metrics)
 {
 	exposition_family(page, "dhatd_target_info", "gauge",
-			  "1; a watched process, its program and the allocators that are probed");
+			  "1; a watched process: its program, the allocators that are probed, "
+			  "its container, pod or unit of systemd");
 	for (size_t i = 0; i < metrics->count; i++) {
 		const struct metrics_target *target = &metrics->targets[i];
 
@@ -269,6 +286,9 @@ static void put_info(struct exposition *page, const struct metrics *metrics)
 		begin_for(page, target);
 		exposition_label(page, "executable", target->executable);
 		exposition_label(page, "allocators", target->allocators);
+		put_known(page, "container_id", target->container);
+		put_known(page, "pod_uid", target->pod);
+		put_known(page, "unit", target->unit);
 		exposition_end(page, 1);
 	}
 }
@@ -326,19 +346,26 @@ static void put_costs(struct exposition *page, const struct metrics *metrics)
 /* Of each watched process one number. */
 static const struct {
 	const char *name, *type, *help;
-	size_t offset; /* in Dhat__Totals */
+	size_t offset;	 /* in Dhat__Totals */
+	bool has_before; /* blocks from before the attach count, and so may not be all there yet */
 } heap_families[] = {
 #define TOTALS(field) offsetof(Dhat__Totals, field)
 	{ "dhatd_heap_live_bytes", "gauge", "Bytes that are allocated and not freed",
-	  TOTALS(live_bytes) },
+	  TOTALS(live_bytes), true },
 	{ "dhatd_heap_live_blocks", "gauge", "Blocks that are allocated and not freed",
-	  TOTALS(live_blocks) },
+	  TOTALS(live_blocks), true },
 	{ "dhatd_heap_peak_bytes", "gauge",
-	  "The most bytes that were live at once since the attach", TOTALS(peak_bytes) },
+	  "The most bytes that were live at once since the attach", TOTALS(peak_bytes), true },
 	{ "dhatd_heap_allocated_bytes_total", "counter", "Bytes allocated since the attach",
-	  TOTALS(total_bytes) },
+	  TOTALS(total_bytes), false },
 	{ "dhatd_heap_allocated_blocks_total", "counter", "Blocks allocated since the attach",
-	  TOTALS(total_blocks) },
+	  TOTALS(total_blocks), false },
+	/* no counter: some turn out to be the allocator's own, and are taken back */
+	{ "dhatd_heap_freed_before_blocks", "gauge",
+	  "Blocks freed since the attach that were allocated before it, and were not listed: as "
+	  "many "
+	  "may have taken their place in what is live",
+	  TOTALS(freed_before_blocks), false },
 #undef TOTALS
 };
 
@@ -358,7 +385,8 @@ static void put_heaps(struct exposition *page, const struct metrics *metrics)
 		for (size_t i = 0; i < metrics->count; i++) {
 			const struct metrics_target *target = &metrics->targets[i];
 
-			if (!target->is_watched)
+			if (!target->is_watched ||
+			    (heap_families[f].has_before && target->totals.is_listing))
 				continue;
 			begin_for(page, target);
 			exposition_end(page, number_at(&target->totals, heap_families[f].offset));

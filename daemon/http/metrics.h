@@ -3,7 +3,8 @@
  *
  * A target's figures are there as long as it is watched, and not a moment longer: what Prometheus
  * has of them ends with the next scrape, and so do alerts. Of one that has ended there are, for
- * METRICS_ENDED_NS, what was live at its end and how it ended, under other names.
+ * METRICS_ENDED_NS, what was live at its end and how it ended, under other names. What is live is
+ * not there as long as blocks from before the attach are being listed: it would seem to grow.
  * Bounds: METRICS_MAX_TARGETS, the first ones attached to; how many are left out is on the page.
  */
 #include <stdio.h>
@@ -43,6 +44,9 @@ int metrics_add_snapshot(struct metrics *metrics, const struct dhat_snapshot *sn
 /* Without stacks: of a target that has ended, or whose profile there was no room to copy. One that
  * ended too long ago is passed over. now_unix_ns has been set before. */
 int metrics_add_status(struct metrics *metrics, const Dhat__TargetStatus *status);
+
+/* One more of which there are no figures. */
+void metrics_leave_out(struct metrics *metrics);
 
 /* Failures show at the stream. */
 void metrics_write(const struct metrics *metrics, FILE *file);

@@ -178,13 +178,13 @@ static uint64_t less(uint64_t all, uint64_t part)
 	return part < all ? all - part : 0;
 }
 
-/* What is not shown goes, and what it had is one series more: M1. */
+/* What is not shown goes, and what it had is one series more, but for what no series shall have. */
 static int sum_others(struct stack_series_list *series, size_t shown,
-		      const struct dhat_snapshot *snapshot)
+		      const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *unshown)
 {
 	struct stack_series others = {
-		.live_bytes = snapshot->end->totals->live_bytes,
-		.live_blocks = snapshot->end->totals->live_blocks,
+		.live_bytes = less(snapshot->end->totals->live_bytes, unshown->live_bytes),
+		.live_blocks = less(snapshot->end->totals->live_blocks, unshown->live_blocks),
 	};
 
 	for (size_t i = 0; i < series->count; i++) {
@@ -208,19 +208,17 @@ static int sum_others(struct stack_series_list *series, size_t shown,
 
 /* Behind those that were chosen, so that it takes no place of theirs. */
 static int add_before(struct stack_series_list *series, size_t *shown,
-		      const struct dhat_snapshot *snapshot)
+		      const Dhat__ProgramPoint *before)
 {
-	Dhat__ProgramPoint before;
 	struct stack_series stack = { 0 };
 
-	dhat_snapshot_before(snapshot, &before);
-	if (!before.live_blocks)
+	if (!before->live_blocks)
 		return 0;
 	stack.name = strdup(DHAT_LABEL_BEFORE);
 	if (!stack.name)
 		return -ENOMEM;
-	stack.live_bytes = before.live_bytes;
-	stack.live_blocks = before.live_blocks;
+	stack.live_bytes = before->live_bytes;
+	stack.live_blocks = before->live_blocks;
 	memmove(series->list + *shown + 1, series->list + *shown,
 		(series->count - *shown) * sizeof(*series->list));
 	series->list[(*shown)++] = stack;
@@ -228,12 +226,26 @@ static int add_before(struct stack_series_list *series, size_t *shown,
 	return 0;
 }
 
+/* Keeps M1 and M2. */
+static int add_rest(struct stack_series_list *series, const struct dhat_snapshot *snapshot)
+{
+	static const Dhat__ProgramPoint nothing = DHAT__PROGRAM_POINT__INIT;
+	size_t shown = choose(series);
+	Dhat__ProgramPoint before;
+	int r = 0;
+
+	dhat_snapshot_before(snapshot, &before);
+	if (snapshot->end->totals->is_listing)
+		return sum_others(series, shown, snapshot, &before);
+	r = add_before(series, &shown, &before);
+	return r ? r : sum_others(series, shown, snapshot, &nothing);
+}
+
 int stack_series_of(const struct dhat_snapshot *snapshot, struct stack_series_list *ret)
 {
 	_cleanup_(dhat_digest_free_ptr) struct dhat_digest *digest = NULL;
 	_cleanup_(series_deinit) struct stack_series_list series = { 0 };
 	struct dhat_filter all = { 0 };
-	size_t shown;
 	int r = dhat_digest_of(snapshot, &all, &digest);
 
 	if (r < 0)
@@ -250,10 +262,7 @@ int stack_series_of(const struct dhat_snapshot *snapshot, struct stack_series_li
 		series.list[i].live =
 			dhat_interval_of(snapshot->head->sample_bytes, &series.list[i].evidence,
 					 DHAT_ESTIMATED_LIVE, series.list[i].live_bytes);
-	shown = choose(&series);
-	r = add_before(&series, &shown, snapshot);
-	if (r == 0)
-		r = sum_others(&series, shown, snapshot);
+	r = add_rest(&series, snapshot);
 	if (r < 0)
 		return r;
 	*ret = series;

@@ -8,6 +8,8 @@
  * There are series for the STACK_SERIES_LIVE that keep most, for up to STACK_SERIES_GROWING that
  * grow most of the others, for the blocks from before the attach, and one for all that is left.
  * M1: live bytes and blocks of all series add up to the process's.
+ * M2: while the blocks from before the attach are being listed they have no series, and are in
+ *     none: what becomes known bit by bit would look like growth.
  */
 #include "proto/profile/estimate.h"
 #include "proto/profile/snapshot.h"

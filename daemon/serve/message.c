@@ -142,6 +142,7 @@ static Dhat__Target *new_target(bool *failed, const struct target_identity *iden
 	target->executable = text(failed, identity->executable);
 	set_allocators(failed, probed, target);
 	target->container = new_container(failed, &identity->container);
+	target->unit = text(failed, identity->unit);
 	return target;
 }
 
@@ -205,6 +206,7 @@ static Dhat__Totals *new_totals(bool *failed, const struct target_copy *copy)
 	totals->stack_count = copy->point_count;
 	if (copy->sample.bytes)
 		totals->sampled = new_sampled(failed, copy, &from->sampled);
+	totals->is_listing = copy->is_listing;
 	return totals;
 }
 

@@ -82,7 +82,7 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 		.unknown_bytes = copy->totals.unknown_free_bytes,
 		.frees_keep_coming = target->doubt.frees.keep_coming || target->doubt.frees_exceed,
 		.first_ns = target->figures.first_ns,
-		.is_listing = target->is_taking_inventory,
+		.is_listing = copy->is_listing,
 		.partials = &target->findings.partials,
 		.probed = probed,
 	};
@@ -378,6 +378,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	memcpy(copy->state_detail, target->life.detail, sizeof(copy->state_detail));
 	copy->from_start = target->options.from_start;
 	copy->sample = *heap_sample_of(target->heap);
+	copy->is_listing = target->is_taking_inventory;
 	copy->follows_fork = target->options.follow_fork;
 	copy->child_count = target->life.child_count;
 	copy->observed_since_unix_ns = target->life.since_unix_ns;

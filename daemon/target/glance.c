@@ -53,6 +53,21 @@ static uint64_t resident_bytes(const struct target *target)
 		       : bytes;
 }
 
+/* Bit by bit, so that another mean does not change what was freed long ago. (Frees may turn out to
+ * have been no such ones: it goes back then.) */
+static uint64_t note_freed_before(struct target_figures *figures, const struct heap_totals *totals)
+{
+	int64_t frees = (int64_t)(totals->unknown_frees - figures->unknown_frees);
+	uint64_t told_bytes = totals->unknown_free_bytes - figures->unknown_free_bytes;
+
+	if (!told_bytes && frees > 0 && totals->live_blocks)
+		told_bytes = (uint64_t)((double)frees * (double)totals->live_bytes /
+					(double)totals->live_blocks);
+	figures->unknown_frees = totals->unknown_frees;
+	figures->unknown_free_bytes = totals->unknown_free_bytes;
+	return figures->freed_before_bytes += told_bytes;
+}
+
 void target_glance(struct target *target, struct target_glance *ret)
 {
 	struct heap_totals totals;
@@ -63,6 +78,8 @@ void target_glance(struct target *target, struct target_glance *ret)
 	ret->is_out_of_memory = target->life.is_out_of_memory;
 	heap_totals(target->heap, &totals);
 	ret->live_bytes = totals.live_bytes;
+	ret->is_listing = target->is_taking_inventory;
+	ret->freed_before_bytes = note_freed_before(&target->figures, &totals);
 	ret->failed = target->figures.counters[DHAT_CTR_FAILED];
 	if (ret->state == TARGET_ATTACHED)
 		ret->cost_hundredths = (uint64_t)(100 * target_cost_percent(target));

@@ -57,6 +57,7 @@ int identity_read(pid_t pid, struct target_identity *ret, struct dhat_error *err
 	memcpy(identity.ns_pids, status.ns_pids, sizeof(identity.ns_pids));
 	identity.start_ticks = proc_start_ticks(pid);
 	container_of(pid, &identity.container);
+	unit_of(pid, identity.unit);
 	proc_read_link(pid, "exe", path, sizeof(path));
 	read_file(pid, &identity);
 	identity.executable = strdup(path);

@@ -57,6 +57,8 @@ struct target_figures { /* of the kernel side, as of the last reading */
 	double unsampled_allocs_per_second, unsampled_frees_per_second;
 	uint64_t cpu_ns, cpu_read_ns; /* what the process had used, and when that was read */
 	double cpu_percent;	      /* of a core; < 0: not known yet */
+	/* glance.c's: as of the last one, and what that was all in all */
+	uint64_t unknown_frees, unknown_free_bytes, freed_before_bytes;
 	/* stacks of the first second, or of what there is of it */
 	uint64_t first_stacks, first_whole, first_ns;
 };

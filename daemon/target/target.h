@@ -21,6 +21,7 @@
 #include "daemon/account/thread_names.h"
 #include "daemon/proc/container.h"
 #include "daemon/proc/status.h"
+#include "daemon/proc/unit.h"
 #include "daemon/source/price.h"
 #include "daemon/source/probed.h"
 #include "daemon/source/uprobes.h"
@@ -78,6 +79,7 @@ struct target_identity {
 	ino_t inode;	      /* … 0: not known */
 	uint64_t start_ticks; /* /proc/PID/stat field 22: tells a pid used again */
 	struct container container;
+	char unit[UNIT_CHARS]; /* of systemd; "": of none */
 };
 
 struct target_counter {
@@ -139,6 +141,7 @@ struct target_copy {
 	char state_detail[64];
 	bool from_start, follows_fork;
 	struct sample sample; /* all 0: every block was recorded */
+	bool is_listing; /* blocks from before the attach are just being added to what is live */
 	uint64_t child_count; /* processes it has forked, followed or not */
 	uint64_t observed_since_unix_ns, observed_since_ns,
 		end_ns; /* CLOCK_MONOTONIC but the first */
@@ -291,6 +294,10 @@ struct target_glance {
 	enum target_state state;
 	bool is_out_of_memory; /* the kernel has killed it for that */
 	uint64_t live_bytes;
+	bool is_listing; /* … to which the blocks from before the attach are just added */
+	/* of blocks from before that were never listed: what was freed since, ever, as the
+	 * allocator told it, or else at the mean size of those that are live */
+	uint64_t freed_before_bytes;
 	uint64_t failed;	  /* allocations, ever */
 	uint64_t rss_bytes;	  /* of the process; 0: it has ended */
 	uint64_t cost_hundredths; /* of a percent of a core: what watching costs it, as cost_percent

@@ -9,6 +9,7 @@
 #include "proto/base/say.h"
 #include "proto/base/texts.h"
 #include "proto/export/export.h"
+#include "proto/profile/history.h"
 #include "proto/profile/verdict.h"
 #include "proto/wire/words.h"
 #include "spool.h"
@@ -221,8 +222,10 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 			    err.message);
 		return;
 	}
+	/* of one that has ended there is nothing to be read any more, but what was read last */
 	if (reason->word)
-		keep(keeper, settings, target, snapshot, rss_bytes, reason);
+		keep(keeper, settings, target, snapshot,
+		     rss_bytes ?: dhat_history_last_rss(snapshot), reason);
 	/* last: it changes the profile */
 	if (is_pushed)
 		push(keeper, settings, target, snapshot, since);

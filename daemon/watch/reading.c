@@ -50,7 +50,10 @@ void reading_take(const struct watch_settings *settings, struct target *target,
 	*ret = (struct trigger_reading){ 0 };
 	set(ret, TRIGGER_RSS, glance->rss_bytes > 0, glance->rss_bytes);
 	set(ret, TRIGGER_LIVE, is_there, glance->live_bytes);
-	set(ret, TRIGGER_GROWTH, is_there, glance->live_bytes);
+	/* what was there before is no growth, neither when it becomes known nor when what replaces
+	 * it is all that is known */
+	set(ret, TRIGGER_GROWTH, is_there && !glance->is_listing,
+	    glance->live_bytes - glance->freed_before_bytes);
 	set(ret, TRIGGER_FAILED, true, glance->failed);
 	set(ret, TRIGGER_OVERHEAD, is_there, glance->cost_hundredths);
 	set(ret, TRIGGER_EXIT, true, !is_there);

@@ -26,10 +26,11 @@ static bool find_growth(const struct trigger *trigger, const struct trigger_stat
 	for (uint64_t i = 1; i <= kept; i++) {
 		const struct trigger_sample *sample =
 			&state->samples[(state->sample_count - i) % TRIGGER_SAMPLES];
+		int64_t growth = (int64_t)(bytes - sample->bytes);
 
 		if (now_ns - sample->ns < trigger->window_ns)
 			continue;
-		*ret = bytes > sample->bytes ? bytes - sample->bytes : 0;
+		*ret = growth > 0 ? growth : 0;
 		return true;
 	}
 	return false;

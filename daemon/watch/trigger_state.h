@@ -15,9 +15,10 @@
 /* What is seen of a target at one time. Counts are since any moment; they only ever grow. */
 struct trigger_reading {
 	bool is_known[TRIGGER_KINDS];
-	bool is_group_out_of_sight;    /* cgroup_memory.h: why it is not known */
-	uint64_t value[TRIGGER_KINDS]; /* bytes, hundredths of a percent, or a count of events; of
-					* growth what is live; of ends whether it is so */
+	bool is_group_out_of_sight; /* cgroup_memory.h: why it is not known */
+	/* bytes, hundredths of a percent, or a count of events; of ends whether it is so; of growth
+	 * what is live, counted from anything (it may wrap): only differences count */
+	uint64_t value[TRIGGER_KINDS];
 };
 
 struct trigger_state { /* zeroed before the first reading */

@@ -27,6 +27,16 @@ uint64_t dhat_history_slot_begin(const struct dhat_snapshot *snapshot, uint32_t 
 	return slots ? slots->start_ns + slot * slots->slot_ns : 0;
 }
 
+uint64_t dhat_history_last_rss(const struct dhat_snapshot *snapshot)
+{
+	const Dhat__Timeline *timeline = snapshot->end->timeline;
+
+	for (size_t i = timeline ? timeline->n_rss_bytes : 0; i > 0; i--)
+		if (timeline->rss_bytes[i - 1])
+			return timeline->rss_bytes[i - 1];
+	return 0;
+}
+
 void dhat_history_add(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,
 		      uint64_t sums[DHAT_HISTORY_SLOTS])
 {

@@ -19,6 +19,9 @@ uint32_t dhat_history_slot_at(const struct dhat_snapshot *snapshot, uint64_t sin
 /* When a slot begins, since the observation began. */
 uint64_t dhat_history_slot_begin(const struct dhat_snapshot *snapshot, uint32_t slot);
 
+/* What of the process was resident when that was last read; 0: it never was. */
+uint64_t dhat_history_last_rss(const struct dhat_snapshot *snapshot);
+
 /* Adds a point's lows to sums. Whatever the file holds: none is negative, and sums stay at
  * UINT64_MAX. */
 void dhat_history_add(const struct dhat_snapshot *snapshot, const Dhat__ProgramPoint *point,

@@ -192,6 +192,7 @@ static void add_totals(Dhat__Totals *into, const Dhat__Totals *from)
 	into->live_blocks += from->live_blocks;
 	into->freed_before_blocks += from->freed_before_blocks;
 	into->freed_before_bytes += from->freed_before_bytes;
+	into->is_listing |= from->is_listing;
 	into->stack_count += from->stack_count;
 	if (into->end_ns < from->end_ns)
 		into->end_ns = from->end_ns;

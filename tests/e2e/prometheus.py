@@ -17,7 +17,7 @@ from test_http import allocate, url_of
 PATIENCE = 120
 # of the rules, the longest first: "1d offset 1h" and "for: 10m" are too long to wait for
 SHORTER = (("[1d] offset 1h", "[30s] offset 4s"), ("[10m]", "[8s]"), ("for: 10m", "for: 4s"), ("for: 1m", "for: 1s"),
-           ("for: 5m", "for: 1s"), ("> 32 * 1024 * 1024", "> 1000"), ("> 1024 * 1024", "> 1000"))
+           ("for: 5m", "for: 1s"), ("> 32 * 1024 * 1024", "> 1000"), ("> 1024 * 1024", "> 1000"), ("> 512 * 1024", "> 500"), ("sum[1h]", "sum[30s]"))
 
 
 def free_port():

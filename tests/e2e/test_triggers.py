@@ -78,6 +78,7 @@ def test_fires_once_keeps_and_tells(daemon, target, kept, pager):
     assert first["DHATD_HEADLINE"].startswith(f"waves (pid {waves.pid}): 1.4 MiB live")
     assert first["DHATD_VERDICT"] == "exact" and first["DHATD_STATE"] == "attached"
     assert last["DHATD_EVENT"] == "exit" and last["DHATD_STATE"] == "exited: exit status 0"
+    assert int(last["DHATD_RSS_BYTES"]) > 1500000  # as it was read last
 
 
 def test_asked_by_a_signal_and_now_and_then(daemon, target, kept):
@@ -113,6 +114,7 @@ def test_killed_for_want_of_memory(daemon, target, kept, pager):
     assert live_bytes(oom) > 20000 * 1000
     call = until(lambda: [c for c in pager.calls() if c["DHATD_EVENT"] == "oom"], "the command to end")[0]
     assert call["DHATD_STATE"] == "killed: signal 9 (SIGKILL), the kernel's OOM killer"
+    assert int(call["DHATD_RSS_BYTES"]) > 1000000
 
 
 def test_a_kill_is_no_oom(daemon, target, kept):

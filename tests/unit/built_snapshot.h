@@ -36,6 +36,7 @@ struct built_watch {
 	const char *verdict;	/* NULL: exact; else with a reason */
 	const char *state;	/* NULL: attached */
 	uint64_t sample_bytes;	/* 0: no sample */
+	bool is_listing;	/* as Totals has it */
 };
 
 static inline void built_frame(const char *text, Dhat__Frame *frame, Dhat__Location *location,
@@ -166,6 +167,7 @@ static inline struct dhat_snapshot *built_snapshot(const struct built_watch *wat
 	verdict.exact = !watch->verdict;
 	verdict.reasons = reasons;
 	verdict.n_reasons = watch->verdict != NULL;
+	totals.is_listing = watch->is_listing;
 	end.totals = &totals;
 	end.verdict = &verdict;
 	part.part_case = DHAT__SNAPSHOT_PART__PART_END;

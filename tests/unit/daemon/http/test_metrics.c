@@ -54,11 +54,26 @@ static void assert_line(const char *page, const char *line)
 	assert_non_null(strstr(page, wanted));
 }
 
+/* Of a series that is there twice Prometheus takes one, and says so in a line of its log. */
+static void assert_once(const char *page, const char *sample)
+{
+	int length = (int)(strrchr(sample, ' ') - sample);
+	_cleanup_free_ char *wanted = NULL;
+	const char *first;
+
+	assert_true(asprintf(&wanted, "\n%.*s ", length, sample) > 0);
+	first = strstr(page, wanted);
+	assert_non_null(first);
+	if (strstr(first + 1, wanted))
+		print_error("twice: %s\n", sample);
+	assert_null(strstr(first + 1, wanted));
+}
+
 /* What Prometheus refuses a whole page for, and promtool warns of. */
 static void assert_well_formed(const char *page)
 {
-	const char *const sample = "^[a-z][a-z_]*(\\{[a-z]+=\"([^\"\\]|\\\\[\\\"n])*\""
-				   "(,[a-z]+=\"([^\"\\]|\\\\[\\\"n])*\")*\\})? "
+	const char *const sample = "^[a-z][a-z_]*(\\{[a-z_]+=\"([^\"\\]|\\\\[\\\"n])*\""
+				   "(,[a-z_]+=\"([^\"\\]|\\\\[\\\"n])*\")*\\})? "
 				   "-?[0-9][0-9.e+-]*$";
 	_cleanup_free_ char *copy = strdup(page);
 	char family[128] = "", *rest = copy;
@@ -84,6 +99,7 @@ static void assert_well_formed(const char *page)
 		if (regexec(&regex, line, 0, NULL, 0) != 0)
 			print_error("no sample: %s\n", line);
 		assert_int_equal(regexec(&regex, line, 0, NULL, 0), 0);
+		assert_once(page, line);
 		/* of the family that stands above it */
 		assert_int_equal(strncmp(line, family, strlen(family)), 0);
 		assert_non_null(strchr("{ ", line[strlen(family)]));
@@ -335,6 +351,28 @@ static void test_from_before_the_attach(void **state)
 			  "others]\"} 0");
 }
 
+/* Bit by bit it becomes known what was there before: for Prometheus that would be growth. */
+static void test_what_is_being_listed_does_not_grow(void **state)
+{
+	static const struct built_stack stacks[] = {
+		BUILT(600, 6, 1000, 10, 700, 7, "load@src/login.c:10"),
+		{ .label = DHAT_LABEL_BEFORE, .live_bytes = 44, .live_blocks = 4 },
+		BUILT_END,
+	};
+	_cleanup_free_ char *page =
+		page_of_snapshot(&(struct built_watch){ .is_listing = true }, stacks);
+
+	assert_well_formed(page);
+	assert_null(strstr(page, "dhatd_heap_live_bytes{"));
+	assert_null(strstr(page, "dhatd_heap_live_blocks{"));
+	assert_null(strstr(page, "dhatd_heap_peak_bytes{"));
+	assert_null(strstr(page, DHAT_LABEL_BEFORE));
+	assert_line(page, "dhatd_stack_live_bytes{program=\"service\",pid=\"4711\",stack=\"[all "
+			  "others]\"} 0");
+	assert_line(page,
+		    "dhatd_heap_allocated_bytes_total{program=\"service\",pid=\"4711\"} 1000");
+}
+
 /* ---- those that have ended ----------------------------------------------------------------- */
 
 static void add_ended(struct metrics *metrics, uint64_t ended_s_ago, const char *state,
@@ -422,6 +460,53 @@ static void test_sections(void **state)
 	assert_line(page, "dhatd_watch_searching{watch=\"redis@1\"} 0");
 }
 
+/* Destinations are told apart by their tenants, too; what is left has a series of its own. */
+static void test_pushes(void **state)
+{
+	struct pusher_state pushes[] = {
+		{ .url = "http://p/ingest", .form = "pyroscope", .tenant = "a", .folder = "/f/1" },
+		{ .url = "http://p/ingest", .form = "pyroscope", .tenant = "b", .folder = "/f/2" },
+		{ .url = "http://p/ingest", .form = "pyroscope", .folder = "/f/3" },
+		{ .url = "http://q/ingest", .folder = "/f/4", .state.waiting = 3 },
+		{ .url = "http://q/ingest", .folder = "/f/5", .state.waiting = 4 },
+	};
+	struct metrics metrics = { .pushes = pushes, .push_count = ARRAY_SIZE(pushes) };
+	_cleanup_free_ char *page = page_of(&metrics);
+
+	assert_well_formed(page);
+	assert_line(page, "dhatd_push_profiles_total{url=\"http://p/ingest\",form=\"pyroscope\","
+			  "tenant=\"b\"} 0");
+	assert_line(page, "dhatd_push_left_profiles{url=\"http://q/ingest\",folder=\"/f/4\"} 3");
+	assert_null(strstr(page, "dhatd_push_waiting_profiles{url=\"http://q"));
+}
+
+/* Where it is stands at one series, which others are joined with. */
+static void test_where_it_is(void **state)
+{
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		built_snapshot(&(struct built_watch){ 0 }, two_stacks);
+	_cleanup_(metrics_deinit) struct metrics metrics = { .now_unix_ns = NOW_NS };
+	Dhat__Container container = DHAT__CONTAINER__INIT;
+	char id[] = "3f2a", pod[] = "0a1b-2c", unit[] = "web@1.service", *no_unit;
+	Dhat__Target *target = snapshot->head->target;
+	_cleanup_free_ char *page = NULL;
+
+	container.id = id;
+	container.pod = pod;
+	target->container = &container;
+	no_unit = target->unit;
+	target->unit = unit;
+	assert_int_equal(metrics_add_snapshot(&metrics, snapshot, 2.5), 0);
+	target->container = NULL;
+	target->unit = no_unit;
+	page = page_of(&metrics);
+	assert_well_formed(page);
+	assert_line(page, "dhatd_target_info{program=\"service\",pid=\"4711\",executable=\"/usr/"
+			  "bin/service\",allocators=\"\",container_id=\"3f2a\",pod_uid=\"0a1b-2c\","
+			  "unit=\"web@1.service\"} 1");
+	assert_line(page, "dhatd_heap_live_bytes{program=\"service\",pid=\"4711\"} 650");
+}
+
 static void test_nobody(void **state)
 {
 	_cleanup_(metrics_deinit) struct metrics metrics = { .now_unix_ns = NOW_NS };
@@ -444,10 +529,13 @@ int main(void)
 		cmocka_unit_test(test_bound_of_series),
 		cmocka_unit_test(test_growing_stacks_have_places),
 		cmocka_unit_test(test_from_before_the_attach),
+		cmocka_unit_test(test_what_is_being_listed_does_not_grow),
 		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_ended_is_over_some_time),
 		cmocka_unit_test(test_bound_of_targets),
 		cmocka_unit_test(test_sections),
+		cmocka_unit_test(test_pushes),
+		cmocka_unit_test(test_where_it_is),
 		cmocka_unit_test(test_nobody),
 	};
 
