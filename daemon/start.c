@@ -92,6 +92,7 @@ static int start_http(struct dhatd *dhatd, struct dhat_error *err)
 		return error;
 	options.group = dhatd->options.group;
 	options.handler = pages_answer;
+	options.is_well = pages_are_well;
 	options.context = dhatd->pages;
 	return http_server_new(&options, &dhatd->http, err);
 }

@@ -49,6 +49,15 @@ void index_page_add(FILE *file, const Dhat__TargetStatus *status)
 		target->pid, target->pid);
 }
 
+void index_page_add_failure(FILE *file, const char *program, pid_t pid, const char *why)
+{
+	fputs("<tr><td>", file);
+	put_text(file, program);
+	fprintf(file, " (pid %d)<td colspan=\"5\">", (int)pid);
+	put_text(file, why);
+	fputs("</tr>\n", file);
+}
+
 void index_page_end(FILE *file)
 {
 	fputs("</table>\n<p><a href=\"/metrics\">metrics</a></p></body></html>\n", file);

@@ -137,7 +137,7 @@ static int make(struct pages *pages, struct profile_request *wanted,
 						   &pages->profiles };
 	int r;
 
-	wanted->gone = request->gone;
+	wanted->http = request;
 	if (!wanted->difference_ns)
 		return profile_make(&services, wanted, ret, err);
 	if (atomic_fetch_add(&pages->differences, 1) >= PAGES_MAX_DIFFERENCES)
@@ -157,6 +157,7 @@ static int answer_profile(struct pages *pages, struct profile_request *wanted, c
 	struct profile_file file = { 0 };
 	int r = read_pid(request, &wanted->pid, err);
 
+	wanted->program = http_request_argument(request, "program");
 	if (r == 0)
 		r = make(pages, wanted, request, &file, err);
 	if (r < 0)
@@ -213,21 +214,21 @@ static int answer_report(struct pages *pages, const struct http_request *request
 
 /* ---- all targets --------------------------------------------------------------------------- */
 
-typedef int (*for_target)(void *context, struct target *target, struct dhat_error *err);
+/* -ECANCELED, or 0. */
+typedef int (*for_target)(void *context, struct target *target);
 
-/* One target's failure ends it. */
+/* One target's failure is no other's: what visit cannot tell of one it says on its page. Only
+ * -ECANCELED, nobody waits for it, ends it. */
 static int for_each_target(struct pages *pages, const struct http_request *request,
-			   for_target visit, void *context, struct dhat_error *err)
+			   for_target visit, void *context)
 {
 	struct target **list = NULL;
 	size_t count = 0;
 	int r = targets_list(pages->targets, &list, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (r == 0 && atomic_load(request->gone))
-			r = -ECANCELED;
 		if (r == 0)
-			r = visit(context, list[i], err);
+			r = atomic_load(request->gone) ? -ECANCELED : visit(context, list[i]);
 		target_unref(list[i]);
 	}
 	free(list);
@@ -245,15 +246,21 @@ static int status_of(struct target *target, Dhat__TargetStatus **ret, struct dha
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int add_to_index(void *file, struct target *target, struct dhat_error *err)
+static int add_to_index(void *file, struct target *target)
 {
 	Dhat__TargetStatus *status = NULL;
-	int r = status_of(target, &status, err);
+	char name[DHAT_PROGRAM_CHARS];
+	struct dhat_error err = { 0 };
+	int r = status_of(target, &status, &err);
 
-	if (r < 0)
-		return r;
-	index_page_add(file, status);
-	dhat__target_status__free_unpacked(status, NULL);
+	if (r == 0) {
+		index_page_add(file, status);
+		dhat__target_status__free_unpacked(status, NULL);
+		return 0;
+	}
+	target_name(target, name);
+	index_page_add_failure(file, name, target_pid(target),
+			       *err.message ? err.message : strerror(-r));
 	return 0;
 }
 
@@ -266,7 +273,7 @@ static int answer_index(struct pages *pages, const struct http_request *request,
 	if (!file)
 		return -ENOMEM;
 	index_page_begin(file);
-	r = for_each_target(pages, request, add_to_index, file, err);
+	r = for_each_target(pages, request, add_to_index, file);
 	index_page_end(file);
 	if (fclose(file))
 		r = r ? r : -ENOMEM;
@@ -289,7 +296,8 @@ static int answer_root(struct pages *pages, const struct http_request *request,
 	free(list);
 	if (r < 0)
 		return r;
-	return count == 1 || http_request_argument(request, "pid")
+	return count == 1 || http_request_argument(request, "pid") ||
+			       http_request_argument(request, "program")
 		       ? answer_report(pages, request, ret, err)
 		       : answer_index(pages, request, ret, err);
 }
@@ -311,21 +319,24 @@ static int add_with_stacks(struct gathering *gathering, struct target *target, d
 	return r ? r : metrics_add_snapshot(&gathering->metrics, snapshot, cost_percent);
 }
 
-/* Without its stacks where there is no room to copy them: the rest is as good. */
-static int add_metrics(void *gathering_, struct target *target, struct dhat_error *err)
+/* Without its stacks where they cannot be had: the rest is as good. What has no figures at all is
+ * counted. */
+static int add_metrics(void *gathering_, struct target *target)
 {
 	struct gathering *gathering = gathering_;
 	bool is_watched = target_state_of(target) == TARGET_ATTACHED;
 	Dhat__TargetStatus *status = NULL;
-	int r = status_of(target, &status, err);
+	int r = status_of(target, &status, NULL);
 
-	if (r < 0)
-		return r;
-	r = is_watched ? add_with_stacks(gathering, target, status->cost_percent) : -EBUSY;
-	if (r == -EBUSY)
-		r = metrics_add_status(&gathering->metrics, status);
-	dhat__target_status__free_unpacked(status, NULL);
-	return r;
+	if (r == 0) {
+		r = is_watched ? add_with_stacks(gathering, target, status->cost_percent) : -EBUSY;
+		if (r < 0 && r != -ECANCELED)
+			r = metrics_add_status(&gathering->metrics, status);
+		dhat__target_status__free_unpacked(status, NULL);
+	}
+	if (r < 0 && r != -ECANCELED)
+		metrics_leave_out(&gathering->metrics);
+	return r == -ECANCELED ? r : 0;
 }
 
 static int write_metrics(struct pages *pages, struct metrics *metrics, char **ret, size_t *ret_size)
@@ -348,8 +359,7 @@ static int write_metrics(struct pages *pages, struct metrics *metrics, char **re
 }
 
 /* In the lane. */
-static int make_metrics(struct pages *pages, const struct http_request *request,
-			struct dhat_error *err)
+static int make_metrics(struct pages *pages, const struct http_request *request)
 {
 	uint64_t begin_ns = clock_now_ns(CLOCK_MONOTONIC), end_ns, took_ns, rest_ns;
 	_cleanup_free_ char *text = NULL;
@@ -361,7 +371,7 @@ static int make_metrics(struct pages *pages, const struct http_request *request,
 					 pages->started_unix_seconds } },
 	};
 	size_t size = 0;
-	int r = for_each_target(pages, request, add_metrics, &gathering, err);
+	int r = for_each_target(pages, request, add_metrics, &gathering);
 
 	if (r == 0)
 		r = write_metrics(pages, &gathering.metrics, &text, &size);
@@ -388,7 +398,7 @@ static int answer_metrics(struct pages *pages, const struct http_request *reques
 	if (!lane_enter(&pages->metrics, request->gone))
 		return -ECANCELED;
 	if (!pages->text || clock_now_ns(CLOCK_MONOTONIC) >= pages->fresh_until_ns)
-		r = make_metrics(pages, request, err);
+		r = make_metrics(pages, request);
 	if (r == 0) {
 		*ret = (struct http_answer){ .status = 200, .type = EXPOSITION_TYPE };
 		ret->body = malloc(pages->text_size + 1);
@@ -415,6 +425,13 @@ static const struct {
 	{ "/debug/pprof/allocs", answer_allocs },
 	{ "/snapshot", answer_snapshot },
 };
+
+bool pages_are_well(void *pages_)
+{
+	struct pages *pages = pages_;
+
+	return targets_take_turns(pages->targets, PAGES_WELL_NS);
+}
 
 void pages_answer(void *pages, const struct http_request *request, struct http_answer *ret)
 {

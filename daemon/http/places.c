@@ -112,6 +112,17 @@ static void cut(int fd)
 	shutdown(fd, SHUT_RDWR);
 }
 
+/* Of a reader that has closed its end TCP tells no more than that nothing will come from it; so who
+ * says that, and waits, is taken for gone, as by other servers. A unix socket tells the two apart.
+ */
+static bool has_gone(const struct http_place *place)
+{
+	bool is_local = place->peer.address.ss_family == AF_UNIX;
+	struct pollfd peer = { .fd = place->fd, .events = is_local ? 0 : POLLRDHUP };
+
+	return poll(&peer, 1, 0) == 1 && peer.revents & (POLLHUP | POLLRDHUP | POLLERR);
+}
+
 bool http_places_look(struct http_places *places, bool ends)
 {
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
@@ -120,12 +131,11 @@ bool http_places_look(struct http_places *places, bool ends)
 	pthread_mutex_lock(&places->lock);
 	for (size_t i = 0; i < HTTP_MAX_CONNECTIONS; i++) {
 		struct http_place *place = &places->list[i];
-		struct pollfd peer = { .fd = place->fd };
 
 		if (place->fd < 0)
 			continue;
 		is_any = true;
-		if (poll(&peer, 1, 0) == 1 && peer.revents & (POLLHUP | POLLERR))
+		if (has_gone(place))
 			atomic_store(&places->gone[i], true);
 		if (!ends && now < place->deadline_ns)
 			continue;

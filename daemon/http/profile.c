@@ -11,16 +11,28 @@ DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 DEFINE_CLEANUP_PTR(struct dhat_difference *, dhat_difference_free)
 
+/* Many may have come together, when nothing was held yet. */
+static int enter(const struct profile_services *services, const struct profile_request *request,
+		 struct dhat_error *err)
+{
+	if (!lane_enter(services->lane, request->http->gone))
+		return -ECANCELED;
+	if (http_request_has_room(request->http))
+		return 0;
+	lane_leave(services->lane);
+	return dhat_error_set(err, EBUSY, DHAT_EXIT_FAILED, HTTP_NO_ROOM);
+}
+
 static int take(const struct profile_services *services, const struct profile_request *request,
 		struct target *target, struct dhat_snapshot **ret, struct dhat_error *err)
 {
 	const struct taken_options options = { .book = services->book,
 					       .without_ages = !request->with_ages,
-					       .gone = request->gone };
-	int r;
+					       .gone = request->http->gone };
+	int r = enter(services, request, err);
 
-	if (!lane_enter(services->lane, request->gone))
-		return -ECANCELED;
+	if (r < 0)
+		return r;
 	r = taken_snapshot(target, services->symbolizer, &options, ret, err);
 	lane_leave(services->lane);
 	return r;
@@ -76,14 +88,14 @@ static int make_difference(const struct profile_services *services,
 							       *growth = NULL;
 	int r = take(services, request, target, &before, err);
 
-	if (r == 0 && !lane_pause(request->gone, request->difference_ns))
+	if (r == 0 && !lane_pause(request->http->gone, request->difference_ns))
 		r = -ECANCELED;
 	if (r == 0)
 		r = take(services, request, target, &after, err);
+	if (r == 0)
+		r = enter(services, request, err);
 	if (r < 0)
 		return r;
-	if (!lane_enter(services->lane, request->gone))
-		return -ECANCELED;
 	describe(after, ret);
 	r = subtract(before, after, &growth);
 	if (r == 0)
@@ -97,17 +109,22 @@ int profile_make(const struct profile_services *services, const struct profile_r
 {
 	_cleanup_(target_unref_ptr) struct target *target = NULL;
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	int r = targets_find(services->targets, request->pid, &target, err);
+	const struct targets_question question = {
+		.pid = (pid_t)request->pid,
+		.program = request->program,
+		.how = "by ?pid= or ?program=",
+	};
+	int r = targets_ask(services->targets, &question, &target, err);
 
 	if (r < 0)
 		return r;
 	if (request->difference_ns)
 		return make_difference(services, request, target, ret, err);
 	r = take(services, request, target, &snapshot, err);
+	if (r == 0)
+		r = enter(services, request, err);
 	if (r < 0)
 		return r;
-	if (!lane_enter(services->lane, request->gone))
-		return -ECANCELED;
 	describe(snapshot, ret);
 	r = write_file(snapshot, request, ret, err);
 	lane_leave(services->lane);

@@ -36,6 +36,7 @@ struct http_server {
 	struct local_socket local;
 	int tcp_fd, stop_fd;
 	http_handler handler;
+	bool (*is_well)(void *context);
 	void *context;
 	uint64_t receive_ns, send_ns, send_bytes_per_second;
 	char url[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 32];
@@ -61,6 +62,11 @@ struct held {
 const char *http_request_argument(const struct http_request *request, const char *name)
 {
 	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+bool http_request_has_room(const struct http_request *request)
+{
+	return atomic_load(&request->server->held_bytes) <= HTTP_HELD_BYTES;
 }
 
 static void free_held(void *held_)
@@ -203,6 +209,14 @@ static unsigned check_access(struct http_server *server, struct MHD_Connection *
 	return status;
 }
 
+static void answer_health(const struct http_server *server, struct http_answer *answer)
+{
+	if (server->is_well && !server->is_well(server->context))
+		say(answer, 503, "what its targets do is not counted any more: restart dhatd");
+	else
+		say(answer, 200, "ok");
+}
+
 /* To the server's end everything that comes is refused before the handler. */
 static void answer_request(struct http_server *server, struct MHD_Connection *connection,
 			   const struct http_request *request, bool is_owner,
@@ -212,7 +226,7 @@ static void answer_request(struct http_server *server, struct MHD_Connection *co
 	unsigned status;
 
 	if (strcmp(request->path, "/healthz") == 0) {
-		say(answer, 200, "ok");
+		answer_health(server, answer);
 		return;
 	}
 	status = check_access(server, connection, is_owner, &reason);
@@ -220,8 +234,8 @@ static void answer_request(struct http_server *server, struct MHD_Connection *co
 		say(answer, status, reason);
 		return;
 	}
-	if (atomic_load(&server->held_bytes) > HTTP_HELD_BYTES) {
-		say(answer, 503, "too many answers wait for their readers; try again");
+	if (!http_request_has_room(request)) {
+		say(answer, 503, HTTP_NO_ROOM);
 		return;
 	}
 	server->handler(server->context, request, answer);
@@ -239,7 +253,7 @@ static enum MHD_Result on_request(void *server_, struct MHD_Connection *connecti
 {
 	static int was_here;
 	struct http_server *server = server_;
-	struct http_request request = { .path = path, .connection = connection };
+	struct http_request request = { .path = path, .connection = connection, .server = server };
 	struct http_answer answer = { 0 };
 	int fd = fd_of(connection);
 	size_t place;
@@ -447,6 +461,7 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 	pthread_mutex_init(&server->mutex, NULL);
 	server->token_path = options->access.token_path;
 	server->handler = options->handler;
+	server->is_well = options->is_well;
 	server->context = options->context;
 	server->receive_ns = options->receive_ns ?: HTTP_RECEIVE_NS;
 	server->send_ns = options->send_ns ?: HTTP_SEND_NS;

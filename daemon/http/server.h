@@ -23,13 +23,20 @@
 #define HTTP_SEND_BYTES_PER_SECOND 131072
 #define HTTP_HELD_BYTES (256u << 20)
 
+struct http_server;
 struct http_request {
 	const char *path;
 	const atomic_bool *gone; /* nobody waits for the answer any more */
-	void *connection;	 /* private */
+	void *connection;	 /* private, as is the next */
+	struct http_server *server;
 };
 /* Of what is behind the question mark; NULL: it is not there. Lives as long as the request. */
 const char *http_request_argument(const struct http_request *request, const char *name);
+
+/* Is there room for another answer yet? For a handler that has waited for its turn: others may have
+ * been answered meanwhile, and not have taken it. (What is just being finished is not known.) */
+bool http_request_has_room(const struct http_request *request);
+#define HTTP_NO_ROOM "too many answers wait for their readers; try again"
 
 struct http_answer { /* zeroed at first */
 	unsigned status;
@@ -49,11 +56,10 @@ struct http_server_options {
 	const char *cert_path, *key_path; /* both or neither: TLS */
 	const char *group;		  /* whose members may use the unix socket, too; NULL */
 	http_handler handler;		  /* in the connection's thread */
-	void *context;
+	bool (*is_well)(void *context);	  /* for /healthz, asked by anybody; NULL: always */
+	void *context;			  /* of both */
 	uint64_t receive_ns, send_ns, send_bytes_per_second; /* 0: the defaults above */
 };
-
-struct http_server;
 
 /* Strings are borrowed. */
 int http_server_new(const struct http_server_options *options, struct http_server **ret,

@@ -337,6 +337,7 @@ void targets_settle(struct targets *targets)
 	pthread_mutex_unlock(&targets->lock);
 }
 
+#define TURN_LOOK_NS 2000000
 #define SETTLE_NS 5000000000ull
 #define SETTLE_INTERVAL_US 2000
 
@@ -677,7 +678,31 @@ static int not_yet(struct targets *targets, pid_t pid, struct dhat_error *err)
 	return 0;
 }
 
-static int choose(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err)
+/* With `lock`. */
+static int choose_program(struct targets *targets, const char *program, struct target **ret,
+			  struct dhat_error *err)
+{
+	char names[400], name[DHAT_PROGRAM_CHARS];
+
+	for (size_t i = 0; i < targets->count; i++) {
+		const struct entry *entry = &targets->entries[i];
+
+		target_name(entry->target, name);
+		if (entry->is_over || strcmp(name, program) != 0)
+			continue;
+		*ret = target_ref(entry->target);
+		return 0;
+	}
+	if (not_yet(targets, 0, err))
+		return -EAGAIN;
+	list_names(targets, names, sizeof(names));
+	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
+			      "no process of %s is attached; attached:%s", program,
+			      names[0] ? names : " none");
+}
+
+static int choose(struct targets *targets, pid_t pid, const char *how, struct target **ret,
+		  struct dhat_error *err)
 {
 	struct target *only = NULL, *last = NULL;
 	size_t attached = 0, matching = 0;
@@ -710,20 +735,30 @@ static int choose(struct targets *targets, pid_t pid, struct target **ret, struc
 		only = last;
 	if (!only || (attached > 1 && !pid))
 		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "several processes are attached: choose with --pid:%s",
-				      names);
+				      "several processes are attached: choose %s:%s", how, names);
 	*ret = target_ref(only);
 	return 0;
 }
 
-int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err)
+int targets_ask(struct targets *targets, const struct targets_question *question,
+		struct target **ret, struct dhat_error *err)
 {
 	int error;
 
 	pthread_mutex_lock(&targets->lock);
-	error = choose(targets, pid, ret, err);
+	if (question->program && !question->pid)
+		error = choose_program(targets, question->program, ret, err);
+	else
+		error = choose(targets, question->pid, question->how, ret, err);
 	pthread_mutex_unlock(&targets->lock);
 	return error;
+}
+
+int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err)
+{
+	const struct targets_question question = { .pid = pid, .how = "with --pid" };
+
+	return targets_ask(targets, &question, ret, err);
 }
 
 /* What nobody asks for is no matter of anybody's will. Without memory for it a search may bring it
@@ -761,6 +796,21 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err)
 		targets->listener.detached(targets->listener.context, target);
 	target_unref(target);
 	return 0;
+}
+
+bool targets_take_turns(struct targets *targets, uint64_t patience_ns)
+{
+	const struct timespec moment = { .tv_nsec = TURN_LOOK_NS };
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + patience_ns;
+	uint64_t turns = collector_thread_turns(targets->collector);
+
+	do {
+		collector_thread_wake(targets->collector); /* without targets it sleeps */
+		nanosleep(&moment, NULL);
+		if (collector_thread_turns(targets->collector) != turns)
+			return true;
+	} while (clock_now_ns(CLOCK_MONOTONIC) < end_ns);
+	return false;
 }
 
 bool targets_are_looked_after(struct targets *targets)

@@ -40,6 +40,15 @@ int targets_detach(struct targets *targets, pid_t pid, struct dhat_error *err);
 /* pid 0: the only target, or the only one still attached; an error that lists the choice
  * otherwise. DHAT_EXIT_NOT_YET: it is being attached to. *ret: a reference for the caller. */
 int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err);
+/* The same, asked otherwise. A program's processes come and go: of several the one that is attached
+ * to longest is meant, and none that has ended. */
+struct targets_question {
+	pid_t pid;	     /* 0: not told */
+	const char *program; /* target_name(); NULL: not told */
+	const char *how;     /* for the error: how one is chosen ("with --pid") */
+};
+int targets_ask(struct targets *targets, const struct targets_question *question,
+		struct target **ret, struct dhat_error *err);
 /* Targets that have not ended yet, and those that are being attached to. */
 size_t targets_attached_count(struct targets *targets);
 /* Those of a watch (target_watch()) that have not ended, and those that are being attached to for
@@ -80,3 +89,5 @@ int targets_list_searches(struct targets *targets, struct search_state **ret, si
 /* A sign of life: does the thread that empties all rings go on? Not before it has made a turn since
  * the last time that this was asked. */
 bool targets_are_looked_after(struct targets *targets);
+/* The same, asked at any time by any thread: does it make a turn within so long? Waits for that. */
+bool targets_take_turns(struct targets *targets, uint64_t patience_ns);

@@ -121,7 +121,11 @@ def test_several_targets(daemon, target):
     url = url_of(daemon("attach", first.pid, second.pid, "--no-inventory", "--listen", "127.0.0.1:0"))
     index = Curl(url).text
     assert f"/report?pid={first.pid}" in index and f"/report?pid={second.pid}" in index
-    assert "several processes" in Curl(url + "snapshot").text
+    refused = Curl(url + "snapshot")
+    assert refused.status == 400 and f"several processes are attached: choose by ?pid= or ?program=: {first.pid} (waves)" in refused.text
+    chosen = Curl(url + "debug/pprof/allocs?program=waves")
+    assert chosen.status == 200 and f'waves-{first.pid}-' in chosen.head
+    assert Curl(url + "snapshot?program=none").status == 404
     assert Curl(f"{url}report?pid={second.pid}").status == 200
 
 

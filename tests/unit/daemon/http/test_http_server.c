@@ -27,12 +27,21 @@
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 static char directory[64], path[96];
-static atomic_int begun, given_up;
+static atomic_int begun, given_up, may_go_on, big, wellness;
 
 static void answer_text(struct http_answer *ret, const char *text)
 {
 	*ret = (struct http_answer){ .status = 200, .type = "text/plain", .body = strdup(text) };
 	ret->size = strlen(text);
+}
+
+static void until(atomic_int *value, int wanted)
+{
+	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + PATIENCE_S * 1000000000ull;
+
+	while (atomic_load(value) < wanted && clock_now_ns(CLOCK_MONOTONIC) < end_ns)
+		usleep(1000);
+	assert_int_equal(atomic_load(value), wanted);
 }
 
 /* Until nobody waits for it. */
@@ -56,6 +65,13 @@ static void handle(void *context, const struct http_request *request, struct htt
 					     .type = "text/plain",
 					     .body = calloc(1, BIG_BYTES),
 					     .size = BIG_BYTES };
+		atomic_fetch_add(&big, 1);
+		return;
+	}
+	if (strcmp(request->path, "/late") == 0) {
+		atomic_fetch_add(&begun, 1);
+		until(&may_go_on, 1);
+		answer_text(ret, http_request_has_room(request) ? "room" : "no room");
 		return;
 	}
 	if (strcmp(request->path, "/wait") == 0)
@@ -90,6 +106,8 @@ static int set_up(void **state)
 	snprintf(path, sizeof(path), "%s/http.sock", directory);
 	atomic_store(&begun, 0);
 	atomic_store(&given_up, 0);
+	atomic_store(&may_go_on, 0);
+	atomic_store(&big, 0);
 	return 0;
 }
 
@@ -164,15 +182,6 @@ static unsigned ask(const struct http_server *server, const char *request)
 
 	put(fd, request);
 	return status_of(fd, answer, sizeof(answer));
-}
-
-static void until(atomic_int *value, int wanted)
-{
-	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + PATIENCE_S * 1000000000ull;
-
-	while (atomic_load(value) < wanted && clock_now_ns(CLOCK_MONOTONIC) < end_ns)
-		usleep(1000);
-	assert_int_equal(atomic_load(value), wanted);
 }
 
 static void test_unix_socket(void **state)
@@ -333,14 +342,87 @@ static void test_many_connections(void **state)
 
 static void test_who_goes_is_not_waited_for(void **state)
 {
+	const char *const addresses[] = { path, "127.0.0.1:0" };
+
+	for (int i = 0; i < (int)ARRAY_SIZE(addresses); i++) {
+		struct http_server *server = start(addresses[i], 0);
+		int fd = connect_to(server);
+
+		put(fd, GET("/wait"));
+		until(&begun, i + 1);
+		assert_int_equal(ask(server, GET("/x")), 200);
+		close(fd);
+		until(&given_up, i + 1);
+		http_server_free(server);
+	}
+}
+
+/* At a unix socket it is known that somebody who will say nothing more is still there. */
+static void test_who_listens_on_is_waited_for(void **state)
+{
 	struct http_server *server = start(path, 0);
 	int fd = connect_to(server);
+	char text[1024];
 
-	put(fd, GET("/wait"));
+	put(fd, GET("/late"));
 	until(&begun, 1);
+	shutdown(fd, SHUT_WR);
+	/* before the second is let in all peers are looked at */
 	assert_int_equal(ask(server, GET("/x")), 200);
-	close(fd);
-	until(&given_up, 1);
+	assert_int_equal(ask(server, GET("/x")), 200);
+	atomic_store(&may_go_on, 1);
+	assert_int_equal(status_of(fd, text, sizeof(text)), 200);
+	http_server_free(server);
+}
+
+/* What was let in while nothing was held yet asks again before it makes something. */
+static void test_room_for_answers(void **state)
+{
+	enum { READERS = HTTP_HELD_BYTES / BIG_BYTES + 1 };
+	struct http_server *server = start(path, 0);
+	int late = connect_to(server), fds[READERS];
+	char text[1024];
+
+	put(late, GET("/late"));
+	until(&begun, 1);
+	for (int i = 0; i < READERS; i++) {
+		fds[i] = connect_to(server);
+		put(fds[i], GET("/big"));
+		until(&big, i + 1);
+	}
+	/* the last of them is held as soon as its head comes */
+	for (int i = 0; i < READERS; i++)
+		assert_int_equal(read(fds[i], text, 1), 1);
+	atomic_store(&may_go_on, 1);
+	assert_int_equal(status_of(late, text, sizeof(text)), 200);
+	assert_non_null(strstr(text, "no room"));
+	assert_int_equal(ask(server, GET("/x")), 503);
+	for (int i = 0; i < READERS; i++)
+		close(fds[i]);
+	http_server_free(server);
+}
+
+static bool is_well(void *context)
+{
+	assert_string_equal(context, "the context");
+	return atomic_load(&wellness);
+}
+
+static void test_health(void **state)
+{
+	const struct http_server_options options = {
+		.listen = path,
+		.handler = handle,
+		.is_well = is_well,
+		.context = "the context",
+	};
+	struct http_server *server = NULL;
+
+	assert_int_equal(http_server_new(&options, &server, NULL), 0);
+	atomic_store(&wellness, 1);
+	assert_int_equal(ask(server, GET("/healthz")), 200);
+	atomic_store(&wellness, 0);
+	assert_int_equal(ask(server, GET("/healthz")), 503);
 	http_server_free(server);
 }
 
@@ -385,6 +467,9 @@ int main(void)
 		TEST(test_big_answers),
 		TEST(test_many_connections),
 		TEST(test_who_goes_is_not_waited_for),
+		TEST(test_who_listens_on_is_waited_for),
+		TEST(test_room_for_answers),
+		TEST(test_health),
 		TEST(test_end_while_somebody_waits),
 		TEST(test_address_in_use),
 	};

@@ -701,6 +701,28 @@ static void test_several_are_listed_by_name(void **state)
 	assert_non_null(strstr(err.message, " more")); /* no half of a name */
 }
 
+static void test_a_program_is_known_by_its_name(void **state)
+{
+	struct targets_question question = { .program = "program-2", .how = "by a word" };
+	struct dhat_error err = { 0 };
+	struct target *target = NULL;
+
+	attach(1);
+	attach(2);
+	assert_int_equal(targets_ask(targets, &question, &target, &err), 0);
+	assert_int_equal(target_pid(target), 2);
+	target_unref(target);
+	assert_int_equal(targets_detach(targets, 2, NULL), 0);
+	assert_int_equal(targets_ask(targets, &question, &target, &err), -ESRCH); /* it is over */
+	assert_string_equal(err.message, "no process of program-2 is attached; attached: "
+					 "1 (program-1), 2 (program-2, ended)");
+	attach(3);
+	question.program = NULL;
+	err = (struct dhat_error){ 0 };
+	assert_int_equal(targets_ask(targets, &question, &target, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "attached: choose by a word: 1 (program-1), "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -722,6 +744,7 @@ int main(void)
 		T(test_what_was_let_go_is_known),
 		T(test_where_all_are_wanted_all_stay),
 		T(test_several_are_listed_by_name),
+		T(test_a_program_is_known_by_its_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
