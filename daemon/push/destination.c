@@ -31,7 +31,8 @@ struct destination {
 	/* the thread's */
 	struct push_settings settings;
 	struct push_client *client;
-	unsigned failures; /* one after the other */
+	unsigned failures; /* one after the other; … */
+	bool is_barred;	   /* … and the last will not go by itself */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
@@ -48,7 +49,12 @@ struct destination {
 
 static void tell_trouble(struct destination *destination, const struct push_answer *answer)
 {
-	if (destination->failures > 1) /* it is in the status */
+	bool was_barred = destination->is_barred;
+
+	destination->is_barred = answer->outcome == PUSH_BARRED;
+	/* it is in the status; but what somebody has to mend is said when it turns out to be that
+	 */
+	if (destination->failures > 1 && (was_barred || !destination->is_barred))
 		return;
 	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "cannot push to %s: %s; profiles wait on disk %s",
 		    destination->identity.url, answer->text,
@@ -114,6 +120,7 @@ static void settle(struct destination *destination, const struct push_answer *an
 {
 	tell_recovery(destination);
 	destination->failures = 0;
+	destination->is_barred = false;
 	pthread_mutex_lock(&destination->lock);
 	if (answer->outcome == PUSH_TAKEN)
 		destination->pushed++;

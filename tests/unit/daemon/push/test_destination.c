@@ -1,6 +1,7 @@
 /* destination: what becomes of a profile by what a server does; the server is a thread of this
  * test, which answers what it is told, one connection after the other. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -255,6 +256,53 @@ static void test_tries_again(void **state)
 	}
 }
 
+/* What is said at stderr meanwhile, by a file. */
+static int said_fd = -1, stderr_fd = -1;
+
+static void begin_listening(void)
+{
+	char path[sizeof(folder) + 8];
+
+	snprintf(path, sizeof(path), "%s/said", folder);
+	said_fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	stderr_fd = dup(STDERR_FILENO);
+	assert_true(said_fd >= 0 && stderr_fd >= 0);
+	dup2(said_fd, STDERR_FILENO);
+}
+
+static void end_listening(char *ret, size_t size)
+{
+	ssize_t length = pread(said_fd, ret, size - 1, 0);
+
+	dup2(stderr_fd, STDERR_FILENO);
+	close(stderr_fd);
+	close(said_fd);
+	assert_true(length >= 0);
+	ret[length] = '\0';
+}
+
+/* A server that is away is said once; that it then wants what it is not given, too. */
+static void test_what_is_to_be_mended_is_said(void **state)
+{
+	static const char forbidden[] =
+		"HTTP/1.1 403 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+	struct server *server = server_new(unavailable, forbidden);
+	struct destination *destination;
+	char said[4096], *first;
+
+	begin_listening();
+	destination = begin(server->port);
+	add(destination);
+	wait_for(destination, 0, 0, 4);
+	destination_free(destination);
+	server_free(server);
+	end_listening(said, sizeof(said));
+	assert_non_null(strstr(said, "503 (busy); profiles wait on disk meanwhile"));
+	first = strstr(said, "403; profiles wait on disk until that is mended");
+	assert_non_null(first);
+	assert_null(strstr(first + 1, "403"));
+}
+
 static void test_says_why(void **state)
 {
 	struct server *server = server_new(unavailable, NULL);
@@ -499,6 +547,7 @@ int main(void)
 		TEST(test_arrives),
 		TEST(test_tries_again),
 		TEST(test_says_why),
+		TEST(test_what_is_to_be_mended_is_said),
 		TEST(test_refused_for_good),
 		TEST(test_barred_is_kept),
 		TEST(test_what_is_gone_is_given_up),
