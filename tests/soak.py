@@ -2,8 +2,9 @@
 """make soak: dhatd as a service for an hour (SOAK_SECONDS=3600), with TARGETS processes that come and go.
 
 tests/soak.py [-O DIR] [--seconds N] [--targets N]
-Judged: dhatd's memory, descriptors, threads and children stay flat (the last third of the time against the second);
-no event is lost; each trigger of each process fires once; files that are kept keep to their bound; it ends in peace.
+Judged: dhatd's memory, descriptors, threads and children stay flat (the last third of the time against the second); no
+event is lost; each trigger of each process (live, growth, failed-allocation, exit, SIGUSR2) fires once, reloads or not, which let go of nothing; all scrapes are
+answered; files that are kept keep to their bound; it ends in peace.
 The last line: N passed, N failed, N skipped.
 """
 import argparse
@@ -18,12 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KEEP = 24
-GROWN = 1.10  # of memory: glibc's arenas settle slowly, and what leaks in an hour is more
+GROWN = 1.10  # of the most in a third, which hangs on how many are watched just then: their rings are most of it
 LOOK = 1.0    # seconds between looks at dhatd
+SCRAPE = 15.0
+SETTLED = 20.0
+KEPT_ALL = 60.0  # so long keeping a profile of each may take
+ONCE = "live>1M", "growth>1M/s", "failed-allocation"  # of each that passed the level
 # of one that a busy machine attached to late: its heap changes while it is listed, which is told, and counted here
 NOT_WHOLE = "list of blocks from before the attach is not whole"
 LATE = f"is not all of this process|{NOT_WHOLE}|still being listed"
@@ -39,7 +45,11 @@ class Target:
         self.end = time.monotonic() + chance.uniform(20, 120)
         self.level = time.monotonic() + chance.uniform(2, 5)
         self.passed_level = False
-        self.is_attached = False
+        self.attached_at = float("inf")  # as far as is known here
+
+    @property
+    def is_attached(self):
+        return self.attached_at < float("inf")
 
     def say(self, line):
         try:
@@ -54,12 +64,16 @@ class Target:
         if now > self.end:
             self.proc.kill() if self.chance.random() < 0.5 else self.say("quit")
             return False
-        self.say("alloc 200 100")
-        if not self.passed_level:  # what is there for less than a second may not be seen
+        if self.passed_level:  # slowly: it has grown fast once
+            self.say("alloc 10 100")
+        else:  # what is there for less than a second may not be seen
+            self.say("alloc 200 100")
             self.say("free 200")
-        # not just before the end: once a second each is looked at, if the machine has the time
-        if self.is_attached and not self.passed_level and self.level < now < self.end - 10:
+        # not just before the end: once a second each is looked at, if the machine has the time; nor soon after the attach: growth of a
+        # second is known when it has been looked at for one, which waits while profiles of all are kept
+        if not self.passed_level and max(self.level, self.attached_at + SETTLED) < now < self.end - SETTLED / 2:
             self.say("alloc 2000 1000")
+            self.say("fail")
             self.passed_level = True
         return True
 
@@ -78,15 +92,21 @@ class Soak:
         self.log = directory / "dhatd.log"
         self.program = shutil.copy(build / "tests/targets/waves", directory / "soaked")
         self.chance = random.Random(1)
-        config = directory / "conf"
-        config.write_text(f"[watch soak]\ncommand = ^{self.program}$\nmax-targets = {targets * 2}\non = live>1M\n"
-                          f"on = exit\nexec = /bin/true\nevery = 20s\nkeep = {KEEP}\n")
-        self.dhatd = subprocess.Popen([build / "dhatd", "serve", "--socket", directory / "socket", "--config", config,
-                                       "--record", directory / "kept"], stdout=subprocess.DEVNULL,
+        self.configure(targets, 0)
+        self.dhatd = subprocess.Popen([build / "dhatd", "serve", "--socket", directory / "socket", "--config", directory / "conf",
+                                       "--record", directory / "kept", "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL,
                                       stderr=open(self.log, "wb"), stdin=subprocess.DEVNULL)
-        self.wait_for("answering at")
-        self.targets = [self.begin() for _ in range(targets)]
+        self.wait_for("answering by HTTP")
+        self.url = re.search(r"by HTTP at (\S+)", self.log.read_text())[1] + "metrics"
+        self.wanted, self.targets = targets, [self.begin() for _ in range(targets)]
         self.gone, self.looks, self.losses, self.inexact, self.not_whole = [], [], collections.Counter(), set(), set()
+        self.sure, self.signals, self.scrapes, self.reloads = collections.Counter(), 0, collections.Counter(), 0
+
+    def configure(self, targets, number):
+        """Not the same as before: a section that is, is passed over by a reload."""
+        triggers = "".join(f"on = {trigger}\n" for trigger in (*ONCE, "exit"))
+        (self.directory / "conf").write_text(f"[watch soak]\ncommand = ^{self.program}$\nmax-targets = {targets * 2}\n{triggers}"
+                                             f"exec = /bin/true\nevery = {20 + number % 2}s\nkeep = {KEEP}\n")
 
     def begin(self):
         return Target(self.program, self.chance, self.log.stat().st_size)
@@ -119,21 +139,44 @@ class Soak:
                 if target["verdict"]["word"] == "inexact" or reasons:
                     self.inexact.add((target["target"]["pid"], *reasons))
         for target in self.targets:
-            target.is_attached |= attached.get(target.proc.pid, -1) >= target.log_bytes
+            if attached.get(target.proc.pid, -1) >= target.log_bytes:
+                target.attached_at = min(target.attached_at, time.monotonic())
+
+    def scrape(self):
+        try:
+            with urllib.request.urlopen(self.url, timeout=60) as answer:
+                self.scrapes["answered" if b"\ndhatd_targets " in answer.read() else "without figures"] += 1
+        except OSError as error:
+            self.scrapes[str(error)] += 1
+
+    def disturb(self):
+        """A reload, and a wish to keep all: of those that are watched surely, and for a while, one each."""
+        self.reloads += 1
+        self.configure(self.wanted, self.reloads)
+        self.dhatd.send_signal(signal.SIGHUP)
+        sure = [target for target in self.targets if target.is_attached]
+        self.sure.update(sure)
+        for target in sure:  # on a busy machine names for dozens of profiles take their time
+            target.end = max(target.end, time.monotonic() + KEPT_ALL)
+        self.signals += 1
+        self.dhatd.send_signal(signal.SIGUSR2)
 
     def run(self, seconds):
         end = time.monotonic() + seconds
-        reload_at = time.monotonic() + seconds / 4
-        next_look = 0
+        disturb_at = time.monotonic() + seconds / 4
+        next_look = next_scrape = 0
         while time.monotonic() < end and self.dhatd.poll() is None:
             for i, target in enumerate(self.targets):
                 if not target.work():
                     target.proc.wait(60)
                     self.gone.append(target)
                     self.targets[i] = self.begin()
-            if time.monotonic() > reload_at:
-                self.dhatd.send_signal(signal.SIGHUP)
-                reload_at = time.monotonic() + seconds / 4
+            if disturb_at < time.monotonic() < end - KEPT_ALL:
+                self.disturb()
+                disturb_at = time.monotonic() + seconds / 4
+            if time.monotonic() > next_scrape:
+                self.scrape()
+                next_scrape = time.monotonic() + SCRAPE
             if time.monotonic() > next_look:
                 self.look()
                 next_look = time.monotonic() + LOOK
@@ -153,7 +196,7 @@ class Soak:
     def fired(self, trigger):
         """How often, of each process: the last that had begun with the number by then."""
         fired = collections.Counter()
-        for found in re.finditer(rf"^dhatd: (?:[-\d]+ [:\d]+ )?(?:[^:\n]*; )?{trigger}(?:; [^:\n]*)?: soaked \(pid (\d+)\)".encode(),
+        for found in re.finditer(rf"^dhatd: (?:[-\d]+ [:\d]+ )?(?:[^:\n]*; )?{re.escape(trigger)}(?:; [^:\n]*)?: soaked \(pid (\d+)\)".encode(),
                                  self.log.read_bytes(), re.M):
             fired[max((target for target in self.gone + self.targets
                        if target.proc.pid == int(found[1]) and target.log_bytes <= found.start()),
@@ -177,20 +220,31 @@ class Soak:
             yield f"{what} stay flat", after <= before * GROWN + 3, f"{before} at the most, then {after}"
         yield "nothing was lost", not self.losses, dict(self.losses)
         yield "all were exact from the attach on", not self.inexact, sorted(self.inexact)[:3]
-        live, exits = self.fired("live>1M"), self.fired("exit")
         passed = {t for t in self.gone if t.passed_level}
 
         def pids(targets):
             return [target.proc.pid for target in targets][:5]
-        yield "live>1M fired once for each that passed it", passed <= set(live) and set(live.values()) <= {1}, \
-            f"{len(passed)} passed it, {len(live)} fired, {pids(passed - set(live))} did not, " \
-            f"{pids(t for t, times in live.items() if times > 1)} more than once"
+        for trigger in ONCE:
+            fired = self.fired(trigger)
+            yield f"{trigger} fired once for each that passed it", passed <= set(fired) and set(fired.values()) <= {1}, \
+                f"{len(passed)} passed it, {len(fired)} fired, {pids(passed - set(fired))} did not, " \
+                f"{pids(t for t, times in fired.items() if times > 1)} more than once"
+        asked = self.fired("SIGUSR2")
+        yield "each SIGUSR2 kept one of each once", all(asked[t] >= times for t, times in self.sure.items()) and \
+            all(times <= self.signals for times in asked.values()), \
+            f"{self.signals} came, {sum(self.sure.values())} were watched surely then, {sum(asked.values())} kept, " \
+            f"{pids(t for t, times in self.sure.items() if asked[t] < times)} too few"
+        exits = self.fired("exit")
         seen = {t for t in self.gone if t.is_attached}
         yield "exit fired once for each that was watched", seen <= set(exits) and set(exits.values()) <= {1}, \
             f"{len(seen)} were, {len(exits)} fired, {pids(seen - set(exits))} did not, " \
             f"{pids(t for t, times in exits.items() if times > 1)} more than once" + self.told_of(seen - set(exits))
-        files = collections.Counter(path.stem.endswith(("every", "stop")) for path in (self.directory / "kept").glob("*.dhat"))
-        yield "files keep to their bound", all(0 < n <= KEEP for n in files.values()) and files, dict(files)
+        files = collections.Counter("every" if path.stem.endswith("every") else "triggers" for path in (self.directory / "kept").glob("*.dhat")
+                                    if not path.stem.endswith("-stop"))
+        yield "files keep to their bound", len(files) == 2 and all(0 < n <= KEEP for n in files.values()), dict(files)
+        let_go = re.findall("detached from .*", self.log.read_text(errors="replace"))
+        yield "reloads let go of nothing", self.reloads and not let_go, f"{self.reloads} reloads, {let_go[:3]}"
+        yield "scrapes were answered", set(self.scrapes) == {"answered"}, dict(self.scrapes)
         failed = [line for line in self.log.read_text(errors="replace").splitlines()
                   if re.search("is not kept|not run this time|cannot", line)]
         yield "nothing failed", not failed, f"{len(failed)} times: {failed[:5]}"

@@ -1,6 +1,6 @@
 /* Blocks on command. Lines on stdin: "alloc COUNT SIZE"; "paths COUNT SIZE", each block by a path
- * of calls that no other has taken; "free COUNT" (oldest first); "quit". After each the book is
- * printed. */
+ * of calls that no other has taken; "free COUNT" (oldest first); "fail", an allocation that nobody
+ * can have; "quit". After each the book is printed. */
 #include "ledger.h"
 
 #define MAX_BLOCKS (1 << 24)
@@ -46,6 +46,14 @@ static __attribute__((noinline)) void give_back(void)
 	free(blocks[first++].block);
 }
 
+static __attribute__((noinline)) void ask_for_too_much(void)
+{
+	size_t size_bytes = SIZE_MAX / 4;
+
+	OPAQUE(size_bytes);
+	CHECK(!malloc(size_bytes));
+}
+
 /* A line of stdin, without stdio's buffer. */
 static bool get_command(char *line, size_t size)
 {
@@ -77,6 +85,8 @@ int main(int argc, char **argv)
 			CHECK(path + count <= 1 << PATH_BITS);
 			while (count-- > 0)
 				take_by_path(path++, PATH_BITS, size_bytes);
+		} else if (strcmp(line, "fail") == 0) {
+			ask_for_too_much();
 		} else if (sscanf(line, "free %ld", &count) == 1) {
 			while (count-- > 0)
 				give_back();
