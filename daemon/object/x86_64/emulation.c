@@ -48,6 +48,14 @@ static bool describe_memory(const ZydisDecodedInstruction *insn, const ZydisDeco
 	return true;
 }
 
+/* The last bits of a number, taken for one with a sign. */
+static int32_t with_sign(int64_t number, unsigned bits)
+{
+	unsigned others = bits < 32 ? 32 - bits : 0;
+
+	return (int32_t)((uint32_t)number << others) >> others;
+}
+
 /* As `to` or `from`; -1. */
 static int operand_of(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
 		      struct dhat_instruction *ret)
@@ -58,12 +66,8 @@ static int operand_of(const ZydisDecodedInstruction *insn, const ZydisDecodedOpe
 	case ZYDIS_OPERAND_TYPE_MEMORY:
 		return describe_memory(insn, op, ret) ? DHAT_OPERAND_MEMORY : -1;
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
-		ret->immediate = op->imm.value.s;
 		/* without a sign it is told so; as wide as the operation it means the same */
-		if (insn->operand_width == 16)
-			ret->immediate = (int16_t)op->imm.value.s;
-		if (insn->operand_width == 8)
-			ret->immediate = (int8_t)op->imm.value.s;
+		ret->immediate = with_sign(op->imm.value.s, insn->operand_width);
 		return DHAT_OPERAND_IMMEDIATE;
 	default:
 		return -1;
