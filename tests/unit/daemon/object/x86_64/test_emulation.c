@@ -198,7 +198,7 @@ static struct dhat_instruction draw(const struct form *form)
 	if (form->from == IMMEDIATE) {
 		in.immediate = number();
 		if (form->width == 0 || below(3) == 0)
-			in.immediate = (int8_t)in.immediate;
+			in.immediate = (int32_t)((uint32_t)in.immediate << 24) >> 24;
 		else if (form->width == 1)
 			in.immediate = (int16_t)in.immediate;
 	}
@@ -211,9 +211,11 @@ static struct dhat_instruction draw(const struct form *form)
 		while (in.index == 4 || in.index == in.base);
 		in.scale = below(4);
 	}
-	in.displacement = below(3) == 0 ? 0
-			  : below(2)	? (int8_t)number()
-					: (int32_t)(below(1u << 20)) - (1 << 19);
+	in.displacement = (int32_t)below(1u << 20) - (1 << 19);
+	if (below(3) == 0)
+		in.displacement = 0;
+	else if (below(2))
+		in.displacement = (int32_t)below(256) - 128;
 	return in;
 }
 
@@ -377,7 +379,7 @@ static int set_up(void **state)
 
 static void test_two_operands(void **state)
 {
-	for (uint8_t operation = DHAT_OPERATION_MOV; operation <= DHAT_OPERATION_TEST; operation++)
+	for (int operation = DHAT_OPERATION_MOV; operation <= DHAT_OPERATION_TEST; operation++)
 		for (uint8_t width = 0; width <= 3; width++) {
 			struct form form = { operation, width, 0, REGISTER, REGISTER, 0 };
 
