@@ -105,10 +105,10 @@ static void *serve(void *server_)
 	int fd;
 
 	while ((fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		answer(fd, server->answers[next], server);
-		pthread_mutex_lock(&server->lock);
+		pthread_mutex_lock(&server->lock); /* first: who has an answer may look */
 		server->requests++;
 		pthread_mutex_unlock(&server->lock);
+		answer(fd, server->answers[next], server);
 		close(fd);
 		if (next + 1 < ANSWERS_MAX && server->answers[next + 1])
 			next++;
