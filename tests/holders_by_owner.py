@@ -13,31 +13,10 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 PATIENCE = 120
 MEMCHECK = {"still reachable": "held", "definitely lost": "lost", "indirectly lost": "lost", "possibly lost": "maybe lost"}
-GLIB = """
-import ctypes, sys
-gobject = ctypes.CDLL("libgobject-2.0.so.0")
-for name in "g_object_new", "g_object_ref", "g_type_from_name":
-    getattr(gobject, name).restype = ctypes.c_void_p
-gobject.g_type_from_name.argtypes = [ctypes.c_char_p]
-gobject.g_object_new.argtypes = [ctypes.c_size_t, ctypes.c_void_p]
-gobject.g_object_ref.argtypes = [ctypes.c_void_p]
-gobject.g_object_set_data.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-kind = gobject.g_type_from_name(b"GObject")
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(300):
-    one, other = gobject.g_object_new(kind, None), gobject.g_object_new(kind, None)
-    gobject.g_object_set_data(one, b"peer", gobject.g_object_ref(other))
-    gobject.g_object_set_data(other, b"peer", gobject.g_object_ref(one))
-for i in range(300):  # as an extension forgets a Py_DECREF
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(bytes(7000)))
-one = other = None
-print("made", flush=True)
-sys.stdin.readline()
-"""
 
 
 class Talk:
@@ -113,7 +92,7 @@ def cases(build):
     yield Talk([targets / "owners_rust"], {}), ("memcheck",), [
         Kind("Rc in cycles", r"owners_rust::make_node\b", True, 1000),
         Kind("Box<dyn Shape> in a Vec", r"owners_rust::make_(circle|square)\b", False, 200)]
-    yield Talk(["/usr/bin/python3", "-c", GLIB], python), ("LeakSanitizer", "memcheck"), [
+    yield Talk(["/usr/bin/python3", Path(__file__).parent / "targets/owners.py"], python), ("LeakSanitizer", "memcheck"), [
         Kind("GObjects in cycles", r"^g_type_create_instance\b", True, 600, at_least=0.9),
         Kind("an extension's bytes", r"", True, 300, size=33 + 7000, at_least=0.9)]
     for program, runtime, others in (("system", "current", ("memcheck",)), ("system", "multi", ("memcheck",)),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, TARGETS, until
+from conftest import BUILD, ROOT, TARGETS, until
 from test_allocators import MIMALLOC, TCMALLOC
 from test_http import Curl, url_of
 from test_tokio import Service
@@ -233,35 +233,10 @@ def test_rust_owners(daemon, ctl, target):
         assert (row["live_blocks"], row["live_bytes"], row["held_blocks"]) == (100, 100 * size, 100), row
 
 
-GLIB = """
-import ctypes, sys
-gobject = ctypes.CDLL("libgobject-2.0.so.0")
-for name in "g_object_new", "g_object_ref", "g_type_from_name":
-    getattr(gobject, name).restype = ctypes.c_void_p
-gobject.g_type_from_name.argtypes = [ctypes.c_char_p]
-gobject.g_object_new.argtypes = [ctypes.c_size_t, ctypes.c_void_p]
-gobject.g_object_ref.argtypes = [ctypes.c_void_p]
-gobject.g_object_set_data.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-python = ctypes.pythonapi
-print("ready", flush=True)
-sys.stdin.readline()
-kind = gobject.g_type_from_name(b"GObject")
-for i in range(300):
-    one, other = gobject.g_object_new(kind, None), gobject.g_object_new(kind, None)
-    gobject.g_object_set_data(one, b"peer", gobject.g_object_ref(other))
-    gobject.g_object_set_data(other, b"peer", gobject.g_object_ref(one))
-for i in range(300):  # as an extension forgets a Py_DECREF
-    python.Py_IncRef(ctypes.py_object(bytes(7000)))
-kept = [bytes(9000) for i in range(300)]
-one = other = None
-print("made", flush=True)
-sys.stdin.readline()
-"""
-
-
 def test_glib_and_python(daemon, ctl, target, tables):
     """GObjects that hold one another, and Python's objects that an extension has forgotten."""
-    program = target("/usr/bin/python3", "-c", GLIB, env={"PYTHONMALLOC": "malloc", "G_SLICE": "always-malloc"})
+    program = target("/usr/bin/python3", ROOT / "tests/targets/owners.py", "keep",
+                     env={"PYTHONMALLOC": "malloc", "G_SLICE": "always-malloc"})
     program.expect("ready")
     daemon("attach", "--pid", program.pid)
     tables()  # one loop of sites wants whole stacks
