@@ -1,5 +1,5 @@
 /* ending: a process stops where it ends, so that it can be looked at before its memory goes. */
-#include "kernel.h"
+#include "stop.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -13,6 +13,13 @@ int stop_at_end(struct pt_regs *regs)
 {
 	if (bpf_get_current_pid_tgid() >> 32 != cfg_tgid || __sync_lock_test_and_set(&has_come, 1))
 		return 0;
-	bpf_send_signal(19);
+	stop();
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(notice_daemon, struct task_struct *task)
+{
+	notice_exit(task);
 	return 0;
 }

@@ -3,6 +3,7 @@
  * Part of dhat.bpf.c.
  */
 #include "state.h"
+#include "stop.h"
 
 static __always_inline void fill_life(struct dhat_record *head, __u64 *time_ns, __u8 type,
 				      __u16 size)
@@ -28,20 +29,6 @@ static __always_inline int send_map(const struct vm_area_struct *vma, __u64 inod
 	record->dev_minor = dev & 0xfffff;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;
-}
-
-#define SIGCONT 18
-#define SIGSTOP 19
-
-/* For the daemon to let it go on. Keeps P1: one that dies lets all go on, and from then on nobody
- * is stopped; what was under way here takes its own stop back. */
-static __always_inline void stop(void)
-{
-	if (!stops_on_change)
-		return;
-	bpf_send_signal(SIGSTOP);
-	if (!stops_on_change)
-		bpf_send_signal(SIGCONT);
 }
 
 /* Called at every allocator call: has code been mapped or unmapped since the last? The page that
@@ -154,10 +141,7 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 	struct signal_struct *signal = task->signal;
 	int status;
 
-	/* Before anybody can know of its end: its files are closed, and its parent told, later in
-	 * do_exit(). */
-	if ((__u32)task->tgid == cfg_daemon && signal->live.counter == 0)
-		stops_on_change = 0;
+	notice_exit(task);
 	if (!is_target() || is_closed)
 		return 0;
 	if (number_in(task, cfg_namespace) == anchor_tid)

@@ -9,7 +9,6 @@
 
 const volatile __u32 cfg_tgid = 0;	/* the target, in the initial pid namespace */
 const volatile __u32 cfg_namespace = 0; /* the inode of dhatd's pid namespace */
-const volatile __u32 cfg_daemon = 0;	/* dhatd, in the initial one */
 const volatile __u32 cfg_scratch_count = 8;
 /* How many bytes may lie in the ring before new stacks, and then allocations, give way; and from
  * where on the daemon is woken: daemon/kernel/tracer.c. */
@@ -26,8 +25,6 @@ volatile __u8 closes_on_exec = 1;
 /* sampled, while blocks from before are listed: of which addresses something was heard since is to
  * be known, be they in the sample or not */
 volatile __u8 tells_all_frees = 0;
-/* `dhatd run`: stop the target when it has mapped code, or another program has taken its place */
-volatile __u8 stops_on_change = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "holder.h"
 #include "numbers.h"
@@ -35,6 +36,10 @@ static int place(struct last_stop *stop, pid_t pid, const char *path, uint64_t f
 
 	if (error)
 		return error;
+	stop->bpf->links.notice_daemon = bpf_program__attach(stop->bpf->progs.notice_daemon);
+	if (!stop->bpf->links.notice_daemon)
+		return -errno;
+	stop->bpf->bss->may_stop = 1;
 	programs.entry = bpf_program__fd(stop->bpf->progs.stop_at_end);
 	error = holder_new(&stop->links);
 	return error ? error
@@ -45,8 +50,11 @@ int last_stop_new(pid_t pid, const char *path, uint64_t file_offset, struct last
 		  struct dhat_error *err)
 {
 	_cleanup_(last_stop_free_ptr) struct last_stop *stop = calloc(1, sizeof(*stop));
-	uint32_t tgid;
+	uint32_t tgid, own;
 	int error = stop ? numbers_initial(pid, &tgid, err) : -ENOMEM;
+
+	if (error == 0)
+		error = numbers_initial(getpid(), &own, err);
 
 	if (error)
 		return error;
@@ -54,6 +62,7 @@ int last_stop_new(pid_t pid, const char *path, uint64_t file_offset, struct last
 	if (!stop->bpf)
 		return dhat_error_errno(err, errno, "cannot open the BPF object");
 	stop->bpf->rodata->cfg_tgid = tgid;
+	stop->bpf->rodata->cfg_daemon = own;
 	error = place(stop, pid, path, file_offset, err);
 	if (error)
 		return dhat_error_errno(err, -error,

@@ -502,7 +502,7 @@ bool tracer_is_pinned(const struct tracer *tracer)
 
 void tracer_set_stops_on_change(struct tracer *tracer, bool stops)
 {
-	tracer->bpf->bss->stops_on_change = stops;
+	tracer->bpf->bss->may_stop = stops;
 }
 
 uint64_t tracer_bytes(const struct tracer *tracer)

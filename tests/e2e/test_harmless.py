@@ -323,6 +323,13 @@ def stat_of(pid):
     return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
 
 
+def has_ended(pid):
+    try:
+        return stat_of(pid)[0] == "Z"
+    except OSError:
+        return True
+
+
 def ticks_of(pid):
     """It has used so much time; that of a process that stands still stays so."""
     return sum(int(field) for field in stat_of(pid)[11:13])
@@ -351,3 +358,19 @@ def test_killed_while_its_program_stands_still(daemon, user):
         until(lambda: ticks_of(pid) > ran + 5, "it to work on")
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_killed_while_its_program_stands_at_its_end(daemon):
+    """As above, where it is stopped to be looked at: it ends all the same."""
+    dhatd = daemon("run", "--assert", "lost.bytes == 0", "--", "/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
+                   "--clear-groups", TARGETS / "owners")
+    pid = int(dhatd.expect_err(r"attached to (\d+) \(owners\)").group(1))
+    dhatd.expect("ready")
+    dhatd.send_signal(signal.SIGSTOP)
+    dhatd.say("make")
+    dhatd.expect("made")
+    dhatd.say("end")
+    until(lambda: stat_of(pid)[0] == "T", "it to stand at its end")
+    dhatd.proc.kill()
+    dhatd.proc.wait()
+    until(lambda: has_ended(pid), "it to end")
