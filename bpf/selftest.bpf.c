@@ -30,9 +30,9 @@ int selftest_entry(void *ctx)
 	return 1;
 }
 
-/* Kernels before 6.19 do not load it. In the place of the first instruction of
- * machine_answering_function(): another answer, and on behind it. */
-SEC("uprobe")
+/* Kernels before 6.19 do not load it: "?", only when asked for. In the place of the first
+ * instruction of machine_answering_function(): another answer, and on behind it. */
+SEC("?uprobe")
 int selftest_answer(struct pt_regs *regs)
 {
 	__sync_fetch_and_add(&hit_count, 1);
