@@ -151,12 +151,19 @@ static bool is_still_there(const struct target *target, const struct object_slot
 
 #define UNREAD_MAX 4 /* files that are told of one by one */
 
-static int say_unread(struct target *target, const struct object_slot *slot)
+static int say_unread(struct target *target, uint32_t object)
 {
+	const struct object_slot *slot = objects_at(&target->objects, object);
+	int error = 0;
 	uint32_t count;
 
 	if (!is_still_there(target, slot))
 		return 0;
+	/* the thread may have left just then by which the file was asked for */
+	if (slot->fd < 0)
+		error = open_object(target, object);
+	if (error || !slot->is_unread)
+		return error;
 	count = ++target->probed.unread_files;
 	if (count <= UNREAD_MAX)
 		return findings_partial(&target->findings, slot->path, 0,
@@ -201,7 +208,7 @@ int target_look(struct target *target, struct dhat_error *err)
 		if (error || !objects_at(&target->objects, i)->was_tried)
 			continue; /* known by a record only: it was gone before we came */
 		if (objects_at(&target->objects, i)->is_unread)
-			error = say_unread(target, objects_at(&target->objects, i));
+			error = say_unread(target, i);
 		if (error == 0)
 			error = target_probe_object(target, i, is_first ? err : &why);
 		if (error && !is_first)
