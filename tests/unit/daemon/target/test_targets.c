@@ -23,9 +23,9 @@
 #include "daemon/target/run.h"
 #include "daemon/target/targets.h"
 #include "proto/base/cleanup.h"
+#include "tests/unit/until.h"
 
 #define MAX_PID 64
-#define LONG_S 60 /* a condition that does not come within it will never come */
 
 struct target {
 	pid_t pid;
@@ -48,16 +48,6 @@ static struct {
 static sem_t let_attach, let_finish, let_map;
 static atomic_int ends, attached, ended, detached; /* as the listener was told */
 static struct targets *targets;
-
-#define UNTIL(condition)                                                                           \
-	do {                                                                                       \
-		time_t end_ = time(NULL) + LONG_S;                                                 \
-		while (!(condition)) {                                                             \
-			if (time(NULL) > end_)                                                     \
-				fail_msg("waited %d s for %s", LONG_S, #condition);                \
-			usleep(1000);                                                              \
-		}                                                                                  \
-	} while (0)
 
 /* ---- what stands in for target.c ------------------------------------------------------------ */
 

@@ -19,8 +19,8 @@
 #include "daemon/watch/recorder.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "tests/unit/until.h"
 
-#define LONG_S 60 /* a condition that does not come within it will never come */
 #define MAX_TARGETS 4
 #define WATCHES 4
 
@@ -39,16 +39,6 @@ static char told[4096]; /* "PID: REASON\n" of each profile that was to be kept, 
 static bool was_asked;
 static unsigned asked_turns;
 static struct recorder *recorder;
-
-#define UNTIL(condition)                                                                           \
-	do {                                                                                       \
-		time_t end_ = time(NULL) + LONG_S;                                                 \
-		while (!(condition)) {                                                             \
-			if (time(NULL) > end_)                                                     \
-				fail_msg("waited %d s for %s", LONG_S, #condition);                \
-			usleep(1000);                                                              \
-		}                                                                                  \
-	} while (0)
 
 /* ---- what stands in for others --------------------------------------------------------------- */
 

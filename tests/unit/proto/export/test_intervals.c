@@ -20,6 +20,7 @@
 #include "proto/profile/estimate.h"
 #include "proto/profile/verdict.h"
 #include "tests/unit/built_snapshot.h"
+#include "tests/unit/exported.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 DEFINE_CLEANUP_PTR(struct json_object *, json_object_put)
@@ -51,18 +52,6 @@ static struct dhat_snapshot *sample(void)
 {
 	return built_snapshot(&(struct built_watch){ .verdict = "sampled", .sample_bytes = R },
 			      stacks);
-}
-
-static char *export_as(const struct dhat_exporter *exporter, const struct dhat_snapshot *snapshot,
-		       size_t *ret_size)
-{
-	const struct dhat_export_options options = { 0 };
-	char *text = NULL;
-	FILE *file = open_memstream(&text, ret_size);
-
-	assert_int_equal(exporter->write(snapshot, &options, file, NULL), 0);
-	fclose(file);
-	return text;
 }
 
 static void test_words(void **state)

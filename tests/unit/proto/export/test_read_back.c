@@ -15,19 +15,8 @@
 #include "proto/import/import.h"
 #include "proto/profile/born.h"
 #include "proto/profile/verdict.h"
+#include "tests/unit/exported.h"
 #include "tests/unit/sample.h"
-
-static char *export_as(const struct dhat_exporter *exporter, const struct dhat_snapshot *snapshot,
-		       size_t *ret_size)
-{
-	const struct dhat_export_options options = { 0 };
-	char *text = NULL;
-	FILE *file = open_memstream(&text, ret_size);
-
-	assert_int_equal(exporter->write(snapshot, &options, file, NULL), 0);
-	fclose(file);
-	return text;
-}
 
 static char *export(const struct dhat_snapshot *snapshot, size_t *ret_size)
 {
