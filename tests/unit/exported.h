@@ -6,7 +6,8 @@
 
 /* The caller frees. Not inlined: gcc 12 takes what open_memstream() keeps of it for a fault. */
 __attribute__((noinline)) static char *export_as(const struct dhat_exporter *exporter,
-			      const struct dhat_snapshot *snapshot, size_t *ret_size)
+						 const struct dhat_snapshot *snapshot,
+						 size_t *ret_size)
 {
 	const struct dhat_export_options options = { 0 };
 	char *text = NULL;
