@@ -142,10 +142,12 @@ int BPF_PROG(dhat_exit, struct task_struct *task)
 	int status;
 
 	notice_exit(task);
-	if (!is_target() || is_closed)
+	if (!is_target())
 		return 0;
 	if (number_in(task, cfg_namespace) == anchor_tid)
 		anchor_has_left = 1;
+	if (is_closed)
+		return 0;
 	/* two threads that end at once may both find that none is left: the first of them says so
 	 */
 	if (signal->live.counter != 0 || __sync_lock_test_and_set(&has_exited, 1)) {

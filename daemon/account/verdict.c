@@ -125,8 +125,8 @@ static const struct row rows[] = {
 				       "that could not be probed (status lists the probes): their "
 				       "calls are missing" },
 	[COUNTER_ANCHOR_GAPS] = { "anchor_gaps", "threads that held the probes and ended", "thread",
-				  "ended that held the probes (kernels before 6.6, or --link "
-				  "perf): "
+				  "ended that held the probes (kernels before 6.6, --link perf, or "
+				  "another tracer let go of the same places just then): "
 				  "calls until they hung on another one are missing" },
 	[COUNTER_TAKEN_PROBES] = { "taken_probes",
 				   "probes that somebody took out of the target's code", "probe",

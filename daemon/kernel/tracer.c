@@ -6,6 +6,7 @@
 #include "bpf/dhat_sample.h"
 #include "bpf/machine.h"
 #include "bpf/unwind_types.h"
+#include "daemon/proc/breakpoints.h"
 #include "daemon/proc/file.h"
 #include "daemon/proc/procmaps.h"
 #include "numbers.h"
@@ -396,7 +397,40 @@ int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_s
 
 bool tracer_has_lost_anchor(struct tracer *tracer)
 {
-	return __atomic_exchange_n(&tracer->bpf->bss->anchor_has_left, 0, __ATOMIC_RELAXED);
+	return __atomic_load_n(&tracer->bpf->bss->anchor_has_left, __ATOMIC_RELAXED);
+}
+
+/* Before the number: only who has that sets the mark. */
+static void tell_anchor(struct tracer *tracer, pid_t anchor)
+{
+	__atomic_store_n(&tracer->bpf->bss->anchor_has_left, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->bpf->bss->anchor_tid, anchor, __ATOMIC_SEQ_CST);
+}
+
+static bool is_placed(const struct tracer *tracer, uint64_t file_offset)
+{
+	for (size_t i = 0; i < tracer->placed_count; i++)
+		for (size_t j = 0; j < tracer->placed[i].count; j++)
+			if (tracer->placed[i].sites[j].file_offset == file_offset)
+				return true;
+	return false;
+}
+
+/* Are there places of ours where a breakpoint is now, and none was before? */
+static bool had_gaps(const struct tracer *tracer, const struct breakpoints *before)
+{
+	struct breakpoints now = { 0 };
+	bool had = false;
+	int error = breakpoints_find(tracer->pid, &now);
+
+	for (size_t i = 0, j = 0; i < now.count && !had; i++) {
+		while (j < before->count && before->list[j].addr < now.list[i].addr)
+			j++;
+		had = (j == before->count || before->list[j].addr != now.list[i].addr) &&
+		      is_placed(tracer, now.list[i].file_offset);
+	}
+	breakpoints_deinit(&now);
+	return had || (error && error != -ESRCH);
 }
 
 /* The first that lives is the oldest: one that will live on, most likely. */
@@ -408,13 +442,17 @@ static int find_anchor(struct tracer *tracer, struct dhat_error *err)
 
 	for (int i = 0; i < MAX_ANCHORS && error == 0; i++) {
 		_cleanup_(holder_free_ptr) struct holder *links = NULL;
+		_cleanup_(breakpoints_deinit) struct breakpoints before = { 0 };
 		pid_t anchor;
 
 		error = proc_living_thread(tracer->pid, &anchor);
 		if (error || anchor == tracer->anchor)
 			return error;
-		__atomic_store_n(&tracer->bpf->bss->anchor_tid, anchor, __ATOMIC_RELAXED);
+		tell_anchor(tracer, anchor);
 		error = holder_new(&links);
+		if (error == 0 && tracer->kind != UPROBE_PERF &&
+		    breakpoints_find(tracer->pid, &before))
+			before = (struct breakpoints){ 0 }; /* then all count as gone */
 		for (size_t j = 0; j < tracer->placed_count && error == 0; j++) {
 			_cleanup_(holder_free_ptr) struct holder *guard = NULL;
 
@@ -427,7 +465,7 @@ static int find_anchor(struct tracer *tracer, struct dhat_error *err)
 		holder_free(*hanging_links(tracer));
 		*hanging_links(tracer) = take_ptr(links);
 		tracer->anchor = anchor;
-		tracer->anchor_gaps += tracer->kind == UPROBE_PERF;
+		tracer->anchor_gaps += tracer->kind == UPROBE_PERF || had_gaps(tracer, &before);
 	}
 	return error;
 }

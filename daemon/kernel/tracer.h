@@ -61,10 +61,12 @@ int tracer_add_sampled(struct tracer *tracer, uint64_t addr);
  * and the breakpoints of the other kinds go when anybody removes a probe of his own from the same
  * place, and do not come in what is mapped later. So all probes hang on a thread that lives, the
  * anchor; when it leaves, on another one. */
-bool tracer_has_lost_anchor(struct tracer *tracer); /* true once for each that leaves */
+bool tracer_has_lost_anchor(struct tracer *tracer); /* until another one is found */
 /* Look for another one if it does not live. Any thread. -ESRCH when none lives. */
 int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err);
-/* How often calls were missed because of that: never but with perf events. */
+/* How often calls were missed because of that: with perf events always, with the other kinds when
+ * somebody removed a probe of his own meanwhile. (Not told apart: that he does so in the
+ * milliseconds between the look at the code and the hanging.) */
 uint32_t tracer_anchor_gaps(const struct tracer *tracer);
 /* Remove the probes; ring and counters stay. When it returns no program of ours writes a record any
  * more, and our breakpoints are out of the code; but a kernel that is very busy is not waited for

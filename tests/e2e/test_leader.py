@@ -3,6 +3,7 @@
 tests/targets/leader_leaves.c does what it is told, and answers when it is done.
 """
 import os
+import signal
 
 import pytest
 
@@ -110,14 +111,36 @@ def test_leaves_while_watched(daemon, ctl, worker, link, target, tmp_path):
     worker.do("plug 7")
     until(lambda: made(ctl, "plugin_first_make") == (700, 7), "the plugin's blocks, by name")
     verdict = ctl("stats", "--json").json()["verdict"]
-    if is_whole:
-        assert verdict["exact"] is (link != "perf"), verdict
-    if link == "perf":
+    assert verdict["exact"] is (link != "perf" and is_whole), verdict
+    if not verdict["exact"]:
         assert any("thread ended that held the probes" in reason for reason in verdict["reasons"])
     assert ctl("rss", "--json").json()["rss_bytes"] > 100000
     ctl("detach", "--pid", worker.pid)
     until(lambda: worker.code() == {}, "clean code after the detach")
     assert worker.program.running
+
+
+@pytest.mark.parametrize("link", ["session", "multi"])
+def test_what_another_tracer_takes_along_is_told(daemon, ctl, worker, link, target, tmp_path):
+    """It lets go between the leaving and our noticing it, for which we are stopped."""
+    dhatd = daemon("attach", "--pid", worker.pid, "--link", link)
+    other = Worker(target)
+    socket = tmp_path / "other.sock"
+    tracer = daemon("attach", "--pid", other.pid, socket=socket)
+    dhatd.send_signal(signal.SIGSTOP)
+    try:
+        worker.leave()
+        assert tracer.stop() == 0
+        assert worker.code() == {}
+        worker.do("make 5")
+    finally:
+        dhatd.send_signal(signal.SIGCONT)
+    until(lambda: worker.code() != {}, "probes to be there again")
+    worker.do("make 7")
+    until(lambda: made(ctl) == (7000, 7), "the blocks after that")
+    verdict = ctl("stats", "--json").json()["verdict"]
+    assert not verdict["exact"]
+    assert any("thread ended that held the probes" in reason for reason in verdict["reasons"]), verdict
 
 
 @pytest.mark.parametrize("link", LINKS)
