@@ -302,7 +302,7 @@ int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_
 }
 
 int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,
-			      const struct name_query *queries, uint32_t count, struct names **ret,
+			      const struct jit_query *queries, uint32_t count, struct names **ret,
 			      struct dhat_error *err)
 {
 	return worker_name_jit(symbolizer->worker, fd, queries, count, ret, err);

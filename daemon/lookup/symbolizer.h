@@ -58,5 +58,5 @@ int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_
 /* Names of code that is in no file: by a perf map or a jitdump (daemon/object/jit/jit_names.h),
  * asked for anew each time, for it grows. The caller frees. */
 int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,
-			      const struct name_query *queries, uint32_t count, struct names **ret,
+			      const struct jit_query *queries, uint32_t count, struct names **ret,
 			      struct dhat_error *err);

@@ -121,6 +121,32 @@ int frame_places_init(struct frame_places *places, const struct target_copy *cop
 	return r < 0 ? r : sort(places, copy->frame_count);
 }
 
+static void add_time(struct place_time *time, const struct heap_point *point)
+{
+	if (!time->last_ns || point->first_ns < time->first_ns)
+		time->first_ns = point->first_ns;
+	if (point->last_ns > time->last_ns)
+		time->last_ns = point->last_ns;
+}
+
+struct place_time *frame_places_times(const struct frame_places *places,
+				      const struct target_copy *copy, uint32_t from, uint32_t count)
+{
+	struct place_time *times = calloc(count + 1ul, sizeof(*times));
+
+	for (uint32_t i = 0; times && i < copy->point_count; i++) {
+		const struct target_point *point = &copy->points[i];
+
+		for (uint32_t j = 0; point->heap.last_ns && j < point->frame_count; j++) {
+			uint32_t place = places->number_of_frame[point->first_frame + j] - 1;
+
+			if (place - from < count)
+				add_time(&times[place - from], &point->heap);
+		}
+	}
+	return times;
+}
+
 void frame_places_deinit(struct frame_places *places)
 {
 	free(places->list);

@@ -18,6 +18,16 @@ struct frame_places {
 	uint32_t *number_of_frame; /* of each frame of the copy: its place's number, from 1 on */
 };
 
+/* When a place was on stacks of allocations: CLOCK_MONOTONIC. */
+struct place_time {
+	uint64_t first_ns, last_ns;
+};
+
 /* 0 or -ENOMEM. To be given to frame_places_deinit() when it failed, too. */
 int frame_places_init(struct frame_places *places, const struct target_copy *copy);
+/* Of the places [from, from + count) of the list; 0 to 0: of none that has allocated. The caller
+ * frees; NULL: no memory. */
+struct place_time *frame_places_times(const struct frame_places *places,
+				      const struct target_copy *copy, uint32_t from,
+				      uint32_t count);
 void frame_places_deinit(struct frame_places *places);

@@ -93,7 +93,7 @@ const struct names *generated_of(const struct generated *generated, uint32_t pla
 }
 
 static void ask(struct symbolizer *symbolizer, int fd, const char *what,
-		const struct name_query *queries, uint32_t count, struct names **ret, char *note,
+		const struct jit_query *queries, uint32_t count, struct names **ret, char *note,
 		size_t size)
 {
 	struct dhat_error err = { 0 };
@@ -104,9 +104,10 @@ static void ask(struct symbolizer *symbolizer, int fd, const char *what,
 }
 
 int generated_name(const struct target_copy *copy, int root_fd, struct symbolizer *symbolizer,
-		   const struct stack_frame *places, uint32_t count, struct generated *ret)
+		   const struct stack_frame *places, const struct place_time *times, uint32_t count,
+		   struct generated *ret)
 {
-	_cleanup_free_ struct name_query *queries = calloc(count + 1ul, sizeof(*queries));
+	_cleanup_free_ struct jit_query *queries = calloc(count + 1ul, sizeof(*queries));
 	_cleanup_close_ int map = -1;
 	int dump;
 
@@ -114,7 +115,9 @@ int generated_name(const struct target_copy *copy, int root_fd, struct symbolize
 	if (!queries)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
-		queries[i] = (struct name_query){ places[i].addr, places[i].is_exact_pc };
+		queries[i] = (struct jit_query){ .place = { places[i].addr, places[i].is_exact_pc },
+						 .first_ns = times[i].first_ns,
+						 .last_ns = times[i].last_ns };
 	map = open_map(&copy->identity, root_fd);
 	dump = find_dump(copy);
 	ask(symbolizer, map, "perf map", queries, count, &ret->by_map, ret->note,

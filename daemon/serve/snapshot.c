@@ -347,11 +347,13 @@ static int write_nameless(struct writing *writing, const struct stack_frame *pla
 {
 	_cleanup_(generated_deinit) struct generated generated = { 0 };
 	_cleanup_(batch_deinit) struct frame_batch batch = { 0 };
-	int r = 0;
+	_cleanup_free_ struct place_time *times = frame_places_times(
+		&writing->places, writing->copy, (uint32_t)(places - writing->places.list), count);
+	int r = times ? 0 : -ENOMEM;
 
-	if (!writing->without_names)
+	if (!r && !writing->without_names)
 		r = generated_name(writing->copy, writing->root_fd, writing->symbolizer, places,
-				   count, &generated);
+				   times, count, &generated);
 	if (*generated.note)
 		add_note(writing, "%s", generated.note);
 	for (uint32_t i = 0; !r && i < count; i++) {

@@ -67,7 +67,7 @@ int worker_name(struct worker *worker, int fd, const struct name_query *queries,
 		bool places_only, const struct wish_granter *granter, struct names **ret,
 		struct dhat_error *err);
 /* jit_name() in the worker: of a perf map or a jitdump. */
-int worker_name_jit(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
+int worker_name_jit(struct worker *worker, int fd, const struct jit_query *queries, uint32_t count,
 		    struct names **ret, struct dhat_error *err);
 /* Of variables: file offsets of addresses that stand in the data of the object, or behind it where
  * its bss goes on (as if the file did). One location each at most, the variable's name. */

@@ -69,6 +69,12 @@ static int grant_by_daemon(void *context, const struct wish *wish)
 	return fd;
 }
 
+static void get_query(struct wire_reader *request, struct name_query *ret)
+{
+	ret->file_offset = wire_get_u64(request);
+	ret->is_exact_pc = wire_get_u32(request);
+}
+
 /* The caller frees; NULL: no memory. */
 static struct name_query *get_queries(struct wire_reader *request, uint32_t *ret_count)
 {
@@ -76,10 +82,8 @@ static struct name_query *get_queries(struct wire_reader *request, uint32_t *ret
 	struct name_query *queries = calloc(count ? count : 1, sizeof(*queries));
 
 	*ret_count = queries ? count : 0;
-	for (uint32_t i = 0; i < *ret_count; i++) {
-		queries[i].file_offset = wire_get_u64(request);
-		queries[i].is_exact_pc = wire_get_u32(request);
-	}
+	for (uint32_t i = 0; i < *ret_count; i++)
+		get_query(request, &queries[i]);
 	return queries;
 }
 
@@ -87,10 +91,18 @@ static int name_jit(int fd, struct wire_reader *request, struct wire_writer *ans
 		    struct dhat_error *err)
 {
 	_cleanup_(names_free_ptr) struct names *names = NULL;
-	uint32_t count;
-	_cleanup_free_ struct name_query *queries = get_queries(request, &count);
-	int r = queries ? jit_name(fd, queries, count, &names, err) : -ENOMEM;
+	uint32_t count = wire_get_count(request, 3 * sizeof(uint64_t) + sizeof(uint32_t));
+	_cleanup_free_ struct jit_query *queries = calloc(count ? count : 1, sizeof(*queries));
+	int r;
 
+	if (!queries)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		get_query(request, &queries[i].place);
+		queries[i].first_ns = wire_get_u64(request);
+		queries[i].last_ns = wire_get_u64(request);
+	}
+	r = jit_name(fd, queries, count, &names, err);
 	if (!r)
 		names_put(answer, names);
 	return r;

@@ -85,26 +85,36 @@ int worker_build_cfi(struct worker *worker, int fd, uint32_t max_rows, struct cf
 	return r;
 }
 
-/* Both kinds of names are asked for and answered alike. */
-static int ask_names(struct worker *worker, const struct worker_question *question,
-		     struct wire_writer *request, const struct name_query *queries, uint32_t count,
-		     struct names **ret, struct dhat_error *err)
+static int await_names(struct worker *worker, const struct worker_question *question,
+		       struct wire_writer *request, uint32_t count, struct names **ret,
+		       struct dhat_error *err)
 {
 	_cleanup_free_ uint8_t *answer = NULL;
 	struct wire_reader reader = { 0 };
-	int r;
+	int r = ask(worker, question, &answer, &reader, err);
 
-	wire_put_u32(request, count);
-	for (uint32_t i = 0; i < count; i++) {
-		wire_put_u64(request, queries[i].file_offset);
-		wire_put_u32(request, queries[i].is_exact_pc);
-	}
-	r = ask(worker, question, &answer, &reader, err);
 	if (!r && names_get(&reader, count, ret))
 		r = dhat_error_set(err, EBADMSG, DHAT_EXIT_FAILED,
 				   "the ELF worker gave senseless names");
 	wire_writer_deinit(request);
 	return r;
+}
+
+static void put_query(struct wire_writer *request, const struct name_query *query)
+{
+	wire_put_u64(request, query->file_offset);
+	wire_put_u32(request, query->is_exact_pc);
+}
+
+/* Both kinds of names in files are asked for and answered alike. */
+static int ask_names(struct worker *worker, const struct worker_question *question,
+		     struct wire_writer *request, const struct name_query *queries, uint32_t count,
+		     struct names **ret, struct dhat_error *err)
+{
+	wire_put_u32(request, count);
+	for (uint32_t i = 0; i < count; i++)
+		put_query(request, &queries[i]);
+	return await_names(worker, question, request, count, ret, err);
 }
 
 int worker_name(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
@@ -125,7 +135,7 @@ int worker_name(struct worker *worker, int fd, const struct name_query *queries,
 	return ask_names(worker, &question, &request, queries, count, ret, err);
 }
 
-int worker_name_jit(struct worker *worker, int fd, const struct name_query *queries, uint32_t count,
+int worker_name_jit(struct worker *worker, int fd, const struct jit_query *queries, uint32_t count,
 		    struct names **ret, struct dhat_error *err)
 {
 	struct wire_writer request = { 0 };
@@ -137,7 +147,13 @@ int worker_name_jit(struct worker *worker, int fd, const struct name_query *quer
 		.max_answer = WORKER_MAX_MESSAGE_BYTES,
 	};
 
-	return ask_names(worker, &question, &request, queries, count, ret, err);
+	wire_put_u32(&request, count);
+	for (uint32_t i = 0; i < count; i++) {
+		put_query(&request, &queries[i].place);
+		wire_put_u64(&request, queries[i].first_ns);
+		wire_put_u64(&request, queries[i].last_ns);
+	}
+	return await_names(worker, &question, &request, count, ret, err);
 }
 
 int worker_name_data(struct worker *worker, int fd, const struct name_query *queries,

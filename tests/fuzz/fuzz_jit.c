@@ -13,13 +13,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = fuzz_file(data, size);
 	_cleanup_(names_free_ptr) struct names *names = NULL;
-	struct name_query queries[COUNT] = { 0 };
+	struct jit_query queries[COUNT] = { 0 };
 
 	memcpy(queries, data, size < sizeof(queries) / 2 ? size : sizeof(queries) / 2);
 	for (uint32_t i = COUNT / 2; i < COUNT; i++)
-		queries[i].file_offset = 0x1000 * (i - COUNT / 2);
+		queries[i].place.file_offset = 0x1000 * (i - COUNT / 2);
 	for (uint32_t i = 0; i < COUNT; i++)
-		queries[i].is_exact_pc = i & 1;
+		queries[i].place.is_exact_pc = i & 1;
 	FUZZ_CHECK(jit_name(fd, queries, COUNT, &names, NULL) == 0);
 	for (uint32_t i = 0; i < COUNT; i++) {
 		const struct name_frame *frame = &names->frames[i];

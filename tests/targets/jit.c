@@ -5,7 +5,7 @@
  *
  * It has a frame pointer. Blocks of 1000 bytes come through jitted_first, of 1001 through
  * jitted_second, which lies where a function called jitted_gone has been before; in the dump it has
- * moved there.
+ * moved there, and it says when.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -45,6 +45,14 @@ static void write_map(const uint8_t *first, const uint8_t *second)
 	CHECK(fclose(file) == 0);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
 /* tools/perf/Documentation/jitdump-specification.txt */
 static void write_load(FILE *file, const char *name, const uint8_t *code, uint64_t index)
 {
@@ -55,6 +63,7 @@ static void write_load(FILE *file, const char *name, const uint8_t *code, uint64
 		uint64_t vma, addr, size, index;
 	} load = {
 		.total_size = (uint32_t)(sizeof(load) + strlen(name) + 1 + CODE_BYTES),
+		.timestamp = now_ns(),
 		.pid = (uint32_t)getpid(),
 		.tid = (uint32_t)getpid(),
 		.vma = (uintptr_t)code,
@@ -79,6 +88,7 @@ static void write_move(FILE *file, const uint8_t *from, const uint8_t *to, uint6
 	} move = {
 		.id = 1,
 		.total_size = sizeof(move),
+		.timestamp = now_ns(),
 		.pid = (uint32_t)getpid(),
 		.tid = (uint32_t)getpid(),
 		.vma = (uintptr_t)to,

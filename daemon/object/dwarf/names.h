@@ -15,6 +15,13 @@ struct name_query {
 	bool is_exact_pc;     /* false: a return address, the place is the byte before it */
 };
 
+/* A place in code that was made at run time, and the first and the last moment (CLOCK_MONOTONIC) at
+ * which it is known to have been on a stack. */
+struct jit_query {
+	struct name_query place; /* file_offset: the address */
+	uint64_t first_ns, last_ns;
+};
+
 struct name_location {
 	uint32_t function, linkage_name, file; /* strings */
 	uint32_t line, column;		       /* 0: not known */

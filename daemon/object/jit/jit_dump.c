@@ -12,6 +12,8 @@ struct file_head {
 	uint64_t timestamp, flags;
 };
 
+#define TIMES_ARE_THE_PROCESSOR_S 1 /* of flags; else CLOCK_MONOTONIC, as perf wants it */
+
 enum { CODE_LOAD = 0, CODE_MOVE = 1, CODE_CLOSE = 3 };
 
 struct record_head {
@@ -29,9 +31,16 @@ struct code_move { /* behind the head */
 	uint64_t vma, old_addr, new_addr, size, index;
 };
 
-/* bytes: a record from its head on, as far as its name may go; at: where it stands in the file. */
-typedef void record_visit(struct jit_reader *reader, uint32_t id, const uint8_t *bytes, size_t size,
-			  uint64_t at);
+/* A record from its head on, as far as its name may go. */
+struct record {
+	struct record_head head;
+	const uint8_t *bytes;
+	size_t size;
+	uint64_t at; /* in the file */
+	bool has_time;
+};
+
+typedef void record_visit(struct jit_reader *reader, const struct record *record);
 
 bool jit_is_dump(const uint8_t *bytes, size_t size)
 {
@@ -40,80 +49,104 @@ bool jit_is_dump(const uint8_t *bytes, size_t size)
 	return size >= sizeof(magic) && !memcmp(bytes, &magic, sizeof(magic));
 }
 
-/* The name's length; -1: it is no such record. */
-static ssize_t parse_load(const uint8_t *bytes, size_t size, struct code_load *ret)
+#define NAME_FROM (sizeof(struct record_head) + sizeof(struct code_load))
+
+/* The name's length, more than JIT_MAX_NAME_BYTES if it goes on beyond that; -1: it is no such
+ * record. */
+static ssize_t parse_load(const struct record *record, struct code_load *ret)
 {
-	size_t name_from = sizeof(struct record_head) + sizeof(*ret);
 	const uint8_t *end;
 
-	if (size <= name_from)
+	if (record->head.id != CODE_LOAD || record->size <= NAME_FROM)
 		return -1;
-	memcpy(ret, bytes + sizeof(struct record_head), sizeof(*ret));
-	end = memchr(bytes + name_from, '\0', size - name_from);
-	return end ? end - bytes - (ssize_t)name_from : -1;
+	memcpy(ret, record->bytes + sizeof(struct record_head), sizeof(*ret));
+	end = memchr(record->bytes + NAME_FROM, '\0', record->size - NAME_FROM);
+	if (!end)
+		return record->size > NAME_FROM + JIT_MAX_NAME_BYTES ? JIT_MAX_NAME_BYTES + 1 : -1;
+	return end - record->bytes - (ssize_t)NAME_FROM;
 }
 
-static uint64_t name_of(uint64_t load_at)
+static void read_code(struct jit_reader *reader, const struct record *record)
 {
-	return load_at + sizeof(struct record_head) + sizeof(struct code_load);
-}
-
-static void read_code(struct jit_reader *reader, uint32_t id, const uint8_t *bytes, size_t size,
-		      uint64_t at)
-{
+	struct jit_entry entry = { .since_ns = record->has_time ? record->head.timestamp
+								: JIT_AT_ANY_TIME };
 	struct code_load load;
 	struct code_move move;
-	ssize_t name_size = id == CODE_LOAD ? parse_load(bytes, size, &load) : -1;
+	ssize_t name_size = parse_load(record, &load);
 
 	if (name_size >= 0) {
-		jit_claim(reader, load.addr, load.size, name_of(at), name_size);
-	} else if (id == CODE_MOVE && size >= sizeof(struct record_head) + sizeof(move)) {
-		memcpy(&move, bytes + sizeof(struct record_head), sizeof(move));
-		jit_claim_moved(reader, move.new_addr, move.size, move.index, at);
+		entry.start = load.addr;
+		entry.size = load.size;
+		entry.name = record->bytes + NAME_FROM;
+		entry.name_at = record->at + NAME_FROM;
+		entry.name_size = name_size;
+		jit_claim(reader, &entry);
+	} else if (record->head.id == CODE_MOVE &&
+		   record->size >= sizeof(struct record_head) + sizeof(move)) {
+		memcpy(&move, record->bytes + sizeof(struct record_head), sizeof(move));
+		entry.start = move.new_addr;
+		entry.size = move.size;
+		entry.moved_code = move.index;
+		entry.moved_at = record->at;
+		jit_claim(reader, &entry);
 	}
 }
 
-/* Those that nothing has moved to are last. */
+/* ---- code that has moved ---- */
+
 static int by_moved_code(const void *a_, const void *b_)
 {
-	const struct jit_place *a = a_, *b = b_;
+	const struct jit_code *a = *(struct jit_code *const *)a_,
+			      *b = *(struct jit_code *const *)b_;
 
-	if (!a->moved_at != !b->moved_at)
-		return a->moved_at ? -1 : 1;
 	return a->moved_code < b->moved_code ? -1 : a->moved_code > b->moved_code;
 }
 
-/* The second time, for code that has moved: the name that its number had before. */
-static void name_moved(struct jit_reader *reader, uint32_t id, const uint8_t *bytes, size_t size,
-		       uint64_t at)
+static int list_moved(struct jit_reader *reader)
+{
+	reader->moved = calloc(JIT_CODES * reader->count + 1ul, sizeof(*reader->moved));
+	if (!reader->moved)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < reader->count; i++) {
+		struct jit_place *place = &reader->places[i];
+
+		for (uint32_t j = 0; j < place->code_count; j++)
+			if (place->codes[j].moved_at)
+				reader->moved[reader->moved_count++] = &place->codes[j];
+	}
+	qsort(reader->moved, reader->moved_count, sizeof(*reader->moved), by_moved_code);
+	return 0;
+}
+
+/* The second time: the name that its number had before. */
+static void name_moved(struct jit_reader *reader, const struct record *record)
 {
 	struct code_load load;
-	ssize_t name_size = id == CODE_LOAD ? parse_load(bytes, size, &load) : -1;
-	struct jit_place wanted = { .moved_at = 1 }, *place;
+	ssize_t name_size = parse_load(record, &load);
+	struct jit_code wanted = { 0 }, *key = &wanted, **at, **end;
 
 	if (name_size < 0)
 		return;
 	wanted.moved_code = load.index;
-	place = bsearch(&wanted, reader->places, reader->count, sizeof(*place), by_moved_code);
-	if (!place)
+	end = reader->moved + reader->moved_count;
+	at = bsearch(&key, reader->moved, reader->moved_count, sizeof(*at), by_moved_code);
+	if (!at)
 		return;
-	while (place > reader->places && by_moved_code(place - 1, &wanted) == 0)
-		place--;
-	for (; place < reader->places + reader->count && by_moved_code(place, &wanted) == 0 &&
-	       reader->claims < JIT_MAX_CLAIMS;
-	     place++, reader->claims++) {
-		if (place->moved_at < at)
+	while (at > reader->moved && by_moved_code(at - 1, &key) == 0)
+		at--;
+	for (; at < end && by_moved_code(at, &key) == 0 && reader->claims < JIT_MAX_CLAIMS;
+	     at++, reader->claims++) {
+		if ((*at)->moved_at < record->at)
 			continue;
-		place->name_at = name_of(at);
-		place->name_size = name_size;
+		(*at)->name_at = record->at + NAME_FROM;
+		(*at)->name_size = name_size;
 	}
 }
 
 static int visit_records(struct jit_reader *reader, record_visit *visit)
 {
-	size_t wanted = sizeof(struct record_head) + sizeof(struct code_load) + JIT_MAX_NAME_BYTES;
+	struct record record = { 0 };
 	struct file_head file;
-	uint64_t at;
 	size_t size;
 	const uint8_t *bytes = jit_bytes(reader, 0, sizeof(file), &size);
 
@@ -122,20 +155,23 @@ static int visit_records(struct jit_reader *reader, record_visit *visit)
 	if (size < sizeof(file))
 		return 0;
 	memcpy(&file, bytes, sizeof(file));
-	at = file.total_size;
+	record.at = file.total_size;
+	record.has_time = !(file.flags & TIMES_ARE_THE_PROCESSOR_S);
 	for (uint32_t i = 0; i < JIT_MAX_RECORDS; i++) {
-		struct record_head head;
+		struct record_head *head = &record.head;
 
-		bytes = jit_bytes(reader, at, wanted, &size);
-		if (!bytes)
+		record.bytes =
+			jit_bytes(reader, record.at, NAME_FROM + JIT_MAX_NAME_BYTES + 1, &size);
+		if (!record.bytes)
 			return -errno;
-		if (size < sizeof(head))
+		if (size < sizeof(*head))
 			return 0;
-		memcpy(&head, bytes, sizeof(head));
-		if (head.total_size < sizeof(head) || head.id == CODE_CLOSE)
+		memcpy(head, record.bytes, sizeof(*head));
+		if (head->total_size < sizeof(*head) || head->id == CODE_CLOSE)
 			return 0;
-		visit(reader, head.id, bytes, size < head.total_size ? size : head.total_size, at);
-		at += head.total_size;
+		record.size = size < head->total_size ? size : head->total_size;
+		visit(reader, &record);
+		record.at += head->total_size;
 	}
 	return 0;
 }
@@ -144,8 +180,7 @@ int jit_read_dump(struct jit_reader *reader)
 {
 	int r = visit_records(reader, read_code);
 
-	qsort(reader->places, reader->count, sizeof(*reader->places), by_moved_code);
-	if (r || !reader->count || !reader->places->moved_at)
-		return r;
-	return visit_records(reader, name_moved);
+	if (!r)
+		r = list_moved(reader);
+	return r || !reader->moved_count ? r : visit_records(reader, name_moved);
 }

@@ -39,12 +39,17 @@ static bool take_hex(const uint8_t **at, const uint8_t *end, uint64_t *ret)
 static void read_line(struct jit_reader *reader, const uint8_t *line, size_t size, uint64_t at)
 {
 	const uint8_t *name = line, *end = line + size;
-	uint64_t start, length;
+	struct jit_entry entry = { .since_ns = JIT_AT_ANY_TIME };
 
 	if (size && end[-1] == '\r')
 		end--;
-	if (take_hex(&name, end, &start) && take_hex(&name, end, &length) && name < end)
-		jit_claim(reader, start, length, at + (name - line), end - name);
+	if (!take_hex(&name, end, &entry.start) || !take_hex(&name, end, &entry.size) ||
+	    name == end)
+		return;
+	entry.name = name;
+	entry.name_at = at + (name - line);
+	entry.name_size = end - name;
+	jit_claim(reader, &entry);
 }
 
 /* A last line without its end is being written. */

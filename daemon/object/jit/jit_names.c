@@ -57,28 +57,63 @@ static struct jit_place *claim_next(struct jit_reader *reader, uint64_t start, u
 	return &reader->places[low];
 }
 
-void jit_claim(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t name_at,
-	       size_t name_size)
+/* FNV-1a */
+static uint64_t hash_of(const uint8_t *bytes, size_t size)
 {
-	struct jit_place *place = NULL;
+	uint64_t hash = 0xcbf29ce484222325;
 
-	while ((place = claim_next(reader, start, size, place))) {
-		place->name_at = name_at;
-		place->name_size = name_size < JIT_MAX_NAME_BYTES ? name_size : JIT_MAX_NAME_BYTES;
-		place->moved_at = 0;
-	}
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3;
+	return hash;
 }
 
-void jit_claim_moved(struct jit_reader *reader, uint64_t start, uint64_t size, uint64_t code,
-		     uint64_t moved_at)
+static bool is_same(const struct jit_code *a, const struct jit_code *b)
 {
-	struct jit_place *place = NULL;
+	if (a->moved_at || b->moved_at)
+		return a->moved_at && b->moved_at && a->moved_code == b->moved_code;
+	return a->hash == b->hash && a->name_size == b->name_size;
+}
 
-	while ((place = claim_next(reader, start, size, place))) {
-		place->name_size = 0;
-		place->moved_code = code;
-		place->moved_at = moved_at;
+/* What is there before the place was first on a stack makes room; what comes after it was last on
+ * one was never seen. */
+static void put_code(struct jit_place *place, const struct jit_code *code, uint64_t since_ns)
+{
+	bool has_time = since_ns != JIT_AT_ANY_TIME;
+
+	if (has_time && since_ns > place->last_ns && place->code_count)
+		return;
+	if (has_time && since_ns <= place->first_ns) {
+		place->code_count = 0;
+		place->had_others = false;
 	}
+	for (uint32_t i = 0; i < place->code_count; i++)
+		if (is_same(&place->codes[i], code))
+			return;
+	if (place->code_count == JIT_CODES) {
+		memmove(place->codes, place->codes + 1, (JIT_CODES - 1) * sizeof(*place->codes));
+		place->code_count--;
+		place->had_others = true;
+	}
+	place->codes[place->code_count++] = *code;
+}
+
+void jit_claim(struct jit_reader *reader, const struct jit_entry *entry)
+{
+	size_t in_reach =
+		entry->name_size < JIT_MAX_NAME_BYTES ? entry->name_size : JIT_MAX_NAME_BYTES;
+	struct jit_place *place = claim_next(reader, entry->start, entry->size, NULL);
+	struct jit_code code = {
+		.name_at = entry->name_at,
+		.name_size = entry->name_size <= JIT_MAX_NAME_BYTES ? entry->name_size
+								    : JIT_MAX_NAME_BYTES + 1,
+		.moved_code = entry->moved_code,
+		.moved_at = entry->moved_at,
+	};
+
+	if (place && entry->name)
+		code.hash = hash_of(entry->name, in_reach);
+	for (; place; place = claim_next(reader, entry->start, entry->size, place))
+		put_code(place, &code, entry->since_ns);
 }
 
 static int compare(const void *a_, const void *b_)
@@ -90,20 +125,53 @@ static int compare(const void *a_, const void *b_)
 	return a->query < b->query ? -1 : a->query > b->query;
 }
 
+#define ELLIPSIS "…"
+
+/* "" if there is none, or the file has become shorter meanwhile. */
+static void read_name(const struct jit_reader *reader, const struct jit_code *code,
+		      char ret[JIT_MAX_NAME_BYTES + sizeof(ELLIPSIS)])
+{
+	size_t size = code->name_size < JIT_MAX_NAME_BYTES ? code->name_size : JIT_MAX_NAME_BYTES;
+	ssize_t n = size ? pread(reader->fd, ret, size, (off_t)code->name_at) : 0;
+
+	ret[n > 0 ? n : 0] = '\0';
+	if (n <= 0 || code->name_size <= JIT_MAX_NAME_BYTES)
+		return;
+	while (n > 0 && ((uint8_t)ret[n - 1] & 0xc0) == 0x80) /* not within a character */
+		n--;
+	strcpy(ret + (n > 0 ? n - 1 : 0), ELLIPSIS);
+}
+
+static const char *or_unnamed(const char *name)
+{
+	return *name ? name : "unnamed code";
+}
+
+/* The later one first. */
+static void write_name(const struct jit_reader *reader, const struct jit_place *place, char *ret,
+		       size_t size)
+{
+	char later[JIT_MAX_NAME_BYTES + sizeof(ELLIPSIS)] = "", earlier[sizeof(later)] = "";
+
+	if (place->code_count)
+		read_name(reader, &place->codes[place->code_count - 1], later);
+	if (place->code_count == JIT_CODES)
+		read_name(reader, &place->codes[0], earlier);
+	if (place->code_count < JIT_CODES || (!place->had_others && !strcmp(later, earlier)))
+		snprintf(ret, size, "%s", later);
+	else
+		snprintf(ret, size, "%s or %s%s (its address was used again)", or_unnamed(later),
+			 or_unnamed(earlier), place->had_others ? " or others" : "");
+}
+
 static int set_name(const struct jit_reader *reader, const struct jit_place *place,
 		    struct names *names)
 {
 	struct name_frame *frame = &names->frames[place->query];
 	struct name_location location = { 0 };
-	char name[JIT_MAX_NAME_BYTES + 1];
-	ssize_t n;
+	char name[3 * JIT_MAX_NAME_BYTES];
 
-	if (!place->name_size)
-		return 0;
-	n = pread(reader->fd, name, place->name_size, (off_t)place->name_at);
-	if (n <= 0)
-		return 0;
-	name[n] = '\0';
+	write_name(reader, place, name, sizeof(name));
 	location.function = names_intern(names, name);
 	if (!location.function)
 		return 0;
@@ -122,12 +190,13 @@ static int read_file(struct jit_reader *reader)
 	return jit_is_dump(bytes, size) ? jit_read_dump(reader) : jit_read_map(reader);
 }
 
-int jit_name(int fd, const struct name_query *queries, uint32_t count, struct names **ret,
+int jit_name(int fd, const struct jit_query *queries, uint32_t count, struct names **ret,
 	     struct dhat_error *err)
 {
 	_cleanup_(names_free_ptr) struct names *names = NULL;
 	_cleanup_free_ struct jit_place *places = calloc(count + 1ul, sizeof(*places));
 	_cleanup_free_ uint8_t *buffer = malloc(JIT_BUFFER_BYTES);
+	_cleanup_free_ struct jit_code **moved = NULL;
 	struct jit_reader reader = { .fd = fd, .places = places, .count = count, .buffer = buffer };
 	int r = places && buffer ? names_new(count, &names) : -ENOMEM;
 
@@ -135,12 +204,15 @@ int jit_name(int fd, const struct name_query *queries, uint32_t count, struct na
 		return dhat_error_errno(err, -r, "cannot name generated code");
 	for (uint32_t i = 0; i < count; i++) {
 		places[i].query = i;
-		places[i].addr = queries[i].file_offset;
-		if (!queries[i].is_exact_pc && places[i].addr)
+		places[i].addr = queries[i].place.file_offset;
+		places[i].first_ns = queries[i].first_ns;
+		places[i].last_ns = queries[i].last_ns;
+		if (!queries[i].place.is_exact_pc && places[i].addr)
 			places[i].addr--;
 	}
 	qsort(places, count, sizeof(*places), compare);
 	r = read_file(&reader);
+	moved = reader.moved;
 	for (uint32_t i = 0; i < count && !r; i++)
 		r = set_name(&reader, &places[i], names);
 	if (r)

@@ -95,11 +95,46 @@ static void test_many(void **state)
 	check(frames, COUNT);
 }
 
+/* From the first allocation of the first stack to the last of the last. */
+static void test_times(void **state)
+{
+	struct stack_frame frames[] = {
+		{ 0x1000, 0x10, 0, 0 },
+		{ 0x7000, 0, MAPPINGS_NO_OBJECT, 0 },
+		{ 0x8000, 0, MAPPINGS_NO_OBJECT, 0 },
+		{ 0x7000, 0, MAPPINGS_NO_OBJECT, 0 },
+		{ 0x9000, 0, MAPPINGS_NO_OBJECT, 0 },
+	};
+	struct target_point points[] = {
+		{ .heap = { .first_ns = 30, .last_ns = 40 }, .first_frame = 0, .frame_count = 3 },
+		{ .heap = { .first_ns = 10, .last_ns = 35 }, .first_frame = 3, .frame_count = 1 },
+		{ .first_frame = 4, .frame_count = 1 }, /* nothing was allocated there */
+	};
+	const struct target_copy copy = { .frames = frames,
+					  .frame_count = ARRAY_SIZE(frames),
+					  .points = points,
+					  .point_count = ARRAY_SIZE(points),
+					  .object_count = OBJECTS };
+	_cleanup_(frame_places_deinit) struct frame_places places;
+	_cleanup_free_ struct place_time *times = NULL;
+
+	assert_int_equal(frame_places_init(&places, &copy), 0);
+	assert_int_equal(places.count, 4);
+	times = frame_places_times(&places, &copy, 1, 3);
+	assert_non_null(times);
+	assert_int_equal(times[0].first_ns, 10);
+	assert_int_equal(times[0].last_ns, 40);
+	assert_int_equal(times[1].first_ns, 30);
+	assert_int_equal(times[1].last_ns, 40);
+	assert_int_equal(times[2].last_ns, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
