@@ -390,7 +390,7 @@ static void print_text(const struct explanation *said, FILE *file)
 
 	screen_init(&screen, stdout);
 	screen.file = file;
-	view_targets(&screen, said->snapshot);
+	view_targets(&screen, "", said->snapshot);
 	print_verdict(&screen, said);
 	print_figures(&screen, said);
 	if (*said->keeps && said->room->has_sentences)

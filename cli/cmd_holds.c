@@ -282,7 +282,7 @@ static int print_why(const struct dhat_rendering *table, const struct dhat_holde
 	struct screen screen;
 
 	screen_init(&screen, stdout);
-	view_targets(&screen, table->snapshot);
+	view_targets(&screen, "", table->snapshot);
 	fputc('\n', stdout);
 	screen_paragraph(&screen, 0, text ? text : "?");
 	for (size_t i = 0; i < why->n_steps; i++) {
@@ -312,7 +312,7 @@ static int print(const struct holds_options *wanted, const struct dhat_rendering
 	struct screen screen;
 
 	screen_init(&screen, stdout);
-	view_targets(&screen, table->snapshot);
+	view_targets(&screen, "", table->snapshot);
 	print_headline(&screen, table->snapshot->end->holds);
 	for (size_t i = 0; i < holders->count; i++) {
 		if (!is_wanted(wanted, table, &holders->list[i], i + 1))

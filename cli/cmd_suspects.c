@@ -97,7 +97,7 @@ static void print(const struct suspects_options *wanted, const struct dhat_rende
 
 	screen_init(&screen, stdout);
 	view_verdict(&screen, table->snapshot->end->verdict, "");
-	view_targets(&screen, table->snapshot);
+	view_targets(&screen, "", table->snapshot);
 	view_timeline(&screen, table->snapshot);
 	dhat_suspects_headline(table, suspects, headline);
 	fputc('\n', stdout);

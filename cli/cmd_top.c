@@ -188,19 +188,29 @@ static void print_own(char *text)
 	free(text);
 }
 
+/* Of a line that is no row of the table, what the screen has no room for is on the next. */
+static void print_whole(struct screen *screen, char *text)
+{
+	screen_paragraph(screen, 2, text ?: "");
+	free(text);
+}
+
 static void print_frame(const struct top *top, const struct top_model *model, bool is_first)
 {
 	const Dhat__SnapshotHead *head = model->snapshot->head;
 	_cleanup_free_ char *title = top_text_title(model);
+	char *text = NULL;
 	struct screen screen;
 
 	screen_init(&screen, stdout);
 	if (!is_first)
 		putchar('\n');
-	printf("%s  %s; %s\n", view_moment(head->taken_unix_ns), title ?: "",
-	       dhat_verdict_word(dhat_verdict_of(model->snapshot->end->verdict)));
-	print_own(top_text_totals(model, screen.width));
-	print_own(top_text_rows(model));
+	if (asprintf(&text, "%s  %s; %s", view_moment(head->taken_unix_ns), title ?: "",
+		     dhat_verdict_word(dhat_verdict_of(model->snapshot->end->verdict))) < 0)
+		text = NULL;
+	print_whole(&screen, text);
+	print_whole(&screen, top_text_totals(model, screen.width));
+	print_whole(&screen, top_text_rows(model));
 	if (!top->list.top)
 		return;
 	print_own(top_text_heading(model, screen.width));

@@ -112,8 +112,7 @@ static void print_side(struct screen *screen, const char *title,
 		       const struct dhat_snapshot *snapshot)
 {
 	view_verdict(screen, snapshot->end->verdict, title);
-	fputs(title, screen->file);
-	view_targets(screen, snapshot);
+	view_targets(screen, title, snapshot);
 }
 
 static void print_heading(struct screen *screen, const struct verify *verify,

@@ -89,7 +89,7 @@ static void print_heading(struct screen *screen, const struct pair *pair)
 
 	view_verdict(screen, pair->before->end->verdict, "Before: ");
 	view_verdict(screen, pair->after->end->verdict, "");
-	view_targets(screen, pair->after);
+	view_targets(screen, "", pair->after);
 	if (pair->before->lacks) {
 		snprintf(text, sizeof(text), "Before: %s", pair->before->lacks);
 		screen_paragraph(screen, 2, text);

@@ -10,6 +10,7 @@
 #define RANGE_COLUMNS 24
 #define COUNT_COLUMNS 13
 #define BAR_COLUMNS 20
+#define LEAST_BAR_COLUMNS 5
 
 /* "512 ms to 1.0 s", "under 7.6 us", "24 d 6 h and more" */
 static void format_age(uint32_t bucket, char *ret, size_t size)
@@ -57,9 +58,20 @@ static uint64_t sum_of(const uint64_t *counts, size_t count)
 	return sum;
 }
 
-static void print_bar(struct screen *screen, uint64_t count, uint64_t sum)
+/* Of a narrow screen's columns what figures leave; 0: too few to tell one bar from another. */
+static size_t room_for_bars(const struct screen *screen, size_t other_columns)
 {
-	int columns = (int)((double)count * BAR_COLUMNS / sum + 0.5);
+	if (!screen->width || screen->width >= other_columns + BAR_COLUMNS)
+		return BAR_COLUMNS;
+	return screen->width < other_columns + LEAST_BAR_COLUMNS ? 0
+								 : screen->width - other_columns;
+}
+
+/* other_columns: before it. */
+static void print_bar(struct screen *screen, uint64_t count, uint64_t sum, size_t other_columns)
+{
+	size_t room = room_for_bars(screen, other_columns + 2);
+	int columns = (int)((double)count * (double)room / (double)sum + 0.5);
 
 	if (columns)
 		fputs("  ", screen->file);
@@ -96,7 +108,8 @@ static bool print_ages(struct screen *screen, const struct dhat_rendering *table
 			view_count(counts->live_ages[i]));
 		if (has_dead)
 			fprintf(screen->file, "%*s", COUNT_COLUMNS, view_count(dead));
-		print_bar(screen, counts->live_ages[i], sum ? sum : 1);
+		print_bar(screen, counts->live_ages[i], sum ? sum : 1,
+			  INDENT + RANGE_COLUMNS + (has_dead ? 2 : 1) * COUNT_COLUMNS);
 	}
 	return true;
 }
@@ -126,7 +139,8 @@ static bool print_sizes(struct screen *screen, const struct dhat_histograms *cou
 		format_bytes(i, range, sizeof(range));
 		fprintf(screen->file, "%*s%-*s%*s", INDENT, "", RANGE_COLUMNS, range, COUNT_COLUMNS,
 			view_count(counts->live_sizes[i]));
-		print_bar(screen, counts->live_sizes[i], sum);
+		print_bar(screen, counts->live_sizes[i], sum,
+			  INDENT + RANGE_COLUMNS + COUNT_COLUMNS);
 	}
 	return true;
 }
@@ -173,15 +187,18 @@ void histograms_print_all_ages(struct screen *screen, const struct dhat_renderin
 {
 	const Dhat__SnapshotHead *head = table->snapshot->head;
 	struct dhat_histograms all = all_of(table);
+	char text[160] = "Live blocks by age:";
 
-	fputs("\nLive blocks by age", screen->file);
 	if (head->lifetimes_since_ns == 1)
-		fputs(", and all those freed by the age that they had", screen->file);
+		snprintf(text, sizeof(text),
+			 "Live blocks by age, and all those freed by the age that they had:");
 	else if (head->lifetimes_since_ns)
-		fprintf(screen->file, ", and those freed since %s by the age that they had",
-			view_moment(head->target->observed_since_unix_ns +
-				    head->lifetimes_since_ns));
-	fputs(":\n", screen->file);
+		snprintf(text, sizeof(text),
+			 "Live blocks by age, and those freed since %s by the age that they had:",
+			 view_moment(head->target->observed_since_unix_ns +
+				     head->lifetimes_since_ns));
+	fputc('\n', screen->file);
+	screen_paragraph(screen, 0, text);
 	if (!print_ages(screen, table, &all))
 		print_none(screen);
 }

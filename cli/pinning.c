@@ -153,10 +153,13 @@ static void print_parts(struct screen *screen, const struct dhat_snapshot *snaps
 	const Dhat__Pages *pages = snapshot->end->pages;
 	uint64_t sum = pages->resident_bytes;
 	bool is_known = pages->knows_all_blocks;
+	char text[256];
 
-	fprintf(screen->file, "\nThe allocator has %s in memory%s%s%s:\n", view_size(sum),
-		*view_rss(snapshot) ? " (the process: " : "", view_rss(snapshot),
-		*view_rss(snapshot) ? ")" : "");
+	snprintf(text, sizeof(text), "The allocator has %s in memory%s%s%s:", view_size(sum),
+		 *view_rss(snapshot) ? " (the process: " : "", view_rss(snapshot),
+		 *view_rss(snapshot) ? ")" : "");
+	fputc('\n', screen->file);
+	screen_paragraph(screen, 0, text);
 	print_part(screen, "live blocks", pages->live_bytes, sum, "as asked for");
 	print_part(screen, "beside them", pages->beside_bytes, sum,
 		   is_known ? "on the same pages: free, heads, rounding"
@@ -235,14 +238,20 @@ static void print_list(struct screen *screen, const struct pinning *pinning)
 {
 	size_t count = sort(pinning->table, BY_BESIDE);
 	size_t shown = count < pinning->top ? count : pinning->top;
+	char text[256];
+	int used;
 
 	if (!shown)
 		return;
-	fprintf(screen->file, "\n%s whose live blocks have the most beside them on their pages",
-		dhat_by_title(pinning->table->style.by));
+	used = snprintf(text, sizeof(text),
+			"%s whose live blocks have the most beside them on their pages",
+			dhat_by_title(pinning->table->style.by));
 	if (count > shown)
-		fprintf(screen->file, ", %s of %s (--top)", view_count(shown), view_count(count));
-	fputs(":\n", screen->file);
+		used += snprintf(text + used, sizeof(text) - used, ", %s of %s (--top)",
+				 view_count(shown), view_count(count));
+	snprintf(text + used, sizeof(text) - used, ":");
+	fputc('\n', screen->file);
+	screen_paragraph(screen, 0, text);
 	for (size_t i = 0; i < shown; i++)
 		print_row(screen, pinning, i);
 }
@@ -258,7 +267,7 @@ static void print(const struct pinning *pinning)
 
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
-	view_targets(&screen, snapshot);
+	view_targets(&screen, "", snapshot);
 	keeping = dhat_keeping_judge(pinning->by_line, pinning->suspects, &growth);
 	dhat_keeping_say(keeping, pages, growth, text);
 	fputc('\n', stdout);

@@ -244,7 +244,7 @@ static void print(const struct report *report, struct dhat_rendering *table,
 
 	screen_init(&screen, stdout);
 	view_verdict(&screen, snapshot->end->verdict, "");
-	view_targets(&screen, snapshot);
+	view_targets(&screen, "", snapshot);
 	view_timeline(&screen, snapshot);
 	fputc('\n', stdout);
 	rows_headline(&screen, by_line);

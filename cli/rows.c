@@ -312,6 +312,23 @@ static void print_nothing(struct screen *screen, const struct dhat_rendering *by
 		fputs(" of what was allocated since the watch began.\n", screen->file);
 }
 
+/* With the size behind it, on a line of its own if need be; returns the columns used of that. */
+static size_t print_start(struct screen *screen, char *start, const char *size)
+{
+	size_t used = strlen(start);
+
+	if (screen->width && used + strlen(size) > screen->width) {
+		start[used - 1] = '\0'; /* the blank */
+		screen_paragraph(screen, 2, start);
+		used = 2;
+		fputs("  ", screen->file);
+	} else {
+		fputs(start, screen->file);
+	}
+	screen_print(screen, MARK_BOLD, "%s", size);
+	return used + strlen(size);
+}
+
 void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 {
 	bool has_births = dhat_has_births(&by_line->births);
@@ -319,6 +336,7 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 	uint64_t sum = sum_of(by_line, key), bytes;
 	const struct dhat_rendered_point *most;
 	bool are_several;
+	size_t used;
 	char start[BIRTHS_CHARS + 64], text[512], words[INTERVAL_CHARS];
 	struct dhat_interval interval;
 
@@ -331,8 +349,7 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 	/* how many of them have such births is not known */
 	are_several = most->part_count > 1 && !has_births;
 	format_start(by_line, bytes > sum / 2, start, sizeof(start));
-	fputs(start, screen->file);
-	screen_print(screen, MARK_BOLD, "%s", view_size(bytes));
+	used = print_start(screen, start, view_size(bytes));
 	interval = interval_of(by_line, most, key);
 	snprintf(text, sizeof(text), "%s in %s%s%s%s, %.1f%%%s%s", interval_words(&interval, words),
 		 view_counted(ranking_blocks(most, key), "block"), are_several ? " from " : "",
@@ -342,7 +359,7 @@ void rows_headline(struct screen *screen, struct dhat_rendering *by_line)
 			 ? " of what was allocated since the attach"
 			 : "",
 		 rate_of(by_line, bytes));
-	screen_continue(screen, 2, strlen(start) + strlen(view_size(bytes)), text);
+	screen_continue(screen, 2, used, text);
 	for (uint32_t i = 0; i < most->line_count; i++)
 		print_origin(screen, by_line, by_line->lines[most->lines[i]]);
 	fputs("  ", screen->file);

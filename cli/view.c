@@ -203,7 +203,9 @@ static const char *tell_container(const Dhat__Target *target, char *ret)
 	return ret;
 }
 
-void view_target(struct screen *screen, const Dhat__Target *target)
+/* column: where further lines begin; used: columns of a title, behind which the cursor is. */
+static void print_target(struct screen *screen, const Dhat__Target *target, size_t column,
+			 size_t used)
 {
 	char name[DHAT_PROGRAM_CHARS], watch[256], container[CONTAINER_CHARS], text[512];
 
@@ -215,19 +217,25 @@ void view_target(struct screen *screen, const Dhat__Target *target)
 	if (is_over(target))
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s", target->state,
 			 *target->state_detail ? ": " : "", target->state_detail);
-	screen_continue(screen, 2, dhat_text_width(name), text);
+	screen_continue(screen, column, used + dhat_text_width(name), text);
+}
+
+void view_target(struct screen *screen, const Dhat__Target *target)
+{
+	print_target(screen, target, 2, 0);
 }
 
 #define SHOWN_PIDS 8
 
-static void view_processes(struct screen *screen, const struct dhat_snapshot *snapshot)
+static void print_processes(struct screen *screen, const struct dhat_snapshot *snapshot,
+			    size_t column, size_t title)
 {
 	const Dhat__Target *target = snapshot->head->target;
 	char name[2 * DHAT_PROGRAM_CHARS], duration[DHAT_UNIT_CHARS], text[512];
 	size_t used;
 
 	if (!snapshot->pid_count) {
-		view_target(screen, target);
+		print_target(screen, target, column, title);
 		return;
 	}
 	dhat_program_full_name(target->command, target->executable, name);
@@ -241,21 +249,24 @@ static void view_processes(struct screen *screen, const struct dhat_snapshot *sn
 		 snapshot->pid_count > SHOWN_PIDS ? ", …" : "",
 		 dhat_format_duration(target->observed_ns, duration),
 		 view_moment(target->observed_since_unix_ns));
-	screen_continue(screen, 2, dhat_text_width(name), text);
+	screen_continue(screen, column, title + dhat_text_width(name), text);
 }
 
-void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot)
+void view_targets(struct screen *screen, const char *title, const struct dhat_snapshot *snapshot)
 {
-	view_processes(screen, snapshot);
+	size_t used = strlen(title), column = used ?: 2;
+
+	fputs(title, screen->file);
+	print_processes(screen, snapshot, column, used);
 	if (*snapshot->head->born) {
 		char text[256];
 
 		snprintf(text, sizeof(text), "only what was allocated %.128s and lives",
 			 snapshot->head->born);
-		screen_paragraph(screen, 2, text);
+		screen_paragraph(screen, column, text);
 	}
 	if (snapshot->lacks)
-		screen_paragraph(screen, 2, snapshot->lacks);
+		screen_paragraph(screen, column, snapshot->lacks);
 }
 
 #define TIMELINE_COLUMNS 60

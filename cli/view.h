@@ -13,8 +13,9 @@ void view_target(struct screen *screen, const Dhat__Target *target);
  * end" of a watch that is over. NULL: not known which. */
 const char *view_ago(const Dhat__Target *target);
 /* The same as view_target(), or how many processes and which a snapshot was put together of; and
- * what the file lacks that it came from. */
-void view_targets(struct screen *screen, const struct dhat_snapshot *snapshot);
+ * what the file lacks that it came from. title: before it, and further lines begin behind it; "".
+ */
+void view_targets(struct screen *screen, const char *title, const struct dhat_snapshot *snapshot);
 /* Valgrind's closing lines, and what of it was there before the attach. */
 void view_totals(struct screen *screen, const struct dhat_snapshot *snapshot);
 

@@ -45,9 +45,17 @@ static const char *signed_size(int64_t bytes, char ret[DHAT_UNIT_CHARS + 1])
 #define USER_COLUMNS 8
 #define ALLOCATOR_COLUMNS 10
 #define OTHER_COLUMNS 67 /* before the program's name */
+/* What RSS consists of is left out of a narrow screen: growth, allocator and program tell more. */
+#define PARTS_COLUMNS 18
+#define LEAST_WITH_PARTS 80
 /* "containerd 3f2a9c1b7d4e": only where there is one */
 #define CONTAINER_COLUMNS (11 + CONTAINER_SHORT_DIGITS)
 #define PROGRAM_COLUMNS 63 /* DHAT_PROGRAM_CHARS */
+
+static bool has_parts(const struct screen *screen)
+{
+	return !screen->width || screen->width >= LEAST_WITH_PARTS;
+}
 
 /* No blanks behind one that fits. */
 static void print_program(struct screen *screen, const char *program, size_t other_columns)
@@ -90,16 +98,19 @@ static void print_entry(struct screen *screen, const struct processes *processes
 
 	fprintf(screen->file, "%7d ", (int)entry->pid);
 	screen_column(screen, user_name(entry->uid, user), USER_COLUMNS);
-	fprintf(screen->file, " %8s %8s %8s %9s ", dhat_format_size(entry->rss_bytes, rss),
-		dhat_format_size(entry->anonymous_bytes, anonymous),
-		dhat_format_size(entry->swap_bytes, swap),
-		signed_size(a_minute(processes, entry->grown_bytes), grown));
+	fprintf(screen->file, " %8s ", dhat_format_size(entry->rss_bytes, rss));
+	if (has_parts(screen))
+		fprintf(screen->file, "%8s %8s ",
+			dhat_format_size(entry->anonymous_bytes, anonymous),
+			dhat_format_size(entry->swap_bytes, swap));
+	fprintf(screen->file, "%9s ", signed_size(a_minute(processes, entry->grown_bytes), grown));
 	screen_column(screen, entry->allocator, ALLOCATOR_COLUMNS);
 	fputc(' ', screen->file);
 	if (has_containers)
 		print_container(screen, &entry->container);
 	print_program(screen, entry->program,
-		      OTHER_COLUMNS + (has_containers ? CONTAINER_COLUMNS + 1 : 0));
+		      OTHER_COLUMNS - (has_parts(screen) ? 0 : PARTS_COLUMNS) +
+			      (has_containers ? CONTAINER_COLUMNS + 1 : 0));
 }
 
 static void print_totals(struct screen *screen, const struct processes *processes)
@@ -162,8 +173,10 @@ static void print(const struct processes *processes, size_t shown)
 		 dhat_format_duration(processes->duration_ns, duration));
 	screen_paragraph(&screen, 0, text);
 	if (shown) {
-		printf("\n%7s %-*s %8s %8s %8s %9s %-*s ", "PID", USER_COLUMNS, "USER", "RSS",
-		       "ANON", "SWAP", "A MINUTE", ALLOCATOR_COLUMNS, "ALLOCATOR");
+		printf("\n%7s %-*s %8s ", "PID", USER_COLUMNS, "USER", "RSS");
+		if (has_parts(&screen))
+			printf("%8s %8s ", "ANON", "SWAP");
+		printf("%9s %-*s ", "A MINUTE", ALLOCATOR_COLUMNS, "ALLOCATOR");
 		if (has_containers)
 			printf("%-*s ", CONTAINER_COLUMNS, "CONTAINER");
 		puts("PROGRAM");

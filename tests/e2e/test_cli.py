@@ -359,12 +359,32 @@ def test_no_secrets_and_no_wide_lines(target, daemon, ctl, tmp_path, socket_path
     assert re.search(r"^python3 \(pid .*; detached$", text, re.M) and not re.search("^  rate", text, re.M), text
 
 
-def test_names_of_templates(target, daemon, ctl, tables):
+# what may be wider than the screen
+ONE_WORD = re.compile(r" *((at|from|by|->) )?[^ ]+")
+
+
+def has_whole_names_on_narrow_screens(ctl, words, *profiles):
+    """Every other command that prints names or tables: no line is wider than the screen, no word of a name is cut."""
+    before, after = profiles
+    for args in (["explain"], ["suspects"], ["pins"], ["holds"], ["top", "--batch", "--count", "1"], ["diff", before, after],
+                 ["diff", before, "--by", "function"], ["verify", after, after], ["stats", "--since", "before"],
+                 ["stats", "--ages", "--sizes", "--depth", "1"], ["stats", "--temporary", "--pages", "--depth", "1"]):
+        out = ctl(*args, env={"COLUMNS": "60"}, ok=False).out
+        assert len(out.splitlines()) > 3, (args, out)
+        for line in out.splitlines():
+            assert len(line) <= 60 or ONE_WORD.fullmatch(line), (args, line)
+        for name in re.findall(r"(?:[\w~…]+(?:<…>)?::)+[\w~…]+(?:<…>)?", out):
+            assert set(re.findall(r"[A-Za-z_]\w*", name)) <= words, (args, name)
+
+
+def test_names_of_templates(target, daemon, ctl, tables, tmp_path):
     """However narrow the screen: what is left out of a name is marked, and its own word stays."""
     program = target("templates")
     program.expect("ready")
     daemon("attach", "--pid", program.pid)
     tables()
+    ctl("mark", "before")
+    ctl("snapshot", "-o", tmp_path / "before.dhat")
     program.say("go")
     program.expect("done")
     rows = {row["function"]: row for row in ctl("stats", "--by", "function", "--json").json()["points"]}
@@ -394,6 +414,8 @@ def test_names_of_templates(target, daemon, ctl, tables):
             if "std" in options:
                 assert "std::" not in stacks
     assert "std::_Hashtable<std::__cxx11::basic_string<char" in whole
+    ctl("snapshot", "-o", tmp_path / "after.dhat")
+    has_whole_names_on_narrow_screens(ctl, words | {"cache", "Node"}, tmp_path / "before.dhat", tmp_path / "after.dhat")
 
 
 def test_asking_before_there_is_an_answer(quiet, daemon, ctl, tmp_path, socket_path):
