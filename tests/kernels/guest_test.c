@@ -596,6 +596,108 @@ static void check_holds(void)
 	end_of(&target);
 }
 
+/* Blocks and bytes of all stacks that a function is in. */
+static void sum_of(const struct profile *profile, const char *function, uint64_t ret[2])
+{
+	struct json_object *points = json_object_object_get(profile->root, "pps");
+	struct json_object *frames = json_object_object_get(profile->root, "ftbl");
+
+	ret[0] = ret[1] = 0;
+	for (size_t i = 0; i < json_object_array_length(points); i++) {
+		struct json_object *point = json_object_array_get_idx(points, i);
+		struct json_object *stack = json_object_object_get(point, "fs");
+		bool is_in = false;
+
+		for (size_t f = 0; f < json_object_array_length(stack); f++)
+			is_in |= frame_is(
+				frame_name(frames, json_object_get_uint64(
+							   json_object_array_get_idx(stack, f))),
+				function);
+		ret[0] += is_in ? number(point, "tbk") : 0;
+		ret[1] += is_in ? number(point, "tb") : 0;
+	}
+}
+
+/* ---- calls that do not end as they began --------------------------------------------------------
+ */
+
+/* A number of a program's own book, the last one that it printed in what was said; 0: not there. */
+static uint64_t book_number(const char *key)
+{
+	char name[64];
+	const char *at = NULL, *next = said;
+
+	snprintf(name, sizeof(name), "\"%s\":", key);
+	while ((next = strstr(next, name)))
+		at = next += strlen(name);
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+/* All blocks that were allocated below a function are those of the program's own book. */
+static void check_book(const char *how, const char *path, const char *function, uint64_t blocks,
+		       uint64_t bytes)
+{
+	struct profile profile = { 0 };
+	uint64_t sums[2];
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s: exact", how);
+	if (!check(profile_read(path, &profile), how, "no profile: %s", said))
+		return;
+	sum_of(&profile, function, sums);
+	check(blocks > 0 && sums[0] == blocks && sums[1] == bytes, name,
+	      "%lu blocks of %lu bytes, not %lu of %lu", sums[0], sums[1], blocks, bytes);
+	profile_deinit(&profile);
+}
+
+/* By exceptions that operator new throws, and by jumps out of frames that allocate and of allocator
+ * calls in which a handler was called: the program ends as it would. */
+static void check_left(char *program, char *rounds, const char *function)
+{
+	struct paths paths = paths_for(program);
+	char target[4096];
+	struct process dhatd;
+	int status;
+
+	snprintf(target, sizeof(target), "%s/tests/targets/%s", build, program);
+	dhatd = start((char *[]){ paths.dhatd, "run", "--socket", paths.socket, "--output",
+				  paths.output, "--", target, rounds, NULL });
+	if (!wait_for(&dhatd, NULL))
+		kill(dhatd.pid, SIGKILL);
+	status = end_of(&dhatd);
+	if (check(status == 0, program, "exit status %d: %s", status, said) && function)
+		check_book(program, paths.output, function, book_number("total_blocks"),
+			   book_number("total_bytes"));
+}
+
+/* A filter lets nothing pass but what an allocator needs: not the call of a return probe either. */
+static void check_confined(char *filter)
+{
+	char program[4096], pid[16], how[64];
+	struct paths paths = paths_for(filter);
+	struct process target, dhatd;
+	uint64_t blocks, bytes;
+
+	snprintf(how, sizeof(how), "confined (%s)", filter);
+	snprintf(program, sizeof(program), "%s/tests/targets/seccomp", build);
+	target = start((char *[]){ program, filter, "400", NULL });
+	wait_for(&target, "confined");
+	snprintf(pid, sizeof(pid), "%d", target.pid);
+	dhatd = start((char *[]){ paths.dhatd, "attach", "--socket", paths.socket, "--output",
+				  paths.output, "--pid", pid, NULL });
+	check(wait_for(&dhatd, "answering"), how, "%s", said);
+	wait_for_tables(&paths);
+	if (write(target.in, "\n", 1) != 1 || !wait_for(&target, "total_bytes"))
+		said[0] = 0;
+	blocks = book_number("total_blocks");
+	bytes = book_number("total_bytes");
+	kill(dhatd.pid, SIGTERM);
+	wait_for(&dhatd, NULL);
+	end_of(&dhatd);
+	check_book(how, paths.output, "take_block", blocks, bytes);
+	check(end_of(&target) == 0, how, "the target ended otherwise");
+}
+
 /* ---- instructions that we execute --------------------------------------------------------------
  */
 
@@ -625,28 +727,6 @@ static bool has_uprobes_page(pid_t pid)
 	return has_page;
 }
 
-/* Blocks and bytes of all stacks that a function is in. */
-static void sum_of(const struct profile *profile, const char *function, uint64_t ret[2])
-{
-	struct json_object *points = json_object_object_get(profile->root, "pps");
-	struct json_object *frames = json_object_object_get(profile->root, "ftbl");
-
-	ret[0] = ret[1] = 0;
-	for (size_t i = 0; i < json_object_array_length(points); i++) {
-		struct json_object *point = json_object_array_get_idx(points, i);
-		struct json_object *stack = json_object_object_get(point, "fs");
-		bool is_in = false;
-
-		for (size_t f = 0; f < json_object_array_length(stack); f++)
-			is_in |= frame_is(
-				frame_name(frames, json_object_get_uint64(
-							   json_object_array_get_idx(stack, f))),
-				function);
-		ret[0] += is_in ? number(point, "tbk") : 0;
-		ret[1] += is_in ? number(point, "tb") : 0;
-	}
-}
-
 static struct process watch_executed(struct paths *paths, char *pid)
 {
 	static char take[] = "executed:take(size=arg1)", give[] = "executed:give(ptr=arg1)";
@@ -662,20 +742,10 @@ static struct process watch_executed(struct paths *paths, char *pid)
 static void check_executed_sums(const char *how, struct process *dhatd, struct paths *paths,
 				uint64_t blocks, uint64_t bytes)
 {
-	struct profile profile = { 0 };
-	uint64_t sums[2];
-	char name[64];
-
 	kill(dhatd->pid, SIGTERM);
 	wait_for(dhatd, NULL);
 	end_of(dhatd);
-	if (!check(profile_read(paths->output, &profile), how, "no profile: %s", said))
-		return;
-	sum_of(&profile, "take_and_give", sums);
-	snprintf(name, sizeof(name), "%s: exact", how);
-	check(blocks > 0 && sums[0] == blocks && sums[1] == bytes, name,
-	      "%lu blocks of %lu bytes, not %lu of %lu", sums[0], sums[1], blocks, bytes);
-	profile_deinit(&profile);
+	check_book(how, paths->output, "take_and_give", blocks, bytes);
 }
 
 static bool play(struct process *target, uint64_t *ret_blocks, uint64_t *ret_bytes)
@@ -745,6 +815,10 @@ int main(int argc, char **argv)
 	check_sampled("session");
 	check_repair();
 	check_holds();
+	check_left("exceptions", "60", NULL); /* it counts what it has caught */
+	check_left("jumps", "100", "main");
+	check_confined("list");
+	check_confined("strict");
 	check_executed();
 	profile_deinit(&attached);
 	return failures > 0;
