@@ -58,7 +58,7 @@ for _ in $(seq 100); do
 done
 
 for task in "/proc/$program/task"/*; do thread=$task; done
-shown=$(root/bin/ps -o stat=,rss= -p "$program" | tr -s ' ')
+shown=$(root/bin/ps -o stat=,rss= -p "$program" | xargs)
 total=$(root/usr/bin/pmap "$program" | tail -1 | xargs)
 stack=$(root/usr/bin/eu-stack -p "$program" 2>&1 | head -1 | sed 's/.*: //')
 of_thread=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "$thread/status")
@@ -66,7 +66,7 @@ echo "procps 4.0.2, elfutils 0.188, kernel $(uname -r), a process with 64 MiB wh
 echo "    ps: $shown KiB; pmap: $total; eu-stack: $stack; VmRSS of its other thread: $of_thread kB"
 echo "expected: 64 MiB, of each"
 [ "${of_thread:-0}" -ge 65536 ] || untried "the other thread has no 64 MiB"
-if [ "$(echo $shown)" != "Zl 0" ] || [ "$(echo $total)" != "total 0K" ] || [ "$stack" != "No such process" ]; then
+if [ "$shown" != "Zl 0" ] || [ "$total" != "total 0K" ] || [ "$stack" != "No such process" ]; then
 	echo "CHANGED: it is seen"
 	exit 1
 fi
