@@ -82,6 +82,8 @@ struct pid {
 
 struct task_struct {
 	int pid, tgid, exit_code;
+	int on_cpu; /* until the switch to another task is done, which was counted before */
+	unsigned long nvcsw, nivcsw; /* switches from it: it waits, or its time is over */
 	char comm[16];
 	struct pid *thread_pid;
 	struct signal_struct *signal;

@@ -13,6 +13,9 @@ int tell_thread(struct bpf_iter__task *context)
 
 	if (!task)
 		return 0;
+	state.switches = task->nvcsw + task->nivcsw;
+	/* a kernel for one processor only does not say */
+	state.is_running = !bpf_core_field_exists(task->on_cpu) || task->on_cpu;
 	regs = bpf_task_pt_regs(task);
 	bpf_probe_read_kernel(state.words, sizeof(state.words), (void *)regs);
 	state.signal_stack = task->sas_ss_sp;

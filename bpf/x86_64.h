@@ -14,8 +14,10 @@
 
 /* What a function may keep below its stack pointer (System V ABI for x86-64, 3.2.2). */
 #define DHAT_RED_ZONE_BYTES 128
-/* struct pt_regs in words, and which of them the stack pointer is. */
+/* struct pt_regs in words, and which of them the walk of a stack begins with. */
 #define DHAT_REGISTER_WORDS 21
+#define DHAT_REGISTER_FP 4
+#define DHAT_REGISTER_PC 16
 #define DHAT_REGISTER_SP 19
 
 /* Between loads that must keep their order. The processor keeps it (Intel SDM vol. 3, 9.2.2), so

@@ -9,25 +9,6 @@
 #include "daemon/worker/worker.h"
 #include "proto/base/cleanup.h"
 
-/* Stops at the first gap. */
-static int pass_pages(void *next, const struct pagemap_run *run)
-{
-	if (run->first != *(uint64_t *)next || !(run->what & PAGEMAP_IN_MEMORY))
-		return 1;
-	*(uint64_t *)next += run->count;
-	return 0;
-}
-
-static bool is_in_memory(struct pagemap *pagemap, uint64_t start, uint64_t end)
-{
-	uint64_t next = start / PAGEMAP_PAGE, behind = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE;
-
-	return end > start &&
-	       pagemap_scan(pagemap, next * PAGEMAP_PAGE, behind * PAGEMAP_PAGE, pass_pages,
-			    &next) == 0 &&
-	       next == behind;
-}
-
 /* Holders whose memory is not read are empty; neighbours often have the same. */
 static void leave_out_holders(struct pagemap *pagemap, const struct closer_pair *asked,
 			      struct closer_pair *pairs, uint32_t count)
@@ -41,7 +22,8 @@ static void leave_out_holders(struct pagemap *pagemap, const struct closer_pair 
 		if (i && pair->holder == asked[i - 1].holder &&
 		    pair->holder_bytes == asked[i - 1].holder_bytes) {
 			pair->holder_bytes = pairs[i - 1].holder_bytes;
-		} else if (pair->holder_bytes > left || !is_in_memory(pagemap, pair->holder, end)) {
+		} else if (pair->holder_bytes > left ||
+			   !pagemap_is_in_memory(pagemap, pair->holder, end)) {
 			pair->holder_bytes = 0;
 		} else {
 			left -= pair->holder_bytes;
@@ -69,7 +51,7 @@ static int leave_out(struct pagemap *pagemap, struct closer_question *question,
 		heads[i] = question->heads[i];
 		if (heads[i].end > heads[i].start && heads[i].end - heads[i].start > most)
 			heads[i].end = heads[i].start + most;
-		if (!is_in_memory(pagemap, heads[i].start, heads[i].end))
+		if (!pagemap_is_in_memory(pagemap, heads[i].start, heads[i].end))
 			heads[i].end = heads[i].start;
 	}
 	question->pairs = pairs;

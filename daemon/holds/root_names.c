@@ -47,7 +47,9 @@ struct naming {
 	struct symbolizer *symbolizer;
 	bool knows_before; /* blocks from before the observation are known, or there are none */
 	int root_fd;
-	struct reach_renaming names; /* what they are called, up to here */
+	struct reach_renaming names;  /* what they are called, up to here */
+	struct image_name *functions; /* of frames of stacks; by address */
+	uint32_t function_count;
 	/* variables that are not named yet: of one file, one behind the other */
 	struct variable *group;
 	uint32_t group_count;
@@ -125,6 +127,101 @@ static size_t thread_of(const struct naming *naming, uint64_t addr)
 		    area->start - area->start % PAGEMAP_PAGE)
 		return naming->scan->thread_count;
 	return low - 1;
+}
+
+/* ---- frames --------------------------------------------------------------------------------- */
+
+/* Also where nothing else says that memory is a stack: of a thread that runs on its signal stack.
+ */
+static const struct walked_frame *frame_of(const struct naming *naming, uint64_t addr)
+{
+	const struct walked_frame *frame = thread_frames_below(&naming->scan->frames, addr);
+
+	return frame && addr < frame->end ? frame : NULL;
+}
+
+/* Other threads than the main one have their local memory above all frames. */
+static bool is_local(const struct naming *naming, uint64_t addr)
+{
+	const struct walked_frame *below = thread_frames_below(&naming->scan->frames, addr);
+	const struct dhat_thread_state *thread;
+
+	if (!below || !below->is_outermost || addr < below->end)
+		return false;
+	thread = &naming->scan->threads[below->thread];
+	return addr - (thread->local_base - LOCAL_BELOW_BYTES) <
+	       LOCAL_BELOW_BYTES + LOCAL_ABOVE_BYTES;
+}
+
+static void describe_stack(const struct naming *naming, uint64_t addr, char *ret)
+{
+	const struct walked_frame *frame = frame_of(naming, addr);
+	const struct image_name *function =
+		frame ? image_names_get(naming->functions, naming->function_count, frame->pc)
+		      : NULL;
+	size_t thread = frame ? frame->thread : thread_of(naming, addr), length;
+
+	describe_thread(naming, thread,
+			is_local(naming, addr) ? "the thread-local memory of" : "the stack of",
+			ret);
+	length = strlen(ret);
+	if (function && function->name)
+		snprintf(ret + length, NAME_CHARS - length, ", in %s", function->name);
+}
+
+/* Several roots may be in one frame, and several frames in one function. */
+static void add_function(struct naming *naming, const struct walked_frame *frame)
+{
+	struct image_name *last = naming->functions + naming->function_count;
+
+	if (frame && naming->function_count < naming->scan->frames.count) {
+		last->addr = frame->pc;
+		naming->function_count++;
+	}
+}
+
+static int compare_functions(const void *a_, const void *b_)
+{
+	const struct image_name *a = a_, *b = b_;
+
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+static void drop_repeated(struct naming *naming)
+{
+	uint32_t kept = 0;
+
+	if (naming->function_count)
+		qsort(naming->functions, naming->function_count, sizeof(*naming->functions),
+		      compare_functions);
+	for (uint32_t i = 0; i < naming->function_count; i++)
+		if (!kept || naming->functions[kept - 1].addr != naming->functions[i].addr)
+			naming->functions[kept++].addr = naming->functions[i].addr;
+	naming->function_count = kept;
+}
+
+/* Of frames that hold something. */
+static int name_functions(struct naming *naming)
+{
+	const struct reach_found *found = &naming->scan->graph.found;
+	const struct walked_frame *frame, *last = NULL;
+	struct reach_root_walk walk = { 0 };
+	struct reach_root root;
+
+	naming->functions = calloc(naming->scan->frames.count + 1, sizeof(*naming->functions));
+	if (!naming->functions)
+		return -ENOMEM;
+	while (naming->scan->frames.count && reach_next_root(found, &walk, &root)) {
+		frame = root.name == REACH_STACK || root.name == REACH_MAPPING
+				? frame_of(naming, root.addr)
+				: NULL;
+		if (frame && frame != last)
+			add_function(naming, frame);
+		last = frame ? frame : last;
+	}
+	drop_repeated(naming);
+	return image_names_find(naming->scan, naming->identity, naming->symbolizer, true,
+				naming->functions, naming->function_count);
 }
 
 /* ---- variables ------------------------------------------------------------------------------ */
@@ -251,7 +348,7 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 
 	switch ((enum reach_class)root->name) {
 	case REACH_STACK:
-		describe_thread(naming, thread_of(naming, root->addr), "the stack of", ret);
+		describe_stack(naming, root->addr, ret);
 		return;
 	case REACH_REGISTER:
 		describe_thread(naming, root->addr, "the registers of", ret);
@@ -269,6 +366,10 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 		snprintf(ret, NAME_CHARS, "shared memory%s%.400s", *path ? " " : "", path);
 		return;
 	case REACH_MAPPING:
+		if (frame_of(naming, root->addr)) {
+			describe_stack(naming, root->addr, ret);
+			return;
+		}
 		thread = thread_with_local(naming, root->addr);
 		if (thread < naming->scan->thread_count) {
 			describe_thread(naming, thread, "the thread-local memory of", ret);
@@ -345,9 +446,12 @@ int root_names_give(struct scan_once *scan, const struct target_identity *identi
 	if (proc_open_dir(identity->pid, &dir_fd) == 0)
 		root_fd = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	naming.root_fd = root_fd;
-	r = name_all(&naming);
+	r = name_functions(&naming);
+	if (r == 0)
+		r = name_all(&naming);
 	if (r == 0)
 		reach_rename(&scan->graph.found, &naming.names);
+	image_names_free(naming.functions, naming.function_count);
 	free(naming.names.runs);
 	return r;
 }
@@ -389,14 +493,25 @@ static char *describe_global(const struct scan_once *scan, const struct target_i
 	return text;
 }
 
+/* Without memory it has no name. */
+static void name_one_function(struct naming *naming, uint64_t addr)
+{
+	naming->functions = calloc(1, sizeof(*naming->functions));
+	if (!naming->functions)
+		return;
+	add_function(naming, frame_of(naming, addr));
+	image_names_find(naming->scan, naming->identity, naming->symbolizer, true,
+			 naming->functions, naming->function_count);
+}
+
 char *root_names_describe(const struct scan_once *scan, const struct target_identity *identity,
 			  bool knows_before, struct symbolizer *symbolizer, uint64_t addr)
 {
-	const struct naming naming = { .scan = without_qualifiers(scan),
-				       .identity = identity,
-				       .symbolizer = symbolizer,
-				       .knows_before = knows_before,
-				       .root_fd = -1 };
+	struct naming naming = { .scan = without_qualifiers(scan),
+				 .identity = identity,
+				 .symbolizer = symbolizer,
+				 .knows_before = knows_before,
+				 .root_fd = -1 };
 	const struct layout_area *area = layout_find(&scan->layout, addr);
 	struct reach_root root = { .addr = addr };
 	char text[NAME_CHARS];
@@ -406,6 +521,9 @@ char *root_names_describe(const struct scan_once *scan, const struct target_iden
 	if (area->class == REACH_GLOBAL)
 		return describe_global(scan, identity, symbolizer, addr);
 	root.name = area->class;
+	if (area->class == REACH_STACK || area->class == REACH_MAPPING)
+		name_one_function(&naming, addr);
 	describe(&naming, &root, text);
+	image_names_free(naming.functions, naming.function_count);
 	return strdup(text);
 }

@@ -1,8 +1,9 @@
 #pragma once
 /* root_names: what people call the places from which blocks are held.
  *
- * "global response_cache", "stack of thread worker-2", "epoll data". What has the same name is one
- * root: a variable whatever is in it, threads of one name.
+ * "global response_cache", "the stack of thread worker-2, in serve_request", "epoll data". What has
+ * the same name is one root: a variable whatever is in it, frames of one function in threads of one
+ * name.
  */
 #include "daemon/lookup/symbolizer.h"
 #include "scan_once.h"

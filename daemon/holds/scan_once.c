@@ -27,6 +27,7 @@ void scan_once_deinit(struct target *target, struct scan_once *scan)
 	procmaps_deinit(&scan->maps);
 	layout_deinit(&scan->layout);
 	free(scan->threads);
+	thread_frames_deinit(&scan->frames);
 	texts_free(scan->hazards);
 	target_return_room(target, scan->claimed_bytes);
 	*scan = (struct scan_once){ 0 };
@@ -341,6 +342,16 @@ struct scanning {
 	struct dhat_error *err;
 };
 
+/* Behind the scan's last word: it says of which threads its words are one picture. */
+static int find_frames(const struct scanning *scanning)
+{
+	struct scan_once *scan = scanning->scan;
+	const struct thread_frames_facts facts = { scanning->target, scanning->identity->pid,
+						   &scan->maps, scan->threads, scan->thread_count };
+
+	return thread_frames_find(&facts, &scan->frames);
+}
+
 static int read_all(void *scanning_)
 {
 	struct scanning *scanning = scanning_;
@@ -358,6 +369,8 @@ static int read_all(void *scanning_)
 		r = read_words(pid, scanning->worker, &ranges, &scanning->limits, scan,
 			       scanning->err);
 	free(ranges.list);
+	if (r == 0)
+		r = find_frames(scanning);
 	if (r == 0)
 		r = add_thread_words(scan);
 	return r ? r : add_kernel_words(pid, scan);

@@ -11,6 +11,7 @@
 #include "daemon/worker/worker.h"
 #include "layout.h"
 #include "quiet.h"
+#include "thread_frames.h"
 
 struct scan_once {
 	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC; the table's blocks are older than begin_ns */
@@ -22,6 +23,7 @@ struct scan_once {
 	struct layout layout;
 	struct dhat_thread_state *threads; /* in the order of their stack pointers */
 	size_t thread_count;
+	struct thread_frames frames; /* of those that stood still meanwhile */
 	uint64_t swapped_bytes;
 	uint32_t lacking_threads; /* no stack pointer of theirs lies in a stack */
 	bool has_registers, has_grown;

@@ -238,3 +238,22 @@ int pagemap_scan(struct pagemap *pagemap, uint64_t start, uint64_t end, pagemap_
 		return pagemap_scan_words(&words, start, end, visit, context);
 	return scan_runs(pagemap, start, end, visit, context);
 }
+
+/* Stops at the first gap. */
+static int pass_pages(void *next, const struct pagemap_run *run)
+{
+	if (run->first != *(uint64_t *)next || !(run->what & PAGEMAP_IN_MEMORY))
+		return 1;
+	*(uint64_t *)next += run->count;
+	return 0;
+}
+
+bool pagemap_is_in_memory(struct pagemap *pagemap, uint64_t start, uint64_t end)
+{
+	uint64_t next = start / PAGEMAP_PAGE, behind = (end + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE;
+
+	return end > start &&
+	       pagemap_scan(pagemap, next * PAGEMAP_PAGE, behind * PAGEMAP_PAGE, pass_pages,
+			    &next) == 0 &&
+	       next == behind;
+}

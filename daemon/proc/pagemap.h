@@ -50,9 +50,12 @@ void pagemap_deinit(struct pagemap *pagemap);
 int pagemap_scan(struct pagemap *pagemap, uint64_t start, uint64_t end, pagemap_visit visit,
 		 void *context);
 
-/* The same, from words as an old kernel has them. read: as pread(2) of so many words from that of
- * a page on: how many, 0 at the end, -errno. is_zero tells of a frame that several may have; may be
- * NULL. */
+/* Are all pages of [start, end) in memory? Of nothing, or where it cannot be told: no. */
+bool pagemap_is_in_memory(struct pagemap *pagemap, uint64_t start, uint64_t end);
+
+/* The same as pagemap_scan(), from words as an old kernel has them. read: as pread(2) of so many
+ * words from that of a page on: how many, 0 at the end, -errno. is_zero tells of a frame that
+ * several may have; may be NULL. */
 struct pagemap_source {
 	ssize_t (*read)(void *context, uint64_t *words, size_t count, uint64_t page);
 	bool (*is_zero)(void *context, uint64_t frame);

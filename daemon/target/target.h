@@ -31,6 +31,7 @@
 
 struct target;
 struct tables;
+struct unwinding;
 struct worker;
 
 struct target_options {
@@ -341,6 +342,9 @@ bool target_is_taking_inventory(struct target *target);
 int target_walk_blocks(struct target *target,
 		       void (*visit)(void *context, const struct block *block),
 		       int (*rest)(void *context), void *context);
+
+/* By what its stacks can be walked: unwinding.h. */
+int target_unwinding(struct target *target, struct unwinding *ret);
 
 /* Room for what is made of a copy of blocks, beyond the copy that has room kept (max_memory_bytes):
  * false, there is none; *ret_left (may be NULL): how much there was. To be given back. */

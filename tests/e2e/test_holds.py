@@ -20,7 +20,9 @@ ROOTS = {"held_by_list": "global list", "held_inside": "global ring", "held_by_b
          "held_by_end": "global ends", "held_with_low_tag": "global low_tags", "held_by_epoll": "epoll data",
          "held_in_blocks": "global tree", "held_by_register": "the registers of thread holders",
          "held_by_running_register": "the registers of thread holders",
-         "held_by_stack": "the stack of thread holders"}
+         "held_by_stack": "the stack of thread holders, in wait_in_thread",
+         "held_by_thread_local": "the thread-local memory of thread holders",
+         "held_by_key": "the thread-local memory of thread holders"}
 
 
 def holds_of(ctl, *options):
@@ -365,6 +367,29 @@ def test_stop(daemon, ctl, target, tmp_path):
         asking.wait()
     waves.say("alloc 10 100")
     until(lambda: waves.out.count("\n") >= 3, "its answer")
+
+
+FRAMES = {"run_worker": "worker-3", "serve_request": "worker-3", "read_body": "worker-3", "run_interrupted": "worker-4",
+          "handle_signal": "worker-4", "run_busy": "worker-5", "hold_in_main": "frames"}
+
+
+def test_frames(daemon, ctl, target):
+    """A thread's stack is told with the function whose frame it is, unless the thread ran meanwhile (as one that never
+    waits does, where a processor is free for it)."""
+    frames = target("frames")
+    frames.expect("ready")
+    daemon("attach", "--pid", frames.pid)
+    frames.say("make")
+    frames.expect("made")
+    for options in [], ["--stop"]:
+        _, rows = holds_of(ctl, *options)
+        for name, thread in FRAMES.items():
+            roots = [chain["root"] for chain in rows[f"held_by_{name}"]["chains"]]
+            if name == "run_busy" and not options:
+                roots = [roots[0].removesuffix(f", in {name}") + f", in {name}"]
+            assert roots == [f"the stack of thread {thread}, in {name}"], (options, name)
+    frames.say("end")
+    assert frames.wait() == 0
 
 
 def test_members_of_the_group_stop_nobody(daemon, ctl, target, tmp_path):
