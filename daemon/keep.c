@@ -6,11 +6,13 @@
 #include "proto/base/say.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 DEFINE_CLEANUP_PTR(struct dhat_snapshot *, dhat_snapshot_free)
 
@@ -45,13 +47,23 @@ int keep_settle(struct keep_place *ret, const char *path, struct dhat_error *err
 	return dhat_output_try(longest, err);
 }
 
-/* A name that nobody else has there: of the process, of now, and in the format that was asked for.
- */
-static void name_elsewhere(char *ret, size_t size, const char *folder,
-			   const struct dhat_exporter *exporter, pid_t pid)
+#define MAX_NUMBER_ELSEWHERE 10000
+
+/* A name that nothing has there yet: of the process, of now, and in the format that was asked for.
+ * Of a process that executed another program there are several profiles. */
+static int name_elsewhere(char *ret, size_t size, const char *folder,
+			  const struct dhat_exporter *exporter, pid_t pid)
 {
-	snprintf(ret, size, "%s/dhatd-%d-%lld%s", folder, (int)pid, (long long)time(NULL),
-		 exporter->suffix);
+	char number[16] = "";
+
+	for (unsigned i = 2; i < MAX_NUMBER_ELSEWHERE; i++) {
+		snprintf(ret, size, "%s/dhatd-%d-%lld%s%s", folder, (int)pid, (long long)time(NULL),
+			 number, exporter->suffix);
+		if (faccessat(AT_FDCWD, ret, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT ? 0 : -errno;
+		snprintf(number, sizeof(number), "-%u", i);
+	}
+	return -EEXIST;
 }
 
 /* Files there are made under a name of their own and renamed (output.h), so that a folder which
@@ -64,8 +76,8 @@ static int save_elsewhere(const struct dhat_snapshot *snapshot,
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		if (!folders[i] || !*folders[i])
 			continue;
-		name_elsewhere(ret, size, folders[i], exporter, pid);
-		if (dhat_save(snapshot, ret, exporter, NULL, NULL) == 0)
+		if (name_elsewhere(ret, size, folders[i], exporter, pid) == 0 &&
+		    dhat_save(snapshot, ret, exporter, NULL, NULL) == 0)
 			return 0;
 	}
 	return -ENOSPC;

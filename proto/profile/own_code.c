@@ -126,11 +126,23 @@ static size_t find_ending(const char *name, size_t length, const char *const *wo
 	return 0;
 }
 
-/* Of a C++ function only what it is called, without its arguments; one of a template is no wrapper
- * of malloc. */
-static bool is_called_after_malloc(const char *name)
+/* Without the namespaces of a file's own, which begin like arguments. */
+static const char *behind_unnamed(const char *name)
 {
-	size_t length = strcspn(name, "("), manner;
+	static const char unnamed[] = "(anonymous namespace)::";
+	const char *at;
+
+	while ((at = strstr(name, unnamed)) && (at == name || at[-1] == ':'))
+		name = at + strlen(unnamed);
+	return name;
+}
+
+/* Of a C++ function only what it is called, without its arguments; one of a template is no wrapper
+ * of malloc. Of a part that a compiler has made of a function ("zmalloc.part.0") that function. */
+static bool is_called_after_malloc(const char *full_name)
+{
+	const char *name = behind_unnamed(full_name);
+	size_t length = strcspn(name, "(."), manner;
 
 	if (memchr(name, '<', length) || memchr(name, ' ', length))
 		return false;

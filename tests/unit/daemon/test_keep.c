@@ -131,13 +131,15 @@ static char *contents(const char *path, size_t *ret_size)
 	return bytes;
 }
 
-/* Its place has gone since: in each format it is somewhere else, in that format. */
-static void assert_is_kept_elsewhere(const char *named, const struct dhat_exporter *exporter)
+/* Its place has gone since: in each format it is somewhere else, in that format, and under a name
+ * of its own; which is in `elsewhere`. */
+static void assert_is_kept_elsewhere(const char *named, const struct dhat_exporter *exporter,
+				     char elsewhere[PATH_MAX])
 {
 	const struct keep_place place = { named, exporter };
 	struct dhat_snapshot *snapshot = sample_snapshot();
 	struct dhat_error err = { 0 };
-	char path[PATH_MAX], expected[PATH_MAX], elsewhere[PATH_MAX] = "";
+	char path[PATH_MAX], expected[PATH_MAX];
 	_cleanup_free_ char *kept = NULL, *saved = NULL;
 	size_t kept_size, saved_size;
 	bool is_kept = false;
@@ -161,13 +163,16 @@ static void assert_is_kept_elsewhere(const char *named, const struct dhat_export
 
 static void test_what_cannot_be_written_there_is_written_elsewhere(void **state)
 {
-	char name[64];
+	char name[64], first[PATH_MAX], second[PATH_MAX];
 
 	setenv("TMPDIR", folder, 1);
 	for (size_t i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "leak%s", all[i]->suffix);
-		assert_is_kept_elsewhere(name, all[i]);
-		assert_is_kept_elsewhere("leak", all[i]);
+		assert_is_kept_elsewhere(name, all[i], first);
+		assert_is_kept_elsewhere("leak", all[i], second);
+		/* of one process, in one second: neither takes the other's place */
+		assert_string_not_equal(first, second);
+		assert_int_equal(access(first, F_OK), 0);
 	}
 	unsetenv("TMPDIR");
 }

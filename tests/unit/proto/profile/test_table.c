@@ -211,6 +211,48 @@ static void test_a_wrapper_is_no_line(void **state)
 	dhat_snapshot_free(snapshot);
 }
 
+static bool is_own(char *function)
+{
+	char object[] = "/srv/server", file[] = "";
+	Dhat__Frame frame = DHAT__FRAME__INIT;
+	Dhat__Location location = DHAT__LOCATION__INIT;
+
+	frame.object = object;
+	location.function = function;
+	location.file = file;
+	return dhat_is_own_code(&frame, &location);
+}
+
+static void test_names_of_wrappers(void **state)
+{
+	static char *const wrappers[] = {
+		"zmalloc_usable",
+		"sqlite3DbMallocRawNN",
+		"apr_pstrdup",
+		"zmalloc.part.0",
+		"xcalloc.constprop.0.isra.0",
+		"pool::palloc(unsigned long)",
+		"(anonymous namespace)::my_malloc(unsigned long)",
+		"acme::(anonymous namespace)::Pool::zalloc((anonymous namespace)::Size)",
+	};
+	static char *const own[] = {
+		"login",
+		"mallocator",
+		"free_malloced",
+		"login.part.0",
+		"(anonymous namespace)::login(int)",
+		"login((anonymous namespace)::malloc)",
+		"acme::Cache<int>::malloc(int)",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrappers); i++)
+		if (is_own(wrappers[i]))
+			fail_msg("%s", wrappers[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (!is_own(own[i]))
+			fail_msg("%s", own[i]);
+}
+
 static void test_depth(void **state)
 {
 	static const struct {
@@ -343,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_own_code),
 		cmocka_unit_test(test_by),
 		cmocka_unit_test(test_a_wrapper_is_no_line),
+		cmocka_unit_test(test_names_of_wrappers),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_reduce),
