@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/lookup/owned.h"
+#include "daemon/proc/file.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
@@ -80,6 +81,17 @@ static int find_dump(const struct target_copy *copy)
 	return -1;
 }
 
+/* In a time namespace of its own its CLOCK_MONOTONIC is another (time_namespaces(7)). Of one that
+ * has ended it is not known any more, nor likely. */
+static bool has_our_clock(pid_t pid)
+{
+	char ours[64] = "", its[64] = "";
+
+	proc_read_link(getpid(), "ns/time", ours, sizeof(ours));
+	proc_read_link(pid, "ns/time", its, sizeof(its));
+	return !*its || !strcmp(ours, its);
+}
+
 static bool has_name(const struct names *names, uint32_t place)
 {
 	return names && names->frames[place].location_count;
@@ -109,15 +121,17 @@ int generated_name(const struct target_copy *copy, int root_fd, struct symbolize
 {
 	_cleanup_free_ struct jit_query *queries = calloc(count + 1ul, sizeof(*queries));
 	_cleanup_close_ int map = -1;
+	bool is_timed = has_our_clock(copy->identity.pid);
 	int dump;
 
 	*ret = (struct generated){ 0 };
 	if (!queries)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
-		queries[i] = (struct jit_query){ .place = { places[i].addr, places[i].is_exact_pc },
-						 .first_ns = times[i].first_ns,
-						 .last_ns = times[i].last_ns };
+		queries[i] =
+			(struct jit_query){ .place = { places[i].addr, places[i].is_exact_pc },
+					    .first_ns = is_timed ? times[i].first_ns : 0,
+					    .last_ns = is_timed ? times[i].last_ns : UINT64_MAX };
 	map = open_map(&copy->identity, root_fd);
 	dump = find_dump(copy);
 	ask(symbolizer, map, "perf map", queries, count, &ret->by_map, ret->note,

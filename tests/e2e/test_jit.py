@@ -125,6 +125,18 @@ def test_in_a_container(target, daemon, ctl):
     assert not Path("/tmp/perf-1.map").exists()
 
 
+def test_by_another_clock(target, daemon, ctl):
+    """In a time namespace of its own the times of its jitdump are none of ours."""
+    unshare = target("/usr/bin/unshare", "--time", "--monotonic", "1000000", "--fork", TARGETS / "jit", "--gate", "--hold", "dump", ROUNDS)
+    unshare.expect("ready")
+    children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text(encoding="ascii").split()
+    daemon("attach", "--pid", children[0])
+    unshare.say("go")
+    unshare.expect("total_blocks")
+    until(lambda: "code made at run time" not in ctl("stats").out, "dhatd to see what was mapped just now")
+    has_names(ctl("stats", "--json").json(), NAMES)
+
+
 SCRIPT = """\
 function keeps_buffers(kept) { for (let i = 0; i < 500; i++) kept.push(Buffer.allocUnsafeSlow(5000 + i)); return kept; }
 function asks_for_them(kept) { return keeps_buffers(kept); }
