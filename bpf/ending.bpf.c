@@ -6,7 +6,7 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u32 cfg_tgid = 0;
 __u32 has_come = 0; /* read by the daemon */
 
-/* At libc's _exit(), behind all that is done at exit. SIGSTOP: all of its threads stand still, the
+/* At libc's _Exit(), behind all that is done at exit. SIGSTOP: all of its threads stand still, the
  * one that asked before its next instruction. Once: what goes on ends. */
 SEC("uprobe")
 int stop_at_end(struct pt_regs *regs)

@@ -229,7 +229,7 @@ int dhatd_finish(struct dhatd *dhatd, const sigset_t *set, struct dhat_error *er
 
 	notify("STOPPING=1");
 	dhatd_goes_on(dhatd);
-	last_look_end(take_ptr(dhatd->last_look));
+	last_look_end(dhatd->last_look);
 	stop_attaching(dhatd); /* before anything that takes time */
 	error = targets_list(dhatd->targets, &ending.list, &ending.count);
 	ending.was_held = calloc(ending.count + 1, sizeof(*ending.was_held));

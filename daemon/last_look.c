@@ -11,6 +11,7 @@
 
 #include "daemon/holds/holds.h"
 #include "daemon/kernel/last_stop.h"
+#include "daemon/proc/file.h"
 #include "daemon/proc/mapfile.h"
 #include "daemon/proc/procmaps.h"
 #include "daemon/proc/status.h"
@@ -29,6 +30,7 @@ struct last_look {
 	struct dhatd *dhatd;
 	pthread_t thread;
 	atomic_bool is_ending;
+	bool has_thread;	/* waited for yet */
 	pthread_mutex_t lock;	/* for what follows */
 	pid_t program;		/* 0: it has not begun */
 	uint64_t start_ticks;	/* so that no other is sent on */
@@ -61,7 +63,8 @@ static bool may_have_end(const struct procmaps *maps, const struct procmaps_entr
 		procmaps_is_same_file(entry, &maps->entries[0]));
 }
 
-/* The worker knows how to find a function that a person names: this is one. */
+/* The worker knows how to find a function that a person names: this is one. All ends of a C library
+ * lead through _Exit(): glibc's _exit() is the same, and musl's calls it. */
 static int find_end(struct worker *worker, const char *path, int fd, uint64_t *ret_offset)
 {
 	_cleanup_(survey_free_ptr) struct survey *survey = NULL;
@@ -69,7 +72,7 @@ static int find_end(struct worker *worker, const char *path, int fd, uint64_t *r
 	char *customs[2] = { NULL };
 	const struct survey_question question = { .path = path, .customs = customs };
 
-	if (asprintf(&custom, "free:%s:_exit(ptr=arg1)", path) < 0)
+	if (asprintf(&custom, "free:%s:_Exit(ptr=arg1)", path) < 0)
 		return -ENOMEM;
 	customs[0] = custom;
 	if (worker_survey(worker, fd, &question, &survey, NULL) || !survey->customs.count ||
@@ -105,17 +108,32 @@ static int place(struct last_look *look, struct dhat_error *err)
 			r = place_in(look, &maps.entries[i], err);
 	if (r == -ENOENT)
 		return dhat_error_set(err, ENOENT, DHAT_EXIT_FAILED,
-				      "it has no _exit() of a C library");
+				      "it has no _Exit() of a C library");
 	return r;
 }
 
 /* ---- the look ------------------------------------------------------------------------------- */
 
-static bool is_stopped(pid_t pid)
+static bool is_in_state(pid_t thread, char state)
 {
 	struct proc_status status;
 
-	return proc_status_read(pid, &status) == 0 && status.state == 'T';
+	return proc_status_read(thread, &status) == 0 && status.state == state;
+}
+
+/* One thread stops after the other. Once one has, those that wait in the kernel stop before they
+ * leave it; one that runs may go on for a moment. */
+static bool stands_still(pid_t pid)
+{
+	_cleanup_free_ pid_t *threads = NULL;
+	size_t count = 0;
+	bool does_run = false;
+
+	if (!is_in_state(pid, 'T') || proc_threads(pid, &threads, &count))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		does_run |= is_in_state(threads[i], 'R');
+	return !does_run;
 }
 
 static bool wait_until_stopped(const struct last_look *look)
@@ -123,7 +141,7 @@ static bool wait_until_stopped(const struct last_look *look)
 	const struct timespec piece = { .tv_nsec = 200000 };
 	uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + STOPPED_NS;
 
-	while (!is_stopped(look->program)) {
+	while (!stands_still(look->program)) {
 		if (clock_now_ns(CLOCK_MONOTONIC) > end_ns)
 			return false;
 		nanosleep(&piece, NULL);
@@ -172,6 +190,12 @@ static int look_at(struct last_look *look, uint64_t *ret_bytes, struct dhat_erro
 	return r;
 }
 
+static void send_on(const struct last_look *look)
+{
+	if (proc_start_ticks(look->program) == look->start_ticks)
+		kill(look->program, SIGCONT);
+}
+
 static void look_last(struct last_look *look)
 {
 	uint64_t begin_ns = clock_now_ns(CLOCK_MONOTONIC), bytes = 0;
@@ -179,8 +203,7 @@ static void look_last(struct last_look *look)
 	int r = look_at(look, &bytes, &err);
 	char size[DHAT_UNIT_CHARS];
 
-	if (proc_start_ticks(look->program) == look->start_ticks)
-		kill(look->program, SIGCONT);
+	send_on(look);
 	if (r)
 		dhat_say("dhatd", "process %d was not looked at as it ended: %s",
 			 (int)look->program, err.message[0] ? err.message : strerror(-r));
@@ -224,7 +247,8 @@ static void begin_program(void *look_, pid_t pid)
 	int r;
 
 	pthread_mutex_lock(&look->lock);
-	if (look->program && look->program != pid) { /* a child of it */
+	if (atomic_load(&look->is_ending) ||
+	    (look->program && look->program != pid)) { /* a child of it */
 		pthread_mutex_unlock(&look->lock);
 		return;
 	}
@@ -255,6 +279,7 @@ int last_look_begin(struct dhatd *dhatd, struct last_look **ret, struct dhat_err
 	r = pthread_create(&look->thread, NULL, wait_for_end, look);
 	if (r)
 		return dhat_error_errno(err, r, "cannot start a thread");
+	look->has_thread = true;
 	targets_tell_begin(dhatd->targets, begin_program, look);
 	*ret = take_ptr(look);
 	return 0;
@@ -262,11 +287,25 @@ int last_look_begin(struct dhatd *dhatd, struct last_look **ret, struct dhat_err
 
 void last_look_end(struct last_look *look)
 {
-	if (!look)
+	if (!look || !look->has_thread)
 		return;
 	atomic_store(&look->is_ending, true);
 	pthread_join(look->thread, NULL);
+	look->has_thread = false;
+	pthread_mutex_lock(&look->lock);
+	/* it may have stopped when nobody waited for that any more */
+	if (look->stop && last_stop_end(look->stop))
+		send_on(look);
 	last_stop_free(look->stop);
+	look->stop = NULL;
+	pthread_mutex_unlock(&look->lock);
+}
+
+void last_look_free(struct last_look *look)
+{
+	if (!look)
+		return;
+	last_look_end(look);
 	pthread_mutex_destroy(&look->lock);
 	free(look);
 }

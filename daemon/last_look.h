@@ -10,5 +10,7 @@ struct last_look;
  * reason is said, and the condition cannot be decided, or goes by what somebody has asked for. */
 int last_look_begin(struct dhatd *dhatd, struct last_look **ret, struct dhat_error *err);
 /* Once the program has ended, or dhatd is to end; targets are there still: if it just stands still
- * to be looked at, it goes on. NULL is allowed. */
+ * to be looked at, it goes on, and from now on it is stopped no more. NULL is allowed. */
 void last_look_end(struct last_look *look);
+/* When targets tell it of nothing any more. Ends it, if that is not done. NULL is allowed. */
+void last_look_free(struct last_look *look);

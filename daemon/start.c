@@ -196,7 +196,8 @@ void dhatd_deinit(struct dhatd *dhatd)
 	control_free(dhatd->control);
 	recorder_stop(dhatd->recorder);
 	targets_free(dhatd->targets);
-	recorder_free(dhatd->recorder); /* until then a target may tell it of its end */
+	last_look_free(dhatd->last_look); /* until then one may tell it that it begins */
+	recorder_free(dhatd->recorder);	  /* until then a target may tell it of its end */
 	pusher_free(dhatd->pusher);
 	free(dhatd->push_folder);
 	holds_book_free(dhatd->book);

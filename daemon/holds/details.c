@@ -18,8 +18,7 @@ void details_deinit(struct details *details)
 }
 
 struct looking {
-	struct worker *worker;
-	pid_t pid;
+	const struct look_closer_at *at;
 	struct closer_span *images;
 	uint32_t image_count;
 };
@@ -47,7 +46,7 @@ static int look(void *looking_, struct closer_question *question, struct closer_
 
 	question->images = looking->images;
 	question->image_count = looking->image_count;
-	return look_closer(looking->pid, looking->worker, question, ret);
+	return look_closer(looking->at, question, ret);
 }
 
 static int name_roots(const struct scan_once *scan, const struct target_identity *identity,
@@ -92,10 +91,11 @@ static int find(struct looking *looking, const struct scan_once *scan,
 
 int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 		 const struct losses *losses, const struct target_identity *identity,
-		 struct worker *worker, struct symbolizer *symbolizer, struct details *ret)
+		 const struct look_closer_at *at, struct symbolizer *symbolizer,
+		 struct details *ret)
 {
 	_cleanup_(details_deinit) struct details details = { 0 };
-	struct looking looking = { .worker = worker, .pid = identity->pid };
+	struct looking looking = { .at = at };
 	int r = reach_from_inside(&scan->graph, mark, &details.inside);
 
 	if (r == 0)

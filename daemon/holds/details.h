@@ -12,6 +12,7 @@
 #include "types.h"
 
 struct image_name;
+struct look_closer_at;
 struct details {
 	struct pointer_places places;
 	struct types types;
@@ -24,7 +25,8 @@ struct details {
 /* Of the last scan, marked, with names. -ENOMEM, -ESRCH. */
 int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 		 const struct losses *losses, const struct target_identity *identity,
-		 struct worker *worker, struct symbolizer *symbolizer, struct details *ret);
+		 const struct look_closer_at *at, struct symbolizer *symbolizer,
+		 struct details *ret);
 void details_deinit(struct details *details);
 
 /* NULL: not known, or at its beginning. */

@@ -9,6 +9,7 @@
 #include "book.h"
 #include "daemon/proc/status.h"
 #include "details.h"
+#include "look_closer.h"
 #include "losses.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
@@ -393,6 +394,7 @@ static void leave_out_older(struct finding *finding)
 
 struct answering {
 	struct finding *finding;
+	struct look_closer_at at;
 	struct losses losses;
 	struct details details;
 };
@@ -428,7 +430,7 @@ static int summarise(void *answering_)
 
 	if (r == 0)
 		has_details = details_find(&finding->scan, &finding->mark, &answering->losses,
-					   &finding->copy->identity, asking->worker,
+					   &finding->copy->identity, &answering->at,
 					   asking->symbolizer, &answering->details) == 0;
 	return r ? r
 		 : summary_make(graph, &finding->mark, &answering->losses, finding->watch,
@@ -446,7 +448,7 @@ static int explain_address(struct answering *answering)
 		.losses = &answering->losses,
 		.identity = &finding->copy->identity,
 		.target = asking->target,
-		.worker = asking->worker,
+		.at = &answering->at,
 		.symbolizer = asking->symbolizer,
 		.knows_before = knows_before(finding->copy),
 	};
@@ -471,7 +473,10 @@ static int find_answer(struct answering *answering)
 
 static int answer(struct finding *finding)
 {
-	struct answering answering = { .finding = finding };
+	const struct holds_asking *asking = finding->asking;
+	struct answering answering = { .finding = finding,
+				       .at = { finding->copy->identity.pid, asking->worker,
+					       asking->stop, asking->is_still } };
 	struct holds *holds = finding->holds;
 	int r = say(finding, "naming what holds blocks");
 

@@ -43,7 +43,8 @@ static bool is_unreadable(const struct layout_facts *facts, const struct procmap
 }
 
 /* Files that were mapped to be read only hold no addresses of this process; what stands for shared
- * memory may be mapped a second time, writable. */
+ * memory may be mapped a second time, writable. Nor does code; but data may be executable, too
+ * (ld -N, or what writes code beside its variables). */
 static bool is_wanted(const struct layout_facts *facts, const struct procmaps_entry *entry)
 {
 	bool is_memory = begins(entry->path, "/memfd:") || begins(entry->path, "/dev/shm/") ||
@@ -53,7 +54,7 @@ static bool is_wanted(const struct layout_facts *facts, const struct procmaps_en
 		return false;
 	if (entry->is_shared)
 		return entry->is_writable || !entry->inode || is_memory;
-	return !entry->inode || !entry->is_executable;
+	return !entry->inode || entry->is_writable || !entry->is_executable;
 }
 
 /* What follows a file's data without a gap is its bss, and what a loader put behind that. */

@@ -59,19 +59,19 @@ static int leave_out(struct pagemap *pagemap, struct closer_question *question,
 	return 0;
 }
 
-static int ask(struct worker *worker, int fd, const struct closer_question *question,
+static int ask(const struct look_closer_at *at, int fd, const struct closer_question *question,
 	       struct closer_answer *ret)
 {
-	int r = worker_take_scans(worker, NULL, false);
+	int r = worker_take_scans(at->worker, at->stop, at->is_urgent);
 
 	if (r == 0) {
-		r = worker_look_closer(worker, fd, question, ret, NULL);
-		worker_give_scans(worker);
+		r = worker_look_closer(at->worker, fd, question, ret, NULL);
+		worker_give_scans(at->worker);
 	}
 	return r;
 }
 
-int look_closer(pid_t pid, struct worker *worker, const struct closer_question *question,
+int look_closer(const struct look_closer_at *at, const struct closer_question *question,
 		struct closer_answer *ret)
 {
 	_cleanup_free_ struct closer_pair *pairs = NULL;
@@ -79,12 +79,12 @@ int look_closer(pid_t pid, struct worker *worker, const struct closer_question *
 	_cleanup_close_ int fd = -1;
 	struct closer_question asked = *question;
 	struct pagemap pagemap = PAGEMAP_CLOSED;
-	int r = proc_open(pid, "mem", &fd);
+	int r = proc_open(at->pid, "mem", &fd);
 
 	if (r == 0)
-		r = pagemap_open(pid, &pagemap);
+		r = pagemap_open(at->pid, &pagemap);
 	if (r == 0)
 		r = leave_out(&pagemap, &asked, &pairs, &heads);
 	pagemap_deinit(&pagemap);
-	return r ? r : ask(worker, fd, &asked, ret);
+	return r ? r : ask(at, fd, &asked, ret);
 }

@@ -176,8 +176,7 @@ static void find_places(struct finding *finding)
 						  .pair_count = finding->why->step_count +
 								(finding->root_addr != 0) };
 
-	if (look_closer(finding->facts->identity->pid, finding->facts->worker, &question,
-			&answer) == 0)
+	if (look_closer(finding->facts->at, &question, &answer) == 0)
 		take_places(finding, &answer);
 	closer_answer_deinit(&answer);
 }

@@ -4,13 +4,14 @@
 #include "holds.h"
 #include "losses.h"
 
+struct look_closer_at;
 struct why_facts {
 	const struct scan_once *scan;  /* the last one */
 	const struct reach_mark *mark; /* with ways, and names */
 	const struct losses *losses;
 	const struct target_identity *identity;
 	struct target *target;
-	struct worker *worker;
+	const struct look_closer_at *at; /* of it */
 	struct symbolizer *symbolizer;
 	bool knows_before; /* see root_names_give() */
 };

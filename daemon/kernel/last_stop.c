@@ -71,6 +71,13 @@ int last_stop_new(pid_t pid, const char *path, uint64_t file_offset, struct last
 	return 0;
 }
 
+/* In this order, and whoever stops does it in the other one: bpf/stop.h. */
+bool last_stop_end(struct last_stop *stop)
+{
+	__atomic_store_n(&stop->bpf->bss->may_stop, 0, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&stop->bpf->bss->has_come, __ATOMIC_SEQ_CST);
+}
+
 bool last_stop_has_come(const struct last_stop *stop)
 {
 	return __atomic_load_n(&stop->bpf->bss->has_come, __ATOMIC_ACQUIRE);

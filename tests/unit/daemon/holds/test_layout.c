@@ -22,6 +22,7 @@ static const char maps_text[] =
 	"555500002000-555500003000 rw-p 00002000 fe:00 10                 /usr/bin/service\n"
 	"555500003000-555500005000 rw-p 00000000 00:00 0 \n"
 	"555500100000-555500200000 rw-p 00000000 00:00 0                  [heap]\n"
+	"7eff00000000-7eff00001000 rwxp 00003000 fe:00 11                 /usr/lib/plugin.so\n"
 	"7f0000000000-7f0000021000 rw-p 00000000 00:00 0 \n"
 	"7f0000021000-7f0004000000 ---p 00000000 00:00 0 \n"
 	"7f0010000000-7f0010001000 ---p 00000000 00:00 0 \n"
@@ -108,6 +109,7 @@ static void each_mapping_is_what_it_is(void **state)
 	assert_int_equal(class_at(&layout, 0x555500002ff8), REACH_GLOBAL);
 	assert_int_equal(class_at(&layout, 0x555500004ff8), REACH_GLOBAL); /* bss */
 	assert_int_equal(class_at(&layout, 0x555500100000), REACH_GAP);
+	assert_int_equal(class_at(&layout, 0x7eff00000000), REACH_GLOBAL); /* data, if executable */
 	assert_int_equal(class_at(&layout, 0x7f0000020000),
 			 REACH_GAP); /* an arena: it has a block */
 	assert_int_equal(class_at(&layout, 0x7f0010700000), REACH_ENDED);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -62,13 +63,15 @@ static void test_only_at_what_is_there(void **state)
 		.image_count = 1,
 	};
 	struct closer_answer answer = { 0 };
+	struct look_closer_at at = { .pid = getpid() };
 
 	assert_ptr_not_equal(memory, MAP_FAILED);
 	madvise(memory, PAGES * PAGEMAP_PAGE, MADV_NOHUGEPAGE);
 	memory[0] = start + 8; /* into the image */
 	memory[5] = target;
 	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
-	assert_int_equal(look_closer(getpid(), worker, &question, &answer), 0);
+	at.worker = worker;
+	assert_int_equal(look_closer(&at, &question, &answer), 0);
 	assert_int_equal(answer.places[0].at, 40);
 	assert_int_equal(answer.places[1].at, CLOSER_NOWHERE);
 	assert_int_equal(answer.heads[0].words[0], start + 8);
@@ -83,7 +86,24 @@ static void test_nobody(void **state)
 	const struct closer_question question = { 0 };
 	struct closer_answer answer = { 0 };
 
-	assert_true(look_closer(INT32_MAX, NULL, &question, &answer) < 0);
+	assert_true(look_closer(&(struct look_closer_at){ .pid = INT32_MAX }, &question, &answer) <
+		    0);
+}
+
+/* Somebody else's scan takes minutes, and who asked has left. */
+static void test_nobody_waits(void **state)
+{
+	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
+	const struct closer_question question = { 0 };
+	const atomic_bool stop = true;
+	struct closer_answer answer = { 0 };
+	struct look_closer_at at = { .pid = getpid(), .stop = &stop };
+
+	assert_int_equal(worker_new(NULL, &worker, NULL), 0);
+	assert_int_equal(worker_take_scans(worker, NULL, false), 0);
+	at.worker = worker;
+	assert_int_equal(look_closer(&at, &question, &answer), -ECANCELED);
+	worker_give_scans(worker);
 }
 
 int main(int argc, char **argv)
@@ -91,6 +111,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_only_at_what_is_there),
 		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_nobody_waits),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], WORKER_ARGUMENT))
