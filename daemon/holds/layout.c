@@ -139,6 +139,7 @@ static int add_mapping(const struct layout_facts *facts, size_t i, struct layout
 		.class = class_of(facts, i),
 		.is_shared = entry->is_shared,
 		.is_file = entry->inode != 0,
+		.is_code = entry->is_executable,
 		.mapping = i,
 	};
 	uint64_t stack =

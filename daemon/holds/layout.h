@@ -14,6 +14,7 @@ struct layout_area {
 	uint64_t start, end;
 	enum reach_class class;
 	bool is_shared, is_file; /* of a private mapping of a file only pages of its own count */
+	bool is_code;		 /* it may be: of a compiler at run time */
 	uint32_t mapping;	 /* its place in the maps */
 };
 

@@ -249,13 +249,15 @@ static int take_run(void *ranges_, const struct pagemap_run *run)
 		ranges->swapped_bytes += end - start;
 		return 0;
 	}
-	if (last && last->end == start && last->class == area->class) {
+	if (last && last->end == start && last->class == area->class &&
+	    last->is_code == area->is_code) {
 		last->end = end;
 		return 0;
 	}
 	if (array_make_room(&ranges->list, &ranges->room, ranges->count))
 		return -ENOMEM;
-	ranges->list[ranges->count++] = (struct reach_range){ start, end, area->class, 0 };
+	ranges->list[ranges->count++] =
+		(struct reach_range){ start, end, area->class, area->is_code };
 	return 0;
 }
 

@@ -38,6 +38,6 @@ static inline enum reach_level reach_class_level(enum reach_class class)
 
 struct reach_range { /* ascending, not overlapping; whole words */
 	uint64_t start, end;
-	uint32_t class; /* of words in no block */
-	uint32_t pad;
+	uint32_t class;	  /* of words in no block */
+	uint32_t is_code; /* not 0: in instructions addresses stand anywhere, not at whole words */
 };

@@ -16,6 +16,7 @@ struct scanning {
 	uint32_t block;	 /* the first that ends behind what was scanned */
 	uint32_t first;	 /* its first edge */
 	uint64_t *words; /* REACH_PIECE_BYTES */
+	size_t step;	 /* bytes from one word to the next: of code 1 */
 };
 
 /* ---- words ---------------------------------------------------------------------------------- */
@@ -39,13 +40,21 @@ static int add_edge(struct scanning *scanning, uint32_t edge)
 	return 0;
 }
 
-/* Words that stand in the block that scanning is at. */
-static int take_block_words(struct scanning *scanning, const uint64_t *words, size_t count)
+static uint64_t word_at(const void *bytes, size_t at)
+{
+	uint64_t word;
+
+	memcpy(&word, (const uint8_t *)bytes + at, sizeof(word));
+	return word;
+}
+
+/* Words that stand in the block that scanning is at; in so many bytes. */
+static int take_block_words(struct scanning *scanning, const uint64_t *words, size_t bytes)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < count && r == 0; i++) {
-		uint32_t edge = reach_point(&scanning->finder, words[i]);
+	for (size_t i = 0; i + WORD <= bytes && r == 0; i += scanning->step) {
+		uint32_t edge = reach_point(&scanning->finder, word_at(words, i));
 
 		if (edge != REACH_NONE)
 			r = add_edge(scanning, edge);
@@ -75,17 +84,16 @@ static enum reach_class class_of(const struct scanning *scanning, uint32_t edge,
 	return class;
 }
 
-static int take_other_words(struct scanning *scanning, const uint64_t *words, size_t count,
+static int take_other_words(struct scanning *scanning, const uint64_t *words, size_t bytes,
 			    uint64_t addr, enum reach_class class)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < count && r == 0; i++) {
-		uint32_t edge = reach_point(&scanning->finder, words[i]);
+	for (size_t i = 0; i + WORD <= bytes && r == 0; i += scanning->step) {
+		uint32_t edge = reach_point(&scanning->finder, word_at(words, i));
 
 		if (edge != REACH_NONE)
-			r = add_root(scanning, addr + i * WORD, edge,
-				     class_of(scanning, edge, class));
+			r = add_root(scanning, addr + i, edge, class_of(scanning, edge, class));
 	}
 	return r;
 }
@@ -143,11 +151,11 @@ static int take_piece(struct scanning *scanning, const uint64_t *words, size_t c
 
 		pass_blocks(scanning, addr);
 		part_end = end_of_part(scanning, addr, &is_block);
-		part = ((part_end < end ? part_end : end) - addr) / WORD;
+		part = (part_end < end ? part_end : end) - addr;
 		r = is_block ? take_block_words(scanning, words, part)
 			     : take_other_words(scanning, words, part, addr, class);
-		words += part;
-		addr += part * WORD;
+		words += part / WORD;
+		addr += part;
 	}
 	return r;
 }
@@ -161,6 +169,7 @@ static int take_range(struct scanning *scanning, const struct reach_range *range
 	uint64_t addr = range->start;
 	int r = 0;
 
+	scanning->step = range->is_code ? 1 : WORD;
 	while (addr < range->end && r == 0) {
 		uint64_t left = range->end - addr, page_left = PAGE_BYTES - addr % PAGE_BYTES;
 		size_t size = left < REACH_PIECE_BYTES ? left : REACH_PIECE_BYTES;
@@ -178,6 +187,9 @@ static int take_range(struct scanning *scanning, const struct reach_range *range
 		scanning->found->read_bytes += got;
 		r = take_piece(scanning, scanning->words, got / WORD, addr, range->class);
 		addr += got;
+		/* an address may begin in this piece and end in the next */
+		if (range->is_code && addr < range->end && got > (ssize_t)WORD)
+			addr -= WORD;
 	}
 	return r;
 }

@@ -3,8 +3,9 @@
  *
  * Pure but for the reading, which is the caller's. Memory is read in pieces, in the order of
  * addresses, and nothing of it is kept but where words point to: edges come sorted by the block
- * that they stand in (found.h). Runs in the worker, since what is read is the
- * target's.
+ * that they stand in (found.h). Of what may be code words at every byte are read: compilers at run
+ * time write addresses of what they made into instructions. Runs in the worker, since what is read
+ * is the target's.
  */
 #include <stdint.h>
 #include <sys/types.h>

@@ -110,6 +110,8 @@ static void each_mapping_is_what_it_is(void **state)
 	assert_int_equal(class_at(&layout, 0x555500004ff8), REACH_GLOBAL); /* bss */
 	assert_int_equal(class_at(&layout, 0x555500100000), REACH_GAP);
 	assert_int_equal(class_at(&layout, 0x7eff00000000), REACH_GLOBAL); /* data, if executable */
+	assert_true(layout_find(&layout, 0x7eff00000000)->is_code);
+	assert_false(layout_find(&layout, 0x7f0030000000)->is_code);
 	assert_int_equal(class_at(&layout, 0x7f0000020000),
 			 REACH_GAP); /* an arena: it has a block */
 	assert_int_equal(class_at(&layout, 0x7f0010700000), REACH_ENDED);

@@ -102,6 +102,29 @@ static void words_of_odd_blocks(void **state)
 	world_free(world);
 }
 
+static void put_at(struct world *world, uint64_t addr, uint64_t word)
+{
+	memcpy((uint8_t *)world_at(world, addr / 8 * 8) + addr % 8, &word, sizeof(word));
+}
+
+/* An instruction has its operand where it has it. Elsewhere a word is a whole one. */
+static void an_address_in_code_may_stand_anywhere(void **state)
+{
+	struct world *world = world_new(12);
+	uint64_t in_pool = world_block(world, 0x1000, 64, 1), in_code[8];
+
+	for (size_t i = 0; i < ARRAY_SIZE(in_code); i++) {
+		in_code[i] = world_block(world, 0x100 + i * 0x80, 64, 1);
+		put_at(world, CODE + i * 17 + 3, in_code[i]);
+	}
+	put_at(world, POOL + 3, in_pool);
+	world_look(world);
+	for (size_t i = 0; i < ARRAY_SIZE(in_code); i++)
+		assert_int_equal(world_level(world, in_code[i]), REACH_HELD);
+	assert_int_equal(world_level(world, in_pool), REACH_UNREACHED);
+	world_free(world);
+}
+
 /* ---- what changes meanwhile ----------------------------------------------------------------- */
 
 static void young_blocks_hold_and_freed_ones_do_not_surely(void **state)
@@ -808,6 +831,7 @@ int main(void)
 		cmocka_unit_test(tags_and_leftovers_are_unknown),
 		cmocka_unit_test(a_pages_first_block_is_not_held_by_a_mapping),
 		cmocka_unit_test(words_of_odd_blocks),
+		cmocka_unit_test(an_address_in_code_may_stand_anywhere),
 		cmocka_unit_test(young_blocks_hold_and_freed_ones_do_not_surely),
 		cmocka_unit_test(what_held_all_the_while_is_named_before_what_is_young),
 		cmocka_unit_test(what_is_there_twice_is_not_young),

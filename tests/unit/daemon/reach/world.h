@@ -22,13 +22,15 @@
 #define GLOBALS 0x600000ull /* one page */
 #define STACK 0x20000000ull /* two pages: the lower one below the stack pointer */
 #define POOL 0x30000000ull  /* one page that the process mapped */
+#define CODE 0x40000000ull  /* one page, of a compiler at run time */
 #define HEAP_BYTES 0x200000u
 #define PAGE 4096u
 
 struct world {
 	struct reach_block *blocks, *after;
 	size_t count, after_count, room;
-	uint64_t heap[HEAP_BYTES / 8], globals[PAGE / 8], stack[2 * PAGE / 8], pool[PAGE / 8];
+	uint64_t heap[HEAP_BYTES / 8], globals[PAGE / 8], stack[2 * PAGE / 8], pool[PAGE / 8],
+		code[PAGE / 8];
 	uint64_t hole; /* an address from which on a page of the heap cannot be read; 0: none */
 	struct reach_graph graph;
 	struct reach_mark mark;
@@ -72,6 +74,8 @@ static inline uint64_t *world_at(struct world *world, uint64_t addr)
 		return &world->globals[(addr - GLOBALS) / 8];
 	if (addr - STACK < 2ull * PAGE)
 		return &world->stack[(addr - STACK) / 8];
+	if (addr - CODE < PAGE)
+		return &world->code[(addr - CODE) / 8];
 	assert_true(addr - POOL < PAGE);
 	return &world->pool[(addr - POOL) / 8];
 }
@@ -100,6 +104,7 @@ static const struct reach_range world_ranges[] = {
 	{ STACK, STACK + PAGE, REACH_BELOW, 0 },
 	{ STACK + PAGE, STACK + 2ull * PAGE, REACH_STACK, 0 },
 	{ POOL, POOL + PAGE, REACH_MAPPING, 0 },
+	{ CODE, CODE + PAGE, REACH_MAPPING, 1 },
 };
 
 static inline int world_scan_within(struct world *world, const struct reach_limits *limits)
@@ -113,7 +118,8 @@ static inline int world_scan_within(struct world *world, const struct reach_limi
 	world->graph.blocks = world->blocks;
 	world->graph.count = world->count;
 	assert_int_equal(reach_found_init(&world->graph.found, world->count, limits), 0);
-	r = reach_scan(&places, world_ranges, 5, &source, limits, &world->graph.found);
+	r = reach_scan(&places, world_ranges, sizeof(world_ranges) / sizeof(*world_ranges), &source,
+		       limits, &world->graph.found);
 	return r ? r : reach_found_index(&world->graph.found);
 }
 
