@@ -210,6 +210,18 @@ int reach_add_root(struct reach_found *found, uint64_t addr, uint32_t edge, uint
 	return 0;
 }
 
+struct reach_roots_at reach_roots_at(const struct reach_found *found)
+{
+	return (struct reach_roots_at){ found->root_count, found->run_count, found->last_root };
+}
+
+void reach_roots_back(struct reach_found *found, const struct reach_roots_at *at)
+{
+	found->root_count = at->roots;
+	found->run_count = at->runs;
+	found->last_root = at->last;
+}
+
 bool reach_next_root(const struct reach_found *found, struct reach_root_walk *walk,
 		     struct reach_root *ret)
 {

@@ -84,6 +84,14 @@ int reach_add_root(struct reach_found *found, uint64_t addr, uint32_t edge, uint
 /* Would it take a run of its own? */
 bool reach_begins_run(const struct reach_found *found, uint64_t addr, uint32_t name);
 
+/* How many there are; and back to so many, the last ones being forgotten. */
+struct reach_roots_at {
+	uint32_t roots, runs;
+	uint64_t last;
+};
+struct reach_roots_at reach_roots_at(const struct reach_found *found);
+void reach_roots_back(struct reach_found *found, const struct reach_roots_at *at);
+
 /* All of them in turn: of a walk of zeroes the first. false: there are no more. */
 struct reach_root_walk {
 	uint32_t next, next_run;

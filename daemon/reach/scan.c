@@ -4,10 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "own_words.h"
 #include "proto/base/cleanup.h"
 
 #define WORD sizeof(uint64_t)
 #define PAGE_BYTES 4096u
+
+/* Words between two marks, as far as they were read (own_words.h). */
+struct cache {
+	uint64_t start; /* 0: there is none */
+	uint32_t block; /* that scanning was at */
+	struct reach_roots_at before;
+};
 
 struct scanning {
 	struct reach_finder finder;
@@ -17,6 +25,7 @@ struct scanning {
 	uint32_t first;	 /* its first edge */
 	uint64_t *words; /* REACH_PIECE_BYTES */
 	size_t step;	 /* bytes from one word to the next: of code 1 */
+	struct cache cache;
 };
 
 /* ---- words ---------------------------------------------------------------------------------- */
@@ -84,16 +93,41 @@ static enum reach_class class_of(const struct scanning *scanning, uint32_t edge,
 	return class;
 }
 
+/* What a cache has that begins before and ends here holds nothing. Pages of it that were never
+ * touched are not read, and no block may lie in it. */
+static void watch_cache(struct scanning *scanning, uint64_t addr, uint64_t word)
+{
+	struct cache *cache = &scanning->cache;
+
+	if (word == OWN_CACHE_BEGIN && addr % OWN_CACHE_ALIGNMENT == 0) {
+		*cache = (struct cache){ addr, scanning->block, reach_roots_at(scanning->found) };
+		return;
+	}
+	if (!cache->start || own_words_may_be_cached(word))
+		return;
+	if (word == OWN_CACHE_END && addr - cache->start < OWN_CACHE_BYTES &&
+	    scanning->block == cache->block)
+		reach_roots_back(scanning->found, &cache->before);
+	cache->start = 0;
+}
+
 static int take_other_words(struct scanning *scanning, const uint64_t *words, size_t bytes,
 			    uint64_t addr, enum reach_class class)
 {
+	bool may_be_allocators =
+		scanning->step == WORD && (class == REACH_GAP || class == REACH_MAPPING);
 	int r = 0;
 
 	for (size_t i = 0; i + WORD <= bytes && r == 0; i += scanning->step) {
-		uint32_t edge = reach_point(&scanning->finder, word_at(words, i));
+		uint64_t word = word_at(words, i);
+		uint32_t edge = reach_point(&scanning->finder, word);
 
-		if (edge != REACH_NONE)
-			r = add_root(scanning, addr + i, edge, class_of(scanning, edge, class));
+		if (may_be_allocators)
+			watch_cache(scanning, addr + i, word);
+		if (edge == REACH_NONE || (may_be_allocators && reach_kind(edge) == REACH_START &&
+					   own_words_is_slab(words, bytes / WORD, addr, i / WORD)))
+			continue;
+		r = add_root(scanning, addr + i, edge, class_of(scanning, edge, class));
 	}
 	return r;
 }

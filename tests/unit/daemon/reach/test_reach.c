@@ -86,6 +86,110 @@ static void a_pages_first_block_is_not_held_by_a_mapping(void **state)
 	world_free(world);
 }
 
+/* ---- what an allocator keeps for itself ---- */
+
+#define EDATA (HEAP + 0x10080)
+#define SLAB_OF_64 (HEAP + 0x20000) /* one page, 64 regions of 64 bytes: class 4 */
+#define CACHE (HEAP + 0x11000)
+
+/* As jemalloc 5.3 has it for a slab in use, with so many regions free. */
+static void describe_slab(struct world *world, uint64_t at, uint64_t slab, uint64_t free)
+{
+	world_set(world, at,
+		  1ull << 12 | 1ull << 13 | 4ull << 20 |
+			  (uint64_t)__builtin_popcountll(free) << 28);
+	world_set(world, at + 8, slab);
+	world_set(world, at + 16, PAGE);
+	world_set(world, at + 64, free);
+}
+
+static enum reach_level level_of_first(void (*change)(struct world *world))
+{
+	struct world *world = world_new(4);
+	uint64_t first = world_block(world, SLAB_OF_64 - HEAP, 60, 1);
+	enum reach_level level;
+
+	describe_slab(world, EDATA, SLAB_OF_64, 0xfffffffffffffff0);
+	if (change)
+		change(world);
+	world_look(world);
+	level = world_level(world, first);
+	world_free(world);
+	return level;
+}
+
+static void another_count(struct world *world)
+{
+	world_set(world, EDATA + 64, 0xffffffffffffff00);
+}
+
+static void another_size(struct world *world)
+{
+	world_set(world, EDATA + 16, 2 * PAGE);
+}
+
+static void no_slab(struct world *world)
+{
+	world_set(world, EDATA, *world_at(world, EDATA) & ~(1ull << 12));
+}
+
+static void another_place(struct world *world)
+{
+	world_set(world, EDATA + 8, 0);
+	describe_slab(world, EDATA + 64, SLAB_OF_64, 0xfffffffffffffff0);
+}
+
+static void also_held(struct world *world)
+{
+	world_set(world, GLOBALS, SLAB_OF_64);
+}
+
+/* That it says so of itself is proven by what it says twice; what does not is memory that is not
+ * known. */
+static void where_a_slab_begins_holds_no_block(void **state)
+{
+	assert_int_equal(level_of_first(NULL), REACH_UNREACHED);
+	assert_int_equal(level_of_first(also_held), REACH_HELD);
+	assert_int_equal(level_of_first(another_count), REACH_STALE);
+	assert_int_equal(level_of_first(another_size), REACH_STALE);
+	assert_int_equal(level_of_first(no_slab), REACH_STALE);
+	assert_int_equal(level_of_first(another_place), REACH_STALE);
+}
+
+static enum reach_level level_of_cached(uint64_t cache, uint64_t beside, uint64_t end,
+					uint64_t hole)
+{
+	struct world *world = world_new(4);
+	uint64_t cached = world_block(world, 0x440, 64, 1),
+		 after = world_block(world, 0x840, 64, 1);
+	enum reach_level level;
+
+	world_set(world, cache, 0x7a7a7a7a7a7a7a7a);
+	world_set(world, cache + 16, cached);
+	world_set(world, cache + 24, beside);
+	world_set(world, cache + 4 * PAGE + 8, end);
+	world_set(world, cache + 4 * PAGE + 16, after);
+	world->hole = hole;
+	world_look(world);
+	level = world_level(world, cached);
+	assert_int_equal(world_level(world, after), REACH_STALE);
+	world_free(world);
+	return level;
+}
+
+static void a_threads_cache_holds_no_block(void **state)
+{
+	const uint64_t end = 0xa7a7a7a7a7a7a7a7;
+
+	assert_int_equal(level_of_cached(CACHE, HEAP + 0x900, end, 0), REACH_UNREACHED);
+	/* a page of it that was never touched */
+	assert_int_equal(level_of_cached(CACHE, HEAP + 0x900, end, CACHE + PAGE), REACH_UNREACHED);
+	assert_int_equal(level_of_cached(CACHE, HEAP + 0x900, 0, 0), REACH_STALE); /* no end */
+	assert_int_equal(level_of_cached(CACHE + 8, HEAP + 0x900, end, 0), REACH_STALE);
+	assert_int_equal(level_of_cached(CACHE, HEAP + 0x901, end, 0), REACH_STALE);
+	assert_int_equal(level_of_cached(CACHE, 1ull << 50, end, 0), REACH_STALE);
+}
+
 /* A word that a block ends in is the block's; one that stands behind is not. */
 static void words_of_odd_blocks(void **state)
 {
@@ -830,6 +934,8 @@ int main(void)
 		cmocka_unit_test(the_end_of_one_is_not_the_start_of_the_next),
 		cmocka_unit_test(tags_and_leftovers_are_unknown),
 		cmocka_unit_test(a_pages_first_block_is_not_held_by_a_mapping),
+		cmocka_unit_test(where_a_slab_begins_holds_no_block),
+		cmocka_unit_test(a_threads_cache_holds_no_block),
 		cmocka_unit_test(words_of_odd_blocks),
 		cmocka_unit_test(an_address_in_code_may_stand_anywhere),
 		cmocka_unit_test(young_blocks_hold_and_freed_ones_do_not_surely),
