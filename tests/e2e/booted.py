@@ -255,6 +255,9 @@ def test_a_file_switches_http_on(system, victim):
     system.run("systemctl", "start", "dhatd")
     until(lambda: system.states().get(victim.pid) == "attached", "it to be attached to")
     ask = ("curl", "-s", "--max-time", "60", "-w", "%{http_code}", "http://127.0.0.1:9664/metrics")
+    # what is live is told once the blocks from before the attach are listed: before, it would seem to grow
+    until(lambda: f'dhatd_heap_live_bytes{{program="dhatd-test-waves",pid="{victim.pid}"}}' in system.run(*ask).stdout,
+          "its live bytes to be told")
     page = system.run(*ask).stdout
-    assert page.endswith("\n200") and f'dhatd_heap_live_bytes{{program="dhatd-test-waves",pid="{victim.pid}"}}' in page
+    assert page.endswith("\n200") and f'dhatd_target_info{{program="dhatd-test-waves",pid="{victim.pid}"' in page
     assert system.run("setpriv", "--reuid=nobody", "--clear-groups", *ask).stdout.endswith(("401", "403"))
