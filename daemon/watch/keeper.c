@@ -92,7 +92,8 @@ static void save(struct keeper *keeper, const struct watch_settings *settings,
 	int error;
 
 	target_name(target, program);
-	spool_name(program, target_pid(target), clock_now_ns(CLOCK_REALTIME), word, name);
+	spool_new_name(keeper->options.folder, program, target_pid(target),
+		       clock_now_ns(CLOCK_REALTIME), word, name);
 	snprintf(ret_path, PATH_MAX, "%s/%s", keeper->options.folder, name);
 	error = spool_prepare(keeper->options.folder, &err);
 	if (error == 0)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,22 @@ void spool_name(const char *program, pid_t pid, uint64_t unix_ns, const char *wo
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
 	snprintf(ret, SPOOL_NAME_CHARS, "%s-%d-%s-%s" SUFFIX, *safe ? safe : "_", (int)pid, when,
 		 word);
+}
+
+#define NAME_TRIES 1000 /* there is an end: then one is replaced */
+
+void spool_new_name(const char *folder, const char *program, pid_t pid, uint64_t unix_ns,
+		    const char *word, char ret[SPOOL_NAME_CHARS])
+{
+	for (int i = 0; i < NAME_TRIES; i++) {
+		char path[PATH_MAX];
+		struct stat st;
+
+		spool_name(program, pid, unix_ns + i * 1000000000ull, word, ret);
+		if (snprintf(path, sizeof(path), "%s/%s", folder, ret) >= (int)sizeof(path) ||
+		    lstat(path, &st))
+			return;
+	}
 }
 
 static bool is_time(const char *text)

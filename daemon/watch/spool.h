@@ -23,6 +23,11 @@
 void spool_name(const char *program, pid_t pid, uint64_t unix_ns, const char *word,
 		char ret[SPOOL_NAME_CHARS]);
 
+/* The same, of a file that is not there yet: of several profiles of one process, name and second,
+ * as of a program that executed itself anew, the later ones have the next seconds. */
+void spool_new_name(const char *folder, const char *program, pid_t pid, uint64_t unix_ns,
+		    const char *word, char ret[SPOOL_NAME_CHARS]);
+
 /* One of ours, in its parts. */
 struct spool_file {
 	char program[SPOOL_NAME_CHARS], time[20];

@@ -350,6 +350,22 @@ def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path, socket_
     until(lambda: states(ctl).get(waves.pid, [None])[0] == "attached", "it to be attached to again")
 
 
+def test_each_program_of_a_process_is_kept(daemon, ctl, target, tmp_path):
+    """One that executes itself anew, as proxies do to take a new configuration: same name, same number, same second."""
+    shell = target("/bin/sh", "-c", "echo first; read line; exec /bin/sh -c 'echo second; read line'")
+    shell.expect("first")
+    dhatd = daemon("serve", "--record", tmp_path / "record")
+    ctl("attach", "--pid", shell.pid, "--no-inventory", "--follow-exec")
+    shell.say("go")
+    until(lambda: [t["target"]["state"] for t in ctl("status", "--json").json()["targets"]] == ["replaced", "attached"],
+          "the second to be attached to")
+    assert dhatd.stop() == 0
+    kept = sorted((tmp_path / "record").iterdir())
+    words = [json.loads(subprocess.run([BUILD / "dhatctl", "stats", "--json", path], capture_output=True, check=True).stdout)["target"]["state"]
+             for path in kept]
+    assert words == ["replaced", "attached"], kept
+
+
 HOLD = """
 import ctypes, sys
 libc = ctypes.CDLL(None, use_errno=True)

@@ -75,6 +75,24 @@ static void test_names(void **state)
 	assert_int_equal(file.kind, SPOOL_KIND_STOP);
 }
 
+static void test_each_has_a_name(void **state)
+{
+	char name[SPOOL_NAME_CHARS];
+
+	for (int i = 2; i < 5; i++) {
+		char expected[SPOOL_NAME_CHARS];
+
+		spool_new_name(folder, "x", 1, AT_UNIX_NS, "stop", name);
+		snprintf(expected, sizeof(expected), "x-1-20251129T03150%dZ-stop.dhat", i);
+		assert_string_equal(name, expected);
+		touch(name);
+	}
+	spool_new_name(folder, "x", 2, AT_UNIX_NS, "stop", name);
+	assert_string_equal(name, "x-2-20251129T031502Z-stop.dhat");
+	spool_new_name("/no/such", "x", 1, AT_UNIX_NS, "stop", name);
+	assert_string_equal(name, "x-1-20251129T031502Z-stop.dhat");
+}
+
 static const char *const others[] = {
 	"nginx.dhat",
 	"notes.txt",
@@ -223,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test_setup_teardown(test_each_has_a_name, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_the_oldest_go, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_there_is_an_end, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_what_was_just_written_stays, make_folder,
