@@ -36,8 +36,9 @@ enum push_outcome push_outcome_of(long status)
 	case 400: /* no profile to it */
 	case 413: /* too large */
 	case 415:
-	case 422:
 		return PUSH_REFUSED;
+	case 422:
+		return PUSH_DOUBTED;
 	case 408: /* it was too slow */
 	case 425:
 	case 429: /* there are too many */

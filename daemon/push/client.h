@@ -20,11 +20,14 @@
 
 enum push_outcome {
 	PUSH_TAKEN,
-	PUSH_REFUSED, /* this one, for good: it is no use to send it again (400, 413, 415, 422) */
-	PUSH_BARRED,  /* all of them: somebody has to mend something (401, 403, 404, 3xx, a
-			 certificate, sockets that dhatd may not make) */
-	PUSH_GONE,    /* it is not there any more: nothing was sent */
-	PUSH_LATER,   /* not now (408, 429, 5xx, nobody there) */
+	PUSH_REFUSED, /* this one, for good: it is no use to send it again (400, 413, 415) */
+	/* this one, or all of them (422): Pyroscope's /ingest says so of a profile that it cannot
+	 * read and when what stands behind it is away or has too much to do */
+	PUSH_DOUBTED,
+	PUSH_BARRED, /* all of them: somebody has to mend something (401, 403, 404, 3xx, a
+			certificate, sockets that dhatd may not make) */
+	PUSH_GONE,   /* it is not there any more: nothing was sent */
+	PUSH_LATER,  /* not now (408, 429, 5xx, nobody there) */
 };
 
 struct push_answer {

@@ -134,31 +134,89 @@ static void settle(struct destination *destination, const struct push_answer *an
 		tell_refusal(destination, answer);
 }
 
-/* False: there is nothing to be sent, or it failed. */
-static bool send_one(struct destination *destination)
+static bool is_done(const struct push_answer *answer)
 {
-	struct push_answer answer = { .outcome = PUSH_LATER };
-	char path[PATH_MAX];
-	bool is_done;
+	return answer->outcome == PUSH_TAKEN || answer->outcome == PUSH_REFUSED ||
+	       answer->outcome == PUSH_GONE;
+}
 
-	if (queue_take(destination->queue, path))
+/* True: one was there; it goes unless it is to be sent again. It is taken still if it is doubted.
+ */
+static bool try_one(struct destination *destination, enum queue_end which, char ret_path[PATH_MAX],
+		    struct push_answer *ret)
+{
+	*ret = (struct push_answer){ .outcome = PUSH_LATER };
+	if (queue_take(destination->queue, which, ret_path))
 		return false;
 	if (!destination->client)
 		push_client_new(&destination->settings, &destination->stop, &destination->client);
 	if (destination->client)
-		push_client_send(destination->client, path, &answer);
+		push_client_send(destination->client, ret_path, ret);
 	else
-		snprintf(answer.text, sizeof(answer.text), "%s", strerror(ENOMEM));
-	is_done = answer.outcome == PUSH_TAKEN || answer.outcome == PUSH_REFUSED ||
-		  answer.outcome == PUSH_GONE;
-	queue_let_go(destination->queue, is_done);
-	if (answer.outcome == PUSH_GONE)
-		tell_gone(destination, &answer);
-	else if (is_done)
-		settle(destination, &answer);
+		snprintf(ret->text, sizeof(ret->text), "%s", strerror(ENOMEM));
+	if (ret->outcome != PUSH_DOUBTED)
+		queue_let_go(destination->queue, is_done(ret));
+	return true;
+}
+
+static void account_for(struct destination *destination, const struct push_answer *answer)
+{
+	if (answer->outcome == PUSH_GONE)
+		tell_gone(destination, answer);
+	else if (is_done(answer))
+		settle(destination, answer);
 	else if (!atomic_load(&destination->stop))
-		fail(destination, &answer);
-	return is_done;
+		fail(destination, answer);
+}
+
+/* Another one was taken: if it is not even now, it is its own fault. */
+static bool try_oldest_again(struct destination *destination, const char *doubted)
+{
+	struct push_answer answer;
+	char path[PATH_MAX];
+
+	if (!try_one(destination, QUEUE_OLDEST, path, &answer))
+		return false;
+	if (answer.outcome == PUSH_DOUBTED && strcmp(path, doubted) == 0) {
+		queue_let_go(destination->queue, true);
+		answer.outcome = PUSH_REFUSED;
+	}
+	account_for(destination, &answer);
+	return is_done(&answer);
+}
+
+/* The oldest was answered with a doubt: is it that one, or are it all? The newest will tell, if
+ * there is another one. False: nothing was taken. */
+static bool resolve_doubt(struct destination *destination, const char *path,
+			  const struct push_answer *doubt)
+{
+	struct push_answer answer = *doubt;
+	char newest[PATH_MAX];
+	struct queue_state state;
+
+	queue_look(destination->queue, &state);
+	if (state.files > 1 && !try_one(destination, QUEUE_NEWEST, newest, &answer))
+		answer = *doubt;
+	account_for(destination, &answer);
+	if (answer.outcome == PUSH_TAKEN)
+		return try_oldest_again(destination, path);
+	if (is_done(&answer) && !atomic_load(&destination->stop))
+		fail(destination, doubt);
+	return false;
+}
+
+/* False: there is nothing to be sent, or it failed. */
+static bool send_one(struct destination *destination)
+{
+	struct push_answer answer;
+	char path[PATH_MAX];
+
+	if (!try_one(destination, QUEUE_OLDEST, path, &answer))
+		return false;
+	if (answer.outcome == PUSH_DOUBTED)
+		return resolve_doubt(destination, path, &answer);
+	account_for(destination, &answer);
+	return is_done(&answer);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * it.
  *
  * D1: a profile that was added leaves the queue when it has arrived, when the server says that it
- * never will, or because of the queue's bounds; each is counted. D2: after a failure there is a
+ * never will, or because of the queue's bounds; each is counted. Of an answer that may mean one or
+ * all (PUSH_DOUBTED) it is one only when another is taken after it. D2: after a failure there is a
  * pause: PUSH_FIRST_PAUSE_NS, twice as long each time up to PUSH_LONGEST_PAUSE_NS, a quarter more
  * or less so that hosts do not come together; longer if the server asks for it. D3: nobody waits
  * for the thread, and it waits for nobody's lock but the queue's.

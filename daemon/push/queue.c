@@ -34,7 +34,7 @@ struct queue {
 	uint64_t max_bytes, bytes, dropped;
 	struct entry *entries; /* in their order; from `first` on */
 	size_t first, end, room;
-	bool is_taken; /* the first */
+	uint64_t taken; /* the name of that which is; 0: none */
 };
 
 DEFINE_CLEANUP_PTR(struct dhat_output *, dhat_output_free)
@@ -159,13 +159,20 @@ static void forget_first(struct queue *queue)
 	queue->first = 0;
 }
 
-static void remove_first(struct queue *queue)
+static void remove_at(struct queue *queue, size_t at)
 {
 	char path[PATH_MAX];
 
-	path_of(queue->folder, queue->entries[queue->first].name, path);
+	path_of(queue->folder, queue->entries[at].name, path);
 	unlink(path);
-	forget_first(queue);
+	if (at == queue->first) {
+		forget_first(queue);
+		return;
+	}
+	queue->bytes -= queue->entries[at].bytes;
+	queue->end--;
+	memmove(&queue->entries[at], &queue->entries[at + 1],
+		(queue->end - at) * sizeof(*queue->entries));
 }
 
 static bool is_over(const struct queue *queue)
@@ -177,8 +184,7 @@ static bool is_over(const struct queue *queue)
 static void prune(struct queue *queue)
 {
 	while (queue->end > queue->first + 1 && is_over(queue)) {
-		remove_first(queue);
-		queue->is_taken = false;
+		remove_at(queue, queue->first);
 		queue->dropped++;
 	}
 }
@@ -281,25 +287,34 @@ int queue_add(struct queue *queue, queue_write write, void *context, struct dhat
 	return 0;
 }
 
-int queue_take(struct queue *queue, char ret_path[PATH_MAX])
+int queue_take(struct queue *queue, enum queue_end which, char ret_path[PATH_MAX])
 {
 	bool is_there;
 
 	pthread_mutex_lock(&queue->lock);
 	is_there = queue->end > queue->first;
-	queue->is_taken = is_there;
-	if (is_there)
-		path_of(queue->folder, queue->entries[queue->first].name, ret_path);
+	queue->taken = 0;
+	if (is_there) {
+		size_t at = which == QUEUE_OLDEST ? queue->first : queue->end - 1;
+
+		queue->taken = queue->entries[at].name;
+		path_of(queue->folder, queue->taken, ret_path);
+	}
 	pthread_mutex_unlock(&queue->lock);
 	return is_there ? 0 : -ENOENT;
 }
 
 void queue_let_go(struct queue *queue, bool is_done)
 {
+	size_t at;
+
 	pthread_mutex_lock(&queue->lock);
-	if (queue->is_taken && is_done)
-		remove_first(queue);
-	queue->is_taken = false;
+	at = queue->first;
+	while (at < queue->end && queue->entries[at].name != queue->taken)
+		at++;
+	if (at < queue->end && is_done) /* else it has gone meanwhile */
+		remove_at(queue, at);
+	queue->taken = 0;
 	pthread_mutex_unlock(&queue->lock);
 }
 

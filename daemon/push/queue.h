@@ -27,9 +27,10 @@ void queue_set_max_bytes(struct queue *queue, uint64_t max_bytes);
 typedef int (*queue_write)(void *context, FILE *file, struct dhat_error *err);
 int queue_add(struct queue *queue, queue_write write, void *context, struct dhat_error *err);
 
-/* The path of the oldest, which stays until it is let go. -ENOENT: there is none. */
-int queue_take(struct queue *queue, char ret_path[PATH_MAX]);
-/* is_done: it goes; else it is the oldest still. */
+enum queue_end { QUEUE_OLDEST, QUEUE_NEWEST };
+/* The path of one, which stays until it is let go. -ENOENT: there is none. */
+int queue_take(struct queue *queue, enum queue_end which, char ret_path[PATH_MAX]);
+/* is_done: it goes; else it stays where it is. */
 void queue_let_go(struct queue *queue, bool is_done);
 
 struct queue_state {

@@ -2,7 +2,8 @@
 request, and what is wrong is answered with 400 and remembered.
 
 The documents: https://grafana.com/docs/pyroscope/latest/reference-server-api/ (ingest, push.v1), and of Parca
-proto/parca/profilestore/v1alpha1/profilestore.proto, whose gateway is below /api."""
+proto/parca/profilestore/v1alpha1/profilestore.proto, whose gateway is below /api. What /ingest answers to is in Pyroscope's
+pkg/ingester/pyroscope/ingest_handler.go: 400 if the query cannot be read, 422 for all that goes wrong behind that."""
 import base64
 import gzip
 import http.server

@@ -336,6 +336,55 @@ static void test_refused_for_good(void **state)
 	server_free(server);
 }
 
+static const char doubt[] = "HTTP/1.1 422 x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nhmmm";
+
+/* So Pyroscope answers when what stands behind it is away: none is lost. */
+static void test_doubted_while_all_are(void **state)
+{
+	struct server *server = server_new(doubt, doubt);
+	struct destination *destination;
+	struct destination_state seen;
+
+	for (size_t i = 2; i < 6; i++)
+		server->answers[i] = doubt;
+	server->answers[6] = ok;
+	destination = begin(server->port);
+	add(destination);
+	seen = wait_for(destination, 0, 0, 1);
+	assert_string_equal(seen.trouble, "it answers 422 (hmmm)");
+	add(destination);
+	add(destination);
+	seen = wait_for(destination, 3, 0, 2);
+	assert_int_equal(seen.refused + seen.dropped + seen.waiting, 0);
+	assert_string_equal(seen.trouble, "");
+	destination_free(destination);
+	server_free(server);
+}
+
+/* One that it does not like does not hold up the others for ever. */
+static void test_doubted_alone(void **state)
+{
+	struct server *server = server_new(doubt, doubt);
+	struct destination *destination;
+	struct destination_state seen;
+
+	server->answers[2] = ok;    /* the newest */
+	server->answers[3] = doubt; /* the oldest, again */
+	server->answers[4] = ok;
+	destination = begin_pausing(server->port, DEADLINE_NS);
+	add(destination);
+	wait_for(destination, 0, 0, 1);
+	add(destination);
+	destination_retry(destination); /* doubt, ok, doubt … */
+	seen = wait_for(destination, 1, 1, 1);
+	assert_int_equal(seen.waiting, 0);
+	add(destination);
+	seen = wait_for(destination, 2, 1, 1);
+	assert_int_equal(seen.failed, 1);
+	destination_free(destination);
+	server_free(server);
+}
+
 /* Nothing is wrong with the profile: it stays until somebody has mended the rest. */
 static void test_barred_is_kept(void **state)
 {
@@ -530,7 +579,7 @@ static void test_statuses(void **state)
 		{ 200, PUSH_TAKEN },   { 204, PUSH_TAKEN },   { 302, PUSH_BARRED },
 		{ 400, PUSH_REFUSED }, { 401, PUSH_BARRED },  { 403, PUSH_BARRED },
 		{ 404, PUSH_BARRED },  { 408, PUSH_LATER },   { 413, PUSH_REFUSED },
-		{ 415, PUSH_REFUSED }, { 422, PUSH_REFUSED }, { 429, PUSH_LATER },
+		{ 415, PUSH_REFUSED }, { 422, PUSH_DOUBTED }, { 429, PUSH_LATER },
 		{ 500, PUSH_LATER },   { 503, PUSH_LATER },   { 599, PUSH_LATER },
 		{ 101, PUSH_LATER },
 	};
@@ -549,6 +598,8 @@ int main(void)
 		TEST(test_says_why),
 		TEST(test_what_is_to_be_mended_is_said),
 		TEST(test_refused_for_good),
+		TEST(test_doubted_while_all_are),
+		TEST(test_doubted_alone),
 		TEST(test_barred_is_kept),
 		TEST(test_what_is_gone_is_given_up),
 		TEST(test_waits_as_asked),

@@ -44,7 +44,7 @@ static void assert_first(struct queue *queue, const char *text, bool is_done)
 	char path[PATH_MAX], found[64] = "";
 	FILE *file;
 
-	assert_int_equal(queue_take(queue, path), 0);
+	assert_int_equal(queue_take(queue, QUEUE_OLDEST, path), 0);
 	file = fopen(path, "r");
 	assert_non_null(file);
 	assert_non_null(fgets(found, sizeof(found), file));
@@ -87,7 +87,7 @@ static void test_order(void **state)
 	add(queue, "three");
 	assert_first(queue, "two", true);
 	assert_first(queue, "three", true);
-	assert_int_equal(queue_take(queue, path), -ENOENT);
+	assert_int_equal(queue_take(queue, QUEUE_OLDEST, path), -ENOENT);
 	assert_state(queue, 0, 0, 0);
 	assert_int_equal(count_files(), 0);
 	queue_close(queue);
@@ -143,7 +143,7 @@ static void test_survives_kill(void **state)
 		told++;
 	fclose(file);
 	queue = open_queue(PLENTY);
-	for (; queue_take(queue, path) == 0; found++) {
+	for (; queue_take(queue, QUEUE_OLDEST, path) == 0; found++) {
 		snprintf(text, sizeof(text), "%u", found);
 		assert_first(queue, text, true);
 	}
@@ -177,12 +177,34 @@ static void test_pruned_while_taken(void **state)
 
 	add(queue, "aaaa");
 	add(queue, "bbbb");
-	assert_int_equal(queue_take(queue, path), 0);
+	assert_int_equal(queue_take(queue, QUEUE_OLDEST, path), 0);
 	add(queue, "cccc");
 	queue_let_go(queue, true);
 	assert_state(queue, 2, 8, 1);
 	assert_first(queue, "bbbb", true);
 	assert_first(queue, "cccc", true);
+	queue_close(queue);
+}
+
+/* The newest goes out of its turn; whoever is older, or came meanwhile, keeps his place. */
+static void test_the_newest_is_taken(void **state)
+{
+	struct queue *queue = open_queue(100);
+	char path[PATH_MAX];
+
+	add(queue, "aaaa");
+	add(queue, "bbbb");
+	add(queue, "cc");
+	assert_int_equal(queue_take(queue, QUEUE_NEWEST, path), 0);
+	add(queue, "dddd");
+	queue_let_go(queue, true);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_state(queue, 3, 12, 0);
+	assert_int_equal(queue_take(queue, QUEUE_NEWEST, path), 0);
+	queue_let_go(queue, false);
+	assert_first(queue, "aaaa", true);
+	assert_first(queue, "bbbb", true);
+	assert_first(queue, "dddd", true);
 	queue_close(queue);
 }
 
@@ -248,6 +270,7 @@ int main(void)
 		TEST(test_survives_kill),
 		TEST(test_bound_of_bytes),
 		TEST(test_pruned_while_taken),
+		TEST(test_the_newest_is_taken),
 		TEST(test_bound_of_files),
 		TEST(test_others_files_stay),
 		TEST(test_failed_adds_leave_nothing),
