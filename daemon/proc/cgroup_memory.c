@@ -85,63 +85,58 @@ static bool find_group(const char *groups, const char *controller, char ret[PATH
 	return false;
 }
 
-/* By cgroup_namespaces(7): a path from our root begins with "/.." where it is not below that. What
- * lies there from the mount's point of view is something else. */
-static bool is_out_of_sight(const char *group)
+static bool read_of_group(const char *folder, const char *file, char text[MAX_FILE_CHARS])
 {
-	return strncmp(group, "/..", 3) == 0 && (group[3] == '/' || !group[3]);
-}
+	char path[CGROUP_FOLDER_CHARS + 32];
 
-static bool read_of_group(const char *top, const char *group, const char *file,
-			  char text[MAX_FILE_CHARS])
-{
-	char path[2 * PATH_MAX];
-
-	return !is_out_of_sight(group) &&
-	       snprintf(path, sizeof(path), "%s%s/%s", top, group, file) < (int)sizeof(path) &&
+	return snprintf(path, sizeof(path), "%s/%s", folder, file) < (int)sizeof(path) &&
 	       read_file(path, text);
 }
 
 /* ---- both versions --------------------------------------------------------------------------- */
 
-static void read_second(const char *group, const char *top, struct cgroup_memory *ret)
+static void read_second(const char *folder, struct cgroup_memory *ret)
 {
 	char text[MAX_FILE_CHARS];
 
-	if (read_of_group(top, group, "memory.events", text)) {
+	if (read_of_group(folder, "memory.events", text)) {
 		ret->has_high = find_number(text, "high", &ret->high);
 		ret->has_max = find_number(text, "max", &ret->max);
 	}
-	if (read_of_group(top, group, "memory.pressure", text))
+	if (read_of_group(folder, "memory.pressure", text))
 		ret->has_pressure = pressure_parse(text, &ret->pressure) == 0;
 }
 
-static void read_first(const char *group, const char *top, struct cgroup_memory *ret)
+static void read_first(const char *folder, struct cgroup_memory *ret)
 {
 	char text[MAX_FILE_CHARS], *end;
 
-	if (!read_of_group(top, group, "memory.failcnt", text))
+	if (!read_of_group(folder, "memory.failcnt", text))
 		return;
 	ret->max = strtoull(text, &end, 10);
 	ret->has_max = end != text;
 }
 
-void cgroup_memory_read(const char *groups, const char *top, struct cgroup_memory *ret)
+void cgroup_memory_read(const char *groups, struct cgroup_view *view, struct cgroup_memory *ret)
 {
-	char group[PATH_MAX], below[PATH_MAX];
+	char group[PATH_MAX], folder[CGROUP_FOLDER_CHARS];
+	bool is_seen = true;
 
 	*ret = (struct cgroup_memory){ 0 };
 	if (find_group(groups, "", group)) {
-		ret->is_out_of_sight = is_out_of_sight(group);
-		read_second(group, top, ret);
-		/* "hybrid": version 2 beside the controllers of version 1 */
+		is_seen = cgroup_view_folder(view, CGROUP_SECOND, group, folder);
+		if (is_seen)
+			read_second(folder, ret);
 		if (!ret->has_max && !ret->has_pressure &&
-		    snprintf(below, sizeof(below), "%s/unified", top) < (int)sizeof(below))
-			read_second(group, below, ret);
+		    cgroup_view_folder(view, CGROUP_HYBRID, group, folder)) {
+			is_seen = true;
+			read_second(folder, ret);
+		}
 	}
-	if (!ret->has_max && find_group(groups, "memory", group) &&
-	    snprintf(below, sizeof(below), "%s/memory", top) < (int)sizeof(below)) {
-		ret->is_out_of_sight |= is_out_of_sight(group);
-		read_first(group, below, ret);
+	if (!ret->has_max && find_group(groups, "memory", group)) {
+		is_seen = cgroup_view_folder(view, CGROUP_MEMORY, group, folder);
+		if (is_seen)
+			read_first(folder, ret);
 	}
+	ret->is_out_of_sight = !is_seen;
 }

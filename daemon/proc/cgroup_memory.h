@@ -7,19 +7,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cgroup_view.h"
+
 struct cgroup_memory {
 	bool has_high, has_max, has_pressure;
-	bool is_out_of_sight; /* the group is not below ours, and we see none but those: a
-				 container with a control group namespace of its own. Nothing is had
-			       */
+	bool is_out_of_sight; /* cgroup_view.h: it is not seen from here. Nothing is had */
 	uint64_t high, max;   /* how often these limits were hit */
 	uint64_t pressure;    /* "some avg10", in hundredths of a percent */
 };
 
-/* groups: the text of /proc/PID/cgroup; top: where hierarchies are mounted (CGROUP_TOP). What
- * cannot be read is not had. */
-void cgroup_memory_read(const char *groups, const char *top, struct cgroup_memory *ret);
-#define CGROUP_TOP "/sys/fs/cgroup"
+/* groups: the text of /proc/PID/cgroup. What cannot be read is not had. */
+void cgroup_memory_read(const char *groups, struct cgroup_view *view, struct cgroup_memory *ret);
 
 /* Of the text of a pressure file: "some avg10", in hundredths of a percent. Pure. -EBADMSG: it has
  * none.

@@ -21,14 +21,14 @@ static bool is_wanted(const struct watch_settings *settings, enum trigger_kind f
 	return false;
 }
 
-static void read_group(pid_t pid, struct trigger_reading *reading)
+static void read_group(pid_t pid, struct cgroup_view *view, struct trigger_reading *reading)
 {
 	_cleanup_free_ char *groups = NULL;
 	struct cgroup_memory memory;
 
 	if (proc_read_main(pid, "cgroup", &groups, NULL))
 		return;
-	cgroup_memory_read(groups, CGROUP_TOP, &memory);
+	cgroup_memory_read(groups, view, &memory);
 	reading->is_group_out_of_sight = memory.is_out_of_sight;
 	set(reading, TRIGGER_HIGH, memory.has_high, memory.high);
 	set(reading, TRIGGER_MAX, memory.has_max, memory.max);
@@ -42,7 +42,8 @@ bool reading_is_of_host(enum trigger_kind kind)
 }
 
 void reading_take(const struct watch_settings *settings, struct target *target,
-		  const struct target_glance *glance, struct trigger_reading *ret)
+		  const struct target_glance *glance, struct cgroup_view *view,
+		  struct trigger_reading *ret)
 {
 	bool is_there = glance->state == TARGET_ATTACHED;
 	uint64_t pressure = 0;
@@ -60,7 +61,7 @@ void reading_take(const struct watch_settings *settings, struct target *target,
 	/* the mark comes a moment before the end, of which the profile is to tell */
 	set(ret, TRIGGER_OOM, true, !is_there && glance->is_out_of_memory);
 	if (is_there && is_wanted(settings, TRIGGER_HIGH, TRIGGER_MAX, TRIGGER_CGROUP_PSI))
-		read_group(target_pid(target), ret);
+		read_group(target_pid(target), view, ret);
 	if (is_wanted(settings, TRIGGER_PSI, TRIGGER_PSI, TRIGGER_PSI)) {
 		bool is_known = pressure_read(&pressure) == 0; /* before it is an argument */
 

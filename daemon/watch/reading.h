@@ -1,5 +1,6 @@
 #pragma once
 /* reading: what a watch sees of a target at one time, for its triggers. */
+#include "daemon/proc/cgroup_view.h"
 #include "daemon/target/target.h"
 #include "settings.h"
 #include "trigger_state.h"
@@ -10,4 +11,5 @@ bool reading_is_of_host(enum trigger_kind kind);
 /* Files of its control group and of the machine are read only if a trigger is about them. What
  * cannot be read is not known. */
 void reading_take(const struct watch_settings *settings, struct target *target,
-		  const struct target_glance *glance, struct trigger_reading *ret);
+		  const struct target_glance *glance, struct cgroup_view *view,
+		  struct trigger_reading *ret);

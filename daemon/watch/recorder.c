@@ -44,6 +44,7 @@ struct recorder {
 	bool has_thread;
 
 	/* the thread's */
+	struct cgroup_view view;
 	struct watch_list watches;
 	struct watched *watched;
 	size_t count, capacity;
@@ -177,7 +178,8 @@ static void meet(const struct watch_settings *settings, struct watched *watched,
 				    kind != TRIGGER_PSI && reading->is_group_out_of_sight
 					    ? "dhatd is in a control group namespace of its own, "
 					      "as containers are, from where the group of this "
-					      "process is not seen"
+					      "process is not seen, and so is the host's first "
+					      "process (hostPID: true, CAP_SYS_PTRACE)"
 					    : "this host does not tell that of it");
 	}
 	watched->is_met = true;
@@ -222,7 +224,7 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 	}
 	if (glance.state != TARGET_ATTACHED && !watched->is_told)
 		return true;
-	reading_take(settings, watched->target, &glance, &reading);
+	reading_take(settings, watched->target, &glance, &recorder->view, &reading);
 	if (glance.state == TARGET_ATTACHED)
 		meet(settings, watched, &reading);
 	for (size_t i = 0; i < watched->state_count; i++)
@@ -413,6 +415,8 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 	if (!recorder)
 		return dhat_error_errno(err, ENOMEM, "cannot watch targets");
 	recorder->options = *options;
+	recorder->view.top = CGROUP_TOP;
+	recorder->view.outer_top = CGROUP_OUTER_TOP;
 	pthread_mutex_init(&recorder->lock, NULL);
 	pthread_cond_init(&recorder->wake, NULL);
 	error = keeper_new(&keeper, &recorder->keeper);

@@ -233,13 +233,13 @@ def test_children_that_are_there_already_are_followed(target, daemon, ctl):
     until(lambda: state_of(ctl, child).startswith("attached"), "the child to be attached")
 
 
-def memory_group(name):
-    """A memory cgroup of 64 MiB: (its directory, the file that takes pids), cgroup v1 or v2."""
+def memory_group(name, size=64 << 20):
+    """A memory cgroup: (its directory, the file that takes pids), cgroup v1 or v2."""
     v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
     directory = (v1 if (v1 / "memory.limit_in_bytes").exists() else v2) / name
     directory.mkdir()
     limit = directory / ("memory.limit_in_bytes" if v1 in directory.parents else "memory.max")
-    limit.write_text(str(64 << 20))
+    limit.write_text(str(size))
     return directory, directory / "cgroup.procs"
 
 

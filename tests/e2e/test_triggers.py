@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from codebytes import pair_ns
-from conftest import BUILD, Process, until
+from conftest import BUILD, TARGETS, Process, until
+from oracle import last_line_json
+from test_containers import inside  # noqa: F401
 from test_lifecycle import memory_group
 
 
@@ -233,6 +235,28 @@ def test_what_a_container_does_not_see_is_said(started, target, kept, tmp_path, 
         dhatd.close()
         until(lambda: procs.read_text() == "", "the group to be empty")
         directory.rmdir()
+
+
+def test_the_group_beside_a_container_is_seen(inside, kept, tmp_path, socket_path):  # noqa: F811
+    """As in a pod: control groups and mounts of our own, and the first process, which has all of them, is seen."""
+    (ours, our_procs), (theirs, their_procs) = (memory_group(f"dhat-test-{os.getpid()}-{name}", size) for name, size in (("a", 1 << 30), ("b", 64 << 20)))
+    mount = f"umount -l {ours.parent} && mount -t {'cgroup -o memory' if ours.parent.name == 'memory' else 'cgroup2'} none {ours.parent}"
+    try:
+        waves = inside.start("sh", "-c", f"echo $$ >{their_procs}; exec {TARGETS}/waves")
+        waves.expect("ready")
+        pid = last_line_json(waves.out)["pid"]
+        command = f"{BUILD}/dhatd attach {pid} --socket {socket_path} --no-inventory --record {kept.folder} --on cgroup.memory.max --on 'rss>1'"
+        dhatd = inside.start("sh", "-c", f'echo $$ >{our_procs}; exec unshare -C -m sh -c "{mount} && exec {command}"')
+        dhatd.expect_err("^dhatd: rss>1: waves ")  # it has been looked at: what was counted then is of before
+        # pages of a file: they can be taken back, and nobody is killed
+        subprocess.run(["sh", "-c", f"echo $$ >{their_procs}; exec dd if=/dev/zero of={tmp_path}/file bs=1M count=100 status=none"], check=True)
+        dhatd.expect_err(r"^dhatd: cgroup\.memory\.max: waves ")
+        assert "will not come true" not in dhatd.err
+    finally:
+        inside.first.kill()
+        for directory, procs in (ours, our_procs), (theirs, their_procs):
+            until(lambda procs=procs: procs.read_text() == "", "the group to be empty")
+            directory.rmdir()
 
 
 def test_cost(daemon, ctl, tables, target):

@@ -36,7 +36,7 @@ static bool sees(struct looking *looking, const struct target_glance *glance)
 						 .trigger_count = 1 };
 	struct trigger_reading reading;
 
-	reading_take(&settings, NULL, glance, &reading);
+	reading_take(&settings, NULL, glance, NULL, &reading);
 	return trigger_step(&looking->trigger, &looking->state, &reading,
 			    ++looking->now_s * SECOND);
 }
