@@ -326,7 +326,7 @@ int pusher_look(struct pusher *pusher, struct pusher_state **ret, size_t *ret_co
 	pthread_mutex_unlock(&pusher->lock);
 	if (r == 0)
 		r = look_at_left(pusher, list, &count);
-	if (r) {
+	if (r || !count) {
 		pusher_states_free(list, count);
 		return r;
 	}

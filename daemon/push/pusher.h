@@ -41,7 +41,7 @@ struct pusher_state {		     /* of one destination, or of what is left of one */
 	struct destination_state state;
 };
 /* Of all destinations, and then of what is left; the caller frees the list by pusher_states_free().
- * -ENOMEM. pusher NULL: there are none.
+ * -ENOMEM. Without any, as with pusher NULL, *ret is NULL: there is nothing to be freed.
  */
 int pusher_look(struct pusher *pusher, struct pusher_state **ret, size_t *ret_count);
 void pusher_states_free(struct pusher_state *list, size_t count);

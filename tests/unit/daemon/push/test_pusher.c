@@ -70,6 +70,7 @@ static void assert_seen(struct pusher *pusher, const struct seen *wanted, size_t
 
 	assert_int_equal(pusher_look(pusher, &list, &found), 0);
 	assert_int_equal(found, count);
+	assert_int_equal(!list, !count);
 	for (size_t i = 0; i < count; i++) {
 		assert_string_equal(list[i].url, wanted[i].url);
 		assert_int_equal(!list[i].form, wanted[i].is_left);
