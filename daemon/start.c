@@ -120,6 +120,8 @@ static int start_recorder(struct dhatd *dhatd, struct dhat_error *err)
 		.book = dhatd->book,
 		.pusher = dhatd->pusher,
 		.folder = watch_folder(&dhatd->options.watch),
+		.step = dhatd_goes_on,
+		.context = dhatd,
 	};
 	int error = recorder_new(&options, &dhatd->recorder, err);
 

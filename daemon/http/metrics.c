@@ -243,6 +243,11 @@ static void put_daemon(struct exposition *page, const struct metrics *metrics)
 			  "Resident memory of dhatd itself");
 	exposition_begin(page);
 	exposition_end(page, daemon->rss_bytes);
+	exposition_family(page, "dhatd_own_heap_bytes", "gauge",
+			  "What dhatd itself has allocated and not freed: without rings and what "
+			  "lies free between");
+	exposition_begin(page);
+	exposition_end(page, daemon->heap_bytes);
 	exposition_family(page, "process_start_time_seconds", "gauge",
 			  "When dhatd was started, since 1970");
 	exposition_begin(page);

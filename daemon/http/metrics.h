@@ -18,7 +18,7 @@
 
 struct metrics_daemon {
 	double cpu_seconds;
-	uint64_t rss_bytes, started_unix_seconds;
+	uint64_t rss_bytes, heap_bytes, started_unix_seconds;
 };
 
 struct metrics_target; /* private */

@@ -367,7 +367,7 @@ static int make_metrics(struct pages *pages, const struct http_request *request)
 		.pages = pages,
 		.gone = request->gone,
 		.metrics = { .now_unix_ns = clock_now_ns(CLOCK_REALTIME),
-			     .daemon = { own_cpu_seconds(), own_rss_bytes(),
+			     .daemon = { own_cpu_seconds(), own_rss_bytes(), own_heap_bytes(),
 					 pages->started_unix_seconds } },
 	};
 	size_t size = 0;

@@ -1,5 +1,6 @@
 #include "own.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,13 @@ uint64_t own_rss_bytes(void)
 		fclose(f);
 	}
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t own_heap_bytes(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
 }
 
 double own_cpu_seconds(void)

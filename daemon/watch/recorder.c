@@ -4,6 +4,7 @@
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
+#include "proto/base/parallel.h"
 #include "proto/base/say.h"
 #include "proto/base/units.h"
 #include "reading.h"
@@ -431,15 +432,27 @@ int recorder_new(const struct recorder_options *options, struct recorder **ret,
 	return 0;
 }
 
+static void join(void *context, size_t number)
+{
+	const struct recorder *recorder = context;
+
+	pthread_join(recorder->thread, NULL);
+}
+
+/* It may be keeping profiles of dozens, and what has ended comes after that. */
 void recorder_stop(struct recorder *recorder)
 {
+	struct parallel parallel = { .one = join, .context = recorder };
+
 	if (!recorder || !recorder->has_thread)
 		return;
+	parallel.step = recorder->options.step;
+	parallel.step_context = recorder->options.context;
 	pthread_mutex_lock(&recorder->lock);
 	recorder->is_ending = true;
 	pthread_cond_signal(&recorder->wake);
 	pthread_mutex_unlock(&recorder->lock);
-	pthread_join(recorder->thread, NULL);
+	parallel_run(&parallel, 1);
 	recorder->has_thread = false;
 }
 
@@ -459,8 +472,11 @@ void recorder_keep_last(struct recorder *recorder, struct target *target)
 
 void recorder_push_last(struct recorder *recorder)
 {
-	for (size_t i = 0; i < recorder->count; i++)
+	for (size_t i = 0; i < recorder->count; i++) {
 		push_rest(recorder, &recorder->watched[i]);
+		if (recorder->options.step)
+			recorder->options.step(recorder->options.context);
+	}
 }
 
 void recorder_free(struct recorder *recorder)

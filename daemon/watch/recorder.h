@@ -20,6 +20,9 @@ struct recorder_options {
 	struct holds_book *book;
 	struct pusher *pusher;
 	const char *folder; /* for profiles: made when the first is kept */
+	/* told of each step of an end, which may take minutes; may be NULL */
+	void (*step)(void *context);
+	void *context;
 };
 
 int recorder_new(const struct recorder_options *options, struct recorder **ret,

@@ -39,6 +39,8 @@ static char told[4096]; /* "PID: REASON\n" of each profile that was to be kept, 
 static bool was_asked;
 static unsigned asked_turns;
 static struct recorder *recorder;
+static atomic_bool is_slow; /* keeping lasts until the end has taken steps */
+static atomic_uint steps;
 
 /* ---- what stands in for others --------------------------------------------------------------- */
 
@@ -129,6 +131,8 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 	snprintf(told + used, sizeof(told) - used, "%d: %s%s\n", (int)target->pid, reason->text,
 		 reason->is_push ? settings->push.url : "");
 	pthread_mutex_unlock(&lock);
+	if (is_slow)
+		UNTIL(steps >= 2);
 }
 
 /* The last of a turn. */
@@ -146,9 +150,14 @@ void keeper_finish(struct keeper *keeper)
 
 /* ---- a recorder at work ---------------------------------------------------------------------- */
 
+static void count_step(void *context)
+{
+	steps++;
+}
+
 static int begin(void **state)
 {
-	const struct recorder_options options = { .folder = "/nonexistent" };
+	const struct recorder_options options = { .folder = "/nonexistent", .step = count_step };
 	struct dhat_error err = { 0 };
 
 	memset(all, 0, sizeof(all));
@@ -300,6 +309,23 @@ static void test_what_is_kept_at_the_end(void **state)
 	assert_string_equal(told, "1: stop\n2: stop\n");
 }
 
+/* A service manager is told that it goes on, however long that is. */
+static void test_signs_of_life_while_it_stops(void **state)
+{
+	set_watches((const char *[WATCHES]){ [1] = "exit" });
+	appear(1, 1, 100);
+	assert_string_equal(turn(), "1: SIGUSR2\n");
+	is_slow = true;
+	pthread_mutex_lock(&lock);
+	all[1].glance.state = TARGET_EXITED;
+	pthread_mutex_unlock(&lock);
+	recorder_ended(recorder, &all[1]);
+	recorder_stop(recorder);
+	is_slow = false;
+	assert_string_equal(told, "1: exit\n");
+	assert_true(steps >= 2);
+}
+
 /* Watch number i pushes to urls[i] when it ends, and now and then. */
 static void set_pushes(const char *const urls[WATCHES])
 {
@@ -344,6 +370,7 @@ int main(void)
 						end),
 		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_is_kept_at_the_end, begin, end),
+		cmocka_unit_test_setup_teardown(test_signs_of_life_while_it_stops, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_rest_goes_to_where_it_was_pushed, begin,
 						end),
 	};
