@@ -64,7 +64,7 @@ static int name_roots(const struct scan_once *scan, const struct target_identity
 		if (area && area->class == REACH_GLOBAL)
 			details->roots[details->root_count++].addr = addr;
 	}
-	return image_names_find(scan, identity, symbolizer, false, details->roots,
+	return image_names_find(scan, identity, symbolizer, IMAGE_MEMBERS, details->roots,
 				details->root_count);
 }
 

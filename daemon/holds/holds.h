@@ -42,7 +42,8 @@ struct holds_chain {
 	bool is_cut;	     /* there are more links */
 	uint64_t root_words; /* that lead from the root into the last link */
 	struct place self;   /* where in blocks of the site the pointer to the next one stands */
-	char *in_root;	     /* where in the root the pointer stands: "+16"; NULL: not known */
+	char *in_root; /* where in the root the pointer stands: ".buckets", "+16"; NULL: not known
+			*/
 };
 
 struct holds_cycle { /* of lost blocks */

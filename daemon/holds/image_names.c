@@ -15,7 +15,7 @@ struct naming {
 	const struct scan_once *scan;
 	const struct target_identity *identity;
 	struct symbolizer *symbolizer;
-	bool are_functions;
+	enum image_name_kind kind;
 	int root_fd;
 };
 
@@ -107,7 +107,8 @@ static void name_variables(const struct naming *naming, const struct symbolizer_
 {
 	_cleanup_(names_free_ptr) struct names *names = NULL;
 
-	if (symbolizer_name_data(naming->symbolizer, object, queries, count, &names))
+	if (symbolizer_name_data(naming->symbolizer, object, queries, count,
+				 naming->kind == IMAGE_MEMBERS, &names))
 		return;
 	for (uint32_t i = 0; i < count; i++)
 		take_name(names, i, &list[i]);
@@ -131,7 +132,7 @@ static int name_file(const struct naming *naming, const struct procmaps_entry *f
 	for (uint32_t i = 0; i < count; i++)
 		queries[i] =
 			(struct name_query){ list[i].addr - file->start + file->file_offset, true };
-	if (naming->are_functions)
+	if (naming->kind == IMAGE_FUNCTIONS)
 		name_functions(naming, &object, queries, list, count);
 	else
 		name_variables(naming, &object, queries, list, count);
@@ -139,11 +140,11 @@ static int name_file(const struct naming *naming, const struct procmaps_entry *f
 }
 
 int image_names_find(const struct scan_once *scan, const struct target_identity *identity,
-		     struct symbolizer *symbolizer, bool are_functions, struct image_name *list,
-		     uint32_t count)
+		     struct symbolizer *symbolizer, enum image_name_kind kind,
+		     struct image_name *list, uint32_t count)
 {
 	_cleanup_close_ int dir_fd = -1, root_fd = -1;
-	struct naming naming = { scan, identity, symbolizer, are_functions, -1 };
+	struct naming naming = { scan, identity, symbolizer, kind, -1 };
 	uint32_t end;
 	int r = 0;
 

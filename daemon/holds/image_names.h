@@ -8,14 +8,21 @@
 struct image_name {
 	uint64_t addr; /* asked; 0: nothing is */
 	char *name;    /* NULL: not known */
-	char *within;  /* of a variable: how far into it, as "+16"; NULL: at its beginning */
+	/* of a variable: how far into it, as "+16"; of members: as its debugging information calls
+	   that place, ".buckets", where there is some; NULL: at its beginning */
+	char *within;
 };
 
-/* Of variables (and of their bss), or of functions that begin there. list: in any order; sorted
- * by address on return. -ENOMEM. */
+enum image_name_kind {
+	IMAGE_VARIABLES, /* and those of bss */
+	IMAGE_MEMBERS,	 /* of these */
+	IMAGE_FUNCTIONS,
+};
+
+/* list: in any order; sorted by address on return. -ENOMEM. */
 int image_names_find(const struct scan_once *scan, const struct target_identity *identity,
-		     struct symbolizer *symbolizer, bool are_functions, struct image_name *list,
-		     uint32_t count);
+		     struct symbolizer *symbolizer, enum image_name_kind kind,
+		     struct image_name *list, uint32_t count);
 void image_names_free(struct image_name *list, uint32_t count);
 /* NULL: not among them. */
 const struct image_name *image_names_get(const struct image_name *list, uint32_t count,

@@ -220,7 +220,7 @@ static int name_functions(struct naming *naming)
 		last = frame ? frame : last;
 	}
 	drop_repeated(naming);
-	return image_names_find(naming->scan, naming->identity, naming->symbolizer, true,
+	return image_names_find(naming->scan, naming->identity, naming->symbolizer, IMAGE_FUNCTIONS,
 				naming->functions, naming->function_count);
 }
 
@@ -297,7 +297,7 @@ static int name_group(struct naming *naming)
 	naming->is_executable = identity_is_executable(naming->identity, object.fd);
 	if (r == 0 && object.fd >= 0) /* without, they are named by their file */
 		symbolizer_name_data(naming->symbolizer, &object, queries, naming->group_count,
-				     &names);
+				     false, &names);
 	for (uint32_t i = 0; i < naming->group_count && r == 0; i++)
 		r = name_variable(naming, i, names);
 	cleanup_close_fd(&object.fd);
@@ -484,7 +484,7 @@ static char *describe_global(const struct scan_once *scan, const struct target_i
 	if (!name)
 		return NULL;
 	name->addr = addr;
-	image_names_find(scan, identity, symbolizer, false, name, 1);
+	image_names_find(scan, identity, symbolizer, IMAGE_MEMBERS, name, 1);
 	if (!name->name)
 		text = describe_image(scan, addr);
 	else if (asprintf(&text, "global %s%s", name->name, name->within ? name->within : "") < 0)
@@ -500,7 +500,7 @@ static void name_one_function(struct naming *naming, uint64_t addr)
 	if (!naming->functions)
 		return;
 	add_function(naming, frame_of(naming, addr));
-	image_names_find(naming->scan, naming->identity, naming->symbolizer, true,
+	image_names_find(naming->scan, naming->identity, naming->symbolizer, IMAGE_FUNCTIONS,
 			 naming->functions, naming->function_count);
 }
 

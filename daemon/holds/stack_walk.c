@@ -40,9 +40,8 @@ static inline const struct dhat_mapping *unwind_mapping(uint32_t index)
 
 static inline unwind_table_t *unwind_table(uint32_t slot)
 {
-	unwind_table_t *table = slot < walking->unwinding->table_count
-					? &walking->unwinding->tables[slot]
-					: NULL;
+	unwind_table_t *table =
+		slot < walking->unwinding->table_count ? &walking->unwinding->tables[slot] : NULL;
 
 	return table && table->words ? table : NULL;
 }
@@ -122,7 +121,7 @@ static size_t walk(struct unwind_scratch *s, struct walked_frame *ret, uint32_t 
 
 	for (unsigned steps = 0; steps < 2 * STACK_WALK_MAX_FRAMES; steps++) {
 		const struct walked_frame frame = { .start = first_word(s),
-						   .pc = s->is_exact_pc ? s->pc : s->pc - 1 };
+						    .pc = s->is_exact_pc ? s->pc : s->pc - 1 };
 		uint64_t sp = s->sp;
 
 		*stop = unwind_step(s);

@@ -164,8 +164,8 @@ static int name_variables(struct finding *finding)
 			if (addr)
 				finding->variables[finding->variable_count++].addr = addr;
 		}
-	return image_names_find(finding->scan, finding->identity, finding->symbolizer, false,
-				finding->variables, finding->variable_count);
+	return image_names_find(finding->scan, finding->identity, finding->symbolizer,
+				IMAGE_VARIABLES, finding->variables, finding->variable_count);
 }
 
 /* Rust's have names that say nothing ("anon.…", "vtable.3"), or none. */
@@ -204,8 +204,8 @@ static int name_functions(struct finding *finding)
 			if (addr)
 				finding->functions[finding->function_count++].addr = addr;
 		}
-	return image_names_find(finding->scan, finding->identity, finding->symbolizer, true,
-				finding->functions, finding->function_count);
+	return image_names_find(finding->scan, finding->identity, finding->symbolizer,
+				IMAGE_FUNCTIONS, finding->functions, finding->function_count);
 }
 
 static char *type_of_table(const struct finding *finding, uint64_t addr)

@@ -162,7 +162,8 @@ static void take_places(struct finding *finding, const struct closer_answer *ans
 		if (!name)
 			return;
 		name->addr = finding->root_addr;
-		image_names_find(facts->scan, facts->identity, facts->symbolizer, false, name, 1);
+		image_names_find(facts->scan, facts->identity, facts->symbolizer, IMAGE_MEMBERS,
+				 name, 1);
 		why->in_root = name->within;
 		name->within = NULL;
 		image_names_free(name, 1);

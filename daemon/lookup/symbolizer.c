@@ -288,7 +288,8 @@ void symbolized_deinit(struct symbolizer *symbolizer, struct symbolized *symboli
 }
 
 int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_object *object,
-			 const struct name_query *queries, uint32_t count, struct names **ret)
+			 const struct name_query *queries, uint32_t count, bool with_members,
+			 struct names **ret)
 {
 	struct debugfiles files = {
 		.root_fd = object->root_fd,
@@ -297,8 +298,8 @@ int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_
 	};
 	const struct wish_granter granter = { .grant = debugfiles_grant, .context = &files };
 
-	return worker_name_data(symbolizer->worker, object->fd, queries, count, &granter, ret,
-				NULL);
+	return worker_name_data(symbolizer->worker, object->fd, queries, count, with_members,
+				&granter, ret, NULL);
 }
 
 int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,

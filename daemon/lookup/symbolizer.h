@@ -51,9 +51,11 @@ int symbolizer_name(struct symbolizer *symbolizer, const struct symbolizer_objec
 void symbolized_deinit(struct symbolizer *symbolizer, struct symbolized *symbolized);
 
 /* Names of variables: worker_name_data(), with the target's debug files, but no server's. Not kept.
- * The caller frees. */
+ * with_members takes a look at all units of the debugging information (0.1 us a DIE). The caller
+ * frees. */
 int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_object *object,
-			 const struct name_query *queries, uint32_t count, struct names **ret);
+			 const struct name_query *queries, uint32_t count, bool with_members,
+			 struct names **ret);
 
 /* Names of code that is in no file: by a perf map or a jitdump (daemon/object/jit/jit_names.h),
  * asked for anew each time, for it grows. The caller frees. */

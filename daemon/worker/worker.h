@@ -70,10 +70,10 @@ int worker_name(struct worker *worker, int fd, const struct name_query *queries,
 int worker_name_jit(struct worker *worker, int fd, const struct jit_query *queries, uint32_t count,
 		    struct names **ret, struct dhat_error *err);
 /* Of variables: file offsets of addresses that stand in the data of the object, or behind it where
- * its bss goes on (as if the file did). One location each at most, the variable's name. */
+ * its bss goes on (as if the file did). One location each at most, as data_name() has it. */
 int worker_name_data(struct worker *worker, int fd, const struct name_query *queries,
-		     uint32_t count, const struct wish_granter *granter, struct names **ret,
-		     struct dhat_error *err);
+		     uint32_t count, bool with_members, const struct wish_granter *granter,
+		     struct names **ret, struct dhat_error *err);
 
 /* What follows is done by one process, and is this caller's alone until worker_give_scans(): who
  * stops a target for it has it first. stop: raised when nobody waits for an answer any more; those

@@ -131,9 +131,11 @@ static int name_data(int fd, struct wire_reader *request, struct wire_writer *an
 {
 	const struct wish_granter granter = { .grant = grant_by_daemon };
 	_cleanup_(names_free_ptr) struct names *names = NULL;
+	bool with_members = wire_get_u32(request);
 	uint32_t count;
 	_cleanup_free_ struct name_query *queries = get_queries(request, &count);
-	int r = queries ? data_name(fd, queries, count, &granter, &names, err) : -ENOMEM;
+	int r = queries ? data_name(fd, queries, count, with_members, &granter, &names, err)
+			: -ENOMEM;
 
 	if (!r)
 		names_put(answer, names);

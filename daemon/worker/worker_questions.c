@@ -157,8 +157,8 @@ int worker_name_jit(struct worker *worker, int fd, const struct jit_query *queri
 }
 
 int worker_name_data(struct worker *worker, int fd, const struct name_query *queries,
-		     uint32_t count, const struct wish_granter *granter, struct names **ret,
-		     struct dhat_error *err)
+		     uint32_t count, bool with_members, const struct wish_granter *granter,
+		     struct names **ret, struct dhat_error *err)
 {
 	struct wire_writer request = { 0 };
 	const struct worker_question question = {
@@ -170,6 +170,7 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 		.granter = granter,
 	};
 
+	wire_put_u32(&request, with_members);
 	return ask_names(worker, &question, &request, queries, count, ret, err);
 }
 

@@ -28,7 +28,7 @@ struct dhat_holder_chain {
 	struct dhat_holder_link *links; /* from the holder outwards */
 	size_t link_count;
 	const Dhat__HoldsRoot *root;   /* NULL: there are more links */
-	const char *in_root;	       /* "+16"; "": not known, or at its beginning */
+	const char *in_root;	       /* ".buckets", "+16"; "": not known, or at its beginning */
 	struct dhat_holder_place self; /* in its own blocks, where they hold one another */
 };
 

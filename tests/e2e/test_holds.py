@@ -384,6 +384,9 @@ def test_frames(daemon, ctl, target):
     daemon("attach", "--pid", frames.pid)
     frames.say("make")
     frames.expect("made")
+    tasks = Path(f"/proc/{frames.pid}/task")
+    until(lambda: [re.search(r"^State:\t(.)", status.read_text(), re.M)[1] for status in tasks.glob("*/status")].count("S") == 3,
+          "all to wait but one")
     for options in [], ["--stop"]:
         _, rows = holds_of(ctl, *options)
         for name, thread in FRAMES.items():
@@ -391,6 +394,8 @@ def test_frames(daemon, ctl, target):
             if name == "run_busy" and not options:
                 roots = [roots[0].removesuffix(f", in {name}") + f", in {name}"]
             assert roots == [f"the stack of thread {thread}, in {name}"], (options, name)
+    whole = ctl("holds", "--site", "held_by_member").out
+    assert " held by global response_cache.tables[1].entries[2]\n" in whole, whole
     frames.say("end")
     assert frames.wait() == 0
 

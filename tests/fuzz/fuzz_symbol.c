@@ -1,23 +1,15 @@
-/* Names out of symbol tables and DWARF of hostile files. */
+/* Names out of symbol tables and DWARF of hostile files: of code, and of variables and their
+ * members. */
+#include "daemon/object/dwarf/data_naming.h"
 #include "daemon/object/dwarf/naming.h"
 #include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check(const struct names *names, uint32_t count)
 {
-	struct name_query queries[] = {
-		{ 0, false },	   { 0x1000, true },	 { 0x1010, false },
-		{ 0x1fff, false }, { 1ull << 63, true },
-	};
-	uint32_t i, j, count = sizeof(queries) / sizeof(queries[0]);
-	struct names *names = NULL;
 	const struct name_frame *frame;
 	const struct name_location *at;
-	struct dhat_error err = {};
+	uint32_t i, j;
 
-	if (symbol_name(fuzz_file(data, size), queries, count, false, NULL, &names, &err) < 0) {
-		FUZZ_CHECK(err.code != DHAT_EXIT_OK);
-		return 0;
-	}
 	FUZZ_CHECK(names->frame_count == count);
 	for (i = 0; i < count; i++) {
 		frame = &names->frames[i];
@@ -31,6 +23,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				   at->file < names->texts.count);
 		}
 	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct name_query queries[] = {
+		{ 0, false },	   { 0x1000, true }, { 0x1010, false },
+		{ 0x1fff, false }, { 0x2e08, true }, { 1ull << 63, true },
+	};
+	uint32_t count = sizeof(queries) / sizeof(queries[0]);
+	struct names *names = NULL;
+	struct dhat_error err = {};
+
+	if (symbol_name(fuzz_file(data, size), queries, count, false, NULL, &names, &err) < 0) {
+		FUZZ_CHECK(err.code != DHAT_EXIT_OK);
+		return 0;
+	}
+	check(names, count);
+	names_free(names);
+	err = (struct dhat_error){};
+	if (data_name(fuzz_file(data, size), queries, count, true, NULL, &names, &err) < 0) {
+		FUZZ_CHECK(err.code != DHAT_EXIT_OK);
+		return 0;
+	}
+	check(names, count);
 	names_free(names);
 	return 0;
 }

@@ -4,7 +4,8 @@
  *                                blocks; then "made"
  * held_by_NAME is held by the frame of the function NAME only: of a thread that waits three calls
  * deep (worker-3), of one that was interrupted and waits in its handler, on a signal stack
- * (worker-4), of one that never waits (worker-5), and of the first one. "end": it ends.
+ * (worker-4), of one that never waits (worker-5), and of the first one. held_by_member is held by
+ * the member .tables[1].entries[2] of a variable. "end": it ends.
  */
 /* build: -pthread -O1 */
 #include <pthread.h>
@@ -38,6 +39,16 @@ KIND(held_by_run_interrupted)
 KIND(held_by_handle_signal)
 KIND(held_by_run_busy)
 KIND(held_by_hold_in_main)
+KIND(held_by_member)
+
+struct table {
+	long used;
+	void *entries[4];
+};
+struct {
+	char name[16];
+	struct table tables[2];
+} response_cache;
 
 /* In the frame of whoever says so, and in no register. */
 #define HOLD(block, make)                                                                          \
@@ -170,6 +181,7 @@ int main(void)
 	fflush(stdout);
 	if (!fgets(line, sizeof(line), stdin))
 		return 1;
+	response_cache.tables[1].entries[2] = held_by_member();
 	for (int i = 0; i < THREADS; i++)
 		sem_post(&go);
 	for (int i = 0; i < THREADS; i++)

@@ -8,6 +8,7 @@
 
 #include "demangle.h"
 #include "elffile.h"
+#include "members.h"
 #include "proto/base/cleanup.h"
 #include "symtab.h"
 
@@ -66,18 +67,99 @@ static bool find_vaddr(const struct segments *segments, uint64_t file_offset, ui
 	return false;
 }
 
-/* within: how far into the variable; 0: at its beginning, or not asked for. */
-static int add_name(struct names *names, const struct symtab_symbol *symbol, uint64_t within,
-		    struct name_frame *frame)
+struct naming {
+	struct elffile object, debug, alt;
+	struct names *names;
+	const struct name_query *queries;
+	uint32_t count;
+	struct segments segments;
+	struct symtab symtab;
+	struct members_variable *variables; /* whose members are asked for, by address */
+	size_t variable_count;
+};
+
+static void naming_deinit(struct naming *naming)
+{
+	segments_deinit(&naming->segments);
+	symtab_deinit(&naming->symtab);
+	free(naming->variables);
+	elffile_deinit(&naming->object);
+	elffile_deinit(&naming->debug);
+	/* alt after the one that refers to it */
+	elffile_deinit(&naming->alt);
+}
+
+static const struct symtab_symbol *find_symbol(struct naming *naming, uint64_t file_offset,
+					       uint64_t *ret_vaddr)
+{
+	return find_vaddr(&naming->segments, file_offset, ret_vaddr)
+		       ? symtab_find(&naming->symtab, *ret_vaddr)
+		       : NULL;
+}
+
+/* ---- members -------------------------------------------------------------------------------- */
+
+static int compare_variables(const void *a_, const void *b_)
+{
+	const struct members_variable *a = a_, *b = b_;
+
+	return a->vaddr < b->vaddr ? -1 : a->vaddr > b->vaddr;
+}
+
+static int find_members(struct naming *naming, Dwarf *dwarf)
+{
+	size_t kept = 0;
+
+	naming->variables = calloc(naming->count + 1ul, sizeof(*naming->variables));
+	if (!naming->variables)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < naming->count; i++) {
+		uint64_t vaddr;
+		const struct symtab_symbol *symbol =
+			find_symbol(naming, naming->queries[i].file_offset, &vaddr);
+
+		if (symbol)
+			naming->variables[naming->variable_count++].vaddr = symbol->vaddr;
+	}
+	if (naming->variable_count)
+		qsort(naming->variables, naming->variable_count, sizeof(*naming->variables),
+		      compare_variables);
+	for (size_t i = 0; i < naming->variable_count; i++)
+		if (!kept || naming->variables[kept - 1].vaddr != naming->variables[i].vaddr)
+			naming->variables[kept++] = naming->variables[i];
+	naming->variable_count = kept;
+	members_find(dwarf, naming->variables, naming->variable_count);
+	return 0;
+}
+
+/* In words: where in a variable it is. */
+static void describe_place(const struct naming *naming, uint64_t variable, uint64_t within,
+			   char ret[MEMBERS_PATH_CHARS])
+{
+	const struct members_variable asked = { .vaddr = variable };
+	const struct members_variable *found =
+		naming->variable_count ? bsearch(&asked, naming->variables, naming->variable_count,
+						 sizeof(asked), compare_variables)
+				       : NULL;
+
+	if (found && found->is_found && members_path(&found->type, within, ret))
+		return;
+	snprintf(ret, MEMBERS_PATH_CHARS, "+%" PRIu64, within);
+	if (!within)
+		*ret = '\0';
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static int add_name(const struct naming *naming, const struct symtab_symbol *symbol,
+		    const char *place, struct name_frame *frame)
 {
 	_cleanup_free_ char *plain = demangle(symbol->name);
 	struct name_location location = { 0 };
-	char place[24];
+	struct names *names = naming->names;
 	int r;
 
-	snprintf(place, sizeof(place), "+%" PRIu64, within);
-	if (within)
-		location.file = names_intern(names, place);
+	location.file = names_intern(names, place);
 	location.function = names_intern(names, plain ? plain : symbol->name);
 	frame->vaddr = symbol->vaddr;
 	frame->first_location = names->location_count;
@@ -87,31 +169,30 @@ static int add_name(struct names *names, const struct symtab_symbol *symbol, uin
 	return r;
 }
 
-static int name_all(struct names *names, const struct elffile *object, struct symtab *symtab,
-		    const struct name_query *queries, uint32_t count)
+static int name_all(struct naming *naming)
 {
-	_cleanup_(segments_deinit) struct segments segments = { 0 };
 	const struct symtab_symbol *before = NULL;
+	struct names *names = naming->names;
 	uint32_t last = 0; /* the frame that has its name */
-	int r = read_segments(object->elf, &segments);
+	int r = 0;
 
-	for (uint32_t i = 0; i < count && r == 0; i++) {
-		const struct symtab_symbol *symbol;
+	for (uint32_t i = 0; i < naming->count && r == 0; i++) {
+		bool is_exact = naming->queries[i].is_exact_pc;
+		char place[MEMBERS_PATH_CHARS] = "";
 		uint64_t vaddr;
+		const struct symtab_symbol *symbol =
+			find_symbol(naming, naming->queries[i].file_offset, &vaddr);
 
-		if (!find_vaddr(&segments, queries[i].file_offset, &vaddr))
-			continue;
-		symbol = symtab_find(symtab, vaddr);
-		if (symbol && symbol == before &&
-		    !queries[i].is_exact_pc) { /* they come by address: one array has many */
+		if (symbol && symbol == before && !is_exact) {
+			/* they come by address: one array has many */
 			names->frames[i] = names->frames[last];
 			continue;
 		}
+		if (symbol && is_exact)
+			describe_place(naming, symbol->vaddr, vaddr - symbol->vaddr, place);
 		if (symbol)
-			r = add_name(names, symbol,
-				     queries[i].is_exact_pc ? vaddr - symbol->vaddr : 0,
-				     &names->frames[i]);
-		before = queries[i].is_exact_pc ? NULL : symbol;
+			r = add_name(naming, symbol, place, &names->frames[i]);
+		before = is_exact ? NULL : symbol;
 		last = i;
 	}
 	return r;
@@ -135,29 +216,54 @@ static int add_symbols(struct symtab *symtab, const struct elffile *file)
 	return r == -ENOMEM ? r : 0;
 }
 
-int data_name(int fd, const struct name_query *queries, uint32_t count,
+/* The one with the debugging information; NULL: there is none. */
+static struct elffile *find_dwarf(struct naming *naming, const struct wish_granter *granter)
+{
+	struct elffile *file = naming->object.dwarf ? &naming->object : &naming->debug;
+
+	if (file->dwarf)
+		elffile_find_alt(file, granter, &naming->alt);
+	return file->dwarf ? file : NULL;
+}
+
+static int name_with(struct naming *naming, bool with_members, const struct wish_granter *granter)
+{
+	struct elffile *file;
+	int r = read_segments(naming->object.elf, &naming->segments);
+
+	if (is_stripped(naming->object.elf) || (with_members && !naming->object.dwarf))
+		elffile_find_debug(&naming->object, granter, &naming->debug);
+	if (r == 0)
+		r = add_symbols(&naming->symtab, &naming->object);
+	if (r == 0)
+		r = add_symbols(&naming->symtab, &naming->debug);
+	file = with_members ? find_dwarf(naming, granter) : NULL;
+	if (r == 0 && file)
+		r = find_members(naming, file->dwarf);
+	return r ? r : name_all(naming);
+}
+
+int data_name(int fd, const struct name_query *queries, uint32_t count, bool with_members,
 	      const struct wish_granter *granter, struct names **ret, struct dhat_error *err)
 {
-	_cleanup_(elffile_deinit) struct elffile object = ELFFILE_NONE, debug = ELFFILE_NONE;
-	_cleanup_(symtab_deinit) struct symtab symtab = { 0 };
 	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_(naming_deinit) struct naming naming = { .object = ELFFILE_NONE,
+							  .debug = ELFFILE_NONE,
+							  .alt = ELFFILE_NONE,
+							  .queries = queries,
+							  .count = count };
 	_cleanup_close_ int own_fd = dup(fd);
 	int r = own_fd < 0 ? -errno : 0;
 
 	if (r == 0)
-		r = elffile_open(own_fd, &object, err);
+		r = elffile_open(own_fd, &naming.object, err);
 	if (r)
 		return r;
 	take_fd(own_fd);
-	if (is_stripped(object.elf))
-		elffile_find_debug(&object, granter, &debug);
 	r = names_new(count, &names);
+	naming.names = names;
 	if (r == 0)
-		r = add_symbols(&symtab, &object);
-	if (r == 0)
-		r = add_symbols(&symtab, &debug);
-	if (r == 0)
-		r = name_all(names, &object, &symtab, queries, count);
+		r = name_with(&naming, with_members, granter);
 	if (r)
 		return dhat_error_errno(err, -r, "cannot name %u addresses of variables", count);
 	*ret = take_ptr(names);

@@ -26,7 +26,7 @@ static struct unwinding unwinding = { mappings, words, 0, MAX_OBJECTS };
 
 static uint64_t code_low, code_high; /* of this program */
 static int memory_fd;
-static uint64_t false_addr;	     /* where another word is read than there is */
+static uint64_t false_addr; /* where another word is read than there is */
 static uint64_t false_word;
 
 static int read_own(void *unused, uint64_t addr, void *buffer, size_t size)
@@ -66,8 +66,8 @@ static int take_object(struct dl_phdr_info *info, size_t size, void *unused)
 			.table_slot = at,
 			.kind = DHAT_MAPPING_TABLE,
 		};
-		words[at] = (struct unwinding_table){ tables[at]->words,
-						      tables[at]->word_count * 8ul };
+		words[at] =
+			(struct unwinding_table){ tables[at]->words, tables[at]->word_count * 8ul };
 		if (!*info->dlpi_name) {
 			code_low = mappings[at].start;
 			code_high = mappings[at].end;

@@ -216,7 +216,7 @@ static void check_variable(const char *path, uint64_t place, const char *name)
 
 	snprintf(whole, sizeof(whole), "%s/%s", directory, path);
 	fd = open(whole, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(data_name(fd, &query, 1, NULL, &names, NULL), 0);
+	assert_int_equal(data_name(fd, &query, 1, false, NULL, &names, NULL), 0);
 	if (!name) {
 		assert_int_equal(names->frames[0].location_count, 0);
 		return;
