@@ -275,7 +275,9 @@ def test_tokio(daemon, ctl, target, program, runtime):
     assert cycle["lost_blocks"] >= 0.97 * cycle["live_blocks"], cycle
     assert cycle["in_cycles_blocks"] + cycle["under_lost_blocks"] == cycle["lost_blocks"]
     loop, = told["cycles"]
-    assert "Session" in loop["links"][0] and loop["places"] == [{"at": 24, "of": 56}] and loop["length"] == 2
+    assert "Session" in loop["links"][0] and loop["length"] == 2
+    place, = loop["places"]
+    assert place["of"] == 56 and place["at"] in (24, 48)  # the order of fields is the compiler's: Rust 1.63, 1.85
     assert "Arc::downgrade" in loop["cure"]
     for name, row in rows.items():
         if "forget_task" in name or "spawn_inner" in name:

@@ -182,5 +182,6 @@ def test_stacks_are_whole_while_memory_is_mapped(target, daemon, tables, ctl):
     dhatd.send_signal(signal.SIGCONT)
     points = ctl("stats", "--json", "--top", 1000).json()["points"]
     takes = [point for point in points if point["frames"][0]["locations"][0].get("function") == "take_inner"]
-    assert [(point["total_blocks"], point["stop"]) for point in takes] == [(2000, "complete")]
+    assert sum(point["total_blocks"] for point in takes) == 2000
+    assert {point["stop"] for point in takes} == {"complete"}  # several, where the compiler unrolls the loop (gcc 14)
     process.say("end")
