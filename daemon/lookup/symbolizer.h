@@ -51,8 +51,8 @@ int symbolizer_name(struct symbolizer *symbolizer, const struct symbolizer_objec
 void symbolized_deinit(struct symbolizer *symbolizer, struct symbolized *symbolized);
 
 /* Names of variables: worker_name_data(), with the target's debug files, but no server's. Not kept.
- * with_members takes a look at all units of the debugging information (0.1 us a DIE). The caller
- * frees. */
+ * with_members takes a look at all units of the debugging information (members.h: 4 s at most). The
+ * caller frees. */
 int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_object *object,
 			 const struct name_query *queries, uint32_t count, bool with_members,
 			 struct names **ret);

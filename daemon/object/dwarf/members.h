@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MEMBERS_MAX_DIES (8u << 20) /* 0.1 us each */
+#define MEMBERS_MAX_DIES (8u << 20) /* 0.05 us (C) to 0.5 us (Rust) each: 4 s */
 #define MEMBERS_PATH_CHARS 192
 #define MEMBERS_MAX_DEPTH 32 /* of types in one another */
 

@@ -140,6 +140,15 @@ static bool is_of(int frame, uintptr_t function)
 
 #define WALKS __attribute__((noinline, noclone))
 
+/* As a number, of which no compiler says that it outlives the variable. */
+static uintptr_t address_of(volatile uint64_t *word)
+{
+	uintptr_t addr;
+
+	__asm__ volatile("" : "=r"(addr) : "0"(word) : "memory");
+	return addr;
+}
+
 static uintptr_t inner_word, middle_word, outer_word;
 static volatile bool is_from_signal;
 
@@ -148,10 +157,10 @@ static WALKS void inner(void)
 	volatile uint64_t word[3] = { 1, 2, 3 };
 	ucontext_t context;
 
-	inner_word = (uintptr_t)&word[1];
+	inner_word = address_of(&word[1]);
 	getcontext(&context);
 	walk_from(&context);
-	inner_word = (uintptr_t)&word[1];
+	inner_word = address_of(&word[1]);
 }
 
 static void handle(int number)
@@ -165,7 +174,7 @@ static WALKS void middle(size_t length)
 	volatile char *place = __builtin_alloca(length);
 	volatile uint64_t word[3] = { 1, 2, 3 };
 
-	middle_word = (uintptr_t)&word[1];
+	middle_word = address_of(&word[1]);
 	place[length / 2] = 1;
 	if (is_from_signal)
 		raise(SIGUSR1);
@@ -179,9 +188,9 @@ static WALKS void outer(void)
 {
 	volatile uint64_t word[3] = { 1, 2, 3 };
 
-	outer_word = (uintptr_t)&word[1];
+	outer_word = address_of(&word[1]);
 	middle(1000);
-	outer_word = (uintptr_t)&word[1];
+	outer_word = address_of(&word[1]);
 }
 
 static void test_whose_frame(void **state)

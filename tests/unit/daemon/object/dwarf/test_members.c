@@ -114,9 +114,8 @@ static void check(const char *program, const char *debug, bool has_members)
 		_cleanup_(names_free_ptr) struct names *names = NULL;
 		const struct name_location *location;
 
-		assert_int_equal(data_name(fd, &query, 1, true, debug ? &granter : NULL, &names,
-					   NULL),
-				 0);
+		assert_int_equal(
+			data_name(fd, &query, 1, true, debug ? &granter : NULL, &names, NULL), 0);
 		assert_int_equal(names->frames[0].location_count, 1);
 		location = &names->locations[0];
 		snprintf(told, sizeof(told), "%s%s", names->texts.list[location->function],
@@ -137,7 +136,8 @@ static void check(const char *program, const char *debug, bool has_members)
 
 static const char c_text[] = PRINTS
 	"typedef struct bucket { struct bucket *next; char key[12]; int hash; } bucket_t;\n"
-	"struct table { long size; bucket_t **buckets; struct { int used, free; void *spare; }; };\n"
+	"struct table { long size; bucket_t **buckets; struct { int used, free; void *spare; }; "
+	"};\n"
 	"union value { long number; bucket_t *bucket; double real; };\n"
 	"union choice { bucket_t *one; struct table *other; };\n"
 	"static struct cache { const char *name; volatile const struct table table[2];\n"
@@ -151,13 +151,15 @@ static const char c_text[] = PRINTS
 	"PLACE(response_cache.grid[0][0]); PLACE(response_cache.grid[1][2]);\n"
 	"PLACE(response_cache.grid[2][3]); PLACE(response_cache.first[1].next);\n"
 	"PLACE(response_cache.first[1].key[8]); PLACE(response_cache.only);\n"
-	"PLACE_AS(((char *)&response_cache.first[0].next)[3], \"response_cache.first[0].next+3\");\n"
+	"PLACE_AS(((char *)&response_cache.first[0].next)[3], "
+	"\"response_cache.first[0].next+3\");\n"
 	"PLACE(heads[0]); PLACE(heads[4]); PLACE(plain); PLACE(tables[2].buckets); return 0; }\n";
 
 static const char cxx_text[] = PRINTS
 	"struct Base { virtual ~Base() {} void *held = nullptr; static int counted; };\n"
 	"struct Other { virtual int f() { return 1; } void *kept = nullptr; };\n"
-	"struct Session : Base, Other { Session *peer = nullptr; int f() override { return 2; } };\n"
+	"struct Session : Base, Other { Session *peer = nullptr; int f() override { return 2; } "
+	"};\n"
 	"int Base::counted = 3;\n"
 	"namespace shop { Session session; static Session list[2];\n"
 	"	namespace { struct { Session *first; void *rest[2]; } order; } }\n"
