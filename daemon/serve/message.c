@@ -9,6 +9,7 @@
 #include "daemon/object/families/role.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "proto/profile/estimate.h"
 #include "proto/profile/snapshot.h"
 #include "proto/wire/words.h"
 
@@ -161,7 +162,7 @@ static Dhat__Target *new_copied_target(bool *failed, const struct target_copy *c
 }
 
 void message_fill_sampled(const struct sample *sample, const struct heap_sampled *from,
-			  Dhat__Sampled *ret)
+			  bool has_all, Dhat__Sampled *ret)
 {
 	dhat__sampled__init(ret);
 	ret->total_bytes = from->total_seen;
@@ -170,6 +171,8 @@ void message_fill_sampled(const struct sample *sample, const struct heap_sampled
 	ret->total_variance = sample_variance(sample, from->total_error);
 	ret->peak_variance = sample_variance(sample, from->peak_error);
 	ret->live_variance = sample_variance(sample, from->live_error);
+	if (!has_all)
+		ret->total_variance += DHAT_VARIANCE_LEAST;
 }
 
 static Dhat__Sampled *new_sampled(bool *failed, const struct target_copy *copy,
@@ -178,7 +181,7 @@ static Dhat__Sampled *new_sampled(bool *failed, const struct target_copy *copy,
 	Dhat__Sampled *sampled = NEW(Dhat__Sampled, dhat__sampled__init);
 
 	if (sampled)
-		message_fill_sampled(&copy->sample, from, sampled);
+		message_fill_sampled(&copy->sample, from, false, sampled);
 	else
 		*failed = true;
 	return sampled;

@@ -22,9 +22,10 @@ const char *message_stop_name(uint8_t stop); /* enum dhat_stop: "complete", "no 
 /* The first so many; is_watched is not set. */
 Dhat__Processes *message_processes(const struct processes *processes, size_t top);
 
-/* What estimates stand on, in place; of a sample only. */
+/* What estimates stand on, in place; of a sample only. has_all: of mappings, none of which is
+ * missed. */
 void message_fill_sampled(const struct sample *sample, const struct heap_sampled *from,
-			  Dhat__Sampled *ret);
+			  bool has_all, Dhat__Sampled *ret);
 
 /* A time of CLOCK_MONOTONIC as ns since the observation began; 0: before it. */
 uint64_t message_since(const struct target_copy *copy, uint64_t time_ns);

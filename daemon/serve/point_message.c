@@ -27,7 +27,8 @@ static void fill_figures(const struct target_copy *copy, const struct target_poi
 	point->threads = from->threads;
 	if (!copy->sample.bytes)
 		return;
-	message_fill_sampled(&copy->sample, &from->sampled, &ret->sampled);
+	message_fill_sampled(&copy->sample, &from->sampled, from->flags & DHAT_STACK_ANON,
+			     &ret->sampled);
 	point->sampled = &ret->sampled;
 }
 

@@ -206,6 +206,7 @@ static void fill_figures(struct dhat_digest *digest, const struct dhat_snapshot 
 	figures[DHAT_TOTAL_BYTES] = totals->total_bytes;
 	figures[DHAT_TOTAL_BLOCKS] = totals->total_blocks;
 	fill_others(snapshot, figures);
+	dhat_evidence_add_missed(&digest->evidence, snapshot->head->sample_bytes);
 	for (size_t i = 0; i < snapshot->point_count; i++) {
 		const Dhat__ProgramPoint *point = snapshot->points[i];
 		const Dhat__HoldsSum *lost = point->holds ? point->holds->lost : NULL;

@@ -53,6 +53,12 @@ void dhat_evidence_add(struct dhat_evidence *sum, const struct dhat_evidence *pa
 	}
 }
 
+void dhat_evidence_add_missed(struct dhat_evidence *sum, uint64_t sample_bytes)
+{
+	if (sample_bytes)
+		sum->variance[DHAT_ESTIMATED_TOTAL] += DHAT_VARIANCE_LEAST;
+}
+
 void dhat_evidence_of_totals(uint64_t sample_bytes, const Dhat__Totals *totals,
 			     struct dhat_evidence *ret)
 {
@@ -77,6 +83,7 @@ void dhat_evidence_of_snapshot(const struct dhat_snapshot *snapshot, struct dhat
 	*ret = (struct dhat_evidence){ 0 };
 	for (size_t i = 0; i < snapshot->point_count; i++)
 		dhat_evidence_add_point(ret, snapshot->head, snapshot->points[i]);
+	dhat_evidence_add_missed(ret, snapshot->head->sample_bytes);
 }
 
 /* Of a gamma distribution of that mean and variance; chi2(q; n) is n (1 - 2/9n + z sqrt(2/9n))^3,

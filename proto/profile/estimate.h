@@ -17,18 +17,22 @@
  *few blocks, too: of one small block it is 0.01 R to 5.6 R, of none 0 to 3.7 R. Quantiles are by
  *Wilson and Hilferty (1931): of 2 degrees of freedom, the fewest there are, 0.6 % too narrow above
  *and too wide below; of more, nearer. E1: low is no less than what the recorded blocks have
- *themselves: these are there. E2: where nothing of a stack is uncertain (all that was ever recorded
- *there was so large that it always is, or is no part of the sample, as mappings) the figure is
- *exact, and so is its interval. Of a difference, which varies by more than a sum of its size, the
- *ends are those of a normal distribution. E3: figures whose variance is not told (of what was
- *allocated since a mark, say) have at most y * R, since s / p (1 - p) is never more than R. E4: the
- *peak is the highest of many estimates, and so is too high by chance where a heap lies flat for
- *long: by 2.2, 3.1 and 4.2 standard errors when it has been turned over 10, 50 and 1,000 times
- *(tests/unit/daemon/account/test_sample.c); of a heap that grows, or has one summit, by nothing.
- *How long it lay is not known here, so that is not taken off, but the low end of the interval
- *allows for 3 more.
+ *themselves: these are there. E2: where nothing is uncertain (mappings, which are no part of the
+ *sample, and what was put together with a sample, and is none) the figure is exact, and so is its
+ *interval. Of other stacks, and of sums over them, v is never 0, though all that was recorded there
+ *be so large that it always is: small blocks may have been beside them. Of a difference, which
+ *varies by more than a sum of its size, the ends are those of a normal distribution. E3: figures
+ *whose variance is not told (of what was allocated since a mark, say) have at most y * R, since s /
+ *p (1 - p) is never more than R. E4: the peak is the highest of many estimates, and so is too high
+ *by chance where a heap lies flat for long: by 2.2, 3.1 and 4.2 standard errors when it has been
+ *turned over 10, 50 and 1,000 times (tests/unit/daemon/account/test_sample.c); of a heap that
+ *grows, or has one summit, by nothing. How long it lay is not known here, so that is not taken off,
+ *but the low end of the interval allows for 3 more.
  */
 #include "snapshot.h"
+
+/* Square bytes; of total_bytes, where blocks may have been missed: E2. */
+#define DHAT_VARIANCE_LEAST 1.0
 
 enum dhat_estimated { DHAT_ESTIMATED_TOTAL, DHAT_ESTIMATED_PEAK, DHAT_ESTIMATED_LIVE };
 #define DHAT_ESTIMATED_COUNT 3
@@ -46,6 +50,8 @@ struct dhat_interval {
 void dhat_evidence_add_point(struct dhat_evidence *sum, const Dhat__SnapshotHead *head,
 			     const Dhat__ProgramPoint *point);
 void dhat_evidence_add(struct dhat_evidence *sum, const struct dhat_evidence *part);
+/* The sum is over more than the points that are known: others may have been missed. */
+void dhat_evidence_add_missed(struct dhat_evidence *sum, uint64_t sample_bytes);
 void dhat_evidence_of_totals(uint64_t sample_bytes, const Dhat__Totals *totals,
 			     struct dhat_evidence *ret);
 

@@ -41,6 +41,7 @@ static uint64_t sum_of(const struct dhat_digest *digest, const struct dhat_asser
 		dhat_evidence_add(&evidence, &digest->rows[i].evidence);
 		++*ret_count;
 	}
+	dhat_evidence_add_missed(&evidence, digest->sample_bytes);
 	*ret_interval =
 		dhat_metric_interval(digest->sample_bytes, &evidence, assertion->metric, sum);
 	return sum;

@@ -190,7 +190,8 @@ static void test_sampled(void **state)
 	assert_line(page, "dhatd_verdict{program=\"service\",pid=\"4711\",verdict=\"exact\"} 0");
 	assert_line(page, "dhatd_target_sample_bytes{program=\"service\",pid=\"4711\"} 4096");
 	assert_line(page, "dhatd_heap_live_bytes_low{program=\"service\",pid=\"4711\"} 900000");
-	assert_line(page, "dhatd_heap_live_bytes_high{program=\"service\",pid=\"4711\"} 900000");
+	/* a small block more, or some, may have been missed */
+	assert_line(page, "dhatd_heap_live_bytes_high{program=\"service\",pid=\"4711\"} 912142");
 	assert_line(page, "dhatd_stack_live_bytes_high{program=\"service\",pid=\"4711\",stack="
 			  "\"keep (src/a.c)\"} 900000");
 	assert_null(strstr(exact, "_low"));

@@ -19,6 +19,7 @@
 #include "daemon/serve/snapshot.h"
 #include "daemon/worker/worker_main.h"
 #include "proto/base/cleanup.h"
+#include "proto/profile/estimate.h"
 #include "proto/profile/snapshot.h"
 #include "tests/unit/workers.h"
 
@@ -578,6 +579,32 @@ static void test_receiver_stops(void **state)
 	dhat_snapshot_free(receiver.snapshot);
 }
 
+/* E2 of estimate.h: what was recorded of a stack is so large that it always is; of others nobody
+ * knows. Mappings are all recorded. */
+static void test_evidence(void **state)
+{
+	struct world *world = *state;
+	struct receiver receiver = { 0 };
+	struct small_copy small;
+	struct dhat_evidence heap = { 0 }, mapped = { 0 }, all = { 0 };
+
+	make_copy(world, &small);
+	small.copy.sample = sample_of(1024);
+	small.points[0].sampled = small.points[1].sampled =
+		(struct heap_sampled){ .total_seen = 90000, .live_seen = 90000 };
+	small.copy.totals.sampled = small.points[0].sampled;
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		write_copy(&small.copy, world->symbolizer, false, &receiver);
+	dhat_evidence_add_point(&heap, snapshot->head, snapshot->points[0]);
+	dhat_evidence_add_point(&mapped, snapshot->head, snapshot->points[1]);
+	dhat_evidence_of_totals(1024, snapshot->end->totals, &all);
+	assert_false(dhat_evidence_is_certain(&heap));
+	assert_true(dhat_evidence_is_certain(&mapped));
+	assert_false(dhat_evidence_is_certain(&all));
+	assert_int_equal(dhat_interval_of(1024, &heap, DHAT_ESTIMATED_LIVE, 90000).low, 90000);
+	assert_true(dhat_interval_of(1024, &heap, DHAT_ESTIMATED_LIVE, 90000).high > 92000);
+}
+
 static void test_empty(void **state)
 {
 	struct world *world = *state;
@@ -685,8 +712,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_head_and_end),  cmocka_unit_test(test_points_and_frames),
 		cmocka_unit_test(test_without_names), cmocka_unit_test(test_names_are_kept),
 		cmocka_unit_test(test_worker_dies),   cmocka_unit_test(test_receiver_stops),
-		cmocka_unit_test(test_empty),	      cmocka_unit_test(test_large),
-		cmocka_unit_test(test_unsound_copy),  cmocka_unit_test(test_view),
+		cmocka_unit_test(test_evidence),      cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_large),	      cmocka_unit_test(test_unsound_copy),
+		cmocka_unit_test(test_view),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], WORKER_ARGUMENT))

@@ -71,13 +71,13 @@ static void test_what_is_certain(void **state)
 	struct dhat_evidence evidence = { 0 }, none = { 0 };
 	struct dhat_interval interval;
 
-	/* a block that is there is there; a hundred that are always recorded are all */
+	/* a block that is there is there; mappings are all */
 	assert_int_equal(live(1582, 1000, 0.6 * 1582 * R).low, 1000);
 	evidence = live_evidence(100 * 50000, 0);
 	interval = dhat_interval_of(R, &evidence, DHAT_ESTIMATED_LIVE, 100 * 50000);
 	assert_int_equal(interval.low, 5000000);
 	assert_int_equal(interval.high, 5000000);
-	/* and nothing else of that stack is uncertain */
+	/* of which nothing else is uncertain */
 	interval = dhat_interval_of(R, &evidence, DHAT_ESTIMATED_TOTAL, 0);
 	assert_int_equal(interval.high, 0);
 	/* but of one that has had others */
@@ -94,6 +94,35 @@ static void test_what_is_certain(void **state)
 	interval = dhat_interval_of(0, &none, DHAT_ESTIMATED_LIVE, 77);
 	assert_int_equal(interval.low, 77);
 	assert_int_equal(interval.high, 77);
+}
+
+/* E2: a sum over what is known is no sum over all. */
+static void test_what_was_missed(void **state)
+{
+	static const struct built_stack large[] = {
+		{ .frames = { "keep@/src/app/keep.c:1" },
+		  .live_bytes = 90000,
+		  .live_blocks = 1,
+		  .seen_bytes = 90000 },
+		BUILT_END,
+	};
+	static const struct built_watch watch = { .verdict = "sampled", .sample_bytes = R };
+	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot =
+		built_snapshot(&watch, large);
+	struct dhat_evidence evidence = { 0 };
+	struct dhat_interval interval;
+
+	dhat_evidence_add_point(&evidence, snapshot->head, snapshot->points[0]);
+	assert_true(dhat_evidence_is_certain(&evidence));
+	dhat_evidence_of_snapshot(snapshot, &evidence);
+	interval = dhat_interval_of(R, &evidence, DHAT_ESTIMATED_LIVE, 90000);
+	assert_int_equal(interval.low, 90000);
+	assert_in_range(interval.high, 90000 + 2 * R, 90000 + 4 * R);
+	evidence = (struct dhat_evidence){ .seen_bytes = { 1, 1, 1 } };
+	dhat_evidence_add_missed(&evidence, 0);
+	assert_true(dhat_evidence_is_certain(&evidence)); /* of no sample */
+	dhat_evidence_add_missed(&evidence, R);
+	assert_false(dhat_evidence_is_certain(&evidence));
 }
 
 /* E3 is never narrower than what is told, E4 reaches further down. */
@@ -248,9 +277,11 @@ static void test_judgement(void **state)
 	expect_ruling("live.bytes < 100000", false, false, NULL);
 	expect_ruling("live.bytes < 190000", false, true, "cannot tell");
 	expect_ruling("live.blocks < 10", false, true, "how many blocks");
-	/* what is exact in a sample is */
-	expect_ruling("stack(/keep/).live.bytes == 90000", true, false, NULL);
-	expect_ruling("stack(/keep/).live.blocks == 1", true, false, NULL);
+	/* what is exact in a sample is so of one stack; of others nobody knows that they are not */
+	expect_ruling("stack(/keep/).live.bytes == 90000", false, true, "cannot tell");
+	expect_ruling("stack(/keep/).live.bytes >= 90000", true, false, NULL);
+	expect_ruling("stack(/keep/).live.bytes < 95000", true, false, NULL);
+	expect_ruling("stack(/keep/).live.blocks >= 1", true, false, NULL);
 	expect_ruling("stack(/load/).live.bytes == 0", false, false, NULL);
 	/* of a stack that is not there nobody knows that it is not */
 	expect_ruling("stack(/none/).live.bytes == 0", false, true, "0 B to");
@@ -387,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small_blocks_are_counts),
 		cmocka_unit_test(test_what_is_certain),
+		cmocka_unit_test(test_what_was_missed),
 		cmocka_unit_test(test_what_is_not_told),
 		cmocka_unit_test(test_hostile_evidence),
 		cmocka_unit_test(test_intervals_of_metrics),
