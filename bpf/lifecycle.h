@@ -59,30 +59,43 @@ static __always_inline void notice_change(void)
 	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
 }
 
-static __always_inline void send_life(__u8 type, __u32 pid, __u32 wait_status)
+static __always_inline struct dhat_record_life *begin_life(__u8 type, __u32 pid, __u32 wait_status)
 {
 	struct dhat_record_life *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
 	if (!record) {
 		count(DHAT_CTR_DROP_LIFE);
-		return;
+		return NULL;
 	}
 	fill_life(&record->head, &record->time_ns, type, sizeof(*record));
 	record->pid = pid;
 	record->wait_status = wait_status;
-	bpf_ringbuf_submit(record, type == DHAT_RECORD_THREAD_EXIT ? BPF_RB_NO_WAKEUP
-								   : BPF_RB_FORCE_WAKEUP);
+	return record;
+}
+
+static __always_inline void send_life(__u8 type, __u32 pid, __u32 wait_status)
+{
+	struct dhat_record_life *record = begin_life(type, pid, wait_status);
+
+	if (record)
+		bpf_ringbuf_submit(record, type == DHAT_RECORD_THREAD_EXIT ? BPF_RB_NO_WAKEUP
+									   : BPF_RB_FORCE_WAKEUP);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(dhat_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
+	struct dhat_record_life *record;
+
 	if (!is_target() || is_closed)
 		return 0;
-	/* until the daemon has attached to the new program, of which nothing has run yet; before
-	 * the record, as above */
-	stop();
-	send_life(DHAT_RECORD_EXEC, cfg_tgid, 0);
+	record = begin_life(DHAT_RECORD_EXEC, cfg_tgid, 0);
+	if (record) {
+		/* until the daemon has attached to the new program, of which nothing has run yet;
+		 * before the record, as above, and not without: nobody would let it go on */
+		stop();
+		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+	}
 	if (closes_on_exec)
 		is_closed = 1;
 	return 0;

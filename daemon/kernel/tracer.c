@@ -492,6 +492,7 @@ void tracer_open_gate(struct tracer *tracer)
 
 void tracer_close_gate(struct tracer *tracer)
 {
+	tracer->bpf->bss->may_stop = 0; /* whoever is about to takes it back: stop.h */
 	tracer->bpf->data->is_closed = 1;
 }
 

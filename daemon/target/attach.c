@@ -9,6 +9,7 @@
 #include "daemon/object/sites/custom.h"
 #include "identity.h"
 #include "proto/base/cleanup.h"
+#include "run.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -283,6 +284,15 @@ void target_begin_end(struct target *target)
 	atomic_store(&target->is_ending, true);
 }
 
+/* No probe stops it any more. After an exec whoever follows it is waited for: follow.c. */
+static void end_stops(struct target *target)
+{
+	if (atomic_load(&target->is_replaced))
+		return;
+	target_let_go_on(target);
+	target_end_guard(target);
+}
+
 /* What the kernel holds for us is given back: ring, maps, links. What was counted stays. False:
  * that was done before. */
 static bool remove_probes(struct target *target)
@@ -308,6 +318,7 @@ static bool remove_probes(struct target *target)
 		target_lock(target);
 		target_discharge_kernel(target);
 		target_unlock(target);
+		end_stops(target);
 	}
 	pthread_mutex_unlock(&target->map_lock);
 	return is_first;

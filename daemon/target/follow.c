@@ -1,8 +1,17 @@
 #include "follow.h"
 
 #include "proto/base/clock.h"
+#include "run.h"
 
-#include <signal.h>
+/* It was stopped at its exec for the one who was to follow it. */
+static void give_up(const struct attempt *attempt)
+{
+	struct target_options options;
+
+	target_follow_options(attempt->owned, attempt->pid, &options);
+	if (options.from_start)
+		target_send_on(attempt->owned);
+}
 
 void follow_add(struct follow *follow, pid_t pid, struct target *forerunner)
 {
@@ -14,7 +23,9 @@ void follow_add(struct follow *follow, pid_t pid, struct target *forerunner)
 	size_t before = follow->attempts.count;
 
 	/* one that is waited for already has its reference */
-	if (attempts_add(&follow->attempts, &attempt) == 0 && follow->attempts.count > before)
+	if (attempts_add(&follow->attempts, &attempt))
+		give_up(&attempt);
+	else if (follow->attempts.count > before)
 		target_ref(forerunner);
 }
 
@@ -40,7 +51,9 @@ enum follow_outcome follow_try(const struct attempt *attempt,
 	target_follow_options(forerunner, attempt->pid, &options);
 	error = attach(context, attempt->pid, &options, &err);
 	if (error && options.from_start) /* it has to go on, whatever was in the way */
-		kill(attempt->pid, SIGCONT);
+		target_send_on(forerunner);
+	if (options.from_start)
+		target_end_guard(forerunner);
 	/* of one that began under our eyes there is nothing to come */
 	if (error && err.code == DHAT_EXIT_NO_ALLOCATOR && attempt->left > 1 && !options.from_start)
 		return FOLLOW_LATER;
@@ -66,7 +79,9 @@ size_t follow_count(const struct follow *follow)
 
 void follow_deinit(struct follow *follow)
 {
-	for (size_t i = 0; i < follow->attempts.count; i++)
+	for (size_t i = 0; i < follow->attempts.count; i++) {
+		give_up(&follow->attempts.list[i]);
 		target_unref(follow->attempts.list[i].owned);
+	}
 	attempts_deinit(&follow->attempts);
 }

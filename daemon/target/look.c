@@ -8,6 +8,7 @@
 #include "daemon/source/uprobes.h"
 #include "preflight.h"
 #include "proto/base/cleanup.h"
+#include "run.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -351,10 +352,10 @@ static void drop_unused_tables(struct target *target)
 
 /* `dhatd run`: it was stopped by its own BPF program (lifecycle.h) before the record came by which
  * we know. What is stopped by an exec is target_run_on()'s. */
-static void let_go_on(struct target *target)
+void target_let_go_on(struct target *target)
 {
 	if (atomic_exchange(&target->is_stopped, false))
-		syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+		target_send_on(target);
 }
 
 /* What could not be looked at for want of a descriptor, or of memory, is later. */
@@ -391,7 +392,7 @@ void target_map_work(struct target *target)
 		if (error == 0 && atomic_load(&target->is_stopped))
 			target_get_tables(target, epoch,
 					  clock_now_ns(CLOCK_MONOTONIC) + STOPPED_NS);
-		let_go_on(target);
+		target_let_go_on(target);
 		if (error == 0)
 			target_get_tables(target, epoch, 0);
 		if (error || target->is_finished)
@@ -401,7 +402,7 @@ void target_map_work(struct target *target)
 		if (tracer_epoch(target->tracer) == epoch)
 			break;
 	}
-	let_go_on(target);
+	target_let_go_on(target);
 	pthread_mutex_unlock(&target->map_lock);
 }
 

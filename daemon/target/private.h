@@ -203,6 +203,8 @@ void target_read_counters(struct target *target);
 /* look.c: look up what is mapped now; open and describe what is new; probe allocators found.
  * Without tables: they are target_map_work()'s. Holder of map_lock. */
 int target_look(struct target *target, struct dhat_error *err);
+/* If a probe has stopped it. */
+void target_let_go_on(struct target *target);
 /* Has the last look failed some time ago? Any thread. */
 bool target_has_look_due(const struct target *target, uint64_t now_ns);
 /* probing.c: probe the allocators of one object, if it has any. */

@@ -190,6 +190,16 @@ static void stop_on_change(struct target *target)
 			"the program go on, should dhatd die");
 }
 
+void target_send_on(struct target *target)
+{
+	syscall(SYS_pidfd_send_signal, target->pidfd, SIGCONT, NULL, 0);
+}
+
+void target_end_guard(struct target *target)
+{
+	guard_free(take_ptr(target->guard));
+}
+
 int target_run(char *const argv[], const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err)
 {

@@ -19,3 +19,8 @@ int target_run(char *const argv[], const struct target_options *options,
 int target_run_on(pid_t pid, const struct target_options *options,
 		  const struct target_services *services, struct target **ret,
 		  struct dhat_error *err);
+
+/* What the BPF side has stopped goes on. */
+void target_send_on(struct target *target);
+/* Nothing stops it any more, or somebody else's guard is there: guard.h. */
+void target_end_guard(struct target *target);

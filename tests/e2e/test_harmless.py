@@ -381,3 +381,62 @@ def test_killed_while_its_program_stands_at_its_end(daemon):
     dhatd.proc.kill()
     dhatd.proc.wait()
     until(lambda: has_ended(pid), "it to end")
+
+
+def test_ended_while_its_program_comes_to_its_end(daemon, tmp_path):
+    """dhatd lets go of the probe there, which takes a while: whoever comes to it goes on."""
+    mark = tmp_path / "slow"
+    dhatd = daemon("run", "--assert", "lost.bytes == 0", "--follow-exec", "--", "/usr/bin/setpriv", "--reuid=65534",
+                   "--regid=65534", "--clear-groups", TARGETS / "owners",
+                   env={**os.environ, "LD_PRELOAD": str(TARGETS / "slow_unlink.so"), "SLOW_UNLINK": str(mark)})
+    pid = int(dhatd.expect_err(r"attached to (\d+) \(owners\)").group(1))
+    dhatd.expect("ready")
+    dhatd.say("make")
+    dhatd.expect("made")
+    mark.touch()
+    try:
+        dhatd.send_signal(signal.SIGTERM)
+        until(lambda: mark.stat().st_size, "dhatd to let go of its probes")
+        dhatd.say("end")
+        until(lambda: has_ended(pid), "it to end", 20)
+    finally:
+        mark.unlink()
+        if not has_ended(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_an_exec_that_cannot_be_told_stops_nobody(daemon):
+    """The ring is full of frees: who is stopped then would be let go on by nobody."""
+    dhatd = daemon("run", "--follow-exec", "--ring-size", "64K", "--", TARGETS / "waves")
+    pid = int(dhatd.expect_err(r"attached to (\d+) \(waves\)").group(1))
+    try:
+        dhatd.say("alloc 5000 16")
+        until(lambda: dhatd.out.count("live_blocks") == 1, "the blocks")
+        dhatd.send_signal(signal.SIGSTOP)
+        dhatd.say("free 5000")
+        until(lambda: dhatd.out.count("live_blocks") == 2, "the frees")
+        dhatd.say("exec")
+        # the ring may have room for just that yet; then it waits for dhatd
+        until(lambda: stat_of(pid)[0] == "T" or dhatd.out.count("ready") == 2, "the exec")
+        dhatd.send_signal(signal.SIGCONT)
+        until(lambda: dhatd.out.count("ready") == 2, "the program to begin anew")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        dhatd.send_signal(signal.SIGCONT)
+
+
+def guards_of(dhatd):
+    """The processes that would let its program go on."""
+    children = [child for thread in os.listdir(f"/proc/{dhatd.pid}/task")
+                for child in open(f"/proc/{dhatd.pid}/task/{thread}/children").read().split()]
+    return [child for child in children if open(f"/proc/{child}/comm").read() == "dhatd-guard\n"]
+
+
+def test_one_lets_it_go_on_however_often_it_executes(daemon):
+    dhatd = daemon("run", "--follow-exec", "-o", os.devnull, "--", TARGETS / "waves")
+    for count in range(1, 4):
+        until(lambda: dhatd.out.count("ready") == count, "the program to begin")
+        until(lambda: dhatd.err.count("(waves), ") == count, "it to be attached to")
+        dhatd.say("exec")
+    until(lambda: dhatd.out.count("ready") == 4, "the last one")
+    until(lambda: len(guards_of(dhatd)) == 1, "the guards of those before to have gone")

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "daemon/proc/status.h"
+#include "daemon/target/follow.h"
 #include "daemon/target/kin.h"
 #include "daemon/target/run.h"
 #include "daemon/target/targets.h"
@@ -47,6 +48,7 @@ static struct {
 } by_pid[MAX_PID];
 static sem_t let_attach, let_finish, let_map;
 static atomic_int ends, attached, ended, detached; /* as the listener was told */
+static atomic_int sent_on, guards_ended;
 static struct targets *targets;
 
 /* ---- what stands in for target.c ------------------------------------------------------------ */
@@ -79,6 +81,16 @@ int target_run(char *const argv[], const struct target_options *options,
 	       const struct target_services *services, struct target **ret, struct dhat_error *err)
 {
 	return -ENOTSUP;
+}
+
+void target_send_on(struct target *target)
+{
+	sent_on++;
+}
+
+void target_end_guard(struct target *target)
+{
+	guards_ended++;
 }
 
 int target_run_on(pid_t pid, const struct target_options *options,
@@ -276,7 +288,7 @@ static int set_up(void **state)
 	sem_init(&let_attach, 0, 0);
 	sem_init(&let_finish, 0, 0);
 	sem_init(&let_map, 0, 0);
-	ends = attached = ended = detached = 0;
+	ends = attached = ended = detached = sent_on = guards_ended = 0;
 	if (targets_new(NULL, NULL, &targets, &err))
 		return -1;
 	targets_listen(targets, &(struct targets_listener){ .changed = count_change,
@@ -415,6 +427,27 @@ static void test_what_was_run_is_followed_and_so_many_are_kept(void **state)
 	for (size_t i = 0; i < count; i++)
 		target_unref(list[i]);
 	free(list);
+}
+
+/* It was stopped for whoever would follow it. */
+static void test_what_was_run_goes_on(void **state)
+{
+	struct target *target = attach(1);
+	struct follow follow = { 0 };
+
+	target->was_run = true;
+	by_pid[1].fails = true;
+	target->hooks.replaced(target->hooks.context, target);
+	UNTIL(sent_on == 1 && guards_ended == 1);
+	/* nobody came to it before the end */
+	follow_add(&follow, 1, target);
+	follow_add(&follow, 2, target);
+	follow_deinit(&follow);
+	assert_int_equal(sent_on, 3);
+	target->was_run = false;
+	follow_add(&follow, 3, target);
+	follow_deinit(&follow);
+	assert_int_equal(sent_on, 3);
 }
 
 static void test_an_exec_gives_the_probes_back_in_the_closers_time(void **state)
@@ -722,6 +755,7 @@ int main(void)
 		T(test_tables_that_take_long_delay_nobody),
 		T(test_an_end_that_takes_long_delays_nobody),
 		T(test_what_was_run_is_followed_and_so_many_are_kept),
+		T(test_what_was_run_goes_on),
 		T(test_an_exec_gives_the_probes_back_in_the_closers_time),
 		T(test_of_two_attaches_to_a_pid_one_succeeds),
 		T(test_an_attach_that_failed_takes_nothing),
