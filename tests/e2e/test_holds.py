@@ -374,8 +374,8 @@ def test_stop(daemon, ctl, target, tmp_path):
     until(lambda: waves.out.count("\n") >= 3, "its answer")
 
 
-FRAMES = {"run_worker": "worker-3", "serve_request": "worker-3", "read_body": "worker-3", "run_interrupted": "worker-4",
-          "handle_signal": "worker-4", "run_busy": "worker-5", "hold_in_main": "frames"}
+FRAMES = {"run_worker": "worker-3", "serve_request": "worker-3", "read_body": "worker-3", "handle_signal": "worker-4",
+          "run_busy": "worker-5", "hold_in_main": "frames"}
 
 
 def test_frames(daemon, ctl, target):

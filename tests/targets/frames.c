@@ -35,7 +35,6 @@ static volatile int is_over;
 KIND(held_by_run_worker)
 KIND(held_by_serve_request)
 KIND(held_by_read_body)
-KIND(held_by_run_interrupted)
 KIND(held_by_handle_signal)
 KIND(held_by_run_busy)
 KIND(held_by_hold_in_main)
@@ -123,13 +122,7 @@ static __attribute__((noinline, noclone)) void *run_interrupted(void *unused)
 	sigaltstack(&stack, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	sem_wait(&go);
-	{
-		HOLD(block, held_by_run_interrupted);
-
-		clean_stack();
-		raise(SIGUSR1);
-		KEEP(block);
-	}
+	raise(SIGUSR1);
 	return unused;
 }
 
