@@ -73,7 +73,8 @@ bool dhatd_ends_with_targets(const struct dhatd *dhatd);
  * needs one; none while the rings are not emptied. How long until the next; 0: nobody waits. */
 uint64_t dhatd_give_signs(struct dhatd *dhatd);
 /* The same in the middle of what takes long, which has got on: a start, a reload or an end may take
- * longer than a service manager waits for one. Often; struct dhatd * as its context. */
+ * longer than a service manager waits for one. A SIGNAL_KEEP that came meanwhile is obeyed. Often;
+ * struct dhatd * as its context. */
 void dhatd_goes_on(void *dhatd);
 
 /* start.c: the services, then the targets of the options. set: the signals that are held back; one

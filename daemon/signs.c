@@ -18,6 +18,19 @@ uint64_t dhatd_give_signs(struct dhatd *dhatd)
 	return dhatd->next_sign_ns - now_ns;
 }
 
+/* Whoever wants profiles now need not wait for the end of a reload, which attaches to what has come
+ * meanwhile, one process after the other: those that are watched may have ended by then. */
+static void keep_if_asked(struct dhatd *dhatd)
+{
+	const struct timespec now = { 0 };
+	sigset_t asked;
+
+	sigemptyset(&asked);
+	sigaddset(&asked, SIGNAL_KEEP);
+	if (atomic_load(&dhatd->has_started) && sigtimedwait(&asked, NULL, &now) == SIGNAL_KEEP)
+		recorder_keep_all(dhatd->recorder);
+}
+
 #define PROGRESS_INTERVAL_NS 1000000000ull
 
 void dhatd_goes_on(void *dhatd_)
@@ -26,6 +39,7 @@ void dhatd_goes_on(void *dhatd_)
 	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
 
 	dhatd_give_signs(dhatd);
+	keep_if_asked(dhatd);
 	if (now_ns < dhatd->next_progress_ns)
 		return;
 	notify("EXTEND_TIMEOUT_USEC=120000000"); /* a step may take that long: names of a profile */

@@ -329,6 +329,26 @@ def test_an_end_during_a_reload(daemon, named, tmp_path):
     assert len(re.findall(r"^dhatd: \S+ \S+ exit: ending ", dhatd.err, re.M)) == 4
 
 
+def test_a_wish_during_a_reload(daemon, named, tmp_path):
+    """Profiles that are wanted now are not kept when the reload has attached to all that it lacked."""
+    named("wanted")
+    config = tmp_path / "conf"
+    config.write_text(f"[watch it]\ncommand = ^{tmp_path}/wanted$\n")
+    dhatd = daemon("serve", "--config", config, "--record", tmp_path / "record")
+    dhatd.expect_err(" attached to ")
+    dhatd.send_signal(signal.SIGSTOP)
+    for _ in range(4):
+        named("wanted")
+    config.write_text(f"[watch it]\ncommand = ^{tmp_path}/wanted$\nevery = 1h\n")
+    dhatd.send_signal(signal.SIGHUP)
+    dhatd.send_signal(signal.SIGUSR2)
+    dhatd.send_signal(signal.SIGCONT)
+    dhatd.expect_err("read .*conf again")
+    dhatd.expect_err("SIGUSR2: wanted")
+    assert dhatd.err.index("SIGUSR2: wanted") < dhatd.err.index("conf again")
+    assert dhatd.stop() == 0
+
+
 def test_a_service_that_ends_loses_nothing(daemon, ctl, named, tmp_path, socket_path):
     """By an upgrade, say: what it had is in a file, whole; the next one begins anew."""
     waves = named("kept")

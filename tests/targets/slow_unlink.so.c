@@ -1,5 +1,5 @@
-/* For LD_PRELOAD with dhatd: while the file $SLOW_UNLINK is there, unlinkat(2), by which it lets go of
- * its probes, takes a second, and writes to that file first. */
+/* For LD_PRELOAD with dhatd: while the file $SLOW_UNLINK is there, unlinkat(2), by which it lets go
+ * of its probes, takes a second, and writes to that file first. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
