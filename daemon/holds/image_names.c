@@ -46,21 +46,11 @@ const struct image_name *image_names_get(const struct image_name *list, uint32_t
 /* The mapping of the file that an address, or the bss that it lies in, belongs to. */
 static const struct procmaps_entry *file_of(const struct procmaps *maps, uint64_t addr)
 {
-	size_t low = 0, high = maps->count;
+	const struct procmaps_entry *entry = procmaps_find(maps, addr);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (maps->entries[middle].end <= addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == maps->count || maps->entries[low].start > addr)
-		return NULL;
-	while (low && !maps->entries[low].inode)
-		low--;
-	return maps->entries[low].path[0] == '/' ? &maps->entries[low] : NULL;
+	while (entry && entry > maps->entries && !entry->inode)
+		entry--;
+	return entry && entry->path[0] == '/' ? entry : NULL;
 }
 
 /* NULL or "": none. */

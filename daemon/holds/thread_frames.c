@@ -73,20 +73,9 @@ static int read_memory(void *memory_, uint64_t addr, void *buffer, size_t size)
 
 static const struct procmaps_entry *find_code(const struct procmaps *maps, uint64_t addr)
 {
-	size_t low = 0, high = maps->count;
+	const struct procmaps_entry *entry = procmaps_find(maps, addr);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (maps->entries[middle].end <= addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < maps->count && maps->entries[low].start <= addr &&
-			       maps->entries[low].is_executable
-		       ? &maps->entries[low]
-		       : NULL;
+	return entry && entry->is_executable ? entry : NULL;
 }
 
 static bool is_code(void *memory, uint64_t addr)

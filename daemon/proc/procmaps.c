@@ -187,6 +187,21 @@ bool procmaps_is_twice(const struct procmaps *maps, uint64_t file_offset)
 	return false;
 }
 
+const struct procmaps_entry *procmaps_find(const struct procmaps *maps, uint64_t addr)
+{
+	size_t low = 0, high = maps->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (maps->entries[middle].end <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < maps->count && maps->entries[low].start <= addr ? &maps->entries[low] : NULL;
+}
+
 void procmaps_deinit(struct procmaps *maps)
 {
 	size_t i;

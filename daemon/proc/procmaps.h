@@ -27,6 +27,9 @@ bool procmaps_is_same_file(const struct procmaps_entry *a, const struct procmaps
  * kernel/events/uprobes.c). */
 bool procmaps_is_twice(const struct procmaps *maps, uint64_t file_offset);
 
+/* The mapping that an address lies in; NULL: none. */
+const struct procmaps_entry *procmaps_find(const struct procmaps *maps, uint64_t addr);
+
 /* Lines that are not of the format are skipped and counted in *ret_bad (may be NULL). */
 int procmaps_parse(const char *text, size_t size, struct procmaps *ret, size_t *ret_bad);
 void procmaps_deinit(struct procmaps *maps);

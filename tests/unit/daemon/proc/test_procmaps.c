@@ -189,6 +189,24 @@ static void test_what_is_mapped_twice(void **state)
 	procmaps_deinit(&maps);
 }
 
+static void test_what_an_address_lies_in(void **state)
+{
+	struct procmaps maps = parse("1000-3000 r-xp 0 8:1 7 /a\n"
+				     "3000-4000 r--p 0 8:1 7 /a\n"
+				     "6000-7000 rw-p 0 0:0 0 \n",
+				     NULL);
+
+	assert_null(procmaps_find(&maps, 0xfff));
+	assert_ptr_equal(procmaps_find(&maps, 0x1000), &maps.entries[0]);
+	assert_ptr_equal(procmaps_find(&maps, 0x2fff), &maps.entries[0]);
+	assert_ptr_equal(procmaps_find(&maps, 0x3000), &maps.entries[1]);
+	assert_null(procmaps_find(&maps, 0x4000));
+	assert_ptr_equal(procmaps_find(&maps, 0x6fff), &maps.entries[2]);
+	assert_null(procmaps_find(&maps, 0x7000));
+	procmaps_deinit(&maps);
+	assert_null(procmaps_find(&maps, 0x1000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +217,7 @@ int main(void)
 		cmocka_unit_test(test_reads_itself),
 		cmocka_unit_test(test_no_such_process),
 		cmocka_unit_test(test_what_is_mapped_twice),
+		cmocka_unit_test(test_what_an_address_lies_in),
 	};
 
 	return cmocka_run_group_tests_name("procmaps", tests, NULL, NULL);
