@@ -36,9 +36,13 @@ static int begin(void **state)
 	child = fork();
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (int i = 0; i < BLOCKS; i++)
-			if (!malloc(100))
+		for (int i = 0; i < BLOCKS; i++) {
+			void *block = malloc(100);
+
+			__asm__ volatile("" : "+r"(block)); /* gcc 16 leaves it out else */
+			if (!block)
 				_exit(1);
+		}
 		if (write(ready[1], "r", 1) == 1)
 			pause();
 		_exit(1);
