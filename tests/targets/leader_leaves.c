@@ -70,10 +70,14 @@ static void *work(void *previous)
 			while (n-- > 0)
 				made_in_worker(1000);
 		} else if (sscanf(line, "map %ld", &n) == 1) {
-			void *p = mmap(NULL, n << 20, PROT_READ | PROT_WRITE,
-				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			/* between others that nobody may touch: the kernel makes one mapping of
+			 * neighbours else, and the neighbour may be a thread's heap */
+			char *p = mmap(NULL, (n + 2) << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+				       -1, 0);
 
 			CHECK(p != MAP_FAILED);
+			p += 1 << 20;
+			CHECK(mprotect(p, n << 20, PROT_READ | PROT_WRITE) == 0);
 			memset(p, 1, n << 20);
 		} else if (sscanf(line, "plug %ld", &n) == 1) {
 			while (n-- > 0) {
