@@ -52,8 +52,8 @@ bool doubt_grows(const struct doubt_memory *begin, const struct doubt_memory *no
 #define DOUBT_STACK_BYTES (256u << 10)
 
 struct doubt_weights {		/* of the anonymous memory in mappings … */
-	uint64_t known_bytes;	/* … with a block of a probed allocator */
-	uint64_t unknown_bytes; /* … without one, but for the main stack */
+	uint64_t known_bytes;	/* … with a block of a probed allocator, about where blocks are */
+	uint64_t unknown_bytes; /* … without one, and far from all, but for the main stack */
 	uint64_t free_bytes;	/* of the probed allocators, wherever that is */
 	uint64_t thread_count;
 	bool has_generated_code;

@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include "daemon/proc/file.h"
+#include "daemon/proc/pagemap.h"
 #include "daemon/proc/smaps.h"
 #include "daemon/proc/status.h"
 #include "identity.h"
@@ -88,33 +89,77 @@ bool target_look_for_doubt(struct target *target, uint64_t now_ns)
 
 /* ---- weighing ----------------------------------------------------------------------------- */
 
+/* Where blocks are in a mapping. */
+struct extent {
+	uint64_t first, behind; /* 0 and 0: there is none */
+};
+
 struct scale {
 	const struct smaps *smaps;
-	bool *has_block; /* one for each mapping */
+	struct extent *extents; /* one for each mapping */
 };
 
 static void mark(void *context, const struct block *block)
 {
 	struct scale *scale = context;
 	size_t i = smaps_find(scale->smaps, block->addr);
+	struct extent *extent = &scale->extents[i];
 
-	if (i < scale->smaps->count)
-		scale->has_block[i] = true;
+	if (i == scale->smaps->count)
+		return;
+	if (!extent->behind || block->addr < extent->first)
+		extent->first = block->addr;
+	if (block->addr + block->size_bytes > extent->behind)
+		extent->behind = block->addr + block->size_bytes;
 }
 
-static void weigh(const struct scale *scale, struct doubt_weights *ret)
+static int add_pages(void *bytes, const struct pagemap_run *run)
+{
+	if ((run->what & PAGEMAP_IN_MEMORY) && !(run->what & PAGEMAP_OF_FILE))
+		*(uint64_t *)bytes += run->count * PAGEMAP_PAGE;
+	return 0;
+}
+
+/* In memory, between whole pages. Less than an allocator keeps free: 0. */
+static uint64_t edge_bytes(struct pagemap *pagemap, uint64_t start, uint64_t end)
+{
+	uint64_t first = (start + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE, behind = end / PAGEMAP_PAGE,
+		 bytes = 0;
+
+	if (behind <= first || (behind - first) * PAGEMAP_PAGE < DOUBT_MEMORY_BYTES)
+		return 0;
+	pagemap_scan(pagemap, first * PAGEMAP_PAGE, behind * PAGEMAP_PAGE, add_pages, &bytes);
+	return bytes < DOUBT_MEMORY_BYTES ? 0 : bytes;
+}
+
+/* Of neighbours the kernel makes one mapping, of an allocator's memory and another's: what is
+ * before all blocks, or behind them, is not theirs. What brk(2) gives has no neighbours. */
+static uint64_t beside_blocks(struct pagemap *pagemap, const struct smaps_entry *entry,
+			      const struct extent *extent)
+{
+	uint64_t bytes;
+
+	if (!strcmp(entry->name, "[heap]"))
+		return 0;
+	bytes = edge_bytes(pagemap, entry->start, extent->first) +
+		edge_bytes(pagemap, extent->behind, entry->end);
+	return bytes < entry->anonymous_bytes ? bytes : entry->anonymous_bytes;
+}
+
+static void weigh(const struct scale *scale, struct pagemap *pagemap, struct doubt_weights *ret)
 {
 	for (size_t i = 0; i < scale->smaps->count; i++) {
 		const struct smaps_entry *entry = &scale->smaps->entries[i];
+		uint64_t unknown_bytes = entry->anonymous_bytes;
 
 		if (entry->is_file || entry->is_shared || !strcmp(entry->name, "[stack]"))
 			continue;
 		if (entry->is_executable && entry->rss_bytes >= JIT_BYTES && !entry->name[0])
 			ret->has_generated_code = true;
-		if (scale->has_block[i])
-			ret->known_bytes += entry->anonymous_bytes;
-		else
-			ret->unknown_bytes += entry->anonymous_bytes;
+		if (scale->extents[i].behind)
+			unknown_bytes = beside_blocks(pagemap, entry, &scale->extents[i]);
+		ret->unknown_bytes += unknown_bytes;
+		ret->known_bytes += entry->anonymous_bytes - unknown_bytes;
 	}
 }
 
@@ -131,7 +176,8 @@ static int say(struct target *target, const struct doubt_weights *weights)
 		return findings_partial(
 			&target->findings, KEY, bytes,
 			"%s of its memory are in mappings in which none of the probed allocators "
-			"has a block, against %s where they have: an allocator that could not be "
+			"has a block, or far from all of them, against %s where they have: an "
+			"allocator that could not be "
 			"noticed, or memory that the program maps itself (--anonymous records what "
 			"is mapped from the attach on)",
 			unknown, known);
@@ -151,32 +197,46 @@ static int say(struct target *target, const struct doubt_weights *weights)
 	}
 }
 
-void target_weigh(struct target *target)
+/* Before it is looked where blocks are: what comes after that has none yet. */
+static bool read_mappings(const struct target *target, struct smaps *ret)
 {
-	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
-	_cleanup_free_ bool *has_block = NULL;
 	_cleanup_fclose_ FILE *file = NULL;
-	struct proc_status status = { 0 };
-	struct doubt_weights weights = { 0 };
-	struct scale scale = { .smaps = &smaps };
 	int fd = -1;
 
 	if (proc_open(target->pid, "smaps", &fd) == 0)
 		file = fdopen(fd, "r");
-	if (!file || smaps_parse(file, &smaps) || !smaps.count)
+	return file && smaps_parse(file, ret) == 0 && ret->count;
+}
+
+void target_weigh(struct target *target)
+{
+	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
+	_cleanup_(pagemap_deinit) struct pagemap pagemap = PAGEMAP_CLOSED;
+	_cleanup_free_ struct extent *extents = NULL;
+	struct proc_status status = { 0 };
+	struct doubt_weights weights = { 0 };
+	struct scale scale = { .smaps = &smaps };
+	bool is_attached;
+
+	if (pagemap_open(target->pid, &pagemap) || !read_mappings(target, &smaps))
 		return;
-	has_block = calloc(smaps.count, sizeof(*has_block));
-	if (!has_block)
+	extents = calloc(smaps.count, sizeof(*extents));
+	if (!extents)
 		return;
-	scale.has_block = has_block;
+	scale.extents = extents;
 	proc_status_read(target->pid, &status);
 	weights.thread_count = status.thread_count;
 	target_lock(target);
 	weights.free_bytes = target->doubt.free_bytes;
-	if (target->life.state == TARGET_ATTACHED) {
+	is_attached = target->life.state == TARGET_ATTACHED;
+	if (is_attached)
 		heap_visit_blocks(target->heap, mark, &scale);
-		weigh(&scale, &weights);
+	target_unlock(target);
+	if (!is_attached)
+		return;
+	weigh(&scale, &pagemap, &weights);
+	target_lock(target);
+	if (target->life.state == TARGET_ATTACHED)
 		say(target, &weights);
-	}
 	target_unlock(target);
 }

@@ -180,11 +180,12 @@ def test_a_process_without_any_thread_is_refused(daemon, worker):
     assert dhatd.wait() == 3
 
 
-def test_memory_of_nobody_is_weighed(daemon, ctl, worker):
-    """Its mappings are those of a thread that lives."""
+@pytest.mark.parametrize("where", ["map", "adjoin"])
+def test_memory_of_nobody_is_weighed(where, daemon, ctl, worker):
+    """Its mappings are those of a thread that lives. Beside an arena the kernel makes one of both."""
     worker.do("make 100")
     worker.leave()
     daemon("attach", "--pid", worker.pid)
-    worker.do("map 150")
+    worker.do(f"{where} 150")
     until(lambda: "none of the probed allocators has a block" in str(ctl("stats", "--json").json()["verdict"]),
           "the memory to be noticed", 120)

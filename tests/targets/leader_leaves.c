@@ -2,6 +2,7 @@
  *
  *   make N    allocates N blocks of 1000 bytes and keeps them
  *   map N     maps N MiB of its own and touches them
+ *   adjoin N  the same, just below where its blocks are: one mapping to the kernel
  *   leave     lets the main thread end, by pthread_exit
  *   relay     starts another thread that goes on, and ends itself
  *   load      loads plugin_first.so, which lies beside this program
@@ -10,6 +11,7 @@
  * Each is answered by its name. build: -pthread -ldl
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
@@ -22,6 +24,7 @@ static sem_t may_leave;
 static pthread_t main_thread;
 static void *(*plugin_make)(size_t);
 static char folder[PATH_MAX];
+static char *last_made;
 
 __attribute__((noinline)) void *made_in_worker(size_t size_bytes)
 {
@@ -30,7 +33,45 @@ __attribute__((noinline)) void *made_in_worker(size_t size_bytes)
 	OPAQUE(p);
 	CHECK(p);
 	memset(p, 1, size_bytes);
+	last_made = p;
 	return p;
+}
+
+#define ARENA_BYTES (64ul << 20) /* glibc's HEAP_MAX_SIZE, to which a thread's arena is aligned */
+
+/* Does a mapping of ours begin there? */
+static bool is_start(uintptr_t addr)
+{
+	static char maps[1 << 16];
+	int fd = open("/proc/thread-self/maps", O_RDONLY);
+	ssize_t size = 0, n;
+	char line[32];
+
+	CHECK(fd >= 0);
+	while ((n = read(fd, maps + size, sizeof(maps) - 1 - size)) > 0)
+		size += n;
+	close(fd);
+	maps[size] = '\0';
+	snprintf(line, sizeof(line), "\n%lx-", addr);
+	return strstr(maps, line);
+}
+
+/* As glibc of this version has mapped its arena, or they are two. */
+static void adjoin(long mib)
+{
+	static const int flags[] = { 0, MAP_NORESERVE };
+	uintptr_t arena = (uintptr_t)last_made & -ARENA_BYTES;
+	size_t size = mib << 20;
+	char *p = NULL;
+
+	for (int i = 0; i < 2 && is_start(arena); i++) {
+		CHECK(!p || munmap(p, size) == 0);
+		p = mmap((char *)arena - size, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | flags[i], -1, 0);
+		CHECK(p != MAP_FAILED);
+	}
+	CHECK(p && !is_start(arena));
+	memset(p, 1, size);
 }
 
 static void load(void)
@@ -79,6 +120,8 @@ static void *work(void *previous)
 			p += 1 << 20;
 			CHECK(mprotect(p, n << 20, PROT_READ | PROT_WRITE) == 0);
 			memset(p, 1, n << 20);
+		} else if (sscanf(line, "adjoin %ld", &n) == 1) {
+			adjoin(n);
 		} else if (sscanf(line, "plug %ld", &n) == 1) {
 			while (n-- > 0) {
 				void *p = plugin_make(100);
