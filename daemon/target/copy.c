@@ -180,7 +180,9 @@ static int claim_copy(struct target *target, struct target_copy *copy, uint64_t 
 				   sizeof(struct stack_frame *)) +
 			 frames * sizeof(struct stack_frame) + moments_bytes(copy->moments);
 
-	if (atomic_load(&target->copied_bytes) > budget_left(&target->budget))
+	uint64_t others = atomic_load(&target->copied_bytes);
+
+	if (others && others + target->room_bytes > budget_left(&target->budget))
 		return -EBUSY; /* so much goes beyond the one that has room kept */
 	copy->target = target_ref(target);
 	copy->bytes = bytes;
@@ -545,16 +547,15 @@ int target_walk_blocks(struct target *target,
 
 bool target_claim_room(struct target *target, uint64_t bytes, uint64_t *ret_left)
 {
-	uint64_t left, taken = atomic_load(&target->copied_bytes);
+	uint64_t left;
 	bool has_room;
 
 	target_lock(target);
-	left = budget_left(&target->budget);
-	target_unlock(target);
-	left = left > taken ? left - taken : 0;
+	left = target_room_left(target);
 	has_room = bytes <= left;
 	if (has_room)
-		atomic_fetch_add(&target->copied_bytes, bytes);
+		target->room_bytes += bytes;
+	target_unlock(target);
 	if (ret_left)
 		*ret_left = left;
 	return has_room;
@@ -562,5 +563,7 @@ bool target_claim_room(struct target *target, uint64_t bytes, uint64_t *ret_left
 
 void target_return_room(struct target *target, uint64_t bytes)
 {
-	atomic_fetch_sub(&target->copied_bytes, bytes);
+	target_lock(target);
+	target->room_bytes -= bytes;
+	target_unlock(target);
 }

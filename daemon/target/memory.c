@@ -165,6 +165,14 @@ void target_memory(const struct target *target, struct target_memory *ret)
 		.kernel_bytes = target->kernel_bytes,
 		.table_bytes = tables,
 		.accounts_bytes = target->budget.used_bytes - target->kernel_bytes - tables,
-		.copy_bytes = atomic_load(&target->copied_bytes),
+		.copy_bytes = atomic_load(&target->copied_bytes) + target->room_bytes,
 	};
+}
+
+uint64_t target_room_left(const struct target *target)
+{
+	uint64_t left = budget_left(&target->budget);
+	uint64_t taken = atomic_load(&target->copied_bytes) + target->room_bytes;
+
+	return left > taken ? left - taken : 0;
 }

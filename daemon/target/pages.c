@@ -30,7 +30,7 @@ static bool claim(struct target *target, struct target_copy *copy, uint32_t poin
 	uint64_t bytes = block_list_bytes(copy->totals.live_blocks, copy->totals.live_bytes) +
 			 pins_bytes(points);
 
-	if (atomic_load(&target->copied_bytes) + bytes > budget_left(&target->budget))
+	if (bytes > target_room_left(target))
 		return false;
 	copy->bytes += bytes;
 	atomic_fetch_add(&target->copied_bytes, bytes);

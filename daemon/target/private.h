@@ -104,6 +104,7 @@ struct target {
 	struct budget budget, table_budget;
 	uint64_t kernel_bytes, file_bytes;  /* as they were charged last */
 	atomic_uint_least64_t copied_bytes; /* by the copies that there are: copy.c */
+	uint64_t room_bytes;		    /* target_claim_room(); with `lock` */
 	struct target_life life;	    /* events.c's, as is the next */
 	struct target_figures figures;
 	uint32_t collector_epoch;  /* of the last CHANGE record */
@@ -138,6 +139,9 @@ int target_count_ages(struct target *target, struct target_copy *copy);
  * copy's tells why it has none. */
 int target_begin_pages(struct target *target, struct target_copy *copy, uint32_t points);
 int target_count_pages(struct target *target, struct target_copy *copy);
+
+/* With `lock`: what copies, and what is made of them, have left of the budget: memory.c. */
+uint64_t target_room_left(const struct target *target);
 
 void target_lock(struct target *target);
 /* False: somebody has it, or waits for it. */

@@ -132,7 +132,7 @@ struct target_memory {
 	uint64_t accounts_bytes; /* blocks, stacks, figures, and the room for the copy */
 	uint64_t kernel_bytes;	 /* the ring, maps, programs; 0 after the end */
 	uint64_t table_bytes;	 /* unwind tables, in full; other targets may use them, too */
-	uint64_t copy_bytes;	 /* of the copies that there are just now */
+	uint64_t copy_bytes; /* of the copies that there are just now, and target_claim_room() */
 };
 
 /* A self-contained copy of everything a profile says; nothing in it points into the target. */
@@ -346,7 +346,8 @@ int target_walk_blocks(struct target *target,
 /* By what its stacks can be walked: unwinding.h. */
 int target_unwinding(struct target *target, struct unwinding *ret);
 
-/* Room for what is made of a copy of blocks, beyond the copy that has room kept (max_memory_bytes):
- * false, there is none; *ret_left (may be NULL): how much there was. To be given back. */
+/* Room for what is made of a copy of blocks, beyond the copy that has room kept (max_memory_bytes),
+ * which can be had all the same: false, there is none; *ret_left (may be NULL): how much there was.
+ * To be given back. */
 bool target_claim_room(struct target *target, uint64_t bytes, uint64_t *ret_left);
 void target_return_room(struct target *target, uint64_t bytes);
