@@ -148,7 +148,8 @@ static void print_figures(struct screen *screen, const Dhat__TargetStatus *targe
 static void print_memory(struct screen *screen, const Dhat__TargetStatus *target)
 {
 	char used[DHAT_UNIT_CHARS], limit[DHAT_UNIT_CHARS], accounts[DHAT_UNIT_CHARS],
-		kernel[DHAT_UNIT_CHARS], tables[DHAT_UNIT_CHARS], rest[160] = "";
+		kernel[DHAT_UNIT_CHARS], tables[DHAT_UNIT_CHARS], copies[DHAT_UNIT_CHARS],
+		rest[160] = "", now[96] = "";
 
 	if (!target->memory_limit_bytes)
 		return;
@@ -158,10 +159,13 @@ static void print_memory(struct screen *screen, const Dhat__TargetStatus *target
 			", %s in the kernel with the ring, %s unwind tables, which processes share",
 			dhat_format_size(target->memory_kernel_bytes, kernel),
 			dhat_format_size(target->memory_table_bytes, tables));
-	print_row(screen, "memory", "%s of %s (--max-memory): %s for blocks and stacks%s",
+	if (target->memory_copy_bytes)
+		snprintf(now, sizeof(now), "; and %s just now for who asks",
+			 dhat_format_size(target->memory_copy_bytes, copies));
+	print_row(screen, "memory", "%s of %s (--max-memory): %s for blocks and stacks%s%s",
 		  dhat_format_size(target->memory_bytes, used),
 		  dhat_format_size(target->memory_limit_bytes, limit),
-		  dhat_format_size(target->memory_accounts_bytes, accounts), rest);
+		  dhat_format_size(target->memory_accounts_bytes, accounts), rest, now);
 }
 
 /* The latest, by name and time: `dhatctl mark' tells the rest. */

@@ -13,6 +13,8 @@ struct book_watch {
 	uint64_t since_unix_ns, last_use;
 	bool is_open;
 	struct candidates said;
+	size_t said_room;	 /* of so many */
+	uint64_t said_bytes;	 /* of them, when it was closed last */
 	struct index *withdrawn; /* key: point; value: blocks */
 	uint64_t all_withdrawn;
 	struct holds *answer; /* NULL: none is kept */
@@ -23,7 +25,7 @@ struct holds_book {
 	pthread_mutex_t lock;
 	struct book_watch *watches;
 	size_t count;
-	uint64_t uses, kept_bytes;
+	uint64_t uses, kept_bytes, said_bytes;
 };
 
 /* With the lock. */
@@ -36,10 +38,19 @@ static void forget_answer(struct holds_book *book, struct book_watch *watch)
 	watch->answer = NULL;
 }
 
+/* With the lock. */
+static void forget_said(struct holds_book *book, struct book_watch *watch)
+{
+	book->said_bytes -= watch->said_bytes;
+	watch->said_bytes = 0;
+	watch->said_room = 0;
+	candidates_deinit(&watch->said);
+}
+
 static void watch_free(struct holds_book *book, struct book_watch *watch)
 {
 	forget_answer(book, watch);
-	candidates_deinit(&watch->said);
+	forget_said(book, watch);
 	if (watch->withdrawn)
 		index_free(watch->withdrawn);
 	free(watch);
@@ -146,10 +157,35 @@ static struct book_watch *oldest_answered(struct holds_book *book)
 	return oldest;
 }
 
+/* Of those that nobody has. */
+static struct book_watch *oldest_saying(struct holds_book *book)
+{
+	struct book_watch *oldest = NULL;
+
+	for (struct book_watch *watch = book->watches; watch; watch = watch->next)
+		if (watch->said_bytes && !watch->is_open &&
+		    (!oldest || watch->last_use < oldest->last_use))
+			oldest = watch;
+	return oldest;
+}
+
+/* With the lock. */
+static void count_said(struct holds_book *book, struct book_watch *watch)
+{
+	struct book_watch *oldest;
+
+	book->said_bytes -= watch->said_bytes;
+	watch->said_bytes = watch->said_room * sizeof(*watch->said.list);
+	book->said_bytes += watch->said_bytes;
+	while (book->said_bytes > BOOK_MAX_SAID_BYTES && (oldest = oldest_saying(book)))
+		forget_said(book, oldest);
+}
+
 void holds_book_close(struct holds_book *book, struct book_watch *watch, struct holds *answer)
 {
 	pthread_mutex_lock(&book->lock);
 	watch->is_open = false;
+	count_said(book, watch);
 	if (answer) {
 		forget_answer(book, watch);
 		watch->answer = holds_ref(answer);
@@ -205,9 +241,15 @@ uint64_t book_all_withdrawn(const struct book_watch *watch)
 	return watch->all_withdrawn;
 }
 
-void book_say(struct book_watch *watch, struct candidates *lost)
+int book_say(struct book_watch *watch, const struct candidates *lost)
 {
+	struct candidates said = { 0 };
+	int r = candidates_sample(lost, BOOK_MAX_SAID, &said);
+
+	if (r)
+		return r;
 	candidates_deinit(&watch->said);
-	watch->said = *lost;
-	*lost = (struct candidates){ 0 };
+	watch->said = said;
+	watch->said_room = said.count;
+	return 0;
 }

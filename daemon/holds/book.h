@@ -12,6 +12,10 @@
 
 #define BOOK_MAX_WATCHES 256 /* beyond it the one that was not asked for longest is forgotten */
 
+/* Blocks of a watch that are looked after: of more that are lost as many, evenly of all sites. */
+#define BOOK_MAX_SAID 262144
+#define BOOK_MAX_SAID_BYTES                                                                        \
+	(64ull << 20) /* of all watches: beyond it the oldest's are not any more */
 #define BOOK_MAX_KEPT_BYTES (64ull << 20) /* of answers: beyond it the oldest goes */
 
 struct holds_book;
@@ -35,5 +39,6 @@ int book_check(struct book_watch *watch, const struct reach_graph *graph,
 /* How many blocks of a site were called lost wrongly. */
 uint64_t book_withdrawn(const struct book_watch *watch, uint32_t point);
 uint64_t book_all_withdrawn(const struct book_watch *watch);
-/* These are said to be lost now, instead of what was said before; taken over. */
-void book_say(struct book_watch *watch, struct candidates *lost);
+/* These are said to be lost now, instead of what was said before; copied. -ENOMEM, -ENOSPC, and
+ * what was said before stays. */
+int book_say(struct book_watch *watch, const struct candidates *lost);

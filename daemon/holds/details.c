@@ -14,6 +14,7 @@ void details_deinit(struct details *details)
 	types_deinit(&details->types);
 	free(details->inside);
 	image_names_free(details->roots, details->root_count);
+	room_return_all(&details->share);
 	*details = (struct details){ 0 };
 }
 
@@ -53,7 +54,10 @@ static int name_roots(const struct scan_once *scan, const struct target_identity
 		      struct symbolizer *symbolizer, struct details *details)
 {
 	const struct pointer_places *places = &details->places;
+	int r = room_claim(&details->share, (places->chain_count + 1ul) * sizeof(*details->roots));
 
+	if (r)
+		return r;
 	details->roots = calloc(places->chain_count + 1ul, sizeof(*details->roots));
 	if (!details->roots)
 		return -ENOMEM;
@@ -68,6 +72,10 @@ static int name_roots(const struct scan_once *scan, const struct target_identity
 				details->root_count);
 }
 
+/* Of the question and of the answer, which is smaller: what is left of it, as it travels, in the
+ * worker. */
+#define CLOSER_COPIES 6
+
 static int find(struct looking *looking, const struct scan_once *scan,
 		const struct target_identity *identity, struct symbolizer *symbolizer,
 		struct details *details)
@@ -79,11 +87,16 @@ static int find(struct looking *looking, const struct scan_once *scan,
 					    .heads = places->heads,
 					    .head_count = places->head_count };
 	struct closer_answer answer = { 0 };
-	int r = look(looking, &question, &answer);
+	struct room_share share = { .room = details->share.room };
+	int r = room_claim(&share, CLOSER_COPIES * (places->pair_count * sizeof(*places->pairs) +
+						    places->head_count * sizeof(*answer.heads)));
 
+	if (r == 0)
+		r = look(looking, &question, &answer);
 	if (r == 0)
 		pointer_places_take(places, &answer);
 	closer_answer_deinit(&answer);
+	room_return_all(&share);
 	if (r == 0)
 		r = types_find(scan, identity, places, &memory, symbolizer, &details->types);
 	return r ? r : name_roots(scan, identity, symbolizer, details);
@@ -94,10 +107,13 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 		 const struct look_closer_at *at, struct symbolizer *symbolizer,
 		 struct details *ret)
 {
-	_cleanup_(details_deinit) struct details details = { 0 };
+	_cleanup_(
+		details_deinit) struct details details = { .share = { .room = scan->graph.room } };
 	struct looking looking = { .at = at };
-	int r = reach_from_inside(&scan->graph, mark, &details.inside);
+	int r = room_claim(&details.share, scan->graph.count / 8 + 1ul);
 
+	if (r == 0)
+		r = reach_from_inside(&scan->graph, mark, &details.inside);
 	if (r == 0)
 		r = pointer_places_choose(&scan->graph, mark, details.inside, losses->cycles,
 					  losses->cycle_count, &details.places);

@@ -20,9 +20,10 @@ struct details {
 	/* of variables that hold: where in them the pointers stand; by address */
 	struct image_name *roots;
 	uint32_t root_count;
+	struct room_share share;
 };
 
-/* Of the last scan, marked, with names. -ENOMEM, -ESRCH. */
+/* Of the last scan, marked, with names. -ENOMEM, -ENOSPC, -ESRCH. */
 int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 		 const struct losses *losses, const struct target_identity *identity,
 		 const struct look_closer_at *at, struct symbolizer *symbolizer,

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "book.h"
+#include "budget_room.h"
 #include "daemon/proc/status.h"
 #include "details.h"
 #include "look_closer.h"
@@ -27,6 +28,7 @@ struct finding {
 	struct quiet *quiet;		/* NULL: haste is made */
 	const struct target_copy *copy; /* who it is */
 	struct book_watch *watch;
+	struct room room;
 	struct scan_once scan; /* the last one */
 	struct reach_mark mark;
 	struct candidates candidates;
@@ -92,7 +94,7 @@ static int forget_scan(void *finding_)
 	struct finding *finding = finding_;
 
 	reach_mark_deinit(&finding->mark);
-	scan_once_deinit(finding->asking->target, &finding->scan);
+	scan_once_deinit(&finding->scan);
 	return 0;
 }
 
@@ -228,8 +230,15 @@ static int look(void *look_)
 	struct look *look = look_;
 	struct finding *finding = look->finding;
 
-	return scan_once(finding->asking->target, &finding->copy->identity, finding->asking->worker,
-			 finding->quiet, &finding->scan, look->err);
+	const struct scan_once_asking asking = {
+		.target = finding->asking->target,
+		.identity = &finding->copy->identity,
+		.worker = finding->asking->worker,
+		.quiet = finding->quiet,
+		.room = &finding->room,
+	};
+
+	return scan_once(&asking, &finding->scan, look->err);
 }
 
 /* Its number may be another's by now, who is not to be stopped. */
@@ -428,10 +437,13 @@ static int summarise(void *answering_)
 			    finding->holds->refusals ? NULL : &finding->candidates, finding->watch,
 			    &answering->losses);
 
-	if (r == 0)
-		has_details = details_find(&finding->scan, &finding->mark, &answering->losses,
-					   &finding->copy->identity, &answering->at,
-					   asking->symbolizer, &answering->details) == 0;
+	if (r == 0) {
+		r = details_find(&finding->scan, &finding->mark, &answering->losses,
+				 &finding->copy->identity, &answering->at, asking->symbolizer,
+				 &answering->details);
+		has_details = r == 0;
+		r = r == -ENOSPC ? r : 0;
+	}
 	return r ? r
 		 : summary_make(graph, &finding->mark, &answering->losses, finding->watch,
 				has_details ? &answering->details : NULL, finding->holds);
@@ -491,9 +503,7 @@ static int answer(struct finding *finding)
 	holds->end_ns = finding->scan.end_ns;
 	holds->read_bytes = finding->scan.graph.found.read_bytes;
 	holds->withdrawn = book_all_withdrawn(finding->watch);
-	if (!holds->refusals)
-		book_say(finding->watch, &finding->candidates);
-	return 0;
+	return holds->refusals ? 0 : book_say(finding->watch, &finding->candidates);
 }
 
 static int find_mark(struct finding *finding, struct dhat_error *err)
@@ -516,6 +526,10 @@ static int find_mark(struct finding *finding, struct dhat_error *err)
 			      (int)finding->copy->identity.pid, since);
 }
 
+/* Of a block: in the table, its mark, how many pointers stand in it, and one that holds it. What
+ * has no room for that is not begun. */
+#define LEAST_BYTES (sizeof(struct reach_block) + 2 * sizeof(uint32_t) + 1)
+
 static int find(struct finding *finding, struct dhat_error *err)
 {
 	pid_t pid = finding->copy->identity.pid;
@@ -537,6 +551,8 @@ static int find(struct finding *finding, struct dhat_error *err)
 				      "process %d: ask again in a moment",
 				      (int)pid);
 	if (r == 0)
+		r = room_foresee(&finding->room, finding->copy->totals.live_blocks * LEAST_BYTES);
+	if (r == 0)
 		r = scan_until_settled(finding, err);
 	if (r == 0)
 		r = answer(finding);
@@ -544,9 +560,11 @@ static int find(struct finding *finding, struct dhat_error *err)
 		return dhat_error_set(
 			err, ECANCELED, DHAT_EXIT_FAILED,
 			"nobody waits any more for who holds the blocks of process %d", (int)pid);
-	if (r == -ENOMEM)
-		return dhat_error_errno(err, ENOMEM,
-					"cannot find who holds the blocks of process %d", (int)pid);
+	if (r == -ENOSPC)
+		r = budget_room_explain(&finding->room, err);
+	if (r == -ENOMEM || r == -ENOSPC) /* where that is not said yet */
+		return dhat_error_errno(err, -r, "cannot find who holds the blocks of process %d",
+					(int)pid);
 	return r;
 }
 
@@ -560,6 +578,7 @@ int holds_find(const struct holds_asking *asking, struct holds **ret, struct dha
 	if (holds)
 		atomic_init(&holds->references, 1);
 	finding.copy = copy;
+	budget_room_init(&finding.room, asking->target);
 	if (r == 0 && copy->sample.bytes)
 		r = dhat_error_set(err, ENOTSUP, DHAT_EXIT_INEXACT,
 				   "who holds the live blocks of process %d cannot be told: all of "
@@ -573,6 +592,8 @@ int holds_find(const struct holds_asking *asking, struct holds **ret, struct dha
 	quiet_run(finding.quiet, forget_scan, &finding);
 	quiet_free(finding.quiet);
 	candidates_deinit(&finding.candidates);
+	if (holds)
+		room_return_all(&holds->share);
 	if (finding.watch)
 		/* what is of a mark, or of one block, is for who asked for that */
 		holds_book_close(asking->book, finding.watch,

@@ -127,9 +127,10 @@ struct holds { /* as of the last scan */
 	uint32_t scans;
 	uint64_t
 		dropped; /* candidates of the first scan that were freed or reached in later ones */
-	uint64_t withdrawn;    /* blocks of all sites, since the watch began */
-	char **refusals;       /* why nothing is called lost; NULL: it may be */
-	struct holds_why *why; /* NULL: was not asked */
+	uint64_t withdrawn;	 /* blocks of all sites, since the watch began */
+	char **refusals;	 /* why nothing is called lost; NULL: it may be */
+	struct holds_why *why;	 /* NULL: was not asked */
+	struct room_share share; /* while it is made */
 };
 
 struct holds_book;
@@ -150,7 +151,8 @@ struct holds_asking {
 	void *context;
 };
 
-/* *ret: a reference, as the book keeps one. -EBUSY: one is under way for this target. */
+/* *ret: a reference, as the book keeps one. -EBUSY: one is under way for this target. -ENOSPC: all
+ * that it takes meanwhile has to have room in the target's --max-memory. */
 int holds_find(const struct holds_asking *asking, struct holds **ret, struct dhat_error *err);
 struct holds *holds_ref(struct holds *holds);
 void holds_unref(struct holds *holds);

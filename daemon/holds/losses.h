@@ -12,10 +12,11 @@ struct losses {
 	uint8_t *kinds;	  /* of each, enum reach_lost */
 	struct reach_cycle *cycles;
 	uint32_t count, cycle_count;
+	struct room_share share;
 };
 
 /* candidates: NULL if nothing is to be called so. Of sites that were called lost wrongly nothing
- * is. watch may be NULL. -ENOMEM. */
+ * is. watch may be NULL. -ENOMEM, -ENOSPC. */
 int losses_find(const struct reach_graph *graph, const struct reach_mark *mark,
 		const struct candidates *candidates, const struct book_watch *watch,
 		struct losses *ret);

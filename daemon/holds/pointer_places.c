@@ -35,6 +35,7 @@ void pointer_places_deinit(struct pointer_places *places)
 	free(places->heads);
 	free(places->samples);
 	free(places->heads_of);
+	room_return_all(&places->share);
 	*places = (struct pointer_places){ 0 };
 }
 
@@ -93,10 +94,16 @@ static int choose_chains(struct choosing *choosing)
 {
 	const struct reach_mark *mark = choosing->mark;
 	struct pointer_places *places = choosing->places;
-	_cleanup_free_ uint64_t *bytes = calloc(mark->chain_count + 1ul, sizeof(*bytes));
+	_cleanup_free_ uint64_t *bytes = NULL;
 	_cleanup_free_ uint32_t *list = NULL;
 	uint32_t length = 0;
+	int r = room_claim(&places->share,
+			   (mark->chain_count + 1ul) *
+				   (sizeof(*bytes) + sizeof(*list) + sizeof(*places->chain_slots)));
 
+	if (r)
+		return r;
+	bytes = calloc(mark->chain_count + 1ul, sizeof(*bytes));
 	places->chain_slots = calloc(mark->chain_count + 1ul, sizeof(*places->chain_slots));
 	if (!bytes || !places->chain_slots)
 		return -ENOMEM;
@@ -107,6 +114,9 @@ static int choose_chains(struct choosing *choosing)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < length; i++)
 		want_chain(places, mark, list[i]);
+	r = room_claim(&places->share, (places->chain_count + 1ul) * sizeof(*places->chains));
+	if (r)
+		return r;
 	places->chains = calloc(places->chain_count + 1ul, sizeof(*places->chains));
 	return places->chains ? 0 : -ENOMEM;
 }
@@ -117,10 +127,18 @@ static int choose_sites(struct choosing *choosing)
 	struct pointer_places *places = choosing->places;
 	_cleanup_free_ uint64_t *bytes = NULL;
 	_cleanup_free_ uint32_t *list = NULL;
+	int r;
 
 	for (uint32_t i = 0; i < graph->count; i++)
 		if (graph->blocks[i].point >= places->point_count)
 			places->point_count = graph->blocks[i].point + 1;
+	r = room_claim(&places->share,
+		       (places->point_count + 1ul) * (sizeof(*bytes) + sizeof(*list) +
+						      sizeof(*places->site_slots)) +
+			       PLACES_MAX_SITES * (sizeof(*places->sites) +
+						   PLACES_HEADS * sizeof(*places->heads_of)));
+	if (r)
+		return r;
 	bytes = calloc(places->point_count + 1ul, sizeof(*bytes));
 	places->site_slots = calloc(places->point_count + 1ul, sizeof(*places->site_slots));
 	if (!bytes || !places->site_slots)
@@ -145,13 +163,17 @@ static int add_pair(struct choosing *choosing, enum what what, uint32_t slot, ui
 	const struct reach_block *block = &choosing->graph->blocks[target];
 	uint8_t *taken = &choosing->taken[slot * WHATS + what];
 	struct pointer_places *places = choosing->places;
+	int r;
 
 	if (*taken == PLACES_SAMPLES || places->pair_count == CLOSER_MAX_QUESTIONS)
 		return 0;
 	++*taken;
-	if (array_make_room(&places->pairs, &places->pair_room, places->pair_count) ||
-	    array_make_room(&places->samples, &places->sample_room, places->pair_count))
-		return -ENOMEM;
+	r = room_make_room(&places->share, &places->pairs, &places->pair_room, places->pair_count);
+	if (r == 0)
+		r = room_make_room(&places->share, &places->samples, &places->sample_room,
+				   places->pair_count);
+	if (r)
+		return r;
 	places->samples[places->pair_count] =
 		(struct pointer_places_sample){ what, slot, places->site_slots[block->point] };
 	places->pairs[places->pair_count++] =
@@ -278,7 +300,9 @@ int pointer_places_choose(const struct reach_graph *graph, const struct reach_ma
 			  const uint8_t *inside, const struct reach_cycle *cycles,
 			  uint32_t cycle_count, struct pointer_places *ret)
 {
-	_cleanup_(pointer_places_deinit) struct pointer_places places = { 0 };
+	_cleanup_(pointer_places_deinit) struct pointer_places places = {
+		.share = { .room = graph->room }
+	};
 	_cleanup_free_ uint8_t *taken = NULL;
 	struct choosing choosing = { graph, mark, inside, &places, NULL };
 	size_t links;
@@ -290,6 +314,10 @@ int pointer_places_choose(const struct reach_graph *graph, const struct reach_ma
 		return r;
 	/* slots of chains, of sites, of links of cycles: each kind of sample is of one of these */
 	links = cycle_count * (size_t)REACH_MAX_CYCLE_LINKS;
+	r = room_claim(&places.share, (places.chain_count + places.site_count + links + 1) * WHATS +
+					      (links + 1) * sizeof(*places.cycles));
+	if (r)
+		return r;
 	taken = choosing.taken = calloc(places.chain_count + places.site_count + links + 1, WHATS);
 	places.cycles = calloc(links + 1, sizeof(*places.cycles));
 	r = taken && places.cycles ? take_cycles(&choosing, cycles, cycle_count) : -ENOMEM;

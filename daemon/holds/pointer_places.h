@@ -54,9 +54,10 @@ struct pointer_places {
 	struct pointer_places_sample *samples; /* what each pair is of */
 	uint32_t *heads_of; /* of each site PLACES_HEADS: places in heads, + 1; 0: no more */
 	size_t pair_room, head_room, sample_room;
+	struct room_share share;
 };
 
-/* inside: reach_from_inside(). -ENOMEM. */
+/* inside: reach_from_inside(). -ENOMEM, -ENOSPC. */
 int pointer_places_choose(const struct reach_graph *graph, const struct reach_mark *mark,
 			  const uint8_t *inside, const struct reach_cycle *cycles,
 			  uint32_t cycle_count, struct pointer_places *ret);

@@ -438,7 +438,8 @@ int root_names_give(struct scan_once *scan, const struct target_identity *identi
 				 .identity = identity,
 				 .symbolizer = symbolizer,
 				 .knows_before = knows_before,
-				 .group = group };
+				 .group = group,
+				 .names = { .share = { .room = scan->graph.room } } };
 	int r = group ? 0 : -ENOMEM;
 
 	if (r)
@@ -452,7 +453,7 @@ int root_names_give(struct scan_once *scan, const struct target_identity *identi
 	if (r == 0)
 		reach_rename(&scan->graph.found, &naming.names);
 	image_names_free(naming.functions, naming.function_count);
-	free(naming.names.runs);
+	reach_renaming_deinit(&naming.names);
 	return r;
 }
 

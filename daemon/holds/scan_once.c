@@ -6,11 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "budget_room.h"
 #include "daemon/kernel/threads.h"
 #include "daemon/proc/file.h"
 #include "daemon/proc/pagemap.h"
 #include "daemon/proc/status.h"
 #include "daemon/reach/later.h"
+#include "find_words.h"
 #include "hazards.h"
 #include "kernel_words.h"
 #include "proto/base/array.h"
@@ -19,7 +21,7 @@
 #include "proto/base/texts.h"
 #include "proto/base/units.h"
 
-void scan_once_deinit(struct target *target, struct scan_once *scan)
+void scan_once_deinit(struct scan_once *scan)
 {
 	if (scan->blocks) /* a scan of zeroes has none */
 		shared_deinit(&scan->table);
@@ -29,7 +31,7 @@ void scan_once_deinit(struct target *target, struct scan_once *scan)
 	free(scan->threads);
 	thread_frames_deinit(&scan->frames);
 	texts_free(scan->hazards);
-	target_return_room(target, scan->claimed_bytes);
+	room_return_all(&scan->share);
 	*scan = (struct scan_once){ 0 };
 }
 
@@ -93,7 +95,17 @@ struct table {
 	struct shared shared;
 	size_t count;
 	uint64_t before_ns; /* younger ones are left out */
+	struct room_share share;
 };
+
+static int make_table_room(struct table *table, size_t bytes)
+{
+	uint64_t wanted = shared_bytes_with(&table->shared, bytes);
+	int r = wanted > table->share.bytes ? room_claim(&table->share, wanted - table->share.bytes)
+					    : 0;
+
+	return r ? r : shared_make_room(&table->shared, bytes);
+}
 
 static int take_block(void *table_, const struct reach_block *block)
 {
@@ -105,7 +117,7 @@ static int take_block(void *table_, const struct reach_block *block)
 		return 0;
 	if (table->count >= REACH_MAX_BLOCKS)
 		return -E2BIG;
-	r = shared_make_room(&table->shared, (table->count + 1) * sizeof(*blocks));
+	r = make_table_room(table, (table->count + 1) * sizeof(*blocks));
 	if (r)
 		return r;
 	blocks = table->shared.memory;
@@ -122,10 +134,12 @@ static int sort_table(void *table_)
 }
 
 static int take_table(struct target *target, struct quiet *quiet, uint64_t before_ns,
-		      struct table *ret)
+		      struct room *room, struct table *ret)
 {
-	struct table table = { .shared = SHARED_NONE, .before_ns = before_ns };
-	int r = shared_make_room(&table.shared, 1);
+	struct table table = { .shared = SHARED_NONE,
+			       .before_ns = before_ns,
+			       .share = { .room = room } };
+	int r = make_table_room(&table, 1);
 
 	if (r == 0)
 		r = walk_blocks(target, quiet, take_block, &table);
@@ -133,6 +147,7 @@ static int take_table(struct target *target, struct quiet *quiet, uint64_t befor
 		r = quiet_run(quiet, sort_table, &table);
 	if (r) {
 		shared_deinit(&table.shared);
+		room_return_all(&table.share);
 		return r;
 	}
 	*ret = table;
@@ -148,8 +163,8 @@ static int begin_meeting(void *meeting_)
 {
 	struct meeting *meeting = meeting_;
 
-	return reach_later_begin(&meeting->later, meeting->scan->blocks,
-				 meeting->scan->block_count);
+	return reach_later_begin(&meeting->later, meeting->scan->blocks, meeting->scan->block_count,
+				 meeting->scan->graph.room);
 }
 
 static int meet_block(void *later, const struct reach_block *block)
@@ -230,6 +245,7 @@ struct ranges {
 	size_t count, room;
 	const struct layout_area *area;
 	uint64_t swapped_bytes;
+	struct room_share share;
 };
 
 static int take_run(void *ranges_, const struct pagemap_run *run)
@@ -238,6 +254,7 @@ static int take_run(void *ranges_, const struct pagemap_run *run)
 	const struct layout_area *area = ranges->area;
 	uint64_t start = run->first * PAGEMAP_PAGE, end = start + run->count * PAGEMAP_PAGE;
 	struct reach_range *last = ranges->count ? &ranges->list[ranges->count - 1] : NULL;
+	int r;
 
 	if (!area->is_shared && run->what & PAGEMAP_OF_FILE && area->is_file)
 		return 0;
@@ -254,8 +271,9 @@ static int take_run(void *ranges_, const struct pagemap_run *run)
 		last->end = end;
 		return 0;
 	}
-	if (array_make_room(&ranges->list, &ranges->room, ranges->count))
-		return -ENOMEM;
+	r = room_make_room(&ranges->share, &ranges->list, &ranges->room, ranges->count);
+	if (r)
+		return r;
 	ranges->list[ranges->count++] =
 		(struct reach_range){ start, end, area->class, area->is_code };
 	return 0;
@@ -291,7 +309,8 @@ static int add_word(struct scan_once *scan, uint64_t word, uint64_t place, enum 
  * called: names.c. */
 static int add_thread_words(struct scan_once *scan)
 {
-	int r = 0;
+	int r = reach_reserve_roots(&scan->graph.found,
+				    scan->thread_count * (DHAT_REGISTER_WORDS + 1));
 
 	for (size_t i = 0; i < scan->thread_count && r == 0; i++) {
 		const struct dhat_thread_state *thread = &scan->threads[i];
@@ -310,6 +329,8 @@ static int add_kernel_words(pid_t pid, struct scan_once *scan)
 	struct kernel_words words = { 0 };
 	int r = kernel_words_read(pid, &words);
 
+	if (r == 0)
+		r = reach_reserve_roots(&scan->graph.found, words.count);
 	for (size_t i = 0; i < words.count && r == 0; i++)
 		r = add_word(scan, words.list[i].value, (uintptr_t)words.list[i].name,
 			     REACH_KERNEL);
@@ -319,37 +340,63 @@ static int add_kernel_words(pid_t pid, struct scan_once *scan)
 
 /* ---- the whole ------------------------------------------------------------------------------ */
 
-static int read_words(pid_t pid, struct worker *worker, const struct ranges *ranges,
-		      const struct reach_limits *limits, struct scan_once *scan,
+struct scanning {
+	const struct scan_once_asking *asking;
+	struct scan_once *scan;
+	struct reach_later later;
+	struct dhat_error *err;
+};
+
+struct reading {
+	const struct scan_once *scan;
+	struct worker *worker;
+	int fd;
+	const struct ranges *ranges;
+};
+
+static int ask_worker(void *reading_, const struct reach_limits *limits, struct reach_found *ret,
 		      struct dhat_error *err)
 {
+	const struct reading *reading = reading_;
+	const struct scan_once *scan = reading->scan;
+
+	return worker_scan(reading->worker, reading->fd, &scan->table, scan->block_count,
+			   reading->ranges->list, reading->ranges->count, limits, ret, err);
+}
+
+static int read_words(const struct scanning *scanning, const struct ranges *ranges)
+{
+	struct scan_once *scan = scanning->scan;
+	pid_t pid = scanning->asking->identity->pid;
+	struct reading reading = { scan, scanning->asking->worker, -1, ranges };
+	const struct find_words_asking asking = {
+		.room = scan->graph.room,
+		.blocks = scan->blocks,
+		.block_count = scan->block_count,
+		.ranges = ranges->list,
+		.range_count = ranges->count,
+		.scan = ask_worker,
+		.context = &reading,
+	};
 	_cleanup_close_ int fd = -1;
 	int r = proc_open(pid, "mem", &fd);
 
 	if (r)
-		return dhat_error_errno(err, -r, "cannot open the memory of process %d", (int)pid);
+		return dhat_error_errno(scanning->err, -r, "cannot open the memory of process %d",
+					(int)pid);
 	scan->graph.blocks = scan->blocks;
 	scan->graph.count = scan->block_count;
-	return worker_scan(worker, fd, &scan->table, scan->block_count, ranges->list, ranges->count,
-			   limits, &scan->graph.found, err);
+	reading.fd = fd;
+	return find_words(&asking, &scan->graph.found, scanning->err);
 }
-
-struct scanning {
-	struct scan_once *scan;
-	struct target *target;
-	const struct target_identity *identity;
-	struct worker *worker;
-	struct reach_limits limits;
-	struct reach_later later;
-	struct dhat_error *err;
-};
 
 /* Behind the scan's last word: it says of which threads its words are one picture. */
 static int find_frames(const struct scanning *scanning)
 {
 	struct scan_once *scan = scanning->scan;
-	const struct thread_frames_facts facts = { scanning->target, scanning->identity->pid,
-						   &scan->maps, scan->threads, scan->thread_count };
+	const struct thread_frames_facts facts = { scanning->asking->target,
+						   scanning->asking->identity->pid, &scan->maps,
+						   scan->threads, scan->thread_count };
 
 	return thread_frames_find(&facts, &scan->frames);
 }
@@ -358,8 +405,8 @@ static int read_all(void *scanning_)
 {
 	struct scanning *scanning = scanning_;
 	struct scan_once *scan = scanning->scan;
-	pid_t pid = scanning->identity->pid;
-	struct ranges ranges = { 0 };
+	pid_t pid = scanning->asking->identity->pid;
+	struct ranges ranges = { .share = { .room = scan->graph.room } };
 	int r;
 
 	read_threads(pid, scan);
@@ -368,9 +415,9 @@ static int read_all(void *scanning_)
 		r = find_pages(pid, &scan->layout, &ranges);
 	scan->swapped_bytes = ranges.swapped_bytes;
 	if (r == 0)
-		r = read_words(pid, scanning->worker, &ranges, &scanning->limits, scan,
-			       scanning->err);
+		r = read_words(scanning, &ranges);
 	free(ranges.list);
+	room_return_all(&ranges.share);
 	if (r == 0)
 		r = find_frames(scanning);
 	if (r == 0)
@@ -383,7 +430,7 @@ static int compare_with_now(void *scanning_)
 	struct scanning *scanning = scanning_;
 	struct scan_once *scan = scanning->scan, now = { 0 };
 	struct reach_later *later = &scanning->later;
-	pid_t pid = scanning->identity->pid;
+	pid_t pid = scanning->asking->identity->pid;
 	int r = reach_later_end(later);
 
 	if (r)
@@ -396,34 +443,8 @@ static int compare_with_now(void *scanning_)
 	if (r == 0)
 		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, later->young,
 						   later->young_count, scan->begin_ns);
-	scan_once_deinit(scanning->target, &now);
+	scan_once_deinit(&now);
 	return r;
-}
-
-/* The table, 24 bytes a block, and as many of what comes meanwhile; a mark and a place in the
- * queue, 4 each; an edge or two; 2 for where they are, and for the index of the table. */
-#define BYTES_A_BLOCK 66
-#define BYTES_A_WORD 24	      /* an edge or a root, as it travels and is kept */
-#define MOST_WORDS (1u << 30) /* what the worker has addresses for */
-
-static int claim(struct target *target, struct scan_once *scan, struct reach_limits *limits,
-		 struct dhat_error *err)
-{
-	uint64_t wanted = scan->block_count * BYTES_A_BLOCK, left;
-
-	if (!target_claim_room(target, wanted, &left)) {
-		char needs[DHAT_UNIT_CHARS], has[DHAT_UNIT_CHARS];
-
-		return dhat_error_set(err, ENOSPC, DHAT_EXIT_FAILED,
-				      "looking for who holds these blocks needs %s of memory, and "
-				      "--max-memory leaves %s: attach with a larger one",
-				      dhat_format_size(wanted, needs), dhat_format_size(left, has));
-	}
-	scan->claimed_bytes = wanted;
-	limits->max_edges = limits->max_roots = (left - wanted) / BYTES_A_WORD + 4096;
-	if (limits->max_edges > MOST_WORDS)
-		limits->max_edges = limits->max_roots = MOST_WORDS;
-	return 0;
 }
 
 static int explain(int r, pid_t pid, struct dhat_error *err)
@@ -445,24 +466,26 @@ static bool is_same(const struct target_identity *identity)
 	return proc_start_ticks(identity->pid) == identity->start_ticks;
 }
 
-static int scan(struct scanning *scanning, struct quiet *quiet)
+static int scan(struct scanning *scanning)
 {
 	struct scan_once *scan = scanning->scan;
-	struct target *target = scanning->target;
+	const struct scan_once_asking *asking = scanning->asking;
+	struct target *target = asking->target;
+	struct quiet *quiet = asking->quiet;
 	struct table table = { 0 };
 	int r = -ESRCH;
 
 	scan->begin_ns = clock_now_ns(CLOCK_MONOTONIC);
-	if (is_same(scanning->identity))
-		r = take_table(target, quiet, scan->begin_ns, &table);
+	if (is_same(asking->identity))
+		r = take_table(target, quiet, scan->begin_ns, asking->room, &table);
 	if (r)
 		return r;
 	scan->table = table.shared;
 	scan->blocks = table.shared.memory;
 	scan->block_count = table.count;
-	r = claim(target, scan, &scanning->limits, scanning->err);
-	if (r == 0)
-		r = quiet_run(quiet, read_all, scanning);
+	scan->share = table.share;
+	scan->graph.room = asking->room;
+	r = quiet_run(quiet, read_all, scanning);
 	if (r == 0)
 		r = meet_again(target, quiet, scan, &scanning->later);
 	if (r == 0)
@@ -472,20 +495,19 @@ static int scan(struct scanning *scanning, struct quiet *quiet)
 	return r;
 }
 
-int scan_once(struct target *target, const struct target_identity *identity, struct worker *worker,
-	      struct quiet *quiet, struct scan_once *ret, struct dhat_error *err)
+int scan_once(const struct scan_once_asking *asking, struct scan_once *ret, struct dhat_error *err)
 {
 	struct scan_once made = { 0 };
-	struct scanning scanning = {
-		.scan = &made, .target = target, .identity = identity, .worker = worker, .err = err
-	};
-	int r = scan(&scanning, quiet);
+	struct scanning scanning = { .asking = asking, .scan = &made, .err = err };
+	int r = scan(&scanning);
 
-	if (!is_same(identity) || target_state_of(target) != TARGET_ATTACHED)
+	if (r == -ENOSPC)
+		r = budget_room_explain(asking->room, err);
+	if (!is_same(asking->identity) || target_state_of(asking->target) != TARGET_ATTACHED)
 		r = -ESRCH;
 	if (r) {
-		scan_once_deinit(target, &made);
-		return explain(r, identity->pid, err); /* where that is not said yet */
+		scan_once_deinit(&made);
+		return explain(r, asking->identity->pid, err); /* where that is not said yet */
 	}
 	*ret = made;
 	return 0;

@@ -27,13 +27,18 @@ struct scan_once {
 	uint64_t swapped_bytes;
 	uint32_t lacking_threads; /* no stack pointer of theirs lies in a stack */
 	bool has_registers, has_grown;
-	char **hazards; /* hazards.h */
-	uint64_t claimed_bytes;
+	char **hazards;		 /* hazards.h */
+	struct room_share share; /* of the table */
 };
 
-/* quiet: does all that nobody waits for (quiet.h); NULL: haste. -ESRCH: it has ended, or runs
- * another program. -ENOSPC: more memory than the target's
- * --max-memory leaves. */
-int scan_once(struct target *target, const struct target_identity *identity, struct worker *worker,
-	      struct quiet *quiet, struct scan_once *ret, struct dhat_error *err);
-void scan_once_deinit(struct target *target, struct scan_once *scan);
+struct scan_once_asking {
+	struct target *target;
+	const struct target_identity *identity;
+	struct worker *worker;
+	struct quiet *quiet; /* does all that nobody waits for (quiet.h); NULL: haste */
+	struct room *room;   /* of what is made of the scan, too */
+};
+
+/* -ESRCH: it has ended, or runs another program. -ENOSPC: more memory than there is room. */
+int scan_once(const struct scan_once_asking *asking, struct scan_once *ret, struct dhat_error *err);
+void scan_once_deinit(struct scan_once *scan);

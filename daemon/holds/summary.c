@@ -22,12 +22,14 @@ struct summary {
 	uint32_t *root_of_name;	 /* NONE */
 	uint32_t point_count, name_count;
 	size_t site_room, root_room;
+	struct room_share share; /* of what is no part of the answer */
 };
 
 static void summary_deinit(struct summary *summary)
 {
 	free(summary->site_of_point);
 	free(summary->root_of_name);
+	room_return_all(&summary->share);
 }
 
 static void count(struct holds_sum *sum, uint64_t bytes)
@@ -48,11 +50,16 @@ static uint32_t *none_list(size_t length)
 static int prepare(struct summary *summary)
 {
 	const struct reach_graph *graph = summary->graph;
+	int r;
 
 	for (uint32_t i = 0; i < graph->count; i++)
 		if (graph->blocks[i].point >= summary->point_count)
 			summary->point_count = graph->blocks[i].point + 1;
 	summary->name_count = REACH_NAME_OTHER(graph) + 1;
+	r = room_claim(&summary->share, (summary->point_count + summary->name_count + 2ul) *
+						sizeof(*summary->site_of_point));
+	if (r)
+		return r;
 	summary->site_of_point = none_list(summary->point_count);
 	summary->root_of_name = none_list(summary->name_count);
 	return summary->site_of_point && summary->root_of_name ? 0 : -ENOMEM;
@@ -72,14 +79,17 @@ static void describe_site(const struct summary *summary, struct holds_site *site
 		site->into = places->inside;
 }
 
-static struct holds_site *site_of(struct summary *summary, uint32_t point)
+static int site_of(struct summary *summary, uint32_t point, struct holds_site **ret)
 {
 	struct holds *holds = summary->holds;
 	uint32_t *site = &summary->site_of_point[point];
 
 	if (*site == NONE) {
-		if (array_make_room(&holds->sites, &summary->site_room, holds->site_count))
-			return NULL;
+		int r = room_make_room(&holds->share, &holds->sites, &summary->site_room,
+				       holds->site_count);
+
+		if (r)
+			return r;
 		*site = holds->site_count++;
 		holds->sites[*site] = (struct holds_site){
 			.point = point,
@@ -87,17 +97,25 @@ static struct holds_site *site_of(struct summary *summary, uint32_t point)
 		};
 		describe_site(summary, &holds->sites[*site]);
 	}
-	return &holds->sites[*site];
+	*ret = &holds->sites[*site];
+	return 0;
+}
+
+/* Of which there is one. */
+static struct holds_site *known_site(const struct summary *summary, uint32_t point)
+{
+	return &summary->holds->sites[summary->site_of_point[point]];
 }
 
 static int count_block(struct summary *summary, uint32_t i, bool is_lost)
 {
 	const struct reach_block *block = &summary->graph->blocks[i];
-	struct holds_site *site = site_of(summary, block->point);
 	struct holds *holds = summary->holds;
+	struct holds_site *site;
+	int r = site_of(summary, block->point, &site);
 
-	if (!site)
-		return -ENOMEM;
+	if (r)
+		return r;
 	switch (reach_level_of(summary->mark, i)) {
 	case REACH_HELD_PAST:
 		count(&site->past, block->size_bytes);
@@ -145,7 +163,7 @@ static void count_lost(struct summary *summary)
 
 		if (block->flags & REACH_BLOCK_UNCOUNTED)
 			continue;
-		site = site_of(summary, block->point);
+		site = known_site(summary, block->point);
 		if (losses->kinds[i] == REACH_LOST_CYCLE)
 			count(&site->in_cycles, block->size_bytes);
 		else if (losses->kinds[i] == REACH_LOST_UNDER)
@@ -156,9 +174,10 @@ static void count_lost(struct summary *summary)
 static int add_link(struct summary *summary, uint32_t point, const struct place *place)
 {
 	struct holds *holds = summary->holds;
+	int r = room_make_room(&holds->share, &holds->links, &holds->link_room, holds->link_count);
 
-	if (array_make_room(&holds->links, &holds->link_room, holds->link_count))
-		return -ENOMEM;
+	if (r)
+		return r;
 	holds->links[holds->link_count++] =
 		(struct holds_link){ point, place ? *place : (struct place){ 0 } };
 	return 0;
@@ -208,10 +227,13 @@ static int root_of(struct summary *summary, uint32_t name, uint32_t *ret)
 					   reach_name_class(summary->graph, name),
 					   { 0 } };
 
-		if (!made.name ||
-		    array_make_room(&holds->roots, &summary->root_room, holds->root_count)) {
+		int r = made.name ? room_make_room(&holds->share, &holds->roots,
+						   &summary->root_room, holds->root_count)
+				  : -ENOMEM;
+
+		if (r) {
 			free(made.name);
-			return -ENOMEM;
+			return r;
 		}
 		*root = holds->root_count;
 		holds->roots[holds->root_count++] = made;
@@ -261,8 +283,9 @@ static int add_chain(struct summary *summary, const struct reach_chain *from)
 	chain.root = NONE;
 	if (r == 0 && !link->is_cut)
 		r = root_of(summary, link->site, &chain.root);
-	if (r == 0 && array_make_room(&holds->chains, &holds->chain_room, holds->chain_count))
-		r = -ENOMEM;
+	if (r == 0)
+		r = room_make_room(&holds->share, &holds->chains, &holds->chain_room,
+				   holds->chain_count);
 	if (r)
 		return r;
 	chain.in_root = copy_in_root(summary, places);
@@ -286,19 +309,22 @@ static int compare_chains(const void *a_, const void *b_, void *mark_)
 static int add_chains(struct summary *summary)
 {
 	const struct reach_mark *mark = summary->mark;
-	_cleanup_free_ uint32_t *order = malloc((mark->chain_count + 1ul) * sizeof(*order));
+	_cleanup_free_ uint32_t *order = NULL;
 	uint32_t length = 0;
-	int r = order ? 0 : -ENOMEM;
+	int r = room_claim(&summary->share, (mark->chain_count + 1ul) * sizeof(*order));
 
-	for (uint32_t i = 1; i < mark->chain_count && r == 0; i++)
-		if (!mark->chains[i].is_root && mark->chains[i].blocks)
-			order[length++] = i;
 	if (r)
 		return r;
+	order = malloc((mark->chain_count + 1ul) * sizeof(*order));
+	if (!order)
+		return -ENOMEM;
+	for (uint32_t i = 1; i < mark->chain_count; i++)
+		if (!mark->chains[i].is_root && mark->chains[i].blocks)
+			order[length++] = i;
 	qsort_r(order, length, sizeof(*order), compare_chains, without_qualifiers(mark));
 	for (uint32_t i = 0; i < length && r == 0; i++) {
 		const struct reach_chain *chain = &mark->chains[order[i]];
-		struct holds_site *site = site_of(summary, chain->site);
+		struct holds_site *site = known_site(summary, chain->site);
 
 		if (site->chain_count == HOLDS_CHAINS)
 			continue;
@@ -321,15 +347,21 @@ static int add_retained(struct summary *summary)
 
 	if (r)
 		return r == -E2BIG ? 0 : r;
-	for (uint32_t i = 0; i < length; i++) {
+	for (uint32_t i = 0; i < length && r == 0; i++) {
 		struct holds_sum sum = { list[i].bytes, list[i].blocks };
+		struct holds_site *site;
 
-		if (!list[i].is_root)
-			site_of(summary, list[i].id)->retained = sum;
-		else if (summary->root_of_name[list[i].id] != NONE)
-			summary->holds->roots[summary->root_of_name[list[i].id]].retained = sum;
+		if (list[i].is_root) {
+			if (summary->root_of_name[list[i].id] != NONE)
+				summary->holds->roots[summary->root_of_name[list[i].id]].retained =
+					sum;
+			continue;
+		}
+		r = site_of(summary, list[i].id, &site);
+		if (r == 0)
+			site->retained = sum;
 	}
-	return 0;
+	return r;
 }
 
 int summary_make(const struct reach_graph *graph, const struct reach_mark *mark,
@@ -343,8 +375,12 @@ int summary_make(const struct reach_graph *graph, const struct reach_mark *mark,
 		.watch = watch,
 		.details = details,
 		.holds = ret,
+		.share = { .room = graph->room },
 	};
-	int r = prepare(&summary);
+	int r;
+
+	ret->share.room = graph->room;
+	r = prepare(&summary);
 
 	if (r == 0)
 		r = count_blocks(&summary);

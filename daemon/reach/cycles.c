@@ -147,9 +147,9 @@ static int compare(const void *a_, const void *b_)
 	return memcmp(a->sites, b->sites, sizeof(a->sites));
 }
 
-int reach_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		 const uint8_t *kinds, const uint32_t *parts, struct reach_cycle **ret,
-		 uint32_t *ret_count)
+static int find_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
+		       const uint8_t *kinds, const uint32_t *parts, struct reach_cycle **ret,
+		       uint32_t *ret_count)
 {
 	_cleanup_free_ uint32_t *from = calloc(count + 1ul, sizeof(*from));
 	_cleanup_free_ uint32_t *queue = malloc((count + 1ul) * sizeof(*queue));
@@ -187,4 +187,17 @@ int reach_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t
 	*ret_count = search.cycle_count;
 	*ret = take_ptr(cycles);
 	return 0;
+}
+
+int reach_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
+		 const uint8_t *kinds, const uint32_t *parts, struct reach_cycle **ret,
+		 uint32_t *ret_count)
+{
+	struct room_share share = { .room = graph->room };
+	int r = room_claim(&share, count * 3 * sizeof(uint32_t)); /* from, queue, cycle_of */
+
+	if (r == 0)
+		r = find_cycles(graph, lost, count, kinds, parts, ret, ret_count);
+	room_return_all(&share);
+	return r;
 }

@@ -20,6 +20,7 @@ void reach_found_deinit(struct reach_found *found)
 	free(found->root_gaps);
 	free(found->runs);
 	free(found->firsts);
+	room_return_all(&found->share);
 	*found = (struct reach_found){ 0 };
 }
 
@@ -45,6 +46,26 @@ int reach_found_init(struct reach_found *found, uint32_t block_count,
 		return 0;
 	reach_found_deinit(found);
 	return -ENOMEM;
+}
+
+static uint64_t bytes_of(uint64_t blocks, uint64_t many, uint64_t edges, uint64_t roots,
+			 uint64_t runs)
+{
+	return blocks + (blocks / FIRSTS + 1) * sizeof(uint32_t) +
+	       many * sizeof(struct reach_many) + edges * sizeof(uint32_t) +
+	       roots * (sizeof(uint32_t) + 1) + runs * sizeof(struct reach_root_run);
+}
+
+uint64_t reach_found_bytes(const struct reach_found *found)
+{
+	return bytes_of(found->block_count, found->many_count, found->edge_count, found->root_count,
+			found->run_count);
+}
+
+uint64_t reach_max_found_bytes(uint32_t block_count, const struct reach_limits *limits)
+{
+	return bytes_of(block_count, reach_max_many(limits), limits->max_edges, limits->max_roots,
+			limits->max_roots);
 }
 
 /* ---- whoever made it ------------------------------------------------------------------------ */
@@ -197,10 +218,15 @@ int reach_add_root(struct reach_found *found, uint64_t addr, uint32_t edge, uint
 {
 	bool begins = reach_begins_run(found, addr, name);
 
-	if (array_make_room(&found->root_edges, &found->root_room, found->root_count) ||
-	    array_make_room(&found->root_gaps, &found->gap_room, found->root_count) ||
-	    (begins && array_make_room(&found->runs, &found->run_room, found->run_count)))
-		return -ENOMEM;
+	struct room_share *share = &found->share;
+	int r = room_make_room(share, &found->root_edges, &found->root_room, found->root_count);
+
+	if (r == 0)
+		r = room_make_room(share, &found->root_gaps, &found->gap_room, found->root_count);
+	if (r == 0 && begins)
+		r = room_make_room(share, &found->runs, &found->run_room, found->run_count);
+	if (r)
+		return r;
 	if (begins)
 		found->runs[found->run_count++] =
 			(struct reach_root_run){ addr, found->root_count, name };
@@ -208,6 +234,39 @@ int reach_add_root(struct reach_found *found, uint64_t addr, uint32_t edge, uint
 	found->root_edges[found->root_count++] = edge;
 	found->last_root = addr;
 	return 0;
+}
+
+static int reserve(struct room_share *share, void *array_, size_t *room, size_t element_bytes,
+		   size_t wanted)
+{
+	void **array = array_, *grown;
+	uint64_t more = wanted > *room ? (wanted - *room) * element_bytes : 0;
+	int r = room_claim(share, more);
+
+	if (r || !more)
+		return r;
+	grown = reallocarray(*array, wanted, element_bytes);
+	if (!grown) {
+		room_return(share, more);
+		return -ENOMEM;
+	}
+	*array = grown;
+	*room = wanted;
+	return 0;
+}
+
+int reach_reserve_roots(struct reach_found *found, uint32_t count)
+{
+	size_t roots = found->root_count + (size_t)count;
+	int r = reserve(&found->share, &found->root_edges, &found->root_room,
+			sizeof(*found->root_edges), roots);
+
+	if (r == 0)
+		r = reserve(&found->share, &found->root_gaps, &found->gap_room,
+			    sizeof(*found->root_gaps), roots);
+	return r ? r
+		 : reserve(&found->share, &found->runs, &found->run_room, sizeof(*found->runs),
+			   found->run_count + (size_t)count);
 }
 
 struct reach_roots_at reach_roots_at(const struct reach_found *found)
@@ -242,9 +301,12 @@ int reach_rename_root(struct reach_renaming *renaming, uint64_t addr, bool is_fi
 {
 	bool begins =
 		is_first || !renaming->count || renaming->runs[renaming->count - 1].name != name;
+	int r = begins ? room_make_room(&renaming->share, &renaming->runs, &renaming->room,
+					renaming->count)
+		       : 0;
 
-	if (begins && array_make_room(&renaming->runs, &renaming->room, renaming->count))
-		return -ENOMEM;
+	if (r)
+		return r;
 	if (begins)
 		renaming->runs[renaming->count++] =
 			(struct reach_root_run){ addr, renaming->roots, name };
@@ -255,8 +317,17 @@ int reach_rename_root(struct reach_renaming *renaming, uint64_t addr, bool is_fi
 void reach_rename(struct reach_found *found, struct reach_renaming *renaming)
 {
 	free(found->runs);
+	room_return(&found->share, found->run_room * sizeof(*found->runs));
+	room_move(&found->share, &renaming->share);
 	found->runs = take_ptr(renaming->runs);
 	found->run_count = renaming->count;
 	found->run_room = renaming->room;
+	*renaming = (struct reach_renaming){ 0 };
+}
+
+void reach_renaming_deinit(struct reach_renaming *renaming)
+{
+	free(renaming->runs);
+	room_return_all(&renaming->share);
 	*renaming = (struct reach_renaming){ 0 };
 }

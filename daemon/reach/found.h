@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "memory.h"
+#include "room.h"
 
 struct reach_limits {
 	uint64_t max_edges, max_roots; /* below 2^32 */
@@ -41,6 +42,7 @@ struct reach_found {
 	uint32_t *firsts;		      /* of every 32nd block: its first edge */
 	size_t root_room, gap_room, run_room; /* so many have room without being moved */
 	uint64_t last_root;
+	struct room_share share; /* of whoever scans: reach_found_bytes() */
 };
 
 /* What it may come to, by its limits: so many of each. */
@@ -57,6 +59,10 @@ void reach_found_deinit(struct reach_found *found);
 bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count);
 
 /* ---- edges ---- */
+
+/* What it takes; and at most, within limits. With its index. */
+uint64_t reach_found_bytes(const struct reach_found *found);
+uint64_t reach_max_found_bytes(uint32_t block_count, const struct reach_limits *limits);
 
 /* Once, when all edges are found: before any is asked for. -ENOMEM. */
 int reach_found_index(struct reach_found *found);
@@ -79,8 +85,10 @@ struct reach_root {
 	uint32_t name; /* its class; from reach_graph_name() on, what it is called */
 };
 
-/* One more. -ENOMEM. */
+/* One more. -ENOMEM, -ENOSPC. */
 int reach_add_root(struct reach_found *found, uint64_t addr, uint32_t edge, uint32_t name);
+/* So many more will come, of any name: no more room is taken than for these. -ENOMEM, -ENOSPC. */
+int reach_reserve_roots(struct reach_found *found, uint32_t count);
 /* Would it take a run of its own? */
 bool reach_begins_run(const struct reach_found *found, uint64_t addr, uint32_t name);
 
@@ -101,11 +109,14 @@ struct reach_root_walk {
 bool reach_next_root(const struct reach_found *found, struct reach_root_walk *walk,
 		     struct reach_root *ret);
 
-/* Other names for all of them, in turn: what is where with which name; then taken. -ENOMEM. */
+/* Other names for all of them, in turn: what is where with which name; then taken. -ENOMEM,
+ * -ENOSPC. */
 struct reach_renaming {
 	struct reach_root_run *runs;
 	size_t count, room;
 	uint32_t roots;
+	struct room_share share;
 };
 int reach_rename_root(struct reach_renaming *renaming, uint64_t addr, bool is_first, uint32_t name);
 void reach_rename(struct reach_found *found, struct reach_renaming *renaming);
+void reach_renaming_deinit(struct reach_renaming *renaming);

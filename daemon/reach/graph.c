@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/array.h"
 
@@ -10,20 +11,38 @@ void reach_graph_deinit(struct reach_graph *graph)
 	reach_found_deinit(&graph->found);
 	interned_deinit(&graph->names);
 	free(graph->name_classes);
+	room_return_all(&graph->share);
 	*graph = (struct reach_graph){ 0 };
+}
+
+/* At most, beside its letters: pointer, number, places in tables that double, what malloc adds. */
+#define NAME_BYTES 96
+#define NAMES_STEP 65536 /* most names are known already */
+
+static int claim_name(struct reach_graph *graph, uint64_t bytes)
+{
+	graph->share.room = graph->room;
+	return graph->name_bytes + bytes > graph->share.bytes
+		       ? room_claim(&graph->share, bytes + NAMES_STEP)
+		       : 0;
 }
 
 int reach_graph_name(struct reach_graph *graph, const char *name, enum reach_class class,
 		     uint32_t *ret)
 {
 	uint32_t before = graph->names.count;
-	int r = array_make_room(&graph->name_classes, &graph->name_room, before);
+	uint64_t bytes = NAME_BYTES + strlen(name);
+	int r = claim_name(graph, bytes);
 
 	if (r == 0)
+		r = array_make_room(&graph->name_classes, &graph->name_room, before);
+	if (r == 0)
 		r = interned_add(&graph->names, name, ret);
-	if (r == 0 && *ret == before)
-		graph->name_classes[before] = class;
-	return r;
+	if (r || *ret != before)
+		return r;
+	graph->name_classes[before] = class;
+	graph->name_bytes += bytes;
+	return 0;
 }
 
 const char *reach_name_text(const struct reach_graph *graph, uint32_t name)
@@ -48,6 +67,8 @@ void reach_graph_forget_names(struct reach_graph *graph)
 		graph->found.runs[i].name = graph->name_classes[graph->found.runs[i].name];
 	interned_deinit(&graph->names);
 	graph->names = (struct interned){ 0 };
+	graph->name_bytes = 0;
+	room_return_all(&graph->share);
 }
 
 /* ---- what has happened since the table was made --------------------------------------------- */
@@ -70,7 +91,7 @@ static int find_young_roots(struct reach_graph *graph, const struct reach_block 
 			    size_t count)
 {
 	struct reach_root_walk walk = { 0 };
-	struct reach_renaming renaming = { 0 };
+	struct reach_renaming renaming = { .share = { .room = graph->room } };
 	struct reach_root root;
 	int r = 0;
 
@@ -83,7 +104,7 @@ static int find_young_roots(struct reach_graph *graph, const struct reach_block 
 	}
 	if (r == 0)
 		reach_rename(&graph->found, &renaming);
-	free(renaming.runs);
+	reach_renaming_deinit(&renaming);
 	return r;
 }
 

@@ -16,12 +16,16 @@ struct reach_graph {
 	struct interned names;
 	uint8_t *name_classes;
 	size_t name_room;
+	struct room_share share; /* of the names, NAMES_STEP ahead */
+	uint64_t name_bytes;
+	struct room *room; /* of what is made of it; NULL: there is no bound */
 };
 
 void reach_graph_deinit(struct reach_graph *graph);
 
 /* What has come since the scan began (later.h), while GONE was what is there no more: a block where
- * one of those is now is there ANEW, and roots that stand in a young one are young. -ENOMEM. */
+ * one of those is now is there ANEW, and roots that stand in a young one are young. -ENOMEM,
+ * -ENOSPC. */
 int reach_graph_compare(struct reach_graph *graph, struct reach_block *blocks,
 			const struct reach_block *young, size_t young_count);
 

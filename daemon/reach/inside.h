@@ -6,7 +6,7 @@
 #include "mark.h"
 
 /* *ret: for each block a bit, whether it is held, by pointers to further in, and by none to its
- * beginning or its end; the caller's to free. -ENOMEM. */
+ * beginning or its end; the caller's to free, and to claim. -ENOMEM. */
 int reach_from_inside(const struct reach_graph *graph, const struct reach_mark *mark,
 		      uint8_t **ret);
 

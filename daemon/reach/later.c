@@ -3,15 +3,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "proto/base/array.h"
-
 #define LATER_LEAST 65536 /* young ones that are fine in a small heap, too */
 
-int reach_later_begin(struct reach_later *later, struct reach_block *blocks, uint32_t count)
+int reach_later_begin(struct reach_later *later, struct reach_block *blocks, uint32_t count,
+		      struct room *room)
 {
 	const struct reach_places places = reach_places_of(blocks, count);
 
-	*later = (struct reach_later){ .blocks = blocks, .young_most = count + LATER_LEAST };
+	int r;
+
+	*later = (struct reach_later){ .blocks = blocks,
+				       .young_most = count + LATER_LEAST,
+				       .share = { .room = room } };
+	r = room_claim(&later->share, reach_finder_bytes(&places));
+	if (r)
+		return r;
 	for (uint32_t i = 0; i < count; i++)
 		blocks[i].flags |= REACH_BLOCK_GONE;
 	return reach_finder_init(&later->finder, &places);
@@ -21,6 +27,7 @@ void reach_later_deinit(struct reach_later *later)
 {
 	reach_finder_deinit(&later->finder);
 	free(later->young);
+	room_return_all(&later->share);
 	*later = (struct reach_later){ 0 };
 }
 
@@ -28,6 +35,7 @@ void reach_later_deinit(struct reach_later *later)
 static int meet(struct reach_later *later, const struct reach_block *block)
 {
 	uint32_t at = reach_finder_find(&later->finder, block->addr);
+	int r;
 
 	if (at != REACH_NONE && later->blocks[at].birth_ns == block->birth_ns) {
 		later->blocks[at].flags &= ~(unsigned)REACH_BLOCK_GONE;
@@ -35,10 +43,10 @@ static int meet(struct reach_later *later, const struct reach_block *block)
 	}
 	if (later->young_count == later->young_most)
 		return -EBUSY;
-	if (array_make_room(&later->young, &later->young_room, later->young_count))
-		return -ENOMEM;
-	later->young[later->young_count++] = *block;
-	return 0;
+	r = room_make_room(&later->share, &later->young, &later->young_room, later->young_count);
+	if (r == 0)
+		later->young[later->young_count++] = *block;
+	return r;
 }
 
 static int settle(struct reach_later *later)

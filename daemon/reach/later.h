@@ -5,6 +5,7 @@
  * told one by one, in any order. Needs no second table: a byte a block, where they lie close, and
  * what is young, of which there may be as many as blocks.
  */
+#include "room.h"
 #include "table.h"
 
 #define LATER_WAITING 32 /* are looked up together: each is a line that is in no cache */
@@ -18,12 +19,14 @@ struct reach_later {
 
 	/* private */
 	size_t young_room, young_most;
+	struct room_share share;
 	struct reach_block waiting[LATER_WAITING];
 	uint32_t waiting_count;
 };
 
-/* -EINVAL: not sorted. -ENOMEM. Of all three. */
-int reach_later_begin(struct reach_later *later, struct reach_block *blocks, uint32_t count);
+/* room: NULL: there is no bound. -EINVAL: not sorted. -ENOMEM, -ENOSPC. Of all three. */
+int reach_later_begin(struct reach_later *later, struct reach_block *blocks, uint32_t count,
+		      struct room *room);
 /* -EBUSY: more are young than there were: it replaces them faster than anybody can look. */
 int reach_later_add(struct reach_later *later, const struct reach_block *block);
 int reach_later_end(struct reach_later *later);

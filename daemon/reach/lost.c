@@ -117,8 +117,8 @@ static void search_from(struct search *search, uint32_t start)
 								    : leave(search, at);
 }
 
-int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		     uint8_t **ret, uint32_t **ret_parts)
+static int find_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
+		      uint8_t **ret, uint32_t **ret_parts)
 {
 	_cleanup_free_ struct node *nodes = calloc(count + 1ul, sizeof(*nodes));
 	_cleanup_free_ uint32_t *open = calloc(count + 1ul, sizeof(*open));
@@ -141,4 +141,16 @@ int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint
 	if (ret_parts)
 		*ret_parts = take_ptr(parts);
 	return 0;
+}
+
+int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
+		     uint8_t **ret, uint32_t **ret_parts)
+{
+	struct room_share share = { .room = graph->room };
+	int r = room_claim(&share, count * (sizeof(struct node) + sizeof(uint32_t)));
+
+	if (r == 0)
+		r = find_kinds(graph, lost, count, ret, ret_parts);
+	room_return_all(&share);
+	return r;
 }

@@ -14,7 +14,8 @@ enum reach_lost {
 
 /* lost: numbers of blocks, ascending. *ret: one for each, the caller's to free; *ret_parts (may be
  * NULL) likewise: the strongly connected part it is of, by the place in `lost` of one of that
- * part's blocks. -ENOMEM. */
+ * part's blocks. What it takes meanwhile is claimed, and what it returns is the caller's to claim,
+ * 5 bytes a block. -ENOMEM, -ENOSPC. */
 int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
 		     uint8_t **ret, uint32_t **ret_parts);
 /* The place of a block among the lost ones; count: it is none. */

@@ -19,6 +19,7 @@ struct piece {
 struct queue {
 	struct piece *first, *last, *spare;
 	uint32_t begin, end; /* in the first, and in the last */
+	struct room_share share;
 };
 
 struct marking {
@@ -38,6 +39,7 @@ void reach_mark_deinit(struct reach_mark *mark)
 	free(mark->chains);
 	free(mark->ways);
 	free(mark->buckets);
+	room_return_all(&mark->share);
 	*mark = (struct reach_mark){ 0 };
 }
 
@@ -52,6 +54,7 @@ static void queue_free(struct queue *queue)
 		free(piece);
 	}
 	free(queue->spare);
+	room_return_all(&queue->share);
 }
 
 static bool queue_is_empty(const struct queue *queue)
@@ -61,10 +64,13 @@ static bool queue_is_empty(const struct queue *queue)
 
 static int queue_grow(struct queue *queue)
 {
-	struct piece *piece = queue->spare ? queue->spare : malloc(sizeof(*piece));
+	struct piece *piece = queue->spare;
+	int r = piece ? 0 : room_claim(&queue->share, sizeof(*piece));
 
+	if (r == 0 && !piece)
+		piece = malloc(sizeof(*piece));
 	if (!piece)
-		return -ENOMEM;
+		return r ? r : -ENOMEM;
 	queue->spare = NULL;
 	piece->next = NULL;
 	if (queue->last)
@@ -78,10 +84,11 @@ static int queue_grow(struct queue *queue)
 
 static int queue_put(struct queue *queue, uint32_t block)
 {
-	if ((!queue->last || queue->end == PIECE_BLOCKS) && queue_grow(queue))
-		return -ENOMEM;
-	queue->last->blocks[queue->end++] = block;
-	return 0;
+	int r = !queue->last || queue->end == PIECE_BLOCKS ? queue_grow(queue) : 0;
+
+	if (r == 0)
+		queue->last->blocks[queue->end++] = block;
+	return r;
 }
 
 static uint32_t queue_take(struct queue *queue)
@@ -94,6 +101,8 @@ static uint32_t queue_take(struct queue *queue)
 	queue->first = piece->next;
 	queue->last = queue->first ? queue->last : NULL;
 	queue->begin = 0;
+	if (queue->spare)
+		room_return(&queue->share, sizeof(*piece));
 	free(queue->spare);
 	queue->spare = piece;
 	return block;
@@ -128,12 +137,16 @@ static void enter(struct reach_mark *mark, uint32_t chain)
 
 static int make_buckets(struct reach_mark *mark)
 {
-	uint32_t wanted = mark->bucket_count ? 2 * mark->bucket_count : 1024;
-	uint32_t *buckets = calloc(wanted, sizeof(*buckets));
+	uint32_t wanted = mark->bucket_count ? 2 * mark->bucket_count : 1024, *buckets;
+	int r = room_claim(&mark->share, wanted * sizeof(*buckets));
 
+	if (r)
+		return r;
+	buckets = calloc(wanted, sizeof(*buckets));
 	if (!buckets)
 		return -ENOMEM;
 	free(mark->buckets);
+	room_return(&mark->share, mark->bucket_count * sizeof(*buckets));
 	mark->buckets = buckets;
 	mark->bucket_count = wanted;
 	for (uint32_t i = 1; i < mark->chain_count; i++)
@@ -143,10 +156,12 @@ static int make_buckets(struct reach_mark *mark)
 
 static int add_chain(struct reach_mark *mark, const struct reach_chain *chain, uint32_t *ret)
 {
-	if (array_make_room(&mark->chains, &mark->chain_room, mark->chain_count))
-		return -ENOMEM;
-	if (2 * (mark->chain_count + 1) > mark->bucket_count && make_buckets(mark))
-		return -ENOMEM;
+	int r = room_make_room(&mark->share, &mark->chains, &mark->chain_room, mark->chain_count);
+
+	if (r == 0 && 2 * (mark->chain_count + 1) > mark->bucket_count)
+		r = make_buckets(mark);
+	if (r)
+		return r;
 	*ret = mark->chain_count++;
 	mark->chains[*ret] = *chain;
 	enter(mark, *ret);
@@ -386,14 +401,31 @@ static int mark_level(struct marking *marking)
 	return r ? r : follow_all(marking);
 }
 
-static int prepare(struct marking *marking)
+/* One for each block. */
+static int make_list(const struct marking *marking, uint32_t **ret)
+{
+	size_t length = marking->graph->count + 1ul;
+	int r = room_claim(&marking->mark->share, length * sizeof(**ret));
+
+	if (r)
+		return r;
+	*ret = calloc(length, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int prepare(struct marking *marking, bool with_ways)
 {
 	struct reach_mark *mark = marking->mark;
+	int r = make_list(marking, &mark->chains_of);
 
-	mark->chains_of = calloc(marking->graph->count + 1ul, sizeof(*mark->chains_of));
-	if (!mark->chains_of || make_buckets(mark) ||
-	    array_make_room(&mark->chains, &mark->chain_room, 0))
-		return -ENOMEM;
+	if (r == 0 && with_ways)
+		r = make_list(marking, &mark->ways);
+	if (r == 0)
+		r = make_buckets(mark);
+	if (r == 0)
+		r = room_make_room(&mark->share, &mark->chains, &mark->chain_room, 0);
+	if (r)
+		return r;
 	mark->chains[0] = (struct reach_chain){ 0 }; /* of what is not reached */
 	mark->chain_count = 1;
 	return 0;
@@ -401,14 +433,12 @@ static int prepare(struct marking *marking)
 
 static int mark_all(const struct reach_graph *graph, bool with_ways, struct reach_mark *ret)
 {
-	_cleanup_(reach_mark_deinit) struct reach_mark mark = { 0 };
-	struct marking marking = { .graph = graph, .mark = &mark };
-	int r = prepare(&marking);
+	_cleanup_(reach_mark_deinit) struct reach_mark mark = { .share = { .room = graph->room } };
+	struct marking marking = { .graph = graph,
+				   .mark = &mark,
+				   .queue = { .share = { .room = graph->room } } };
+	int r = prepare(&marking, with_ways);
 
-	if (with_ways)
-		mark.ways = calloc(graph->count + 1ul, sizeof(*mark.ways));
-	if (r == 0 && with_ways && !mark.ways)
-		r = -ENOMEM;
 	for (marking.level = REACH_HELD; marking.level < REACH_LEVELS && r == 0; marking.level++)
 		r = mark_level(&marking);
 	queue_free(&marking.queue);

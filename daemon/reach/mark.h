@@ -31,12 +31,13 @@ struct reach_mark {
 
 	/* private */
 	size_t chain_room;
+	struct room_share share;
 	uint32_t *buckets;
 	uint32_t bucket_count;
 };
 
 /* Roots are named: the class of each is that of its name. GONE blocks hold, as memory that was
- * freed; they and UNASKED ones are counted in no chain. -ENOMEM. */
+ * freed; they and UNASKED ones are counted in no chain. -ENOMEM, -ENOSPC. */
 int reach_mark(const struct reach_graph *graph, struct reach_mark *ret);
 /* The same, with ways: 4 bytes more for each block. */
 int reach_mark_ways(const struct reach_graph *graph, struct reach_mark *ret);

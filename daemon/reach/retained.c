@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 
 #define NONE UINT32_MAX
@@ -27,6 +26,7 @@ struct sites {
 	/* for the search: arcs by where they begin, nodes as they are left, from the last on */
 	uint32_t *first_arc, *order, *place, *dominators;
 	uint32_t ordered;
+	struct room_share share;
 };
 
 static void sites_deinit(struct sites *sites)
@@ -40,18 +40,22 @@ static void sites_deinit(struct sites *sites)
 	free(sites->order);
 	free(sites->place);
 	free(sites->dominators);
+	room_return_all(&sites->share);
 }
 
 /* ---- nodes and arcs ------------------------------------------------------------------------- */
 
 static int get_node(struct sites *sites, uint32_t *known, uint32_t id, bool is_root)
 {
+	int r;
+
 	if (*known != NONE)
 		return 0;
 	if (sites->count >= RETAINED_MAX_NODES)
 		return -E2BIG;
-	if (array_make_room(&sites->nodes, &sites->room, sites->count))
-		return -ENOMEM;
+	r = room_make_room(&sites->share, &sites->nodes, &sites->room, sites->count);
+	if (r)
+		return r;
 	*known = sites->count;
 	sites->nodes[sites->count++] = (struct reach_retained){ .id = id, .is_root = is_root };
 	return 0;
@@ -74,8 +78,13 @@ static uint32_t *bucket_of(struct sites *sites, uint32_t from, uint32_t to)
 
 static int grow(struct sites *sites)
 {
+	uint32_t wanted = sites->bucket_count ? 2 * sites->bucket_count : 4096;
+	int r = room_claim(&sites->share, (wanted - sites->bucket_count) * sizeof(*sites->buckets));
+
+	if (r)
+		return r;
 	free(sites->buckets);
-	sites->bucket_count = sites->bucket_count ? 2 * sites->bucket_count : 4096;
+	sites->bucket_count = wanted;
 	sites->buckets = calloc(sites->bucket_count, sizeof(*sites->buckets));
 	if (!sites->buckets)
 		return -ENOMEM;
@@ -87,13 +96,15 @@ static int grow(struct sites *sites)
 static int add_arc(struct sites *sites, uint32_t from, uint32_t to, uint64_t words)
 {
 	uint32_t *bucket;
+	int r = 2 * (sites->arc_count + 1) > sites->bucket_count ? grow(sites) : 0;
 
-	if (2 * (sites->arc_count + 1) > sites->bucket_count && grow(sites))
-		return -ENOMEM;
+	if (r)
+		return r;
 	bucket = bucket_of(sites, from, to);
 	if (!*bucket) {
-		if (array_make_room(&sites->arcs, &sites->arc_room, sites->arc_count))
-			return -ENOMEM;
+		r = room_make_room(&sites->share, &sites->arcs, &sites->arc_room, sites->arc_count);
+		if (r)
+			return r;
 		sites->arcs[sites->arc_count++] = (struct arc){ from, to, 0 };
 		*bucket = sites->arc_count;
 	}
@@ -351,8 +362,11 @@ static int index_arcs(struct sites *sites)
 {
 	size_t room = sites->count + 2ul;
 	uint32_t at = 0;
+	int r = room_claim(&sites->share, 4 * room * sizeof(*sites->order));
 
-	sites->first_arc = malloc(room * sizeof(*sites->first_arc));
+	if (r)
+		return r;
+	sites->first_arc = calloc(room, sizeof(*sites->first_arc));
 	sites->order = malloc(room * sizeof(*sites->order));
 	sites->place = malloc(room * sizeof(*sites->place));
 	sites->dominators = malloc(room * sizeof(*sites->dominators));
@@ -369,29 +383,37 @@ static int index_arcs(struct sites *sites)
 	return 0;
 }
 
-static uint32_t *none_list(size_t count)
+static int none_list(struct sites *sites, size_t count, uint32_t **ret)
 {
-	uint32_t *list = malloc((count + 1) * sizeof(*list));
+	size_t bytes = (count + 1) * sizeof(**ret);
+	int r = room_claim(&sites->share, bytes);
 
-	if (list)
-		memset(list, 0xff, (count + 1) * sizeof(*list));
-	return list;
+	if (r)
+		return r;
+	*ret = malloc(bytes);
+	if (!*ret)
+		return -ENOMEM;
+	memset(*ret, 0xff, bytes);
+	return 0;
 }
 
 static int prepare(struct sites *sites)
 {
+	int r;
+
 	for (uint32_t i = 0; i < sites->graph->count; i++)
 		if (sites->graph->blocks[i].point >= sites->point_count)
 			sites->point_count = sites->graph->blocks[i].point + 1;
-	sites->node_of_point = none_list(sites->point_count);
-	sites->node_of_name = none_list(sites->graph->names.count);
-	return sites->node_of_point && sites->node_of_name ? 0 : -ENOMEM;
+	r = none_list(sites, sites->point_count, &sites->node_of_point);
+	return r ? r : none_list(sites, sites->graph->names.count, &sites->node_of_name);
 }
 
 int reach_retained(const struct reach_graph *graph, const struct reach_mark *mark,
 		   struct reach_retained **ret, uint32_t *ret_count)
 {
-	_cleanup_(sites_deinit) struct sites sites = { .graph = graph, .mark = mark };
+	_cleanup_(sites_deinit) struct sites sites = { .graph = graph,
+						       .mark = mark,
+						       .share = { .room = graph->room } };
 	int r = prepare(&sites);
 
 	if (r == 0)

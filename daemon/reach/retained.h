@@ -19,6 +19,7 @@ struct reach_retained {
 	uint32_t under; /* what dominates it, by its place in the list; its own: nothing does */
 };
 
-/* *ret: those that retain something, the caller's to free. -E2BIG: too many, or too entangled. */
+/* *ret: those that retain something, the caller's to free; no more than RETAINED_MAX_NODES. -E2BIG:
+ * too many, or too entangled. -ENOMEM, -ENOSPC. */
 int reach_retained(const struct reach_graph *graph, const struct reach_mark *mark,
 		   struct reach_retained **ret, uint32_t *ret_count);

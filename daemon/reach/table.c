@@ -191,6 +191,15 @@ int reach_finder_init(struct reach_finder *finder, const struct reach_places *pl
 	return index_runs(finder);
 }
 
+uint64_t reach_finder_bytes(const struct reach_places *places)
+{
+	uint64_t runs = count_runs(places);
+
+	/* of a run a bucket for each BUCKET_BLOCKS, one more, and where the last one ends */
+	return (runs + 1) * sizeof(struct reach_run) +
+	       (places->count / BUCKET_BLOCKS + 2 * runs + 1) * sizeof(uint32_t);
+}
+
 void reach_finder_deinit(struct reach_finder *finder)
 {
 	free(finder->runs);

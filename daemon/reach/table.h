@@ -77,6 +77,8 @@ struct reach_finder {
 /* -EINVAL: not sorted, or overlapping. */
 int reach_finder_init(struct reach_finder *finder, const struct reach_places *places);
 void reach_finder_deinit(struct reach_finder *finder);
+/* At most: what it takes for these. */
+uint64_t reach_finder_bytes(const struct reach_places *places);
 /* The block that begins there; REACH_NONE if none does. */
 uint32_t reach_finder_find(struct reach_finder *finder, uint64_t addr);
 /* It will be asked for soon: bring near its bucket, and when that has come, its blocks. */

@@ -23,13 +23,35 @@ static void *map(const struct shared *shared, size_t bytes)
 		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shared->fd, 0);
 }
 
-/* Writing where the kernel has no memory left to give would be a SIGBUS. */
-static int fill(struct shared *shared, size_t bytes)
+/* How many have addresses, and how many of those memory, where there is room for so many. */
+static size_t addresses_with(const struct shared *shared, size_t bytes)
+{
+	size_t wanted = shared->bytes ? shared->bytes : FIRST_BYTES;
+
+	while (wanted < bytes)
+		wanted *= 2;
+	return wanted;
+}
+
+static size_t filled_with(const struct shared *shared, size_t bytes, size_t addresses)
 {
 	size_t until = (bytes + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
 
-	if (until > shared->bytes)
-		until = shared->bytes;
+	if (bytes <= shared->filled_bytes)
+		return shared->filled_bytes;
+	return until < addresses ? until : addresses;
+}
+
+size_t shared_bytes_with(const struct shared *shared, size_t bytes)
+{
+	return filled_with(shared, bytes, addresses_with(shared, bytes));
+}
+
+/* Writing where the kernel has no memory left to give would be a SIGBUS. */
+static int fill(struct shared *shared, size_t bytes)
+{
+	size_t until = filled_with(shared, bytes, shared->bytes);
+
 	if (bytes <= shared->filled_bytes)
 		return 0;
 	while (fallocate(shared->fd, 0, shared->filled_bytes, until - shared->filled_bytes))
@@ -41,14 +63,12 @@ static int fill(struct shared *shared, size_t bytes)
 
 int shared_make_room(struct shared *shared, size_t bytes)
 {
-	size_t wanted = shared->bytes ? shared->bytes : FIRST_BYTES;
+	size_t wanted = addresses_with(shared, bytes);
 	void *memory;
 	int r;
 
 	if (shared->memory && bytes <= shared->bytes)
 		return fill(shared, bytes);
-	while (wanted < bytes)
-		wanted *= 2;
 	r = begin(shared);
 	if (r)
 		return r;

@@ -19,6 +19,8 @@ struct shared {
 /* At least so many bytes, all of which can be written; what is there stays, and may move. 0, or a
  * negative errno, and what was there is. */
 int shared_make_room(struct shared *shared, size_t bytes);
+/* As many bytes as it would have memory for then. */
+size_t shared_bytes_with(const struct shared *shared, size_t bytes);
 /* A descriptor for another process, which cannot write by it; the caller's. Negative: an errno. */
 int shared_lend(const struct shared *shared);
 void shared_deinit(struct shared *shared);

@@ -417,12 +417,17 @@ def test_members_of_the_group_stop_nobody(daemon, ctl, target, tmp_path):
 
 
 def test_within_the_budget(daemon, ctl, target):
-    """What a look needs beyond --max-memory is refused with both figures, and the watch goes on."""
+    """What a look needs beyond --max-memory is refused with both figures, and the watch goes on; what another one takes is
+    given back."""
     waves = target("waves")
     waves.expect("ready")
     daemon("attach", "--pid", waves.pid, "--max-memory", "32M", "--no-inventory")
     waves.say("alloc 400000 16")
     until(lambda: waves.out.count("\n") >= 2, "the allocations")
     refused = ctl("holds", ok=False)
-    assert refused.status == 1 and re.search(r"needs [\d.]+ MiB of memory, and --max-memory leaves [\d.]+ [KM]iB", refused.err), refused.err
+    assert refused.status == 1 and re.search(r"needs [\d.]+ MiB of memory or more, and --max-memory leaves [\d.]+ [KM]iB", refused.err), refused.err
     assert ctl("stats", "--json").json()["totals"]["live_blocks"] >= 400000
+    waves.say("free 390000")
+    until(lambda: waves.out.count("\n") >= 3, "most to be freed")
+    assert "10,000 blocks" in ctl("holds").out
+    assert ctl("status", "--json").json()["targets"][0]["memory_copy_bytes"] == 0

@@ -156,7 +156,7 @@ static void look(struct reach_graph *graph, struct reach_block *blocks,
 
 	struct reach_later later;
 
-	FUZZ_CHECK(reach_later_begin(&later, blocks, graph->count) == 0);
+	FUZZ_CHECK(reach_later_begin(&later, blocks, graph->count, graph->room) == 0);
 	for (size_t i = 0; i < after_count; i++)
 		FUZZ_CHECK(reach_later_add(&later, &after[i]) == 0);
 	FUZZ_CHECK(reach_later_end(&later) == 0 && later.young_count <= after_count);
@@ -184,7 +184,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct reach_range ranges[] = {
 		{ MEMORY, MEMORY + 1024, REACH_GLOBAL, 0 },
 		{ MEMORY + 1024, MEMORY + 6144, REACH_GAP, 0 },
-		{ MEMORY + 6144, MEMORY + 7168, REACH_MAPPING, 0 },
+		{ MEMORY + 6144, MEMORY + 6656, REACH_MAPPING, 0 },
+		{ MEMORY + 6656, MEMORY + 7168, REACH_MAPPING,
+		  1 }, /* code of a compiler at run time */
 		{ MEMORY + 7168, MEMORY + MEMORY_BYTES, REACH_BELOW, 0 },
 	};
 	struct reach_block blocks[MAX_BLOCKS], after[MAX_BLOCKS];
@@ -199,7 +201,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	graph.blocks = blocks;
 	graph.count = count;
 	FUZZ_CHECK(reach_found_init(&graph.found, count, &limits) == 0);
-	FUZZ_CHECK(reach_scan(&places, ranges, 4, &source, &limits, &graph.found) == 0);
+	FUZZ_CHECK(reach_scan(&places, ranges, 4, &source, &limits,
+			      &graph.found) == 0);
 	FUZZ_CHECK(reach_found_is_sound(&graph.found, count));
 	FUZZ_CHECK(reach_found_index(&graph.found) == 0);
 	look(&graph, blocks, after, after_count);

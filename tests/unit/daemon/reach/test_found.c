@@ -1,4 +1,5 @@
 /* What is kept small says what a plain list would; and it is small. */
+#include "tests/unit/counted.h"
 #include "world.h"
 
 #include "daemon/reach/inside.h"
@@ -86,55 +87,13 @@ static void roots_are_where_they_are(void **state)
 
 /* ---- how small ------------------------------------------------------------------------------ */
 
-#ifndef __SANITIZE_ADDRESS__
-
-#include <malloc.h>
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *block, size_t size);
-void __libc_free(void *block);
-
-static size_t live, most; /* bytes that all have asked for */
-
-static void *count_block(void *block)
-{
-	live += block ? malloc_usable_size(block) : 0;
-	most = live > most ? live : most;
-	return block;
-}
-
-void *malloc(size_t size)
-{
-	return count_block(__libc_malloc(size));
-}
-
-void *calloc(size_t count, size_t size)
-{
-	return count_block(__libc_calloc(count, size));
-}
-
-/* Where it moves the kernel moves the pages: there are never two of them. */
-void *realloc(void *block, size_t size)
-{
-	live -= block ? malloc_usable_size(block) : 0;
-	return count_block(__libc_realloc(block, size));
-}
-
-void *reallocarray(void *block, size_t count, size_t size)
-{
-	return realloc(block, count * size);
-}
-
-void free(void *block)
-{
-	live -= block ? malloc_usable_size(block) : 0;
-	__libc_free(block);
-}
+#ifdef COUNTED
 
 #define BLOCKS 1000000u
 #define BLOCK_BYTES 32u
 #define BOUND 12u /* bytes a block, beside the table */
+#define BUDGET (1ull << 30)
+#define UNCLAIMED (64u << 10) /* has a bound of its own, or is malloc's */
 #define HEAP_OF_MANY 0x100000000ull
 #define ARRAY 0x200000000ull
 #define GLOBAL_ARRAY 0x300000000ull
@@ -218,12 +177,16 @@ static void scan_shape(const struct shape *shape, struct reach_graph *graph)
 	assert_int_equal(reach_scan(&places, ranges, 3, &source, &limits, &found), 0);
 	assert_true(reach_found_is_sound(&found, graph->count));
 	*copy = found;
+	copy->share.room = graph->room;
+	assert_int_equal(room_claim(&copy->share, reach_found_bytes(copy)), 0);
 	copy->degrees = copy_of(found.degrees, found.block_count);
 	copy->many = copy_of(found.many, found.many_count * sizeof(*found.many));
 	copy->edges = copy_of(found.edges, found.edge_count * sizeof(*found.edges));
 	copy->root_edges = copy_of(found.root_edges, found.root_count * sizeof(*found.root_edges));
 	copy->root_gaps = copy_of(found.root_gaps, found.root_count);
 	copy->runs = copy_of(found.runs, found.run_count * sizeof(*found.runs));
+	copy->run_room = found.run_count;
+	assert_int_equal(reach_found_index(copy), 0);
 }
 
 static void look_at_all(struct reach_graph *graph, struct reach_block *blocks)
@@ -231,11 +194,11 @@ static void look_at_all(struct reach_graph *graph, struct reach_block *blocks)
 	_cleanup_(reach_mark_deinit) struct reach_mark mark = { 0 };
 	_cleanup_free_ struct reach_retained *retained = NULL;
 	_cleanup_free_ uint8_t *inside = NULL;
+	struct room_share share = { .room = graph->room };
 	struct reach_later later;
 	uint32_t name, count;
 
-	assert_int_equal(reach_found_index(&graph->found), 0);
-	assert_int_equal(reach_later_begin(&later, blocks, graph->count), 0);
+	assert_int_equal(reach_later_begin(&later, blocks, graph->count, graph->room), 0);
 	for (uint32_t i = 0; i < graph->count; i++)
 		assert_int_equal(reach_later_add(&later, &graph->blocks[i]), 0);
 	assert_int_equal(reach_later_end(&later), 0);
@@ -248,8 +211,10 @@ static void look_at_all(struct reach_graph *graph, struct reach_block *blocks)
 	}
 	assert_int_equal(reach_mark(graph, &mark), 0);
 	assert_int_equal(mark.reached, graph->count);
+	assert_int_equal(room_claim(&share, graph->count / 8 + 1), 0);
 	assert_int_equal(reach_from_inside(graph, &mark, &inside), 0);
 	assert_int_equal(reach_retained(graph, &mark, &retained, &count), 0);
+	room_return_all(&share);
 }
 
 static void it_is_small(void **state)
@@ -268,18 +233,24 @@ static void it_is_small(void **state)
 		blocks[i] = (struct reach_block){ addr_of(i), BLOCK_BYTES, 1, i % 7, 0 };
 	blocks[BLOCKS] = (struct reach_block){ ARRAY, BLOCKS * 8ull, 1, 8, 0 };
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+		struct counted_room counted;
 		struct reach_graph graph = { .blocks = blocks,
-					     .count = BLOCKS + shapes[i].has_array };
-		size_t before = live;
+					     .count = BLOCKS + shapes[i].has_array,
+					     .room = &counted.room };
+		size_t before = counted_live;
 
+		counted_room_init(&counted, BUDGET);
 		scan_shape(&shapes[i], &graph);
-		most = live; /* the worker's are its own */
+		counted_begin(&counted.room); /* the worker's are its own */
 		look_at_all(&graph, blocks);
 		printf("%s: %.1f bytes a block\n", shapes[i].name,
-		       (double)(most - before) / BLOCKS);
-		assert_in_range(most - before, BLOCKS, BOUND * BLOCKS);
+		       (double)(counted_most - before) / BLOCKS);
+		assert_in_range(counted_most - before, BLOCKS, BOUND * BLOCKS);
+		assert_in_range(counted_end(), 0, UNCLAIMED);
+		assert_in_range(counted.most_claimed, BLOCKS, BOUND * BLOCKS);
 		reach_graph_deinit(&graph);
-		assert_int_equal(live, before);
+		assert_int_equal(counted_live, before);
+		counted_assert_returned(&counted, BUDGET);
 	}
 }
 
@@ -290,7 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(edges_are_where_they_are),
 		cmocka_unit_test(roots_are_where_they_are),
-#ifndef __SANITIZE_ADDRESS__
+#ifdef COUNTED
 		cmocka_unit_test(it_is_small),
 #endif
 	};

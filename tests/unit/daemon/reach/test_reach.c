@@ -273,7 +273,7 @@ static void what_is_there_twice_is_not_young(void **state)
 	};
 	struct reach_later later;
 
-	assert_int_equal(reach_later_begin(&later, blocks, 2), 0);
+	assert_int_equal(reach_later_begin(&later, blocks, 2, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(now); i++)
 		assert_int_equal(reach_later_add(&later, &now[i]), 0);
 	assert_int_equal(reach_later_end(&later), 0);
@@ -294,7 +294,7 @@ static void many_are_met_in_any_order(void **state)
 
 	for (size_t i = 0; i < BLOCKS; i++)
 		blocks[i] = (struct reach_block){ HEAP + i * 96, 80, i, 1, 0 };
-	assert_int_equal(reach_later_begin(&later, blocks, BLOCKS), 0);
+	assert_int_equal(reach_later_begin(&later, blocks, BLOCKS, NULL), 0);
 	for (size_t i = 0; i < BLOCKS; i++) {
 		struct reach_block block = blocks[i * 7 % BLOCKS];
 
@@ -316,7 +316,7 @@ static void too_many_are_young(void **state)
 	int r = 0;
 	size_t told = 0;
 
-	assert_int_equal(reach_later_begin(&later, blocks, 1), 0);
+	assert_int_equal(reach_later_begin(&later, blocks, 1, NULL), 0);
 	while (r == 0 && told < 1u << 20) {
 		struct reach_block block = { HEAP + 4096 + 64 * told++, 64, 9, 1, 0 };
 

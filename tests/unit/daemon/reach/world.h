@@ -135,7 +135,8 @@ static inline void world_meet(struct world *world)
 {
 	struct reach_later later;
 
-	assert_int_equal(reach_later_begin(&later, world->blocks, world->count), 0);
+	assert_int_equal(reach_later_begin(&later, world->blocks, world->count, world->graph.room),
+			 0);
 	for (size_t i = world->after_count; i-- > 0;)
 		assert_int_equal(reach_later_add(&later, &world->after[i]), 0);
 	assert_int_equal(reach_later_end(&later), 0);

@@ -814,7 +814,7 @@ static void test_scan_has_bounds(void **state)
 {
 	_cleanup_(worker_free_ptr) struct worker *worker = NULL;
 	_cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-	const struct reach_limits limits = { 1, 1 };
+	const struct reach_limits limits = { 1, 1 }, more = { 8, 8 };
 	uint64_t memory[8];
 	const struct reach_range range = { (uintptr_t)memory, (uintptr_t)(memory + 8), REACH_STACK,
 					   0 };
@@ -831,6 +831,10 @@ static void test_scan_has_bounds(void **state)
 	assert_int_equal(worker_scan(worker, fd, &shared, 1, &range, 1, &limits, &found, &err),
 			 -E2BIG);
 	assert_non_null(strstr(err.message, "cannot scan memory"));
+	/* so there is more room for the next one, by the same worker */
+	assert_int_equal(worker_scan(worker, fd, &shared, 1, &range, 1, &more, &found, NULL), 0);
+	assert_int_equal(found.root_count, 8);
+	reach_found_deinit(&found);
 	shared_deinit(&shared);
 }
 
