@@ -12,6 +12,7 @@
 #include "daemon/reach/later.h"
 #include "daemon/reach/retained.h"
 #include "fuzz.h"
+#include "proto/base/cleanup.h"
 
 #define MEMORY 0x10000ull
 #define MEMORY_BYTES 8192u
@@ -201,7 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	graph.blocks = blocks;
 	graph.count = count;
 	FUZZ_CHECK(reach_found_init(&graph.found, count, &limits) == 0);
-	FUZZ_CHECK(reach_scan(&places, ranges, 4, &source, &limits,
+	FUZZ_CHECK(reach_scan(&places, ranges, ARRAY_SIZE(ranges), &source, &limits,
 			      &graph.found) == 0);
 	FUZZ_CHECK(reach_found_is_sound(&graph.found, count));
 	FUZZ_CHECK(reach_found_index(&graph.found) == 0);
