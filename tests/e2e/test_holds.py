@@ -186,7 +186,7 @@ def test_owners(daemon, ctl, tmp_path):
     assert [(row["live_blocks"], row["live_bytes"]) for row in (circle, square)] == [(100, 4800), (100, 11200)]
     for row in circle, square:
         chain = row["chains"][0]
-        assert chain["root"] + chain["in_root"] == "global registry+24" and chain["held_blocks"] == 100
+        assert chain["root"] + chain["in_root"] == "global registry.shapes" and chain["held_blocks"] == 100
     slices, = (row for row in told["rows"] if row["live_bytes"] == 50 * 16384)
     assert slices["from_inside_blocks"] >= 48 and slices["into"] == {"at": 100, "of": 16384}
     text = ctl("holds", "--site", "make_peer").out

@@ -2,7 +2,7 @@
  * input makes them, and says "made"; at the next one ends.
  *
  *  1,000 pairs of a Session and a Peer that hold each other by shared_ptr: lost
- *  100   Circle and 100 Square in a list of the global `registry`, at +24
+ *  100   Circle and 100 Square in a list of the global `registry`, at +24: .shapes
  *  50    buffers of 16,384 bytes, each held by a pointer to its byte 100 only
  */
 #include <cstdio>
