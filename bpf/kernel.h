@@ -82,7 +82,9 @@ struct pid {
 
 struct task_struct {
 	int pid, tgid, exit_code;
-	int on_cpu; /* until the switch to another task is done, which was counted before */
+	/* until the switch to another task is done, which was counted before; a byte from 7.3 on:
+	 * libbpf adapts what is read of unsigned fields only */
+	unsigned int on_cpu;
 	unsigned long nvcsw, nivcsw; /* switches from it: it waits, or its time is over */
 	char comm[16];
 	struct pid *thread_pid;

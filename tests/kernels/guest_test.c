@@ -34,7 +34,7 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/error.h"
 
-#define DEADLINE_MS 60000 /* an emulated CPU is 15 times slower */
+#define DEADLINE_MS 120000 /* an emulated CPU is 15 times slower, and may not be alone */
 
 static char directory[] = "/tmp/guest_test.XXXXXX";
 static const char *build;
