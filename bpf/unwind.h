@@ -13,7 +13,8 @@
  *   unwind_table(slot), unwind_word(t, i)    a table, and a word of it, or NULL
  *   unwind_is_current(pc, inode, bias)       1 if the process maps that file there (inode 0: none)
  *   unwind_is_code(pc)                       is code mapped there? 1, 0, or -1: it cannot be told
- *   unwind_hidden_return(slot_addr)          the address that a return probe hides, or 0
+ *   unwind_tell_unread(pc)                   code there would have proved a frame, and is not in
+ * memory unwind_hidden_return(slot_addr)          the address that a return probe hides, or 0
  *   UNWIND_NOINLINE                          how a function is verified on its own
  */
 #include "machine.h"
@@ -133,7 +134,7 @@ UNWIND_NOINLINE int unwind_is_call(__u64 pc)
  * mappings. */
 static inline __attribute__((always_inline)) struct unwind_memo *unwind_memo_of(__u64 pc)
 {
-	return unwind_memo((pc ^ (pc >> 14)) & (UNWIND_MEMO_SIZE - 1));
+	return unwind_memo(unwind_memo_number(pc));
 }
 
 static inline __attribute__((always_inline)) __u64 unwind_tag(__u64 pc, __u32 active, __u32 epoch)
@@ -508,8 +509,11 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 		/* a compiler's code calls; what makes its own code may do as it likes, and the
 		   kernel has put a handler's return address there */
 		if (!(word & UNWIND_PC_IS_CALLED_FROM) && kind != UNWIND_ROW_JIT &&
-		    kind != DHAT_CFA_SIGNAL)
+		    kind != DHAT_CFA_SIGNAL) {
+			if (!(word & UNWIND_PC_IS_NO_CALL))
+				unwind_tell_unread(lookup);
 			return unwind_take_back(s);
+		}
 		if (s->guess & UNWIND_GUESS_FP)
 			s->flags |= DHAT_STACK_USED_FP;
 		s->guess = 0;

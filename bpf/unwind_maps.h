@@ -53,6 +53,16 @@ static __always_inline int unwind_copy(void *dst, __u32 size, __u64 addr)
 	return bpf_probe_read_user(dst, size, (const void *)addr);
 }
 
+/* Written by the daemon, too. */
+__u64 unread_pcs[UNWIND_UNREAD] = { 0 };
+__u32 has_unread = 0;
+
+static __always_inline void unwind_tell_unread(__u64 pc)
+{
+	*(volatile __u64 *)&unread_pcs[unwind_unread_number(pc)] = pc;
+	*(volatile __u32 *)&has_unread = 1;
+}
+
 static __always_inline struct unwind_memo *unwind_memo(__u32 index)
 {
 	return bpf_map_lookup_elem(&memo, &index);

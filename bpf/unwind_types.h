@@ -27,6 +27,20 @@ struct unwind_memo {
 	__u64 check;
 };
 #define UNWIND_MEMO_SIZE 16384
+static inline __u32 unwind_memo_number(__u64 pc)
+{
+	return (pc ^ (pc >> 14)) & (UNWIND_MEMO_SIZE - 1);
+}
+
+/* Places where code could not be read (see unwind_tell_unread()), one of each few pages. U3: a page
+ * of code that a process has inherited, or was mapped for it before, and that nothing of it has
+ * touched, is not in its page table, and a program may not wait for it. The daemon reads it, which
+ * puts it there, and takes the row out of the memo. */
+#define UNWIND_UNREAD 16
+static inline __u32 unwind_unread_number(__u64 pc)
+{
+	return pc / DHAT_PAGE_BYTES % UNWIND_UNREAD;
+}
 
 #define UNWIND_WINDOW_WORDS 512 /* 4 KiB: 105 ns to copy; 8 bytes cost 76 */
 

@@ -63,6 +63,11 @@ static inline int unwind_is_code(uint64_t pc)
 	return walking->source->is_code(walking->source->context, pc);
 }
 
+/* The walk ends there. */
+static inline void unwind_tell_unread(uint64_t pc)
+{
+}
+
 /* Only the kernel knows; the walk ends there. */
 static inline uint64_t unwind_hidden_return(uint64_t slot_addr)
 {

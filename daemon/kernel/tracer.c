@@ -395,6 +395,38 @@ int tracer_attach(struct tracer *tracer, const char *path, const struct uprobe_s
 	return error;
 }
 
+bool tracer_has_unread(const struct tracer *tracer)
+{
+	return __atomic_load_n(&tracer->bpf->bss->has_unread, __ATOMIC_RELAXED);
+}
+
+/* The memo is no truth: what is not in it is looked up. */
+static void forget_row(const struct tracer *tracer, uint64_t pc)
+{
+	const struct unwind_memo none = { 0 };
+	uint32_t number = unwind_memo_number(pc);
+
+	bpf_map_update_elem(bpf_map__fd(tracer->bpf->maps.memo), &number, &none, BPF_ANY);
+}
+
+void tracer_read_unread(struct tracer *tracer)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t code;
+
+	if (!__atomic_exchange_n(&tracer->bpf->bss->has_unread, 0, __ATOMIC_SEQ_CST) ||
+	    proc_open(tracer->pid, "mem", &fd))
+		return;
+	for (int i = 0; i < UNWIND_UNREAD; i++) {
+		uint64_t pc =
+			__atomic_exchange_n(&tracer->bpf->bss->unread_pcs[i], 0, __ATOMIC_SEQ_CST);
+
+		/* as much as unwind_is_call() reads */
+		if (pc && pread(fd, &code, sizeof(code), pc - 7) == sizeof(code))
+			forget_row(tracer, pc);
+	}
+}
+
 bool tracer_has_lost_anchor(struct tracer *tracer)
 {
 	return __atomic_load_n(&tracer->bpf->bss->anchor_has_left, __ATOMIC_RELAXED);

@@ -61,6 +61,12 @@ int tracer_add_sampled(struct tracer *tracer, uint64_t addr);
  * and the breakpoints of the other kinds go when anybody removes a probe of his own from the same
  * place, and do not come in what is mapped later. So all probes hang on a thread that lives, the
  * anchor; when it leaves, on another one. */
+/* Is there code that would have proved a frame, and could not be read? Reading it puts its pages
+ * into the target's page table, as running it would: memory of the file's, which nobody is charged
+ * with. May wait for a disk. */
+bool tracer_has_unread(const struct tracer *tracer);
+void tracer_read_unread(struct tracer *tracer);
+
 bool tracer_has_lost_anchor(struct tracer *tracer); /* until another one is found */
 /* Look for another one if it does not live. Any thread. -ESRCH when none lives. */
 int tracer_find_anchor(struct tracer *tracer, struct dhat_error *err);

@@ -64,6 +64,8 @@ static size_t drain_and_unlock(struct target *target, size_t max)
 	/* at once: what others do to their probes meanwhile may cost us ours */
 	if (target->tracer && tracer_has_lost_anchor(target->tracer))
 		tracer_find_anchor(target->tracer, NULL);
+	if (target->tracer && tracer_has_unread(target->tracer))
+		target_look_soon(target);
 	note_news(target, &news);
 	target_unlock(target);
 	pass_news(target, &news);

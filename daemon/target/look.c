@@ -369,6 +369,14 @@ static void look_again_after(struct target *target, int error)
 		     is_over ? 0 : clock_now_ns(CLOCK_MONOTONIC) + LOOK_AGAIN_NS);
 }
 
+void target_look_soon(struct target *target)
+{
+	uint64_t none = 0;
+
+	atomic_compare_exchange_strong(&target->look_again_ns, &none,
+				       clock_now_ns(CLOCK_MONOTONIC) + LOOK_AGAIN_NS);
+}
+
 bool target_has_look_due(const struct target *target, uint64_t now_ns)
 {
 	uint64_t due_ns = atomic_load(&target->look_again_ns);
@@ -385,6 +393,7 @@ void target_map_work(struct target *target)
 		int error;
 
 		epoch = tracer_epoch(target->tracer);
+		tracer_read_unread(target->tracer);
 		error = target_look(target, NULL);
 		look_again_after(target, error);
 		target_search_copies(target, false); /* at once: it may be called soon */

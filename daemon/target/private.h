@@ -210,6 +210,7 @@ int target_look(struct target *target, struct dhat_error *err);
 /* If a probe has stopped it. */
 void target_let_go_on(struct target *target);
 /* Has the last look failed some time ago? Any thread. */
+void target_look_soon(struct target *target); /* within a second or two */
 bool target_has_look_due(const struct target *target, uint64_t now_ns);
 /* probing.c: probe the allocators of one object, if it has any. */
 int target_probe_object(struct target *target, uint32_t object, struct dhat_error *err);

@@ -91,5 +91,7 @@ def test_no_reading_that_pins_is_left():
              for line in path.read_text().splitlines() if PINNING.search(line)]
     assert found == []
     # who reads a target's memory asks before whether the page is there
-    readers = [path.read_text() for path in (ROOT / "daemon").rglob("*.c") if '"mem"' in path.read_text()]
+    # but for the one who wants it to be there: tracer_read_unread()
+    readers = [path.read_text() for path in (ROOT / "daemon").rglob("*.c")
+               if '"mem"' in path.read_text() and path != ROOT / "daemon/kernel/tracer.c"]
     assert readers and all(re.search(r'"pagemap"|\bpagemap_(scan|is_in_memory)\(', text) for text in readers)

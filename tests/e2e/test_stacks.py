@@ -3,6 +3,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import BUILD, DEADLINE, TARGETS, until
@@ -168,6 +169,23 @@ def test_code_that_no_compiler_makes(tmp_path):
     assert stacks[1][:4] == ["builtin", "moves_return", "allocate", "main"] and stacks[1][-1] == "_start"
     # what stands behind a call of abort() is other code
     assert stacks[4][:3] == ["after_abort", "allocate", "main"] and stacks[4][-1] == "_start"
+
+
+def test_a_caller_whose_code_was_never_touched(target, daemon, tables, ctl):
+    """As in a fork of Chromium's zygote. That it calls is seen when its code has been read for that, a second or two later."""
+    process = target("untouched_caller")
+    process.expect("ready")
+    daemon("attach", "--pid", process.pid, "--no-inventory")
+    tables()
+
+    def is_whole():
+        time.sleep(0.1)
+        process.say("go")
+        process.expect("made")
+        points = ctl("stats", "--json", "--top", 100).json()["points"]
+        stacks = [[frame["locations"][0].get("function") for frame in point["frames"]] for point in points]
+        return any(stack[:4] == ["make", "work", "untouched", "main"] and stack[-1] == "_start" for stack in stacks)
+    until(is_whole, "a whole stack")
 
 
 def test_stacks_are_whole_while_memory_is_mapped(target, daemon, tables, ctl):

@@ -63,6 +63,12 @@ static inline int unwind_is_code(uint64_t pc)
 	return host_is_code;
 }
 
+static uint64_t host_unread; /* the last that was told */
+static inline void unwind_tell_unread(uint64_t pc)
+{
+	host_unread = pc;
+}
+
 static inline uint64_t unwind_hidden_return(uint64_t slot_addr)
 {
 	return slot_addr == host_hidden_slot ? host_hidden_return : 0;

@@ -25,6 +25,7 @@ static struct cfi_table *table;
 
 /* What stands in all code: by default bytes that are the end of a call anywhere. */
 static uint8_t code_byte;
+static bool code_is_untouched;	  /* not in the page table */
 static const uint8_t *call_bytes; /* at its end, else NULL */
 static size_t call_size;
 static uint64_t called; /* these stand there */
@@ -34,6 +35,8 @@ static uint64_t planted; /* what stands before this one is no call */
 static int host_copy(void *dst, uint32_t size, uint64_t addr)
 {
 	if (addr >= CODE - 0x2000 && addr < CODE + 0x1000000) {
+		if (code_is_untouched)
+			return -1;
 		memset(dst, addr + size == planted ? 0x90 : code_byte, size);
 		if (call_bytes)
 			memset(dst, 0x90, size);
@@ -509,6 +512,21 @@ static void test_a_guess_is_proved(void **state)
 	EXPECT(0x7f0000000500);
 	assert_int_equal(host_scratch.flags, 0);
 	assert_int_equal(unwind_hash(&host_scratch), hash);
+	assert_int_equal(host_unread, 0);
+	/* where it cannot be read, it is told: the row is kept until it was */
+	code_is_untouched = true;
+	host_reset();
+	host_map(CODE - 0x1000, CODE + 0x1000000, BIAS, table);
+	host_map(0x7f0000000000, 0x7f0000001000, 0, NULL);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_NO_TABLE);
+	assert_int_equal(host_unread, CODE + 0x50 - 1);
+	code_is_untouched = false;
+	code_byte = 0xe8;
+	host_memo[unwind_memo_number(host_unread)] = (struct unwind_memo){ 0 };
+	host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false);
+	EXPECT(0x7f0000000500, CODE + 0x50);
+	code_byte = 0x90;
 	/* the interpreter of Java makes its own return addresses */
 	put(0x408, JIT + 0x50);
 	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
