@@ -127,6 +127,7 @@ def test_what_another_tracer_takes_along_is_told(daemon, ctl, worker, link, targ
     other = Worker(target)
     socket = tmp_path / "other.sock"
     tracer = daemon("attach", "--pid", other.pid, socket=socket)
+    placed = worker.code()
     dhatd.send_signal(signal.SIGSTOP)
     try:
         worker.leave()
@@ -135,7 +136,7 @@ def test_what_another_tracer_takes_along_is_told(daemon, ctl, worker, link, targ
         worker.do("make 5")
     finally:
         dhatd.send_signal(signal.SIGCONT)
-    until(lambda: worker.code() != {}, "probes to be there again")
+    until(lambda: worker.code() == placed != {}, "all probes to be there again")
     worker.do("make 7")
     until(lambda: made(ctl) == (7000, 7), "the blocks after that")
     verdict = ctl("stats", "--json").json()["verdict"]
