@@ -252,9 +252,9 @@ def test_glib_and_python(daemon, ctl, target, tables):
     assert not told["holds"]["refusals"]
     # both kinds of bytes have one stack: that of the interpreter's loop
     forgotten, = (row for row in told["rows"] if row["lost_bytes"] == row["lost_blocks"] * (33 + 7000) > 0)
-    # stale pointers hold some: 47 in a run with Python 3.13
+    # stale pointers hold some: 47 of 300 in a run with Python 3.13, 11 of the pairs in another
     assert 200 <= forgotten["lost_blocks"] <= 300 and forgotten["held_bytes"] >= 300 * (33 + 9000)
-    cycles = [cycle for cycle in told["cycles"] if cycle["lost_blocks"] >= 4 * 290]
+    cycles = [cycle for cycle in told["cycles"] if cycle["lost_blocks"] >= 4 * 250]
     assert len(cycles) == 1 and "GWeakRef" in cycles[0]["cure"], told["cycles"]
 
 
