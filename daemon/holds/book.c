@@ -12,7 +12,7 @@ struct book_watch {
 	pid_t pid;
 	uint64_t since_unix_ns, last_use;
 	bool is_open;
-	struct candidates said;
+	struct candidate_list said;
 	size_t said_room;	 /* of so many */
 	uint64_t said_bytes;	 /* of them, when it was closed last */
 	struct index *withdrawn; /* key: point; value: blocks */
@@ -44,7 +44,7 @@ static void forget_said(struct holds_book *book, struct book_watch *watch)
 	book->said_bytes -= watch->said_bytes;
 	watch->said_bytes = 0;
 	watch->said_room = 0;
-	candidates_deinit(&watch->said);
+	candidate_list_deinit(&watch->said);
 }
 
 static void watch_free(struct holds_book *book, struct book_watch *watch)
@@ -225,7 +225,7 @@ int book_check(struct book_watch *watch, const struct reach_graph *graph,
 	       const struct reach_mark *mark)
 {
 	watch->error = 0;
-	candidates_keep(&watch->said, graph, mark, true, withdraw, watch);
+	candidate_list_check(&watch->said, graph, mark, withdraw, watch);
 	return watch->error;
 }
 
@@ -241,14 +241,14 @@ uint64_t book_all_withdrawn(const struct book_watch *watch)
 	return watch->all_withdrawn;
 }
 
-int book_say(struct book_watch *watch, const struct candidates *lost)
+int book_say(struct book_watch *watch, const struct reach_graph *graph)
 {
-	struct candidates said = { 0 };
-	int r = candidates_sample(lost, BOOK_MAX_SAID, &said);
+	struct candidate_list said = { 0 };
+	int r = candidate_list_sample(graph, BOOK_MAX_SAID, &said);
 
 	if (r)
 		return r;
-	candidates_deinit(&watch->said);
+	candidate_list_deinit(&watch->said);
 	watch->said = said;
 	watch->said_room = said.count;
 	return 0;

@@ -39,6 +39,6 @@ int book_check(struct book_watch *watch, const struct reach_graph *graph,
 /* How many blocks of a site were called lost wrongly. */
 uint64_t book_withdrawn(const struct book_watch *watch, uint32_t point);
 uint64_t book_all_withdrawn(const struct book_watch *watch);
-/* These are said to be lost now, instead of what was said before; copied. -ENOMEM, -ENOSPC, and
- * what was said before stays. */
-int book_say(struct book_watch *watch, const struct candidates *lost);
+/* A table's candidates are said to be lost now, instead of what was said before. -ENOMEM, -ENOSPC,
+ * and what was said before stays. */
+int book_say(struct book_watch *watch, const struct reach_graph *graph);

@@ -18,68 +18,68 @@ static bool is_unknown(const struct reach_graph *graph, const struct reach_mark 
 	       reach_level_of(mark, i) >= REACH_STALE;
 }
 
-void candidates_deinit(struct candidates *candidates)
+size_t candidates_begin(const struct reach_graph *graph, const struct reach_mark *mark,
+			struct reach_block *blocks)
 {
-	free(candidates->list);
-	room_return_all(&candidates->share);
-	*candidates = (struct candidates){ 0 };
+	for (size_t i = 0; i < graph->count; i++)
+		blocks[i].flags |= REACH_BLOCK_CANDIDATE;
+	return candidates_keep(graph, mark, blocks);
 }
 
-int candidates_begin(struct candidates *candidates, const struct reach_graph *graph,
-		     const struct reach_mark *mark)
+size_t candidates_keep(const struct reach_graph *graph, const struct reach_mark *mark,
+		       struct reach_block *blocks)
 {
 	size_t count = 0;
-	int r;
 
-	for (size_t i = 0; i < graph->count; i++)
-		count += is_unreached(graph, mark, i);
-	candidates->share.room = graph->room;
-	r = room_claim(&candidates->share, (count + 1) * sizeof(*candidates->list));
-	if (r)
-		return r;
-	candidates->list = malloc((count + 1) * sizeof(*candidates->list));
-	if (!candidates->list)
-		return -ENOMEM;
-	for (size_t i = 0; i < graph->count; i++)
-		if (is_unreached(graph, mark, i))
-			candidates->list[candidates->count++] =
-				(struct candidate){ graph->blocks[i].addr,
-						    graph->blocks[i].birth_ns,
-						    graph->blocks[i].point };
-	return 0;
+	for (size_t i = 0; i < graph->count; i++) {
+		if (!is_unreached(graph, mark, i))
+			blocks[i].flags &= ~REACH_BLOCK_CANDIDATE;
+		count += (blocks[i].flags & REACH_BLOCK_CANDIDATE) != 0;
+	}
+	return count;
 }
 
-size_t candidates_keep(struct candidates *candidates, const struct reach_graph *graph,
-		       const struct reach_mark *mark, bool also_unknown,
-		       void (*visit)(void *context, const struct candidate *candidate),
-		       void *context)
-{
-	size_t kept = 0, dropped;
+/* ---- those that were said to be lost -------------------------------------------------------- */
 
-	for (size_t i = 0; i < candidates->count; i++) {
-		const struct candidate *candidate = &candidates->list[i];
+void candidate_list_deinit(struct candidate_list *list)
+{
+	free(list->list);
+	*list = (struct candidate_list){ 0 };
+}
+
+void candidate_list_check(struct candidate_list *list, const struct reach_graph *graph,
+			  const struct reach_mark *mark,
+			  void (*visit)(void *context, const struct candidate *candidate),
+			  void *context)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct candidate *candidate = &list->list[i];
 		size_t at = reach_find(graph->blocks, graph->count, candidate->addr);
 
 		if (at < graph->count && graph->blocks[at].birth_ns == candidate->birth_ns &&
-		    (is_unreached(graph, mark, at) ||
-		     (also_unknown && is_unknown(graph, mark, at))))
-			candidates->list[kept++] = *candidate;
-		else if (visit)
+		    (is_unreached(graph, mark, at) || is_unknown(graph, mark, at)))
+			list->list[kept++] = *candidate;
+		else
 			visit(context, candidate);
 	}
-	dropped = candidates->count - kept;
-	candidates->count = kept;
-	return dropped;
+	list->count = kept;
 }
 
 /* ---- a few of many -------------------------------------------------------------------------- */
 
 struct sampling {
-	const struct candidates *from;
+	const struct reach_graph *graph;
 	uint32_t *counts; /* by site */
 	uint32_t *seen;	  /* of them */
 	uint32_t site_count;
 };
+
+static bool is_candidate(const struct reach_block *block)
+{
+	return block->flags & REACH_BLOCK_CANDIDATE;
+}
 
 static size_t sum_of(const struct sampling *sampling, uint32_t most_of_each)
 {
@@ -112,36 +112,38 @@ static bool is_chosen(uint64_t number, uint32_t count, uint32_t of_each)
 	return count <= of_each || (number + 1) * of_each / count > number * of_each / count;
 }
 
-static void take_sample(struct sampling *sampling, size_t most, struct candidates *ret)
+static void take_sample(struct sampling *sampling, size_t most, struct candidate_list *ret)
 {
-	const struct candidates *from = sampling->from;
+	const struct reach_graph *graph = sampling->graph;
 	uint32_t of_each;
 
-	for (size_t i = 0; i < from->count; i++)
-		sampling->counts[from->list[i].point]++;
+	for (size_t i = 0; i < graph->count; i++)
+		sampling->counts[graph->blocks[i].point] += is_candidate(&graph->blocks[i]);
 	of_each = share_of_each(sampling, most);
-	for (size_t i = 0; i < from->count && ret->count < most; i++) {
-		uint32_t site = from->list[i].point;
+	for (size_t i = 0; i < graph->count && ret->count < most; i++) {
+		const struct reach_block *block = &graph->blocks[i];
 
-		if (is_chosen(sampling->seen[site]++, sampling->counts[site], of_each))
-			ret->list[ret->count++] = from->list[i];
+		if (is_candidate(block) && is_chosen(sampling->seen[block->point]++,
+						     sampling->counts[block->point], of_each))
+			ret->list[ret->count++] =
+				(struct candidate){ block->addr, block->birth_ns, block->point };
 	}
 }
 
-static int sample(const struct candidates *candidates, size_t most, struct candidates *ret)
+static int sample(const struct reach_graph *graph, size_t most, struct candidate_list *ret)
 {
-	struct room_share share = { .room = candidates->share.room };
-	struct sampling sampling = { .from = candidates };
+	struct room_share share = { .room = graph->room };
+	struct sampling sampling = { .graph = graph };
 	int r;
 
-	for (size_t i = 0; i < candidates->count; i++)
-		if (candidates->list[i].point >= sampling.site_count)
-			sampling.site_count = candidates->list[i].point + 1;
+	for (size_t i = 0; i < graph->count; i++)
+		if (graph->blocks[i].point >= sampling.site_count)
+			sampling.site_count = graph->blocks[i].point + 1;
 	r = room_claim(&share, 2ul * sampling.site_count * sizeof(*sampling.counts));
 	if (r)
 		return r;
-	sampling.counts = calloc(sampling.site_count, sizeof(*sampling.counts));
-	sampling.seen = calloc(sampling.site_count, sizeof(*sampling.seen));
+	sampling.counts = calloc(sampling.site_count + 1ul, sizeof(*sampling.counts));
+	sampling.seen = calloc(sampling.site_count + 1ul, sizeof(*sampling.seen));
 	if (sampling.counts && sampling.seen)
 		take_sample(&sampling, most, ret);
 	else
@@ -152,42 +154,21 @@ static int sample(const struct candidates *candidates, size_t most, struct candi
 	return r;
 }
 
-int candidates_sample(const struct candidates *candidates, size_t most, struct candidates *ret)
+int candidate_list_sample(const struct reach_graph *graph, size_t most, struct candidate_list *ret)
 {
-	size_t length = candidates->count < most ? candidates->count : most;
-	_cleanup_(candidates_deinit) struct candidates made = {
-		.list = malloc((length + 1) * sizeof(*made.list))
-	};
-	int r = 0;
+	_cleanup_(candidate_list_deinit) struct candidate_list made = { 0 };
+	size_t length = 0;
+	int r;
 
+	for (size_t i = 0; i < graph->count && length < most; i++)
+		length += is_candidate(&graph->blocks[i]);
+	made.list = malloc((length + 1) * sizeof(*made.list));
 	if (!made.list)
 		return -ENOMEM;
-	if (length == candidates->count) {
-		made.count = length;
-		if (length)
-			memcpy(made.list, candidates->list, length * sizeof(*made.list));
-	} else {
-		r = sample(candidates, most, &made);
-	}
+	r = length ? sample(graph, length, &made) : 0;
 	if (r)
 		return r;
 	*ret = made;
-	made = (struct candidates){ 0 };
+	made = (struct candidate_list){ 0 };
 	return 0;
-}
-
-bool candidates_have(const struct candidates *candidates, const struct reach_block *block)
-{
-	size_t low = 0, high = candidates->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (candidates->list[middle].addr < block->addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < candidates->count && candidates->list[low].addr == block->addr &&
-	       candidates->list[low].birth_ns == block->birth_ns;
 }

@@ -1,35 +1,36 @@
 #pragma once
 /* candidates: blocks that may be lost: those that no scan has reached so far.
  *
- * Pure. A block is known by its address and its birth.
+ * Pure. In the table of a scan they have a flag, REACH_BLOCK_CANDIDATE, which the next one's keeps
+ * (renew.h). Those that were said to be lost (book.h) are listed, since between two questions there
+ * is no table: a block is known by its address and its birth.
  */
 #include "daemon/reach/mark.h"
+
+/* After the first scan: all that it did not reach. Returns how many they are. */
+size_t candidates_begin(const struct reach_graph *graph, const struct reach_mark *mark,
+			struct reach_block *blocks);
+/* After a further one: those that are there still, and not reached, stay. Returns how many. */
+size_t candidates_keep(const struct reach_graph *graph, const struct reach_mark *mark,
+		       struct reach_block *blocks);
 
 struct candidate {
 	uint64_t addr, birth_ns;
 	uint32_t point;
 };
 
-struct candidates {
+struct candidate_list {
 	struct candidate *list; /* by address */
 	size_t count;
-	struct room_share share;
 };
 
-void candidates_deinit(struct candidates *candidates);
-
-/* After the first scan: all that it did not reach. -ENOMEM, -ENOSPC. */
-int candidates_begin(struct candidates *candidates, const struct reach_graph *graph,
-		     const struct reach_mark *mark);
-/* After a further one: those that are there still, and not reached, stay; with also_unknown those,
- * too, that are reached in a way that proves nothing. visit (may be NULL) is told of the others.
- * Returns how many those are. */
-size_t candidates_keep(struct candidates *candidates, const struct reach_graph *graph,
-		       const struct reach_mark *mark, bool also_unknown,
-		       void (*visit)(void *context, const struct candidate *candidate),
-		       void *context);
-/* Most at the most of them, as many of each site as there are of those that have more, spread over
- * its addresses. *ret is no part of the room that these have. -ENOMEM, -ENOSPC. */
-int candidates_sample(const struct candidates *candidates, size_t most, struct candidates *ret);
-/* Is the block of the last scan one? */
-bool candidates_have(const struct candidates *candidates, const struct reach_block *block);
+void candidate_list_deinit(struct candidate_list *list);
+/* Of a table so many at the most, as many of each site as there are of those that have more, spread
+ * over its addresses. What it takes meanwhile is of the graph's room. -ENOMEM, -ENOSPC. */
+int candidate_list_sample(const struct reach_graph *graph, size_t most, struct candidate_list *ret);
+/* Those that a scan finds there still, and not reached, or in a way that proves nothing, stay; the
+ * others are visited. */
+void candidate_list_check(struct candidate_list *list, const struct reach_graph *graph,
+			  const struct reach_mark *mark,
+			  void (*visit)(void *context, const struct candidate *candidate),
+			  void *context);

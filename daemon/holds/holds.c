@@ -31,7 +31,7 @@ struct finding {
 	struct room room;
 	struct scan_once scan; /* the last one */
 	struct reach_mark mark;
-	struct candidates candidates;
+	size_t candidates; /* blocks */
 	struct holds *holds;
 	size_t last_dropped,
 		before_last; /* candidates dropped by the last scan, and had before it */
@@ -95,6 +95,15 @@ static int forget_scan(void *finding_)
 
 	reach_mark_deinit(&finding->mark);
 	scan_once_deinit(&finding->scan);
+	return 0;
+}
+
+static int forget_but_table(void *finding_)
+{
+	struct finding *finding = finding_;
+
+	reach_mark_deinit(&finding->mark);
+	scan_once_keep_table(&finding->scan);
 	return 0;
 }
 
@@ -169,7 +178,7 @@ static int judge_candidates(struct finding *finding)
 	char dropped[DHAT_UNIT_CHARS], before[DHAT_UNIT_CHARS];
 	bool is_busy = finding->last_dropped * 100 > finding->before_last * HOLDS_BUSY_PERCENT;
 
-	if (!finding->candidates.count)
+	if (!finding->candidates)
 		return 0; /* there is nothing that could be called so */
 	if (finding->asking->why && finding->holds->scans < least_scans(finding))
 		return refuse(finding, "one address was asked about: %u scan%s did",
@@ -213,8 +222,7 @@ static int say_scan(struct finding *finding)
 	if (finding->holds->scans)
 		snprintf(text, sizeof(text),
 			 "scan %u: looking again at %s blocks that nothing was seen to hold",
-			 finding->holds->scans + 1,
-			 dhat_format_count(finding->candidates.count, blocks));
+			 finding->holds->scans + 1, dhat_format_count(finding->candidates, blocks));
 	else
 		snprintf(text, sizeof(text), "scan 1: reading its memory");
 	return say(finding, text);
@@ -271,19 +279,20 @@ static int look_once(struct finding *finding, struct dhat_error *err)
 }
 
 /* What is not reached may be lost. */
-static int take_candidates(struct finding *finding)
+static void take_candidates(struct finding *finding)
 {
+	const struct scan_once *scan = &finding->scan;
 	struct holds *holds = finding->holds;
 
 	if (!holds->scans++) {
 		holds->first_scan_ns = finding->scan.begin_ns;
-		return candidates_begin(&finding->candidates, &finding->scan.graph, &finding->mark);
+		finding->candidates = candidates_begin(&scan->graph, &finding->mark, scan->blocks);
+		return;
 	}
-	finding->before_last = finding->candidates.count;
-	finding->last_dropped = candidates_keep(&finding->candidates, &finding->scan.graph,
-						&finding->mark, false, NULL, NULL);
+	finding->before_last = finding->candidates;
+	finding->candidates = candidates_keep(&scan->graph, &finding->mark, scan->blocks);
+	finding->last_dropped = finding->before_last - finding->candidates;
 	holds->dropped += finding->last_dropped;
-	return 0;
 }
 
 static int follow_pointers(void *finding_)
@@ -297,14 +306,16 @@ static int follow_pointers(void *finding_)
 		r = book_check(finding->watch, &finding->scan.graph, &finding->mark);
 	if (r == 0)
 		r = judge_scan(finding);
-	return r ? r : take_candidates(finding);
+	if (r == 0)
+		take_candidates(finding);
+	return r;
 }
 
 static int take_scan(struct finding *finding, struct dhat_error *err)
 {
 	int r = say_scan(finding);
 
-	quiet_run(finding->quiet, forget_scan, finding);
+	quiet_run(finding->quiet, forget_but_table, finding);
 	if (r == 0)
 		r = look_once(finding, err);
 	return r ? r : quiet_run(finding->quiet, follow_pointers, finding);
@@ -330,7 +341,7 @@ static bool is_done(const struct finding *finding)
 
 	if (!scans)
 		return false;
-	if (!finding->candidates.count || finding->holds->refusals || is_answered(finding) ||
+	if (!finding->candidates || finding->holds->refusals || is_answered(finding) ||
 	    scans >= HOLDS_MAX_SCANS || since > HOLDS_MAX_NS)
 		return true;
 	return scans >= least_scans(finding) && !finding->last_dropped && !is_unsettled(finding);
@@ -433,9 +444,8 @@ static int summarise(void *answering_)
 	const struct reach_graph *graph = &finding->scan.graph;
 	const struct holds_asking *asking = finding->asking;
 	bool has_details = false;
-	int r = losses_find(graph, &finding->mark,
-			    finding->holds->refusals ? NULL : &finding->candidates, finding->watch,
-			    &answering->losses);
+	int r = losses_find(graph, &finding->mark, finding->scan.blocks, !finding->holds->refusals,
+			    finding->watch, &answering->losses);
 
 	if (r == 0) {
 		r = details_find(&finding->scan, &finding->mark, &answering->losses,
@@ -457,7 +467,6 @@ static int explain_address(struct answering *answering)
 	const struct why_facts facts = {
 		.scan = &finding->scan,
 		.mark = &finding->mark,
-		.losses = &answering->losses,
 		.identity = &finding->copy->identity,
 		.target = asking->target,
 		.at = &answering->at,
@@ -503,7 +512,7 @@ static int answer(struct finding *finding)
 	holds->end_ns = finding->scan.end_ns;
 	holds->read_bytes = finding->scan.graph.found.read_bytes;
 	holds->withdrawn = book_all_withdrawn(finding->watch);
-	return holds->refusals ? 0 : book_say(finding->watch, &finding->candidates);
+	return holds->refusals ? 0 : book_say(finding->watch, &finding->scan.graph);
 }
 
 static int find_mark(struct finding *finding, struct dhat_error *err)
@@ -591,7 +600,6 @@ int holds_find(const struct holds_asking *asking, struct holds **ret, struct dha
 		r = find(&finding, err);
 	quiet_run(finding.quiet, forget_scan, &finding);
 	quiet_free(finding.quiet);
-	candidates_deinit(&finding.candidates);
 	if (holds)
 		room_return_all(&holds->share);
 	if (finding.watch)

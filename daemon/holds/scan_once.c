@@ -12,25 +12,39 @@
 #include "daemon/proc/pagemap.h"
 #include "daemon/proc/status.h"
 #include "daemon/reach/later.h"
+#include "daemon/reach/renew.h"
 #include "find_words.h"
 #include "hazards.h"
 #include "kernel_words.h"
+#include "mapping_room.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 #include "proto/base/texts.h"
 #include "proto/base/units.h"
 
-void scan_once_deinit(struct scan_once *scan)
+void scan_once_keep_table(struct scan_once *scan)
 {
-	if (scan->blocks) /* a scan of zeroes has none */
-		shared_deinit(&scan->table);
+	const struct scan_once kept = { .table = scan->table,
+					.blocks = scan->blocks,
+					.block_count = scan->block_count,
+					.share = scan->share };
+
 	reach_graph_deinit(&scan->graph);
 	procmaps_deinit(&scan->maps);
 	layout_deinit(&scan->layout);
 	free(scan->threads);
 	thread_frames_deinit(&scan->frames);
 	texts_free(scan->hazards);
+	room_return_all(&scan->look_share);
+	*scan = kept;
+}
+
+void scan_once_deinit(struct scan_once *scan)
+{
+	scan_once_keep_table(scan);
+	if (scan->blocks) /* a scan of zeroes has none */
+		shared_deinit(&scan->table);
 	room_return_all(&scan->share);
 	*scan = (struct scan_once){ 0 };
 }
@@ -92,66 +106,78 @@ static int walk_blocks(struct target *target, struct quiet *quiet,
 }
 
 struct table {
-	struct shared shared;
-	size_t count;
-	uint64_t before_ns; /* younger ones are left out */
-	struct room_share share;
+	struct scan_once *scan;
+	struct reach_renewal renewal;
 };
 
-static int make_table_room(struct table *table, size_t bytes)
+static int make_table_room(void *scan_, size_t count, struct reach_block **ret)
 {
-	uint64_t wanted = shared_bytes_with(&table->shared, bytes);
-	int r = wanted > table->share.bytes ? room_claim(&table->share, wanted - table->share.bytes)
-					    : 0;
+	struct scan_once *scan = scan_;
+	uint64_t wanted = shared_bytes_with(&scan->table, count * sizeof(**ret));
+	int r = wanted > scan->share.bytes ? room_claim(&scan->share, wanted - scan->share.bytes)
+					   : 0;
 
-	return r ? r : shared_make_room(&table->shared, bytes);
+	if (r == 0)
+		r = shared_make_room(&scan->table, count * sizeof(**ret));
+	if (r == 0)
+		*ret = scan->blocks = scan->table.memory;
+	return r;
+}
+
+static int begin_table(void *table)
+{
+	return reach_renew_begin(&((struct table *)table)->renewal);
 }
 
 static int take_block(void *table_, const struct reach_block *block)
 {
 	struct table *table = table_;
-	struct reach_block *blocks;
-	int r;
 
-	if (block->birth_ns >= table->before_ns)
-		return 0;
-	if (table->count >= REACH_MAX_BLOCKS)
-		return -E2BIG;
-	r = make_table_room(table, (table->count + 1) * sizeof(*blocks));
-	if (r)
-		return r;
-	blocks = table->shared.memory;
-	blocks[table->count++] = *block;
-	return 0;
+	return block->birth_ns < table->scan->begin_ns ? reach_renew_add(&table->renewal, block)
+						       : 0;
 }
 
-static int sort_table(void *table_)
+static int end_table(void *table)
 {
-	struct table *table = table_;
-
-	reach_sort(table->shared.memory, &table->count);
-	return 0;
+	return reach_renew_end(&((struct table *)table)->renewal);
 }
 
-static int take_table(struct target *target, struct quiet *quiet, uint64_t before_ns,
-		      struct room *room, struct table *ret)
+/* Of the scan before, if there was one. */
+static int renew_table(struct table *table, struct target *target, struct quiet *quiet)
 {
-	struct table table = { .shared = SHARED_NONE,
-			       .before_ns = before_ns,
-			       .share = { .room = room } };
-	int r = make_table_room(&table, 1);
+	int r = 1;
 
-	if (r == 0)
-		r = walk_blocks(target, quiet, take_block, &table);
-	if (r == 0)
-		r = quiet_run(quiet, sort_table, &table);
-	if (r) {
-		shared_deinit(&table.shared);
-		room_return_all(&table.share);
-		return r;
+	while (r > 0) {
+		r = quiet_run(quiet, begin_table, table);
+		if (r == 0)
+			r = walk_blocks(target, quiet, take_block, table);
+		if (r == 0)
+			r = quiet_run(quiet, end_table, table);
 	}
-	*ret = table;
-	return 0;
+	return r;
+}
+
+static int take_table(struct target *target, struct quiet *quiet, struct room *room,
+		      struct scan_once *scan)
+{
+	struct table table = { .scan = scan };
+	int r = 0;
+
+	scan->share.room = room;
+	if (!scan->blocks) {
+		scan->table = (struct shared)SHARED_NONE;
+		r = make_table_room(scan, 1, &table.renewal.blocks);
+	}
+	table.renewal = (struct reach_renewal){ .blocks = scan->blocks,
+						.count = scan->block_count,
+						.make_room = make_table_room,
+						.context = scan,
+						.room = room };
+	if (r == 0)
+		r = renew_table(&table, target, quiet);
+	scan->block_count = table.renewal.count;
+	reach_renew_deinit(&table.renewal);
+	return r;
 }
 
 struct meeting {
@@ -208,11 +234,14 @@ static int compare_threads(const void *a_, const void *b_)
 	return x < y ? -1 : x > y;
 }
 
-static void read_threads(pid_t pid, struct scan_once *scan)
+/* How many there are is known only when they are there, in an array that has doubled. */
+static int read_threads(pid_t pid, struct scan_once *scan)
 {
 	scan->has_registers = threads_read(pid, &scan->threads, &scan->thread_count, NULL) == 0;
-	if (scan->has_registers)
-		qsort(scan->threads, scan->thread_count, sizeof(*scan->threads), compare_threads);
+	if (!scan->has_registers)
+		return 0;
+	qsort(scan->threads, scan->thread_count, sizeof(*scan->threads), compare_threads);
+	return room_claim(&scan->look_share, 2 * scan->thread_count * sizeof(*scan->threads));
 }
 
 static int look(pid_t pid, const struct reach_block *blocks, size_t block_count,
@@ -222,8 +251,10 @@ static int look(pid_t pid, const struct reach_block *blocks, size_t block_count,
 	struct layout_facts facts = {
 		.maps = &scan->maps, .smaps = &smaps, .blocks = blocks, .block_count = block_count
 	};
-	int r = procmaps_read(pid, &scan->maps);
+	int r = mapping_room_claim(pid, &scan->look_share);
 
+	if (r == 0)
+		r = procmaps_read(pid, &scan->maps);
 	if (r == 0)
 		r = read_smaps(pid, &smaps);
 	if (r)
@@ -409,8 +440,10 @@ static int read_all(void *scanning_)
 	struct ranges ranges = { .share = { .room = scan->graph.room } };
 	int r;
 
-	read_threads(pid, scan);
-	r = look(pid, scan->blocks, scan->block_count, scan);
+	scan->look_share.room = scan->graph.room;
+	r = read_threads(pid, scan);
+	if (r == 0)
+		r = look(pid, scan->blocks, scan->block_count, scan);
 	if (r == 0)
 		r = find_pages(pid, &scan->layout, &ranges);
 	scan->swapped_bytes = ranges.swapped_bytes;
@@ -428,7 +461,8 @@ static int read_all(void *scanning_)
 static int compare_with_now(void *scanning_)
 {
 	struct scanning *scanning = scanning_;
-	struct scan_once *scan = scanning->scan, now = { 0 };
+	struct scan_once *scan = scanning->scan;
+	struct scan_once now = { .look_share = { .room = scan->graph.room } };
 	struct reach_later *later = &scanning->later;
 	pid_t pid = scanning->asking->identity->pid;
 	int r = reach_later_end(later);
@@ -438,8 +472,9 @@ static int compare_with_now(void *scanning_)
 	r = reach_graph_compare(&scan->graph, scan->blocks, later->young, later->young_count);
 	if (r)
 		return r;
-	read_threads(pid, &now); /* so that stacks are known for what they are */
-	r = look(pid, later->young, later->young_count, &now);
+	r = read_threads(pid, &now); /* so that stacks are known for what they are */
+	if (r == 0)
+		r = look(pid, later->young, later->young_count, &now);
 	if (r == 0)
 		scan->has_grown = layout_has_grown(&scan->layout, &now.layout, later->young,
 						   later->young_count, scan->begin_ns);
@@ -472,18 +507,13 @@ static int scan(struct scanning *scanning)
 	const struct scan_once_asking *asking = scanning->asking;
 	struct target *target = asking->target;
 	struct quiet *quiet = asking->quiet;
-	struct table table = { 0 };
 	int r = -ESRCH;
 
 	scan->begin_ns = clock_now_ns(CLOCK_MONOTONIC);
 	if (is_same(asking->identity))
-		r = take_table(target, quiet, scan->begin_ns, asking->room, &table);
+		r = take_table(target, quiet, asking->room, scan);
 	if (r)
 		return r;
-	scan->table = table.shared;
-	scan->blocks = table.shared.memory;
-	scan->block_count = table.count;
-	scan->share = table.share;
 	scan->graph.room = asking->room;
 	r = quiet_run(quiet, read_all, scanning);
 	if (r == 0)
@@ -495,20 +525,19 @@ static int scan(struct scanning *scanning)
 	return r;
 }
 
-int scan_once(const struct scan_once_asking *asking, struct scan_once *ret, struct dhat_error *err)
+int scan_once(const struct scan_once_asking *asking, struct scan_once *once, struct dhat_error *err)
 {
-	struct scan_once made = { 0 };
-	struct scanning scanning = { .asking = asking, .scan = &made, .err = err };
-	int r = scan(&scanning);
+	struct scanning scanning = { .asking = asking, .scan = once, .err = err };
+	int r;
 
+	scan_once_keep_table(once);
+	r = scan(&scanning);
 	if (r == -ENOSPC)
 		r = budget_room_explain(asking->room, err);
 	if (!is_same(asking->identity) || target_state_of(asking->target) != TARGET_ATTACHED)
 		r = -ESRCH;
-	if (r) {
-		scan_once_deinit(&made);
-		return explain(r, asking->identity->pid, err); /* where that is not said yet */
-	}
-	*ret = made;
-	return 0;
+	if (!r)
+		return 0;
+	scan_once_deinit(once);
+	return explain(r, asking->identity->pid, err); /* where that is not said yet */
 }

@@ -27,8 +27,9 @@ struct scan_once {
 	uint64_t swapped_bytes;
 	uint32_t lacking_threads; /* no stack pointer of theirs lies in a stack */
 	bool has_registers, has_grown;
-	char **hazards;		 /* hazards.h */
-	struct room_share share; /* of the table */
+	char **hazards;		      /* hazards.h */
+	struct room_share share;      /* of the table */
+	struct room_share look_share; /* of mappings and threads */
 };
 
 struct scan_once_asking {
@@ -39,6 +40,11 @@ struct scan_once_asking {
 	struct room *room;   /* of what is made of the scan, too */
 };
 
-/* -ESRCH: it has ended, or runs another program. -ENOSPC: more memory than there is room. */
-int scan_once(const struct scan_once_asking *asking, struct scan_once *ret, struct dhat_error *err);
+/* scan: the one before, whose table becomes this one's (renew.h); or of zeroes. After an error it
+ * is of zeroes, too. -ESRCH: it has ended, or runs another program. -ENOSPC: more memory than there
+ * is room. */
+int scan_once(const struct scan_once_asking *asking, struct scan_once *scan,
+	      struct dhat_error *err);
+/* All but the table. */
+void scan_once_keep_table(struct scan_once *scan);
 void scan_once_deinit(struct scan_once *scan);

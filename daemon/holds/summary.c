@@ -107,7 +107,18 @@ static struct holds_site *known_site(const struct summary *summary, uint32_t poi
 	return &summary->holds->sites[summary->site_of_point[point]];
 }
 
-static int count_block(struct summary *summary, uint32_t i, bool is_lost)
+static void count_lost(struct summary *summary, struct holds_site *site,
+		       const struct reach_block *block)
+{
+	count(&site->lost, block->size_bytes);
+	count(&summary->holds->lost, block->size_bytes);
+	if (reach_lost_kind(block) == REACH_LOST_CYCLE)
+		count(&site->in_cycles, block->size_bytes);
+	else if (reach_lost_kind(block) == REACH_LOST_UNDER)
+		count(&site->under, block->size_bytes);
+}
+
+static int count_block(struct summary *summary, uint32_t i)
 {
 	const struct reach_block *block = &summary->graph->blocks[i];
 	struct holds *holds = summary->holds;
@@ -127,8 +138,12 @@ static int count_block(struct summary *summary, uint32_t i, bool is_lost)
 			count(&site->inside, block->size_bytes);
 		return 0;
 	case REACH_UNREACHED:
-		count(is_lost ? &site->lost : &site->unseen, block->size_bytes);
-		count(is_lost ? &holds->lost : &holds->unseen, block->size_bytes);
+		if (reach_lost_kind(block)) {
+			count_lost(summary, site, block);
+			return 0;
+		}
+		count(&site->unseen, block->size_bytes);
+		count(&holds->unseen, block->size_bytes);
 		return 0;
 	default:
 		count(&site->unknown, block->size_bytes);
@@ -139,36 +154,12 @@ static int count_block(struct summary *summary, uint32_t i, bool is_lost)
 
 static int count_blocks(struct summary *summary)
 {
-	const struct losses *losses = summary->losses;
-	uint32_t lost = 0;
 	int r = 0;
 
-	for (uint32_t i = 0; i < summary->graph->count && r == 0; i++) {
-		bool is_lost = lost < losses->count && losses->blocks[lost] == i;
-
-		lost += is_lost;
+	for (uint32_t i = 0; i < summary->graph->count && r == 0; i++)
 		if (!(summary->graph->blocks[i].flags & REACH_BLOCK_UNCOUNTED))
-			r = count_block(summary, i, is_lost);
-	}
+			r = count_block(summary, i);
 	return r;
-}
-
-static void count_lost(struct summary *summary)
-{
-	const struct losses *losses = summary->losses;
-
-	for (uint32_t i = 0; i < losses->count; i++) {
-		const struct reach_block *block = &summary->graph->blocks[losses->blocks[i]];
-		struct holds_site *site;
-
-		if (block->flags & REACH_BLOCK_UNCOUNTED)
-			continue;
-		site = known_site(summary, block->point);
-		if (losses->kinds[i] == REACH_LOST_CYCLE)
-			count(&site->in_cycles, block->size_bytes);
-		else if (losses->kinds[i] == REACH_LOST_UNDER)
-			count(&site->under, block->size_bytes);
-	}
 }
 
 static int add_link(struct summary *summary, uint32_t point, const struct place *place)
@@ -384,10 +375,8 @@ int summary_make(const struct reach_graph *graph, const struct reach_mark *mark,
 
 	if (r == 0)
 		r = count_blocks(&summary);
-	if (r == 0) {
-		count_lost(&summary);
+	if (r == 0)
 		r = add_cycles(&summary);
-	}
 	if (r == 0)
 		r = add_chains(&summary);
 	if (r == 0 && !ret->since_ns)

@@ -186,9 +186,9 @@ static void find_places(struct finding *finding)
 
 static enum holds_answer answer_of(const struct finding *finding)
 {
-	const struct losses *losses = finding->facts->losses;
+	const struct reach_block *block = &finding->facts->scan->graph.blocks[finding->block];
 
-	if (finding->facts->scan->graph.blocks[finding->block].flags & REACH_BLOCK_GONE)
+	if (block->flags & REACH_BLOCK_GONE)
 		return HOLDS_GONE;
 	switch (reach_level_of(finding->facts->mark, finding->block)) {
 	case REACH_HELD:
@@ -200,10 +200,7 @@ static enum holds_answer answer_of(const struct finding *finding)
 	case REACH_GUESSED:
 		return HOLDS_TAGGED;
 	default:
-		return reach_lost_find(losses->blocks, losses->count, finding->block) <
-				       losses->count
-			       ? HOLDS_LOST
-			       : HOLDS_UNSEEN;
+		return reach_lost_kind(block) ? HOLDS_LOST : HOLDS_UNSEEN;
 	}
 }
 

@@ -2,13 +2,11 @@
 /* why: what is at one address, and who holds it, block by block.
  */
 #include "holds.h"
-#include "losses.h"
 
 struct look_closer_at;
 struct why_facts {
 	const struct scan_once *scan;  /* the last one */
 	const struct reach_mark *mark; /* with ways, and names */
-	const struct losses *losses;
 	const struct target_identity *identity;
 	struct target *target;
 	const struct look_closer_at *at; /* of it */

@@ -7,58 +7,80 @@
 #include "proto/base/cleanup.h"
 
 struct search {
+	struct reach_lost_parts *parts;
 	const struct reach_graph *graph;
-	const uint32_t *lost, *parts;
-	uint32_t count;
-	uint32_t *from; /* of each node: the node it was come to from, + 1; 0: not yet */
-	uint32_t *queue;
 	struct reach_cycle *cycles;
 	uint32_t cycle_count, last; /* last: the one that the part before was of */
 };
 
 /* ---- the shortest way back ------------------------------------------------------------------ */
 
-/* Come to all of the part, nearest first, until back at the start. Returns the node that points to
- * it; count: none does. */
-static uint32_t walk(struct search *search, uint32_t start)
+/* In a slot, in the place of the part: it was come to from the block of that number. */
+#define COME_TO (1u << 30)
+
+static uint32_t come_from(const struct search *search, uint32_t block)
 {
-	uint32_t length = 0;
+	return search->parts->slots[block] & (COME_TO - 1);
+}
 
-	search->queue[length++] = start;
-	for (uint32_t i = 0; i < length; i++) {
-		uint32_t block = search->lost[search->queue[i]];
-		const struct reach_span edges = reach_edges_of(&search->graph->found, block);
+struct part {
+	uint32_t start, end; /* end: the first found that points back to the start */
+	uint32_t length;     /* blocks, in the parts' list */
+};
 
-		for (uint32_t e = edges.first; e < edges.end; e++) {
-			uint32_t edge = search->graph->found.edges[e];
-			uint32_t to = reach_kind(edge) == REACH_TAGGED
-					      ? search->count
-					      : reach_lost_find(search->lost, search->count,
-								reach_target(edge));
+static void look_at_edge(struct search *search, struct part *part, uint32_t from, uint32_t edge,
+			 bool *has_end)
+{
+	struct reach_lost_parts *parts = search->parts;
+	uint32_t to = reach_target(edge);
 
-			if (to == search->count || search->parts[to] != search->parts[start])
-				continue;
-			if (to == start)
-				return search->queue[i];
-			if (search->from[to])
-				continue;
-			search->from[to] = search->queue[i] + 1;
-			search->queue[length++] = to;
-		}
+	if (reach_kind(edge) == REACH_TAGGED || !(parts->blocks[to].flags & REACH_BLOCK_LOST))
+		return;
+	if (to == part->start && !*has_end) {
+		part->end = from;
+		*has_end = true;
 	}
-	return search->count;
+	if (parts->slots[to] != (REACH_PART_DONE | part->start))
+		return;
+	parts->slots[to] = COME_TO | from;
+	parts->list[part->length++] = to;
+}
+
+/* Come to all of the part that a block stands for, nearest first. */
+static struct part walk(struct search *search, uint32_t start)
+{
+	const struct reach_found *found = &search->graph->found;
+	struct reach_lost_parts *parts = search->parts;
+	struct part part = { .start = start, .end = start };
+	bool has_end = false;
+
+	parts->slots[start] = COME_TO | start;
+	parts->list[part.length++] = start;
+	for (uint32_t i = 0; i < part.length; i++) {
+		const struct reach_span edges = reach_edges_of(found, parts->list[i]);
+
+		for (uint32_t e = edges.first; e < edges.end; e++)
+			look_at_edge(search, &part, parts->list[i], found->edges[e], &has_end);
+	}
+	return part;
+}
+
+static void forget_walk(struct search *search, const struct part *part)
+{
+	for (uint32_t i = 0; i < part->length; i++)
+		search->parts->slots[search->parts->list[i]] = REACH_PART_DONE | part->start;
 }
 
 /* ---- what it reads like --------------------------------------------------------------------- */
 
 /* From its end on, since that is how it was found; then turned round. */
-static void read_loop(const struct search *search, uint32_t start, uint32_t end,
+static void read_loop(const struct search *search, const struct part *part,
 		      struct reach_cycle *cycle)
 {
-	uint32_t next = start;
+	uint32_t next = part->start;
 
-	for (uint32_t at = end;; next = at, at = search->from[at] - 1) {
-		uint32_t block = search->lost[at], site = search->graph->blocks[block].point;
+	for (uint32_t block = part->end;; next = block, block = come_from(search, block)) {
+		uint32_t site = search->graph->blocks[block].point;
 
 		cycle->length++;
 		if (cycle->link_count && cycle->sites[cycle->link_count - 1] == site) {
@@ -68,9 +90,9 @@ static void read_loop(const struct search *search, uint32_t start, uint32_t end,
 		} else {
 			cycle->sites[cycle->link_count] = site;
 			cycle->holders[cycle->link_count] = block;
-			cycle->targets[cycle->link_count++] = search->lost[next];
+			cycle->targets[cycle->link_count++] = next;
 		}
-		if (at == start)
+		if (block == part->start)
 			break;
 	}
 	/* a loop has no ends: there, too, the later one points out */
@@ -147,57 +169,48 @@ static int compare(const void *a_, const void *b_)
 	return memcmp(a->sites, b->sites, sizeof(a->sites));
 }
 
-static int find_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		       const uint8_t *kinds, const uint32_t *parts, struct reach_cycle **ret,
-		       uint32_t *ret_count)
+static void count_part(const struct search *search, const struct part *part,
+		       struct reach_cycle *cycle)
 {
-	_cleanup_free_ uint32_t *from = calloc(count + 1ul, sizeof(*from));
-	_cleanup_free_ uint32_t *queue = malloc((count + 1ul) * sizeof(*queue));
-	_cleanup_free_ uint32_t *cycle_of = calloc(count + 1ul, sizeof(*cycle_of));
+	for (uint32_t i = 0; i < part->length; i++) {
+		const struct reach_block *block = &search->graph->blocks[search->parts->list[i]];
+
+		if (block->flags & REACH_BLOCK_UNCOUNTED)
+			continue;
+		cycle->blocks++;
+		cycle->bytes += block->size_bytes;
+	}
+}
+
+static void take_part(struct search *search, uint32_t start)
+{
+	const struct part part = walk(search, start);
+	struct reach_cycle cycle = { 0 }, *known;
+
+	read_loop(search, &part, &cycle);
+	arrange(&cycle);
+	known = get_cycle(search, &cycle);
+	if (known && cycle.length < known->length)
+		known->length = cycle.length;
+	if (known)
+		count_part(search, &part, known);
+	forget_walk(search, &part);
+}
+
+int reach_cycles(struct reach_lost_parts *parts, struct reach_cycle **ret, uint32_t *ret_count)
+{
+	const struct reach_graph *graph = parts->graph;
 	_cleanup_free_ struct reach_cycle *cycles = calloc(REACH_MAX_CYCLES, sizeof(*cycles));
-	struct search search = { graph, lost, parts, count, from, queue, cycles, 0, 0 };
+	struct search search = { parts, graph, cycles, 0, 0 };
 
-	if (!from || !queue || !cycle_of || !cycles)
+	if (!cycles)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++) {
-		struct reach_cycle cycle = { 0 }, *known;
-		uint32_t end;
-
-		if (kinds[i] != REACH_LOST_CYCLE || parts[i] != i)
-			continue;
-		end = walk(&search, i);
-		if (end == count)
-			continue;
-		read_loop(&search, i, end, &cycle);
-		arrange(&cycle);
-		known = get_cycle(&search, &cycle);
-		cycle_of[i] = known ? known - cycles + 1 : 0;
-		if (known && cycle.length < known->length)
-			known->length = cycle.length;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t cycle = kinds[i] == REACH_LOST_CYCLE ? cycle_of[parts[i]] : 0;
-
-		if (!cycle || graph->blocks[lost[i]].flags & REACH_BLOCK_UNCOUNTED)
-			continue;
-		cycles[cycle - 1].blocks++;
-		cycles[cycle - 1].bytes += graph->blocks[lost[i]].size_bytes;
-	}
+	for (uint32_t i = 0; i < graph->count; i++)
+		if (reach_lost_kind(&graph->blocks[i]) == REACH_LOST_CYCLE &&
+		    parts->slots[i] == (REACH_PART_DONE | i))
+			take_part(&search, i);
 	qsort(cycles, search.cycle_count, sizeof(*cycles), compare);
 	*ret_count = search.cycle_count;
 	*ret = take_ptr(cycles);
 	return 0;
-}
-
-int reach_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		 const uint8_t *kinds, const uint32_t *parts, struct reach_cycle **ret,
-		 uint32_t *ret_count)
-{
-	struct room_share share = { .room = graph->room };
-	int r = room_claim(&share, count * 3 * sizeof(uint32_t)); /* from, queue, cycle_of */
-
-	if (r == 0)
-		r = find_cycles(graph, lost, count, kinds, parts, ret, ret_count);
-	room_return_all(&share);
-	return r;
 }

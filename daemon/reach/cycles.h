@@ -21,8 +21,6 @@ struct reach_cycle {
 	uint64_t bytes, blocks; /* of all such parts */
 };
 
-/* lost, kinds, parts: as of reach_lost_kinds(). *ret: the largest first; the caller's to free and
- * to claim, REACH_MAX_CYCLES of them. -ENOMEM, -ENOSPC. */
-int reach_cycles(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		 const uint8_t *kinds, const uint32_t *parts, struct reach_cycle **ret,
-		 uint32_t *ret_count);
+/* *ret: the largest first; the caller's to free and to claim, REACH_MAX_CYCLES of them. parts: its
+ * list is used. -ENOMEM. */
+int reach_cycles(struct reach_lost_parts *parts, struct reach_cycle **ret, uint32_t *ret_count);

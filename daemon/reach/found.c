@@ -126,8 +126,7 @@ bool reach_found_is_sound(const struct reach_found *found, uint32_t block_count)
 
 /* ---- edges ---------------------------------------------------------------------------------- */
 
-/* The place of the first that is not of an earlier block. */
-static uint32_t find_many(const struct reach_found *found, uint32_t block)
+uint32_t reach_many_at(const struct reach_found *found, uint32_t block)
 {
 	uint32_t low = 0, high = found->many_count;
 
@@ -145,7 +144,7 @@ static uint32_t find_many(const struct reach_found *found, uint32_t block)
 static uint32_t degree_of(const struct reach_found *found, uint32_t block)
 {
 	return found->degrees[block] < REACH_MANY ? found->degrees[block]
-						  : found->many[find_many(found, block)].edges;
+						  : found->many[reach_many_at(found, block)].edges;
 }
 
 int reach_found_index(struct reach_found *found)
@@ -195,7 +194,7 @@ struct reach_span reach_edges_of(const struct reach_found *found, uint32_t block
 
 	first += sum_degrees(found->degrees + from, block - from);
 	/* those count as REACH_MANY in the sum */
-	for (uint32_t i = found->many_count ? find_many(found, from) : 0;
+	for (uint32_t i = found->many_count ? reach_many_at(found, from) : 0;
 	     i < found->many_count && found->many[i].block < block; i++)
 		first += found->many[i].edges - REACH_MANY;
 	return (struct reach_span){ first, first + degree_of(found, block) };

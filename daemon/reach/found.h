@@ -72,6 +72,10 @@ struct reach_span { /* of `edges` */
 };
 struct reach_span reach_edges_of(const struct reach_found *found, uint32_t block);
 
+/* The place of a block in `many`, of one that has so many edges; of another one where it would be.
+ */
+uint32_t reach_many_at(const struct reach_found *found, uint32_t block);
+
 static inline bool reach_has_edges(const struct reach_found *found, uint32_t block)
 {
 	return found->degrees[block];

@@ -3,154 +3,202 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "proto/base/cleanup.h"
-
-struct node {
-	uint32_t number; /* in the order of coming to it, from 1 on; 0: not yet */
-	uint32_t low;	 /* the lowest number that can be come to from here */
-	uint32_t next;	 /* edge to look at ... */
-	uint32_t end;	 /* ... up to this */
-	uint32_t caller; /* node it was come to from; count: none */
-	bool is_open;	 /* its part is not complete */
-};
+/* Of a slot, while blocks are come to: 0: not yet; the number in the order of coming to it, from 1
+ * on, or a lower one that can be come to from there, and then INNER: its part has begun before. */
+#define INNER (1u << 30)
+#define NUMBER (INNER - 1)
 
 struct search {
 	const struct reach_graph *graph;
-	const uint32_t *lost;
-	uint32_t count;
-	struct node *nodes;
-	uint32_t *open, open_count;
+	struct reach_block *blocks;
+	uint32_t *slots;
+	/* A block is in one of the two at a time: from the list's beginning on the way to where the
+	 * search is; from its end on what was left, and whose part is not complete. */
+	uint32_t *list;
+	uint32_t way_count, left_first, count;
+	uint32_t *many_at; /* of those that have so many edges: the one to go on at */
 	uint32_t numbers;
-	uint8_t *kinds;
-	uint32_t *parts;
 };
 
-uint32_t reach_lost_find(const uint32_t *lost, uint32_t count, uint32_t block)
+static bool is_lost(const struct search *search, uint32_t edge)
 {
-	uint32_t low = 0, high = count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (lost[middle] < block)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < count && lost[low] == block ? low : count;
+	return reach_kind(edge) != REACH_TAGGED &&
+	       search->blocks[reach_target(edge)].flags & REACH_BLOCK_LOST;
 }
 
-static void open_node(struct search *search, uint32_t at, uint32_t caller)
+static void raise(struct reach_block *block, enum reach_lost to)
 {
-	const struct reach_span edges = reach_edges_of(&search->graph->found, search->lost[at]);
-	struct node *node = &search->nodes[at];
-
-	node->number = node->low = ++search->numbers;
-	node->next = edges.first;
-	node->end = edges.end;
-	node->caller = caller;
-	node->is_open = true;
-	search->open[search->open_count++] = at;
+	if (reach_lost_kind(block) < to)
+		reach_lost_set(block, to);
 }
 
-static void raise(uint8_t *kind, enum reach_lost to)
+/* ---- where to go on ------------------------------------------------------------------------- */
+
+static void remember(struct search *search, uint32_t block, uint32_t edge)
 {
-	if (*kind < to)
-		*kind = to;
+	const struct reach_found *found = &search->graph->found;
+
+	if (found->degrees[block] == REACH_MANY)
+		search->many_at[reach_many_at(found, block)] = edge;
 }
 
-/* A part is complete: all that was opened since its first node. */
+/* The edge by which the search has gone on from a block: the first that leads there, since there it
+ * had not been. Of blocks with many edges it is remembered. */
+static uint32_t recall(const struct search *search, uint32_t block, uint32_t to)
+{
+	const struct reach_found *found = &search->graph->found;
+	uint32_t edge;
+
+	if (found->degrees[block] == REACH_MANY)
+		return search->many_at[reach_many_at(found, block)];
+	edge = reach_edges_of(found, block).first;
+	while (reach_target(found->edges[edge]) != to || !is_lost(search, found->edges[edge]))
+		edge++;
+	return edge;
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
+
+static void open_block(struct search *search, uint32_t block)
+{
+	search->slots[block] = ++search->numbers;
+	search->list[search->way_count++] = block;
+}
+
+/* All that was left since its first block was come to. */
 static void close_part(struct search *search, uint32_t first)
 {
-	bool is_cycle = search->open[search->open_count - 1] != first;
-	uint32_t at;
+	uint32_t number = search->slots[first] & NUMBER;
 
-	do {
-		at = search->open[--search->open_count];
-		search->nodes[at].is_open = false;
-		search->parts[at] = first;
-		if (is_cycle)
-			raise(&search->kinds[at], REACH_LOST_CYCLE);
-	} while (at != first);
-}
+	search->slots[first] = REACH_PART_DONE | first;
+	while (search->left_first < search->count) {
+		uint32_t block = search->list[search->left_first];
 
-/* One edge. Returns the node to go on at. */
-static uint32_t step(struct search *search, uint32_t at)
-{
-	struct node *node = &search->nodes[at];
-	uint32_t edge = search->graph->found.edges[node->next++];
-	uint32_t to = reach_kind(edge) == REACH_TAGGED
-			      ? search->count
-			      : reach_lost_find(search->lost, search->count, reach_target(edge));
-
-	if (to == search->count)
-		return at;
-	raise(&search->kinds[to], to == at ? REACH_LOST_CYCLE : REACH_LOST_UNDER);
-	if (!search->nodes[to].number) {
-		open_node(search, to, at);
-		return to;
+		if ((search->slots[block] & NUMBER) < number)
+			return;
+		search->left_first++;
+		search->slots[block] = REACH_PART_DONE | first;
+		raise(&search->blocks[block], REACH_LOST_CYCLE);
+		raise(&search->blocks[first], REACH_LOST_CYCLE);
 	}
-	if (search->nodes[to].is_open && search->nodes[to].number < node->low)
-		node->low = search->nodes[to].number;
-	return at;
 }
 
-/* All edges of a node are looked at. Returns where it was come to from. */
-static uint32_t leave(struct search *search, uint32_t at)
+/* All edges of the last block of the way were looked at. */
+static void leave(struct search *search)
 {
-	const struct node *node = &search->nodes[at];
+	uint32_t block = search->list[--search->way_count];
 
-	if (node->low == node->number)
-		close_part(search, at);
-	if (node->caller < search->count && node->low < search->nodes[node->caller].low)
-		search->nodes[node->caller].low = node->low;
-	return node->caller;
+	if (search->slots[block] & INNER)
+		search->list[--search->left_first] = block;
+	else
+		close_part(search, block);
+}
+
+/* It was come to before, or just now and is left again. */
+static void see(struct search *search, uint32_t at, uint32_t to)
+{
+	uint32_t there = search->slots[to];
+
+	if (!(there & REACH_PART_DONE) && (there & NUMBER) < (search->slots[at] & NUMBER))
+		search->slots[at] = (there & NUMBER) | INNER;
+}
+
+/* From an edge of the last block of the way on. Returns whether there was one to a block that was
+ * not come to before: it is the last one now. */
+static bool step(struct search *search, uint32_t edge)
+{
+	uint32_t at = search->list[search->way_count - 1];
+	uint32_t end = reach_edges_of(&search->graph->found, at).end;
+
+	for (; edge < end; edge++) {
+		uint32_t to = reach_target(search->graph->found.edges[edge]);
+
+		if (!is_lost(search, search->graph->found.edges[edge]))
+			continue;
+		raise(&search->blocks[to], to == at ? REACH_LOST_CYCLE : REACH_LOST_UNDER);
+		if (!search->slots[to]) {
+			remember(search, at, edge);
+			open_block(search, to);
+			return true;
+		}
+		see(search, at, to);
+	}
+	return false;
 }
 
 static void search_from(struct search *search, uint32_t start)
 {
-	uint32_t at = start;
+	uint32_t edge = reach_edges_of(&search->graph->found, start).first;
 
-	open_node(search, start, search->count);
-	while (at < search->count)
-		at = search->nodes[at].next < search->nodes[at].end ? step(search, at)
-								    : leave(search, at);
+	open_block(search, start);
+	while (search->way_count) {
+		uint32_t at = search->list[search->way_count - 1];
+
+		if (step(search, edge)) {
+			at = search->list[search->way_count - 1];
+			edge = reach_edges_of(&search->graph->found, at).first;
+			continue;
+		}
+		leave(search);
+		if (search->way_count)
+			edge = recall(search, search->list[search->way_count - 1], at);
+	}
 }
 
-static int find_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		      uint8_t **ret, uint32_t **ret_parts)
-{
-	_cleanup_free_ struct node *nodes = calloc(count + 1ul, sizeof(*nodes));
-	_cleanup_free_ uint32_t *open = calloc(count + 1ul, sizeof(*open));
-	_cleanup_free_ uint8_t *kinds = calloc(count + 1ul, sizeof(*kinds));
-	_cleanup_free_ uint32_t *parts = calloc(count + 1ul, sizeof(*parts));
-	struct search search = { .graph = graph,
-				 .lost = lost,
-				 .count = count,
-				 .nodes = nodes,
-				 .open = open,
-				 .kinds = kinds,
-				 .parts = parts };
+/* ---- the whole ------------------------------------------------------------------------------ */
 
-	if (!nodes || !open || !kinds || !parts)
+void reach_lost_parts_deinit(struct reach_lost_parts *parts)
+{
+	for (uint32_t i = 0; parts->count && i < parts->graph->count; i++)
+		if (parts->blocks[i].flags & REACH_BLOCK_LOST)
+			parts->slots[i] = 0;
+	free(parts->list);
+	room_return_all(&parts->share);
+	*parts = (struct reach_lost_parts){ 0 };
+}
+
+static int search_all(struct reach_lost_parts *parts, uint32_t *many_at)
+{
+	struct search search = { .graph = parts->graph,
+				 .blocks = parts->blocks,
+				 .slots = parts->slots,
+				 .list = parts->list,
+				 .left_first = parts->count,
+				 .count = parts->count,
+				 .many_at = many_at };
+
+	if (!parts->list || !many_at)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++)
-		if (!nodes[i].number)
+	for (uint32_t i = 0; i < parts->graph->count; i++)
+		if (parts->blocks[i].flags & REACH_BLOCK_LOST && !parts->slots[i])
 			search_from(&search, i);
-	*ret = take_ptr(kinds);
-	if (ret_parts)
-		*ret_parts = take_ptr(parts);
 	return 0;
 }
 
-int reach_lost_kinds(const struct reach_graph *graph, const uint32_t *lost, uint32_t count,
-		     uint8_t **ret, uint32_t **ret_parts)
+int reach_lost_parts_find(const struct reach_graph *graph, struct reach_block *blocks,
+			  struct reach_mark *mark, struct reach_lost_parts *ret)
 {
-	struct room_share share = { .room = graph->room };
-	int r = room_claim(&share, count * (sizeof(struct node) + sizeof(uint32_t)));
+	struct reach_lost_parts parts = { .graph = graph,
+					  .blocks = blocks,
+					  .slots = mark->chains_of,
+					  .share = { .room = graph->room } };
+	uint64_t many_bytes = (graph->found.many_count + 1ul) * sizeof(uint32_t);
+	uint32_t *many_at;
+	int r;
 
-	if (r == 0)
-		r = find_kinds(graph, lost, count, ret, ret_parts);
-	room_return_all(&share);
+	for (uint32_t i = 0; i < graph->count; i++)
+		parts.count += (blocks[i].flags & REACH_BLOCK_LOST) != 0;
+	r = room_claim(&parts.share, many_bytes + (parts.count + 1ul) * sizeof(*parts.list));
+	if (r)
+		return r;
+	parts.list = malloc((parts.count + 1ul) * sizeof(*parts.list));
+	many_at = malloc(many_bytes);
+	r = search_all(&parts, many_at);
+	free(many_at);
+	room_return(&parts.share, many_bytes);
+	if (r)
+		reach_lost_parts_deinit(&parts);
+	else
+		*ret = parts;
 	return r;
 }

@@ -32,6 +32,9 @@ _Static_assert(sizeof(struct reach_block) == 24, "what a block costs in the tabl
 #define REACH_BLOCK_ANEW 4u    /* GONE, and where it was is a younger one */
 #define REACH_BLOCK_UNASKED 8u /* holds others, but is in no sum */
 #define REACH_BLOCK_UNCOUNTED (REACH_BLOCK_GONE | REACH_BLOCK_UNASKED)
+#define REACH_BLOCK_CANDIDATE 16u /* no scan has reached it so far */
+#define REACH_BLOCK_LOST_SHIFT 5  /* two bits: enum reach_lost (lost.h) */
+#define REACH_BLOCK_LOST (3u << REACH_BLOCK_LOST_SHIFT)
 
 /* Blocks, or places alone, one behind the other. */
 struct reach_places {

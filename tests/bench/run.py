@@ -13,7 +13,7 @@ attach  how long until the first whole stack of a busy process
 drops   as many events as two threads can make, for --seconds: events lost, and dhatd's CPU time
 looks   what each look of `dhatctl top` at a process with 10,000 stacks costs dhatd
 scale   100,000 stacks and 10,000,000 live blocks: a snapshot, a report, pins, a difference of two; dhatd's memory
-holds   who holds 100,000 blocks of 10 KiB, a million of 1 KiB, ten millions of 96 bytes: a scan's time, by GiB and by block; redis' p99 meanwhile;
+holds   who holds 100,000 blocks of 10 KiB, a million of 1 KiB, ten millions of 96 bytes, and the same when all are lost: a scan's time, by GiB and by block; redis' p99 meanwhile;
         memory of dhatd and of its confined reader at most; resident memory of the process before and after
 files   (if named) profiles of 50,000 and 100,000 stacks: CPU time and size of each format, of a difference, and
         until a browser has drawn the report (make deps-test)
@@ -444,10 +444,11 @@ class Bench:
         return rows
 
     def holds(self):
-        """A scan of blocks that are all held, so that one is enough."""
+        """A scan of blocks that are all held, so that one is enough; and of some that are all lost, each in a cycle of two."""
         rows = {}
         say("holds: at most 1 s for each GiB and 3 s for 10^7 blocks are wanted, and 12 bytes a block beside the table")
-        for count, size in ((100_000, 10_240), (1_000_000, 1024), (10_000_000, 96)):
+        for count, size, lost in ((100_000, 10_240, 0), (1_000_000, 1024, 0), (10_000_000, 96, 0),
+                                  (10_000_000, 96, 10_000_000)):
             waves = subprocess.Popen([self.build / "tests/targets/waves"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                      text=True)
             waves.stdout.readline()
@@ -455,14 +456,19 @@ class Bench:
                 waves.stdin.write(f"alloc {count} {size}\n")
                 waves.stdin.flush()
                 waves.stdout.readline()
+                if lost:
+                    waves.stdin.write(f"lose {lost}\n")
+                    waves.stdin.flush()
+                    waves.stdout.readline()
                 before, daemon = resident(waves.pid), self.status()["daemon_pid"]
-                base, rows[count] = proportional(daemon), self.scan(waves.pid, daemon)
-                rows[count] |= {"grown_bytes": resident(waves.pid) - before, "base_bytes": base}
+                base, told = proportional(daemon), self.scan(waves.pid, daemon)
+                told |= {"grown_bytes": resident(waves.pid) - before, "base_bytes": base}
+                rows[f"{count} lost" if lost else count] = told
             waves.kill()
             waves.wait()
-            told, gib = rows[count], rows[count]["read_bytes"] / 2**30
-            say(f"  {count:>10,} of {size:>6,} bytes: a scan {told['scan_seconds']:5.2f} s, {told['scan_seconds'] / gib:5.2f} s "
-                f"for each GiB; dhatd {base / 2**20:,.0f} MiB, with its reader {(told['most_bytes'] - base) / count:.0f} "
+            gib = told["read_bytes"] / 2**30
+            say(f"  {count:>10,} of {size:>6,} bytes, all {'lost' if lost else 'held'}: a scan {told['scan_seconds']:5.2f} s, "
+                f"{told['scan_seconds'] / gib:5.2f} s for each GiB; dhatd {base / 2**20:,.0f} MiB, with its reader {(told['most_bytes'] - base) / count:.0f} "
                 f"bytes a block more at most, 24 of them the table; the process {told['grown_bytes'] / 1024:+.0f} KiB")
         rows["redis"] = services.beside_scans(self)
         return rows

@@ -93,16 +93,16 @@ static void check_mark(const struct reach_graph *graph, const struct reach_mark 
 	FUZZ_CHECK(told == reached && mark->reached <= graph->count);
 }
 
-static void check_losses(const struct reach_graph *graph, const struct reach_mark *mark,
-			 struct losses *losses)
+static void check_losses(const struct reach_graph *graph, struct reach_mark *mark,
+			 struct reach_block *blocks, struct losses *losses)
 {
-	struct candidates candidates = { 0 };
+	size_t candidates = candidates_begin(graph, mark, blocks);
 
-	FUZZ_CHECK(candidates_begin(&candidates, graph, mark) == 0);
-	FUZZ_CHECK(losses_find(graph, mark, &candidates, NULL, losses) == 0);
-	FUZZ_CHECK(losses->count == candidates.count);
-	for (uint32_t i = 0; i < losses->count; i++)
-		FUZZ_CHECK(reach_level_of(mark, losses->blocks[i]) == REACH_UNREACHED);
+	FUZZ_CHECK(losses_find(graph, mark, blocks, true, NULL, losses) == 0);
+	FUZZ_CHECK(losses->count == candidates);
+	for (uint32_t i = 0; i < graph->count; i++)
+		FUZZ_CHECK(!reach_lost_kind(&blocks[i]) ||
+			   (!mark->chains_of[i] && blocks[i].flags & REACH_BLOCK_CANDIDATE));
 	for (uint32_t i = 0; i < losses->cycle_count; i++) {
 		const struct reach_cycle *cycle = &losses->cycles[i];
 
@@ -111,7 +111,6 @@ static void check_losses(const struct reach_graph *graph, const struct reach_mar
 		for (uint32_t j = 0; j < cycle->link_count; j++)
 			FUZZ_CHECK(graph->blocks[cycle->holders[j]].point == cycle->sites[j]);
 	}
-	candidates_deinit(&candidates);
 }
 
 static void check_places(const struct reach_graph *graph, const struct reach_mark *mark,
@@ -166,7 +165,7 @@ static void look(struct reach_graph *graph, struct reach_block *blocks,
 	name_roots(graph);
 	FUZZ_CHECK(reach_mark_ways(graph, &mark) == 0);
 	check_mark(graph, &mark);
-	check_losses(graph, &mark, &losses);
+	check_losses(graph, &mark, blocks, &losses);
 	check_places(graph, &mark, &losses);
 	r = reach_retained(graph, &mark, &retained, &retained_count);
 	FUZZ_CHECK(r == 0 || r == -E2BIG);

@@ -1,6 +1,7 @@
 /* Blocks on command. Lines on stdin: "alloc COUNT SIZE"; "paths COUNT SIZE", each block by a path
- * of calls that no other has taken; "free COUNT" (oldest first); "fail", an allocation that nobody
- * can have; "quit". After each the book is printed. */
+ * of calls that no other has taken; "free COUNT" (oldest first); "lose COUNT" (likewise: each two
+ * point to one another, and nothing else does to them); "fail", an allocation that nobody can have;
+ * "quit". After each the book is printed. */
 #include "ledger.h"
 
 #define MAX_BLOCKS (1 << 24)
@@ -44,6 +45,16 @@ static __attribute__((noinline)) void give_back(void)
 	CHECK(first < end);
 	ledger_drop(blocks[first].size_bytes);
 	free(blocks[first++].block);
+}
+
+static void lose_two(void)
+{
+	CHECK(first + 1 < end && blocks[first].size_bytes >= sizeof(void *) &&
+	      blocks[first + 1].size_bytes >= sizeof(void *));
+	*(void **)blocks[first].block = blocks[first + 1].block;
+	*(void **)blocks[first + 1].block = blocks[first].block;
+	blocks[first].block = blocks[first + 1].block = NULL;
+	first += 2;
 }
 
 static __attribute__((noinline)) void ask_for_too_much(void)
@@ -90,6 +101,9 @@ int main(int argc, char **argv)
 		} else if (sscanf(line, "free %ld", &count) == 1) {
 			while (count-- > 0)
 				give_back();
+		} else if (sscanf(line, "lose %ld", &count) == 1) {
+			for (; count > 1; count -= 2)
+				lose_two();
 		} else if (strcmp(line, "exec") == 0) {
 			execv("/proc/self/exe", argv);
 			fail("execv");

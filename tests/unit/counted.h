@@ -64,15 +64,19 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *block, size_t size);
 void __libc_free(void *block);
 
-static size_t counted_live, counted_most;   /* bytes that all have asked for */
-static const struct room *counted_against;  /* since counted_begin(); NULL: nothing is */
-static size_t counted_base, counted_excess; /* unclaimed bytes at the most */
+/* Bytes that all have asked for; what was allocated in other ways is freed, too: it may be
+ * negative.
+ */
+static int64_t counted_live, counted_most;
+static const struct room *counted_against;   /* since counted_begin(); NULL: nothing is */
+static int64_t counted_base, counted_excess; /* unclaimed bytes at the most */
 
 static void *count_block(void *block)
 {
-	size_t allowed = counted_base + (counted_against ? counted_against->claimed_bytes : 0);
+	int64_t allowed =
+		counted_base + (int64_t)(counted_against ? counted_against->claimed_bytes : 0);
 
-	counted_live += block ? malloc_usable_size(block) : 0;
+	counted_live += block ? (int64_t)malloc_usable_size(block) : 0;
 	counted_most = counted_live > counted_most ? counted_live : counted_most;
 	if (counted_against && counted_live > allowed && counted_live - allowed > counted_excess)
 		counted_excess = counted_live - allowed;
@@ -92,7 +96,7 @@ void *calloc(size_t count, size_t size)
 /* Where it moves the kernel moves the pages: there are never two of them. */
 void *realloc(void *block, size_t size)
 {
-	counted_live -= block ? malloc_usable_size(block) : 0;
+	counted_live -= block ? (int64_t)malloc_usable_size(block) : 0;
 	return count_block(__libc_realloc(block, size));
 }
 
@@ -103,7 +107,7 @@ void *reallocarray(void *block, size_t count, size_t size)
 
 void free(void *block)
 {
-	counted_live -= block ? malloc_usable_size(block) : 0;
+	counted_live -= block ? (int64_t)malloc_usable_size(block) : 0;
 	__libc_free(block);
 }
 
@@ -111,13 +115,13 @@ void free(void *block)
 static inline void counted_begin(const struct room *room)
 {
 	counted_against = room;
-	counted_base = counted_live - room->claimed_bytes;
+	counted_base = counted_live - (int64_t)room->claimed_bytes;
 	counted_most = counted_live;
 	counted_excess = 0;
 }
 
 /* Returns how much was allocated at one time that was not. */
-static inline size_t counted_end(void)
+static inline int64_t counted_end(void)
 {
 	counted_against = NULL;
 	return counted_excess;

@@ -1,12 +1,19 @@
 /* What a look takes is claimed before, step by step; without room for a step it is refused, and all
  * is given back; what stays after an answer is little. */
 #include "daemon/holds/find_words.h"
+#include "daemon/holds/layout.h"
+#include "daemon/holds/mapping_room.h"
 #include "daemon/holds/summary.h"
+#include "daemon/reach/renew.h"
 #include "tests/unit/counted.h"
 #include "tests/unit/daemon/reach/world.h"
 
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 DEFINE_CLEANUP_PTR(struct holds *, holds_unref)
 DEFINE_CLEANUP_PTR(struct holds_book *, holds_book_free)
@@ -45,7 +52,6 @@ struct looking {
 	struct world *world;
 	struct counted_room counted;
 	struct reach_later later;
-	struct candidates candidates;
 	struct losses losses;
 	struct pointer_places places;
 	uint8_t *inside;
@@ -123,9 +129,8 @@ static int compare(struct looking *looking)
 				   looking->later.young_count);
 }
 
-static int name(struct looking *looking)
+static int name_roots(struct reach_graph *graph)
 {
-	struct reach_graph *graph = &looking->world->graph;
 	int r = 0;
 
 	for (uint32_t i = 0; i < graph->found.run_count && r == 0; i++) {
@@ -140,21 +145,23 @@ static int name(struct looking *looking)
 	return r;
 }
 
+static int name(struct looking *looking)
+{
+	return name_roots(&looking->world->graph);
+}
+
 static int mark(struct looking *looking)
 {
 	return reach_mark_ways(&looking->world->graph, &looking->world->mark);
 }
 
-static int take_candidates(struct looking *looking)
-{
-	return candidates_begin(&looking->candidates, &looking->world->graph,
-				&looking->world->mark);
-}
-
 static int find_losses(struct looking *looking)
 {
-	return losses_find(&looking->world->graph, &looking->world->mark, &looking->candidates,
-			   NULL, &looking->losses);
+	struct world *world = looking->world;
+
+	candidates_begin(&world->graph, &world->mark, world->blocks);
+	return losses_find(&world->graph, &world->mark, world->blocks, true, NULL,
+			   &looking->losses);
 }
 
 static int choose_places(struct looking *looking)
@@ -175,15 +182,10 @@ static const struct {
 	const char *name;
 	step take;
 } steps[] = {
-	{ "words", find_all },
-	{ "registers", add_registers },
-	{ "young blocks", meet },
-	{ "what has come", compare },
-	{ "names", name },
-	{ "marks", mark },
-	{ "candidates", take_candidates },
-	{ "losses", find_losses },
-	{ "places", choose_places },
+	{ "words", find_all },	   { "registers", add_registers },
+	{ "young blocks", meet },  { "what has come", compare },
+	{ "names", name },	   { "marks", mark },
+	{ "losses", find_losses }, { "places", choose_places },
 	{ "sums", sum_up },
 };
 
@@ -209,7 +211,6 @@ static void end(struct looking *looking, uint64_t bytes)
 	holds_unref(looking->holds);
 	pointer_places_deinit(&looking->places);
 	losses_deinit(&looking->losses);
-	candidates_deinit(&looking->candidates);
 	reach_later_deinit(&looking->later);
 	world_free(looking->world);
 	free(looking->inside);
@@ -290,14 +291,30 @@ static void each_step_is_refused_without_room(void **state)
 #define SITE_FEW 3u
 #define FEW 3u /* blocks of it; of SITE_SOME a thousand times as many */
 
-/* Each two hold one another. */
+/* A variable holds the first so many, a list; of the others each two hold one another. */
+static uint32_t held_blocks;
+#define VARIABLE_AT 0x1000ull
+
+static uint64_t word_at(uint64_t addr)
+{
+	uint64_t held_end = LOST_AT + (uint64_t)held_blocks * LOST_BYTES;
+
+	if (addr < LOST_AT)
+		return held_blocks && addr == VARIABLE_AT ? LOST_AT : 0;
+	if (addr % LOST_BYTES)
+		return 0;
+	if (addr >= held_end)
+		return addr ^ LOST_BYTES;
+	return addr + LOST_BYTES < held_end ? addr + LOST_BYTES : 0;
+}
+
 static ssize_t read_pairs(void *context, uint64_t addr, void *buffer, size_t size)
 {
 	uint64_t *words = buffer;
 
 	(void)context;
 	for (size_t i = 0; i < size / 8; i++, addr += 8)
-		words[i] = addr % LOST_BYTES ? 0 : addr ^ LOST_BYTES;
+		words[i] = word_at(addr);
 	return size;
 }
 
@@ -321,11 +338,14 @@ static struct reach_block *make_lost(struct room_share *share)
 	return blocks;
 }
 
+static const struct reach_range lost_ranges[] = {
+	{ VARIABLE_AT, VARIABLE_AT + PAGE, REACH_GLOBAL, 0 },
+	{ LOST_AT, LOST_AT + LOST *LOST_BYTES, REACH_GAP, 0 },
+};
+
 static int scan_lost(void *graph_, const struct reach_limits *limits, struct reach_found *ret,
 		     struct dhat_error *err)
 {
-	static const struct reach_range range = { LOST_AT, LOST_AT + LOST * LOST_BYTES, REACH_GAP,
-						  0 };
 	const struct reach_graph *graph = graph_;
 	const struct reach_places places = reach_places_of(graph->blocks, graph->count);
 	const struct reach_source source = { read_pairs, NULL };
@@ -334,23 +354,21 @@ static int scan_lost(void *graph_, const struct reach_limits *limits, struct rea
 
 	(void)err;
 	few.max_edges = few.max_edges < LOST ? few.max_edges : LOST; /* which there are */
-	few.max_roots = 0;
+	few.max_roots = 1;
 	assert_int_equal(reach_found_init(ret, graph->count, &few), 0);
-	r = reach_scan(&places, &range, 1, &source, &few, ret);
+	r = reach_scan(&places, lost_ranges, ARRAY_SIZE(lost_ranges), &source, &few, ret);
 	assert_int_equal(r, 0);
 	return reach_found_index(ret);
 }
 
 static void scan_all_lost(struct reach_graph *graph)
 {
-	static const struct reach_range range = { LOST_AT, LOST_AT + LOST * LOST_BYTES, REACH_GAP,
-						  0 };
 	const struct find_words_asking asking = {
 		.room = graph->room,
 		.blocks = graph->blocks,
 		.block_count = graph->count,
-		.ranges = &range,
-		.range_count = 1,
+		.ranges = lost_ranges,
+		.range_count = ARRAY_SIZE(lost_ranges),
 		.scan = scan_lost,
 		.context = graph,
 	};
@@ -363,19 +381,19 @@ static void scan_all_lost(struct reach_graph *graph)
 /* As a look does, up to what it says. */
 static void answer_lost(struct reach_graph *graph, struct book_watch *watch, struct holds **ret)
 {
+	struct reach_block *blocks = without_qualifiers(graph->blocks);
 	_cleanup_(reach_mark_deinit) struct reach_mark marked = { 0 };
-	_cleanup_(candidates_deinit) struct candidates candidates = { 0 };
 	_cleanup_(losses_deinit) struct losses losses = { 0 };
 	struct holds *holds = calloc(1, sizeof(*holds));
 
 	assert_non_null(holds);
 	atomic_init(&holds->references, 1);
 	assert_int_equal(reach_mark(graph, &marked), 0);
-	assert_int_equal(candidates_begin(&candidates, graph, &marked), 0);
-	assert_int_equal(losses_find(graph, &marked, &candidates, watch, &losses), 0);
+	assert_int_equal(candidates_begin(graph, &marked, blocks), LOST);
+	assert_int_equal(losses_find(graph, &marked, blocks, true, watch, &losses), 0);
 	assert_int_equal(summary_make(graph, &marked, &losses, watch, NULL, holds), 0);
 	assert_int_equal(holds->lost.blocks, LOST);
-	assert_int_equal(book_say(watch, &candidates), 0);
+	assert_int_equal(book_say(watch, graph), 0);
 	room_return_all(&holds->share);
 	*ret = holds;
 }
@@ -394,7 +412,7 @@ static void hold_site(struct reach_graph *graph, struct book_watch *watch, uint3
 }
 
 #define STAYS (BOOK_MAX_SAID * sizeof(struct candidate) + (64u << 10))
-#define BYTES_A_LOST_BLOCK 96u /* with the table */
+#define BYTES_A_LOST_BLOCK 38u /* with the table */
 
 static void what_stays_after_an_answer_is_little(void **state)
 {
@@ -412,7 +430,7 @@ static void what_stays_after_an_answer_is_little(void **state)
 	assert_int_equal(holds_book_new(&book), 0);
 	assert_int_equal(holds_book_open(book, 100, 1, &watch), 0);
 #ifdef COUNTED
-	size_t before = counted_live;
+	int64_t before = counted_live;
 
 	counted_begin(&counted.room);
 #endif
@@ -433,6 +451,172 @@ static void what_stays_after_an_answer_is_little(void **state)
 	assert_in_range(counted_end(), 0, STAYS);
 	assert_in_range(counted_live - before, BOOK_MAX_SAID / 2 * sizeof(struct candidate), STAYS);
 #endif
+}
+
+/* ---- step by step, by how many are lost ----------------------------------------------------- */
+
+#define BESIDE_THE_TABLE                                                                           \
+	14u /* bytes a block, at most, of blocks that one pointer each leads to                    \
+	     */
+
+/* Of a step: the most that was claimed at one time, and what stays, beside the table. */
+static void say_step(struct counted_room *counted, const char *name)
+{
+	double most = (double)counted->most_claimed / LOST - sizeof(struct reach_block);
+
+	printf("  %-20s %5.2f at most, %5.2f behind it\n", name, most,
+	       (double)counted->room.claimed_bytes / LOST - sizeof(struct reach_block));
+	assert_true(most < BESIDE_THE_TABLE);
+	counted->most_claimed = counted->room.claimed_bytes;
+}
+
+/* All that a look does with a table of a million, once it is read. */
+static void look_step_by_step(struct reach_graph *graph, struct counted_room *counted)
+{
+	struct reach_block *blocks = without_qualifiers(graph->blocks);
+	_cleanup_(reach_mark_deinit) struct reach_mark marked = { 0 };
+	_cleanup_(losses_deinit) struct losses losses = { 0 };
+	_cleanup_(holds_unref_ptr) struct holds *holds = calloc(1, sizeof(*holds));
+	struct reach_later later;
+
+	assert_non_null(holds);
+	atomic_init(&holds->references, 1);
+	scan_all_lost(graph);
+	counted->most_claimed = counted->room.claimed_bytes; /* words that might have been */
+	say_step(counted, "reading words");
+	assert_int_equal(reach_later_begin(&later, blocks, graph->count, graph->room), 0);
+	for (uint32_t i = 0; i < graph->count; i++)
+		assert_int_equal(reach_later_add(&later, &blocks[i]), 0);
+	assert_int_equal(reach_later_end(&later), 0);
+	reach_later_deinit(&later);
+	say_step(counted, "what has come since");
+	assert_int_equal(name_roots(graph), 0);
+	assert_int_equal(reach_mark(graph, &marked), 0);
+	say_step(counted, "following pointers");
+	assert_int_equal(candidates_begin(graph, &marked, blocks), LOST - held_blocks);
+	assert_int_equal(losses_find(graph, &marked, blocks, true, NULL, &losses), 0);
+	assert_int_equal(losses.count, LOST - held_blocks);
+	say_step(counted, "lost ones' cycles");
+	assert_int_equal(summary_make(graph, &marked, &losses, NULL, NULL, holds), 0);
+	say_step(counted, "sums");
+	assert_int_equal(holds->held.blocks, held_blocks);
+	assert_int_equal(holds->lost.blocks, LOST - held_blocks);
+	room_return_all(&holds->share);
+}
+
+/* The table of the next scan is made out of the one before, with nothing beside but its index. */
+static void renew_table(struct reach_graph *graph, struct counted_room *counted)
+{
+	struct reach_block *blocks = without_qualifiers(graph->blocks);
+	struct reach_renewal renewal = { .blocks = blocks,
+					 .count = graph->count,
+					 .room = &counted->room };
+	size_t candidates = 0;
+
+	assert_int_equal(reach_renew_begin(&renewal), 0);
+	for (uint32_t i = 0; i < graph->count; i++) {
+		struct reach_block block = blocks[i];
+
+		assert_int_equal(reach_renew_add(&renewal, &block), 0);
+	}
+	assert_int_equal(reach_renew_end(&renewal), 0);
+	say_step(counted, "the next one's table");
+	for (uint32_t i = 0; i < graph->count; i++)
+		candidates += (blocks[i].flags & REACH_BLOCK_CANDIDATE) != 0;
+	assert_int_equal(candidates, LOST - held_blocks);
+}
+
+static void lost_ones_take_little_more_than_others(void **state)
+{
+	static const char *const cases[] = { "all are held", "half of them are lost",
+					     "all are lost" };
+	struct reach_graph graph = { 0 };
+	struct counted_room counted;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct room_share table = { .room = &counted.room };
+		struct reach_block *blocks;
+
+		counted_room_init(&counted, BUDGET);
+		held_blocks = LOST - i * (LOST / 2);
+		printf("%s: bytes a block beside the table\n", cases[i]);
+		blocks = make_lost(&table);
+		graph = (struct reach_graph){ .blocks = blocks,
+					      .count = LOST,
+					      .room = &counted.room };
+#ifdef COUNTED
+		counted_begin(&counted.room);
+#endif
+		counted.most_claimed = counted.room.claimed_bytes;
+		look_step_by_step(&graph, &counted);
+		reach_graph_deinit(&graph);
+		counted.most_claimed = counted.room.claimed_bytes;
+		graph = (struct reach_graph){ .blocks = blocks, .count = LOST };
+		renew_table(&graph, &counted);
+#ifdef COUNTED
+		assert_in_range(counted_end(), 0, 64u << 10); /* no more was taken than claimed */
+#endif
+		free(blocks);
+		room_return_all(&table);
+		counted_assert_returned(&counted, BUDGET);
+	}
+	held_blocks = 0;
+}
+
+/* ---- mappings ------------------------------------------------------------------------------- */
+
+#define MAPPINGS 8000u
+
+/* Each second page may not be written to, so that each is a mapping. */
+static void *make_mappings(void)
+{
+	char *pages = mmap(NULL, MAPPINGS * 4096ul, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(pages != MAP_FAILED);
+	for (size_t i = 0; i < MAPPINGS; i += 2)
+		assert_int_equal(mprotect(pages + 4096 * i, 4096, PROT_READ), 0);
+	return pages;
+}
+
+static void read_own_mappings(void)
+{
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
+	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
+	_cleanup_(layout_deinit) struct layout layout = { 0 };
+	_cleanup_fclose_ FILE *file = fopen("/proc/self/smaps", "r");
+	const struct layout_facts facts = { .maps = &maps, .smaps = &smaps };
+
+	assert_non_null(file);
+	assert_int_equal(procmaps_read(getpid(), &maps), 0);
+	assert_int_equal(smaps_parse(file, &smaps), 0);
+	assert_int_equal(layout_make(&facts, &layout), 0);
+	assert_in_range(layout.count, MAPPINGS, 2 * MAPPINGS);
+}
+
+static void mappings_are_claimed_before_they_are_read(void **state)
+{
+	struct counted_room counted;
+	struct room_share share = { .room = &counted.room };
+	void *pages = make_mappings();
+
+	(void)state;
+	counted_room_init(&counted, MAPPINGS * 100ul);
+	assert_int_equal(mapping_room_claim(getpid(), &share), -ENOSPC);
+	counted_assert_returned(&counted, MAPPINGS * 100ul);
+	counted_room_init(&counted, BUDGET);
+#ifdef COUNTED
+	counted_begin(&counted.room);
+#endif
+	assert_int_equal(mapping_room_claim(getpid(), &share), 0);
+	read_own_mappings();
+	room_return_all(&share);
+#ifdef COUNTED
+	assert_in_range(counted_end(), 0, 64u << 10);
+#endif
+	counted_assert_returned(&counted, BUDGET);
+	munmap(pages, MAPPINGS * 4096ul);
 }
 
 /* Of a site with few blocks all are looked after, of the others as many as of each other. */
@@ -474,6 +658,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_step_is_refused_without_room),
 		cmocka_unit_test(what_stays_after_an_answer_is_little),
+		cmocka_unit_test(lost_ones_take_little_more_than_others),
+		cmocka_unit_test(mappings_are_claimed_before_they_are_read),
 		cmocka_unit_test(of_very_many_some_of_each_site_are_looked_after),
 	};
 

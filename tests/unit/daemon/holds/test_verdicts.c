@@ -47,14 +47,25 @@ static const struct holds_site *site_of(const struct holds *holds, uint32_t poin
 	return NULL;
 }
 
-static struct holds *sum_up(const struct world *world, const struct candidates *lost,
-			    const struct book_watch *watch)
+static size_t find_candidates(struct world *world)
+{
+	return candidates_begin(&world->graph, &world->mark, world->blocks);
+}
+
+static size_t keep_candidates(struct world *world)
+{
+	return candidates_keep(&world->graph, &world->mark, world->blocks);
+}
+
+static struct holds *sum_up(struct world *world, bool may_be_lost, const struct book_watch *watch)
 {
 	struct holds *holds = calloc(1, sizeof(*holds));
 	_cleanup_(losses_deinit) struct losses losses = { 0 };
 
 	assert_non_null(holds);
-	assert_int_equal(losses_find(&world->graph, &world->mark, lost, watch, &losses), 0);
+	assert_int_equal(losses_find(&world->graph, &world->mark, world->blocks, may_be_lost, watch,
+				     &losses),
+			 0);
 	assert_int_equal(summary_make(&world->graph, &world->mark, &losses, watch, NULL, holds), 0);
 	return holds;
 }
@@ -62,15 +73,13 @@ static struct holds *sum_up(const struct world *world, const struct candidates *
 static void sums_and_chains_by_site(void **state)
 {
 	struct world *world = make();
-	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
 	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 	const struct holds_site *site;
 	const struct holds_chain *chain;
 
 	world_look(world);
-	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
-	assert_int_equal(lost.count, 3);
-	holds = sum_up(world, &lost, NULL);
+	assert_int_equal(find_candidates(world), 3);
+	holds = sum_up(world, true, NULL);
 	assert_int_equal(holds->held.bytes, 3 * 48 + 3 * 20);
 	assert_int_equal(holds->lost.bytes, 164);
 	assert_int_equal(holds->unknown.blocks + holds->unseen.blocks, 0);
@@ -96,17 +105,16 @@ static void sums_and_chains_by_site(void **state)
 static void only_what_is_young_is_counted(void **state)
 {
 	struct world *world = make();
-	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
 	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 
 	world_look(world);
-	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
+	assert_int_equal(find_candidates(world), 3);
 	for (size_t i = 0; i < world->count; i++)
 		if (world->blocks[i].point == SITE_HELD || world->blocks[i].addr == HEAP + 0x2100)
 			world->blocks[i].flags |= REACH_BLOCK_UNASKED;
 	reach_mark_deinit(&world->mark);
 	assert_int_equal(reach_mark(&world->graph, &world->mark), 0);
-	holds = sum_up(world, &lost, NULL);
+	holds = sum_up(world, true, NULL);
 	assert_int_equal(holds->held.bytes, 3 * 20);
 	assert_int_equal(holds->lost.bytes, 132);
 	assert_int_equal(site_of(holds, SITE_PAIR)->in_cycles.blocks, 1);
@@ -140,7 +148,6 @@ static void look_closer(struct world *world, struct pointer_places *places, cons
 static void most_of_a_few_say_where_pointers_stand(void **state)
 {
 	struct world *world = make();
-	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
 	_cleanup_(losses_deinit) struct losses losses = { 0 };
 	_cleanup_(pointer_places_deinit) struct pointer_places places = { 0 };
 	_cleanup_free_ uint8_t *inside = NULL;
@@ -149,8 +156,9 @@ static void most_of_a_few_say_where_pointers_stand(void **state)
 	for (uint64_t i = 0; i < 3; i++)
 		world_set(world, HEAP + 0x180 + 0x100 * i, GLOBALS + 0x810); /* what it is */
 	world_look(world);
-	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
-	assert_int_equal(losses_find(&world->graph, &world->mark, &lost, NULL, &losses), 0);
+	assert_int_equal(find_candidates(world), 3);
+	assert_int_equal(
+		losses_find(&world->graph, &world->mark, world->blocks, true, NULL, &losses), 0);
 	assert_int_equal(reach_from_inside(&world->graph, &world->mark, &inside), 0);
 	look_closer(world, &places, inside, &losses);
 	value = pointer_places_of_chain(&places,
@@ -245,7 +253,7 @@ static void without_lost_they_are_unseen(void **state)
 	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 
 	world_look(world);
-	holds = sum_up(world, NULL, NULL);
+	holds = sum_up(world, false, NULL);
 	assert_int_equal(holds->lost.blocks, 0);
 	assert_int_equal(holds->unseen.bytes, 164);
 	assert_int_equal(site_of(holds, SITE_LOST)->unseen.blocks, 1);
@@ -255,23 +263,21 @@ static void without_lost_they_are_unseen(void **state)
 static void candidates_go_when_reached_or_freed(void **state)
 {
 	struct world *world = make();
-	_cleanup_(candidates_deinit) struct candidates lost = { 0 };
 	size_t at;
 
 	world_look(world);
-	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
+	assert_int_equal(find_candidates(world), 3);
 	look_again(world);
-	assert_int_equal(candidates_keep(&lost, &world->graph, &world->mark, false, NULL, NULL), 0);
+	assert_int_equal(keep_candidates(world), 3);
 	world_set(world, STACK, HEAP + 0x1000); /* left over on a stack: that is enough here */
 	look_again(world);
-	assert_int_equal(candidates_keep(&lost, &world->graph, &world->mark, false, NULL, NULL), 1);
+	assert_int_equal(keep_candidates(world), 2);
 	at = reach_find(world->blocks, world->count, HEAP + 0x2000);
-	world->blocks[at].birth_ns = 9; /* freed, and another one at its place */
-	look_again(world);
-	assert_int_equal(candidates_keep(&lost, &world->graph, &world->mark, false, NULL, NULL), 1);
-	assert_int_equal(lost.count, 1);
-	assert_true(candidates_have(&lost, &world->blocks[at + 1]));
-	assert_false(candidates_have(&lost, &world->blocks[at]));
+	world->blocks[at].flags |= REACH_BLOCK_GONE;
+	world->after[at].birth_ns = 9; /* freed, and another one at its place */
+	assert_int_equal(keep_candidates(world), 1);
+	assert_true(world->blocks[at + 1].flags & REACH_BLOCK_CANDIDATE);
+	assert_false(world->blocks[at].flags & REACH_BLOCK_CANDIDATE);
 	world_free(world);
 }
 
@@ -279,15 +285,14 @@ static void a_lost_block_that_is_freed_discredits_its_site(void **state)
 {
 	struct world *world = make();
 	_cleanup_(holds_book_free_ptr) struct holds_book *book = NULL;
-	_cleanup_(candidates_deinit) struct candidates lost = { 0 }, again = { 0 };
 	_cleanup_(holds_unref_ptr) struct holds *holds = NULL;
 	struct book_watch *watch = NULL, *other = NULL;
 
 	world_look(world);
 	assert_int_equal(holds_book_new(&book), 0);
 	assert_int_equal(holds_book_open(book, 100, 1, &watch), 0);
-	assert_int_equal(candidates_begin(&lost, &world->graph, &world->mark), 0);
-	assert_int_equal(book_say(watch, &lost), 0);
+	assert_int_equal(find_candidates(world), 3);
+	assert_int_equal(book_say(watch, &world->graph), 0);
 	assert_int_equal(holds_book_open(book, 100, 1, &other), -EBUSY);
 	holds_book_close(book, watch, NULL);
 	assert_int_equal(holds_book_open(book, 100, 2, &other),
@@ -304,8 +309,8 @@ static void a_lost_block_that_is_freed_discredits_its_site(void **state)
 	world_set(world, POOL, 0);
 	world_set(world, STACK, 0);
 	look_again(world);
-	assert_int_equal(candidates_begin(&again, &world->graph, &world->mark), 0);
-	holds = sum_up(world, &again, watch);
+	assert_int_equal(find_candidates(world), 3);
+	holds = sum_up(world, true, watch);
 	assert_int_equal(site_of(holds, SITE_LOST)->lost.blocks, 1);
 	assert_int_equal(site_of(holds, SITE_PAIR)->lost.blocks, 0);
 	assert_int_equal(site_of(holds, SITE_PAIR)->unseen.blocks, 2);

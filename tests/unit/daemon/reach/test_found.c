@@ -237,7 +237,7 @@ static void it_is_small(void **state)
 		struct reach_graph graph = { .blocks = blocks,
 					     .count = BLOCKS + shapes[i].has_array,
 					     .room = &counted.room };
-		size_t before = counted_live;
+		int64_t before = counted_live;
 
 		counted_room_init(&counted, BUDGET);
 		scan_shape(&shapes[i], &graph);

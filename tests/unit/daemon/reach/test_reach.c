@@ -3,6 +3,7 @@
 
 #include "daemon/reach/closer.h"
 #include "daemon/reach/cycles.h"
+#include "daemon/reach/renew.h"
 #include "proto/base/cleanup.h"
 
 #include <time.h>
@@ -422,16 +423,24 @@ static void long_chains_are_cut_and_nothing_is_forgotten(void **state)
 
 /* ---- lost ------------------------------------------------------------------------------------ */
 
+/* All that is not reached. */
+static void find_parts(struct world *world, struct reach_lost_parts *ret)
+{
+	for (uint32_t i = 0; i < world->count; i++)
+		if (reach_level_of(&world->mark, i) == REACH_UNREACHED)
+			reach_lost_set(&world->blocks[i], REACH_LOST_ALONE);
+	assert_int_equal(reach_lost_parts_find(&world->graph, world->blocks, &world->mark, ret), 0);
+}
+
 static void cycles_and_what_hangs_on_them(void **state)
 {
 	struct world *world = world_new(16);
 	uint64_t a = world_block(world, 0x100, 32, 1), b = world_block(world, 0x200, 32, 2);
 	uint64_t under = world_block(world, 0x300, 32, 3), self = world_block(world, 0x400, 32, 4);
 	uint64_t alone = world_block(world, 0x500, 32, 5), held = world_block(world, 0x600, 32, 6);
-	const uint8_t expected[] = { REACH_LOST_CYCLE, REACH_LOST_CYCLE, REACH_LOST_UNDER,
-				     REACH_LOST_CYCLE, REACH_LOST_ALONE };
-	uint32_t lost[5], count = 0;
-	uint8_t *kinds = NULL;
+	const enum reach_lost expected[] = { REACH_LOST_CYCLE, REACH_LOST_CYCLE, REACH_LOST_UNDER,
+					     REACH_LOST_CYCLE, REACH_LOST_ALONE, REACH_LOST_NOT };
+	struct reach_lost_parts parts = { 0 };
 
 	world_set(world, a, b);
 	world_set(world, b, a);
@@ -440,13 +449,13 @@ static void cycles_and_what_hangs_on_them(void **state)
 	world_set(world, alone, held);
 	world_set(world, GLOBALS, held);
 	world_look(world);
+	find_parts(world, &parts);
+	assert_int_equal(parts.count, 5);
 	for (uint32_t i = 0; i < world->count; i++)
-		if (reach_level_of(&world->mark, i) == REACH_UNREACHED)
-			lost[count++] = i;
-	assert_int_equal(count, 5);
-	assert_int_equal(reach_lost_kinds(&world->graph, lost, count, &kinds, NULL), 0);
-	assert_memory_equal(kinds, expected, sizeof(expected));
-	free(kinds);
+		assert_int_equal(reach_lost_kind(&world->blocks[i]), expected[i]);
+	reach_lost_parts_deinit(&parts);
+	assert_int_equal(world_level(world, a), REACH_UNREACHED); /* the mark is as it was */
+	assert_int_equal(world_level(world, held), REACH_HELD);
 	world_free(world);
 }
 
@@ -456,8 +465,8 @@ static void cycles_are_loops_of_sites(void **state)
 {
 	enum { SESSION = 7, PEER = 3, RING = 5, SELF = 9 };
 	struct world *world = world_new(16);
-	uint32_t lost[8], count = 0, cycle_count = 0, *parts = NULL;
-	uint8_t *kinds = NULL;
+	struct reach_lost_parts parts = { 0 };
+	uint32_t cycle_count = 0;
 	struct reach_cycle *cycles = NULL;
 
 	for (uint64_t i = 0; i < 2; i++) {
@@ -473,11 +482,8 @@ static void cycles_are_loops_of_sites(void **state)
 		world_set(world, HEAP + 0x3000 + 0x100 * i, HEAP + 0x3000 + 0x100 * ((i + 1) % 3));
 	world_set(world, world_block(world, 0x4000, 32, SELF), HEAP + 0x4000);
 	world_look(world);
-	for (uint32_t i = 0; i < world->count; i++)
-		lost[count++] = i;
-	assert_int_equal(reach_lost_kinds(&world->graph, lost, count, &kinds, &parts), 0);
-	assert_int_equal(
-		reach_cycles(&world->graph, lost, count, kinds, parts, &cycles, &cycle_count), 0);
+	find_parts(world, &parts);
+	assert_int_equal(reach_cycles(&parts, &cycles, &cycle_count), 0);
 	assert_int_equal(cycle_count, 3);
 	assert_int_equal(cycles[0].blocks, 4);
 	assert_int_equal(cycles[0].bytes, 600);
@@ -496,8 +502,7 @@ static void cycles_are_loops_of_sites(void **state)
 	assert_int_equal(cycles[2].sites[0], SELF);
 	assert_int_equal(cycles[2].length, 1);
 	free(cycles);
-	free(kinds);
-	free(parts);
+	reach_lost_parts_deinit(&parts);
 	world_free(world);
 }
 
@@ -506,27 +511,24 @@ static void a_long_cycle_is_cut(void **state)
 {
 	enum { SITES = 40 };
 	struct world *world = world_new(SITES);
-	uint32_t lost[SITES], cycle_count = 0, *parts = NULL;
-	uint8_t *kinds = NULL;
+	struct reach_lost_parts parts = { 0 };
+	uint32_t cycle_count = 0;
 	struct reach_cycle *cycles = NULL;
 
 	for (uint32_t i = 0; i < SITES; i++) {
 		uint64_t block = world_block(world, 0x100 * (i + 1), 64, i + 1);
 
 		world_set(world, block, HEAP + 0x100 * ((i + 1) % SITES + 1));
-		lost[i] = i;
 	}
 	world_look(world);
-	assert_int_equal(reach_lost_kinds(&world->graph, lost, SITES, &kinds, &parts), 0);
-	assert_int_equal(
-		reach_cycles(&world->graph, lost, SITES, kinds, parts, &cycles, &cycle_count), 0);
+	find_parts(world, &parts);
+	assert_int_equal(reach_cycles(&parts, &cycles, &cycle_count), 0);
 	assert_int_equal(cycle_count, 1);
 	assert_true(cycles->is_cut);
 	assert_int_equal(cycles->link_count, REACH_MAX_CYCLE_LINKS);
 	assert_int_equal(cycles->blocks, SITES);
 	free(cycles);
-	free(kinds);
-	free(parts);
+	reach_lost_parts_deinit(&parts);
 	world_free(world);
 }
 
@@ -617,8 +619,7 @@ static void a_long_lost_list(void **state)
 {
 	enum { NODES = 30000 };
 	struct world *world = world_new(NODES);
-	uint32_t *lost = calloc(NODES, sizeof(*lost));
-	uint8_t *kinds = NULL;
+	struct reach_lost_parts parts = { 0 };
 
 	for (uint64_t i = 0; i < NODES; i++) {
 		world_block(world, 64 + 64 * i, 48, 1);
@@ -626,16 +627,198 @@ static void a_long_lost_list(void **state)
 			world_set(world, HEAP + 64 + 64 * i, HEAP + 128 + 64 * i);
 		if (i)
 			world_set(world, HEAP + 64 + 64 * i + 8, HEAP + 64 * i);
-		lost[i] = i;
 	}
 	world_look(world);
 	assert_int_equal(world->mark.reached, 0);
-	assert_int_equal(reach_lost_kinds(&world->graph, lost, NODES, &kinds, NULL), 0);
+	find_parts(world, &parts);
 	for (uint32_t i = 0; i < NODES; i++)
-		assert_int_equal(kinds[i], REACH_LOST_CYCLE);
-	free(kinds);
-	free(lost);
+		assert_int_equal(reach_lost_kind(&world->blocks[i]), REACH_LOST_CYCLE);
+	reach_lost_parts_deinit(&parts);
 	world_free(world);
+}
+
+/* ---- parts, beside a judge that is slow and plain -------------------------------------------- */
+
+#define SOME 60u /* blocks of 4,096 bytes: one has more edges than a byte counts */
+#define SOME_BYTES 4096u
+
+/* Which can be come to from which, by one block after the other (Warshall). */
+static void follow_all(bool ways[SOME][SOME])
+{
+	for (uint32_t k = 0; k < SOME; k++)
+		for (uint32_t i = 0; i < SOME; i++)
+			for (uint32_t j = 0; j < SOME; j++)
+				ways[i][j] |= ways[i][k] && ways[k][j];
+}
+
+static void judge_parts(const struct world *world, const struct reach_lost_parts *parts,
+			bool edges[SOME][SOME], bool ways[SOME][SOME])
+{
+	for (uint32_t i = 0; i < SOME; i++) {
+		bool has_holder = false;
+
+		for (uint32_t j = 0; j < SOME; j++) {
+			bool is_same = i == j || (ways[i][j] && ways[j][i]);
+
+			has_holder |= edges[j][i];
+			assert_int_equal(parts->slots[i] == parts->slots[j], is_same);
+		}
+		assert_int_equal(reach_lost_kind(&world->blocks[i]), ways[i][i] ? REACH_LOST_CYCLE
+								     : has_holder
+									     ? REACH_LOST_UNDER
+									     : REACH_LOST_ALONE);
+	}
+}
+
+static void parts_are_those_that_reach_one_another(void **state)
+{
+	srand(12);
+	for (unsigned turn = 0; turn < 300; turn++) {
+		struct world *world = world_new(SOME);
+		struct reach_lost_parts parts = { 0 };
+		bool edges[SOME][SOME] = { 0 }, ways[SOME][SOME];
+		unsigned pointers = turn % 120;
+
+		for (uint64_t i = 0; i < SOME; i++)
+			world_block(world, i * SOME_BYTES, SOME_BYTES, 1 + i % 7);
+		for (unsigned i = 0; i < pointers; i++) {
+			uint32_t from = rand() % SOME, to = rand() % SOME;
+			uint64_t at = HEAP + from * SOME_BYTES + rand() % (SOME_BYTES / 8) * 8ul;
+
+			if (!*world_at(world, at))
+				edges[from][to] = true;
+			if (!*world_at(world, at))
+				world_set(world, at, HEAP + to * SOME_BYTES);
+		}
+		for (uint64_t i = 0; i < SOME_BYTES / 8 && turn % 3 == 0; i++) {
+			/* of so many two can be followed, and the last one */
+			uint32_t to = i == 0 ? 1 : i < SOME_BYTES / 8 - 1 ? 2 + i % 2 : 4;
+
+			world_set(world, HEAP + 8 * i, HEAP + to * SOME_BYTES);
+		}
+		if (turn % 3 == 0) {
+			memset(edges[0], 0, sizeof(edges[0]));
+			for (uint32_t to = 1; to <= 4; to++)
+				edges[0][to] = true;
+		}
+		memcpy(ways, edges, sizeof(ways));
+		follow_all(ways);
+		world_look(world);
+		find_parts(world, &parts);
+		assert_int_equal(parts.count, SOME);
+		judge_parts(world, &parts, edges, ways);
+		reach_lost_parts_deinit(&parts);
+		world_free(world);
+	}
+}
+
+/* ---- one table after the other ----------------------------------------------------------------
+ */
+
+struct growing {
+	struct reach_block *blocks;
+	size_t room, most, most_asked; /* most: there is no more memory */
+};
+
+static int make_room(void *growing_, size_t count, struct reach_block **ret)
+{
+	struct growing *growing = growing_;
+	struct reach_block *moved;
+
+	count = count > growing->room ? count : growing->room;
+	moved = malloc((count + 1) * sizeof(*growing->blocks));
+	assert_non_null(moved);
+	if (growing->blocks)
+		memcpy(moved, growing->blocks, growing->room * sizeof(*moved));
+	free(growing->blocks); /* it moves each time */
+	growing->blocks = moved;
+	growing->room = count;
+	*ret = moved;
+	return 0;
+}
+
+/* Only more, and where it is. */
+static int make_room_once(void *growing_, size_t count, struct reach_block **ret)
+{
+	struct growing *growing = growing_;
+
+	if (count > growing->most)
+		return -ENOSPC;
+	growing->most_asked = count > growing->most_asked ? count : growing->most_asked;
+	if (!growing->blocks)
+		growing->blocks = malloc(2000000 * sizeof(*growing->blocks));
+	assert_non_null(growing->blocks);
+	*ret = growing->blocks;
+	return 0;
+}
+
+/* Blocks first to last, 32 bytes apart, all born then. Returns what the last turn has. */
+static int renew(struct reach_renewal *renewal, uint64_t first, uint64_t last, uint64_t birth_ns)
+{
+	int r = 1;
+
+	while (r > 0) {
+		assert_int_equal(reach_renew_begin(renewal), 0);
+		r = 0;
+		for (uint64_t i = last; i >= first && r == 0; i--) {
+			struct reach_block block = { HEAP + 32 * i, 32, birth_ns, 1, 0 };
+
+			r = reach_renew_add(renewal, &block);
+		}
+		r = r ? r : reach_renew_end(renewal);
+		reach_renew_deinit(renewal);
+	}
+	return r;
+}
+
+static void a_table_becomes_the_next(void **state)
+{
+	struct growing growing = { 0 };
+	struct reach_renewal renewal = { .make_room = make_room, .context = &growing };
+
+	assert_int_equal(renew(&renewal, 100, 199, 1), 0);
+	assert_int_equal(renewal.count, 100);
+	renewal.blocks[60].flags = REACH_BLOCK_CANDIDATE | REACH_BLOCK_SHARED | REACH_BLOCK_ANEW;
+	renewal.blocks[60].size_bytes = 8; /* another one began in it */
+	renewal.blocks[10].flags = REACH_BLOCK_CANDIDATE;
+	assert_int_equal(renew(&renewal, 150, 249, 1), 0);
+	assert_int_equal(renewal.count, 100);
+	for (size_t i = 0; i < renewal.count; i++) {
+		assert_int_equal(renewal.blocks[i].addr, HEAP + 32 * (150 + i));
+		assert_int_equal(renewal.blocks[i].size_bytes, 32);
+		assert_int_equal(renewal.blocks[i].flags, i == 10 ? REACH_BLOCK_CANDIDATE : 0);
+	}
+	/* others at the same places are others */
+	assert_int_equal(renew(&renewal, 150, 249, 2), 0);
+	assert_int_equal(renewal.count, 100);
+	assert_int_equal(renewal.blocks[10].flags, 0);
+	assert_int_equal(renewal.blocks[10].birth_ns, 2);
+	assert_int_equal(renew(&renewal, 1, 0, 2), 0);
+	assert_int_equal(renewal.count, 0);
+	free(growing.blocks);
+}
+
+static void all_that_is_replaced_is_never_there_twice(void **state)
+{
+	enum { MANY = 600000 };
+	struct growing growing = { .most = SIZE_MAX };
+	struct reach_renewal renewal = { .make_room = make_room_once, .context = &growing };
+
+	assert_int_equal(renew(&renewal, 1, MANY, 1), 0);
+	assert_int_equal(renew(&renewal, 1, MANY, 2), 0);
+	assert_int_equal(renewal.count, MANY);
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(renewal.blocks[i].birth_ns, 2);
+	assert_in_range(growing.most_asked, MANY, MANY + MANY / RENEW_SHARE + RENEW_LEAST);
+
+	/* with no byte more for it there is that of those that went */
+	growing.most = growing.most_asked = MANY;
+	renewal.room_count = MANY;
+	assert_int_equal(renew(&renewal, 1, MANY, 3), 0);
+	assert_int_equal(renewal.count, MANY);
+	growing.most = MANY;
+	assert_int_equal(renew(&renewal, 1, MANY + 1, 3), -ENOSPC);
+	free(growing.blocks);
 }
 
 /* ---- retained -------------------------------------------------------------------------------- */
@@ -953,6 +1136,9 @@ int main(void)
 		cmocka_unit_test(ways_lead_to_roots),
 		cmocka_unit_test(a_second_look_tells_places_and_nothing_else),
 		cmocka_unit_test(a_long_lost_list),
+		cmocka_unit_test(parts_are_those_that_reach_one_another),
+		cmocka_unit_test(a_table_becomes_the_next),
+		cmocka_unit_test(all_that_is_replaced_is_never_there_twice),
 		cmocka_unit_test(a_site_retains_what_it_dominates),
 		cmocka_unit_test(a_long_list_retains_in_time),
 		cmocka_unit_test(all_words_are_pointers),
