@@ -39,8 +39,9 @@ static int take_turn(struct collector_thread *thread, bool is_tick)
 {
 	const struct collector_hooks *hooks = &thread->hooks;
 	_cleanup_free_ struct target **active = NULL;
-	size_t count = hooks->list(hooks->context, &active);
-	int wait_ms = count ? DRAIN_INTERVAL_MS : -1;
+	size_t count = 0;
+	int error = hooks->list(hooks->context, &active, &count);
+	int wait_ms = count || error ? DRAIN_INTERVAL_MS : -1;
 
 	for (size_t i = 0; i < count; i++) {
 		size_t taken = 0;

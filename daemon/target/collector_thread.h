@@ -8,8 +8,9 @@
 struct collector_thread;
 
 struct collector_hooks { /* called from the thread, with no lock */
-	/* References to the targets that are to be served, in an array, which is freed. */
-	size_t (*list)(void *context, struct target ***ret);
+	/* References to the targets that are to be served, in an array, which is freed. -ENOMEM: it
+	 * is asked again soon. Keeps P1: one of them may stand still until it is served. */
+	int (*list)(void *context, struct target ***ret, size_t *ret_count);
 	/* The process has ended. Until the list says otherwise this comes again. */
 	void (*exited)(void *context, struct target *target);
 	void *context;

@@ -2,7 +2,6 @@
 
 #include "follow.h"
 #include "kin.h"
-#include "proto/base/array.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
@@ -11,12 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-struct wish {
-	struct target *target; /* a reference */
-	bool wants[MAPPER_JOBS];
-	bool is_busy; /* a thread is at one of its jobs: the others wait */
-};
-
 struct mapper {
 	struct mapper_hooks hooks;
 	pthread_t threads[MAPPER_THREADS_MAX];
@@ -24,16 +17,16 @@ struct mapper {
 	bool is_ending;
 	pthread_mutex_t lock; /* nothing else is locked with it */
 	pthread_cond_t wake;
-	struct wish *wishes; /* of targets, in the order of asking */
-	size_t count, capacity;
+	enum errand_lane lane;
+	struct errand *errands, **end; /* a list, and where the next one is hung to it */
 	struct follow follow;
 };
 
 /* With `lock`. */
-static bool wants_any(const struct wish *wish)
+static bool wants_any(const struct errand *errand)
 {
 	for (unsigned job = 0; job < MAPPER_JOBS; job++)
-		if (wish->wants[job])
+		if (errand->wants[job])
 			return true;
 	return false;
 }
@@ -43,38 +36,43 @@ static bool wants_any(const struct wish *wish)
 static struct target *take_job(struct mapper *mapper, enum mapper_job *ret)
 {
 	for (unsigned job = 0; job < MAPPER_JOBS; job++) {
-		for (size_t i = 0; i < mapper->count; i++) {
-			struct wish *wish = &mapper->wishes[i];
-
-			if (!wish->wants[job] || wish->is_busy)
+		for (struct errand *errand = mapper->errands; errand; errand = errand->next) {
+			if (!errand->wants[job] || errand->is_busy)
 				continue;
-			wish->wants[job] = false;
-			wish->is_busy = true;
+			errand->wants[job] = false;
+			errand->is_busy = true;
 			*ret = job;
-			return wish->target;
+			return errand->target;
 		}
 	}
 	return NULL;
 }
 
-/* With `lock`: one is done. The reference, for the caller to give back without the lock; NULL:
- * there is more to do for it, which somebody may do now. */
-static struct target *settle_job(struct mapper *mapper, const struct target *target)
+/* With `lock`: out of the list. The reference, for the caller to give back without the lock. */
+static struct target *take_out(struct mapper *mapper, struct errand *errand)
 {
-	struct wish *wish = mapper->wishes;
-	struct target *done;
+	struct errand **at = &mapper->errands;
 
-	while (wish->target != target)
-		wish++;
-	wish->is_busy = false;
-	if (wants_any(wish)) {
-		pthread_cond_signal(&mapper->wake);
-		return NULL;
-	}
-	done = wish->target;
-	mapper->count--;
-	memmove(wish, wish + 1, (size_t)(mapper->wishes + mapper->count - wish) * sizeof(*wish));
-	return done;
+	while (*at != errand)
+		at = &(*at)->next;
+	*at = errand->next;
+	if (!*at)
+		mapper->end = at;
+	errand->next = NULL;
+	return take_ptr(errand->target);
+}
+
+/* With `lock`: one is done. As take_out(); NULL: there is more to do for it, which somebody may do
+ * now. */
+static struct target *settle_job(struct mapper *mapper, struct target *target)
+{
+	struct errand *errand = target_errand(target, mapper->lane);
+
+	errand->is_busy = false;
+	if (!wants_any(errand))
+		return take_out(mapper, errand);
+	pthread_cond_signal(&mapper->wake);
+	return NULL;
 }
 
 static void do_job(enum mapper_job job, struct target *target)
@@ -174,7 +172,8 @@ static void *map_forever(void *context)
 	return NULL;
 }
 
-int mapper_new(const struct mapper_hooks *hooks, unsigned threads, struct mapper **ret)
+int mapper_new(const struct mapper_hooks *hooks, enum errand_lane lane, unsigned threads,
+	       struct mapper **ret)
 {
 	struct mapper *mapper = calloc(1, sizeof(*mapper));
 	int error = 0;
@@ -182,6 +181,8 @@ int mapper_new(const struct mapper_hooks *hooks, unsigned threads, struct mapper
 	if (!mapper)
 		return -ENOMEM;
 	mapper->hooks = *hooks;
+	mapper->lane = lane;
+	mapper->end = &mapper->errands;
 	pthread_mutex_init(&mapper->lock, NULL);
 	pthread_cond_init(&mapper->wake, NULL);
 	while (error == 0 && mapper->thread_count < threads) {
@@ -212,35 +213,25 @@ void mapper_free(struct mapper *mapper)
 	if (!mapper)
 		return;
 	mapper_stop(mapper);
-	for (size_t i = 0; i < mapper->count; i++)
-		target_unref(mapper->wishes[i].target);
-	free(mapper->wishes);
+	while (mapper->errands)
+		target_unref(take_out(mapper, mapper->errands));
 	follow_deinit(&mapper->follow);
 	pthread_mutex_destroy(&mapper->lock);
 	pthread_cond_destroy(&mapper->wake);
 	free(mapper);
 }
 
-/* With `lock`; NULL: no memory. */
-static struct wish *wish_of(struct mapper *mapper, struct target *target)
-{
-	for (size_t i = 0; i < mapper->count; i++)
-		if (mapper->wishes[i].target == target)
-			return &mapper->wishes[i];
-	if (array_make_room(&mapper->wishes, &mapper->capacity, mapper->count))
-		return NULL;
-	mapper->wishes[mapper->count] = (struct wish){ .target = target_ref(target) };
-	return &mapper->wishes[mapper->count++];
-}
-
 void mapper_want(struct mapper *mapper, struct target *target, enum mapper_job job)
 {
-	struct wish *wish;
+	struct errand *errand = target_errand(target, mapper->lane);
 
 	pthread_mutex_lock(&mapper->lock);
-	wish = wish_of(mapper, target);
-	if (wish)
-		wish->wants[job] = true;
+	if (!errand->target) {
+		errand->target = target_ref(target);
+		*mapper->end = errand;
+		mapper->end = &errand->next;
+	}
+	errand->wants[job] = true;
 	pthread_cond_signal(&mapper->wake);
 	pthread_mutex_unlock(&mapper->lock);
 }

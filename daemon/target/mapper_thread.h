@@ -5,19 +5,12 @@
  * By a few threads, so that a target whose files are huge, or on a disk that does not answer,
  * delays no other. Of one target one job is done at a time.
  */
+#include "errand.h"
 #include "target.h"
 
 struct mapper;
 
 #define MAPPER_THREADS_MAX 4
-
-enum mapper_job {		/* in the order of urgency; see target.h */
-		  MAPPER_MAP,	/* target_map_work() */
-		  MAPPER_WEIGH, /* target_weigh() */
-		  MAPPER_LOOK,	/* target_look_after_code(), target_look_at_memory() */
-		  MAPPER_TRY,	/* target_try_hidden() */
-		  MAPPER_JOBS,
-};
 
 struct mapper_hooks { /* called from a thread, with no lock; of `attach` one at a time */
 	int (*attach)(void *context, pid_t pid, const struct target_options *options,
@@ -26,12 +19,14 @@ struct mapper_hooks { /* called from a thread, with no lock; of `attach` one at 
 	void *context;
 };
 
-int mapper_new(const struct mapper_hooks *hooks, unsigned threads, struct mapper **ret);
+/* No two of one lane. */
+int mapper_new(const struct mapper_hooks *hooks, enum errand_lane lane, unsigned threads,
+	       struct mapper **ret);
 /* After the jobs at hand; what still waits, or is asked for from now on, is not done. */
 void mapper_stop(struct mapper *mapper);
 void mapper_free(struct mapper *mapper);
 
-/* Any thread; waits for nothing. A job that waits already is done once. */
+/* Any thread; waits for nothing, and cannot fail. A job that waits already is done once. */
 void mapper_want(struct mapper *mapper, struct target *target, enum mapper_job job);
 /* See follow.h. */
 void mapper_follow(struct mapper *mapper, pid_t pid, struct target *forerunner);

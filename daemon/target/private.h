@@ -7,6 +7,7 @@
 #include "daemon/account/collector.h"
 #include "daemon/account/doubt.h"
 #include "daemon/kernel/tracer.h"
+#include "errand.h"
 #include "findings.h"
 #include "objects.h"
 #include "places.h"
@@ -122,6 +123,8 @@ struct target {
 	bool has_copied_code;  /* look.c's: before the attach */
 	struct target_probed probed; /* probing.c's; `lock`, too, is held for a change */
 	struct target_hidden hidden; /* hidden.c's */
+
+	struct errand errands[ERRAND_LANES];
 
 	/* with locks of their own */
 	struct objects objects;

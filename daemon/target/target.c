@@ -93,6 +93,11 @@ int target_pidfd(const struct target *target)
 	return target->pidfd;
 }
 
+struct errand *target_errand(struct target *target, enum errand_lane lane)
+{
+	return &target->errands[lane];
+}
+
 enum target_state target_state_of(struct target *target)
 {
 	enum target_state state;

@@ -146,7 +146,7 @@ static void on_replaced(void *context, struct target *target)
 /* ---- what the threads ask -------------------------------------------------------------------- */
 
 /* References to the targets that are still observed. */
-static size_t list_active(void *context, struct target ***ret)
+static int list_active(void *context, struct target ***ret, size_t *ret_count)
 {
 	struct targets *targets = context;
 	struct target **list;
@@ -158,8 +158,11 @@ static size_t list_active(void *context, struct target ***ret)
 		if (!targets->entries[i].is_over && !targets->entries[i].is_ending)
 			list[n++] = target_ref(targets->entries[i].target);
 	pthread_mutex_unlock(&targets->lock);
+	if (!list)
+		return -ENOMEM;
 	*ret = list;
-	return n;
+	*ret_count = n;
+	return 0;
 }
 
 /* Work on its tables stops, the closer does the rest. */
@@ -243,9 +246,9 @@ int targets_new(struct worker *worker, struct tables *tables, struct targets **r
 	if (error == 0)
 		error = inventory_threads_new(&targets->inventories);
 	if (error == 0)
-		error = mapper_new(&on_mapper, MAPPER_THREADS_MAX, &targets->mapper);
+		error = mapper_new(&on_mapper, ERRAND_WORK, MAPPER_THREADS_MAX, &targets->mapper);
 	if (error == 0)
-		error = mapper_new(&on_mapper, 1, &targets->trier);
+		error = mapper_new(&on_mapper, ERRAND_TRIAL, 1, &targets->trier);
 	if (error == 0)
 		error = closer_new(on_closed, targets, &targets->closer);
 	if (error == 0)
@@ -464,7 +467,8 @@ static struct target *take_old(struct targets *targets, pid_t pid)
 	return take_out(targets, old);
 }
 
-/* Takes the reference. */
+/* Takes the reference. On failure it is watched no more. Keeps P1: it runs already, and a probe may
+ * have stopped it. */
 static int add_target(struct targets *targets, struct target *target, struct dhat_error *err)
 {
 	struct entry *longer;
@@ -472,6 +476,7 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 	int error = collector_thread_watch(targets->collector, target);
 
 	if (error) {
+		target_detach(target);
 		target_unref(target);
 		return dhat_error_errno(err, -error, "cannot watch the ring");
 	}
@@ -489,8 +494,10 @@ static int add_target(struct targets *targets, struct target *target, struct dha
 	target_unref(old);
 	while ((old = take_surplus(targets)))
 		target_unref(old);
-	if (!longer)
+	if (!longer) {
+		target_detach(target);
 		target_unref(target);
+	}
 	return longer ? 0 : -ENOMEM;
 }
 

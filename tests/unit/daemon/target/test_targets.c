@@ -21,6 +21,7 @@
 #include "daemon/proc/status.h"
 #include "daemon/target/follow.h"
 #include "daemon/target/kin.h"
+#include "daemon/target/mapper_thread.h"
 #include "daemon/target/run.h"
 #include "daemon/target/targets.h"
 #include "proto/base/cleanup.h"
@@ -39,17 +40,49 @@ struct target {
 	atomic_int maps, maps_at_once, most_maps_at_once;
 	bool blocks_finish, was_run;
 	struct target_hooks hooks;
+	struct errand errands[ERRAND_LANES];
 };
 
 static struct {
 	struct target *target; /* made by target_attach(); the last one of that pid */
 	atomic_int attaches;
-	atomic_bool fails, blocks_attach, blocks_finish;
+	atomic_bool fails, blocks_attach, blocks_finish, has_no_ring, has_no_list;
 } by_pid[MAX_PID];
 static sem_t let_attach, let_finish, let_map;
 static atomic_int ends, attached, ended, detached; /* as the listener was told */
 static atomic_int sent_on, guards_ended;
+static atomic_int detaches; /* of all that there were */
 static struct targets *targets;
+
+/* ---- memory that is not to be had ------------------------------------------------------------ */
+
+static atomic_int lists_that_fail;	     /* by whoever asks for an array of pointers */
+static _Thread_local bool is_without_memory; /* this thread */
+
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *block, size_t size);
+
+#ifndef __SANITIZE_ADDRESS__
+#define CAN_FAIL
+
+void *calloc(size_t count, size_t size)
+{
+	if (is_without_memory ||
+	    (size == sizeof(void *) && lists_that_fail > 0 && lists_that_fail-- > 0))
+		return NULL;
+	return __libc_calloc(count, size);
+}
+
+void *realloc(void *block, size_t size)
+{
+	return is_without_memory ? NULL : __libc_realloc(block, size);
+}
+
+void *reallocarray(void *block, size_t count, size_t size)
+{
+	return realloc(block, count * size);
+}
+#endif
 
 /* ---- what stands in for target.c ------------------------------------------------------------ */
 
@@ -68,11 +101,12 @@ int target_attach(pid_t pid, const struct target_options *options,
 	target->pid = pid;
 	target->watch = options->watch;
 	target->start_ticks = proc_start_ticks(pid);
-	target->ring_fd = eventfd(0, EFD_CLOEXEC);
+	target->ring_fd = by_pid[pid % MAX_PID].has_no_ring ? -1 : eventfd(0, EFD_CLOEXEC);
 	target->references = 1;
 	target->blocks_finish = by_pid[pid % MAX_PID].blocks_finish;
 	target->hooks = services->hooks;
 	by_pid[pid % MAX_PID].target = target;
+	is_without_memory = by_pid[pid % MAX_PID].has_no_list;
 	*ret = target;
 	return 0;
 }
@@ -142,6 +176,12 @@ void target_begin_end(struct target *target)
 void target_detach(struct target *target)
 {
 	target->detaches++;
+	detaches++;
+}
+
+struct errand *target_errand(struct target *target, enum errand_lane lane)
+{
+	return &target->errands[lane];
 }
 
 void target_note_not_followed(struct target *forerunner, pid_t pid, const struct dhat_error *why)
@@ -288,7 +328,7 @@ static int set_up(void **state)
 	sem_init(&let_attach, 0, 0);
 	sem_init(&let_finish, 0, 0);
 	sem_init(&let_map, 0, 0);
-	ends = attached = ended = detached = sent_on = guards_ended = 0;
+	ends = attached = ended = detached = sent_on = guards_ended = detaches = 0;
 	if (targets_new(NULL, NULL, &targets, &err))
 		return -1;
 	targets_listen(targets, &(struct targets_listener){ .changed = count_change,
@@ -381,6 +421,52 @@ static void test_tables_that_take_long_delay_nobody(void **state)
 		UNTIL(slow[i]->maps == 4);
 		assert_int_equal(slow[i]->most_maps_at_once, 1);
 	}
+}
+
+#ifdef CAN_FAIL
+/* It may stand still for it: `dhatd run` stops what has mapped code. */
+static void test_what_is_wanted_needs_no_memory(void **state)
+{
+	const struct mapper_hooks hooks = { 0 };
+	struct mapper *mapper = NULL;
+	struct target *target = attach(1);
+
+	UNTIL(target->maps == 1); /* of the attach */
+	assert_int_equal(mapper_new(&hooks, ERRAND_TRIAL, 1, &mapper), 0);
+	is_without_memory = true;
+	mapper_want(mapper, target, MAPPER_MAP);
+	is_without_memory = false;
+	UNTIL(target->maps == 2);
+	mapper_free(mapper);
+}
+
+/* … and its ring is emptied all the same, though nothing else happens that would wake anybody. */
+static void test_without_memory_for_a_turn_the_next_comes_soon(void **state)
+{
+	struct target *target = attach(1);
+
+	lists_that_fail = 3;
+	UNTIL(lists_that_fail == 0);
+	assert_is_served(target);
+}
+#endif
+
+/* Its program runs, and may stand still for whoever would have served it. */
+static void test_what_cannot_be_served_is_let_go(void **state)
+{
+	struct target_options options = { 0 };
+	struct dhat_error err = { 0 };
+
+	by_pid[1].has_no_ring = true;
+	assert_int_equal(targets_attach(targets, 1, &options, NULL, &err), -EBADF);
+	assert_int_equal(detaches, 1);
+#ifdef CAN_FAIL
+	by_pid[2].has_no_list = true;
+	assert_int_equal(targets_attach(targets, 2, &options, NULL, &err), -ENOMEM);
+	is_without_memory = false;
+	assert_int_equal(detaches, 2);
+#endif
+	assert_int_equal(targets_attached_count(targets), 0);
 }
 
 static void test_an_end_that_takes_long_delays_nobody(void **state)
@@ -753,6 +839,11 @@ int main(void)
 		T(test_a_backlog_that_never_ends_delays_nobody),
 		T(test_a_target_that_is_worked_on_delays_nobody),
 		T(test_tables_that_take_long_delay_nobody),
+#ifdef CAN_FAIL
+		T(test_what_is_wanted_needs_no_memory),
+		T(test_without_memory_for_a_turn_the_next_comes_soon),
+#endif
+		T(test_what_cannot_be_served_is_let_go),
 		T(test_an_end_that_takes_long_delays_nobody),
 		T(test_what_was_run_is_followed_and_so_many_are_kept),
 		T(test_what_was_run_goes_on),
