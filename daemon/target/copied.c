@@ -63,8 +63,11 @@ int target_look_at_copied(struct target *target, const struct procmaps *maps)
 {
 	int error = 0;
 
-	for (size_t i = 1; i + 1 < maps->count && error == 0; i++)
-		if (preflight_is_copy(maps, i))
-			error = look_at_copy(target, &maps->entries[i - 1], &maps->entries[i]);
+	for (size_t i = 0; i < maps->count && error == 0; i++) {
+		const struct procmaps_entry *from = preflight_copied_from(maps, i);
+
+		if (from)
+			error = look_at_copy(target, from, &maps->entries[i]);
+	}
 	return error;
 }

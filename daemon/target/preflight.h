@@ -47,8 +47,10 @@ int preflight_hidden(struct preflight *preflight, const struct object_desc *desc
  * way is that only where the copy is still to be made for sure. */
 int preflight_copier(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     pid_t pid, bool from_start);
-/* Is the i-th mapping a copy of what its file has between the mappings before and behind? */
-bool preflight_is_copy(const struct procmaps *maps, size_t i);
+/* Is the i-th mapping a copy of what a file has between the mappings before and behind it, or a
+ * part of one? In memory of no file, or of a file that is there for that (memfd, huge pages). The
+ * mapping before; NULL: it is none. Pure. */
+const struct procmaps_entry *preflight_copied_from(const struct procmaps *maps, size_t i);
 /* Has it copied some already? */
 int preflight_copied(struct preflight *preflight, const struct procmaps *maps);
 void preflight_deinit(struct preflight *preflight);

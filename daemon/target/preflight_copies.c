@@ -55,34 +55,57 @@ int preflight_copier(struct preflight *preflight, const struct object_desc *desc
 			     path, by);
 }
 
-static bool is_between(const struct procmaps_entry *before, const struct procmaps_entry *entry,
-		       const struct procmaps_entry *behind)
+#define MAX_PARTS 64 /* of a copy, on either side: what is more is none */
+
+/* The mapping of the same file behind, as far away as in the file, if there is nothing but code in
+ * between. */
+static bool is_between(const struct procmaps *maps, size_t before, size_t i)
 {
-	return before->inode && procmaps_is_same_file(before, behind) &&
-	       before->end == entry->start && entry->end == behind->start &&
-	       behind->file_offset - before->file_offset == behind->start - before->start;
+	const struct procmaps_entry *list = maps->entries, *from = &list[before];
+
+	for (size_t at = i + 1; at < maps->count && at - i <= MAX_PARTS; at++) {
+		if (list[at].start != list[at - 1].end)
+			return false;
+		if (procmaps_is_same_file(from, &list[at]))
+			return list[at].file_offset - from->file_offset ==
+			       list[at].start - from->start;
+		if (!list[at].is_executable)
+			return false;
+	}
+	return false;
 }
 
-bool preflight_is_copy(const struct procmaps *maps, size_t i)
+const struct procmaps_entry *preflight_copied_from(const struct procmaps *maps, size_t i)
 {
-	const struct procmaps_entry *entry = &maps->entries[i];
+	const struct procmaps_entry *list = maps->entries;
 
-	return i > 0 && i + 1 < maps->count && entry->is_executable && !entry->inode &&
-	       !entry->path[0] && is_between(entry - 1, entry, entry + 1);
+	if (!list[i].is_executable)
+		return NULL;
+	for (size_t at = i; at > 0 && i - at < MAX_PARTS; at--) {
+		if (list[at - 1].end != list[at].start)
+			return NULL;
+		if (list[at - 1].inode && !procmaps_is_same_file(&list[at - 1], &list[i]) &&
+		    is_between(maps, at - 1, i))
+			return &list[at - 1];
+		if (!list[at - 1].is_executable)
+			return NULL;
+	}
+	return NULL;
 }
 
 int preflight_copied(struct preflight *preflight, const struct procmaps *maps)
 {
-	for (size_t i = 1; i + 1 < maps->count; i++) {
-		const struct procmaps_entry *entry = &maps->entries[i];
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct procmaps_entry *entry = &maps->entries[i],
+					    *from = preflight_copied_from(maps, i);
 
-		if (!preflight_is_copy(maps, i))
+		if (!from)
 			continue;
 		return preflight_add(preflight, "copied code",
 				     "%" PRIu64 " KiB of %s are a copy in memory of no file: "
 				     "functions there cannot be probed, and frames there have no "
 				     "names",
-				     (entry->end - entry->start) / 1024, entry[-1].path);
+				     (entry->end - entry->start) / 1024, from->path);
 	}
 	return 0;
 }

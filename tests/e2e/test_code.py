@@ -399,11 +399,12 @@ int main(void) { free(malloc(10)); write(1, "ready\\n", 6); pause(); }""")
     assert any("can copy its own code to other memory" in n for n in notes(ctl, may.pid))
 
 
-def test_an_allocator_that_was_copied_before(daemon, ctl, target):
+@pytest.mark.parametrize("memory", ["", "memfd", "parted"])
+def test_an_allocator_that_was_copied_before(memory, daemon, ctl, target):
     """glibc beside it can be probed; what is in the copy cannot, and is not counted."""
     process = target(TARGETS / "allocators/text-copied-jemalloc")
     process.expect("ready")
-    process.say("copy text-copied-jemalloc")
+    process.say(f"copy text-copied-jemalloc {memory}")
     process.expect("copied")
     daemon("attach", "--pid", process.pid)
     found = verdict(ctl, process.pid)
