@@ -97,20 +97,36 @@ struct extent {
 struct scale {
 	const struct smaps *smaps;
 	struct extent *extents; /* one for each mapping */
+	uint64_t least_bytes;	/* with less memory than that, to have no block tells nothing */
+	size_t parts_left;
 };
 
+static void extend(struct extent *extent, uint64_t first, uint64_t behind)
+{
+	if (!extent->behind || first < extent->first)
+		extent->first = first;
+	if (behind > extent->behind)
+		extent->behind = behind;
+}
+
+/* A block may lie in several: what is asked for a part of a mapping (madvise, mlock) parts it. No
+ * two blocks share memory, so that all have no more parts than there are mappings; whose sizes say
+ * otherwise are where they begin. */
 static void mark(void *context, const struct block *block)
 {
 	struct scale *scale = context;
+	const struct smaps_entry *entries = scale->smaps->entries;
+	uint64_t behind = block->addr + block->size_bytes;
 	size_t i = smaps_find(scale->smaps, block->addr);
-	struct extent *extent = &scale->extents[i];
 
 	if (i == scale->smaps->count)
 		return;
-	if (!extent->behind || block->addr < extent->first)
-		extent->first = block->addr;
-	if (block->addr + block->size_bytes > extent->behind)
-		extent->behind = block->addr + block->size_bytes;
+	extend(&scale->extents[i], block->addr, behind < entries[i].end ? behind : entries[i].end);
+	for (i++; i < scale->smaps->count && entries[i].start == entries[i - 1].end &&
+		  entries[i].start < behind && scale->parts_left > 0;
+	     i++, scale->parts_left--)
+		extend(&scale->extents[i], entries[i].start,
+		       behind < entries[i].end ? behind : entries[i].end);
 }
 
 static int add_pages(void *bytes, const struct pagemap_run *run)
@@ -120,29 +136,30 @@ static int add_pages(void *bytes, const struct pagemap_run *run)
 	return 0;
 }
 
-/* In memory, between whole pages. Less than an allocator keeps free: 0. */
-static uint64_t edge_bytes(struct pagemap *pagemap, uint64_t start, uint64_t end)
+/* In memory, between whole pages. Less than `least`: 0. */
+static uint64_t edge_bytes(struct pagemap *pagemap, uint64_t start, uint64_t end, uint64_t least)
 {
 	uint64_t first = (start + PAGEMAP_PAGE - 1) / PAGEMAP_PAGE, behind = end / PAGEMAP_PAGE,
 		 bytes = 0;
 
-	if (behind <= first || (behind - first) * PAGEMAP_PAGE < DOUBT_MEMORY_BYTES)
+	if (behind <= first || (behind - first) * PAGEMAP_PAGE < least)
 		return 0;
 	pagemap_scan(pagemap, first * PAGEMAP_PAGE, behind * PAGEMAP_PAGE, add_pages, &bytes);
-	return bytes < DOUBT_MEMORY_BYTES ? 0 : bytes;
+	return bytes < least ? 0 : bytes;
 }
 
 /* Of neighbours the kernel makes one mapping, of an allocator's memory and another's: what is
  * before all blocks, or behind them, is not theirs. What brk(2) gives has no neighbours. */
 static uint64_t beside_blocks(struct pagemap *pagemap, const struct smaps_entry *entry,
-			      const struct extent *extent)
+			      const struct extent *extent, uint64_t least_bytes)
 {
-	uint64_t bytes;
+	/* less an allocator keeps free */
+	uint64_t least = least_bytes > DOUBT_MEMORY_BYTES ? least_bytes : DOUBT_MEMORY_BYTES, bytes;
 
 	if (!strcmp(entry->name, "[heap]"))
 		return 0;
-	bytes = edge_bytes(pagemap, entry->start, extent->first) +
-		edge_bytes(pagemap, extent->behind, entry->end);
+	bytes = edge_bytes(pagemap, entry->start, extent->first, least) +
+		edge_bytes(pagemap, extent->behind, entry->end, least);
 	return bytes < entry->anonymous_bytes ? bytes : entry->anonymous_bytes;
 }
 
@@ -157,7 +174,10 @@ static void weigh(const struct scale *scale, struct pagemap *pagemap, struct dou
 		if (entry->is_executable && entry->rss_bytes >= JIT_BYTES && !entry->name[0])
 			ret->has_generated_code = true;
 		if (scale->extents[i].behind)
-			unknown_bytes = beside_blocks(pagemap, entry, &scale->extents[i]);
+			unknown_bytes = beside_blocks(pagemap, entry, &scale->extents[i],
+						      scale->least_bytes);
+		else if (unknown_bytes < scale->least_bytes)
+			unknown_bytes = 0;
 		ret->unknown_bytes += unknown_bytes;
 		ret->known_bytes += entry->anonymous_bytes - unknown_bytes;
 	}
@@ -208,33 +228,55 @@ static bool read_mappings(const struct target *target, struct smaps *ret)
 	return file && smaps_parse(file, ret) == 0 && ret->count;
 }
 
-void target_weigh(struct target *target)
+/* In blocks of so many times a sample's interval none is recorded once in nine million cases. */
+#define SAMPLE_SURE 16
+
+/* False: there is nothing to be known. */
+static bool look_at_scale(struct target *target, struct doubt_weights *ret)
 {
 	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
 	_cleanup_(pagemap_deinit) struct pagemap pagemap = PAGEMAP_CLOSED;
 	_cleanup_free_ struct extent *extents = NULL;
 	struct proc_status status = { 0 };
-	struct doubt_weights weights = { 0 };
 	struct scale scale = { .smaps = &smaps };
 	bool is_attached;
 
+	*ret = (struct doubt_weights){ 0 };
 	if (pagemap_open(target->pid, &pagemap) || !read_mappings(target, &smaps))
-		return;
+		return false;
 	extents = calloc(smaps.count, sizeof(*extents));
 	if (!extents)
-		return;
+		return false;
 	scale.extents = extents;
+	scale.least_bytes = SAMPLE_SURE * target->options.sample_bytes;
+	scale.parts_left = smaps.count;
 	proc_status_read(target->pid, &status);
-	weights.thread_count = status.thread_count;
+	ret->thread_count = status.thread_count;
+	/* what was read is the process's own: its number may be another's by now */
+	if (proc_start_ticks(target->pid) != target->identity.start_ticks)
+		return false;
+	target_drain_now(target); /* the blocks that are in those mappings are known, then */
 	target_lock(target);
-	weights.free_bytes = target->doubt.free_bytes;
+	ret->free_bytes = target->doubt.free_bytes;
 	is_attached = target->life.state == TARGET_ATTACHED;
 	if (is_attached)
 		heap_visit_blocks(target->heap, mark, &scale);
 	target_unlock(target);
-	if (!is_attached)
+	if (is_attached)
+		weigh(&scale, &pagemap, ret);
+	return is_attached;
+}
+
+void target_weigh(struct target *target)
+{
+	struct doubt_weights weights;
+	uint64_t bytes;
+
+	if (!look_at_scale(target, &weights))
 		return;
-	weigh(&scale, &pagemap, &weights);
+	/* a block that was freed meanwhile has left its memory to nobody: a second look tells */
+	if (doubt_weigh(&weights, &bytes) != DOUBT_NONE && !look_at_scale(target, &weights))
+		return;
 	target_lock(target);
 	if (target->life.state == TARGET_ATTACHED)
 		say(target, &weights);

@@ -217,6 +217,25 @@ def test_memory_of_nobody_that_was_there_before(daemon, ctl, target):
     assert target_status(ctl, small.pid)["verdict"]["reasons"] == []
 
 
+def test_memory_of_somebody(daemon, ctl, target):
+    """A block whose mapping was parted, as numpy parts those of its arrays (MADV_HUGEPAGE), has all of its parts; and of
+    blocks that a sample has not recorded the memory is not nobody's."""
+    nobody, advised, sampled = target("mapped_heap", "150"), target("mapped_heap", "150", "advised"), \
+        target("mapped_heap", "150", "blocks")
+    daemon("serve")
+    for process, options in ((nobody, ()), (advised, ()), (sampled, ("--sample", "1G"))):
+        process.expect("^ready")
+        ctl("attach", process.pid, *options)
+        until(lambda: "still being listed" not in str(target_status(ctl, process.pid)), "what was before to be listed")
+    for process in (advised, sampled, nobody):
+        process.say("")
+        process.expect("^mapped")
+    # it was the last to have its memory, and shows that all were looked at
+    until(lambda: target_status(ctl, nobody.pid)["verdict"]["word"] == "partial", "the look", 120)
+    assert target_status(ctl, advised.pid)["verdict"]["word"] == "exact"
+    assert target_status(ctl, sampled.pid)["verdict"]["word"] == "sampled"
+
+
 def test_recorded_memory_is_not_missed(daemon, ctl, target):
     """With --anonymous the same memory is in the profile."""
     process, other = target("mapped_heap", "150"), target("mapped_heap", "150")

@@ -1,11 +1,14 @@
 /* mapped_heap: memory that is nobody's heap, as of an allocator that cannot be noticed.
  *
- * Usage: mapped_heap MIB [code|early]
+ * Usage: mapped_heap MIB [code|early|advised|blocks]
  * Says "ready"; for a line maps and touches MIB mebibytes, with "code" a mapping for generated code
  * besides; says "mapped"; for another line ends. It mallocs 1,000 bytes in 10 blocks meanwhile.
- * With "early" the memory is there when it is ready.
+ * With "early" the memory is there when it is ready. With "advised" and "blocks" it is the heap's:
+ * one block, of which all but the beginning is a mapping of its own, since it is asked to be of
+ * huge pages, as numpy's arrays are; or blocks of 1,000 bytes.
  */
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +20,25 @@ static void map_memory(size_t size)
 		memset(mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			    0),
 		       1, 4 << 20);
+}
+
+static void allocate_advised(size_t size)
+{
+	char *volatile block = malloc(size);
+	uintptr_t first = ((uintptr_t)block + 8191) & ~4095ul,
+		  behind = ((uintptr_t)block + size) & ~4095ul;
+
+	madvise((void *)first, behind - first, MADV_HUGEPAGE);
+	memset(block, 1, size);
+}
+
+static void allocate_blocks(size_t size)
+{
+	for (size_t done = 0; done < size; done += 1000) {
+		char *volatile block = malloc(1000);
+
+		memset(block, 1, 1000);
+	}
 }
 
 /* As of a runtime that makes code. */
@@ -46,7 +68,11 @@ int main(int argc, char **argv)
 		kept[i] = malloc(100);
 	if (!strcmp(kind, "code")) /* first, as runtimes do: it may be looked at any moment */
 		map_code();
-	if (!is_early)
+	if (!strcmp(kind, "advised"))
+		allocate_advised(size);
+	else if (!strcmp(kind, "blocks"))
+		allocate_blocks(size);
+	else if (!is_early)
 		map_memory(size);
 	puts("mapped");
 	return !fgets(line, sizeof(line), stdin) || !kept[9];
