@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill test-emulation test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill test-emulation test-sites test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -187,6 +187,15 @@ $(bench_bin) $(guest_bin): $(O)/%: $(O)/%.o $(call up_to,cli)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(LIBS)
 
+# tests/sites: a dhatd with a tap, and what compares two of them
+site_bin := $(O)/tests/sites/tapped_dhatd $(O)/tests/sites/compare
+$(O)/tests/sites/tapped_dhatd: $(O)/daemon/main.o $(O)/tests/sites/tap.o $(call up_to,daemon)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -Wl,--wrap=collector_feed_all -o $@ $^ $(LIBS)
+$(O)/tests/sites/compare: $(O)/tests/sites/compare.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $^
+
 # A line "build: FLAGS" in a target's source adds flags (-static, -pthread, -O0, …)
 flags_of = $(TARGET_FLAGS) $(shell sed -n 's,^.*[ */]build: *\([^*]*\).*$$,\1,p' $< | head -n 1)
 $(O)/tests/targets/%: tests/targets/%.c
@@ -255,6 +264,11 @@ test-emulation:	## instructions as the kernel side executes them beside the proc
 	$(Q)tests/deps build test
 	$(again) -j$$(nproc) $(O)/tests/unit/daemon/object/x86_64/test_emulation
 	$(Q)EMULATION_INPUTS=1000000 $(O)/tests/unit/daemon/object/x86_64/test_emulation
+
+test-sites:	## result sites beside the processor (SITES_CALLS=100000 in each setting, all allocators), and beside entry and return (SITES_EVENTS=10000000); half an hour
+	$(Q)tests/deps build test
+	$(again) -j$$(nproc) all $(O)/tests/judge/result_judge $(site_bin) $(O)/tests/targets/mixed_calls
+	$(Q)$(PYTHON) tests/sites/run -O $(O) --calls $(or $(SITES_CALLS),100000) --events $(or $(SITES_EVENTS),10000000)
 
 test-image:	## the container's image, built by buildah and run with what the DaemonSet allows it; some minutes
 	$(Q)tests/deps build distros image
@@ -427,7 +441,7 @@ help:	## this list
 	@echo '  V=1 shows the commands; O=dir builds elsewhere; DEBUG=1 SAN=1 COVERAGE=1 WERROR=1 change the flags;'
 	@echo '  CC CXX CLANG CFLAGS CPPFLAGS LDFLAGS are yours, and nothing that is needed is lost by them'
 
-.PHONY: all deb deps deps-test exports demo test test-kernels test-kill test-emulation test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
+.PHONY: all deb deps deps-test exports demo test test-kernels test-kill test-emulation test-sites test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages check bench bench-check fuzz stacks lint format install uninstall clean help
 
 # a source that is gone, and still in a dependency file, is no reason to stop
 bpf/%.c cli/%.c daemon/%.c proto/%.c tests/%.c tests/%.cc: ;

@@ -3,6 +3,7 @@
  *   result_judge [--calls N] [--seed N] [LIBRARY...]   the C library, and allocators that are
  *                                                      installed, if none is named
  *   result_judge [--calls N] [--seed N] --libc DIR     another C library, by its own loader
+ *   result_judge [--calls N] [--seed N] --libc DIR LIBRARY...   allocators with that
  *
  * A child calls each function that has result sites with random sizes, frees in between, gives
  * blocks to other threads, with and without glibc's thread caches, in one arena and in several, and
@@ -960,11 +961,16 @@ static char *copy(const char *from, const char *name)
 	return NULL;
 }
 
-static bool judge_library(const char *original)
+/* libc: the folder of the C library that it is to run with; NULL: this machine's. */
+static bool judge_library(const char *original, const char *libc)
 {
-	_cleanup_(subject_deinit) struct subject subject = { 0 }, executing = { 0 };
-	_cleanup_free_ char *library = copy(original, "library.so");
+	_cleanup_(subject_deinit) struct subject subject = { .folder = libc },
+						 executing = { .folder = libc };
+	_cleanup_free_ char *library = copy(original, "library.so"), *loader = NULL;
 
+	if (libc && asprintf(&loader, "%s/ld-linux-x86-64.so.2", libc) < 0)
+		return false;
+	subject.loader = executing.loader = loader;
 	printf("# %s:\n", original);
 	return library && judge(&subject, library, false, false) &&
 	       judge(&executing, library, false, true);
@@ -1017,13 +1023,14 @@ static bool judge_what_is_there(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (access(others[i], R_OK) == 0)
-			is_right &= judge_library(others[i]);
+			is_right &= judge_library(others[i], NULL);
 	return is_right;
 }
 
 int main(int argc, char **argv)
 {
 	char **words = argv + 1, **given;
+	const char *libc = NULL;
 	bool is_right = true;
 
 	if (argc > 4 && !strcmp(argv[1], "--child"))
@@ -1040,13 +1047,14 @@ int main(int argc, char **argv)
 	if (!mkdtemp(folder))
 		return 1;
 	atexit(remove_folder);
+	if (words[0] && words[1] && !strcmp(words[0], "--libc")) {
+		libc = words[1];
+		words += 2;
+	}
 	if (!*words)
-		is_right = judge_what_is_there();
-	else if (!strcmp(*words, "--libc") && words[1])
-		is_right = judge_libc_in(words[1]);
-	else
-		for (; *words; words++)
-			is_right &= judge_library(*words);
+		is_right = libc ? judge_libc_in(libc) : judge_what_is_there();
+	for (; *words; words++)
+		is_right &= judge_library(*words, libc);
 	printf("# to repeat it: %s --calls %s --seed %s", argv[0], calls_wanted, seed);
 	for (words = given; *words; words++)
 		printf(" %s", *words);
