@@ -116,7 +116,11 @@ static __always_inline __u32 number_in(struct task_struct *task, __u32 namespace
 	__u32 level = BPF_CORE_READ(pid, level);
 	struct upid *at = (void *)pid + bpf_core_field_offset(struct pid, numbers);
 
-	for (__u32 i = 0; i <= MAX_PID_NS_LEVEL && i <= level; i++) {
+	for (__u32 i = 0; i <= MAX_PID_NS_LEVEL; i++) {
+		/* clang 19 makes one count down of both bounds, which 6.1's verifier follows for ever */
+		barrier_var(level);
+		if (i > level)
+			break;
 		if (BPF_CORE_READ(at, ns, ns.inum) == namespace)
 			return BPF_CORE_READ(at, nr);
 		at = (void *)at + bpf_core_type_size(struct upid);
