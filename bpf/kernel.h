@@ -117,8 +117,7 @@ static __always_inline __u32 number_in(struct task_struct *task, __u32 namespace
 	struct upid *at = (void *)pid + bpf_core_field_offset(struct pid, numbers);
 
 	for (__u32 i = 0; i <= MAX_PID_NS_LEVEL; i++) {
-		/* clang 19 makes one count down of both bounds, which 6.1's verifier follows for ever */
-		barrier_var(level);
+		barrier_var(level); /* two bounds: see unwind.h */
 		if (i > level)
 			break;
 		if (BPF_CORE_READ(at, ns, ns.inum) == namespace)

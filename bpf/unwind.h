@@ -20,6 +20,9 @@
 #include "machine.h"
 #include "unwind_types.h"
 
+/* In a loop with two bounds: clang 19 makes the smaller of both one bound, a number of which Linux
+ * 6.1's verifier loses sight.
+ */
 #ifndef barrier_var /* libbpf's, as plain C */
 #define barrier_var(var) __asm__ volatile("" : "+r"(var))
 #endif
@@ -279,9 +282,12 @@ UNWIND_NOINLINE int unwind_reads_same(struct unwind_scratch *s, const struct unw
 	count = reads->count;
 	if (count > UNWIND_READS)
 		return 0;
-	for (__u32 i = 0; i < UNWIND_READS && i < count; i++) {
+	for (__u32 i = 0; i < UNWIND_READS; i++) {
 		__u64 at = reads->at[i];
 
+		barrier_var(count); /* two bounds */
+		if (i >= count)
+			break;
 		if (at == UNWIND_SLID) {
 			if (unwind_slide(s, reads->words[i]))
 				return 0;
@@ -331,8 +337,12 @@ UNWIND_NOINLINE __u64 unwind_hash(struct unwind_scratch *s)
 		return 0;
 	kept = dhat_kept_frames(s->frame_count, s->stop);
 	hash = s->frame_count;
-	for (__u32 i = 0; i < DHAT_MAX_FRAMES && i < kept; i++)
+	for (__u32 i = 0; i < DHAT_MAX_FRAMES; i++) {
+		barrier_var(kept); /* two bounds */
+		if (i >= kept)
+			break;
 		hash = unwind_mix(hash, s->frames[i]);
+	}
 	return hash;
 }
 
