@@ -27,7 +27,7 @@ comma := ,
 
 PACKAGES := libbpf libelf libdw libprotobuf-c json-c libseccomp liblzma libzstd ncursesw libmicrohttpd libcurl
 # goals that install first, or need nothing
-standalone := deps deps-test exports demo test bench bench-check test-kernels test-kill test-emulation test-sites test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
+standalone := deps deps-test exports demo test bench bench-check test-kernels test-clang test-kill test-emulation test-sites test-pressure test-image soak test-holders test-healthy test-service test-prometheus test-strangers test-readers test-distros test-packages fuzz stacks clean help \
 	deb format uninstall
 goals := $(or $(MAKECMDGOALS),all)
 builds := $(filter-out $(standalone),$(goals))
@@ -254,6 +254,13 @@ test-kernels:	## boot Debian kernels in QEMU and run the guest test in each (KER
 	$(Q)tests/deps build kernels
 	$(again) -j$$(nproc) all $(guest_bin) $(targets)
 	$(Q)tests/kernels/matrix
+
+test-clang:	## the guest test with what other clangs make of the BPF side, on Linux 6.1 (CLANGS="clang-19"); ten minutes each
+	$(Q)tests/deps build kernels clang
+	$(again) $(addprefix test-with-,$(or $(CLANGS),clang-16 clang-19))
+test-with-%:
+	$(again) -j$$(nproc) O=$(O)/$* CLANG=$* all $(patsubst $(O)/%,$(O)/$*/%,$(guest_bin) $(targets))
+	$(Q)DHATD_BUILD=$(O)/$* KERNELS="$(or $(KERNELS),6.1-cloud)" tests/kernels/matrix
 
 test-pressure:	## triggers of control groups of version 2 and of PSI, in QEMU, where memory runs out; some minutes
 	$(Q)tests/deps build kernels
