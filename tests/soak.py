@@ -48,7 +48,7 @@ class Target:
         self.end = time.monotonic() + chance.uniform(20, 120)
         self.level = time.monotonic() + chance.uniform(2, 5)
         self.passed_level = False
-        self.attached_at = float("inf")  # as far as is known here
+        self.attached_at = self.listed_at = float("inf")  # as far as is known here
 
     @property
     def is_attached(self):
@@ -72,9 +72,9 @@ class Target:
         else:  # what is there for less than a second may not be seen
             self.say("alloc 200 100")
             self.say("free 200")
-        # not just before the end: once a second each is looked at, if the machine has the time; nor soon after the attach: growth of a
-        # second is known when it has been looked at for one, which waits while profiles of all are kept
-        if not self.passed_level and max(self.level, self.attached_at + SETTLED) < now < self.end - SETTLED / 2:
+        # not just before the end: once a second each is looked at, if the machine has the time; nor soon after its blocks were listed:
+        # growth of a second is known when it has been looked at for one since, which waits while profiles of all are kept
+        if not self.passed_level and max(self.level, self.listed_at + SETTLED) < now < self.end - SETTLED / 2:
             self.say("alloc 2000 1000")
             self.say("fail")
             self.passed_level = True
@@ -132,8 +132,10 @@ class Soak:
             log = self.log.read_bytes()
             attached = {int(m[1]): m.start() for m in re.finditer(rb" attached to (\d+) ", log)}
         else:
-            attached = {}
+            attached, listed = {}, set()
             for target in self.status():
+                if target["target"]["state"] == "attached" and not target["totals"]["is_listing"]:
+                    listed.add(target["target"]["pid"])
                 for counter in target["counters"]:
                     if counter["is_loss"] and counter["value"]:
                         self.losses[counter["name"]] += counter["value"]
@@ -142,6 +144,9 @@ class Soak:
                     self.not_whole.add(target["target"]["pid"])
                 if target["verdict"]["word"] == "inexact" or reasons:
                     self.inexact.add((target["target"]["pid"], *reasons))
+            for target in self.targets:
+                if target.is_attached and target.proc.pid in listed:
+                    target.listed_at = min(target.listed_at, time.monotonic())
         for target in self.targets:
             if attached.get(target.proc.pid, -1) >= target.log_bytes:
                 target.attached_at = min(target.attached_at, time.monotonic())
@@ -244,7 +249,7 @@ class Soak:
             return [target.proc.pid for target in targets][:5]
         for trigger in ONCE:
             fired = self.fired(trigger)
-            yield f"{trigger} fired once for each that passed it", passed <= set(fired) and set(fired.values()) <= {1}, \
+            yield f"{trigger} fired once for each that passed it", passed and passed <= set(fired) and set(fired.values()) <= {1}, \
                 f"{len(passed)} passed it, {len(fired)} fired, {pids(passed - set(fired))} did not, " \
                 f"{pids(t for t, times in fired.items() if times > 1)} more than once" + self.told_of(passed - set(fired))
         asked = self.fired("SIGUSR2")
