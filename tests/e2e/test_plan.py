@@ -109,6 +109,21 @@ def test_text(daemon, ctl, target, tmp_path):
     assert "\x1b" not in out
 
 
+@pytest.mark.parametrize("name", ["glibc", "jemalloc", "tcmalloc", "mimalloc"])
+def test_each_function_that_needs_two_traps_says_why(name, ctl, daemon, target):
+    daemon("serve")
+    process = target(TARGETS / "allocators" / name, "--gate")
+    process.expect("ready")
+    probes = plan_of(ctl, process.pid)["probes"]
+    handing_out = [p for p in probes if p["returns_by"] not in ("", "result sites")]
+    assert len(handing_out) > 3
+    for probe in handing_out:
+        assert probe["note"].startswith("two traps: "), probe
+    notes = {p["function"]: p["note"] for p in probes if p["object"].endswith(("libc.so.6", f"lib{name}.so.2"))}
+    assert notes["realloc"] == "two traps: the old block has to be told of before another is known"
+    process.say("")
+
+
 def test_idle_and_busy(daemon, ctl, target, tmp_path):
     daemon("serve")
     idle = target(build(tmp_path, "loop", LOOP))

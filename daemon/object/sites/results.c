@@ -184,11 +184,48 @@ static enum result_size size_of(const struct allocator_site *site)
 	return site->function.role == DHAT_ROLE_CALLOC ? RESULT_SIZE_PRODUCT : RESULT_SIZE_ARGUMENT;
 }
 
-static bool is_eligible(const struct allocator_site *site)
+/* The argument that is the size. */
+static uint8_t size_argument_of(const struct allocator_site *site)
 {
-	return !site->is_refused && (site->function.role == DHAT_ROLE_MALLOC ||
-				     (site->function.role == DHAT_ROLE_CALLOC &&
-				      site->function.arg[0] == 0 && site->function.arg[1] == 1));
+	return site->function.arg[site->function.role == DHAT_ROLE_MEMALIGN ? 1 : 0];
+}
+
+/* Why all calls of such a function are seen at their entry and their end, whatever its code; NULL:
+ * its code decides. */
+static const char *why_two_traps(const struct allocator_site *site)
+{
+	switch (site->function.role) {
+	case DHAT_ROLE_MALLOC:
+	case DHAT_ROLE_MEMALIGN:
+		return NULL;
+	case DHAT_ROLE_CALLOC:
+		return site->function.arg[0] == 0 && site->function.arg[1] == 1
+			       ? NULL
+			       : "its factors are not its first arguments";
+	case DHAT_ROLE_REALLOC:
+	case DHAT_ROLE_REALLOCARRAY:
+	case DHAT_ROLE_REALLOCF:
+		return "the old block has to be told of before another is known";
+	case DHAT_ROLE_RESIZE:
+		return "it hands out no address, but says if a block has grown";
+	case DHAT_ROLE_POSIX_MEMALIGN:
+	case DHAT_ROLE_REALLOCARR:
+	case DHAT_ROLE_DUPENV:
+		return "it returns an error number, and the block is in memory";
+	case DHAT_ROLE_PVALLOC:
+		return "its blocks have more bytes than are asked for";
+	case DHAT_ROLE_STRDUP:
+	case DHAT_ROLE_REALPATH:
+		return "the size of its block is that of the string in it";
+	default:
+		return "";
+	}
+}
+
+static void note_two_traps(struct allocator_site *site, const char *why)
+{
+	if (*why && !*site->place.note)
+		snprintf(site->place.note, sizeof(site->place.note), "two traps: %s", why);
 }
 
 static int find_in(const struct code_source *source, bool may_execute, struct allocator_site *site)
@@ -198,15 +235,14 @@ static int find_in(const struct code_source *source, bool may_execute, struct al
 	const struct result_question question = {
 		.vaddr = site->symbol->vaddr,
 		.size = size_of(site),
-		.argument = site->function.arg[0],
+		.argument = size_argument_of(site),
 		.may_execute = may_execute,
 		.with_entries = site->returns == SITE_RETURNS_PROBE,
 	};
 	int r = result_sites_find(source, &question, &results, why);
 
 	if (r == -ENOTSUP) {
-		if (!*site->place.note)
-			snprintf(site->place.note, sizeof(site->place.note), "two traps: %s", why);
+		note_two_traps(site, why);
 		return 0;
 	}
 	if (r < 0)
@@ -242,11 +278,18 @@ int results_find(int fd, const struct object *object, bool may_execute,
 	source.by_itself_count = by_itself.count;
 	source.returns_argument = returns_argument.list;
 	source.returns_argument_count = returns_argument.count;
-	for (size_t i = 0; i < count && r == 0; i++)
-		if (is_eligible(&sites[i])) {
-			file.symbol = sites[i].symbol;
-			r = find_in(&source, may_execute, &sites[i]);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		const char *why = why_two_traps(&sites[i]);
+
+		if (sites[i].is_refused)
+			continue;
+		if (why) {
+			note_two_traps(&sites[i], why);
+			continue;
 		}
+		file.symbol = sites[i].symbol;
+		r = find_in(&source, may_execute, &sites[i]);
+	}
 	free(by_itself.list);
 	free(returns_argument.list);
 	return r;

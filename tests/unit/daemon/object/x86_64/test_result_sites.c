@@ -130,6 +130,12 @@ FUNCTION(product,
 	 "mov %rdi,%rax\n mul %rsi\n mov %rax,%r8\n mov free_list(%rip),%rax\n test $15,%al\n" AT(
 		 product_at) "jne 1f\n ret\n 1: ud2\n");
 
+/* the size is the second argument: aligned_alloc */
+PLACE(aligned_at);
+FUNCTION(aligned,
+	 "push %rbx\n mov %rsi,%rbx\n mov %rdi,%rsi\n mov free_list(%rip),%rax\n test $15,%al\n" AT(
+		 aligned_at) "jne 1f\n pop %rbx\n ret\n 1: ud2\n");
+
 /* a jump through a register */
 FUNCTION(indirect, "mov free_list(%rip),%rax\n test %rax,%rax\n je 1f\n ret\n 1: jmp *%rdi\n");
 
@@ -178,6 +184,7 @@ static bool fetch(void *context, uint64_t vaddr, const uint8_t **ret_code, size_
 }
 
 static bool may_execute;
+static uint8_t size_argument;
 
 static int find(const uint8_t *function, enum result_size kind, struct result_sites *ret, char *why)
 {
@@ -191,6 +198,7 @@ static int find(const uint8_t *function, enum result_size kind, struct result_si
 	const struct result_question question = {
 		.vaddr = (uint64_t)function,
 		.size = kind,
+		.argument = size_argument,
 		.with_entries = true,
 		.may_execute = may_execute,
 	};
@@ -277,6 +285,14 @@ static void test_one(void **state)
 	expect_one(saved, RESULT_SIZE_ARGUMENT, saved_at, RAX, RDI, 5, 4);
 	expect_one(product, RESULT_SIZE_PRODUCT, product_at, RAX, R8, 0, 0);
 	expect_one(proven, RESULT_SIZE_ARGUMENT, proven_at, RAX, RDI, 0, 0);
+}
+
+static void test_second_argument(void **state)
+{
+	size_argument = 1;
+	expect_one(aligned, RESULT_SIZE_ARGUMENT, aligned_at, RAX, RBX, 1, 0);
+	size_argument = 0;
+	expect_one(aligned, RESULT_SIZE_ARGUMENT, aligned_at, RAX, RSI, 1, 0);
 }
 
 static void test_size_is_lost(void **state)
@@ -438,15 +454,11 @@ static void test_leaving(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one),
-		cmocka_unit_test(test_size_is_lost),
-		cmocka_unit_test(test_none),
-		cmocka_unit_test(test_way_out),
-		cmocka_unit_test(test_ours),
-		cmocka_unit_test(test_entries),
-		cmocka_unit_test(test_others_come_in),
-		cmocka_unit_test(test_conditions),
-		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_one),	     cmocka_unit_test(test_second_argument),
+		cmocka_unit_test(test_size_is_lost), cmocka_unit_test(test_none),
+		cmocka_unit_test(test_way_out),	     cmocka_unit_test(test_ours),
+		cmocka_unit_test(test_entries),	     cmocka_unit_test(test_others_come_in),
+		cmocka_unit_test(test_conditions),   cmocka_unit_test(test_leaving),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
