@@ -274,7 +274,7 @@ test-emulation:	## instructions as the kernel side executes them beside the proc
 
 test-sites:	## result sites beside the processor (SITES_CALLS=100000 in each setting, all allocators), and beside entry and return (SITES_EVENTS=10000000); half an hour
 	$(Q)tests/deps build test
-	$(again) -j$$(nproc) all $(O)/tests/judge/result_judge $(site_bin) $(O)/tests/targets/mixed_calls
+	$(again) -j$$(nproc) all targets $(O)/tests/judge/result_judge $(site_bin)
 	$(Q)$(PYTHON) tests/sites/run -O $(O) --calls $(or $(SITES_CALLS),100000) --events $(or $(SITES_EVENTS),10000000)
 
 test-image:	## the container's image, built by buildah and run with what the DaemonSet allows it; some minutes

@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("DHATD_BUILD", ROOT / "build"))
 TARGETS = BUILD / "tests" / "targets"
 # long, for a sanitized daemon or a busy machine is slow; a condition that holds is noticed at once anyway
+# where allocations are seen, if a test does not say it: make test-sites runs those of exactness with both
+SITES = [f"--sites={os.environ['DHATD_SITES']}"] if "DHATD_SITES" in os.environ else []
 DEADLINE = 240 if os.environ.get("DHATD_SANITIZED") else 120
 
 
@@ -226,7 +228,8 @@ def daemon(started, tmp_path, socket_path):
     it attaches, when the blocks from before are listed (listed), unless wait=False."""
 
     def start(command, *args, wait=True, listed=True, pattern="answering at", socket=None, **options):
-        argv = [BUILD / "dhatd", command, "--socket", socket or socket_path, *args]
+        sites = SITES if command in ("attach", "run") else []
+        argv = [BUILD / "dhatd", command, "--socket", socket or socket_path, *sites, *args]
         process = Process(argv, tmp_path, f"dhatd-{len(started)}", **options)
         started.append(process)
         if wait:
@@ -246,7 +249,8 @@ def ctl(request, tmp_path, socket_path):
 
     def run(*args, ok=True, listed=True, socket=None, deadline=DEADLINE, **options):
         command, *rest = [str(a) for a in args]
-        argv = [str(BUILD / "dhatctl"), command, "--socket", str(socket or socket_path), *rest]
+        sites = SITES if command == "attach" else []
+        argv = [str(BUILD / "dhatctl"), command, "--socket", str(socket or socket_path), *sites, *rest]
         options["env"] = os.environ | options.get("env", {})
         done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=deadline,
                               stdin=subprocess.DEVNULL, errors="replace", **options)

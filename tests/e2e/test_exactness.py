@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from conftest import BUILD, TARGETS
+from conftest import BUILD, SITES, TARGETS
 from oracle import (FIELDS, NUMBERED, Profile, book_sums, last_line_json, run_valgrind, snapshot, valgrind_environment)
 
 # Single-threaded programs of ours whose book Valgrind confirms. pvalloc is left out, which
@@ -53,7 +53,8 @@ def run_dhatd(target, tmp_path, socket_path, environment, argv, *options):
     """Profile a program by a NUMBERED `dhatd run`; its stdout (bytes) and the profile."""
     out = tmp_path / "ours.json"
     process = target(*NUMBERED, "/usr/bin/env", "-i", "-C", "/", *[f"{k}={v}" for k, v in environment.items()],
-                     BUILD / "dhatd", "run", "--socket", socket_path, "--output", out, *options, "--", *argv)
+                     BUILD / "dhatd", "run", "--socket", socket_path, "--output", out, *SITES, *options, "--",
+                     *argv)
     assert process.wait(120) == 0, process.err
     return process.out_path.read_bytes(), Profile(out)
 

@@ -88,6 +88,12 @@ static const struct callee {
 	{ .name = "mi_malloc_small", .kind = SIZE, .most = 1024 },
 	{ .name = "mi_zalloc_small", .kind = SIZE, .most = 1024 },
 	{ .name = "mi_heap_malloc_small", .kind = HEAP_SIZE, .most = 1024 },
+	{ .name = "mi_theap_malloc_small", .kind = HEAP_SIZE, .most = 1024 },
+	{ .name = "mi_theap_zalloc_small", .kind = HEAP_SIZE, .most = 1024 },
+	{ .name = "mi_theap_malloc", .kind = HEAP_SIZE },
+	{ .name = "mi_theap_zalloc", .kind = HEAP_SIZE },
+	{ .name = "mi_theap_calloc", .kind = HEAP_PRODUCT },
+	{ .name = "mi_theap_mallocn", .kind = HEAP_PRODUCT },
 	{ .name = "mi_malloc", .kind = SIZE },
 	{ .name = "mi_zalloc", .kind = SIZE },
 	{ .name = "mi_heap_malloc", .kind = HEAP_SIZE },
@@ -161,13 +167,23 @@ static struct {
 	void *function;
 } called[CALLEES];
 static size_t called_count;
-static _Thread_local void *heap; /* mimalloc's, of each thread */
+/* mimalloc's, of each thread; of 3.6 a heap is everybody's, and a theap a thread's */
+static _Thread_local void *heap, *theap;
+
+static void *ask_for(const char *name)
+{
+	void *(*function)(void);
+
+	*(void **)&function = dlsym(RTLD_DEFAULT, name);
+	return function ? function() : NULL;
+}
 
 static void *call(struct caller *caller)
 {
 	size_t number = next_random(caller) % called_count, arguments[3] = { 0 }, size, times;
 	const struct callee *callee = called[number].callee;
 
+	arguments[0] = (size_t)(strncmp(callee->name, "mi_theap", 8) ? heap : theap);
 	size = random_size(caller, callee);
 	times = 1 + next_random(caller) % 5;
 	switch (callee->kind) {
@@ -175,7 +191,6 @@ static void *call(struct caller *caller)
 		arguments[0] = size;
 		break;
 	case HEAP_SIZE:
-		arguments[0] = (size_t)heap;
 		arguments[1] = size;
 		break;
 	case SIZE_ALIGN:
@@ -193,7 +208,6 @@ static void *call(struct caller *caller)
 		size *= times;
 		break;
 	case HEAP_PRODUCT:
-		arguments[0] = (size_t)heap;
 		arguments[1] = size;
 		arguments[2] = times;
 		size *= times;
@@ -231,10 +245,9 @@ static void *call_much(void *caller_)
 	/* not 0: the kernel takes that for no limit, since Valgrind once set it */
 	static const struct rlimit none = { .rlim_cur = 1, .rlim_max = RLIM_INFINITY };
 	struct caller *caller = caller_;
-	void *(*default_heap)(void);
 
-	*(void **)&default_heap = dlsym(RTLD_DEFAULT, "mi_heap_get_default");
-	heap = default_heap ? default_heap() : NULL;
+	heap = ask_for("mi_heap_get_default") ?: ask_for("mi_heap_main");
+	theap = ask_for("mi_theap_get_default");
 	call_times(caller, caller->count / 2);
 	if (caller->becomes_short && (malloc_trim(0) < 0 || setrlimit(RLIMIT_DATA, &none)))
 		return NULL;
