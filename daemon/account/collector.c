@@ -214,7 +214,8 @@ static int feed_fork(struct collector *collector, const struct dhat_record_life 
 	int err = array_make_room(&news->children, &news->child_capacity, news->child_count);
 
 	if (err == 0)
-		news->children[news->child_count++] = record->pid;
+		news->children[news->child_count++] =
+			(struct collector_child){ record->pid, record->time_ns };
 	return err;
 }
 

@@ -23,6 +23,11 @@
 
 #define COLLECTOR_TYPES (DHAT_RECORD_REPLACED + 1)
 
+struct collector_child {
+	pid_t pid;
+	uint64_t time_ns; /* CLOCK_MONOTONIC: it was there then */
+};
+
 /* What records have told besides blocks, for those who look after tables, probes and children. */
 struct collector_news {
 	bool has_mapped; /* something was mapped; mappings know it already */
@@ -31,8 +36,8 @@ struct collector_news {
 	bool has_replaced; /* EXEC */
 	bool has_exited;
 	uint32_t wait_status;
-	bool is_out_of_memory; /* the kernel has killed it for that */
-	pid_t *children;       /* FORK; owned */
+	bool is_out_of_memory;		  /* the kernel has killed it for that */
+	struct collector_child *children; /* FORK; owned */
 	size_t child_count, child_capacity;
 };
 void collector_news_deinit(struct collector_news *news);

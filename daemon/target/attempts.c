@@ -12,7 +12,11 @@ int attempts_add(struct attempts *attempts, const struct attempt *attempt)
 		struct attempt *old = &attempts->list[i];
 
 		if (old->pid == attempt->pid && old->owned == attempt->owned) {
+			unsigned left = old->left;
+
 			*old = *attempt;
+			if (old->left < left)
+				old->left = left;
 			return 0;
 		}
 	}

@@ -15,6 +15,7 @@ struct attempt {
 	unsigned left;		/* how often it may still be tried */
 	uint64_t not_before_ns; /* CLOCK_MONOTONIC */
 	void *owned;		/* whatever it is for */
+	uint64_t there_ns;	/* CLOCK_MONOTONIC, when it was there; or 0 */
 };
 
 struct attempts { /* starts zeroed */
@@ -22,7 +23,8 @@ struct attempts { /* starts zeroed */
 	size_t count, capacity;
 };
 
-/* One for the same process and the same `owned` is replaced. -ENOMEM: nothing was added. */
+/* One for the same process and the same `owned` is replaced, but that it is tried no less often.
+ * -ENOMEM: nothing was added. */
 int attempts_add(struct attempts *attempts, const struct attempt *attempt);
 /* The first whose time has come, taken out. */
 bool attempts_take(struct attempts *attempts, uint64_t now_ns, struct attempt *ret);

@@ -49,7 +49,8 @@ static void pass_news(struct target *target, const struct collector_news *news)
 		hooks->replaced(hooks->context, target);
 	for (size_t i = 0; i < news->child_count && target->options.follow_fork; i++)
 		if (hooks->forked)
-			hooks->forked(hooks->context, target, news->children[i]);
+			hooks->forked(hooks->context, target, news->children[i].pid,
+				      news->children[i].time_ns);
 }
 
 /* With `lock`, which it gives up. */

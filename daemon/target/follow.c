@@ -1,7 +1,10 @@
 #include "follow.h"
 
+#include "daemon/proc/status.h"
 #include "proto/base/clock.h"
 #include "run.h"
+
+#include <unistd.h>
 
 /* It was stopped at its exec for the one who was to follow it. */
 static void give_up(const struct attempt *attempt)
@@ -13,12 +16,13 @@ static void give_up(const struct attempt *attempt)
 		target_send_on(attempt->owned);
 }
 
-void follow_add(struct follow *follow, pid_t pid, struct target *forerunner)
+void follow_add(struct follow *follow, pid_t pid, struct target *forerunner, uint64_t there_ns)
 {
 	const struct attempt attempt = {
 		.pid = pid,
 		.left = FOLLOW_TRIES,
 		.owned = forerunner,
+		.there_ns = there_ns,
 	};
 	size_t before = follow->attempts.count;
 
@@ -37,6 +41,21 @@ bool follow_take(struct follow *follow, struct attempt *ret)
 	return follow->is_trying;
 }
 
+/* Has the number become another process's? A program that has taken another's place began when that
+ * did. In ticks, which are rounded down: what is younger than one is not told. */
+static bool is_another(const struct attempt *attempt)
+{
+	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC),
+		 asleep_ns = clock_now_ns(CLOCK_BOOTTIME) - now_ns,
+		 tick_ns = 1000000000 / sysconf(_SC_CLK_TCK),
+		 began_ticks = proc_start_ticks(attempt->pid);
+	struct target *forerunner = attempt->owned;
+
+	if (attempt->pid == target_pid(forerunner))
+		return began_ticks && began_ticks != target_start_ticks(forerunner);
+	return began_ticks * tick_ns > attempt->there_ns + asleep_ns;
+}
+
 enum follow_outcome follow_try(const struct attempt *attempt,
 			       int (*attach)(void *context, pid_t pid,
 					     const struct target_options *options,
@@ -49,6 +68,8 @@ enum follow_outcome follow_try(const struct attempt *attempt,
 	int error;
 
 	target_follow_options(forerunner, attempt->pid, &options);
+	if (!options.from_start && is_another(attempt)) /* ours keeps its number until we ask */
+		return FOLLOW_DONE;
 	error = attach(context, attempt->pid, &options, &err);
 	if (error && options.from_start) /* it has to go on, whatever was in the way */
 		target_send_on(forerunner);

@@ -12,8 +12,10 @@ struct follow { /* starts zeroed */
 	bool is_trying; /* one has been taken out, and not been settled yet */
 };
 
-/* Takes a reference to the forerunner. What there is no memory for is not followed. */
-void follow_add(struct follow *follow, pid_t pid, struct target *forerunner);
+/* Takes a reference to the forerunner. What there is no memory for is not followed. there_ns
+ * (CLOCK_MONOTONIC): when the number was the process's that is meant; what has it, and began later,
+ * is another, and is left alone. */
+void follow_add(struct follow *follow, pid_t pid, struct target *forerunner, uint64_t there_ns);
 /* One whose time has come, if any: to be tried with no lock, and settled. */
 bool follow_take(struct follow *follow, struct attempt *ret);
 enum follow_outcome {

@@ -102,13 +102,15 @@ static void follow_one(struct mapper *mapper, const struct attempt *attempt)
 	enum follow_outcome outcome = follow_try(attempt, hooks->attach, hooks->context);
 	_cleanup_free_ pid_t *children = NULL;
 	size_t count = 0;
+	uint64_t now_ns;
 
 	/* a static shell starts programs as any other does; those that it has by now are found */
 	if (outcome == FOLLOW_FAILED)
 		kin_to_follow(attempt->pid, &children, &count);
+	now_ns = clock_now_ns(CLOCK_MONOTONIC);
 	pthread_mutex_lock(&mapper->lock);
 	for (size_t i = 0; i < count; i++)
-		follow_add(&mapper->follow, children[i], attempt->owned);
+		follow_add(&mapper->follow, children[i], attempt->owned, now_ns);
 	follow_settle(&mapper->follow, attempt, outcome == FOLLOW_LATER);
 	pthread_mutex_unlock(&mapper->lock);
 	hooks->followed(hooks->context);
@@ -236,10 +238,10 @@ void mapper_want(struct mapper *mapper, struct target *target, enum mapper_job j
 	pthread_mutex_unlock(&mapper->lock);
 }
 
-void mapper_follow(struct mapper *mapper, pid_t pid, struct target *forerunner)
+void mapper_follow(struct mapper *mapper, pid_t pid, struct target *forerunner, uint64_t there_ns)
 {
 	pthread_mutex_lock(&mapper->lock);
-	follow_add(&mapper->follow, pid, forerunner);
+	follow_add(&mapper->follow, pid, forerunner, there_ns);
 	pthread_cond_signal(&mapper->wake);
 	pthread_mutex_unlock(&mapper->lock);
 }

@@ -29,6 +29,6 @@ void mapper_free(struct mapper *mapper);
 /* Any thread; waits for nothing, and cannot fail. A job that waits already is done once. */
 void mapper_want(struct mapper *mapper, struct target *target, enum mapper_job job);
 /* See follow.h. */
-void mapper_follow(struct mapper *mapper, pid_t pid, struct target *forerunner);
+void mapper_follow(struct mapper *mapper, pid_t pid, struct target *forerunner, uint64_t there_ns);
 /* Processes that may yet become targets. */
 size_t mapper_follow_count(struct mapper *mapper);

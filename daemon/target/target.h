@@ -193,7 +193,8 @@ struct target_hooks {
 	void (*wants_look)(void *context, struct target *target); /* see target_look_after_code() */
 	void (*wants_weighing)(void *context, struct target *target); /* see target_weigh() */
 	void (*wants_trial)(void *context, struct target *target);    /* see target_try_hidden() */
-	void (*forked)(void *context, struct target *target, pid_t child);
+	/* there_ns: CLOCK_MONOTONIC, when the number was the child's */
+	void (*forked)(void *context, struct target *target, pid_t child, uint64_t there_ns);
 	void (*replaced)(void *context, struct target *target); /* exec: its profile is closed */
 	/* a program that was started for us has all it was linked to, and goes on when this
 	 * returns; NULL: nobody wants to know */

@@ -108,11 +108,11 @@ static void want_weighing(void *context, struct target *target)
 	mapper_want(targets->mapper, target, MAPPER_WEIGH);
 }
 
-static void on_forked(void *context, struct target *target, pid_t child)
+static void on_forked(void *context, struct target *target, pid_t child, uint64_t there_ns)
 {
 	struct targets *targets = context;
 
-	mapper_follow(targets->mapper, child, target);
+	mapper_follow(targets->mapper, child, target, there_ns);
 }
 
 static void on_told(void *context, struct target *target, const char *text)
@@ -133,7 +133,7 @@ static void on_replaced(void *context, struct target *target)
 		entry->is_over = entry->is_replaced = true;
 	/* with the lock, so that at no time there seems to be nothing left */
 	if (is_followed)
-		mapper_follow(targets->mapper, target_pid(target), target);
+		mapper_follow(targets->mapper, target_pid(target), target, 0);
 	pthread_mutex_unlock(&targets->lock);
 	if (entry && closer_detach(targets->closer, target))
 		target_detach(target);
@@ -511,7 +511,7 @@ static void follow_children(struct targets *targets, struct target *target)
 
 	kin_to_follow(target_pid(target), &children, &count);
 	for (size_t i = 0; i < count; i++)
-		mapper_follow(targets->mapper, children[i], target);
+		mapper_follow(targets->mapper, children[i], target, clock_now_ns(CLOCK_MONOTONIC));
 }
 
 static void tell_attached(struct targets *targets, struct target *target)

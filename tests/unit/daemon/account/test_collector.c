@@ -194,8 +194,8 @@ static void a_small_life(void **state)
 	assert_true(news.has_changed && !news.has_mapped && !news.has_replaced && !news.has_exited);
 	assert_int_equal(news.epoch, 1);
 	assert_int_equal(news.child_count, 2);
-	assert_int_equal(news.children[0], 4711);
-	assert_int_equal(news.children[1], 4712);
+	assert_int_equal(news.children[0].pid, 4711);
+	assert_int_equal(news.children[1].pid, 4712);
 	collector_news_deinit(&news);
 	news = collector_take_news(&world->collector);
 	assert_true(!news.has_changed && !news.has_mapped && news.child_count == 0);

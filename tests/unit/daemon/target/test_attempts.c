@@ -60,6 +60,9 @@ static void test_who_comes_twice_is_there_once_for_each_purpose(void **state)
 	attempt.left = 9;
 	assert_int_equal(attempts_add(&attempts, &attempt), 0);
 	assert_int_equal(attempts.count, 1);
+	attempt.left = 1; /* what is waited for is not given up early */
+	assert_int_equal(attempts_add(&attempts, &attempt), 0);
+	assert_int_equal(attempts.count, 1);
 	attempt.owned = &second;
 	assert_int_equal(attempts_add(&attempts, &attempt), 0);
 	assert_int_equal(attempts.count, 2);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "daemon/target/run.h"
 #include "daemon/target/targets.h"
 #include "proto/base/cleanup.h"
+#include "proto/base/clock.h"
 #include "tests/unit/until.h"
 
 #define MAX_PID 64
@@ -353,6 +355,11 @@ static struct target *attach(pid_t pid)
 	return by_pid[pid % MAX_PID].target;
 }
 
+static uint64_t now(void)
+{
+	return clock_now_ns(CLOCK_MONOTONIC);
+}
+
 /* It is drained again and again, from now on. */
 static void assert_is_served(struct target *target)
 {
@@ -526,12 +533,12 @@ static void test_what_was_run_goes_on(void **state)
 	target->hooks.replaced(target->hooks.context, target);
 	UNTIL(sent_on == 1 && guards_ended == 1);
 	/* nobody came to it before the end */
-	follow_add(&follow, 1, target);
-	follow_add(&follow, 2, target);
+	follow_add(&follow, 1, target, 0);
+	follow_add(&follow, 2, target, 0);
 	follow_deinit(&follow);
 	assert_int_equal(sent_on, 3);
 	target->was_run = false;
-	follow_add(&follow, 3, target);
+	follow_add(&follow, 3, target, 0);
 	follow_deinit(&follow);
 	assert_int_equal(sent_on, 3);
 }
@@ -601,13 +608,37 @@ static void test_a_child_that_cannot_be_followed_is_told(void **state)
 	struct target *parent = attach(1);
 
 	by_pid[2].fails = true;
-	parent->hooks.forked(parent->hooks.context, parent, 2);
+	parent->hooks.forked(parent->hooks.context, parent, 2, now());
 	UNTIL(parent->notes == 1);
 	UNTIL(ends == 1); /* perhaps it was the last that was waited for */
 	assert_int_equal(targets_attached_count(targets), 1);
-	parent->hooks.forked(parent->hooks.context, parent, 3);
+	parent->hooks.forked(parent->hooks.context, parent, 3, now());
 	UNTIL(targets_attached_count(targets) == 2 && by_pid[3].target);
 	assert_int_equal(parent->notes, 1);
+}
+
+/* Between the fork and our look at it the child has ended, and its number is another process's. */
+static void test_a_number_of_another_process_is_left_alone(void **state)
+{
+	struct target *parent;
+	int fds[2];
+	pid_t other;
+
+	assert_int_equal(pipe(fds), 0);
+	other = fork(); /* it begins now */
+	if (other == 0) {
+		close(fds[1]);
+		_exit(read(fds[0], &(char){ 0 }, 1) < 0);
+	}
+	parent = attach(other + 1);
+	parent->hooks.forked(parent->hooks.context, parent, other, now() - 1000000000);
+	UNTIL(ends == 1);
+	assert_int_equal(by_pid[other % MAX_PID].attaches, 0);
+	parent->hooks.forked(parent->hooks.context, parent, other, now());
+	UNTIL(by_pid[other % MAX_PID].target);
+	close(fds[0]);
+	close(fds[1]);
+	waitpid(other, NULL, 0);
 }
 
 /* What cannot be attached to (static, Go) may have children that can be. */
@@ -617,7 +648,7 @@ static void test_below_a_child_that_cannot_be_followed_its_own_are(void **state)
 
 	grandchild = 3;
 	by_pid[2].fails = true;
-	parent->hooks.forked(parent->hooks.context, parent, 2);
+	parent->hooks.forked(parent->hooks.context, parent, 2, now());
 	UNTIL(targets_attached_count(targets) == 2 && by_pid[3].target);
 	assert_int_equal(parent->notes, 1);
 	grandchild = 0;
@@ -851,6 +882,7 @@ int main(void)
 		T(test_of_two_attaches_to_a_pid_one_succeeds),
 		T(test_an_attach_that_failed_takes_nothing),
 		T(test_a_child_that_cannot_be_followed_is_told),
+		T(test_a_number_of_another_process_is_left_alone),
 		T(test_below_a_child_that_cannot_be_followed_its_own_are),
 		T(test_what_is_being_attached_to_is_no_nothing),
 		T(test_what_is_under_way_settles),
