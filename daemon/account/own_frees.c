@@ -215,13 +215,20 @@ void own_frees_other(struct own_frees *own, uint32_t tid)
 
 /* ---- what was the cache ------------------------------------------------------------------- */
 
+/* Of a block of so many bytes, or of the 16 more that are given where they would be too few for a
+ * chunk of their own (MINSIZE of malloc/malloc.c is 32). */
+static bool may_have_been(const struct own_free *one, uint64_t bytes)
+{
+	return one->bytes == bytes || one->bytes == bytes + 16;
+}
+
 static bool is_cache(const struct own_frees *own, const struct own_free *one)
 {
 	unsigned glibc = own->glibc;
 
-	return (one->bytes == CACHE_BYTES_2_26 && glibc < 30) ||
-	       (one->bytes == CACHE_BYTES_2_30 && (!glibc || (glibc >= 30 && glibc < 42))) ||
-	       (one->bytes == CACHE_BYTES_2_42 && (!glibc || glibc >= 42));
+	return (may_have_been(one, CACHE_BYTES_2_26) && glibc < 30) ||
+	       (may_have_been(one, CACHE_BYTES_2_30) && (!glibc || (glibc >= 30 && glibc < 42))) ||
+	       (may_have_been(one, CACHE_BYTES_2_42) && (!glibc || glibc >= 42));
 }
 
 /* Were these in the cache? cache: its address; 0: not known. */
@@ -245,7 +252,7 @@ static struct frees_sum whole_end(struct own_frees *own, const struct row *row)
 	if (is_of_cache(own, run, row->last.addr)) {
 		sum.frees += run->sum.frees;
 		sum.bytes += run->sum.bytes;
-	} else if (row->last.bytes == CACHE_BYTES_2_26 && own->glibc < 29) {
+	} else if (may_have_been(&row->last, CACHE_BYTES_2_26) && own->glibc < 29) {
 		sum = row->all;
 	}
 	return sum;

@@ -15,7 +15,8 @@
  *    never had.
  *    - They are unknown, in a row, and the last that is heard of the thread. The row may be cut
  *      short, when the process ends meanwhile. A process's first thread gives back no cache.
- *    - The cache itself has the size that it has in that version (2.26; 2.30; 2.42).
+ *    - The cache itself has the size that it has in that version (2.26; 2.30; 2.42), or the 16
+ *      bytes more that are given where they are too few for a chunk.
  *    - Its blocks are still linked, and marked against being freed twice (dhat_chunk()): by the
  *      cache's address, from 2.34 on by a random number that all threads share. So a mark counts
  *      when it is the cache's address, or a block that has it is linked (seen from 2.32 on). From

@@ -87,6 +87,17 @@ static void a_block_around_the_one_that_was_freed(void **state)
 	assert_false(own_frees_unknown(*state, 1, &middle));
 }
 
+/* Where the rest of a chunk is too small for another one. */
+static void a_cache_in_a_larger_chunk(void **state)
+{
+	add(state, 1, 24, KEY);
+	add(state, 1, CACHE + 16, 5);
+	expect_end(1, 2, 24 + CACHE + 16);
+	add(state, 2, 24, KEY);
+	add(state, 2, CACHE + 32, 5);
+	expect_end(2, 0, 0);
+}
+
 static void what_was_freed_before_the_cache_is_the_program_s(void **state)
 {
 	add(state, 1, 24, 9); /* missed, then in the cache, then given back with it */
@@ -288,6 +299,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_cache_and_its_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_block_around_the_one_that_was_freed, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_cache_in_a_larger_chunk, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_freed_before_the_cache_is_the_program_s,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_mark_counts_when_it_is_linked, setup, teardown),
