@@ -1,9 +1,12 @@
 #include "findings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/cleanup.h"
 #include "proto/base/texts.h"
@@ -38,12 +41,53 @@ void findings_unlock(struct findings *findings)
 	pthread_mutex_unlock(&findings->lock);
 }
 
-int findings_note(struct findings *findings, const char *text)
+static bool is_said(const struct findings *findings, const char *text)
 {
+	for (size_t i = 0; i < findings->note_count; i++)
+		if (!strcmp(findings->notes[i], text))
+			return true;
+	return false;
+}
+
+/* The last of all is written anew. */
+static int leave_out(struct findings *findings)
+{
+	bool is_first = !findings->left_out;
+	_cleanup_free_ char *text = NULL;
 	int error;
 
+	if (asprintf(&text, "%" PRIu64 " more note%s left out: there is room for %d",
+		     findings->left_out + 1, is_first ? " was" : "s were",
+		     FINDINGS_MAX_NOTES - 1) < 0) {
+		text = NULL;
+		return -ENOMEM;
+	}
+	if (is_first) {
+		error = texts_add(&findings->notes, text);
+		if (error)
+			return error;
+		findings->note_count++;
+	} else {
+		free(findings->notes[findings->note_count - 1]);
+		findings->notes[findings->note_count - 1] = take_ptr(text);
+	}
+	findings->left_out++;
+	return 0;
+}
+
+int findings_note(struct findings *findings, const char *text)
+{
+	int error = 0;
+
 	findings_lock(findings);
-	error = texts_add_once(&findings->notes, text);
+	if (is_said(findings, text)) {
+		; /* once is enough */
+	} else if (findings->note_count >= FINDINGS_MAX_NOTES - 1) {
+		error = leave_out(findings);
+	} else {
+		error = texts_add(&findings->notes, text);
+		findings->note_count += error == 0;
+	}
 	findings_unlock(findings);
 	return error;
 }

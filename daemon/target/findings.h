@@ -6,9 +6,14 @@
 
 #include "daemon/account/partial.h"
 
+/* Keeps P4: a target may do again and again what is told with a time or an address each. */
+#define FINDINGS_MAX_NOTES 128
+
 struct findings {
 	pthread_mutex_t lock; /* whoever reads holds it */
-	char **notes;	      /* NULL-terminated, or NULL; owned */
+	char **notes;	      /* NULL-terminated, or NULL; owned; FINDINGS_MAX_NOTES at most */
+	size_t note_count;
+	uint64_t left_out; /* beyond that: the last note tells */
 	struct partials partials;
 };
 
@@ -20,7 +25,8 @@ void findings_deinit(struct findings *findings);
 void findings_lock(struct findings *findings);
 void findings_unlock(struct findings *findings);
 
-/* Without the lock. -ENOMEM. The same sentence is kept once. */
+/* Without the lock. -ENOMEM. The same sentence is kept once; of those beyond the bound one tells
+ * how many they were. */
 int findings_note(struct findings *findings, const char *text);
 /* See partials_say(). */
 int findings_partial(struct findings *findings, const char *key, uint64_t bytes, const char *format,
