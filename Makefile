@@ -196,8 +196,8 @@ $(O)/tests/sites/compare: $(O)/tests/sites/compare.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $^
 
-# A line "build: FLAGS" in a target's source adds flags (-static, -pthread, -O0, …)
-flags_of = $(TARGET_FLAGS) $(shell sed -n 's,^.*[ */]build: *\([^*]*\).*$$,\1,p' $< | head -n 1)
+# Lines "build: FLAGS" in a target's source add flags (-static, -pthread, -O0, …)
+flags_of = $(TARGET_FLAGS) $(shell sed -n 's,^.*[ */]build: *\([^*]*\).*$$,\1,p' $<)
 $(O)/tests/targets/%: tests/targets/%.c
 	$(call say,TARGET,$@)
 	$(Q)mkdir -p $(@D)

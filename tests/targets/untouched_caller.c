@@ -1,7 +1,8 @@
 /* Code without rules, which keeps frame pointers, and a caller whose code is not in the page table,
  * as those of a fork's outer functions are, which it may never come back to. For each line of input
  * 50 blocks, "made".
- * build: -g0 -O1 -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-omit-frame-pointer -fno-optimize-sibling-calls
+ * build: -g0 -O1 -fno-asynchronous-unwind-tables -fno-unwind-tables
+ * build: -fno-omit-frame-pointer -fno-optimize-sibling-calls
  */
 #include <stdbool.h>
 #include <stdint.h>
