@@ -193,7 +193,8 @@ static void take_evidence(struct json_object *object, const struct dhat_digest *
 		    !json_object_object_get_ex(object, variance_keys[i], &variance))
 			continue;
 		ret->seen_bytes[i] = json_object_get_uint64(seen);
-		ret->variance[i] = json_object_get_double(variance);
+		ret->variance[i] = dhat_variance_told(json_object_get_double(variance),
+						      digest->sample_bytes, figures[metrics[i]]);
 	}
 }
 

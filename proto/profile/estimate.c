@@ -14,14 +14,23 @@ static bool is_sample(const Dhat__SnapshotHead *head)
 	return head->sample_bytes != 0;
 }
 
-static void add_message(struct dhat_evidence *sum, const Dhat__Sampled *sampled)
+double dhat_variance_told(double told, uint64_t sample_bytes, uint64_t bytes)
+{
+	return isfinite(told) && told >= 0 ? told : (double)bytes * (double)sample_bytes;
+}
+
+static void add_message(struct dhat_evidence *sum, uint64_t sample_bytes,
+			const Dhat__Sampled *sampled, uint64_t total, uint64_t peak, uint64_t live)
 {
 	sum->seen_bytes[DHAT_ESTIMATED_TOTAL] += sampled->total_bytes;
 	sum->seen_bytes[DHAT_ESTIMATED_PEAK] += sampled->peak_bytes;
 	sum->seen_bytes[DHAT_ESTIMATED_LIVE] += sampled->live_bytes;
-	sum->variance[DHAT_ESTIMATED_TOTAL] += sampled->total_variance;
-	sum->variance[DHAT_ESTIMATED_PEAK] += sampled->peak_variance;
-	sum->variance[DHAT_ESTIMATED_LIVE] += sampled->live_variance;
+	sum->variance[DHAT_ESTIMATED_TOTAL] +=
+		dhat_variance_told(sampled->total_variance, sample_bytes, total);
+	sum->variance[DHAT_ESTIMATED_PEAK] +=
+		dhat_variance_told(sampled->peak_variance, sample_bytes, peak);
+	sum->variance[DHAT_ESTIMATED_LIVE] +=
+		dhat_variance_told(sampled->live_variance, sample_bytes, live);
 }
 
 /* Keeps E3. */
@@ -39,7 +48,8 @@ void dhat_evidence_add_point(struct dhat_evidence *sum, const Dhat__SnapshotHead
 	if (!is_sample(head))
 		return;
 	if (point->sampled)
-		add_message(sum, point->sampled);
+		add_message(sum, head->sample_bytes, point->sampled, point->total_bytes,
+			    point->peak_bytes, point->live_bytes);
 	else
 		add_unknown(sum, head->sample_bytes, point->total_bytes, point->peak_bytes,
 			    point->live_bytes);
@@ -66,7 +76,8 @@ void dhat_evidence_of_totals(uint64_t sample_bytes, const Dhat__Totals *totals,
 	if (!sample_bytes)
 		return;
 	if (totals->sampled)
-		add_message(ret, totals->sampled);
+		add_message(ret, sample_bytes, totals->sampled, totals->total_bytes,
+			    totals->peak_bytes, totals->live_bytes);
 	else
 		add_unknown(ret, sample_bytes, totals->total_bytes, totals->peak_bytes,
 			    totals->live_bytes);

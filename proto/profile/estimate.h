@@ -7,27 +7,34 @@
  *
  * The interval is of 95 %: that of Fay and Feuer (Statistics in Medicine 16, 1997) for weighted
  * sums of Poisson counts, which gamma distributions with the mean and the variance of the sum
- *bound:
+ * bound:
  *
  *	low  = v / 2y * chi2(0.025; 2 y^2 / v)
  *	high = v' / 2y' * chi2(0.975; 2 y'^2 / v'),  y' = y + w, v' = v + w^2
  *
  * w is the largest weight that one more recorded block could have added: R. (The part of a weight
  * that is uncertain, s / p sqrt(1 - p), is never more.) Unlike a normal interval it is right for
- *few blocks, too: of one small block it is 0.01 R to 5.6 R, of none 0 to 3.7 R. Quantiles are by
- *Wilson and Hilferty (1931): of 2 degrees of freedom, the fewest there are, 0.6 % too narrow above
- *and too wide below; of more, nearer. E1: low is no less than what the recorded blocks have
- *themselves: these are there. E2: where nothing is uncertain (mappings, which are no part of the
- *sample, and what was put together with a sample, and is none) the figure is exact, and so is its
- *interval. Of other stacks, and of sums over them, v is never 0, though all that was recorded there
- *be so large that it always is: small blocks may have been beside them. Of a difference, which
- *varies by more than a sum of its size, the ends are those of a normal distribution. E3: figures
- *whose variance is not told (of what was allocated since a mark, say) have at most y * R, since s /
- *p (1 - p) is never more than R. E4: the peak is the highest of many estimates, and so is too high
- *by chance where a heap lies flat for long: by 2.2, 3.1 and 4.2 standard errors when it has been
- *turned over 10, 50 and 1,000 times (tests/unit/daemon/account/test_sample.c); of a heap that
- *grows, or has one summit, by nothing. How long it lay is not known here, so that is not taken off,
- *but the low end of the interval allows for 3 more.
+ * few blocks, too: of one small block it is 0.01 R to 5.6 R, of none 0 to 3.7 R. Quantiles are by
+ * Wilson and Hilferty (1931): of 2 degrees of freedom, the fewest there are, 0.6 % too narrow above
+ * and too wide below; of more, nearer.
+ *
+ * E1: low is no less than what the recorded blocks have themselves: these are there.
+ *
+ * E2: where nothing is uncertain (mappings, which are no part of the sample, and what was put
+ * together with a sample, and is none) the figure is exact, and so is its interval. Of other
+ * stacks, and of sums over them, v is never 0, though all that was recorded there be so large that
+ * it always is: small blocks may have been beside them. Of a difference, which varies by more than
+ * a sum of its size, the ends are those of a normal distribution.
+ *
+ * E3: figures whose variance is not told (of what was allocated since a mark, say), or is no number
+ * that one can be (a file may say anything), have at most y * R, since s / p (1 - p) is never more
+ * than R.
+ *
+ * E4: the peak is the highest of many estimates, and so is too high by chance where a heap lies
+ * flat for long: by 2.2, 3.1 and 4.2 standard errors when it has been turned over 10, 50 and 1,000
+ * times (tests/unit/daemon/account/test_sample.c); of a heap that grows, or has one summit, by
+ * nothing. How long it lay is not known here, so that is not taken off, but the low end of the
+ * interval allows for 3 more.
  */
 #include "snapshot.h"
 
@@ -45,6 +52,9 @@ struct dhat_evidence { /* sums over points: what their figures stand on; all 0: 
 struct dhat_interval {
 	uint64_t low, high;
 };
+
+/* Keeps E3, of a figure that is `bytes`. */
+double dhat_variance_told(double told, uint64_t sample_bytes, uint64_t bytes);
 
 /* Of a snapshot that is no sample nothing is added. */
 void dhat_evidence_add_point(struct dhat_evidence *sum, const Dhat__SnapshotHead *head,

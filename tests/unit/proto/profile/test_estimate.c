@@ -413,6 +413,32 @@ static void test_differences(void **state)
 	dhat_rendering_free(tables[1]);
 }
 
+/* E3, though the file says otherwise: no word of its makes an estimate exact. */
+static void test_variances_that_none_can_be(void **state)
+{
+	static const double bad[] = { NAN, -1, INFINITY, -INFINITY };
+	Dhat__SnapshotHead head = DHAT__SNAPSHOT_HEAD__INIT;
+	Dhat__ProgramPoint point = DHAT__PROGRAM_POINT__INIT;
+	Dhat__Sampled told = DHAT__SAMPLED__INIT;
+	struct dhat_evidence unknown = { 0 };
+
+	head.sample_bytes = R;
+	point.total_bytes = point.peak_bytes = point.live_bytes = 50 * R;
+	dhat_evidence_add_point(&unknown, &head, &point);
+	point.sampled = &told;
+	told.live_bytes = 7;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct dhat_evidence evidence = { 0 };
+		struct dhat_interval interval;
+
+		told.total_variance = told.peak_variance = told.live_variance = bad[i];
+		dhat_evidence_add_point(&evidence, &head, &point);
+		assert_memory_equal(evidence.variance, unknown.variance, sizeof(unknown.variance));
+		interval = dhat_interval_of(R, &evidence, DHAT_ESTIMATED_LIVE, 50 * R);
+		assert_true(interval.low < 40 * R && interval.high > 60 * R);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_baseline),
 		cmocka_unit_test(test_merging),
 		cmocka_unit_test(test_differences),
+		cmocka_unit_test(test_variances_that_none_can_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
