@@ -364,6 +364,8 @@ static struct json_object *place_as_json(const struct dhat_holder_place *place)
 		return NULL;
 	json_object_object_add(object, "at", json_object_new_uint64(place->at));
 	json_object_object_add(object, "of", place->of ? json_object_new_uint64(place->of) : NULL);
+	if (place->member)
+		json_object_object_add(object, "member", dhat_json_string(place->member));
 	return object;
 }
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "image_names.h"
 #include "look_closer.h"
 #include "proto/base/cleanup.h"
 
@@ -13,7 +12,7 @@ void details_deinit(struct details *details)
 	pointer_places_deinit(&details->places);
 	types_deinit(&details->types);
 	free(details->inside);
-	image_names_free(details->roots, details->root_count);
+	block_types_deinit(&details->block_types);
 	room_return_all(&details->share);
 	*details = (struct details){ 0 };
 }
@@ -50,35 +49,13 @@ static int look(void *looking_, struct closer_question *question, struct closer_
 	return look_closer(looking->at, question, ret);
 }
 
-static int name_roots(const struct scan_once *scan, const struct target_identity *identity,
-		      struct symbolizer *symbolizer, struct details *details)
-{
-	const struct pointer_places *places = &details->places;
-	int r = room_claim(&details->share, (places->chain_count + 1ul) * sizeof(*details->roots));
-
-	if (r)
-		return r;
-	details->roots = calloc(places->chain_count + 1ul, sizeof(*details->roots));
-	if (!details->roots)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < places->chain_count; i++) {
-		uint64_t addr = places->chains[i].in_root;
-		const struct layout_area *area = addr ? layout_find(&scan->layout, addr) : NULL;
-
-		if (area && area->class == REACH_GLOBAL)
-			details->roots[details->root_count++].addr = addr;
-	}
-	return image_names_find(scan, identity, symbolizer, IMAGE_MEMBERS, details->roots,
-				details->root_count);
-}
-
 /* Of the question and of the answer, which is smaller: what is left of it, as it travels, in the
  * worker. */
 #define CLOSER_COPIES 6
 
 static int find(struct looking *looking, const struct scan_once *scan,
-		const struct target_identity *identity, struct symbolizer *symbolizer,
-		struct details *details)
+		const struct reach_mark *mark, const struct target_identity *identity,
+		struct symbolizer *symbolizer, struct details *details)
 {
 	struct pointer_places *places = &details->places;
 	const struct types_memory memory = { look, looking };
@@ -99,7 +76,9 @@ static int find(struct looking *looking, const struct scan_once *scan,
 	room_return_all(&share);
 	if (r == 0)
 		r = types_find(scan, identity, places, &memory, symbolizer, &details->types);
-	return r ? r : name_roots(scan, identity, symbolizer, details);
+	return r ? r
+		 : block_types_find(scan, mark, places, identity, symbolizer,
+				    &details->block_types);
 }
 
 int details_find(const struct scan_once *scan, const struct reach_mark *mark,
@@ -120,7 +99,7 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 	if (r == 0)
 		r = find_images(&scan->maps, &looking);
 	if (r == 0)
-		r = find(&looking, scan, identity, symbolizer, &details);
+		r = find(&looking, scan, mark, identity, symbolizer, &details);
 	free(looking.images);
 	if (r)
 		return r;
@@ -132,16 +111,20 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 const char *details_type(const struct details *details, uint32_t point)
 {
 	const struct site_places *site = pointer_places_of_site(&details->places, point);
+	size_t number = site ? site - details->places.sites : 0;
 
-	return site && details->types.names ? details->types.names[site - details->places.sites]
-					    : NULL;
+	if (!site)
+		return NULL;
+	/* what a block itself says is nearer than what somebody declares */
+	if (details->types.names && details->types.names[number])
+		return details->types.names[number];
+	return details->block_types.types ? details->block_types.types[number] : NULL;
 }
 
-const char *details_in_root(const struct details *details, const struct chain_places *places)
+const struct block_types_chain *details_members(const struct details *details,
+						const struct chain_places *places)
 {
-	const struct image_name *root =
-		places ? image_names_get(details->roots, details->root_count, places->in_root)
+	return places && details->block_types.chains
+		       ? &details->block_types.chains[places - details->places.chains]
 		       : NULL;
-
-	return root ? root->within : NULL;
 }

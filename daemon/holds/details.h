@@ -5,21 +5,19 @@
  * By a second look at a few of them, a moment after the scan; what has changed meanwhile is left
  * out.
  */
+#include "block_types.h"
 #include "daemon/lookup/symbolizer.h"
 #include "losses.h"
 #include "pointer_places.h"
 #include "scan_once.h"
 #include "types.h"
 
-struct image_name;
 struct look_closer_at;
 struct details {
 	struct pointer_places places;
 	struct types types;
 	uint8_t *inside; /* reach_from_inside() */
-	/* of variables that hold: where in them the pointers stand; by address */
-	struct image_name *roots;
-	uint32_t root_count;
+	struct block_types block_types;
 	struct room_share share;
 };
 
@@ -30,6 +28,8 @@ int details_find(const struct scan_once *scan, const struct reach_mark *mark,
 		 struct details *ret);
 void details_deinit(struct details *details);
 
-/* NULL: not known, or at its beginning. */
+/* NULL: not known. */
 const char *details_type(const struct details *details, uint32_t point);
-const char *details_in_root(const struct details *details, const struct chain_places *places);
+/* Of a chain; places may be NULL. NULL: nothing is known. */
+const struct block_types_chain *details_members(const struct details *details,
+						const struct chain_places *places);

@@ -51,8 +51,12 @@ void holds_unref(struct holds *holds)
 		free(holds->roots[i].name);
 	for (uint32_t i = 0; i < holds->site_count; i++)
 		free(holds->sites[i].type);
-	for (uint32_t i = 0; i < holds->chain_count; i++)
+	for (uint32_t i = 0; i < holds->chain_count; i++) {
 		free(holds->chains[i].in_root);
+		free(holds->chains[i].self_member);
+	}
+	for (uint32_t i = 0; i < holds->link_count; i++)
+		free(holds->links[i].member);
 	free(holds->cycles);
 	free(holds->roots);
 	free(holds->sites);
@@ -82,7 +86,10 @@ uint64_t holds_bytes(const struct holds *holds)
 	for (uint32_t i = 0; i < holds->site_count; i++)
 		bytes += text_bytes(holds->sites[i].type);
 	for (uint32_t i = 0; i < holds->chain_count; i++)
-		bytes += text_bytes(holds->chains[i].in_root);
+		bytes += text_bytes(holds->chains[i].in_root) +
+			 text_bytes(holds->chains[i].self_member);
+	for (uint32_t i = 0; i < holds->link_count; i++)
+		bytes += text_bytes(holds->links[i].member);
 	for (uint32_t i = 0; i < holds->root_count; i++)
 		bytes += text_bytes(holds->roots[i].name);
 	return bytes;
@@ -396,6 +403,8 @@ static int scan_until_settled(struct finding *finding, struct dhat_error *err)
 /* Only glibc's blocks from before the attach can be listed. */
 static bool knows_before(const struct target_copy *copy)
 {
+	if (copy->skips_before)
+		return false;
 	for (size_t i = 0; i < copy->probed.allocator_count; i++)
 		if (!copy->probed.allocators[i].is_glibc && !copy->from_start)
 			return false;

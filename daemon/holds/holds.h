@@ -30,6 +30,7 @@ struct holds_sum {
 struct holds_link {
 	uint32_t point;
 	struct place place; /* where in its blocks the pointer to the link before stands */
+	char *member;	    /* what is there, as the program calls it: ".next"; NULL: not known */
 };
 
 struct holds_chain {
@@ -42,6 +43,7 @@ struct holds_chain {
 	bool is_cut;	     /* there are more links */
 	uint64_t root_words; /* that lead from the root into the last link */
 	struct place self;   /* where in blocks of the site the pointer to the next one stands */
+	char *self_member;   /* what is there; NULL: not known */
 	char *in_root; /* where in the root the pointer stands: ".buckets", "+16"; NULL: not known
 			*/
 };

@@ -43,8 +43,7 @@ const struct image_name *image_names_get(const struct image_name *list, uint32_t
 	return addr && count ? bsearch(&asked, list, count, sizeof(*list), compare) : NULL;
 }
 
-/* The mapping of the file that an address, or the bss that it lies in, belongs to. */
-static const struct procmaps_entry *file_of(const struct procmaps *maps, uint64_t addr)
+const struct procmaps_entry *image_names_file(const struct procmaps *maps, uint64_t addr)
 {
 	const struct procmaps_entry *entry = procmaps_find(maps, addr);
 
@@ -144,10 +143,10 @@ int image_names_find(const struct scan_once *scan, const struct target_identity 
 		root_fd = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	naming.root_fd = root_fd;
 	for (uint32_t i = 0; i < count && r == 0; i = end) {
-		const struct procmaps_entry *file = file_of(&scan->maps, list[i].addr);
+		const struct procmaps_entry *file = image_names_file(&scan->maps, list[i].addr);
 
 		for (end = i + 1; end < count; end++)
-			if (file_of(&scan->maps, list[end].addr) != file)
+			if (image_names_file(&scan->maps, list[end].addr) != file)
 				break;
 		if (file)
 			r = name_file(&naming, file, &list[i], end - i);

@@ -27,3 +27,5 @@ void image_names_free(struct image_name *list, uint32_t count);
 /* NULL: not among them. */
 const struct image_name *image_names_get(const struct image_name *list, uint32_t count,
 					 uint64_t addr);
+/* The mapping of the file that an address, or the bss that it lies in, belongs to; NULL: none. */
+const struct procmaps_entry *image_names_file(const struct procmaps *maps, uint64_t addr);

@@ -121,6 +121,25 @@ static int choose_chains(struct choosing *choosing)
 	return places->chains ? 0 : -ENOMEM;
 }
 
+static void measure_blocks(struct choosing *choosing)
+{
+	const struct reach_graph *graph = choosing->graph;
+	struct pointer_places *places = choosing->places;
+
+	for (uint32_t i = 0; i < graph->count; i++) {
+		const struct reach_block *block = &graph->blocks[i];
+		uint32_t slot = places->site_slots[block->point];
+		struct site_places *site = slot ? &places->sites[slot - 1] : NULL;
+
+		if (!site || block->flags & REACH_BLOCK_GONE)
+			continue;
+		if (block->size_bytes < site->least_bytes)
+			site->least_bytes = block->size_bytes;
+		if (block->size_bytes > site->most_bytes)
+			site->most_bytes = block->size_bytes;
+	}
+}
+
 static int choose_sites(struct choosing *choosing)
 {
 	const struct reach_graph *graph = choosing->graph;
@@ -150,8 +169,11 @@ static int choose_sites(struct choosing *choosing)
 	places->heads_of = calloc(PLACES_MAX_SITES * PLACES_HEADS, sizeof(*places->heads_of));
 	if (!list || !places->sites || !places->heads_of)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < places->site_count; i++)
+	for (uint32_t i = 0; i < places->site_count; i++) {
 		places->site_slots[list[i]] = i + 1;
+		places->sites[i].least_bytes = UINT64_MAX;
+	}
+	measure_blocks(choosing);
 	return 0;
 }
 
@@ -353,7 +375,9 @@ static bool find_agreed(const uint64_t *values, size_t count, uint64_t *ret)
 
 struct found {
 	uint64_t at[PLACES_SAMPLES], bytes[PLACES_SAMPLES], beside[PLACES_SAMPLES];
-	size_t count;
+	uint64_t roots[PLACES_SAMPLES]; /* that lead to a beginning */
+	size_t count, root_count;
+	bool is_from_start;
 };
 
 static void agree(const struct found *found, struct place *ret, uint64_t *ret_beside)
@@ -391,6 +415,7 @@ static void take_group(struct pointer_places *places, const struct pointer_place
 	switch (sample->what) {
 	case OF_HOLDER:
 		agree(found, &places->chains[sample->slot].holder, beside);
+		places->chains[sample->slot].is_from_start = found->is_from_start;
 		return;
 	case OF_SELF:
 		agree(found, &places->chains[sample->slot].self, beside);
@@ -404,6 +429,9 @@ static void take_group(struct pointer_places *places, const struct pointer_place
 	default:
 		agree(found, &in_root, beside);
 		places->chains[sample->slot].in_root = found->count == 1 ? root : 0;
+		places->chains[sample->slot].is_from_start = found->is_from_start;
+		places->chains[sample->slot].root_count = found->root_count;
+		memcpy(places->chains[sample->slot].roots, found->roots, sizeof(found->roots));
 	}
 }
 
@@ -414,7 +442,7 @@ static void take_pairs(struct pointer_places *places, const uint32_t *order,
 
 	for (uint32_t i = 0; i < places->pair_count; i = end) {
 		const struct pointer_places_sample *first = &places->samples[order[i]];
-		struct found found = { .count = 0 };
+		struct found found = { .is_from_start = true };
 		uint64_t root = 0;
 
 		for (end = i; end < places->pair_count; end++) {
@@ -432,6 +460,9 @@ static void take_pairs(struct pointer_places *places, const uint32_t *order,
 				is_inside ? pair->target_bytes : pair->holder_bytes;
 			found.beside[found.count++] = place->beside;
 			root = pair->holder + place->at;
+			found.is_from_start &= place->into == 0;
+			if (place->into == 0)
+				found.roots[found.root_count++] = root;
 		}
 		take_group(places, first, &found, root);
 	}

@@ -26,6 +26,10 @@ struct chain_places {
 	uint64_t in_root; /* an address of the root at which a pointer stands; 0: none known, or of
 			     many */
 	uint64_t beside;  /* what fat pointers to it have behind the address; 0: nothing */
+	/* words of its root, in memory, that lead to the beginning of its blocks */
+	uint64_t roots[PLACES_SAMPLES];
+	uint32_t root_count;
+	bool is_from_start; /* all that were looked at lead to the beginning */
 };
 
 struct site_places {
@@ -33,6 +37,7 @@ struct site_places {
 		words[CLOSER_WORDS]; /* that its blocks agree in, and that lead into mapped files */
 	struct place inside; /* into blocks that are held from inside only; bytes: of the block */
 	uint64_t beside;     /* see chain_places */
+	uint64_t least_bytes, most_bytes; /* of its blocks */
 };
 
 struct pointer_places_sample;

@@ -16,6 +16,7 @@
 #include "find_words.h"
 #include "hazards.h"
 #include "kernel_words.h"
+#include "left_stack.h"
 #include "mapping_room.h"
 #include "proto/base/array.h"
 #include "proto/base/cleanup.h"
@@ -241,12 +242,14 @@ static int read_threads(pid_t pid, struct scan_once *scan)
 	if (!scan->has_registers)
 		return 0;
 	qsort(scan->threads, scan->thread_count, sizeof(*scan->threads), compare_threads);
-	return room_claim(&scan->look_share, 2 * scan->thread_count * sizeof(*scan->threads));
+	return room_claim(&scan->look_share,
+			  scan->thread_count * (2 * sizeof(*scan->threads) + sizeof(uint64_t)));
 }
 
 static int look(pid_t pid, const struct reach_block *blocks, size_t block_count,
 		struct scan_once *scan)
 {
+	_cleanup_free_ uint64_t *left_stacks = NULL;
 	_cleanup_(smaps_deinit) struct smaps smaps = { 0 };
 	struct layout_facts facts = {
 		.maps = &scan->maps, .smaps = &smaps, .blocks = blocks, .block_count = block_count
@@ -259,6 +262,10 @@ static int look(pid_t pid, const struct reach_block *blocks, size_t block_count,
 		r = read_smaps(pid, &smaps);
 	if (r)
 		return r;
+	r = left_stacks_find(pid, scan->threads, scan->thread_count, &left_stacks);
+	if (r)
+		return r;
+	facts.left_stacks = left_stacks;
 	facts.threads = scan->threads;
 	facts.thread_count = scan->thread_count;
 	r = layout_make(&facts, &scan->layout);

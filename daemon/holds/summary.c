@@ -162,7 +162,14 @@ static int count_blocks(struct summary *summary)
 	return r;
 }
 
-static int add_link(struct summary *summary, uint32_t point, const struct place *place)
+/* Without memory it is not known. */
+static char *copy(const char *text)
+{
+	return text ? strdup(text) : NULL;
+}
+
+static int add_link(struct summary *summary, uint32_t point, const struct place *place,
+		    const char *member)
 {
 	struct holds *holds = summary->holds;
 	int r = room_make_room(&holds->share, &holds->links, &holds->link_room, holds->link_count);
@@ -170,7 +177,7 @@ static int add_link(struct summary *summary, uint32_t point, const struct place 
 	if (r)
 		return r;
 	holds->links[holds->link_count++] =
-		(struct holds_link){ point, place ? *place : (struct place){ 0 } };
+		(struct holds_link){ point, place ? *place : (struct place){ 0 }, copy(member) };
 	return 0;
 }
 
@@ -201,7 +208,8 @@ static int add_cycles(struct summary *summary)
 				     summary->details
 					     ? &summary->details->places
 							.cycles[i * REACH_MAX_CYCLE_LINKS + j]
-					     : NULL);
+					     : NULL,
+				     NULL);
 	}
 	return r;
 }
@@ -241,12 +249,10 @@ static const struct chain_places *chain_places(const struct summary *summary,
 				: NULL;
 }
 
-/* Without memory it is not known. */
-static char *copy_in_root(const struct summary *summary, const struct chain_places *places)
+static const struct block_types_chain *chain_members(const struct summary *summary,
+						     const struct chain_places *places)
 {
-	const char *in_root = places ? details_in_root(summary->details, places) : NULL;
-
-	return in_root ? strdup(in_root) : NULL;
+	return summary->details ? details_members(summary->details, places) : NULL;
 }
 
 static int add_chain(struct summary *summary, const struct reach_chain *from)
@@ -261,12 +267,16 @@ static int add_chain(struct summary *summary, const struct reach_chain *from)
 		.root_words = from->entries,
 	};
 	const struct chain_places *places = chain_places(summary, from);
+	const struct block_types_chain *members = chain_members(summary, places);
+	const char *self = members ? members->self : NULL;
 	int r = 0;
 
 	chain.self = places ? places->self : (struct place){ 0 };
 	for (link = &chains[from->parent]; !link->is_root && r == 0; link = &chains[link->parent]) {
-		r = add_link(summary, link->site, places ? &places->holder : NULL);
+		r = add_link(summary, link->site, places ? &places->holder : NULL,
+			     members ? members->holder : NULL);
 		places = chain_places(summary, link);
+		members = chain_members(summary, places);
 		chain.link_count++;
 		chain.root_words = link->entries;
 	}
@@ -279,7 +289,8 @@ static int add_chain(struct summary *summary, const struct reach_chain *from)
 				   holds->chain_count);
 	if (r)
 		return r;
-	chain.in_root = copy_in_root(summary, places);
+	chain.in_root = copy(members ? members->in_root : NULL);
+	chain.self_member = copy(self);
 	holds->chains[holds->chain_count++] = chain;
 	return 0;
 }

@@ -302,6 +302,21 @@ int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_
 				&granter, ret, NULL);
 }
 
+int symbolizer_name_pointees(struct symbolizer *symbolizer, const struct symbolizer_object *object,
+			     const struct pointee_query *queries, uint32_t count,
+			     struct names **ret)
+{
+	struct debugfiles files = {
+		.root_fd = object->root_fd,
+		.uid = object->uid,
+		.object_path = object->path ? object->path : "",
+	};
+	const struct wish_granter granter = { .grant = debugfiles_grant, .context = &files };
+
+	return worker_name_pointees(symbolizer->worker, object->fd, queries, count, &granter, ret,
+				    NULL);
+}
+
 int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,
 			      const struct jit_query *queries, uint32_t count, struct names **ret,
 			      struct dhat_error *err)

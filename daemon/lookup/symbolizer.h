@@ -57,6 +57,12 @@ int symbolizer_name_data(struct symbolizer *symbolizer, const struct symbolizer_
 			 const struct name_query *queries, uint32_t count, bool with_members,
 			 struct names **ret);
 
+/* What blocks are that variables point to: worker_name_pointees(), as symbolizer_name_data() with
+ * members. The caller frees. */
+int symbolizer_name_pointees(struct symbolizer *symbolizer, const struct symbolizer_object *object,
+			     const struct pointee_query *queries, uint32_t count,
+			     struct names **ret);
+
 /* Names of code that is in no file: by a perf map or a jitdump (daemon/object/jit/jit_names.h),
  * asked for anew each time, for it grows. The caller frees. */
 int symbolizer_name_generated(struct symbolizer *symbolizer, int fd,

@@ -88,12 +88,14 @@ static Dhat__HoldsSum *fill(Dhat__HoldsSum *sum, const struct holds_sum *from)
 }
 
 /* NULL: nothing is known of it. */
-static Dhat__HoldsPlace *fill_place(Dhat__HoldsPlace *place, const struct place *from)
+static Dhat__HoldsPlace *fill_place(Dhat__HoldsPlace *place, const struct place *from, char *member)
 {
 	dhat__holds_place__init(place);
 	place->is_known = from->is_known;
 	place->at = from->is_known ? from->at : 0;
 	place->of = from->bytes;
+	if (member && place->is_known)
+		place->member = member;
 	return place->is_known || place->of ? place : NULL;
 }
 
@@ -134,7 +136,7 @@ static void fill_chain(struct holds_message *message, uint32_t i)
 	to->chain.words = from->entries;
 	to->chain.places = message->place_list + from->first_link;
 	to->chain.n_places = from->link_count;
-	to->chain.self = fill_place(&to->self, &from->self);
+	to->chain.self = fill_place(&to->self, &from->self, from->self_member);
 	if (from->in_root)
 		to->chain.in_root = from->in_root;
 	message->chain_list[i] = &to->chain;
@@ -172,7 +174,7 @@ static void fill_site(struct holds_message *message, const struct holds_site *fr
 	point->retained = fill(&to->retained, &from->retained);
 	point->withdrawn_blocks = from->withdrawn;
 	point->from_inside = fill(&to->from_inside, &from->inside);
-	point->into = fill_place(&to->into, &from->into);
+	point->into = fill_place(&to->into, &from->into, NULL);
 	if (from->type)
 		point->type = from->type;
 	point->chains = message->chain_list + from->first_chain;
@@ -235,7 +237,8 @@ static void fill_why(struct holds_message *message, const uint32_t *places)
 		to->steps[i].block = from->steps[i].addr;
 		to->steps[i].run = from->steps[i].run;
 		to->steps[i].point = places[from->steps[i].link.point];
-		to->steps[i].place = fill_place(&to->places[i], &from->steps[i].link.place);
+		to->steps[i].place = fill_place(&to->places[i], &from->steps[i].link.place,
+						from->steps[i].link.member);
 		to->step_list[i] = &to->steps[i];
 	}
 	to->why.steps = to->step_list;
@@ -343,7 +346,7 @@ int holds_message_new(const struct target_copy *copy, const struct holds *holds,
 		message->root_list[i] = &message->roots[i].root;
 	}
 	for (uint32_t i = 0; i < holds->link_count; i++) {
-		fill_place(&message->places[i], &holds->links[i].place);
+		fill_place(&message->places[i], &holds->links[i].place, holds->links[i].member);
 		message->place_list[i] = &message->places[i];
 	}
 	for (uint32_t i = 0; i < holds->chain_count; i++)

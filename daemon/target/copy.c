@@ -379,6 +379,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	copy->state = target->life.state;
 	memcpy(copy->state_detail, target->life.detail, sizeof(copy->state_detail));
 	copy->from_start = target->options.from_start;
+	copy->skips_before = target->options.skip_inventory && !copy->from_start;
 	copy->sample = *heap_sample_of(target->heap);
 	copy->is_listing = target->is_taking_inventory;
 	copy->follows_fork = target->options.follow_fork;

@@ -160,6 +160,7 @@ struct target_copy {
 	uint64_t older_ns; /* of the census */
 	struct pins *pins; /* NULL: it was not asked for, or a note says why not */
 	uint32_t pin_points;
+	bool skips_before;     /* those from before the attach are not listed, by wish */
 	bool knows_all_blocks; /* those from before the attach, too: the rest is free memory */
 	struct stack_frame *frames;
 	uint32_t frame_count;

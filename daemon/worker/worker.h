@@ -75,6 +75,11 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 		     uint32_t count, bool with_members, const struct wish_granter *granter,
 		     struct names **ret, struct dhat_error *err);
 
+/* data_pointees() in the worker. */
+int worker_name_pointees(struct worker *worker, int fd, const struct pointee_query *queries,
+			 uint32_t count, const struct wish_granter *granter, struct names **ret,
+			 struct dhat_error *err);
+
 /* What follows is done by one process, and is this caller's alone until worker_give_scans(): who
  * stops a target for it has it first. stop: raised when nobody waits for an answer any more; those
  * that are under way end then, and this waiting, too, with -ECANCELED. May be NULL. is_urgent:

@@ -15,6 +15,7 @@ enum worker_message {
 	WORKER_NAME,
 	WORKER_NAME_JIT,
 	WORKER_NAME_DATA,
+	WORKER_NAME_POINTEES,
 	WORKER_SCAN,   /* of /proc/PID/mem */
 	WORKER_CLOSER, /* likewise */
 	/* answers */

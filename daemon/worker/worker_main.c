@@ -142,6 +142,32 @@ static int name_data(int fd, struct wire_reader *request, struct wire_writer *an
 	return r;
 }
 
+#define POINTEE_BYTES (sizeof(uint32_t) + 4 * sizeof(uint64_t))
+
+static int name_pointees(int fd, struct wire_reader *request, struct wire_writer *answer,
+			 struct dhat_error *err)
+{
+	const struct wish_granter granter = { .grant = grant_by_daemon };
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	uint32_t count = wire_get_count(request, POINTEE_BYTES);
+	_cleanup_free_ struct pointee_query *queries = calloc(count + 1ul, sizeof(*queries));
+	int r;
+
+	if (!queries)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		queries[i].parent = wire_get_u32(request);
+		queries[i].at = wire_get_u64(request);
+		queries[i].least_bytes = wire_get_u64(request);
+		queries[i].most_bytes = wire_get_u64(request);
+		queries[i].self_at = wire_get_u64(request);
+	}
+	r = data_pointees(fd, queries, count, &granter, &names, err);
+	if (!r)
+		names_put(answer, names);
+	return r;
+}
+
 static ssize_t read_memory(void *context, uint64_t addr, void *buffer, size_t size)
 {
 	ssize_t n = addr > INT64_MAX ? -1 : pread(*(const int *)context, buffer, size, addr);
@@ -246,6 +272,8 @@ int worker_answer(uint32_t type, int fd, struct wire_reader *request, struct wir
 		return name_jit(fd, request, answer, err);
 	case WORKER_NAME_DATA:
 		return name_data(fd, request, answer, err);
+	case WORKER_NAME_POINTEES:
+		return name_pointees(fd, request, answer, err);
 	case WORKER_SCAN:
 		return scan(fd, request, answer, err);
 	case WORKER_CLOSER:

@@ -174,6 +174,31 @@ int worker_name_data(struct worker *worker, int fd, const struct name_query *que
 	return ask_names(worker, &question, &request, queries, count, ret, err);
 }
 
+int worker_name_pointees(struct worker *worker, int fd, const struct pointee_query *queries,
+			 uint32_t count, const struct wish_granter *granter, struct names **ret,
+			 struct dhat_error *err)
+{
+	struct wire_writer request = { 0 };
+	const struct worker_question question = {
+		.type = WORKER_NAME_POINTEES,
+		.kind = WORKER_NAMES,
+		.fd = fd,
+		.request = &request,
+		.max_answer = WORKER_MAX_MESSAGE_BYTES,
+		.granter = granter,
+	};
+
+	wire_put_u32(&request, count);
+	for (uint32_t i = 0; i < count; i++) {
+		wire_put_u32(&request, queries[i].parent);
+		wire_put_u64(&request, queries[i].at);
+		wire_put_u64(&request, queries[i].least_bytes);
+		wire_put_u64(&request, queries[i].most_bytes);
+		wire_put_u64(&request, queries[i].self_at);
+	}
+	return await_names(worker, &question, &request, count, ret, err);
+}
+
 /* ---- scans ---- */
 
 #define PIECE_BYTES (1u << 20)

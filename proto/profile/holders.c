@@ -44,7 +44,8 @@ static void add_live(struct dhat_holder *holder, struct dhat_holding *sum,
 
 static struct dhat_holder_place place_of(const Dhat__HoldsPlace *from)
 {
-	return from ? (struct dhat_holder_place){ from->is_known, from->at, from->of }
+	return from ? (struct dhat_holder_place){ from->is_known, from->at, from->of,
+						  *from->member ? from->member : NULL }
 		    : (struct dhat_holder_place){ 0 };
 }
 
@@ -53,6 +54,8 @@ static void agree_with(struct dhat_holder_place *place, const struct dhat_holder
 	place->is_known &= other->is_known && other->at == place->at;
 	if (other->of != place->of)
 		place->of = 0;
+	if (!place->member || !other->member || strcmp(place->member, other->member) != 0)
+		place->member = NULL;
 }
 
 static void agree(struct dhat_holder_place *place, bool is_first, const Dhat__HoldsPlace *from)

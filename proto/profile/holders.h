@@ -14,6 +14,7 @@ struct dhat_holding {
 struct dhat_holder_place {
 	bool is_known;
 	uint64_t at, of;
+	const char *member; /* NULL: not known */
 };
 
 struct dhat_holder_link {

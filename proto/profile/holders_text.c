@@ -75,9 +75,15 @@ static void put_place(FILE *out, const struct dhat_holder_place *place)
 
 	if (!place->is_known)
 		return;
-	fprintf(out, " at +%s", dhat_format_count(place->at, number));
+	if (place->member)
+		fprintf(out, " at %s (", place->member);
+	else
+		fputs(" at ", out);
+	fprintf(out, "+%s", dhat_format_count(place->at, number));
 	if (place->of)
 		fprintf(out, " of %s", dhat_format_count(place->of, number));
+	if (place->member)
+		fputc(')', out);
 }
 
 static void put_link(FILE *out, const struct dhat_rendering *table,

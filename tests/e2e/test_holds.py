@@ -121,7 +121,7 @@ def test_each_kind(holders, ctl, tmp_path):
         assert rows[name]["chains"][0]["root"] == root, (name, rows[name]["chains"])
     text = ctl("holds", kept, "--site", "held_by_epoll").out
     assert "held by epoll data" in text and "from lost_plain" not in text
-    assert rows["held_by_list"]["chains"][0]["self"] == {"at": 0, "of": 64}
+    assert rows["held_by_list"]["chains"][0]["self"] == {"at": 0, "of": 64, "member": ".next"}
     assert rows["held_inside"]["from_inside_blocks"] == COUNT and rows["held_inside"]["into"] == {"at": 64, "of": 200}
     assert rows["held_by_mapping"]["chains"][0]["root"] == "memory that it mapped itself"
     assert "lost: they hold one another in cycles" in ctl("holds", kept, "--lost").out
@@ -198,6 +198,34 @@ def test_owners(daemon, ctl, tmp_path):
     for name in "http.dhat", "end.dhat":
         kept, _ = holds_of(ctl, tmp_path / name)
         assert not kept["refusals"] and int(kept["lost"]["blocks"]) >= 1960, kept["lost"]
+
+
+DECLARED = {"typed_session": "struct session", "typed_message": "struct message", "typed_places": "point",
+            "typed_tail": "struct tail", "typed_friends": "struct session *[3]"}
+
+
+def test_declared(daemon, ctl):
+    """C: types that only declarations tell, members by which one holds another; and no name where a declaration says what
+    is not so: casts, unions, void, bases, pointers into blocks."""
+    dhatd = daemon("run", "--", TARGETS / "declared")
+    dhatd.expect("made")
+    _, rows = holds_of(ctl)
+    assert {name: row["type"] for name, row in rows.items() if row["type"]} == DECLARED
+    assert {name for name in rows if name.startswith("other_")} == {
+        "other_blob", "other_either", "other_small", "other_large", "other_mixed", "other_label", "other_middle",
+        "other_derived", "other_behind"}
+    member = {name: row["chains"][0]["places"][0]["member"] for name, row in rows.items()
+              if row["chains"] and row["chains"][0]["places"] and (row["chains"][0]["places"][0] or {}).get("member")}
+    assert member == {"typed_message": ".box.first", "typed_places": ".box.places", "typed_tail": ".tail",
+                      "typed_friends": ".friends", "other_blob": ".blob", "other_either": ".either",
+                      "other_small": ".small", "other_large": ".large", "other_mixed": ".mixed", "other_label": ".label",
+                      "other_middle": ".middle"}
+    chain = rows["typed_message"]["chains"][0]
+    assert chain["self"] == {"at": 24, "of": 32, "member": ".next"} and chain["root"] == "global sessions"
+    text = ctl("holds", "--site", "typed_message", "--by", "function").out
+    assert re.search(r"from typed_message.*\[struct message\]", text), text
+    assert re.search(r"\.next \(\+24 of 32\).* <- typed_session.*\[struct session\] at \.box\.first \(\+8 of 96\)"
+                     r" <- global sessions", " ".join(text.split())), text
 
 
 def test_last_look(tmp_path):
@@ -323,6 +351,43 @@ def test_lost_events_refuse_lost(daemon, ctl, target):
     assert "Nothing is called lost" in ctl("holds").out
 
 
+@pytest.mark.parametrize("library", [None, JEMALLOC], ids=["glibc", "jemalloc"])
+def test_what_is_held_by_blocks_from_before(daemon, ctl, target, library):
+    """They are not known: what they hold is not lost, and its chain ends there."""
+    program = target("restless", env={"LD_PRELOAD": str(library)} if library else None)
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid, "--no-inventory")
+    program.say("late")
+    program.expect("late")
+    _, rows = holds_of(ctl)
+    late = rows["held_late"]
+    assert late["live_blocks"] == COUNT and late["lost_blocks"] == late["unseen_blocks"] == 0, late
+    assert any("dhatd does not know" in chain["root"] for chain in late["chains"]), late
+
+
+def test_a_process_that_does_not_keep_still(daemon, ctl, target, tmp_path):
+    """There are 60,000 mappings, one of them of 3 GiB; threads come and go, children are forked; in the end it is another
+    program: what is held is called lost in no answer, and each question has one."""
+    program = target("restless")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    for words, options in (("late", "far", "mappings"), []), (("busy",), ["--stop"]):
+        for word in words:
+            program.say(word)
+            program.expect(word)
+        _, rows = holds_of(ctl, *options)
+        assert not [name for name, row in rows.items() if row["lost_blocks"]], rows
+        assert (rows["held_late"]["held_blocks"], rows["held_far"]["held_blocks"]) == (COUNT, 1)
+        assert rows["held_far"]["chains"][0]["root"] == "memory that it mapped itself"
+    asking = subprocess.Popen([BUILD / "dhatctl", "holds", "--socket", tmp_path / "dhatd.sock"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True)
+    program.say("exec")
+    until(lambda: program.out.count("ready") == 2, "the other program")
+    refusal = asking.communicate()[1]
+    assert asking.returncode == 0 or "runs another program now" in refusal or "is not watched any more" in refusal, refusal
+    ctl("status")
+
+
 FORKER = """
 import mmap, os, sys
 memory = mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -376,7 +441,7 @@ def test_stop(daemon, ctl, target, tmp_path):
 
 
 FRAMES = {"run_worker": "worker-3", "serve_request": "worker-3", "read_body": "worker-3", "handle_signal": "worker-4",
-          "run_busy": "worker-5", "hold_in_main": "frames"}
+          "run_interrupted": "worker-4", "run_busy": "worker-5", "hold_in_main": "frames"}
 
 
 def test_frames(daemon, ctl, target):
@@ -397,6 +462,8 @@ def test_frames(daemon, ctl, target):
             if name == "run_busy" and not options:
                 roots = [roots[0].removesuffix(f", in {name}") + f", in {name}"]
             assert roots == [f"the stack of thread {thread}, in {name}"], (options, name)
+        # on a stack that a thread has left for its signal stack, below where it has left it
+        assert rows["stale_below_signal"]["unknown_blocks"] == 1, rows["stale_below_signal"]
     whole = ctl("holds", "--site", "held_by_member").out
     assert " held by global response_cache.tables[1].entries[2]\n" in whole, whole
     frames.say("end")

@@ -25,6 +25,27 @@ static void check(const struct names *names, uint32_t count)
 	}
 }
 
+/* Of the same places what they point to, and so on. */
+static void ask_pointees(const uint8_t *data, size_t size)
+{
+	const struct pointee_query queries[] = {
+		{ POINTEES_ROOT, 0x1000, 16, 16, 0 }, { POINTEES_ROOT, 0x2e08, 1, 1ull << 40, 8 },
+		{ 0, POINTEES_NOWHERE, 8, 64, 1 },    { 0, 8, 24, 24, POINTEES_NOWHERE },
+		{ 1, 0, 0, 0, UINT64_MAX - 1 },	      { 2, 8, UINT64_MAX - 1, UINT64_MAX - 1, 0 },
+		{ 7, 8, 16, 16, POINTEES_NOWHERE },
+	};
+	uint32_t count = sizeof(queries) / sizeof(queries[0]);
+	struct names *names = NULL;
+	struct dhat_error err = {};
+
+	if (data_pointees(fuzz_file(data, size), queries, count, NULL, &names, &err) < 0) {
+		FUZZ_CHECK(err.code != DHAT_EXIT_OK);
+		return;
+	}
+	check(names, count);
+	names_free(names);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct name_query queries[] = {
@@ -48,5 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	check(names, count);
 	names_free(names);
+	ask_pointees(data, size);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "demangle.h"
 #include "elffile.h"
 #include "members.h"
+#include "pointees.h"
 #include "proto/base/cleanup.h"
 #include "symtab.h"
 
@@ -132,9 +133,8 @@ static int find_members(struct naming *naming, Dwarf *dwarf)
 	return 0;
 }
 
-/* In words: where in a variable it is. */
-static void describe_place(const struct naming *naming, uint64_t variable, uint64_t within,
-			   char ret[MEMBERS_PATH_CHARS])
+/* NULL: its debugging information does not tell. */
+static const Dwarf_Die *type_of(const struct naming *naming, uint64_t variable)
 {
 	const struct members_variable asked = { .vaddr = variable };
 	const struct members_variable *found =
@@ -142,7 +142,16 @@ static void describe_place(const struct naming *naming, uint64_t variable, uint6
 						 sizeof(asked), compare_variables)
 				       : NULL;
 
-	if (found && found->is_found && members_path(&found->type, within, ret))
+	return found && found->is_found ? &found->type : NULL;
+}
+
+/* In words: where in a variable it is. */
+static void describe_place(const struct naming *naming, uint64_t variable, uint64_t within,
+			   char ret[MEMBERS_PATH_CHARS])
+{
+	const Dwarf_Die *type = type_of(naming, variable);
+
+	if (type && members_path(type, within, ret))
 		return;
 	snprintf(ret, MEMBERS_PATH_CHARS, "+%" PRIu64, within);
 	if (!within)
@@ -226,7 +235,8 @@ static struct elffile *find_dwarf(struct naming *naming, const struct wish_grant
 	return file->dwarf ? file : NULL;
 }
 
-static int name_with(struct naming *naming, bool with_members, const struct wish_granter *granter)
+/* Symbols, and with_members types of the variables that are asked for. */
+static int read_file(struct naming *naming, bool with_members, const struct wish_granter *granter)
 {
 	struct elffile *file;
 	int r = read_segments(naming->object.elf, &naming->segments);
@@ -238,9 +248,19 @@ static int name_with(struct naming *naming, bool with_members, const struct wish
 	if (r == 0)
 		r = add_symbols(&naming->symtab, &naming->debug);
 	file = with_members ? find_dwarf(naming, granter) : NULL;
-	if (r == 0 && file)
-		r = find_members(naming, file->dwarf);
-	return r ? r : name_all(naming);
+	return r == 0 && file ? find_members(naming, file->dwarf) : r;
+}
+
+static int open_object(struct naming *naming, int fd, struct dhat_error *err)
+{
+	_cleanup_close_ int own_fd = dup(fd);
+	int r = own_fd < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = elffile_open(own_fd, &naming->object, err);
+	if (r == 0)
+		take_fd(own_fd);
+	return r;
 }
 
 int data_name(int fd, const struct name_query *queries, uint32_t count, bool with_members,
@@ -252,20 +272,71 @@ int data_name(int fd, const struct name_query *queries, uint32_t count, bool wit
 							  .alt = ELFFILE_NONE,
 							  .queries = queries,
 							  .count = count };
-	_cleanup_close_ int own_fd = dup(fd);
-	int r = own_fd < 0 ? -errno : 0;
+	int r = open_object(&naming, fd, err);
 
-	if (r == 0)
-		r = elffile_open(own_fd, &naming.object, err);
 	if (r)
 		return r;
-	take_fd(own_fd);
 	r = names_new(count, &names);
 	naming.names = names;
 	if (r == 0)
-		r = name_with(&naming, with_members, granter);
+		r = read_file(&naming, with_members, granter);
+	if (r == 0)
+		r = name_all(&naming);
 	if (r)
 		return dhat_error_errno(err, -r, "cannot name %u addresses of variables", count);
+	*ret = take_ptr(names);
+	return 0;
+}
+
+/* ---- what is pointed to --------------------------------------------------------------------- */
+
+static int answer_all(struct naming *naming, const struct pointee_query *queries)
+{
+	_cleanup_free_ struct pointee *pointees = calloc(naming->count + 1ul, sizeof(*pointees));
+	int r = pointees ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < naming->count && r == 0; i++) {
+		struct pointee_root root = { 0 };
+		uint64_t vaddr = 0;
+		const struct symtab_symbol *symbol =
+			queries[i].parent == POINTEES_ROOT
+				? find_symbol(naming, queries[i].at, &vaddr)
+				: NULL;
+
+		if (symbol) {
+			root.type = type_of(naming, symbol->vaddr);
+			root.within = vaddr - symbol->vaddr;
+			describe_place(naming, symbol->vaddr, root.within, root.place);
+		}
+		r = pointees_answer(naming->names, i, queries, pointees, &root);
+	}
+	return r;
+}
+
+int data_pointees(int fd, const struct pointee_query *queries, uint32_t count,
+		  const struct wish_granter *granter, struct names **ret, struct dhat_error *err)
+{
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_free_ struct name_query *roots = calloc(count + 1ul, sizeof(*roots));
+	_cleanup_(naming_deinit) struct naming naming = {
+		.object = ELFFILE_NONE, .debug = ELFFILE_NONE, .alt = ELFFILE_NONE, .queries = roots
+	};
+	int r = roots ? open_object(&naming, fd, err) : -ENOMEM;
+
+	if (r)
+		return r;
+	for (uint32_t i = 0; i < count; i++)
+		if (queries[i].parent == POINTEES_ROOT)
+			roots[naming.count++].file_offset = queries[i].at;
+	r = names_new(count, &names);
+	naming.names = names;
+	if (r == 0)
+		r = read_file(&naming, true, granter);
+	naming.count = count;
+	if (r == 0)
+		r = answer_all(&naming, queries);
+	if (r)
+		return dhat_error_errno(err, -r, "cannot name what %u variables point to", count);
 	*ret = take_ptr(names);
 	return 0;
 }

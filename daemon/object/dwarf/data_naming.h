@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "names.h"
+#include "pointees.h"
 #include "proto/base/error.h"
 #include "wish.h"
 
@@ -17,3 +18,8 @@
  * Fails only when fd is no ELF file or memory is short. */
 int data_name(int fd, const struct name_query *queries, uint32_t count, bool with_members,
 	      const struct wish_granter *granter, struct names **ret, struct dhat_error *err);
+
+/* What blocks are that such variables point to, and those that these point to (pointees.h): one
+ * frame for each query. Fails as data_name() does. */
+int data_pointees(int fd, const struct pointee_query *queries, uint32_t count,
+		  const struct wish_granter *granter, struct names **ret, struct dhat_error *err);

@@ -95,17 +95,10 @@ void members_find(Dwarf *dwarf, struct members_variable *list, size_t count)
 static bool peel(Dwarf_Die *type)
 {
 	for (unsigned i = 0; i < MEMBERS_MAX_DEPTH; i++) {
-		switch (dwarf_tag(type)) {
-		case DW_TAG_typedef:
-		case DW_TAG_const_type:
-		case DW_TAG_volatile_type:
-		case DW_TAG_atomic_type:
-			if (!find_type(type, type))
-				return false; /* void */
-			break;
-		default:
+		if (!members_is_alias(type))
 			return true;
-		}
+		if (!find_type(type, type))
+			return false; /* void */
 	}
 	return false;
 }
@@ -209,6 +202,7 @@ struct path {
 	uint64_t left;	    /* distance that it does not explain */
 	bool ends_at_value; /* of a type that has no parts, and nothing is left */
 	bool ends_at_pointer, is_too_long;
+	Dwarf_Die pointer; /* that it ends at */
 };
 
 __attribute__((format(printf, 2, 3))) static void extend(struct path *path, const char *format, ...)
@@ -343,6 +337,7 @@ static void follow(struct path *path, Dwarf_Die *type, unsigned depth)
 	default:
 		path->ends_at_value = !path->left;
 		path->ends_at_pointer = path->ends_at_value && is_pointer(type);
+		path->pointer = *type;
 	}
 }
 
@@ -359,4 +354,72 @@ bool members_path(const Dwarf_Die *type, uint64_t within, char ret[MEMBERS_PATH_
 	if (path.left)
 		extend(&path, "+%" PRIu64, path.left);
 	return !path.is_too_long;
+}
+
+/* ---- types of others ------------------------------------------------------------------------ */
+
+bool members_pointee(const Dwarf_Die *type, uint64_t within, Dwarf_Die *ret)
+{
+	char text[MEMBERS_PATH_CHARS] = "";
+	struct path path = { .text = text, .left = within };
+	Dwarf_Die begin = *type, measured = *type;
+	uint64_t bytes;
+
+	if (!find_size(&measured, 0, &bytes) || within >= bytes)
+		return false;
+	follow(&path, &begin, 0);
+	return path.ends_at_pointer && find_type(&path.pointer, ret);
+}
+
+bool members_size(const Dwarf_Die *type, uint64_t *ret)
+{
+	Dwarf_Die measured = *type;
+
+	return find_size(&measured, 0, ret);
+}
+
+bool members_open_end(const Dwarf_Die *type, uint64_t *ret_begin, uint64_t *ret_each)
+{
+	Dwarf_Die at = *type, member, last = { 0 }, array_type;
+	struct array array;
+	uint32_t steps = 0;
+	int r;
+
+	if (!peel(&at) || dwarf_tag(&at) == DW_TAG_union_type)
+		return false;
+	for (r = dwarf_child(&at, &member); r == 0 && steps++ < MAX_STEPS;
+	     r = dwarf_siblingof(&member, &member))
+		if (dwarf_tag(&member) == DW_TAG_member && !dwarf_hasattr(&member, DW_AT_external))
+			last = member;
+	*ret_begin = 0;
+	if (r < 0 || !last.addr || !find_type(&last, &array_type) || !peel(&array_type) ||
+	    dwarf_tag(&array_type) != DW_TAG_array_type ||
+	    !find_number(&last, DW_AT_data_member_location, ret_begin) ||
+	    !find_array(&array_type, 0, &array) || array.counts[0])
+		return false;
+	*ret_each = bytes_below(&array, 0);
+	return *ret_each > 0;
+}
+
+bool members_peel(Dwarf_Die *type)
+{
+	return peel(type);
+}
+
+bool members_is_pointer(Dwarf_Die *peeled)
+{
+	return is_pointer(peeled);
+}
+
+bool members_type_of(Dwarf_Die *die, Dwarf_Die *ret)
+{
+	return find_type(die, ret);
+}
+
+bool members_is_alias(Dwarf_Die *type)
+{
+	int tag = dwarf_tag(type);
+
+	return tag == DW_TAG_typedef || tag == DW_TAG_const_type || tag == DW_TAG_volatile_type ||
+	       tag == DW_TAG_atomic_type;
 }

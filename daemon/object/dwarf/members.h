@@ -29,3 +29,19 @@ void members_find(Dwarf *dwarf, struct members_variable *list, size_t count);
  * not tell. Of a union's members the only one that has a pointer there is meant; where several, or
  * none, the path ends at the union. */
 bool members_path(const Dwarf_Die *type, uint64_t within, char ret[MEMBERS_PATH_CHARS]);
+
+/* ---- of types ---- */
+
+/* What the pointer at a distance from its beginning points to. false: there is none, or in a union
+ * several; or it points to void. */
+bool members_pointee(const Dwarf_Die *type, uint64_t within, Dwarf_Die *ret);
+/* false: it is not complete. */
+bool members_size(const Dwarf_Die *type, uint64_t *ret);
+/* Is its last member an array without an end? Where that begins, and how large each element is. */
+bool members_open_end(const Dwarf_Die *type, uint64_t *ret_begin, uint64_t *ret_each);
+/* Another name, or a qualifier, of another type; and without those. false: void. */
+bool members_is_alias(Dwarf_Die *type);
+bool members_peel(Dwarf_Die *type);
+bool members_is_pointer(Dwarf_Die *peeled);
+/* Of a pointer, an alias, a member: its type. */
+bool members_type_of(Dwarf_Die *die, Dwarf_Die *ret);

@@ -22,6 +22,19 @@ struct jit_query {
 	uint64_t first_ns, last_ns;
 };
 
+/* What blocks are: pointees.h. */
+#define POINTEES_ROOT UINT32_MAX
+#define POINTEES_NOWHERE UINT64_MAX
+struct pointee_query {
+	/* What points there: a word of a variable, by its file offset (data_naming.h); or one of
+	 * the blocks that an earlier query is about, so many bytes behind their beginning. NOWHERE:
+	 * at places that differ: elements of an array. */
+	uint32_t parent; /* POINTEES_ROOT: a variable */
+	uint64_t at;
+	uint64_t least_bytes, most_bytes; /* of the blocks that it points to the beginning of */
+	uint64_t self_at;		  /* in these: whose name is asked for, too; or NOWHERE */
+};
+
 struct name_location {
 	uint32_t function, linkage_name, file; /* strings */
 	uint32_t line, column;		       /* 0: not known */

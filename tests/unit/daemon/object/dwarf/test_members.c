@@ -218,6 +218,105 @@ static void test_without(void **state)
 	check("places", NULL, false);
 }
 
+/* ---- what is pointed to ---- */
+
+static const char box_text[] = PRINTS
+	"struct item { struct item *next; int kind; }; typedef struct { double x, y; } point;\n"
+	"struct tail { long count; struct item *open[]; }; struct opaque;\n"
+	"struct box { struct item *first; point *points; void *blob; union { struct item *a;\n"
+	"	point *b; } either; int *numbers; char *text; struct item **table;\n"
+	"	struct opaque *opaque; const struct tail *tail; } *volatile root;\n"
+	"int main(void) { PLACE(root); return 0; }\n";
+
+struct expected {
+	struct pointee_query query;
+	const char *type, *member, *self;
+};
+
+#define AT(parent, at, bytes)                                                                      \
+	{                                                                                          \
+		parent, at, bytes, bytes, POINTEES_NOWHERE                                         \
+	}
+static const struct expected of_box[] = {
+	{ AT(POINTEES_ROOT, 0, 72), "struct box", "", NULL },
+	{ { 0, 0, 16, 16, 0 }, "struct item", ".first", ".next" },
+	{ AT(0, 8, 16), "point", ".points", NULL },
+	{ AT(0, 16, 16), "", ".blob", NULL },
+	{ AT(0, 24, 16), "", ".either", NULL },
+	{ AT(0, 32, 40), "int[10]", ".numbers", NULL },
+	{ AT(0, 32, 42), "", ".numbers", NULL },
+	{ AT(0, 40, 16), "", ".text", NULL },
+	{ { 0, 48, 24, 80, 8 }, "struct item *[]", ".table", "[1]" },
+	{ AT(8, POINTEES_NOWHERE, 16), "struct item", "", NULL },
+	{ AT(8, 16, 16), "struct item", "[2]", NULL },
+	{ AT(0, 56, 16), "", ".opaque", NULL },
+	{ { 0, 64, 8, 32, 0 }, "struct tail", ".tail", ".count" },
+	{ AT(0, 64, 12), "", ".tail", NULL },
+	{ { 0, 0, 32, 32, 0 }, "", ".first", "" }, /* what begins with an item looks so, too */
+	{ AT(14, 0, 16), "", "", NULL },
+	{ { 0, 0, 16, 24, 0 }, "", ".first", "" },
+	{ AT(1, 0, 16), "struct item", ".next", NULL },
+	{ AT(1, 8, 16), "", ".kind", NULL },
+	{ AT(0, POINTEES_NOWHERE, 16), "", "", NULL },
+	{ AT(0, 4, 16), "", ".first+4", NULL },
+	{ AT(0, 72, 16), "", "", NULL },
+	{ AT(POINTEES_ROOT, 0, 64), "", "", NULL },
+	{ AT(1000, 0, 16), "", "", NULL }, /* of none before it */
+};
+
+static const char shop_text[] = PRINTS
+	"namespace shop { struct Peer { Peer *other; }; struct Session : Peer { Session *next;\n"
+	"	Peer *peers[2]; }; Session *root; }\n"
+	"int main() { PLACE_AS(shop::root, \"shop::root\"); return 0; }\n";
+
+static const struct expected of_shop[] = {
+	{ { POINTEES_ROOT, 0, 32, 32, 8 }, "shop::Session", "", ".next" },
+	{ AT(0, 0, 8), "shop::Peer", ".other", NULL },
+	{ AT(0, 24, 8), "shop::Peer", ".peers[1]", NULL },
+	{ AT(0, 24, 32), "", ".peers[1]", NULL }, /* a Session is a Peer */
+};
+
+static void check_pointees(const char *program, const struct expected *expected, uint32_t count)
+{
+	struct pointee_query queries[ARRAY_SIZE(of_box)];
+	struct place root;
+	_cleanup_(names_free_ptr) struct names *names = NULL;
+	_cleanup_close_ int fd = -1;
+	char path[256];
+
+	assert_int_equal(ask_program(program, &root), 1);
+	snprintf(path, sizeof(path), "%s/%s", folder, program);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (uint32_t i = 0; i < count; i++) {
+		queries[i] = expected[i].query;
+		if (queries[i].parent == POINTEES_ROOT)
+			queries[i].at = offset_of(fd, root.addr);
+	}
+	assert_int_equal(data_pointees(fd, queries, count, NULL, &names, NULL), 0);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct name_location *at = &names->locations[names->frames[i].first_location];
+
+		assert_int_equal(names->frames[i].location_count, expected[i].self ? 2 : 1);
+		assert_string_equal(names->texts.list[at[0].function], expected[i].type);
+		assert_string_equal(names->texts.list[at[0].file], expected[i].member);
+		if (expected[i].self)
+			assert_string_equal(names->texts.list[at[1].file], expected[i].self);
+	}
+}
+
+static void test_pointees(void **state)
+{
+	write_file("box.c", box_text);
+	write_file("shop.cc", shop_text);
+	sh("gcc -w -no-pie -gdwarf-4 box.c -o box");
+	check_pointees("box", of_box, ARRAY_SIZE(of_box));
+	sh("clang -w -no-pie -gdwarf-5 -O2 box.c -o box");
+	check_pointees("box", of_box, ARRAY_SIZE(of_box));
+	sh("g++ -w -no-pie -g shop.cc -o shop");
+	check_pointees("shop", of_shop, ARRAY_SIZE(of_shop));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +325,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cxx, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_separate, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_without, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_pointees, make_folder, remove_folder),
 	};
 
 	elf_version(EV_CURRENT);
