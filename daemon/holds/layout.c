@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "left_stack.h"
 #include "proto/base/array.h"
 
 void layout_deinit(struct layout *layout)
@@ -69,16 +70,21 @@ static bool is_data(const struct procmaps *maps, size_t i)
 	return maps->entries[i].path[0] == '/' && !maps->entries[i].is_shared;
 }
 
+static uint64_t lower(const struct procmaps_entry *entry, uint64_t sp, uint64_t lowest)
+{
+	return sp >= entry->start && sp < entry->end && (!lowest || sp < lowest) ? sp : lowest;
+}
+
 /* A stack pointer within; the lowest. 0: none. */
 static uint64_t lowest_stack(const struct layout_facts *facts, const struct procmaps_entry *entry)
 {
 	uint64_t lowest = 0;
 
 	for (size_t i = 0; i < facts->thread_count; i++) {
-		uint64_t sp = facts->threads[i].words[DHAT_REGISTER_SP];
+		uint64_t left = facts->left_stacks ? facts->left_stacks[i] : 0;
 
-		if (sp >= entry->start && sp < entry->end && (!lowest || sp < lowest))
-			lowest = sp;
+		lowest = lower(entry, facts->threads[i].words[DHAT_REGISTER_SP], lowest);
+		lowest = lower(entry, left, lowest);
 	}
 	return lowest;
 }
@@ -91,16 +97,13 @@ static bool has_block(const struct layout_facts *facts, const struct procmaps_en
 	       facts->blocks[at].addr + facts->blocks[at].size_bytes > entry->start;
 }
 
-/* Does a thread just now run on its signal stack? Then its own stack has no stack pointer. */
+/* Does a thread just now run on its signal stack, and where its own one ends is not known? */
 static bool is_any_on_signal_stack(const struct layout_facts *facts)
 {
-	for (size_t i = 0; i < facts->thread_count; i++) {
-		const struct dhat_thread_state *thread = &facts->threads[i];
-
-		if (thread->words[DHAT_REGISTER_SP] - thread->signal_stack <
-		    thread->signal_stack_bytes)
+	for (size_t i = 0; i < facts->thread_count; i++)
+		if (left_stack_has(&facts->threads[i]) &&
+		    !(facts->left_stacks && facts->left_stacks[i]))
 			return true;
-	}
 	return false;
 }
 

@@ -30,6 +30,9 @@ struct layout_facts {
 	size_t block_count;
 	const struct dhat_thread_state *threads;
 	size_t thread_count; /* 0: nothing is known of threads: stacks are taken whole */
+	/* where the own stacks end of those that are on their signal stacks (left_stack.h); NULL:
+	   not known */
+	const uint64_t *left_stacks;
 };
 
 /* Leaves out what is no memory of the process's own: devices, the kernel's pages, code, and what a

@@ -2,6 +2,7 @@
  *
  * frames                         all threads are made; then "ready"; a line on stdin makes all
  *                                blocks; then "made"
+ * stale_below_signal is pointed to only by what a call has left behind on the stack of worker-4.
  * held_by_NAME is held by the frame of the function NAME only: of a thread that waits three calls
  * deep (worker-3), of one that was interrupted and waits in its handler, on a signal stack
  * (worker-4), of one that never waits (worker-5), and of the first one. held_by_member is held by
@@ -36,6 +37,8 @@ KIND(held_by_run_worker)
 KIND(held_by_serve_request)
 KIND(held_by_read_body)
 KIND(held_by_handle_signal)
+KIND(held_by_run_interrupted)
+KIND(stale_below_signal)
 KIND(held_by_run_busy)
 KIND(held_by_hold_in_main)
 KIND(held_by_member)
@@ -112,6 +115,17 @@ static __attribute__((noinline, noclone)) void handle_signal(int number)
 	KEEP(block);
 }
 
+/* Far below what raise() needs. */
+static __attribute__((noinline, noclone)) void leave_behind(void)
+{
+	void *volatile words[2048];
+
+	for (size_t i = 0; i < 2048; i++)
+		words[i] = NULL;
+	words[8] = stale_below_signal();
+	KEEP(words);
+}
+
 static __attribute__((noinline, noclone)) void *run_interrupted(void *unused)
 {
 	stack_t stack = { .ss_size = SIGNAL_STACK_BYTES };
@@ -122,7 +136,13 @@ static __attribute__((noinline, noclone)) void *run_interrupted(void *unused)
 	sigaltstack(&stack, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	sem_wait(&go);
-	raise(SIGUSR1);
+	{
+		HOLD(block, held_by_run_interrupted);
+
+		leave_behind();
+		raise(SIGUSR1);
+		KEEP(block);
+	}
 	return unused;
 }
 

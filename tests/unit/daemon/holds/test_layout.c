@@ -1,18 +1,21 @@
 /* What a process's memory is, and what speaks against calling anything lost: from the kernel's own
  * texts. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include <cmocka.h>
 
 #include "daemon/holds/hazards.h"
 #include "daemon/holds/kernel_words.h"
 #include "daemon/holds/layout.h"
+#include "daemon/holds/left_stack.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/texts.h"
 
@@ -43,6 +46,7 @@ struct process {
 	struct reach_block blocks[4];
 	size_t block_count;
 	struct dhat_thread_state threads[2];
+	uint64_t left_stacks[2];
 	size_t thread_count;
 };
 
@@ -82,9 +86,10 @@ static void process_deinit(struct process *process)
 
 static void make(const struct process *process, struct layout *ret)
 {
-	const struct layout_facts facts = { &process->maps,   &process->smaps,
-					    process->blocks,  process->block_count,
-					    process->threads, process->thread_count };
+	const struct layout_facts facts = { &process->maps,	 &process->smaps,
+					    process->blocks,	 process->block_count,
+					    process->threads,	 process->thread_count,
+					    process->left_stacks };
 
 	assert_int_equal(layout_make(&facts, ret), 0);
 }
@@ -161,7 +166,62 @@ static void a_thread_on_its_signal_stack(void **state)
 	assert_int_equal(class_at(&layout, 0x7f0020700000), REACH_MAPPING);
 	assert_int_equal(class_at(&layout, 0x7f0030009000), REACH_STACK);
 	layout_deinit(&layout);
+	/* where that ends is known: it is a stack, and what is below is left over */
+	process.left_stacks[1] = 0x7f0020700000;
+	make(&process, &layout);
+	assert_int_equal(class_at(&layout, 0x7f0020700000), REACH_STACK);
+	assert_int_equal(class_at(&layout, 0x7f0020700000 - DHAT_RED_ZONE_BYTES - 8), REACH_BELOW);
+	assert_int_equal(class_at(&layout, 0x7f0030009000), REACH_STACK);
+	assert_int_equal(class_at(&layout, 0x7f0010700000), REACH_ENDED); /* is another one's */
+	layout_deinit(&layout);
 	process_deinit(&process);
+}
+
+/* ---- what the kernel has written onto a signal stack ----------------------------------------- */
+
+static char signal_stack[64 << 10] __attribute__((aligned(64)));
+static uint64_t told[2], truth;
+static volatile sig_atomic_t depth;
+
+static void look_from_signal_stack(int number, siginfo_t *info, void *context)
+{
+	const ucontext_t *uc = context;
+	const struct dhat_thread_state here = {
+		.words[DHAT_REGISTER_SP] = (uintptr_t)&number,
+		.signal_stack = (uintptr_t)signal_stack,
+		.signal_stack_bytes = sizeof(signal_stack),
+	};
+	size_t count = (signal_stack + sizeof(signal_stack) - (char *)&number) / 8;
+	int at = depth++;
+
+	(void)info;
+	count = count < LEFT_STACK_BYTES / 8 ? count : LEFT_STACK_BYTES / 8;
+	if (at == 0)
+		truth = uc->uc_mcontext.gregs[REG_RSP];
+	if (left_stack_has(&here))
+		told[at] = left_stack_pointer(
+			&here, (const uint64_t *)(signal_stack + sizeof(signal_stack)) - count,
+			count);
+	if (at == 0)
+		raise(SIGUSR2); /* and another one within */
+}
+
+static void the_kernel_says_where_a_stack_was_left(void **state)
+{
+	const stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof(signal_stack) };
+	const struct sigaction action = { .sa_sigaction = look_from_signal_stack,
+					  .sa_flags = SA_ONSTACK | SA_SIGINFO };
+	const struct dhat_thread_state off = { .words[DHAT_REGISTER_SP] = 0x7ffc00010000 };
+
+	(void)state;
+	assert_int_equal(sigaltstack(&stack, NULL), 0);
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	assert_int_equal(sigaction(SIGUSR2, &action, NULL), 0);
+	raise(SIGUSR1);
+	assert_int_equal(depth, 2);
+	assert_true(truth != 0);
+	assert_true(told[0] == truth && told[1] == truth);
+	assert_false(left_stack_has(&off));
 }
 
 static void new_memory_is_noticed_but_that_of_young_blocks(void **state)
@@ -292,6 +352,7 @@ int main(void)
 		cmocka_unit_test(each_mapping_is_what_it_is),
 		cmocka_unit_test(without_threads_stacks_are_whole),
 		cmocka_unit_test(a_thread_on_its_signal_stack),
+		cmocka_unit_test(the_kernel_says_where_a_stack_was_left),
 		cmocka_unit_test(new_memory_is_noticed_but_that_of_young_blocks),
 		cmocka_unit_test(hazards_have_a_sentence_each),
 		cmocka_unit_test(a_service_has_none),
