@@ -107,6 +107,12 @@ static const struct callee {
 	{ .name = "mi_new_nothrow", .kind = SIZE },
 	{ .name = "mi_new_aligned", .kind = SIZE_ALIGN, .must_have = true },
 	{ .name = "mi_new_aligned_nothrow", .kind = SIZE_ALIGN },
+	/* these store the size that they have given at their last argument */
+	{ .name = "mi_umalloc", .kind = SIZE },
+	{ .name = "mi_umalloc_small", .kind = SIZE, .most = 1024 },
+	{ .name = "mi_uzalloc", .kind = SIZE },
+	{ .name = "mi_uzalloc_small", .kind = SIZE, .most = 1024 },
+	{ .name = "mi_ucalloc", .kind = PRODUCT },
 	{ .name = "mi_memalign", .kind = ALIGN_SIZE },
 	{ .name = "mi_aligned_alloc", .kind = ALIGN_SIZE },
 };
@@ -181,6 +187,7 @@ static void *ask_for(const char *name)
 static void *call(struct caller *caller)
 {
 	size_t number = next_random(caller) % called_count, arguments[3] = { 0 }, size, times;
+	size_t given; /* by mimalloc */
 	const struct callee *callee = called[number].callee;
 
 	arguments[0] = (size_t)(strncmp(callee->name, "mi_theap", 8) ? heap : theap);
@@ -189,6 +196,7 @@ static void *call(struct caller *caller)
 	switch (callee->kind) {
 	case SIZE:
 		arguments[0] = size;
+		arguments[1] = (size_t)&given;
 		break;
 	case HEAP_SIZE:
 		arguments[1] = size;
@@ -205,6 +213,7 @@ static void *call(struct caller *caller)
 	case PRODUCT:
 		arguments[0] = size;
 		arguments[1] = times;
+		arguments[2] = (size_t)&given;
 		size *= times;
 		break;
 	case HEAP_PRODUCT:
