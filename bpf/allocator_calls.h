@@ -170,32 +170,26 @@ static __always_inline int resets_arena(__u64 name_at)
 /* A realloc has begun. */
 static __always_inline void begin_realloc(struct call *call, union dhat_cookie_word cookie)
 {
-	if (is_sampling()) {
-		call->was_sampled = is_in_sample(call->old_addr, call->domain);
-		call->is_told = call->was_sampled || tells_all_frees;
-		if (!call->is_told)
-			return;
-	}
-	send_realloc_begin(call->old_addr, cookie);
+	call->is_told = is_to_be_told(call->old_addr, call->domain);
+	if (call->is_told)
+		send_realloc_begin(call->old_addr, cookie);
 }
 
 /* The old block of a realloc is known to the daemon, or might be. */
 static __always_inline int has_told_old(const struct call *call)
 {
-	return is_resizing(call->role) && call->old_addr && (!is_sampling() || call->is_told);
+	return is_resizing(call->role) && call->old_addr && call->is_told;
 }
 
 /* Without a new block: it failed, or there is none of which more is told. */
 static __always_inline void end_realloc(const struct call *call, __u64 time_ns, __u32 result,
 					__u64 flags)
 {
-	int was_sampled = is_sampling() && call->was_sampled;
-
-	if (was_sampled && result == DHAT_REALLOC_FAILED &&
-	    enter_sample(call->old_addr, call->domain, BPF_ANY))
+	if (is_sampling() && result == DHAT_REALLOC_FAILED &&
+	    enter_sample(call->old_addr, call->domain, BPF_ANY)) /* keeps L4 */
 		result = DHAT_REALLOC_FREED;
 	/* keeps L2 */
-	if (send_realloc_end(call, 0, 0, time_ns, result, flags) && was_sampled)
+	if (send_realloc_end(call, 0, 0, time_ns, result, flags) && is_sampling())
 		enter_sample(call->old_addr, call->domain, BPF_NOEXIST);
 }
 
@@ -343,7 +337,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 {
 	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), NULL, 0);
 	__u64 addr = result, stack_id, now, used, flags;
-	int is_realloc, has_told, is_drawn;
+	int is_realloc, has_told, drawn;
 
 	if (!call || !call->is_active) {
 		/* not that of an inner function whose tail call's return was the same */
@@ -379,8 +373,9 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 		if (!call->size_bytes)
 			count(DHAT_CTR_UNSIZED);
 	}
-	is_drawn = addr && draw_block(addr, call->size_bytes, call->domain);
-	if (addr && !is_drawn && !has_told)
+	drawn = addr ? draw_block(addr, call->size_bytes, call->domain) : DRAW_NOT;
+	call->is_drawn = drawn == DRAW_DRAWN;
+	if (addr && drawn == DRAW_NOT && !has_told)
 		return 0;
 	now = bpf_ktime_get_ns();
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
@@ -396,7 +391,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 			count(DHAT_CTR_FAILED);
 		return 0;
 	}
-	if (!is_drawn) {
+	if (drawn == DRAW_NOT) {
 		end_realloc(call, now, DHAT_REALLOC_FREED, flags);
 		return 0;
 	}
@@ -414,7 +409,7 @@ static __always_inline int leave(void *regs, __u64 result, __u64 pc, __u64 sp, _
 	if (!has_told)
 		send_alloc(call, addr, stack_id, now, flags);
 	else if (send_realloc_end(call, addr, stack_id, now, DHAT_REALLOC_MOVED, flags) &&
-		 is_sampling() && call->was_sampled)
+		 is_sampling())
 		enter_sample(call->old_addr, call->domain, BPF_NOEXIST); /* keeps L2 */
 	return 0;
 }
@@ -493,7 +488,7 @@ static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 	__u64 at = regs_sp(regs) + 8 * (__u64)cookie.parts.sp_words, used, flags, addr;
 	struct call now = { .domain = cookie.parts.domain, .has_header = cookie.parts.has_header };
 	__u64 stack_id, time_ns;
-	int has_begun = 0;
+	int has_begun = 0, drawn;
 
 	if (cookie.parts.role != DHAT_RESULT_ALWAYS && !regs_hold(regs, cookie.parts.role - 1))
 		return 0; /* it goes the other way */
@@ -528,8 +523,10 @@ static __noinline int hand_out(struct pt_regs *regs, __u64 cookie_word)
 		count(DHAT_CTR_UNPAIRED);
 		return 0;
 	}
-	if (!draw_block(addr, now.size_bytes, now.domain))
+	drawn = draw_block(addr, now.size_bytes, now.domain);
+	if (drawn == DRAW_NOT)
 		return 0;
+	now.is_drawn = drawn == DRAW_DRAWN;
 	used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	flags = wake_flags(used);
 	if (used > cfg_alloc_mark) { /* keeps P3, as in leave() */

@@ -28,10 +28,13 @@ enum dhat_record_type {
 };
 
 struct dhat_record {
-	__u8 type;   /* enum dhat_record_type */
-	__u8 domain; /* address space of blocks: 0 = the process's allocators, 1… = custom ones */
-	__u16 size;  /* of the whole record, in bytes */
-	__u32 tid;   /* thread, as the initial pid namespace numbers it */
+	__u8 type;	 /* enum dhat_record_type */
+	__u8 domain : 4; /* address space of blocks: 0 = the process's allocators, 1… = custom ones
+			  */
+	__u8 is_drawn : 1; /* ALLOC, REALLOC_END: the block was drawn for the sample; otherwise all
+			    * blocks were recorded when it was handed out */
+	__u16 size;	   /* of the whole record, in bytes */
+	__u32 tid;	   /* thread, as the initial pid namespace numbers it */
 };
 
 /* The domain of anonymous mappings: ranges, which may be cut. A FREE in it says where the range

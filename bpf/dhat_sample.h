@@ -21,6 +21,14 @@
 /* A size that no block can have counts as 1 byte, as 0 does: heap.h, H5 and H9. */
 #define DHAT_SAMPLE_SIZE_MOST (1ULL << 47)
 
+/* A set of blocks that is too large for a table, as bits: a block's is that of a hash of its name,
+ * which it may have in common with others. */
+#define DHAT_BLOCK_BITS_LEAST_SHIFT 33 /* 2^31 of them at most */
+static inline __u32 dhat_block_bit(__u64 name, __u32 shift)
+{
+	return name * 0x9e3779b97f4a7c15ULL >> shift; /* 2^64 / golden ratio */
+}
+
 struct dhat_sample {
 	__u64 inverse;	   /* 2^58 / R; 0: all blocks are recorded */
 	__u64 always_from; /* bytes from which on a block always is: exp(-23) is less than 2^-32 */

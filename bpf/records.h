@@ -17,11 +17,11 @@ struct call {	  /* an allocator call on its way, of one thread */
 	__u8 domain;
 	__u8 is_by_exit;
 	__u8 is_by_result : 1;
-	__u8 has_header : 1;  /* see struct dhat_cookie */
-	__u8 was_sampled : 1; /* the old block of a realloc was in the set: sampled.h */
-	__u8 is_told : 1;     /* … and what becomes of it is told: so it is, or all are */
-	__u16 site;	      /* the function */
-	__u16 entrants;	      /* where it is counted while it is active */
+	__u8 has_header : 1; /* see struct dhat_cookie */
+	__u8 is_told : 1;    /* what becomes of a realloc's old block is told: sampled.h */
+	__u8 is_drawn : 1;   /* see struct dhat_record */
+	__u16 site;	     /* the function */
+	__u16 entrants;	     /* where it is counted while it is active */
 };
 
 static __always_inline __u64 wake_flags(__u64 used)
@@ -90,6 +90,7 @@ static __always_inline void send_alloc(const struct call *call, __u64 addr, __u6
 		return;
 	}
 	fill_head(&record->head, DHAT_RECORD_ALLOC, call->domain, sizeof(*record));
+	record->head.is_drawn = call->is_drawn;
 	record->time_ns = time_ns;
 	record->addr = addr;
 	record->size_bytes = call->size_bytes;
@@ -189,6 +190,7 @@ static __always_inline int send_realloc_end(const struct call *call, __u64 addr,
 		return -1;
 	}
 	fill_head(&record->head, DHAT_RECORD_REALLOC_END, call->domain, sizeof(*record));
+	record->head.is_drawn = addr && call->is_drawn;
 	record->time_ns = time_ns;
 	record->old_addr = call->old_addr;
 	record->new_addr = addr;

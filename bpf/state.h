@@ -16,14 +16,14 @@ const volatile __u64 cfg_stack_mark = 0, cfg_alloc_mark = 0, cfg_wake_mark = 0;
 
 const volatile __u8 cfg_stacks = DHAT_STACKS_TABLES;
 
-/* --sample; all 0: every block is recorded, and verifiers leave out what is about samples. */
-const volatile struct dhat_sample cfg_sample = {};
-
 /* Written by the daemon while probes run. */
+/* --sample; all 0: every block is recorded. It may begin while calls are under way, and never ends:
+ * always_from is written first. */
+volatile struct dhat_sample sample = {};
 volatile __u8 is_closed = 1; /* count nothing: not all probes are in place, or the end */
 volatile __u8 closes_on_exec = 1;
-/* sampled, while blocks from before are listed: of which addresses something was heard since is to
- * be known, be they in the sample or not */
+/* sampled, while blocks from before are listed, or are made known here: of which addresses
+ * something was heard since is to be known, be they in the sample or not */
 volatile __u8 tells_all_frees = 0;
 
 struct {
@@ -60,6 +60,7 @@ static __always_inline void fill_head(struct dhat_record *head, __u8 type, __u8 
 {
 	head->type = type;
 	head->domain = domain;
+	head->is_drawn = 0;
 	head->size = size;
 	head->tid = (__u32)bpf_get_current_pid_tgid();
 }

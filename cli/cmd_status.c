@@ -188,6 +188,24 @@ static void print_marks(struct screen *screen, const Dhat__TargetStatus *status)
 		print_row(screen, "marks", "%s", text);
 }
 
+/* "sampled since 10:31:07: watching it took …" */
+static void print_steps(struct screen *screen, const Dhat__TargetStatus *status)
+{
+	char text[DHAT_UNIT_CHARS];
+
+	for (size_t i = 0; i < status->n_steps; i++) {
+		const Dhat__Step *step = status->steps[i];
+
+		if (step->sample_bytes)
+			print_row(screen, "since", "%s %s, 1 block per %s: %s",
+				  view_moment(step->unix_ns), step->word,
+				  dhat_format_size(step->sample_bytes, text), step->reason);
+		else
+			print_row(screen, "since", "%s %s: %s", view_moment(step->unix_ns),
+				  step->word, step->reason);
+	}
+}
+
 /* Counters at zero say nothing. */
 static void print_counters(struct screen *screen, const Dhat__TargetStatus *target, bool are_losses)
 {
@@ -220,6 +238,7 @@ static void print_target(struct screen *screen, const Dhat__TargetStatus *status
 	print_figures(screen, status);
 	print_memory(screen, status);
 	print_marks(screen, status);
+	print_steps(screen, status);
 	print_counters(screen, status, true);
 	plan_text_list(screen, "allocators", target->allocators, target->n_allocators);
 	plan_text_list(screen, "notes", status->notes, status->n_notes);

@@ -42,6 +42,8 @@ const struct command commands[] = {
 	  &cmd_plan_argp },
 	{ "mark", "from now on, keep what is allocated since this moment and lives", cmd_mark,
 	  &cmd_mark_argp },
+	{ "sample", "from now on, record a sample: what watching costs falls", cmd_sample,
+	  &cmd_sample_argp },
 	{ "attach", "have dhatd watch another process", cmd_attach, &cmd_attach_argp },
 	{ "detach", "have dhatd leave a process alone; its profile stays", cmd_detach,
 	  &cmd_detach_argp },

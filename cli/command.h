@@ -58,7 +58,8 @@ extern const struct command commands[]; /* the last one has no name */
 extern const struct argp cmd_stats_argp, cmd_explain_argp, cmd_suspects_argp, cmd_top_argp,
 	cmd_diff_argp, cmd_assert_argp, cmd_verify_argp, cmd_ps_argp, cmd_status_argp,
 	cmd_holds_argp, cmd_rss_argp, cmd_pins_argp, cmd_snapshot_argp, cmd_export_argp,
-	cmd_plan_argp, cmd_mark_argp, cmd_attach_argp, cmd_detach_argp, cmd_repair_argp;
+	cmd_plan_argp, cmd_sample_argp, cmd_mark_argp, cmd_attach_argp, cmd_detach_argp,
+	cmd_repair_argp;
 
 int cmd_status(int argc, char **argv, struct dhat_error *err);
 int cmd_stats(int argc, char **argv, struct dhat_error *err);
@@ -69,6 +70,7 @@ int cmd_diff(int argc, char **argv, struct dhat_error *err);
 int cmd_assert(int argc, char **argv, struct dhat_error *err);
 int cmd_verify(int argc, char **argv, struct dhat_error *err);
 int cmd_snapshot(int argc, char **argv, struct dhat_error *err);
+int cmd_sample(int argc, char **argv, struct dhat_error *err);
 int cmd_mark(int argc, char **argv, struct dhat_error *err);
 int cmd_holds(int argc, char **argv, struct dhat_error *err);
 int cmd_rss(int argc, char **argv, struct dhat_error *err);

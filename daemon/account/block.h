@@ -9,4 +9,5 @@ struct block {
 	uint32_t point;
 	uint8_t domain;
 	bool was_before; /* existed before the observation */
+	bool is_single;	 /* stands for itself alone: all blocks were recorded when it was */
 };

@@ -42,8 +42,8 @@ int blocks_step_census(struct blocks *blocks, size_t leaves);
 
 /* ---- entries ---- */
 
-/* A block's entry has 64 + 22 bits for birth and size: 58 for the birth (nine years of uptime) and
- * 28 for the size. What does not fit is far: `more` says so, `value` is the birth, and the size is
+/* A block's entry has 64 + 21 bits for birth and size: 58 for the birth (nine years of uptime) and
+ * 27 for the size. What does not fit is far: `more` says so, `value` is the birth, and the size is
  * in far_by_addr. is_marked: was_before. */
 #define BLOCKS_BIRTH_BITS 58
 #define BLOCKS_FAR ((1u << INDEX_MORE_BITS) - 1)
@@ -79,6 +79,7 @@ static inline struct block blocks_of_entry(const struct blocks *blocks,
 		.point = entry->point,
 		.domain = entry->space,
 		.was_before = entry->is_marked,
+		.is_single = entry->is_single,
 	};
 }
 
@@ -92,6 +93,7 @@ static inline void blocks_set_entry(struct index_entry *entry, const struct bloc
 	entry->more = far ? BLOCKS_FAR : block->size_bytes >> (64 - BLOCKS_BIRTH_BITS);
 	entry->point = block->point;
 	entry->is_marked = block->was_before;
+	entry->is_single = block->is_single;
 }
 
 /* ---- what comes and goes ---- */

@@ -93,7 +93,7 @@ static void weigh(const struct census *census, const struct block *block, struct
 {
 	struct sample_weight weight;
 
-	if (block->domain == DHAT_DOMAIN_ANON)
+	if (block->is_single)
 		return;
 	weight = sample_weigh(&census->sample, block->size_bytes);
 	step->bytes = weight.bytes;

@@ -74,8 +74,9 @@ static int feed_alloc(struct collector *collector, const struct dhat_record_allo
 	} else {
 		name = newest_set(&collector->newest, record->head.tid,
 				  block_key(record->head.domain, record->addr));
-		err = heap_add_block(collector->heap, record->head.domain, record->addr,
-				     record->size_bytes, point, record->time_ns);
+		err = (record->head.is_drawn ? heap_add_block : heap_add_single_block)(
+			collector->heap, record->head.domain, record->addr, record->size_bytes,
+			point, record->time_ns);
 	}
 	if (!err)
 		heap_note_thread(collector->heap, point, name);
@@ -111,9 +112,9 @@ static int feed_free(struct collector *collector, const struct dhat_record_free 
 	return 0;
 }
 
+/* It may be told between the two halves of its thread's realloc, of what that is handed: no H6. */
 static int feed_replaced(struct collector *collector, const struct dhat_record_free *record)
 {
-	heap_thread_seen(collector->heap, record->head.tid, record->time_ns);
 	collector->last_time_ns = record->time_ns;
 	heap_replace_block(collector->heap, record->head.domain, record->addr, record->time_ns);
 	return 0;
@@ -153,9 +154,9 @@ static int feed_realloc_end(struct collector *collector,
 	if (record->result == DHAT_REALLOC_MOVED)
 		name = newest_set(&collector->newest, record->head.tid,
 				  block_key(record->head.domain, record->new_addr));
-	err = heap_realloc_end(collector->heap, record->head.tid, record->head.domain,
-			       record->old_addr, record->new_addr, record->size_bytes, point,
-			       record->result, record->time_ns);
+	err = (record->head.is_drawn ? heap_realloc_end : heap_realloc_end_single)(
+		collector->heap, record->head.tid, record->head.domain, record->old_addr,
+		record->new_addr, record->size_bytes, point, record->result, record->time_ns);
 	if (err > 0)
 		heap_note_thread(collector->heap, point, name);
 	return err < 0 ? err : 0;

@@ -28,6 +28,7 @@ struct heap {
 	struct moments moments;	    /* blocks from before the observation are older than any */
 	struct lifetimes lifetimes; /* counted from since_ns on; 0: they are not */
 	bool keeps_lifetimes;	    /* without a mark, too */
+	uint64_t single_blocks;	    /* heap_single_blocks() */
 };
 
 void heap_free(struct heap *heap)
@@ -90,16 +91,19 @@ static inline bool is_sampled(const struct heap *heap)
 }
 
 /* What a block counts as. */
-static inline struct sample_weight weigh(const struct heap *heap, uint8_t domain,
-					 uint64_t size_bytes)
+static inline struct sample_weight weigh(const struct heap *heap, const struct block *block)
 {
 	if (!is_sampled(heap))
-		return (struct sample_weight){ .bytes = size_bytes, .blocks = 1 };
-	if (domain == DHAT_DOMAIN_ANON) /* these are all recorded */
-		return (struct sample_weight){ .bytes = size_bytes,
-					       .blocks = SAMPLE_BLOCK,
-					       .seen = size_bytes };
-	return sample_weigh(&heap->sample, size_bytes);
+		return (struct sample_weight){ .bytes = block->size_bytes, .blocks = 1 };
+	if (block->is_single)
+		return sample_weigh_single(block->size_bytes);
+	return sample_weigh(&heap->sample, block->size_bytes);
+}
+
+/* Of a block that comes by the rule of now; mappings are all recorded. */
+static inline bool is_single_now(const struct heap *heap, uint8_t domain)
+{
+	return !is_sampled(heap) || domain == DHAT_DOMAIN_ANON;
 }
 
 /* Blocks for others. */
@@ -112,18 +116,21 @@ static void add_total_sampled(struct heap_sampled *sampled, const struct sample_
 {
 	sampled->total_seen += weight->seen;
 	sampled->total_error += weight->error;
+	sampled->total_single += weight->single;
 }
 
 static void add_live_sampled(struct heap_sampled *sampled, const struct sample_weight *weight)
 {
 	sampled->live_seen += weight->seen;
 	sampled->live_error += weight->error;
+	sampled->live_single += weight->single;
 }
 
 static void take_live_sampled(struct heap_sampled *sampled, const struct sample_weight *weight)
 {
 	sampled->live_seen -= weight->seen;
 	sampled->live_error -= weight->error;
+	sampled->live_single -= weight->single;
 }
 
 /* ---- history ------------------------------------------------------------------------------ */
@@ -196,6 +203,7 @@ static inline void note_peaks(struct heap *heap, struct heap_point *point, uint6
 		totals->peak_time_ns = time_ns;
 		totals->sampled.peak_seen = totals->sampled.live_seen;
 		totals->sampled.peak_error = totals->sampled.live_error;
+		totals->sampled.peak_single = totals->sampled.live_single;
 		heap->points.peak_number++;
 	}
 }
@@ -223,7 +231,7 @@ static inline void count_total(struct heap *heap, uint32_t id, struct heap_point
 static inline void open_block(struct heap *heap, struct heap_point *point,
 			      const struct block *block)
 {
-	const struct sample_weight weight = weigh(heap, block->domain, block->size_bytes);
+	const struct sample_weight weight = weigh(heap, block);
 
 	points_begin_change(&heap->points, block->point, point, heap->history.point_slot);
 	heap->totals.live_bytes += weight.bytes;
@@ -235,6 +243,7 @@ static inline void open_block(struct heap *heap, struct heap_point *point,
 		moments_count(&heap->moments, block->point, block->birth_ns, (int64_t)weight.bytes,
 			      (int64_t)weight.blocks);
 	if (is_sampled(heap)) {
+		heap->single_blocks += block->is_single;
 		add_live_sampled(&heap->totals.sampled, &weight);
 		add_live_sampled(points_sampled_at(&heap->points, block->point), &weight);
 	}
@@ -243,7 +252,7 @@ static inline void open_block(struct heap *heap, struct heap_point *point,
 /* A block is out of the sums, for good or until it is somewhere else. */
 static struct heap_point *lift_block(struct heap *heap, const struct block *block)
 {
-	const struct sample_weight weight = weigh(heap, block->domain, block->size_bytes);
+	const struct sample_weight weight = weigh(heap, block);
 	struct heap_point *point = points_at(&heap->points, block->point);
 
 	points_begin_change(&heap->points, block->point, point, heap->history.point_slot);
@@ -257,6 +266,7 @@ static struct heap_point *lift_block(struct heap *heap, const struct block *bloc
 		moments_count(&heap->moments, block->point, block->birth_ns, -(int64_t)weight.bytes,
 			      -(int64_t)weight.blocks);
 	if (is_sampled(heap)) {
+		heap->single_blocks -= block->is_single;
 		take_live_sampled(&heap->totals.sampled, &weight);
 		take_live_sampled(points_sampled_at(&heap->points, block->point), &weight);
 	}
@@ -266,10 +276,7 @@ static struct heap_point *lift_block(struct heap *heap, const struct block *bloc
 /* A block with which sums are done; in whole numbers. */
 static uint64_t stands_for(const struct heap *heap, const struct block *block)
 {
-	return is_sampled(heap)
-		       ? sample_whole_by(weigh(heap, block->domain, block->size_bytes).blocks,
-					 block->addr)
-		       : 1;
+	return is_sampled(heap) ? sample_whole_by(weigh(heap, block).blocks, block->addr) : 1;
 }
 
 static inline void close_block(struct heap *heap, const struct block *block, uint64_t time_ns)
@@ -278,8 +285,7 @@ static inline void close_block(struct heap *heap, const struct block *block, uin
 	uint64_t lifetime_ns = time_ns > block->birth_ns ? time_ns - block->birth_ns : 0;
 	uint16_t brief = history_brief(lifetime_ns);
 
-	point->dead_lifetimes_ns += (unsigned __int128)lifetime_ns *
-				    weigh(heap, block->domain, block->size_bytes).blocks;
+	point->dead_lifetimes_ns += (unsigned __int128)lifetime_ns * weigh(heap, block).blocks;
 	if (point->longest_freed < brief)
 		point->longest_freed = brief;
 	points_note_low(point);
@@ -329,34 +335,54 @@ static inline uint64_t counted_size(struct heap *heap, uint64_t size_bytes)
 	return size_bytes;
 }
 
-int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
-		   uint32_t point_id, uint64_t time_ns)
+static inline int add_block(struct heap *heap, struct block *block)
 {
+	uint64_t time_ns = block->birth_ns;
 	struct heap_point *point;
 	struct sample_weight weight;
-	struct block block;
-	int err = points_get(&heap->points, &point_id, &point);
+	int err = points_get(&heap->points, &block->point, &point);
 
 	if (err)
 		return err;
 	pass_time(heap, time_ns);
-	size_bytes = counted_size(heap, size_bytes);
-	weight = weigh(heap, domain, size_bytes);
-	count_total(heap, point_id, point, &weight, time_ns);
-	points_note_change(&heap->points, point_id); /* live or not */
-	block = (struct block){ .addr = addr,
-				.size_bytes = size_bytes,
-				.birth_ns = time_ns,
-				.point = point_id,
-				.domain = domain };
-	err = place_block(heap, heap->blocks.max_count, &block, time_ns);
+	block->size_bytes = counted_size(heap, block->size_bytes);
+	weight = weigh(heap, block);
+	count_total(heap, block->point, point, &weight, time_ns);
+	points_note_change(&heap->points, block->point); /* live or not */
+	err = place_block(heap, heap->blocks.max_count, block, time_ns);
 	if (err) {
 		heap->totals.blocks_refused++;
 		return 0;
 	}
-	open_block(heap, point, &block);
+	open_block(heap, point, block);
 	note_peaks(heap, point, time_ns);
 	return 0;
+}
+
+int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+		   uint32_t point, uint64_t time_ns)
+{
+	struct block block = { .addr = addr,
+			       .size_bytes = size_bytes,
+			       .birth_ns = time_ns,
+			       .point = point,
+			       .domain = domain,
+			       .is_single = is_single_now(heap, domain) };
+
+	return add_block(heap, &block);
+}
+
+int heap_add_single_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			  uint32_t point, uint64_t time_ns)
+{
+	struct block block = { .addr = addr,
+			       .size_bytes = size_bytes,
+			       .birth_ns = time_ns,
+			       .point = point,
+			       .domain = domain,
+			       .is_single = true };
+
+	return add_block(heap, &block);
 }
 
 static void count_unknown_free(struct heap *heap, uint64_t chunk_bytes)
@@ -457,7 +483,8 @@ int heap_add_existing_block(struct heap *heap, uint8_t domain, uint64_t addr, ui
 			       .birth_ns = time_ns,
 			       .point = point,
 			       .domain = domain,
-			       .was_before = true };
+			       .was_before = true,
+			       .is_single = is_single_now(heap, domain) };
 
 	return add_uncounted(heap, &block, time_ns);
 }
@@ -469,7 +496,8 @@ int heap_add_rest(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t siz
 			       .size_bytes = size_bytes,
 			       .birth_ns = birth_ns,
 			       .point = point,
-			       .domain = domain };
+			       .domain = domain,
+			       .is_single = is_single_now(heap, domain) };
 	int err = add_uncounted(heap, &block, time_ns);
 
 	if (!err)
@@ -571,7 +599,7 @@ static void move_block(struct heap *heap, const struct block *old, uint64_t new_
 	block.addr = new_addr;
 	lift_block(heap, old); /* no lifetime yet: it goes on */
 	block.size_bytes = counted_size(heap, size_bytes);
-	weight = weigh(heap, block.domain, block.size_bytes);
+	weight = weigh(heap, &block);
 	count_total(heap, block.point, point, &weight, time_ns);
 	if (place_block(heap, heap->blocks.max_count, &block, time_ns) < 0) {
 		heap->totals.blocks_refused++;
@@ -591,9 +619,9 @@ static void keep_block(struct heap *heap, const struct block *block, uint64_t ti
 	}
 }
 
-int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
-		     uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
-		     uint64_t time_ns)
+static inline int end_realloc(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+			      uint64_t new_addr, uint64_t size_bytes, uint32_t point,
+			      uint32_t result, bool is_single, uint64_t time_ns)
 {
 	struct heap_point *unused;
 	struct pending old;
@@ -612,8 +640,9 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 		return 0;
 	}
 	note_gone(heap, domain, old_addr); /* its BEGIN may have been lost */
-	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.was_before &&
-	    !is_sampled(heap)) {
+	/* (one that was drawn is followed by none that was not) */
+	if (result == DHAT_REALLOC_MOVED && old.is_known && !old.block.was_before && is_single &&
+	    old.block.is_single) {
 		move_block(heap, &old.block, new_addr, size_bytes, time_ns);
 		return 0;
 	}
@@ -624,8 +653,62 @@ int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t o
 	if (result != DHAT_REALLOC_MOVED)
 		return 0;
 	/* H7, H12 */
-	err = heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
+	err = is_single ? heap_add_single_block(heap, domain, new_addr, size_bytes, point, time_ns)
+			: heap_add_block(heap, domain, new_addr, size_bytes, point, time_ns);
 	return err ? err : 1;
+}
+
+int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+		     uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
+		     uint64_t time_ns)
+{
+	return end_realloc(heap, tid, domain, old_addr, new_addr, size_bytes, point, result,
+			   is_single_now(heap, domain), time_ns);
+}
+
+int heap_realloc_end_single(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+			    uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
+			    uint64_t time_ns)
+{
+	return end_realloc(heap, tid, domain, old_addr, new_addr, size_bytes, point, result, true,
+			   time_ns);
+}
+
+/* ---- a sample that begins later ------------------------------------------------------------ */
+
+int heap_begin_sample(struct heap *heap, uint64_t sample_bytes)
+{
+	struct heap_totals *totals = &heap->totals;
+	int err;
+
+	if (is_sampled(heap))
+		return -EALREADY;
+	if (heap->blocks.census || gone_is_kept(&heap->gone))
+		return -EBUSY;
+	err = points_begin_sample(&heap->points);
+	if (err)
+		return err;
+	heap->sample = sample_of(sample_bytes);
+	moments_begin_parts(&heap->moments);
+	heap->single_blocks = heap_kept_blocks(heap);
+	totals->total_blocks *= SAMPLE_BLOCK;
+	totals->live_blocks *= SAMPLE_BLOCK;
+	totals->peak_blocks *= SAMPLE_BLOCK;
+	totals->closed_blocks *= SAMPLE_BLOCK;
+	totals->sampled = (struct heap_sampled){
+		.total_seen = totals->total_bytes,
+		.peak_seen = totals->peak_bytes,
+		.live_seen = totals->live_bytes,
+		.total_single = totals->total_bytes,
+		.peak_single = totals->peak_bytes,
+		.live_single = totals->live_bytes,
+	};
+	return 0;
+}
+
+uint64_t heap_single_blocks(const struct heap *heap)
+{
+	return heap->single_blocks;
 }
 
 /* ---- moments ------------------------------------------------------------------------------ */

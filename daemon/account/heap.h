@@ -30,6 +30,9 @@
  *     of a block that was not sampled is not known, so a realloc ends one block and makes another,
  *     drawn by its new size, at its own stack. H10 cannot be, either: what a thread was handed
  *     meanwhile is not known, and nothing is called temporary.
+ *     It may begin later (heap_begin_sample()): a block that was recorded when all were stands for
+ *     itself alone, to its end, and so do mappings, which all are always. What a block stands for
+ *     is decided by who tells of it, and not by when: the two rules overlap for a moment.
  *     The peak is the highest *estimate*, and so is a little too high by chance where the heap lies
  *     flat for long: proto/profile/estimate.h.
  * Keys: a block is (domain, address); see struct dhat_record.
@@ -73,6 +76,12 @@ int heap_new(uint64_t max_blocks, struct heap **ret);
 /* Before anything else is called: what comes is a sample, by so many bytes (DHAT_SAMPLE_…). */
 void heap_sample(struct heap *heap, uint64_t sample_bytes);
 const struct sample *heap_sample_of(const struct heap *heap);
+/* From now on what comes is a sample, but for what is told by heap_…_single(); what has come until
+ * now was not. O(points). -EALREADY: it is one. -EBUSY: a census, or an inventory, is under way.
+ * -ENOSPC, -ENOMEM: there is no room; nothing has changed then. */
+int heap_begin_sample(struct heap *heap, uint64_t sample_bytes);
+/* Of a sample: how many live blocks stand for themselves alone. */
+uint64_t heap_single_blocks(const struct heap *heap);
 /* What it has and takes is budget's. Where there is none left, blocks are refused as by max_blocks;
  * what a point has no room for is charged to point 0; the addresses of an inventory (see below)
  * overflow, at a quarter of all at the latest. A point counts HEAP_POINT_WEIGHT times, for the room
@@ -85,6 +94,10 @@ void heap_free(struct heap *heap);
  * cannot; nothing has changed then, and the caller counts the event as lost. */
 int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 		   uint32_t point, uint64_t time_ns);
+/* H12: the same of a block that was handed out when all were recorded; so of a heap that is no
+ * sample no other. */
+int heap_add_single_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
+			  uint32_t point, uint64_t time_ns);
 /* chunk_bytes: usable size as the allocator tells, 0 if not known; used for unknown blocks only.
  * false: the block is unknown, and is counted so. */
 bool heap_remove_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t chunk_bytes,
@@ -132,6 +145,11 @@ void heap_realloc_begin(struct heap *heap, uint32_t tid, uint8_t domain, uint64_
 int heap_realloc_end(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
 		     uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
 		     uint64_t time_ns);
+
+/* H12: as heap_add_single_block(). */
+int heap_realloc_end_single(struct heap *heap, uint32_t tid, uint8_t domain, uint64_t old_addr,
+			    uint64_t new_addr, uint64_t size_bytes, uint32_t point, uint32_t result,
+			    uint64_t time_ns);
 
 /* The thread does something that is no END: see H6. To be called before such an event is added. */
 void heap_thread_seen(struct heap *heap, uint32_t tid, uint64_t time_ns);

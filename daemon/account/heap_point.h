@@ -27,6 +27,8 @@ struct heap_point { /* one per point id, in order; times in ns of CLOCK_MONOTONI
 struct heap_sampled {
 	uint64_t total_seen, peak_seen, live_seen;    /* bytes of them, which are there for sure */
 	uint64_t total_error, peak_error, live_error; /* for sample_variance() */
+	/* of those seen: of blocks that stand for themselves alone */
+	uint64_t total_single, peak_single, live_single;
 };
 
 /* What a point is charged with, once: two lines of the cache, one for its history, how many of its

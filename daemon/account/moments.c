@@ -235,6 +235,25 @@ void moments_count_born(struct moments *moments, uint32_t point, uint64_t birth_
 		figures_add(&(*page)->points[point & (MOMENTS_PAGE_POINTS - 1)], &change);
 }
 
+static void in_parts(struct moments_figures *figures)
+{
+	figures->blocks *= SAMPLE_BLOCK;
+}
+
+void moments_begin_parts(struct moments *moments)
+{
+	moments->has_parts = true;
+	for (uint32_t i = 0; i < moments->count; i++) {
+		struct moment *moment = &moments->list[i];
+
+		in_parts(&moment->born);
+		for (uint32_t j = 0; j < moment->page_room; j++)
+			for (uint32_t k = 0; k < MOMENTS_PAGE_POINTS; k++)
+				if (moment->pages[j] && moment->pages[j] != REFUSED)
+					in_parts(&moment->pages[j]->points[k]);
+	}
+}
+
 /* ---- figures -------------------------------------------------------------------------------- */
 
 static struct moments_figures whole(const struct moments *moments, struct moments_figures figures)

@@ -45,6 +45,8 @@ void moments_deinit(struct moments *moments);
  * has no room then is told by M2. */
 void moments_charge(struct moments *moments, struct budget *budget);
 
+/* All blocks that were counted until now were whole ones: from now on they are in parts. */
+void moments_begin_parts(struct moments *moments);
 /* A moment later than all others; M3 is the caller's. -EEXIST: the name is taken. -ENOSPC: there
  * are MOMENTS_MAX. */
 int moments_add(struct moments *moments, const char *name, uint64_t time_ns);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sample.h"
+
 #define CHUNK_COUNT(points) (((uint64_t)(points) + POINTS_CHUNK_POINTS - 1) >> POINTS_CHUNK_SHIFT)
 
 _Static_assert(sizeof(struct heap_point) == 128, "a point is two cache lines");
@@ -77,12 +79,12 @@ static int make_chunk(struct points *points, uint32_t chunk)
 	return 0;
 }
 
+#define SAMPLED_BYTES (POINTS_CHUNK_POINTS * sizeof(struct heap_sampled))
+
 int points_make_room(struct points *points, uint32_t id)
 {
 	uint32_t chunk = id >> POINTS_CHUNK_SHIFT;
-	const size_t bytes =
-		sizeof(struct points_chunk) +
-		(points->is_sampled ? POINTS_CHUNK_POINTS * sizeof(struct heap_sampled) : 0);
+	const size_t bytes = sizeof(struct points_chunk) + (points->is_sampled ? SAMPLED_BYTES : 0);
 	int err;
 
 	if (id == UINT32_MAX) /* their count must fit, too */
@@ -163,8 +165,77 @@ struct heap_sampled points_sampled(const struct points *points, uint32_t id)
 	if (points_at(points, id)->peak_number != points->peak_number) {
 		sampled.peak_seen = sampled.live_seen;
 		sampled.peak_error = sampled.live_error;
+		sampled.peak_single = sampled.live_single;
 	}
 	return sampled;
+}
+
+static void give_sampled(struct points *points, struct heap_sampled **sampled)
+{
+	for (uint32_t i = 0; i < points->chunk_count; i++) {
+		if (sampled[i])
+			budget_give(&points->budget, SAMPLED_BYTES);
+		free(sampled[i]);
+	}
+	free(sampled);
+}
+
+static int make_sampled(struct points *points, struct heap_sampled ***ret)
+{
+	struct heap_sampled **sampled = calloc(points->chunk_count + 1ul, sizeof(*sampled));
+	int err = sampled ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < points->chunk_count && !err; i++) {
+		if (!points->chunks[i])
+			continue;
+		if (!budget_take(&points->budget, SAMPLED_BYTES)) {
+			err = -ENOSPC;
+			break;
+		}
+		sampled[i] = calloc(POINTS_CHUNK_POINTS, sizeof(**sampled));
+		if (!sampled[i]) {
+			budget_give(&points->budget, SAMPLED_BYTES);
+			err = -ENOMEM;
+		}
+	}
+	if (err && sampled)
+		give_sampled(points, sampled);
+	else
+		*ret = sampled;
+	return err;
+}
+
+static void begin_parts(struct heap_point *point, struct heap_sampled *sampled)
+{
+	point->total_blocks *= SAMPLE_BLOCK;
+	point->max_blocks *= SAMPLE_BLOCK;
+	point->peak_blocks *= SAMPLE_BLOCK;
+	point->live_blocks *= SAMPLE_BLOCK;
+	point->dead_lifetimes_ns *= SAMPLE_BLOCK;
+	point->live_births_ns *= SAMPLE_BLOCK;
+	*sampled = (struct heap_sampled){
+		.total_seen = point->total_bytes,
+		.peak_seen = point->peak_bytes,
+		.live_seen = point->live_bytes,
+		.total_single = point->total_bytes,
+		.peak_single = point->peak_bytes,
+		.live_single = point->live_bytes,
+	};
+}
+
+int points_begin_sample(struct points *points)
+{
+	int err = make_sampled(points, &points->sampled);
+
+	if (err)
+		return err;
+	points->is_sampled = true;
+	for (uint32_t i = 0; i < points->count; i++)
+		if (points_chunk_of(points, i)) {
+			begin_parts(points_at(points, i), points_sampled_at(points, i));
+			points_note_change(points, i); /* it has evidence now */
+		}
+	return 0;
 }
 
 uint32_t points_next_generation(struct points *points)

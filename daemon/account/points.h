@@ -32,7 +32,7 @@ struct points { /* all 0: there are none yet */
 	struct heap_sampled **sampled; /* of each chunk, POINTS_CHUNK_POINTS; NULL: no sample */
 	uint32_t chunk_count; /* pointers; a chunk is NULL until one of its points is used */
 	uint32_t count;
-	bool is_sampled;      /* set before the first point */
+	bool is_sampled;      /* set before the first point, or by points_begin_sample() */
 	uint32_t generation;  /* 0: nobody looks, and nobody has to be told */
 	uint64_t peak_number; /* of the heap's peak: the heap counts it up (H3) */
 	struct budget budget;
@@ -113,6 +113,7 @@ static inline void points_note_sampled_peak(const struct points *points, uint32_
 	sampled = points_sampled_at(points, id);
 	sampled->peak_seen = sampled->live_seen;
 	sampled->peak_error = sampled->live_error;
+	sampled->peak_single = sampled->live_single;
 }
 
 /* Of a point that was left alone since an earlier slot of the history. Cold: some sixteen times a
@@ -189,6 +190,9 @@ static inline void points_prefetch(const struct points *points, uint32_t id)
 		__builtin_prefetch(&chunk->changed[id & (POINTS_CHUNK_POINTS - 1)], 1);
 }
 
+/* All that was counted until now was of blocks that stand for themselves alone, and is in parts
+ * from now on (sample.h); O(points). -ENOSPC, -ENOMEM: there is no room, nothing has changed. */
+int points_begin_sample(struct points *points);
 /* Of a point of a sample, as it is now; all 0 of one that was never used. */
 struct heap_sampled points_sampled(const struct points *points, uint32_t id);
 /* As heap_copy() and heap_point_history(); `slot` as above. */

@@ -28,12 +28,23 @@ struct sample_weight {
 	uint64_t bytes, blocks; /* blocks: in parts; without a sample whole */
 	uint64_t seen;		/* bytes that the block has */
 	uint64_t error;
+	uint64_t single; /* `seen`, of a block that stands for itself alone */
 };
 
 /* sample_bytes: from DHAT_SAMPLE_LEAST_BYTES to DHAT_SAMPLE_MOST_BYTES, or 0. */
 struct sample sample_of(uint64_t sample_bytes);
 /* Of a size as the heap counts it (H5, H9). */
 struct sample_weight sample_weigh(const struct sample *sample, uint64_t size_bytes);
+/* Of one that was recorded when all were. */
+static inline struct sample_weight sample_weigh_single(uint64_t size_bytes)
+{
+	return (struct sample_weight){
+		.bytes = size_bytes,
+		.blocks = SAMPLE_BLOCK,
+		.seen = size_bytes,
+		.single = size_bytes,
+	};
+}
 /* In square bytes. */
 double sample_variance(const struct sample *sample, uint64_t error);
 

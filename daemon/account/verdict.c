@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "collector.h"
 #include "partial.h"
@@ -394,8 +395,23 @@ static int say_notes(char **list, const uint64_t values[COUNTER_COUNT],
 
 static int say_sampled(char **list, const struct verdict_facts *facts, bool is_all)
 {
-	char size[DHAT_UNIT_CHARS], unseen[DHAT_UNIT_CHARS];
+	char size[DHAT_UNIT_CHARS], unseen[DHAT_UNIT_CHARS], duration[DHAT_UNIT_CHARS];
+	time_t since = (time_t)(facts->sampled_since_unix_ns / 1000000000);
+	char when[sizeof("23:59:59")] = "";
+	struct tm tm;
 
+	if (since && gmtime_r(&since, &tm))
+		strftime(when, sizeof(when), "%H:%M:%S", &tm);
+	if (since)
+		return say(
+			list,
+			"figures were exact until %s UTC (for %s), and are estimates since: 1 "
+			"block per %s was recorded%s; beside what is shown a stack may have been "
+			"given up to %s since then",
+			when, dhat_format_duration(facts->exact_ns, duration),
+			dhat_format_size(facts->sample_bytes, size),
+			is_all ? ", nothing was lost" : "",
+			dhat_format_size(dhat_estimate_unseen(facts->sample_bytes), unseen));
 	return say(list,
 		   "figures are estimates: 1 block per %s was recorded%s; a stack that is not "
 		   "shown may hold up to %s",

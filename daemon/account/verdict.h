@@ -50,8 +50,11 @@ enum {
 
 /* How the numbers came about. */
 struct verdict_facts {
-	bool from_start;	/* watched from before the first instruction */
-	uint64_t sample_bytes;	/* a block was recorded for each so many; 0: all were */
+	bool from_start;       /* watched from before the first instruction */
+	uint64_t sample_bytes; /* a block was recorded for each so many; 0: all were */
+	/* all were until then, for so long (heap_begin_sample()); 0: it was a sample from the
+	 * start on */
+	uint64_t sampled_since_unix_ns, exact_ns;
 	uint64_t unknown_bytes; /* heap_totals.unknown_free_bytes */
 	bool frees_keep_coming; /* of unknown blocks, too many for too long: doubt.h */
 	uint64_t first_ns; /* how long the beginning was: a second, or all there is; 0: not known */

@@ -47,7 +47,10 @@ struct tracer {
 	struct dhat_mapping *mappings;	  /* both banks, shared with the kernel */
 	enum uprobe_kind kind;
 	pid_t pid;
-	uint64_t bytes;		     /* tracer_bytes() */
+	uint64_t bytes;	    /* tracer_bytes() */
+	int set_fd;	    /* of the sample; -1: there is none */
+	uint64_t *recorded; /* tracer_set_recorded(), shared with the kernel; or NULL */
+	uint64_t recorded_bytes;
 	uint64_t stacks_when_forgot; /* DHAT_CTR_STACKS at the last tracer_forget_old_stacks() */
 };
 
@@ -119,14 +122,12 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	bpf->rodata->cfg_namespace = namespace;
 	bpf->rodata->cfg_daemon = own;
 	set_marks(bpf, options->ring_bytes);
-	bpf->rodata->cfg_sample = dhat_sample_of(options->sample_bytes);
 	bpf->rodata->cfg_stacks = stacks_to_measure();
 	bpf->rodata->cfg_scratch_count = cpus * SCRATCH_PER_CPU;
 	bpf->data->closes_on_exec = options->closes_on_exec;
 	bpf->bss->anchor_tid = tracer->anchor;
 	bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
 	bpf_map__set_max_entries(bpf->maps.scratch, cpus * SCRATCH_PER_CPU);
-	bpf_map__set_max_entries(bpf->maps.sampled, options->sample_bytes ? TRACER_MAX_SAMPLED : 1);
 	bpf_map__set_max_entries(bpf->maps.stacks, options->max_stacks ?: TRACER_MAX_STACKS);
 	bpf->rodata->cfg_writes_registers = options->writes_registers;
 	if (options->writes_registers)
@@ -179,6 +180,29 @@ static uint64_t kernel_bytes(const struct bpf_object *object)
 	return bytes;
 }
 
+/* The only element of a map of maps. When it returns, all programs go by it: the kernel waits for
+ * those that are under way (maybe_wait_bpf_programs(), since 4.18). */
+static int set_inner(const struct bpf_map *outer, int fd)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(outer), &zero, &fd, BPF_ANY) ? -errno : 0;
+}
+
+/* Of sampled blocks: bpf/sampled.h. */
+static int make_set(struct tracer *tracer)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "dhat_sampled", 8, 8, TRACER_MAX_SAMPLED,
+				&options);
+
+	if (fd < 0)
+		return -errno;
+	tracer->set_fd = fd;
+	tracer->bytes += (uint64_t)BUCKET_BYTES * TRACER_MAX_SAMPLED;
+	return set_inner(tracer->bpf->maps.sampled, fd);
+}
+
 /* The lifecycle programs. */
 static int attach_tracepoints(struct dhat_bpf *bpf, struct dhat_error *err)
 {
@@ -204,6 +228,7 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 	if (!tracer)
 		return -ENOMEM;
 	pthread_mutex_init(&tracer->anchor_lock, NULL);
+	tracer->set_fd = -1;
 	tracer->kind = options->kind;
 	tracer->pid = options->pid;
 	if (proc_living_thread(options->pid, &tracer->anchor))
@@ -228,6 +253,12 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 	if (banks == MAP_FAILED)
 		return dhat_error_errno(err, errno, "cannot map the table of mappings");
 	tracer->mappings = banks;
+	if (options->sample_bytes) {
+		error = make_set(tracer);
+		if (error)
+			return dhat_error_errno(err, -error, "cannot make the set of a sample");
+		tracer->bpf->bss->sample = dhat_sample_of(options->sample_bytes);
+	}
 	error = ring_open(bpf_map__fd(tracer->bpf->maps.ring), options->ring_bytes, &tracer->ring);
 	if (error)
 		return dhat_error_errno(err, -error, "cannot map the ring of %u bytes",
@@ -265,6 +296,10 @@ void tracer_free(struct tracer *tracer)
 	ring_close(tracer->ring);
 	if (tracer->mappings)
 		munmap(tracer->mappings, BANKS_BYTES);
+	if (tracer->recorded)
+		munmap(tracer->recorded, tracer->recorded_bytes);
+	if (tracer->set_fd >= 0)
+		close(tracer->set_fd);
 	dhat_bpf__destroy(tracer->bpf);
 	free(tracer);
 }
@@ -537,11 +572,73 @@ int tracer_add_sampled(struct tracer *tracer, uint64_t addr)
 {
 	uint64_t nothing = 0;
 
-	if (bpf_map_update_elem(bpf_map__fd(tracer->bpf->maps.sampled), &addr, &nothing,
-				BPF_NOEXIST) == 0 ||
+	if (bpf_map_update_elem(tracer->set_fd, &addr, &nothing, BPF_NOEXIST) == 0 ||
 	    errno == EEXIST)
 		return 0;
 	return errno == E2BIG ? -ENOSPC : -errno;
+}
+
+int tracer_prepare_sample(struct tracer *tracer)
+{
+	return tracer->set_fd < 0 ? make_set(tracer) : 0;
+}
+
+void tracer_begin_sample(struct tracer *tracer, uint64_t sample_bytes)
+{
+	const struct dhat_sample sample = dhat_sample_of(sample_bytes);
+
+	tracer->bpf->bss->tells_all_frees = 1;
+	tracer->bpf->bss->sample.always_from = sample.always_from;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	tracer->bpf->bss->sample.inverse = sample.inverse;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* whoever found none is done when this returns */
+	if (set_inner(tracer->bpf->maps.sampled, tracer->set_fd))
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+static int make_recorded(struct tracer *tracer, const uint64_t *bits, uint32_t shift)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+	uint64_t bytes = (1ull << (64 - shift)) / 8;
+	_cleanup_close_ int fd =
+		bpf_map_create(BPF_MAP_TYPE_ARRAY, "dhat_recorded", 4, 8, bytes / 8, &options);
+	void *words = MAP_FAILED;
+
+	if (fd >= 0)
+		words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (words == MAP_FAILED)
+		return -errno;
+	memcpy(words, bits, bytes);
+	tracer->recorded = words;
+	tracer->recorded_bytes = bytes;
+	tracer->bytes += bytes;
+	tracer->bpf->bss->recorded_shift = shift;
+	return set_inner(tracer->bpf->maps.recorded, fd);
+}
+
+/* Bits of blocks that have gone may be taken away at any time, one word after the other. */
+int tracer_set_recorded(struct tracer *tracer, const uint64_t *bits, uint32_t shift)
+{
+	uint32_t zero = 0;
+
+	if (bits && !tracer->recorded)
+		return make_recorded(tracer, bits, shift);
+	if (bits)
+		memcpy(tracer->recorded, bits, tracer->recorded_bytes);
+	if (bits || !tracer->recorded)
+		return 0;
+	if (bpf_map_delete_elem(bpf_map__fd(tracer->bpf->maps.recorded), &zero))
+		return -errno;
+	munmap(tracer->recorded, tracer->recorded_bytes);
+	tracer->bytes -= tracer->recorded_bytes;
+	tracer->recorded = NULL;
+	return 0;
+}
+
+uint64_t tracer_block_name(uint8_t domain, uint64_t addr)
+{
+	return addr | (uint64_t)domain << DHAT_USER_BITS;
 }
 
 void tracer_detach(struct tracer *tracer)

@@ -56,6 +56,17 @@ void tracer_set_tells_all_frees(struct tracer *tracer, bool tells);
 /* A block of domain 0 from before is in the sample from now on, if it is not already: its free is
  * told. -ENOSPC: there are TRACER_MAX_SAMPLED. */
 int tracer_add_sampled(struct tracer *tracer, uint64_t addr);
+/* Record a sample from now on, of a target of which all blocks have been. prepare: all that can
+ * fail. When begin returns, what was still decided by the old rule is in the ring; and frees of all
+ * blocks are told, until the caller ends that: once tracer_set_recorded() has those that were
+ * recorded until then, and live. */
+int tracer_prepare_sample(struct tracer *tracer);
+void tracer_begin_sample(struct tracer *tracer, uint64_t sample_bytes);
+/* bits: dhat_block_bit() of the names (tracer_block_name()) of all such blocks, and maybe of
+ * others; 2^(64 - shift) of them, from then on; 64 at least, in words. The first time, and then as
+ * many, or NULL: there are none any more. Returns when every call goes by them. */
+int tracer_set_recorded(struct tracer *tracer, const uint64_t *bits, uint32_t shift);
+uint64_t tracer_block_name(uint8_t domain, uint64_t addr);
 /* The kernel keeps a probe in a process's code as long as the thread it was made for lives, and no
  * longer: when that has left (main may, others go on), perf events are not handed over any more,
  * and the breakpoints of the other kinds go when anybody removes a probe of his own from the same

@@ -171,6 +171,9 @@ void message_fill_sampled(const struct sample *sample, const struct heap_sampled
 	ret->total_variance = sample_variance(sample, from->total_error);
 	ret->peak_variance = sample_variance(sample, from->peak_error);
 	ret->live_variance = sample_variance(sample, from->live_error);
+	ret->total_single = from->total_single;
+	ret->peak_single = from->peak_single;
+	ret->live_single = from->live_single;
 	if (!has_all)
 		ret->total_variance += DHAT_VARIANCE_LEAST;
 }
@@ -397,6 +400,32 @@ static Dhat__PointSlots *new_point_slots(bool *failed, const struct target_copy 
 	return slots;
 }
 
+static void set_steps(bool *failed, const struct target_copy *copy, Dhat__Step ***ret,
+		      size_t *ret_count)
+{
+	static const char *const words[] = {
+		[TARGET_STEP_SAMPLED] = "sampled", [TARGET_STEP_DETACHED] = "detached"
+	};
+
+	*ret = calloc(copy->steps.count + 1, sizeof(**ret));
+	*failed |= !*ret;
+	for (size_t i = 0; *ret && i < copy->steps.count; i++) {
+		const struct target_step *from = &copy->steps.list[i];
+		Dhat__Step *step = NEW(Dhat__Step, dhat__step__init);
+
+		if (!step) {
+			*failed = true;
+			return;
+		}
+		(*ret)[(*ret_count)++] = step;
+		step->word = text(failed, words[from->kind]);
+		step->unix_ns = from->unix_ns;
+		step->ns = message_since(copy, from->ns);
+		step->sample_bytes = from->sample_bytes;
+		step->reason = text(failed, from->reason);
+	}
+}
+
 /* ---- wholes ---- */
 
 Dhat__Target *message_target(const struct target_copy *copy)
@@ -446,6 +475,7 @@ Dhat__TargetStatus *message_target_status(const struct target_copy *copy)
 	status->links_are_pinned = copy->links_are_pinned;
 	add_texts(&failed, copy->notes, &status->notes, &status->n_notes);
 	set_marks(&failed, copy, &status->marks, &status->n_marks);
+	set_steps(&failed, copy, &status->steps, &status->n_steps);
 	if (!failed)
 		return status;
 	dhat__target_status__free_unpacked(status, NULL);
@@ -505,6 +535,7 @@ Dhat__SnapshotHead *message_snapshot_head(const struct target_copy *copy, uint64
 	head->taken_unix_ns = taken_unix_ns;
 	head->sample_rate = copy->sample.bytes ? 0 : 1;
 	head->sample_bytes = copy->sample.bytes;
+	set_steps(&failed, copy, &head->steps, &head->n_steps);
 	if (copy->view.generation)
 		head->view = new_view(&failed, copy);
 	if (!copy->view.generation || copy->view.with_marks)

@@ -8,6 +8,7 @@
 #include "plan.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
+#include "proto/base/units.h"
 #include "push_message.h"
 #include "rss.h"
 #include "snapshot.h"
@@ -335,6 +336,29 @@ static int answer_mark(void *context, const Dhat__Request *request, struct contr
 	return reply_done(reply, text, err);
 }
 
+/* ---- a sample that begins later -------------------------------------------------------------- */
+
+static int answer_sample(void *context, const Dhat__Request *request, struct control_reply *reply,
+			 struct dhat_error *err)
+{
+	struct requests_context *requests = context;
+	const Dhat__SampleRequest *sample = request->sample;
+	_cleanup_(target_unref_ptr) struct target *target = NULL;
+	char text[160], size[DHAT_UNIT_CHARS];
+	int error = targets_find(requests->targets, sample->pid, &target, err);
+
+	if (error == 0)
+		error = target_sample(target, sample->sample_bytes, "asked for by dhatctl sample",
+				      err);
+	if (error)
+		return error;
+	snprintf(text, sizeof(text),
+		 "process %d is sampled from now on, 1 block per %s; what was counted until now "
+		 "stays exact",
+		 (int)target_pid(target), dhat_format_size(sample->sample_bytes, size));
+	return reply_done(reply, text, err);
+}
+
 /* ---- resident memory ------------------------------------------------------------------------- */
 
 static int answer_rss(void *context, const Dhat__Request *request, struct control_reply *reply,
@@ -425,6 +449,7 @@ const struct control_entry requests_table[] = {
 	{ DHAT__REQUEST__BODY_ATTACH, CONTROL_MANAGE, answer_attach },
 	{ DHAT__REQUEST__BODY_DETACH, CONTROL_MANAGE, answer_detach },
 	{ DHAT__REQUEST__BODY_MARK, CONTROL_MANAGE, answer_mark },
+	{ DHAT__REQUEST__BODY_SAMPLE, CONTROL_MANAGE, answer_sample },
 	{ DHAT__REQUEST__BODY_RSS, CONTROL_READ, answer_rss },
 	{ DHAT__REQUEST__BODY_PLAN, CONTROL_MANAGE, answer_plan },
 	{ DHAT__REQUEST__BODY_PROCESSES, CONTROL_MANAGE, answer_processes },

@@ -71,6 +71,13 @@ static uint64_t uncounted_bytes(const struct partials *partials)
 	return bytes;
 }
 
+/* 0: it was a sample from the start on, or is none. */
+static uint64_t sampled_since(const struct target_steps *steps)
+{
+	return steps->count && steps->list[0].kind == TARGET_STEP_SAMPLED ? steps->list[0].unix_ns
+									  : 0;
+}
+
 /* With the findings' lock. */
 static int judge(const struct target *target, const uint64_t values[COUNTER_COUNT],
 		 struct target_copy *copy)
@@ -78,7 +85,11 @@ static int judge(const struct target *target, const uint64_t values[COUNTER_COUN
 	_cleanup_free_ char *probed = probed_names(&copy->probed);
 	struct verdict_facts facts = {
 		.from_start = target->options.from_start,
-		.sample_bytes = target->options.sample_bytes,
+		.sample_bytes = copy->sample.bytes,
+		.sampled_since_unix_ns = sampled_since(&target->steps),
+		.exact_ns = sampled_since(&target->steps)
+				    ? target->steps.list[0].ns - target->life.since_ns
+				    : 0,
 		.unknown_bytes = copy->totals.unknown_free_bytes,
 		.frees_keep_coming = target->doubt.frees.keep_coming || target->doubt.frees_exceed,
 		.first_ns = target->figures.first_ns,
@@ -381,6 +392,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	copy->from_start = target->options.from_start;
 	copy->skips_before = target->options.skip_inventory && !copy->from_start;
 	copy->sample = *heap_sample_of(target->heap);
+	copy->steps = target->steps;
 	copy->is_listing = target->is_taking_inventory;
 	copy->follows_fork = target->options.follow_fork;
 	copy->child_count = target->life.child_count;

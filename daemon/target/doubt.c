@@ -248,7 +248,6 @@ static bool look_at_scale(struct target *target, struct doubt_weights *ret)
 	if (!extents)
 		return false;
 	scale.extents = extents;
-	scale.least_bytes = SAMPLE_SURE * target->options.sample_bytes;
 	scale.parts_left = smaps.count;
 	proc_status_read(target->pid, &status);
 	ret->thread_count = status.thread_count;
@@ -257,6 +256,7 @@ static bool look_at_scale(struct target *target, struct doubt_weights *ret)
 		return false;
 	target_drain_now(target); /* the blocks that are in those mappings are known, then */
 	target_lock(target);
+	scale.least_bytes = SAMPLE_SURE * heap_sample_of(target->heap)->bytes;
 	ret->free_bytes = target->doubt.free_bytes;
 	is_attached = target->life.state == TARGET_ATTACHED;
 	if (is_attached)

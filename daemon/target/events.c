@@ -156,7 +156,8 @@ void target_tick(struct target *target)
 	struct target_figures *figures = &target->figures;
 	const uint64_t *counters = figures->counters;
 	uint64_t now = clock_now_ns(CLOCK_MONOTONIC), allocs, frees, others;
-	uint64_t unsampled_allocs, unsampled_frees;
+	uint64_t unsampled_allocs, unsampled_frees, handed_out;
+	struct heap_totals totals;
 	bool wants_weighing;
 	double seconds;
 
@@ -171,6 +172,14 @@ void target_tick(struct target *target)
 		 counters[DHAT_CTR_FAILED] + counters[DHAT_CTR_FOREIGN];
 	seconds = (now - figures->tick_ns) / 1e9;
 	if (seconds > 0.5) {
+		heap_totals(target->heap, &totals);
+		handed_out = allocs - figures->tick_allocs +
+			     (unsampled_allocs - figures->tick_unsampled_allocs);
+		figures->alloc_bytes =
+			handed_out ? (double)(totals.total_bytes - figures->tick_bytes) /
+					     (double)handed_out
+				   : 0;
+		figures->tick_bytes = totals.total_bytes;
 		figures->allocs_per_second = (allocs - figures->tick_allocs) / seconds;
 		figures->frees_per_second = (frees - figures->tick_frees) / seconds;
 		figures->tick_allocs = allocs;

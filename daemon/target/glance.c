@@ -24,22 +24,46 @@ void target_price(const struct target *target, struct price *ret)
 }
 
 /* The price is a guess: more than the process uses it cannot be. */
-double target_cost_percent(const struct target *target)
+static double at_most(const struct target_figures *figures, double percent)
 {
-	const struct target_figures *figures = &target->figures;
-	const struct price_rates rates = {
+	return figures->cpu_percent >= 0 && percent > figures->cpu_percent ? figures->cpu_percent
+									   : percent;
+}
+
+static struct price_rates rates_of(const struct target_figures *figures)
+{
+	return (struct price_rates){
 		.allocs = figures->allocs_per_second,
 		.frees = figures->frees_per_second + figures->unsampled_frees_per_second,
 		.others = figures->others_per_second,
 		.unsampled = figures->unsampled_allocs_per_second,
 	};
+}
+
+double target_cost_percent(const struct target *target)
+{
+	const struct price_rates rates = rates_of(&target->figures);
 	struct price price;
-	double percent;
 
 	target_price(target, &price);
-	percent = price_percent(&price, &rates);
-	return figures->cpu_percent >= 0 && percent > figures->cpu_percent ? figures->cpu_percent
-									   : percent;
+	return at_most(&target->figures, price_percent(&price, &rates));
+}
+
+/* Where the price is too much for what the process uses, its parts are, as well. */
+static void note_cost(const struct target *target, struct target_glance *ret)
+{
+	struct price_rates rates = rates_of(&target->figures);
+	struct price price;
+	double all, traps;
+
+	target_price(target, &price);
+	all = price_percent(&price, &rates);
+	rates.unsampled += rates.allocs;
+	rates.allocs = 0;
+	traps = price_percent(&price, &rates);
+	ret->cost_hundredths = 100 * at_most(&target->figures, all);
+	ret->walk_hundredths = all > 0 ? ret->cost_hundredths * (all - traps) / all : 0;
+	ret->alloc_bytes = target->figures.alloc_bytes;
 }
 
 /* The number may have become another process's meanwhile: see target_look_at_memory(). */
@@ -81,8 +105,9 @@ void target_glance(struct target *target, struct target_glance *ret)
 	ret->is_listing = target->is_taking_inventory;
 	ret->freed_before_bytes = note_freed_before(&target->figures, &totals);
 	ret->failed = target->figures.counters[DHAT_CTR_FAILED];
+	ret->is_sampled = heap_sample_of(target->heap)->bytes != 0;
 	if (ret->state == TARGET_ATTACHED)
-		ret->cost_hundredths = (uint64_t)(100 * target_cost_percent(target));
+		note_cost(target, ret);
 	target_unlock(target);
 	if (ret->state == TARGET_ATTACHED)
 		ret->rss_bytes = resident_bytes(target);

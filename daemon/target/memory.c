@@ -117,7 +117,7 @@ static void charge_stacks(struct target *target)
 	if (!target->tracer)
 		return;
 	bytes = tracer_bytes(target->tracer) + TRACER_STACK_BYTES * (count < most ? count : most);
-	if (target->options.sample_bytes)
+	if (heap_sample_of(target->heap)->bytes)
 		bytes += TRACER_SAMPLED_BYTES * heap_kept_blocks(target->heap);
 	budget_force(&target->budget, (int64_t)(bytes - target->kernel_bytes));
 	target->kernel_bytes = bytes;

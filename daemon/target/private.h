@@ -55,6 +55,8 @@ struct target_figures { /* of the kernel side, as of the last reading */
 	double others_per_second;		    /* calls that trap, and are not counted */
 	double allocs_per_second, frees_per_second; /* recorded */
 	uint64_t tick_unsampled_allocs, tick_unsampled_frees;
+	uint64_t tick_bytes; /* allocated: heap_totals.total_bytes */
+	double alloc_bytes;  /* of an allocation, on the average; 0: there was none */
 	double unsampled_allocs_per_second, unsampled_frees_per_second;
 	uint64_t cpu_ns, cpu_read_ns; /* what the process had used, and when that was read */
 	double cpu_percent;	      /* of a core; < 0: not known yet */
@@ -111,7 +113,11 @@ struct target {
 	uint32_t collector_epoch;  /* of the last CHANGE record */
 	struct target_doubt doubt; /* doubt.c's */
 	bool is_taking_inventory;  /* inventory.c's */
-	uint32_t not_followed;	   /* children that were told of: MAX_NOT_FOLLOWED */
+	struct target_steps steps; /* sampling.c's, as is the next */
+	uint64_t recorded_blocks;  /* of which the kernel knows; 0: it is told of all frees, or none
+				    * is left */
+	uint32_t recorded_shift;
+	uint32_t not_followed; /* children that were told of: MAX_NOT_FOLLOWED */
 
 	/* One at a time looks after what is mapped. Taken before `lock`. */
 	pthread_mutex_t map_lock;

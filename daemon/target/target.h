@@ -135,6 +135,20 @@ struct target_memory {
 	uint64_t copy_bytes; /* of the copies that there are just now, and target_claim_room() */
 };
 
+/* What was done to make watching cheaper, and why. */
+enum target_step_kind { TARGET_STEP_SAMPLED, TARGET_STEP_DETACHED };
+#define TARGET_STEPS_MOST 2 /* none is ever taken back */
+struct target_step {
+	enum target_step_kind kind;
+	uint64_t unix_ns, ns; /* ns: CLOCK_MONOTONIC */
+	uint64_t sample_bytes;
+	char reason[256];
+};
+struct target_steps {
+	struct target_step list[TARGET_STEPS_MOST];
+	size_t count;
+};
+
 /* A self-contained copy of everything a profile says; nothing in it points into the target. */
 struct target_copy {
 	struct target_identity identity;
@@ -142,6 +156,7 @@ struct target_copy {
 	char state_detail[64];
 	bool from_start, follows_fork;
 	struct sample sample; /* all 0: every block was recorded */
+	struct target_steps steps;
 	bool is_listing; /* blocks from before the attach are just being added to what is live */
 	uint64_t child_count; /* processes it has forked, followed or not */
 	uint64_t observed_since_unix_ns, observed_since_ns,
@@ -243,6 +258,19 @@ void target_follow_options(const struct target *target, pid_t pid, struct target
 /* A profile of it that was taken after its end, or after a detach, is in a file. Any thread. */
 void target_set_kept(struct target *target);
 bool target_is_kept(const struct target *target);
+/* Of a target of which all blocks have been recorded, record a sample from now on
+ * (bpf/dhat_sample.h). What was counted until then stays exact, and so do its live blocks until
+ * they are freed. There is no way back. Errors: it is sampled already, blocks from before are still
+ * being listed, it is not watched any more, --max-memory has no room. reason: a sentence that the
+ * profile tells. Any thread; takes some ten ms, and a third of a second for ten million live
+ * blocks. */
+int target_sample(struct target *target, uint64_t sample_bytes, const char *reason,
+		  struct dhat_error *err);
+/* Once a second, of all: what the kernel knows of live blocks from before the sample is brought up
+ * to date when half of them have gone. */
+void target_look_after_sample(struct target *target);
+/* It was detached from by its watcher. */
+void target_note_detached(struct target *target, const char *reason);
 /* What its profile shall tell, too. Any thread. */
 void target_add_note(struct target *target, const char *text);
 /* A child, or the program after an exec, could not be attached to: a note of the forerunner's. */
@@ -301,10 +329,13 @@ struct target_glance {
 	/* of blocks from before that were never listed: what was freed since, ever, as the
 	 * allocator told it, or else at the mean size of those that are live */
 	uint64_t freed_before_bytes;
-	uint64_t failed;	  /* allocations, ever */
-	uint64_t rss_bytes;	  /* of the process; 0: it has ended */
-	uint64_t cost_hundredths; /* of a percent of a core: what watching costs it, as cost_percent
-				   */
+	uint64_t failed;    /* allocations, ever */
+	uint64_t rss_bytes; /* of the process; 0: it has ended */
+	/* of a percent of a core: what watching costs it, as cost_percent; and what of that is for
+	 * walks and records of allocations, which are spared when these are not drawn */
+	double cost_hundredths, walk_hundredths;
+	double alloc_bytes; /* a recorded allocation has, on the average, of late; 0: none was */
+	bool is_sampled;
 };
 void target_glance(struct target *target, struct target_glance *ret);
 

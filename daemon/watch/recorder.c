@@ -133,17 +133,26 @@ static void forget(struct recorder *recorder, struct watched *watched)
 	*watched = recorder->watched[--recorder->count];
 }
 
-static void let_go(struct recorder *recorder, const struct watch_settings *settings,
-		   struct target *target, uint64_t mean_hundredths)
+/* "watching it took 4.1% of a core for 30.0 s, more than the 3.0% of --max-overhead" */
+static void say_cost(const struct watch_settings *settings, const struct overhead_figures *mean,
+		     char *ret, size_t size)
 {
-	char note[256], time[DHAT_UNIT_CHARS];
-	struct dhat_error err = { 0 };
+	char time[DHAT_UNIT_CHARS];
 
-	snprintf(note, sizeof(note),
-		 "detached by itself: watching it took %.1f%% of a core for %s, more than the "
-		 "%.1f%% of --max-overhead",
-		 mean_hundredths / 100.0, dhat_format_duration(settings->max_overhead.ns, time),
-		 settings->max_overhead.hundredths / 100.0);
+	snprintf(ret, size,
+		 "watching it took %.1f%% of a core for %s, more than the %.1f%% of --max-overhead",
+		 mean->hundredths / 100, dhat_format_duration(settings->max_overhead.ns, time),
+		 (double)settings->max_overhead.hundredths / 100);
+}
+
+#define REASON_CHARS 512
+
+static void let_go(struct recorder *recorder, struct target *target, const char *reason)
+{
+	struct dhat_error err = { 0 };
+	char note[REASON_CHARS + 32];
+
+	snprintf(note, sizeof(note), "detached by itself: %s", reason);
 	if (targets_detach(recorder->options.targets, target_pid(target), &err)) {
 		dhat_say_at(DHAT_LEVEL_ERROR, "dhatd",
 			    "process %d costs more than --max-overhead, and stays: %s",
@@ -151,18 +160,60 @@ static void let_go(struct recorder *recorder, const struct watch_settings *setti
 		return;
 	}
 	target_add_note(target, note);
+	target_note_detached(target, reason);
 	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "process %d: %s", (int)target_pid(target), note);
 }
 
+/* It costs too much: the next step. What is still being listed is waited for: O2. */
+static void make_cheaper(struct recorder *recorder, struct target *target, bool is_sampled,
+			 const struct overhead_bound *bound, const struct overhead_figures *mean,
+			 char *reason, size_t size)
+{
+	size_t used = strlen(reason);
+	double left = 0;
+	uint64_t sample_bytes = is_sampled ? 0 : overhead_choose(bound, mean, &left);
+	char text[DHAT_UNIT_CHARS];
+	struct dhat_error err = { 0 };
+	int error;
+
+	if (is_sampled)
+		snprintf(reason + used, size - used, ", by a sample");
+	else
+		snprintf(reason + used, size - used, "; with a sample it is taken to be %.1f%%",
+			 left / 100);
+	if (!sample_bytes) {
+		let_go(recorder, target, reason);
+		return;
+	}
+	error = target_sample(target, sample_bytes, reason, &err);
+	if (error == -EBUSY || error == -ESRCH)
+		return;
+	used = strlen(reason);
+	if (error) {
+		snprintf(reason + used, size - used, ", which cannot be: %.200s", err.message);
+		let_go(recorder, target, reason);
+		return;
+	}
+	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd",
+		    "process %d: sampled by itself, 1 block per %s: %s", (int)target_pid(target),
+		    dhat_format_size(sample_bytes, text), reason);
+}
+
 static void check_overhead(struct recorder *recorder, struct watched *watched,
-			   const struct trigger_reading *reading, uint64_t now_ns)
+			   const struct target_glance *glance, uint64_t now_ns)
 {
 	const struct watch_settings *settings = settings_of(recorder, watched);
-	uint64_t cost = reading->value[TRIGGER_OVERHEAD], mean;
+	const struct overhead_bound *bound = &settings->max_overhead;
+	const struct overhead_figures now = { glance->cost_hundredths, glance->walk_hundredths,
+					      glance->alloc_bytes };
+	struct overhead_figures mean;
+	char reason[REASON_CHARS];
 
-	if (settings->max_overhead.hundredths &&
-	    overhead_step(&watched->overhead, &settings->max_overhead, cost, now_ns, &mean))
-		let_go(recorder, settings, watched->target, mean);
+	if (!bound->hundredths || !overhead_step(&watched->overhead, bound, &now, now_ns, &mean))
+		return;
+	say_cost(settings, &mean, reason, sizeof(reason));
+	make_cheaper(recorder, watched->target, glance->is_sampled, bound, &mean, reason,
+		     sizeof(reason));
 }
 
 /* What this host does not tell about it would be waited for in vain. */
@@ -244,7 +295,9 @@ static bool look_at(struct recorder *recorder, struct watched *watched, bool is_
 		keeper_keep(recorder->keeper, settings, watched->target, glance.rss_bytes, &reason,
 			    &watched->since);
 	if (glance.state == TARGET_ATTACHED)
-		check_overhead(recorder, watched, &reading, now_ns);
+		target_look_after_sample(watched->target);
+	if (glance.state == TARGET_ATTACHED)
+		check_overhead(recorder, watched, &glance, now_ns);
 	return glance.state == TARGET_ATTACHED;
 }
 

@@ -21,12 +21,13 @@ struct index_entry { /* key, space and is_used are the index's; the rest is the 
 	uint64_t key;
 	uint64_t value;
 	uint32_t point;
-	uint32_t more : 22;
+	uint32_t more : 21;
 	uint32_t space : 8;
 	uint32_t is_marked : 1;
+	uint32_t is_single : 1;
 	uint32_t is_used : 1;
 };
-#define INDEX_MORE_BITS 22
+#define INDEX_MORE_BITS 21
 
 int index_new(struct index **ret);
 void index_free(struct index *index);

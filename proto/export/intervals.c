@@ -15,6 +15,9 @@ static void add_evidence(struct json_object *object, const struct dhat_evidence 
 	sampled.total_bytes = evidence->seen_bytes[DHAT_ESTIMATED_TOTAL];
 	sampled.peak_bytes = evidence->seen_bytes[DHAT_ESTIMATED_PEAK];
 	sampled.live_bytes = evidence->seen_bytes[DHAT_ESTIMATED_LIVE];
+	sampled.total_single = evidence->single_bytes[DHAT_ESTIMATED_TOTAL];
+	sampled.peak_single = evidence->single_bytes[DHAT_ESTIMATED_PEAK];
+	sampled.live_single = evidence->single_bytes[DHAT_ESTIMATED_LIVE];
 	sampled.total_variance = evidence->variance[DHAT_ESTIMATED_TOTAL];
 	sampled.peak_variance = evidence->variance[DHAT_ESTIMATED_PEAK];
 	sampled.live_variance = evidence->variance[DHAT_ESTIMATED_LIVE];

@@ -19,6 +19,7 @@
 #include "proto/profile/held.h"
 #include "proto/profile/rendering.h"
 #include "proto/profile/verdict.h"
+#include "steps.h"
 
 DEFINE_CLEANUP_PTR(struct dhat_rendering *, dhat_rendering_free)
 
@@ -187,6 +188,8 @@ static int put_totals(const struct dhat_rendering *rendering, bool is_difference
 		fprintf(file, ",\"sample_bytes\":%" PRIu64, snapshot->head->sample_bytes);
 	if (r == 0 && !is_difference)
 		r = intervals_put_totals(file, snapshot);
+	if (r == 0)
+		r = steps_put(file, snapshot->head);
 	put_timeline(snapshot->end->timeline, file);
 	fputs("}\n", file);
 	return r;

@@ -34,6 +34,12 @@ static const char *const seen_keys[DHAT_ESTIMATED_COUNT] = {
 	[DHAT_ESTIMATED_PEAK] = "peak_seen",
 	[DHAT_ESTIMATED_LIVE] = "live_seen",
 };
+static const char *const single_keys[DHAT_ESTIMATED_COUNT] = {
+	/* where there are any */
+	[DHAT_ESTIMATED_TOTAL] = "total_single",
+	[DHAT_ESTIMATED_PEAK] = "peak_single",
+	[DHAT_ESTIMATED_LIVE] = "live_single",
+};
 static const char *const variance_keys[DHAT_ESTIMATED_COUNT] = {
 	[DHAT_ESTIMATED_TOTAL] = "total_variance",
 	[DHAT_ESTIMATED_PEAK] = "peak_variance",
@@ -44,9 +50,13 @@ static const char *const variance_keys[DHAT_ESTIMATED_COUNT] = {
 static void put_evidence(FILE *file, const struct dhat_digest *digest,
 			 const struct dhat_evidence *evidence)
 {
-	for (size_t i = 0; digest->sample_bytes && i < DHAT_ESTIMATED_COUNT; i++)
+	for (size_t i = 0; digest->sample_bytes && i < DHAT_ESTIMATED_COUNT; i++) {
 		fprintf(file, ", \"%s\": %" PRIu64 ", \"%s\": %.0f", seen_keys[i],
 			evidence->seen_bytes[i], variance_keys[i], evidence->variance[i]);
+		if (evidence->single_bytes[i])
+			fprintf(file, ", \"%s\": %" PRIu64, single_keys[i],
+				evidence->single_bytes[i]);
+	}
 }
 
 static int put_row(FILE *file, const struct dhat_digest *digest, const struct dhat_digest_row *row)
@@ -186,7 +196,7 @@ static void take_evidence(struct json_object *object, const struct dhat_digest *
 	};
 
 	for (size_t i = 0; digest->sample_bytes && i < DHAT_ESTIMATED_COUNT; i++) {
-		struct json_object *seen, *variance;
+		struct json_object *seen, *variance, *single;
 
 		ret->variance[i] = (double)figures[metrics[i]] * (double)digest->sample_bytes;
 		if (!json_object_object_get_ex(object, seen_keys[i], &seen) ||
@@ -195,6 +205,8 @@ static void take_evidence(struct json_object *object, const struct dhat_digest *
 		ret->seen_bytes[i] = json_object_get_uint64(seen);
 		ret->variance[i] = dhat_variance_told(json_object_get_double(variance),
 						      digest->sample_bytes, figures[metrics[i]]);
+		if (json_object_object_get_ex(object, single_keys[i], &single))
+			ret->single_bytes[i] = json_object_get_uint64(single);
 	}
 }
 

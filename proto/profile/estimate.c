@@ -25,6 +25,9 @@ static void add_message(struct dhat_evidence *sum, uint64_t sample_bytes,
 	sum->seen_bytes[DHAT_ESTIMATED_TOTAL] += sampled->total_bytes;
 	sum->seen_bytes[DHAT_ESTIMATED_PEAK] += sampled->peak_bytes;
 	sum->seen_bytes[DHAT_ESTIMATED_LIVE] += sampled->live_bytes;
+	sum->single_bytes[DHAT_ESTIMATED_TOTAL] += sampled->total_single;
+	sum->single_bytes[DHAT_ESTIMATED_PEAK] += sampled->peak_single;
+	sum->single_bytes[DHAT_ESTIMATED_LIVE] += sampled->live_single;
 	sum->variance[DHAT_ESTIMATED_TOTAL] +=
 		dhat_variance_told(sampled->total_variance, sample_bytes, total);
 	sum->variance[DHAT_ESTIMATED_PEAK] +=
@@ -59,6 +62,7 @@ void dhat_evidence_add(struct dhat_evidence *sum, const struct dhat_evidence *pa
 {
 	for (int i = 0; i < DHAT_ESTIMATED_COUNT; i++) {
 		sum->seen_bytes[i] += part->seen_bytes[i];
+		sum->single_bytes[i] += part->single_bytes[i];
 		sum->variance[i] += part->variance[i];
 	}
 }
@@ -145,11 +149,18 @@ bool dhat_evidence_is_certain(const struct dhat_evidence *evidence)
 struct dhat_interval dhat_interval_of(uint64_t sample_bytes, const struct dhat_evidence *evidence,
 				      enum dhat_estimated which, uint64_t bytes)
 {
+	struct dhat_interval ret;
+	uint64_t single, seen;
+
 	if (!sample_bytes || dhat_evidence_is_certain(evidence))
 		return (struct dhat_interval){ bytes, bytes };
-	return interval_of((double)bytes, (double)evidence->seen_bytes[which],
-			   evidence->variance[which], (double)sample_bytes,
-			   which == DHAT_ESTIMATED_PEAK ? PEAK_ALLOWANCE : 0);
+	single = evidence->single_bytes[which] < bytes ? evidence->single_bytes[which] : bytes;
+	seen = evidence->seen_bytes[which] > single ? evidence->seen_bytes[which] - single : 0;
+	ret = interval_of((double)(bytes - single), (double)seen, evidence->variance[which],
+			  (double)sample_bytes, which == DHAT_ESTIMATED_PEAK ? PEAK_ALLOWANCE : 0);
+	ret.low += single; /* keeps E5 */
+	ret.high += single;
+	return ret;
 }
 
 struct dhat_interval dhat_interval_of_part(uint64_t sample_bytes, uint64_t bytes)

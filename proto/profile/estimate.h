@@ -35,6 +35,9 @@
  * times (tests/unit/daemon/account/test_sample.c); of a heap that grows, or has one summit, by
  * nothing. How long it lay is not known here, so that is not taken off, but the low end of the
  * interval allows for 3 more.
+ *
+ * E5: a sample may begin when all blocks have been recorded until then (SnapshotHead.steps). What
+ * these have is no estimate: y and y' are without it, and both ends with it.
  */
 #include "snapshot.h"
 
@@ -46,6 +49,7 @@ enum dhat_estimated { DHAT_ESTIMATED_TOTAL, DHAT_ESTIMATED_PEAK, DHAT_ESTIMATED_
 
 struct dhat_evidence { /* sums over points: what their figures stand on; all 0: of no sample */
 	uint64_t seen_bytes[DHAT_ESTIMATED_COUNT];
+	uint64_t single_bytes[DHAT_ESTIMATED_COUNT]; /* of them: E5 */
 	double variance[DHAT_ESTIMATED_COUNT];
 };
 

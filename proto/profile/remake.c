@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/cleanup.h"
 #include "proto/base/qualifiers.h"
 
 void *dhat_new_like(const ProtobufCMessage *message)
@@ -47,5 +48,8 @@ Dhat__SnapshotHead *dhat_new_head(Dhat__SnapshotHead *head)
 	made->taken_unix_ns = head->taken_unix_ns;
 	made->sample_rate = head->sample_rate;
 	made->sample_bytes = head->sample_bytes;
+	made->steps = take_ptr(head->steps);
+	made->n_steps = head->n_steps;
+	head->n_steps = 0;
 	return made;
 }

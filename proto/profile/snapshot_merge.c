@@ -240,6 +240,9 @@ static int say_evidence(const struct dhat_snapshot *snapshot)
 			point->sampled->total_bytes = point->total_bytes;
 			point->sampled->peak_bytes = point->peak_bytes;
 			point->sampled->live_bytes = point->live_bytes;
+			point->sampled->total_single = point->total_bytes;
+			point->sampled->peak_single = point->peak_bytes;
+			point->sampled->live_single = point->live_bytes;
 			continue;
 		}
 		dhat_evidence_add_point(&evidence, snapshot->head, point);
@@ -274,6 +277,10 @@ static int merge_samples(struct dhat_snapshot *into, struct dhat_snapshot *from)
 		r = say_evidence(from);
 	head->sample_bytes = sample_bytes;
 	head->sample_rate = 0;
+	/* they are of one of the two; the reasons, which have the process, tell of both */
+	for (size_t i = 0; i < head->n_steps; i++)
+		dhat__step__free_unpacked(head->steps[i], NULL);
+	head->n_steps = 0;
 	return r;
 }
 

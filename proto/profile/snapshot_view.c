@@ -286,6 +286,8 @@ static void move_peak(struct dhat_snapshot *snapshot)
 		if (!snapshot->points[i]->sampled)
 			continue;
 		snapshot->points[i]->sampled->peak_bytes = snapshot->points[i]->sampled->live_bytes;
+		snapshot->points[i]->sampled->peak_single =
+			snapshot->points[i]->sampled->live_single;
 		snapshot->points[i]->sampled->peak_variance =
 			snapshot->points[i]->sampled->live_variance;
 	}

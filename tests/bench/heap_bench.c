@@ -67,7 +67,7 @@ static void make_alloc(struct world *world, size_t at, uint64_t block)
 	world->addrs[block] = world->next_addr;
 	world->next_addr += 48;
 	world->records[at] = (struct dhat_record_alloc){
-		.head = { DHAT_RECORD_ALLOC, 0, sizeof(struct dhat_record_alloc),
+		.head = { DHAT_RECORD_ALLOC, 0, 0, sizeof(struct dhat_record_alloc),
 			  1000 + random_next() % 16 },
 		.time_ns = world->time_ns += EVENT_NS,
 		.addr = world->addrs[block],
@@ -80,7 +80,7 @@ static void make_alloc(struct world *world, size_t at, uint64_t block)
 static void make_free(struct world *world, size_t at, uint64_t block)
 {
 	struct dhat_record_free freed = {
-		.head = { DHAT_RECORD_FREE, 0, sizeof(freed), 1000 + random_next() % 16 },
+		.head = { DHAT_RECORD_FREE, 0, 0, sizeof(freed), 1000 + random_next() % 16 },
 		.time_ns = world->time_ns += EVENT_NS,
 		.addr = world->addrs[block],
 		.chunk = 0x31,

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -332,6 +333,127 @@ static void what_follows_from_blocks_is_weighted(void **state)
 	assert_true(point_of(heap, 1).dead_lifetimes_ns / point_of(heap, 1).total_blocks <= 2000);
 }
 
+/* ---- a sample that begins later ------------------------------------------------------------ */
+
+static struct heap *switched_heap(void)
+{
+	struct heap *heap = NULL;
+
+	assert_int_equal(heap_new(0, &heap), 0);
+	for (uint64_t i = 1; i <= 100; i++)
+		assert_int_equal(heap_add_block(heap, 0, 16 * i, 64, 1, i), 0);
+	for (uint64_t i = 51; i <= 100; i++)
+		assert_true(heap_remove_block(heap, 0, 16 * i, 0, 200 + i));
+	assert_int_equal(heap_begin_sample(heap, R), 0);
+	return heap;
+}
+
+static void what_was_counted_before_stays_exact(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = switched_heap();
+	const struct sample sample = sample_of(R);
+	struct sample_weight weight = sample_weigh(&sample, 64);
+	struct heap_totals totals;
+	struct heap_sampled sampled = heap_point_sampled(heap, 1);
+	struct heap_point point = point_of(heap, 1);
+
+	assert_int_equal(heap_begin_sample(heap, R), -EALREADY);
+	assert_int_equal(point.total_bytes, 6400);
+	assert_int_equal(point.total_blocks, 100);
+	assert_int_equal(point.max_blocks, 100);
+	assert_int_equal(point.peak_blocks, 100);
+	assert_int_equal(point.live_blocks, 50);
+	assert_int_equal(point.live_births_ns / 50, 51 / 2); /* a mean in whole ns */
+	assert_true(point.dead_lifetimes_ns == 50 * 200);
+	assert_int_equal(sampled.total_single, 6400);
+	assert_int_equal(sampled.peak_single, 6400);
+	assert_int_equal(sampled.live_single, 3200);
+	assert_int_equal(sampled.live_error, 0);
+	assert_int_equal(heap_single_blocks(heap), 50);
+	/* what is drawn stands for others, what was decided before does not, whichever comes first
+	 */
+	assert_int_equal(heap_add_block(heap, 0, 4096, 64, 1, 400), 0);
+	assert_int_equal(heap_add_single_block(heap, 0, 8192, 64, 1, 401), 0);
+	assert_int_equal(point_of(heap, 1).live_bytes, 3200 + 64 + weight.bytes);
+	assert_int_equal(heap_single_blocks(heap), 51);
+	assert_true(heap_remove_block(heap, 0, 4096, 0, 500));
+	assert_true(heap_remove_block(heap, 0, 8192, 0, 501));
+	for (uint64_t i = 1; i <= 50; i++)
+		assert_true(heap_remove_block(heap, 0, 16 * i, 0, 600));
+	heap_totals(heap, &totals);
+	assert_int_equal(totals.live_bytes, 0);
+	assert_int_equal(totals.live_blocks, 0);
+	assert_int_equal(totals.peak_bytes, 3200 + 64 + weight.bytes);
+	sampled = heap_point_sampled(heap, 1);
+	assert_int_equal(sampled.live_single, 0);
+	assert_int_equal(sampled.live_seen, 0);
+	assert_int_equal(sampled.live_error, 0);
+	assert_int_equal(sampled.total_single, 6464);
+	assert_int_equal(sampled.total_error, weight.error);
+	assert_int_equal(heap_single_blocks(heap), 0);
+	assert_true(point_of(heap, 1).live_births_ns == 0);
+}
+
+/* A realloc that was decided before keeps its stack (H4); one that is drawn is a new block. */
+static void reallocs_over_the_switch(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = switched_heap();
+	const struct sample sample = sample_of(R);
+
+	heap_realloc_begin(heap, 7, 0, 16, 0, 300);
+	assert_int_equal(
+		heap_realloc_end_single(heap, 7, 0, 16, 5000, 100, 2, DHAT_REALLOC_MOVED, 301), 0);
+	assert_int_equal(point_of(heap, 1).live_bytes, 3200 + 36);
+	heap_realloc_begin(heap, 7, 0, 32, 0, 302);
+	assert_int_equal(heap_realloc_end(heap, 7, 0, 32, 6000, 100, 2, DHAT_REALLOC_MOVED, 303),
+			 1);
+	assert_int_equal(point_of(heap, 1).live_bytes, 3200 + 36 - 64);
+	assert_int_equal(point_of(heap, 2).live_bytes, sample_weigh(&sample, 100).bytes);
+	/* it fails, and stays what it is */
+	heap_realloc_begin(heap, 7, 0, 48, 0, 304);
+	assert_int_equal(heap_realloc_end(heap, 7, 0, 48, 0, 900, 2, DHAT_REALLOC_FAILED, 305), 0);
+	assert_int_equal(point_of(heap, 1).live_bytes, 3200 + 36 - 64);
+	heap_realloc_begin(heap, 7, 0, 48, 0, 306);
+	assert_int_equal(heap_realloc_end(heap, 7, 0, 48, 0, 900, 2, DHAT_REALLOC_FREED, 307), 0);
+	assert_int_equal(point_of(heap, 1).live_bytes, 3200 + 36 - 128);
+}
+
+/* Marks, ages and the peak go on. */
+static void what_follows_goes_on(void **state)
+{
+	_cleanup_(heap_free_ptr) struct heap *heap = NULL;
+	_cleanup_(census_free_ptr) struct census *census = NULL;
+	const struct sample sample = sample_of(R);
+	uint64_t more = sample_weigh(&sample, 64).bytes;
+	struct heap_totals totals;
+
+	assert_int_equal(heap_new(0, &heap), 0);
+	assert_int_equal(heap_mark(heap, "early", 1), 0);
+	for (uint64_t i = 1; i <= 10; i++)
+		assert_int_equal(heap_add_block(heap, 0, 16 * i, 64, 1, 10), 0);
+	assert_int_equal(census_new(1, &census), 0);
+	assert_int_equal(heap_begin_census(heap, census, 1000), 0);
+	assert_int_equal(heap_begin_sample(heap, R), -EBUSY);
+	while (heap_step_census(heap, 1) == 1)
+		;
+	assert_int_equal(heap_begin_sample(heap, R), 0);
+	assert_int_equal(moments_since(heap_moments(heap), 0).blocks, 10);
+	assert_int_equal(heap_add_block(heap, 0, 4096, 64, 1, 1100), 0);
+	assert_int_equal(moments_since(heap_moments(heap), 0).bytes, 640 + more);
+	heap_totals(heap, &totals);
+	assert_int_equal(totals.sampled.peak_single, 640);
+	assert_int_equal(totals.peak_bytes, 640 + more);
+	census_free(census);
+	assert_int_equal(census_new(1, &census), 0);
+	assert_int_equal(heap_begin_census(heap, census, 2000), 0);
+	while (heap_step_census(heap, 1) == 1)
+		;
+	assert_int_equal(census_at(census, 1)->older_bytes, 640 + more);
+	for (uint64_t i = 1; i <= 10; i++)
+		assert_true(heap_remove_block(heap, 0, 16 * i, 0, 3000));
+	assert_int_equal(moments_since(heap_moments(heap), 0).bytes, more);
+}
+
 /* Without a sample nothing of it is there: P2. */
 static void exact_heaps_stay_exact(void **state)
 {
@@ -389,6 +511,8 @@ static struct dhat_evidence evidence_of(const struct heap *heap, uint32_t point)
 	return (struct dhat_evidence){
 		.seen_bytes = { [DHAT_ESTIMATED_TOTAL] = sampled.total_seen,
 				[DHAT_ESTIMATED_LIVE] = sampled.live_seen },
+		.single_bytes = { [DHAT_ESTIMATED_TOTAL] = sampled.total_single,
+				  [DHAT_ESTIMATED_LIVE] = sampled.live_single },
 		.variance = { [DHAT_ESTIMATED_TOTAL] = sample_variance(sample, sampled.total_error),
 			      [DHAT_ESTIMATED_LIVE] = sample_variance(sample, sampled.live_error) },
 	};
@@ -399,10 +523,12 @@ static void tally_figure(struct tally *tally, const struct heap *heap, uint32_t 
 			 enum dhat_estimated which, uint64_t estimate, uint64_t truth)
 {
 	struct dhat_evidence evidence = evidence_of(heap, point);
-	struct dhat_interval interval =
-		evidence.seen_bytes[DHAT_ESTIMATED_TOTAL]
-			? dhat_interval_of(R, &evidence, which, estimate)
-			: (struct dhat_interval){ 0, dhat_estimate_unseen(R) };
+	struct dhat_interval interval;
+
+	dhat_evidence_add_missed(&evidence, R); /* as message_fill_sampled() */
+	interval = evidence.seen_bytes[DHAT_ESTIMATED_TOTAL]
+			   ? dhat_interval_of(R, &evidence, which, estimate)
+			   : (struct dhat_interval){ 0, dhat_estimate_unseen(R) };
 
 	add_estimate(tally, estimate, truth, interval.low, interval.high);
 }
@@ -498,6 +624,47 @@ static void estimates_have_no_bias_and_intervals_hold(void **state)
 	check_tally(courses[0].name, "blocks", &blocks, RUNS, 0);
 }
 
+/* A stack that was watched for long, and is sampled since: little came, of much that is there. The
+ * uncertain part is as in any sample, and the interval is no wider for the rest. */
+#define BEFORE_BYTES (1ull << 30)
+
+static void a_switch_has_no_bias_and_its_intervals_hold(void **state)
+{
+	struct tally totals[COURSES] = { 0 }, lives[COURSES] = { 0 };
+
+	for (int run = 0; run < RUNS; run++) {
+		_cleanup_(heap_free_ptr) struct heap *heap = NULL;
+		uint64_t addr = 1 << 20;
+
+		assert_int_equal(heap_new(0, &heap), 0);
+		for (uint32_t i = 0; i < COURSES; i++)
+			for (uint64_t j = 0; j < 4; j++)
+				assert_int_equal(heap_add_block(heap, 0, 4096 + 16 * (4 * i + j),
+								BEFORE_BYTES / 4, i, 1),
+						 0);
+		assert_int_equal(heap_begin_sample(heap, R), 0);
+		for (uint32_t i = 0; i < COURSES; i++) {
+			struct sums sums = { 0 };
+			struct heap_point point;
+			uint64_t left = run % 4;
+
+			run_course(heap, i, &addr, &sums);
+			for (uint64_t j = left; j < 4; j++) /* of those from before */
+				assert_true(heap_remove_block(heap, 0, 4096 + 16 * (4 * i + j), 0,
+							      addr));
+			point = point_of(heap, i);
+			tally_figure(&totals[i], heap, i, DHAT_ESTIMATED_TOTAL, point.total_bytes,
+				     BEFORE_BYTES + sums.total);
+			tally_figure(&lives[i], heap, i, DHAT_ESTIMATED_LIVE, point.live_bytes,
+				     left * (BEFORE_BYTES / 4) + sums.live);
+		}
+	}
+	for (uint32_t i = 0; i < COURSES; i++) {
+		check_tally(courses[i].name, "total", &totals[i], RUNS, 0.93);
+		check_tally(courses[i].name, "live", &lives[i], RUNS, 0.93);
+	}
+}
+
 /* A heap that lies flat, and is turned over again and again: the highest of all estimates is above
  * what was ever live. estimate.h says by how much, and allows for it. */
 #define FLAT_BLOCKS 20000
@@ -564,6 +731,10 @@ int main(void)
 		cmocka_unit_test(mappings_are_exact),
 		cmocka_unit_test(what_follows_from_blocks_is_weighted),
 		cmocka_unit_test(exact_heaps_stay_exact),
+		cmocka_unit_test(what_was_counted_before_stays_exact),
+		cmocka_unit_test(reallocs_over_the_switch),
+		cmocka_unit_test(what_follows_goes_on),
+		cmocka_unit_test(a_switch_has_no_bias_and_its_intervals_hold),
 		cmocka_unit_test(estimates_have_no_bias_and_intervals_hold),
 		cmocka_unit_test(the_peak_of_a_flat_heap_is_a_little_high),
 	};

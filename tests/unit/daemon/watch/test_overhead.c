@@ -1,4 +1,5 @@
 /* When watching costs too much, reading by reading. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,9 +21,16 @@ static int cost(struct overhead *overhead, const struct overhead_bound *bound, i
 		double percent, uint64_t *ret_mean)
 {
 	for (int i = 1; i <= seconds; i++) {
+		const struct overhead_figures now = { percent * 100, percent * 40, 1000 };
+		struct overhead_figures mean;
+
 		now_ns += SECOND;
-		if (overhead_step(overhead, bound, (uint64_t)(percent * 100), now_ns, ret_mean))
-			return i;
+		if (!overhead_step(overhead, bound, &now, now_ns, &mean))
+			continue;
+		*ret_mean = (uint64_t)(mean.hundredths + 0.01);
+		assert_true(fabs(mean.walk - 0.4 * mean.hundredths) < 1e-6);
+		assert_true(fabs(mean.bytes - 1000) < 1e-6);
+		return i;
 	}
 	return 0;
 }
@@ -104,9 +112,49 @@ static void test_words(void **state)
 			    &bound, why) < 0);
 }
 
+/* O3: what a sample spares, and with which rate. */
+static void test_a_sample_if_it_is_enough(void **state)
+{
+	struct overhead_figures mean = { 360, 144, 100 }; /* 3.6%: without walks 2.16% */
+	double left;
+
+	assert_int_equal(overhead_choose(&three, &mean, &left), 512 << 10);
+	assert_true(left > 216 && left < 216.1);
+	mean.bytes = 300000; /* nearly each second one is drawn with 512 KiB */
+	assert_int_equal(overhead_choose(&three, &mean, &left), 2 << 20);
+	assert_true(left > 216 && left <= 240);
+	/* not if it would just do, and not if it would be too much at once */
+	mean = (struct overhead_figures){ 410, 164, 100 };
+	assert_int_equal(overhead_choose(&three, &mean, &left), 0);
+	assert_true(left > 246 && left < 246.1);
+	mean = (struct overhead_figures){ 6000, 2400, 100 };
+	assert_int_equal(overhead_choose(&three, &mean, &left), 0);
+	/* large blocks are all drawn */
+	mean = (struct overhead_figures){ 310, 124, 1e9 };
+	assert_int_equal(overhead_choose(&three, &mean, &left), 0);
+	assert_true(left > 309);
+}
+
+/* One step, and no other while it costs what it is taken to: no going to and fro. */
+static void test_what_was_chosen_stays(void **state)
+{
+	struct overhead overhead = { 0 };
+	uint64_t mean;
+	double left;
+
+	assert_true(cost(&overhead, &three, 100, 3.9, &mean) > 0);
+	assert_int_not_equal(
+		overhead_choose(&three, &(struct overhead_figures){ 390, 156, 1000 }, &left), 0);
+	assert_int_equal(cost(&overhead, &three, 10000, left / 100, &mean), 0);
+	/* it may cost a quarter more */
+	assert_int_equal(cost(&overhead, &three, 10000, 1.25 * left / 100, &mean), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_sample_if_it_is_enough),
+		cmocka_unit_test(test_what_was_chosen_stays),
 		cmocka_unit_test(test_too_much_for_so_long),
 		cmocka_unit_test(test_a_burst_is_not_enough),
 		cmocka_unit_test(test_pauses_do_not_save_it),
