@@ -36,7 +36,7 @@ int load_measure(pid_t pid, const struct load_range *ranges, size_t count,
  * not written, and nothing is stopped), in the threads that there are. Each hit costs the process
  * up to 20 us, in a virtual machine: so it is over after duration_ns, or after LOAD_ENOUGH_HITS.
  * -ERANGE: that was so soon that the hits themselves had a part in it; other errors: there are no
- * such breakpoints, or they are in use. */
+ * such breakpoints, or they are in use, or (-EOPNOTSUPP) are never met here, not even by us. */
 #define LOAD_PLACES 4
 #define LOAD_ENOUGH_HITS 400
 struct load_count {

@@ -4,6 +4,7 @@
  * Looks at /proc only and touches nothing. A hazard that blocks is a reason not to attach, with the
  * exit code that goes with it; the others are told (`dhatctl plan`, notes of a profile).
  */
+#include <elf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -47,6 +48,9 @@ int preflight_hidden(struct preflight *preflight, const struct object_desc *desc
  * way is that only where the copy is still to be made for sure. */
 int preflight_copier(struct preflight *preflight, const struct object_desc *desc, const char *path,
 		     pid_t pid, bool from_start);
+/* Is it a program for this machine? By the first bytes of its file, of which EI_NIDENT and four
+ * more are there. Part of preflight_process(). Pure. */
+int preflight_machine(struct preflight *preflight, const Elf64_Ehdr *head, pid_t pid);
 /* Is the i-th mapping a copy of what a file has between the mappings before and behind it, or a
  * part of one? In memory of no file, or of a file that is there for that (memfd, huge pages). The
  * mapping before; NULL: it is none. Pure. */

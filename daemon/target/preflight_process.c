@@ -49,6 +49,23 @@ static bool lacks_ptrace(void)
 	return proc_status_read(getpid(), &own) == 0 && !(own.effective_caps >> CAP_SYS_PTRACE & 1);
 }
 
+int preflight_machine(struct preflight *preflight, const Elf64_Ehdr *head, pid_t pid)
+{
+	if (memcmp(head->e_ident, ELFMAG, SELFMAG))
+		return 0; /* so odd that attaching will tell */
+	if (head->e_ident[EI_CLASS] == ELFCLASS32)
+		return preflight_block(preflight, "32-bit", ENOTSUP, DHAT_EXIT_UNSUITABLE,
+				       "process %d is a 32-bit program; only %s ones can be "
+				       "profiled",
+				       (int)pid, this_machine.name);
+	if (head->e_ident[EI_DATA] != ELFDATA2LSB || head->e_machine != this_machine.elf)
+		return preflight_block(preflight, "foreign machine", ENOTSUP, DHAT_EXIT_UNSUITABLE,
+				       "process %d is a program for another machine (ELF machine "
+				       "%u); only %s ones can be profiled",
+				       (int)pid, (unsigned)head->e_machine, this_machine.name);
+	return 0;
+}
+
 static int check_machine(struct preflight *preflight, pid_t pid)
 {
 	_cleanup_close_ int fd = -1;
@@ -78,20 +95,9 @@ static int check_machine(struct preflight *preflight, pid_t pid)
 				       "process %d is %s, which translates the code of another "
 				       "program: no probe in that is ever reached",
 				       (int)pid, path);
-	if (fd < 0 || pread(fd, &head, sizeof(head), 0) < EI_NIDENT + 4 ||
-	    memcmp(head.e_ident, ELFMAG, SELFMAG))
+	if (fd < 0 || pread(fd, &head, sizeof(head), 0) < EI_NIDENT + 4)
 		return 0; /* ends right now, or is so odd that attaching will tell */
-	if (head.e_ident[EI_CLASS] == ELFCLASS32)
-		return preflight_block(preflight, "32-bit", ENOTSUP, DHAT_EXIT_UNSUITABLE,
-				       "process %d is a 32-bit program; only %s ones can be "
-				       "profiled",
-				       (int)pid, this_machine.name);
-	if (head.e_ident[EI_DATA] != ELFDATA2LSB || head.e_machine != this_machine.elf)
-		return preflight_block(preflight, "foreign machine", ENOTSUP, DHAT_EXIT_UNSUITABLE,
-				       "process %d is a program for another machine (ELF machine "
-				       "%u); only %s ones can be profiled",
-				       (int)pid, (unsigned)head.e_machine, this_machine.name);
-	return 0;
+	return preflight_machine(preflight, &head, pid);
 }
 
 static bool is_other_namespace(pid_t pid, const char *kind)
