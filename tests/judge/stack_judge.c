@@ -453,7 +453,7 @@ static pid_t pass_beginning(void)
 	int i;
 
 	for (i = 0; i < BEGINNING && tid > 0; i++) {
-		if (ptrace(PTRACE_CONT, tid, NULL, 0L) < 0)
+		if (tracee_go_on(&tracee, tid) < 0)
 			return 0;
 		tid = tracee_wait(&tracee);
 	}
@@ -468,7 +468,7 @@ static void take_samples(pid_t tid, struct tally *tally, const struct options *o
 
 	clock_gettime(CLOCK_MONOTONIC, &limit);
 	limit.tv_sec += 30; /* bounds a program that hardly allocates */
-	while (ptrace(PTRACE_CONT, tid, NULL, 0L) == 0 && (tid = tracee_wait(&tracee)) > 0) {
+	while (tracee_go_on(&tracee, tid) == 0 && (tid = tracee_wait(&tracee)) > 0) {
 		if (skip-- > 0)
 			continue;
 		skip = random() % options->skip;

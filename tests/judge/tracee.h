@@ -2,7 +2,9 @@
 /* tracee: a program under ptrace that stops where it allocates.
  *
  * Breakpoints are in the debug registers: nothing is written into the program's code, so this works
- * beside uprobes at the same place. Threads are followed, child processes are not.
+ * beside uprobes at the same place. Where these never fire (in virtual machines by PVM) they are
+ * instructions, in the place of none that a uprobe has. Threads are followed, child processes are
+ * not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +26,9 @@
 struct tracee {
 	pid_t pid;
 	uint64_t places[TRACEE_PLACES]; /* 0: none */
+	bool has_no_registers;		/* then: */
+	uint64_t armed[TRACEE_PLACES];	/* 0: no instruction of ours is there */
+	uint8_t bytes[TRACEE_PLACES];	/* what was */
 };
 
 /* Read the tracee's memory; all or nothing. */
@@ -50,12 +55,48 @@ static inline int tracee_set_register(pid_t tid, int number, uint64_t value)
 	return ptrace(PTRACE_POKEUSER, tid, offset, value) < 0 ? -errno : 0;
 }
 
+static inline int tracee_poke(pid_t tid, uint64_t at, uint8_t byte, uint8_t *ret_was)
+{
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, tid, at, NULL);
+	if (errno)
+		return -errno;
+	if (ret_was)
+		*ret_was = (uint8_t)word;
+	return ptrace(PTRACE_POKETEXT, tid, at, (word & ~0xffl) | byte) < 0 ? -errno : 0;
+}
+
+#define TRACEE_INT3 0xcc
+
+static inline int tracee_arm_code(struct tracee *tracee, pid_t tid)
+{
+	int i, r = 0;
+
+	for (i = 0; i < TRACEE_PLACES && r == 0; i++) {
+		if (tracee->armed[i] == tracee->places[i])
+			continue;
+		if (tracee->armed[i])
+			r = tracee_poke(tid, tracee->armed[i], tracee->bytes[i], NULL);
+		tracee->armed[i] = 0;
+		if (r == 0 && tracee->places[i])
+			r = tracee_poke(tid, tracee->places[i], TRACEE_INT3, &tracee->bytes[i]);
+		if (r == 0)
+			tracee->armed[i] = tracee->places[i];
+	}
+	return r;
+}
+
 /* Let this thread, which is stopped, stop at the places (Intel SDM vol. 3, 17.2.4). */
-static inline int tracee_arm(const struct tracee *tracee, pid_t tid)
+static inline int tracee_arm(struct tracee *tracee, pid_t tid)
 {
 	uint64_t enable = 0;
-	int i, r = tracee_set_register(tid, 7, 0);
+	int i, r;
 
+	if (tracee->has_no_registers)
+		return tracee_arm_code(tracee, tid);
+	r = tracee_set_register(tid, 7, 0);
 	for (i = 0; i < TRACEE_PLACES && r == 0; i++) {
 		if (!tracee->places[i])
 			continue;
@@ -65,8 +106,59 @@ static inline int tracee_arm(const struct tracee *tracee, pid_t tid)
 	return r ? r : tracee_set_register(tid, 7, enable);
 }
 
+static __attribute__((noinline)) void tracee_own_place(void)
+{
+	__asm__ volatile("");
+}
+
+/* Does a child of ours stop at a place of ours? */
+static inline bool tracee_registers_work(void)
+{
+	struct tracee child = { .places = { (uintptr_t)tracee_own_place } };
+	bool do_work = false;
+	int status;
+
+	child.pid = fork();
+	if (child.pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		tracee_own_place();
+		_exit(0);
+	}
+	if (child.pid < 0 || waitpid(child.pid, &status, 0) < 0 || !WIFSTOPPED(status))
+		return true;
+	if (tracee_arm(&child, child.pid) == 0 && ptrace(PTRACE_CONT, child.pid, NULL, 0L) == 0 &&
+	    waitpid(child.pid, &status, 0) == child.pid && WIFSTOPPED(status))
+		do_work = WSTOPSIG(status) == SIGTRAP;
+	if (WIFSTOPPED(status)) {
+		kill(child.pid, SIGKILL);
+		waitpid(child.pid, &status, 0);
+	}
+	return do_work;
+}
+
+/* From a stop of tracee_wait(). Another thread may pass the place meanwhile. -1: it has ended. */
+static inline int tracee_go_on(struct tracee *tracee, pid_t tid)
+{
+	struct user_regs_struct regs;
+	int i, status;
+
+	for (i = 0; tracee->has_no_registers && i < TRACEE_PLACES; i++) {
+		if (!tracee->armed[i] || ptrace(PTRACE_GETREGS, tid, NULL, &regs) < 0 ||
+		    regs.rip != tracee->armed[i])
+			continue;
+		if (tracee_poke(tid, tracee->armed[i], tracee->bytes[i], NULL) < 0 ||
+		    ptrace(PTRACE_SINGLESTEP, tid, NULL, 0L) < 0 ||
+		    waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status) ||
+		    tracee_poke(tid, tracee->armed[i], TRACEE_INT3, NULL) < 0)
+			return -1;
+		break;
+	}
+	return ptrace(PTRACE_CONT, tid, NULL, 0L) < 0 ? -1 : 0;
+}
+
 /* Go on until a thread stops at a place. Returns it, or 0 when the program has ended. */
-static inline pid_t tracee_wait(const struct tracee *tracee)
+static inline pid_t tracee_wait(struct tracee *tracee)
 {
 	struct user_regs_struct regs;
 	int status, event, i;
@@ -84,6 +176,11 @@ static inline pid_t tracee_wait(const struct tracee *tracee)
 		if (event == 0 && WSTOPSIG(status) == SIGTRAP &&
 		    ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0) {
 			for (i = 0; i < TRACEE_PLACES; i++) {
+				if (tracee->has_no_registers && tracee->armed[i] &&
+				    tracee->armed[i] == regs.rip - 1) {
+					regs.rip--;
+					ptrace(PTRACE_SETREGS, tid, NULL, &regs);
+				}
 				if (tracee->places[i] && tracee->places[i] == regs.rip)
 					return tid;
 			}
@@ -121,7 +218,7 @@ static inline int tracee_start(struct tracee *tracee, char *const *argv, const c
 	int status, null;
 	pid_t pid;
 
-	*tracee = (struct tracee){};
+	*tracee = (struct tracee){ .has_no_registers = !tracee_registers_work() };
 	pid = fork();
 	if (pid < 0)
 		return -errno;

@@ -1,8 +1,8 @@
 #pragma once
 /* zero_page: does a page that was only read take memory of its own?
  *
- * Mostly the kernel maps one page of zeros for all of them, which counts as nobody's; in some virtual machines (PVM) it
- * has none. Told by the kernel's own count of what is resident.
+ * Mostly the kernel maps one page of zeros for all of them, which counts as nobody's; in some
+ * virtual machines (PVM) it has none. Told by the kernel's own count of what is resident.
  */
 #include <stdbool.h>
 #include <stdio.h>
