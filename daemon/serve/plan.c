@@ -330,17 +330,18 @@ static bool fill_known_rate(struct planner *p, struct targets *targets)
 	return is_known;
 }
 
-/* So few calls that a breakpoint on each does no harm. False: it cannot be, or they are more. */
-static bool count_rate(struct planner *p)
+/* So few calls that a breakpoint on each does no harm. -ERANGE: they are more; other errors: it
+ * cannot be. */
+static int count_rate(struct planner *p)
 {
 	struct load_count counted;
 	uint64_t allocs = 0, frees = 0;
 	struct price_rates rates;
 	double seconds;
+	int r = load_count(p->pid, p->places, p->place_count, COUNT_NS, &counted);
 
-	if (p->place_count > LOAD_PLACES ||
-	    load_count(p->pid, p->places, p->place_count, COUNT_NS, &counted))
-		return false;
+	if (r)
+		return r;
 	for (size_t i = 0; i < p->place_count; i++)
 		*(p->place_roles[i] == DHAT_ROLE_FREE ? &frees : &allocs) += counted.hits[i];
 	seconds = counted.wall_ns / 1e9;
@@ -351,7 +352,7 @@ static bool count_rate(struct planner *p)
 		 "counted by the processor's breakpoints: %" PRIu64 " allocations and %" PRIu64
 		 " frees in %.1f s; each costs %.0f ns more when dhatd counts it",
 		 allocs, frees, seconds, price_mean_ns(&p->price));
-	return true;
+	return 0;
 }
 
 static int measure(struct planner *p, struct load *ret, struct dhat_error *err)
@@ -374,8 +375,8 @@ static int measure_longer(struct planner *p, struct load *ret, struct dhat_error
 	return load_measure(p->pid, p->ranges, p->range_count, &wish, ret, err);
 }
 
-/* Of so many samples less than one inside: the calls are so rare that they find nothing in the
- * caches, and take up to a microsecond each (500 a second: 18 of 37,226 samples of 126 us). */
+/* Less than one hundredth of a core inside: the calls may be so rare that they find nothing in the
+ * caches, and take a microsecond each (1,000 a second: 18 of 37,226 samples of 126 us in 4.7 s). */
 #define RARE 100
 
 static void estimate_rate(struct planner *p)
@@ -385,14 +386,16 @@ static void estimate_rate(struct planner *p)
 	struct plan *plan = p->plan;
 	size_t size = sizeof(plan->cost_basis);
 	double calls;
-	int r;
+	int r, counted = -ENODATA;
 
 	price_of(&plan->probed, features_trap_ns(p->kind), &p->price);
 	if (p->options->sample_bytes) /* the few that are drawn beside */
 		p->price.alloc_ns = p->price.unsampled_ns;
 	r = measure(p, &load, &why);
 
-	if (r == 0 && load.samples && count_rate(p))
+	if (r == 0 && load.samples)
+		counted = count_rate(p);
+	if (counted == 0)
 		return;
 	if (r == 0 && load.samples && load.inside < LOAD_FEW)
 		r = measure_longer(p, &load, &why);
@@ -412,7 +415,7 @@ static void estimate_rate(struct planner *p)
 			 "a counted one %.0f ns more",
 			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_FASTEST_CALL_NS,
 			 price_mean_ns(&p->price));
-	} else if (load.inside * RARE < load.samples) {
+	} else if (counted != -ERANGE && load.inside * load.sample_ns * RARE < load.wall_ns) {
 		plan->cost_at_most_percent =
 			load_calls_per_second(&load) * price_mean_ns(&p->price) / 1e7;
 		snprintf(plan->cost_basis, size,

@@ -175,7 +175,7 @@ int main(void) { /* 500 pairs for each second of its CPU time */
             price = int(re.search(r"each costs (\d+) ns more", plan["cost_basis"])[1])
             assert 200 < price < 20000 and plan["cost_percent"] == pytest.approx(plan["allocs_per_second"] * 2 * price / 1e7, rel=0.1)
         else:
-            assert 0 < plan["cost_at_most_percent"] < 60 and "a bound" in plan["cost_basis"], plan
+            assert plan["cost_at_most_percent"] > 0 and "a bound" in plan["cost_basis"], plan
         process.kill()
 
 
