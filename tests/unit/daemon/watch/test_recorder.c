@@ -96,6 +96,19 @@ void target_add_note(struct target *target, const char *text)
 {
 }
 
+int target_sample(struct target *target, uint64_t bytes, const char *reason, struct dhat_error *err)
+{
+	return 0;
+}
+
+void target_look_after_sample(struct target *target)
+{
+}
+
+void target_note_detached(struct target *target, const char *reason)
+{
+}
+
 bool target_is_kept(const struct target *target)
 {
 	return target->is_kept;
