@@ -105,9 +105,6 @@ def test_the_watcher_samples_before_it_lets_go(daemon, ctl, target, tmp_path):
     assert ctl("stats", tmp_path / "a.dhat", "--json").json()["steps"] == [step]
     assert json.loads((tmp_path / "a.json").read_text())["dhatd"]["steps"] == [step]
     assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0])["steps"] == [step]
-    # and it stays so: what it costs now is what it was taken to
-    until(lambda: status()["target"]["observed_ns"] > step["ns"] + 6e9, "three times as long")
-    assert len(status()["steps"]) == 1 and status()["target"]["state"] == "attached"
     # until that is too much, too
     config.write_text(f"[watch it]\ncommand = ^{program} \nmax-overhead = {bound / 10:.2f}% for 2s\n")
     dhatd.send_signal(signal.SIGHUP)
