@@ -6,6 +6,7 @@
 #include "proto/base/say.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,17 +18,22 @@
 
 #define PROT_EXEC_BIT 4
 
-static void become_program(char *const argv[])
+/* gate: its end comes when the parent traces, or has died. Keeps P1: who is traced from before exec
+ * on stops there for an event, and not for a SIGTRAP (ptrace(2), PTRACE_TRACEME), which the kernel
+ * would deliver if dhatd died before it had taken notice: the program would die of it. */
+__attribute__((noreturn)) static void become_program(char *const argv[], int gate)
 {
 	sigset_t none;
+	char byte;
 
+	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies now */
+	while (read(gate, &byte, 1) < 0 && errno == EINTR)
+		;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);
-	unsetenv("NOTIFY_SOCKET");	  /* it is dhatd that the service manager hears */
-	prctl(PR_SET_PDEATHSIG, SIGCONT); /* keeps P1: not left stopped if dhatd dies now */
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	unsetenv("NOTIFY_SOCKET"); /* it is dhatd that the service manager hears */
 	execvp(argv[0], argv);
 	dhat_say("dhatd", "cannot run %s: %s", argv[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
@@ -46,11 +52,17 @@ static int wait_for_stop(pid_t pid, int *ret)
 	return waitpid(pid, ret, __WALL | WUNTRACED) == pid ? 0 : -ECHILD;
 }
 
-/* Wait for the stop after exec. */
+/* Wait for the stop in exec; signals that come before are passed on. */
 static int wait_for_exec(pid_t pid, const char *name, struct dhat_error *err)
 {
 	int status = 0, error = wait_for_stop(pid, &status);
 
+	while (error == 0 && status >> 8 != (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
+		bool is_signal = status >> 16 == 0;
+
+		ptrace(PTRACE_CONT, pid, NULL, (void *)(is_signal ? (long)WSTOPSIG(status) : 0));
+		error = wait_for_stop(pid, &status);
+	}
 	if (error < 0)
 		return dhat_error_errno(err, -error, "cannot wait for %s", name);
 	if (error)
@@ -58,6 +70,35 @@ static int wait_for_exec(pid_t pid, const char *name, struct dhat_error *err)
 	return error ? dhat_error_set(err, ENOENT, DHAT_EXIT_FAILED, "%s could not be started",
 				      name)
 		     : 0;
+}
+
+/* A child that has become the program, and has run nothing of it. */
+static int start_program(char *const argv[], pid_t *ret, struct dhat_error *err)
+{
+	const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
+	int gate[2], error = 0;
+	pid_t pid;
+
+	if (pipe2(gate, O_CLOEXEC))
+		return dhat_error_errno(err, errno, "cannot start %s", argv[0]);
+	pid = fork();
+	if (pid == 0) {
+		close(gate[1]);
+		become_program(argv, gate[0]);
+	}
+	if (pid < 0) {
+		error = errno;
+	} else if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)options)) {
+		error = errno;
+		kill(pid, SIGKILL); /* ours, and it has not begun */
+		waitpid(pid, NULL, __WALL);
+	}
+	close(gate[0]);
+	close(gate[1]);
+	if (error)
+		return dhat_error_errno(err, error, "cannot start %s", argv[0]);
+	*ret = pid;
+	return wait_for_exec(pid, argv[0], err);
 }
 
 /* Where the system call at which the child stopped came from, and whether it has just mapped code.
@@ -206,16 +247,11 @@ int target_run(char *const argv[], const struct target_options *options,
 	struct target_options from_start = *options;
 	struct target *target = NULL;
 	int signal_to_pass = 0, error;
-	pid_t pid = fork();
+	pid_t pid = 0;
 
-	if (pid < 0)
-		return dhat_error_errno(err, errno, "cannot start %s", argv[0]);
-	if (pid == 0)
-		become_program(argv);
-	error = wait_for_exec(pid, argv[0], err);
+	error = start_program(argv, &pid, err);
 	if (error)
 		return error;
-	ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(long)PTRACE_O_TRACESYSGOOD);
 	from_start.from_start = true;
 	error = target_new(pid, &from_start, services, &target, err);
 	if (error == 0)

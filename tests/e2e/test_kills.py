@@ -1,10 +1,13 @@
 """P1: a dhatd that is killed at any moment leaves its target as it found it.
 
 `make test-kill` does many more of these, and prints figures."""
+import signal
+from pathlib import Path
+
 import pytest
 
-from conftest import BUILD
-from kills import COPIES, LINKS, UNPRIVILEGED, WAYS, Kills
+from conftest import BUILD, until
+from kills import COPIES, LINKS, UNPRIVILEGED, WAYS, Kills, Run
 
 
 @pytest.fixture
@@ -53,3 +56,19 @@ def test_killed_between_two_places(link, rounds, command, kills):
         runs.once("placing", link)
     assert runs.tries == rounds
     assert runs.left == runs.slow == 0, (runs.figures(), runs.places)
+
+
+def test_killed_before_it_knows_of_the_stop(tmp_path):
+    """`dhatd run`: the program stands still in exec, and dhatd dies before it has taken notice. A SIGTRAP that stopped it would be
+    delivered then."""
+    program = BUILD / "tests/targets/pairs"
+    for i in range(8):
+        run = Run([BUILD / "dhatd", "run", "--socket", tmp_path / "run.sock"], program, tmp_path)
+        while not run.pid:
+            run.find()
+        run.proc.send_signal(signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{run.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "tS", "the stop, or to be past it")
+        run.proc.kill()
+        run.proc.wait()
+        assert run.lives(), i
+        run.close()
