@@ -362,27 +362,23 @@ static inline int add_block(struct heap *heap, struct block *block)
 int heap_add_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 		   uint32_t point, uint64_t time_ns)
 {
-	struct block block = { .addr = addr,
-			       .size_bytes = size_bytes,
-			       .birth_ns = time_ns,
-			       .point = point,
-			       .domain = domain,
-			       .is_single = is_single_now(heap, domain) };
-
-	return add_block(heap, &block);
+	return add_block(heap, &(struct block){ .addr = addr,
+						.size_bytes = size_bytes,
+						.birth_ns = time_ns,
+						.point = point,
+						.domain = domain,
+						.is_single = is_single_now(heap, domain) });
 }
 
 int heap_add_single_block(struct heap *heap, uint8_t domain, uint64_t addr, uint64_t size_bytes,
 			  uint32_t point, uint64_t time_ns)
 {
-	struct block block = { .addr = addr,
-			       .size_bytes = size_bytes,
-			       .birth_ns = time_ns,
-			       .point = point,
-			       .domain = domain,
-			       .is_single = true };
-
-	return add_block(heap, &block);
+	return add_block(heap, &(struct block){ .addr = addr,
+						.size_bytes = size_bytes,
+						.birth_ns = time_ns,
+						.point = point,
+						.domain = domain,
+						.is_single = true });
 }
 
 static void count_unknown_free(struct heap *heap, uint64_t chunk_bytes)

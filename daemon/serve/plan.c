@@ -375,6 +375,20 @@ static int measure_longer(struct planner *p, struct load *ret, struct dhat_error
 	return load_measure(p->pid, p->ranges, p->range_count, &wish, ret, err);
 }
 
+static void tell_bound(struct planner *p, const struct load *load, double calls_at_most,
+		       const char *a_call_takes, int call_ns)
+{
+	struct plan *plan = p->plan;
+
+	plan->cost_at_most_percent = calls_at_most * price_mean_ns(&p->price) / 1e7;
+	snprintf(plan->cost_basis, sizeof(plan->cost_basis),
+		 "a bound: %" PRIu64 " of %" PRIu64
+		 " samples of its CPU time in %.1f s were in its "
+		 "allocator, %s %d ns; a counted one costs %.0f ns more",
+		 load->inside, load->samples, load->wall_ns / 1e9, a_call_takes, call_ns,
+		 price_mean_ns(&p->price));
+}
+
 /* Less than one hundredth of a core inside: the calls may be so rare that they find nothing in the
  * caches, and take a microsecond each (1,000 a second: 18 of 37,226 samples of 126 us in 4.7 s). */
 #define RARE 100
@@ -407,23 +421,11 @@ static void estimate_rate(struct planner *p)
 			 "the process did nothing while it was sampled for %.1f s",
 			 load.wall_ns / 1e9);
 	} else if (load.inside < LOAD_FEW) {
-		plan->cost_at_most_percent =
-			load_calls_at_most(&load) * price_mean_ns(&p->price) / 1e7;
-		snprintf(plan->cost_basis, size,
-			 "a bound: %" PRIu64 " of %" PRIu64 " samples of its CPU time in %.1f s "
-			 "were in its allocator, too few for a rate; a call takes %d ns at least, "
-			 "a counted one %.0f ns more",
-			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_FASTEST_CALL_NS,
-			 price_mean_ns(&p->price));
+		tell_bound(p, &load, load_calls_at_most(&load),
+			   "too few for a rate; a call takes at least", LOAD_FASTEST_CALL_NS);
 	} else if (counted != -ERANGE && load.inside * load.sample_ns * RARE < load.wall_ns) {
-		plan->cost_at_most_percent =
-			load_calls_per_second(&load) * price_mean_ns(&p->price) / 1e7;
-		snprintf(plan->cost_basis, size,
-			 "a bound: %" PRIu64 " of %" PRIu64 " samples of its CPU time in %.1f s "
-			 "were in its allocator, where so rare a call takes %d ns or many times "
-			 "that; a counted one costs %.0f ns more",
-			 load.inside, load.samples, load.wall_ns / 1e9, LOAD_CALL_NS,
-			 price_mean_ns(&p->price));
+		tell_bound(p, &load, load_calls_per_second(&load),
+			   "where so rare a call may take many times", LOAD_CALL_NS);
 	} else {
 		calls = load_calls_per_second(&load);
 		plan->allocs_per_second = calls / 2;
