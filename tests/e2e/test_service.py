@@ -155,7 +155,8 @@ def test_the_filter_lets_it_work(started, tmp_path, ctl, target, socket_path):
     heap = target("inventory", "fragmented", user=NOBODY, group=NOBODY, extra_groups=[])
     heap.expect(r"^end$")
     rights = [word[4:].lower() for word in setting("CapabilityBoundingSet")]
-    dhatd = Process(["strace", "-f", "-qq", "-c", "-U", "name", "-o", tmp_path / "calls", *with_only(*rights),
+    # each call on a line of its own: of a count of them (-c) strace 6.1 now and then dies at the end (SIGSEGV)
+    dhatd = Process(["strace", "-f", "-qq", "-s", "0", "-o", tmp_path / "calls", *with_only(*rights),
                      BUILD / "dhatd", "serve", "--socket", socket_path], tmp_path, "dhatd")
     started.append(dhatd)
     dhatd.expect_err("answering at")
@@ -167,9 +168,9 @@ def test_the_filter_lets_it_work(started, tmp_path, ctl, target, socket_path):
     assert not [n for n in status["targets"][0]["notes"] if "cannot" in n]  # the heap from before was read
     ctl("detach", "--pid", heap.pid)
     os.kill(status["daemon_pid"], signal.SIGTERM)
-    dhatd.wait()
-    called = set((tmp_path / "calls").read_text().split()) - {"syscall", "total", "----------------"}
-    assert {"bpf", "perf_event_open", "process_vm_readv"} & called  # it is no empty list
+    assert dhatd.wait() == 0
+    called = set(re.findall(r"^\d+ +(\w+)\(", (tmp_path / "calls").read_text(), re.M))
+    assert {"bpf", "execve", "pread64"} <= called  # it is the whole list
     assert sorted(called - allowed_calls() - {"chroot", "fsopen"}) == []
 
 
