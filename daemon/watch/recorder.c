@@ -31,6 +31,9 @@ struct watched {
 	struct since *since;		      /* its last push; NULL: there was none */
 	bool is_told;			      /* recorder_ended() */
 	bool is_met;			      /* it has been looked at with these settings */
+	bool is_over;			      /* nothing more is to be seen of it */
+	struct keeper_reason due;	      /* why it is to be kept, and is not yet */
+	uint64_t rss_bytes;		      /* when it was looked at last */
 };
 
 struct watch_list {
@@ -49,6 +52,7 @@ struct recorder {
 	struct watch_list watches;
 	struct watched *watched;
 	size_t count, capacity;
+	size_t next_regular; /* its profile is kept next, of those that are due only for the time */
 
 	pthread_mutex_t lock; /* guards what follows; nothing else is locked with it */
 	pthread_cond_t wake;
@@ -259,46 +263,98 @@ static void push_rest(struct recorder *recorder, struct watched *watched)
 			    &watched->since);
 }
 
-/* False: it has ended, and there is nothing more to be seen of it. Of an end we are told, too:
- * looked at before that, it would come twice (make soak saw it). */
-static bool look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
+/* What is due of it now. Of an end we are told, too: looked at before that, it would come twice
+ * (make soak saw it). */
+static void look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
 {
 	const struct watch_settings *settings = settings_of(recorder, watched);
 	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-	struct keeper_reason reason = { 0 };
+	struct keeper_reason *due = &watched->due;
 	struct trigger_reading reading;
 	struct target_glance glance;
+	bool is_attached;
 
 	target_glance(watched->target, &glance);
-	if (glance.state == TARGET_DETACHED) {
-		push_rest(recorder, watched);
-		return false;
-	}
-	if (glance.state != TARGET_ATTACHED && !watched->is_told)
-		return true;
+	is_attached = glance.state == TARGET_ATTACHED;
+	watched->is_over = glance.state == TARGET_DETACHED || (!is_attached && watched->is_told);
+	if (glance.state == TARGET_DETACHED || (!is_attached && !watched->is_told))
+		return;
+	watched->rss_bytes = glance.rss_bytes;
 	reading_take(settings, watched->target, &glance, &recorder->view, &reading);
-	if (glance.state == TARGET_ATTACHED)
+	if (is_attached)
 		meet(settings, watched, &reading);
 	for (size_t i = 0; i < watched->state_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
-			keeper_add_reason(&reason, trigger_word(settings->triggers[i].kind),
+			keeper_add_reason(due, trigger_word(settings->triggers[i].kind),
 					  settings->triggers[i].text);
-	if (is_asked && glance.state == TARGET_ATTACHED)
-		keeper_add_reason(&reason, "signal", "SIGUSR2");
+	if (is_asked && is_attached)
+		keeper_add_reason(due, "signal", "SIGUSR2");
 	if (now_ns >= watched->next_every_ns) {
 		watched->next_every_ns = next_of(settings->every_ns);
-		if (glance.state == TARGET_ATTACHED && !reason.word)
-			keeper_add_reason(&reason, SPOOL_EVERY, SPOOL_EVERY);
+		if (is_attached && !due->word)
+			keeper_add_reason(due, SPOOL_EVERY, SPOOL_EVERY);
 	}
-	reason.is_push = is_push_due(settings, watched, glance.state, now_ns);
-	if (reason.word || reason.is_push)
-		keeper_keep(recorder->keeper, settings, watched->target, glance.rss_bytes, &reason,
-			    &watched->since);
-	if (glance.state == TARGET_ATTACHED)
-		target_look_after_sample(watched->target);
-	if (glance.state == TARGET_ATTACHED)
-		check_overhead(recorder, watched, &glance, now_ns);
-	return glance.state == TARGET_ATTACHED;
+	due->is_push |= is_push_due(settings, watched, glance.state, now_ns);
+	if (!is_attached)
+		return;
+	target_look_after_sample(watched->target);
+	check_overhead(recorder, watched, &glance, now_ns);
+}
+
+static void look_at_each(struct recorder *recorder, bool is_asked)
+{
+	for (size_t i = 0; i < recorder->count; i++)
+		if (!recorder->watched[i].is_over)
+			look_at(recorder, &recorder->watched[i], is_asked);
+}
+
+static bool is_regular(const struct keeper_reason *due)
+{
+	return !due->word || strcmp(due->word, SPOOL_EVERY) == 0;
+}
+
+/* What has happened goes before what is regular, of which one after the other has its turn from
+ * `first` on. NULL: nothing is due. */
+static struct watched *next_due(struct recorder *recorder, size_t first)
+{
+	struct watched *regular = NULL;
+
+	for (size_t i = 0; i < recorder->count; i++) {
+		struct watched *watched = &recorder->watched[(first + i) % recorder->count];
+
+		if (!is_regular(&watched->due))
+			return watched;
+		if (!regular && (watched->due.word || watched->due.is_push))
+			regular = watched;
+	}
+	return regular;
+}
+
+/* Keeping the profiles of dozens takes a while. Triggers are looked at meanwhile: what rises and
+ * falls again would not be seen. What is regular may be due again by then; it comes in the next
+ * turn. */
+static void keep_what_is_due(struct recorder *recorder)
+{
+	uint64_t looked_ns = clock_now_ns(CLOCK_MONOTONIC);
+	size_t regular_left = recorder->count;
+	struct watched *watched;
+
+	while ((watched = next_due(recorder, recorder->next_regular))) {
+		struct keeper_reason reason = watched->due;
+
+		if (is_regular(&reason)) {
+			if (regular_left-- == 0)
+				return;
+			recorder->next_regular = watched - recorder->watched + 1;
+		}
+		watched->due = (struct keeper_reason){ 0 };
+		keeper_keep(recorder->keeper, settings_of(recorder, watched), watched->target,
+			    watched->rss_bytes, &reason, &watched->since);
+		if (clock_now_ns(CLOCK_MONOTONIC) - looked_ns < INTERVAL_NS)
+			continue;
+		look_at_each(recorder, false);
+		looked_ns = clock_now_ns(CLOCK_MONOTONIC);
+	}
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -401,11 +457,18 @@ static void meet_targets(struct recorder *recorder)
 static void look_at_all(struct recorder *recorder, bool is_asked)
 {
 	meet_targets(recorder);
+	look_at_each(recorder, is_asked);
+	keep_what_is_due(recorder);
 	for (size_t i = 0; i < recorder->count;) {
-		if (look_at(recorder, &recorder->watched[i], is_asked))
+		struct watched *watched = &recorder->watched[i];
+
+		if (!watched->is_over || watched->due.word || watched->due.is_push) {
 			i++;
-		else
-			forget(recorder, &recorder->watched[i]);
+			continue;
+		}
+		if (target_state_of(watched->target) == TARGET_DETACHED)
+			push_rest(recorder, watched);
+		forget(recorder, watched);
 	}
 	keeper_look_after(recorder->keeper);
 }

@@ -39,7 +39,8 @@ static char told[4096]; /* "PID: REASON\n" of each profile that was to be kept, 
 static bool was_asked;
 static unsigned asked_turns;
 static struct recorder *recorder;
-static atomic_bool is_slow; /* keeping lasts until the end has taken steps */
+static atomic_bool is_slow;   /* keeping lasts until the end has taken steps */
+static atomic_bool has_spike; /* of 1, while 2 is kept, which lasts two seconds, and until 3 is */
 static atomic_uint steps;
 
 /* ---- what stands in for others --------------------------------------------------------------- */
@@ -146,6 +147,12 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 	pthread_mutex_unlock(&lock);
 	if (is_slow)
 		UNTIL(steps >= 2);
+	if (has_spike && target->pid > 1) {
+		pthread_mutex_lock(&lock);
+		all[1].glance.live_bytes = target->pid == 2 ? 2000 : 100;
+		pthread_mutex_unlock(&lock);
+		usleep(target->pid == 2 ? 2000000 : 0);
+	}
 }
 
 /* The last of a turn. */
@@ -285,6 +292,17 @@ static void test_what_has_fired_is_known_by_its_words(void **state)
 	assert_string_equal(turn(), "1: SIGUSR2\n");
 }
 
+/* (Looked at once a turn only, each before it was kept itself, 1 would never have been seen.) */
+static void test_triggers_are_looked_at_while_others_are_kept(void **state)
+{
+	set_watches((const char *[WATCHES]){ [1] = "live>1000" });
+	for (pid_t pid = 1; pid <= 3; pid++)
+		appear(pid, 1, 100);
+	has_spike = true;
+	assert_string_equal(turn(), "1: SIGUSR2\n2: SIGUSR2\n1: live>1000\n3: SIGUSR2\n");
+	has_spike = false;
+}
+
 /* It ends with a reload that changes its number: by the watch that it goes over to. */
 static void test_an_end_while_it_goes_over(void **state)
 {
@@ -381,6 +399,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_target_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_has_fired_is_known_by_its_words, begin,
 						end),
+		cmocka_unit_test_setup_teardown(test_triggers_are_looked_at_while_others_are_kept,
+						begin, end),
 		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_is_kept_at_the_end, begin, end),
 		cmocka_unit_test_setup_teardown(test_signs_of_life_while_it_stops, begin, end),
