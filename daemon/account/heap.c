@@ -1,35 +1,14 @@
-#include "heap.h"
+#include "heap_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "bpf/dhat_abi.h"
-#include "daemon/account/blocks.h"
 #include "daemon/account/census.h"
-#include "daemon/account/gone.h"
-#include "daemon/account/lifetimes.h"
-#include "daemon/account/moments.h"
-#include "daemon/account/pendings.h"
-#include "daemon/account/points.h"
 #include "proto/base/budget.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/index.h"
 #include "proto/profile/histogram.h"
-
-struct heap {
-	struct heap_totals totals;
-	struct blocks blocks;
-	struct points points;
-	struct sample sample;
-	struct pendings pendings;
-	struct gone gone;
-	struct history history;
-	uint64_t latest_ns;	    /* no block was born later */
-	struct moments moments;	    /* blocks from before the observation are older than any */
-	struct lifetimes lifetimes; /* counted from since_ns on; 0: they are not */
-	bool keeps_lifetimes;	    /* without a mark, too */
-	uint64_t single_blocks;	    /* heap_single_blocks() */
-};
 
 void heap_free(struct heap *heap)
 {
@@ -85,11 +64,6 @@ int heap_charge(struct heap *heap, struct budget *budget)
 
 /* ---- samples ------------------------------------------------------------------------------ */
 
-static inline bool is_sampled(const struct heap *heap)
-{
-	return heap->sample.bytes != 0;
-}
-
 /* What a block counts as. */
 static inline struct sample_weight weigh(const struct heap *heap, const struct block *block)
 {
@@ -104,12 +78,6 @@ static inline struct sample_weight weigh(const struct heap *heap, const struct b
 static inline bool is_single_now(const struct heap *heap, uint8_t domain)
 {
 	return !is_sampled(heap) || domain == DHAT_DOMAIN_ANON;
-}
-
-/* Blocks for others. */
-static inline uint64_t whole(const struct heap *heap, uint64_t blocks)
-{
-	return is_sampled(heap) ? sample_whole(blocks) : blocks;
 }
 
 static void add_total_sampled(struct heap_sampled *sampled, const struct sample_weight *weight)
@@ -135,19 +103,9 @@ static void take_live_sampled(struct heap_sampled *sampled, const struct sample_
 
 /* ---- history ------------------------------------------------------------------------------ */
 
-static struct history_figures figures_of(const struct heap *heap)
-{
-	return (struct history_figures){
-		.live_bytes = heap->totals.live_bytes,
-		.live_blocks = whole(heap, heap->totals.live_blocks),
-		.allocated = whole(heap, heap->totals.total_blocks),
-		.freed = whole(heap, heap->totals.closed_blocks),
-	};
-}
-
 __attribute__((noinline, cold)) static void advance(struct heap *heap, uint64_t time_ns)
 {
-	struct history_figures now = figures_of(heap);
+	struct history_figures now = heap_figures(heap);
 
 	history_advance(&heap->history, &now, time_ns);
 }
@@ -164,24 +122,6 @@ void heap_pass_time(struct heap *heap, uint64_t now_ns, uint64_t rss_bytes)
 	pass_time(heap, now_ns);
 	if (rss_bytes)
 		heap->history.rss_bytes = rss_bytes;
-}
-
-void heap_copy_history(const struct heap *heap, struct heap_history *ret)
-{
-	struct history_figures now = figures_of(heap);
-	uint16_t slot = heap->history.point_slot;
-
-	ret->start_ns = heap->history.start_ns;
-	ret->slot_ns = history_slot_ns(&heap->history);
-	ret->slot_count = history_copy(&heap->history, &now, ret->slots);
-	ret->point_slot_ns = HISTORY_SLOT_NS << history_slot_shift(slot);
-	ret->point_slot_count = ret->slot_count ? history_slot_place(slot) + 1 : 0;
-}
-
-void heap_point_history(const struct heap *heap, uint32_t id, const struct heap_point *point,
-			float ret[HISTORY_POINT_SLOTS])
-{
-	points_history(&heap->points, id, point, heap->history.point_slot, ret);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------- */
@@ -521,6 +461,11 @@ void heap_end_inventory(struct heap *heap)
 	gone_end(&heap->gone);
 }
 
+void heap_note_thread(struct heap *heap, uint32_t point, uint8_t name)
+{
+	points_note_thread(&heap->points, point, name);
+}
+
 /* ---- realloc ------------------------------------------------------------------------------ */
 
 static inline bool take_pending(struct heap *heap, uint32_t tid, struct pending *ret)
@@ -702,11 +647,6 @@ int heap_begin_sample(struct heap *heap, uint64_t sample_bytes)
 	return 0;
 }
 
-uint64_t heap_single_blocks(const struct heap *heap)
-{
-	return heap->single_blocks;
-}
-
 /* ---- moments ------------------------------------------------------------------------------ */
 
 int heap_mark(struct heap *heap, const char *name, uint64_t now_ns)
@@ -797,100 +737,6 @@ void heap_prefetch_point_of(const struct heap *heap, uint8_t domain, uint64_t ad
 	points_prefetch(&heap->points, entry->point);
 	moments_prefetch(&heap->moments, entry->point, blocks_entry_birth(entry));
 	lifetimes_prefetch(&heap->lifetimes, entry->point);
-}
-
-/* ---- copies ------------------------------------------------------------------------------- */
-
-void heap_visit_blocks(const struct heap *heap,
-		       void (*visit)(void *context, const struct block *block), void *context)
-{
-	blocks_visit(&heap->blocks, visit, context);
-}
-
-uint64_t heap_visit_blocks_from(const struct heap *heap, uint64_t place, size_t leaves,
-				void (*visit)(void *context, const struct block *block),
-				void *context)
-{
-	return blocks_visit_from(&heap->blocks, place, leaves, visit, context);
-}
-
-void heap_totals(const struct heap *heap, struct heap_totals *ret)
-{
-	*ret = heap->totals;
-	ret->total_blocks = whole(heap, ret->total_blocks);
-	ret->live_blocks = whole(heap, ret->live_blocks);
-	ret->peak_blocks = whole(heap, ret->peak_blocks);
-	ret->closed_blocks = whole(heap, ret->closed_blocks);
-}
-
-uint64_t heap_kept_blocks(const struct heap *heap)
-{
-	return blocks_count(&heap->blocks);
-}
-
-uint64_t heap_point_total_blocks(const struct heap *heap, uint32_t point)
-{
-	if (!points_chunk_of(&heap->points, point))
-		return 0;
-	return whole(heap, points_at(&heap->points, point)->total_blocks);
-}
-
-struct heap_sampled heap_point_sampled(const struct heap *heap, uint32_t point)
-{
-	return points_sampled(&heap->points, point);
-}
-
-void heap_note_thread(struct heap *heap, uint32_t point, uint8_t name)
-{
-	points_note_thread(&heap->points, point, name);
-}
-
-uint64_t heap_point_threads(const struct heap *heap, uint32_t point)
-{
-	return points_threads(&heap->points, point);
-}
-
-uint64_t heap_point_temporary_blocks(const struct heap *heap, uint32_t point)
-{
-	return points_temporary(&heap->points, point);
-}
-
-/* Births stay what they are in the mean: with parts of a block left out their sum would be another
- * age. */
-static void make_whole(struct heap_point *point)
-{
-	uint64_t live = sample_whole(point->live_blocks);
-
-	if (point->live_blocks)
-		point->live_births_ns = point->live_births_ns / point->live_blocks * live;
-	point->dead_lifetimes_ns /= SAMPLE_BLOCK;
-	point->live_blocks = live;
-	point->total_blocks = sample_whole(point->total_blocks);
-	point->max_blocks = sample_whole(point->max_blocks);
-	point->peak_blocks = sample_whole(point->peak_blocks);
-}
-
-int heap_copy(const struct heap *heap, struct heap_totals *ret_totals,
-	      struct heap_point **ret_points, uint32_t *ret_count)
-{
-	int err = points_copy(&heap->points, ret_points, ret_count);
-
-	if (err)
-		return err;
-	heap_totals(heap, ret_totals);
-	for (uint32_t i = 0; is_sampled(heap) && i < *ret_count; i++)
-		make_whole(&(*ret_points)[i]);
-	return 0;
-}
-
-uint32_t heap_point_changed(const struct heap *heap, uint32_t point)
-{
-	return points_changed(&heap->points, point);
-}
-
-uint64_t heap_peak_number(const struct heap *heap)
-{
-	return heap->points.peak_number;
 }
 
 uint32_t heap_next_generation(struct heap *heap)
