@@ -1,4 +1,4 @@
-#include "targets.h"
+#include "targets_private.h"
 
 #include "closer_thread.h"
 #include "collector_thread.h"
@@ -6,10 +6,8 @@
 #include "inventory_threads.h"
 #include "kin.h"
 #include "mapper_thread.h"
-#include "process_set.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
-#include "proto/base/program.h"
 #include "proto/base/say.h"
 #include "ptracer.h"
 #include "run.h"
@@ -20,42 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-struct entry {
-	struct target *target; /* a reference */
-	bool is_over;	       /* its process has ended or was replaced, or it was detached */
-	bool is_ending;	       /* its process has ended: the closer's from now on */
-	bool is_replaced;      /* by an exec: kept beside the profile of what came after */
-};
-
-struct reservation {
-	pid_t pid;
-	uint32_t watch; /* for whom */
-};
-
-struct targets {
-	struct target_services services;
-	/* Guards the list. Never held while a target is worked on; of other locks, only the
-	 * threads' queues are locked with it. */
-	pthread_mutex_t lock;
-	struct entry *entries;
-	size_t count;
-	size_t max_ended; /* targets_keep_ended() */
-	bool is_closed;	  /* targets_close() */
-	bool is_starting; /* targets_set_starting() */
-	/* being attached to: not yet in the list, and nobody else's any more */
-	struct reservation *reserved;
-	size_t reserved_count;
-	struct process_set let_go; /* targets_was_let_go() */
-	pthread_cond_t settled;	   /* nothing is reserved */
-	struct collector_thread *collector;
-	uint64_t turns; /* of the collector, when targets_are_looked_after() was asked last */
-	struct mapper *mapper, *trier; /* the second for trials, which wait, for a second at most */
-	struct closer *closer;
-	struct inventory_threads *inventories;
-	struct searches *searches;
-	struct targets_listener listener;
-};
 
 static struct entry *find_entry(struct targets *targets, const struct target *target)
 {
@@ -648,124 +610,6 @@ bool targets_was_let_go(struct targets *targets, pid_t pid)
 	was_let_go = process_set_has(&targets->let_go, pid);
 	pthread_mutex_unlock(&targets->lock);
 	return was_let_go;
-}
-
-/* With `lock`: " 12 (nginx), 34 (redis-server)": the choice, for an error. What there is no room
- * for is counted. */
-static void list_names(struct targets *targets, char *ret, size_t size)
-{
-	size_t used = 0, i;
-
-	ret[0] = '\0';
-	for (i = 0; i < targets->count && used + DHAT_PROGRAM_CHARS + 40 < size; i++) {
-		char name[DHAT_PROGRAM_CHARS];
-
-		target_name(targets->entries[i].target, name);
-		used += snprintf(ret + used, size - used, "%s %d (%s%s)", i ? "," : "",
-				 (int)target_pid(targets->entries[i].target), name,
-				 targets->entries[i].is_over ? ", ended" : "");
-	}
-	if (i < targets->count)
-		snprintf(ret + used, size - used, " and %zu more", targets->count - i);
-}
-
-/* With `lock`. */
-static int not_yet(struct targets *targets, pid_t pid, struct dhat_error *err)
-{
-	for (size_t i = 0; i < targets->reserved_count; i++)
-		if (!pid || targets->reserved[i].pid == pid)
-			return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
-					      "attaching to %d ...: ask again in a moment, or with "
-					      "--wait",
-					      (int)targets->reserved[i].pid);
-	if (targets->is_starting)
-		return dhat_error_set(err, EAGAIN, DHAT_EXIT_NOT_YET,
-				      "dhatd is just starting: ask again in a moment, or with "
-				      "--wait");
-	return 0;
-}
-
-/* With `lock`. */
-static int choose_program(struct targets *targets, const char *program, struct target **ret,
-			  struct dhat_error *err)
-{
-	char names[400], name[DHAT_PROGRAM_CHARS];
-
-	for (size_t i = 0; i < targets->count; i++) {
-		const struct entry *entry = &targets->entries[i];
-
-		target_name(entry->target, name);
-		if (entry->is_over || strcmp(name, program) != 0)
-			continue;
-		*ret = target_ref(entry->target);
-		return 0;
-	}
-	if (not_yet(targets, 0, err))
-		return -EAGAIN;
-	list_names(targets, names, sizeof(names));
-	return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-			      "no process of %s is attached; attached:%s", program,
-			      names[0] ? names : " none");
-}
-
-static int choose(struct targets *targets, pid_t pid, const char *how, struct target **ret,
-		  struct dhat_error *err)
-{
-	struct target *only = NULL, *last = NULL;
-	size_t attached = 0, matching = 0;
-	char names[400];
-
-	list_names(targets, names, sizeof(names));
-	for (size_t i = 0; i < targets->count; i++) {
-		const struct entry *entry = &targets->entries[i];
-
-		if (pid && target_pid(entry->target) != pid)
-			continue;
-		matching++;
-		last = entry->target;
-		if (!entry->is_over) {
-			attached++;
-			only = entry->target;
-		}
-	}
-	if (matching == 0 && not_yet(targets, pid, err))
-		return -EAGAIN;
-	if (matching == 0 && pid)
-		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-				      "process %d is not attached; attached:%s", (int)pid,
-				      names[0] ? names : " none");
-	if (matching == 0)
-		return dhat_error_set(err, ESRCH, DHAT_EXIT_NO_PROCESS,
-				      "nothing is attached: dhatctl attach --pid N");
-	/* of several profiles of one pid (before and after an exec) the newest */
-	if (!only && (pid || matching == 1))
-		only = last;
-	if (!only || (attached > 1 && !pid))
-		return dhat_error_set(err, EINVAL, DHAT_EXIT_USAGE,
-				      "several processes are attached: choose %s:%s", how, names);
-	*ret = target_ref(only);
-	return 0;
-}
-
-int targets_ask(struct targets *targets, const struct targets_question *question,
-		struct target **ret, struct dhat_error *err)
-{
-	int error;
-
-	pthread_mutex_lock(&targets->lock);
-	if (question->program && !question->pid)
-		error = choose_program(targets, question->program, ret, err);
-	else
-		error = choose(targets, question->pid, question->how, ret, err);
-	pthread_mutex_unlock(&targets->lock);
-	return error;
-}
-
-int targets_find(struct targets *targets, pid_t pid, struct target **ret, struct dhat_error *err)
-{
-	const struct targets_question question = { .pid = pid, .how = "with --pid" };
-
-	return targets_ask(targets, &question, ret, err);
 }
 
 /* What nobody asks for is no matter of anybody's will. Without memory for it a search may bring it
