@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kind.h"
+
 #define COUNT 64
 
 struct message {
@@ -57,15 +59,6 @@ struct derived {
 struct session *sessions[COUNT];
 static struct unit *units[COUNT];
 static struct session *volatile only; /* of them, a second way to the first */
-
-#define KIND(name)                                                                                 \
-	static __attribute__((noinline, noclone)) void *name(size_t size)                          \
-	{                                                                                          \
-		void *block = calloc(1, size);                                                     \
-                                                                                                   \
-		__asm__ volatile("" : : "r"(block) : "memory");                                    \
-		return block;                                                                      \
-	}
 
 KIND(typed_session)
 KIND(typed_message)
