@@ -3,6 +3,57 @@
 #define WORD sizeof(uint64_t)
 #define PAGE_BYTES 4096u
 
+/* ---- glibc ---- */
+
+#define CHUNK_HEAD_BYTES                                                                           \
+	16u /* of which the first 8 are the block's before, as long as it lives                    \
+	     */
+#define CHUNK_ALIGNMENT 16u
+#define CHUNK_LEAST_BYTES 32u
+#define CHUNK_NAMES 4u	/* after its size: fd, bk, fd_nextsize, bk_nextsize */
+#define ARENA_WORDS 256 /* two of each of 127 lists, and the two before */
+
+uint64_t own_words_next_chunk(uint64_t size_bytes)
+{
+	uint64_t chunk =
+		(size_bytes + WORD + CHUNK_ALIGNMENT - 1) / CHUNK_ALIGNMENT * CHUNK_ALIGNMENT;
+
+	return (chunk < CHUNK_LEAST_BYTES ? CHUNK_LEAST_BYTES : chunk) - CHUNK_HEAD_BYTES;
+}
+
+/* PREV_INUSE is set, since what is free is one chunk; IS_MMAPPED is not; NON_MAIN_ARENA may be. */
+static bool is_free_chunk_size(uint64_t word)
+{
+	return (word & 0xb) == 1 && word >= CHUNK_LEAST_BYTES && word >> 47 == 0;
+}
+
+bool own_words_is_in_chunk(const uint64_t *words, size_t at)
+{
+	for (size_t i = 1; i <= CHUNK_NAMES && i <= at; i++)
+		if (is_free_chunk_size(words[at - i]))
+			return true;
+	return false;
+}
+
+/* "bin_at": an empty one's two words are the address of the second before them. */
+static bool is_empty_list(const uint64_t *words, uint64_t addr, size_t at)
+{
+	return words[at] == addr + at * WORD - CHUNK_HEAD_BYTES && words[at + 1] == words[at];
+}
+
+bool own_words_is_in_arena(const uint64_t *words, size_t count, uint64_t addr, size_t at)
+{
+	size_t first = at > ARENA_WORDS ? at - ARENA_WORDS : 0;
+	size_t end = count - at > ARENA_WORDS ? at + ARENA_WORDS : count;
+
+	for (size_t i = first; i + 1 < end; i++)
+		if (is_empty_list(words, addr, i))
+			return true;
+	return false;
+}
+
+/* ---- jemalloc ---- */
+
 /* edata_s of edata.h, in words */
 #define SLAB_WORDS 16u /* EDATA_ALIGNMENT, too */
 #define BITS_WORD 0

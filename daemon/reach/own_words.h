@@ -2,7 +2,13 @@
 /* own_words: words that an allocator keeps for itself, which lead to blocks and hold none: where
  * that can be proven by what stands beside them.
  *
- * Pure. Of jemalloc 5.3, whose memory about its memory is in no block. Each slab is described by an
+ * Pure.
+ *
+ * Of glibc (malloc/malloc.c). A free chunk keeps in its first words where other free chunks begin,
+ * and so do the heads of these lists in an arena, and its top. Where a chunk begins is where the
+ * block before it ends, or in its last word: a block's memory goes on into the next chunk's head.
+ *
+ * Of jemalloc 5.3, whose memory about its memory is in no block. Each slab is described by an
  * edata_t, which says where it begins: that is where its first block begins, too. And what a thread
  * has freed lies in a cache, an array of addresses that stay there when they are given out again;
  * what is in it is no live block's, or left over. Of another version, where they look otherwise,
@@ -12,8 +18,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* words: so many, at this address, of memory in no block. Is the one at `at` where a slab begins,
- * in what describes it? */
+/* From where a block of so many bytes begins to where glibc's next chunk does, "request2size". */
+uint64_t own_words_next_chunk(uint64_t size_bytes);
+
+/* words: so many, at this address, of memory in no block. Does the one at `at` stand where a free
+ * chunk of glibc's names another? */
+bool own_words_is_in_chunk(const uint64_t *words, size_t at);
+/* … or among the heads of lists of an arena, of which at least one is empty, and names itself? */
+bool own_words_is_in_arena(const uint64_t *words, size_t count, uint64_t addr, size_t at);
+
+/* Is it where a slab begins, in what describes it? */
 bool own_words_is_slab(const uint64_t *words, size_t count, uint64_t addr, size_t at);
 
 /* A cache lies between two marks (include/jemalloc/internal/cache_bin.h, "cache_bin_preceding_junk"

@@ -111,21 +111,46 @@ static void watch_cache(struct scanning *scanning, uint64_t addr, uint64_t word)
 	cache->start = 0;
 }
 
+/* A word of glibc's to where a chunk begins: to the end of the block before. */
+static bool is_of_free_chunk(const struct scanning *scanning, uint32_t edge, const uint64_t *words,
+			     size_t count, uint64_t addr, size_t at)
+{
+	const struct reach_place *place;
+
+	if (scanning->step != WORD ||
+	    (reach_kind(edge) != REACH_INSIDE && reach_kind(edge) != REACH_PAST))
+		return false;
+	place = reach_place_at(&scanning->finder.places, reach_target(edge));
+	return words[at] - place->addr == own_words_next_chunk(place->size_bytes) &&
+	       (own_words_is_in_chunk(words, at) || own_words_is_in_arena(words, count, addr, at));
+}
+
+/* Where a block ends the next one of the same slab or span begins. If none is known there it is
+ * free, or from before, and in such memory that is what is named: tcmalloc's and mimalloc's lists
+ * of free blocks lead from one's first word to the next. */
+static bool is_of_neighbour(uint32_t edge, enum reach_class class)
+{
+	return class == REACH_GAP && reach_kind(edge) == REACH_PAST;
+}
+
 static int take_other_words(struct scanning *scanning, const uint64_t *words, size_t bytes,
 			    uint64_t addr, enum reach_class class)
 {
-	bool may_be_allocators =
-		scanning->step == WORD && (class == REACH_GAP || class == REACH_MAPPING);
+	bool is_memory = scanning->step == WORD && (class == REACH_GAP || class == REACH_MAPPING);
+	size_t count = bytes / WORD;
 	int r = 0;
 
 	for (size_t i = 0; i + WORD <= bytes && r == 0; i += scanning->step) {
 		uint64_t word = word_at(words, i);
 		uint32_t edge = reach_point(&scanning->finder, word);
 
-		if (may_be_allocators)
+		if (is_memory)
 			watch_cache(scanning, addr + i, word);
-		if (edge == REACH_NONE || (may_be_allocators && reach_kind(edge) == REACH_START &&
-					   own_words_is_slab(words, bytes / WORD, addr, i / WORD)))
+		if (edge == REACH_NONE || is_of_neighbour(edge, class) ||
+		    (is_memory && reach_kind(edge) == REACH_START &&
+		     own_words_is_slab(words, count, addr, i / WORD)) ||
+		    ((is_memory || class == REACH_GLOBAL) &&
+		     is_of_free_chunk(scanning, edge, words, count, addr, i / WORD)))
 			continue;
 		r = add_root(scanning, addr + i, edge, class_of(scanning, edge, class));
 	}

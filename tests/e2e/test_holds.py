@@ -388,6 +388,50 @@ def test_a_process_that_does_not_keep_still(daemon, ctl, target, tmp_path):
     ctl("status")
 
 
+def test_much_of_it(daemon, ctl, target):
+    """60,000 mappings, a thousand threads with a block each on their stacks, blocks that only an io_uring has."""
+    program = target("restless")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    for word in "mappings", "threads", "ring":
+        program.say(word)
+        program.expect(word)
+    told, rows = holds_of(ctl)
+    many = rows["held_by_one_of_many"]
+    assert (many["live_blocks"], many["held_blocks"]) == (COUNT, COUNT), many
+    assert {chain["root"].rsplit(" ", 1)[0] for chain in many["chains"]} == {"the stack of thread restless, in"}
+    assert rows["held_as_buffer"]["chains"][0]["root"] == "buffers of an io_uring"
+    assert rows["held_by_queue"]["chains"][0]["root"] == "the queues of an io_uring"
+    assert any("it has an io_uring, whose requests the kernel keeps" in text for text in told["refusals"])
+    assert not [name for name, row in rows.items() if row["lost_blocks"]]
+
+
+@pytest.mark.parametrize("library", [None, JEMALLOC, TCMALLOC, MIMALLOC], ids=["glibc", "jemalloc", "tcmalloc", "mimalloc"])
+def test_what_lies_before_free_memory(library, daemon, ctl, target):
+    """Where free memory begins, as allocators keep it in their lists, the block before ends: that holds nothing."""
+    program = target("restless", env={"LD_PRELOAD": str(library)} if library else None)
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    program.say("lose")
+    program.expect("lose")
+    _, rows = holds_of(ctl)
+    for name in "lost_small", "lost_even", "lost_among_equals":
+        assert rows[name]["live_blocks"] == COUNT and rows[name]["lost_blocks"] >= COUNT - 10, rows[name]
+    assert rows["held_between"]["lost_blocks"] == 0
+
+
+def test_what_does_not_come_to_rest(daemon, ctl, target):
+    """Blocks that nothing holds, and that are freed one by one, are lost in no answer."""
+    program = target("restless")
+    program.expect("ready")
+    daemon("attach", "--pid", program.pid)
+    program.say("melt")
+    program.expect("melt")
+    told, rows = holds_of(ctl)
+    assert told["scans"] == 10 and rows["melting"]["lost_blocks"] == 0 < rows["melting"]["unknown_blocks"]
+    assert len(told["refusals"]) == 1 and "ask again when it does less" in told["refusals"][0], told["refusals"]
+
+
 FORKER = """
 import mmap, os, sys
 memory = mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -3,35 +3,43 @@
  *
  * On stdin, each answered by its word: "late": blocks that only one from before points to; "far":
  * one that only a word beyond the third GiB of a mapping points to; "mappings": 60,000 of them;
- * "busy": threads come and go from now on, and children; "exec": it becomes itself anew.
+ * "threads": a thousand, with a block each; "ring": blocks that an io_uring alone knows of; "lose":
+ * blocks to which nothing points, with free memory behind each; "melt": blocks to which nothing
+ * points, and of which one is freed each millisecond from now on; "busy": threads come and go from
+ * now on, and children; "exec": it becomes itself anew.
  */
 /* build: -pthread -O1 */
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "kind.h"
 
 #define COUNT 1000
 #define FAR_BYTES ((3ul << 30) + (1 << 20))
 #define MAPPINGS 60000ul
 #define MAKERS 3
-
-#define KIND(name)                                                                                 \
-	static __attribute__((noinline, noclone)) void *name(size_t size)                          \
-	{                                                                                          \
-		void *block = calloc(1, size);                                                     \
-                                                                                                   \
-		__asm__ volatile("" : : "r"(block) : "memory");                                    \
-		return block;                                                                      \
-	}
+#define MELTING 100000ul
 
 KIND(held_late)
 KIND(held_far)
 KIND(held_by_thread)
+KIND(held_by_one_of_many)
+KIND(held_as_buffer)
+KIND(held_by_queue)
+KIND(melting)
+KIND(lost_small)
+KIND(lost_even)
+KIND(lost_among_equals)
+KIND(held_between)
 
 static void **old;
 static void *far;
@@ -62,6 +70,89 @@ static void make_mappings(void)
 	for (size_t i = 0; i < MAPPINGS; i += 2)
 		if (mprotect(pages + 4096 * i, 4096, PROT_READ))
 			abort();
+}
+
+static void *stay(void *all_are_there)
+{
+	void *volatile block = held_by_one_of_many(72);
+
+	pthread_barrier_wait(all_are_there);
+	for (;;)
+		pause();
+	return block;
+}
+
+static void make_many_threads(void)
+{
+	static pthread_barrier_t all_are_there;
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_barrier_init(&all_are_there, NULL, COUNT + 1);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	for (size_t i = 0; i < COUNT; i++)
+		if (pthread_create(&thread, &attr, stay, &all_are_there))
+			abort();
+	pthread_barrier_wait(&all_are_there);
+}
+
+/* One block is registered as a buffer, one is the user data of a request that was not sent off. */
+static void make_ring(void)
+{
+	struct io_uring_params params = { 0 };
+	int fd = syscall(SYS_io_uring_setup, 8, &params);
+	struct iovec buffer = { held_as_buffer(8192), 8192 };
+	struct io_uring_sqe *queue = mmap(NULL, 8 * sizeof(*queue), PROT_READ | PROT_WRITE,
+					  MAP_SHARED | MAP_POPULATE, fd, IORING_OFF_SQES);
+
+	if (fd < 0 || queue == MAP_FAILED ||
+	    syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, &buffer, 1))
+		abort();
+	queue->user_data = (uintptr_t)held_by_queue(88);
+	memset(&buffer, 0, sizeof(buffer));
+	__asm__ volatile("" : : "r"(&buffer) : "memory");
+}
+
+/* The chunk behind each is free, and what is around both is not. */
+static void make_lost(void)
+{
+	static void *between[COUNT];
+	void **gone = calloc(3 * COUNT, sizeof(*gone));
+
+	for (size_t i = 0; i < COUNT; i++) {
+		lost_small(40);
+		gone[3 * i] = malloc(1200);
+		lost_even(80);
+		gone[3 * i + 1] = malloc(1200);
+		lost_among_equals(48);
+		gone[3 * i + 2] = malloc(48);
+		between[i] = held_between(72);
+	}
+	for (size_t i = 0; i < 3 * COUNT; i++) {
+		free(gone[i]);
+		gone[i] = NULL; /* it would point to the end of the one before */
+	}
+	__asm__ volatile("" : : "r"(between) : "memory");
+}
+
+static uintptr_t hidden[MELTING];
+
+static void *melt(void *unused)
+{
+	for (size_t i = 0; i < MELTING; i++, usleep(1000))
+		free((void *)~hidden[i]);
+	return unused;
+}
+
+static void make_melting(void)
+{
+	pthread_t thread;
+
+	for (size_t i = 0; i < MELTING; i++)
+		hidden[i] = ~(uintptr_t)melting(16);
+	if (pthread_create(&thread, NULL, melt, NULL))
+		abort();
 }
 
 static void *come_and_go(void *unused)
@@ -119,6 +210,14 @@ static void do_what(const char *word, char **argv)
 		make_far();
 	else if (!strcmp(word, "mappings"))
 		make_mappings();
+	else if (!strcmp(word, "threads"))
+		make_many_threads();
+	else if (!strcmp(word, "ring"))
+		make_ring();
+	else if (!strcmp(word, "lose"))
+		make_lost();
+	else if (!strcmp(word, "melt"))
+		make_melting();
 	else if (!strcmp(word, "busy"))
 		be_busy();
 	else if (!strcmp(word, "exec"))

@@ -191,6 +191,77 @@ static void a_threads_cache_holds_no_block(void **state)
 	assert_int_equal(level_of_cached(CACHE, 1ull << 50, end, 0), REACH_STALE);
 }
 
+#define CHUNK (HEAP + 0x9000) /* a free one, in memory of glibc's */
+
+/* word stands `at` words behind the size of CHUNK, and is where the chunk behind the block begins;
+ * the block of so many bytes. */
+static enum reach_level level_of_end(uint64_t size_bytes, uint64_t size_word, size_t at,
+				     uint64_t offset)
+{
+	struct world *world = world_new(4);
+	uint64_t block = world_block(world, 0x440, size_bytes, 1);
+	enum reach_level level;
+
+	world_set(world, CHUNK + 8, size_word);
+	world_set(world, CHUNK + 8 + 8 * at, block + offset);
+	world_look(world);
+	level = world_level(world, block);
+	world_free(world);
+	return level;
+}
+
+/* Where a free chunk names another one it says where the block before that one ends. Whatever else
+ * is there counts. */
+static void where_a_free_chunk_begins_holds_no_block(void **state)
+{
+	for (size_t at = 1; at <= 4; at++) {
+		assert_int_equal(level_of_end(40, 0x4b1, at, 32), REACH_UNREACHED);
+		assert_int_equal(level_of_end(48, 0x4b5, at, 48), REACH_UNREACHED); /* an arena's */
+	}
+	assert_int_equal(level_of_end(8, 0x4b1, 1, 4), REACH_STALE); /* it is behind it: 16 */
+	assert_int_equal(level_of_end(24, 0x4b1, 1, 16), REACH_UNREACHED);
+	assert_int_equal(level_of_end(40, 0x4b1, 5, 32), REACH_STALE);
+	/* another allocator's, whose blocks have no heads */
+	assert_int_equal(level_of_end(48, 0, 5, 48), REACH_UNREACHED);
+	assert_int_equal(level_of_end(48, 0, 5, 40), REACH_STALE);
+	assert_int_equal(level_of_end(40, 0x4b0, 1, 32), REACH_STALE); /* no size of a free chunk */
+	assert_int_equal(level_of_end(40, 0x4b3, 1, 32), REACH_STALE);
+	assert_int_equal(level_of_end(40, 0x11, 1, 32), REACH_STALE);
+	assert_int_equal(level_of_end(40, 0x4b1, 1, 24), REACH_STALE); /* another place of it */
+	assert_int_equal(level_of_end(40, 0x4b1, 1, 0), REACH_STALE);
+}
+
+/* As in malloc_state: the top, and lists of which that after the one asked about is empty. */
+static enum reach_level level_of_arenas(uint64_t at, uint64_t empty, uint64_t self)
+{
+	struct world *world = world_new(4);
+	uint64_t block = world_block(world, 0x440, 40, 1);
+	enum reach_level level;
+
+	world_set(world, at, block + 32);
+	world_set(world, empty, self);
+	world_set(world, empty + 8, self);
+	world_look(world);
+	level = world_level(world, block);
+	world_free(world);
+	return level;
+}
+
+static void where_an_arenas_chunk_begins_holds_no_block(void **state)
+{
+	const uint64_t places[] = { GLOBALS, HEAP + 0x9000 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		uint64_t at = places[i] + 0x20;
+		enum reach_level held = i ? REACH_STALE : REACH_HELD;
+
+		assert_int_equal(level_of_arenas(at, at + 0x100, at + 0xf0), REACH_UNREACHED);
+		assert_int_equal(level_of_arenas(at + 0x100, at, at - 0x10), REACH_UNREACHED);
+		assert_int_equal(level_of_arenas(at, at + 0x100, at + 0x100), held); /* no list */
+		assert_int_equal(level_of_arenas(at, at + 0x810, at + 0x800), held); /* too far */
+	}
+}
+
 /* A word that a block ends in is the block's; one that stands behind is not. */
 static void words_of_odd_blocks(void **state)
 {
@@ -1118,6 +1189,8 @@ int main(void)
 		cmocka_unit_test(tags_and_leftovers_are_unknown),
 		cmocka_unit_test(a_pages_first_block_is_not_held_by_a_mapping),
 		cmocka_unit_test(where_a_slab_begins_holds_no_block),
+		cmocka_unit_test(where_a_free_chunk_begins_holds_no_block),
+		cmocka_unit_test(where_an_arenas_chunk_begins_holds_no_block),
 		cmocka_unit_test(a_threads_cache_holds_no_block),
 		cmocka_unit_test(words_of_odd_blocks),
 		cmocka_unit_test(an_address_in_code_may_stand_anywhere),
