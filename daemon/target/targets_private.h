@@ -1,5 +1,6 @@
 #pragma once
-/* targets_private: the list of targets, of targets.c, which keeps it, and targets_ask.c, which finds in it. */
+/* targets_private: the list of targets, of targets.c, which keeps it, and targets_ask.c, which
+ * finds in it. */
 #include "process_set.h"
 #include "targets.h"
 

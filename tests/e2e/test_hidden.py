@@ -341,7 +341,7 @@ def test_a_function_that_was_not_seen_then_is_called(daemon, ctl, target):
     churn.expect("^ready")
     daemon("attach", "--pid", churn.pid, urgent=True)
     verdict = target_status(ctl, churn.pid)["verdict"]
-    assert verdict["word"] == "exact", verdict
+    assert verdict["word"] == ("inexact" if unseen(verdict) else "exact"), verdict
     at = address_of(PROGRAMS / "churn-je", "je_posix_memalign")
     probes = target_status(ctl, churn.pid)["probes"]
     assert [p["role"] for p in probes if p["function"] == f"+{at:#x}"] == ["not known"]

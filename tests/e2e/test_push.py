@@ -235,7 +235,7 @@ def test_outage_beyond_the_bound(daemon, ctl, target, judge, tmp_path):
     process = target("many_stacks")
     process.expect("ready")
     url = server.url + "/lines"
-    dhatd = daemon("serve", "--record", tmp_path / "kept", "--push", url, "--push-as", "jsonl", "--push-every", "1h", "--push-spool", "1M",
+    dhatd = daemon("serve", "--record", tmp_path / "kept", "--push", url, "--push-as", "jsonl", "--push-every", "1h", "--push-spool", "2M",
                    "--listen", "127.0.0.1:0")
     ctl("attach", process.pid, "--no-inventory")
 
@@ -248,7 +248,7 @@ def test_outage_beyond_the_bound(daemon, ctl, target, judge, tmp_path):
         process.expect(rf'total_blocks":{made * 100}\b')
         dhatd.send_signal(signal.SIGUSR2)
         state = until(lambda: (s := look())["waiting"] + s["dropped"] == made and s, "one more to wait")
-        assert state["waiting_bytes"] <= 1 << 20 and made < 50
+        assert state["waiting_bytes"] <= 2 << 20 and made < 50  # of one alone, which has the paths of files in it, a third
     waiting, dropped = state["waiting"], state["dropped"]
     assert waiting >= 1
     assert f"{dropped} profiles: more waited than --push-spool" in ctl("status").out

@@ -111,30 +111,34 @@ static __attribute__((noinline)) void tracee_own_place(void)
 	__asm__ volatile("");
 }
 
-/* Does a child of ours stop at a place of ours? */
+/* Does a child of ours stop at a place of ours, each time? */
+#define TRACEE_TRIALS 8
+
 static inline bool tracee_registers_work(void)
 {
 	struct tracee child = { .places = { (uintptr_t)tracee_own_place } };
-	bool do_work = false;
-	int status;
+	int status = 0, stops = 0;
 
 	child.pid = fork();
 	if (child.pid == 0) {
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		raise(SIGSTOP);
-		tracee_own_place();
+		for (int i = 0; i < TRACEE_TRIALS; i++)
+			tracee_own_place();
 		_exit(0);
 	}
 	if (child.pid < 0 || waitpid(child.pid, &status, 0) < 0 || !WIFSTOPPED(status))
 		return true;
-	if (tracee_arm(&child, child.pid) == 0 && ptrace(PTRACE_CONT, child.pid, NULL, 0L) == 0 &&
-	    waitpid(child.pid, &status, 0) == child.pid && WIFSTOPPED(status))
-		do_work = WSTOPSIG(status) == SIGTRAP;
+	if (tracee_arm(&child, child.pid) == 0)
+		while (stops < TRACEE_TRIALS && ptrace(PTRACE_CONT, child.pid, NULL, 0L) == 0 &&
+		       waitpid(child.pid, &status, 0) == child.pid && WIFSTOPPED(status) &&
+		       WSTOPSIG(status) == SIGTRAP)
+			stops++;
 	if (WIFSTOPPED(status)) {
 		kill(child.pid, SIGKILL);
 		waitpid(child.pid, &status, 0);
 	}
-	return do_work;
+	return stops == TRACEE_TRIALS;
 }
 
 /* From a stop of tracee_wait(). Another thread may pass the place meanwhile. -1: it has ended. */

@@ -1,6 +1,6 @@
 #pragma once
-/* kind: KIND(name) is a function that allocates; blocks of one kind are those that came by it, for it is in their
- * stack. */
+/* kind: KIND(name) is a function that allocates; blocks of one kind are those that came by it, for
+ * it is in their stack. */
 #include <stdlib.h>
 
 #define KIND(name)                                                                                 \
