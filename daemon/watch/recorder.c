@@ -308,6 +308,21 @@ static void look_at_each(struct recorder *recorder, bool is_asked)
 			look_at(recorder, &recorder->watched[i], is_asked);
 }
 
+static void meet_targets(struct recorder *recorder)
+{
+	struct target **list = NULL;
+	size_t count = 0;
+
+	if (targets_list(recorder->options.targets, &list, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (target_state_of(list[i]) == TARGET_ATTACHED)
+			add(recorder, list[i]);
+		target_unref(list[i]);
+	}
+	free(list);
+}
+
 static bool is_regular(const struct keeper_reason *due)
 {
 	return !due->word || strcmp(due->word, SPOOL_EVERY) == 0;
@@ -330,9 +345,9 @@ static struct watched *next_due(struct recorder *recorder, size_t first)
 	return regular;
 }
 
-/* Keeping the profiles of dozens takes a while. Triggers are looked at meanwhile: what rises and
- * falls again would not be seen. What is regular may be due again by then; it comes in the next
- * turn. */
+/* Keeping the profiles of dozens takes a while. Triggers are looked at meanwhile, those of new
+ * targets, too: what rises and falls again would not be seen. What is regular may be due again by
+ * then; it comes in the next turn. */
 static void keep_what_is_due(struct recorder *recorder)
 {
 	uint64_t looked_ns = clock_now_ns(CLOCK_MONOTONIC);
@@ -352,6 +367,7 @@ static void keep_what_is_due(struct recorder *recorder)
 			    watched->rss_bytes, &reason, &watched->since);
 		if (clock_now_ns(CLOCK_MONOTONIC) - looked_ns < INTERVAL_NS)
 			continue;
+		meet_targets(recorder);
 		look_at_each(recorder, false);
 		looked_ns = clock_now_ns(CLOCK_MONOTONIC);
 	}
@@ -437,21 +453,6 @@ static void adopt(struct recorder *recorder, struct watch_list *next)
 	}
 	recorder->watches = *next;
 	free_watches(&before);
-}
-
-static void meet_targets(struct recorder *recorder)
-{
-	struct target **list = NULL;
-	size_t count = 0;
-
-	if (targets_list(recorder->options.targets, &list, &count))
-		return;
-	for (size_t i = 0; i < count; i++) {
-		if (target_state_of(list[i]) == TARGET_ATTACHED)
-			add(recorder, list[i]);
-		target_unref(list[i]);
-	}
-	free(list);
 }
 
 static void look_at_all(struct recorder *recorder, bool is_asked)

@@ -39,8 +39,9 @@ static char told[4096]; /* "PID: REASON\n" of each profile that was to be kept, 
 static bool was_asked;
 static unsigned asked_turns;
 static struct recorder *recorder;
-static atomic_bool is_slow;   /* keeping lasts until the end has taken steps */
-static atomic_bool has_spike; /* of 1, while 2 is kept, which lasts two seconds, and until 3 is */
+static atomic_bool is_slow; /* keeping lasts until the end has taken steps */
+/* of 1, while 2 is kept, which lasts two seconds, and until 3 is; and 0 appears meanwhile */
+static atomic_bool has_spike;
 static atomic_uint steps;
 
 /* ---- what stands in for others --------------------------------------------------------------- */
@@ -150,6 +151,9 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 	if (has_spike && target->pid > 1) {
 		pthread_mutex_lock(&lock);
 		all[1].glance.live_bytes = target->pid == 2 ? 2000 : 100;
+		if (target->pid == 2)
+			all[0] = (struct target){ .watch = 1, .is_there = true };
+		all[0].glance.live_bytes = 2000;
 		pthread_mutex_unlock(&lock);
 		usleep(target->pid == 2 ? 2000000 : 0);
 	}
@@ -299,7 +303,8 @@ static void test_triggers_are_looked_at_while_others_are_kept(void **state)
 	for (pid_t pid = 1; pid <= 3; pid++)
 		appear(pid, 1, 100);
 	has_spike = true;
-	assert_string_equal(turn(), "1: SIGUSR2\n2: SIGUSR2\n1: live>1000\n3: SIGUSR2\n");
+	assert_string_equal(turn(), "1: SIGUSR2\n2: SIGUSR2\n1: live>1000\n3: SIGUSR2\n"
+				    "0: live>1000\n");
 	has_spike = false;
 }
 
