@@ -8,10 +8,11 @@
 #include "daemon/proc/pagemap.h"
 #include "proto/base/cleanup.h"
 
-/* In words behind ss_sp of uc_stack: its flags, its size, then r8 to r15, di, si, bp, bx, dx, ax,
- * cx, sp. */
+/* struct ucontext (include/uapi/asm-generic/ucontext.h): its flags, a link, and uc_stack: ss_sp,
+ * ss_flags, ss_size. Then the machine's: DHAT_SIGNAL_SP. In words behind ss_sp: */
+#define STACK_BYTES_AT 16u
 #define SIZE_WORD 2u
-#define SP_WORD 18u
+#define SP_WORD ((DHAT_SIGNAL_SP - STACK_BYTES_AT) / 8u)
 
 static bool is_on(const struct dhat_thread_state *thread, uint64_t addr)
 {
