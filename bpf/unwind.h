@@ -567,8 +567,9 @@ UNWIND_NOINLINE __u32 unwind_step(struct unwind_scratch *s)
 	}
 	if (UNWIND_READ(s, cfa - 8, pc))
 		return unwind_began(s, DHAT_STOP_BAD_MEMORY);
-	if (pc == 0) /* where coroutines begin */
-		return unwind_began(s, guess == (UNWIND_GUESS_READ | DHAT_STOP_NO_RULE)
+	if (pc == 0) /* where coroutines begin; but a frame pointer may have led anywhere */
+		return unwind_began(s, guess == (UNWIND_GUESS_READ | DHAT_STOP_NO_RULE) ||
+						       s->flags & DHAT_STACK_USED_FP
 					       ? DHAT_STOP_NO_RULE
 					       : DHAT_STOP_COMPLETE);
 	s->guess = guess;

@@ -749,6 +749,14 @@ static void test_file_without_a_table(void **state)
 	assert_int_equal(host_scratch.flags, DHAT_STACK_USED_FP);
 	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, 1, false), DHAT_STOP_NO_TABLE);
 	assert_int_equal(host_scratch.flags, 0);
+	/* the code used rbp for something else, and an old return address was there: what ends
+	 * behind that by a return address of 0 is not whole, as it would be without the guess */
+	put(0x408, CODE + 0x50);
+	put(0x418, 0);
+	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, STACK + 0x400, false),
+			 DHAT_STOP_NO_RULE);
+	EXPECT(0x7f0000000500, CODE + 0x50);
+	assert_int_equal(host_unwind(CODE + 0x50, STACK + 0x410, 0, false), DHAT_STOP_COMPLETE);
 	host_mappings[1].kind = DHAT_MAPPING_PENDING;
 	unwind_control.active += 2; /* as after every change */
 	assert_int_equal(host_unwind(0x7f0000000500, STACK + 0x100, 1, false), DHAT_STOP_NO_TABLE);
