@@ -263,6 +263,14 @@ static void push_rest(struct recorder *recorder, struct watched *watched)
 			    &watched->since);
 }
 
+/* What has happened is kept as that, and not as what was due for the time only. */
+static void add_news(struct keeper_reason *due, const char *word, const char *text)
+{
+	if (due->word && strcmp(due->word, SPOOL_EVERY) == 0)
+		*due = (struct keeper_reason){ .is_push = due->is_push };
+	keeper_add_reason(due, word, text);
+}
+
 /* What is due of it now. Of an end we are told, too: looked at before that, it would come twice
  * (make soak saw it). */
 static void look_at(struct recorder *recorder, struct watched *watched, bool is_asked)
@@ -285,10 +293,10 @@ static void look_at(struct recorder *recorder, struct watched *watched, bool is_
 		meet(settings, watched, &reading);
 	for (size_t i = 0; i < watched->state_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
-			keeper_add_reason(due, trigger_word(settings->triggers[i].kind),
-					  settings->triggers[i].text);
+			add_news(due, trigger_word(settings->triggers[i].kind),
+				 settings->triggers[i].text);
 	if (is_asked && is_attached)
-		keeper_add_reason(due, "signal", "SIGUSR2");
+		add_news(due, "signal", "SIGUSR2");
 	if (now_ns >= watched->next_every_ns) {
 		watched->next_every_ns = next_of(settings->every_ns);
 		if (is_attached && !due->word)

@@ -42,6 +42,8 @@ static struct recorder *recorder;
 static atomic_bool is_slow; /* keeping lasts until the end has taken steps */
 /* of 1, while 2 is kept, which lasts two seconds, and until 3 is; and 0 appears meanwhile */
 static atomic_bool has_spike;
+static atomic_bool is_rising;  /* 3, while 2 is kept for the time, which lasts two seconds */
+static atomic_bool is_regular; /* watch 1 has profiles kept as often as can be */
 static atomic_uint steps;
 
 /* ---- what stands in for others --------------------------------------------------------------- */
@@ -148,6 +150,12 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 	pthread_mutex_unlock(&lock);
 	if (is_slow)
 		UNTIL(steps >= 2);
+	if (is_rising && target->pid == 2) {
+		pthread_mutex_lock(&lock);
+		all[3].glance.live_bytes = 2000;
+		pthread_mutex_unlock(&lock);
+		usleep(2000000);
+	}
 	if (has_spike && target->pid > 1) {
 		pthread_mutex_lock(&lock);
 		all[1].glance.live_bytes = target->pid == 2 ? 2000 : 100;
@@ -226,6 +234,7 @@ static void set_watches(const char *const texts[WATCHES])
 			assert_int_equal(watch_add_trigger(&list[i], &trigger), 0);
 		}
 	}
+	list[1].every_ns = is_regular;
 	assert_int_equal(recorder_set(recorder, list, WATCHES), 0);
 	for (size_t i = 0; i < WATCHES; i++)
 		watch_deinit(&list[i]);
@@ -306,6 +315,27 @@ static void test_triggers_are_looked_at_while_others_are_kept(void **state)
 	assert_string_equal(turn(), "1: SIGUSR2\n2: SIGUSR2\n1: live>1000\n3: SIGUSR2\n"
 				    "0: live>1000\n");
 	has_spike = false;
+}
+
+static bool has_told(const char *text)
+{
+	bool is_there;
+
+	pthread_mutex_lock(&lock);
+	is_there = strstr(told, text) != NULL;
+	pthread_mutex_unlock(&lock);
+	return is_there;
+}
+
+/* Its profile was due for the time when its trigger fired: there would be no word of that. */
+static void test_what_happens_goes_before_what_is_due(void **state)
+{
+	is_regular = is_rising = true;
+	set_watches((const char *[WATCHES]){ [1] = "live>1000" });
+	for (pid_t pid = 1; pid <= 3; pid++)
+		appear(pid, 1, 100);
+	UNTIL(has_told("3: live>1000\n"));
+	is_regular = is_rising = false;
 }
 
 /* It ends with a reload that changes its number: by the watch that it goes over to. */
@@ -406,6 +436,8 @@ int main(void)
 						end),
 		cmocka_unit_test_setup_teardown(test_triggers_are_looked_at_while_others_are_kept,
 						begin, end),
+		cmocka_unit_test_setup_teardown(test_what_happens_goes_before_what_is_due, begin,
+						end),
 		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_is_kept_at_the_end, begin, end),
 		cmocka_unit_test_setup_teardown(test_signs_of_life_while_it_stops, begin, end),
