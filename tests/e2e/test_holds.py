@@ -428,7 +428,7 @@ def test_what_does_not_come_to_rest(daemon, ctl, target):
     program.say("melt")
     program.expect("melt")
     told, rows = holds_of(ctl)
-    assert told["scans"] == 10 and rows["melting"]["lost_blocks"] == 0 < rows["melting"]["unknown_blocks"]
+    assert told["scans"] == 10 and rows["melting"]["lost_blocks"] == 0 < rows["melting"]["unseen_blocks"]
     assert len(told["refusals"]) == 1 and "ask again when it does less" in told["refusals"][0], told["refusals"]
 
 

@@ -1,13 +1,14 @@
 """Profiles are pushed to where they are collected: in the forms that are documented there, through outages and restarts, exact."""
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
 
 import pytest
 
-from conftest import BUILD, DEADLINE, until
+from conftest import BUILD, DEADLINE, TARGETS, until
 from pushed import Judge
 from test_formats import pprof, total_of
 from test_http import Curl, series, url_of
@@ -26,8 +27,9 @@ def judge():
 
 
 @pytest.fixture
-def waves(target):
-    process = target("waves")
+def waves(target, tmp_path):
+    """In a file of its own: what a section names by its path is nobody else's."""
+    process = target(shutil.copy(TARGETS / "waves", tmp_path / "waves"))
     process.expect("ready")
     process.allocated = 0
 
