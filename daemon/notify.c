@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-void notify(const char *state)
+#define PATIENCE_S 2
+
+static void tell(const char *state, int flags)
 {
+	const struct timeval patience = { .tv_sec = PATIENCE_S };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const char *path = getenv("NOTIFY_SOCKET");
 	_cleanup_close_ int fd = -1;
@@ -28,9 +32,21 @@ void notify(const char *state)
 	if (*path == '@') /* of the abstract name space: unix(7) */
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
-		       offsetof(struct sockaddr_un, sun_path) + length);
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (struct sockaddr *)&address,
+	       offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+void notify(const char *state)
+{
+	tell(state, 0);
+}
+
+void notify_alive(const char *state)
+{
+	tell(state, MSG_DONTWAIT);
 }
 
 void notify_reloading(void)

@@ -2,8 +2,12 @@
 /* notify: what a service manager and dhatd say to each other (sd_notify(3), sd_listen_fds(3)). */
 #include <stdint.h>
 
-/* "READY=1", "STOPPING=1": to whoever listens at $NOTIFY_SOCKET, if anybody does. No answer. */
+/* "READY=1", "STOPPING=1": to whoever listens at $NOTIFY_SOCKET, if anybody does. No answer. For
+ * one who does not take what is there already (net.unix.max_dgram_qlen, 10 messages) it waits for
+ * two seconds, and goes on. */
 void notify(const char *state);
+/* What comes again soon: waits for nobody. */
+void notify_alive(const char *state);
 /* "RELOADING=1", with the time that the manager asks for. */
 void notify_reloading(void);
 /* How long it waits for a sign of life ("WATCHDOG=1") before it takes us for dead; 0: it does not.

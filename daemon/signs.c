@@ -12,7 +12,7 @@ uint64_t dhatd_give_signs(struct dhatd *dhatd)
 		return 0;
 	if (now_ns >= dhatd->next_sign_ns) {
 		if (targets_are_looked_after(dhatd->targets))
-			notify("WATCHDOG=1");
+			notify_alive("WATCHDOG=1");
 		dhatd->next_sign_ns = now_ns + interval_ns;
 	}
 	return dhatd->next_sign_ns - now_ns;
@@ -42,6 +42,7 @@ void dhatd_goes_on(void *dhatd_)
 	keep_if_asked(dhatd);
 	if (now_ns < dhatd->next_progress_ns)
 		return;
-	notify("EXTEND_TIMEOUT_USEC=120000000"); /* a step may take that long: names of a profile */
+	notify_alive("EXTEND_TIMEOUT_USEC=120000000"); /* a step may take that long: names of a
+							  profile */
 	dhatd->next_progress_ns = now_ns + PROGRESS_INTERVAL_NS;
 }

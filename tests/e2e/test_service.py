@@ -226,6 +226,20 @@ def test_signs_of_life_in_the_middle_of_work(daemon, ctl, named, manager, tmp_pa
     assert dhatd.stop() == 0
 
 
+def test_a_manager_who_does_not_listen(daemon, ctl, manager):
+    """What he does not take holds nobody up, neither at the beginning nor at the end."""
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            sender.sendto(b"STATUS=", str(manager.path))
+    dhatd = daemon("serve", env={"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "100000"})
+    ctl("status")
+    assert dhatd.stop() == 0
+    assert set(manager.listen()) == {"STATUS="}
+    sender.close()
+
+
 def test_a_socket_that_was_handed_over(started, tmp_path, ctl):
     """Who asks before dhatd is there waits; the file is the manager's, and stays."""
     path = tmp_path / "activated"
