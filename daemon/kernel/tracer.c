@@ -1,11 +1,5 @@
-#include "tracer.h"
+#include "tracer_private.h"
 
-#include "footprint.h"
-#include "holder.h"
-
-#include "bpf/dhat_sample.h"
-#include "bpf/machine.h"
-#include "bpf/unwind_types.h"
 #include "daemon/proc/breakpoints.h"
 #include "daemon/proc/file.h"
 #include "daemon/proc/procmaps.h"
@@ -14,45 +8,14 @@
 #include "proto/base/cleanup.h"
 #include "refusal.h"
 
-#include "bpf/dhat.skel.h" /* uses types of the above */
-
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-struct placed { /* probes of one file */
-	char *path;
-	struct uprobe_site *sites;
-	size_t count;
-};
-
-struct tracer {
-	struct dhat_bpf *bpf;
-	struct ring *ring;
-	struct holder *links;
-	struct holder *anchors; /* hold the others' breakpoints while the main thread is gone */
-	struct footprint footprint;
-	struct placed *placed;
-	size_t placed_count, placed_capacity;
-	pthread_mutex_t anchor_lock; /* guards what is placed, the links and the anchor */
-	pid_t anchor;		     /* a thread */
-	uint32_t anchor_gaps;
-	uint32_t place_count, place_room; /* of bpf/places.h */
-	struct dhat_mapping *mappings;	  /* both banks, shared with the kernel */
-	enum uprobe_kind kind;
-	pid_t pid;
-	uint64_t bytes;	    /* tracer_bytes() */
-	int set_fd;	    /* of the sample; -1: there is none */
-	uint64_t *recorded; /* tracer_set_recorded(), shared with the kernel; or NULL */
-	uint64_t recorded_bytes;
-	uint64_t stacks_when_forgot; /* DHAT_CTR_STACKS at the last tracer_forget_old_stacks() */
-};
 
 /* Breakpoints go within 0.1 s, all together; those of perf links one after the other, each in a
  * tenth of a second (6.18), and behind those of whoever else let go of such links just before. */
@@ -138,8 +101,6 @@ static int load(struct tracer *tracer, const struct tracer_options *options, str
 	return error ? refusal_explain(error, (const char *)bpf->rodata->compiled_by, err) : 0;
 }
 
-/* kernel/bpf: what a map takes when it is empty. */
-#define BUCKET_BYTES 16
 static uint64_t map_bytes(const struct bpf_map *map, uint64_t cpus)
 {
 	uint64_t value = (bpf_map__value_size(map) + 7) & ~7u;
@@ -178,29 +139,6 @@ static uint64_t kernel_bytes(const struct bpf_object *object)
 			bytes += info.jited_prog_len + info.xlated_prog_len;
 	}
 	return bytes;
-}
-
-/* The only element of a map of maps. When it returns, all programs go by it: the kernel waits for
- * those that are under way (maybe_wait_bpf_programs(), since 4.18). */
-static int set_inner(const struct bpf_map *outer, int fd)
-{
-	uint32_t zero = 0;
-
-	return bpf_map_update_elem(bpf_map__fd(outer), &zero, &fd, BPF_ANY) ? -errno : 0;
-}
-
-/* Of sampled blocks: bpf/sampled.h. */
-static int make_set(struct tracer *tracer)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "dhat_sampled", 8, 8, TRACER_MAX_SAMPLED,
-				&options);
-
-	if (fd < 0)
-		return -errno;
-	tracer->set_fd = fd;
-	tracer->bytes += (uint64_t)BUCKET_BYTES * TRACER_MAX_SAMPLED;
-	return set_inner(tracer->bpf->maps.sampled, fd);
 }
 
 /* The lifecycle programs. */
@@ -254,7 +192,7 @@ int tracer_new(const struct tracer_options *options, struct tracer **ret, struct
 		return dhat_error_errno(err, errno, "cannot map the table of mappings");
 	tracer->mappings = banks;
 	if (options->sample_bytes) {
-		error = make_set(tracer);
+		error = tracer_prepare_sample(tracer);
 		if (error)
 			return dhat_error_errno(err, -error, "cannot make the set of a sample");
 		tracer->bpf->bss->sample = dhat_sample_of(options->sample_bytes);
@@ -296,10 +234,7 @@ void tracer_free(struct tracer *tracer)
 	ring_close(tracer->ring);
 	if (tracer->mappings)
 		munmap(tracer->mappings, BANKS_BYTES);
-	if (tracer->recorded)
-		munmap(tracer->recorded, tracer->recorded_bytes);
-	if (tracer->set_fd >= 0)
-		close(tracer->set_fd);
+	tracer_sample_deinit(tracer);
 	dhat_bpf__destroy(tracer->bpf);
 	free(tracer);
 }
@@ -561,84 +496,6 @@ void tracer_close_gate(struct tracer *tracer)
 {
 	tracer->bpf->bss->may_stop = 0; /* whoever is about to takes it back: stop.h */
 	tracer->bpf->data->is_closed = 1;
-}
-
-void tracer_set_tells_all_frees(struct tracer *tracer, bool tells)
-{
-	tracer->bpf->bss->tells_all_frees = tells;
-}
-
-int tracer_add_sampled(struct tracer *tracer, uint64_t addr)
-{
-	uint64_t nothing = 0;
-
-	if (bpf_map_update_elem(tracer->set_fd, &addr, &nothing, BPF_NOEXIST) == 0 ||
-	    errno == EEXIST)
-		return 0;
-	return errno == E2BIG ? -ENOSPC : -errno;
-}
-
-int tracer_prepare_sample(struct tracer *tracer)
-{
-	return tracer->set_fd < 0 ? make_set(tracer) : 0;
-}
-
-void tracer_begin_sample(struct tracer *tracer, uint64_t sample_bytes)
-{
-	const struct dhat_sample sample = dhat_sample_of(sample_bytes);
-
-	tracer->bpf->bss->tells_all_frees = 1;
-	tracer->bpf->bss->sample.always_from = sample.always_from;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	tracer->bpf->bss->sample.inverse = sample.inverse;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	/* whoever found none is done when this returns */
-	if (set_inner(tracer->bpf->maps.sampled, tracer->set_fd))
-		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-}
-
-static int make_recorded(struct tracer *tracer, const uint64_t *bits, uint32_t shift)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
-	uint64_t bytes = (1ull << (64 - shift)) / 8;
-	_cleanup_close_ int fd =
-		bpf_map_create(BPF_MAP_TYPE_ARRAY, "dhat_recorded", 4, 8, bytes / 8, &options);
-	void *words = MAP_FAILED;
-
-	if (fd >= 0)
-		words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (words == MAP_FAILED)
-		return -errno;
-	memcpy(words, bits, bytes);
-	tracer->recorded = words;
-	tracer->recorded_bytes = bytes;
-	tracer->bytes += bytes;
-	tracer->bpf->bss->recorded_shift = shift;
-	return set_inner(tracer->bpf->maps.recorded, fd);
-}
-
-/* Bits of blocks that have gone may be taken away at any time, one word after the other. */
-int tracer_set_recorded(struct tracer *tracer, const uint64_t *bits, uint32_t shift)
-{
-	uint32_t zero = 0;
-
-	if (bits && !tracer->recorded)
-		return make_recorded(tracer, bits, shift);
-	if (bits)
-		memcpy(tracer->recorded, bits, tracer->recorded_bytes);
-	if (bits || !tracer->recorded)
-		return 0;
-	if (bpf_map_delete_elem(bpf_map__fd(tracer->bpf->maps.recorded), &zero))
-		return -errno;
-	munmap(tracer->recorded, tracer->recorded_bytes);
-	tracer->bytes -= tracer->recorded_bytes;
-	tracer->recorded = NULL;
-	return 0;
-}
-
-uint64_t tracer_block_name(uint8_t domain, uint64_t addr)
-{
-	return addr | (uint64_t)domain << DHAT_USER_BITS;
 }
 
 void tracer_detach(struct tracer *tracer)
