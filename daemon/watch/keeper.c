@@ -58,15 +58,6 @@ void keeper_free(struct keeper *keeper)
 	free(keeper);
 }
 
-void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text)
-{
-	size_t used = strlen(reason->text);
-
-	if (!reason->word)
-		reason->word = word;
-	snprintf(reason->text + used, sizeof(reason->text) - used, "%s%s", used ? "; " : "", text);
-}
-
 static int take(struct keeper *keeper, struct target *target, struct dhat_snapshot **ret,
 		struct dhat_error *err)
 {
@@ -142,7 +133,7 @@ __attribute__((format(printf, 2, 3))) static void add_setting(char ***settings, 
 
 static void run_command(struct keeper *keeper, const char *command,
 			const struct dhat_snapshot *snapshot, uint64_t rss_bytes,
-			const struct keeper_reason *reason, const char *headline, const char *path)
+			const struct keep_reason *reason, const char *headline, const char *path)
 {
 	const Dhat__Target *target = snapshot->head->target;
 	struct dhat_error err = { 0 };
@@ -166,16 +157,9 @@ static void run_command(struct keeper *keeper, const char *command,
 	texts_free(settings);
 }
 
-static bool is_news(const struct keeper_reason *reason)
-{
-	/* every ten minutes for months is none, nor is an end that somebody wanted */
-	return reason->word && strcmp(reason->word, SPOOL_EVERY) != 0 &&
-	       strcmp(reason->word, SPOOL_STOP) != 0;
-}
-
 static void keep(struct keeper *keeper, const struct watch_settings *settings,
 		 struct target *target, const struct dhat_snapshot *snapshot, uint64_t rss_bytes,
-		 const struct keeper_reason *reason)
+		 const struct keep_reason *reason)
 {
 	char path[PATH_MAX] = "", headline[HEADLINE_CHARS];
 
@@ -183,7 +167,7 @@ static void keep(struct keeper *keeper, const struct watch_settings *settings,
 	if (*path && strcmp(reason->word, SPOOL_STOP) == 0)
 		dhat_say("dhatd", "the profile of %d up to now is kept in %s",
 			 (int)target_pid(target), path);
-	if (!is_news(reason))
+	if (!keep_reason_is_news(reason))
 		return;
 	headline_of(snapshot, rss_bytes, headline);
 	dhat_say_at(DHAT_LEVEL_WARNING, "dhatd", "%s: %s%s%s", reason->text, headline,
@@ -210,11 +194,11 @@ static void push(struct keeper *keeper, const struct watch_settings *settings,
 }
 
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
-		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
+		 struct target *target, uint64_t rss_bytes, const struct keep_reason *reason,
 		 struct since **since)
 {
 	_cleanup_(dhat_snapshot_free_ptr) struct dhat_snapshot *snapshot = NULL;
-	bool is_pushed = settings->push.url && (reason->is_push || is_news(reason));
+	bool is_pushed = settings->push.url && (reason->is_push || keep_reason_is_news(reason));
 	struct dhat_error err = { 0 };
 
 	if (take(keeper, target, &snapshot, &err)) {

@@ -7,6 +7,7 @@
 #include "daemon/push/pusher.h"
 #include "daemon/push/since.h"
 #include "daemon/target/target.h"
+#include "reason.h"
 #include "settings.h"
 
 struct keeper;
@@ -18,14 +19,6 @@ struct keeper_options { /* borrowed */
 	const char *folder; /* made when the first profile is kept */
 };
 
-/* Why; of several at a time the first gives the file its name. Zeroed at first. */
-struct keeper_reason {
-	const char *word; /* static; NULL: there is none, nothing is kept */
-	char text[256];	  /* "rss>2GiB; exit" */
-	bool is_push;	  /* it is to be pushed; so is each that is kept but for SPOOL_EVERY */
-};
-void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text);
-
 int keeper_new(const struct keeper_options *options, struct keeper **ret);
 /* Commands that run go on. NULL is fine. */
 void keeper_free(struct keeper *keeper);
@@ -35,7 +28,7 @@ void keeper_free(struct keeper *keeper);
  * rss_bytes 0: not known. *since: of the target's profile that was pushed last; NULL at
  * first; since NULL is fine where nothing is pushed. */
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
-		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
+		 struct target *target, uint64_t rss_bytes, const struct keep_reason *reason,
 		 struct since **since);
 /* Once a second or so: after commands. */
 void keeper_look_after(struct keeper *keeper);

@@ -32,7 +32,7 @@ struct watched {
 	bool is_told;			      /* recorder_ended() */
 	bool is_met;			      /* it has been looked at with these settings */
 	bool is_over;			      /* nothing more is to be seen of it */
-	struct keeper_reason due;	      /* why it is to be kept, and is not yet */
+	struct keep_reason due;		      /* why it is to be kept, and is not yet */
 	uint64_t rss_bytes;		      /* when it was looked at last */
 };
 
@@ -256,19 +256,11 @@ static bool is_push_due(const struct watch_settings *settings, struct watched *w
 static void push_rest(struct recorder *recorder, struct watched *watched)
 {
 	const struct watch_settings *settings = settings_of(recorder, watched);
-	const struct keeper_reason reason = { .is_push = true };
+	const struct keep_reason reason = { .is_push = true };
 
 	if (settings->push.every_ns)
 		keeper_keep(recorder->keeper, settings, watched->target, 0, &reason,
 			    &watched->since);
-}
-
-/* What has happened is kept as that, and not as what was due for the time only. */
-static void add_news(struct keeper_reason *due, const char *word, const char *text)
-{
-	if (due->word && strcmp(due->word, SPOOL_EVERY) == 0)
-		*due = (struct keeper_reason){ .is_push = due->is_push };
-	keeper_add_reason(due, word, text);
 }
 
 /* What is due of it now. Of an end we are told, too: looked at before that, it would come twice
@@ -277,7 +269,7 @@ static void look_at(struct recorder *recorder, struct watched *watched, bool is_
 {
 	const struct watch_settings *settings = settings_of(recorder, watched);
 	uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-	struct keeper_reason *due = &watched->due;
+	struct keep_reason *due = &watched->due;
 	struct trigger_reading reading;
 	struct target_glance glance;
 	bool is_attached;
@@ -293,14 +285,14 @@ static void look_at(struct recorder *recorder, struct watched *watched, bool is_
 		meet(settings, watched, &reading);
 	for (size_t i = 0; i < watched->state_count; i++)
 		if (trigger_step(&settings->triggers[i], &watched->states[i], &reading, now_ns))
-			add_news(due, trigger_word(settings->triggers[i].kind),
-				 settings->triggers[i].text);
+			keep_reason_add(due, trigger_word(settings->triggers[i].kind),
+					settings->triggers[i].text);
 	if (is_asked && is_attached)
-		add_news(due, "signal", "SIGUSR2");
+		keep_reason_add(due, "signal", "SIGUSR2");
 	if (now_ns >= watched->next_every_ns) {
 		watched->next_every_ns = next_of(settings->every_ns);
 		if (is_attached && !due->word)
-			keeper_add_reason(due, SPOOL_EVERY, SPOOL_EVERY);
+			keep_reason_add(due, SPOOL_EVERY, SPOOL_EVERY);
 	}
 	due->is_push |= is_push_due(settings, watched, glance.state, now_ns);
 	if (!is_attached)
@@ -331,11 +323,6 @@ static void meet_targets(struct recorder *recorder)
 	free(list);
 }
 
-static bool is_regular(const struct keeper_reason *due)
-{
-	return !due->word || strcmp(due->word, SPOOL_EVERY) == 0;
-}
-
 /* What has happened goes before what is regular, of which one after the other has its turn from
  * `first` on. NULL: nothing is due. */
 static struct watched *next_due(struct recorder *recorder, size_t first)
@@ -345,7 +332,7 @@ static struct watched *next_due(struct recorder *recorder, size_t first)
 	for (size_t i = 0; i < recorder->count; i++) {
 		struct watched *watched = &recorder->watched[(first + i) % recorder->count];
 
-		if (!is_regular(&watched->due))
+		if (keep_reason_is_news(&watched->due))
 			return watched;
 		if (!regular && (watched->due.word || watched->due.is_push))
 			regular = watched;
@@ -363,14 +350,14 @@ static void keep_what_is_due(struct recorder *recorder)
 	struct watched *watched;
 
 	while ((watched = next_due(recorder, recorder->next_regular))) {
-		struct keeper_reason reason = watched->due;
+		struct keep_reason reason = watched->due;
 
-		if (is_regular(&reason)) {
+		if (!keep_reason_is_news(&reason)) {
 			if (regular_left-- == 0)
 				return;
 			recorder->next_regular = watched - recorder->watched + 1;
 		}
-		watched->due = (struct keeper_reason){ 0 };
+		watched->due = (struct keep_reason){ 0 };
 		keeper_keep(recorder->keeper, settings_of(recorder, watched), watched->target,
 			    watched->rss_bytes, &reason, &watched->since);
 		if (clock_now_ns(CLOCK_MONOTONIC) - looked_ns < INTERVAL_NS)
@@ -587,11 +574,11 @@ void recorder_keep_last(struct recorder *recorder, struct target *target)
 	const struct watch_settings *settings =
 		watched ? settings_of(recorder, watched)
 			: numbered(&recorder->watches, target_watch(target));
-	struct keeper_reason reason = { 0 };
+	struct keep_reason reason = { 0 };
 
 	if (target_is_kept(target))
 		return;
-	keeper_add_reason(&reason, SPOOL_STOP, SPOOL_STOP);
+	keep_reason_add(&reason, SPOOL_STOP, SPOOL_STOP);
 	keeper_keep(recorder->keeper, settings, target, 0, &reason, NULL);
 }
 

@@ -128,16 +128,8 @@ void keeper_free(struct keeper *keeper)
 {
 }
 
-void keeper_add_reason(struct keeper_reason *reason, const char *word, const char *text)
-{
-	size_t used = strlen(reason->text);
-
-	reason->word = reason->word ?: word;
-	snprintf(reason->text + used, sizeof(reason->text) - used, "%s%s", used ? "; " : "", text);
-}
-
 void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
-		 struct target *target, uint64_t rss_bytes, const struct keeper_reason *reason,
+		 struct target *target, uint64_t rss_bytes, const struct keep_reason *reason,
 		 struct since **since)
 {
 	size_t used;
