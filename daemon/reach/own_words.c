@@ -5,9 +5,8 @@
 
 /* ---- glibc ---- */
 
-#define CHUNK_HEAD_BYTES                                                                           \
-	16u /* of which the first 8 are the block's before, as long as it lives                    \
-	     */
+/* A chunk begins with 16 bytes, the first 8 of which are the block's before while that lives. */
+#define CHUNK_HEAD_BYTES 16u
 #define CHUNK_ALIGNMENT 16u
 #define CHUNK_LEAST_BYTES 32u
 #define CHUNK_NAMES 4u	/* after its size: fd, bk, fd_nextsize, bk_nextsize */

@@ -351,30 +351,35 @@ def test_lost_events_refuse_lost(daemon, ctl, target):
     assert "Nothing is called lost" in ctl("holds").out
 
 
+@pytest.fixture
+def restless(daemon, target):
+    """restless(words, library, *options): the program, attached to, that has done what these words say."""
+    def start(words, library=None, *options):
+        program = target("restless", env={"LD_PRELOAD": str(library)} if library else None)
+        program.expect("ready")
+        daemon("attach", "--pid", program.pid, *options)
+        program.do = lambda words: [(program.say(word), program.expect(word)) for word in words]
+        program.do(words)
+        return program
+    return start
+
+
 @pytest.mark.parametrize("library", [None, JEMALLOC], ids=["glibc", "jemalloc"])
-def test_what_is_held_by_blocks_from_before(daemon, ctl, target, library):
+def test_what_is_held_by_blocks_from_before(restless, ctl, library):
     """They are not known: what they hold is not lost, and its chain ends there."""
-    program = target("restless", env={"LD_PRELOAD": str(library)} if library else None)
-    program.expect("ready")
-    daemon("attach", "--pid", program.pid, "--no-inventory")
-    program.say("late")
-    program.expect("late")
+    restless(["late"], library, "--no-inventory")
     _, rows = holds_of(ctl)
     late = rows["held_late"]
     assert late["live_blocks"] == COUNT and late["lost_blocks"] == late["unseen_blocks"] == 0, late
     assert any("dhatd does not know" in chain["root"] for chain in late["chains"]), late
 
 
-def test_a_process_that_does_not_keep_still(daemon, ctl, target, tmp_path):
+def test_a_process_that_does_not_keep_still(restless, ctl, tmp_path):
     """One of its mappings is of 3 GiB; threads come and go, children are forked; in the end it is another
     program: what is held is called lost in no answer, and each question has one."""
-    program = target("restless")
-    program.expect("ready")
-    daemon("attach", "--pid", program.pid)
+    program = restless([])
     for words, options in (("late", "far"), []), (("busy",), ["--stop"]):
-        for word in words:
-            program.say(word)
-            program.expect(word)
+        program.do(words)
         _, rows = holds_of(ctl, *options)
         assert not [name for name, row in rows.items() if row["lost_blocks"]], rows
         assert (rows["held_late"]["held_blocks"], rows["held_far"]["held_blocks"]) == (COUNT, 1)
@@ -388,14 +393,9 @@ def test_a_process_that_does_not_keep_still(daemon, ctl, target, tmp_path):
     ctl("status")
 
 
-def test_much_of_it(daemon, ctl, target):
+def test_much_of_it(restless, ctl):
     """60,000 mappings, a thousand threads with a block each on their stacks, blocks that only an io_uring has."""
-    program = target("restless")
-    program.expect("ready")
-    daemon("attach", "--pid", program.pid)
-    for word in "mappings", "threads", "ring":
-        program.say(word)
-        program.expect(word)
+    restless(["mappings", "threads", "ring"])
     told, rows = holds_of(ctl)
     many = rows["held_by_one_of_many"]
     assert (many["live_blocks"], many["held_blocks"]) == (COUNT, COUNT), many
@@ -407,26 +407,18 @@ def test_much_of_it(daemon, ctl, target):
 
 
 @pytest.mark.parametrize("library", [None, JEMALLOC, TCMALLOC, MIMALLOC], ids=["glibc", "jemalloc", "tcmalloc", "mimalloc"])
-def test_what_lies_before_free_memory(library, daemon, ctl, target):
+def test_what_lies_before_free_memory(library, restless, ctl):
     """Where free memory begins, as allocators keep it in their lists, the block before ends: that holds nothing."""
-    program = target("restless", env={"LD_PRELOAD": str(library)} if library else None)
-    program.expect("ready")
-    daemon("attach", "--pid", program.pid)
-    program.say("lose")
-    program.expect("lose")
+    restless(["lose"], library)
     _, rows = holds_of(ctl)
     for name in "lost_small", "lost_even", "lost_among_equals":
         assert rows[name]["live_blocks"] == COUNT and rows[name]["lost_blocks"] >= COUNT - 10, rows[name]
     assert rows["held_between"]["lost_blocks"] == 0
 
 
-def test_what_does_not_come_to_rest(daemon, ctl, target):
+def test_what_does_not_come_to_rest(restless, ctl):
     """Blocks that nothing holds, and that are freed one by one, are lost in no answer."""
-    program = target("restless")
-    program.expect("ready")
-    daemon("attach", "--pid", program.pid)
-    program.say("melt")
-    program.expect("melt")
+    restless(["melt"])
     told, rows = holds_of(ctl)
     assert told["scans"] == 10 and rows["melting"]["lost_blocks"] == 0 < rows["melting"]["unseen_blocks"]
     assert len(told["refusals"]) == 1 and "ask again when it does less" in told["refusals"][0], told["refusals"]
