@@ -89,7 +89,7 @@ def test_the_watcher_samples_before_it_lets_go(daemon, ctl, target, tmp_path):
     until(lambda: (s := status()) and s["allocs_per_second"] > 100, "it to allocate")
     price = until(lambda: (s := status())["cost_percent"] > 0 and s, "its price")
     # a pair takes five traps' time (daemon/source/price.h), and three with a sample: less than 0.8 of the bound
-    bound = 300 * 10 * 4.3 / 3.5 * price["alloc_cost_ns"] / 1e7
+    bound = 300 * 10 * 4 / 3.5 * price["alloc_cost_ns"] / 1e7
     config.write_text(f"[watch it]\ncommand = ^{program} \nmax-overhead = {bound:.2f}% for 2s\n")
     dhatd.send_signal(signal.SIGHUP)
     dhatd.expect_err(rf"process {paced.pid}: sampled by itself, 1 block per 512 KiB: watching it took [\d.]+% of a core for 2.0 s, "

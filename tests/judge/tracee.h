@@ -1,10 +1,10 @@
 #pragma once
 /* tracee: a program under ptrace that stops where it allocates.
  *
- * Breakpoints are in the debug registers: nothing is written into the program's code, so this works
- * beside uprobes at the same place. Where these never fire (in virtual machines by PVM) they are
- * instructions, in the place of none that a uprobe has. Threads are followed, child processes are
- * not.
+ * Each breakpoint is both in a debug register, which works where a uprobe has put its own
+ * instruction, and an instruction: in virtual machines by PVM the registers never fire. Not INT3:
+ * where another process has a uprobe, the kernel takes one here for its own, and removes it.
+ * Threads are followed, child processes are not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,6 @@
 struct tracee {
 	pid_t pid;
 	uint64_t places[TRACEE_PLACES]; /* 0: none */
-	bool has_no_registers;		/* then: */
 	uint64_t armed[TRACEE_PLACES];	/* 0: no instruction of ours is there */
 	uint8_t bytes[TRACEE_PLACES];	/* what was */
 };
@@ -68,7 +67,7 @@ static inline int tracee_poke(pid_t tid, uint64_t at, uint8_t byte, uint8_t *ret
 	return ptrace(PTRACE_POKETEXT, tid, at, (word & ~0xffl) | byte) < 0 ? -errno : 0;
 }
 
-#define TRACEE_INT3 0xcc
+#define TRACEE_TRAP 0xf4 /* HLT: SIGSEGV, at the instruction itself */
 
 static inline int tracee_arm_code(struct tracee *tracee, pid_t tid)
 {
@@ -81,7 +80,7 @@ static inline int tracee_arm_code(struct tracee *tracee, pid_t tid)
 			r = tracee_poke(tid, tracee->armed[i], tracee->bytes[i], NULL);
 		tracee->armed[i] = 0;
 		if (r == 0 && tracee->places[i])
-			r = tracee_poke(tid, tracee->places[i], TRACEE_INT3, &tracee->bytes[i]);
+			r = tracee_poke(tid, tracee->places[i], TRACEE_TRAP, &tracee->bytes[i]);
 		if (r == 0)
 			tracee->armed[i] = tracee->places[i];
 	}
@@ -91,70 +90,37 @@ static inline int tracee_arm_code(struct tracee *tracee, pid_t tid)
 /* Let this thread, which is stopped, stop at the places (Intel SDM vol. 3, 17.2.4). */
 static inline int tracee_arm(struct tracee *tracee, pid_t tid)
 {
+	int i, r = tracee_set_register(tid, 7, 0);
 	uint64_t enable = 0;
-	int i, r;
 
-	if (tracee->has_no_registers)
-		return tracee_arm_code(tracee, tid);
-	r = tracee_set_register(tid, 7, 0);
 	for (i = 0; i < TRACEE_PLACES && r == 0; i++) {
 		if (!tracee->places[i])
 			continue;
 		r = tracee_set_register(tid, i, tracee->places[i]);
 		enable |= 1u << (2 * i);
 	}
-	return r ? r : tracee_set_register(tid, 7, enable);
-}
-
-static __attribute__((noinline)) void tracee_own_place(void)
-{
-	__asm__ volatile("");
-}
-
-/* Does a child of ours stop at a place of ours, each time? */
-#define TRACEE_TRIALS 8
-
-static inline bool tracee_registers_work(void)
-{
-	struct tracee child = { .places = { (uintptr_t)tracee_own_place } };
-	int status = 0, stops = 0;
-
-	child.pid = fork();
-	if (child.pid == 0) {
-		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
-		for (int i = 0; i < TRACEE_TRIALS; i++)
-			tracee_own_place();
-		_exit(0);
-	}
-	if (child.pid < 0 || waitpid(child.pid, &status, 0) < 0 || !WIFSTOPPED(status))
-		return true;
-	if (tracee_arm(&child, child.pid) == 0)
-		while (stops < TRACEE_TRIALS && ptrace(PTRACE_CONT, child.pid, NULL, 0L) == 0 &&
-		       waitpid(child.pid, &status, 0) == child.pid && WIFSTOPPED(status) &&
-		       WSTOPSIG(status) == SIGTRAP)
-			stops++;
-	if (WIFSTOPPED(status)) {
-		kill(child.pid, SIGKILL);
-		waitpid(child.pid, &status, 0);
-	}
-	return stops == TRACEE_TRIALS;
+	if (r == 0)
+		r = tracee_set_register(tid, 7, enable);
+	return r ? r : tracee_arm_code(tracee, tid);
 }
 
 /* From a stop of tracee_wait(). Another thread may pass the place meanwhile. -1: it has ended. */
 static inline int tracee_go_on(struct tracee *tracee, pid_t tid)
 {
 	struct user_regs_struct regs;
+	uint8_t byte = 0;
 	int i, status;
 
-	for (i = 0; tracee->has_no_registers && i < TRACEE_PLACES; i++) {
+	for (i = 0; i < TRACEE_PLACES; i++) {
 		if (!tracee->armed[i] || ptrace(PTRACE_GETREGS, tid, NULL, &regs) < 0 ||
 		    regs.rip != tracee->armed[i])
 			continue;
+		if (tracee_read(tracee, &byte, 1, regs.rip) == 0 && byte != TRACEE_TRAP)
+			break; /* a uprobe's: the register has stopped it */
 		if (tracee_poke(tid, tracee->armed[i], tracee->bytes[i], NULL) < 0 ||
 		    ptrace(PTRACE_SINGLESTEP, tid, NULL, 0L) < 0 ||
 		    waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status) ||
-		    tracee_poke(tid, tracee->armed[i], TRACEE_INT3, NULL) < 0)
+		    tracee_poke(tid, tracee->armed[i], TRACEE_TRAP, NULL) < 0)
 			return -1;
 		break;
 	}
@@ -177,14 +143,9 @@ static inline pid_t tracee_wait(struct tracee *tracee)
 		event = status >> 16;
 		if (event == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP)
 			tracee_arm(tracee, tid); /* a new thread */
-		if (event == 0 && WSTOPSIG(status) == SIGTRAP &&
+		if (event == 0 && (WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSEGV) &&
 		    ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0) {
 			for (i = 0; i < TRACEE_PLACES; i++) {
-				if (tracee->has_no_registers && tracee->armed[i] &&
-				    tracee->armed[i] == regs.rip - 1) {
-					regs.rip--;
-					ptrace(PTRACE_SETREGS, tid, NULL, &regs);
-				}
 				if (tracee->places[i] && tracee->places[i] == regs.rip)
 					return tid;
 			}
@@ -222,7 +183,7 @@ static inline int tracee_start(struct tracee *tracee, char *const *argv, const c
 	int status, null;
 	pid_t pid;
 
-	*tracee = (struct tracee){ .has_no_registers = !tracee_registers_work() };
+	*tracee = (struct tracee){};
 	pid = fork();
 	if (pid < 0)
 		return -errno;
