@@ -3,8 +3,8 @@
  *
  * Each breakpoint is both in a debug register, which works where a uprobe has put its own
  * instruction, and an instruction: in virtual machines by PVM the registers never fire. Not INT3:
- * where another process has a uprobe, the kernel takes one here for its own, and removes it.
- * Threads are followed, child processes are not.
+ * where another process has a uprobe, the kernel takes that in a watched one for its own, and
+ * removes it. Threads are followed, child processes are not.
  */
 #include <errno.h>
 #include <fcntl.h>
