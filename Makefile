@@ -311,7 +311,8 @@ test-holders:	## what dhatctl holds, LeakSanitizer and memcheck say of the same 
 
 test-healthy:	## redis, memcached, nginx, postgres and python under load, HEALTHY_SECONDS=60 each: is a block ever called lost?
 	$(Q)tests/deps build test
-	$(again) -j$$(nproc) all
+	$(again) -j$$(nproc) all $(O)/tests/targets/interrupted
+	$(Q)DHATD_BUILD=$(abspath $(O)) DHATD_SCANS=100 $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e/test_holds.py -k interrupted
 	$(Q)$(PYTHON) tests/healthy.py -O $(O) --seconds $(or $(HEALTHY_SECONDS),60)
 
 test-strangers:	## fetch production programs (npm, Debian), profile and judge them (STRANGERS="biome …")

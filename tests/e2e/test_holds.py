@@ -1,4 +1,5 @@
 """dhatctl holds: each way of holding a block there is; what nothing holds; what is refused."""
+import os
 import re
 import signal
 import struct
@@ -330,8 +331,11 @@ def test_no_call_is_interrupted(daemon, ctl, target):
     program.expect("interrupted 0")
     program.say("lose it")
     program.expect("interrupted 0")
-    whole, rows = holds_of(ctl)
-    assert whole["scans"] >= 3 and rows["main"]["lost_blocks"] == 1
+    scans, wanted = 0, int(os.environ.get("DHATD_SCANS", 6))  # make test-healthy: 100
+    while scans < wanted:
+        whole, rows = holds_of(ctl)
+        assert whole["scans"] >= 3 and rows["main"]["lost_blocks"] == 1
+        scans += whole["scans"]
     program.say("ask")
     program.expect("interrupted 0")
 
