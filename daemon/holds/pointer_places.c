@@ -261,7 +261,7 @@ static int take_roots(struct choosing *choosing)
 		uint32_t slot = choosing->places->chain_slots[chain];
 		const struct reach_chain *parent = &mark->chains[mark->chains[chain].parent];
 
-		if (class == REACH_REGISTER || class == REACH_KERNEL)
+		if (class == REACH_REGISTER || class == REACH_KERNEL || class == REACH_OWN)
 			continue;
 		r = take_inside(choosing, root.addr, sizeof(uint64_t), target);
 		if (r == 0 && slot && parent->is_root && parent->site == root.name)

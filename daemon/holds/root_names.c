@@ -33,6 +33,7 @@ static const char *const plain[REACH_CLASSES] = {
 	[REACH_BELOW] = "what calls have left behind on a stack",
 	[REACH_ENDED] = "what may be the stack of a thread that has ended",
 	[REACH_FREED] = "memory that was freed during the scan",
+	[REACH_OWN] = "an allocator's lists",
 };
 static const char mapping_before[] =
 	"memory that dhatd does not know (mapped by the process, or an "
@@ -391,7 +392,7 @@ static void describe(const struct naming *naming, const struct reach_root *root,
 static bool is_named_by_class(uint32_t class)
 {
 	return class == REACH_GAP || class == REACH_BELOW || class == REACH_ENDED ||
-	       class == REACH_YOUNG;
+	       class == REACH_YOUNG || class == REACH_OWN;
 }
 
 static int name_other(struct naming *naming, const struct reach_root *root, bool is_first)

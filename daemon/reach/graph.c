@@ -96,7 +96,8 @@ static int find_young_roots(struct reach_graph *graph, const struct reach_block 
 	int r = 0;
 
 	while (r == 0 && reach_next_root(&graph->found, &walk, &root)) {
-		bool is_memory = root.name == REACH_GAP || root.name == REACH_MAPPING;
+		bool is_memory = root.name == REACH_GAP || root.name == REACH_MAPPING ||
+				 root.name == REACH_OWN;
 
 		if (is_memory && is_in(young, count, root.addr))
 			root.name = REACH_YOUNG;

@@ -18,6 +18,7 @@ enum reach_class {
 	REACH_BELOW,	/* a stack, below its stack pointer */
 	REACH_ENDED,	/* what may be the stack of a thread that has ended */
 	REACH_FREED,	/* a block that was freed during the scan */
+	REACH_OWN,	/* a word of an allocator's own (own_words.h): it holds nothing */
 	REACH_CLASSES
 };
 
@@ -33,7 +34,7 @@ enum reach_level {
 
 static inline enum reach_level reach_class_level(enum reach_class class)
 {
-	return class < REACH_GAP ? REACH_HELD : REACH_STALE;
+	return class < REACH_GAP ? REACH_HELD : class == REACH_OWN ? REACH_LEVELS : REACH_STALE;
 }
 
 struct reach_range { /* ascending, not overlapping; whole words */

@@ -20,16 +20,22 @@ uint64_t own_words_next_chunk(uint64_t size_bytes)
 	return (chunk < CHUNK_LEAST_BYTES ? CHUNK_LEAST_BYTES : chunk) - CHUNK_HEAD_BYTES;
 }
 
-/* PREV_INUSE is set, since what is free is one chunk; IS_MMAPPED is not; NON_MAIN_ARENA may be. */
-static bool is_free_chunk_size(uint64_t word)
+/* PREV_INUSE is set, since what is free is one chunk; IS_MMAPPED is not; NON_MAIN_ARENA may be. So
+ * it is of one in use: that it is free says the chunk behind, by its first word and its size. */
+static bool is_free_chunk_size(const uint64_t *words, size_t count, size_t at)
 {
-	return (word & 0xb) == 1 && word >= CHUNK_LEAST_BYTES && word >> 47 == 0;
+	uint64_t size = words[at] & ~7ull;
+	size_t next = at + size / WORD;
+
+	return (words[at] & 0xb) == 1 && size >= CHUNK_LEAST_BYTES && size / WORD < count - at &&
+	       words[next - 1] == size && (words[next] & 3) == 0 &&
+	       words[next] >= CHUNK_LEAST_BYTES;
 }
 
-bool own_words_is_in_chunk(const uint64_t *words, size_t at)
+bool own_words_is_in_chunk(const uint64_t *words, size_t count, size_t at)
 {
 	for (size_t i = 1; i <= CHUNK_NAMES && i <= at; i++)
-		if (is_free_chunk_size(words[at - i]))
+		if (is_free_chunk_size(words, count, at - i))
 			return true;
 	return false;
 }
@@ -45,8 +51,8 @@ bool own_words_is_in_arena(const uint64_t *words, size_t count, uint64_t addr, s
 	size_t first = at > ARENA_WORDS ? at - ARENA_WORDS : 0;
 	size_t end = count - at > ARENA_WORDS ? at + ARENA_WORDS : count;
 
-	for (size_t i = first; i + 1 < end; i++)
-		if (is_empty_list(words, addr, i))
+	for (size_t i = first; i + 3 < end; i++)
+		if (is_empty_list(words, addr, i) && is_empty_list(words, addr, i + 2))
 			return true;
 	return false;
 }

@@ -23,8 +23,9 @@ uint64_t own_words_next_chunk(uint64_t size_bytes);
 
 /* words: so many, at this address, of memory in no block. Does the one at `at` stand where a free
  * chunk of glibc's names another? */
-bool own_words_is_in_chunk(const uint64_t *words, size_t at);
-/* … or among the heads of lists of an arena, of which at least one is empty, and names itself? */
+bool own_words_is_in_chunk(const uint64_t *words, size_t count, size_t at);
+/* … or among the heads of lists of an arena, of which two that are neighbours are empty, and name
+ * themselves? (One alone may be a program's own list: its head in front of its two pointers.) */
 bool own_words_is_in_arena(const uint64_t *words, size_t count, uint64_t addr, size_t at);
 
 /* Is it where a slab begins, in what describes it? */

@@ -113,7 +113,7 @@ static void watch_cache(struct scanning *scanning, uint64_t addr, uint64_t word)
 
 /* A word of glibc's to where a chunk begins: to the end of the block before. */
 static bool is_of_free_chunk(const struct scanning *scanning, uint32_t edge, const uint64_t *words,
-			     size_t count, uint64_t addr, size_t at)
+			     size_t count, uint64_t addr, size_t at, enum reach_class class)
 {
 	const struct reach_place *place;
 
@@ -122,7 +122,8 @@ static bool is_of_free_chunk(const struct scanning *scanning, uint32_t edge, con
 		return false;
 	place = reach_place_at(&scanning->finder.places, reach_target(edge));
 	return words[at] - place->addr == own_words_next_chunk(place->size_bytes) &&
-	       (own_words_is_in_chunk(words, at) || own_words_is_in_arena(words, count, addr, at));
+	       ((class != REACH_GLOBAL && own_words_is_in_chunk(words, count, at)) ||
+		own_words_is_in_arena(words, count, addr, at));
 }
 
 /* Where a block ends the next one of the same slab or span begins. If none is known there it is
@@ -138,6 +139,7 @@ static int take_other_words(struct scanning *scanning, const uint64_t *words, si
 {
 	bool is_memory = scanning->step == WORD && (class == REACH_GAP || class == REACH_MAPPING);
 	size_t count = bytes / WORD;
+	bool is_own;
 	int r = 0;
 
 	for (size_t i = 0; i + WORD <= bytes && r == 0; i += scanning->step) {
@@ -146,13 +148,15 @@ static int take_other_words(struct scanning *scanning, const uint64_t *words, si
 
 		if (is_memory)
 			watch_cache(scanning, addr + i, word);
-		if (edge == REACH_NONE || is_of_neighbour(edge, class) ||
-		    (is_memory && reach_kind(edge) == REACH_START &&
-		     own_words_is_slab(words, count, addr, i / WORD)) ||
-		    ((is_memory || class == REACH_GLOBAL) &&
-		     is_of_free_chunk(scanning, edge, words, count, addr, i / WORD)))
+		if (edge == REACH_NONE || (is_memory && reach_kind(edge) == REACH_START &&
+					   own_words_is_slab(words, count, addr, i / WORD)))
 			continue;
-		r = add_root(scanning, addr + i, edge, class_of(scanning, edge, class));
+		is_own = is_of_neighbour(edge, class) ||
+			 ((is_memory || class == REACH_GLOBAL) &&
+			  is_of_free_chunk(scanning, edge, words, count, addr, i / WORD, class));
+		/* in a young block it is not the allocator's: reach_graph_compare() */
+		r = add_root(scanning, addr + i, edge,
+			     is_own ? REACH_OWN : class_of(scanning, edge, class));
 	}
 	return r;
 }

@@ -104,6 +104,7 @@ static const char *const kinds[REACH_CLASSES] = {
 	[REACH_KERNEL] = "kernel",     [REACH_MAPPING] = "mapping", [REACH_SHARED] = "shared",
 	[REACH_YOUNG] = "young",       [REACH_OTHER] = "allocator", [REACH_GAP] = "free memory",
 	[REACH_BELOW] = "below stack", [REACH_ENDED] = "old stack", [REACH_FREED] = "freed",
+	[REACH_OWN] = "allocator",
 };
 
 static char *text_or_none(char *text)

@@ -412,11 +412,15 @@ def test_much_of_it(restless, ctl):
 
 @pytest.mark.parametrize("library", [None, JEMALLOC, TCMALLOC, MIMALLOC], ids=["glibc", "jemalloc", "tcmalloc", "mimalloc"])
 def test_what_lies_before_free_memory(library, restless, ctl):
-    """Where free memory begins, as allocators keep it in their lists, the block before ends: that holds nothing."""
+    """Where free memory begins, as allocators keep it in their lists, the block before ends: that holds nothing. (But in
+    tcmalloc's own variables: a list of each size, 30 of which are of one and the same.)"""
     restless(["lose"], library)
     _, rows = holds_of(ctl)
     for name in "lost_small", "lost_even", "lost_among_equals":
-        assert rows[name]["live_blocks"] == COUNT and rows[name]["lost_blocks"] >= COUNT - 10, rows[name]
+        row = rows[name]
+        in_variables = sum(chain["held_blocks"] for chain in row["chains"]
+                           if chain["is_past_end"] and "variable of libtcmalloc" in chain["root"])
+        assert row["live_blocks"] == COUNT and row["lost_blocks"] + min(in_variables, 50) >= COUNT - 10, row
     assert rows["held_between"]["lost_blocks"] == 0
 
 

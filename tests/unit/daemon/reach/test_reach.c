@@ -203,6 +203,8 @@ static enum reach_level level_of_end(uint64_t size_bytes, uint64_t size_word, si
 	enum reach_level level;
 
 	world_set(world, CHUNK + 8, size_word);
+	world_set(world, CHUNK + (size_word & ~7ull), size_word & ~7ull);
+	world_set(world, CHUNK + (size_word & ~7ull) + 8, 0x60); /* PREV_INUSE is not set */
 	world_set(world, CHUNK + 8 + 8 * at, block + offset);
 	world_look(world);
 	level = world_level(world, block);
@@ -241,6 +243,8 @@ static enum reach_level level_of_arenas(uint64_t at, uint64_t empty, uint64_t se
 	world_set(world, at, block + 32);
 	world_set(world, empty, self);
 	world_set(world, empty + 8, self);
+	world_set(world, empty + 16, self + 16);
+	world_set(world, empty + 24, self + 16);
 	world_look(world);
 	level = world_level(world, block);
 	world_free(world);
@@ -260,6 +264,39 @@ static void where_an_arenas_chunk_begins_holds_no_block(void **state)
 		assert_int_equal(level_of_arenas(at, at + 0x100, at + 0x100), held); /* no list */
 		assert_int_equal(level_of_arenas(at, at + 0x810, at + 0x800), held); /* too far */
 	}
+}
+
+/* What a program has of its own that reads like an allocator's words: held all the same. */
+static enum reach_level level_beside(uint64_t at, uint64_t number, uint64_t size, uint64_t offset)
+{
+	struct world *world = world_new(4);
+	uint64_t block = world_block(world, 0x440, size, 1);
+	enum reach_level level;
+
+	world_set(world, at, number);
+	world_set(world, at + 8, block + offset);
+	world_look(world);
+	level = world_level(world, block);
+	world_free(world);
+	return level;
+}
+
+static void a_programs_own_numbers_and_lists_are_no_allocators(void **state)
+{
+	struct world *world = world_new(4);
+	uint64_t block = world_block(world, 0x440, 24, 1), head = GLOBALS + 0x500;
+
+	/* a number of elements beside a list that is linked by its last word */
+	assert_int_equal(level_beside(GLOBALS + 0x100, 37, 24, 16), REACH_HELD);
+	assert_int_equal(level_beside(GLOBALS + 0x100, 0x4b1, 40, 32), REACH_HELD);
+	assert_int_equal(level_beside(POOL + 0x100, 101, 48, 48), REACH_HELD_PAST);
+	/* an empty circular list, with two words in front of its pointers */
+	world_set(world, head + 16, head);
+	world_set(world, head + 24, head);
+	world_set(world, GLOBALS + 0x100, block + 16);
+	world_look(world);
+	assert_int_equal(world_level(world, block), REACH_HELD);
+	world_free(world);
 }
 
 /* A word that a block ends in is the block's; one that stands behind is not. */
@@ -330,6 +367,34 @@ static void young_blocks_hold_and_freed_ones_do_not_surely(void **state)
 	assert_int_equal(world_chain(world, freed)->blocks,
 			 1); /* by_freed: it is not counted itself */
 	world_free(world);
+}
+
+/* A block that is in use has a head like one that is free, and glibc's lists lead to what others
+ * end in: what stands in a young one is its own. */
+static enum reach_level level_by_young(uint64_t head, uint64_t size, uint64_t offset)
+{
+	const struct reach_limits limits = { 1000, 1000 };
+	struct world *world = world_new(4);
+	uint64_t old = world_block(world, 0x400, size, 1), young = HEAP + 0x9000;
+	enum reach_level level;
+
+	world_set(world, young - 8, head);
+	world_set(world, young + 16, old + offset);
+	assert_int_equal(world_scan_within(world, &limits), 0);
+	world->after[0] = world->blocks[0];
+	world->after[1] = (struct reach_block){ young, 24, 2, 1, 0 };
+	world->after_count = 2;
+	world_mark(world);
+	level = world_level(world, old);
+	world_free(world);
+	return level;
+}
+
+static void a_young_block_holds_what_it_names_the_end_of(void **state)
+{
+	assert_int_equal(level_by_young(0x21, 24, 16), REACH_HELD);
+	assert_int_equal(level_by_young(0x21, 48, 48), REACH_HELD_PAST);
+	assert_int_equal(level_by_young(0, 48, 48), REACH_HELD_PAST);
 }
 
 /* Of two at one address the table has the younger one: what a pool gives lies at the beginning of
@@ -1191,10 +1256,12 @@ int main(void)
 		cmocka_unit_test(where_a_slab_begins_holds_no_block),
 		cmocka_unit_test(where_a_free_chunk_begins_holds_no_block),
 		cmocka_unit_test(where_an_arenas_chunk_begins_holds_no_block),
+		cmocka_unit_test(a_programs_own_numbers_and_lists_are_no_allocators),
 		cmocka_unit_test(a_threads_cache_holds_no_block),
 		cmocka_unit_test(words_of_odd_blocks),
 		cmocka_unit_test(an_address_in_code_may_stand_anywhere),
 		cmocka_unit_test(young_blocks_hold_and_freed_ones_do_not_surely),
+		cmocka_unit_test(a_young_block_holds_what_it_names_the_end_of),
 		cmocka_unit_test(what_held_all_the_while_is_named_before_what_is_young),
 		cmocka_unit_test(what_is_there_twice_is_not_young),
 		cmocka_unit_test(many_are_met_in_any_order),

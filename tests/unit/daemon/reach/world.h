@@ -148,10 +148,10 @@ static inline void world_meet(struct world *world)
 
 static inline void world_mark(struct world *world)
 {
-	static const char *const names[REACH_CLASSES] = {
-		"global", "stack", "register", "kernel", "mapping", "shared",
-		"young",  "other", "gap",      "below",	 "ended",   "freed"
-	};
+	static const char *const names[REACH_CLASSES] = { "global",  "stack",  "register", "kernel",
+							  "mapping", "shared", "young",	   "other",
+							  "gap",     "below",  "ended",	   "freed",
+							  "own" };
 	struct reach_found *found = &world->graph.found;
 
 	world_meet(world);
