@@ -340,28 +340,53 @@ static struct watched *next_due(struct recorder *recorder, size_t first)
 	return regular;
 }
 
+/* A turn looks no more once it has lasted so long: what comes then comes in the next one. */
+#define TURN_NS 10000000000ull
+
+enum outlook { LOOK_ON, END_TURN, END_ALL };
+
+static enum outlook see_who_waits(struct recorder *recorder, uint64_t turn_ns)
+{
+	enum outlook ret = turn_ns > TURN_NS ? END_TURN : LOOK_ON;
+
+	pthread_mutex_lock(&recorder->lock);
+	if (recorder->is_ending)
+		ret = END_ALL;
+	else if (recorder->is_asked || recorder->has_next || recorder->ended_count)
+		ret = END_TURN;
+	pthread_mutex_unlock(&recorder->lock);
+	return ret;
+}
+
 /* Keeping the profiles of dozens takes a while. Triggers are looked at meanwhile, those of new
  * targets, too: what rises and falls again would not be seen. What is regular may be due again by
- * then; it comes in the next turn. */
+ * then; it comes in the next turn, for which whoever ended, asks or reloads is not kept waiting. */
 static void keep_what_is_due(struct recorder *recorder)
 {
-	uint64_t looked_ns = clock_now_ns(CLOCK_MONOTONIC);
+	uint64_t began_ns = clock_now_ns(CLOCK_MONOTONIC), looked_ns = began_ns, now_ns;
 	size_t regular_left = recorder->count;
+	enum outlook outlook = LOOK_ON;
 	struct watched *watched;
 
 	while ((watched = next_due(recorder, recorder->next_regular))) {
 		struct keep_reason reason = watched->due;
 
 		if (!keep_reason_is_news(&reason)) {
-			if (regular_left-- == 0)
+			bool is_first = regular_left == recorder->count; /* one a turn, at least */
+
+			if ((outlook == END_TURN && !is_first) || regular_left-- == 0)
 				return;
 			recorder->next_regular = watched - recorder->watched + 1;
 		}
 		watched->due = (struct keep_reason){ 0 };
 		keeper_keep(recorder->keeper, settings_of(recorder, watched), watched->target,
 			    watched->rss_bytes, &reason, &watched->since);
-		if (clock_now_ns(CLOCK_MONOTONIC) - looked_ns < INTERVAL_NS)
+		now_ns = clock_now_ns(CLOCK_MONOTONIC);
+		if (now_ns - looked_ns < INTERVAL_NS)
 			continue;
+		outlook = see_who_waits(recorder, now_ns - began_ns);
+		if (outlook != LOOK_ON)
+			continue; /* with what has happened, until that is kept */
 		meet_targets(recorder);
 		look_at_each(recorder, false);
 		looked_ns = clock_now_ns(CLOCK_MONOTONIC);

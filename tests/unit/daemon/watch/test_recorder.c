@@ -42,8 +42,9 @@ static struct recorder *recorder;
 static atomic_bool is_slow; /* keeping lasts until the end has taken steps */
 /* of 1, while 2 is kept, which lasts two seconds, and until 3 is; and 0 appears meanwhile */
 static atomic_bool has_spike;
-static atomic_bool is_rising;  /* 3, while 2 is kept for the time, which lasts two seconds */
-static atomic_bool is_regular; /* watch 1 has profiles kept as often as can be */
+static atomic_bool is_rising;	/* 3, while 2 is kept for the time, which lasts two seconds */
+static atomic_bool is_regular;	/* watch 1 has profiles kept as often as can be */
+static atomic_bool is_flapping; /* 1 and 2 fire in turn, each while the other is kept */
 static atomic_uint steps;
 
 /* ---- what stands in for others --------------------------------------------------------------- */
@@ -147,6 +148,13 @@ void keeper_keep(struct keeper *keeper, const struct watch_settings *settings,
 		all[3].glance.live_bytes = 2000;
 		pthread_mutex_unlock(&lock);
 		usleep(2000000);
+	}
+	if (is_flapping) {
+		pthread_mutex_lock(&lock);
+		all[target->pid].glance.live_bytes = 100;
+		all[3 - target->pid].glance.live_bytes = 2000;
+		pthread_mutex_unlock(&lock);
+		usleep(1100000);
 	}
 	if (has_spike && target->pid > 1) {
 		pthread_mutex_lock(&lock);
@@ -330,6 +338,19 @@ static void test_what_happens_goes_before_what_is_due(void **state)
 	is_regular = is_rising = false;
 }
 
+/* What keeps on happening holds up neither who asks nor the end. */
+static void test_a_turn_ends(void **state)
+{
+	is_flapping = true;
+	set_watches((const char *[WATCHES]){ [1] = "live>1000" });
+	appear(1, 1, 2000);
+	appear(2, 1, 100);
+	UNTIL(has_told("1: live>1000\n2: live>1000\n"));
+	assert_non_null(strstr(turn(), "SIGUSR2"));
+	recorder_stop(recorder);
+	is_flapping = false;
+}
+
 /* It ends with a reload that changes its number: by the watch that it goes over to. */
 static void test_an_end_while_it_goes_over(void **state)
 {
@@ -430,6 +451,7 @@ int main(void)
 						begin, end),
 		cmocka_unit_test_setup_teardown(test_what_happens_goes_before_what_is_due, begin,
 						end),
+		cmocka_unit_test_setup_teardown(test_a_turn_ends, begin, end),
 		cmocka_unit_test_setup_teardown(test_an_end_while_it_goes_over, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_is_kept_at_the_end, begin, end),
 		cmocka_unit_test_setup_teardown(test_signs_of_life_while_it_stops, begin, end),
