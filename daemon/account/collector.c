@@ -120,6 +120,17 @@ static int feed_replaced(struct collector *collector, const struct dhat_record_f
 	return 0;
 }
 
+uint64_t collector_hold_back(const struct collector *collector, struct heap_totals *totals)
+{
+	struct frees_sum pending = own_frees_pending(collector->own_frees);
+
+	if (totals->unknown_frees < pending.frees)
+		return 0; /* none is counted in a sample */
+	totals->unknown_frees -= pending.frees;
+	totals->unknown_free_bytes -= pending.bytes;
+	return pending.frees;
+}
+
 static void feed_thread_exit(struct collector *collector, const struct dhat_record_life *record)
 {
 	uint32_t tid = record->head.tid;

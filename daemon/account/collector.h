@@ -85,6 +85,10 @@ void collector_name_thread(struct collector *collector, uint32_t tid,
 /* The news since the last call: the caller deinits them. */
 struct collector_news collector_take_news(struct collector *collector);
 
+/* Of its heap's figures: frees that are not to be called unknown, since a thread is giving its
+ * cache back just now, as it seems. Returns how many. */
+uint64_t collector_hold_back(const struct collector *collector, struct heap_totals *totals);
+
 /* Usable bytes of a glibc block at addr from dhat_record_free.chunk; 0 if that cannot be a chunk's
  * size. */
 uint64_t collector_chunk_bytes(uint64_t addr, uint64_t chunk);

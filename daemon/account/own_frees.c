@@ -23,6 +23,7 @@ struct row {
 	struct frees_sum all;
 	struct run run;
 	struct own_free last;
+	struct frees_sum pending; /* what would be the cache's, if the thread ended now */
 	uint32_t next_unused;
 };
 #define NO_ROW UINT32_MAX
@@ -41,8 +42,9 @@ struct own_frees {
 	struct index *row_by_tid; /* point: number in rows */
 	struct row *rows;
 	uint32_t row_count, first_unused;
-	uint16_t process_key; /* 0: not known */
-	unsigned glibc;	      /* 2.…; 0: not known, or two */
+	struct frees_sum pending; /* of all rows */
+	uint16_t process_key;	  /* 0: not known */
+	unsigned glibc;		  /* 2.…; 0: not known, or two */
 	bool has_two;
 };
 
@@ -133,6 +135,8 @@ static bool take_row(struct own_frees *own, uint32_t tid, struct row *ret)
 		return false;
 	last_of(own, tid)->row_count--;
 	*ret = own->rows[entry.point];
+	own->pending.frees -= ret->pending.frees;
+	own->pending.bytes -= ret->pending.bytes;
 	own->rows[entry.point].next_unused = own->first_unused;
 	own->first_unused = entry.point;
 	return true;
@@ -186,22 +190,6 @@ void own_frees_known(struct own_frees *own, uint32_t tid, uint64_t addr)
 	last->tid = tid;
 	last->addr = addr;
 	forget_row(own, tid);
-}
-
-bool own_frees_unknown(struct own_frees *own, uint32_t tid, const struct own_free *one)
-{
-	struct row *row;
-
-	if (is_repetition(own, tid, one))
-		return true;
-	if (row_of(own, tid, &row))
-		return false;
-	if (row->all.frees)
-		run_add(&row->run, &row->last);
-	row->last = *one;
-	row->all.frees++;
-	row->all.bytes += one->bytes;
-	return false;
 }
 
 void own_frees_other(struct own_frees *own, uint32_t tid)
@@ -267,11 +255,51 @@ static struct frees_sum cut_end(struct own_frees *own, const struct row *row)
 	return is_of_cache(own, &run, 0) ? run.sum : (struct frees_sum){ 0 };
 }
 
+static struct frees_sum end_of(struct own_frees *own, const struct row *row)
+{
+	return is_cache(own, &row->last) ? whole_end(own, row) : cut_end(own, row);
+}
+
+/* By blocks that were in it: a block of its size alone is not enough, until the thread has ended.
+ */
+static void note_pending(struct own_frees *own, struct row *row)
+{
+	struct frees_sum pending = end_of(own, row);
+
+	if (pending.frees == 1 && is_cache(own, &row->last))
+		pending = (struct frees_sum){ 0 };
+	own->pending.frees += pending.frees - row->pending.frees;
+	own->pending.bytes += pending.bytes - row->pending.bytes;
+	row->pending = pending;
+}
+
+struct frees_sum own_frees_pending(const struct own_frees *own)
+{
+	return own->pending;
+}
+
+bool own_frees_unknown(struct own_frees *own, uint32_t tid, const struct own_free *one)
+{
+	struct row *row;
+
+	if (is_repetition(own, tid, one))
+		return true;
+	if (row_of(own, tid, &row))
+		return false;
+	if (row->all.frees)
+		run_add(&row->run, &row->last);
+	row->last = *one;
+	row->all.frees++;
+	row->all.bytes += one->bytes;
+	note_pending(own, row);
+	return false;
+}
+
 struct frees_sum own_frees_end(struct own_frees *own, uint32_t tid, bool is_first_thread)
 {
 	struct row row;
 
 	if (!take_row(own, tid, &row) || is_first_thread)
 		return (struct frees_sum){ 0 };
-	return is_cache(own, &row.last) ? whole_end(own, &row) : cut_end(own, &row);
+	return end_of(own, &row);
 }

@@ -51,5 +51,8 @@ void own_frees_known(struct own_frees *own, uint32_t tid, uint64_t addr);
 bool own_frees_unknown(struct own_frees *own, uint32_t tid, const struct own_free *one);
 /* It does something else than free. */
 void own_frees_other(struct own_frees *own, uint32_t tid);
+/* Of threads that are about to end, as it seems: what will have been their caches. Each may yet do
+ * something else. */
+struct frees_sum own_frees_pending(const struct own_frees *own);
 /* It ends; what of its last frees was its cache. */
 struct frees_sum own_frees_end(struct own_frees *own, uint32_t tid, bool is_first_thread);

@@ -223,6 +223,8 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	struct heap_totals totals;
 
 	heap_totals(collector->heap, &totals);
+	values[COUNTER_THREAD_CACHE_FREES] =
+		collector->thread_cache_frees + collector_hold_back(collector, &totals);
 	values[DHAT_CTR_FREES] -= collector->nested_frees;
 	values[DHAT_CTR_NESTED] += collector->nested_frees;
 	values[COUNTER_MALFORMED] = collector->malformed;
@@ -233,7 +235,6 @@ void counters_fill(uint64_t values[COUNTER_COUNT], const struct collector *colle
 	values[COUNTER_IMPOSSIBLE_SIZES] = totals.impossible_sizes;
 	values[COUNTER_BLOCKS_REFUSED] = totals.blocks_refused + collector->anon.refused;
 	values[COUNTER_UNKNOWN_FREES] = totals.unknown_frees;
-	values[COUNTER_THREAD_CACHE_FREES] = collector->thread_cache_frees;
 	values[COUNTER_STACKS_REFUSED] = stacks_refused(collector->stacks);
 	values[COUNTER_LOST_STACK_BLOCKS] =
 		heap_point_total_blocks(collector->heap, STACK_POINT_LOST);

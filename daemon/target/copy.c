@@ -217,6 +217,7 @@ static int copy_points(struct target *target, const struct target_view *seen,
 		error = heap_copy(target->heap, &copy->totals, &points, &count);
 	if (error)
 		return error;
+	collector_hold_back(&target->collector, &copy->totals);
 	if (count > stacks_count(target->stacks))
 		count = stacks_count(target->stacks);
 	for (uint32_t i = 0; i < count; i++) {
@@ -421,6 +422,7 @@ static int copy_locked(struct target *target, const struct wanted *wanted, struc
 	if (error == 0)
 		error = probed_copy(&target->probed.shown, &copy->probed);
 	heap_totals(target->heap, &copy->totals);
+	collector_hold_back(&target->collector, &copy->totals);
 	copy->names = target->collector.names;
 	if (error == 0)
 		error = copy_extent(target, wanted, copy, ret_sources);

@@ -66,6 +66,7 @@ bool target_look_for_doubt(struct target *target, uint64_t now_ns)
 	if (target->life.state != TARGET_ATTACHED)
 		return false;
 	heap_totals(target->heap, &totals);
+	collector_hold_back(&target->collector, &totals);
 	doubt_count_frees(&target->doubt.frees, now_ns,
 			  target->figures.counters[DHAT_CTR_ALLOCS] +
 				  target->figures.counters[DHAT_CTR_REALLOCS],

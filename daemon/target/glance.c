@@ -101,6 +101,7 @@ void target_glance(struct target *target, struct target_glance *ret)
 	ret->state = target->life.state;
 	ret->is_out_of_memory = target->life.is_out_of_memory;
 	heap_totals(target->heap, &totals);
+	collector_hold_back(&target->collector, &totals);
 	ret->live_bytes = totals.live_bytes;
 	ret->is_listing = target->is_taking_inventory;
 	ret->freed_before_bytes = note_freed_before(&target->figures, &totals);

@@ -236,6 +236,7 @@ static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
 	struct world *world = *state;
 	struct dhat_record_life end = { .head = HEAD(DHAT_RECORD_THREAD_EXIT, dhat_record_life, 2),
 					.pid = 1 };
+	struct heap_totals shown;
 
 	feed_alloc(world, 2, 0x100, 10, 0, 1);
 	feed_free(world, 2, 0x100, 0x21, 2);
@@ -245,6 +246,9 @@ static void what_an_ending_thread_gives_back_is_no_program_s_free(void **state)
 	feed_free(world, 3, 0x700, 0x41 | KEY(7), 6);  /* another thread's, which goes on */
 	feed_free(world, 2, 0x300, 0x291 | KEY(1), 7); /* the cache itself */
 	assert_int_equal(totals_of(world).unknown_frees, 4);
+	shown = totals_of(world);
+	assert_int_equal(collector_hold_back(&world->collector, &shown), 3);
+	assert_int_equal(shown.unknown_frees, 1);
 	assert_int_equal(feed(end), 0);
 	assert_int_equal(totals_of(world).unknown_frees, 2);
 	assert_int_equal(totals_of(world).unknown_free_bytes, 0x30 - 8 + 0x40 - 8);

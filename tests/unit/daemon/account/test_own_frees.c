@@ -228,6 +228,27 @@ static void keys_but_the_old_size(void **state)
 	expect_end(1, 1, OLD_CACHE);
 }
 
+/* While it gives its cache back nobody knows yet that it ends. */
+static void a_thread_that_seems_to_end(void **state)
+{
+	add(state, 1, 100, 9); /* the program's */
+	assert_int_equal(own_frees_pending(*state).frees, 0);
+	add(state, 1, 24, KEY);
+	add(state, 2, 56, KEY); /* and another one */
+	add(state, 1, 40, KEY);
+	assert_int_equal(own_frees_pending(*state).frees, 3);
+	assert_int_equal(own_frees_pending(*state).bytes, 24 + 56 + 40);
+	add(state, 1, CACHE, 5);
+	assert_int_equal(own_frees_pending(*state).frees, 4);
+	own_frees_other(*state, 2); /* it does not */
+	assert_int_equal(own_frees_pending(*state).frees, 3);
+	expect_end(1, 3, 24 + 40 + CACHE);
+	assert_int_equal(own_frees_pending(*state).frees, 0);
+	add(state, 3, CACHE, 5); /* a block of that size */
+	assert_int_equal(own_frees_pending(*state).frees, 0);
+	assert_int_equal(own_frees_pending(*state).bytes, 0);
+}
+
 static bool again(void **state, uint32_t tid, uint64_t addr)
 {
 	return own_frees_unknown(*state, tid, &(struct own_free){ .addr = addr, .bytes = 24 });
@@ -312,6 +333,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_key_in_the_oldest, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_version_s_cache, setup, teardown),
 		cmocka_unit_test_setup_teardown(keys_but_the_old_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_thread_that_seems_to_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_free_inside_another, setup, teardown),
 		cmocka_unit_test(words_of_a_cached_block),
 		cmocka_unit_test_setup_teardown(many_threads_at_once, setup, teardown),
