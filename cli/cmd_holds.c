@@ -45,10 +45,33 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
+static error_t parse_address(const char *arg, struct argp_state *state, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(arg, &end, 16);
+	if (*ret && !errno && !*end && *arg != '-')
+		return 0;
+	argp_error(state, "--why %s: that is no address (0x7f…, hexadecimal)", arg);
+	return EINVAL;
+}
+
+static error_t check(const struct holds_options *wanted, struct argp_state *state)
+{
+	if (wanted->why && (wanted->site || wanted->is_lost_only || wanted->since))
+		argp_error(state, "--why is of one address: without --site, --lost, --since");
+	else if ((wanted->why || wanted->since) && wanted->subject.path)
+		argp_error(state, "%s is asked of a process that runs, and not of a file",
+			   wanted->why ? "--why" : "--since");
+	else
+		return 0;
+	return EINVAL;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct holds_options *wanted = state->input;
-	char *end;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -62,26 +85,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		wanted->is_lost_only = true;
 		return 0;
 	case KEY_SINCE:
-		if (!births_is_mark(arg))
-			argp_error(state, "--since: which mark?");
 		wanted->since = arg;
-		return 0;
+		if (births_is_mark(arg))
+			return 0;
+		argp_error(state, "--since: which mark?");
+		return EINVAL;
 	case KEY_WHY:
-		wanted->why = strtoull(arg, &end, 16);
-		if (!wanted->why || *end || *arg == '-')
-			argp_error(state, "--why %s: that is no address (0x7f…, hexadecimal)", arg);
-		return 0;
+		return parse_address(arg, state, &wanted->why);
 	case KEY_STOP:
 		wanted->with_stop = true;
 		return 0;
 	case ARGP_KEY_END:
-		if (wanted->why && (wanted->site || wanted->is_lost_only || wanted->since))
-			argp_error(state, "--why is of one address: without --site, --lost, "
-					  "--since");
-		if ((wanted->why || wanted->since) && wanted->subject.path)
-			argp_error(state, "%s is asked of a process that runs, and not of a file",
-				   wanted->why ? "--why" : "--since");
-		/* fall through */
+		return check(wanted, state) ?: subject_parse(&wanted->subject, key, arg, state);
 	default:
 		return subject_parse(&wanted->subject, key, arg, state);
 	}

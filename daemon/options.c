@@ -139,6 +139,10 @@ static int parse_regex(struct argp_state *state, const char *option, const char 
 	regex_t regex;
 	int r;
 
+	if (!*arg) {
+		argp_error(state, "%s: an empty pattern matches everything", option);
+		return EINVAL;
+	}
 	r = regcomp(&regex, arg, REG_EXTENDED | REG_NOSUB);
 	if (r) {
 		regerror(r, &regex, why, sizeof(why));

@@ -175,16 +175,20 @@ static void describe(const struct inventory *inventory, const struct heap_totals
 		     bool is_sample, int error, char *ret, size_t size)
 {
 	char count[DHAT_UNIT_CHARS], bytes[DHAT_UNIT_CHARS], mapped[128] = "", drawn[64] = "";
+	/* some may have been freed since */
+	size_t mapped_count = inventory->mmapped_count < added->live_blocks
+				      ? inventory->mmapped_count
+				      : added->live_blocks;
 
 	if (is_sample)
 		snprintf(drawn, sizeof(drawn), "; %s of them are in the sample",
 			 dhat_format_count(added->total_blocks, count));
-	if (inventory->mmapped_count)
+	if (mapped_count)
 		snprintf(mapped, sizeof(mapped),
 			 " (%s with a mapping of %s: up to a page more, or up to %s alignment)",
-			 dhat_format_count(inventory->mmapped_count, count),
-			 inventory->mmapped_count == 1 ? "its own" : "their own",
-			 inventory->mmapped_count == 1 ? "its" : "their");
+			 dhat_format_count(mapped_count, count),
+			 mapped_count == 1 ? "its own" : "their own",
+			 mapped_count == 1 ? "its" : "their");
 	if (error == -ENOSPC || error == -ENOMEM || error == -ENOBUFS)
 		snprintf(ret, size,
 			 "the blocks from before the attach are not all listed: only %s of %s, for "
@@ -246,14 +250,20 @@ static void describe_failure(const struct probed *probed, int error, const char 
 		snprintf(ret, size, "%s; live bytes are from the attach on", why);
 }
 
-/* Whoever has less than that has not begun to use its heap. */
+/* Whoever has less than that, and no [heap], has not begun to use one. */
 #define SMALL_BYTES (1u << 20)
 
-static bool is_small(const struct target *target)
+static bool has_begun(const struct target *target)
 {
+	_cleanup_(procmaps_deinit) struct procmaps maps = { 0 };
 	struct proc_status status;
 
-	return proc_status_read(target->pid, &status) || status.anonymous_bytes < SMALL_BYTES;
+	if (proc_status_read(target->pid, &status) || procmaps_read(target->pid, &maps))
+		return false; /* it is gone */
+	for (size_t i = 0; i < maps.count; i++)
+		if (!strcmp(maps.entries[i].path, "[heap]"))
+			return true;
+	return status.anonymous_bytes + status.swap_bytes >= SMALL_BYTES;
 }
 
 /* What was found in part, or could not be found, is told by the verdict: live bytes lack blocks, or
@@ -269,7 +279,7 @@ static void say_outcome(struct target *target, const struct probed *probed,
 		return;
 	if (error == -ENOENT && has_others)
 		return; /* what was said of those says it better */
-	if (error == -ENOENT && (!glibc_of(probed) || is_small(target))) {
+	if (error == -ENOENT && (!glibc_of(probed) || !has_begun(target))) {
 		findings_note(&target->findings, text);
 		return;
 	}

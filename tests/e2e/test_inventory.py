@@ -153,6 +153,17 @@ def test_what_was_not_found_keeps_a_profile_from_being_exact(daemon, ctl, target
     assert 2900 * 1008 <= rows["not known"] <= 3000 * 1008 + (140 << 10)
 
 
+def test_a_small_heap_that_cannot_be_read_is_missing(daemon, ctl, target):
+    """It is not taken for one that has not begun."""
+    program = target("inventory", "small-and-spoilt")
+    _, _, sizes = held(program)
+    assert len(sizes) == 400
+    daemon("attach", "--pid", program.pid)
+    verdict = profile(ctl)["verdict"]
+    assert (verdict["exact"], verdict["word"]) == (False, "partial"), verdict
+    assert any("cannot be listed" in reason for reason in verdict["reasons"]), verdict
+
+
 @pytest.mark.parametrize("kind", ["freed-twice", "circular-cache"])
 def test_a_list_that_runs_in_a_circle(daemon, ctl, target, kind):
     program = target("inventory", kind)

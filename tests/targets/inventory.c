@@ -280,6 +280,19 @@ static void damaged(void)
 	blocks[1000] = NULL;
 }
 
+/* From the first block on, so that there is nothing by which it would be known for a heap. */
+static void small_and_spoilt(void)
+{
+	uintptr_t *first;
+
+	for (int i = 0; i < 400; i++)
+		keep(malloc(1000));
+	for (int i = 0; i < 400; i++)
+		((uintptr_t *)blocks[i])[-1] ^= 8;
+	first = (uintptr_t *)((uintptr_t)blocks[0] & ~4095ul);
+	first[1] = 0x13;
+}
+
 /* A block that is freed twice: its list runs in a circle. The cache is full, so it is a fastbin. */
 static void freed_twice(void)
 {
@@ -368,6 +381,8 @@ int main(int argc, char **argv)
 		two_libcs();
 	else if (!strcmp(kind, "damaged"))
 		damaged();
+	else if (!strcmp(kind, "small-and-spoilt"))
+		small_and_spoilt();
 	else if (!strcmp(kind, "freed-twice"))
 		freed_twice();
 	else if (!strcmp(kind, "circular-cache"))

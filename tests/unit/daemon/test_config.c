@@ -87,6 +87,8 @@ static void test_mistakes_are_named_with_their_line(void **state)
 		{ "[watch a]\nzzz = x\n", "f:2: there is no zzz; options of" },
 		{ "[watch a]\n = x\n", "f:2: there is no " },
 		{ "[watch a]\nname = (\n", "f:2: --name (: " },
+		{ "[watch a]\nname =\n", "f:2: --name: an empty pattern matches everything" },
+		{ "[watch a]\ncommand = \n", "f:2: --command: an empty pattern" },
 		{ "[watch a]\non = rs>1G\n",
 		  "f:2: --on 'rs>1G': there is no rs; did you mean rss?" },
 		{ "[watch a]\nfollow-fork = maybe\n", "f:2: follow-fork = yes or no is wanted" },
