@@ -4,9 +4,9 @@
 #include "proto/base/cleanup.h"
 #include "proto/base/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,10 @@
 
 #define PATIENCE_S 2
 
-static void tell(const char *state, int flags)
+static const char *owed; /* what there was no room for; NULL: nothing */
+
+/* False: there is no room for it. */
+static bool tell(const char *state, int flags)
 {
 	const struct timeval patience = { .tv_sec = PATIENCE_S };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -27,21 +30,29 @@ static void tell(const char *state, int flags)
 	size_t length = path ? strlen(path) : 0;
 
 	if ((length < 2 || length >= sizeof(address.sun_path)) || (*path != '/' && *path != '@'))
-		return;
+		return true;
 	memcpy(address.sun_path, path, length);
 	if (*path == '@') /* of the abstract name space: unix(7) */
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
+		return true;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (struct sockaddr *)&address,
-	       offsetof(struct sockaddr_un, sun_path) + length);
+	return sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (struct sockaddr *)&address,
+		      offsetof(struct sockaddr_un, sun_path) + length) >= 0 ||
+	       errno != EAGAIN;
 }
 
 void notify(const char *state)
 {
-	tell(state, 0);
+	owed = tell(state, 0) ? NULL : state;
+}
+
+bool notify_again(void)
+{
+	if (owed && tell(owed, MSG_DONTWAIT))
+		owed = NULL;
+	return owed;
 }
 
 void notify_alive(const char *state)
@@ -55,7 +66,8 @@ void notify_reloading(void)
 
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		 clock_now_ns(CLOCK_MONOTONIC) / 1000);
-	notify(text);
+	owed = NULL; /* it is not ready now */
+	tell(text, 0);
 }
 
 /* A variable that is for the process of this number, and for nobody who inherits it. */

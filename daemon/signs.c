@@ -4,12 +4,15 @@
 #include "notify.h"
 #include "proto/base/clock.h"
 
+#define AGAIN_NS 1000000000ull
+
 uint64_t dhatd_give_signs(struct dhatd *dhatd)
 {
 	uint64_t interval_ns = notify_watchdog_ns() / 4, now_ns = clock_now_ns(CLOCK_MONOTONIC);
+	bool is_owed = notify_again();
 
 	if (!interval_ns)
-		return 0;
+		return is_owed ? AGAIN_NS : 0;
 	if (now_ns >= dhatd->next_sign_ns) {
 		if (targets_are_looked_after(dhatd->targets))
 			notify_alive("WATCHDOG=1");

@@ -237,6 +237,14 @@ def test_a_manager_who_does_not_listen(daemon, ctl, manager):
     ctl("status")
     assert dhatd.stop() == 0
     assert set(manager.listen()) == {"STATUS="}
+    # and what he has to know he is told when he listens again
+    with pytest.raises(BlockingIOError):
+        while True:
+            sender.sendto(b"STATUS=", str(manager.path))
+    dhatd = daemon("serve", env={"NOTIFY_SOCKET": str(manager.path)})
+    ctl("status")
+    until(lambda: "READY=1" in manager.listen(), "it to be told")
+    assert dhatd.stop() == 0
     sender.close()
 
 
