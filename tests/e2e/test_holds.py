@@ -424,6 +424,14 @@ def test_what_lies_before_free_memory(library, restless, ctl):
     assert rows["held_between"]["lost_blocks"] == 0
 
 
+def test_a_list_that_grows_in_front(restless, ctl):
+    """By the links of its newest nodes, which the table of blocks does not have: what they point to ends there."""
+    restless(["push"])
+    told, rows = holds_of(ctl)
+    assert not told["refusals"]
+    assert rows["held_in_list"]["held_blocks"] == COUNT and rows["pushed"]["lost_blocks"] == 0, rows
+
+
 def test_what_does_not_come_to_rest(restless, ctl):
     """Blocks that nothing holds, and that are freed one by one, are lost in no answer."""
     restless(["melt"])

@@ -5,7 +5,8 @@
  * one that only a word beyond the third GiB of a mapping points to; "mappings": 60,000 of them;
  * "threads": a thousand, with a block each; "ring": blocks that an io_uring alone knows of; "lose":
  * blocks to which nothing points, with free memory behind each; "melt": blocks to which nothing
- * points, and of which one is freed each millisecond from now on; "busy": threads come and go from
+ * points, and of which one is freed each millisecond from now on; "push": a list of blocks, in
+ * front of which another one comes each millisecond from now on; "busy": threads come and go from
  * now on, and children; "exec": it becomes itself anew.
  */
 /* build: -pthread -O1 */
@@ -40,6 +41,8 @@ KIND(lost_small)
 KIND(lost_even)
 KIND(lost_among_equals)
 KIND(held_between)
+KIND(held_in_list)
+KIND(pushed)
 
 static void **old;
 static void *far;
@@ -155,6 +158,36 @@ static void make_melting(void)
 		abort();
 }
 
+/* Their links are their last words, where in glibc's heap the next chunk begins; and what stands in
+ * front of the list's, and of those that have come just now, reads like a free chunk's size. */
+static struct {
+	size_t size;
+	void **first;
+} list = { .size = 37 };
+
+static void push(void **node)
+{
+	node[2] = list.first;
+	__atomic_store_n(&list.first, &node[2], __ATOMIC_RELEASE);
+}
+
+static void *push_on(void *unused)
+{
+	for (size_t i = 0; i < MELTING; i++, usleep(1000))
+		push(pushed(24));
+	return unused;
+}
+
+static void make_list(void)
+{
+	pthread_t thread;
+
+	for (size_t i = 0; i < COUNT; i++)
+		push(held_in_list(24));
+	if (pthread_create(&thread, NULL, push_on, NULL))
+		abort();
+}
+
 static void *come_and_go(void *unused)
 {
 	void *volatile block = held_by_thread(72);
@@ -218,6 +251,8 @@ static void do_what(const char *word, char **argv)
 		make_lost();
 	else if (!strcmp(word, "melt"))
 		make_melting();
+	else if (!strcmp(word, "push"))
+		make_list();
 	else if (!strcmp(word, "busy"))
 		be_busy();
 	else if (!strcmp(word, "exec"))
