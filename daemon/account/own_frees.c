@@ -264,8 +264,10 @@ static struct frees_sum end_of(struct own_frees *own, const struct row *row)
  */
 static void note_pending(struct own_frees *own, struct row *row)
 {
+	uint16_t process_key = own->process_key;
 	struct frees_sum pending = end_of(own, row);
 
+	own->process_key = process_key; /* nothing is learnt from what may be no end */
 	if (pending.frees == 1 && is_cache(own, &row->last))
 		pending = (struct frees_sum){ 0 };
 	own->pending.frees += pending.frees - row->pending.frees;

@@ -240,8 +240,10 @@ static void a_thread_that_seems_to_end(void **state)
 	assert_int_equal(own_frees_pending(*state).bytes, 24 + 56 + 40);
 	add(state, 1, CACHE, 5);
 	assert_int_equal(own_frees_pending(*state).frees, 4);
-	own_frees_other(*state, 2); /* it does not */
+	own_frees_other(*state, 2); /* it does not: nor is its mark known for a cache's */
 	assert_int_equal(own_frees_pending(*state).frees, 3);
+	own_frees_known(*state, 4, 0x5004);
+	assert_true(own_frees_unknown(*state, 4, &(struct own_free){ 0x5004, 24, KEY, false }));
 	expect_end(1, 3, 24 + 40 + CACHE);
 	assert_int_equal(own_frees_pending(*state).frees, 0);
 	add(state, 3, CACHE, 5); /* a block of that size */
