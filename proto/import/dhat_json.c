@@ -12,7 +12,6 @@
 #include "pieces.h"
 #include "proto/base/cleanup.h"
 #include "proto/base/json_read.h"
-#include "proto/profile/filter.h"
 #include "proto/profile/verdict.h"
 #include "proto/wire/words.h"
 #include "stats_json.h"
@@ -423,15 +422,13 @@ static bool is_near(uint64_t sum, uint64_t total, uint64_t tolerance)
 
 /* Stacks may have been taken out, or changed, by another program, which leaves the block as it was.
  * In a sample each stack's blocks are rounded. */
-static int check_sums(struct importer *importer, const Dhat__SnapshotEnd *end)
+static int check_sums(struct importer *importer, const Dhat__Totals *totals)
 {
-	const Dhat__Totals *totals = end->totals, *sums = &importer->sums;
+	const Dhat__Totals *sums = &importer->sums;
 	uint64_t sample_bytes = 0, tolerance;
 
 	pieces_number(importer->block, "sample_bytes", &sample_bytes);
 	tolerance = sample_bytes ? (uint64_t)sums->stack_count + 1 : 0;
-	if (dhat_filter_left_out(end)) /* it says so itself */
-		return 0;
 	if (is_near(sums->live_bytes, totals->live_bytes, tolerance) &&
 	    is_near(sums->live_blocks, totals->live_blocks, tolerance) &&
 	    is_near(sums->total_bytes, totals->total_bytes, tolerance))
@@ -478,7 +475,7 @@ static int read_end(struct importer *importer)
 	if (r < 0)
 		r = end_failed(importer, r);
 	else if (importer->block)
-		r = check_sums(importer, end);
+		r = check_sums(importer, end->totals);
 	if (r == 0)
 		return add_part(importer, DHAT__SNAPSHOT_PART__PART_END, &end->base);
 	if (end)

@@ -166,16 +166,6 @@ int dhat_filter_apply(struct dhat_filter *filter, const struct dhat_snapshot *sn
 	return 0;
 }
 
-#define LEFT_OUT "left out, as asked for: "
-
-bool dhat_filter_left_out(const Dhat__SnapshotEnd *end)
-{
-	for (size_t i = 0; i < end->n_notes; i++)
-		if (!strncmp(end->notes[i], LEFT_OUT, strlen(LEFT_OUT)))
-			return true;
-	return false;
-}
-
 int dhat_filter_note(const struct dhat_filter *filter, struct dhat_snapshot *snapshot)
 {
 	struct dhat_filter_rule sum = filter->others;
@@ -193,8 +183,8 @@ int dhat_filter_note(const struct dhat_filter *filter, struct dhat_snapshot *sna
 	if (!sum.stack_count)
 		return 0;
 	snprintf(text, sizeof(text),
-		 LEFT_OUT "%" PRIu64 " stacks, with %" PRIu64 " bytes live in %" PRIu64
-			  " blocks; totals are of the whole process",
+		 "left out, as asked for: %" PRIu64 " stacks, with %" PRIu64
+		 " bytes live in %" PRIu64 " blocks; totals are of the whole process",
 		 sum.stack_count, sum.live_bytes, sum.live_blocks);
 	return dhat_snapshot_add_note(snapshot, text);
 }

@@ -38,8 +38,6 @@ int dhat_filter_add_suppressions(struct dhat_filter *filter, const char *path,
 /* Notes in a snapshot how much was left out of it when the filter was applied; nothing if nothing
  * was. */
 int dhat_filter_note(const struct dhat_filter *filter, struct dhat_snapshot *snapshot);
-/* Is there such a note? */
-bool dhat_filter_left_out(const Dhat__SnapshotEnd *end);
 /* Takes what is not shown out of the snapshot for good, and notes there how much it was; its totals
  * stay those of the whole process. What the parts hold, and a .dhat file would, stays. */
 int dhat_filter_reduce(struct dhat_filter *filter, struct dhat_snapshot *snapshot);
