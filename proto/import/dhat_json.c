@@ -1,7 +1,6 @@
 #include "dhat_json.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -415,30 +414,6 @@ static int read_totals(struct importer *importer, Dhat__Totals *totals)
 	return 0;
 }
 
-static bool is_near(uint64_t sum, uint64_t total, uint64_t tolerance)
-{
-	return (sum > total ? sum - total : total - sum) <= tolerance;
-}
-
-/* Stacks may have been taken out, or changed, by another program, which leaves the block as it was.
- * In a sample each stack's blocks are rounded. */
-static int check_sums(struct importer *importer, const Dhat__Totals *totals)
-{
-	const Dhat__Totals *sums = &importer->sums;
-	uint64_t sample_bytes = 0, tolerance;
-
-	pieces_number(importer->block, "sample_bytes", &sample_bytes);
-	tolerance = sample_bytes ? (uint64_t)sums->stack_count + 1 : 0;
-	if (is_near(sums->live_bytes, totals->live_bytes, tolerance) &&
-	    is_near(sums->live_blocks, totals->live_blocks, tolerance) &&
-	    is_near(sums->total_bytes, totals->total_bytes, tolerance))
-		return 0;
-	return dhat_error_set(importer->err, EBADMSG, DHAT_EXIT_BAD_FILE,
-			      "%s: its stacks do not add up to its totals (%" PRIu64 " of %" PRIu64
-			      " bytes live): some were taken out or changed",
-			      importer->path, sums->live_bytes, totals->live_bytes);
-}
-
 static int fill_end(struct importer *importer, Dhat__SnapshotEnd *end)
 {
 	int r;
@@ -461,26 +436,19 @@ static int fill_end(struct importer *importer, Dhat__SnapshotEnd *end)
 	return r;
 }
 
-static int end_failed(struct importer *importer, int r)
-{
-	return failed(importer, r,
-		      "its times or its block \"dhatd\" hold a value that cannot be there");
-}
-
 static int read_end(struct importer *importer)
 {
 	Dhat__SnapshotEnd *end = pieces_new(&dhat__snapshot_end__descriptor);
 	int r = end ? fill_end(importer, end) : -ENOMEM;
 
-	if (r < 0)
-		r = end_failed(importer, r);
-	else if (importer->block)
-		r = check_sums(importer, end->totals);
-	if (r == 0)
-		return add_part(importer, DHAT__SNAPSHOT_PART__PART_END, &end->base);
-	if (end)
-		dhat__snapshot_end__free_unpacked(end, NULL);
-	return r;
+	if (r < 0) {
+		if (end)
+			dhat__snapshot_end__free_unpacked(end, NULL);
+		return failed(importer, r,
+			      "its times or its block \"dhatd\" hold a value that "
+			      "cannot be there");
+	}
+	return add_part(importer, DHAT__SNAPSHOT_PART__PART_END, &end->base);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */

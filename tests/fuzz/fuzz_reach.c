@@ -64,8 +64,8 @@ static void fill_memory(const uint8_t *data, size_t size)
 
 static void name_roots(struct reach_graph *graph)
 {
-	static const char *const names[] = { "a", "b", "c", "d", "e", "f",
-					     "g", "h", "i", "j", "k", "l" };
+	static const char *const names[REACH_CLASSES] = { "a", "b", "c", "d", "e", "f", "g",
+							  "h", "i", "j", "k", "l", "m" };
 
 	for (uint32_t i = 0; i < graph->found.run_count; i++) {
 		struct reach_root_run *run = &graph->found.runs[i];

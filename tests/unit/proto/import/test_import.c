@@ -142,10 +142,6 @@ static void test_refusals(void **state)
 		{ BEGIN
 		  "\"dhatd\":{\"format_version\":1,\"target\":{},\"notes\":[1]},\"pps\":[]," TABLE,
 		  "cannot be there" },
-		/* a stack was taken out, and the block left as it was */
-		{ BEGIN "\"dhatd\":{\"format_version\":1,\"target\":{},\"totals\":{\"live_"
-			"bytes\":9}},\"pps\":[]," TABLE,
-		  "do not add up to its totals (0 of 9 bytes live)" },
 		{ "[", "nor DHAT JSON" },
 	};
 
